@@ -1,0 +1,32 @@
+"""What can be wrong with an input. Each message is a sentence that says what to do next.
+
+The service maps these types to HTTP statuses in one table; nothing here knows HTTP.
+"""
+
+
+class GlitchError(ValueError):
+    """Root of every error that a user can act on."""
+
+
+class FormatError(GlitchError):
+    """The bytes are not, or are no longer, a file of a kind that we read."""
+
+
+class StrainError(GlitchError):
+    """The strain cannot be turned into views honestly (gaps, length, rate, GPS time)."""
+
+
+class ImageError(GlitchError):
+    """The picture is no omega scan, or its panel or window length cannot be told."""
+
+
+class TooLargeError(GlitchError):
+    """The input would decode to more than the stated limit."""
+
+
+class MissingExtraError(GlitchError):
+    """An optional dependency is needed; the message names the extra to install."""
+
+
+class CheckpointError(GlitchError):
+    """A checkpoint folder is incomplete, damaged, or of another architecture."""

@@ -1,0 +1,15 @@
+"""Fixtures that every suite shares."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of public files, or a skip that says it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"real-data tests need the public files in {SHARED_DATA}, which is absent")
+    return SHARED_DATA
