@@ -1,0 +1,152 @@
+"""What an operator can set, read from the environment when asked for and never at import."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SIGNING_KEY_FILE = "signing-key"
+
+
+class Settings(BaseSettings):
+    """Every setting of the service. The environment name is ``GLITCH_`` and the field's name.
+
+    ``DATABASE_URL`` and ``REDIS_URL`` carry no prefix because every host of services sets them
+    under these names.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="GLITCH_", extra="ignore", populate_by_name=True)
+
+    data_dir: Path = Field(
+        default=Path("data"),
+        description="The folder that holds all state of an embedded service: database, "
+        "checkpoints, first-run admin token.",
+    )
+    host: str = Field(default="127.0.0.1", description="The address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="The port to listen on.")
+    public_url: str | None = Field(
+        default=None,
+        description="The address that clients see, for links in answers, such as "
+        "https://glitches.example.org. Unset: taken from each request.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="DATABASE_URL",
+        description="The PostgreSQL server to use, with pgvector. Unset: `make up` starts an "
+        "embedded one in the data directory.",
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="REDIS_URL",
+        description="The Redis server for background work.",
+    )
+    database_pool: int = Field(
+        default=20, ge=1, le=500, description="The most database connections one process holds."
+    )
+    max_upload_mb: float = Field(
+        default=256, gt=0, description="The largest request body accepted, in MB of 10^6 bytes."
+    )
+    upload_timeout_s: float = Field(
+        default=120, gt=0, description="How long one request body may take to arrive, in seconds."
+    )
+    queue_timeout_s: float = Field(
+        default=30,
+        gt=0,
+        description="How long one upload may wait for its turn at the strain transform or the "
+        "encoder, in seconds; after it the answer is 503.",
+    )
+    strain_concurrency: int = Field(
+        default=2, ge=1, description="How many uploads turn strain into views at the same time."
+    )
+    encoder_batch: int = Field(
+        default=32, ge=1, description="The most requests that one pass of the encoder takes."
+    )
+    encoder_wait_ms: float = Field(
+        default=2, ge=0, description="How long the encoder waits for company, in milliseconds."
+    )
+    encoder_queue: int = Field(
+        default=256, ge=1, description="How many requests may wait for the encoder; more get 503."
+    )
+    torch_threads: int | None = Field(
+        default=None, ge=1, description="Threads within one tensor operation. Unset: torch's own."
+    )
+    device: str = Field(default="cpu", description="Where the model runs: cpu, cuda, cuda:1.")
+    public_search: bool | None = Field(
+        default=None,
+        description="Whether the gwpy-compatible similarity search answers without a token. "
+        "Unset: true on a loopback address, else false.",
+    )
+    picture_link_days: float = Field(
+        default=30,
+        gt=0,
+        description="How long the signed picture links of a similarity search stay good, in days.",
+    )
+    signing_key: SecretStr | None = Field(
+        default=None,
+        description="The secret that signs picture links, at least 32 characters; the same on "
+        "every replica. Unset: made once and kept in the data directory.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severe log line written."
+    )
+    log_format: Literal["json", "text"] = Field(
+        default="json", description="Log lines as JSON objects or as plain text."
+    )
+
+    @field_validator("public_url")
+    @classmethod
+    def _url_without_slash(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("GLITCH_PUBLIC_URL must start with http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("signing_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError("GLITCH_SIGNING_KEY must have at least 32 characters")
+        return value
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def has_public_search(self) -> bool:
+        """Whether the similarity search answers without a token."""
+        return self.is_loopback if self.public_search is None else self.public_search
+
+    @property
+    def max_upload_bytes(self) -> int:
+        return int(self.max_upload_mb * 1_000_000)
+
+    @cached_property
+    def signing_secret(self) -> bytes:
+        """The key of picture links; made in the data directory (mode 0600) at first need."""
+        if self.signing_key is not None:
+            return self.signing_key.get_secret_value().encode()
+        path = self.data_dir / _SIGNING_KEY_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.touch(mode=0o600, exist_ok=False)
+        except FileExistsError:
+            kept = path.read_text().strip()
+            if len(kept) >= 32:
+                return kept.encode()
+        made = secrets.token_urlsafe(32)
+        path.write_text(made + "\n")
+        return made.encode()
