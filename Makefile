@@ -1,0 +1,49 @@
+# The commands of this project. `make up` starts everything, `make test` checks everything.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Two test processes with one thread each are faster than one with two: the numeric libraries'
+# threads fight over the cores as soon as anything else runs.
+TEST_PROCESSES ?= 2
+
+.PHONY: up test lint bench clean
+
+up: .venv/.installed
+	@exec $(BIN)/glitch-discovery up --stop-with-parent
+
+test: export OMP_NUM_THREADS = 1
+test: lint
+	$(BIN)/pytest -n $(TEST_PROCESSES) --cov --cov-report=
+	$(BIN)/coverage report --include='glitch/*' --fail-under=95
+	$(BIN)/coverage report --fail-under=85
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.installed-dev
+	$(BIN)/python -m benchmarks.run_all
+
+clean:
+	rm -rf .venv build dist *.egg-info .coverage .coverage.* htmlcov
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'Glitch Discovery needs Python 3.11 or newer; $(PYTHON) is older or missing.' \
+	       'Install it and run: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo 'The virtual environment could not be made: on Debian and Ubuntu install python3-venv.' >&2; \
+	  exit 1; }
+
+.venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo 'Installing Glitch Discovery into .venv (only when its dependencies change).'
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/python
+	@echo 'Installing Glitch Discovery and its test tools into .venv.'
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch .venv/.installed $@
