@@ -1,0 +1,96 @@
+"""Limiting cases whose scores are known without running the reference."""
+
+import numpy as np
+import pytest
+
+from glitch.errors import GlitchError
+from training.disentanglement import (
+    DciTrees,
+    EncodedGrid,
+    beta_vae_score,
+    dci_disentanglement,
+    factor_vae_score,
+    modularity,
+    mutual_information_gap,
+    separated_attribute_predictability,
+)
+from training.disentanglement.dci import disentanglement_of
+
+SIZES = (3, 4, 5)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+def one_latent_a_factor(n_dead: int = 0) -> EncodedGrid:
+    axes = np.meshgrid(*[np.linspace(-1, 1, size) for size in SIZES], indexing="ij")
+    dead = [np.zeros(SIZES) for _ in range(n_dead)]
+    return EncodedGrid(np.stack([*axes, *dead], axis=-1).astype(np.float32))
+
+
+def every_latent_the_same_mix() -> EncodedGrid:
+    mixed = one_latent_a_factor().means @ np.array([[1.0, 1.7, 2.9]]).T
+    return EncodedGrid(np.repeat(mixed, 3, axis=-1).astype(np.float32))
+
+
+def test_one_latent_a_factor_scores_one(rng: np.random.Generator) -> None:
+    grid = one_latent_a_factor()
+    assert mutual_information_gap(grid, rng) == pytest.approx(1, abs=0.01)
+    assert modularity(grid, rng).all_latents == pytest.approx(1, abs=0.01)
+    assert factor_vae_score(grid, rng, n_train=500, n_test=200).accuracy == 1
+    assert beta_vae_score(grid, rng, n_train=500, n_test=200) > 0.99
+    assert dci_disentanglement(grid, rng, n_train=1000) > 0.95
+
+
+def test_scikit_learn_and_lightgbm_trees_agree_on_a_clear_case(rng: np.random.Generator) -> None:
+    grid = one_latent_a_factor()
+    slow = dci_disentanglement(grid, rng, n_train=400, trees=DciTrees.SCIKIT_LEARN)
+    fast = dci_disentanglement(grid, rng, n_train=400, trees=DciTrees.LIGHTGBM)
+    assert slow == pytest.approx(fast, abs=0.03)
+
+
+def test_identical_latents_leave_no_gap(rng: np.random.Generator) -> None:
+    grid = every_latent_the_same_mix()
+    assert mutual_information_gap(grid, rng, n_points=2000) == pytest.approx(0, abs=1e-12)
+    gap = separated_attribute_predictability(grid, rng, n_train=500, n_test=300)
+    assert gap == pytest.approx(0, abs=1e-12)
+
+
+def test_sap_gap_is_accuracy_above_the_runner_up(rng: np.random.Generator) -> None:
+    # a binary factor is read without error from its own latent, at chance from the other
+    axes = np.meshgrid([-1.0, 1.0], [-1.0, 1.0], indexing="ij")
+    grid = EncodedGrid(np.stack(axes, axis=-1).astype(np.float32))
+    gap = separated_attribute_predictability(grid, rng, n_train=2000, n_test=4000)
+    assert gap == pytest.approx(0.5, abs=0.06)
+
+
+def test_dead_latents_do_not_vote_and_do_not_count_as_modular(rng: np.random.Generator) -> None:
+    grid = one_latent_a_factor(n_dead=3)
+    assert factor_vae_score(grid, rng, n_train=300, n_test=100).n_active_latents == 3
+    score = modularity(grid, rng)
+    assert score.n_active_latents == 3
+    assert score.active_latents == pytest.approx(1, abs=0.01)
+    assert score.all_latents == pytest.approx(0.5, abs=0.01)
+
+
+def test_no_active_latent_scores_zero(rng: np.random.Generator) -> None:
+    grid = EncodedGrid(np.zeros((*SIZES, 4), dtype=np.float32))
+    assert factor_vae_score(grid, rng).accuracy == 0
+    assert modularity(grid, rng, n_points=100).active_latents == 0
+    assert dci_disentanglement(grid, rng, n_train=200) == 0
+
+
+def test_dci_closed_form() -> None:
+    assert disentanglement_of(np.eye(3)) == pytest.approx(1, abs=1e-6)
+    assert disentanglement_of(np.ones((3, 3))) == pytest.approx(0, abs=1e-9)
+    half = np.array([[1.0, 0.0], [0.5, 0.5]])  # the second latent is of no use: (1 + 0) / 2
+    assert disentanglement_of(half) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_a_grid_without_factor_axes_or_with_nan_is_refused() -> None:
+    with pytest.raises(GlitchError, match="two factor axes"):
+        EncodedGrid(np.zeros((5, 3), dtype=np.float32))
+    with pytest.raises(GlitchError, match="not finite"):
+        EncodedGrid(np.full((2, 2, 2), np.nan, dtype=np.float32))
