@@ -1,41 +1,32 @@
-"""What a service refuses. Each message is a sentence that says what to do next.
+"""What can be wrong with a request. Each message is a sentence that says what to do next.
 
-Errors about the science of an input are ``glitch.errors``; these are about the catalogue, the
-caller and the load. ``app.api.problems`` maps both to HTTP statuses in one table.
+The HTTP layer maps these types, and those of ``glitch.errors``, to statuses in one table.
 """
 
 
 class ServiceError(Exception):
-    """Root of every refusal of a service."""
+    """Root of every error that a caller of a service can act on."""
 
 
-class InvalidRequestError(ServiceError, ValueError):
-    """A value is of the right shape but means nothing here (unknown class, detector, filter)."""
-
-
-class NotFoundError(ServiceError):
-    """There is no such glitch, class, checkpoint or label."""
-
-
-class ConflictError(ServiceError):
-    """The request contradicts what the catalogue holds."""
+class InvalidRequestError(ServiceError):
+    """A parameter has a value that no request may have."""
 
 
 class UnauthenticatedError(ServiceError):
-    """No token, or one that is unknown or revoked."""
+    """The token is missing, unknown or revoked."""
 
 
 class PermissionDeniedError(ServiceError):
-    """The token's role is too weak."""
+    """The token is good, but its role or its owner may not do this."""
+
+
+class NotFoundError(ServiceError):
+    """There is no such thing."""
+
+
+class ConflictError(ServiceError):
+    """The request contradicts what is stored (already revoked, name taken, other content)."""
 
 
 class NotReadyError(ServiceError):
-    """Something that must exist first does not: a published checkpoint, a migrated database."""
-
-
-class BusyError(ServiceError):
-    """Too many requests wait already; the same request may succeed shortly."""
-
-    def __init__(self, message: str, *, retry_after_s: int = 2) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
+    """The service lacks something that an operator must provide (no active checkpoint)."""
