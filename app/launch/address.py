@@ -1,0 +1,86 @@
+"""The address to listen on, taken before anything slow starts."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import socket
+
+from app.launch.errors import LaunchError
+
+
+def take_address(host: str, port: int) -> socket.socket:
+    """A bound socket that does not listen yet: clients are refused until the service is there.
+
+    Bound once here and handed to the service, so that no other program can take the port between
+    the check and the start.
+
+    Raises:
+        LaunchError: if the address is taken, unknown, or not allowed.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise LaunchError(
+            f"GLITCH_HOST={host} is no address of this machine: use 127.0.0.1 for this machine "
+            "alone or 0.0.0.0 for every network."
+        ) from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise LaunchError(_sentence(host, port, error)) from error
+    if port and _is_answered(host, port):
+        listener.close()
+        raise LaunchError(_taken(host, port))
+    return listener
+
+
+def _taken(host: str, port: int) -> str:
+    return (
+        f"Port {port} on {host} is taken by another program: stop that one or set GLITCH_PORT to "
+        "a free port."
+    )
+
+
+def _is_answered(host: str, port: int) -> bool:
+    """Whether another program answers there: a wildcard bind can succeed beside a specific one."""
+    with contextlib.suppress(OSError), socket.create_connection((reachable_host(host), port), 0.2):
+        return True
+    return False
+
+
+def _sentence(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return _taken(host, port)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"No permission to listen on port {port}: set GLITCH_PORT to a port above 1023."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return (
+            f"GLITCH_HOST={host} is no address of this machine: use 127.0.0.1 for this machine "
+            "alone or 0.0.0.0 for every network."
+        )
+    return (
+        f"Cannot listen on {host} port {port} ({error.strerror}): set GLITCH_HOST and GLITCH_PORT."
+    )
+
+
+def reachable_host(host: str) -> str:
+    """The host that a client on this machine connects to: a wildcard address is none."""
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        if address.is_unspecified:
+            return "127.0.0.1" if address.version == 4 else "::1"
+    return host
+
+
+def base_url(listener: socket.socket, host: str) -> str:
+    """`http://host:port` as a client on this machine writes it; the port is the one taken."""
+    port: int = listener.getsockname()[1]
+    name = reachable_host(host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"

@@ -1,0 +1,81 @@
+"""One child process of the supervisor: started apart, watched, and stopped in order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+from app.launch.lifeline import LIFELINE_VARIABLE
+
+_KILL_AFTER_S = 10.0
+
+
+class Child:
+    """A Python module run as a process of its own session.
+
+    Its own session, so that a Ctrl-C on the terminal reaches the supervisor alone, which then
+    stops the children in the right order. A lifeline tells it when the supervisor is gone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        arguments: Sequence[str] = (),
+        *,
+        environment: Mapping[str, str],
+        keep_open: Sequence[int] = (),
+        stdout: int | None = None,
+    ) -> None:
+        """Start it.
+
+        Args:
+            name: what it is called in messages.
+            module: run as ``python -m module``.
+            arguments: its command line.
+            environment: variables set on top of this process's.
+            keep_open: file descriptors that it inherits (the lock, a listening socket).
+            stdout: where its standard output goes, as `subprocess.Popen` takes it.
+        """
+        self.name = name
+        child_end, self._lifeline = os.pipe()
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
+                [sys.executable, "-m", module, *arguments],
+                env={**os.environ, **environment, LIFELINE_VARIABLE: str(child_end)},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                pass_fds=(child_end, *keep_open),
+                start_new_session=True,
+            )
+        finally:
+            os.close(child_end)
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; 128 + n after signal n, as shells count."""
+        code = self._process.poll()
+        return code if code is None or code >= 0 else 128 - code
+
+    def output_lines(self) -> Sequence[str]:
+        """Everything it wrote to a piped standard output, by line; waits for its end."""
+        text, _ = self._process.communicate()
+        return bytes(text or b"").decode(errors="replace").splitlines()
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL if it does not end in time. Nothing if it has ended."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(_KILL_AFTER_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1

@@ -1,0 +1,60 @@
+"""The one folder that holds all state, checked by really using it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from app.launch.errors import LaunchError
+
+_PROBE_BYTES = 64 * 1024
+_SET_ANOTHER = "set GLITCH_DATA_DIR to a folder that you may write to."
+
+
+def prepare_data_directory(path: Path) -> Path:
+    """Make the folder, and prove that files can be made, written, listed and removed in it.
+
+    Permission bits alone say little (root ignores them, a full or read-only disk has them), so
+    a probe file is written and synced.
+
+    Returns:
+        The absolute path.
+
+    Raises:
+        LaunchError: if it cannot be used, with the reason and what to do.
+    """
+    folder = path.expanduser().absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.listdir(folder)  # noqa: PTH208 - the call whose permission error is wanted
+        descriptor, name = tempfile.mkstemp(prefix=".probe-", dir=folder)
+        try:
+            os.write(descriptor, b"\0" * _PROBE_BYTES)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+            Path(name).unlink()
+    except OSError as error:
+        raise LaunchError(_sentence(folder, error)) from error
+    return folder.resolve()
+
+
+def _sentence(folder: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        blocker = next((p for p in (folder, *folder.parents) if p.is_file()), folder)
+        problem = f"The data directory {folder} cannot be made because {blocker} is a file"
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        problem = f"No permission to use the data directory {folder}"
+    elif error.errno == errno.EROFS:
+        problem = f"The data directory {folder} lies on a read-only file system"
+    elif error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"The disk that holds the data directory {folder} is full: free some space or "
+            f"{_SET_ANOTHER}"
+        )
+    else:
+        reason = error.strerror or type(error).__name__
+        problem = f"The data directory {folder} cannot be used ({reason})"
+    return f"{problem}: {_SET_ANOTHER}"

@@ -1,0 +1,43 @@
+"""How a child learns that its supervisor is gone, even by `kill -9`.
+
+The supervisor keeps the write end of a pipe; the kernel closes it when the supervisor ends in
+whatever way, and the child reads the end of the file. This works alike on Linux and macOS.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+LIFELINE_VARIABLE = "GLITCH_LIFELINE_FD"
+_PARENT_POLL_S = 0.5
+
+
+def follow_lifeline() -> None:
+    """In a child: ask this process to stop (SIGTERM to itself) when the supervisor is gone."""
+    value = os.environ.pop(LIFELINE_VARIABLE, None)
+    if value is None:
+        return
+    descriptor = int(value)
+    os.set_inheritable(descriptor, False)
+
+    def wait() -> None:
+        while os.read(descriptor, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+def stop_with_parent() -> None:
+    """Ask this process to stop when its parent (`make`) is gone, which passes no pipe on."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_POLL_S)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
