@@ -1,0 +1,35 @@
+# The service without an embedded database: give it DATABASE_URL. See docs/operations/docker.md.
+FROM python:3.11-slim AS build
+# For another package index, such as PyTorch's own for the smaller CPU-only torch.
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/glitch
+WORKDIR /src
+# Dependencies first: their layer is kept while only our code changes.
+COPY pyproject.toml constraints.txt ./
+RUN python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))" > requirements.txt \
+    && /opt/glitch/bin/pip install --constraint constraints.txt --requirement requirements.txt
+COPY README.md LICENSE alembic.ini ./
+COPY alembic alembic
+COPY glitch glitch
+COPY training training
+COPY app app
+COPY worker worker
+RUN /opt/glitch/bin/pip install --no-deps .
+
+FROM python:3.11-slim
+RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin glitch \
+    && install --directory --owner glitch --group glitch /data
+COPY --from=build /opt/glitch /opt/glitch
+# Migrations are read from here; the packages themselves lie in the virtual environment.
+COPY alembic.ini /srv/alembic.ini
+COPY alembic /srv/alembic
+WORKDIR /srv
+ENV PATH=/opt/glitch/bin:$PATH PYTHONUNBUFFERED=1 GLITCH_DATA_DIR=/data GLITCH_HOST=0.0.0.0
+USER glitch
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+CMD ["uvicorn", "--factory", "app.main:create_app", "--host", "0.0.0.0", "--port", "8000", "--no-server-header", "--no-access-log"]
