@@ -1,0 +1,161 @@
+"""Bytes of a stranger's PNG or JPEG -> RGB pixels, or a sentence that says why not.
+
+The size is read from the header, by us, before any decoder runs: a bomb is never unpacked.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from io import BytesIO
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageFile
+
+from glitch.errors import FormatError, GlitchError, ImageError, TooLargeError
+
+MAX_PIXELS = 4_000_000  # Gravity Spy's have 480,000
+MAX_BYTES = 16 * 2**20
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_OTHER_PICTURES = {
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"%PDF": "PDF",
+    b"<svg": "SVG",
+    b"<?xml": "SVG",
+}
+_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+# Everything Pillow is known to raise on damaged PNG and JPEG bytes.
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+RgbPixels = UInt8[np.ndarray, "height width 3"]
+
+
+def is_image(data: bytes) -> bool:
+    """Whether the bytes begin like a PNG or a JPEG, whatever the file is called."""
+    return data.startswith((_PNG, _JPEG))
+
+
+def decode_rgb(data: bytes) -> RgbPixels:
+    """Decode a PNG or JPEG to 8-bit RGB; transparency is laid on white.
+
+    Raises:
+        FormatError: empty, truncated, damaged, animated, or of another kind.
+        TooLargeError: more than MAX_PIXELS pixels or MAX_BYTES bytes.
+        ImageError: a grey-scale picture, which carries no colour to read energy from.
+    """
+    _refuse_other_kinds(data)
+    if len(data) > MAX_BYTES:
+        raise TooLargeError(
+            f"The picture has {len(data):,} bytes; at most {MAX_BYTES:,} are read. "
+            "Send the 800x600 original."
+        )
+    width, height = _declared_size(data)
+    if width * height > MAX_PIXELS:
+        raise TooLargeError(
+            f"The picture declares {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} in all "
+            "are read. Send the 800x600 original."
+        )
+    try:
+        picture = Image.open(BytesIO(data), formats=("PNG", "JPEG"))
+        _refuse_surprises(picture, (width, height))
+        picture.load()
+        _refuse_grey(picture)
+        return _as_rgb(picture)
+    except GlitchError:
+        raise
+    except _DECODER_ERRORS as error:
+        raise FormatError(
+            "The picture is truncated or damaged and cannot be decoded. Send the file again."
+        ) from error
+
+
+def _refuse_other_kinds(data: bytes) -> None:
+    if not data:
+        raise FormatError("The file is empty.")
+    if is_image(data):
+        return
+    for magic, kind in _OTHER_PICTURES.items():
+        if data.startswith(magic):
+            raise FormatError(f"{kind} files are not read as pictures. Send a PNG or a JPEG.")
+    raise FormatError("The file is neither a PNG nor a JPEG picture.")
+
+
+def _refuse_surprises(picture: ImageFile.ImageFile, declared: tuple[int, int]) -> None:
+    if picture.size != declared:
+        raise FormatError("The picture states two different sizes, so it is not read.")
+    if getattr(picture, "is_animated", False):
+        raise FormatError("The picture is animated. Send one still PNG for each window length.")
+
+
+def _refuse_grey(picture: Image.Image) -> None:
+    if picture.mode in _GREY_MODES:
+        raise ImageError(
+            "The picture is grey-scale: without the viridis colours its energy scale cannot be "
+            "told. Send the colour original."
+        )
+
+
+def _as_rgb(picture: Image.Image) -> RgbPixels:
+    if picture.mode == "P" and "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+    if picture.mode in ("RGBA", "PA", "RGBa"):
+        picture = picture.convert("RGBA")
+        lowest, _ = picture.getchannel("A").getextrema()
+        if lowest != 255:
+            page = Image.new("RGBA", picture.size, "white")
+            picture = Image.alpha_composite(page, picture)
+    return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+
+
+def _declared_size(data: bytes) -> tuple[int, int]:
+    size = _png_size(data) if data.startswith(_PNG) else _jpeg_size(data)
+    if size is None or 0 in size:
+        raise FormatError(
+            "The picture is truncated or damaged: its header states no size. Send the file again."
+        )
+    return size
+
+
+def _png_size(data: bytes) -> tuple[int, int] | None:
+    if len(data) < 24 or data[12:16] != b"IHDR":
+        return None
+    width, height = struct.unpack(">II", data[16:24])
+    return int(width), int(height)
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Size in the first start-of-frame segment (ISO/IEC 10918-1, B.2.2)."""
+    at = 2
+    while at + 9 <= len(data):
+        if data[at] != 0xFF:
+            return None
+        marker = data[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
+            return int(width), int(height)
+        elif marker in (0xD9, 0xDA):
+            return None
+        else:
+            at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+    return None

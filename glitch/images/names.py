@@ -1,0 +1,52 @@
+"""What a spectrogram's file name says. A stranger's claim: strict grammar."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from glitch.views import VIEW_DURATIONS_S
+
+_MAX_NAME_LENGTH = 255
+_LENGTH = r"(?P<duration>[0-9]{1,2}(?:\.[0-9]{1,3})?)"
+_SUFFIX = r"\.(?:png|jpg|jpeg)"
+
+# Gravity Spy: L1_HlF0RJURZ9_spectrogram_0.5.png; other sets put the GPS time in the id's place,
+# a prefix (the source, the label) before the detector, or write `__0.5` for the window.
+_WINDOW = re.compile(rf"(?:_spectrogram_|__){_LENGTH}{_SUFFIX}\Z", re.ASCII | re.IGNORECASE)
+_EVENT = re.compile(
+    r"(?:\A|[_-])(?P<ifo>[GHKLV]1)_"
+    r"(?:(?P<gps>[0-9]{9,10}(?:\.[0-9]{1,9})?)|(?P<id>[A-Za-z0-9]{10}))\Z",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class SpectrogramName:
+    """What the file name tells; None where it does not."""
+
+    ifo: str | None = None
+    gravityspy_id: str | None = None
+    gps_time: Decimal | None = None
+    duration_s: float | None = None
+
+
+def parse_file_name(name: str) -> SpectrogramName:
+    """Read detector, Gravity Spy id or GPS time, and window length from a file name.
+
+    Folders before the name (either slash) are ignored. Nothing is ever raised: a name outside the
+    grammar says nothing. The window must be one of Gravity Spy's four, and the detector and id
+    count only in a name that also states its window.
+    """
+    base = re.split(r"[/\\]", name[-4 * _MAX_NAME_LENGTH :])[-1]
+    window = _WINDOW.search(base) if len(base) <= _MAX_NAME_LENGTH else None
+    if window is None:
+        return SpectrogramName()
+    length = float(window["duration"])
+    duration_s = length if length in VIEW_DURATIONS_S else None
+    event = _EVENT.search(base[: window.start()])
+    if event is None:
+        return SpectrogramName(duration_s=duration_s)
+    gps_time = Decimal(event["gps"]) if event["gps"] else None
+    return SpectrogramName(event["ifo"], event["id"], gps_time, duration_s)

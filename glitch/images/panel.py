@@ -1,0 +1,99 @@
+"""Where the spectrogram lies in a picture: inside its axes, away from colour bar, ticks, title."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from glitch.errors import ImageError
+
+SMALLEST_SIDE = 64  # pixels; below this the grid would mostly be interpolated
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels, right and bottom exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+
+# Inside the axes' frame, seen in real files of these sizes (width, height).
+KNOWN_PANELS = {
+    (800, 600): Box(101, 61, 674, 540),
+    (600, 450): Box(76, 46, 505, 405),
+}
+
+
+def find_panel(is_colored: Bool[np.ndarray, "height width"]) -> Box:
+    """The rectangle of the spectrogram.
+
+    It is the widest block of columns, then of rows, that are mostly coloured: the colour
+    bar is a narrow block apart, page, frame and text are grey. Where nothing of use is found the
+    known box of that picture size stands in, else the whole picture; the distance to the colour
+    map then decides whether it is an omega scan at all.
+
+    Raises:
+        ImageError: if the picture holds several spectrograms side by side.
+    """
+    height, width = is_colored.shape
+    columns = _runs(is_colored.mean(axis=0))
+    if not columns:
+        return _fallback(width, height)
+    left, right = max(columns, key=_length)
+    rows = _runs(is_colored[:, left:right].mean(axis=1))
+    if not rows:
+        return _fallback(width, height)
+    top, bottom = max(rows, key=_length)
+    # A second look at the columns, now within the panel's rows only, is exact at the frame.
+    inner = _runs(is_colored[top:bottom, left:right].mean(axis=0))
+    if inner:
+        first, last = max(inner, key=_length)
+        left, right = left + first, left + last
+    box = Box(left, top, right, bottom)
+    if min(box.width, box.height) < min(SMALLEST_SIDE, width, height):
+        return _fallback(width, height)
+    for runs, size in ((columns, box.width), (rows, box.height)):
+        if sum(_length(run) > size / 2 for run in runs) > 1:
+            raise ImageError(
+                "The picture holds several spectrograms. Send each window as a file of its own."
+            )
+    return box
+
+
+def _length(run: tuple[int, int]) -> int:
+    return run[1] - run[0]
+
+
+def _runs(coverage: Float64[np.ndarray, " line"]) -> list[tuple[int, int]]:
+    """Blocks of neighbours with more than half of the greatest coverage.
+
+    Gaps up to 1 % of the side are bridged (a grid line); the colour bar stands 2 % apart.
+    """
+    greatest = float(coverage.max(initial=0))
+    if greatest < 0.1:
+        return []
+    inside = np.concatenate([[False], coverage > greatest / 2, [False]])
+    edges = np.flatnonzero(inside[1:] != inside[:-1])
+    runs: list[tuple[int, int]] = []
+    for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        if runs and start - runs[-1][1] <= len(coverage) // 100:
+            runs[-1] = (runs[-1][0], stop)
+        else:
+            runs.append((start, stop))
+    return runs
+
+
+def _fallback(width: int, height: int) -> Box:
+    return KNOWN_PANELS.get((width, height), Box(0, 0, width, height))
