@@ -1,0 +1,54 @@
+"""The engine and the session factory."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session, sessionmaker
+
+POSTGRESQL_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
+
+
+class DatabaseUrlError(ValueError):
+    """The database address cannot be used; the message says what would do."""
+
+
+def parse_database_url(database_url: str) -> URL:
+    """The address with our driver, whichever PostgreSQL scheme it was written with.
+
+    Raises:
+        DatabaseUrlError: if it is no PostgreSQL address. The message never repeats the address,
+            because it may hold a password.
+    """
+    advice = "give one like postgresql://user:password@host:5432/glitch as DATABASE_URL."
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError):
+        raise DatabaseUrlError(f"The database address cannot be read: {advice}") from None
+    if url.drivername not in POSTGRESQL_SCHEMES:
+        raise DatabaseUrlError(
+            f"The database address starts with {url.drivername}, but only PostgreSQL serves: "
+            f"{advice}"
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def make_engine(database_url: str, *, pool_size: int = 10, max_overflow: int = 10) -> Engine:
+    """An engine on this database.
+
+    Nothing is prepared on the server: a plan must see the checkpoint, the filters and the limit to
+    choose partition and index, and connection poolers in front of PostgreSQL keep working.
+    """
+    return create_engine(
+        parse_database_url(database_url),
+        pool_size=pool_size,
+        max_overflow=max_overflow,
+        pool_pre_ping=True,
+        connect_args={"prepare_threshold": None, "application_name": "glitch-discovery"},
+    )
+
+
+def make_session_factory(engine: Engine) -> sessionmaker[Session]:
+    """Sessions for one request or task each; the caller commits, services never do."""
+    return sessionmaker(engine, expire_on_commit=False)

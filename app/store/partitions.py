@@ -1,0 +1,94 @@
+"""Room for the embeddings of a checkpoint: its partition, and its vector index when large."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+INDEX_FROM_ROWS = 200_000  # below, an exact scan is quick enough and exact
+HNSW_M = 16
+HNSW_EF_CONSTRUCTION = 64
+PARTITION_PATTERN = r"^embedding_p\d+$"
+
+
+def partition_name(checkpoint_id: int) -> str:
+    """The table that holds the embeddings of this checkpoint."""
+    return f"embedding_p{int(checkpoint_id)}"
+
+
+def vector_index_name(checkpoint_id: int) -> str:
+    """The HNSW index of that table, where there is one."""
+    return f"{partition_name(checkpoint_id)}_mean_hnsw"
+
+
+def create_partition(session: Session, checkpoint_id: int, latent_size: int) -> None:
+    """Make the partition of a checkpoint, in the caller's transaction.
+
+    It is built aside and then attached: that takes a lock under which reads and writes of the
+    other partitions go on, which CREATE TABLE ... PARTITION OF does not.
+    """
+    table, key, size = partition_name(checkpoint_id), int(checkpoint_id), int(latent_size)
+    session.execute(
+        text(f"CREATE TABLE {table} (LIKE embedding INCLUDING DEFAULTS INCLUDING STORAGE)")
+    )
+    session.execute(
+        text(
+            f"ALTER TABLE {table}"
+            f" ADD CONSTRAINT ck_{table}_checkpoint_id CHECK (checkpoint_id = {key}),"
+            f" ADD CONSTRAINT ck_{table}_mean CHECK (vector_dims(mean) = {size}),"
+            f" ADD CONSTRAINT ck_{table}_log_variance CHECK (cardinality(log_variance) = {size})"
+        )
+    )
+    session.execute(text(f"ALTER TABLE embedding ATTACH PARTITION {table} FOR VALUES IN ({key})"))
+
+
+def has_vector_index(session: Session, checkpoint_id: int) -> bool:
+    """Whether searches under this checkpoint can use a finished vector index."""
+    found = session.scalar(
+        text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"),
+        {"name": vector_index_name(checkpoint_id)},
+    )
+    return bool(found)
+
+
+def ensure_vector_index(
+    engine: Engine, checkpoint_id: int, latent_size: int, *, from_rows: int = INDEX_FROM_ROWS
+) -> bool:
+    """Build the HNSW index of a checkpoint's embeddings if they are many and it is missing.
+
+    Reads and writes go on meanwhile; a second caller waits for the first. A build that was cut
+    short is dropped and done again.
+
+    Args:
+        engine: Where; the build runs on a connection of its own, outside any transaction.
+        checkpoint_id: Whose embeddings.
+        latent_size: Their dimension.
+        from_rows: How many rows make an index worth while.
+
+    Returns:
+        Whether there is an index now.
+    """
+    table, index = partition_name(checkpoint_id), vector_index_name(checkpoint_id)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        enough = text(f"SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT :least) AS some")  # noqa: S608
+        if connection.scalar(enough, {"least": from_rows}) != from_rows:
+            return False
+        connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": index})
+        try:
+            is_valid = connection.scalar(
+                text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"),
+                {"name": index},
+            )
+            if is_valid is False:
+                connection.execute(text(f"DROP INDEX CONCURRENTLY {index}"))
+            if not is_valid:
+                connection.execute(
+                    text(
+                        f"CREATE INDEX CONCURRENTLY {index} ON {table}"
+                        f" USING hnsw ((mean::vector({int(latent_size)})) vector_l2_ops)"
+                        f" WITH (m = {HNSW_M}, ef_construction = {HNSW_EF_CONSTRUCTION})"
+                    )
+                )
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), {"name": index})
+    return True

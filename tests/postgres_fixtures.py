@@ -1,0 +1,85 @@
+"""A real PostgreSQL for every suite: one server a session, a fresh migrated database a test.
+
+Loaded as a plugin by ``tests/conftest.py``. Migrations run once, into a template; copying it takes
+some tens of milliseconds.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from app.store.embedded import EmbeddedServer, start_embedded
+from app.store.engine import make_engine, make_session_factory
+from app.store.migrate import upgrade
+
+TEMPLATE = "glitch_template"
+
+
+def execute(server: EmbeddedServer, statement: str) -> None:
+    """Run one statement outside any transaction, as CREATE DATABASE must."""
+    address = server.url("postgres").replace("+psycopg", "")
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[EmbeddedServer]:
+    """The session's server, in a folder of its own that goes with it."""
+    # Not pytest's own temporary folder: another session's start would close it to the server.
+    folder = Path(tempfile.mkdtemp(prefix="glitch-tests-"))
+    server = start_embedded(folder)
+    # Tests need no durability, and a flush to disk is most of what a small transaction costs.
+    for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):
+        execute(server, f"ALTER SYSTEM SET {setting}")
+    execute(server, "SELECT pg_reload_conf()")
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: EmbeddedServer) -> str:
+    """Name of a database at the latest revision that no test writes to."""
+    upgrade(postgres_server.ensure_database(TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: EmbeddedServer) -> Iterator[str]:
+    """Address of a database without any table."""
+    name = f"test_{uuid4().hex}"
+    yield postgres_server.ensure_database(name)
+    execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator[str]:
+    """Address of a fresh database at the latest revision."""
+    name = f"test_{uuid4().hex}"
+    execute(postgres_server, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+    yield postgres_server.url(name)
+    execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on that database."""
+    engine = make_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session on that database; nothing is committed unless the test commits."""
+    with make_session_factory(engine)() as session:
+        yield session
