@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from app.launch.lifeline import LIFELINE_VARIABLE
 
@@ -61,10 +61,11 @@ class Child:
         code = self._process.poll()
         return code if code is None or code >= 0 else 128 - code
 
-    def output_lines(self) -> Sequence[str]:
-        """Everything it wrote to a piped standard output, by line; waits for its end."""
-        text, _ = self._process.communicate()
-        return bytes(text or b"").decode(errors="replace").splitlines()
+    def lines(self) -> Iterator[str]:
+        """What it writes to a piped standard output, by line, until it ends."""
+        if self._process.stdout is not None:
+            for line in self._process.stdout:
+                yield bytes(line).decode(errors="replace").strip()
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL if it does not end in time. Nothing if it has ended."""

@@ -7,6 +7,10 @@ class LaunchError(Exception):
     """A reason, in words for an operator, why the service cannot start or go on."""
 
 
+class DataDirectoryBusyError(LaunchError):
+    """Another process holds the data directory."""
+
+
 class ChildFailedError(LaunchError):
     """A child process ended with an error that it has already told on the terminal."""
 

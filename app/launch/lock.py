@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.launch.errors import LaunchError
+from app.launch.errors import DataDirectoryBusyError, LaunchError
 
 LOCK_NAME = "up.lock"
 STOPPING = "stopping"
@@ -33,7 +33,9 @@ class HeldLock:
 
 
 @contextlib.contextmanager
-def hold_data_directory(folder: Path, purpose: str) -> Iterator[HeldLock]:
+def hold_data_directory(
+    folder: Path, purpose: str, *, wait_s: float = _BUSY_WAIT_S
+) -> Iterator[HeldLock]:
     """Hold the folder's lock.
 
     `flock` goes with the process, so the file that a `kill -9` leaves behind locks nothing.
@@ -43,9 +45,11 @@ def hold_data_directory(folder: Path, purpose: str) -> Iterator[HeldLock]:
     Args:
         folder: the data directory.
         purpose: who holds it, for the message that another start shows; one line.
+        wait_s: how long to wait for a holder that is at work, in seconds.
 
     Raises:
-        LaunchError: if another process holds it, with its process id.
+        DataDirectoryBusyError: if another process holds it, with its process id.
+        LaunchError: if the lock file cannot be opened.
     """
     path = folder / LOCK_NAME
     try:
@@ -55,7 +59,7 @@ def hold_data_directory(folder: Path, purpose: str) -> Iterator[HeldLock]:
             f"The lock file {path} cannot be opened ({error.strerror}): remove it and start again."
         ) from error
     try:
-        _acquire(descriptor, folder)
+        _acquire(descriptor, folder, wait_s)
         lock = HeldLock(descriptor)
         lock.describe(purpose)
         yield lock
@@ -64,7 +68,7 @@ def hold_data_directory(folder: Path, purpose: str) -> Iterator[HeldLock]:
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, folder: Path) -> None:
+def _acquire(descriptor: int, folder: Path, wait_s: float) -> None:
     """Wait briefly for a busy holder, longer for one that is stopping or already dead."""
     started = time.monotonic()
     while True:
@@ -74,9 +78,9 @@ def _acquire(descriptor: int, folder: Path) -> None:
             text = os.pread(descriptor, 200, 0).decode(errors="replace")
             pid, _, purpose = text.strip().partition(" ")
             is_busy = _is_alive(pid) and purpose != STOPPING
-            if time.monotonic() - started > (_BUSY_WAIT_S if is_busy else RELEASE_WAIT_S):
+            if time.monotonic() - started > (wait_s if is_busy else RELEASE_WAIT_S):
                 who = f"process {pid}, {purpose}" if pid else "another process"
-                raise LaunchError(
+                raise DataDirectoryBusyError(
                     f"The data directory {folder} is in use ({who}): use that service, stop it, "
                     "or set GLITCH_DATA_DIR and GLITCH_PORT for a second one."
                 ) from None

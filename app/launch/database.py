@@ -1,0 +1,146 @@
+"""The database of `up` and of the commands: the operator's own, or the embedded one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.launch.child import Child
+from app.launch.data_directory import prepare_data_directory
+from app.launch.errors import DataDirectoryBusyError, LaunchError
+from app.launch.lock import hold_data_directory
+from app.settings import Settings
+from app.store.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
+from app.store.engine import make_engine, make_session_factory, parse_database_url
+
+DATABASE_FOLDER = "database"
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open database."""
+
+    url: str
+    sessions: sessionmaker[Session]
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One transaction: committed at the end, rolled back on an error."""
+        with self.sessions.begin() as session:
+            yield session
+
+
+@contextlib.contextmanager
+def running_database(settings: Settings, folder: Path, lock_descriptor: int) -> Iterator[str]:
+    """The address of a running database; the embedded one is stopped at the end.
+
+    A warden process stops the embedded server when this process is killed, because the server
+    would otherwise outlive it.
+
+    Args:
+        settings: ``DATABASE_URL`` decides which database it is.
+        folder: the data directory, held by the caller.
+        lock_descriptor: of the data directory's lock, which the warden holds too.
+
+    Raises:
+        LaunchError: if it does not start.
+    """
+    if settings.database_url is not None:
+        url = settings.database_url.get_secret_value()
+        parse_database_url(url)
+        yield url
+        return
+    place = folder / DATABASE_FOLDER
+    warden = Child(
+        "The database's warden",
+        "app.launch.warden",
+        [str(place)],
+        environment={},
+        keep_open=(lock_descriptor,),
+    )
+    try:
+        server = _start(place)
+        try:
+            yield server.url()
+        finally:
+            _stop(server)
+    finally:
+        warden.stop()
+
+
+@contextlib.contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """A database for one command, beside a running service or without one.
+
+    Raises:
+        LaunchError: if it cannot be reached or started.
+    """
+    with contextlib.ExitStack() as stack:
+        if settings.database_url is not None:
+            url = settings.database_url.get_secret_value()
+        else:
+            url = stack.enter_context(_embedded(settings.data_dir))
+        engine = make_engine(url, pool_size=2)
+        stack.callback(engine.dispose)
+        yield Database(url, make_session_factory(engine))
+
+
+@contextlib.contextmanager
+def _embedded(data_directory: Path) -> Iterator[str]:
+    """The running service's server where there is one, else one for the time being."""
+    folder = prepare_data_directory(data_directory)
+    with contextlib.ExitStack() as stack:
+        try:
+            lock = hold_data_directory(folder, "a glitch-discovery command", wait_s=0)
+            held = stack.enter_context(lock)
+        except DataDirectoryBusyError:
+            yield _start(folder / DATABASE_FOLDER).url()  # finds the running one
+            return
+        yield stack.enter_context(
+            running_database(Settings(data_dir=folder, database_url=None), folder, held.descriptor)
+        )
+
+
+def _start(place: Path) -> EmbeddedServer:
+    try:
+        return start_embedded(place)
+    except EmbeddedDatabaseError as error:
+        raise LaunchError(str(error)) from error
+    except OSError as error:
+        raise LaunchError(
+            f"The database in {place} cannot be used ({error.strerror}: {error.filename}): mend "
+            "its permissions, or set GLITCH_DATA_DIR to another folder."
+        ) from error
+
+
+def _stop(server: EmbeddedServer) -> None:
+    try:
+        server.stop()
+    except EmbeddedDatabaseError as error:
+        raise LaunchError(str(error)) from error
+
+
+def upgrade_schema(url: str) -> None:
+    """Bring the tables to this version's.
+
+    Raises:
+        LaunchError: if a newer version of the program has changed them already.
+    """
+    from alembic.util import CommandError
+
+    from app.store.migrate import upgrade
+
+    try:
+        upgrade(url)
+    except CommandError as error:
+        if "locate revision" not in str(error).lower():
+            raise
+        raise LaunchError(
+            "The database was made or migrated by a newer version of Glitch Discovery: start that "
+            "version, or restore a backup from before the upgrade "
+            "(docs/operations/backup.md)."
+        ) from error

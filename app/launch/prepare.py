@@ -1,0 +1,85 @@
+"""Everything between a running database and a service that can answer.
+
+Run as a child of `up` (`python -m app.launch.prepare`), so that the supervisor itself stays small
+and a crash in here cannot take it along. Prints one JSON line for the supervisor.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from app.launch.database import Database, open_database, upgrade_schema
+from app.launch.lifeline import follow_lifeline
+from app.launch.publish import publish_shipped
+from app.launch.sentences import told_as_sentences
+from app.launch.settings import read_settings
+from app.launch.token_file import read_token, write_token
+from app.services.demo import demo_plan, missing_from
+from app.services.errors import UnauthenticatedError
+from app.services.records import Role
+from app.services.tokens import create_token, list_tokens, revoke_token, verify_token
+
+FIRST_RUN_TOKEN = "first-run admin"  # noqa: S105 - its name
+
+
+def prepare() -> dict[str, object]:
+    """Migrate, publish the shipped checkpoint, see to the admin token, count the missing demo.
+
+    Returns:
+        ``checkpoint`` (name), ``is_token_good``, ``demo_missing`` (how many).
+    """
+    settings = read_settings()
+    kept_token = read_token(settings.data_dir)  # before anything is changed: it may be damaged
+    with open_database(settings) as database:
+        upgrade_schema(database.url)
+        with database.transaction() as session:
+            checkpoint = publish_shipped(session, settings.data_dir)
+        is_token_good = _see_to_token(database, settings.data_dir, kept_token)
+        missing = 0
+        if settings.demo:
+            from glitch.simulate import SIMULATED_CLASSES
+
+            with database.transaction() as session:
+                plan = demo_plan(SIMULATED_CLASSES, settings.demo_per_class)
+                missing = len(missing_from(session, plan, checkpoint))
+    return {
+        "checkpoint": checkpoint.name,
+        "is_token_good": is_token_good,
+        "demo_missing": missing,
+    }
+
+
+def _see_to_token(database: Database, folder: Path, kept: str | None) -> bool:
+    """Make the first-run token where there is none; whether the one in the folder is good.
+
+    A file that was removed asks for a new token, and makes the one that nobody has any more
+    useless. So does a new database under an old file.
+    """
+    if kept is not None:
+        with database.transaction() as session:
+            try:
+                return verify_token(session, kept).role is Role.ADMIN
+            except UnauthenticatedError:
+                if list_tokens(session):
+                    return False
+    with database.transaction() as session:
+        for record in list_tokens(session):
+            if record.name == FIRST_RUN_TOKEN and record.revoked_at is None:
+                revoke_token(session, record.id)
+        made = create_token(session, FIRST_RUN_TOKEN, Role.ADMIN)
+        # Before the commit: if the file cannot be written, no token is left that nobody knows;
+        # if the commit fails, the file holds a token that the next start replaces.
+        write_token(folder, made.secret)
+    return True
+
+
+def main() -> None:
+    """The child's command line."""
+    follow_lifeline()
+    with told_as_sentences():
+        print(json.dumps(prepare()), flush=True)  # noqa: T201 - the supervisor reads it
+
+
+if __name__ == "__main__":
+    main()

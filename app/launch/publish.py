@@ -1,0 +1,82 @@
+"""Publishing a checkpoint folder: its files into the data directory, its row into the database."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from app.launch.errors import LaunchError
+from app.services.checkpoints import active_checkpoint, publish_checkpoint
+from app.services.errors import NotReadyError
+from app.services.records import CheckpointRecord
+from app.services.runtime import CHECKPOINTS_FOLDER
+from glitch.checkpoint import MANIFEST_FILE, WEIGHTS_FILE, load_checkpoint, shipped_checkpoint
+
+
+def publish_folder(
+    session: Session, folder: Path, data_directory: Path, *, activate: bool
+) -> CheckpointRecord:
+    """Keep a copy of the checkpoint and make it known; the same checkpoint twice is one.
+
+    A copy, because the catalogue's embeddings need these weights for as long as they are kept,
+    also when the folder is removed or a new release ships another checkpoint.
+
+    Args:
+        session: its transaction is the caller's to commit.
+        folder: holds ``model.safetensors`` and ``manifest.json``.
+        data_directory: the service's.
+        activate: whether new uploads are embedded with it from now on.
+
+    Raises:
+        CheckpointError: if the folder is incomplete or damaged.
+        LaunchError: if the copy cannot be written.
+    """
+    checkpoint = load_checkpoint(folder)
+    copy = data_directory / CHECKPOINTS_FOLDER / checkpoint.digest
+    try:
+        _keep_copy(folder, copy)
+    except OSError as error:
+        raise LaunchError(
+            f"The checkpoint {folder} cannot be copied into {data_directory} ({error.strerror})."
+        ) from error
+    manifest = checkpoint.manifest
+    return publish_checkpoint(
+        session,
+        name=manifest.name,
+        digest=checkpoint.digest,
+        preprocessing_digest=manifest.preprocessing.digest(),
+        latent_size=manifest.architecture.latent,
+        manifest=json.loads((copy / MANIFEST_FILE).read_text()),
+        activate=activate,
+    )
+
+
+def publish_shipped(session: Session, data_directory: Path) -> CheckpointRecord:
+    """Publish the checkpoint that ships; returns the active one.
+
+    It becomes active only where none is: which checkpoint serves a catalogue is the operator's
+    choice, and embeddings under another one are not comparable with it.
+    """
+    try:
+        active = active_checkpoint(session)
+    except NotReadyError:
+        return publish_folder(session, shipped_checkpoint(), data_directory, activate=True)
+    publish_folder(session, shipped_checkpoint(), data_directory, activate=False)
+    return active
+
+
+def _keep_copy(folder: Path, target: Path) -> None:
+    """Copy whole or not at all, under the digest as its name."""
+    if target.is_dir():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".copy-", dir=target.parent) as scratch:
+        staged = Path(scratch) / target.name
+        staged.mkdir(mode=0o755)
+        for name in (WEIGHTS_FILE, MANIFEST_FILE):
+            shutil.copyfile(folder / name, staged / name)
+        staged.rename(target)

@@ -1,0 +1,57 @@
+"""Errors that a person can act on become one sentence and an exit code; others keep their trace."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from app.launch.errors import ChildFailedError, LaunchError
+
+FAILED = 1
+
+
+@contextlib.contextmanager
+def told_as_sentences() -> Iterator[None]:
+    """Print the sentence of a foreseen error to standard error and exit with its code.
+
+    Raises:
+        SystemExit: in place of the foreseen errors.
+    """
+    try:
+        yield
+    except ChildFailedError as error:  # it has told its own reason already
+        raise SystemExit(error.exit_code) from None
+    except LaunchError as error:
+        _fail(str(error))
+    except Exception as error:
+        sentence = _foreseen(error)
+        if sentence is None:
+            raise
+        _fail(sentence)
+
+
+def _foreseen(error: Exception) -> str | None:
+    """The sentence of a domain or database error. Imported late: they are slow to import."""
+    from sqlalchemy.exc import OperationalError
+
+    from app.services.errors import ServiceError
+    from app.store.engine import DatabaseUrlError
+    from app.store.migrate import MigrationsNotFoundError
+    from glitch.errors import GlitchError
+
+    if isinstance(error, ServiceError | GlitchError | DatabaseUrlError | MigrationsNotFoundError):
+        return str(error)
+    if isinstance(error, OperationalError):
+        reason = str(error.orig).strip().splitlines()
+        return (
+            "The database cannot be reached or used "
+            f"({reason[0] if reason else 'no reason given'}): check DATABASE_URL and the server."
+        )
+    return None
+
+
+def _fail(sentence: str) -> None:
+    sys.stdout.flush()
+    print(f"error: {sentence}", file=sys.stderr, flush=True)  # noqa: T201
+    raise SystemExit(FAILED)

@@ -1,0 +1,47 @@
+"""What steers `up` alone, besides the settings of the service."""
+
+from __future__ import annotations
+
+from pydantic import Field, ValidationError
+
+from app.launch.errors import LaunchError
+from app.settings import Settings
+
+
+class LaunchSettings(Settings):
+    """The service's settings and those of its start."""
+
+    demo: bool = Field(
+        default=True,
+        description="Whether the first start loads the catalogue of simulated glitches.",
+    )
+    demo_per_class: int = Field(
+        default=40, ge=1, le=1000, description="How many simulated glitches of each class."
+    )
+    demo_processes: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="How many processes load the catalogue. Unset: one a core, at most four.",
+    )
+
+
+def read_settings() -> LaunchSettings:
+    """The settings of the environment.
+
+    Raises:
+        LaunchError: naming each variable that has a wrong value, and what is wrong with it.
+    """
+    try:
+        return LaunchSettings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{_variable(item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors(include_url=False, include_input=False)
+        )
+        raise LaunchError(f"A setting has a wrong value: {problems}.") from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = str(location[0]) if location else "?"
+    return name if name.isupper() else f"GLITCH_{name.upper()}"

@@ -1,0 +1,27 @@
+"""Stops the embedded database when its supervisor was killed: `python -m app.launch.warden DIR`.
+
+A supervisor that ends in order stops the database itself and then this process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from app.launch.lifeline import LIFELINE_VARIABLE
+
+
+def main() -> None:
+    """Wait for the supervisor's end, then stop the server of the folder given."""
+    descriptor = int(os.environ.pop(LIFELINE_VARIABLE))
+    while os.read(descriptor, 1):
+        pass
+    from app.store.embedded import EmbeddedServer  # now only: until then this is a small process
+
+    folder = Path(sys.argv[1])
+    EmbeddedServer(folder, folder / "postgres").stop()
+
+
+if __name__ == "__main__":
+    main()
