@@ -1,0 +1,14 @@
+"""Simulated glitches of the Gravity Spy classes, in noise of the detectors' measured colour."""
+
+from glitch.simulate.batches import simulate_numbered, simulate_views
+from glitch.simulate.glitches import SimulatedGlitch, SimulatedRecord, simulate_glitch
+from glitch.simulate.recipes import SIMULATED_CLASSES
+
+__all__ = [
+    "SIMULATED_CLASSES",
+    "SimulatedGlitch",
+    "SimulatedRecord",
+    "simulate_glitch",
+    "simulate_numbered",
+    "simulate_views",
+]
