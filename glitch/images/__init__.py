@@ -1,14 +1,21 @@
 """Pictures in and out: Gravity Spy's spectrograms, arrays of views, and our own renders."""
 
+from glitch.images.arrays import holds_views, read_views
 from glitch.images.decode import is_image
 from glitch.images.names import SpectrogramName, parse_file_name
+from glitch.images.omega_scan import render_omega_scan
 from glitch.images.reader import MAX_COLORMAP_DISTANCE, SpectrogramImage, read_spectrogram
+from glitch.images.render import render_view
 
 __all__ = [
     "MAX_COLORMAP_DISTANCE",
     "SpectrogramImage",
     "SpectrogramName",
+    "holds_views",
     "is_image",
     "parse_file_name",
     "read_spectrogram",
+    "read_views",
+    "render_omega_scan",
+    "render_view",
 ]

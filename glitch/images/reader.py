@@ -8,7 +8,7 @@ import numpy as np
 
 from glitch.errors import ImageError
 from glitch.images.colormap import color_codes, invert, is_colored
-from glitch.images.decode import decode_rgb
+from glitch.images.decode import decode_picture, state_cells
 from glitch.images.grid import average_to_grid
 from glitch.images.names import SpectrogramName, parse_file_name
 from glitch.images.panel import SMALLEST_SIDE, find_panel
@@ -42,7 +42,7 @@ def read_spectrogram(
     """
     recipe = preprocessing or Preprocessing()
     _require_gravity_spy_scales(recipe)
-    pixels = decode_rgb(data)
+    pixels, stated_cells = decode_picture(data)
     codes = color_codes(pixels)
     box = find_panel(is_colored(codes))
     if min(box.width, box.height) < SMALLEST_SIDE:
@@ -59,7 +59,9 @@ def read_spectrogram(
             f"{MAX_COLORMAP_DISTANCE:.0f}). Send Gravity Spy's original PNG or JPEG."
         )
     upward = energy[::-1]
-    values = average_to_grid(upward, recipe.n_frequency, recipe.n_time)
+    shape = (recipe.n_frequency, recipe.n_time)
+    is_ours = stated_cells == state_cells(shape)
+    values = average_to_grid(upward, shape, are_pixels_whole=is_ours)
     return SpectrogramImage(np.clip(values, 0, 1), parse_file_name(file_name), distance)
 
 

@@ -1,0 +1,84 @@
+"""Views -> PNG: the plain picture, and the colours that the one with axes shares.
+
+A cell is drawn in whole pixels, so a picture of ours reads back to the nearest of viridis' 256
+colours. Rows that were not measured are drawn in neutral grey, which viridis does not have:
+absence is seen, and is no low energy.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+from jaxtyping import Bool
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from glitch.errors import GlitchError
+from glitch.images.colormap import N_COLORS, viridis
+from glitch.images.decode import CELLS_KEY, state_cells
+from glitch.images.grid import cell_of_pixel
+from glitch.types import ViewArray
+
+ABSENT_GREY = (158, 158, 158)
+PLAIN_SIZE = (570, 466)  # width, height: about the panel of Gravity Spy's own renders
+MAX_SIDE = 2048
+_PNG_LEVEL = 1  # fast; the pictures are small anyway
+
+RowMask = Bool[np.ndarray, " freq"]
+
+
+def render_view(
+    view: ViewArray, observed: RowMask | None = None, *, size: tuple[int, int] = PLAIN_SIZE
+) -> bytes:
+    """Draw one view in viridis without axes, frequency upward.
+
+    Args:
+        view: shape (freq, time), float32 in [0, 1].
+        observed: rows that were measured, shape (freq,); the others are drawn grey. All, if None.
+        size: width and height of the picture in pixels.
+
+    Returns:
+        The bytes of a PNG.
+
+    Raises:
+        GlitchError: if the values are not finite in [0, 1], or the size is not 1 to MAX_SIDE.
+    """
+    if not (min(size) >= 1 and max(size) <= MAX_SIDE):
+        raise GlitchError(
+            f"A picture of {size[0]} x {size[1]} pixels is not drawn: give 1 to {MAX_SIDE} each."
+        )
+    return png_of_cells(draw_cells(view, observed, size), view)
+
+
+def png_of_cells(picture: Image.Image, view: ViewArray) -> bytes:
+    """A PNG that states the grid its cells were drawn from, so that it reads back exactly."""
+    rows, columns = view.shape
+    text = PngInfo()
+    text.add_text(CELLS_KEY, state_cells((rows, columns)))
+    out = BytesIO()
+    picture.save(out, "PNG", compress_level=_PNG_LEVEL, pnginfo=text)
+    return out.getvalue()
+
+
+def draw_cells(view: ViewArray, observed: RowMask | None, size: tuple[int, int]) -> Image.Image:
+    """An RGB picture of the cells, top row the highest frequency.
+
+    Args:
+        view: shape (freq, time), float32 in [0, 1].
+        observed: rows that were measured, shape (freq,); the others are grey. All, if None.
+        size: width and height in pixels.
+
+    Raises:
+        GlitchError: if the values are not finite in [0, 1].
+    """
+    if not np.isfinite(view).all() or view.min() < 0 or view.max() > 1:
+        raise GlitchError("Only a view with finite values in [0, 1] can be drawn.")
+    index = np.minimum(view * N_COLORS, N_COLORS - 1).astype(np.uint8)
+    colors = viridis()[index]
+    if observed is not None:
+        colors[~observed] = ABSENT_GREY
+    # The reader turns the picture over first: so must we, or ties would fall to other cells.
+    rows = cell_of_pixel(size[1], view.shape[0])[::-1]
+    columns = cell_of_pixel(size[0], view.shape[1])
+    return Image.fromarray(colors[rows[:, None], columns])
