@@ -30,3 +30,11 @@ class ConflictError(ServiceError):
 
 class NotReadyError(ServiceError):
     """The service lacks something that an operator must provide (no active checkpoint)."""
+
+
+class BusyError(ServiceError):
+    """Too many requests wait already; the same request may succeed shortly."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 2) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,51 @@
+"""`/healthz`, `/readyz` and `/metrics`: for supervisors and operators."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from app.api import problems, schemas
+from app.api.deps import OpenOrReader, RuntimeDep
+from app.services.runtime import OK
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz", summary="Whether the process answers")
+async def healthz() -> schemas.Health:
+    """Touches nothing: on the event loop, so that a full thread pool does not hide it."""
+    return schemas.Health(status="ok", version=version("glitch-discovery"))
+
+
+@router.get(
+    "/readyz",
+    summary="Whether uploads can be served",
+    responses={200: {"model": schemas.Readiness}},
+)
+def readyz(request: Request, runtime: RuntimeDep) -> Response:
+    """200 once the database answers, its migrations are current and the model is loaded."""
+    checks = runtime.readiness()
+    if all(state == OK for state in checks.values()):
+        body = schemas.Readiness(status="ready", checks=checks)
+        return Response(body.model_dump_json(), media_type="application/json")
+    wrong = " ".join(state for state in checks.values() if state != OK)
+    return problems.problem_response(
+        503,
+        f"Not ready yet. {wrong}",
+        name="not-ready",
+        title="The service is not ready",
+        request_id=request.state.request_id,
+        headers={"Retry-After": "2"},
+        extra={"checks": checks},
+    )
+
+
+@router.get("/metrics", summary="Counters for Prometheus", response_class=Response)
+def metrics(request: Request, _: OpenOrReader) -> Response:
+    """Prometheus text. Open on a loopback address, else for the role reader."""
+    return Response(
+        generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST
+    )

@@ -1,0 +1,72 @@
+"""The application: ``uvicorn --factory app.main:create_app``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+
+from app.api import problems
+from app.api.metrics import CountRequests, Metrics
+from app.api.middleware import BodyBounds, RequestContext
+from app.api.router import router
+from app.logs import configure_logging
+from app.services.errors import ServiceError
+from app.services.inference import set_torch_threads
+from app.services.runtime import Runtime, open_runtime
+from app.settings import Settings
+from glitch.errors import GlitchError
+
+_log = logging.getLogger("app.main")
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service as an ASGI application.
+
+    Args:
+        settings: Where absent, those of the environment.
+    """
+    chosen = settings or Settings()
+    configure_logging(chosen)
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(application: FastAPI) -> AsyncIterator[None]:
+        set_torch_threads(chosen.torch_threads)
+        with open_runtime(chosen) as runtime:
+            application.state.runtime = runtime
+            await run_in_threadpool(_load_model, runtime)
+            yield
+
+    application = FastAPI(
+        title="Glitch Discovery",
+        summary="Embeds gravitational-wave detector glitches and finds their kin.",
+        version=version("glitch-discovery"),
+        license_info={"name": "GPL-3.0-or-later", "identifier": "GPL-3.0-or-later"},
+        lifespan=lifespan,
+        form_limits={"max_files": 16, "max_fields": 64, "max_part_size": 64 * 1024},
+    )
+    application.state.metrics = metrics
+    problems.install(application)
+    application.include_router(router)
+    # The last one added is the outermost.
+    application.add_middleware(
+        BodyBounds, max_bytes=chosen.max_upload_bytes, timeout_s=chosen.upload_timeout_s
+    )
+    application.add_middleware(CountRequests, metrics=metrics)
+    application.add_middleware(RequestContext)
+    return application
+
+
+def _load_model(runtime: Runtime) -> None:
+    """Load the active checkpoint now rather than at the first upload; /readyz tells if not."""
+    try:
+        checkpoint, _ = runtime.active_encoder()
+        _log.info("model loaded", extra={"checkpoint": checkpoint.name})
+    except (ServiceError, GlitchError, SQLAlchemyError) as error:
+        _log.warning("no model loaded yet: %s", error)

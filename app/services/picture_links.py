@@ -1,0 +1,53 @@
+"""Links to pictures that work without a token, for clients that can send none.
+
+``GravitySpyTable.download()`` fetches the addresses of a search's answer bare. Each such address
+carries an expiry and an HMAC over glitch, window and expiry: it opens that one picture and
+nothing else, for a stated time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+_DAY_S = 86400
+
+
+class PictureLinks:
+    """Makes and checks signed links.
+
+    Args:
+        secret: The signing key, the same on every replica.
+        lifetime_days: How long a link stays good at least.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(
+        self, secret: bytes, *, lifetime_days: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._secret = secret
+        self._lifetime_s = lifetime_days * _DAY_S
+        self._clock = clock
+
+    def path(self, glitch_id: str, duration_s: float) -> str:
+        """Path and query of the picture of one view, with Gravity Spy's axes."""
+        # Whole days, so that the links of one day are equal and can be cached.
+        expires = int(-(-(self._clock() + self._lifetime_s) // _DAY_S)) * _DAY_S
+        query = urlencode(
+            {"axes": "true", "expires": expires}
+            | {"signature": self._signature(glitch_id, duration_s, expires)}
+        )
+        return f"/glitches/{glitch_id}/views/{duration_s:.1f}.png?{query}"
+
+    def is_good(self, glitch_id: str, duration_s: float, expires: int, signature: str) -> bool:
+        """Whether a link is ours and not yet expired."""
+        made = self._signature(glitch_id, duration_s, expires)
+        is_ours = hmac.compare_digest(made.encode(), signature.encode())
+        return is_ours and self._clock() < expires
+
+    def _signature(self, glitch_id: str, duration_s: float, expires: int) -> str:
+        text = f"picture\n{glitch_id}\n{duration_s:.3f}\n{expires}".encode()
+        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()

@@ -1,0 +1,133 @@
+"""What lives as long as the process: opened once at start, shared by every request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.services.checkpoints import active_checkpoint
+from app.services.errors import NotReadyError, ServiceError
+from app.services.inference import BatchingEncoder, Encoders, StrainTransform
+from app.services.picture_links import PictureLinks
+from app.services.records import CheckpointRecord
+from app.settings import Settings
+from app.store.engine import make_engine, make_session_factory
+from app.store.migrate import current_revision, head_revision
+from glitch.checkpoint import Checkpoint, shipped_checkpoint
+from glitch.encoder import Encoder
+from glitch.errors import GlitchError
+
+CHECKPOINTS_FOLDER = "checkpoints"  # in the data directory
+OK = "ok"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Engine, encoders and signer of one process. ``app.state.runtime`` of the application."""
+
+    settings: Settings
+    engine: Engine
+    sessions: sessionmaker[Session]
+    encoders: Encoders
+    strain_to_views: StrainTransform
+    picture_links: PictureLinks
+
+    def active_encoder(self) -> tuple[CheckpointRecord, BatchingEncoder]:
+        """The active checkpoint and its encoder, loaded at first need.
+
+        Holds a database connection only for the look-up, not while weights load.
+
+        Raises:
+            NotReadyError: if none is active, or its weights are not here.
+        """
+        with self.sessions() as session:
+            checkpoint = active_checkpoint(session)
+        return checkpoint, self.encoders.get(checkpoint.digest)
+
+    def readiness(self) -> dict[str, str]:
+        """Each part that an upload needs, with ``"ok"`` or a sentence that says what is wrong."""
+        checks = {"database": self._database_state()}
+        checks["model"] = (
+            self._model_state() if checks["database"] == OK else "The database comes first."
+        )
+        return checks
+
+    def _database_state(self) -> str:
+        try:
+            current = current_revision(self.engine)
+        except SQLAlchemyError:
+            return "The database does not answer: see that it runs and that DATABASE_URL is right."
+        head = head_revision()
+        if current != head:
+            return (
+                f"The database is at migration {current}, this version needs {head}: run "
+                "`alembic upgrade head`."
+            )
+        return OK
+
+    def _model_state(self) -> str:
+        try:
+            self.active_encoder()
+        except (ServiceError, GlitchError) as error:
+            return str(error)
+        return OK
+
+
+@contextmanager
+def open_runtime(settings: Settings) -> Iterator[Runtime]:
+    """Open what a process needs, and close it again.
+
+    Raises:
+        NotReadyError: if there is no database address.
+    """
+    if settings.database_url is None:
+        raise NotReadyError(
+            "DATABASE_URL is not set: give the address of a PostgreSQL server with pgvector, or "
+            "start with `make up`, which brings its own."
+        )
+    engine = make_engine(
+        settings.database_url.get_secret_value(), pool_size=settings.database_pool, max_overflow=0
+    )
+    encoders = Encoders(
+        (settings.data_dir / CHECKPOINTS_FOLDER, shipped_checkpoint().parent),
+        encoder_maker(settings),
+    )
+    try:
+        yield Runtime(
+            settings=settings,
+            engine=engine,
+            sessions=make_session_factory(engine),
+            encoders=encoders,
+            strain_to_views=StrainTransform(
+                concurrency=settings.strain_concurrency,
+                timeout_s=settings.queue_timeout_s,
+                device=settings.device,
+            ),
+            picture_links=PictureLinks(
+                settings.signing_secret, lifetime_days=settings.picture_link_days
+            ),
+        )
+    finally:
+        encoders.close()
+        engine.dispose()
+
+
+def encoder_maker(settings: Settings) -> Callable[[Checkpoint], BatchingEncoder]:
+    """Wraps a loaded checkpoint into a batching encoder, bounded as the settings say."""
+
+    def make(checkpoint: Checkpoint) -> BatchingEncoder:
+        return BatchingEncoder(
+            Encoder(checkpoint, device=settings.device),
+            checkpoint.manifest.preprocessing,
+            max_batch=settings.encoder_batch,
+            wait_s=settings.encoder_wait_ms / 1000,
+            max_queue=settings.encoder_queue,
+            timeout_s=settings.queue_timeout_s,
+        )
+
+    return make

@@ -1,0 +1,94 @@
+"""Settings come from the environment when asked for, and are checked."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("GLITCH_") or name in ("DATABASE_URL", "REDIS_URL"):
+            monkeypatch.delenv(name)
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    settings = Settings()
+    assert (str(settings.data_dir), settings.host, settings.port) == ("data", "127.0.0.1", 8000)
+    assert settings.database_url is None
+
+
+def test_environment_is_read_at_construction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLITCH_PORT", "9001")
+    monkeypatch.setenv("GLITCH_MAX_UPLOAD_MB", "1.5")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:secret@h/db")
+    settings = Settings()
+    assert settings.port == 9001
+    assert settings.max_upload_bytes == 1_500_000
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == "postgresql://u:secret@h/db"
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("192.168.1.4", False),
+        ("glitches.example.org", False),
+    ],
+)
+def test_search_is_public_on_loopback_only(host: str, is_loopback: bool) -> None:
+    assert Settings(host=host).is_loopback is is_loopback
+    assert Settings(host=host).has_public_search is is_loopback
+
+
+@pytest.mark.parametrize("is_public", [True, False])
+def test_public_search_can_be_set(is_public: bool) -> None:
+    assert Settings(host="127.0.0.1", public_search=is_public).has_public_search is is_public
+    assert Settings(host="0.0.0.0", public_search=is_public).has_public_search is is_public
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"port": 70000},
+        {"max_upload_mb": 0},
+        {"public_url": "glitches.example.org"},
+        {"signing_key": "short"},
+        {"log_level": "loud"},
+        {"encoder_batch": 0},
+    ],
+)
+def test_wrong_values_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_public_url_loses_its_slash() -> None:
+    assert Settings(public_url="https://example.org/g/").public_url == "https://example.org/g"
+
+
+def test_signing_secret_is_made_once_and_private(tmp_path: Path) -> None:
+    first = Settings(data_dir=tmp_path / "new").signing_secret
+    assert len(first) >= 32
+    assert Settings(data_dir=tmp_path / "new").signing_secret == first
+    assert stat.S_IMODE((tmp_path / "new" / "signing-key").stat().st_mode) == 0o600
+    assert Settings(data_dir=tmp_path / "other").signing_secret != first
+
+
+def test_given_signing_key_is_used_and_nothing_is_written(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, signing_key="k" * 32)  # type: ignore[arg-type]
+    assert settings.signing_secret == b"k" * 32
+    assert not list(tmp_path.iterdir())
