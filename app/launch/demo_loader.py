@@ -1,12 +1,15 @@
 """One process of several that fill the demo catalogue: `python -m app.launch.demo_loader I N`.
 
 Takes every N-th missing glitch from the I-th on. Prints the size of each batch once it is
-committed; a batch is stored whole or not at all, so a killed loader leaves nothing half done.
+committed; a batch is stored whole or not at all, so a killed loader leaves nothing half done. The
+plan's last missing glitch is stored together with the calibration of novelty by the first process,
+once all others are there: as long as that is not done, the catalogue shows as incomplete.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -17,6 +20,7 @@ from app.launch.sentences import told_as_sentences
 from app.launch.settings import LaunchSettings, read_settings
 from app.services.checkpoints import active_checkpoint
 from app.services.demo import DemoGlitch, MadeGlitch, demo_plan, missing_from, store_made
+from app.services.novelty import recalibrate
 from app.services.records import CheckpointRecord, GlitchMetadata
 from app.services.runtime import CHECKPOINTS_FOLDER
 from glitch.checkpoint import load_checkpoint
@@ -24,6 +28,7 @@ from glitch.encoder import Encoder
 from glitch.simulate import SIMULATED_CLASSES, simulate_glitch
 from glitch.strain import views_from_strain
 
+_POLL_S = 0.2
 BATCH = 16  # strain of so many glitches is held at once
 
 
@@ -32,14 +37,38 @@ def load_share(settings: LaunchSettings, number: int, count: int) -> None:
     with open_database(settings) as database:
         with database.transaction() as session:
             checkpoint = active_checkpoint(session)
-            plan = demo_plan(SIMULATED_CLASSES, settings.demo_per_class)
-            missing = missing_from(session, plan, checkpoint)
-        folder = settings.data_dir / CHECKPOINTS_FOLDER / checkpoint.digest
-        encoder = Encoder(load_checkpoint(folder), device=settings.device)
+        loader = _Loader(database, checkpoint, settings)
+        *missing, last = loader.missing()
         share = islice(missing, number, None, count)
         while batch := list(islice(share, BATCH)):
-            _store(database, make_glitches(batch, encoder), checkpoint)
-            print(len(batch), flush=True)  # noqa: T201 - the supervisor's progress bar
+            loader.store(batch)
+        if number == 0:
+            while len(loader.missing()) > 1:
+                time.sleep(_POLL_S)  # a process that fails is seen by the supervisor, who stops us
+            loader.store([last], is_last=True)
+
+
+class _Loader:
+    def __init__(
+        self, database: Database, checkpoint: CheckpointRecord, settings: LaunchSettings
+    ) -> None:
+        self._database = database
+        self._checkpoint = checkpoint
+        self._plan = demo_plan(SIMULATED_CLASSES, settings.demo_per_class)
+        folder = settings.data_dir / CHECKPOINTS_FOLDER / checkpoint.digest
+        self._encoder = Encoder(load_checkpoint(folder), device=settings.device)
+
+    def missing(self) -> list[DemoGlitch]:
+        with self._database.transaction() as session:
+            return missing_from(session, self._plan, self._checkpoint)
+
+    def store(self, places: Sequence[DemoGlitch], *, is_last: bool = False) -> None:
+        made = make_glitches(places, self._encoder)
+        with self._database.transaction() as session:
+            store_made(session, made, self._checkpoint)
+            if is_last:
+                recalibrate(session, self._checkpoint.id)
+        print(len(places), flush=True)  # noqa: T201 - the supervisor's progress bar
 
 
 def make_glitches(places: Sequence[DemoGlitch], encoder: Encoder) -> list[MadeGlitch]:
@@ -71,11 +100,6 @@ def make_glitches(places: Sequence[DemoGlitch], encoder: Encoder) -> list[MadeGl
         )
         for place, item, encoding in zip(places, transformed, encodings, strict=True)
     ]
-
-
-def _store(database: Database, made: Sequence[MadeGlitch], checkpoint: CheckpointRecord) -> None:
-    with database.transaction() as session:
-        store_made(session, made, checkpoint)
 
 
 def main() -> None:

@@ -7,14 +7,13 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.launch.child import Child
 from app.launch.errors import ChildFailedError
-from app.launch.lock import HeldLock
 
 _POLL_S = 0.1
 _MOST_PROCESSES = 4
@@ -26,10 +25,10 @@ def load_demo(
     missing: int,
     processes: int | None,
     environment: Mapping[str, str],
-    lock: HeldLock,
     *,
     console: Console,
-    check_stop: Callable[[], None],
+    keep_open: Sequence[int] = (),
+    check_stop: Callable[[], None] = lambda: None,
 ) -> None:
     """Load what is missing of the catalogue in parallel processes, one thread each.
 
@@ -39,8 +38,8 @@ def load_demo(
         missing: how many glitches the plan still lacks.
         processes: how many processes; None chooses.
         environment: for the children, with ``DATABASE_URL`` and the data directory.
-        lock: of the data directory, which the children hold too.
         console: for the progress bar.
+        keep_open: descriptors that the children hold too (the data directory's lock).
         check_stop: raises when a stop was asked for; what is loaded by then stays.
 
     Raises:
@@ -60,7 +59,7 @@ def load_demo(
                 "app.launch.demo_loader",
                 [str(number), str(count)],
                 environment={**environment, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-                keep_open=(lock.descriptor,),
+                keep_open=keep_open,
                 stdout=subprocess.PIPE,
             )
             stack.callback(child.stop)

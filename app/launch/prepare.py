@@ -15,7 +15,7 @@ from app.launch.publish import publish_shipped
 from app.launch.sentences import told_as_sentences
 from app.launch.settings import read_settings
 from app.launch.token_file import read_token, write_token
-from app.services.demo import demo_plan, missing_from
+from app.services.demo import count_missing
 from app.services.errors import UnauthenticatedError
 from app.services.records import Role
 from app.services.tokens import create_token, list_tokens, revoke_token, verify_token
@@ -38,11 +38,8 @@ def prepare() -> dict[str, object]:
         is_token_good = _see_to_token(database, settings.data_dir, kept_token)
         missing = 0
         if settings.demo:
-            from glitch.simulate import SIMULATED_CLASSES
-
             with database.transaction() as session:
-                plan = demo_plan(SIMULATED_CLASSES, settings.demo_per_class)
-                missing = len(missing_from(session, plan, checkpoint))
+                missing = count_missing(session, settings.demo_per_class, checkpoint)
     return {
         "checkpoint": checkpoint.name,
         "is_token_good": is_token_good,

@@ -33,7 +33,7 @@ def told_as_sentences() -> Iterator[None]:
 
 def _foreseen(error: Exception) -> str | None:
     """The sentence of a domain or database error. Imported late: they are slow to import."""
-    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.exc import OperationalError, ProgrammingError
 
     from app.services.errors import ServiceError
     from app.store.engine import DatabaseUrlError
@@ -42,6 +42,8 @@ def _foreseen(error: Exception) -> str | None:
 
     if isinstance(error, ServiceError | GlitchError | DatabaseUrlError | MigrationsNotFoundError):
         return str(error)
+    if isinstance(error, ProgrammingError) and "does not exist" in str(error.orig):
+        return "The database lacks tables of this version: run `glitch-discovery migrate`."
     if isinstance(error, OperationalError):
         reason = str(error.orig).strip().splitlines()
         return (

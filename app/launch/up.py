@@ -95,8 +95,8 @@ class Supervisor:
                 missing,
                 self._settings.demo_processes,
                 held.environment,
-                held.lock,
                 console=self._console,
+                keep_open=(held.lock.descriptor,),
                 check_stop=self._check_stop,
             )
         self._serve(held, is_token_good=bool(prepared["is_token_good"]))

@@ -27,6 +27,7 @@ from app.services.records import (
     Role,
 )
 from app.store.models import Embedding, Glitch
+from glitch.simulate import SIMULATED_CLASSES
 from glitch.views import Views
 
 DEMO_IFOS = ("H1", "L1", "V1")
@@ -103,6 +104,11 @@ def missing_from(
     # Whole seconds: each place has its own, and the stored time is the peak's own fraction.
     stored = {(ifo, round(gps_time)) for ifo, gps_time in rows if gps_time is not None}
     return [place for place in plan if (place.ifo, round(place.gps_time)) not in stored]
+
+
+def count_missing(session: Session, per_class: int, checkpoint: CheckpointRecord) -> int:
+    """How many glitches the catalogue lacks under the checkpoint."""
+    return len(missing_from(session, demo_plan(SIMULATED_CLASSES, per_class), checkpoint))
 
 
 def store_made(session: Session, made: Sequence[MadeGlitch], checkpoint: CheckpointRecord) -> int:

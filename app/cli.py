@@ -1,0 +1,233 @@
+"""The console command `glitch-discovery`.
+
+Each command imports what it needs when it runs: torch and gwpy take seconds, `--help` must not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+if TYPE_CHECKING:
+    from app.launch.database import Database
+
+app = typer.Typer(
+    name="glitch-discovery",
+    help="Finds new classes of gravitational-wave detector glitches.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+tokens = typer.Typer(help="Bearer tokens of the service.", no_args_is_help=True)
+app.add_typer(tokens, name="token")
+
+
+@app.command()
+def up(
+    *,
+    stop_with_parent: Annotated[
+        bool, typer.Option(hidden=True, help="Stop when the parent process is gone.")
+    ] = False,
+) -> None:
+    """Start everything in the foreground; Ctrl-C stops it.
+
+    GLITCH_DATA_DIR, GLITCH_HOST, GLITCH_PORT and DATABASE_URL steer it.
+    """
+    with _told():
+        from app.launch.settings import read_settings
+        from app.launch.up import up as run
+
+        run(read_settings(), is_stopped_with_parent=stop_with_parent)
+
+
+@app.command()
+def embed(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="A strain file, or up to four spectrograms of one glitch.",
+        ),
+    ],
+    *,
+    gps_time: Annotated[str | None, typer.Option(help="GPS time of the glitch, s.")] = None,
+    ifo: Annotated[str | None, typer.Option(help="Detector, such as H1.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Channel within the strain file.")] = None,
+    sample_rate_hz: Annotated[
+        float | None, typer.Option(help="Where the strain file does not state it.")
+    ] = None,
+    view_duration_s: Annotated[
+        list[float] | None,
+        typer.Option(help="Window length of each spectrogram, where its name does not state it."),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="The class that you know it to be.")] = None,
+    neighbours: Annotated[int, typer.Option(help="How many, 0 to 200.")] = 10,
+    store: Annotated[bool, typer.Option(help="Keep it in the catalogue.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as it came.")] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(envvar="GLITCH_URL", help="The service. Default: the one of `up`."),
+    ] = None,
+) -> None:
+    """Ask a running service for a glitch's latent vector, novelty and neighbours.
+
+    The token comes from GLITCH_TOKEN, else from the data directory.
+    """
+    with _told():
+        from app.client import Upload, ask_to_embed, print_answer
+
+        fields = {
+            "gps_time": gps_time,
+            "ifo": ifo,
+            "channel": channel,
+            "sample_rate_hz": sample_rate_hz,
+            "view_duration_s": view_duration_s,
+            "label": label,
+            "neighbours": neighbours,
+            "store": store,
+        }
+        answer = ask_to_embed(Upload(files, fields), url=url)
+        print_answer(answer, as_json=as_json)
+
+
+@app.command()
+def publish(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Holds model.safetensors and manifest.json. Default: the shipped one."),
+    ] = None,
+    *,
+    activate: Annotated[
+        bool | None,
+        typer.Option(help="Embed with it from now on. Default: yes for a FOLDER."),
+    ] = None,
+) -> None:
+    """Make a checkpoint known to the service, without a restart."""
+    with _told(), _database() as database:
+        from app.launch.data_directory import prepare_data_directory
+        from app.launch.publish import publish_folder, publish_shipped
+        from app.launch.settings import read_settings
+        from glitch.checkpoint import shipped_checkpoint
+
+        data_directory = prepare_data_directory(read_settings().data_dir)
+        with database.transaction() as session:
+            if folder is None and activate is None:
+                record = publish_shipped(session, data_directory)
+            else:
+                record = publish_folder(
+                    session,
+                    folder or shipped_checkpoint(),
+                    data_directory,
+                    activate=activate is not False,
+                )
+        state = "active" if record.is_active else "published, not active"
+        typer.echo(f"checkpoint {record.name} ({record.digest[:12]}): {state}")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's tables to this version."""
+    with _told(), _database() as database:
+        from app.launch.database import upgrade_schema
+
+        upgrade_schema(database.url)
+        typer.echo("The database is up to date.")
+
+
+@app.command()
+def demo() -> None:
+    """Load the catalogue of simulated glitches, or what is missing of it."""
+    with _told(), _database() as database:
+        from rich.console import Console
+
+        from app.launch.demo_progress import load_demo
+        from app.launch.settings import read_settings
+        from app.services.checkpoints import active_checkpoint
+        from app.services.demo import count_missing
+
+        settings = read_settings()
+        with database.transaction() as session:
+            checkpoint = active_checkpoint(session)
+            missing = count_missing(session, settings.demo_per_class, checkpoint)
+        if missing:
+            environment = {
+                "DATABASE_URL": database.url,
+                "GLITCH_DATA_DIR": str(settings.data_dir.absolute()),
+            }
+            console = Console(stderr=True, highlight=False)
+            load_demo(missing, settings.demo_processes, environment, console=console)
+        typer.echo(f"{missing} simulated glitches loaded." if missing else "Nothing was missing.")
+
+
+@tokens.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="Who or what it is for.")],
+    role: Annotated[str, typer.Option(help="reader, submitter, reviewer or admin.")] = "submitter",
+) -> None:
+    """Make a token and print it: it is shown this once."""
+    with _told(), _database() as database:
+        from app.services.tokens import create_token, parse_role
+
+        with database.transaction() as session:
+            made = create_token(session, name, parse_role(role))
+        typer.echo(made.secret)
+
+
+@tokens.command("list")
+def list_all() -> None:
+    """List the tokens, never their secrets."""
+    with _told(), _database() as database:
+        from rich.console import Console
+        from rich.table import Table
+
+        from app.services.tokens import list_tokens
+
+        with database.transaction() as session:
+            records = list_tokens(session)
+        table = Table("id", "name", "role", "created", "last used", "revoked", box=None)
+        for record in records:
+            times = (record.created_at, record.last_used_at, record.revoked_at)
+            shown = [f"{time:%Y-%m-%d %H:%M}" if time else "" for time in times]
+            table.add_row(str(record.id), record.name, record.role.label, *shown)
+        Console(highlight=False, soft_wrap=True).print(table)
+
+
+@tokens.command("revoke")
+def revoke(
+    token_id: Annotated[UUID, typer.Argument(metavar="ID", help="As `token list` shows it.")],
+) -> None:
+    """Make a token useless from now on."""
+    with _told(), _database() as database:
+        from app.services.tokens import revoke_token
+
+        with database.transaction() as session:
+            record = revoke_token(session, token_id)
+        typer.echo(f"Revoked the token {record.name!r}.")
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    from app.launch.sentences import told_as_sentences
+
+    with told_as_sentences():
+        yield
+
+
+@contextlib.contextmanager
+def _database() -> Iterator[Database]:
+    from app.launch.database import open_database
+    from app.launch.settings import read_settings
+
+    with open_database(read_settings()) as database:
+        yield database
+
+
+def main() -> Any:
+    """The entry point of the console script."""
+    return app()
