@@ -1,0 +1,80 @@
+"""From views to the latent vector that the whole product stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from glitch.checkpoint import Checkpoint
+from glitch.errors import GlitchError
+from glitch.model import kl_to_standard_normal
+from glitch.views import Views
+
+BATCH = 64  # glitches at a time: bounds memory, changes no result
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """One glitch in the latent space of one checkpoint."""
+
+    mean: Float32[np.ndarray, " latent"]  # the representation: the posterior's mean
+    log_variance: Float32[np.ndarray, " latent"]
+    reconstruction_error: float  # reduced chi-square of what was observed; higher fits worse
+    kl: float  # of the posterior from the prior, nats; higher means more was said
+
+
+class Encoder:
+    """Encodes views with a checkpoint. Deterministic; each glitch gets what it gets alone.
+
+    Holds no state between calls, so threads may share one.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
+        self._model = checkpoint.model.to(device)
+        self._device = device
+        self.preprocessing = checkpoint.manifest.preprocessing
+        self.digest = checkpoint.digest
+
+    @property
+    def latent(self) -> int:
+        """Length of the latent vector."""
+        return self._model.architecture.latent
+
+    def encode(self, views: Sequence[Views]) -> list[Encoding]:
+        """The encoding of each glitch, in order.
+
+        Raises:
+            GlitchError: if views were made with other preprocessing than the checkpoint's.
+        """
+        wanted = self.preprocessing.digest()
+        for one in views:
+            if one.preprocessing is not self.preprocessing and one.preprocessing.digest() != wanted:
+                raise GlitchError(
+                    "These views were made with other preprocessing than the checkpoint's: "
+                    "make them anew with the preprocessing of its manifest."
+                )
+        encodings: list[Encoding] = []
+        for start in range(0, len(views), BATCH):
+            encodings += self._encode_batch(views[start : start + BATCH])
+        return encodings
+
+    @torch.inference_mode()
+    def _encode_batch(self, views: Sequence[Views]) -> list[Encoding]:
+        model = self._model
+        values = torch.from_numpy(np.stack([one.values for one in views])).to(self._device)
+        rows = torch.from_numpy(np.stack([one.observed for one in views])).to(self._device)
+        amplitude, observed = model.prepare(values, rows)
+        posterior = model.encode(amplitude, observed)
+        prediction = model.decode(posterior.mean, observed.any(dim=2))
+        errors = model.likelihood.reduced_chi_square(amplitude, prediction, observed).cpu()
+        kl = kl_to_standard_normal(posterior).sum(dim=1).cpu()
+        means = posterior.mean.cpu().numpy()
+        log_variances = posterior.log_variance.cpu().numpy()
+        return [
+            Encoding(means[index], log_variances[index], float(errors[index]), float(kl[index]))
+            for index in range(len(views))
+        ]

@@ -1,0 +1,149 @@
+"""ViewsVAE: a convolutional variational autoencoder over four views, any of which may be absent.
+
+Every view that is present goes through one shared trunk; a learnt offset says which window it is.
+The features of the views are laid side by side, zero where a view is absent, and joined into the
+posterior. The decoder mirrors this. So an absent view costs no time and adds no information, and
+no member of a batch can change another's result: normalisation is by channel groups of one view
+(Wu and He 2018), never over the batch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, relu
+
+from glitch.errors import GlitchError
+from glitch.model.divergence import HIGHEST_LOG_VARIANCE, LOWEST_LOG_VARIANCE, Posterior
+from glitch.model.likelihood import RowGaussian
+from glitch.types import LatentTensor, ObservedTensor, ViewsTensor
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything that fixes the shapes of the weights. Recorded in a checkpoint's manifest."""
+
+    n_views: int = 4
+    n_frequency: int = 128
+    n_time: int = 128
+    pooling: int = 2  # the model sees and explains means over pooling x pooling pixels
+    channels: tuple[int, ...] = (32, 64, 96, 128)  # of the convolutions, each halving the picture
+    hidden: int = 256
+    latent: int = 32
+
+    def __post_init__(self) -> None:
+        for name in ("n_views", "n_frequency", "n_time", "pooling", "hidden", "latent"):
+            if getattr(self, name) < 1:
+                raise GlitchError(f"The architecture's {name} must be at least 1.")
+        if not self.channels or min(self.channels) < 1:
+            raise GlitchError("The architecture's channels must be positive, at least one.")
+        shrink = self.pooling * 2 ** len(self.channels)
+        if self.n_frequency % shrink or self.n_time % shrink:
+            raise GlitchError(
+                f"Views of {self.n_frequency} x {self.n_time} pixels cannot be halved "
+                f"{len(self.channels)} times after pooling by {self.pooling}: "
+                f"choose sizes that {shrink} divides."
+            )
+
+    @property
+    def coarsest(self) -> tuple[int, int, int]:
+        """Shape (channel, freq, time) of one view after the last convolution."""
+        shrink = self.pooling * 2 ** len(self.channels)
+        return self.channels[-1], self.n_frequency // shrink, self.n_time // shrink
+
+
+def _norm_groups(n_channels: int) -> int:
+    return math.gcd(8, n_channels)
+
+
+class ViewsVAE(nn.Module):
+    """Encoder and decoder. All pictures inside are square roots of energy, pooled."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        channels, hidden = architecture.channels, architecture.hidden
+        n_coarsest = architecture.coarsest[0] * architecture.coarsest[1] * architecture.coarsest[2]
+        self.trunk = nn.Sequential()
+        for n_in, n_out in zip((2, *channels), channels, strict=False):
+            self.trunk.append(nn.Conv2d(n_in, n_out, 4, 2, 1))
+            self.trunk.append(nn.GroupNorm(_norm_groups(n_out), n_out)).append(nn.ReLU())
+        self.features = nn.Linear(n_coarsest, hidden)
+        self.feature_offset = nn.Parameter(0.1 * torch.randn(architecture.n_views, hidden))
+        self.join = nn.Linear(architecture.n_views * (hidden + 1), hidden)
+        self.posterior = nn.Linear(hidden, 2 * architecture.latent)
+
+        self.spread = nn.Linear(architecture.latent, hidden)
+        self.picture_offset = nn.Parameter(0.1 * torch.randn(architecture.n_views, hidden))
+        self.picture_hidden = nn.Linear(hidden, hidden)
+        self.picture = nn.Linear(hidden, n_coarsest)
+        self.painter = nn.Sequential()
+        outward = (*reversed(channels), 1)
+        for n_in, n_out in pairwise(outward):
+            self.painter.append(nn.ConvTranspose2d(n_in, n_out, 4, 2, 1))
+            if n_out > 1:  # the picture itself is neither normalised nor rectified
+                self.painter.append(nn.GroupNorm(_norm_groups(n_out), n_out)).append(nn.ReLU())
+        self.likelihood = RowGaussian(
+            architecture.n_views, architecture.n_frequency // architecture.pooling
+        )
+
+    def prepare(
+        self, values: ViewsTensor, observed: ObservedTensor
+    ) -> tuple[ViewsTensor, ObservedTensor]:
+        """Views as the model sees and explains them.
+
+        Args:
+            values: energy over the clip, in [0, 1], zero where not observed.
+            observed: the rows that were measured.
+
+        Returns:
+            The square root of energy, which evens out the variance of noise, averaged over the
+            observed part of each pooling cell, and the cells that have such a part.
+        """
+        size = self.architecture.pooling
+        amplitude = avg_pool2d(values.sqrt(), size)  # (B, V, F / size, T / size)
+        share = avg_pool2d(observed.to(values.dtype)[..., None], (size, 1)).squeeze(-1)
+        return amplitude / share.clamp_min(1e-6)[..., None] * (share > 0)[..., None], share > 0
+
+    def encode(self, amplitude: ViewsTensor, observed: ObservedTensor) -> Posterior:
+        """Posterior given prepared views; a member with no view at all gives the bias alone."""
+        n_batch, n_views = observed.shape[:2]
+        present = observed.any(dim=2)  # (B, V)
+        member, view = present.nonzero(as_tuple=True)
+        mask = observed[..., None].expand_as(amplitude).to(amplitude.dtype)
+        pictures = torch.stack([amplitude[member, view], mask[member, view]], dim=1)
+        pictures = pictures.contiguous(memory_format=torch.channels_last)  # (N, 2, F, T)
+        flat = self.trunk(pictures).flatten(1)
+        found = relu(self.features(flat).float() + self.feature_offset[view])  # (N, hidden)
+        slots = found.new_zeros(n_batch, n_views, found.shape[1])
+        slots = slots.index_put((member, view), found)
+        joined = torch.cat([slots.flatten(1), present.to(found.dtype)], dim=1)
+        mean, log_variance = self.posterior(relu(self.join(joined))).float().chunk(2, dim=1)
+        return Posterior(mean, log_variance.clamp(LOWEST_LOG_VARIANCE, HIGHEST_LOG_VARIANCE))
+
+    def decode(self, latent: LatentTensor, wanted: Bool[Tensor, "batch view"]) -> ViewsTensor:
+        """The expected square root of energy in the wanted views, zero in the others.
+
+        Args:
+            latent: one vector for each member of the batch.
+            wanted: which views to paint.
+        """
+        member, view = wanted.nonzero(as_tuple=True)
+        return self._paint(latent, member, view)
+
+    def _paint(
+        self, latent: LatentTensor, member: Int[Tensor, " picture"], view: Int[Tensor, " picture"]
+    ) -> ViewsTensor:
+        architecture = self.architecture
+        hidden = relu(self.spread(latent)[member] + self.picture_offset[view])
+        coarse = relu(self.picture(relu(self.picture_hidden(hidden))))
+        coarse = coarse.reshape(-1, *architecture.coarsest)
+        coarse = coarse.contiguous(memory_format=torch.channels_last)
+        painted = torch.sigmoid(self.painter(coarse).float())[:, 0]  # (N, F, T)
+        pictures = painted.new_zeros(latent.shape[0], architecture.n_views, *painted.shape[1:])
+        return pictures.index_put((member, view), painted)

@@ -1,0 +1,51 @@
+"""How likely the observed pixels are, given the decoder's picture.
+
+The scale of this likelihood decides what beta means. With a fixed unit variance most of the
+distortion is the texture of noise, and a VAE at beta = 1 spends under ten nats on a glitch. So the
+variance is learnt (the "sigma-VAE" of Rybkin, Daniilidis and Levine 2021), one for every view and
+frequency row, because detector noise is rougher in the long windows and at low frequency.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from glitch.types import ObservedTensor, ViewsTensor
+
+INITIAL_VARIANCE = 0.02  # of the square root of an energy in [0, 1]
+LOWEST_LOG_VARIANCE = math.log(1e-4)  # one grey level of 255, as a standard deviation, is 4e-3
+
+
+class RowGaussian(nn.Module):
+    """Independent Gaussian pixels with one learnt variance for each view and frequency row."""
+
+    def __init__(self, n_views: int, n_rows: int) -> None:
+        super().__init__()
+        initial = torch.full((n_views, n_rows), math.log(INITIAL_VARIANCE))
+        self.row_log_variance = nn.Parameter(initial)  # (V, F)
+
+    def log_variance(self) -> Float[Tensor, "view freq"]:
+        """Log of the pixel variance, kept above what eight-bit pictures can resolve."""
+        return self.row_log_variance.clamp_min(LOWEST_LOG_VARIANCE)
+
+    def distortion(
+        self, target: ViewsTensor, prediction: ViewsTensor, observed: ObservedTensor
+    ) -> Float[Tensor, " batch"]:
+        """Negative log-likelihood in nats, summed over each member's observed pixels."""
+        log_variance = self.log_variance()[None, :, :, None]  # (1, V, F, 1)
+        squares = (target - prediction).square() * (-log_variance).exp()
+        nats = 0.5 * (squares + log_variance + math.log(2 * math.pi))
+        return (nats * observed[..., None]).sum(dim=(1, 2, 3))
+
+    def reduced_chi_square(
+        self, target: ViewsTensor, prediction: ViewsTensor, observed: ObservedTensor
+    ) -> Float[Tensor, " batch"]:
+        """Mean squared residual over the learnt variance; 1 is typical, higher fits worse."""
+        log_variance = self.log_variance()[None, :, :, None]
+        squares = (target - prediction).square() * (-log_variance).exp() * observed[..., None]
+        pixels = observed.sum(dim=(1, 2)) * target.shape[-1]
+        return squares.sum(dim=(1, 2, 3)) / pixels.clamp_min(1)

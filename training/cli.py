@@ -1,0 +1,176 @@
+"""Commands of the trainer. ``glitch-discovery`` registers the functions; ``app`` is for tests."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from glitch.errors import GlitchError
+from glitch.views import Preprocessing
+
+app = typer.Typer(help="Train, evaluate and export models.", no_args_is_help=True)
+# Progress belongs on standard error, so that tables on standard output can be redirected.
+console = Console(stderr=True)
+
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a training run.")]
+
+
+@contextmanager
+def _user_errors() -> Iterator[None]:
+    """A sentence and exit code 1 in place of a traceback for what a user can act on."""
+    try:
+        yield
+    except GlitchError as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from error
+
+
+@contextmanager
+def _progress(what: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(what, total=total, note="")
+        yield lambda done, note: bar.update(task, completed=done, note=note)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="YAML file, for example of training/configs.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the run is kept; runs/NAME if not given.")
+    ] = None,
+) -> None:
+    """Train, or continue a run that was stopped or killed."""
+    from training.config import load_config
+    from training.data import load_data
+    from training.loop import train as run_training
+
+    with _user_errors():
+        settings = load_config(config)
+        destination = folder or Path("runs") / settings.name
+        with _progress("Reading pictures", None) as show:
+            data = load_data(settings.data, on_progress=lambda done, _total: show(done, ""))
+        with _progress("Training", settings.optimiser.steps) as show:
+
+            def report(step: int, metrics: dict[str, float]) -> None:
+                note = f"rate {metrics['rate']:.1f}  distortion {metrics['distortion']:.0f}"
+                if "validation.selection" in metrics:
+                    console.print(
+                        f"step {step}: "
+                        + "  ".join(
+                            f"{name.removeprefix('validation.')} {value:.3f}"
+                            for name, value in metrics.items()
+                            if name.startswith("validation.")
+                        )
+                    )
+                show(step, note)
+
+            result = run_training(
+                settings,
+                destination,
+                real_train=data.real_train,
+                validation=data.validation,
+                simulated=data.simulated,
+                report=report,
+            )
+    state = "Done" if result.is_complete else "Stopped; the same command continues"
+    console.print(f"{state}: {destination} at step {result.step}, best {result.best:.3f}.")
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    output: Annotated[Path | None, typer.Option(help="Write the Markdown table here too.")] = None,
+    n_seeds: Annotated[int, typer.Option(help="Split seeds of the cross-validated rows.")] = 3,
+) -> None:
+    """Judge a run's best weights on real glitches, beside pixel PCA of equal dimension."""
+    with _user_errors():
+        table, _ = _examine(run, n_seeds)
+    sys.stdout.write(table)
+    if output is not None:
+        output.write_text(table, encoding="utf-8")
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    destination: Annotated[Path, typer.Argument(help="Folder of the checkpoint to write.")],
+    name: Annotated[str | None, typer.Option(help="Its name; the folder's if not given.")] = None,
+    n_seeds: Annotated[int, typer.Option(help="Split seeds of its evaluation.")] = 3,
+) -> None:
+    """Evaluate a run's best weights and write them as a checkpoint that serves."""
+    from training.data import load_data
+    from training.export import export_run, load_run
+
+    with _user_errors():
+        _, metrics = _examine(run, n_seeds)
+        settings, _, _ = load_run(run)
+        manifest = export_run(
+            run,
+            destination,
+            name=name or destination.name,
+            data=load_data(settings.data),
+            metrics=metrics,
+        )
+    console.print(f"Wrote {destination} ({manifest.weights_sha256[:12]}).")
+
+
+@app.command()
+def simulate_pack(
+    destination: Annotated[Path, typer.Argument(help="Folder of the pack to write.")],
+    per_class: Annotated[int, typer.Option(help="Glitches of each simulated class.")] = 400,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
+) -> None:
+    """Simulate labelled glitches once and keep their views for training."""
+    from training.pack import write_pack
+    from training.simulated import simulated_samples
+
+    with _user_errors():
+        total, samples = simulated_samples(per_class, seed)
+        with _progress("Simulating", total) as show:
+
+            def counted() -> Iterator[tuple[str, object]]:
+                for done, sample in enumerate(samples, start=1):
+                    show(done, sample[0])
+                    yield sample
+
+            write_pack(destination, counted(), total, Preprocessing())  # type: ignore[arg-type]
+
+
+def _examine(run: Path, n_seeds: int) -> tuple[str, dict[str, object]]:
+    """The Markdown table of a run's examination, and the same as plain JSON values."""
+    from training.data import split_real
+    from training.export import load_run
+    from training.real_images import read_real_images
+    from training.report import as_markdown, examine
+
+    settings, model, _ = load_run(run)
+    if settings.data.real_images is None:
+        raise GlitchError(f"{run} names no real images, so there is nothing to judge it on.")
+    with _progress("Reading pictures", None) as show:
+        real = read_real_images(
+            Path(settings.data.real_images), on_progress=lambda done, _total: show(done, "")
+        )
+    train_pack, _ = split_real(real, settings.data)
+    rows, agreement = examine(model, real, frozenset(train_pack.groups), range(n_seeds))
+    metrics: dict[str, object] = {
+        "lone_view_agreement": agreement,
+        "probes": [asdict(row) for row in rows],
+    }
+    json.dumps(metrics, allow_nan=False)  # a manifest could not hold anything else
+    return as_markdown(rows), metrics

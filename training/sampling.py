@@ -1,0 +1,125 @@
+"""Batches: which glitches a step sees, how they vary, and which views are hidden.
+
+Everything here is a pure function of (pack, seed, step): a resumed run draws the same batches
+without any generator's state being saved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from glitch.errors import GlitchError
+from glitch.types import ObservedTensor, ViewsTensor
+from training.config import AugmentationConfig
+from training.pack import Pack
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What the decoder owes, and the part of it that the encoder may see."""
+
+    values: ViewsTensor  # energy over the clip, [0, 1]
+    observed: ObservedTensor
+    shown: ObservedTensor  # subset of ``observed``, whole views at a time
+
+    @property
+    def shown_values(self) -> ViewsTensor:
+        """The encoder's input: zero where not shown."""
+        return self.values * self.shown[..., None]
+
+
+class StratifiedSampler:
+    """Draws strata (groups, or labels of simulated views) evenly, then a member of each."""
+
+    def __init__(self, strata: tuple[str, ...]) -> None:
+        if not strata:
+            raise GlitchError("There is no glitch to draw a batch from.")
+        members: dict[str, list[int]] = {}
+        for index, stratum in enumerate(strata):
+            members.setdefault(stratum, []).append(index)
+        self._members = [np.asarray(members[name]) for name in sorted(members)]
+
+    def draw(self, n_draws: int, rng: np.random.Generator) -> Int[np.ndarray, " draw"]:
+        """Positions of the drawn glitches, with replacement."""
+        strata = rng.integers(len(self._members), size=n_draws)
+        share = rng.random(n_draws)
+        return np.asarray(
+            [
+                self._members[stratum][int(place * len(self._members[stratum]))]
+                for stratum, place in zip(strata, share, strict=True)
+            ],
+            dtype=np.int64,
+        )
+
+
+class BatchSource:
+    """Mixes real glitches (even over groups) and simulated ones (even over labels)."""
+
+    def __init__(
+        self,
+        real: Pack | None,
+        simulated: Pack | None,
+        *,
+        real_share: float,
+        batch_size: int,
+        augmentation: AugmentationConfig,
+        seed: int,
+    ) -> None:
+        n_real = batch_size if simulated is None else round(real_share * batch_size)
+        n_real = 0 if real is None else n_real
+        self._parts: list[tuple[Pack, StratifiedSampler, int]] = []
+        if real is not None and n_real:
+            self._parts.append((real, StratifiedSampler(real.groups), n_real))
+        if simulated is not None and n_real < batch_size:
+            sampler = StratifiedSampler(simulated.labels)
+            self._parts.append((simulated, sampler, batch_size - n_real))
+        self._augmentation, self._seed = augmentation, seed
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step, the same each time it is asked for."""
+        rng = np.random.default_rng([self._seed, step])
+        parts = [pack.tensors(sampler.draw(size, rng)) for pack, sampler, size in self._parts]
+        values = torch.cat([part[0] for part in parts])
+        observed = torch.cat([part[1] for part in parts])
+        varied = _vary(values, observed, self._augmentation, rng)
+        return Batch(varied, observed, hide_views(observed, self._augmentation, rng))
+
+
+def _vary(
+    values: ViewsTensor,
+    observed: ObservedTensor,
+    augmentation: AugmentationConfig,
+    rng: np.random.Generator,
+) -> ViewsTensor:
+    """Scales each glitch's energy, clipped anew, and shifts each of its views in time."""
+    n_batch, n_views, _, n_time = values.shape
+    spread = np.log(augmentation.energy_scale)
+    factors = np.exp(rng.uniform(-spread, spread, n_batch)).astype(np.float32)
+    limit = augmentation.shift_pixels
+    shifts = rng.integers(-limit, limit + 1, size=(n_batch, n_views))
+    # Edges are repeated, not wrapped: what leaves on the right must not come in on the left.
+    columns = np.clip(np.arange(n_time) - shifts[..., None], 0, n_time - 1)
+    index = torch.from_numpy(columns)[:, :, None, :].expand_as(values)
+    scaled = values * torch.from_numpy(factors)[:, None, None, None]
+    return scaled.clamp_(max=1.0).gather(3, index) * observed[..., None]
+
+
+def hide_views(
+    observed: ObservedTensor, augmentation: AugmentationConfig, rng: np.random.Generator
+) -> ObservedTensor:
+    """What the encoder sees: all views, one of them, or a random non-empty subset."""
+    present = observed.any(dim=2).numpy()  # (B, V)
+    n_batch = len(present)
+    order = np.where(present, rng.random(present.shape), np.inf).argsort(axis=1).argsort(axis=1)
+    counts = present.sum(axis=1)
+    subset = 1 + (rng.random(n_batch) * counts).astype(np.int64)
+    fate = rng.random(n_batch)
+    single = fate < augmentation.single_view_share
+    some = fate < augmentation.single_view_share + augmentation.some_views_share
+    kept = np.where(single, 1, np.where(some, subset, counts))
+    shown = present & (order < kept[:, None])
+    return observed & torch.from_numpy(shown)[..., None]
