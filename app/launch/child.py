@@ -42,6 +42,7 @@ class Child:
             stdout: where its standard output goes, as `subprocess.Popen` takes it.
         """
         self.name = name
+        self._is_read = False
         child_end, self._lifeline = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
@@ -64,8 +65,10 @@ class Child:
     def lines(self) -> Iterator[str]:
         """What it writes to a piped standard output, by line, until it ends."""
         if self._process.stdout is not None:
-            for line in self._process.stdout:
-                yield bytes(line).decode(errors="replace").strip()
+            self._is_read = True
+            with self._process.stdout as output:
+                for line in output:
+                    yield bytes(line).decode(errors="replace").strip()
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL if it does not end in time. Nothing if it has ended."""
@@ -77,6 +80,8 @@ class Child:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        if self._process.stdout is not None and not self._is_read:
+            self._process.stdout.close()  # else whoever reads it closes it at its end
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1

@@ -1,0 +1,230 @@
+"""The parts of `up`: data directory, lock, address, token file, children, settings."""
+
+import errno
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from app.launch.address import base_url, reachable_host, take_address
+from app.launch.child import Child
+from app.launch.data_directory import prepare_data_directory
+from app.launch.errors import DataDirectoryBusyError, LaunchError
+from app.launch.lock import STOPPING, hold_data_directory
+from app.launch.settings import read_settings
+from app.launch.token_file import TOKEN_FILE, read_token, write_token
+
+TOKEN = "t" * 43
+HOLD = """
+import sys, time
+from pathlib import Path
+from app.launch.lock import hold_data_directory
+with hold_data_directory(Path(sys.argv[1]), "the service at http://h:1") as lock:
+    {within}
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def holder(folder: Path, within: str = "pass") -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD.format(within=within), str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def test_the_data_directory_is_made_with_its_parents(tmp_path: Path) -> None:
+    assert prepare_data_directory(tmp_path / "a" / "b") == (tmp_path / "a" / "b").resolve()
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LaunchError, match=r"because .*/file is a file: set GLITCH_DATA_DIR"):
+        prepare_data_directory(tmp_path / "file" / "data")
+    with pytest.raises(LaunchError, match=r"because .*/file is a file: set GLITCH_DATA_DIR"):
+        prepare_data_directory(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.EACCES, "No permission to use the data directory"),
+        (errno.EROFS, "read-only file system"),
+        (errno.ENOSPC, "is full: free some space"),
+        (errno.EIO, "cannot be used"),
+    ],
+)
+def test_a_write_that_fails_is_told_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, sentence: str
+) -> None:
+    def fail(_descriptor: int, _content: bytes) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "write", fail)
+    with pytest.raises(LaunchError, match=sentence):
+        prepare_data_directory(tmp_path / "data")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_two_holders_of_one_directory_are_one_too_many(tmp_path: Path) -> None:
+    process = holder(tmp_path)
+    try:
+        with (
+            pytest.raises(DataDirectoryBusyError, match=f"process {process.pid}, the service at"),
+            hold_data_directory(tmp_path, "another", wait_s=0.1),
+        ):
+            pass
+    finally:
+        end(process)
+
+
+def test_a_lock_left_by_kill_is_no_lock(tmp_path: Path) -> None:
+    end(holder(tmp_path))
+    assert (tmp_path / "up.lock").read_text()
+    with hold_data_directory(tmp_path, "another", wait_s=0):
+        pass
+    assert (tmp_path / "up.lock").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    "within",
+    [
+        pytest.param(f"lock.describe({STOPPING!r})", id="stopping"),
+        pytest.param(
+            "import os, subprocess;"
+            "subprocess.Popen(['sleep', '1'], pass_fds=[lock.descriptor], stdout=2);"
+            "os.ftruncate(lock.descriptor, 0); os.pwrite(lock.descriptor, b'999999999 dead', 0)",
+            id="dead, its child alive",
+        ),
+    ],
+)
+def test_a_start_waits_for_a_service_that_is_ending(tmp_path: Path, within: str) -> None:
+    process = holder(tmp_path, within)
+    threading.Timer(0.5, process.kill).start()
+    started = time.monotonic()
+    with hold_data_directory(tmp_path, "another", wait_s=0):
+        assert time.monotonic() - started > 0.3
+    process.communicate()
+
+
+def test_a_taken_port_is_told_before_anything_starts() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(LaunchError, match=f"Port {port} on 127.0.0.1 is taken"):
+            take_address("127.0.0.1", port)
+        with pytest.raises(LaunchError, match=f"Port {port} on 0.0.0.0 is taken"):
+            take_address("0.0.0.0", port)  # noqa: S104 - a wildcard can be bound beside it
+
+
+@pytest.mark.parametrize("host", ["203.0.113.7", "no.such.host.invalid"])
+def test_a_foreign_address_is_refused(host: str) -> None:
+    with pytest.raises(LaunchError, match=f"GLITCH_HOST={host} is no address of this machine"):
+        take_address(host, 0)
+
+
+def test_an_address_is_refused_until_it_listens() -> None:
+    with take_address("127.0.0.1", 0) as listener:
+        address = listener.getsockname()
+        assert base_url(listener, "127.0.0.1") == f"http://127.0.0.1:{address[1]}"
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, 1)
+
+
+@pytest.mark.parametrize(
+    ("host", "reachable"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("10.0.0.1", "10.0.0.1"), ("here", "here")],  # noqa: S104
+)
+def test_a_wildcard_is_reached_by_loopback(host: str, reachable: str) -> None:
+    assert reachable_host(host) == reachable
+
+
+def test_the_token_file_is_private_and_replaced_whole(tmp_path: Path) -> None:
+    assert read_token(tmp_path) is None
+    path = write_token(tmp_path, "s" * 43)
+    write_token(tmp_path, TOKEN)
+    assert read_token(tmp_path) == TOKEN
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [entry.name for entry in tmp_path.iterdir()] == [TOKEN_FILE]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"short", TOKEN.encode() + b" x", b"\xff\xfe" * 30, b"\0" * 43, b"t" * 5000]
+)
+def test_a_damaged_token_file_is_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / TOKEN_FILE).write_bytes(content)
+    with pytest.raises(LaunchError, match="is damaged: remove the file and start again"):
+        read_token(tmp_path)
+
+
+def test_an_unreadable_token_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / TOKEN_FILE).mkdir()
+    with pytest.raises(LaunchError, match="cannot be read"):
+        read_token(tmp_path)
+    with pytest.raises(LaunchError, match="cannot be written"):
+        write_token(tmp_path, TOKEN)
+    assert [entry.name for entry in tmp_path.iterdir()] == [TOKEN_FILE]
+
+
+def test_a_child_is_told_when_its_supervisor_is_killed(tmp_path: Path) -> None:
+    """The lifeline: no cooperation of the supervisor, which gets SIGKILL."""
+    (tmp_path / "kid.py").write_text(
+        "import time\nfrom app.launch.lifeline import follow_lifeline\nfollow_lifeline()\n"
+        "print('up', flush=True)\ntime.sleep(60)\n"
+    )
+    supervise = (
+        "import time\nfrom app.launch.child import Child\n"
+        "child = Child('kid', 'kid', environment={})\ntime.sleep(60)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", supervise], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert supervisor.stdout is not None
+    assert supervisor.stdout.readline() == "up\n"
+    supervisor.kill()
+    # The child holds the other end of this pipe: it reads as ended once the child is gone.
+    remaining, _ = supervisor.communicate(timeout=10)
+    assert remaining == ""
+
+
+def test_a_child_that_ignores_the_request_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stubborn.py").write_text(
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('up', flush=True)\ntime.sleep(60)\n"
+    )
+    monkeypatch.setattr("app.launch.child._KILL_AFTER_S", 0.2)
+    child = Child(
+        "stubborn", "stubborn", environment={"PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE
+    )
+    lines = child.lines()
+    assert next(lines) == "up"
+    assert child.exit_code is None
+    child.stop()
+    assert child.exit_code == 128 + signal.SIGKILL
+    assert list(lines) == []
+
+
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLITCH_PORT", "eighty")
+    monkeypatch.setenv("GLITCH_DEMO", "perhaps")
+    with pytest.raises(LaunchError, match=r"GLITCH_PORT: .*integer.*GLITCH_DEMO: .*boolean"):
+        read_settings()
