@@ -1,0 +1,127 @@
+"""From a plane's rows of tiles to the pixels of a view: interpolation and cell means as matrices.
+
+gwpy draws a plane by a cubic spline along each row, then one across the rows, sampled every 2 ms
+and 0.5 Hz (Gravity Spy's ``tres`` and ``fres``). Both splines are linear in the energies, so
+they are worked out once as matrices. Between the samples the picture is taken as linear; a pixel
+is the mean of the clipped picture over its cell.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.interpolate import make_interp_spline
+from scipy.linalg import solve_banded
+
+from glitch.views import Preprocessing
+
+TIME_STEP_S = 0.002  # Gravity Spy's tres
+FREQUENCY_STEP_HZ = 0.5  # Gravity Spy's fres
+POINTS_PER_CELL = 4  # enough for wide cells: rows lie no closer than half a cell (tested)
+
+Matrix = Float64[np.ndarray, "to from_"]
+
+
+def sample_times_s(preprocessing: Preprocessing) -> Float64[np.ndarray, " sample"]:
+    """Times of the picture's samples relative to the GPS time, over the longest window."""
+    half_s = max(preprocessing.durations_s) / 2
+    n_steps = math.ceil(2 * half_s / TIME_STEP_S - 1e-9)
+    return np.asarray(np.arange(n_steps + 1) * TIME_STEP_S - half_s)
+
+
+def time_weights(preprocessing: Preprocessing, duration_s: float) -> tuple[slice, Matrix]:
+    """Which samples a view uses, and the matrix that averages them over its columns."""
+    times = sample_times_s(preprocessing)
+    edges = (np.arange(preprocessing.n_time + 1) / preprocessing.n_time - 0.5) * duration_s
+    first = max(0, int(np.searchsorted(times, edges[0] + 1e-9)) - 1)
+    last = min(times.size, int(np.searchsorted(times, edges[-1] - 1e-9)) + 1)
+    used = slice(first, last)
+    return used, cell_means(times[used], edges)
+
+
+def cell_means(positions: np.ndarray, edges: np.ndarray) -> Matrix:
+    """Matrix of exact means over cells of the line through samples, level beyond its ends."""
+    # integral of a hat function up to x, at every edge, by the antiderivative of each piece
+    grid = np.clip(edges, positions[0], positions[-1])
+    index = np.clip(np.searchsorted(positions, grid, side="right") - 1, 0, positions.size - 2)
+    steps = np.diff(positions)
+    upto = np.zeros((edges.size, positions.size))
+    trapezoid = np.zeros(positions.size)
+    for edge, (x, i) in enumerate(zip(grid, index, strict=True)):
+        trapezoid[:] = 0
+        trapezoid[:i] += steps[:i] / 2
+        trapezoid[1 : i + 1] += steps[:i] / 2
+        u = (x - positions[i]) / steps[i]
+        trapezoid[i] += steps[i] * (u - u**2 / 2)
+        trapezoid[i + 1] += steps[i] * u**2 / 2
+        upto[edge] = trapezoid
+        upto[edge, 0] -= max(positions[0] - edges[edge], 0)
+        upto[edge, -1] += max(edges[edge] - positions[-1], 0)
+    return np.asarray(np.diff(upto, axis=0) / np.diff(edges)[:, None])
+
+
+def frequency_edges_hz(preprocessing: Preprocessing) -> Float64[np.ndarray, " edge"]:
+    """Edges of the view's rows in Hz, ascending."""
+    ratio = preprocessing.highest_frequency_hz / preprocessing.lowest_frequency_hz
+    cells = np.arange(preprocessing.n_frequency + 1) / preprocessing.n_frequency
+    return np.asarray(preprocessing.lowest_frequency_hz * ratio**cells)
+
+
+def frequency_samples(
+    preprocessing: Preprocessing, top_hz: float
+) -> tuple[Float64[np.ndarray, " sample"], Matrix, int]:
+    """Frequencies at which the picture is sampled, the row-mean matrix, and the rows observed.
+
+    Narrow cells use gwpy's samples every 0.5 Hz; a wide cell needs only a few points of it.
+    Rows that reach above ``top_hz`` are not observed.
+    """
+    edges = frequency_edges_hz(preprocessing)
+    n_observed = int(np.searchsorted(edges, top_hz * (1 + 1e-9), side="right")) - 1
+    widths = np.diff(edges)
+    n_narrow = int((widths[:n_observed] < POINTS_PER_CELL * FREQUENCY_STEP_HZ).sum())
+    stop = edges[n_narrow] + FREQUENCY_STEP_HZ if n_narrow else edges[0]
+    stop = min(stop + 1e-9, top_hz)
+    samples = np.arange(edges[0], stop, FREQUENCY_STEP_HZ)
+    points = (np.arange(POINTS_PER_CELL) + 0.5) / POINTS_PER_CELL
+    wide = edges[n_narrow:n_observed, None] + widths[n_narrow:n_observed, None] * points
+    weights = np.zeros((n_observed, samples.size + wide.size))
+    if n_narrow:
+        weights[:n_narrow, : samples.size] = cell_means(samples, edges[: n_narrow + 1])
+    else:
+        samples, weights = samples[:0], weights[:, samples.size :]
+    for row in range(n_narrow, n_observed):
+        start = samples.size + (row - n_narrow) * POINTS_PER_CELL
+        weights[row, start : start + POINTS_PER_CELL] = 1 / POINTS_PER_CELL
+    return np.concatenate([samples, wide.ravel()]), weights, n_observed
+
+
+def spline_across_rows(rows_hz: np.ndarray, samples_hz: np.ndarray) -> Matrix:
+    """Cubic spline through the rows' energies, level beyond the first and last row, as gwpy's."""
+    degree = min(3, rows_hz.size - 1)
+    spline = make_interp_spline(rows_hz, np.eye(rows_hz.size), k=degree)
+    return np.asarray(spline(np.clip(samples_hz, rows_hz[0], rows_hz[-1])))
+
+
+def spline_moments(n: int) -> Matrix:
+    """Second derivatives (times step squared over six) of the not-a-knot spline of ``n`` values.
+
+    They solve ``m[k-1] + 4 m[k] + m[k+1] = e[k-1] - 2 e[k] + e[k+1]`` with the second derivative
+    linear across the first two and the last two intervals.
+    """
+    second = np.zeros((n, n))
+    inner = np.arange(1, n - 1)
+    second[inner, inner - 1], second[inner, inner], second[inner, inner + 1] = 1, -2, 1
+    bands = np.zeros((5, n))
+    bands[2, 1:-1], bands[1, 2:], bands[3, :-2] = 4, 1, 1
+    bands[2, 0], bands[1, 1], bands[0, 2] = 1, -2, 1
+    bands[2, -1], bands[3, -2], bands[4, -3] = 1, -2, 1
+    return np.asarray(solve_banded((2, 2), bands, second))
+
+
+def moment_taps(n_half: int) -> Float64[np.ndarray, " tap"]:
+    """The same far from the ends: a symmetric filter of ``2 n_half + 1`` taps on the energies."""
+    pole = math.sqrt(3) - 2
+    decay = pole ** np.abs(np.arange(-n_half, n_half + 1)) / (2 * math.sqrt(3))
+    return np.asarray(np.convolve(decay, [1, -2, 1], mode="same"))

@@ -1,0 +1,149 @@
+"""Plans: all tensors of the transform that depend on recipe, rate, length and device alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from glitch.strain import grid
+from glitch.strain.tiling import Plane, highest_frequency_hz, tiling, window
+from glitch.strain.whitening import WhiteningPlan, whitening_plan
+from glitch.views import Preprocessing
+
+_SPLINE_HALO = 14  # samples; the spline's memory of a neighbour fades by 0.27 a sample
+_LOWEST_LOCAL_RATE_HZ = 16.0  # slower rows are splined whole, so that the halo stays in the data
+
+
+@dataclass(frozen=True, eq=False)
+class RowGroup:
+    """Rows of one plane that have equally many tiles, and so share their FFT length.
+
+    Attributes:
+        n_tiles: energies a row over the whole segment.
+        first_row: position of the first row within the plane.
+        first_bins: first bin of the spectrum under each row's window.
+        windows: bisquare window of each row, complex64 so that the product needs no cast.
+        is_whole: whether the row is kept and splined over its whole length.
+        n_kept: energies a row that are kept around the event.
+        moments: spline operator over whole rows, or its taps for kept stretches.
+    """
+
+    n_tiles: int
+    first_row: int
+    first_bins: tuple[int, ...]
+    windows: tuple[Tensor, ...]
+    is_whole: bool
+    n_kept: int
+    moments: Float32[Tensor, "*operator"]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows in the group."""
+        return len(self.first_bins)
+
+
+@dataclass(frozen=True, eq=False)
+class PlanePlan:
+    """One plane: its rows grouped, and how it is drawn on the view's frequency axis."""
+
+    plane: Plane
+    groups: tuple[RowGroup, ...]
+    to_samples: Float32[Tensor, "row sample"]  # spline across the rows
+
+
+@dataclass(frozen=True, eq=False)
+class ViewPlan:
+    """One plan for all segments of a rate and length under a recipe, on one device."""
+
+    preprocessing: Preprocessing
+    sample_rate_hz: int
+    n_samples: int
+    device: torch.device
+    whitening: WhiteningPlan
+    planes: tuple[PlanePlan, ...]
+    times_s: Tensor  # float64, samples of the picture relative to the GPS time
+    row_means: Float32[Tensor, "sample row"]
+    n_observed_rows: int
+    time_means: tuple[tuple[slice, Float32[Tensor, "column sample"]], ...]  # one a window
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the segments in seconds."""
+        return self.n_samples / self.sample_rate_hz
+
+
+@lru_cache(maxsize=8)
+def view_plan(
+    preprocessing: Preprocessing, sample_rate_hz: int, n_samples: int, device: torch.device
+) -> ViewPlan:
+    """The plan for a rate and length. Pure and immutable, so the last few are remembered."""
+    duration_s = n_samples / sample_rate_hz
+    top_hz = highest_frequency_hz(preprocessing, sample_rate_hz)
+    samples_hz, row_means, n_observed = grid.frequency_samples(preprocessing, top_hz)
+
+    def place(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
+
+    def plane_plan(plane: Plane) -> PlanePlan:
+        rows_hz = np.array([row.frequency_hz for row in plane.rows])
+        return PlanePlan(
+            plane=plane,
+            groups=_groups(plane, preprocessing, duration_s, device),
+            to_samples=place(grid.spline_across_rows(rows_hz, samples_hz).T),
+        )
+
+    weights = [grid.time_weights(preprocessing, d) for d in preprocessing.durations_s]
+    return ViewPlan(
+        preprocessing=preprocessing,
+        sample_rate_hz=sample_rate_hz,
+        n_samples=n_samples,
+        device=device,
+        whitening=whitening_plan(preprocessing, sample_rate_hz, n_samples, device),
+        planes=tuple(
+            plane_plan(plane) for plane in tiling(preprocessing, sample_rate_hz, duration_s)
+        ),
+        times_s=torch.from_numpy(grid.sample_times_s(preprocessing)).to(device),
+        row_means=place(row_means.T),
+        n_observed_rows=n_observed,
+        time_means=tuple((used, place(matrix)) for used, matrix in weights),
+    )
+
+
+def _groups(
+    plane: Plane, preprocessing: Preprocessing, duration_s: float, device: torch.device
+) -> tuple[RowGroup, ...]:
+    groups: list[RowGroup] = []
+    first_row = 0
+    for n_tiles in sorted({row.n_tiles for row in plane.rows}):
+        rows = [row for row in plane.rows if row.n_tiles == n_tiles]  # tiles grow with frequency
+        rate_hz = n_tiles / duration_s
+        n_kept = int(max(preprocessing.durations_s) * rate_hz) + 2 * _SPLINE_HALO + 3
+        is_whole = rate_hz < _LOWEST_LOCAL_RATE_HZ or n_kept >= n_tiles
+        moments = grid.spline_moments(n_tiles) if is_whole else grid.moment_taps(_SPLINE_HALO)
+        windows = [window(plane.q, row, duration_s).astype(np.complex64) for row in rows]
+        groups.append(
+            RowGroup(
+                n_tiles=n_tiles,
+                first_row=first_row,
+                first_bins=tuple(row.first_bin for row in rows),
+                windows=tuple(torch.from_numpy(values).to(device) for values in windows),
+                is_whole=is_whole,
+                n_kept=n_tiles if is_whole else n_kept,
+                moments=torch.from_numpy(moments.astype(np.float32)).to(device),
+            )
+        )
+        first_row += len(rows)
+    return tuple(groups)
+
+
+def first_kept(group: RowGroup, duration_s: float, event_s: float, half_s: float) -> int:
+    """Index of the first energy kept around an event, for rows that are not kept whole."""
+    if group.is_whole:
+        return 0
+    start = int((event_s - half_s) * group.n_tiles / duration_s) - _SPLINE_HALO
+    return max(0, min(start, group.n_tiles - group.n_kept))

@@ -1,0 +1,191 @@
+"""Strain: one stretch of detector data, and the part of it that is analysed around a GPS time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from glitch.errors import StrainError
+from glitch.types import StrainArray
+from glitch.views import Preprocessing
+
+LOWEST_SAMPLE_RATE_HZ = 1024
+HIGHEST_SAMPLE_RATE_HZ = 262144  # four times the fastest LIGO channel; beyond is a wrong number
+LONGEST_SEGMENT_S = 64  # Gravity Spy analyses 64 s around the GPS time
+SHORTEST_SEGMENT_S = 8  # seven 2 s spectra: fewer and the median ASD holds the glitch itself
+
+
+@dataclass(frozen=True, eq=False)
+class Strain:
+    """One gap-free or gappy stretch of strain, sampled evenly.
+
+    Attributes:
+        values: dimensionless strain, float64, 1-D; gaps are NaN.
+        sample_rate_hz: samples a second, a whole number from 1024 to 262144.
+        gps_start: GPS time of the first sample in seconds.
+        ifo: detector such as "H1", None if unknown.
+        channel: channel name such as "H1:GWOSC-4KHZ_R1_STRAIN", None if unknown.
+    """
+
+    values: StrainArray
+    sample_rate_hz: float
+    gps_start: Decimal
+    ifo: str | None = None
+    channel: str | None = None
+
+    def __post_init__(self) -> None:
+        check_sample_rate(self.sample_rate_hz)
+        if self.values.ndim != 1 or self.values.size == 0:
+            raise StrainError(
+                f"Strain must be one row of samples, not an array of shape {self.values.shape}."
+            )
+        if not self.gps_start.is_finite():
+            raise StrainError("The GPS start of the strain must be a finite number of seconds.")
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.values.size / self.sample_rate_hz
+
+    @property
+    def gps_end(self) -> Decimal:
+        """GPS time just after the last sample."""
+        return self.gps_start + Decimal(self.values.size) / Decimal(self.sample_rate_hz)
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """The analysed part of a strain, a whole number of seconds long.
+
+    Attributes:
+        values: strain, float64, finite and not constant.
+        sample_rate_hz: whole number.
+        gps_start: GPS time of the first sample.
+        event_s: seconds from the first sample to the GPS time of the glitch.
+        durations_s: the view windows that fit with the filter's settling time around them.
+    """
+
+    values: StrainArray
+    sample_rate_hz: int
+    gps_start: Decimal
+    event_s: float
+    durations_s: tuple[float, ...]
+
+
+def check_sample_rate(sample_rate_hz: float) -> None:
+    """Refuse a sample rate that cannot be right.
+
+    Raises:
+        StrainError: if it is not a whole number of Hz from 1024 to 262144.
+    """
+    if not math.isfinite(sample_rate_hz) or sample_rate_hz != round(sample_rate_hz):
+        raise StrainError(
+            f"The sample rate must be a whole number of Hz, not {sample_rate_hz}: resample first."
+        )
+    if not LOWEST_SAMPLE_RATE_HZ <= sample_rate_hz <= HIGHEST_SAMPLE_RATE_HZ:
+        raise StrainError(
+            f"A sample rate of {sample_rate_hz:g} Hz cannot be used: give strain of "
+            f"{LOWEST_SAMPLE_RATE_HZ} to {HIGHEST_SAMPLE_RATE_HZ} Hz."
+        )
+
+
+def analysed_segment(strain: Strain, gps_time: Decimal, preprocessing: Preprocessing) -> Segment:
+    """The stretch around a GPS time from which views are made.
+
+    It reaches 32 s to each side where the data do (Gravity Spy's 64 s), else as far as they go,
+    trimmed to whole seconds. A view needs half its window and half the whitening filter of data
+    on both sides, so data that end early give the shorter windows only.
+
+    Raises:
+        StrainError: if the GPS time lies outside or too near the edge, if less than 8 s are
+            left, or if the stretch holds NaN, infinities, or nothing but one value.
+    """
+    rate = round(strain.sample_rate_hz)
+    settle_s = preprocessing.whitening_filter_s / 2
+    event_s = float(gps_time - strain.gps_start)
+    _check_event(strain, gps_time, event_s, settle_s + min(preprocessing.durations_s) / 2)
+    first, last = _whole_seconds(strain.values.size, rate, event_s)
+    if (last - first) < SHORTEST_SEGMENT_S * rate:
+        raise StrainError(
+            f"Only {strain.duration_s:g} s of strain: whitening needs at least "
+            f"{SHORTEST_SEGMENT_S} s, and 64 s around the GPS time are best."
+        )
+    values = strain.values[first:last]
+    _check_values(strain, values, first, event_s)
+    start_s = first / rate
+    margin_s = min(event_s - start_s, last / rate - event_s)
+    fitting = tuple(d for d in preprocessing.durations_s if d / 2 + settle_s <= margin_s + 1e-9)
+    gps_start = strain.gps_start + Decimal(first) / Decimal(rate)
+    return Segment(values, rate, gps_start, event_s - start_s, fitting)
+
+
+def _check_event(strain: Strain, gps_time: Decimal, event_s: float, margin_s: float) -> None:
+    margin = Decimal(str(margin_s))
+    earliest, latest = strain.gps_start + margin, strain.gps_end - margin
+    if earliest > latest or strain.duration_s < SHORTEST_SEGMENT_S:
+        raise StrainError(
+            f"The file holds {strain.duration_s:g} s of strain: at least {SHORTEST_SEGMENT_S} s "
+            "are needed to estimate the noise, and 64 s around the GPS time are best."
+        )
+    if not earliest <= gps_time <= latest:
+        where = "outside" if not 0 <= event_s <= strain.duration_s else "too near the edge of"
+        raise StrainError(
+            f"GPS time {plain(gps_time)} is {where} the strain, which spans "
+            f"{plain(strain.gps_start)} to {plain(strain.gps_end)}: "
+            f"give one from {plain(earliest)} to {plain(latest)}."
+        )
+
+
+def _whole_seconds(n_samples: int, rate: int, event_s: float) -> tuple[int, int]:
+    """First and last sample of at most 64 s around the event, a whole number of seconds."""
+    event = round(event_s * rate)
+    half = LONGEST_SEGMENT_S // 2 * rate
+    first, last = max(0, event - half), min(n_samples, event + half)
+    step = rate if rate % 2 == 0 else 2 * rate  # the FFT needs an even number of samples
+    excess = (last - first) % step
+    # trim the side that reaches further, so that the event keeps its margin
+    if event - first > last - event:
+        return first + excess, last
+    return first, last - excess
+
+
+def _check_values(strain: Strain, values: StrainArray, first: int, event_s: float) -> None:
+    bad = ~np.isfinite(values)
+    if bad.any():
+        event = min(round(event_s * strain.sample_rate_hz) - first, values.size - 1)
+        raise StrainError(_gap_message(strain, bad, first, event))
+    if values.min() == values.max():
+        what = "zero" if values[0] == 0 else "one constant value"
+        raise StrainError(
+            f"The strain is {what} throughout: there is nothing to whiten. "
+            "Check the channel and the GPS time."
+        )
+
+
+def _gap_message(strain: Strain, bad: np.ndarray, first: int, event: int) -> str:
+    share = f"{int(bad.sum())} of {bad.size} samples around the GPS time are NaN or infinite"
+    if bad[event]:
+        return f"{share}, and so is the GPS time itself: choose a time in good data."
+    holes = np.flatnonzero(bad)
+    before = holes[holes < event]
+    after = holes[holes > event]
+    low = int(before[-1]) + 1 if before.size else 0
+    high = int(after[0]) if after.size else bad.size
+    rate = Decimal(strain.sample_rate_hz)
+    start = strain.gps_start + Decimal(first + low) / rate
+    end = strain.gps_start + Decimal(first + high) / rate
+    advice = (
+        "send that part alone"
+        if (high - low) >= SHORTEST_SEGMENT_S * strain.sample_rate_hz
+        else f"at least {SHORTEST_SEGMENT_S} s are needed"
+    )
+    return f"{share}. Good data around it span {plain(start)} to {plain(end)}: {advice}."
+
+
+def plain(gps: Decimal) -> str:
+    """A GPS time in plain digits, to the microsecond."""
+    text = f"{gps:.6f}"
+    return text.rstrip("0").rstrip(".")
