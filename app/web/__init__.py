@@ -1,0 +1,1 @@
+"""The pages for people: server-rendered, no network beyond the service, each a typed context."""

@@ -1,0 +1,347 @@
+"""What each template is given: one frozen dataclass a page, all values ready to print.
+
+A template sees two names only: ``frame`` (what surrounds every page) and ``page``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from app.web.figures import LatentChart, ViewPanel
+
+Clock = Literal["gps", "utc"]
+NoveltyLevel = Literal["novel", "unusual", "ordinary", "unjudged"]
+
+
+@dataclass(frozen=True)
+class NavItem:
+    """One entry of the bar on top."""
+
+    name: str  # which pages it marks as current
+    text: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What surrounds every page."""
+
+    static: str  # address of the folder of scripts and sheets, changes with their content
+    version: str
+    path: str  # with its query: where to come back to after the clock was switched
+    clock: Clock
+    csrf: str
+    user: str | None
+    role: str | None
+    nav: tuple[NavItem, ...]
+    search: str  # what the search box holds
+    notice: str | None  # one sentence about what was just done
+
+
+@dataclass(frozen=True)
+class PageContext:
+    """Root of the page contexts."""
+
+    template: ClassVar[str]
+    section: ClassVar[str] = ""  # which entry of the bar is current
+
+    @property
+    def title(self) -> str:
+        """Of the browser's tab and, on most pages, of the heading."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One time in both clocks."""
+
+    gps: str  # seconds, as stored
+    utc: str  # to the millisecond
+    iso: str  # for machines
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """A judgement in words."""
+
+    level: NoveltyLevel
+    short: str  # two or three words for a card
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One glitch in a gallery."""
+
+    href: str
+    picture: str | None  # address of one view
+    window: str  # length of that view, such as "1 s"
+    label: str | None
+    ifo: str | None
+    moment: Moment | None
+    snr: str | None
+    peak_frequency: str | None
+    is_simulated: bool
+    novelty: Novelty | None = None
+    distance: str | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One value that a filter may take."""
+
+    value: str
+    text: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """How many glitches of the chosen ones are of a class, with the link that shows them."""
+
+    text: str
+    count: str
+    share: float  # of the most frequent class, in percent, for the bar
+    href: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class FilterForm:
+    """The filters as typed, so that a refused value can be corrected in place."""
+
+    ifos: tuple[Choice, ...]
+    labels: tuple[Choice, ...]
+    origins: tuple[Choice, ...]
+    novelties: tuple[Choice, ...]
+    start: str
+    end: str
+    snr_min: str
+    snr_max: str
+    frequency_min: str
+    frequency_max: str
+    window: str
+    is_narrowed: bool  # whether any filter is set
+
+
+@dataclass(frozen=True)
+class CataloguePage(PageContext):
+    """The catalogue: filters, counts by class and one page of cards."""
+
+    template: ClassVar[str] = "catalogue.html"
+    section: ClassVar[str] = "catalogue"
+
+    total: str
+    form: FilterForm
+    errors: tuple[str, ...]
+    windows: tuple[ClassCount, ...]  # links that change the window shown
+    counts: tuple[ClassCount, ...]
+    cards: tuple[Card, ...]
+    first_href: str | None  # back to the first page, on later ones
+    next_href: str | None
+    is_empty_catalogue: bool
+    can_upload: bool
+
+    @property
+    def title(self) -> str:
+        return "Catalogue"
+
+
+@dataclass(frozen=True)
+class LabelEntry:
+    """One label of a glitch, revoked ones included."""
+
+    class_name: str
+    author: str
+    source: str
+    created: str
+    created_iso: str
+    revoked: str | None  # when and by whom
+    revoke_href: str | None  # where to post, if this visitor may revoke it
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of metadata."""
+
+    name: str
+    value: str
+    is_code: bool = False
+
+
+@dataclass(frozen=True)
+class Download:
+    """One link that gives a file."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True)
+class GlitchPage(PageContext):
+    """One glitch."""
+
+    template: ClassVar[str] = "glitch.html"
+    section: ClassVar[str] = "catalogue"
+
+    id: str
+    href: str
+    label: str | None
+    ifo: str | None
+    moment: Moment | None
+    is_simulated: bool
+    origin: str
+    panels: tuple[ViewPanel, ...]
+    novelty: Novelty
+    facts: tuple[Fact, ...]
+    labels: tuple[LabelEntry, ...]
+    class_names: tuple[str, ...]
+    can_label: bool
+    label_error: str | None
+    label_typed: str
+    neighbours: tuple[Card, ...]
+    latent: LatentChart | None
+    checkpoint: str | None
+    downloads: tuple[Download, ...]
+
+    @property
+    def title(self) -> str:
+        kind = self.label or "Unlabelled glitch"
+        return f"{kind} {self.ifo}" if self.ifo else kind
+
+
+@dataclass(frozen=True)
+class UploadPage(PageContext):
+    """The upload form, with what was typed and what was wrong with it."""
+
+    template: ClassVar[str] = "upload.html"
+    section: ClassVar[str] = "upload"
+
+    error: str | None
+    gps_time: str
+    ifo: str
+    channel: str
+    sample_rate_hz: str
+    label: str
+    view_duration_s: str
+    durations: tuple[Choice, ...]
+    ifos: tuple[Choice, ...]
+    class_names: tuple[str, ...]
+    suffixes: str  # for the file chooser
+    limit: str
+    limit_bytes: int
+    role: str
+    can_upload: bool
+
+    @property
+    def title(self) -> str:
+        return "Upload"
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class with how often it occurs."""
+
+    name: str
+    href: str
+    description: str
+    state: str
+    origin: str
+    measured: str  # glitches from a detector
+    simulated: str
+    share: float  # of the most frequent class, in percent
+
+
+@dataclass(frozen=True)
+class ClassesPage(PageContext):
+    """All classes."""
+
+    template: ClassVar[str] = "classes.html"
+    section: ClassVar[str] = "classes"
+
+    rows: tuple[ClassRow, ...]
+    unlabelled: str
+    unlabelled_href: str
+
+    @property
+    def title(self) -> str:
+        return "Classes"
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    """A group of measures from a manifest."""
+
+    name: str
+    rows: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class CheckpointCard:
+    """One published model."""
+
+    name: str
+    is_active: bool
+    published: str
+    facts: tuple[Fact, ...]
+    tables: tuple[MetricTable, ...]
+    manifest: str  # the whole of it, as indented JSON
+
+
+@dataclass(frozen=True)
+class CheckpointsPage(PageContext):
+    """The published models."""
+
+    template: ClassVar[str] = "checkpoints.html"
+    section: ClassVar[str] = "checkpoints"
+
+    checkpoints: tuple[CheckpointCard, ...]
+
+    @property
+    def title(self) -> str:
+        return "Checkpoints"
+
+
+@dataclass(frozen=True)
+class SearchPage(PageContext):
+    """What the search box says when it found nothing to go to."""
+
+    template: ClassVar[str] = "search.html"
+    section: ClassVar[str] = "catalogue"
+
+    query: str
+    sentence: str
+
+    @property
+    def title(self) -> str:
+        return "Search"
+
+
+@dataclass(frozen=True)
+class LoginPage(PageContext):
+    """The login form."""
+
+    template: ClassVar[str] = "login.html"
+
+    error: str | None
+    next_path: str
+
+    @property
+    def title(self) -> str:
+        return "Log in"
+
+
+@dataclass(frozen=True)
+class FailurePage(PageContext):
+    """Anything that went wrong, said in a sentence."""
+
+    template: ClassVar[str] = "failure.html"
+
+    heading: str
+    sentence: str
+    request_id: str | None
+
+    @property
+    def title(self) -> str:
+        return self.heading

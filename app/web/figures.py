@@ -1,0 +1,175 @@
+"""The geometry of the server-made figures: view panels with true axes, and the latent chart.
+
+Numbers only; the templates draw them as SVG, so that the text stays sharp and follows the
+visitor's colours.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from glitch.views import Preprocessing
+
+PANEL_WIDTH, PANEL_HEIGHT = 340.0, 288.0
+PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, PLOT_HEIGHT = 42.0, 22.0, 290.0, 228.0
+FREQUENCY_TICKS_HZ = (16, 32, 64, 128, 256, 512, 1024, 2048)
+
+# viridis at equal steps (matplotlib), lowest first: the colour bar's gradient.
+VIRIDIS = (
+    *("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c"),
+    *("#28ae80", "#5ec962", "#addc30", "#fde725"),
+)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis, in the figure's own units."""
+
+    position: float
+    text: str
+
+
+@dataclass(frozen=True)
+class ViewPanel:
+    """One window of a glitch. ``picture`` is None where that view is absent."""
+
+    duration: str  # "0.5 s"
+    picture: str | None
+    description: str  # for those who cannot see it
+    frequency_ticks: tuple[Tick, ...]
+    time_ticks: tuple[Tick, ...]
+    unmeasured_height: float  # of the hatched strip on top: rows that the data could not hold
+    unmeasured_from: str | None  # "512 Hz"
+
+
+def view_panel(
+    duration_s: float,
+    recipe: Preprocessing,
+    *,
+    picture: str | None,
+    observed: Bool[np.ndarray, " freq"] | None,
+    name: str,
+) -> ViewPanel:
+    """The panel of one window: picture address, axes, and what was not measured.
+
+    Args:
+        duration_s: Window length in seconds.
+        recipe: Says the frequency range of the picture.
+        picture: Address of the bare picture, or None where the view is absent.
+        observed: Which rows were measured, lowest frequency first; None where absent.
+        name: Of the glitch, for the description.
+    """
+    unmeasured = _rows_missing_on_top(observed)
+    low, high = recipe.lowest_frequency_hz, recipe.highest_frequency_hz
+    edge_hz = low * (high / low) ** (1 - unmeasured)
+    duration = f"{duration_s:g} s"
+    description = f"{name}, {duration} window, {low:g} to {high:g} Hz"
+    return ViewPanel(
+        duration=duration,
+        picture=picture,
+        description=description,
+        frequency_ticks=tuple(
+            Tick(_frequency_y(hz, low, high), str(hz))
+            for hz in FREQUENCY_TICKS_HZ
+            if low <= hz <= high
+        ),
+        time_ticks=tuple(
+            Tick(PLOT_LEFT + PLOT_WIDTH * (step + 2) / 4, _signed(step * duration_s / 4))
+            for step in range(-2, 3)
+        ),
+        unmeasured_height=round(unmeasured * PLOT_HEIGHT, 1),
+        unmeasured_from=f"{edge_hz:.3g} Hz" if unmeasured else None,
+    )
+
+
+def _rows_missing_on_top(observed: Bool[np.ndarray, " freq"] | None) -> float:
+    """Share of the axis, counted from the top, that was not measured."""
+    if observed is None or not observed.any():
+        return 0.0
+    return 1.0 - (int(np.flatnonzero(observed)[-1]) + 1) / len(observed)
+
+
+def _frequency_y(hz: float, low: float, high: float) -> float:
+    share = math.log(hz / low) / math.log(high / low)
+    return round(PLOT_TOP + PLOT_HEIGHT * (1 - share), 2)
+
+
+def _signed(seconds: float) -> str:
+    return "0" if seconds == 0 else f"{seconds:+g}".replace("-", "\N{MINUS SIGN}")
+
+
+@dataclass(frozen=True)
+class LatentBar:
+    """One latent dimension: where it sits and how sure the encoder is."""
+
+    x: float
+    mean_y: float
+    low_y: float  # mean - sigma
+    high_y: float  # mean + sigma
+    text: str
+    is_informative: bool
+
+
+@dataclass(frozen=True)
+class LatentChart:
+    """Posterior mean +- sigma of each latent dimension, on one axis."""
+
+    width: float
+    height: float
+    zero_y: float
+    prior_top_y: float  # + 1: one sigma of the prior
+    prior_bottom_y: float
+    ticks: tuple[Tick, ...]
+    bars: tuple[LatentBar, ...]
+    summary: str
+
+
+CHART_WIDTH, CHART_HEIGHT = 360.0, 170.0
+CHART_LEFT, CHART_TOP, CHART_BOTTOM = 26.0, 6.0, 152.0
+LARGEST_INFORMATIVE_SIGMA = 0.7  # above it a dimension says little more than the prior does
+
+
+def latent_chart(
+    mean: Float32[np.ndarray, " latent"], log_variance: Float32[np.ndarray, " latent"]
+) -> LatentChart:
+    """Chart of a posterior. The shaded band is one sigma of the standard normal prior."""
+    sigma = np.exp(0.5 * np.clip(log_variance.astype(np.float64), -30, 30))
+    extent = max(2.0, float(np.ceil(np.max(np.abs(mean) + sigma))))
+    middle, half = (CHART_TOP + CHART_BOTTOM) / 2, (CHART_BOTTOM - CHART_TOP) / 2
+
+    def y(value: float) -> float:
+        return round(middle - half * float(np.clip(value / extent, -1, 1)), 2)
+
+    step = (CHART_WIDTH - CHART_LEFT) / len(mean)
+    bars = tuple(
+        LatentBar(
+            x=round(CHART_LEFT + step * (index + 0.5), 2),
+            mean_y=y(float(centre)),
+            low_y=y(float(centre) - float(spread)),
+            high_y=y(float(centre) + float(spread)),
+            text=f"z{index} = {centre:.2f} ± {spread:.2f}",
+            is_informative=bool(spread < LARGEST_INFORMATIVE_SIGMA),
+        )
+        for index, (centre, spread) in enumerate(zip(mean, sigma, strict=True))
+    )
+    informative = sum(bar.is_informative for bar in bars)
+    return LatentChart(
+        width=CHART_WIDTH,
+        height=CHART_HEIGHT,
+        zero_y=y(0.0),
+        prior_top_y=y(1.0),
+        prior_bottom_y=y(-1.0),
+        ticks=tuple(
+            Tick(y(value), _signed(value))
+            for value in (-extent, -extent / 2, 0, extent / 2, extent)
+        ),
+        bars=bars,
+        summary=(
+            f"{len(bars)} latent dimensions, {informative} of them informative "
+            f"(sigma under {LARGEST_INFORMATIVE_SIGMA:g})."
+        ),
+    )

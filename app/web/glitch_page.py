@@ -1,0 +1,193 @@
+"""The page of one glitch, put together from what the services tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from app.services.browsing import list_views
+from app.services.classes import list_classes
+from app.services.errors import NotFoundError
+from app.services.glitches import find_glitch, get_embedding
+from app.services.labels import list_labels
+from app.services.neighbours import find_neighbours
+from app.services.records import (
+    EmbeddingRecord,
+    GlitchRecord,
+    LabelRecord,
+    Principal,
+    Role,
+    ViewRecord,
+)
+from app.web.contexts import Card, Download, Fact, GlitchPage, LabelEntry
+from app.web.figures import ViewPanel, latent_chart, view_panel
+from app.web.words import (
+    ORIGIN_TEXTS,
+    frequency,
+    glitch_href,
+    moment,
+    neighbour_card,
+    novelty,
+    seconds,
+    snr,
+    stamp,
+    view_href,
+)
+from glitch.views import Preprocessing
+
+NEIGHBOURS_SHOWN = 18
+
+
+def find_or_refuse(session: Session, public_id: str) -> GlitchRecord:
+    """The glitch of this id.
+
+    Raises:
+        NotFoundError: if there is none.
+    """
+    found = find_glitch(session, public_id) if _is_plain(public_id) else None
+    if found is None:
+        raise NotFoundError(
+            f"There is no glitch “{public_id[:60]}” here: search for it by GPS time, or look for "
+            "it in the catalogue."
+        )
+    return found
+
+
+def _is_plain(public_id: str) -> bool:
+    return len(public_id) <= 100 and public_id.isprintable()
+
+
+def embedding_of(session: Session, glitch: GlitchRecord) -> EmbeddingRecord | None:
+    try:
+        return get_embedding(session, glitch.id)
+    except NotFoundError:
+        return None
+
+
+def glitch_page_of(
+    session: Session,
+    glitch: GlitchRecord,
+    principal: Principal,
+    *,
+    label_error: str | None = None,
+    label_typed: str = "",
+) -> GlitchPage:
+    embedding = embedding_of(session, glitch)
+    can_label = principal.role >= Role.SUBMITTER
+    return GlitchPage(
+        id=glitch.public_id,
+        href=glitch_href(glitch.id),
+        label=glitch.label,
+        ifo=glitch.ifo,
+        moment=moment(glitch.gps_time),
+        is_simulated=glitch.is_simulated,
+        origin=ORIGIN_TEXTS.get(glitch.origin, glitch.origin),
+        panels=_panels(glitch, list_views(session, glitch.id)),
+        novelty=novelty(embedding.novelty if embedding else None),
+        facts=_facts(glitch, embedding),
+        labels=tuple(
+            _label_entry(label, glitch, principal) for label in list_labels(session, glitch.id)
+        ),
+        class_names=(
+            tuple(row.name for row in list_classes(session) if row.state != "retired")
+            if can_label
+            else ()
+        ),
+        can_label=can_label,
+        label_error=label_error,
+        label_typed=label_typed,
+        neighbours=_neighbours(session, glitch, embedding),
+        latent=latent_chart(embedding.mean, embedding.log_variance) if embedding else None,
+        checkpoint=embedding.checkpoint if embedding else None,
+        downloads=_downloads(glitch),
+    )
+
+
+def _panels(glitch: GlitchRecord, views: Sequence[ViewRecord]) -> tuple[ViewPanel, ...]:
+    recipe = Preprocessing()
+    by_window = {view.duration_s: view for view in views}
+    name = f"Spectrogram of {glitch.label or 'an unlabelled glitch'}"
+    panels = []
+    for duration_s in recipe.durations_s:
+        stored = by_window.get(duration_s)
+        panels.append(
+            view_panel(
+                duration_s,
+                recipe,
+                picture=None if stored is None else view_href(glitch.id, duration_s),
+                observed=None if stored is None else stored.observed,
+                name=name,
+            )
+        )
+    return tuple(panels)
+
+
+def _neighbours(
+    session: Session, glitch: GlitchRecord, embedding: EmbeddingRecord | None
+) -> tuple[Card, ...]:
+    if embedding is None:
+        return ()
+    found = find_neighbours(
+        session,
+        vector=embedding.mean,
+        checkpoint_id=embedding.checkpoint_id,
+        k=NEIGHBOURS_SHOWN,
+        exclude_id=glitch.id,
+    )
+    return tuple(neighbour_card(neighbour) for neighbour in found)
+
+
+def _facts(glitch: GlitchRecord, embedding: EmbeddingRecord | None) -> tuple[Fact, ...]:
+    lines: list[tuple[str, str | None, bool]] = [
+        ("SNR", snr(glitch.snr), False),
+        ("Peak frequency", frequency(glitch.peak_frequency), False),
+        ("Duration", seconds(glitch.duration), False),
+        ("Bandwidth", frequency(glitch.bandwidth), False),
+        ("Q", None if glitch.q is None else f"{glitch.q:.1f}", False),
+        ("Channel", glitch.channel, True),
+        ("Origin", ORIGIN_TEXTS.get(glitch.origin, glitch.origin), False),
+        ("Stored", stamp(glitch.created_at), False),
+        ("Gravity Spy id", glitch.gravityspy_id, True),
+        ("Id", str(glitch.id), True),
+    ]
+    if embedding is not None:
+        score = embedding.novelty.score
+        lines += [
+            ("Novelty score", None if score is None else f"{score:.3g}", False),
+            ("Reconstruction error", f"{embedding.reconstruction_error:.4g}", False),
+            ("Rate", f"{embedding.kl:.1f} nats", False),
+        ]
+    return tuple(Fact(name, value, is_code) for name, value, is_code in lines if value is not None)
+
+
+def _label_entry(label: LabelRecord, glitch: GlitchRecord, principal: Principal) -> LabelEntry:
+    may_revoke = principal.role >= Role.REVIEWER or (
+        principal.role >= Role.SUBMITTER and label.author == principal.name
+    )
+    is_standing = label.revoked_at is None
+    return LabelEntry(
+        class_name=label.class_name,
+        author=label.author,
+        source=label.source,
+        created=stamp(label.created_at),
+        created_iso=label.created_at.isoformat(),
+        revoked=(
+            None
+            if label.revoked_at is None
+            else f"revoked by {label.revoked_by}, {stamp(label.revoked_at)}"
+        ),
+        revoke_href=(
+            f"{glitch_href(glitch.id)}/labels/{label.id}/revoke"
+            if is_standing and may_revoke
+            else None
+        ),
+    )
+
+
+def _downloads(glitch: GlitchRecord) -> tuple[Download, ...]:
+    own = glitch_href(glitch.id)
+    pictures = (
+        Download(f"PNG, {length:g} s", f"{own}/scans/{length:g}.png") for length in glitch.views
+    )
+    return (*pictures, Download("JSON", f"{own}/record.json"))

@@ -1,0 +1,131 @@
+"""Rendering: a context goes in, a page with its safe headers comes out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from app.services.records import Principal
+from app.web.contexts import Clock, Frame, NavItem, PageContext
+from app.web.figures import VIRIDIS
+
+FOLDER = Path(__file__).parent
+CLOCK_COOKIE_NAME = "glitch_clock"
+
+NAVIGATION = (
+    NavItem("catalogue", "Catalogue", "/ui/glitches"),
+    NavItem("upload", "Upload", "/ui/upload"),
+    NavItem("classes", "Classes", "/ui/classes"),
+    NavItem("checkpoints", "Checkpoints", "/ui/checkpoints"),
+)
+
+# What ``?done=`` may say: a fixed table, so that a link cannot put words on the page.
+NOTICES = {
+    "stored": "Stored: this is the glitch that you uploaded, and its nearest kin.",
+    "known": "This glitch was known already, so nothing new was stored.",
+    "labelled": "The label was added.",
+    "revoked": "The label was revoked; it stays in the history.",
+    "logged-out": "You are logged out.",
+}
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who looks at a page: a logged-in principal or a stranger."""
+
+    principal: Principal | None
+    nonce: str  # behind the CSRF token of every form on the page
+    csrf: str
+    is_new: bool = False  # a stranger without a nonce yet: the answer must set the cookie
+
+
+def render(
+    request: Request, page: PageContext, visitor: Visitor | None, *, status: int = 200
+) -> HTMLResponse:
+    """A whole page."""
+    template = environment().get_template(page.template)
+    html = template.render(frame=_frame(request, visitor), page=page)
+    return HTMLResponse(html, status_code=status, headers=SECURITY_HEADERS)
+
+
+def _frame(request: Request, visitor: Visitor | None) -> Frame:
+    principal = visitor.principal if visitor else None
+    query = f"?{request.url.query}" if request.url.query else ""
+    is_get = request.method == "GET"
+    return Frame(
+        static=f"/ui/static/{static_digest()}",
+        version=version("glitch-discovery"),
+        path=f"{request.url.path}{query}" if is_get else "/ui/",
+        clock=clock(request),
+        csrf=visitor.csrf if visitor else "",
+        user=principal.name if principal else None,
+        role=principal.role.label if principal else None,
+        nav=NAVIGATION,
+        search=request.query_params.get("q", "")[:200] if is_get else "",
+        notice=NOTICES.get(request.query_params.get("done", "")),
+    )
+
+
+def clock(request: Request) -> Clock:
+    """The clock that the visitor chose; GPS where none was."""
+    return "utc" if request.cookies.get(CLOCK_COOKIE_NAME) == "utc" else "gps"
+
+
+@cache
+def environment() -> Environment:
+    """The templates: everything is escaped, and a name that a context lacks is an error."""
+    made = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    constants: dict[str, Any] = {"viridis": VIRIDIS}
+    made.globals.update(constants)
+    return made
+
+
+@cache
+def static_files() -> dict[str, bytes]:
+    """Scripts, sheets and pictures by name."""
+    return {path.name: path.read_bytes() for path in sorted((FOLDER / "static").iterdir())}
+
+
+@cache
+def static_digest() -> str:
+    """Names the state of all static files, so that browsers may keep them for ever."""
+    digest = hashlib.sha256()
+    for name, content in static_files().items():
+        digest.update(name.encode() + b"\0" + content)
+    return digest.hexdigest()[:16]
+
+
+def local_path(path: str | None, fallback: str = "/ui/") -> str:
+    """A path on our own pages to go back to; anything else, such as another host, is refused."""
+    if not path or len(path) > 2000 or not path.startswith("/ui/") or "\\" in path:
+        return fallback
+    if any(ord(character) < 32 for character in path):
+        return fallback
+    return quote(path, safe="/:?#[]@!$&'()*+,;=%~-._")

@@ -1,0 +1,35 @@
+"""All pages under ``/ui``. The application includes what ``create_web_router`` gives."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
+
+from app.services.errors import NotFoundError
+from app.web.deps import PageRoute
+from app.web.routes import catalogue, files, glitch, reference, session, static, upload
+
+PREFIX = "/ui"
+
+
+def create_web_router() -> APIRouter:
+    """The pages, and ``/`` that leads to them. None is in the OpenAPI document."""
+    web = APIRouter(include_in_schema=False)
+    web.add_api_route("/", _to_pages)
+    web.add_api_route(PREFIX, _to_pages)
+    parts = (catalogue, glitch, files, upload, reference, session, static)
+    for part in parts:
+        web.include_router(part.router, prefix=PREFIX)
+    # Last, because it takes whatever no page took.
+    nowhere = APIRouter(route_class=PageRoute)
+    nowhere.add_api_route("/{path:path}", _nowhere)
+    web.include_router(nowhere, prefix=PREFIX)
+    return web
+
+
+def _to_pages() -> Response:
+    return RedirectResponse("/ui/", status_code=307)
+
+
+def _nowhere(path: str) -> Response:
+    raise NotFoundError(f"There is no page {PREFIX}/{path[:100]}: start from the catalogue.")

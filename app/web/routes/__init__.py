@@ -1,0 +1,1 @@
+"""Page routes: each parses, calls a service, renders."""

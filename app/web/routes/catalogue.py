@@ -1,0 +1,155 @@
+"""The catalogue and the search box."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.orm import Session
+
+from app.services.browsing import ClassTally, judgements_of, tally_by_class
+from app.services.classes import list_classes
+from app.services.errors import InvalidRequestError
+from app.services.glitches import find_glitch, list_glitches
+from app.services.records import GlitchRecord, Page, Principal, Role
+from app.web.contexts import CataloguePage, ClassCount, SearchPage
+from app.web.deps import ForReaders, PageRoute, Reader, SessionDep, VisitorDep, see_other
+from app.web.gps import TimeError, is_date, parse_time
+from app.web.pages import render
+from app.web.query import UNLABELLED, CatalogueQuery, filter_form, parse_catalogue_query
+from app.web.words import card, count, glitch_href
+from glitch.views import VIEW_DURATIONS_S
+
+router = APIRouter(route_class=PageRoute)
+
+PAGE_SIZE = 48  # fills whole rows of 2, 3, 4, 6 and 8 cards
+SEARCH_HALF_WIDTH_S = 5
+_LONGEST_SEARCH = 200
+
+
+@router.get("/")
+@router.get("/glitches")
+def catalogue(
+    request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader
+) -> Response:
+    """One page of the glitches that pass the filters in the address."""
+    query = parse_catalogue_query(request.query_params)
+    page: Page[GlitchRecord] = Page()
+    errors = query.errors
+    if not errors:
+        try:
+            page = list_glitches(session, query.filters, limit=PAGE_SIZE, cursor=query.cursor)
+        except InvalidRequestError as error:
+            errors = (str(error),)
+    tallies = () if errors else tally_by_class(session, query.filters)
+    context = _catalogue_page(
+        session, query=query, page=page, tallies=tallies, errors=errors, principal=principal
+    )
+    return render(request, context, visitor, status=400 if errors else 200)
+
+
+def _catalogue_page(
+    session: Session,
+    *,
+    query: CatalogueQuery,
+    page: Page[GlitchRecord],
+    tallies: tuple[ClassTally, ...],
+    errors: tuple[str, ...],
+    principal: Principal,
+) -> CataloguePage:
+    judgements = judgements_of(session, [glitch.id for glitch in page.items])
+    total = sum(tally.total for tally in tallies)
+    return CataloguePage(
+        total="Catalogue" if errors else count(total, "glitch", "glitches"),
+        form=filter_form(query, tuple(record.name for record in list_classes(session))),
+        errors=errors,
+        windows=tuple(
+            ClassCount(
+                text=f"{length:g} s",
+                count="",
+                share=0.0,
+                href=query.href(window=f"{length:g}"),
+                is_chosen=length == query.window_s,
+            )
+            for length in VIEW_DURATIONS_S
+        ),
+        counts=_class_counts(query, tallies),
+        cards=tuple(
+            card(glitch, wanted_s=query.window_s, judgement=judgements.get(glitch.id))
+            for glitch in page.items
+        ),
+        first_href=query.href(after=None) if query.cursor else None,
+        next_href=query.href(after=page.next) if page.next else None,
+        is_empty_catalogue=not total and not query.is_narrowed and not errors,
+        can_upload=principal.role >= Role.SUBMITTER,
+    )
+
+
+def _class_counts(query: CatalogueQuery, tallies: tuple[ClassTally, ...]) -> tuple[ClassCount, ...]:
+    most = max((tally.total for tally in tallies), default=0)
+    chosen = query.values.get("label")
+    return tuple(
+        ClassCount(
+            text=tally.name or "Unlabelled",
+            count=f"{tally.total:,}",
+            share=round(100 * tally.total / most, 1),
+            href=query.href(
+                label=None if chosen == (tally.name or UNLABELLED) else tally.name or UNLABELLED,
+                after=None,
+            ),
+            is_chosen=chosen == (tally.name or UNLABELLED),
+        )
+        for tally in tallies
+    )
+
+
+@router.get("/search", dependencies=[ForReaders])
+def search(
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    q: Annotated[str, Query()] = "",
+) -> Response:
+    """Go to what the search box names: a glitch, a stretch of time, or a class."""
+    text = q.strip()
+    if not text:
+        return see_other("/ui/glitches")
+    if len(text) > _LONGEST_SEARCH:
+        sentence = f"That is longer than {_LONGEST_SEARCH} characters, so it is no id and no time."
+        return render(request, SearchPage(text[:40] + "…", sentence), visitor, status=400)
+    try:
+        target = _search_target(session, text)
+    except TimeError as error:
+        return render(request, SearchPage(text, str(error)), visitor, status=400)
+    if target is None:
+        sentence = f"No glitch and no class is called “{text}”, and it is no time."
+        return render(request, SearchPage(text, sentence), visitor, status=404)
+    return see_other(target)
+
+
+def _search_target(session: Session, text: str) -> str | None:
+    """Address of what was meant.
+
+    Raises:
+        TimeError: if it looks like a time and is none.
+    """
+    is_timelike = text[0].isdigit() and set(text) <= set("0123456789.:-/ TZUCtzuc+")
+    if not text.isprintable():
+        return None
+    if (glitch := find_glitch(session, text)) is not None:
+        return glitch_href(glitch.id)
+    wanted = text.replace(" ", "_").casefold()
+    for record in list_classes(session):
+        if record.name.casefold() == wanted:
+            return f"/ui/glitches?{urlencode({'label': record.name})}"
+    if not is_timelike:
+        return None
+    gps_time = parse_time(text)
+    if is_date(text):
+        start, end = text, text
+    else:
+        half = Decimal(SEARCH_HALF_WIDTH_S)
+        start, end = str(max(Decimal(0), gps_time - half)), str(gps_time + half)
+    return f"/ui/glitches?{urlencode({'start': start, 'end': end})}"

@@ -1,0 +1,83 @@
+"""One glitch: its page and its labels."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request, Response
+from sqlalchemy.orm import Session
+
+from app.services.classes import list_classes
+from app.services.errors import NotFoundError
+from app.services.labels import append_label, list_labels, revoke_label
+from app.web.deps import (
+    CsrfChecked,
+    PageRoute,
+    Reader,
+    SessionDep,
+    Submitter,
+    VisitorDep,
+    see_other,
+)
+from app.web.glitch_page import find_or_refuse, glitch_page_of
+from app.web.pages import render
+from app.web.words import glitch_href
+
+router = APIRouter(route_class=PageRoute)
+
+LONGEST_LABEL = 100
+
+
+@router.get("/glitches/{public_id}")
+def glitch_page(
+    request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader, public_id: str
+) -> Response:
+    """The page of one glitch, by our id or Gravity Spy's."""
+    page = glitch_page_of(session, find_or_refuse(session, public_id), principal)
+    return render(request, page, visitor)
+
+
+@router.post("/glitches/{public_id}/labels", dependencies=[CsrfChecked])
+def add_label(
+    *,
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    principal: Submitter,
+    public_id: str,
+    class_name: Annotated[str, Form()] = "",
+) -> Response:
+    """Append a label; what is wrong with it is said beside the field."""
+    glitch = find_or_refuse(session, public_id)
+    name = class_name.strip()
+    error = _label_error(session, name)
+    if error is None:
+        append_label(session, glitch.id, name, author=principal)
+        return see_other(f"{glitch_href(glitch.id)}?done=labelled")
+    page = glitch_page_of(
+        session, glitch, principal, label_error=error, label_typed=name[:LONGEST_LABEL]
+    )
+    return render(request, page, visitor, status=400)
+
+
+def _label_error(session: Session, name: str) -> str | None:
+    if not name:
+        return "Type the name of a class, or choose one from the list."
+    if len(name) > LONGEST_LABEL:
+        return f"A class name has at most {LONGEST_LABEL} characters; this has {len(name)}."
+    if name not in {record.name for record in list_classes(session)}:
+        return f"There is no class “{name}”: choose one from the list."
+    return None
+
+
+@router.post("/glitches/{public_id}/labels/{label_id}/revoke", dependencies=[CsrfChecked])
+def take_label_back(
+    session: SessionDep, principal: Submitter, public_id: str, label_id: UUID
+) -> Response:
+    """Revoke a label: its author may, or a reviewer."""
+    glitch = find_or_refuse(session, public_id)
+    if all(label.id != label_id for label in list_labels(session, glitch.id)):
+        raise NotFoundError("This glitch has no such label: reload its page to see which it has.")
+    revoke_label(session, label_id, principal=principal)
+    return see_other(f"{glitch_href(glitch.id)}?done=revoked")

@@ -1,0 +1,123 @@
+"""Log in, log out, and which clock times are shown in."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Query, Request, Response
+
+from app.services.errors import UnauthenticatedError
+from app.services.records import Principal
+from app.services.tokens import verify_token
+from app.web.contexts import LoginPage
+from app.web.deps import (
+    CsrfChecked,
+    PageRoute,
+    SessionDep,
+    SignerDep,
+    VisitorDep,
+    is_https,
+    see_other,
+    set_cookie,
+)
+from app.web.pages import CLOCK_COOKIE_NAME, local_path, render
+from app.web.sessions import COOKIE_NAME, SessionSigner
+
+router = APIRouter(route_class=PageRoute)
+
+_YEAR_S = 365 * 24 * 3600
+_LONGEST_TOKEN = 200
+
+
+@router.get("/login")
+def login_form(
+    *,
+    request: Request,
+    session: SessionDep,
+    signer: SignerDep,
+    visitor: VisitorDep,
+    token: Annotated[str | None, Query()] = None,
+    next: Annotated[str | None, Query()] = None,  # noqa: A002 - the name in the address
+) -> Response:
+    """The form; or, with the token of a login link, straight in and the token gone."""
+    next_path = local_path(next)
+    if token is None:
+        if visitor.principal is not None:
+            return see_other(next_path)
+        return render(request, LoginPage(None, next_path), visitor)
+    try:
+        principal = _principal(session, token)
+    except UnauthenticatedError:
+        sentence = (
+            "This login link is not, or is no longer, good: enter a token, or take the link that "
+            "the service printed at its last start."
+        )
+        return render(request, LoginPage(sentence, next_path), visitor, status=401)
+    return _let_in(request, signer, principal, next_path)
+
+
+@router.post("/login", dependencies=[CsrfChecked])
+def login(
+    *,
+    request: Request,
+    session: SessionDep,
+    signer: SignerDep,
+    visitor: VisitorDep,
+    token: Annotated[str, Form()] = "",
+    next: Annotated[str | None, Form()] = None,  # noqa: A002 - the name in the form
+) -> Response:
+    """Exchange a token for a session."""
+    next_path = local_path(next)
+    try:
+        principal = _principal(session, token)
+    except UnauthenticatedError:
+        sentence = "That token is unknown or revoked: check that all of it was copied."
+        return render(request, LoginPage(sentence, next_path), visitor, status=401)
+    return _let_in(request, signer, principal, next_path)
+
+
+def _principal(session: SessionDep, token: str) -> Principal:
+    token = token.strip()
+    if not 0 < len(token) <= _LONGEST_TOKEN or not token.isascii() or not token.isprintable():
+        raise UnauthenticatedError("That is no token.")
+    return verify_token(session, token)
+
+
+def _let_in(
+    request: Request, signer: SessionSigner, principal: Principal, next_path: str
+) -> Response:
+    cookie, _ = signer.issue(str(principal.token_id), time.time())
+    response = see_other(next_path)
+    set_cookie(request, response, COOKIE_NAME, cookie, signer.lifetime_s)
+    # The address of a login link holds the token: nothing may keep or pass it on.
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+@router.post("/logout", dependencies=[CsrfChecked])
+def logout() -> Response:
+    """Forget the session in this browser."""
+    response = see_other("/ui/login?done=logged-out")
+    response.delete_cookie(COOKIE_NAME, path="/ui")
+    return response
+
+
+@router.post("/clock", dependencies=[CsrfChecked])
+def choose_clock(
+    request: Request,
+    clock: Annotated[str, Form()] = "gps",
+    back: Annotated[str | None, Form()] = None,
+) -> Response:
+    """Show times in GPS or UTC from now on. Scripts do the same without this address."""
+    response = see_other(local_path(back))
+    response.set_cookie(
+        CLOCK_COOKIE_NAME,
+        "utc" if clock == "utc" else "gps",
+        max_age=_YEAR_S,
+        path="/ui",
+        samesite="lax",
+        secure=is_https(request),
+    )
+    return response

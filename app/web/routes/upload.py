@@ -1,0 +1,197 @@
+"""Upload a glitch; the answer is its page, or the form again with what was wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from sqlalchemy.orm import Session
+
+from app.services.classes import list_classes
+from app.services.embed import embed_and_store
+from app.services.errors import InvalidRequestError, PermissionDeniedError, ServiceError
+from app.services.records import GlitchRecord, Principal, Role
+from app.services.runtime import Runtime
+from app.services.upload import DETECTORS, parse_details, parse_upload, spooled
+from app.web.contexts import Choice, UploadPage
+from app.web.deps import (
+    CsrfChecked,
+    Reader,
+    RuntimeDep,
+    SessionDep,
+    Submitter,
+    UploadPageRoute,
+    VisitorDep,
+    explain,
+    see_other,
+)
+from app.web.gps import TimeError, parse_time
+from app.web.pages import render
+from app.web.words import glitch_href
+from glitch.errors import GlitchError
+from glitch.views import VIEW_DURATIONS_S
+
+router = APIRouter(route_class=UploadPageRoute)
+
+LONGEST_FIELD = 200
+SUFFIXES = ".hdf5,.hdf,.h5,.gwf,.csv,.txt,.npy,.npz,.png,.jpg,.jpeg"
+
+
+@dataclass(frozen=True)
+class _Typed:
+    """The text fields of the form."""
+
+    gps_time: str = ""
+    ifo: str = ""
+    channel: str = ""
+    sample_rate_hz: str = ""
+    view_duration_s: str = ""
+    label: str = ""
+
+
+@router.get("/upload")
+def upload_form(
+    request: Request,
+    session: SessionDep,
+    runtime: RuntimeDep,
+    visitor: VisitorDep,
+    principal: Reader,
+) -> Response:
+    """The empty form."""
+    return render(request, _page(session, runtime, principal, _Typed()), visitor)
+
+
+@router.post("/upload", dependencies=[CsrfChecked])
+def upload(
+    *,
+    request: Request,
+    session: SessionDep,
+    runtime: RuntimeDep,
+    visitor: VisitorDep,
+    principal: Submitter,
+    file: Annotated[list[UploadFile], File()] = [],  # noqa: B006 - FastAPI copies it
+    gps_time: Annotated[str, Form()] = "",
+    ifo: Annotated[str, Form()] = "",
+    channel: Annotated[str, Form()] = "",
+    sample_rate_hz: Annotated[str, Form()] = "",
+    view_duration_s: Annotated[str, Form()] = "",
+    label: Annotated[str, Form()] = "",
+) -> Response:
+    """Embed and store what was sent."""
+    typed = _Typed(gps_time, ifo, channel, sample_rate_hz, view_duration_s, label)
+    try:
+        # A savepoint, so that the form can still be drawn after the database refused something.
+        with session.begin_nested():
+            glitch, is_new = _store(session, runtime, principal, file, typed)
+    except PermissionDeniedError:
+        raise
+    except (ServiceError, GlitchError, TimeError) as error:
+        told = explain(error)
+        status = told.status if told else 400
+        page = _page(session, runtime, principal, typed, error=str(error))
+        return render(request, page, visitor, status=status)
+    return see_other(f"{glitch_href(glitch.id)}?done={'stored' if is_new else 'known'}")
+
+
+def _store(
+    session: Session,
+    runtime: Runtime,
+    principal: Principal,
+    files: list[UploadFile],
+    typed: _Typed,
+) -> tuple[GlitchRecord, bool]:
+    for name, value in vars(typed).items():
+        if len(value) > LONGEST_FIELD or "\0" in value:
+            raise InvalidRequestError(
+                f"The field {name} may hold at most {LONGEST_FIELD} printable characters."
+            )
+    chosen = [(file.filename, file.file) for file in files if file.filename]
+    if not chosen:
+        raise InvalidRequestError("Choose a file first: strain, or up to four spectrograms.")
+    details = parse_details(
+        gps_time=_gps_time(typed.gps_time),
+        ifo=typed.ifo,
+        channel=typed.channel,
+        sample_rate_hz=_number(typed.sample_rate_hz, "The sample rate"),
+        view_durations_s=_durations(typed.view_duration_s),
+    )
+    checkpoint, encoder = runtime.active_encoder()
+    with spooled(chosen) as spooled_files:
+        parsed = parse_upload(
+            spooled_files,
+            details,
+            preprocessing=encoder.preprocessing,
+            strain_to_views=runtime.strain_to_views,
+        )
+    embedded = embed_and_store(
+        session,
+        parsed,
+        encoder.encode(parsed.views),
+        checkpoint,
+        principal=principal,
+        k=0,
+        label=typed.label.strip() or None,
+    )
+    if embedded.glitch is None:  # pragma: no cover - embed_and_store always stores
+        raise InvalidRequestError("Nothing was stored.")
+    return embedded.glitch, embedded.is_new
+
+
+def _gps_time(text: str) -> str | None:
+    """GPS or UTC as typed, in the plain decimal that the upload service takes."""
+    return format(parse_time(text), "f") if text.strip() else None
+
+
+def _number(text: str, meaning: str) -> float | None:
+    if not text.strip():
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InvalidRequestError(f"{meaning}, “{text[:20]}”, is no number.")
+    return number
+
+
+def _durations(text: str) -> tuple[float, ...]:
+    number = _number(text, "The window")
+    return () if number is None else (number,)
+
+
+def _page(
+    session: Session,
+    runtime: Runtime,
+    principal: Principal,
+    typed: _Typed,
+    *,
+    error: str | None = None,
+) -> UploadPage:
+    return UploadPage(
+        error=error,
+        gps_time=typed.gps_time[:LONGEST_FIELD],
+        ifo=typed.ifo[:LONGEST_FIELD],
+        channel=typed.channel[:LONGEST_FIELD],
+        sample_rate_hz=typed.sample_rate_hz[:LONGEST_FIELD],
+        label=typed.label[:LONGEST_FIELD],
+        view_duration_s=typed.view_duration_s[:LONGEST_FIELD],
+        durations=_choices(
+            {"": "from the file name"}
+            | {f"{length:g}": f"{length:g} s" for length in VIEW_DURATIONS_S},
+            typed.view_duration_s,
+        ),
+        ifos=_choices({"": "from the file"} | {ifo: ifo for ifo in DETECTORS}, typed.ifo),
+        class_names=tuple(row.name for row in list_classes(session) if row.state != "retired"),
+        suffixes=SUFFIXES,
+        limit=f"{runtime.settings.max_upload_mb:g} MB",
+        limit_bytes=runtime.settings.max_upload_bytes,
+        role=principal.role.label,
+        can_upload=principal.role >= Role.SUBMITTER,
+    )
+
+
+def _choices(texts: Mapping[str, str], chosen: str) -> tuple[Choice, ...]:
+    return tuple(Choice(value, text, value == chosen) for value, text in texts.items())

@@ -1,0 +1,81 @@
+"""Browser sessions: a signed cookie that names an API token, and CSRF tokens derived from it.
+
+The cookie never holds the bearer token itself, only the id of its row, so that a revoked token
+ends its browser sessions at the next request and a stolen cookie cannot be used with the API.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import secrets
+from dataclasses import dataclass
+
+COOKIE_NAME = "glitch_session"
+VISITOR_COOKIE_NAME = "glitch_visitor"  # carries the nonce behind the login form's CSRF token
+SESSION_LIFETIME_S = 12 * 3600  # a working day
+KEY_BYTES = 32
+MAX_COOKIE_CHARACTERS = 1024
+
+
+@dataclass(frozen=True)
+class WebSession:
+    """What a valid session cookie says."""
+
+    token_id: str  # id of the API token that was used to log in
+    expires_at: int  # seconds since the Unix epoch
+    nonce: str  # makes the CSRF token of each session its own
+
+
+class SessionSigner:
+    """Issues and reads session cookies, signed with HMAC-SHA-256.
+
+    The key is the service's signing secret, the same on every replica. What is signed starts with
+    its purpose, so that no signature made elsewhere with that key can pass for a session.
+    """
+
+    def __init__(self, key: bytes, lifetime_s: int = SESSION_LIFETIME_S) -> None:
+        if len(key) < KEY_BYTES:
+            raise ValueError(f"A session key needs at least {KEY_BYTES} bytes.")
+        self._key = key
+        self.lifetime_s = lifetime_s
+
+    def issue(self, token_id: str, now_s: float) -> tuple[str, WebSession]:
+        """Cookie value and content of a fresh session that starts at ``now_s`` (Unix time)."""
+        session = WebSession(token_id, int(now_s) + self.lifetime_s, secrets.token_urlsafe(16))
+        payload = json.dumps([session.token_id, session.expires_at, session.nonce]).encode()
+        body = base64.urlsafe_b64encode(payload).decode()
+        return f"{body}.{self._sign('session', body)}", session
+
+    def read(self, cookie: str | None, now_s: float) -> WebSession | None:
+        """The session, or None where the cookie is absent, forged, damaged or expired."""
+        if not cookie or len(cookie) > MAX_COOKIE_CHARACTERS:
+            return None
+        body, _, signature = cookie.partition(".")
+        if not _is_equal(signature, self._sign("session", body)):
+            return None
+        try:
+            token_id, expires_at, nonce = json.loads(base64.urlsafe_b64decode(body))
+        except (binascii.Error, ValueError, TypeError):
+            return None
+        session = WebSession(str(token_id), int(expires_at), str(nonce))
+        return session if now_s < session.expires_at else None
+
+    def csrf_token(self, nonce: str) -> str:
+        """The token that each form of this session (or visitor) must carry."""
+        return self._sign("csrf", nonce)
+
+    def is_csrf_token(self, nonce: str, token: str | None) -> bool:
+        """Whether a submitted form carries the token of this session (or visitor)."""
+        return bool(nonce) and _is_equal(token or "", self.csrf_token(nonce))
+
+    def _sign(self, purpose: str, message: str) -> str:
+        text = f"web {purpose}\n{message}".encode()
+        return hmac.new(self._key, text, hashlib.sha256).hexdigest()
+
+
+def _is_equal(left: str, right: str) -> bool:
+    return hmac.compare_digest(left.encode(), right.encode())

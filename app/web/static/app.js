@@ -1,0 +1,10 @@
+// Every page works without scripts; these only save a reload, show progress, and take a key.
+import { attachClock } from "./clock.js";
+import { attachFilters } from "./filters.js";
+import { attachKeys } from "./keys.js";
+import { attachUpload } from "./upload.js";
+
+attachClock(document);
+attachFilters(document);
+attachKeys(document);
+attachUpload(document);

@@ -1,0 +1,19 @@
+// GPS <-> UTC: both times are on the page, so the switch needs no reload.
+
+const YEAR_S = 365 * 24 * 3600;
+
+export function attachClock(root) {
+  const form = root.querySelector("form.clock");
+  if (!form) return;
+  form.addEventListener("submit", (event) => {
+    const chosen = event.submitter?.value;
+    if (chosen !== "gps" && chosen !== "utc") return;
+    event.preventDefault();
+    document.body.dataset.clock = chosen;
+    const secure = location.protocol === "https:" ? "; Secure" : "";
+    document.cookie = `glitch_clock=${chosen}; Path=/ui; Max-Age=${YEAR_S}; SameSite=Lax${secure}`;
+    for (const button of form.querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", String(button.value === chosen));
+    }
+  });
+}
