@@ -8,7 +8,7 @@ import numpy as np
 
 from glitch.simulate.grid import TimeArray
 from glitch.simulate.population import BlipParameters, draw_blip
-from glitch.simulate.scene import Scene, Waveform
+from glitch.simulate.scene import Repeat, Scene, Waveform
 
 
 def _numbers(blip: BlipParameters) -> dict[str, float]:
@@ -72,80 +72,95 @@ def repeating_blips(scene: Scene) -> Waveform:
     kind = draw_blip("Blip", scene.ifo, scene.rng)
     spacing = scene.log_uniform(0.12, 0.8)
     jitter = 0.03 if scene.chance(0.4) else 0.45
-    spectrum = scene.blip(kind, 0.0, 1.0)
+    repeats = [Repeat(0.0, 1.0)]
     reach = scene.uniform(max(spacing, 0.3), 2.5)
     times = np.arange(-np.floor(reach / spacing), np.floor(reach / spacing) + 1) * spacing
-    n_blips = 1
     for time in times[np.abs(times) > 0.5 * spacing]:
-        if scene.chance(0.25) and n_blips > 1:
+        if scene.chance(0.25) and len(repeats) > 1:
             continue
-        other = replace(kind, phase=kind.phase + (np.pi if scene.chance(0.2) else 0.0))
         offset = float(time) + spacing * jitter * scene.uniform(-1, 1)
-        spectrum = spectrum + scene.blip(other, offset, scene.log_uniform(0.25, 1.0))
-        n_blips += 1
-    return Waveform(spectrum, {**_numbers(kind), "spacing_s": spacing, "blips": float(n_blips)})
+        turn = np.pi if scene.chance(0.2) else 0.0
+        repeats.append(Repeat(offset, scene.log_uniform(0.25, 1.0), turn))
+    numbers = {**_numbers(kind), "spacing_s": spacing, "blips": float(len(repeats))}
+    power = sum(repeat.snr**2 for repeat in repeats)
+    return Waveform(scene.blips(kind, repeats), numbers, tiles=power)
 
 
 def light_modulation(scene: Scene) -> Waveform:
     """A spike that reaches high, then (at times also before) blobs at 10 to 50 Hz."""
     spike = BlipParameters(
-        scene.log_uniform(60.0, 400.0), scene.log_uniform(0.25, 0.6), scene.phase(), 0.0
+        scene.log_uniform(200.0, 1200.0), scene.log_uniform(0.25, 0.6), scene.phase(), 0.0
     )
-    spectrum = scene.blip(spike, 0.0, 1.0)
-    for _ in range(scene.count(0, 2) if scene.chance(0.4) else 0):
-        spectrum = spectrum + scene.blip(
-            spike, scene.normal(0.0, 0.04), scene.log_uniform(0.2, 0.8)
-        )
+    spikes = [Repeat(0.0, 1.0)]
+    for _ in range(scene.count(1, 3) if scene.chance(0.4) else 0):
+        spikes.append(Repeat(scene.normal(0.0, 0.02), scene.log_uniform(0.3, 1.0)))
+    spectrum = scene.blips(spike, spikes)
     blobs = scene.drawing()
-    length = scene.log_uniform(0.2, 0.9)
-    n_blobs = scene.count(2, 9)
+    length = scene.log_uniform(0.2, 0.8)
+    n_blobs = scene.count(2, 16)
     for _ in range(n_blobs):
-        frequency = scene.log_uniform(11.0, 45.0)
+        frequency = scene.log_uniform(11.0, 60.0)
+        time = scene.uniform(-0.15, 1.0)
         blobs.sine_gaussian(
-            scene.uniform(-0.15 * length, length),
+            time * length,
             frequency,
-            scene.uniform(0.6, 1.8) / frequency,
-            scene.log_uniform(0.3, 1.0),
+            scene.uniform(0.4, 0.9) / frequency,
+            scene.log_uniform(0.3, 1.0) * (15.0 / frequency) ** 0.5 * (1.2 - abs(time)),
             scene.phase(),
         )
-    share = scene.log_uniform(0.5, 3.0)
-    return Waveform(
-        spectrum + scene.whitened(blobs, share),
-        {"f0_hz": spike.f0_hz, "gbw": spike.gbw, "blobs": float(n_blobs), "length_s": length},
-    )
+    share = scene.log_uniform(0.25, 1.6)
+    numbers = {
+        "f0_hz": spike.f0_hz,
+        "gbw": spike.gbw,
+        "blobs": float(n_blobs),
+        "length_s": length,
+    }
+    return Waveform(spectrum + scene.whitened(blobs, share), numbers, tiles=1 + share**2)
 
 
 def helix(scene: Scene) -> Waveform:
-    """Spindles at uneven times; each is a pair of pulses whose echo makes knots in frequency."""
-    echo = 1.0 / scene.uniform(105.0, 165.0)
-    kind = BlipParameters(
-        scene.log_uniform(70.0, 130.0), scene.uniform(0.8, 2.0), scene.phase(), 0.0
+    """Spindles at uneven times: two strands that cross at bright knots, an octave apart."""
+    knot = scene.uniform(120.0, 145.0)
+    strands = BlipParameters(
+        scene.log_uniform(40.0, 90.0), scene.uniform(0.35, 0.8), scene.phase(), 0.0
     )
-    spectrum = np.zeros_like(scene.grid.frequencies_hz, dtype=np.complex128)
-    rate = scene.log_uniform(2.0, 6.0)  # spindles a second
+    apart = scene.log_uniform(0.014, 0.032)
+    knots_share = scene.uniform(0.2, 1.0)
+    rate = scene.log_uniform(1.5, 4.0)  # spindles a second, after the pause that each leaves
     times = [0.0]
     for sign in (-1, 1):
         time = 0.0
-        while abs(time) < 3.0:
-            time += sign * (0.06 + float(scene.rng.exponential(1 / rate)))
+        while abs(time) < 2.6:
+            time += sign * (0.07 + float(scene.rng.exponential(1 / rate)))
             times.append(time)
+    pulses: list[Repeat] = []
+    knots = scene.drawing()
+    power = 0.0
     for time in times:
-        strength = 1.0 if time == 0.0 else scene.log_uniform(0.3, 1.0)
-        depth = scene.uniform(0.5, 1.0)
-        spectrum = spectrum + scene.blip(kind, time, strength)
-        spectrum = spectrum + scene.blip(kind, time + echo, depth * strength)
-        if scene.chance(0.5):
-            low = replace(kind, f0_hz=0.4 * kind.f0_hz, phase=scene.phase())
-            spectrum = spectrum + scene.blip(low, time, 0.4 * strength)
+        strength = 1.0 if time == 0.0 else scene.log_uniform(0.35, 1.0)
+        power += strength**2
+        pulses.append(Repeat(time - apart / 2, strength))
+        pulses.append(Repeat(time + apart / 2, strength, scene.uniform(0.6, 1.4) * np.pi))
+        for order, weight in ((0.5, 0.35), (1.0, 1.0), (2.0, 0.7)):
+            knots.sine_gaussian(
+                time + scene.normal(0.0, 0.003),
+                order * knot,
+                scene.uniform(0.8, 1.4) / (order * knot),
+                strength * weight * scene.uniform(0.5, 1.0) * order**0.5,
+                scene.phase(),
+            )
+    bands = scene.blips(strands, pulses) / np.sqrt(2 * power)
     return Waveform(
-        spectrum, {"knot_spacing_hz": 1 / echo, "f0_hz": kind.f0_hz, "bursts": float(len(times))}
+        bands + scene.whitened(knots, knots_share),
+        {"knot_hz": knot, "strands_apart_s": apart, "bursts": float(len(times))},
+        tiles=1.7 * power,
     )
 
 
 def high_frequency_burst(scene: Scene) -> Waveform:
-    frequency = scene.log_uniform(900.0, 1700.0)
+    frequency = scene.log_uniform(900.0, 1600.0)
     drawing = scene.drawing()
-    sigma = scene.uniform(0.8, 2.0) / frequency
+    sigma = scene.uniform(0.8, 2.5) / frequency
     drawing.sine_gaussian(0.0, frequency, sigma, 1.0, scene.phase())
     return Waveform(scene.whitened(drawing), {"frequency_hz": frequency, "sigma_s": sigma})
 
@@ -154,47 +169,61 @@ def pizzicato(scene: Scene) -> Waveform:
     """A click that rings on at one pitch, before and after."""
     frequency = scene.uniform(960.0, 1060.0)
     drawing = scene.drawing()
-    drawing.sine_gaussian(0.0, frequency, scene.uniform(1.0, 1.8) / frequency, 1.0, scene.phase())
+    drawing.sine_gaussian(0.0, frequency, scene.uniform(0.4, 0.9) / frequency, 1.0, scene.phase())
     ring = scene.log_uniform(0.012, 0.03)
-    drawing.sine_gaussian(0.0, frequency, ring, scene.uniform(0.15, 0.3), scene.phase())
+    drawing.sine_gaussian(0.0, frequency, ring, scene.uniform(0.12, 0.25), scene.phase())
     return Waveform(scene.whitened(drawing), {"frequency_hz": frequency, "ring_s": ring})
 
 
 def low_frequency_burst(scene: Scene) -> Waveform:
     """Humps at 10 to 30 Hz, slanting streaks, or a saturated dome."""
     drawing = scene.drawing()
-    kind = scene.rng.choice(3, p=[0.5, 0.25, 0.25])
-    n_humps = 1
-    if kind == 2:  # dome
+    kind = int(scene.rng.choice(3, p=[0.5, 0.25, 0.25]))
+    if kind == 2:
         width = scene.log_uniform(0.25, 0.9)
-        drawing.noise_burst(
-            scene.rng,
-            0.0,
-            4.0,
-            (11.0, scene.log_uniform(25.0, 70.0)),
-            lambda time: np.exp(-0.5 * (np.abs(time) / width) ** 1.5),
+        ceiling = scene.log_uniform(30.0, 90.0)
+        pulses = int(60 * width) + 12
+        for _ in range(pulses):
+            frequency = scene.log_uniform(11.0, ceiling)
+            # higher pulses crowd the middle: that rounds the dome
+            time = scene.normal(0.0, width * (11.0 / frequency) ** 0.35)
+            drawing.sine_gaussian(
+                time,
+                frequency,
+                scene.uniform(0.35, 0.8) / frequency,
+                scene.log_uniform(0.3, 1.0) * (11.0 / frequency) ** 0.8,
+                scene.phase(),
+            )
+        return Waveform(
+            scene.whitened(drawing),
+            {"kind": 2.0, "dome_s": width, "ceiling_hz": ceiling},
+            scene.log_uniform(60.0, 400.0),
         )
-        return Waveform(scene.whitened(drawing), {"dome_s": width}, scene.log_uniform(40.0, 300.0))
-    n_humps = scene.count(1, 3) if kind == 1 else scene.count(1, 6)
+    n_humps = scene.count(1, 4) if kind == 1 else scene.count(2, 9)
+    power = 0.0
     for index in range(n_humps):
-        frequency = scene.log_uniform(11.0, 17.0) if index == 0 else scene.log_uniform(10.5, 28.0)
+        frequency = scene.log_uniform(11.0, 16.0) if index == 0 else scene.log_uniform(10.5, 30.0)
+        strength = 1.0 if index == 0 else scene.log_uniform(0.15, 0.8)
         streak = kind == 1
+        length = scene.uniform(2.0, 4.0) if streak else scene.uniform(0.5, 1.4)
         drawing.sine_gaussian(
-            0.0 if index == 0 else scene.normal(0.0, 0.6),
+            0.0 if index == 0 else scene.normal(0.0, 0.8),
             frequency * (1.2 if streak else 1.0),
-            scene.uniform(2.0, 4.0) / frequency if streak else scene.uniform(0.7, 2.2) / frequency,
-            1.0 if index == 0 else scene.log_uniform(0.15, 0.8),
+            length / frequency,
+            strength,
             scene.phase(),
             slope_hz_per_s=-scene.uniform(6.0, 25.0) if streak else 0.0,
         )
-    return Waveform(scene.whitened(drawing), {"kind": float(kind), "humps": float(n_humps)})
+        power += strength**2
+    numbers = {"kind": float(kind), "humps": float(n_humps)}
+    return Waveform(scene.whitened(drawing), numbers, tiles=power)
 
 
 def extremely_loud(scene: Scene) -> Waveform:
-    """Either everything from a sudden onset on, or a dome up to a ceiling, saturated."""
+    """Either everything from a sudden onset on, or a dome under a ceiling, saturated."""
     drawing = scene.drawing()
     if scene.chance(0.55):
-        start = scene.uniform(-0.05, 0.25)
+        start = scene.uniform(-0.1, 0.25)
         decay = scene.log_uniform(0.3, 4.0)
         rise = scene.log_uniform(0.002, 0.03)
 
@@ -203,22 +232,24 @@ def extremely_loud(scene: Scene) -> Waveform:
             return np.asarray((1 - np.exp(-late / rise)) * np.exp(-late / decay))
 
         drawing.noise_burst(scene.rng, 0.0, 8.0, (12.0, 3000.0), onset)
-        return Waveform(
-            scene.whitened(drawing),
-            {"onset_s": start, "decay_s": decay},
-            scene.log_uniform(600.0, 6000.0),
+        # the step itself, far above the rest, makes the scan choose wide, short tiles
+        step = BlipParameters(
+            scene.log_uniform(40.0, 400.0), scene.uniform(0.25, 0.5), scene.phase(), 0.0
         )
+        jump = scene.log_uniform(0.5, 4.0)
+        spectrum = scene.whitened(drawing) + scene.blip(step, start, jump)
+        numbers = {"onset_s": start, "decay_s": decay, "jump": jump}
+        return Waveform(spectrum, numbers, scene.log_uniform(800.0, 8000.0))
     width = scene.log_uniform(0.25, 1.2)
-    ceiling = scene.log_uniform(60.0, 900.0)
+    ceiling = scene.log_uniform(100.0, 2000.0)
+    steepness = scene.uniform(1.0, 5.0)
     drawing.noise_burst(
         scene.rng,
         0.0,
-        4.0 * width,
+        min(5.0 * width, 6.0),
         (15.0, ceiling),
-        lambda time: np.exp(-0.5 * np.abs(time / width) ** 2.5),
+        lambda time: np.exp(-0.5 * (time / width) ** 2),
+        steepness=steepness,
     )
-    return Waveform(
-        scene.whitened(drawing),
-        {"ceiling_hz": ceiling, "width_s": width},
-        scene.log_uniform(200.0, 3000.0),
-    )
+    numbers = {"ceiling_hz": ceiling, "width_s": width, "steepness": steepness}
+    return Waveform(scene.whitened(drawing), numbers, scene.log_uniform(200.0, 3000.0))

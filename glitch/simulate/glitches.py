@@ -12,7 +12,7 @@ from glitch.simulate.grid import Grid
 from glitch.simulate.noise import NoiseSpectrum, noise_spectrum, noise_strain, optimal_snr
 from glitch.simulate.recipes import RECIPES, SIMULATED_CLASSES
 from glitch.simulate.scene import Scene
-from glitch.strain.series import Strain
+from glitch.strain import Strain
 from glitch.types import StrainArray
 
 SAMPLE_RATES_HZ = (1024.0, 2048.0, 4096.0, 8192.0, 16384.0)
@@ -111,7 +111,7 @@ def simulate_glitch(
     recipe = RECIPES[label]
     waveform = recipe.draw(scene)
     if snr is None:
-        snr = recipe.draw_snr(rng) if waveform.snr is None else waveform.snr
+        snr = recipe.draw_snr(waveform.tiles, rng) if waveform.snr is None else waveform.snr
     # Triggers are not centred to the sample: the peak of a tile is some milliseconds off.
     gps_start = Decimal(_FIRST_GPS + int(rng.integers(_GPS_SPAN_S)))
     offset_s = round(float(rng.uniform(0.0, 1.0)) * 1e9) * Decimal("1e-9")

@@ -106,8 +106,13 @@ class Drawing:
         half_width_s: float,
         band_hz: tuple[float, float],
         envelope: Callable[[TimeArray], TimeArray],
+        *,
+        steepness: float = 0.0,
     ) -> None:
-        """Gaussian noise between two frequencies (soft edges) under an envelope."""
+        """Gaussian noise between two frequencies (soft edges) under an envelope.
+
+        The density of its power falls with the frequency to the ``steepness``.
+        """
         part = self.grid.window(centre_s, half_width_s)
         time = self.grid.times_s[part] - centre_s
         if len(time) < 16:
@@ -118,9 +123,11 @@ class Drawing:
         shape = np.zeros_like(frequencies)
         above = frequencies > 0
         octaves = np.log2(frequencies[above])
-        rise = (octaves - np.log2(low)) / 0.25
-        fall = (np.log2(high) - octaves) / 0.25
+        edge = min(0.25, 0.25 * np.log2(high / low))
+        rise = (octaves - np.log2(low)) / edge
+        fall = (np.log2(high) - octaves) / edge
         shape[above] = np.exp(-0.5 * np.minimum(np.minimum(rise, fall), 0) ** 2)
+        shape[above] *= (frequencies[above] / low) ** (-0.5 * steepness)
         noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(len(time))) * shape, n=len(time))
         noise /= noise.std() + 1e-300
         self.values[part] += envelope(time) * noise

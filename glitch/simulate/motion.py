@@ -21,7 +21,7 @@ def scattered_light(scene: Scene) -> Waveform:
     """Arches of the microseism, 0.1 to 0.35 Hz, with up to five harmonics."""
     drawing = scene.drawing()
     microseism = scene.log_uniform(0.09, 0.24)  # Hz; one arch lasts half its period
-    highest = scene.log_uniform(14.0, 48.0)  # Hz, top of the first harmonic
+    highest = scene.log_uniform(14.0, 42.0)  # Hz, top of the first harmonic
     amplitude_m = highest * LASER_WAVELENGTH_M / (4 * np.pi * microseism)
     second = scene.uniform(0.0, 0.12)
     turn = scene.phase()
@@ -51,6 +51,7 @@ def scattered_light(scene: Scene) -> Waveform:
             "amplitude_m": amplitude_m,
             "harmonics": float(orders),
         },
+        tiles=12.0,
     )
 
 
@@ -59,7 +60,7 @@ def fast_scattering(scene: Scene) -> Waveform:
     drawing = scene.drawing()
     fast = scene.uniform(1.7, 2.4)  # Hz of the surface; its speed peaks twice a cycle
     slow = scene.uniform(0.22, 0.28)
-    highest = scene.log_uniform(24.0, 52.0)
+    highest = scene.log_uniform(27.0, 50.0)
     slow_share = scene.uniform(0.0, 0.25)
     spread = scene.uniform(0.0, 0.5)
     n_arches = int(np.ceil(2 * 5.0 * 2 * fast)) + 2
@@ -97,6 +98,7 @@ def fast_scattering(scene: Scene) -> Waveform:
     return Waveform(
         scene.whitened_strain(drawing),
         {"top_hz": highest, "arches_per_s": 2 * fast, "slow_share": slow_share},
+        tiles=float(strengths.sum()) / 2,
     )
 
 
@@ -106,7 +108,8 @@ def paired_doves(scene: Scene) -> Waveform:
     period = scene.uniform(0.8, 1.3)
     low = scene.uniform(18.0, 28.0)
     high = scene.log_uniform(75.0, 160.0)
-    half = scene.log_uniform(0.06, 0.16)
+    half = scene.log_uniform(0.07, 0.18)
+    steep = scene.uniform(1.0, 3.0)  # slow at the low end, fast at the high
     mirrored = scene.uniform(0.0, 0.7)
     rising = 1 if scene.chance(0.5) else -1
     for index in range(-3, 4):
@@ -114,7 +117,7 @@ def paired_doves(scene: Scene) -> Waveform:
 
         def climb(time: TimeArray, direction: int = direction) -> TimeArray:
             share = np.clip(0.5 + 0.5 * direction * time / half, 0, 1)
-            return np.asarray(low * (high / low) ** share)
+            return np.asarray(low * (high / low) ** share**steep)
 
         def fall(time: TimeArray, direction: int = direction) -> TimeArray:
             return climb(time, -direction)
@@ -123,7 +126,7 @@ def paired_doves(scene: Scene) -> Waveform:
             return np.asarray(np.exp(-0.5 * (time / (0.6 * half)) ** 2))
 
         centre = index * period + scene.normal(0.0, 0.02)
-        strength = 1.0 if index == 0 else scene.log_uniform(0.4, 1.0)
+        strength = 1.0 if index == 0 else scene.log_uniform(0.5, 1.0)
         drawing.track(centre, 1.3 * half, climb, loudness, scene.phase(), harmonics={1: strength})
         drawing.track(
             centre + scene.normal(0.0, 0.02),
@@ -133,7 +136,9 @@ def paired_doves(scene: Scene) -> Waveform:
             scene.phase(),
             harmonics={1: strength * mirrored},
         )
-    return Waveform(scene.whitened(drawing), {"period_s": period, "low_hz": low, "high_hz": high})
+    return Waveform(
+        scene.whitened(drawing), {"period_s": period, "low_hz": low, "high_hz": high}, tiles=6.0
+    )
 
 
 def scratchy(scene: Scene) -> Waveform:
@@ -141,7 +146,7 @@ def scratchy(scene: Scene) -> Waveform:
     drawing = scene.drawing()
     centre = scene.log_uniform(90.0, 240.0)
     spacing = scene.log_uniform(0.025, 0.06)
-    reach = scene.log_uniform(0.2, 2.5)
+    reach = scene.log_uniform(0.25, 4.0)
     wave = scene.log_uniform(0.2, 0.7)
     depth = scene.uniform(0.0, 0.25)
     turn = scene.phase()
@@ -151,19 +156,21 @@ def scratchy(scene: Scene) -> Waveform:
         frequency = centre * np.exp(
             depth * np.cos(2 * np.pi * time / wave + turn) + scene.normal(0.0, 0.08)
         )
-        strength = np.exp(-0.5 * (time / reach) ** 2) * scene.log_uniform(0.25, 1.0)
+        strength = np.exp(-0.5 * (time / reach) ** 2) * scene.log_uniform(0.45, 1.0)
         drawing.sine_gaussian(
             time, float(frequency), scene.uniform(0.6, 1.3) / centre, float(strength), scene.phase()
         )
     return Waveform(
-        scene.whitened(drawing), {"frequency_hz": centre, "spacing_s": spacing, "reach_s": reach}
+        scene.whitened(drawing),
+        {"frequency_hz": centre, "spacing_s": spacing, "reach_s": reach},
+        tiles=0.7 * min(reach, 2.0) / spacing,
     )
 
 
 def chirp(scene: Scene) -> Waveform:
     """The inspiral of two compact objects to leading order, with a short ringdown."""
     drawing = scene.drawing()
-    chirp_mass = scene.log_uniform(8.0, 32.0)  # detector frame, solar masses
+    chirp_mass = scene.log_uniform(11.0, 32.0)  # detector frame, solar masses
     mass_s = chirp_mass * SOLAR_MASS_S
     total_s = mass_s / 0.25**0.6  # equal masses
     merger_hz = min(0.07 / total_s, 0.9 * scene.grid.highest_hz)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,11 +21,22 @@ class Waveform:
         spectrum: Fourier transform, whitened by the noise floor (strain over ASD).
         parameters: what was drawn, for the record: plain numbers with units in their names.
         snr: the SNR that the class's population gives this very glitch; None to draw one.
+        tiles: how many times the loudest tile its power fills: its optimal SNR is the tile's times
+            the square root of this.
     """
 
     spectrum: SpectrumArray
     parameters: dict[str, float] = field(default_factory=dict)
     snr: float | None = None
+    tiles: float = 1.0
+
+
+class Repeat(NamedTuple):
+    """One of several like blips: when, how strong, and its phase beyond the common one."""
+
+    time_s: float
+    snr: float
+    turn: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +78,26 @@ class Scene:
         """A drawing in strain, whitened and scaled to an SNR against the floor."""
         return self._scaled(self._centred(drawing) / self.noise.floor_asd, snr)
 
-    def blip(self, parameters: BlipParameters, time_s: float, snr: float) -> SpectrumArray:
-        """The blip of antiglitch at a time, whitened, scaled to an SNR against the floor."""
-        frequencies = self.grid.frequencies_hz
-        log_ratio = np.log(np.maximum(frequencies, 1e-3) / parameters.f0_hz)
+    def blips(self, parameters: BlipParameters, repeats: Sequence[Repeat]) -> SpectrumArray:
+        """Blips of antiglitch, all of one kind, whitened, each of its SNR against the floor.
+
+        Times are rounded to the sample.
+        """
+        log_ratio = np.log(np.maximum(self.grid.frequencies_hz, 1e-3) / parameters.f0_hz)
         envelope = np.exp(-0.5 * parameters.gbw * log_ratio**2) / self.noise.floor_asd
-        turn = np.exp(1j * (parameters.phase - 2 * np.pi * frequencies * time_s))
-        return self._scaled(envelope * turn, snr)
+        one = self._scaled(envelope.astype(np.complex128), 1.0)
+        turned = np.zeros((2, self.grid.n_samples))
+        for repeat in repeats:
+            position = round(repeat.time_s * self.grid.sample_rate_hz) % self.grid.n_samples
+            angle = parameters.phase + repeat.turn
+            turned[0, position] += repeat.snr * np.cos(angle)
+            turned[1, position] += repeat.snr * np.sin(angle)
+        combs = np.fft.rfft(turned, axis=-1)
+        return np.asarray(one * (combs[0] + 1j * combs[1]), dtype=np.complex128)
+
+    def blip(self, parameters: BlipParameters, time_s: float, snr: float) -> SpectrumArray:
+        """One blip of antiglitch, whitened, of an SNR against the floor."""
+        return self.blips(parameters, [Repeat(time_s, snr)])
 
     def _centred(self, drawing: Drawing) -> SpectrumArray:
         """Spectrum with time 0 at the first sample: what is built from frequencies is too."""

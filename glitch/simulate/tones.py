@@ -45,8 +45,8 @@ def air_compressor(scene: Scene) -> Waveform:
     return _patch(
         scene,
         scene.uniform(46.0, 53.0),
-        scene.log_uniform(0.05, 0.12),
-        scene.normal(12.0, 15.0),
+        scene.log_uniform(0.035, 0.09),
+        scene.normal(15.0, 15.0),
     )
 
 
@@ -73,14 +73,16 @@ def lines_1080(scene: Scene) -> Waveform:
         (centre - half_band, centre + half_band),
         lambda time: np.exp(-0.5 * (time / width) ** 2),
     )
-    return Waveform(scene.whitened(drawing), {"frequency_hz": centre, "sigma_s": width})
+    return Waveform(
+        scene.whitened(drawing), {"frequency_hz": centre, "sigma_s": width}, tiles=8.0 * width / 0.3
+    )
 
 
 def ripples_1400(scene: Scene) -> Waveform:
     """A short row of spots near 1400 to 1550 Hz."""
     drawing = scene.drawing()
-    centre = scene.uniform(1400.0, 1560.0)
-    spots = scene.count(1, 4)
+    centre = scene.normal(1480.0, 45.0)
+    spots = int(scene.rng.choice([1, 1, 1, 2, 3, 4]))
     spacing = scene.uniform(0.018, 0.04)
     for index in range(spots):
         drawing.sine_gaussian(
@@ -94,7 +96,9 @@ def ripples_1400(scene: Scene) -> Waveform:
         drawing.sine_gaussian(
             scene.uniform(-1.5, 1.5), centre, 0.01, scene.uniform(0.4, 0.9), scene.phase()
         )
-    return Waveform(scene.whitened(drawing), {"frequency_hz": centre, "spots": float(spots)})
+    return Waveform(
+        scene.whitened(drawing), {"frequency_hz": centre, "spots": float(spots)}, tiles=spots
+    )
 
 
 def violin_mode(scene: Scene) -> Waveform:
@@ -104,10 +108,12 @@ def violin_mode(scene: Scene) -> Waveform:
     columns = [0.0]
     if scene.chance(0.6):
         columns += [scene.normal(0.0, 0.35) for _ in range(scene.count(1, 5))]
-    strengths = scene.rng.dirichlet(np.ones(4)) ** 0.5
-    sigma = scene.log_uniform(0.006, 0.04)
+    strengths = scene.rng.dirichlet(np.full(4, 2.0)) ** 0.5
+    sigma = scene.log_uniform(0.005, 0.025)
+    power = 0.0
     for index, time in enumerate(columns):
         strength = 1.0 if index == 0 else scene.log_uniform(0.2, 0.9)
+        power += strength**2
         for order in range(1, 5):
             drawing.sine_gaussian(
                 time + scene.normal(0.0, 0.003),
@@ -121,7 +127,11 @@ def violin_mode(scene: Scene) -> Waveform:
             drawing.sine_gaussian(
                 time + scene.normal(0.0, 0.05), low, 1.5 / low, 0.25 * strength, scene.phase()
             )
-    return Waveform(scene.whitened(drawing), {"base_hz": base, "columns": float(len(columns))})
+    return Waveform(
+        scene.whitened(drawing),
+        {"base_hz": base, "columns": float(len(columns))},
+        tiles=2.0 * power,
+    )
 
 
 def wandering_line(scene: Scene) -> Waveform:
@@ -158,6 +168,7 @@ def wandering_line(scene: Scene) -> Waveform:
     return Waveform(
         scene.whitened(drawing),
         {"base_hz": base, "length_s": 2 * half, "harmonics": float(orders), "kind": float(kind)},
+        tiles=2 * half / 0.04,
     )
 
 
@@ -198,4 +209,5 @@ def whistle(scene: Scene) -> Waveform:
     return Waveform(
         scene.whitened(drawing),
         {"turn_hz": lowest, "half_width_s": half, "kind": float(kind)},
+        tiles=len(repeats) * 2 * half / 0.02,
     )
