@@ -183,9 +183,9 @@ def create(
 def list_all() -> None:
     """List the tokens, never their secrets."""
     with _told(), _database() as database:
-        from rich.console import Console
         from rich.table import Table
 
+        from app.client import plain_console
         from app.services.tokens import list_tokens
 
         with database.transaction() as session:
@@ -195,7 +195,7 @@ def list_all() -> None:
             times = (record.created_at, record.last_used_at, record.revoked_at)
             shown = [f"{time:%Y-%m-%d %H:%M}" if time else "" for time in times]
             table.add_row(str(record.id), record.name, record.role.label, *shown)
-        Console(highlight=False, soft_wrap=True).print(table)
+        plain_console().print(table)
 
 
 @tokens.command("revoke")
@@ -209,6 +209,60 @@ def revoke(
         with database.transaction() as session:
             record = revoke_token(session, token_id)
         typer.echo(f"Revoked the token {record.name!r}.")
+
+
+# The trainer's commands, declared here again because importing them means importing torch; a test
+# holds the two declarations together.
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="YAML file, for example of training/configs.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the run is kept; runs/NAME if not given.")
+    ] = None,
+) -> None:
+    """Train, or continue a run that was stopped or killed."""
+    from training import cli
+
+    cli.train(config, folder)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
+    output: Annotated[Path | None, typer.Option(help="Write the Markdown table here too.")] = None,
+    n_seeds: Annotated[int, typer.Option(help="Split seeds of the cross-validated rows.")] = 3,
+) -> None:
+    """Judge a run's best weights on real glitches, beside pixel PCA of equal dimension."""
+    from training import cli
+
+    cli.evaluate(run, output, n_seeds)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
+    destination: Annotated[Path, typer.Argument(help="Folder of the checkpoint to write.")],
+    name: Annotated[str | None, typer.Option(help="Its name; the folder's if not given.")] = None,
+    n_seeds: Annotated[int, typer.Option(help="Split seeds of its evaluation.")] = 3,
+) -> None:
+    """Evaluate a run's best weights and write them as a checkpoint that serves."""
+    from training import cli
+
+    cli.export(run, destination, name, n_seeds)
+
+
+@app.command()
+def simulate_pack(
+    destination: Annotated[Path, typer.Argument(help="Folder of the pack to write.")],
+    per_class: Annotated[int, typer.Option(help="Glitches of each simulated class.")] = 400,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
+) -> None:
+    """Simulate labelled glitches once and keep their views for training."""
+    from training import cli
+
+    cli.simulate_pack(destination, per_class, seed)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from app.launch.errors import LaunchError
 from app.launch.settings import read_settings
 from app.launch.token_file import read_token
 
+_WIDTH = 200
 _TIMEOUT_S = 180.0  # a large file over a slow network; the service bounds its own work
 
 
@@ -100,7 +101,7 @@ def _text(value: object) -> str:
 
 def print_answer(answer: Mapping[str, Any], *, as_json: bool) -> None:
     """Print an answer for people, or as JSON."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     if as_json:
         console.out(json.dumps(answer, indent=2), highlight=False)
         return
@@ -117,13 +118,19 @@ def print_answer(answer: Mapping[str, Any], *, as_json: bool) -> None:
     facts.add_row("novelty", _novelty(novelty))
     console.print(facts)
     if answer["neighbours"]:
-        table = Table("distance", "label", "ifo", "GPS time", "id", box=None)
+        table = Table("distance", "label", "ifo", "GPS time", "id", box=None, pad_edge=False)
         for item in answer["neighbours"]:
             name = item["gravityspy_id"] or item["id"]
             shown = [_shown(item[key]) for key in ("distance", "label", "ifo", "gps_time")]
             table.add_row(*shown, _shown(name))
         console.print()
         console.print(table)
+
+
+def plain_console() -> Console:
+    """Standard output, wide enough for whole identifiers where it is no terminal."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
 
 
 def _novelty(novelty: Mapping[str, Any]) -> str:
