@@ -14,6 +14,11 @@ def annealed_beta(step: int, *, beta_start: float, annealing_steps: int) -> floa
     return max(1.0, beta_start - (beta_start - 1.0) * step / annealing_steps)
 
 
+def growing_capacity(step: int, *, capacity: float, growth_steps: int) -> float:
+    """C_t = min(C, C t / T) in nats, the Bottleneck-VAE's."""
+    return min(capacity, capacity * step / growth_steps)
+
+
 def learning_rate_factor(step: int, *, warmup_steps: int, steps: int, final_factor: float) -> float:
     """Linear rise from zero over the warm-up, then half a cosine down to ``final_factor``."""
     if step < warmup_steps:

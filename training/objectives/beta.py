@@ -1,46 +1,15 @@
-"""What training minimises, behind one interface.
-
-An objective sees what the model made of one batch (:class:`Outcome`) and the step, and gives the
-loss. It keeps no state: objectives that need more than distortion and rate (the aggregate
-posterior, a discriminator's verdict on the draw) find the posterior and the draw in the outcome.
-"""
+"""Objectives that weigh the rate: beta-VAE, and beta-Annealed (the project's default)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from jaxtyping import Float
 from torch import Tensor
 
 from glitch.errors import GlitchError
-from glitch.model import Posterior, kl_to_standard_normal
-from glitch.types import LatentTensor
+from training.objectives.outcome import Outcome
 from training.schedules import annealed_beta
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """One batch, encoded, drawn from and decoded."""
-
-    distortion: Float[Tensor, " batch"]  # nats, summed over observed pixels
-    posterior: Posterior
-    draw: LatentTensor  # what the decoder was given
-
-    @property
-    def rate(self) -> Float[Tensor, " batch"]:
-        """KL of each member's posterior from the prior, nats, summed over latents."""
-        return kl_to_standard_normal(self.posterior).sum(dim=1)
-
-
-class Objective(Protocol):
-    """A loss to minimise, and the weights that its schedule holds at a step (for the log)."""
-
-    def loss(self, outcome: Outcome, step: int) -> Float[Tensor, ""]:
-        """The batch's loss in nats, averaged over its members."""
-
-    def weights(self, step: int) -> dict[str, float]:
-        """The scheduled weights in force at that step, by name."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +52,3 @@ class BetaAnnealed:
         """The annealed beta."""
         beta = annealed_beta(step, beta_start=self.beta_start, annealing_steps=self.annealing_steps)
         return {"beta": beta}
-
-
-OBJECTIVES: dict[str, type[BetaVAE] | type[BetaAnnealed]] = {
-    "beta_vae": BetaVAE,
-    "beta_annealed": BetaAnnealed,
-}

@@ -1,0 +1,29 @@
+"""What training minimises: published objectives behind one interface."""
+
+from training.objectives.aggregate import BetaTCVAE, DipVAEOne, DipVAETwo
+from training.objectives.beta import BetaAnnealed, BetaVAE
+from training.objectives.bottleneck import Bottleneck
+from training.objectives.outcome import Objective, Outcome
+
+AnyObjective = BetaVAE | BetaAnnealed | Bottleneck | BetaTCVAE | DipVAEOne | DipVAETwo
+
+OBJECTIVES: dict[str, type[AnyObjective]] = {
+    "beta_vae": BetaVAE,
+    "beta_annealed": BetaAnnealed,
+    "bottleneck": Bottleneck,
+    "beta_tcvae": BetaTCVAE,
+    "dip_vae_1": DipVAEOne,
+    "dip_vae_2": DipVAETwo,
+}
+
+__all__ = [
+    "OBJECTIVES",
+    "BetaAnnealed",
+    "BetaTCVAE",
+    "BetaVAE",
+    "Bottleneck",
+    "DipVAEOne",
+    "DipVAETwo",
+    "Objective",
+    "Outcome",
+]
