@@ -4,7 +4,12 @@ from glitch.images.arrays import holds_views, read_views
 from glitch.images.decode import is_image
 from glitch.images.names import SpectrogramName, parse_file_name
 from glitch.images.omega_scan import render_omega_scan
-from glitch.images.reader import MAX_COLORMAP_DISTANCE, SpectrogramImage, read_spectrogram
+from glitch.images.reader import (
+    MAX_COLORMAP_DISTANCE,
+    SpectrogramImage,
+    read_spectrogram,
+    views_from_spectrograms,
+)
 from glitch.images.render import render_view
 
 __all__ = [
@@ -18,4 +23,5 @@ __all__ = [
     "read_views",
     "render_omega_scan",
     "render_view",
+    "views_from_spectrograms",
 ]

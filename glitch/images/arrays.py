@@ -14,13 +14,12 @@ from jaxtyping import Bool, Float64
 
 from glitch.errors import FormatError
 from glitch.images.containers import Array, Container, open_container
-from glitch.images.grid import overlaps, shares
+from glitch.images.grid import LEAST_COVER, covered_shares, overlaps, shares
 from glitch.types import ViewArray
 from glitch.views import Preprocessing, Views
 
 _N_AXES = 3  # view, freq, time
 _TOLERANCE = 1e-6  # of the clip: rounding in the sender's arithmetic
-_LEAST_COVER = 0.5  # of a grid cell must be measured for its mean to count as observed
 
 Line = Float64[np.ndarray, " cell"]
 
@@ -168,17 +167,16 @@ def _edges(centers: Line, name: str) -> Line:
 def _on_grid(
     declared: _Declared, position: int, duration_s: float, recipe: Preprocessing
 ) -> tuple[ViewArray, Bool[np.ndarray, " freq"]]:
-    by_row = _row_weights(declared, position, recipe)  # (freq, freq in file)
+    by_row, is_observed = _row_weights(declared, position, recipe)
     by_column = _column_weights(declared, position, duration_s, recipe)
-    is_observed = np.asarray(by_row.any(axis=1), dtype=np.bool_)
     values = by_row @ declared.fractions[position] @ by_column.T
     return np.clip(values, 0, 1).astype(np.float32), is_observed
 
 
 def _row_weights(
     declared: _Declared, position: int, recipe: Preprocessing
-) -> Float64[np.ndarray, "to from"]:
-    """Share of each of the file's rows in each row of the grid, on the log axis."""
+) -> tuple[Float64[np.ndarray, "to from"], Bool[np.ndarray, " to"]]:
+    """Share of each of the file's rows in each row of the grid, and which those cover."""
     n_from = declared.fractions.shape[1]
     grid = np.linspace(0, 1, recipe.n_frequency + 1)
     if declared.frequency_hz is None:
@@ -194,9 +192,7 @@ def _row_weights(
         octaves = np.log(recipe.highest_frequency_hz / recipe.lowest_frequency_hz)
         logs = np.log(declared.frequency_hz / recipe.lowest_frequency_hz) / octaves
         edges = _edges(logs, "frequency_hz")
-    overlap = overlaps(edges, grid) * declared.observed[position]
-    overlap[overlap.sum(axis=1) < _LEAST_COVER / recipe.n_frequency] = 0
-    return shares(overlap)
+    return covered_shares(overlaps(edges, grid), declared.observed[position], np.diff(grid))
 
 
 def _column_weights(
@@ -209,7 +205,7 @@ def _column_weights(
     else:
         edges = _edges(declared.time_s[position], "time_s")
         uncovered = max(edges[0] - grid[0], grid[-1] - edges[-1])
-        if uncovered > (1 - _LEAST_COVER) * duration_s / recipe.n_time:
+        if uncovered > (1 - LEAST_COVER) * duration_s / recipe.n_time:
             raise FormatError(
                 f"'time_s' covers {edges[0]:.4g} to {edges[-1]:.4g} s; the view of "
                 f"{duration_s:g} s needs {grid[0]:g} to {grid[-1]:g} s around the GPS time."

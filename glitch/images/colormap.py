@@ -80,13 +80,20 @@ def is_colored(codes: Codes) -> Bool[np.ndarray, "height width"]:
 
 
 def invert(
-    pixels: UInt8[np.ndarray, "height width 3"], codes: Codes
+    pixels: UInt8[np.ndarray, "height width 3"],
+    codes: Codes,
+    is_drawn: Bool[np.ndarray, " height"],
 ) -> tuple[Float32[np.ndarray, "height width"], float]:
     """Invert viridis by nearest colour.
 
+    Args:
+        pixels: RGB.
+        codes: the pixels' `color_codes`.
+        is_drawn: rows that count for the distance.
+
     Returns:
         The fraction of the colour scale at each pixel, float32 in [0, 1]; and the mean Euclidean
-        RGB distance (0 to 441) of the pixels to the colour map: higher is less an omega scan.
+        RGB distance (0 to 441) of the drawn rows to the colour map: higher is less an omega scan.
     """
     tables = _tables()
     coarse = tables.nearest[codes]
@@ -96,17 +103,18 @@ def invert(
     center = coarse.astype(np.float32)
     np.clip(position, center - _REACH, center + _REACH, out=position)
     np.clip(position, 0, N_COLORS - 1, out=position)
-    distance = _mean_distance(pixels[::2, ::2], position[::2, ::2])  # a quarter tells the mean
+    by_row = _row_distances(pixels[::2, ::2], position[::2, ::2])  # a quarter tells the mean
     fraction = (position + np.float32(0.5)) / np.float32(N_COLORS)
     fraction[position >= N_COLORS - 1.5] = 1
-    return fraction, distance
+    counted = by_row[is_drawn[::2]]
+    return fraction, float(counted.mean() if counted.size else by_row.mean())
 
 
-def _mean_distance(
+def _row_distances(
     pixels: UInt8[np.ndarray, "height width 3"], position: Float32[np.ndarray, "height width"]
-) -> float:
+) -> Float32[np.ndarray, " height"]:
     index = np.rint(position).astype(np.intp)
     squared = np.zeros(position.shape, dtype=np.float32)
     for channel in range(3):
         squared += (pixels[..., channel] - _tables().color[channel][index]) ** 2
-    return float(np.sqrt(squared).mean())
+    return np.asarray(np.sqrt(squared).mean(axis=1), dtype=np.float32)

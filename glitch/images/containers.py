@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import IO, Any, NoReturn, Protocol
+from typing import IO, NoReturn
 
 import h5py
 import numpy as np
+from jaxtyping import Shaped
 
 from glitch.errors import FormatError, GlitchError, TooLargeError
 
@@ -34,18 +36,21 @@ _READ_ERRORS = (
     zlib.error,
 )
 
-Array = np.ndarray[Any, Any]
+Array = Shaped[np.ndarray, "..."]
 
 
-class Container(Protocol):
+class Container(ABC):
     """A file that holds arrays by name. An npy file holds one, whose name is empty."""
 
+    @abstractmethod
     def names(self) -> frozenset[str]:
         """The arrays that the file holds."""
 
+    @abstractmethod
     def n_dimensions(self, name: str) -> int:
         """Number of axes of an array, from its header."""
 
+    @abstractmethod
     def read(self, name: str) -> Array:
         """The array, if its declared size is within bounds."""
 
@@ -87,7 +92,7 @@ def _refuse(file_name: str, *, is_empty: bool) -> NoReturn:
     raise FormatError(f"{file_name!r} is no npy, npz or HDF5 file.")
 
 
-def _check(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+def _check(name: str, shape: tuple[int, ...], dtype: np.dtype) -> int:
     """Bytes of an array that is fit to be read."""
     if dtype.kind not in _KINDS or dtype.hasobject:
         raise FormatError(
@@ -102,7 +107,7 @@ def _check(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     return n_bytes
 
 
-Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
+Header = tuple[tuple[int, ...], bool, np.dtype]
 
 
 def _npy_header(stream: IO[bytes]) -> Header:
@@ -123,7 +128,7 @@ def _npy_array(name: str, stream: IO[bytes]) -> Array:
     return np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if is_fortran else "C")
 
 
-class _Npy:
+class _Npy(Container):
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
@@ -139,7 +144,7 @@ class _Npy:
         return _npy_array(name, self._file)
 
 
-class _Npz:
+class _Npz(Container):
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
 
@@ -156,7 +161,7 @@ class _Npz:
             return _npy_array(name, stream)
 
 
-class _Hdf5:
+class _Hdf5(Container):
     def __init__(self, tree: h5py.File) -> None:
         self._tree = tree
 

@@ -47,7 +47,7 @@ _DECODER_ERRORS = (
     Image.DecompressionBombWarning,
 )
 
-CELLS_KEY = "Glitch-Discovery-Cells"  # PNG text by which our renders state their grid
+CELLS_KEY = "Glitch-Discovery-Cells"  # PNG text by which our renders state grid and panel
 
 RgbPixels = UInt8[np.ndarray, "height width 3"]
 
@@ -56,12 +56,7 @@ class Picture(NamedTuple):
     """A decoded picture."""
 
     pixels: RgbPixels
-    stated_cells: str | None  # "128x128" (freq x time) if it says that it was drawn cell by cell
-
-
-def state_cells(shape: tuple[int, int]) -> str:
-    """How a picture drawn cell by cell states its grid under CELLS_KEY."""
-    return f"{shape[0]}x{shape[1]}"
+    stated_cells: str | None  # what the file says under CELLS_KEY: a claim, not yet checked
 
 
 def is_image(data: bytes) -> bool:

@@ -5,25 +5,34 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int
+from jaxtyping import Bool, Float64, Int
+
+LEAST_COVER = 0.5  # of a cell must be measured for its mean to count as observed
 
 
 def cell_of_pixel(n_pixels: int, n_cells: int) -> Int[np.ndarray, " pixel"]:
     """The cell that holds each pixel's centre; on a tie, the later. In integers, so exact."""
-    return np.asarray((2 * np.arange(n_pixels) + 1) * n_cells // (2 * n_pixels), dtype=np.intp)
+    cells: Int[np.ndarray, " pixel"] = (2 * np.arange(n_pixels) + 1) * n_cells // (2 * n_pixels)
+    return cells
 
 
 @lru_cache(maxsize=16)
-def _weights(n_pixels: int, n_cells: int, are_pixels_whole: bool) -> Float32[np.ndarray, "to from"]:
-    if are_pixels_whole and n_pixels >= n_cells:
+def pixel_overlaps(
+    n_pixels: int, n_cells: int, are_pixels_whole: bool
+) -> Float64[np.ndarray, "cell pixel"]:
+    """Share of each pixel (of an even line of them) that lies in each cell.
+
+    A pixel on an edge is split, or, where a picture was drawn cell by cell on this very grid,
+    counts wholly for the cell that it was drawn from.
+    """
+    if are_pixels_whole:
         cells = cell_of_pixel(n_pixels, n_cells)
-        overlap = (cells == np.arange(n_cells)[:, None]).astype(np.float64)
+        overlap = np.asarray(cells == np.arange(n_cells)[:, None], dtype=np.float64)
     else:
         edges = np.arange(n_pixels + 1, dtype=np.float64)
         overlap = overlaps(edges, np.linspace(0, n_pixels, n_cells + 1))
-    weights = shares(overlap).astype(np.float32)
-    weights.setflags(write=False)
-    return weights
+    overlap.setflags(write=False)  # it is cached
+    return overlap
 
 
 def overlaps(
@@ -42,17 +51,15 @@ def shares(overlap: Float64[np.ndarray, "to from"]) -> Float64[np.ndarray, "to f
     return np.asarray(weights, dtype=np.float64)
 
 
-def average_to_grid(
-    pixels: Float32[np.ndarray, "height width"],
-    shape: tuple[int, int],
-    *,
-    are_pixels_whole: bool = False,
-) -> Float32[np.ndarray, "rows columns"]:
-    """Mean of the pixels over each cell of an even grid with the same outer edges.
+def covered_shares(
+    overlap: Float64[np.ndarray, "to from"],
+    is_measured: Bool[np.ndarray, " from"],
+    spans: Float64[np.ndarray, " to"],
+) -> tuple[Float64[np.ndarray, "to from"], Bool[np.ndarray, " to"]]:
+    """Averaging weights over measured cells only, and which new cells count as measured.
 
-    Pixels on an edge are shared out by area, or, where a picture was drawn cell by cell on this
-    very grid, count wholly for the cell that they were drawn from.
+    A new cell counts where at least half of its span was measured; elsewhere its weights are 0.
     """
-    rows = _weights(pixels.shape[0], shape[0], are_pixels_whole)
-    columns = _weights(pixels.shape[1], shape[1], are_pixels_whole)
-    return np.asarray(rows @ pixels @ columns.T, dtype=np.float32)
+    measured = overlap * is_measured
+    is_covered = np.asarray(measured.sum(axis=1) >= LEAST_COVER * spans, dtype=np.bool_)
+    return shares(measured * is_covered[:, None]), is_covered

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from io import BytesIO
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -14,9 +13,6 @@ from glitch.images.panel import KNOWN_PANELS
 from glitch.images.render import RowMask, draw_cells, png_of_cells
 from glitch.types import ViewArray
 from glitch.views import Preprocessing
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _SIZE = (800, 600)
 _DPI = 100
@@ -55,7 +51,7 @@ def render_omega_scan(
     with _draw_lock:
         picture = _frame(duration_s, line, preprocessing or Preprocessing()).copy()
     picture.paste(cells, (box.left, box.top))
-    return png_of_cells(picture, view)
+    return png_of_cells(picture, view, box)
 
 
 @lru_cache(maxsize=32)
@@ -70,33 +66,30 @@ def _frame(duration_s: float, title: str, recipe: Preprocessing) -> Image.Image:
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes(_AXES)
-    _label_frequency(axes, recipe)
-    _label_time(axes, duration_s)
+    low, high = recipe.lowest_frequency_hz, recipe.highest_frequency_hz
+    powers = 2.0 ** np.arange(np.ceil(np.log2(low)), np.floor(np.log2(high)) + 1)
+    axes.set_yscale("log", base=2)
+    axes.set_ylim(low, high)
+    axes.set_yticks(powers, [f"{power:g}" for power in powers], fontsize=11)
+    axes.minorticks_off()
+    axes.set_ylabel("Frequency (Hz)", fontsize=18)
+    times = np.linspace(-duration_s / 2, duration_s / 2, 5)
+    axes.set_xlim(times[0], times[-1])
+    axes.set_xticks(times, [str(time) for time in times.tolist()], fontsize=14)
+    axes.set_xlabel("Time (s)", fontsize=18, labelpad=0)
     axes.set_title(title, fontsize=18, pad=18, parse_math=False)
     scale = ScalarMappable(Normalize(0, recipe.energy_clip), "viridis")
     share, pad = _BAR_SHARE
     bar = figure.colorbar(
-        scale, ax=axes, fraction=share, pad=pad, aspect=17, ticks=np.arange(0, 26, 5)
+        scale,
+        ax=axes,
+        fraction=share,
+        pad=pad,
+        aspect=17,
+        ticks=np.arange(0, recipe.energy_clip, 5),
     )
     bar.set_label("Normalized energy", fontsize=14)
     drawing = BytesIO()
     # print_png, not savefig: a user's matplotlibrc must not crop the picture.
     canvas.print_png(drawing)  # type: ignore[no-untyped-call] # matplotlib types it nowhere
     return Image.open(drawing).convert("RGB")
-
-
-def _label_frequency(axes: Axes, recipe: Preprocessing) -> None:
-    low, high = recipe.lowest_frequency_hz, recipe.highest_frequency_hz
-    axes.set_yscale("log", base=2)
-    axes.set_ylim(low, high)
-    powers = 2.0 ** np.arange(np.ceil(np.log2(low)), np.floor(np.log2(high)) + 1)
-    axes.set_yticks(powers, [f"{power:g}" for power in powers], fontsize=11)
-    axes.minorticks_off()
-    axes.set_ylabel("Frequency (Hz)", fontsize=18)
-
-
-def _label_time(axes: Axes, duration_s: float) -> None:
-    ticks = np.linspace(-duration_s / 2, duration_s / 2, 5)
-    axes.set_xlim(ticks[0], ticks[-1])
-    axes.set_xticks(ticks, [str(tick) for tick in ticks.tolist()], fontsize=14)
-    axes.set_xlabel("Time (s)", fontsize=18, labelpad=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +37,37 @@ KNOWN_PANELS = {
     (600, 450): Box(76, 46, 505, 405),
 }
 
+_MOSTLY = 0.95
+_STATED = re.compile(
+    r"(\d{1,4})x(\d{1,4}) cells at (\d{1,4}),(\d{1,4}),(\d{1,4}),(\d{1,4})", re.ASCII
+)
+
+
+@dataclass(frozen=True)
+class DrawnCells:
+    """That a picture was drawn cell by cell: its grid (freq, time) and where its panel lies.
+
+    Our renders state it in the PNG, so that they read back exactly, grey rows included.
+    """
+
+    shape: tuple[int, int]
+    box: Box
+
+    def text(self) -> str:
+        return f"{self.shape[0]}x{self.shape[1]} cells at " + ",".join(map(str, self.box))
+
+    @classmethod
+    def parse(cls, text: str | None, width: int, height: int) -> DrawnCells | None:
+        """Read the statement of a picture of that size; None if it makes none that can be true."""
+        match = _STATED.fullmatch(text or "")
+        if match is None:
+            return None
+        rows, columns, *edges = (int(group) for group in match.groups())
+        box = Box(*edges)
+        is_inside = 0 <= box.left < box.right <= width and 0 <= box.top < box.bottom <= height
+        is_drawable = 0 < rows <= box.height and 0 < columns <= box.width
+        return cls((rows, columns), box) if is_inside and is_drawable else None
+
 
 def find_panel(is_colored: Bool[np.ndarray, "height width"]) -> Box:
     """The rectangle of the spectrogram.
@@ -62,8 +95,11 @@ def find_panel(is_colored: Bool[np.ndarray, "height width"]) -> Box:
         first, last = max(inner, key=_length)
         left, right = left + first, left + last
     box = Box(left, top, right, bottom)
+    known = _fallback(width, height)
     if min(box.width, box.height) < min(SMALLEST_SIDE, width, height):
-        return _fallback(width, height)
+        return known
+    if (width, height) in KNOWN_PANELS and box.height < _MOSTLY * known.height:
+        return known  # rows drawn grey, as not measured, belong to the panel
     for runs, size in ((columns, box.width), (rows, box.height)):
         if sum(_length(run) > size / 2 for run in runs) > 1:
             raise ImageError(

@@ -5,24 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float32
 
 from glitch.errors import ImageError
 from glitch.images.colormap import color_codes, invert, is_colored
-from glitch.images.decode import decode_picture, state_cells
-from glitch.images.grid import average_to_grid
+from glitch.images.decode import decode_picture
+from glitch.images.grid import LEAST_COVER, covered_shares, pixel_overlaps, shares
 from glitch.images.names import SpectrogramName, parse_file_name
-from glitch.images.panel import SMALLEST_SIDE, find_panel
+from glitch.images.panel import SMALLEST_SIDE, DrawnCells, find_panel
 from glitch.types import ViewArray
-from glitch.views import Preprocessing
+from glitch.views import Preprocessing, Views
 
 MAX_COLORMAP_DISTANCE = 20.0  # mean RGB distance; docs/science/images.md has the distribution
+_LEAST_DRAWN = 0.1  # of the panel's rows
 
 
 @dataclass(frozen=True, eq=False)
 class SpectrogramImage:
     """A picture as one view, with what its name says and how well it fits the colour map."""
 
-    values: ViewArray  # (freq, time), float32 in [0, 1], frequency upward
+    values: ViewArray  # (freq, time), float32 in [0, 1], frequency upward, 0 if not observed
+    observed: Bool[np.ndarray, " freq"]  # rows that the picture shows as measured
     name: SpectrogramName
     colormap_distance: float  # mean RGB distance to viridis, 0 to 441; higher is a worse fit
 
@@ -44,25 +47,68 @@ def read_spectrogram(
     _require_gravity_spy_scales(recipe)
     pixels, stated_cells = decode_picture(data)
     codes = color_codes(pixels)
-    box = find_panel(is_colored(codes))
+    colored = is_colored(codes)
+    drawn = DrawnCells.parse(stated_cells, pixels.shape[1], pixels.shape[0])
+    box = drawn.box if drawn else find_panel(colored)
     if min(box.width, box.height) < SMALLEST_SIDE:
         raise ImageError(
             f"The spectrogram is only {box.width} x {box.height} pixels; at least "
             f"{SMALLEST_SIDE} x {SMALLEST_SIDE} are needed. Send a larger picture."
         )
     inside = np.s_[box.top : box.bottom, box.left : box.right]
-    energy, distance = invert(pixels[inside], codes[inside])
+    is_drawn = _drawn_rows(colored[inside])
+    fractions, distance = invert(pixels[inside], codes[inside], is_drawn)
     if distance > MAX_COLORMAP_DISTANCE:
         raise ImageError(
             f"The picture is no omega scan in the viridis colour map: its pixels lie "
             f"{distance:.0f} from the map on average (RGB distance, limit "
             f"{MAX_COLORMAP_DISTANCE:.0f}). Send Gravity Spy's original PNG or JPEG."
         )
-    upward = energy[::-1]
     shape = (recipe.n_frequency, recipe.n_time)
-    is_ours = stated_cells == state_cells(shape)
-    values = average_to_grid(upward, shape, are_pixels_whole=is_ours)
-    return SpectrogramImage(np.clip(values, 0, 1), parse_file_name(file_name), distance)
+    is_ours = drawn is not None and drawn.shape == shape
+    values, observed = _average_to_grid(fractions[::-1], is_drawn[::-1], shape, is_ours)
+    return SpectrogramImage(values, observed, parse_file_name(file_name), distance)
+
+
+def _drawn_rows(colored: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, " height"]:
+    """Rows of the panel that are coloured; grey ones were not measured.
+
+    Where hardly any is, all count, so that the distance to the colour map judges a white page.
+    """
+    is_drawn = np.asarray(colored.mean(axis=1) >= LEAST_COVER, dtype=np.bool_)
+    return is_drawn if is_drawn.mean() >= _LEAST_DRAWN else np.ones_like(is_drawn)
+
+
+def _average_to_grid(
+    fractions: Float32[np.ndarray, "height width"],
+    is_drawn: Bool[np.ndarray, " height"],
+    shape: tuple[int, int],
+    are_pixels_whole: bool,
+) -> tuple[ViewArray, Bool[np.ndarray, " freq"]]:
+    height, width = fractions.shape
+    overlap = pixel_overlaps(height, shape[0], are_pixels_whole)
+    by_row, observed = covered_shares(overlap, is_drawn, overlap.sum(axis=1))
+    by_column = shares(pixel_overlaps(width, shape[1], are_pixels_whole))
+    values = by_row.astype(np.float32) @ fractions @ by_column.astype(np.float32).T
+    return np.clip(values, 0, 1).astype(np.float32), observed
+
+
+def views_from_spectrograms(
+    images: dict[float, SpectrogramImage], preprocessing: Preprocessing | None = None
+) -> Views:
+    """Views from pictures by window length in seconds, with the rows that each one measured.
+
+    Raises:
+        GlitchError: a window length that the recipe does not have.
+    """
+    recipe = preprocessing or Preprocessing()
+    shape = (len(recipe.durations_s), recipe.n_frequency, recipe.n_time)
+    values = np.zeros(shape, dtype=np.float32)
+    observed = np.zeros(shape[:2], dtype=np.bool_)
+    for duration_s, image in images.items():
+        index = recipe.view_index(duration_s)
+        values[index], observed[index] = image.values, image.observed
+    return Views(values, observed, recipe)
 
 
 def _require_gravity_spy_scales(recipe: Preprocessing) -> None:

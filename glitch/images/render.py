@@ -16,8 +16,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from glitch.errors import GlitchError
 from glitch.images.colormap import N_COLORS, viridis
-from glitch.images.decode import CELLS_KEY, state_cells
+from glitch.images.decode import CELLS_KEY
 from glitch.images.grid import cell_of_pixel
+from glitch.images.panel import Box, DrawnCells
 from glitch.types import ViewArray
 
 ABSENT_GREY = (158, 158, 158)
@@ -48,14 +49,14 @@ def render_view(
         raise GlitchError(
             f"A picture of {size[0]} x {size[1]} pixels is not drawn: give 1 to {MAX_SIDE} each."
         )
-    return png_of_cells(draw_cells(view, observed, size), view)
+    return png_of_cells(draw_cells(view, observed, size), view, Box(0, 0, *size))
 
 
-def png_of_cells(picture: Image.Image, view: ViewArray) -> bytes:
-    """A PNG that states the grid its cells were drawn from, so that it reads back exactly."""
+def png_of_cells(picture: Image.Image, view: ViewArray, box: Box) -> bytes:
+    """A PNG that states the grid of its cells and where they lie."""
     rows, columns = view.shape
     text = PngInfo()
-    text.add_text(CELLS_KEY, state_cells((rows, columns)))
+    text.add_text(CELLS_KEY, DrawnCells((rows, columns), box).text())
     out = BytesIO()
     picture.save(out, "PNG", compress_level=_PNG_LEVEL, pnginfo=text)
     return out.getvalue()
