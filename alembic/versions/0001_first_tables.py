@@ -118,8 +118,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "embedding",
-        sa.Column("checkpoint_id", sa.Integer, nullable=False),
         sa.Column("glitch_id", sa.Uuid, nullable=False),
+        sa.Column("checkpoint_id", sa.Integer, nullable=False),
         sa.Column("ifo", sa.Text),
         sa.Column("is_simulated", sa.Boolean, nullable=False),
         sa.Column("is_reference", sa.Boolean, nullable=False),
@@ -132,7 +132,7 @@ def upgrade() -> None:
         sa.Column("is_judged", sa.Boolean, nullable=False),
         sa.Column("not_judged_reason", sa.Text),
         sa.Column("calibration_score", sa.Double),
-        sa.PrimaryKeyConstraint("checkpoint_id", "glitch_id", name="pk_embedding"),
+        sa.PrimaryKeyConstraint("glitch_id", "checkpoint_id", name="pk_embedding"),
         sa.ForeignKeyConstraint(
             ["checkpoint_id"], ["checkpoint.id"], name="fk_embedding_checkpoint_id"
         ),

@@ -1,13 +1,22 @@
-"""Published checkpoints: exactly one is active."""
+"""Published checkpoints: exactly one is active, and every query is about one alone."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
+from app.services.errors import InvalidRequestError, NotFoundError, NotReadyError
 from app.services.records import CheckpointRecord
+from app.store.models import Checkpoint
+from app.store.partitions import create_partition
+
+LARGEST_LATENT = 2000  # what an HNSW index of pgvector can hold
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_PUBLISHERS_LOCK = 6_720_341_906  # any constant; publishers and activators must agree on it
 
 
 def publish_checkpoint(
@@ -20,20 +29,108 @@ def publish_checkpoint(
     manifest: Mapping[str, Any],
     activate: bool = True,
 ) -> CheckpointRecord:
-    """Make a checkpoint known and give it room for embeddings; a known digest is returned."""
-    raise NotImplementedError
+    """Make a checkpoint known and give it room for embeddings.
+
+    Publishing the same digest again changes nothing but, if asked, which one is active. The first
+    checkpoint is active whatever is asked.
+
+    Raises:
+        InvalidRequestError: if a digest is no hex SHA-256 or the latent size is out of range.
+    """
+    for value in (digest, preprocessing_digest):
+        if not _DIGEST.fullmatch(value):
+            raise InvalidRequestError("A checkpoint's digest must be a hex SHA-256.")
+    if not 1 <= latent_size <= LARGEST_LATENT:
+        raise InvalidRequestError(
+            f"A latent vector may have 1 to {LARGEST_LATENT} dimensions, not {latent_size}."
+        )
+    _lock(session)
+    row = session.scalar(select(Checkpoint).where(Checkpoint.digest == digest))
+    if row is None:
+        row = Checkpoint(
+            name=name,
+            digest=digest,
+            preprocessing_digest=preprocessing_digest,
+            latent_size=latent_size,
+            manifest=dict(manifest),
+            is_active=False,
+        )
+        session.add(row)
+        session.flush()
+        create_partition(session, row.id, latent_size)
+    is_any_active = session.scalar(select(Checkpoint.id).where(Checkpoint.is_active)) is not None
+    if activate or not is_any_active:
+        return activate_checkpoint(session, row.id)
+    return _to_record(row)
 
 
 def activate_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
-    """Make this the one active checkpoint."""
-    raise NotImplementedError
+    """Make this the one active checkpoint.
+
+    Raises:
+        NotFoundError: if there is no such checkpoint.
+    """
+    _lock(session)
+    row = session.get(Checkpoint, checkpoint_id)
+    if row is None:
+        raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
+    if not row.is_active:
+        # The old one first: the partial unique index allows no moment with two.
+        session.execute(update(Checkpoint).where(Checkpoint.is_active).values(is_active=False))
+        session.execute(
+            update(Checkpoint).where(Checkpoint.id == checkpoint_id).values(is_active=True)
+        )
+        session.refresh(row)
+    return _to_record(row)
 
 
 def active_checkpoint(session: Session) -> CheckpointRecord:
-    """The active checkpoint, or NotReadyError that says how to publish one."""
-    raise NotImplementedError
+    """The active checkpoint.
+
+    Raises:
+        NotReadyError: if there is none; says how to publish one.
+    """
+    row = session.scalar(select(Checkpoint).where(Checkpoint.is_active))
+    if row is None:
+        raise NotReadyError(
+            "No checkpoint is active: publish one with 'glitch-discovery publish FOLDER'."
+        )
+    return _to_record(row)
+
+
+def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
+    """The checkpoint of this id.
+
+    Raises:
+        NotFoundError: if there is none.
+    """
+    row = session.get(Checkpoint, checkpoint_id)
+    if row is None:
+        raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
+    return _to_record(row)
 
 
 def list_checkpoints(session: Session) -> list[CheckpointRecord]:
     """All checkpoints, latest first."""
-    raise NotImplementedError
+    return [_to_record(row) for row in session.scalars(_LATEST_FIRST)]
+
+
+_LATEST_FIRST = select(Checkpoint).order_by(Checkpoint.id.desc())
+
+
+def _lock(session: Session) -> None:
+    """Publish and activate one at a time, until the end of the transaction."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PUBLISHERS_LOCK})
+
+
+def _to_record(row: Checkpoint) -> CheckpointRecord:
+    return CheckpointRecord(
+        id=row.id,
+        name=row.name,
+        digest=row.digest,
+        preprocessing_digest=row.preprocessing_digest,
+        latent_size=row.latent_size,
+        manifest=row.manifest,
+        is_active=row.is_active,
+        created_at=row.created_at,
+    )

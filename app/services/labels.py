@@ -1,12 +1,30 @@
-"""Labels: append-only statements that a glitch is of a class."""
+"""Labels: append-only statements that a glitch is of a class.
+
+The current label of a glitch is its latest one that is not revoked; ``glitch.class_id`` repeats it
+(see ``app.store.models.Glitch``) and is set here alone, in the same transaction.
+"""
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Row, Select, func, select, update
 from sqlalchemy.orm import Session
 
-from app.services.records import LabelRecord, Principal
+from app.services.audit import record_event
+from app.services.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from app.services.novelty import note_class_change
+from app.services.records import LabelRecord, Principal, Role
+from app.services.tokens import require_role
+from app.store.models import Glitch, GlitchClass, Label
+
+LONGEST_SOURCE = 50
 
 
 def append_label(
@@ -17,15 +35,145 @@ def append_label(
     author: Principal,
     source: str = "human",
 ) -> LabelRecord:
-    """Say that a glitch is of a class; it becomes the current label. Submitter or above."""
-    raise NotImplementedError
+    """Say that a glitch is of a class; this becomes its current label.
+
+    Args:
+        session: The transaction to write in.
+        glitch_id: Which glitch.
+        class_name: A class that is not retired.
+        author: Who says so; a submitter or above.
+        source: By what means, for example ``"human"`` or ``"simulation"``.
+
+    Raises:
+        PermissionDeniedError: if the author may only read.
+        NotFoundError: if there is no such glitch.
+        InvalidRequestError: if there is no such class, or the source is no word.
+        ConflictError: if the class is retired.
+    """
+    require_role(author, Role.SUBMITTER)
+    if not 1 <= len(source) <= LONGEST_SOURCE or not source.isprintable():
+        raise InvalidRequestError(
+            f"The source of a label has 1 to {LONGEST_SOURCE} printable characters."
+        )
+    _lock_glitch(session, glitch_id)
+    label = Label(
+        glitch_id=glitch_id,
+        class_id=_usable_class(session, class_name),
+        author=author.name,
+        source=source,
+    )
+    session.add(label)
+    session.flush()
+    _set_current(session, glitch_id)
+    return _get(session, label.id)
 
 
 def revoke_label(session: Session, label_id: UUID, *, principal: Principal) -> LabelRecord:
-    """Take a label back (its author, or a reviewer); it stays in the history."""
-    raise NotImplementedError
+    """Take a label back; it stays in the history, and the one before it is current again.
+
+    Its author may, and any reviewer.
+
+    Raises:
+        NotFoundError: if there is no such label.
+        PermissionDeniedError: if it is somebody else's and the principal is no reviewer.
+        ConflictError: if it was revoked before; says by whom.
+    """
+    require_role(principal, Role.SUBMITTER)
+    label = _get(session, label_id)
+    if label.author != principal.name and principal.role < Role.REVIEWER:
+        raise PermissionDeniedError(
+            f"Label {label_id} is {label.author}'s: only its author or a reviewer may revoke it."
+        )
+    _lock_glitch(session, label.glitch_id)
+    revoked = session.execute(
+        update(Label)
+        .where(Label.id == label_id, Label.revoked_at.is_(None))
+        .values(revoked_at=func.now(), revoked_by=principal.name)
+        .returning(Label.id)
+        .execution_options(synchronize_session=False)
+    ).first()
+    if revoked is None:
+        by = _get(session, label_id).revoked_by
+        raise ConflictError(f"Label {label_id} was revoked before, by {by}.")
+    _set_current(session, label.glitch_id)
+    record_event(
+        session,
+        actor=principal.name,
+        action="revoke",
+        subject="label",
+        subject_id=label_id,
+        glitch=str(label.glitch_id),
+        class_name=label.class_name,
+    )
+    return _get(session, label_id)
 
 
 def list_labels(session: Session, glitch_id: UUID) -> list[LabelRecord]:
-    """All labels of a glitch, revoked ones included, oldest first."""
-    raise NotImplementedError
+    """All labels of a glitch, revoked ones included, oldest first.
+
+    Raises:
+        NotFoundError: if there is no such glitch.
+    """
+    rows = session.execute(_LABELS.where(Label.glitch_id == glitch_id).order_by(Label.id)).all()
+    if not rows and session.get(Glitch, glitch_id) is None:
+        raise NotFoundError(f"There is no glitch {glitch_id}.")
+    return [_to_record(row) for row in rows]
+
+
+_LABELS: Select[*tuple[Any, ...]] = select(
+    Label.id,
+    Label.glitch_id,
+    GlitchClass.name,
+    Label.author,
+    Label.source,
+    Label.created_at,
+    Label.revoked_at,
+    Label.revoked_by,
+).join(GlitchClass, GlitchClass.id == Label.class_id)
+
+
+def _to_record(row: Row[*tuple[Any, ...]]) -> LabelRecord:
+    return LabelRecord(*row)
+
+
+def _get(session: Session, label_id: UUID) -> LabelRecord:
+    row = session.execute(_LABELS.where(Label.id == label_id)).first()
+    if row is None:
+        raise NotFoundError(f"There is no label {label_id}.")
+    return _to_record(row)
+
+
+def _lock_glitch(session: Session, glitch_id: UUID) -> None:
+    """One change of a glitch's labels at a time, so that the current one is what it says."""
+    locked = select(Glitch.id).where(Glitch.id == glitch_id).with_for_update(key_share=True)
+    if session.scalar(locked) is None:
+        raise NotFoundError(f"There is no glitch {glitch_id}.")
+
+
+def _usable_class(session: Session, name: str) -> int:
+    row = session.scalar(select(GlitchClass).where(GlitchClass.name == name.replace("\0", "")))
+    if row is None or "\0" in name:
+        raise InvalidRequestError(
+            f"There is no class {name[:100]!r}: the list of classes names all of them."
+        )
+    if row.state == "retired":
+        raise ConflictError(f"The class {name} is retired: choose one that is in use.")
+    return row.id
+
+
+def _set_current(session: Session, glitch_id: UUID) -> None:
+    latest = (
+        select(Label.class_id)
+        .where(Label.glitch_id == glitch_id, Label.revoked_at.is_(None))
+        .order_by(Label.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    session.execute(
+        update(Glitch)
+        .where(Glitch.id == glitch_id)
+        .values(class_id=latest)
+        .execution_options(synchronize_session=False)
+    )
+    session.expire_all()
+    note_class_change(session, glitch_id)

@@ -135,15 +135,14 @@ def _stand_in() -> pwd.struct_passwd | None:
     """The user to run as in root's stead; None where we are not root."""
     if os.geteuid() != 0:
         return None
-    try:
+    with suppress(KeyError):
         return pwd.getpwnam(ROOTS_STAND_IN)
-    except KeyError:
-        pass
     command = ["useradd", "--system", "--shell", "/usr/sbin/nologin", ROOTS_STAND_IN]
+    with suppress(OSError):  # another starter may be a moment quicker: what counts is the user
+        subprocess.run(command, check=False, capture_output=True)  # noqa: S603
     try:
-        subprocess.run(command, check=True, capture_output=True)  # noqa: S603
         return pwd.getpwnam(ROOTS_STAND_IN)
-    except (OSError, subprocess.CalledProcessError, KeyError) as error:
+    except KeyError as error:
         raise EmbeddedDatabaseError(
             "PostgreSQL does not run as root, and the user it would run as instead could not be "
             f"made: run 'useradd --system {ROOTS_STAND_IN}', or start Glitch Discovery as an "

@@ -183,10 +183,11 @@ class Embedding(Base):
         {"postgresql_partition_by": "LIST (checkpoint_id)"},
     )
 
-    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id"), primary_key=True)
+    # The glitch leads the key: its cascade and its history look it up without a checkpoint.
     glitch_id: Mapped[UUID] = mapped_column(
         ForeignKey("glitch.id", ondelete="CASCADE"), primary_key=True
     )
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id"), primary_key=True)
     ifo: Mapped[str | None]
     is_simulated: Mapped[bool]
     is_reference: Mapped[bool]

@@ -70,7 +70,7 @@ def ensure_vector_index(
     """
     table, index = partition_name(checkpoint_id), vector_index_name(checkpoint_id)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        enough = text(f"SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT :least) AS some")  # noqa: S608
+        enough = text(f"SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT :least) AS first_rows")  # noqa: S608
         if connection.scalar(enough, {"least": from_rows}) != from_rows:
             return False
         connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": index})

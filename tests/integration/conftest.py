@@ -1,0 +1,62 @@
+"""What the suites of store and services share: a checkpoint, and a way to store glitches.
+
+The server and its databases come from ``tests/postgres_fixtures.py``.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy.orm import Session
+from store_helpers import LATENT, SMALL, Store, encoding, make_views
+
+from app.services.checkpoints import publish_checkpoint
+from app.services.classes import seed_classes
+from app.services.glitches import insert_glitch
+from app.services.records import CheckpointRecord, GlitchMetadata, StoredGlitch
+from glitch.views import Views
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20150914)
+
+
+@pytest.fixture
+def checkpoint(session: Session) -> CheckpointRecord:
+    """The active checkpoint, of four dimensions, and the Gravity Spy classes."""
+    seed_classes(session)
+    return publish_checkpoint(
+        session,
+        name="small",
+        digest="a" * 64,
+        preprocessing_digest=SMALL.digest(),
+        latent_size=LATENT,
+        manifest={"name": "small"},
+    )
+
+
+@pytest.fixture
+def store(session: Session, checkpoint: CheckpointRecord, rng: np.random.Generator) -> Store:
+    """Store a glitch: random views unless given, a random mean unless given."""
+
+    def store_one(
+        mean: tuple[float, ...] | None = None,
+        *,
+        views: Views | None = None,
+        under: CheckpointRecord | None = None,
+        **metadata: Any,
+    ) -> StoredGlitch:
+        values = {"origin": "upload", "ifo": "H1", "gps_time": Decimal("1126259462.4"), **metadata}
+        return insert_glitch(
+            session,
+            views=views or make_views(rng),
+            encoding=encoding(*(rng.normal(size=LATENT) if mean is None else mean)),
+            checkpoint=under or checkpoint,
+            metadata=GlitchMetadata(**values),
+        )
+
+    return store_one

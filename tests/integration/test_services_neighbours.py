@@ -1,0 +1,225 @@
+"""Neighbours in SQL, against plain numpy."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from store_helpers import LATENT, SMALL, Store, encoding, ids, make_views, person
+
+from app.services.checkpoints import publish_checkpoint
+from app.services.errors import InvalidRequestError, NotFoundError
+from app.services.glitches import insert_glitch
+from app.services.labels import append_label
+from app.services.neighbours import find_neighbours
+from app.services.records import CheckpointRecord, GlitchFilters, GlitchMetadata, Role
+from app.store.partitions import ensure_vector_index, has_vector_index, vector_index_name
+
+
+@pytest.fixture
+def catalogue(store: Store, rng: np.random.Generator) -> dict[Any, np.ndarray]:
+    """Sixty glitches of two detectors, their means by id."""
+    means = rng.normal(size=(60, LATENT)).astype(np.float32)
+    return {
+        store(
+            tuple(mean), ifo=("H1", "L1")[number % 2], snr=float(number), gps_time=Decimal(number)
+        ).glitch.id: mean
+        for number, mean in enumerate(means)
+    }
+
+
+def test_agrees_with_numpy(
+    session: Session,
+    checkpoint: CheckpointRecord,
+    catalogue: dict[Any, np.ndarray],
+    rng: np.random.Generator,
+) -> None:
+    for _ in range(5):
+        query = rng.normal(size=LATENT).astype(np.float32)
+        found = find_neighbours(session, vector=query, checkpoint_id=checkpoint.id, k=12)
+        expected = sorted(
+            (float(np.linalg.norm(mean.astype(np.float64) - query)), key)
+            for key, mean in catalogue.items()
+        )[:12]
+        assert ids(found) == [key for _, key in expected]
+        np.testing.assert_allclose(
+            [neighbour.distance for neighbour in found], [d for d, _ in expected], rtol=1e-6
+        )
+
+
+def test_filters_and_exclusion(
+    session: Session, checkpoint: CheckpointRecord, catalogue: dict[Any, np.ndarray]
+) -> None:
+    keys = list(catalogue)
+    append_label(session, keys[4], "Blip", author=person(Role.SUBMITTER))
+
+    def found(exclude: Any = None, **filters: Any) -> set[Any]:
+        return set(
+            ids(
+                find_neighbours(
+                    session,
+                    vector=catalogue[keys[0]],
+                    checkpoint_id=checkpoint.id,
+                    k=200,
+                    filters=GlitchFilters(**filters),
+                    exclude_id=exclude,
+                )
+            )
+        )
+
+    assert found() == set(keys)
+    assert found(keys[0]) == set(keys[1:])
+    assert found(ifos=("L1",)) == set(keys[1::2])
+    assert found(snr_min=50.0, ifos=("H1",)) == set(keys[50::2])
+    assert found(gps_end=Decimal(3)) == set(keys[:4])
+    assert found(labels=("Blip",)) == {keys[4]}
+    assert found(origins=("simulated",)) == set()
+    assert found(is_judged=True) == set()
+
+
+def test_the_glitch_itself_is_nearest_and_ties_go_by_id(
+    session: Session, checkpoint: CheckpointRecord, store: Store
+) -> None:
+    twins = [store((1, 0, 0, 0)).glitch.id for _ in range(5)]
+    other = store((3, 0, 0, 0)).glitch.id
+    query = np.array([1, 0, 0, 0], dtype=np.float32)
+    found = find_neighbours(session, vector=query, checkpoint_id=checkpoint.id, k=6)
+    assert ids(found) == [*sorted(twins), other]
+    assert [neighbour.distance for neighbour in found] == [0, 0, 0, 0, 0, 2]
+
+
+def test_checkpoints_are_never_mixed(
+    session: Session, checkpoint: CheckpointRecord, store: Store, rng: np.random.Generator
+) -> None:
+    old = store((0, 0, 0, 0)).glitch.id
+    for number, size in enumerate((LATENT, 2)):
+        other = publish_checkpoint(
+            session,
+            name=f"other {size}",
+            digest=str(number) * 64,
+            preprocessing_digest=SMALL.digest(),
+            latent_size=size,
+            manifest={},
+        )
+        new = insert_glitch(
+            session,
+            views=make_views(rng),
+            encoding=encoding(*[0.0] * size),
+            checkpoint=other,
+            metadata=GlitchMetadata(origin="upload", ifo="H1"),
+        ).glitch.id
+        for under, expected in ((checkpoint, old), (other, new)):
+            query = np.zeros(under.latent_size, dtype=np.float32)
+            found = find_neighbours(session, vector=query, checkpoint_id=under.id, k=10)
+            assert ids(found) == [expected]
+
+
+def test_a_partition_holds_its_own_dimension_alone(
+    session: Session, checkpoint: CheckpointRecord, store: Store
+) -> None:
+    glitch = store().glitch
+    with pytest.raises(IntegrityError, match="mean"):
+        session.execute(
+            text("UPDATE embedding SET mean = '[1,2]' WHERE glitch_id = :id"), {"id": glitch.id}
+        )
+
+
+@pytest.mark.parametrize("k", [-1, 201, 10_000])
+def test_k_out_of_range(session: Session, checkpoint: CheckpointRecord, k: int) -> None:
+    with pytest.raises(InvalidRequestError, match="neighbours must be 0 to 200"):
+        find_neighbours(
+            session,
+            vector=np.zeros(LATENT, dtype=np.float32),
+            checkpoint_id=checkpoint.id,
+            k=k,
+        )
+
+
+def test_no_neighbours_asked_for(
+    session: Session, checkpoint: CheckpointRecord, store: Store
+) -> None:
+    store()
+    query = np.zeros(LATENT, dtype=np.float32)
+    assert find_neighbours(session, vector=query, checkpoint_id=checkpoint.id, k=0) == []
+
+
+def test_vectors_of_another_size_and_unknown_checkpoints(
+    session: Session, checkpoint: CheckpointRecord
+) -> None:
+    with pytest.raises(InvalidRequestError, match="4 dimensions"):
+        find_neighbours(session, vector=np.zeros(3, dtype=np.float32), checkpoint_id=checkpoint.id)
+    with pytest.raises(InvalidRequestError, match="not finite"):
+        find_neighbours(
+            session, vector=np.full(4, np.nan, dtype=np.float32), checkpoint_id=checkpoint.id
+        )
+    with pytest.raises(NotFoundError, match="no checkpoint"):
+        find_neighbours(session, vector=np.zeros(4, dtype=np.float32), checkpoint_id=999)
+
+
+def test_the_vector_index_is_built_when_large_and_then_used(
+    engine: Engine,
+    session: Session,
+    checkpoint: CheckpointRecord,
+    catalogue: dict[Any, np.ndarray],
+    rng: np.random.Generator,
+) -> None:
+    session.commit()
+    assert not ensure_vector_index(engine, checkpoint.id, LATENT)
+    assert not has_vector_index(session, checkpoint.id)
+    assert ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=50)
+    assert ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=50)
+    assert has_vector_index(session, checkpoint.id)
+    session.execute(text("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off"))
+    for filters in (GlitchFilters(), GlitchFilters(ifos=("H1",)), GlitchFilters(snr_min=20.0)):
+        query = rng.normal(size=LATENT).astype(np.float32)
+        arguments: dict[str, Any] = {
+            "vector": query,
+            "checkpoint_id": checkpoint.id,
+            "k": 5,
+            "filters": filters,
+        }
+        indexed = find_neighbours(session, **arguments)
+        exact = find_neighbours(session, **arguments, exact=True)
+        assert indexed == exact  # at this size the graph holds everything
+    uses = session.scalar(
+        text(
+            "SELECT pg_stat_get_numscans(indexrelid) + pg_stat_get_xact_numscans(indexrelid)"
+            " FROM pg_index WHERE indexrelid = to_regclass(:name)"
+        ),
+        {"name": vector_index_name(checkpoint.id)},
+    )
+    assert uses >= 3
+
+
+def test_an_unfinished_index_is_built_again(
+    engine: Engine,
+    session: Session,
+    checkpoint: CheckpointRecord,
+    catalogue: dict[Any, np.ndarray],
+) -> None:
+    session.commit()
+    ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=50)
+    session.execute(
+        text("UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass(:name)"),
+        {"name": vector_index_name(checkpoint.id)},
+    )
+    session.commit()
+    assert not has_vector_index(session, checkpoint.id)
+    assert ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=50)
+    assert has_vector_index(session, checkpoint.id)
+
+
+def test_unknown_excluded_glitch_changes_nothing(
+    session: Session, checkpoint: CheckpointRecord, catalogue: dict[Any, np.ndarray]
+) -> None:
+    query = np.zeros(LATENT, dtype=np.float32)
+    found = find_neighbours(
+        session, vector=query, checkpoint_id=checkpoint.id, k=3, exclude_id=uuid4()
+    )
+    assert len(found) == 3
