@@ -51,7 +51,7 @@ def loudest_planes(
     for index, (plane, groups) in enumerate(zip(plan.planes, energies, strict=True)):
         for member, event_s in enumerate(events_s):
             for group, kept in zip(plane.groups, groups, strict=True):
-                tile = _loudest(index, plane, group, kept[member], event_s, plan)
+                tile = _loudest(index, group, kept[member], event_s, plan)
                 current = best[member]
                 if tile and (current is None or tile.energy > current.energy):
                     best[member] = tile
@@ -88,7 +88,8 @@ def _energies(spectrum: Tensor, group: RowGroup) -> Float32[Tensor, "batch row t
         width = window.shape[0]
         torch.mul(spectrum[:, first : first + width], window, out=padded[:, row, :width])
     tiles = torch.fft.ifft(padded, norm="forward")
-    return tiles.real.square() + tiles.imag.square()
+    energy: Tensor = tiles.real.square() + tiles.imag.square()
+    return energy
 
 
 def _row_medians(energy: Float32[Tensor, "batch row tile"]) -> Float32[Tensor, "batch row"]:
@@ -103,7 +104,7 @@ def _row_medians(energy: Float32[Tensor, "batch row tile"]) -> Float32[Tensor, "
 
 
 def _loudest(
-    index: int, plane: PlanePlan, group: RowGroup, kept: Tensor, event_s: float, plan: ViewPlan
+    index: int, group: RowGroup, kept: Tensor, event_s: float, plan: ViewPlan
 ) -> Tile | None:
     half_s = plan.preprocessing.search_half_width_s
     rate_hz = group.n_tiles / plan.duration_s
@@ -117,7 +118,7 @@ def _loudest(
     row, column = divmod(position, part.shape[1])
     return Tile(
         plane=index,
-        frequency_hz=plane.plane.rows[group.first_row + row].frequency_hz,
+        frequency_hz=plan.planes[index].plane.rows[group.first_row + row].frequency_hz,
         time_s=(first + low + column) / rate_hz,
         energy=float(part[row, column]),
     )

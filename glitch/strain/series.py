@@ -106,37 +106,49 @@ def analysed_segment(strain: Strain, gps_time: Decimal, preprocessing: Preproces
     rate = round(strain.sample_rate_hz)
     settle_s = preprocessing.whitening_filter_s / 2
     event_s = float(gps_time - strain.gps_start)
-    _check_event(strain, gps_time, event_s, settle_s + min(preprocessing.durations_s) / 2)
+    margin_s = settle_s + min(preprocessing.durations_s) / 2
+    check_gps_time(strain.gps_start, strain.values.size, strain.sample_rate_hz, gps_time, margin_s)
     first, last = _whole_seconds(strain.values.size, rate, event_s)
-    if (last - first) < SHORTEST_SEGMENT_S * rate:
-        raise StrainError(
-            f"Only {strain.duration_s:g} s of strain: whitening needs at least "
-            f"{SHORTEST_SEGMENT_S} s, and 64 s around the GPS time are best."
-        )
     values = strain.values[first:last]
     _check_values(strain, values, first, event_s)
     start_s = first / rate
-    margin_s = min(event_s - start_s, last / rate - event_s)
-    fitting = tuple(d for d in preprocessing.durations_s if d / 2 + settle_s <= margin_s + 1e-9)
+    reach_s = min(event_s - start_s, last / rate - event_s) - settle_s + 1e-9
+    fitting = tuple(d for d in preprocessing.durations_s if d / 2 <= reach_s)
     gps_start = strain.gps_start + Decimal(first) / Decimal(rate)
     return Segment(values, rate, gps_start, event_s - start_s, fitting)
 
 
-def _check_event(strain: Strain, gps_time: Decimal, event_s: float, margin_s: float) -> None:
+def check_gps_time(
+    gps_start: Decimal, n_samples: int, sample_rate_hz: float, gps_time: Decimal, margin_s: float
+) -> None:
+    """Refuse a GPS time around which no view can be made.
+
+    Args:
+        gps_start: GPS time of the first sample.
+        n_samples: samples from there.
+        sample_rate_hz: their rate.
+        gps_time: GPS time of the glitch.
+        margin_s: seconds of data needed on both sides.
+
+    Raises:
+        StrainError: with the interval that would do.
+    """
     margin = Decimal(str(margin_s))
-    earliest, latest = strain.gps_start + margin, strain.gps_end - margin
-    if earliest > latest or strain.duration_s < SHORTEST_SEGMENT_S:
+    duration_s = n_samples / sample_rate_hz
+    gps_end = gps_start + Decimal(n_samples) / Decimal(sample_rate_hz)
+    if duration_s < SHORTEST_SEGMENT_S:
         raise StrainError(
-            f"The file holds {strain.duration_s:g} s of strain: at least {SHORTEST_SEGMENT_S} s "
-            "are needed to estimate the noise, and 64 s around the GPS time are best."
+            f"The file holds {duration_s:g} s of strain: at least {SHORTEST_SEGMENT_S} s are "
+            "needed to estimate the noise, and 64 s around the GPS time are best."
         )
-    if not earliest <= gps_time <= latest:
-        where = "outside" if not 0 <= event_s <= strain.duration_s else "too near the edge of"
-        raise StrainError(
-            f"GPS time {plain(gps_time)} is {where} the strain, which spans "
-            f"{plain(strain.gps_start)} to {plain(strain.gps_end)}: "
-            f"give one from {plain(earliest)} to {plain(latest)}."
-        )
+    if gps_start + margin <= gps_time <= gps_end - margin:
+        return
+    where = "too near the edge of" if gps_start <= gps_time <= gps_end else "outside"
+    raise StrainError(
+        f"GPS time {plain(gps_time)} is {where} the strain, which spans {plain(gps_start)} to "
+        f"{plain(gps_end)}: give one from {plain(gps_start + margin)} to "
+        f"{plain(gps_end - margin)}."
+    )
 
 
 def _whole_seconds(n_samples: int, rate: int, event_s: float) -> tuple[int, int]:

@@ -92,7 +92,8 @@ def whitened_spectrum(
     padded = torch.fft.rfft(centred, n=plan.n_padded) * transfer
     whitened = torch.fft.irfft(padded, n=plan.n_padded)[:, : plan.n_samples]
     scale = whitened.abs().mean(dim=-1, keepdim=True)
-    return torch.fft.rfft((whitened / scale).to(torch.float32))
+    spectrum: Tensor = torch.fft.rfft((whitened / scale).to(torch.float32))
+    return spectrum
 
 
 def _median_asd(
@@ -124,7 +125,8 @@ def _whitening_filter(
     padded = impulse.new_zeros((impulse.shape[0], plan.n_padded))
     padded[:, :half] = impulse[:, :half] * plan.fall
     padded[:, -half:] = impulse[:, -half:] * plan.rise
-    return torch.fft.rfft(padded).real
+    transfer: Tensor = torch.fft.rfft(padded).real
+    return transfer
 
 
 def median(values: Float64[Tensor, "*batch n"]) -> Float64[Tensor, "*batch"]:

@@ -1,0 +1,164 @@
+"""Read strain from a file of any kind that detector scientists keep it in."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from decimal import Decimal
+from pathlib import Path
+
+import h5py
+
+from glitch.errors import FormatError, GlitchError, StrainError
+from glitch.strain.arrays import npy_header, npz_strain_name, open_npy, open_npz
+from glitch.strain.gwf import open_gwf
+from glitch.strain.hdf5 import open_hdf5, strain_names
+from glitch.strain.series import (
+    LONGEST_SEGMENT_S,
+    Strain,
+    check_gps_time,
+    check_sample_rate,
+)
+from glitch.strain.source import Request, Source, check_size, ifo_from_text
+from glitch.strain.text import is_numeric_text, open_text
+from glitch.views import Preprocessing
+
+STRAIN_SUFFIXES = (".hdf5", ".h5", ".hdf", ".gwf", ".csv", ".txt", ".dat", ".npy", ".npz")
+
+_HEAD_BYTES = 1 << 14
+_MOST_AXES = 2  # arrays of more are views; one of two is misshaped strain, and is told so
+_Opener = Callable[[Path, Request], AbstractContextManager[Source]]
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\x89HDF\r\n\x1a\n", "hdf5"),
+    (b"IGWD\0", "gwf"),
+    (b"\x93NUMPY", "npy"),
+    (b"PK\x03\x04", "npz"),
+)
+_OPENERS: dict[str, _Opener] = {
+    "hdf5": open_hdf5,
+    "gwf": open_gwf,
+    "npy": open_npy,
+    "npz": open_npz,
+    "text": open_text,
+}
+
+
+def read_strain(
+    path: Path,
+    *,
+    file_name: str,
+    gps_time: Decimal | None = None,
+    sample_rate_hz: float | None = None,
+    channel: str | None = None,
+    ifo: str | None = None,
+) -> Strain:
+    """Read strain, with a GPS time only the 64 s around it.
+
+    The kind of file is told by its content. A file without a GPS start is taken as centred on
+    ``gps_time``, or on zero where that is not given either.
+
+    Args:
+        path: where the bytes lie.
+        file_name: what the file was called, for messages and to tell the detector.
+        gps_time: GPS time of the glitch in seconds.
+        sample_rate_hz: needed where the file does not say (npy, text of one column).
+        channel: needed where the file holds several.
+        ifo: detector, overrides what the file says.
+
+    Raises:
+        FormatError: unknown kind, damaged, pickled, no or several channels.
+        StrainError: sample rate missing or absurd, GPS time outside or too near the edge.
+        TooLargeError: too many samples without a GPS time, or a size bomb.
+        MissingExtraError: a GWF file without the extra ``gwf``.
+    """
+    request = Request(file_name, gps_time, sample_rate_hz, channel, ifo)
+    with _OPENERS[_kind(path, request)](path, request) as source:
+        rate = _sample_rate(source, request)
+        check_sample_rate(rate)
+        if source.n_samples == 0:
+            raise StrainError(f"{request.shown_name} holds no samples.")
+        start = source.gps_start
+        if start is None:
+            half = Decimal(source.n_samples) / Decimal(rate) / 2
+            start = (gps_time or Decimal(0)) - half
+        first, last = _window(source.n_samples, rate, start, gps_time)
+        check_size(last - first)
+        values = source.read(first, last)
+        return Strain(
+            values=values,
+            sample_rate_hz=rate,
+            gps_start=start + Decimal(first) / Decimal(rate),
+            ifo=ifo or source.ifo or ifo_from_text(file_name),
+            channel=channel or source.channel,
+        )
+
+
+def is_strain_file(path: Path, file_name: str) -> bool:
+    """Whether a file holds strain rather than, say, pictures or views, by its content.
+
+    A damaged file of a kind that can hold strain counts, so that reading it names the damage.
+    """
+    request = Request(file_name)
+    try:
+        kind = _kind(path, request)
+        if kind == "hdf5":
+            with h5py.File(path, "r") as file:
+                return bool(strain_names(file))
+        if kind == "npy":
+            with path.open("rb") as stream:
+                return len(npy_header(stream)[1]) <= _MOST_AXES
+        if kind == "npz":
+            with zipfile.ZipFile(path) as archive:
+                name = npz_strain_name(archive)
+                if name is None:
+                    return False
+                with archive.open(name + ".npy") as stream:
+                    return len(npy_header(stream)[1]) <= _MOST_AXES
+    except GlitchError:
+        return False
+    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile):
+        return True  # damaged: reading it says so, which helps more than an unknown kind
+    return True
+
+
+def _kind(path: Path, request: Request) -> str:
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not head:
+        raise FormatError(f"{request.shown_name} is empty.")
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    if is_numeric_text(head):
+        return "text"
+    raise FormatError(
+        f"{request.shown_name} is no strain file that is read here: send HDF5 (GWOSC, gwpy), GWF, "
+        "npy, npz, or text with one column of strain or two of GPS time and strain."
+    )
+
+
+def _sample_rate(source: Source, request: Request) -> float:
+    said, given = source.sample_rate_hz, request.sample_rate_hz
+    if said is None and given is None:
+        raise StrainError(
+            f"{request.shown_name} does not say its sample rate: give sample_rate_hz."
+        )
+    if said is not None and given is not None and abs(said - given) > 1e-6 * said:
+        raise StrainError(
+            f"{request.shown_name} says {said:g} Hz but sample_rate_hz is {given:g}: which is it?"
+        )
+    return float(said if said is not None else given or 0)
+
+
+def _window(
+    n_samples: int, rate: float, start: Decimal, gps_time: Decimal | None
+) -> tuple[int, int]:
+    if gps_time is None:
+        return 0, n_samples
+    recipe = Preprocessing()
+    margin_s = recipe.whitening_filter_s / 2 + min(recipe.durations_s) / 2
+    check_gps_time(start, n_samples, rate, gps_time, margin_s)
+    event = round((gps_time - start) * Decimal(rate))
+    half = round(LONGEST_SEGMENT_S // 2 * rate)
+    return max(0, event - half), min(n_samples, event + half)
