@@ -114,6 +114,7 @@ class AugmentationConfig:
 
     single_view_share: float = 0.4  # the encoder sees one view, the decoder owes all of them
     some_views_share: float = 0.2  # the encoder sees a random subset
+    owed_views: int = 2  # painted in a step, at random; weighted so that the sum is unbiased
     shift_pixels: int = 2  # largest shift in time, either way, drawn for each view
     energy_scale: float = 1.2  # energies are multiplied by up to this, or divided by it
 
@@ -124,6 +125,10 @@ class AugmentationConfig:
         _require(
             self.single_view_share + self.some_views_share <= 1,
             "augmentation.single_view_share and some_views_share must not exceed 1 together.",
+        )
+        _require(
+            self.owed_views >= 1,
+            f"augmentation.owed_views must be at least 1, but is {self.owed_views}.",
         )
         _require(
             0 <= self.shift_pixels <= 16,

@@ -46,15 +46,15 @@ class Result:
 def compute_outcome(
     model: ViewsVAE, batch: Batch, generator: torch.Generator, *, is_half_precision: bool
 ) -> Outcome:
-    """Encodes what is shown, draws, decodes all that was observed."""
-    target, target_rows = model.prepare(batch.values, batch.observed)
-    seen, seen_rows = model.prepare(batch.shown_values, batch.shown)
+    """Encodes what is shown, draws, decodes what is owed."""
+    amplitude, rows = model.prepare(batch.values, batch.observed)
+    seen_rows, owed_rows = rows & batch.shown[..., None], rows & batch.owed[..., None]
     with torch.autocast("cpu", torch.bfloat16, enabled=is_half_precision):
-        posterior = model.encode(seen, seen_rows)
+        posterior = model.encode(amplitude * batch.shown[..., None, None], seen_rows)
         draw = sample_posterior(posterior, generator)
-        prediction = model.decode(draw, target_rows.any(dim=2))
-    distortion = model.likelihood.distortion(target, prediction.float(), target_rows)
-    return Outcome(distortion, posterior, draw)
+        prediction = model.decode(draw, batch.owed)
+    distortion = model.likelihood.distortion(amplitude, prediction.float(), owed_rows)
+    return Outcome(distortion * batch.owed_weight, posterior, draw)
 
 
 def train(

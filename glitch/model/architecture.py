@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
@@ -22,6 +22,10 @@ from glitch.errors import GlitchError
 from glitch.model.divergence import HIGHEST_LOG_VARIANCE, LOWEST_LOG_VARIANCE, Posterior
 from glitch.model.likelihood import RowGaussian
 from glitch.types import LatentTensor, ObservedTensor, ViewsTensor
+
+# Square root of energy, averaged over pooling cells: what the model sees and paints.
+PooledTensor = Float[Tensor, "batch view pooled_freq pooled_time"]
+PooledRows = Bool[Tensor, "batch view pooled_freq"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class Architecture:
     n_frequency: int = 128
     n_time: int = 128
     pooling: int = 2  # the model sees and explains means over pooling x pooling pixels
-    channels: tuple[int, ...] = (32, 64, 96, 128)  # of the convolutions, each halving the picture
+    channels: tuple[int, ...] = (32, 64, 96, 128)  # of the encoder, each halving the picture
+    painter_channels: tuple[int, ...] = (16, 32, 64, 128)  # of the decoder, finest first
     hidden: int = 256
     latent: int = 32
 
@@ -40,8 +45,13 @@ class Architecture:
         for name in ("n_views", "n_frequency", "n_time", "pooling", "hidden", "latent"):
             if getattr(self, name) < 1:
                 raise GlitchError(f"The architecture's {name} must be at least 1.")
-        if not self.channels or min(self.channels) < 1:
+        if not self.channels or min(*self.channels, *self.painter_channels) < 1:
             raise GlitchError("The architecture's channels must be positive, at least one.")
+        if len(self.painter_channels) != len(self.channels):
+            raise GlitchError(
+                "The architecture's painter_channels must be as many as its channels: "
+                "the decoder doubles the picture as often as the encoder halves it."
+            )
         shrink = self.pooling * 2 ** len(self.channels)
         if self.n_frequency % shrink or self.n_time % shrink:
             raise GlitchError(
@@ -51,10 +61,10 @@ class Architecture:
             )
 
     @property
-    def coarsest(self) -> tuple[int, int, int]:
-        """Shape (channel, freq, time) of one view after the last convolution."""
+    def coarsest(self) -> tuple[int, int]:
+        """Shape (freq, time) of one view after the last convolution."""
         shrink = self.pooling * 2 ** len(self.channels)
-        return self.channels[-1], self.n_frequency // shrink, self.n_time // shrink
+        return self.n_frequency // shrink, self.n_time // shrink
 
 
 def _norm_groups(n_channels: int) -> int:
@@ -68,12 +78,13 @@ class ViewsVAE(nn.Module):
         super().__init__()
         self.architecture = architecture
         channels, hidden = architecture.channels, architecture.hidden
-        n_coarsest = architecture.coarsest[0] * architecture.coarsest[1] * architecture.coarsest[2]
+        painter = architecture.painter_channels
+        n_coarsest = architecture.coarsest[0] * architecture.coarsest[1]
         self.trunk = nn.Sequential()
         for n_in, n_out in zip((2, *channels), channels, strict=False):
             self.trunk.append(nn.Conv2d(n_in, n_out, 4, 2, 1))
             self.trunk.append(nn.GroupNorm(_norm_groups(n_out), n_out)).append(nn.ReLU())
-        self.features = nn.Linear(n_coarsest, hidden)
+        self.features = nn.Linear(channels[-1] * n_coarsest, hidden)
         self.feature_offset = nn.Parameter(0.1 * torch.randn(architecture.n_views, hidden))
         self.join = nn.Linear(architecture.n_views * (hidden + 1), hidden)
         self.posterior = nn.Linear(hidden, 2 * architecture.latent)
@@ -81,9 +92,9 @@ class ViewsVAE(nn.Module):
         self.spread = nn.Linear(architecture.latent, hidden)
         self.picture_offset = nn.Parameter(0.1 * torch.randn(architecture.n_views, hidden))
         self.picture_hidden = nn.Linear(hidden, hidden)
-        self.picture = nn.Linear(hidden, n_coarsest)
+        self.picture = nn.Linear(hidden, painter[-1] * n_coarsest)
         self.painter = nn.Sequential()
-        outward = (*reversed(channels), 1)
+        outward = (*reversed(painter), 1)
         for n_in, n_out in pairwise(outward):
             self.painter.append(nn.ConvTranspose2d(n_in, n_out, 4, 2, 1))
             if n_out > 1:  # the picture itself is neither normalised nor rectified
@@ -94,7 +105,7 @@ class ViewsVAE(nn.Module):
 
     def prepare(
         self, values: ViewsTensor, observed: ObservedTensor
-    ) -> tuple[ViewsTensor, ObservedTensor]:
+    ) -> tuple[PooledTensor, PooledRows]:
         """Views as the model sees and explains them.
 
         Args:
@@ -110,7 +121,7 @@ class ViewsVAE(nn.Module):
         share = avg_pool2d(observed.to(values.dtype)[..., None], (size, 1)).squeeze(-1)
         return amplitude / share.clamp_min(1e-6)[..., None] * (share > 0)[..., None], share > 0
 
-    def encode(self, amplitude: ViewsTensor, observed: ObservedTensor) -> Posterior:
+    def encode(self, amplitude: PooledTensor, observed: PooledRows) -> Posterior:
         """Posterior given prepared views; a member with no view at all gives the bias alone."""
         n_batch, n_views = observed.shape[:2]
         present = observed.any(dim=2)  # (B, V)
@@ -126,7 +137,7 @@ class ViewsVAE(nn.Module):
         mean, log_variance = self.posterior(relu(self.join(joined))).float().chunk(2, dim=1)
         return Posterior(mean, log_variance.clamp(LOWEST_LOG_VARIANCE, HIGHEST_LOG_VARIANCE))
 
-    def decode(self, latent: LatentTensor, wanted: Bool[Tensor, "batch view"]) -> ViewsTensor:
+    def decode(self, latent: LatentTensor, wanted: Bool[Tensor, "batch view"]) -> PooledTensor:
         """The expected square root of energy in the wanted views, zero in the others.
 
         Args:
@@ -138,11 +149,11 @@ class ViewsVAE(nn.Module):
 
     def _paint(
         self, latent: LatentTensor, member: Int[Tensor, " picture"], view: Int[Tensor, " picture"]
-    ) -> ViewsTensor:
+    ) -> PooledTensor:
         architecture = self.architecture
         hidden = relu(self.spread(latent)[member] + self.picture_offset[view])
         coarse = relu(self.picture(relu(self.picture_hidden(hidden))))
-        coarse = coarse.reshape(-1, *architecture.coarsest)
+        coarse = coarse.reshape(-1, architecture.painter_channels[-1], *architecture.coarsest)
         coarse = coarse.contiguous(memory_format=torch.channels_last)
         painted = torch.sigmoid(self.painter(coarse).float())[:, 0]  # (N, F, T)
         pictures = painted.new_zeros(latent.shape[0], architecture.n_views, *painted.shape[1:])
