@@ -33,37 +33,42 @@ def blip_low_frequency(scene: Scene) -> Waveform:
 
 
 def koi_fish(scene: Scene) -> Waveform:
-    """A loud blip; a body of slower bursts below it; fins of weak, fast ones; often followers."""
+    """A loud blip with a spike above it, a body of slower bursts, weak fins; often followers."""
     main = draw_blip("Koi_Fish", scene.ifo, scene.rng)
-    spectrum = scene.blip(main, 0.0, 1.0)
+    spike = BlipParameters(
+        scene.log_uniform(150.0, 600.0), scene.uniform(0.25, 0.6), scene.phase(), 0.0
+    )
+    spectrum = scene.blip(main, 0.0, 1.0) + scene.blip(spike, 0.0, scene.log_uniform(0.03, 0.3))
     body = scene.drawing()
-    n_body = scene.count(0, 5)
-    for _ in range(n_body):
+    for _ in range(scene.count(0, 5)):
         frequency = scene.log_uniform(16.0, 70.0)
         body.sine_gaussian(
-            scene.normal(0.0, 0.05),
+            scene.normal(0.0, 0.04),
             frequency,
             scene.uniform(0.8, 2.2) / frequency,
             scene.log_uniform(0.3, 1.0),
             scene.phase(),
         )
-    spectrum = spectrum + scene.whitened(body, scene.log_uniform(0.05, 0.6))
+    spectrum = spectrum + scene.whitened(body, scene.log_uniform(0.05, 0.5))
     fins = scene.drawing()
-    reach = scene.log_uniform(0.03, 0.18)
+    reach = scene.log_uniform(0.03, 0.12)
     fins.noise_burst(
         scene.rng,
         0.0,
         5 * reach,
-        (scene.log_uniform(45.0, 80.0), scene.log_uniform(110.0, 260.0)),
+        (scene.log_uniform(45.0, 70.0), scene.log_uniform(90.0, 160.0)),
         lambda time: np.exp(-np.abs(time) / reach),
     )
-    spectrum = spectrum + scene.whitened(fins, scene.log_uniform(0.03, 0.25))
-    n_followers = scene.count(1, 5) if scene.chance(0.4) else 0
-    for _ in range(n_followers):
-        other = replace(main, f0_hz=main.f0_hz * scene.log_uniform(0.8, 1.25), phase=scene.phase())
-        offset = scene.log_uniform(0.08, 1.5) * (1 if scene.chance(0.7) else -1)
-        spectrum = spectrum + scene.blip(other, offset, scene.log_uniform(0.05, 0.8))
-    numbers = {**_numbers(main), "fins_s": reach, "followers": float(n_followers)}
+    spectrum = spectrum + scene.whitened(fins, scene.log_uniform(0.02, 0.15))
+    followers = []
+    for _ in range(scene.count(1, 4) if scene.chance(0.4) else 0):
+        side = 1 if scene.chance(0.7) else -1
+        offset = side * scene.log_uniform(0.1, 1.5)
+        followers.append(Repeat(offset, scene.log_uniform(0.03, 0.5), scene.phase()))
+    if followers:
+        kin = replace(main, f0_hz=main.f0_hz * scene.log_uniform(0.8, 1.25))
+        spectrum = spectrum + scene.blips(kin, followers)
+    numbers = {**_numbers(main), "fins_s": reach, "followers": float(len(followers))}
     return Waveform(spectrum, numbers, main.snr)
 
 
@@ -89,7 +94,7 @@ def repeating_blips(scene: Scene) -> Waveform:
 def light_modulation(scene: Scene) -> Waveform:
     """A spike that reaches high, then (at times also before) blobs at 10 to 50 Hz."""
     spike = BlipParameters(
-        scene.log_uniform(200.0, 1200.0), scene.log_uniform(0.25, 0.6), scene.phase(), 0.0
+        scene.log_uniform(120.0, 700.0), scene.log_uniform(0.3, 0.9), scene.phase(), 0.0
     )
     spikes = [Repeat(0.0, 1.0)]
     for _ in range(scene.count(1, 3) if scene.chance(0.4) else 0):
@@ -108,7 +113,7 @@ def light_modulation(scene: Scene) -> Waveform:
             scene.log_uniform(0.3, 1.0) * (15.0 / frequency) ** 0.5 * (1.2 - abs(time)),
             scene.phase(),
         )
-    share = scene.log_uniform(0.25, 1.6)
+    share = scene.log_uniform(0.12, 1.0)
     numbers = {
         "f0_hz": spike.f0_hz,
         "gbw": spike.gbw,
@@ -125,8 +130,8 @@ def helix(scene: Scene) -> Waveform:
         scene.log_uniform(40.0, 90.0), scene.uniform(0.35, 0.8), scene.phase(), 0.0
     )
     apart = scene.log_uniform(0.014, 0.032)
-    knots_share = scene.uniform(0.2, 1.0)
-    rate = scene.log_uniform(1.5, 4.0)  # spindles a second, after the pause that each leaves
+    knots_share = scene.uniform(0.3, 1.2)
+    rate = scene.log_uniform(2.0, 5.0)  # spindles a second, after the pause that each leaves
     times = [0.0]
     for sign in (-1, 1):
         time = 0.0
@@ -153,7 +158,7 @@ def helix(scene: Scene) -> Waveform:
     return Waveform(
         bands + scene.whitened(knots, knots_share),
         {"knot_hz": knot, "strands_apart_s": apart, "bursts": float(len(times))},
-        tiles=1.7 * power,
+        tiles=(1 + knots_share**2) * power,
     )
 
 
@@ -171,7 +176,7 @@ def pizzicato(scene: Scene) -> Waveform:
     drawing = scene.drawing()
     drawing.sine_gaussian(0.0, frequency, scene.uniform(0.4, 0.9) / frequency, 1.0, scene.phase())
     ring = scene.log_uniform(0.012, 0.03)
-    drawing.sine_gaussian(0.0, frequency, ring, scene.uniform(0.12, 0.25), scene.phase())
+    drawing.sine_gaussian(0.0, frequency, ring, scene.uniform(0.3, 0.6), scene.phase())
     return Waveform(scene.whitened(drawing), {"frequency_hz": frequency, "ring_s": ring})
 
 
@@ -224,22 +229,22 @@ def extremely_loud(scene: Scene) -> Waveform:
     drawing = scene.drawing()
     if scene.chance(0.55):
         start = scene.uniform(-0.1, 0.25)
-        decay = scene.log_uniform(0.3, 4.0)
+        decay = scene.log_uniform(0.7, 6.0)
         rise = scene.log_uniform(0.002, 0.03)
 
         def onset(time: TimeArray) -> TimeArray:
             late = np.maximum(time - start, 0.0)
             return np.asarray((1 - np.exp(-late / rise)) * np.exp(-late / decay))
 
-        drawing.noise_burst(scene.rng, 0.0, 8.0, (12.0, 3000.0), onset)
+        drawing.noise_burst(scene.rng, 0.0, 8.0, (9.0, 3000.0), onset, steepness=0.7)
         # the step itself, far above the rest, makes the scan choose wide, short tiles
         step = BlipParameters(
             scene.log_uniform(40.0, 400.0), scene.uniform(0.25, 0.5), scene.phase(), 0.0
         )
-        jump = scene.log_uniform(0.5, 4.0)
+        jump = scene.log_uniform(0.3, 1.5)
         spectrum = scene.whitened(drawing) + scene.blip(step, start, jump)
         numbers = {"onset_s": start, "decay_s": decay, "jump": jump}
-        return Waveform(spectrum, numbers, scene.log_uniform(800.0, 8000.0))
+        return Waveform(spectrum, numbers, scene.log_uniform(150.0, 900.0))
     width = scene.log_uniform(0.25, 1.2)
     ceiling = scene.log_uniform(100.0, 2000.0)
     steepness = scene.uniform(1.0, 5.0)

@@ -9,7 +9,13 @@ import numpy as np
 
 from glitch.errors import GlitchError
 from glitch.simulate.grid import Grid
-from glitch.simulate.noise import NoiseSpectrum, noise_spectrum, noise_strain, optimal_snr
+from glitch.simulate.noise import (
+    NoiseSpectrum,
+    SpectrumArray,
+    noise_spectrum,
+    noise_strain,
+    optimal_snr,
+)
 from glitch.simulate.recipes import RECIPES, SIMULATED_CLASSES
 from glitch.simulate.scene import Scene
 from glitch.strain import Strain
@@ -21,6 +27,7 @@ LONGEST_S = 128.0
 # O3a began at GPS 1238166018; simulated GPS times fall in the 360 days after it.
 _FIRST_GPS = 1238166018
 _GPS_SPAN_S = 360 * 86400
+_UNREST_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,25 @@ def _check(label: str, sample_rate_hz: float, duration_s: float, snr: float | No
         raise GlitchError("No_Glitch holds noise alone: leave the SNR out.")
 
 
+def _unrest(scene: Scene) -> SpectrumArray:
+    """What real noise has and Gaussian noise lacks: now and then weak low-frequency bumps."""
+    if not scene.chance(_UNREST_SHARE):
+        return np.zeros(len(scene.grid.frequencies_hz), dtype=np.complex128)
+    drawing = scene.drawing()
+    duration_s = scene.grid.n_samples / scene.grid.sample_rate_hz
+    for _ in range(round(duration_s * scene.log_uniform(0.2, 1.5))):
+        frequency = scene.log_uniform(10.0, 50.0)
+        drawing.sine_gaussian(
+            scene.uniform(-0.5, 0.5) * duration_s,
+            frequency,
+            scene.uniform(0.5, 2.0) / frequency,
+            scene.uniform(0.4, 1.0) * frequency**0.5,
+            scene.phase(),
+        )
+    snr = scene.uniform(1.5, 3.0) * np.sqrt(duration_s)
+    return np.asarray(scene.whitened(drawing, snr) * scene.noise.floor_asd)
+
+
 def simulate_glitch(
     label: str,
     rng: np.random.Generator,
@@ -112,19 +138,17 @@ def simulate_glitch(
     waveform = recipe.draw(scene)
     if snr is None:
         snr = recipe.draw_snr(waveform.tiles, rng) if waveform.snr is None else waveform.snr
-    # Triggers are not centred to the sample: the peak of a tile is some milliseconds off.
     gps_start = Decimal(_FIRST_GPS + int(rng.integers(_GPS_SPAN_S)))
-    offset_s = round(float(rng.uniform(0.0, 1.0)) * 1e9) * Decimal("1e-9")
-    shift_s = float(rng.normal(0.0, 0.004))
-    glitch = waveform.spectrum * noise.floor_asd
-    glitch[0] = glitch[-1] = 0.0
+    gps_start += int(rng.integers(10**9)) * Decimal("1e-9")
+    # A trigger's time is that of a tile, some milliseconds off the glitch's own.
+    shift = n_samples // 2 + round(float(rng.normal(0.0, 0.004)) * sample_rate_hz)
+    spectrum = waveform.spectrum * noise.floor_asd
+    spectrum[0] = spectrum[-1] = 0.0
     if snr > 0:
-        glitch = glitch * (snr / optimal_snr(glitch, noise))
-        middle_s = n_samples / 2 / sample_rate_hz
-        glitch = glitch * np.exp(-2j * np.pi * noise.frequencies_hz * (middle_s + shift_s))
-    alone = np.fft.irfft(glitch, n=n_samples) * sample_rate_hz
-    background = np.fft.irfft(noise_strain(noise, rng), n=n_samples) * sample_rate_hz
-    gps_start += offset_s
+        spectrum *= snr / optimal_snr(spectrum, noise)
+    alone = np.roll(np.fft.irfft(spectrum, n=n_samples), shift) * sample_rate_hz
+    quiet = noise_strain(noise, rng) + _unrest(scene)
+    background = np.fft.irfft(quiet, n=n_samples) * sample_rate_hz
     strain = Strain(
         values=background + alone,
         sample_rate_hz=sample_rate_hz,

@@ -39,8 +39,8 @@ def scattered_light(scene: Scene) -> Waveform:
     sides = scene.rng.uniform(0.0, 0.5, 2) ** 2
 
     def swing(time: TimeArray) -> TimeArray:
-        middle = (np.abs(time) < quarter).astype(np.float64)
-        return np.asarray(middle + (time <= -quarter) * sides[0] + (time >= quarter) * sides[1])
+        inside = 0.5 - 0.5 * np.tanh((np.abs(time) - quarter) / (0.12 * quarter))
+        return np.asarray(inside + (1 - inside) * np.where(time < 0, sides[0], sides[1]))
 
     drawing.track(scene.normal(0.0, 0.1), 5.0, fringe, swing, scene.phase(), harmonics=weights)
     return Waveform(
@@ -103,42 +103,35 @@ def fast_scattering(scene: Scene) -> Waveform:
 
 
 def paired_doves(scene: Scene) -> Waveform:
-    """Chirps that rise and fall in turn, about a second apart."""
+    """Chirps that rise and fall in turn, about a second apart, each with a weaker mirror image."""
     drawing = scene.drawing()
     period = scene.uniform(0.8, 1.3)
     low = scene.uniform(18.0, 28.0)
     high = scene.log_uniform(75.0, 160.0)
-    half = scene.log_uniform(0.07, 0.18)
+    half = scene.log_uniform(0.05, 0.15)
     steep = scene.uniform(1.0, 3.0)  # slow at the low end, fast at the high
     mirrored = scene.uniform(0.0, 0.7)
     rising = 1 if scene.chance(0.5) else -1
-    for index in range(-3, 4):
-        direction = rising * (1 if index % 2 == 0 else -1)
 
-        def climb(time: TimeArray, direction: int = direction) -> TimeArray:
+    def dove(centre: float, direction: int, strength: float) -> None:
+        def climb(time: TimeArray) -> TimeArray:
             share = np.clip(0.5 + 0.5 * direction * time / half, 0, 1)
             return np.asarray(low * (high / low) ** share**steep)
 
-        def fall(time: TimeArray, direction: int = direction) -> TimeArray:
-            return climb(time, -direction)
-
         def loudness(time: TimeArray) -> TimeArray:
-            return np.asarray(np.exp(-0.5 * (time / (0.6 * half)) ** 2))
+            bell = np.exp(-0.5 * (time / (0.7 * half)) ** 2)
+            return np.asarray(strength * bell * (climb(time) / high) ** 0.5)
 
+        drawing.track(centre, 1.3 * half, climb, loudness, scene.phase())
+
+    for index in range(-3, 4):
+        direction = rising * (1 if index % 2 == 0 else -1)
         centre = index * period + scene.normal(0.0, 0.02)
         strength = 1.0 if index == 0 else scene.log_uniform(0.5, 1.0)
-        drawing.track(centre, 1.3 * half, climb, loudness, scene.phase(), harmonics={1: strength})
-        drawing.track(
-            centre + scene.normal(0.0, 0.02),
-            1.3 * half,
-            fall,
-            loudness,
-            scene.phase(),
-            harmonics={1: strength * mirrored},
-        )
-    return Waveform(
-        scene.whitened(drawing), {"period_s": period, "low_hz": low, "high_hz": high}, tiles=6.0
-    )
+        dove(centre, direction, strength)
+        dove(centre + scene.normal(0.0, 0.02), -direction, strength * mirrored)
+    numbers = {"period_s": period, "low_hz": low, "high_hz": high}
+    return Waveform(scene.whitened(drawing), numbers, tiles=6.0)
 
 
 def scratchy(scene: Scene) -> Waveform:

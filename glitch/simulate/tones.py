@@ -88,7 +88,7 @@ def ripples_1400(scene: Scene) -> Waveform:
         drawing.sine_gaussian(
             (index - (spots - 1) / 2) * spacing,
             centre + scene.normal(0.0, 8.0),
-            scene.uniform(0.006, 0.015),
+            scene.uniform(0.009, 0.022),
             scene.uniform(0.4, 1.0),
             scene.phase(),
         )
@@ -109,7 +109,7 @@ def violin_mode(scene: Scene) -> Waveform:
     if scene.chance(0.6):
         columns += [scene.normal(0.0, 0.35) for _ in range(scene.count(1, 5))]
     strengths = scene.rng.dirichlet(np.full(4, 2.0)) ** 0.5
-    sigma = scene.log_uniform(0.005, 0.025)
+    sigma = scene.log_uniform(0.006, 0.025)
     power = 0.0
     for index, time in enumerate(columns):
         strength = 1.0 if index == 0 else scene.log_uniform(0.2, 0.9)
@@ -122,10 +122,10 @@ def violin_mode(scene: Scene) -> Waveform:
                 strength * float(strengths[order - 1]) * scene.uniform(0.6, 1.0),
                 scene.phase(),
             )
-        if scene.chance(0.25):
+        if scene.chance(0.15):
             low = scene.log_uniform(30.0, 110.0)
             drawing.sine_gaussian(
-                time + scene.normal(0.0, 0.05), low, 1.5 / low, 0.25 * strength, scene.phase()
+                time + scene.normal(0.0, 0.05), low, 1.5 / low, 0.15 * strength, scene.phase()
             )
     return Waveform(
         scene.whitened(drawing),
@@ -142,7 +142,7 @@ def wandering_line(scene: Scene) -> Waveform:
     kind = scene.rng.choice(3, p=[0.5, 0.25, 0.25])
     knots = np.linspace(-half, half, scene.count(4, 9))
     walk = np.cumsum(scene.rng.normal(0.0, 0.06, len(knots)))
-    period = scene.log_uniform(0.08, 0.8)
+    period = scene.log_uniform(0.3, 1.2) if kind == 1 else scene.log_uniform(0.06, 0.8)
     start = scene.uniform(0.0, 1.0)
 
     def pitch(time: TimeArray) -> TimeArray:
@@ -209,5 +209,5 @@ def whistle(scene: Scene) -> Waveform:
     return Waveform(
         scene.whitened(drawing),
         {"turn_hz": lowest, "half_width_s": half, "kind": float(kind)},
-        tiles=len(repeats) * 2 * half / 0.02,
+        tiles=len(repeats) * 2 * half / (0.012 if kind == 0 else 0.02),
     )
