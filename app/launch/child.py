@@ -29,7 +29,7 @@ class Child:
         *,
         environment: Mapping[str, str],
         keep_open: Sequence[int] = (),
-        stdout: int | None = None,
+        is_conversing: bool = False,
     ) -> None:
         """Start it.
 
@@ -39,7 +39,7 @@ class Child:
             arguments: its command line.
             environment: variables set on top of this process's.
             keep_open: file descriptors that it inherits (the lock, a listening socket).
-            stdout: where its standard output goes, as `subprocess.Popen` takes it.
+            is_conversing: whether it takes orders with ``tell`` and answers in ``lines``.
         """
         self.name = name
         self._is_read = False
@@ -48,8 +48,8 @@ class Child:
             self._process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
                 [sys.executable, "-m", module, *arguments],
                 env={**os.environ, **environment, LIFELINE_VARIABLE: str(child_end)},
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
+                stdin=subprocess.PIPE if is_conversing else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if is_conversing else None,
                 pass_fds=(child_end, *keep_open),
                 start_new_session=True,
             )
@@ -61,6 +61,13 @@ class Child:
         """None while it runs; 128 + n after signal n, as shells count."""
         code = self._process.poll()
         return code if code is None or code >= 0 else 128 - code
+
+    def tell(self, order: str) -> None:
+        """Write one line to its standard input; nothing if it has ended."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(f"{order}\n".encode())
+                self._process.stdin.flush()
 
     def lines(self) -> Iterator[str]:
         """What it writes to a piped standard output, by line, until it ends."""
@@ -80,6 +87,9 @@ class Child:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
         if self._process.stdout is not None and not self._is_read:
             self._process.stdout.close()  # else whoever reads it closes it at its end
         if self._lifeline >= 0:

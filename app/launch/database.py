@@ -125,13 +125,14 @@ def _stop(server: EmbeddedServer) -> None:
 
 
 def upgrade_schema(url: str) -> None:
-    """Bring the tables to this version's.
+    """Bring the tables to this version's, and the classes of Gravity Spy into them.
 
     Raises:
         LaunchError: if a newer version of the program has changed them already.
     """
     from alembic.util import CommandError
 
+    from app.services.classes import seed_classes
     from app.store.migrate import upgrade
 
     try:
@@ -144,3 +145,9 @@ def upgrade_schema(url: str) -> None:
             "version, or restore a backup from before the upgrade "
             "(docs/operations/backup.md)."
         ) from error
+    engine = make_engine(url, pool_size=1)
+    try:
+        with make_session_factory(engine).begin() as session:
+            seed_classes(session)
+    finally:
+        engine.dispose()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -60,7 +59,7 @@ def load_demo(
                 [str(number), str(count)],
                 environment={**environment, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
                 keep_open=keep_open,
-                stdout=subprocess.PIPE,
+                is_conversing=True,
             )
             stack.callback(child.stop)
             children.append(child)

@@ -1,18 +1,11 @@
-"""Everything between a running database and a service that can answer.
-
-Run as a child of `up` (`python -m app.launch.prepare`), so that the supervisor itself stays small
-and a crash in here cannot take it along. Prints one JSON line for the supervisor.
-"""
+"""Everything between a running database and a service that can answer."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from app.launch.database import Database, open_database, upgrade_schema
-from app.launch.lifeline import follow_lifeline
 from app.launch.publish import publish_shipped
-from app.launch.sentences import told_as_sentences
 from app.launch.settings import read_settings
 from app.launch.token_file import read_token, write_token
 from app.services.demo import count_missing
@@ -69,14 +62,3 @@ def _see_to_token(database: Database, folder: Path, kept: str | None) -> bool:
         # if the commit fails, the file holds a token that the next start replaces.
         write_token(folder, made.secret)
     return True
-
-
-def main() -> None:
-    """The child's command line."""
-    follow_lifeline()
-    with told_as_sentences():
-        print(json.dumps(prepare()), flush=True)  # noqa: T201 - the supervisor reads it
-
-
-if __name__ == "__main__":
-    main()

@@ -213,7 +213,7 @@ def test_a_child_that_ignores_the_request_is_killed(
     )
     monkeypatch.setattr("app.launch.child._KILL_AFTER_S", 0.2)
     child = Child(
-        "stubborn", "stubborn", environment={"PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE
+        "stubborn", "stubborn", environment={"PYTHONPATH": str(tmp_path)}, is_conversing=True
     )
     lines = child.lines()
     assert next(lines) == "up"

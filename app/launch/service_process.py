@@ -1,0 +1,116 @@
+"""The supervisor's side of the service process: its orders, its answers, its readiness."""
+
+from __future__ import annotations
+
+import json
+import queue
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.launch.child import Child
+from app.launch.errors import ChildFailedError, LaunchError
+from app.launch.lock import HeldLock
+
+_PREPARED_WITHIN_S = 600.0  # a migration of a large catalogue takes its time
+_READY_WITHIN_S = 120.0
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the preparation found."""
+
+    checkpoint: str
+    is_token_good: bool
+    demo_missing: int
+
+
+class ServiceProcess:
+    """`app.launch.service` as a child; it imports its libraries from the moment it is made."""
+
+    def __init__(self, folder: Path, lock: HeldLock, listener: socket.socket, url: str) -> None:
+        """Start it.
+
+        Args:
+            folder: the data directory.
+            lock: its lock, which the child holds too.
+            listener: the bound socket to serve on.
+            url: where that is reached from here.
+        """
+        self._url = url
+        self._child = Child(
+            "The service",
+            "app.launch.service",
+            [str(listener.fileno())],
+            environment={"GLITCH_DATA_DIR": str(folder)},
+            keep_open=(lock.descriptor, listener.fileno()),
+            is_conversing=True,
+        )
+        self._answers: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._listen, name="service-answers", daemon=True).start()
+
+    def _listen(self) -> None:
+        for line in self._child.lines():
+            self._answers.put(line)
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._child.exit_code
+
+    def prepare(self, database_url: str, check_stop: Callable[[], None]) -> Prepared:
+        """Have it migrate, publish and see to the token.
+
+        Args:
+            database_url: the running database.
+            check_stop: raises when a stop was asked for.
+
+        Raises:
+            ChildFailedError: if it ends; it has told why.
+            LaunchError: if it takes unreasonably long.
+        """
+        self._child.tell(f"prepare {database_url}")
+        deadline = time.monotonic() + _PREPARED_WITHIN_S
+        while True:
+            try:
+                return Prepared(**json.loads(self._answers.get(timeout=_POLL_S)))
+            except queue.Empty:
+                self._check(check_stop, deadline, "The preparation of the database")
+
+    def serve(self, check_stop: Callable[[], None]) -> None:
+        """Have it serve; returns once ``/readyz`` answers 200.
+
+        Raises:
+            ChildFailedError: if it ends; it has told why.
+            LaunchError: if it is not ready in time.
+        """
+        self._child.tell("serve")
+        deadline = time.monotonic() + _READY_WITHIN_S
+        while not _answers(f"{self._url}/readyz"):
+            self._check(check_stop, deadline, f"The service at {self._url}")
+            time.sleep(_POLL_S)
+
+    def _check(self, check_stop: Callable[[], None], deadline: float, what: str) -> None:
+        check_stop()
+        if (code := self._child.exit_code) is not None:
+            raise ChildFailedError(self._child.name, code or 1)
+        if time.monotonic() > deadline:
+            raise LaunchError(f"{what} was not ready in time: its messages above say why.")
+
+    def stop(self) -> None:
+        """Stop it; requests that it has begun are answered first."""
+        self._child.stop()
+
+
+def _answers(url: str) -> bool:
+    """Whether the address answers 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own http address
+            return bool(answer.status == 200)
+    except OSError:
+        return False
