@@ -20,6 +20,7 @@ from app.services.errors import ServiceError
 from app.services.inference import set_torch_threads
 from app.services.runtime import Runtime, open_runtime
 from app.settings import Settings
+from app.web.router import create_web_router
 from glitch.errors import GlitchError
 
 _log = logging.getLogger("app.main")
@@ -54,6 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     application.state.metrics = metrics
     problems.install(application)
     application.include_router(router)
+    application.include_router(create_web_router())
     # The last one added is the outermost.
     application.add_middleware(
         BodyBounds, max_bytes=chosen.max_upload_bytes, timeout_s=chosen.upload_timeout_s

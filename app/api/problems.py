@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from app.services import errors as service
+from app.services.upload import UnsupportedFileError
 from glitch import errors as science
 
 MEDIA_TYPE = "application/problem+json"
@@ -24,7 +25,8 @@ _log = logging.getLogger("app.api")
 # Error class -> (status, short name in `type`, title). The most derived class decides.
 PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
     science.GlitchError: (400, "bad-input", "The input cannot be used"),
-    science.FormatError: (415, "unreadable-file", "The file is of no kind that is read here"),
+    science.FormatError: (400, "unreadable-file", "The file is empty or damaged"),
+    UnsupportedFileError: (415, "unsupported-file", "The file is of no kind that is read here"),
     science.StrainError: (400, "bad-strain", "The strain cannot be turned into views"),
     science.ImageError: (400, "bad-picture", "The picture is not a usable omega scan"),
     science.TooLargeError: (413, "too-large", "The input is too large"),
@@ -137,7 +139,11 @@ def _http_problem(request: Request, error: Exception) -> JSONResponse:
     if detail == phrase:  # Starlette's own, which says nothing to do next
         detail = _NEXT_STEP.get(error.status_code, f"{phrase}.")
     return problem_response(
-        error.status_code, detail, request_id=_request_id(request), headers=error.headers
+        error.status_code,
+        detail,
+        name="too-large" if error.status_code == 413 else "",
+        request_id=_request_id(request),
+        headers=error.headers,
     )
 
 

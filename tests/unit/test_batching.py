@@ -104,7 +104,7 @@ def test_late_answer_is_refused_and_the_thread_goes_on() -> None:
 
 
 def test_wrong_number_of_answers_is_an_error_not_a_mix_up() -> None:
-    batcher: Batcher[int, int] = Batcher(lambda items: [1, 2, 3], name="liar")
+    batcher: Batcher[int, int] = Batcher(lambda _: [1, 2, 3], name="liar")
     with pytest.raises(ValueError, match="zip"):
         batcher.submit(1, timeout_s=10)
     batcher.close()

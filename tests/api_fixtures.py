@@ -1,0 +1,234 @@
+"""A live service on a real database, with a small untrained model, and inputs to send to it."""
+
+from __future__ import annotations
+
+import io
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import h5py
+import httpx
+import numpy as np
+import torch
+import uvicorn
+from postgres_fixtures import execute
+from sqlalchemy import Engine, text
+
+from app.main import create_app
+from app.services.checkpoints import publish_checkpoint
+from app.services.classes import seed_classes
+from app.services.records import Role
+from app.services.tokens import create_token
+from app.settings import Settings
+from app.store.embedded import EmbeddedServer
+from app.store.engine import make_engine, make_session_factory
+from glitch.checkpoint import load_checkpoint, save_checkpoint
+from glitch.images import render_omega_scan, render_view
+from glitch.model import Architecture, ViewsVAE
+from glitch.types import ViewArray
+from glitch.views import Preprocessing
+
+GPS_START = 1187008860
+GPS_TIME = Decimal("1187008876.0625")
+SAMPLE_RATE_HZ = 4096
+KEY = "a-signing-key-for-tests-of-32-bytes"
+TABLES = ("glitch", "view", "embedding", "label")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A live service: its address, a token of each role, and its database."""
+
+    url: str
+    tokens: dict[str, str]
+    engine: Engine
+    settings: Settings
+
+    def client(self, role: str | None = "submitter", **options: Any) -> httpx.Client:
+        """A client that holds the token of a role."""
+        headers = {} if role is None else {"Authorization": f"Bearer {self.tokens[role]}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, **options)
+
+    def counts(self) -> dict[str, int]:
+        """Rows of the tables that an upload writes to."""
+        with self.engine.connect() as connection:
+            return {
+                table: connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()  # noqa: S608
+                for table in TABLES
+            }
+
+
+@contextmanager
+def tiny_data_folder() -> Iterator[Path]:
+    """A data directory that holds one small checkpoint with random weights."""
+    with tempfile.TemporaryDirectory(prefix="glitch-api-") as name:
+        folder = Path(name)
+        torch.manual_seed(20190401)
+        model = ViewsVAE(Architecture(pooling=1, channels=(4, 4, 8, 8), hidden=16, latent=8))
+        save_checkpoint(
+            folder / "checkpoints" / "tiny",
+            model,
+            name="tiny",
+            preprocessing=Preprocessing(),
+            training={"data": "none"},
+            schedule={},
+            metrics={},
+            licence="GPL-3.0-or-later",
+        )
+        yield folder
+
+
+@contextmanager
+def running_service(
+    server: EmbeddedServer, template: str, data_folder: Path, **settings: Any
+) -> Iterator[Service]:
+    """Start a service on a fresh database; settings override those of a test."""
+    name = f"test_{uuid4().hex}"
+    execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    url = server.url(name)
+    engine = make_engine(url)
+    try:
+        tokens = _prepare(engine, data_folder / "checkpoints" / "tiny")
+        chosen = Settings(
+            **{
+                "data_dir": data_folder,
+                "database_url": url,
+                "signing_key": KEY,
+                "log_level": "error",
+                "torch_threads": 1,
+            }
+            | settings
+        )
+        with listening(chosen) as address:
+            yield Service(address, tokens, engine, chosen)
+    finally:
+        engine.dispose()
+        execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[str]:
+    """The application under uvicorn in a thread, at a free port; yields its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=5
+    )
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not running.started:
+            assert thread.is_alive(), "the service did not start"
+            assert time.monotonic() < deadline, "the service took too long to start"
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        running.should_exit = True
+        thread.join(30)
+        listener.close()
+        assert not thread.is_alive(), "the service did not stop"
+
+
+def _prepare(engine: Engine, checkpoint_folder: Path) -> dict[str, str]:
+    checkpoint = load_checkpoint(checkpoint_folder)
+    with make_session_factory(engine)() as session:
+        seed_classes(session)
+        publish_checkpoint(
+            session,
+            name=checkpoint.manifest.name,
+            digest=checkpoint.digest,
+            preprocessing_digest=checkpoint.manifest.preprocessing.digest(),
+            latent_size=checkpoint.manifest.architecture.latent,
+            manifest={"name": "tiny"},
+        )
+        tokens = {role.label: create_token(session, role.label, role).secret for role in Role}
+        session.commit()
+    return tokens
+
+
+# --- inputs ---------------------------------------------------------------------------------------
+
+
+def strain_values(seed: int = 1, seconds: float = 32, rate: int = SAMPLE_RATE_HZ) -> np.ndarray:
+    """Coloured noise with one loud burst at ``GPS_TIME``, dimensionless strain."""
+    rng = np.random.default_rng(seed)
+    n_samples = round(seconds * rate)
+    white = np.fft.rfft(rng.standard_normal(n_samples))
+    frequency = np.fft.rfftfreq(n_samples, 1 / rate)
+    noise = np.fft.irfft(white / (1 + (50 / np.maximum(frequency, 5)) ** 2), n_samples)
+    time_s = np.arange(n_samples) / rate - float(GPS_TIME - GPS_START)
+    pitch_hz = 60 + 20 * (seed % 10)
+    burst = 12 * np.exp(-((time_s / 0.02) ** 2)) * np.sin(2 * np.pi * pitch_hz * time_s)
+    return 1e-21 * (noise + burst)
+
+
+def gwosc_hdf5(
+    values: np.ndarray, *, rate: float = SAMPLE_RATE_HZ, ifo: str = "H1", start: int = GPS_START
+) -> bytes:
+    """An HDF5 file laid out as GWOSC does."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        dataset = file.create_dataset("strain/Strain", data=values)
+        dataset.attrs["Xstart"] = start
+        dataset.attrs["Xspacing"] = 1 / rate
+        dataset.attrs["Npoints"] = len(values)
+        file["meta/GPSstart"] = start
+        file["meta/Detector"] = ifo
+        file["meta/Duration"] = round(len(values) / rate)
+    return buffer.getvalue()
+
+
+def npy(array: np.ndarray) -> bytes:
+    """An npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def energy(seed: int = 1) -> ViewArray:
+    """A blob of energy on faint noise, shape (128, 128), in [0, 1]."""
+    rng = np.random.default_rng(seed)
+    row, column = np.mgrid[0:128, 0:128]
+    centre, width = 30 + seed % 60, 4 + seed % 7
+    blob = np.exp(-(((row - centre) / 12) ** 2) - ((column - 64) / width) ** 2)
+    return np.clip(blob + 0.05 * rng.random((128, 128)), 0, 1).astype(np.float32)
+
+
+def picture(seed: int = 1, *, duration_s: float | None = None) -> bytes:
+    """A PNG without axes, or with Gravity Spy's where a window length is given."""
+    if duration_s is None:
+        return render_view(energy(seed))
+    return render_omega_scan(energy(seed), duration_s)
+
+
+def assert_problem(response: httpx.Response, *statuses: int) -> str:
+    """The one canonical shape of an error; returns its sentence."""
+    assert response.status_code in statuses, (response.status_code, response.text[:300])
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert {"type", "title", "status", "detail"} <= body.keys()
+    assert body["status"] == response.status_code
+    assert body["type"].startswith("urn:glitch-discovery:problem:")
+    detail = body["detail"]
+    assert isinstance(detail, str)
+    assert detail.rstrip()[-1] in ".?", detail
+    assert "Traceback" not in response.text
+    assert response.headers["x-request-id"] == body["request_id"]
+    return detail
+
+
+def assert_same_embedding(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Equal to within what float32 arithmetic in another batch may differ by."""
+    assert one["checkpoint"] == other["checkpoint"]
+    for key in ("mean", "log_variance", "reconstruction_error"):
+        np.testing.assert_allclose(one[key], other[key], rtol=1e-5, atol=1e-5)

@@ -1,0 +1,202 @@
+"""`POST /embed` and `POST /neighbours`: the contract that clients rely on."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+from uuid import UUID
+
+import httpx
+import numpy as np
+import pytest
+from api_fixtures import (
+    GPS_TIME,
+    SAMPLE_RATE_HZ,
+    Service,
+    assert_same_embedding,
+    energy,
+    gwosc_hdf5,
+    npy,
+    picture,
+    strain_values,
+)
+
+WINDOWS = (0.5, 1.0, 2.0, 4.0)
+
+
+def embed(client: httpx.Client, *files: tuple[str, bytes], **fields: Any) -> httpx.Response:
+    return client.post("/embed", files=[("file", file) for file in files], data=fields)
+
+
+def assert_answer(body: dict[str, Any]) -> None:
+    assert body.keys() == {"glitch", "embedding", "novelty", "neighbours"}
+    assert body["glitch"].keys() == {
+        *("id", "gravityspy_id", "ifo", "gps_time", "snr", "peak_frequency", "duration", "label"),
+        *("views", "links", "origin"),
+    }
+    assert body["embedding"].keys() == {
+        *("checkpoint", "mean", "log_variance", "reconstruction_error"),
+    }
+    assert body["novelty"].keys() == {"score", "p_value", "is_judged", "reason"}
+    mean, log_variance = body["embedding"]["mean"], body["embedding"]["log_variance"]
+    assert len(mean) == len(log_variance) == 8
+    assert all(math.isfinite(value) for value in mean + log_variance)
+    for neighbour in body["neighbours"]:
+        assert neighbour.keys() == {
+            *("id", "gravityspy_id", "ifo", "gps_time", "label", "distance", "links", "origin"),
+        }
+    distances = [neighbour["distance"] for neighbour in body["neighbours"]]
+    assert distances == sorted(distances)
+    assert all(distance >= 0 for distance in distances)
+
+
+def test_strain_is_new_once(service: Service, client: httpx.Client) -> None:
+    file = ("H-H1_TEST-32.hdf5", gwosc_hdf5(strain_values()))
+    before = service.counts()
+    first = embed(client, file, gps_time=str(GPS_TIME), ifo="H1")
+    assert first.status_code == 201, first.text
+    body = first.json()
+    assert_answer(body)
+    glitch = body["glitch"]
+    assert glitch["gps_time"] == "1187008876.0625"
+    assert glitch["ifo"] == "H1"
+    assert glitch["views"] == list(WINDOWS)
+    assert glitch["snr"] > 5
+    assert 20 < glitch["peak_frequency"] < 500
+    assert glitch["duration"] > 0
+    assert UUID(glitch["id"])
+
+    again = embed(client, file, gps_time=str(GPS_TIME), ifo="H1")
+    assert again.status_code == 200
+    assert again.json()["glitch"] == glitch
+    assert_same_embedding(again.json()["embedding"], body["embedding"])
+    after = service.counts()
+    assert after["glitch"] == before["glitch"] + 1
+    assert after["embedding"] == before["embedding"] + 1
+    assert after["view"] == before["view"] + 4
+
+
+def test_four_pictures_are_one_glitch(service: Service, client: httpx.Client) -> None:
+    files = [
+        (f"L1_Ab3dE6gH1j_spectrogram_{window}.png", picture(20 + index, duration_s=window))
+        for index, window in enumerate(WINDOWS)
+    ]
+    before = service.counts()
+    answer = embed(client, *files)
+    assert answer.status_code == 201, answer.text
+    glitch = answer.json()["glitch"]
+    assert (glitch["ifo"], glitch["gravityspy_id"]) == ("L1", "Ab3dE6gH1j")
+    assert glitch["views"] == list(WINDOWS)
+    assert glitch["gps_time"] is None
+    assert service.counts()["view"] == before["view"] + 4
+
+
+def test_pictures_may_come_in_any_order_with_their_windows_given(client: httpx.Client) -> None:
+    def answer(order: tuple[float, ...]) -> dict[str, Any]:
+        files = [("picture.png", picture(40 + WINDOWS.index(window))) for window in order]
+        fields = {"view_duration_s": [str(window) for window in order], "store": "false"}
+        body = embed(client, *files, **fields)
+        assert body.status_code == 200, body.text
+        return dict(body.json())
+
+    forward, backward = answer((0.5, 4.0)), answer((4.0, 0.5))
+    assert forward["glitch"]["views"] == [0.5, 4.0]
+    assert_same_embedding(forward["embedding"], backward["embedding"])
+
+
+def test_one_picture_has_one_view(client: httpx.Client) -> None:
+    fields = {"ifo": "V1", "gps_time": "1238205532.5", "view_duration_s": "1"}
+    answer = embed(client, ("scan.png", picture(3)), **fields)
+    assert answer.status_code == 201, answer.text
+    glitch = answer.json()["glitch"]
+    assert glitch["views"] == [1.0]
+    assert (glitch["ifo"], glitch["gps_time"]) == ("V1", "1238205532.5")
+    assert (glitch["snr"], glitch["peak_frequency"], glitch["duration"]) == (None, None, None)
+
+
+def test_array_of_views(client: httpx.Client) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, views=np.stack([energy(60 + i) for i in range(4)]), durations_s=WINDOWS)
+    answer = embed(client, ("views.npz", buffer.getvalue()), ifo="L1", store="false")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["glitch"]["views"] == list(WINDOWS)
+
+
+def test_bare_samples_need_a_rate_and_a_time(client: httpx.Client) -> None:
+    samples = ("strain.npy", npy(strain_values(7)))
+    fields = {"gps_time": "1187008876", "ifo": "L1", "store": "false"}
+    answer = embed(client, samples, sample_rate_hz=str(SAMPLE_RATE_HZ), **fields)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["glitch"]["snr"] is not None
+
+
+def test_nothing_is_stored_where_that_is_asked_for(service: Service, client: httpx.Client) -> None:
+    before = service.counts()
+    file = ("scan.png", picture(8))
+    unstored = embed(client, file, view_duration_s="0.5", ifo="H1", store="false")
+    query = client.post("/neighbours", files={"file": file}, data={"view_duration_s": "0.5"})
+    for answer in (unstored, query):
+        assert answer.status_code == 200, answer.text
+        assert_answer(answer.json())
+        assert answer.json()["glitch"]["id"] is None
+        assert answer.json()["glitch"]["links"]["self"] is None
+    assert service.counts() == before
+
+
+def test_neighbours_are_as_many_as_asked_for_and_others(client: httpx.Client) -> None:
+    own = set()
+    for seed in range(70, 76):
+        answer = embed(client, ("scan.png", picture(seed)), view_duration_s="2", ifo="H1")
+        assert answer.status_code == 201
+        own.add(answer.json()["glitch"]["id"])
+        assert answer.json()["glitch"]["id"] not in {n["id"] for n in answer.json()["neighbours"]}
+    for k in (0, 1, 5):
+        answer = embed(
+            client, ("scan.png", picture(70)), view_duration_s="2", ifo="H1", neighbours=str(k)
+        )
+        assert len(answer.json()["neighbours"]) == k
+    query = client.post(
+        "/neighbours", files={"file": ("a.png", picture(73))}, data={"view_duration_s": "2"}
+    ).json()
+    nearest = query["neighbours"][0]
+    assert nearest["id"] in own
+    assert nearest["distance"] == pytest.approx(0, abs=1e-3)
+    assert client.get(nearest["links"]["self"]).json()["id"] == nearest["id"]
+
+
+def test_label_is_stored_once_with_its_author(service: Service, client: httpx.Client) -> None:
+    file = ("scan.png", picture(90))
+    for status in (201, 200):
+        answer = embed(client, file, view_duration_s="4", ifo="H1", label="Blip")
+        assert answer.status_code == status, answer.text
+        assert answer.json()["glitch"]["label"] == "Blip"
+    labels = client.get(answer.json()["glitch"]["links"]["labels"]).json()["items"]
+    assert [(one["label"], one["author"]) for one in labels] == [("Blip", "submitter")]
+
+
+def test_novelty_that_cannot_be_judged_says_why(client: httpx.Client) -> None:
+    answer = embed(client, ("scan.png", picture(91)), view_duration_s="4", ifo="K1")
+    novelty = answer.json()["novelty"]
+    assert novelty["is_judged"] is False
+    assert novelty["p_value"] is None
+    assert "K1" in novelty["reason"] or "50" in novelty["reason"]
+
+
+def test_links_lead_where_they_say(client: httpx.Client) -> None:
+    links = embed(client, ("scan.png", picture(92)), view_duration_s="1").json()["glitch"]["links"]
+    assert client.get(links["self"]).status_code == 200
+    assert client.get(links["neighbours"]).status_code == 200
+    assert client.get(links["labels"]).json() == {"items": [], "next": None}
+    assert set(links["views"]) == {"1.0"}
+    view = client.get(links["views"]["1.0"])
+    assert view.headers["content-type"] == "image/png"
+    assert view.content.startswith(b"\x89PNG")
+
+
+def test_gps_time_stays_exact(client: httpx.Client) -> None:
+    exact = "1234567890.123456789"
+    answer = embed(client, ("scan.png", picture(93)), view_duration_s="1", gps_time=exact)
+    assert answer.json()["glitch"]["gps_time"] == exact
+    kept = client.get(answer.json()["glitch"]["links"]["self"]).json()
+    assert kept["gps_time"] == exact

@@ -1,0 +1,94 @@
+"""The OpenAPI document, and that the written one keeps up with it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.main import create_app
+from app.settings import Settings
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def application() -> FastAPI:
+    return create_app(Settings(log_level="error"))
+
+
+def operations(application: FastAPI) -> list[tuple[str, str, dict[str, object]]]:
+    return [
+        (method.upper(), path, operation)
+        for path, item in application.openapi()["paths"].items()
+        for method, operation in item.items()
+    ]
+
+
+def test_document_is_served_and_whole(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    assert document["info"]["license"]["identifier"] == "GPL-3.0-or-later"
+    references = set(re.findall(r'"\$ref": ?"#/components/schemas/([^"]+)"', str(document)))
+    assert references <= document["components"]["schemas"].keys()
+
+
+def test_each_operation_says_what_it_does(application: FastAPI) -> None:
+    ids = []
+    for method, path, operation in operations(application):
+        assert operation.get("summary"), (method, path)
+        assert operation.get("description"), (method, path)
+        ids.append(operation["operationId"])
+        for status, response in operation["responses"].items():  # type: ignore[attr-defined]
+            if status.startswith(("4", "5")):
+                assert list(response["content"]) == ["application/problem+json"], (path, status)
+    assert len(ids) == len(set(ids))
+
+
+def test_contract_routes_exist(application: FastAPI) -> None:
+    present = {(method, path) for method, path, _ in operations(application)}
+    assert present >= {
+        ("POST", "/embed"),
+        ("POST", "/neighbours"),
+        ("GET", "/glitches"),
+        ("GET", "/glitches/{glitch_id}"),
+        ("GET", "/glitches/{glitch_id}/neighbours"),
+        ("GET", "/glitches/{glitch_id}/views/{duration}.png"),
+        ("GET", "/glitches/{glitch_id}/labels"),
+        ("POST", "/glitches/{glitch_id}/labels"),
+        ("GET", "/classes"),
+        ("GET", "/checkpoints"),
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+        ("GET", "/metrics"),
+        ("GET", "/search/similarity_search_restful_API/"),
+    }
+
+
+def test_each_route_is_documented_with_a_command(application: FastAPI) -> None:
+    text = (DOCS / "api.md").read_text()
+    for method, path, _ in operations(application):
+        shown = path.replace("{glitch_id}", "{id}")
+        heading = f"`{method} {shown}`"
+        assert heading in text, f"docs/api.md lacks {heading}"
+        section = text.split(heading, 1)[1].split("\n## ", 1)[0]
+        assert "curl" in section, f"docs/api.md shows no curl for {heading}"
+
+
+def test_each_setting_is_documented() -> None:
+    text = (DOCS / "operations" / "settings.md").read_text()
+    for name, field in Settings.model_fields.items():
+        variable = field.validation_alias or f"GLITCH_{name.upper()}"
+        assert f"`{variable}`" in text, f"docs/operations/settings.md lacks {variable}"
+        assert field.description, name
+
+
+def test_each_problem_type_is_documented() -> None:
+    from app.api.problems import PROBLEMS
+
+    text = (DOCS / "api.md").read_text()
+    for status, name, _ in PROBLEMS.values():
+        assert re.search(rf"`{name}` +\| {status} ", text), f"docs/api.md lacks {name}"
