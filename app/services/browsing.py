@@ -12,8 +12,14 @@ from sqlalchemy.orm import Session
 
 from app.services.checkpoints import active_checkpoint
 from app.services.errors import NotReadyError
-from app.services.records import GlitchFilters, Principal, ViewRecord
-from app.services.selection import check_filters, embedding_conditions, glitch_conditions
+from app.services.records import GlitchFilters, GlitchRecord, Principal, ViewRecord
+from app.services.selection import (
+    check_filters,
+    embedding_conditions,
+    glitch_conditions,
+    select_glitches,
+    to_record,
+)
 from app.services.tokens import parse_role
 from app.store.models import ApiToken, Embedding, Glitch, GlitchClass, View
 from glitch.novelty import Judgement
@@ -75,6 +81,22 @@ def tally_by_class(
         .order_by((counted.c.measured + counted.c.simulated).desc(), GlitchClass.name)
     )
     return tuple(ClassTally(name, measured, simulated) for name, measured, simulated in rows)
+
+
+def exemplars(session: Session) -> dict[str, GlitchRecord]:
+    """The latest glitch of each class, by the class's name; one seen in a detector if there is."""
+    latest = (
+        select(Glitch.id)
+        .where(Glitch.class_id == GlitchClass.id)
+        .order_by(Glitch.is_simulated, Glitch.id.desc())
+        .limit(1)
+        .correlate(GlitchClass)
+        .scalar_subquery()
+    )
+    chosen = select(latest).select_from(GlitchClass)
+    rows = session.execute(select_glitches().where(Glitch.id.in_(chosen)))
+    records = [to_record(row) for row in rows]
+    return {record.label: record for record in records if record.label is not None}
 
 
 def judgements_of(session: Session, glitch_ids: Sequence[UUID]) -> dict[UUID, Judgement]:

@@ -201,6 +201,7 @@ class GlitchPage(PageContext):
     label_error: str | None
     label_typed: str
     neighbours: tuple[Card, ...]
+    kin: str  # "8 Blip, 5 Tomte, 1 unlabelled": what the neighbours are
     latent: LatentChart | None
     checkpoint: str | None
     downloads: tuple[Download, ...]
@@ -245,11 +246,12 @@ class ClassRow:
 
     name: str
     href: str
+    picture: str | None  # of its latest glitch
+    is_picture_simulated: bool
     description: str
-    state: str
-    origin: str
-    measured: str  # glitches from a detector
-    simulated: str
+    state: str | None  # where it is not plainly active
+    origin: str | None  # where it is not Gravity Spy's
+    count: str  # "14 glitches, 12 of them simulated"
     share: float  # of the most frequent class, in percent
 
 

@@ -120,6 +120,7 @@ class LatentChart:
 
     width: float
     height: float
+    left: float  # where the axis ends and the bars begin
     zero_y: float
     prior_top_y: float  # + 1: one sigma of the prior
     prior_bottom_y: float
@@ -129,7 +130,7 @@ class LatentChart:
 
 
 CHART_WIDTH, CHART_HEIGHT = 360.0, 170.0
-CHART_LEFT, CHART_TOP, CHART_BOTTOM = 26.0, 6.0, 152.0
+CHART_LEFT, CHART_TOP, CHART_BOTTOM = 36.0, 6.0, 152.0
 LARGEST_INFORMATIVE_SIGMA = 0.7  # above it a dimension says little more than the prior does
 
 
@@ -160,6 +161,7 @@ def latent_chart(
     return LatentChart(
         width=CHART_WIDTH,
         height=CHART_HEIGHT,
+        left=CHART_LEFT,
         zero_y=y(0.0),
         prior_top_y=y(1.0),
         prior_bottom_y=y(-1.0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
@@ -75,6 +76,7 @@ def glitch_page_of(
 ) -> GlitchPage:
     embedding = embedding_of(session, glitch)
     can_label = principal.role >= Role.SUBMITTER
+    neighbours = _neighbours(session, glitch, embedding)
     return GlitchPage(
         id=glitch.public_id,
         href=glitch_href(glitch.id),
@@ -97,7 +99,8 @@ def glitch_page_of(
         can_label=can_label,
         label_error=label_error,
         label_typed=label_typed,
-        neighbours=_neighbours(session, glitch, embedding),
+        neighbours=neighbours,
+        kin=_kin(neighbours),
         latent=latent_chart(embedding.mean, embedding.log_variance) if embedding else None,
         checkpoint=embedding.checkpoint if embedding else None,
         downloads=_downloads(glitch),
@@ -136,6 +139,12 @@ def _neighbours(
         exclude_id=glitch.id,
     )
     return tuple(neighbour_card(neighbour) for neighbour in found)
+
+
+def _kin(neighbours: Sequence[Card]) -> str:
+    """What the neighbours are, most frequent first."""
+    tally = Counter(card.label or "unlabelled" for card in neighbours)
+    return ", ".join(f"{number} {name}" for name, number in tally.most_common())
 
 
 def _facts(glitch: GlitchRecord, embedding: EmbeddingRecord | None) -> tuple[Fact, ...]:

@@ -21,12 +21,12 @@ LEAP_SECOND_DAYS = tuple(
 LATEST_GPS_TIME = Decimal(4_000_000_000)  # the year 2106: beyond it a number is a slip of the hand
 MAX_CHARACTERS = 40
 
-_NUMBER = re.compile(r"\d{1,10}(\.\d{1,9})?")
+_NUMBER = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
 _UTC = re.compile(
     r"(?P<date>\d{4}-\d{1,2}-\d{1,2})"
     r"([T ]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(:(?P<second>\d{2})(?P<fraction>\.\d{1,9})?)?)?"
     r"\s*(Z|UTC)?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 

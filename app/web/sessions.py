@@ -59,9 +59,9 @@ class SessionSigner:
             return None
         try:
             token_id, expires_at, nonce = json.loads(base64.urlsafe_b64decode(body))
+            session = WebSession(str(token_id), int(expires_at), str(nonce))
         except (binascii.Error, ValueError, TypeError):
             return None
-        session = WebSession(str(token_id), int(expires_at), str(nonce))
         return session if now_s < session.expires_at else None
 
     def csrf_token(self, nonce: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 
-from app.services.browsing import tally_by_class
+from app.services.browsing import ClassTally, exemplars, tally_by_class
 from app.services.checkpoints import list_checkpoints
 from app.services.classes import list_classes
 from app.services.records import CheckpointRecord
@@ -24,11 +24,10 @@ from app.web.contexts import (
 from app.web.deps import ForReaders, PageRoute, SessionDep, VisitorDep
 from app.web.pages import render
 from app.web.query import UNLABELLED
-from app.web.words import count, stamp
+from app.web.words import card, count, stamp
 
 router = APIRouter(route_class=PageRoute)
 
-CLASS_ORIGIN_TEXTS = {"gravityspy": "Gravity Spy", "ours": "named here"}
 _LONGEST_VALUE = 90
 
 
@@ -37,19 +36,23 @@ def classes(request: Request, session: SessionDep, visitor: VisitorDep) -> Respo
     """All classes with how often each occurs."""
     tallies = {tally.name: tally for tally in tally_by_class(session)}
     most = max((tally.total for name, tally in tallies.items() if name), default=0)
+    shown = exemplars(session)
     rows = []
     for record in list_classes(session):
-        tally = tallies.get(record.name)
+        tally = tallies.get(record.name, ClassTally(record.name, 0, 0))
+        exemplar = shown.get(record.name)
+        picture = card(exemplar).picture if exemplar else None
         rows.append(
             ClassRow(
                 name=record.name,
                 href=_selection(record.name),
+                picture=picture,
+                is_picture_simulated=exemplar is not None and exemplar.is_simulated,
                 description=record.description,
-                state=record.state,
-                origin=CLASS_ORIGIN_TEXTS.get(record.origin, record.origin),
-                measured=f"{tally.measured:,}" if tally else "0",
-                simulated=f"{tally.simulated:,}" if tally else "0",
-                share=round(100 * tally.total / most, 1) if tally and most else 0.0,
+                state=None if record.state == "active" else record.state,
+                origin=None if record.origin == "gravityspy" else "named here",
+                count=_class_count(tally),
+                share=round(100 * tally.total / most, 1) if most else 0.0,
             )
         )
     unlabelled = tallies.get(None)
@@ -59,6 +62,15 @@ def classes(request: Request, session: SessionDep, visitor: VisitorDep) -> Respo
         unlabelled_href=_selection(UNLABELLED),
     )
     return render(request, page, visitor)
+
+
+def _class_count(tally: ClassTally) -> str:
+    total = count(tally.total, "glitch", "glitches")
+    if not tally.simulated:
+        return total
+    if not tally.measured:
+        return f"{total}, simulated"
+    return f"{total}, {tally.simulated:,} of them simulated"
 
 
 def _selection(label: str) -> str:

@@ -1,0 +1,67 @@
+"""GPS and UTC, against astropy's leap seconds, and what people type."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from app.web.gps import LEAP_SECOND_DAYS, TimeError, gps_to_utc, is_date, parse_time, utc_to_gps
+
+
+@pytest.mark.parametrize("day", LEAP_SECOND_DAYS)
+def test_leap_seconds_agree_with_astropy(day: datetime) -> None:
+    from astropy.time import Time
+
+    assert int(utc_to_gps(day)) == round(Time(day.replace(tzinfo=None), scale="utc").gps)
+
+
+@pytest.mark.parametrize(
+    "gps_time", [0, 46_828_799, 46_828_801, 1_126_259_462, 1_167_264_016, 1_187_008_881]
+)
+def test_conversion_agrees_with_astropy_and_comes_back(gps_time: int) -> None:
+    from astropy.time import Time
+
+    utc = gps_to_utc(Decimal(gps_time))
+    assert utc == Time(gps_time, format="gps", scale="utc").to_datetime(timezone=UTC)
+    assert utc_to_gps(utc) == gps_time
+
+
+def test_gw150914() -> None:
+    assert parse_time("2015-09-14 09:50:45.4") == Decimal("1126259462.4")
+    assert parse_time("1126259462.4") == Decimal("1126259462.4")
+
+
+@pytest.mark.parametrize(
+    ("text", "gps_time"),
+    [
+        ("2020-02-22", "1266364818"),
+        ("2020-2-22", "1266364818"),
+        (" 2020-02-22T00:59:24.66Z ", "1266368382.66"),
+        ("2020-02-22 00:59:24 UTC", "1266368382"),
+        ("2020-02-22 00:59", "1266368358"),
+        ("12", "12"),
+    ],
+)
+def test_what_people_type(text: str, gps_time: str) -> None:
+    assert parse_time(text) == Decimal(gps_time)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "yesterday", "-5", "1e9", "nan", "inf", "99999999999", "4000000001", "1126259462,4"),
+        *("2020-13-01", "2020-02-30", "2020-02-22 25:00:00", "1979-12-31", "22.02.2020"),
+        *("1126259462.4; DROP TABLE glitch", "<script>alert(1)</script>", "٣٤٥", "9" * 5000),
+    ],
+)
+def test_no_time_is_refused_with_a_sentence_that_is_not_endless(text: str) -> None:
+    with pytest.raises(TimeError) as refusal:
+        parse_time(text)
+    assert str(refusal.value).endswith(".") or str(refusal.value).endswith(").")
+    assert len(str(refusal.value)) < 200
+
+
+def test_a_day_is_told_from_a_moment() -> None:
+    assert is_date("2020-02-22")
+    assert not is_date("2020-02-22 00:00")
+    assert not is_date("1266368382")

@@ -1,0 +1,184 @@
+"""Records in words, figures in numbers, filters from addresses."""
+
+from decimal import Decimal
+from uuid import UUID
+
+import numpy as np
+import pytest
+from fastapi.datastructures import QueryParams
+
+from app.web.figures import PLOT_HEIGHT, PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, latent_chart, view_panel
+from app.web.pages import local_path
+from app.web.query import filter_form, parse_catalogue_query
+from app.web.words import frequency, moment, nearest_window, novelty, p_value_text, seconds
+from glitch.novelty import Judgement
+from glitch.views import Preprocessing
+
+RECIPE = Preprocessing()
+
+
+def judged(p_value: float) -> Judgement:
+    return Judgement(1.0, p_value, True, None)
+
+
+@pytest.mark.parametrize(
+    ("p_value", "level", "words"),
+    [
+        (0.004, "novel", "at most 0.4 %"),
+        (0.01, "novel", "p = 0.01"),
+        (0.03, "unusual", "about 3 %"),
+        (0.42, "ordinary", "about 42 %"),
+        (1.0, "ordinary", "about 100 %"),
+    ],
+)
+def test_novelty_in_words(p_value: float, level: str, words: str) -> None:
+    told = novelty(judged(p_value))
+    assert told.level == level
+    assert words in told.sentence
+
+
+def test_not_judged_is_its_own_answer_with_the_reason() -> None:
+    reason = "Could not be judged: only 3 labelled glitches of this detector, 50 are needed."
+    for judgement in (Judgement(None, None, False, reason), Judgement(2.0, None, False, None)):
+        told = novelty(judgement)
+        assert told.level == "unjudged"
+        assert "could not be judged, because " in told.sentence
+        assert "not novel" not in told.sentence
+    assert novelty(None).level == "unjudged"
+    assert "only 3 labelled glitches" in novelty(Judgement(None, None, False, reason)).sentence
+
+
+def test_numbers_as_people_write_them() -> None:
+    assert frequency(143.7) == "144 Hz"
+    assert frequency(14.37) == "14.4 Hz"
+    assert frequency(None) is None
+    assert seconds(0.0123) == "12.3 ms"
+    assert seconds(2.5) == "2.5 s"
+    assert p_value_text(0.0123) == "0.012"
+    assert p_value_text(1e-6) == "1e-06"
+
+
+def test_a_moment_keeps_every_digit_of_its_gps_time() -> None:
+    told = moment(Decimal("1266281982.660000000"))
+    assert told is not None
+    assert told.gps == "1266281982.66"
+    assert told.utc == "2020-02-21 00:59:24.660"
+    assert moment(Decimal("1266281980")).gps == "1266281980"
+    assert moment(None) is None
+
+
+def test_the_nearest_window_that_is_there() -> None:
+    assert nearest_window((0.5, 1.0, 2.0, 4.0), 1.0) == 1.0
+    assert nearest_window((0.5, 4.0), 1.0) == 0.5
+    assert nearest_window((), 1.0) is None
+
+
+def panel(duration_s: float, observed: np.ndarray | None):
+    return view_panel(duration_s, RECIPE, picture="/x.png", observed=observed, name="A Blip")
+
+
+def test_axes_are_true() -> None:
+    made = panel(0.5, np.ones(128, dtype=np.bool_))
+    at = {tick.text: tick.position for tick in made.frequency_ticks}
+    assert at["2048"] == pytest.approx(PLOT_TOP)
+    # Gravity Spy's log2 axis: octaves are equally far apart.
+    assert at["16"] - at["32"] == pytest.approx(at["1024"] - at["2048"], abs=0.02)
+    row_of_64_hz = np.searchsorted(RECIPE.frequencies_hz(), 64)
+    y = PLOT_TOP + PLOT_HEIGHT * (1 - row_of_64_hz / 128)
+    assert at["64"] == pytest.approx(y, abs=PLOT_HEIGHT / 128)
+    times = {tick.text: tick.position for tick in made.time_ticks}
+    assert times["0"] == PLOT_LEFT + PLOT_WIDTH / 2
+    assert list(times) == ["−0.25", "−0.125", "0", "+0.125", "+0.25"]
+    assert made.unmeasured_from is None
+
+
+def test_rows_that_were_not_measured_are_said_so() -> None:
+    observed = RECIPE.frequencies_hz() < 512
+    made = panel(1.0, observed)
+    assert made.unmeasured_height == pytest.approx(PLOT_HEIGHT * (1 - observed.mean()), abs=0.1)
+    assert 480 < float((made.unmeasured_from or "").split()[0]) < 540
+
+
+def test_the_latent_chart_keeps_every_bar_inside() -> None:
+    chart = latent_chart(
+        np.array([0.0, 3.2, -40.0], dtype=np.float32),
+        np.array([0.0, -6.0, 90.0], dtype=np.float32),
+    )
+    for bar in chart.bars:
+        assert 0 <= bar.high_y <= bar.mean_y <= bar.low_y <= chart.height
+    assert [bar.is_informative for bar in chart.bars] == [False, True, False]
+    assert "1 of them informative" in chart.summary
+
+
+def test_filters_from_an_address() -> None:
+    query = parse_catalogue_query(
+        QueryParams(
+            "ifo=H1&ifo=L1&ifo=H1&label=Blip&start=2020-02-22&end=2020-02-22&snr_min=7.5"
+            "&frequency_max=512&origin=simulated&novelty=novel&window=0.5&after=abc"
+        )
+    )
+    assert not query.errors
+    filters = query.filters
+    assert filters.ifos == ("H1", "L1")
+    assert filters.labels == ("Blip",)
+    assert filters.gps_end is not None
+    assert filters.gps_start is not None
+    assert filters.gps_end - filters.gps_start == 86_400  # to the end of that day
+    assert filters.snr_min == 7.5
+    assert filters.peak_frequency_max == 512
+    assert filters.origins == ("simulated",)
+    assert filters.p_value_max == 0.01
+    assert query.window_s == 0.5
+    assert query.cursor == "abc"
+    assert query.href(after=None).startswith("/ui/glitches?ifo=H1&ifo=L1&label=Blip")
+    assert "after" not in query.href(after=None)
+
+
+def test_unlabelled_and_not_judged() -> None:
+    filters = parse_catalogue_query(QueryParams("label=-&novelty=unjudged")).filters
+    assert filters.is_labelled is False
+    assert filters.labels == ()
+    assert filters.is_judged is False
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("snr_min=abc", "snr_min=-1", "snr_max=nan", "frequency_min=inf", "start=yesterday"),
+        *("end=2020-99-01", "ifo=Z9", "ifo=%27%20OR%201=1", "origin=moon", f"label={'x' * 300}"),
+        *("snr_min=9&snr_max=8", "start=1200000000&end=1100000000"),
+    ],
+)
+def test_a_filter_without_sense_is_named_and_kept_in_the_form(address: str) -> None:
+    query = parse_catalogue_query(QueryParams(address))
+    assert query.errors
+    for sentence in query.errors:
+        assert sentence.endswith(".")
+        assert len(sentence) < 250
+    form = filter_form(query, ("Blip",))
+    first = QueryParams(address).multi_items()[0]
+    if first[0] in {"snr_min", "snr_max", "start", "end", "frequency_min"}:
+        assert getattr(form, first[0]) == first[1]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(None, "", "/", "https://evil.example/ui/", "//evil.example/ui/", "/uix", "ui/"),
+        *("/ui/\\evil.example", "/ui/\r\nSet-Cookie: a=b", "/ui/" + "a" * 3000),
+    ],
+)
+def test_only_our_own_pages_are_gone_back_to(path: str | None) -> None:
+    assert local_path(path) == "/ui/"
+
+
+def test_our_own_pages_keep_their_query() -> None:
+    assert local_path("/ui/glitches?ifo=H1&label=Blip") == "/ui/glitches?ifo=H1&label=Blip"
+
+
+def test_an_id_is_part_of_card_addresses() -> None:
+    from app.web.words import card_picture_href, view_href
+
+    glitch_id = UUID(int=7)
+    assert view_href(glitch_id, 0.5) == f"/ui/glitches/{glitch_id}/views/0.5.png"
+    assert card_picture_href(glitch_id, 4.0) == f"/ui/glitches/{glitch_id}/cards/4.png"
