@@ -164,8 +164,9 @@ def _digest(manifest: Manifest) -> str:
 
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_FILE
+    text = _read_bytes(folder, MANIFEST_FILE)
     try:
-        content = json.loads(_read_bytes(folder, MANIFEST_FILE))
+        content = json.loads(text)
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged: it is not JSON. Copy it again.") from error
     if not isinstance(content, dict):

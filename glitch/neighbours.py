@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 
 from glitch.errors import GlitchError
-from glitch.types import LatentArray
+
+Queries = Float32[np.ndarray, "query latent"]
+References = Float32[np.ndarray, "reference other_latent"]  # sizes are compared by a sentence
 
 BLOCK = 256  # queries at a time, so that memory stays at BLOCK x references
 
@@ -20,7 +22,7 @@ class Neighbours(NamedTuple):
     indices: Int64[np.ndarray, "query k"]
 
 
-def nearest(queries: LatentArray, references: LatentArray, k: int) -> Neighbours:
+def nearest(queries: Queries, references: References, k: int) -> Neighbours:
     """The k nearest references of each query in Euclidean distance; ties go to the lower index.
 
     Distances come from differences in float64, not from expanded squares, so that a vector's
