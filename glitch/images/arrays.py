@@ -155,7 +155,7 @@ def _widest_within(span_s: float, recipe: Preprocessing) -> float:
     return max(within)
 
 
-def _edges(centers: Line, name: str) -> Line:
+def _edges(centers: Line, name: str) -> Float64[np.ndarray, " cell+1"]:
     """Cell edges half-way between ascending centres."""
     if len(centers) < 2 or (np.diff(centers) <= 0).any():
         raise FormatError(f"{name!r} must ascend and have at least two values.")

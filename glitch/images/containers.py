@@ -107,10 +107,11 @@ def _check(name: str, shape: tuple[int, ...], dtype: np.dtype) -> int:
     return n_bytes
 
 
+Stream = IO[bytes] | zipfile.ZipExtFile  # what ZipFile.open gives is no typing.IO at run time
 Header = tuple[tuple[int, ...], bool, np.dtype]
 
 
-def _npy_header(stream: IO[bytes]) -> Header:
+def _npy_header(stream: Stream) -> Header:
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
         shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
@@ -119,7 +120,7 @@ def _npy_header(stream: IO[bytes]) -> Header:
     return shape, is_fortran, dtype
 
 
-def _npy_array(name: str, stream: IO[bytes]) -> Array:
+def _npy_array(name: str, stream: Stream) -> Array:
     shape, is_fortran, dtype = _npy_header(stream)
     n_bytes = _check(name, shape, dtype)
     data = stream.read(n_bytes)

@@ -16,8 +16,10 @@ from glitch.views import Preprocessing
 
 _SIZE = (800, 600)
 _DPI = 100
-_AXES = (0.125, 0.1, 0.775, 0.8)  # of the figure, before the colour bar takes its share (plot.py)
-_BAR_SHARE = (0.05, 0.025)  # width of the bar and its distance, of the axes' width
+# Left, bottom, width, height of the figure: plot.py's axes [.125, .1, .775, .8] once the colour
+# bar has taken its share, and that bar, as measured in Gravity Spy's own pictures.
+_AXES = (0.125, 0.1, 574 / 800, 0.8)
+_BAR = (691 / 800, 0.1, 29 / 800, 0.8)
 _MAX_TITLE = 80
 _draw_lock = Lock()  # matplotlib's fonts are shared and not made for threads
 
@@ -79,15 +81,8 @@ def _frame(duration_s: float, title: str, recipe: Preprocessing) -> Image.Image:
     axes.set_xlabel("Time (s)", fontsize=18, labelpad=0)
     axes.set_title(title, fontsize=18, pad=18, parse_math=False)
     scale = ScalarMappable(Normalize(0, recipe.energy_clip), "viridis")
-    share, pad = _BAR_SHARE
-    bar = figure.colorbar(
-        scale,
-        ax=axes,
-        fraction=share,
-        pad=pad,
-        aspect=17,
-        ticks=np.arange(0, recipe.energy_clip, 5),
-    )
+    ticks = np.arange(0, recipe.energy_clip, 5)
+    bar = figure.colorbar(scale, cax=figure.add_axes(_BAR), ticks=ticks)
     bar.set_label("Normalized energy", fontsize=14)
     drawing = BytesIO()
     # print_png, not savefig: a user's matplotlibrc must not crop the picture.

@@ -9,8 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from glitch.errors import ImageError
-
 SMALLEST_SIDE = 64  # pixels; below this the grid would mostly be interpolated
 
 
@@ -69,25 +67,30 @@ class DrawnCells:
         return cls((rows, columns), box) if is_inside and is_drawable else None
 
 
-def find_panel(is_colored: Bool[np.ndarray, "height width"]) -> Box:
+class FoundPanel(NamedTuple):
+    """The panel, and whether another block of like size lies beside or below it."""
+
+    box: Box
+    has_rival: bool = False
+
+
+def find_panel(is_colored: Bool[np.ndarray, "height width"]) -> FoundPanel:
     """The rectangle of the spectrogram.
 
-    It is the widest block of columns, then of rows, that are mostly coloured: the colour
-    bar is a narrow block apart, page, frame and text are grey. Where nothing of use is found the
-    known box of that picture size stands in, else the whole picture; the distance to the colour
-    map then decides whether it is an omega scan at all.
-
-    Raises:
-        ImageError: if the picture holds several spectrograms side by side.
+    It is the widest block of columns, then of rows, that are mostly coloured: the colour bar is a
+    narrow block apart, page, frame and text are grey. Where nothing of use is found, the known
+    box of that picture size stands in, else the whole picture; the distance to the colour map
+    then decides whether it is an omega scan at all.
     """
     height, width = is_colored.shape
+    known = KNOWN_PANELS.get((width, height), Box(0, 0, width, height))
     columns = _runs(is_colored.mean(axis=0))
     if not columns:
-        return _fallback(width, height)
+        return FoundPanel(known)
     left, right = max(columns, key=_length)
     rows = _runs(is_colored[:, left:right].mean(axis=1))
     if not rows:
-        return _fallback(width, height)
+        return FoundPanel(known)
     top, bottom = max(rows, key=_length)
     # A second look at the columns, now within the panel's rows only, is exact at the frame.
     inner = _runs(is_colored[top:bottom, left:right].mean(axis=0))
@@ -95,17 +98,14 @@ def find_panel(is_colored: Bool[np.ndarray, "height width"]) -> Box:
         first, last = max(inner, key=_length)
         left, right = left + first, left + last
     box = Box(left, top, right, bottom)
-    known = _fallback(width, height)
     if min(box.width, box.height) < min(SMALLEST_SIDE, width, height):
-        return known
+        return FoundPanel(known)
     if (width, height) in KNOWN_PANELS and box.height < _MOSTLY * known.height:
-        return known  # rows drawn grey, as not measured, belong to the panel
-    for runs, size in ((columns, box.width), (rows, box.height)):
-        if sum(_length(run) > size / 2 for run in runs) > 1:
-            raise ImageError(
-                "The picture holds several spectrograms. Send each window as a file of its own."
-            )
-    return box
+        return FoundPanel(known)  # rows drawn grey, as not measured, belong to the panel
+    sides = ((columns, box.width), (rows, box.height))
+    return FoundPanel(
+        box, any(sum(_length(run) > size / 2 for run in runs) > 1 for runs, size in sides)
+    )
 
 
 def _length(run: tuple[int, int]) -> int:
@@ -129,7 +129,3 @@ def _runs(coverage: Float64[np.ndarray, " line"]) -> list[tuple[int, int]]:
         else:
             runs.append((start, stop))
     return runs
-
-
-def _fallback(width: int, height: int) -> Box:
-    return KNOWN_PANELS.get((width, height), Box(0, 0, width, height))

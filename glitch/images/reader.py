@@ -12,11 +12,11 @@ from glitch.images.colormap import color_codes, invert, is_colored
 from glitch.images.decode import decode_picture
 from glitch.images.grid import LEAST_COVER, covered_shares, pixel_overlaps, shares
 from glitch.images.names import SpectrogramName, parse_file_name
-from glitch.images.panel import SMALLEST_SIDE, DrawnCells, find_panel
+from glitch.images.panel import SMALLEST_SIDE, DrawnCells, FoundPanel, find_panel
 from glitch.types import ViewArray
 from glitch.views import Preprocessing, Views
 
-MAX_COLORMAP_DISTANCE = 20.0  # mean RGB distance; docs/science/images.md has the distribution
+MAX_COLORMAP_DISTANCE = 16.0  # mean RGB distance; docs/science/images.md has the distribution
 _LEAST_DRAWN = 0.1  # of the panel's rows
 
 
@@ -49,7 +49,7 @@ def read_spectrogram(
     codes = color_codes(pixels)
     colored = is_colored(codes)
     drawn = DrawnCells.parse(stated_cells, pixels.shape[1], pixels.shape[0])
-    box = drawn.box if drawn else find_panel(colored)
+    box, has_rival = FoundPanel(drawn.box) if drawn else find_panel(colored)
     if min(box.width, box.height) < SMALLEST_SIDE:
         raise ImageError(
             f"The spectrogram is only {box.width} x {box.height} pixels; at least "
@@ -63,6 +63,10 @@ def read_spectrogram(
             f"The picture is no omega scan in the viridis colour map: its pixels lie "
             f"{distance:.0f} from the map on average (RGB distance, limit "
             f"{MAX_COLORMAP_DISTANCE:.0f}). Send Gravity Spy's original PNG or JPEG."
+        )
+    if has_rival:
+        raise ImageError(
+            "The picture holds several spectrograms. Send each window as a file of its own."
         )
     shape = (recipe.n_frequency, recipe.n_time)
     is_ours = drawn is not None and drawn.shape == shape

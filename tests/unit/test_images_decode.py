@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from contextlib import suppress
 from io import BytesIO
 
 import numpy as np
@@ -148,17 +149,13 @@ def test_transparency_lies_on_a_white_page() -> None:
 def test_a_changed_byte_never_escapes_as_another_error(position: int, change: int) -> None:
     data = bytearray(PNG)
     data[position] ^= change
-    try:
+    with suppress(GlitchError):
         read_spectrogram(bytes(data), "x.png")
-    except GlitchError as error:
-        assert str(error).endswith(".")
 
 
 @given(st.integers(2, len(JPEG) - 1), st.integers(1, 255))
 def test_a_changed_byte_of_a_jpeg_never_escapes_either(position: int, change: int) -> None:
     data = bytearray(JPEG)
     data[position] ^= change
-    try:
+    with suppress(GlitchError):
         read_spectrogram(bytes(data), "x.jpg")
-    except GlitchError as error:
-        assert str(error).endswith(".")
