@@ -83,7 +83,7 @@ def repeating_blips(scene: Scene) -> Waveform:
     for time in times[np.abs(times) > 0.5 * spacing]:
         if scene.chance(0.25) and len(repeats) > 1:
             continue
-        offset = float(time) + spacing * jitter * scene.uniform(-1, 1)
+        offset = float(time) + spacing * jitter * scene.uniform(-1.0, 1.0)
         turn = np.pi if scene.chance(0.2) else 0.0
         repeats.append(Repeat(offset, scene.log_uniform(0.25, 1.0), turn))
     numbers = {**_numbers(kind), "spacing_s": spacing, "blips": float(len(repeats))}

@@ -97,7 +97,7 @@ def ripples_1400(scene: Scene) -> Waveform:
             scene.uniform(-1.5, 1.5), centre, 0.01, scene.uniform(0.4, 0.9), scene.phase()
         )
     return Waveform(
-        scene.whitened(drawing), {"frequency_hz": centre, "spots": float(spots)}, tiles=spots
+        scene.whitened(drawing), {"frequency_hz": centre, "spots": float(spots)}, tiles=float(spots)
     )
 
 
