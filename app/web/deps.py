@@ -177,7 +177,8 @@ def _identify(request: Request) -> Visitor:
 
 def _with_visitor_cookie(request: Request, response: Response) -> Response:
     visitor = request.state.visitor
-    if visitor is not None and visitor.is_new:
+    is_page = response.headers.get("content-type", "").startswith("text/html")
+    if visitor is not None and visitor.is_new and is_page:
         set_cookie(request, response, VISITOR_COOKIE_NAME, visitor.nonce, None)
     return response
 

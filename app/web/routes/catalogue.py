@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Annotated
 from urllib.parse import urlencode
@@ -27,6 +28,8 @@ router = APIRouter(route_class=PageRoute)
 PAGE_SIZE = 48  # fills whole rows of 2, 3, 4, 6 and 8 cards
 SEARCH_HALF_WIDTH_S = 5
 _LONGEST_SEARCH = 200
+_TIMELIKE = re.compile(r"[0-9][0-9.,:/+ TZUC-]*", re.ASCII | re.IGNORECASE)  # meant as a time
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @router.get("/")
@@ -135,7 +138,6 @@ def _search_target(session: Session, text: str) -> str | None:
     Raises:
         TimeError: if it looks like a time and is none.
     """
-    is_timelike = text[0].isdigit() and set(text) <= set("0123456789.:-/ TZUCtzuc+")
     if not text.isprintable():
         return None
     if (glitch := find_glitch(session, text)) is not None:
@@ -144,7 +146,7 @@ def _search_target(session: Session, text: str) -> str | None:
     for record in list_classes(session):
         if record.name.casefold() == wanted:
             return f"/ui/glitches?{urlencode({'label': record.name})}"
-    if not is_timelike:
+    if _UUID.fullmatch(text) or not _TIMELIKE.fullmatch(text):
         return None
     gps_time = parse_time(text)
     if is_date(text):

@@ -72,7 +72,7 @@ def upload(
     runtime: RuntimeDep,
     visitor: VisitorDep,
     principal: Submitter,
-    file: Annotated[list[UploadFile], File()] = [],  # noqa: B006 - FastAPI copies it
+    file: Annotated[list[UploadFile | str], File()] = [],  # noqa: B006 - FastAPI copies it
     gps_time: Annotated[str, Form()] = "",
     ifo: Annotated[str, Form()] = "",
     channel: Annotated[str, Form()] = "",
@@ -100,7 +100,7 @@ def _store(
     session: Session,
     runtime: Runtime,
     principal: Principal,
-    files: list[UploadFile],
+    files: list[UploadFile | str],
     typed: _Typed,
 ) -> tuple[GlitchRecord, bool]:
     for name, value in vars(typed).items():
@@ -108,7 +108,9 @@ def _store(
             raise InvalidRequestError(
                 f"The field {name} may hold at most {LONGEST_FIELD} printable characters."
             )
-    chosen = [(file.filename, file.file) for file in files if file.filename]
+    # A file input left empty arrives as a text field.
+    uploads = [file for file in files if not isinstance(file, str)]
+    chosen = [(file.filename, file.file) for file in uploads if file.filename]
     if not chosen:
         raise InvalidRequestError("Choose a file first: strain, or up to four spectrograms.")
     details = parse_details(

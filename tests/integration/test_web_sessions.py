@@ -1,0 +1,208 @@
+"""Log in and out, forged and expired sessions, forms without their token, an empty catalogue."""
+
+from __future__ import annotations
+
+import re
+import time
+from http.cookies import SimpleCookie
+
+import httpx
+import pytest
+from api_fixtures import KEY, Service, listening
+from fastapi.routing import APIRoute
+from web_fixtures import Page, Walker, service
+
+from app.services.tokens import list_tokens, revoke_token
+from app.store.engine import make_session_factory
+from app.web.deps import CsrfChecked
+from app.web.pages import environment
+from app.web.routes import catalogue, files, glitch, reference, session, static, upload
+from app.web.sessions import COOKIE_NAME, SessionSigner
+
+__all__ = ["service"]
+
+PRIVATE = (
+    *("/ui/", "/ui/glitches", "/ui/search?q=1", "/ui/upload", "/ui/classes", "/ui/checkpoints"),
+    *("/ui/glitches/x", "/ui/glitches/x/views/1.png", "/ui/glitches/x/cards/1.png"),
+    *("/ui/glitches/x/scans/1.png", "/ui/glitches/x/record.json"),
+)
+
+
+@pytest.mark.parametrize("path", PRIVATE)
+def test_strangers_are_led_to_the_login_and_nothing_is_shown(service: Service, path: str) -> None:
+    answer = httpx.get(f"{service.url}{path}")
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/ui/login?next=%2Fui%2F")
+    assert not answer.content
+
+
+def test_every_route_but_these_asks_who_is_there(service: Service) -> None:
+    """A route added without a guard shows here."""
+    parts = (catalogue, glitch, files, upload, reference, session, static)
+    open_to_all = {"/login", "/logout", "/clock", "/static/{digest}/{name}"}
+    for part in parts:
+        for route in part.router.routes:
+            assert isinstance(route, APIRoute)
+            if route.path in open_to_all:
+                continue
+            names = {call.__qualname__ for call in _calls(route)}
+            assert any("_caller" in name for name in names), route.path
+
+
+def test_every_form_checks_its_token() -> None:
+    parts = (catalogue, glitch, files, upload, reference, session, static)
+    for part in parts:
+        for route in part.router.routes:
+            assert isinstance(route, APIRoute)
+            if "POST" in route.methods:
+                assert CsrfChecked.dependency in _calls(route), route.path
+
+
+def _calls(route: APIRoute) -> list:
+    found, waiting = [], [route.dependant]
+    while waiting:
+        dependant = waiting.pop()
+        found.append(dependant.call)
+        waiting.extend(dependant.dependencies)
+    return found
+
+
+def test_the_login_link_leaves_no_token_behind(service: Service) -> None:
+    answer = httpx.get(f"{service.url}/ui/login?token={service.tokens['admin']}")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/ui/"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-store"
+    cookie = SimpleCookie(answer.headers["set-cookie"])[COOKIE_NAME]
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "lax"
+    assert cookie["path"] == "/ui"
+    assert not cookie["secure"]
+    assert service.tokens["admin"] not in cookie.value
+    with Walker(service, "admin") as walker:
+        page = walker.get("/ui/")
+        assert page.path == "/ui/"
+        assert "admin" in page.text
+
+
+def test_the_cookie_is_secure_behind_https(service: Service) -> None:
+    public = service.settings.model_copy(update={"public_url": "https://glitches.example.org"})
+    with listening(public) as url:
+        answer = httpx.get(f"{url}/ui/login?token={service.tokens['admin']}")
+        assert SimpleCookie(answer.headers["set-cookie"])[COOKIE_NAME]["secure"]
+
+
+def test_login_form_and_logout(service: Service) -> None:
+    with Walker(service, None) as walker:
+        page = walker.get("/ui/glitches?ifo=H1")
+        assert page.path == "/ui/login?next=%2Fui%2Fglitches%3Fifo%3DH1"
+        page = walker.submit(page, "/ui/login", token=f" {service.tokens['reader']}\n")
+        assert page.path == "/ui/glitches?ifo=H1"
+        assert "reader" in page.text
+        assert walker.get("/ui/login").path == "/ui/"
+        page = walker.submit(page, "/ui/logout")
+        assert "You are logged out." in page.text
+        assert walker.get("/ui/").path.startswith("/ui/login")
+
+
+@pytest.mark.parametrize(
+    "token", ["", "wrong", "x" * 9000, "<script>alert(1)</script>", "é", "a\x00"]
+)
+def test_a_wrong_token_is_told_so_and_never_echoed(service: Service, token: str) -> None:
+    with Walker(service, None) as walker:
+        page = walker.submit(walker.get("/ui/login"), "/ui/login", token=token)
+        assert page.status == 401
+        assert "unknown or revoked" in page.alerts[0]
+        assert "<script>alert" not in page.response.text
+        page = Page(walker.client.get("/ui/login", params={"token": token}))
+        assert page.status == 401
+        assert "login link" in page.alerts[0]
+
+
+def test_login_never_leads_off_the_site(service: Service) -> None:
+    token = service.tokens["reader"]
+    for target in ("https://evil.example", "//evil.example", "/ui/../../x\\y", "javascript:1"):
+        answer = httpx.get(f"{service.url}/ui/login", params={"token": token, "next": target})
+        assert answer.headers["location"] == "/ui/"
+
+
+def test_a_forged_or_expired_session_is_a_stranger(service: Service) -> None:
+    with make_session_factory(service.engine)() as db:
+        admin = next(token for token in list_tokens(db) if token.name == "admin")
+    good, _ = SessionSigner(KEY.encode()).issue(str(admin.id), time.time())
+    old, _ = SessionSigner(KEY.encode()).issue(str(admin.id), time.time() - 13 * 3600)
+    forged, _ = SessionSigner(b"another key of 32 bytes or more.").issue(str(admin.id), time.time())
+    nobody, _ = SessionSigner(KEY.encode()).issue("not-a-uuid", time.time())
+    for cookie, status in ((good, 200), (old, 303), (forged, 303), (nobody, 303), ("x", 303)):
+        with httpx.Client(base_url=service.url, cookies={COOKIE_NAME: cookie}) as client:
+            assert client.get("/ui/").status_code == status
+
+
+def test_a_revoked_token_ends_its_sessions(service: Service) -> None:
+    with make_session_factory(service.engine)() as db:
+        from app.services.records import Role
+        from app.services.tokens import create_token
+
+        made = create_token(db, "soon gone", Role.READER)
+        db.commit()
+        with httpx.Client(base_url=service.url, follow_redirects=True) as client:
+            assert client.get("/ui/login", params={"token": made.secret}).status_code == 200
+            assert client.get("/ui/classes").url.path == "/ui/classes"
+            revoke_token(db, made.record.id)
+            db.commit()
+            assert client.get("/ui/classes").url.path == "/ui/login"
+
+
+@pytest.mark.parametrize("path", ["/ui/logout", "/ui/clock", "/ui/glitches/x/labels", "/ui/upload"])
+@pytest.mark.parametrize("csrf", [None, "", "0" * 64, "x" * 9000])
+def test_a_form_without_its_token_does_nothing(
+    service: Service, path: str, csrf: str | None
+) -> None:
+    with Walker(service, "submitter") as walker:
+        page = Page(walker.client.post(path, data={} if csrf is None else {"csrf": csrf}))
+        assert page.status in {403, 422}
+        assert page.alerts
+        assert page.response.headers["content-type"].startswith("text/html")
+        assert walker.get("/ui/classes").path == "/ui/classes"  # still logged in
+
+
+def test_the_token_of_another_session_is_refused(service: Service) -> None:
+    with Walker(service, "reader") as one, Walker(service, "reader") as other:
+        csrf = one.get("/ui/classes").form("/ui/logout").fields["csrf"]
+        assert other.client.post("/ui/logout", data={"csrf": csrf}).status_code == 403
+
+
+def test_strangers_cannot_send_an_upload(service: Service) -> None:
+    answer = httpx.post(f"{service.url}/ui/upload", files={"file": b"x" * 100_000})
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/ui/login?next=%2Fui%2F"
+
+
+def test_an_empty_catalogue_says_what_to_do(service: Service) -> None:
+    with Walker(service, "submitter") as walker:
+        page = walker.get("/ui/")
+        assert "The catalogue is empty" in page.text
+        assert "/ui/upload" in page.links
+    with Walker(service, "reader") as walker:
+        assert "Your role may look but not upload" in walker.get("/ui/").text
+
+
+def test_the_pages_are_no_part_of_the_api(service: Service) -> None:
+    with service.client("admin") as client:
+        paths = client.get("/openapi.json").json()["paths"]
+        assert not [path for path in paths if path.startswith("/ui")]
+        # A bearer token is for the API: pages know cookies alone.
+        assert client.get("/ui/").status_code == 303
+
+
+def test_templates_take_their_frame_and_their_page_alone() -> None:
+    from jinja2 import meta
+
+    made = environment()
+    for name in made.list_templates():
+        source = made.loader.get_source(made, name)[0]  # type: ignore[union-attr]
+        names = meta.find_undeclared_variables(made.parse(source))
+        # A block is its own scope, so that the macros imported beside it look undeclared.
+        imported = set(re.findall(r'{% import "\w+\.html" as (\w+) %}', source))
+        assert names - imported <= {"frame", "page", "viridis"}, name
+        assert not re.search(r"\|\s*safe|<style|\son\w+=|\sstyle=", source), name
