@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import socket
+import sys
 import threading
 import time
 import urllib.request
@@ -47,7 +49,7 @@ class ServiceProcess:
             "The service",
             "app.launch.service",
             [str(listener.fileno())],
-            environment={"GLITCH_DATA_DIR": str(folder)},
+            environment={"GLITCH_DATA_DIR": str(folder), **_log_format()},
             keep_open=(lock.descriptor, listener.fileno()),
             is_conversing=True,
         )
@@ -105,6 +107,13 @@ class ServiceProcess:
     def stop(self) -> None:
         """Stop it; requests that it has begun are answered first."""
         self._child.stop()
+
+
+def _log_format() -> dict[str, str]:
+    """Plain text for a person at a terminal; else what the environment says, JSON by default."""
+    if sys.stderr.isatty() and "GLITCH_LOG_FORMAT" not in os.environ:
+        return {"GLITCH_LOG_FORMAT": "text"}
+    return {}
 
 
 def _answers(url: str) -> bool:

@@ -1,0 +1,237 @@
+"""`glitch-discovery up` and `POST /embed` over real processes, as clients rely on them."""
+
+import io
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import h5py
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from service_process import COMMAND, Service
+
+from glitch.images import render_omega_scan
+from glitch.simulate import SIMULATED_CLASSES, simulate_glitch
+from glitch.strain import Strain, views_from_strain
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of live processes that work in a data directory, read from the kernel."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes().split(b"\0")
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            here = (entry / "cwd").resolve()
+        except OSError:
+            continue
+        of_ours = f"GLITCH_DATA_DIR={folder}".encode() in environment
+        if command and (of_ours or here.is_relative_to(folder)):
+            found.append(command)
+    return found
+
+
+def strain_file(strain: Strain) -> bytes:
+    """A GWOSC file of the strain."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        data = file.create_dataset("strain/Strain", data=strain.values)
+        data.attrs["Xstart"] = float(strain.gps_start)
+        data.attrs["Xspacing"] = 1 / strain.sample_rate_hz
+        file["meta/GPSstart"] = float(strain.gps_start)
+        file["meta/Detector"] = strain.ifo
+    return buffer.getvalue()
+
+
+def test_it_says_ready_once_and_gives_a_link_to_log_in(service: Service) -> None:
+    assert [line.startswith("ready ") for line in service.lines].count(True) == 1
+    assert service.url.startswith("http://127.0.0.1:")
+
+
+def test_the_admin_token_is_private(service: Service) -> None:
+    status = (service.data_directory / "admin-token").stat()
+    assert stat.S_IMODE(status.st_mode) == 0o600
+
+
+def test_the_demo_catalogue_is_labelled_simulated_and_spread(client: httpx.Client) -> None:
+    items, cursor = [], None
+    while True:
+        answer = client.get(
+            "/glitches", params={"limit": 100} | ({"cursor": cursor} if cursor else {})
+        )
+        page = answer.raise_for_status().json()
+        items += [item for item in page["items"] if item["origin"] == "simulated"]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    counts = {name: sum(item["label"] == name for item in items) for name in SIMULATED_CLASSES}
+    assert counts == dict.fromkeys(SIMULATED_CLASSES, 2)
+    assert {item["ifo"] for item in items} == {"H1", "L1"}  # the third of each class is V1's
+
+
+def test_strain_gets_its_vector_novelty_and_kin(client: httpx.Client) -> None:
+    made = simulate_glitch("Koi_Fish", np.random.default_rng(1), ifo="H1", snr=40.0)
+    form = {"gps_time": str(made.gps_time), "ifo": "H1", "neighbours": "5", "label": "Koi_Fish"}
+    files = {"file": ("a.hdf5", strain_file(made.strain))}
+    answer = client.post("/embed", data=form, files=files)
+    assert answer.status_code == 201, answer.text
+    content = answer.json()
+    assert set(content) >= {"glitch", "embedding", "novelty", "neighbours"}
+    assert content["glitch"]["views"] == [0.5, 1.0, 2.0, 4.0]
+    assert content["glitch"]["label"] == "Koi_Fish"
+    assert Decimal(content["glitch"]["gps_time"]) == made.gps_time
+    assert len(content["embedding"]["mean"]) == len(content["embedding"]["log_variance"]) > 1
+    distances = [item["distance"] for item in content["neighbours"]]
+    assert len(distances) == 5
+    assert distances == sorted(distances)
+    assert content["novelty"]["is_judged"] in (True, False)
+    again = client.post("/embed", data=form, files=files)
+    assert again.status_code == 200
+    assert again.json()["glitch"]["id"] == content["glitch"]["id"]
+
+
+def test_a_spectrogram_gets_its_kin_and_nothing_is_stored(client: httpx.Client) -> None:
+    made = simulate_glitch("Tomte", np.random.default_rng(2), ifo="L1", snr=30.0)
+    [seen] = views_from_strain([made.strain], [made.gps_time])
+    picture = render_omega_scan(seen.views.view(1.0), 1.0)
+    assert Image.open(io.BytesIO(picture)).size == (800, 600)
+    answer = client.post(
+        "/embed",
+        data={"store": "false", "view_duration_s": "1.0"},
+        files={"file": ("tomte.png", picture)},
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["glitch"]["views"] == [1.0]
+    assert len(answer.json()["neighbours"]) == 10
+
+
+def test_a_bad_upload_is_a_problem_in_words(client: httpx.Client) -> None:
+    answer = client.post("/embed", files={"file": ("empty.png", b"")})
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert 400 <= answer.status_code < 500
+    assert set(answer.json()) >= {"type", "title", "status", "detail"}
+
+
+def test_the_command_embeds_through_the_service(service: Service, tmp_path: Path) -> None:
+    made = simulate_glitch("Blip", np.random.default_rng(3), ifo="H1", snr=25.0)
+    path = tmp_path / "blip.hdf5"
+    path.write_bytes(strain_file(made.strain))
+    arguments = ["embed", str(path), "--gps-time", str(made.gps_time), "--no-store", "--json"]
+    url = ["--url", service.url]
+    done = subprocess.run(
+        [*COMMAND, *arguments, *url],
+        env=service.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(json.loads(done.stdout)["neighbours"]) == 10
+
+
+def test_commands_work_beside_the_running_service(service: Service) -> None:
+    def run(*arguments: str) -> str:
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            env=service.environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    secret = run("token", "create", "beside", "--role", "reader").strip()
+    headers = {"Authorization": f"Bearer {secret}"}
+    url = service.url
+    assert httpx.get(f"{url}/glitches", headers=headers).status_code == 200
+    assert run("demo") == "Nothing was missing.\n"
+    assert "active" in run("publish")
+    assert service.process.poll() is None
+
+
+def test_a_killed_service_process_is_started_again(
+    start: Callable[..., Service], copied: Path
+) -> None:
+    service = start(copied)
+    service.wait_until_ready(60)
+    [child] = children(service.process.pid, "app.launch.service")
+    os.kill(child, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while children(service.process.pid, "app.launch.service") in ([], [child]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    with service.client() as client:
+        assert client.get("/glitches").status_code == 200
+    assert service.stop() == 0
+    assert any("starting it again" in line for line in service.errors)
+
+
+def children(parent: int, module: str) -> list[int]:
+    """Process ids of a parent's live children that run a module."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "stat").read_text().rpartition(")")[2].split()
+            command = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(words[1]) == parent and words[0] != "Z" and module.encode() in command:
+            found.append(int(entry.name))
+    return found
+
+
+def test_a_second_start_is_quick_and_keeps_everything(
+    start: Callable[..., Service], copied: Path
+) -> None:
+    first = start(copied)
+    first.wait_until_ready(60)
+    with first.client() as client:
+        made = simulate_glitch("Whistle", np.random.default_rng(4), ifo="L1", snr=30.0)
+        form = {"gps_time": str(made.gps_time), "ifo": "L1"}
+        files = {"file": ("w.hdf5", strain_file(made.strain))}
+        stored = client.post("/embed", data=form, files=files).raise_for_status().json()
+    token = (copied / "admin-token").read_text()
+    assert first.stop(signal.SIGINT) == 0
+    assert processes_of(copied) == []
+
+    started = time.monotonic()
+    second = start(copied)
+    second.wait_until_ready(60)
+    # 10 s is the promise on two free cores; the suite runs beside other work.
+    assert time.monotonic() - started < 30
+    assert (copied / "admin-token").read_text() == token
+    with second.client() as client:
+        kept = client.get(f"/glitches/{stored['glitch']['id']}").raise_for_status().json()
+    assert kept["gps_time"] == stored["glitch"]["gps_time"]
+
+
+def test_nothing_is_lost_and_nothing_left_after_kill(
+    start: Callable[..., Service], copied: Path
+) -> None:
+    first = start(copied)
+    first.wait_until_ready(60)
+    with first.client() as client:
+        before = client.get("/glitches", params={"limit": 100}).raise_for_status().json()["items"]
+    first.process.kill()
+    first.ends()
+    second = start(copied)  # at once: it waits for the remains of the first
+    second.wait_until_ready(90)
+    with second.client() as client:
+        after = client.get("/glitches", params={"limit": 100}).raise_for_status().json()["items"]
+    assert [item["id"] for item in after] == [item["id"] for item in before]
+    second.process.kill()
+    second.ends()
+    deadline = time.monotonic() + 30
+    while processes_of(copied):  # children and database follow their supervisor
+        assert time.monotonic() < deadline, processes_of(copied)
+        time.sleep(0.2)

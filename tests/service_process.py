@@ -1,0 +1,95 @@
+"""One real `glitch-discovery up` as a process, for the end-to-end tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from queue import Empty, Queue
+
+import httpx
+
+COMMAND = [sys.executable, "-c", "from app.cli import main; main()"]
+# What a test of this repository may find in its own environment must not steer the service.
+FOREIGN = ("DATABASE_URL", "REDIS_URL", "GLITCH_DATA_DIR", "GLITCH_TOKEN", "GLITCH_URL")
+FIRST_START_S = 240.0
+
+
+class Service:
+    """One `glitch-discovery up` and what it says."""
+
+    def __init__(self, data_directory: Path, **settings: str) -> None:
+        self.data_directory = data_directory
+        self.settings = {"GLITCH_PORT": "0", "GLITCH_DEMO_PER_CLASS": "2", **settings}
+        self.url = ""
+        self.lines: list[str] = []
+        self._incoming: Queue[str | None] = Queue()
+        self.process = subprocess.Popen(
+            [*COMMAND, "up"],
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.errors: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read_output, daemon=True),
+            threading.Thread(target=self._read_errors, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+        return {**kept, "GLITCH_DATA_DIR": str(self.data_directory), **self.settings}
+
+    def _read_output(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._incoming.put(line.rstrip("\n"))
+        self._incoming.put(None)
+
+    def _read_errors(self) -> None:
+        assert self.process.stderr is not None
+        self.errors.extend(line.rstrip("\n") for line in self.process.stderr)
+
+    def wait_until_ready(self, within_s: float = FIRST_START_S) -> str:
+        """The address, once it says that it is ready."""
+        while True:
+            try:
+                line = self._incoming.get(timeout=within_s)
+            except Empty:
+                raise AssertionError(f"not ready within {within_s} s: {self.errors}") from None
+            assert line is not None, f"ended with {self.process.wait()}: {self.errors}"
+            self.lines.append(line)
+            if line.startswith("ready "):
+                self.url = line.removeprefix("ready ")
+                return self.url
+
+    def client(self) -> httpx.Client:
+        """With the admin's token, and the address that it said it was ready at."""
+        token = (self.data_directory / "admin-token").read_text().strip()
+        return httpx.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=60
+        )
+
+    def ends(self, within_s: float = 60.0) -> int:
+        """Its exit code, once it has ended by itself."""
+        code = self.process.wait(within_s)
+        for reader in self._readers:
+            reader.join(10)
+        while (line := self._incoming.get(timeout=10)) is not None:
+            self.lines.append(line)
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+        return code
+
+    def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end, and its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(by)
+        return self.ends()
