@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float64
 
 from glitch.errors import FormatError
 from glitch.images.containers import Array, Container, open_container
-from glitch.images.grid import LEAST_COVER, covered_shares, overlaps, shares
+from glitch.images.grid import LEAST_COVER, cell_means
 from glitch.types import ViewArray
 from glitch.views import Preprocessing, Views
 
@@ -167,47 +167,43 @@ def _edges(centers: Line, name: str) -> Float64[np.ndarray, " cell+1"]:
 def _on_grid(
     declared: _Declared, position: int, duration_s: float, recipe: Preprocessing
 ) -> tuple[ViewArray, Bool[np.ndarray, " freq"]]:
-    by_row, is_observed = _row_weights(declared, position, recipe)
-    by_column = _column_weights(declared, position, duration_s, recipe)
-    values = by_row @ declared.fractions[position] @ by_column.T
-    return np.clip(values, 0, 1).astype(np.float32), is_observed
+    rows = _row_edges(declared, recipe)
+    columns = _column_edges(declared, position, duration_s)
+    row_grid = np.linspace(0, 1, recipe.n_frequency + 1)
+    column_grid = (np.linspace(0, 1, recipe.n_time + 1) - 0.5) * duration_s
+    uncovered = max(columns[0] - column_grid[0], column_grid[-1] - columns[-1])
+    if uncovered > (1 - LEAST_COVER) * duration_s / recipe.n_time:
+        raise FormatError(
+            f"'time_s' covers {columns[0]:.4g} to {columns[-1]:.4g} s; the view of "
+            f"{duration_s:g} s needs {column_grid[0]:g} to {column_grid[-1]:g} s around the GPS "
+            "time."
+        )
+    fractions, measured = declared.fractions[position], declared.observed[position]
+    by_row, is_observed = cell_means(fractions, rows, row_grid, measured)
+    all_columns = np.ones(fractions.shape[1], dtype=np.bool_)
+    values, _ = cell_means(by_row.T, columns, column_grid, all_columns)
+    return np.clip(values.T, 0, 1).astype(np.float32), is_observed
 
 
-def _row_weights(
-    declared: _Declared, position: int, recipe: Preprocessing
-) -> tuple[Float64[np.ndarray, "to from"], Bool[np.ndarray, " to"]]:
-    """Share of each of the file's rows in each row of the grid, and which those cover."""
-    n_from = declared.fractions.shape[1]
-    grid = np.linspace(0, 1, recipe.n_frequency + 1)
+def _row_edges(declared: _Declared, recipe: Preprocessing) -> Line:
+    """Edges of the file's rows on the log axis: 0 is the grid's lowest edge, 1 its highest."""
+    n_rows = declared.fractions.shape[1]
     if declared.frequency_hz is None:
-        if n_from != recipe.n_frequency:
+        if n_rows != recipe.n_frequency:
             raise FormatError(
-                f"The file has {n_from} rows and no 'frequency_hz'; only {recipe.n_frequency} "
+                f"The file has {n_rows} rows and no 'frequency_hz'; only {recipe.n_frequency} "
                 "rows, evenly spaced in the logarithm from 10 to 2048 Hz, go without."
             )
-        edges = grid
-    else:
-        if declared.frequency_hz.min() <= 0:
-            raise FormatError("'frequency_hz' must be above zero.")
-        octaves = np.log(recipe.highest_frequency_hz / recipe.lowest_frequency_hz)
-        logs = np.log(declared.frequency_hz / recipe.lowest_frequency_hz) / octaves
-        edges = _edges(logs, "frequency_hz")
-    return covered_shares(overlaps(edges, grid), declared.observed[position], np.diff(grid))
+        return np.linspace(0, 1, n_rows + 1)
+    if declared.frequency_hz.min() <= 0:
+        raise FormatError("'frequency_hz' must be above zero.")
+    span = np.log(recipe.highest_frequency_hz / recipe.lowest_frequency_hz)
+    logs = np.log(declared.frequency_hz / recipe.lowest_frequency_hz) / span
+    return _edges(logs, "frequency_hz")
 
 
-def _column_weights(
-    declared: _Declared, position: int, duration_s: float, recipe: Preprocessing
-) -> Float64[np.ndarray, "to from"]:
-    grid = (np.linspace(0, 1, recipe.n_time + 1) - 0.5) * duration_s
-    if declared.time_s is None:
-        n_from = declared.fractions.shape[2]
-        edges = (np.linspace(0, 1, n_from + 1) - 0.5) * duration_s
-    else:
-        edges = _edges(declared.time_s[position], "time_s")
-        uncovered = max(edges[0] - grid[0], grid[-1] - edges[-1])
-        if uncovered > (1 - LEAST_COVER) * duration_s / recipe.n_time:
-            raise FormatError(
-                f"'time_s' covers {edges[0]:.4g} to {edges[-1]:.4g} s; the view of "
-                f"{duration_s:g} s needs {grid[0]:g} to {grid[-1]:g} s around the GPS time."
-            )
-    return shares(overlaps(edges, grid))
+def _column_edges(declared: _Declared, position: int, duration_s: float) -> Line:
+    if declared.time_s is not None:
+        return _edges(declared.time_s[position], "time_s")
+    n_columns = declared.fractions.shape[2]
+    return (np.linspace(0, 1, n_columns + 1) - 0.5) * duration_s

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32
 from glitch.errors import ImageError
 from glitch.images.colormap import color_codes, invert, is_colored
 from glitch.images.decode import decode_picture
-from glitch.images.grid import LEAST_COVER, covered_shares, pixel_overlaps, shares
+from glitch.images.grid import LEAST_COVER, cell_means, even_edges
 from glitch.images.names import SpectrogramName, parse_file_name
 from glitch.images.panel import SMALLEST_SIDE, DrawnCells, FoundPanel, find_panel
 from glitch.types import ViewArray
@@ -89,12 +89,21 @@ def _average_to_grid(
     shape: tuple[int, int],
     are_pixels_whole: bool,
 ) -> tuple[ViewArray, Bool[np.ndarray, " freq"]]:
-    height, width = fractions.shape
-    overlap = pixel_overlaps(height, shape[0], are_pixels_whole)
-    by_row, observed = covered_shares(overlap, is_drawn, overlap.sum(axis=1))
-    by_column = shares(pixel_overlaps(width, shape[1], are_pixels_whole))
-    values = by_row.astype(np.float32) @ fractions @ by_column.astype(np.float32).T
-    return np.clip(values, 0, 1).astype(np.float32), observed
+    all_columns = np.ones(fractions.shape[1], dtype=np.bool_)
+    by_row, observed = _even_means(fractions, is_drawn, shape[0], are_pixels_whole)
+    by_column, _ = _even_means(by_row.T, all_columns, shape[1], are_pixels_whole)
+    return np.ascontiguousarray(np.clip(by_column.T, 0, 1), dtype=np.float32), observed
+
+
+def _even_means(
+    values: Float32[np.ndarray, "pixel other"],
+    is_measured: Bool[np.ndarray, " pixel"],
+    n_cells: int,
+    are_pixels_whole: bool,
+) -> tuple[Float32[np.ndarray, "cell other"], Bool[np.ndarray, " cell"]]:
+    pixels = np.arange(len(values) + 1, dtype=np.float64)
+    edges = even_edges(len(values), n_cells, are_pixels_whole)
+    return cell_means(np.ascontiguousarray(values), pixels, edges, is_measured)
 
 
 def views_from_spectrograms(
