@@ -73,7 +73,11 @@ def tiny_data_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="glitch-api-") as name:
         folder = Path(name)
         torch.manual_seed(20190401)
-        model = ViewsVAE(Architecture(pooling=1, channels=(4, 4, 8, 8), hidden=16, latent=8))
+        model = ViewsVAE(
+            Architecture(
+                pooling=1, channels=(4, 4, 8, 8), painter_channels=(4, 4, 8, 8), hidden=16, latent=8
+            )
+        )
         save_checkpoint(
             folder / "checkpoints" / "tiny",
             model,

@@ -138,6 +138,8 @@ def _http_problem(request: Request, error: Exception) -> JSONResponse:
     detail = error.detail
     if detail == phrase:  # Starlette's own, which says nothing to do next
         detail = _NEXT_STEP.get(error.status_code, f"{phrase}.")
+    if error.status_code == 400:  # Starlette's: the multipart body cannot be taken apart
+        detail = f"{detail.rstrip('.')}: send the fields as multipart/form-data, as curl -F does."
     return problem_response(
         error.status_code,
         detail,

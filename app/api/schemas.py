@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 Item = TypeVar("Item")
-ClassName = Annotated[str, Field(pattern=r"^[\w .()+-]{1,100}$")]
+ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
 
 class Model(BaseModel):

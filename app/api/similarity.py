@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from app.api import render
 from app.api.deps import OpenOrReader, RuntimeDep, SessionDep
 from app.services.similarity_search import parse_similarity_query, similarity_search
+from app.services.upload import parse_ifo
 
 router = APIRouter(tags=["gwpy"])
 
@@ -39,6 +40,8 @@ def search(
     query = parse_similarity_query(
         howmany=howmany, imageid=imageid, era=era, ifo=ifo, database=database
     )
+    for detector in query.ifos:
+        parse_ifo(detector)
     base = render.base_url(request)
 
     def view_url(glitch_id: str, duration_s: float) -> str:

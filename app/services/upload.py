@@ -253,12 +253,11 @@ def _from_strain(
         gps_time=details.gps_time,
         sample_rate_hz=details.sample_rate_hz,
         channel=details.channel,
-        ifo=details.ifo,
     )
     made = strain_to_views(strain, details.gps_time, preprocessing)
     return ParsedUpload(
         views=made.views,
-        ifo=_agreed("ifo", details.ifo, [strain.ifo], file.name),
+        ifo=parse_ifo(_agreed("ifo", details.ifo, [strain.ifo], file.name)),
         channel=details.channel or strain.channel,
         gps_time=details.gps_time,
         snr=made.snr,

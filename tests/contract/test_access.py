@@ -92,7 +92,7 @@ def test_higher_roles_may_do_what_lower_ones_may(service: Service, role: str) ->
     with service.client(role) as client:
         for method, path in READER_ROUTES + SUBMITTER_ROUTES:
             assert call(client, method, path).status_code in {200, 201, 404}
-        name = f"Ours {role}"
+        name = f"Ours-{role}"
         made = client.post("/classes", json={"name": name, "description": "Seen in tests."})
         assert made.status_code == 201
         assert made.json()["origin"] == "ours"

@@ -99,7 +99,15 @@ def test_a_model_published_meanwhile_is_served_at_once(fresh: Service) -> None:
         torch.manual_seed(7)
         save_checkpoint(
             folder,
-            ViewsVAE(Architecture(pooling=1, channels=(4, 4, 8), hidden=8, latent=5)),
+            ViewsVAE(
+                Architecture(
+                    pooling=1,
+                    channels=(4, 4, 8, 8),
+                    painter_channels=(4, 4, 8, 8),
+                    hidden=8,
+                    latent=5,
+                )
+            ),
             name="newer",
             preprocessing=Preprocessing(),
             training={},
