@@ -1,0 +1,55 @@
+"""The documentation names everything that an operator can type or set."""
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from app.cli import app
+from app.launch.settings import LaunchSettings
+from app.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("README.md")]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+
+def command_lines(command: object, words: str) -> list[str]:
+    children = getattr(command, "commands", None)
+    if children is None:
+        return [words]
+    return [
+        line for name, child in children.items() for line in command_lines(child, f"{words} {name}")
+    ]
+
+
+@pytest.mark.parametrize("line", command_lines(typer.main.get_command(app), "glitch-discovery"))
+def test_every_command_is_documented(line: str) -> None:
+    assert f"`{line}`" in TEXT or f"`{line} " in TEXT
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(LaunchSettings.model_fields) - set(Settings.model_fields))
+)
+def test_every_setting_of_the_start_is_documented(name: str) -> None:
+    assert f"`GLITCH_{name.upper()}`" in (ROOT / "docs/operations/running.md").read_text()
+
+
+@pytest.mark.parametrize("target", ["up", "test", "lint", "bench", "clean"])
+def test_every_make_target_is_documented_and_exists(target: str) -> None:
+    assert f"make {target}" in " ".join(TEXT.split())
+    assert f"\n{target}:" in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    """Relative links only: others would need the network."""
+    text = page.read_text(encoding="utf-8")
+    targets = [part.split(")")[0] for part in text.split("](")[1:]]
+    broken = [
+        target
+        for target in targets
+        if not target.startswith(("http", "#", "mailto"))
+        and not (page.parent / target.split("#")[0]).exists()
+    ]
+    assert broken == []
