@@ -38,7 +38,7 @@ def koi_fish(scene: Scene) -> Waveform:
     spike = BlipParameters(
         scene.log_uniform(150.0, 600.0), scene.uniform(0.25, 0.6), scene.phase(), 0.0
     )
-    spectrum = scene.blip(main, 0.0, 1.0) + scene.blip(spike, 0.0, scene.log_uniform(0.03, 0.3))
+    spectrum = scene.blip(main, 0.0, 1.0) + scene.blip(spike, 0.0, scene.log_uniform(0.05, 0.45))
     body = scene.drawing()
     for _ in range(scene.count(0, 5)):
         frequency = scene.log_uniform(16.0, 70.0)
@@ -59,7 +59,7 @@ def koi_fish(scene: Scene) -> Waveform:
         (scene.log_uniform(45.0, 70.0), scene.log_uniform(90.0, 160.0)),
         lambda time: np.exp(-np.abs(time) / reach),
     )
-    spectrum = spectrum + scene.whitened(fins, scene.log_uniform(0.02, 0.15))
+    spectrum = spectrum + scene.whitened(fins, scene.log_uniform(0.015, 0.12))
     followers = []
     for _ in range(scene.count(1, 4) if scene.chance(0.4) else 0):
         side = 1 if scene.chance(0.7) else -1
@@ -94,7 +94,7 @@ def repeating_blips(scene: Scene) -> Waveform:
 def light_modulation(scene: Scene) -> Waveform:
     """A spike that reaches high, then (at times also before) blobs at 10 to 50 Hz."""
     spike = BlipParameters(
-        scene.log_uniform(120.0, 700.0), scene.log_uniform(0.3, 0.9), scene.phase(), 0.0
+        scene.log_uniform(120.0, 500.0), scene.log_uniform(0.3, 1.0), scene.phase(), 0.0
     )
     spikes = [Repeat(0.0, 1.0)]
     for _ in range(scene.count(1, 3) if scene.chance(0.4) else 0):

@@ -21,7 +21,7 @@ def scattered_light(scene: Scene) -> Waveform:
     """Arches of the microseism, 0.1 to 0.35 Hz, with up to five harmonics."""
     drawing = scene.drawing()
     microseism = scene.log_uniform(0.09, 0.24)  # Hz; one arch lasts half its period
-    highest = scene.log_uniform(14.0, 42.0)  # Hz, top of the first harmonic
+    highest = scene.log_uniform(11.0, 32.0)  # Hz, top of the first harmonic
     amplitude_m = highest * LASER_WAVELENGTH_M / (4 * np.pi * microseism)
     second = scene.uniform(0.0, 0.12)
     turn = scene.phase()
@@ -32,7 +32,7 @@ def scattered_light(scene: Scene) -> Waveform:
         return np.asarray(highest * (slow + other))
 
     orders = scene.count(1, 6)
-    fall = scene.uniform(1.5, 4.0)
+    fall = scene.uniform(1.5, 4.5)
     weights = {order: order**-fall * scene.log_uniform(0.5, 2.0) for order in range(1, orders + 1)}
     # the arches beside the middle one belong to weaker swings of the same ground motion
     quarter = 0.25 / microseism
@@ -60,7 +60,7 @@ def fast_scattering(scene: Scene) -> Waveform:
     drawing = scene.drawing()
     fast = scene.uniform(1.7, 2.4)  # Hz of the surface; its speed peaks twice a cycle
     slow = scene.uniform(0.22, 0.28)
-    highest = scene.log_uniform(27.0, 50.0)
+    highest = scene.log_uniform(22.0, 40.0)
     slow_share = scene.uniform(0.0, 0.25)
     spread = scene.uniform(0.0, 0.5)
     n_arches = int(np.ceil(2 * 5.0 * 2 * fast)) + 2
@@ -108,7 +108,7 @@ def paired_doves(scene: Scene) -> Waveform:
     period = scene.uniform(0.8, 1.3)
     low = scene.uniform(18.0, 28.0)
     high = scene.log_uniform(75.0, 160.0)
-    half = scene.log_uniform(0.05, 0.15)
+    half = scene.log_uniform(0.04, 0.11)
     steep = scene.uniform(1.0, 3.0)  # slow at the low end, fast at the high
     mirrored = scene.uniform(0.0, 0.7)
     rising = 1 if scene.chance(0.5) else -1
@@ -163,7 +163,7 @@ def scratchy(scene: Scene) -> Waveform:
 def chirp(scene: Scene) -> Waveform:
     """The inspiral of two compact objects to leading order, with a short ringdown."""
     drawing = scene.drawing()
-    chirp_mass = scene.log_uniform(11.0, 32.0)  # detector frame, solar masses
+    chirp_mass = scene.log_uniform(13.0, 32.0)  # detector frame, solar masses
     mass_s = chirp_mass * SOLAR_MASS_S
     total_s = mass_s / 0.25**0.6  # equal masses
     merger_hz = min(0.07 / total_s, 0.9 * scene.grid.highest_hz)

@@ -10,6 +10,8 @@ import numpy as np
 from glitch.simulate import bursts, motion, tones
 from glitch.simulate.scene import Scene, Waveform
 
+LOWEST_SNR = 7.5  # Gravity Spy's threshold
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -27,44 +29,46 @@ class Recipe:
     snr_median: float
     snr_log_sigma: float = 0.35
     lowest_rate_hz: float = 1024.0
-    snr_range: tuple[float, float] = (6.0, 100.0)
+    snr_range: tuple[float, float] = (5.0, 100.0)
 
     def draw_snr(self, tiles: float, rng: np.random.Generator) -> float:
         """Optimal SNR of a glitch whose power fills that many tiles like its loudest one."""
         tile = self.snr_median * np.exp(self.snr_log_sigma * rng.standard_normal())
-        return float(np.clip(tile, *self.snr_range) * np.sqrt(max(tiles, 1.0)))
+        whole = np.clip(tile, *self.snr_range) * np.sqrt(max(tiles, 1.0))
+        return float(max(whole, LOWEST_SNR))
 
 
 # Omicron's SNR, which Gravity Spy lists, is that of the loudest tile; the optimal SNR of a glitch
-# of many tiles is larger. The medians follow the O1 release where it has the class (for example
-# Whistle 8.6, Power_Line 11.9, Blip 17.2) and were then set by looking at the pictures.
+# of many tiles is larger. The medians follow the O1 release where it has the class, lowered where
+# the pictures were fainter than that: until about 2018 Gravity Spy's scans were normalised by the
+# mean of a row and not its median, which is 0.69 of the energy for the same SNR.
 RECIPES: dict[str, Recipe] = {
-    "1080Lines": Recipe(tones.lines_1080, 8.5, 0.3, 4096.0),
-    "1400Ripples": Recipe(tones.ripples_1400, 10.5, 0.2, 4096.0),
+    "1080Lines": Recipe(tones.lines_1080, 7.0, 0.3, 4096.0),
+    "1400Ripples": Recipe(tones.ripples_1400, 11.0, 0.25, 4096.0),
     "70Hz_Line": Recipe(tones.seventy_hz_line, 13.0, 0.35),
     "Air_Compressor": Recipe(tones.air_compressor, 9.5, 0.25),
     "Blip": Recipe(bursts.blip, 18.0, 0.6),
     "Blip_Low_Frequency": Recipe(bursts.blip_low_frequency, 11.0, 0.4),
-    "Chirp": Recipe(motion.chirp, 16.0, 0.35),
+    "Chirp": Recipe(motion.chirp, 14.0, 0.3),
     "Extremely_Loud": Recipe(bursts.extremely_loud, 1000.0, 1.0, snr_range=(100.0, 10000.0)),
     "Fast_Scattering": Recipe(motion.fast_scattering, 12.0, 0.4),
-    "Helix": Recipe(bursts.helix, 8.0, 0.3),
+    "Helix": Recipe(bursts.helix, 8.5, 0.3),
     "High_Frequency_Burst": Recipe(bursts.high_frequency_burst, 11.5, 0.3, 4096.0),
     "Koi_Fish": Recipe(bursts.koi_fish, 100.0, 0.7, snr_range=(7.5, 500.0)),
-    "Light_Modulation": Recipe(bursts.light_modulation, 28.0, 0.6),
+    "Light_Modulation": Recipe(bursts.light_modulation, 36.0, 0.6),
     "Low_Frequency_Burst": Recipe(bursts.low_frequency_burst, 13.0, 0.5),
     "Low_Frequency_Lines": Recipe(tones.low_frequency_lines, 14.0, 0.4),
     "No_Glitch": Recipe(motion.no_glitch, 0.0),
     "Paired_Doves": Recipe(motion.paired_doves, 12.0, 0.5),
     "Pizzicato": Recipe(bursts.pizzicato, 35.0, 0.35, 4096.0),
-    "Power_Line": Recipe(tones.power_line, 10.0, 0.25),
+    "Power_Line": Recipe(tones.power_line, 9.0, 0.25),
     "Repeating_Blips": Recipe(bursts.repeating_blips, 22.0, 0.6),
-    "Scattered_Light": Recipe(motion.scattered_light, 17.0, 0.45),
-    "Scratchy": Recipe(motion.scratchy, 7.0, 0.25),
+    "Scattered_Light": Recipe(motion.scattered_light, 15.0, 0.6),
+    "Scratchy": Recipe(motion.scratchy, 6.5, 0.25),
     "Tomte": Recipe(bursts.tomte, 15.0, 0.4),
-    "Violin_Mode": Recipe(tones.violin_mode, 11.0, 0.4, 2048.0),
-    "Wandering_Line": Recipe(tones.wandering_line, 9.0, 0.3, 2048.0),
-    "Whistle": Recipe(tones.whistle, 7.0, 0.3, 4096.0),
+    "Violin_Mode": Recipe(tones.violin_mode, 11.0, 0.45, 2048.0),
+    "Wandering_Line": Recipe(tones.wandering_line, 7.5, 0.35, 2048.0),
+    "Whistle": Recipe(tones.whistle, 6.8, 0.25, 4096.0),
 }
 
 SIMULATED_CLASSES: tuple[str, ...] = tuple(RECIPES)

@@ -31,7 +31,7 @@ def power_line(scene: Scene) -> Waveform:
     return _patch(
         scene,
         mains * scene.uniform(0.985, 1.045),
-        scene.log_uniform(0.06, 0.25),
+        scene.log_uniform(0.045, 0.18),
         scene.normal(0.0, 3.0),
         wings=0.5,
     )
@@ -53,7 +53,7 @@ def air_compressor(scene: Scene) -> Waveform:
 def low_frequency_lines(scene: Scene) -> Waveform:
     return _patch(
         scene,
-        scene.log_uniform(10.2, 19.0),
+        min(10.1 + float(scene.rng.exponential(2.0)), 19.5),
         scene.log_uniform(0.35, 1.2),
         scene.normal(0.0, 0.3),
         wings=0.3,
@@ -179,13 +179,13 @@ def whistle(scene: Scene) -> Waveform:
     top = 2400.0
     if kind == 0:  # V: the beat crosses zero
         lowest = scene.log_uniform(20.0, 150.0)
-        half = scene.log_uniform(0.02, 0.35)
+        half = scene.log_uniform(0.012, 0.25)
     elif kind == 1:  # U: it turns before zero
         lowest = scene.log_uniform(250.0, 1500.0)
-        half = scene.log_uniform(0.08, 1.0)
+        half = scene.log_uniform(0.05, 0.6)
     else:  # arch
         lowest = scene.log_uniform(600.0, 2000.0)
-        half = scene.log_uniform(0.08, 0.8)
+        half = scene.log_uniform(0.05, 0.5)
     power = scene.uniform(1.6, 2.4)
     tilt = scene.normal(0.0, 0.12)
 

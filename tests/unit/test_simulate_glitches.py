@@ -84,7 +84,7 @@ def test_the_snr_is_the_one_asked_for(label: str, snr: float) -> None:
 @pytest.mark.parametrize("label", [name for name in SIMULATED_CLASSES if name != "No_Glitch"])
 def test_drawn_snr_is_at_least_that_of_a_trigger(label: str) -> None:
     drawn = [one(label, seed).snr for seed in range(3)]
-    assert min(drawn) >= 6.0
+    assert min(drawn) >= 7.5
     assert len(set(drawn)) == 3
     if label == "Extremely_Loud":
         assert min(drawn) >= 100
