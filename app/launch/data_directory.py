@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 from app.launch.errors import LaunchError
 
 _PROBE_BYTES = 64 * 1024
+_LEAST_FREE_MB = 200  # an empty catalogue takes 60 MB, its log of changes as much again
 _SET_ANOTHER = "set GLITCH_DATA_DIR to a folder that you may write to."
 
 
@@ -29,15 +31,18 @@ def prepare_data_directory(path: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         os.listdir(folder)  # noqa: PTH208 - the call whose permission error is wanted
-        descriptor, name = tempfile.mkstemp(prefix=".probe-", dir=folder)
-        try:
-            os.write(descriptor, b"\0" * _PROBE_BYTES)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-            Path(name).unlink()
+        with tempfile.NamedTemporaryFile(prefix=".probe-", dir=folder) as probe:
+            probe.write(b"\0" * _PROBE_BYTES)
+            probe.flush()
+            os.fsync(probe.fileno())
+        free_mb = shutil.disk_usage(folder).free / 1e6
     except OSError as error:
         raise LaunchError(_sentence(folder, error)) from error
+    if free_mb < _LEAST_FREE_MB:
+        raise LaunchError(
+            f"The disk that holds the data directory {folder} is full ({free_mb:.0f} MB free, "
+            f"{_LEAST_FREE_MB} MB are needed): free some space or {_SET_ANOTHER}"
+        )
     return folder.resolve()
 
 

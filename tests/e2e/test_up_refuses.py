@@ -77,11 +77,11 @@ def test_a_folder_without_permission(start: Callable[..., Service], tmp_path: Pa
 def test_a_full_disk(start: Callable[..., Service], tmp_path: Path) -> None:
     folder = tmp_path / "small"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
     if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("only root can mount a small disk to fill, and not everywhere")
     try:
-        assert "is full: free some space" in refusal(start(folder / "data"))
+        assert "is full" in refusal(start(folder / "data"))
     finally:
         subprocess.run(["umount", str(folder)], check=True)
 

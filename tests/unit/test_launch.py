@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -74,13 +75,21 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
 def test_a_write_that_fails_is_told_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, sentence: str
 ) -> None:
-    def fail(_descriptor: int, _content: bytes) -> int:
+    def fail(_descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "write", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(LaunchError, match=sentence):
         prepare_data_directory(tmp_path / "data")
     assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_disk_that_is_nearly_full_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 10**7))  # type: ignore[attr-defined]
+    with pytest.raises(LaunchError, match=r"is full \(10 MB free, 200 MB are needed\)"):
+        prepare_data_directory(tmp_path)
 
 
 def test_two_holders_of_one_directory_are_one_too_many(tmp_path: Path) -> None:

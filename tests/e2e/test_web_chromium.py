@@ -1,0 +1,331 @@
+"""The pages in a real Chromium: scripts, keyboard, drop, colours, access, both widths and schemes."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from api_fixtures import Service, gwosc_hdf5, picture, strain_values
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service as DriverService
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+from web_fixtures import fill_catalogue, service
+
+from app.services.records import GlitchRecord
+
+__all__ = ["service"]
+
+PATIENCE_S = 30
+SCHEMES = ("light", "dark")
+WIDTHS = (1440, 800)
+
+
+@pytest.fixture(scope="module")
+def glitches(service: Service) -> list[GlitchRecord]:
+    return fill_catalogue(service)
+
+
+def program(*names: str) -> str:
+    """Path of a program of the machine; says how to install it where it is missing."""
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    pytest.fail(
+        f"The page tests need {names[0]}, which is not on PATH: install it, on Debian with "
+        "`apt-get install chromium chromium-driver`."
+    )
+
+
+@pytest.fixture(scope="module")
+def chromium(service: Service) -> Iterator[webdriver.Chrome]:
+    options = Options()
+    options.binary_location = program("chromium", "chromium-browser", "google-chrome")
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=DriverService(program("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+class Browser:
+    """A logged-in reviewer's window."""
+
+    def __init__(self, driver: webdriver.Chrome, service: Service) -> None:
+        self.driver = driver
+        self.url = service.url
+        self.look(1440, "light")
+        driver.get(f"{service.url}/ui/login?token={service.tokens['reviewer']}")
+
+    def open(self, path: str) -> None:
+        self.driver.get(f"{self.url}{path}")
+
+    def look(self, width: int, scheme: str) -> None:
+        self.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+        )
+        self.driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia",
+            {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+        )
+
+    def find(self, selector: str) -> WebElement:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def wait_for(self, path: str) -> None:
+        WebDriverWait(self.driver, PATIENCE_S).until(
+            lambda driver: driver.current_url.startswith(f"{self.url}{path}")
+        )
+
+    def wait_for_text(self, selector: str, text: str) -> None:
+        WebDriverWait(self.driver, PATIENCE_S).until(
+            lambda driver: any(
+                text in found.text for found in driver.find_elements(By.CSS_SELECTOR, selector)
+            )
+        )
+
+    def press(self, *keys: str) -> None:
+        webdriver.ActionChains(self.driver).send_keys(*keys).perform()
+
+    def focused(self) -> WebElement:
+        return self.driver.switch_to.active_element
+
+    def complaints(self) -> list[str]:
+        """What the console says: a blocked script, a missing file, an exception."""
+        return [line["message"] for line in self.driver.get_log("browser")]
+
+
+@pytest.fixture
+def browser(
+    chromium: webdriver.Chrome, service: Service, glitches: list[GlitchRecord]
+) -> Iterator[Browser]:
+    chromium.delete_all_cookies()
+    opened = Browser(chromium, service)
+    opened.complaints()
+    yield opened
+    assert opened.complaints() == []
+
+
+def paths(glitches: list[GlitchRecord]) -> list[str]:
+    return [
+        *("/ui/", "/ui/glitches?ifo=H1&snr_min=x", "/ui/upload", "/ui/classes", "/ui/checkpoints"),
+        *(f"/ui/glitches/{glitches[0].id}", f"/ui/glitches/{glitches[1].id}"),
+    ]
+
+
+def test_the_login_link_leaves_the_address_bar_clean(browser: Browser) -> None:
+    assert browser.driver.current_url == f"{browser.url}/ui/"
+    assert browser.driver.execute_script("return document.referrer") == ""
+    assert browser.driver.execute_script("return document.cookie") == ""  # HttpOnly
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_page_is_accessible_and_fits(
+    browser: Browser, glitches: list[GlitchRecord], width: int, scheme: str
+) -> None:
+    """axe-core finds nothing (contrast included), and nothing has to be scrolled sideways."""
+    axe = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text()
+    browser.look(width, scheme)
+    for path in paths(glitches):
+        browser.open(path)
+        found = browser.driver.execute_script(
+            "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert found <= 0, (path, width)
+        browser.driver.execute_script(axe)
+        report = browser.driver.execute_async_script(
+            "const done = arguments[0];"
+            "axe.run({resultTypes: ['violations']}).then((r) => done(r.violations));"
+        )
+        told = [
+            {"rule": item["id"], "where": [node["html"][:150] for node in item["nodes"][:3]]}
+            for item in report
+        ]
+        assert told == [], (path, json.dumps(told, indent=1))
+    # The page with a refused filter answers 400, which the console notes; nothing else may show.
+    assert all("400 (Bad Request)" in line for line in browser.complaints())
+
+
+def test_no_page_asks_the_network_for_anything_else(
+    browser: Browser, glitches: list[GlitchRecord]
+) -> None:
+    for path in paths(glitches)[2:]:
+        browser.open(path)
+        asked = browser.driver.execute_script(
+            "return performance.getEntriesByType('resource').map((entry) => entry.name)"
+        )
+        assert asked
+        assert all(name.startswith(browser.url) for name in asked)
+
+
+def test_the_clock_switches_in_place_and_is_remembered(browser: Browser) -> None:
+    shown = browser.find(".card time")
+    assert shown.text.startswith("12000")
+    browser.driver.execute_script("window.mark = 1")
+    browser.find("form.clock button[value=utc]").click()
+    assert browser.find(".card time").text.startswith("2018-01-1")
+    assert browser.find("form.clock button[value=utc]").get_attribute("aria-pressed") == "true"
+    assert browser.driver.execute_script("return window.mark") == 1  # no reload
+    browser.open("/ui/glitches")
+    assert browser.find(".card time").text.startswith("2018-01-1")
+
+
+def test_filters_leave_a_clean_address(browser: Browser) -> None:
+    browser.open("/ui/glitches")
+    browser.find("input[name=snr_min]").send_keys("60")
+    browser.find("input[value=L1]").click()
+    browser.find("details.filters form button").click()
+    browser.wait_for("/ui/glitches?")
+    assert browser.driver.current_url == f"{browser.url}/ui/glitches?ifo=L1&snr_min=60"
+    assert browser.find("h1").text == "4 glitches"
+    browser.driver.back()
+    assert browser.find("input[name=start]").is_enabled()
+
+
+def test_the_keyboard_alone_reaches_a_glitch_and_labels_it(browser: Browser) -> None:
+    browser.open("/ui/glitches")
+    browser.press(Keys.TAB)
+    assert browser.focused().text == "Skip to the content"
+    browser.press("/")
+    assert browser.focused().get_attribute("id") == "search"
+    browser.press("walker0030", Keys.ENTER)
+    browser.wait_for("/ui/glitches/")
+    assert "Unlabelled" in browser.find("h1").text
+    field = browser.find("#class_name")
+    for _ in range(60):
+        if browser.focused() == field:
+            break
+        browser.press(Keys.TAB)
+    assert browser.focused() == field
+    outline = browser.driver.execute_script("return getComputedStyle(arguments[0]).outline", field)
+    assert "none" not in outline  # focus is seen
+    browser.press("Tomte", Keys.ENTER)
+    browser.wait_for_text(".note.good", "The label was added.")
+    assert browser.find("h1").text == "Tomte"
+
+
+def test_the_arrows_walk_through_the_cards(browser: Browser) -> None:
+    browser.open("/ui/glitches")
+    covers = browser.driver.find_elements(By.CSS_SELECTOR, "a.cover")
+    browser.driver.execute_script("arguments[0].focus()", covers[0])
+    browser.press(Keys.ARROW_RIGHT)
+    assert browser.focused() == covers[1]
+    top = covers[1].location["y"]
+    browser.press(Keys.ARROW_DOWN)
+    assert browser.focused().location["y"] > top
+    assert browser.focused().location["x"] == covers[1].location["x"]
+    browser.press(Keys.ARROW_UP, Keys.ARROW_LEFT)
+    assert browser.focused() == covers[0]
+    browser.press(Keys.ARROW_LEFT)
+    assert browser.focused() == covers[0]
+
+
+def test_pictures_are_really_drawn(browser: Browser, glitches: list[GlitchRecord]) -> None:
+    browser.open(f"/ui/glitches/{glitches[1].id}")
+    WebDriverWait(browser.driver, PATIENCE_S).until(
+        lambda driver: driver.execute_script(
+            "return [...document.querySelectorAll('.card img')].slice(0, 4)"
+            ".every((image) => image.complete && image.naturalWidth === 285)"
+        )
+    )
+    drawn = browser.driver.execute_script(
+        "return performance.getEntriesByType('resource')"
+        ".filter((entry) => entry.name.includes('/views/') && entry.responseStatus === 200).length"
+    )
+    assert drawn == 4
+
+
+def test_a_dropped_spectrogram_is_answered_with_its_page(browser: Browser) -> None:
+    browser.open("/ui/upload")
+    drop(browser, "L1_dropped123_spectrogram_1.0.png", picture(77))
+    assert "L1_dropped123_spectrogram_1.0.png" in browser.find(".chosen").text
+    browser.find("form.upload button[type=submit]").click()
+    browser.wait_for("/ui/glitches/")
+    assert "Stored" in browser.find(".note.good").text
+    assert "dropped123" in browser.find("dl.facts").text
+
+
+def drop(browser: Browser, name: str, content: bytes) -> None:
+    """Drop a file on the form, as a hand with a mouse does."""
+    browser.driver.execute_script(
+        """
+        const [name, bytes] = arguments;
+        const moved = new DataTransfer();
+        moved.items.add(new File([new Uint8Array(bytes)], name));
+        const zone = document.querySelector(".drop");
+        for (const kind of ["dragenter", "dragover", "drop"]) {
+          zone.dispatchEvent(new DragEvent(kind, { dataTransfer: moved, bubbles: true, cancelable: true }));
+        }
+        """,
+        name,
+        list(content),
+    )
+
+
+def test_strain_is_uploaded_and_a_missing_time_is_said_in_place(
+    browser: Browser, tmp_path: Path
+) -> None:
+    strain = tmp_path / "strain.hdf5"
+    strain.write_bytes(gwosc_hdf5(strain_values(seed=3)))
+    browser.open("/ui/upload")
+    browser.find("#files").send_keys(str(strain))
+    browser.find("form.upload button[type=submit]").click()
+    browser.wait_for_text("#upload-error", "gps_time")
+    assert browser.driver.current_url.endswith("/ui/upload")
+    assert any("400 (Bad Request)" in line for line in browser.complaints())
+    browser.find("#gps_time").send_keys("1187008876.0625")
+    browser.find("form.upload button[type=submit]").click()  # the file is still chosen
+    browser.wait_for("/ui/glitches/")
+    assert "1187008876.0625" in browser.find(".subject").text
+
+
+def test_a_session_that_ended_leads_an_upload_to_the_login(browser: Browser) -> None:
+    browser.open("/ui/upload")
+    drop(browser, "L1_late000001_spectrogram_1.0.png", picture(78))
+    browser.driver.delete_all_cookies()
+    browser.find("form.upload button[type=submit]").click()
+    browser.wait_for("/ui/login")
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_sent(
+    browser: Browser, service: Service
+) -> None:
+    browser.open("/ui/upload")
+    browser.driver.execute_script("document.querySelector('form.upload').dataset.limitBytes = '10'")
+    drop(browser, "big.png", picture(79))
+    browser.find("form.upload button[type=submit]").click()
+    browser.wait_for_text("#upload-error", "larger than")
+
+
+def test_pages_work_without_scripts(chromium: webdriver.Chrome, service: Service) -> None:
+    """The same story with scripts switched off: log in, upload, label."""
+    chromium.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser = Browser(chromium, service)
+        browser.open("/ui/classes")
+        browser.find("form.clock button[value=utc]").click()
+        assert browser.find("form.clock button[value=utc]").get_attribute("aria-pressed") == "true"
+        browser.find("form.clock button[value=gps]").click()
+        browser.find(".who button").click()
+        browser.wait_for("/ui/login?done=logged-out")
+    finally:
+        chromium.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_the_service_answers_the_link_that_it_gives(service: Service) -> None:
+    """The page address that POST /embed answers is a page of ours."""
+    with service.client("submitter") as client:
+        files = {"file": ("L1_linked1234_spectrogram_1.0.png", picture(90), "image/png")}
+        page = client.post("/embed", files=files).json()["glitch"]["links"]["page"]
+    assert httpx.get(page).headers["location"].startswith("/ui/login?next=%2Fui%2Fglitches%2F")
