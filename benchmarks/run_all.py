@@ -1,0 +1,36 @@
+"""Run every benchmark one after the other and keep what it prints: `make bench`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+NAMES = ("strain_to_views", "embed_latency", "train_steps")
+RESULTS = Path(__file__).parent / "results"
+
+
+def run(name: str) -> int:
+    """Run one, showing its output as it comes; only if it ends well is its result file replaced."""
+    print(f"== {name}", flush=True)
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", f"benchmarks.{name}"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        lines = []
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            lines.append(line)
+    if process.returncode == 0:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.txt").write_text("".join(lines))
+    return process.returncode
+
+
+def main() -> None:
+    failed = [name for name in NAMES if run(name)]
+    if failed:
+        raise SystemExit(f"These failed: {', '.join(failed)}.")
+
+
+if __name__ == "__main__":
+    main()
