@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
 
@@ -96,7 +97,7 @@ def npz_strain_name(archive: zipfile.ZipFile) -> str | None:
     return next((name for name in _STRAIN_NAMES if name in names), None)
 
 
-def npy_header(file: IO[bytes]) -> tuple[np.dtype, tuple[int, ...]]:
+def npy_header(file: IO[bytes] | BufferedIOBase) -> tuple[np.dtype, tuple[int, ...]]:
     """Type and shape that an npy stream declares; only its header is read.
 
     Raises:
@@ -110,7 +111,7 @@ def npy_header(file: IO[bytes]) -> tuple[np.dtype, tuple[int, ...]]:
     return dtype, shape
 
 
-def _header(file: IO[bytes], request: Request) -> tuple[np.dtype, tuple[int, ...]]:
+def _header(file: IO[bytes] | BufferedIOBase, request: Request) -> tuple[np.dtype, tuple[int, ...]]:
     try:
         return npy_header(file)
     except _DAMAGE as error:

@@ -9,6 +9,7 @@ is the mean of the clipped picture over its cell.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
@@ -31,8 +32,46 @@ def sample_times_s(preprocessing: Preprocessing) -> Float64[np.ndarray, " sample
     return np.asarray(np.arange(n_steps + 1) * TIME_STEP_S - half_s)
 
 
+@dataclass(frozen=True, eq=False)
+class TimeMeans:
+    """How a view's columns average the picture's samples, block by block.
+
+    Columns and samples fall into step again and again (at 2 ms, every 0.25 s), so that one small
+    matrix serves every block.
+
+    Attributes:
+        first: first sample of the view.
+        step: samples from one block to the next.
+        n_blocks: how many blocks make the view.
+        weights: means of one block, (columns of the block, samples under them).
+    """
+
+    first: int
+    step: int
+    n_blocks: int
+    weights: Matrix
+
+
+def time_means(preprocessing: Preprocessing, duration_s: float) -> TimeMeans:
+    """The means over a view's columns, in the smallest blocks that repeat."""
+    used, weights = time_weights(preprocessing, duration_s)
+    n_columns, n_samples = weights.shape
+    for n_blocks in range(math.gcd(n_columns, n_samples - 1), 1, -1):
+        if n_columns % n_blocks or (n_samples - 1) % n_blocks:
+            continue
+        rows, step = n_columns // n_blocks, (n_samples - 1) // n_blocks
+        block = weights[:rows, : step + 1]
+        rebuilt = np.zeros_like(weights)
+        for index in range(n_blocks):
+            low = index * step
+            rebuilt[index * rows : (index + 1) * rows, low : low + step + 1] = block
+        if np.allclose(rebuilt, weights, atol=1e-9):
+            return TimeMeans(used.start, step, n_blocks, block)
+    return TimeMeans(used.start, n_samples, 1, weights)
+
+
 def time_weights(preprocessing: Preprocessing, duration_s: float) -> tuple[slice, Matrix]:
-    """Which samples a view uses, and the matrix that averages them over its columns."""
+    """Which samples a view uses, and the whole matrix that averages them over its columns."""
     times = sample_times_s(preprocessing)
     edges = (np.arange(preprocessing.n_time + 1) / preprocessing.n_time - 0.5) * duration_s
     first = max(0, int(np.searchsorted(times, edges[0] + 1e-9)) - 1)

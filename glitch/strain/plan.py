@@ -15,7 +15,7 @@ from glitch.strain.tiling import Plane, highest_frequency_hz, tiling, window
 from glitch.strain.whitening import WhiteningPlan, whitening_plan
 from glitch.views import Preprocessing
 
-_SPLINE_HALO = 14  # samples; the spline's memory of a neighbour fades by 0.27 a sample
+_SPLINE_HALO = 11  # samples; the spline's memory of a neighbour fades by 0.27 a sample
 _LOWEST_LOCAL_RATE_HZ = 16.0  # slower rows are splined whole, so that the halo stays in the data
 
 
@@ -57,6 +57,24 @@ class PlanePlan:
 
 
 @dataclass(frozen=True, eq=False)
+class PooledTime:
+    """``grid.TimeMeans`` on the device."""
+
+    first: int
+    step: int
+    n_blocks: int
+    weights: Float32[Tensor, "column sample"]
+
+    def __call__(self, picture: Float32[Tensor, "time sample"]) -> Float32[Tensor, "sample column"]:
+        """Average the picture over the view's columns."""
+        width = self.weights.shape[1]
+        last = self.first + (self.n_blocks - 1) * self.step + width
+        blocks = picture[self.first : last].unfold(0, width, self.step)  # (block, sample, width)
+        means = blocks @ self.weights.T  # (block, sample, column)
+        return means.transpose(0, 1).reshape(picture.shape[1], -1)
+
+
+@dataclass(frozen=True, eq=False)
 class ViewPlan:
     """One plan for all segments of a rate and length under a recipe, on one device."""
 
@@ -67,9 +85,9 @@ class ViewPlan:
     whitening: WhiteningPlan
     planes: tuple[PlanePlan, ...]
     times_s: Tensor  # float64, samples of the picture relative to the GPS time
-    row_means: Float32[Tensor, "sample row"]
+    row_means: Float32[Tensor, "row sample"]
     n_observed_rows: int
-    time_means: tuple[tuple[slice, Float32[Tensor, "column sample"]], ...]  # one a window
+    time_means: tuple[PooledTime, ...]  # one a window
 
     @property
     def duration_s(self) -> float:
@@ -97,7 +115,7 @@ def view_plan(
             to_samples=place(grid.spline_across_rows(rows_hz, samples_hz).T),
         )
 
-    weights = [grid.time_weights(preprocessing, d) for d in preprocessing.durations_s]
+    means = [grid.time_means(preprocessing, d) for d in preprocessing.durations_s]
     return ViewPlan(
         preprocessing=preprocessing,
         sample_rate_hz=sample_rate_hz,
@@ -108,9 +126,11 @@ def view_plan(
             plane_plan(plane) for plane in tiling(preprocessing, sample_rate_hz, duration_s)
         ),
         times_s=torch.from_numpy(grid.sample_times_s(preprocessing)).to(device),
-        row_means=place(row_means.T),
+        row_means=place(row_means),
         n_observed_rows=n_observed,
-        time_means=tuple((used, place(matrix)) for used, matrix in weights),
+        time_means=tuple(
+            PooledTime(each.first, each.step, each.n_blocks, place(each.weights)) for each in means
+        ),
     )
 
 

@@ -6,14 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Complex64, Float32
 from torch import Tensor
 
+from glitch.strain.medians import row_medians
 from glitch.strain.plan import PlanePlan, RowGroup, ViewPlan, first_kept
 
-_CHUNK_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 26}  # FFT input at a time: cache, or memory
+_CHUNK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 26}  # FFT input at a time: cache, or memory
 
 
 @dataclass(frozen=True)
@@ -64,43 +64,34 @@ def _plane_energies(
     half_s = max(plan.preprocessing.durations_s) / 2
     result = []
     for group in plane.groups:
-        kept = spectrum.new_empty((len(events_s), group.n_rows, group.n_kept), dtype=torch.float32)
         starts = [first_kept(group, plan.duration_s, event_s, half_s) for event_s in events_s]
-        at_once = max(1, _CHUNK_ELEMENTS[plan.device.type] // (group.n_tiles * group.n_rows))
-        for low in range(0, len(events_s), at_once):
-            energy = _energies(spectrum[low : low + at_once], group)
-            norm = _row_medians(energy)
-            for offset, row in enumerate(energy):
-                start = starts[low + offset]
-                part = row[:, start : start + group.n_kept]
-                torch.div(part, norm[offset, :, None], out=kept[low + offset])
+        kept = spectrum.new_empty((len(starts), group.n_rows, group.n_kept), dtype=torch.float32)
+        elements = _CHUNK_ELEMENTS[plan.device.type] // len(starts)
+        n_rows = max(1, elements // group.n_tiles)
+        for low in range(0, group.n_rows, n_rows):
+            rows = slice(low, min(low + n_rows, group.n_rows))
+            energy = _energies(spectrum, group, rows)
+            norm = row_medians(energy)[..., None]
+            for member, start in enumerate(starts):
+                part = energy[member, :, start : start + group.n_kept]
+                torch.div(part, norm[member], out=kept[member, rows])
         result.append(kept)
     return result
 
 
-def _energies(spectrum: Tensor, group: RowGroup) -> Float32[Tensor, "batch row tile"]:
-    """Energy of every tile of the group's rows.
+def _energies(spectrum: Tensor, group: RowGroup, rows: slice) -> Float32[Tensor, "batch row tile"]:
+    """Energy of every tile of some of the group's rows.
 
     The windowed bins may start anywhere in the FFT's input: their place only turns the phase.
     """
-    padded = spectrum.new_zeros((spectrum.shape[0], group.n_rows, group.n_tiles))
-    for row, (first, window) in enumerate(zip(group.first_bins, group.windows, strict=True)):
+    firsts, windows = group.first_bins[rows], group.windows[rows]
+    padded = spectrum.new_zeros((spectrum.shape[0], len(firsts), group.n_tiles))
+    for row, (first, window) in enumerate(zip(firsts, windows, strict=True)):
         width = window.shape[0]
         torch.mul(spectrum[:, first : first + width], window, out=padded[:, row, :width])
-    tiles = torch.fft.ifft(padded, norm="forward")
-    energy: Tensor = tiles.real.square() + tiles.imag.square()
+    tiles = torch.view_as_real(torch.fft.ifft(padded, norm="forward")).square_()
+    energy: Tensor = tiles[..., 0] + tiles[..., 1]
     return energy
-
-
-def _row_medians(energy: Float32[Tensor, "batch row tile"]) -> Float32[Tensor, "batch row"]:
-    """Median over each row: the mean of the middle two, for the count is even."""
-    middle = energy.shape[-1] // 2
-    if energy.device.type != "cpu":
-        ordered = energy.sort(dim=-1).values
-        return (ordered[..., middle - 1] + ordered[..., middle]) / 2
-    parted = np.partition(energy.numpy(), middle, axis=-1)  # an order faster than torch's median
-    low = parted[..., :middle].max(axis=-1)
-    return torch.from_numpy((low + parted[..., middle]) / 2)
 
 
 def _loudest(

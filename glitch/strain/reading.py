@@ -10,7 +10,7 @@ from pathlib import Path
 
 import h5py
 
-from glitch.errors import FormatError, GlitchError, StrainError
+from glitch.errors import FormatError, StrainError
 from glitch.strain.arrays import npy_header, npz_strain_name, open_npy, open_npz
 from glitch.strain.gwf import open_gwf
 from glitch.strain.hdf5 import open_hdf5, strain_names
@@ -99,27 +99,40 @@ def is_strain_file(path: Path, file_name: str) -> bool:
 
     A damaged file of a kind that can hold strain counts, so that reading it names the damage.
     """
-    request = Request(file_name)
     try:
-        kind = _kind(path, request)
-        if kind == "hdf5":
-            with h5py.File(path, "r") as file:
-                return bool(strain_names(file))
-        if kind == "npy":
-            with path.open("rb") as stream:
-                return len(npy_header(stream)[1]) <= _MOST_AXES
-        if kind == "npz":
-            with zipfile.ZipFile(path) as archive:
-                name = npz_strain_name(archive)
-                if name is None:
-                    return False
-                with archive.open(name + ".npy") as stream:
-                    return len(npy_header(stream)[1]) <= _MOST_AXES
-    except GlitchError:
+        kind = _kind(path, Request(file_name))
+    except FormatError:
         return False
+    try:
+        return _HOLDS_STRAIN.get(kind, lambda _: True)(path)
     except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile):
         return True  # damaged: reading it says so, which helps more than an unknown kind
-    return True
+
+
+def _hdf5_holds_strain(path: Path) -> bool:
+    with h5py.File(path, "r") as file:
+        return bool(strain_names(file))
+
+
+def _npy_holds_strain(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return len(npy_header(stream)[1]) <= _MOST_AXES
+
+
+def _npz_holds_strain(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        name = npz_strain_name(archive)
+        if name is None:
+            return False
+        with archive.open(name + ".npy") as stream:
+            return len(npy_header(stream)[1]) <= _MOST_AXES
+
+
+_HOLDS_STRAIN: dict[str, Callable[[Path], bool]] = {
+    "hdf5": _hdf5_holds_strain,
+    "npy": _npy_holds_strain,
+    "npz": _npz_holds_strain,
+}
 
 
 def _kind(path: Path, request: Request) -> str:

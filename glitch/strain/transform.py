@@ -11,7 +11,6 @@ from fractions import Fraction
 import numpy as np
 import torch
 from scipy.signal import firwin, resample_poly
-from torch import Tensor
 
 from glitch.errors import GlitchError
 from glitch.strain.plan import ViewPlan, view_plan
@@ -127,12 +126,12 @@ def _views(
         (len(recipe.durations_s), recipe.n_frequency, recipe.n_time), dtype=np.float32
     )
     observed = np.zeros(values.shape[:2], dtype=np.bool_)
-    for view, (duration_s, (used, means)) in enumerate(
-        zip(recipe.durations_s, plan.time_means, strict=True)
-    ):
+    pooled = torch.cat([means(picture) for means in plan.time_means], dim=1)
+    pixels = (plan.row_means @ pooled) / recipe.energy_clip  # (row, all columns)
+    for view, duration_s in enumerate(recipe.durations_s):
         if duration_s in segment.durations_s:
-            pixels: Tensor = (means @ picture[used]) @ plan.row_means  # (column, row)
-            values[view, : plan.n_observed_rows] = (pixels / recipe.energy_clip).T.cpu().numpy()
+            columns = pixels[:, view * recipe.n_time : (view + 1) * recipe.n_time]
+            values[view, : plan.n_observed_rows] = columns.cpu().numpy()
             observed[view, : plan.n_observed_rows] = True
     return Views(np.clip(values, 0, 1), observed, recipe)
 

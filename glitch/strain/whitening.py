@@ -18,6 +18,7 @@ from scipy.signal import get_window
 from torch import Tensor
 
 from glitch.errors import StrainError
+from glitch.strain.medians import row_medians
 from glitch.views import Preprocessing
 
 _TAPER_BINS = 5  # at both ends of the transfer function, as gwpy's filter design does
@@ -104,7 +105,7 @@ def _median_asd(
     spectra = torch.fft.rfft(pieces)
     power = spectra.real.square() + spectra.imag.square()
     power[..., 1:-1] *= 2  # one-sided: all but zero and Nyquist stand for two
-    asd = median(power.transpose(1, 2)).sqrt()
+    asd = row_medians(power.transpose(1, 2)).sqrt()
     if not bool((asd > 0).all()):
         raise StrainError(
             "The noise spectrum is zero at some frequency: the strain is zero or constant over "
@@ -127,10 +128,3 @@ def _whitening_filter(
     padded[:, -half:] = impulse[:, -half:] * plan.rise
     transfer: Tensor = torch.fft.rfft(padded).real
     return transfer
-
-
-def median(values: Float64[Tensor, "*batch n"]) -> Float64[Tensor, "*batch"]:
-    """Median over the last axis, the mean of the middle two for an even count, as numpy's."""
-    n = values.shape[-1]
-    ordered = values.sort(dim=-1).values
-    return (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 2

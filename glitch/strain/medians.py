@@ -1,0 +1,44 @@
+"""Medians of many long rows: exact, and several times faster than selecting on whole rows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor, from_numpy
+
+_STRIDE = 16
+_SHORTEST_BRACKETED = 4096  # shorter rows are not worth a bracket
+_BRACKET_SIGMAS = 3.5  # of the sample median's rank; a miss falls back to the whole row
+
+
+def row_medians(values: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
+    """Median over the last axis: the mean of the middle two where the count is even."""
+    n = values.shape[-1]
+    if values.device.type != "cpu":
+        ordered = values.sort(dim=-1).values
+        return (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 2
+    rows = values.reshape(-1, n).numpy()
+    is_short = n < _SHORTEST_BRACKETED or n % 2
+    medians = np.median(rows, axis=-1) if is_short else _bracketed(rows)
+    return from_numpy(medians.astype(rows.dtype)).reshape(values.shape[:-1])
+
+
+def _bracketed(rows: np.ndarray) -> np.ndarray:
+    """Sort only what lies between two quantiles of every 16th value, one on either side."""
+    middle = rows.shape[1] // 2
+    sample = np.sort(rows[:, ::_STRIDE], axis=-1)
+    centre = sample.shape[1] // 2
+    reach = math.ceil(_BRACKET_SIGMAS * math.sqrt(sample.shape[1]) / 2)
+    medians = np.empty(rows.shape[0])
+    for index, row in enumerate(rows):
+        low, high = sample[index, centre - reach], sample[index, centre + reach]
+        inside = row[(row >= low) & (row <= high)]
+        rank = middle - 1 - np.count_nonzero(row < low)
+        if rank < 0 or rank + 1 >= inside.size:
+            medians[index] = np.median(row)
+            continue
+        inside.sort()
+        medians[index] = (float(inside[rank]) + float(inside[rank + 1])) / 2
+    return medians

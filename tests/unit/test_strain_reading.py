@@ -1,0 +1,348 @@
+"""Strain files of every kind come in right, and every bad one is refused with its reason."""
+
+import io
+import subprocess
+import sys
+import zipfile
+from decimal import Decimal
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from gwpy.timeseries import TimeSeries
+
+from glitch.errors import (
+    FormatError,
+    GlitchError,
+    MissingExtraError,
+    StrainError,
+    TooLargeError,
+)
+from glitch.strain import Strain, is_strain_file, read_strain
+
+RATE = 1024
+GPS = Decimal(1126259446)
+NOISE = np.random.default_rng(0).normal(size=16 * RATE) * 1e-21
+
+
+def _read(path: Path, **given: object) -> Strain:
+    if "sample_rate_hz" in given:
+        given["sample_rate_hz"] = float(given["sample_rate_hz"])  # type: ignore[arg-type]
+    return read_strain(path, file_name=path.name, **given)  # type: ignore[arg-type]
+
+
+def _gwosc(path: Path, values: np.ndarray = NOISE, mask: np.ndarray | None = None) -> Path:
+    with h5py.File(path, "w") as file:
+        strain = file.create_dataset("strain/Strain", data=values, chunks=True, compression=1)
+        strain.attrs["Xstart"] = int(GPS)
+        strain.attrs["Xspacing"] = 1 / RATE
+        file["meta/Detector"] = b"H1"
+        file["meta/GPSstart"] = int(GPS)
+        file["quality/simple/DQmask"] = np.full(16, 127) if mask is None else mask
+    return path
+
+
+def _write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_gwosc_file(tmp_path: Path) -> None:
+    strain = _read(_gwosc(tmp_path / "a.hdf5"))
+    assert (strain.sample_rate_hz, strain.gps_start, strain.ifo) == (RATE, GPS, "H1")
+    assert strain.gps_end == GPS + 16
+    np.testing.assert_array_equal(strain.values, NOISE)
+
+
+def test_gwosc_mask_marks_missing_data(tmp_path: Path) -> None:
+    mask = np.full(16, 127)
+    mask[3] = 0
+    values = _read(_gwosc(tmp_path / "a.hdf5", mask=mask)).values
+    assert np.isnan(values[3 * RATE : 4 * RATE]).all()
+    assert np.isfinite(values).sum() == 15 * RATE
+
+
+def test_gwpy_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    series = TimeSeries(NOISE, sample_rate=RATE, t0=float(GPS), name="L1:STRAIN", channel="L1:S")
+    series.write(path, path="mine", format="hdf5")
+    strain = _read(path)
+    assert (strain.ifo, strain.gps_start, strain.sample_rate_hz) == ("L1", GPS, RATE)
+    np.testing.assert_array_equal(strain.values, NOISE)
+
+
+def test_several_series_ask_for_a_channel(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    for name in ("H1:A", "H1:B"):
+        TimeSeries(NOISE, sample_rate=RATE, name=name).write(
+            path, path=name[-1], append=True, format="hdf5"
+        )
+    with pytest.raises(FormatError, match="several series: give channel"):
+        _read(path)
+    assert _read(path, channel="B").values.size == NOISE.size
+    with pytest.raises(FormatError, match="no strain called 'C'"):
+        _read(path, channel="C")
+
+
+def test_pycbc_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.hdf"
+    with h5py.File(path, "w") as file:
+        file["data"] = NOISE
+        file["data"].attrs.update({"delta_t": 1 / RATE, "start_time": 1238205077.5})
+    strain = _read(path)
+    assert (strain.gps_start, strain.sample_rate_hz) == (Decimal("1238205077.5"), RATE)
+
+
+def test_only_64_s_around_the_gps_time_are_read(tmp_path: Path) -> None:
+    values = np.arange(200.0 * RATE)
+    path = tmp_path / "long.hdf5"
+    with h5py.File(path, "w") as file:
+        file["strain/Strain"] = values
+        file["strain/Strain"].attrs.update({"Xstart": 1000, "Xspacing": 1 / RATE})
+    strain = _read(path, gps_time=Decimal("1100.25"))
+    assert (strain.gps_start, strain.duration_s) == (Decimal("1068.25"), 64)
+    assert strain.values[0] == 68.25 * RATE
+
+
+@pytest.mark.parametrize("separator", [",", " ", "\t"])
+def test_text_of_two_columns(tmp_path: Path, separator: str) -> None:
+    lines = (f"{float(GPS) + i / RATE:.6f}{separator}{v!r}" for i, v in enumerate(NOISE.tolist()))
+    strain = _read(_write(tmp_path / "L1-x.csv", "time,strain\n" + "\n".join(lines)))
+    assert (strain.sample_rate_hz, strain.gps_start, strain.ifo) == (RATE, GPS, "L1")
+    np.testing.assert_array_equal(strain.values, NOISE)
+
+
+def test_text_of_one_column_with_gwosc_header(tmp_path: Path) -> None:
+    head = (
+        "# Gravitational wave strain for GW150914_H1 at 1024 Hz (see http://losc.ligo.org)\n"
+        f"# This file has {RATE} samples per second\n# starting GPS {GPS}.0 duration 16\n"
+    )
+    body = "\n".join(map(repr, NOISE.tolist()))
+    strain = _read(_write(tmp_path / "a.txt", head + body))
+    assert (strain.sample_rate_hz, strain.gps_start, strain.ifo) == (RATE, GPS, "H1")
+
+
+def test_text_with_a_gap(tmp_path: Path) -> None:
+    times = np.arange(2000) / RATE
+    times[1000:] += 1.5
+    lines = "\n".join(f"{t:.6f} 1e-21" for t in times)
+    with pytest.raises(StrainError, match="not evenly sampled"):
+        _read(_write(tmp_path / "a.txt", lines))
+
+
+def test_npy_is_centred_on_the_gps_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, NOISE.astype(np.float32))
+    strain = _read(path, sample_rate_hz=RATE, gps_time=GPS, ifo="V1")
+    assert (strain.gps_start, strain.ifo) == (GPS - 8, "V1")
+    assert strain.values.dtype == np.float64
+    assert _read(path, sample_rate_hz=RATE).gps_start == -8
+
+
+def test_npz(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez_compressed(
+        path, strain=NOISE, sample_rate_hz=RATE, gps_start="1126259446.123456789", ifo="H1"
+    )
+    strain = _read(path)
+    assert (strain.gps_start, strain.ifo) == (Decimal("1126259446.123456789"), "H1")
+    part = _read(path, gps_time=strain.gps_start + 5)
+    np.testing.assert_array_equal(part.values, NOISE)
+
+
+def test_gwf(tmp_path: Path) -> None:
+    gwframe = pytest.importorskip("gwframe", reason="needs the extra gwf")
+    path = tmp_path / "a.gwf"
+    gwframe.write(path, NOISE, start=float(GPS), sample_rate=RATE, name="L1:GDS-CALIB_STRAIN")
+    strain = _read(path, gps_time=GPS + 8)
+    assert (strain.channel, strain.ifo) == ("L1:GDS-CALIB_STRAIN", "L1")
+    assert (strain.gps_start, strain.sample_rate_hz) == (GPS, RATE)
+    np.testing.assert_array_equal(strain.values, NOISE)
+    with pytest.raises(FormatError, match="no channel 'H1:X'"):
+        _read(path, channel="H1:X")
+    with pytest.raises(FormatError, match="truncated or damaged GWF"):
+        _read(_write(tmp_path / "b.gwf", path.read_bytes()[:5000]))
+
+
+def test_gwf_without_the_extra_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'glitch-discovery\[gwf\]'"):
+        _read(_write(tmp_path / "a.gwf", b"IGWD\0" + bytes(100)))
+
+
+def test_gwf_decoder_that_runs_away_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gwframe", reason="needs the extra gwf")
+
+    def hang(*_: object, **__: object) -> None:
+        raise subprocess.TimeoutExpired("decode", 60)
+
+    monkeypatch.setattr("subprocess.run", hang)
+    with pytest.raises(FormatError, match="truncated or damaged GWF"):
+        _read(_write(tmp_path / "a.gwf", b"IGWD\0" + bytes(100)))
+
+
+def test_gwf_decoder_has_limits(tmp_path: Path) -> None:
+    pytest.importorskip("gwframe", reason="needs the extra gwf")
+    script = Path(sys.modules["glitch.strain.gwf"].__file__ or "").with_name("gwf_decode.py")
+    code = (
+        f"import runpy; m = runpy.run_path({str(script)!r}); m['_limit'](1 << 28, 5); "
+        "bytearray(1 << 30)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert b"MemoryError" in done.stderr
+
+
+def _npy(values: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, values, allow_pickle=True)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.hdf5", b"", "is empty"),
+        ("a.hdf5", b"\x00\x01 not a file", "no strain file that is read here"),
+        ("a.txt", "Dear sir,\nplease find the strain\n", "no strain file that is read here"),
+        ("a.csv", "1,2,3\n4,5,6\n", "one column"),
+        ("a.csv", "1.0\n2.0\nthree\n", "cannot be read as columns"),
+        ("a.npy", _npy(np.array([{"a": 1}], dtype=object)), "pickled Python objects"),
+        ("a.npy", _npy(np.ones(9000) * 1j), "complex numbers"),
+        ("a.npy", _npy(np.array(["a", "b"])), "not numbers"),
+        ("a.npy", _npy(np.ones((3, 9000))), r"shape \(3, 9000\)"),
+        ("a.npy", _npy(np.ones(9000))[:5000], "truncated or damaged"),
+        ("a.npy", b"\x93NUMPY\x01\x00garbage", "truncated or damaged"),
+        ("a.npz", b"PK\x03\x04 no archive", "truncated or damaged"),
+        ("a.hdf5", b"\x89HDF\r\n\x1a\n" + bytes(64), "truncated or damaged HDF5"),
+    ],
+)
+def test_bad_files(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
+    with pytest.raises(GlitchError, match=message):
+        _read(_write(tmp_path / name, content), sample_rate_hz=RATE)
+
+
+def test_truncated_hdf5_and_npz(tmp_path: Path) -> None:
+    whole = _gwosc(tmp_path / "a.hdf5").read_bytes()
+    with pytest.raises(FormatError, match="truncated or damaged HDF5"):
+        _read(_write(tmp_path / "b.hdf5", whole[: len(whole) // 2]))
+    np.savez(tmp_path / "a.npz", strain=NOISE, sample_rate_hz=RATE)
+    whole = (tmp_path / "a.npz").read_bytes()
+    with pytest.raises(FormatError, match="truncated or damaged"):
+        _read(_write(tmp_path / "b.npz", whole[:-300]))
+    broken = bytearray(whole)
+    broken[5000:5100] = bytes(100)
+    with pytest.raises(FormatError, match="truncated or damaged"):
+        _read(_write(tmp_path / "c.npz", bytes(broken)))
+
+
+def test_pickle_in_npz(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", strain=np.array([print], dtype=object))
+    with pytest.raises(FormatError, match="pickled Python objects"):
+        _read(tmp_path / "a.npz")
+
+
+def test_size_bombs_are_refused_before_decoding(tmp_path: Path) -> None:
+    bomb = tmp_path / "a.npz"
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f8", "fortran_order": False, "shape": (1 << 36,)}
+    )
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("strain.npy", header.getvalue() + bytes(1 << 20))
+        archive.getinfo("strain.npy").file_size = 1 << 39
+    with pytest.raises(TooLargeError, match="would decode to"):
+        _read(bomb, sample_rate_hz=RATE)
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        strain = file.create_dataset("strain/Strain", (1 << 40,), "f8", chunks=(1 << 27,))
+        strain.attrs.update({"Xstart": 0, "Xspacing": 1 / RATE})
+    with pytest.raises(TooLargeError, match="chunks of"):
+        _read(tmp_path / "a.hdf5", gps_time=Decimal(100))
+    with h5py.File(tmp_path / "b.hdf5", "w") as file:
+        strain = file.create_dataset("strain/Strain", (1 << 40,), "f8", chunks=(1 << 16,))
+        strain.attrs.update({"Xstart": 0, "Xspacing": 1 / RATE})
+    with pytest.raises(TooLargeError, match="Give gps_time"):
+        _read(tmp_path / "b.hdf5")
+    assert _read(tmp_path / "b.hdf5", gps_time=Decimal(10**6)).values.size == 64 * RATE
+
+
+def test_links_to_other_files_are_not_followed(tmp_path: Path) -> None:
+    _gwosc(tmp_path / "secret.hdf5")
+    with h5py.File(tmp_path / "link.hdf5", "w") as file:
+        file["strain/Strain"] = h5py.ExternalLink("secret.hdf5", "strain/Strain")
+    with pytest.raises(FormatError, match="holds no strain"):
+        _read(tmp_path / "link.hdf5")
+    raw = _write(tmp_path / "raw.bin", bytes(8 * 9000))
+    with h5py.File(tmp_path / "external.hdf5", "w") as file:
+        strain = file.create_dataset(
+            "strain/Strain", (9000,), "f8", external=[(str(raw), 0, 8 * 9000)]
+        )
+        strain.attrs.update({"Xstart": 0, "Xspacing": 1 / RATE})
+    with pytest.raises(FormatError, match="in another file"):
+        _read(tmp_path / "external.hdf5")
+
+
+@pytest.mark.parametrize("rate", [100.0, 1e9, float("nan"), 1024.5, -4096.0])
+def test_absurd_sample_rates(tmp_path: Path, rate: float) -> None:
+    np.save(tmp_path / "a.npy", NOISE)
+    with pytest.raises(StrainError, match="sample rate"):
+        _read(tmp_path / "a.npy", sample_rate_hz=rate)
+
+
+def test_missing_and_contradicting_sample_rate(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", NOISE)
+    with pytest.raises(StrainError, match="give sample_rate_hz"):
+        _read(tmp_path / "a.npy")
+    with pytest.raises(StrainError, match="which is it"):
+        _read(_gwosc(tmp_path / "a.hdf5"), sample_rate_hz=2048)
+
+
+def test_no_samples(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.empty(0))
+    with pytest.raises(StrainError, match="holds no samples"):
+        _read(tmp_path / "a.npy", sample_rate_hz=RATE)
+
+
+@pytest.mark.parametrize(("offset", "where"), [("-5", "outside"), ("0.5", "too near"), ("99", "o")])
+def test_gps_time_must_lie_inside(tmp_path: Path, offset: str, where: str) -> None:
+    usable = "give one from 1126259447.25 to 1126259460.75"
+    with pytest.raises(StrainError, match=f"{where}.*{usable}"):
+        _read(_gwosc(tmp_path / "a.hdf5"), gps_time=GPS + Decimal(offset))
+
+
+def test_one_second_is_too_short(tmp_path: Path) -> None:
+    path = _gwosc(tmp_path / "a.hdf5", NOISE[:RATE])
+    with pytest.raises(StrainError, match=r"holds 1 s of strain: at least 8 s"):
+        _read(path, gps_time=GPS + Decimal("0.5"))
+
+
+def test_file_names_are_shown_without_tricks(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a", b"")
+    with pytest.raises(FormatError) as caught:
+        read_strain(path, file_name="../../etc/\x1b[31m" + "x" * 500 + "é.gwf")
+    assert "etc" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 120
+
+
+def test_which_files_are_strain(tmp_path: Path) -> None:
+    def told(path: Path) -> bool:
+        return is_strain_file(path, path.name)
+
+    assert told(_gwosc(tmp_path / "a.hdf5"))
+    assert told(_write(tmp_path / "a.csv", "1.0,2.0\n"))
+    assert told(_write(tmp_path / "a.gwf", b"IGWD\0"))
+    assert told(_write(tmp_path / "broken.hdf5", b"\x89HDF\r\n\x1a\n"))
+    assert not told(_write(tmp_path / "a.png", b"\x89PNG\r\n\x1a\n"))
+    assert not told(_write(tmp_path / "empty", b""))
+    np.save(tmp_path / "views.npy", np.ones((4, 8, 8)))
+    assert not told(tmp_path / "views.npy")
+    np.savez(tmp_path / "views.npz", views=np.ones((4, 8, 8)))
+    assert not told(tmp_path / "views.npz")
+    np.savez(tmp_path / "a.npz", strain=NOISE)
+    assert told(tmp_path / "a.npz")
+    with h5py.File(tmp_path / "views.h5", "w") as file:
+        file["views"] = np.ones((4, 8, 8))
+    assert not told(tmp_path / "views.h5")
