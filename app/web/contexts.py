@@ -76,7 +76,7 @@ class Card:
 
     href: str
     picture: str | None  # address of one view
-    window: str  # length of that view, such as "1 s"
+    window: str  # length of that view where it is not the one asked for, such as "0.5 s"
     label: str | None
     ifo: str | None
     moment: Moment | None

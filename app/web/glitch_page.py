@@ -37,7 +37,7 @@ from app.web.words import (
 )
 from glitch.views import Preprocessing
 
-NEIGHBOURS_SHOWN = 18
+NEIGHBOURS_SHOWN = 20  # fills whole rows of 2, 4 and 5 cards
 
 
 def find_or_refuse(session: Session, public_id: str) -> GlitchRecord:

@@ -15,6 +15,7 @@ from glitch.novelty import Judgement
 NOVEL_P_VALUE = 0.01
 UNUSUAL_P_VALUE = 0.05
 CARD_WINDOW_S = 1.0
+_NBSP = "\N{NO-BREAK SPACE}"
 
 ORIGIN_TEXTS = {
     "upload": "uploaded",
@@ -81,7 +82,7 @@ def novelty(judgement: Judgement | None) -> Novelty:
         return Novelty("unjudged", "not judged", f"Novelty: could not be judged, because {reason}.")
     p_value = judgement.p_value
     share = _share(p_value)
-    figure = f"p = {p_value_text(p_value)}"
+    figure = f"p{_NBSP}={_NBSP}{p_value_text(p_value)}"
     if p_value <= NOVEL_P_VALUE:
         return Novelty(
             "novel",
@@ -106,7 +107,7 @@ def novelty(judgement: Judgement | None) -> Novelty:
 
 def _share(p_value: float) -> str:
     percent = 100 * p_value
-    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+    return (f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}") + f"{_NBSP}%"
 
 
 def glitch_href(glitch_id: UUID) -> str:
@@ -141,7 +142,7 @@ def card(
     return Card(
         href=glitch_href(glitch.id),
         picture=None if window_s is None else card_picture_href(glitch.id, window_s),
-        window="" if window_s is None else f"{window_s:g} s",
+        window="" if window_s in {None, wanted_s} else f"{window_s:g} s",
         label=glitch.label,
         ifo=glitch.ifo,
         moment=moment(glitch.gps_time),
@@ -149,7 +150,7 @@ def card(
         peak_frequency=frequency(glitch.peak_frequency),
         is_simulated=glitch.is_simulated,
         novelty=None if judgement is None else novelty(judgement),
-        distance=None if distance is None else f"{distance:.3g}",
+        distance=None if distance is None else f"{distance:.2f}",
     )
 
 
