@@ -68,7 +68,10 @@ class Settings(BaseSettings):
         default=32, ge=1, description="The most requests that one pass of the encoder takes."
     )
     encoder_wait_ms: float = Field(
-        default=2, ge=0, description="How long the encoder waits for company, in milliseconds."
+        default=2,
+        ge=0,
+        description="How long the encoder waits for a fuller batch while requests come together, in "
+        "milliseconds.",
     )
     encoder_queue: int = Field(
         default=256, ge=1, description="How many requests may wait for the encoder; more get 503."
@@ -80,7 +83,7 @@ class Settings(BaseSettings):
     public_search: bool | None = Field(
         default=None,
         description="Whether the gwpy-compatible similarity search answers without a token. "
-        "Unset: true on a loopback address, else false.",
+        "Unset: true on a loopback address without GLITCH_PUBLIC_URL, else false.",
     )
     picture_link_days: float = Field(
         default=30,
@@ -128,7 +131,10 @@ class Settings(BaseSettings):
     @property
     def has_public_search(self) -> bool:
         """Whether the similarity search answers without a token."""
-        return self.is_loopback if self.public_search is None else self.public_search
+        if self.public_search is not None:
+            return self.public_search
+        # A public address means a proxy on this machine, which lets others in from outside.
+        return self.is_loopback and self.public_url is None
 
     @property
     def max_upload_bytes(self) -> int:

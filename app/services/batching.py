@@ -21,15 +21,15 @@ _log = logging.getLogger("app.batching")
 class Batcher(Generic[_Item, _Answer]):
     """One thread that answers items in batches; callers block in their own threads.
 
-    The first item of a batch waits at most ``wait_s`` for company, so a lone caller pays no more
-    than that. An exception hurts only the member that causes it: a failed batch is worked off
+    A batch takes whatever waits already. Only where the batch before had company does it wait up
+    to ``wait_s`` for more, so a lone caller never waits for nobody. An exception hurts only the member that causes it: a failed batch is worked off
     again one by one.
 
     Args:
         work: Answers a batch, in order, one answer an item. Runs in the one thread alone.
         name: Of the thread and in messages.
         max_batch: The most items in one call of ``work``.
-        wait_s: How long to wait for a fuller batch, in seconds.
+        wait_s: How long at most to wait for a fuller batch, in seconds.
         max_queue: How many items may wait; more are refused.
     """
 
@@ -47,6 +47,7 @@ class Batcher(Generic[_Item, _Answer]):
         self._max_batch = max_batch
         self._wait_s = wait_s
         self._queue: queue.Queue[tuple[_Item, Future[_Answer]] | None] = queue.Queue(max_queue)
+        self._had_company = False
         self._closed = threading.Event()
         self._submission = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -104,7 +105,7 @@ class Batcher(Generic[_Item, _Answer]):
         self, first: tuple[_Item, Future[_Answer]]
     ) -> tuple[list[tuple[_Item, Future[_Answer]]], bool]:
         batch = [first]
-        deadline = time.monotonic() + self._wait_s
+        deadline = time.monotonic() + (self._wait_s if self._had_company else 0)
         while len(batch) < self._max_batch:
             try:
                 entry = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -113,6 +114,7 @@ class Batcher(Generic[_Item, _Answer]):
             if entry is None:
                 return batch, True
             batch.append(entry)
+        self._had_company = len(batch) > 1
         return batch, False
 
     def _answer(self, batch: Sequence[tuple[_Item, Future[_Answer]]]) -> None:

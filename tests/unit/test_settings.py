@@ -54,6 +54,12 @@ def test_search_is_public_on_loopback_only(host: str, is_loopback: bool) -> None
     assert Settings(host=host).has_public_search is is_loopback
 
 
+def test_search_is_not_public_behind_a_proxy() -> None:
+    behind = Settings(host="127.0.0.1", public_url="https://example.org")
+    assert behind.is_loopback
+    assert not behind.has_public_search
+
+
 @pytest.mark.parametrize("is_public", [True, False])
 def test_public_search_can_be_set(is_public: bool) -> None:
     assert Settings(host="127.0.0.1", public_search=is_public).has_public_search is is_public
