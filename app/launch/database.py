@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.launch.child import Child
@@ -34,9 +35,36 @@ class Database:
             yield session
 
 
+@dataclass(frozen=True)
+class RunningDatabase:
+    """A database that serves. ``postmaster`` is the embedded server's process, else None."""
+
+    url: str
+    log: Path | None = None
+    postmaster: int | None = None
+
+    def check(self) -> None:
+        """Raise LaunchError if it is the embedded server and has ended by itself."""
+        if self.postmaster is not None and _has_ended(self.postmaster):
+            raise LaunchError(
+                f"The database ended unexpectedly: {self.log} says why. Start again; what was "
+                "answered is kept."
+            )
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether no such process runs; one that nobody has waited for, as in containers, has ended."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
 @contextlib.contextmanager
-def running_database(settings: Settings, folder: Path, lock_descriptor: int) -> Iterator[str]:
-    """The address of a running database; the embedded one is stopped at the end.
+def running_database(
+    settings: Settings, folder: Path, lock_descriptor: int
+) -> Iterator[RunningDatabase]:
+    """A running database; the embedded one is stopped at the end.
 
     A warden process stops the embedded server when this process is killed, because the server
     would otherwise outlive it.
@@ -52,7 +80,7 @@ def running_database(settings: Settings, folder: Path, lock_descriptor: int) -> 
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
         parse_database_url(url)
-        yield url
+        yield RunningDatabase(url)
         return
     place = folder / DATABASE_FOLDER
     warden = Child(
@@ -65,7 +93,8 @@ def running_database(settings: Settings, folder: Path, lock_descriptor: int) -> 
     try:
         server = _start(place)
         try:
-            yield server.url()
+            lines = (place / "postgres" / "postmaster.pid").read_text().splitlines()
+            yield RunningDatabase(server.url(), place / "postgres.log", int(lines[0]))
         finally:
             _stop(server)
     finally:
@@ -100,9 +129,9 @@ def _embedded(data_directory: Path) -> Iterator[str]:
         except DataDirectoryBusyError:
             yield _start(folder / DATABASE_FOLDER).url()  # finds the running one
             return
-        yield stack.enter_context(
-            running_database(Settings(data_dir=folder, database_url=None), folder, held.descriptor)
-        )
+        settings = Settings(data_dir=folder, database_url=None)
+        running = running_database(settings, folder, held.descriptor)
+        yield stack.enter_context(running).url
 
 
 def _start(place: Path) -> EmbeddedServer:

@@ -77,7 +77,7 @@ def _acquire(descriptor: int, folder: Path, wait_s: float) -> None:
         except BlockingIOError:
             text = os.pread(descriptor, 200, 0).decode(errors="replace")
             pid, _, purpose = text.strip().partition(" ")
-            is_busy = _is_alive(pid) and purpose != STOPPING
+            is_busy = pid.isdigit() and _is_alive(int(pid)) and purpose != STOPPING
             if time.monotonic() - started > (wait_s if is_busy else RELEASE_WAIT_S):
                 who = f"process {pid}, {purpose}" if pid else "another process"
                 raise DataDirectoryBusyError(
@@ -89,10 +89,11 @@ def _acquire(descriptor: int, folder: Path, wait_s: float) -> None:
             return
 
 
-def _is_alive(pid: str) -> bool:
+def _is_alive(pid: int) -> bool:
+    """Whether a process of this number exists, whoever owns it."""
     try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return False
     except PermissionError:
         return True

@@ -33,7 +33,7 @@ def told_as_sentences() -> Iterator[None]:
 
 def _foreseen(error: Exception) -> str | None:
     """The sentence of a domain or database error. Imported late: they are slow to import."""
-    from sqlalchemy.exc import OperationalError, ProgrammingError
+    from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
     from app.services.errors import ServiceError
     from app.store.engine import DatabaseUrlError
@@ -44,13 +44,22 @@ def _foreseen(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, ProgrammingError) and "does not exist" in str(error.orig):
         return "The database lacks tables of this version: run `glitch-discovery migrate`."
-    if isinstance(error, OperationalError):
-        reason = str(error.orig).strip().splitlines()
+    if isinstance(error, DBAPIError) and "extension" in str(error.orig):
         return (
-            "The database cannot be reached or used "
-            f"({reason[0] if reason else 'no reason given'}): check DATABASE_URL and the server."
+            f"The database lacks pgvector ({_first_line(error.orig)}): have an administrator "
+            "install it and run CREATE EXTENSION vector in this database."
+        )
+    if isinstance(error, OperationalError):
+        return (
+            f"The database cannot be reached or used ({_first_line(error.orig)}): check "
+            "DATABASE_URL and the server."
         )
     return None
+
+
+def _first_line(error: BaseException | None) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else "no reason given"
 
 
 def _fail(sentence: str) -> None:

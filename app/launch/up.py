@@ -16,7 +16,7 @@ from rich.console import Console
 
 from app.launch.address import base_url, take_address
 from app.launch.data_directory import prepare_data_directory
-from app.launch.database import running_database
+from app.launch.database import RunningDatabase, running_database
 from app.launch.demo_progress import load_demo
 from app.launch.errors import LaunchError
 from app.launch.lifeline import stop_with_parent
@@ -86,13 +86,13 @@ class Supervisor:
         with contextlib.ExitStack() as stack:
             service = place.spawn()  # first, so that it imports while the database starts
             stack.callback(service.stop)
-            database_url = stack.enter_context(
+            database = stack.enter_context(
                 running_database(self._settings, place.folder, place.lock.descriptor)
             )
             told = False
             ends: list[float] = []
             while True:
-                code = self._run_service(place, service, database_url, is_first=not told)
+                code = self._run_service(place, service, database, is_first=not told)
                 told = True
                 now = time.monotonic()
                 ends = [end for end in ends if now - end < _RESTART_WINDOW_S] + [now]
@@ -105,16 +105,16 @@ class Supervisor:
                 service = place.spawn()
 
     def _run_service(
-        self, place: _Place, service: ServiceProcess, database_url: str, *, is_first: bool
+        self, place: _Place, service: ServiceProcess, database: RunningDatabase, *, is_first: bool
     ) -> int:
         """From its preparation to its end; its exit code."""
         try:
-            prepared = service.prepare(database_url, self._check_stop)
+            prepared = service.prepare(database.url, self._check_stop)
             if prepared.demo_missing:
                 load_demo(
                     prepared.demo_missing,
                     self._settings.demo_processes,
-                    {"DATABASE_URL": database_url, "GLITCH_DATA_DIR": str(place.folder)},
+                    {"DATABASE_URL": database.url, "GLITCH_DATA_DIR": str(place.folder)},
                     console=self._console,
                     keep_open=(place.lock.descriptor,),
                     check_stop=self._check_stop,
@@ -124,6 +124,7 @@ class Supervisor:
                 self._tell(place, prepared)
             while (code := service.exit_code) is None:
                 self._check_stop()
+                database.check()
                 time.sleep(_POLL_S)
         except StopRequestedError:
             place.listener.close()  # so that new clients are refused instead of kept waiting
