@@ -101,7 +101,7 @@ def view_plan(
 ) -> ViewPlan:
     """The plan for a rate and length. Pure and immutable, so the last few are remembered."""
     duration_s = n_samples / sample_rate_hz
-    top_hz = highest_frequency_hz(preprocessing, sample_rate_hz)
+    top_hz = highest_frequency_hz(preprocessing, float(sample_rate_hz))
     samples_hz, row_means, n_observed = grid.frequency_samples(preprocessing, top_hz)
 
     def place(values: np.ndarray) -> Tensor:
@@ -123,7 +123,7 @@ def view_plan(
         device=device,
         whitening=whitening_plan(preprocessing, sample_rate_hz, n_samples, device),
         planes=tuple(
-            plane_plan(plane) for plane in tiling(preprocessing, sample_rate_hz, duration_s)
+            plane_plan(plane) for plane in tiling(preprocessing, float(sample_rate_hz), duration_s)
         ),
         times_s=torch.from_numpy(grid.sample_times_s(preprocessing)).to(device),
         row_means=place(row_means),

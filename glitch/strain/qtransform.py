@@ -33,7 +33,7 @@ class Tile:
     energy: float
 
 
-PlaneEnergies = list[Float32[Tensor, "batch row kept"]]  # one tensor a row group
+PlaneEnergies = list[Float32[Tensor, "batch _ _"]]  # one tensor a row group
 
 
 def loudest_planes(

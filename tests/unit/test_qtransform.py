@@ -1,0 +1,155 @@
+"""The transform's parts against gwpy and scipy: tiles, whitening, splines, medians, energies."""
+
+import warnings
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from gwpy.signal.qtransform import QTiling
+from gwpy.timeseries import TimeSeries
+from scipy.interpolate import InterpolatedUnivariateSpline, RectBivariateSpline
+
+from glitch.errors import StrainError
+from glitch.strain import grid
+from glitch.strain.medians import row_medians
+from glitch.strain.plan import view_plan
+from glitch.strain.tiling import highest_frequency_hz, plane_qs, tiling, window
+from glitch.strain.whitening import whitened_spectrum, whitening_plan
+from glitch.views import Preprocessing
+
+RECIPE = Preprocessing()
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("rate", "duration"), [(4096, 32), (8192, 64), (4096, 14), (1024, 8), (16384, 47)]
+)
+def test_every_tile_is_gwpys(rate: int, duration: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = list(QTiling(duration, rate, (4, 64), (10, 2048), mismatch=0.2))
+    ours = tiling(RECIPE, float(rate), float(duration))
+    assert [plane.q for plane in ours] == [plane.q for plane in theirs]
+    for mine, plane in zip(ours, theirs, strict=True):
+        tiles = list(plane)
+        assert [row.frequency_hz for row in mine.rows] == [tile.frequency for tile in tiles]
+        for row, tile in zip(mine.rows, tiles, strict=True):
+            bins = tile.get_data_indices()
+            assert (row.n_tiles, row.first_bin, row.n_bins) == (
+                tile.ntiles,
+                bins[0],
+                tile.windowsize,
+            )
+        expected = tiles[-1].get_window()
+        actual = window(mine.q, mine.rows[-1], float(duration))
+        np.testing.assert_allclose(actual / actual.max(), expected / expected.max(), atol=1e-12)
+
+
+def test_what_a_rate_can_show() -> None:
+    assert len(plane_qs(RECIPE)) == 4
+    assert highest_frequency_hz(RECIPE, 4096.0) == pytest.approx(1291.0, abs=0.5)
+    assert highest_frequency_hz(RECIPE, 6490.0) < 2048
+    assert highest_frequency_hz(RECIPE, 8192.0) == 2048
+
+
+def _coloured(rate: int, duration: int, seed: int = 0) -> np.ndarray:
+    """Noise with a steep low-frequency wall and lines, scaled like strain."""
+    rng = np.random.default_rng(seed)
+    n = rate * duration
+    frequencies = np.fft.rfftfreq(n, 1 / rate)
+    shape = 1 + (40 / np.maximum(frequencies, 5)) ** 6
+    spectrum = np.fft.rfft(rng.normal(size=n)) * shape
+    times = np.arange(n) / rate
+    return 1e-22 * (np.fft.irfft(spectrum, n) + 40 * np.sin(2 * np.pi * 60 * times))
+
+
+@pytest.mark.parametrize(("rate", "duration"), [(1024, 8), (1024, 13), (2048, 40)])
+def test_whitening_is_gwpys(rate: int, duration: int) -> None:
+    strain = _coloured(rate, duration)
+    expected = TimeSeries(strain, sample_rate=rate).whiten(2, 1, fduration=2).value
+    plan = whitening_plan(RECIPE, rate, strain.size, CPU)
+    spectrum = whitened_spectrum(torch.from_numpy(strain[None].copy()), plan)
+    actual = torch.fft.irfft(spectrum)[0].double().numpy()
+    actual *= (actual @ expected) / (actual @ actual)
+    assert np.abs(actual - expected).max() < 1e-5 * expected.std()
+
+
+def test_whitening_refuses_a_spectrum_with_zeros() -> None:
+    strain = np.zeros(8 * 1024)
+    strain[4000:4100] = 1e-21
+    plan = whitening_plan(RECIPE, 1024, strain.size, CPU)
+    with pytest.raises(StrainError, match="noise spectrum is zero"):
+        whitened_spectrum(torch.from_numpy(strain[None]), plan)
+
+
+@pytest.mark.parametrize("n", [1, 7, 128, 4096, 16384])
+def test_medians_are_numpys(n: int) -> None:
+    values = np.random.default_rng(n).exponential(size=(3, 5, n)).astype(np.float32)
+    values[0, 0] = 2.0  # ties
+    values[0, 1, ::16] = 99.0  # the sample tells nothing of the row: falls back
+    actual = row_medians(torch.from_numpy(values))
+    np.testing.assert_allclose(actual.numpy(), np.median(values, axis=-1), rtol=1e-6)
+
+
+def test_spline_along_a_row_is_scipys() -> None:
+    energy = np.random.default_rng(1).exponential(size=80)
+    moments = grid.spline_moments(80) @ energy
+    taps = grid.moment_taps(11)
+    np.testing.assert_allclose(
+        np.convolve(energy, taps, mode="same")[30:50], moments[30:50], atol=1e-5
+    )
+    at = np.linspace(0, 78.999, 777)
+    index = at.astype(int)
+    right = at - index
+    left = 1 - right
+    actual = (
+        left * energy[index]
+        + right * energy[index + 1]
+        + (left**3 - left) * moments[index]
+        + (right**3 - right) * moments[index + 1]
+    )
+    expected = InterpolatedUnivariateSpline(np.arange(80), energy)(at)
+    np.testing.assert_allclose(actual, expected, atol=1e-10)
+
+
+def test_spline_across_rows_is_scipys() -> None:
+    rows = np.geomspace(11, 1200, 28)
+    energy = np.random.default_rng(2).exponential(size=(9, 28))
+    at = np.arange(10, 1290, 3.5)
+    expected = RectBivariateSpline(np.arange(9.0), rows, energy)(np.arange(9.0), at)
+    np.testing.assert_allclose(energy @ grid.spline_across_rows(rows, at).T, expected, atol=1e-9)
+
+
+def test_cell_means_are_exact() -> None:
+    positions = np.array([0.0, 0.3, 1.0, 1.1, 2.0])
+    values = np.array([1.0, 4.0, 2.0, 2.0, 0.0])
+    edges = np.array([-0.5, 0.0, 0.31, 0.33, 1.05, 2.0, 2.5])
+    fine = np.linspace(0, 1, 20001)
+    expected = [
+        np.trapezoid(np.interp(low + fine * (high - low), positions, values), fine)
+        for low, high in pairwise(edges)
+    ]
+    np.testing.assert_allclose(grid.cell_means(positions, edges) @ values, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "recipe", [RECIPE, Preprocessing(n_time=96), Preprocessing(n_time=50, durations_s=(0.3, 1.7))]
+)
+def test_pooling_in_blocks_is_pooling(recipe: Preprocessing) -> None:
+    plan = view_plan(recipe, 1024, 8 * 1024, CPU)
+    picture = torch.rand((plan.times_s.numel(), 3), generator=torch.Generator().manual_seed(0))
+    for duration, pooled in zip(recipe.durations_s, plan.time_means, strict=True):
+        used, weights = grid.time_weights(recipe, duration)
+        expected = weights @ picture[used].double().numpy()
+        np.testing.assert_allclose(pooled(picture).T.numpy(), expected, atol=1e-5)
+    assert plan.time_means[0].n_blocks == (2 if recipe == RECIPE else plan.time_means[0].n_blocks)
+
+
+def test_row_means_sum_to_one_and_stop_at_the_limit() -> None:
+    samples, weights, n_observed = grid.frequency_samples(RECIPE, 1291.0)
+    assert n_observed == 116
+    assert samples.max() < 1291
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    edges = grid.frequency_edges_hz(RECIPE)
+    np.testing.assert_allclose(weights @ samples, (edges[:116] + edges[1:117]) / 2, atol=1e-6)

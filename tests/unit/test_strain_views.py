@@ -1,0 +1,157 @@
+"""Views from strain against gwpy's q_transform, and what is refused."""
+
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from gwpy_oracle import gwpy_views, share_within
+
+from glitch.errors import GlitchError, StrainError
+from glitch.strain import Strain, StrainViews, views_from_strain
+
+START = Decimal(1000)
+
+
+def _noise(rate: int, duration: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    n = rate * duration
+    frequencies = np.fft.rfftfreq(n, 1 / rate)
+    shape = 1 + (30 / np.maximum(frequencies, 8)) ** 4
+    return 1e-22 * np.fft.irfft(np.fft.rfft(rng.normal(size=n)) * shape, n)
+
+
+def _strain(values: np.ndarray, rate: int) -> Strain:
+    return Strain(values, float(rate), START)
+
+
+def _blip(rate: int, duration: int, seed: int = 0, width_s: float = 0.001) -> Strain:
+    """A millisecond Gaussian pulse in the middle of the noise."""
+    times = np.arange(rate * duration) / rate - duration / 2 - 0.0003
+    pulse = np.exp(-((times / width_s) ** 2)) * np.cos(2 * np.pi * 300 * times)
+    return _strain(_noise(rate, duration, seed) + 2e-21 * pulse, rate)
+
+
+def _one(strain: Strain, offset: float) -> StrainViews:
+    return views_from_strain([strain], [START + Decimal(str(offset))])[0]
+
+
+@pytest.mark.parametrize(
+    ("rate", "duration", "offset", "n_rows"),
+    [(4096, 16, 8.0, 116), (1024, 8, 4.0, 83), (2048, 11, 5.1234, 100), (16384, 8, 4.0, 128)],
+)
+def test_a_millisecond_blip_is_gwpys(rate: int, duration: int, offset: float, n_rows: int) -> None:
+    strain = _blip(rate, duration)
+    made = _one(strain, offset)
+    oracle = gwpy_views(strain, START + Decimal(str(offset)))
+    assert made.q == pytest.approx(oracle.q)
+    assert made.views.observed.sum(axis=1).tolist() == [n_rows] * 4
+    assert share_within(made.views.values[:, :n_rows], oracle.values[:, :n_rows]) >= 0.99
+
+
+def test_a_blip_survives_in_the_longest_view() -> None:
+    made = _one(_blip(4096, 16), 8.0)
+    for view in made.views.values:
+        assert view[60:116, 62:66].max() > 0.25
+        assert np.median(view[:116]) < 0.1
+
+
+@pytest.mark.parametrize("q_like", [6, 50])
+def test_a_batch_gives_each_member_what_it_gets_alone(q_like: int) -> None:
+    times = np.arange(4096 * 8) / 4096 - 4
+    tone = np.exp(-((times / (q_like / 900)) ** 2)) * np.sin(2 * np.pi * 150 * times)
+    strains = [
+        _blip(4096, 8, seed=1),
+        _strain(_noise(4096, 8, 2) + 3e-22 * tone, 4096),
+        _blip(1024, 9, seed=3),
+        _strain(_noise(4096, 8, 4), 4096),
+    ]
+    gps = [START + Decimal(text) for text in ("4", "4.01", "4.5", "3.9")]
+    together = views_from_strain(strains, gps)
+    for strain, time, member in zip(strains, gps, together, strict=True):
+        alone = views_from_strain([strain], [time])[0]
+        assert (member.q, member.peak_gps_time) == (alone.q, alone.peak_gps_time)
+        np.testing.assert_allclose(member.views.values, alone.views.values, atol=2e-5)
+        assert (member.views.observed == alone.views.observed).all()
+    if q_like == 50:
+        assert together[1].q > together[0].q
+
+
+def test_the_loudest_tile_is_described() -> None:
+    rate, duration, frequency, q, snr = 4096, 16, 200.0, 11.3, 20.0
+    times = np.arange(rate * duration) / rate - 8.05
+    # the Gaussian whose spectrum has the curvature of the plane's bisquare window
+    tau = q * np.sqrt(4 / 11) / (np.sqrt(2) * np.pi * frequency)
+    burst = np.exp(-((times / tau) ** 2)) * np.sin(2 * np.pi * frequency * times)
+    noise = np.random.default_rng(5).normal(size=rate * duration)
+    burst *= snr / np.sqrt((burst**2).sum())  # matched-filter SNR in white noise of unit variance
+    made = _one(_strain(1e-22 * (noise + burst), rate), 8.0)
+    assert made.snr == pytest.approx(snr, rel=0.15)
+    assert made.peak_frequency_hz == pytest.approx(frequency, rel=0.1)
+    assert made.q == pytest.approx(q, rel=0.01)
+    assert float(made.peak_gps_time - START) == pytest.approx(8.05, abs=0.01)
+    assert made.duration_s * made.bandwidth_hz == pytest.approx(1)
+    assert made.bandwidth_hz == pytest.approx(2 * np.sqrt(np.pi) * made.peak_frequency_hz / made.q)
+
+
+def test_the_scale_of_the_strain_does_not_matter() -> None:
+    strain = _blip(1024, 8)
+    scaled = _strain(strain.values * 1e21, 1024)
+    first, second = _one(strain, 4.0), _one(scaled, 4.0)
+    np.testing.assert_allclose(first.views.values, second.views.values, atol=1e-5)
+
+
+def test_early_ending_data_give_the_shorter_windows() -> None:
+    strain = _blip(1024, 10)
+    assert _one(strain, 7.5).views.durations_s == (0.5, 1.0, 2.0)
+    assert _one(strain, 1.25).views.durations_s == (0.5,)
+    made = _one(strain, 7.5).views
+    assert not made.values[3].any()
+
+
+def test_edges_name_the_usable_interval() -> None:
+    for offset in (0.2, 9.9, -3.0, 44.0):
+        with pytest.raises(StrainError, match=r"give one from 1001.25 to 1008.75"):
+            _one(_blip(1024, 10), offset)
+    with pytest.raises(StrainError, match="holds 5 s of strain: at least 8 s"):
+        _one(_blip(1024, 5), 2.0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_gaps_name_the_good_interval(bad: float) -> None:
+    strain = _blip(1024, 20)
+    strain.values[2048:3072] = bad
+    with pytest.raises(StrainError, match=r"1024 of 20480 .*1003 to 1020: send that part alone"):
+        _one(strain, 10.0)
+    strain.values[12 * 1024] = bad
+    with pytest.raises(StrainError, match=r"1003 to 1012: send that part alone"):
+        _one(strain, 10.0)
+    strain.values[7 * 1024] = bad
+    with pytest.raises(StrainError, match=r"to 1012: at least 8 s are needed"):
+        _one(strain, 10.0)
+    with pytest.raises(StrainError, match="so is the GPS time itself"):
+        _one(strain, 2.5)
+
+
+@pytest.mark.parametrize(("value", "words"), [(0.0, "zero"), (3e-21, "one constant value")])
+def test_nothing_to_whiten(value: float, words: str) -> None:
+    with pytest.raises(StrainError, match=f"is {words} throughout"):
+        _one(_strain(np.full(8192, value), 1024), 4.0)
+
+
+def test_strain_is_checked_on_construction() -> None:
+    with pytest.raises(StrainError, match="100 Hz cannot be used"):
+        Strain(np.ones(1000), 100.0, START)
+    with pytest.raises(StrainError, match="one row"):
+        Strain(np.empty(0), 1024.0, START)
+    with pytest.raises(StrainError, match="finite"):
+        Strain(np.ones(10), 1024.0, Decimal("NaN"))
+    with pytest.raises(GlitchError, match="2 strains were given with 1 GPS"):
+        views_from_strain([_blip(1024, 8)] * 2, [START])
+
+
+def test_a_long_strain_is_cropped_to_64_s() -> None:
+    values = _noise(1024, 100)
+    whole = _one(_strain(values, 1024), 50.0)
+    part = Strain(values[18 * 1024 : 82 * 1024], 1024.0, START + 18)
+    made = views_from_strain([part], [START + 50])[0]
+    np.testing.assert_allclose(whole.views.values, made.views.values, atol=1e-6)
