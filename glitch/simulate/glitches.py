@@ -101,7 +101,7 @@ def _unrest(scene: Scene) -> SpectrumArray:
             scene.uniform(0.4, 1.0) * frequency**0.5,
             scene.phase(),
         )
-    snr = scene.uniform(1.5, 3.0) * np.sqrt(duration_s)
+    snr = scene.uniform(1.0, 2.2) * np.sqrt(duration_s)
     return np.asarray(scene.whitened(drawing, snr) * scene.noise.floor_asd)
 
 

@@ -21,7 +21,7 @@ def scattered_light(scene: Scene) -> Waveform:
     """Arches of the microseism, 0.1 to 0.35 Hz, with up to five harmonics."""
     drawing = scene.drawing()
     microseism = scene.log_uniform(0.09, 0.24)  # Hz; one arch lasts half its period
-    highest = scene.log_uniform(11.0, 32.0)  # Hz, top of the first harmonic
+    highest = scene.log_uniform(10.5, 27.0)  # Hz, top of the first harmonic
     amplitude_m = highest * LASER_WAVELENGTH_M / (4 * np.pi * microseism)
     second = scene.uniform(0.0, 0.12)
     turn = scene.phase()
@@ -60,7 +60,7 @@ def fast_scattering(scene: Scene) -> Waveform:
     drawing = scene.drawing()
     fast = scene.uniform(1.7, 2.4)  # Hz of the surface; its speed peaks twice a cycle
     slow = scene.uniform(0.22, 0.28)
-    highest = scene.log_uniform(22.0, 40.0)
+    highest = scene.log_uniform(21.0, 36.0)
     slow_share = scene.uniform(0.0, 0.25)
     spread = scene.uniform(0.0, 0.5)
     n_arches = int(np.ceil(2 * 5.0 * 2 * fast)) + 2

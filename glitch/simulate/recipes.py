@@ -29,7 +29,7 @@ class Recipe:
     snr_median: float
     snr_log_sigma: float = 0.35
     lowest_rate_hz: float = 1024.0
-    snr_range: tuple[float, float] = (5.0, 100.0)
+    snr_range: tuple[float, float] = (4.5, 100.0)
 
     def draw_snr(self, tiles: float, rng: np.random.Generator) -> float:
         """Optimal SNR of a glitch whose power fills that many tiles like its loudest one."""
@@ -49,7 +49,7 @@ RECIPES: dict[str, Recipe] = {
     "Air_Compressor": Recipe(tones.air_compressor, 9.5, 0.25),
     "Blip": Recipe(bursts.blip, 18.0, 0.6),
     "Blip_Low_Frequency": Recipe(bursts.blip_low_frequency, 11.0, 0.4),
-    "Chirp": Recipe(motion.chirp, 14.0, 0.3),
+    "Chirp": Recipe(motion.chirp, 12.0, 0.3),
     "Extremely_Loud": Recipe(bursts.extremely_loud, 1000.0, 1.0, snr_range=(100.0, 10000.0)),
     "Fast_Scattering": Recipe(motion.fast_scattering, 12.0, 0.4),
     "Helix": Recipe(bursts.helix, 8.5, 0.3),
@@ -57,18 +57,18 @@ RECIPES: dict[str, Recipe] = {
     "Koi_Fish": Recipe(bursts.koi_fish, 100.0, 0.7, snr_range=(7.5, 500.0)),
     "Light_Modulation": Recipe(bursts.light_modulation, 36.0, 0.6),
     "Low_Frequency_Burst": Recipe(bursts.low_frequency_burst, 13.0, 0.5),
-    "Low_Frequency_Lines": Recipe(tones.low_frequency_lines, 14.0, 0.4),
+    "Low_Frequency_Lines": Recipe(tones.low_frequency_lines, 11.5, 0.45),
     "No_Glitch": Recipe(motion.no_glitch, 0.0),
     "Paired_Doves": Recipe(motion.paired_doves, 12.0, 0.5),
     "Pizzicato": Recipe(bursts.pizzicato, 35.0, 0.35, 4096.0),
     "Power_Line": Recipe(tones.power_line, 9.0, 0.25),
     "Repeating_Blips": Recipe(bursts.repeating_blips, 22.0, 0.6),
     "Scattered_Light": Recipe(motion.scattered_light, 15.0, 0.6),
-    "Scratchy": Recipe(motion.scratchy, 6.5, 0.25),
+    "Scratchy": Recipe(motion.scratchy, 5.6, 0.25),
     "Tomte": Recipe(bursts.tomte, 15.0, 0.4),
     "Violin_Mode": Recipe(tones.violin_mode, 11.0, 0.45, 2048.0),
-    "Wandering_Line": Recipe(tones.wandering_line, 7.5, 0.35, 2048.0),
-    "Whistle": Recipe(tones.whistle, 6.8, 0.25, 4096.0),
+    "Wandering_Line": Recipe(tones.wandering_line, 6.5, 0.35, 2048.0),
+    "Whistle": Recipe(tones.whistle, 6.3, 0.25, 4096.0),
 }
 
 SIMULATED_CLASSES: tuple[str, ...] = tuple(RECIPES)

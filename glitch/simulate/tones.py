@@ -179,13 +179,13 @@ def whistle(scene: Scene) -> Waveform:
     top = 2400.0
     if kind == 0:  # V: the beat crosses zero
         lowest = scene.log_uniform(20.0, 150.0)
-        half = scene.log_uniform(0.012, 0.25)
+        half = scene.log_uniform(0.01, 0.2)
     elif kind == 1:  # U: it turns before zero
         lowest = scene.log_uniform(250.0, 1500.0)
-        half = scene.log_uniform(0.05, 0.6)
+        half = scene.log_uniform(0.04, 0.5)
     else:  # arch
         lowest = scene.log_uniform(600.0, 2000.0)
-        half = scene.log_uniform(0.05, 0.5)
+        half = scene.log_uniform(0.04, 0.4)
     power = scene.uniform(1.6, 2.4)
     tilt = scene.normal(0.0, 0.12)
 
