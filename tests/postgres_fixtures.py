@@ -6,21 +6,25 @@ some tens of milliseconds.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 import psycopg
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from app.store.embedded import EmbeddedServer, start_embedded
+from app.store.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
 from app.store.engine import make_engine, make_session_factory
 from app.store.migrate import upgrade
 
+PREFIX = "glitch-tests-"
 TEMPLATE = "glitch_template"
 
 
@@ -31,11 +35,22 @@ def execute(server: EmbeddedServer, statement: str) -> None:
         connection.execute(statement.encode())
 
 
+def remove_orphans() -> None:
+    """Stop and remove the servers of sessions that were killed; their number is in the name."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        owner = folder.name.rpartition("-")[2]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            with suppress(OSError, EmbeddedDatabaseError):
+                EmbeddedServer(folder, folder / "postgres").stop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[EmbeddedServer]:
     """The session's server, in a folder of its own that goes with it."""
     # Not pytest's own temporary folder: another session's start would close it to the server.
-    folder = Path(tempfile.mkdtemp(prefix="glitch-tests-"))
+    remove_orphans()
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, suffix=f"-{os.getpid()}"))
     server = start_embedded(folder)
     # Tests need no durability, and a flush to disk is most of what a small transaction costs.
     for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):

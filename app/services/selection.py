@@ -122,11 +122,10 @@ def class_ids(session: Session, names: tuple[str, ...]) -> list[int]:
     Raises:
         InvalidRequestError: if there is no class of one of the names.
     """
-    found = dict(
-        session.execute(
-            select(GlitchClass.name, GlitchClass.id).where(GlitchClass.name.in_(names))
-        ).tuples()
+    rows = session.execute(
+        select(GlitchClass.name, GlitchClass.id).where(GlitchClass.name.in_(names))
     )
+    found = {row.name: row.id for row in rows}
     missing = [name for name in names if name not in found]
     if missing:
         raise InvalidRequestError(

@@ -25,6 +25,7 @@ from glitch.views import VIEW_DURATIONS_S
 NO_SUBJECT = 1e20  # how Gravity Spy's tables write "no Zooniverse subject"
 NO_PICTURE = "?"  # how they write "no picture", which gwpy's download() knows
 MOST_IFOS = 10
+EVERY_ERA = (Decimal(1126400000), Decimal(1584057618))  # s; what gwpy sends for "ALL"
 _NUMBER = r"[0-9]{1,10}(?:\.[0-9]{1,9})?"
 _ERA = re.compile(rf"event_time BETWEEN ({_NUMBER}) AND ({_NUMBER})", re.ASCII)
 _IFOS = re.compile(r"'[A-Z][0-9]'(?:, ?'[A-Z][0-9]')*", re.ASCII)
@@ -39,8 +40,8 @@ class SimilarityQuery:
 
     image_id: str  # a Gravity Spy id, or one of ours
     how_many: int
-    gps_start: Decimal  # s
-    gps_end: Decimal  # s
+    gps_start: Decimal | None  # s; None: any time, and glitches of no known time
+    gps_end: Decimal | None  # s
     ifos: tuple[str, ...]
     database: str  # accepted as gwpy sends it; there is one catalogue here
 
@@ -49,6 +50,9 @@ def parse_similarity_query(
     *, howmany: str, imageid: str, era: str, ifo: str, database: str
 ) -> SimilarityQuery:
     """The query that these parameters say.
+
+    The era that gwpy calls "ALL" means every glitch: taken by its numbers it would leave out the
+    first days of September 2015, GW150914 among them, and pictures of no known time.
 
     Args:
         howmany: Digits, 1 to 200.
@@ -71,15 +75,23 @@ def parse_similarity_query(
         raise InvalidRequestError(
             "era must read 'event_time BETWEEN a AND b' with two GPS times in seconds."
         )
-    gps_start, gps_end = Decimal(span[1]), Decimal(span[2])
-    if gps_start > gps_end:
+    start, end = Decimal(span[1]), Decimal(span[2])
+    is_all = (start, end) == EVERY_ERA
+    if start > end:
         raise InvalidRequestError("era must give the earlier GPS time first.")
     if len(ifo) > 8 * MOST_IFOS or not _IFOS.fullmatch(ifo):
         raise InvalidRequestError("ifo must read like \"'H1', 'L1'\": detectors in single quotes.")
     if not _DATABASE.fullmatch(database):
         raise InvalidRequestError("database must be a name such as similarity_index_o3.")
     ifos = tuple(dict.fromkeys(part.strip(" '") for part in ifo.split(",")))
-    return SimilarityQuery(imageid, int(howmany), gps_start, gps_end, ifos, database)
+    return SimilarityQuery(
+        image_id=imageid,
+        how_many=int(howmany),
+        gps_start=None if is_all else start,
+        gps_end=None if is_all else end,
+        ifos=ifos,
+        database=database,
+    )
 
 
 def similarity_search(

@@ -57,7 +57,8 @@ def ensure_vector_index(
     """Build the HNSW index of a checkpoint's embeddings if they are many and it is missing.
 
     Reads and writes go on meanwhile; a second caller waits for the first. A build that was cut
-    short is dropped and done again.
+    short is dropped and done again. It waits for the transactions that are open when it starts, so
+    the caller must hold none.
 
     Args:
         engine: Where; the build runs on a connection of its own, outside any transaction.

@@ -194,9 +194,8 @@ def test_a_known_glitch_is_embedded_under_a_new_checkpoint(
     )
     assert not again.is_new
     assert get_embedding(session, first.glitch.id).mean.tolist() == [5, 6]
-    is_reference = dict(
-        session.execute(select(Embedding.checkpoint_id, Embedding.is_reference)).tuples()
-    )
+    rows = session.execute(select(Embedding.checkpoint_id, Embedding.is_reference))
+    is_reference = {row.checkpoint_id: row.is_reference for row in rows}
     assert len(is_reference) == 2
     assert len(set(is_reference.values())) == 1  # both know of the label, or both calibrate
 

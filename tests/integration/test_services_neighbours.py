@@ -172,6 +172,7 @@ def test_the_vector_index_is_built_when_large_and_then_used(
     session.commit()
     assert not ensure_vector_index(engine, checkpoint.id, LATENT)
     assert not has_vector_index(session, checkpoint.id)
+    session.commit()  # the build waits for every transaction that reads
     assert ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=50)
     assert ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=50)
     assert has_vector_index(session, checkpoint.id)
@@ -211,6 +212,7 @@ def test_an_unfinished_index_is_built_again(
     )
     session.commit()
     assert not has_vector_index(session, checkpoint.id)
+    session.commit()  # the build waits for every transaction that reads
     assert ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=50)
     assert has_vector_index(session, checkpoint.id)
 

@@ -1,0 +1,189 @@
+"""Novelty in SQL, against the pure formulas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+from store_helpers import LATENT, Store, person
+
+from app.services.errors import InvalidRequestError
+from app.services.glitches import get_embedding
+from app.services.labels import append_label, list_labels, revoke_label
+from app.services.novelty import judge_novelty, recalibrate, rejudge
+from app.services.records import CheckpointRecord, Role
+from app.store.models import Embedding, Glitch
+from glitch.novelty import LEAST_CALIBRATION, LEAST_REFERENCES, conformal_p_value, novelty_score
+
+AUTHOR = person(Role.SUBMITTER)
+
+
+@pytest.fixture
+def labelled(session: Session, store: Store) -> Any:
+    """Label enough glitches of one detector to judge with; simulated ones unless told."""
+
+    def fill(count: int = 130, **metadata: Any) -> None:
+        for _ in range(count):
+            glitch = store(**{"origin": "simulated", **metadata}).glitch
+            append_label(session, glitch.id, "Blip", author=AUTHOR)
+
+    return fill
+
+
+def means(session: Session, *conditions: Any) -> np.ndarray:
+    rows = session.scalars(
+        select(Embedding.mean).join(Glitch, Glitch.id == Embedding.glitch_id).where(*conditions)
+    )
+    return np.array(rows.all(), dtype=np.float32)
+
+
+def test_agrees_with_the_formulas(
+    session: Session, checkpoint: CheckpointRecord, labelled: Any, rng: np.random.Generator
+) -> None:
+    labelled()
+    recalibrate(session, checkpoint.id)
+    references = means(session, ~Glitch.is_calibration)
+    calibration = [
+        novelty_score(mean, references) for mean in means(session, Glitch.is_calibration)
+    ]
+    assert len(references) >= LEAST_REFERENCES
+    assert len(calibration) >= LEAST_CALIBRATION
+    for query in rng.normal(size=(5, LATENT)).astype(np.float32):
+        score = novelty_score(query, references)
+        as_novel = sum(other >= score for other in calibration)
+        judged = judge_novelty(
+            session, vector=query, checkpoint_id=checkpoint.id, ifo="H1", origin="simulated"
+        )
+        assert judged.score == pytest.approx(score, rel=1e-6)
+        assert judged.p_value == conformal_p_value(as_novel, len(calibration))
+        assert (judged.is_judged, judged.reason) == (True, None)
+    far = np.full(LATENT, 100, dtype=np.float32)
+    assert judge_novelty(
+        session, vector=far, checkpoint_id=checkpoint.id, ifo="H1", origin="simulated"
+    ).p_value == pytest.approx(1 / (len(calibration) + 1))
+
+
+def test_only_the_same_detector_and_kind_judges(
+    session: Session, checkpoint: CheckpointRecord, labelled: Any
+) -> None:
+    labelled()
+    query = np.zeros(LATENT, dtype=np.float32)
+    for ifo, origin, word in (
+        ("L1", "simulated", "only 0 labelled"),
+        ("H1", "upload", "only 0 labelled"),
+        (None, "simulated", "detector is not known"),
+    ):
+        judged = judge_novelty(
+            session, vector=query, checkpoint_id=checkpoint.id, ifo=ifo, origin=origin
+        )
+        assert not judged.is_judged
+        assert judged.p_value is None
+        assert word in (judged.reason or "")
+
+
+def test_labels_make_and_unmake_references(
+    session: Session, checkpoint: CheckpointRecord, store: Store
+) -> None:
+    glitches = [store().glitch.id for _ in range(12)]
+    assert means(session, Embedding.is_reference).size == 0
+    labels = [append_label(session, glitch, "Blip", author=AUTHOR) for glitch in glitches]
+    split = {
+        glitch_id: (is_calibration, is_reference)
+        for glitch_id, is_calibration, is_reference in session.execute(
+            select(Glitch.id, Glitch.is_calibration, Embedding.is_reference).join(
+                Embedding, Embedding.glitch_id == Glitch.id
+            )
+        )
+    }
+    assert all(is_reference != calibrates for calibrates, is_reference in split.values())
+    assert {calibrates for calibrates, _ in split.values()} == {True, False}
+    for label in labels:
+        revoke_label(session, label.id, principal=AUTHOR)
+    assert means(session, Embedding.is_reference).size == 0
+    assert means(session, Embedding.calibration_score.is_not(None)).size == 0
+
+
+def test_a_calibrating_glitch_is_scored_when_labelled(
+    session: Session, checkpoint: CheckpointRecord, labelled: Any, store: Store
+) -> None:
+    labelled(20)
+    before = means(session, ~Glitch.is_calibration)
+    for _ in range(20):
+        glitch = store(origin="simulated").glitch.id
+        if session.scalar(select(Glitch.is_calibration).where(Glitch.id == glitch)):
+            break
+    append_label(session, glitch, "Blip", author=AUTHOR)
+    row = session.scalars(select(Embedding).where(Embedding.glitch_id == glitch)).one()
+    expected = novelty_score(np.asarray(row.mean, dtype=np.float32), before)
+    assert row.calibration_score == pytest.approx(expected, rel=1e-6)
+    assert len(list_labels(session, glitch)) == 1
+
+
+def test_recalibrating_judges_what_came_first_too(
+    session: Session, checkpoint: CheckpointRecord, store: Store, labelled: Any
+) -> None:
+    early = store((0, 0, 0, 0), origin="simulated").glitch.id
+    far = store((50, 0, 0, 0), origin="simulated").glitch.id
+    nowhere = store((0, 0, 0, 0), ifo=None).glitch.id
+    labelled()
+    assert not get_embedding(session, early).novelty.is_judged
+    n_calibration = recalibrate(session, checkpoint.id)
+    assert n_calibration >= LEAST_CALIBRATION
+    assert recalibrate(session, checkpoint.id) == n_calibration
+    for glitch in (early, far):
+        stored = get_embedding(session, glitch)
+        fresh = judge_novelty(
+            session,
+            vector=stored.mean,
+            checkpoint_id=checkpoint.id,
+            ifo="H1",
+            origin="simulated",
+            exclude_id=glitch,
+        )
+        assert stored.novelty == fresh
+        assert fresh.is_judged
+    assert get_embedding(session, far).novelty.p_value == 1 / (n_calibration + 1)
+    assert "detector is not known" in (get_embedding(session, nowhere).novelty.reason or "")
+
+
+def test_no_known_glitch_judges_itself(
+    session: Session, checkpoint: CheckpointRecord, labelled: Any
+) -> None:
+    labelled()
+    recalibrate(session, checkpoint.id)
+    known = session.execute(select(Glitch.id, Embedding.mean).join(Embedding)).all()
+    for glitch, mean in known[::10]:
+        fresh = judge_novelty(
+            session,
+            vector=np.asarray(mean, dtype=np.float32),
+            checkpoint_id=checkpoint.id,
+            ifo="H1",
+            origin="simulated",
+            exclude_id=glitch,
+        )
+        assert get_embedding(session, glitch).novelty == fresh
+
+
+def test_rejudging_a_few(session: Session, checkpoint: CheckpointRecord, labelled: Any) -> None:
+    labelled()
+    recalibrate(session, checkpoint.id)
+    session.execute(update(Embedding).values(p_value=None, is_judged=False))
+    some = session.scalars(select(Embedding.glitch_id).limit(7)).all()
+    assert rejudge(session, checkpoint.id, some) == 7
+    assert rejudge(session, checkpoint.id, []) == 0
+    judged = session.scalars(select(Embedding.glitch_id).where(Embedding.is_judged)).all()
+    assert set(judged) == set(some)
+
+
+def test_vectors_of_another_size(session: Session, checkpoint: CheckpointRecord) -> None:
+    with pytest.raises(InvalidRequestError, match="4 dimensions"):
+        judge_novelty(
+            session,
+            vector=np.zeros(5, dtype=np.float32),
+            checkpoint_id=checkpoint.id,
+            ifo="H1",
+            origin="upload",
+        )

@@ -1,0 +1,171 @@
+"""The embedded server: first start, second start, crash, and every way to be in its way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from sqlalchemy import text
+
+from app.store import embedded
+from app.store.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
+from app.store.engine import make_engine
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that no other pytest session closes to the server, as it may its own."""
+    path = Path(tempfile.mkdtemp(prefix="glitch-embedded-"))
+    yield path
+    for data in (path / "data" / "postgres", path / ("x" * 90) / "postgres"):
+        if data.exists():
+            EmbeddedServer(data.parent, data).stop()
+    shutil.rmtree(path)
+
+
+def ask(url: str, statement: str) -> object:
+    engine = make_engine(url)
+    try:
+        with engine.begin() as connection:
+            result = connection.execute(text(statement))
+            return result.scalar() if result.returns_rows else None
+    finally:
+        engine.dispose()
+
+
+def server_process(folder: Path) -> psutil.Process:
+    return psutil.Process(int((folder / "postgres" / "postmaster.pid").read_text().split()[0]))
+
+
+def test_life_of_a_server(folder: Path) -> None:
+    data = folder / "data"
+    server = start_embedded(data)
+    ask(server.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
+    assert start_embedded(data) == server  # a second starter finds it
+    assert server_process(data).is_running()
+    server.stop()
+    server.stop()
+    assert not (data / "postgres" / "postmaster.pid").exists()
+
+    server = start_embedded(data)
+    assert ask(server.url(), "SELECT answer FROM kept") == 42
+    crashed = server_process(data)
+    os.kill(crashed.pid, signal.SIGKILL)
+    psutil.wait_procs([crashed], timeout=10)
+    assert (data / "postgres" / "postmaster.pid").exists()
+    server = start_embedded(data)
+    assert ask(server.url(), "SELECT answer FROM kept") == 42
+    server.stop()
+
+    # The stale lock may name a process that lives but is none of ours.
+    lock = data / "postgres" / "postmaster.pid"
+    lock.write_text(f"{os.getpid()}\n{data / 'postgres'}\n0\n5432\n{data}\n\n0 0\nready\n")
+    server = start_embedded(data)
+    assert ask(server.url(), "SELECT answer FROM kept") == 42
+    server.stop()
+
+    (data / "postgres" / "PG_VERSION").write_text("15\n")
+    with pytest.raises(EmbeddedDatabaseError, match="are PostgreSQL 15's"):
+        start_embedded(data)
+    (data / "postgres" / "PG_VERSION").write_text("18\n")
+    (data / "postgres" / "postgresql.conf").write_text("nonsense = yes\n")
+    with pytest.raises(EmbeddedDatabaseError, match=r"nonsense(.|\n)*The whole log is"):
+        start_embedded(data)
+
+
+def test_simultaneous_first_starts_find_one_server(folder: Path) -> None:
+    found: list[EmbeddedServer] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(start_embedded(folder / "data")))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3
+    assert len(set(found)) == 1
+    assert ask(found[0].url(), "SELECT 1") == 1
+
+
+def test_a_cluster_cut_short_is_made_again_and_long_paths_do(folder: Path) -> None:
+    data = folder / ("x" * 90)  # too long for a socket
+    (data / "postgres.partial").mkdir(parents=True)
+    (data / "postgres.partial" / "PG_VERSION").write_text("18\n")
+    server = start_embedded(data)
+    assert ask(server.url(), "SELECT 1") == 1
+    assert server.socket_folder.parent == Path(tempfile.gettempdir())
+    assert server.socket_folder.stat().st_mode & 0o077 == 0
+    assert start_embedded(data) == server
+    server.stop()
+    server.socket_folder.chmod(0o777)
+    with pytest.raises(EmbeddedDatabaseError, match="belongs to somebody else"):
+        start_embedded(data)
+    server.socket_folder.rmdir()
+
+
+def test_a_file_in_the_way(folder: Path) -> None:
+    (folder / "data").write_text("a file")
+    with pytest.raises(EmbeddedDatabaseError, match="a file of that name is in the way"):
+        start_embedded(folder / "data")
+
+
+def test_foreign_files_in_the_way(folder: Path) -> None:
+    (folder / "data" / "postgres").mkdir(parents=True)
+    (folder / "data" / "postgres" / "thesis.tex").write_text("precious")
+    with pytest.raises(EmbeddedDatabaseError, match="holds files but no PostgreSQL data"):
+        start_embedded(folder / "data")
+    assert (folder / "data" / "postgres" / "thesis.tex").read_text() == "precious"
+
+
+def test_no_write_permission(folder: Path) -> None:
+    """As an ordinary user; root may write everywhere, so root becomes one in a child process."""
+    folder.chmod(0o555)
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from app.store.embedded import EmbeddedDatabaseError, start_embedded\n"
+        "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "try: start_embedded(Path(sys.argv[1]))\n"
+        "except EmbeddedDatabaseError as error: print(error)\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", script, str(folder / "data")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    folder.chmod(0o755)
+    assert "Permission denied. Set GLITCH_DATA_DIR to a folder" in finished.stdout
+
+
+def test_root_without_a_stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "ROOTS_STAND_IN", "no such user")  # useradd refuses the name
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(EmbeddedDatabaseError, match="PostgreSQL does not run as root"):
+        start_embedded(folder / "data")
+
+
+def test_a_server_that_never_answers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = folder / "data" / "postgres"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("18\n")
+    (data / "postmaster.pid").write_text(f"{os.getpid()}\n{data}\n0\n5432\n{data}\n\n0 0\nready\n")
+    monkeypatch.setattr(embedded, "START_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(embedded, "_owner_process", lambda _: psutil.Process())
+    started = time.monotonic()
+    with pytest.raises(EmbeddedDatabaseError, match=f"process {os.getpid()}.*does not answer"):
+        start_embedded(folder / "data")
+    assert time.monotonic() - started < 30
+    monkeypatch.undo()
+    shutil.rmtree(data)

@@ -1,0 +1,51 @@
+"""Addresses, identifiers and what the migration tools find."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from app.store import migrate
+from app.store.engine import DatabaseUrlError, make_engine, parse_database_url
+from app.store.identifiers import uuid7
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_every_postgresql_scheme_does(scheme: str) -> None:
+    url = parse_database_url(f"{scheme}://user:secret@host:5432/glitch")
+    assert url.drivername == "postgresql+psycopg"
+    assert (url.password, url.host) == ("secret", "host")
+
+
+@pytest.mark.parametrize("address", ["", "nonsense", "sqlite:///x.db", "mysql://u:secret@h/d"])
+def test_other_addresses_are_refused_without_repeating_them(address: str) -> None:
+    with pytest.raises(DatabaseUrlError, match="DATABASE_URL") as caught:
+        make_engine(address)
+    assert "secret" not in str(caught.value)
+
+
+def test_identifiers_grow_with_time_and_never_repeat() -> None:
+    before = time.time_ns() // 1_000_000
+    made = [uuid7() for _ in range(10_000)]
+    after = time.time_ns() // 1_000_000
+    assert len(set(made)) == len(made)
+    assert all(one.version == 7 and one.variant == "specified in RFC 4122" for one in made)
+    assert all(before <= one.int >> 80 <= after for one in made)
+    moments = [one.int >> 64 for one in made]
+    assert moments == sorted(moments)
+
+
+def test_migrations_are_found_beside_the_package_or_in_the_wheel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (migrate.migrations_folder() / "versions").is_dir()
+    monkeypatch.setattr(migrate, "__file__", str(tmp_path / "app" / "store" / "migrate.py"))
+    installed = tmp_path / "prefix" / "share" / "glitch-discovery" / "alembic"
+    monkeypatch.setattr(migrate.sysconfig, "get_path", lambda _: str(tmp_path / "prefix"))
+    with pytest.raises(migrate.MigrationsNotFoundError, match="install Glitch Discovery again"):
+        migrate.migrations_folder()
+    installed.mkdir(parents=True)
+    (installed / "env.py").touch()
+    assert migrate.migrations_folder() == installed

@@ -1,0 +1,100 @@
+"""The pure part of novelty: scores against scikit-learn, p-values against their theory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.neighbors import NearestNeighbors
+
+from glitch.errors import GlitchError
+from glitch.novelty import (
+    CALIBRATION_BYTES,
+    LEAST_CALIBRATION,
+    LEAST_REFERENCES,
+    NEAREST,
+    conformal_p_value,
+    is_calibration_member,
+    judge,
+    novelty_score,
+)
+
+
+def test_score_is_the_distance_to_the_fifth_nearest() -> None:
+    rng = np.random.default_rng(1)
+    references = rng.normal(size=(200, 8)).astype(np.float32)
+    queries = rng.normal(size=(20, 8)).astype(np.float32)
+    peer = NearestNeighbors(n_neighbors=NEAREST).fit(references.astype(np.float64))
+    expected = peer.kneighbors(queries.astype(np.float64))[0][:, -1]
+    ours = [novelty_score(query, references) for query in queries]
+    np.testing.assert_allclose(ours, expected, rtol=1e-9)
+
+
+def test_score_needs_enough_references() -> None:
+    references = np.zeros((NEAREST - 1, 3), dtype=np.float32)
+    with pytest.raises(GlitchError, match="at least 5 references"):
+        novelty_score(np.zeros(3, dtype=np.float32), references)
+
+
+def test_p_values_of_known_kinds_are_uniform() -> None:
+    """With 99 calibration scores, P(p <= j / 100) is j / 100 exactly for an exchangeable glitch."""
+    rng = np.random.default_rng(20)
+    references = rng.normal(size=(100, 3)).astype(np.float32)
+    counts = np.zeros(101)
+    trials = 2000
+    for _ in range(trials):
+        points = rng.normal(size=(100, 3)).astype(np.float32)
+        distances = np.linalg.norm(points[:, None] - references[None], axis=2)
+        scores = np.partition(distances, NEAREST - 1, axis=1)[:, NEAREST - 1]
+        p = conformal_p_value(int((scores[1:] >= scores[0]).sum()), 99)
+        counts[round(p * 100)] += 1
+    assert counts[0] == 0
+    observed = np.cumsum(counts)[1:] / trials
+    # Kolmogorov's 0.1 % critical value for 2000 trials
+    assert np.abs(observed - np.arange(1, 101) / 100).max() < 1.95 / np.sqrt(trials)
+
+
+def test_far_away_is_novel_and_nearby_is_not() -> None:
+    rng = np.random.default_rng(3)
+    references = rng.normal(size=(100, 3)).astype(np.float32)
+    calibration = [novelty_score(point, references) for point in rng.normal(size=(99, 3))]
+    far = novelty_score(np.full(3, 20.0), references)
+    near = novelty_score(np.zeros(3), references)
+    assert conformal_p_value(sum(score >= far for score in calibration), 99) == 0.01
+    assert conformal_p_value(sum(score >= near for score in calibration), 99) > 0.5
+
+
+@given(n=st.integers(0, 10_000), fraction=st.floats(0, 1))
+def test_p_values_stay_in_their_range_and_order(n: int, fraction: float) -> None:
+    as_novel = int(n * fraction)
+    p = conformal_p_value(as_novel, n)
+    assert 1 / (n + 1) <= p <= 1
+    if as_novel < n:
+        assert conformal_p_value(as_novel + 1, n) > p
+
+
+@pytest.mark.parametrize(("as_novel", "n"), [(-1, 3), (4, 3)])
+def test_counts_that_contradict_each_other(as_novel: int, n: int) -> None:
+    with pytest.raises(GlitchError, match="0 <= n_as_novel <= n_calibration"):
+        conformal_p_value(as_novel, n)
+
+
+def test_too_few_is_its_own_answer() -> None:
+    few_references = judge(1.0, LEAST_REFERENCES - 1, 0, 100)
+    assert (few_references.is_judged, few_references.p_value) == (False, None)
+    assert few_references.score == 1.0
+    assert "only 49 labelled glitches" in (few_references.reason or "")
+    few_calibration = judge(1.0, LEAST_REFERENCES, 0, LEAST_CALIBRATION - 1)
+    assert (few_calibration.is_judged, few_calibration.p_value) == (False, None)
+    assert "only 19 calibration glitches" in (few_calibration.reason or "")
+    assert not judge(None, 1000, 0, 1000).is_judged
+    enough = judge(1.0, LEAST_REFERENCES, 0, LEAST_CALIBRATION)
+    assert (enough.is_judged, enough.reason) == (True, None)
+    assert enough.p_value == pytest.approx(1 / 21)
+
+
+def test_a_quarter_of_all_digests_calibrates() -> None:
+    members = [is_calibration_member(bytes([first]) + bytes(31)) for first in range(256)]
+    assert sum(members) == CALIBRATION_BYTES == 64
+    assert members[:64] == [True] * 64
