@@ -38,7 +38,8 @@ CLASS_ORIGINS = ("gravityspy", "ours")
 ROLES = ("reader", "submitter", "reviewer", "admin")
 
 
-def _one_of(column: str, values: tuple[str, ...]) -> str:
+def one_of(column: str, values: tuple[str, ...]) -> str:
+    """The SQL condition that a column holds one of these words."""
     return f"{column} IN ({', '.join(repr(value) for value in values)})"
 
 
@@ -69,8 +70,8 @@ class GlitchClass(Base):
     __tablename__ = "glitch_class"
     __table_args__ = (
         UniqueConstraint("name"),
-        CheckConstraint(_one_of("state", CLASS_STATES), name="state"),
-        CheckConstraint(_one_of("origin", CLASS_ORIGINS), name="origin"),
+        CheckConstraint(one_of("state", CLASS_STATES), name="state"),
+        CheckConstraint(one_of("origin", CLASS_ORIGINS), name="origin"),
     )
 
     id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
@@ -92,7 +93,7 @@ class Glitch(Base):
     __table_args__ = (
         UniqueConstraint("gravityspy_id"),
         UniqueConstraint("content_digest"),
-        CheckConstraint(_one_of("origin", ORIGINS), name="origin"),
+        CheckConstraint(one_of("origin", ORIGINS), name="origin"),
         CheckConstraint("octet_length(content_digest) = 32", name="content_digest"),
         CheckConstraint("ifo ~ '^[A-Z][0-9]$'", name="ifo"),
         Index("ix_glitch_ifo_id", "ifo", "id"),
@@ -227,7 +228,7 @@ class ApiToken(Base):
     __tablename__ = "api_token"
     __table_args__ = (
         UniqueConstraint("secret_hash"),
-        CheckConstraint(_one_of("role", ROLES), name="role"),
+        CheckConstraint(one_of("role", ROLES), name="role"),
         CheckConstraint("octet_length(secret_hash) = 32", name="secret_hash"),
         Index(
             "uq_api_token_name", "name", unique=True, postgresql_where=text("revoked_at IS NULL")
