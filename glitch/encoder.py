@@ -67,10 +67,10 @@ class Encoder:
         model = self._model
         values = torch.from_numpy(np.stack([one.values for one in views])).to(self._device)
         rows = torch.from_numpy(np.stack([one.observed for one in views])).to(self._device)
-        amplitude, observed = model.prepare(values, rows)
-        posterior = model.encode(amplitude, observed)
+        pixels, observed = model.prepare(values, rows)
+        posterior = model.encode(pixels, observed)
         prediction = model.decode(posterior.mean, observed.any(dim=2))
-        errors = model.likelihood.reduced_chi_square(amplitude, prediction, observed).cpu()
+        errors = model.likelihood.reduced_chi_square(pixels, prediction, observed).cpu()
         kl = kl_to_standard_normal(posterior).sum(dim=1).cpu()
         means = posterior.mean.cpu().numpy()
         log_variances = posterior.log_variance.cpu().numpy()

@@ -87,6 +87,7 @@ class DataConfig:
     real_images: str | None = "../shared/data/gravityspy_images"
     simulated: str | None = None  # folder of a cache made by ``simulate-cache``
     real_share: float = 0.5  # of each batch, where both are given
+    anchor_glitches: int = 4_000  # fit the linear part first; 0 leaves it out
     n_folds: int = 3  # one fold of the real groups is held out for validation
     validation_fold: int = 0
     split_seed: int = 0
@@ -99,6 +100,10 @@ class DataConfig:
         _require(
             0 <= self.real_share <= 1,
             f"data.real_share must lie in [0, 1], but is {self.real_share}.",
+        )
+        _require(
+            self.anchor_glitches >= 0,
+            f"data.anchor_glitches must not be negative, but is {self.anchor_glitches}.",
         )
         _require(self.n_folds >= 2, f"data.n_folds must be at least 2, but is {self.n_folds}.")
         _require(

@@ -86,7 +86,7 @@ def lone_view_agreement(model: ViewsVAE, pack: Pack) -> dict[str, float]:
     others = between[~np.eye(len(full), dtype=bool)]
     own = distances[np.arange(len(origin)), origin]
     return {
-        "distance": float(np.median(own) / np.median(others)),
+        "distance": float(np.median(own) / max(np.median(others), 1e-12)),
         "retrieval": float((distances.argmin(axis=1) == origin).mean()),
     }
 

@@ -17,6 +17,7 @@ import yaml
 
 from glitch.errors import GlitchError
 from glitch.model import ViewsVAE, sample_posterior
+from training.anchor import fit_anchor
 from training.config import TrainingConfig, config_to_mapping
 from training.evaluation import evaluate_model
 from training.objectives import Objective, Outcome
@@ -47,13 +48,13 @@ def compute_outcome(
     model: ViewsVAE, batch: Batch, generator: torch.Generator, *, is_half_precision: bool
 ) -> Outcome:
     """Encodes what is shown, draws, decodes what is owed."""
-    amplitude, rows = model.prepare(batch.values, batch.observed)
+    pixels, rows = model.prepare(batch.values, batch.observed)
     seen_rows, owed_rows = rows & batch.shown[..., None], rows & batch.owed[..., None]
     with torch.autocast("cpu", torch.bfloat16, enabled=is_half_precision):
-        posterior = model.encode(amplitude * batch.shown[..., None, None], seen_rows)
+        posterior = model.encode(pixels * batch.shown[..., None, None], seen_rows)
         draw = sample_posterior(posterior, generator)
         prediction = model.decode(draw, batch.owed)
-    distortion = model.likelihood.distortion(amplitude, prediction.float(), owed_rows)
+    distortion = model.likelihood.distortion(pixels, prediction.float(), owed_rows)
     return Outcome(distortion * batch.owed_weight, posterior, draw)
 
 
@@ -87,13 +88,6 @@ def train(
     model = ViewsVAE(config.architecture)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(model.parameters(), lr=config.optimiser.learning_rate)
-    state_path = folder / STATE_FILE
-    step, best = 0, -math.inf
-    if state_path.exists():
-        step, best = load_state(state_path, model, optimiser)
-        _forget_after(folder / METRICS_FILE, step)
-    elif config.initialise_from is not None:
-        load_state(Path(config.initialise_from) / STATE_FILE, model, None)
     source = BatchSource(
         real_train,
         simulated,
@@ -102,6 +96,15 @@ def train(
         augmentation=config.augmentation,
         seed=config.seed,
     )
+    state_path = folder / STATE_FILE
+    step, best = 0, -math.inf
+    if state_path.exists():
+        step, best = load_state(state_path, model, optimiser)
+        _forget_after(folder / METRICS_FILE, step)
+    elif config.initialise_from is not None:
+        load_state(Path(config.initialise_from) / STATE_FILE, model, None)
+    elif config.data.anchor_glitches:
+        fit_anchor(model, source.packs, config.data.anchor_glitches, config.seed)
     objective, clock = config.objective.build(), time.perf_counter()
     with (
         _stop_requests() as is_stopped,

@@ -77,6 +77,11 @@ class BatchSource:
             self._parts.append((simulated, sampler, batch_size - n_real))
         self._augmentation, self._seed = augmentation, seed
 
+    @property
+    def packs(self) -> list[Pack]:
+        """The packs that batches are drawn from."""
+        return [pack for pack, _, _ in self._parts]
+
     def batch(self, step: int) -> Batch:
         """The batch of one step, the same each time it is asked for."""
         rng = np.random.default_rng([self._seed, step])

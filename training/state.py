@@ -26,7 +26,8 @@ def save_state(
         for name, value in moments.items():
             tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value)
     contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
-    metadata = {"step": str(step), "best": json.dumps(best)}
+    # One entry: the library does not keep the order of several, and equal states are equal files.
+    metadata = {"progress": json.dumps({"step": step, "best": best})}
     partial = path.with_suffix(".partial")
     save_file(contiguous, str(partial), metadata)
     with partial.open("rb") as file:
@@ -49,7 +50,8 @@ def load_state(
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        step, best = int(metadata["step"]), float(json.loads(metadata["best"]))
+        progress = json.loads(metadata["progress"])
+        step, best = int(progress["step"]), float(progress["best"])
     except FileNotFoundError:
         raise CheckpointError(f"There is no training state {path} to continue from.") from None
     except (SafetensorError, KeyError, ValueError) as error:

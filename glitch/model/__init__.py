@@ -1,11 +1,13 @@
 """The variational autoencoder over views: architecture, likelihood, divergence."""
 
+from glitch.model.anchor import LinearAnchor
 from glitch.model.architecture import Architecture, ViewsVAE
 from glitch.model.divergence import Posterior, kl_to_standard_normal, sample_posterior
 from glitch.model.likelihood import RowGaussian
 
 __all__ = [
     "Architecture",
+    "LinearAnchor",
     "Posterior",
     "RowGaussian",
     "ViewsVAE",

@@ -14,18 +14,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
 from glitch.errors import GlitchError
+from glitch.model.anchor import LinearAnchor, PooledRows, PooledTensor
 from glitch.model.divergence import HIGHEST_LOG_VARIANCE, LOWEST_LOG_VARIANCE, Posterior
 from glitch.model.likelihood import RowGaussian
 from glitch.types import LatentTensor, ObservedTensor, ViewsTensor
-
-# Square root of energy, averaged over pooling cells: what the model sees and paints.
-PooledTensor = Float[Tensor, "batch view pooled_freq pooled_time"]
-PooledRows = Bool[Tensor, "batch view pooled_freq"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def _norm_groups(n_channels: int) -> int:
 
 
 class ViewsVAE(nn.Module):
-    """Encoder and decoder. All pictures inside are square roots of energy, pooled."""
+    """Encoder and decoder. Pixels inside are energies over the clip, averaged by pooling."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -86,8 +83,9 @@ class ViewsVAE(nn.Module):
             self.trunk.append(nn.GroupNorm(_norm_groups(n_out), n_out)).append(nn.ReLU())
         self.features = nn.Linear(channels[-1] * n_coarsest, hidden)
         self.feature_offset = nn.Parameter(0.1 * torch.randn(architecture.n_views, hidden))
-        self.join = nn.Linear(architecture.n_views * (hidden + 1), hidden)
-        self.posterior = nn.Linear(hidden, 2 * architecture.latent)
+        n_joined = architecture.n_views * (hidden + 1) + architecture.latent
+        self.join = nn.Linear(n_joined, hidden)
+        self.correction = nn.Linear(hidden, 2 * architecture.latent)
 
         self.spread = nn.Linear(architecture.latent, hidden)
         self.picture_offset = nn.Parameter(0.1 * torch.randn(architecture.n_views, hidden))
@@ -99,9 +97,14 @@ class ViewsVAE(nn.Module):
             self.painter.append(nn.ConvTranspose2d(n_in, n_out, 4, 2, 1))
             if n_out > 1:  # the picture itself is neither normalised nor rectified
                 self.painter.append(nn.GroupNorm(_norm_groups(n_out), n_out)).append(nn.ReLU())
-        self.likelihood = RowGaussian(
-            architecture.n_views, architecture.n_frequency // architecture.pooling
-        )
+        n_rows = architecture.n_frequency // architecture.pooling
+        n_columns = architecture.n_time // architecture.pooling
+        self.likelihood = RowGaussian(architecture.n_views, n_rows)
+        self.anchor = LinearAnchor(architecture.latent, architecture.n_views, n_rows, n_columns)
+        # Training starts from the linear part alone, and departs from it where that pays.
+        for last in (self.correction, self.painter[-1]):
+            for weight in last.parameters():
+                nn.init.zeros_(weight)
 
     def prepare(
         self, values: ViewsTensor, observed: ObservedTensor
@@ -113,32 +116,37 @@ class ViewsVAE(nn.Module):
             observed: the rows that were measured.
 
         Returns:
-            The square root of energy, which evens out the variance of noise, averaged over the
-            observed part of each pooling cell, and the cells that have such a part.
+            Energy averaged over the observed part of each pooling cell, and the cells that have
+            such a part.
         """
         size = self.architecture.pooling
-        amplitude = avg_pool2d(values.sqrt(), size)  # (B, V, F / size, T / size)
+        pixels = avg_pool2d(values, size)  # (B, V, F / size, T / size)
         share = avg_pool2d(observed.to(values.dtype)[..., None], (size, 1)).squeeze(-1)
-        return amplitude / share.clamp_min(1e-6)[..., None] * (share > 0)[..., None], share > 0
+        return pixels / share.clamp_min(1e-6)[..., None] * (share > 0)[..., None], share > 0
 
-    def encode(self, amplitude: PooledTensor, observed: PooledRows) -> Posterior:
-        """Posterior given prepared views; a member with no view at all gives the bias alone."""
+    def encode(self, pixels: PooledTensor, observed: PooledRows) -> Posterior:
+        """Posterior given prepared views: the linear part's, corrected by convolutions."""
+        linear = self.anchor.posterior(pixels, observed)
         n_batch, n_views = observed.shape[:2]
         present = observed.any(dim=2)  # (B, V)
         member, view = present.nonzero(as_tuple=True)
-        mask = observed[..., None].expand_as(amplitude).to(amplitude.dtype)
-        pictures = torch.stack([amplitude[member, view], mask[member, view]], dim=1)
+        mask = observed[..., None].expand_as(pixels).to(pixels.dtype)
+        # Roots even out the noise, so that convolutions see faint structure beside bright.
+        pictures = torch.stack([pixels.sqrt()[member, view], mask[member, view]], dim=1)
         pictures = pictures.contiguous(memory_format=torch.channels_last)  # (N, 2, F, T)
         flat = self.trunk(pictures).flatten(1)
         found = relu(self.features(flat).float() + self.feature_offset[view])  # (N, hidden)
         slots = found.new_zeros(n_batch, n_views, found.shape[1])
         slots = slots.index_put((member, view), found)
-        joined = torch.cat([slots.flatten(1), present.to(found.dtype)], dim=1)
-        mean, log_variance = self.posterior(relu(self.join(joined))).float().chunk(2, dim=1)
-        return Posterior(mean, log_variance.clamp(LOWEST_LOG_VARIANCE, HIGHEST_LOG_VARIANCE))
+        joined = torch.cat([slots.flatten(1), present.to(found.dtype), linear.mean], dim=1)
+        shift, widening = self.correction(relu(self.join(joined))).float().chunk(2, dim=1)
+        log_variance = linear.log_variance + widening
+        return Posterior(
+            linear.mean + shift, log_variance.clamp(LOWEST_LOG_VARIANCE, HIGHEST_LOG_VARIANCE)
+        )
 
     def decode(self, latent: LatentTensor, wanted: Bool[Tensor, "batch view"]) -> PooledTensor:
-        """The expected square root of energy in the wanted views, zero in the others.
+        """The expected pixels of the wanted views, zero in the others.
 
         Args:
             latent: one vector for each member of the batch.
@@ -155,6 +163,7 @@ class ViewsVAE(nn.Module):
         coarse = relu(self.picture(relu(self.picture_hidden(hidden))))
         coarse = coarse.reshape(-1, architecture.painter_channels[-1], *architecture.coarsest)
         coarse = coarse.contiguous(memory_format=torch.channels_last)
-        painted = torch.sigmoid(self.painter(coarse).float())[:, 0]  # (N, F, T)
+        linear: Tensor = self.anchor.paint(latent)[member, view]
+        painted: Tensor = linear + self.painter(coarse).float()[:, 0]  # (N, F, T)
         pictures = painted.new_zeros(latent.shape[0], architecture.n_views, *painted.shape[1:])
         return pictures.index_put((member, view), painted)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from glitch.types import ObservedTensor, ViewsTensor
 
-INITIAL_VARIANCE = 0.02  # of the square root of an energy in [0, 1]
-LOWEST_LOG_VARIANCE = math.log(1e-4)  # one grey level of 255, as a standard deviation, is 4e-3
+INITIAL_VARIANCE = 0.02  # of an energy over the clip, in [0, 1]
+LOWEST_LOG_VARIANCE = math.log(1e-5)  # one grey level of 255, as a standard deviation, is 4e-3
 
 
 class RowGaussian(nn.Module):

@@ -1,0 +1,100 @@
+"""Configurations: all shipped ones load, and what cannot be is refused by its name."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import training
+from training.config import (
+    ConfigError,
+    TrainingConfig,
+    config_from_mapping,
+    config_to_mapping,
+    load_config,
+)
+
+CONFIGS = sorted((Path(training.__file__).parent / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_configuration_loads(path: Path) -> None:
+    config = load_config(path)
+    assert config.name == path.stem
+    assert config_from_mapping(config_to_mapping(config)) == config
+
+
+def test_there_are_configurations() -> None:
+    assert {path.stem for path in CONFIGS} >= {"smoke", "pretrain-simulated", "shipped"}
+
+
+def test_a_saved_configuration_reads_back_equal(tmp_path: Path) -> None:
+    config = config_from_mapping(
+        {
+            "name": "a",
+            "architecture": {"latent": 4},
+            "data": {"real_images": None, "simulated": "x"},
+        }
+    )
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config_to_mapping(config)))
+    assert load_config(path) == config
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"nmae": "a"}, "nmae is unknown"),
+        ({"name": "a", "optimiser": {"stepz": 1}}, r"optimiser\.stepz is unknown"),
+        ({"name": "a", "optimiser": {"steps": "many"}}, r"optimiser\.steps must be of type int"),
+        ({"name": "a", "optimiser": {"steps": True}}, r"optimiser\.steps must be of type int"),
+        ({"name": "a", "optimiser": {"steps": 0}}, r"optimiser\.steps must be positive"),
+        ({"name": "a", "optimiser": {"warmup_steps": -1}}, r"optimiser\.warmup_steps"),
+        ({"name": "a", "optimiser": {"final_factor": 2}}, r"optimiser\.final_factor"),
+        ({"name": "a", "optimiser": [1]}, "optimiser must be a mapping"),
+        ({"name": "a", "objective": {"kind": "gan"}}, r"objective\.kind is 'gan'"),
+        (
+            {"name": "a", "objective": {"kind": "beta_vae", "parameters": {"gamma": 1}}},
+            r"objective\.parameters\.gamma is unknown",
+        ),
+        (
+            {"name": "a", "objective": {"kind": "beta_vae", "parameters": {"beta": -1}}},
+            "beta must not be negative",
+        ),
+        ({"name": "a", "data": {"real_images": None}}, "both null"),
+        ({"name": "a", "data": {"real_share": 1.5}}, r"data\.real_share"),
+        ({"name": "a", "data": {"n_folds": 1}}, r"data\.n_folds"),
+        ({"name": "a", "data": {"validation_fold": 3}}, r"data\.validation_fold"),
+        ({"name": "a", "augmentation": {"single_view_share": 2}}, "single_view_share"),
+        (
+            {"name": "a", "augmentation": {"single_view_share": 0.7, "some_views_share": 0.7}},
+            "together",
+        ),
+        ({"name": "a", "augmentation": {"owed_views": 0}}, "owed_views"),
+        ({"name": "a", "augmentation": {"shift_pixels": 99}}, "shift_pixels"),
+        ({"name": "a", "augmentation": {"energy_scale": 0.5}}, "energy_scale"),
+        ({"name": "a", "log": {"log_every": 0}}, r"log\.log_every"),
+        ({"name": "a", "architecture": {"n_time": 100}}, "architecture: .* divides"),
+        ({"name": "a", "architecture": {"channels": [8, "x"]}}, r"architecture\.channels"),
+        ({"name": "a/b"}, "name must be letters"),
+        ({"name": "a", "seed": -1}, "seed"),
+        ({}, "lacks .*name"),
+        ([], "must be a mapping"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_its_name(content: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config_from_mapping(content)
+
+
+def test_missing_and_malformed_files_are_sentences(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="There is no configuration file"):
+        load_config(tmp_path / "none.yaml")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("name: [")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        load_config(bad)
+
+
+def test_defaults_are_valid() -> None:
+    assert TrainingConfig("a").objective.build().weights(0) == {"beta": 10.0}

@@ -1,0 +1,51 @@
+"""Packs on disk: streamed in, mapped out, refused when unfinished or of another recipe."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glitch.views import Preprocessing, Views
+from training.pack import PackError, pack_views, read_pack, write_pack
+
+
+def views(seed: int) -> Views:
+    rng = np.random.default_rng(seed)
+    observed = np.ones((4, 128), dtype=np.bool_)
+    observed[seed % 4] = False
+    values = rng.random((4, 128, 128), dtype=np.float32) * observed[..., None]
+    return Views(values, observed)
+
+
+def test_a_pack_on_disk_holds_what_was_streamed_into_it(tmp_path: Path) -> None:
+    samples = [(f"label{seed % 2}", views(seed)) for seed in range(5)]
+    write_pack(tmp_path, iter(samples), 5, Preprocessing())
+    pack = read_pack(tmp_path, Preprocessing())
+    assert isinstance(pack.values, np.memmap)
+    assert pack.labels == tuple(label for label, _ in samples)
+    assert len(set(pack.groups)) == len(pack) == 5
+    memory = pack_views([one for _, one in samples], pack.labels, pack.groups)
+    np.testing.assert_array_equal(pack.values, memory.values)
+    np.testing.assert_array_equal(pack.observed, memory.observed)
+    tensors, observed = pack.tensors(np.asarray([3, 1]))
+    np.testing.assert_allclose(tensors[0].numpy(), samples[3][1].values, atol=0.5 / 255 + 1e-6)
+    np.testing.assert_array_equal(observed[1].numpy(), samples[1][1].observed)
+
+
+def test_subset_keeps_rows_and_names_together() -> None:
+    pack = pack_views([views(seed) for seed in range(4)], "abcd", "wxyz").subset([2, 0])
+    assert (pack.labels, pack.groups) == (("c", "a"), ("y", "w"))
+    np.testing.assert_array_equal(pack.observed[0], views(2).observed)
+
+
+def test_an_unfinished_pack_is_never_taken_for_a_whole_one(tmp_path: Path) -> None:
+    with pytest.raises(PackError, match="Only 2 of 3"):
+        write_pack(tmp_path, (("a", views(seed)) for seed in range(2)), 3, Preprocessing())
+    with pytest.raises(PackError, match="no finished pack"):
+        read_pack(tmp_path, Preprocessing())
+
+
+def test_a_pack_of_other_preprocessing_is_refused(tmp_path: Path) -> None:
+    write_pack(tmp_path, [("a", views(0))], 1, Preprocessing())
+    with pytest.raises(PackError, match="other preprocessing"):
+        read_pack(tmp_path, Preprocessing(energy_clip=20.0))
