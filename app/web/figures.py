@@ -82,7 +82,7 @@ def view_panel(
             for step in range(-2, 3)
         ),
         unmeasured_height=round(unmeasured * PLOT_HEIGHT, 1),
-        unmeasured_from=f"{edge_hz:.3g} Hz" if unmeasured else None,
+        unmeasured_from=f"{round(edge_hz)} Hz" if unmeasured else None,
     )
 
 

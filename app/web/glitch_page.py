@@ -37,6 +37,7 @@ from app.web.words import (
 )
 from glitch.views import Preprocessing
 
+KIN_NAMED = 4
 NEIGHBOURS_SHOWN = 20  # fills whole rows of 2, 4 and 5 cards
 
 
@@ -143,8 +144,10 @@ def _neighbours(
 
 def _kin(neighbours: Sequence[Card]) -> str:
     """What the neighbours are, most frequent first."""
-    tally = Counter(card.label or "unlabelled" for card in neighbours)
-    return ", ".join(f"{number} {name}" for name, number in tally.most_common())
+    tally = Counter(card.label or "unlabelled" for card in neighbours).most_common()
+    named = [f"{number} {name}" for name, number in tally[:KIN_NAMED]]
+    others = sum(number for _, number in tally[KIN_NAMED:])
+    return ", ".join([*named, f"{others} of other classes"] if others else named)
 
 
 def _facts(glitch: GlitchRecord, embedding: EmbeddingRecord | None) -> tuple[Fact, ...]:

@@ -209,7 +209,7 @@ def test_a_glitch_page(reviewer: Walker, glitches: list[GlitchRecord]) -> None:
     assert "could not be judged, because" in page.text
     assert "Whistle" in page.text
     assert "submitter · human" in page.text
-    assert page.response.text.count('class="distance"') == 20
+    assert page.response.text.count('class="chip distance"') == 20
     assert "8 latent dimensions" in page.text
     pictures = [image for image in page.images if "/views/" in image]
     assert len(pictures) == 4

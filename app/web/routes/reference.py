@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -28,7 +29,15 @@ from app.web.words import card, count, stamp
 
 router = APIRouter(route_class=PageRoute)
 
-_LONGEST_VALUE = 90
+LONGEST_VALUE = 90
+ROWS_SHOWN = 14
+DIGITS_SHOWN = 16  # of a digest
+HIDDEN = frozenset({"name", "format_version", "latent_size", "preprocessing_digest"})
+WORDS = {
+    **{"elbo": "ELBO", "kl": "KL", "knn": "kNN", "sha256": "SHA-256", "hz": "(Hz)", "s": "(s)"},
+    **{"asd": "ASD", "fft": "FFT", "q": "Q", "n": "number of", "git": "Git"},
+}
+_DIGEST = re.compile(r"[0-9a-f]{32,}")
 
 
 @router.get("/classes", dependencies=[ForReaders])
@@ -87,17 +96,18 @@ def checkpoints(request: Request, session: SessionDep, visitor: VisitorDep) -> R
 def _checkpoint_card(record: CheckpointRecord) -> CheckpointCard:
     facts = [
         Fact("Latent size", str(record.latent_size)),
-        Fact("Digest", record.digest[:16], is_code=True),
-        Fact("Preprocessing", record.preprocessing_digest[:16], is_code=True),
+        Fact("Digest", record.digest[:DIGITS_SHOWN], is_code=True),
+        Fact("Preprocessing", record.preprocessing_digest[:DIGITS_SHOWN], is_code=True),
     ]
     tables = []
     for name, value in record.manifest.items():
         if isinstance(value, Mapping):
-            rows = tuple(_leaves(value))
-            if rows:
+            if rows := _rows(value):
                 tables.append(MetricTable(_title(name), rows))
-        elif name not in {"name", "format", "preprocessing_digest", "latent_size"}:
-            facts.append(Fact(_title(name), _shown(value)))
+        elif name not in HIDDEN:
+            is_digest = isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+            text = value[:DIGITS_SHOWN] if is_digest else _shown(value)
+            facts.append(Fact(_title(name), text, is_code=is_digest))
     # Measures are what a reader came for.
     tables.sort(key=lambda table: table.name != "Metrics")
     return CheckpointCard(
@@ -110,23 +120,36 @@ def _checkpoint_card(record: CheckpointRecord) -> CheckpointCard:
     )
 
 
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> list[Fact]:
+def _rows(values: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """Plain values and those one level down; what lies deeper is in the manifest below."""
     rows = []
     for name, value in values.items():
-        full = f"{prefix}{_title(name).lower() if prefix else _title(name)}"
-        if isinstance(value, Mapping):
-            rows.extend(_leaves(value, f"{full}, "))
-        else:
-            rows.append(Fact(full, _shown(value)))
-    return rows
+        if not isinstance(value, Mapping):
+            rows.append(Fact(_title(name), _shown(value)))
+            continue
+        rows.extend(
+            Fact(f"{_title(name)}, {_words(inner)}", _shown(leaf))
+            for inner, leaf in value.items()
+            if not isinstance(leaf, Mapping)
+        )
+    if len(rows) > ROWS_SHOWN:
+        left = len(rows) - ROWS_SHOWN + 1
+        rows = [*rows[: ROWS_SHOWN - 1], Fact(f"and {left} more", "in the manifest")]
+    return tuple(rows)
+
+
+def _words(name: str) -> str:
+    return " ".join(WORDS.get(word, word) for word in re.split(r"[_.\s]+", name.strip()) if word)
 
 
 def _title(name: str) -> str:
-    text = name.replace("_", " ").strip()
+    text = _words(name)
     return text[:1].upper() + text[1:]
 
 
 def _shown(value: object) -> str:
+    if value is None:
+        return "\N{EN DASH}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -137,4 +160,4 @@ def _shown(value: object) -> str:
         text = ", ".join(_shown(item) for item in value)
     else:
         text = str(value)
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
