@@ -11,6 +11,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from glitch.strain import grid
+from glitch.strain.screening import ScreenPlan, screen_plan
 from glitch.strain.tiling import Plane, highest_frequency_hz, tiling, window
 from glitch.strain.whitening import WhiteningPlan, whitening_plan
 from glitch.views import Preprocessing
@@ -84,6 +85,7 @@ class ViewPlan:
     device: torch.device
     whitening: WhiteningPlan
     planes: tuple[PlanePlan, ...]
+    screen: ScreenPlan | None
     times_s: Tensor  # float64, samples of the picture relative to the GPS time
     row_means: Float32[Tensor, "row sample"]
     n_observed_rows: int
@@ -115,6 +117,10 @@ def view_plan(
             to_samples=place(grid.spline_across_rows(rows_hz, samples_hz).T),
         )
 
+    planes = tuple(
+        plane_plan(plane) for plane in tiling(preprocessing, float(sample_rate_hz), duration_s)
+    )
+    windows = [[w for group in each.groups for w in group.windows] for each in planes]
     means = [grid.time_means(preprocessing, d) for d in preprocessing.durations_s]
     return ViewPlan(
         preprocessing=preprocessing,
@@ -122,8 +128,9 @@ def view_plan(
         n_samples=n_samples,
         device=device,
         whitening=whitening_plan(preprocessing, sample_rate_hz, n_samples, device),
-        planes=tuple(
-            plane_plan(plane) for plane in tiling(preprocessing, float(sample_rate_hz), duration_s)
+        planes=planes,
+        screen=screen_plan(
+            [each.plane for each in planes], windows, preprocessing, sample_rate_hz, n_samples
         ),
         times_s=torch.from_numpy(grid.sample_times_s(preprocessing)).to(device),
         row_means=place(row_means),

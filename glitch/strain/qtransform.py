@@ -6,14 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Complex64, Float32
+from jaxtyping import Float32
 from torch import Tensor
 
 from glitch.strain.medians import row_medians
 from glitch.strain.plan import PlanePlan, RowGroup, ViewPlan, first_kept
+from glitch.strain.screening import FEWEST_TILES, possible_planes
 
-_CHUNK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 26}  # FFT input at a time: cache, or memory
+_CHUNK_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 26}  # FFT input at a time: cache, or memory
 
 
 @dataclass(frozen=True)
@@ -33,50 +35,99 @@ class Tile:
     energy: float
 
 
-PlaneEnergies = list[Float32[Tensor, "batch _ _"]]  # one tensor a row group
+GroupEnergies = Float32[Tensor, "batch row kept"]
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneEnergies:
+    """Normalised energies around the events of those members that may need this plane.
+
+    Attributes:
+        members: their positions in the batch, ascending.
+        groups: energies of each group of rows, in the members' order.
+    """
+
+    members: tuple[int, ...]
+    groups: list[Tensor]
 
 
 def loudest_planes(
-    spectrum: Complex64[Tensor, "batch bin"], events_s: Sequence[float], plan: ViewPlan
+    whitened: Float32[Tensor, "batch sample"], events_s: Sequence[float], plan: ViewPlan
 ) -> tuple[list[PlaneEnergies], list[Tile]]:
-    """Normalised energies around the event in every plane, and each member's loudest tile.
+    """Energies around the events in every plane that matters, and each member's loudest tile.
 
     Args:
-        spectrum: whitened spectra of the segments.
+        whitened: whitened segments.
         events_s: seconds from the start of each segment to its GPS time.
         plan: plan for the segments' rate and length.
     """
-    energies = [_plane_energies(spectrum, events_s, plane, plan) for plane in plan.planes]
-    best: list[Tile | None] = [None] * len(events_s)
-    for index, (plane, groups) in enumerate(zip(plan.planes, energies, strict=True)):
-        for member, event_s in enumerate(events_s):
+    spectrum = torch.fft.rfft(whitened)
+    everyone = tuple(range(len(events_s)))
+    short: list[dict[int, Tensor]] = [
+        {
+            index: _group_energies(spectrum, events_s, group, plan)
+            for index, group in enumerate(plane.groups)
+            if plan.screen and group.n_tiles < FEWEST_TILES
+        }
+        for plane in plan.planes
+    ]
+    possible = np.ones((len(plan.planes), len(everyone)), dtype=np.bool_)
+    if plan.screen:
+        known = [
+            [_peak(plane, groups, member, events_s[member], plan) for member in everyone]
+            for plane, groups in zip(plan.planes, short, strict=True)
+        ]
+        known_peaks = torch.tensor(known, dtype=torch.float32, device=plan.device)
+        planes = possible_planes(whitened, spectrum, events_s, known_peaks, plan.screen)
+        possible = planes.cpu().numpy()
+    energies: list[PlaneEnergies] = []
+    best: dict[int, Tile] = {}
+    for number, plane in enumerate(plan.planes):
+        members = tuple(int(member) for member in np.flatnonzero(possible[number]))
+        chosen = list(members)
+        theirs = [events_s[member] for member in chosen]
+        groups = [
+            short[number][index][chosen]
+            if index in short[number]
+            else _group_energies(spectrum[chosen], theirs, group, plan)
+            for index, group in enumerate(plane.groups)
+        ]
+        energies.append(PlaneEnergies(members, groups))
+        for place, member in enumerate(members):
             for group, kept in zip(plane.groups, groups, strict=True):
-                tile = _loudest(index, group, kept[member], event_s, plan)
-                current = best[member]
-                if tile and (current is None or tile.energy > current.energy):
+                tile = _loudest(number, group, kept[place], events_s[member], plan)
+                if tile and (member not in best or tile.energy > best[member].energy):
                     best[member] = tile
-    return energies, [tile for tile in best if tile is not None]
+    return energies, [best[member] for member in everyone]
 
 
-def _plane_energies(
-    spectrum: Tensor, events_s: Sequence[float], plane: PlanePlan, plan: ViewPlan
-) -> PlaneEnergies:
+def _peak(
+    plane: PlanePlan, groups: dict[int, Tensor], member: int, event_s: float, plan: ViewPlan
+) -> float:
+    parts = (
+        _searched(plane.groups[index], kept[member], event_s, plan)[0]
+        for index, kept in groups.items()
+    )
+    return max((float(part.amax()) for part in parts if part.numel()), default=0.0)
+
+
+def _group_energies(
+    spectrum: Tensor, events_s: Sequence[float], group: RowGroup, plan: ViewPlan
+) -> GroupEnergies:
+    """Energies of a group's rows over their medians, kept around each member's event."""
     half_s = max(plan.preprocessing.durations_s) / 2
-    result = []
-    for group in plane.groups:
-        starts = [first_kept(group, plan.duration_s, event_s, half_s) for event_s in events_s]
-        kept = spectrum.new_empty((len(starts), group.n_rows, group.n_kept), dtype=torch.float32)
-        elements = _CHUNK_ELEMENTS[plan.device.type] // len(starts)
-        n_rows = max(1, elements // group.n_tiles)
-        for low in range(0, group.n_rows, n_rows):
-            rows = slice(low, min(low + n_rows, group.n_rows))
-            energy = _energies(spectrum, group, rows)
-            norm = row_medians(energy)[..., None]
-            for member, start in enumerate(starts):
-                part = energy[member, :, start : start + group.n_kept]
-                torch.div(part, norm[member], out=kept[member, rows])
-        result.append(kept)
-    return result
+    starts = [first_kept(group, plan.duration_s, event_s, half_s) for event_s in events_s]
+    kept = spectrum.new_empty((len(starts), group.n_rows, group.n_kept), dtype=torch.float32)
+    elements = _CHUNK_ELEMENTS[plan.device.type] // max(1, len(starts))
+    n_rows = max(1, elements // group.n_tiles)
+    for low in range(0, group.n_rows if starts else 0, n_rows):
+        rows = slice(low, min(low + n_rows, group.n_rows))
+        energy = _energies(spectrum, group, rows)
+        norm = row_medians(energy)[..., None]
+        for member, start in enumerate(starts):
+            part = energy[member, :, start : start + group.n_kept]
+            torch.div(part, norm[member], out=kept[member, rows])
+    return kept
 
 
 def _energies(spectrum: Tensor, group: RowGroup, rows: slice) -> Float32[Tensor, "batch row tile"]:
@@ -94,23 +145,29 @@ def _energies(spectrum: Tensor, group: RowGroup, rows: slice) -> Float32[Tensor,
     return energy
 
 
-def _loudest(
-    index: int, group: RowGroup, kept: Tensor, event_s: float, plan: ViewPlan
-) -> Tile | None:
+def _searched(
+    group: RowGroup, kept: Tensor, event_s: float, plan: ViewPlan
+) -> tuple[Float32[Tensor, "row tile"], int]:
+    """Energies within the search window, and the position of the first in its whole row."""
     half_s = plan.preprocessing.search_half_width_s
     rate_hz = group.n_tiles / plan.duration_s
     first = first_kept(group, plan.duration_s, event_s, max(plan.preprocessing.durations_s) / 2)
-    low = max(0, math.floor((event_s - half_s) * rate_hz)) - first
-    high = math.floor((event_s + half_s) * rate_hz) - first
-    part = kept[:, low:high]
-    if part.shape[1] == 0:
+    low = max(0, math.floor((event_s - half_s) * rate_hz))
+    high = math.floor((event_s + half_s) * rate_hz)
+    return kept[:, low - first : high - first], low
+
+
+def _loudest(
+    number: int, group: RowGroup, kept: Tensor, event_s: float, plan: ViewPlan
+) -> Tile | None:
+    part, first = _searched(group, kept, event_s, plan)
+    if not part.numel():
         return None
-    position = int(part.argmax())
-    row, column = divmod(position, part.shape[1])
+    row, column = divmod(int(part.argmax()), part.shape[1])
     return Tile(
-        plane=index,
-        frequency_hz=plan.planes[index].plane.rows[group.first_row + row].frequency_hz,
-        time_s=(first + low + column) / rate_hz,
+        plane=number,
+        frequency_hz=plan.planes[number].plane.rows[group.first_row + row].frequency_hz,
+        time_s=(first + column) * plan.duration_s / group.n_tiles,
         energy=float(part[row, column]),
     )
 
@@ -119,28 +176,26 @@ def draw_plane(
     energies: PlaneEnergies, member: int, event_s: float, plane: PlanePlan, plan: ViewPlan
 ) -> Float32[Tensor, "time row"]:
     """Energies of one member's plane splined to the picture's sample times."""
+    place = energies.members.index(member)
     times = plan.times_s + event_s
     half_s = max(plan.preprocessing.durations_s) / 2
     columns = []
-    for group, kept in zip(plane.groups, energies, strict=True):
+    for group, everyones in zip(plane.groups, energies.groups, strict=True):
+        kept = everyones[place]
         first = first_kept(group, plan.duration_s, event_s, half_s)
-        values = kept[member].T  # (kept, row)
         if group.is_whole:
-            moments = group.moments @ values
+            moments = kept @ group.moments.T
         else:
             taps = group.moments[None, None]
             padding = group.moments.shape[0] // 2
-            convolved = torch.nn.functional.conv1d(kept[member][:, None], taps, padding=padding)
-            moments = convolved[:, 0].T
+            moments = torch.nn.functional.conv1d(kept[:, None], taps, padding=padding)[:, 0]
         position = times * (group.n_tiles / plan.duration_s) - first
         index = position.long().clamp(0, group.n_kept - 2)
-        right = (position - index).to(torch.float32)[:, None]
+        right = (position - index).to(torch.float32)
         left = 1 - right
-        values, moments = values.contiguous(), moments.contiguous()
-        columns.append(
-            left * values[index]
-            + right * values[index + 1]
-            + (left**3 - left) * moments[index]
-            + (right**3 - right) * moments[index + 1]
-        )
-    return torch.cat(columns, dim=1)
+        drawn = left * kept[:, index]
+        drawn.addcmul_(right, kept[:, index + 1])
+        drawn.addcmul_(left**3 - left, moments[:, index])
+        drawn.addcmul_(right**3 - right, moments[:, index + 1])
+        columns.append(drawn)
+    return torch.cat(columns).T

@@ -103,8 +103,10 @@ def is_strain_file(path: Path, file_name: str) -> bool:
         kind = _kind(path, Request(file_name))
     except FormatError:
         return False
+    if kind not in _HOLDS_STRAIN:
+        return True
     try:
-        return _HOLDS_STRAIN.get(kind, lambda _: True)(path)
+        return _HOLDS_STRAIN[kind](path)
     except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile):
         return True  # damaged: reading it says so, which helps more than an unknown kind
 

@@ -77,9 +77,15 @@ def window(q: float, row: Row, duration_s: float) -> Float64[np.ndarray, " bin"]
     The scale is left out: every row is divided by its own median energy.
     """
     half = row.n_bins // 2
-    offset_hz = np.arange(-half, half + 1) / duration_s
-    x = offset_hz * _q_prime(q) / row.frequency_hz
-    return np.asarray((1 - x**2) ** 2, dtype=np.float64)
+    return bisquare(q, row.frequency_hz, np.arange(-half, half + 1) / duration_s)
+
+
+def bisquare(
+    q: float, frequency_hz: float, offsets_hz: Float64[np.ndarray, " bin"]
+) -> Float64[np.ndarray, " bin"]:
+    """The window of a row at some offsets from its centre, zero beyond its ends."""
+    x = offsets_hz * _q_prime(q) / frequency_hz
+    return np.asarray(np.maximum(1 - x**2, 0) ** 2, dtype=np.float64)
 
 
 def bandwidth_hz(q: float, frequency_hz: float) -> float:

@@ -17,7 +17,7 @@ from glitch.strain.plan import ViewPlan, view_plan
 from glitch.strain.qtransform import PlaneEnergies, Tile, draw_plane, loudest_planes
 from glitch.strain.series import Segment, Strain, analysed_segment
 from glitch.strain.tiling import bandwidth_hz
-from glitch.strain.whitening import whitened_spectrum
+from glitch.strain.whitening import whiten
 from glitch.views import Preprocessing, Views
 
 HIGHEST_PROCESSING_RATE_HZ = 8192  # holds the recipe's 2048 Hz with the widest window above it
@@ -105,9 +105,9 @@ def _at_processing_rate(segment: Segment) -> Segment:
 @torch.inference_mode()
 def _transform(segments: Sequence[Segment], plan: ViewPlan) -> list[StrainViews]:
     strain = torch.from_numpy(np.stack([segment.values for segment in segments]))
-    spectrum = whitened_spectrum(strain.to(plan.device), plan.whitening)
+    whitened = whiten(strain.to(plan.device), plan.whitening)
     events_s = [segment.event_s for segment in segments]
-    energies, tiles = loudest_planes(spectrum, events_s, plan)
+    energies, tiles = loudest_planes(whitened, events_s, plan)
     results = []
     for member, (segment, tile) in enumerate(zip(segments, tiles, strict=True)):
         views = _views(energies[tile.plane], member, segment, tile, plan)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Complex64, Float64
+from jaxtyping import Float32, Float64
 from scipy.fft import next_fast_len
 from scipy.signal import get_window
 from torch import Tensor
@@ -73,10 +73,10 @@ def whitening_plan(
     )
 
 
-def whitened_spectrum(
+def whiten(
     strain: Float64[Tensor, "batch sample"], plan: WhiteningPlan
-) -> Complex64[Tensor, "batch bin"]:
-    """Spectrum of the whitened strain, up to a constant factor per member.
+) -> Float32[Tensor, "batch sample"]:
+    """Whitened strain, up to a constant factor per member, near one in size.
 
     The convolution is linear, by zeros after the data: circular wrapping would be confined to the
     corrupted ends, yet the remnants of loud low frequencies there would shift the rows' medians.
@@ -93,8 +93,8 @@ def whitened_spectrum(
     padded = torch.fft.rfft(centred, n=plan.n_padded) * transfer
     whitened = torch.fft.irfft(padded, n=plan.n_padded)[:, : plan.n_samples]
     scale = whitened.abs().mean(dim=-1, keepdim=True)
-    spectrum: Tensor = torch.fft.rfft((whitened / scale).to(torch.float32))
-    return spectrum
+    scaled: Tensor = (whitened / scale).to(torch.float32)
+    return scaled
 
 
 def _median_asd(
