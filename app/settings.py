@@ -70,8 +70,8 @@ class Settings(BaseSettings):
     encoder_wait_ms: float = Field(
         default=2,
         ge=0,
-        description="How long the encoder waits for a fuller batch while requests come together, in "
-        "milliseconds.",
+        description="How long the encoder waits for a fuller batch while requests come together, "
+        "in milliseconds.",
     )
     encoder_queue: int = Field(
         default=256, ge=1, description="How many requests may wait for the encoder; more get 503."
@@ -94,6 +94,20 @@ class Settings(BaseSettings):
         default=None,
         description="The secret that signs picture links, at least 32 characters; the same on "
         "every replica. Unset: made once and kept in the data directory.",
+    )
+    worker_processes: int = Field(
+        default=1, ge=1, le=256, description="How many jobs' chunks one worker does at a time."
+    )
+    job_lease_s: float = Field(
+        default=60,
+        ge=1,
+        description="After how long without a sign of life a worker's chunk goes to another, in "
+        "seconds.",
+    )
+    reconcile_s: float = Field(
+        default=5,
+        ge=0.2,
+        description="How often the scheduler looks for jobs that nobody works on, in seconds.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe log line written."

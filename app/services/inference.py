@@ -99,7 +99,7 @@ class Encoders:
         """
         with self._lock:
             if digest not in self._loaded:
-                self._loaded[digest] = self._make(self._find(digest))
+                self._loaded[digest] = self._make(find_checkpoint(self._roots, digest))
             return self._loaded[digest]
 
     def is_loaded(self, digest: str) -> bool:
@@ -113,27 +113,38 @@ class Encoders:
                 encoder.close()
             self._loaded.clear()
 
-    def _find(self, digest: str) -> Checkpoint:
-        for folder in self._folders():
-            try:
-                checkpoint = load_checkpoint(folder)
-            except CheckpointError as error:  # a damaged neighbour must not hide the good one
-                _log.warning("a checkpoint cannot be loaded: %s", error)
-                continue
-            if checkpoint.digest == digest:
-                return checkpoint
-        places = ", ".join(str(root) for root in self._roots)
-        raise NotReadyError(
-            f"The weights of the active checkpoint {digest[:12]} are in none of {places}: publish "
-            "it again with `glitch-discovery publish FOLDER`."
-        )
 
-    def _folders(self) -> Iterator[Path]:
-        for root in self._roots:
-            if (root / MANIFEST_FILE).is_file():
-                yield root
-            elif root.is_dir():
-                yield from sorted(path.parent for path in root.glob(f"*/{MANIFEST_FILE}"))
+def find_checkpoint(roots: Sequence[Path], digest: str) -> Checkpoint:
+    """The checkpoint with this digest, loaded from the first folder that holds it.
+
+    Args:
+        roots: Folders that hold checkpoint folders, or are one; searched in order.
+        digest: Hex SHA-256 of the checkpoint.
+
+    Raises:
+        NotReadyError: if no folder here holds that checkpoint.
+    """
+    for folder in _checkpoint_folders(roots):
+        try:
+            checkpoint = load_checkpoint(folder)
+        except CheckpointError as error:  # a damaged neighbour must not hide the good one
+            _log.warning("a checkpoint cannot be loaded: %s", error)
+            continue
+        if checkpoint.digest == digest:
+            return checkpoint
+    places = ", ".join(str(root) for root in roots)
+    raise NotReadyError(
+        f"The weights of the active checkpoint {digest[:12]} are in none of {places}: publish "
+        "it again with `glitch-discovery publish FOLDER`."
+    )
+
+
+def _checkpoint_folders(roots: Sequence[Path]) -> Iterator[Path]:
+    for root in roots:
+        if (root / MANIFEST_FILE).is_file():
+            yield root
+        elif root.is_dir():
+            yield from sorted(path.parent for path in root.glob(f"*/{MANIFEST_FILE}"))
 
 
 class StrainTransform:

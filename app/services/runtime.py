@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -93,10 +94,7 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
     engine = make_engine(
         settings.database_url.get_secret_value(), pool_size=settings.database_pool, max_overflow=0
     )
-    encoders = Encoders(
-        (settings.data_dir / CHECKPOINTS_FOLDER, shipped_checkpoint().parent),
-        encoder_maker(settings),
-    )
+    encoders = Encoders(checkpoint_roots(settings), encoder_maker(settings))
     try:
         yield Runtime(
             settings=settings,
@@ -115,6 +113,11 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
     finally:
         encoders.close()
         engine.dispose()
+
+
+def checkpoint_roots(settings: Settings) -> tuple[Path, ...]:
+    """The folders that hold the weights of published checkpoints."""
+    return (settings.data_dir / CHECKPOINTS_FOLDER, shipped_checkpoint().parent)
 
 
 def encoder_maker(settings: Settings) -> Callable[[Checkpoint], BatchingEncoder]:

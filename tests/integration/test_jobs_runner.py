@@ -1,0 +1,287 @@
+"""One worker over one job: outcomes, failures, cancel, retry, fencing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jobs_fixtures import KIND, ProbeHandler, expected, stored
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session, sessionmaker
+from store_helpers import person
+
+from app.services.errors import ConflictError, PermissionDeniedError
+from app.services.jobs.leases import (
+    MAX_ATTEMPTS,
+    LeaseLostError,
+    claim_chunk,
+    end_chunk,
+    renew_lease,
+)
+from app.services.jobs.records import JobRecord, Phase
+from app.services.jobs.registry import register
+from app.services.jobs.service import (
+    cancel_job,
+    create_job,
+    get_job,
+    list_events,
+    list_items,
+    retry_job,
+)
+from app.services.records import Role
+from app.settings import Settings
+from app.store.engine import make_session_factory
+from worker.runner import JobRunner
+
+MINUTE = timedelta(minutes=1)
+ADA = person(Role.SUBMITTER, "ada")
+Make = Callable[..., JobRecord]
+
+
+@pytest.fixture
+def handler() -> ProbeHandler:
+    made = ProbeHandler()
+    register(KIND, made)
+    return made
+
+
+@pytest.fixture
+def sessions(engine: Engine) -> sessionmaker[Session]:
+    return make_session_factory(engine)
+
+
+@pytest.fixture
+def make(sessions: sessionmaker[Session], handler: ProbeHandler) -> Make:
+    def make(**parameters: Any) -> JobRecord:
+        with sessions.begin() as session:
+            return create_job(session, KIND, parameters, ADA.name)
+
+    return make
+
+
+@pytest.fixture
+def runner(sessions: sessionmaker[Session], tmp_path: Path) -> JobRunner:
+    return JobRunner(sessions, Settings(data_dir=tmp_path, database_url="postgresql://x"))
+
+
+def expire_leases(session: Session) -> None:
+    past = "lease_until = now() - interval '1 s'"
+    session.execute(text(f"UPDATE job_chunk SET {past} WHERE state = 'running'"))  # noqa: S608
+
+
+def look(sessions: sessionmaker[Session], job: JobRecord) -> JobRecord:
+    with sessions() as session:
+        return get_job(session, job.id)
+
+
+def test_every_item_is_stored_once_and_told_of(
+    make: Make, runner: JobRunner, sessions: sessionmaker[Session]
+) -> None:
+    job = make(items=10, per_chunk=4)
+    assert runner.work(job.id) is False
+    ended = look(sessions, job)
+    assert (ended.state, ended.total, ended.done, ended.failed) == ("succeeded", 10, 10, 0)
+    assert ended.result == {"stored": 10}
+    assert ended.started_at is not None
+    assert ended.finished_at is not None
+    with sessions() as session:
+        assert stored(session, job) == expected(job)
+        page = list_items(session, job.id, limit=6)
+        rest = list_items(session, job.id, limit=6, cursor=page.next)
+        items = page.items + rest.items
+        assert [(item.name, item.state) for item in items] == [
+            (f"item-{index}", "done") for index in range(10)
+        ]
+        assert rest.next is None
+        names = [event.name for event in list_events(session, job.id)]
+        assert names == ["created", "started", "planned", "succeeded"]
+
+
+def test_a_job_without_items_succeeds(
+    make: Make, runner: JobRunner, sessions: sessionmaker[Session]
+) -> None:
+    job = make(items=0)
+    runner.work(job.id)
+    assert look(sessions, job).state == "succeeded"
+
+
+def test_bad_items_are_listed_and_retried_alone(
+    make: Make, runner: JobRunner, sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    job = make(fail=["item-2", "item-9"], mended=str(tmp_path / "mended"))
+    runner.work(job.id)
+    ended = look(sessions, job)
+    assert (ended.state, ended.done, ended.failed) == ("succeeded", 8, 2)
+    assert ended.detail == "2 of 10 items could not be done. The first: item-2 is damaged."
+    with sessions() as session:
+        [first, _] = list_items(session, job.id, state="failed").items
+        assert (first.name, first.reason) == ("item-2", "item-2 is damaged.")
+    (tmp_path / "mended").touch()
+    with sessions.begin() as session:
+        assert retry_job(session, job.id, ADA).failed == 0
+    runner.work(job.id)
+    ended = look(sessions, job)
+    assert (ended.state, ended.done, ended.failed) == ("succeeded", 10, 0)
+    assert (ended.detail, ended.result) == (None, {"stored": 10})
+    with sessions() as session:
+        assert stored(session, job) == expected(job)
+        with pytest.raises(ConflictError, match="nothing to retry"):
+            retry_job(session, job.id, ADA)
+
+
+def test_a_job_of_bad_items_only_failed(
+    make: Make, runner: JobRunner, sessions: sessionmaker[Session]
+) -> None:
+    job = make(items=2, fail=["item-0", "item-1"])
+    runner.work(job.id)
+    ended = look(sessions, job)
+    assert ended.state == "failed"
+    assert ended.detail == "None of the 2 items could be done. The first: item-0 is damaged."
+
+
+def test_a_chunk_that_cannot_be_done_fails_the_job_and_keeps_the_rest(
+    make: Make, runner: JobRunner, sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    job = make(break_chunk=1, mended=str(tmp_path / "mended"))
+    runner.work(job.id)
+    ended = look(sessions, job)
+    assert (ended.state, ended.done, ended.failed) == ("failed", 6, 4)
+    assert ended.detail == "This chunk cannot be done: mend it."
+    (tmp_path / "mended").touch()
+    with sessions.begin() as session:
+        retry_job(session, job.id, ADA)
+    runner.work(job.id)
+    ended = look(sessions, job)
+    assert (ended.state, ended.done, ended.failed) == ("succeeded", 10, 0)
+    with sessions() as session:
+        assert stored(session, job) == expected(job)
+
+
+def test_a_plan_that_cannot_be_made_fails_the_job(
+    make: Make, runner: JobRunner, sessions: sessionmaker[Session]
+) -> None:
+    job = make(break_plan=True)
+    runner.work(job.id)
+    ended = look(sessions, job)
+    assert (ended.state, ended.detail) == ("failed", "The plan cannot be made: give another.")
+
+
+def test_what_is_unforeseen_is_tried_again_and_then_fails(
+    make: Make,
+    runner: JobRunner,
+    handler: ProbeHandler,
+    sessions: sessionmaker[Session],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run_chunk(*_: object) -> None:
+        handler.runs.append(0)
+        raise KeyError("secret")
+
+    monkeypatch.setattr(handler, "run_chunk", run_chunk)
+    job = make(items=1)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        runner.work(job.id)
+        assert len(handler.runs) == attempt
+        with sessions.begin() as session:  # let the pause pass
+            session.execute(text("UPDATE job_chunk SET due_at = now()"))
+    ended = look(sessions, job)
+    assert ended.state == "failed"
+    assert ended.detail is not None
+    assert ended.detail.startswith("Unforeseen (KeyError)")
+    assert "secret" not in ended.detail
+
+
+@pytest.mark.parametrize("stage", ["queued", "planned", "at work", "before the finish"])
+def test_cancel(make: Make, runner: JobRunner, sessions: sessionmaker[Session], stage: str) -> None:
+    job = make(items=8, per_chunk=4)
+    steps = {"queued": 0, "planned": 1, "at work": 2, "before the finish": 3}[stage]
+    for _ in range(steps):
+        runner.work(job.id, slice_s=0)
+    with sessions.begin() as session:
+        assert cancel_job(session, job.id, ADA).state == "cancelled"
+        assert cancel_job(session, job.id, ADA).state == "cancelled"
+    assert runner.work(job.id) is False
+    ended = look(sessions, job)
+    assert ended.done == {0: 0, 1: 0, 2: 4, 3: 8}[steps]
+    with sessions() as session:
+        assert len(stored(session, job)) == ended.done
+    with sessions.begin() as session:  # what was left undone can be taken up again
+        retry_job(session, job.id, ADA)
+    runner.work(job.id)
+    assert look(sessions, job).state == "succeeded"
+    with sessions() as session:
+        assert stored(session, job) == expected(job)
+        with pytest.raises(ConflictError, match="succeeded already"):
+            cancel_job(session, job.id, ADA)
+
+
+def test_cancel_under_a_chunk_leaves_it_within_seconds(
+    make: Make, runner: JobRunner, sessions: sessionmaker[Session]
+) -> None:
+    job = make(items=1000, per_chunk=1000, slow_s=0.02)
+    thread = threading.Thread(target=runner.work, args=[job.id])
+    thread.start()
+    time.sleep(1)
+    with sessions.begin() as session:
+        assert cancel_job(session, job.id, ADA).state == "running"
+    thread.join(8)
+    assert not thread.is_alive()
+    ended = look(sessions, job)
+    assert (ended.state, ended.done) == ("cancelled", 0)
+    with sessions() as session:
+        assert stored(session, job) == []
+
+
+def test_strangers_may_neither_cancel_nor_retry(
+    make: Make, sessions: sessionmaker[Session]
+) -> None:
+    job = make()
+    with sessions() as session:
+        with pytest.raises(PermissionDeniedError, match="Only ada, a reviewer or an admin"):
+            cancel_job(session, job.id, person(Role.SUBMITTER, "eve"))
+        with pytest.raises(PermissionDeniedError):
+            retry_job(session, job.id, person(Role.SUBMITTER, "eve"))
+        assert cancel_job(session, job.id, person(Role.REVIEWER, "bob")).state == "cancelled"
+
+
+def test_a_late_worker_is_refused(
+    make: Make, runner: JobRunner, sessions: sessionmaker[Session]
+) -> None:
+    job = make(items=1)
+    runner.work(job.id, slice_s=0)
+    with sessions.begin() as session:
+        claimed = claim_chunk(session, job.id, "first", MINUTE)
+        assert claimed is not None
+        assert claim_chunk(session, job.id, "second", MINUTE) is None
+    with sessions.begin() as session:
+        expire_leases(session)
+    with sessions.begin() as session:
+        assert claim_chunk(session, job.id, "first", MINUTE) is not None  # even by the same owner
+    for act in (
+        lambda: renew_lease(session, claimed[1], "first", MINUTE),
+        lambda: end_chunk(session, claimed[1], "first", done=1),
+    ):
+        with sessions() as session, pytest.raises(LeaseLostError):
+            act()
+
+
+def test_a_chunk_that_kills_its_workers_is_buried(
+    make: Make, runner: JobRunner, sessions: sessionmaker[Session]
+) -> None:
+    job = make(items=4, per_chunk=2)
+    runner.work(job.id, slice_s=0)
+    for _ in range(MAX_ATTEMPTS):
+        with sessions.begin() as session:
+            claimed = claim_chunk(session, job.id, "doomed", MINUTE)
+            assert claimed is not None
+            assert (claimed[1].phase, claimed[1].ordinal) == (Phase.RUN, 0)
+            expire_leases(session)
+    runner.work(job.id)
+    ended = look(sessions, job)
+    assert (ended.state, ended.done, ended.failed) == ("failed", 2, 2)
+    assert "ended without a word 5 times" in str(ended.detail)

@@ -1,0 +1,88 @@
+"""A kind of job made for tests: it stores a row for every item, so that doubles would show."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import insert, text
+from sqlalchemy.orm import Session
+
+from app.services.jobs.records import Chunk, JobRecord
+from app.services.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
+from app.store.models import AuditEvent
+from glitch.errors import GlitchError
+
+KIND = "probe"
+
+
+@dataclass
+class ProbeHandler:
+    """Writes one ``audit_event`` an item; its parameters say what goes wrong on the way.
+
+    ``items`` and ``per_chunk`` (how many), ``slow_s`` (seconds an item), ``fail`` (names that fail
+    until the file ``mended`` exists), ``break_chunk`` (an ordinal that raises), ``deaf`` (does not
+    listen to cancel or stop).
+    """
+
+    runs: list[int] = field(default_factory=list)
+
+    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
+        if job.parameters.get("break_plan"):
+            raise GlitchError("The plan cannot be made: give another.")
+        time.sleep(job.parameters.get("slow_plan_s", 0))
+        context.heartbeat()
+        assert session.is_active
+        names = [f"item-{index}" for index in range(job.parameters.get("items", 10))]
+        per_chunk = job.parameters.get("per_chunk", 4)
+        for start in range(0, len(names), per_chunk):
+            yield ChunkPlan({"start": start}, names[start : start + per_chunk])
+
+    def run_chunk(
+        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
+    ) -> ChunkResult:
+        self.runs.append(chunk.ordinal)
+        is_mended = Path(job.parameters.get("mended", "/nonexistent")).exists()
+        if chunk.ordinal == job.parameters.get("break_chunk") and not is_mended:
+            raise GlitchError("This chunk cannot be done: mend it.")
+        results = []
+        for item in chunk.items:
+            if item.name in job.parameters.get("fail", ()) and not is_mended:
+                results.append(ItemResult(item.position, "failed", f"{item.name} is damaged."))
+                continue
+            session.execute(
+                insert(AuditEvent).values(
+                    actor="probe",
+                    action="store",
+                    subject=str(job.id),
+                    subject_id=item.name,
+                    details={},
+                )
+            )
+            time.sleep(job.parameters.get("slow_s", 0))
+            if not job.parameters.get("deaf"):
+                context.heartbeat()
+            results.append(ItemResult(item.position))
+        return ChunkResult(results)
+
+    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+        time.sleep(job.parameters.get("slow_finish_s", 0))
+        context.heartbeat()
+        return {"stored": len(stored(session, job))}
+
+
+def stored(session: Session, job: JobRecord) -> list[str]:
+    """The names of the items that the job stored, doubles and all, sorted."""
+    rows = session.execute(
+        text("SELECT subject_id FROM audit_event WHERE subject = :job ORDER BY subject_id"),
+        {"job": str(job.id)},
+    )
+    return [name for (name,) in rows]
+
+
+def expected(job: JobRecord) -> list[str]:
+    """The names of all its items, sorted."""
+    return sorted(f"item-{index}" for index in range(job.parameters.get("items", 10)))

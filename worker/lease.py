@@ -1,0 +1,115 @@
+"""Keeping a chunk while it is at work, and hearing that it should be left."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.services.jobs.leases import (
+    JobCancelledError,
+    LeaseLostError,
+    release_chunk,
+    renew_lease,
+)
+from app.services.jobs.records import Chunk
+
+_log = logging.getLogger("worker.lease")
+_RENEWALS_A_LEASE = 4
+_LONGEST_WAIT_S = 2.0  # so that a cancel or a stop is heard soon
+STOP_GRACE_S = 4.0  # how long a chunk may take to end after a stop was asked for
+
+
+class WorkerStoppingError(Exception):
+    """This worker is asked to stop; the chunk goes back for another to do."""
+
+
+class HeldLease:
+    """Renews the lease of one chunk in a thread for as long as the block runs.
+
+    A chunk is given back by itself when the worker is to stop and the handler does not come to
+    ``check`` or to its end within the grace; ``on_abandoned`` is called then, because the work that
+    goes on is for nothing.
+    """
+
+    def __init__(
+        self,
+        sessions: sessionmaker[Session],
+        chunk: Chunk,
+        owner: str,
+        lease: timedelta,
+        *,
+        is_stopping: Callable[[], bool],
+        on_abandoned: Callable[[], None],
+    ) -> None:
+        self._sessions = sessions
+        self._chunk = chunk
+        self._owner = owner
+        self._lease = lease
+        self._is_stopping = is_stopping
+        self._on_abandoned = on_abandoned
+        self._is_over = threading.Event()
+        self._is_lost = False
+        self.is_cancelled = False
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+
+    def __enter__(self) -> HeldLease:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise if the chunk should be left.
+
+        Raises:
+            LeaseLostError: another worker has it.
+            JobCancelledError: its job was cancelled.
+            WorkerStoppingError: this worker is to stop.
+        """
+        if self._is_lost:
+            raise LeaseLostError
+        if self.is_cancelled:
+            raise JobCancelledError
+        if self._is_stopping():
+            raise WorkerStoppingError
+
+    def _keep(self) -> None:
+        wait_s = min(self._lease.total_seconds() / _RENEWALS_A_LEASE, _LONGEST_WAIT_S)
+        while not self._is_over.wait(wait_s):
+            if self._is_stopping() and not self._is_over.wait(STOP_GRACE_S):
+                self._abandon()
+                return
+            try:
+                with self._sessions.begin() as session:
+                    cancelled = renew_lease(session, self._chunk, self._owner, self._lease)
+                self.is_cancelled = self.is_cancelled or cancelled
+            except LeaseLostError:
+                self._is_lost = True
+                return
+            except SQLAlchemyError as error:  # the next try may reach the database again
+                _log.warning("the lease could not be renewed (%s)", type(error).__name__)
+
+    def _abandon(self) -> None:
+        try:
+            with self._sessions.begin() as session:
+                release_chunk(session, self._chunk, self._owner)
+        except SQLAlchemyError as error:
+            _log.warning(
+                "the chunk could not be given back (%s): its lease will run out",
+                type(error).__name__,
+            )
+        self._is_lost = True
+        self._on_abandoned()

@@ -1,0 +1,215 @@
+"""Working on a job: chunk after chunk, each in one transaction with its outcome.
+
+The shell around ``app.services.jobs``: it opens and commits the transactions, and turns what goes
+wrong into a pause, another attempt, or a failure that says why.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.services.errors import BusyError, NotReadyError, ServiceError
+from app.services.jobs.leases import (
+    JobCancelledError,
+    LeaseLostError,
+    claim_chunk,
+    fail_chunk,
+    release_chunk,
+)
+from app.services.jobs.outcomes import (
+    HandlerMistakeError,
+    store_finish,
+    store_plan,
+    store_result,
+)
+from app.services.jobs.records import Chunk, JobRecord, Phase
+from app.services.jobs.registry import handler_of
+from app.services.jobs.settling import settle
+from app.settings import Settings
+from glitch.errors import GlitchError
+from worker.context import EncoderShelf, WorkerContext
+from worker.lease import HeldLease, WorkerStoppingError
+
+_log = logging.getLogger("worker")
+_DISK_PAUSE = timedelta(seconds=15)
+_DISK_FULL_STATES = ("53100",)  # PostgreSQL's disk_full
+_LOST_STATES = ("08", "57P")  # connection exceptions; an administrator's shutdown
+_MOST_RINGS = 16
+
+
+def _nothing() -> None:
+    """The default for what need not be told."""
+
+
+class JobRunner:
+    """Does the chunks of jobs in this process.
+
+    Args:
+        sessions: To the database; two connections are used at a time.
+        settings: The service's; ``job_lease_s`` says how long a silent worker is believed in.
+        ring: Called with a job's id where further workers could help.
+        is_stopping: Whether this worker is to stop soon.
+        on_abandoned: Called where a chunk was given back under a handler that does not listen.
+    """
+
+    def __init__(
+        self,
+        sessions: sessionmaker[Session],
+        settings: Settings,
+        *,
+        ring: Callable[[UUID], None] = lambda _: None,
+        is_stopping: Callable[[], bool] = lambda: False,
+        on_abandoned: Callable[[], None] = _nothing,
+    ) -> None:
+        self._sessions = sessions
+        self._settings = settings
+        self._lease = timedelta(seconds=settings.job_lease_s)
+        self._encoders = EncoderShelf(settings)
+        self._ring = ring
+        self._is_stopping = is_stopping
+        self._on_abandoned = on_abandoned
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+    def work(self, job_id: UUID, *, slice_s: float | None = None) -> bool:
+        """Do what is due of a job.
+
+        Args:
+            job_id: The job; an unknown or ended one is no error.
+            slice_s: Stop after the chunk that is at work by then, so that other jobs get a turn.
+
+        Returns:
+            Whether something was still due.
+        """
+        started = time.monotonic()
+        while not self._is_stopping():
+            with self._sessions.begin() as session:
+                claimed = claim_chunk(session, job_id, self.owner, self._lease)
+            if claimed is None:
+                self._settle(job_id)
+                return False
+            self._do(*claimed)
+            self._settle(job_id)
+            if slice_s is not None and time.monotonic() - started > slice_s:
+                return True
+        return False
+
+    def _settle(self, job_id: UUID) -> None:
+        with self._sessions.begin() as session:
+            settle(session, job_id)
+
+    def _do(self, job: JobRecord, chunk: Chunk) -> None:
+        lease = HeldLease(
+            self._sessions,
+            chunk,
+            self.owner,
+            self._lease,
+            is_stopping=self._is_stopping,
+            on_abandoned=self._on_abandoned,
+        )
+        try:
+            with lease, self._sessions() as session:
+                context = WorkerContext(self._settings, self._encoders, lease)
+                lease.check()
+                helpers = self._perform(session, job, chunk, context)
+                session.commit()
+        except (LeaseLostError, JobCancelledError, WorkerStoppingError) as error:
+            _log.info("chunk left (%s)", type(error).__name__, extra=_where(chunk))
+            self._give_back(chunk)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the job must tell of it)
+            self._note(chunk, error)
+        else:
+            for _ in range(min(helpers, _MOST_RINGS)):
+                self._ring(job.id)
+
+    def _perform(
+        self, session: Session, job: JobRecord, chunk: Chunk, context: WorkerContext
+    ) -> int:
+        """Do the chunk and write its outcome; how many more workers could help from now on."""
+        handler = handler_of(job.kind)
+        if chunk.phase is Phase.PLAN:
+            plans = handler.plan(session, job, context)
+            return store_plan(session, chunk, self.owner, plans) - 1
+        if chunk.phase is Phase.RUN:
+            result = handler.run_chunk(session, job, chunk, context)
+            store_result(session, chunk, self.owner, result)
+        else:
+            store_finish(session, chunk, self.owner, handler.finish(session, job, context))
+        return 0
+
+    def _note(self, chunk: Chunk, error: Exception) -> None:
+        where = _where(chunk)
+        if (pause := _disk_sentence(error)) is not None:
+            _log.error("chunk waits: %s", pause, extra=where)
+            self._give_back(chunk, pause=_DISK_PAUSE, detail=pause)
+        elif _is_connection_lost(error):
+            _log.warning("the database went away under a chunk", extra=where)
+            self._give_back(chunk)
+        elif isinstance(error, HandlerMistakeError):
+            _log.error("chunk failed: %s", error, extra=where)
+            self._fail(chunk, f"A mistake of this program, please report it: {error}", True)
+        elif isinstance(error, ServiceError | GlitchError):
+            _log.warning("chunk failed: %s", error, extra=where)
+            self._fail(chunk, str(error), not isinstance(error, BusyError | NotReadyError))
+        else:
+            _log.error("chunk failed", exc_info=error, extra=where)
+            sentence = (
+                f"Unforeseen ({type(error).__name__}): the worker's log has the cause under job "
+                f"{chunk.job_id}."
+            )
+            self._fail(chunk, sentence, False)
+
+    def _give_back(
+        self, chunk: Chunk, *, pause: timedelta = timedelta(0), detail: str | None = None
+    ) -> None:
+        try:
+            with self._sessions.begin() as session:
+                release_chunk(session, chunk, self.owner, pause=pause, detail=detail)
+        except SQLAlchemyError as error:
+            _log.warning("not given back (%s): the lease will run out", type(error).__name__)
+
+    def _fail(self, chunk: Chunk, sentence: str, is_final: bool) -> None:
+        try:
+            with self._sessions.begin() as session:
+                fail_chunk(session, chunk, self.owner, sentence, is_final=is_final)
+        except SQLAlchemyError as error:
+            _log.warning("failure not noted (%s): the lease will run out", type(error).__name__)
+
+
+def _where(chunk: Chunk) -> dict[str, object]:
+    return {
+        "job": str(chunk.job_id),
+        "phase": chunk.phase.name.lower(),
+        "chunk": chunk.ordinal,
+        "attempt": chunk.attempts,
+    }
+
+
+def _disk_sentence(error: Exception) -> str | None:
+    """What to tell of a full disk, which no attempt is counted for; None for other errors."""
+    if isinstance(error, DBAPIError) and _sqlstate(error) in _DISK_FULL_STATES:
+        return "The database's disk is full: free some space, and this goes on by itself."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The data directory's disk is full: free some space, and this goes on by itself."
+    return None
+
+
+def _is_connection_lost(error: Exception) -> bool:
+    if not isinstance(error, DBAPIError):
+        return False
+    state = _sqlstate(error)
+    return error.connection_invalidated or (state or "08").startswith(_LOST_STATES)
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
