@@ -70,7 +70,7 @@ def copied(filled: Path) -> Path:
 def service(filled: Path) -> Iterator[Service]:
     """A running service that the tests of a module share."""
     running = Service(copy_of(filled))
-    running.wait_until_ready(60)
+    running.wait_until_ready()
     yield running
     running.stop()
     shutil.rmtree(running.data_directory.parent, ignore_errors=True)
