@@ -78,6 +78,9 @@ def tiny_data_folder() -> Iterator[Path]:
                 pooling=1, channels=(4, 4, 8, 8), painter_channels=(4, 4, 8, 8), hidden=16, latent=8
             )
         )
+        for weights in model.parameters():
+            if not weights.any():  # layers that start at zero would encode everything alike
+                torch.nn.init.normal_(weights, std=0.3)
         save_checkpoint(
             folder / "checkpoints" / "tiny",
             model,
