@@ -35,8 +35,9 @@ DIGITS_SHOWN = 16  # of a digest
 HIDDEN = frozenset({"name", "format_version", "latent_size", "preprocessing_digest"})
 WORDS = {
     **{"elbo": "ELBO", "kl": "KL", "knn": "kNN", "sha256": "SHA-256", "hz": "(Hz)", "s": "(s)"},
-    **{"asd": "ASD", "fft": "FFT", "q": "Q", "n": "number of", "git": "Git"},
+    **{"asd": "ASD", "fft": "FFT", "q": "Q", "git": "Git"},
 }
+NAMES = {"n_time": "time cells", "n_frequency": "frequency cells", "n_views": "views"}
 _DIGEST = re.compile(r"[0-9a-f]{32,}")
 
 
@@ -139,6 +140,8 @@ def _rows(values: Mapping[str, Any]) -> tuple[Fact, ...]:
 
 
 def _words(name: str) -> str:
+    if name in NAMES:
+        return NAMES[name]
     return " ".join(WORDS.get(word, word) for word in re.split(r"[_.\s]+", name.strip()) if word)
 
 
