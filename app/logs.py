@@ -56,3 +56,5 @@ def configure_logging(settings: Settings) -> None:
     handler.is_of_service = True  # type: ignore[attr-defined]
     root.addHandler(handler)
     root.setLevel(settings.log_level.upper())
+    # Each readiness probe asks Alembic for the revision, and Alembic logs each time it is asked.
+    logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -24,6 +24,7 @@ _log = logging.getLogger("app.access")
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _SMALL_BODY_BYTES = 1_000_000  # for whatever is no multipart upload, since that is held in memory
 _DRAIN_S = 10.0
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -74,7 +75,9 @@ class RequestContext:
             await unexpected(request_id)(scope, receive, send_with_headers)
         finally:
             # The path alone: a query string can carry a signature.
-            _log.info(
+            is_probe = scope["path"] in _PROBES
+            _log.log(
+                logging.DEBUG if is_probe else logging.INFO,
                 "request",
                 extra={
                     "method": scope["method"],

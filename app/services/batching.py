@@ -22,8 +22,8 @@ class Batcher(Generic[_Item, _Answer]):
     """One thread that answers items in batches; callers block in their own threads.
 
     A batch takes whatever waits already. Only where the batch before had company does it wait up
-    to ``wait_s`` for more, so a lone caller never waits for nobody. An exception hurts only the member that causes it: a failed batch is worked off
-    again one by one.
+    to ``wait_s`` for more, so a lone caller never waits for nobody. An exception hurts only the
+    member that causes it: a failed batch is worked off again one by one.
 
     Args:
         work: Answers a batch, in order, one answer an item. Runs in the one thread alone.

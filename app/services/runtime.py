@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -63,7 +64,7 @@ class Runtime:
             current = current_revision(self.engine)
         except SQLAlchemyError:
             return "The database does not answer: see that it runs and that DATABASE_URL is right."
-        head = head_revision()
+        head = _known_head()
         if current != head:
             return (
                 f"The database is at migration {current}, this version needs {head}: run "
@@ -77,6 +78,12 @@ class Runtime:
         except (ServiceError, GlitchError) as error:
             return str(error)
         return OK
+
+
+@cache
+def _known_head() -> str | None:
+    """Read once: the migrations of a running process do not change, and probes come often."""
+    return head_revision()
 
 
 @contextmanager
