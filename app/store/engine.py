@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -49,6 +51,13 @@ def make_engine(database_url: str, *, pool_size: int = 10, max_overflow: int = 1
     )
 
 
-def make_session_factory(engine: Engine) -> sessionmaker[Session]:
-    """Sessions for one request or task each; the caller commits, services never do."""
-    return sessionmaker(engine, expire_on_commit=False)
+def make_session_factory(
+    engine: Engine, *, info: Mapping[str, object] | None = None
+) -> sessionmaker[Session]:
+    """Sessions for one request or task each; the caller commits, services never do.
+
+    Args:
+        engine: The database.
+        info: What every session carries in ``Session.info``.
+    """
+    return sessionmaker(engine, expire_on_commit=False, info=dict(info or {}))

@@ -1,0 +1,145 @@
+"""The message broker: how API, workers and scheduler reach Redis, and what they say over it.
+
+Everything in Redis may be lost at any moment: messages are doorbells, and what else is kept there
+is a sign of life that is renewed every few seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from redis import Redis
+
+PREFIX = "glitch-discovery:"
+WORK_TASK = "glitch-discovery.work"
+RECONCILE_TASK = "glitch-discovery.reconcile"
+JOBS_QUEUE = "jobs"
+RECONCILE_QUEUE = "reconcile"
+_ALIVE_KEY = f"{PREFIX}worker-alive"
+_ALIVE_S = 60
+_SCHEMES = ("redis", "rediss", "unix")
+_CONNECT_S = 2.0
+# Longer than any slice of work; a message delivered twice all the same does no harm.
+_VISIBILITY_S = 1800
+
+
+class BrokerUrlError(ValueError):
+    """The address of Redis cannot be used; the message says what would do."""
+
+
+def check_redis_url(redis_url: str) -> str:
+    """The address itself, once it is found to be one.
+
+    Raises:
+        BrokerUrlError: if it is no Redis address. Never repeats it: it may hold a password.
+    """
+    if urlsplit(redis_url).scheme not in _SCHEMES:
+        raise BrokerUrlError(
+            "REDIS_URL is no Redis address: give one like redis://:password@host:6379/0 or "
+            "unix:///run/redis/redis.sock."
+        )
+    return redis_url
+
+
+def celery_url(redis_url: str) -> str:
+    """The address as Celery spells it, which differs for sockets."""
+    parts = urlsplit(check_redis_url(redis_url))
+    if parts.scheme != "unix":
+        return redis_url
+    database = parse_qs(parts.query).get("db", ["0"])[0]
+    login = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+    return f"redis+socket://{login}{parts.path}?virtual_host={database}"
+
+
+def make_celery(redis_url: str) -> Celery:
+    """A Celery application on this Redis: JSON alone, acknowledged late, no results kept."""
+    from celery import Celery
+
+    application = Celery("glitch-discovery", broker=celery_url(redis_url), set_as_current=False)
+    application.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_acks_on_failure_or_timeout=True,
+        task_default_queue=JOBS_QUEUE,
+        worker_prefetch_multiplier=1,
+        broker_connection_retry=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=_CONNECT_S,
+        broker_transport_options={
+            "global_keyprefix": PREFIX,
+            "visibility_timeout": _VISIBILITY_S,
+            "socket_connect_timeout": _CONNECT_S,
+            "socket_keepalive": urlsplit(redis_url).scheme != "unix",
+            # A sender gives up soon; the reconciler rings in its stead.
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0.1,
+            "interval_max": 0.2,
+        },
+        # The default of five minutes in which a worker does not look again after Redis was away.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        enable_utc=True,
+        timezone="UTC",
+    )
+    return application
+
+
+def open_redis(redis_url: str) -> Redis:
+    """A client of that Redis that does not wait long."""
+    from redis import Redis
+
+    return Redis.from_url(
+        check_redis_url(redis_url), socket_connect_timeout=_CONNECT_S, socket_timeout=_CONNECT_S
+    )
+
+
+class CeleryBell:
+    """Rings by a Celery message. Celery is imported at the first ring."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis_url = check_redis_url(redis_url)
+        self._application: Celery | None = None
+        self._lock = threading.Lock()
+
+    def ring(self, job_id: UUID) -> None:
+        """Send the message.
+
+        Raises:
+            kombu.exceptions.OperationalError: where Redis is away.
+        """
+        with self._lock:
+            if self._application is None:
+                self._application = make_celery(self._redis_url)
+        self._application.send_task(
+            WORK_TASK, args=[str(job_id)], queue=JOBS_QUEUE, retry=False, ignore_result=True
+        )
+
+    def close(self) -> None:
+        """Close its connections."""
+        if self._application is not None:
+            self._application.close()
+
+
+def note_worker_alive(redis: Redis) -> None:
+    """Leave a sign that a worker listens, for a minute."""
+    redis.set(_ALIVE_KEY, "1", ex=_ALIVE_S)
+
+
+def is_worker_alive(redis: Redis) -> bool:
+    """Whether a worker has left that sign."""
+    return bool(redis.exists(_ALIVE_KEY))
+
+
+def waiting_messages(redis: Redis, queue: str = JOBS_QUEUE) -> int:
+    """How many messages of a queue no worker has taken yet."""
+    return int(redis.llen(f"{PREFIX}{queue}"))

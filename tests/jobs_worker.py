@@ -1,0 +1,26 @@
+"""A real worker or scheduler process that knows the tests' kind of job.
+
+``python jobs_worker.py worker|scheduler [CLOCK_SKEW_S]``; settings come from the environment.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    if len(sys.argv) > 2:
+        skew_s, true_time = float(sys.argv[2]), time.time
+        time.time = lambda: true_time() + skew_s
+    from jobs_fixtures import KIND, ProbeHandler
+
+    from app.services.jobs.registry import register
+    from app.settings import Settings
+    from worker.main import run_scheduler, run_worker
+
+    register(KIND, ProbeHandler())
+    if sys.argv[1] == "worker":
+        sys.exit(run_worker(Settings()))
+    run_scheduler(Settings())

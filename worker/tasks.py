@@ -1,0 +1,85 @@
+"""The two tasks. Both may be delivered twice, late, or never: the database decides what is due."""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.services.jobs.bell import bell_info
+from app.services.jobs.broker import (
+    RECONCILE_QUEUE,
+    CeleryBell,
+    note_worker_alive,
+    open_redis,
+    waiting_messages,
+)
+from app.services.jobs.reconciling import open_jobs, reconcile
+from app.settings import Settings
+from app.store.engine import make_engine, make_session_factory
+from worker.runner import JobRunner
+from worker.stopping import is_stopping, leave_now
+
+_log = logging.getLogger("worker")
+SLICE_S = 20.0  # then another job gets its turn
+_POOL = 4  # the work, its lease, and what handlers open beside
+
+
+class Process:
+    """What one worker process keeps open. Made after the fork: connections must not cross it."""
+
+    def __init__(self, settings: Settings, database_url: str, redis_url: str) -> None:
+        self.engine: Engine = make_engine(database_url, pool_size=_POOL, max_overflow=2)
+        self.bell = CeleryBell(redis_url)
+        self.redis: Redis = open_redis(redis_url)
+        self.sessions: sessionmaker[Session] = make_session_factory(
+            self.engine, info=bell_info(self.bell)
+        )
+        self.runner = JobRunner(
+            self.sessions,
+            settings,
+            ring=self._ring,
+            is_stopping=is_stopping,
+            on_abandoned=leave_now,
+        )
+
+    def work(self, job_id: UUID) -> None:
+        """Do a slice of a job, and ring again where more is due."""
+        if self.runner.work(job_id, slice_s=SLICE_S):
+            self._ring(job_id)
+
+    def reconcile(self) -> None:
+        """Leave a sign of life, end what has ended, and ring for what is due.
+
+        Where messages about jobs wait already every worker is busy, and more of them would only
+        pile up. Where requests to reconcile have piled up under busy workers, the last one serves.
+        """
+        try:
+            note_worker_alive(self.redis)
+            if waiting_messages(self.redis, RECONCILE_QUEUE):
+                return
+            is_quiet = waiting_messages(self.redis) == 0
+        except RedisError:
+            is_quiet = True
+        with self.sessions() as session:
+            job_ids = open_jobs(session)
+        for job_id in job_ids:
+            with self.sessions.begin() as session:
+                is_due = reconcile(session, job_id)
+            if is_due and is_quiet:
+                self._ring(job_id)
+
+    def _ring(self, job_id: UUID) -> None:
+        try:
+            self.bell.ring(job_id)
+        except Exception as error:  # noqa: BLE001  (the reconciler rings in its stead)
+            _log.warning("job %s: no message sent (%s)", job_id, type(error).__name__)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+        self.redis.close()
