@@ -34,6 +34,7 @@ def run_worker(settings: Settings) -> int:
     database_url, redis_url = _addresses(settings)
     application = make_celery(redis_url)
     _declare_tasks(application, settings, database_url, redis_url)
+    signals.setup_logging.connect(_keep_logging, weak=False)
     signals.worker_shutting_down.connect(_on_shutdown, weak=False)
     application.conf.update(
         worker_hijack_root_logger=False,
@@ -66,6 +67,7 @@ def run_scheduler(settings: Settings) -> None:
     """
     _, redis_url = _addresses(settings)
     application = make_celery(redis_url)
+    signals.setup_logging.connect(_keep_logging, weak=False)
     application.conf.update(
         beat_scheduler="celery.beat:Scheduler",
         beat_max_loop_interval=max(settings.reconcile_s / 2, 0.1),
@@ -104,6 +106,10 @@ def _declare_tasks(
     @application.task(name=RECONCILE_TASK, ignore_result=True)  # type: ignore[untyped-decorator]
     def reconcile() -> None:
         opened[0].reconcile()
+
+
+def _keep_logging(**_: object) -> None:
+    """Connected so that Celery leaves the log as the caller has set it up."""
 
 
 def _on_shutdown(**_: object) -> None:

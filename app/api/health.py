@@ -26,10 +26,17 @@ async def healthz() -> schemas.Health:
     responses={200: {"model": schemas.Readiness}},
 )
 def readyz(request: Request, runtime: RuntimeDep) -> Response:
-    """200 once the database answers, its migrations are current and the model is loaded."""
+    """200 once the database answers, its migrations are current and the model is loaded.
+
+    Where only background work waits the status is `degraded`, and the answer 200 all the same.
+    """
     checks = runtime.readiness()
     if all(state == OK for state in checks.values()):
-        body = schemas.Readiness(status="ready", checks=checks)
+        background = runtime.background_state()
+        body = schemas.Readiness(
+            status="ready" if background == OK else "degraded",
+            checks={**checks, "background": background},
+        )
         return Response(body.model_dump_json(), media_type="application/json")
     wrong = " ".join(state for state in checks.values() if state != OK)
     return problems.problem_response(

@@ -10,15 +10,13 @@ import logging
 import re
 import time
 import uuid
-from contextvars import ContextVar
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import problem_response, unexpected
-
-request_id_of_context: ContextVar[str | None] = ContextVar("request_id", default=None)
+from app.logs import request_id_of_context
 
 _log = logging.getLogger("app.access")
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")

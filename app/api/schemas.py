@@ -167,7 +167,7 @@ class Health(Model):
 class Readiness(Model):
     """Whether requests can be served, and what each part says."""
 
-    status: str = Field(description="ready")
+    status: str = Field(description="ready, or degraded: uploads are served, jobs wait")
     checks: dict[str, str]
 
 

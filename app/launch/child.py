@@ -43,6 +43,7 @@ class Child:
         """
         self.name = name
         self._is_read = False
+        self._is_asked = False
         child_end, self._lifeline = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
@@ -77,13 +78,19 @@ class Child:
                 for line in output:
                     yield bytes(line).decode(errors="replace").strip()
 
-    def stop(self) -> None:
-        """SIGTERM, then SIGKILL if it does not end in time. Nothing if it has ended."""
-        if self._process.poll() is None:
+    def ask_to_stop(self) -> None:
+        """SIGTERM, once: to some programs a second one means to drop everything."""
+        if self._process.poll() is None and not self._is_asked:
+            self._is_asked = True
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
+
+    def stop(self, *, within_s: float = _KILL_AFTER_S) -> None:
+        """SIGTERM, then SIGKILL if it does not end in time. Nothing if it has ended."""
+        if self._process.poll() is None:
+            self.ask_to_stop()
             try:
-                self._process.wait(_KILL_AFTER_S)
+                self._process.wait(within_s)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

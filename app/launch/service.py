@@ -30,15 +30,19 @@ def main() -> None:
         os.environ["DATABASE_URL"] = _await_order("prepare")
         print(json.dumps(prepare()), flush=True)  # noqa: T201 - the supervisor reads it
         _await_order("serve")
+        application = create_app()
         config = uvicorn.Config(
-            create_app(),
+            application,
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_GRACEFUL_STOP_S,
         )
         listener = socket.socket(fileno=int(sys.argv[1]))
-        uvicorn.Server(config).run(sockets=[listener])
+        server = uvicorn.Server(config)
+        # Streams of events would else hold the stop up until its grace is over.
+        application.state.is_stopping = lambda: server.should_exit
+        server.run(sockets=[listener])
 
 
 def _await_order(wanted: str) -> str:

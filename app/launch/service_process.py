@@ -35,7 +35,9 @@ class Prepared:
 class ServiceProcess:
     """`app.launch.service` as a child; it imports its libraries from the moment it is made."""
 
-    def __init__(self, folder: Path, lock: HeldLock, listener: socket.socket, url: str) -> None:
+    def __init__(
+        self, folder: Path, lock: HeldLock, listener: socket.socket, url: str, redis_url: str
+    ) -> None:
         """Start it.
 
         Args:
@@ -43,13 +45,14 @@ class ServiceProcess:
             lock: its lock, which the child holds too.
             listener: the bound socket to serve on.
             url: where that is reached from here.
+            redis_url: where jobs are announced; Redis need not run yet.
         """
         self._url = url
         self._child = Child(
             "The service",
             "app.launch.service",
             [str(listener.fileno())],
-            environment={"GLITCH_DATA_DIR": str(folder), **_log_format()},
+            environment={"GLITCH_DATA_DIR": str(folder), "REDIS_URL": redis_url, **log_format()},
             keep_open=(lock.descriptor, listener.fileno()),
             is_conversing=True,
         )
@@ -109,7 +112,7 @@ class ServiceProcess:
         self._child.stop()
 
 
-def _log_format() -> dict[str, str]:
+def log_format() -> dict[str, str]:
     """Plain text for a person at a terminal; else what the environment says, JSON by default."""
     if sys.stderr.isatty() and "GLITCH_LOG_FORMAT" not in os.environ:
         return {"GLITCH_LOG_FORMAT": "text"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import threading
@@ -15,13 +16,15 @@ from types import FrameType
 from rich.console import Console
 
 from app.launch.address import base_url, take_address
+from app.launch.background import Background
+from app.launch.broker import running_broker
 from app.launch.data_directory import prepare_data_directory
 from app.launch.database import RunningDatabase, running_database
 from app.launch.demo_progress import load_demo
 from app.launch.errors import LaunchError
 from app.launch.lifeline import stop_with_parent
 from app.launch.lock import STOPPING, HeldLock, hold_data_directory
-from app.launch.service_process import Prepared, ServiceProcess
+from app.launch.service_process import Prepared, ServiceProcess, log_format
 from app.launch.settings import LaunchSettings
 from app.launch.token_file import TOKEN_FILE, read_token
 
@@ -42,9 +45,20 @@ class _Place:
     lock: HeldLock
     listener: socket.socket
     url: str
+    redis_url: str
 
     def spawn(self) -> ServiceProcess:
-        return ServiceProcess(self.folder, self.lock, self.listener, self.url)
+        return ServiceProcess(self.folder, self.lock, self.listener, self.url, self.redis_url)
+
+    def start_background(self, database: RunningDatabase, console: Console) -> Background:
+        environment = {
+            "DATABASE_URL": database.url,
+            "REDIS_URL": self.redis_url,
+            "GLITCH_DATA_DIR": str(self.folder),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+            **log_format(),
+        }
+        return Background(environment, (self.lock.descriptor,), console)
 
 
 class Supervisor:
@@ -60,6 +74,7 @@ class Supervisor:
         self._settings = settings
         self._console = console
         self._stop = threading.Event()
+        self._background: Background | None = None
 
     def run(self) -> None:
         """Serve until Ctrl-C or SIGTERM.
@@ -78,7 +93,8 @@ class Supervisor:
             url = base_url(listener, self._settings.host)
             lock.describe(f"the service at {url}")
             try:
-                self._run_parts(_Place(folder, lock, listener, url))
+                with running_broker(self._settings, folder, lock.descriptor) as redis_url:
+                    self._run_parts(_Place(folder, lock, listener, url, redis_url))
             finally:
                 lock.describe(STOPPING)
 
@@ -89,6 +105,7 @@ class Supervisor:
             database = stack.enter_context(
                 running_database(self._settings, place.folder, place.lock.descriptor)
             )
+            stack.callback(self._stop_background)
             told = False
             ends: list[float] = []
             while True:
@@ -122,9 +139,13 @@ class Supervisor:
             service.serve(self._check_stop)
             if is_first:
                 self._tell(place, prepared)
+                # Only now: their imports would compete with the service's for the cores.
+                self._background = place.start_background(database, self._console)
             while (code := service.exit_code) is None:
                 self._check_stop()
                 database.check()
+                if self._background is not None:
+                    self._background.check()
                 time.sleep(_POLL_S)
         except StopRequestedError:
             place.listener.close()  # so that new clients are refused instead of kept waiting
@@ -143,6 +164,10 @@ class Supervisor:
                 f"The token in {place.folder / TOKEN_FILE} is unknown or revoked: remove the file "
                 "and start again for a new one, or use another token."
             )
+
+    def _stop_background(self) -> None:
+        if self._background is not None:
+            self._background.close()
 
     def _check_stop(self) -> None:
         if self._stop.is_set():

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from redis import Redis
+from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
@@ -15,6 +17,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.services.checkpoints import active_checkpoint
 from app.services.errors import NotReadyError, ServiceError
 from app.services.inference import BatchingEncoder, Encoders, StrainTransform
+from app.services.jobs.bell import bell_info
+from app.services.jobs.broker import CeleryBell, is_worker_alive, open_redis
+from app.services.jobs.reconciling import is_any_chunk_at_work
 from app.services.picture_links import PictureLinks
 from app.services.records import CheckpointRecord
 from app.settings import Settings
@@ -38,6 +43,7 @@ class Runtime:
     encoders: Encoders
     strain_to_views: StrainTransform
     picture_links: PictureLinks
+    redis: Redis | None = None  # None: REDIS_URL is not set
 
     def active_encoder(self) -> tuple[CheckpointRecord, BatchingEncoder]:
         """The active checkpoint and its encoder, loaded at first need.
@@ -58,6 +64,26 @@ class Runtime:
             self._model_state() if checks["database"] == OK else "The database comes first."
         )
         return checks
+
+    def background_state(self) -> str:
+        """``"ok"`` where jobs are worked on, or a sentence that says why they wait.
+
+        Uploads do not need it, and jobs are kept: they go on once it is mended.
+        """
+        if self.redis is None:
+            return "REDIS_URL is not set: jobs wait until it is, and a worker runs."
+        try:
+            is_alive = is_worker_alive(self.redis)
+        except RedisError:
+            return "Redis does not answer: jobs go on once it does."
+        if not is_alive:
+            # A worker with one process leaves no sign while it is at a long chunk.
+            try:
+                with self.sessions() as session:
+                    is_alive = is_any_chunk_at_work(session)
+            except SQLAlchemyError:
+                is_alive = False
+        return OK if is_alive else "No worker was heard for a minute: jobs wait until one runs."
 
     def _database_state(self) -> str:
         try:
@@ -101,12 +127,15 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
     engine = make_engine(
         settings.database_url.get_secret_value(), pool_size=settings.database_pool, max_overflow=0
     )
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    bell = CeleryBell(redis_url) if redis_url else None
+    redis = open_redis(redis_url) if redis_url else None
     encoders = Encoders(checkpoint_roots(settings), encoder_maker(settings))
     try:
         yield Runtime(
             settings=settings,
             engine=engine,
-            sessions=make_session_factory(engine),
+            sessions=make_session_factory(engine, info=bell_info(bell)),
             encoders=encoders,
             strain_to_views=StrainTransform(
                 concurrency=settings.strain_concurrency,
@@ -116,9 +145,13 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
             picture_links=PictureLinks(
                 settings.signing_secret, lifetime_days=settings.picture_link_days
             ),
+            redis=redis,
         )
     finally:
         encoders.close()
+        if bell is not None and redis is not None:
+            bell.close()
+            redis.close()
         engine.dispose()
 
 

@@ -1,0 +1,30 @@
+"""Worker and scheduler as children of `up`: `python -m app.launch.worker_process worker`."""
+
+from __future__ import annotations
+
+import sys
+
+from app.launch.lifeline import follow_lifeline
+from app.launch.sentences import told_as_sentences
+
+ROLES = ("worker", "scheduler")
+
+
+def run(role: str) -> int:
+    """Be a worker, or the scheduler, until SIGTERM; the exit code."""
+    with told_as_sentences():
+        from app.launch.settings import read_settings
+        from app.logs import configure_logging
+        from worker.main import run_scheduler, run_worker
+
+        settings = read_settings()
+        configure_logging(settings)
+        if role == "worker":
+            return run_worker(settings)
+        run_scheduler(settings)
+    return 0
+
+
+if __name__ == "__main__":
+    follow_lifeline()
+    sys.exit(run(sys.argv[1]))
