@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from glitch.errors import GlitchError
 from glitch.types import ObservedArray, ViewArray, ViewsArray
@@ -120,14 +120,27 @@ class Views:
 
 
 def views_from_images(
-    images: dict[float, ViewArray], preprocessing: Preprocessing | None = None
+    images: dict[float, ViewArray],
+    preprocessing: Preprocessing | None = None,
+    *,
+    observed_rows: dict[float, Bool[np.ndarray, " freq"]] | None = None,
 ) -> Views:
-    """Views from whole pictures by window length in seconds; the other windows are absent."""
+    """Views from pictures by window length in seconds; the other windows are absent.
+
+    Args:
+        images: energy over the clip on the recipe's grid.
+        preprocessing: the recipe; Gravity Spy's where absent.
+        observed_rows: the rows that a picture measured, where not all.
+
+    Raises:
+        GlitchError: a window length that the recipe does not have.
+    """
     recipe = preprocessing or Preprocessing()
     shape = (len(recipe.durations_s), recipe.n_frequency, recipe.n_time)
     values = np.zeros(shape, dtype=np.float32)
     observed = np.zeros(shape[:2], dtype=np.bool_)
     for duration_s, image in images.items():
         index = recipe.view_index(duration_s)
-        values[index], observed[index] = image, True
+        values[index] = image
+        observed[index] = True if observed_rows is None else observed_rows[duration_s]
     return Views(values, observed, recipe)

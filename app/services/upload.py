@@ -19,10 +19,17 @@ from typing import BinaryIO, TypeVar
 
 from app.services.errors import InvalidRequestError
 from glitch.errors import FormatError, TooLargeError
-from glitch.images import SpectrogramName, holds_views, is_image, read_spectrogram, read_views
+from glitch.images import (
+    SpectrogramImage,
+    SpectrogramName,
+    holds_views,
+    is_image,
+    read_spectrogram,
+    read_views,
+    views_from_spectrograms,
+)
 from glitch.strain import Strain, StrainViews, is_strain_file, read_strain
-from glitch.types import ViewArray
-from glitch.views import Preprocessing, Views, views_from_images
+from glitch.views import Preprocessing, Views
 
 DETECTORS = ("G1", "H1", "H2", "I1", "K1", "L1", "V1")
 MOST_FILES = 4  # Gravity Spy's windows
@@ -292,7 +299,7 @@ def _from_pictures(
             f"There are {len(files)} pictures but {len(given)} values of view_duration_s: give one "
             "for each picture, in their order."
         )
-    images: dict[float, ViewArray] = {}
+    images: dict[float, SpectrogramImage] = {}
     names: list[SpectrogramName] = []
     for index, file in enumerate(files):
         if file.path.stat().st_size > MOST_PICTURE_BYTES:
@@ -313,9 +320,9 @@ def _from_pictures(
             raise InvalidRequestError(
                 f"Two pictures have the window of {window:g} s: send each window once."
             )
-        images[window] = picture.values
+        images[window] = picture
     return ParsedUpload(
-        views=views_from_images(images, preprocessing),
+        views=views_from_spectrograms(images, preprocessing),
         ifo=parse_ifo(_agreed("ifo", details.ifo, [name.ifo for name in names])),
         channel=details.channel,
         gps_time=_agreed("gps_time", details.gps_time, [name.gps_time for name in names]),

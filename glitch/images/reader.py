@@ -14,7 +14,7 @@ from glitch.images.grid import LEAST_COVER, cell_means, even_edges
 from glitch.images.names import SpectrogramName, parse_file_name
 from glitch.images.panel import SMALLEST_SIDE, DrawnCells, FoundPanel, find_panel
 from glitch.types import ViewArray
-from glitch.views import Preprocessing, Views
+from glitch.views import Preprocessing, Views, views_from_images
 
 MAX_COLORMAP_DISTANCE = 16.0  # mean RGB distance; docs/science/images.md has the distribution
 _LEAST_DRAWN = 0.1  # of the panel's rows
@@ -114,14 +114,11 @@ def views_from_spectrograms(
     Raises:
         GlitchError: a window length that the recipe does not have.
     """
-    recipe = preprocessing or Preprocessing()
-    shape = (len(recipe.durations_s), recipe.n_frequency, recipe.n_time)
-    values = np.zeros(shape, dtype=np.float32)
-    observed = np.zeros(shape[:2], dtype=np.bool_)
-    for duration_s, image in images.items():
-        index = recipe.view_index(duration_s)
-        values[index], observed[index] = image.values, image.observed
-    return Views(values, observed, recipe)
+    return views_from_images(
+        {duration_s: image.values for duration_s, image in images.items()},
+        preprocessing,
+        observed_rows={duration_s: image.observed for duration_s, image in images.items()},
+    )
 
 
 def _require_gravity_spy_scales(recipe: Preprocessing) -> None:
