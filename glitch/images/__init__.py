@@ -11,13 +11,19 @@ from glitch.images.reader import (
     views_from_spectrograms,
 )
 from glitch.images.render import render_view
+from glitch.images.stacks import ViewStack, holds_stack, is_npz_stack, npz_to_hdf5, open_stack
 
 __all__ = [
     "MAX_COLORMAP_DISTANCE",
     "SpectrogramImage",
     "SpectrogramName",
+    "ViewStack",
+    "holds_stack",
     "holds_views",
     "is_image",
+    "is_npz_stack",
+    "npz_to_hdf5",
+    "open_stack",
     "parse_file_name",
     "read_spectrogram",
     "read_views",

@@ -54,9 +54,13 @@ def read_views(path: Path, file_name: str, preprocessing: Preprocessing | None =
         FormatError: damaged file, missing or contradictory axes, values out of range.
         TooLargeError: an array declares more than is ever read.
     """
-    recipe = preprocessing or Preprocessing()
     with open_container(path, file_name) as container:
-        declared = _declared(container, recipe)
+        return views_in(container, preprocessing or Preprocessing())
+
+
+def views_in(container: Container, recipe: Preprocessing) -> Views:
+    """The views of one glitch in an open container; see ``read_views``."""
+    declared = _declared(container, recipe)
     shape = (len(recipe.durations_s), recipe.n_frequency, recipe.n_time)
     values = np.zeros(shape, dtype=np.float32)
     observed = np.zeros(shape[:2], dtype=np.bool_)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -92,6 +93,46 @@ def read_strain(
             ifo=ifo or source.ifo or ifo_from_text(file_name),
             channel=channel or source.channel,
         )
+
+
+@dataclass(frozen=True)
+class StrainSpan:
+    """What stretch of which detector a file holds."""
+
+    gps_start: Decimal
+    gps_end: Decimal
+    ifo: str | None
+
+
+def strain_span(
+    path: Path,
+    *,
+    file_name: str,
+    sample_rate_hz: float | None = None,
+    channel: str | None = None,
+) -> StrainSpan | None:
+    """The stretch that a file covers, without reading its samples where the kind allows.
+
+    Args:
+        path: where the bytes lie.
+        file_name: what the file was called, for messages and to tell the detector.
+        sample_rate_hz: needed where the file does not say.
+        channel: needed where the file holds several.
+
+    Returns:
+        None where the file does not say when it starts.
+
+    Raises:
+        GlitchError: as ``read_strain``.
+    """
+    request = Request(file_name, None, sample_rate_hz, channel)
+    with _OPENERS[_kind(path, request)](path, request) as source:
+        rate = _sample_rate(source, request)
+        check_sample_rate(rate)
+        if source.gps_start is None:
+            return None
+        end = source.gps_start + Decimal(source.n_samples) / Decimal(rate)
+        return StrainSpan(source.gps_start, end, source.ifo or ifo_from_text(file_name))
 
 
 def is_strain_file(path: Path, file_name: str) -> bool:

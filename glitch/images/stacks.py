@@ -1,0 +1,224 @@
+"""Views of many glitches in one HDF5 or npz file, read one glitch at a time.
+
+The file holds ``views`` (fractions of the clip) or ``energy`` with the axes (glitch, view, freq,
+time), optionally ``observed`` (glitch, view, freq), the shared axes ``durations_s``,
+``frequency_hz`` and ``time_s`` as for one glitch, and columns of one value a glitch such as
+``gps_time``, ``ifo``, ``gravityspy_id``, ``label``.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from glitch.errors import FormatError, GlitchError, TooLargeError
+from glitch.images.arrays import views_in
+from glitch.images.containers import MAX_ARRAY_BYTES, Array, Container
+from glitch.views import Preprocessing, Views
+
+_N_AXES = 4  # glitch, view, freq, time
+_VALUES = ("views", "energy")
+_ONE_A_GLITCH = frozenset({*_VALUES, "observed"})
+_LONGEST_TEXT = 1000
+_PIECE = 1 << 20
+
+
+class ViewStack:
+    """An open file of many glitches."""
+
+    def __init__(self, tree: h5py.File) -> None:
+        self._tree = tree
+        found = [name for name in _VALUES if _is_own(tree, name)]
+        if not found or tree[found[0]].ndim != _N_AXES:
+            raise FormatError(
+                "The file holds no array 'views' or 'energy' with the axes glitch, view, freq, "
+                "time."
+            )
+        self._count = int(tree[found[0]].shape[0])
+
+    def __len__(self) -> int:
+        return self._count
+
+    def columns(self) -> list[str]:
+        """The datasets of one value a glitch."""
+        return [
+            str(name)
+            for name in self._tree
+            if _is_own(self._tree, str(name))
+            and self._tree[name].shape == (self._count,)
+            and (self._tree[name].dtype.kind in "fiuS" or _is_text(self._tree[name]))
+        ]
+
+    def cell(self, column: str, index: int) -> str | float | int:
+        """One glitch's value in a column."""
+        dataset = self._tree[column]
+        _check(column, (1,), dataset)
+        value = dataset[index]
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        if isinstance(value, str):
+            return value[:_LONGEST_TEXT]
+        plain: float | int = value.item()
+        return plain
+
+    def views(self, index: int, preprocessing: Preprocessing) -> Views:
+        """The views of one glitch, averaged onto the grid.
+
+        Raises:
+            FormatError: as ``glitch.images.read_views``, about that glitch alone.
+            TooLargeError: an array declares more than is ever read.
+        """
+        try:
+            return views_in(_OneOf(self._tree, index), preprocessing)
+        except (OSError, RuntimeError, KeyError, TypeError) as error:
+            raise FormatError(f"The views of glitch {index} in the file are damaged.") from error
+
+
+class _OneOf(Container):
+    """One glitch of the stack, as a file of that glitch alone would be."""
+
+    def __init__(self, tree: h5py.File, index: int) -> None:
+        self._tree = tree
+        self._index = index
+
+    def names(self) -> frozenset[str]:
+        return frozenset(str(name) for name in self._tree if _is_own(self._tree, str(name)))
+
+    def n_dimensions(self, name: str) -> int:
+        return len(self._tree[name].shape or ()) - (name in _ONE_A_GLITCH)
+
+    def read(self, name: str) -> Array:
+        dataset = self._tree[name]
+        shape = dataset.shape or ()
+        _check(name, shape[1:] if name in _ONE_A_GLITCH else shape, dataset)
+        if dataset.dtype.kind not in "fiub":
+            raise FormatError(f"The array {name!r} does not hold plain numbers.")
+        return np.asarray(dataset[self._index if name in _ONE_A_GLITCH else ()])
+
+
+def _is_own(tree: h5py.File, name: str) -> bool:
+    # Links and external storage could make the library open any file of this machine.
+    link = tree.get(name, getlink=True)
+    return isinstance(link, h5py.HardLink) and isinstance(tree[name], h5py.Dataset)
+
+
+def _is_text(dataset: h5py.Dataset) -> bool:
+    return h5py.check_string_dtype(dataset.dtype) is not None
+
+
+def _check(name: str, shape: tuple[int, ...], dataset: h5py.Dataset) -> None:
+    if dataset.is_virtual or dataset.external:
+        raise FormatError(f"The array {name!r} lies outside the file. Send one whole file.")
+    for one in (shape, dataset.chunks or ()):
+        if prod(one) * dataset.dtype.itemsize > MAX_ARRAY_BYTES:
+            raise TooLargeError(
+                f"The array {name!r} declares {prod(one) * dataset.dtype.itemsize:,} bytes a "
+                f"glitch or chunk; at most {MAX_ARRAY_BYTES:,} are read."
+            )
+
+
+@contextmanager
+def open_stack(path: Path) -> Iterator[ViewStack]:
+    """Open an HDF5 file of many glitches.
+
+    Raises:
+        FormatError: if it is none, or damaged.
+    """
+    try:
+        with h5py.File(path, "r") as tree:
+            yield ViewStack(tree)
+    except GlitchError:
+        raise
+    except (OSError, RuntimeError, KeyError) as error:
+        raise FormatError("The HDF5 file is truncated or damaged: send it again.") from error
+
+
+def holds_stack(path: Path) -> bool:
+    """Whether a file is HDF5 with the views of many glitches."""
+    if not h5py.is_hdf5(path):
+        return False
+    try:
+        with open_stack(path):
+            return True
+    except FormatError:
+        return False
+
+
+def is_npz_stack(path: Path) -> bool:
+    """Whether a file is an npz with the views of many glitches."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if not names or not all(name.endswith(".npy") for name in names):
+                return False
+            for name in _VALUES:
+                if f"{name}.npy" in names:
+                    with archive.open(f"{name}.npy") as stream:
+                        return len(_header(stream)[0]) == _N_AXES
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        return False
+    return False
+
+
+def npz_to_hdf5(path: Path, target: Path, most_bytes: int) -> None:
+    """Copy an npz, whose compressed arrays can be read from the start only, to HDF5.
+
+    A glitch at a time, so that memory does not grow with the file.
+
+    Raises:
+        FormatError: if it is damaged, or holds pickled objects.
+        TooLargeError: if its arrays declare more than ``most_bytes``.
+    """
+    total = 0
+    part = target.with_name(target.name + ".part")
+    try:
+        with zipfile.ZipFile(path) as archive, h5py.File(part, "w") as tree:
+            for name in archive.namelist():
+                with archive.open(name) as stream:
+                    total += _copy(name.removesuffix(".npy"), stream, tree, most_bytes - total)
+    except GlitchError:
+        raise
+    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's, not the file's
+        raise FormatError("The npz is truncated or damaged: send it again.") from error
+    part.replace(target)
+
+
+def _header(stream: zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(stream)
+    return np.lib.format.read_array_header_2_0(stream)
+
+
+def _copy(name: str, stream: zipfile.ZipExtFile, tree: h5py.File, room: int) -> int:
+    shape, is_fortran, dtype = _header(stream)
+    n_bytes = prod(shape) * dtype.itemsize
+    if dtype.hasobject or dtype.kind not in "fiubSU":
+        raise FormatError(f"The array {name!r} holds no plain numbers or text (its type: {dtype}).")
+    if n_bytes > room:
+        raise TooLargeError(
+            f"The arrays of the npz declare {n_bytes:,} bytes: send fewer glitches."
+        )
+    if not shape or 0 in shape or len(shape) > _N_AXES or (is_fortran and len(shape) > 1):
+        raise FormatError(f"The array {name!r} must be in C order and have 1 to 4 axes.")
+    kept = np.dtype(f"S{max(dtype.itemsize, 1)}") if dtype.kind == "U" else dtype
+    dataset = tree.create_dataset(name, shape, kept, chunks=(1, *shape[1:]) if shape[1:] else None)
+    row_bytes = prod(shape[1:]) * dtype.itemsize
+    rows = max(1, _PIECE // row_bytes)
+    for start in range(0, shape[0], rows):
+        wanted = min(rows, shape[0] - start)
+        data = stream.read(wanted * row_bytes)
+        if len(data) != wanted * row_bytes:
+            raise FormatError(f"The array {name!r} is truncated. Send the file again.")
+        block = np.frombuffer(data, dtype=dtype).reshape(wanted, *shape[1:])
+        dataset[start : start + wanted] = np.char.encode(block, "utf-8") if kept != dtype else block
+    return n_bytes
