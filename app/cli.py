@@ -26,6 +26,15 @@ app = typer.Typer(
 )
 tokens = typer.Typer(help="Bearer tokens of the service.", no_args_is_help=True)
 app.add_typer(tokens, name="token")
+jobs = typer.Typer(help="Background work of a running service.", no_args_is_help=True)
+app.add_typer(jobs, name="jobs")
+
+
+JobId = Annotated[UUID, typer.Argument(metavar="ID", help="As `jobs list` shows it.")]
+ServiceUrl = Annotated[
+    str | None,
+    typer.Option("--url", envvar="GLITCH_URL", help="The service. Default: the one of `up`."),
+]
 
 
 @app.command()
@@ -209,6 +218,71 @@ def revoke(
         with database.transaction() as session:
             record = revoke_token(session, token_id)
         typer.echo(f"Revoked the token {record.name!r}.")
+
+
+@jobs.command("list")
+def list_jobs(
+    *,
+    state: Annotated[
+        str | None, typer.Option(help="queued, running, succeeded, failed or cancelled.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Such as ingest.")] = None,
+    limit: Annotated[int, typer.Option(help="How many, latest first.")] = 20,
+    url: ServiceUrl = None,
+) -> None:
+    """List jobs, latest first."""
+    with _told():
+        from app.client_jobs import print_jobs
+
+        print_jobs(url, state=state, kind=kind, limit=limit)
+
+
+@jobs.command("show")
+def show_job(
+    job_id: JobId,
+    *,
+    follow: Annotated[bool, typer.Option(help="Stay with a bar until the job has ended.")] = True,
+    url: ServiceUrl = None,
+) -> None:
+    """Show a job's progress until it ends, then what failed. Exit code 1 if the job failed."""
+    with _told():
+        from app.client_jobs import show
+
+        raise typer.Exit(show(url, job_id, is_followed=follow))
+
+
+@jobs.command("cancel")
+def cancel_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
+    """Stop a job; what it has stored stays."""
+    with _told():
+        from app.client_jobs import act
+
+        act(url, job_id, "cancel")
+
+
+@jobs.command("retry")
+def retry_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
+    """Do again what failed of a job, or what a cancelled one left undone."""
+    with _told():
+        from app.client_jobs import act
+
+        act(url, job_id, "retry")
+
+
+@app.command()
+def worker() -> None:
+    """Work on jobs until stopped. `up` runs one; elsewhere set DATABASE_URL and REDIS_URL."""
+    from app.launch.worker_process import run
+
+    raise typer.Exit(run("worker"))
+
+
+@app.command()
+def scheduler() -> None:
+    """Have forgotten jobs looked for every few seconds. `up` runs it; one is enough."""
+    from app.launch.worker_process import run
+
+    raise typer.Exit(run("scheduler"))
 
 
 # The trainer's commands, declared here again because importing them means importing torch; a test

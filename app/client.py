@@ -39,11 +39,40 @@ class Upload:
         }
 
 
-def ask_to_embed(upload: Upload, *, url: str | None) -> dict[str, Any]:
-    """The service's answer to ``POST /embed``.
+@dataclass(frozen=True)
+class RemoteService:
+    """A running service, and the token to ask it with."""
+
+    address: str
+    token: str
+
+    def ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        """The JSON that it answers; options are those of ``httpx.request``.
+
+        Raises:
+            LaunchError: if it is missing or refuses; in one sentence.
+        """
+        try:
+            answer = httpx.request(
+                method,
+                f"{self.address}{path}",
+                headers={"Authorization": f"Bearer {self.token}"},
+                timeout=_TIMEOUT_S,
+                **options,
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise LaunchError(
+                f"No service answers at {self.address} ({error}): start it with `make up`, or give "
+                "its address with --url."
+            ) from error
+        return _content(answer, self.address)
+
+
+def find_service(url: str | None) -> RemoteService:
+    """The service at that address, else the one of this machine's settings.
 
     Raises:
-        LaunchError: if a file, the token or the service is missing, or it refuses; in one sentence.
+        LaunchError: if there is no token for it.
     """
     settings = read_settings()
     address = url or _address(settings.host, settings.port)
@@ -53,6 +82,16 @@ def ask_to_embed(upload: Upload, *, url: str | None) -> dict[str, Any]:
             "No token: set GLITCH_TOKEN, or GLITCH_DATA_DIR to the data directory of the service "
             "on this machine."
         )
+    return RemoteService(address.rstrip("/"), token)
+
+
+def ask_to_embed(upload: Upload, *, url: str | None) -> dict[str, Any]:
+    """The service's answer to ``POST /embed``.
+
+    Raises:
+        LaunchError: if a file, the token or the service is missing, or it refuses; in one sentence.
+    """
+    service = find_service(url)
     with contextlib.ExitStack() as stack:
         parts = []
         for path in upload.files:
@@ -60,20 +99,7 @@ def ask_to_embed(upload: Upload, *, url: str | None) -> dict[str, Any]:
                 parts.append(("file", (path.name, stack.enter_context(path.open("rb")))))
             except OSError as error:
                 raise LaunchError(f"{path} cannot be read ({error.strerror}).") from error
-        try:
-            answer = httpx.post(
-                f"{address.rstrip('/')}/embed",
-                files=parts,
-                data=upload.form(),
-                headers={"Authorization": f"Bearer {token}"},
-                timeout=_TIMEOUT_S,
-            )
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise LaunchError(
-                f"No service answers at {address} ({error}): start it with `make up`, or give its "
-                "address with --url."
-            ) from error
-    return _content(answer, address)
+        return service.ask("POST", "/embed", files=parts, data=upload.form())
 
 
 def _content(answer: httpx.Response, address: str) -> dict[str, Any]:

@@ -44,7 +44,8 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         default=None,
         validation_alias="REDIS_URL",
-        description="The Redis server for background work.",
+        description="The Redis server for background work. Unset: `make up` starts one in the data "
+        "directory.",
     )
     database_pool: int = Field(
         default=20, ge=1, le=500, description="The most database connections one process holds."

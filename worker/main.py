@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import Any
 from uuid import UUID
 
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 
 from app.services.errors import NotReadyError
 from app.services.jobs.broker import (
@@ -34,7 +36,7 @@ def run_worker(settings: Settings) -> int:
     database_url, redis_url = _addresses(settings)
     application = make_celery(redis_url)
     _declare_tasks(application, settings, database_url, redis_url)
-    signals.setup_logging.connect(_keep_logging, weak=False)
+    _quieten(settings)
     signals.worker_shutting_down.connect(_on_shutdown, weak=False)
     application.conf.update(
         worker_hijack_root_logger=False,
@@ -67,7 +69,7 @@ def run_scheduler(settings: Settings) -> None:
     """
     _, redis_url = _addresses(settings)
     application = make_celery(redis_url)
-    signals.setup_logging.connect(_keep_logging, weak=False)
+    _quieten(settings)
     application.conf.update(
         beat_scheduler="celery.beat:Scheduler",
         beat_max_loop_interval=max(settings.reconcile_s / 2, 0.1),
@@ -106,6 +108,16 @@ def _declare_tasks(
     @application.task(name=RECONCILE_TASK, ignore_result=True)  # type: ignore[untyped-decorator]
     def reconcile() -> None:
         opened[0].reconcile()
+
+
+def _quieten(settings: Settings) -> None:
+    """Keep Celery to what an operator wants to read: not a line for every look at the jobs."""
+    signals.setup_logging.connect(_keep_logging, weak=False)
+    if settings.log_level != "debug":
+        for name in ("celery.app.trace", "celery.worker.strategy", "celery.beat"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns of root because of pickled messages; ours are JSON, and nothing else is accepted.
+    warnings.simplefilter("ignore", SecurityWarning)
 
 
 def _keep_logging(**_: object) -> None:

@@ -20,12 +20,18 @@ READER_ROUTES = [
     ("GET", f"/glitches/{SOME}/labels"),
     ("GET", "/classes"),
     ("GET", "/checkpoints"),
+    ("GET", "/jobs"),
+    ("GET", f"/jobs/{SOME}"),
+    ("GET", f"/jobs/{SOME}/items"),
+    ("GET", f"/jobs/{SOME}/events"),
     ("POST", "/neighbours"),
 ]
 SUBMITTER_ROUTES = [
     ("POST", "/embed"),
     ("POST", f"/glitches/{SOME}/labels"),
     ("DELETE", f"/glitches/{SOME}/labels/{SOME}"),
+    ("POST", f"/jobs/{SOME}/cancel"),
+    ("POST", f"/jobs/{SOME}/retry"),
 ]
 REVIEWER_ROUTES = [("POST", "/classes")]
 OPEN_ROUTES = ["/healthz", "/readyz", "/metrics"]

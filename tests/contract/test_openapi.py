@@ -62,6 +62,12 @@ def test_contract_routes_exist(application: FastAPI) -> None:
         ("POST", "/glitches/{glitch_id}/labels"),
         ("GET", "/classes"),
         ("GET", "/checkpoints"),
+        ("GET", "/jobs"),
+        ("GET", "/jobs/{job_id}"),
+        ("GET", "/jobs/{job_id}/items"),
+        ("GET", "/jobs/{job_id}/events"),
+        ("POST", "/jobs/{job_id}/cancel"),
+        ("POST", "/jobs/{job_id}/retry"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
         ("GET", "/metrics"),
@@ -72,7 +78,7 @@ def test_contract_routes_exist(application: FastAPI) -> None:
 def test_each_route_is_documented_with_a_command(application: FastAPI) -> None:
     text = (DOCS / "api.md").read_text()
     for method, path, _ in operations(application):
-        shown = path.replace("{glitch_id}", "{id}")
+        shown = path.replace("{glitch_id}", "{id}").replace("{job_id}", "{id}")
         heading = f"`{method} {shown}`"
         assert heading in text, f"docs/api.md lacks {heading}"
         section = text.split(heading, 1)[1].split("\n## ", 1)[0]

@@ -1,0 +1,115 @@
+"""Jobs of a running service, on the command line."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from app.client import RemoteService, find_service, plain_console
+
+_OPEN = ("queued", "running")
+_LOOK_EVERY_S = 0.5
+_MOST_FAILURES = 20
+FAILED = 1
+
+
+def print_jobs(url: str | None, *, state: str | None, kind: str | None, limit: int) -> None:
+    """Print a table of jobs, latest first."""
+    wanted = {"state": state, "kind": kind, "limit": limit}
+    query = {name: value for name, value in wanted.items() if value is not None}
+    answer = find_service(url).ask("GET", "/jobs", params=query)
+    table = Table("id", "kind", "state", "done", "failed", "author", "created", "", box=None)
+    for job in answer["items"]:
+        progress = job["progress"]
+        table.add_row(
+            *(job["id"], job["kind"], job["state"], _done(progress), str(progress["failed"])),
+            *(job["author"], job["created_at"][:16].replace("T", " "), job["detail"] or ""),
+        )
+    plain_console().print(table)
+
+
+def show(url: str | None, job_id: UUID, *, is_followed: bool) -> int:
+    """Show a job, with a bar for as long as it is at work; the exit code."""
+    service = find_service(url)
+    job = service.ask("GET", f"/jobs/{job_id}")
+    if is_followed and job["state"] in _OPEN:
+        job = follow(service, job)
+    console = plain_console()
+    progress = job["progress"]
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("job", f"{job['kind']} {job['id']}, by {job['author']}")
+    facts.add_row("state", job["state"])
+    facts.add_row(
+        "items",
+        f"{_done(progress)} done, {progress['failed']} failed, {progress['skipped']} known already",
+    )
+    for name in ("detail", "result"):
+        if job[name]:
+            facts.add_row(name, str(job[name]))
+    console.print(facts)
+    if progress["failed"]:
+        _print_failures(service, console, job)
+    return FAILED if job["state"] == "failed" else 0
+
+
+def follow(service: RemoteService, job: dict[str, Any]) -> dict[str, Any]:
+    """Stay with a job, with a live bar, until it has ended; the job then."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as bar:
+        task = bar.add_task(job["kind"], total=None)
+        while job["state"] in _OPEN:
+            progress = job["progress"]
+            ended = progress["done"] + progress["failed"] + progress["skipped"]
+            said = f"{job['kind']}: {job['state']}"
+            if progress["failed"]:
+                said += f", {progress['failed']} failed"
+            bar.update(task, description=said, total=progress["total"] or None, completed=ended)
+            time.sleep(_LOOK_EVERY_S)
+            job = service.ask("GET", f"/jobs/{job['id']}")
+    return job
+
+
+def act(url: str | None, job_id: UUID, what: str) -> None:
+    """Cancel or retry a job, and say how it stands."""
+    job = find_service(url).ask("POST", f"/jobs/{job_id}/{what}")
+    state = job["state"]
+    if job["is_cancel_requested"] and state in _OPEN:
+        state = "stopping"
+    plain_console().print(f"{job['kind']} {job['id']}: {state}")
+
+
+def _print_failures(service: RemoteService, console: Console, job: dict[str, Any]) -> None:
+    query = {"state": "failed", "limit": _MOST_FAILURES}
+    page = service.ask("GET", f"/jobs/{job['id']}/items", params=query)
+    if page["items"]:
+        table = Table("failed", "reason", box=None)
+        for item in page["items"]:
+            table.add_row(item["name"], item["reason"])
+        console.print()
+        console.print(table)
+    if page["next"]:
+        console.print(f"... and more: GET /jobs/{job['id']}/items?state=failed lists them all.")
+
+
+def _done(progress: dict[str, Any]) -> str:
+    return f"{progress['done']}/{progress['total']}" if progress["total"] else str(progress["done"])
