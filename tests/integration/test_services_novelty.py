@@ -15,7 +15,7 @@ from app.services.glitches import get_embedding
 from app.services.labels import append_label, list_labels, revoke_label
 from app.services.novelty import judge_novelty, recalibrate, rejudge
 from app.services.records import CheckpointRecord, Role
-from app.store.models import Embedding, Glitch
+from app.store.models import Embedding, Glitch, GlitchClass
 from glitch.novelty import LEAST_CALIBRATION, LEAST_REFERENCES, conformal_p_value, novelty_score
 
 AUTHOR = person(Role.SUBMITTER)
@@ -23,12 +23,19 @@ AUTHOR = person(Role.SUBMITTER)
 
 @pytest.fixture
 def labelled(session: Session, store: Store) -> Any:
-    """Label enough glitches of one detector to judge with; simulated ones unless told."""
+    """Label enough glitches of one detector and kind to judge with."""
 
-    def fill(count: int = 130, **metadata: Any) -> None:
-        for _ in range(count):
-            glitch = store(**{"origin": "simulated", **metadata}).glitch
-            append_label(session, glitch.id, "Blip", author=AUTHOR)
+    def fill(count: int = 130) -> None:
+        blip = select(GlitchClass.id).where(GlitchClass.name == "Blip").scalar_subquery()
+        stored = [store(origin="simulated").glitch.id for _ in range(count)]
+        # Labelled all at once, as a bulk load may: one by one is what the other tests do.
+        session.execute(update(Glitch).where(Glitch.id.in_(stored)).values(class_id=blip))
+        session.execute(
+            update(Embedding)
+            .where(Embedding.glitch_id.in_(stored), Glitch.id == Embedding.glitch_id)
+            .values(is_reference=~Glitch.is_calibration)
+        )
+        session.expire_all()
 
     return fill
 
