@@ -25,8 +25,7 @@ from app.services.records import GlitchRecord
 __all__ = ["service"]
 
 PATIENCE_S = 30
-SCHEMES = ("light", "dark")
-WIDTHS = (1440, 800)
+LOOKS = ((1440, "light"), (800, "dark"))  # each width and each scheme once
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +93,11 @@ class Browser:
             )
         )
 
+    def wait_until_found(self, selector: str) -> None:
+        WebDriverWait(self.driver, PATIENCE_S).until(
+            lambda driver: driver.find_elements(By.CSS_SELECTOR, selector)
+        )
+
     def press(self, *keys: str) -> None:
         webdriver.ActionChains(self.driver).send_keys(*keys).perform()
 
@@ -129,8 +133,7 @@ def test_the_login_link_leaves_the_address_bar_clean(browser: Browser) -> None:
     assert browser.driver.execute_script("return document.cookie") == ""  # HttpOnly
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_every_page_is_accessible_and_fits(
     browser: Browser, glitches: list[GlitchRecord], width: int, scheme: str
 ) -> None:
@@ -318,9 +321,9 @@ def test_pages_work_without_scripts(chromium: webdriver.Chrome, service: Service
     try:
         browser = Browser(chromium, service)
         browser.open("/ui/classes")
-        browser.find("form.clock button[value=utc]").click()
-        assert browser.find("form.clock button[value=utc]").get_attribute("aria-pressed") == "true"
-        browser.find("form.clock button[value=gps]").click()
+        for clock in ("utc", "gps"):
+            browser.find(f"form.clock button[value={clock}]").click()
+            browser.wait_until_found(f"form.clock button[value={clock}][aria-pressed=true]")
         browser.find(".who button").click()
         browser.wait_for("/ui/login?done=logged-out")
     finally:

@@ -1,5 +1,6 @@
 """Records in words, figures in numbers, filters from addresses."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -7,9 +8,11 @@ import numpy as np
 import pytest
 from fastapi.datastructures import QueryParams
 
+from app.services.records import CheckpointRecord
 from app.web.figures import PLOT_HEIGHT, PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, latent_chart, view_panel
 from app.web.pages import local_path
 from app.web.query import filter_form, parse_catalogue_query
+from app.web.routes.reference import checkpoint_card
 from app.web.words import frequency, moment, nearest_window, novelty, p_value_text, seconds
 from glitch.novelty import Judgement
 from glitch.views import Preprocessing
@@ -182,3 +185,46 @@ def test_an_id_is_part_of_card_addresses() -> None:
     glitch_id = UUID(int=7)
     assert view_href(glitch_id, 0.5) == f"/ui/glitches/{glitch_id}/views/0.5.png"
     assert card_picture_href(glitch_id, 4.0) == f"/ui/glitches/{glitch_id}/cards/4.png"
+
+
+def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None:
+    record = CheckpointRecord(
+        id=1,
+        name="views-v1",
+        digest="ab" * 32,
+        preprocessing_digest="cd" * 32,
+        latent_size=32,
+        manifest={
+            "name": "views-v1",
+            "licence": "GPL-3.0-or-later",
+            "git_revision": "0123456789abcdef" * 2 + "01234567",
+            "training": {"step": 60000, "config": {"seed": 0, "deep": {"er": 1}}, "is_half": True},
+            "schedule": {},
+            "architecture": {"n_time": 128, "channels": [32, 64], "initialise_from": None},
+            "many": {f"value_{index}": index for index in range(40)},
+            "metrics": {"knn_accuracy": 0.88888, "kl": 21.5, "note": "x" * 500},
+        },
+        is_active=True,
+        created_at=datetime(2026, 11, 22, 12, 30, tzinfo=UTC),
+    )
+    told = checkpoint_card(record)
+    assert told.published == "2026-11-22 12:30 UTC"
+    assert told.tables[0].name == "Metrics"
+    assert "Schedule" not in [table.name for table in told.tables]
+    rows = {row.name: row.value for table in told.tables for row in table.rows}
+    assert rows["kNN accuracy"] == "0.8889"
+    assert rows["KL"] == "21.5"
+    assert len(rows["Note"]) == 90
+    assert rows["Step"] == "60,000"
+    assert rows["Config, seed"] == "0"
+    assert "Config, deep" not in rows
+    assert rows["Is half"] == "yes"
+    assert rows["Time cells"] == "128"
+    assert rows["Channels"] == "32, 64"
+    assert rows["Initialise from"] == "\N{EN DASH}"
+    assert rows["and 27 more"] == "in the manifest"
+    facts = {fact.name: fact for fact in told.facts}
+    assert facts["Git revision"].value == "0123456789abcdef"
+    assert facts["Git revision"].is_code
+    assert facts["Licence"].value == "GPL-3.0-or-later"
+    assert '"deep"' in told.manifest

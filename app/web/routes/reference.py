@@ -90,11 +90,12 @@ def _selection(label: str) -> str:
 @router.get("/checkpoints", dependencies=[ForReaders])
 def checkpoints(request: Request, session: SessionDep, visitor: VisitorDep) -> Response:
     """The published models, latest first."""
-    cards = tuple(_checkpoint_card(record) for record in list_checkpoints(session))
+    cards = tuple(checkpoint_card(record) for record in list_checkpoints(session))
     return render(request, CheckpointsPage(cards), visitor)
 
 
-def _checkpoint_card(record: CheckpointRecord) -> CheckpointCard:
+def checkpoint_card(record: CheckpointRecord) -> CheckpointCard:
+    """A model as its manifest tells it, measures first."""
     facts = [
         Fact("Latent size", str(record.latent_size)),
         Fact("Digest", record.digest[:DIGITS_SHOWN], is_code=True),
@@ -147,7 +148,7 @@ def _words(name: str) -> str:
 
 def _title(name: str) -> str:
     text = _words(name)
-    return text[:1].upper() + text[1:]
+    return text if text.startswith("kNN") else text[:1].upper() + text[1:]
 
 
 def _shown(value: object) -> str:
