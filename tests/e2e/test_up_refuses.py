@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 import pytest
 from service_process import Service
+from sqlalchemy import text
 
 from app.store.embedded import start_embedded
+from app.store.engine import make_engine
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -104,10 +105,12 @@ def test_a_damaged_database(start: Callable[..., Service], copied: Path) -> None
 
 def test_tables_of_a_newer_version(start: Callable[..., Service], copied: Path) -> None:
     server = start_embedded(copied / "database")
+    engine = make_engine(server.url())
     try:
-        with psycopg.connect(server.url().replace("+psycopg", ""), autocommit=True) as connection:
-            connection.execute("UPDATE alembic_version SET version_num = 'from_the_future'")
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = 'from_the_future'"))
     finally:
+        engine.dispose()
         server.stop()
     assert "newer version of Glitch Discovery" in refusal(start(copied))
 
