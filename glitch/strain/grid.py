@@ -20,7 +20,6 @@ from glitch.views import Preprocessing
 
 TIME_STEP_S = 0.002  # Gravity Spy's tres
 FREQUENCY_STEP_HZ = 0.5  # Gravity Spy's fres
-POINTS_PER_CELL = 4  # enough for wide cells: rows lie no closer than half a cell (tested)
 
 Matrix = Float64[np.ndarray, "to from_"]
 
@@ -108,8 +107,25 @@ def frequency_edges_hz(preprocessing: Preprocessing) -> Float64[np.ndarray, " ed
     return np.asarray(preprocessing.lowest_frequency_hz * ratio**cells)
 
 
+def n_observed_rows(preprocessing: Preprocessing, top_hz: float) -> int:
+    """How many of the view's rows end below the highest frequency that the strain can show."""
+    edges = frequency_edges_hz(preprocessing)
+    return int(np.searchsorted(edges, top_hz * (1 + 1e-9), side="right")) - 1
+
+
+def points_per_cell(preprocessing: Preprocessing, q: float) -> int:
+    """Samples of a wide cell that give its mean within a per cent: more where rows lie closer.
+
+    Fewer would do for the spline, but not for the edge that the clip cuts into a loud glitch.
+    """
+    ratio = preprocessing.highest_frequency_hz / preprocessing.lowest_frequency_hz
+    cell = math.log(ratio) / preprocessing.n_frequency
+    row = 4 * math.sqrt(preprocessing.mismatch / 3) / math.sqrt(2 + q**2)
+    return max(3, math.ceil(2 * cell / row))
+
+
 def frequency_samples(
-    preprocessing: Preprocessing, top_hz: float
+    preprocessing: Preprocessing, top_hz: float, n_points: int
 ) -> tuple[Float64[np.ndarray, " sample"], Matrix, int]:
     """Frequencies at which the picture is sampled, the row-mean matrix, and the rows observed.
 
@@ -117,13 +133,13 @@ def frequency_samples(
     Rows that reach above ``top_hz`` are not observed.
     """
     edges = frequency_edges_hz(preprocessing)
-    n_observed = int(np.searchsorted(edges, top_hz * (1 + 1e-9), side="right")) - 1
+    n_observed = n_observed_rows(preprocessing, top_hz)
     widths = np.diff(edges)
-    n_narrow = int((widths[:n_observed] < POINTS_PER_CELL * FREQUENCY_STEP_HZ).sum())
+    n_narrow = int((widths[:n_observed] < n_points * FREQUENCY_STEP_HZ).sum())
     stop = edges[n_narrow] + FREQUENCY_STEP_HZ if n_narrow else edges[0]
     stop = min(stop + 1e-9, top_hz)
     samples = np.arange(edges[0], stop, FREQUENCY_STEP_HZ)
-    points = (np.arange(POINTS_PER_CELL) + 0.5) / POINTS_PER_CELL
+    points = (np.arange(n_points) + 0.5) / n_points
     wide = edges[n_narrow:n_observed, None] + widths[n_narrow:n_observed, None] * points
     weights = np.zeros((n_observed, samples.size + wide.size))
     if n_narrow:
@@ -131,8 +147,8 @@ def frequency_samples(
     else:
         samples, weights = samples[:0], weights[:, samples.size :]
     for row in range(n_narrow, n_observed):
-        start = samples.size + (row - n_narrow) * POINTS_PER_CELL
-        weights[row, start : start + POINTS_PER_CELL] = 1 / POINTS_PER_CELL
+        start = samples.size + (row - n_narrow) * n_points
+        weights[row, start : start + n_points] = 1 / n_points
     return np.concatenate([samples, wide.ravel()]), weights, n_observed
 
 
@@ -157,6 +173,15 @@ def spline_moments(n: int) -> Matrix:
     bands[2, 0], bands[1, 1], bands[0, 2] = 1, -2, 1
     bands[2, -1], bands[3, -2], bands[4, -3] = 1, -2, 1
     return np.asarray(solve_banded((2, 2), bands, second))
+
+
+def moment_blocks(n_half: int, block: int) -> Matrix:
+    """``moment_taps`` as a matrix for stretches: (stretch of block + 2 n_half, block)."""
+    taps = moment_taps(n_half)
+    matrix = np.zeros((block + 2 * n_half, block))
+    for column in range(block):
+        matrix[column : column + taps.size, column] = taps
+    return matrix
 
 
 def moment_taps(n_half: int) -> Float64[np.ndarray, " tap"]:

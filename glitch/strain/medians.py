@@ -21,8 +21,16 @@ def row_medians(values: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
         return (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 2
     rows = values.reshape(-1, n).numpy()
     is_short = n < _SHORTEST_BRACKETED or n % 2
-    medians = np.median(rows, axis=-1) if is_short else _bracketed(rows)
+    medians = _selected(rows) if is_short else _bracketed(rows)
     return from_numpy(medians.astype(rows.dtype)).reshape(values.shape[:-1])
+
+
+def _selected(rows: np.ndarray) -> np.ndarray:
+    """Numpy's median without its search for NaN, which doubles the work on short rows."""
+    n = rows.shape[1]
+    parted = np.partition(rows, n // 2, axis=-1)
+    upper = parted[:, n // 2]
+    return upper if n % 2 else (parted[:, : n // 2].max(axis=-1) + upper) / 2
 
 
 def _bracketed(rows: np.ndarray) -> np.ndarray:

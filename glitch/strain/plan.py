@@ -16,7 +16,8 @@ from glitch.strain.tiling import Plane, highest_frequency_hz, tiling, window
 from glitch.strain.whitening import WhiteningPlan, whitening_plan
 from glitch.views import Preprocessing
 
-_SPLINE_HALO = 11  # samples; the spline's memory of a neighbour fades by 0.27 a sample
+SPLINE_BLOCK = 64  # samples whose spline is worked out by one product
+SPLINE_HALO = 11  # samples; the spline's memory of a neighbour fades by 0.27 a sample
 _LOWEST_LOCAL_RATE_HZ = 16.0  # slower rows are splined whole, so that the halo stays in the data
 
 
@@ -31,7 +32,7 @@ class RowGroup:
         windows: bisquare window of each row, complex64 so that the product needs no cast.
         is_whole: whether the row is kept and splined over its whole length.
         n_kept: energies a row that are kept around the event.
-        moments: spline operator over whole rows, or its taps for kept stretches.
+        moments: spline operator (from, to) over whole rows, or over blocks of kept stretches.
     """
 
     n_tiles: int
@@ -54,7 +55,8 @@ class PlanePlan:
 
     plane: Plane
     groups: tuple[RowGroup, ...]
-    to_samples: Float32[Tensor, "row sample"]  # spline across the rows
+    to_samples: Float32[Tensor, "sample row"]  # spline across the rows
+    row_means: Float32[Tensor, "view_row sample"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +68,13 @@ class PooledTime:
     n_blocks: int
     weights: Float32[Tensor, "column sample"]
 
-    def __call__(self, picture: Float32[Tensor, "time sample"]) -> Float32[Tensor, "sample column"]:
+    def __call__(self, picture: Float32[Tensor, "sample time"]) -> Float32[Tensor, "sample column"]:
         """Average the picture over the view's columns."""
         width = self.weights.shape[1]
         last = self.first + (self.n_blocks - 1) * self.step + width
-        blocks = picture[self.first : last].unfold(0, width, self.step)  # (block, sample, width)
-        means = blocks @ self.weights.T  # (block, sample, column)
-        return means.transpose(0, 1).reshape(picture.shape[1], -1)
+        blocks = picture[:, self.first : last].unfold(1, width, self.step)
+        means = blocks.reshape(-1, width) @ self.weights.T  # (sample and block, column of block)
+        return means.reshape(picture.shape[0], -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,6 @@ class ViewPlan:
     planes: tuple[PlanePlan, ...]
     screen: ScreenPlan | None
     times_s: Tensor  # float64, samples of the picture relative to the GPS time
-    row_means: Float32[Tensor, "row sample"]
     n_observed_rows: int
     time_means: tuple[PooledTime, ...]  # one a window
 
@@ -104,17 +105,19 @@ def view_plan(
     """The plan for a rate and length. Pure and immutable, so the last few are remembered."""
     duration_s = n_samples / sample_rate_hz
     top_hz = highest_frequency_hz(preprocessing, float(sample_rate_hz))
-    samples_hz, row_means, n_observed = grid.frequency_samples(preprocessing, top_hz)
 
     def place(values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
 
     def plane_plan(plane: Plane) -> PlanePlan:
         rows_hz = np.array([row.frequency_hz for row in plane.rows])
+        n_points = grid.points_per_cell(preprocessing, plane.q)
+        samples_hz, row_means, _ = grid.frequency_samples(preprocessing, top_hz, n_points)
         return PlanePlan(
             plane=plane,
             groups=_groups(plane, preprocessing, duration_s, device),
-            to_samples=place(grid.spline_across_rows(rows_hz, samples_hz).T),
+            to_samples=place(grid.spline_across_rows(rows_hz, samples_hz)),
+            row_means=place(row_means),
         )
 
     planes = tuple(
@@ -133,8 +136,7 @@ def view_plan(
             [each.plane for each in planes], windows, preprocessing, sample_rate_hz, n_samples
         ),
         times_s=torch.from_numpy(grid.sample_times_s(preprocessing)).to(device),
-        row_means=place(row_means),
-        n_observed_rows=n_observed,
+        n_observed_rows=grid.n_observed_rows(preprocessing, top_hz),
         time_means=tuple(
             PooledTime(each.first, each.step, each.n_blocks, place(each.weights)) for each in means
         ),
@@ -149,9 +151,13 @@ def _groups(
     for n_tiles in sorted({row.n_tiles for row in plane.rows}):
         rows = [row for row in plane.rows if row.n_tiles == n_tiles]  # tiles grow with frequency
         rate_hz = n_tiles / duration_s
-        n_kept = int(max(preprocessing.durations_s) * rate_hz) + 2 * _SPLINE_HALO + 3
+        n_kept = int(max(preprocessing.durations_s) * rate_hz) + 2 * SPLINE_HALO + 3
         is_whole = rate_hz < _LOWEST_LOCAL_RATE_HZ or n_kept >= n_tiles
-        moments = grid.spline_moments(n_tiles) if is_whole else grid.moment_taps(_SPLINE_HALO)
+        moments = (
+            grid.spline_moments(n_tiles).T
+            if is_whole
+            else grid.moment_blocks(SPLINE_HALO, SPLINE_BLOCK)
+        )
         windows = [window(plane.q, row, duration_s).astype(np.complex64) for row in rows]
         groups.append(
             RowGroup(
@@ -161,7 +167,9 @@ def _groups(
                 windows=tuple(torch.from_numpy(values).to(device) for values in windows),
                 is_whole=is_whole,
                 n_kept=n_tiles if is_whole else n_kept,
-                moments=torch.from_numpy(moments.astype(np.float32)).to(device),
+                moments=torch.from_numpy(np.ascontiguousarray(moments, dtype=np.float32)).to(
+                    device
+                ),
             )
         )
         first_row += len(rows)
@@ -172,5 +180,5 @@ def first_kept(group: RowGroup, duration_s: float, event_s: float, half_s: float
     """Index of the first energy kept around an event, for rows that are not kept whole."""
     if group.is_whole:
         return 0
-    start = int((event_s - half_s) * group.n_tiles / duration_s) - _SPLINE_HALO
+    start = int((event_s - half_s) * group.n_tiles / duration_s) - SPLINE_HALO
     return max(0, min(start, group.n_tiles - group.n_kept))

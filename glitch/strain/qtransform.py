@@ -12,7 +12,14 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from glitch.strain.medians import row_medians
-from glitch.strain.plan import PlanePlan, RowGroup, ViewPlan, first_kept
+from glitch.strain.plan import (
+    SPLINE_BLOCK,
+    SPLINE_HALO,
+    PlanePlan,
+    RowGroup,
+    ViewPlan,
+    first_kept,
+)
 from glitch.strain.screening import FEWEST_TILES, possible_planes
 
 _CHUNK_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 26}  # FFT input at a time: cache, or memory
@@ -174,28 +181,37 @@ def _loudest(
 
 def draw_plane(
     energies: PlaneEnergies, member: int, event_s: float, plane: PlanePlan, plan: ViewPlan
-) -> Float32[Tensor, "time row"]:
+) -> Float32[Tensor, "row time"]:
     """Energies of one member's plane splined to the picture's sample times."""
     place = energies.members.index(member)
-    times = plan.times_s + event_s
     half_s = max(plan.preprocessing.durations_s) / 2
-    columns = []
-    for group, everyones in zip(plane.groups, energies.groups, strict=True):
+    rates = [group.n_tiles / plan.duration_s for group in plane.groups]
+    firsts = [first_kept(group, plan.duration_s, event_s, half_s) for group in plane.groups]
+    lasts = [group.n_kept - 2 for group in plane.groups]
+    columns = torch.tensor([rates, firsts, lasts], dtype=torch.float64, device=plan.device)
+    position = (plan.times_s + event_s) * columns[0, :, None] - columns[1, :, None]
+    index = torch.minimum(position.floor(), columns[2, :, None]).clamp_(min=0)
+    right = (position - index).to(torch.float32)
+    left = 1 - right
+    # weights of a tile's energy and of its moment, to the left and to the right of each sample
+    lefts = torch.stack([left, left**3 - left], dim=1)[:, :, None]
+    rights = torch.stack([right, right**3 - right], dim=1)[:, :, None]
+    index = index.long()
+    drawn = []
+    for number, (group, everyones) in enumerate(zip(plane.groups, energies.groups, strict=True)):
         kept = everyones[place]
-        first = first_kept(group, plan.duration_s, event_s, half_s)
-        if group.is_whole:
-            moments = kept @ group.moments.T
-        else:
-            taps = group.moments[None, None]
-            padding = group.moments.shape[0] // 2
-            moments = torch.nn.functional.conv1d(kept[:, None], taps, padding=padding)[:, 0]
-        position = times * (group.n_tiles / plan.duration_s) - first
-        index = position.long().clamp(0, group.n_kept - 2)
-        right = (position - index).to(torch.float32)
-        left = 1 - right
-        drawn = left * kept[:, index]
-        drawn.addcmul_(right, kept[:, index + 1])
-        drawn.addcmul_(left**3 - left, moments[:, index])
-        drawn.addcmul_(right**3 - right, moments[:, index + 1])
-        columns.append(drawn)
-    return torch.cat(columns).T
+        both = torch.stack([kept, _moments(kept, group)])  # (2, row, tile)
+        terms = both.index_select(2, index[number]).mul_(lefts[number])
+        terms.addcmul_(both.index_select(2, index[number] + 1), rights[number])
+        drawn.append(terms[0].add_(terms[1]))
+    return torch.cat(drawn)
+
+
+def _moments(kept: Float32[Tensor, "row tile"], group: RowGroup) -> Float32[Tensor, "row tile"]:
+    """Second derivatives of the spline through each row, for ``grid``'s form of it."""
+    if group.is_whole:
+        return kept @ group.moments
+    excess = -group.n_kept % SPLINE_BLOCK
+    padded = torch.nn.functional.pad(kept, (SPLINE_HALO, SPLINE_HALO + excess))
+    blocks = padded.unfold(1, SPLINE_BLOCK + 2 * SPLINE_HALO, SPLINE_BLOCK)
+    return (blocks @ group.moments).reshape(group.n_rows, -1)[:, : group.n_kept]

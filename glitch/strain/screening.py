@@ -146,12 +146,12 @@ def possible_planes(
     )
     crop_spectrum = torch.fft.rfft(crops * plan.taper)
     offsets_s = [event_s - start / rate for event_s, start in zip(events_s, starts, strict=True)]
-    estimates = [
-        _rough_peaks(crop_spectrum, offsets_s, rows, plan) / _rough_medians(spectrum, rows)
-        for rows in plan.planes
-    ]
-    rough = torch.stack([estimate.amax(dim=1) for estimate in estimates])  # (plane, batch)
-    best = torch.maximum(rough, known_peaks)
+    best = known_peaks.clone()
+    for plane, rows in enumerate(plan.planes):
+        if rows:
+            peaks = _rough_peaks(crop_spectrum, offsets_s, rows, plan)
+            rough = (peaks / _rough_medians(spectrum, rows)).amax(dim=1)
+            best[plane] = torch.maximum(best[plane], rough)
     return best >= REACH * best.amax(dim=0)
 
 

@@ -121,13 +121,13 @@ def _views(
     recipe = plan.preprocessing
     plane = plan.planes[tile.plane]
     rows = draw_plane(energies, member, segment.event_s, plane, plan)
-    picture = (rows @ plane.to_samples).clamp_(0, recipe.energy_clip)  # (time, frequency)
+    picture = (plane.to_samples @ rows).clamp_(0, recipe.energy_clip)  # (frequency, time)
     values = np.zeros(
         (len(recipe.durations_s), recipe.n_frequency, recipe.n_time), dtype=np.float32
     )
     observed = np.zeros(values.shape[:2], dtype=np.bool_)
     pooled = torch.cat([means(picture) for means in plan.time_means], dim=1)
-    pixels = (plan.row_means @ pooled) / recipe.energy_clip  # (row, all columns)
+    pixels = (plane.row_means @ pooled) / recipe.energy_clip  # (row, all columns)
     for view, duration_s in enumerate(recipe.durations_s):
         if duration_s in segment.durations_s:
             columns = pixels[:, view * recipe.n_time : (view + 1) * recipe.n_time]

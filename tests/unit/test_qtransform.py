@@ -137,17 +137,18 @@ def test_cell_means_are_exact() -> None:
 )
 def test_pooling_in_blocks_is_pooling(recipe: Preprocessing) -> None:
     plan = view_plan(recipe, 1024, 8 * 1024, CPU)
-    picture = torch.rand((plan.times_s.numel(), 3), generator=torch.Generator().manual_seed(0))
+    picture = torch.rand((3, plan.times_s.numel()), generator=torch.Generator().manual_seed(0))
     for duration, pooled in zip(recipe.durations_s, plan.time_means, strict=True):
         used, weights = grid.time_weights(recipe, duration)
-        expected = weights @ picture[used].double().numpy()
-        np.testing.assert_allclose(pooled(picture).T.numpy(), expected, atol=1e-5)
+        expected = picture[:, used].double().numpy() @ weights.T
+        np.testing.assert_allclose(pooled(picture).numpy(), expected, atol=1e-5)
     assert plan.time_means[0].n_blocks == (2 if recipe == RECIPE else plan.time_means[0].n_blocks)
 
 
 def test_row_means_sum_to_one_and_stop_at_the_limit() -> None:
-    samples, weights, n_observed = grid.frequency_samples(RECIPE, 1291.0)
+    samples, weights, n_observed = grid.frequency_samples(RECIPE, 1291.0, 3)
     assert n_observed == 116
+    assert [grid.points_per_cell(RECIPE, q) for q in plane_qs(RECIPE)] == [3, 3, 3, 4]
     assert samples.max() < 1291
     np.testing.assert_allclose(weights.sum(axis=1), 1)
     edges = grid.frequency_edges_hz(RECIPE)
