@@ -61,7 +61,9 @@ def fit_anchor(model: ViewsVAE, packs: list[Pack], n_glitches: int, seed: int) -
         unit = np.sqrt(noise)
     model.anchor.offset.copy_(torch.from_numpy(offset).reshape(shape))
     model.anchor.loadings.copy_(torch.from_numpy(loadings).reshape(latent, *shape))
-    model.anchor.precision.copy_(torch.from_numpy(1.0 / noise))
+    # Overlapping pixels must not count as independent witnesses here either.
+    share = model.architecture.independent_share
+    model.anchor.precision.copy_(torch.from_numpy(share / noise))
     model.likelihood.row_log_variance.copy_(torch.from_numpy(np.log(noise)))
     return len(pixels)
 

@@ -94,9 +94,10 @@ def lone_view_agreement(model: ViewsVAE, pack: Pack) -> dict[str, float]:
 def evaluate_model(model: ViewsVAE, train: Pack, validation: Pack) -> dict[str, float]:
     """Metrics of one evaluation, flat, by dotted name.
 
-    Probes learn from the training groups' labels and answer for the validation groups; only
-    labels that occur on both sides are judged. ``selection``, the mean of accuracy and balanced
-    accuracy of both probes, is what chooses among checkpoints.
+    Probes learn from the training groups' labels and answer for the validation groups, once with
+    all views of each glitch and once with every view alone (``lone.``); only labels that occur on
+    both sides are judged. ``selection``, the mean of accuracy and balanced accuracy of all probes,
+    is what chooses among checkpoints.
     """
     was_training = model.training
     model.eval()
@@ -107,18 +108,40 @@ def evaluate_model(model: ViewsVAE, train: Pack, validation: Pack) -> dict[str, 
         "elbo": -float((held_out.rate + held_out.distortion).mean()),
         "active_units": float((held_out.mean.var(axis=0) > ACTIVE_VARIANCE).sum()),
     }
-    labels = classes_with_groups(train.labels, train.groups, 1)
-    if len(labels) >= 2:
-        marks: list[float] = []
-        for name, predict in PREDICTORS.items():
-            result = score(
-                validation.labels, predict(known.mean, train.labels, held_out.mean).tolist(), labels
-            )
-            metrics[f"{name}.accuracy"] = result.accuracy
-            metrics[f"{name}.balanced_accuracy"] = result.balanced_accuracy
-            marks += [result.accuracy, result.balanced_accuracy]
+    if len(set(train.labels)) >= 2:
+        lone_train, train_shown, _ = lone_views(train)
+        lone_validation, validation_shown, _ = lone_views(validation)
+        marks = _probe(metrics, "", train, known.mean, validation, held_out.mean)
+        marks += _probe(
+            metrics,
+            "lone.",
+            lone_train,
+            encode_pack(model, lone_train, train_shown).mean,
+            lone_validation,
+            encode_pack(model, lone_validation, validation_shown).mean,
+        )
         metrics["selection"] = float(np.mean(marks))
     agreement = lone_view_agreement(model, validation)
     metrics |= {f"lone_view.{name}": value for name, value in agreement.items()}
     model.train(was_training)
     return metrics
+
+
+def _probe(  # noqa: PLR0917 - two sides, each a pack and its vectors
+    metrics: dict[str, float],
+    prefix: str,
+    train: Pack,
+    known: Float32[np.ndarray, "train latent"],
+    asked: Pack,
+    vectors: Float32[np.ndarray, "asked latent"],
+) -> list[float]:
+    """Adds both probes' scores to ``metrics`` and gives them as a list too."""
+    labels = classes_with_groups(train.labels, train.groups, 1)
+    marks: list[float] = []
+    for name, predict in PREDICTORS.items():
+        answers = predict(known, train.labels, vectors).tolist()
+        found = score(asked.labels, answers, labels)
+        metrics[f"{prefix}{name}.accuracy"] = found.accuracy
+        metrics[f"{prefix}{name}.balanced_accuracy"] = found.balanced_accuracy
+        marks += [found.accuracy, found.balanced_accuracy]
+    return marks

@@ -65,7 +65,7 @@ def pooled_pixels(model: ViewsVAE, pack: Pack, *, is_amplitude: bool, is_filled:
     n, v, f, t = values.shape
     pooled = values.reshape(n, v, f // size, size, t // size, size).mean(axis=(3, 5))
     if is_filled:
-        present: Presence = np.asarray(pack.observed).any(axis=2)
+        present: Presence = np.asarray(np.asarray(pack.observed).any(axis=2))
         for view in np.nonzero(present.any(axis=0))[0]:
             pooled[~present[:, view], view] = pooled[present[:, view], view].mean(axis=0)
     flat = pooled.reshape(n, -1).astype(np.float64)
@@ -117,6 +117,8 @@ def examine(
     ]
     for view, duration_s in enumerate(Preprocessing().durations_s):
         chosen = np.nonzero(shown[:, view])[0]
+        if len(chosen) == 0:
+            continue
         samples.append(
             (f"{duration_s:g} s alone", panels.subset(chosen), False, lone_means[chosen])
         )

@@ -37,11 +37,14 @@ class Architecture:
     painter_channels: tuple[int, ...] = (16, 32, 64, 128)  # of the decoder, finest first
     hidden: int = 256
     latent: int = 32
+    independent_share: float = 0.1  # of the pixels, which overlap; see glitch.model.likelihood
 
     def __post_init__(self) -> None:
         for name in ("n_views", "n_frequency", "n_time", "pooling", "hidden", "latent"):
             if getattr(self, name) < 1:
                 raise GlitchError(f"The architecture's {name} must be at least 1.")
+        if not 0 < self.independent_share <= 1:
+            raise GlitchError("The architecture's independent_share must lie in (0, 1].")
         if not self.channels or min(*self.channels, *self.painter_channels) < 1:
             raise GlitchError("The architecture's channels must be positive, at least one.")
         if len(self.painter_channels) != len(self.channels):
@@ -99,7 +102,7 @@ class ViewsVAE(nn.Module):
                 self.painter.append(nn.GroupNorm(_norm_groups(n_out), n_out)).append(nn.ReLU())
         n_rows = architecture.n_frequency // architecture.pooling
         n_columns = architecture.n_time // architecture.pooling
-        self.likelihood = RowGaussian(architecture.n_views, n_rows)
+        self.likelihood = RowGaussian(architecture.n_views, n_rows, architecture.independent_share)
         self.anchor = LinearAnchor(architecture.latent, architecture.n_views, n_rows, n_columns)
         # Training starts from the linear part alone, and departs from it where that pays.
         for last in (self.correction, self.painter[-1]):

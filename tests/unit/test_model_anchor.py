@@ -86,7 +86,7 @@ def test_fitting_finds_the_axes_and_the_noise() -> None:
     inside = found @ np.linalg.pinv(truth) @ truth  # the same plane, turned
     np.testing.assert_allclose(inside, found, atol=0.01)
     np.testing.assert_allclose(found.T @ found, truth.T @ truth, atol=1e-3)
-    np.testing.assert_allclose(model.anchor.precision.numpy(), 1 / 0.02**2, rtol=0.15)
+    np.testing.assert_allclose(model.anchor.precision.numpy(), 0.1 / 0.02**2, rtol=0.15)
 
 
 def test_fitting_repeats_with_its_seed_and_refuses_too_few() -> None:

@@ -21,6 +21,14 @@ def test_distortion_is_the_summed_gaussian_negative_log_likelihood() -> None:
     torch.testing.assert_close(likelihood.distortion(target, prediction, observed), expected)
 
 
+def test_overlapping_pixels_count_for_their_independent_share() -> None:
+    target, prediction = pictures(0), pictures(1)
+    observed = torch.ones(3, 2, 4, dtype=torch.bool)
+    whole = RowGaussian(2, 4).distortion(target, prediction, observed)
+    tenth = RowGaussian(2, 4, 0.1).distortion(target, prediction, observed)
+    torch.testing.assert_close(tenth, 0.1 * whole)
+
+
 def test_rows_not_observed_count_for_nothing() -> None:
     likelihood = RowGaussian(2, 4)
     target, prediction = pictures(0), pictures(1)

@@ -1,0 +1,152 @@
+"""From a folder of pictures to a checkpoint that serves, through the commands themselves."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from glitch.checkpoint import load_checkpoint
+from glitch.encoder import Encoder
+from glitch.images import render_view
+from glitch.views import Preprocessing, views_from_images
+from training.cli import app
+from training.config import DataConfig
+from training.data import load_data
+from training.export import git_revision
+from training.pack import PackError, read_pack
+from training.real_images import read_real_images
+
+
+def picture(label: str, seed: int) -> np.ndarray:
+    """A bright band, high or low in frequency, over noise; float32 (freq, time) in [0, 1]."""
+    rng = np.random.default_rng(seed)
+    view = (0.1 * rng.random((128, 128))).astype(np.float32)
+    row = 90 if label == "Whistle" else 20
+    view[row : row + 15, 50:78] = 0.9
+    return view
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    rows = []
+    for index in range(12):
+        label = ("Blip", "Whistle")[index % 2]
+        for duration_s in ("0.5", "4.0") if index % 3 else ("4.0",):
+            name = f"H1_g{index}_spectrogram_{duration_s}.png"
+            (folder / name).write_bytes(render_view(picture(label, index)))
+            rows.append((name, label, f"g{index}", duration_s, f"group{index}"))
+    (folder / "nowhere.png").write_bytes(render_view(picture("Blip", 99)))
+    rows.append(("nowhere.png", "Blip", "g99", "", "group99"))
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [("path", "label", "gravityspy_id", "duration_s", "group"), *rows]
+        )
+    return folder
+
+
+def configure(folder: Path, pictures: Path | str, **changes: object) -> Path:
+    content = {
+        "name": "tiny",
+        "architecture": {"channels": [4, 4], "painter_channels": [4, 4], "hidden": 8, "latent": 2},
+        "optimiser": {"steps": 4, "batch_size": 4, "warmup_steps": 1},
+        "data": {"real_images": str(pictures), "anchor_glitches": 0},
+        "log": {"log_every": 1, "evaluate_every": 4, "save_every": 2},
+        **changes,
+    }
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def invoke(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    return result.exit_code, f"{result.output}{result.exception!r}"
+
+
+def test_pictures_become_one_glitch_for_each_id(pictures: Path) -> None:
+    seen: list[int] = []
+    pack = read_real_images(pictures, on_progress=lambda done, _total: seen.append(done))
+    assert len(pack) == 12  # the picture of unknown window is left out
+    assert seen[-1] == 12 + 8 + 1
+    present = pack.observed.any(axis=2)
+    assert not present[:, 1:3].any()
+    assert sorted(present.sum(axis=1).tolist()) == [1] * 4 + [2] * 8
+    at = pack.groups.index("group1")
+    np.testing.assert_allclose(pack.values[at, 0] / 255, picture("Whistle", 1), atol=0.02)
+
+
+def test_train_evaluate_export_and_serve(pictures: Path, tmp_path: Path) -> None:
+    run, destination = tmp_path / "run", tmp_path / "checkpoint"
+    code, output = invoke("train", configure(tmp_path, pictures), "--folder", run)
+    assert (code, "Done" in output) == (0, True), output
+    table = tmp_path / "table.md"
+    code, output = invoke("evaluate", run, "--output", table, "--n-seeds", 1)
+    assert code == 0, output
+    assert "| held-out | all views |" in table.read_text()
+    code, output = invoke("export", run, destination, "--name", "tiny", "--n-seeds", 1)
+    assert code == 0, output
+    checkpoint = load_checkpoint(destination)
+    manifest = checkpoint.manifest
+    assert manifest.name == "tiny"
+    assert manifest.training["real_train"]["glitches"] == 8
+    assert manifest.training["validation"]["glitches"] == 4
+    assert manifest.training["config"]["name"] == "tiny"
+    assert manifest.schedule["kind"] == "beta_annealed"
+    assert json.loads((destination / "manifest.json").read_text())["metrics"]["probes"]
+    views = views_from_images({4.0: picture("Blip", 5)})
+    assert Encoder(checkpoint).encode([views])[0].mean.shape == (2,)
+
+
+def test_simulated_packs_are_made_once_and_the_same(tmp_path: Path) -> None:
+    for name in "ab":
+        code, output = invoke("simulate-pack", tmp_path / name, "--per-class", 1, "--seed", 4)
+        assert code == 0, output
+    first, again = (read_pack(tmp_path / name, Preprocessing()) for name in "ab")
+    assert len(first) == len(set(first.labels)) > 20
+    np.testing.assert_array_equal(first.values, again.values)
+    data = load_data(DataConfig(real_images=None, simulated=str(tmp_path / "a")))
+    assert data.real_train is None
+    assert data.simulated is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "none.yaml"), "There is no configuration file"),
+        (("evaluate", "nowhere"), "There is no configuration file"),
+        (("export", "nowhere", "out"), "There is no configuration file"),
+    ],
+)
+def test_errors_are_sentences_and_exit_codes(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, output = invoke(*arguments)
+    assert code == 1
+    assert message in " ".join(output.split())
+    assert "Traceback" not in output
+
+
+def test_a_missing_or_broken_picture_folder_is_named(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(PackError, match="There is no"):
+        read_real_images(tmp_path)
+    (tmp_path / "manifest.csv").write_text("path,label\n")
+    with pytest.raises(PackError, match="lacks the columns"):
+        read_real_images(tmp_path)
+    header = "path,label,gravityspy_id,duration_s,group\n"
+    (tmp_path / "manifest.csv").write_text(header + "x.png,Blip,a,,g\n")
+    with pytest.raises(PackError, match="no picture of a known window"):
+        read_real_images(tmp_path)
+    (tmp_path / "manifest.csv").write_text(header + "x.png,Blip,a,0.5,g\n")
+    with pytest.raises(PackError, match=r"x\.png .* cannot be used"):
+        read_real_images(tmp_path)
+
+
+def test_the_revision_is_a_commit_or_nothing() -> None:
+    revision = git_revision()
+    assert revision is None or len(revision) == 40
