@@ -76,7 +76,9 @@ def insert_glitch(
     else:
         _insert_views(session, glitch_id, views)
     glitch = get_glitch(session, glitch_id)
-    novelty = _insert_embedding(session, glitch, encoding, checkpoint)
+    novelty = None
+    if is_new or not _is_embedded(session, glitch, checkpoint):
+        novelty = _insert_embedding(session, glitch, encoding, checkpoint)
     if novelty is None:
         novelty = _judge_stored(session, glitch, checkpoint)
     elif not is_new:
@@ -228,16 +230,18 @@ def _insert_views(session: Session, glitch_id: UUID, views: Views) -> None:
     )
 
 
+def _is_embedded(session: Session, glitch: GlitchRecord, checkpoint: CheckpointRecord) -> bool:
+    key = (Embedding.checkpoint_id == checkpoint.id, Embedding.glitch_id == glitch.id)
+    return session.scalar(select(Embedding.glitch_id).where(*key)) is not None
+
+
 def _insert_embedding(
     session: Session,
     glitch: GlitchRecord,
     encoding: EncodingLike,
     checkpoint: CheckpointRecord,
 ) -> Judgement | None:
-    """Judge the glitch and add its embedding; None if it has one under this checkpoint."""
-    key = (Embedding.checkpoint_id == checkpoint.id, Embedding.glitch_id == glitch.id)
-    if session.scalar(select(Embedding.glitch_id).where(*key)) is not None:
-        return None
+    """Judge the glitch and add its embedding; None if another request was a moment quicker."""
     judgement = judge_novelty(
         session,
         vector=encoding.mean,
