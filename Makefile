@@ -6,16 +6,24 @@ BIN := .venv/bin
 # threads fight over the cores as soon as anything else runs.
 TEST_PROCESSES ?= 2
 
-.PHONY: up test lint bench clean
+.PHONY: up test lint bench clean chromium
 
 up: .venv/.installed
 	@exec $(BIN)/glitch-discovery up --stop-with-parent
 
 test: export OMP_NUM_THREADS = 1
-test: lint
+test: lint chromium
 	$(BIN)/pytest -n $(TEST_PROCESSES) --cov --cov-report=
 	$(BIN)/coverage report --include='glitch/*' --fail-under=95
 	$(BIN)/coverage report --fail-under=85
+
+# The pages are tested in a real browser: the one that is here, or Debian's where root may fetch it.
+chromium:
+	@command -v chromedriver >/dev/null && command -v chromium >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver >/dev/null; } || { \
+	  echo 'The page tests need Chromium and its driver:' \
+	       'on Debian and Ubuntu install chromium and chromium-driver.' >&2; exit 1; }
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

@@ -154,7 +154,11 @@ def view_picture(
         require_role(principal_of(request, session), Role.READER)
     stored = get_view(session, glitch_id, duration)
     view = unpack_view(stored.packed, stored.shape)
-    picture = render_omega_scan(view, stored.duration_s) if axes else render_view(view)
+    picture = (
+        render_omega_scan(view, stored.duration_s, observed=stored.observed)
+        if axes
+        else render_view(view, stored.observed)
+    )
     return Response(
         picture, media_type="image/png", headers={"Cache-Control": "private, max-age=86400"}
     )
