@@ -26,6 +26,7 @@ class Service:
         self.data_directory = data_directory
         self.settings = {"GLITCH_PORT": "0", "GLITCH_DEMO_PER_CLASS": "2", **settings}
         self.url = ""
+        self._is_closed = False
         self.lines: list[str] = []
         self._incoming: Queue[str | None] = Queue()
         self.process = subprocess.Popen(
@@ -80,10 +81,14 @@ class Service:
     def ends(self, within_s: float = PATIENCE_S) -> int:
         """Its exit code, once it has ended by itself."""
         code = self.process.wait(within_s)
+        if self._is_closed:
+            return code
+        self._is_closed = True
         for reader in self._readers:
             reader.join(10)
-        while (line := self._incoming.get(timeout=10)) is not None:
-            self.lines.append(line)
+        while not self._incoming.empty():
+            if (line := self._incoming.get()) is not None:
+                self.lines.append(line)
         for stream in (self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()

@@ -43,8 +43,7 @@ def start() -> Iterator[Starts]:
 
     yield begin
     for service in started:
-        if service.process.returncode is None:
-            service.stop()
+        service.stop()
     for service in started:
         if service.data_directory.parent.name.startswith("glitch e2e "):
             shutil.rmtree(service.data_directory.parent, ignore_errors=True)
