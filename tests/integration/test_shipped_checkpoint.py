@@ -1,0 +1,94 @@
+"""The shipped vector is worth what its results page says, on real glitches it never learnt from."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from glitch.checkpoint import Checkpoint, load_checkpoint, shipped_checkpoint
+from glitch.encoder import Encoder
+from glitch.views import Views
+from training.config import config_from_mapping
+from training.data import split_real
+from training.evaluation import evaluate_model, lone_view_agreement
+from training.pack import Pack
+from training.probe import PREDICTORS, classes_with_groups, score
+from training.real_images import read_real_images
+from training.report import pooled_pixels, reduce_by_pca
+
+pytestmark = pytest.mark.real_data
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return load_checkpoint(shipped_checkpoint())
+
+
+@pytest.fixture(scope="module")
+def split(checkpoint: Checkpoint, shared_data: Path) -> tuple[Pack, Pack]:
+    real = read_real_images(shared_data / "gravityspy_images")
+    config = config_from_mapping(checkpoint.manifest.training["config"])
+    return split_real(real, config.data)
+
+
+def test_the_split_is_the_one_in_the_manifest(
+    checkpoint: Checkpoint, split: tuple[Pack, Pack]
+) -> None:
+    train, validation = split
+    assert not set(train.groups) & set(validation.groups)
+    for pack, key in ((train, "real_train"), (validation, "validation")):
+        assert checkpoint.manifest.training[key]["glitches"] == len(pack)
+
+
+@pytest.mark.parametrize("probe", sorted(PREDICTORS))
+def test_it_beats_pixel_pca_of_equal_dimension_on_held_out_groups(
+    checkpoint: Checkpoint, split: tuple[Pack, Pack], probe: str
+) -> None:
+    train, validation = split
+    both = Pack(
+        np.concatenate([train.values, validation.values]),
+        np.concatenate([train.observed, validation.observed]),
+        train.labels + validation.labels,
+        train.groups + validation.groups,
+    )
+    n = len(train)
+    turned = pooled_pixels(checkpoint.model, both, is_amplitude=False, is_filled=False)
+    known, asked = reduce_by_pca(checkpoint.model.architecture.latent)(turned[:n], turned[n:])
+    classes = classes_with_groups(train.labels, train.groups, 1)
+    answers = PREDICTORS[probe](known, train.labels, asked).tolist()
+    peer = score(validation.labels, answers, classes)
+    ours = evaluate_model(checkpoint.model, train, validation)
+    assert ours[f"{probe}.balanced_accuracy"] > peer.balanced_accuracy
+    # Zero-filled PCA reads off which windows were published, worth a point of plain accuracy.
+    assert ours[f"{probe}.accuracy"] > peer.accuracy - 0.01
+
+
+def test_a_lone_view_lands_near_its_full_set(
+    checkpoint: Checkpoint, split: tuple[Pack, Pack]
+) -> None:
+    agreement = lone_view_agreement(checkpoint.model, split[1])
+    assert agreement["distance"] < 0.5
+    assert agreement["retrieval"] > 0.8
+
+
+def test_encoding_one_glitch_is_quick_and_repeats_the_manifest(
+    checkpoint: Checkpoint, split: tuple[Pack, Pack]
+) -> None:
+    encoder = Encoder(checkpoint)
+    _, validation = split
+    one = Views(validation.values[0].astype(np.float32) / 255, np.asarray(validation.observed[0]))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        encoder.encode([one])
+        took = []
+        for _ in range(20):
+            start = time.thread_time()
+            encoder.encode([one])
+            took.append(time.thread_time() - start)
+    finally:
+        torch.set_num_threads(threads)
+    # Processor time of this thread: a busy machine must not fail it, a slow model must.
+    assert min(took) < 0.03
