@@ -16,12 +16,14 @@ from app.store.models import CLASS_STATES, GlitchClass
 from glitch.taxonomy import CLASSES
 
 LONGEST_DESCRIPTION = 2000
+WITHDRAWN = "withdrawn"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,63}")  # as Gravity Spy's names, and in addresses
 
 
 def list_classes(session: Session) -> list[ClassRecord]:
-    """All classes by name."""
-    return [_to_record(row) for row in session.scalars(select(GlitchClass).order_by("name"))]
+    """All classes by name, but those that an undone review withdrew."""
+    standing = select(GlitchClass).where(GlitchClass.state != WITHDRAWN).order_by("name")
+    return [_to_record(row) for row in session.scalars(standing)]
 
 
 def create_class(
@@ -40,9 +42,10 @@ def create_class(
             "A class name has 1 to 64 letters, digits, '_' and '-', and starts with a letter or a "
             "digit, for example Thunder or Fast_Scattering."
         )
-    if state not in CLASS_STATES:
+    states = [known for known in CLASS_STATES if known != WITHDRAWN]
+    if state not in states:
         raise InvalidRequestError(
-            f"There is no state {state[:40]!r} of a class: give one of {', '.join(CLASS_STATES)}."
+            f"There is no state {state[:40]!r} of a class: give one of {', '.join(states)}."
         )
     if len(description) > LONGEST_DESCRIPTION or "\0" in description:
         raise InvalidRequestError(
@@ -51,8 +54,13 @@ def create_class(
     row = session.scalar(
         insert(GlitchClass)
         .values(name=name, description=description, state=state, origin="ours")
-        .on_conflict_do_nothing(index_elements=["name"])
-        .returning(GlitchClass)
+        .on_conflict_do_update(
+            index_elements=["name"],
+            set_={"description": description, "state": state},
+            where=GlitchClass.state == WITHDRAWN,
+        )
+        .returning(GlitchClass),
+        execution_options={"populate_existing": True},
     )
     if row is None:
         raise ConflictError(f"There is a class {name} already: choose another name.")

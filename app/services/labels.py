@@ -13,6 +13,7 @@ from sqlalchemy import Row, Select, func, select, update
 from sqlalchemy.orm import Session
 
 from app.services.audit import record_event
+from app.services.classes import WITHDRAWN
 from app.services.errors import (
     ConflictError,
     InvalidRequestError,
@@ -152,7 +153,7 @@ def _lock_glitch(session: Session, glitch_id: UUID) -> None:
 
 def _usable_class(session: Session, name: str) -> int:
     row = session.scalar(select(GlitchClass).where(GlitchClass.name == name.replace("\0", "")))
-    if row is None or "\0" in name:
+    if row is None or row.state == WITHDRAWN or "\0" in name:
         raise InvalidRequestError(
             f"There is no class {name[:100]!r}: the list of classes names all of them."
         )

@@ -123,7 +123,9 @@ def class_ids(session: Session, names: tuple[str, ...]) -> list[int]:
         InvalidRequestError: if there is no class of one of the names.
     """
     rows = session.execute(
-        select(GlitchClass.name, GlitchClass.id).where(GlitchClass.name.in_(names))
+        select(GlitchClass.name, GlitchClass.id).where(
+            GlitchClass.name.in_(names), GlitchClass.state != "withdrawn"
+        )
     )
     found = {row.name: row.id for row in rows}
     missing = [name for name in names if name not in found]

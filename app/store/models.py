@@ -33,7 +33,8 @@ from app.store.identifiers import uuid7
 from glitch.novelty import CALIBRATION_BYTES
 
 ORIGINS = ("upload", "simulated", "gravityspy", "omicron")
-CLASS_STATES = ("active", "dormant", "candidate", "retired")
+# A class is withdrawn when the review that made it is undone: gone from every list, its name free.
+CLASS_STATES = ("active", "dormant", "candidate", "retired", "withdrawn")
 CLASS_ORIGINS = ("gravityspy", "ours")
 ROLES = ("reader", "submitter", "reviewer", "admin")
 
