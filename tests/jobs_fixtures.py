@@ -25,7 +25,7 @@ class ProbeHandler:
 
     ``items`` and ``per_chunk`` (how many), ``slow_s`` (seconds an item), ``fail`` (names that fail
     until the file ``mended`` exists), ``break_chunk`` (an ordinal that raises), ``deaf`` (does not
-    listen to cancel or stop).
+    listen to cancel or stop), ``write_mb`` (a file an item), ``padding`` (characters a row).
     """
 
     runs: list[int] = field(default_factory=list)
@@ -33,8 +33,7 @@ class ProbeHandler:
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
         if job.parameters.get("break_plan"):
             raise GlitchError("The plan cannot be made: give another.")
-        time.sleep(job.parameters.get("slow_plan_s", 0))
-        context.heartbeat()
+        _wait(context, job.parameters.get("slow_plan_s", 0))
         assert session.is_active
         names = [f"item-{index}" for index in range(job.parameters.get("items", 10))]
         per_chunk = job.parameters.get("per_chunk", 4)
@@ -59,9 +58,11 @@ class ProbeHandler:
                     action="store",
                     subject=str(job.id),
                     subject_id=item.name,
-                    details={},
+                    details={"padding": "x" * job.parameters.get("padding", 0)},
                 )
             )
+            if megabytes := job.parameters.get("write_mb"):
+                (context.data_dir / f"{job.id}-{item.name}").write_bytes(bytes(megabytes * 2**20))
             time.sleep(job.parameters.get("slow_s", 0))
             if not job.parameters.get("deaf"):
                 context.heartbeat()
@@ -69,9 +70,15 @@ class ProbeHandler:
         return ChunkResult(results)
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        time.sleep(job.parameters.get("slow_finish_s", 0))
-        context.heartbeat()
+        _wait(context, job.parameters.get("slow_finish_s", 0))
         return {"stored": len(stored(session, job))}
+
+
+def _wait(context: JobContext, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        context.heartbeat()
+        time.sleep(0.1)
 
 
 def stored(session: Session, job: JobRecord) -> list[str]:

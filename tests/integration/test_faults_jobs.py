@@ -1,0 +1,253 @@
+"""What kills, stops or confuses the processes: every item is stored once, and nobody mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jobs_fixtures import expected, stored
+from jobs_stack import PATIENCE_S, Stack, kill_tree
+from sqlalchemy import text
+from store_helpers import person
+
+from app.services.jobs.broker import CeleryBell
+from app.services.jobs.records import JobRecord
+from app.services.jobs.service import cancel_job
+from app.services.records import Role
+
+ADA = person(Role.SUBMITTER, "ada")
+SLOW = {"items": 24, "per_chunk": 6, "slow_s": 0.2}  # four chunks of more than a second
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Stack]:
+    stack = Stack()
+    yield stack
+    stack.close()
+
+
+@pytest.fixture
+def stack(running: Stack) -> Stack:
+    running.keep_up()
+    return running
+
+
+def assert_all_stored_once(stack: Stack, job: JobRecord) -> JobRecord:
+    ended = stack.wait(job, lambda found: not found.is_open)
+    assert ended.state == "succeeded", ended
+    assert (ended.total, ended.done, ended.failed) == (job.parameters["items"],) * 2 + (0,)
+    with stack.sessions() as session:
+        assert stored(session, job) == expected(job)
+    assert ended.result == {"stored": job.parameters["items"]}
+    return ended
+
+
+def test_a_killed_pool_process(stack: Stack) -> None:
+    job = stack.make(**SLOW)
+    os.kill(stack.owner_at_work(job), signal.SIGKILL)
+    assert_all_stored_once(stack, job)
+    assert stack.most_attempts(job) == 2
+
+
+def test_a_killed_worker_and_a_new_one(stack: Stack) -> None:
+    job = stack.make(**SLOW)
+    stack.owner_at_work(job)
+    worker = stack.worker()
+    kill_tree(worker.pid)
+    worker.wait()
+    assert stack.look(job.id).state == "running"
+    stack.keep_up()
+    assert_all_stored_once(stack, job)
+
+
+def test_a_worker_that_was_taken_for_dead_comes_back(stack: Stack) -> None:
+    job = stack.make(items=6, per_chunk=6, slow_s=0.2)
+    sleeper = stack.owner_at_work(job)
+    os.kill(sleeper, signal.SIGSTOP)
+    try:
+        stack.wait(job, lambda found: not found.is_open)  # the other process did it meanwhile
+    finally:
+        os.kill(sleeper, signal.SIGCONT)
+    time.sleep(2)  # the sleeper finishes its chunk and is refused
+    assert_all_stored_once(stack, job)
+    assert stack.most_attempts(job) == 2
+
+
+def test_redis_killed_and_wiped_under_a_job(stack: Stack) -> None:
+    job = stack.make(**SLOW)
+    stack.owner_at_work(job)
+    stack.kill_redis()
+    time.sleep(1)
+    stack.start_redis()
+    assert_all_stored_once(stack, job)
+
+
+def test_a_job_made_while_redis_is_down(stack: Stack) -> None:
+    stack.kill_redis()
+    started = time.monotonic()
+    job = stack.make(**SLOW)
+    assert time.monotonic() - started < 10
+    assert stack.look(job.id).state == "queued"
+    stack.start_redis()
+    assert_all_stored_once(stack, job)
+
+
+def test_postgresql_killed_and_started_again(stack: Stack) -> None:
+    job = stack.make(**SLOW)
+    stack.owner_at_work(job)
+    stack.crash_database()
+    time.sleep(1)
+    stack.start_database()
+    assert_all_stored_once(stack, job)
+
+
+def test_a_message_delivered_many_times(stack: Stack) -> None:
+    job = stack.make(**SLOW)
+    bell = CeleryBell(stack.redis_url)
+    for _ in range(20):
+        bell.ring(job.id)
+    assert_all_stored_once(stack, job)
+    for _ in range(3):  # and after its end
+        bell.ring(job.id)
+    bell.close()
+    time.sleep(1)
+    assert_all_stored_once(stack, job)
+    assert stack.most_attempts(job) == 1
+
+
+def test_workers_whose_clocks_are_wrong(running: Stack) -> None:
+    """An hour ahead and an hour behind: neither steals a lease, and a dead one's still ends."""
+    running.stop_workers()
+    running.spawn("worker", skew_s=3600)
+    running.spawn("worker", skew_s=-3600)
+    running.spawn("scheduler", skew_s=86400)
+    job = running.make(**SLOW)
+    ended = assert_all_stored_once(running, job)
+    assert running.most_attempts(job) == 1
+    assert ended.started_at is not None
+    assert abs(ended.started_at.timestamp() - time.time()) < 2 * PATIENCE_S  # the database's time
+    job = running.make(**SLOW)
+    os.kill(running.owner_at_work(job), signal.SIGKILL)
+    assert_all_stored_once(running, job)
+    running.stop_workers()
+
+
+@pytest.mark.parametrize(
+    ("stage", "parameters", "phase"),
+    [
+        ("planning", {"items": 4, "slow_plan_s": 30}, 0),
+        ("a chunk", {"items": 60, "per_chunk": 60, "slow_s": 0.5}, 1),
+        ("a chunk that does not listen", {"items": 8, "per_chunk": 8, "slow_s": 0.5, "deaf": 1}, 1),
+        ("the finish", {"items": 4, "slow_finish_s": 30}, 2),
+    ],
+)
+def test_cancel(stack: Stack, stage: str, parameters: dict[str, float], phase: int) -> None:
+    job = stack.make(**parameters)
+    stack.owner_at_work(job, phase)
+    with stack.sessions.begin() as session:
+        assert cancel_job(session, job.id, ADA).is_cancel_requested
+    ended = stack.wait(job, lambda found: not found.is_open)
+    assert ended.state == "cancelled"
+    with stack.sessions() as session:
+        assert len(stored(session, job)) == ended.done
+    assert ended.done == {0: 0, 1: 8 if parameters.get("deaf") else 0, 2: 4}[phase]
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_stopped_worker_gives_its_chunk_back(stack: Stack, deaf: bool) -> None:
+    job = stack.make(items=200, per_chunk=200, slow_s=0.2, deaf=deaf)
+    stack.owner_at_work(job)
+    worker = stack.worker()
+    started = time.monotonic()
+    worker.terminate()
+    assert worker.wait(PATIENCE_S) == 0
+    took_s = time.monotonic() - started
+    with stack.sessions() as session:
+        states = text("SELECT state, attempts FROM job_chunk WHERE job_id = :job AND phase = 1")
+        assert session.execute(states, {"job": job.id}).one() == ("queued", 0)
+    assert took_s < 30  # about 1 s, or 5 s for the deaf one, on an idle machine
+    with stack.sessions.begin() as session:
+        assert cancel_job(session, job.id, ADA).state == "cancelled"
+
+
+@pytest.fixture
+def small_disk(running: Stack) -> Iterator[Path]:
+    """A file system of 8 MB that every user may write to."""
+    folder = Path(tempfile.mkdtemp(prefix="small-", dir=running.folder))
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=1777", "tmpfs", str(folder)]
+    mounted = shutil.which("mount") and subprocess.run(command, check=False, capture_output=True)
+    if not mounted or mounted.returncode != 0:
+        pytest.skip("a small file system cannot be mounted here: that takes root's rights")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=False)
+
+
+def test_a_full_data_directory(running: Stack, small_disk: Path) -> None:
+    running.stop_workers()
+    running.spawn("worker", data_dir=small_disk)
+    running.spawn("scheduler")
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(6 * 2**20))
+    job = running.make(items=4, per_chunk=4, write_mb=1)
+    assert "data directory's disk is full" in _reason_of_waiting(running, job)
+    assert running.look(job.id).state == "running"
+    filler.unlink()
+    _hurry(running, job)
+    assert_all_stored_once(running, job)
+    running.stop_workers()
+
+
+def test_a_full_disk_under_the_database(running: Stack, small_disk: Path) -> None:
+    """A tablespace on a small disk fills up as a database's whole disk would."""
+    stack = running
+    stack.keep_up()
+    place = small_disk / "tablespace"
+    place.mkdir()
+    shutil.chown(place, (stack.folder / "database").stat().st_uid)
+    filler = small_disk / "filler"
+    engine = stack.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE TABLESPACE small LOCATION '{place}'"))
+        connection.execute(text("ALTER TABLE audit_event ALTER details SET STORAGE EXTERNAL"))
+        connection.execute(text("ALTER TABLE audit_event SET TABLESPACE small"))
+    try:
+        filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - 2**16))
+        job = stack.make(items=200, per_chunk=200, padding=1900)
+        assert "database's disk is full" in _reason_of_waiting(stack, job)
+        filler.unlink()
+        _hurry(stack, job)
+        assert_all_stored_once(stack, job)
+    finally:
+        filler.unlink(missing_ok=True)
+        stack.stop_workers()
+        with engine.connect() as connection:
+            connection.execute(text("ALTER TABLE audit_event SET TABLESPACE pg_default"))
+            connection.execute(text("DROP TABLESPACE small"))
+
+
+def _reason_of_waiting(stack: Stack, job: JobRecord) -> str:
+    query = text("SELECT detail FROM job_chunk WHERE job_id = :job AND detail IS NOT NULL")
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        with stack.sessions() as session:
+            detail = session.scalar(query, {"job": job.id})
+        if detail is not None:
+            return str(detail)
+        assert time.monotonic() < deadline, stack.look(job.id)
+        time.sleep(0.1)
+
+
+def _hurry(stack: Stack, job: JobRecord) -> None:
+    """Cut the pause of 15 s short; that it is no longer than that is all that is left out."""
+    assert stack.most_attempts(job) <= 1  # waiting for a disk costs no attempt
+    with stack.sessions.begin() as session:
+        session.execute(
+            text("UPDATE job_chunk SET due_at = now() WHERE job_id = :job"), {"job": job.id}
+        )

@@ -1,0 +1,174 @@
+"""PostgreSQL, Redis, workers and the scheduler as real processes that tests may kill."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+from jobs_fixtures import KIND, ProbeHandler
+from sqlalchemy import text
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.launch.broker import find_redis_server
+from app.services.jobs.bell import bell_info
+from app.services.jobs.broker import CeleryBell
+from app.services.jobs.records import JobRecord
+from app.services.jobs.registry import register
+from app.services.jobs.service import create_job, get_job
+from app.store.embedded import start_embedded
+from app.store.engine import make_engine, make_session_factory
+from app.store.migrate import upgrade
+
+SCRIPT = Path(__file__).with_name("jobs_worker.py")
+LEASE_S = 3
+PATIENCE_S = 90  # the machine may be at other work
+
+
+class Stack:
+    """Everything that a job needs, in a folder of its own. ``close`` ends and removes it all."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="glitch-faults-"))
+        self.folder.chmod(0o755)  # the database under root runs as another user
+        self.server = start_embedded(self.folder / "database")
+        self.url = self.server.url()
+        upgrade(self.url)
+        self.engine = make_engine(self.url)
+        self.redis: subprocess.Popen[bytes] | None = None
+        self.redis_url = f"unix://{self.folder}/redis.sock"
+        self.start_redis()
+        self.sessions: sessionmaker[Session] = make_session_factory(
+            self.engine, info=bell_info(CeleryBell(self.redis_url))
+        )
+        self.children: list[subprocess.Popen[bytes]] = []
+        register(KIND, ProbeHandler())
+
+    def start_redis(self) -> None:
+        """An empty one: nothing of the last one's is kept."""
+        options = {"--port": "0", "--save": "", "--dir": str(self.folder)}
+        words = [word for option in options.items() for word in option]
+        self.redis = subprocess.Popen(
+            [str(find_redis_server()), "--unixsocket", str(self.folder / "redis.sock"), *words],
+            stdout=subprocess.DEVNULL,
+        )
+
+    def kill_redis(self) -> None:
+        assert self.redis is not None
+        self.redis.kill()
+        self.redis.wait()
+
+    def crash_database(self) -> None:
+        """`kill -9` of the postmaster; its own children notice and leave."""
+        lock = self.folder / "database" / "postgres" / "postmaster.pid"
+        postmaster = psutil.Process(int(lock.read_text().split()[0]))
+        backends = postmaster.children(recursive=True)
+        postmaster.kill()
+        for process in (postmaster, *backends):
+            process.wait(PATIENCE_S)
+
+    def start_database(self) -> None:
+        start_embedded(self.folder / "database")
+
+    def spawn(
+        self, role: str, *, skew_s: float = 0.0, processes: int = 1, data_dir: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """A worker or the scheduler, with its clock wrong by so much."""
+        child = subprocess.Popen(
+            [sys.executable, str(SCRIPT), role, str(skew_s)],
+            env={
+                **os.environ,
+                "DATABASE_URL": self.url,
+                "REDIS_URL": self.redis_url,
+                "GLITCH_DATA_DIR": str(data_dir or self.folder),
+                "GLITCH_RECONCILE_S": "1",
+                "GLITCH_JOB_LEASE_S": str(LEASE_S),
+                "GLITCH_WORKER_PROCESSES": str(processes),
+                "GLITCH_LOG_LEVEL": "warning",
+                "OMP_NUM_THREADS": "1",
+            },
+        )
+        self.children.append(child)
+        return child
+
+    def keep_up(self) -> None:
+        """See that Redis, a worker of two processes and the scheduler run."""
+        assert self.redis is not None
+        if self.redis.poll() is not None:
+            self.start_redis()
+        self.children = [child for child in self.children if child.poll() is None]
+        commands = [str(child.args) for child in self.children]
+        if not any("'worker'" in command for command in commands):
+            self.spawn("worker", processes=2)
+        if not any("'scheduler'" in command for command in commands):
+            self.spawn("scheduler")
+
+    def worker(self) -> subprocess.Popen[bytes]:
+        return next(child for child in self.children if "worker" in child.args)  # type: ignore[operator]
+
+    def stop_workers(self) -> None:
+        """End every worker and scheduler, at once."""
+        for child in self.children:
+            if child.poll() is None:
+                kill_tree(child.pid)
+                child.wait()
+        self.children = []
+
+    def make(self, **parameters: Any) -> JobRecord:
+        with self.sessions.begin() as session:
+            return create_job(session, KIND, parameters, "ada")
+
+    def look(self, job_id: UUID) -> JobRecord:
+        with self.sessions() as session:
+            return get_job(session, job_id)
+
+    def wait(self, job: JobRecord, until: Callable[[JobRecord], bool]) -> JobRecord:
+        """The job as soon as it is so."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not until(found := self.look(job.id)):
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
+        return found
+
+    def owner_at_work(self, job: JobRecord, phase: int = 1) -> int:
+        """The process that holds a chunk of the job, once one does."""
+        query = text(
+            "SELECT lease_owner FROM job_chunk "
+            "WHERE job_id = :job AND phase = :phase AND state = 'running'"
+        )
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            with self.sessions() as session:
+                owner = session.scalar(query, {"job": job.id, "phase": phase})
+            if owner is not None:
+                return int(owner.split(":")[1])
+            assert time.monotonic() < deadline, self.look(job.id)
+            time.sleep(0.05)
+
+    def most_attempts(self, job: JobRecord) -> int:
+        with self.sessions() as session:
+            query = text("SELECT max(attempts) FROM job_chunk WHERE job_id = :job")
+            return int(session.scalar(query, {"job": job.id}))
+
+    def close(self) -> None:
+        self.stop_workers()
+        self.kill_redis()
+        self.engine.dispose()
+        self.server.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def kill_tree(pid: int) -> None:
+    """`kill -9` of a process and of all that it started."""
+    process = psutil.Process(pid)
+    for one in (process, *process.children(recursive=True)):
+        one.send_signal(signal.SIGKILL)
