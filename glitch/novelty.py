@@ -1,10 +1,12 @@
 """How novel a glitch is: a split-conformal p-value of its distance to known glitches.
 
 The references are known glitches; the calibration split is known glitches held apart from them.
-The score of a glitch is its Euclidean distance in the latent space to its k-th nearest reference
-(higher is more novel). If a new glitch is exchangeable with the calibration split, that is, if it
-is of the known kinds, its p-value is uniform or larger (Vovk, Gammerman & Shafer 2005, ch. 4;
-Laxhammar & Falkman 2010 for the nearest-neighbour score).
+The score of a glitch is its cosine distance in the latent space to its k-th nearest reference
+(higher is more novel): the length of a posterior mean grows with how many views there are and how
+loud they are, its direction says what they show (docs/science/discovery.md). If a new glitch is
+exchangeable with the calibration split, that is, if it is of the known kinds, its p-value is
+uniform or larger (Vovk, Gammerman & Shafer 2005, ch. 4; Laxhammar & Falkman 2010 for the
+nearest-neighbour score).
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ NEAREST = 5  # the k of "distance to the k-th nearest reference"
 CALIBRATION_BYTES = 64  # of 256 first bytes of a content digest: a quarter calibrates
 LEAST_REFERENCES = 50
 LEAST_CALIBRATION = 20
+# Members of a smaller class have too few kin to be told from novel ones, so they do not calibrate.
+LEAST_OF_CLASS = 12
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,9 @@ def is_calibration_member(content_digest: bytes) -> bool:
 
 
 def novelty_score(mean: Float[np.ndarray, " latent"], references: LatentArray) -> float:
-    """Distance to the ``NEAREST``-th nearest reference; higher is more novel.
+    """Cosine distance (0 to 2) to the ``NEAREST``-th nearest reference; higher is more novel.
+
+    A vector of zeros has no direction: it is at distance 1 from everything.
 
     Args:
         mean: Posterior mean of the glitch, shape (latent,).
@@ -54,8 +60,10 @@ def novelty_score(mean: Float[np.ndarray, " latent"], references: LatentArray) -
     """
     if len(references) < NEAREST:
         raise GlitchError(f"A novelty score needs at least {NEAREST} references.")
-    difference = references.astype(np.float64) - np.asarray(mean, dtype=np.float64)
-    distances = np.sqrt(np.einsum("bl,bl->b", difference, difference))
+    query, known = np.asarray(mean, dtype=np.float64), references.astype(np.float64)
+    lengths = np.linalg.norm(known, axis=1) * np.linalg.norm(query)
+    products = np.einsum("bl,l->b", known, query)
+    distances = 1.0 - np.clip(products / np.where(lengths > 0, lengths, 1.0), -1.0, 1.0)
     return float(np.partition(distances, NEAREST - 1)[NEAREST - 1])
 
 

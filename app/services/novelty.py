@@ -1,9 +1,10 @@
 """Novelty in SQL: split-conformal p-values against the labelled glitches.
 
 A labelled glitch is a reference or, if the first byte of its content digest says so, calibrates
-(``glitch.novelty``). Only glitches of the same detector judge each other, and simulated ones never
-judge real ones. A calibration score is taken when its glitch is labelled; references added later
-would lower it, so that p-values err towards "not novel" until ``recalibrate`` takes them anew.
+(``glitch.novelty``), unless its class has too few members for them to be recognised by each other.
+Only glitches of the same detector judge each other, and simulated ones never judge real ones. A
+calibration score is taken when its glitch is labelled; references added later would lower it, so
+that p-values err towards "not novel" until ``recalibrate`` takes them anew.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 from sqlalchemy import (
     ColumnElement,
+    Double,
     Row,
     ScalarSelect,
     Table,
@@ -28,6 +30,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
+    literal,
     null,
     select,
     update,
@@ -36,9 +39,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session, aliased
 
 from app.services import checkpoints
-from app.services.neighbours import check_vector, distance_to
+from app.services.neighbours import check_vector
 from app.store.models import Embedding, Glitch
-from glitch.novelty import LEAST_REFERENCES, NEAREST, Judgement, judge
+from glitch.novelty import LEAST_OF_CLASS, LEAST_REFERENCES, NEAREST, Judgement, judge
 
 MOST_CALIBRATION = 2000  # of one detector and kind; p-values finer than 1/2000 change no decision
 REJUDGED_AT_ONCE = 5000
@@ -89,7 +92,7 @@ def judge_novelty(
     references = [*same_kind, Embedding.is_reference]
     few = select(Embedding.glitch_id).where(*references).limit(LEAST_REFERENCES).subquery()
     n_references = session.scalar(select(func.count()).select_from(few)) or 0
-    distance = distance_to(query)
+    distance = _angle(Embedding.mean.cosine_distance(query))
     score = session.scalar(
         select(distance).where(*references).order_by(distance).offset(NEAREST - 1).limit(1)
     )
@@ -121,6 +124,8 @@ def note_class_change(session: Session, glitch_id: UUID) -> None:
         .execution_options(synchronize_session=False)
     )
     if is_labelled and is_calibration:
+        if not session.scalar(select(_is_established()).where(Glitch.id == glitch_id)):
+            return
         published = select(Embedding.checkpoint_id).where(Embedding.glitch_id == glitch_id)
         for checkpoint_id in session.scalars(published).all():
             _calibrate(session, checkpoint_id, [glitch_id])
@@ -153,6 +158,7 @@ def recalibrate(session: Session, checkpoint_id: int) -> int:
             Glitch.is_calibration,
             Glitch.class_id.is_not(None),
             Glitch.ifo.is_not(None),
+            _is_established(),
         )
         .subquery()
     )
@@ -214,10 +220,36 @@ def rejudge(session: Session, checkpoint_id: int, glitch_ids: Collection[UUID]) 
     return sum(judgement.is_judged for judgement in judgements.values())
 
 
+def _angle(cosine_distance: ColumnElement[float]) -> ColumnElement[float]:
+    """The distance; 1 from a vector of zeros, for which pgvector answers NaN."""
+    not_a_number = cast(literal("NaN"), Double)
+    return func.coalesce(func.nullif(cosine_distance, not_a_number), 1.0)
+
+
+def _is_established() -> ColumnElement[bool]:
+    """Whether the enclosing statement's glitch is of a class with enough members to calibrate.
+
+    Asks for the last one needed only, which is a short index scan however large the class is.
+    """
+    peer = aliased(Glitch)
+    return (
+        select(peer.id)
+        .where(
+            peer.class_id == Glitch.class_id,
+            peer.ifo == Glitch.ifo,
+            peer.is_simulated == Glitch.is_simulated,
+        )
+        .offset(LEAST_OF_CLASS - 1)
+        .limit(1)
+        .correlate(Glitch)
+        .exists()
+    )
+
+
 def _score_against_references(checkpoint_id: int) -> ScalarSelect[Any]:
     """The score of the enclosing statement's ``embedding`` row; no glitch is its own reference."""
     reference = aliased(Embedding)
-    distance = reference.mean.l2_distance(Embedding.mean)
+    distance = _angle(reference.mean.cosine_distance(Embedding.mean))
     score = (
         select(distance)
         .where(

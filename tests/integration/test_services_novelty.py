@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 from store_helpers import LATENT, Store, person
 
@@ -16,18 +16,25 @@ from app.services.labels import append_label, list_labels, revoke_label
 from app.services.novelty import judge_novelty, recalibrate, rejudge
 from app.services.records import CheckpointRecord, Role
 from app.store.models import Embedding, Glitch, GlitchClass
-from glitch.novelty import LEAST_CALIBRATION, LEAST_REFERENCES, conformal_p_value, novelty_score
+from glitch.novelty import (
+    LEAST_CALIBRATION,
+    LEAST_OF_CLASS,
+    LEAST_REFERENCES,
+    conformal_p_value,
+    novelty_score,
+)
 
 AUTHOR = person(Role.SUBMITTER)
 
 
 @pytest.fixture
-def labelled(session: Session, store: Store) -> Any:
-    """Label enough glitches of one detector and kind to judge with."""
+def labelled(session: Session, store: Store, rng: np.random.Generator) -> Any:
+    """Label enough glitches of one detector and kind to judge with, all about one direction."""
 
     def fill(count: int = 130) -> None:
         blip = select(GlitchClass.id).where(GlitchClass.name == "Blip").scalar_subquery()
-        stored = [store(origin="simulated").glitch.id for _ in range(count)]
+        means = rng.normal(2.0, size=(count, LATENT))
+        stored = [store(tuple(mean), origin="simulated").glitch.id for mean in means]
         # Labelled all at once, as a bulk load may: one by one is what the other tests do.
         session.execute(update(Glitch).where(Glitch.id.in_(stored)).values(class_id=blip))
         session.execute(
@@ -67,7 +74,7 @@ def test_agrees_with_the_formulas(
         assert judged.score == pytest.approx(score, rel=1e-6)
         assert judged.p_value == conformal_p_value(as_novel, len(calibration))
         assert (judged.is_judged, judged.reason) == (True, None)
-    far = np.full(LATENT, 100, dtype=np.float32)
+    far = np.full(LATENT, -100, dtype=np.float32)
     assert judge_novelty(
         session, vector=far, checkpoint_id=checkpoint.id, ifo="H1", origin="simulated"
     ).p_value == pytest.approx(1 / (len(calibration) + 1))
@@ -133,7 +140,7 @@ def test_recalibrating_judges_what_came_first_too(
     session: Session, checkpoint: CheckpointRecord, store: Store, labelled: Any
 ) -> None:
     early = store((0, 0, 0, 0), origin="simulated").glitch.id
-    far = store((50, 0, 0, 0), origin="simulated").glitch.id
+    far = store((-50, -50, -50, -50), origin="simulated").glitch.id
     nowhere = store((0, 0, 0, 0), ifo=None).glitch.id
     labelled()
     assert not get_embedding(session, early).novelty.is_judged
@@ -183,6 +190,25 @@ def test_rejudging_a_few(session: Session, checkpoint: CheckpointRecord, labelle
     assert rejudge(session, checkpoint.id, []) == 0
     judged = session.scalars(select(Embedding.glitch_id).where(Embedding.is_judged)).all()
     assert set(judged) == set(some)
+
+
+def test_members_of_a_small_class_do_not_calibrate(
+    session: Session, checkpoint: CheckpointRecord, labelled: Any, store: Store
+) -> None:
+    labelled()
+    few = [store(origin="simulated").glitch.id for _ in range(LEAST_OF_CLASS)]
+    for glitch in few[1:]:
+        append_label(session, glitch, "Whistle", author=AUTHOR)
+    calibrating = select(func.count()).where(
+        Embedding.glitch_id.in_(few), Embedding.calibration_score.is_not(None)
+    )
+    recalibrate(session, checkpoint.id)
+    assert session.scalar(calibrating) == 0
+    append_label(session, few[0], "Whistle", author=AUTHOR)
+    recalibrate(session, checkpoint.id)
+    assert session.scalar(calibrating) == session.scalar(
+        select(func.count()).where(Glitch.id.in_(few), Glitch.is_calibration)
+    )
 
 
 def test_vectors_of_another_size(session: Session, checkpoint: CheckpointRecord) -> None:

@@ -25,7 +25,7 @@ def test_score_is_the_distance_to_the_fifth_nearest() -> None:
     rng = np.random.default_rng(1)
     references = rng.normal(size=(200, 8)).astype(np.float32)
     queries = rng.normal(size=(20, 8)).astype(np.float32)
-    peer = NearestNeighbors(n_neighbors=NEAREST).fit(references.astype(np.float64))
+    peer = NearestNeighbors(n_neighbors=NEAREST, metric="cosine").fit(references.astype(np.float64))
     expected = peer.kneighbors(queries.astype(np.float64))[0][:, -1]
     ours = [novelty_score(query, references) for query in queries]
     np.testing.assert_allclose(ours, expected, rtol=1e-9)
@@ -55,14 +55,16 @@ def test_p_values_of_known_kinds_are_uniform() -> None:
     assert np.abs(observed - np.arange(1, 101) / 100).max() < 1.95 / np.sqrt(trials)
 
 
-def test_far_away_is_novel_and_nearby_is_not() -> None:
+def test_another_direction_is_novel_and_length_says_nothing() -> None:
     rng = np.random.default_rng(3)
-    references = rng.normal(size=(100, 3)).astype(np.float32)
-    calibration = [novelty_score(point, references) for point in rng.normal(size=(99, 3))]
-    far = novelty_score(np.full(3, 20.0), references)
-    near = novelty_score(np.zeros(3), references)
+    references = rng.normal(2.0, size=(100, 3)).astype(np.float32)
+    calibration = [novelty_score(point, references) for point in rng.normal(2.0, size=(99, 3))]
+    far = novelty_score(np.full(3, -20.0), references)
+    near = novelty_score(np.ones(3), references)
     assert conformal_p_value(sum(score >= far for score in calibration), 99) == 0.01
     assert conformal_p_value(sum(score >= near for score in calibration), 99) > 0.5
+    assert novelty_score(np.full(3, 1000.0), references) == pytest.approx(near)
+    assert novelty_score(np.zeros(3), references) == 1.0  # no direction
 
 
 @given(n=st.integers(0, 10_000), fraction=st.floats(0, 1))
