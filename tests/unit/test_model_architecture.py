@@ -121,7 +121,7 @@ def test_every_weight_learns() -> None:
         ({"channels": (8, 0)}, "channels"),
         ({"channels": (8, 8, 8)}, "painter_channels"),
         ({"n_time": 100}, "divides"),
-        ({"independent_share": 0}, "independent_share"),
+        ({"independent_share": 0.0}, "independent_share"),
     ],
 )
 def test_impossible_architectures_are_refused_by_name(changes: dict, word: str) -> None:

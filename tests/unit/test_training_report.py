@@ -76,7 +76,7 @@ def test_lone_panels_show_one_picture_each() -> None:
 def test_examination_reports_both_protocols_for_every_representation(model: ViewsVAE) -> None:
     pack = bands()
     train = frozenset(pack.groups[:40])
-    rows, agreement = examine(model, pack, train, seeds=(0, 1))
+    rows, agreement = examine(model, pack, train, seeds=(0,))
     assert {row.protocol for row in rows} == {"held-out", "cross-validated"}
     assert {row.sample for row in rows} == {
         "all views",
