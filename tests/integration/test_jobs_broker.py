@@ -1,0 +1,168 @@
+"""The Redis that `up` brings, over real processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from redis import Redis
+
+from app.launch import broker
+from app.launch.broker import find_redis_server, running_broker
+from app.launch.errors import LaunchError
+from app.services.jobs.broker import BrokerUrlError, celery_url, check_redis_url
+from app.settings import Settings
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="broker "))  # with a space: not plain in an address
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+def settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    return Settings(data_dir=folder)
+
+
+@pytest.fixture
+def descriptor(folder: Path) -> Iterator[int]:
+    opened = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
+    yield opened
+    os.close(opened)
+
+
+def eventually(true: Callable[[], object], within_s: float = 30) -> None:
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            if true():
+                return
+        except Exception:  # not yet
+            if time.monotonic() > deadline:
+                raise
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def server_of(url: str) -> psutil.Process:
+    client = Redis.from_url(url)
+    try:
+        return psutil.Process(client.info("server")["process_id"])
+    finally:
+        client.close()
+
+
+@pytest.fixture(params=["the machine's", "the wheel's"])
+def _program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "the wheel's":
+        monkeypatch.setattr(broker, "PROGRAMS", ())
+
+
+@pytest.mark.usefixtures("_program")
+def test_it_keeps_what_it_was_told_and_starts_again(
+    folder: Path, settings: Settings, descriptor: int
+) -> None:
+    with running_broker(settings, folder, descriptor) as url:
+        eventually(lambda: Redis.from_url(url).ping())
+        client = Redis.from_url(url)
+        client.set("kept", "1")
+        killed = server_of(url)
+        socket = Path(url.removeprefix("unix://"))
+        assert socket.stat().st_mode & 0o077 == 0
+        assert socket.parent.stat().st_mode & 0o077 == 0
+        time.sleep(1.2)  # it is written to disk once a second
+        killed.kill()
+        eventually(lambda: server_of(url).pid != killed.pid)
+        assert client.get("kept") == b"1"
+        client.close()
+        last = server_of(url)
+    assert not last.is_running()
+
+
+def test_it_starts_empty_where_its_files_are_damaged(
+    folder: Path, settings: Settings, descriptor: int
+) -> None:
+    with running_broker(settings, folder, descriptor) as url:
+        eventually(lambda: Redis.from_url(url).set("kept", "1"))
+    kept = folder / "redis"
+    damaged = [*kept.glob("appendonlydir/*.manifest"), *kept.glob("appendonly.aof")]
+    assert damaged  # the one of Redis 7 and later, the other of those before
+    damaged[0].write_text("nonsense")
+    with running_broker(settings, folder, descriptor) as url:
+        eventually(lambda: Redis.from_url(url).ping())
+        assert Redis.from_url(url).get("kept") is None
+    assert list((folder / "redis").glob("*.damaged-*"))
+
+
+def test_it_ends_with_a_killed_supervisor(folder: Path) -> None:
+    script = (
+        "import os, sys, time; from pathlib import Path; from app.settings import Settings;"
+        "from app.launch.broker import running_broker;"
+        "folder = Path(sys.argv[1]); lock = os.open(folder / 'lock', os.O_RDWR | os.O_CREAT);"
+        "entered = running_broker(Settings(data_dir=folder), folder, lock);"
+        "print(entered.__enter__(), flush=True); time.sleep(600)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE, env=environment
+    )
+    assert supervisor.stdout is not None
+    url = supervisor.stdout.readline().decode().strip()
+    eventually(lambda: Redis.from_url(url).ping())
+    server = server_of(url)
+    supervisor.send_signal(signal.SIGKILL)
+    supervisor.wait()
+    supervisor.stdout.close()
+    eventually(lambda: not server.is_running())
+
+
+def test_an_operators_own_is_taken_as_it_is(folder: Path, descriptor: int) -> None:
+    url = "redis://:secret@queue.example.org:6379/3"
+    settings = Settings(data_dir=folder, redis_url=url)
+    with running_broker(settings, folder, descriptor) as taken:
+        assert taken == url
+    assert not (folder / "redis").exists()
+    wrong = Settings(data_dir=folder, redis_url="amqp://guest:secret@queue")
+    with (
+        pytest.raises(LaunchError, match="REDIS_URL is no Redis address") as raised,
+        running_broker(wrong, folder, descriptor),
+    ):
+        pass
+    assert "secret" not in str(raised.value)
+
+
+def test_a_machine_without_any_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "PROGRAMS", ())
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(LaunchError, match="install redis-server or valkey-server"):
+        find_redis_server()
+
+
+@pytest.mark.parametrize(
+    ("given", "spelt"),
+    [
+        ("redis://:p@host:6379/0", "redis://:p@host:6379/0"),
+        ("unix:///run/redis.sock", "redis+socket:///run/redis.sock?virtual_host=0"),
+        ("unix://:p@/run/redis.sock?db=2", "redis+socket://:p@/run/redis.sock?virtual_host=2"),
+    ],
+)
+def test_addresses_as_celery_spells_them(given: str, spelt: str) -> None:
+    assert celery_url(given) == spelt
+
+
+@pytest.mark.parametrize("wrong", ["", "host:6379", "http://host", "sqlite://"])
+def test_wrong_addresses(wrong: str) -> None:
+    with pytest.raises(BrokerUrlError, match="give one like"):
+        check_redis_url(wrong)
