@@ -124,32 +124,37 @@ def points_per_cell(preprocessing: Preprocessing, q: float) -> int:
     return max(3, math.ceil(2 * cell / row))
 
 
+@dataclass(frozen=True, eq=False)
+class FrequencySamples:
+    """Where the picture is sampled in frequency, and how a view's rows average the samples.
+
+    Attributes:
+        narrow_hz: gwpy's samples every 0.5 Hz, under the rows that are narrower than a few.
+        narrow_means: means of those rows, (row, narrow sample).
+        wide_hz: a few points of each wider row, (row, point); its mean is theirs.
+    """
+
+    narrow_hz: Float64[np.ndarray, " narrow"]
+    narrow_means: Matrix
+    wide_hz: Float64[np.ndarray, "wide_row point"]
+
+
 def frequency_samples(
     preprocessing: Preprocessing, top_hz: float, n_points: int
-) -> tuple[Float64[np.ndarray, " sample"], Matrix, int]:
-    """Frequencies at which the picture is sampled, the row-mean matrix, and the rows observed.
-
-    Narrow cells use gwpy's samples every 0.5 Hz; a wide cell needs only a few points of it.
-    Rows that reach above ``top_hz`` are not observed.
-    """
-    edges = frequency_edges_hz(preprocessing)
+) -> FrequencySamples:
+    """Frequencies at which the picture is sampled for the rows that end below ``top_hz``."""
     n_observed = n_observed_rows(preprocessing, top_hz)
+    edges = frequency_edges_hz(preprocessing)[: n_observed + 1]
     widths = np.diff(edges)
-    n_narrow = int((widths[:n_observed] < n_points * FREQUENCY_STEP_HZ).sum())
-    stop = edges[n_narrow] + FREQUENCY_STEP_HZ if n_narrow else edges[0]
-    stop = min(stop + 1e-9, top_hz)
-    samples = np.arange(edges[0], stop, FREQUENCY_STEP_HZ)
+    n_narrow = int((widths < n_points * FREQUENCY_STEP_HZ).sum())
+    stop = min(edges[n_narrow] + FREQUENCY_STEP_HZ + 1e-9, top_hz)
+    narrow = np.arange(edges[0], stop, FREQUENCY_STEP_HZ)
     points = (np.arange(n_points) + 0.5) / n_points
-    wide = edges[n_narrow:n_observed, None] + widths[n_narrow:n_observed, None] * points
-    weights = np.zeros((n_observed, samples.size + wide.size))
-    if n_narrow:
-        weights[:n_narrow, : samples.size] = cell_means(samples, edges[: n_narrow + 1])
-    else:
-        samples, weights = samples[:0], weights[:, samples.size :]
-    for row in range(n_narrow, n_observed):
-        start = samples.size + (row - n_narrow) * n_points
-        weights[row, start : start + n_points] = 1 / n_points
-    return np.concatenate([samples, wide.ravel()]), weights, n_observed
+    return FrequencySamples(
+        narrow_hz=narrow,
+        narrow_means=cell_means(narrow, edges[: n_narrow + 1]),
+        wide_hz=edges[n_narrow:-1, None] + widths[n_narrow:, None] * points,
+    )
 
 
 def spline_across_rows(rows_hz: np.ndarray, samples_hz: np.ndarray) -> Matrix:

@@ -42,8 +42,9 @@ def _bracketed(rows: np.ndarray) -> np.ndarray:
     medians = np.empty(rows.shape[0])
     for index, row in enumerate(rows):
         low, high = sample[index, centre - reach], sample[index, centre + reach]
-        inside = row[(row >= low) & (row <= high)]
-        rank = middle - 1 - np.count_nonzero(row < low)
+        below = row < low
+        inside = row[below ^ (row <= high)]
+        rank = middle - 1 - int(np.count_nonzero(below))
         if rank < 0 or rank + 1 >= inside.size:
             medians[index] = np.median(row)
             continue

@@ -56,7 +56,14 @@ class PlanePlan:
     plane: Plane
     groups: tuple[RowGroup, ...]
     to_samples: Float32[Tensor, "sample row"]  # spline across the rows
-    row_means: Float32[Tensor, "view_row sample"]
+    narrow_means: Float32[Tensor, "view_row narrow_sample"]
+    n_points: int  # samples of each wide row, which follow those of the narrow ones
+
+    def mean_rows(self, picture: Float32[Tensor, "sample time"]) -> Float32[Tensor, "row time"]:
+        """Average the picture over the view's rows."""
+        n_narrow = self.narrow_means.shape[1]
+        wide = picture[n_narrow:].view(-1, self.n_points, picture.shape[1])
+        return torch.cat([self.narrow_means @ picture[:n_narrow], wide.mean(dim=1)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +119,14 @@ def view_plan(
     def plane_plan(plane: Plane) -> PlanePlan:
         rows_hz = np.array([row.frequency_hz for row in plane.rows])
         n_points = grid.points_per_cell(preprocessing, plane.q)
-        samples_hz, row_means, _ = grid.frequency_samples(preprocessing, top_hz, n_points)
+        samples = grid.frequency_samples(preprocessing, top_hz, n_points)
+        samples_hz = np.concatenate([samples.narrow_hz, samples.wide_hz.ravel()])
         return PlanePlan(
             plane=plane,
             groups=_groups(plane, preprocessing, duration_s, device),
             to_samples=place(grid.spline_across_rows(rows_hz, samples_hz)),
-            row_means=place(row_means),
+            narrow_means=place(samples.narrow_means),
+            n_points=n_points,
         )
 
     planes = tuple(

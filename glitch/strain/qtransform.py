@@ -181,7 +181,7 @@ def _loudest(
 
 def draw_plane(
     energies: PlaneEnergies, member: int, event_s: float, plane: PlanePlan, plan: ViewPlan
-) -> Float32[Tensor, "row time"]:
+) -> Float32[Tensor, "time row"]:
     """Energies of one member's plane splined to the picture's sample times."""
     place = energies.members.index(member)
     half_s = max(plan.preprocessing.durations_s) / 2
@@ -194,17 +194,18 @@ def draw_plane(
     right = (position - index).to(torch.float32)
     left = 1 - right
     # weights of a tile's energy and of its moment, to the left and to the right of each sample
-    lefts = torch.stack([left, left**3 - left], dim=1)[:, :, None]
-    rights = torch.stack([right, right**3 - right], dim=1)[:, :, None]
+    lefts = torch.stack([left, left**3 - left], dim=-1)[..., None]  # (group, time, 2, 1)
+    rights = torch.stack([right, right**3 - right], dim=-1)[..., None]
     index = index.long()
     drawn = []
     for number, (group, everyones) in enumerate(zip(plane.groups, energies.groups, strict=True)):
         kept = everyones[place]
-        both = torch.stack([kept, _moments(kept, group)])  # (2, row, tile)
-        terms = both.index_select(2, index[number]).mul_(lefts[number])
-        terms.addcmul_(both.index_select(2, index[number] + 1), rights[number])
-        drawn.append(terms[0].add_(terms[1]))
-    return torch.cat(drawn)
+        # tiles first, so that a sample gathers one run of memory for all rows
+        both = torch.stack([kept.T, _moments(kept, group).T], dim=1)  # (tile, 2, row)
+        terms = both.index_select(0, index[number]).mul_(lefts[number])
+        terms.addcmul_(both.index_select(0, index[number] + 1), rights[number])
+        drawn.append(terms[:, 0] + terms[:, 1])
+    return torch.cat(drawn, dim=1)
 
 
 def _moments(kept: Float32[Tensor, "row tile"], group: RowGroup) -> Float32[Tensor, "row tile"]:

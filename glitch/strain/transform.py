@@ -120,14 +120,14 @@ def _views(
 ) -> Views:
     recipe = plan.preprocessing
     plane = plan.planes[tile.plane]
-    rows = draw_plane(energies, member, segment.event_s, plane, plan)
-    picture = (plane.to_samples @ rows).clamp_(0, recipe.energy_clip)  # (frequency, time)
+    drawn = draw_plane(energies, member, segment.event_s, plane, plan)
+    picture = (plane.to_samples @ drawn.T).clamp_(0, recipe.energy_clip)  # (frequency, time)
     values = np.zeros(
         (len(recipe.durations_s), recipe.n_frequency, recipe.n_time), dtype=np.float32
     )
     observed = np.zeros(values.shape[:2], dtype=np.bool_)
-    pooled = torch.cat([means(picture) for means in plan.time_means], dim=1)
-    pixels = (plane.row_means @ pooled) / recipe.energy_clip  # (row, all columns)
+    rows_over_time = plane.mean_rows(picture) / recipe.energy_clip
+    pixels = torch.cat([means(rows_over_time) for means in plan.time_means], dim=1)
     for view, duration_s in enumerate(recipe.durations_s):
         if duration_s in segment.durations_s:
             columns = pixels[:, view * recipe.n_time : (view + 1) * recipe.n_time]

@@ -34,6 +34,7 @@ class WhiteningPlan:
     n_step: int
     n_half_filter: int
     window: Float64[Tensor, " fft"]
+    window_bins: Float64[Tensor, " bins"]  # the window's spectrum; all its other bins are zero
     interpolation_bin: Tensor  # int64, one per bin of the segment's spectrum
     interpolation_weight: Float64[Tensor, " bin"]
     taper: Float64[Tensor, " bin"]
@@ -65,6 +66,7 @@ def whitening_plan(
         n_step=n_fft // 2,
         n_half_filter=n_half,
         window=place(get_window("hann", n_fft)),
+        window_bins=place(np.array([n_fft / 2, -n_fft / 4])),
         interpolation_bin=place(bins),
         interpolation_weight=place(position - bins),
         taper=place(taper),
@@ -76,7 +78,7 @@ def whitening_plan(
 def whiten(
     strain: Float64[Tensor, "batch sample"], plan: WhiteningPlan
 ) -> Float32[Tensor, "batch sample"]:
-    """Whitened strain, up to a constant factor per member, near one in size.
+    """Whitened strain, up to a constant factor per member, in float32.
 
     The convolution is linear, by zeros after the data: circular wrapping would be confined to the
     corrupted ends, yet the remnants of loud low frequencies there would shift the rows' medians.
@@ -92,17 +94,17 @@ def whiten(
     centred[:, -half:] *= plan.fall
     padded = torch.fft.rfft(centred, n=plan.n_padded) * transfer
     whitened = torch.fft.irfft(padded, n=plan.n_padded)[:, : plan.n_samples]
-    scale = whitened.abs().mean(dim=-1, keepdim=True)
-    scaled: Tensor = (whitened / scale).to(torch.float32)
-    return scaled
+    single: Tensor = whitened.to(torch.float32)
+    return single
 
 
 def _median_asd(
     centred: Float64[Tensor, "batch sample"], plan: WhiteningPlan
 ) -> Float64[Tensor, "batch asd_bin"]:
     pieces = centred.unfold(-1, plan.n_fft, plan.n_step)  # (B, segment, n_fft)
-    pieces = (pieces - pieces.mean(dim=-1, keepdim=True)) * plan.window
-    spectra = torch.fft.rfft(pieces)
+    spectra = torch.fft.rfft(pieces * plan.window)
+    # each piece's mean is taken off in the spectrum, where the Hann window has but two bins
+    spectra[..., :2] -= pieces.mean(dim=-1, keepdim=True) * plan.window_bins
     power = spectra.real.square() + spectra.imag.square()
     power[..., 1:-1] *= 2  # one-sided: all but zero and Nyquist stand for two
     asd = row_medians(power.transpose(1, 2)).sqrt()

@@ -145,11 +145,16 @@ def test_pooling_in_blocks_is_pooling(recipe: Preprocessing) -> None:
     assert plan.time_means[0].n_blocks == (2 if recipe == RECIPE else plan.time_means[0].n_blocks)
 
 
-def test_row_means_sum_to_one_and_stop_at_the_limit() -> None:
-    samples, weights, n_observed = grid.frequency_samples(RECIPE, 1291.0, 3)
-    assert n_observed == 116
+@pytest.mark.parametrize("top_hz", [1291.0, 2048.0, 100.0])
+def test_rows_average_their_cells_and_stop_at_the_limit(top_hz: float) -> None:
     assert [grid.points_per_cell(RECIPE, q) for q in plane_qs(RECIPE)] == [3, 3, 3, 4]
-    assert samples.max() < 1291
-    np.testing.assert_allclose(weights.sum(axis=1), 1)
-    edges = grid.frequency_edges_hz(RECIPE)
-    np.testing.assert_allclose(weights @ samples, (edges[:116] + edges[1:117]) / 2, atol=1e-6)
+    n_observed = grid.n_observed_rows(RECIPE, top_hz)
+    edges = grid.frequency_edges_hz(RECIPE)[: n_observed + 1]
+    assert edges[-1] <= top_hz * (1 + 1e-9)
+    assert n_observed == 128 or grid.frequency_edges_hz(RECIPE)[n_observed + 1] > top_hz
+    samples = grid.frequency_samples(RECIPE, top_hz, 3)
+    centres = np.concatenate(
+        [samples.narrow_means @ samples.narrow_hz, samples.wide_hz.mean(axis=1)]
+    )
+    np.testing.assert_allclose(samples.narrow_means.sum(axis=1), 1)
+    np.testing.assert_allclose(centres, (edges[:-1] + edges[1:]) / 2, atol=0.02)

@@ -1,13 +1,19 @@
 """Views from strain against gwpy's q_transform, and what is refused."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 import pytest
+import torch
 from gwpy_oracle import gwpy_views, share_within
 
 from glitch.errors import GlitchError, StrainError
 from glitch.strain import Strain, StrainViews, views_from_strain
+from glitch.strain.plan import view_plan
+from glitch.strain.qtransform import loudest_planes
+from glitch.strain.whitening import whiten
+from glitch.views import Preprocessing
 
 START = Decimal(1000)
 
@@ -74,6 +80,31 @@ def test_a_batch_gives_each_member_what_it_gets_alone(q_like: int) -> None:
         assert (member.views.observed == alone.views.observed).all()
     if q_like == 50:
         assert together[1].q > together[0].q
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_screening_planes_changes_nothing(seed: int) -> None:
+    """The shortcut that skips planes must never skip the loudest, nor touch a value."""
+    rng = np.random.default_rng(seed)
+    times = np.arange(4096 * 8) / 4096 - 4
+    rows = []
+    for amplitude in (0.0, 0.3, 1.0, 30.0):
+        frequency, width_s = rng.uniform(20, 900), rng.uniform(0.002, 0.5)
+        burst = np.exp(-((times / width_s) ** 2)) * np.sin(2 * np.pi * frequency * times)
+        rows.append(_noise(4096, 8, seed) + 1e-21 * amplitude * burst)
+    plan = view_plan(Preprocessing(), 4096, 8 * 4096, torch.device("cpu"))
+    assert plan.screen is not None
+    whitened = whiten(torch.from_numpy(np.stack(rows)), plan.whitening)
+    screened, tiles = loudest_planes(whitened, [4.0] * 4, plan)
+    everything, all_tiles = loudest_planes(whitened, [4.0] * 4, replace(plan, screen=None))
+    assert [(t.plane, t.frequency_hz, t.time_s) for t in tiles] == [
+        (t.plane, t.frequency_hz, t.time_s) for t in all_tiles
+    ]
+    assert sum(len(plane.members) for plane in screened) < 16
+    for member, tile in enumerate(tiles):
+        mine, whole = screened[tile.plane], everything[tile.plane]
+        for some, every in zip(mine.groups, whole.groups, strict=True):
+            torch.testing.assert_close(some[mine.members.index(member)], every[member])
 
 
 def test_the_loudest_tile_is_described() -> None:
