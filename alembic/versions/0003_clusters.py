@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("previous_run_id", sa.Uuid),
         sa.Column("scope", sa.Text, nullable=False),
         sa.Column("ifo", sa.Text),
+        sa.Column("is_simulated", sa.Boolean, nullable=False),
         sa.Column("fdr", sa.Double, nullable=False),
         sa.Column("min_cluster_size", sa.Integer, nullable=False),
         sa.Column("p_threshold", sa.Double),

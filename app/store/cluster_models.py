@@ -41,6 +41,7 @@ class ClusteringRun(Base):
     )
     scope: Mapped[str]  # what was clustered: what is novel, or everything
     ifo: Mapped[str | None]  # only glitches of this detector; all if null
+    is_simulated: Mapped[bool]  # simulated glitches and real ones are never clustered together
     fdr: Mapped[float]  # nominal false-discovery rate
     min_cluster_size: Mapped[int]
     p_threshold: Mapped[float | None]  # the largest p-value that was flagged
