@@ -138,7 +138,7 @@ def scratchy(scene: Scene) -> Waveform:
     """A wavering row of short pulses."""
     drawing = scene.drawing()
     centre = scene.log_uniform(90.0, 240.0)
-    spacing = scene.log_uniform(0.025, 0.06)
+    spacing = scene.log_uniform(0.032, 0.07)
     reach = scene.log_uniform(0.25, 4.0)
     wave = scene.log_uniform(0.2, 0.7)
     depth = scene.uniform(0.0, 0.25)
@@ -147,11 +147,15 @@ def scratchy(scene: Scene) -> Waveform:
     for index in range(-pulses, pulses + 1):
         time = index * spacing + scene.normal(0.0, 0.15 * spacing)
         frequency = centre * np.exp(
-            depth * np.cos(2 * np.pi * time / wave + turn) + scene.normal(0.0, 0.08)
+            depth * np.cos(2 * np.pi * time / wave + turn) + scene.normal(0.0, 0.12)
         )
         strength = np.exp(-0.5 * (time / reach) ** 2) * scene.log_uniform(0.45, 1.0)
         drawing.sine_gaussian(
-            time, float(frequency), scene.uniform(0.6, 1.3) / centre, float(strength), scene.phase()
+            time,
+            float(frequency),
+            scene.uniform(0.35, 0.8) / centre,
+            float(strength),
+            scene.phase(),
         )
     return Waveform(
         scene.whitened(drawing),

@@ -64,11 +64,11 @@ RECIPES: dict[str, Recipe] = {
     "Power_Line": Recipe(tones.power_line, 9.0, 0.25),
     "Repeating_Blips": Recipe(bursts.repeating_blips, 22.0, 0.6),
     "Scattered_Light": Recipe(motion.scattered_light, 15.0, 0.6),
-    "Scratchy": Recipe(motion.scratchy, 5.6, 0.25),
+    "Scratchy": Recipe(motion.scratchy, 8.2, 0.25),
     "Tomte": Recipe(bursts.tomte, 15.0, 0.4),
     "Violin_Mode": Recipe(tones.violin_mode, 11.0, 0.45, 2048.0),
     "Wandering_Line": Recipe(tones.wandering_line, 6.5, 0.35, 2048.0),
-    "Whistle": Recipe(tones.whistle, 6.3, 0.25, 4096.0),
+    "Whistle": Recipe(tones.whistle, 10.0, 0.3, 4096.0, snr_range=(7.5, 100.0)),
 }
 
 SIMULATED_CLASSES: tuple[str, ...] = tuple(RECIPES)

@@ -199,7 +199,7 @@ def whistle(scene: Scene) -> Waveform:
 
     def loudness(time: TimeArray) -> TimeArray:
         tone = np.abs(pitch(time))
-        return np.asarray((tone / (tone + 150.0)) * np.where(tone < top, 1.0, 0.0))
+        return np.asarray((tone / (tone + 50.0)) * np.where(tone < top, 1.0, 0.0))
 
     repeats = [0.0]
     if kind == 0 and scene.chance(0.5):
