@@ -92,6 +92,12 @@ def upgrade() -> None:
     place = ["job_id", "phase", "ordinal"]
     op.create_index("ix_job_chunk_open", "job_chunk", place, postgresql_where=_OPEN)
     op.create_index(
+        "ix_job_chunk_running",
+        "job_chunk",
+        ["job_id", "lease_until"],
+        postgresql_where=sa.text("state = 'running'"),
+    )
+    op.create_index(
         "ix_job_chunk_failed",
         "job_chunk",
         place,

@@ -83,6 +83,13 @@ class JobChunk(Base):
             name="lease",
         ),
         Index("ix_job_chunk_open", "job_id", "phase", "ordinal", postgresql_where=text(OPEN)),
+        # A few rows, however many chunks wait: who is at work, and whose lease ran out.
+        Index(
+            "ix_job_chunk_running",
+            "job_id",
+            "lease_until",
+            postgresql_where=text("state = 'running'"),
+        ),
         Index(
             "ix_job_chunk_failed",
             "job_id",
