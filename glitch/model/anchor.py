@@ -1,8 +1,8 @@
 """The linear part of the model: a factor analysis whose posterior is known exactly.
 
 Most of what tells glitches apart is already in a linear model, and stochastic gradients take many
-thousands of steps to find even that: measured on a CPU's budget, a purely convolutional VAE had
-spent 20 nats on a glitch where this spends 90. So the linear part is fitted in closed form before
+thousands of steps to find even that: on a processor's budget a purely convolutional VAE lost to
+pixel PCA (docs/science/model.md). So the linear part is fitted in closed form before
 training starts, and convolutions learn what it cannot say. Absent views and rows need no
 invention here: conditioning a Gaussian on the pixels that were observed is exact.
 """
