@@ -64,10 +64,10 @@ class FakeService:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, response: httpx.Response) -> None:
         self.requests: list[dict[str, object]] = []
         self._response = response
-        monkeypatch.setattr(httpx, "post", self._post)
+        monkeypatch.setattr(httpx, "request", self._request)
 
-    def _post(self, url: str, **request: object) -> httpx.Response:
-        self.requests.append({"url": url, **request})
+    def _request(self, method: str, url: str, **request: object) -> httpx.Response:
+        self.requests.append({"method": method, "url": url, **request})
         return self._response
 
 
@@ -113,7 +113,7 @@ def test_embed_sends_files_fields_and_the_kept_token(
     outcome = RUNNER.invoke(cli.app, ["embed", str(strain_file), *arguments, "4"])
     assert outcome.exit_code == 0, outcome.output
     [request] = service.requests
-    assert request["url"] == "http://127.0.0.1:8123/embed"
+    assert (request["method"], request["url"]) == ("POST", "http://127.0.0.1:8123/embed")
     assert request["headers"] == {"Authorization": f"Bearer {TOKEN}"}
     assert request["data"] == {
         "gps_time": "1126259462.4",
