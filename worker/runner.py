@@ -99,7 +99,6 @@ class JobRunner:
                 self._settle(job_id)
                 return False
             self._do(*claimed)
-            self._settle(job_id)
             if slice_s is not None and time.monotonic() - started > slice_s:
                 return True
         return False

@@ -73,15 +73,23 @@ def claim_chunk(
     row.attempts += 1
     row.claim += 1
     session.flush()
-    if session.execute(
+    job = session.get_one(Job, job_id, populate_existing=True)
+    if job.state == "queued" and _start(session, job_id):
+        session.refresh(job)
+    return to_record(job), _to_chunk(session, row)
+
+
+def _start(session: Session, job_id: UUID) -> bool:
+    """Mark a job as running; false if another worker was a moment quicker."""
+    started = session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state == "queued")
         .values(state="running", started_at=func.coalesce(Job.started_at, DATABASE_CLOCK))
         .returning(Job.id)
-    ).first():
+    ).first()
+    if started is not None:
         add_event(session, job_id, "started")
-    job = session.get_one(Job, job_id, populate_existing=True)
-    return to_record(job), _to_chunk(session, row)
+    return started is not None
 
 
 def is_due() -> Any:
