@@ -55,7 +55,7 @@ def _labelled(shared_data: Path) -> list[tuple[str, Strain]]:
     ]
 
 
-@pytest.mark.parametrize("member", range(0, 40, 5))
+@pytest.mark.parametrize("member", [0, 4, 8, 12, 16])  # one of each class
 def test_labelled_segments_agree_with_gwpy(shared_data: Path, member: int) -> None:
     _, strain = _labelled(shared_data)[member]
     made = views_from_strain([strain], [Decimal(7)])[0]
