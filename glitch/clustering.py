@@ -25,6 +25,7 @@ EXEMPLARS = 8
 SAME_FROM = 0.3  # Jaccard index from which two clusters of different runs are called the same
 EXACT_MEDOID = 2000  # members up to which the medoid is sought among all pairs
 MIN_SAMPLES = 3  # neighbours that make a place dense
+REACH = 1.5  # of the core's own spacing: what joins a lone cluster, chosen on real glitches
 SUBSAMPLES = 10  # subsamples that stability is taken over
 SUBSAMPLE = 0.8
 FEW = 3000  # above, fewer subsamples: each costs as much as a clustering
@@ -97,7 +98,7 @@ def find_clusters(
     groups = [np.nonzero(labels == label)[0] for label in range(labels.max() + 1)]
     stabilities = _stabilities(units, groups, min_cluster_size, rng)
     found = [
-        _describe(units, members, probabilities[members], stability)
+        describe_cluster(units, members, probabilities[members], stability)
         for members, stability in zip(groups, stabilities, strict=True)
     ]
     return sorted(found, key=lambda cluster: (-len(cluster.members), int(cluster.members[0])))
@@ -152,9 +153,9 @@ def _grow(
 ) -> tuple[Int[np.ndarray, " glitch"], Float[np.ndarray, " glitch"]]:
     """Complete a lone cluster, of which HDBSCAN gives only the core.
 
-    What is as near to a member as the core's members are to their neighbours joins, until nothing
-    does. (A lone cluster is the root of HDBSCAN's tree, and scikit-learn keeps of the root only
-    what lasts until it would split.)
+    What is about as near to a member as the core's members are to their neighbours joins, until
+    nothing does. (A lone cluster is the root of HDBSCAN's tree, and scikit-learn keeps of the root
+    only what lasts until it would split.)
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -163,7 +164,7 @@ def _grow(
     core = np.nonzero(labels == 0)[0]
     k = min(MIN_SAMPLES + 1, len(units))  # with itself
     reaches = everyone.kneighbors(units[core], n_neighbors=k)[0][:, -1]
-    least, reach = max(float(reaches.min()), 1e-12), max(float(reaches.max()), 1e-12)
+    least, reach = max(float(reaches.min()), 1e-12), REACH * max(float(reaches.max()), 1e-12)
     edge = core
     while len(edge):
         distances, places = everyone.radius_neighbors(units[edge], reach)
@@ -205,12 +206,20 @@ def _stabilities(
     return [float(value) for value in np.clip(sums / rounds, 0.0, 1.0)]
 
 
-def _describe(
+def describe_cluster(
     units: Unit,
     members: Int[np.ndarray, " member"],
     probabilities: Float[np.ndarray, " member"],
     stability: float,
 ) -> FoundCluster:
+    """The cluster that these members make, with its medoid and exemplars.
+
+    Args:
+        units: Vectors of length one, shape (glitch, latent).
+        members: Positions in ``units``, ascending.
+        probabilities: How surely each belongs, in [0, 1].
+        stability: In [0, 1]; higher is more stable.
+    """
     points = units[members]
     if len(points) <= EXACT_MEDOID:
         gram = np.clip(points @ points.T, -1.0, 1.0)

@@ -26,6 +26,15 @@ def list_classes(session: Session) -> list[ClassRecord]:
     return [_to_record(row) for row in session.scalars(standing)]
 
 
+def find_class(session: Session, name: str) -> GlitchClass | None:
+    """The row of this class; None if there is none, or it was withdrawn."""
+    if "\0" in name:
+        return None
+    return session.scalar(
+        select(GlitchClass).where(GlitchClass.name == name, GlitchClass.state != WITHDRAWN)
+    )
+
+
 def create_class(
     session: Session, name: str, *, description: str, author: Principal, state: str = "active"
 ) -> ClassRecord:

@@ -6,11 +6,24 @@ The current label of a glitch is its latest one that is not revoked; ``glitch.cl
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Uuid,
+    any_,
+    cast,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.services.audit import record_event
 from app.services.classes import WITHDRAWN
@@ -23,7 +36,8 @@ from app.services.errors import (
 from app.services.novelty import note_class_change
 from app.services.records import LabelRecord, Principal, Role
 from app.services.tokens import require_role
-from app.store.models import Glitch, GlitchClass, Label
+from app.store.identifiers import uuid7
+from app.store.models import Embedding, Glitch, GlitchClass, Label
 
 LONGEST_SOURCE = 50
 
@@ -109,6 +123,70 @@ def revoke_label(session: Session, label_id: UUID, *, principal: Principal) -> L
     return _get(session, label_id)
 
 
+def append_labels(
+    session: Session,
+    glitch_ids: Collection[UUID],
+    class_name: str,
+    *,
+    author: Principal,
+    source: str = "human",
+) -> list[UUID]:
+    """Say the same of many glitches, in a handful of statements; the ids of the labels.
+
+    Raises:
+        PermissionDeniedError: if the author may only read.
+        NotFoundError: if one of the glitches is not there.
+        InvalidRequestError: if there is no such class.
+        ConflictError: if the class is retired.
+    """
+    require_role(author, Role.SUBMITTER)
+    class_id = _usable_class(session, class_name)
+    wanted = sorted(set(glitch_ids))
+    _lock_glitches(session, wanted)
+    label_ids = [uuid7() for _ in wanted]
+    if wanted:
+        session.execute(
+            insert(Label),
+            [
+                {
+                    "id": label_id,
+                    "glitch_id": glitch_id,
+                    "class_id": class_id,
+                    "author": author.name,
+                    "source": source,
+                }
+                for label_id, glitch_id in zip(label_ids, wanted, strict=True)
+            ],
+        )
+        _set_current_of_many(session, wanted)
+    return label_ids
+
+
+def revoke_labels(session: Session, label_ids: Collection[UUID], *, reviewer: Principal) -> int:
+    """Take many labels back, whoever gave them; those revoked before stay as they are.
+
+    Returns:
+        How many were revoked now.
+
+    Raises:
+        PermissionDeniedError: if the principal is no reviewer.
+    """
+    require_role(reviewer, Role.REVIEWER)
+    about = _is_one_of(Label.id, list(label_ids))
+    glitch_ids = sorted(set(session.scalars(select(Label.glitch_id).where(about))))
+    _lock_glitches(session, glitch_ids)
+    revoked = session.scalars(
+        update(Label)
+        .where(about, Label.revoked_at.is_(None))
+        .values(revoked_at=func.now(), revoked_by=reviewer.name)
+        .returning(Label.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    if revoked:
+        _set_current_of_many(session, glitch_ids)
+    return len(revoked)
+
+
 def list_labels(session: Session, glitch_id: UUID) -> list[LabelRecord]:
     """All labels of a glitch, revoked ones included, oldest first.
 
@@ -151,6 +229,24 @@ def _lock_glitch(session: Session, glitch_id: UUID) -> None:
         raise NotFoundError(f"There is no glitch {glitch_id}.")
 
 
+def _lock_glitches(session: Session, glitch_ids: Sequence[UUID]) -> None:
+    """As ``_lock_glitch``; in the order of their ids, so that two who label many never deadlock."""
+    locked = session.scalars(
+        select(Glitch.id)
+        .where(_is_one_of(Glitch.id, glitch_ids))
+        .order_by(Glitch.id)
+        .with_for_update(key_share=True)
+    ).all()
+    if len(locked) < len(glitch_ids):
+        missing = min(set(glitch_ids) - set(locked))
+        raise NotFoundError(f"There is no glitch {missing}.")
+
+
+def _is_one_of(column: InstrumentedAttribute[UUID], ids: Sequence[UUID]) -> ColumnElement[bool]:
+    """One bound array, however many they are."""
+    return column == any_(cast(list(ids), ARRAY(Uuid)))
+
+
 def _usable_class(session: Session, name: str) -> int:
     row = session.scalar(select(GlitchClass).where(GlitchClass.name == name.replace("\0", "")))
     if row is None or row.state == WITHDRAWN or "\0" in name:
@@ -162,19 +258,49 @@ def _usable_class(session: Session, name: str) -> int:
     return row.id
 
 
+_LATEST = (
+    select(Label.class_id)
+    .where(Label.glitch_id == Glitch.id, Label.revoked_at.is_(None))
+    .order_by(Label.id.desc())
+    .limit(1)
+    .correlate(Glitch)
+    .scalar_subquery()
+)
+
+
 def _set_current(session: Session, glitch_id: UUID) -> None:
-    latest = (
-        select(Label.class_id)
-        .where(Label.glitch_id == glitch_id, Label.revoked_at.is_(None))
-        .order_by(Label.id.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
     session.execute(
         update(Glitch)
         .where(Glitch.id == glitch_id)
-        .values(class_id=latest)
+        .values(class_id=_LATEST)
         .execution_options(synchronize_session=False)
     )
     session.expire_all()
     note_class_change(session, glitch_id)
+
+
+def _set_current_of_many(session: Session, glitch_ids: Sequence[UUID]) -> None:
+    rows = session.execute(
+        update(Glitch)
+        .where(_is_one_of(Glitch.id, glitch_ids))
+        .values(class_id=_LATEST)
+        .returning(Glitch.id, Glitch.is_calibration)
+        .execution_options(synchronize_session=False)
+    ).all()
+    session.expire_all()
+    is_labelled = (
+        select(Glitch.class_id.is_not(None))
+        .where(Glitch.id == Embedding.glitch_id)
+        .correlate(Embedding)
+        .scalar_subquery()
+    )
+    references = [row.id for row in rows if not row.is_calibration]
+    session.execute(
+        update(Embedding)
+        .where(_is_one_of(Embedding.glitch_id, references))
+        .values(is_reference=is_labelled)
+        .execution_options(synchronize_session=False)
+    )
+    for row in rows:  # one in four: each is scored against all references
+        if row.is_calibration:
+            note_class_change(session, row.id)

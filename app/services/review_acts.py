@@ -1,0 +1,271 @@
+"""What each act of a review does to the catalogue, and how it is taken back exactly.
+
+Every act is a pair of functions. ``do`` changes the catalogue and returns what the event must
+remember; ``take_back`` restores what was there before, from that memory. Doing an act again is
+``do`` with the action that the event remembers. The caller holds the cluster's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app.services import suggestions
+from app.services.classes import WITHDRAWN, create_class, find_class
+from app.services.errors import ConflictError, InvalidRequestError
+from app.services.labels import append_labels, revoke_labels
+from app.services.review_log import (
+    Accept,
+    Action,
+    Assign,
+    Comment,
+    Dismiss,
+    Kind,
+    Merge,
+    Promote,
+    Split,
+)
+from app.services.review_scene import (
+    Memory,
+    Scene,
+    check_text,
+    members_named,
+    require_flagged,
+    set_state,
+)
+from app.services.review_split import split, take_back_split
+from app.store.models import GlitchClass, Label
+from app.store.review_models import LabelSuggestion
+
+SOURCE = "review"  # of the labels that reviewers accept or assign
+
+
+def promote(scene: Scene, action: Promote) -> Memory:
+    """Make a class and suggest it to the unlabelled members."""
+    require_flagged(scene)
+    description = action.description or (
+        f"Named by {scene.author.name} from a cluster of {scene.cluster.size} glitches."
+    )
+    _refuse_taken(scene.session, action.class_name)
+    create_class(scene.session, action.class_name, description=description, author=scene.author)
+    return _become(scene, "promoted", action.class_name)
+
+
+def take_back_promotion(scene: Scene, memory: Mapping[str, Any]) -> None:
+    """Withdraw the class, unless others use it by now."""
+    name = memory["class_name"]
+    found = find_class(scene.session, name)
+    if found is not None:
+        _refuse_used(scene, found)
+        scene.session.execute(
+            update(GlitchClass).where(GlitchClass.id == found.id).values(state=WITHDRAWN)
+        )
+    take_back_naming(scene, memory)
+
+
+def merge(scene: Scene, action: Merge) -> Memory:
+    """Suggest a known class to the unlabelled members."""
+    require_flagged(scene)
+    return _become(scene, "merged", action.class_name)
+
+
+def take_back_naming(scene: Scene, _memory: Mapping[str, Any]) -> None:
+    """Remove what was suggested; the cluster is flagged again."""
+    suggestions.take(scene.session, scene.cluster.identity)
+    set_state(scene, "flagged")
+
+
+def dismiss(scene: Scene, _action: Dismiss) -> Memory:
+    """Take the cluster off the list."""
+    require_flagged(scene)
+    set_state(scene, "dismissed")
+    return {}
+
+
+def take_back_dismissal(scene: Scene, _memory: Mapping[str, Any]) -> None:
+    """Put it back on the list."""
+    set_state(scene, "flagged")
+
+
+def assign(scene: Scene, action: Assign) -> Memory:
+    """Label members; what was suggested for them is settled by that."""
+    wanted = members_named(scene, action.member_ids)
+    used = suggestions.take(scene.session, scene.cluster.identity, wanted)
+    labels = append_labels(
+        scene.session, wanted, action.class_name, author=scene.author, source=SOURCE
+    )
+    return {
+        "class_name": action.class_name,
+        "n_glitches": len(wanted),
+        "labels": [str(one) for one in labels],
+        **_remember(scene.session, used),
+    }
+
+
+def accept(scene: Scene, action: Accept) -> Memory:
+    """Make suggestions labels."""
+    chosen = sorted(set(action.member_ids)) or None
+    used = suggestions.take(scene.session, scene.cluster.identity, chosen)
+    if not used:
+        raise ConflictError(
+            "No label is suggested for these glitches: all are accepted, or none was suggested."
+        )
+    if chosen is not None and len(used) < len(chosen):
+        raise InvalidRequestError(
+            f"For {len(chosen) - len(used)} of these glitches no label is suggested by this "
+            "cluster: leave them out, or assign them to a class."
+        )
+    memory = _remember(scene.session, used)
+    wanted = [row.glitch_id for row in used]
+    name = memory["suggested_class"]
+    labels = append_labels(scene.session, wanted, name, author=scene.author, source=SOURCE)
+    return {
+        "class_name": name,
+        "n_glitches": len(wanted),
+        "labels": [str(one) for one in labels],
+        **memory,
+    }
+
+
+def take_back_labels(scene: Scene, memory: Mapping[str, Any]) -> None:
+    """Revoke the labels and suggest again what they had settled."""
+    revoke_labels(scene.session, [UUID(one) for one in memory["labels"]], reviewer=scene.author)
+    settled = memory.get("suggested", [])
+    if settled:
+        found = find_class(scene.session, memory["suggested_class"])
+        if found is None:
+            raise ConflictError(
+                f"The class {memory['suggested_class']} that was suggested is gone by now."
+            )
+        suggestions.suggest_again(
+            scene.session,
+            [UUID(one) for one in settled],
+            identity=scene.cluster.identity,
+            class_id=found.id,
+            event_id=memory["suggested_by"],
+        )
+
+
+def comment(_scene: Scene, action: Comment) -> Memory:
+    """Keep a remark."""
+    return {"text": check_text(action.text)}
+
+
+def take_back_nothing(_scene: Scene, _memory: Mapping[str, Any]) -> None:
+    """A remark that is taken back stays in the history, struck out."""
+
+
+def _become(scene: Scene, state: str, class_name: str) -> Memory:
+    found = find_class(scene.session, class_name)
+    if found is None:
+        raise InvalidRequestError(
+            f"There is no class {class_name[:64]!r}: the list of classes names all of them."
+        )
+    if found.state == "retired":
+        raise ConflictError(f"The class {class_name} is retired: choose one that is in use.")
+    n_suggested = suggestions.suggest(
+        scene.session,
+        cluster_id=scene.cluster.id,
+        identity=scene.cluster.identity,
+        class_id=found.id,
+        event_id=scene.event_id,
+    )
+    set_state(scene, state)
+    return {"class_name": found.name, "n_glitches": n_suggested}
+
+
+def _remember(session: Session, used: Sequence[LabelSuggestion]) -> Memory:
+    if not used:
+        return {}
+    found = session.get_one(GlitchClass, used[0].class_id)
+    return {
+        "suggested": [str(row.glitch_id) for row in used],
+        "suggested_class": found.name,
+        "suggested_by": used[0].event_id,
+    }
+
+
+def _refuse_taken(session: Session, name: str) -> None:
+    """Names that differ in capitals only would be mistaken for each other."""
+    taken = session.scalar(
+        select(GlitchClass.name).where(
+            func.lower(GlitchClass.name) == name.lower(), GlitchClass.state != WITHDRAWN
+        )
+    )
+    if taken is not None:
+        raise ConflictError(
+            f"There is a class {taken} already: choose another name, or merge the cluster into it."
+        )
+
+
+def _refuse_used(scene: Scene, found: GlitchClass) -> None:
+    labels = scene.session.execute(
+        select(func.count(), func.max(Label.author)).where(
+            Label.class_id == found.id, Label.revoked_at.is_(None)
+        )
+    ).one()
+    if labels[0]:
+        raise ConflictError(
+            f"{labels[0]:,} glitches were labelled {found.name} by now, by {labels[1]} among "
+            "others: revoke those labels first."
+        )
+    others = scene.session.scalar(
+        select(func.count())
+        .select_from(LabelSuggestion)
+        .where(
+            LabelSuggestion.class_id == found.id,
+            LabelSuggestion.identity != scene.cluster.identity,
+        )
+    )
+    if others:
+        raise ConflictError(
+            f"Another cluster was merged into {found.name} by now: undo that merge first."
+        )
+
+
+@dataclass(frozen=True)
+class Act:
+    """The two halves of an act."""
+
+    kind: Kind
+    do: Callable[[Scene, Any], Memory]
+    take_back: Callable[[Scene, Mapping[str, Any]], None]
+
+
+ACTS: dict[type[Any], Act] = {
+    Promote: Act("promote", promote, take_back_promotion),
+    Merge: Act("merge", merge, take_back_naming),
+    Dismiss: Act("dismiss", dismiss, take_back_dismissal),
+    Split: Act("split", split, take_back_split),
+    Assign: Act("assign", assign, take_back_labels),
+    Accept: Act("accept", accept, take_back_labels),
+    Comment: Act("comment", comment, take_back_nothing),
+}
+
+
+def act_of(kind: str) -> Act:
+    """The act of an event's kind."""
+    return next(act for act in ACTS.values() if act.kind == kind)
+
+
+def remember_action(action: Action) -> Memory:
+    """An action as JSON, so that it can be done again."""
+    return {
+        name: [str(one) for one in value] if isinstance(value, tuple) else value
+        for name, value in vars(action).items()
+    }
+
+
+def recall_action(kind: str, asked: Mapping[str, Any]) -> Action:
+    """The action that an event remembers."""
+    made = next(action for action, act in ACTS.items() if act.kind == kind)
+    values = {
+        name: tuple(UUID(one) for one in value) if isinstance(value, list) else value
+        for name, value in asked.items()
+    }
+    return cast("Action", made(**values))

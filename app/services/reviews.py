@@ -1,0 +1,267 @@
+"""Reviewing clusters: every act an event with its author, every undo an event too.
+
+The last event that a caller has seen comes with each act. If something else happened since, the
+act is refused with who did what: of two reviewers at once, the second is told, and nothing of the
+first's work is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.services import suggestions
+from app.services.audit import record_event
+from app.services.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.services.records import Principal, Role
+from app.services.review_acts import ACTS, act_of, recall_action, remember_action
+from app.services.review_log import (
+    Action,
+    Comment,
+    EventRecord,
+    Kind,
+    Log,
+    Promote,
+    Redo,
+    Undo,
+    describe,
+)
+from app.services.review_scene import (
+    Scene,
+    check_text,
+    lock_identity,
+    read_log,
+    to_event_record,
+)
+from app.services.tokens import require_role
+from app.store.cluster_models import Cluster
+from app.store.review_models import ReviewEvent
+
+_EVENTS_TOLD = 3
+_LONGEST_NAME = 64
+
+
+@dataclass(frozen=True)
+class ReviewOutcome:
+    """What an act led to."""
+
+    event: EventRecord
+    cluster_id: UUID  # the cluster to look at now
+    state: str
+    n_suggested: int  # labels that wait to be accepted
+
+
+def review(
+    session: Session,
+    cluster_id: UUID,
+    action: Action,
+    *,
+    author: Principal,
+    last_event_id: int,
+    remark: str = "",
+) -> ReviewOutcome:
+    """Do something to a cluster, in the caller's transaction.
+
+    Args:
+        session: The transaction to write in.
+        cluster_id: The cluster, as its latest run found it.
+        action: What to do.
+        author: Who does it; a reviewer or above.
+        last_event_id: The last event of the cluster's history that the author has seen; 0 for none.
+        remark: Why; kept with the event.
+
+    Raises:
+        PermissionDeniedError: if the author is no reviewer.
+        NotFoundError: if there is no such cluster or event.
+        InvalidRequestError: if what is asked for makes no sense; says why.
+        ConflictError: if somebody else was quicker, the cluster was reviewed already, or others
+            built on what is to be undone; says who and what.
+    """
+    require_role(author, Role.REVIEWER)
+    cluster = _lock(session, cluster_id)
+    identity = cluster.identity  # the row itself may go, where a split is undone
+    log = read_log(session, identity)
+    if not isinstance(action, Comment):
+        _refuse_stale(log, last_event_id)
+        _refuse_superseded(session, cluster, action)
+    if isinstance(action, Promote):
+        check_class_name(action.class_name)
+    noted = {"remark": check_text(remark)} if remark.strip() else {}
+    with session.begin_nested():  # what is refused leaves no event, even if the caller goes on
+        if isinstance(action, Undo | Redo):
+            row = _turn(session, cluster, log, action, author=author, noted=noted)
+        else:
+            row = _add(session, cluster, ACTS[type(action)].kind, author)
+            memory = ACTS[type(action)].do(Scene(session, cluster, author, row.id), action)
+            row.payload = {"asked": remember_action(action), **memory, **noted}
+    session.flush()
+    record_event(
+        session,
+        actor=author.name,
+        action=row.kind,
+        subject="cluster",
+        subject_id=identity,
+        event=row.id,
+    )
+    shown = _latest(session, identity)
+    waiting = suggestions.count_by_cluster(session, [identity])
+    return ReviewOutcome(to_event_record(row), shown.id, shown.state, waiting.get(identity, 0))
+
+
+def history(session: Session, cluster_id: UUID) -> Log:
+    """What was done to a cluster in all its runs, oldest first.
+
+    Raises:
+        NotFoundError: if there is no such cluster.
+    """
+    cluster = session.get(Cluster, cluster_id)
+    if cluster is None:
+        raise NotFoundError(f"There is no cluster {cluster_id}.")
+    return read_log(session, cluster.identity)
+
+
+def check_class_name(name: str) -> None:
+    """Refuse what can be no name of a new class.
+
+    Raises:
+        InvalidRequestError: says which rule is broken.
+    """
+    rule = (
+        f"A class name has 1 to {_LONGEST_NAME} letters, digits and underscores, and starts with "
+        "a letter, for example Fast_Scattering"
+    )
+    if not name.strip():
+        raise InvalidRequestError(f"The new class needs a name. {rule}.")
+    if len(name) > _LONGEST_NAME:
+        raise InvalidRequestError(f"This name has {len(name):,} characters. {rule}.")
+    is_plain = name.isascii() and name.replace("_", "").isalnum() and name[0].isalpha()
+    if not is_plain:
+        raise InvalidRequestError(f"{rule}.")
+
+
+def _turn(
+    session: Session,
+    cluster: Cluster,
+    log: Log,
+    action: Undo | Redo,
+    *,
+    author: Principal,
+    noted: Mapping[str, Any],
+) -> ReviewEvent:
+    """Undo or redo an act."""
+    if action.event_id not in log.root_of:
+        raise NotFoundError(f"There is no event {action.event_id} in this cluster's history.")
+    root = log.event(log.root_of[action.event_id])
+    is_undo = isinstance(action, Undo)
+    allowed = log.may_undo(root.id) if is_undo else log.may_redo(root.id)
+    if not allowed:
+        raise ConflictError(_why_not(log, root, is_undo=is_undo))
+    row = _add(session, cluster, "undo", author, undoes=log.tip_of[root.id])
+    scene = Scene(session, _latest(session, cluster.identity), author, root.id)
+    act = act_of(root.kind)
+    if is_undo:
+        act.take_back(scene, _memory_of(log, root))
+        row.payload = dict(noted)
+    else:
+        memory = act.do(scene, recall_action(root.kind, root.payload["asked"]))
+        row.payload = {**memory, **noted}
+    return row
+
+
+def _memory_of(log: Log, root: EventRecord) -> Mapping[str, Any]:
+    """What the act remembers: of its last repetition, if it was done again."""
+    repetitions = [event for event in log.about(root.id) if log.is_redo(event)]
+    return (repetitions[-1] if repetitions else root).payload
+
+
+def _why_not(log: Log, root: EventRecord, *, is_undo: bool) -> str:
+    is_standing = root.id in log.standing
+    if is_undo and not is_standing:
+        by = log.event(log.tip_of[root.id]).author
+        return f"Event {root.id} is undone already, by {by}."
+    if not is_undo and is_standing:
+        return f"Event {root.id} is in force: there is nothing to do again."
+    if is_undo:
+        last = log.event(log.done[-1])
+        return (
+            f"{describe(log, last)} ({last.author}, event {last.id}) builds on that: undo it first."
+        )
+    if root.id in log.undone:
+        first = log.event(log.undone[-1])
+        return f"Event {first.id} was undone later: redo it first."
+    return f"Something else was done since event {root.id} was undone, so it cannot be done again."
+
+
+def _refuse_stale(log: Log, last_event_id: int) -> None:
+    if last_event_id > log.last_id or (last_event_id and last_event_id not in log.root_of):
+        raise InvalidRequestError(
+            f"Event {last_event_id} is not in this cluster's history: give the id of the last "
+            "event that you saw, or 0."
+        )
+    unseen = [
+        event
+        for event in log.events
+        if event.id > last_event_id and log.event(log.root_of[event.id]).kind != "comment"
+    ]
+    if unseen:
+        told = "; ".join(
+            f"{event.author}: {describe(log, event)} ({event.created_at:%H:%M} UTC)"
+            for event in unseen[-_EVENTS_TOLD:]
+        )
+        raise ConflictError(
+            f"Somebody was quicker, so nothing was changed. Since you looked: {told}. Reload the "
+            "cluster and decide again."
+        )
+
+
+def _refuse_superseded(session: Session, cluster: Cluster, action: Action) -> None:
+    if cluster.state == "split" and not isinstance(action, Undo):
+        raise ConflictError("This cluster was split: go to its parts, or undo the split.")
+    latest = _latest(session, cluster.identity)
+    if latest.id != cluster.id and latest.run_id != cluster.run_id:
+        raise ConflictError(
+            f"A later clustering run found this cluster again, as {latest.id}: review that one."
+        )
+
+
+def _lock(session: Session, cluster_id: UUID) -> Cluster:
+    """The latest cluster of this one's run and identity; one reviewer at a time."""
+    found = session.get(Cluster, cluster_id)
+    if found is not None:
+        lock_identity(session, found.identity)
+        found = session.get(Cluster, cluster_id, populate_existing=True)
+    if found is None:  # never was, or an undo removed it meanwhile
+        raise NotFoundError(f"There is no cluster {cluster_id}.")
+    return found
+
+
+def _latest(session: Session, identity: UUID) -> Cluster:
+    return session.scalars(
+        select(Cluster).where(Cluster.identity == identity).order_by(Cluster.id.desc()).limit(1)
+    ).one()
+
+
+def _add(
+    session: Session,
+    cluster: Cluster,
+    kind: Kind,
+    author: Principal,
+    *,
+    undoes: int | None = None,
+) -> ReviewEvent:
+    row = ReviewEvent(
+        identity=cluster.identity,
+        cluster_id=cluster.id,
+        kind=kind,
+        author=author.name,
+        payload={},
+        undoes_event_id=undoes,
+    )
+    session.add(row)
+    session.flush()
+    return row

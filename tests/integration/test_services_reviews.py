@@ -1,0 +1,314 @@
+"""Reviewing clusters: what each act does, that undo restores exactly, and two reviewers at once."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from cluster_helpers import store_cluster, store_run
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+from store_helpers import Store, person
+
+from app.services.classes import list_classes
+from app.services.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from app.services.glitches import get_glitch
+from app.services.labels import append_label, list_labels, revoke_label
+from app.services.records import Role
+from app.services.review_log import (
+    Accept,
+    Action,
+    Assign,
+    Comment,
+    Dismiss,
+    Merge,
+    Promote,
+    Redo,
+    Split,
+    Undo,
+)
+from app.services.reviews import ReviewOutcome, history, review
+from app.services.suggestions import suggested_classes
+from app.store.cluster_models import Cluster, ClusterMember
+from app.store.engine import make_session_factory
+from app.store.models import AuditEvent, Embedding, Glitch, Label
+
+ANN, BOB = person(Role.REVIEWER, "Ann"), person(Role.REVIEWER, "Bob")
+N_MEMBERS = 8
+
+
+@pytest.fixture
+def cluster(session: Session, store: Store, rng: np.random.Generator) -> Cluster:
+    """A flagged cluster of eight unlabelled glitches."""
+    ids = [store(tuple(rng.normal(size=4))).glitch.id for _ in range(N_MEMBERS)]
+    store()  # and one that is no member
+    return store_cluster(session, store_run(session), ids)
+
+
+def members(session: Session, cluster: Cluster) -> list[Any]:
+    query = select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == cluster.id)
+    return sorted(session.scalars(query))
+
+
+def act(session: Session, cluster: Cluster, action: Action, author: Any = ANN) -> ReviewOutcome:
+    seen = history(session, cluster.id).last_id
+    return review(session, cluster.id, action, author=author, last_event_id=seen)
+
+
+_MEMBERS = select(ClusterMember.cluster_id, ClusterMember.glitch_id, ClusterMember.distance)
+
+
+def state(session: Session) -> dict[str, Any]:
+    """All that a review may change, but for the histories, which only grow."""
+    session.expire_all()
+    clusters = session.scalars(select(Cluster).order_by(Cluster.id)).all()
+    glitches = session.scalars(select(Glitch).order_by(Glitch.id)).all()
+    embeddings = session.scalars(select(Embedding).order_by(Embedding.glitch_id)).all()
+    ids = [glitch.id for glitch in glitches]
+    standing = session.execute(
+        select(Label.glitch_id, Label.class_id, Label.author).where(Label.revoked_at.is_(None))
+    ).all()
+    return {
+        "clusters": [
+            (row.id, row.identity, row.state, row.size, row.medoid_id, row.summary)
+            for row in clusters
+        ],
+        "members": sorted(map(tuple, session.execute(_MEMBERS))),
+        "current": [(glitch.id, glitch.class_id) for glitch in glitches],
+        "references": [
+            (row.glitch_id, row.is_reference, row.calibration_score) for row in embeddings
+        ],
+        "suggested": suggested_classes(session, ids),
+        "labels": sorted(map(tuple, standing)),
+        "classes": [(known.name, known.state) for known in list_classes(session)],
+    }
+
+
+def test_a_cluster_becomes_a_class_that_its_members_are_suggested_to_be_of(
+    session: Session, cluster: Cluster
+) -> None:
+    first, *others = members(session, cluster)
+    append_label(session, first, "Blip", author=BOB)
+    outcome = act(session, cluster, Promote("New_Whistle"))
+    assert (outcome.state, outcome.n_suggested) == ("promoted", N_MEMBERS - 1)
+    assert "New_Whistle" in {known.name for known in list_classes(session)}
+    # A suggestion is no label: nothing is a reference yet, and what had a label keeps it.
+    assert suggested_classes(session, [first, *others]) == dict.fromkeys(others, ("New_Whistle",))
+    assert [get_glitch(session, one).label for one in (first, others[0])] == ["Blip", None]
+    assert list_labels(session, others[0]) == []
+    accepted = act(session, cluster, Accept((others[0],)))
+    assert accepted.n_suggested == N_MEMBERS - 2
+    assert get_glitch(session, others[0]).label == "New_Whistle"
+    label = list_labels(session, others[0])[0]
+    assert (label.author, label.source) == ("Ann", "review")
+    assert act(session, cluster, Accept()).n_suggested == 0
+    with pytest.raises(ConflictError, match="No label is suggested"):
+        act(session, cluster, Accept())
+    events = session.scalars(select(AuditEvent.action).where(AuditEvent.subject == "cluster"))
+    assert list(events) == ["promote", "accept", "accept"]
+
+
+def acts(session: Session, cluster: Cluster) -> dict[str, list[Action]]:
+    ids = members(session, cluster)
+    return {
+        "promote": [Promote("New_Whistle")],
+        "merge": [Merge("Blip")],
+        "dismiss": [Dismiss()],
+        "split": [Split(tuple(ids[:3]))],
+        "assign": [Assign("Tomte", tuple(ids[:2]))],
+        "accept some": [Merge("Blip"), Accept(tuple(ids[2:5]))],
+        "accept all": [Promote("New_Whistle"), Accept()],
+        "assign suggested": [Promote("New_Whistle"), Assign("Tomte", (ids[0],)), Accept()],
+        "comment": [Comment("Looks like a blip.")],
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("promote", "merge", "dismiss", "split", "assign", "accept some", "accept all"),
+        *("assign suggested", "comment"),
+    ],
+)
+def test_undo_restores_exactly_and_redo_does_the_same_again(
+    session: Session, cluster: Cluster, name: str
+) -> None:
+    append_label(session, members(session, cluster)[-1], "Koi_Fish", author=BOB)
+    states, events = [state(session)], []
+    for action in acts(session, cluster)[name]:
+        events.append(act(session, cluster, action).event.id)
+        states.append(state(session))
+    for _ in range(2):
+        for event_id, before in zip(reversed(events), reversed(states[:-1]), strict=True):
+            act(session, cluster, Undo(event_id), BOB)
+            assert state(session) == before
+        for event_id, after in zip(events, states[1:], strict=True):
+            act(session, cluster, Redo(event_id))
+            if name != "split":  # whose parts are made anew
+                assert state(session) == after
+    log = history(session, cluster.id)
+    assert len(log.events) == 5 * len(events)
+    assert {event.author for event in log.events} == {"Ann", "Bob"}
+
+
+def test_only_the_last_act_can_be_undone(session: Session, cluster: Cluster) -> None:
+    first = act(session, cluster, Promote("New_Whistle")).event.id
+    second = act(session, cluster, Accept(), BOB).event.id
+    with pytest.raises(ConflictError, match=rf"accepted New_Whistle for 8 \(Bob, event {second}\)"):
+        act(session, cluster, Undo(first))
+    act(session, cluster, Undo(second))
+    with pytest.raises(ConflictError, match="undone already, by Ann"):
+        act(session, cluster, Undo(second))
+    act(session, cluster, Undo(first))
+    with pytest.raises(ConflictError, match=f"Event {first} was undone later: redo it first"):
+        act(session, cluster, Redo(second))
+    act(session, cluster, Dismiss())
+    with pytest.raises(ConflictError, match="Something else was done"):
+        act(session, cluster, Redo(first))
+    with pytest.raises(NotFoundError, match="no event 987"):
+        act(session, cluster, Undo(987))
+
+
+def test_a_class_that_others_use_stays(session: Session, cluster: Cluster, store: Store) -> None:
+    event = act(session, cluster, Promote("New_Whistle")).event.id
+    elsewhere = store().glitch.id
+    label = append_label(session, elsewhere, "New_Whistle", author=BOB)
+    with pytest.raises(ConflictError, match=r"1 glitches were labelled New_Whistle by now, by Bob"):
+        act(session, cluster, Undo(event))
+    revoke_label(session, label.id, principal=BOB)
+    act(session, cluster, Undo(event))
+    with pytest.raises(InvalidRequestError, match="no class"):  # gone, its name free
+        append_label(session, elsewhere, "New_Whistle", author=BOB)
+    act(session, cluster, Promote("New_Whistle"))
+
+
+def test_a_split_makes_two_clusters_that_can_be_reviewed(
+    session: Session, cluster: Cluster
+) -> None:
+    ids = members(session, cluster)
+    outcome = act(session, cluster, Split(tuple(ids[:3])))
+    rest = session.get_one(Cluster, outcome.cluster_id)
+    part = session.scalars(select(Cluster).where(Cluster.size == 3)).one()
+    assert (rest.identity, rest.state, rest.size) == (cluster.identity, "flagged", 5)
+    assert part.identity == part.id != cluster.identity
+    assert members(session, part) == ids[:3]
+    assert members(session, rest) == ids[3:]
+    assert part.medoid_id in ids[:3]
+    with pytest.raises(ConflictError, match="was split"):
+        act(session, cluster, Dismiss())
+    act(session, part, Dismiss(), BOB)
+    with pytest.raises(ConflictError, match=r"reviewed by now \(Bob: dismissed it\)"):
+        act(session, rest, Undo(outcome.event.id))
+    act(session, part, Undo(history(session, part.id).last_id))
+    act(session, rest, Undo(outcome.event.id))
+    assert session.scalars(select(Cluster.id)).all() == [cluster.id]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "sentence"),
+    [
+        ("", InvalidRequestError, "needs a name"),
+        ("   ", InvalidRequestError, "needs a name"),
+        ("x" * 10_000, InvalidRequestError, "10,000 characters"),
+        ("<script>alert(1)</script>", InvalidRequestError, "letters, digits and underscores"),
+        ("Fast Scattering", InvalidRequestError, "letters, digits and underscores"),
+        ("_hidden", InvalidRequestError, "starts with a letter"),
+        ("Pfeife_ü", InvalidRequestError, "letters, digits and underscores"),
+        ("a\0b", InvalidRequestError, "letters, digits and underscores"),
+        ("Blip", ConflictError, "There is a class Blip already"),
+        ("bLIP", ConflictError, "There is a class Blip already"),
+    ],
+)
+def test_names_that_no_class_may_have(
+    session: Session, cluster: Cluster, name: str, error: type[Exception], sentence: str
+) -> None:
+    before = state(session)
+    with pytest.raises(error, match=sentence):
+        act(session, cluster, Promote(name))
+    assert state(session) == before
+
+
+def test_requests_without_sense(session: Session, cluster: Cluster, store: Store) -> None:
+    ids, stranger = members(session, cluster), store().glitch.id
+    with pytest.raises(PermissionDeniedError, match="reviewer"):
+        act(session, cluster, Dismiss(), person(Role.SUBMITTER))
+    for action, sentence in (
+        (Split(tuple(ids)), "all members"),
+        (Split(()), "Name 1 to"),
+        (Split((stranger,)), "no members of this cluster"),
+        (Assign("Blip", (ids[0], stranger)), "1 of these glitches are no members"),
+        (Assign("Nonsense", (ids[0],)), "no class"),
+        (Merge("Nonsense"), "no class"),
+        (Comment("  "), "1 to 4,000 characters"),
+        (Comment("x" * 5000), "not 5,000"),
+    ):
+        with pytest.raises(InvalidRequestError, match=sentence):
+            act(session, cluster, action)
+    with pytest.raises(NotFoundError, match="no cluster"):
+        review(session, stranger, Dismiss(), author=ANN, last_event_id=0)
+    with pytest.raises(InvalidRequestError, match="Event 99 is not in this cluster's history"):
+        review(session, cluster.id, Dismiss(), author=ANN, last_event_id=99)
+
+
+def test_the_second_of_two_reviewers_is_told(session: Session, cluster: Cluster) -> None:
+    act(session, cluster, Comment("Whistle?"), BOB)  # a remark is no change
+    act_on = {"author": ANN, "last_event_id": 0}
+    review(session, cluster.id, Promote("New_Whistle"), **act_on)
+    with pytest.raises(ConflictError, match="Ann: named the new class New_Whistle"):
+        review(session, cluster.id, Dismiss(), author=BOB, last_event_id=0)
+    review(session, cluster.id, Comment("Agreed."), author=BOB, last_event_id=0)
+    with pytest.raises(ConflictError, match="promoted already: undo that first"):
+        act(session, cluster, Dismiss(), BOB)
+
+
+def test_two_reviewers_at_the_same_moment(
+    session: Session, cluster: Cluster, engine: Engine
+) -> None:
+    session.commit()
+    sessions, results = make_session_factory(engine), []
+    barrier = threading.Barrier(2)
+
+    def decide(action: Action, author: Any) -> None:
+        with sessions() as own:
+            barrier.wait()
+            try:
+                review(own, cluster.id, action, author=author, last_event_id=0)
+                own.commit()
+            except ConflictError as error:
+                results.append(str(error))
+            else:
+                results.append("done")
+
+    threads = [
+        threading.Thread(target=decide, args=arguments)
+        for arguments in ((Promote("New_Whistle"), ANN), (Dismiss(), BOB))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results.count("done") == 1
+    told = next(result for result in results if result != "done")
+    assert "Somebody was quicker" in told
+    assert len(history(session, cluster.id).events) == 1
+
+
+def test_a_later_run_is_the_one_to_review(session: Session, cluster: Cluster) -> None:
+    again = store_cluster(
+        session, store_run(session), members(session, cluster), identity=cluster.identity
+    )
+    with pytest.raises(ConflictError, match=f"found this cluster again, as {again.id}"):
+        act(session, cluster, Dismiss())
+    event = act(session, again, Dismiss()).event.id
+    session.refresh(cluster)
+    assert cluster.state == "dismissed"  # one identity, one decision
+    act(session, again, Undo(event))
+    session.refresh(cluster)
+    assert cluster.state == "flagged"
