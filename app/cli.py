@@ -270,6 +270,36 @@ def retry_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
 
 
 @app.command()
+def cluster(
+    *,
+    fdr: Annotated[
+        float, typer.Option(help="False-discovery rate of what is flagged as novel.")
+    ] = 0.1,
+    min_cluster_size: Annotated[int, typer.Option(help="Fewer glitches are no cluster.")] = 5,
+    ifo: Annotated[str | None, typer.Option(help="Only this detector.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Not only what is novel; for the label audit.")
+    ] = False,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="The simulated glitches, not the real ones.")
+    ] = False,
+    url: ServiceUrl = None,
+) -> None:
+    """Cluster what the known classes do not explain, and show the clusters."""
+    with _told():
+        from app.client_clusters import cluster as run
+
+        wanted = {
+            "fdr": fdr,
+            "min_cluster_size": min_cluster_size,
+            "ifo": ifo,
+            "scope": "everything" if everything else "novel",
+            "simulated": simulated,
+        }
+        raise typer.Exit(run(url, wanted))
+
+
+@app.command()
 def worker() -> None:
     """Work on jobs until stopped. `up` runs one; elsewhere set DATABASE_URL and REDIS_URL."""
     from app.launch.worker_process import run

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from app.api import catalogue, glitches, health, jobs, schemas, similarity, uploads
+from app.api import catalogue, clusters, glitches, health, jobs, schemas, similarity, uploads
 from app.api.problems import MEDIA_TYPE
 
 _PROBLEM = {
@@ -41,6 +41,8 @@ router = APIRouter()
 router.include_router(uploads.router, responses=_UPLOADING)
 router.include_router(glitches.router, responses=_WRITING)
 router.include_router(catalogue.router, responses=_WRITING)
+router.include_router(clusters.router, responses=_WRITING)
+router.include_router(clusters.audit_router, responses=_READING)
 router.include_router(jobs.router, responses=_WRITING)
 router.include_router(similarity.router, responses=_READING)
 router.include_router(health.router, responses=_problems(s401="No valid token", s503="Not ready"))

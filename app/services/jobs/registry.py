@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from glitch.encoder import Encoder  # imports torch
 
 BUILT_IN: dict[str, str] = {
+    "cluster": "app.services.cluster_job:HANDLER",
     # kind: "module:NAME of a JobHandler"
 }
 

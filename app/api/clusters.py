@@ -1,0 +1,112 @@
+"""`/clusters`: have the catalogue clustered, look at what came out; `/label-audit`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+
+from app.api import cluster_schemas, job_schemas, render, schemas
+from app.api.deps import Reader, SessionDep, Submitter
+from app.services.clusters import (
+    get_cluster,
+    list_clusters,
+    list_members,
+    list_runs,
+    start_clustering,
+)
+from app.services.label_audit import audit_labels
+
+router = APIRouter(prefix="/clusters", tags=["clusters"])
+audit_router = APIRouter(tags=["clusters"])
+
+Cursor = Annotated[str | None, Query(max_length=64, description="`next` of the page before.")]
+Limit = Annotated[int, Query(description="How many on a page, 1 to 500.")]
+
+
+@router.post("/runs", summary="Cluster what is novel", status_code=202)
+def new_run(
+    session: SessionDep, principal: Submitter, body: cluster_schemas.NewRun
+) -> job_schemas.Job:
+    """Starts a job; its result names the run. The same request while it is open is the same job."""
+    return job_schemas.job(start_clustering(session, body.parsed(), principal=principal))
+
+
+@router.get("/runs", summary="Clusterings, latest first")
+def runs(
+    session: SessionDep, _: Reader, limit: Limit = 50, cursor: Cursor = None
+) -> schemas.ListOf[cluster_schemas.Run]:
+    """What each flagged and found, in figures and in sentences."""
+    page = list_runs(session, limit=limit, cursor=cursor)
+    return schemas.ListOf(items=[cluster_schemas.run(one) for one in page.items], next=page.next)
+
+
+@router.get("", summary="Clusters, largest first")
+def clusters(
+    *,
+    session: SessionDep,
+    _: Reader,
+    run: Annotated[UUID | None, Query(description="Of this run; default: the latest.")] = None,
+    identity: Annotated[
+        UUID | None, Query(description="One cluster through all runs; see `identity`.")
+    ] = None,
+    state: Annotated[str | None, Query(max_length=40)] = None,
+    ifo: Annotated[str | None, Query(max_length=10, description="With members of it.")] = None,
+    min_size: Annotated[int | None, Query(ge=0, le=2_000_000_000)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> schemas.ListOf[cluster_schemas.Cluster]:
+    """One page; pass `next` as `cursor`, with the same filters, to get the page after it."""
+    page = list_clusters(
+        session,
+        run_id=run,
+        identity=identity,
+        state=state,
+        ifo=ifo,
+        min_size=min_size,
+        limit=limit,
+        cursor=cursor,
+    )
+    found = [cluster_schemas.cluster(one) for one in page.items]
+    return schemas.ListOf(items=found, next=page.next)
+
+
+@router.get("/{cluster_id}", summary="One cluster")
+def cluster(session: SessionDep, _: Reader, cluster_id: UUID) -> cluster_schemas.Cluster:
+    """Where it lies, when it occurs, how sure it is."""
+    return cluster_schemas.cluster(get_cluster(session, cluster_id))
+
+
+@router.get("/{cluster_id}/members", summary="The glitches of a cluster")
+def members(
+    *,
+    request: Request,
+    session: SessionDep,
+    _: Reader,
+    cluster_id: UUID,
+    exemplar: Annotated[
+        bool | None, Query(description="Only the few that show it from core to edge.")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> schemas.ListOf[cluster_schemas.Member]:
+    """From the medoid outwards."""
+    page = list_members(session, cluster_id, is_exemplar=exemplar, limit=limit, cursor=cursor)
+    base = render.base_url(request)
+    return schemas.ListOf(
+        items=[cluster_schemas.member(base, one) for one in page.items], next=page.next
+    )
+
+
+@audit_router.get("/label-audit", summary="Labels that deserve a second look")
+def label_audit(
+    request: Request,
+    session: SessionDep,
+    _: Reader,
+    run: Annotated[UUID | None, Query(description="Clusters of this run; default: latest.")] = None,
+    limit: Annotated[int, Query(description="How many of each, 1 to 200.")] = 50,
+) -> cluster_schemas.LabelAudit:
+    """Impure clusters, and glitches unlike their own label, the most doubtful first."""
+    audit = audit_labels(session, run_id=run, limit=limit)
+    return cluster_schemas.audit(render.base_url(request), audit)

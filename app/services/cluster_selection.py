@@ -1,0 +1,151 @@
+"""Which glitches a clustering is about: those flagged as novel at a rate, or all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from app.services.cluster_records import ClusteringParameters
+from app.store.models import Embedding, Glitch
+from glitch.false_discovery import flagging_threshold, least_flaggable
+from glitch.types import LatentArray
+
+MOST_CLUSTERED = 20_000  # HDBSCAN's time grows with the square: a minute or two here
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What is clustered, and how it was chosen."""
+
+    ids: list[UUID]
+    ifos: list[str | None]
+    gps_times: list[Decimal | None]
+    vectors: LatentArray
+    n_judged: int
+    n_unjudged: int
+    n_flagged: int
+    threshold: float | None  # the largest p-value flagged
+    judged_by_ifo: dict[str, int]
+    calibration_by_ifo: dict[str, int]
+    sentences: list[str]
+
+
+def select_novel(
+    session: Session, checkpoint_id: int, parameters: ClusteringParameters
+) -> Selection:
+    """The unlabelled glitches to cluster, most novel first.
+
+    Memory holds the different p-values and what is clustered, never the catalogue.
+    """
+    population = _population(checkpoint_id, parameters)
+    # The label decides what is known: only unlabelled glitches are asked whether they are novel.
+    tested = [*population, Glitch.class_id.is_(None)]
+    judged = [*tested, Embedding.p_value.is_not(None)]
+    table = session.execute(
+        select(Embedding.p_value, func.count())
+        .join(Glitch, Glitch.id == Embedding.glitch_id)
+        .where(*judged)
+        .group_by(Embedding.p_value)
+        .order_by(Embedding.p_value)
+    ).all()
+    values = np.array([value for value, _ in table], dtype=np.float64)
+    counts = np.array([count for _, count in table], dtype=np.int64)
+    threshold = flagging_threshold(values, counts, parameters.fdr)
+    n_judged = int(counts.sum())
+    n_flagged = 0 if threshold is None else int(counts[values <= threshold].sum())
+    n_unjudged = _count(session, [*tested, Embedding.p_value.is_(None)])
+    judged_by_ifo = _count_by_ifo(session, judged)
+    calibration_by_ifo = _count_by_ifo(
+        session, [*population, Embedding.calibration_score.is_not(None)]
+    )
+    sentences = [
+        f"{n_flagged} of {n_judged} unlabelled glitches are novel at a false-discovery rate of "
+        f"{parameters.fdr:g}."
+    ]
+    if n_unjudged:
+        sentences.append(f"{n_unjudged} more could not be judged.")
+    if n_judged and threshold is None and calibration_by_ifo:
+        least = min(
+            least_flaggable(n_judged, count, parameters.fdr)
+            for count in calibration_by_ifo.values()
+        )
+        sentences.append(
+            f"With the {max(calibration_by_ifo.values())} calibration glitches there are, at "
+            f"least {least} must be novel before any can be flagged: label more, or raise the rate."
+        )
+    if parameters.scope == "everything":
+        chosen = population
+        order: list[Any] = [Embedding.p_value, Embedding.glitch_id]
+        n_chosen = _count(session, chosen)
+    else:
+        chosen = [*judged, Embedding.p_value <= (-1.0 if threshold is None else threshold)]
+        order = [Embedding.p_value, Embedding.novelty_score.desc(), Embedding.glitch_id]
+        n_chosen = n_flagged
+    rows = session.execute(
+        select(Embedding.glitch_id, Glitch.ifo, Glitch.gps_time, Embedding.mean)
+        .join(Glitch, Glitch.id == Embedding.glitch_id)
+        .where(*chosen)
+        .order_by(*order)
+        .limit(MOST_CLUSTERED)
+    ).all()
+    if n_chosen > MOST_CLUSTERED:
+        sentences.append(
+            f"Only the {MOST_CLUSTERED} most novel were clustered: choose one detector or a lower "
+            "rate to see the rest."
+        )
+    return Selection(
+        ids=[row[0] for row in rows],
+        ifos=[row[1] for row in rows],
+        gps_times=[row[2] for row in rows],
+        vectors=(
+            np.array([row[3] for row in rows], dtype=np.float32)
+            if rows
+            else np.empty((0, 0), dtype=np.float32)
+        ),
+        n_judged=n_judged,
+        n_unjudged=n_unjudged,
+        n_flagged=n_flagged,
+        threshold=threshold,
+        judged_by_ifo=judged_by_ifo,
+        calibration_by_ifo=calibration_by_ifo,
+        sentences=sentences,
+    )
+
+
+def _population(checkpoint_id: int, parameters: ClusteringParameters) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [
+        Embedding.checkpoint_id == checkpoint_id,
+        Embedding.is_simulated.is_(parameters.is_simulated),
+    ]
+    if parameters.ifo is not None:
+        conditions.append(Embedding.ifo == parameters.ifo)
+    return conditions
+
+
+def _count(session: Session, conditions: list[Any]) -> int:
+    return (
+        session.scalar(
+            select(func.count())
+            .select_from(Embedding)
+            .join(Glitch, Glitch.id == Embedding.glitch_id)
+            .where(*conditions)
+        )
+        or 0
+    )
+
+
+def _count_by_ifo(session: Session, conditions: list[Any]) -> dict[str, int]:
+    rows = session.execute(
+        select(Embedding.ifo, func.count())
+        .join(Glitch, Glitch.id == Embedding.glitch_id)
+        .where(*conditions, Embedding.ifo.is_not(None))
+        .group_by(Embedding.ifo)
+        .order_by(Embedding.ifo)
+    )
+    return {ifo: count for ifo, count in rows if ifo is not None}

@@ -1,0 +1,330 @@
+"""Clusterings in a real database: what is flagged, stored, recognised again and refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+from store_helpers import LATENT, person
+
+from app.services.cluster_job import HANDLER
+from app.services.cluster_records import ClusteringParameters, RunRecord
+from app.services.cluster_run import run_clustering
+from app.services.clusters import (
+    get_cluster,
+    list_clusters,
+    list_members,
+    list_runs,
+    start_clustering,
+)
+from app.services.errors import InvalidRequestError, NotFoundError, PermissionDeniedError
+from app.services.jobs.service import get_job
+from app.services.label_audit import audit_labels
+from app.services.records import CheckpointRecord, Role
+from app.store.cluster_models import Cluster, ClusteringRun, ClusterMember
+from app.store.identifiers import uuid7
+from app.store.models import Embedding, Glitch, GlitchClass
+from glitch.errors import GlitchError
+from glitch.novelty import is_calibration_member
+
+KNOWN, NOVEL = np.array([3.0, 0, 0, 0]), np.array([0.0, 3.0, 0, 0])
+PARAMETERS = ClusteringParameters(fdr=0.1, min_cluster_size=5)
+
+Fill = Callable[..., list[UUID]]
+
+
+@pytest.fixture
+def fill(session: Session, checkpoint: CheckpointRecord, rng: np.random.Generator) -> Fill:
+    """Store glitches about a direction, many at once as a bulk load does; labelled if asked."""
+    times = iter(range(1, 10_000))
+
+    def fill_one(
+        n: int, centre: np.ndarray, label: str | None = None, spread: float = 0.3
+    ) -> list[UUID]:
+        means = centre + rng.normal(scale=spread, size=(n, LATENT))
+        named = select(GlitchClass.id).where(GlitchClass.name == label)
+        class_id = session.scalar(named) if label else None
+        keys, digests = [uuid7() for _ in range(n)], [rng.bytes(32) for _ in range(n)]
+        glitches = [
+            {
+                "id": key,
+                "ifo": "H1",
+                "gps_time": Decimal(1126259462 + 3600 * next(times)),
+                "origin": "upload",
+                "content_digest": digest,
+                "class_id": class_id,
+            }
+            for key, digest in zip(keys, digests, strict=True)
+        ]
+        session.execute(insert(Glitch), glitches)
+        embeddings = [
+            {
+                "glitch_id": key,
+                "checkpoint_id": checkpoint.id,
+                "ifo": "H1",
+                "is_simulated": False,
+                "is_reference": label is not None and not is_calibration_member(digest),
+                "mean": mean,
+                "log_variance": [0.0] * LATENT,
+                "reconstruction_error": 1.0,
+                "kl": 1.0,
+                "is_judged": False,
+            }
+            for key, digest, mean in zip(keys, digests, means, strict=True)
+        ]
+        session.execute(insert(Embedding), embeddings)
+        return keys
+
+    return fill_one
+
+
+@pytest.fixture
+def catalogue(fill: Fill) -> dict[str, list[UUID]]:
+    """Known blips, unlabelled ones like them, and unlabelled ones of another look."""
+    return {
+        "known": fill(150, KNOWN, "Blip"),
+        "alike": fill(20, KNOWN),
+        "novel": fill(15, NOVEL),
+    }
+
+
+def run(session: Session, **changes: Any) -> RunRecord:
+    wanted = {"fdr": 0.1, "min_cluster_size": 5} | changes
+    return run_clustering(session, ClusteringParameters(**wanted), author="someone")
+
+
+def members_of(session: Session, cluster_id: UUID) -> set[UUID]:
+    return set(
+        session.scalars(
+            select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == cluster_id)
+        )
+    )
+
+
+def test_what_is_novel_becomes_one_cluster(
+    session: Session, catalogue: dict[str, list[UUID]]
+) -> None:
+    found = run(session)
+    assert found.n_judged == 35
+    assert 15 <= found.n_flagged <= 20
+    assert found.n_clusters == 1
+    (cluster,) = list_clusters(session).items
+    members = members_of(session, cluster.id)
+    assert len(members & set(catalogue["novel"])) >= 12
+    assert len(members - set(catalogue["novel"])) <= 1
+    assert cluster.size == len(members)
+    assert cluster.medoid_id in members
+    assert cluster.significance is not None
+    assert cluster.significance < 1e-3
+    assert cluster.state == "flagged"
+    assert cluster.identity == cluster.id
+    summary = cluster.summary
+    assert summary["ifos"] == {"H1": cluster.size}
+    assert summary["nearest_classes"][0]["label"] == "Blip"
+    assert 0.5 < summary["nearest_classes"][0]["distance"] < 1.5
+    assert summary["gps_times"]["rate_per_day"] == pytest.approx(24, rel=0.2)
+    assert sum(bin_["count"] for bin_ in summary["gps_times"]["histogram"]) == cluster.size
+    assert summary["looks_alike"]["count"] >= 0.8 * cluster.size
+    assert f"{found.n_flagged} of 35 unlabelled glitches are novel" in found.detail
+
+
+def test_the_members_are_listed_outwards_page_by_page(
+    session: Session, catalogue: dict[str, list[UUID]]
+) -> None:
+    run(session)
+    (cluster,) = list_clusters(session).items
+    shown, cursor = [], None
+    while True:
+        page = list_members(session, cluster.id, limit=4, cursor=cursor)
+        shown += page.items
+        cursor = page.next
+        if cursor is None:
+            break
+    assert {one.glitch.id for one in shown} == members_of(session, cluster.id)
+    assert len(shown) == cluster.size
+    assert [one.distance for one in shown] == sorted(one.distance for one in shown)
+    assert shown[0].glitch.id == cluster.medoid_id
+    exemplars = list_members(session, cluster.id, is_exemplar=True).items
+    assert 3 <= len(exemplars) <= 8
+    assert exemplars[0].glitch.id == cluster.medoid_id
+
+
+def test_the_same_cluster_is_recognised_when_it_has_grown(
+    session: Session, catalogue: dict[str, list[UUID]], fill: Fill
+) -> None:
+    first = run(session)
+    (before,) = list_clusters(session).items
+    session.execute(update(Cluster).values(state="dismissed"))
+    session.commit()  # what is stored from here on is later than that run
+    fill(25, NOVEL)
+    second = run(session)
+    assert second.previous_run_id == first.id
+    (after,) = list_clusters(session).items
+    assert after.id != before.id
+    assert after.identity == before.identity
+    assert after.previous_id == before.id
+    assert after.overlap is not None
+    assert after.overlap > 0.7
+    assert after.state == "dismissed"  # what was decided stays decided
+    assert after.summary["previous_size"] == before.size
+    assert f"The cluster of {before.size} members has now {after.size}." in second.detail
+    assert {one.id for one in list_clusters(session, identity=before.identity).items} == {
+        before.id,
+        after.id,
+    }
+    assert [one.id for one in list_clusters(session, run_id=first.id).items] == [before.id]
+    assert [one.id for one in list_runs(session).items] == [second.id, first.id]
+    page = list_runs(session, limit=1)
+    assert [one.id for one in list_runs(session, limit=1, cursor=page.next).items] == [first.id]
+
+
+def test_clustering_again_gives_the_same(
+    session: Session, catalogue: dict[str, list[UUID]]
+) -> None:
+    run(session)
+    (one,) = list_clusters(session).items
+    run(session)
+    (two,) = list_clusters(session).items
+    assert members_of(session, one.id) == members_of(session, two.id)
+    assert (one.stability, one.significance, one.medoid_id) == (
+        two.stability,
+        two.significance,
+        two.medoid_id,
+    )
+    assert two.overlap == 1.0
+
+
+def test_too_few_are_a_sentence_and_no_failure(session: Session, fill: Fill) -> None:
+    fill(150, KNOWN, "Blip")
+    fill(3, NOVEL)
+    found = run(session, fdr=0.5)
+    assert (found.n_clusters, found.n_flagged) == (0, 3)
+    assert "fewer than the minimum cluster size of 5: nothing was clustered" in found.detail
+    assert list_clusters(session).items == ()
+
+
+def test_too_little_calibration_to_flag_anything_is_said(session: Session, fill: Fill) -> None:
+    fill(110, KNOWN, "Blip")
+    fill(60, KNOWN)
+    fill(1, NOVEL)
+    found = run(session, fdr=0.01)
+    assert found.n_flagged == 0
+    assert "must be novel before any can be flagged: label more, or raise the rate" in found.detail
+
+
+def test_real_and_simulated_and_detectors_are_kept_apart(
+    session: Session, catalogue: dict[str, list[UUID]]
+) -> None:
+    assert run(session, is_simulated=True).n_judged == 0
+    assert run(session, ifo="L1").n_judged == 0
+    assert run(session, ifo="H1").n_clusters == 1
+
+
+def test_everything_is_clustered_where_asked(
+    session: Session, catalogue: dict[str, list[UUID]]
+) -> None:
+    found = run(session, scope="everything")
+    assert found.n_clustered == 185
+    largest, *_ = list_clusters(session).items
+    assert members_of(session, largest.id) & set(catalogue["known"])
+
+
+def test_a_dormant_class_that_comes_back_is_named(
+    session: Session, catalogue: dict[str, list[UUID]], fill: Fill
+) -> None:
+    session.execute(update(GlitchClass).where(GlitchClass.name == "Helix").values(state="dormant"))
+    fill(4, NOVEL, "Helix", spread=0.05)  # too few to be known by, enough to be recognised
+    run(session)
+    clusters = list_clusters(session).items
+    assert clusters
+    assert clusters[0].summary["returning"] == ["Helix"]
+
+
+@pytest.mark.parametrize("fdr", [0.0, 1.0, -1.0, 2.0])
+def test_a_rate_that_is_none_is_refused(
+    session: Session, checkpoint: CheckpointRecord, fdr: float
+) -> None:
+    with pytest.raises(GlitchError, match="lies between 0 and 1"):
+        run(session, fdr=fdr)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"min_cluster_size": 2}, "between 3 and"),
+        ({"ifo": "hanford"}, "no detector"),
+        ({"scope": "all"}, "no scope"),
+    ],
+)
+def test_other_parameters_that_cannot_be(
+    session: Session, checkpoint: CheckpointRecord, changes: dict[str, Any], word: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=word):
+        run(session, **changes)
+
+
+def test_lists_refuse_what_means_nothing(
+    session: Session, catalogue: dict[str, list[UUID]]
+) -> None:
+    assert list_clusters(session).items == ()  # no run yet
+    run(session)
+    nobody = UUID(int=7)
+    with pytest.raises(NotFoundError, match="no clustering"):
+        list_clusters(session, run_id=nobody)
+    with pytest.raises(NotFoundError, match="no cluster "):
+        get_cluster(session, nobody)
+    with pytest.raises(NotFoundError, match="no cluster "):
+        list_members(session, nobody)
+    for bad in ({"limit": 0}, {"cursor": "x"}, {"cursor": str(nobody)}, {"state": "odd"}):
+        with pytest.raises(InvalidRequestError):
+            list_clusters(session, **bad)
+    assert list_clusters(session, min_size=10_000).items == ()
+    assert list_clusters(session, ifo="V1").items == ()
+    assert len(list_clusters(session, ifo="H1", state="flagged").items) == 1
+
+
+def test_the_job_runs_it_once(
+    session: Session, catalogue: dict[str, list[UUID]], checkpoint: CheckpointRecord
+) -> None:
+    with pytest.raises(PermissionDeniedError):
+        start_clustering(session, PARAMETERS, principal=person(Role.READER))
+    author = person(Role.SUBMITTER)
+    job = start_clustering(session, PARAMETERS, principal=author)
+    assert start_clustering(session, PARAMETERS, principal=author).id == job.id  # still open
+    context: Any = SimpleNamespace(heartbeat=lambda: None)
+    job = get_job(session, job.id)
+    assert len(list(HANDLER.plan(session, job, context))) == 1
+    chunk: Any = None
+    HANDLER.run_chunk(session, job, chunk, context)
+    result = HANDLER.finish(session, job, context)
+    stored = session.scalars(select(ClusteringRun)).one()
+    assert result["run"] == str(stored.id)
+    assert (result["clusters"], stored.author, stored.job_id) == (1, author.name, job.id)
+
+
+def test_the_audit_finds_a_wrong_label_and_an_impure_cluster(
+    session: Session, fill: Fill, checkpoint: CheckpointRecord
+) -> None:
+    fill(30, KNOWN, "Blip", spread=0.1)
+    fill(30, NOVEL, "Whistle", spread=0.1)
+    wrong = fill(2, KNOWN, "Whistle", spread=0.1)
+    run(session, scope="everything", min_cluster_size=10)
+    audit = audit_labels(session)
+    assert audit.n_audited == 62
+    assert {one.glitch.id for one in audit.glitches} == set(wrong)
+    assert {one.suggestion for one in audit.glitches} == {"Blip"}
+    assert all(one.n_suggesting > one.n_agreeing for one in audit.glitches)
+    (impure,) = audit.clusters
+    assert impure.label == "Blip"
+    assert impure.score == 2
+    assert impure.purity == pytest.approx(1 - 2 / impure.n_labelled)
+    with pytest.raises(InvalidRequestError):
+        audit_labels(session, limit=0)
+    assert session.scalar(select(func.count()).select_from(Cluster)) == 2
