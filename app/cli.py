@@ -106,6 +106,46 @@ def embed(
 
 
 @app.command()
+def ingest(
+    path: Annotated[
+        Path,
+        typer.Argument(help="A tar or zip, an HDF5 or npz of views, or a table of triggers."),
+    ],
+    *,
+    manifest: Annotated[
+        Path | None, typer.Option(help="CSV that tells of the pictures: path, label, ...")
+    ] = None,
+    merge_window_s: Annotated[
+        float | None, typer.Option(help="Triggers no further apart are one glitch. Default: 0.1.")
+    ] = None,
+    ifo: Annotated[str | None, typer.Option(help="Detector of what names none.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Channel of the strain files.")] = None,
+    sample_rate_hz: Annotated[
+        float | None, typer.Option(help="Of strain files that do not state it.")
+    ] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="upload, simulated, gravityspy or omicron.")
+    ] = None,
+    follow: Annotated[bool, typer.Option(help="Stay with a bar until it is done.")] = True,
+    url: ServiceUrl = None,
+) -> None:
+    """Send many glitches to a running service, and watch them being stored."""
+    with _told():
+        from app.client_batches import ingest as send
+        from app.client_jobs import show
+
+        fields = {
+            "merge_window_s": merge_window_s,
+            "ifo": ifo,
+            "channel": channel,
+            "sample_rate_hz": sample_rate_hz,
+            "origin": origin,
+        }
+        job_id = send(path, manifest, fields, url=url)
+        raise typer.Exit(show(url, job_id, is_followed=follow))
+
+
+@app.command()
 def publish(
     folder: Annotated[
         Path | None,

@@ -60,7 +60,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     application.include_router(create_web_router())
     # The last one added is the outermost.
     application.add_middleware(
-        BodyBounds, max_bytes=chosen.max_upload_bytes, timeout_s=chosen.upload_timeout_s
+        BodyBounds,
+        max_bytes=chosen.max_upload_bytes,
+        timeout_s=chosen.upload_timeout_s,
+        batch_bytes=max(chosen.max_batch_bytes, chosen.max_upload_bytes),
+        batch_timeout_s=max(chosen.batch_timeout_s, chosen.upload_timeout_s),
     )
     application.add_middleware(CountRequests, metrics=metrics)
     application.add_middleware(RequestContext)

@@ -56,6 +56,22 @@ class Settings(BaseSettings):
     upload_timeout_s: float = Field(
         default=120, gt=0, description="How long one request body may take to arrive, in seconds."
     )
+    max_batch_mb: float = Field(
+        default=4000, gt=0, description="The largest batch accepted, in MB of 10^6 bytes."
+    )
+    max_batch_unpacked_mb: float = Field(
+        default=40_000,
+        gt=0,
+        description="What one batch may unpack to, in MB of 10^6 bytes.",
+    )
+    batch_timeout_s: float = Field(
+        default=3600, gt=0, description="How long one batch may take to arrive, in seconds."
+    )
+    strain_dir: Path | None = Field(
+        default=None,
+        description="A folder of strain files, named as LIGO-T050017 says, from which triggers "
+        "without strain of their own are read. Unset: triggers need their strain beside them.",
+    )
     queue_timeout_s: float = Field(
         default=30,
         gt=0,
@@ -154,6 +170,14 @@ class Settings(BaseSettings):
     @property
     def max_upload_bytes(self) -> int:
         return int(self.max_upload_mb * 1_000_000)
+
+    @property
+    def max_batch_bytes(self) -> int:
+        return int(self.max_batch_mb * 1_000_000)
+
+    @property
+    def max_batch_unpacked_bytes(self) -> int:
+        return int(self.max_batch_unpacked_mb * 1_000_000)
 
     @cached_property
     def signing_secret(self) -> bytes:

@@ -88,28 +88,43 @@ class RequestContext:
 
 
 class BodyBounds:
-    """Bounds a request body in bytes (declared, then counted as it streams) and in time."""
+    """Bounds a request body in bytes (declared, then counted as it streams) and in time.
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, timeout_s: float) -> None:
+    ``batch_bytes`` and ``batch_timeout_s`` hold for ``POST /batches``, and only there.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_bytes: int,
+        timeout_s: float,
+        batch_bytes: int,
+        batch_timeout_s: float,
+    ) -> None:
         self.app = app
         self.max_bytes = max_bytes
         self.timeout_s = timeout_s
+        self.batch_bytes = batch_bytes
+        self.batch_timeout_s = batch_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        limit = self._limit(headers)
+        is_batch = scope["path"] == "/batches"
+        limit = self._limit(headers, self.batch_bytes if is_batch else self.max_bytes)
+        timeout_s = self.batch_timeout_s if is_batch else self.timeout_s
         declared = headers.get("content-length", "")
         if declared.isascii() and declared.isdigit() and int(declared) > limit:
             # Reading a little on lets clients that send before they listen see the answer.
             await _drain(receive, limit)
-            await self._refusal(scope, limit)(scope, receive, send)
+            await self._refusal(scope, limit, is_batch=is_batch)(scope, receive, send)
             return
 
         received = 0
-        deadline = time.monotonic() + self.timeout_s
+        deadline = time.monotonic() + timeout_s
 
         async def bounded_receive() -> Message:
             nonlocal received
@@ -118,12 +133,13 @@ class BodyBounds:
             except TimeoutError:
                 raise HTTPException(
                     408,
-                    f"The body did not arrive within {self.timeout_s:g} s: send a smaller file or "
+                    f"The body did not arrive within {timeout_s:g} s: send a smaller file or "
                     "use a faster connection.",
                 ) from None
             received += len(message.get("body", b""))
             if received > limit:
-                raise HTTPException(413, _too_large(limit), headers={"Connection": "close"})
+                detail = _too_large(limit, is_batch=is_batch)
+                raise HTTPException(413, detail, headers={"Connection": "close"})
             return message
 
         body_is_read = False
@@ -139,14 +155,14 @@ class BodyBounds:
 
         await self.app(scope, receive_until_read, send)
 
-    def _limit(self, headers: Headers) -> int:
+    def _limit(self, headers: Headers, largest: int) -> int:
         is_upload = headers.get("content-type", "").startswith("multipart/form-data")
-        return self.max_bytes if is_upload else min(self.max_bytes, _SMALL_BODY_BYTES)
+        return largest if is_upload else min(largest, _SMALL_BODY_BYTES)
 
-    def _refusal(self, scope: Scope, limit: int) -> ASGIApp:
+    def _refusal(self, scope: Scope, limit: int, *, is_batch: bool) -> ASGIApp:
         return problem_response(
             413,
-            _too_large(limit),
+            _too_large(limit, is_batch=is_batch),
             name="too-large",
             title="The input is too large",
             request_id=scope.get("state", {}).get("request_id"),
@@ -154,7 +170,12 @@ class BodyBounds:
         )
 
 
-def _too_large(limit: int) -> str:
+def _too_large(limit: int, *, is_batch: bool) -> str:
+    if is_batch:
+        return (
+            f"The batch is over the limit of {limit / 1e6:g} MB: send it in several parts, or ask "
+            "the operator to raise GLITCH_MAX_BATCH_MB."
+        )
     return (
         f"The request body is over the limit of {limit / 1e6:g} MB: cut the file to the seconds "
         "around the glitch (32 s are enough), or ask the operator to raise GLITCH_MAX_UPLOAD_MB."

@@ -6,7 +6,17 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from app.api import catalogue, clusters, glitches, health, jobs, schemas, similarity, uploads
+from app.api import (
+    batches,
+    catalogue,
+    clusters,
+    glitches,
+    health,
+    jobs,
+    schemas,
+    similarity,
+    uploads,
+)
 from app.api.problems import MEDIA_TYPE
 
 _PROBLEM = {
@@ -39,6 +49,7 @@ _WRITING = _READING | _problems(s409="The request contradicts the catalogue")
 
 router = APIRouter()
 router.include_router(uploads.router, responses=_UPLOADING)
+router.include_router(batches.router, responses=_UPLOADING)
 router.include_router(glitches.router, responses=_WRITING)
 router.include_router(catalogue.router, responses=_WRITING)
 router.include_router(clusters.router, responses=_WRITING)

@@ -98,6 +98,18 @@ def active_checkpoint(session: Session) -> CheckpointRecord:
     return _to_record(row)
 
 
+def hold_active_checkpoint(session: Session) -> CheckpointRecord:
+    """The active checkpoint, which stays so until the end of the transaction.
+
+    For whoever stores under it: a switch waits for them, so that it leaves no glitch behind.
+
+    Raises:
+        NotReadyError: if there is none.
+    """
+    session.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _PUBLISHERS_LOCK})
+    return active_checkpoint(session)
+
+
 def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
     """The checkpoint of this id.
 

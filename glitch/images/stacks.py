@@ -20,7 +20,7 @@ import numpy as np
 
 from glitch.errors import FormatError, GlitchError, TooLargeError
 from glitch.images.arrays import views_in
-from glitch.images.containers import MAX_ARRAY_BYTES, Array, Container
+from glitch.images.containers import MAX_ARRAY_BYTES, Array, Container, Stream
 from glitch.views import Preprocessing, Views
 
 _N_AXES = 4  # glitch, view, freq, time
@@ -28,6 +28,7 @@ _VALUES = ("views", "energy")
 _ONE_A_GLITCH = frozenset({*_VALUES, "observed"})
 _LONGEST_TEXT = 1000
 _PIECE = 1 << 20
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 class ViewStack:
@@ -142,8 +143,10 @@ def open_stack(path: Path) -> Iterator[ViewStack]:
 
 def holds_stack(path: Path) -> bool:
     """Whether a file is HDF5 with the views of many glitches."""
-    if not h5py.is_hdf5(path):
-        return False
+    # At its very start: HDF5's own search would find one that lies first in a tar.
+    with path.open("rb") as file:
+        if file.read(len(_HDF5)) != _HDF5:
+            return False
     try:
         with open_stack(path):
             return True
@@ -192,14 +195,14 @@ def npz_to_hdf5(path: Path, target: Path, most_bytes: int) -> None:
     part.replace(target)
 
 
-def _header(stream: zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _header(stream: Stream) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(stream)
     return np.lib.format.read_array_header_2_0(stream)
 
 
-def _copy(name: str, stream: zipfile.ZipExtFile, tree: h5py.File, room: int) -> int:
+def _copy(name: str, stream: Stream, tree: h5py.File, room: int) -> int:
     shape, is_fortran, dtype = _header(stream)
     n_bytes = prod(shape) * dtype.itemsize
     if dtype.hasobject or dtype.kind not in "fiubSU":

@@ -1,0 +1,106 @@
+"""A batch's members and rows, sorted outside memory: a table that lives as long as the planning.
+
+Pictures of one glitch may lie anywhere in an archive, and triggers in any order in a table; putting
+them together is a sort, which PostgreSQL does without holding a million of them here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
+
+from glitch.errors import TooLargeError
+
+MOST_ENTRIES = 10_000_000
+_BLOCK = 1000
+_LONGEST_KEY = 200
+_CREATE = """
+CREATE TEMPORARY TABLE batch_entry (
+    ordinal bigint GENERATED ALWAYS AS IDENTITY,
+    kind text NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    content jsonb NOT NULL
+) ON COMMIT DROP
+"""
+_TEXTS = ARRAY(Text)
+_INSERT = text(
+    "INSERT INTO batch_entry (kind, key, content) SELECT kind, key, CAST(content AS jsonb)"
+    " FROM unnest(:kinds, :keys, :contents) AS new (kind, key, content)"
+).bindparams(*(bindparam(name, type_=_TEXTS) for name in ("kinds", "keys", "contents")))
+_NEXT = text(
+    "SELECT key, ordinal, content FROM batch_entry"
+    " WHERE kind = :kind AND (key, ordinal) > (:key, :ordinal)"
+    " ORDER BY key, ordinal LIMIT :block"
+)
+_FIND = text(
+    "SELECT DISTINCT ON (key) key, content FROM batch_entry WHERE kind = :kind AND key = ANY(:keys)"
+    " ORDER BY key, ordinal"
+).bindparams(bindparam("keys", type_=_TEXTS))
+
+
+class BatchIndex:
+    """Entries of several kinds, each under a key. Gone with the session's transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._waiting: list[tuple[str, str, str]] = []
+        self._count = 0
+        session.execute(text("DROP TABLE IF EXISTS pg_temp.batch_entry"))
+        session.execute(text(_CREATE))
+        session.execute(text("CREATE INDEX ON batch_entry (kind, key, ordinal)"))
+
+    def add(self, kind: str, key: str, content: dict[str, Any]) -> None:
+        """Add an entry.
+
+        Raises:
+            TooLargeError: if there are too many.
+        """
+        self._waiting.append((kind, _bounded(key), json.dumps(content)))
+        self._count += 1
+        if self._count > MOST_ENTRIES:
+            raise TooLargeError(
+                f"The batch has over {MOST_ENTRIES:,} members and rows: send it in several parts."
+            )
+        if len(self._waiting) >= _BLOCK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits; readers of the index do so first."""
+        if self._waiting:
+            kinds, keys, contents = (list(column) for column in zip(*self._waiting, strict=True))
+            self._session.execute(_INSERT, {"kinds": kinds, "keys": keys, "contents": contents})
+            self._waiting = []
+
+    def find(self, kind: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The first entry of a kind under each of these keys that has one."""
+        self.flush()
+        wanted = {_bounded(key): key for key in keys}
+        rows = self._session.execute(_FIND, {"kind": kind, "keys": list(wanted)})
+        return {wanted[row.key]: row.content for row in rows}
+
+    def ordered(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """All entries of a kind by key, and under one key in the order they were added."""
+        self.flush()
+        key, ordinal = "", 0
+        while True:
+            rows = self._session.execute(
+                _NEXT, {"kind": kind, "key": key, "ordinal": ordinal, "block": _BLOCK}
+            ).all()
+            for row in rows:
+                yield row.key, row.content
+            if len(rows) < _BLOCK:
+                return
+            key, ordinal = rows[-1].key, rows[-1].ordinal
+
+
+def _bounded(key: str) -> str:
+    """The key itself, or where it is long its beginning and digest: an index holds no more."""
+    if len(key) <= _LONGEST_KEY:
+        return key
+    return key[:100] + hashlib.sha256(key.encode()).hexdigest()

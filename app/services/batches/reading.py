@@ -1,0 +1,246 @@
+"""From one chunk's payload to glitches ready to be encoded; one bad glitch spoils no other."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from app.services.batches.facts import Facts, facts_of, read_columns
+from app.services.batches.members import Member, read_member
+from app.services.batches.strain_shelf import KNOWN
+from app.services.errors import InvalidRequestError, ServiceError
+from app.services.upload import (
+    ParsedUpload,
+    SpooledFile,
+    UploadDetails,
+    clean_name,
+    parse_details,
+    parse_upload,
+)
+from glitch.errors import FormatError, GlitchError, StrainError
+from glitch.images import open_stack
+from glitch.strain import Strain, StrainViews, read_strain, views_from_strain
+from glitch.views import Preprocessing
+
+TRANSFORMED_AT_ONCE = 8  # 64 s of strain each: bounds memory
+
+
+@dataclass(frozen=True, eq=False)
+class ReadGlitch:
+    """One glitch of a batch, read: what was found, or why nothing could be."""
+
+    position: int
+    upload: ParsedUpload | None = None
+    label: str | None = None
+    note: str | None = None
+    failure: str | None = None
+
+
+def read_pictures(
+    source: Path, glitches: Sequence[tuple[int, Any]], preprocessing: Preprocessing
+) -> Iterator[ReadGlitch]:
+    """Glitches whose pictures lie in an archive."""
+    with source.open("rb") as archive:
+        for position, content in glitches:
+            with _told(position) as failed:
+                yield _read_pictures(archive, position, content, preprocessing)
+            if failed:
+                yield failed[0]
+
+
+def _read_pictures(
+    archive: BinaryIO, position: int, content: Any, preprocessing: Preprocessing
+) -> ReadGlitch:
+    facts = Facts.from_json(content["facts"])
+    pictures: dict[bytes, tuple[str, bytes, float | None]] = {}
+    for *member_values, window_s in content["members"]:
+        member = Member.from_list(member_values)
+        data = read_member(archive, member)
+        pictures.setdefault(hashlib.sha256(data).digest(), (member.name, data, window_s))
+    repeated = len(content["members"]) - len(pictures)
+    windows = [window_s for *_, window_s in pictures.values()]
+    details = _details(facts)
+    if all(window_s is not None for window_s in windows):
+        given = tuple(float(window_s) for window_s in windows if window_s is not None)
+        details = replace(details, view_durations_s=given)
+    with tempfile.TemporaryDirectory(prefix="glitch-batch-") as folder:
+        files = []
+        for number, (name, data, _) in enumerate(pictures.values()):
+            path = Path(folder) / f"picture-{number}"
+            path.write_bytes(data)
+            files.append(SpooledFile(path, clean_name(name)))
+        upload = parse_upload(
+            files, details, preprocessing=preprocessing, strain_to_views=_no_strain
+        )
+    note = None if not repeated else f"{repeated} of its pictures came twice and count once."
+    return ReadGlitch(position, _with(upload, facts), facts.label, note)
+
+
+def read_arrays(
+    folder: Path, glitches: Sequence[tuple[int, Any]], preprocessing: Preprocessing
+) -> Iterator[ReadGlitch]:
+    """Glitches that are a file of views each, unpacked into the job's folder."""
+    for position, content in glitches:
+        with _told(position) as failed:
+            facts = Facts.from_json(content["facts"])
+            file = SpooledFile(folder / content["file"], clean_name(content["name"]))
+            upload = parse_upload(
+                [file], _details(facts), preprocessing=preprocessing, strain_to_views=_no_strain
+            )
+            yield ReadGlitch(position, _with(upload, facts), facts.label)
+        if failed:
+            yield failed[0]
+
+
+def read_stack(
+    path: Path,
+    start: int,
+    positions: Sequence[int],
+    ifo: str | None,
+    preprocessing: Preprocessing,
+) -> Iterator[ReadGlitch]:
+    """Glitches of one HDF5 file of many."""
+    with open_stack(path) as stack:
+        names = stack.columns()
+        columns = {ours: names[at] for ours, at in read_columns(names).items()}
+        columns.pop("path", None)
+        for position in positions:
+            with _told(position) as failed:
+                cells = {ours: stack.cell(name, start + position) for ours, name in columns.items()}
+                facts = Facts(ifo=ifo)
+                facts = facts_of(cells).over(facts)
+                upload = ParsedUpload(views=stack.views(start + position, preprocessing))
+                yield ReadGlitch(position, _with(upload, facts), facts.label)
+            if failed:
+                yield failed[0]
+
+
+@dataclass(frozen=True)
+class StrainRoots:
+    """Where strain files lie, and what is said about them."""
+
+    uploaded: Path
+    known: Path | None
+    channel: str | None
+    sample_rate_hz: float | None
+    device: str
+
+    def path(self, root: str, path: str) -> Path:
+        """The file itself.
+
+        Raises:
+            FormatError: if it is not below its root, or gone.
+        """
+        folder = self.known if root == KNOWN else self.uploaded
+        if folder is not None:
+            found = folder / path
+            if found.resolve().is_relative_to(folder.resolve()) and found.is_file():
+                return found
+        raise FormatError(f"The strain file {path} is no longer there: send the batch again.")
+
+
+def read_triggers(
+    roots: StrainRoots, glitches: Sequence[tuple[int, Any]], preprocessing: Preprocessing
+) -> Iterator[ReadGlitch]:
+    """Glitches at triggers, transformed several at a time."""
+    for start in range(0, len(glitches), TRANSFORMED_AT_ONCE):
+        ready: list[tuple[int, Facts, Strain, Any]] = []
+        for position, content in glitches[start : start + TRANSFORMED_AT_ONCE]:
+            with _told(position) as failed:
+                facts = Facts.from_json(content["facts"])
+                root, path, name = content["strain"]
+                strain = read_strain(
+                    roots.path(root, path),
+                    file_name=name,
+                    gps_time=Decimal(str(facts.gps_time)),
+                    sample_rate_hz=roots.sample_rate_hz,
+                    channel=roots.channel,
+                    ifo=facts.ifo,
+                )
+                ready.append((position, facts, strain, content))
+            if failed:
+                yield failed[0]
+        made = _transformed(
+            [(strain, facts) for _, facts, strain, _ in ready], preprocessing, roots
+        )
+        for (position, facts, strain, content), one in zip(ready, made, strict=True):
+            if isinstance(one, str):
+                yield ReadGlitch(position, failure=one)
+                continue
+            upload = ParsedUpload(
+                views=one.views,
+                channel=roots.channel or strain.channel,
+                snr=one.snr,
+                peak_frequency=one.peak_frequency_hz,
+                duration=one.duration_s,
+                bandwidth=one.bandwidth_hz,
+                q=one.q,
+            )
+            merged = content.get("n_merged", 1)
+            note = None if merged == 1 else f"The loudest of {merged} triggers close in time."
+            yield ReadGlitch(position, _with(upload, facts), facts.label, note)
+
+
+def _transformed(
+    ready: list[tuple[Strain, Facts]], preprocessing: Preprocessing, roots: StrainRoots
+) -> list[StrainViews | str]:
+    """Views of each, all at once; where one is bad, one by one, so that only that one fails."""
+
+    def transform(part: list[tuple[Strain, Facts]]) -> list[StrainViews]:
+        times = [Decimal(str(facts.gps_time)) for _, facts in part]
+        strains = [strain for strain, _ in part]
+        return views_from_strain(strains, times, preprocessing, device=roots.device)
+
+    if not ready:
+        return []
+    try:
+        return list(transform(ready))
+    except StrainError:
+        made: list[StrainViews | str] = []
+        for one in ready:
+            try:
+                made += transform([one])
+            except StrainError as error:
+                made.append(str(error))
+        return made
+
+
+@contextmanager
+def _told(position: int) -> Iterator[list[ReadGlitch]]:
+    """Turn what is wrong with one glitch into its failure; a full disk is not the glitch's."""
+    failed: list[ReadGlitch] = []
+    try:
+        yield failed
+    except (GlitchError, ServiceError) as error:
+        failed.append(ReadGlitch(position, failure=str(error)))
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = f"It cannot be read ({type(error).__name__}): send it in one of the known forms."
+        failed.append(ReadGlitch(position, failure=reason))
+
+
+def _details(facts: Facts) -> UploadDetails:
+    return parse_details(gps_time=facts.gps_time, ifo=facts.ifo, channel=facts.channel)
+
+
+def _with(upload: ParsedUpload, facts: Facts) -> ParsedUpload:
+    """What the table says counts before what was measured or read from a name."""
+    said = {
+        name: value
+        for name in ("ifo", "channel", "snr", "peak_frequency", "duration", "bandwidth", "q")
+        if (value := getattr(facts, name)) is not None
+    }
+    if facts.gravityspy_id is not None:
+        said["gravityspy_id"] = facts.gravityspy_id
+    if facts.gps_time is not None:
+        said["gps_time"] = Decimal(facts.gps_time)
+    return replace(upload, **said)
+
+
+def _no_strain(*_: object) -> StrainViews:
+    raise InvalidRequestError("Strain in a batch needs a table of triggers beside it.")

@@ -1,0 +1,102 @@
+"""Which strain file holds which GPS time of which detector."""
+
+from __future__ import annotations
+
+import os
+import re
+from bisect import bisect_right
+from collections import defaultdict
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from glitch.errors import TooLargeError
+from glitch.strain.source import ifo_from_text
+
+UPLOADED, KNOWN = "uploaded", "known"  # unpacked from the batch; in the server's strain folder
+_MOST_FILES = 1_000_000
+# LIGO-T050017: site, description, GPS start, length, suffix.
+_FRAME_NAME = re.compile(
+    r"[A-Z][A-Z0-9]*-[A-Za-z0-9_+#.]+-(?P<start>\d{9,10})-(?P<length>\d{1,6})"
+    r"\.(?:gwf|h5|hdf5|hdf)",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A strain file: under which root, its path there, and what it was called."""
+
+    root: str  # UPLOADED or KNOWN
+    path: str
+    name: str
+
+
+class StrainShelf:
+    """Stretches of strain by detector."""
+
+    def __init__(self) -> None:
+        self._spans: dict[str, list[tuple[Decimal, Decimal, Place]]] = defaultdict(list)
+        self._longest: dict[str, Decimal] = {}
+        self._is_sorted = True
+
+    def add(self, ifo: str, start: Decimal, end: Decimal, place: Place) -> None:
+        """Put a file where ``find`` finds it."""
+        self._spans[ifo].append((start, end, place))
+        self._longest[ifo] = max(self._longest.get(ifo, Decimal(0)), end - start)
+        self._is_sorted = False
+
+    def add_folder(self, folder: Path) -> None:
+        """Put every file under a folder whose name follows LIGO-T050017 there, by its name alone.
+
+        Raises:
+            TooLargeError: if there are over a million.
+        """
+        count = 0
+        for parent, _, names in os.walk(folder):
+            for name in names:
+                match = _FRAME_NAME.fullmatch(name)
+                ifo = ifo_from_text(name)
+                if match is None or ifo is None:
+                    continue
+                count += 1
+                if count > _MOST_FILES:
+                    raise TooLargeError(
+                        f"The server's strain folder has over {_MOST_FILES:,} files: point "
+                        "GLITCH_STRAIN_DIR to a part of it."
+                    )
+                start = Decimal(match["start"])
+                path = str((Path(parent) / name).relative_to(folder))
+                self.add(ifo, start, start + int(match["length"]), Place(KNOWN, path, name))
+
+    def find(self, ifo: str, gps_time: Decimal) -> Place | None:
+        """The file in which a time lies deepest; None where it lies in none."""
+        if not self._is_sorted:
+            for spans in self._spans.values():
+                spans.sort(key=lambda span: (span[0], span[1], span[2].path))
+            self._is_sorted = True
+        spans = self._spans.get(ifo, [])
+        best: tuple[Decimal, Place] | None = None
+        for at in range(bisect_right(spans, gps_time, key=lambda span: span[0]) - 1, -1, -1):
+            start, end, place = spans[at]
+            if gps_time - start > self._longest[ifo]:
+                break
+            depth = min(gps_time - start, end - gps_time)
+            if depth >= 0 and (best is None or depth > best[0]):
+                best = depth, place
+        return None if best is None else best[1]
+
+    def why_not(self, ifo: str, gps_time: Decimal) -> str:
+        """Why ``find`` found nothing, as a sentence."""
+        spans = self._spans.get(ifo, [])
+        if not spans:
+            there = ", ".join(sorted(self._spans)) or "none at all"
+            return (
+                f"There is no strain of {ifo} with this batch (strain of: {there}): pack it "
+                "beside the table, or ask the operator to set GLITCH_STRAIN_DIR."
+            )
+        nearest = min(spans, key=lambda span: max(span[0] - gps_time, gps_time - span[1]))
+        return (
+            f"GPS time {gps_time} lies outside the strain of {ifo}: the nearest stretch is "
+            f"{nearest[0]:f} to {nearest[1]:f}. Add the file that holds it."
+        )
