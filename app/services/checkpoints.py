@@ -44,7 +44,7 @@ def publish_checkpoint(
         raise InvalidRequestError(
             f"A latent vector may have 1 to {LARGEST_LATENT} dimensions, not {latent_size}."
         )
-    _lock(session)
+    lock_publishing(session)
     row = session.scalar(select(Checkpoint).where(Checkpoint.digest == digest))
     if row is None:
         row = Checkpoint(
@@ -70,7 +70,7 @@ def activate_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecor
     Raises:
         NotFoundError: if there is no such checkpoint.
     """
-    _lock(session)
+    lock_publishing(session)
     row = session.get(Checkpoint, checkpoint_id)
     if row is None:
         raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
@@ -122,6 +122,18 @@ def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
     return _to_record(row)
 
 
+def latent_size(session: Session, checkpoint_id: int) -> int:
+    """How many latents a checkpoint has: its manifest, tens of kilobytes, stays where it is.
+
+    Raises:
+        NotFoundError: if there is no such checkpoint.
+    """
+    size = session.scalar(select(Checkpoint.latent_size).where(Checkpoint.id == checkpoint_id))
+    if size is None:
+        raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
+    return size
+
+
 def list_checkpoints(session: Session) -> list[CheckpointRecord]:
     """All checkpoints, latest first."""
     return [_to_record(row) for row in session.scalars(_LATEST_FIRST)]
@@ -130,7 +142,7 @@ def list_checkpoints(session: Session) -> list[CheckpointRecord]:
 _LATEST_FIRST = select(Checkpoint).order_by(Checkpoint.id.desc())
 
 
-def _lock(session: Session) -> None:
+def lock_publishing(session: Session) -> None:
     """Publish and activate one at a time, until the end of the transaction."""
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PUBLISHERS_LOCK})
 

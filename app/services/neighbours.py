@@ -65,7 +65,7 @@ def find_neighbours(
     if not 0 <= k <= MOST_NEIGHBOURS:
         raise InvalidRequestError(f"neighbours must be 0 to {MOST_NEIGHBOURS}, not {k}.")
     check_filters(filters)
-    size = checkpoints.get_checkpoint(session, checkpoint_id).latent_size
+    size = checkpoints.latent_size(session, checkpoint_id)
     query = check_vector(vector, size)
     if k == 0:
         return []

@@ -78,7 +78,7 @@ def judge_novelty(
         InvalidRequestError: a vector of another size or not finite.
         NotFoundError: if there is no such checkpoint.
     """
-    size = checkpoints.get_checkpoint(session, checkpoint_id).latent_size
+    size = checkpoints.latent_size(session, checkpoint_id)
     query = check_vector(vector, size)
     if ifo is None:
         return NO_DETECTOR
