@@ -25,7 +25,8 @@ EXEMPLARS = 8
 SAME_FROM = 0.3  # Jaccard index from which two clusters of different runs are called the same
 EXACT_MEDOID = 2000  # members up to which the medoid is sought among all pairs
 MIN_SAMPLES = 3  # neighbours that make a place dense
-REACH = 1.5  # of the core's own spacing: what joins a lone cluster, chosen on real glitches
+REACH = 1.5  # of the core's median spacing: what joins a lone cluster, chosen on real glitches
+WIDEST = 1.25  # chord (77 degrees) to the middle within which nine in ten of a lone cluster lie
 SUBSAMPLES = 10  # subsamples that stability is taken over
 SUBSAMPLE = 0.8
 FEW = 3000  # above, fewer subsamples: each costs as much as a clustering
@@ -132,20 +133,36 @@ def _jaccard(one: AbstractSet[object], other: AbstractSet[object]) -> float:
 def _hdbscan(
     units: Unit, min_cluster_size: int
 ) -> tuple[Int[np.ndarray, " glitch"], Float[np.ndarray, " glitch"]]:
+    """Labels (-1 is noise) and probabilities.
+
+    What is novel may well be one cluster and noise, so the root of the tree may be one, but only if
+    it is a look and not a crowd: scikit-learn prefers the root whenever it may be chosen.
+    """
+    labels, probabilities = _fit(units, min_cluster_size, may_be_lone=True)
+    if labels.max() != 0:
+        return labels, probabilities
+    labels, probabilities = _grow(units, labels, probabilities)
+    members = units[labels == 0]
+    middle = members[int((members @ members.mean(axis=0)).argmax())]
+    if np.quantile(np.linalg.norm(members - middle, axis=1), 0.9) <= WIDEST:
+        return labels, probabilities
+    return _fit(units, min_cluster_size, may_be_lone=False)
+
+
+def _fit(
+    units: Unit, min_cluster_size: int, *, may_be_lone: bool
+) -> tuple[Int[np.ndarray, " glitch"], Float[np.ndarray, " glitch"]]:
     from sklearn.cluster import HDBSCAN  # takes a second to import
 
     model = HDBSCAN(
         min_cluster_size=min_cluster_size,
         min_samples=min(min_cluster_size, MIN_SAMPLES),
-        # What is novel may well be one cluster and noise.
-        allow_single_cluster=True,
+        allow_single_cluster=may_be_lone,
         # The other algorithms keep all distances: at 20,000 glitches 3.2 GB.
         algorithm="kd_tree",
         copy=True,
     ).fit(units)
-    labels = model.labels_.astype(np.int64)
-    probabilities = np.clip(model.probabilities_, 0.0, 1.0)
-    return _grow(units, labels, probabilities) if labels.max() == 0 else (labels, probabilities)
+    return model.labels_.astype(np.int64), np.clip(model.probabilities_, 0.0, 1.0)
 
 
 def _grow(
@@ -164,7 +181,7 @@ def _grow(
     core = np.nonzero(labels == 0)[0]
     k = min(MIN_SAMPLES + 1, len(units))  # with itself
     reaches = everyone.kneighbors(units[core], n_neighbors=k)[0][:, -1]
-    least, reach = max(float(reaches.min()), 1e-12), REACH * max(float(reaches.max()), 1e-12)
+    least, reach = max(float(reaches.min()), 1e-12), REACH * max(float(np.median(reaches)), 1e-12)
     edge = core
     while len(edge):
         distances, places = everyone.radius_neighbors(units[edge], reach)
