@@ -13,6 +13,7 @@ from app.api import (
     glitches,
     health,
     jobs,
+    reviews,
     schemas,
     similarity,
     uploads,
@@ -54,6 +55,7 @@ router.include_router(glitches.router, responses=_WRITING)
 router.include_router(catalogue.router, responses=_WRITING)
 router.include_router(clusters.router, responses=_WRITING)
 router.include_router(clusters.audit_router, responses=_READING)
+router.include_router(reviews.router, responses=_WRITING)
 router.include_router(jobs.router, responses=_WRITING)
 router.include_router(similarity.router, responses=_READING)
 router.include_router(health.router, responses=_problems(s401="No valid token", s503="Not ready"))

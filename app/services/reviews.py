@@ -7,7 +7,7 @@ first's work is lost.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -123,6 +123,16 @@ def history(session: Session, cluster_id: UUID) -> Log:
     if cluster is None:
         raise NotFoundError(f"There is no cluster {cluster_id}.")
     return read_log(session, cluster.identity)
+
+
+def class_names_of(session: Session, identities: Collection[UUID]) -> dict[UUID, str]:
+    """What each promoted or merged cluster was named last: while it is in that state, it stands."""
+    rows = session.execute(
+        select(ReviewEvent.identity, ReviewEvent.payload["class_name"].astext)
+        .where(ReviewEvent.identity.in_(identities), ReviewEvent.kind.in_(["promote", "merge"]))
+        .order_by(ReviewEvent.id)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def check_class_name(name: str) -> None:
