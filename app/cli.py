@@ -14,7 +14,10 @@ from uuid import UUID
 import typer
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from app.launch.database import Database
+    from app.services.records import CheckpointRecord
 
 app = typer.Typer(
     name="glitch-discovery",
@@ -170,12 +173,14 @@ def publish(
                 record = publish_shipped(session, data_directory)
             else:
                 record = publish_folder(
-                    session,
-                    folder or shipped_checkpoint(),
-                    data_directory,
-                    activate=activate is not False,
+                    session, folder or shipped_checkpoint(), data_directory, activate=False
                 )
+            job = None
+            if activate is not None or folder is not None:
+                record, job = _switch(session, record, is_wanted=activate is not False)
         state = "active" if record.is_active else "published, not active"
+        if job is not None:
+            state = f"the catalogue is embedded with it, then it serves: jobs show {job}"
         typer.echo(f"checkpoint {record.name} ({record.digest[:12]}): {state}")
 
 
@@ -407,6 +412,17 @@ def simulate_pack(
     from training import cli
 
     cli.simulate_pack(destination, per_class, seed)
+
+
+def _switch(
+    session: Session, record: CheckpointRecord, *, is_wanted: bool
+) -> tuple[CheckpointRecord, UUID | None]:
+    from app.services.reembed import switch_checkpoint
+
+    if not is_wanted:
+        return record, None
+    now, job = switch_checkpoint(session, record.id, "publish")
+    return now, None if job is None else job.id
 
 
 @contextlib.contextmanager

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
 
-from app.api import render, schemas
-from app.api.deps import Reader, Reviewer, SessionDep
+from fastapi import APIRouter, Response
+from fastapi import Path as InPath
+from pydantic import Field
+
+from app.api import job_schemas, render, schemas
+from app.api.deps import Admin, Reader, Reviewer, SessionDep
 from app.services.checkpoints import list_checkpoints
 from app.services.classes import create_class, list_classes
+from app.services.reembed import find_checkpoint_named, switch_checkpoint
 
 router = APIRouter(tags=["catalogue"])
 
@@ -31,3 +36,36 @@ def new_class(
 def checkpoints(session: SessionDep, _: Reader) -> schemas.ListOf[schemas.Checkpoint]:
     """Latest first; one of them is active and embeds what is uploaded."""
     return schemas.ListOf(items=[render.checkpoint(one) for one in list_checkpoints(session)])
+
+
+class Switch(schemas.Model):
+    """A checkpoint that was asked to serve."""
+
+    checkpoint: schemas.Checkpoint
+    job: job_schemas.Job | None = Field(
+        description="Embeds the catalogue and then switches; null where it serves already."
+    )
+
+
+@router.post(
+    "/checkpoints/{name}/activate",
+    summary="Let a published model serve",
+    responses={202: {"model": Switch, "description": "A job embeds the catalogue first"}},
+)
+def activated(
+    response: Response,
+    session: SessionDep,
+    principal: Admin,
+    name: Annotated[str, InPath(max_length=200, description="Its name, or its digest.")],
+) -> Switch:
+    """200 where every glitch has an embedding under it; 202 with the job that makes them first.
+
+    The former one serves until all are done; then one transaction switches. Going back is the same
+    call with the former's name. Needs the role admin.
+    """
+    wanted = find_checkpoint_named(session, name)
+    record, job = switch_checkpoint(session, wanted.id, principal.name)
+    response.status_code = 200 if job is None else 202
+    return Switch(
+        checkpoint=render.checkpoint(record), job=None if job is None else job_schemas.job(job)
+    )

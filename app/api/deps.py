@@ -101,6 +101,7 @@ def _caller(role: Role) -> Callable[..., Principal]:
 Reader = Annotated[Principal, Depends(_caller(Role.READER), scope="function")]
 Submitter = Annotated[Principal, Depends(_caller(Role.SUBMITTER), scope="function")]
 Reviewer = Annotated[Principal, Depends(_caller(Role.REVIEWER), scope="function")]
+Admin = Annotated[Principal, Depends(_caller(Role.ADMIN), scope="function")]
 
 
 def open_or_reader(

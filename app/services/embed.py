@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from app.services.errors import InvalidRequestError
+from app.services.checkpoints import hold_active_checkpoint
+from app.services.errors import BusyError, InvalidRequestError
 from app.services.glitches import get_embedding, get_glitch, insert_glitch
 from app.services.labels import append_label
 from app.services.neighbours import MOST_NEIGHBOURS, find_neighbours
@@ -73,8 +74,11 @@ def embed_and_store(
     Raises:
         InvalidRequestError: if ``k`` or ``label`` means nothing.
         PermissionDeniedError: if the principal may not label.
+        BusyError: if another checkpoint became active since the encoding.
     """
     check_neighbours(k)
+    if hold_active_checkpoint(session).id != checkpoint.id:
+        raise BusyError("Another model became active this moment: send it again.")
     stored = insert_glitch(
         session,
         views=upload.views,

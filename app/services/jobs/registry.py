@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BUILT_IN: dict[str, str] = {
     "cluster": "app.services.cluster_job:HANDLER",
     "ingest": "app.services.batches.handler:HANDLER",
+    "reembed": "app.services.reembed:HANDLER",
     # kind: "module:NAME of a JobHandler"
 }
 

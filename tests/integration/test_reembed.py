@@ -1,0 +1,104 @@
+"""Switching the model under a catalogue: the old one serves until the new one is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+from api_fixtures import Service, assert_problem, picture, running_service, tiny_data_folder
+
+from app.services.checkpoints import publish_checkpoint
+from app.services.jobs.service import get_job
+from app.store.embedded import EmbeddedServer
+from app.store.engine import make_session_factory
+from glitch.checkpoint import load_checkpoint, save_checkpoint
+from glitch.model import Architecture, ViewsVAE
+from glitch.views import Preprocessing
+from worker.runner import JobRunner
+
+
+@pytest.fixture(scope="module")
+def service(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator[Service]:
+    with (
+        tiny_data_folder() as folder,
+        running_service(postgres_server, migrated_template, folder) as running,
+    ):
+        _publish_next(running, folder)
+        yield running
+
+
+def _publish_next(service: Service, folder: Path) -> None:
+    torch.manual_seed(7)
+    model = ViewsVAE(
+        Architecture(
+            pooling=1, channels=(4, 4, 8, 8), painter_channels=(4, 4, 8, 8), hidden=16, latent=6
+        )
+    )
+    save_checkpoint(
+        folder / "checkpoints" / "next",
+        model,
+        name="next",
+        preprocessing=Preprocessing(),
+        training={"data": "none"},
+        schedule={},
+        metrics={},
+        licence="GPL-3.0-or-later",
+    )
+    made = load_checkpoint(folder / "checkpoints" / "next")
+    with make_session_factory(service.engine).begin() as session:
+        publish_checkpoint(
+            session,
+            name="next",
+            digest=made.digest,
+            preprocessing_digest=made.manifest.preprocessing.digest(),
+            latent_size=6,
+            manifest={},
+            activate=False,
+        )
+
+
+def upload(client: httpx.Client, seed: int, name: str) -> str:
+    files = {"file": (f"H1_{name}_spectrogram_0.5.png", picture(seed))}
+    answer = client.post("/embed", files=files)
+    assert answer.status_code in (200, 201), answer.text
+    return str(answer.json()["glitch"]["id"])
+
+
+def latent(client: httpx.Client, glitch: str) -> tuple[str, int]:
+    embedding = client.get(f"/glitches/{glitch}").json()["embedding"]
+    return embedding["checkpoint"], len(embedding["mean"])
+
+
+def test_switch_and_back(service: Service) -> None:
+    runner = JobRunner(make_session_factory(service.engine), service.settings)
+    with service.client("admin") as client:
+        ids = [upload(client, seed, f"reembed{seed:03d}") for seed in range(3)]
+        answer = client.post("/checkpoints/next/activate")
+        assert answer.status_code == 202, answer.text
+        job = answer.json()["job"]
+        assert client.post("/checkpoints/next/activate").json()["job"]["id"] == job["id"]
+        runner.work(job["id"], slice_s=0)  # the plan
+        runner.work(job["id"], slice_s=0)  # all chunks; not the finish
+        assert latent(client, ids[0]) == ("tiny", 8)  # half done: the old one answers
+        late = upload(client, 9, "reembedlat")
+        runner.work(job["id"])
+        with make_session_factory(service.engine)() as session:
+            done = get_job(session, job["id"])
+        assert (done.state, done.result and done.result["embedded"]) == ("succeeded", 4), done
+        assert {latent(client, one) for one in [*ids, late]} == {("next", 6)}
+        after = upload(client, 10, "reembedaft")
+        answer = client.post("/checkpoints/tiny/activate")
+        assert answer.status_code == 202  # one glitch is not embedded under it yet
+        runner.work(answer.json()["job"]["id"])
+        assert {latent(client, one) for one in [*ids, late, after]} == {("tiny", 8)}
+        assert client.post("/checkpoints/next/activate").status_code == 200  # all are there
+        assert latent(client, after) == ("next", 6)
+
+
+def test_who_may_switch_and_to_what(service: Service) -> None:
+    with service.client("admin") as admin, service.client("reviewer") as reviewer:
+        assert "lists them" in assert_problem(admin.post("/checkpoints/none/activate"), 404)
+        assert_problem(reviewer.post("/checkpoints/tiny/activate"), 403)
