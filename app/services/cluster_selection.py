@@ -16,7 +16,7 @@ from app.store.models import Embedding, Glitch
 from glitch.false_discovery import flagging_threshold, least_flaggable
 from glitch.types import LatentArray
 
-MOST_CLUSTERED = 20_000  # HDBSCAN's time grows with the square: a minute or two here
+MOST_CLUSTERED = 20_000  # HDBSCAN's time grows with the square of it
 
 
 @dataclass(frozen=True, eq=False)
