@@ -22,7 +22,9 @@ def narrow(mean: torch.Tensor) -> Posterior:
 def test_total_correlation_of_two_copies_of_one_bit_is_log_two() -> None:
     bit = torch.tensor([-5.0, 5.0]).repeat(32)
     posterior = narrow(torch.stack([bit, bit], dim=1))
-    assert total_correlation(posterior.mean, posterior).item() == pytest.approx(math.log(2), abs=1e-5)
+    assert total_correlation(posterior.mean, posterior).item() == pytest.approx(
+        math.log(2), abs=1e-5
+    )
 
 
 def test_total_correlation_of_independent_bits_is_zero() -> None:
