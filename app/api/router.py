@@ -10,6 +10,7 @@ from app.api import (
     batches,
     catalogue,
     clusters,
+    exports,
     glitches,
     health,
     jobs,
@@ -53,6 +54,7 @@ router.include_router(uploads.router, responses=_UPLOADING)
 router.include_router(batches.router, responses=_UPLOADING)
 router.include_router(glitches.router, responses=_WRITING)
 router.include_router(catalogue.router, responses=_WRITING)
+router.include_router(exports.router, responses=_READING)
 router.include_router(clusters.router, responses=_WRITING)
 router.include_router(clusters.audit_router, responses=_READING)
 router.include_router(reviews.router, responses=_WRITING)
