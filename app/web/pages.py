@@ -23,6 +23,7 @@ CLOCK_COOKIE_NAME = "glitch_clock"
 
 NAVIGATION = (
     NavItem("catalogue", "Catalogue", "/ui/glitches"),
+    NavItem("clusters", "Clusters", "/ui/clusters"),
     NavItem("upload", "Upload", "/ui/upload"),
     NavItem("classes", "Classes", "/ui/classes"),
     NavItem("checkpoints", "Checkpoints", "/ui/checkpoints"),
@@ -35,6 +36,16 @@ NOTICES = {
     "labelled": "The label was added.",
     "revoked": "The label was revoked; it stays in the history.",
     "logged-out": "You are logged out.",
+    "clustering": "The clustering was asked for: a worker takes it up.",
+    "named": "The class was made; it is suggested for the unlabelled members.",
+    "merged": "The class is suggested for the unlabelled members.",
+    "dismissed": "The cluster was dismissed; it stays in the history.",
+    "split": "The cluster was split. This is the part that stayed; the other is in the list.",
+    "assigned": "The chosen members were labelled.",
+    "accepted": "The suggestions are labels now.",
+    "commented": "The comment was added.",
+    "undone": "Undone: everything is as it was before.",
+    "redone": "Done again.",
 }
 
 SECURITY_HEADERS = {

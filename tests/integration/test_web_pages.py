@@ -61,8 +61,8 @@ def test_every_file_a_page_names_is_there_and_kept_for_ever(reviewer: Walker) ->
     html = reviewer.get("/ui/").response.text
     names = {part.split('"')[0] for part in html.split('="') if part.startswith("/ui/static/")}
     folder = next(iter(names)).rsplit("/", 1)[0]
-    names |= {f"{folder}/{name}.js" for name in ("clock", "filters", "keys", "upload")}
-    assert len(names) == 8
+    names |= {f"{folder}/{name}.js" for name in ("clock", "filters", "keys", "review", "upload")}
+    assert len(names) == 10
     for name in names:
         answer = reviewer.client.get(name)
         assert answer.status_code == 200, name

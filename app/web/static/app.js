@@ -2,9 +2,11 @@
 import { attachClock } from "./clock.js";
 import { attachFilters } from "./filters.js";
 import { attachKeys } from "./keys.js";
+import { attachReview } from "./review.js";
 import { attachUpload } from "./upload.js";
 
 attachClock(document);
 attachFilters(document);
 attachKeys(document);
+attachReview(document);
 attachUpload(document);

@@ -1,0 +1,149 @@
+"""The geometry of server-made histograms: bars, axes and the sentence for those who cannot see."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from app.web.figures import Tick
+
+WIDTH, HEIGHT = 360.0, 112.0
+LEFT, TOP, BOTTOM = 30.0, 8.0, 90.0
+BINS = 24
+SPARK_WIDTH, SPARK_HEIGHT = 120.0, 22.0
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Bars over one axis."""
+
+    name: str
+    unit: str
+    bars: tuple[Bar, ...]
+    ticks: tuple[Tick, ...]
+    most: int  # of the fullest bin
+    summary: str
+
+
+@dataclass(frozen=True)
+class Sparkline:
+    """A histogram without axes, for a card."""
+
+    bars: tuple[Bar, ...]
+    summary: str
+
+
+def histogram(
+    values: Sequence[float | None],
+    *,
+    name: str,
+    unit: str = "",
+    is_logarithmic: bool = False,
+    texts: Sequence[str] | None = None,
+) -> Histogram | None:
+    """How values are distributed; None where fewer than two are known.
+
+    Args:
+        values: As measured; unknown ones are left out.
+        name: Of the quantity.
+        unit: Of the axis.
+        is_logarithmic: Whether the axis is; values of 0 or less are then left out.
+        texts: Labels of the two ends of the axis, in place of the numbers.
+    """
+    known = np.array(
+        [value for value in values if value is not None and math.isfinite(value)], dtype=np.float64
+    )
+    if is_logarithmic:
+        known = np.log10(known[known > 0])
+    if len(known) < 2:
+        return None
+    low, high = float(known.min()), float(known.max())
+    if high == low:
+        low, high = low - 0.5, high + 0.5
+    counts, edges = np.histogram(known, bins=BINS, range=(low, high))
+
+    def shown(value: float) -> str:
+        return f"{10**value if is_logarithmic else value:.3g}"
+
+    bars = _bars(
+        counts,
+        [f"{shown(a)} to {shown(b)} {unit}".strip() for a, b in pairwise(edges)]
+        if texts is None
+        else [""] * BINS,
+        left=LEFT,
+        right=WIDTH,
+        top=TOP,
+        bottom=BOTTOM,
+    )
+    if texts is None:
+        middle = (low + high) / 2
+        ticks = tuple(
+            Tick(LEFT + (WIDTH - LEFT) * share, shown(value))
+            for share, value in ((0, low), (0.5, middle), (1, high))
+        )
+    else:
+        ticks = (Tick(LEFT, texts[0]), Tick(WIDTH, texts[1]))
+    median = shown(float(np.median(known)))
+    summary = f"{name} of {len(known)} members" + (
+        f", median {median} {unit}".rstrip() if texts is None else f", {texts[0]} to {texts[1]}"
+    )
+    return Histogram(name, unit, bars, ticks, int(counts.max()), f"{summary}.")
+
+
+def sparkline(counts: Sequence[int], summary: str) -> Sparkline | None:
+    """Counts as small bars; None where there are none."""
+    if not counts or not max(counts):
+        return None
+    bars = _bars(
+        np.asarray(counts),
+        [""] * len(counts),
+        left=0,
+        right=SPARK_WIDTH,
+        top=0,
+        bottom=SPARK_HEIGHT,
+    )
+    return Sparkline(bars, summary)
+
+
+def _bars(
+    counts: Sequence[int] | np.ndarray,
+    texts: Sequence[str],
+    *,
+    left: float,
+    right: float,
+    top: float,
+    bottom: float,
+) -> tuple[Bar, ...]:
+    step = (right - left) / len(counts)
+    most = max(int(count) for count in counts)
+    made = []
+    for index, (count, text) in enumerate(zip(counts, texts, strict=True)):
+        if not count:
+            continue
+        height = max(1.5, (bottom - top) * int(count) / most)
+        members = f"{int(count)} member{'s' if count != 1 else ''}"
+        made.append(
+            Bar(
+                x=round(left + index * step + 0.5, 2),
+                y=round(bottom - height, 2),
+                width=round(max(step - 1, 0.5), 2),
+                height=round(height, 2),
+                text=f"{text}: {members}" if text else members,
+            )
+        )
+    return tuple(made)

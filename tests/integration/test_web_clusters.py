@@ -1,0 +1,200 @@
+"""The review pages with clusters behind them, as a visitor without scripts meets them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+from api_fixtures import Service
+from cluster_helpers import store_cluster, store_run
+from sqlalchemy import delete
+from web_fixtures import Page, Walker, fill_catalogue, service
+
+from app.services.records import GlitchRecord
+from app.store.cluster_models import Cluster, ClusteringRun
+from app.store.engine import make_session_factory
+from app.store.review_models import LabelSuggestion, ReviewEvent
+
+__all__ = ["service"]
+
+
+@pytest.fixture(scope="module")
+def glitches(service: Service) -> list[GlitchRecord]:
+    return fill_catalogue(service)
+
+
+@pytest.fixture
+def clusters(service: Service, glitches: list[GlitchRecord]) -> Iterator[list[UUID]]:
+    """One cluster of the six unlabelled glitches, and one of labelled ones, less significant."""
+    with make_session_factory(service.engine)() as session:
+        run = store_run(session)
+        unlabelled = [one.id for one in glitches[::10]]
+        labelled = [one.id for one in glitches[1:5]]
+        made = [
+            store_cluster(session, run, unlabelled).id,
+            store_cluster(session, run, labelled, significance=0.2).id,
+        ]
+        session.commit()
+    yield made
+    with make_session_factory(service.engine)() as session:
+        for table in (LabelSuggestion, Cluster, ClusteringRun):
+            session.execute(delete(table))
+        session.execute(delete(ReviewEvent).where(ReviewEvent.undoes_event_id.is_not(None)))
+        session.execute(delete(ReviewEvent))
+        session.commit()
+
+
+@pytest.fixture
+def reviewer(service: Service) -> Iterator[Walker]:
+    with Walker(service, "reviewer") as walker:
+        yield walker
+
+
+def decide(walker: Walker, page: Page, act: str, **values: object) -> Page:
+    return walker.submit(page, "/review", act=act, **values)
+
+
+def test_without_a_run_the_page_says_how_to_start_one(service: Service, reviewer: Walker) -> None:
+    page = reviewer.get("/ui/clusters")
+    assert "No clustering has been run yet" in page.text
+    bad = reviewer.submit(page, "/clusters/runs", fdr="7")
+    assert bad.status == 400
+    assert bad.alerts
+    assert "as a number" in reviewer.submit(page, "/clusters/runs", fdr="loud").alerts[0]
+    started = reviewer.submit(page, "/clusters/runs", fdr="0.2")
+    assert "A clustering is queued" in started.text
+    with Walker(service, "reader") as reader:
+        assert "Your role may look but not start one" in reader.get("/ui/clusters").text
+
+
+def test_clusters_are_ranked_by_significance(reviewer: Walker, clusters: list[UUID]) -> None:
+    page = reviewer.get("/ui/clusters")
+    assert "2 clusters to review" in page.text
+    hrefs = [link for link in page.links if link.startswith("/ui/clusters/")]
+    assert hrefs == [f"/ui/clusters/{one}" for one in clusters]
+    assert len([image for image in page.images if "/cards/" in image]) == 6
+    assert "nearest known" in page.text
+    assert "new in this run" in page.text
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "sentence"),
+    [
+        ("min_size=5", 200, "1 cluster to review"),
+        ("ifo=H1", 200, "2 clusters to review"),
+        ("ifo=V1", 200, "No cluster of this run passes"),
+        ("start=1200050000", 200, "1 cluster to review"),
+        ("end=2018-01-14", 200, "2 clusters to review"),
+        ("state=dismissed", 200, "0 clusters: dismissed"),
+        ("state=all", 200, "2 clusters"),
+        ("state=odd", 400, "no such state"),
+        ("min_size=x", 400, "whole number"),
+        ("start=yesterday", 400, "no time"),
+        ("run=7", 400, "no such run"),
+        ("page=0", 400, "no such page"),
+        ("ifo=" + "x" * 100, 400, "too long"),
+    ],
+)
+def test_filters_of_clusters(
+    reviewer: Walker, clusters: list[UUID], query: str, status: int, sentence: str
+) -> None:
+    page = reviewer.get(f"/ui/clusters?{query}")
+    assert page.status == status
+    assert sentence in page.text
+
+
+def test_a_cluster_is_named_shown_accepted_and_undone(
+    service: Service, reviewer: Walker, clusters: list[UUID], glitches: list[GlitchRecord]
+) -> None:
+    page = reviewer.get(f"/ui/clusters/{clusters[0]}")
+    assert "Cluster of 6 glitches" in page.text
+    for part in ("Beside the nearest known classes", "Rate over time", "SNR", "Peak frequency"):
+        assert part in page.text
+    named = decide(reviewer, page, "promote", new_class="Odd_Whistle", text="Seen at night.")
+    assert "Odd_Whistle: cluster of 6 glitches" in named.text
+    assert named.text.count("suggested: Odd_Whistle") == 6
+    assert "Named the new class Odd_Whistle" in named.text
+    assert "Seen at night." in named.text
+    assert "Odd_Whistle" in reviewer.get("/ui/classes").text
+    accepted = decide(reviewer, named, "accept-all")
+    assert "The suggestions are labels now" in accepted.text
+    assert "Odd_Whistle" in reviewer.get(f"/ui/glitches/{glitches[0].id}").text
+    undone = reviewer.submit(accepted, "/review", **undo_of(accepted))
+    undone = reviewer.submit(undone, "/review", **undo_of(undone))
+    assert "Cluster of 6 glitches" in undone.text
+    assert "Odd_Whistle" not in reviewer.get("/ui/classes").text
+
+
+def undo_of(page: Page) -> dict[str, str]:
+    """The fields of the form that undoes the last act that stands."""
+    found = re.search(r'"event_id" value="(\d+)">\s*<button [^>]*value="undo"', page.response.text)
+    assert found
+    return {"act": "undo", "event_id": found[1]}
+
+
+def test_the_second_reviewer_is_told_in_place(reviewer: Walker, clusters: list[UUID]) -> None:
+    page = reviewer.get(f"/ui/clusters/{clusters[0]}")
+    decide(reviewer, page, "dismiss")
+    late = decide(reviewer, page, "promote", new_class="Late_Whistle", text="Mine.")
+    assert late.status == 409
+    assert "Somebody was quicker" in late.alerts[0]
+    assert "dismissed it" in late.alerts[0]
+    assert "Mine." in late.text  # what was typed is kept
+    assert "Late_Whistle" not in reviewer.get("/ui/classes").text
+
+
+@pytest.mark.parametrize(
+    ("act", "values", "status", "sentence"),
+    [
+        ("promote", {"new_class": ""}, 400, "needs a name"),
+        ("promote", {"new_class": "x" * 10_000}, 400, "10,000 characters"),
+        ("promote", {"new_class": "<script>alert(1)</script>"}, 400, "letters, digits"),
+        ("promote", {"new_class": "Blip"}, 409, "There is a class Blip already"),
+        ("merge", {"class_name": "Nonsense"}, 400, "no class"),
+        ("split", {}, 400, "Choose members first"),
+        ("comment", {"text": " "}, 400, "1 to 4,000"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_place(
+    *,
+    reviewer: Walker,
+    clusters: list[UUID],
+    act: str,
+    values: dict[str, str],
+    status: int,
+    sentence: str,
+) -> None:
+    page = decide(reviewer, reviewer.get(f"/ui/clusters/{clusters[0]}"), act, **values)
+    assert page.status == status
+    assert sentence in page.alerts[0]
+    assert "<script>alert" not in page.response.text
+    assert "Nobody has decided anything" in page.text
+
+
+def test_a_split_leads_to_the_part_and_the_whole_to_both(
+    reviewer: Walker, clusters: list[UUID], glitches: list[GlitchRecord]
+) -> None:
+    page = reviewer.get(f"/ui/clusters/{clusters[0]}?order=time")
+    chosen = [str(glitches[0].id), str(glitches[10].id)]
+    rest = decide(reviewer, page, "split", member=chosen)
+    assert "Cluster of 4 glitches" in rest.text
+    whole = reviewer.get(f"/ui/clusters/{clusters[0]}")
+    assert "the part of 4 , or the part of 2" in whole.text
+    assert "3 clusters to review" in reviewer.get("/ui/clusters").text
+    reviewer.submit(rest, "/review", **undo_of(rest))
+    assert "2 clusters to review" in reviewer.get("/ui/clusters").text
+
+
+def test_roles_and_forged_forms(service: Service, clusters: list[UUID]) -> None:
+    path = f"/ui/clusters/{clusters[0]}"
+    with Walker(service, "submitter") as submitter:
+        page = submitter.get(path)
+        assert all("review" not in form.action for form in page.forms)
+        forged = submitter.client.post(f"{path}/review", data={"act": "dismiss"})
+        assert forged.status_code == 403
+        csrf = page.forms[1].fields["csrf"]
+        data = {"act": "dismiss", "csrf": csrf}
+        assert submitter.client.post(f"{path}/review", data=data).status_code == 403
+        assert submitter.get(f"/ui/clusters/{UUID(int=5)}").status == 404
