@@ -68,6 +68,12 @@ def test_contract_routes_exist(application: FastAPI) -> None:
         ("GET", "/jobs/{job_id}/events"),
         ("POST", "/jobs/{job_id}/cancel"),
         ("POST", "/jobs/{job_id}/retry"),
+        ("POST", "/clusters/runs"),
+        ("GET", "/clusters/runs"),
+        ("GET", "/clusters"),
+        ("GET", "/clusters/{cluster_id}"),
+        ("GET", "/clusters/{cluster_id}/members"),
+        ("GET", "/label-audit"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
         ("GET", "/metrics"),
@@ -78,7 +84,7 @@ def test_contract_routes_exist(application: FastAPI) -> None:
 def test_each_route_is_documented_with_a_command(application: FastAPI) -> None:
     text = (DOCS / "api.md").read_text()
     for method, path, _ in operations(application):
-        shown = path.replace("{glitch_id}", "{id}").replace("{job_id}", "{id}")
+        shown = re.sub(r"{(glitch|job|cluster)_id}", "{id}", path)
         heading = f"`{method} {shown}`"
         assert heading in text, f"docs/api.md lacks {heading}"
         section = text.split(heading, 1)[1].split("\n## ", 1)[0]
