@@ -11,7 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 from api_fixtures import Service, gwosc_hdf5, picture, strain_values
+from cluster_helpers import store_cluster, store_run
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service as DriverService
 from selenium.webdriver.common.by import By
@@ -21,6 +23,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from web_fixtures import fill_catalogue, service
 
 from app.services.records import GlitchRecord
+from app.store.engine import make_session_factory
 
 __all__ = ["service"]
 
@@ -31,6 +34,16 @@ LOOKS = ((1440, "light"), (800, "dark"))  # each width and each scheme once
 @pytest.fixture(scope="module")
 def glitches(service: Service) -> list[GlitchRecord]:
     return fill_catalogue(service)
+
+
+@pytest.fixture(scope="module")
+def cluster(service: Service, glitches: list[GlitchRecord]) -> str:
+    """Address of a flagged cluster of the unlabelled glitches that no other test labels."""
+    members = [glitches[index].id for index in (0, 10, 20, 40, 50)]
+    with make_session_factory(service.engine)() as session:
+        made = store_cluster(session, store_run(session), members).id
+        session.commit()
+    return f"/ui/clusters/{made}"
 
 
 def program(*names: str) -> str:
@@ -87,9 +100,15 @@ class Browser:
         )
 
     def wait_for_text(self, selector: str, text: str) -> None:
-        WebDriverWait(self.driver, PATIENCE_S).until(
-            lambda driver: any(
-                text in found.text for found in driver.find_elements(By.CSS_SELECTOR, selector)
+        """Of a page that may still be on its way: elements of the one before go stale."""
+        WebDriverWait(
+            self.driver, PATIENCE_S, ignored_exceptions=[StaleElementReferenceException]
+        ).until(
+            lambda driver: (
+                driver.execute_script("return document.readyState") == "complete"
+                and any(
+                    text in found.text for found in driver.find_elements(By.CSS_SELECTOR, selector)
+                )
             )
         )
 
@@ -135,12 +154,12 @@ def test_the_login_link_leaves_the_address_bar_clean(browser: Browser) -> None:
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_every_page_is_accessible_and_fits(
-    browser: Browser, glitches: list[GlitchRecord], width: int, scheme: str
+    *, browser: Browser, glitches: list[GlitchRecord], cluster: str, width: int, scheme: str
 ) -> None:
     """axe-core finds nothing (contrast included), and nothing has to be scrolled sideways."""
     axe = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text()
     browser.look(width, scheme)
-    for path in paths(glitches):
+    for path in (*paths(glitches), "/ui/clusters", cluster):
         browser.open(path)
         found = browser.driver.execute_script(
             "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -336,3 +355,38 @@ def test_the_service_answers_the_link_that_it_gives(service: Service) -> None:
         files = {"file": ("L1_linked1234_spectrogram_1.0.png", picture(90), "image/png")}
         page = client.post("/embed", files=files).json()["glitch"]["links"]["page"]
     assert httpx.get(page).headers["location"].startswith("/ui/login?next=%2Fui%2Fglitches%2F")
+
+
+def test_a_flagged_cluster_is_named_with_the_keyboard_and_undone(
+    browser: Browser, glitches: list[GlitchRecord], cluster: str
+) -> None:
+    """Open it, name it, see the name on its members and among the classes, undo, and it is gone."""
+    browser.open("/ui/clusters")
+    assert browser.find("h1").text == "1 cluster to review"
+    browser.find(".group a.cover").click()
+    browser.wait_for(cluster)
+    browser.press("n")
+    assert browser.focused().get_attribute("id") == "new_class"
+    browser.press("Odd_Whistle", Keys.ENTER)
+    browser.wait_for_text("h1", "Odd_Whistle: cluster of 5 glitches")
+    suggested = browser.driver.find_elements(By.CSS_SELECTOR, ".card .suggested")
+    assert [one.text for one in suggested] == ["suggested: Odd_Whistle"] * 5
+    browser.find(".card .cover").send_keys("x", "a")
+    browser.wait_for_text(".card .name", "Odd_Whistle")
+    assert len(browser.driver.find_elements(By.CSS_SELECTOR, ".card .suggested")) == 4
+    browser.press("A")
+    browser.wait_for_text(".note.good", "The suggestions are labels now")
+    browser.open("/ui/classes")
+    assert "Odd_Whistle" in browser.find("main").text
+    browser.open(f"/ui/glitches/{glitches[0].id}")
+    assert "Odd_Whistle" in browser.find("h1").text
+    browser.open(cluster)
+    for left in ("accepted Odd_Whistle for 4", "accepted Odd_Whistle for 1", "named the new class"):
+        browser.press("u")
+        browser.wait_for_text(".history .undone .what", f"Undid “{left}")
+    assert browser.find("h1").text == "Cluster of 5 glitches"
+    assert browser.driver.find_elements(By.CSS_SELECTOR, ".card .suggested") == []
+    browser.open("/ui/classes")
+    assert "Odd_Whistle" not in browser.find("main").text
+    browser.open(f"/ui/glitches/{glitches[0].id}")
+    assert browser.find("h1").text == "Unlabelled glitch"
