@@ -196,6 +196,7 @@ class GlitchPage(PageContext):
     novelty: Novelty
     facts: tuple[Fact, ...]
     labels: tuple[LabelEntry, ...]
+    suggested: tuple[str, ...]  # by the review of a cluster, not accepted yet
     class_names: tuple[str, ...]
     can_label: bool
     label_error: str | None

@@ -21,6 +21,7 @@ from app.services.records import (
     Role,
     ViewRecord,
 )
+from app.services.suggestions import suggested_classes
 from app.web.contexts import Card, Download, Fact, GlitchPage, LabelEntry
 from app.web.figures import ViewPanel, latent_chart, view_panel
 from app.web.words import (
@@ -92,6 +93,7 @@ def glitch_page_of(
         labels=tuple(
             _label_entry(label, glitch, principal) for label in list_labels(session, glitch.id)
         ),
+        suggested=suggested_classes(session, [glitch.id]).get(glitch.id, ()),
         class_names=(
             tuple(row.name for row in list_classes(session) if row.state != "retired")
             if can_label

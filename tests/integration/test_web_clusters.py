@@ -118,6 +118,7 @@ def test_a_cluster_is_named_shown_accepted_and_undone(
     assert "Named the new class Odd_Whistle" in named.text
     assert "Seen at night." in named.text
     assert "Odd_Whistle" in reviewer.get("/ui/classes").text
+    assert "not accepted yet: Odd_Whistle" in reviewer.get(f"/ui/glitches/{glitches[0].id}").text
     accepted = decide(reviewer, named, "accept-all")
     assert "The suggestions are labels now" in accepted.text
     assert "Odd_Whistle" in reviewer.get(f"/ui/glitches/{glitches[0].id}").text
