@@ -74,6 +74,7 @@ def _frame(duration_s: float, title: str, recipe: Preprocessing) -> Image.Image:
     axes.set_ylim(low, high)
     axes.set_yticks(powers, [f"{power:g}" for power in powers], fontsize=11)
     axes.minorticks_off()
+    axes.grid(visible=False)  # importing gwpy turns grids on for everyone
     axes.set_ylabel("Frequency (Hz)", fontsize=18)
     times = np.linspace(-duration_s / 2, duration_s / 2, 5)
     axes.set_xlim(times[0], times[-1])
@@ -83,6 +84,7 @@ def _frame(duration_s: float, title: str, recipe: Preprocessing) -> Image.Image:
     scale = ScalarMappable(Normalize(0, recipe.energy_clip), "viridis")
     ticks = np.arange(0, recipe.energy_clip, 5)
     bar = figure.colorbar(scale, cax=figure.add_axes(_BAR), ticks=ticks)
+    bar.ax.grid(visible=False)
     bar.set_label("Normalized energy", fontsize=14)
     drawing = BytesIO()
     # print_png, not savefig: a user's matplotlibrc must not crop the picture.

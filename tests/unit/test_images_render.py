@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import rc_context
 from PIL import Image
 
 from glitch.errors import GlitchError, ImageError
 from glitch.images import (
+    omega_scan,
     read_spectrogram,
     render_omega_scan,
     render_view,
@@ -136,6 +138,13 @@ def test_the_omega_scan_is_laid_out_like_gravity_spys() -> None:
     assert (spread[:, : box.left - 2] == 0).all()  # labels are black on white
     top_of_bar = pixels[box.top + 2, 705].astype(int)
     assert np.abs(top_of_bar - viridis()[-1]).max() < 6
+
+
+def test_the_omega_scan_does_not_follow_what_others_did_to_matplotlib() -> None:
+    plain = render_omega_scan(VIEW, 4.0, title="Plain")
+    with rc_context({"axes.grid": True, "grid.color": "red"}):
+        omega_scan._frame.cache_clear()
+        assert render_omega_scan(VIEW, 4.0, title="Plain") == plain
 
 
 def test_a_title_with_markup_is_drawn_as_it_is_written() -> None:
