@@ -38,7 +38,7 @@ class _Sent:
     neighbours: int
 
 
-def _sent(
+async def _sent(
     *,
     file: Annotated[list[UploadFile], File(description=_FILE)],
     gps_time: Annotated[
