@@ -92,7 +92,7 @@ def embed(
     The token comes from GLITCH_TOKEN, else from the data directory.
     """
     with _told():
-        from app.client import Upload, ask_to_embed, print_answer
+        from app.client.remote import Upload, ask_to_embed, print_answer
 
         fields = {
             "gps_time": gps_time,
@@ -134,8 +134,8 @@ def ingest(
 ) -> None:
     """Send many glitches to a running service, and watch them being stored."""
     with _told():
-        from app.client_batches import ingest as send
-        from app.client_jobs import show
+        from app.client.batches import ingest as send
+        from app.client.jobs import show
 
         fields = {
             "merge_window_s": merge_window_s,
@@ -239,7 +239,7 @@ def list_all() -> None:
     with _told(), _database() as database:
         from rich.table import Table
 
-        from app.client import plain_console
+        from app.client.remote import plain_console
         from app.services.tokens import list_tokens
 
         with database.transaction() as session:
@@ -277,7 +277,7 @@ def list_jobs(
 ) -> None:
     """List jobs, latest first."""
     with _told():
-        from app.client_jobs import print_jobs
+        from app.client.jobs import print_jobs
 
         print_jobs(url, state=state, kind=kind, limit=limit)
 
@@ -291,7 +291,7 @@ def show_job(
 ) -> None:
     """Show a job's progress until it ends, then what failed. Exit code 1 if the job failed."""
     with _told():
-        from app.client_jobs import show
+        from app.client.jobs import show
 
         raise typer.Exit(show(url, job_id, is_followed=follow))
 
@@ -300,7 +300,7 @@ def show_job(
 def cancel_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
     """Stop a job; what it has stored stays."""
     with _told():
-        from app.client_jobs import act
+        from app.client.jobs import act
 
         act(url, job_id, "cancel")
 
@@ -309,7 +309,7 @@ def cancel_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
 def retry_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
     """Do again what failed of a job, or what a cancelled one left undone."""
     with _told():
-        from app.client_jobs import act
+        from app.client.jobs import act
 
         act(url, job_id, "retry")
 
@@ -332,7 +332,7 @@ def cluster(
 ) -> None:
     """Cluster what the known classes do not explain, and show the clusters."""
     with _told():
-        from app.client_clusters import cluster as run
+        from app.client.clusters import cluster as run
 
         wanted = {
             "fdr": fdr,

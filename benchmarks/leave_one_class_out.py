@@ -25,8 +25,8 @@ from sqlalchemy.orm import Session
 
 from app.services.checkpoints import publish_checkpoint
 from app.services.classes import seed_classes
-from app.services.cluster_records import ClusteringParameters
-from app.services.cluster_run import run_clustering
+from app.services.clusters.records import ClusteringParameters
+from app.services.clusters.run import run_clustering
 from app.store.cluster_models import Cluster, ClusterMember
 from app.store.embedded import start_embedded
 from app.store.engine import make_engine, make_session_factory

@@ -10,9 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.services.checkpoints import active_checkpoint
-from app.services.cluster_records import ClusteringParameters
-from app.services.cluster_selection import Selection
-from app.services.cluster_summary import summarise
+from app.services.clusters.records import ClusteringParameters
+from app.services.clusters.selection import Selection
+from app.services.clusters.summary import summarise
 from app.store.cluster_models import Cluster, ClusteringRun, ClusterMember
 from app.store.identifiers import uuid7
 from app.store.models import Embedding, Glitch

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from app.api import render
 from app.api.schemas import Glitch, Model
-from app.services.cluster_records import (
+from app.services.clusters.records import (
     ClusteringParameters,
     ClusterRecord,
     MemberRecord,

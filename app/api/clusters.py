@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 
 from app.api import cluster_schemas, job_schemas, render, schemas
 from app.api.deps import Reader, SessionDep, Submitter
-from app.services.clusters import (
+from app.services.clusters.service import (
     get_cluster,
     list_clusters,
     list_members,

@@ -9,9 +9,9 @@ from uuid import UUID
 from pydantic import Field
 
 from app.api.schemas import Model
-from app.services import review_log as log
-from app.services.review_scene import LONGEST_TEXT, MOST_MEMBERS
-from app.services.reviews import ReviewOutcome
+from app.services.reviews import log
+from app.services.reviews.scene import LONGEST_TEXT, MOST_MEMBERS
+from app.services.reviews.service import ReviewOutcome
 
 # Names and texts are checked by the services, which say what is wrong with them.
 _Name = Annotated[str, Field(max_length=20_000)]

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from app.api import review_schemas
 from app.api.deps import Reader, Reviewer, SessionDep
-from app.services.reviews import history, review
+from app.services.reviews.service import history, review
 
 router = APIRouter(prefix="/clusters", tags=["clusters"])
 

@@ -10,8 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from app.services import checkpoints
-from app.services.cluster_records import ClusterRecord
-from app.services.clusters import get_cluster, latest_run
+from app.services.clusters.records import ClusterRecord
+from app.services.clusters.service import get_cluster, latest_run
 from app.services.errors import InvalidRequestError
 from app.services.records import GlitchRecord
 from app.services.selection import select_glitches, to_record

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.services.browsing import exemplars
 from app.services.classes import list_classes
-from app.services.cluster_browsing import (
+from app.services.clusters.browsing import (
     Order,
     exemplars_of,
     gallery,
@@ -19,11 +19,11 @@ from app.services.cluster_browsing import (
     member_facts,
     parts_of,
 )
-from app.services.cluster_records import ClusterRecord, MemberRecord
+from app.services.clusters.records import ClusterRecord, MemberRecord
 from app.services.records import GlitchRecord, Principal, Role
-from app.services.review_log import EventRecord, Log, describe
-from app.services.reviews import class_names_of, history
-from app.services.suggestions import count_by_cluster, suggested_classes
+from app.services.reviews.log import EventRecord, Log, describe
+from app.services.reviews.service import class_names_of, history
+from app.services.reviews.suggestions import count_by_cluster, suggested_classes
 from app.web.cluster_contexts import (
     ClusterCard,
     ClusterPage,

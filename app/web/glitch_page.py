@@ -21,7 +21,7 @@ from app.services.records import (
     Role,
     ViewRecord,
 )
-from app.services.suggestions import suggested_classes
+from app.services.reviews.suggestions import suggested_classes
 from app.web.contexts import Card, Download, Fact, GlitchPage, LabelEntry
 from app.web.figures import ViewPanel, latent_chart, view_panel
 from app.web.words import (

@@ -14,10 +14,10 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 from store_helpers import LATENT, person
 
-from app.services.cluster_job import HANDLER
-from app.services.cluster_records import ClusteringParameters, RunRecord
-from app.services.cluster_run import run_clustering
-from app.services.clusters import (
+from app.services.clusters.job import HANDLER
+from app.services.clusters.records import ClusteringParameters, RunRecord
+from app.services.clusters.run import run_clustering
+from app.services.clusters.service import (
     get_cluster,
     list_clusters,
     list_members,

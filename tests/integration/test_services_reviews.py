@@ -22,7 +22,7 @@ from app.services.errors import (
 from app.services.glitches import get_glitch
 from app.services.labels import append_label, list_labels, revoke_label
 from app.services.records import Role
-from app.services.review_log import (
+from app.services.reviews.log import (
     Accept,
     Action,
     Assign,
@@ -34,8 +34,8 @@ from app.services.review_log import (
     Split,
     Undo,
 )
-from app.services.reviews import ReviewOutcome, history, review
-from app.services.suggestions import suggested_classes
+from app.services.reviews.service import ReviewOutcome, history, review
+from app.services.reviews.suggestions import suggested_classes
 from app.store.cluster_models import Cluster, ClusterMember
 from app.store.engine import make_session_factory
 from app.store.models import AuditEvent, Embedding, Glitch, Label

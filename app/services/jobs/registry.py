@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from glitch.encoder import Encoder  # imports torch
 
 BUILT_IN: dict[str, str] = {
-    "cluster": "app.services.cluster_job:HANDLER",
+    "cluster": "app.services.clusters.job:HANDLER",
     "ingest": "app.services.batches.handler:HANDLER",
     "reembed": "app.services.reembed:HANDLER",
     # kind: "module:NAME of a JobHandler"

@@ -10,19 +10,19 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.orm import Session
 
-from app.services.cluster_browsing import (
+from app.services.clusters.browsing import (
     ClusterFilters,
     count_by_state,
     is_of_simulated,
     ranked_clusters,
 )
-from app.services.cluster_records import ClusteringParameters, ClusterRecord, RunRecord
-from app.services.clusters import KIND, get_cluster, list_runs, start_clustering
+from app.services.clusters.records import ClusteringParameters, ClusterRecord, RunRecord
+from app.services.clusters.service import KIND, get_cluster, list_runs, start_clustering
 from app.services.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services.jobs.records import OPEN_STATES
 from app.services.jobs.service import list_jobs
 from app.services.records import Principal, Role
-from app.services.review_log import (
+from app.services.reviews.log import (
     Accept,
     Action,
     Assign,
@@ -34,7 +34,7 @@ from app.services.review_log import (
     Split,
     Undo,
 )
-from app.services.reviews import review
+from app.services.reviews.service import review
 from app.web.cluster_contexts import ClustersPage, RunForm
 from app.web.cluster_pages import STATE_TEXTS, cluster_cards, cluster_page_of
 from app.web.contexts import Choice, ClassCount

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from app.client import find_service, plain_console
-from app.client_jobs import FAILED, follow
+from app.client.jobs import FAILED, follow
+from app.client.remote import find_service, plain_console
 
 
 def cluster(url: str | None, wanted: Mapping[str, Any]) -> int:

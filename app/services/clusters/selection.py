@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from app.services.cluster_records import ClusteringParameters
+from app.services.clusters.records import ClusteringParameters
 from app.store.models import Embedding, Glitch
 from glitch.false_discovery import flagging_threshold, least_flaggable
 from glitch.types import LatentArray

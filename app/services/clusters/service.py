@@ -10,13 +10,13 @@ from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from app.services import checkpoints
-from app.services.cluster_records import (
+from app.services.clusters.records import (
     ClusteringParameters,
     ClusterRecord,
     MemberRecord,
     RunRecord,
 )
-from app.services.cluster_run import to_run_record
+from app.services.clusters.run import to_run_record
 from app.services.errors import InvalidRequestError, NotFoundError
 from app.services.jobs.records import JobRecord
 from app.services.jobs.service import create_job

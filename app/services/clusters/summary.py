@@ -11,8 +11,8 @@ import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.services.cluster_records import ClusteringParameters
-from app.services.cluster_selection import Selection
+from app.services.clusters.records import ClusteringParameters
+from app.services.clusters.selection import Selection
 from app.store.models import Embedding, Glitch, GlitchClass
 from glitch.clustering import FoundCluster
 from glitch.false_discovery import chance_of_as_many

@@ -15,11 +15,11 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.services import suggestions
 from app.services.classes import WITHDRAWN, create_class, find_class
 from app.services.errors import ConflictError, InvalidRequestError
 from app.services.labels import append_labels, revoke_labels
-from app.services.review_log import (
+from app.services.reviews import suggestions
+from app.services.reviews.log import (
     Accept,
     Action,
     Assign,
@@ -30,7 +30,7 @@ from app.services.review_log import (
     Promote,
     Split,
 )
-from app.services.review_scene import (
+from app.services.reviews.scene import (
     Memory,
     Scene,
     check_text,
@@ -38,7 +38,7 @@ from app.services.review_scene import (
     require_flagged,
     set_state,
 )
-from app.services.review_split import split, take_back_split
+from app.services.reviews.split import split, take_back_split
 from app.store.models import GlitchClass, Label
 from app.store.review_models import LabelSuggestion
 

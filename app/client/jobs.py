@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from app.client import RemoteService, find_service, plain_console
+from app.client.remote import RemoteService, find_service, plain_console
 
 _OPEN = ("queued", "running")
 _LOOK_EVERY_S = 0.5

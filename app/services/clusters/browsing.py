@@ -12,8 +12,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Numeric, cast, func, select
 from sqlalchemy.orm import Session
 
-from app.services.cluster_records import ClusterRecord, MemberRecord
-from app.services.clusters import to_cluster_record
+from app.services.clusters.records import ClusterRecord, MemberRecord
+from app.services.clusters.service import to_cluster_record
 from app.services.records import GlitchRecord
 from app.services.selection import check_ifo, select_glitches, to_record
 from app.store.cluster_models import Cluster, ClusteringRun, ClusterMember

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.services.cluster_records import ClusteringParameters
-from app.services.cluster_run import run_clustering
+from app.services.clusters.records import ClusteringParameters
+from app.services.clusters.run import run_clustering
 from app.services.jobs.records import Chunk, JobRecord
 from app.services.jobs.registry import ChunkPlan, ChunkResult, JobContext
 from app.store.cluster_models import ClusteringRun

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
 
-from app.client import Upload, find_service
+from app.client.remote import Upload, find_service
 from app.launch.errors import LaunchError
 
 

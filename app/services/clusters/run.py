@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import Uuid
 
 from app.services import checkpoints
-from app.services.cluster_records import ClusteringParameters, RunRecord
-from app.services.cluster_selection import Selection, select_novel
-from app.services.cluster_summary import significance, summarise
+from app.services.clusters.records import ClusteringParameters, RunRecord
+from app.services.clusters.selection import Selection, select_novel
+from app.services.clusters.summary import significance, summarise
 from app.services.novelty import REJUDGED_AT_ONCE, recalibrate
 from app.store.cluster_models import Cluster, ClusteringRun, ClusterMember
 from app.store.identifiers import uuid7

@@ -15,12 +15,12 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.services import suggestions
 from app.services.audit import record_event
 from app.services.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services.records import Principal, Role
-from app.services.review_acts import ACTS, act_of, recall_action, remember_action
-from app.services.review_log import (
+from app.services.reviews import suggestions
+from app.services.reviews.acts import ACTS, act_of, recall_action, remember_action
+from app.services.reviews.log import (
     Action,
     Comment,
     EventRecord,
@@ -31,7 +31,7 @@ from app.services.review_log import (
     Undo,
     describe,
 )
-from app.services.review_scene import (
+from app.services.reviews.scene import (
     Scene,
     check_text,
     lock_identity,

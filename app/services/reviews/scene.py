@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.services.errors import ConflictError, InvalidRequestError
 from app.services.records import Principal
-from app.services.review_log import EventRecord, Log, replay
+from app.services.reviews.log import EventRecord, Log, replay
 from app.store.cluster_models import Cluster, ClusterMember
 from app.store.review_models import ReviewEvent
 

@@ -10,12 +10,12 @@ import numpy as np
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.services.cluster_records import ClusteringParameters
-from app.services.cluster_selection import Selection
-from app.services.cluster_summary import summarise
+from app.services.clusters.records import ClusteringParameters
+from app.services.clusters.selection import Selection
+from app.services.clusters.summary import summarise
 from app.services.errors import ConflictError, InvalidRequestError
-from app.services.review_log import Split, describe
-from app.services.review_scene import (
+from app.services.reviews.log import Split, describe
+from app.services.reviews.scene import (
     Memory,
     Scene,
     lock_identity,

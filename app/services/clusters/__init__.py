@@ -1,0 +1,1 @@
+"""Clusters of novel glitches: made by a run, kept, browsed."""

@@ -1,0 +1,1 @@
+"""Reviewing clusters: acts, their log, and what they do to labels."""
