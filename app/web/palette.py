@@ -1,0 +1,107 @@
+"""One colour for each class, the same on every page, in both themes and on the map.
+
+Thirty-six colours were drawn from the sRGB cube so that each is as far as can be from all before it
+for the worst placed of four viewers: normal sight, and protanopia, deuteranopia and tritanopia as
+Machado, Oliveira and Fernandes (2009, IEEE TVCG 15, 1291) simulate them; distances are Euclidean in
+Oklab. All stand off the light and the dark panel by a contrast of 2.2 or more. No set of so many is
+told apart by colour alone: wherever a colour stands, the name stands beside it.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+UNLABELLED_COLOUR = "#838d97"  # the muted grey of both themes' rules, for what has no label
+
+# Fixed, in the order in which they were drawn: the earlier, the easier to tell apart.
+_DRAWN = [
+    "#0070d8",
+    "#980088",
+    "#e080f8",
+    "#006000",
+    "#00c058",
+    "#d06000",
+    "#b80020",
+    "#6038b0",
+    "#a058a8",
+    "#f09000",
+    "#a890c8",
+    "#784060",
+    "#60a070",
+    "#487850",
+    "#f858a8",
+    "#9078f8",
+    "#b05860",
+    "#c02080",
+    "#a08048",
+    "#3048d0",
+    "#c068d0",
+    "#489000",
+    "#d08888",
+    "#7858c0",
+    "#78a0e8",
+    "#785888",
+    "#a80058",
+    "#884008",
+    "#98b028",
+    "#986038",
+    "#485098",
+    "#4890b0",
+    "#d058a0",
+    "#b09010",
+    "#a04068",
+    "#7860f0",
+]
+# Every fourth, and the last few, are kept for classes that reviewers name: a new one must stand out
+# among the common ones of Gravity Spy, and keeps its colour whatever is named after it.
+_OURS = tuple(_DRAWN[4:33:4] + _DRAWN[33:])
+_GRAVITY_SPYS = tuple(colour for colour in _DRAWN if colour not in _OURS)
+# The commonest of the O3 releases first: they meet on the map most often.
+_BY_FREQUENCY = (
+    "Scattered_Light",
+    "Fast_Scattering",
+    "Tomte",
+    "Blip",
+    "Koi_Fish",
+    "Low_Frequency_Burst",
+    "Extremely_Loud",
+    "Whistle",
+    "Low_Frequency_Lines",
+    "Blip_Low_Frequency",
+    "Scratchy",
+    "Power_Line",
+    "Repeating_Blips",
+    "No_Glitch",
+    "Violin_Mode",
+    "Light_Modulation",
+    "1080Lines",
+    "1400Ripples",
+    "Wandering_Line",
+    "Air_Compressor",
+    "Paired_Doves",
+    "Helix",
+    "Chirp",
+    "None_of_the_Above",
+    "High_Frequency_Burst",
+)
+_KNOWN = dict(zip(_BY_FREQUENCY, _GRAVITY_SPYS, strict=True))
+# Proposed classes that no release uses: they share colours with the rarest.
+_KNOWN |= {"Pizzicato": _KNOWN["Helix"], "70Hz_Line": _KNOWN["Chirp"]}
+
+
+def class_colour(name: str) -> str:
+    """The colour of a class, as ``#rrggbb``.
+
+    Gravity Spy's classes have colours of their own. A class of ours has one by its name, from
+    eleven that no class of Gravity Spy has, so that it keeps it for good; two of ours may share
+    one.
+
+    Args:
+        name: The class's name, or an empty one for "no label".
+    """
+    if not name:
+        return UNLABELLED_COLOUR
+    if name in _KNOWN:
+        return _KNOWN[name]
+    digest = blake2b(name.encode(), digest_size=8).digest()
+    return _OURS[int.from_bytes(digest, "big") % len(_OURS)]
