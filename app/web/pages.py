@@ -120,8 +120,10 @@ def environment() -> Environment:
 
 @cache
 def static_files() -> dict[str, bytes]:
-    """Scripts, sheets and pictures by name."""
-    return {path.name: path.read_bytes() for path in sorted((FOLDER / "static").iterdir())}
+    """Scripts, sheets and pictures by name; those of others as ``vendor/name``."""
+    folder = FOLDER / "static"
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 @cache
