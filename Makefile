@@ -6,7 +6,7 @@ BIN := .venv/bin
 # threads fight over the cores as soon as anything else runs.
 TEST_PROCESSES ?= 2
 
-.PHONY: up test lint bench clean chromium
+.PHONY: up test lint bench clean chromium scatterplot
 
 up: .venv/.installed
 	@exec $(BIN)/glitch-discovery up --stop-with-parent
@@ -33,6 +33,10 @@ lint: .venv/.installed-dev
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.run_all
+
+# The map's drawing library, built into one module that is committed; needs Node.js 20 and npm.
+scatterplot:
+	cd scripts/scatterplot && npm ci --no-audit --no-fund && npm run build
 
 clean:
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* htmlcov

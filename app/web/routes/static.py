@@ -12,11 +12,12 @@ MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
 }
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
-@router.get("/static/{digest}/{name}")
+@router.get("/static/{digest}/{name:path}")
 def static_file(digest: str, name: str) -> Response:
     """One file, by its name in a fixed table: no path of a visitor reaches the disk."""
     content = static_files().get(name)
