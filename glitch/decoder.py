@@ -1,0 +1,138 @@
+"""From the latent vector back to views: what the model believes it saw, and what it left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32
+
+from glitch.checkpoint import Checkpoint
+from glitch.errors import GlitchError
+from glitch.types import LatentArray, ViewsArray
+from glitch.views import Views
+
+BATCH = 64  # vectors at a time: bounds memory, changes no result
+LEAST_ACTIVE_VARIANCE = 0.01  # of the posterior mean over glitches (Burda et al. 2016)
+
+
+class Decoder:
+    """Paints views from latent vectors with a checkpoint. Deterministic, each as it would alone.
+
+    Holds no state between calls, so threads may share one. Pictures come on the full grid of the
+    checkpoint's views; the model paints means over its pooling cells, so cells of that size have
+    one value each.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
+        self._model = checkpoint.model.to(device)
+        self._device = device
+        self.preprocessing = checkpoint.manifest.preprocessing
+        self.digest = checkpoint.digest
+
+    @property
+    def latent(self) -> int:
+        """Length of the latent vector."""
+        return self._model.architecture.latent
+
+    def paint(self, latents: LatentArray, durations_s: Sequence[float]) -> ViewsArray:
+        """The expected views of each latent vector.
+
+        Args:
+            latents: shape (batch, latent), float32.
+            durations_s: the windows wanted, in seconds.
+
+        Returns:
+            Shape (batch * windows, freq, time), the windows of one vector beside each other;
+            energy over the clip, in [0, 1]: what the Gaussian paints below or above is cut.
+
+        Raises:
+            GlitchError: if the checkpoint has no such window, or vectors of another size.
+        """
+        views = [self.preprocessing.view_index(duration_s) for duration_s in durations_s]
+        painted = self._painted(latents)[:, views]
+        pictures = np.clip(painted.reshape(-1, *painted.shape[2:]), 0, 1)
+        return np.asarray(pictures, dtype=np.float32)
+
+    def residual(self, views: Views, latent: Float32[np.ndarray, " latent"]) -> ViewsArray:
+        """What was seen less what is painted, at the model's own resolution.
+
+        Args:
+            views: one glitch.
+            latent: its posterior mean, shape (latent,).
+
+        Returns:
+            Shape (view, freq, time), energy over the clip; above zero where the glitch is louder
+            than the picture that the model has of it, zero where nothing was observed.
+
+        Raises:
+            GlitchError: if the views are of other preprocessing, or the vector of another size.
+        """
+        if views.preprocessing.digest() != self.preprocessing.digest():
+            raise GlitchError(
+                "These views were made with other preprocessing than the checkpoint's, so its "
+                "pictures cannot be compared with them."
+            )
+        with torch.inference_mode():
+            values = torch.from_numpy(views.values[None]).to(self._device)
+            rows = torch.from_numpy(views.observed[None]).to(self._device)
+            pixels, _ = self._model.prepare(values, rows)
+        seen = self._spread(pixels.cpu().numpy())[0]
+        painted = self._painted(latent[None])[0]
+        return np.where(views.observed[..., None], seen - painted, np.float32(0))
+
+    def _painted(self, latents: LatentArray) -> Float32[np.ndarray, "batch view freq time"]:
+        if latents.ndim != 2 or latents.shape[1] != self.latent:
+            raise GlitchError(
+                f"This checkpoint paints from vectors of {self.latent} latents, not from an array "
+                f"of shape {latents.shape}."
+            )
+        if not np.isfinite(latents).all():
+            raise GlitchError("A latent vector must be finite to be painted.")
+        made = [
+            self._paint_batch(latents[start : start + BATCH])
+            for start in range(0, len(latents), BATCH)
+        ]
+        return np.concatenate(made)
+
+    @torch.inference_mode()
+    def _paint_batch(self, latents: LatentArray) -> Float32[np.ndarray, "batch view freq time"]:
+        vectors = torch.from_numpy(np.ascontiguousarray(latents, dtype=np.float32))
+        wanted = torch.ones(
+            (len(latents), len(self.preprocessing.durations_s)), dtype=torch.bool
+        ).to(self._device)
+        pixels = self._model.decode(vectors.to(self._device), wanted)
+        return self._spread(pixels.float().cpu().numpy())
+
+    def _spread(
+        self, pixels: Float32[np.ndarray, "batch view pooled_freq pooled_time"]
+    ) -> Float32[np.ndarray, "batch view freq time"]:
+        """Every cell of the full grid gets the mean of the pooling cell that it lies in."""
+        n_rows = self.preprocessing.n_frequency // pixels.shape[2]
+        n_columns = self.preprocessing.n_time // pixels.shape[3]
+        return np.asarray(pixels.repeat(n_rows, axis=2).repeat(n_columns, axis=3), dtype=np.float32)
+
+
+def active_units(variances: Float32[np.ndarray, " latent"]) -> Bool[np.ndarray, " latent"]:
+    """Which latents say anything: the posterior mean of the others hardly moves between glitches.
+
+    Args:
+        variances: of the posterior mean of each latent over many glitches.
+    """
+    return np.asarray(variances > LEAST_ACTIVE_VARIANCE, dtype=np.bool_)
+
+
+def traversal(
+    latent: Float32[np.ndarray, " latent"], unit: int, values: Sequence[float]
+) -> LatentArray:
+    """A latent vector with one of its latents set to each value in turn, shape (values, latent).
+
+    Raises:
+        GlitchError: if there is no such latent.
+    """
+    if not 0 <= unit < len(latent):
+        raise GlitchError(f"There is no latent z{unit}: they are z0 to z{len(latent) - 1}.")
+    moved = np.repeat(np.asarray(latent, dtype=np.float32)[None], len(values), axis=0)
+    moved[:, unit] = values
+    return moved

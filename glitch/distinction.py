@@ -1,0 +1,74 @@
+"""What tells a group of glitches from others in the latent space, and how it lies in a plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from glitch.errors import GlitchError
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """How a set of glitches lies along each latent."""
+
+    size: int
+    mean: Float64[np.ndarray, " latent"]
+    variance: Float64[np.ndarray, " latent"]
+
+
+def spread_of(vectors: Float[np.ndarray, "glitch latent"]) -> Spread:
+    """Mean and variance (over n) of each latent.
+
+    Raises:
+        GlitchError: if there is no vector.
+    """
+    if not len(vectors):
+        raise GlitchError("No glitches, no spread: give one latent vector at least.")
+    values = vectors.astype(np.float64)
+    return Spread(len(values), values.mean(axis=0), values.var(axis=0))
+
+
+def mean_differences(group: Spread, others: Spread) -> Float64[np.ndarray, " latent"]:
+    """Standardised difference of the means of each latent.
+
+    The difference over the root of the mean of both variances (Cohen's d for groups of any two
+    sizes): far from zero tells the group apart, above zero means higher in the group. A latent
+    that moves in neither set tells nothing, and gets 0.
+    """
+    scale = np.sqrt((group.variance + others.variance) / 2)
+    difference = group.mean - others.mean
+    standardised = np.divide(difference, scale, out=np.zeros_like(difference), where=scale > 0)
+    return np.asarray(standardised, dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """Vectors along their two leading principal components."""
+
+    points: Float64[np.ndarray, "glitch 2"]
+    shares: tuple[float, float]  # of the variance along each, in [0, 1]
+
+
+def principal_plane(vectors: Float[np.ndarray, "glitch latent"]) -> Plane:
+    """Where each vector lies on the two directions along which all of them spread most.
+
+    The same vectors give the same plane: each direction points where its largest part is positive.
+    Fewer than three vectors, or vectors along one line, leave the second share at zero.
+    """
+    centred = vectors.astype(np.float64)
+    centred = centred - centred.mean(axis=0) if len(centred) else centred
+    points = np.zeros((len(centred), 2))
+    if len(centred) < 2 or not centred.any():
+        return Plane(points, (0.0, 0.0))
+    # From the small matrix: latents are few, glitches may be many.
+    variances, directions = np.linalg.eigh(centred.T @ centred)
+    shares = [0.0, 0.0]
+    for place, column in enumerate(range(len(variances) - 1, max(len(variances) - 3, -1), -1)):
+        direction = directions[:, column]
+        direction = direction * np.sign(direction[np.abs(direction).argmax()])
+        points[:, place] = centred @ direction
+        shares[place] = float(max(variances[column], 0) / variances.clip(0).sum())
+    return Plane(points, (shares[0], shares[1]))

@@ -1,0 +1,104 @@
+"""Pictures of differences and of rows of views.
+
+Differences are drawn on ColorBrewer's blue to red (matplotlib's ``RdBu_r``), which people with
+colour-deficient sight can tell apart; white, in the middle, is exactly zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from io import BytesIO
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image
+
+from glitch.errors import GlitchError
+from glitch.images.grid import cell_of_pixel
+from glitch.images.render import ABSENT_GREY, MAX_SIDE, PLAIN_SIZE, RowMask, draw_cells
+from glitch.types import ViewArray
+
+N_STEPS = 255  # odd, so that one colour is zero's own
+DIFFERENCE_LIMIT = 0.4  # of the clip: 10.2 of normalised energy at both ends of the scale
+STRIP_GAP = 4  # transparent pixels between the views of a strip
+_PNG_LEVEL = 1
+
+
+@lru_cache(maxsize=1)
+def diverging() -> UInt8[np.ndarray, "255 3"]:
+    """The colour table from below zero to above, read-only, RGB."""
+    from matplotlib import colormaps
+
+    shares = np.linspace(0, 1, N_STEPS)
+    table = np.asarray(colormaps["RdBu_r"](shares, bytes=True)[:, :3], dtype=np.uint8)
+    table.setflags(write=False)
+    return table
+
+
+def render_difference(
+    difference: Float32[np.ndarray, "freq time"],
+    observed: RowMask | None = None,
+    *,
+    limit: float = DIFFERENCE_LIMIT,
+    size: tuple[int, int] = PLAIN_SIZE,
+) -> bytes:
+    """Draw a difference of two views, frequency upward; what is beyond the limit has its colour.
+
+    Args:
+        difference: shape (freq, time), energy over the clip.
+        observed: rows that were measured; the others are drawn grey. All, if None.
+        limit: where both ends of the scale lie, in energy over the clip.
+        size: width and height of the picture in pixels.
+
+    Returns:
+        The bytes of a PNG.
+
+    Raises:
+        GlitchError: if a value is not finite, the limit not positive, or the size not 1 to 2048.
+    """
+    if not np.isfinite(difference).all() or not limit > 0:
+        raise GlitchError("Only finite differences can be drawn, on a scale above zero.")
+    _check_size(size)
+    middle = (N_STEPS - 1) // 2
+    steps = np.rint(np.clip(difference / limit, -1, 1) * middle).astype(np.intp) + middle
+    colours = diverging()[steps]
+    if observed is not None:
+        colours[~observed] = ABSENT_GREY
+    rows = cell_of_pixel(size[1], difference.shape[0])[::-1]
+    columns = cell_of_pixel(size[0], difference.shape[1])
+    return _png(Image.fromarray(colours[rows[:, None], columns]))
+
+
+def render_strip(views: Sequence[ViewArray], size: tuple[int, int]) -> bytes:
+    """Draw views in viridis beside each other, first left, with transparent gaps between.
+
+    Args:
+        views: one at least, each of shape (freq, time), float32 in [0, 1].
+        size: width and height of each in pixels.
+
+    Returns:
+        The bytes of a PNG.
+
+    Raises:
+        GlitchError: if there is no view, a value lies outside [0, 1], or the strip is too wide.
+    """
+    width = len(views) * (size[0] + STRIP_GAP) - STRIP_GAP
+    _check_size((width, size[1]))
+    strip = Image.new("RGBA", (width, size[1]))
+    for index, view in enumerate(views):
+        strip.paste(draw_cells(view, None, size), (index * (size[0] + STRIP_GAP), 0))
+    return _png(strip)
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if not (min(size) >= 1 and max(size) <= MAX_SIDE):
+        raise GlitchError(
+            f"A picture of {size[0]} x {size[1]} pixels is not drawn: give 1 to {MAX_SIDE} each."
+        )
+
+
+def _png(picture: Image.Image) -> bytes:
+    out = BytesIO()
+    picture.save(out, "PNG", compress_level=_PNG_LEVEL)
+    return out.getvalue()
