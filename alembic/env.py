@@ -9,7 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from alembic import context
-from app.store import cluster_models, job_models, review_models  # noqa: F401  (add tables to Base.metadata)
+from app.store import (  # noqa: F401  (add tables to Base.metadata)
+    audit_models,
+    class_models,
+    cluster_models,
+    job_models,
+    review_models,
+)
 from app.store.engine import make_engine
 from app.store.models import Base
 from app.store.partitions import PARTITION_PATTERN

@@ -23,6 +23,7 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     UniqueConstraint,
+    Uuid,
     func,
     text,
 )
@@ -73,6 +74,8 @@ class GlitchClass(Base):
         UniqueConstraint("name"),
         CheckConstraint(one_of("state", CLASS_STATES), name="state"),
         CheckConstraint(one_of("origin", CLASS_ORIGINS), name="origin"),
+        CheckConstraint("parent_id <> id", name="parent_id"),
+        Index("ix_glitch_class_parent_id", "parent_id"),
     )
 
     id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
@@ -80,6 +83,12 @@ class GlitchClass(Base):
     description: Mapped[str]
     state: Mapped[str]
     origin: Mapped[str]
+    # Of a sub-class; app.services.lifecycle keeps the tree shallow and free of cycles.
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("glitch_class.id"))
+    # Glitches that staff chose to show what it looks like, best first.
+    exemplar_ids: Mapped[list[UUID]] = mapped_column(
+        ARRAY(Uuid, dimensions=1), server_default=text("'{}'")
+    )
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
