@@ -51,7 +51,7 @@ class Decoder:
             GlitchError: if the checkpoint has no such window, or vectors of another size.
         """
         views = [self.preprocessing.view_index(duration_s) for duration_s in durations_s]
-        painted = self._painted(latents)[:, views]
+        painted = self._painted(latents, views)
         pictures = np.clip(painted.reshape(-1, *painted.shape[2:]), 0, 1)
         return np.asarray(pictures, dtype=np.float32)
 
@@ -79,10 +79,12 @@ class Decoder:
             rows = torch.from_numpy(views.observed[None]).to(self._device)
             pixels, _ = self._model.prepare(values, rows)
         seen = self._spread(pixels.cpu().numpy())[0]
-        painted = self._painted(latent[None])[0]
+        painted = self._painted(latent[None], range(len(views.values)))[0]
         return np.where(views.observed[..., None], seen - painted, np.float32(0))
 
-    def _painted(self, latents: LatentArray) -> Float32[np.ndarray, "batch view freq time"]:
+    def _painted(
+        self, latents: LatentArray, views: Sequence[int]
+    ) -> Float32[np.ndarray, "batch view freq time"]:
         if latents.ndim != 2 or latents.shape[1] != self.latent:
             raise GlitchError(
                 f"This checkpoint paints from vectors of {self.latent} latents, not from an array "
@@ -91,19 +93,20 @@ class Decoder:
         if not np.isfinite(latents).all():
             raise GlitchError("A latent vector must be finite to be painted.")
         made = [
-            self._paint_batch(latents[start : start + BATCH])
+            self._paint_batch(latents[start : start + BATCH], list(views))
             for start in range(0, len(latents), BATCH)
         ]
         return np.concatenate(made)
 
     @torch.inference_mode()
-    def _paint_batch(self, latents: LatentArray) -> Float32[np.ndarray, "batch view freq time"]:
+    def _paint_batch(
+        self, latents: LatentArray, views: list[int]
+    ) -> Float32[np.ndarray, "batch view freq time"]:
         vectors = torch.from_numpy(np.ascontiguousarray(latents, dtype=np.float32))
-        wanted = torch.ones(
-            (len(latents), len(self.preprocessing.durations_s)), dtype=torch.bool
-        ).to(self._device)
-        pixels = self._model.decode(vectors.to(self._device), wanted)
-        return self._spread(pixels.float().cpu().numpy())
+        wanted = torch.zeros((len(latents), len(self.preprocessing.durations_s)), dtype=torch.bool)
+        wanted[:, views] = True
+        pixels = self._model.decode(vectors.to(self._device), wanted.to(self._device))
+        return self._spread(pixels[:, views].float().cpu().numpy())
 
     def _spread(
         self, pixels: Float32[np.ndarray, "batch view pooled_freq pooled_time"]

