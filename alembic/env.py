@@ -14,6 +14,7 @@ from app.store import (  # noqa: F401  (add tables to Base.metadata)
     class_models,
     cluster_models,
     job_models,
+    projection_models,
     review_models,
 )
 from app.store.engine import make_engine

@@ -1,0 +1,125 @@
+"""The map's two coordinates for each glitch: UMAP on directions in the latent space.
+
+UMAP (McInnes, Healy & Melville 2018, arXiv:1802.03426) lays out a sample; every other glitch is
+placed among the ones it resembles, which leave their places to nobody. Angles between latent
+vectors count, not their lengths, as for clusters (``glitch.clustering``).
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from jaxtyping import Float32
+
+from glitch.clustering import unit_vectors
+from glitch.errors import GlitchError
+from glitch.types import LatentArray
+
+NEIGHBOURS = 15  # of each glitch that UMAP keeps together
+MIN_DISTANCE = 0.1  # between neighbours on the map, before it is scaled
+FEWEST_FOR_UMAP = 16  # below, two principal directions say all that there is to say
+PLACED_BY = 5  # nearest laid-out glitches that a newcomer is placed among
+_BLOCK = 4096  # newcomers whose neighbours are sought at once
+
+Coordinates = Float32[np.ndarray, "glitch 2"]
+
+
+def lay_out(vectors: LatentArray, *, seed: int) -> Coordinates:
+    """Lay glitches out in the plane so that those that resemble each other lie together.
+
+    Deterministic: the same vectors in the same order with the same seed give the same places, at
+    the price of one thread. 2,000 glitches take some seconds, 50,000 some minutes, and the first
+    call of a process compiles for a quarter of a minute.
+
+    Args:
+        vectors: Posterior means, shape (glitch, latent), finite.
+        seed: Of UMAP's own draws.
+
+    Returns:
+        Places, shape (glitch, 2), float32, centred, the farthest coordinate at -1 or 1.
+
+    Raises:
+        GlitchError: if there is no glitch, or a vector is not finite.
+    """
+    units = _checked(vectors)
+    if len(units) < FEWEST_FOR_UMAP:
+        return _scaled(_principal(units))
+    with warnings.catch_warnings():
+        # It tells of a missing TensorFlow, and that a seed costs its threads: both are meant.
+        warnings.simplefilter("ignore")
+        from umap import UMAP  # compiles for seconds, so only where it is needed
+
+        layout = UMAP(
+            n_components=2,
+            n_neighbors=min(NEIGHBOURS, len(units) - 1),
+            min_dist=MIN_DISTANCE,
+            metric="euclidean",
+            random_state=seed,
+            n_jobs=1,
+        ).fit_transform(units.astype(np.float32))
+    # What UMAP finds no neighbour for, it leaves without a place: the middle is as good as any.
+    return _scaled(np.nan_to_num(np.asarray(layout, dtype=np.float64)))
+
+
+def place(vectors: LatentArray, anchors: LatentArray, places: Coordinates) -> Coordinates:
+    """Place newcomers among the glitches that are laid out, which stay where they are.
+
+    A newcomer lies at the mean of its nearest anchors, weighted by how near each is: those at the
+    distance of the nearest count whole, those twice as far an eighth. It follows that what is
+    unlike all anchors lies among the least unlike: a new kind has a place of its own only once the
+    map is laid out again.
+
+    Args:
+        vectors: Posterior means of the newcomers, shape (glitch, latent), finite.
+        anchors: Posterior means of what is laid out, shape (anchor, latent), finite.
+        places: Their places, shape (anchor, 2).
+
+    Returns:
+        Places of the newcomers, shape (glitch, 2), float32, within the anchors' bounds.
+
+    Raises:
+        GlitchError: if there is no anchor, or a vector is not finite.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    known = _checked(anchors).astype(np.float32)
+    if not len(vectors):
+        return np.empty((0, 2), dtype=np.float32)
+    units = _checked(vectors).astype(np.float32)
+    # Exact: brute force needs no index, and gives the same whatever else is placed beside.
+    search = NearestNeighbors(n_neighbors=min(PLACED_BY, len(known)), algorithm="brute").fit(known)
+    placed = np.empty((len(units), 2), dtype=np.float32)
+    for start in range(0, len(units), _BLOCK):
+        distances, nearest = search.kneighbors(units[start : start + _BLOCK])
+        # 1e-6: a newcomer that equals an anchor takes its place.
+        weights = ((distances[:, :1] + 1e-6) / (distances + 1e-6)) ** 3
+        weights /= weights.sum(axis=1, keepdims=True)
+        placed[start : start + _BLOCK] = np.einsum("gn,gnc->gc", weights, places[nearest])
+    return placed
+
+
+def _checked(vectors: LatentArray) -> Float32[np.ndarray, "glitch latent"]:
+    if not len(vectors):
+        raise GlitchError("A map needs one glitch at least: embed some first.")
+    if not np.isfinite(vectors).all():
+        raise GlitchError("A latent vector holds values that are not finite: embed it again.")
+    return unit_vectors(vectors).astype(np.float32)
+
+
+def _principal(units: Float32[np.ndarray, "glitch latent"]) -> np.ndarray:
+    """The two directions in which a handful of glitches differ most."""
+    centred = units - units.mean(axis=0)
+    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    plane = np.zeros((len(units), 2))
+    kept = min(2, len(sizes))
+    plane[:, :kept] = left[:, :kept] * sizes[:kept]
+    # The sign of a singular vector is anybody's choice; make it ours.
+    signs = np.where(plane[np.abs(plane).argmax(axis=0), [0, 1]] < 0, -1.0, 1.0)
+    return np.asarray(plane * signs)
+
+
+def _scaled(plane: np.ndarray) -> Coordinates:
+    middle = (plane.min(axis=0) + plane.max(axis=0)) / 2
+    reach = float(np.abs(plane - middle).max())
+    return ((plane - middle) / (reach or 1.0)).astype(np.float32)
