@@ -14,6 +14,8 @@ from app.api import (
     glitches,
     health,
     jobs,
+    label_audit,
+    pictures,
     reviews,
     schemas,
     similarity,
@@ -53,10 +55,12 @@ router = APIRouter()
 router.include_router(uploads.router, responses=_UPLOADING)
 router.include_router(batches.router, responses=_UPLOADING)
 router.include_router(glitches.router, responses=_WRITING)
+router.include_router(pictures.router, responses=_READING)
+router.include_router(pictures.cluster_router, responses=_READING)
 router.include_router(catalogue.router, responses=_WRITING)
 router.include_router(exports.router, responses=_READING)
 router.include_router(clusters.router, responses=_WRITING)
-router.include_router(clusters.audit_router, responses=_READING)
+router.include_router(label_audit.router, responses=_WRITING)
 router.include_router(reviews.router, responses=_WRITING)
 router.include_router(jobs.router, responses=_WRITING)
 router.include_router(similarity.router, responses=_READING)

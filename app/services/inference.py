@@ -16,6 +16,7 @@ import torch
 
 from app.services.batching import Batcher
 from app.services.errors import BusyError, NotReadyError
+from app.services.painting import Painter
 from glitch.checkpoint import MANIFEST_FILE, Checkpoint, load_checkpoint
 from glitch.encoder import Encoding
 from glitch.errors import CheckpointError
@@ -42,6 +43,7 @@ class BatchingEncoder:
         wait_s: How long a request waits for company, in seconds.
         max_queue: How many may wait; more are refused with ``BusyError``.
         timeout_s: How long one request may wait for its answer, in seconds.
+        painter: Paints views from this checkpoint's latents; None where nobody asks for that.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class BatchingEncoder:
         encoder: EncodesViews,
         preprocessing: Preprocessing,
         *,
+        painter: Painter | None = None,
         max_batch: int = 32,
         wait_s: float = 0.002,
         max_queue: int = 256,
         timeout_s: float = 30.0,
     ) -> None:
         self.preprocessing = preprocessing
+        self.painter = painter
         self._timeout_s = timeout_s
         self._batcher: Batcher[Views, Encoding] = Batcher(
             encoder.encode, name="encoder", max_batch=max_batch, wait_s=wait_s, max_queue=max_queue

@@ -20,12 +20,14 @@ from app.services.inference import BatchingEncoder, Encoders, StrainTransform
 from app.services.jobs.bell import bell_info
 from app.services.jobs.broker import CeleryBell, is_worker_alive, open_redis
 from app.services.jobs.reconciling import is_any_chunk_at_work
+from app.services.painting import Painter
 from app.services.picture_links import PictureLinks
 from app.services.records import CheckpointRecord
 from app.settings import Settings
 from app.store.engine import make_engine, make_session_factory
 from app.store.migrate import current_revision, head_revision
 from glitch.checkpoint import Checkpoint, shipped_checkpoint
+from glitch.decoder import Decoder
 from glitch.encoder import Encoder
 from glitch.errors import GlitchError
 
@@ -167,6 +169,9 @@ def encoder_maker(settings: Settings) -> Callable[[Checkpoint], BatchingEncoder]
         return BatchingEncoder(
             Encoder(checkpoint, device=settings.device),
             checkpoint.manifest.preprocessing,
+            painter=Painter(
+                Decoder(checkpoint, device=settings.device), timeout_s=settings.queue_timeout_s
+            ),
             max_batch=settings.encoder_batch,
             wait_s=settings.encoder_wait_ms / 1000,
             max_queue=settings.encoder_queue,
