@@ -1,0 +1,51 @@
+"""What every figure of the trainer has in common: one style, one way to be saved.
+
+Colours are Okabe and Ito's (2008), which people with any colour vision can tell apart; figures are
+light, as papers are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+GREY = "#767676"
+
+STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 130,
+}
+
+
+@contextmanager
+def figure(
+    path: Path, rows: int = 1, columns: int = 1, *, width: float = 6.4, height: float = 3.6
+) -> Iterator[tuple[Any, Any]]:
+    """A figure and its axes (an array, always two-dimensional), saved as PNG at the end.
+
+    Args:
+        path: where it is saved.
+        rows: of axes.
+        columns: of axes.
+        width: of the figure, inches.
+        height: of the figure, inches.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        # A Figure of its own, not pyplot's: nothing global is left behind, and threads may draw.
+        drawn = Figure(figsize=(width, height))
+        yield drawn, drawn.subplots(rows, columns, squeeze=False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn.savefig(path, metadata={"Software": None})
