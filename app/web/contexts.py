@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from app.web.figures import LatentChart, ViewPanel
 
 Clock = Literal["gps", "utc"]
+Scheme = Literal["system", "light", "dark"]
 NoveltyLevel = Literal["novel", "unusual", "ordinary", "unjudged"]
 
 
@@ -21,6 +22,7 @@ class NavItem:
     name: str  # which pages it marks as current
     text: str
     href: str
+    is_more: bool = False  # behind "More": asked for now and then
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,12 @@ class Frame:
     version: str
     path: str  # with its query: where to come back to after the clock was switched
     clock: Clock
+    scheme: Scheme  # "system" follows the visitor's system
     csrf: str
     user: str | None
     role: str | None
     nav: tuple[NavItem, ...]
+    more: tuple[NavItem, ...]
     search: str  # what the search box holds
     notice: str | None  # one sentence about what was just done
 

@@ -15,18 +15,20 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.services.records import Principal
-from app.web.contexts import Clock, Frame, NavItem, PageContext
+from app.web.contexts import Clock, Frame, NavItem, PageContext, Scheme
 from app.web.figures import VIRIDIS
 
 FOLDER = Path(__file__).parent
 CLOCK_COOKIE_NAME = "glitch_clock"
+SCHEME_COOKIE_NAME = "glitch_scheme"
 
+# In the order of a day's work. A page that is added gets a line here.
 NAVIGATION = (
-    NavItem("catalogue", "Catalogue", "/ui/glitches"),
     NavItem("clusters", "Clusters", "/ui/clusters"),
-    NavItem("upload", "Upload", "/ui/upload"),
+    NavItem("catalogue", "Catalogue", "/ui/glitches"),
     NavItem("classes", "Classes", "/ui/classes"),
-    NavItem("checkpoints", "Checkpoints", "/ui/checkpoints"),
+    NavItem("upload", "Upload", "/ui/upload"),
+    NavItem("checkpoints", "Checkpoints", "/ui/checkpoints", is_more=True),
 )
 
 # What ``?done=`` may say: a fixed table, so that a link cannot put words on the page.
@@ -89,10 +91,12 @@ def _frame(request: Request, visitor: Visitor | None) -> Frame:
         version=version("glitch-discovery"),
         path=f"{request.url.path}{query}" if is_get else "/ui/",
         clock=clock(request),
+        scheme=scheme(request),
         csrf=visitor.csrf if visitor else "",
         user=principal.name if principal else None,
         role=principal.role.label if principal else None,
-        nav=NAVIGATION,
+        nav=tuple(item for item in NAVIGATION if not item.is_more),
+        more=tuple(item for item in NAVIGATION if item.is_more),
         search=request.query_params.get("q", "")[:200] if is_get else "",
         notice=NOTICES.get(request.query_params.get("done", "")),
     )
@@ -101,6 +105,12 @@ def _frame(request: Request, visitor: Visitor | None) -> Frame:
 def clock(request: Request) -> Clock:
     """The clock that the visitor chose; GPS where none was."""
     return "utc" if request.cookies.get(CLOCK_COOKIE_NAME) == "utc" else "gps"
+
+
+def scheme(request: Request) -> Scheme:
+    """The colours that the visitor chose; those of the system where none were."""
+    chosen = request.cookies.get(SCHEME_COOKIE_NAME, "")
+    return "light" if chosen == "light" else "dark" if chosen == "dark" else "system"
 
 
 @cache

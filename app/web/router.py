@@ -10,13 +10,14 @@ from app.web.deps import PageRoute
 from app.web.routes import catalogue, clusters, files, glitch, reference, session, static, upload
 
 PREFIX = "/ui"
+HOME = "/ui/clusters"
 
 
 def create_web_router() -> APIRouter:
-    """The pages, and ``/`` that leads to them. None is in the OpenAPI document."""
+    """The pages, and what leads to the first of them. None is in the OpenAPI document."""
     web = APIRouter(include_in_schema=False)
-    web.add_api_route("/", _to_pages)
-    web.add_api_route(PREFIX, _to_pages)
+    for path in ("/", PREFIX, f"{PREFIX}/"):
+        web.add_api_route(path, _to_pages)
     parts = (catalogue, clusters, glitch, files, upload, reference, session, static)
     for part in parts:
         web.include_router(part.router, prefix=PREFIX)
@@ -28,7 +29,7 @@ def create_web_router() -> APIRouter:
 
 
 def _to_pages() -> Response:
-    return RedirectResponse("/ui/", status_code=307)
+    return RedirectResponse(HOME, status_code=307)
 
 
 def _nowhere(path: str) -> Response:

@@ -141,13 +141,19 @@ def browser(
 
 def paths(glitches: list[GlitchRecord]) -> list[str]:
     return [
-        *("/ui/", "/ui/glitches?ifo=H1&snr_min=x", "/ui/upload", "/ui/classes", "/ui/checkpoints"),
+        *(
+            "/ui/glitches",
+            "/ui/glitches?ifo=H1&snr_min=x",
+            "/ui/upload",
+            "/ui/classes",
+            "/ui/checkpoints",
+        ),
         *(f"/ui/glitches/{glitches[0].id}", f"/ui/glitches/{glitches[1].id}"),
     ]
 
 
 def test_the_login_link_leaves_the_address_bar_clean(browser: Browser) -> None:
-    assert browser.driver.current_url == f"{browser.url}/ui/"
+    assert browser.driver.current_url == f"{browser.url}/ui/clusters"
     assert browser.driver.execute_script("return document.referrer") == ""
     assert browser.driver.execute_script("return document.cookie") == ""  # HttpOnly
 
@@ -195,6 +201,7 @@ def test_no_page_asks_the_network_for_anything_else(
 
 
 def test_the_clock_switches_in_place_and_is_remembered(browser: Browser) -> None:
+    browser.open("/ui/glitches")
     shown = browser.find(".card time")
     assert shown.text.startswith("12000")
     browser.driver.execute_script("window.mark = 1")
@@ -343,7 +350,8 @@ def test_pages_work_without_scripts(chromium: webdriver.Chrome, service: Service
         for clock in ("utc", "gps"):
             browser.find(f"form.clock button[value={clock}]").click()
             browser.wait_until_found(f"form.clock button[value={clock}][aria-pressed=true]")
-        browser.find(".who button").click()
+        browser.find(".who summary").click()
+        browser.find(".logout button").click()
         browser.wait_for("/ui/login?done=logged-out")
     finally:
         chromium.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

@@ -11,6 +11,7 @@ from PIL import Image
 from web_fixtures import Walker, fill_catalogue, service
 
 from app.services.records import GlitchRecord
+from app.web.pages import static_files
 
 __all__ = ["service"]
 
@@ -32,7 +33,14 @@ def reader(service: Service, glitches: list[GlitchRecord]) -> Iterator[Walker]:
         yield walker
 
 
-PAGES = ("/ui/", "/ui/glitches", "/ui/upload", "/ui/classes", "/ui/checkpoints", "/ui/search?q=x y")
+PAGES = (
+    "/ui/clusters",
+    "/ui/glitches",
+    "/ui/upload",
+    "/ui/classes",
+    "/ui/checkpoints",
+    "/ui/search?q=x y",
+)
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -53,16 +61,16 @@ def test_every_page_is_strict_about_what_a_browser_may_do(reviewer: Walker, path
 
 
 def test_the_root_leads_to_the_pages(reviewer: Walker) -> None:
-    for path in ("/", "/ui"):
-        assert reviewer.get(path).path == "/ui/"
+    for path in ("/", "/ui", "/ui/"):
+        assert reviewer.get(path).path == "/ui/clusters"
 
 
 def test_every_file_a_page_names_is_there_and_kept_for_ever(reviewer: Walker) -> None:
-    html = reviewer.get("/ui/").response.text
+    html = reviewer.get("/ui/glitches").response.text
     names = {part.split('"')[0] for part in html.split('="') if part.startswith("/ui/static/")}
     folder = next(iter(names)).rsplit("/", 1)[0]
-    names |= {f"{folder}/{name}.js" for name in ("clock", "filters", "keys", "review", "upload")}
-    assert len(names) == 10
+    names |= {f"{folder}/{name}" for name in static_files()}
+    assert len(names) > 10
     for name in names:
         answer = reviewer.client.get(name)
         assert answer.status_code == 200, name
@@ -80,7 +88,7 @@ def test_every_file_a_page_names_is_there_and_kept_for_ever(reviewer: Walker) ->
 
 
 def test_the_catalogue_shows_cards_and_counts(reviewer: Walker) -> None:
-    page = reviewer.get("/ui/")
+    page = reviewer.get("/ui/glitches")
     assert "60 glitches" in page.text
     assert page.response.text.count('class="card"') == 48
     assert page.response.text.count("badge simulated") == 12  # 15 of 60, 3 on the second page

@@ -22,7 +22,7 @@ from app.web.sessions import COOKIE_NAME, SessionSigner
 __all__ = ["service"]
 
 PRIVATE = (
-    *("/ui/", "/ui/glitches", "/ui/search?q=1", "/ui/upload", "/ui/classes", "/ui/checkpoints"),
+    *("/ui/glitches", "/ui/search?q=1", "/ui/upload", "/ui/classes", "/ui/checkpoints"),
     *("/ui/glitches/x", "/ui/glitches/x/views/1.png", "/ui/glitches/x/cards/1.png"),
     *("/ui/glitches/x/scans/1.png", "/ui/glitches/x/record.json"),
 )
@@ -39,7 +39,7 @@ def test_strangers_are_led_to_the_login_and_nothing_is_shown(service: Service, p
 def test_every_route_but_these_asks_who_is_there(service: Service) -> None:
     """A route added without a guard shows here."""
     parts = (catalogue, glitch, files, upload, reference, session, static)
-    open_to_all = {"/login", "/logout", "/clock", "/static/{digest}/{name}"}
+    open_to_all = {"/login", "/logout", "/clock", "/scheme", "/static/{digest}/{name:path}"}
     for part in parts:
         for route in part.router.routes:
             assert isinstance(route, APIRoute)
@@ -81,7 +81,7 @@ def test_the_login_link_leaves_no_token_behind(service: Service) -> None:
     assert service.tokens["admin"] not in cookie.value
     with Walker(service, "admin") as walker:
         page = walker.get("/ui/")
-        assert page.path == "/ui/"
+        assert page.path == "/ui/clusters"
         assert "admin" in page.text
 
 
@@ -99,7 +99,7 @@ def test_login_form_and_logout(service: Service) -> None:
         page = walker.submit(page, "/ui/login", token=f" {service.tokens['reader']}\n")
         assert page.path == "/ui/glitches?ifo=H1"
         assert "reader" in page.text
-        assert walker.get("/ui/login").path == "/ui/"
+        assert walker.get("/ui/login").path == "/ui/clusters"
         page = walker.submit(page, "/ui/logout")
         assert "You are logged out." in page.text
         assert walker.get("/ui/").path.startswith("/ui/login")
@@ -135,7 +135,7 @@ def test_a_forged_or_expired_session_is_a_stranger(service: Service) -> None:
     nobody, _ = SessionSigner(KEY.encode()).issue("not-a-uuid", time.time())
     for cookie, status in ((good, 200), (old, 303), (forged, 303), (nobody, 303), ("x", 303)):
         with httpx.Client(base_url=service.url, cookies={COOKIE_NAME: cookie}) as client:
-            assert client.get("/ui/").status_code == status
+            assert client.get("/ui/glitches").status_code == status
 
 
 def test_a_revoked_token_ends_its_sessions(service: Service) -> None:
@@ -153,7 +153,9 @@ def test_a_revoked_token_ends_its_sessions(service: Service) -> None:
             assert client.get("/ui/classes").url.path == "/ui/login"
 
 
-@pytest.mark.parametrize("path", ["/ui/logout", "/ui/clock", "/ui/glitches/x/labels", "/ui/upload"])
+@pytest.mark.parametrize(
+    "path", ["/ui/logout", "/ui/clock", "/ui/scheme", "/ui/glitches/x/labels", "/ui/upload"]
+)
 @pytest.mark.parametrize("csrf", [None, "", "0" * 64, "x" * 9000])
 def test_a_form_without_its_token_does_nothing(
     service: Service, path: str, csrf: str | None
@@ -180,11 +182,11 @@ def test_strangers_cannot_send_an_upload(service: Service) -> None:
 
 def test_an_empty_catalogue_says_what_to_do(service: Service) -> None:
     with Walker(service, "submitter") as walker:
-        page = walker.get("/ui/")
+        page = walker.get("/ui/glitches")
         assert "The catalogue is empty" in page.text
         assert "/ui/upload" in page.links
     with Walker(service, "reader") as walker:
-        assert "Your role may look but not upload" in walker.get("/ui/").text
+        assert "Your role may look but not upload" in walker.get("/ui/glitches").text
 
 
 def test_the_pages_are_no_part_of_the_api(service: Service) -> None:
@@ -192,7 +194,7 @@ def test_the_pages_are_no_part_of_the_api(service: Service) -> None:
         paths = client.get("/openapi.json").json()["paths"]
         assert not [path for path in paths if path.startswith("/ui")]
         # A bearer token is for the API: pages know cookies alone.
-        assert client.get("/ui/").status_code == 303
+        assert client.get("/ui/glitches").status_code == 303
 
 
 def test_templates_take_their_frame_and_their_page_alone() -> None:

@@ -32,7 +32,6 @@ _TIMELIKE = re.compile(r"[0-9][0-9.,:/+ TZUC-]*", re.ASCII | re.IGNORECASE)  # m
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-@router.get("/")
 @router.get("/glitches")
 def catalogue(
     request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader

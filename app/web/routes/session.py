@@ -1,4 +1,4 @@
-"""Log in, log out, and which clock times are shown in."""
+"""Log in, log out, which clock times are shown in, and light or dark."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.web.deps import (
     see_other,
     set_cookie,
 )
-from app.web.pages import CLOCK_COOKIE_NAME, local_path, render
+from app.web.pages import CLOCK_COOKIE_NAME, SCHEME_COOKIE_NAME, local_path, render
 from app.web.sessions import COOKIE_NAME, SessionSigner
 
 router = APIRouter(route_class=PageRoute)
@@ -111,13 +111,24 @@ def choose_clock(
     back: Annotated[str | None, Form()] = None,
 ) -> Response:
     """Show times in GPS or UTC from now on. Scripts do the same without this address."""
+    return _remembered(request, back, CLOCK_COOKIE_NAME, "utc" if clock == "utc" else "gps")
+
+
+@router.post("/scheme", dependencies=[CsrfChecked])
+def choose_scheme(
+    request: Request,
+    scheme: Annotated[str, Form(max_length=10)] = "system",
+    back: Annotated[str | None, Form()] = None,
+) -> Response:
+    """Light or dark from now on, or as the system has it. Scripts do the same in place."""
+    chosen = scheme if scheme in {"light", "dark"} else "system"
+    return _remembered(request, back, SCHEME_COOKIE_NAME, chosen)
+
+
+def _remembered(request: Request, back: str | None, name: str, value: str) -> Response:
+    """Back to the page, with a choice kept in a cookie that scripts may write too."""
     response = see_other(local_path(back))
     response.set_cookie(
-        CLOCK_COOKIE_NAME,
-        "utc" if clock == "utc" else "gps",
-        max_age=_YEAR_S,
-        path="/ui",
-        samesite="lax",
-        secure=is_https(request),
+        name, value, max_age=_YEAR_S, path="/ui", samesite="lax", secure=is_https(request)
     )
     return response

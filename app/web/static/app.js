@@ -2,11 +2,15 @@
 import { attachClock } from "./clock.js";
 import { attachFilters } from "./filters.js";
 import { attachKeys } from "./keys.js";
+import { attachMenus } from "./menus.js";
 import { attachReview } from "./review.js";
+import { attachScheme } from "./scheme.js";
 import { attachUpload } from "./upload.js";
 
 attachClock(document);
 attachFilters(document);
 attachKeys(document);
+attachMenus(document);
 attachReview(document);
+attachScheme(document);
 attachUpload(document);

@@ -10,10 +10,14 @@ export function attachClock(root) {
     if (chosen !== "gps" && chosen !== "utc") return;
     event.preventDefault();
     document.body.dataset.clock = chosen;
-    const secure = location.protocol === "https:" ? "; Secure" : "";
-    document.cookie = `glitch_clock=${chosen}; Path=/ui; Max-Age=${YEAR_S}; SameSite=Lax${secure}`;
+    remember("glitch_clock", chosen);
     for (const button of form.querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(button.value === chosen));
     }
   });
+}
+
+export function remember(name, value) {
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = `${name}=${value}; Path=/ui; Max-Age=${YEAR_S}; SameSite=Lax${secure}`;
 }

@@ -1,6 +1,13 @@
-// Keys: "/" goes to the search box; the arrows walk through a gallery of cards.
+// Keys: "/" goes to the search box, "?" tells all keys; the arrows walk through a gallery of cards.
 
 export function attachKeys(root) {
+  const dialog = root.querySelector("dialog#keys");
+  const open = root.querySelector("#keys-open");
+  if (dialog && open) {
+    open.hidden = false;
+    open.addEventListener("click", () => dialog.showModal());
+    dialog.querySelector("#keys-close").addEventListener("click", () => dialog.close());
+  }
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
     if (event.key === "/") {
@@ -9,6 +16,11 @@ export function attachKeys(root) {
       event.preventDefault();
       search.focus();
       search.select();
+      return;
+    }
+    if (event.key === "?" && dialog) {
+      event.preventDefault();
+      if (!dialog.open) dialog.showModal();
       return;
     }
     const current = event.target.closest?.("a.cover");
