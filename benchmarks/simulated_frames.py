@@ -1,0 +1,101 @@
+"""Weeks of simulated strain in GWOSC's layout with glitches in it, and the table of triggers.
+
+Every glitch lies in noise of its own; the waveforms themselves are a pool that repeats, so that
+20,000 of them take minutes to make. Spectra drift from file to file as measured ones do.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import cycle, islice
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from glitch.simulate import SIMULATED_CLASSES, simulate_glitch
+from glitch.simulate.noise import noise_spectrum, noise_strain
+
+RATE_HZ = 4096
+FILE_S = 4096  # as GWOSC cuts its files
+SPACING_S = 16  # between glitches: windows of 4 s never share one
+POOL_S = 16.0
+FIRST_GPS = 1_238_167_552
+TRIGGERS = "triggers.csv"
+STRAIN = "strain"
+_PER_FILE = FILE_S // SPACING_S
+_IFOS = ("H1", "L1")
+
+
+@dataclass(frozen=True, eq=False)
+class _Waveform:
+    label: str
+    ifo: str
+    snr: float
+    values: np.ndarray  # of POOL_S seconds, the glitch in their middle
+
+
+def make_frames(folder: Path, glitches: int, *, waveforms: int = 220) -> None:
+    """Write strain files and ``triggers.csv``; what is there already is kept.
+
+    The order of the pool and the noise follow from the number of the file alone, so a shorter
+    catalogue is the beginning of a longer one.
+
+    Args:
+        folder: where; 67 MB for every 256 glitches.
+        glitches: how many triggers.
+        waveforms: how many distinct ones the pool has.
+    """
+    pool = list(_pool(waveforms))
+    (folder / STRAIN).mkdir(parents=True, exist_ok=True)
+    rows: list[tuple[str, str, str, str]] = []
+    for number in range(-(-glitches // _PER_FILE)):
+        ifo = _IFOS[number % len(_IFOS)]
+        mine = [one for one in pool if one.ifo == ifo]
+        start = FIRST_GPS + number // len(_IFOS) * FILE_S
+        path = folder / STRAIN / f"{ifo[0]}-{ifo}_SIM_4KHZ-{start}-{FILE_S}.hdf5"
+        drawn = list(islice(cycle(mine), number // 2 * _PER_FILE, (number // 2 + 1) * _PER_FILE))
+        if not path.exists():
+            _write(path, ifo, start, drawn, np.random.default_rng([20_190_401, number]))
+        for place, one in enumerate(drawn):
+            at = Decimal(start) + SPACING_S * place + SPACING_S // 2
+            rows.append((f"{at:f}", ifo, f"{one.snr:.3f}", one.label))
+    with (folder / TRIGGERS).open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["event_time", "ifo", "snr", "ml_label"])
+        writer.writerows(rows[:glitches])
+
+
+def _pool(waveforms: int) -> Iterator[_Waveform]:
+    rng = np.random.default_rng(1)
+    for number in range(waveforms):
+        made = simulate_glitch(
+            SIMULATED_CLASSES[number // len(_IFOS) % len(SIMULATED_CLASSES)],
+            rng,
+            ifo=_IFOS[number % len(_IFOS)],
+            sample_rate_hz=float(RATE_HZ),
+            duration_s=POOL_S,
+        )
+        yield _Waveform(made.label, made.ifo, made.snr, made.glitch_only)
+
+
+def _write(
+    path: Path, ifo: str, start: int, drawn: list[_Waveform], rng: np.random.Generator
+) -> None:
+    n_samples = FILE_S * RATE_HZ
+    spectrum = noise_spectrum(ifo, n_samples, float(RATE_HZ), rng)
+    values = np.fft.irfft(noise_strain(spectrum, rng), n=n_samples) * RATE_HZ
+    step = SPACING_S * RATE_HZ
+    for place, one in enumerate(drawn):
+        values[place * step : (place + 1) * step] += one.values
+    part = path.with_suffix(".part")
+    with h5py.File(part, "w") as file:
+        # Single precision holds 1e-21 and halves the disk; GWOSC itself uses double.
+        data = file.create_dataset("strain/Strain", data=values.astype(np.float32))
+        data.attrs["Xstart"], data.attrs["Xspacing"] = start, 1 / RATE_HZ
+        file["meta/GPSstart"], file["meta/Detector"] = start, ifo
+        file["meta/Duration"] = FILE_S
+    part.replace(path)
