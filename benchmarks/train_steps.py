@@ -19,6 +19,7 @@ from training.config import AugmentationConfig, OptimiserConfig, TrainingConfig
 from training.loop import optimise
 from training.pack import Pack
 from training.sampling import BatchSource
+from training.views_task import ViewsTask
 
 ROUNDS = 3
 
@@ -45,7 +46,7 @@ class Trainer:
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=1e-4)
         # Plain training paints every view; ours paints two, weighted to the same expectation.
         owed = AugmentationConfig().owed_views if is_ours else 4
-        self.source = BatchSource(
+        source = BatchSource(
             pack,
             None,
             real_share=1.0,
@@ -53,18 +54,17 @@ class Trainer:
             augmentation=AugmentationConfig(owed_views=owed),
             seed=0,
         )
+        self.task = ViewsTask(self.config, self.model, source)
         self.objective = self.config.objective.build()
         self.step, self.wall_s, self.processor_s = 0, 0.0, 0.0
 
     def advance(self, n_steps: int, *, is_timed: bool) -> None:
         wall, processor = time.perf_counter(), time.process_time()
         for _ in range(n_steps):
-            batch = self.source.batch(self.step)
             optimise(
-                self.model,
+                self.task,
                 self.optimiser,
                 self.objective,
-                batch,
                 config=self.config,
                 step=self.step,
             )

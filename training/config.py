@@ -23,7 +23,8 @@ class ConfigError(GlitchError):
     """A configuration names something unknown or impossible."""
 
 
-def _require(holds: bool, sentence: str) -> None:
+def require(holds: bool, sentence: str) -> None:
+    """Refuses a configuration with the sentence, unless ``holds``."""
     if not holds:
         raise ConfigError(sentence)
 
@@ -36,13 +37,13 @@ class ObjectiveConfig:
     parameters: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.kind in OBJECTIVES,
             f"objective.kind is {self.kind!r}, which is none of {', '.join(sorted(OBJECTIVES))}.",
         )
         known = {entry.name for entry in dataclasses.fields(OBJECTIVES[self.kind])}
         for name in self.parameters:
-            _require(
+            require(
                 name in known,
                 f"objective.parameters.{name} is unknown: "
                 f"{self.kind} has {', '.join(sorted(known))}.",
@@ -69,12 +70,12 @@ class OptimiserConfig:
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch_size", "steps", "gradient_clip"):
             value = getattr(self, name)
-            _require(value > 0, f"optimiser.{name} must be positive, but is {value}.")
-        _require(
+            require(value > 0, f"optimiser.{name} must be positive, but is {value}.")
+        require(
             0 <= self.warmup_steps <= self.steps,
             f"optimiser.warmup_steps must lie in 0..{self.steps}, but is {self.warmup_steps}.",
         )
-        _require(
+        require(
             0 <= self.final_factor <= 1,
             f"optimiser.final_factor must lie in [0, 1], but is {self.final_factor}.",
         )
@@ -93,20 +94,20 @@ class DataConfig:
     split_seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.real_images is not None or self.simulated is not None,
             "data.real_images and data.simulated are both null: give at least one.",
         )
-        _require(
+        require(
             0 <= self.real_share <= 1,
             f"data.real_share must lie in [0, 1], but is {self.real_share}.",
         )
-        _require(
+        require(
             self.anchor_glitches >= 0,
             f"data.anchor_glitches must not be negative, but is {self.anchor_glitches}.",
         )
-        _require(self.n_folds >= 2, f"data.n_folds must be at least 2, but is {self.n_folds}.")
-        _require(
+        require(self.n_folds >= 2, f"data.n_folds must be at least 2, but is {self.n_folds}.")
+        require(
             0 <= self.validation_fold < self.n_folds,
             f"data.validation_fold must lie in 0..{self.n_folds - 1}, "
             f"but is {self.validation_fold}.",
@@ -126,20 +127,20 @@ class AugmentationConfig:
     def __post_init__(self) -> None:
         for name in ("single_view_share", "some_views_share"):
             value = getattr(self, name)
-            _require(0 <= value <= 1, f"augmentation.{name} must lie in [0, 1], but is {value}.")
-        _require(
+            require(0 <= value <= 1, f"augmentation.{name} must lie in [0, 1], but is {value}.")
+        require(
             self.single_view_share + self.some_views_share <= 1,
             "augmentation.single_view_share and some_views_share must not exceed 1 together.",
         )
-        _require(
+        require(
             self.owed_views >= 1,
             f"augmentation.owed_views must be at least 1, but is {self.owed_views}.",
         )
-        _require(
+        require(
             0 <= self.shift_pixels <= 16,
             f"augmentation.shift_pixels must lie in 0..16, but is {self.shift_pixels}.",
         )
-        _require(
+        require(
             self.energy_scale >= 1,
             f"augmentation.energy_scale must be at least 1, but is {self.energy_scale}.",
         )
@@ -156,7 +157,7 @@ class LogConfig:
     def __post_init__(self) -> None:
         for name in ("log_every", "evaluate_every", "save_every"):
             value = getattr(self, name)
-            _require(value > 0, f"log.{name} must be positive, but is {value}.")
+            require(value > 0, f"log.{name} must be positive, but is {value}.")
 
 
 @dataclass(frozen=True)
@@ -174,11 +175,11 @@ class TrainingConfig:
     log: LogConfig = field(default_factory=LogConfig)
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             bool(self.name) and self.name.replace("-", "").replace("_", "").isalnum(),
             f"name must be letters, digits, - and _, but is {self.name!r}.",
         )
-        _require(self.seed >= 0, f"seed must not be negative, but is {self.seed}.")
+        require(self.seed >= 0, f"seed must not be negative, but is {self.seed}.")
 
 
 def load_config(path: Path) -> TrainingConfig:
@@ -199,12 +200,14 @@ def load_config(path: Path) -> TrainingConfig:
 
 def config_from_mapping(content: object) -> TrainingConfig:
     """The configuration in a parsed YAML document, for example a saved one."""
-    return _build(TrainingConfig, content, "")
+    return build_from_mapping(TrainingConfig, content, "")
 
 
-def config_to_mapping(config: TrainingConfig) -> dict[str, object]:
-    """The inverse of :func:`config_from_mapping`, in plain types that YAML and JSON can hold."""
-    return typing.cast(dict[str, object], _plain(dataclasses.asdict(config)))
+def config_to_mapping(config: object) -> dict[str, object]:
+    """A configuration (any dataclass) in plain types that YAML and JSON can hold."""
+    return typing.cast(
+        dict[str, object], _plain(dataclasses.asdict(typing.cast(typing.Any, config)))
+    )
 
 
 def _plain(value: object) -> object:
@@ -218,7 +221,7 @@ def _plain(value: object) -> object:
 Built = typing.TypeVar("Built")
 
 
-def _build(kind: type[Built], content: object, where: str) -> Built:
+def build_from_mapping(kind: type[Built], content: object, where: str) -> Built:
     """A (nested) dataclass from a mapping, refusing by dotted name what does not belong."""
     if not isinstance(content, dict):
         raise ConfigError(f"{where or 'The configuration'} must be a mapping of names to values.")
@@ -226,7 +229,7 @@ def _build(kind: type[Built], content: object, where: str) -> Built:
     known = [entry.name for entry in dataclasses.fields(typing.cast(typing.Any, kind))]
     prefix = f"{where}." if where else ""
     for name in content:
-        _require(
+        require(
             name in known,
             f"{prefix}{name} is unknown: {where or 'the configuration'} has {', '.join(known)}.",
         )
@@ -250,7 +253,7 @@ def _convert(hint: typing.Any, value: object, where: str) -> object:  # noqa: PL
             return None
         return _convert(next(one for one in arguments if one is not type(None)), value, where)
     if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type[object], hint), value, where)
+        return build_from_mapping(typing.cast(type[object], hint), value, where)
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_convert(arguments[0], entry, where) for entry in value)
     if origin is dict and isinstance(value, dict):

@@ -1,4 +1,7 @@
-"""The training loop: one pure step, repeated, logged, saved, and resumable after a kill."""
+"""The training loop: one pure step, repeated, logged, saved, and resumable after a kill.
+
+There is one loop in the house. Whatever is trained is a :class:`Task`.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,30 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 import torch
 import yaml
+from torch import nn
 
 from glitch.errors import GlitchError
-from glitch.model import ViewsVAE, sample_posterior
-from training.anchor import fit_anchor
-from training.config import TrainingConfig, config_to_mapping
-from training.evaluation import evaluate_model
-from training.objectives import Objective, Outcome
+from glitch.model import ViewsVAE
+from training.config import (
+    LogConfig,
+    ObjectiveConfig,
+    OptimiserConfig,
+    TrainingConfig,
+    config_to_mapping,
+)
+from training.objectives import Discriminator, FactorVAE, Objective, Outcome
 from training.pack import Pack
-from training.sampling import Batch, BatchSource
+from training.sampling import BatchSource
 from training.schedules import learning_rate_factor
 from training.state import STATE_FILE, load_state, save_state
+from training.views_task import ViewsTask
 
 CONFIG_FILE, METRICS_FILE, BEST_FILE = "config.yaml", "metrics.jsonl", "best.safetensors"
 
@@ -33,6 +43,58 @@ Report = Callable[[int, dict[str, float]], None]
 
 class TrainingError(GlitchError):
     """A run cannot start, or went numerically wrong."""
+
+
+class Task(Protocol):
+    """What the loop trains: a model, and what that model makes of the batch of a step.
+
+    Both the views of glitches and single pictures (dSprites) are tasks; everything else about
+    training is the loop's. A task is a pure function of its data, its seed and the step, so that
+    nothing but weights and moments need be saved to resume exactly.
+    """
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+
+    @property
+    def n_latent(self) -> int:
+        """Latent dimensions."""
+
+    def start(self) -> None:
+        """Prepares the weights of a new run; not called when a run continues."""
+
+    def outcome(self, step: int, generator: torch.Generator, *, is_half_precision: bool) -> Outcome:
+        """The batch of that step, encoded, drawn from (with ``generator``) and decoded."""
+
+    def details(self, outcome: Outcome) -> dict[str, float]:
+        """Figures of the batch that are logged beside loss, rate and distortion."""
+
+    def evaluate(self) -> dict[str, float]:
+        """Figures on held-out data, with ``selection`` (higher is better) where there is one.
+
+        Empty where nothing is held out.
+        """
+
+
+class RunSettings(Protocol):
+    """The part of a configuration that the loop reads. It must be a dataclass, to be saved."""
+
+    @property
+    def seed(self) -> int:
+        """Of the weights, the batches and the draws."""
+
+    @property
+    def objective(self) -> ObjectiveConfig:
+        """What is minimised."""
+
+    @property
+    def optimiser(self) -> OptimiserConfig:
+        """How."""
+
+    @property
+    def log(self) -> LogConfig:
+        """How often the run looks at itself and saves itself."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +106,6 @@ class Result:
     best: float  # selection score of ``best.safetensors``; minus infinity if never evaluated
 
 
-def compute_outcome(
-    model: ViewsVAE, batch: Batch, generator: torch.Generator, *, is_half_precision: bool
-) -> Outcome:
-    """Encodes what is shown, draws, decodes what is owed."""
-    pixels, rows = model.prepare(batch.values, batch.observed)
-    seen_rows, owed_rows = rows & batch.shown[..., None], rows & batch.owed[..., None]
-    with torch.autocast("cpu", torch.bfloat16, enabled=is_half_precision):
-        posterior = model.encode(pixels * batch.shown[..., None, None], seen_rows)
-        draw = sample_posterior(posterior, generator)
-        prediction = model.decode(draw, batch.owed)
-    distortion = model.likelihood.distortion(pixels, prediction.float(), owed_rows)
-    return Outcome(distortion * batch.owed_weight, posterior, draw)
-
-
 def train(
     config: TrainingConfig,
     folder: Path,
@@ -67,10 +115,7 @@ def train(
     simulated: Pack | None,
     report: Report = lambda _step, _metrics: None,
 ) -> Result:
-    """Trains, or continues the run that ``folder`` holds, to ``config.optimiser.steps``.
-
-    Ctrl-C (or SIGTERM) finishes the step under way, saves, and returns; a killed run continues
-    from its last save with exactly the losses that it would have had.
+    """Trains the model of views; :func:`run_task` says how.
 
     Args:
         config: the run. Continuing with another configuration is refused.
@@ -83,70 +128,98 @@ def train(
     Raises:
         TrainingError: if the folder holds another run, or a loss or gradient is not finite.
     """
+
+    def build() -> ViewsTask:
+        source = BatchSource(
+            real_train,
+            simulated,
+            real_share=config.data.real_share,
+            batch_size=config.optimiser.batch_size,
+            augmentation=config.augmentation,
+            seed=config.seed,
+        )
+        return ViewsTask(config, ViewsVAE(config.architecture), source, real_train, validation)
+
+    return run_task(config, build, folder, report=report)
+
+
+def run_task(
+    config: RunSettings,
+    build: Callable[[], Task],
+    folder: Path,
+    *,
+    report: Report = lambda _step, _metrics: None,
+) -> Result:
+    """Trains, or continues the run that ``folder`` holds, to ``config.optimiser.steps``.
+
+    Ctrl-C (or SIGTERM) finishes the step under way, saves, and returns; a killed run continues
+    from its last save with exactly the losses that it would have had.
+
+    Args:
+        config: the run. Continuing with another configuration is refused.
+        build: makes the task; the weights' first values come from the seed.
+        folder: where state, metrics (JSON lines) and the best weights are kept.
+        report: called after each logged step with its metrics.
+
+    Raises:
+        TrainingError: if the folder holds another run, or a loss or gradient is not finite.
+    """
     claim_folder(config, folder)
     torch.manual_seed(config.seed)  # the weights' first values are drawn from the global stream
-    model = ViewsVAE(config.architecture)
+    task = build()
+    model = task.model
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(model.parameters(), lr=config.optimiser.learning_rate)
-    source = BatchSource(
-        real_train,
-        simulated,
-        real_share=config.data.real_share,
-        batch_size=config.optimiser.batch_size,
-        augmentation=config.augmentation,
-        seed=config.seed,
-    )
+    objective, clock = config.objective.build(), time.perf_counter()
+    discriminator = _discriminator_for(objective, task, config.seed)
     state_path = folder / STATE_FILE
     step, best = 0, -math.inf
     if state_path.exists():
-        step, best = load_state(state_path, model, optimiser)
+        step, best = load_state(state_path, model, optimiser, discriminator)
         _forget_after(folder / METRICS_FILE, step)
-    elif config.initialise_from is not None:
-        load_state(Path(config.initialise_from) / STATE_FILE, model, None)
-    elif config.data.anchor_glitches:
-        fit_anchor(model, source.packs, config.data.anchor_glitches, config.seed)
-    objective, clock = config.objective.build(), time.perf_counter()
+    else:
+        task.start()
     with (
         _stop_requests() as is_stopped,
         (folder / METRICS_FILE).open("a", encoding="utf-8") as log,
     ):
         while step < config.optimiser.steps and not is_stopped():
             metrics = optimise(
-                model, optimiser, objective, source.batch(step), config=config, step=step
+                task, optimiser, objective, config=config, step=step, discriminator=discriminator
             )
             step += 1
             is_last = step == config.optimiser.steps
             is_logged = is_last or step % config.log.log_every == 0
-            is_evaluated = validation is not None and (
-                is_last or step % config.log.evaluate_every == 0
-            )
-            if is_evaluated and validation is not None and real_train is not None:
-                found = evaluate_model(model, real_train, validation)
+            found: dict[str, float] = {}
+            if is_last or step % config.log.evaluate_every == 0:
+                found = task.evaluate()
                 metrics |= {f"validation.{name}": value for name, value in found.items()}
-                if found.get("selection", -math.inf) > best:
-                    best = found["selection"]
-                    save_state(folder / BEST_FILE, model, optimiser, step, best)
-            if is_logged or is_evaluated:
+            if found.get("selection", -math.inf) > best:
+                best = found["selection"]
+                save_state(folder / BEST_FILE, model, optimiser, step, best, discriminator)
+            if is_logged or found:
                 metrics["seconds"] = time.perf_counter() - clock
                 log.write(json.dumps({"step": step, **metrics}) + "\n")
                 log.flush()
                 report(step, metrics)
             if is_last or step % config.log.save_every == 0:
-                save_state(state_path, model, optimiser, step, best)
-        save_state(state_path, model, optimiser, step, best)
+                save_state(state_path, model, optimiser, step, best, discriminator)
+        save_state(state_path, model, optimiser, step, best, discriminator)
     return Result(step, step >= config.optimiser.steps, best)
 
 
 def optimise(
-    model: ViewsVAE,
+    task: Task,
     optimiser: torch.optim.Optimizer,
     objective: Objective,
-    batch: Batch,
     *,
-    config: TrainingConfig,
+    config: RunSettings,
     step: int,
+    discriminator: Discriminator | None = None,
 ) -> dict[str, float]:
-    """One update. Its draw depends on (seed, step) alone.
+    """One update of the model, and one of the objective's discriminator where it has one.
+
+    The draw depends on (seed, step) alone.
 
     Raises:
         TrainingError: if the loss or the gradient is not finite; the weights are then untouched.
@@ -162,7 +235,9 @@ def optimise(
         group["lr"] = settings.learning_rate * factor
     # Seeds of neighbouring steps must not overlap between runs of neighbouring seeds.
     generator = torch.Generator().manual_seed((config.seed << 32) + step)
-    outcome = compute_outcome(model, batch, generator, is_half_precision=settings.is_half_precision)
+    outcome = task.outcome(step, generator, is_half_precision=settings.is_half_precision)
+    if discriminator is not None:
+        outcome = replace(outcome, total_correlation=discriminator.log_ratio(outcome.draw).mean())
     loss = objective.loss(outcome, step)
     if not math.isfinite(loss.item()):
         raise TrainingError(
@@ -171,24 +246,37 @@ def optimise(
         )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip).item()
+    norm = torch.nn.utils.clip_grad_norm_(task.model.parameters(), settings.gradient_clip).item()
     if not math.isfinite(norm):
         raise TrainingError(
             f"The gradient is not finite at step {step}: lower optimiser.learning_rate; "
             "the last saved state is intact."
         )
     optimiser.step()
-    return {
+    metrics = {
         "loss": loss.item(),
         "rate": outcome.rate.mean().item(),
         "distortion": outcome.distortion.mean().item(),
         "gradient_norm": norm,
         "learning_rate": settings.learning_rate * factor,
         **objective.weights(step),
+        **task.details(outcome),
     }
+    if discriminator is not None:
+        metrics["discriminator_loss"] = discriminator.learn(outcome.draw.detach(), generator)
+    return metrics
 
 
-def claim_folder(config: TrainingConfig, folder: Path) -> None:
+def _discriminator_for(objective: Objective, task: Task, seed: int) -> Discriminator | None:
+    """The rival that a FactorVAE's loss needs; its first weights come from the seed alone."""
+    if not isinstance(objective, FactorVAE):
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Discriminator(task.n_latent)
+
+
+def claim_folder(config: RunSettings, folder: Path) -> None:
     """Makes ``folder`` this run's, or checks that it already is.
 
     Raises:

@@ -9,22 +9,29 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from glitch.errors import CheckpointError
-from glitch.model import ViewsVAE
+from training.objectives import Discriminator
 
 STATE_FILE = "state.safetensors"
 
 
-def save_state(
-    path: Path, model: ViewsVAE, optimiser: torch.optim.Optimizer, step: int, best: float
+def save_state(  # noqa: PLR0917 - what a run consists of, in the order it is made
+    path: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    best: float,
+    discriminator: Discriminator | None = None,
 ) -> None:
-    """Writes weights, Adam's moments, the step and the best selection score, atomically."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for index, moments in optimiser.state_dict()["state"].items():
-        for name, value in moments.items():
-            tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value)
+    """Writes weights, Adam's moments, the step and the best selection score, atomically.
+
+    A FactorVAE's discriminator goes in with its own weights and moments.
+    """
+    tensors = _tensors_of("", model, optimiser)
+    if discriminator is not None:
+        tensors |= _tensors_of("discriminator.", discriminator, discriminator.optimiser)
     contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
     # One entry: the library does not keep the order of several, and equal states are equal files.
     metadata = {"progress": json.dumps({"step": step, "best": best})}
@@ -36,9 +43,18 @@ def save_state(
 
 
 def load_state(
-    path: Path, model: ViewsVAE, optimiser: torch.optim.Optimizer | None
+    path: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer | None,
+    discriminator: Discriminator | None = None,
 ) -> tuple[int, float]:
-    """Restores what :func:`save_state` wrote into ``model`` and ``optimiser``, in place.
+    """Restores what :func:`save_state` wrote into the arguments, in place.
+
+    Args:
+        path: the state.
+        model: of the architecture that was saved.
+        optimiser: None to read the weights alone.
+        discriminator: given exactly when the run has one and is to be continued.
 
     Returns:
         The steps done and the best selection score so far.
@@ -58,23 +74,46 @@ def load_state(
         raise CheckpointError(
             f"The training state {path} is damaged: start the run anew in another folder."
         ) from error
-    weights = {
-        name.removeprefix("model."): value
-        for name, value in tensors.items()
-        if name.startswith("model.")
-    }
     try:
-        model.load_state_dict(weights)
+        _restore("", tensors, model, optimiser)
+        if discriminator is not None:
+            _restore("discriminator.", tensors, discriminator, discriminator.optimiser)
     except RuntimeError as error:
         raise CheckpointError(
             f"The training state {path} is of another architecture than the configuration's."
         ) from error
-    if optimiser is not None:
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimiser."):
-                _, index, key = name.split(".")
-                moments.setdefault(int(index), {})[key] = value
-        state = optimiser.state_dict()
-        optimiser.load_state_dict({**state, "state": moments})
     return step, best
+
+
+def _tensors_of(
+    prefix: str, model: nn.Module, optimiser: torch.optim.Optimizer
+) -> dict[str, Tensor]:
+    tensors = {f"{prefix}model.{name}": value for name, value in model.state_dict().items()}
+    for index, moments in optimiser.state_dict()["state"].items():
+        for name, value in moments.items():
+            tensors[f"{prefix}optimiser.{index}.{name}"] = torch.as_tensor(value)
+    return tensors
+
+
+def _restore(
+    prefix: str,
+    tensors: dict[str, Tensor],
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer | None,
+) -> None:
+    of_model, of_optimiser = f"{prefix}model.", f"{prefix}optimiser."
+    model.load_state_dict(
+        {
+            name.removeprefix(of_model): value
+            for name, value in tensors.items()
+            if name.startswith(of_model)
+        }
+    )
+    if optimiser is None:
+        return
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith(of_optimiser):
+            index, key = name.removeprefix(of_optimiser).split(".")
+            moments.setdefault(int(index), {})[key] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})

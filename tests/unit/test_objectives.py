@@ -1,5 +1,6 @@
 """Each loss against a case worked by hand, and the published traps by name."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,16 +16,17 @@ from training.objectives import (
     Bottleneck,
     DipVAEOne,
     DipVAETwo,
+    FactorVAE,
     Outcome,
 )
-from training.penalties import total_correlation
+from training.objectives.penalties import total_correlation
 from training.schedules import growing_capacity
 
 
 def outcome(mean: list[list[float]], log_variance: float = 0.0) -> Outcome:
     means = torch.tensor(mean)
     posterior = Posterior(means, torch.full_like(means, log_variance))
-    return Outcome(torch.tensor([100.0, 300.0]), posterior, means)
+    return Outcome(torch.tensor([100.0, 300.0]), posterior, means, torch.tensor(2.0))
 
 
 # KL of N(m, 1) from N(0, 1) is m^2 / 2: rates 2 and 4, mean 3; mean distortion 200
@@ -83,11 +85,18 @@ def test_dip_two_adds_the_mean_variance() -> None:
     assert DipVAETwo(off_diagonal=2).loss(CASE, 0).item() == pytest.approx(203 + 2 * 1)
 
 
+def test_factor_vae_adds_the_discriminators_estimate() -> None:
+    assert FactorVAE(gamma=30).loss(CASE, 0).item() == 203 + 30 * 2
+    with pytest.raises(GlitchError, match="discriminator"):
+        FactorVAE().loss(replace(CASE, total_correlation=None), 0)
+
+
 @pytest.mark.parametrize("kind", OBJECTIVES)
 def test_every_objective_gives_a_scalar_with_a_gradient(kind: str) -> None:
     mean = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
     posterior = Posterior(mean, torch.zeros(8, 3))
-    loss = OBJECTIVES[kind]().loss(Outcome(torch.ones(8), posterior, mean), 10)
+    given = Outcome(torch.ones(8), posterior, mean, mean.mean())
+    loss = OBJECTIVES[kind]().loss(given, 10)
     loss.backward()
     assert loss.shape == ()
     assert mean.grad is not None
@@ -97,7 +106,7 @@ def test_every_objective_gives_a_scalar_with_a_gradient(kind: str) -> None:
 @pytest.mark.parametrize("kind", OBJECTIVES)
 def test_trap_pixel_means_distortion_enters_unscaled(kind: str) -> None:
     objective = OBJECTIVES[kind]()
-    more = Outcome(CASE.distortion + 7, CASE.posterior, CASE.draw)
+    more = replace(CASE, distortion=CASE.distortion + 7)
     assert (objective.loss(more, 3) - objective.loss(CASE, 3)).item() == pytest.approx(7, abs=1e-3)
 
 
@@ -110,6 +119,7 @@ def test_trap_pixel_means_distortion_enters_unscaled(kind: str) -> None:
         (Bottleneck, {"capacity": -1}, "capacity"),
         (Bottleneck, {"gamma": float("nan")}, "gamma"),
         (Bottleneck, {"growth_steps": 0}, "growth_steps"),
+        (FactorVAE, {"gamma": -1}, "gamma"),
         (BetaTCVAE, {"beta": -1}, "beta"),
         (DipVAEOne, {"off_diagonal": -1}, "off_diagonal"),
         (DipVAETwo, {"off_diagonal": -1}, "off_diagonal"),

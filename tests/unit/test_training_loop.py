@@ -19,6 +19,7 @@ from training.loop import METRICS_FILE, TrainingError, optimise, train
 from training.pack import Pack
 from training.sampling import BatchSource
 from training.state import STATE_FILE, load_state
+from training.views_task import ViewsTask
 
 
 def toy_config(**changes: object) -> TrainingConfig:
@@ -143,11 +144,10 @@ def test_a_number_that_is_not_finite_stops_the_run_and_names_the_step(part: str)
             model.join.bias[0] = math.nan
     else:
         model.join.weight.register_hook(lambda gradient: gradient * math.inf)
+    task = ViewsTask(config, model, source)
     before = model.trunk[0].weight.detach().clone()
     with pytest.raises(TrainingError, match=f"{part} is .*at step 41"):
-        optimise(
-            model, optimiser, config.objective.build(), source.batch(41), config=config, step=41
-        )
+        optimise(task, optimiser, config.objective.build(), config=config, step=41)
     assert torch.equal(model.trunk[0].weight, before)
 
 

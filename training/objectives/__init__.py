@@ -3,14 +3,16 @@
 from training.objectives.aggregate import BetaTCVAE, DipVAEOne, DipVAETwo
 from training.objectives.beta import BetaAnnealed, BetaVAE
 from training.objectives.bottleneck import Bottleneck
+from training.objectives.factor import Discriminator, FactorVAE
 from training.objectives.outcome import Objective, Outcome
 
-AnyObjective = BetaVAE | BetaAnnealed | Bottleneck | BetaTCVAE | DipVAEOne | DipVAETwo
+AnyObjective = BetaVAE | BetaAnnealed | Bottleneck | FactorVAE | BetaTCVAE | DipVAEOne | DipVAETwo
 
 OBJECTIVES: dict[str, type[AnyObjective]] = {
     "beta_vae": BetaVAE,
     "beta_annealed": BetaAnnealed,
     "bottleneck": Bottleneck,
+    "factor_vae": FactorVAE,
     "beta_tcvae": BetaTCVAE,
     "dip_vae_1": DipVAEOne,
     "dip_vae_2": DipVAETwo,
@@ -24,6 +26,8 @@ __all__ = [
     "Bottleneck",
     "DipVAEOne",
     "DipVAETwo",
+    "Discriminator",
+    "FactorVAE",
     "Objective",
     "Outcome",
 ]

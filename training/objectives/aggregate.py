@@ -9,7 +9,7 @@ from torch import Tensor
 
 from glitch.errors import GlitchError
 from training.objectives.outcome import Outcome
-from training.penalties import (
+from training.objectives.penalties import (
     covariance_of_aggregate,
     covariance_of_means,
     distance_from_identity,

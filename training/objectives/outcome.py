@@ -23,6 +23,7 @@ class Outcome:
     distortion: Float[Tensor, " batch"]  # nats, summed over observed pixels
     posterior: Posterior
     draw: LatentTensor  # what the decoder was given
+    total_correlation: Float[Tensor, ""] | None = None  # a discriminator's estimate, nats
 
     @property
     def rate(self) -> Float[Tensor, " batch"]:

@@ -1,0 +1,67 @@
+"""dSprites as a set of pictures, 64 or 32 pixels a side, read or rendered once, then mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from glitch.errors import FormatError
+from training.dsprites import N_IMAGES, SIDE, load_dsprites, render_dsprites
+from training.pictures.sets import PackedPictures
+
+PUBLIC_NAME, RERENDERED_NAME = "dSprites (public file)", "dSprites (re-rendered)"
+_CHUNK = 8192
+
+
+def open_dsprites(
+    cache: Path,
+    *,
+    side: int = SIDE,
+    npz: Path | None = None,
+    on_progress: Callable[[int], None] = lambda _images: None,
+) -> PackedPictures:
+    """All 737,280 pictures, bit-packed (377 MB at 64 pixels, 94 MB at 32), mapped from ``cache``.
+
+    Several runs side by side then share one copy in memory.
+
+    Args:
+        cache: folder of the packed file, written by the first call.
+        side: 64, or 32: a pixel is white where at least two of its four are.
+        npz: the public file; our own rendering of the same grid if None.
+        on_progress: told how many more pictures are read or rendered.
+
+    Raises:
+        FormatError: if the public file is absent, damaged or not dSprites, or the packed file is
+            not what was written.
+    """
+    kind, name = ("rerendered", RERENDERED_NAME) if npz is None else ("public", PUBLIC_NAME)
+    path = cache / f"dsprites-{kind}-{side}.npy"
+    if not path.exists():
+        grid = render_dsprites(on_progress) if npz is None else load_dsprites(npz, on_progress)
+        packed = grid.packed if side == SIDE else halve(grid.packed)
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.save(file, packed, allow_pickle=False)
+        partial.replace(path)  # a kill leaves no half-written file behind
+    packed = np.load(path, mmap_mode="r", allow_pickle=False)
+    if packed.shape != (N_IMAGES, side * side // 8) or packed.dtype != np.uint8:
+        raise FormatError(f"{path} is not the packed dSprites grid: delete it, it is made again.")
+    return PackedPictures(packed, side, name)
+
+
+def halve(packed: np.ndarray) -> np.ndarray:
+    """Packed pictures of half the side: white where at least two pixels of four are white.
+
+    Pixels stay black or white, so that the Bernoulli likelihood stays a likelihood.
+    """
+    n_bytes = packed.shape[1] // 4
+    halved = np.empty((len(packed), n_bytes), dtype=np.uint8)
+    side = int(np.sqrt(packed.shape[1] * 8))
+    for start in range(0, len(packed), _CHUNK):
+        pixels = np.unpackbits(packed[start : start + _CHUNK], axis=1)
+        cells = pixels.reshape(-1, side // 2, 2, side // 2, 2).sum(axis=(2, 4), dtype=np.uint8)
+        halved[start : start + _CHUNK] = np.packbits((cells >= 2).reshape(len(cells), -1), axis=1)
+    return halved

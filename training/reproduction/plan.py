@@ -1,0 +1,138 @@
+"""Which runs a tier consists of: the paper's grid of objectives, hyperparameters and seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.config import LogConfig, ObjectiveConfig, OptimiserConfig
+from training.pictures import PictureArchitecture, PictureConfig
+from training.reproduction.tiers import Tier
+
+
+@dataclass(frozen=True)
+class Family:
+    """One objective of the paper's Table 2."""
+
+    kind: str  # key of training.objectives.OBJECTIVES
+    label: str
+    symbol: str  # of the hyperparameter, as the paper prints it
+    parameter: str  # the objective's name for it
+    values: tuple[float, ...]  # the paper's grid
+    main: float  # the one that represents it where not the whole grid is run
+
+    def settings(self, value: float, tier: Tier) -> ObjectiveConfig:
+        """The objective with that hyperparameter, its schedule as long as the tier's."""
+        parameters: dict[str, float] = {self.parameter: value}
+        if self.kind == "bottleneck":
+            parameters["growth_steps"] = tier.annealing_steps
+        if self.kind == "beta_annealed":
+            parameters["annealing_steps"] = tier.annealing_steps
+        return ObjectiveConfig(self.kind, parameters)
+
+
+FAMILIES = (
+    Family("beta_vae", "β-VAE", "β", "beta", (1, 4, 16), 4),
+    Family("bottleneck", "Bottleneck", "C", "capacity", (5, 25, 100), 25),
+    Family("factor_vae", "FactorVAE", "γ", "gamma", (10, 30, 100), 30),  # noqa: RUF001 - Greek
+    Family("beta_tcvae", "β-TCVAE", "β", "beta", (1, 4, 10), 4),
+    Family("dip_vae_1", "DIP-VAE-I", "λ_od", "off_diagonal", (1, 5, 50), 5),
+    Family("dip_vae_2", "DIP-VAE-II", "λ_od", "off_diagonal", (1, 5, 50), 5),
+    Family("beta_annealed", "β-Annealed", "β₀", "beta_start", (5, 25, 50), 50),
+)
+FAMILY_OF = {family.kind: family for family in FAMILIES}
+MAIN_KINDS = ("beta_vae", "bottleneck", "beta_annealed")  # what the paper's claim compares
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One training: an objective, its hyperparameter, and a seed."""
+
+    kind: str
+    value: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.kind}-{self.value:g}-seed{self.seed}"
+
+    @property
+    def label(self) -> str:
+        """Objective and hyperparameter as figures and tables print them."""
+        family = FAMILY_OF[self.kind]
+        return f"{family.label} {family.symbol} = {self.value:g}"
+
+    def config(self, tier: Tier, data: str) -> PictureConfig:
+        """Everything that fixes this run's numbers. Runs of one seed see the same batches."""
+        return PictureConfig(
+            name=f"{self.kind}-{self.value:g}".replace(".", "_"),
+            data=data,
+            seed=self.seed,
+            architecture=PictureArchitecture("burgess", tier.side),
+            objective=FAMILY_OF[self.kind].settings(self.value, tier),
+            optimiser=OptimiserConfig(
+                learning_rate=tier.learning_rate,
+                batch_size=tier.batch_size,
+                steps=tier.steps,
+                warmup_steps=0,
+                final_factor=1.0,
+                gradient_clip=float("inf"),
+            ),
+            log=LogConfig(tier.log_every, tier.steps * 10, min(1_000, tier.steps)),
+        )
+
+
+def main_runs(tier: Tier) -> list[Run]:
+    """The paper's three objectives at their main hyperparameter, seed by seed, so paired."""
+    return [
+        Run(kind, FAMILY_OF[kind].main, seed)
+        for seed in range(tier.main_seeds)
+        for kind in MAIN_KINDS
+    ]
+
+
+def figure1_runs(tier: Tier) -> list[Run]:
+    """Every hyperparameter of the three objectives; most important first."""
+    rest = [
+        Run(kind, value, seed)
+        for seed in range(tier.other_seeds)
+        for kind in MAIN_KINDS
+        for value in FAMILY_OF[kind].values
+    ]
+    return _unique(main_runs(tier) + rest)
+
+
+def figure2_runs(tier: Tier) -> list[Run]:
+    """One annealed run and one Bottleneck."""
+    return [
+        Run("beta_annealed", tier.figure2_beta, 0),
+        Run("bottleneck", FAMILY_OF["bottleneck"].main, 0),
+    ]
+
+
+def figure3_runs(tier: Tier) -> list[Run]:  # noqa: ARG001 - plans are asked alike
+    """The annealed run that is traversed."""
+    return [Run("beta_annealed", FAMILY_OF["beta_annealed"].main, 0)]
+
+
+def table2_runs(tier: Tier) -> list[Run]:
+    """All seven objectives: the whole grid, or each at one hyperparameter where not."""
+    others = [
+        Run(family.kind, value, seed)
+        for seed in range(tier.other_seeds)
+        for family in FAMILIES
+        for value in (family.values if tier.is_full_grid else (family.main,))
+    ]
+    return _unique(figure1_runs(tier) + others)
+
+
+PLANS = {
+    "table2": table2_runs,
+    "fig1": figure1_runs,
+    "fig2": figure2_runs,
+    "fig3": figure3_runs,
+}
+
+
+def _unique(runs: list[Run]) -> list[Run]:
+    return list(dict.fromkeys(runs))

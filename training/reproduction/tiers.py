@@ -1,0 +1,90 @@
+"""How much of the paper a tier does: data size, steps, seeds, and how finely results are judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from glitch.errors import GlitchError
+
+
+@dataclass(frozen=True)
+class Tier:
+    """One size of reproduction. Objectives and architectures are the same in all."""
+
+    name: str
+    side: int  # pixels of dSprites
+    steps: int
+    annealing_steps: int  # T of beta and of C
+    batch_size: int
+    learning_rate: float
+    main_seeds: int  # paired seeds of the three objectives that the paper compares
+    other_seeds: int  # of the rest of the grid
+    is_full_grid: bool  # or one hyperparameter for each objective outside the main comparison
+    log_every: int
+    grid_stride: int  # metrics see every so many values of orientation, x and y
+    n_judged: int  # pictures that rate and distortion are averaged over
+    n_points: int  # training points of the metrics; half as many test points
+    figure2_beta: float  # beta_0 of the annealing that figure 2 follows
+
+
+TIERS = {
+    "smoke": Tier(
+        name="smoke",
+        side=32,
+        steps=30,
+        annealing_steps=10,
+        batch_size=16,
+        learning_rate=1e-3,
+        main_seeds=2,
+        other_seeds=1,
+        is_full_grid=False,
+        log_every=5,
+        grid_stride=8,
+        n_judged=128,
+        n_points=200,
+        figure2_beta=50,
+    ),
+    "reduced": Tier(
+        name="reduced",
+        side=32,
+        steps=9_000,
+        annealing_steps=3_000,
+        batch_size=32,
+        learning_rate=1e-3,
+        main_seeds=3,
+        other_seeds=1,
+        is_full_grid=False,
+        log_every=50,
+        grid_stride=2,
+        n_judged=10_000,
+        n_points=10_000,
+        figure2_beta=50,
+    ),
+    "paper": Tier(
+        name="paper",
+        side=64,
+        steps=300_000,
+        annealing_steps=100_000,
+        batch_size=64,
+        learning_rate=1e-4,
+        main_seeds=5,
+        other_seeds=5,
+        is_full_grid=True,
+        log_every=500,
+        grid_stride=1,
+        n_judged=100_000,
+        n_points=10_000,
+        figure2_beta=100,
+    ),
+}
+
+
+def tier_named(name: str) -> Tier:
+    """The tier of that name.
+
+    Raises:
+        GlitchError: if there is none.
+    """
+    if name not in TIERS:
+        raise GlitchError(f"There is no tier {name!r}: choose one of {', '.join(TIERS)}.")
+    return TIERS[name]
