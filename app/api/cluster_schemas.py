@@ -17,7 +17,6 @@ from app.services.clusters.records import (
     MemberRecord,
     RunRecord,
 )
-from app.services.label_audit import LabelAudit as AuditRecord
 
 
 class NewRun(Model):
@@ -101,34 +100,6 @@ class Member(Model):
     is_exemplar: bool
 
 
-class AuditedCluster(Model):
-    """A cluster whose labelled members do not agree."""
-
-    cluster: Cluster
-    label: str = Field(description="The commonest among its labelled members.")
-    n_labelled: int
-    purity: float
-    score: float = Field(description="(1 - purity) x labelled members.")
-
-
-class AuditedGlitch(Model):
-    """A glitch whose nearest labelled neighbours say otherwise."""
-
-    glitch: Glitch
-    suggestion: str
-    n_agreeing: int
-    n_suggesting: int
-    n_neighbours: int
-
-
-class LabelAudit(Model):
-    """What to look at first."""
-
-    clusters: list[AuditedCluster]
-    glitches: list[AuditedGlitch]
-    n_audited: int = Field(description="Labelled glitches that were looked at.")
-
-
 def run(record: RunRecord) -> Run:
     """One clustering."""
     fields = asdict(record)
@@ -148,31 +119,4 @@ def member(base: str, record: MemberRecord) -> Member:
         probability=record.probability,
         distance=record.distance,
         is_exemplar=record.is_exemplar,
-    )
-
-
-def audit(base: str, record: AuditRecord) -> LabelAudit:
-    """Both lists."""
-    return LabelAudit(
-        clusters=[
-            AuditedCluster(
-                cluster=cluster(one.cluster),
-                label=one.label,
-                n_labelled=one.n_labelled,
-                purity=one.purity,
-                score=one.score,
-            )
-            for one in record.clusters
-        ],
-        glitches=[
-            AuditedGlitch(
-                glitch=render.glitch_item(base, one.glitch),
-                suggestion=one.suggestion,
-                n_agreeing=one.n_agreeing,
-                n_suggesting=one.n_suggesting,
-                n_neighbours=one.n_neighbours,
-            )
-            for one in record.glitches
-        ],
-        n_audited=record.n_audited,
     )

@@ -1,4 +1,4 @@
-"""`/clusters`: have the catalogue clustered, look at what came out; `/label-audit`."""
+"""`/clusters`: have the catalogue clustered, look at what came out."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ from app.services.clusters.service import (
     list_runs,
     start_clustering,
 )
-from app.services.label_audit import audit_labels
 
 router = APIRouter(prefix="/clusters", tags=["clusters"])
-audit_router = APIRouter(tags=["clusters"])
 
 Cursor = Annotated[str | None, Query(max_length=64, description="`next` of the page before.")]
 Limit = Annotated[int, Query(description="How many on a page, 1 to 500.")]
@@ -97,16 +95,3 @@ def members(
     return schemas.ListOf(
         items=[cluster_schemas.member(base, one) for one in page.items], next=page.next
     )
-
-
-@audit_router.get("/label-audit", summary="Labels that deserve a second look")
-def label_audit(
-    request: Request,
-    session: SessionDep,
-    _: Reader,
-    run: Annotated[UUID | None, Query(description="Clusters of this run; default: latest.")] = None,
-    limit: Annotated[int, Query(description="How many of each, 1 to 200.")] = 50,
-) -> cluster_schemas.LabelAudit:
-    """Impure clusters, and glitches unlike their own label, the most doubtful first."""
-    audit = audit_labels(session, run_id=run, limit=limit)
-    return cluster_schemas.audit(render.base_url(request), audit)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 from store_helpers import LATENT, person
 
@@ -26,7 +26,6 @@ from app.services.clusters.service import (
 )
 from app.services.errors import InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.services.jobs.service import get_job
-from app.services.label_audit import audit_labels
 from app.services.records import CheckpointRecord, Role
 from app.store.cluster_models import Cluster, ClusteringRun, ClusterMember
 from app.store.identifiers import uuid7
@@ -307,24 +306,3 @@ def test_the_job_runs_it_once(
     stored = session.scalars(select(ClusteringRun)).one()
     assert result["run"] == str(stored.id)
     assert (result["clusters"], stored.author, stored.job_id) == (1, author.name, job.id)
-
-
-def test_the_audit_finds_a_wrong_label_and_an_impure_cluster(
-    session: Session, fill: Fill, checkpoint: CheckpointRecord
-) -> None:
-    fill(30, KNOWN, "Blip", spread=0.1)
-    fill(30, NOVEL, "Whistle", spread=0.1)
-    wrong = fill(2, KNOWN, "Whistle", spread=0.1)
-    run(session, scope="everything", min_cluster_size=10)
-    audit = audit_labels(session)
-    assert audit.n_audited == 62
-    assert {one.glitch.id for one in audit.glitches} == set(wrong)
-    assert {one.suggestion for one in audit.glitches} == {"Blip"}
-    assert all(one.n_suggesting > one.n_agreeing for one in audit.glitches)
-    (impure,) = audit.clusters
-    assert impure.label == "Blip"
-    assert impure.score == 2
-    assert impure.purity == pytest.approx(1 - 2 / impure.n_labelled)
-    with pytest.raises(InvalidRequestError):
-        audit_labels(session, limit=0)
-    assert session.scalar(select(func.count()).select_from(Cluster)) == 2

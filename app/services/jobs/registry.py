@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 BUILT_IN: dict[str, str] = {
     "cluster": "app.services.clusters.job:HANDLER",
     "ingest": "app.services.batches.handler:HANDLER",
+    "label_audit": "app.services.label_audit.job:HANDLER",
+    "project": "app.services.projection.job:HANDLER",
     "reembed": "app.services.reembed:HANDLER",
     # kind: "module:NAME of a JobHandler"
 }

@@ -1,0 +1,1 @@
+"""Which labels deserve a second look: impure clusters, and glitches unlike their own label."""

@@ -1,0 +1,81 @@
+"""What the nearest labelled glitches say of a glitch's own label, exactly and in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from glitch.errors import GlitchError
+
+Directions = Float32[np.ndarray, "reference latent"]
+ClassIds = Int64[np.ndarray, " reference"]
+Positions = Int64[np.ndarray, " query"]
+Votes = Int64[np.ndarray, "query voter"]
+
+BLOCK_CELLS = 16_000_000  # similarities held at a time: 64 MB
+_GROUP = 64
+
+
+def nearest_labels(
+    directions: Directions,
+    class_ids: ClassIds,
+    positions: Positions,
+    k: int,
+    heartbeat: Callable[[], None] = lambda: None,
+) -> Votes:
+    """The classes of the k nearest references of some of them, themselves left out.
+
+    Nearness is the angle between latent vectors, as novelty takes it.
+
+    Args:
+        directions: Unit vectors, shape (reference, latent).
+        class_ids: The class of each reference.
+        positions: Indices of the references that are asked about, shape (query,).
+        k: Voters, 1 to the number of references less one.
+        heartbeat: Called once a block; may raise to stop.
+
+    Returns:
+        Class ids, nearest first, shape (query, k). Ties go to the lower index.
+
+    Raises:
+        GlitchError: if there are not k other references.
+    """
+    n_references = len(directions)
+    if not 1 <= k < n_references:
+        raise GlitchError(
+            f"{k} voters need at least {k + 1} labelled glitches, not {n_references}."
+        )
+    votes = np.empty((len(positions), k), dtype=np.int64)
+    rows = max(1, BLOCK_CELLS // n_references)
+    for start in range(0, len(positions), rows):
+        heartbeat()
+        own = positions[start : start + rows]
+        similar = directions[own] @ directions.T  # (block, reference)
+        similar[np.arange(len(own)), own] = -np.inf
+        order = _largest(similar, k)
+        votes[start : start + len(own)] = class_ids[order]
+    return votes
+
+
+def _largest(
+    similar: Float32[np.ndarray, "block reference"], k: int
+) -> Int64[np.ndarray, "block k"]:
+    """The positions of the k largest entries of each row, largest first."""
+    n_groups = similar.shape[1] // _GROUP
+    if n_groups < 2 * k:
+        return np.argsort(-similar, axis=1, kind="stable")[:, :k]
+    n_grouped = n_groups * _GROUP
+    maxima = similar[:, :n_grouped].reshape(len(similar), n_groups, _GROUP).max(axis=2)
+    # At least k entries of the row reach the k-th largest maximum: no other group holds one of the
+    # k largest.
+    threshold = np.partition(maxima, -k, axis=1)[:, -k]
+    tail = np.arange(n_grouped, similar.shape[1])
+    within = np.arange(_GROUP)
+    found = np.empty((len(similar), k), dtype=np.int64)
+    for index, row in enumerate(similar):
+        groups = np.flatnonzero(maxima[index] >= threshold[index])
+        candidates = np.concatenate([(groups[:, None] * _GROUP + within).ravel(), tail])
+        found[index] = candidates[np.argsort(-row[candidates], kind="stable")[:k]]
+    return found

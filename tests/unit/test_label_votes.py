@@ -1,0 +1,55 @@
+"""The voters of a label audit against a plain sort."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glitch import label_votes
+from glitch.errors import GlitchError
+from glitch.label_votes import nearest_labels
+
+
+def plain(directions: np.ndarray, classes: np.ndarray, asked: np.ndarray, k: int) -> np.ndarray:
+    similar = directions[asked] @ directions.T
+    similar[np.arange(len(asked)), asked] = -np.inf
+    return classes[np.argsort(-similar, axis=1, kind="stable")[:, :k]]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(2, 700), k=st.integers(1, 12), seed=st.integers(0, 2**31), coarse=st.booleans()
+)
+def test_agrees_with_a_plain_sort(n: int, k: int, seed: int, coarse: bool) -> None:
+    rng = np.random.default_rng(seed)
+    k = min(k, n - 1)
+    directions = rng.normal(size=(n, 3)).astype(np.float32)
+    if coarse:  # many exact ties
+        directions = np.sign(directions).astype(np.float32)
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    classes = rng.integers(0, 5, size=n)
+    asked = np.sort(rng.choice(n, size=min(n, 20), replace=False))
+    expected = plain(directions, classes, asked, k)
+    found = nearest_labels(directions, classes, asked, k)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    directions = rng.normal(size=(500, 4)).astype(np.float32)
+    classes = rng.integers(0, 9, size=500)
+    asked = np.arange(500)
+    whole = nearest_labels(directions, classes, asked, 5)
+    beats: list[int] = []
+    monkeypatch.setattr(label_votes, "BLOCK_CELLS", 500 * 7)
+    in_blocks = nearest_labels(directions, classes, asked, 5, lambda: beats.append(1))
+    assert len(beats) == 72  # 500 in sevens
+    np.testing.assert_array_equal(in_blocks, whole)
+
+
+def test_too_few_references() -> None:
+    one = np.ones((1, 2), dtype=np.float32)
+    with pytest.raises(GlitchError, match="at least 2"):
+        nearest_labels(one, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64), 1)
