@@ -39,6 +39,7 @@ class Frame:
     role: str | None
     nav: tuple[NavItem, ...]
     more: tuple[NavItem, ...]
+    more_current: str | None  # what the page is called there, if it is one of them
     search: str  # what the search box holds
     notice: str | None  # one sentence about what was just done
 

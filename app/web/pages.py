@@ -78,12 +78,13 @@ def render(
 ) -> HTMLResponse:
     """A whole page."""
     template = environment().get_template(page.template)
-    html = template.render(frame=_frame(request, visitor), page=page)
+    html = template.render(frame=_frame(request, visitor, page.section), page=page)
     return HTMLResponse(html, status_code=status, headers=SECURITY_HEADERS)
 
 
-def _frame(request: Request, visitor: Visitor | None) -> Frame:
+def _frame(request: Request, visitor: Visitor | None, section: str) -> Frame:
     principal = visitor.principal if visitor else None
+    more = tuple(item for item in NAVIGATION if item.is_more)
     query = f"?{request.url.query}" if request.url.query else ""
     is_get = request.method == "GET"
     return Frame(
@@ -96,7 +97,8 @@ def _frame(request: Request, visitor: Visitor | None) -> Frame:
         user=principal.name if principal else None,
         role=principal.role.label if principal else None,
         nav=tuple(item for item in NAVIGATION if not item.is_more),
-        more=tuple(item for item in NAVIGATION if item.is_more),
+        more=more,
+        more_current=next((item.text for item in more if item.name == section), None),
         search=request.query_params.get("q", "")[:200] if is_get else "",
         notice=NOTICES.get(request.query_params.get("done", "")),
     )
