@@ -50,7 +50,7 @@ SMALL = Architecture(
 )
 TIERS = {
     "smoke": Tier(12, 8, 3e-3, (0, 1), replace(SMALL, channels=(8, 8, 8), hidden=16), 6),
-    "reduced": Tier(2_500, 32, 3e-3, (0, 1, 2, 3, 4), SMALL),
+    "reduced": Tier(2_000, 32, 3e-3, (0, 1, 2, 3, 4), SMALL),
     # The step count of the paper's schedule; the shipped architecture, its likelihood uncounted.
     "paper": Tier(200_000, 64, 1e-3, (0, 1, 2, 3, 4), Architecture(independent_share=1.0)),
 }
@@ -141,7 +141,9 @@ def run_table1(
         raise GlitchError(f"Table 1 has no tier {tier!r}: choose one of {', '.join(TIERS)}.")
     settings = TIERS[tier]
     glitches = read_glitches(settings, real_images)
-    planned = [(seed, name) for seed in settings.seeds for name in (*OBJECTIVES, PLAIN)]
+    # The paper's three first: they are what a table that was cut short should hold.
+    planned = [(seed, name) for seed in settings.seeds for name in OBJECTIVES]
+    planned += [(seed, PLAIN) for seed in settings.seeds]
     judged: list[Judged] = []
     for done, (seed, name) in enumerate(planned):
         config = configuration(settings, name, seed)
