@@ -1,10 +1,10 @@
-"""What routes ask for, each named once: the transaction, the caller, the process's runtime."""
+"""What routes ask for, each named once: the caller by token, the transaction, the runtime."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response, Security
@@ -13,10 +13,27 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
+from app.request_scope import RuntimeDep, SessionDep, runtime_of
 from app.services.errors import UnauthenticatedError
 from app.services.records import Principal, Role
-from app.services.runtime import Runtime
 from app.services.tokens import require_role, verify_token
+
+__all__ = [
+    "Admin",
+    "OpenOrReader",
+    "Reader",
+    "Reviewer",
+    "RuntimeDep",
+    "SessionDep",
+    "Submitter",
+    "UploadRoute",
+    "Uploader",
+    "open_or_reader",
+    "principal_of",
+    "runtime_of",
+    "token_of",
+    "upload_caller",
+]
 
 # auto_error off: our own error says what to do. The scheme is here for the OpenAPI document.
 _bearer = HTTPBearer(
@@ -27,33 +44,6 @@ _HOW_TO_GET_ONE = (
     "send `Authorization: Bearer <token>`; `make up` keeps the first admin token in "
     "$GLITCH_DATA_DIR/admin-token, and `glitch-discovery token create` makes others."
 )
-
-
-def runtime_of(request: Request) -> Runtime:
-    """The runtime that the application opened at start."""
-    runtime: Runtime = request.app.state.runtime
-    return runtime
-
-
-# Dependencies that only look something up are coroutines: each plain function would cost an upload
-# a trip through the thread pool, milliseconds where requests come side by side.
-async def _runtime(request: Request) -> Runtime:
-    return runtime_of(request)
-
-
-RuntimeDep = Annotated[Runtime, Depends(_runtime)]
-
-
-def transaction(runtime: RuntimeDep) -> Iterator[Session]:
-    """One transaction a request: committed before the answer goes out, or rolled back."""
-    with runtime.sessions() as session:
-        yield session
-        session.commit()
-
-
-# scope="function" ends the dependency before the response is sent; the default would commit
-# after it, and a failed commit would still have answered 201.
-SessionDep = Annotated[Session, Depends(transaction, scope="function")]
 
 
 def token_of(request: Request) -> str:

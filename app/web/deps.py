@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 from urllib.parse import urlencode
@@ -16,19 +16,44 @@ from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from app.request_scope import RuntimeDep, SessionDep, runtime_of
 from app.services import errors as service
 from app.services.browsing import principal_by_id
 from app.services.records import Principal, Role
-from app.services.runtime import Runtime
 from app.services.tokens import require_role
 from app.web.contexts import FailurePage
 from app.web.pages import Visitor, local_path, render
 from app.web.sessions import COOKIE_NAME, VISITOR_COOKIE_NAME, SessionSigner
 from glitch import errors as science
+
+__all__ = [
+    "Admin",
+    "CsrfChecked",
+    "CsrfError",
+    "Explained",
+    "ForReaders",
+    "PageRoute",
+    "Reader",
+    "Reviewer",
+    "RuntimeDep",
+    "SessionDep",
+    "SignerDep",
+    "Submitter",
+    "UploadPageRoute",
+    "VisitorDep",
+    "explain",
+    "failure",
+    "is_https",
+    "require_csrf",
+    "runtime_of",
+    "see_other",
+    "set_cookie",
+    "signer_of",
+    "visitor_of",
+]
 
 _log = logging.getLogger("app.web")
 
@@ -60,29 +85,12 @@ class CsrfError(service.PermissionDeniedError):
     """A form came without the token of this session."""
 
 
-def runtime_of(request: Request) -> Runtime:
-    """The runtime that the application opened at start."""
-    runtime: Runtime = request.app.state.runtime
-    return runtime
-
-
 def signer_of(request: Request) -> SessionSigner:
     """Signs the cookies of this service, with the secret that its settings keep."""
     return SessionSigner(runtime_of(request).settings.signing_secret)
 
 
-RuntimeDep = Annotated[Runtime, Depends(runtime_of)]
 SignerDep = Annotated[SessionSigner, Depends(signer_of)]
-
-
-def transaction(runtime: RuntimeDep) -> Iterator[Session]:
-    """One transaction a request: committed before the page goes out, or rolled back."""
-    with runtime.sessions() as session:
-        yield session
-        session.commit()
-
-
-SessionDep = Annotated[Session, Depends(transaction, scope="function")]
 
 
 def visitor_of(request: Request) -> Visitor:
@@ -130,6 +138,8 @@ def _logged_in(visitor: Visitor) -> Principal:
 Reader = Annotated[Principal, Depends(_caller(Role.READER))]
 ForReaders = Depends(_caller(Role.READER))
 Submitter = Annotated[Principal, Depends(_caller(Role.SUBMITTER))]
+Reviewer = Annotated[Principal, Depends(_caller(Role.REVIEWER))]
+Admin = Annotated[Principal, Depends(_caller(Role.ADMIN))]
 
 
 class PageRoute(APIRoute):
