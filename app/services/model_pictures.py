@@ -7,7 +7,7 @@ transaction, and ``etag`` names the picture, so that a browser that has it is no
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -21,16 +21,18 @@ from app.services.errors import InvalidRequestError, NotReadyError
 from app.services.glitches import get_embedding, get_view
 from app.services.inference import BatchingEncoder
 from app.services.painting import Painter
+from app.services.records import ViewRecord
 from app.services.traversals import STEPS, steps_between
 from glitch.codec import unpack_view
 from glitch.decoder import traversal
 from glitch.images import render_difference, render_strip, render_view
-from glitch.views import views_from_images
+from glitch.views import Preprocessing, views_from_images
 
 Kind = Literal["reconstruction", "residual"]
 
 FARTHEST = 20.0  # sigmas of the prior: what lies beyond is no glitch, and nothing sane is painted
 STRIP_SIZE = (128, 104)  # of one view in a strip, pixels
+WINDOW_SIZE = (228, 186)  # of one of the four windows beside each other
 _VERSION = "1"  # change it with how pictures are drawn: it is part of their name
 
 
@@ -126,6 +128,25 @@ def plan_strip(
 
     etag = _etag("strip", digest, f"{duration_s:g} {STEPS}", vectors.tobytes())
     return PicturePlan(digest, etag, draw)
+
+
+def four_windows(views: Sequence[ViewRecord]) -> bytes:
+    """The windows of a glitch beside each other, shortest first; what is absent is grey.
+
+    Args:
+        views: those that are present, as stored.
+    """
+    recipe = Preprocessing()
+    known = {one.duration_s: one for one in views}
+    pictures, rows = [], []
+    for duration_s in recipe.durations_s:
+        one = known.get(duration_s)
+        shape = (recipe.n_frequency, recipe.n_time)
+        pictures.append(
+            np.zeros(shape, dtype=np.float32) if one is None else unpack_view(one.packed, one.shape)
+        )
+        rows.append(np.zeros(shape[0], dtype=np.bool_) if one is None else one.observed)
+    return render_strip(pictures, WINDOW_SIZE, observed=rows)
 
 
 def painter_of(encoder: BatchingEncoder) -> Painter:

@@ -285,7 +285,9 @@ def _sample(
     source = aliased(Embedding)
     if pages and pages > 2 * _SAMPLE_PAGES:
         share = func.system(100 * _SAMPLE_PAGES / pages)
-        source = aliased(Embedding, tablesample(Embedding, share, name="sampled", seed=literal(_SEED)))
+        source = aliased(
+            Embedding, tablesample(Embedding, share, name="sampled", seed=literal(_SEED))
+        )
     query = select(source.mean).where(
         source.checkpoint_id == checkpoint_id, source.is_simulated.is_(is_simulated)
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from app.web.contexts import Card, Choice, ClassCount, Fact, Moment, PageContext
+from app.web.figures import StripSection
 from app.web.histograms import Histogram, Sparkline
 
 
@@ -53,6 +54,8 @@ class ClustersPage(PageContext):
     heading: str
     run: str | None  # what it found, in sentences
     run_made: str | None
+    changes: tuple[ClassCount, ...]  # since the run before, each with the clusters it means
+    changes_text: str | None
     cards: tuple[ClusterCard, ...]
     states: tuple[ClassCount, ...]
     runs: tuple[Choice, ...]
@@ -121,6 +124,15 @@ class Likeness:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """The medoid as it was seen, as the model paints it, and what is left."""
+
+    pictures: tuple[tuple[str, str, str], ...]  # address, caption, description
+    window: str  # "1 s"
+    href: str  # where all windows are compared
+
+
+@dataclass(frozen=True)
 class ClusterPage(PageContext):
     """One cluster."""
 
@@ -141,6 +153,10 @@ class ClusterPage(PageContext):
     last: Moment | None
     medoid: str | None
     likenesses: tuple[Likeness, ...]
+    model_note: str | None  # that another model serves now
+    strips: StripSection
+    comparison: Comparison | None
+    diverging: tuple[str, ...]  # colours of a residual, lowest first
     charts: tuple[Histogram, ...]
     times: Histogram | None
     time_ends: tuple[Moment, Moment] | None
@@ -154,9 +170,11 @@ class ClusterPage(PageContext):
     class_names: tuple[str, ...]
     can_review: bool
     error: str | None
-    typed_class: str
+    typed_new: str
+    typed_known: str
     typed_text: str
-    chosen: frozenset[str]
+    chosen: frozenset[str]  # members, on this page of the gallery or not
+    chosen_elsewhere: str  # those that it does not show, with spaces between
 
     @property
     def title(self) -> str:

@@ -32,7 +32,9 @@ from app.web.cluster_contexts import (
     Member,
     MemberChoice,
 )
+from app.web.cluster_model import comparison_of, model_note, strips_of
 from app.web.contexts import ClassCount, Fact, Moment
+from app.web.figures import DIVERGING
 from app.web.histograms import histogram, sparkline
 from app.web.words import card, count, moment, stamp
 
@@ -151,7 +153,8 @@ def cluster_page_of(
     order: Order = "distance",
     page: int = 1,
     error: str | None = None,
-    typed_class: str = "",
+    typed_new: str = "",
+    typed_known: str = "",
     typed_text: str = "",
     chosen: frozenset[str] = frozenset(),
 ) -> ClusterPage:
@@ -169,6 +172,7 @@ def cluster_page_of(
     times = cluster.summary.get("gps_times", {})
     first, last = _moment(times.get("first")), _moment(times.get("last"))
     class_name = _class_name(log)
+    shown = _members(session, cluster, members[:MEMBERS_SHOWN], can_choose=can_choose)
     charts = (
         histogram([one.snr for one in facts], name="SNR", is_logarithmic=True),
         histogram(
@@ -194,6 +198,10 @@ def cluster_page_of(
         last=last,
         medoid=_medoid_picture(session, cluster),
         likenesses=_likenesses(session, cluster),
+        model_note=model_note(session, cluster),
+        strips=strips_of(session, cluster),
+        comparison=comparison_of(session, cluster),
+        diverging=DIVERGING,
         charts=tuple(chart for chart in charts if chart is not None),
         times=histogram(
             [one.gps_time for one in facts],
@@ -201,7 +209,7 @@ def cluster_page_of(
             texts=None if ends is None else (ends[0].utc[:10], ends[1].utc[:10]),
         ),
         time_ends=ends,
-        members=_members(session, cluster, members[:MEMBERS_SHOWN], can_choose=can_choose),
+        members=shown,
         orders=tuple(
             ClassCount(text, "", 0.0, _address(cluster, value, 1), value == order)
             for value, text in (("distance", "distance to the medoid"), ("time", "time"))
@@ -214,9 +222,12 @@ def cluster_page_of(
         class_names=tuple(names),
         can_review=can_review,
         error=error,
-        typed_class=typed_class[:100],
+        typed_new=typed_new[:100],
+        # What a second reviewer typed as a new class is kept, where only known ones are asked for.
+        typed_known=(typed_known or ("" if cluster.state == "flagged" else typed_new))[:100],
         typed_text=typed_text,
         chosen=chosen,
+        chosen_elsewhere=" ".join(sorted(chosen - {one.choice.id for one in shown})),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from app.web.figures import LatentChart, ViewPanel
+from app.web.figures import LatentChart, StripSection, ViewPanel
 
 Clock = Literal["gps", "utc"]
 Scheme = Literal["system", "light", "dark"]
@@ -206,8 +206,15 @@ class GlitchPage(PageContext):
     can_label: bool
     label_error: str | None
     label_typed: str
+    shows: tuple[ClassCount, ...]  # links to what the four panels may show
+    show: str  # views, reconstruction or residual
+    diverging: tuple[str, ...]  # colours of a residual, lowest first
     neighbours: tuple[Card, ...]
     kin: str  # "8 Blip, 5 Tomte, 1 unlabelled": what the neighbours are
+    near: FilterForm  # which glitches may be neighbours
+    near_errors: tuple[str, ...]
+    traversals: StripSection | None
+    share: str  # address to send to a colleague
     latent: LatentChart | None
     checkpoint: str | None
     downloads: tuple[Download, ...]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from fastapi import Depends, Form, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -47,6 +47,7 @@ __all__ = [
     "explain",
     "failure",
     "is_https",
+    "logged_in",
     "require_csrf",
     "runtime_of",
     "see_other",
@@ -122,14 +123,19 @@ CsrfChecked = Depends(require_csrf)
 
 def _caller(role: Role) -> Callable[..., Principal]:
     def caller(visitor: VisitorDep) -> Principal:
-        principal = _logged_in(visitor)
+        principal = logged_in(visitor)
         require_role(principal, role)
         return principal
 
     return caller
 
 
-def _logged_in(visitor: Visitor) -> Principal:
+def logged_in(visitor: Visitor) -> Principal:
+    """Who looks at the page.
+
+    Raises:
+        UnauthenticatedError: if it is a stranger.
+    """
     if visitor.principal is None:
         raise service.UnauthenticatedError("Log in with your token to see this page.")
     return visitor.principal
@@ -157,7 +163,7 @@ class PageRoute(APIRoute):
                 visitor = await run_in_threadpool(_identify, request)
                 request.state.visitor = visitor
                 if body_role is not None and request.method == "POST":
-                    require_role(_logged_in(visitor), body_role)
+                    require_role(logged_in(visitor), body_role)
                 response = await handler(request)
             except Exception as error:  # noqa: BLE001 - whatever is not ours is raised again
                 response = failure(request, error)
@@ -253,9 +259,16 @@ def failure(request: Request, error: Exception) -> Response:
 
 
 def _to_login(request: Request) -> Response:
-    """To the login form, and from there back to the page asked for (a form is not sent again)."""
-    query = f"?{request.url.query}" if request.url.query else ""
-    asked = local_path(f"{request.url.path}{query}") if request.method == "GET" else "/ui/"
+    """To the login form, and from there back: to the page asked for, or the one of the form.
+
+    A form is not sent again.
+    """
+    if request.method == "GET":
+        query = f"?{request.url.query}" if request.url.query else ""
+        asked = local_path(f"{request.url.path}{query}")
+    else:
+        came_from = urlsplit(request.headers.get("referer", ""))
+        asked = local_path(came_from.path if came_from.netloc == request.url.netloc else None)
     return RedirectResponse(f"/ui/login?{urlencode({'next': asked})}", status_code=303)
 
 

@@ -175,3 +175,90 @@ def latent_chart(
             f"(sigma under {LARGEST_INFORMATIVE_SIGMA:g})."
         ),
     )
+
+
+# RdBu_r at equal steps (matplotlib), lowest first; the middle is zero's own colour.
+DIVERGING = (
+    *("#053061", "#2971b1", "#6bacd0", "#bfdceb", "#f7f6f6"),
+    *("#faccb4", "#e58368", "#bb2a33", "#67001f"),
+)
+STRIP_STEP, STRIP_VIEW_WIDTH, STRIP_VIEW_HEIGHT = 132.0, 128.0, 104.0  # of the strip's picture
+RULER_HEIGHT = 40.0
+
+
+@dataclass(frozen=True)
+class StripRuler:
+    """The axis under a strip of views: where the latent goes, and where glitches lie on it."""
+
+    width: float
+    height: float
+    start: float  # of the axis: the middle of the first view
+    end: float
+    ticks: tuple[Tick, ...]
+    others: tuple[float, float]  # ends of the bar of the other glitches
+    group: tuple[float, float] | None  # of the cluster's members
+    marker: float  # where the glitch, or the medoid, lies
+
+
+def strip_ruler(
+    low: float,
+    high: float,
+    *,
+    value: float,
+    others: tuple[float, float],
+    group: tuple[float, float] | None,
+    n_views: int,
+) -> StripRuler:
+    """The ruler of a strip whose views go evenly from ``low`` to ``high``."""
+    start = STRIP_VIEW_WIDTH / 2
+    end = start + STRIP_STEP * (n_views - 1)
+
+    def place(number: float) -> float:
+        share = (float(np.clip(number, low, high)) - low) / (high - low)
+        return round(start + (end - start) * share, 1)
+
+    def bar(ends: tuple[float, float]) -> tuple[float, float]:
+        left, right = place(ends[0]), place(ends[1])
+        return left, max(right, left + 3)  # a narrow range is seen too
+
+    steps = np.linspace(low, high, n_views)
+    return StripRuler(
+        width=STRIP_STEP * n_views - (STRIP_STEP - STRIP_VIEW_WIDTH),
+        height=RULER_HEIGHT,
+        start=start,
+        end=end,
+        ticks=tuple(
+            Tick(place(float(step)), _decimal(float(step)))
+            for index, step in enumerate(steps)
+            if index % 2 == 0
+        ),
+        others=bar(others),
+        group=None if group is None else bar(group),
+        marker=place(value),
+    )
+
+
+def _decimal(value: float) -> str:
+    text = f"{value:+.1f}" if abs(value) >= 0.05 else "0"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One latent."""
+
+    name: str  # "z12"
+    sentence: str
+    picture: str
+    description: str  # for those who cannot see it
+    ruler: StripRuler
+
+
+@dataclass(frozen=True)
+class StripSection:
+    """All strips of a glitch or a cluster."""
+
+    strips: tuple[Strip, ...]
+    window: str  # "1 s"
+    note: str  # what the strips stand for, and which latents are dead
+    reason: str | None  # why there are none

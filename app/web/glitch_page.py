@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from fastapi.datastructures import QueryParams
 from sqlalchemy.orm import Session
 
 from app.services.browsing import list_views
 from app.services.classes import list_classes
-from app.services.errors import NotFoundError
+from app.services.errors import InvalidRequestError, NotFoundError
 from app.services.glitches import find_glitch, get_embedding
 from app.services.labels import list_labels
 from app.services.neighbours import find_neighbours
@@ -22,13 +23,18 @@ from app.services.records import (
     ViewRecord,
 )
 from app.services.reviews.suggestions import suggested_classes
-from app.web.contexts import Card, Download, Fact, GlitchPage, LabelEntry
-from app.web.figures import ViewPanel, latent_chart, view_panel
+from app.services.traversals import glitch_traversals
+from app.web.contexts import Card, ClassCount, Download, Fact, GlitchPage, LabelEntry
+from app.web.figures import DIVERGING, StripSection, ViewPanel, latent_chart, view_panel
+from app.web.query import CatalogueQuery, filter_form, parse_catalogue_query
+from app.web.traversal_strips import strip_section
 from app.web.words import (
+    CARD_WINDOW_S,
     ORIGIN_TEXTS,
     frequency,
     glitch_href,
     moment,
+    nearest_window,
     neighbour_card,
     novelty,
     seconds,
@@ -39,6 +45,10 @@ from app.web.words import (
 from glitch.views import Preprocessing
 
 KIN_NAMED = 4
+EVERYTHING = parse_catalogue_query(QueryParams())
+SEEN = "views"
+SHOWS = {SEEN: "as seen", "reconstruction": "as the model paints it", "residual": "what is left"}
+_PICTURES = {SEEN: "Spectrogram", "reconstruction": "Reconstruction", "residual": "Residual"}
 NEIGHBOURS_SHOWN = 20  # fills whole rows of 2, 4 and 5 cards
 
 
@@ -73,12 +83,30 @@ def glitch_page_of(
     glitch: GlitchRecord,
     principal: Principal,
     *,
+    base: str,
+    near: CatalogueQuery = EVERYTHING,
+    show: str = SEEN,
     label_error: str | None = None,
     label_typed: str = "",
 ) -> GlitchPage:
+    """The page.
+
+    Args:
+        session: The transaction to read in.
+        glitch: Whose page.
+        principal: Who looks.
+        base: Address of the service as the visitor sees it, for the link to share.
+        near: Which glitches may be neighbours.
+        show: What the four panels show: ``views``, ``reconstruction`` or ``residual``.
+        label_error: What was wrong with a label.
+        label_typed: What was typed as its class.
+    """
     embedding = embedding_of(session, glitch)
     can_label = principal.role >= Role.SUBMITTER
-    neighbours = _neighbours(session, glitch, embedding)
+    errors = list(near.errors)
+    neighbours = () if errors else _neighbours(session, glitch, embedding, near, errors)
+    shown = show if embedding else SEEN
+    class_names = tuple(row.name for row in list_classes(session) if row.state != "retired")
     return GlitchPage(
         id=glitch.public_id,
         href=glitch_href(glitch.id),
@@ -87,33 +115,48 @@ def glitch_page_of(
         moment=moment(glitch.gps_time),
         is_simulated=glitch.is_simulated,
         origin=ORIGIN_TEXTS.get(glitch.origin, glitch.origin),
-        panels=_panels(glitch, list_views(session, glitch.id)),
+        panels=_panels(glitch, list_views(session, glitch.id), shown),
         novelty=novelty(embedding.novelty if embedding else None),
         facts=_facts(glitch, embedding),
         labels=tuple(
             _label_entry(label, glitch, principal) for label in list_labels(session, glitch.id)
         ),
         suggested=suggested_classes(session, [glitch.id]).get(glitch.id, ()),
-        class_names=(
-            tuple(row.name for row in list_classes(session) if row.state != "retired")
-            if can_label
-            else ()
-        ),
+        class_names=class_names if can_label else (),
         can_label=can_label,
         label_error=label_error,
         label_typed=label_typed,
+        shows=_shows(glitch, shown) if embedding else (),
+        show=shown,
+        diverging=DIVERGING,
         neighbours=neighbours,
         kin=_kin(neighbours),
+        near=filter_form(near, class_names),
+        near_errors=tuple(errors),
+        traversals=_strips(session, glitch) if embedding else None,
+        share=f"{base}{glitch_href(glitch.id)}",
         latent=latent_chart(embedding.mean, embedding.log_variance) if embedding else None,
         checkpoint=embedding.checkpoint if embedding else None,
         downloads=_downloads(glitch),
     )
 
 
-def _panels(glitch: GlitchRecord, views: Sequence[ViewRecord]) -> tuple[ViewPanel, ...]:
+def _shows(glitch: GlitchRecord, shown: str) -> tuple[ClassCount, ...]:
+    return tuple(
+        ClassCount(text, "", 0.0, f"{glitch_href(glitch.id)}?show={kind}#sights", kind == shown)
+        for kind, text in SHOWS.items()
+    )
+
+
+def _strips(session: Session, glitch: GlitchRecord) -> StripSection:
+    window_s = nearest_window(glitch.views, CARD_WINDOW_S) or CARD_WINDOW_S
+    return strip_section(glitch_traversals(session, glitch.id), window_s)
+
+
+def _panels(glitch: GlitchRecord, views: Sequence[ViewRecord], show: str) -> tuple[ViewPanel, ...]:
     recipe = Preprocessing()
     by_window = {view.duration_s: view for view in views}
-    name = f"Spectrogram of {glitch.label or 'an unlabelled glitch'}"
+    name = f"{_PICTURES[show]} of {glitch.label or 'an unlabelled glitch'}"
     panels = []
     for duration_s in recipe.durations_s:
         stored = by_window.get(duration_s)
@@ -121,7 +164,7 @@ def _panels(glitch: GlitchRecord, views: Sequence[ViewRecord]) -> tuple[ViewPane
             view_panel(
                 duration_s,
                 recipe,
-                picture=None if stored is None else view_href(glitch.id, duration_s),
+                picture=None if stored is None else view_href(glitch.id, duration_s, show),
                 observed=None if stored is None else stored.observed,
                 name=name,
             )
@@ -130,17 +173,26 @@ def _panels(glitch: GlitchRecord, views: Sequence[ViewRecord]) -> tuple[ViewPane
 
 
 def _neighbours(
-    session: Session, glitch: GlitchRecord, embedding: EmbeddingRecord | None
+    session: Session,
+    glitch: GlitchRecord,
+    embedding: EmbeddingRecord | None,
+    near: CatalogueQuery,
+    errors: list[str],
 ) -> tuple[Card, ...]:
     if embedding is None:
         return ()
-    found = find_neighbours(
-        session,
-        vector=embedding.mean,
-        checkpoint_id=embedding.checkpoint_id,
-        k=NEIGHBOURS_SHOWN,
-        exclude_id=glitch.id,
-    )
+    try:
+        found = find_neighbours(
+            session,
+            vector=embedding.mean,
+            checkpoint_id=embedding.checkpoint_id,
+            k=NEIGHBOURS_SHOWN,
+            filters=near.filters,
+            exclude_id=glitch.id,
+        )
+    except InvalidRequestError as error:
+        errors.append(str(error))
+        return ()
     return tuple(neighbour_card(neighbour) for neighbour in found)
 
 
@@ -204,4 +256,5 @@ def _downloads(glitch: GlitchRecord) -> tuple[Download, ...]:
     pictures = (
         Download(f"PNG, {length:g} s", f"{own}/scans/{length:g}.png") for length in glitch.views
     )
-    return (*pictures, Download("JSON", f"{own}/record.json"))
+    files = (Download("HDF5", f"{own}/glitch.h5"), Download("JSON", f"{own}/record.json"))
+    return (*pictures, *files)

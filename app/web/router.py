@@ -7,7 +7,17 @@ from fastapi.responses import RedirectResponse
 
 from app.services.errors import NotFoundError
 from app.web.deps import PageRoute
-from app.web.routes import catalogue, clusters, files, glitch, reference, session, static, upload
+from app.web.routes import (
+    catalogue,
+    clusters,
+    files,
+    glitch,
+    pictures,
+    reference,
+    session,
+    static,
+    upload,
+)
 
 PREFIX = "/ui"
 HOME = "/ui/clusters"
@@ -18,7 +28,7 @@ def create_web_router() -> APIRouter:
     web = APIRouter(include_in_schema=False)
     for path in ("/", PREFIX, f"{PREFIX}/"):
         web.add_api_route(path, _to_pages)
-    parts = (catalogue, clusters, glitch, files, upload, reference, session, static)
+    parts = (catalogue, clusters, glitch, files, pictures, upload, reference, session, static)
     for part in parts:
         web.include_router(part.router, prefix=PREFIX)
     # Last, because it takes whatever no page took.

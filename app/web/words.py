@@ -115,9 +115,9 @@ def glitch_href(glitch_id: UUID) -> str:
     return f"/ui/glitches/{glitch_id}"
 
 
-def view_href(glitch_id: UUID, duration_s: float) -> str:
-    """Address of the bare picture of one view."""
-    return f"{glitch_href(glitch_id)}/views/{duration_s:g}.png"
+def view_href(glitch_id: UUID, duration_s: float, kind: str = "views") -> str:
+    """Address of the bare picture of one view, or of its ``reconstruction`` or ``residual``."""
+    return f"{glitch_href(glitch_id)}/{kind}/{duration_s:g}.png"
 
 
 def card_picture_href(glitch_id: UUID, duration_s: float) -> str:

@@ -70,12 +70,18 @@ def render_difference(
     return _png(Image.fromarray(colours[rows[:, None], columns]))
 
 
-def render_strip(views: Sequence[ViewArray], size: tuple[int, int]) -> bytes:
+def render_strip(
+    views: Sequence[ViewArray],
+    size: tuple[int, int],
+    *,
+    observed: Sequence[RowMask] | None = None,
+) -> bytes:
     """Draw views in viridis beside each other, first left, with transparent gaps between.
 
     Args:
         views: one at least, each of shape (freq, time), float32 in [0, 1].
         size: width and height of each in pixels.
+        observed: rows of each that were measured; the others are grey. All, if None.
 
     Returns:
         The bytes of a PNG.
@@ -87,7 +93,8 @@ def render_strip(views: Sequence[ViewArray], size: tuple[int, int]) -> bytes:
     _check_size((width, size[1]))
     strip = Image.new("RGBA", (width, size[1]))
     for index, view in enumerate(views):
-        strip.paste(draw_cells(view, None, size), (index * (size[0] + STRIP_GAP), 0))
+        rows = None if observed is None else observed[index]
+        strip.paste(draw_cells(view, rows, size), (index * (size[0] + STRIP_GAP), 0))
     return _png(strip)
 
 

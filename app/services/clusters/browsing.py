@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Numeric, cast, func, select
+from sqlalchemy import ColumnElement, Integer, Numeric, cast, func, select
 from sqlalchemy.orm import Session
 
 from app.services.clusters.records import ClusterRecord, MemberRecord
@@ -32,6 +32,7 @@ class ClusterFilters:
     min_size: int | None = None
     gps_start: Decimal | None = None  # s; clusters that lasted into it
     gps_end: Decimal | None = None  # s; clusters that began before it
+    change: str | None = None  # since the run before: new, grown, shrunk or same
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def ranked_clusters(
 
 def count_by_state(session: Session, run_id: UUID, filters: ClusterFilters) -> dict[str, int]:
     """How many clusters of a run are in each state, whatever state the filters ask for."""
-    others = ClusterFilters(None, filters.ifo, filters.min_size, filters.gps_start, filters.gps_end)
+    others = replace(filters, state=None)
     rows = session.execute(
         select(Cluster.state, func.count())
         .where(Cluster.run_id == run_id, *_conditions(others))
@@ -79,6 +80,8 @@ def _conditions(filters: ClusterFilters) -> list[ColumnElement[bool]]:
     if filters.ifo is not None:
         check_ifo(filters.ifo)
         conditions.append(Cluster.summary["ifos"].has_key(filters.ifo))
+    if filters.change is not None:
+        conditions.append(change_condition(filters.change))
     if filters.min_size is not None:
         conditions.append(Cluster.size >= filters.min_size)
     first, last = (
@@ -89,6 +92,17 @@ def _conditions(filters: ClusterFilters) -> list[ColumnElement[bool]]:
     if filters.gps_end is not None:
         conditions.append(first <= filters.gps_end)
     return conditions
+
+
+def change_condition(change: str) -> ColumnElement[bool]:
+    """Clusters that are new, grown, shrunk or of the same size since the run before."""
+    before = cast(Cluster.summary["previous_size"].astext, Integer)
+    return {
+        "new": before.is_(None),
+        "grown": Cluster.size > before,
+        "shrunk": Cluster.size < before,
+        "same": Cluster.size == before,
+    }[change]
 
 
 def exemplars_of(

@@ -59,6 +59,18 @@ def latest_run(session: Session) -> RunRecord | None:
     return None if row is None else to_run_record(row)
 
 
+def get_run(session: Session, run_id: UUID) -> RunRecord:
+    """The clustering of this id.
+
+    Raises:
+        NotFoundError: if there is none.
+    """
+    row = session.get(ClusteringRun, run_id)
+    if row is None:
+        raise NotFoundError(f"There is no clustering {run_id}: `GET /clusters/runs` lists them.")
+    return to_run_record(row)
+
+
 def list_runs(session: Session, *, limit: int = 50, cursor: str | None = None) -> Page[RunRecord]:
     """Clusterings, latest first.
 

@@ -8,8 +8,10 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
+from app.services.cluster_changes import CHANGES, changes_since
 from app.services.clusters.browsing import (
     ClusterFilters,
     count_by_state,
@@ -35,11 +37,13 @@ from app.services.reviews.log import (
     Undo,
 )
 from app.services.reviews.service import review
+from app.services.traversals import cluster_plane
 from app.web.cluster_contexts import ClustersPage, RunForm
 from app.web.cluster_pages import STATE_TEXTS, cluster_cards, cluster_page_of
 from app.web.contexts import Choice, ClassCount
 from app.web.deps import (
     CsrfChecked,
+    ForReaders,
     PageRoute,
     Reader,
     SessionDep,
@@ -59,7 +63,7 @@ PAGE_SIZE = 24
 RUNS_OFFERED = 20
 _EVERY = "all"
 _DAY_S = 86_400
-_FIELDS = ("run", "state", "ifo", "min_size", "start", "end", "page")
+_FIELDS = ("run", "state", "ifo", "min_size", "start", "end", "change", "page")
 _LONGEST = 60
 
 
@@ -135,6 +139,7 @@ def _list_page(
         counts = count_by_state(session, run.id, filters)
     shown = found[:PAGE_SIZE]
     job, is_job_bad = _job(session)
+    changes, changes_text = _changes(session, run, values)
     chosen_state = values.get("state", "flagged")
     total = sum(counts.values()) if chosen_state == _EVERY else counts.get(chosen_state, 0)
     words = {"flagged": "cluster to review", _EVERY: "cluster"}
@@ -143,6 +148,8 @@ def _list_page(
     context = ClustersPage(
         heading="Clusters" if run is None or errors else count(total, one, many),
         run=None if run is None else run.detail,
+        changes=changes,
+        changes_text=changes_text,
         run_made=None if run is None else f"{stamp(run.created_at)}, by {run.author}",
         cards=cluster_cards(session, shown, is_simulated=run is not None and run.is_simulated),
         states=tuple(
@@ -178,6 +185,36 @@ def _list_page(
     )
     is_bad = bool(errors) or context.form.error is not None
     return render(request, context, visitor, status=400 if is_bad else 200)
+
+
+def _changes(
+    session: Session, run: RunRecord | None, values: Mapping[str, str]
+) -> tuple[tuple[ClassCount, ...], str | None]:
+    """What is otherwise than in the run before, as links to the clusters that it means."""
+    if run is None:
+        return (), None
+    told = changes_since(session, run)
+    if told is None:
+        return (), "This is the first run of its kind: everything in it is new."
+    words = {
+        "new": f"{told.new:,} new",
+        "grown": f"{told.grown:,} grew",
+        "shrunk": f"{told.shrunk:,} shrank",
+        "same": f"{told.same:,} as before",
+    }
+    links = tuple(
+        ClassCount(
+            text=text,
+            count="",
+            share=0.0,
+            href=_href(values, change=None if values.get("change") == name else name, page=None),
+            is_chosen=values.get("change") == name,
+        )
+        for name, text in words.items()
+        if getattr(told, name) or values.get("change") == name
+    )
+    gone = f"; {count(told.gone, 'cluster')} of that run not found again" if told.gone else ""
+    return links, f"since the run of {stamp(told.previous_made)}{gone}"
 
 
 def _href(values: Mapping[str, str], **changes: str | None) -> str:
@@ -216,6 +253,8 @@ def _read(values: Mapping[str, str]) -> tuple[ClusterFilters, int, list[str]]:
         min_size.isascii() and min_size.isdigit() and len(min_size) < 9
     ):
         errors.append("The smallest size must be a whole number.")
+    if values.get("change", "new") not in CHANGES:
+        errors.append("There is no such change: choose one of those above the list.")
     page = values.get("page", "1")
     if not (page.isascii() and page.isdigit() and 0 < int(page[:9]) < 100_000):
         errors.append("There is no such page.")
@@ -238,6 +277,7 @@ def _read(values: Mapping[str, str]) -> tuple[ClusterFilters, int, list[str]]:
             min_size=None if min_size is None else int(min_size),
             gps_start=times.get("start"),
             gps_end=times.get("end"),
+            change=values.get("change"),
         ),
         int(page),
         [],
@@ -279,6 +319,26 @@ def cluster_page(
     return render(request, context, visitor)
 
 
+@router.get("/clusters/{cluster_id}/plane.json", dependencies=[ForReaders])
+def plane(session: SessionDep, cluster_id: UUID) -> Response:
+    """Where the members lie, for the scatter that clusters are split in."""
+    found = cluster_plane(session, cluster_id)
+    return JSONResponse(
+        {
+            "shares": found.shares,
+            "size": found.size,
+            "ids": [str(one.glitch_id) for one in found.points],
+            "x": [round(one.x, 5) for one in found.points],
+            "y": [round(one.y, 5) for one in found.points],
+            "distance": [round(one.distance, 4) for one in found.points],
+            "snr": [one.snr for one in found.points],
+            "peak_frequency": [one.peak_frequency for one in found.points],
+            "gps_time": [one.gps_time for one in found.points],
+        },
+        headers={"Cache-Control": "private, no-store"},
+    )
+
+
 @router.post("/clusters/{cluster_id}/review", dependencies=[CsrfChecked])
 def decide(
     *,
@@ -294,10 +354,11 @@ def decide(
     class_name: Annotated[str, Form(max_length=20_000)] = "",
     text: Annotated[str, Form(max_length=20_000)] = "",
     member: Annotated[list[UUID], Form(max_length=10_000)] = [],  # noqa: B006  (FastAPI copies)
+    also: Annotated[str, Form(max_length=400_000)] = "",
 ) -> Response:
     """Do something to a cluster; what speaks against it is said in place, with the latest state."""
     cluster = get_cluster(session, cluster_id)
-    chosen = tuple(member)
+    chosen = tuple(dict.fromkeys((*member, *_ids_in(also))))
     actions: dict[str, Action] = {
         "promote": Promote(new_class.strip()),
         "merge": Merge(class_name.strip()),
@@ -324,19 +385,31 @@ def decide(
             remark=remark,
         )
     except (InvalidRequestError, ConflictError) as error:
+        cluster = get_cluster(session, cluster_id)  # as whoever was quicker left it
         context = cluster_page_of(
             session,
             cluster,
             principal,
             is_simulated=is_of_simulated(session, cluster),
             error=str(error),
-            typed_class=new_class or class_name,
+            typed_new=new_class,
+            typed_known=class_name,
             typed_text=text[:4000],
             chosen=frozenset(map(str, chosen)),
         )
         status = 409 if isinstance(error, ConflictError) else 400
         return render(request, context, visitor, status=status)
     return see_other(f"/ui/clusters/{outcome.cluster_id}?done={_NOTICES[act]}")
+
+
+def _ids_in(also: str) -> list[UUID]:
+    """Members that were chosen by eye and are on no page of the gallery that was open."""
+    try:
+        return [UUID(part) for part in also.split()]
+    except ValueError:
+        raise InvalidRequestError(
+            "The list of chosen members is damaged: choose them again."
+        ) from None
 
 
 def _refuse_none_chosen(act: str, chosen: tuple[UUID, ...]) -> None:

@@ -18,10 +18,12 @@ from app.web.deps import (
     SessionDep,
     Submitter,
     VisitorDep,
+    runtime_of,
     see_other,
 )
-from app.web.glitch_page import find_or_refuse, glitch_page_of
+from app.web.glitch_page import SEEN, SHOWS, find_or_refuse, glitch_page_of
 from app.web.pages import render
+from app.web.query import parse_catalogue_query
 from app.web.words import glitch_href
 
 router = APIRouter(route_class=PageRoute)
@@ -34,8 +36,22 @@ def glitch_page(
     request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader, public_id: str
 ) -> Response:
     """The page of one glitch, by our id or Gravity Spy's."""
-    page = glitch_page_of(session, find_or_refuse(session, public_id), principal)
-    return render(request, page, visitor)
+    params = request.query_params
+    show = params.get("show", SEEN)
+    page = glitch_page_of(
+        session,
+        find_or_refuse(session, public_id),
+        principal,
+        base=base_url(request),
+        near=parse_catalogue_query(params),
+        show=show if show in SHOWS else SEEN,
+    )
+    return render(request, page, visitor, status=400 if page.near_errors else 200)
+
+
+def base_url(request: Request) -> str:
+    """The address that this visitor sees the service at, without a slash at the end."""
+    return runtime_of(request).settings.public_url or str(request.base_url).rstrip("/")
 
 
 @router.post("/glitches/{public_id}/labels", dependencies=[CsrfChecked])
@@ -56,7 +72,12 @@ def add_label(
         append_label(session, glitch.id, name, author=principal)
         return see_other(f"{glitch_href(glitch.id)}?done=labelled")
     page = glitch_page_of(
-        session, glitch, principal, label_error=error, label_typed=name[:LONGEST_LABEL]
+        session,
+        glitch,
+        principal,
+        base=base_url(request),
+        label_error=error,
+        label_typed=name[:LONGEST_LABEL],
     )
     return render(request, page, visitor, status=400)
 

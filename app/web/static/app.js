@@ -1,6 +1,7 @@
 // Every page works without scripts; these only save a reload, show progress, and take a key.
 import { attachClock } from "./clock.js";
 import { attachFilters } from "./filters.js";
+import { attachGlances } from "./glances.js";
 import { attachKeys } from "./keys.js";
 import { attachMenus } from "./menus.js";
 import { attachReview } from "./review.js";
@@ -9,8 +10,9 @@ import { attachUpload } from "./upload.js";
 
 attachClock(document);
 attachFilters(document);
+const glance = attachGlances(document);
 attachKeys(document);
 attachMenus(document);
-attachReview(document);
+attachReview(document, glance);
 attachScheme(document);
 attachUpload(document);

@@ -1,17 +1,20 @@
-// Review: keys for every act on a cluster, and how many members are chosen.
+// Review: keys for every act on a cluster, what is chosen, and a draft that outlives the session.
+import { Choice } from "./choice.js";
+import { attachPlane } from "./plane.js";
 
-export function attachReview(root) {
+export function attachReview(root, glance) {
+  const choice = new Choice(root);
+  attachPlane(root, choice, glance);
   const form = root.querySelector("form#review");
   if (!form) return;
-  const boxes = [...root.querySelectorAll("input[name=member]")];
-  for (const box of boxes) box.addEventListener("change", () => tell(root, boxes));
   const all = root.querySelector("button.choose-all");
   if (all) {
     all.hidden = false;
     all.addEventListener("click", () => {
-      const checked = !boxes.every((box) => box.checked);
-      for (const box of boxes) box.checked = checked;
-      tell(root, boxes);
+      const shown = [...choice.boxes.keys()];
+      const isAll = shown.every((id) => choice.ids.has(id));
+      const others = [...choice.ids].filter((id) => !choice.boxes.has(id));
+      choice.set(isAll ? others : [...others, ...shown]);
     });
   }
   // Enter in a field does what stands beside that field, not the first act of the form.
@@ -25,7 +28,31 @@ export function attachReview(root) {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
     if (press(root, event)) event.preventDefault();
   });
-  tell(root, boxes);
+  keepDraft(root, form, choice);
+  choice.tell();
+}
+
+// A form that is sent after its session ended leads to the login; what it held is not lost.
+function keepDraft(root, form, choice) {
+  const name = `draft ${form.getAttribute("action")}`;
+  const fields = [...form.querySelectorAll("input[type=text], textarea")];
+  const kept = JSON.parse(sessionStorage.getItem(name) ?? "null");
+  sessionStorage.removeItem(name);
+  const isAnswered = root.querySelector(".note.good, .note.bad[role=alert]");
+  if (kept && !isAnswered) {
+    for (const field of fields) field.value ||= kept.fields[field.name] ?? "";
+    choice.ids = new Set([...choice.ids, ...kept.ids]);
+    const note = root.createElement("p");
+    note.className = "note warn";
+    note.setAttribute("role", "status");
+    note.textContent = "Nothing was done when you last sent this form. What you typed and chose is here again.";
+    form.before(note);
+  }
+  root.addEventListener("submit", (event) => {
+    if (event.target !== form) return;
+    const held = Object.fromEntries(fields.map((field) => [field.name, field.value]));
+    sessionStorage.setItem(name, JSON.stringify({ fields: held, ids: [...choice.ids] }));
+  });
 }
 
 function press(root, event) {
@@ -44,13 +71,6 @@ function press(root, event) {
     target.click();
   }
   return true;
-}
-
-function tell(root, boxes) {
-  const chosen = boxes.filter((box) => box.checked).length;
-  const text = root.querySelector(".chosen-count");
-  if (text) text.textContent = chosen === 1 ? "1 member chosen" : `${chosen} members chosen`;
-  for (const box of boxes) box.closest(".card").classList.toggle("chosen-member", box.checked);
 }
 
 function isTyping(element) {

@@ -1,0 +1,42 @@
+// Which members are chosen: boxes on the cards that are shown, and a field for those that are not.
+
+export class Choice {
+  constructor(root) {
+    this.root = root;
+    this.boxes = new Map();
+    for (const box of root.querySelectorAll("input[name=member]")) this.boxes.set(box.value, box);
+    this.field = root.querySelector("form#review input[name=also]");
+    this.ids = new Set(this.field?.value.split(" ").filter(Boolean));
+    this.listeners = [];
+    for (const [id, box] of this.boxes) {
+      if (box.checked) this.ids.add(id);
+      box.addEventListener("change", () => {
+        if (box.checked) this.ids.add(id);
+        else this.ids.delete(id);
+        this.tell();
+      });
+    }
+  }
+
+  onChange(listener) {
+    this.listeners.push(listener);
+  }
+
+  set(ids) {
+    this.ids = new Set(ids);
+    this.tell();
+  }
+
+  tell() {
+    for (const [id, box] of this.boxes) {
+      box.checked = this.ids.has(id);
+      box.closest(".card").classList.toggle("chosen-member", box.checked);
+    }
+    if (this.field) {
+      this.field.value = [...this.ids].filter((id) => !this.boxes.has(id)).join(" ");
+    }
+    const text = this.root.querySelector(".chosen-count");
+    if (text) text.textContent = this.ids.size === 1 ? "1 member chosen" : `${this.ids.size} members chosen`;
+    for (const listener of this.listeners) listener(this.ids);
+  }
+}

@@ -1,0 +1,203 @@
+// A cluster's members in a plane: draw a loop around some, or choose by a quantity.
+
+const MARGIN = 16;
+const REACH = 9; // CSS pixels from a point at which the pointer means it
+
+export async function attachPlane(root, choice, glance) {
+  const section = root.querySelector("section.plane");
+  if (!section) return;
+  let data;
+  try {
+    const answer = await fetch(section.dataset.plane);
+    if (!answer.ok) return; // the boxes on the cards do without
+    data = await answer.json();
+  } catch {
+    return;
+  }
+  if (data.ids.length < 3) return;
+  section.hidden = false;
+  const shares = data.shares.map((share) => `${Math.round(100 * share)} %`);
+  const missing = data.size > data.ids.length ? `, the ${data.ids.length} nearest to the medoid` : "";
+  section.querySelector(".shares").textContent =
+    `two leading components of the directions, ${shares[0]} and ${shares[1]} of the spread${missing}`;
+  const plot = new Plot(section.querySelector("canvas"), data, choice);
+  choice.onChange(() => plot.draw());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plot.draw());
+  new MutationObserver(() => plot.draw()).observe(root.head, { attributes: true, subtree: true });
+  new ResizeObserver(() => plot.resize()).observe(plot.canvas);
+  attachLoop(plot, data, choice, glance, Boolean(root.querySelector("form#review")));
+  attachRule(section, data, choice);
+}
+
+class Plot {
+  constructor(canvas, data, choice) {
+    this.canvas = canvas;
+    this.data = data;
+    this.choice = choice;
+    this.loop = [];
+  }
+
+  resize() {
+    const scale = devicePixelRatio || 1;
+    this.canvas.width = Math.round(this.canvas.clientWidth * scale);
+    this.canvas.height = Math.round(this.canvas.clientHeight * scale);
+    this.place();
+    this.draw();
+  }
+
+  // Both axes in the same unit, so that distances look as they are.
+  place() {
+    const { x, y } = this.data;
+    const [left, right] = ends(x);
+    const [low, high] = ends(y);
+    const width = this.canvas.clientWidth - 2 * MARGIN;
+    const height = this.canvas.clientHeight - 2 * MARGIN;
+    const scale = Math.min(width / (right - left || 1), height / (high - low || 1));
+    const middle = [(left + right) / 2, (low + high) / 2];
+    this.points = x.map((value, index) => [
+      this.canvas.clientWidth / 2 + scale * (value - middle[0]),
+      this.canvas.clientHeight / 2 - scale * (y[index] - middle[1]),
+    ]);
+  }
+
+  draw() {
+    if (!this.points) return;
+    const context = this.canvas.getContext("2d");
+    const scale = devicePixelRatio || 1;
+    const colour = (name) => getComputedStyle(this.canvas).getPropertyValue(name).trim();
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
+    const size = this.points.length > 1500 ? 2 : 3.5;
+    const [plain, chosen, ink] = [colour("--rule-strong"), colour("--accent"), colour("--ink")];
+    for (const pass of [false, true]) {
+      context.fillStyle = pass ? chosen : plain;
+      for (const [index, [x, y]] of this.points.entries()) {
+        if (this.choice.ids.has(this.data.ids[index]) !== pass) continue;
+        context.beginPath();
+        if (pass) context.rect(x - size - 0.5, y - size - 0.5, 2 * size + 1, 2 * size + 1); // shape too, not colour alone
+        else context.arc(x, y, size, 0, 7);
+        context.fill();
+      }
+    }
+    const [medoidX, medoidY] = this.points[0];
+    context.strokeStyle = ink;
+    context.lineWidth = 1.5;
+    context.beginPath();
+    context.arc(medoidX, medoidY, size + 4, 0, 7);
+    context.stroke();
+    context.fillStyle = ink;
+    context.font = "12px sans-serif";
+    context.fillText("medoid", Math.min(medoidX + size + 7, this.canvas.clientWidth - 50), medoidY + 4);
+    if (this.loop.length > 1) {
+      context.beginPath();
+      for (const [x, y] of this.loop) context.lineTo(x, y);
+      context.setLineDash([4, 3]);
+      context.stroke();
+      context.setLineDash([]);
+    }
+  }
+}
+
+function attachLoop(plot, data, choice, glance, canChoose) {
+  const canvas = plot.canvas;
+  const at = (event) => [event.offsetX, event.offsetY];
+  let isDrawing = false;
+  canvas.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || !canChoose) return;
+    isDrawing = true;
+    glance?.hide();
+    plot.loop = [at(event)];
+    try {
+      canvas.setPointerCapture(event.pointerId);
+    } catch {
+      // a pointer that is gone already
+    }
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (isDrawing) {
+      plot.loop.push(at(event));
+      plot.draw();
+      return;
+    }
+    const index = nearest(plot.points ?? [], at(event));
+    if (index < 0) glance?.hide();
+    else glance?.showAt(`/ui/glitches/${data.ids[index]}`, "member", canvas, plot.points[index]);
+  });
+  canvas.addEventListener("pointerleave", () => isDrawing || glance?.hide());
+  const finish = (event) => {
+    if (!isDrawing) return;
+    isDrawing = false;
+    const inside = data.ids.filter((_, index) => isInside(plot.points[index], plot.loop));
+    const isLoop = plot.loop.length > 2;
+    plot.loop = [];
+    if (isLoop) choice.set(event.shiftKey ? [...choice.ids, ...inside] : inside);
+    else plot.draw();
+  };
+  canvas.addEventListener("pointerup", finish);
+  canvas.addEventListener("pointercancel", finish);
+}
+
+function attachRule(section, data, choice) {
+  const by = section.querySelector("#rule-by");
+  if (!by) return;
+  const side = section.querySelector("#rule-side");
+  const at = section.querySelector("#rule-at");
+  const shown = section.querySelector("#rule-value");
+  for (const option of [...by.options]) {
+    if (data[option.value].every((value) => value === null)) option.remove();
+  }
+  const value = () => {
+    const [low, high] = ends(data[by.value]);
+    return low + ((high - low) * Number(at.value)) / 1000;
+  };
+  const describe = () => {
+    const number = value();
+    const text = by.value === "gps_time" ? Math.round(number) : Number(number.toPrecision(3));
+    const unit = { peak_frequency: " Hz", gps_time: " GPS" }[by.value] ?? "";
+    shown.textContent = `${text}${unit}`;
+    at.setAttribute("aria-valuetext", shown.textContent);
+  };
+  const choose = () => {
+    describe();
+    const limit = value();
+    choice.set(
+      data.ids.filter((_, index) => {
+        const own = data[by.value][index];
+        return own !== null && (side.value === "above" ? own >= limit : own < limit);
+      }),
+    );
+  };
+  for (const field of [by, side, at]) field.addEventListener("input", choose);
+  section.querySelector(".clear-choice").addEventListener("click", () => choice.set([]));
+  describe();
+}
+
+function ends(values) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value === null) continue;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
+function nearest(points, [x, y]) {
+  let [best, reach] = [-1, REACH];
+  for (const [index, point] of points.entries()) {
+    const distance = Math.hypot(point[0] - x, point[1] - y);
+    if (distance < reach) [best, reach] = [index, distance];
+  }
+  return best;
+}
+
+// Even-odd rule: how often a ray to the right crosses the loop.
+function isInside([x, y], loop) {
+  let inside = false;
+  for (let i = 0, j = loop.length - 1; i < loop.length; j = i, i += 1) {
+    const [ax, ay] = loop[i];
+    const [bx, by] = loop[j];
+    if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) inside = !inside;
+  }
+  return inside;
+}
