@@ -16,6 +16,7 @@ import yaml
 
 from glitch.errors import GlitchError
 from glitch.model import Architecture
+from training.datasets import READERS
 from training.objectives import OBJECTIVES, Objective
 
 
@@ -81,11 +82,17 @@ class OptimiserConfig:
         )
 
 
+SPLITS = ("folds", "published")
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Where samples come from and in what proportion. Paths are relative to the working folder."""
 
-    real_images: str | None = "../shared/data/gravityspy_images"
+    real_images: str | None = "../shared/data/gravityspy_images"  # folder or file
+    real_layout: str = "manifest"  # of real_images: key of training.datasets.READERS
+    strain_folder: str | None = None  # for trigger_rows: strain that is there, or is kept there
+    split: str = "folds"  # "folds", or "published": the data set's own train and validation parts
     simulated: str | None = None  # folder of a cache made by ``simulate-cache``
     real_share: float = 0.5  # of each batch, where both are given
     anchor_glitches: int = 4_000  # fit the linear part first; 0 leaves it out
@@ -97,6 +104,19 @@ class DataConfig:
         require(
             self.real_images is not None or self.simulated is not None,
             "data.real_images and data.simulated are both null: give at least one.",
+        )
+        require(
+            self.real_layout in READERS,
+            f"data.real_layout is {self.real_layout!r}, which is none of {', '.join(READERS)}.",
+        )
+        require(
+            self.split in SPLITS,
+            f"data.split is {self.split!r}, which is none of {', '.join(SPLITS)}.",
+        )
+        require(
+            self.strain_folder is None or READERS[self.real_layout].takes_strain,
+            f"data.strain_folder is given, but data.real_layout {self.real_layout} takes none: "
+            "it needs no strain.",
         )
         require(
             0 <= self.real_share <= 1,
