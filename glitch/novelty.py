@@ -1,12 +1,18 @@
-"""How novel a glitch is: a split-conformal p-value of its distance to known glitches.
+"""How novel a glitch is: a conformal p-value of its distance to known glitches.
 
-The references are known glitches; the calibration split is known glitches held apart from them.
-The score of a glitch is its cosine distance in the latent space to its k-th nearest reference
-(higher is more novel): the length of a posterior mean grows with how many views there are and how
-loud they are, its direction says what they show (docs/science/discovery.md). If a new glitch is
-exchangeable with the calibration split, that is, if it is of the known kinds, its p-value is
-uniform or larger (Vovk, Gammerman & Shafer 2005, ch. 4; Laxhammar & Falkman 2010 for the
-nearest-neighbour score).
+The references are the known glitches: those that carry the label of a class. The score of a glitch
+is its cosine distance in the latent space to its k-th nearest reference (higher is more novel):
+the length of a posterior mean grows with how many views there are and how loud they are, its
+direction says what they show (docs/science/discovery.md).
+
+Every reference of an established class calibrates too, by its distance to its k-th nearest among
+the *other* references. That keeps p-values valid: were the glitch asked about one more reference,
+as full conformal prediction has it, the calibration scores could only be lower, and the p-value
+lower; and that p-value is uniform or larger for a glitch that is exchangeable with the known ones
+(Vovk, Gammerman & Shafer 2005, ch. 2; Laxhammar & Falkman 2010 for the nearest-neighbour score).
+
+Two pictures of one event are near each other whatever they show, so glitches within
+``SAME_EVENT_S`` of each other never vouch for one another.
 """
 
 from __future__ import annotations
@@ -14,17 +20,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from glitch.errors import GlitchError
 from glitch.types import LatentArray
 
 NEAREST = 5  # the k of "distance to the k-th nearest reference"
-CALIBRATION_BYTES = 64  # of 256 first bytes of a content digest: a quarter calibrates
+# Scores this near are equal: single precision, and the order of sums, differ by as much.
+TIE = 1e-6
 LEAST_REFERENCES = 50
 LEAST_CALIBRATION = 20
+# An observing run calibrates alone from here on: its p-values then reach down to 1 / 301.
+LEAST_OF_RUN = 300
 # Members of a smaller class have too few kin to be told from novel ones, so they do not calibrate.
 LEAST_OF_CLASS = 12
+# s; the loudest tile is sought within 0.25 s of a trigger, so two as near may show the same one.
+SAME_EVENT_S = 0.5
+_BLOCK_BYTES = 64 << 20  # of distances held at once
+
+Times = Float[np.ndarray, " glitch"]
+Positions = Int[np.ndarray, " glitch"]
 
 
 @dataclass(frozen=True)
@@ -35,15 +50,95 @@ class Judgement:
     p_value: float | None  # in (0, 1]; lower is more novel
     is_judged: bool
     reason: str | None  # why it could not be judged
+    observing_run: str | None = None  # whose glitches alone calibrated it; None: all runs
+
+    @property
+    def basis(self) -> str | None:
+        """A sentence on what calibrated it; None where it is not judged."""
+        if not self.is_judged:
+            return None
+        if self.observing_run is not None:
+            return f"Calibrated by the known glitches of its detector in {self.observing_run}."
+        return (
+            "Calibrated by the known glitches of its detector in all observing runs, because fewer "
+            f"than {LEAST_OF_RUN} of its own run calibrate or its time is not known."
+        )
 
 
-def is_calibration_member(content_digest: bytes) -> bool:
-    """Whether a known glitch of this content digest calibrates; else it is a reference.
+@dataclass(frozen=True)
+class Calibration:
+    """What a score is compared with."""
 
-    The digest decides, so that the split is fixed, needs no random numbers, and cannot depend on
-    the latent vector.
+    n: int  # calibration scores
+    n_as_novel: int  # of them at least as high as the score judged
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """The known glitches of one detector and kind, ordered by time; those without one come last."""
+
+    units: LatentArray  # of length one, or zeros
+    gps_times: Times  # s, ascending; NaN where not known
+
+    @classmethod
+    def ordered(cls, means: LatentArray, gps_times: Times) -> tuple[References, Positions]:
+        """The references, and where each of those given stands among them.
+
+        Args:
+            means: Posterior means, shape (glitch, latent).
+            gps_times: In s; NaN where not known.
+        """
+        order = np.argsort(gps_times, kind="stable")
+        places = np.empty(len(order), dtype=np.int64)
+        places[order] = np.arange(len(order))
+        return cls(directions(means)[order], gps_times[order]), places
+
+
+def directions(means: LatentArray) -> LatentArray:
+    """Each vector divided by its length, float32; a vector of zeros stays one."""
+    wide = means.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    return (wide / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
+
+
+def novelty_scores(
+    means: LatentArray, gps_times: Times, own: Positions, references: References
+) -> Float[np.ndarray, " glitch"]:
+    """The score of each glitch; higher is more novel.
+
+    Left out for each: itself, and references within ``SAME_EVENT_S`` of it.
+
+    Args:
+        means: Posterior means, shape (glitch, latent).
+        gps_times: In s; NaN where not known.
+        own: Where each glitch stands among the references, -1 where it is none.
+        references: What they are compared with.
+
+    Returns:
+        Cosine distance (0 to 2) to the ``NEAREST``-th nearest; NaN where fewer are left.
     """
-    return content_digest[0] < CALIBRATION_BYTES
+    scores = np.full(len(means), np.nan)
+    known = references.units
+    if len(known) < NEAREST or not len(means):
+        return scores
+    units = directions(means)
+    n_timed = int(np.isfinite(references.gps_times).sum())
+    timed = references.gps_times[:n_timed]
+    first = np.searchsorted(timed, gps_times - SAME_EVENT_S, side="left")
+    last = np.searchsorted(timed, gps_times + SAME_EVENT_S, side="right")
+    step = max(1, _BLOCK_BYTES // (4 * len(known)))
+    for start in range(0, len(means), step):
+        rows = slice(start, start + step)
+        cosines = units[rows] @ known.T
+        for row, index in enumerate(range(start, min(start + step, len(means)))):
+            if own[index] >= 0:
+                cosines[row, own[index]] = -np.inf
+            if np.isfinite(gps_times[index]):
+                cosines[row, first[index] : last[index]] = -np.inf
+        cosines.partition(len(known) - NEAREST, axis=1)
+        nearest = cosines[:, len(known) - NEAREST].astype(np.float64)
+        scores[rows] = np.where(np.isfinite(nearest), 1.0 - np.clip(nearest, -1.0, 1.0), np.nan)
+    return scores
 
 
 def novelty_score(mean: Float[np.ndarray, " latent"], references: LatentArray) -> float:
@@ -53,22 +148,22 @@ def novelty_score(mean: Float[np.ndarray, " latent"], references: LatentArray) -
 
     Args:
         mean: Posterior mean of the glitch, shape (latent,).
-        references: Posterior means of the references, shape (batch, latent).
+        references: Posterior means of the references, shape (batch, latent), without the glitch
+            itself or others of its event.
 
     Raises:
         GlitchError: if there are fewer than ``NEAREST`` references.
     """
     if len(references) < NEAREST:
         raise GlitchError(f"A novelty score needs at least {NEAREST} references.")
-    query, known = np.asarray(mean, dtype=np.float64), references.astype(np.float64)
-    lengths = np.linalg.norm(known, axis=1) * np.linalg.norm(query)
-    products = np.einsum("bl,l->b", known, query)
-    distances = 1.0 - np.clip(products / np.where(lengths > 0, lengths, 1.0), -1.0, 1.0)
-    return float(np.partition(distances, NEAREST - 1)[NEAREST - 1])
+    unknown = np.full(len(references), np.nan)
+    known, _ = References.ordered(references, unknown)
+    one = np.asarray(mean, dtype=np.float32)[None]
+    return float(novelty_scores(one, unknown[:1], np.array([-1]), known)[0])
 
 
 def conformal_p_value(n_as_novel: int, n_calibration: int) -> float:
-    """Split-conformal p-value in (0, 1]; lower is more novel.
+    """Conformal p-value in (0, 1]; lower is more novel.
 
     Args:
         n_as_novel: How many calibration scores are at least as high as the score judged.
@@ -82,32 +177,43 @@ def conformal_p_value(n_as_novel: int, n_calibration: int) -> float:
     return (1 + n_as_novel) / (n_calibration + 1)
 
 
-def judge(score: float | None, n_references: int, n_as_novel: int, n_calibration: int) -> Judgement:
+def judge(
+    score: float | None,
+    n_references: int,
+    whole: Calibration,
+    run: Calibration | None = None,
+    run_name: str | None = None,
+) -> Judgement:
     """The judgement that these counts allow.
 
     Args:
         score: Distance to the ``NEAREST``-th nearest reference, or None where there is none.
         n_references: References of the same detector and the same kind of origin.
-        n_as_novel: Calibration scores at least as high as ``score``.
-        n_calibration: Calibration scores of the same detector and the same kind of origin.
+        whole: Calibration scores of the same detector and the same kind of origin.
+        run: Those of the same observing run among them; None where the time is not known.
+        run_name: Its name.
 
     Returns:
-        A judgement; with too few references or calibration scores it is not judged, and says why.
+        A judgement by the run where ``LEAST_OF_RUN`` of it calibrate, else by the whole. With too
+        few references or calibration scores it is not judged, and says why.
     """
     if n_references < LEAST_REFERENCES or score is None:
-        return Judgement(
+        return _not_judged(
             score,
-            None,
-            False,
-            f"Could not be judged: only {n_references} labelled glitches of this detector and "
-            f"origin to compare with, at least {LEAST_REFERENCES} are needed.",
+            f"only {n_references} labelled glitches of this detector and origin to compare with, "
+            f"at least {LEAST_REFERENCES} are needed.",
         )
-    if n_calibration < LEAST_CALIBRATION:
-        return Judgement(
+    if whole.n < LEAST_CALIBRATION:
+        return _not_judged(
             score,
-            None,
-            False,
-            f"Could not be judged: only {n_calibration} calibration glitches of this detector and "
-            f"origin, at least {LEAST_CALIBRATION} are needed.",
+            f"only {whole.n} calibration glitches of this detector and origin, at least "
+            f"{LEAST_CALIBRATION} are needed. Labelled glitches calibrate where their class has "
+            f"{LEAST_OF_CLASS} of them.",
         )
-    return Judgement(score, conformal_p_value(n_as_novel, n_calibration), True, None)
+    if run is not None and run.n >= LEAST_OF_RUN:
+        return Judgement(score, conformal_p_value(run.n_as_novel, run.n), True, None, run_name)
+    return Judgement(score, conformal_p_value(whole.n_as_novel, whole.n), True, None)
+
+
+def _not_judged(score: float | None, why: str) -> Judgement:
+    return Judgement(score, None, False, f"Could not be judged: {why}")

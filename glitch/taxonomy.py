@@ -24,12 +24,15 @@ class GlitchClass:
         description: what it looks like in an omega scan and, where known, what causes it.
         observing_runs: runs whose Gravity Spy release uses the label (empty: proposed only).
         is_simulated: whether ``glitch.simulate`` can draw it.
+        is_catch_all: whether it is a remainder of many kinds. To be like one of its members
+            explains nothing, so novelty does not count them among the known.
     """
 
     name: str
     description: str
     observing_runs: tuple[str, ...] = _ALL_RUNS
     is_simulated: bool = True
+    is_catch_all: bool = False
 
 
 CLASSES: tuple[GlitchClass, ...] = (
@@ -89,6 +92,7 @@ CLASSES: tuple[GlitchClass, ...] = (
         "Whatever fits no other class: a remainder without one shape.",
         observing_runs=("O1", "O2"),
         is_simulated=False,
+        is_catch_all=True,
     ),
     GlitchClass(
         "Paired_Doves",
@@ -122,6 +126,7 @@ CLASSES: tuple[GlitchClass, ...] = (
 )
 
 CLASS_NAMES: tuple[str, ...] = tuple(known.name for known in CLASSES)
+CATCH_ALLS: tuple[str, ...] = tuple(known.name for known in CLASSES if known.is_catch_all)
 
 
 def glitch_class(name: str) -> GlitchClass:

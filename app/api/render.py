@@ -124,6 +124,7 @@ def novelty(judgement: Judgement) -> schemas.Novelty:
         p_value=judgement.p_value,
         is_judged=judgement.is_judged,
         reason=judgement.reason,
+        basis=judgement.basis,
     )
 
 
@@ -173,10 +174,12 @@ def label(record: LabelRecord) -> schemas.Label:
 def glitch_class(record: ClassRecord) -> schemas.GlitchClass:
     """One class."""
     return schemas.GlitchClass(
+        id=record.id,
         name=record.name,
         description=record.description,
         state=record.state,
         origin=record.origin,
+        parent=record.parent,
         created_at=record.created_at,
     )
 

@@ -78,6 +78,7 @@ class Novelty(Model):
     p_value: float | None = Field(description="Conformal p-value; lower is more novel.")
     is_judged: bool
     reason: str | None = Field(description="Why it could not be judged.")
+    basis: str | None = Field(description="What calibrated the p-value: its run, or all of them.")
 
 
 class Neighbour(Model):
@@ -129,19 +130,21 @@ class NewLabel(Model):
 
 
 class NewClass(Model):
-    """A class of ours."""
+    """A class of ours. What a name may be is checked by the service, which says what is wrong."""
 
-    name: ClassName
-    description: Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00]*$")]
+    name: Annotated[str, Field(max_length=20_000)]
+    description: Annotated[str, Field(min_length=1, max_length=20_000)]
 
 
 class GlitchClass(Model):
     """A class of glitches."""
 
+    id: int = Field(description="Stays where the class is renamed.")
     name: str
     description: str
     state: str = Field(description="active, dormant, candidate, or retired.")
     origin: str = Field(description="gravityspy or ours.")
+    parent: str | None = Field(description="The class that this one is a sub-class of.")
     created_at: datetime
 
 

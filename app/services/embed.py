@@ -149,6 +149,7 @@ def embed_only(
             checkpoint_id=checkpoint.id,
             ifo=upload.ifo,
             origin=ORIGIN,
+            gps_time=upload.gps_time,
         ),
         neighbours=tuple(
             find_neighbours(session, vector=encoding.mean, checkpoint_id=checkpoint.id, k=k)

@@ -95,6 +95,7 @@ def get_embedding(
             embedding.p_value,
             embedding.is_judged,
             embedding.not_judged_reason,
+            embedding.judged_within,
         ),
     )
 

@@ -248,6 +248,7 @@ def _insert_embedding(
         checkpoint_id=checkpoint.id,
         ifo=glitch.ifo,
         origin=glitch.origin,
+        gps_time=glitch.gps_time,
     )
     added = session.scalar(
         insert(Embedding)
@@ -265,6 +266,7 @@ def _insert_embedding(
             p_value=judgement.p_value,
             is_judged=judgement.is_judged,
             not_judged_reason=judgement.reason,
+            judged_within=judgement.observing_run,
         )
         .on_conflict_do_nothing()
         .returning(Embedding.glitch_id)
@@ -287,5 +289,6 @@ def _judge_stored(
         checkpoint_id=checkpoint.id,
         ifo=glitch.ifo,
         origin=glitch.origin,
+        gps_time=glitch.gps_time,
         exclude_id=glitch.id,
     )

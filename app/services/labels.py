@@ -33,11 +33,11 @@ from app.services.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
-from app.services.novelty import note_class_change
+from app.services.novelty import note_class_change, note_class_changes
 from app.services.records import LabelRecord, Principal, Role
 from app.services.tokens import require_role
 from app.store.identifiers import uuid7
-from app.store.models import Embedding, Glitch, GlitchClass, Label
+from app.store.models import Glitch, GlitchClass, Label
 
 LONGEST_SOURCE = 50
 
@@ -187,6 +187,36 @@ def revoke_labels(session: Session, label_ids: Collection[UUID], *, reviewer: Pr
     return len(revoked)
 
 
+def revoke_labels_of_source(session: Session, source: str, *, revoked_by: str) -> int:
+    """Take back every label that one act appended; those revoked before stay as they are.
+
+    Returns:
+        How many were revoked now.
+    """
+    about = [Label.source == source, Label.revoked_at.is_(None)]
+    glitch_ids = sorted(set(session.scalars(select(Label.glitch_id).where(*about))))
+    _lock_glitches(session, glitch_ids)
+    session.execute(
+        update(Label)
+        .where(*about)
+        .values(revoked_at=func.now(), revoked_by=revoked_by)
+        .execution_options(synchronize_session=False)
+    )
+    # Most stay labelled, so that they judge and calibrate as before: only the others need a look.
+    rows = session.execute(
+        update(Glitch)
+        .where(_is_one_of(Glitch.id, glitch_ids))
+        .values(class_id=_LATEST)
+        .returning(Glitch.id, Glitch.class_id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    session.expire_all()
+    for row in rows:
+        if row.class_id is None:
+            note_class_change(session, row.id)
+    return len(glitch_ids)
+
+
 def list_labels(session: Session, glitch_id: UUID) -> list[LabelRecord]:
     """All labels of a glitch, revoked ones included, oldest first.
 
@@ -248,7 +278,14 @@ def _is_one_of(column: InstrumentedAttribute[UUID], ids: Sequence[UUID]) -> Colu
 
 
 def _usable_class(session: Session, name: str) -> int:
-    row = session.scalar(select(GlitchClass).where(GlitchClass.name == name.replace("\0", "")))
+    # The lock that a label's foreign key takes anyway, taken before the state is read: a merge that
+    # retires the class is waited for, and seen.
+    row = session.scalar(
+        select(GlitchClass)
+        .where(GlitchClass.name == name.replace("\0", ""))
+        .with_for_update(read=True, key_share=True)
+        .execution_options(populate_existing=True)
+    )
     if row is None or row.state == WITHDRAWN or "\0" in name:
         raise InvalidRequestError(
             f"There is no class {name[:100]!r}: the list of classes names all of them."
@@ -280,27 +317,11 @@ def _set_current(session: Session, glitch_id: UUID) -> None:
 
 
 def _set_current_of_many(session: Session, glitch_ids: Sequence[UUID]) -> None:
-    rows = session.execute(
+    session.execute(
         update(Glitch)
         .where(_is_one_of(Glitch.id, glitch_ids))
         .values(class_id=_LATEST)
-        .returning(Glitch.id, Glitch.is_calibration)
         .execution_options(synchronize_session=False)
-    ).all()
+    )
     session.expire_all()
-    is_labelled = (
-        select(Glitch.class_id.is_not(None))
-        .where(Glitch.id == Embedding.glitch_id)
-        .correlate(Embedding)
-        .scalar_subquery()
-    )
-    references = [row.id for row in rows if not row.is_calibration]
-    session.execute(
-        update(Embedding)
-        .where(_is_one_of(Embedding.glitch_id, references))
-        .values(is_reference=is_labelled)
-        .execution_options(synchronize_session=False)
-    )
-    for row in rows:  # one in four: each is scored against all references
-        if row.is_calibration:
-            note_class_change(session, row.id)
+    note_class_changes(session, glitch_ids)

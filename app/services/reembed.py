@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import ColumnElement, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, select
 from sqlalchemy.orm import Session
 
 from app.services.audit import record_event
@@ -28,7 +28,7 @@ from app.services.errors import ConflictError, NotFoundError
 from app.services.jobs.records import Chunk, JobRecord
 from app.services.jobs.registry import ChunkPlan, ChunkResult, JobContext
 from app.services.jobs.service import create_job
-from app.services.novelty import REJUDGED_AT_ONCE, recalibrate, rejudge
+from app.services.novelty import REJUDGED_AT_ONCE, Shelf, recalibrate, rejudge
 from app.services.records import CheckpointRecord
 from app.store.models import Embedding, Glitch, View
 from app.store.partitions import INDEX_FROM_ROWS, build_vector_index
@@ -185,9 +185,7 @@ def _embed(
     if not glitch_ids:
         return
     glitches = session.execute(
-        select(
-            Glitch.id, Glitch.ifo, Glitch.is_simulated, Glitch.class_id, Glitch.is_calibration
-        ).where(Glitch.id.in_(glitch_ids))
+        select(Glitch.id, Glitch.ifo, Glitch.is_simulated).where(Glitch.id.in_(glitch_ids))
     ).all()
     views = _stored_views(session, glitch_ids, encoder.preprocessing)
     encodings = encoder.encode([views[glitch.id] for glitch in glitches])
@@ -199,7 +197,7 @@ def _embed(
                 "checkpoint_id": checkpoint_id,
                 "ifo": glitch.ifo,
                 "is_simulated": glitch.is_simulated,
-                "is_reference": glitch.class_id is not None and not glitch.is_calibration,
+                "is_reference": False,  # recalibrate says otherwise
                 "mean": np.asarray(encoding.mean, dtype=np.float32),
                 "log_variance": [float(value) for value in encoding.log_variance],
                 "reconstruction_error": float(encoding.reconstruction_error),
@@ -229,17 +227,6 @@ def _stored_views(
 
 def _judge(session: Session, target: CheckpointRecord, context: JobContext) -> None:
     """Judge every glitch under the new checkpoint, as of the labels of now."""
-    is_reference = and_(Glitch.class_id.is_not(None), ~Glitch.is_calibration)
-    session.execute(
-        update(Embedding)
-        .where(
-            Embedding.checkpoint_id == target.id,
-            Embedding.glitch_id == Glitch.id,
-            Embedding.is_reference != is_reference,
-        )
-        .values(is_reference=is_reference)
-        .execution_options(synchronize_session=False)
-    )
     recalibrate(session, target.id)
     count = session.scalar(
         select(func.count()).select_from(Embedding).where(Embedding.checkpoint_id == target.id)
@@ -247,6 +234,7 @@ def _judge(session: Session, target: CheckpointRecord, context: JobContext) -> N
     if count is None or count <= REJUDGED_AT_ONCE:
         return  # recalibrate has judged them
     last: UUID | None = None
+    shelf = Shelf(target.id)
     while True:
         page = select(Embedding.glitch_id).where(Embedding.checkpoint_id == target.id)
         if last is not None:
@@ -254,7 +242,7 @@ def _judge(session: Session, target: CheckpointRecord, context: JobContext) -> N
         ids = list(session.scalars(page.order_by(Embedding.glitch_id).limit(_REJUDGED)))
         if not ids:
             break
-        rejudge(session, target.id, ids)
+        rejudge(session, target.id, ids, shelf)
         context.heartbeat()
         last = ids[-1]
     if count >= INDEX_FROM_ROWS:

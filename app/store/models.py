@@ -31,7 +31,6 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.store.identifiers import uuid7
-from glitch.novelty import CALIBRATION_BYTES
 
 ORIGINS = ("upload", "simulated", "gravityspy", "omicron")
 # A class is withdrawn when the review that made it is undone: gone from every list, its name free.
@@ -127,9 +126,6 @@ class Glitch(Base):
     content_digest: Mapped[bytes]
     class_id: Mapped[int | None] = mapped_column(ForeignKey("glitch_class.id"))
     is_simulated: Mapped[bool] = mapped_column(Computed("origin = 'simulated'", persisted=True))
-    is_calibration: Mapped[bool] = mapped_column(
-        Computed(f"get_byte(content_digest, 0) < {CALIBRATION_BYTES}", persisted=True)
-    )
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -177,8 +173,9 @@ class Embedding(Base):
     """A glitch under one checkpoint. One partition a checkpoint, made when it is published.
 
     The dimension of ``mean`` is a CHECK of the partition, because checkpoints differ in it.
-    ``ifo`` and ``is_simulated`` repeat the glitch's, and ``is_reference`` says that it is labelled
-    and does not calibrate: at 200,000 rows a scan without the join takes half the time.
+    ``ifo`` and ``is_simulated`` repeat the glitch's, and ``is_reference`` says that it carries the
+    label of a class: at 200,000 rows a scan without the join takes half the time. References of
+    established classes calibrate too: ``calibration_score``, and the observing run it counts for.
     """
 
     __tablename__ = "embedding"
@@ -210,7 +207,9 @@ class Embedding(Base):
     p_value: Mapped[float | None]  # lower is more novel
     is_judged: Mapped[bool]
     not_judged_reason: Mapped[str | None]
-    calibration_score: Mapped[float | None]  # only where the glitch is labelled and calibrates
+    judged_within: Mapped[str | None]  # the observing run that calibrated p_value; null: all runs
+    calibration_score: Mapped[float | None]  # only where it calibrates
+    calibration_run: Mapped[str | None]  # the observing run it calibrates, where its time is known
 
 
 class Label(Base):

@@ -31,7 +31,6 @@ from app.store.cluster_models import Cluster, ClusteringRun, ClusterMember
 from app.store.identifiers import uuid7
 from app.store.models import Embedding, Glitch, GlitchClass
 from glitch.errors import GlitchError
-from glitch.novelty import is_calibration_member
 
 KNOWN, NOVEL = np.array([3.0, 0, 0, 0]), np.array([0.0, 3.0, 0, 0])
 PARAMETERS = ClusteringParameters(fdr=0.1, min_cluster_size=5)
@@ -69,14 +68,14 @@ def fill(session: Session, checkpoint: CheckpointRecord, rng: np.random.Generato
                 "checkpoint_id": checkpoint.id,
                 "ifo": "H1",
                 "is_simulated": False,
-                "is_reference": label is not None and not is_calibration_member(digest),
+                "is_reference": label is not None,
                 "mean": mean,
                 "log_variance": [0.0] * LATENT,
                 "reconstruction_error": 1.0,
                 "kl": 1.0,
                 "is_judged": False,
             }
-            for key, digest, mean in zip(keys, digests, means, strict=True)
+            for key, mean in zip(keys, means, strict=True)
         ]
         session.execute(insert(Embedding), embeddings)
         return keys

@@ -34,6 +34,7 @@ from app.services.ingest import insert_glitch
 from app.services.jobs.records import Chunk, JobRecord
 from app.services.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
 from app.services.labels import append_label
+from app.services.novelty import request_judging
 from app.services.records import (
     CheckpointRecord,
     EncodingLike,
@@ -106,6 +107,8 @@ class IngestHandler:
         by_state = {state: count for state, count in counts}  # noqa: C416  (rows are no pairs)
         if not by_state.get("failed"):
             clear_work(context.data_dir, job.id)
+        if by_state.get("done"):
+            request_judging(session, job.author)  # what came first had little to be judged by
         return {
             "stored": by_state.get("done", 0),
             "known": by_state.get("skipped", 0),

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 BUILT_IN: dict[str, str] = {
     "cluster": "app.services.clusters.job:HANDLER",
+    "index": "app.services.vector_index:HANDLER",
     "ingest": "app.services.batches.handler:HANDLER",
+    "judge": "app.services.novelty.job:HANDLER",
     "label_audit": "app.services.label_audit.job:HANDLER",
     "project": "app.services.projection.job:HANDLER",
     "reembed": "app.services.reembed:HANDLER",
