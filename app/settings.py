@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     batch_timeout_s: float = Field(
         default=3600, gt=0, description="How long one batch may take to arrive, in seconds."
     )
+    keep_batches_days: float = Field(
+        default=30,
+        ge=0,
+        description="How long the file of a batch is kept after its job ended, for a retry of what "
+        "failed, in days. Where nothing failed it goes after a day at most.",
+    )
     strain_dir: Path | None = Field(
         default=None,
         description="A folder of strain files, named as LIGO-T050017 says, from which triggers "

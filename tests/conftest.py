@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["postgres_fixtures"]  # found through `pythonpath` in pyproject.toml
+pytest_plugins = [
+    "postgres_fixtures",
+    "service_fixtures",
+]  # found through `pythonpath` in pyproject.toml
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.services.jobs.bell import bell_info
@@ -16,9 +17,11 @@ from app.services.jobs.broker import (
     CeleryBell,
     note_worker_alive,
     open_redis,
+    take_turn,
     waiting_messages,
 )
 from app.services.jobs.reconciling import open_jobs, reconcile
+from app.services.upkeep import UPKEEP, UPKEEP_EVERY_S
 from app.settings import Settings
 from app.store.engine import make_engine, make_session_factory
 from worker.runner import JobRunner
@@ -36,6 +39,7 @@ class Process:
         self.engine: Engine = make_engine(database_url, pool_size=_POOL, max_overflow=2)
         self.bell = CeleryBell(redis_url)
         self.redis: Redis = open_redis(redis_url)
+        self.settings = settings
         self.sessions: sessionmaker[Session] = make_session_factory(
             self.engine, info=bell_info(self.bell)
         )
@@ -63,8 +67,9 @@ class Process:
             if waiting_messages(self.redis, RECONCILE_QUEUE):
                 return
             is_quiet = waiting_messages(self.redis) == 0
+            is_my_turn = take_turn(self.redis, "upkeep", UPKEEP_EVERY_S)
         except RedisError:
-            is_quiet = True
+            is_quiet, is_my_turn = True, False
         with self.sessions() as session:
             job_ids = open_jobs(session)
         for job_id in job_ids:
@@ -72,6 +77,20 @@ class Process:
                 is_due = reconcile(session, job_id)
             if is_due and is_quiet:
                 self._ring(job_id)
+        if is_my_turn:
+            self.look_after()
+
+    def look_after(self) -> None:
+        """What must be done now and then whether anybody asks or not; each in its transaction."""
+        for what, act in UPKEEP.items():
+            try:
+                with self.sessions.begin() as session:
+                    done = act(session, self.settings)
+            except (SQLAlchemyError, OSError) as error:
+                _log.warning("upkeep: no %s (%s)", what, type(error).__name__)
+            else:
+                if done:
+                    _log.info("upkeep: %s: %s", what, done)
 
     def _ring(self, job_id: UUID) -> None:
         try:

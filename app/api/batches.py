@@ -10,13 +10,14 @@ from pydantic import Field
 
 from app.api import render, schemas
 from app.api.deps import RuntimeDep, SessionDep, Uploader, UploadRoute
-from app.services.batches.keeping import keep_upload
+from app.services.batches.keeping import check_kept, keep_upload
 from app.services.batches.options import (
     MERGE_WINDOW_S,
     BatchOptions,
     check_options,
     submit_batch,
 )
+from app.services.batches.sweeping import hold_uploads
 from app.services.records import Role
 from app.services.tokens import require_role
 from app.services.upload import clean_name
@@ -90,6 +91,8 @@ def new_batch(
     data_dir = runtime.settings.data_dir
     digest, n_bytes, is_known = keep_upload(data_dir, file.file)
     rows = None if manifest is None else keep_upload(data_dir, manifest.file)[0]
+    hold_uploads(session)
+    check_kept(data_dir, digest, rows)
     options = BatchOptions(
         upload=digest,
         name=clean_name(file.filename),

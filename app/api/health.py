@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.api import problems, schemas
 from app.api.deps import OpenOrReader, RuntimeDep
+from app.api.metrics import Metrics
 from app.services.runtime import OK
 
 router = APIRouter(tags=["operations"])
@@ -51,8 +52,10 @@ def readyz(request: Request, runtime: RuntimeDep) -> Response:
 
 
 @router.get("/metrics", summary="Counters for Prometheus", response_class=Response)
-def metrics(request: Request, _: OpenOrReader) -> Response:
+def metrics(request: Request, runtime: RuntimeDep, _: OpenOrReader) -> Response:
     """Prometheus text. Open on a loopback address, else for the role reader."""
-    return Response(
-        generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST
-    )
+    known: Metrics = request.app.state.metrics
+    if (audit := runtime.index_audit()) is not None:
+        known.index_recall.labels(audit.checkpoint).set(audit.recall)
+        known.index_audited.labels(audit.checkpoint).set(audit.made_at.timestamp())
+    return Response(generate_latest(known.registry), media_type=CONTENT_TYPE_LATEST)

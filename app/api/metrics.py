@@ -31,6 +31,18 @@ class Metrics:
         self.in_progress = Gauge(
             "glitch_http_requests_in_progress", "Requests being answered", registry=self.registry
         )
+        self.index_recall = Gauge(
+            "glitch_vector_index_recall",
+            "Share of the ten nearest that the vector index finds, at its last audit",
+            ("checkpoint",),
+            registry=self.registry,
+        )
+        self.index_audited = Gauge(
+            "glitch_vector_index_audited_timestamp_seconds",
+            "When the vector index was last audited",
+            ("checkpoint",),
+            registry=self.registry,
+        )
 
 
 class CountRequests:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -46,6 +47,7 @@ _NEXT_STEP = {
     405: "This address does not take that method; /docs lists every route and its methods.",
 }
 
+_STORAGE_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DATABASE_GONE = (
     "The database did not answer; nothing was stored. Try again in a few seconds, and if it "
     "lasts, tell the operator (see /readyz)."
@@ -161,6 +163,21 @@ def _database_problem(request: Request, error: Exception) -> JSONResponse:
     )
 
 
+def _storage_problem(request: Request, error: Exception) -> JSONResponse:
+    """507 where a disk of the service is full; other errors of files are nobody's to act on."""
+    if not isinstance(error, OSError) or error.errno not in _STORAGE_FULL:
+        raise error
+    _log.error("no space left for an upload", exc_info=error)
+    return problem_response(
+        507,
+        "The service has no space left for this upload; nothing was stored. Tell the operator, "
+        "and send it again once there is.",
+        name="storage-full",
+        title="The service's disk is full",
+        request_id=_request_id(request),
+    )
+
+
 def _unexpected_problem(request: Request, error: Exception) -> JSONResponse:
     """500 without internals: the log line under the same request id has them."""
     _log.error("unexpected error", exc_info=error)
@@ -187,4 +204,5 @@ def install(application: FastAPI) -> None:
     application.add_exception_handler(HTTPException, _http_problem)
     application.add_exception_handler(OperationalError, _database_problem)
     application.add_exception_handler(PoolTimeoutError, _database_problem)
+    application.add_exception_handler(OSError, _storage_problem)
     application.add_exception_handler(DBAPIError, _unexpected_problem)

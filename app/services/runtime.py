@@ -23,6 +23,7 @@ from app.services.jobs.reconciling import is_any_chunk_at_work
 from app.services.painting import Painter
 from app.services.picture_links import PictureLinks
 from app.services.records import CheckpointRecord
+from app.services.vector_index import IndexAudit, latest_audit
 from app.settings import Settings
 from app.store.engine import make_engine, make_session_factory
 from app.store.migrate import current_revision, head_revision
@@ -86,6 +87,14 @@ class Runtime:
             except SQLAlchemyError:
                 is_alive = False
         return OK if is_alive else "No worker was heard for a minute: jobs wait until one runs."
+
+    def index_audit(self) -> IndexAudit | None:
+        """How well the active checkpoint's vector index finds; None where nothing is known."""
+        try:
+            with self.sessions() as session:
+                return latest_audit(session, active_checkpoint(session).id)
+        except (SQLAlchemyError, ServiceError):
+            return None
 
     def _database_state(self) -> str:
         try:

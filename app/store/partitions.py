@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, text
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 INDEX_FROM_ROWS = 200_000  # below, an exact scan is quick enough and exact
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 64
+_GRAPH_BYTES_A_ROW = 350  # measured: a row's neighbours at m = 16, on all levels
+_MOST_BUILD_MB = 2000
+_CHECK_EVERY_S = 0.5
 PARTITION_PATTERN = r"^embedding_p\d+$"
 
 
@@ -51,6 +60,14 @@ def has_vector_index(session: Session, checkpoint_id: int) -> bool:
     return bool(found)
 
 
+def has_rows(session: Session, checkpoint_id: int, least: int) -> bool:
+    """Whether a checkpoint has at least so many embeddings; counts no further."""
+    first = text(
+        f"SELECT count(*) FROM (SELECT 1 FROM {partition_name(checkpoint_id)} LIMIT :least) AS few"  # noqa: S608
+    )
+    return bool(session.scalar(first, {"least": least}) == least)
+
+
 def build_vector_index(session: Session, checkpoint_id: int, latent_size: int) -> None:
     """Build the HNSW index of a checkpoint that does not serve yet, in the caller's transaction.
 
@@ -67,19 +84,25 @@ def build_vector_index(session: Session, checkpoint_id: int, latent_size: int) -
 
 
 def ensure_vector_index(
-    engine: Engine, checkpoint_id: int, latent_size: int, *, from_rows: int = INDEX_FROM_ROWS
+    engine: Engine,
+    checkpoint_id: int,
+    latent_size: int,
+    *,
+    from_rows: int = INDEX_FROM_ROWS,
+    check: Callable[[], None] | None = None,
 ) -> bool:
     """Build the HNSW index of a checkpoint's embeddings if they are many and it is missing.
 
     Reads and writes go on meanwhile; a second caller waits for the first. A build that was cut
-    short is dropped and done again. It waits for the transactions that are open when it starts, so
-    the caller must hold none.
+    short is dropped and done again. It waits for the transactions that are writing when it starts,
+    so the caller must have written nothing in one of its own.
 
     Args:
         engine: Where; the build runs on a connection of its own, outside any transaction.
         checkpoint_id: Whose embeddings.
         latent_size: Their dimension.
         from_rows: How many rows make an index worth while.
+        check: Called twice a second; what it raises ends the build, which is then undone.
 
     Returns:
         Whether there is an index now.
@@ -89,7 +112,7 @@ def ensure_vector_index(
         enough = text(f"SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT :least) AS first_rows")  # noqa: S608
         if connection.scalar(enough, {"least": from_rows}) != from_rows:
             return False
-        connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": index})
+        _unless(connection, check, "SELECT pg_advisory_lock(hashtext(:name))", {"name": index})
         try:
             is_valid = connection.scalar(
                 text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"),
@@ -98,13 +121,68 @@ def ensure_vector_index(
             if is_valid is False:
                 connection.execute(text(f"DROP INDEX CONCURRENTLY {index}"))
             if not is_valid:
-                connection.execute(
-                    text(
-                        f"CREATE INDEX CONCURRENTLY {index} ON {table}"
-                        f" USING hnsw ((mean::vector({int(latent_size)})) vector_l2_ops)"
-                        f" WITH (m = {HNSW_M}, ef_construction = {HNSW_EF_CONSTRUCTION})"
-                    )
-                )
+                _build(connection, checkpoint_id, int(latent_size), check)
         finally:
-            connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), {"name": index})
+            if not connection.invalidated:
+                unlock = text("SELECT pg_advisory_unlock(hashtext(:name))")
+                connection.execute(unlock, {"name": index})
+                connection.execute(text("RESET maintenance_work_mem"))
     return True
+
+
+def _build(
+    connection: Connection, checkpoint_id: int, size: int, check: Callable[[], None] | None
+) -> None:
+    table, index = partition_name(checkpoint_id), vector_index_name(checkpoint_id)
+    rows = connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0  # noqa: S608
+    # A graph that outgrows this is finished from disk, several times slower.
+    needed_mb = rows * (4 * size + _GRAPH_BYTES_A_ROW) // 1_000_000 + 64
+    connection.execute(
+        text("SELECT set_config('maintenance_work_mem', :size, false)"),
+        {"size": f"{min(needed_mb, _MOST_BUILD_MB)}MB"},
+    )
+    statement = (
+        f"CREATE INDEX CONCURRENTLY {index} ON {table}"
+        f" USING hnsw ((mean::vector({size})) vector_l2_ops)"
+        f" WITH (m = {HNSW_M}, ef_construction = {HNSW_EF_CONSTRUCTION})"
+    )
+    try:
+        _unless(connection, check, statement, {})
+    except Exception:
+        # Its own connection goes, and with it the lock that others wait for.
+        connection.invalidate()
+        # What is left of the index serves no search; where the drop would have to wait for a long
+        # transaction, the next build does it.
+        with suppress(DBAPIError), connection.engine.connect() as plain:
+            other = plain.execution_options(isolation_level="AUTOCOMMIT")
+            other.execute(text("SET statement_timeout = '2s'"))
+            try:
+                other.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {index}"))
+            finally:
+                other.invalidate()
+        raise
+
+
+def _unless(
+    connection: Connection,
+    check: Callable[[], None] | None,
+    statement: str,
+    values: dict[str, str],
+) -> None:
+    """Run a statement that may take long, unless ``check`` raises meanwhile."""
+    if check is None:
+        connection.execute(text(statement), values)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="vector-index") as thread:
+        running = thread.submit(connection.execute, text(statement), values)
+        try:
+            while not wait([running], _CHECK_EVERY_S).done:
+                check()
+        except BaseException:
+            own: Any = connection.connection.driver_connection
+            with connection.engine.connect() as other:
+                other.execute(text("SELECT pg_cancel_backend(:pid)"), {"pid": own.info.backend_pid})
+            wait([running])
+            connection.invalidate()
+            raise
+        running.result()

@@ -16,18 +16,11 @@ from api_fixtures import (
     picture,
     running_service,
     strain_values,
-    tiny_data_folder,
 )
 
 from app.store.embedded import EmbeddedServer
 
 CLIENTS = 16
-
-
-@pytest.fixture(scope="module")
-def data_folder() -> Iterator[Path]:
-    with tiny_data_folder() as folder:
-        yield folder
 
 
 @pytest.fixture(scope="module")

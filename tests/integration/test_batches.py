@@ -8,7 +8,7 @@ import io
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,41 +24,18 @@ from api_fixtures import (
     energy,
     gwosc_hdf5,
     picture,
-    running_service,
     strain_values,
-    tiny_data_folder,
 )
 from sqlalchemy import text
 from typer.testing import CliRunner
 
 from app import cli
 from app.services.jobs.service import get_job, list_items
-from app.store.embedded import EmbeddedServer
 from app.store.engine import make_session_factory
 from worker.runner import JobRunner
 
 Ingested = tuple[Any, dict[str, Any]]
 Ingest = Callable[..., Ingested]
-
-
-@pytest.fixture(scope="module")
-def data_folder() -> Iterator[Path]:
-    with tiny_data_folder() as folder:
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def service(
-    postgres_server: EmbeddedServer, migrated_template: str, data_folder: Path
-) -> Iterator[Service]:
-    with running_service(postgres_server, migrated_template, data_folder) as running:
-        yield running
-
-
-@pytest.fixture
-def client(service: Service) -> Iterator[httpx.Client]:
-    with service.client() as client:
-        yield client
 
 
 @pytest.fixture

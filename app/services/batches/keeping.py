@@ -18,6 +18,7 @@ from uuid import UUID
 import zstandard
 
 from app.services.batches.bounds import MOST_RATIO, RATIO_FROM_BYTES, Bounds
+from app.services.errors import BusyError
 from glitch.errors import FormatError, TooLargeError
 
 FOLDER = "batches"
@@ -69,6 +70,17 @@ def upload_path(data_dir: Path, digest: str) -> Path:
             "The uploaded file is no longer in the data directory: send the batch again."
         )
     return path
+
+
+def check_kept(data_dir: Path, *digests: str | None) -> None:
+    """See that uploads just kept were not removed in the same moment.
+
+    Raises:
+        BusyError: if one was.
+    """
+    folder = data_dir / FOLDER / "uploads"
+    if not all((folder / digest).is_file() for digest in digests if digest is not None):
+        raise BusyError("The file was removed as it came: send the batch again.")
 
 
 def work_folder(data_dir: Path, job_id: UUID) -> Path:

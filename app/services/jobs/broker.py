@@ -140,6 +140,14 @@ def is_worker_alive(redis: Redis) -> bool:
     return bool(redis.exists(_ALIVE_KEY))
 
 
+def take_turn(redis: Redis, what: str, every_s: int) -> bool:
+    """Whether the caller is the one to do something that is due every so often.
+
+    A wiped Redis gives a turn too early, which must do no harm.
+    """
+    return bool(redis.set(f"{PREFIX}{what}", "1", ex=every_s, nx=True))
+
+
 def waiting_messages(redis: Redis, queue: str = JOBS_QUEUE) -> int:
     """How many messages of a queue no worker has taken yet."""
     return int(redis.llen(f"{PREFIX}{queue}"))

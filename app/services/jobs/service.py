@@ -31,6 +31,7 @@ from app.store.identifiers import uuid7
 from app.store.job_models import ITEM_STATES, JOB_STATES, OPEN, Job, JobChunk, JobEvent, JobItem
 
 LARGEST_PAGE = 500
+INPUTS_REMOVED = "inputs removed"  # the event of a job whose files are kept no more
 Row = TypeVar("Row")
 
 
@@ -199,13 +200,20 @@ def retry_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord
     Raises:
         NotFoundError: if there is none.
         PermissionDeniedError: if it is somebody else's and the role is below reviewer.
-        ConflictError: if it is at work, or nothing of it failed.
+        ConflictError: if it is at work, nothing of it failed, or its files are kept no more.
     """
     job = _get(session, job_id, is_locked=True)
     _check_owner(job, principal, "retry")
     if not to_record(job).can_be_retried:
         what = "is still at work" if job.state in OPEN_STATES else "succeeded with nothing failed"
         raise ConflictError(f"This job {what}: there is nothing to retry.")
+    if session.scalar(
+        select(JobEvent.id).where(JobEvent.job_id == job.id, JobEvent.name == INPUTS_REMOVED)
+    ):
+        raise ConflictError(
+            "The files of this job are kept no more: send the batch again. Glitches that it "
+            "stored are recognised."
+        )
     if job.key is not None and session.scalar(
         select(Job.id).where(
             Job.kind == job.kind, Job.key == job.key, Job.state.in_(OPEN_STATES), Job.id != job.id

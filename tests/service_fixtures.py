@@ -1,20 +1,29 @@
-"""The live service, for every contract test."""
+"""The live service that contract and integration suites talk to.
+
+Loaded as a plugin by ``tests/conftest.py``. What it needs (torch, a model) is imported at first
+use, so that unit tests start at once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import httpx
 import pytest
-from api_fixtures import Service, running_service, tiny_data_folder
 
 from app.store.embedded import EmbeddedServer
+
+if TYPE_CHECKING:
+    import httpx
+    from api_fixtures import Service
 
 
 @pytest.fixture(scope="session")
 def data_folder() -> Iterator[Path]:
     """A data directory with a small model in it."""
+    from api_fixtures import tiny_data_folder
+
     with tiny_data_folder() as folder:
         yield folder
 
@@ -24,6 +33,8 @@ def service(
     postgres_server: EmbeddedServer, migrated_template: str, data_folder: Path
 ) -> Iterator[Service]:
     """One service for the tests of a module."""
+    from api_fixtures import running_service
+
     with running_service(postgres_server, migrated_template, data_folder) as running:
         yield running
 

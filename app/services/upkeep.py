@@ -1,0 +1,37 @@
+"""What the scheduler has done now and then, whether anybody asks or not.
+
+Each step is one short transaction, safe to repeat and safe to miss; a step returns a sentence where
+it did something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from app.services.batches.sweeping import Swept, sweep_batches
+from app.services.vector_index import queue_index_jobs
+from app.settings import Settings
+
+UPKEEP_EVERY_S = 600
+Step = Callable[[Session, Settings], str | None]
+
+
+def _remove_batch_files(session: Session, settings: Settings) -> str | None:
+    swept = sweep_batches(session, settings.data_dir, timedelta(days=settings.keep_batches_days))
+    if swept == Swept():
+        return None
+    return f"{swept.jobs} jobs, {swept.uploads} uploads, {swept.leftovers} leftovers"
+
+
+def _keep_index(session: Session, _: Settings) -> str | None:
+    queued = queue_index_jobs(session)
+    return f"queued for {', '.join(queued)}" if queued else None
+
+
+UPKEEP: dict[str, Step] = {
+    "files of batches removed": _remove_batch_files,
+    "vector index": _keep_index,
+}

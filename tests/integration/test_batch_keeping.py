@@ -1,0 +1,127 @@
+"""What is kept of a batch, for how long, and what a retry finds afterwards."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+from store_helpers import person
+
+from app.services.batches.keeping import check_kept, keep_upload, work_folder
+from app.services.batches.options import BatchOptions, submit_batch
+from app.services.batches.sweeping import ABANDONED_S, Swept, sweep_batches
+from app.services.errors import BusyError, ConflictError
+from app.services.jobs.service import list_events, retry_job
+from app.services.records import Role
+from app.services.upkeep import UPKEEP
+from app.settings import Settings
+
+ADA = person(Role.SUBMITTER, "ada")
+KEEP = timedelta(days=30)
+
+
+def kept(folder: Path, content: bytes) -> str:
+    return keep_upload(folder, io.BytesIO(content))[0]
+
+
+def upload(folder: Path, digest: str) -> Path:
+    return folder / "batches" / "uploads" / digest
+
+
+def age(path: Path, seconds: float = ABANDONED_S + 60) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def ended(session: Session, folder: Path, content: bytes, days_ago: float, **job: object) -> UUID:
+    """A batch that ended so long ago, with its upload and unpacked members."""
+    digest = kept(folder, content)
+    made = submit_batch(session, BatchOptions(digest, "a.tar"), ADA)
+    (work_folder(folder, made.id) / "content").write_bytes(b"unpacked")
+    age(upload(folder, digest))
+    values = {"state": "succeeded", "total": 2, "done": 2, "failed": 0} | job
+    session.execute(
+        text(
+            "UPDATE job SET state = :state, total = :total, done = :done, failed = :failed,"
+            " finished_at = now() - make_interval(secs => :age) WHERE id = :id"
+        ),
+        {"id": made.id, "age": days_ago * 86_400, **values},
+    )
+    session.expire_all()
+    return made.id
+
+
+def left(folder: Path) -> tuple[int, int]:
+    """How many uploads and how many folders of unpacked members there are."""
+    return tuple(len(list((folder / "batches" / name).iterdir())) for name in ("uploads", "work"))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "job", "is_kept"),
+    [
+        (0.5, {}, True),
+        (2, {}, False),
+        (2, {"done": 1, "failed": 1}, True),
+        (31, {"done": 1, "failed": 1}, False),
+        (29, {"state": "cancelled", "done": 0}, True),
+        (31, {"state": "cancelled", "done": 0}, False),
+        (2, {"state": "failed", "done": 0, "failed": 2}, True),
+        (99, {"state": "running", "done": 0}, True),
+    ],
+)
+def test_files_go_when_a_retry_needs_them_no_more(
+    session: Session, tmp_path: Path, days_ago: float, job: dict[str, object], is_kept: bool
+) -> None:
+    job_id = ended(session, tmp_path, b"a batch", days_ago, **job)
+    swept = sweep_batches(session, tmp_path, KEEP)
+    assert swept == (Swept() if is_kept else Swept(jobs=1, uploads=1))
+    assert left(tmp_path) == ((1, 1) if is_kept else (0, 0))
+    assert sweep_batches(session, tmp_path, KEEP) == Swept()  # told once
+    if is_kept:
+        return
+    assert [one.name for one in list_events(session, job_id)][-1] == "inputs removed"
+    if job:
+        with pytest.raises(ConflictError, match="send the batch again"):
+            retry_job(session, job_id, ADA)
+
+
+def test_an_upload_stays_while_another_job_needs_it(session: Session, tmp_path: Path) -> None:
+    ended(session, tmp_path, b"the same", 40, done=1, failed=1)
+    later = ended(session, tmp_path, b"the same", 3, done=1, failed=1)
+    assert sweep_batches(session, tmp_path, KEEP) == Swept(jobs=1)
+    assert left(tmp_path) == (1, 1)
+    assert retry_job(session, later, ADA).state == "queued"
+    assert sweep_batches(session, tmp_path, timedelta(0)) == Swept()  # it is open again
+
+
+def test_what_killed_requests_and_workers_leave_goes_by_its_age(
+    session: Session, tmp_path: Path
+) -> None:
+    arriving = upload(tmp_path, ".arriving-x1")
+    orphan = upload(tmp_path, kept(tmp_path, b"its job was never stored"))
+    arriving.write_bytes(b"half")
+    unpacked = work_folder(tmp_path, UUID(int=7))
+    assert sweep_batches(session, tmp_path, KEEP) == Swept()  # they may be at work
+    for path in (arriving, orphan, unpacked):
+        age(path)
+    assert sweep_batches(session, tmp_path, KEEP) == Swept(uploads=1, leftovers=2)
+    assert left(tmp_path) == (0, 0)
+    with pytest.raises(BusyError, match="send the batch again"):
+        check_kept(tmp_path, orphan.name)
+
+
+def test_the_scheduler_sweeps(session: Session, tmp_path: Path) -> None:
+    ended(session, tmp_path, b"a batch", 3, done=1, failed=1)
+    settings = Settings(data_dir=tmp_path, keep_batches_days=2)
+    assert UPKEEP["files of batches removed"](session, settings) == (
+        "1 jobs, 1 uploads, 0 leftovers"
+    )
+    assert UPKEEP["files of batches removed"](session, settings) is None
+    assert UPKEEP["vector index"](session, settings) is None  # no checkpoint is active

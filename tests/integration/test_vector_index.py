@@ -1,0 +1,113 @@
+"""The job that builds the vector index by itself, and says how well it finds."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+from store_helpers import LATENT, Store
+
+from app.services import vector_index
+from app.services.jobs.leases import JobCancelledError
+from app.services.jobs.service import get_job
+from app.services.records import CheckpointRecord
+from app.services.vector_index import latest_audit, queue_index_jobs
+from app.settings import Settings
+from app.store.engine import make_session_factory
+from app.store.partitions import ensure_vector_index, has_vector_index
+from worker.runner import JobRunner
+
+FEW = 40
+
+
+@pytest.fixture
+def catalogue(session: Session, store: Store, rng: np.random.Generator) -> None:
+    for _ in range(FEW):
+        store(tuple(rng.normal(size=LATENT)))
+    session.commit()
+
+
+def work(engine: Engine) -> None:
+    """Do the one open job."""
+    runner = JobRunner(make_session_factory(engine), Settings())
+    with make_session_factory(engine)() as session:
+        job_id = session.scalar(text("SELECT id FROM job WHERE state = 'queued'"))
+    runner.work(job_id)
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_it_is_queued_once_built_and_audited_daily(
+    engine: Engine, session: Session, checkpoint: CheckpointRecord
+) -> None:
+    assert queue_index_jobs(session) == ()  # far below 200,000
+    assert queue_index_jobs(session, from_rows=FEW + 1) == ()
+    assert queue_index_jobs(session, from_rows=FEW) == ("small",)
+    assert queue_index_jobs(session, from_rows=FEW) == ()  # it is open
+    assert latest_audit(session, checkpoint.id) is None
+    session.commit()
+    work(engine)
+    assert has_vector_index(session, checkpoint.id)
+    audit = latest_audit(session, checkpoint.id)
+    assert audit is not None
+    assert (audit.checkpoint, audit.recall, audit.searches) == ("small", 1.0, FEW)
+    assert audit.exact_ms > 0
+    assert queue_index_jobs(session, from_rows=FEW) == ()  # audited today
+    session.execute(text("UPDATE job SET finished_at = finished_at - interval '25 hours'"))
+    assert queue_index_jobs(session, from_rows=FEW) == ("small",)
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_an_audit_tells_of_neighbours_that_the_index_misses(
+    engine: Engine,
+    session: Session,
+    checkpoint: CheckpointRecord,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = vector_index.find_neighbours
+
+    def missing_one_in_ten(*arguments: object, exact: bool, **more: object) -> object:
+        neighbours = found(*arguments, exact=exact, **more)  # type: ignore[arg-type]
+        return neighbours if exact else neighbours[:-1]
+
+    monkeypatch.setattr(vector_index, "find_neighbours", missing_one_in_ten)
+    queue_index_jobs(session, from_rows=FEW)
+    session.commit()
+    work(engine)
+    audit = latest_audit(session, checkpoint.id)
+    assert audit is not None
+    assert audit.recall == 0.9
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_a_build_is_stopped_and_done_again(
+    engine: Engine, session: Session, checkpoint: CheckpointRecord
+) -> None:
+    """A transaction that writes holds the build up, as a long one would; cancel is heard."""
+    session.execute(text(f"DELETE FROM embedding_p{checkpoint.id} WHERE false"))  # noqa: S608
+    asked = threading.Event()
+
+    def cancelled() -> None:
+        asked.set()
+        raise JobCancelledError
+
+    with pytest.raises(JobCancelledError):
+        ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=FEW, check=cancelled)
+    assert asked.is_set()
+    assert not has_vector_index(session, checkpoint.id)
+    session.rollback()
+    assert ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=FEW, check=lambda: None)
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_a_cancelled_build_is_not_queued_again_the_same_day(
+    engine: Engine, session: Session
+) -> None:
+    queue_index_jobs(session, from_rows=FEW)
+    job_id = session.scalar(text("SELECT id FROM job"))
+    session.execute(text("UPDATE job SET state = 'cancelled', finished_at = now()"))
+    session.commit()
+    assert queue_index_jobs(session, from_rows=FEW) == ()
+    assert get_job(session, job_id).state == "cancelled"
