@@ -1,4 +1,4 @@
-"""`/classes` and `/checkpoints`."""
+"""`/checkpoints`."""
 
 from __future__ import annotations
 
@@ -9,27 +9,11 @@ from fastapi import Path as InPath
 from pydantic import Field
 
 from app.api import job_schemas, render, schemas
-from app.api.deps import Admin, Reader, Reviewer, SessionDep
+from app.api.deps import Admin, Reader, SessionDep
 from app.services.checkpoints import list_checkpoints
-from app.services.classes import create_class, list_classes
 from app.services.reembed import find_checkpoint_named, switch_checkpoint
 
 router = APIRouter(tags=["catalogue"])
-
-
-@router.get("/classes", summary="The classes of glitches")
-def classes(session: SessionDep, _: Reader) -> schemas.ListOf[schemas.GlitchClass]:
-    """Gravity Spy's and ours, by name."""
-    return schemas.ListOf(items=[render.glitch_class(one) for one in list_classes(session)])
-
-
-@router.post("/classes", summary="Add a class of ours", status_code=201)
-def new_class(
-    session: SessionDep, principal: Reviewer, body: schemas.NewClass
-) -> schemas.GlitchClass:
-    """Needs the role reviewer."""
-    made = create_class(session, body.name, description=body.description, author=principal)
-    return render.glitch_class(made)
 
 
 @router.get("/checkpoints", summary="The published models")

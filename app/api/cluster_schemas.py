@@ -11,6 +11,7 @@ from pydantic import Field
 
 from app.api import render
 from app.api.schemas import Glitch, Model
+from app.services.clusters.occurrences import Occurrences
 from app.services.clusters.records import (
     ClusteringParameters,
     ClusterRecord,
@@ -98,6 +99,39 @@ class Member(Model):
     probability: float = Field(description="0 to 1; higher belongs more surely.")
     distance: float = Field(description="To the medoid, chord between directions, 0 to 2.")
     is_exemplar: bool
+
+
+class TimeBin(Model):
+    """A stretch of time."""
+
+    gps_start: float
+    gps_end: float
+    count: int = Field(description="Glitches that look like the cluster.")
+    total: int = Field(description="All glitches of the catalogue then.")
+
+
+class RunCount(Model):
+    """An observing run."""
+
+    observing_run: str
+    count: int
+    total: int
+
+
+class SeenBefore(Model):
+    """How often a look occurred."""
+
+    threshold: float = Field(description="Cosine distance to the medoid within which it is alike.")
+    count: int
+    untimed: int = Field(description="Of them without a GPS time, in no bin.")
+    width_s: float = Field(description="Of a bin: a minute, hour, day, week, month or year.")
+    bins: list[TimeBin] = Field(description="Without gaps over the catalogue's GPS range.")
+    runs: list[RunCount]
+
+
+def seen(record: Occurrences) -> SeenBefore:
+    """How often a look occurred."""
+    return SeenBefore(**asdict(record))
 
 
 def run(record: RunRecord) -> Run:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 
 from app.api import cluster_schemas, job_schemas, render, schemas
 from app.api.deps import Reader, SessionDep, Submitter
+from app.services.clusters.occurrences import seen_before
 from app.services.clusters.service import (
     get_cluster,
     list_clusters,
@@ -74,6 +75,12 @@ def clusters(
 def cluster(session: SessionDep, _: Reader, cluster_id: UUID) -> cluster_schemas.Cluster:
     """Where it lies, when it occurs, how sure it is."""
     return cluster_schemas.cluster(get_cluster(session, cluster_id))
+
+
+@router.get("/{cluster_id}/seen-before", summary="How often this look occurred, over time")
+def seen(session: SessionDep, _: Reader, cluster_id: UUID) -> cluster_schemas.SeenBefore:
+    """Glitches of the whole catalogue, labelled or not, that are as near to its middle as it is."""
+    return cluster_schemas.seen(seen_before(session, cluster_id))
 
 
 @router.get("/{cluster_id}/members", summary="The glitches of a cluster")

@@ -40,6 +40,8 @@ class Filters(BaseModel):
     peak_frequency_min: _Number | None = Field(default=None, description="Hz")
     peak_frequency_max: _Number | None = Field(default=None, description="Hz")
     label: list[_Text] = Field(default=[], description="Current class; may be repeated.")
+    subclasses: bool = Field(default=False, description="Let sub-classes of `label` pass too.")
+    cluster: UUID | None = Field(default=None, description="Members of this cluster.")
     is_labelled: bool | None = None
     origin: list[_Text] = Field(default=[], description="May be repeated.")
     p_value_max: _Number | None = Field(default=None, description="Novelty; lower is more novel.")
@@ -56,6 +58,8 @@ class Filters(BaseModel):
             peak_frequency_min=self.peak_frequency_min,
             peak_frequency_max=self.peak_frequency_max,
             labels=tuple(self.label),
+            with_subclasses=self.subclasses,
+            cluster_id=self.cluster,
             is_labelled=self.is_labelled,
             origins=tuple(self.origin),
             p_value_max=self.p_value_max,

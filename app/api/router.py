@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from app.api import (
     batches,
     catalogue,
+    classes,
     clusters,
     exports,
     glitches,
@@ -59,6 +60,7 @@ router.include_router(pictures.router, responses=_READING)
 router.include_router(pictures.cluster_router, responses=_READING)
 router.include_router(catalogue.router, responses=_WRITING)
 router.include_router(exports.router, responses=_READING)
+router.include_router(classes.router, responses=_WRITING)
 router.include_router(clusters.router, responses=_WRITING)
 router.include_router(label_audit.router, responses=_WRITING)
 router.include_router(reviews.router, responses=_WRITING)

@@ -1,29 +1,41 @@
-"""Classes of glitches: Gravity Spy's, and those that review names."""
+"""Classes of glitches: Gravity Spy's, and those that review names.
+
+What happens to a class later (renamed, retired, moved under another) is in
+``app.services.lifecycle``.
+"""
 
 from __future__ import annotations
 
-import re
-
-from sqlalchemy import select
+from sqlalchemy import Row, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from app.services.audit import record_event
 from app.services.errors import ConflictError, InvalidRequestError
 from app.services.records import ClassRecord, Principal, Role
 from app.services.tokens import require_role
+from app.store.class_models import ClassEvent
 from app.store.models import CLASS_STATES, GlitchClass
 from glitch.taxonomy import CLASSES
 
 LONGEST_DESCRIPTION = 2000
+LONGEST_NAME = 64
 WITHDRAWN = "withdrawn"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,63}")  # as Gravity Spy's names, and in addresses
+STATES = tuple(state for state in CLASS_STATES if state != WITHDRAWN)
+_CLASSES_LOCK = 6_720_341_907  # any constant; whoever changes names or the tree agrees on it
 
 
 def list_classes(session: Session) -> list[ClassRecord]:
     """All classes by name, but those that an undone review withdrew."""
-    standing = select(GlitchClass).where(GlitchClass.state != WITHDRAWN).order_by("name")
-    return [_to_record(row) for row in session.scalars(standing)]
+    rows = session.execute(
+        select_classes().where(GlitchClass.state != WITHDRAWN).order_by(GlitchClass.name)
+    )
+    return [to_class_record(row) for row in rows]
+
+
+def list_usable_classes(session: Session) -> list[ClassRecord]:
+    """The classes that may be offered for new labels, by name."""
+    return [known for known in list_classes(session) if not known.is_retired]
 
 
 def find_class(session: Session, name: str) -> GlitchClass | None:
@@ -35,10 +47,29 @@ def find_class(session: Session, name: str) -> GlitchClass | None:
     )
 
 
+def lock_classes(session: Session) -> None:
+    """One change of names or of the tree at a time, until the transaction ends."""
+    session.execute(select(func.pg_advisory_xact_lock(_CLASSES_LOCK)))
+
+
 def create_class(
-    session: Session, name: str, *, description: str, author: Principal, state: str = "active"
+    session: Session,
+    name: str,
+    *,
+    description: str,
+    author: Principal,
+    state: str = "active",
+    is_from_review: bool = False,
 ) -> ClassRecord:
     """Add a class of ours.
+
+    Args:
+        session: The transaction to write in.
+        name: A name that no class has, in any capitals.
+        description: What it looks like and, where known, what causes it.
+        author: Who adds it; a reviewer or above.
+        state: In which state it starts.
+        is_from_review: Whether a cluster was named so; the undo is in that cluster's history then.
 
     Raises:
         PermissionDeniedError: if the author is no reviewer.
@@ -46,35 +77,104 @@ def create_class(
         ConflictError: if the name is taken.
     """
     require_role(author, Role.REVIEWER)
-    if not _NAME.fullmatch(name):
-        raise InvalidRequestError(
-            "A class name has 1 to 64 letters, digits, '_' and '-', and starts with a letter or a "
-            "digit, for example Thunder or Fast_Scattering."
-        )
-    states = [known for known in CLASS_STATES if known != WITHDRAWN]
-    if state not in states:
-        raise InvalidRequestError(
-            f"There is no state {state[:40]!r} of a class: give one of {', '.join(states)}."
-        )
-    if len(description) > LONGEST_DESCRIPTION or "\0" in description:
-        raise InvalidRequestError(
-            f"A description has at most {LONGEST_DESCRIPTION} characters and no NUL."
-        )
-    row = session.scalar(
+    check_class_name(name)
+    check_state(state)
+    check_description(description)
+    lock_classes(session)
+    refuse_taken(session, name)
+    row = session.scalars(
         insert(GlitchClass)
         .values(name=name, description=description, state=state, origin="ours")
-        .on_conflict_do_update(
+        .on_conflict_do_update(  # refuse_taken let it pass, so it is a withdrawn one
             index_elements=["name"],
-            set_={"description": description, "state": state},
-            where=GlitchClass.state == WITHDRAWN,
+            set_={
+                "description": description,
+                "state": state,
+                "origin": "ours",
+                "parent_id": None,
+                "exemplar_ids": [],
+            },
         )
         .returning(GlitchClass),
         execution_options={"populate_existing": True},
+    ).one()
+    after = {"name": name, "description": description, "state": state}
+    session.add(
+        ClassEvent(
+            class_id=row.id,
+            kind="create",
+            author=author.name,
+            payload={"after": after, "is_from_review": is_from_review},
+        )
     )
-    if row is None:
-        raise ConflictError(f"There is a class {name} already: choose another name.")
     record_event(session, actor=author.name, action="create", subject="class", subject_id=name)
-    return _to_record(row)
+    session.flush()
+    return to_class_record(session.execute(select_classes().where(GlitchClass.id == row.id)).one())
+
+
+def check_class_name(name: str) -> None:
+    """Refuse what can be no name of a new class.
+
+    Raises:
+        InvalidRequestError: says which rule is broken.
+    """
+    rule = (
+        f"A class name has 1 to {LONGEST_NAME} letters, digits, '_' and '-', starts with a letter "
+        "or a digit and holds a letter, for example Thunder or Fast_Scattering"
+    )
+    if not name.strip():
+        raise InvalidRequestError(f"The new class needs a name. {rule}.")
+    if len(name) > LONGEST_NAME:
+        raise InvalidRequestError(f"This name has {len(name):,} characters. {rule}.")
+    letters = name.replace("_", "").replace("-", "")
+    if not (name.isascii() and letters.isalnum() and name[0].isalnum() and not name.isdigit()):
+        raise InvalidRequestError(f"{rule}.")
+
+
+def check_description(description: str) -> None:
+    """Refuse what can be no description.
+
+    Raises:
+        InvalidRequestError: if it is too long, or holds a NUL.
+    """
+    if len(description) > LONGEST_DESCRIPTION or "\0" in description:
+        raise InvalidRequestError(
+            f"A description has at most {LONGEST_DESCRIPTION:,} characters and no NUL, not "
+            f"{len(description):,}."
+        )
+
+
+def check_state(state: str) -> None:
+    """Refuse a state that no class can be put in.
+
+    Raises:
+        InvalidRequestError: with those that exist.
+    """
+    if state not in STATES:
+        raise InvalidRequestError(
+            f"There is no state {state[:40]!r} of a class: give one of {', '.join(STATES)}."
+        )
+
+
+def refuse_taken(session: Session, name: str, *, by_other_than: int | None = None) -> None:
+    """Refuse a name that a class has: names that differ in capitals only would be mistaken.
+
+    Raises:
+        ConflictError: says which class has it, and whether that is retired.
+    """
+    query = select(GlitchClass.name, GlitchClass.state).where(
+        func.lower(GlitchClass.name) == name.lower(), GlitchClass.state != WITHDRAWN
+    )
+    if by_other_than is not None:
+        query = query.where(GlitchClass.id != by_other_than)
+    taken = session.execute(query).first()
+    if taken is None:
+        return
+    if taken.state == "retired":
+        raise ConflictError(
+            f"There is a retired class {taken.name}: choose another name, or reactivate it."
+        )
+    raise ConflictError(f"There is a class {taken.name} already: choose another name.")
 
 
 def seed_classes(session: Session) -> int:
@@ -99,11 +199,26 @@ def seed_classes(session: Session) -> int:
     return len(added.all())
 
 
-def _to_record(row: GlitchClass) -> ClassRecord:
+_parent = aliased(GlitchClass)
+
+
+def select_classes() -> Select[GlitchClass, str | None]:
+    """Classes with the names of their parents."""
+    return select(GlitchClass, _parent.name.label("parent_name")).outerjoin(
+        _parent, _parent.id == GlitchClass.parent_id
+    )
+
+
+def to_class_record(row: Row[GlitchClass, str | None]) -> ClassRecord:
+    """The record of a row of ``select_classes``."""
+    known, parent = row[0], row[1]
     return ClassRecord(
-        name=row.name,
-        description=row.description,
-        state=row.state,
-        origin=row.origin,
-        created_at=row.created_at,
+        id=known.id,
+        name=known.name,
+        description=known.description,
+        state=known.state,
+        origin=known.origin,
+        parent=parent,
+        exemplar_ids=tuple(known.exemplar_ids),
+        created_at=known.created_at,
     )

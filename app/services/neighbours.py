@@ -137,6 +137,8 @@ def _narrow(
         peak_frequency_min=filters.peak_frequency_min,
         peak_frequency_max=filters.peak_frequency_max,
         labels=filters.labels,
+        with_subclasses=filters.with_subclasses,
+        cluster_id=filters.cluster_id,
         is_labelled=filters.is_labelled,
         origins=filters.origins,
     )

@@ -200,11 +200,19 @@ class LabelRecord:
 class ClassRecord:
     """A class of glitches."""
 
+    id: int  # stays where the class is renamed
     name: str
     description: str
     state: str  # active, dormant, candidate, retired
     origin: str  # gravityspy, ours
+    parent: str | None  # the class that this one is a sub-class of
+    exemplar_ids: tuple[UUID, ...]  # glitches that staff chose to show it, best first
     created_at: datetime
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether it is offered for new labels no more."""
+        return self.state == "retired"
 
 
 @dataclass(frozen=True)
@@ -222,6 +230,8 @@ class GlitchFilters:
     peak_frequency_min: float | None = None  # Hz
     peak_frequency_max: float | None = None  # Hz
     labels: tuple[str, ...] = ()  # class names; the current label must be one of them
+    with_subclasses: bool = False  # let labels of their sub-classes pass too
+    cluster_id: UUID | None = None  # members of this cluster
     is_labelled: bool | None = None
     origins: tuple[str, ...] = ()
     p_value_max: float | None = None  # under the active checkpoint; lower is more novel

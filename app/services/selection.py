@@ -11,7 +11,9 @@ from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.services.errors import InvalidRequestError, NotFoundError
+from app.services.lifecycle.tree import Tree
 from app.services.records import GlitchFilters, GlitchRecord
+from app.store.cluster_models import Cluster, ClusterMember
 from app.store.models import ORIGINS, Embedding, Glitch, GlitchClass, View
 
 IFO_PATTERN = re.compile(r"[A-Z][0-9]")
@@ -144,7 +146,12 @@ def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnEl
     if filters.origins:
         conditions.append(Glitch.origin.in_(filters.origins))
     if filters.labels:
-        conditions.append(Glitch.class_id.in_(class_ids(session, filters.labels)))
+        wanted = class_ids(session, filters.labels)
+        if filters.with_subclasses:
+            wanted = sorted(Tree.load(session).with_subclasses(wanted))
+        conditions.append(Glitch.class_id.in_(wanted))
+    if filters.cluster_id is not None:
+        conditions.append(_is_member(session, filters.cluster_id))
     if filters.is_labelled is not None:
         is_labelled = Glitch.class_id.is_not(None)
         conditions.append(is_labelled if filters.is_labelled else ~is_labelled)
@@ -159,6 +166,13 @@ def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnEl
         if high is not None:
             conditions.append(column <= high)
     return conditions
+
+
+def _is_member(session: Session, cluster_id: UUID) -> ColumnElement[bool]:
+    if session.get(Cluster, cluster_id) is None:
+        raise InvalidRequestError(f"There is no cluster {cluster_id}: `GET /clusters` lists them.")
+    members = select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == cluster_id)
+    return Glitch.id.in_(members)
 
 
 def embedding_conditions(filters: GlitchFilters) -> list[ColumnElement[bool]]:

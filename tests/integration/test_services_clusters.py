@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from store_helpers import LATENT, person
 
 from app.services.clusters.job import HANDLER
+from app.services.clusters.occurrences import MOST_BINS, bin_width, seen_before
 from app.services.clusters.records import ClusteringParameters, RunRecord
 from app.services.clusters.run import run_clustering
 from app.services.clusters.service import (
@@ -24,7 +25,12 @@ from app.services.clusters.service import (
     list_runs,
     start_clustering,
 )
-from app.services.errors import InvalidRequestError, NotFoundError, PermissionDeniedError
+from app.services.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from app.services.jobs.service import get_job
 from app.services.records import CheckpointRecord, Role
 from app.store.cluster_models import Cluster, ClusteringRun, ClusterMember
@@ -305,3 +311,31 @@ def test_the_job_runs_it_once(
     stored = session.scalars(select(ClusteringRun)).one()
     assert result["run"] == str(stored.id)
     assert (result["clusters"], stored.author, stored.job_id) == (1, author.name, job.id)
+
+
+def test_how_often_a_look_occurred_is_counted_over_time(
+    session: Session, catalogue: dict[str, list[UUID]], fill: Fill
+) -> None:
+    run(session)
+    (cluster,) = list_clusters(session).items
+    seen = seen_before(session, cluster.id)
+    assert seen.count == cluster.summary["looks_alike"]["count"] == sum(b.count for b in seen.bins)
+    assert sum(one.total for one in seen.bins) == 185
+    assert seen.width_s == 86_400  # 185 glitches an hour apart
+    assert len(seen.bins) == 8
+    assert seen.bins[0].count == 0  # the known came first
+    assert [(one.observing_run, one.total) for one in seen.runs] == [("O1", 185)]
+    assert [one.gps_end for one in seen.bins[:-1]] == [one.gps_start for one in seen.bins[1:]]
+    session.execute(update(Glitch).values(gps_time=None))
+    untimed = seen_before(session, cluster.id)
+    assert (untimed.bins, untimed.untimed) == ((), seen.count)
+    session.execute(update(Cluster).values(medoid_id=None))
+    with pytest.raises(ConflictError, match="cluster again"):
+        seen_before(session, cluster.id)
+    with pytest.raises(NotFoundError):
+        seen_before(session, UUID(int=7))
+
+
+@pytest.mark.parametrize("span_s", [0.0, 59.0, 7_200.0, 9e6, 3e8, 4e9, 1e12])
+def test_bins_are_never_too_many(span_s: float) -> None:
+    assert span_s // bin_width(span_s) + 1 <= MOST_BINS

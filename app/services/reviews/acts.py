@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.services.classes import WITHDRAWN, create_class, find_class
+from app.services.classes import WITHDRAWN, create_class, find_class, lock_classes
 from app.services.errors import ConflictError, InvalidRequestError
 from app.services.labels import append_labels, revoke_labels
+from app.services.lifecycle.log import describe as describe_change
+from app.services.lifecycle.service import class_history, note_withdrawal
+from app.services.lifecycle.usage import refuse_used
 from app.services.reviews import suggestions
 from app.services.reviews.log import (
     Accept,
@@ -39,7 +42,7 @@ from app.services.reviews.scene import (
     set_state,
 )
 from app.services.reviews.split import split, take_back_split
-from app.store.models import GlitchClass, Label
+from app.store.models import GlitchClass
 from app.store.review_models import LabelSuggestion
 
 SOURCE = "review"  # of the labels that reviewers accept or assign
@@ -51,20 +54,31 @@ def promote(scene: Scene, action: Promote) -> Memory:
     description = action.description or (
         f"Named by {scene.author.name} from a cluster of {scene.cluster.size} glitches."
     )
-    _refuse_taken(scene.session, action.class_name)
-    create_class(scene.session, action.class_name, description=description, author=scene.author)
+    create_class(
+        scene.session,
+        action.class_name,
+        description=description,
+        author=scene.author,
+        is_from_review=True,
+    )
     return _become(scene, "promoted", action.class_name)
 
 
 def take_back_promotion(scene: Scene, memory: Mapping[str, Any]) -> None:
     """Withdraw the class, unless others use it by now."""
-    name = memory["class_name"]
-    found = find_class(scene.session, name)
+    lock_classes(scene.session)
+    found = _class_of(scene.session, memory)
     if found is not None:
-        _refuse_used(scene, found)
+        _refuse_changed(scene.session, found)
+        refuse_used(scene.session, found, beside=scene.cluster.identity)
         scene.session.execute(
-            update(GlitchClass).where(GlitchClass.id == found.id).values(state=WITHDRAWN)
+            update(GlitchClass)
+            .where(GlitchClass.id == found.id)
+            .values(state=WITHDRAWN)
+            .execution_options(synchronize_session=False)
         )
+        scene.session.refresh(found)
+        note_withdrawal(scene.session, found.id, author=scene.author)
     take_back_naming(scene, memory)
 
 
@@ -99,8 +113,10 @@ def assign(scene: Scene, action: Assign) -> Memory:
     labels = append_labels(
         scene.session, wanted, action.class_name, author=scene.author, source=SOURCE
     )
+    found = find_class(scene.session, action.class_name)
     return {
         "class_name": action.class_name,
+        "class_name_id": None if found is None else found.id,
         "n_glitches": len(wanted),
         "labels": [str(one) for one in labels],
         **_remember(scene.session, used),
@@ -137,7 +153,7 @@ def take_back_labels(scene: Scene, memory: Mapping[str, Any]) -> None:
     revoke_labels(scene.session, [UUID(one) for one in memory["labels"]], reviewer=scene.author)
     settled = memory.get("suggested", [])
     if settled:
-        found = find_class(scene.session, memory["suggested_class"])
+        found = _class_of(scene.session, memory, "suggested_class")
         if found is None:
             raise ConflictError(
                 f"The class {memory['suggested_class']} that was suggested is gone by now."
@@ -176,7 +192,7 @@ def _become(scene: Scene, state: str, class_name: str) -> Memory:
         event_id=scene.event_id,
     )
     set_state(scene, state)
-    return {"class_name": found.name, "n_glitches": n_suggested}
+    return {"class_name": found.name, "class_name_id": found.id, "n_glitches": n_suggested}
 
 
 def _remember(session: Session, used: Sequence[LabelSuggestion]) -> Memory:
@@ -186,45 +202,31 @@ def _remember(session: Session, used: Sequence[LabelSuggestion]) -> Memory:
     return {
         "suggested": [str(row.glitch_id) for row in used],
         "suggested_class": found.name,
+        "suggested_class_id": found.id,
         "suggested_by": used[0].event_id,
     }
 
 
-def _refuse_taken(session: Session, name: str) -> None:
-    """Names that differ in capitals only would be mistaken for each other."""
-    taken = session.scalar(
-        select(GlitchClass.name).where(
-            func.lower(GlitchClass.name) == name.lower(), GlitchClass.state != WITHDRAWN
-        )
-    )
-    if taken is not None:
-        raise ConflictError(
-            f"There is a class {taken} already: choose another name, or merge the cluster into it."
-        )
+def _class_of(
+    session: Session, memory: Mapping[str, Any], key: str = "class_name"
+) -> GlitchClass | None:
+    """The class that an event remembers, whatever it is called now; None if it was withdrawn."""
+    class_id = memory.get(f"{key}_id")
+    if class_id is None:  # remembered before classes could be renamed
+        return find_class(session, memory[key])
+    found = session.get(GlitchClass, class_id, populate_existing=True)
+    return None if found is None or found.state == WITHDRAWN else found
 
 
-def _refuse_used(scene: Scene, found: GlitchClass) -> None:
-    labels = scene.session.execute(
-        select(func.count(), func.max(Label.author)).where(
-            Label.class_id == found.id, Label.revoked_at.is_(None)
-        )
-    ).one()
-    if labels[0]:
+def _refuse_changed(session: Session, found: GlitchClass) -> None:
+    """What was done to a class since it was named is undone first, in its own history."""
+    log = class_history(session, found.id)
+    later = [log.event(one) for one in log.done if log.event(one).kind != "create"]
+    if later:
+        last = later[-1]
         raise ConflictError(
-            f"{labels[0]:,} glitches were labelled {found.name} by now, by {labels[1]} among "
-            "others: revoke those labels first."
-        )
-    others = scene.session.scalar(
-        select(func.count())
-        .select_from(LabelSuggestion)
-        .where(
-            LabelSuggestion.class_id == found.id,
-            LabelSuggestion.identity != scene.cluster.identity,
-        )
-    )
-    if others:
-        raise ConflictError(
-            f"Another cluster was merged into {found.name} by now: undo that merge first."
+            f"The class {found.name} was changed since ({last.author}: "
+            f"{describe_change(log, last)}): undo that on the class's page first."
         )
 
 
@@ -261,8 +263,12 @@ def remember_action(action: Action) -> Memory:
     }
 
 
-def recall_action(kind: str, asked: Mapping[str, Any]) -> Action:
-    """The action that an event remembers."""
+def recall_action(session: Session, kind: str, payload: Mapping[str, Any]) -> Action:
+    """The action that an event remembers, about its class by the name that it has now."""
+    asked = dict(payload["asked"])
+    if kind in ("merge", "assign"):
+        found = _class_of(session, payload)
+        asked["class_name"] = asked["class_name"] if found is None else found.name
     made = next(action for action, act in ACTS.items() if act.kind == kind)
     values = {
         name: tuple(UUID(one) for one in value) if isinstance(value, list) else value

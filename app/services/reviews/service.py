@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Integer, cast, func, select
 from sqlalchemy.orm import Session
 
 from app.services.audit import record_event
+from app.services.classes import check_class_name
 from app.services.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.services.records import Principal, Role
 from app.services.reviews import suggestions
@@ -40,10 +41,10 @@ from app.services.reviews.scene import (
 )
 from app.services.tokens import require_role
 from app.store.cluster_models import Cluster
+from app.store.models import GlitchClass
 from app.store.review_models import ReviewEvent
 
 _EVENTS_TOLD = 3
-_LONGEST_NAME = 64
 
 
 @dataclass(frozen=True)
@@ -126,32 +127,19 @@ def history(session: Session, cluster_id: UUID) -> Log:
 
 
 def class_names_of(session: Session, identities: Collection[UUID]) -> dict[UUID, str]:
-    """What each promoted or merged cluster was named last: while it is in that state, it stands."""
+    """What each promoted or merged cluster was named last: while it is in that state, it stands.
+
+    By the name that the class has now, where it was renamed since.
+    """
+    class_id = cast(ReviewEvent.payload["class_name_id"].astext, Integer)
+    name = func.coalesce(GlitchClass.name, ReviewEvent.payload["class_name"].astext)
     rows = session.execute(
-        select(ReviewEvent.identity, ReviewEvent.payload["class_name"].astext)
+        select(ReviewEvent.identity, name)
+        .outerjoin(GlitchClass, GlitchClass.id == class_id)
         .where(ReviewEvent.identity.in_(identities), ReviewEvent.kind.in_(["promote", "merge"]))
         .order_by(ReviewEvent.id)
     )
     return {row[0]: row[1] for row in rows}
-
-
-def check_class_name(name: str) -> None:
-    """Refuse what can be no name of a new class.
-
-    Raises:
-        InvalidRequestError: says which rule is broken.
-    """
-    rule = (
-        f"A class name has 1 to {_LONGEST_NAME} letters, digits and underscores, and starts with "
-        "a letter, for example Fast_Scattering"
-    )
-    if not name.strip():
-        raise InvalidRequestError(f"The new class needs a name. {rule}.")
-    if len(name) > _LONGEST_NAME:
-        raise InvalidRequestError(f"This name has {len(name):,} characters. {rule}.")
-    is_plain = name.isascii() and name.replace("_", "").isalnum() and name[0].isalpha()
-    if not is_plain:
-        raise InvalidRequestError(f"{rule}.")
 
 
 def _turn(
@@ -178,7 +166,7 @@ def _turn(
         act.take_back(scene, _memory_of(log, root))
         row.payload = dict(noted)
     else:
-        memory = act.do(scene, recall_action(root.kind, root.payload["asked"]))
+        memory = act.do(scene, recall_action(session, root.kind, root.payload))
         row.payload = {**memory, **noted}
     return row
 

@@ -1,0 +1,84 @@
+"""`/classes`: the classes of glitches, and what staff do to them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi import Path as InPath
+
+from app.api import class_schemas, render, schemas
+from app.api.deps import Reader, Reviewer, SessionDep
+from app.services.classes import create_class, list_classes
+from app.services.lifecycle.overview import occurrence_of, portrait
+from app.services.lifecycle.service import change_class, class_history, get_class_named
+
+router = APIRouter(prefix="/classes", tags=["catalogue"])
+
+ClassPath = Annotated[str, InPath(max_length=200, description="Its name.")]
+
+
+@router.get("", summary="The classes of glitches")
+def classes(
+    session: SessionDep,
+    _: Reader,
+    usable: Annotated[
+        bool, Query(description="Only those that may be given to glitches: not retired ones.")
+    ] = False,
+) -> schemas.ListOf[schemas.GlitchClass]:
+    """Gravity Spy's and ours, by name."""
+    found = [one for one in list_classes(session) if not (usable and one.is_retired)]
+    return schemas.ListOf(items=[render.glitch_class(one) for one in found])
+
+
+@router.post("", summary="Add a class of ours", status_code=201)
+def new_class(
+    session: SessionDep, principal: Reviewer, body: schemas.NewClass
+) -> schemas.GlitchClass:
+    """Needs the role reviewer."""
+    made = create_class(session, body.name, description=body.description, author=principal)
+    return render.glitch_class(made)
+
+
+@router.get("/{name}", summary="One class")
+def glitch_class(
+    request: Request, session: SessionDep, _: Reader, name: ClassPath
+) -> class_schemas.ClassDetail:
+    """How often it occurs, where it lies, which glitches show it."""
+    found = get_class_named(session, name)
+    return class_schemas.detail(
+        render.base_url(request),
+        found,
+        occurrence_of(session, found.id),
+        portrait(session, found),
+        class_history(session, found.id),
+    )
+
+
+@router.get("/{name}/history", summary="What was done to a class")
+def history(session: SessionDep, _: Reader, name: ClassPath) -> class_schemas.ClassHistory:
+    """Every act with its author, undone ones included, oldest first."""
+    return class_schemas.history(class_history(session, get_class_named(session, name).id))
+
+
+@router.post("/{name}/changes", summary="Change a class")
+def change(
+    session: SessionDep,
+    principal: Reviewer,
+    name: ClassPath,
+    body: class_schemas.ChangeRequest,
+) -> class_schemas.Changed:
+    """Rename, describe, retire, move, choose exemplars, merge, undo, redo. Reviewer or admin."""
+    outcome = change_class(
+        session,
+        get_class_named(session, name).id,
+        class_schemas.parsed(body),
+        author=principal,
+        last_event_id=body.last_event_id,
+        remark=body.remark,
+    )
+    return class_schemas.Changed(
+        glitch_class=None if outcome.record is None else render.glitch_class(outcome.record),
+        event_id=outcome.event.id,
+        history=class_schemas.history(class_history(session, outcome.event.class_id)),
+    )
