@@ -63,6 +63,7 @@ def test_parameters_that_cannot_be(
     [
         (f"/clusters/{NOBODY}", 404),
         (f"/clusters/{NOBODY}/members", 404),
+        (f"/clusters/{NOBODY}/seen-before", 404),
         (f"/clusters?run={NOBODY}", 404),
         ("/clusters?state=odd", 400),
         ("/clusters?limit=0", 400),

@@ -11,6 +11,7 @@ import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.services.clusters.occurrences import reach_of
 from app.services.clusters.records import ClusteringParameters
 from app.services.clusters.selection import Selection
 from app.store.models import Embedding, Glitch, GlitchClass
@@ -39,8 +40,7 @@ def summarise(
     times = [selection.gps_times[index] for index in cluster.members]
     chord = float(np.quantile(cluster.distances, 0.9))
     medoid = selection.vectors[cluster.medoid]
-    # A chord d and the cosine distance c obey c = d ** 2 / 2. Rounding must not lose the medoid.
-    reach = chord**2 / 2 + 1e-6
+    reach = reach_of(chord)
     distance = Embedding.mean.cosine_distance(medoid)
     kind = [
         Embedding.checkpoint_id == checkpoint_id,
