@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
-from starlette.concurrency import run_in_threadpool
 
 from app.api import job_schemas, schemas
-from app.api.deps import Reader, RuntimeDep, SessionDep, Submitter
-from app.services.errors import NotFoundError
-from app.services.jobs.records import JobEventRecord, JobRecord
-from app.services.jobs.service import (
-    cancel_job,
-    get_job,
-    list_events,
-    list_items,
-    list_jobs,
-    retry_job,
-)
-from app.services.runtime import Runtime
+from app.api.deps import Reader, SessionDep, Submitter
+from app.job_following import STILL_HERE, STREAM_HEADERS, follow
+from app.job_following import last_event_id as last_event_id_of
+from app.services.jobs.service import cancel_job, get_job, list_items, list_jobs, retry_job
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
-_LOOK_EVERY_S = 0.5
-_SPEAK_EVERY_S = 15.0  # proxies close what is silent
-_NUMBER = re.compile(r"[0-9]{1,18}")
-_LONGEST_STREAM_S = 900.0  # a client that is still there comes back by itself
 
 Cursor = Annotated[str | None, Query(max_length=64, description="`next` of the page before.")]
 
@@ -92,7 +77,6 @@ def retry(session: SessionDep, principal: Submitter, job_id: UUID) -> job_schema
 )
 def events(
     request: Request,
-    runtime: RuntimeDep,
     session: SessionDep,
     _: Reader,
     job_id: UUID,
@@ -103,50 +87,23 @@ def events(
     The stream ends with the job. A client that comes back with `Last-Event-ID` misses nothing.
     """
     get_job(session, job_id)
-    after = int(last_event_id) if last_event_id and _NUMBER.fullmatch(last_event_id) else 0
-    is_stopping: Callable[[], bool] = getattr(request.app.state, "is_stopping", lambda: False)
     return StreamingResponse(
-        _stream(runtime, job_id, after, is_stopping),
+        _stream(request, job_id, last_event_id_of(last_event_id)),
         media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        headers=STREAM_HEADERS,
     )
 
 
-async def _stream(
-    runtime: Runtime, job_id: UUID, after: int, is_stopping: Callable[[], bool]
-) -> AsyncIterator[str]:
-    """Look at the job now and then, in a pool thread, and say what is new."""
-    clock = asyncio.get_running_loop().time
-    started = spoken = clock()
-    said: JobRecord | None = None
-    while not is_stopping() and clock() - started < _LONGEST_STREAM_S:
-        try:
-            found, news = await run_in_threadpool(_look, runtime, job_id, after)
-        except NotFoundError:
-            return
-        is_new = found != said
-        for one in news:
-            after = one.id
+async def _stream(request: Request, job_id: UUID, after: int) -> AsyncIterator[str]:
+    async for news in follow(request, job_id, after):
+        if news is None:
+            yield STILL_HERE
+            continue
+        for one in news.events:
             yield _message("event", job_schemas.event(one).model_dump(mode="json"), one.id)
-        if is_new:
-            yield _message("progress", job_schemas.job(found).model_dump(mode="json"), after)
-            said = found
-        if not is_new and not news and clock() - spoken > _SPEAK_EVERY_S:
-            yield ": still here\n\n"
-            spoken = clock()
-        elif is_new or news:
-            spoken = clock()
-        if not found.is_open and not news:
-            return
-        await asyncio.sleep(_LOOK_EVERY_S)
-
-
-def _look(
-    runtime: Runtime, job_id: UUID, after: int
-) -> tuple[JobRecord, tuple[JobEventRecord, ...]]:
-    with runtime.sessions() as session:
-        found = get_job(session, job_id)  # before the events: an ended job's are all there
-        return found, list_events(session, job_id, after=after)
+        if news.is_changed:
+            content = job_schemas.job(news.job).model_dump(mode="json")
+            yield _message("progress", content, news.last_event_id)
 
 
 def _message(name: str, content: dict[str, Any], number: int) -> str:

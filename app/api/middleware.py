@@ -22,6 +22,7 @@ _log = logging.getLogger("app.access")
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _SMALL_BODY_BYTES = 1_000_000  # for whatever is no multipart upload, since that is held in memory
 _DRAIN_S = 10.0
+_BATCH_PATHS = frozenset({"/batches", "/ui/batch"})
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds
 
 SECURITY_HEADERS = {
@@ -90,7 +91,7 @@ class RequestContext:
 class BodyBounds:
     """Bounds a request body in bytes (declared, then counted as it streams) and in time.
 
-    ``batch_bytes`` and ``batch_timeout_s`` hold for ``POST /batches``, and only there.
+    ``batch_bytes`` and ``batch_timeout_s`` hold for batches, by the API and by the page.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class BodyBounds:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        is_batch = scope["path"] == "/batches"
+        is_batch = scope["path"] in _BATCH_PATHS
         limit = self._limit(headers, self.batch_bytes if is_batch else self.max_bytes)
         timeout_s = self.batch_timeout_s if is_batch else self.timeout_s
         declared = headers.get("content-length", "")

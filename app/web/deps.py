@@ -269,7 +269,10 @@ def _to_login(request: Request) -> Response:
     else:
         came_from = urlsplit(request.headers.get("referer", ""))
         asked = local_path(came_from.path if came_from.netloc == request.url.netloc else None)
-    return RedirectResponse(f"/ui/login?{urlencode({'next': asked})}", status_code=303)
+    query_of_login = {"next": asked}
+    if COOKIE_NAME in request.cookies:
+        query_of_login["done"] = "session-ended"
+    return RedirectResponse(f"/ui/login?{urlencode(query_of_login)}", status_code=303)
 
 
 def see_other(path: str) -> RedirectResponse:

@@ -26,8 +26,11 @@ SCHEME_COOKIE_NAME = "glitch_scheme"
 NAVIGATION = (
     NavItem("clusters", "Clusters", "/ui/clusters"),
     NavItem("catalogue", "Catalogue", "/ui/glitches"),
+    NavItem("map", "Map", "/ui/map"),
     NavItem("classes", "Classes", "/ui/classes"),
     NavItem("upload", "Upload", "/ui/upload"),
+    NavItem("jobs", "Jobs", "/ui/jobs"),
+    NavItem("label-audit", "Label audit", "/ui/label-audit", is_more=True),
     NavItem("checkpoints", "Checkpoints", "/ui/checkpoints", is_more=True),
 )
 
@@ -37,7 +40,16 @@ NOTICES = {
     "known": "This glitch was known already, so nothing new was stored.",
     "labelled": "The label was added.",
     "revoked": "The label was revoked; it stays in the history.",
+    "batch": "The batch was received: workers read it now.",
+    "stopping": "The job was asked to stop.",
+    "retried": "The job was queued again.",
+    "audit": "The audit was asked for: a worker takes it up.",
+    "token-revoked": "The token was revoked.",
+    "own-token-revoked": "Your token was revoked, so you are logged out.",
+    "session-ended": "Your session has ended: log in again, and you come back to the page.",
     "logged-out": "You are logged out.",
+    "drawing": "The map was asked for: a worker draws it, and the old one stays until then.",
+    "placing": "The newer glitches were asked for: a worker places them, and nothing moves.",
     "clustering": "The clustering was asked for: a worker takes it up.",
     "named": "The class was made; it is suggested for the unlabelled members.",
     "merged": "The class is suggested for the unlabelled members.",

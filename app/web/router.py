@@ -8,16 +8,21 @@ from fastapi.responses import RedirectResponse
 from app.services.errors import NotFoundError
 from app.web.deps import PageRoute
 from app.web.routes import (
+    batch,
     catalogue,
     clusters,
     files,
     glitch,
+    jobs,
+    label_audit,
     pictures,
     reference,
     session,
     static,
+    tokens,
     upload,
 )
+from app.web.routes import map as map_routes
 
 PREFIX = "/ui"
 HOME = "/ui/clusters"
@@ -28,7 +33,10 @@ def create_web_router() -> APIRouter:
     web = APIRouter(include_in_schema=False)
     for path in ("/", PREFIX, f"{PREFIX}/"):
         web.add_api_route(path, _to_pages)
-    parts = (catalogue, clusters, glitch, files, pictures, upload, reference, session, static)
+    parts = (
+        *(clusters, catalogue, glitch, files, pictures, upload, batch, jobs, label_audit),
+        *(map_routes, reference, tokens, session, static),
+    )
     for part in parts:
         web.include_router(part.router, prefix=PREFIX)
     # Last, because it takes whatever no page took.

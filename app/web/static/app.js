@@ -1,7 +1,9 @@
 // Every page works without scripts; these only save a reload, show progress, and take a key.
 import { attachClock } from "./clock.js";
+import { attachCopy } from "./copy.js";
 import { attachFilters } from "./filters.js";
 import { attachGlances } from "./glances.js";
+import { attachJob } from "./job.js";
 import { attachKeys } from "./keys.js";
 import { attachMenus } from "./menus.js";
 import { attachReview } from "./review.js";
@@ -9,8 +11,10 @@ import { attachScheme } from "./scheme.js";
 import { attachUpload } from "./upload.js";
 
 attachClock(document);
+attachCopy(document);
 attachFilters(document);
 const glance = attachGlances(document);
+attachJob(document);
 attachKeys(document);
 attachMenus(document);
 attachReview(document, glance);

@@ -10,7 +10,12 @@ export function attachUpload(root) {
     event.preventDefault();
     const total = [...files.files].reduce((sum, file) => sum + file.size, 0);
     if (total > Number(form.dataset.limitBytes)) {
-      showError(`These files are larger than ${form.dataset.limit}: send the seconds around the glitch (32 s are enough).`);
+      showError(form.dataset.tooLarge);
+      return;
+    }
+    const most = Number(form.dataset.mostFiles ?? Infinity);
+    if (files.files.length > most) {
+      showError(`These are ${files.files.length} files: pack more than ${most} into a tar or zip.`);
       return;
     }
     send(form);
@@ -48,7 +53,8 @@ function listFiles(form, files) {
 }
 
 function size(bytes) {
-  return bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  if (bytes < 1e6) return `${Math.max(1, Math.round(bytes / 1e3))} kB`;
+  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }
 
 // XMLHttpRequest, because fetch cannot tell how much of a body has left.
@@ -70,10 +76,10 @@ function send(form) {
   });
   request.upload.addEventListener("load", () => {
     meter.removeAttribute("value");
-    stage.textContent = "Making views, embedding, looking for kin …";
+    stage.textContent = form.dataset.then;
   });
   request.addEventListener("load", () => {
-    if (request.status < 300 && request.responseURL && !request.responseURL.endsWith("/ui/upload")) {
+    if (request.status < 300 && request.responseURL && request.responseURL !== form.action) {
       location.assign(request.responseURL);
       return;
     }
