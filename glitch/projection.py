@@ -20,9 +20,12 @@ NEIGHBOURS = 15  # of each glitch that UMAP keeps together
 MIN_DISTANCE = 0.1  # between neighbours on the map, before it is scaled
 FEWEST_FOR_UMAP = 16  # below, two principal directions say all that there is to say
 PLACED_BY = 5  # nearest laid-out glitches that a newcomer is placed among
+NEAR = 0.05  # how far on the map from the nearest of them the others may lie to count
 _BLOCK = 4096  # newcomers whose neighbours are sought at once
 
 Coordinates = Float32[np.ndarray, "glitch 2"]
+Anchors = Float32[np.ndarray, "anchor latent"]
+AnchorPlaces = Float32[np.ndarray, "anchor 2"]
 
 
 def lay_out(vectors: LatentArray, *, seed: int) -> Coordinates:
@@ -62,13 +65,14 @@ def lay_out(vectors: LatentArray, *, seed: int) -> Coordinates:
     return _scaled(np.nan_to_num(np.asarray(layout, dtype=np.float64)))
 
 
-def place(vectors: LatentArray, anchors: LatentArray, places: Coordinates) -> Coordinates:
+def place(vectors: LatentArray, anchors: Anchors, places: AnchorPlaces) -> Coordinates:
     """Place newcomers among the glitches that are laid out, which stay where they are.
 
-    A newcomer lies at the mean of its nearest anchors, weighted by how near each is: those at the
-    distance of the nearest count whole, those twice as far an eighth. It follows that what is
-    unlike all anchors lies among the least unlike: a new kind has a place of its own only once the
-    map is laid out again.
+    A newcomer lies beside its nearest anchor, drawn towards the next nearest by how near each is
+    (one twice as far counts an eighth), but only towards those that lie close to the nearest on the
+    map too: the mean of two groups is a void where neither is. It follows that what is unlike all
+    anchors lies among the least unlike: a new kind has a place of its own only once the map is laid
+    out again.
 
     Args:
         vectors: Posterior means of the newcomers, shape (glitch, latent), finite.
@@ -92,10 +96,12 @@ def place(vectors: LatentArray, anchors: LatentArray, places: Coordinates) -> Co
     placed = np.empty((len(units), 2), dtype=np.float32)
     for start in range(0, len(units), _BLOCK):
         distances, nearest = search.kneighbors(units[start : start + _BLOCK])
+        around = places[nearest]  # (newcomer, anchor, 2)
+        is_near = np.linalg.norm(around - around[:, :1], axis=2) <= NEAR
         # 1e-6: a newcomer that equals an anchor takes its place.
-        weights = ((distances[:, :1] + 1e-6) / (distances + 1e-6)) ** 3
+        weights = is_near * ((distances[:, :1] + 1e-6) / (distances + 1e-6)) ** 3
         weights /= weights.sum(axis=1, keepdims=True)
-        placed[start : start + _BLOCK] = np.einsum("gn,gnc->gc", weights, places[nearest])
+        placed[start : start + _BLOCK] = np.einsum("gn,gnc->gc", weights, around)
     return placed
 
 
@@ -111,15 +117,15 @@ def _principal(units: Float32[np.ndarray, "glitch latent"]) -> np.ndarray:
     """The two directions in which a handful of glitches differ most."""
     centred = units - units.mean(axis=0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
-    plane = np.zeros((len(units), 2))
+    plane: np.ndarray = np.zeros((len(units), 2))
     kept = min(2, len(sizes))
     plane[:, :kept] = left[:, :kept] * sizes[:kept]
     # The sign of a singular vector is anybody's choice; make it ours.
     signs = np.where(plane[np.abs(plane).argmax(axis=0), [0, 1]] < 0, -1.0, 1.0)
-    return np.asarray(plane * signs)
+    return np.asarray(plane * signs, dtype=np.float64)
 
 
 def _scaled(plane: np.ndarray) -> Coordinates:
     middle = (plane.min(axis=0) + plane.max(axis=0)) / 2
     reach = float(np.abs(plane - middle).max())
-    return ((plane - middle) / (reach or 1.0)).astype(np.float32)
+    return np.asarray((plane - middle) / (reach or 1.0), dtype=np.float32)

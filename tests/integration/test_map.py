@@ -1,0 +1,242 @@
+"""The map over HTTP: drawn by a job, sent in columns, kept current, labelled by selections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+import httpx
+import numpy as np
+import pytest
+import zstandard
+from api_fixtures import Service, assert_problem, running_service, tiny_data_folder
+from cluster_helpers import store_cluster, store_run
+from map_helpers import GPS_START, order_of, store_kinds, work
+
+from app.services.jobs.service import list_jobs
+from app.services.projection.columns import MAGIC, unpack
+from app.services.projection.service import request_what_is_due
+from app.store.embedded import EmbeddedServer
+from app.store.engine import make_session_factory
+
+COUNT = 12  # too few for UMAP, which has a test of its own: no test here need compile it
+
+
+@pytest.fixture(scope="module")
+def running(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator[Service]:
+    with (
+        tiny_data_folder() as folder,
+        running_service(postgres_server, migrated_template, folder) as running,
+    ):
+        yield running
+
+
+@pytest.fixture
+def service(running: Service) -> Service:
+    """The service with an empty catalogue."""
+    with running.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "TRUNCATE glitch, projection, job, clustering_run, bulk_label RESTART IDENTITY CASCADE"
+        )
+    return running
+
+
+@pytest.fixture
+def drawn(service: Service) -> list[UUID]:
+    """The ids of a catalogue whose map is drawn."""
+    ids = store_kinds(service, COUNT)
+    with service.client("submitter") as client:
+        done = work(service, client.post("/map", json={}).json()["id"])
+    assert (done.state, done.result) == ("succeeded", {"projection": 1, "points": COUNT})
+    return ids
+
+
+def read(client: httpx.Client) -> tuple[dict, dict[str, np.ndarray], bytes]:
+    answer = client.get("/map")
+    assert answer.status_code == 200, answer.text
+    header, columns = unpack(answer.content)
+    ids = client.get("/map/ids", params={"version": header["version"]})
+    assert ids.status_code == 200, ids.text
+    return header, columns, ids.content
+
+
+def test_there_is_no_map_until_one_is_drawn(service: Service) -> None:
+    with service.client("submitter") as client:
+        assert "POST /map" in assert_problem(client.get("/map"), 404)
+        state = client.get("/map/state").json()
+        assert (state["projection"], state["n_unplaced"], state["job"]) == (None, 0, None)
+        assert "3 glitches at least" in assert_problem(client.post("/map", json={}), 409)
+        assert "POST /map" in assert_problem(client.post("/map", json={"act": "place"}), 404)
+        assert "16 to" in assert_problem(client.post("/map", json={"sample": 3}), 400)
+        store_kinds(service, 4)
+        first = client.post("/map", json={})
+        assert first.status_code == 202
+        assert client.post("/map", json={}).json()["id"] == first.json()["id"]
+        assert client.get("/map/state").json()["job"]["id"] == first.json()["id"]
+    with service.client("reader") as reader:
+        assert_problem(reader.post("/map", json={}), 403)
+        assert reader.get("/map/state").status_code == 200
+
+
+def test_columns_say_what_the_catalogue_says(service: Service, drawn: list[UUID]) -> None:
+    with make_session_factory(service.engine).begin() as session:
+        run = store_run(session)
+        made = store_cluster(session, run, [drawn[1], drawn[3], drawn[7]])
+        cluster_id = str(made.id)
+    with service.client("reviewer") as client:
+        client.post(f"/glitches/{drawn[2]}/labels", json={"label": "Whistle"})
+        header, columns, ids = read(client)
+    assert header["n_points"] == header["n_laid_out"] == COUNT
+    where = order_of(ids, drawn)
+    names = [one["name"] for one in header["classes"]]
+    assert names[0] is None
+    assert names.index("Whistle") == columns["class"][where[2]]
+    assert header["classes"][names.index("Whistle")]["count"] == 1
+    assert header["classes"][0]["count"] == COUNT - 1
+    detectors = [header["ifos"][columns["ifo"][one]]["name"] for one in where]
+    assert detectors == ["H1", "L1"] * (COUNT // 2)
+    gps = [GPS_START + 1000 * index + 0.25 for index in range(COUNT)]
+    np.testing.assert_array_equal(columns["gps_time"][where], gps)
+    assert [header["clusters"][columns["cluster"][where[one]]]["id"] for one in (1, 2, 3)] == [
+        cluster_id,
+        None,
+        cluster_id,
+    ]
+    simulated = [index % 5 == 0 for index in range(COUNT)]
+    assert columns["is_simulated"][where].astype(bool).tolist() == simulated
+    assert np.isnan(columns["p_value"]).all()  # nothing was labelled: nothing could be judged
+    place = np.stack([columns["x"], columns["y"]], axis=1)[where]
+    assert np.abs(place).max() == pytest.approx(1)
+    between = np.linalg.norm(place[::2].mean(axis=0) - place[1::2].mean(axis=0))
+    within = np.linalg.norm(place[::2] - place[::2].mean(axis=0), axis=1).max()
+    assert between > 2 * within
+
+
+def test_it_travels_compressed_and_only_when_it_changed(
+    service: Service, drawn: list[UUID]
+) -> None:
+    with service.client("reviewer") as client:
+        plain = client.get("/map", headers={"Accept-Encoding": "identity"})
+        assert plain.content.startswith(MAGIC)
+        assert "content-encoding" not in plain.headers
+        gzip = client.get("/map", headers={"Accept-Encoding": "gzip, zstd;q=0"})
+        assert gzip.headers["content-encoding"] == "gzip"
+        assert gzip.content == plain.content  # httpx has unpacked it
+        with client.stream("GET", "/map", headers={"Accept-Encoding": "zstd, gzip"}) as answer:
+            assert answer.headers["content-encoding"] == "zstd"
+            packed = b"".join(answer.iter_raw())
+        assert zstandard.ZstdDecompressor().decompress(packed) == plain.content
+        tag = answer.headers["etag"]
+        known = {"Accept-Encoding": "zstd", "If-None-Match": f'"other", {tag}'}
+        again = client.get("/map", headers=known)
+        assert (again.status_code, again.content) == (304, b"")
+        label = client.post(f"/glitches/{drawn[0]}/labels", json={"label": "Blip"}).json()
+        changed = client.get("/map", headers=known)
+        assert changed.status_code == 200
+        assert changed.headers["etag"] != tag
+        client.post(f"/labels/{label['id']}/revoke")
+        assert_problem(client.get("/map/ids", params={"version": "0" * 20}), 404)
+        assert_problem(client.get("/map/ids", params={"version": "../../x"}), 404)
+
+
+def test_newcomers_join_without_moving_anything(service: Service, drawn: list[UUID]) -> None:
+    sessions = make_session_factory(service.engine)
+    with service.client("submitter") as client:
+        _, before, ids = read(client)
+        with sessions.begin() as session:
+            assert request_what_is_due(session) is None
+        new = store_kinds(service, 6, start=COUNT)
+        assert client.get("/map/state").json()["n_unplaced"] == 6
+        with sessions.begin() as session:
+            job = request_what_is_due(session)
+            assert job is not None
+            assert request_what_is_due(session) == job  # not a second one
+        assert work(service, job.id).state == "succeeded"
+        with sessions.begin() as session:
+            assert request_what_is_due(session) is None
+        _, after, all_ids = read(client)
+        assert client.get("/map/state").json()["n_unplaced"] == 0
+    kept, old = order_of(all_ids, drawn), order_of(ids, drawn)
+    for axis in ("x", "y"):
+        np.testing.assert_array_equal(after[axis][kept], before[axis][old])
+    place = np.stack([after["x"], after["y"]], axis=1)
+    for index, one in enumerate(order_of(all_ids, new)):
+        apart = np.linalg.norm(place[kept] - place[one], axis=1)
+        assert apart.argmin() % 2 == index % 2  # beside its own kind
+
+
+def test_drawing_anew_replaces_the_map_when_it_is_whole(
+    service: Service, drawn: list[UUID]
+) -> None:
+    with service.client("submitter") as client:
+        _, before, _ = read(client)
+        job = client.post("/map", json={}).json()["id"]
+        assert client.get("/map").status_code == 200  # the old one serves on
+        assert work(service, job).state == "succeeded"
+        _, after, _ = read(client)
+        state = client.get("/map/state").json()
+    assert state["projection"]["id"] == 2
+    np.testing.assert_array_equal(before["x"], after["x"])  # the same catalogue, the same map
+    with service.engine.connect() as connection:
+        counted = connection.exec_driver_sql("SELECT count(*) FROM map_point").scalar()
+    assert counted == COUNT
+
+
+def test_the_first_map_is_drawn_unasked_once_it_is_worth_it(service: Service) -> None:
+    sessions = make_session_factory(service.engine)
+    with sessions.begin() as session:
+        assert request_what_is_due(session) is None  # an empty catalogue
+    store_kinds(service, COUNT)
+    with sessions.begin() as session:
+        assert request_what_is_due(session) is None  # a handful
+    store_kinds(service, 50, start=COUNT)
+    with sessions.begin() as session:
+        job = request_what_is_due(session)
+        assert job is not None
+        assert job.parameters["act"] == "draw"
+    with service.client("admin") as admin:
+        admin.post(f"/jobs/{job.id}/cancel")
+    with sessions.begin() as session:
+        assert request_what_is_due(session) is None  # somebody did not want it
+        assert len(list_jobs(session, kind="project").items) == 1
+
+
+def test_a_selection_is_labelled_and_taken_back_as_one(service: Service, drawn: list[UUID]) -> None:
+    chosen = [str(one) for one in drawn[:5]]
+    with service.client("reviewer") as client:
+        client.post(f"/glitches/{drawn[0]}/labels", json={"label": "Blip"})
+        body = {"glitch_ids": [*chosen, chosen[0]], "label": "Whistle"}
+        made = client.post("/map/labels", json=body)
+        assert made.status_code == 201, made.text
+        assert (made.json()["n_glitches"], made.json()["label"]) == (5, "Whistle")
+        labels = [client.get(f"/glitches/{one}").json()["label"] for one in chosen]
+        assert labels == ["Whistle"] * 5
+        client.post(f"/glitches/{drawn[1]}/labels", json={"label": "Tomte"})
+        undone = client.post(f"/map/labels/{made.json()['id']}/undo")
+        assert undone.json()["undone_by"] == "reviewer"
+        labels = [client.get(f"/glitches/{one}").json()["label"] for one in chosen]
+        assert labels == ["Blip", "Tomte", None, None, None]
+        told = assert_problem(client.post(f"/map/labels/{made.json()['id']}/undo"), 409)
+        assert "by reviewer" in told
+        assert [one["id"] for one in client.get("/map/labels").json()["items"]] == [
+            made.json()["id"]
+        ]
+
+
+def test_what_cannot_be_labelled_changes_nothing(service: Service, drawn: list[UUID]) -> None:
+    one = str(drawn[0])
+    with service.client("reviewer") as client:
+        for ids, name, status in (
+            ([one, str(uuid4())], "Blip", 404),
+            ([one], "No_such_class", 400),
+            ([one], "x" * 10_000, 422),
+            ([], "Blip", 422),
+        ):
+            body = {"glitch_ids": ids, "label": name}
+            assert_problem(client.post("/map/labels", json=body), status)
+        assert_problem(client.post(f"/map/labels/{uuid4()}/undo"), 404)
+        assert client.get(f"/glitches/{one}").json()["label"] is None
+        assert client.get("/map/labels").json()["items"] == []
+    with service.client("submitter") as submitter:
+        body = {"glitch_ids": [one], "label": "Blip"}
+        assert_problem(submitter.post("/map/labels", json=body), 403)

@@ -1,0 +1,90 @@
+"""The map's coordinates: the same each time, kin together, newcomers beside their kin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from glitch.errors import GlitchError
+from glitch.projection import FEWEST_FOR_UMAP, lay_out, place
+
+SEED = 5
+
+
+def three_kinds(n: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors around three directions, of lengths that say nothing, and which is of which."""
+    rng = np.random.default_rng(seed)
+    kind = np.arange(n) % 3
+    vectors = 3 * np.eye(6)[kind] + 0.3 * rng.standard_normal((n, 6))
+    return (vectors * rng.uniform(0.5, 5, (n, 1))).astype(np.float32), kind
+
+
+def test_umap_lays_out_the_same_map_twice_with_kin_together() -> None:
+    vectors, kind = three_kinds(90)
+    places = lay_out(vectors, seed=SEED)
+    assert places.shape == (90, 2)
+    assert places.dtype == np.float32
+    assert np.abs(places).max() == pytest.approx(1)
+    np.testing.assert_array_equal(places, lay_out(vectors, seed=SEED))
+    apart = np.linalg.norm(places[:, None] - places[None], axis=2)
+    np.fill_diagonal(apart, np.inf)
+    assert (kind[apart.argmin(axis=1)] == kind).all()
+    newcomers, theirs = three_kinds(30, seed=2)
+    placed = place(newcomers, vectors, places)
+    nearest = np.linalg.norm(placed[:, None] - places[None], axis=2).argmin(axis=1)
+    assert (kind[nearest] == theirs).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, FEWEST_FOR_UMAP - 1])
+def test_a_handful_is_laid_out_too(count: int) -> None:
+    vectors, _ = three_kinds(count)
+    places = lay_out(vectors, seed=SEED)
+    assert places.shape == (count, 2)
+    assert np.isfinite(places).all()
+    assert np.abs(places).max() <= 1
+    if count > 1:
+        assert len(np.unique(places, axis=0)) == count
+
+
+def test_the_length_of_a_vector_says_nothing() -> None:
+    vectors, _ = three_kinds(9)
+    np.testing.assert_allclose(
+        lay_out(vectors, seed=SEED), lay_out(7 * vectors, seed=SEED), atol=1e-5
+    )
+
+
+def test_a_newcomer_that_equals_an_anchor_takes_its_place() -> None:
+    anchors, _ = three_kinds(12)
+    places = np.random.default_rng(3).uniform(-1, 1, (12, 2)).astype(np.float32)
+    np.testing.assert_allclose(place(2 * anchors, anchors, places), places, atol=1e-3)
+
+
+def test_a_newcomer_lies_among_its_anchors_whatever_is_placed_beside() -> None:
+    anchors, _ = three_kinds(40)
+    places = np.random.default_rng(3).uniform(-1, 1, (40, 2)).astype(np.float32)
+    newcomers, _ = three_kinds(20, seed=4)
+    placed = place(newcomers, anchors, places)
+    assert (np.abs(placed) <= 1).all()
+    np.testing.assert_allclose(place(newcomers[7:8], anchors, places), placed[7:8], atol=1e-5)
+    assert place(newcomers[:0], anchors, places).shape == (0, 2)
+
+
+def test_a_newcomer_between_two_groups_joins_one_and_not_the_void() -> None:
+    anchors = np.eye(2, dtype=np.float32)
+    places = np.array([[-1, 0], [1, 0]], np.float32)
+    placed = place(np.array([[1.0, 0.9]], np.float32), anchors, places)
+    np.testing.assert_allclose(placed, [[-1, 0]], atol=1e-6)
+
+
+def test_one_anchor_is_enough() -> None:
+    only = np.array([[0.2, 0.3]], np.float32)
+    placed = place(three_kinds(4)[0], np.ones((1, 6), np.float32), only)
+    np.testing.assert_allclose(placed, [[0.2, 0.3]] * 4, atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [np.empty((0, 6), np.float32), np.full((20, 6), np.nan, "f4")])
+def test_what_cannot_be_laid_out_is_refused(wrong: np.ndarray) -> None:
+    with pytest.raises(GlitchError, match=r"one glitch at least|not finite"):
+        lay_out(wrong, seed=SEED)
+    with pytest.raises(GlitchError, match=r"one glitch at least|not finite"):
+        place(np.ones((1, 6), np.float32), wrong, np.zeros((len(wrong), 2), np.float32))
