@@ -414,6 +414,36 @@ def simulate_pack(
     cli.simulate_pack(destination, per_class, seed)
 
 
+@app.command()
+def reproduce(  # noqa: PLR0917 - a command's options
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TARGET...", help="table1, table2, fig1, fig2, fig3, fig4, lemma or all."
+        ),
+    ],
+    tier: Annotated[str, typer.Option(help="smoke, reduced or paper.")] = "reduced",
+    folder: Annotated[
+        Path | None, typer.Option(help="Of results; runs/reproduction-TIER if not given.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Trainings side by side.")] = 1,
+    dsprites: Annotated[
+        Path | None, typer.Option(help="The public npz. Default: our re-rendering.")
+    ] = None,
+    chairs: Annotated[
+        Path | None,
+        typer.Option(help="Folder of 3D Chairs pictures. Default: simulated glitches."),
+    ] = None,
+    real_images: Annotated[
+        Path, typer.Option(help="Folder of real glitch pictures, for table1.")
+    ] = Path("../shared/data/gravityspy_images"),
+) -> None:
+    """Reproduce the paper's tables, figures and lemma; the same command continues a stopped one."""
+    from training import cli
+
+    cli.reproduce(targets, tier, folder, jobs, dsprites, chairs, real_images)
+
+
 def _switch(
     session: Session, record: CheckpointRecord, *, is_wanted: bool
 ) -> tuple[CheckpointRecord, UUID | None]:

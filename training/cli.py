@@ -152,6 +152,50 @@ def simulate_pack(
             write_pack(destination, counted(), total, Preprocessing())  # type: ignore[arg-type]
 
 
+@app.command()
+def reproduce(  # noqa: PLR0917 - a command's options
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TARGET...", help="table1, table2, fig1, fig2, fig3, fig4, lemma or all."
+        ),
+    ],
+    tier: Annotated[str, typer.Option(help="smoke, reduced or paper.")] = "reduced",
+    folder: Annotated[
+        Path | None, typer.Option(help="Of results; runs/reproduction-TIER if not given.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Trainings side by side.")] = 1,
+    dsprites: Annotated[
+        Path | None, typer.Option(help="The public npz. Default: our re-rendering.")
+    ] = None,
+    chairs: Annotated[
+        Path | None,
+        typer.Option(help="Folder of 3D Chairs pictures. Default: simulated glitches."),
+    ] = None,
+    real_images: Annotated[
+        Path, typer.Option(help="Folder of real glitch pictures, for table1.")
+    ] = Path("../shared/data/gravityspy_images"),
+) -> None:
+    """Reproduce the paper's tables, figures and lemma; the same command continues a stopped one."""
+    from training.reproduction.command import Sources
+    from training.reproduction.command import reproduce as run_reproduction
+
+    destination = folder or Path("runs") / f"reproduction-{tier}"
+    with _user_errors(), _progress("Reproducing", None) as show:
+        report = run_reproduction(
+            targets,
+            tier,
+            destination,
+            jobs=jobs,
+            sources=Sources(dsprites, chairs, real_images),
+            progress=show,
+        )
+    if report is None:
+        console.print(f"Stopped; the same command continues {destination}.")
+        raise typer.Exit(130)
+    console.print(f"Wrote {report}.")
+
+
 def _examine(run: Path, n_seeds: int) -> tuple[str, dict[str, object]]:
     """The Markdown table of a run's examination, and the same as plain JSON values."""
     from training.data import split_real

@@ -93,7 +93,7 @@ def test_help_imports_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "export", "simulate_pack"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "export", "simulate_pack", "reproduce"])
 def test_the_trainers_commands_are_declared_alike(name: str) -> None:
     ours, theirs = getattr(cli, name), getattr(training_cli, name)
     assert inspect.getdoc(ours) == inspect.getdoc(theirs)

@@ -21,7 +21,7 @@ def mutual_information_gap(
     A rotational symmetry keeps it under 1: a square repeats each 90 degrees.
     """
     factors, codes = grid.draw(n_points, rng)
-    information = np.sort(_information_matrix(factors, codes), axis=0)[::-1]
+    information = np.sort(information_matrix(factors, codes), axis=0)[::-1]
     entropy = np.array([mutual_info_score(column, column) for column in factors.T])
     return float(np.mean((information[0] - information[1]) / entropy))
 
@@ -46,7 +46,7 @@ def modularity(
     A latent counts as active from a standard deviation of 0.05 over the drawn points.
     """
     factors, codes = grid.draw(n_points, rng)
-    squared = _information_matrix(factors, codes) ** 2  # (latent, factor)
+    squared = information_matrix(factors, codes) ** 2  # (latent, factor)
     largest = squared.max(axis=1)
     rest = (squared.sum(axis=1) - largest) / (squared.shape[1] - 1)
     per_latent = np.where(largest > 0, 1 - rest / np.where(largest > 0, largest, 1), 0.0)
@@ -58,7 +58,7 @@ def modularity(
     )
 
 
-def _information_matrix(factors: Factors, codes: Codes) -> Float64[np.ndarray, "latent factor"]:
+def information_matrix(factors: Factors, codes: Codes) -> Float64[np.ndarray, "latent factor"]:
     """Mutual information in nats of each latent, cut into 20 bins, with each factor."""
     bins = np.stack(
         [np.digitize(c, np.histogram(c, HISTOGRAM_BINS)[1][:-1]) for c in codes.T], axis=1

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from glitch.errors import FormatError
-from training.dsprites import N_IMAGES, SIDE, load_dsprites, render_dsprites
+from training.dsprites import FACTOR_SIZES, SIDE, load_dsprites, render_dsprites
 from training.pictures.sets import PackedPictures
 
 PUBLIC_NAME, RERENDERED_NAME = "dSprites (public file)", "dSprites (re-rendered)"
 _CHUNK = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class DSpritesPictures(PackedPictures):
+    """dSprites in the order of its factors: shape, scale, orientation, x, y (fastest)."""
+
+    factor_sizes: tuple[int, ...] = FACTOR_SIZES
 
 
 def open_dsprites(
@@ -20,8 +29,9 @@ def open_dsprites(
     *,
     side: int = SIDE,
     npz: Path | None = None,
+    orientation_stride: int = 1,
     on_progress: Callable[[int], None] = lambda _images: None,
-) -> PackedPictures:
+) -> DSpritesPictures:
     """All 737,280 pictures, bit-packed (377 MB at 64 pixels, 94 MB at 32), mapped from ``cache``.
 
     Several runs side by side then share one copy in memory.
@@ -30,6 +40,7 @@ def open_dsprites(
         cache: folder of the packed file, written by the first call.
         side: 64, or 32: a pixel is white where at least two of its four are.
         npz: the public file; our own rendering of the same grid if None.
+        orientation_stride: more than one leaves the orientations between out.
         on_progress: told how many more pictures are read or rendered.
 
     Raises:
@@ -37,19 +48,37 @@ def open_dsprites(
             not what was written.
     """
     kind, name = ("rerendered", RERENDERED_NAME) if npz is None else ("public", PUBLIC_NAME)
+    n_orientations = len(range(0, FACTOR_SIZES[2], orientation_stride))
+    sizes = (*FACTOR_SIZES[:2], n_orientations, *FACTOR_SIZES[3:])
+    if orientation_stride > 1:
+        kind, name = f"{kind}-orientation{orientation_stride}", f"{name}, {sizes[2]} orientations"
     path = cache / f"dsprites-{kind}-{side}.npy"
     if not path.exists():
-        grid = render_dsprites(on_progress) if npz is None else load_dsprites(npz, on_progress)
-        packed = grid.packed if side == SIDE else halve(grid.packed)
+        packed = _packed(npz, orientation_stride, on_progress)
+        packed = packed if side == SIDE else halve(packed)
         cache.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
+        # Named by process: two that start together must not write into one file.
+        partial = path.with_suffix(f".{os.getpid()}.partial")
         with partial.open("wb") as file:
             np.save(file, packed, allow_pickle=False)
         partial.replace(path)  # a kill leaves no half-written file behind
-    packed = np.load(path, mmap_mode="r", allow_pickle=False)
-    if packed.shape != (N_IMAGES, side * side // 8) or packed.dtype != np.uint8:
+    try:
+        packed = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise FormatError(f"{path} is damaged: delete it, it is made again.") from error
+    if packed.shape != (np.prod(sizes), side * side // 8) or packed.dtype != np.uint8:
         raise FormatError(f"{path} is not the packed dSprites grid: delete it, it is made again.")
-    return PackedPictures(packed, side, name)
+    return DSpritesPictures(packed, side, name, sizes)
+
+
+def _packed(
+    npz: Path | None, orientation_stride: int, on_progress: Callable[[int], None]
+) -> np.ndarray:
+    if npz is None:
+        return render_dsprites(on_progress, orientation_stride=orientation_stride).packed
+    packed = load_dsprites(npz, on_progress).packed
+    grid = packed.reshape(*FACTOR_SIZES, packed.shape[1])[:, :, ::orientation_stride]
+    return grid.reshape(-1, packed.shape[1])
 
 
 def halve(packed: np.ndarray) -> np.ndarray:

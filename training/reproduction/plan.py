@@ -25,6 +25,7 @@ class Family:
         parameters: dict[str, float] = {self.parameter: value}
         if self.kind == "bottleneck":
             parameters["growth_steps"] = tier.annealing_steps
+            parameters["gamma"] = tier.bottleneck_gamma
         if self.kind == "beta_annealed":
             parameters["annealing_steps"] = tier.annealing_steps
         return ObjectiveConfig(self.kind, parameters)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.pictures import PictureSet, train_on_pictures
-from training.pictures.dsprites_set import open_dsprites
+from training.pictures import train_on_pictures
+from training.pictures.dsprites_set import DSpritesPictures, open_dsprites
 from training.reproduction.plan import Run
 from training.reproduction.scores import score_run
 from training.reproduction.tiers import Tier
@@ -29,10 +29,16 @@ class Workplace:
     tier: Tier
     npz: Path | None = None  # public dSprites; our re-rendering if None
 
-    def dsprites(self, on_progress: Callable[[int], None] = lambda _images: None) -> PictureSet:
+    def dsprites(
+        self, on_progress: Callable[[int], None] = lambda _images: None
+    ) -> DSpritesPictures:
         """The data, read or rendered by whoever asks first."""
         return open_dsprites(
-            self.folder / DATA_FOLDER, side=self.tier.side, npz=self.npz, on_progress=on_progress
+            self.folder / DATA_FOLDER,
+            side=self.tier.side,
+            npz=self.npz,
+            orientation_stride=self.tier.orientation_stride,
+            on_progress=on_progress,
         )
 
     def run_folder(self, run: Run) -> Path:
@@ -48,8 +54,8 @@ def perform(
     Returns:
         False if it was stopped before its end; the same call continues it.
     """
-    pictures = place.dsprites()
     folder = place.run_folder(run)
+    pictures = place.dsprites()
     config = run.config(place.tier, pictures.name)
     result = train_on_pictures(
         config, folder, pictures, report=lambda step, _metrics: on_step(step)

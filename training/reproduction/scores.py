@@ -21,9 +21,9 @@ from training.disentanglement import (
     mutual_information_gap,
     separated_attribute_predictability,
 )
-from training.dsprites import FACTOR_SIZES
 from training.pictures import PictureSet, PictureVAE, load_picture_run
 from training.pictures.architecture import bernoulli_distortion
+from training.pictures.dsprites_set import DSpritesPictures
 from training.reproduction.tiers import Tier
 
 SCORES_FILE = "scores.json"
@@ -74,9 +74,9 @@ def rate_and_distortion(
 
 
 @torch.inference_mode()
-def encode_grid(model: PictureVAE, pictures: PictureSet, stride: int) -> EncodedGrid:
+def encode_grid(model: PictureVAE, pictures: DSpritesPictures, stride: int) -> EncodedGrid:
     """Posterior means of dSprites: every ``stride``-th orientation, x and y; all of the rest."""
-    everything = np.arange(len(pictures)).reshape(FACTOR_SIZES)
+    everything = np.arange(len(pictures)).reshape(pictures.factor_sizes)
     chosen = everything[:, :, ::stride, ::stride, ::stride]
     flat = chosen.ravel()
     means = np.empty((flat.size, model.architecture.latent), dtype=np.float32)
@@ -104,7 +104,7 @@ def disentanglement(grid: EncodedGrid, n_points: int, seed: int = 0) -> dict[str
     }
 
 
-def score_run(folder: Path, pictures: PictureSet, tier: Tier) -> dict[str, Any]:
+def score_run(folder: Path, pictures: DSpritesPictures, tier: Tier) -> dict[str, Any]:
     """Scores of a finished run, from its folder if they are there already, else measured and kept.
 
     Raises:

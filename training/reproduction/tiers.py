@@ -13,6 +13,7 @@ class Tier:
 
     name: str
     side: int  # pixels of dSprites
+    orientation_stride: int  # more than one leaves orientations of dSprites out altogether
     steps: int
     annealing_steps: int  # T of beta and of C
     batch_size: int
@@ -25,12 +26,14 @@ class Tier:
     n_judged: int  # pictures that rate and distortion are averaged over
     n_points: int  # training points of the metrics; half as many test points
     figure2_beta: float  # beta_0 of the annealing that figure 2 follows
+    bottleneck_gamma: float  # the paper leaves it unsaid
 
 
 TIERS = {
     "smoke": Tier(
         name="smoke",
         side=32,
+        orientation_stride=8,
         steps=30,
         annealing_steps=10,
         batch_size=16,
@@ -39,16 +42,18 @@ TIERS = {
         other_seeds=1,
         is_full_grid=False,
         log_every=5,
-        grid_stride=8,
+        grid_stride=4,
         n_judged=128,
         n_points=200,
         figure2_beta=50,
+        bottleneck_gamma=2,
     ),
     "reduced": Tier(
         name="reduced",
         side=32,
-        steps=9_000,
-        annealing_steps=3_000,
+        orientation_stride=1,
+        steps=6_000,
+        annealing_steps=2_000,
         batch_size=32,
         learning_rate=1e-3,
         main_seeds=3,
@@ -59,10 +64,12 @@ TIERS = {
         n_judged=10_000,
         n_points=10_000,
         figure2_beta=50,
+        bottleneck_gamma=2,
     ),
     "paper": Tier(
         name="paper",
         side=64,
+        orientation_stride=1,
         steps=300_000,
         annealing_steps=100_000,
         batch_size=64,
@@ -75,6 +82,7 @@ TIERS = {
         n_judged=100_000,
         n_points=10_000,
         figure2_beta=100,
+        bottleneck_gamma=1_000,
     ),
 }
 

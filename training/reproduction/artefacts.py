@@ -1,0 +1,79 @@
+"""Files that a figure or table leaves: data as CSV, a plot as PNG, and a section of the report."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito 2008: told apart by colour-blind readers too; shapes and dashes double the message.
+COLOURS = {
+    "beta_vae": "#0072B2",
+    "bottleneck": "#D55E00",
+    "beta_annealed": "#009E73",
+    "factor_vae": "#CC79A7",
+    "beta_tcvae": "#56B4E9",
+    "dip_vae_1": "#E69F00",
+    "dip_vae_2": "#000000",
+}
+MARKERS = {"beta_vae": "o", "bottleneck": "s", "beta_annealed": "^"}
+LATENT_COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#E69F00",
+    "#000000",
+    "#7F7F7F",
+    "#8C510A",
+    "#762A83",
+)
+
+
+@contextmanager
+def figure(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """A figure of that size in inches, written to ``path`` at the end; no display is needed."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    # gwpy changes matplotlib's defaults on import; these are set explicitly.
+    settings: dict[Any, Any] = {
+        "font.size": 9,
+        "axes.grid": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 10,
+        "axes.titlelocation": "left",
+        "legend.frameon": False,
+        "text.usetex": False,
+    }
+    with mpl.rc_context(settings):
+        drawn = Figure(figsize=(width, height), layout="constrained")
+        yield drawn
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn.savefig(path, dpi=120)
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One line a row; columns are the first row's keys. Floats keep six significant digits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(
+                {key: f"{v:.6g}" if isinstance(v, float) else v for key, v in row.items()}
+            )
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, a line a row."""
+    lines = ["| " + " | ".join(header) + " |", "| " + " | ".join("---" for _ in header) + " |"]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"

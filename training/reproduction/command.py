@@ -1,0 +1,121 @@
+"""``glitch-discovery reproduce``: runs what is missing, then writes tables, figures, a report."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from glitch.errors import GlitchError
+from training.reproduction.figure1 import report_figure1
+from training.reproduction.figure2 import report_figure2
+from training.reproduction.figures34 import report_figure3, report_figure4
+from training.reproduction.lemma import report_lemma
+from training.reproduction.plan import PLANS, Run
+from training.reproduction.report import ORDER, keep_section, write_report
+from training.reproduction.runs import Progress, Workplace, perform_all
+from training.reproduction.table2 import report_table2
+from training.reproduction.tiers import tier_named
+
+_REPORTS: dict[str, Callable[[Workplace, Sequence[Run]], str]] = {
+    "table2": report_table2,
+    "fig1": report_figure1,
+    "fig2": report_figure2,
+    "fig3": report_figure3,
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where data come from that this project cannot ship; None stands for what replaces it."""
+
+    dsprites: Path | None = None  # the public npz; else re-rendered
+    chairs: Path | None = None  # folder of 3D Chairs pictures; else simulated glitches
+    real_images: Path = field(default=Path("../shared/data/gravityspy_images"))  # Table 1
+
+
+def reproduce(
+    targets: Sequence[str],
+    tier: str,
+    folder: Path,
+    *,
+    jobs: int = 1,
+    sources: Sources | None = None,
+    progress: Progress = lambda _done, _note: None,
+) -> Path | None:
+    """Reproduces ``targets`` into ``folder``; what is there already is not done again.
+
+    Args:
+        targets: of ``table1``, ``table2``, ``fig1`` to ``fig4`` and ``lemma``, or ``all``.
+        tier: key of ``TIERS``.
+        folder: one directory of results; a tier's runs may not be mixed with another's.
+        jobs: trainings side by side.
+        sources: data that this project cannot ship.
+        progress: told the number of finished trainings and what is under way.
+
+    Returns:
+        The report, or None if the work was stopped; the same call continues it.
+
+    Raises:
+        GlitchError: if a target or tier is unknown, data are missing or damaged, the folder holds
+            another tier, or a training went numerically wrong.
+    """
+    wanted = ORDER if "all" in targets else tuple(t for t in ORDER if t in targets)
+    for target in targets:
+        if target not in (*ORDER, "all"):
+            names = ", ".join((*ORDER, "all"))
+            raise GlitchError(f"There is no target {target!r}: choose from {names}.")
+    if jobs < 1:
+        raise GlitchError(f"jobs must be at least 1, but is {jobs}.")
+    given = sources or Sources()
+    place = Workplace(folder, tier_named(tier), given.dsprites)
+    _claim(place)
+    runs = list(dict.fromkeys(run for t in wanted if t in PLANS for run in PLANS[t](place.tier)))
+    if runs and not perform_all(place, runs, jobs=jobs, progress=progress):
+        return None
+    for target in wanted:
+        progress(len(runs), target)
+        text = _section(place, target, given, progress)
+        if text is None:
+            return None
+        keep_section(place, target, text)
+    now = datetime.datetime.now(datetime.UTC)
+    return write_report(place, place.dsprites().name, now)
+
+
+def _section(place: Workplace, target: str, given: Sources, progress: Progress) -> str | None:
+    if target in _REPORTS:
+        return _REPORTS[target](place, PLANS[target](place.tier))
+    if target == "lemma":
+        return report_lemma(place, lambda rung: progress(0, f"lemma: {rung}"))
+    if target == "fig4":
+        return report_figure4(place, given.chairs, lambda step: progress(step, "fig4: steps"))
+    from training.table1 import run_table1
+
+    report = run_table1(
+        place.tier.name,
+        place.folder / "table1",
+        lambda done, _total, note: progress(done, f"table1: {note}"),
+        real_images=given.real_images,
+    )
+    body = report.read_text(encoding="utf-8").split("\n", 1)[1].strip()
+    heading = "## Table 1: a linear classifier on real glitches\n\nIts files are in `table1/`."
+    return f"{heading}\n\n{body}\n"
+
+
+def _claim(place: Workplace) -> None:
+    """Keeps two tiers, or public and re-rendered data, from sharing a folder."""
+    data = "re-rendered" if place.npz is None else "public"
+    mark = f"{place.tier.name}, dSprites {data}\n"
+    path = place.folder / "tier.txt"
+    if path.exists():
+        found = path.read_text(encoding="utf-8")
+        if found != mark:
+            raise GlitchError(
+                f"{place.folder} holds results of another kind ({found.strip()}): "
+                "choose another folder."
+            )
+        return
+    place.folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(mark, encoding="utf-8")

@@ -1,0 +1,97 @@
+"""Figure 2: KL of each latent from the prior while training, annealed beside Bottleneck."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float64
+
+from training.loop import METRICS_FILE
+from training.reproduction.artefacts import LATENT_COLOURS, figure, write_csv
+from training.reproduction.plan import Run
+from training.reproduction.runs import Workplace
+
+_WINDOW = 5  # logged steps in the running mean: one batch's KL is noisy
+USED = 0.1  # nats: a latent is counted as in use from here
+
+
+def report_figure2(place: Workplace, runs: Sequence[Run]) -> str:
+    """Writes ``fig2.csv`` and ``fig2.png`` and gives the section of the report."""
+    histories = {run: kl_history(place, run) for run in runs}
+    write_csv(
+        place.folder / "fig2.csv",
+        [
+            {
+                "objective": run.kind,
+                "hyperparameter": run.value,
+                "seed": run.seed,
+                "step": int(step),
+            }
+            | {f"kl_{index}": float(value) for index, value in enumerate(each)}
+            for run, (steps, kl) in histories.items()
+            for step, each in zip(steps, kl, strict=True)
+        ],
+    )
+    _draw(place, histories)
+    lines = [_opening(run, *history) for run, history in histories.items()]
+    return (
+        "## Figure 2: KL of each latent while training\n\n"
+        "![KL of each latent over steps](fig2.png)\n\n"
+        "Batch means, smoothed over five logged steps; the dashed line is where the schedule "
+        f"ends. A latent counts as in use from {USED} nats.\n\n" + "\n".join(lines) + "\n"
+    )
+
+
+def kl_history(
+    place: Workplace, run: Run
+) -> tuple[Float64[np.ndarray, " logged"], Float64[np.ndarray, "logged latent"]]:
+    """Logged steps, and the KL in nats of each latent at each, smoothed."""
+    path = place.run_folder(run) / METRICS_FILE
+    entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    n_latent = sum(name.startswith("kl.") for name in entries[0])
+    steps = np.array([entry["step"] for entry in entries], dtype=np.float64)
+    kl = np.array([[entry[f"kl.{i}"] for i in range(n_latent)] for entry in entries])
+    kernel = np.ones(min(_WINDOW, len(kl)))
+    weight = np.convolve(np.ones(len(kl)), kernel, "same")
+    smooth = np.stack([np.convolve(column, kernel, "same") / weight for column in kl.T], axis=1)
+    return steps, smooth
+
+
+def opening_steps(steps: np.ndarray, kl: np.ndarray) -> list[int]:
+    """The step from which each latent that ends in use stays in use, in order."""
+    opened = []
+    for column in kl.T:
+        unused = np.nonzero(column < USED)[0]
+        if column[-1] >= USED:
+            opened.append(int(steps[unused[-1] + 1] if unused.size else steps[0]))
+    return sorted(opened)
+
+
+def _opening(run: Run, steps: np.ndarray, kl: np.ndarray) -> str:
+    opened = opening_steps(steps, kl)
+    if not opened:
+        return f"- {run.label}: no latent is in use at the end."
+    listed = ", ".join(f"{step:,}" for step in opened)
+    return f"- {run.label}: {len(opened)} latents end in use, open for good from steps {listed}."
+
+
+def _draw(place: Workplace, histories: dict[Run, tuple[np.ndarray, np.ndarray]]) -> None:
+    with figure(place.folder / "fig2.png", 10, 3.6) as drawn:
+        panels = drawn.subplots(1, len(histories), sharey=True, squeeze=False)[0]
+        for axes, (run, (steps, kl)) in zip(panels, histories.items(), strict=True):
+            order = np.argsort(-kl[-1])
+            for rank, latent in enumerate(order):
+                axes.plot(
+                    steps,
+                    kl[:, latent],
+                    color=LATENT_COLOURS[rank % len(LATENT_COLOURS)],
+                    linestyle="-" if rank < 5 else "--",
+                    linewidth=1.2,
+                    label=f"z{latent}",
+                )
+            axes.axvline(place.tier.annealing_steps, color="0.6", linestyle=":", linewidth=1)
+            axes.set(title=run.label, xlabel="step")
+            axes.legend(fontsize=7, ncols=2, loc="upper left", title="most used first")
+        panels[0].set_ylabel("KL from the prior / nats")

@@ -1,0 +1,150 @@
+"""Figures 3 and 4: what each latent changes in the picture, dead latents greyed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+
+from training.disentanglement.information import information_matrix
+from training.dsprites import FACTOR_NAMES
+from training.pictures import PictureSet, PictureVAE
+from training.pictures.dsprites_set import DSpritesPictures
+from training.reproduction.artefacts import figure, write_csv
+from training.reproduction.scores import encode_grid
+
+DEAD_DEVIATION = 0.05  # of the posterior mean over the data: the metrics' own limit
+_N_EXAMPLES = 8
+_GREY = 0.25  # how much of a dead row's contrast is left
+
+
+@dataclass(frozen=True)
+class LatentUse:
+    """What one latent does over the data."""
+
+    index: int
+    deviation: float  # standard deviation of its posterior mean
+    attribute: str  # the factor it informs on most, or "dead", or "live" where none is known
+    information: float  # mutual information with that factor, nats
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it says nothing."""
+        return self.deviation < DEAD_DEVIATION
+
+
+@torch.inference_mode()
+def traverse(
+    model: PictureVAE, centre: Float32[np.ndarray, " latent"], values: np.ndarray
+) -> Float[np.ndarray, "latent value row column"]:
+    """Pictures with one latent at a time set to each value, the others kept at ``centre``."""
+    n_latent = centre.size
+    latents = np.tile(centre, (n_latent, len(values), 1)).astype(np.float32)
+    for latent in range(n_latent):
+        latents[latent, :, latent] = values
+    painted = model.paint(torch.from_numpy(latents.reshape(-1, n_latent)))
+    return painted[:, 0].numpy().reshape(n_latent, len(values), *painted.shape[2:])
+
+
+def uses_on_dsprites(
+    model: PictureVAE, pictures: DSpritesPictures, stride: int, rng: np.random.Generator
+) -> list[LatentUse]:
+    """Each latent's spread and the factor that it informs on most."""
+    grid = encode_grid(model, pictures, stride)
+    factors, codes = grid.draw(5_000, rng)
+    information = information_matrix(factors, codes)  # (latent, factor)
+    spread = codes.std(axis=0)
+    return [
+        LatentUse(
+            index,
+            float(spread[index]),
+            "dead" if spread[index] < DEAD_DEVIATION else FACTOR_NAMES[int(each.argmax())],
+            float(each.max()),
+        )
+        for index, each in enumerate(information)
+    ]
+
+
+@torch.inference_mode()
+def uses_on_pictures(model: PictureVAE, pictures: PictureSet, n_pictures: int) -> list[LatentUse]:
+    """Each latent's spread where no factors are known."""
+    chosen = np.linspace(0, len(pictures) - 1, min(n_pictures, len(pictures))).astype(np.int64)
+    means = model.encode(torch.from_numpy(pictures.pictures(chosen))).mean.numpy()
+    spread = means.std(axis=0)
+    return [
+        LatentUse(index, float(one), "dead" if one < DEAD_DEVIATION else "live", float("nan"))
+        for index, one in enumerate(spread)
+    ]
+
+
+@torch.inference_mode()
+def draw_traversals(
+    stem: Path,
+    model: PictureVAE,
+    pictures: PictureSet,
+    *,
+    uses: list[LatentUse],
+    examples: np.ndarray,
+    span: float,
+) -> None:
+    """Writes ``stem.png`` (originals, reconstructions, a row a latent) and ``stem.csv``.
+
+    Args:
+        stem: path without suffix.
+        model: in evaluation mode.
+        pictures: where the examples come from.
+        uses: of each latent; the dead are greyed.
+        examples: flat indices of the originals; the first is the centre of the traversals.
+        span: latents run from minus to plus this.
+    """
+    originals = torch.from_numpy(pictures.pictures(examples))
+    means = model.encode(originals).mean
+    painted = model.paint(means)[:, 0].numpy()
+    values = np.linspace(-span, span, len(examples))
+    rows = traverse(model, means[0].numpy(), values)
+    order = sorted(uses, key=lambda use: -use.deviation)
+    n_rows = len(order) + 2
+    with figure(stem.with_suffix(".png"), 0.55 * len(examples) + 2.2, 0.58 * n_rows + 0.4) as drawn:
+        panels = drawn.subplots(n_rows, len(examples))
+        shown = [("original", originals[:, 0].numpy(), False), ("reconstruction", painted, False)]
+        shown += [(f"z{u.index}: {u.attribute}", rows[u.index], u.is_dead) for u in order]
+        for row, (label, images, is_dead) in enumerate(shown):
+            for column, image in enumerate(images):
+                axes = panels[row, column]
+                picture = _GREY * image + 0.5 * (1 - _GREY) if is_dead else image
+                axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+                axes.set_xticks([])
+                axes.set_yticks([])
+                for side in axes.spines.values():
+                    side.set_visible(False)
+            panels[row, 0].set_ylabel(
+                label,
+                rotation=0,
+                ha="right",
+                va="center",
+                fontsize=8,
+                color="0.55" if is_dead else "black",
+            )
+        for column, value in enumerate(values):
+            panels[-1, column].set_xlabel(f"{value:.1f}", fontsize=7)
+    write_csv(
+        stem.with_suffix(".csv"),
+        [
+            {
+                "latent": use.index,
+                "deviation_of_mean": use.deviation,
+                "attribute": use.attribute,
+                "information_nats": use.information,
+                "is_dead": use.is_dead,
+            }
+            for use in order
+        ],
+    )
+
+
+def spread_examples(pictures: PictureSet, rng: np.random.Generator) -> np.ndarray:
+    """Flat indices of a few pictures, drawn evenly."""
+    return np.sort(rng.integers(len(pictures), size=_N_EXAMPLES))
