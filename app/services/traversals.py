@@ -86,8 +86,8 @@ def glitch_traversals(session: Session, glitch_id: UUID) -> Traversals:
         UnitStory(
             unit=unit,
             value=float(mean[unit]),
-            low=min(-_PRIOR_REACH, float(np.floor(mean[unit]))),
-            high=max(_PRIOR_REACH, float(np.ceil(mean[unit]))),
+            low=float(min(-_PRIOR_REACH, np.floor(mean[unit]), spans[0, unit])),
+            high=float(max(_PRIOR_REACH, np.ceil(mean[unit]), spans[1, unit])),
             others=(float(spans[0, unit]), float(spans[1, unit])),
             nats=float(nats[unit]),
         )

@@ -104,20 +104,27 @@ VisitorDep = Annotated[Visitor, Depends(visitor_of)]
 
 
 def require_csrf(
-    visitor: VisitorDep, signer: SignerDep, csrf: Annotated[str, Form(max_length=200)] = ""
+    request: Request,
+    visitor: VisitorDep,
+    signer: SignerDep,
+    csrf: Annotated[str, Form(max_length=200)] = "",
 ) -> None:
     """Every form must carry the CSRF token of its session.
 
     Raises:
+        UnauthenticatedError: if the session has ended since the form was made.
         CsrfError: if it is missing or another session's.
     """
     if not signer.is_csrf_token(visitor.nonce, csrf):
+        if visitor.principal is None and request.url.path not in _FORMS_OF_STRANGERS:
+            raise service.UnauthenticatedError("Your session has ended: log in again.")
         raise CsrfError(
             "This form is from an older session or from another site, so nothing was done: go "
             "back, reload the page and send it again."
         )
 
 
+_FORMS_OF_STRANGERS = ("/ui/login", "/ui/logout", "/ui/clock", "/ui/scheme")
 CsrfChecked = Depends(require_csrf)
 
 

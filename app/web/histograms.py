@@ -78,7 +78,8 @@ def histogram(
     counts, edges = np.histogram(known, bins=BINS, range=(low, high))
 
     def shown(value: float) -> str:
-        return f"{10**value if is_logarithmic else value:.3g}"
+        number = 10**value if is_logarithmic else value
+        return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
     bars = _bars(
         counts,

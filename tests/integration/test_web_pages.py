@@ -327,7 +327,8 @@ def test_roles_decide_what_is_shown_and_what_is_done(
 ) -> None:
     path = f"/ui/glitches/{glitches[13].id}"
     page = reader.get(path)
-    assert not [form for form in page.forms if form.action.startswith(path)]
+    changing = [form for form in page.forms if form.method == "post"]
+    assert not [form for form in changing if form.action.startswith(path)]
     csrf = page.form("/ui/logout").fields["csrf"]
     refused = reader.client.post(f"{path}/labels", data={"csrf": csrf, "class_name": "Blip"})
     assert refused.status_code == 403

@@ -1,0 +1,284 @@
+"""What the model makes of a glitch and a cluster, on the pages, without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from uuid import UUID
+
+import h5py
+import numpy as np
+import pytest
+from api_fixtures import Service, energy
+from cluster_helpers import store_cluster, store_run
+from PIL import Image
+from sqlalchemy import delete, text, update
+from sqlalchemy.orm import Session
+from web_fixtures import Walker, fill_catalogue, service
+
+from app.services.records import GlitchRecord
+from app.store.cluster_models import Cluster, ClusteringRun
+from app.store.engine import make_session_factory
+from app.store.review_models import LabelSuggestion, ReviewEvent
+from glitch.images import read_views
+from glitch.views import Preprocessing
+
+__all__ = ["service"]
+
+
+@pytest.fixture(scope="module")
+def glitches(service: Service) -> list[GlitchRecord]:
+    return fill_catalogue(service)
+
+
+@pytest.fixture(scope="module")
+def reviewer(service: Service) -> Iterator[Walker]:
+    with Walker(service, "reviewer") as walker:
+        yield walker
+
+
+@pytest.fixture
+def session(service: Service) -> Iterator[Session]:
+    with make_session_factory(service.engine)() as session:
+        yield session
+        session.rollback()
+        for table in (LabelSuggestion, Cluster, ClusteringRun):
+            session.execute(delete(table))
+        session.execute(delete(ReviewEvent))
+        session.commit()
+
+
+def cluster_of(session: Session, glitches: list[GlitchRecord], run: ClusteringRun) -> Cluster:
+    return store_cluster(session, run, [one.id for one in glitches[1:40:4]])
+
+
+def test_the_four_panels_show_what_is_asked_for(
+    reviewer: Walker, glitches: list[GlitchRecord]
+) -> None:
+    own = f"/ui/glitches/{glitches[1].id}"
+    for show, scale in (("views", "25.5"), ("reconstruction", "25.5"), ("residual", "+10.2")):
+        page = reviewer.get(f"{own}?show={show}")
+        pictures = [image for image in page.images if f"/{show}/" in image and "glitches" in image]
+        assert pictures == [f"{own}/{show}/{length}.png" for length in ("0.5", "1", "2", "4")]
+        assert scale in page.text
+        for picture in pictures[:2]:
+            answer = reviewer.client.get(picture)
+            assert answer.headers["content-type"] == "image/png"
+    assert f"{own}/views/1.png" in reviewer.get(f"{own}?show=nonsense").images
+    lone = reviewer.get(f"/ui/glitches/{glitches[0].id}?show=residual")
+    assert "No 4 s view" in lone.text
+    assert "absent from what was uploaded" in lone.text
+    missing = reviewer.get(f"/ui/glitches/{glitches[0].id}/residual/4.png")
+    assert missing.status == 404
+    assert "it has those of 0.5 s" in missing.alerts[0]
+
+
+def test_the_latents_of_a_glitch_have_strips(
+    reviewer: Walker, glitches: list[GlitchRecord]
+) -> None:
+    page = reviewer.get(f"/ui/glitches/{glitches[1].id}")
+    strips = [image for image in page.images if "/traversals/" in image]
+    assert len(strips) == 4
+    assert "Says " in page.text
+    assert "Compared with 45 other glitches. 8 latents of the model say something" in page.text
+    first = reviewer.client.get(strips[0])
+    assert Image.open(BytesIO(first.content)).size == (920, 104)
+    again = reviewer.client.get(strips[0], headers={"If-None-Match": first.headers["etag"]})
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "sentence"),
+    [
+        ("ifo=H1", 200, "narrowed"),
+        ("label=Blip", 200, "narrowed"),
+        ("snr_min=60", 200, "narrowed"),
+        ("label=Scattered_Light", 200, "No glitch passes these filters"),
+        ("snr_min=loud", 400, "is no number"),
+        ("label=Nonsense", 400, "no class"),
+        ("start=yesterday", 400, "no time"),
+    ],
+)
+def test_neighbours_are_looked_for_among_some(
+    *,
+    reviewer: Walker,
+    glitches: list[GlitchRecord],
+    query: str,
+    status: int,
+    sentence: str,
+) -> None:
+    page = reviewer.get(f"/ui/glitches/{glitches[1].id}?{query}")
+    assert page.status == status
+    assert sentence in page.text
+    near = {
+        one.id: one
+        for one in glitches
+        if one.id != glitches[1].id and f"/ui/glitches/{one.id}" in page.links
+    }
+    if query == "ifo=H1":
+        assert {one.ifo for one in near.values()} == {"H1"}
+    if query == "snr_min=60":
+        assert len(near) == 8
+        assert min(one.snr or 0 for one in near.values()) >= 60
+    if status == 400 or "Scattered" in query:
+        assert not near
+
+
+def test_a_glitch_as_hdf5_reads_back(
+    service: Service, reviewer: Walker, glitches: list[GlitchRecord], tmp_path: Path
+) -> None:
+    page = reviewer.get(f"/ui/glitches/{glitches[1].id}")
+    assert f"{service.url}/ui/glitches/{glitches[1].id}" in page.response.text  # to share
+    (link,) = [one for one in page.links if one.endswith(".h5")]
+    path = tmp_path / "glitch.h5"
+    path.write_bytes(reviewer.client.get(link).content)
+    views = read_views(path, path.name, Preprocessing())
+    assert views.durations_s == (0.5, 1.0, 2.0, 4.0)
+    np.testing.assert_allclose(views.view(1.0), energy(2), atol=1 / 255)
+    with h5py.File(path) as file:
+        assert file.attrs["gravityspy_id"] == "walker0001"
+        assert file.attrs["gps_time"] == "1200001000.25"
+        assert file["embedding/mean"].shape == (8,)
+
+
+def test_the_windows_of_a_card_are_one_picture(
+    reviewer: Walker, glitches: list[GlitchRecord]
+) -> None:
+    answer = reviewer.client.get(f"/ui/glitches/{glitches[0].id}/windows.png")
+    drawn = np.asarray(Image.open(BytesIO(answer.content)).convert("RGB")).astype(int)
+    assert drawn.shape == (186, 4 * 232 - 4, 3)
+    assert np.ptp(drawn[:, :228]) > 100  # the half second is there
+    assert np.ptp(drawn[90, 500:600]) == 0  # the two seconds are grey
+
+
+def test_a_cluster_tells_what_sets_it_apart(
+    reviewer: Walker, glitches: list[GlitchRecord], session: Session
+) -> None:
+    cluster = cluster_of(session, glitches, store_run(session))
+    session.commit()
+    page = reviewer.get(f"/ui/clusters/{cluster.id}")
+    assert "standard deviations" in page.text
+    assert len([image for image in page.images if "/traversals/" in image]) == 4
+    for kind in ("views", "reconstruction", "residual"):
+        (picture,) = [image for image in page.images if f"/{kind}/" in image]
+        assert str(cluster.medoid_id) in picture
+        assert reviewer.client.get(picture).status_code == 200
+    plane = reviewer.client.get(f"/ui/clusters/{cluster.id}/plane.json").json()
+    assert len(plane["ids"]) == len(plane["x"]) == len(plane["snr"]) == 10
+    assert reviewer.client.get(f"/ui/clusters/{UUID(int=3)}/plane.json").status_code == 404
+
+
+def test_members_chosen_by_eye_are_split_off(
+    reviewer: Walker, glitches: list[GlitchRecord], session: Session
+) -> None:
+    cluster = cluster_of(session, glitches, store_run(session))
+    session.commit()
+    page = reviewer.get(f"/ui/clusters/{cluster.id}")
+    ids = [str(one.id) for one in glitches[1:40:4]]
+    bad = reviewer.submit(page, "/review", act="split", also="nonsense")
+    assert (bad.status, "choose them again" in bad.alerts[0]) == (400, True)
+    # Two by box, three by eye, one of them by both.
+    done = reviewer.submit(page, "/review", act="split", member=ids[:2], also=" ".join(ids[1:4]))
+    assert "Cluster of 6 glitches" in done.text
+
+
+def test_what_a_second_reviewer_typed_and_chose_is_kept(
+    reviewer: Walker, glitches: list[GlitchRecord], session: Session
+) -> None:
+    cluster = cluster_of(session, glitches, store_run(session))
+    session.commit()
+    page = reviewer.get(f"/ui/clusters/{cluster.id}")
+    ids = [str(one.id) for one in glitches[1:40:4]]
+    reviewer.submit(page, "/review", act="merge", class_name="Whistle")
+    late = reviewer.submit(
+        page, "/review", act="promote", new_class="Mine", text="Why.", member=ids[:2]
+    )
+    assert late.status == 409
+    assert "reviewer: merged it into Whistle" in late.alerts[0]
+    assert 'value="Mine"' in late.response.text
+    assert "Why." in late.text
+    assert late.response.text.count(" checked>") == 2
+    assert "merged" in late.text  # the page is as the first reviewer left it
+
+
+def test_a_model_that_was_switched_is_told(
+    service: Service, reviewer: Walker, glitches: list[GlitchRecord], session: Session
+) -> None:
+    run = store_run(session)
+    cluster = cluster_of(session, glitches, run)
+    # As if the model of the run had been another one, whose vectors are gone.
+    other = session.execute(
+        text(
+            "INSERT INTO checkpoint (name, digest, preprocessing_digest, latent_size, manifest) "
+            "VALUES ('former', repeat('a', 64), repeat('b', 64), 8, '{}') RETURNING id"
+        )
+    ).scalar_one()
+    session.execute(update(ClusteringRun).values(checkpoint_id=other))
+    session.commit()
+    try:
+        page = reviewer.get(f"/ui/clusters/{cluster.id}")
+        assert page.status == 200
+        assert "The model former found this cluster; tiny serves now" in page.text
+        split = reviewer.submit(page, "/review", act="split", member=str(glitches[1].id))
+        assert split.status == 409
+        assert "has been replaced: cluster anew" in split.alerts[0]
+        assert (
+            "Named the new class"
+            in reviewer.submit(page, "/review", act="promote", new_class="From_Former").text
+        )
+    finally:
+        session.execute(delete(Cluster))
+        session.execute(delete(ClusteringRun))
+        session.execute(text("DELETE FROM checkpoint WHERE id = :id"), {"id": other})
+        session.commit()
+
+
+def test_what_changed_since_the_last_run(
+    reviewer: Walker, glitches: list[GlitchRecord], session: Session
+) -> None:
+    before = store_run(session)
+    kept = cluster_of(session, glitches, before)
+    store_cluster(session, before, [one.id for one in glitches[2:40:4]])
+    session.commit()
+    assert "the first run of its kind" in reviewer.get("/ui/clusters").text
+    run = store_run(session)
+    run.previous_run_id = before.id
+    grown = store_cluster(
+        session, run, [one.id for one in glitches[1:48:4]], identity=kept.identity
+    )
+    grown.summary = {**grown.summary, "previous_size": 10}
+    fresh = store_cluster(session, run, [one.id for one in glitches[3:20:4]])
+    session.commit()
+    page = reviewer.get("/ui/clusters")
+    assert "1 new 1 grew since the run of" in page.text
+    assert "1 cluster of that run not found again" in page.text
+    only = reviewer.get("/ui/clusters?change=new")
+    shown = [link for link in only.links if link.startswith("/ui/clusters/")]
+    assert shown == [f"/ui/clusters/{fresh.id}"]
+    assert reviewer.get("/ui/clusters?change=odd").status == 400
+
+
+def test_a_form_of_a_session_that_ended_leads_back_to_its_page(
+    service: Service, glitches: list[GlitchRecord], session: Session
+) -> None:
+    cluster = cluster_of(session, glitches, store_run(session))
+    session.commit()
+    own = f"/ui/clusters/{cluster.id}"
+    with Walker(service, "reviewer") as walker:
+        walker.client.cookies.clear()
+        sent = {"act": "dismiss", "csrf": "x"}
+        answer = walker.client.post(
+            f"{own}/review",
+            data=sent,
+            headers={"Referer": f"{service.url}{own}"},
+            follow_redirects=False,
+        )
+        assert answer.headers["location"] == f"/ui/login?next={own.replace('/', '%2F')}"
+        foreign = walker.client.post(
+            f"{own}/review",
+            data=sent,
+            headers={"Referer": f"http://elsewhere.example{own}"},
+            follow_redirects=False,
+        )
+        assert foreign.headers["location"] == "/ui/login?next=%2Fui%2F"
