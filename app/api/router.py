@@ -22,6 +22,7 @@ from app.api import (
     similarity,
     uploads,
 )
+from app.api import map as map_routes
 from app.api.problems import MEDIA_TYPE
 
 _PROBLEM = {
@@ -65,5 +66,6 @@ router.include_router(clusters.router, responses=_WRITING)
 router.include_router(label_audit.router, responses=_WRITING)
 router.include_router(reviews.router, responses=_WRITING)
 router.include_router(jobs.router, responses=_WRITING)
+router.include_router(map_routes.router, responses=_WRITING)
 router.include_router(similarity.router, responses=_READING)
 router.include_router(health.router, responses=_problems(s401="No valid token", s503="Not ready"))
