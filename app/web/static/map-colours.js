@@ -1,0 +1,60 @@
+// What a point's colour is by each column: an index into a palette, and the palette.
+
+const VIRIDIS = ["#440154", "#482878", "#3e4a89", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
+const STEPS = 64;
+const LEAST_P = 1e-4;
+const GREY = "#838d97";
+
+// Categories: index i of the column has colour i.
+export function categories(catalogue, by) {
+  const { header, colours } = catalogue;
+  if (by === "class") return header.classes.map((one) => colours[one.name ?? ""] ?? GREY);
+  if (by === "ifo") return header.ifos.map((one) => (one.name ? cssColour(`--${one.name.toLowerCase()}`) : GREY));
+  const palette = Object.entries(colours).filter(([name]) => name).map(([, colour]) => colour);
+  const distinct = [...new Set(palette)];
+  return header.clusters.map((one, index) => (one.id ? distinct[(index - 1) % distinct.length] : GREY));
+}
+
+function cssColour(name) {
+  const style = getComputedStyle(document.documentElement);
+  return (style.getPropertyValue(name) || style.getPropertyValue("--other-ifo")).trim();
+}
+
+// A continuous column as steps of viridis; the last step is grey, for what is not known.
+export function steps(catalogue, by) {
+  const column = catalogue[by];
+  const index = new Float32Array(column.length);
+  const [low, high, of] = range(catalogue, by);
+  const scale = high > low ? (STEPS - 1) / (high - low) : 0;
+  for (let i = 0; i < column.length; i++) {
+    const value = of(column[i]);
+    index[i] = Number.isNaN(value) ? STEPS : Math.round(Math.min(Math.max(value - low, 0) * scale, STEPS - 1));
+  }
+  return { index, palette: [...ramp(STEPS), GREY] };
+}
+
+// Ends of the ramp, and what is shown of a value: novelty by the power of ten of its p.
+export function range(catalogue, by) {
+  if (by === "p_value") return [0, -Math.log10(LEAST_P), (p) => -Math.log10(Math.max(p, LEAST_P))];
+  let low = Infinity;
+  let high = -Infinity;
+  for (const value of catalogue[by]) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high, (value) => value];
+}
+
+export function ramp(count) {
+  return Array.from({ length: count }, (_, step) => {
+    const place = (step / Math.max(1, count - 1)) * (VIRIDIS.length - 1);
+    const below = Math.min(Math.floor(place), VIRIDIS.length - 2);
+    return mix(VIRIDIS[below], VIRIDIS[below + 1], place - below);
+  });
+}
+
+function mix(one, other, share) {
+  const parts = (colour) => [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16));
+  const [a, b] = [parts(one), parts(other)];
+  return `#${a.map((value, i) => Math.round(value + (b[i] - value) * share).toString(16).padStart(2, "0")).join("")}`;
+}

@@ -1,0 +1,155 @@
+// The sheet of points: regl-scatterplot, told what to colour, filter and select.
+import { categories, steps } from "./map-colours.js";
+
+const MARGIN = 0.96; // of the sheet that the map fills
+
+export class Plot {
+  static async open(page, catalogue) {
+    const canvas = page.querySelector("#points");
+    if (!document.createElement("canvas").getContext("webgl")) throw new Error("no WebGL");
+    const { default: createScatterplot } = await import(page.dataset.library);
+    const plot = new Plot(canvas, catalogue, createScatterplot);
+    await plot.colour("class");
+    return plot;
+  }
+
+  constructor(canvas, catalogue, createScatterplot) {
+    this.catalogue = catalogue;
+    this.canvas = canvas;
+    this.sheet = canvas.parentElement;
+    this.x = scale();
+    this.y = scale();
+    // The library wants [-1, 1]; a margin keeps the outermost points off the edge.
+    this.points = { x: catalogue.x.map((value) => value * MARGIN), y: catalogue.y.map((value) => value * MARGIN) };
+    const { width, height } = this.sheet.getBoundingClientRect();
+    this.scatterplot = createScatterplot({
+      canvas,
+      width,
+      height,
+      xScale: this.x,
+      yScale: this.y,
+      pointSize: catalogue.size > 200_000 ? 2 : catalogue.size > 20_000 ? 3 : catalogue.size > 2000 ? 4 : 6,
+      opacity: catalogue.size > 200_000 ? 0.5 : 0.85,
+      opacityInactiveScale: 0.25,
+      pointSizeSelected: 1,
+      pointOutlineWidth: 1,
+      lassoOnLongPress: false,
+      // A worker would be made from a string, which the page's policy forbids; a second for a million.
+      spatialIndexUseWorker: false,
+      ...themed(),
+    });
+    this.scatterplot.subscribe("view", () => this.onView?.());
+    this.scatterplot.subscribe("select", ({ points }) => this.#selected(points));
+    this.scatterplot.subscribe("deselect", () => this.onSelect?.([]));
+    this.scatterplot.subscribe("pointover", (point) => {
+      this.over = point;
+      this.onHover?.(point, this.place(point));
+    });
+    this.scatterplot.subscribe("pointout", () => {
+      this.over = null;
+      this.onHover?.(null);
+    });
+    new ResizeObserver(() => this.#fit()).observe(this.sheet);
+    const again = () => {
+      this.scatterplot.set(themed());
+      this.colour(this.by);
+    };
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+    const dark = document.querySelector("#dark");
+    if (dark) new MutationObserver(again).observe(dark, { attributes: true, attributeFilter: ["media"] });
+  }
+
+  // One point under the pointer is a click: it opens. A lasso selects, even if it holds one.
+  #selected(points) {
+    if (points.length === 1 && !this.isLasso && points[0] === this.over) {
+      this.scatterplot.deselect({ preventEvent: true });
+      this.onOpen?.(points[0]);
+    } else {
+      this.onSelect?.(points);
+    }
+  }
+
+  async colour(by) {
+    this.by = by;
+    const { catalogue } = this;
+    let values;
+    let palette;
+    if (by === "gps_time" || by === "p_value") {
+      ({ index: values, palette } = steps(catalogue, by));
+    } else {
+      palette = categories(catalogue, by);
+      values = Float32Array.from(catalogue[by]);
+    }
+    this.scatterplot.set({ colorBy: "valueA", pointColor: palette.length > 1 ? palette : [...palette, palette[0]] });
+    const options = { zDataType: "categorical", preventFilterReset: Boolean(this.index) };
+    if (this.index) options.spatialIndex = this.index;
+    await this.scatterplot.draw({ ...this.points, valueA: values }, options);
+    this.index = this.scatterplot.get("spatialIndex");
+  }
+
+  filter() {
+    const { catalogue } = this;
+    if (!catalogue.isSifted) {
+      if (this.isFiltered) this.scatterplot.unfilter();
+      this.isFiltered = false;
+      return;
+    }
+    this.isFiltered = true;
+    this.scatterplot.filter(Array.from(catalogue.shown(null)));
+  }
+
+  select(points) {
+    if (points.length) this.scatterplot.select(points, { preventEvent: true });
+    else this.scatterplot.deselect({ preventEvent: true });
+  }
+
+  mode(name) {
+    this.isLasso = name === "lasso";
+    this.scatterplot.set({ mouseMode: this.isLasso ? "lasso" : "panZoom" });
+  }
+
+  zoom(factor) {
+    const [left, right] = this.x.domain();
+    const [bottom, top] = this.y.domain();
+    const [w, h] = [((right - left) / 2) * factor, ((top - bottom) / 2) * factor];
+    const [x, y] = [(left + right) / 2, (bottom + top) / 2];
+    this.scatterplot.zoomToArea({ x: x - w, y: y - h, width: 2 * w, height: 2 * h });
+  }
+
+  whole() {
+    this.scatterplot.zoomToOrigin();
+  }
+
+  // Left, bottom, right, top of what is in view, in the map's own coordinates.
+  bounds() {
+    const [left, right] = this.x.domain();
+    const [bottom, top] = this.y.domain();
+    return [left / MARGIN, bottom / MARGIN, right / MARGIN, top / MARGIN];
+  }
+
+  place(point) {
+    return this.scatterplot.getScreenPosition(point);
+  }
+
+  #fit() {
+    const { width, height } = this.sheet.getBoundingClientRect();
+    if (width && height) this.scatterplot.set({ width, height });
+  }
+}
+
+function themed() {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  return { backgroundColor: colour("--panel"), lassoColor: colour("--focus"), pointColorActive: colour("--focus"), pointColorHover: colour("--ink") };
+}
+
+// As much of d3's linear scale as the library asks for: it keeps the domain that is in view.
+function scale() {
+  let [from, to] = [[-1, 1], [0, 1]];
+  const map = (value) => to[0] + ((value - from[0]) / (from[1] - from[0])) * (to[1] - to[0]);
+  map.domain = (next) => (next ? ((from = [...next]), map) : [...from]);
+  map.range = (next) => (next ? ((to = [...next]), map) : [...to]);
+  map.invert = (value) => from[0] + ((value - to[0]) / (to[1] - to[0])) * (from[1] - from[0]);
+  map.copy = () => scale().domain(from).range(to);
+  return map;
+}

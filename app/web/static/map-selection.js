@@ -1,0 +1,162 @@
+// What is selected: its make-up, its pictures or its table page by page, labels for all of it; and
+// the card of the glitch under the pointer.
+
+const PAGE = 24;
+const HOVER_AFTER_MS = 90;
+const KEPT_CARDS = 200;
+const MAKE_UP = 6;
+const number = (value) => value.toLocaleString("en-GB");
+
+export class Selection {
+  constructor(root, catalogue, address) {
+    this.root = root;
+    this.catalogue = catalogue;
+    this.address = address;
+    this.points = [];
+    this.start = 0;
+    this.look = "cards";
+    this.kept = new Map();
+    this.section = root.querySelector("#selection");
+    this.shown = root.querySelector("#shown");
+    this.card = root.querySelector("#hover");
+    this.#on("#previous", () => this.#page(this.start - PAGE));
+    this.#on("#next", () => this.#page(this.start + PAGE));
+    this.#on("#drop-selection", () => this.choose([]));
+    for (const look of ["cards", "table"]) {
+      this.#on(`#look-${look}`, () => {
+        this.look = look;
+        for (const other of ["cards", "table"]) root.querySelector(`#look-${other}`).setAttribute("aria-pressed", String(other === look));
+        this.#page(this.start);
+      });
+    }
+    this.form = root.querySelector("#bulk");
+    this.form?.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#label();
+    });
+  }
+
+  #on(selector, act) {
+    this.root.querySelector(selector).addEventListener("click", act);
+  }
+
+  choose(points) {
+    this.points = points;
+    this.section.hidden = !points.length;
+    if (this.form) this.#tell("");
+    this.onChange?.(points);
+    if (!points.length) return;
+    this.#describe();
+    this.#page(0);
+  }
+
+  #describe() {
+    const { header } = this.catalogue;
+    const column = this.catalogue.class;
+    const counts = new Map();
+    for (const point of this.points) counts.set(column[point], (counts.get(column[point]) ?? 0) + 1);
+    const parts = [...counts].sort((a, b) => b[1] - a[1]).map(([index, count]) => `${header.classes[index].name ?? "Unlabelled"} ${number(count)}`);
+    const more = parts.length > MAKE_UP ? `, and ${parts.length - MAKE_UP} classes more` : "";
+    this.root.querySelector("#selection-heading").textContent = this.points.length === 1 ? "1 glitch selected" : `${number(this.points.length)} glitches selected`;
+    this.root.querySelector("#make-up").textContent = parts.slice(0, MAKE_UP).join(" · ") + more;
+    const button = this.form?.querySelector("button");
+    if (button) button.textContent = `Label ${number(this.points.length)}`;
+  }
+
+  async #page(start) {
+    this.start = Math.max(0, Math.min(start, Math.floor((this.points.length - 1) / PAGE) * PAGE));
+    const points = [...this.points.slice(this.start, this.start + PAGE)];
+    const end = this.start + points.length;
+    this.root.querySelector("#shown-range").textContent = `${number(this.start + 1)} to ${number(end)} of ${number(this.points.length)}`;
+    this.root.querySelector("#previous").disabled = this.start === 0;
+    this.root.querySelector("#next").disabled = end >= this.points.length;
+    const asked = `${this.start} ${this.look}`;
+    this.asked = asked;
+    try {
+      const html = await this.#fetch(points, this.look);
+      if (this.asked === asked) this.shown.innerHTML = html; // made and escaped by the service
+    } catch (error) {
+      this.shown.textContent = error.message;
+    }
+  }
+
+  async #fetch(points, look) {
+    await this.catalogue.ids;
+    const query = new URLSearchParams(points.map((point) => ["id", this.catalogue.id(point)]));
+    query.append("look", look);
+    const answer = await fetch(`${this.address}?${query}`);
+    if (!answer.ok || answer.redirected) throw new Error("These glitches could not be fetched: reload the page.");
+    return answer.text();
+  }
+
+  hover(point, at) {
+    clearTimeout(this.timer);
+    if (point === null) {
+      this.card.hidden = true;
+      return;
+    }
+    this.timer = setTimeout(async () => {
+      const html = this.kept.get(point) ?? (await this.#fetch([point], "cards").catch(() => ""));
+      if (this.kept.size > KEPT_CARDS) this.kept.clear();
+      this.kept.set(point, html);
+      this.card.innerHTML = html;
+      this.card.hidden = !html;
+      const sheet = this.card.parentElement.getBoundingClientRect();
+      const [x, y] = at ?? [0, 0];
+      const { width, height } = this.card.getBoundingClientRect();
+      this.card.style.left = `${x + 14 + width > sheet.width ? x - width - 14 : x + 14}px`;
+      this.card.style.top = `${Math.max(4, Math.min(y - 30, sheet.height - height - 4))}px`;
+    }, HOVER_AFTER_MS);
+  }
+
+  async #label() {
+    const most = Number(this.form.dataset.most);
+    const name = this.form.elements.class_name.value;
+    if (this.points.length > most) {
+      this.#tell(`At most ${number(most)} are labelled at once: choose fewer, for example by a stretch of time.`);
+      return;
+    }
+    const button = this.form.querySelector("button");
+    button.disabled = true;
+    this.#tell("Labelling …");
+    try {
+      await this.catalogue.ids;
+      const parts = [...this.points].map((point) => this.catalogue.idBytes.slice(16 * point, 16 * point + 16));
+      const body = new FormData(this.form);
+      body.append("selection", new Blob(parts), "selection");
+      const answer = await fetch(this.form.action, { method: "POST", body });
+      if (answer.redirected) throw new Error("Your session has ended: log in again; nothing was labelled.");
+      const told = await answer.json().catch(() => ({ detail: `The service answered ${answer.status}: reload the page.` }));
+      if (!answer.ok) throw new Error(told.detail);
+      this.#apply(name);
+      this.#tell(`${told.what}.`, told.href);
+    } catch (error) {
+      this.#tell(error.message);
+    } finally {
+      button.disabled = false;
+    }
+  }
+
+  // What was labelled shows at once; the service sends the same when the page is next loaded.
+  #apply(name) {
+    const { catalogue } = this;
+    const classes = catalogue.header.classes;
+    const index = classes.findIndex((one) => one.name === name);
+    for (const point of this.points) {
+      classes[catalogue.class[point]].count -= 1;
+      catalogue.class[point] = index;
+      classes[index].count += 1;
+    }
+    this.kept.clear();
+    this.#describe();
+    this.#page(this.start);
+    this.onLabel?.();
+  }
+
+  #tell(sentence, undo = null) {
+    this.root.querySelector("#bulk-told").textContent = sentence;
+    const form = this.root.querySelector("#bulk-undo");
+    form.hidden = !undo;
+    if (undo) form.action = undo;
+  }
+}
