@@ -21,8 +21,13 @@ class Encoded:
     """A pack through the model, without noise."""
 
     mean: Float32[np.ndarray, "glitch latent"]
-    rate: Float[np.ndarray, " glitch"]  # nats
+    rate_of_latents: Float[np.ndarray, "glitch latent"]  # nats
     distortion: Float[np.ndarray, " glitch"]  # nats, decoded from the posterior mean
+
+    @property
+    def rate(self) -> Float[np.ndarray, " glitch"]:
+        """KL of each glitch's posterior from the prior, nats."""
+        return np.asarray(self.rate_of_latents.sum(axis=1))
 
 
 @torch.inference_mode()
@@ -48,7 +53,7 @@ def encode_pack(
         posterior = model.encode(seen, seen_rows)
         prediction = model.decode(posterior.mean, target_rows.any(dim=2))
         distortion = model.likelihood.distortion(target, prediction.float(), target_rows)
-        rate = kl_to_standard_normal(posterior).sum(dim=1)
+        rate = kl_to_standard_normal(posterior)
         parts.append((posterior.mean.numpy(), rate.numpy(), distortion.numpy()))
     mean, rates, distortions = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Encoded(mean, rates, distortions)
@@ -107,6 +112,10 @@ def evaluate_model(model: ViewsVAE, train: Pack, validation: Pack) -> dict[str, 
         "distortion": float(held_out.distortion.mean()),
         "elbo": -float((held_out.rate + held_out.distortion).mean()),
         "active_units": float((held_out.mean.var(axis=0) > ACTIVE_VARIANCE).sum()),
+        **{
+            f"kl.{latent}": float(rate)
+            for latent, rate in enumerate(held_out.rate_of_latents.mean(axis=0))
+        },
     }
     if len(set(train.labels)) >= 2:
         lone_train, train_shown, _ = lone_views(train)
