@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from uuid import UUID
 
 import numpy as np
@@ -140,3 +141,16 @@ def list_views(session: Session, glitch_id: UUID) -> tuple[ViewRecord, ...]:
         )
         for row in rows
     )
+
+
+def nearest_in_time(session: Session, gps_time: Decimal) -> tuple[GlitchRecord, ...]:
+    """The last glitch before a GPS time (s) and the first one after it, where there are such."""
+    before = (
+        select_glitches()
+        .where(Glitch.gps_time < gps_time)
+        .order_by(Glitch.gps_time.desc())
+        .limit(1)
+    )
+    after = select_glitches().where(Glitch.gps_time >= gps_time).order_by(Glitch.gps_time).limit(1)
+    rows = (session.execute(statement).first() for statement in (before, after))
+    return tuple(to_record(row) for row in rows if row is not None)

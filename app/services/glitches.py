@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 LARGEST_PAGE = 1000
-_CURSOR_VERSION = 1
+_AFTER, _BEFORE = 1, 2  # first byte of a cursor: which way its page lies
 _NO_FILTERS = GlitchFilters()
 
 
@@ -137,7 +137,8 @@ def list_glitches(
         session: The transaction to read in.
         filters: Which glitches; those on novelty mean the active checkpoint.
         limit: Glitches on a page, 1 to 1000.
-        cursor: ``next`` of the page before, asked with the same filters; None for the first.
+        cursor: ``next`` of the page before, or ``previous`` of the page after, asked with the same
+            filters; None for the first.
 
     Raises:
         InvalidRequestError: a limit out of range, a filter without sense, a class that is none,
@@ -154,29 +155,46 @@ def list_glitches(
         statement = statement.join(Embedding, Embedding.glitch_id == Glitch.id).where(
             Embedding.checkpoint_id == active.id, *about_embedding
         )
-    if cursor is not None:
-        statement = statement.where(Glitch.id < _read_cursor(cursor, filters))
-    rows = session.execute(statement.order_by(Glitch.id.desc()).limit(limit + 1)).all()
+    direction, mark = (_AFTER, None) if cursor is None else _read_cursor(cursor, filters)
+    if direction == _BEFORE:
+        later = statement.where(Glitch.id > mark).order_by(Glitch.id).limit(limit + 1)
+        rows = list(reversed(session.execute(later).all()))
+        if len(rows) > limit:
+            items = tuple(to_record(row) for row in rows[1:])
+            return Page(
+                items,
+                _write_cursor(_AFTER, items[-1].id, filters),
+                _write_cursor(_BEFORE, items[0].id, filters),
+            )
+        mark = None  # the first page, whole
+    if mark is not None:
+        statement = statement.where(Glitch.id < mark)
+    rows = list(session.execute(statement.order_by(Glitch.id.desc()).limit(limit + 1)))
     items = tuple(to_record(row) for row in rows[:limit])
-    return Page(items, _write_cursor(items[-1].id, filters) if len(rows) > limit else None)
+    return Page(
+        items,
+        _write_cursor(_AFTER, items[-1].id, filters) if len(rows) > limit else None,
+        _write_cursor(_BEFORE, items[0].id, filters) if mark is not None and items else None,
+    )
 
 
 def _fingerprint(filters: GlitchFilters) -> bytes:
     return hashlib.sha256(repr(filters).encode()).digest()[:8]
 
 
-def _write_cursor(last: UUID, filters: GlitchFilters) -> str:
-    raw = bytes([_CURSOR_VERSION]) + last.bytes + _fingerprint(filters)
+def _write_cursor(direction: int, mark: UUID, filters: GlitchFilters) -> str:
+    raw = bytes([direction]) + mark.bytes + _fingerprint(filters)
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str, filters: GlitchFilters) -> UUID:
+def _read_cursor(cursor: str, filters: GlitchFilters) -> tuple[int, UUID]:
+    """Which way the page lies, and the glitch that it lies next to."""
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         raw = base64.b64decode(padded, altchars=b"-_", validate=True)
     except (UnicodeEncodeError, binascii.Error):
         raw = b""
-    if len(raw) != 25 or raw[0] != _CURSOR_VERSION:
+    if len(raw) != 25 or raw[0] not in {_AFTER, _BEFORE}:
         raise InvalidRequestError(
             "The cursor is damaged: give next exactly as the page before answered it."
         )
@@ -185,4 +203,4 @@ def _read_cursor(cursor: str, filters: GlitchFilters) -> UUID:
             "The cursor belongs to other filters: keep them from page to page, or start again "
             "without a cursor."
         )
-    return UUID(bytes=raw[1:17])
+    return raw[0], UUID(bytes=raw[1:17])

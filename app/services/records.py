@@ -240,7 +240,11 @@ class GlitchFilters:
 
 @dataclass(frozen=True)
 class Page(Generic[Item]):
-    """One page of a list; ``next`` is the cursor of the page after it, or None at the end."""
+    """One page of a list; ``next`` is the cursor of the page after it, or None at the end.
+
+    ``previous`` leads to the page before it, where the list can be read in that direction.
+    """
 
     items: tuple[Item, ...] = field(default_factory=tuple)
     next: str | None = None
+    previous: str | None = None

@@ -144,6 +144,7 @@ class CataloguePage(PageContext):
     counts: tuple[ClassCount, ...]
     cards: tuple[Card, ...]
     first_href: str | None  # back to the first page, on later ones
+    previous_href: str | None
     next_href: str | None
     is_empty_catalogue: bool
     can_upload: bool
@@ -239,6 +240,7 @@ class UploadPage(PageContext):
     sample_rate_hz: str
     label: str
     view_duration_s: str
+    is_kept: bool  # whether it is to be stored
     durations: tuple[Choice, ...]
     ifos: tuple[Choice, ...]
     class_names: tuple[str, ...]
@@ -320,13 +322,15 @@ class CheckpointsPage(PageContext):
 
 @dataclass(frozen=True)
 class SearchPage(PageContext):
-    """What the search box says when it found nothing to go to."""
+    """What the search box says when there is no one thing to go to."""
 
     template: ClassVar[str] = "search.html"
     section: ClassVar[str] = "catalogue"
 
+    heading: str
     query: str
     sentence: str
+    links: tuple[Fact, ...]  # what may have been meant: ``name`` to read, ``value`` to go to
 
     @property
     def title(self) -> str:

@@ -35,6 +35,7 @@ __all__ = [
     "CsrfError",
     "Explained",
     "ForReaders",
+    "LookPageRoute",
     "PageRoute",
     "Reader",
     "Reviewer",
@@ -177,6 +178,12 @@ class PageRoute(APIRoute):
             return _with_visitor_cookie(request, response)
 
         return page
+
+
+class LookPageRoute(PageRoute):
+    """As below, where a reader may send a body too: to have it looked at and not stored."""
+
+    body_role = Role.READER
 
 
 class UploadPageRoute(PageRoute):

@@ -86,12 +86,31 @@ class Visitor:
 
 
 def render(
-    request: Request, page: PageContext, visitor: Visitor | None, *, status: int = 200
+    request: Request,
+    page: PageContext,
+    visitor: Visitor | None,
+    *,
+    status: int = 200,
+    has_own_pictures: bool = False,
 ) -> HTMLResponse:
-    """A whole page."""
+    """A whole page.
+
+    Args:
+        request: What is answered.
+        page: What the template is given.
+        visitor: Who looks at it.
+        status: Of the answer.
+        has_own_pictures: Whether pictures stand in the page itself (``data:``), as of an upload
+            that is not kept.
+    """
     template = environment().get_template(page.template)
     html = template.render(frame=_frame(request, visitor, page.section), page=page)
-    return HTMLResponse(html, status_code=status, headers=SECURITY_HEADERS)
+    headers = dict(SECURITY_HEADERS)
+    if has_own_pictures:
+        policy = headers["Content-Security-Policy"]
+        policy = policy.replace("img-src 'self'", "img-src 'self' data:")
+        headers["Content-Security-Policy"] = policy
+    return HTMLResponse(html, status_code=status, headers=headers)
 
 
 def _frame(request: Request, visitor: Visitor | None, section: str) -> Frame:

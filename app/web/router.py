@@ -11,12 +11,14 @@ from app.web.routes import (
     batch,
     catalogue,
     clusters,
+    exports,
     files,
     glitch,
     jobs,
     label_audit,
     pictures,
     reference,
+    search,
     session,
     static,
     tokens,
@@ -35,7 +37,7 @@ def create_web_router() -> APIRouter:
         web.add_api_route(path, _to_pages)
     parts = (
         *(clusters, catalogue, glitch, files, pictures, upload, batch, jobs, label_audit),
-        *(map_routes, reference, tokens, session, static),
+        *(map_routes, exports, search, reference, tokens, session, static),
     )
     for part in parts:
         web.include_router(part.router, prefix=PREFIX)

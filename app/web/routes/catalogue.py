@@ -1,35 +1,25 @@
-"""The catalogue and the search box."""
+"""The catalogue."""
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal
-from typing import Annotated
-from urllib.parse import urlencode
-
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
 from app.services.browsing import ClassTally, judgements_of, tally_by_class
 from app.services.classes import list_classes
 from app.services.errors import InvalidRequestError
-from app.services.glitches import find_glitch, list_glitches
+from app.services.glitches import list_glitches
 from app.services.records import GlitchRecord, Page, Principal, Role
-from app.web.contexts import CataloguePage, ClassCount, SearchPage
-from app.web.deps import ForReaders, PageRoute, Reader, SessionDep, VisitorDep, see_other
-from app.web.gps import TimeError, is_date, parse_time
+from app.web.contexts import CataloguePage, ClassCount
+from app.web.deps import PageRoute, Reader, SessionDep, VisitorDep
 from app.web.pages import render
 from app.web.query import UNLABELLED, CatalogueQuery, filter_form, parse_catalogue_query
-from app.web.words import card, count, glitch_href
+from app.web.words import card, count
 from glitch.views import VIEW_DURATIONS_S
 
 router = APIRouter(route_class=PageRoute)
 
 PAGE_SIZE = 48  # fills whole rows of 2, 3, 4, 6 and 8 cards
-SEARCH_HALF_WIDTH_S = 5
-_LONGEST_SEARCH = 200
-_TIMELIKE = re.compile(r"[0-9][0-9.,:/+ TZUC-]*", re.ASCII | re.IGNORECASE)  # meant as a time
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @router.get("/glitches")
@@ -82,7 +72,8 @@ def _catalogue_page(
             card(glitch, wanted_s=query.window_s, judgement=judgements.get(glitch.id))
             for glitch in page.items
         ),
-        first_href=query.href(after=None) if query.cursor else None,
+        first_href=query.href(after=None) if page.previous else None,
+        previous_href=query.href(after=page.previous) if page.previous else None,
         next_href=query.href(after=page.next) if page.next else None,
         is_empty_catalogue=not total and not query.is_narrowed and not errors,
         can_upload=principal.role >= Role.SUBMITTER,
@@ -105,52 +96,3 @@ def _class_counts(query: CatalogueQuery, tallies: tuple[ClassTally, ...]) -> tup
         )
         for tally in tallies
     )
-
-
-@router.get("/search", dependencies=[ForReaders])
-def search(
-    request: Request,
-    session: SessionDep,
-    visitor: VisitorDep,
-    q: Annotated[str, Query()] = "",
-) -> Response:
-    """Go to what the search box names: a glitch, a stretch of time, or a class."""
-    text = q.strip()
-    if not text:
-        return see_other("/ui/glitches")
-    if len(text) > _LONGEST_SEARCH:
-        sentence = f"That is longer than {_LONGEST_SEARCH} characters, so it is no id and no time."
-        return render(request, SearchPage(text[:40] + "…", sentence), visitor, status=400)
-    try:
-        target = _search_target(session, text)
-    except TimeError as error:
-        return render(request, SearchPage(text, str(error)), visitor, status=400)
-    if target is None:
-        sentence = f"No glitch and no class is called “{text}”, and it is no time."
-        return render(request, SearchPage(text, sentence), visitor, status=404)
-    return see_other(target)
-
-
-def _search_target(session: Session, text: str) -> str | None:
-    """Address of what was meant.
-
-    Raises:
-        TimeError: if it looks like a time and is none.
-    """
-    if not text.isprintable():
-        return None
-    if (glitch := find_glitch(session, text)) is not None:
-        return glitch_href(glitch.id)
-    wanted = text.replace(" ", "_").casefold()
-    for record in list_classes(session):
-        if record.name.casefold() == wanted:
-            return f"/ui/glitches?{urlencode({'label': record.name})}"
-    if _UUID.fullmatch(text) or not _TIMELIKE.fullmatch(text):
-        return None
-    gps_time = parse_time(text)
-    if is_date(text):
-        start, end = text, text
-    else:
-        half = Decimal(SEARCH_HALF_WIDTH_S)
-        start, end = str(max(Decimal(0), gps_time - half)), str(gps_time + half)
-    return f"/ui/glitches?{urlencode({'start': start, 'end': end})}"

@@ -1,4 +1,7 @@
-"""Upload a glitch; the answer is its page, or the form again with what was wrong."""
+"""Upload a glitch; the answer is its page, or the form again with what was wrong.
+
+Without storing, which readers may do as well, the answer is a page that is kept nowhere.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +14,31 @@ from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 from sqlalchemy.orm import Session
 
 from app.services.classes import list_classes
-from app.services.embed import embed_and_store
+from app.services.embed import Embedded, embed_and_store, embed_only
 from app.services.errors import InvalidRequestError, PermissionDeniedError, ServiceError
-from app.services.records import GlitchRecord, Principal, Role
+from app.services.records import Principal, Role
 from app.services.runtime import Runtime
+from app.services.tokens import require_role
 from app.services.upload import DETECTORS, parse_details, parse_upload, spooled
 from app.web.contexts import Choice, UploadPage
 from app.web.deps import (
     CsrfChecked,
+    LookPageRoute,
     Reader,
     RuntimeDep,
     SessionDep,
-    Submitter,
-    UploadPageRoute,
     VisitorDep,
     explain,
     see_other,
 )
 from app.web.gps import TimeError, parse_time
+from app.web.look import NEIGHBOURS_SHOWN, look_page_of
 from app.web.pages import render
 from app.web.words import glitch_href
 from glitch.errors import GlitchError
 from glitch.views import VIEW_DURATIONS_S
 
-router = APIRouter(route_class=UploadPageRoute)
+router = APIRouter(route_class=LookPageRoute)
 
 LONGEST_FIELD = 200
 SUFFIXES = ".hdf5,.hdf,.h5,.gwf,.csv,.txt,.npy,.npz,.png,.jpg,.jpeg"
@@ -50,6 +54,7 @@ class _Typed:
     sample_rate_hz: str = ""
     view_duration_s: str = ""
     label: str = ""
+    is_kept: bool = True
 
 
 @router.get("/upload")
@@ -61,7 +66,8 @@ def upload_form(
     principal: Reader,
 ) -> Response:
     """The empty form."""
-    return render(request, _page(session, runtime, principal, _Typed()), visitor)
+    typed = _Typed(is_kept=principal.role >= Role.SUBMITTER)
+    return render(request, _page(session, runtime, principal, typed), visitor)
 
 
 @router.post("/upload", dependencies=[CsrfChecked])
@@ -71,7 +77,7 @@ def upload(
     session: SessionDep,
     runtime: RuntimeDep,
     visitor: VisitorDep,
-    principal: Submitter,
+    principal: Reader,
     file: Annotated[list[UploadFile | str], File()] = [],  # noqa: B006 - FastAPI copies it
     gps_time: Annotated[str, Form()] = "",
     ifo: Annotated[str, Form()] = "",
@@ -79,13 +85,15 @@ def upload(
     sample_rate_hz: Annotated[str, Form()] = "",
     view_duration_s: Annotated[str, Form()] = "",
     label: Annotated[str, Form()] = "",
+    store: Annotated[str, Form(max_length=10)] = "",
 ) -> Response:
-    """Embed and store what was sent."""
-    typed = _Typed(gps_time, ifo, channel, sample_rate_hz, view_duration_s, label)
+    """Embed what was sent, and store it if that is asked for."""
+    typed = _Typed(gps_time, ifo, channel, sample_rate_hz, view_duration_s, label, bool(store))
+    require_role(principal, Role.SUBMITTER if typed.is_kept else Role.READER)
     try:
         # A savepoint, so that the form can still be drawn after the database refused something.
         with session.begin_nested():
-            glitch, is_new = _store(session, runtime, principal, file, typed)
+            embedded = _embed(session, runtime, principal, file, typed)
     except PermissionDeniedError:
         raise
     except (ServiceError, GlitchError, TimeError) as error:
@@ -93,17 +101,23 @@ def upload(
         status = told.status if told else 400
         page = _page(session, runtime, principal, typed, error=str(error))
         return render(request, page, visitor, status=status)
-    return see_other(f"{glitch_href(glitch.id)}?done={'stored' if is_new else 'known'}")
+    if embedded.glitch is None:
+        look = look_page_of(embedded, can_store=principal.role >= Role.SUBMITTER)
+        return render(request, look, visitor, has_own_pictures=True)
+    done = "stored" if embedded.is_new else "known"
+    return see_other(f"{glitch_href(embedded.glitch.id)}?done={done}")
 
 
-def _store(
+def _embed(
     session: Session,
     runtime: Runtime,
     principal: Principal,
     files: list[UploadFile | str],
     typed: _Typed,
-) -> tuple[GlitchRecord, bool]:
+) -> Embedded:
     for name, value in vars(typed).items():
+        if isinstance(value, bool):
+            continue
         if len(value) > LONGEST_FIELD or "\0" in value:
             raise InvalidRequestError(
                 f"The field {name} may hold at most {LONGEST_FIELD} printable characters."
@@ -128,18 +142,13 @@ def _store(
             preprocessing=encoder.preprocessing,
             strain_to_views=runtime.strain_to_views,
         )
-    embedded = embed_and_store(
-        session,
-        parsed,
-        encoder.encode(parsed.views),
-        checkpoint,
-        principal=principal,
-        k=0,
-        label=typed.label.strip() or None,
+    encoding = encoder.encode(parsed.views)
+    if not typed.is_kept:
+        return embed_only(session, parsed, encoding, checkpoint, k=NEIGHBOURS_SHOWN)
+    label = typed.label.strip() or None
+    return embed_and_store(
+        session, parsed, encoding, checkpoint, principal=principal, k=0, label=label
     )
-    if embedded.glitch is None:  # pragma: no cover - embed_and_store always stores
-        raise InvalidRequestError("Nothing was stored.")
-    return embedded.glitch, embedded.is_new
 
 
 def _gps_time(text: str) -> str | None:
@@ -180,6 +189,7 @@ def _page(
         sample_rate_hz=typed.sample_rate_hz[:LONGEST_FIELD],
         label=typed.label[:LONGEST_FIELD],
         view_duration_s=typed.view_duration_s[:LONGEST_FIELD],
+        is_kept=typed.is_kept,
         durations=_choices(
             {"": "from the file name"}
             | {f"{length:g}": f"{length:g} s" for length in VIEW_DURATIONS_S},

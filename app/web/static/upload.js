@@ -7,18 +7,25 @@ export function attachUpload(root) {
   attachDrop(form, files);
   files.addEventListener("change", () => listFiles(form, files));
   form.addEventListener("submit", (event) => {
-    event.preventDefault();
+    // What is not kept is answered with a page that has no address to go to: the browser shows it.
+    const keep = form.elements.store;
+    const isShownOnce = form.dataset.canLook === "yes" && !keep?.checked;
     const total = [...files.files].reduce((sum, file) => sum + file.size, 0);
     if (total > Number(form.dataset.limitBytes)) {
+      event.preventDefault();
       showError(form.dataset.tooLarge);
       return;
     }
     const most = Number(form.dataset.mostFiles ?? Infinity);
     if (files.files.length > most) {
+      event.preventDefault();
       showError(`These are ${files.files.length} files: pack more than ${most} into a tar or zip.`);
       return;
     }
-    send(form);
+    if (!isShownOnce) {
+      event.preventDefault();
+      send(form);
+    }
   });
 }
 
