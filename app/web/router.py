@@ -11,7 +11,6 @@ from app.web.routes import (
     batch,
     catalogue,
     clusters,
-    exports,
     files,
     glitch,
     jobs,
@@ -37,7 +36,7 @@ def create_web_router() -> APIRouter:
         web.add_api_route(path, _to_pages)
     parts = (
         *(clusters, catalogue, glitch, files, pictures, upload, batch, jobs, label_audit),
-        *(map_routes, exports, search, reference, tokens, session, static),
+        *(map_routes, search, reference, tokens, session, static),
     )
     for part in parts:
         web.include_router(part.router, prefix=PREFIX)
