@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from app.web.contexts import Card, Choice, ClassCount, Fact, Moment, PageContext
+from app.web.contexts import Card, Choice, ClassCount, Download, Fact, Moment, PageContext
 from app.web.figures import StripSection
-from app.web.histograms import Histogram, Sparkline
+from app.web.histograms import Histogram, Sparkline, Timeline
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,7 @@ class ClusterPage(PageContext):
     last_event_id: int
     elsewhere: tuple[tuple[str, str], ...]  # address and text of what stands in for it now
     class_names: tuple[str, ...]
+    exports: tuple[Download, ...]
     can_review: bool
     error: str | None
     typed_new: str
@@ -179,3 +180,23 @@ class ClusterPage(PageContext):
     @property
     def title(self) -> str:
         return self.heading
+
+
+@dataclass(frozen=True)
+class SeenPage(PageContext):
+    """When the look of a cluster occurred before."""
+
+    template: ClassVar[str] = "cluster_seen.html"
+    section: ClassVar[str] = "clusters"
+
+    href: str  # of the cluster
+    sentence: str
+    timeline: Timeline | None
+    width: str  # of a bar: "a day"
+    first: Moment | None
+    last: Moment | None
+    runs: tuple[Fact, ...]
+
+    @property
+    def title(self) -> str:
+        return "Seen before"

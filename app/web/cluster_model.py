@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from sqlalchemy.orm import Session
 
 from app.services.checkpoints import active_checkpoint, get_checkpoint
+from app.services.clusters.occurrences import seen_before
 from app.services.clusters.records import ClusterRecord
 from app.services.clusters.service import get_run
 from app.services.errors import NotFoundError, NotReadyError
 from app.services.selection import get_glitch
 from app.services.traversals import cluster_traversals
-from app.web.cluster_contexts import Comparison
+from app.web.cluster_contexts import Comparison, SeenPage
+from app.web.contexts import Fact
 from app.web.figures import StripSection
+from app.web.histograms import timeline
 from app.web.traversal_strips import strip_section
-from app.web.words import CARD_WINDOW_S, glitch_href, nearest_window
+from app.web.words import CARD_WINDOW_S, count, glitch_href, moment, nearest_window
+
+_DAY_S, _YEAR_S = 86_400, 31_557_600
+_WIDTHS = {
+    60: "a minute",
+    3_600: "an hour",
+    _DAY_S: "a day",
+    604_800: "a week",
+    2_629_800: "a month",
+    _YEAR_S: "a year",
+}
 
 _CAPTIONS = {
     "views": ("as seen", "Spectrogram of the medoid"),
@@ -67,6 +82,50 @@ def model_note(session: Session, cluster: ClusterRecord) -> str | None:
         f"The model {found_by} found this cluster; {active.name} serves now. What was decided "
         "stays, and you may go on deciding. Start a clustering to see what the new model finds."
     )
+
+
+def seen_page_of(session: Session, cluster: ClusterRecord) -> SeenPage:
+    """When glitches that look like the cluster's middle occurred, of all there were.
+
+    Raises:
+        ConflictError: if the medoid was deleted.
+    """
+    found = seen_before(session, cluster.id)
+    before = cluster.summary.get("gps_times", {}).get("first")
+    counts = [
+        (one.count, one.total, stamp_of(one.gps_start)[: 10 if found.width_s >= _DAY_S else 16])
+        for one in found.bins
+    ]
+    earlier = sum(
+        one.count for one in found.bins if before is not None and one.gps_end <= float(before)
+    )
+    alike = count(found.count, "glitch looks", "glitches look")
+    sentence = f"{alike} like the middle of this cluster, whether labelled or not"
+    if before is not None:
+        sentence += (
+            f"; {earlier:,} of them before its first member"
+            if earlier
+            else ("; none before its first member")
+        )
+    if found.untimed:
+        sentence += f"; {found.untimed:,} carry no time and are in no bar"
+    return SeenPage(
+        href=f"/ui/clusters/{cluster.id}",
+        sentence=f"{sentence}.",
+        timeline=timeline(counts, sentence),
+        width=_WIDTHS.get(round(found.width_s), f"{found.width_s / _YEAR_S:.0f} years"),
+        first=moment(Decimal(str(found.bins[0].gps_start))) if found.bins else None,
+        last=moment(Decimal(str(found.bins[-1].gps_end))) if found.bins else None,
+        runs=tuple(
+            Fact(one.observing_run, f"{one.count:,} of {one.total:,}") for one in found.runs
+        ),
+    )
+
+
+def stamp_of(gps_s: float) -> str:
+    """A GPS time as UTC, to the minute."""
+    found = moment(Decimal(str(round(gps_s, 3))))
+    return found.utc[:16] if found else ""
 
 
 def _window_of_medoid(session: Session, cluster: ClusterRecord) -> float:

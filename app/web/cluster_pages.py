@@ -36,7 +36,7 @@ from app.web.cluster_model import comparison_of, model_note, strips_of
 from app.web.contexts import ClassCount, Fact, Moment
 from app.web.figures import DIVERGING
 from app.web.histograms import histogram, sparkline
-from app.web.words import card, count, moment, stamp
+from app.web.words import card, count, export_links, moment, stamp
 
 MEMBERS_SHOWN = 48
 STATE_TEXTS = {
@@ -220,6 +220,7 @@ def cluster_page_of(
         last_event_id=log.last_id,
         elsewhere=elsewhere,
         class_names=tuple(names),
+        exports=export_links(f"/ui/glitches?cluster={cluster.id}"),
         can_review=can_review,
         error=error,
         typed_new=typed_new[:100],

@@ -106,6 +106,56 @@ def histogram(
     return Histogram(name, unit, bars, ticks, int(counts.max()), f"{summary}.")
 
 
+@dataclass(frozen=True)
+class Timeline:
+    """How often a look occurred over time, above how much there was at all."""
+
+    alike: tuple[Bar, ...]
+    everything: tuple[Bar, ...]
+    most_alike: str
+    most: str
+    summary: str
+
+
+TIMELINE_WIDTH, TIMELINE_LEFT = 900.0, 40.0
+_ALIKE, _EVERYTHING = (8.0, 70.0), (84.0, 116.0)  # top and bottom of either row
+
+
+def timeline(counts: Sequence[tuple[int, int, str]], summary: str) -> Timeline | None:
+    """Two rows of bars on one axis of time; None where nothing has a time.
+
+    Args:
+        counts: for each stretch of time, how many look alike, how many there are, and its name.
+        summary: for those who cannot see it.
+    """
+    if not any(total for _, total, _ in counts):
+        return None
+    texts = [f"{name}: {alike:,} of {total:,}" for alike, total, name in counts]
+    alike, everything = [one[0] for one in counts], [one[1] for one in counts]
+    return Timeline(
+        alike=_row(alike, texts, *_ALIKE),
+        everything=_row(everything, texts, *_EVERYTHING),
+        most_alike=f"{max(alike):,}",
+        most=f"{max(everything):,}",
+        summary=summary,
+    )
+
+
+def _row(values: Sequence[int], texts: Sequence[str], top: float, bottom: float) -> tuple[Bar, ...]:
+    step = (TIMELINE_WIDTH - TIMELINE_LEFT) / len(values)
+    most = max(*values, 1)
+    made = []
+    for index, (value, text) in enumerate(zip(values, texts, strict=True)):
+        if value:
+            height = max(1.5, (bottom - top) * value / most)
+            x = TIMELINE_LEFT + index * step
+            width = max(step - 1, 0.8)
+            made.append(
+                Bar(round(x, 2), round(bottom - height, 2), round(width, 2), round(height, 2), text)
+            )
+    return tuple(made)
+
+
 def sparkline(counts: Sequence[int], summary: str) -> Sparkline | None:
     """Counts as small bars; None where there are none."""
     if not counts or not max(counts):

@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from app.services.records import GlitchRecord, Neighbour
-from app.web.contexts import Card, Moment, Novelty
+from app.web.contexts import Card, Download, Moment, Novelty
 from app.web.gps import gps_to_utc
 from glitch.novelty import Judgement
 
@@ -151,6 +151,15 @@ def card(
         is_simulated=glitch.is_simulated,
         novelty=None if judgement is None else novelty(judgement),
         distance=None if distance is None else f"{distance:.2f}",
+    )
+
+
+def export_links(catalogue_href: str) -> tuple[Download, ...]:
+    """A selection of the catalogue, by its address, as files."""
+    _, _, query = catalogue_href.partition("?")
+    return tuple(
+        Download(text, f"/ui/exports?format={name}" + (f"&{query}" if query else ""))
+        for name, text in (("csv", "CSV"), ("hdf5", "HDF5"), ("ligolw", "LIGO_LW"))
     )
 
 

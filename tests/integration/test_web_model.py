@@ -282,3 +282,42 @@ def test_a_form_of_a_session_that_ended_leads_back_to_its_page(
             follow_redirects=False,
         )
         assert foreign.headers["location"] == "/ui/login?next=%2Fui%2F"
+
+
+def test_a_cluster_tells_when_its_look_occurred(
+    reviewer: Walker, glitches: list[GlitchRecord], session: Session
+) -> None:
+    cluster = cluster_of(session, glitches, store_run(session))
+    session.commit()
+    own = f"/ui/clusters/{cluster.id}"
+    assert f"{own}/seen-before" in reviewer.get(own).links
+    page = reviewer.get(f"{own}/seen-before")
+    assert "like the middle of this cluster, whether labelled or not" in page.text
+    assert "one bar is" in page.text
+    assert "O3a" in page.text
+    assert "of 45" in page.text  # all real glitches of the catalogue lie in one run
+    assert reviewer.get(f"/ui/clusters/{UUID(int=3)}/seen-before").status == 404
+
+
+def test_the_catalogue_and_a_cluster_are_exported_from_their_pages(
+    reviewer: Walker, glitches: list[GlitchRecord], session: Session
+) -> None:
+    cluster = cluster_of(session, glitches, store_run(session))
+    session.commit()
+    links = [
+        link
+        for link in reviewer.get(f"/ui/clusters/{cluster.id}").links
+        if link.startswith("/ui/exports")
+    ]
+    assert len(links) == 3
+    lines = reviewer.client.get(links[0]).text.splitlines()
+    assert len(lines) == 11
+    assert all(f"walker{index:04d}" in "".join(lines) for index in range(1, 40, 4))
+    with h5py.File(BytesIO(reviewer.client.get(links[1]).content)) as file:
+        assert len(file["triggers"]) == 10
+    assert reviewer.client.get(links[2]).text.startswith("<?xml")
+    narrowed = reviewer.get("/ui/glitches?ifo=H1&snr_min=60")
+    (link,) = [one for one in narrowed.links if "format=csv" in one]
+    assert len(reviewer.client.get(link).text.splitlines()) == 5
+    assert reviewer.get("/ui/exports?snr_min=loud").status == 400
+    assert reviewer.get("/ui/exports?format=exe").status == 400

@@ -30,6 +30,7 @@ from app.services.reviews.service import review
 from app.services.traversals import cluster_plane
 from app.web.cluster_contexts import RunForm
 from app.web.cluster_lists import clusters_page_of, run_form
+from app.web.cluster_model import seen_page_of
 from app.web.cluster_pages import cluster_page_of
 from app.web.deps import (
     CsrfChecked,
@@ -122,6 +123,12 @@ def cluster_page(
         page=min(max(page, 1), 100_000),
     )
     return render(request, context, visitor)
+
+
+@router.get("/clusters/{cluster_id}/seen-before", dependencies=[ForReaders])
+def seen(request: Request, session: SessionDep, visitor: VisitorDep, cluster_id: UUID) -> Response:
+    """When this look occurred before; apart, because it looks at the whole catalogue."""
+    return render(request, seen_page_of(session, get_cluster(session, cluster_id)), visitor)
 
 
 @router.get("/clusters/{cluster_id}/plane.json", dependencies=[ForReaders])

@@ -1,4 +1,4 @@
-// Glances: four windows of a card under the pointer or by key, what the panels show, copying a link.
+// Glances: four windows of a card under the pointer or by key, what the panels show.
 
 const LENGTHS = ["0.5 s", "1 s", "2 s", "4 s"];
 const PATIENCE_MS = 350;
@@ -6,7 +6,6 @@ const PATIENCE_MS = 350;
 // What shows four windows beside an element; null where the page has no cards.
 export function attachGlances(root) {
   attachShows(root);
-  attachCopy(root);
   return attachWindows(root);
 }
 
@@ -114,20 +113,4 @@ function attachShows(root) {
     const current = links.findIndex((link) => link.getAttribute("aria-current"));
     turn(links[(current + 1) % links.length]);
   });
-}
-
-function attachCopy(root) {
-  for (const button of root.querySelectorAll("button.copy")) {
-    if (!navigator.clipboard) continue;
-    button.hidden = false;
-    button.addEventListener("click", async () => {
-      const field = root.getElementById(button.dataset.copy);
-      try {
-        await navigator.clipboard.writeText(field.value);
-        button.textContent = "Copied";
-      } catch {
-        field.select(); // refused: at least one key away from it
-      }
-    });
-  }
 }
