@@ -12,6 +12,7 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from app.services.batches.sweeping import Swept, sweep_batches
+from app.services.projection.service import request_what_is_due
 from app.services.vector_index import queue_index_jobs
 from app.settings import Settings
 
@@ -31,7 +32,13 @@ def _keep_index(session: Session, _: Settings) -> str | None:
     return f"queued for {', '.join(queued)}" if queued else None
 
 
+def _keep_map(session: Session, _: Settings) -> str | None:
+    job = request_what_is_due(session)
+    return f"asked for, to {job.parameters['act']}" if job else None
+
+
 UPKEEP: dict[str, Step] = {
     "files of batches removed": _remove_batch_files,
     "vector index": _keep_index,
+    "map": _keep_map,
 }

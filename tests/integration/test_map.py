@@ -12,8 +12,13 @@ import zstandard
 from api_fixtures import Service, assert_problem, running_service, tiny_data_folder
 from cluster_helpers import store_cluster, store_run
 from map_helpers import GPS_START, order_of, store_kinds, work
+from sqlalchemy import text
 
-from app.services.jobs.service import list_jobs
+from app.services.checkpoints import (
+    activate_checkpoint,
+    active_checkpoint,
+    publish_checkpoint,
+)
 from app.services.projection.columns import MAGIC, unpack
 from app.services.projection.service import request_what_is_due
 from app.store.embedded import EmbeddedServer
@@ -182,23 +187,39 @@ def test_drawing_anew_replaces_the_map_when_it_is_whole(
     assert counted == COUNT
 
 
-def test_the_first_map_is_drawn_unasked_once_it_is_worth_it(service: Service) -> None:
+def test_a_switch_of_the_checkpoint_draws_its_map(service: Service, drawn: list[UUID]) -> None:
     sessions = make_session_factory(service.engine)
     with sessions.begin() as session:
-        assert request_what_is_due(session) is None  # an empty catalogue
-    store_kinds(service, COUNT)
-    with sessions.begin() as session:
-        assert request_what_is_due(session) is None  # a handful
-    store_kinds(service, 50, start=COUNT)
-    with sessions.begin() as session:
+        was = active_checkpoint(session)
+        other = publish_checkpoint(
+            session,
+            name="other",
+            digest=uuid4().hex * 2,
+            preprocessing_digest=was.preprocessing_digest,
+            latent_size=was.latent_size,
+            manifest={},
+        )
+        assert request_what_is_due(session) is None  # nothing is embedded under it
+        session.execute(
+            text(
+                "INSERT INTO embedding (glitch_id, checkpoint_id, is_simulated, is_reference, mean,"
+                " log_variance, reconstruction_error, kl, is_judged) SELECT glitch_id, :other,"
+                " is_simulated, is_reference, mean, log_variance, 1, 1, false FROM embedding"
+            ),
+            {"other": other.id},
+        )
         job = request_what_is_due(session)
         assert job is not None
-        assert job.parameters["act"] == "draw"
-    with service.client("admin") as admin:
-        admin.post(f"/jobs/{job.id}/cancel")
-    with sessions.begin() as session:
-        assert request_what_is_due(session) is None  # somebody did not want it
-        assert len(list_jobs(session, kind="project").items) == 1
+        assert job.parameters == {"act": "draw", "checkpoint_id": other.id}
+    try:
+        with service.client("admin") as admin:
+            assert_problem(admin.get("/map"), 404)
+            admin.post(f"/jobs/{job.id}/cancel")
+        with sessions.begin() as session:
+            assert request_what_is_due(session) is None  # somebody did not want it
+    finally:
+        with sessions.begin() as session:
+            activate_checkpoint(session, was.id)
 
 
 def test_a_selection_is_labelled_and_taken_back_as_one(service: Service, drawn: list[UUID]) -> None:

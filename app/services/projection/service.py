@@ -29,7 +29,6 @@ from app.store.projection_models import Projection
 DRAW, PLACE = "draw", "place"
 SMALLEST_SAMPLE, LARGEST_SAMPLE = 16, 100_000
 _SCHEDULER = "scheduler"
-_DRAWN_FROM = 50  # glitches from which on the first map is drawn unasked
 
 
 def start_drawing(
@@ -75,25 +74,38 @@ def start_placing(session: Session, *, principal: Principal) -> JobRecord:
 
 
 def request_what_is_due(session: Session) -> JobRecord | None:
-    """Start what the map needs, if anything: called now and then, it looks up three rows.
+    """Start what the map needs, if anything: called now and then, it looks up a few rows.
 
-    Newcomers are placed; after a switch of the checkpoint, or once there is a catalogue worth one,
-    the map is drawn. A drawing that failed or was cancelled is not tried again unasked.
+    Newcomers are placed. After a switch of the checkpoint the map is drawn for the new one, if
+    there was one for another; a drawing that failed or was cancelled is not tried again unasked.
+    The first map is somebody's to ask for, because it keeps a worker busy for a while.
     """
+    checkpoint_id = session.scalar(select(Checkpoint.id).where(Checkpoint.is_active))
+    if checkpoint_id is None:
+        return None
+    if latest_projection(session, checkpoint_id) is not None:
+        return request_placing(session)
+    has_map = session.scalar(select(Projection.id).where(Projection.is_ready).limit(1))
+    key = _key(DRAW, checkpoint_id)
+    is_tried = session.scalar(select(Job.id).where(Job.kind == KIND, Job.key == key).limit(1))
+    if has_map is None or is_tried or _embedded(session, checkpoint_id, FEWEST) < FEWEST:
+        return None
+    return _start(session, DRAW, checkpoint_id, _SCHEDULER)
+
+
+def request_placing(session: Session) -> JobRecord | None:
+    """Start placing what came since, if there is a map and something came."""
     checkpoint_id = session.scalar(select(Checkpoint.id).where(Checkpoint.is_active))
     latest = session.scalar(select(Glitch.id).order_by(Glitch.id.desc()).limit(1))
     if checkpoint_id is None or latest is None:
         return None
-    projection = latest_projection(session, checkpoint_id)
-    if projection is None:
-        is_tried = session.scalar(
-            select(Job.id).where(Job.kind == KIND, Job.key == _key(DRAW, checkpoint_id)).limit(1)
-        )
-        if is_tried or _embedded(session, checkpoint_id, _DRAWN_FROM) < _DRAWN_FROM:
-            return None
-        return _start(session, DRAW, checkpoint_id, _SCHEDULER)
-    row = session.get(Projection, projection.id)
-    if row is None or row.last_glitch_id is None or latest <= row.last_glitch_id:
+    placed = session.scalar(
+        select(Projection.last_glitch_id)
+        .where(Projection.checkpoint_id == checkpoint_id, Projection.is_ready)
+        .order_by(Projection.id.desc())
+        .limit(1)
+    )
+    if placed is None or latest <= placed:
         return None
     return _start(session, PLACE, checkpoint_id, _SCHEDULER)
 
