@@ -382,11 +382,14 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
     output: Annotated[Path | None, typer.Option(help="Write the Markdown table here too.")] = None,
     n_seeds: Annotated[int, typer.Option(help="Split seeds of the cross-validated rows.")] = 3,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for every measure, as data and as plots.")
+    ] = None,
 ) -> None:
-    """Judge a run's best weights on real glitches, beside pixel PCA of equal dimension."""
+    """Judge a run's best weights, or a checkpoint, on real glitches, beside pixel PCA."""
     from training import cli
 
-    cli.evaluate(run, output, n_seeds)
+    cli.evaluate(run, output, n_seeds, out)
 
 
 @app.command()
@@ -437,11 +440,14 @@ def reproduce(  # noqa: PLR0917 - a command's options
     real_images: Annotated[
         Path, typer.Option(help="Folder of real glitch pictures, for table1.")
     ] = Path("../shared/data/gravityspy_images"),
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Train nothing; report what is finished.")
+    ] = False,
 ) -> None:
     """Reproduce the paper's tables, figures and lemma; the same command continues a stopped one."""
     from training import cli
 
-    cli.reproduce(targets, tier, folder, jobs, dsprites, chairs, real_images)
+    cli.reproduce(targets, tier, folder, jobs, dsprites, chairs, real_images, report_only)
 
 
 def _switch(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from glitch.errors import GlitchError
 from glitch.views import Preprocessing
+
+if TYPE_CHECKING:
+    from glitch.model import ViewsVAE
+    from training.examination import Judged
+    from training.pack import Pack
 
 app = typer.Typer(help="Train, evaluate and export models.", no_args_is_help=True)
 # Progress belongs on standard error, so that tables on standard output can be redirected.
@@ -75,7 +80,7 @@ def train(
                         + "  ".join(
                             f"{name.removeprefix('validation.')} {value:.3f}"
                             for name, value in metrics.items()
-                            if name.startswith("validation.")
+                            if name.startswith("validation.") and ".kl." not in name
                         )
                     )
                 show(step, note)
@@ -97,10 +102,19 @@ def evaluate(
     run: RunFolder,
     output: Annotated[Path | None, typer.Option(help="Write the Markdown table here too.")] = None,
     n_seeds: Annotated[int, typer.Option(help="Split seeds of the cross-validated rows.")] = 3,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for every measure, as data and as plots.")
+    ] = None,
 ) -> None:
-    """Judge a run's best weights on real glitches, beside pixel PCA of equal dimension."""
+    """Judge a run's best weights, or a checkpoint, on real glitches, beside pixel PCA."""
+    from training.examination import examine_into
+
     with _user_errors():
-        table, _ = _examine(run, n_seeds)
+        judged, real, train_groups = _judged(run)
+        table, _ = _examine(judged.model, real, train_groups, n_seeds)
+        if out is not None:
+            examine_into(judged, real, train_groups, out)
+            (out / "probes.md").write_text(table, encoding="utf-8")
     sys.stdout.write(table)
     if output is not None:
         output.write_text(table, encoding="utf-8")
@@ -118,7 +132,8 @@ def export(
     from training.export import export_run, load_run
 
     with _user_errors():
-        _, metrics = _examine(run, n_seeds)
+        judged, real, train_groups = _judged(run)
+        _, metrics = _examine(judged.model, real, train_groups, n_seeds)
         settings, _, _ = load_run(run)
         manifest = export_run(
             run,
@@ -175,6 +190,9 @@ def reproduce(  # noqa: PLR0917 - a command's options
     real_images: Annotated[
         Path, typer.Option(help="Folder of real glitch pictures, for table1.")
     ] = Path("../shared/data/gravityspy_images"),
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Train nothing; report what is finished.")
+    ] = False,
 ) -> None:
     """Reproduce the paper's tables, figures and lemma; the same command continues a stopped one."""
     from training.reproduction.command import Sources
@@ -188,6 +206,7 @@ def reproduce(  # noqa: PLR0917 - a command's options
             destination,
             jobs=jobs,
             sources=Sources(dsprites, chairs, real_images),
+            is_report_only=report_only,
             progress=show,
         )
     if report is None:
@@ -196,22 +215,27 @@ def reproduce(  # noqa: PLR0917 - a command's options
     console.print(f"Wrote {report}.")
 
 
-def _examine(run: Path, n_seeds: int) -> tuple[str, dict[str, object]]:
-    """The Markdown table of a run's examination, and the same as plain JSON values."""
-    from training.data import split_real
-    from training.export import load_run
-    from training.real_images import read_real_images
+def _judged(folder: Path) -> tuple[Judged, Pack, frozenset[str]]:
+    """A run or checkpoint, all glitches of its data set, and the groups that it learnt from."""
+    from training.data import read_glitches, split_glitches
+    from training.examination import load_judged
+
+    judged = load_judged(folder)
+    with _progress("Reading pictures", None) as show:
+        glitches = read_glitches(
+            judged.config.data, on_progress=lambda done, _total: show(done, "")
+        )
+    train_pack, _ = split_glitches(glitches, judged.config.data)
+    return judged, glitches.pack, frozenset(train_pack.groups)
+
+
+def _examine(
+    model: ViewsVAE, real: Pack, train_groups: frozenset[str], n_seeds: int
+) -> tuple[str, dict[str, object]]:
+    """The Markdown table of an examination, and the same as plain JSON values."""
     from training.report import as_markdown, examine
 
-    settings, model, _ = load_run(run)
-    if settings.data.real_images is None:
-        raise GlitchError(f"{run} names no real images, so there is nothing to judge it on.")
-    with _progress("Reading pictures", None) as show:
-        real = read_real_images(
-            Path(settings.data.real_images), on_progress=lambda done, _total: show(done, "")
-        )
-    train_pack, _ = split_real(real, settings.data)
-    rows, agreement = examine(model, real, frozenset(train_pack.groups), range(n_seeds))
+    rows, agreement = examine(model, real, train_groups, range(n_seeds))
     metrics: dict[str, object] = {
         "lone_view_agreement": agreement,
         # The whole table is long; these are the rows that people compare.

@@ -119,8 +119,8 @@ def test_a_simulated_pack_holds_every_class_evenly(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("train", "none.yaml"), "There is no configuration file"),
-        (("evaluate", "nowhere"), "There is no configuration file"),
-        (("export", "nowhere", "out"), "There is no configuration file"),
+        (("evaluate", "nowhere"), "neither a training run"),
+        (("export", "nowhere", "out"), "neither a training run"),
     ],
 )
 def test_errors_are_sentences_and_exit_codes(
