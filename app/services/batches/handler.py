@@ -36,6 +36,7 @@ from app.services.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobCo
 from app.services.labels import append_label
 from app.services.novelty import request_judging
 from app.services.records import (
+from app.services.projection.service import request_placing
     CheckpointRecord,
     EncodingLike,
     GlitchMetadata,
@@ -108,6 +109,7 @@ class IngestHandler:
         if not by_state.get("failed"):
             clear_work(context.data_dir, job.id)
         if by_state.get("done"):
+        request_placing(session)  # on the map, if there is one
             request_judging(session, job.author)  # what came first had little to be judged by
         return {
             "stored": by_state.get("done", 0),
