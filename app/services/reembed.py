@@ -9,12 +9,13 @@ is embedded first.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import ColumnElement, and_, func, insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Engine, and_, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session, sessionmaker
 
 from app.services.audit import record_event
 from app.services.checkpoints import (
@@ -30,8 +31,9 @@ from app.services.jobs.registry import ChunkPlan, ChunkResult, JobContext
 from app.services.jobs.service import create_job
 from app.services.novelty import REJUDGED_AT_ONCE, Shelf, recalibrate, rejudge
 from app.services.records import CheckpointRecord
+from app.store.engine import make_session_factory
 from app.store.models import Embedding, Glitch, View
-from app.store.partitions import INDEX_FROM_ROWS, build_vector_index
+from app.store.partitions import INDEX_FROM_ROWS, ensure_vector_index, has_rows
 from glitch.codec import unpack_view
 from glitch.views import Preprocessing, Views
 
@@ -122,13 +124,29 @@ class ReembedHandler:
         return ChunkResult()
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """Embed what came meanwhile, judge everything, switch."""
-        target = get_checkpoint(session, job.parameters["checkpoint_id"])
+        """Embed what came meanwhile and judge everything, in portions; then switch at once.
+
+        The portions are transactions of their own, because what they write serves no query before
+        the switch, and nobody who labels or stores should wait for hours of work. Each is safe to
+        repeat. The switch alone is this transaction's: it waits for those who store, does the few
+        that they stored last, and is over in a moment.
+        """
+        portions = make_session_factory(cast("Engine", session.get_bind()))
+        with portions() as own:
+            target = get_checkpoint(own, job.parameters["checkpoint_id"])
         encoder = context.encoder(target.digest)
-        while missing := _missing(session, target.id, limit=GLITCHES):
-            _embed(session, target.id, missing, encoder)
-            context.heartbeat()
-        _judge(session, target, context)
+        _catch_up(portions, target, encoder, context)
+        _judge(portions, target, context)
+        ensure_vector_index(
+            cast("Engine", session.get_bind()),
+            target.id,
+            target.latent_size,
+            from_rows=INDEX_FROM_ROWS,
+            check=context.heartbeat,
+        )
+        late = _catch_up(portions, target, encoder, context)
+        with portions.begin() as own:
+            rejudge(own, target.id, late)
         # From here nobody stores under the old one: what was just committed is seen and embedded.
         lock_publishing(session)
         while missing := _missing(session, target.id, limit=GLITCHES):
@@ -190,7 +208,7 @@ def _embed(
     views = _stored_views(session, glitch_ids, encoder.preprocessing)
     encodings = encoder.encode([views[glitch.id] for glitch in glitches])
     session.execute(
-        insert(Embedding),
+        insert(Embedding).on_conflict_do_nothing(),  # by a worker that was taken for dead
         [
             {
                 "glitch_id": glitch.id,
@@ -225,25 +243,40 @@ def _stored_views(
     return {one: Views(values[one], observed[one], recipe) for one in glitch_ids}
 
 
-def _judge(session: Session, target: CheckpointRecord, context: JobContext) -> None:
+def _catch_up(
+    portions: sessionmaker[Session],
+    target: CheckpointRecord,
+    encoder: Encoder,
+    context: JobContext,
+) -> list[UUID]:
+    """Embed what lacks it, some hundred glitches a transaction; which ones those were."""
+    done: list[UUID] = []
+    while True:
+        with portions.begin() as own:
+            missing = _missing(own, target.id, limit=GLITCHES)
+            _embed(own, target.id, missing, encoder)
+        done += missing
+        if len(missing) < GLITCHES:
+            return done
+        context.heartbeat()
+
+
+def _judge(portions: sessionmaker[Session], target: CheckpointRecord, context: JobContext) -> None:
     """Judge every glitch under the new checkpoint, as of the labels of now."""
-    recalibrate(session, target.id)
-    count = session.scalar(
-        select(func.count()).select_from(Embedding).where(Embedding.checkpoint_id == target.id)
-    )
-    if count is None or count <= REJUDGED_AT_ONCE:
-        return  # recalibrate has judged them
-    last: UUID | None = None
+    with portions.begin() as own:
+        recalibrate(own, target.id)
+        if not has_rows(own, target.id, REJUDGED_AT_ONCE + 1):
+            return  # recalibrate has judged them
     shelf = Shelf(target.id)
+    last: UUID | None = None
     while True:
         page = select(Embedding.glitch_id).where(Embedding.checkpoint_id == target.id)
         if last is not None:
             page = page.where(Embedding.glitch_id > last)
-        ids = list(session.scalars(page.order_by(Embedding.glitch_id).limit(_REJUDGED)))
+        with portions.begin() as own:
+            ids = list(own.scalars(page.order_by(Embedding.glitch_id).limit(_REJUDGED)))
+            rejudge(own, target.id, ids, shelf)
         if not ids:
-            break
-        rejudge(session, target.id, ids, shelf)
+            return
         context.heartbeat()
         last = ids[-1]
-    if count >= INDEX_FROM_ROWS:
-        build_vector_index(session, target.id, target.latent_size)

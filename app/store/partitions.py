@@ -68,21 +68,6 @@ def has_rows(session: Session, checkpoint_id: int, least: int) -> bool:
     return bool(session.scalar(first, {"least": least}) == least)
 
 
-def build_vector_index(session: Session, checkpoint_id: int, latent_size: int) -> None:
-    """Build the HNSW index of a checkpoint that does not serve yet, in the caller's transaction.
-
-    Writes to its embeddings wait meanwhile, which is why a serving one needs the other way.
-    """
-    session.execute(
-        text(
-            f"CREATE INDEX IF NOT EXISTS {vector_index_name(checkpoint_id)}"
-            f" ON {partition_name(checkpoint_id)}"
-            f" USING hnsw ((mean::vector({int(latent_size)})) vector_l2_ops)"
-            f" WITH (m = {HNSW_M}, ef_construction = {HNSW_EF_CONSTRUCTION})"
-        )
-    )
-
-
 def ensure_vector_index(
     engine: Engine,
     checkpoint_id: int,

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
 import torch
 from api_fixtures import Service, assert_problem, picture, running_service, tiny_data_folder
+from sqlalchemy import text
 
+from app.services import reembed
 from app.services.checkpoints import publish_checkpoint
 from app.services.jobs.service import get_job
 from app.store.embedded import EmbeddedServer
 from app.store.engine import make_session_factory
 from glitch.checkpoint import load_checkpoint, save_checkpoint
+from glitch.errors import GlitchError
 from glitch.model import Architecture, ViewsVAE
 from glitch.views import Preprocessing
 from worker.runner import JobRunner
@@ -96,6 +100,53 @@ def test_switch_and_back(service: Service) -> None:
         assert {latent(client, one) for one in [*ids, late, after]} == {("tiny", 8)}
         assert client.post("/checkpoints/next/activate").status_code == 200  # all are there
         assert latent(client, after) == ("next", 6)
+
+
+def test_portions_hold_no_lock_and_a_failed_switch_answers_nothing_new(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The finish works in short transactions; whatever fails before the switch changes nothing."""
+    runner = JobRunner(make_session_factory(service.engine), service.settings)
+    monkeypatch.setattr(reembed, "GLITCHES", 2)  # several portions
+    monkeypatch.setattr(reembed, "REJUDGED_AT_ONCE", 1)
+    monkeypatch.setattr(reembed, "_REJUDGED", 2)
+    with service.client("admin") as client:
+        ids = [upload(client, seed, f"portions{seed:02d}") for seed in range(20, 25)]
+        before, _ = latent(client, ids[0])
+        target = "next" if before == "tiny" else "tiny"
+        job = client.post(f"/checkpoints/{target}/activate").json()["job"]["id"]
+        labelled: list[int] = []
+        stored: list[str] = []
+
+        def meanwhile(*_: object, **__: object) -> bool:
+            """Where the index would be built: judged under the new one, and not switched."""
+            answer = client.post(f"/glitches/{ids[0]}/labels", json={"label": "Blip"}, timeout=20)
+            labelled.append(answer.status_code)
+            stored.append(upload(client, 30, "portionslt"))
+            return False
+
+        def fails(*_: object) -> None:
+            raise GlitchError("The switch fails: try again.")
+
+        monkeypatch.setattr(reembed, "ensure_vector_index", meanwhile)
+        with monkeypatch.context() as broken:
+            broken.setattr(reembed, "_switch", fails)
+            runner.work(job)
+        assert labelled == [201]
+        assert client.get(f"/jobs/{job}").json()["state"] == "failed"
+        count = text(
+            "SELECT count(*) FROM embedding e JOIN checkpoint c ON c.id = e.checkpoint_id"
+            " WHERE c.name = :name AND e.glitch_id = ANY(:ids)"
+        )
+        with service.engine.connect() as connection:
+            prepared = connection.scalar(count, {"name": target, "ids": [UUID(one) for one in ids]})
+        assert prepared == len(ids)  # the portions are kept
+        assert {latent(client, one)[0] for one in ids} == {before}  # and serve nobody
+        near = client.get(f"/glitches/{ids[0]}/neighbours").json()["items"]
+        assert {latent(client, one["id"])[0] for one in near} == {before}
+        assert client.post(f"/jobs/{job}/retry").status_code == 200
+        runner.work(job)
+        assert {latent(client, one)[0] for one in [*ids, *stored]} == {target}
 
 
 def test_who_may_switch_and_to_what(service: Service) -> None:
