@@ -73,10 +73,18 @@ class Settings(BaseSettings):
         description="How long the file of a batch is kept after its job ended, for a retry of what "
         "failed, in days. Where nothing failed it goes after a day at most.",
     )
+    keep_exports_hours: float = Field(
+        default=72, gt=0, description="How long the file of an export job is kept, in hours."
+    )
     strain_dir: Path | None = Field(
         default=None,
         description="A folder of strain files, named as LIGO-T050017 says, from which triggers "
         "without strain of their own are read. Unset: triggers need their strain beside them.",
+    )
+    gwosc_url: str | None = Field(
+        default=None,
+        description="The host of open data from which strain is fetched that is nowhere else, such "
+        "as https://gwosc.org. Unset: nothing is fetched.",
     )
     queue_timeout_s: float = Field(
         default=30,
@@ -147,6 +155,13 @@ class Settings(BaseSettings):
         if not value.startswith(("http://", "https://")):
             raise ValueError("GLITCH_PUBLIC_URL must start with http:// or https://")
         return value.rstrip("/")
+
+    @field_validator("gwosc_url")
+    @classmethod
+    def _gwosc_without_slash(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("GLITCH_GWOSC_URL must start with http:// or https://")
+        return value.rstrip("/") if value else None
 
     @field_validator("signing_key")
     @classmethod

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -74,11 +74,7 @@ def read_strain(
         MissingExtraError: a GWF file without the extra ``gwf``.
     """
     request = Request(file_name, gps_time, sample_rate_hz, channel, ifo)
-    with _OPENERS[_kind(path, request)](path, request) as source:
-        rate = _sample_rate(source, request)
-        check_sample_rate(rate)
-        if source.n_samples == 0:
-            raise StrainError(f"{request.shown_name} holds no samples.")
+    with open_strain(path, request) as (source, rate):
         start = source.gps_start
         if start is None:
             half = Decimal(source.n_samples) / Decimal(rate) / 2
@@ -93,6 +89,21 @@ def read_strain(
             ifo=ifo or source.ifo or ifo_from_text(file_name),
             channel=channel or source.channel,
         )
+
+
+@contextmanager
+def open_strain(path: Path, request: Request) -> Iterator[tuple[Source, float]]:
+    """One channel of a file of any kind, and its sample rate in Hz; samples are read on demand.
+
+    Raises:
+        GlitchError: as ``read_strain``.
+    """
+    with _OPENERS[_kind(path, request)](path, request) as source:
+        rate = _sample_rate(source, request)
+        check_sample_rate(rate)
+        if source.n_samples == 0:
+            raise StrainError(f"{request.shown_name} holds no samples.")
+        yield source, rate
 
 
 @dataclass(frozen=True)
@@ -126,9 +137,7 @@ def strain_span(
         GlitchError: as ``read_strain``.
     """
     request = Request(file_name, None, sample_rate_hz, channel)
-    with _OPENERS[_kind(path, request)](path, request) as source:
-        rate = _sample_rate(source, request)
-        check_sample_rate(rate)
+    with open_strain(path, request) as (source, rate):
         if source.gps_start is None:
             return None
         end = source.gps_start + Decimal(source.n_samples) / Decimal(rate)

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.services.batches.keeping import clear_work, upload_path, work_folder
+from app.services.batches.open_data import OpenData, open_data_folder
 from app.services.batches.options import BatchOptions
 from app.services.batches.planning import (
     CONTENT,
@@ -35,8 +36,8 @@ from app.services.jobs.records import Chunk, JobRecord
 from app.services.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
 from app.services.labels import append_label
 from app.services.novelty import request_judging
-from app.services.records import (
 from app.services.projection.service import request_placing
+from app.services.records import (
     CheckpointRecord,
     EncodingLike,
     GlitchMetadata,
@@ -108,8 +109,8 @@ class IngestHandler:
         by_state = {state: count for state, count in counts}  # noqa: C416  (rows are no pairs)
         if not by_state.get("failed"):
             clear_work(context.data_dir, job.id)
-        if by_state.get("done"):
         request_placing(session)  # on the map, if there is one
+        if by_state.get("done"):
             request_judging(session, job.author)  # what came first had little to be judged by
         return {
             "stored": by_state.get("done", 0),
@@ -139,9 +140,13 @@ def _read(
         return
     glitches = [(item.position, payload["glitches"][item.position]) for item in chunk.items]
     if payload["kind"] == TRIGGERS:
+        url = context.settings.gwosc_url
         roots = StrainRoots(
             folder,
             context.settings.strain_dir,
+            OpenData(url, open_data_folder(context.data_dir), options.sample_rate_hz)
+            if url
+            else None,
             options.channel,
             options.sample_rate_hz,
             context.settings.device,

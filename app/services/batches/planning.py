@@ -34,6 +34,7 @@ from glitch.strain import is_strain_file, strain_span
 
 GLITCHES = 32  # in a chunk: seconds of work, and what a killed worker loses
 PICTURES, VIEWS, TRIGGERS, STACK, REFUSED = "pictures", "views", "triggers", "stack", "refused"
+OPEN_DATA = "open data"  # where a trigger's strain comes from
 CONTENT, STACK_FILE = "content", "stack.h5"  # in the job's work folder
 _PICTURE = re.compile(r"\.(png|jpe?g)\Z", re.IGNORECASE)
 _WINDOW = re.compile(r"(_spectrogram_|__)[0-9.]{1,6}\.[A-Za-z]{3,4}\Z")
@@ -289,7 +290,9 @@ class BatchPlanner:
 
     def _add_triggers(self, path: Path, name: str) -> None:
         self._origin = self._origin or origin_of_table(path)
-        for row in read_table(path, name):
+        for number, row in enumerate(read_table(path, name)):
+            if number % _BLOCK == 0:
+                self._context.heartbeat()
             if isinstance(row, BadRow):
                 self._refuse(row.name, row.reason)
                 continue
@@ -332,12 +335,15 @@ class BatchPlanner:
     def _trigger(self, facts: Facts, n_merged: int) -> Iterator[Found]:
         ifo, gps_time = str(facts.ifo), Decimal(str(facts.gps_time))
         name = f"{ifo} {gps_time:f}"
-        place = self._shelf.find(ifo, gps_time)
-        if place is None:
+        content: dict[str, Any] = {"facts": facts.as_json(), "n_merged": n_merged}
+        stretch = self._shelf.find(ifo, gps_time)
+        if stretch is not None:
+            files = [[place.root, place.path, place.name] for place in stretch.places]
+            yield name, {**content, "strain": files, "gap": stretch.gap}
+        elif self._context.settings.gwosc_url is not None:
+            yield name, {**content, "strain": OPEN_DATA}
+        else:
             self._refuse(name, self._shelf.why_not(ifo, gps_time))
-            return
-        strain = [place.root, place.path, place.name]
-        yield name, {"facts": facts.as_json(), "strain": strain, "n_merged": n_merged}
 
     # --- what is not read -------------------------------------------------------------------------
 

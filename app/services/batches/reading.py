@@ -13,8 +13,10 @@ from typing import Any, BinaryIO
 
 from app.services.batches.facts import Facts, facts_of, read_columns
 from app.services.batches.members import Member, read_member
+from app.services.batches.open_data import OpenData
+from app.services.batches.planning import OPEN_DATA
 from app.services.batches.strain_shelf import KNOWN
-from app.services.errors import InvalidRequestError, ServiceError
+from app.services.errors import InvalidRequestError, NotReadyError, ServiceError
 from app.services.upload import (
     ParsedUpload,
     SpooledFile,
@@ -25,7 +27,13 @@ from app.services.upload import (
 )
 from glitch.errors import FormatError, GlitchError, StrainError
 from glitch.images import open_stack
-from glitch.strain import Strain, StrainViews, read_strain, views_from_strain
+from glitch.strain import (
+    Strain,
+    StrainFile,
+    StrainViews,
+    read_joined_strain,
+    views_from_strain,
+)
 from glitch.views import Preprocessing
 
 TRANSFORMED_AT_ONCE = 8  # 64 s of strain each: bounds memory
@@ -127,22 +135,62 @@ class StrainRoots:
 
     uploaded: Path
     known: Path | None
+    open_data: OpenData | None
     channel: str | None
     sample_rate_hz: float | None
     device: str
 
-    def path(self, root: str, path: str) -> Path:
-        """The file itself.
+    def files(self, content: Any, facts: Facts) -> tuple[list[StrainFile], str | None]:
+        """A trigger's files, and where they end if that is too soon.
 
         Raises:
-            FormatError: if it is not below its root, or gone.
+            FormatError: if one is not below its root, or gone.
+            StrainError: if GWOSC has none.
+            NotReadyError: if GWOSC cannot be reached.
         """
+        if content["strain"] == OPEN_DATA:
+            if self.open_data is None:
+                raise FormatError(
+                    "The strain was to come from GWOSC, which GLITCH_GWOSC_URL does not name any "
+                    "more: send the batch again with its strain."
+                )
+            stretch = self.open_data.files(str(facts.ifo), Decimal(str(facts.gps_time)))
+            found = [self.open_data.file(place.path, place.name) for place in stretch.places]
+            return found, stretch.gap
+        places = content["strain"]
+        if isinstance(places[0], str):  # planned before files were joined
+            places = [places]
+        files = [StrainFile(self._path(root, path), name) for root, path, name in places]
+        return files, content.get("gap")
+
+    def _path(self, root: str, path: str) -> Path:
         folder = self.known if root == KNOWN else self.uploaded
         if folder is not None:
             found = folder / path
             if found.resolve().is_relative_to(folder.resolve()) and found.is_file():
                 return found
         raise FormatError(f"The strain file {path} is no longer there: send the batch again.")
+
+    def read(self, content: Any, facts: Facts) -> tuple[Strain, str | None]:
+        """The strain around a trigger, and where it ends if that is within 32 s.
+
+        Raises:
+            GlitchError: if it cannot be read, or holds too little; says where it ends.
+            NotReadyError: if GWOSC cannot be reached.
+        """
+        files, gap = self.files(content, facts)
+        try:
+            strain = read_joined_strain(
+                files,
+                gps_time=Decimal(str(facts.gps_time)),
+                # What GWOSC sends says its rate; the option chose among its files.
+                sample_rate_hz=None if content["strain"] == OPEN_DATA else self.sample_rate_hz,
+                channel=self.channel,
+                ifo=facts.ifo,
+            )
+        except StrainError as error:
+            raise StrainError(_with_gap(str(error), gap)) from error
+        return strain, gap
 
 
 def read_triggers(
@@ -154,16 +202,8 @@ def read_triggers(
         for position, content in glitches[start : start + TRANSFORMED_AT_ONCE]:
             with _told(position) as failed:
                 facts = Facts.from_json(content["facts"])
-                root, path, name = content["strain"]
-                strain = read_strain(
-                    roots.path(root, path),
-                    file_name=name,
-                    gps_time=Decimal(str(facts.gps_time)),
-                    sample_rate_hz=roots.sample_rate_hz,
-                    channel=roots.channel,
-                    ifo=facts.ifo,
-                )
-                ready.append((position, facts, strain, content))
+                strain, gap = roots.read(content, facts)
+                ready.append((position, facts, strain, {**content, "gap": gap}))
             if failed:
                 yield failed[0]
         made = _transformed(
@@ -171,7 +211,7 @@ def read_triggers(
         )
         for (position, facts, strain, content), one in zip(ready, made, strict=True):
             if isinstance(one, str):
-                yield ReadGlitch(position, failure=one)
+                yield ReadGlitch(position, failure=_with_gap(one, content["gap"]))
                 continue
             upload = ParsedUpload(
                 views=one.views,
@@ -185,6 +225,11 @@ def read_triggers(
             merged = content.get("n_merged", 1)
             note = None if merged == 1 else f"The loudest of {merged} triggers close in time."
             yield ReadGlitch(position, _with(upload, facts), facts.label, note)
+
+
+def _with_gap(reason: str, gap: str | None) -> str:
+    """What is wrong, and that the strain ends close by."""
+    return f"{reason} {gap}" if gap else reason
 
 
 def _transformed(
@@ -213,10 +258,12 @@ def _transformed(
 
 @contextmanager
 def _told(position: int) -> Iterator[list[ReadGlitch]]:
-    """Turn what is wrong with one glitch into its failure; a full disk is not the glitch's."""
+    """Turn what is wrong with one glitch into its failure; a full disk or a dead network is not."""
     failed: list[ReadGlitch] = []
     try:
         yield failed
+    except NotReadyError:
+        raise  # the network's or the operator's; the chunk is tried again
     except (GlitchError, ServiceError) as error:
         failed.append(ReadGlitch(position, failure=str(error)))
     except (ValueError, KeyError, TypeError, RuntimeError) as error:

@@ -6,14 +6,17 @@ import os
 import re
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 from glitch.errors import TooLargeError
+from glitch.strain.series import LONGEST_SEGMENT_S
 from glitch.strain.source import ifo_from_text
 
 UPLOADED, KNOWN = "uploaded", "known"  # unpacked from the batch; in the server's strain folder
+_REACH_S = Decimal(LONGEST_SEGMENT_S) / 2  # of strain to each side of a glitch
 _MOST_FILES = 1_000_000
 # LIGO-T050017: site, description, GPS start, length, suffix.
 _FRAME_NAME = re.compile(
@@ -32,11 +35,31 @@ class Place:
     name: str
 
 
+_Span = tuple[Decimal, Decimal, Place]  # start, end, file
+
+
+def _order(span: _Span) -> tuple[Decimal, Decimal, str]:
+    return span[0], span[1], span[2].path
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The files that hold what can be had of the 64 s around a time, in the order of time."""
+
+    places: tuple[Place, ...]
+    gap: str | None = None  # a sentence, where the strain ends or begins within the 64 s
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether they hold all of it."""
+        return self.gap is None
+
+
 class StrainShelf:
     """Stretches of strain by detector."""
 
     def __init__(self) -> None:
-        self._spans: dict[str, list[tuple[Decimal, Decimal, Place]]] = defaultdict(list)
+        self._spans: dict[str, list[_Span]] = defaultdict(list)
         self._longest: dict[str, Decimal] = {}
         self._is_sorted = True
 
@@ -69,22 +92,51 @@ class StrainShelf:
                 path = str((Path(parent) / name).relative_to(folder))
                 self.add(ifo, start, start + int(match["length"]), Place(KNOWN, path, name))
 
-    def find(self, ifo: str, gps_time: Decimal) -> Place | None:
-        """The file in which a time lies deepest; None where it lies in none."""
+    def find(self, ifo: str, gps_time: Decimal) -> Stretch | None:
+        """The file in which a time lies deepest, with those that abut where it is too short.
+
+        None where the time lies in no file.
+        """
+        self._sort()
+        best: tuple[Decimal, _Span] | None = None
+        for span in self._around(ifo, gps_time):
+            depth = min(gps_time - span[0], span[1] - gps_time)
+            if depth >= 0 and (best is None or depth > best[0]):
+                best = depth, span
+        if best is None:
+            return None
+        files = [best[1]]
+        while files[0][0] > gps_time - _REACH_S:
+            edge = files[0][0]
+            before = [span for span in self._around(ifo, edge) if span[0] < edge <= span[1]]
+            if not before:
+                break
+            files.insert(0, min(before, key=_order))
+        while files[-1][1] < gps_time + _REACH_S:
+            edge = files[-1][1]
+            after = [span for span in self._around(ifo, edge) if span[0] <= edge < span[1]]
+            if not after:
+                break
+            files.append(max(after, key=lambda span: span[1]))
+        places = tuple(place for _, _, place in files)
+        start, end = files[0][0], files[-1][1]
+        if start <= gps_time - _REACH_S and end >= gps_time + _REACH_S:
+            return Stretch(places)
+        return Stretch(places, f"No strain of {ifo} abuts on {start:f} to {end:f}.")
+
+    def _around(self, ifo: str, gps_time: Decimal) -> Iterator[_Span]:
+        """The files that start at or before a time and may reach it, latest start first."""
+        spans = self._spans.get(ifo, [])
+        for at in range(bisect_right(spans, gps_time, key=lambda span: span[0]) - 1, -1, -1):
+            if gps_time - spans[at][0] > self._longest[ifo]:
+                return
+            yield spans[at]
+
+    def _sort(self) -> None:
         if not self._is_sorted:
             for spans in self._spans.values():
-                spans.sort(key=lambda span: (span[0], span[1], span[2].path))
+                spans.sort(key=_order)
             self._is_sorted = True
-        spans = self._spans.get(ifo, [])
-        best: tuple[Decimal, Place] | None = None
-        for at in range(bisect_right(spans, gps_time, key=lambda span: span[0]) - 1, -1, -1):
-            start, end, place = spans[at]
-            if gps_time - start > self._longest[ifo]:
-                break
-            depth = min(gps_time - start, end - gps_time)
-            if depth >= 0 and (best is None or depth > best[0]):
-                best = depth, place
-        return None if best is None else best[1]
 
     def why_not(self, ifo: str, gps_time: Decimal) -> str:
         """Why ``find`` found nothing, as a sentence."""

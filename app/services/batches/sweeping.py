@@ -22,6 +22,7 @@ from sqlalchemy import Select, and_, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from app.services.batches.keeping import FOLDER, clear_work
+from app.services.batches.open_data import open_data_folder
 from app.services.batches.options import KIND
 from app.services.jobs.records import OPEN_STATES
 from app.services.jobs.service import INPUTS_REMOVED, add_event
@@ -77,6 +78,11 @@ def sweep_batches(session: Session, data_dir: Path, keep: timedelta) -> Swept:
         if _is_abandoned(path) and not _is_known(session, path.name):
             shutil.rmtree(path, ignore_errors=True)
             leftovers += 1
+    for folder in _files(open_data_folder(data_dir)):
+        for path in _files(folder):
+            is_part = path.name.startswith(".")
+            if _is_abandoned(path, ABANDONED_S if is_part else keep.total_seconds()):
+                leftovers += _remove(path)
     return Swept(jobs, uploads, leftovers)
 
 
@@ -128,10 +134,10 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(entry.path) for entry in entries)
 
 
-def _is_abandoned(path: Path) -> bool:
+def _is_abandoned(path: Path, after_s: float = ABANDONED_S) -> bool:
     """Whether nobody has written to it for hours: a request that is at work has."""
     try:
-        return time.time() - path.stat().st_mtime > ABANDONED_S
+        return time.time() - path.stat().st_mtime > after_s
     except FileNotFoundError:
         return False
 

@@ -1,0 +1,125 @@
+"""Reading the stretch around a GPS time that lies in several files which abut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from glitch.errors import StrainError
+from glitch.strain.reading import open_strain, read_strain
+from glitch.strain.series import LONGEST_SEGMENT_S, Strain
+from glitch.strain.source import Request, check_size, ifo_from_text
+
+_ALIGNED = 0.01  # of a sample: files of one series start on its samples
+
+
+@dataclass(frozen=True)
+class StrainFile:
+    """A strain file, and what it was called."""
+
+    path: Path
+    name: str
+
+
+def read_joined_strain(
+    files: Sequence[StrainFile],
+    *,
+    gps_time: Decimal,
+    sample_rate_hz: float | None = None,
+    channel: str | None = None,
+    ifo: str | None = None,
+) -> Strain:
+    """The 64 s around a GPS time, as far as these files hold them; one file is read alone.
+
+    What several files hold of the same time counts once, from the first.
+
+    Args:
+        files: in the order of time, without a gap between them.
+        gps_time: GPS time of the glitch in seconds.
+        sample_rate_hz: where the files do not say.
+        channel: where they hold several.
+        ifo: detector, overrides what they say.
+
+    Raises:
+        GlitchError: as ``read_strain``.
+        StrainError: if there is a gap, or the files differ in rate, detector or channel.
+    """
+    if len(files) == 1:
+        [only] = files
+        return read_strain(
+            only.path,
+            file_name=only.name,
+            gps_time=gps_time,
+            sample_rate_hz=sample_rate_hz,
+            channel=channel,
+            ifo=ifo,
+        )
+    found = [(file, _piece(file, gps_time, sample_rate_hz, channel, ifo)) for file in files]
+    joined = [(file, piece) for file, piece in found if piece is not None]
+    if not joined:
+        raise StrainError(f"None of the files reaches within 32 s of GPS time {gps_time}.")
+    first = joined[0][1]
+    values = [first.values]
+    for file, piece in joined[1:]:
+        _check_alike(first, piece, file)
+        length = sum(part.size for part in values)
+        at = float((piece.gps_start - first.gps_start) * Decimal(first.sample_rate_hz))
+        if abs(at - round(at)) > _ALIGNED:
+            raise StrainError(f"{file.name!r} does not start on a sample of the file before it.")
+        if round(at) > length:
+            gap_s = (round(at) - length) / first.sample_rate_hz
+            raise StrainError(
+                f"There is a gap of {gap_s:g} s before {file.name!r}, and gaps are not bridged."
+            )
+        values.append(piece.values[length - round(at) :])
+    return Strain(
+        values=np.concatenate(values),
+        sample_rate_hz=first.sample_rate_hz,
+        gps_start=first.gps_start,
+        ifo=first.ifo,
+        channel=first.channel,
+    )
+
+
+def _piece(
+    file: StrainFile,
+    gps_time: Decimal,
+    sample_rate_hz: float | None,
+    channel: str | None,
+    ifo: str | None,
+) -> Strain | None:
+    """What a file holds of the 64 s; None where that is nothing."""
+    request = Request(file.name, gps_time, sample_rate_hz, channel, ifo)
+    with open_strain(file.path, request) as (source, rate):
+        if source.gps_start is None:
+            raise StrainError(f"{request.shown_name} does not say when it starts.")
+        event = round((gps_time - source.gps_start) * Decimal(rate))
+        half = round(LONGEST_SEGMENT_S // 2 * rate)
+        first, last = max(0, event - half), min(source.n_samples, event + half)
+        if last <= first:
+            return None
+        check_size(last - first)
+        return Strain(
+            values=source.read(first, last),
+            sample_rate_hz=rate,
+            gps_start=source.gps_start + Decimal(first) / Decimal(rate),
+            ifo=ifo or source.ifo or ifo_from_text(file.name),
+            channel=channel or source.channel,
+        )
+
+
+def _check_alike(first: Strain, piece: Strain, file: StrainFile) -> None:
+    for what, one, other in (
+        ("a sample rate", first.sample_rate_hz, piece.sample_rate_hz),
+        ("a detector", first.ifo, piece.ifo),
+        ("a channel", first.channel, piece.channel),
+    ):
+        if one != other:
+            raise StrainError(
+                f"{file.name!r} has {what} of {other}, the file before it of {one}: they are not "
+                "joined. Send one that holds the whole stretch."
+            )

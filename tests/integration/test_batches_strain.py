@@ -1,0 +1,170 @@
+"""Triggers whose strain lies across files, or with GWOSC."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import numpy as np
+import pytest
+from api_fixtures import GPS_START, SAMPLE_RATE_HZ, Service, gwosc_hdf5, strain_values
+
+from app.services.jobs.records import ItemRecord, JobRecord
+from app.services.jobs.service import get_job, list_items
+from app.store.engine import make_session_factory
+from worker.runner import JobRunner
+
+VALUES = strain_values(3, seconds=64)
+MIDDLE = GPS_START + 32
+
+
+def table(*times: str, ifo: str = "H1") -> bytes:
+    return "".join(["gps_time,ifo\n", *(f"{time},{ifo}\n" for time in times)]).encode()
+
+
+def frame(first_s: int, last_s: int, start: int = GPS_START) -> tuple[str, bytes]:
+    part = VALUES[first_s * SAMPLE_RATE_HZ : last_s * SAMPLE_RATE_HZ]
+    name = f"H-H1_GWOSC_4KHZ_R1-{start + first_s}-{last_s - first_s}.hdf5"
+    return name, gwosc_hdf5(part, start=start + first_s)
+
+
+def ingest(service: Service, rows: bytes, **fields: str) -> tuple[JobRecord, list[ItemRecord]]:
+    """Send a table alone, let a worker do it."""
+    sessions = make_session_factory(service.engine)
+    with service.client() as client:
+        answer = client.post("/batches", files={"file": ("t.csv", rows)}, data=fields)
+    assert answer.status_code == 202, answer.text
+    JobRunner(sessions, service.settings).work(answer.json()["job"])
+    with sessions() as session:
+        job = get_job(session, answer.json()["job"])
+        return job, list(list_items(session, job.id).items)
+
+
+def test_files_that_abut_are_joined_and_a_gap_is_told(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for first_s, last_s in ((0, 32), (32, 48), (50, 64)):
+        name, content = frame(first_s, last_s)
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr(service.settings, "strain_dir", tmp_path)
+    job, items = ingest(service, table(f"{MIDDLE}.25", f"{MIDDLE + 15}.5"))
+    assert [item.state for item in items] == ["done", "failed"], items
+    with service.client() as client:
+        found = client.get(f"/glitches/{items[0].glitch_id}").json()
+    assert found["views"] == [0.5, 1.0, 2.0, 4.0]  # either file alone gives none
+    assert "too near the edge" in str(items[1].reason)
+    assert f"No strain of H1 abuts on {GPS_START} to {MIDDLE + 16}." in str(items[1].reason)
+    assert job.failed == 1
+
+
+class Gwosc(ThreadingHTTPServer):
+    """The two things of GWOSC that are asked for: which files there are, and a file."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.files: dict[str, bytes] = {}
+        self.asked: list[str] = []
+        self.is_broken = False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Gwosc
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        parts = urlsplit(self.path)
+        name = parts.path.rpartition("/")[2]
+        if self.server.is_broken:
+            self._send(b"no", 404)
+        elif name == "strain-files":
+            self._send(json.dumps(self._listed(parse_qs(parts.query))).encode(), 200)
+        elif name in self.server.files:
+            self._send(self.server.files[name], 200)
+        else:
+            self._send(b"there is no such file", 404)
+
+    def _listed(self, query: dict[str, list[str]]) -> dict[str, object]:
+        found = []
+        for name in self.server.files:
+            start, length = (int(part) for part in name.removesuffix(".hdf5").split("-")[-2:])
+            is_inside = start < int(query["stop"][0]) and start + length > int(query["start"][0])
+            if is_inside and name.startswith(f"{query['detector'][0][0]}-{query['detector'][0]}_"):
+                found.append({"hdf5_url": f"{self.server.url}/archive/data/O9/{name}"})
+        return {"results": found, "results_count": len(found), "num_pages": 1, "next": None}
+
+    def _send(self, body: bytes, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def gwosc() -> Iterator[Gwosc]:
+    server = Gwosc()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_strain_comes_from_gwosc_once(
+    service: Service, gwosc: Gwosc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = GPS_START + 4096
+    for first_s, last_s in ((0, 32), (32, 64)):
+        name, content = frame(first_s, last_s, start)
+        gwosc.files[name] = content
+    monkeypatch.setattr(service.settings, "gwosc_url", gwosc.url)
+    rows = table(f"{start + 32}.25", f"{start + 40}.5", f"{start + 5000}")
+    _, items = ingest(service, rows)
+    assert [item.state for item in items] == ["done", "done", "failed"], items
+    assert "no open strain of H1" in str(items[2].reason)
+    kept = service.settings.data_dir / "batches" / "gwosc" / "4096"
+    assert {path.name for path in kept.iterdir()} == set(gwosc.files)
+    transfers = [path for path in gwosc.asked if path.endswith(".hdf5")]
+    assert len(transfers) == 2
+    job, items = ingest(service, table(f"{start + 30}.5"), sample_rate_hz="8192")
+    assert "4096 and 16384 Hz" in str(items[0].reason)
+    assert job.state == "failed"
+    with service.client() as client:
+        found = client.get("/glitches", params={"gps_start": start, "limit": 5}).json()["items"]
+    assert {Decimal(one["gps_time"]) - start for one in found} == {
+        Decimal("32.25"),
+        Decimal("40.5"),
+    }
+
+
+def test_a_network_that_is_away_is_told_and_a_retry_mends_it(
+    service: Service, gwosc: Gwosc, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = GPS_START + 3 * 4096
+    name, content = frame(0, 64, start)
+    gwosc.files[name] = content
+    gwosc.is_broken = True
+    monkeypatch.setattr(service.settings, "gwosc_url", gwosc.url)
+    monkeypatch.setattr("app.services.jobs.leases.MAX_ATTEMPTS", 1)
+    job, items = ingest(service, table(f"{start + 30}.5"))
+    assert job.state == "failed"
+    assert "cannot be reached" in str(items[0].reason)
+    assert "GLITCH_STRAIN_DIR" in str(job.detail)
+    gwosc.is_broken = False
+    assert client.post(f"/jobs/{job.id}/retry").status_code == 200
+    JobRunner(make_session_factory(service.engine), service.settings).work(job.id)
+    assert client.get(f"/jobs/{job.id}").json()["progress"]["done"] == 1
+    assert np.isfinite(VALUES).all()

@@ -1,0 +1,90 @@
+"""Joining strain files that abut; refusing what does not fit."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from app.services.batches.strain_shelf import KNOWN, Place, StrainShelf
+from glitch.errors import StrainError
+from glitch.strain import StrainFile, read_joined_strain, read_strain
+
+RATE, START = 4096, 1_187_008_800
+WHOLE = 1e-21 * np.random.default_rng(3).standard_normal(96 * RATE)
+
+
+def write(folder: Path, first_s: float, last_s: float, **said: object) -> StrainFile:
+    facts = {"rate": RATE, "ifo": "H1"} | said
+    path = folder / f"H-H1_TEST-{START + first_s}-{last_s - first_s}.hdf5"
+    with h5py.File(path, "w") as file:
+        values = WHOLE[round(first_s * RATE) : round(last_s * RATE)]
+        data = file.create_dataset("strain/Strain", data=values)
+        data.attrs["Xstart"], data.attrs["Xspacing"] = START + first_s, 1 / float(facts["rate"])  # type: ignore[arg-type]
+        file["meta/GPSstart"], file["meta/Detector"] = START + first_s, facts["ifo"]
+    return StrainFile(path, path.name)
+
+
+@pytest.mark.parametrize(
+    ("spans", "at"),
+    [
+        ([(0, 32), (32, 96)], 33.0),
+        ([(0, 48), (48, 96)], 47.5),
+        ([(0, 16), (16, 32), (32, 36), (36, 96)], 34.0625),
+        ([(0, 40), (36, 96)], 38.0),  # they overlap
+    ],
+)
+def test_joined_files_are_one_file(
+    tmp_path: Path, spans: list[tuple[float, float]], at: float
+) -> None:
+    time = START + Decimal(str(at))
+    files = [write(tmp_path, *span) for span in spans]
+    joined = read_joined_strain(files, gps_time=time)
+    whole = write(tmp_path, 0, 96)
+    alone = read_strain(whole.path, file_name=whole.name, gps_time=time)
+    np.testing.assert_array_equal(joined.values, alone.values)
+    assert (joined.gps_start, joined.ifo, joined.sample_rate_hz) == (alone.gps_start, "H1", RATE)
+
+
+@pytest.mark.parametrize(
+    ("spans", "said", "reason"),
+    [
+        ([(0, 32), (32.5, 96)], {}, "gap of 0.5 s"),
+        ([(0, 32), (32, 96)], {"rate": 8192}, "sample rate of 8192"),
+        ([(0, 32), (32, 96)], {"ifo": "L1"}, "detector of L1"),
+        ([(0, 32), (32.0001, 96)], {}, "does not start on a sample"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    tmp_path: Path, spans: list[tuple[float, float]], said: dict[str, object], reason: str
+) -> None:
+    files = [write(tmp_path, *spans[0]), write(tmp_path, *spans[1], **said)]
+    with pytest.raises(StrainError, match=reason):
+        read_joined_strain(files, gps_time=Decimal(START + 31))
+
+
+def test_the_shelf_finds_those_that_abut() -> None:
+    shelf = StrainShelf()
+    for start, end in ((0, 16), (16, 32), (32, 64), (64, 128), (130, 194)):
+        name = f"{start}-{end}"
+        shelf.add("H1", Decimal(start), Decimal(end), Place(KNOWN, name, name))
+
+    def names(at: float) -> tuple[list[str], bool]:
+        stretch = shelf.find("H1", Decimal(str(at)))
+        assert stretch is not None
+        return [place.name for place in stretch.places], stretch.is_whole
+
+    assert names(96) == (["64-128"], True)
+    assert names(40) == (["0-16", "16-32", "32-64", "64-128"], True)
+    assert names(33) == (["0-16", "16-32", "32-64", "64-128"], True)
+    assert names(20) == (["0-16", "16-32", "32-64"], False)  # nothing before 0
+    assert names(120) == (["64-128"], False)  # a gap of 2 s
+    assert names(131) == (["130-194"], False)
+    near_the_gap = shelf.find("H1", Decimal(127))
+    assert near_the_gap is not None
+    assert near_the_gap.gap == "No strain of H1 abuts on 64 to 128."
+    assert shelf.find("H1", Decimal(129)) is None
+    assert shelf.find("L1", Decimal(40)) is None
