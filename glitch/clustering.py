@@ -8,15 +8,17 @@ vectors of length one the Euclidean distance d and the angle a obey d = 2 sin(a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from glitch.clustering_scale import clusters_of_graph, neighbour_graph, without
 from glitch.errors import GlitchError
 from glitch.types import LatentArray
 
@@ -30,8 +32,13 @@ WIDEST = 1.25  # chord (77 degrees) to the middle within which nine in ten of a 
 SUBSAMPLES = 10  # subsamples that stability is taken over
 SUBSAMPLE = 0.8
 FEW = 3000  # above, fewer subsamples: each costs as much as a clustering
+MANY = 6000  # above, the nearest of each are compared in place of all pairs
+VERY_MANY = 100_000  # above, one subsample
 
 Unit = Float[np.ndarray, "glitch latent"]
+Kept = Bool[np.ndarray, " glitch"]
+Labelling = tuple[Int[np.ndarray, " clustered"], Float[np.ndarray, " clustered"]]
+Fit = Callable[[Kept, int], Labelling]  # labels and probabilities of those kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +77,8 @@ def find_clusters(
     """Clusters of glitches by the direction of their latent vectors, largest first.
 
     Deterministic for a given generator state: the clusters do not depend on ``rng``, only their
-    stability does. Time grows with the square of the number of glitches, memory with the number.
+    stability does. Up to ``MANY`` glitches every pair is compared; beyond, time grows little faster
+    than their number (``glitch.clustering_scale``).
 
     Args:
         vectors: Posterior means, shape (glitch, latent), finite.
@@ -95,9 +103,11 @@ def find_clusters(
             "false-discovery rate."
         )
     units = unit_vectors(vectors)
-    labels, probabilities = _hdbscan(units, min_cluster_size)
-    groups = [np.nonzero(labels == label)[0] for label in range(labels.max() + 1)]
-    stabilities = _stabilities(units, groups, min_cluster_size, rng)
+    fit = _fit_many(units) if len(units) > MANY else _fit_few(units)
+    everyone = np.ones(len(units), dtype=np.bool_)
+    labels, probabilities = fit(everyone, min_cluster_size)
+    groups = _groups(labels)
+    stabilities = _stabilities(fit, labels, min_cluster_size, rng)
     found = [
         describe_cluster(units, members, probabilities[members], stability)
         for members, stability in zip(groups, stabilities, strict=True)
@@ -197,30 +207,77 @@ def _grow(
     return labels, probabilities
 
 
+def _fit_few(units: Unit) -> Fit:
+    """Every pair compared."""
+
+    def fit(is_kept: Kept, min_cluster_size: int) -> Labelling:
+        return _hdbscan(units[is_kept], min_cluster_size)
+
+    return fit
+
+
+def _fit_many(units: Unit) -> Fit:
+    """By a graph that is searched once."""
+    narrow = units.astype(np.float32)
+    graph = neighbour_graph(narrow)
+    # All of them may be one cluster, if they are one look: as with few.
+    middle = narrow[int((narrow @ narrow.mean(axis=0)).argmax())]
+    is_one_look = bool(np.quantile(np.linalg.norm(narrow - middle, axis=1), 0.9) <= WIDEST)
+
+    def fit(is_kept: Kept, min_cluster_size: int) -> Labelling:
+        whole = bool(is_kept.all())
+        return clusters_of_graph(
+            narrow if whole else narrow[is_kept],
+            graph if whole else without(graph, is_kept),
+            min_cluster_size,
+            min(min_cluster_size, MIN_SAMPLES),
+            may_be_lone=is_one_look,
+        )
+
+    return fit
+
+
+def _groups(labels: Int[np.ndarray, " glitch"]) -> list[Int[np.ndarray, " member"]]:
+    """The members of each cluster, ascending."""
+    order = np.argsort(labels, kind="stable")
+    bounds = np.searchsorted(labels[order], np.arange(labels.max() + 2))
+    return [order[start:end] for start, end in pairwise(bounds)]
+
+
 def _stabilities(
-    units: Unit,
-    groups: Sequence[np.ndarray],  # of different lengths
+    fit: Fit,
+    labels: Int[np.ndarray, " glitch"],
     min_cluster_size: int,
     rng: np.random.Generator,
 ) -> list[float]:
     """Mean Jaccard index of each cluster with its likest one among clusterings of subsamples."""
-    if not groups:
-        return []
-    rounds = SUBSAMPLES if len(units) <= FEW else 3
-    sums = np.zeros(len(groups))
-    for _ in range(rounds):
-        kept = np.sort(rng.choice(len(units), max(1, round(SUBSAMPLE * len(units))), replace=False))
-        if len(kept) < min_cluster_size:
+    n, n_clusters = len(labels), int(labels.max()) + 1
+    rounds = SUBSAMPLES if n <= FEW else 3 if n <= VERY_MANY else 1
+    sums = np.zeros(n_clusters)
+    for _ in range(rounds if n_clusters else 0):
+        is_kept = np.zeros(n, dtype=np.bool_)
+        is_kept[rng.choice(n, max(1, round(SUBSAMPLE * n)), replace=False)] = True
+        if is_kept.sum() < min_cluster_size:
             continue
-        labels, _ = _hdbscan(
-            units[kept], max(LEAST_CLUSTER_SIZE, round(SUBSAMPLE * min_cluster_size))
-        )
-        again = [set(kept[labels == label].tolist()) for label in range(labels.max() + 1)]
-        present = set(kept.tolist())
-        for index, members in enumerate(groups):
-            here = present & set(members.tolist())
-            sums[index] += max((_jaccard(here, other) for other in again), default=0.0)
+        again, _ = fit(is_kept, max(LEAST_CLUSTER_SIZE, round(SUBSAMPLE * min_cluster_size)))
+        sums += _best_overlaps(labels[is_kept], again, n_clusters)
     return [float(value) for value in np.clip(sums / rounds, 0.0, 1.0)]
+
+
+def _best_overlaps(
+    labels: Int[np.ndarray, " glitch"], again: Int[np.ndarray, " glitch"], n_clusters: int
+) -> Float[np.ndarray, " cluster"]:
+    """The largest Jaccard index of each cluster of one labelling with any of another."""
+    best = np.zeros(n_clusters)
+    if again.max() < 0:
+        return best
+    both = (labels >= 0) & (again >= 0)
+    pairs, shared = np.unique(labels[both] * (again.max() + 1) + again[both], return_counts=True)
+    first, second = np.divmod(pairs, again.max() + 1)
+    sizes = np.bincount(labels[labels >= 0], minlength=n_clusters)
+    others = np.bincount(again[again >= 0])
+    np.maximum.at(best, first, shared / (sizes[first] + others[second] - shared))
+    return best
 
 
 def describe_cluster(

@@ -11,12 +11,14 @@ import numpy as np
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from app.services.clusters.company import Tested, tested_in_company
 from app.services.clusters.records import ClusteringParameters
+from app.services.novelty.conditions import is_one_of
 from app.store.models import Embedding, Glitch
 from glitch.false_discovery import flagging_threshold, least_flaggable
 from glitch.types import LatentArray
 
-MOST_CLUSTERED = 20_000  # HDBSCAN's time grows with the square of it
+MOST_CLUSTERED = 1_500_000  # some 6 GB and a quarter of an hour
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,31 +41,28 @@ class Selection:
 def select_novel(
     session: Session, checkpoint_id: int, parameters: ClusteringParameters
 ) -> Selection:
-    """The unlabelled glitches to cluster, most novel first.
+    """The unlabelled glitches to cluster, in the order of their ids: one that never changes.
 
-    Memory holds the different p-values and what is clustered, never the catalogue.
+    They are tested in company (``glitch.company``), one detector after the other; memory holds the
+    vectors of one detector.
     """
     population = _population(checkpoint_id, parameters)
     # The label decides what is known: only unlabelled glitches are asked whether they are novel.
     tested = [*population, Glitch.class_id.is_(None)]
-    judged = [*tested, Embedding.p_value.is_not(None)]
-    table = session.execute(
-        select(Embedding.p_value, func.count())
-        .join(Glitch, Glitch.id == Embedding.glitch_id)
-        .where(*judged)
-        .group_by(Embedding.p_value)
-        .order_by(Embedding.p_value)
-    ).all()
-    values = np.array([value for value, _ in table], dtype=np.float64)
-    counts = np.array([count for _, count in table], dtype=np.int64)
-    threshold = flagging_threshold(values, counts, parameters.fdr)
-    n_judged = int(counts.sum())
-    n_flagged = 0 if threshold is None else int(counts[values <= threshold].sum())
-    n_unjudged = _count(session, [*tested, Embedding.p_value.is_(None)])
-    judged_by_ifo = _count_by_ifo(session, judged)
+    judged_by_ifo = _count_by_ifo(session, [*tested, Embedding.p_value.is_not(None)])
     calibration_by_ifo = _count_by_ifo(
         session, [*population, Embedding.calibration_score.is_not(None)]
     )
+    n_unjudged = _count(session, [*tested, Embedding.p_value.is_(None)])
+    tests = [
+        tested_in_company(session, checkpoint_id, (ifo, parameters.is_simulated))
+        for ifo in judged_by_ifo
+    ]
+    p_values = np.concatenate([np.empty(0), *(one.p_values for one in tests)])
+    values, counts = np.unique(p_values, return_counts=True)
+    threshold = flagging_threshold(values, counts, parameters.fdr)
+    n_judged = len(p_values)
+    n_flagged = 0 if threshold is None else int((p_values <= threshold).sum())
     sentences = [
         f"{n_flagged} of {n_judged} unlabelled glitches are novel at a false-discovery rate of "
         f"{parameters.fdr:g}."
@@ -80,24 +79,23 @@ def select_novel(
             f"least {least} must be novel before any can be flagged: label more, or raise the rate."
         )
     if parameters.scope == "everything":
-        chosen = population
-        order: list[Any] = [Embedding.p_value, Embedding.glitch_id]
-        n_chosen = _count(session, chosen)
+        chosen: list[Any] = population
+        n_chosen = _count(session, population)
     else:
-        chosen = [*judged, Embedding.p_value <= (-1.0 if threshold is None else threshold)]
-        order = [Embedding.p_value, Embedding.novelty_score.desc(), Embedding.glitch_id]
+        flagged = _most_novel(tests, threshold)
+        chosen = [*population, is_one_of(flagged)]
         n_chosen = n_flagged
     rows = session.execute(
         select(Embedding.glitch_id, Glitch.ifo, Glitch.gps_time, Embedding.mean)
         .join(Glitch, Glitch.id == Embedding.glitch_id)
         .where(*chosen)
-        .order_by(*order)
+        .order_by(Embedding.glitch_id)
         .limit(MOST_CLUSTERED)
     ).all()
     if n_chosen > MOST_CLUSTERED:
         sentences.append(
-            f"Only the {MOST_CLUSTERED} most novel were clustered: choose one detector or a lower "
-            "rate to see the rest."
+            f"Only {MOST_CLUSTERED} of them were clustered: choose one detector or a lower rate "
+            "to see the rest."
         )
     return Selection(
         ids=[row[0] for row in rows],
@@ -116,6 +114,21 @@ def select_novel(
         calibration_by_ifo=calibration_by_ifo,
         sentences=sentences,
     )
+
+
+def _most_novel(tests: list[Tested], threshold: float | None) -> list[UUID]:
+    """The flagged ones; the most novel ``MOST_CLUSTERED`` where they are more."""
+    if threshold is None:
+        return []
+    flagged = [np.nonzero(one.p_values <= threshold)[0] for one in tests]
+    found = [
+        (p_value, -score, key)
+        for one, chosen in zip(tests, flagged, strict=True)
+        for p_value, score, key in zip(
+            one.p_values[chosen], one.scores[chosen], one.ids(chosen), strict=True
+        )
+    ]
+    return [key for _, _, key in sorted(found)[:MOST_CLUSTERED]]
 
 
 def _population(checkpoint_id: int, parameters: ClusteringParameters) -> list[ColumnElement[bool]]:

@@ -1,0 +1,113 @@
+"""HDBSCAN for many: the spanning tree of a nearest-neighbour graph in place of all pairs.
+
+scikit-learn's HDBSCAN looks at every pair, so its time grows with the square. Here mutual
+reachability is known for each glitch and its nearest ones alone (``glitch.nearest``); the minimum
+spanning tree of that sparse graph takes the place of the full one, and ``fast-hdbscan`` condenses
+it and chooses clusters by excess of mass, as Campello, Moulavi & Sander (2013) do. What the graph
+leaves apart is joined at the densest places of its parts, so that there is one tree.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
+
+from glitch.nearest import Graph, nearest_among
+from glitch.types import LatentArray
+
+NEIGHBOURS = 15
+_JOINING = 10  # neighbours of a part among parts
+_LEAST = 1e-9  # a distance of 0 would be no edge to scipy
+Subgraph = tuple[Int[np.ndarray, "kept near"], Float[np.ndarray, "kept near"]]
+Edges = Float[np.ndarray, "edge 3"]  # from, to, mutual reachability
+
+
+def neighbour_graph(units: LatentArray) -> Graph:
+    """The graph that ``clusters_of_graph`` takes; vectors of length one, float32."""
+    return nearest_among(units, NEIGHBOURS)
+
+
+def without(graph: Graph, is_kept: Bool[np.ndarray, " glitch"]) -> Subgraph:
+    """The graph of those kept alone: a subsample needs no search of its own."""
+    places, chords = graph[0][is_kept], graph[1][is_kept]
+    is_near = is_kept[places]
+    order = np.argsort(~is_near, axis=1, kind="stable")  # those kept first, in their order
+    renumbered = np.where(is_near, (np.cumsum(is_kept) - 1)[places], -1)
+    distances = np.where(is_near, chords, np.inf)
+    return np.take_along_axis(renumbered, order, 1), np.take_along_axis(distances, order, 1)
+
+
+def clusters_of_graph(
+    units: LatentArray,
+    graph: Graph,
+    min_cluster_size: int,
+    min_samples: int,
+    *,
+    may_be_lone: bool,
+) -> tuple[Int[np.ndarray, " glitch"], Float[np.ndarray, " glitch"]]:
+    """Labels (-1 is noise) and probabilities in [0, 1].
+
+    Args:
+        units: Vectors of length one, float32, shape (glitch, latent).
+        graph: Of them, from ``neighbour_graph`` or ``without``.
+        min_cluster_size: Fewer are no cluster.
+        min_samples: Glitches, itself among them, that make a place dense; 2 or more.
+        may_be_lone: Whether all of them may be one cluster.
+    """
+    from fast_hdbscan.hdbscan import clusters_from_spanning_tree  # compiles for seconds
+
+    places, chords = graph
+    cores = chords[:, min(min_samples - 2, chords.shape[1] - 1)]
+    tree = _spanning_tree(units, places, chords, np.where(np.isfinite(cores), cores, 2.0))
+    labels, probabilities, *_ = clusters_from_spanning_tree(
+        tree, min_cluster_size=min_cluster_size, allow_single_cluster=may_be_lone
+    )
+    certain = np.clip(np.nan_to_num(probabilities.astype(np.float64)), 0.0, 1.0)
+    return labels.astype(np.int64), certain
+
+
+def _spanning_tree(
+    units: LatentArray,
+    places: Int[np.ndarray, "glitch near"],
+    chords: Float[np.ndarray, "glitch near"],
+    cores: Float[np.ndarray, " glitch"],
+) -> Edges:
+    n = len(units)
+    edges, parts = _forest(places, chords, cores, n)
+    found = [edges]
+    while parts.max() > 0:
+        # The densest of each part stand for it; each round at least halves the parts.
+        order = np.lexsort((np.arange(n), cores, parts))
+        firsts = np.concatenate([[True], np.diff(parts[order]) > 0])
+        chosen = order[firsts]
+        near, apart = nearest_among(units[chosen], _JOINING)
+        joins, groups = _forest(near, apart, cores[chosen], len(chosen))
+        joins[:, 0], joins[:, 1] = chosen[joins[:, 0].astype(int)], chosen[joins[:, 1].astype(int)]
+        found.append(joins)
+        parts = groups[parts]
+    return np.concatenate(found)
+
+
+def _forest(
+    places: Int[np.ndarray, "glitch near"],
+    chords: Float[np.ndarray, "glitch near"],
+    cores: Float[np.ndarray, " glitch"],
+    n: int,
+) -> tuple[Edges, Int[np.ndarray, " glitch"]]:
+    """The least edges that join what the graph joins, and which part each belongs to."""
+    starts = np.repeat(np.arange(n), places.shape[1])
+    ends, distances = places.ravel(), chords.ravel()
+    is_edge = ends >= 0
+    starts, ends, distances = starts[is_edge], ends[is_edge], distances[is_edge]
+    reach = np.maximum(np.maximum(distances, np.maximum(cores[starts], cores[ends])), _LEAST)
+    # One direction of each pair: an edge found from both ends would be added up.
+    low, high = np.minimum(starts, ends), np.maximum(starts, ends)
+    _, kept = np.unique(low * n + high, return_index=True)
+    graph = coo_array((reach[kept], (low[kept], high[kept])), shape=(n, n)).tocsr()
+    tree = minimum_spanning_tree(graph).tocoo()
+    _, parts = connected_components(tree, directed=False)
+    return np.column_stack([tree.row, tree.col, tree.data]).astype(np.float64), parts.astype(
+        np.int64
+    )

@@ -1,0 +1,85 @@
+"""The nearest of many among themselves: exact while they are few, approximate beyond.
+
+Beyond ``MOST_EXACT`` the graph is nearest-neighbour descent's (Dong, Moses & Li 2011, as
+``pynndescent`` does it), from a fixed seed: the same vectors, the same graph.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+
+MOST_EXACT = 20_000
+_SEED = 20_160_601
+_BLOCK_BYTES = 64 << 20
+Units = Float32[np.ndarray, "glitch latent"]  # of length one
+Graph = tuple[Int[np.ndarray, "glitch near"], Float[np.ndarray, "glitch near"]]
+
+
+def nearest_among(units: Units, k: int, most_exact: int = MOST_EXACT) -> Graph:
+    """The k nearest others of each.
+
+    Args:
+        units: Vectors of length one, float32, shape (glitch, latent).
+        k: How many; fewer come back where there are fewer.
+        most_exact: Up to how many vectors every pair is compared.
+
+    Returns:
+        Their positions, and their distances as chords (0 to 2), ascending.
+    """
+    k = min(k, len(units) - 1)
+    if k < 1:
+        return np.empty((len(units), 0), dtype=np.int64), np.empty((len(units), 0))
+    if len(units) > most_exact:
+        return _descent(units, k)
+    return nearest_to(units, units, k, own=np.arange(len(units)))
+
+
+def nearest_to(
+    queries: Float32[np.ndarray, "query latent"],
+    units: Units,
+    k: int,
+    own: Int[np.ndarray, " query"] | None = None,
+) -> tuple[Int[np.ndarray, "query near"], Float[np.ndarray, "query near"]]:
+    """The k nearest of ``units`` to each query, every pair compared.
+
+    Args:
+        queries: Vectors of length one, float32, shape (query, latent).
+        units: The same, shape (glitch, latent).
+        k: How many, at most as many as there are (less one where ``own`` is given).
+        own: Where each query stands among ``units``, to be left out.
+
+    Returns:
+        As ``nearest_among``.
+    """
+    places = np.empty((len(queries), k), dtype=np.int64)
+    chords = np.empty((len(queries), k))
+    step = max(1, _BLOCK_BYTES // (4 * len(units)))
+    for start in range(0, len(queries), step):
+        rows = slice(start, min(start + step, len(queries)))
+        cosines = queries[rows] @ units.T
+        if own is not None:
+            cosines[np.arange(len(cosines)), own[rows]] = -np.inf
+        at = np.argpartition(cosines, -k, axis=1)[:, -k:]
+        values = np.take_along_axis(cosines, at, axis=1)
+        order = np.argsort(-values, axis=1, kind="stable")
+        places[rows] = np.take_along_axis(at, order, axis=1)
+        nearest = np.take_along_axis(values, order, axis=1).astype(np.float64)
+        chords[rows] = np.sqrt(np.maximum(2 - 2 * nearest, 0))
+    return places, chords
+
+
+def _descent(units: Units, k: int) -> Graph:
+    from pynndescent import NNDescent  # compiles for seconds
+
+    index = NNDescent(
+        units, metric="euclidean", n_neighbors=k + 1, random_state=_SEED, n_jobs=1, low_memory=True
+    )
+    places, chords = index.neighbor_graph
+    # Each finds itself first, unless another lies at the very same place.
+    itself = places == np.arange(len(units))[:, None]
+    itself[~itself.any(axis=1), -1] = True
+    shape = (len(units), k)
+    return places[~itself].reshape(shape).astype(np.int64), chords[~itself].reshape(shape).astype(
+        np.float64
+    )
