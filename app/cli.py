@@ -345,6 +345,44 @@ def cluster(
 
 
 @app.command()
+def export_catalogue(
+    path: Annotated[Path, typer.Argument(help="The file to write: .csv, .h5 or .xml (LIGO_LW).")],
+    *,
+    format_name: Annotated[
+        str | None, typer.Option("--format", help="csv, hdf5 or ligolw; else as the name ends.")
+    ] = None,
+    ifo: Annotated[list[str] | None, typer.Option(help="Detector; may be repeated.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Class; may be repeated.")] = None,
+    subclasses: Annotated[bool, typer.Option(help="Those of the classes too.")] = False,
+    cluster_id: Annotated[
+        UUID | None, typer.Option("--cluster", help="Members of this cluster.")
+    ] = None,
+    gps_start: Annotated[str | None, typer.Option(help="Earliest GPS time, s.")] = None,
+    gps_end: Annotated[str | None, typer.Option(help="Latest GPS time, s.")] = None,
+    snr_min: Annotated[float | None, typer.Option(help="Least SNR.")] = None,
+    p_value_max: Annotated[float | None, typer.Option(help="Largest novelty p-value.")] = None,
+    url: ServiceUrl = None,
+) -> None:
+    """Write the catalogue, or a part of it, to a file that gwpy reads."""
+    with _told():
+        from app.client.exports import export_catalogue as run
+        from app.client.exports import format_of
+
+        wanted = {
+            "format": format_of(path, format_name),
+            "ifo": ifo,
+            "label": label,
+            "subclasses": subclasses,
+            "cluster": None if cluster_id is None else str(cluster_id),
+            "gps_start": gps_start,
+            "gps_end": gps_end,
+            "snr_min": snr_min,
+            "p_value_max": p_value_max,
+        }
+        raise typer.Exit(run(url, path, wanted))
+
+
+@app.command()
 def worker() -> None:
     """Work on jobs until stopped. `up` runs one; elsewhere set DATABASE_URL and REDIS_URL."""
     from app.launch.worker_process import run

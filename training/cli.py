@@ -63,9 +63,10 @@ def train(
     """Train, or continue a run that was stopped or killed."""
     from training.config import load_config
     from training.data import load_data
+    from training.distributed import process_group
     from training.loop import train as run_training
 
-    with _user_errors():
+    with _user_errors(), process_group():
         settings = load_config(config)
         destination = folder or Path("runs") / settings.name
         with _progress("Reading pictures", None) as show:

@@ -15,6 +15,7 @@ from training.reproduction.lemma import report_lemma
 from training.reproduction.plan import PLANS, Run
 from training.reproduction.report import ORDER, keep_section, write_report
 from training.reproduction.runs import Progress, Workplace, perform_all
+from training.reproduction.scores import SCORES_FILE
 from training.reproduction.table2 import report_table2
 from training.reproduction.tiers import tier_named
 
@@ -42,6 +43,7 @@ def reproduce(
     *,
     jobs: int = 1,
     sources: Sources | None = None,
+    is_report_only: bool = False,
     progress: Progress = lambda _done, _note: None,
 ) -> Path | None:
     """Reproduces ``targets`` into ``folder``; what is there already is not done again.
@@ -52,6 +54,7 @@ def reproduce(
         folder: one directory of results; a tier's runs may not be mixed with another's.
         jobs: trainings side by side.
         sources: data that this project cannot ship.
+        is_report_only: trains nothing: tables and figures from the runs that are finished.
         progress: told the number of finished trainings and what is under way.
 
     Returns:
@@ -71,6 +74,17 @@ def reproduce(
     given = sources or Sources()
     place = Workplace(folder, tier_named(tier), given.dsprites)
     _claim(place)
+    try:
+        if is_report_only:
+            return _report_finished(place, wanted)
+        return _reproduce(place, wanted, jobs, given, progress)
+    except KeyboardInterrupt:  # outside a training, which ends by itself after saving
+        return None
+
+
+def _reproduce(
+    place: Workplace, wanted: Sequence[str], jobs: int, given: Sources, progress: Progress
+) -> Path | None:
     runs = list(dict.fromkeys(run for t in wanted if t in PLANS for run in PLANS[t](place.tier)))
     if runs and not perform_all(place, runs, jobs=jobs, progress=progress):
         return None
@@ -82,6 +96,23 @@ def reproduce(
         keep_section(place, target, text)
     now = datetime.datetime.now(datetime.UTC)
     return write_report(place, place.dsprites().name, now)
+
+
+def _report_finished(place: Workplace, wanted: Sequence[str]) -> Path:
+    """Sections from finished runs, each saying what is missing; others stay as they were."""
+    for target in wanted:
+        if target not in PLANS:
+            continue
+        planned = PLANS[target](place.tier)
+        finished = [run for run in planned if (place.run_folder(run) / SCORES_FILE).exists()]
+        if not finished:
+            continue
+        text = _REPORTS[target](place, finished)
+        missing = sorted({run.label for run in planned} - {run.label for run in finished})
+        if missing:
+            text += f"\nNot run yet: {', '.join(missing)}.\n"
+        keep_section(place, target, text)
+    return write_report(place, place.dsprites().name, datetime.datetime.now(datetime.UTC))
 
 
 def _section(place: Workplace, target: str, given: Sources, progress: Progress) -> str | None:

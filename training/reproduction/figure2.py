@@ -39,7 +39,8 @@ def report_figure2(place: Workplace, runs: Sequence[Run]) -> str:
     return (
         "## Figure 2: KL of each latent while training\n\n"
         "![KL of each latent over steps](fig2.png)\n\n"
-        "Batch means, smoothed over five logged steps; the dashed line is where the schedule "
+        "Batch means, smoothed over five logged steps; latents that end with most KL first; the "
+        "dotted line is where the schedule "
         f"ends. A latent counts as in use from {USED} nats.\n\n" + "\n".join(lines) + "\n"
     )
 
@@ -93,5 +94,5 @@ def _draw(place: Workplace, histories: dict[Run, tuple[np.ndarray, np.ndarray]])
                 )
             axes.axvline(place.tier.annealing_steps, color="0.6", linestyle=":", linewidth=1)
             axes.set(title=run.label, xlabel="step")
-            axes.legend(fontsize=7, ncols=2, loc="upper left", title="most used first")
+            axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
         panels[0].set_ylabel("KL from the prior / nats")

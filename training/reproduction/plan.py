@@ -20,12 +20,12 @@ class Family:
     values: tuple[float, ...]  # the paper's grid
     main: float  # the one that represents it where not the whole grid is run
 
-    def settings(self, value: float, tier: Tier) -> ObjectiveConfig:
+    def settings(self, value: float, gamma: float | None, tier: Tier) -> ObjectiveConfig:
         """The objective with that hyperparameter, its schedule as long as the tier's."""
         parameters: dict[str, float] = {self.parameter: value}
         if self.kind == "bottleneck":
             parameters["growth_steps"] = tier.annealing_steps
-            parameters["gamma"] = tier.bottleneck_gamma
+            parameters["gamma"] = tier.bottleneck_gamma if gamma is None else gamma
         if self.kind == "beta_annealed":
             parameters["annealing_steps"] = tier.annealing_steps
         return ObjectiveConfig(self.kind, parameters)
@@ -51,17 +51,26 @@ class Run:
     kind: str
     value: float
     seed: int
+    gamma: float | None = None  # of a Bottleneck, where it is not the tier's
 
     @property
     def name(self) -> str:
         """Of its folder."""
-        return f"{self.kind}-{self.value:g}-seed{self.seed}"
+        gamma = "" if self.gamma is None else f"-gamma{self.gamma:g}"
+        return f"{self.kind}-{self.value:g}{gamma}-seed{self.seed}"
 
     @property
     def label(self) -> str:
         """Objective and hyperparameter as figures and tables print them."""
         family = FAMILY_OF[self.kind]
-        return f"{family.label} {family.symbol} = {self.value:g}"
+        gamma = "" if self.gamma is None else f" (γ = {self.gamma:g})"  # noqa: RUF001 - Greek
+        return f"{family.label} {family.symbol} = {self.value:g}{gamma}"
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it takes part in the comparison that the paper's claim is about."""
+        is_represented = self.value == FAMILY_OF[self.kind].main and self.gamma is None
+        return self.kind in MAIN_KINDS and is_represented
 
     def config(self, tier: Tier, data: str) -> PictureConfig:
         """Everything that fixes this run's numbers. Runs of one seed see the same batches."""
@@ -70,7 +79,7 @@ class Run:
             data=data,
             seed=self.seed,
             architecture=PictureArchitecture("burgess", tier.side),
-            objective=FAMILY_OF[self.kind].settings(self.value, tier),
+            objective=FAMILY_OF[self.kind].settings(self.value, self.gamma, tier),
             optimiser=OptimiserConfig(
                 learning_rate=tier.learning_rate,
                 batch_size=tier.batch_size,
@@ -100,7 +109,13 @@ def figure1_runs(tier: Tier) -> list[Run]:
         for kind in MAIN_KINDS
         for value in FAMILY_OF[kind].values
     ]
-    return _unique(main_runs(tier) + rest)
+    return _unique(main_runs(tier) + rest + gamma_runs(tier))
+
+
+def gamma_runs(tier: Tier) -> list[Run]:
+    """The Bottleneck at its main C with the other gamma."""
+    value = FAMILY_OF["bottleneck"].main
+    return [Run("bottleneck", value, seed, tier.other_gamma) for seed in range(tier.other_seeds)]
 
 
 def figure2_runs(tier: Tier) -> list[Run]:

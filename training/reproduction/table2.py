@@ -44,7 +44,8 @@ def report_table2(place: Workplace, runs: Sequence[Run]) -> str:
     write_csv(
         place.folder / "table2.csv",
         [
-            {"objective": run.kind, "hyperparameter": run.value, "seed": run.seed}
+            {"objective": run.kind, "hyperparameter": run.value, "gamma": run.gamma}
+            | {"seed": run.seed}
             | {key: score["metrics"][key] for key in METRICS}
             | {key: score["metrics"][key] for key in ("modularity_live", "live_latents")}
             | {key: score[key] for key in ("rate", "distortion", "elbo")}
@@ -84,7 +85,7 @@ def _differences(place: Workplace, runs: Sequence[Run]) -> str:
         kind: {
             run.seed: read_scores(place, run)["metrics"]
             for run in runs
-            if _is(run, kind, FAMILY_OF[kind].main)
+            if run.kind == kind and run.is_main
         }
         for kind in MAIN_KINDS
     }
@@ -110,7 +111,7 @@ def _differences(place: Workplace, runs: Sequence[Run]) -> str:
 
 
 def _is(run: Run, kind: str, value: float) -> bool:
-    return run.kind == kind and run.value == value
+    return run.kind == kind and run.value == value and run.gamma is None
 
 
 def _mean_and_spread(values: list[float]) -> str:

@@ -1,0 +1,208 @@
+"""The reproduction's plan, intervals, tables and figures, on runs that were written by hand."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glitch.errors import FormatError, GlitchError
+from training.loop import METRICS_FILE
+from training.objectives import OBJECTIVES
+from training.reproduction.bootstrap import paired_bootstrap
+from training.reproduction.command import reproduce
+from training.reproduction.figure1 import report_figure1
+from training.reproduction.figure2 import opening_steps, report_figure2
+from training.reproduction.plan import (
+    FAMILIES,
+    FAMILY_OF,
+    MAIN_KINDS,
+    Run,
+    figure1_runs,
+    main_runs,
+    table2_runs,
+)
+from training.reproduction.runs import Workplace
+from training.reproduction.scores import METRICS, SCORES_FILE
+from training.reproduction.table2 import PAPER, report_table2
+from training.reproduction.tiers import TIERS, tier_named
+
+PNG = b"\x89PNG"
+
+
+def place_with(folder: Path, runs: list[Run], **of_kind: float) -> Workplace:
+    """Runs of which only scores and logs exist; distortion is the kind's plus the seed."""
+    place = Workplace(folder, TIERS["reduced"])
+    for run in runs:
+        path = place.run_folder(run)
+        path.mkdir(parents=True)
+        distortion = of_kind.get(run.kind, 50.0) + run.seed
+        metrics = dict.fromkeys(METRICS, 0.5 + 0.1 * run.seed)
+        scores: dict[str, Any] = {
+            "step": 1,
+            "rate": 8.0,
+            "distortion": distortion,
+            "elbo": -distortion - 8,
+            "metrics": metrics | {"modularity_live": 0.9, "live_latents": 4.0},
+        }
+        (path / SCORES_FILE).write_text(json.dumps(scores))
+        lines = [
+            {"step": step, "kl.0": float(step > 20), "kl.1": 0.01, "kl.2": 2.0 * (step > 40)}
+            for step in range(10, 110, 10)
+        ]
+        (path / METRICS_FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return place
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_plan_is_the_papers_grid() -> None:
+    paper = TIERS["paper"]
+    assert {(run.kind, run.value) for run in table2_runs(paper)} == set(PAPER)
+    assert {family.kind for family in FAMILIES} == set(OBJECTIVES)
+    assert (paper.annealing_steps, paper.steps, paper.side) == (100_000, 300_000, 64)
+    assert len(table2_runs(paper)) == (21 + 1) * 5  # and the other gamma
+
+
+@pytest.mark.parametrize("name", TIERS)
+def test_every_tier_pairs_seeds_and_leaves_a_long_tail(name: str) -> None:
+    tier = tier_named(name)
+    assert tier.annealing_steps <= tier.steps / 3
+    seeds = {kind: {run.seed for run in main_runs(tier) if run.kind == kind} for kind in MAIN_KINDS}
+    assert len(set(map(frozenset, seeds.values()))) == 1
+    assert main_runs(tier) == figure1_runs(tier)[: len(main_runs(tier))]  # these come first
+    assert len({run.name for run in table2_runs(tier)}) == len(table2_runs(tier))
+
+
+def test_trap_annealing_a_run_anneals_by_steps_over_its_tier() -> None:
+    config = Run("beta_annealed", 50, 0).config(TIERS["paper"], "x")
+    objective = config.objective.build()
+    assert [objective.weights(step)["beta"] for step in (0, 100_000, 299_999)] == [50, 1, 1]
+    capacity = Run("bottleneck", 25, 0).config(TIERS["paper"], "x").objective.build()
+    assert capacity.weights(50_000)["capacity"] == 12.5
+    assert capacity.gamma == 1000  # type: ignore[attr-defined]
+
+
+def test_runs_of_one_seed_differ_in_their_objective_alone() -> None:
+    one, other = (Run(kind, 4, 2).config(TIERS["reduced"], "x") for kind in MAIN_KINDS[:2])
+    assert one.objective != other.objective
+    assert replace(one, name="same", objective=other.objective) == replace(other, name="same")
+
+
+def test_the_other_gamma_is_no_main_run_and_has_a_folder_of_its_own() -> None:
+    run, main = Run("bottleneck", 25, 0, 1000), Run("bottleneck", 25, 0)
+    assert (run.is_main, main.is_main) == (False, True)
+    assert run.name != main.name
+    assert run.config(TIERS["reduced"], "x").objective.parameters["gamma"] == 1000
+
+
+def test_paired_bootstrap_by_hand() -> None:
+    found = paired_bootstrap([1.0, 2.0], [0.0, 0.0])
+    # resamples of (1, 2): means 1, 1.5, 1.5, 2
+    assert (found.mean, found.n_pairs, found.excludes_zero) == (1.5, 2, True)
+    assert (found.low, found.high) == (
+        pytest.approx(np.quantile([1, 1.5, 1.5, 2], 0.025)),
+        pytest.approx(np.quantile([1, 1.5, 1.5, 2], 0.975)),
+    )
+    assert found.text(1) == "+1.5 [+1.0, +2.0]"
+    assert not paired_bootstrap([1.0, -2.0, 1.5], [0.0, 0.0, 0.0]).excludes_zero
+
+
+def test_paired_bootstrap_covers_the_mean_of_many_pairs() -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for seed in range(40):
+        differences = rng.normal(0.3, 1, 30)
+        found = paired_bootstrap(differences, np.zeros(30), n_resamples=500, seed=seed)
+        hits += found.low < 0.3 < found.high
+    assert 33 <= hits <= 40
+
+
+@pytest.mark.parametrize("second", [[], [1.0, 2.0]])
+def test_unpaired_values_are_refused(second: list[float]) -> None:
+    with pytest.raises(GlitchError, match="same seeds"):
+        paired_bootstrap([1.0] * (1 if second else 0), second)
+
+
+def test_table_2_prints_ours_beside_the_papers(tmp_path: Path) -> None:
+    runs = main_runs(TIERS["reduced"])
+    text = report_table2(place_with(tmp_path, runs), runs)
+    [row] = [line for line in text.splitlines() if "β-Annealed β₀ = 50" in line]
+    assert "| 3 | 0.600 ± 0.100 (0.902) |" in row
+    assert "| β-Annealed minus Bottleneck | 3 | +0.000 [+0.000, +0.000]" in text
+    rows = read_rows(tmp_path / "table2.csv")
+    assert len(rows) == 9
+    assert rows[0]["mig"] == "0.5"
+
+
+def test_figure_1_gives_the_verdict_on_reconstruction(tmp_path: Path) -> None:
+    runs = figure1_runs(TIERS["reduced"])
+    place = place_with(tmp_path, runs, beta_annealed=40.0, bottleneck=45.0)
+    text = report_figure1(place, runs)
+    assert "β₀ = 50 minus Bottleneck C = 25 | 3 | -5.00 [-5.00, -5.00] | +5.00" in text
+    assert (tmp_path / "fig1.png").read_bytes()[:4] == PNG
+    assert len(read_rows(tmp_path / "fig1.csv")) == len(runs)
+    assert "β-Annealed β₀ = 50 minus Bottleneck C = 25 (γ = 1000) | 1 |" in text  # noqa: RUF001
+
+
+def test_figure_2_says_when_latents_open(tmp_path: Path) -> None:
+    runs = [Run("beta_annealed", 50, 0), Run("bottleneck", 25, 0)]
+    text = report_figure2(place_with(tmp_path, runs), runs)
+    assert text.count("2 latents end in use") == 2
+    assert (tmp_path / "fig2.png").read_bytes()[:4] == PNG
+    steps = np.arange(5)
+    kl = np.array([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1], [0, 1, 0, 0, 0.0]]).T
+    assert opening_steps(steps, kl) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("targets", "tier", "jobs", "words"),
+    [
+        (["fig9"], "smoke", 1, "no target 'fig9'"),
+        (["fig1"], "huge", 1, "no tier 'huge'"),
+        (["fig1"], "smoke", 0, "jobs must be at least 1"),
+    ],
+)
+def test_what_cannot_be_asked_names_itself(
+    tmp_path: Path, targets: list[str], tier: str, jobs: int, words: str
+) -> None:
+    with pytest.raises(GlitchError, match=words):
+        reproduce(targets, tier, tmp_path / "out", jobs=jobs)
+
+
+def test_tiers_do_not_share_a_folder_and_an_absent_npz_is_told(tmp_path: Path) -> None:
+    from training.reproduction.command import Sources
+
+    absent = Sources(dsprites=tmp_path / "none.npz")
+    with pytest.raises(FormatError, match="deepmind/dsprites-dataset"):
+        reproduce(["fig2"], "smoke", tmp_path / "out", sources=absent)
+    with pytest.raises(GlitchError, match="another kind"):
+        reproduce(["fig2"], "reduced", tmp_path / "out", sources=absent)
+    with pytest.raises(GlitchError, match="another kind"):
+        reproduce(["fig2"], "smoke", tmp_path / "out")
+
+
+def test_a_report_of_what_is_finished_says_what_is_missing(tmp_path: Path) -> None:
+    place = place_with(tmp_path, [Run("beta_vae", 4, 0)])
+    data = tmp_path / "data"
+    data.mkdir()
+    np.lib.format.open_memmap(  # all zero, and sparse on the disk
+        data / "dsprites-rerendered-32.npy", mode="w+", dtype=np.uint8, shape=(737_280, 128)
+    )
+    report = reproduce(["all"], "reduced", place.folder, is_report_only=True)
+    assert report is not None
+    text = report.read_text()
+    assert "dSprites (re-rendered), 32" in text
+    assert "Not run yet: Bottleneck C = 100" in text
+    assert "## Figure 2" not in text  # nothing of it is there
+
+
+def test_every_row_of_the_paper_has_six_numbers() -> None:
+    assert {len(row) for row in PAPER.values()} == {len(METRICS)}
+    assert PAPER["beta_annealed", FAMILY_OF["beta_annealed"].main][0] == 0.902
