@@ -58,10 +58,8 @@ def company_scores(
     places = np.take_along_axis(places, order, axis=1)[:, :COMPANY]
     chords = np.take_along_axis(chords, order, axis=1)[:, :COMPANY]
     to_any = chords[:, NEAREST - 1] ** 2 / 2
-    scores: Float[np.ndarray, " glitch"] = to_known / (to_any + SOFTENING) + (
-        ~is_known[places]
-    ).mean(axis=1)
-    return scores
+    unlabelled: Float[np.ndarray, " glitch"] = np.mean(~is_known[places], axis=1)
+    return to_known / (to_any + SOFTENING) + unlabelled
 
 
 def weighted_p_values(

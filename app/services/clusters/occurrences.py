@@ -96,7 +96,7 @@ def seen_before(session: Session, cluster_id: UUID) -> Occurrences:
         .join(Glitch, Glitch.id == Embedding.glitch_id)
         .where(*kind)
     ).one()
-    if first is None:
+    if first is None or last is None:
         return Occurrences(reach, count, untimed, float(WIDTHS_S[0]), (), ())
     width = bin_width(float(last - first))
     place = cast(func.floor((Glitch.gps_time - literal(first, Numeric)) / width), Integer)
