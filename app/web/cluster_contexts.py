@@ -60,6 +60,7 @@ class ClustersPage(PageContext):
     states: tuple[ClassCount, ...]
     runs: tuple[Choice, ...]
     ifos: tuple[Choice, ...]
+    seasons: tuple[Choice, ...]  # observing runs
     state: str
     min_size: str
     start: str
@@ -70,6 +71,7 @@ class ClustersPage(PageContext):
     first_href: str | None
     job: str | None  # what the latest clustering job is doing, if it is of interest
     is_job_bad: bool
+    is_empty_catalogue: bool
     can_start: bool
     form: RunForm
 

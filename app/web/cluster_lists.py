@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from decimal import Decimal
 from urllib.parse import urlencode
 
 from sqlalchemy.orm import Session
@@ -11,21 +13,23 @@ from app.services.cluster_changes import CHANGES, changes_since
 from app.services.clusters.browsing import ClusterFilters, count_by_state, ranked_clusters
 from app.services.clusters.records import ClusterRecord, RunRecord
 from app.services.clusters.service import KIND, list_runs
+from app.services.glitches import list_glitches
 from app.services.jobs.records import OPEN_STATES
 from app.services.jobs.service import list_jobs
 from app.services.records import Principal, Role
 from app.web.cluster_contexts import ClustersPage, RunForm
 from app.web.cluster_pages import STATE_TEXTS, cluster_cards
 from app.web.contexts import Choice, ClassCount
-from app.web.gps import TimeError, is_date, parse_time
+from app.web.gps import LATEST_GPS_TIME, TimeError, is_date, parse_time
 from app.web.query import USUAL_DETECTORS
 from app.web.words import count, stamp
+from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S
 
 PAGE_SIZE = 24
 RUNS_OFFERED = 20
 _EVERY = "all"
 _DAY_S = 86_400
-_FIELDS = ("run", "state", "ifo", "min_size", "start", "end", "change", "page")
+_FIELDS = ("run", "state", "ifo", "min_size", "season", "start", "end", "change", "page")
 _LONGEST = 60
 
 
@@ -93,6 +97,10 @@ def clusters_page_of(
             Choice("", "any", "ifo" not in values),
             *(Choice(name, name, name == values.get("ifo")) for name in USUAL_DETECTORS),
         ),
+        seasons=(
+            Choice("", "any", "season" not in values),
+            *(Choice(name, name, name == values.get("season")) for name in OBSERVING_RUNS),
+        ),
         state=chosen_state,
         min_size=values.get("min_size", ""),
         start=values.get("start", ""),
@@ -103,6 +111,7 @@ def clusters_page_of(
         first_href=_href(values, page=None) if page > 1 else None,
         job=job,
         is_job_bad=is_job_bad,
+        is_empty_catalogue=run is None and not list_glitches(session, limit=1).items,
         can_start=principal.role >= Role.SUBMITTER,
         form=form or run_form(),
     )
@@ -179,16 +188,7 @@ def _read(values: Mapping[str, str]) -> tuple[ClusterFilters, int, list[str]]:
     page = values.get("page", "1")
     if not (page.isascii() and page.isdigit() and 0 < int(page[:9]) < 100_000):
         errors.append("There is no such page.")
-    times = {}
-    for name in ("start", "end"):
-        if name in values:
-            try:
-                times[name] = parse_time(values[name])
-            except TimeError as error:
-                errors.append(str(error))
-            else:
-                if name == "end" and is_date(values[name]):
-                    times[name] += _DAY_S  # the whole of that day
+    times = _times(values, errors)
     if errors:
         return ClusterFilters(), 1, errors
     return (
@@ -203,6 +203,35 @@ def _read(values: Mapping[str, str]) -> tuple[ClusterFilters, int, list[str]]:
         int(page),
         [],
     )
+
+
+def _times(values: Mapping[str, str], errors: list[str]) -> dict[str, Decimal]:
+    """From when to when, of the times typed and the observing run chosen."""
+    times: dict[str, Decimal] = {}
+    for name in ("start", "end"):
+        if name in values:
+            try:
+                times[name] = parse_time(values[name])
+            except TimeError as error:
+                errors.append(str(error))
+            else:
+                if name == "end" and is_date(values[name]):
+                    times[name] += _DAY_S  # the whole of that day
+    season = values.get("season")
+    if season is not None and season not in OBSERVING_RUNS:
+        errors.append("There is no such observing run: choose one from the list.")
+    elif season is not None:
+        began, ended = _season(season)
+        times["start"] = max(times.get("start", began), began)
+        times["end"] = min(times.get("end", ended), ended)
+    return times
+
+
+def _season(name: str) -> tuple[Decimal, Decimal]:
+    """From when to when an observing run went on, GPS seconds."""
+    ends = (0.0, *RUN_ENDS_S, math.inf)
+    place = OBSERVING_RUNS.index(name)
+    return Decimal(ends[place]), min(Decimal(ends[place + 1]), LATEST_GPS_TIME)
 
 
 def _job(session: Session) -> tuple[str | None, bool]:

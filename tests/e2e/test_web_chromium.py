@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from api_fixtures import Service, gwosc_hdf5, picture, strain_values
+from browser_fixtures import PATIENCE_S, Browser, chromium, drop
 from cluster_helpers import store_cluster, store_run
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service as DriverService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 from web_fixtures import fill_catalogue, service
 
 from app.services.records import GlitchRecord
 from app.store.engine import make_session_factory
 
-__all__ = ["service"]
+__all__ = ["chromium", "service"]
 
-PATIENCE_S = 30
 LOOKS = ((1440, "light"), (800, "dark"))  # each width and each scheme once
 
 
@@ -44,88 +39,6 @@ def cluster(service: Service, glitches: list[GlitchRecord]) -> str:
         made = store_cluster(session, store_run(session), members).id
         session.commit()
     return f"/ui/clusters/{made}"
-
-
-def program(*names: str) -> str:
-    """Path of a program of the machine; says how to install it where it is missing."""
-    for name in names:
-        if found := shutil.which(name):
-            return found
-    pytest.fail(
-        f"The page tests need {names[0]}, which is not on PATH: install it, on Debian with "
-        "`apt-get install chromium chromium-driver`."
-    )
-
-
-@pytest.fixture(scope="module")
-def chromium(service: Service) -> Iterator[webdriver.Chrome]:
-    options = Options()
-    options.binary_location = program("chromium", "chromium-browser", "google-chrome")
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=DriverService(program("chromedriver")))
-    yield driver
-    driver.quit()
-
-
-class Browser:
-    """A logged-in reviewer's window."""
-
-    def __init__(self, driver: webdriver.Chrome, service: Service) -> None:
-        self.driver = driver
-        self.url = service.url
-        self.look(1440, "light")
-        driver.get(f"{service.url}/ui/login?token={service.tokens['reviewer']}")
-
-    def open(self, path: str) -> None:
-        self.driver.get(f"{self.url}{path}")
-
-    def look(self, width: int, scheme: str) -> None:
-        self.driver.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
-        )
-        self.driver.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia",
-            {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
-        )
-
-    def find(self, selector: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def wait_for(self, path: str) -> None:
-        WebDriverWait(self.driver, PATIENCE_S).until(
-            lambda driver: driver.current_url.startswith(f"{self.url}{path}")
-        )
-
-    def wait_for_text(self, selector: str, text: str) -> None:
-        """Of a page that may still be on its way: elements of the one before go stale."""
-        WebDriverWait(
-            self.driver, PATIENCE_S, ignored_exceptions=[StaleElementReferenceException]
-        ).until(
-            lambda driver: (
-                driver.execute_script("return document.readyState") == "complete"
-                and any(
-                    text in found.text for found in driver.find_elements(By.CSS_SELECTOR, selector)
-                )
-            )
-        )
-
-    def wait_until_found(self, selector: str) -> None:
-        WebDriverWait(self.driver, PATIENCE_S).until(
-            lambda driver: driver.find_elements(By.CSS_SELECTOR, selector)
-        )
-
-    def press(self, *keys: str) -> None:
-        webdriver.ActionChains(self.driver).send_keys(*keys).perform()
-
-    def focused(self) -> WebElement:
-        return self.driver.switch_to.active_element
-
-    def complaints(self) -> list[str]:
-        """What the console says: a blocked script, a missing file, an exception."""
-        return [line["message"] for line in self.driver.get_log("browser")]
 
 
 @pytest.fixture
@@ -286,24 +199,6 @@ def test_a_dropped_spectrogram_is_answered_with_its_page(browser: Browser) -> No
     browser.wait_for("/ui/glitches/")
     assert "Stored" in browser.find(".note.good").text
     assert "dropped123" in browser.find("dl.facts").text
-
-
-def drop(browser: Browser, name: str, content: bytes) -> None:
-    """Drop a file on the form, as a hand with a mouse does."""
-    browser.driver.execute_script(
-        """
-        const [name, bytes] = arguments;
-        const moved = new DataTransfer();
-        moved.items.add(new File([new Uint8Array(bytes)], name));
-        const zone = document.querySelector(".drop");
-        for (const kind of ["dragenter", "dragover", "drop"]) {
-          const options = { dataTransfer: moved, bubbles: true, cancelable: true };
-          zone.dispatchEvent(new DragEvent(kind, options));
-        }
-        """,
-        name,
-        list(content),
-    )
 
 
 def test_strain_is_uploaded_and_a_missing_time_is_said_in_place(

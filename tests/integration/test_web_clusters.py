@@ -56,7 +56,11 @@ def decide(walker: Walker, page: Page, act: str, **values: object) -> Page:
     return walker.submit(page, "/review", act=act, **values)
 
 
-def test_without_a_run_the_page_says_how_to_start_one(service: Service, reviewer: Walker) -> None:
+def test_without_a_run_the_page_says_how_to_start_one(
+    service: Service, reviewer: Walker, request: pytest.FixtureRequest
+) -> None:
+    assert "The catalogue is empty, so there is nothing" in reviewer.get("/ui/clusters").text
+    request.getfixturevalue("glitches")
     page = reviewer.get("/ui/clusters")
     assert "No clustering has been run yet" in page.text
     bad = reviewer.submit(page, "/clusters/runs", fdr="7")
@@ -87,6 +91,9 @@ def test_clusters_are_ranked_by_significance(reviewer: Walker, clusters: list[UU
         ("ifo=V1", 200, "No cluster of this run passes"),
         ("start=1200050000", 200, "1 cluster to review"),
         ("end=2018-01-14", 200, "2 clusters to review"),
+        ("season=O3a", 200, "2 clusters to review"),
+        ("season=O3b", 200, "No cluster of this run passes"),
+        ("season=O9", 400, "no such observing run"),
         ("state=dismissed", 200, "0 clusters: dismissed"),
         ("state=all", 200, "2 clusters"),
         ("state=odd", 400, "no such state"),

@@ -1,0 +1,339 @@
+"""Stories of review in a real Chromium: from an upload to a class, to its undo; two at once."""
+
+from __future__ import annotations
+
+import csv
+import importlib.resources
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from api_fixtures import Service, picture
+from browser_fixtures import PATIENCE_S, Browser, chromium, drop, open_chromium
+from cluster_helpers import store_cluster, store_run
+from map_helpers import work
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+from sqlalchemy import delete, select
+from web_fixtures import fill_catalogue, service
+
+from app.services.projection.columns import unpack
+from app.services.records import GlitchRecord
+from app.store.cluster_models import Cluster, ClusteringRun
+from app.store.engine import make_session_factory
+from app.store.models import Glitch
+from app.store.review_models import LabelSuggestion, ReviewEvent
+
+__all__ = ["chromium", "service"]
+
+UNLABELLED = (10, 30, 50)  # of the catalogue's glitches: of H1, with one window each
+NAME = "Odd_Whistle"
+
+
+@pytest.fixture(scope="module")
+def glitches(service: Service) -> list[GlitchRecord]:
+    return fill_catalogue(service)
+
+
+@pytest.fixture
+def browser(
+    chromium: webdriver.Chrome, service: Service, glitches: list[GlitchRecord]
+) -> Iterator[Browser]:
+    chromium.delete_all_cookies()
+    opened = Browser(chromium, service)
+    opened.complaints()
+    yield opened
+    # What was refused on purpose answers 409, and the console notes it; nothing else may show.
+    assert [line for line in opened.complaints() if "409 (Conflict)" not in line] == []
+
+
+@pytest.fixture
+def no_clusters(service: Service) -> Iterator[None]:
+    """Whatever a story clusters is gone for the next one."""
+    yield
+    with make_session_factory(service.engine).begin() as session:
+        for table in (LabelSuggestion, Cluster, ClusteringRun):
+            session.execute(delete(table))
+        session.execute(delete(ReviewEvent).where(ReviewEvent.undoes_event_id.is_not(None)))
+        session.execute(delete(ReviewEvent))
+
+
+def flag(service: Service, members: list[UUID]) -> str:
+    """A clustering flags these glitches; the address of their cluster."""
+    with make_session_factory(service.engine).begin() as session:
+        made = store_cluster(session, store_run(session), members).id
+    return f"/ui/clusters/{made}"
+
+
+def draw_map(service: Service) -> None:
+    with service.client("submitter") as client:
+        answer = client.post("/map", json={"act": "draw"})
+    assert answer.status_code == 202, answer.text
+    assert work(service, UUID(answer.json()["id"])).state == "succeeded"
+
+
+def legend(service: Service) -> dict[str, int]:
+    """What the legend of the map shows: classes and how many points each has."""
+    with service.client("reader") as client:
+        header, _ = unpack(client.get("/map").content)
+    return {one["name"]: one["count"] for one in header["classes"] if one["count"]}
+
+
+def exported(service: Service) -> list[str]:
+    with service.client("reader") as client:
+        rows = csv.DictReader(client.get("/exports").text.splitlines())
+        return [row["ml_label"] for row in rows]
+
+
+def neighbours_of(service: Service, glitch_id: UUID) -> list[str | None]:
+    with service.client("reader") as client:
+        found = client.get(f"/glitches/{glitch_id}/neighbours", params={"neighbours": 100}).json()
+    return [one["label"] for one in found["items"]]
+
+
+@pytest.mark.usefixtures("no_clusters")
+def test_from_an_upload_to_a_class_and_back(
+    browser: Browser, service: Service, glitches: list[GlitchRecord]
+) -> None:
+    """Upload a spectrogram as Gravity Spy draws it, see its kin, name its cluster, and undo."""
+    browser.open("/ui/upload")
+    drop(browser, "H1_story00001_spectrogram_1.0.png", picture(81, duration_s=1.0))
+    browser.find("form.upload button[type=submit]").click()
+    browser.wait_for("/ui/glitches/")
+    browser.wait_for_text("#kin", "Nearest neighbours")
+    assert len(browser.driver.find_elements(By.CSS_SELECTOR, ".cards .card")) == 20
+    with make_session_factory(service.engine)() as session:
+        uploaded = session.scalars(
+            select(Glitch.id).where(Glitch.gravityspy_id == "story00001")
+        ).one()
+    cluster = flag(service, [uploaded, *(glitches[index].id for index in UNLABELLED)])
+    draw_map(service)
+    assert NAME not in legend(service)
+
+    browser.open("/")
+    browser.find(".group a.cover").click()
+    browser.wait_for(cluster)
+    browser.wait_for_text(".plane .shares", "of the spread")
+    browser.wait_for_text(".later", "like the middle of this cluster")
+    browser.find("#new_class").send_keys(NAME)
+    browser.find("button[value=promote]").click()
+    browser.wait_for_text("h1", f"{NAME}: cluster of 4 glitches")
+    browser.find("button[value=accept-all]").click()
+    browser.wait_for_text(".note.good", "The suggestions are labels now")
+
+    browser.open("/ui/classes")
+    assert NAME in browser.find("main").text
+    assert legend(service)[NAME] == 4
+    assert exported(service).count(NAME) == 4
+    assert neighbours_of(service, glitches[10].id).count(NAME) == 3
+    browser.open(f"/ui/glitches/{uploaded}")
+    assert browser.find("h1").text == NAME
+
+    browser.open(cluster)
+    for left in ("accepted", "named the new class"):
+        browser.find("button[value=undo]").click()
+        browser.wait_for_text(".history .undone .what", f"Undid “{left}")
+    browser.open("/ui/classes")
+    assert NAME not in browser.find("main").text
+    assert NAME not in legend(service)
+    assert NAME not in exported(service)
+    assert NAME not in neighbours_of(service, glitches[10].id)
+
+
+def tab_to(browser: Browser, selector: str) -> None:
+    wanted = browser.find(selector)
+    for _ in range(150):
+        if browser.focused() == wanted:
+            return
+        browser.press(Keys.TAB)
+    pytest.fail(f"{selector} cannot be reached with the keyboard")
+
+
+@pytest.mark.usefixtures("no_clusters")
+def test_the_story_with_the_keyboard_alone(
+    browser: Browser, service: Service, glitches: list[GlitchRecord], tmp_path: Path
+) -> None:
+    cluster = flag(service, [glitches[index].id for index in UNLABELLED])
+    browser.driver.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
+    )
+    browser.open("/ui/clusters")
+    tab_to(browser, ".group a.cover")
+    browser.press(Keys.ENTER)
+    browser.wait_for(cluster)
+    browser.press("n")
+    browser.press(NAME, Keys.ENTER)
+    browser.wait_for_text("h1", f"{NAME}: cluster of 3 glitches")
+    browser.press("A")
+    browser.wait_for_text(".note.good", "The suggestions are labels now")
+    tab_to(browser, 'dl.facts a[href*="format=csv"]')
+    browser.press(Keys.ENTER)
+    WebDriverWait(browser.driver, PATIENCE_S).until(lambda _: list(tmp_path.glob("*.csv")))
+    (file,) = tmp_path.glob("*.csv")
+    with file.open() as lines:
+        assert [row["ml_label"] for row in csv.DictReader(lines)] == [NAME] * 3
+    for left in ("accepted", "named the new class"):
+        browser.press("u")
+        browser.wait_for_text(".history .undone .what", f"Undid “{left}")
+    assert browser.find("h1").text == "Cluster of 3 glitches"
+    assert NAME not in exported(service)
+
+
+@pytest.mark.usefixtures("no_clusters")
+def test_of_two_reviewers_at_once_the_second_is_told(
+    browser: Browser, service: Service, glitches: list[GlitchRecord]
+) -> None:
+    cluster = flag(service, [glitches[index].id for index in UNLABELLED])
+    other_driver = open_chromium()
+    try:
+        other = Browser(other_driver, service, "admin")
+        for window in (browser, other):
+            window.open(cluster)
+        other.find("#class_name").send_keys("Tomte")
+        other.find("button[value=merge]").click()
+        other.wait_for_text("h1", "Tomte: cluster of 3 glitches")
+        browser.find(".card input[name=member]").click()
+        browser.find("#new_class").send_keys("Mine_Instead")
+        browser.find("textarea").send_keys("It has a tail.")
+        browser.find("button[value=promote]").click()
+        browser.wait_for_text("[role=alert]", "Somebody was quicker")
+        assert "admin: merged it into Tomte" in browser.find("[role=alert]").text
+        assert browser.find("#class_name").get_attribute("value") == "Mine_Instead"
+        assert browser.find("textarea").get_attribute("value") == "It has a tail."
+        assert browser.find(".chosen-count").text == "1 member chosen"
+        other.open("/ui/classes")
+        assert "Mine_Instead" not in other.find("main").text
+        assert other.complaints() == []
+    finally:
+        other_driver.quit()
+
+
+@pytest.mark.usefixtures("no_clusters")
+def test_members_are_chosen_by_a_loop_and_by_a_quantity(
+    browser: Browser, service: Service, glitches: list[GlitchRecord]
+) -> None:
+    members = [glitches[index].id for index in range(1, 40, 3)]
+    cluster = flag(service, members)
+    browser.open(cluster)
+    browser.wait_for_text(".plane .shares", "of the spread")
+    count = browser.find(".chosen-count")
+    canvas = browser.find(".plane canvas")
+    browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    width, height = canvas.size["width"], canvas.size["height"]
+    loop = webdriver.ActionChains(browser.driver).move_to_element_with_offset(
+        canvas, -width // 2 + 3, -height // 2 + 3
+    )
+    loop.click_and_hold()
+    for step in ((width // 2, 0), (0, height - 6), (-width // 2, 0), (0, -height + 6)):
+        loop.move_by_offset(*step)
+    loop.release().perform()
+    left = int(count.text.split()[0])
+    assert 0 < left < len(members)
+    boxes = browser.driver.find_elements(By.CSS_SELECTOR, "input[name=member]:checked")
+    assert len(boxes) == left
+
+    browser.find("body").send_keys("b")
+    assert browser.focused().get_attribute("id") == "rule-by"
+    browser.press("S")  # SNR
+    browser.press(Keys.TAB, Keys.TAB, *[Keys.PAGE_DOWN] * 4)
+    wanted = browser.find("#rule-value").text
+    loud = sum(glitches[index].snr >= float(wanted) for index in range(1, 40, 3))  # type: ignore[operator]
+    assert count.text == f"{loud} members chosen"
+    browser.find("h1").click()
+    browser.press("s")
+    browser.wait_for_text("h1", f"Cluster of {len(members) - loud} glitches")
+
+
+@pytest.mark.usefixtures("no_clusters")
+def test_what_was_typed_outlives_the_session(
+    browser: Browser, service: Service, glitches: list[GlitchRecord]
+) -> None:
+    cluster = flag(service, [glitches[index].id for index in UNLABELLED])
+    browser.open(cluster)
+    browser.find(".card input[name=member]").click()
+    browser.find("textarea").send_keys("Seen at night.")
+    browser.find("#new_class").send_keys("Night_Owl")
+    browser.driver.delete_all_cookies()
+    browser.find("button[value=promote]").click()
+    browser.wait_for("/ui/login")
+    browser.find("#token").send_keys(service.tokens["reviewer"], Keys.ENTER)
+    browser.wait_for(cluster)
+    browser.wait_for_text("#review ~ *, .note.warn", "What you typed and chose is here again")
+    assert browser.find("textarea").get_attribute("value") == "Seen at night."
+    assert browser.find("#new_class").get_attribute("value") == "Night_Owl"
+    assert browser.find(".chosen-count").text == "1 member chosen"
+
+
+def test_four_windows_at_a_glance_and_pictures_that_blink(
+    browser: Browser, glitches: list[GlitchRecord]
+) -> None:
+    browser.open(f"/ui/glitches/{glitches[1].id}")
+    card = browser.find(".card a.cover")
+    webdriver.ActionChains(browser.driver).move_to_element(card).perform()
+    WebDriverWait(browser.driver, PATIENCE_S).until(
+        lambda driver: driver.execute_script(
+            "const glance = document.querySelector('#glance');"
+            "return !glance.hidden && glance.querySelector('img').naturalWidth === 924"
+        )
+    )
+    browser.press(Keys.ESCAPE)
+    assert not browser.find("#glance").is_displayed()
+    browser.driver.execute_script("arguments[0].focus()", card)
+    browser.press("w")
+    assert browser.find("#glance").is_displayed()
+    browser.press("w", "v", "v")
+    assert browser.driver.current_url.endswith("?show=residual#sights")
+    WebDriverWait(browser.driver, PATIENCE_S).until(
+        lambda driver: driver.execute_script(
+            "return performance.getEntriesByType('resource').filter((entry) =>"
+            "entry.name.includes('/residual/') && entry.responseStatus === 200).length === 4"
+        )
+    )
+    assert browser.find(".scale-of[data-scale=residual]").is_displayed()
+    assert not browser.find(".scale-of[data-scale=energy]").is_displayed()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (800, "light")])
+@pytest.mark.usefixtures("no_clusters")
+def test_review_is_accessible_and_fits(
+    *,
+    browser: Browser,
+    service: Service,
+    glitches: list[GlitchRecord],
+    width: int,
+    scheme: str,
+) -> None:
+    axe = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text()
+    cluster = flag(service, [glitches[index].id for index in range(1, 40, 3)])
+    browser.look(width, scheme)
+    for path, ready in (
+        ("/ui/clusters", ".group"),
+        (cluster, ".plane .shares"),
+        (f"{cluster}/seen-before", "#seen-before"),
+        (f"/ui/glitches/{glitches[1].id}?show=residual&ifo=H1", ".traversal"),
+    ):
+        browser.open(path)
+        browser.wait_until_found(ready)
+        if path == cluster:
+            browser.wait_for_text(".plane .shares", "of the spread")
+            browser.wait_for_text(".later", "like the middle")
+        time.sleep(0.1)  # one frame, so that what was just shown is laid out
+        beyond = browser.driver.execute_script(
+            "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert beyond <= 0, (path, width)
+        browser.driver.execute_script(axe)
+        report = browser.driver.execute_async_script(
+            "const done = arguments[0];"
+            "axe.run({resultTypes: ['violations']}).then((r) => done(r.violations));"
+        )
+        told = [
+            {"rule": item["id"], "where": [node["html"][:150] for node in item["nodes"][:3]]}
+            for item in report
+        ]
+        assert told == [], (path, json.dumps(told, indent=1))
