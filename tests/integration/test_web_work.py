@@ -1,0 +1,366 @@
+"""Jobs, batches, tokens, label audits and looks, as a visitor without scripts meets them."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+from api_fixtures import Service, picture, running_service, tiny_data_folder
+from jobs_fixtures import KIND, ProbeHandler
+from web_fixtures import Page, Walker, fill_catalogue
+
+from app.services.jobs.registry import register
+from app.services.jobs.service import create_job
+from app.services.labels import append_label
+from app.services.records import GlitchRecord
+from app.services.tokens import verify_token
+from app.store.embedded import EmbeddedServer
+from app.store.engine import make_session_factory
+from worker.runner import JobRunner
+
+
+@pytest.fixture(scope="module")
+def service(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator[Service]:
+    register(KIND, ProbeHandler())
+    with (
+        tiny_data_folder() as folder,
+        running_service(
+            postgres_server, migrated_template, folder, redis_url="unix:///nowhere/redis.sock"
+        ) as service,
+    ):
+        yield service
+
+
+@pytest.fixture
+def submitter(service: Service) -> Iterator[Walker]:
+    with Walker(service, "submitter") as walker:
+        yield walker
+
+
+@pytest.fixture
+def reader(service: Service) -> Iterator[Walker]:
+    with Walker(service, "reader") as walker:
+        yield walker
+
+
+def make(service: Service, author: str = "submitter", **parameters: object) -> UUID:
+    with make_session_factory(service.engine).begin() as session:
+        return create_job(session, KIND, parameters, author).id
+
+
+def work(service: Service, job: UUID) -> None:
+    JobRunner(make_session_factory(service.engine), service.settings).work(job)
+
+
+def archive(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as made:
+        for name, content in members.items():
+            made.writestr(f"{name}.png", content)
+    return buffer.getvalue()
+
+
+def job_of(page: Page) -> UUID:
+    assert page.path.startswith("/ui/jobs/"), (page.path, page.alerts)
+    return UUID(page.path.removeprefix("/ui/jobs/").partition("?")[0])
+
+
+# --- jobs -----------------------------------------------------------------------------------------
+
+
+def test_without_jobs_the_list_says_what_makes_one(submitter: Walker, reader: Walker) -> None:
+    page = submitter.get("/ui/jobs")
+    assert "There has been no work yet" in page.text
+    assert "/ui/batch" in page.links
+    assert "ask a submitter" in reader.get("/ui/jobs").text
+
+
+def test_a_batch_from_the_form_to_the_retry(service: Service, submitter: Walker) -> None:
+    good = {f"H1_batched{index:04d}_spectrogram_1.0": picture(200 + index) for index in range(3)}
+    content = archive(**good, H1_damaged001_spectrogram_1_0=b"\x89PNG\r\n\x1a\n and no more")
+    files = [("file", ("month.zip", content))]
+    page = submitter.submit(submitter.get("/ui/batch"), "/ui/batch", files=files, ifo="H1")
+    job = job_of(page)
+    assert "The batch was received" in page.text
+    assert "Batch: month.zip" in page.text
+    assert "A worker takes it up soon." in page.text
+    assert page.form("/cancel")
+    work(service, job)
+    page = submitter.get(f"/ui/jobs/{job}")
+    assert "4 of 4: 3 done, 1 failed" in page.text
+    assert "H1_damaged001" in page.text  # what failed is listed first, with the reason
+    assert "batched0000" not in page.text
+    assert "damaged" in page.text.split("H1_damaged001", 1)[1]
+    everything = submitter.get(f"/ui/jobs/{job}?state=all")
+    assert everything.text.count("batched000") == 3
+    glitches = [link for link in everything.links if link.startswith("/ui/glitches/")]
+    assert len(glitches) == 3
+    assert submitter.get(glitches[0]).status == 200
+    page = submitter.submit(page, "/retry")
+    assert "The job was queued again." in page.text
+    work(service, job)
+    assert "4 of 4: 3 done, 1 failed" in submitter.get(f"/ui/jobs/{job}").text
+    listed = submitter.get("/ui/jobs?kind=ingest&state=succeeded")
+    assert "Batch: month.zip" in listed.text
+    # The same glitches again are known.
+    page = submitter.submit(submitter.get("/ui/batch"), "/ui/batch", files=files, ifo="H1")
+    again = job_of(page)
+    work(service, again)
+    assert "3 known already, 1 failed" in submitter.get(f"/ui/jobs/{again}").text
+
+
+def test_an_archive_and_a_csv_are_a_batch_and_its_manifest(
+    service: Service, submitter: Walker
+) -> None:
+    rows = b"gravityspy_id,label,ifo\nmanifest01,Whistle,L1\n"
+    sent = archive(**{"L1_manifest01_spectrogram_1.0": picture(210)})
+    files = [("file", ("one.zip", sent)), ("file", ("rows.csv", rows))]
+    page = submitter.submit(submitter.get("/ui/batch"), "/ui/batch", files=files)
+    job = job_of(page)
+    assert "Manifest" in page.text
+    work(service, job)
+    page = submitter.get(f"/ui/jobs/{job}")
+    assert "1 of 1: 1 done" in page.text
+    assert "Whistle" in submitter.get("/ui/search?q=manifest01").text
+
+
+@pytest.mark.parametrize(
+    ("names", "fields", "sentence"),
+    [
+        ((), {}, "Choose a file first"),
+        (("a.png", "a.png"), {}, "Two files are called a.png"),
+        (tuple(f"{index}.png" for index in range(13)), {}, "pack more than 12"),
+        (("a.zip",), {"merge_window_s": "often"}, "is no number"),
+        (("a.zip",), {"merge_window_s": "99"}, "between 0 and 10"),
+        (("a.zip",), {"ifo": "Q7"}, "detector"),
+        (("a.zip",), {"origin": "moon"}, "no such origin"),
+        (("empty.zip",), {}, "is empty"),
+        (("a.zip",), {"channel": "x" * 300}, "at most 200"),
+    ],
+)
+def test_what_is_wrong_with_a_batch_stands_beside_the_form(
+    submitter: Walker, names: tuple[str, ...], fields: dict[str, str], sentence: str
+) -> None:
+    files = [("file", (name, b"" if name == "empty.zip" else b"x")) for name in names]
+    files = files or [("file", ("", b""))]
+    page = submitter.submit(submitter.get("/ui/batch"), "/ui/batch", files=files, **fields)
+    assert page.status == 400
+    assert sentence in page.alerts[0]
+    form = page.form("/ui/batch")
+    for name, value in fields.items():
+        if name in form.fields:
+            assert form.fields[name] == value[:200]
+
+
+def test_readers_may_look_at_jobs_and_no_more(
+    service: Service, reader: Walker, submitter: Walker
+) -> None:
+    job = make(service, author="somebody else")
+    page = reader.get(f"/ui/jobs/{job}")
+    assert not [form for form in page.forms if form.action.startswith("/ui/jobs/")]
+    csrf = page.form("/ui/logout").fields["csrf"]
+    assert reader.client.post(f"/ui/jobs/{job}/cancel", data={"csrf": csrf}).status_code == 403
+    assert "may look but not store" in reader.get("/ui/batch").text
+    refused = reader.client.post("/ui/batch", data={"csrf": csrf}, files={"file": b"x"})
+    assert refused.status_code == 403
+    # Nor may a submitter stop what is another's: said on the page itself.
+    csrf = submitter.get("/ui/jobs").form("/ui/logout").fields["csrf"]
+    refused_page = Page(submitter.client.post(f"/ui/jobs/{job}/cancel", data={"csrf": csrf}))
+    assert refused_page.status == 403
+    assert "Only somebody else" in refused_page.alerts[0]
+    work(service, job)
+
+
+def test_cancel_and_what_comes_too_late(service: Service, submitter: Walker) -> None:
+    job = make(service)
+    page = submitter.get(f"/ui/jobs/{job}")
+    stopped = submitter.submit(page, "/cancel")
+    assert "The job was asked to stop." in stopped.text
+    assert "cancelled" in submitter.get(f"/ui/jobs/{job}").text
+    done = make(service, items=2)
+    page = submitter.get(f"/ui/jobs/{done}")
+    work(service, done)
+    late = submitter.submit(page, "/cancel")
+    assert late.status == 409
+    assert "succeeded already" in late.alerts[0]
+
+
+def test_a_job_is_followed_until_its_end(service: Service, submitter: Walker) -> None:
+    job = make(service, items=3)
+    page = submitter.get(f"/ui/jobs/{job}")
+    assert f'data-follow="/ui/jobs/{job}/events"' in page.response.text
+    work(service, job)
+    told: list[tuple[str, str]] = []
+    with submitter.client.stream("GET", f"/ui/jobs/{job}/events") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        lines = [line for line in stream.iter_lines() if line.startswith(("event:", "data:"))]
+    told = list(zip(lines[::2], lines[1::2], strict=True))
+    assert [name for name, _ in told] == ["event: live", "event: end"]
+    assert "3 of 3: 3 done" in json.loads(told[0][1].removeprefix("data: "))
+    assert "data-follow" not in submitter.get(f"/ui/jobs/{job}").response.text
+
+
+def test_events_are_for_those_who_are_logged_in(service: Service) -> None:
+    answer = httpx.get(f"{service.url}/ui/jobs/{make(service)}/events")
+    assert answer.status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/ui/jobs/nonsense", 404),
+        ("/ui/jobs/00000000-0000-0000-0000-000000000000", 404),
+        ("/ui/jobs/00000000-0000-0000-0000-000000000000/events", 404),
+        ("/ui/jobs?state=asleep", 400),
+        ("/ui/jobs?after=damaged", 400),
+    ],
+)
+def test_a_wrong_address_is_answered_in_words(submitter: Walker, path: str, status: int) -> None:
+    page = submitter.get(path)
+    assert page.status == status
+    assert page.alerts[0].endswith((".", "top."))
+
+
+def test_long_lists_are_paged(service: Service, submitter: Walker) -> None:
+    job = make(service, items=130, fail=[f"item-{index}" for index in range(0, 130, 2)])
+    work(service, job)
+    page = submitter.get(f"/ui/jobs/{job}?state=all")
+    assert page.response.text.count("<tr>") == 1 + 100
+    following = next(link for link in page.links if "after=" in link).partition("#")[0]
+    last = submitter.get(following)
+    assert "item-129" in last.text
+    assert "First page" in last.text
+
+
+# --- tokens ---------------------------------------------------------------------------------------
+
+
+def test_a_token_is_made_shown_once_used_and_revoked(service: Service) -> None:
+    with Walker(service, "admin") as admin:
+        page = admin.submit(admin.get("/ui/tokens"), "/ui/tokens", name="Ada", role="reviewer")
+        secret = page.response.text.split('id="secret" readonly value="')[1].split('"')[0]
+        assert page.response.headers["cache-control"] == "no-store"
+        assert secret not in admin.get("/ui/tokens").response.text
+        with httpx.Client(base_url=service.url) as client:
+            headers = {"Authorization": f"Bearer {secret}"}
+            assert client.get("/glitches", headers=headers).status_code == 200
+        taken = admin.submit(admin.get("/ui/tokens"), "/ui/tokens", name="Ada", role="reader")
+        assert taken.status == 409
+        assert "in use" in taken.alerts[0]
+        assert taken.form("/ui/tokens").fields["name"] == "Ada"
+        for name, role in (("", "reader"), ("x" * 200, "reader"), ("Bob", "emperor")):
+            refused = admin.submit(admin.get("/ui/tokens"), "/ui/tokens", name=name, role=role)
+            assert refused.status == 400, (name, role)
+        listed = admin.get("/ui/tokens")
+        revoke = listed.response.text.split("Revoke the token of Ada")[1].split('action="')[1]
+        gone = admin.submit(listed, revoke.split('"')[0])
+        assert "The token was revoked." in gone.text
+        assert client_status(service, secret) == 401
+
+
+def client_status(service: Service, secret: str) -> int:
+    headers = {"Authorization": f"Bearer {secret}"}
+    return httpx.get(f"{service.url}/glitches", headers=headers).status_code
+
+
+def test_others_see_and_revoke_their_own_token_alone(service: Service) -> None:
+    with Walker(service, "admin") as admin:
+        page = admin.submit(admin.get("/ui/tokens"), "/ui/tokens", name="Eve", role="reader")
+        secret = page.response.text.split('id="secret" readonly value="')[1].split('"')[0]
+        foreign = next(form.action for form in page.forms if form.action.endswith("/revoke"))
+    with Walker(service, None) as eve:
+        page = eve.submit(eve.get("/ui/login"), "/ui/login", token=secret)
+        page = eve.get("/ui/tokens")
+        assert "Eve" in page.text
+        assert "submitter" not in page.text
+        own = page.form("/revoke").action
+        csrf = page.form("/ui/logout").fields["csrf"]
+        assert eve.client.post("/ui/tokens", data={"csrf": csrf, "name": "x"}).status_code == 403
+        if foreign != own:
+            assert eve.client.post(foreign, data={"csrf": csrf}).status_code == 403
+        assert eve.client.post("/ui/tokens/x/revoke", data={"csrf": csrf}).status_code == 404
+        out = eve.submit(page, "/revoke")
+        assert "Your token was revoked, so you are logged out." in out.text
+        assert client_status(service, secret) == 401
+
+
+# --- label audit ----------------------------------------------------------------------------------
+
+
+def test_what_an_audit_doubts_is_labelled_in_place(service: Service, submitter: Walker) -> None:
+    glitches = fill_catalogue(service)
+    wrong = mislabel(service, glitches[2])
+    page = submitter.get("/ui/label-audit")
+    assert "No label has been audited yet" in page.text
+    refused = submitter.submit(page, "/ui/label-audit", n_voters="many")
+    assert (refused.status, "no number" in refused.alerts[0]) == (400, True)
+    refused = submitter.submit(page, "/ui/label-audit", n_voters="1000")
+    assert "1 to 50" in refused.alerts[0]
+    page = submitter.submit(page, "/ui/label-audit", n_voters="5")
+    job = job_of(page)
+    assert "An audit is at work" in submitter.get("/ui/label-audit").text
+    work(service, job)
+    page = submitter.get("/ui/label-audit?label=Whistle&ifo=H1")
+    assert "1 label in doubt" in page.text
+    assert f"/ui/glitches/{wrong}" in page.links
+    assert "5 of 5 neighbours are Blip, none is Whistle" in page.text
+    empty = submitter.get("/ui/label-audit?suggestion=Whistle")
+    assert "No doubted label passes these filters." in empty.text
+    page = submitter.submit(page, "/ui/label-audit/label", class_name="Blip")
+    assert page.path == "/ui/label-audit?ifo=H1&label=Whistle&done=labelled"
+    assert f"/ui/glitches/{wrong}" not in page.links
+    assert "No label is in doubt" in submitter.get("/ui/label-audit").text
+    assert submitter.get("/ui/label-audit?ifo=Q7").status == 400
+
+
+def mislabel(service: Service, glitch: GlitchRecord) -> UUID:
+    with make_session_factory(service.engine)() as session:
+        author = verify_token(session, service.tokens["reviewer"])
+        append_label(session, glitch.id, "Whistle", author=author)
+        session.commit()
+    return glitch.id
+
+
+# --- a look without storing -----------------------------------------------------------------------
+
+
+def test_a_reader_has_a_glitch_looked_at(service: Service, reader: Walker, tmp_path: Path) -> None:
+    before = service.counts()
+    files = {"file": ("H1_looked0001_spectrogram_1.0.png", picture(300), "image/png")}
+    form = reader.get("/ui/upload")
+    assert "nothing is kept" in form.text
+    page = reader.submit(form, "/ui/upload", files=files)
+    assert page.status == 200
+    assert "Looked at, not stored" in page.text
+    assert "looked0001" in page.text
+    pictures = [source for source in page.images if source.startswith("data:image/png;base64,")]
+    assert len(pictures) == 1  # one window was sent: no other is invented
+    policy = page.response.headers["content-security-policy"]
+    assert "img-src 'self' data:;" in policy
+    assert "script-src 'self';" in policy
+    assert service.counts() == before
+    again = reader.submit(reader.get("/ui/upload"), "/ui/upload", files={"file": ("x.txt", b"?")})
+    assert again.status in {400, 415}
+    csrf = form.form("/ui/upload").fields["csrf"]
+    stored = reader.client.post("/ui/upload", data={"csrf": csrf, "store": "yes"}, files=files)
+    assert stored.status_code == 403
+
+
+def test_a_submitter_chooses_whether_to_keep(service: Service, submitter: Walker) -> None:
+    before = service.counts()
+    form = submitter.get("/ui/upload").form("/ui/upload")
+    fields = {name: value for name, value in form.fields.items() if name != "store"}
+    files = {"file": ("H1_looked0002_spectrogram_1.0.png", picture(301), "image/png")}
+    page = Page(submitter.client.post("/ui/upload", data=fields, files=files))
+    assert "send it again with “Keep it in the catalogue”" in page.text
+    assert service.counts() == before
+    page = Page(submitter.client.post("/ui/upload", data=form.fields, files=files))
+    assert page.path.startswith("/ui/glitches/")
+    page = Page(submitter.client.post("/ui/upload", data=fields, files=files))
+    assert "The same views are in the catalogue already." in page.text
