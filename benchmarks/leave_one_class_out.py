@@ -1,12 +1,17 @@
-"""How well a class that no label names is found: hide each class of real glitches in turn.
+"""How well a class that no label names is found: hide each class of glitches in turn.
 
-    python benchmarks/leave_one_class_out.py [../shared/data/gravityspy_images]
+    python benchmarks/leave_one_class_out.py service|direct|scores ../shared/data/gravityspy_images
+    python benchmarks/leave_one_class_out.py direct PACK  # simulated views, as `simulate-pack` makes
+
+``service`` goes through the whole service: `glitch-discovery up` with its PostgreSQL, Redis, worker
+and scheduler, a batch for each hidden class over HTTP, then the jobs `ingest`, `judge`, `cluster`;
+what it calls flagged are the members of clusters. ``direct`` stores encodings in a database of its
+own and calls the services; what it calls flagged is flagged. ``scores`` compares scores.
 
 Each class with at least 12 groups is hidden: its glitches are unlabelled, and so is a quarter of
-the groups of the other such classes; all else is labelled. The store, the calibration, the flagging
-and the clustering are the service's own, on a real database. The encoder was trained on three
-quarters of these groups, without labels. All glitches are put under one detector, because 189 of
-1,028 name none and 67 are of H1.
+the groups of the other such classes; all else is labelled. Every case has a detector of its own,
+because 189 of 1,028 name none and 67 are of H1. The encoder was trained on three quarters of these
+groups, without labels. Of each simulated class 80 are drawn, and 40 of the hidden one kept.
 """
 
 from __future__ import annotations
@@ -16,17 +21,21 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from class_hiding import Service, running_service, write_stack
 from machine import heading
 from sklearn.metrics import roc_auc_score
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from app.services.checkpoints import publish_checkpoint
 from app.services.classes import seed_classes
+from app.services.clusters.company import tested_in_company
 from app.services.clusters.records import ClusteringParameters
 from app.services.clusters.run import run_clustering
+from app.services.novelty import recalibrate
 from app.store.cluster_models import Cluster, ClusterMember
 from app.store.embedded import start_embedded
 from app.store.engine import make_engine, make_session_factory
@@ -36,15 +45,19 @@ from app.store.models import Embedding, Glitch, GlitchClass
 from glitch.checkpoint import load_checkpoint, shipped_checkpoint
 from glitch.clustering import unit_vectors
 from glitch.encoder import Encoder, Encoding
-from glitch.views import Views
-from training.pack import GREY_LEVELS, Pack
+from glitch.views import Preprocessing, Views
+from training.pack import GREY_LEVELS, Pack, read_pack
 from training.probe import classes_with_groups
 from training.real_images import read_real_images
 
 LEAST_GROUPS = 12
-UNKNOWN = "None_of_the_Above"  # a mixed bag: never among the known, hidden like any other
+UNKNOWN = "None_of_the_Above"  # a catch-all: never among the known, hidden like any other
 SEEDS = 5
 RATES = (0.05, 0.1, 0.2)
+# Real and simulated glitches never judge each other, so each detector holds two cases.
+DETECTORS = ("H1", "L1", "V1", "K1", "G1", "I1", "H2")
+ROOMS = [(ifo, kind) for kind in ("gravityspy", "simulated") for ifo in DETECTORS]
+OF_SIMULATED_CLASS, HIDDEN_SIMULATED = 80, 40
 
 
 def digest(seed: str, group: str) -> bytes:
@@ -55,19 +68,128 @@ def is_held_back(pack: Pack, seed: int) -> np.ndarray:
     return np.array([digest(f"test {seed}", group)[0] < 64 for group in pack.groups])
 
 
-def fill(
-    session: Session, pack: Pack, encodings: list[Encoding], checkpoint_id: int
-) -> list[object]:
+def report_head() -> None:
+    print(
+        f"\n{'hidden class':<21}{'n':>4}{'known':>6}{'AUROC alone':>12}   "
+        + "   ".join(f"{f'at FDR {rate:g}: recall, realised':>30}" for rate in RATES)
+        + "   best cluster at each: size, purity, share of the class"
+    )
+
+
+def report(
+    hidden: str,
+    is_hidden: np.ndarray,
+    is_tested: np.ndarray,
+    alone: np.ndarray,
+    flagged: list[np.ndarray],
+    clusters: list[list[np.ndarray]],
+) -> tuple[float, list[tuple[float, float]], list[tuple[int, float, float]]]:
+    asked = np.nonzero((is_hidden | is_tested) & np.isfinite(alone))[0]
+    area = float(roc_auc_score(is_hidden[asked], alone[asked]))
+    rates, best = [], []
+    for chosen, found in zip(flagged, clusters, strict=True):
+        mine = chosen[np.isin(chosen, asked)]
+        right = is_hidden[mine].sum()
+        rates.append((right / is_hidden.sum(), 1 - right / max(1, len(mine)) if len(mine) else 0.0))
+        members = max(found, key=lambda one: is_hidden[one].sum(), default=np.empty(0, dtype=int))
+        share = is_hidden[members].sum()
+        best.append((len(members), share / max(1, len(members)), share / is_hidden.sum()))
+    known = (~is_hidden[asked]).sum()
+    print(
+        f"{hidden:<21}{is_hidden.sum():>4}{known:>6}{area:>12.3f}   "
+        + "   ".join(f"{recall:>22.2f}, {wrong:.3f}" for recall, wrong in rates)
+        + "   "
+        + "; ".join(
+            f"{n}, {purity:.2f}, {share:.2f}" if n else "none" for n, purity, share in best
+        ),
+        flush=True,
+    )
+    return area, rates, best
+
+
+def summary(rows: list[Any]) -> None:
+    print(f"{'mean':<31}{np.mean([row[0] for row in rows]):>12.3f}   ", end="")
+    for place in range(len(RATES)):
+        recall, wrong = np.mean([row[1][place] for row in rows], axis=0)
+        print(f"{recall:>22.2f}, {wrong:.3f}   ", end="")
+    found = [
+        sum(row[2][place][0] > 0 and row[2][place][1] >= 0.9 for row in rows)
+        for place in range(len(RATES))
+    ]
+    print("found with purity .9 or more: " + ", ".join(f"{n} of {len(rows)}" for n in found))
+
+
+def over_http(service: Service, pack: Pack, hidden: str, classes: list[str], room: Any) -> Any:
+    labels = np.array(pack.labels)
+    is_hidden = labels == hidden
+    is_tested = is_held_back(pack, 0) & np.isin(labels, classes) & ~is_hidden & (labels != UNKNOWN)
+    ifo, origin = room
+    shown = ["" if o else name for o, name in zip(is_hidden | is_tested, pack.labels, strict=True)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{hidden}.h5"
+        write_stack(path, pack, ifo, shown)
+        with path.open("rb") as file:
+            batch = service.ask(
+                "POST", "/batches", files={"file": file}, data={"ifo": ifo, "origin": origin}
+            )
+    job = service.wait(batch["job"])
+    if job["failed"]:
+        raise SystemExit(f"{job['failed']} of {job['total']} glitches of {hidden} were not stored")
+    service.wait_for_kind("judge")
+    place = {
+        item["glitch_id"]: item["ordinal"]
+        for item in service.all(f"/jobs/{job['id']}/items", limit=500)
+    }
+    alone = np.full(len(pack), np.nan)
+    for key, index in place.items():
+        if is_hidden[index] or is_tested[index]:
+            score = service.ask("GET", f"/glitches/{key}")["novelty"]["score"]
+            alone[index] = np.nan if score is None else score
+    clusters = []
+    for rate in RATES:
+        wanted = {"fdr": rate, "ifo": ifo, "simulated": origin == "simulated"}
+        job = service.wait(service.ask("POST", "/clusters/runs", json=wanted)["id"])
+        run = job["result"]["run"]
+        found = [
+            np.array(
+                [
+                    place[one["glitch"]["id"]]
+                    for one in service.all(f"/clusters/{cluster['id']}/members", limit=500)
+                ]
+            )
+            for cluster in service.all("/clusters", run=run, limit=500)
+        ]
+        clusters.append(found)
+    # What a user sees as flagged: the members of clusters.
+    flagged = [np.concatenate([np.empty(0, dtype=int), *found]) for found in clusters]
+    return report(hidden, is_hidden, is_tested, alone, flagged, clusters)
+
+
+def in_services(
+    session: Session, pack: Pack, encodings: list[Encoding], classes: list[str], *, is_real: bool
+) -> list[Any]:
+    seed_classes(session)
+    size = len(encodings[0].mean)
+    published = publish_checkpoint(
+        session,
+        name="benchmark",
+        digest="a" * 64,
+        preprocessing_digest="b" * 64,
+        latent_size=size,
+        manifest={},
+    )
     keys = [uuid7() for _ in encodings]
+    groups = {group: place for place, group in enumerate(dict.fromkeys(pack.groups))}
+    common = {"checkpoint_id": published.id, "is_simulated": False, "is_judged": False}
     session.execute(
         insert(Glitch),
         [
-            # The digest decides who calibrates: a group must lie on one side.
             {
                 "id": key,
                 "ifo": "L1",
+                "gps_time": 1_240_000_000 + 100 * groups[group],
                 "origin": "gravityspy",
-                "content_digest": digest("calibration", group)[:24] + index.to_bytes(8, "big"),
+                "content_digest": digest(str(index), group),
             }
             for index, (key, group) in enumerate(zip(keys, pack.groups, strict=True))
         ],
@@ -76,105 +198,70 @@ def fill(
         insert(Embedding),
         [
             {
+                **common,
                 "glitch_id": key,
-                "checkpoint_id": checkpoint_id,
                 "ifo": "L1",
-                "is_simulated": False,
                 "is_reference": False,
                 "mean": encoding.mean,
                 "log_variance": encoding.log_variance.tolist(),
                 "reconstruction_error": encoding.reconstruction_error,
                 "kl": encoding.kl,
-                "is_judged": False,
             }
             for key, encoding in zip(keys, encodings, strict=True)
         ],
     )
-    return list(keys)
-
-
-def relabel(
-    session: Session, keys: list[object], labels: list[int | None], absent: np.ndarray
-) -> None:
-    session.execute(
-        text("UPDATE glitch SET class_id = :class_id WHERE id = :key"),
-        [{"key": key, "class_id": label} for key, label in zip(keys, labels, strict=True)],
-    )
-    session.execute(
-        text(
-            "UPDATE embedding SET is_reference = class_id IS NOT NULL AND NOT is_calibration,"
-            " calibration_score = NULL FROM glitch WHERE glitch.id = glitch_id"
-        )
-    )
-    session.execute(
-        text("UPDATE embedding SET ifo = :ifo WHERE glitch_id = :key"),
-        [
-            {"key": key, "ifo": None if gone else "L1"}
-            for key, gone in zip(keys, absent, strict=True)
-        ],
-    )
-
-
-def pipeline(session: Session, pack: Pack, keys: list[object], classes: list[str]) -> None:
     ids = dict(session.execute(select(GlitchClass.name, GlitchClass.id)).all())
     labels, held = np.array(pack.labels), is_held_back(pack, 0)
-    place = {key: index for index, key in enumerate(keys)}
-    print(
-        f"\n{'hidden class':<20}{'n':>4}{'known':>6}{'AUROC':>7}   "
-        + "   ".join(f"{f'at FDR {rate:g}: recall, realised':>30}" for rate in RATES)
-        + "   largest cluster of it at 0.2: size, purity, share of class"
-    )
-    areas = []
+    rows = []
     for hidden in classes:
-        is_hidden = labels == hidden
-        is_tested = held & np.isin(labels, classes) & (labels != UNKNOWN)
-        absent = (labels == UNKNOWN) & ~is_hidden
-        is_open = is_hidden | is_tested | absent
-        relabel(
-            session,
-            keys,
-            [None if o else ids[x] for o, x in zip(is_open, labels, strict=True)],
-            absent,
+        mine = labels == hidden
+        is_hidden = mine if is_real else mine & (np.cumsum(mine) <= HIDDEN_SIMULATED)
+        is_tested = held & np.isin(labels, classes) & ~mine & (labels != UNKNOWN)
+        is_open = mine | is_tested
+        for key, name, is_unlabelled, is_gone in zip(
+            keys, labels, is_open, mine & ~is_hidden, strict=True
+        ):
+            values = {"class_id": None if is_unlabelled else ids[str(name)]}
+            session.execute(update(Glitch).where(Glitch.id == key).values(values))
+            gone = {"ifo": None if is_gone else "L1"}
+            session.execute(update(Embedding).where(Embedding.glitch_id == key).values(gone))
+        rows.append(cluster_directly(session, published.id, keys, hidden, is_hidden, is_tested))
+    return rows
+
+
+def cluster_directly(
+    session: Session,
+    checkpoint_id: int,
+    keys: list[Any],
+    hidden: str,
+    is_hidden: np.ndarray,
+    is_tested: np.ndarray,
+) -> Any:
+    recalibrate(session, checkpoint_id)
+    place = {key: index for index, key in enumerate(keys)}
+    alone = np.full(len(keys), np.nan)
+    for key, score, p_value in session.execute(
+        select(Embedding.glitch_id, Embedding.novelty_score, Embedding.p_value)
+    ):
+        if p_value is not None:
+            alone[place[key]] = score
+    tested = tested_in_company(session, checkpoint_id, ("L1", False))
+    at = np.array([place[key] for key in tested.ids(np.arange(len(tested.keys)))])
+    flagged, clusters = [], []
+    for rate in RATES:
+        run = run_clustering(
+            session, ClusteringParameters(fdr=rate, min_cluster_size=5), author="benchmark"
         )
-        line, best = [], "none"
-        for rate in RATES:
-            run = run_clustering(
-                session, ClusteringParameters(fdr=rate, min_cluster_size=5), author="benchmark"
-            )
-            rows = session.execute(
-                select(Embedding.glitch_id, Embedding.novelty_score, Embedding.p_value)
-            ).all()
-            score, p = np.full(len(keys), np.nan), np.full(len(keys), np.inf)
-            for key, one_score, one_p in rows:
-                if one_p is not None:
-                    score[place[key]], p[place[key]] = one_score, one_p
-            asked = np.nonzero((is_hidden | is_tested) & np.isfinite(p))[0]
-            flagged = asked[p[asked] <= (run.p_threshold or -1)]
-            wrong = (~is_hidden[flagged]).sum() / max(1, len(flagged))
-            line.append(f"{is_hidden[flagged].sum() / is_hidden.sum():>22.2f}, {wrong:.3f}")
-            found: dict[object, list[int]] = {}
-            for cluster, key in session.execute(
-                select(ClusterMember.cluster_id, ClusterMember.glitch_id)
-                .join(Cluster, Cluster.id == ClusterMember.cluster_id)
-                .where(Cluster.run_id == run.id)
-            ):
-                found.setdefault(cluster, []).append(place[key])
-            if found:
-                members = max(found.values(), key=lambda one: is_hidden[one].sum())
-                right = is_hidden[members].sum()
-                best = f"{len(members)}, {right / len(members):.2f}, {right / is_hidden.sum():.2f}"
-            else:
-                best = "none"
-        area = roc_auc_score(is_hidden[asked], score[asked])
-        areas.append(area)
-        known = (~is_hidden[asked]).sum()
-        print(
-            f"{hidden:<20}{is_hidden.sum():>4}{known:>6}{area:>7.3f}   "
-            + "   ".join(line)
-            + f"   {best}",
-            flush=True,
-        )
-    print(f"{'mean':<20}{'':>10}{np.mean(areas):>7.3f}")
+        flagged.append(at[tested.p_values <= (run.p_threshold or -1)])
+        found: dict[Any, list[int]] = {}
+        for cluster, key in session.execute(
+            select(ClusterMember.cluster_id, ClusterMember.glitch_id)
+            .join(Cluster, Cluster.id == ClusterMember.cluster_id)
+            .where(Cluster.run_id == run.id)
+        ):
+            found.setdefault(cluster, []).append(place[key])
+        clusters.append([np.array(one) for one in found.values()])
+    return report(hidden, is_hidden, is_tested, alone, flagged, clusters)
 
 
 def fifth_nearest(points: np.ndarray, asked: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -235,42 +322,54 @@ def compare_scores(pack: Pack, encodings: list[Encoding], classes: list[str]) ->
         print(f"{name:<36}{np.mean(values):.3f}")
 
 
+def encoded(pack: Pack) -> list[Encoding]:
+    checkpoint = load_checkpoint(shipped_checkpoint())
+    recipe, encoder = checkpoint.manifest.preprocessing, Encoder(checkpoint)
+    found: list[Encoding] = []
+    for start in range(0, len(pack), 256):
+        rows = slice(start, start + 256)
+        found += encoder.encode(
+            [
+                Views(values.astype(np.float32) / GREY_LEVELS, np.asarray(observed), recipe)
+                for values, observed in zip(pack.values[rows], pack.observed[rows], strict=True)
+            ]
+        )
+    return found
+
+
+def read(folder: Path, recipe: Preprocessing) -> tuple[Pack, bool]:
+    """The pack, and whether it is of real glitches."""
+    if not (folder / "names.json").exists():
+        return read_real_images(folder, recipe), True
+    pack = read_pack(folder, recipe)
+    labels = np.array(pack.labels)
+    chosen = [np.nonzero(labels == name)[0][:OF_SIMULATED_CLASS] for name in np.unique(labels)]
+    return pack.subset(np.concatenate(chosen)), False
+
+
 def main() -> None:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data/gravityspy_images")
+    how, folder = sys.argv[1], Path(sys.argv[2])
     print(heading())
     checkpoint = load_checkpoint(shipped_checkpoint())
-    pack = read_real_images(folder, checkpoint.manifest.preprocessing)
-    encodings = Encoder(checkpoint).encode(
-        [
-            Views(
-                values.astype(np.float32) / GREY_LEVELS,
-                np.asarray(observed),
-                checkpoint.manifest.preprocessing,
-            )
-            for values, observed in zip(pack.values, pack.observed, strict=True)
-        ]
-    )
+    pack, is_real = read(folder, checkpoint.manifest.preprocessing)
     classes = sorted(classes_with_groups(pack.labels, pack.groups, LEAST_GROUPS))
     print(f"checkpoint {checkpoint.manifest.name} {checkpoint.digest[:12]}, {len(pack)} glitches")
-    compare_scores(pack, encodings, classes)
+    if how == "scores":
+        compare_scores(pack, encoded(pack), classes)
+        return
+    report_head()
+    if how == "service":
+        with running_service() as service:
+            rooms = zip(classes, ROOMS, strict=False)
+            summary([over_http(service, pack, hidden, classes, room) for hidden, room in rooms])
+        return
     data = Path(tempfile.mkdtemp(prefix="glitch-bench-"))
     server = start_embedded(data)
     try:
         upgrade(server.url())
         engine = make_engine(server.url())
         with make_session_factory(engine)() as session:
-            seed_classes(session)
-            published = publish_checkpoint(
-                session,
-                name=checkpoint.manifest.name,
-                digest=checkpoint.digest,
-                preprocessing_digest=checkpoint.manifest.preprocessing.digest(),
-                latent_size=checkpoint.manifest.architecture.latent,
-                manifest={},
-            )
-            keys = fill(session, pack, encodings, published.id)
-            session.commit()
-            pipeline(session, pack, keys, classes)
+            summary(in_services(session, pack, encoded(pack), classes, is_real=is_real))
         engine.dispose()
     finally:
         server.stop()

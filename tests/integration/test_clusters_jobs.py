@@ -1,0 +1,219 @@
+"""The jobs ``cluster`` and ``judge`` in a live worker: real PostgreSQL, Redis and processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+from jobs_stack import Stack
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+from store_helpers import LATENT, person
+
+from app.services.checkpoints import publish_checkpoint
+from app.services.classes import seed_classes
+from app.services.clusters.records import ClusteringParameters
+from app.services.clusters.service import list_clusters, list_runs, start_clustering
+from app.services.jobs.records import JobRecord
+from app.services.jobs.service import cancel_job, create_job, get_job, list_jobs
+from app.services.novelty import note_class_changes, request_judging
+from app.services.novelty.job import HANDLER
+from app.services.records import CheckpointRecord, Role
+from app.store.identifiers import uuid7
+from app.store.models import Embedding, Glitch, GlitchClass
+
+SUBMITTER = person(Role.SUBMITTER, "ada")
+KNOWN, NOVEL = np.array([3.0, 0, 0, 0]), np.array([0.0, 3.0, 0, 0])
+
+
+def fill(
+    session: Session, checkpoint_id: int, n: int, centre: np.ndarray, label: str | None = None
+) -> list[UUID]:
+    """Store glitches about a direction, many at once as a bulk load does."""
+    rng = np.random.default_rng(n)
+    known = select(GlitchClass.id).where(GlitchClass.name == label)
+    class_id = session.scalar(known) if label else None
+    first = session.scalar(select(func.count()).select_from(Glitch)) or 0
+    keys = [uuid7() for _ in range(n)]
+    session.execute(
+        insert(Glitch),
+        [
+            {
+                "id": key,
+                "ifo": "H1",
+                "gps_time": Decimal(1126259462 + 3600 * (first + index)),
+                "origin": "upload",
+                "content_digest": rng.bytes(32),
+                "class_id": class_id,
+            }
+            for index, key in enumerate(keys)
+        ],
+    )
+    session.execute(
+        insert(Embedding),
+        [
+            {
+                "glitch_id": key,
+                "checkpoint_id": checkpoint_id,
+                "ifo": "H1",
+                "is_simulated": False,
+                "is_reference": False,
+                "mean": centre + rng.normal(scale=0.3, size=LATENT),
+                "log_variance": [0.0] * LATENT,
+                "reconstruction_error": 1.0,
+                "kl": 1.0,
+                "is_judged": False,
+            }
+            for key in keys
+        ],
+    )
+    return keys
+
+
+def publish(session: Session) -> int:
+    seed_classes(session)
+    published = publish_checkpoint(
+        session,
+        name="small",
+        digest="a" * 64,
+        preprocessing_digest="b" * 64,
+        latent_size=LATENT,
+        manifest={},
+    )
+    return published.id
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A catalogue of known and novel glitches, and no worker yet."""
+    made = Stack()
+    try:
+        with made.sessions.begin() as session:
+            checkpoint_id = publish(session)
+            fill(session, checkpoint_id, 150, KNOWN, "Blip")
+            fill(session, checkpoint_id, 20, KNOWN)
+            fill(session, checkpoint_id, 15, NOVEL)
+        yield made
+    finally:
+        made.close()
+
+
+def start(stack: Stack, **changes: Any) -> JobRecord:
+    with stack.sessions.begin() as session:
+        parameters = ClusteringParameters(**{"fdr": 0.1, "min_cluster_size": 5} | changes)
+        return start_clustering(session, parameters, principal=SUBMITTER)
+
+
+def has_ended(job: JobRecord) -> bool:
+    return not job.is_open
+
+
+def test_a_live_worker_clusters_judges_and_leaves_no_trace_of_what_was_cancelled(
+    stack: Stack,
+) -> None:
+    # Cancelled before a worker has seen it.
+    waiting = start(stack)
+    with stack.sessions.begin() as session:
+        cancel_job(session, waiting.id, SUBMITTER)
+    assert stack.look(waiting.id).state == "cancelled"
+
+    stack.keep_up()
+    first = stack.wait(start(stack), has_ended)
+    assert (first.state, first.result and first.result["clusters"]) == ("succeeded", 1)
+
+    # Cancelled at work: it waits for rows that are locked here, and what it did is undone.
+    with stack.sessions.begin() as holder:
+        holder.execute(select(Embedding.glitch_id).with_for_update())
+        at_work = start(stack)
+        stack.owner_at_work(at_work)
+        with stack.sessions.begin() as session:
+            cancel_job(session, at_work.id, SUBMITTER)
+        time.sleep(2.5)  # until the lease's next renewal has heard of it
+    assert stack.wait(at_work, has_ended).state == "cancelled"
+
+    # Failed: a request that only its planning could refuse.
+    with stack.sessions.begin() as session:
+        refused = create_job(session, "cluster", {"fdr": 2.0}, "ada")
+    refused = stack.wait(refused, has_ended)
+    assert refused.state == "failed"
+    assert "lies between 0 and 1" in (refused.detail or "")
+
+    # What came in between is no gap: the cluster is still the same one.
+    third = stack.wait(start(stack), has_ended)
+    assert third.state == "succeeded"
+    with stack.sessions() as session:
+        runs = list_runs(session).items
+        assert [run.job_id for run in runs] == [third.id, first.id]
+        clusters = [list_clusters(session, run_id=run.id).items[0] for run in runs]
+    assert len({one.identity for one in clusters}) == 1
+    assert clusters[0].overlap == 1.0
+
+
+def test_many_labels_are_followed_by_one_judging(stack: Stack) -> None:
+    stack.keep_up()
+    with stack.sessions.begin() as session:
+        checkpoint_id = session.scalar(select(Embedding.checkpoint_id).limit(1)) or 0
+        late = fill(session, checkpoint_id, 30, -KNOWN)
+        whistle = session.scalar(select(GlitchClass.id).where(GlitchClass.name == "Whistle"))
+        session.execute(update(Glitch).where(Glitch.id.in_(late)).values(class_id=whistle))
+        note_class_changes(session, late)
+        again = request_judging(session, "ada")
+        (job,) = (one for one in list_jobs(session, kind="judge").items if not has_ended(one))
+        assert job.id == again
+    ended = stack.wait(job, has_ended)
+    assert ended.state == "succeeded"
+    with stack.sessions() as session:
+        judged, calibrating = session.execute(
+            select(
+                func.count().filter(Embedding.is_judged),
+                func.count().filter(Embedding.calibration_score.is_not(None)),
+            )
+        ).one()
+    assert ended.result == {"judged": judged, "calibrating": calibrating}
+    assert (judged, calibrating) == (215, 180)
+
+
+def test_asked_for_at_work_it_ends_with_another(
+    session: Session, checkpoint: CheckpointRecord
+) -> None:
+    assert checkpoint.is_active
+    first = request_judging(session, "ada")
+    assert first is not None
+    context: Any = SimpleNamespace(heartbeat=lambda: None)
+    job = get_job(session, first)
+    session.connection().exec_driver_sql("UPDATE job SET state = 'running'")
+    session.expire_all()
+    assert request_judging(session, "bob") == first  # no second one beside it
+    HANDLER.finish(session, job, context)
+    names = [(one.state, one.author) for one in list_jobs(session, kind="judge").items]
+    assert names == [("queued", "bob"), ("running", "ada")]
+
+
+def test_without_a_checkpoint_there_is_nothing_to_judge(session: Session) -> None:
+    assert request_judging(session, "ada") is None
+
+
+def test_a_large_catalogue_is_judged_in_chunks(
+    session: Session, checkpoint: CheckpointRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(session, checkpoint.id, 150, KNOWN, "Blip")
+    fill(session, checkpoint.id, 20, NOVEL)
+    monkeypatch.setattr("app.services.novelty.catalogue.REJUDGED_AT_ONCE", 50)
+    monkeypatch.setattr("app.services.novelty.job.REJUDGED_AT_ONCE", 50)
+    monkeypatch.setattr("app.services.novelty.job.JUDGED", 60)
+    made = request_judging(session, "ada")
+    assert made is not None
+    job, context = get_job(session, made), SimpleNamespace(heartbeat=lambda: None)
+    plans = list(HANDLER.plan(session, job, context))  # type: ignore[arg-type]
+    assert [plan.units for plan in plans] == [60, 60, 50]
+    assert not any(plan.payload["is_judged"] for plan in plans)
+    for plan in plans:
+        HANDLER.run_chunk(session, job, SimpleNamespace(payload=plan.payload), context)  # type: ignore[arg-type]
+    judged = select(func.count()).where(Embedding.is_judged)
+    assert session.scalar(judged) == 170
