@@ -1,37 +1,51 @@
-"""`GET /exports`: the catalogue as a file that gwpy and others read."""
+"""`/exports`: the catalogue as a file that gwpy and others read, at once or as a job."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import Field
 from starlette.background import BackgroundTask
 
-from app.api.deps import Reader, RuntimeDep, SessionDep
+from app.api import job_schemas
+from app.api.deps import Reader, RuntimeDep, SessionDep, Submitter
 from app.api.glitches import Filters
-from app.services.exports import csv_lines, export_rows, write_hdf5
+from app.services.exports.formats import csv_lines, format_named
+from app.services.exports.rows import count_rows, export_rows
+from app.services.exports.service import export_file, refuse_large, start_export
 from app.services.records import GlitchFilters
 from app.services.runtime import Runtime
 
-router = APIRouter(tags=["catalogue"])
+router = APIRouter(prefix="/exports", tags=["catalogue"])
+
+_CONTENT: dict[str, dict[str, str]] = {
+    "text/csv": {},
+    "application/x-hdf5": {},
+    "application/xml": {},
+}
 
 
 class ExportQuery(Filters):
     """Which glitches, in which format."""
 
-    format: Literal["csv", "hdf5"] = Field(default="csv", description="csv or hdf5.")
+    format: Literal["csv", "hdf5", "ligolw"] = Field(
+        default="csv", description="csv, hdf5 or ligolw."
+    )
 
 
 @router.get(
-    "/exports",
+    "",
     summary="The catalogue as a table",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/csv": {}, "application/x-hdf5": {}}}},
+    responses={200: {"content": _CONTENT}},
 )
 def export(
     runtime: RuntimeDep,
@@ -41,31 +55,66 @@ def export(
 ) -> Response:
     """The filters of `GET /glitches`; columns in Gravity Spy's names, by time of storing.
 
-    It streams in bounded memory whatever the number of rows, so that no job is needed.
+    CSV streams in bounded memory whatever the number of rows; the others are written first, and
+    refused above 50,000 rows: `POST /exports` makes them as a job.
     """
     filters = query.parsed()
-    rows = export_rows(session, filters)  # refuses senseless filters before the answer begins
-    if query.format == "csv":
+    wanted = format_named(query.format)
+    if wanted.name == "csv":
+        count_rows(session, filters, most=1)  # refuses senseless filters before the answer begins
         name = "attachment; filename=glitches.csv"
         return StreamingResponse(
             _csv(runtime, filters), media_type="text/csv", headers={"Content-Disposition": name}
         )
-    with tempfile.NamedTemporaryFile(prefix="glitch-export-", suffix=".h5", delete=False) as file:
-        path = Path(file.name)
-    try:
-        write_hdf5(rows, path)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+    refuse_large(session, filters, wanted)
+    with tempfile.TemporaryDirectory(prefix="glitch-export-") as folder:
+        part = Path(folder) / "part"
+        with closing(export_rows(session, filters)) as rows:
+            wanted.write_part(rows, part)
+        with tempfile.NamedTemporaryFile(prefix="glitch-export-", delete=False) as file:
+            path = Path(file.name)
+        try:
+            wanted.join([part], path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
     return FileResponse(
         path,
-        media_type="application/x-hdf5",
-        filename="glitches.h5",
+        media_type=wanted.media_type,
+        filename=f"glitches.{wanted.suffix}",
         background=BackgroundTask(path.unlink, missing_ok=True),
+    )
+
+
+@router.post("", summary="Export the catalogue as a job", status_code=202)
+def new_export(session: SessionDep, principal: Submitter, body: ExportQuery) -> job_schemas.Job:
+    """The filters of `GET /glitches` as JSON. The job's result says where the file is.
+
+    The same request, while it is open, is the same job.
+    """
+    return job_schemas.job(start_export(session, body.parsed(), body.format, principal=principal))
+
+
+@router.get(
+    "/{job_id}",
+    summary="The file of an export",
+    response_class=FileResponse,
+    responses={200: {"content": _CONTENT}},
+)
+def exported(runtime: RuntimeDep, session: SessionDep, _: Reader, job_id: UUID) -> FileResponse:
+    """What an export job wrote; kept for a stated time. 409 while it is at work."""
+    settings = runtime.settings
+    keep = timedelta(hours=settings.keep_exports_hours)
+    path, wanted, until = export_file(session, job_id, settings.data_dir, keep)
+    return FileResponse(
+        path,
+        media_type=wanted.media_type,
+        filename=f"glitches.{wanted.suffix}",
+        headers={"Expires": until.strftime("%a, %d %b %Y %H:%M:%S GMT")},
     )
 
 
 def _csv(runtime: Runtime, filters: GlitchFilters) -> Iterator[str]:
     """In a transaction of its own: the request's ends before the answer is sent."""
-    with runtime.sessions() as session:
-        yield from csv_lines(export_rows(session, filters))
+    with runtime.sessions() as session, closing(export_rows(session, filters)) as rows:
+        yield from csv_lines(rows)

@@ -67,6 +67,35 @@ class RemoteService:
             ) from error
         return _content(answer, self.address)
 
+    def fetch(self, path: str, target: Path) -> None:
+        """Keep what it answers as a file; streamed, so that memory does not grow with it.
+
+        Raises:
+            LaunchError: if it is missing or refuses, or the file cannot be written; no half of it
+                is left.
+        """
+        aside = target.with_name(f".{target.name}.part")
+        headers = {"Authorization": f"Bearer {self.token}"}
+        try:
+            with httpx.stream(
+                "GET", f"{self.address}{path}", headers=headers, timeout=_TIMEOUT_S
+            ) as answer:
+                if answer.is_error:
+                    answer.read()
+                    _content(answer, self.address)
+                with aside.open("wb") as file:
+                    for block in answer.iter_bytes():
+                        file.write(block)
+            aside.replace(target)
+        except httpx.HTTPError as error:
+            raise LaunchError(
+                f"{self.address} stopped answering ({error}): ask for {path} again."
+            ) from error
+        except OSError as error:
+            raise LaunchError(f"{target} cannot be written ({error.strerror}).") from error
+        finally:
+            aside.unlink(missing_ok=True)
+
 
 def find_service(url: str | None) -> RemoteService:
     """The service at that address, else the one of this machine's settings.

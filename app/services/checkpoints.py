@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from app.services.errors import InvalidRequestError, NotFoundError, NotReadyError
 from app.services.records import CheckpointRecord
-from app.store.models import Checkpoint
+from app.store.models import AuditEvent, Checkpoint, Embedding, Glitch
 from app.store.partitions import create_partition
 
 LARGEST_LATENT = 2000  # what an HNSW index of pgvector can hold
@@ -140,6 +142,42 @@ def list_checkpoints(session: Session) -> list[CheckpointRecord]:
 
 
 _LATEST_FIRST = select(Checkpoint).order_by(Checkpoint.id.desc())
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a checkpoint stands to the catalogue."""
+
+    embedded: int = 0  # glitches that it has embedded
+    activated_at: datetime | None = None  # when it was made to serve last
+    activated_by: str | None = None
+
+
+def standings(session: Session) -> tuple[int, dict[int, Standing]]:
+    """How many glitches there are, and how each checkpoint stands to them, by its id."""
+    total = session.scalar(select(func.count()).select_from(Glitch)) or 0
+    embedded = {
+        row.checkpoint_id: row.number
+        for row in session.execute(
+            select(Embedding.checkpoint_id, func.count().label("number")).group_by(
+                Embedding.checkpoint_id
+            )
+        )
+    }
+    about = [AuditEvent.subject == "checkpoint", AuditEvent.action == "activate"]
+    latest = {
+        row.subject_id: row
+        for row in session.scalars(select(AuditEvent).where(*about).order_by(AuditEvent.id))
+    }  # the last of each stays
+    found = {}
+    for checkpoint_id in session.scalars(select(Checkpoint.id)):
+        event = latest.get(str(checkpoint_id))
+        found[checkpoint_id] = Standing(
+            embedded=embedded.get(checkpoint_id, 0),
+            activated_at=None if event is None else event.created_at,
+            activated_by=None if event is None else event.actor,
+        )
+    return total, found
 
 
 def lock_publishing(session: Session) -> None:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from app.services.batches.sweeping import Swept, sweep_batches
+from app.services.exports.service import sweep_exports
 from app.services.projection.service import request_what_is_due
 from app.services.vector_index import queue_index_jobs
 from app.settings import Settings
@@ -27,6 +28,12 @@ def _remove_batch_files(session: Session, settings: Settings) -> str | None:
     return f"{swept.jobs} jobs, {swept.uploads} uploads, {swept.leftovers} leftovers"
 
 
+def _remove_export_files(session: Session, settings: Settings) -> str | None:
+    keep = timedelta(hours=settings.keep_exports_hours)
+    number = sweep_exports(session, settings.data_dir, keep)
+    return f"{number} exports" if number else None
+
+
 def _keep_index(session: Session, _: Settings) -> str | None:
     queued = queue_index_jobs(session)
     return f"queued for {', '.join(queued)}" if queued else None
@@ -39,6 +46,7 @@ def _keep_map(session: Session, _: Settings) -> str | None:
 
 UPKEEP: dict[str, Step] = {
     "files of batches removed": _remove_batch_files,
+    "files of exports removed": _remove_export_files,
     "vector index": _keep_index,
     "map": _keep_map,
 }

@@ -58,6 +58,10 @@ NOTICES = {
     "assigned": "The chosen members were labelled.",
     "accepted": "The suggestions are labels now.",
     "commented": "The comment was added.",
+    "class-added": "The class was added.",
+    "class-changed": "Done; it can be undone in the history.",
+    "switching": "Workers embed the catalogue with it; the present one serves until all is done.",
+    "switched": "This model serves now.",
     "undone": "Undone: everything is as it was before.",
     "redone": "Done again.",
 }

@@ -10,13 +10,14 @@ from app.web.deps import PageRoute
 from app.web.routes import (
     batch,
     catalogue,
+    checkpoints,
+    classes,
     clusters,
     files,
     glitch,
     jobs,
     label_audit,
     pictures,
-    reference,
     search,
     session,
     static,
@@ -36,7 +37,7 @@ def create_web_router() -> APIRouter:
         web.add_api_route(path, _to_pages)
     parts = (
         *(clusters, catalogue, glitch, files, pictures, upload, batch, jobs, label_audit),
-        *(map_routes, search, reference, tokens, session, static),
+        *(map_routes, exports, search, classes, checkpoints, tokens, session, static),
     )
     for part in parts:
         web.include_router(part.router, prefix=PREFIX)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from fastapi.datastructures import QueryParams
 
+from app.services.checkpoints import Standing
 from app.services.records import CheckpointRecord
+from app.web.checkpoint_pages import checkpoint_card
 from app.web.figures import PLOT_HEIGHT, PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, latent_chart, view_panel
 from app.web.pages import local_path
 from app.web.query import filter_form, parse_catalogue_query
-from app.web.routes.reference import checkpoint_card
 from app.web.words import frequency, moment, nearest_window, novelty, p_value_text, seconds
 from glitch.novelty import Judgement
 from glitch.views import Preprocessing
@@ -207,7 +208,12 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
         is_active=True,
         created_at=datetime(2026, 11, 22, 12, 30, tzinfo=UTC),
     )
-    told = checkpoint_card(record)
+    held = Standing(embedded=750, activated_at=record.created_at, activated_by="eve")
+    told = checkpoint_card(record, held, total=1000, can_switch=True)
+    assert (told.embedded, told.share) == ("750 of 1,000 glitches embedded", 75.0)
+    assert told.served == "made to serve 2026-11-22 12:30 UTC by eve"
+    assert told.switch_text == "Back to this model: embed 250 glitches first"
+    assert not told.can_switch  # it serves already
     assert told.published == "2026-11-22 12:30 UTC"
     assert told.tables[0].name == "Metrics"
     assert "Schedule" not in [table.name for table in told.tables]

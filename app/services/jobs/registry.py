@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BUILT_IN: dict[str, str] = {
     "cluster": "app.services.clusters.job:HANDLER",
     "index": "app.services.vector_index:HANDLER",
+    "export": "app.services.exports.job:HANDLER",
     "ingest": "app.services.batches.handler:HANDLER",
     "judge": "app.services.novelty.job:HANDLER",
     "label_audit": "app.services.label_audit.job:HANDLER",

@@ -62,15 +62,16 @@ class LabelAuditHandler:
                 .order_by(Embedding.glitch_id)
                 .execution_options(yield_per=AUDITED)
             )
-            for part in ids.partitions():
-                context.heartbeat()
-                payload = {
-                    "ifo": ifo,
-                    "is_simulated": is_simulated,
-                    "first": str(part[0]),
-                    "last": str(part[-1]),
-                }
-                yield ChunkPlan(payload, units=len(part))
+            with ids:
+                for part in ids.partitions():
+                    context.heartbeat()
+                    payload = {
+                        "ifo": ifo,
+                        "is_simulated": is_simulated,
+                        "first": str(part[0]),
+                        "last": str(part[-1]),
+                    }
+                    yield ChunkPlan(payload, units=len(part))
 
     def run_chunk(
         self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
@@ -170,10 +171,11 @@ def _load(
     ids: list[UUID] = []
     classes: list[int] = []
     blocks: list[np.ndarray] = []
-    for rows in session.execute(statement).partitions():
-        context.heartbeat()
-        ids += [row[0] for row in rows]
-        classes += [row[1] for row in rows if row[1] is not None]
-        blocks.append(np.array([row[2] for row in rows], dtype=np.float32))
+    with session.execute(statement) as result:
+        for rows in result.partitions():
+            context.heartbeat()
+            ids += [row[0] for row in rows]
+            classes += [row[1] for row in rows if row[1] is not None]
+            blocks.append(np.array([row[2] for row in rows], dtype=np.float32))
     vectors = np.concatenate(blocks) if blocks else np.empty((0, 1), dtype=np.float32)
     return ids, np.array(classes, dtype=np.int64), unit_vectors(vectors).astype(np.float32)

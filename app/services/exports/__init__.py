@@ -1,0 +1,1 @@
+"""The catalogue as a table for other tools, in Gravity Spy's column names."""

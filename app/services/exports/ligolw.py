@@ -1,0 +1,79 @@
+"""LIGO_LW: a document with one ``sngl_burst`` table, written as it streams.
+
+igwn-ligolw, which reads it, keeps a whole document in memory and would have to be installed here;
+the format is plain enough to write row by row. Columns and their types are those of its
+``SnglBurstTable``; what has no column there goes into its three named parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+from xml.sax.saxutils import escape
+
+BETWEEN = ",\n"  # rows; none may follow the last
+_TABLE = "sngl_burst"
+_SEARCH = "GlitchDiscovery"
+
+# Column, type of LIGO_LW, value. Times are those of the peak; a real that is not known is NaN.
+_COLUMNS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("ifo", "lstring", lambda row: row.ifo),
+    ("channel", "lstring", lambda row: row.channel),
+    ("search", "lstring", lambda row: _SEARCH),  # noqa: ARG005  (all columns are asked alike)
+    ("peak_time", "int_4s", lambda row: _whole(row.gps_time)),
+    ("peak_time_ns", "int_4s", lambda row: _nanoseconds(row.gps_time)),
+    ("start_time", "int_4s", lambda row: _whole(_start(row))),
+    ("start_time_ns", "int_4s", lambda row: _nanoseconds(_start(row))),
+    ("duration", "real_4", lambda row: row.duration),
+    ("peak_frequency", "real_4", lambda row: row.peak_frequency),
+    ("central_freq", "real_4", lambda row: row.peak_frequency),
+    ("bandwidth", "real_4", lambda row: row.bandwidth),
+    ("snr", "real_4", lambda row: row.snr),
+    ("param_one_name", "lstring", lambda row: row.gravityspy_id or str(row.id)),
+    ("param_one_value", "real_8", lambda row: row.q),
+    ("param_two_name", "lstring", lambda row: row.label),
+    ("param_two_value", "real_8", lambda row: row.p_value),
+    ("param_three_name", "lstring", lambda row: row.origin),
+    ("param_three_value", "real_8", lambda row: row.novelty_score),
+)
+
+HEADER = (
+    "<?xml version='1.0' encoding='utf-8'?>\n"
+    '<!DOCTYPE LIGO_LW SYSTEM "http://ldas-sw.ligo.caltech.edu/doc/ligolwAPI/html/ligolw_dtd.txt">'
+    f'\n<LIGO_LW>\n\t<Table Name="{_TABLE}:table">\n'
+    + "".join(f'\t\t<Column Name="{_TABLE}:{name}" Type="{kind}"/>\n' for name, kind, _ in _COLUMNS)
+    + f'\t\t<Stream Name="{_TABLE}:table" Delimiter="," Type="Local">\n'
+)
+FOOTER = "\n\t\t</Stream>\n\t</Table>\n</LIGO_LW>\n"
+
+
+def stream_text(rows: Iterable[Any]) -> str:
+    """Rows as the stream of a table holds them; no delimiter follows the last."""
+    return BETWEEN.join(
+        ",".join(_token(kind, value(row)) for _, kind, value in _COLUMNS) for row in rows
+    )
+
+
+def _token(kind: str, value: Any) -> str:
+    if kind == "lstring":
+        text = "" if value is None else str(value)
+        return '"' + escape(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+    if kind == "int_4s":
+        return str(int(value or 0))
+    number = math.nan if value is None else float(value)
+    return repr(number) if math.isfinite(number) else "nan"
+
+
+def _start(row: Any) -> Any:
+    if row.gps_time is None or not row.duration:
+        return row.gps_time
+    return row.gps_time - type(row.gps_time)(repr(row.duration / 2))
+
+
+def _whole(gps_time: Any) -> int:
+    return 0 if gps_time is None else math.floor(gps_time)
+
+
+def _nanoseconds(gps_time: Any) -> int:
+    return 0 if gps_time is None else int((gps_time - math.floor(gps_time)) * 1_000_000_000)

@@ -1,0 +1,211 @@
+"""Exports written in parts: every format, whole and in order, kept for a time and then gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+from cluster_helpers import store_cluster, store_run
+from gwpy.table import EventTable
+from hypothesis import given
+from hypothesis import strategies as st
+from lifecycle_helpers import do_job, fill
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+from store_helpers import person
+
+from app.services.errors import ConflictError, NotFoundError, PermissionDeniedError
+from app.services.exports import job as export_job
+from app.services.exports import service as export_service
+from app.services.exports.formats import FORMATS, csv_lines, format_named
+from app.services.exports.rows import export_rows
+from app.services.exports.service import (
+    export_file,
+    filters_as_json,
+    filters_from_json,
+    folder_of,
+    outdated_folders,
+    refuse_large,
+    start_export,
+)
+from app.services.jobs.leases import JobCancelledError
+from app.services.jobs.service import cancel_job
+from app.services.records import CheckpointRecord, GlitchFilters, Role
+from app.store.job_models import Job
+from app.store.models import Glitch
+
+ANN = person(Role.SUBMITTER, "Ann")
+SETTINGS = SimpleNamespace(keep_exports_hours=72.0)
+EVERYTHING = GlitchFilters()
+KEEP = timedelta(hours=72)
+READERS: dict[str, Callable[[Path], Any]] = {
+    "csv": lambda path: EventTable.read(path, format="ascii.csv"),
+    "hdf5": lambda path: EventTable.read(path, format="hdf5", path="triggers"),
+    "ligolw": lambda path: EventTable.read(path, format="ligolw", tablename="sngl_burst"),
+}
+
+
+def exported(
+    session: Session, folder: Path, format_name: str, filters: GlitchFilters = EVERYTHING
+) -> tuple[Path, UUID]:
+    job = start_export(session, filters, format_name, principal=ANN)
+    result = do_job(session, job.id, folder, settings=SETTINGS)
+    assert result["href"] == f"/exports/{job.id}"
+    path = folder_of(folder, job.id) / f"glitches.{format_named(format_name).suffix}"
+    assert result["bytes"] == path.stat().st_size
+    assert [one.name for one in path.parent.iterdir()] == [path.name]  # no part is left
+    return path, job.id
+
+
+@pytest.fixture
+def catalogue(
+    session: Session,
+    checkpoint: CheckpointRecord,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> list[UUID]:
+    """Twenty-three glitches, and parts of five rows."""
+    monkeypatch.setattr(export_job, "PART_ROWS", 5)
+    return [
+        *fill(session, rng, 20, (1.0, 0.0, 0.0, 0.0), "Blip", channel='A:"B",<C>&\\', q=5.5),
+        *fill(session, rng, 3, (1.0, 0.0, 0.0, 0.0), ifo="L1", gps_time=None, snr=None),
+    ]
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_parts_make_one_table_that_gwpy_reads(
+    session: Session, catalogue: list[UUID], tmp_path: Path, format_name: str
+) -> None:
+    path, job_id = exported(session, tmp_path, format_name)
+    table = READERS[format_name](path)
+    id_column = "param_one_name" if format_name == "ligolw" else "gravityspy_id"
+    assert [str(one) for one in table[id_column]] == [str(one) for one in catalogue]
+    assert str(table["channel"][0]) == 'A:"B",<C>&\\'
+    assert [int(one) for one in table["peak_time"][:2]] == [1126259462, 1126263062]
+    label = table["param_two_name" if format_name == "ligolw" else "ml_label"]
+    assert str(label[19]) == "Blip"
+    assert float(table["snr"][3]) == 10.0
+    assert not np.isfinite(float(np.ma.filled(table["snr"][22], np.nan)))
+    session.execute(update(Job).where(Job.id == job_id).values(finished_at=Job.created_at))
+    found, wanted, _ = export_file(session, job_id, tmp_path, KEEP)
+    assert (found, wanted.name) == (path, format_name)
+
+
+def test_the_csv_of_a_job_is_the_csv_that_streams(
+    session: Session, catalogue: list[UUID], tmp_path: Path
+) -> None:
+    filters = GlitchFilters(labels=("Blip",), snr_min=5.0)
+    path, _ = exported(session, tmp_path, "csv", filters)
+    assert path.read_text() == "".join(csv_lines(export_rows(session, filters)))
+    assert path.read_text().count("\n") == 21
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_nothing_to_export_is_an_empty_table(
+    session: Session, checkpoint: CheckpointRecord, tmp_path: Path, format_name: str
+) -> None:
+    path, _ = exported(session, tmp_path, format_name)
+    assert len(READERS[format_name](path)) == 0
+
+
+def test_members_of_a_cluster(session: Session, catalogue: list[UUID], tmp_path: Path) -> None:
+    session.execute(update(Glitch).where(Glitch.gps_time.is_(None)).values(gps_time=1126259462))
+    cluster = store_cluster(session, store_run(session), catalogue[18:])
+    path, _ = exported(session, tmp_path, "csv", GlitchFilters(cluster_id=cluster.id))
+    assert path.read_text().count("\n") == 6
+
+
+def test_a_finish_that_is_repeated_changes_nothing(
+    session: Session, catalogue: list[UUID], tmp_path: Path
+) -> None:
+    path, job_id = exported(session, tmp_path, "ligolw")
+    before = path.read_bytes()
+    job = export_service.get_job(session, job_id)
+    context: Any = SimpleNamespace(data_dir=tmp_path, settings=SETTINGS, heartbeat=lambda: None)
+    assert export_job.HANDLER.finish(session, job, context)["bytes"] == len(before)
+    assert path.read_bytes() == before
+
+
+def test_what_is_too_much_at_once_is_sent_to_a_job(
+    session: Session, catalogue: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_service, "DIRECT_ROWS", 22)
+    with pytest.raises(ConflictError, match="POST /exports"):
+        refuse_large(session, GlitchFilters(), FORMATS["hdf5"])
+    refuse_large(session, GlitchFilters(ifos=("H1",)), FORMATS["hdf5"])
+
+
+def test_files_are_kept_for_a_time_and_swept_away_then(
+    session: Session, catalogue: list[UUID], tmp_path: Path
+) -> None:
+    with pytest.raises(PermissionDeniedError):
+        start_export(session, GlitchFilters(), "csv", principal=person(Role.READER))
+    job = start_export(session, GlitchFilters(), "csv", principal=ANN)
+    with pytest.raises(ConflictError, match="is queued: 0 of 0 rows"):
+        export_file(session, job.id, tmp_path, KEEP)
+    path, job_id = exported(session, tmp_path, "csv")
+    assert job_id == job.id
+    stranger = tmp_path / "exports" / str(uuid4())
+    stranger.mkdir()
+    about = update(Job).where(Job.id == job_id)
+    session.execute(about.values(finished_at=Job.created_at - timedelta(hours=71)))
+    assert outdated_folders(session, tmp_path, KEEP) == [stranger]
+    session.execute(about.values(finished_at=Job.created_at - timedelta(hours=73)))
+    assert set(outdated_folders(session, tmp_path, KEEP)) == {stranger, path.parent}
+    with pytest.raises(NotFoundError, match="kept for 72 hours"):
+        export_file(session, job_id, tmp_path, KEEP)
+    exported(session, tmp_path, "hdf5")
+    assert not path.parent.exists()  # the next export swept it
+    assert not stranger.exists()
+    cancelled = start_export(session, GlitchFilters(ifos=("L1",)), "csv", principal=ANN)
+    cancel_job(session, cancelled.id, ANN)
+    with pytest.raises(NotFoundError, match="cancelled"):
+        export_file(session, cancelled.id, tmp_path, KEEP)
+
+
+def test_a_cancelled_export_stops_within_a_part(
+    session: Session,
+    catalogue: list[UUID],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(export_job, "FETCHED", 2)
+    beats = iter(range(9))
+
+    def heartbeat() -> None:
+        if next(beats) == 8:
+            raise JobCancelledError
+
+    job = start_export(session, GlitchFilters(), "csv", principal=ANN)
+    with pytest.raises(JobCancelledError):
+        do_job(session, job.id, tmp_path, settings=SETTINGS, heartbeat=heartbeat)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+numbers = st.none() | st.floats(0, 1e4)
+
+
+@given(
+    st.builds(
+        GlitchFilters,
+        ifos=st.lists(st.sampled_from(["H1", "L1"]), max_size=2).map(tuple),
+        gps_start=st.none() | st.decimals(0, 2_000_000_000, places=9),
+        snr_min=numbers,
+        labels=st.lists(st.sampled_from(["Blip", "Tomte"]), max_size=2).map(tuple),
+        with_subclasses=st.booleans(),
+        cluster_id=st.none() | st.uuids(),
+        is_labelled=st.none() | st.booleans(),
+        is_judged=st.none() | st.booleans(),
+        p_value_max=numbers,
+    )
+)
+def test_filters_survive_the_job_table(filters: GlitchFilters) -> None:
+    assert filters_from_json(filters_as_json(filters)) == filters
+    assert all(not isinstance(one, Decimal) for one in filters_as_json(filters).values())
