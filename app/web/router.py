@@ -13,6 +13,7 @@ from app.web.routes import (
     checkpoints,
     classes,
     clusters,
+    exports,
     files,
     glitch,
     jobs,
