@@ -27,7 +27,7 @@ from app.services.projection.files import (
     map_files,
     stream,
 )
-from app.services.projection.records import BulkLabelRecord, MapState
+from app.services.projection.records import BulkLabelRecord, MapState, ProjectionRecord
 from app.services.projection.service import (
     glitches_of,
     map_state,
@@ -82,10 +82,7 @@ def map_page(
         is_drawn=projection is not None,
         is_empty_catalogue=state is None or not state.n_embedded,
         heading=count(projection.n_points, "glitch", "glitches") if projection else "Map",
-        drawn=None
-        if projection is None or state is None
-        else f"Drawn {stamp(projection.created_at)} with {state.checkpoint}, "
-        f"{projection.n_laid_out:,} laid out by UMAP and the others placed among them.",
+        drawn=_drawn(state.checkpoint, projection) if state and projection else None,
         unplaced=count(state.n_unplaced, "newer glitch is", "newer glitches are")
         if state and projection and state.n_unplaced
         else None,
@@ -194,6 +191,16 @@ def _ids(content: bytes) -> list[UUID]:
         )
     starts = range(0, len(content), _ID_BYTES)
     return [UUID(bytes=content[start : start + _ID_BYTES]) for start in starts]
+
+
+def _drawn(checkpoint: str, projection: ProjectionRecord) -> str:
+    others = projection.n_points - projection.n_laid_out
+    how = (
+        f"{projection.n_laid_out:,} laid out by UMAP, {others:,} placed among them"
+        if others
+        else "laid out by UMAP"
+    )
+    return f"Drawn {stamp(projection.created_at)} with {checkpoint}: {how}."
 
 
 def _act(record: BulkLabelRecord) -> BulkAct:

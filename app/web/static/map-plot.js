@@ -69,8 +69,15 @@ export class Plot {
     }
   }
 
-  async colour(by) {
+  // The library refuses a draw while another is under way: each waits for the one before.
+  colour(by) {
     this.by = by;
+    this.drawing = (this.drawing ?? Promise.resolve()).then(() => this.#draw(by));
+    return this.drawing;
+  }
+
+  async #draw(by) {
+    if (by !== this.by) return; // another colour was chosen meanwhile
     const { catalogue } = this;
     let values;
     let palette;

@@ -57,7 +57,7 @@ export class Times {
       const height = count ? Math.max(1, (HEIGHT - 4) * (count / most)) : 0;
       const middle = this.#time((bin + 0.5) / BINS);
       const isChosen = (from === null || middle >= from) && (until === null || middle <= until);
-      return rect({ x: (bin * WIDTH) / BINS, y: HEIGHT - height, width: WIDTH / BINS - 1, height, class: isChosen ? "chosen" : "" });
+      return rect({ x: (bin * WIDTH) / BINS, y: HEIGHT - height, width: WIDTH / BINS - 1, height, class: isChosen ? "within" : "" });
     });
     this.figure.replaceChildren(...bars);
     this.text.textContent = `(${dateText(from ?? low)} to ${dateText(until ?? high)})`;

@@ -1,0 +1,278 @@
+"""The map in a real Chromium with WebGL in software: drawn, coloured, chosen from, labelled."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from uuid import UUID
+
+import pytest
+from api_fixtures import Service
+from browser_fixtures import PATIENCE_S, Browser, program
+from map_helpers import store_kinds, work
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service as DriverService
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+from web_fixtures import service
+
+__all__ = ["service"]
+
+COUNT = 14
+SOFTWARE_GL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+NO_GL = ("--disable-gpu", "--disable-3d-apis")
+GROUND = "rgb(255, 255, 255)"
+
+
+def open_with(*arguments: str) -> webdriver.Chrome:
+    options = Options()
+    options.binary_location = program("chromium", "chromium-browser", "google-chrome")
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", *arguments):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options=options, service=DriverService(program("chromedriver")))
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[webdriver.Chrome]:
+    driver = open_with(*SOFTWARE_GL)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def glitches(service: Service) -> list[UUID]:
+    """Two kinds by turns; their map is not drawn yet."""
+    return store_kinds(service, COUNT)
+
+
+@pytest.fixture(scope="module")
+def drawn(service: Service, glitches: list[UUID]) -> list[UUID]:
+    with service.client("submitter") as client:
+        assert work(service, client.post("/map", json={}).json()["id"]).state == "succeeded"
+    return glitches
+
+
+@pytest.fixture
+def browser(chromium: webdriver.Chrome, service: Service, drawn: list[UUID]) -> Iterator[Browser]:
+    chromium.delete_all_cookies()
+    opened = Browser(chromium, service)
+    opened.complaints()
+    yield opened
+    # The library compiles from strings, which this page alone allows: nothing may be refused.
+    assert [line for line in opened.complaints() if "GPU stall" not in line] == []
+
+
+def open_map(browser: Browser) -> None:
+    browser.open("/ui/map")
+    browser.wait_until_found("#map[data-ready]")
+    browser.wait_for_text("#map-counts", f"/ {COUNT} in view")
+
+
+def colours_drawn(browser: Browser) -> set[str]:
+    """The colours of the sheet's pixels, as the screen shows them."""
+    found = browser.driver.execute_script(
+        """
+        const canvas = document.querySelector("#points");
+        const copy = document.createElement("canvas");
+        [copy.width, copy.height] = [canvas.width, canvas.height];
+        const context = copy.getContext("2d");
+        context.drawImage(canvas, 0, 0);
+        const { data } = context.getImageData(0, 0, copy.width, copy.height);
+        const found = new Set();
+        for (let i = 0; i < data.length; i += 4) {
+          if (data[i + 3] > 200) found.add(`${data[i]},${data[i + 1]},${data[i + 2]}`);
+        }
+        return [...found];
+        """
+    )
+    return set(found)
+
+
+def place_of(browser: Browser, index: int) -> tuple[float, float]:
+    """Where a point is on the sheet, from the columns alone: the whole map is in view."""
+    x, y = browser.driver.execute_async_script(
+        """
+        const done = arguments[1];
+        import(document.querySelector("script[src*='map.js']").src.replace("map.js", "map-data.js"))
+          .then(async ({ Catalogue }) => {
+            const catalogue = await Catalogue.load("/ui/map/points", "/ui/map/ids/");
+            done([catalogue.x[arguments[0]], catalogue.y[arguments[0]]]);
+          });
+        """,
+        index,
+    )
+    size = browser.find("#points").size
+    scale = 0.96 * min(size["width"], size["height"]) / 2
+    return x * scale, -y * scale
+
+
+def drag(browser: Browser, points: list[tuple[float, float]]) -> None:
+    """Press at the first of these places from the sheet's middle, drag along, let go."""
+    sheet = browser.find("#points")
+    hand = webdriver.ActionChains(browser.driver, duration=30)
+    hand.move_to_element_with_offset(sheet, *map(round, points[0])).click_and_hold()
+    for before, after in pairwise(points):
+        for step in range(1, 6):
+            share = step / 5
+            x, y = (a + (b - a) * share for a, b in zip(before, after, strict=True))
+            hand.move_to_element_with_offset(sheet, round(x), round(y))
+    hand.release().perform()
+
+
+def test_points_are_drawn_in_the_chosen_colours(browser: Browser) -> None:
+    open_map(browser)
+    WebDriverWait(browser.driver, PATIENCE_S).until(lambda _: len(colours_drawn(browser)) >= 2)
+    by_label = colours_drawn(browser)
+    Select(browser.find("#colour-by")).select_by_value("ifo")
+    browser.wait_for_text("#legend-heading", "Detector")
+    WebDriverWait(browser.driver, PATIENCE_S).until(
+        lambda _: len(colours_drawn(browser) - by_label) >= 2
+    )
+    names = [one.text for one in browser.driver.find_elements(By.CSS_SELECTOR, ".legend .name")]
+    assert sorted(names) == ["H1", "L1"]
+    for value, title in (("gps_time", "Time"), ("p_value", "Novelty"), ("cluster", "Cluster")):
+        Select(browser.find("#colour-by")).select_by_value(value)
+        browser.wait_for_text("#legend-heading", title)
+
+
+def test_a_lasso_selects_one_kind_which_is_labelled_and_taken_back(
+    browser: Browser, drawn: list[UUID]
+) -> None:
+    open_map(browser)
+    places = [place_of(browser, index) for index in range(COUNT)]  # ids ascend, as points do
+    xs, ys = zip(*places[::2], strict=True)
+    left, right, top, bottom = min(xs) - 9, max(xs) + 9, min(ys) - 9, max(ys) + 9
+    browser.find("#mode-lasso").click()
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top + 2)]
+    drag(browser, corners)
+    browser.wait_for_text("#selection-heading", f"{COUNT // 2} glitches selected")
+    assert browser.find("#make-up").text == f"Unlabelled {COUNT // 2}"
+    WebDriverWait(browser.driver, PATIENCE_S).until(
+        lambda driver: len(driver.find_elements(By.CSS_SELECTOR, "#shown .card")) == COUNT // 2
+    )
+    browser.wait_for_text(".legend", f"{COUNT // 2} / {COUNT}")
+    detectors = {
+        one.text for one in browser.driver.find_elements(By.CSS_SELECTOR, "#shown .card .ifo")
+    }
+    assert detectors == {"H1"}  # the other kind is L1's
+    Select(browser.find("#class_name")).select_by_visible_text("Whistle")
+    browser.find("#bulk button").click()
+    browser.wait_for_text("#bulk-told", f"{COUNT // 2} glitches labelled Whistle.")
+    browser.wait_for_text(".legend", "Whistle")
+    browser.wait_for_text("#shown .card .name", "Whistle")
+    open_map(browser)
+    browser.wait_for_text(".legend", "Whistle")  # the service says the same
+    assert "by reviewer" in browser.find(".acts-done").text
+    browser.find(".acts-done button").click()
+    browser.wait_for("/ui/map?done=undone")
+    browser.wait_until_found("#map[data-ready]")
+    browser.wait_for_text(".legend", f"{COUNT} / {COUNT}")
+    assert "Whistle" not in browser.find(".legend").text
+
+
+def test_the_keyboard_alone_filters_selects_and_reads(browser: Browser) -> None:
+    open_map(browser)
+    browser.find("#from").send_keys("1200000000", Keys.TAB, "1200005500", Keys.ENTER)
+    browser.wait_for_text("#map-counts", f"6 / {COUNT} in view")
+    browser.driver.execute_script("document.querySelector('#select-shown').focus()")
+    browser.press(Keys.ENTER)
+    browser.wait_for_text("#selection-heading", "6 glitches selected")
+    assert browser.focused().get_attribute("id") == "selection"
+    browser.driver.execute_script("document.querySelector('#look-table').focus()")
+    browser.press(Keys.SPACE)
+    WebDriverWait(browser.driver, PATIENCE_S).until(
+        lambda driver: len(driver.find_elements(By.CSS_SELECTOR, "#shown tbody tr")) == 6
+    )
+    browser.find("#p-most").send_keys("2", Keys.ENTER)
+    browser.wait_for_text("#filter-error", "from 0 to 1")
+    browser.find("#p-most").clear()
+    browser.find("#from").clear()
+    browser.find("#from").send_keys("2018-01-15 at noon", Keys.ENTER)
+    browser.wait_for_text("#filter-error", "is no time")
+    browser.find("#clear-filters").click()
+    browser.wait_for_text("#map-counts", f"{COUNT} / {COUNT} in view")
+    entry = browser.find(".legend button")
+    browser.driver.execute_script("arguments[0].focus()", entry)
+    browser.press(Keys.ENTER)
+    browser.wait_for_text("#map-counts", f"0 / {COUNT} in view")  # nothing has a label
+    assert browser.focused().get_attribute("aria-pressed") == "false"
+
+
+def test_a_stretch_of_time_is_brushed_and_dropped(browser: Browser) -> None:
+    open_map(browser)
+    times = browser.find("#times")
+    width = times.size["width"]
+    hand = webdriver.ActionChains(browser.driver, duration=30)
+    hand.move_to_element_with_offset(times, -width // 2 + 3, 0).click_and_hold()
+    hand.move_to_element_with_offset(times, -20, 0).move_to_element_with_offset(times, 0, 0)
+    hand.release().perform()
+    browser.wait_for_text("#map-counts", f"{COUNT // 2 - 1} / {COUNT} in view")
+    assert browser.find("#until").get_attribute("value")
+    times.click()
+    browser.wait_for_text("#map-counts", f"{COUNT} / {COUNT} in view")
+
+
+def test_pointing_shows_a_card_and_a_click_opens_the_glitch(
+    browser: Browser, drawn: list[UUID]
+) -> None:
+    open_map(browser)
+    x, y = place_of(browser, 3)
+    sheet = browser.find("#points")
+    hand = webdriver.ActionChains(browser.driver, duration=50)
+    hand.move_to_element_with_offset(sheet, round(x) + 30, round(y) + 30)
+    hand.move_to_element_with_offset(sheet, round(x), round(y)).perform()
+    browser.wait_until_found("#hover:not([hidden]) .card")
+    shown = browser.find("#hover a.cover").get_attribute("href")
+    assert UUID(shown.rpartition("/")[2]) in drawn[1::2]  # of its kind: neighbours may overlap
+    hand = webdriver.ActionChains(browser.driver)
+    hand.click().perform()
+    browser.wait_for("/ui/glitches/")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (800, "dark")])
+def test_the_map_is_accessible_and_fits(*, browser: Browser, width: int, scheme: str) -> None:
+    axe = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text()
+    browser.look(width, scheme)
+    open_map(browser)
+    browser.find("#select-shown").click()
+    browser.wait_until_found("#shown .card")
+    for look in ("cards", "table"):
+        browser.find(f"#look-{look}").click()
+        browser.wait_until_found("#shown .card" if look == "cards" else "#shown table")
+        wide = browser.driver.execute_script(
+            "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert wide <= 0
+        browser.driver.execute_script(axe)
+        report = browser.driver.execute_async_script(
+            "const done = arguments[0];"
+            "axe.run({resultTypes: ['violations']}).then((r) => done(r.violations));"
+        )
+        told = [
+            {"rule": item["id"], "where": [node["html"][:150] for node in item["nodes"][:3]]}
+            for item in report
+        ]
+        assert told == [], json.dumps(told, indent=1)
+
+
+def test_without_webgl_the_page_says_so_and_the_table_works(
+    service: Service, drawn: list[UUID]
+) -> None:
+    driver = open_with(*NO_GL)
+    try:
+        browser = Browser(driver, service, "reader")
+        open_map(browser)
+        browser.wait_for_text("#map-failure", "offers no WebGL")
+        browser.find("#select-shown").click()
+        browser.find("#look-table").click()
+        WebDriverWait(driver, PATIENCE_S).until(
+            lambda _: len(driver.find_elements(By.CSS_SELECTOR, "#shown tbody tr")) == COUNT
+        )
+        assert not driver.find_elements(By.CSS_SELECTOR, "#bulk")  # a reader labels nothing
+    finally:
+        driver.quit()
