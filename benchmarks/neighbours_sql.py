@@ -5,7 +5,7 @@ p99 of ``find_neighbours`` as the service calls it, with and without filters, an
 judgement; and the processor time of each, which a busy machine distorts less. With ``--index`` it
 then builds the vector index and prints times and recall again.
 
-    python benchmarks/neighbours_sql.py [--rows 200000] [--dimensions 32] [--queries 50] [--index]
+    python -m benchmarks.neighbours_sql [--rows 200000] [--dimensions 32] [--queries 50] [--index]
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from app.store.identifiers import uuid7
 from app.store.migrate import upgrade
 from app.store.models import GlitchClass
 from app.store.partitions import ensure_vector_index
+from benchmarks.machine import heading
 
 GLITCH = "id, ifo, gps_time, snr, peak_frequency, origin, content_digest, class_id"
 EMBEDDING = (
@@ -151,6 +152,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=50)
     parser.add_argument("--index", action="store_true")
     options = parser.parse_args()
+    print(heading(), flush=True)
     folder = Path(tempfile.mkdtemp(prefix="glitch-bench-"))
     server = start_embedded(folder)
     try:
@@ -178,9 +180,10 @@ def main() -> None:
             report(session, server, queries, checkpoint.id)
             if options.index:
                 session.commit()
-                started = time.perf_counter()
+                started, used = time.perf_counter(), server_cpu_s(server)
                 ensure_vector_index(engine, checkpoint.id, options.dimensions, from_rows=1)
-                print(f"vector index built in {time.perf_counter() - started:.0f} s")
+                wall, cpu = time.perf_counter() - started, server_cpu_s(server) - used
+                print(f"vector index built in {wall:.0f} s, {cpu:.0f} s processor")
                 report(session, server, queries, checkpoint.id)
                 print(f"recall@10 {recall(session, queries, checkpoint.id):.3f}")
         engine.dispose()
