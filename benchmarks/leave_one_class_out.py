@@ -1,7 +1,7 @@
 """How well a class that no label names is found: hide each class of glitches in turn.
 
     python benchmarks/leave_one_class_out.py service|direct|scores ../shared/data/gravityspy_images
-    python benchmarks/leave_one_class_out.py direct PACK  # simulated views, as `simulate-pack` makes
+    python benchmarks/leave_one_class_out.py direct PACK  # of simulated views (`simulate-pack`)
 
 ``service`` goes through the whole service: `glitch-discovery up` with its PostgreSQL, Redis, worker
 and scheduler, a batch for each hidden class over HTTP, then the jobs `ingest`, `judge`, `cluster`;
@@ -76,7 +76,7 @@ def report_head() -> None:
     )
 
 
-def report(
+def report(  # noqa: PLR0917
     hidden: str,
     is_hidden: np.ndarray,
     is_tested: np.ndarray,
@@ -229,7 +229,7 @@ def in_services(
     return rows
 
 
-def cluster_directly(
+def cluster_directly(  # noqa: PLR0917
     session: Session,
     checkpoint_id: int,
     keys: list[Any],
