@@ -29,6 +29,13 @@ from training.config import (
     TrainingConfig,
     config_to_mapping,
 )
+from training.distributed import (
+    SharedViewsTask,
+    any_process,
+    is_first,
+    n_processes,
+    wait_for_all,
+)
 from training.objectives import Discriminator, FactorVAE, Objective, Outcome
 from training.pack import Pack
 from training.sampling import BatchSource
@@ -138,7 +145,8 @@ def train(
             augmentation=config.augmentation,
             seed=config.seed,
         )
-        return ViewsTask(config, ViewsVAE(config.architecture), source, real_train, validation)
+        kind = ViewsTask if n_processes() == 1 else SharedViewsTask
+        return kind(config, ViewsVAE(config.architecture), source, real_train, validation)
 
     return run_task(config, build, folder, report=report)
 
@@ -164,7 +172,9 @@ def run_task(
     Raises:
         TrainingError: if the folder holds another run, or a loss or gradient is not finite.
     """
-    claim_folder(config, folder)
+    if is_first():
+        claim_folder(config, folder)
+    wait_for_all()
     torch.manual_seed(config.seed)  # the weights' first values are drawn from the global stream
     task = build()
     model = task.model
@@ -176,18 +186,22 @@ def run_task(
     step, best = 0, -math.inf
     if state_path.exists():
         step, best = load_state(state_path, model, optimiser, discriminator)
-        _forget_after(folder / METRICS_FILE, step)
+        if is_first():
+            _forget_after(folder / METRICS_FILE, step)
     else:
         task.start()
+    wait_for_all()
     with (
         _stop_requests() as is_stopped,
         (folder / METRICS_FILE).open("a", encoding="utf-8") as log,
     ):
-        while step < config.optimiser.steps and not is_stopped():
+        while step < config.optimiser.steps and not any_process(is_stopped()):
             metrics = optimise(
                 task, optimiser, objective, config=config, step=step, discriminator=discriminator
             )
             step += 1
+            if not is_first():
+                continue
             is_last = step == config.optimiser.steps
             is_logged = is_last or step % config.log.log_every == 0
             found: dict[str, float] = {}
@@ -204,7 +218,9 @@ def run_task(
                 report(step, metrics)
             if is_last or step % config.log.save_every == 0:
                 save_state(state_path, model, optimiser, step, best, discriminator)
-        save_state(state_path, model, optimiser, step, best, discriminator)
+        if is_first():
+            save_state(state_path, model, optimiser, step, best, discriminator)
+    wait_for_all()
     return Result(step, step >= config.optimiser.steps, best)
 
 

@@ -1,0 +1,32 @@
+"""TensorBoard's own reader finds what a run reported, once, also after it was continued."""
+
+from pathlib import Path
+
+import pytest
+
+from training.logs import EVENTS_FOLDER, tensorboard_log
+
+
+def read(run: Path) -> dict[str, list[tuple[int, float]]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / EVENTS_FOLDER))
+    events.Reload()
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+    }
+
+
+def test_figures_are_sections_of_scalars_and_a_continued_run_replaces_its_tail(
+    tmp_path: Path,
+) -> None:
+    with tensorboard_log(tmp_path) as report:
+        for step in (50, 100, 150):
+            report(step, {"loss": float(step), "validation.linear.accuracy": 0.5})
+    with tensorboard_log(tmp_path, first_step=100) as report:
+        report(150, {"loss": -1.0, "rate": float("nan")})
+    found = read(tmp_path)
+    assert found["training/loss"] == [(50, 50.0), (100, 100.0), (150, -1.0)]
+    assert found["validation/linear.accuracy"][0] == (50, pytest.approx(0.5))
+    assert "training/rate" not in found  # what is not a number has no place on an axis
