@@ -1,0 +1,184 @@
+"""Batches, jobs, tokens and label audits in a real Chromium: live progress, keys, access."""
+
+from __future__ import annotations
+
+import importlib.resources
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+from api_fixtures import Service, picture
+from browser_fixtures import Browser, chromium, drop
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from web_fixtures import fill_catalogue, service
+
+from app.services.label_audit.service import start_audit
+from app.services.labels import append_label
+from app.services.records import GlitchRecord
+from app.services.tokens import verify_token
+from app.store.engine import make_session_factory
+from worker.runner import JobRunner
+
+__all__ = ["chromium", "service"]
+
+LOOKS = ((1440, "dark"), (800, "light"))  # each width and each scheme once
+
+
+@pytest.fixture(scope="module")
+def glitches(service: Service) -> list[GlitchRecord]:
+    """A catalogue with one label that its neighbours contradict, audited."""
+    made = fill_catalogue(service)
+    with make_session_factory(service.engine)() as session:
+        author = verify_token(session, service.tokens["reviewer"])
+        append_label(session, made[2].id, "Whistle", author=author)
+        job = start_audit(session, principal=author, n_voters=5).id
+        session.commit()
+    work(service, job)
+    return made
+
+
+@pytest.fixture
+def browser(
+    chromium: webdriver.Chrome, service: Service, glitches: list[GlitchRecord]
+) -> Iterator[Browser]:
+    chromium.delete_all_cookies()
+    opened = Browser(chromium, service, "admin")
+    opened.complaints()
+    yield opened
+    assert opened.complaints() == []
+
+
+def work(service: Service, job: UUID) -> None:
+    JobRunner(make_session_factory(service.engine), service.settings).work(job)
+
+
+def archive(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as made:
+        for name, content in members.items():
+            made.writestr(f"{name}.png", content)
+    return buffer.getvalue()
+
+
+def test_a_dropped_batch_is_followed_to_its_end(browser: Browser, service: Service) -> None:
+    content = archive(
+        **{f"L1_crowd0000{index}_spectrogram_1.0": picture(60 + index) for index in range(3)},
+        L1_broken0001_spectrogram_1_0=b"no picture",
+    )
+    browser.open("/ui/batch")
+    drop(browser, "crowd.zip", content)
+    assert "crowd.zip" in browser.find(".chosen").text
+    browser.find("form.upload button[type=submit]").click()
+    browser.wait_for("/ui/jobs/")
+    browser.wait_for_text("h1", "Batch: crowd.zip")
+    browser.driver.execute_script("window.mark = 1")
+    work(service, UUID(browser.driver.current_url.split("/jobs/")[1].partition("?")[0]))
+    browser.wait_for_text("#live", "4 of 4: 3 done, 1 failed")
+    browser.wait_for_text("#items", "broken0001")  # what failed, with its reason
+    assert browser.find("#told").get_attribute("textContent") == "The job is done."
+    assert browser.driver.execute_script("return window.mark") == 1  # no reload
+    assert browser.find(".job a.button.main").text == "See the catalogue"
+
+
+def test_a_token_is_made_and_revoked_with_the_keyboard(browser: Browser) -> None:
+    browser.open("/ui/tokens")
+    browser.find("#name").send_keys("Ada Lovelace", Keys.ENTER)
+    browser.wait_for_text(".made h2", "The token of Ada Lovelace (reader)")
+    assert browser.find("#secret").get_attribute("value").startswith("gd_")
+    assert browser.find("button[data-copies]").is_displayed()
+    browser.open("/ui/tokens")
+    assert browser.driver.find_elements(By.CSS_SELECTOR, "#secret") == []  # shown once
+    browser.find("summary[aria-label='Revoke the token of Ada Lovelace']").send_keys(Keys.ENTER)
+    browser.press(Keys.TAB)
+    assert browser.focused().text == "Revoke it"
+    browser.press(Keys.ENTER)
+    browser.wait_for_text(".note.good", "The token was revoked.")
+    assert "Ada" not in browser.find("table.tokens").text
+
+
+def test_a_doubted_label_is_mended_with_the_keyboard(
+    browser: Browser, glitches: list[GlitchRecord]
+) -> None:
+    browser.open("/ui/label-audit")
+    assert browser.find("h1").text == "1 label in doubt"
+    assert "5 of 5 neighbours are Blip" in browser.find(".doubt").text
+    cover = browser.find(".doubt a.cover")
+    browser.driver.execute_script("arguments[0].focus()", cover)
+    browser.press(Keys.TAB)
+    browser.press(Keys.TAB)
+    assert browser.focused().text == "Label Blip"
+    browser.press(Keys.ENTER)
+    browser.wait_for_text(".note.good", "The label was added.")
+    assert "No label is in doubt" in browser.find("main").text
+    browser.open(f"/ui/glitches/{glitches[2].id}")
+    assert browser.find("h1").text == "Blip"
+
+
+def test_menus_colours_and_keys_need_no_mouse(browser: Browser) -> None:
+    browser.look(800, "light")
+    browser.open("/ui/jobs")
+    more = browser.find("nav details.menu")
+    more.find_element(By.TAG_NAME, "summary").send_keys(Keys.ENTER)
+    browser.press(Keys.TAB)
+    assert browser.focused().text == "Label audit"
+    browser.press(Keys.ESCAPE)
+    assert more.get_attribute("open") is None
+    assert browser.focused().text == "More"
+    ground = "return getComputedStyle(document.documentElement).backgroundColor"
+    light = browser.driver.execute_script(ground)
+    browser.find(".who summary").send_keys(Keys.ENTER)
+    browser.find(".scheme button[value=dark]").send_keys(Keys.ENTER)
+    dark = browser.driver.execute_script(ground)
+    assert dark != light
+    browser.open("/ui/jobs")
+    assert browser.driver.execute_script(ground) == dark  # remembered
+    browser.press("?")
+    assert browser.find("dialog#keys").is_displayed()
+    assert "search box" in browser.find("dialog#keys").text
+    browser.press(Keys.ESCAPE)
+    assert not browser.find("dialog#keys").is_displayed()
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_the_pages_of_work_are_accessible_and_fit(
+    browser: Browser, service: Service, width: int, scheme: str
+) -> None:
+    """axe-core finds nothing (contrast included), and nothing has to be scrolled sideways."""
+    browser.look(width, scheme)
+    browser.open("/ui/jobs?kind=label_audit")
+    job = browser.find("table.jobs th a").get_attribute("href").removeprefix(service.url)
+    paths = ("/ui/jobs", job, "/ui/batch", "/ui/upload", "/ui/tokens", "/ui/label-audit")
+    for path in (*paths, "/ui/search?q=lines"):
+        browser.open(path)
+        assert_accessible(browser, path)
+    browser.open("/ui/upload")
+    drop(browser, "H1_glance0001_spectrogram_1.0.png", picture(88))
+    browser.find("input[name=store]").click()
+    browser.find("form.upload button[type=submit]").click()
+    browser.wait_for_text("h1", "Looked at, not stored")
+    assert_accessible(browser, "a look")  # its own pictures are let through: nothing complains
+
+
+def assert_accessible(browser: Browser, path: str) -> None:
+    axe = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text()
+    found = browser.driver.execute_script(
+        "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    assert found <= 0, path
+    browser.driver.execute_script(axe)
+    report, passed = browser.driver.execute_async_script(
+        "const done = arguments[0];"
+        "axe.run({resultTypes: ['violations']}).then("
+        "(r) => done([r.violations, r.passes.map((item) => item.id)]));"
+    )
+    assert "color-contrast" in passed, path  # it did look
+    told = [
+        {"rule": item["id"], "where": [node["html"][:150] for node in item["nodes"][:3]]}
+        for item in report
+    ]
+    assert told == [], (path, json.dumps(told, indent=1))
