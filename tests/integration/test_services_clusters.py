@@ -245,10 +245,11 @@ def test_a_dormant_class_that_comes_back_is_named(
 ) -> None:
     session.execute(update(GlitchClass).where(GlitchClass.name == "Helix").values(state="dormant"))
     fill(4, NOVEL, "Helix", spread=0.05)  # too few to be known by, enough to be recognised
-    run(session)
+    found = run(session)
     clusters = list_clusters(session).items
     assert clusters
     assert clusters[0].summary["returning"] == ["Helix"]
+    assert f"The dormant class Helix is back: {clusters[0].size} glitches" in found.detail
 
 
 @pytest.mark.parametrize("fdr", [0.0, 1.0, -1.0, 2.0])

@@ -93,6 +93,10 @@ def run_clustering(
             sentences.append(
                 f"The cluster of {before.size} members has now {len(cluster.members)}."
             )
+        sentences += [
+            f"The dormant class {name} is back: {len(cluster.members)} glitches look like it."
+            for name in summary["returning"]
+        ]
     run.detail = " ".join([*selection.sentences, *sentences])
     session.flush()
     session.refresh(run)
