@@ -60,7 +60,7 @@ class Service:
                 return job
             if time.monotonic() > deadline:
                 raise SystemExit(f"job {job_id} takes too long")
-            time.sleep(0.5)
+            time.sleep(2)
 
     def wait_for_kind(self, kind: str) -> None:
         """Until no job of this kind is open."""
