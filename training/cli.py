@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,7 +63,8 @@ def train(
     """Train, or continue a run that was stopped or killed."""
     from training.config import load_config
     from training.data import load_data
-    from training.distributed import process_group
+    from training.distributed import is_first, process_group
+    from training.logs import tensorboard_log
     from training.loop import train as run_training
 
     with _user_errors(), process_group():
@@ -71,9 +72,12 @@ def train(
         destination = folder or Path("runs") / settings.name
         with _progress("Reading pictures", None) as show:
             data = load_data(settings.data, on_progress=lambda done, _total: show(done, ""))
-        with _progress("Training", settings.optimiser.steps) as show:
+        # Of several processes the first alone reports.
+        events = tensorboard_log(destination) if is_first() else nullcontext(lambda *_: None)
+        with _progress("Training", settings.optimiser.steps) as show, events as log:
 
             def report(step: int, metrics: dict[str, float]) -> None:
+                log(step, metrics)
                 note = f"rate {metrics['rate']:.1f}  distortion {metrics['distortion']:.0f}"
                 if "validation.selection" in metrics:
                     console.print(

@@ -7,27 +7,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from training.state import STATE_FILE, saved_step
+
 EVENTS_FOLDER = "tensorboard"
 
 Report = Callable[[int, dict[str, float]], None]
 
 
 @contextmanager
-def tensorboard_log(run: Path, *, first_step: int = 0) -> Iterator[Report]:
+def tensorboard_log(run: Path) -> Iterator[Report]:
     """A report hook of the training loop that writes events into the run's folder.
 
     ``tensorboard --logdir RUN`` shows them; ``validation.linear.accuracy`` becomes
     ``validation/linear.accuracy``, so that the figures of one kind share a section. A run that
-    continues tells TensorBoard to forget what an earlier process logged beyond where it continues.
-
-    Args:
-        run: folder of the run.
-        first_step: the step that the run continues from.
+    continues tells TensorBoard to forget what an earlier process logged beyond its saved state.
     """
     from torch.utils.tensorboard import SummaryWriter
 
     folder = run / EVENTS_FOLDER
-    purge = first_step + 1 if first_step else None
+    step_saved = saved_step(run / STATE_FILE)
+    purge = step_saved + 1 if step_saved else None
     with SummaryWriter(str(folder), purge_step=purge) as writer:
 
         def report(step: int, metrics: dict[str, float]) -> None:

@@ -28,6 +28,10 @@ def save_state(  # noqa: PLR0917 - what a run consists of, in the order it is ma
     """Writes weights, Adam's moments, the step and the best selection score, atomically.
 
     A FactorVAE's discriminator goes in with its own weights and moments.
+
+    Raises:
+        CheckpointError: if it cannot be written, for example on a full disk; what the path held
+            before is untouched.
     """
     tensors = _tensors_of("", model, optimiser)
     if discriminator is not None:
@@ -36,10 +40,27 @@ def save_state(  # noqa: PLR0917 - what a run consists of, in the order it is ma
     # One entry: the library does not keep the order of several, and equal states are equal files.
     metadata = {"progress": json.dumps({"step": step, "best": best})}
     partial = path.with_suffix(".partial")
-    save_file(contiguous, str(partial), metadata)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
+    try:
+        save_file(contiguous, str(partial), metadata)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)  # what was written of it must not fill the disk further
+        raise CheckpointError(
+            f"The training state of step {step} could not be saved to {path} ({error}): make room "
+            "on that disk and start the same command again; what was saved last is whole, "
+            "and the run continues from there."
+        ) from error
     partial.replace(path)
+
+
+def saved_step(path: Path) -> int:
+    """The step of a saved state, 0 where there is none that can be read."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return int(json.loads((file.metadata() or {})["progress"])["step"])
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return 0
 
 
 def load_state(

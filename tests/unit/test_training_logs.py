@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from training.logs import EVENTS_FOLDER, tensorboard_log
+from training.state import STATE_FILE, save_state
 
 
 def read(run: Path) -> dict[str, list[tuple[int, float]]]:
@@ -24,7 +26,9 @@ def test_figures_are_sections_of_scalars_and_a_continued_run_replaces_its_tail(
     with tensorboard_log(tmp_path) as report:
         for step in (50, 100, 150):
             report(step, {"loss": float(step), "validation.linear.accuracy": 0.5})
-    with tensorboard_log(tmp_path, first_step=100) as report:
+    weights = torch.nn.Linear(1, 1)
+    save_state(tmp_path / STATE_FILE, weights, torch.optim.Adam(weights.parameters()), 100, 0.0)
+    with tensorboard_log(tmp_path) as report:
         report(150, {"loss": -1.0, "rate": float("nan")})
     found = read(tmp_path)
     assert found["training/loss"] == [(50, 50.0), (100, 100.0), (150, -1.0)]

@@ -1,0 +1,51 @@
+"""A disk that fills up while a state is saved: the last good state survives and the run goes on."""
+
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from glitch.errors import CheckpointError
+from glitch.model import Architecture, ViewsVAE
+from training.state import STATE_FILE, load_state, save_state
+
+
+@contextmanager
+def file_size_limit(n_bytes: int) -> Iterator[None]:
+    """No file may grow beyond this: a write then fails as it does on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an error, and not the end
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, previous)
+
+
+def test_the_last_good_state_survives_a_full_disk(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    architecture = Architecture(
+        n_frequency=16, n_time=16, channels=(8,), painter_channels=(8,), hidden=16, latent=3
+    )
+    model = ViewsVAE(architecture)
+    optimiser = torch.optim.Adam(model.parameters())
+    path = tmp_path / STATE_FILE
+    save_state(path, model, optimiser, 100, 0.5)
+    good = path.read_bytes()
+    with torch.no_grad():
+        model.join.weight.add_(1.0)
+    with (
+        file_size_limit(len(good) // 2),
+        pytest.raises(CheckpointError, match=r"step 200 could not be saved .* make room"),
+    ):
+        save_state(path, model, optimiser, 200, 0.6)
+    assert path.read_bytes() == good
+    assert [file.name for file in tmp_path.iterdir()] == [STATE_FILE]  # and no half of one
+    assert load_state(path, model, optimiser) == (100, 0.5)
+    save_state(path, model, optimiser, 200, 0.6)  # room again
+    assert load_state(path, model, optimiser) == (200, 0.6)
