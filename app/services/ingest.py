@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -14,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.services.audit import record_event
-from app.services.errors import ConflictError, InvalidRequestError
+from app.services.errors import ConflictError, InvalidRequestError, ServiceError
 from app.services.novelty import judge_novelty, note_class_change
 from app.services.records import (
     CheckpointRecord,
@@ -23,7 +27,7 @@ from app.services.records import (
     GlitchRecord,
     StoredGlitch,
 )
-from app.services.selection import check_ifo, get_glitch
+from app.services.selection import check_ifo, get_glitch, get_glitches
 from app.store.identifiers import uuid7
 from app.store.models import ORIGINS, Embedding, Glitch, View
 from glitch.codec import STEPS, pack_view
@@ -69,12 +73,12 @@ def insert_glitch(
     """
     _check(views, encoding, checkpoint, metadata)
     digest = content_digest(views, metadata.ifo, metadata.gps_time)
-    glitch_id = _claim(session, digest, metadata)
+    glitch_id = _claim(session, [(digest, metadata)]).get(digest)
     is_new = glitch_id is not None
     if glitch_id is None:
         glitch_id = _known(session, digest, views, metadata)
     else:
-        _insert_views(session, glitch_id, views)
+        _insert_views(session, {glitch_id: views})
     glitch = get_glitch(session, glitch_id)
     novelty = None
     if is_new or not _is_embedded(session, glitch, checkpoint):
@@ -84,6 +88,83 @@ def insert_glitch(
     elif not is_new:
         note_class_change(session, glitch_id)  # it may be labelled already
     return StoredGlitch(glitch, is_new, novelty)
+
+
+@dataclass(frozen=True, eq=False)
+class NewGlitch:
+    """What ``insert_glitches`` takes of one."""
+
+    views: Views
+    encoding: EncodingLike
+    metadata: GlitchMetadata
+
+
+def insert_glitches(
+    session: Session, glitches: Sequence[NewGlitch], *, checkpoint: CheckpointRecord
+) -> list[StoredGlitch | ServiceError]:
+    """Store many as ``insert_glitch`` stores one, with a handful of statements for the new ones.
+
+    Each is judged by what was labelled before the call. One that cannot be stored spoils no other.
+
+    Returns:
+        For each, in order, what ``insert_glitch`` would have returned, or have raised.
+    """
+    results: dict[int, StoredGlitch | ServiceError] = {}
+    digests: dict[bytes, int] = {}
+    ids: set[str | None] = set()
+    for place, one in enumerate(glitches):
+        try:
+            _check(one.views, one.encoding, checkpoint, one.metadata)
+        except ServiceError as error:
+            results[place] = error
+            continue
+        digest = content_digest(one.views, one.metadata.ifo, one.metadata.gps_time)
+        # Of two that are the same, or share an id, the second is known once the first is stored.
+        if digest not in digests and (one.metadata.gravityspy_id or None) not in ids:
+            digests[digest] = place
+            ids |= {one.metadata.gravityspy_id} - {None}
+    added = _insert_new(session, glitches, digests, checkpoint)
+    for place, one in enumerate(glitches):
+        if place in results or place in added:
+            continue
+        try:
+            with session.begin_nested():
+                results[place] = insert_glitch(
+                    session,
+                    views=one.views,
+                    encoding=one.encoding,
+                    checkpoint=checkpoint,
+                    metadata=one.metadata,
+                )
+        except (InvalidRequestError, ConflictError) as error:
+            results[place] = error
+    results |= added
+    return [results[place] for place in range(len(glitches))]
+
+
+def _insert_new(
+    session: Session,
+    glitches: Sequence[NewGlitch],
+    digests: Mapping[bytes, int],
+    checkpoint: CheckpointRecord,
+) -> dict[int, StoredGlitch]:
+    """Store those that are not known yet, by their places."""
+    found = [(digest, glitches[place].metadata) for digest, place in digests.items()]
+    places = {glitch_id: digests[digest] for digest, glitch_id in _claim(session, found).items()}
+    if not places:
+        return {}
+    _insert_views(
+        session, {glitch_id: glitches[place].views for glitch_id, place in places.items()}
+    )
+    records = get_glitches(session, list(places))
+    embedded = {
+        glitch.id: _embedding(session, glitch, glitches[places[glitch.id]].encoding, checkpoint)
+        for glitch in records
+    }
+    session.execute(insert(Embedding), [row for row, _ in embedded.values()])
+    return {
+        places[glitch.id]: StoredGlitch(glitch, True, embedded[glitch.id][1]) for glitch in records
+    }
 
 
 def content_digest(views: Views, ifo: str | None, gps_time: Decimal | None) -> bytes:
@@ -139,27 +220,37 @@ def _check(
             raise InvalidRequestError(f"{name} must be a finite number.")
 
 
-def _claim(session: Session, digest: bytes, metadata: GlitchMetadata) -> UUID | None:
-    """Add the row unless its digest or its Gravity Spy id is known; its id if it was added."""
-    return session.scalar(
+def _claim(session: Session, found: Sequence[tuple[bytes, GlitchMetadata]]) -> dict[bytes, UUID]:
+    """Add rows unless digest or Gravity Spy id are known; the ids of those added, by digest.
+
+    In the order of the digests, so that two who store the same at once never deadlock.
+    """
+    if not found:
+        return {}
+    rows = [
+        {
+            "id": uuid7(),
+            "gravityspy_id": metadata.gravityspy_id,
+            "ifo": metadata.ifo,
+            "channel": metadata.channel,
+            "gps_time": metadata.gps_time,
+            "snr": metadata.snr,
+            "peak_frequency": metadata.peak_frequency,
+            "duration": metadata.duration,
+            "bandwidth": metadata.bandwidth,
+            "q": metadata.q,
+            "origin": metadata.origin,
+            "content_digest": digest,
+        }
+        for digest, metadata in sorted(found, key=itemgetter(0))
+    ]
+    added = session.execute(
         insert(Glitch)
-        .values(
-            id=uuid7(),
-            gravityspy_id=metadata.gravityspy_id,
-            ifo=metadata.ifo,
-            channel=metadata.channel,
-            gps_time=metadata.gps_time,
-            snr=metadata.snr,
-            peak_frequency=metadata.peak_frequency,
-            duration=metadata.duration,
-            bandwidth=metadata.bandwidth,
-            q=metadata.q,
-            origin=metadata.origin,
-            content_digest=digest,
-        )
+        .values(rows)
         .on_conflict_do_nothing()
-        .returning(Glitch.id)
+        .returning(Glitch.id, Glitch.content_digest)
     )
+    return {row.content_digest: row.id for row in added}
 
 
 def _known(session: Session, digest: bytes, views: Views, metadata: GlitchMetadata) -> UUID:
@@ -200,7 +291,7 @@ def _replace_views(
     session.execute(delete(View).where(View.glitch_id == glitch_id))
     session.execute(delete(Embedding).where(Embedding.glitch_id == glitch_id))
     session.execute(update(Glitch).where(Glitch.id == glitch_id).values(content_digest=digest))
-    _insert_views(session, glitch_id, views)
+    _insert_views(session, {glitch_id: views})
     record_event(
         session,
         actor="upload",
@@ -212,20 +303,22 @@ def _replace_views(
     )
 
 
-def _insert_views(session: Session, glitch_id: UUID, views: Views) -> None:
-    recipe = views.preprocessing
+def _insert_views(session: Session, views: Mapping[UUID, Views]) -> None:
     session.execute(
         insert(View),
         [
             {
                 "glitch_id": glitch_id,
                 "duration": duration_s,
-                "packed": pack_view(views.view(duration_s)),
-                "observed": np.packbits(views.observed[recipe.view_index(duration_s)]).tobytes(),
-                "n_frequency": recipe.n_frequency,
-                "n_time": recipe.n_time,
+                "packed": pack_view(one.view(duration_s)),
+                "observed": np.packbits(
+                    one.observed[one.preprocessing.view_index(duration_s)]
+                ).tobytes(),
+                "n_frequency": one.preprocessing.n_frequency,
+                "n_time": one.preprocessing.n_time,
             }
-            for duration_s in views.durations_s
+            for glitch_id, one in views.items()
+            for duration_s in one.durations_s
         ],
     )
 
@@ -242,6 +335,20 @@ def _insert_embedding(
     checkpoint: CheckpointRecord,
 ) -> Judgement | None:
     """Judge the glitch and add its embedding; None if another request was a moment quicker."""
+    row, judgement = _embedding(session, glitch, encoding, checkpoint)
+    added = session.scalar(
+        insert(Embedding).values(row).on_conflict_do_nothing().returning(Embedding.glitch_id)
+    )
+    return None if added is None else judgement
+
+
+def _embedding(
+    session: Session,
+    glitch: GlitchRecord,
+    encoding: EncodingLike,
+    checkpoint: CheckpointRecord,
+) -> tuple[dict[str, Any], Judgement]:
+    """The row of an embedding, and how novel it is."""
     judgement = judge_novelty(
         session,
         vector=encoding.mean,
@@ -250,28 +357,23 @@ def _insert_embedding(
         origin=glitch.origin,
         gps_time=glitch.gps_time,
     )
-    added = session.scalar(
-        insert(Embedding)
-        .values(
-            glitch_id=glitch.id,
-            checkpoint_id=checkpoint.id,
-            ifo=glitch.ifo,
-            is_simulated=glitch.is_simulated,
-            is_reference=False,  # note_class_change says otherwise for one that is labelled
-            mean=np.asarray(encoding.mean, dtype=np.float32),
-            log_variance=[float(value) for value in encoding.log_variance],
-            reconstruction_error=float(encoding.reconstruction_error),
-            kl=float(encoding.kl),
-            novelty_score=judgement.score,
-            p_value=judgement.p_value,
-            is_judged=judgement.is_judged,
-            not_judged_reason=judgement.reason,
-            judged_within=judgement.observing_run,
-        )
-        .on_conflict_do_nothing()
-        .returning(Embedding.glitch_id)
-    )
-    return None if added is None else judgement
+    row = {
+        "glitch_id": glitch.id,
+        "checkpoint_id": checkpoint.id,
+        "ifo": glitch.ifo,
+        "is_simulated": glitch.is_simulated,
+        "is_reference": False,  # note_class_change says otherwise for one that is labelled
+        "mean": np.asarray(encoding.mean, dtype=np.float32),
+        "log_variance": [float(value) for value in encoding.log_variance],
+        "reconstruction_error": float(encoding.reconstruction_error),
+        "kl": float(encoding.kl),
+        "novelty_score": judgement.score,
+        "p_value": judgement.p_value,
+        "is_judged": judgement.is_judged,
+        "not_judged_reason": judgement.reason,
+        "judged_within": judgement.observing_run,
+    }
+    return row, judgement
 
 
 def _judge_stored(

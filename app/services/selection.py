@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -66,6 +67,14 @@ def get_glitch(session: Session, glitch_id: UUID) -> GlitchRecord:
     if row is None:
         raise NotFoundError(f"There is no glitch {glitch_id}.")
     return to_record(row)
+
+
+def get_glitches(session: Session, glitch_ids: Collection[UUID]) -> list[GlitchRecord]:
+    """The glitches of these ids, by id; those that are not there are left out."""
+    rows = session.execute(
+        select_glitches().where(Glitch.id.in_(glitch_ids)).order_by(Glitch.id)
+    ).all()
+    return [to_record(row) for row in rows]
 
 
 def check_filters(filters: GlitchFilters) -> None:

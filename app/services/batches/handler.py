@@ -30,20 +30,14 @@ from app.services.batches.reading import (
     read_triggers,
 )
 from app.services.checkpoints import active_checkpoint, hold_active_checkpoint
-from app.services.errors import BusyError, ConflictError, InvalidRequestError
-from app.services.ingest import insert_glitch
+from app.services.errors import BusyError, ConflictError, InvalidRequestError, ServiceError
+from app.services.ingest import NewGlitch, insert_glitches
 from app.services.jobs.records import Chunk, JobRecord
 from app.services.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
-from app.services.labels import append_label
+from app.services.labels import append_labels
 from app.services.novelty import request_judging
 from app.services.projection.service import request_placing
-from app.services.records import (
-    CheckpointRecord,
-    EncodingLike,
-    GlitchMetadata,
-    Principal,
-    Role,
-)
+from app.services.records import GlitchMetadata, Principal, Role, StoredGlitch
 from app.services.upload import ParsedUpload
 from app.store.job_models import JobItem
 
@@ -65,7 +59,7 @@ class IngestHandler:
     def run_chunk(
         self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
     ) -> ChunkResult:
-        """Read, encode together, store one by one."""
+        """Read, encode and store together; one that cannot be spoils no other."""
         if chunk.payload["kind"] == REFUSED:
             return ChunkResult(_refused(chunk))
         checkpoint = active_checkpoint(session)
@@ -84,19 +78,17 @@ class IngestHandler:
         if hold_active_checkpoint(session).id != checkpoint.id:
             raise BusyError("Another checkpoint became active meanwhile: this part is done again.")
         origin = job.parameters.get("origin") or chunk.payload.get("origin")
+        stored = insert_glitches(
+            session,
+            [
+                NewGlitch(upload.views, encoding, _metadata(upload, origin))
+                for (_, upload), encoding in zip(good, encodings, strict=True)
+            ],
+            checkpoint=checkpoint,
+        )
+        context.heartbeat()
         author = Principal(UUID(int=0), job.author, Role.SUBMITTER)
-        for (read, upload), encoding in zip(good, encodings, strict=True):
-            one = _store(
-                session,
-                read,
-                upload,
-                encoding,
-                checkpoint=checkpoint,
-                origin=origin,
-                author=author,
-            )
-            results.append(one)
-            context.heartbeat()
+        results += _told([read for read, _ in good], stored, _label(session, good, stored, author))
         return ChunkResult(results)
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
@@ -167,18 +159,8 @@ def _refused(chunk: Chunk) -> list[ItemResult]:
     ]
 
 
-def _store(
-    session: Session,
-    read: ReadGlitch,
-    upload: ParsedUpload,
-    encoding: EncodingLike,
-    *,
-    checkpoint: CheckpointRecord,
-    origin: str | None,
-    author: Principal,
-) -> ItemResult:
-    """Store one glitch; what contradicts the catalogue is undone alone."""
-    metadata = GlitchMetadata(
+def _metadata(upload: ParsedUpload, origin: str | None) -> GlitchMetadata:
+    return GlitchMetadata(
         origin=origin or ("gravityspy" if upload.gravityspy_id else "upload"),
         ifo=upload.ifo,
         channel=upload.channel,
@@ -190,27 +172,42 @@ def _store(
         q=upload.q,
         gravityspy_id=upload.gravityspy_id,
     )
-    try:
-        with session.begin_nested():
-            stored = insert_glitch(
-                session,
-                views=upload.views,
-                encoding=encoding,
-                checkpoint=checkpoint,
-                metadata=metadata,
-            )
-    except (InvalidRequestError, ConflictError) as error:
-        return ItemResult(read.position, "failed", str(error))
-    notes = [read.note] if read.note else []
-    if read.label is not None and stored.glitch.label != read.label:
+
+
+def _label(
+    session: Session,
+    good: list[tuple[ReadGlitch, ParsedUpload]],
+    stored: list[StoredGlitch | ServiceError],
+    author: Principal,
+) -> dict[str, str]:
+    """Give the labels of the batch, those of one class together; why not, by class."""
+    wanted: dict[str, set[UUID]] = {}
+    for (read, _), one in zip(good, stored, strict=True):
+        if not isinstance(one, StoredGlitch) or read.label is None:
+            continue
+        if one.glitch.label != read.label:
+            wanted.setdefault(read.label, set()).add(one.glitch.id)
+    refused: dict[str, str] = {}
+    for name, glitch_ids in sorted(wanted.items()):
         try:
             with session.begin_nested():
-                append_label(
-                    session, stored.glitch.id, read.label, author=author, source=LABEL_SOURCE
-                )
+                append_labels(session, glitch_ids, name, author=author, source=LABEL_SOURCE)
         except (InvalidRequestError, ConflictError) as error:
-            notes.append(f"Stored without its label: {error}")
-    if not stored.is_new:
-        notes.insert(0, "It was known already.")
-    state = "done" if stored.is_new else "skipped"
-    return ItemResult(read.position, state, " ".join(notes) or None, stored.glitch.id)
+            refused[name] = f"Stored without its label: {error}"
+    return refused
+
+
+def _told(
+    reads: list[ReadGlitch], stored: list[StoredGlitch | ServiceError], refused: dict[str, str]
+) -> Iterator[ItemResult]:
+    """What became of each."""
+    for read, one in zip(reads, stored, strict=True):
+        if not isinstance(one, StoredGlitch):
+            yield ItemResult(read.position, "failed", str(one))
+            continue
+        notes = [] if one.is_new else ["It was known already."]
+        notes += [read.note] if read.note else []
+        if read.label is not None and one.glitch.label != read.label and read.label in refused:
+            notes.append(refused[read.label])
+        state = "done" if one.is_new else "skipped"
+        yield ItemResult(read.position, state, " ".join(notes) or None, one.glitch.id)
