@@ -29,7 +29,7 @@ HAPPENINGS_SHOWN = 200
 KINDS: Mapping[str, tuple[str, str | None, str]] = {
     "ingest": ("Batch", "/ui/glitches", "See the catalogue"),
     "cluster": ("Clustering", "/ui/clusters", "See the clusters"),
-    "judge": ("Judging novelty", "/ui/glitches", "See the catalogue"),
+    "judge": ("Judging novelty", "/ui/glitches?novelty=novel", "See what is novel"),
     "label_audit": ("Label audit", "/ui/label-audit", "See the findings"),
     "project": ("Map", "/ui/map", "See the map"),
     "reembed": ("Embedding anew", "/ui/checkpoints", "See the checkpoints"),
