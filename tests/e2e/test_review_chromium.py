@@ -70,7 +70,9 @@ def flag(service: Service, members: list[UUID]) -> str:
     return f"/ui/clusters/{made}"
 
 
-def draw_map(service: Service) -> None:
+def draw_map(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where the points lie is not told here, and UMAP compiles for longer than the story takes.
+    monkeypatch.setattr("glitch.projection.FEWEST_FOR_UMAP", 10**6)
     with service.client("submitter") as client:
         answer = client.post("/map", json={"act": "draw"})
     assert answer.status_code == 202, answer.text
@@ -98,7 +100,10 @@ def neighbours_of(service: Service, glitch_id: UUID) -> list[str | None]:
 
 @pytest.mark.usefixtures("no_clusters")
 def test_from_an_upload_to_a_class_and_back(
-    browser: Browser, service: Service, glitches: list[GlitchRecord]
+    browser: Browser,
+    service: Service,
+    glitches: list[GlitchRecord],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Upload a spectrogram as Gravity Spy draws it, see its kin, name its cluster, and undo."""
     browser.open("/ui/upload")
@@ -112,7 +117,7 @@ def test_from_an_upload_to_a_class_and_back(
             select(Glitch.id).where(Glitch.gravityspy_id == "story00001")
         ).one()
     cluster = flag(service, [uploaded, *(glitches[index].id for index in UNLABELLED)])
-    draw_map(service)
+    draw_map(service, monkeypatch)
     assert NAME not in legend(service)
 
     browser.open("/")
