@@ -58,8 +58,9 @@ def company_scores(
     places = np.take_along_axis(places, order, axis=1)[:, :COMPANY]
     chords = np.take_along_axis(chords, order, axis=1)[:, :COMPANY]
     to_any = chords[:, NEAREST - 1] ** 2 / 2
-    unlabelled: Float[np.ndarray, " glitch"] = np.mean(~is_known[places], axis=1)
-    return to_known / (to_any + SOFTENING) + unlabelled
+    unlabelled = np.mean(~is_known[places], axis=1)
+    scores: Float[np.ndarray, " glitch"] = to_known / (to_any + SOFTENING) + unlabelled
+    return scores
 
 
 def weighted_p_values(
@@ -91,8 +92,8 @@ def weighted_p_values(
     above = np.append(np.cumsum(weights[known_kinds][order][::-1])[::-1], 0.0)
     own = weights[kinds]
     at = np.searchsorted(known_scores[order], scores, side="left")
-    p_values_now: Float[np.ndarray, " test"] = (above[at] + own) / (above[0] + own)
-    return np.minimum(p_values_now, 1.0)
+    p_values_now: Float[np.ndarray, " test"] = np.minimum((above[at] + own) / (above[0] + own), 1.0)
+    return p_values_now
 
 
 def _p_values(
