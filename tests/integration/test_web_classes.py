@@ -118,11 +118,12 @@ def test_what_a_role_may_not_is_not_offered(
     reviewer: Walker,
 ) -> None:
     known = made(reviewer, "Anchor").path.partition("?")[0]
-    reader = Walker(service, "reader")
-    page = reader.get(known)
-    assert page.status == 200
-    assert not [form for form in page.forms if form.action.endswith("/change")]
-    assert not [form for form in reader.get("/ui/classes").forms if form.action == "/ui/classes"]
+    with Walker(service, "reader") as reader:
+        page = reader.get(known)
+        assert page.status == 200
+        assert not [form for form in page.forms if form.action.endswith("/change")]
+        listed = reader.get("/ui/classes")
+        assert not [form for form in listed.forms if form.action == "/ui/classes"]
     assert "Merge into" not in reviewer.get(known).text
     page = act(reviewer, reviewer.get(known), "merge", into="Blip")
     assert (page.status, "admin" in page.alerts[0]) == (403, True)
@@ -142,9 +143,10 @@ def test_checkpoints_are_switched_and_back(service: Service, admin: Walker) -> N
             manifest={"metrics": {"knn_accuracy": 0.9}},
             activate=False,
         )
-    reader = Walker(service, "reader").get("/ui/checkpoints")
-    assert "next" in reader.text
-    assert not [form for form in reader.forms if form.action.endswith("/activate")]
+    with Walker(service, "reader") as reader:
+        page = reader.get("/ui/checkpoints")
+        assert "next" in page.text
+        assert not [form for form in page.forms if form.action.endswith("/activate")]
     page = admin.get("/ui/checkpoints")
     assert "first" in page.text  # nothing is embedded with it yet
     page = admin.submit(page, "/activate")

@@ -1,0 +1,97 @@
+"""What exports and the label audit cost in a large catalogue: seconds, and memory of the worker.
+
+Each job runs in a process of its own that does nothing else, at two sizes, so that what grows with
+the catalogue shows. ``python benchmarks/catalogue_jobs.py --glitches 20000 100000``
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from big_catalogue import make_catalogue
+from machine import heading
+
+from app.services.exports.service import start_export
+from app.services.jobs.service import get_job
+from app.services.label_audit.service import start_audit
+from app.services.records import GlitchFilters, Principal, Role
+from app.settings import Settings
+from app.store.engine import make_engine, make_session_factory
+from worker.runner import JobRunner
+
+ASKER = Principal(uuid4(), "benchmark", Role.ADMIN)
+
+
+def work(url: str, folder: Path, job_id: UUID) -> None:
+    """Do one job here, and print its seconds and the most memory that this process held."""
+    sessions = make_session_factory(make_engine(url))
+    runner = JobRunner(sessions, Settings(data_dir=folder, database_url=url))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started, used = time.perf_counter(), time.process_time()
+    while runner.work(job_id):
+        pass
+    wall, cpu = time.perf_counter() - started, time.process_time() - used
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with sessions() as session:
+        job = get_job(session, job_id)
+    result = dict(job.result or {})
+    told = ", ".join(
+        f"{result[one]:,} {one}"
+        for one in ("rows", "bytes", "audited", "doubtful")
+        if one in result
+    )
+    print(
+        f"{wall:7.1f} s wall {cpu:7.1f} s processor   peak {most / 1024:6.0f} MB "
+        f"(+{(most - before) / 1024:.0f} MB)   {job.state}: {told}",
+        flush=True,
+    )
+
+
+def measure(count: int) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="glitch-bench-"))
+    server, engine = make_catalogue(folder, count, 0.0)
+    try:
+        url = server.ensure_database("glitch")
+        print(f"{count:,} glitches", flush=True)
+        for name in ("csv", "hdf5", "ligolw", "audit"):
+            with make_session_factory(engine).begin() as session:
+                job = (
+                    start_audit(session, principal=ASKER)
+                    if name == "audit"
+                    else start_export(session, GlitchFilters(), name, principal=ASKER)
+                )
+            print(f"  {name:<8}", end="", flush=True)
+            asked = ["--work", url, str(folder), str(job.id)]
+            subprocess.run([sys.executable, __file__, *asked], check=True)
+    finally:
+        engine.dispose()
+        server.stop()
+        shutil.rmtree(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--glitches", type=int, nargs="+", default=[20_000, 100_000])
+    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.work:
+        url, folder, job_id = asked.work
+        work(url, Path(folder), UUID(job_id))
+        return
+    print(heading(), flush=True)
+    for count in asked.glitches:
+        measure(count)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()
