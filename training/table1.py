@@ -190,6 +190,6 @@ def describe(tier: str) -> list[str]:
         "",
         *(f"- {name}: {values}" for name, values in parameters.items()),
         "",
-        "Brackets: 95 % intervals by paired bootstrap over seeds and groups. Rates and distortions "
-        "are means over held-out glitches, decoded from the posterior mean.",
+        "Brackets: 95 % intervals by paired Bayesian bootstrap over seeds and groups. Rates and "
+        "distortions are means over held-out glitches, decoded from the posterior mean.",
     ]
