@@ -19,7 +19,7 @@ from app.services.selection import select_glitches, to_record
 from app.store.models import Embedding, Glitch, GlitchClass
 
 SAMPLED = 200  # latest glitches of a class that its middle is taken from
-EXEMPLARS = 6
+EXEMPLARS = 5
 NEAREST_CLASSES = 6
 TIME_BINS = 48
 
