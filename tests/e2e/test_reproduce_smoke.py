@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,16 +22,28 @@ N_RUNS = len(table2_runs(TIERS["smoke"]))
 TARGETS = ["table2", "fig1", "fig2", "fig3", "fig4", "lemma"]
 
 
-def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+@contextmanager
+def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """The command under way, in a session of its own; what it tells goes beside its folder."""
     program = "from training.cli import app; app()"
     command = [sys.executable, "-c", program, "reproduce", *TARGETS, "--tier", "smoke"]
-    return subprocess.Popen(
-        [*command, "--folder", str(folder), *options],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    with told_in(folder).open("w") as told:
+        process = subprocess.Popen(
+            [*command, "--folder", str(folder), *options],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stderr=told,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def told_in(folder: Path) -> Path:
+    return folder.with_suffix(".told")
 
 
 def finished_steps(folder: Path) -> dict[str, int]:
@@ -42,23 +56,20 @@ def finished_steps(folder: Path) -> dict[str, int]:
 @pytest.mark.timeout(900)
 def test_the_smoke_tier_is_stopped_continued_and_reported(tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    process = start(folder, "--jobs", "2")
-    deadline = time.monotonic() + 400
-    while len(finished_steps(folder)) < 2:
-        assert process.poll() is None, process.stderr.read()  # type: ignore[union-attr]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    _, told = process.communicate(timeout=200)
-    assert process.returncode == 130, told
+    with started(folder, "--jobs", "2") as process:
+        while len(finished_steps(folder)) < 2:
+            assert process.poll() is None, told_in(folder).read_text()
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert process.wait(200) == 130
+    told = told_in(folder).read_text()
     assert "the same command continues" in told
     assert "Traceback" not in told
     before = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/scores.json")}
     assert len(before) < N_RUNS
 
-    process = start(folder)
-    _, told = process.communicate(timeout=600)
-    assert process.returncode == 0, told
+    with started(folder) as process:
+        assert process.wait(800) == 0, told_in(folder).read_text()
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())  # not done again
     assert len(finished_steps(folder)) == N_RUNS
     assert set(finished_steps(folder).values()) == {30}

@@ -148,7 +148,19 @@ def test_figure_1_gives_the_verdict_on_reconstruction(tmp_path: Path) -> None:
     assert "β₀ = 50 minus Bottleneck C = 25 | 3 | -5.00 [-5.00, -5.00] | +5.00" in text
     assert (tmp_path / "fig1.png").read_bytes()[:4] == PNG
     assert len(read_rows(tmp_path / "fig1.csv")) == len(runs)
+    assert "Collapsed" not in text
     assert "β-Annealed β₀ = 50 minus Bottleneck C = 25 (γ = 1000) | 1 |" in text  # noqa: RUF001
+
+
+def test_a_collapsed_run_is_named_and_counted(tmp_path: Path) -> None:
+    runs = main_runs(TIERS["reduced"])
+    place = place_with(tmp_path, runs, beta_annealed=40.0, bottleneck=45.0)
+    path = place.run_folder(Run("beta_annealed", 50, 2)) / SCORES_FILE
+    scores = json.loads(path.read_text()) | {"rate": 0.001, "distortion": 142.0}
+    path.write_text(json.dumps(scores))
+    text = report_figure1(place, runs)
+    assert "counted like all others: β-Annealed β₀ = 50 seed 2." in text
+    assert "minus Bottleneck C = 25 | 3 | +28.33 [-5.00, " in text
 
 
 def test_figure_2_says_when_latents_open(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Row = dict[str, Any]
+COLLAPSED = 0.1  # nats of rate
 
 
 def report_figure1(place: Workplace, runs: Sequence[Run]) -> str:
@@ -125,9 +126,21 @@ def _verdict(runs: Sequence[Run], rows: list[Row]) -> str:
         lines.append([f"{ours} minus {other}", str(len(seeds)), *cells])
     if not lines:
         return ""
+    collapsed = [
+        f"{run.label} seed {run.seed}"
+        for run, row in zip(runs, rows, strict=True)
+        if row["rate"] < COLLAPSED
+    ]
+    note = (
+        f"\nCollapsed (a rate under {COLLAPSED} nats: the latent says nothing), and counted like "
+        f"all others: {', '.join(collapsed)}.\n"
+        if collapsed
+        else ""
+    )
     return (
         "The paper's claim is that annealing reconstructs better, so a negative difference in "
         "distortion and a positive one in ELBO. Paired by seed, mean difference and 95 % "
         "bootstrap interval (of one pair: the difference alone), nats:\n\n"
         + markdown_table(["", "pairs", "distortion", "ELBO"], lines)
+        + note
     )
