@@ -1,6 +1,6 @@
 """How long each page takes with a large catalogue, at the server and until it is painted.
 
-    python benchmarks/page_latency.py FOLDER [--rounds 20] [--map-only]
+    python benchmarks/page_latency.py FOLDER [--rounds 20] [--map-only] [--made-up 1000000]
 
 FOLDER is what ``big_catalogue.py`` filled. The service is started on it with one process; each page
 is asked for over HTTP (server time: until the last byte; beside it the processor time of service
@@ -27,6 +27,7 @@ from uuid import uuid4
 import httpx
 import numpy as np
 import psutil
+import zstandard
 from machine import heading
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
@@ -34,6 +35,8 @@ from selenium.webdriver.chrome.service import Service as DriverService
 from selenium.webdriver.support.ui import WebDriverWait
 from sqlalchemy import Engine, select, text
 
+from app.services.projection.columns import pack, unpack
+from app.services.projection.files import FOLDER
 from app.services.records import Role
 from app.services.tokens import create_token
 from app.store.cluster_models import Cluster
@@ -204,7 +207,9 @@ def first_paint(driver: webdriver.Chrome) -> float | None:
     return None if found is None else float(found)
 
 
-def measure_map(address: str, token: str, process: psutil.Process) -> None:
+def measure_points(address: str, token: str, process: psutil.Process, folder: Path) -> None:
+    """How the points are built and sent; what was kept of them is forgotten first."""
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
     headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "zstd"}
     with httpx.Client(base_url=address, timeout=600, headers=headers) as client:
         for name in ("built and sent", "sent again"):
@@ -225,6 +230,34 @@ def measure_map(address: str, token: str, process: psutil.Process) -> None:
         print(f"points plain                    {time.perf_counter() - started:8.2f} s   "
               f"{len(plain.content) / 1e6:.1f} MB")  # fmt: skip
     print(f"service's memory                {process.memory_info().rss / 1e6:8.0f} MB", flush=True)
+
+
+def make_up_points(folder: Path, count: int) -> None:
+    """Put made-up points in the place of those that the service keeps for the map as it is.
+
+    What the page makes of a million can so be timed without a database of a million.
+    """
+    kept = max((folder / FOLDER).glob("*.points.zst"), key=lambda path: path.stat().st_mtime)
+    version = kept.name.partition(".")[0]
+    header, columns = unpack(zstandard.ZstdDecompressor().decompress(kept.read_bytes()))
+    rng = np.random.default_rng(1)
+    rows = rng.integers(0, header["n_points"], count)
+    made = {name: column[rows] for name, column in columns.items()}
+    for axis in ("x", "y"):
+        made[axis] = made[axis] + (0.01 * rng.standard_normal(count)).astype(np.float32)
+    for name, column in (("classes", "class"), ("ifos", "ifo"), ("clusters", "cluster")):
+        counts = np.bincount(made[column], minlength=len(header[name]))
+        for one, number in zip(header[name], counts, strict=True):
+            one["count"] = int(number)
+    header["n_points"] = count
+    kept.write_bytes(zstandard.ZstdCompressor(level=3).compress(pack(header, made)))
+    ids = np.frombuffer((folder / FOLDER / f"{version}.ids").read_bytes(), dtype="V16")
+    (folder / FOLDER / f"{version}.ids").write_bytes(ids[rows].tobytes())
+    print(f"page with {count:,} points, made up from those of the catalogue", flush=True)
+
+
+def measure_map_page(address: str, token: str) -> None:
+    """What the page makes of the points: fetched, drawn, dragged, coloured anew."""
     driver = open_chromium()
     try:
         driver.get(f"{address}/ui/login?token={token}")
@@ -303,6 +336,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--map-only", action="store_true")
+    parser.add_argument("--made-up", type=int, default=0, help="time the page with so many points")
     asked = parser.parse_args()
     print(heading())
     server = start_embedded(asked.folder / "database")
@@ -326,7 +360,12 @@ def main() -> None:
                     service=process,
                     database=database,
                 )
-            measure_map(address, token, process)
+            measure_points(address, token, process, asked.folder)
+            measure_map_page(address, token)
+            if asked.made_up:
+                make_up_points(asked.folder, asked.made_up)
+                measure_map_page(address, token)
+                shutil.rmtree(asked.folder / FOLDER)
     finally:
         engine.dispose()
         server.stop()

@@ -1,6 +1,6 @@
 """How true the map is, and which way of placing newcomers costs what.
 
-    python benchmarks/projection_quality.py [PACK] [--large N]
+    python benchmarks/projection_quality.py [PACK] [--most N] [--large N]
 
 PACK is a folder that `glitch-discovery simulate-pack` wrote; without one, a mixture of Gaussians
 stands in. A fifth is kept back, the rest laid out; the fifth is then placed by UMAP's own transform
@@ -37,7 +37,7 @@ def mixture(n: int, latent: int = 32, kinds: int = 40) -> tuple[np.ndarray, np.n
     return (middles[kind] + rng.standard_normal((n, latent))).astype(np.float32), kind
 
 
-def from_pack(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def from_pack(folder: Path, most: int) -> tuple[np.ndarray, np.ndarray]:
     from glitch.checkpoint import load_checkpoint, shipped_checkpoint
     from glitch.encoder import Encoder
     from glitch.views import Views
@@ -45,7 +45,7 @@ def from_pack(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
     encoder = Encoder(load_checkpoint(shipped_checkpoint()))
     pack = read_pack(folder, encoder.preprocessing)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(pack))[:MOST])
+    chosen = np.sort(np.random.default_rng(0).permutation(len(pack))[:most])
     means = []
     for start in range(0, len(chosen), 64):
         rows = chosen[start : start + 64]
@@ -82,13 +82,14 @@ def compare(vectors: np.ndarray, labels: np.ndarray) -> None:
           f"{in_latent.score(unit_vectors(vectors[new]), labels[new]):.3f}")  # fmt: skip
     score = by_kin.score(places, labels[kept])
     told(f"laid out, {len(kept):,} glitches", seconds, vectors[kept], places, score)
-    for count in (1, 3, 5, 10, 20):
-        projection.PLACED_BY = count
+    for count, near in ((1, 0.05), (3, 9), (5, 9), (10, 9), (5, 0.02), (5, 0.05), (10, 0.05)):
+        projection.PLACED_BY, projection.NEAR = count, near
         started = time.perf_counter()
         placed = place(vectors[new], vectors[kept], places)
         seconds = time.perf_counter() - started
         score = by_kin.score(placed, labels[new])
-        told(f"{len(new):,} newcomers, mean of {count}", seconds, vectors[new], placed, score)
+        which = f"mean of {count}" + (f" within {near}" if near < 1 and count > 1 else "")
+        told(f"{len(new):,} newcomers, {which}", seconds, vectors[new], placed, score)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from umap import UMAP
@@ -114,7 +115,7 @@ def large(count: int) -> None:
     started = time.perf_counter()
     places = lay_out(vectors[:count], seed=SEED)
     print(f"{f'laid out, {count:,} of a mixture':44} {time.perf_counter() - started:8.2f} s")
-    projection.PLACED_BY = 5
+    projection.PLACED_BY, projection.NEAR = 5, 0.05
     started = time.perf_counter()
     place(vectors[count:], vectors[:count], places)
     seconds = time.perf_counter() - started
@@ -125,10 +126,11 @@ def large(count: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("pack", nargs="?")
+    parser.add_argument("--most", type=int, default=MOST, help="glitches of the pack")
     parser.add_argument("--large", type=int, default=0)
     asked = parser.parse_args()
     print(heading())
-    vectors, labels = from_pack(Path(asked.pack)) if asked.pack else mixture(MOST)
+    vectors, labels = from_pack(Path(asked.pack), asked.most) if asked.pack else mixture(asked.most)
     print(f"{len(vectors):,} glitches, latent {vectors.shape[1]}, {len(set(labels))} classes")
     compare(vectors, labels)
     if asked.large:
