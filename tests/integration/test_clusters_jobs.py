@@ -209,11 +209,13 @@ def test_a_large_catalogue_is_judged_in_chunks(
     monkeypatch.setattr("app.services.novelty.job.JUDGED", 60)
     made = request_judging(session, "ada")
     assert made is not None
-    job, context = get_job(session, made), SimpleNamespace(heartbeat=lambda: None)
-    plans = list(HANDLER.plan(session, job, context))  # type: ignore[arg-type]
+    job = get_job(session, made)
+    context: Any = SimpleNamespace(heartbeat=lambda: None)
+    plans = list(HANDLER.plan(session, job, context))
     assert [plan.units for plan in plans] == [60, 60, 50]
     assert not any(plan.payload["is_judged"] for plan in plans)
     for plan in plans:
-        HANDLER.run_chunk(session, job, SimpleNamespace(payload=plan.payload), context)  # type: ignore[arg-type]
+        chunk: Any = SimpleNamespace(payload=plan.payload)
+        HANDLER.run_chunk(session, job, chunk, context)
     judged = select(func.count()).where(Embedding.is_judged)
     assert session.scalar(judged) == 170
