@@ -1,4 +1,4 @@
-"""The map as columns for drawing: one buffer, 30 bytes a glitch, little-endian.
+"""The map as columns for drawing: one buffer, 26 bytes a glitch, little-endian.
 
 The buffer starts with the eight bytes ``GLMAP001``, the length of the header that follows as an
 unsigned 32-bit integer, and the header, a JSON object padded with spaces to a multiple of eight
