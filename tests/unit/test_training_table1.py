@@ -1,0 +1,92 @@
+"""Table 1 from pictures to report, on a few pictures and a few steps."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glitch.errors import GlitchError
+from glitch.images import render_view
+from training import table1
+from training.config import config_to_mapping
+from training.table1_judging import CLASS_SETS, NINE_CLASSES, PAPER_CLASSES
+
+LABELS = ("Blip", "Koi_Fish", "Whistle")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rows = []
+    for index in range(18):
+        view = (0.1 * np.random.default_rng(index).random((128, 128))).astype(np.float32)
+        row = 15 + 40 * (index % 3)
+        view[row : row + 15, 50:78] = 0.9
+        name = f"H1_glitch{index:04d}_spectrogram_1.0.png"
+        (folder / name).write_bytes(render_view(view))
+        rows.append((name, LABELS[index % 3], f"g{index}", "1.0", f"group{index}"))
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        names = ("path", "label", "gravityspy_id", "duration_s", "group")
+        csv.writer(file).writerows([names, *rows])
+    return folder
+
+
+def read_rows(out: Path) -> list[dict[str, str]]:
+    with (out / "rows.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_table_is_written_resumed_and_compares_pairs(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(table1.SMALL, channels=(4, 4, 4), painter_channels=(4, 4, 4), hidden=8)
+    tier = table1.Tier(3, 4, 3e-3, (0, 1), small)
+    monkeypatch.setitem(table1.TIERS, "smoke", tier)
+    told: list[tuple[int, int, str]] = []
+    out = tmp_path / "out"
+    report = table1.run_table1("smoke", out, lambda *one: told.append(one), real_images=pictures)
+    assert told[-1] == (8, 8, "done")
+    rows = read_rows(out)
+    names = (*table1.OBJECTIVES, table1.PLAIN, table1.PIXELS)
+    assert {(row["contender"], row["seed"]) for row in rows} == {
+        (name, seed) for name in names for seed in "01"
+    }
+    pixels = [row for row in rows if row["contender"] == table1.PIXELS]
+    assert np.mean([float(row["accuracy"]) for row in pixels]) > 0.4  # of three classes
+    assert all(row["rate"] == "nan" for row in pixels)
+    text = report.read_text()
+    for figure in ("61.26", "80.01", "81.60", "beta-Annealed minus Bottleneck"):
+        assert figure in text
+    assert (out / "table1.png").stat().st_size > 5_000
+    states = {path: path.stat().st_mtime_ns for path in out.rglob("metrics.jsonl")}
+    sizes = {path: path.read_bytes() for path in states}
+    table1.run_table1("smoke", out, real_images=pictures)
+    assert {path: path.read_bytes() for path in states} == sizes  # nothing was trained again
+    assert read_rows(out) == rows
+
+
+def test_objectives_share_all_but_the_objective_and_differ_by_seed() -> None:
+    tier = table1.TIERS["reduced"]
+    made = [config_to_mapping(table1.configuration(tier, name, 3)) for name in table1.OBJECTIVES]
+    for config in made[1:]:
+        assert {**config, "objective": None, "name": None} == {
+            **made[0], "objective": None, "name": None,
+        }  # fmt: skip
+    assert made[0]["seed"] == made[0]["data"]["split_seed"] == 3
+    assert made[0]["data"]["anchor_glitches"] == 0  # else the linear part would decide
+    assert len(tier.seeds) >= 5
+
+
+def test_the_sets_of_classes_are_the_papers_and_ours() -> None:
+    assert len(PAPER_CLASSES) == len(set(PAPER_CLASSES)) == 22
+    assert len(NINE_CLASSES) == 9
+    assert set(NINE_CLASSES) - set(PAPER_CLASSES) == {"Fast_Scattering"}
+    assert "Fast_Scattering" not in CLASS_SETS["22 classes"]
+
+
+def test_an_unknown_tier_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GlitchError, match="no tier 'huge'"):
+        table1.run_table1("huge", tmp_path)
