@@ -94,7 +94,9 @@ def pages(engine: Engine) -> dict[str, str]:
             .limit(1)
         ).one()
         cluster = session.scalars(select(Cluster.id).order_by(Cluster.size.desc()).limit(1)).first()
-        name = session.scalars(select(GlitchClass.name).order_by(GlitchClass.id).limit(1)).one()
+        name, key = session.execute(
+            select(GlitchClass.name, GlitchClass.id).order_by(GlitchClass.id).limit(1)
+        ).one()
     found = {
         "catalogue": "/ui/glitches",
         "catalogue, filtered": "/ui/glitches?ifo=H1&snr_min=20&novelty=novel",
@@ -103,7 +105,7 @@ def pages(engine: Engine) -> dict[str, str]:
         "clusters": "/ui/clusters",
         "map": "/ui/map",
         "classes": "/ui/classes",
-        "class": f"/ui/classes/{name}",
+        "class": f"/ui/classes/{key}",
         "checkpoints": "/ui/checkpoints",
         "jobs": "/ui/jobs",
         "label audit": "/ui/label-audit",
