@@ -103,6 +103,8 @@ def test_pages_of_the_catalogue_neither_skip_nor_repeat(reviewer: Walker) -> Non
     after = next(link for link in page.links if "after=" in link)
     second = reviewer.get(after)
     assert "First page" in second.text
+    back = next(link for link in second.links if "after=" in link)
+    assert _glitch_links(reviewer.get(back).links) == seen
     seen += _glitch_links(second.links)
     assert len(seen) == len(set(seen)) == 60
 
@@ -177,7 +179,28 @@ def test_search_goes_to_what_is_meant(reviewer: Walker, glitches: list[GlitchRec
     assert "1 glitch" in reviewer.get("/ui/search?q=2018-01-14 22:09:42").text
     assert "50 glitches" in reviewer.get("/ui/search?q=2018-01-15").text
     assert reviewer.get("/ui/search?q=koi fish").path == "/ui/glitches?label=Koi_Fish"
+    assert reviewer.get("/ui/search?q=whis").path == "/ui/glitches?label=Whistle"
     assert reviewer.get("/ui/search?q=").path == "/ui/glitches"
+
+
+def test_search_that_fits_several_asks_which(reviewer: Walker) -> None:
+    page = reviewer.get("/ui/search?q=lines")
+    assert page.status == 200
+    assert "Which class?" in page.text
+    assert {"/ui/glitches?label=1080Lines", "/ui/glitches?label=Low_Frequency_Lines"} <= set(
+        page.links
+    )
+
+
+def test_search_for_a_time_without_glitches_names_the_nearest(
+    reviewer: Walker, glitches: list[GlitchRecord]
+) -> None:
+    page = reviewer.get("/ui/search?q=1200003500")
+    assert "No glitch occurred within 5 s of that time. The nearest before and after" in page.text
+    assert {f"/ui/glitches/{glitches[index].id}" for index in (3, 4)} <= set(page.links)
+    assert "500 s later" in page.text
+    page = reviewer.get("/ui/search?q=2001-01-01")
+    assert "No glitch occurred on that day. The nearest:" in page.text
 
 
 @pytest.mark.parametrize(
@@ -337,8 +360,8 @@ def test_roles_decide_what_is_shown_and_what_is_done(
     refused = reader.client.post(revoke.action, data={"csrf": csrf})
     assert refused.status_code == 403
     assert "may look but not store" in reader.get("/ui/upload").text
-    refused = reader.client.post("/ui/upload", data={"csrf": csrf}, files={"file": b"x"})
-    assert refused.status_code == 403
+    stored = {"csrf": csrf, "store": "yes"}
+    assert reader.client.post("/ui/upload", data=stored, files={"file": b"x"}).status_code == 403
 
 
 def test_a_submitter_revokes_own_labels_only(

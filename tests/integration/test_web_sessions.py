@@ -16,12 +16,13 @@ from app.services.tokens import list_tokens, revoke_token
 from app.store.engine import make_session_factory
 from app.web.deps import CsrfChecked
 from app.web.pages import environment
-from app.web.routes import catalogue, files, glitch, reference, session, static, upload
+from app.web.router import create_web_router
 from app.web.sessions import COOKIE_NAME, SessionSigner
 
 __all__ = ["service"]
 
 PRIVATE = (
+    *("/ui/jobs", "/ui/jobs/x", "/ui/jobs/x/events", "/ui/batch", "/ui/tokens", "/ui/label-audit"),
     *("/ui/glitches", "/ui/search?q=1", "/ui/upload", "/ui/classes", "/ui/checkpoints"),
     *("/ui/glitches/x", "/ui/glitches/x/views/1.png", "/ui/glitches/x/cards/1.png"),
     *("/ui/glitches/x/scans/1.png", "/ui/glitches/x/record.json"),
@@ -38,24 +39,28 @@ def test_strangers_are_led_to_the_login_and_nothing_is_shown(service: Service, p
 
 def test_every_route_but_these_asks_who_is_there(service: Service) -> None:
     """A route added without a guard shows here."""
-    parts = (catalogue, glitch, files, upload, reference, session, static)
     open_to_all = {"/login", "/logout", "/clock", "/scheme", "/static/{digest}/{name:path}"}
-    for part in parts:
-        for route in part.router.routes:
-            assert isinstance(route, APIRoute)
-            if route.path in open_to_all:
-                continue
-            names = {call.__qualname__ for call in _calls(route)}
-            assert any("_caller" in name for name in names), route.path
+    for route in _pages():
+        if route.path in open_to_all:
+            continue
+        names = {call.__qualname__ for call in _calls(route)}
+        assert any("_caller" in name for name in names), route.path
 
 
 def test_every_form_checks_its_token() -> None:
-    parts = (catalogue, glitch, files, upload, reference, session, static)
-    for part in parts:
-        for route in part.router.routes:
-            assert isinstance(route, APIRoute)
-            if "POST" in route.methods:
-                assert CsrfChecked.dependency in _calls(route), route.path
+    for route in _pages():
+        if "POST" in route.methods:
+            assert CsrfChecked.dependency in _calls(route), route.path
+
+
+def _pages() -> list[APIRoute]:
+    """Every route under /ui but what answers that there is no such page, and what leads there."""
+    parts = [getattr(part, "original_router", None) for part in create_web_router().routes]
+    routes = [route for part in parts if part is not None for route in part.routes]
+    shown = [route for route in routes if route.path != "/{path:path}"]
+    assert len(shown) > 30
+    assert all(isinstance(route, APIRoute) for route in shown)
+    return shown
 
 
 def _calls(route: APIRoute) -> list:
@@ -136,6 +141,17 @@ def test_a_forged_or_expired_session_is_a_stranger(service: Service) -> None:
     for cookie, status in ((good, 200), (old, 303), (forged, 303), (nobody, 303), ("x", 303)):
         with httpx.Client(base_url=service.url, cookies={COOKIE_NAME: cookie}) as client:
             assert client.get("/ui/glitches").status_code == status
+
+
+def test_who_comes_back_after_the_session_is_told_so_and_led_back(service: Service) -> None:
+    cookies = {COOKIE_NAME: "ended"}
+    answer = httpx.get(f"{service.url}/ui/jobs?state=failed", cookies=cookies)
+    assert answer.headers["location"] == (
+        "/ui/login?next=%2Fui%2Fjobs%3Fstate%3Dfailed&done=session-ended"
+    )
+    page = httpx.get(f"{service.url}{answer.headers['location']}")
+    assert "Your session has ended: log in again" in page.text
+    assert 'name="next" value="/ui/jobs?state=failed"' in page.text
 
 
 def test_a_revoked_token_ends_its_sessions(service: Service) -> None:
