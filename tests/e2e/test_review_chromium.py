@@ -31,7 +31,7 @@ from app.store.review_models import LabelSuggestion, ReviewEvent
 
 __all__ = ["chromium", "service"]
 
-UNLABELLED = (10, 30, 50)  # of the catalogue's glitches: of H1, with one window each
+UNLABELLED = (10, 30, 50)  # of the glitches that are no simulation, all of H1
 NAME = "Odd_Whistle"
 
 
