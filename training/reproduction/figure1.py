@@ -41,19 +41,25 @@ def report_figure1(place: Workplace, runs: Sequence[Run]) -> str:
 
 
 def _draw(place: Workplace, rows: list[Row]) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
+
     with figure(place.folder / "fig1.png", 10, 3.4) as drawn:
         plane, elbo, distortion = drawn.subplots(1, 3)
         for kind in MAIN_KINDS:
             style: dict[str, Any] = {"color": COLOURS[kind], "marker": MARKERS[kind]}
             label = FAMILY_OF[kind].label
-            mine = [row for row in rows if row["objective"] == kind and row["gamma"] is None]
+            mine = [
+                row | {"negative_elbo": -row["elbo"]}
+                for row in rows
+                if row["objective"] == kind and row["gamma"] is None
+            ]
             rates, lost = [r["rate"] for r in mine], [r["distortion"] for r in mine]
             plane.plot(rates, lost, linestyle="none", label=label, markersize=5, **style)
-            _by_hyperparameter(elbo, kind, mine, "elbo", style)
+            _by_hyperparameter(elbo, kind, mine, "negative_elbo", style)
             _by_hyperparameter(distortion, kind, mine, "distortion", style)
         plane.set(title="Rate-distortion plane", xlabel="rate / nats", ylabel="distortion / nats")
         plane.legend()
-        elbo.set(title="ELBO (higher is better)", ylabel="nats")
+        elbo.set(title="Negative ELBO (lower is better)", ylabel="nats")
         distortion.set(title="Distortion (lower is better)", ylabel="nats")
         names = [
             "\n".join(
@@ -62,6 +68,11 @@ def _draw(place: Workplace, rows: list[Row]) -> None:
             )
             for place_ in range(3)
         ]
+        for axes in (plane, elbo, distortion):  # one collapsed run must not flatten the others
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+            axes.yaxis.set_major_formatter(ScalarFormatter())
+            axes.yaxis.set_minor_locator(NullLocator())
         for axes in (elbo, distortion):
             axes.set_xticks(range(3), names, fontsize=8)
             axes.set_xlim(-0.4, 2.4)
@@ -70,16 +81,16 @@ def _draw(place: Workplace, rows: list[Row]) -> None:
 def _by_hyperparameter(
     axes: Axes, kind: str, rows: list[Row], key: str, style: dict[str, Any]
 ) -> None:
-    """Every run as a point, a line through the means; the three objectives beside each other."""
+    """Every run as a point, a line through the medians; the three objectives beside each other."""
     shift = 0.12 * (MAIN_KINDS.index(kind) - 1)
-    means: list[tuple[float, float]] = []
+    medians: list[tuple[float, float]] = []
     for place, value in enumerate(FAMILY_OF[kind].values):
         found = [row[key] for row in rows if row["hyperparameter"] == value]
         if found:
             axes.plot([place + shift] * len(found), found, linestyle="none", markersize=5, **style)
-            means.append((place + shift, float(np.mean(found))))
-    if means:
-        axes.plot(*zip(*means, strict=True), color=style["color"], linewidth=1)
+            medians.append((place + shift, float(np.median(found))))
+    if medians:
+        axes.plot(*zip(*medians, strict=True), color=style["color"], linewidth=1)
 
 
 def _table(runs: Sequence[Run], rows: list[Row]) -> str:
