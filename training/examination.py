@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from glitch.checkpoint import load_checkpoint
+from glitch.errors import GlitchError
 from glitch.model import ViewsVAE
 from glitch.views import VIEW_DURATIONS_S
 from training.config import ConfigError, TrainingConfig, config_from_mapping
@@ -93,21 +94,27 @@ def examine_into(
     vectors = encode_pack(model, real).mean
     rates = measure_rates(model, held_out)
     classes = _class_rows(model, real, vectors, is_known)
-    hidden = leave_one_class_out(vectors, real.labels, real.groups, is_known)
+    try:
+        hidden = leave_one_class_out(vectors, real.labels, real.groups, is_known)
+    except GlitchError:
+        hidden = []  # too few of every class to hide one: the other measures stand
     measures: dict[str, Any] = {
         "n_held_out": len(held_out),
         "rate": rates.rate,
         "distortion": rates.distortion,
         "elbo": rates.elbo,
         "active_units": rates.active_units,
-        "novelty_mean_auroc": float(np.mean([one.auroc for one in hidden])),
+        "novelty_mean_auroc": float(np.mean([one.auroc for one in hidden])) if hidden else None,
         "sets": {
             name: _of_classes(vectors[~is_known], held_out, at_least, real)
             for name, at_least in CLASS_SETS.items()
+            if len(classes_with_groups(real.labels, real.groups, at_least)) >= 2
         },
     }
     _save_table(out / "by_class.csv", [asdict(row) for row in classes])
-    _save_table(out / "novelty.csv", [asdict(one) for one in hidden])
+    if hidden:
+        _save_table(out / "novelty.csv", [asdict(one) for one in hidden])
+        draw_novelty(out / "novelty.png", hidden)
     _save_table(
         out / "latents.csv",
         [
@@ -121,7 +128,6 @@ def examine_into(
     (out / "measures.json").write_text(text + "\n", encoding="utf-8")
     draw_rate_of_latents(out / "latents.png", rates)
     draw_by_class(out / "by_class.png", [row for row in classes if row.sample == "all views"])
-    draw_novelty(out / "novelty.png", hidden)
     draw_reconstructions(out / "reconstructions.png", reconstruct(model, held_out))
     for view, duration_s in enumerate(VIEW_DURATIONS_S[: model.architecture.n_views]):
         path = out / f"traversals_{duration_s:g}s.png"

@@ -101,6 +101,15 @@ def test_every_figure_is_saved_as_data_and_as_a_plot(run: Path, tmp_path: Path) 
             assert len(picture.convert("L").resize((64, 64)).getcolors()) > 3  # not blank
 
 
+def test_too_few_glitches_to_hide_a_class_leave_novelty_out(run: Path, tmp_path: Path) -> None:
+    real = pack(18)  # six of each class
+    measures = examine_into(load_judged(run), real, frozenset(real.groups[:9]), tmp_path)
+    assert measures["novelty_mean_auroc"] is None
+    assert list(measures["sets"]) == ["23 classes"]
+    assert not (tmp_path / "novelty.csv").exists()
+    assert (tmp_path / "by_class.csv").exists()
+
+
 def test_runs_of_several_betas_make_a_curve(run: Path, tmp_path: Path) -> None:
     strict = settings(objective={"kind": "beta_vae", "parameters": {"beta": 50}})
     real = pack()
