@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -14,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from store_helpers import person
 
+from app.launch.broker import find_redis_server
 from app.services.batches.keeping import check_kept, keep_upload, work_folder
 from app.services.batches.options import BatchOptions, submit_batch
 from app.services.batches.sweeping import ABANDONED_S, Swept, sweep_batches
@@ -22,6 +26,7 @@ from app.services.jobs.service import list_events, retry_job
 from app.services.records import Role
 from app.services.upkeep import UPKEEP
 from app.settings import Settings
+from worker.tasks import Process
 
 ADA = person(Role.SUBMITTER, "ada")
 KEEP = timedelta(days=30)
@@ -125,3 +130,36 @@ def test_the_scheduler_sweeps(session: Session, tmp_path: Path) -> None:
     )
     assert UPKEEP["files of batches removed"](session, settings) is None
     assert UPKEEP["vector index"](session, settings) is None  # no checkpoint is active
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    """A real Redis; its folder's path is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="glitch-keeping-") as folder:
+        path = f"{folder}/redis.sock"
+        words = ["--port", "0", "--save", "", "--dir", folder, "--unixsocket", path]
+        server = subprocess.Popen([str(find_redis_server()), *words], stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not Path(path).exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield f"unix://{path}"
+        server.kill()
+        server.wait()
+
+
+def test_one_look_in_ten_minutes_sweeps(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    process = Process(Settings(data_dir=tmp_path), database_url, redis_url)
+    leftover = upload(tmp_path, ".arriving-x2")
+    leftover.parent.mkdir(parents=True)
+    try:
+        for is_due in (True, False):
+            leftover.touch()
+            age(leftover)
+            process.reconcile()
+            assert leftover.exists() is not is_due
+        process.redis.flushall()  # as a restart would
+        process.reconcile()
+        assert not leftover.exists()
+    finally:
+        process.close()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 from jobs_fixtures import expected, stored
 from jobs_stack import PATIENCE_S, Stack, kill_tree
+from small_disk import small_file_system
 from sqlalchemy import text
 from store_helpers import person
 
@@ -179,14 +178,8 @@ def test_a_stopped_worker_gives_its_chunk_back(stack: Stack, deaf: bool) -> None
 
 @pytest.fixture
 def small_disk(running: Stack) -> Iterator[Path]:
-    """A file system of 8 MB that every user may write to."""
-    folder = Path(tempfile.mkdtemp(prefix="small-", dir=running.folder))
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=1777", "tmpfs", str(folder)]
-    mounted = shutil.which("mount") and subprocess.run(command, check=False, capture_output=True)
-    if not mounted or mounted.returncode != 0:
-        pytest.skip("a small file system cannot be mounted here: that takes root's rights")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=False)
+    with small_file_system(running.folder) as folder:
+        yield folder
 
 
 def test_a_full_data_directory(running: Stack, small_disk: Path) -> None:

@@ -1,0 +1,35 @@
+"""The service as a process that a test may kill, stopped at a chosen moment of an upload.
+
+``python api_process.py LISTENING_DESCRIPTOR keeping|storing|nowhere``; settings come from the
+environment.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def _for_ever(*_: Any, **__: Any) -> None:
+    time.sleep(600)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    import uvicorn
+
+    from app.api import batches
+    from app.main import create_app
+    from app.settings import Settings
+
+    if sys.argv[2] == "keeping":
+        os.fsync = _for_ever  # the file is written, and has no name yet
+    elif sys.argv[2] == "storing":
+        batches.submit_batch = _for_ever  # type: ignore[assignment]  # it has, and no job
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    server = uvicorn.Server(uvicorn.Config(create_app(Settings()), log_config=None))
+    server.run(sockets=[listener])

@@ -1,0 +1,26 @@
+"""A file system that is full soon."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def small_file_system(below: Path) -> Iterator[Path]:
+    """A file system of 8 MB that every user may write to; skips where none can be mounted."""
+    folder = Path(tempfile.mkdtemp(prefix="small-", dir=below))
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=1777", "tmpfs", str(folder)]
+    mounted = shutil.which("mount") and subprocess.run(command, check=False, capture_output=True)
+    if not mounted or mounted.returncode != 0:
+        pytest.skip("a small file system cannot be mounted here: that takes root's rights")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=False)
