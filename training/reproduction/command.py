@@ -131,6 +131,7 @@ def _section(place: Workplace, target: str, given: Sources, progress: Progress) 
         real_images=given.real_images,
     )
     body = report.read_text(encoding="utf-8").split("\n", 1)[1].strip()
+    body = body.replace("\n## ", "\n### ").replace("](", "](table1/")  # it is a part here
     heading = "## Table 1: a linear classifier on real glitches\n\nIts files are in `table1/`."
     return f"{heading}\n\n{body}\n"
 
