@@ -244,7 +244,7 @@ def test_members_are_chosen_by_a_loop_and_by_a_quantity(
 
     browser.find("body").send_keys("b")
     assert browser.focused().get_attribute("id") == "rule-by"
-    browser.press("S")  # SNR
+    browser.press("S", "N")  # SNR, not the second component
     browser.press(Keys.TAB, Keys.TAB, *[Keys.PAGE_DOWN] * 4)
     wanted = browser.find("#rule-value").text
     loud = sum(glitches[index].snr >= float(wanted) for index in range(1, 40, 3))  # type: ignore[operator]
