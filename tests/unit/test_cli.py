@@ -95,7 +95,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("name", ["train", "evaluate", "export", "simulate_pack", "reproduce"])
 def test_the_trainers_commands_are_declared_alike(name: str) -> None:
-    ours, theirs = getattr(cli, name), getattr(training_cli, name)
+    ours, theirs = getattr(cli.training, name), getattr(training_cli, name)
     assert inspect.getdoc(ours) == inspect.getdoc(theirs)
     ours, theirs = inspect.signature(ours), inspect.signature(theirs)
     assert [(p.name, p.default) for p in ours.parameters.values()] == [

@@ -1,0 +1,168 @@
+"""Commands that ask a running service: embed, ingest, cluster, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from app.cli.options import ServiceUrl, told
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def embed(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="A strain file, or up to four spectrograms of one glitch.",
+        ),
+    ],
+    *,
+    gps_time: Annotated[str | None, typer.Option(help="GPS time of the glitch, s.")] = None,
+    ifo: Annotated[str | None, typer.Option(help="Detector, such as H1.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Channel within the strain file.")] = None,
+    sample_rate_hz: Annotated[
+        float | None, typer.Option(help="Where the strain file does not state it.")
+    ] = None,
+    view_duration_s: Annotated[
+        list[float] | None,
+        typer.Option(help="Window length of each spectrogram, where its name does not state it."),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="The class that you know it to be.")] = None,
+    neighbours: Annotated[int, typer.Option(help="How many, 0 to 200.")] = 10,
+    store: Annotated[bool, typer.Option(help="Keep it in the catalogue.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as it came.")] = False,
+    url: ServiceUrl = None,
+) -> None:
+    """Ask a running service for a glitch's latent vector, novelty and neighbours.
+
+    The token comes from GLITCH_TOKEN, else from the data directory.
+    """
+    with told():
+        from app.client.remote import Upload, ask_to_embed, print_answer
+
+        fields = {
+            "gps_time": gps_time,
+            "ifo": ifo,
+            "channel": channel,
+            "sample_rate_hz": sample_rate_hz,
+            "view_duration_s": view_duration_s,
+            "label": label,
+            "neighbours": neighbours,
+            "store": store,
+        }
+        answer = ask_to_embed(Upload(files, fields), url=url)
+        print_answer(answer, as_json=as_json)
+
+
+@app.command()
+def ingest(
+    path: Annotated[
+        Path,
+        typer.Argument(help="A tar or zip, an HDF5 or npz of views, or a table of triggers."),
+    ],
+    *,
+    manifest: Annotated[
+        Path | None, typer.Option(help="CSV that tells of the pictures: path, label, ...")
+    ] = None,
+    merge_window_s: Annotated[
+        float | None, typer.Option(help="Triggers no further apart are one glitch. Default: 0.1.")
+    ] = None,
+    ifo: Annotated[str | None, typer.Option(help="Detector of what names none.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Channel of the strain files.")] = None,
+    sample_rate_hz: Annotated[
+        float | None, typer.Option(help="Of strain files that do not state it.")
+    ] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="upload, simulated, gravityspy or omicron.")
+    ] = None,
+    follow: Annotated[bool, typer.Option(help="Stay with a bar until it is done.")] = True,
+    url: ServiceUrl = None,
+) -> None:
+    """Send many glitches to a running service, and watch them being stored."""
+    with told():
+        from app.client.batches import ingest as send
+        from app.client.jobs import show
+
+        fields = {
+            "merge_window_s": merge_window_s,
+            "ifo": ifo,
+            "channel": channel,
+            "sample_rate_hz": sample_rate_hz,
+            "origin": origin,
+        }
+        job_id = send(path, manifest, fields, url=url)
+        raise typer.Exit(show(url, job_id, is_followed=follow))
+
+
+@app.command()
+def cluster(
+    *,
+    fdr: Annotated[
+        float, typer.Option(help="False-discovery rate of what is flagged as novel.")
+    ] = 0.1,
+    min_cluster_size: Annotated[int, typer.Option(help="Fewer glitches are no cluster.")] = 5,
+    ifo: Annotated[str | None, typer.Option(help="Only this detector.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Not only what is novel; for the label audit.")
+    ] = False,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="The simulated glitches, not the real ones.")
+    ] = False,
+    url: ServiceUrl = None,
+) -> None:
+    """Cluster what the known classes do not explain, and show the clusters."""
+    with told():
+        from app.client.clusters import cluster as run
+
+        wanted = {
+            "fdr": fdr,
+            "min_cluster_size": min_cluster_size,
+            "ifo": ifo,
+            "scope": "everything" if everything else "novel",
+            "simulated": simulated,
+        }
+        raise typer.Exit(run(url, wanted))
+
+
+@app.command()
+def export_catalogue(
+    path: Annotated[Path, typer.Argument(help="The file to write: .csv, .h5 or .xml (LIGO_LW).")],
+    *,
+    format_name: Annotated[
+        str | None, typer.Option("--format", help="csv, hdf5 or ligolw; else as the name ends.")
+    ] = None,
+    ifo: Annotated[list[str] | None, typer.Option(help="Detector; may be repeated.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Class; may be repeated.")] = None,
+    subclasses: Annotated[bool, typer.Option(help="Those of the classes too.")] = False,
+    cluster_id: Annotated[
+        UUID | None, typer.Option("--cluster", help="Members of this cluster.")
+    ] = None,
+    gps_start: Annotated[str | None, typer.Option(help="Earliest GPS time, s.")] = None,
+    gps_end: Annotated[str | None, typer.Option(help="Latest GPS time, s.")] = None,
+    snr_min: Annotated[float | None, typer.Option(help="Least SNR.")] = None,
+    p_value_max: Annotated[float | None, typer.Option(help="Largest novelty p-value.")] = None,
+    url: ServiceUrl = None,
+) -> None:
+    """Write the catalogue, or a part of it, to a file that gwpy reads."""
+    with told():
+        from app.client.exports import export_catalogue as run
+        from app.client.exports import format_of
+
+        wanted = {
+            "format": format_of(path, format_name),
+            "ifo": ifo,
+            "label": label,
+            "subclasses": subclasses,
+            "cluster": None if cluster_id is None else str(cluster_id),
+            "gps_start": gps_start,
+            "gps_end": gps_end,
+            "snr_min": snr_min,
+            "p_value_max": p_value_max,
+        }
+        raise typer.Exit(run(url, path, wanted))

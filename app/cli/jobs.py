@@ -1,0 +1,60 @@
+"""`glitch-discovery jobs`: background work of a running service."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from app.cli.options import JobId, ServiceUrl, told
+
+app = typer.Typer(help="Background work of a running service.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_jobs(
+    *,
+    state: Annotated[
+        str | None, typer.Option(help="queued, running, succeeded, failed or cancelled.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Such as ingest.")] = None,
+    limit: Annotated[int, typer.Option(help="How many, latest first.")] = 20,
+    url: ServiceUrl = None,
+) -> None:
+    """List jobs, latest first."""
+    with told():
+        from app.client.jobs import print_jobs
+
+        print_jobs(url, state=state, kind=kind, limit=limit)
+
+
+@app.command("show")
+def show_job(
+    job_id: JobId,
+    *,
+    follow: Annotated[bool, typer.Option(help="Stay with a bar until the job has ended.")] = True,
+    url: ServiceUrl = None,
+) -> None:
+    """Show a job's progress until it ends, then what failed. Exit code 1 if the job failed."""
+    with told():
+        from app.client.jobs import show
+
+        raise typer.Exit(show(url, job_id, is_followed=follow))
+
+
+@app.command("cancel")
+def cancel_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
+    """Stop a job; what it has stored stays."""
+    with told():
+        from app.client.jobs import act
+
+        act(url, job_id, "cancel")
+
+
+@app.command("retry")
+def retry_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
+    """Do again what failed of a job, or what a cancelled one left undone."""
+    with told():
+        from app.client.jobs import act
+
+        act(url, job_id, "retry")

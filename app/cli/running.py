@@ -1,0 +1,135 @@
+"""Commands that start, feed and upgrade the service itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from app.cli.options import open_store, told
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from app.services.records import CheckpointRecord
+
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def up(
+    *,
+    stop_with_parent: Annotated[
+        bool, typer.Option(hidden=True, help="Stop when the parent process is gone.")
+    ] = False,
+) -> None:
+    """Start everything in the foreground; Ctrl-C stops it.
+
+    GLITCH_DATA_DIR, GLITCH_HOST, GLITCH_PORT and DATABASE_URL steer it.
+    """
+    with told():
+        from app.launch.settings import read_settings
+        from app.launch.up import up as run
+
+        run(read_settings(), is_stopped_with_parent=stop_with_parent)
+
+
+@app.command()
+def publish(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Holds model.safetensors and manifest.json. Default: the shipped one."),
+    ] = None,
+    *,
+    activate: Annotated[
+        bool | None,
+        typer.Option(help="Embed with it from now on. Default: yes for a FOLDER."),
+    ] = None,
+) -> None:
+    """Make a checkpoint known to the service, without a restart."""
+    with told(), open_store() as database:
+        from app.launch.data_directory import prepare_data_directory
+        from app.launch.publish import publish_folder, publish_shipped
+        from app.launch.settings import read_settings
+        from glitch.checkpoint import shipped_checkpoint
+
+        data_directory = prepare_data_directory(read_settings().data_dir)
+        with database.transaction() as session:
+            if folder is None and activate is None:
+                record = publish_shipped(session, data_directory)
+            else:
+                record = publish_folder(
+                    session, folder or shipped_checkpoint(), data_directory, activate=False
+                )
+            job = None
+            if activate is not None or folder is not None:
+                record, job = _switch(session, record, is_wanted=activate is not False)
+        state = "active" if record.is_active else "published, not active"
+        if job is not None:
+            state = f"the catalogue is embedded with it, then it serves: jobs show {job}"
+        typer.echo(f"checkpoint {record.name} ({record.digest[:12]}): {state}")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's tables to this version."""
+    with told(), open_store() as database:
+        from app.launch.database import upgrade_schema
+
+        upgrade_schema(database.url)
+        typer.echo("The database is up to date.")
+
+
+@app.command()
+def demo() -> None:
+    """Load the catalogue of simulated glitches, or what is missing of it."""
+    with told(), open_store() as database:
+        from rich.console import Console
+
+        from app.launch.demo_progress import load_demo
+        from app.launch.settings import read_settings
+        from app.services.checkpoints import active_checkpoint
+        from app.services.demo import count_missing
+
+        settings = read_settings()
+        with database.transaction() as session:
+            checkpoint = active_checkpoint(session)
+            missing = count_missing(session, settings.demo_per_class, checkpoint)
+        if missing:
+            environment = {
+                "DATABASE_URL": database.url,
+                "GLITCH_DATA_DIR": str(settings.data_dir.absolute()),
+            }
+            console = Console(stderr=True, highlight=False)
+            load_demo(missing, settings.demo_processes, environment, console=console)
+        typer.echo(f"{missing} simulated glitches loaded." if missing else "Nothing was missing.")
+
+
+@app.command()
+def worker() -> None:
+    """Work on jobs until stopped. `up` runs one; elsewhere set DATABASE_URL and REDIS_URL."""
+    from app.launch.worker_process import run
+
+    raise typer.Exit(run("worker"))
+
+
+@app.command()
+def scheduler() -> None:
+    """Have forgotten jobs looked for every few seconds. `up` runs it; one is enough."""
+    from app.launch.worker_process import run
+
+    raise typer.Exit(run("scheduler"))
+
+
+def _switch(
+    session: Session, record: CheckpointRecord, *, is_wanted: bool
+) -> tuple[CheckpointRecord, UUID | None]:
+    from app.services.reembed import switch_checkpoint
+
+    if not is_wanted:
+        return record, None
+    now, job = switch_checkpoint(session, record.id, "publish")
+    return now, None if job is None else job.id
