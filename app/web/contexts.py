@@ -143,6 +143,7 @@ class CataloguePage(PageContext):
     windows: tuple[ClassCount, ...]  # links that change the window shown
     counts: tuple[ClassCount, ...]
     cards: tuple[Card, ...]
+    exports: tuple[Download, ...]  # the whole selection as files
     first_href: str | None  # back to the first page, on later ones
     previous_href: str | None
     next_href: str | None

@@ -38,7 +38,7 @@ def assert_answer(body: dict[str, Any]) -> None:
     assert body["embedding"].keys() == {
         *("checkpoint", "mean", "log_variance", "reconstruction_error"),
     }
-    assert body["novelty"].keys() == {"score", "p_value", "is_judged", "reason"}
+    assert body["novelty"].keys() == {"score", "p_value", "is_judged", "reason", "basis"}
     mean, log_variance = body["embedding"]["mean"], body["embedding"]["log_variance"]
     assert len(mean) == len(log_variance) == 8
     assert all(math.isfinite(value) for value in mean + log_variance)

@@ -15,7 +15,7 @@ from api_fixtures import Service, assert_problem, picture, running_service
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.api import catalogue
+from app.api import classes
 from app.store.embedded import EmbeddedServer
 
 UUID_ZERO = "00000000-0000-0000-0000-000000000000"
@@ -82,7 +82,7 @@ def test_unforeseen_error_hides_what_it_is(
     def broken(session: Session) -> None:
         raise RuntimeError("postgresql://admin:hunter2@db/glitch")
 
-    monkeypatch.setattr(catalogue, "list_classes", broken)
+    monkeypatch.setattr(classes, "list_classes", broken)
     with caplog.at_level(logging.ERROR):
         answer = client.get("/classes")
     assert_problem(answer, 500)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app.web.palette import UNLABELLED_COLOUR, class_colour
 from glitch.taxonomy import CLASS_NAMES
 
-STYLES = Path("app/web/static/base.css")
+STYLES = [Path("app/web/static") / name for name in ("base.css", "dark.css")]
 COMMONEST = ("Scattered_Light", "Fast_Scattering", "Tomte", "Blip", "Koi_Fish", "Extremely_Loud")
 # Machado, Oliveira and Fernandes (2009), severity 1, on linear sRGB.
 SIGHTS = {
@@ -73,7 +73,8 @@ def _contrast(one: str, other: str) -> float:
 
 
 def _panels() -> list[str]:
-    found = re.findall(r"--panel: (#[0-9a-f]{6});", STYLES.read_text())
+    sheets = "".join(path.read_text() for path in STYLES)
+    found = re.findall(r"--panel: (#[0-9a-f]{6});", sheets)
     assert len(found) == 2  # light and dark
     return found
 

@@ -14,7 +14,7 @@ from app.web.contexts import CataloguePage, ClassCount
 from app.web.deps import PageRoute, Reader, SessionDep, VisitorDep
 from app.web.pages import render
 from app.web.query import UNLABELLED, CatalogueQuery, filter_form, parse_catalogue_query
-from app.web.words import card, count
+from app.web.words import card, count, export_links
 from glitch.views import VIEW_DURATIONS_S
 
 router = APIRouter(route_class=PageRoute)
@@ -72,6 +72,7 @@ def _catalogue_page(
             card(glitch, wanted_s=query.window_s, judgement=judgements.get(glitch.id))
             for glitch in page.items
         ),
+        exports=export_links(query.href(after=None, window=None)),
         first_href=query.href(after=None) if page.previous else None,
         previous_href=query.href(after=page.previous) if page.previous else None,
         next_href=query.href(after=page.next) if page.next else None,

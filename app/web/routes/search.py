@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated
 from urllib.parse import urlencode
@@ -130,11 +132,16 @@ def _by_time(session: Session, text: str) -> str | SearchPage:
 
 def _nearest_text(found: Decimal, wanted: Decimal) -> str:
     gap = float(abs(found - wanted))
-    span = seconds(gap) if gap < 120 else f"{gap / 3600:.1f} h" if gap < 172_800 else _days(gap)
+    span = next(text(gap) for most, text in _SPANS if gap < most)
     shown = moment(found)
     side = "later" if found > wanted else "earlier"
     return f"GPS {found.normalize():f}, {shown.utc[:19] if shown else ''} UTC, {span} {side}"
 
 
-def _days(gap_s: float) -> str:
-    return f"{gap_s / _DAY_S:,.0f} days"
+# The longest gap, in s, that each way of telling is for.
+_SPANS: tuple[tuple[float, Callable[[float], str | None]], ...] = (
+    (120, seconds),
+    (7_200, lambda gap_s: f"{gap_s / 60:.0f} minutes"),
+    (2 * _DAY_S, lambda gap_s: f"{gap_s / 3600:.1f} hours"),
+    (math.inf, lambda gap_s: f"{gap_s / _DAY_S:,.0f} days"),
+)
