@@ -7,7 +7,7 @@ export class Plot {
   static async open(page, catalogue) {
     const canvas = page.querySelector("#points");
     if (!document.createElement("canvas").getContext("webgl")) throw new Error("no WebGL");
-    const { default: createScatterplot } = await import(page.dataset.library);
+    const { default: createScatterplot } = await import(page.dataset.scatterplot);
     const plot = new Plot(canvas, catalogue, createScatterplot);
     await plot.colour("class");
     return plot;
