@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -18,9 +16,10 @@ from starlette.background import BackgroundTask
 from app.api import job_schemas
 from app.api.deps import Reader, RuntimeDep, SessionDep, Submitter
 from app.api.glitches import Filters
+from app.services.exports.direct import write_export
 from app.services.exports.formats import csv_lines, format_named
 from app.services.exports.rows import count_rows, export_rows
-from app.services.exports.service import export_file, refuse_large, start_export
+from app.services.exports.service import export_file, start_export
 from app.services.records import GlitchFilters
 from app.services.runtime import Runtime
 
@@ -66,18 +65,7 @@ def export(
         return StreamingResponse(
             _csv(runtime, filters), media_type="text/csv", headers={"Content-Disposition": name}
         )
-    refuse_large(session, filters, wanted)
-    with tempfile.TemporaryDirectory(prefix="glitch-export-") as folder:
-        part = Path(folder) / "part"
-        with closing(export_rows(session, filters)) as rows:
-            wanted.write_part(rows, part)
-        with tempfile.NamedTemporaryFile(prefix="glitch-export-", delete=False) as file:
-            path = Path(file.name)
-        try:
-            wanted.join([part], path)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+    path = write_export(session, filters, wanted)
     return FileResponse(
         path,
         media_type=wanted.media_type,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -14,9 +12,9 @@ from starlette.background import BackgroundTask
 
 from app.services.clusters.service import get_cluster
 from app.services.errors import InvalidRequestError
+from app.services.exports.direct import write_export
 from app.services.exports.formats import csv_lines, format_named
 from app.services.exports.rows import count_rows, export_rows
-from app.services.exports.service import refuse_large
 from app.services.records import GlitchFilters
 from app.services.runtime import Runtime
 from app.web.deps import ForReaders, PageRoute, RuntimeDep, SessionDep
@@ -49,17 +47,7 @@ def export(
         headers = {"Content-Disposition": f'attachment; filename="{file_name}"'}
         lines = _csv(runtime, filters)
         return StreamingResponse(lines, media_type="text/csv", headers=headers)
-    refuse_large(session, filters, wanted)
-    with tempfile.TemporaryDirectory(prefix="glitch-export-") as folder:
-        part = Path(folder) / "part"
-        wanted.write_part(export_rows(session, filters), part)
-        with tempfile.NamedTemporaryFile(prefix="glitch-export-", delete=False) as file:
-            path = Path(file.name)
-        try:
-            wanted.join([part], path)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+    path = write_export(session, filters, wanted)
     return FileResponse(
         path,
         media_type=wanted.media_type,
