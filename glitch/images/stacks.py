@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -170,10 +170,13 @@ def is_npz_stack(path: Path) -> bool:
     return False
 
 
-def npz_to_hdf5(path: Path, target: Path, most_bytes: int) -> None:
+def npz_to_hdf5(
+    path: Path, target: Path, most_bytes: int, heartbeat: Callable[[], None] | None = None
+) -> None:
     """Copy an npz, whose compressed arrays can be read from the start only, to HDF5.
 
-    A glitch at a time, so that memory does not grow with the file.
+    A glitch at a time, so that memory does not grow with the file. ``heartbeat`` is called with
+    every piece, and may end the copying by an exception.
 
     Raises:
         FormatError: if it is damaged, or holds pickled objects.
@@ -185,7 +188,9 @@ def npz_to_hdf5(path: Path, target: Path, most_bytes: int) -> None:
         with zipfile.ZipFile(path) as archive, h5py.File(part, "w") as tree:
             for name in archive.namelist():
                 with archive.open(name) as stream:
-                    total += _copy(name.removesuffix(".npy"), stream, tree, most_bytes - total)
+                    total += _copy(
+                        name.removesuffix(".npy"), stream, tree, most_bytes - total, heartbeat
+                    )
     except GlitchError:
         raise
     except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -202,7 +207,13 @@ def _header(stream: Stream) -> tuple[tuple[int, ...], bool, np.dtype]:
     return np.lib.format.read_array_header_2_0(stream)
 
 
-def _copy(name: str, stream: Stream, tree: h5py.File, room: int) -> int:
+def _copy(
+    name: str,
+    stream: Stream,
+    tree: h5py.File,
+    room: int,
+    heartbeat: Callable[[], None] | None,
+) -> int:
     shape, is_fortran, dtype = _header(stream)
     n_bytes = prod(shape) * dtype.itemsize
     if dtype.hasobject or dtype.kind not in "fiubSU":
@@ -218,6 +229,8 @@ def _copy(name: str, stream: Stream, tree: h5py.File, room: int) -> int:
     row_bytes = prod(shape[1:]) * dtype.itemsize
     rows = max(1, _PIECE // row_bytes)
     for start in range(0, shape[0], rows):
+        if heartbeat is not None:
+            heartbeat()
         wanted = min(rows, shape[0] - start)
         data = stream.read(wanted * row_bytes)
         if len(data) != wanted * row_bytes:

@@ -88,3 +88,13 @@ def test_the_shelf_finds_those_that_abut() -> None:
     assert near_the_gap.gap == "No strain of H1 abuts on 64 to 128."
     assert shelf.find("H1", Decimal(129)) is None
     assert shelf.find("L1", Decimal(40)) is None
+
+
+def test_the_shelf_names_the_nearest_stretch_of_a_time_outside() -> None:
+    shelf = StrainShelf()
+    for start, end in ((100, 200), (110, 120), (300, 310), (305, 400)):  # a short one in a long one
+        shelf.add("H1", Decimal(start), Decimal(end), Place(KNOWN, str(start), str(start)))
+    for at, nearest in ((50, "100 to 200"), (230, "100 to 200"), (290, "300 to 310"), (500, "305")):
+        reason = shelf.why_not("H1", Decimal(at))
+        assert f"the nearest stretch is {nearest}" in reason
+    assert "strain of: H1" in shelf.why_not("L1", Decimal(50))

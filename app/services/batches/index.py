@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Text, bindparam, text
@@ -45,15 +45,21 @@ _FIND = text(
 
 
 class BatchIndex:
-    """Entries of several kinds, each under a key. Gone with the session's transaction."""
+    """Entries of several kinds, each under a key. Gone with the session's transaction.
 
-    def __init__(self, session: Session) -> None:
+    Args:
+        session: The planning's transaction.
+        heartbeat: Called with every block that is written or read.
+    """
+
+    def __init__(self, session: Session, heartbeat: Callable[[], None]) -> None:
         self._session = session
+        self._heartbeat = heartbeat
+        self._is_sorted = False
         self._waiting: list[tuple[str, str, str]] = []
         self._count = 0
         session.execute(text("DROP TABLE IF EXISTS pg_temp.batch_entry"))
         session.execute(text(_CREATE))
-        session.execute(text("CREATE INDEX ON batch_entry (kind, key, ordinal)"))
 
     def add(self, kind: str, key: str, content: dict[str, Any]) -> None:
         """Add an entry.
@@ -76,22 +82,31 @@ class BatchIndex:
             kinds, keys, contents = (list(column) for column in zip(*self._waiting, strict=True))
             self._session.execute(_INSERT, {"kinds": kinds, "keys": keys, "contents": contents})
             self._waiting = []
+            self._heartbeat()
+
+    def _sort(self) -> None:
+        """Make the index at the first reading: a million rows go in twice as fast without it."""
+        self.flush()
+        if not self._is_sorted:
+            self._session.execute(text("CREATE INDEX ON batch_entry (kind, key, ordinal)"))
+            self._is_sorted = True
 
     def find(self, kind: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The first entry of a kind under each of these keys that has one."""
-        self.flush()
+        self._sort()
         wanted = {_bounded(key): key for key in keys}
         rows = self._session.execute(_FIND, {"kind": kind, "keys": list(wanted)})
         return {wanted[row.key]: row.content for row in rows}
 
     def ordered(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """All entries of a kind by key, and under one key in the order they were added."""
-        self.flush()
+        self._sort()
         key, ordinal = "", 0
         while True:
             rows = self._session.execute(
                 _NEXT, {"kind": kind, "key": key, "ordinal": ordinal, "block": _BLOCK}
             ).all()
+            self._heartbeat()
             for row in rows:
                 yield row.key, row.content
             if len(rows) < _BLOCK:

@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 from uuid import UUID
@@ -95,8 +96,14 @@ def clear_work(data_dir: Path, job_id: UUID) -> None:
     shutil.rmtree(data_dir / FOLDER / "work" / str(job_id), ignore_errors=True)
 
 
-def unpack_whole(path: Path, target: Path, bounds: Bounds) -> bool:
+def unpack_whole(path: Path, target: Path, bounds: Bounds, heartbeat: Callable[[], None]) -> bool:
     """Unpack a gzip, bzip2, xz or zstd file to ``target``; False where it is none of these.
+
+    Args:
+        path: The file.
+        target: Where its content goes; it is there only once it is whole.
+        bounds: How large that may be.
+        heartbeat: Called with every piece; may end the unpacking by an exception.
 
     Raises:
         FormatError: if it is damaged.
@@ -110,25 +117,29 @@ def unpack_whole(path: Path, target: Path, bounds: Bounds) -> bool:
     part = target.with_name(target.name + ".part")
     try:
         with opened as source, part.open("wb") as unpacked:
-            _copy(source, unpacked, path.stat().st_size, bounds)
+            _copy(source, unpacked, path.stat().st_size, bounds, heartbeat)
+        part.replace(target)
     except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile) as error:
-        part.unlink(missing_ok=True)
         raise FormatError("The compressed file is damaged or cut short: send it again.") from error
-    except TooLargeError:
-        part.unlink(missing_ok=True)
-        raise
     except OSError as error:
-        part.unlink(missing_ok=True)
         if error.errno is None:  # bz2 has no error of its own
             raise FormatError("The compressed file is damaged: send it again.") from error
         raise
-    part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
     return True
 
 
-def _copy(source: IO[bytes], target: BinaryIO, packed: int, bounds: Bounds) -> None:
+def _copy(
+    source: IO[bytes],
+    target: BinaryIO,
+    packed: int,
+    bounds: Bounds,
+    heartbeat: Callable[[], None],
+) -> None:
     length = 0
     while piece := source.read(_PIECE):
+        heartbeat()
         length += len(piece)
         if length > bounds.unpacked:
             raise TooLargeError(

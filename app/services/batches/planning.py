@@ -60,7 +60,7 @@ class BatchPlanner:
         self._context = context
         self._folder = folder
         self._bounds = Bounds(context.settings.max_batch_unpacked_bytes)
-        self._index = BatchIndex(session)
+        self._index = BatchIndex(session, context.heartbeat)
         self._shelf = StrainShelf()
         self._origin = options.origin
 
@@ -71,7 +71,9 @@ class BatchPlanner:
             GlitchError: if nothing of the upload can be used; says why.
         """
         source = upload_path(self._context.data_dir, self._options.upload)
-        is_unpacked = unpack_whole(source, self._folder / CONTENT, self._bounds)
+        is_unpacked = unpack_whole(
+            source, self._folder / CONTENT, self._bounds, self._context.heartbeat
+        )
         if is_unpacked:
             source = self._folder / CONTENT
         if self._options.manifest is not None:
@@ -90,7 +92,12 @@ class BatchPlanner:
 
     def _of(self, source: Path) -> Iterator[ChunkPlan]:
         if is_npz_stack(source):
-            npz_to_hdf5(source, self._folder / STACK_FILE, self._bounds.unpacked)
+            npz_to_hdf5(
+                source,
+                self._folder / STACK_FILE,
+                self._bounds.unpacked,
+                self._context.heartbeat,
+            )
             yield from self._stack(self._folder / STACK_FILE, {"stack": STACK_FILE})
         elif holds_stack(source):
             yield from self._stack(source, {})
@@ -290,9 +297,7 @@ class BatchPlanner:
 
     def _add_triggers(self, path: Path, name: str) -> None:
         self._origin = self._origin or origin_of_table(path)
-        for number, row in enumerate(read_table(path, name)):
-            if number % _BLOCK == 0:
-                self._context.heartbeat()
+        for row in read_table(path, name):
             if isinstance(row, BadRow):
                 self._refuse(row.name, row.reason)
                 continue

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import accumulate
 from pathlib import Path
 
 from glitch.errors import TooLargeError
@@ -42,6 +43,10 @@ def _order(span: _Span) -> tuple[Decimal, Decimal, str]:
     return span[0], span[1], span[2].path
 
 
+def _later(one: _Span, other: _Span) -> _Span:
+    return other if other[1] > one[1] else one
+
+
 @dataclass(frozen=True)
 class Stretch:
     """The files that hold what can be had of the 64 s around a time, in the order of time."""
@@ -61,6 +66,7 @@ class StrainShelf:
     def __init__(self) -> None:
         self._spans: dict[str, list[_Span]] = defaultdict(list)
         self._longest: dict[str, Decimal] = {}
+        self._latest: dict[str, list[_Span]] = {}  # which of the first files ends last
         self._is_sorted = True
 
     def add(self, ifo: str, start: Decimal, end: Decimal, place: Place) -> None:
@@ -134,8 +140,9 @@ class StrainShelf:
 
     def _sort(self) -> None:
         if not self._is_sorted:
-            for spans in self._spans.values():
+            for ifo, spans in self._spans.items():
                 spans.sort(key=_order)
+                self._latest[ifo] = list(accumulate(spans, _later))
             self._is_sorted = True
 
     def why_not(self, ifo: str, gps_time: Decimal) -> str:
@@ -147,7 +154,10 @@ class StrainShelf:
                 f"There is no strain of {ifo} with this batch (strain of: {there}): pack it "
                 "beside the table, or ask the operator to set GLITCH_STRAIN_DIR."
             )
-        nearest = min(spans, key=lambda span: max(span[0] - gps_time, gps_time - span[1]))
+        self._sort()
+        after = bisect_right(spans, gps_time, key=lambda span: span[0])
+        candidates = [*self._latest[ifo][max(after - 1, 0) : after], *spans[after : after + 1]]
+        nearest = min(candidates, key=lambda span: max(span[0] - gps_time, gps_time - span[1]))
         return (
             f"GPS time {gps_time} lies outside the strain of {ifo}: the nearest stretch is "
             f"{nearest[0]:f} to {nearest[1]:f}. Add the file that holds it."

@@ -1,0 +1,103 @@
+"""A batch that is cancelled while a worker plans it: left at once, nothing kept, and taken up."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from collections.abc import Callable
+
+import httpx
+import numpy as np
+import pytest
+from api_fixtures import Service
+from sqlalchemy import text
+
+from app.store.engine import make_session_factory
+from worker.context import WorkerContext
+from worker.runner import JobRunner
+
+ROWS = 3000
+LONGEST_BEAT_S = 5.0  # a worker should hear of a cancel within seconds, also on a busy machine
+PATIENCE_S = 60
+
+
+def triggers(n: int, seed: int) -> bytes:
+    """A table of triggers without strain; it unpacks to a few hundred kB."""
+    lines = [f"{1_150_000_000 + seed + 10 * number}.5,H1,9" for number in range(n)]
+    return "\n".join(["gps_time,ifo,snr", *reversed(lines)]).encode()
+
+
+@pytest.fixture
+def runner(service: Service) -> JobRunner:
+    return JobRunner(make_session_factory(service.engine), service.settings)
+
+
+class Beats:
+    """The heartbeats of the workers in this process, and what is to happen at one of them."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.times: list[float] = []
+        self._patch, self._real = patch, WorkerContext.heartbeat
+
+    def listen(self, number: int = 0, act: Callable[[], None] = lambda: None) -> None:
+        """At the beat of that number do something, and let the lease hear of it."""
+
+        def heartbeat(context: WorkerContext) -> None:
+            self.times.append(time.monotonic())
+            if len(self.times) == number:
+                act()
+                deadline = time.monotonic() + PATIENCE_S
+                while not context._lease.is_cancelled and time.monotonic() < deadline:
+                    time.sleep(0.05)
+            self._real(context)
+
+        self._patch.setattr(WorkerContext, "heartbeat", heartbeat)
+
+
+@pytest.fixture
+def beats(monkeypatch: pytest.MonkeyPatch) -> Beats:
+    return Beats(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "beat", [1, 3, 6], ids=["unpacking", "reading its rows", "putting them in order"]
+)
+def test_a_batch_is_cancelled_while_it_is_planned(
+    service: Service, client: httpx.Client, runner: JobRunner, beats: Beats, beat: int
+) -> None:
+    content = gzip.compress(triggers(ROWS, beat))
+    job = client.post("/batches", files={"file": ("many.csv.gz", content)}).json()["job"]
+
+    def cancel() -> None:
+        answer = client.post(f"/jobs/{job}/cancel")
+        assert answer.json()["state"] == "running"
+
+    beats.listen(beat, cancel)
+    runner.work(job)
+    assert len(beats.times) == beat  # left there, not at the planning's end
+    ended = client.get(f"/jobs/{job}").json()
+    assert (ended["state"], ended["progress"]["total"]) == ("cancelled", 0)
+    assert client.get(f"/jobs/{job}/items").json()["items"] == []
+    with service.engine.connect() as connection:
+        query = text("SELECT count(*) FROM job_chunk WHERE job_id = :job")
+        assert connection.scalar(query, {"job": job}) == 2  # planning and finish alone
+    work = service.settings.data_dir / "batches" / "work" / job
+    assert not list(work.glob("*.part"))
+
+    assert client.post(f"/jobs/{job}/retry").status_code == 200
+    runner.work(job)
+    ended = client.get(f"/jobs/{job}").json()
+    assert ended["progress"] == {"total": ROWS, "done": 0, "failed": ROWS, "skipped": 0}
+
+
+def test_planning_is_never_long_without_a_heartbeat(
+    client: httpx.Client, runner: JobRunner, beats: Beats
+) -> None:
+    job = client.post("/batches", files={"file": ("many.csv", triggers(20_000, 7))}).json()["job"]
+    beats.listen()
+    started = time.monotonic()
+    runner.work(job, slice_s=0)
+    assert client.get(f"/jobs/{job}").json()["progress"]["total"] == 20_000
+    assert len(beats.times) >= 40  # a block of a thousand rows, in and out
+    gaps = np.diff([started, *beats.times, time.monotonic()])
+    assert gaps.max() < LONGEST_BEAT_S
