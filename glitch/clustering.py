@@ -72,7 +72,10 @@ def unit_vectors(vectors: LatentArray) -> Unit:
 
 
 def find_clusters(
-    vectors: LatentArray, min_cluster_size: int, rng: np.random.Generator
+    vectors: LatentArray,
+    min_cluster_size: int,
+    rng: np.random.Generator,
+    heartbeat: Callable[[], None] | None = None,
 ) -> list[FoundCluster]:
     """Clusters of glitches by the direction of their latent vectors, largest first.
 
@@ -84,6 +87,7 @@ def find_clusters(
         vectors: Posterior means, shape (glitch, latent), finite.
         min_cluster_size: Fewer glitches than this are no cluster; at least 3.
         rng: Draws the subsamples from which stability is measured (Hennig 2007).
+        heartbeat: Called between the clusterings; may end the work by an exception.
 
     Returns:
         The clusters; glitches in none of them are noise.
@@ -107,7 +111,7 @@ def find_clusters(
     everyone = np.ones(len(units), dtype=np.bool_)
     labels, probabilities = fit(everyone, min_cluster_size)
     groups = _groups(labels)
-    stabilities = _stabilities(fit, labels, min_cluster_size, rng)
+    stabilities = _stabilities(fit, labels, min_cluster_size, rng, heartbeat)
     found = [
         describe_cluster(units, members, probabilities[members], stability)
         for members, stability in zip(groups, stabilities, strict=True)
@@ -249,12 +253,15 @@ def _stabilities(
     labels: Int[np.ndarray, " glitch"],
     min_cluster_size: int,
     rng: np.random.Generator,
+    heartbeat: Callable[[], None] | None,
 ) -> list[float]:
     """Mean Jaccard index of each cluster with its likest one among clusterings of subsamples."""
     n, n_clusters = len(labels), int(labels.max()) + 1
     rounds = SUBSAMPLES if n <= FEW else 3 if n <= VERY_MANY else 1
     sums = np.zeros(n_clusters)
     for _ in range(rounds if n_clusters else 0):
+        if heartbeat is not None:
+            heartbeat()
         is_kept = np.zeros(n, dtype=np.bool_)
         is_kept[rng.choice(n, max(1, round(SUBSAMPLE * n)), replace=False)] = True
         if is_kept.sum() < min_cluster_size:

@@ -36,6 +36,11 @@ class NewRun(Model):
         default="novel", description="What is flagged as novel, or labelled and unlabelled alike."
     )
     simulated: bool = Field(default=False, description="The simulated glitches, not the real ones.")
+    dormant_days: int = Field(
+        default=60,
+        description="Days with data and without a known class after which it counts as dormant; "
+        "one that occurs again within as many is reported.",
+    )
 
     def parsed(self) -> ClusteringParameters:
         """The parameters as services take them."""
@@ -45,6 +50,7 @@ class NewRun(Model):
             ifo=self.ifo,
             scope=self.scope,
             is_simulated=self.simulated,
+            dormant_days=self.dormant_days,
         )
 
 

@@ -114,6 +114,9 @@ def cluster(
     simulated: Annotated[
         bool, typer.Option("--simulated", help="The simulated glitches, not the real ones.")
     ] = False,
+    dormant_days: Annotated[
+        int, typer.Option(help="Days with data and without a class that make it dormant.")
+    ] = 60,
     url: ServiceUrl = None,
 ) -> None:
     """Cluster what the known classes do not explain, and show the clusters."""
@@ -126,6 +129,7 @@ def cluster(
             "ifo": ifo,
             "scope": "everything" if everything else "novel",
             "simulated": simulated,
+            "dormant_days": dormant_days,
         }
         raise typer.Exit(run(url, wanted))
 

@@ -25,8 +25,10 @@ from app.services.jobs.service import cancel_job, create_job, get_job, list_jobs
 from app.services.novelty import note_class_changes, request_judging
 from app.services.novelty.job import HANDLER
 from app.services.records import CheckpointRecord, Role
+from app.settings import Settings
 from app.store.identifiers import uuid7
 from app.store.models import Embedding, Glitch, GlitchClass
+from worker.runner import JobRunner
 
 SUBMITTER = person(Role.SUBMITTER, "ada")
 KNOWN, NOVEL = np.array([3.0, 0, 0, 0]), np.array([0.0, 3.0, 0, 0])
@@ -123,15 +125,26 @@ def test_a_live_worker_clusters_judges_and_leaves_no_trace_of_what_was_cancelled
         cancel_job(session, waiting.id, SUBMITTER)
     assert stack.look(waiting.id).state == "cancelled"
 
+    # Cancelled between its parts: by then nothing is stored yet.
+    runner = JobRunner(stack.sessions, Settings(data_dir=stack.folder, database_url=stack.url))
+    halfway = start(stack)
+    for _ in range(2):
+        assert runner.work(halfway.id, slice_s=0)
+    with stack.sessions.begin() as session:
+        cancel_job(session, halfway.id, SUBMITTER)
+        assert list_runs(session).items == ()
+    assert runner.work(halfway.id) is False
+    assert stack.look(halfway.id).state == "cancelled"
+
     stack.keep_up()
     first = stack.wait(start(stack), has_ended)
     assert (first.state, first.result and first.result["clusters"]) == ("succeeded", 1)
 
-    # Cancelled at work: it waits for rows that are locked here, and what it did is undone.
+    # Cancelled in its finish: it waits for rows that are locked here, and what it did is undone.
     with stack.sessions.begin() as holder:
         holder.execute(select(Embedding.glitch_id).with_for_update())
         at_work = start(stack)
-        stack.owner_at_work(at_work)
+        stack.owner_at_work(at_work, phase=2)
         with stack.sessions.begin() as session:
             cancel_job(session, at_work.id, SUBMITTER)
         time.sleep(2.5)  # until the lease's next renewal has heard of it

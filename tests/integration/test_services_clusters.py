@@ -252,6 +252,93 @@ def test_a_dormant_class_that_comes_back_is_named(
     assert f"The dormant class Helix is back: {clusters[0].size} glitches" in found.detail
 
 
+DAY_S, START = 86_400, 1_126_259_462
+
+
+def on_days(session: Session, keys: list[UUID], days: list[int]) -> None:
+    """Let these glitches have occurred on these days, one after the other and around again."""
+    for index, key in enumerate(keys):
+        time = Decimal(START + DAY_S * days[index % len(days)] + index)
+        session.execute(update(Glitch).where(Glitch.id == key).values(gps_time=time))
+
+
+@pytest.fixture
+def long_silent(session: Session, fill: Fill) -> Callable[..., list[UUID]]:
+    """Blips on every day, and Helices on the first ten; the last days are given anew.
+
+    The unlabelled of both looks: a blip every day, ten like a Helix on the days asked for.
+    """
+
+    def make(days: list[int]) -> list[UUID]:
+        on_days(session, fill(120, KNOWN, "Blip", spread=0.1), list(range(100)))
+        on_days(session, fill(30, NOVEL, "Helix", spread=0.1), list(range(10)))
+        on_days(session, fill(100, KNOWN, spread=0.1), list(range(100)))
+        back = fill(10, NOVEL, spread=0.02)
+        on_days(session, back, days)
+        return back
+
+    return make
+
+
+def test_a_class_that_was_long_silent_is_dormant_by_itself(
+    session: Session, long_silent: Callable[..., list[UUID]]
+) -> None:
+    long_silent([90, 92, 95])
+    found = run(session)
+    assert (
+        "Helix is back in H1 after 80 days with data and without it: 10 glitches since GPS time "
+        f"{START + 90 * DAY_S}"
+    ) in found.detail
+    assert "Blip is back" not in found.detail
+    assert "is back" not in run(session, dormant_days=81).detail  # silent for less than asked
+    assert "is back" not in run(session, min_cluster_size=11).detail  # fewer than a cluster
+    # Its state is staff's to set, and one that is in use no more is not spoken of.
+    named = session.scalars(select(GlitchClass).where(GlitchClass.name == "Helix")).one()
+    assert named.state == "active"
+    named.state = "retired"
+    session.flush()
+    assert "is back" not in run(session).detail
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        [20, 40, 60, 80, 95],  # never away: nobody has labelled it since, that is all
+        [11, 12],  # back long ago
+        [2, 5],  # not back at all
+    ],
+)
+def test_a_class_is_not_back_where_it_was_not_away_or_is_away(
+    session: Session, long_silent: Callable[..., list[UUID]], days: list[int]
+) -> None:
+    long_silent(days)
+    assert "is back" not in run(session).detail
+
+
+def test_a_break_of_the_detector_is_no_absence(session: Session, fill: Fill) -> None:
+    """Two years without data between the tenth day and the next: nothing was silent."""
+    days = [*range(10), *range(730, 790)]
+    on_days(session, fill(120, KNOWN, "Blip", spread=0.1), days)
+    on_days(session, fill(30, NOVEL, "Helix", spread=0.1), days[:10])
+    on_days(session, fill(60, KNOWN, spread=0.1), days)
+    on_days(session, fill(10, NOVEL, spread=0.02), [735])
+    assert "is back" not in run(session).detail
+
+
+def test_a_cluster_that_looks_like_a_class_come_back_says_so(
+    session: Session, long_silent: Callable[..., list[UUID]], fill: Fill
+) -> None:
+    long_silent([95])
+    apart = fill(12, NOVEL + np.array([1.5, 0, 0, 0]), spread=0.02)
+    on_days(session, apart, [96, 97])
+    found = run(session)
+    assert "Helix is back in H1" in found.detail
+    for cluster in list_clusters(session, run_id=found.id).items:
+        if members_of(session, cluster.id) & set(apart):
+            alike = {one["label"]: one["looks_alike"] for one in cluster.summary["nearest_classes"]}
+            assert cluster.summary["returning"] == ["Helix"] * bool(alike.get("Helix"))
+
+
 @pytest.mark.parametrize("fdr", [0.0, 1.0, -1.0, 2.0])
 def test_a_rate_that_is_none_is_refused(
     session: Session, checkpoint: CheckpointRecord, fdr: float
@@ -266,6 +353,7 @@ def test_a_rate_that_is_none_is_refused(
         ({"min_cluster_size": 2}, "between 3 and"),
         ({"ifo": "hanford"}, "no detector"),
         ({"scope": "all"}, "no scope"),
+        ({"dormant_days": 0}, "dormant_days must lie between 1 and"),
     ],
 )
 def test_other_parameters_that_cannot_be(
@@ -308,6 +396,7 @@ def test_the_job_runs_it_once(
     assert len(list(HANDLER.plan(session, job, context))) == 1
     chunk: Any = None
     HANDLER.run_chunk(session, job, chunk, context)
+    assert list_runs(session).items == ()  # half done is nothing, so that a cancel leaves nothing
     result = HANDLER.finish(session, job, context)
     stored = session.scalars(select(ClusteringRun)).one()
     assert result["run"] == str(stored.id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +12,11 @@ from jaxtyping import Float
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.services.clusters.returning import comebacks_in
 from app.services.novelty.catalogue import Kind
 from app.store.models import Embedding, Glitch
 from glitch.company import company_scores, weighted_p_values
+from glitch.dormancy import Comeback
 from glitch.nearest import nearest_to
 from glitch.novelty import LEAST_OF_RUN, NEAREST, directions
 from glitch.observing_runs import observing_run
@@ -21,7 +24,7 @@ from glitch.types import LatentArray
 
 MOST_KIND_REFERENCES = 5_000  # references that say what kind a glitch looks like
 _FETCHED = 10_000
-_UNLABELLED = -1
+UNLABELLED = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,19 +34,46 @@ class Tested:
     keys: np.ndarray  # ids as 16 bytes
     p_values: Float[np.ndarray, " test"]
     scores: Float[np.ndarray, " test"]
+    comebacks: Mapping[int, Comeback] = field(default_factory=dict)  # by class id
 
     def ids(self, chosen: np.ndarray) -> list[UUID]:
         """The ids of those at these positions."""
         return [UUID(bytes=bytes(key).ljust(16, b"\0")) for key in self.keys[chosen]]
 
 
-def tested_in_company(session: Session, checkpoint_id: int, kind: Kind) -> Tested:
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """All glitches of one detector and kind."""
+
+    keys: np.ndarray
+    means: LatentArray
+    gps_times: Float[np.ndarray, " glitch"]
+    is_reference: np.ndarray
+    classes: np.ndarray  # ids; -1 where unlabelled
+    judged: Float[np.ndarray, " glitch"]  # the score alone; NaN where it could not be judged
+    calibration: Float[np.ndarray, " glitch"]  # NaN where it does not calibrate
+
+
+def tested_in_company(
+    session: Session, checkpoint_id: int, kind: Kind, dormancy: tuple[int, int] | None
+) -> Tested:
     """Test every unlabelled glitch of a detector and kind that was judged alone.
 
     Memory grows with the catalogue: some 200 bytes a glitch of 32 latent dimensions.
+
+    Args:
+        session: The transaction to read in.
+        checkpoint_id: Under which checkpoint.
+        kind: The detector, and whether simulated glitches are meant.
+        dormancy: Days with data and without a class after which it counts as dormant, and how many
+            unlabelled glitches make a comeback; None to look for none.
     """
-    pool = _read(session, checkpoint_id, kind)
-    is_test = (pool.classes == _UNLABELLED) & np.isfinite(pool.judged)
+    return judge_pool(_read(session, checkpoint_id, kind), dormancy)
+
+
+def judge_pool(pool: Pool, dormancy: tuple[int, int] | None) -> Tested:
+    """The same of a pool that is read already."""
+    is_test = (pool.classes == UNLABELLED) & np.isfinite(pool.judged)
     calibrates = np.isfinite(pool.calibration)
     tests, known = np.nonzero(is_test)[0], np.nonzero(calibrates)[0]
     if not len(tests) or not len(known):
@@ -51,7 +81,7 @@ def tested_in_company(session: Session, checkpoint_id: int, kind: Kind) -> Teste
     to_known = np.where(calibrates, pool.calibration, pool.judged)
     units = directions(pool.means)
     scores = company_scores(units, pool.gps_times, pool.is_reference, to_known)
-    looks = _looks(units, pool)
+    looks, named, is_sure = _looks(units, pool)
     p_values = np.ones(len(tests))
     whole = np.ones(len(known), dtype=bool)
     runs = np.array([observing_run(time) or "" for time in pool.gps_times])
@@ -62,21 +92,11 @@ def tested_in_company(session: Session, checkpoint_id: int, kind: Kind) -> Teste
         p_values[here] = weighted_p_values(
             scores[tests[here]], looks[tests[here]], scores[chosen], looks[chosen]
         )
-    return Tested(pool.keys[tests], p_values, scores[tests])
+    comebacks = {} if dormancy is None else comebacks_in(pool, named, is_sure, *dormancy)
+    return Tested(pool.keys[tests], p_values, scores[tests], comebacks)
 
 
-@dataclass(frozen=True, eq=False)
-class _Pool:
-    keys: np.ndarray
-    means: LatentArray
-    gps_times: Float[np.ndarray, " glitch"]
-    is_reference: np.ndarray
-    classes: np.ndarray  # ids; -1 where unlabelled
-    judged: Float[np.ndarray, " glitch"]  # the score alone; NaN where it could not be judged
-    calibration: Float[np.ndarray, " glitch"]  # NaN where it does not calibrate
-
-
-def _read(session: Session, checkpoint_id: int, kind: Kind) -> _Pool:
+def _read(session: Session, checkpoint_id: int, kind: Kind) -> Pool:
     ifo, is_simulated = kind
     of_kind = [
         Embedding.checkpoint_id == checkpoint_id,
@@ -116,7 +136,7 @@ def _read(session: Session, checkpoint_id: int, kind: Kind) -> _Pool:
         at = end
     if means is None:
         means = np.empty((0, 0), dtype=np.float32)
-    return _Pool(
+    return Pool(
         keys=keys[:at],
         means=means[:at],
         gps_times=facts[:at, 0],
@@ -132,20 +152,24 @@ def _facts(row: Any) -> tuple[float, bool, int, float, float]:
     return (
         np.nan if time is None else float(time),
         is_reference,
-        _UNLABELLED if class_id is None else class_id,
+        UNLABELLED if class_id is None else class_id,
         np.nan if p_value is None else score,
         np.nan if calibration is None else calibration,
     )
 
 
-def _looks(units: LatentArray, pool: _Pool) -> np.ndarray:
-    """The commonest class of the nearest references of each; a reference is none of its own."""
+def _looks(units: LatentArray, pool: Pool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The commonest class of the nearest references of each; a reference is none of its own.
+
+    As a number from 0 up, as the class's id, and whether more than half of them are of it.
+    """
     references = np.nonzero(pool.is_reference)[0]
     # Ids grow with time: every so many-th is a fair share of all.
     references = references[:: max(1, -(-len(references) // MOST_KIND_REFERENCES))]
     n_near = min(NEAREST, len(references) - 1)
     if n_near < 1:
-        return np.zeros(len(units), dtype=np.int64)
+        nothing = np.zeros(len(units), dtype=np.int64)
+        return nothing, nothing + UNLABELLED, nothing > 0
     places, _ = nearest_to(units, units[references], n_near + 1)
     near = references[places]
     is_itself = near == np.arange(len(units))[:, None]
@@ -155,5 +179,5 @@ def _looks(units: LatentArray, pool: _Pool) -> np.ndarray:
     counts = np.zeros((len(units), len(names)), dtype=np.int8)
     for column in votes.T:
         counts[np.arange(len(units)), column] += 1
-    looks: np.ndarray = counts.argmax(axis=1)
-    return looks
+    looks = counts.argmax(axis=1)
+    return looks, names[looks], 2 * counts.max(axis=1) > n_near

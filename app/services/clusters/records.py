@@ -16,6 +16,8 @@ from glitch.clustering import LEAST_CLUSTER_SIZE
 from glitch.false_discovery import check_fdr
 
 LARGEST_MIN_CLUSTER_SIZE = 10_000
+DORMANT_DAYS = 60
+MOST_DORMANT_DAYS = 10_000
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class ClusteringParameters:
     ifo: str | None = None  # only this detector; all if None
     scope: str = "novel"  # or "everything": labelled and not, novel or not
     is_simulated: bool = False  # the simulated glitches, else the real ones
+    dormant_days: int = DORMANT_DAYS  # days with data and without a class: then it is dormant
 
     def check(self) -> None:
         """Refuse what no clustering can be made with.
@@ -40,6 +43,11 @@ class ClusteringParameters:
             raise InvalidRequestError(
                 f"The minimum cluster size must lie between {LEAST_CLUSTER_SIZE} and "
                 f"{LARGEST_MIN_CLUSTER_SIZE}, not {self.min_cluster_size}."
+            )
+        if not 1 <= self.dormant_days <= MOST_DORMANT_DAYS:
+            raise InvalidRequestError(
+                f"dormant_days must lie between 1 and {MOST_DORMANT_DAYS}, not "
+                f"{self.dormant_days}: 60 days with data are usual."
             )
         if self.ifo is not None:
             check_ifo(self.ifo)

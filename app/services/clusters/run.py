@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -24,12 +25,17 @@ from glitch.clustering import FoundCluster, Match, find_clusters, match_clusters
 _SEED = 20_160_601  # of the subsamples for stability: the same catalogue, the same figures
 
 
+def _nothing() -> None:
+    """The default for what need not be told."""
+
+
 def run_clustering(
     session: Session,
     parameters: ClusteringParameters,
     *,
     author: str,
     job_id: UUID | None = None,
+    heartbeat: Callable[[], None] = _nothing,
 ) -> RunRecord:
     """Flag what is novel at the rate, cluster it, compare with the run before, store it all.
 
@@ -40,6 +46,7 @@ def run_clustering(
         parameters: What to cluster and how.
         author: Who asked.
         job_id: The job that does it, if one does.
+        heartbeat: Called every few seconds; may end the clustering by an exception.
 
     Raises:
         InvalidRequestError: if a parameter cannot be.
@@ -57,9 +64,11 @@ def run_clustering(
     )
     if (session.scalar(select(func.count()).select_from(embedded)) or 0) <= REJUDGED_AT_ONCE:
         recalibrate(session, checkpoint.id)
+    heartbeat()
     selection = select_novel(session, checkpoint.id, parameters)
+    heartbeat()
     previous = _latest_run(session, parameters)
-    found, sentences = _cluster(selection, parameters)
+    found, sentences = _cluster(selection, parameters, heartbeat)
     n_noise = len(selection.ids) - sum(len(cluster.members) for cluster in found)
     run = ClusteringRun(
         id=uuid7(),
@@ -85,6 +94,7 @@ def run_clustering(
     session.flush()
     earlier, matches = _match(session, previous, selection, found)
     for cluster, match in zip(found, matches, strict=True):
+        heartbeat()
         before = earlier[match.previous] if match else None
         summary = summarise(session, checkpoint.id, parameters, selection, cluster)
         summary["previous_size"] = before.size if before else None
@@ -97,6 +107,7 @@ def run_clustering(
             f"The dormant class {name} is back: {len(cluster.members)} glitches look like it."
             for name in summary["returning"]
         ]
+    sentences += [one.sentence for one in selection.returned]
     run.detail = " ".join([*selection.sentences, *sentences])
     session.flush()
     session.refresh(run)
@@ -109,7 +120,7 @@ def to_run_record(row: ClusteringRun) -> RunRecord:
 
 
 def _cluster(
-    selection: Selection, parameters: ClusteringParameters
+    selection: Selection, parameters: ClusteringParameters, heartbeat: Callable[[], None]
 ) -> tuple[list[FoundCluster], list[str]]:
     n = len(selection.ids)
     if n < parameters.min_cluster_size:
@@ -119,7 +130,7 @@ def _cluster(
         ]
     # The selection has a fixed order, so the same catalogue gives the same clusters.
     found = find_clusters(
-        selection.vectors, parameters.min_cluster_size, np.random.default_rng(_SEED)
+        selection.vectors, parameters.min_cluster_size, np.random.default_rng(_SEED), heartbeat
     )
     plural = "cluster" if len(found) == 1 else "clusters"
     return found, [f"They make {len(found)} {plural}."]

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.services.clusters.company import Tested, tested_in_company
 from app.services.clusters.records import ClusteringParameters
+from app.services.clusters.returning import Returned, returned
 from app.services.novelty.conditions import is_one_of
 from app.store.models import Embedding, Glitch
 from glitch.false_discovery import flagging_threshold, least_flaggable
@@ -36,6 +37,7 @@ class Selection:
     judged_by_ifo: dict[str, int]
     calibration_by_ifo: dict[str, int]
     sentences: list[str]
+    returned: tuple[Returned, ...] = ()  # known classes that occur again
 
 
 def select_novel(
@@ -54,8 +56,12 @@ def select_novel(
         session, [*population, Embedding.calibration_score.is_not(None)]
     )
     n_unjudged = _count(session, [*tested, Embedding.p_value.is_(None)])
+    # Simulated glitches have no time in a detector.
+    dormancy = (
+        None if parameters.is_simulated else (parameters.dormant_days, parameters.min_cluster_size)
+    )
     tests = [
-        tested_in_company(session, checkpoint_id, (ifo, parameters.is_simulated))
+        tested_in_company(session, checkpoint_id, (ifo, parameters.is_simulated), dormancy)
         for ifo in judged_by_ifo
     ]
     p_values = np.concatenate([np.empty(0), *(one.p_values for one in tests)])
@@ -112,6 +118,9 @@ def select_novel(
         threshold=threshold,
         judged_by_ifo=judged_by_ifo,
         calibration_by_ifo=calibration_by_ifo,
+        returned=returned(
+            session, {ifo: one.comebacks for ifo, one in zip(judged_by_ifo, tests, strict=True)}
+        ),
         sentences=sentences,
     )
 

@@ -33,8 +33,8 @@ def summarise(
     """Everything about a cluster that is read with it; JSON values.
 
     ``looks_alike`` counts all glitches, labelled or not, as near to the medoid as nine in ten of
-    the members: how often this look occurs, and occurred before. ``returning`` names the dormant
-    classes among them.
+    the members: how often this look occurs, and occurred before. ``returning`` names the classes
+    among them that staff called dormant, or that came back in a detector of the members.
     """
     ifos = [selection.ifos[index] for index in cluster.members]
     times = [selection.gps_times[index] for index in cluster.members]
@@ -67,6 +67,7 @@ def summarise(
         .group_by(GlitchClass.id)
         .order_by("nearest", GlitchClass.name)
     ).all()
+    back = {one.label for one in selection.returned if one.ifo in ifos}
     return {
         "ifos": dict(sorted(Counter(ifo or "unknown" for ifo in ifos).items())),
         "gps_times": _times([time for time in times if time is not None]),
@@ -76,7 +77,11 @@ def summarise(
             {"label": name, "distance": _number(nearest), "members": members, "looks_alike": near}
             for name, _, nearest, near, members in classes[:NEAREST_CLASSES]
         ],
-        "returning": [name for name, state, _, near, _ in classes if state == "dormant" and near],
+        "returning": [
+            name
+            for name, state, _, near, _ in classes
+            if near and (state == "dormant" or name in back)
+        ],
         "looks_alike": {
             "count": alike,
             "first_gps_time": _text(first),
