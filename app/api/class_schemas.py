@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from app.api import render
+from app.api.event_schemas import ActRequest, LoggedEvent, Name, RedoRequest, UndoRequest, in_common
 from app.api.schemas import Glitch, GlitchClass, Model
+from app.services.event_log import Redo, Undo
 from app.services.lifecycle import log
 from app.services.lifecycle.overview import Occurrence, Portrait
-from app.services.lifecycle.service import LONGEST_REMARK
 from app.services.records import ClassRecord
 
-# Names and texts are checked by the services, which say what is wrong with them.
-_Name = Annotated[str, Field(max_length=20_000)]
-_EventId = Annotated[int, Field(ge=1, le=2**62)]
 
-
-class _Request(Model):
-    last_event_id: Annotated[int, Field(ge=0, le=2**62)] = Field(
-        description="`last_event_id` of the history as you saw it; 0 for none. If something "
-        "happened since, the answer is 409 with who did what."
-    )
-    remark: Annotated[str, Field(max_length=4 * LONGEST_REMARK)] = Field(
-        default="", description="Why; kept with the event."
-    )
-
-
-class RenameRequest(_Request):
+class RenameRequest(ActRequest):
     """Give a class of ours another name; its labels follow."""
 
     action: Literal["rename"]
-    name: _Name
+    name: Name
 
 
-class DescribeRequest(_Request):
+class DescribeRequest(ActRequest):
     """Say what it looks like and where it comes from."""
 
     action: Literal["describe"]
     description: Annotated[str, Field(max_length=20_000)]
 
 
-class StateRequest(_Request):
+class StateRequest(ActRequest):
     """Retire it, bring it back, mark it dormant or a candidate."""
 
     action: Literal["state"]
@@ -53,14 +39,14 @@ class StateRequest(_Request):
     )
 
 
-class MoveRequest(_Request):
+class MoveRequest(ActRequest):
     """Make it a sub-class."""
 
     action: Literal["move"]
-    parent: _Name | None = Field(description="The class above; null for none.")
+    parent: Name | None = Field(description="The class above; null for none.")
 
 
-class ExemplarsRequest(_Request):
+class ExemplarsRequest(ActRequest):
     """Choose the glitches that show it best."""
 
     action: Literal["exemplars"]
@@ -69,25 +55,11 @@ class ExemplarsRequest(_Request):
     )
 
 
-class MergeClassRequest(_Request):
+class MergeClassRequest(ActRequest):
     """Label all its glitches as another class, and retire it. Needs the role admin."""
 
     action: Literal["merge"]
-    into: _Name
-
-
-class UndoChangeRequest(_Request):
-    """Take back the last change that stands."""
-
-    action: Literal["undo"]
-    event_id: _EventId
-
-
-class RedoChangeRequest(_Request):
-    """Do again what was taken back last."""
-
-    action: Literal["redo"]
-    event_id: _EventId
+    into: Name
 
 
 ChangeRequest = Annotated[
@@ -97,8 +69,8 @@ ChangeRequest = Annotated[
     | MoveRequest
     | ExemplarsRequest
     | MergeClassRequest
-    | UndoChangeRequest
-    | RedoChangeRequest,
+    | UndoRequest
+    | RedoRequest,
     Field(discriminator="action"),
 ]
 
@@ -109,31 +81,23 @@ _CHANGES: dict[str, type[log.Change]] = {
     "move": log.Move,
     "exemplars": log.ChooseExemplars,
     "merge": log.MergeInto,
-    "undo": log.UndoChange,
-    "redo": log.RedoChange,
+    "undo": Undo,
+    "redo": Redo,
 }
 
 
 def parsed(body: ChangeRequest) -> log.Change:
     """The change as services take it."""
-    return _CHANGES[body.action](**body.model_dump(exclude={"action", "last_event_id", "remark"}))
+    return _CHANGES[body.action](**body.asked())
 
 
-class ClassEvent(Model):
+class ClassEvent(LoggedEvent):
     """Something that was done to a class."""
 
-    id: int
     kind: str = Field(
         description="create, rename, describe, state, move, exemplars, merge, undo or redo."
     )
-    summary: str = Field(description="What was done, in a few words.")
-    author: str
-    created_at: datetime
     remark: str | None
-    undoes_event_id: int | None
-    is_in_force: bool = Field(description="False for what was taken back.")
-    may_undo: bool
-    may_redo: bool
 
 
 class ClassHistory(Model):
@@ -200,15 +164,4 @@ def detail(
 
 
 def _event(known: log.ClassLog, event: log.ClassEventRecord) -> ClassEvent:
-    return ClassEvent(
-        id=event.id,
-        kind="redo" if known.is_redo(event) else event.kind,
-        summary=log.describe(known, event),
-        author=event.author,
-        created_at=event.created_at,
-        remark=event.payload.get("remark"),
-        undoes_event_id=event.undoes_event_id,
-        is_in_force=known.root_of[event.id] in known.standing,
-        may_undo=known.may_undo(event.id),
-        may_redo=known.may_redo(event.id),
-    )
+    return ClassEvent(**in_common(known, event), remark=event.payload.get("remark"))

@@ -6,32 +6,39 @@ histories of clusters and of classes are such logs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 
 
-class Event(Protocol):
-    """What a log needs to know of an event."""
+@dataclass(frozen=True)
+class Undo:
+    """Ask that an event be taken back."""
 
-    @property
-    def id(self) -> int:
-        """Grows with time."""
-
-    @property
-    def kind(self) -> str:
-        """What was done; ``comment`` is outside the stacks, ``undo`` takes another event back."""
-
-    @property
-    def author(self) -> str:
-        """Who did it."""
-
-    @property
-    def undoes_event_id(self) -> int | None:
-        """The event that this one takes back; an undo of an undo does the act again."""
+    event_id: int
 
 
-EventT = TypeVar("EventT", bound=Event)
+@dataclass(frozen=True)
+class Redo:
+    """Ask that an event be done again that was taken back."""
+
+    event_id: int
+
+
+@dataclass(frozen=True)
+class LoggedEvent:
+    """Something that was done."""
+
+    id: int  # grows with time
+    kind: str  # ``comment`` is outside the stacks, ``undo`` takes another event back
+    author: str
+    created_at: datetime
+    payload: Mapping[str, Any]  # what its undo and its redo need to know, and the remark
+    undoes_event_id: int | None  # an undo of an undo does the act again
+
+
+EventT = TypeVar("EventT", bound=LoggedEvent)
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class EventLog(Generic[EventT]):
     root_of: Mapping[int, int]  # event id -> the id of the act that it does, undoes or redoes
     tip_of: Mapping[int, int]  # act -> the last event about it
     standing: frozenset[int]  # acts that are in force, remarks included
+    thing: str  # what the log is of: "cluster" or "class"
+    tell_act: Callable[[EventT], str]
 
     @property
     def last_id(self) -> int:
@@ -58,6 +67,13 @@ class EventLog(Generic[EventT]):
     def event(self, event_id: int) -> EventT:
         """The event of this id, which must be one of this log."""
         return next(event for event in self.events if event.id == event_id)
+
+    def tell(self, event: EventT) -> str:
+        """What an event did, in a few words, without its author."""
+        root = self.event(self.root_of[event.id])
+        if event.id == root.id:
+            return self.tell_act(root)
+        return f"{'redid' if self.is_redo(event) else 'undid'} “{self.tell_act(root)}”"
 
     def is_redo(self, event: EventT) -> bool:
         """Whether the event, an undo by kind, does something again."""
@@ -70,6 +86,11 @@ class EventLog(Generic[EventT]):
     def about(self, root_id: int) -> list[EventT]:
         """The act of this id and everything that undid or redid it, oldest first."""
         return [event for event in self.events if self.root_of[event.id] == root_id]
+
+    def last_doing_of(self, root: EventT) -> EventT:
+        """The event that did an act last: the act itself, or its last repetition."""
+        repetitions = [event for event in self.about(root.id) if self.is_redo(event)]
+        return repetitions[-1] if repetitions else root
 
     def may_undo(self, event_id: int) -> bool:
         """Whether this act may be undone now."""
@@ -84,8 +105,16 @@ class EventLog(Generic[EventT]):
         return is_last or (known and self.event(event_id).kind == "comment")
 
 
-def replay_events(events: Sequence[EventT]) -> EventLog[EventT]:
-    """What follows from these events, given oldest first."""
+def replay_events(
+    events: Sequence[EventT], *, thing: str, tell_act: Callable[[EventT], str]
+) -> EventLog[EventT]:
+    """What follows from these events.
+
+    Args:
+        events: All of them, oldest first.
+        thing: What they were done to.
+        tell_act: What an act, no undo or redo, did, in a few words without its author.
+    """
     done: list[int] = []
     undone: list[int] = []
     root_of: dict[int, int] = {}
@@ -111,4 +140,13 @@ def replay_events(events: Sequence[EventT]) -> EventLog[EventT]:
             if not is_remark:
                 done.remove(root)
                 undone.append(root)
-    return EventLog(tuple(events), tuple(done), tuple(undone), root_of, tip_of, frozenset(standing))
+    return EventLog(
+        events=tuple(events),
+        done=tuple(done),
+        undone=tuple(undone),
+        root_of=root_of,
+        tip_of=tip_of,
+        standing=frozenset(standing),
+        thing=thing,
+        tell_act=tell_act,
+    )

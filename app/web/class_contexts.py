@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from app.web.cluster_contexts import HistoryEntry, Likeness, Member
+from app.web.cluster_contexts import Likeness, Member
 from app.web.contexts import Card, Fact, Moment, PageContext
 from app.web.histograms import Bar
+from app.web.history import HistoryEntry
 
 
 @dataclass(frozen=True)

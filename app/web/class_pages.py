@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from app.services.browsing import exemplars
 from app.services.classes import list_classes
 from app.services.glitches import list_glitches
-from app.services.lifecycle.log import ClassEventRecord, ClassLog, describe
 from app.services.lifecycle.overview import (
     Occurrence,
     Portrait,
@@ -22,9 +21,10 @@ from app.services.lifecycle.overview import (
 from app.services.lifecycle.service import class_history
 from app.services.records import ClassRecord, GlitchFilters, Principal, Role
 from app.web.class_contexts import ClassesPage, ClassPage, ClassRow, RateChart
-from app.web.cluster_contexts import HistoryEntry, Likeness, Member, MemberChoice
+from app.web.cluster_contexts import Likeness, Member, MemberChoice
 from app.web.contexts import Fact
 from app.web.histograms import Bar
+from app.web.history import entries_of
 from app.web.palette import class_colour
 from app.web.query import UNLABELLED
 from app.web.words import card, count, moment, stamp
@@ -156,7 +156,7 @@ def class_page_of(
         ),
         next_href=f"{href}?{urlencode({'after': page.next})}#members" if page.next else None,
         first_href=f"{href}#members" if after else None,
-        history=tuple(_entry(log, event) for event in reversed(log.events)),
+        history=entries_of(log),
         last_event_id=log.last_id,
         class_names=tuple(one.name for one in known if one.id != record.id and not one.is_retired),
         can_change=can_change,
@@ -251,18 +251,3 @@ def _facts(record: ClassRecord, own: Occurrence) -> tuple[Fact, ...]:
 def _day(gps_time: Decimal | None) -> str | None:
     found = moment(gps_time)
     return None if found is None else found.utc[:10]
-
-
-def _entry(log: ClassLog, event: ClassEventRecord) -> HistoryEntry:
-    text = describe(log, event)
-    return HistoryEntry(
-        id=event.id,
-        text=text[0].upper() + text[1:],
-        author=event.author,
-        when=stamp(event.created_at),
-        when_iso=event.created_at.isoformat(),
-        remark=event.payload.get("remark"),
-        is_in_force=log.root_of[event.id] in log.standing,
-        can_undo=log.may_undo(event.id),
-        can_redo=log.may_redo(event.id),
-    )

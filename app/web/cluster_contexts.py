@@ -8,6 +8,7 @@ from typing import ClassVar
 from app.web.contexts import Card, Choice, ClassCount, Download, Fact, Moment, PageContext
 from app.web.figures import StripSection
 from app.web.histograms import Histogram, Sparkline, Timeline
+from app.web.history import HistoryEntry
 
 
 @dataclass(frozen=True)
@@ -96,21 +97,6 @@ class Member:
 
     card: Card
     choice: MemberChoice
-
-
-@dataclass(frozen=True)
-class HistoryEntry:
-    """One event."""
-
-    id: int
-    text: str
-    author: str
-    when: str
-    when_iso: str
-    remark: str | None
-    is_in_force: bool
-    can_undo: bool
-    can_redo: bool
 
 
 @dataclass(frozen=True)

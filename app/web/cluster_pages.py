@@ -21,13 +21,12 @@ from app.services.clusters.browsing import (
 )
 from app.services.clusters.records import ClusterRecord, MemberRecord
 from app.services.records import GlitchRecord, Principal, Role
-from app.services.reviews.log import EventRecord, Log, describe
+from app.services.reviews.log import Log
 from app.services.reviews.service import class_names_of, history
 from app.services.reviews.suggestions import count_by_cluster, suggested_classes
 from app.web.cluster_contexts import (
     ClusterCard,
     ClusterPage,
-    HistoryEntry,
     Likeness,
     Member,
     MemberChoice,
@@ -36,6 +35,7 @@ from app.web.cluster_model import comparison_of, model_note, strips_of
 from app.web.contexts import ClassCount, Fact, Moment
 from app.web.figures import DIVERGING
 from app.web.histograms import histogram, sparkline
+from app.web.history import entries_of
 from app.web.words import card, count, export_links, moment, stamp
 
 MEMBERS_SHOWN = 48
@@ -216,7 +216,7 @@ def cluster_page_of(
         ),
         next_href=_address(cluster, order, page + 1) if is_more else None,
         first_href=_address(cluster, order, 1) if page > 1 else None,
-        history=tuple(_entry(log, event) for event in reversed(log.events)),
+        history=entries_of(log),
         last_event_id=log.last_id,
         elsewhere=elsewhere,
         class_names=tuple(names),
@@ -313,18 +313,3 @@ def _elsewhere(session: Session, cluster: ClusterRecord) -> tuple[tuple[str, str
     if latest.id != cluster.id:
         return ((cluster_href(latest), f"the latest, with {latest.size:,} members"),)
     return ()
-
-
-def _entry(log: Log, event: EventRecord) -> HistoryEntry:
-    text = describe(log, event)
-    return HistoryEntry(
-        id=event.id,
-        text=text[0].upper() + text[1:],
-        author=event.author,
-        when=stamp(event.created_at),
-        when_iso=event.created_at.isoformat(),
-        remark=event.payload.get("text") or event.payload.get("remark"),
-        is_in_force=log.root_of[event.id] in log.standing,
-        can_undo=log.may_undo(event.id),
-        can_redo=log.may_redo(event.id),
-    )

@@ -19,6 +19,7 @@ from app.services.errors import (
     PermissionDeniedError,
     ServiceError,
 )
+from app.services.event_log import Redo, Undo
 from app.services.glitches import list_glitches
 from app.services.labels import append_label, list_labels
 from app.services.lifecycle.log import (
@@ -27,11 +28,8 @@ from app.services.lifecycle.log import (
     Describe,
     MergeInto,
     Move,
-    RedoChange,
     Rename,
     SetState,
-    UndoChange,
-    describe,
 )
 from app.services.lifecycle.service import (
     ClassOutcome,
@@ -63,19 +61,19 @@ def change(
 
 def told(session: Session, class_id: int) -> list[str]:
     log = class_history(session, class_id)
-    return [f"{event.author} {describe(log, event)}" for event in log.events]
+    return [f"{event.author} {log.tell(event)}" for event in log.events]
 
 
 def test_a_new_class_has_a_history(session: Session, checkpoint: CheckpointRecord) -> None:
     thunder = made(session, "Thunder")
     assert told(session, thunder.id) == ["Ann added it"]
-    undone = change(session, "Thunder", UndoChange(class_history(session, thunder.id).last_id))
+    undone = change(session, "Thunder", Undo(class_history(session, thunder.id).last_id))
     assert undone.record is None
     assert "Thunder" not in {known.name for known in list_classes(session)}
     again = change_class(
         session,
         thunder.id,
-        RedoChange(class_history(session, thunder.id).events[0].id),
+        Redo(class_history(session, thunder.id).events[0].id),
         author=BOB,
         last_event_id=undone.event.id,
     )
@@ -100,9 +98,9 @@ def test_a_renamed_class_keeps_its_labels_and_is_found_by_its_former_name(
     assert told(session, thunder.id)[-1] == "Bob renamed it from Thunder to Rumble"
     made(session, "thunder")  # the name is free again, until the undo wants it
     with pytest.raises(ConflictError, match="class thunder already"):
-        change(session, "Rumble", UndoChange(outcome.event.id))
+        change(session, "Rumble", Undo(outcome.event.id))
     change(session, "thunder", Rename("Storm"))
-    change(session, "Rumble", UndoChange(outcome.event.id))
+    change(session, "Rumble", Undo(outcome.event.id))
     assert get_class(session, thunder.id).name == "Thunder"
 
 
@@ -166,7 +164,7 @@ def test_a_retired_class_keeps_its_labels_and_takes_no_new_ones(
     assert near[0].glitch.label == "Helix"
     found = list_glitches(session, GlitchFilters(labels=("Helix",))).items
     assert ids(found) == [old.id]
-    change(session, "Helix", UndoChange(outcome.event.id))
+    change(session, "Helix", Undo(outcome.event.id))
     append_label(session, new.id, "Helix", author=ANN)
     assert told(session, get_class_named(session, "Helix").id) == [
         "Eve retired it",
@@ -265,7 +263,7 @@ def test_a_merge_moves_labels_and_its_undo_brings_each_back(
     append_label(session, moved[1], "Tomte", author=ANN)  # meanwhile
     thunder = get_class_named(session, "Thunder").id
     assert told(session, thunder)[-1] == "Eve merged it into Blip (5 glitches)"
-    change(session, "Thunder", UndoChange(outcome.event.id))
+    change(session, "Thunder", Undo(outcome.event.id))
     now = {
         one.id: one.label
         for one in list_glitches(session, GlitchFilters(labels=("Thunder", "Tomte"))).items
@@ -273,9 +271,9 @@ def test_a_merge_moves_labels_and_its_undo_brings_each_back(
     assert now == {one: "Tomte" if one == moved[1] else "Thunder" for one in moved}
     assert get_class_named(session, "Thunder").state == "active"
     assert get_class_named(session, "Thunder_Far").parent == "Thunder"
-    again = change(session, "Thunder", RedoChange(outcome.event.id))
+    again = change(session, "Thunder", Redo(outcome.event.id))
     assert again.event.payload["n_glitches"] == 4
-    change(session, "Thunder", UndoChange(outcome.event.id))
+    change(session, "Thunder", Undo(outcome.event.id))
     assert (
         session.scalar(
             select(Label.id).where(Label.source.startswith("merge"), Label.revoked_at.is_(None))
@@ -329,21 +327,21 @@ def test_undo_goes_from_the_last_act_to_the_first(
     first = change(session, "Thunder", Describe("Loud."))
     second = change(session, "Thunder", SetState("dormant"), ANN)
     with pytest.raises(ConflictError, match=r"marked it dormant \(Ann, event"):
-        change(session, "Thunder", UndoChange(first.event.id))
+        change(session, "Thunder", Undo(first.event.id))
     with pytest.raises(ConflictError, match="nothing to do again"):
-        change(session, "Thunder", RedoChange(first.event.id))
+        change(session, "Thunder", Redo(first.event.id))
     with pytest.raises(NotFoundError, match="no event"):
-        change(session, "Thunder", UndoChange(10**9))
-    change(session, "Thunder", UndoChange(second.event.id))
+        change(session, "Thunder", Undo(10**9))
+    change(session, "Thunder", Undo(second.event.id))
     with pytest.raises(ConflictError, match="undone already, by Eve"):
-        change(session, "Thunder", UndoChange(second.event.id))
-    change(session, "Thunder", UndoChange(first.event.id))
+        change(session, "Thunder", Undo(second.event.id))
+    change(session, "Thunder", Undo(first.event.id))
     with pytest.raises(ConflictError, match="redo it first"):
-        change(session, "Thunder", RedoChange(second.event.id))
-    change(session, "Thunder", RedoChange(first.event.id))
+        change(session, "Thunder", Redo(second.event.id))
+    change(session, "Thunder", Redo(first.event.id))
     change(session, "Thunder", SetState("candidate"))
     with pytest.raises(ConflictError, match="Something else was done"):
-        change(session, "Thunder", RedoChange(second.event.id))
+        change(session, "Thunder", Redo(second.event.id))
     assert get_class(session, thunder.id).description == "Loud."
 
 
@@ -352,10 +350,10 @@ def test_a_class_in_use_is_not_taken_back(session: Session, store: Store) -> Non
     added = class_history(session, thunder.id).last_id
     label = append_label(session, store().glitch.id, "Thunder", author=ANN)
     with pytest.raises(ConflictError, match="1 glitches were labelled Thunder"):
-        change(session, "Thunder", UndoChange(added))
+        change(session, "Thunder", Undo(added))
     session.execute(Label.__table__.delete().where(Label.id == label.id))
     session.execute(Glitch.__table__.update().values(class_id=None))
     made(session, "Thunder_Far")
     change(session, "Thunder_Far", Move("Thunder"))
     with pytest.raises(ConflictError, match="Thunder_Far is a sub-class"):
-        change(session, "Thunder", UndoChange(added))
+        change(session, "Thunder", Undo(added))

@@ -19,6 +19,7 @@ from app.services.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
+from app.services.event_log import Redo, Undo
 from app.services.glitches import get_glitch
 from app.services.labels import append_label, list_labels, revoke_label
 from app.services.records import Role
@@ -30,9 +31,7 @@ from app.services.reviews.log import (
     Dismiss,
     Merge,
     Promote,
-    Redo,
     Split,
-    Undo,
 )
 from app.services.reviews.service import ReviewOutcome, history, review
 from app.services.reviews.suggestions import suggested_classes

@@ -21,19 +21,18 @@ from store_helpers import person
 
 from app.services.classes import create_class
 from app.services.errors import ServiceError
+from app.services.event_log import Redo, Undo
 from app.services.lifecycle.log import (
     ChooseExemplars,
     Describe,
     MergeInto,
     Move,
-    RedoChange,
     Rename,
     SetState,
-    UndoChange,
 )
 from app.services.lifecycle.service import change_class, class_history, get_class_named
 from app.services.records import CheckpointRecord, Role
-from app.services.reviews.log import Accept, Assign, Dismiss, Merge, Promote, Redo, Split, Undo
+from app.services.reviews.log import Accept, Assign, Dismiss, Merge, Promote, Split
 from app.services.reviews.service import history, review
 
 EVE = person(Role.ADMIN, "Eve")
@@ -140,12 +139,12 @@ def test_classes(
                 assert seen(session) == before  # what is refused changes nothing
                 continue
             after = seen(session)
-            do(UndoChange(event))
+            do(Undo(event))
             assert seen(session) == before
-            do(RedoChange(event))
+            do(Redo(event))
             again = seen(session)
             assert {**again, "labels": None} == {**after, "labels": None}  # labels have new ids
-            stack.append((lambda do=do, event=event: do(UndoChange(event)), before))
+            stack.append((lambda do=do, event=event: do(Undo(event)), before))
         undone_one_by_one(session, stack)
         savepoint.rollback()
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from app.services.event_log import EventLog
+from app.services.event_log import EventLog, LoggedEvent, Redo, Undo, replay_events
 
 
 @dataclass(frozen=True)
@@ -53,61 +51,42 @@ class MergeInto:
     into: str
 
 
-@dataclass(frozen=True)
-class UndoChange:
-    """Take an event back."""
-
-    event_id: int
+Change = Rename | Describe | SetState | Move | ChooseExemplars | MergeInto | Undo | Redo
 
 
 @dataclass(frozen=True)
-class RedoChange:
-    """Do an event again that was taken back."""
-
-    event_id: int
-
-
-Change = Rename | Describe | SetState | Move | ChooseExemplars | MergeInto | UndoChange | RedoChange
-
-
-@dataclass(frozen=True)
-class ClassEventRecord:
+class ClassEventRecord(LoggedEvent):
     """One event of a class's history."""
 
-    id: int
     class_id: int
-    kind: str
-    author: str
-    created_at: datetime
-    payload: Mapping[str, Any]
-    undoes_event_id: int | None
 
 
 ClassLog = EventLog[ClassEventRecord]
 
 
-def describe(log: ClassLog, event: ClassEventRecord) -> str:
-    """What an event did, in a few words, without its author."""
-    root = log.event(log.root_of[event.id])
-    if event.id != root.id:
-        return f"{'redid' if log.is_redo(event) else 'undid'} “{describe(log, root)}”"
-    before, after = root.payload.get("before", {}), root.payload.get("after", {})
-    if root.kind == "state":
+def replay(events: Sequence[ClassEventRecord]) -> ClassLog:
+    """What follows from these events, given oldest first."""
+    return replay_events(events, thing="class", tell_act=_tell)
+
+
+def _tell(act: ClassEventRecord) -> str:
+    before, after = act.payload.get("before", {}), act.payload.get("after", {})
+    if act.kind == "state":
         return {
             "retired": "retired it",
             "dormant": "marked it dormant",
             "candidate": "marked it a candidate",
         }.get(after["state"], "reactivated it")
-    if root.kind == "move":
-        above = root.payload.get("parent")
+    if act.kind == "move":
+        above = act.payload.get("parent")
         return f"made it a sub-class of {above}" if above else "made it a class of its own"
-    if root.kind == "merge":
-        return f"merged it into {root.payload['into']} ({root.payload['n_glitches']:,} glitches)"
-    if root.kind == "exemplars":
+    if act.kind == "merge":
+        return f"merged it into {act.payload['into']} ({act.payload['n_glitches']:,} glitches)"
+    if act.kind == "exemplars":
         number = len(after["exemplar_ids"])
         return f"chose {number} exemplars" if number else "left the exemplars to the service"
     return {
-        "create": "named it" if root.payload.get("is_from_review") else "added it",
+        "create": "named it" if act.payload.get("is_from_review") else "added it",
         "rename": f"renamed it from {before.get('name')} to {after.get('name')}",
         "describe": "changed the description",
-    }[root.kind]
+    }[act.kind]

@@ -1,7 +1,6 @@
 """Changing classes: every act an event with its author, every undo an event too.
 
-As in the review of clusters, the last event that a caller has seen comes with each act; if
-something else happened since, the act is refused with who did what.
+As in the review of clusters, an act of somebody who has not seen the last event is refused.
 """
 
 from __future__ import annotations
@@ -21,8 +20,9 @@ from app.services.classes import (
     select_classes,
     to_class_record,
 )
-from app.services.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.services.event_log import replay_events
+from app.services.errors import ConflictError, NotFoundError
+from app.services.event_acts import act_to_turn, check_remark, refuse_stale
+from app.services.event_log import Redo, Undo
 from app.services.lifecycle.changes import (
     KINDS,
     check_values,
@@ -35,10 +35,8 @@ from app.services.lifecycle.log import (
     ClassEventRecord,
     ClassLog,
     MergeInto,
-    RedoChange,
     SetState,
-    UndoChange,
-    describe,
+    replay,
 )
 from app.services.lifecycle.merging import merge_into, take_back_merge
 from app.services.lifecycle.usage import refuse_used
@@ -46,9 +44,6 @@ from app.services.records import ClassRecord, Principal, Role
 from app.services.tokens import require_role
 from app.store.class_models import ClassEvent
 from app.store.models import GlitchClass
-
-LONGEST_REMARK = 4000
-_EVENTS_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ def class_history(session: Session, class_id: int) -> ClassLog:
     rows = session.scalars(
         select(ClassEvent).where(ClassEvent.class_id == class_id).order_by(ClassEvent.id)
     )
-    return replay_events([_to_record(row) for row in rows])
+    return replay([_to_record(row) for row in rows])
 
 
 def change_class(
@@ -123,15 +118,15 @@ def change_class(
         ConflictError: if somebody was quicker, or it contradicts other classes; says who and what.
     """
     require_role(author, Role.REVIEWER)
-    noted = {"remark": _remark(remark)} if remark.strip() else {}
+    noted = {"remark": check_remark(remark)} if remark.strip() else {}
     lock_classes(session)
     known = session.get(GlitchClass, class_id, populate_existing=True)
     log = class_history(session, class_id)
-    if known is None or (known.state == WITHDRAWN and not isinstance(change, RedoChange)):
+    if known is None or (known.state == WITHDRAWN and not isinstance(change, Redo)):
         raise NotFoundError(f"There is no class {class_id}: the list of classes names all of them.")
-    _refuse_stale(log, last_event_id)
+    refuse_stale(log, last_event_id)
     with session.begin_nested():  # what is refused leaves no event, even if the caller goes on
-        if isinstance(change, UndoChange | RedoChange):
+        if isinstance(change, Undo | Redo):
             row = _turn(session, known, log, change, author=author, noted=noted)
         else:
             row = _do(session, known, change, author=author, noted=noted)
@@ -193,22 +188,19 @@ def _turn(
     session: Session,
     known: GlitchClass,
     log: ClassLog,
-    change: UndoChange | RedoChange,
+    change: Undo | Redo,
     *,
     author: Principal,
     noted: Mapping[str, Any],
 ) -> ClassEvent:
     """Undo or redo an event."""
-    if change.event_id not in log.root_of:
-        raise NotFoundError(f"There is no event {change.event_id} in this class's history.")
-    root = log.event(log.root_of[change.event_id])
-    is_undo = isinstance(change, UndoChange)
-    if not (log.may_undo(root.id) if is_undo else log.may_redo(root.id)):
-        raise ConflictError(_why_not(log, root, is_undo=is_undo))
+    root = act_to_turn(log, change)
+    is_undo = isinstance(change, Undo)
     if root.kind == "merge":
         require_role(author, Role.ADMIN)
     row = _add(session, known, "undo", author, undoes=log.tip_of[root.id])
-    memory = _memory_of(log, root)
+    did = log.last_doing_of(root)
+    memory = did.payload
     if root.kind == "create":
         before, after = {"state": WITHDRAWN}, {"state": root.payload["after"]["state"]}
         if root.payload.get("is_from_review"):
@@ -228,7 +220,7 @@ def _turn(
         )
     if root.kind == "merge":
         if is_undo:
-            take_back_merge(session, known, memory, _tip_that_did(log, root))
+            take_back_merge(session, known, memory, did.id)
         else:
             again = MergeInto(_name_of(session, memory["into_id"]))
             memory = {**memory, **merge_into(session, known, again, author=author, event_id=row.id)}
@@ -241,53 +233,10 @@ def _turn(
     return row
 
 
-def _tip_that_did(log: ClassLog, root: ClassEventRecord) -> int:
-    """The event that last did an act: itself, or its last repetition."""
-    repetitions = [event for event in log.about(root.id) if log.is_redo(event)]
-    return (repetitions[-1] if repetitions else root).id
-
-
-def _memory_of(log: ClassLog, root: ClassEventRecord) -> Mapping[str, Any]:
-    return log.event(_tip_that_did(log, root)).payload
-
-
 def _require_admin(known: GlitchClass, change: Change, author: Principal) -> None:
     is_retiring = isinstance(change, SetState) and change.state == "retired"
     if isinstance(change, MergeInto) or (is_retiring and known.origin == "gravityspy"):
         require_role(author, Role.ADMIN)
-
-
-def _why_not(log: ClassLog, root: ClassEventRecord, *, is_undo: bool) -> str:
-    is_standing = root.id in log.standing
-    if is_undo and not is_standing:
-        by = log.event(log.tip_of[root.id]).author
-        return f"Event {root.id} is undone already, by {by}."
-    if not is_undo and is_standing:
-        return f"Event {root.id} is in force: there is nothing to do again."
-    if is_undo:
-        last = log.event(log.done[-1])
-        return f"{describe(log, last)} ({last.author}, event {last.id}) came later: undo it first."
-    if root.id in log.undone:
-        return f"Event {log.undone[-1]} was undone later: redo it first."
-    return f"Something else was done since event {root.id} was undone, so it cannot be done again."
-
-
-def _refuse_stale(log: ClassLog, last_event_id: int) -> None:
-    if last_event_id and last_event_id not in log.root_of:
-        raise InvalidRequestError(
-            f"Event {last_event_id} is not in this class's history: give the id of the last event "
-            "that you saw, or 0."
-        )
-    unseen = [event for event in log.events if event.id > last_event_id]
-    if unseen:
-        told = "; ".join(
-            f"{event.author}: {describe(log, event)} ({event.created_at:%H:%M} UTC)"
-            for event in unseen[-_EVENTS_TOLD:]
-        )
-        raise ConflictError(
-            f"Somebody was quicker, so nothing was changed. Since you looked: {told}. Reload the "
-            "class and decide again."
-        )
 
 
 def _add(
@@ -304,15 +253,6 @@ def _add(
     session.add(row)
     session.flush()
     return row
-
-
-def _remark(text: str) -> str:
-    trimmed = text.strip()
-    if len(trimmed) > LONGEST_REMARK or "\0" in trimmed:
-        raise InvalidRequestError(
-            f"A remark has at most {LONGEST_REMARK:,} characters and no NUL, not {len(trimmed):,}."
-        )
-    return trimmed
 
 
 def _name_of(session: Session, class_id: int) -> str:

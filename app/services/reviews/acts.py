@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 
 from app.services.classes import WITHDRAWN, create_class, find_class, lock_classes
 from app.services.errors import ConflictError, InvalidRequestError
+from app.services.event_acts import check_remark
 from app.services.labels import append_labels, revoke_labels
-from app.services.lifecycle.log import describe as describe_change
 from app.services.lifecycle.service import class_history, note_withdrawal
 from app.services.lifecycle.usage import refuse_used
 from app.services.reviews import suggestions
@@ -36,7 +36,6 @@ from app.services.reviews.log import (
 from app.services.reviews.scene import (
     Memory,
     Scene,
-    check_text,
     members_named,
     require_flagged,
     set_state,
@@ -169,7 +168,7 @@ def take_back_labels(scene: Scene, memory: Mapping[str, Any]) -> None:
 
 def comment(_scene: Scene, action: Comment) -> Memory:
     """Keep a remark."""
-    return {"text": check_text(action.text)}
+    return {"text": check_remark(action.text)}
 
 
 def take_back_nothing(_scene: Scene, _memory: Mapping[str, Any]) -> None:
@@ -225,8 +224,8 @@ def _refuse_changed(session: Session, found: GlitchClass) -> None:
     if later:
         last = later[-1]
         raise ConflictError(
-            f"The class {found.name} was changed since ({last.author}: "
-            f"{describe_change(log, last)}): undo that on the class's page first."
+            f"The class {found.name} was changed since ({last.author}: {log.tell(last)}): undo "
+            "that on the class's page first."
         )
 
 

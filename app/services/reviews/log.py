@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
-from app.services.event_log import EventLog, replay_events
+from app.services.event_log import EventLog, LoggedEvent, Redo, Undo, replay_events
 
 Kind = Literal["promote", "merge", "split", "dismiss", "assign", "comment", "accept", "undo"]
 
@@ -62,35 +61,15 @@ class Comment:
     text: str
 
 
-@dataclass(frozen=True)
-class Undo:
-    """Take an event back."""
-
-    event_id: int
-
-
-@dataclass(frozen=True)
-class Redo:
-    """Do an event again that was taken back."""
-
-    event_id: int
-
-
 Action = Promote | Merge | Dismiss | Split | Assign | Accept | Comment | Undo | Redo
 
 
 @dataclass(frozen=True)
-class EventRecord:
+class EventRecord(LoggedEvent):
     """One event of a cluster's history."""
 
-    id: int
     identity: UUID
     cluster_id: UUID
-    kind: Kind
-    author: str
-    created_at: datetime
-    payload: Mapping[str, Any]
-    undoes_event_id: int | None
 
 
 Log = EventLog[EventRecord]
@@ -98,15 +77,11 @@ Log = EventLog[EventRecord]
 
 def replay(events: Sequence[EventRecord]) -> Log:
     """What follows from these events, given oldest first."""
-    return replay_events(events)
+    return replay_events(events, thing="cluster", tell_act=_tell)
 
 
-def describe(log: Log, event: EventRecord) -> str:
-    """What an event did, in a few words, without its author."""
-    root = log.event(log.root_of[event.id])
-    if event.id != root.id:
-        return f"{'redid' if log.is_redo(event) else 'undid'} “{describe(log, root)}”"
-    name, number = root.payload.get("class_name"), root.payload.get("n_glitches", 0)
+def _tell(act: EventRecord) -> str:
+    name, number = act.payload.get("class_name"), act.payload.get("n_glitches", 0)
     return {
         "promote": f"named the new class {name}",
         "merge": f"merged it into {name}",
@@ -115,4 +90,4 @@ def describe(log: Log, event: EventRecord) -> str:
         "assign": f"labelled {number:,} as {name}",
         "accept": f"accepted {name} for {number:,}",
         "comment": "commented",
-    }[root.kind]
+    }[act.kind]

@@ -18,7 +18,6 @@ from app.store.cluster_models import Cluster, ClusterMember
 from app.store.review_models import ReviewEvent
 
 MOST_MEMBERS = 10_000  # in one act
-LONGEST_TEXT = 4000
 
 Memory = dict[str, Any]
 
@@ -80,20 +79,6 @@ def members_named(scene: Scene, member_ids: Sequence[UUID]) -> list[UUID]:
     return wanted
 
 
-def check_text(text: str) -> str:
-    """A remark without the space around it.
-
-    Raises:
-        InvalidRequestError: if it is empty, too long, or holds a NUL.
-    """
-    trimmed = text.strip()
-    if not 1 <= len(trimmed) <= LONGEST_TEXT or "\0" in trimmed:
-        raise InvalidRequestError(
-            f"A comment has 1 to {LONGEST_TEXT:,} characters, not {len(trimmed):,}, and no NUL."
-        )
-    return trimmed
-
-
 def lock_identity(session: Session, identity: UUID) -> None:
     """One review of a cluster at a time, until the transaction ends."""
     key = func.hashtextextended(str(identity), 4)
@@ -114,7 +99,7 @@ def to_event_record(row: ReviewEvent) -> EventRecord:
         id=row.id,
         identity=row.identity,
         cluster_id=row.cluster_id,
-        kind=row.kind,  # type: ignore[arg-type]  # the table's check allows these words only
+        kind=row.kind,
         author=row.author,
         created_at=row.created_at,
         payload=row.payload,

@@ -1,8 +1,6 @@
 """Reviewing clusters: every act an event with its author, every undo an event too.
 
-The last event that a caller has seen comes with each act. If something else happened since, the
-act is refused with who did what: of two reviewers at once, the second is told, and nothing of the
-first's work is lost.
+An act of somebody who has not seen the last event is refused (``app.services.event_acts``).
 """
 
 from __future__ import annotations
@@ -17,7 +15,9 @@ from sqlalchemy.orm import Session
 
 from app.services.audit import record_event
 from app.services.classes import check_class_name
-from app.services.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.services.errors import ConflictError, NotFoundError
+from app.services.event_acts import act_to_turn, check_remark, refuse_stale
+from app.services.event_log import Redo, Undo
 from app.services.records import Principal, Role
 from app.services.reviews import suggestions
 from app.services.reviews.acts import ACTS, act_of, recall_action, remember_action
@@ -28,13 +28,9 @@ from app.services.reviews.log import (
     Kind,
     Log,
     Promote,
-    Redo,
-    Undo,
-    describe,
 )
 from app.services.reviews.scene import (
     Scene,
-    check_text,
     lock_identity,
     read_log,
     to_event_record,
@@ -43,8 +39,6 @@ from app.services.tokens import require_role
 from app.store.cluster_models import Cluster
 from app.store.models import GlitchClass
 from app.store.review_models import ReviewEvent
-
-_EVENTS_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -88,11 +82,11 @@ def review(
     identity = cluster.identity  # the row itself may go, where a split is undone
     log = read_log(session, identity)
     if not isinstance(action, Comment):
-        _refuse_stale(log, last_event_id)
+        refuse_stale(log, last_event_id)
         _refuse_superseded(session, cluster, action)
     if isinstance(action, Promote):
         check_class_name(action.class_name)
-    noted = {"remark": check_text(remark)} if remark.strip() else {}
+    noted = {"remark": check_remark(remark)} if remark.strip() else {}
     with session.begin_nested():  # what is refused leaves no event, even if the caller goes on
         if isinstance(action, Undo | Redo):
             row = _turn(session, cluster, log, action, author=author, noted=noted)
@@ -152,69 +146,17 @@ def _turn(
     noted: Mapping[str, Any],
 ) -> ReviewEvent:
     """Undo or redo an act."""
-    if action.event_id not in log.root_of:
-        raise NotFoundError(f"There is no event {action.event_id} in this cluster's history.")
-    root = log.event(log.root_of[action.event_id])
-    is_undo = isinstance(action, Undo)
-    allowed = log.may_undo(root.id) if is_undo else log.may_redo(root.id)
-    if not allowed:
-        raise ConflictError(_why_not(log, root, is_undo=is_undo))
+    root = act_to_turn(log, action)
     row = _add(session, cluster, "undo", author, undoes=log.tip_of[root.id])
     scene = Scene(session, _latest(session, cluster.identity), author, root.id)
     act = act_of(root.kind)
-    if is_undo:
-        act.take_back(scene, _memory_of(log, root))
+    if isinstance(action, Undo):
+        act.take_back(scene, log.last_doing_of(root).payload)
         row.payload = dict(noted)
     else:
         memory = act.do(scene, recall_action(session, root.kind, root.payload))
         row.payload = {**memory, **noted}
     return row
-
-
-def _memory_of(log: Log, root: EventRecord) -> Mapping[str, Any]:
-    """What the act remembers: of its last repetition, if it was done again."""
-    repetitions = [event for event in log.about(root.id) if log.is_redo(event)]
-    return (repetitions[-1] if repetitions else root).payload
-
-
-def _why_not(log: Log, root: EventRecord, *, is_undo: bool) -> str:
-    is_standing = root.id in log.standing
-    if is_undo and not is_standing:
-        by = log.event(log.tip_of[root.id]).author
-        return f"Event {root.id} is undone already, by {by}."
-    if not is_undo and is_standing:
-        return f"Event {root.id} is in force: there is nothing to do again."
-    if is_undo:
-        last = log.event(log.done[-1])
-        return (
-            f"{describe(log, last)} ({last.author}, event {last.id}) builds on that: undo it first."
-        )
-    if root.id in log.undone:
-        first = log.event(log.undone[-1])
-        return f"Event {first.id} was undone later: redo it first."
-    return f"Something else was done since event {root.id} was undone, so it cannot be done again."
-
-
-def _refuse_stale(log: Log, last_event_id: int) -> None:
-    if last_event_id > log.last_id or (last_event_id and last_event_id not in log.root_of):
-        raise InvalidRequestError(
-            f"Event {last_event_id} is not in this cluster's history: give the id of the last "
-            "event that you saw, or 0."
-        )
-    unseen = [
-        event
-        for event in log.events
-        if event.id > last_event_id and log.event(log.root_of[event.id]).kind != "comment"
-    ]
-    if unseen:
-        told = "; ".join(
-            f"{event.author}: {describe(log, event)} ({event.created_at:%H:%M} UTC)"
-            for event in unseen[-_EVENTS_TOLD:]
-        )
-        raise ConflictError(
-            f"Somebody was quicker, so nothing was changed. Since you looked: {told}. Reload the "
-            "cluster and decide again."
-        )
 
 
 def _refuse_superseded(session: Session, cluster: Cluster, action: Action) -> None:

@@ -14,7 +14,7 @@ from app.services.clusters.records import ClusteringParameters
 from app.services.clusters.selection import Selection
 from app.services.clusters.summary import summarise
 from app.services.errors import ConflictError, InvalidRequestError
-from app.services.reviews.log import Split, describe
+from app.services.reviews.log import Split
 from app.services.reviews.scene import (
     Memory,
     Scene,
@@ -84,7 +84,7 @@ def take_back_split(scene: Scene, memory: Mapping[str, Any]) -> None:
         last = log.event(log.tip_of[log.done[-1]])
         raise ConflictError(
             f"The part that was split off was reviewed by now ({last.author}: "
-            f"{describe(log, last)}): undo that first."
+            f"{log.tell(last)}): undo that first."
         )
     found_again = session.scalar(
         select(Cluster.id).where(Cluster.identity == parts[1], Cluster.id != parts[1]).limit(1)

@@ -14,16 +14,15 @@ from app.services.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
+from app.services.event_log import Redo, Undo
 from app.services.lifecycle.log import (
     Change,
     ChooseExemplars,
     Describe,
     MergeInto,
     Move,
-    RedoChange,
     Rename,
     SetState,
-    UndoChange,
 )
 from app.services.lifecycle.service import change_class, get_class
 from app.web.class_pages import class_href, class_page_of, classes_page_of
@@ -118,8 +117,8 @@ def change(
         "dormant": SetState("dormant"),
         "exemplars": ChooseExemplars(tuple(member)),
         "merge": MergeInto(into.strip()),
-        "undo": UndoChange(event_id),
-        "redo": RedoChange(event_id),
+        "undo": Undo(event_id),
+        "redo": Redo(event_id),
     }
     if act not in changes:
         raise NotFoundError("There is no such act: go back to the class and choose another.")

@@ -13,6 +13,7 @@ from app.services.clusters.browsing import is_of_simulated
 from app.services.clusters.records import ClusteringParameters
 from app.services.clusters.service import get_cluster, start_clustering
 from app.services.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.services.event_log import Redo, Undo
 from app.services.records import Principal
 from app.services.reviews.log import (
     Accept,
@@ -22,9 +23,7 @@ from app.services.reviews.log import (
     Dismiss,
     Merge,
     Promote,
-    Redo,
     Split,
-    Undo,
 )
 from app.services.reviews.service import review
 from app.services.traversals import cluster_plane
