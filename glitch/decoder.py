@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32
 
-from glitch.checkpoint import Checkpoint
 from glitch.errors import GlitchError
+from glitch.loaded import LoadedModel
 from glitch.types import LatentArray, ViewsArray
 from glitch.views import Views
 
@@ -17,24 +17,12 @@ BATCH = 64  # vectors at a time: bounds memory, changes no result
 LEAST_ACTIVE_VARIANCE = 0.01  # of the posterior mean over glitches (Burda et al. 2016)
 
 
-class Decoder:
+class Decoder(LoadedModel):
     """Paints views from latent vectors with a checkpoint. Deterministic, each as it would alone.
 
-    Holds no state between calls, so threads may share one. Pictures come on the full grid of the
-    checkpoint's views; the model paints means over its pooling cells, so cells of that size have
-    one value each.
+    Pictures come on the full grid of the checkpoint's views; the model paints means over its
+    pooling cells, so cells of that size have one value each.
     """
-
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
-        self._model = checkpoint.model.to(device)
-        self._device = device
-        self.preprocessing = checkpoint.manifest.preprocessing
-        self.digest = checkpoint.digest
-
-    @property
-    def latent(self) -> int:
-        """Length of the latent vector."""
-        return self._model.architecture.latent
 
     def paint(self, latents: LatentArray, durations_s: Sequence[float]) -> ViewsArray:
         """The expected views of each latent vector.

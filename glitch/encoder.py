@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from glitch.checkpoint import Checkpoint
 from glitch.errors import GlitchError
+from glitch.loaded import LoadedModel
 from glitch.model import kl_to_standard_normal
 from glitch.views import Views
 
@@ -27,22 +27,8 @@ class Encoding:
     kl: float  # of the posterior from the prior, nats; higher means more was said
 
 
-class Encoder:
-    """Encodes views with a checkpoint. Deterministic; each glitch gets what it gets alone.
-
-    Holds no state between calls, so threads may share one.
-    """
-
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
-        self._model = checkpoint.model.to(device)
-        self._device = device
-        self.preprocessing = checkpoint.manifest.preprocessing
-        self.digest = checkpoint.digest
-
-    @property
-    def latent(self) -> int:
-        """Length of the latent vector."""
-        return self._model.architecture.latent
+class Encoder(LoadedModel):
+    """Encodes views with a checkpoint. Deterministic; each glitch gets what it gets alone."""
 
     def encode(self, views: Sequence[Views]) -> list[Encoding]:
         """The encoding of each glitch, in order.

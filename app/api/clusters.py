@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 
 from app.api import cluster_schemas, job_schemas, render, schemas
-from app.api.deps import Reader, SessionDep, Submitter
+from app.api.deps import Cursor, Reader, SessionDep, Submitter
 from app.services.clusters.occurrences import seen_before
 from app.services.clusters.service import (
     get_cluster,
@@ -20,7 +20,6 @@ from app.services.clusters.service import (
 
 router = APIRouter(prefix="/clusters", tags=["clusters"])
 
-Cursor = Annotated[str | None, Query(max_length=64, description="`next` of the page before.")]
 Limit = Annotated[int, Query(description="How many on a page, 1 to 500.")]
 
 

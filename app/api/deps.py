@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Response, Security
+from fastapi import Depends, Query, Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
@@ -20,6 +20,7 @@ from app.services.tokens import require_role, verify_token
 
 __all__ = [
     "Admin",
+    "Cursor",
     "OpenOrReader",
     "Reader",
     "Reviewer",
@@ -94,6 +95,7 @@ def _caller(role: Role) -> Callable[..., Principal]:
     return caller
 
 
+Cursor = Annotated[str | None, Query(max_length=64, description="`next` of the page before.")]
 Reader = Annotated[Principal, Depends(_caller(Role.READER), scope="function")]
 Submitter = Annotated[Principal, Depends(_caller(Role.SUBMITTER), scope="function")]
 Reviewer = Annotated[Principal, Depends(_caller(Role.REVIEWER), scope="function")]

@@ -11,14 +11,12 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from app.api import job_schemas, schemas
-from app.api.deps import Reader, SessionDep, Submitter
+from app.api.deps import Cursor, Reader, SessionDep, Submitter
 from app.job_following import STILL_HERE, STREAM_HEADERS, follow
 from app.job_following import last_event_id as last_event_id_of
 from app.services.jobs.service import cancel_job, get_job, list_items, list_jobs, retry_job
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
-
-Cursor = Annotated[str | None, Query(max_length=64, description="`next` of the page before.")]
 
 
 @router.get("", summary="List jobs, latest first")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from app.api import cluster_schemas, job_schemas, render, schemas
-from app.api.deps import Reader, SessionDep, Submitter
+from app.api.deps import Cursor, Reader, SessionDep, Submitter
 from app.services.label_audit.records import AuditedCluster as ClusterRecord
 from app.services.label_audit.records import AuditedGlitch as GlitchRecord
 from app.services.label_audit.records import AuditRecord
@@ -24,7 +24,6 @@ from app.services.label_audit.service import (
 
 router = APIRouter(prefix="/label-audit", tags=["clusters"])
 
-Cursor = Annotated[str | None, Query(max_length=64, description="`next` of the page before.")]
 Limit = Annotated[int, Query(description="How many on a page, 1 to 200.")]
 Run = Annotated[UUID | None, Query(description="Clusters of this run; default: the latest.")]
 _Name = Annotated[str | None, Query(max_length=100)]

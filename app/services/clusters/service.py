@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from app.services import checkpoints
@@ -20,6 +20,7 @@ from app.services.clusters.run import to_run_record
 from app.services.errors import InvalidRequestError, NotFoundError
 from app.services.jobs.records import JobRecord
 from app.services.jobs.service import create_job
+from app.services.paging import beyond, check_limit, cursor_id, cut_page, marked_row
 from app.services.records import Page, Principal, Role
 from app.services.selection import check_ifo, select_glitches, to_record
 from app.services.tokens import require_role
@@ -28,7 +29,6 @@ from app.store.models import Glitch
 
 KIND = "cluster"
 LARGEST_PAGE = 500
-_WRONG_CURSOR = "That cursor is not one of this list: start from its top."
 
 
 def start_clustering(
@@ -77,21 +77,15 @@ def list_runs(session: Session, *, limit: int = 50, cursor: str | None = None) -
     Raises:
         InvalidRequestError: if the limit or the cursor means nothing.
     """
-    _check_limit(limit)
+    check_limit(limit, LARGEST_PAGE)
     query = select(ClusteringRun).order_by(ClusteringRun.created_at.desc(), ClusteringRun.id.desc())
     if cursor is not None:
-        last = session.get(ClusteringRun, _uuid(cursor))
-        if last is None:
-            raise InvalidRequestError(_WRONG_CURSOR)
+        last = marked_row(session, ClusteringRun, cursor_id(cursor))
         query = query.where(
-            or_(
-                ClusteringRun.created_at < last.created_at,
-                and_(ClusteringRun.created_at == last.created_at, ClusteringRun.id < last.id),
-            )
+            beyond(last, ClusteringRun.created_at, ClusteringRun.id, falls=(True, True))
         )
-    rows = list(session.scalars(query.limit(limit + 1)))
-    shown = tuple(map(to_run_record, rows[:limit]))
-    return Page(shown, str(shown[-1].id) if len(rows) > limit else None)
+    rows, mark = cut_page(session.scalars(query.limit(limit + 1)).all(), limit)
+    return Page(tuple(map(to_run_record, rows)), None if mark is None else str(mark.id))
 
 
 def list_clusters(
@@ -121,7 +115,7 @@ def list_clusters(
         InvalidRequestError: if a filter, the limit or the cursor means nothing.
         NotFoundError: if there is no such run.
     """
-    _check_limit(limit)
+    check_limit(limit, LARGEST_PAGE)
     query = select(Cluster).order_by(Cluster.size.desc(), Cluster.id)
     if run_id is not None and session.get(ClusteringRun, run_id) is None:
         raise NotFoundError(f"There is no clustering {run_id}: `GET /clusters/runs` lists them.")
@@ -146,18 +140,10 @@ def list_clusters(
     if min_size is not None:
         query = query.where(Cluster.size >= min_size)
     if cursor is not None:
-        last = session.get(Cluster, _uuid(cursor))
-        if last is None:
-            raise InvalidRequestError(_WRONG_CURSOR)
-        query = query.where(
-            or_(
-                Cluster.size < last.size,
-                and_(Cluster.size == last.size, Cluster.id > last.id),
-            )
-        )
-    rows = list(session.scalars(query.limit(limit + 1)))
-    shown = tuple(map(to_cluster_record, rows[:limit]))
-    return Page(shown, str(shown[-1].id) if len(rows) > limit else None)
+        last = marked_row(session, Cluster, cursor_id(cursor))
+        query = query.where(beyond(last, Cluster.size, Cluster.id, falls=(True, False)))
+    rows, mark = cut_page(session.scalars(query.limit(limit + 1)).all(), limit)
+    return Page(tuple(map(to_cluster_record, rows)), None if mark is None else str(mark.id))
 
 
 def get_cluster(session: Session, cluster_id: UUID) -> ClusterRecord:
@@ -187,7 +173,7 @@ def list_members(
         InvalidRequestError: if the limit or the cursor means nothing.
     """
     get_cluster(session, cluster_id)
-    _check_limit(limit)
+    check_limit(limit, LARGEST_PAGE)
     about: list[Any] = [
         ClusterMember.probability,
         ClusterMember.distance,
@@ -202,24 +188,15 @@ def list_members(
     if is_exemplar is not None:
         query = query.where(ClusterMember.is_exemplar.is_(is_exemplar))
     if cursor is not None:
-        last = session.get(ClusterMember, (cluster_id, _uuid(cursor)))
-        if last is None:
-            raise InvalidRequestError(_WRONG_CURSOR)
+        last = marked_row(session, ClusterMember, (cluster_id, cursor_id(cursor)))
         query = query.where(
-            or_(
-                ClusterMember.distance > last.distance,
-                and_(
-                    ClusterMember.distance == last.distance,
-                    ClusterMember.glitch_id > last.glitch_id,
-                ),
-            )
+            beyond(last, ClusterMember.distance, ClusterMember.glitch_id, falls=(False, False))
         )
-    rows = session.execute(query.limit(limit + 1)).all()
+    rows, mark = cut_page(session.execute(query.limit(limit + 1)).all(), limit)
     shown = tuple(
-        MemberRecord(to_record(row), row.probability, row.distance, row.is_exemplar)
-        for row in rows[:limit]
+        MemberRecord(to_record(row), row.probability, row.distance, row.is_exemplar) for row in rows
     )
-    return Page(shown, str(shown[-1].glitch.id) if len(rows) > limit else None)
+    return Page(shown, None if mark is None else str(shown[-1].glitch.id))
 
 
 def to_cluster_record(row: Cluster) -> ClusterRecord:
@@ -227,15 +204,3 @@ def to_cluster_record(row: Cluster) -> ClusterRecord:
     return ClusterRecord(
         **{name: getattr(row, name) for name in ClusterRecord.__dataclass_fields__}
     )
-
-
-def _check_limit(limit: int) -> None:
-    if not 1 <= limit <= LARGEST_PAGE:
-        raise InvalidRequestError(f"limit must be from 1 to {LARGEST_PAGE}.")
-
-
-def _uuid(value: str) -> UUID:
-    try:
-        return UUID(value)
-    except ValueError:
-        raise InvalidRequestError(_WRONG_CURSOR) from None

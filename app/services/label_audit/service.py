@@ -14,6 +14,7 @@ from app.services.errors import InvalidRequestError, NotFoundError
 from app.services.jobs.records import JobRecord
 from app.services.jobs.service import create_job
 from app.services.label_audit.records import AuditedCluster, AuditedGlitch, AuditRecord
+from app.services.paging import beyond, check_limit, cursor_id, cut_page, marked_row, wrong_cursor
 from app.services.records import Page, Principal, Role
 from app.services.selection import check_ifo, class_ids, select_glitches, to_record
 from app.services.tokens import require_role
@@ -25,7 +26,6 @@ KIND = "label_audit"
 VOTERS = 10
 MOST_VOTERS = 50
 LARGEST_PAGE = 200
-_WRONG_CURSOR = "That cursor is not one of this list: start from its top."
 
 
 def start_audit(session: Session, *, principal: Principal, n_voters: int = VOTERS) -> JobRecord:
@@ -102,7 +102,7 @@ def list_doubtful_glitches(
     Raises:
         InvalidRequestError: if a filter, the limit or the cursor means nothing.
     """
-    _check_limit(limit)
+    check_limit(limit, LARGEST_PAGE)
     audit = latest_audit(session)
     if audit is None:
         return Page()
@@ -123,21 +123,15 @@ def list_doubtful_glitches(
     if suggestion is not None:
         query = query.where(LabelFinding.suggested_id.in_(class_ids(session, (suggestion,))))
     if cursor is not None:
-        last = session.get(LabelFinding, (audit.id, _uuid(cursor)))
-        if last is None:
-            raise InvalidRequestError(_WRONG_CURSOR)
+        last = marked_row(session, LabelFinding, (audit.id, cursor_id(cursor)))
         query = query.where(
-            or_(
-                LabelFinding.margin > last.margin,
-                and_(LabelFinding.margin == last.margin, LabelFinding.glitch_id > last.glitch_id),
-            )
+            beyond(last, LabelFinding.margin, LabelFinding.glitch_id, falls=(False, False))
         )
-    rows = session.execute(query.limit(limit + 1)).all()
+    rows, mark = cut_page(session.execute(query.limit(limit + 1)).all(), limit)
     shown = tuple(
-        AuditedGlitch(to_record(row), row[3], row[4], row[5], audit.n_voters)
-        for row in rows[:limit]
+        AuditedGlitch(to_record(row), row[3], row[4], row[5], audit.n_voters) for row in rows
     )
-    return Page(shown, str(shown[-1].glitch.id) if len(rows) > limit else None)
+    return Page(shown, None if mark is None else str(shown[-1].glitch.id))
 
 
 def list_impure_clusters(
@@ -156,7 +150,7 @@ def list_impure_clusters(
         InvalidRequestError: if the limit or the cursor means nothing.
         NotFoundError: if there is no such run.
     """
-    _check_limit(limit)
+    check_limit(limit, LARGEST_PAGE)
     if run_id is None:
         latest = latest_run(session)
         if latest is None:
@@ -223,17 +217,5 @@ def _standing(audit_id: UUID) -> list[ColumnElement[bool]]:
 def _cluster_cursor(cursor: str) -> tuple[int, UUID]:
     score, _, cluster_id = cursor.partition(".")
     if not (score.isascii() and score.isdigit() and len(score) < 10):
-        raise InvalidRequestError(_WRONG_CURSOR)
-    return int(score), _uuid(cluster_id)
-
-
-def _check_limit(limit: int) -> None:
-    if not 1 <= limit <= LARGEST_PAGE:
-        raise InvalidRequestError(f"limit must be from 1 to {LARGEST_PAGE}.")
-
-
-def _uuid(value: str) -> UUID:
-    try:
-        return UUID(value)
-    except ValueError:
-        raise InvalidRequestError(_WRONG_CURSOR) from None
+        raise wrong_cursor()
+    return int(score), cursor_id(cluster_id)

@@ -1,0 +1,20 @@
+"""A checkpoint's model on a device, as the encoder and the decoder hold it."""
+
+from __future__ import annotations
+
+from glitch.checkpoint import Checkpoint
+
+
+class LoadedModel:
+    """The model and what it goes by. Holds no state between calls, so threads may share one."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
+        self._model = checkpoint.model.to(device)
+        self._device = device
+        self.preprocessing = checkpoint.manifest.preprocessing
+        self.digest = checkpoint.digest
+
+    @property
+    def latent(self) -> int:
+        """Length of the latent vector."""
+        return self._model.architecture.latent
