@@ -16,12 +16,19 @@ from uuid import UUID
 
 import psutil
 from jobs_fixtures import KIND, ProbeHandler
+from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.launch.broker import find_redis_server
 from app.services.jobs.bell import bell_info
-from app.services.jobs.broker import CeleryBell
+from app.services.jobs.broker import (
+    JOBS_QUEUE,
+    RECONCILE_QUEUE,
+    CeleryBell,
+    open_redis,
+    waiting_messages,
+)
 from app.services.jobs.records import JobRecord
 from app.services.jobs.registry import register
 from app.services.jobs.service import create_job, get_job
@@ -51,6 +58,7 @@ class Stack:
             self.engine, info=bell_info(CeleryBell(self.redis_url))
         )
         self.children: list[subprocess.Popen[bytes]] = []
+        self.ended: list[str] = []  # what had to be started again, and its exit code
         register(KIND, ProbeHandler())
 
     def start_redis(self) -> None:
@@ -101,19 +109,25 @@ class Stack:
         return child
 
     def keep_up(self) -> None:
-        """See that Redis, a worker of two processes and the scheduler run."""
+        """See that Redis, a worker of two processes and the scheduler run, as `up` does."""
         assert self.redis is not None
         if self.redis.poll() is not None:
+            self.ended.append(f"Redis: {self.redis.returncode}")
             self.start_redis()
+        for child in self.children:
+            if child.poll() is not None:
+                self.ended.append(f"{child.args}: {child.returncode}")
         self.children = [child for child in self.children if child.poll() is None]
-        commands = [str(child.args) for child in self.children]
-        if not any("'worker'" in command for command in commands):
+        if not self._children("worker"):
             self.spawn("worker", processes=2)
-        if not any("'scheduler'" in command for command in commands):
+        if not self._children("scheduler"):
             self.spawn("scheduler")
 
+    def _children(self, role: str) -> list[subprocess.Popen[bytes]]:
+        return [child for child in self.children if role in child.args]  # type: ignore[operator]
+
     def worker(self) -> subprocess.Popen[bytes]:
-        return next(child for child in self.children if "worker" in child.args)  # type: ignore[operator]
+        return self._children("worker")[0]
 
     def stop_workers(self) -> None:
         """End every worker and scheduler, at once."""
@@ -131,13 +145,30 @@ class Stack:
         with self.sessions() as session:
             return get_job(session, job_id)
 
-    def wait(self, job: JobRecord, until: Callable[[JobRecord], bool]) -> JobRecord:
-        """The job as soon as it is so."""
+    def wait(
+        self, job: JobRecord, until: Callable[[JobRecord], bool], *, kept_up: bool = False
+    ) -> JobRecord:
+        """The job as soon as it is so; meanwhile whatever ended may be started again."""
         deadline = time.monotonic() + PATIENCE_S
         while not until(found := self.look(job.id)):
-            assert time.monotonic() < deadline, found
+            assert time.monotonic() < deadline, (found, self.how_it_stands())
+            if kept_up:
+                self.keep_up()
             time.sleep(0.05)
         return found
+
+    def how_it_stands(self) -> dict[str, Any]:
+        """Which processes run and which messages wait, for whoever reads a failure."""
+        assert self.redis is not None
+        stand: dict[str, Any] = {str(child.args): child.poll() for child in self.children}
+        stand |= {"redis": self.redis.poll(), "ended": self.ended}
+        try:
+            with open_redis(self.redis_url) as redis:
+                for queue in (JOBS_QUEUE, RECONCILE_QUEUE):
+                    stand[f"messages in {queue}"] = waiting_messages(redis, queue)
+        except RedisError as error:
+            stand["error"] = repr(error)
+        return stand
 
     def owner_at_work(self, job: JobRecord, phase: int = 1) -> int:
         """The process that holds a chunk of the job, once one does."""

@@ -18,8 +18,10 @@ if __name__ == "__main__":
 
     from app.services.jobs.registry import register
     from app.settings import Settings
+    from worker import hearing
     from worker.main import run_scheduler, run_worker
 
+    hearing.PATIENCE_S = 6.0
     register(KIND, ProbeHandler())
     if sys.argv[1] == "worker":
         sys.exit(run_worker(Settings()))

@@ -19,6 +19,7 @@ from app.services.jobs.broker import (
     make_celery,
 )
 from app.settings import Settings
+from worker.hearing import watch_hearing
 from worker.stopping import ask_to_stop
 from worker.tasks import Process
 
@@ -30,6 +31,9 @@ _LARGEST_PROCESS_KIB = 1_400_000
 def run_worker(settings: Settings) -> int:
     """Work on jobs until SIGTERM or SIGINT; the exit code.
 
+    Ends with ``hearing.EXIT_DEAF`` where it no longer hears its messages and should be started
+    again.
+
     Raises:
         NotReadyError: if DATABASE_URL or REDIS_URL is not set.
     """
@@ -37,6 +41,7 @@ def run_worker(settings: Settings) -> int:
     application = make_celery(redis_url)
     _declare_tasks(application, settings, database_url, redis_url)
     _quieten(settings)
+    signals.worker_ready.connect(lambda **_: watch_hearing(redis_url), weak=False)
     signals.worker_shutting_down.connect(_on_shutdown, weak=False)
     application.conf.update(
         worker_hijack_root_logger=False,

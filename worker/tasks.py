@@ -24,6 +24,7 @@ from app.services.jobs.reconciling import open_jobs, reconcile
 from app.services.upkeep import UPKEEP, UPKEEP_EVERY_S
 from app.settings import Settings
 from app.store.engine import make_engine, make_session_factory
+from worker.hearing import AtWork
 from worker.runner import JobRunner
 from worker.stopping import is_stopping, leave_now
 
@@ -40,6 +41,7 @@ class Process:
         self.bell = CeleryBell(redis_url)
         self.redis: Redis = open_redis(redis_url)
         self.settings = settings
+        self.at_work = AtWork()
         self.sessions: sessionmaker[Session] = make_session_factory(
             self.engine, info=bell_info(self.bell)
         )
@@ -53,8 +55,9 @@ class Process:
 
     def work(self, job_id: UUID) -> None:
         """Do a slice of a job, and ring again where more is due."""
-        if self.runner.work(job_id, slice_s=SLICE_S):
-            self._ring(job_id)
+        with self.at_work:
+            if self.runner.work(job_id, slice_s=SLICE_S):
+                self._ring(job_id)
 
     def reconcile(self) -> None:
         """Leave a sign of life, end what has ended, and ring for what is due.
@@ -62,6 +65,10 @@ class Process:
         Where messages about jobs wait already every worker is busy, and more of them would only
         pile up. Where requests to reconcile have piled up under busy workers, the last one serves.
         """
+        with self.at_work:
+            self._reconcile()
+
+    def _reconcile(self) -> None:
         try:
             note_worker_alive(self.redis)
             if waiting_messages(self.redis, RECONCILE_QUEUE):

@@ -16,10 +16,11 @@ from small_disk import small_file_system
 from sqlalchemy import text
 from store_helpers import person
 
-from app.services.jobs.broker import CeleryBell
+from app.services.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, CeleryBell, make_celery
 from app.services.jobs.records import JobRecord
 from app.services.jobs.service import cancel_job
 from app.services.records import Role
+from worker.hearing import EXIT_DEAF
 
 ADA = person(Role.SUBMITTER, "ada")
 SLOW = {"items": 24, "per_chunk": 6, "slow_s": 0.2}  # four chunks of more than a second
@@ -38,8 +39,8 @@ def stack(running: Stack) -> Stack:
     return running
 
 
-def assert_all_stored_once(stack: Stack, job: JobRecord) -> JobRecord:
-    ended = stack.wait(job, lambda found: not found.is_open)
+def assert_all_stored_once(stack: Stack, job: JobRecord, *, kept_up: bool = False) -> JobRecord:
+    ended = stack.wait(job, lambda found: not found.is_open, kept_up=kept_up)
     assert ended.state == "succeeded", ended
     assert (ended.total, ended.done, ended.failed) == (job.parameters["items"],) * 2 + (0,)
     with stack.sessions() as session:
@@ -85,7 +86,7 @@ def test_redis_killed_and_wiped_under_a_job(stack: Stack) -> None:
     stack.kill_redis()
     time.sleep(1)
     stack.start_redis()
-    assert_all_stored_once(stack, job)
+    assert_all_stored_once(stack, job, kept_up=True)
 
 
 def test_a_job_made_while_redis_is_down(stack: Stack) -> None:
@@ -95,7 +96,20 @@ def test_a_job_made_while_redis_is_down(stack: Stack) -> None:
     assert time.monotonic() - started < 10
     assert stack.look(job.id).state == "queued"
     stack.start_redis()
-    assert_all_stored_once(stack, job)
+    assert_all_stored_once(stack, job, kept_up=True)
+
+
+def test_a_worker_that_no_longer_hears_ends_itself(stack: Stack) -> None:
+    """Its consumer is told to take nothing more; to Celery all is well with that."""
+    worker = stack.worker()
+    stack.wait(stack.make(items=1), lambda found: not found.is_open)  # it listens
+    with make_celery(stack.redis_url) as application:
+        for queue in (JOBS_QUEUE, RECONCILE_QUEUE):
+            application.control.cancel_consumer(queue)
+    job = stack.make(items=4)
+    assert worker.wait(PATIENCE_S) == EXIT_DEAF
+    assert stack.look(job.id).state == "queued"
+    assert_all_stored_once(stack, job, kept_up=True)
 
 
 def test_postgresql_killed_and_started_again(stack: Stack) -> None:

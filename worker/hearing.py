@@ -1,0 +1,112 @@
+"""Noticing that this worker no longer hears its messages, and ending it to be started anew.
+
+After Redis was away a Celery worker may count itself connected and yet never take a message again
+(celery/celery issues 8030, 8091, 10302). Nothing in it says so; what shows is that messages wait in
+Redis while no process of the worker does anything. Such a worker is of no use, and whoever keeps it
+(`up`, the container's restart policy, systemd) starts it again with a sound connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import threading
+import time
+
+import psutil
+from redis import Redis
+from redis.exceptions import RedisError
+
+from app.services.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, open_redis, waiting_messages
+
+_log = logging.getLogger("worker")
+PATIENCE_S = 20.0
+LOOK_EVERY_S = 2.0
+EXIT_DEAF = 75  # EX_TEMPFAIL of sysexits.h: worth another try
+
+# Made before the pool forks, so that all of its processes share it. The clock is the machine's
+# (monotonic), not a process's.
+_last_sign = multiprocessing.get_context("fork").RawValue("d", time.monotonic())
+
+
+class AtWork:
+    """Signs of life of one process of the pool, for as long as it is at a task."""
+
+    def __init__(self) -> None:
+        self._is_at_work = threading.Event()
+        threading.Thread(target=self._keep, name="at-work", daemon=True).start()
+
+    def __enter__(self) -> None:
+        _last_sign.value = time.monotonic()
+        self._is_at_work.set()
+
+    def __exit__(self, *_: object) -> None:
+        _last_sign.value = time.monotonic()
+        self._is_at_work.clear()
+
+    def _keep(self) -> None:
+        while self._is_at_work.wait():
+            _last_sign.value = time.monotonic()
+            time.sleep(LOOK_EVERY_S)
+
+
+class Hearing:
+    """Whether messages wait that this worker, which is idle, does not take.
+
+    Args:
+        patience_s: for how long both must be so at every look.
+    """
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._waiting_since: float | None = None
+
+    def is_lost(self, now: float, waiting: int, last_sign: float) -> bool:
+        """Judge by one more look.
+
+        Args:
+            now: monotonic time, in seconds.
+            waiting: messages in Redis that no worker has taken.
+            last_sign: when a process of this worker was last at work.
+        """
+        if waiting == 0:
+            self._waiting_since = None
+            return False
+        if self._waiting_since is None:
+            self._waiting_since = now
+        return now - max(self._waiting_since, last_sign) >= self._patience_s
+
+
+def watch_hearing(redis_url: str) -> None:
+    """Look every two seconds, in a thread; end this worker when it has become deaf."""
+    redis = open_redis(redis_url)
+
+    def watch() -> None:
+        hearing = Hearing(PATIENCE_S)
+        while True:
+            time.sleep(LOOK_EVERY_S)
+            if hearing.is_lost(time.monotonic(), _waiting(redis), _last_sign.value):
+                _end_worker()
+
+    threading.Thread(target=watch, name="hearing", daemon=True).start()
+
+
+def _waiting(redis: Redis) -> int:
+    try:
+        return sum(waiting_messages(redis, queue) for queue in (JOBS_QUEUE, RECONCILE_QUEUE))
+    except RedisError:  # away: nothing can be heard, and Celery tries to connect again
+        return 0
+
+
+def _end_worker() -> None:
+    """Nothing is at work, so nothing is lost; Celery's own way out may hang like the rest of it."""
+    _log.error(
+        "messages wait in Redis, and this worker has taken none for %.0f s: it ends with exit code "
+        "%d, to be started again",
+        PATIENCE_S,
+        EXIT_DEAF,
+    )
+    for process in psutil.Process().children(recursive=True):
+        process.kill()
+    os._exit(EXIT_DEAF)
