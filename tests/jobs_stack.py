@@ -116,7 +116,7 @@ class Stack:
             self.start_redis()
         for child in self.children:
             if child.poll() is not None:
-                self.ended.append(f"{child.args}: {child.returncode}")
+                self.ended.append(f"{child.args!r}: {child.returncode}")
         self.children = [child for child in self.children if child.poll() is None]
         if not self._children("worker"):
             self.spawn("worker", processes=2)
