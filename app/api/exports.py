@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from datetime import timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import Field
-from starlette.background import BackgroundTask
 
+from app.answers import export_answer, exported_answer
 from app.api import job_schemas
 from app.api.deps import Reader, RuntimeDep, SessionDep, Submitter
 from app.api.glitches import Filters
-from app.services.exports.direct import write_export
-from app.services.exports.formats import csv_lines, format_named
-from app.services.exports.rows import count_rows, export_rows
-from app.services.exports.service import export_file, start_export
-from app.services.records import GlitchFilters
-from app.services.runtime import Runtime
+from app.services.exports.formats import format_named
+from app.services.exports.service import start_export
 
 router = APIRouter(prefix="/exports", tags=["catalogue"])
 
@@ -57,21 +50,7 @@ def export(
     CSV streams in bounded memory whatever the number of rows; the others are written first, and
     refused above 50,000 rows: `POST /exports` makes them as a job.
     """
-    filters = query.parsed()
-    wanted = format_named(query.format)
-    if wanted.name == "csv":
-        count_rows(session, filters, most=1)  # refuses senseless filters before the answer begins
-        name = "attachment; filename=glitches.csv"
-        return StreamingResponse(
-            _csv(runtime, filters), media_type="text/csv", headers={"Content-Disposition": name}
-        )
-    path = write_export(session, filters, wanted)
-    return FileResponse(
-        path,
-        media_type=wanted.media_type,
-        filename=f"glitches.{wanted.suffix}",
-        background=BackgroundTask(path.unlink, missing_ok=True),
-    )
+    return export_answer(runtime, session, query.parsed(), format_named(query.format), "glitches")
 
 
 @router.post("", summary="Export the catalogue as a job", status_code=202)
@@ -91,18 +70,4 @@ def new_export(session: SessionDep, principal: Submitter, body: ExportQuery) -> 
 )
 def exported(runtime: RuntimeDep, session: SessionDep, _: Reader, job_id: UUID) -> FileResponse:
     """What an export job wrote; kept for a stated time. 409 while it is at work."""
-    settings = runtime.settings
-    keep = timedelta(hours=settings.keep_exports_hours)
-    path, wanted, until = export_file(session, job_id, settings.data_dir, keep)
-    return FileResponse(
-        path,
-        media_type=wanted.media_type,
-        filename=f"glitches.{wanted.suffix}",
-        headers={"Expires": until.strftime("%a, %d %b %Y %H:%M:%S GMT")},
-    )
-
-
-def _csv(runtime: Runtime, filters: GlitchFilters) -> Iterator[str]:
-    """In a transaction of its own: the request's ends before the answer is sent."""
-    with runtime.sessions() as session, closing(export_rows(session, filters)) as rows:
-        yield from csv_lines(rows)
+    return exported_answer(runtime, session, job_id)

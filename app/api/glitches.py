@@ -42,6 +42,9 @@ class Filters(BaseModel):
     label: list[_Text] = Field(default=[], description="Current class; may be repeated.")
     subclasses: bool = Field(default=False, description="Let sub-classes of `label` pass too.")
     cluster: UUID | None = Field(default=None, description="Members of this cluster.")
+    batch: UUID | None = Field(
+        default=None, description="Stored, or recognised, by this batch: the id of its job."
+    )
     is_labelled: bool | None = None
     origin: list[_Text] = Field(default=[], description="May be repeated.")
     p_value_max: _Number | None = Field(default=None, description="Novelty; lower is more novel.")
@@ -60,6 +63,7 @@ class Filters(BaseModel):
             labels=tuple(self.label),
             with_subclasses=self.subclasses,
             cluster_id=self.cluster,
+            batch_id=self.batch,
             is_labelled=self.is_labelled,
             origins=tuple(self.origin),
             p_value_max=self.p_value_max,

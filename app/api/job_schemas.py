@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import Field
 
 from app.api.schemas import Model
+from app.made_by_jobs import made_by
 from app.services.jobs.records import ItemRecord, JobEventRecord, JobRecord
 
 
@@ -19,6 +20,13 @@ class JobProgress(Model):
     done: int
     failed: int = Field(description="`/jobs/{id}/items?state=failed` lists them with reasons.")
     skipped: int = Field(description="Known already: nothing to do.")
+
+
+class Made(Model):
+    """Where to find what a job made; addresses without the service's own."""
+
+    href: str = Field(description="In the API; of an export, the file.")
+    page: str
 
 
 class Job(Model):
@@ -32,6 +40,7 @@ class Job(Model):
     progress: JobProgress
     parameters: dict[str, Any]
     result: dict[str, Any] | None
+    made: Made | None = Field(description="Null while there is nothing, or where it is gone.")
     author: str
     detail: str | None = Field(description="A sentence: why it failed, or what was left out.")
     created_at: datetime
@@ -60,6 +69,7 @@ class JobEvent(Model):
 
 def job(record: JobRecord) -> Job:
     """A job."""
+    made = made_by(record, datetime.now(UTC))
     return Job(
         id=record.id,
         kind=record.kind,
@@ -71,6 +81,7 @@ def job(record: JobRecord) -> Job:
         ),
         parameters=dict(record.parameters),
         result=None if record.result is None else dict(record.result),
+        made=None if made is None else Made(href=made.href, page=made.page),
         author=record.author,
         detail=record.detail,
         created_at=record.created_at,

@@ -8,15 +8,13 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from app.answers import painted_answer
 from app.api import picture_schemas, render
 from app.api.deps import Reader, RuntimeDep, SessionDep
 from app.services.model_pictures import (
-    PicturePlan,
-    painter_of,
     plan_comparison,
     plan_strip,
 )
-from app.services.runtime import Runtime
 from app.services.traversals import cluster_plane, cluster_traversals, glitch_traversals
 
 router = APIRouter(tags=["glitches"])
@@ -47,7 +45,7 @@ def reconstruction(
 ) -> Response:
     """From the posterior mean, in the colours of the view; rows that were not measured are grey."""
     plan = plan_comparison(session, glitch_id, duration, "reconstruction", checkpoint)
-    return _painted(request, runtime, plan)
+    return painted_answer(request, runtime, plan)
 
 
 @router.get(
@@ -68,7 +66,7 @@ def residual(
 ) -> Response:
     """White is zero, red louder than painted, blue fainter; the ends are 10.2 of energy."""
     plan = plan_comparison(session, glitch_id, duration, "residual", checkpoint)
-    return _painted(request, runtime, plan)
+    return painted_answer(request, runtime, plan)
 
 
 @router.get("/glitches/{glitch_id}/traversals", summary="Which latents say most about a glitch")
@@ -109,7 +107,7 @@ def strip(
         high=high,
         checkpoint_id=checkpoint,
     )
-    return _painted(request, runtime, plan)
+    return painted_answer(request, runtime, plan)
 
 
 @cluster_router.get(
@@ -129,12 +127,3 @@ def cluster_units(
 def plane(session: SessionDep, _: Reader, cluster_id: UUID) -> picture_schemas.Plane:
     """Along the two leading principal components of their directions, to split a cluster by eye."""
     return picture_schemas.plane(cluster_plane(session, cluster_id))
-
-
-def _painted(request: Request, runtime: Runtime, plan: PicturePlan) -> Response:
-    # The same address shows another picture once another checkpoint is active: always ask again.
-    headers = {"ETag": plan.etag, "Cache-Control": "private, no-cache"}
-    if plan.etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    content = plan.draw(painter_of(runtime.encoders.get(plan.checkpoint)))
-    return Response(content, media_type="image/png", headers=headers)

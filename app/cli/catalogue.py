@@ -147,6 +147,9 @@ def export_catalogue(
     cluster_id: Annotated[
         UUID | None, typer.Option("--cluster", help="Members of this cluster.")
     ] = None,
+    batch_id: Annotated[
+        UUID | None, typer.Option("--batch", help="Glitches of this batch: the id of its job.")
+    ] = None,
     gps_start: Annotated[str | None, typer.Option(help="Earliest GPS time, s.")] = None,
     gps_end: Annotated[str | None, typer.Option(help="Latest GPS time, s.")] = None,
     snr_min: Annotated[float | None, typer.Option(help="Least SNR.")] = None,
@@ -164,6 +167,7 @@ def export_catalogue(
             "label": label,
             "subclasses": subclasses,
             "cluster": None if cluster_id is None else str(cluster_id),
+            "batch": None if batch_id is None else str(batch_id),
             "gps_start": gps_start,
             "gps_end": gps_end,
             "snr_min": snr_min,

@@ -24,6 +24,7 @@ _OPEN = ("queued", "running")
 _LOOK_EVERY_S = 0.5
 _MOST_FAILURES = 20
 FAILED = 1
+_ADDRESSES = frozenset({"href", "page", "detail"})  # of a result; told as what was made
 
 
 def print_jobs(url: str | None, *, state: str | None, kind: str | None, limit: int) -> None:
@@ -56,9 +57,14 @@ def show(url: str | None, job_id: UUID, *, is_followed: bool) -> int:
         "items",
         f"{_done(progress)} done, {progress['failed']} failed, {progress['skipped']} known already",
     )
-    for name in ("detail", "result"):
-        if job[name]:
-            facts.add_row(name, str(job[name]))
+    if job["detail"]:
+        facts.add_row("detail", job["detail"])
+    for name, value in (job["result"] or {}).items():
+        if name not in _ADDRESSES and value is not None:
+            facts.add_row(name.replace("_", " "), str(value))
+    if job["made"]:
+        facts.add_row("made", f"{service.address}{job['made']['href']}")
+        facts.add_row("its page", f"{service.address}{job['made']['page']}")
     console.print(facts)
     if progress["failed"]:
         _print_failures(service, console, job)

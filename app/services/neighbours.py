@@ -6,6 +6,7 @@ index's recall above. ``glitch.neighbours`` is the reference that tests hold thi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -129,19 +130,7 @@ def _narrow(
     """Apply the filters on the glitch; that on the detector needs no join."""
     if filters.ifos:
         statement = statement.where(Embedding.ifo.in_(filters.ifos))
-    others = GlitchFilters(
-        gps_start=filters.gps_start,
-        gps_end=filters.gps_end,
-        snr_min=filters.snr_min,
-        snr_max=filters.snr_max,
-        peak_frequency_min=filters.peak_frequency_min,
-        peak_frequency_max=filters.peak_frequency_max,
-        labels=filters.labels,
-        with_subclasses=filters.with_subclasses,
-        cluster_id=filters.cluster_id,
-        is_labelled=filters.is_labelled,
-        origins=filters.origins,
-    )
+    others = replace(filters, ifos=())
     conditions = glitch_conditions(session, others)
     if conditions:
         statement = statement.join(Glitch, Glitch.id == Embedding.glitch_id).where(*conditions)

@@ -15,6 +15,7 @@ from app.services.errors import InvalidRequestError, NotFoundError
 from app.services.lifecycle.tree import Tree
 from app.services.records import GlitchFilters, GlitchRecord
 from app.store.cluster_models import Cluster, ClusterMember
+from app.store.job_models import Job, JobItem
 from app.store.models import ORIGINS, Embedding, Glitch, GlitchClass, View
 
 IFO_PATTERN = re.compile(r"[A-Z][0-9]")
@@ -161,6 +162,8 @@ def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnEl
         conditions.append(Glitch.class_id.in_(wanted))
     if filters.cluster_id is not None:
         conditions.append(_is_member(session, filters.cluster_id))
+    if filters.batch_id is not None:
+        conditions.append(_is_of_batch(session, filters.batch_id))
     if filters.is_labelled is not None:
         is_labelled = Glitch.class_id.is_not(None)
         conditions.append(is_labelled if filters.is_labelled else ~is_labelled)
@@ -182,6 +185,18 @@ def _is_member(session: Session, cluster_id: UUID) -> ColumnElement[bool]:
         raise InvalidRequestError(f"There is no cluster {cluster_id}: `GET /clusters` lists them.")
     members = select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == cluster_id)
     return Glitch.id.in_(members)
+
+
+def _is_of_batch(session: Session, job_id: UUID) -> ColumnElement[bool]:
+    job = session.get(Job, job_id)
+    if job is None or job.kind != "ingest":
+        raise InvalidRequestError(
+            f"There is no batch {job_id}: `GET /jobs?kind=ingest` lists them, latest first."
+        )
+    items = select(JobItem.glitch_id).where(
+        JobItem.job_id == job_id, JobItem.glitch_id.is_not(None)
+    )
+    return Glitch.id.in_(items)
 
 
 def embedding_conditions(filters: GlitchFilters) -> list[ColumnElement[bool]]:

@@ -6,13 +6,15 @@ import math
 from collections.abc import Mapping
 from decimal import Decimal
 from urllib.parse import urlencode
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from app.services.cluster_changes import CHANGES, changes_since
 from app.services.clusters.browsing import ClusterFilters, count_by_state, ranked_clusters
 from app.services.clusters.records import ClusterRecord, RunRecord
-from app.services.clusters.service import KIND, list_runs
+from app.services.clusters.service import KIND, get_run, list_runs
+from app.services.errors import NotFoundError
 from app.services.glitches import list_glitches
 from app.services.jobs.records import OPEN_STATES
 from app.services.jobs.service import list_jobs
@@ -57,7 +59,9 @@ def clusters_page_of(
     values = {name: value for name, value in values.items() if value}
     runs = list_runs(session, limit=RUNS_OFFERED).items
     filters, page, errors = _read(values)
-    run = _chosen_run(runs, values.get("run"), errors)
+    run = _chosen_run(session, runs, values.get("run"), errors)
+    if run is not None and run not in runs:  # an older one, which a job's page links to
+        runs = (*runs, run)
     found: list[ClusterRecord] = []
     counts: dict[str, int] = {}
     if run is not None and not errors:
@@ -159,14 +163,15 @@ def _run_text(run: RunRecord) -> str:
 
 
 def _chosen_run(
-    runs: tuple[RunRecord, ...], wanted: str | None, errors: list[str]
+    session: Session, runs: tuple[RunRecord, ...], wanted: str | None, errors: list[str]
 ) -> RunRecord | None:
     if wanted is None:
         return next(iter(runs), None)
-    found = next((run for run in runs if str(run.id) == wanted), None)
-    if found is None:
-        errors.append("There is no such run among the latest: choose one from the list.")
-    return found
+    try:
+        return get_run(session, UUID(wanted))
+    except (ValueError, NotFoundError):
+        errors.append("There is no such run: choose one from the list.")
+        return None
 
 
 def _read(values: Mapping[str, str]) -> tuple[ClusterFilters, int, list[str]]:

@@ -127,6 +127,7 @@ class FilterForm:
     frequency_min: str
     frequency_max: str
     window: str
+    batch: str  # the job that stored them; empty for whoever did
     is_narrowed: bool  # whether any filter is set
 
 
@@ -183,6 +184,7 @@ class Download:
 
     text: str
     href: str
+    is_job: bool = False  # too much to wait for: posted to, a job writes it
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from sqlalchemy.orm import Session
 
+from app.made_by_jobs import made_by
 from app.services.jobs.records import ItemRecord, JobEventRecord, JobRecord
 from app.services.jobs.service import list_events, list_items
 from app.services.records import Page, Principal, Role
@@ -25,16 +26,15 @@ from app.web.words import count, glitch_href, stamp
 
 ITEMS_SHOWN = 100
 HAPPENINGS_SHOWN = 200
-# Kind -> what it is called, where its outcome is seen, and how the link there reads.
-KINDS: Mapping[str, tuple[str, str | None, str]] = {
-    "ingest": ("Batch", "/ui/glitches", "See the catalogue"),
-    "cluster": ("Clustering", "/ui/clusters", "See the clusters"),
-    "judge": ("Judging novelty", "/ui/glitches?novelty=novel", "See what is novel"),
-    "label_audit": ("Label audit", "/ui/label-audit", "See the findings"),
-    "project": ("Map", "/ui/map", "See the map"),
-    "reembed": ("Embedding anew", "/ui/checkpoints", "See the checkpoints"),
-    "index": ("Vector index", None, ""),
-    "export": ("Export", None, ""),
+KINDS: Mapping[str, str] = {
+    "ingest": "Batch",
+    "cluster": "Clustering",
+    "judge": "Judging novelty",
+    "label_audit": "Label audit",
+    "project": "Map",
+    "reembed": "Embedding anew",
+    "index": "Vector index",
+    "export": "Export",
 }
 STATES: Mapping[str, tuple[str, str]] = {
     "queued": ("waiting", "waiting"),
@@ -49,8 +49,9 @@ ITEM_STATES: Mapping[str, tuple[str, str]] = {
     "skipped": ("known already", "off"),
     "failed": ("failed", "bad"),
 }
-_HIDDEN = frozenset({"name", "checkpoint_id", "act"})
+_HIDDEN = frozenset({"name", "checkpoint_id", "act", "run", "projection", "href", "page"})
 _DIGITS_OF_A_DIGEST = 16
+_TIMES = frozenset({"kept_until"})
 _DIGESTS = frozenset({"upload", "manifest", "digest"})
 _UNITS = {"_s": "s", "_hz": "Hz"}
 _ABBREVIATIONS = {"fdr": "False-discovery rate", "ifo": "Detector", "n_voters": "Neighbours asked"}
@@ -64,8 +65,7 @@ def job_href(job: JobRecord) -> str:
 
 def kind_text(kind: str) -> str:
     """What a kind of job is called."""
-    known = KINDS.get(kind)
-    return known[0] if known else kind.replace("_", " ").capitalize()
+    return KINDS.get(kind) or kind.replace("_", " ").capitalize()
 
 
 def heading_of(job: JobRecord) -> str:
@@ -182,21 +182,22 @@ def job_page_of(
         principal.role >= Role.SUBMITTER and principal.name == job.author
     )
     href = job_href(job)
-    _, made_href, made_text = KINDS.get(job.kind, ("", None, ""))
-    is_made = job.state == "succeeded" or (job.kind == "ingest" and job.done > 0)
+    now = datetime.now(UTC)
+    made = made_by(job, now)
     return JobPage(
         href=href,
         heading=heading_of(job),
-        live=live_of(job, datetime.now(UTC)),
+        live=live_of(job, now),
         follow_href=f"{href}/events" if job.is_open else None,
         facts=(
             Fact("Asked for by", job.author),
             Fact("On", stamp(job.created_at)),
             *_facts(job.parameters),
+            *_selection(job),
             Fact("Id", str(job.id), is_code=True),
         ),
         results=_facts(job.result or {}),
-        outcome=(made_href, made_text) if made_href and is_made else None,
+        outcome=None if made is None else (made.page, made.text),
         items=tuple(_item(one) for one in page.items),
         has_items=has_items,
         states=_states(job, href, chosen or "all"),
@@ -274,6 +275,17 @@ def _facts(values: Mapping[str, Any]) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
+def _selection(job: JobRecord) -> tuple[Fact, ...]:
+    """Which glitches an export is of."""
+    if job.kind != "export":
+        return ()
+    filters = {
+        name: ", ".join(map(str, value)) if isinstance(value, list) else value
+        for name, value in job.parameters["filters"].items()
+    }
+    return _facts(filters) or (Fact("Glitches", "all"),)
+
+
 def _words(name: str) -> str:
     if name in _ABBREVIATIONS:
         return _ABBREVIATIONS[name]
@@ -291,4 +303,6 @@ def _value(name: str, value: object) -> str:
     if isinstance(value, float):
         unit = next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), "")
         return f"{value:g} {unit}".rstrip()
+    if name in _TIMES:
+        return stamp(datetime.fromisoformat(str(value)))
     return str(value)[:200]

@@ -44,6 +44,7 @@ NOTICES = {
     "stopping": "The job was asked to stop.",
     "retried": "The job was queued again.",
     "audit": "The audit was asked for: a worker takes it up.",
+    "export": "The export was asked for: a worker writes it, and this page then gives the file.",
     "token-revoked": "The token was revoked.",
     "own-token-revoked": "Your token was revoked, so you are logged out.",
     "session-ended": "Your session has ended: log in again, and you come back to the page.",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from urllib.parse import urlencode
+from uuid import UUID
 
 from fastapi.datastructures import QueryParams
 
@@ -23,7 +24,7 @@ _DAY_S = 86_400
 
 _TEXT_FIELDS = (
     *("label", "start", "end", "snr_min", "snr_max"),
-    *("frequency_min", "frequency_max", "origin", "novelty", "window", "after"),
+    *("frequency_min", "frequency_max", "origin", "novelty", "batch", "window", "after"),
 )
 _NOVELTIES = {
     "": "any",
@@ -77,6 +78,7 @@ def parse_catalogue_query(params: QueryParams) -> CatalogueQuery:
         peak_frequency_min=reader.number("frequency_min", "The lowest peak frequency"),
         peak_frequency_max=reader.number("frequency_max", "The highest peak frequency"),
         labels=reader.labels(),
+        batch_id=reader.batch(),
         is_labelled=False if values.get("label") == UNLABELLED else None,
         origins=reader.origins(),
         p_value_max={"novel": NOVEL_P_VALUE, "unusual": UNUSUAL_P_VALUE}.get(reader.novelty()),
@@ -107,6 +109,14 @@ class _Reader:
     def labels(self) -> tuple[str, ...]:
         label = self.values.get("label")
         return () if not label or label == UNLABELLED else (label[:MAX_CHARACTERS],)
+
+    def batch(self) -> UUID | None:
+        text = self.values.get("batch")
+        try:
+            return UUID(text) if text else None
+        except ValueError:
+            self.errors.append("There is no such batch: the list of jobs leads to those there are.")
+            return None
 
     def origins(self) -> tuple[str, ...]:
         origin = self.values.get("origin")
@@ -193,5 +203,6 @@ def filter_form(query: CatalogueQuery, class_names: tuple[str, ...]) -> FilterFo
         frequency_min=values.get("frequency_min", ""),
         frequency_max=values.get("frequency_max", ""),
         window=values.get("window", ""),
+        batch=values.get("batch", ""),
         is_narrowed=query.is_narrowed,
     )

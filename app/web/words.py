@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
+from app.services.exports.formats import FORMATS
+from app.services.exports.service import DIRECT_ROWS
 from app.services.records import GlitchRecord, Neighbour
 from app.web.contexts import Card, Download, Moment, Novelty
 from app.web.gps import gps_to_utc
@@ -154,13 +156,26 @@ def card(
     )
 
 
-def export_links(catalogue_href: str) -> tuple[Download, ...]:
-    """A selection of the catalogue, by its address, as files."""
+def export_links(
+    catalogue_href: str, *, n_glitches: int = 0, may_start: bool = True
+) -> tuple[Download, ...]:
+    """A selection of the catalogue, by its address, as files.
+
+    Args:
+        catalogue_href: The selection's address on the catalogue's page.
+        n_glitches: How many it has: many are written by a job, but for CSV, which streams.
+        may_start: Whether the visitor may start one.
+    """
     _, _, query = catalogue_href.partition("?")
-    return tuple(
-        Download(text, f"/ui/exports?format={name}" + (f"&{query}" if query else ""))
-        for name, text in (("csv", "CSV"), ("hdf5", "HDF5"), ("ligolw", "LIGO_LW"))
+    links = (
+        Download(
+            one.title,
+            f"/ui/exports?format={one.name}" + (f"&{query}" if query else ""),
+            is_job=n_glitches > DIRECT_ROWS and not one.is_streamed,
+        )
+        for one in FORMATS.values()
     )
+    return tuple(link for link in links if may_start or not link.is_job)
 
 
 def neighbour_card(neighbour: Neighbour, *, wanted_s: float = CARD_WINDOW_S) -> Card:

@@ -15,13 +15,15 @@ from api_fixtures import Service, picture, running_service, tiny_data_folder
 from jobs_fixtures import KIND, ProbeHandler
 from web_fixtures import Page, Walker, fill_catalogue
 
+from app.services.exports.service import start_export
 from app.services.jobs.registry import register
 from app.services.jobs.service import create_job
 from app.services.labels import append_label
-from app.services.records import GlitchRecord
+from app.services.records import GlitchFilters, GlitchRecord
 from app.services.tokens import verify_token
 from app.store.embedded import EmbeddedServer
 from app.store.engine import make_session_factory
+from app.web import words
 from worker.runner import JobRunner
 
 
@@ -102,6 +104,12 @@ def test_a_batch_from_the_form_to_the_retry(service: Service, submitter: Walker)
     glitches = [link for link in everything.links if link.startswith("/ui/glitches/")]
     assert len(glitches) == 3
     assert submitter.get(glitches[0]).status == 200
+    made = submitter.get(next(link for link in page.links if "?batch=" in link))
+    assert "3 glitches" in made.text
+    assert {link for link in made.links if "H1_damaged" in link} == set()
+    assert f"/ui/jobs/{job}" in made.links
+    assert "There is no batch" in submitter.get(f"/ui/glitches?batch={UUID(int=5)}").alerts[0]
+    assert "There is no such batch" in submitter.get("/ui/glitches?batch=mine").alerts[0]
     page = submitter.submit(page, "/retry")
     assert "The job was queued again." in page.text
     work(service, job)
@@ -156,6 +164,52 @@ def test_what_is_wrong_with_a_batch_stands_beside_the_form(
     for name, value in fields.items():
         if name in form.fields:
             assert form.fields[name] == value[:200]
+
+
+@pytest.mark.parametrize(("name", "start"), [("csv", b"event_time,ifo"), ("hdf5", b"\x89HDF")])
+def test_the_page_of_an_export_gives_its_file(
+    service: Service, submitter: Walker, reader: Walker, name: str, start: bytes
+) -> None:
+    with make_session_factory(service.engine).begin() as session:
+        author = verify_token(session, service.tokens["submitter"])
+        wanted = GlitchFilters(ifos=("H1", "L1"))
+        job = start_export(session, wanted, name, principal=author).id
+    address = f"/ui/exports/{job}"
+    page = submitter.get(f"/ui/jobs/{job}")
+    assert address not in page.links
+    assert "Export" in page.text
+    assert "H1, L1" in page.text
+    early = submitter.get(address)
+    assert early.status == 409
+    assert "The export is queued" in early.text
+    work(service, job)
+    page = reader.get(f"/ui/jobs/{job}")
+    assert f"Download the {name.upper()}" in page.text
+    assert address in page.links
+    file = reader.client.get(address)
+    assert file.status_code == 200
+    assert file.headers["content-disposition"].startswith("attachment")
+    assert file.content.startswith(start)
+    made = httpx.get(
+        f"{service.url}/jobs/{job}",
+        headers={"Authorization": f"Bearer {service.tokens['reader']}"},
+    ).json()["made"]
+    assert made == {"href": f"/exports/{job}", "page": address}
+
+
+def test_what_is_too_much_for_an_answer_is_asked_for_on_the_page(
+    service: Service, submitter: Walker, reader: Walker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "DIRECT_ROWS", -1)
+    page = submitter.get("/ui/glitches?ifo=H1")
+    assert "/ui/exports?format=csv&ifo=H1" in page.links  # it streams at any length
+    job = submitter.submit(page, "/ui/exports?format=hdf5&ifo=H1")
+    assert "The export was asked for" in job.text
+    assert "Export" in job.text
+    work(service, job_of(job))
+    assert f"/ui/exports/{job_of(job)}" in submitter.get(f"/ui/jobs/{job_of(job)}").links
+    looked = reader.get("/ui/glitches?ifo=H1")
+    assert not [form for form in looked.forms if "/ui/exports" in form.action]
 
 
 def test_readers_may_look_at_jobs_and_no_more(

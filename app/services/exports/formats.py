@@ -38,6 +38,7 @@ class Format:
 
     Attributes:
         name: What callers ask for.
+        title: What people call it.
         suffix: Of the file.
         media_type: Of the answer.
         write_part: Writes rows to a file that ``join`` takes; how many rows.
@@ -45,10 +46,16 @@ class Format:
     """
 
     name: str
+    title: str
     suffix: str
     media_type: str
     write_part: Callable[[Iterable[Any], Path], int]
     join: Callable[[Sequence[Path], Path], None]
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether an answer may begin before the last row is read."""
+        return self.name == "csv"
 
 
 def format_named(name: str) -> Format:
@@ -189,8 +196,8 @@ def _packed(column: Column, value: Any) -> Any:
 FORMATS: dict[str, Format] = {
     one.name: one
     for one in (
-        Format("csv", "csv", "text/csv", _write_csv, _join_csv),
-        Format("hdf5", "h5", "application/x-hdf5", _write_hdf5, _join_hdf5),
-        Format("ligolw", "xml", "application/xml", _write_ligolw, _join_ligolw),
+        Format("csv", "CSV", "csv", "text/csv", _write_csv, _join_csv),
+        Format("hdf5", "HDF5", "h5", "application/x-hdf5", _write_hdf5, _join_hdf5),
+        Format("ligolw", "LIGO_LW", "xml", "application/xml", _write_ligolw, _join_ligolw),
     )
 }

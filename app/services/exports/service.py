@@ -60,9 +60,9 @@ def refuse_large(session: Session, filters: GlitchFilters, wanted: Format) -> No
     """
     if count_rows(session, filters, most=DIRECT_ROWS + 1) > DIRECT_ROWS:
         raise ConflictError(
-            f"This export has more than {DIRECT_ROWS:,} rows: ask for it with POST /exports, which "
-            f"writes it as a job, or narrow the filters. As CSV it streams at any length, "
-            f"{wanted.name} does not."
+            f"This export has more than {DIRECT_ROWS:,} rows: have it written as a job (POST "
+            "/exports, or glitch-discovery export-catalogue), or narrow the filters. As CSV it "
+            f"streams at any length, as {wanted.title} it does not."
         )
 
 
@@ -155,6 +155,7 @@ def filters_from_json(plain: Mapping[str, Any]) -> GlitchFilters:
     for name in ("gps_start", "gps_end"):
         if name in values:
             values[name] = Decimal(values[name])
-    if "cluster_id" in values:
-        values["cluster_id"] = UUID(values["cluster_id"])
+    for name in ("cluster_id", "batch_id"):
+        if name in values:
+            values[name] = UUID(values[name])
     return GlitchFilters(**values)

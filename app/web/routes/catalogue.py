@@ -72,7 +72,11 @@ def _catalogue_page(
             card(glitch, wanted_s=query.window_s, judgement=judgements.get(glitch.id))
             for glitch in page.items
         ),
-        exports=export_links(query.href(after=None, window=None)),
+        exports=export_links(
+            query.href(after=None, window=None),
+            n_glitches=total,
+            may_start=principal.role >= Role.SUBMITTER,
+        ),
         first_href=query.href(after=None) if page.previous else None,
         previous_href=query.href(after=page.previous) if page.previous else None,
         next_href=query.href(after=page.next) if page.next else None,

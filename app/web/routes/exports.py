@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
-from starlette.background import BackgroundTask
+from sqlalchemy.orm import Session
 
+from app.answers import export_answer, exported_answer
 from app.services.clusters.service import get_cluster
 from app.services.errors import InvalidRequestError
-from app.services.exports.direct import write_export
-from app.services.exports.formats import csv_lines, format_named
-from app.services.exports.rows import count_rows, export_rows
+from app.services.exports.formats import format_named
+from app.services.exports.service import start_export
 from app.services.records import GlitchFilters
-from app.services.runtime import Runtime
-from app.web.deps import ForReaders, PageRoute, RuntimeDep, SessionDep
+from app.web.deps import (
+    CsrfChecked,
+    ForReaders,
+    PageRoute,
+    RuntimeDep,
+    SessionDep,
+    Submitter,
+    see_other,
+)
+from app.web.job_pages import job_href
 from app.web.query import parse_catalogue_query
 
 router = APIRouter(route_class=PageRoute)
@@ -33,30 +39,39 @@ def export(
     cluster: UUID | None = None,
 ) -> Response:
     """The glitches that pass the catalogue's filters, those of one cluster if one is named."""
+    filters, name = _selection(request, session, cluster)
+    return export_answer(runtime, session, filters, format_named(format), name)
+
+
+@router.post("/exports", dependencies=[CsrfChecked])
+def start(
+    *,
+    request: Request,
+    session: SessionDep,
+    principal: Submitter,
+    format: str = "csv",  # noqa: A002
+    cluster: UUID | None = None,
+) -> Response:
+    """Have a file written that is too large to wait for; the job's page gives it."""
+    filters, _ = _selection(request, session, cluster)
+    job = start_export(session, filters, format, principal=principal)
+    return see_other(f"{job_href(job)}?done=export")
+
+
+@router.get("/exports/{job_id}", dependencies=[ForReaders])
+def exported(runtime: RuntimeDep, session: SessionDep, job_id: UUID) -> Response:
+    """What an export job wrote; its page links here for as long as the file is kept."""
+    return exported_answer(runtime, session, job_id)
+
+
+def _selection(
+    request: Request, session: Session, cluster: UUID | None
+) -> tuple[GlitchFilters, str]:
+    """What an address asks for, and what to call the file."""
     query = parse_catalogue_query(request.query_params)
     if query.errors:
         raise InvalidRequestError(" ".join(query.errors))
-    filters, name = query.filters, "glitches"
-    if cluster is not None:
-        filters = replace(filters, cluster_id=get_cluster(session, cluster).id)
-        name = f"cluster-{cluster}"
-    wanted = format_named(format)
-    file_name = f"{name}.{wanted.suffix}"
-    if wanted.name == "csv":
-        count_rows(session, filters, most=1)  # refuses senseless filters before the answer begins
-        headers = {"Content-Disposition": f'attachment; filename="{file_name}"'}
-        lines = _csv(runtime, filters)
-        return StreamingResponse(lines, media_type="text/csv", headers=headers)
-    path = write_export(session, filters, wanted)
-    return FileResponse(
-        path,
-        media_type=wanted.media_type,
-        filename=file_name,
-        background=BackgroundTask(path.unlink, missing_ok=True),
-    )
-
-
-def _csv(runtime: Runtime, filters: GlitchFilters) -> Iterator[str]:
-    """In a transaction of its own: the request's ends before the answer is sent."""
-    with runtime.sessions() as session:
-        yield from csv_lines(export_rows(session, filters))
+    if cluster is None:
+        return query.filters, "glitches"
+    known = get_cluster(session, cluster).id
+    return replace(query.filters, cluster_id=known), f"cluster-{known}"

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
+from app.answers import painted_answer
 from app.services.browsing import list_views
 from app.services.glitch_files import glitch_hdf5
 from app.services.model_pictures import (
-    PicturePlan,
     four_windows,
-    painter_of,
     plan_comparison,
     plan_strip,
 )
-from app.services.runtime import Runtime
 from app.web.deps import ForReaders, PageRoute, RuntimeDep, SessionDep
 from app.web.glitch_page import find_or_refuse
 
@@ -33,7 +31,7 @@ def reconstruction(
     """One view as the model paints it."""
     glitch = find_or_refuse(session, public_id)
     plan = plan_comparison(session, glitch.id, duration_s, "reconstruction", checkpoint)
-    return _painted(request, runtime, plan)
+    return painted_answer(request, runtime, plan)
 
 
 @router.get("/glitches/{public_id}/residual/{duration_s}.png", dependencies=[ForReaders])
@@ -49,7 +47,7 @@ def residual(
     """What was seen less what the model paints."""
     glitch = find_or_refuse(session, public_id)
     plan = plan_comparison(session, glitch.id, duration_s, "residual", checkpoint)
-    return _painted(request, runtime, plan)
+    return painted_answer(request, runtime, plan)
 
 
 @router.get("/glitches/{public_id}/traversals/{unit}.png", dependencies=[ForReaders])
@@ -76,16 +74,7 @@ def strip(
         high=high,
         checkpoint_id=checkpoint,
     )
-    return _painted(request, runtime, plan)
-
-
-def _painted(request: Request, runtime: Runtime, plan: PicturePlan) -> Response:
-    # The same address shows another picture once another checkpoint is active: always ask again.
-    headers = {"ETag": plan.etag, "Cache-Control": "private, no-cache"}
-    if plan.etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    content = plan.draw(painter_of(runtime.encoders.get(plan.checkpoint)))
-    return Response(content, media_type="image/png", headers=headers)
+    return painted_answer(request, runtime, plan)
 
 
 @router.get("/glitches/{public_id}/windows.png", dependencies=[ForReaders])
