@@ -83,13 +83,15 @@ def follow(service: RemoteService, job: dict[str, Any]) -> dict[str, Any]:
         console=Console(stderr=True),
     ) as bar:
         task = bar.add_task(job["kind"], total=None)
-        while job["state"] in _OPEN:
+        while True:
             progress = job["progress"]
             ended = progress["done"] + progress["failed"] + progress["skipped"]
             said = f"{job['kind']}: {job['state']}"
             if progress["failed"]:
                 said += f", {progress['failed']} failed"
             bar.update(task, description=said, total=progress["total"] or None, completed=ended)
+            if job["state"] not in _OPEN:
+                break
             time.sleep(_LOOK_EVERY_S)
             job = service.ask("GET", f"/jobs/{job['id']}")
     return job
