@@ -14,15 +14,19 @@ if __name__ == "__main__":
     if len(sys.argv) > 2:
         skew_s, true_time = float(sys.argv[2]), time.time
         time.time = lambda: true_time() + skew_s
+    from app.settings import Settings
+
+    if sys.argv[1] == "scheduler":
+        from worker.scheduler import run_scheduler
+
+        run_scheduler(Settings())
+        sys.exit()
     from jobs_fixtures import KIND, ProbeHandler
 
     from app.services.jobs.registry import register
-    from app.settings import Settings
     from worker import hearing
-    from worker.main import run_scheduler, run_worker
+    from worker.main import run_worker
 
     hearing.PATIENCE_S = 6.0
     register(KIND, ProbeHandler())
-    if sys.argv[1] == "worker":
-        sys.exit(run_worker(Settings()))
-    run_scheduler(Settings())
+    sys.exit(run_worker(Settings()))

@@ -1,16 +1,12 @@
-"""The worker and the scheduler as processes: `glitch-discovery worker` and `... scheduler`."""
+"""The worker as a process: `glitch-discovery worker`."""
 
 from __future__ import annotations
 
-import logging
-import warnings
 from typing import Any
 from uuid import UUID
 
 from celery import Celery, signals
-from celery.exceptions import SecurityWarning
 
-from app.services.errors import NotReadyError
 from app.services.jobs.broker import (
     JOBS_QUEUE,
     RECONCILE_QUEUE,
@@ -19,11 +15,11 @@ from app.services.jobs.broker import (
     make_celery,
 )
 from app.settings import Settings
+from worker.celery_process import addresses, quieten
 from worker.hearing import watch_hearing
 from worker.stopping import ask_to_stop
 from worker.tasks import Process
 
-_log = logging.getLogger("worker")
 # A process that has grown over this is replaced after its task. KiB, as Celery counts.
 _LARGEST_PROCESS_KIB = 1_400_000
 
@@ -37,10 +33,10 @@ def run_worker(settings: Settings) -> int:
     Raises:
         NotReadyError: if DATABASE_URL or REDIS_URL is not set.
     """
-    database_url, redis_url = _addresses(settings)
+    database_url, redis_url = addresses(settings)
     application = make_celery(redis_url)
     _declare_tasks(application, settings, database_url, redis_url)
-    _quieten(settings)
+    quieten(settings)
     signals.worker_ready.connect(lambda **_: watch_hearing(redis_url), weak=False)
     signals.worker_shutting_down.connect(_on_shutdown, weak=False)
     application.conf.update(
@@ -62,33 +58,6 @@ def run_worker(settings: Settings) -> int:
     )
     worker.start()
     return int(worker.exitcode or 0)
-
-
-def run_scheduler(settings: Settings) -> None:
-    """Have jobs reconciled every few seconds, until SIGTERM or SIGINT. One is enough.
-
-    It keeps no file: what is due is in the database.
-
-    Raises:
-        NotReadyError: if REDIS_URL is not set.
-    """
-    _, redis_url = _addresses(settings)
-    application = make_celery(redis_url)
-    _quieten(settings)
-    application.conf.update(
-        beat_scheduler="celery.beat:Scheduler",
-        beat_max_loop_interval=max(settings.reconcile_s / 2, 0.1),
-        beat_schedule={
-            "reconcile": {
-                "task": RECONCILE_TASK,
-                "schedule": settings.reconcile_s,
-                # Without "expires": it would compare the clocks of two machines.
-                "options": {"queue": RECONCILE_QUEUE, "retry": False},
-            }
-        },
-    )
-    beat: Any = application.Beat(loglevel=settings.log_level.upper(), quiet=True)
-    beat.run()
 
 
 def _declare_tasks(
@@ -115,29 +84,5 @@ def _declare_tasks(
         opened[0].reconcile()
 
 
-def _quieten(settings: Settings) -> None:
-    """Keep Celery to what an operator wants to read: not a line for every look at the jobs."""
-    signals.setup_logging.connect(_keep_logging, weak=False)
-    if settings.log_level != "debug":
-        for name in ("celery.app.trace", "celery.worker.strategy", "celery.beat"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-    # It warns of root because of pickled messages; ours are JSON, and nothing else is accepted.
-    warnings.simplefilter("ignore", SecurityWarning)
-
-
-def _keep_logging(**_: object) -> None:
-    """Connected so that Celery leaves the log as the caller has set it up."""
-
-
 def _on_shutdown(**_: object) -> None:
     ask_to_stop()
-
-
-def _addresses(settings: Settings) -> tuple[str, str]:
-    if settings.database_url is None or settings.redis_url is None:
-        missing = "DATABASE_URL" if settings.database_url is None else "REDIS_URL"
-        raise NotReadyError(
-            f"{missing} is not set: give the address that the service uses, or start with "
-            "`make up`, which brings its own and a worker beside."
-        )
-    return settings.database_url.get_secret_value(), settings.redis_url.get_secret_value()

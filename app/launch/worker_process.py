@@ -15,12 +15,15 @@ def run(role: str) -> int:
     with told_as_sentences():
         from app.launch.settings import read_settings
         from app.logs import configure_logging
-        from worker.main import run_scheduler, run_worker
 
         settings = read_settings()
         configure_logging(settings)
         if role == "worker":
+            from worker.main import run_worker
+
             return run_worker(settings)
+        from worker.scheduler import run_scheduler  # never the worker's modules: they are heavy
+
         run_scheduler(settings)
     return 0
 
