@@ -26,6 +26,9 @@ app = typer.Typer(help="Train, evaluate and export models.", no_args_is_help=Tru
 # Progress belongs on standard error, so that tables on standard output can be redirected.
 console = Console(stderr=True)
 
+# What is done, of how much (None where nobody knows), and what is under way.
+Progressed = Callable[[int, int | None, str], None]
+
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a training run.")]
 
 
@@ -40,7 +43,8 @@ def _user_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _progress(what: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
+def _progress(what: str) -> Iterator[Progressed]:
+    """A bar with its estimate of the time left, once what there is to do is known."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -49,8 +53,12 @@ def _progress(what: str, total: int | None) -> Iterator[Callable[[int, str], Non
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(what, total=total, note="")
-        yield lambda done, note: bar.update(task, completed=done, note=note)
+        task = bar.add_task(what, total=None, note="")
+
+        def show(done: int, in_all: int | None, note: str) -> None:
+            bar.update(task, completed=done, total=in_all, note=note)
+
+        yield show
 
 
 @app.command()
@@ -70,11 +78,11 @@ def train(
     with _user_errors(), process_group():
         settings = load_config(config)
         destination = folder or Path("runs") / settings.name
-        with _progress("Reading pictures", None) as show:
-            data = load_data(settings.data, on_progress=lambda done, _total: show(done, ""))
+        with _progress("Reading pictures") as show:
+            data = load_data(settings.data, on_progress=lambda done, total: show(done, total, ""))
         # Of several processes the first alone reports.
         events = tensorboard_log(destination) if is_first() else nullcontext(lambda *_: None)
-        with _progress("Training", settings.optimiser.steps) as show, events as log:
+        with _progress("Training") as show, events as log:
 
             def report(step: int, metrics: dict[str, float]) -> None:
                 log(step, metrics)
@@ -88,7 +96,7 @@ def train(
                             if name.startswith("validation.") and ".kl." not in name
                         )
                     )
-                show(step, note)
+                show(step, settings.optimiser.steps, note)
 
             result = run_training(
                 settings,
@@ -123,6 +131,30 @@ def evaluate(
     sys.stdout.write(table)
     if output is not None:
         output.write_text(table, encoding="utf-8")
+
+
+@app.command()
+def rate_distortion(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
+    out: Annotated[Path, typer.Option(help="Folder for curve.csv and curve.png.")],
+) -> None:
+    """Draw runs on one rate-distortion plane: what each spends on a glitch, and what is lost."""
+    from training.data import read_glitches
+    from training.examination import held_out_of_all, load_judged, rate_distortion_curve
+
+    with _user_errors():
+        judged = [load_judged(folder) for folder in runs]
+        with _progress("Reading pictures") as show:
+            glitches = read_glitches(
+                judged[0].config.data, on_progress=lambda done, total: show(done, total, "")
+            )
+        points = rate_distortion_curve(judged, held_out_of_all(judged, glitches), out)
+    for point in points:
+        console.print(
+            f"{point.objective} {point.weight} {point.value:g}, seed {point.seed}: "
+            f"rate {point.rate:.1f}, distortion {point.distortion:.1f}"
+        )
+    console.print(f"Wrote {out}.")
 
 
 @app.command()
@@ -162,11 +194,11 @@ def simulate_pack(
 
     with _user_errors():
         total, samples = simulated_samples(per_class, seed)
-        with _progress("Simulating", total) as show:
+        with _progress("Simulating") as show:
 
             def counted() -> Iterator[tuple[str, object]]:
                 for done, sample in enumerate(samples, start=1):
-                    show(done, sample[0])
+                    show(done, total, sample[0])
                     yield sample
 
             write_pack(destination, counted(), total, Preprocessing())  # type: ignore[arg-type]
@@ -195,22 +227,30 @@ def reproduce(  # noqa: PLR0917 - a command's options
     real_images: Annotated[
         Path, typer.Option(help="Folder of real glitch pictures, for table1.")
     ] = Path("../shared/data/gravityspy_images"),
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Of each training, if not the tier's; schedules in proportion."),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many of every run, if not the tier's.")
+    ] = None,
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Train nothing; report what is finished.")
     ] = False,
 ) -> None:
     """Reproduce the paper's tables, figures and lemma; the same command continues a stopped one."""
-    from training.reproduction.command import Sources
+    from training.reproduction.command import Budget, Sources
     from training.reproduction.command import reproduce as run_reproduction
 
     destination = folder or Path("runs") / f"reproduction-{tier}"
-    with _user_errors(), _progress("Reproducing", None) as show:
+    with _user_errors(), _progress("Reproducing") as show:
         report = run_reproduction(
             targets,
             tier,
             destination,
             jobs=jobs,
             sources=Sources(dsprites, chairs, real_images),
+            budget=Budget(steps, seeds),
             is_report_only=report_only,
             progress=show,
         )
@@ -226,9 +266,9 @@ def _judged(folder: Path) -> tuple[Judged, Pack, frozenset[str]]:
     from training.examination import load_judged
 
     judged = load_judged(folder)
-    with _progress("Reading pictures", None) as show:
+    with _progress("Reading pictures") as show:
         glitches = read_glitches(
-            judged.config.data, on_progress=lambda done, _total: show(done, "")
+            judged.config.data, on_progress=lambda done, total: show(done, total, "")
         )
     train_pack, _ = split_glitches(glitches, judged.config.data)
     return judged, glitches.pack, frozenset(train_pack.groups)

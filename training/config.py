@@ -1,7 +1,8 @@
 """The configuration of one training run: frozen, validated, read from YAML.
 
 A key that does not exist, or a value that cannot be, is refused by its dotted name before any
-time is spent. The configuration is saved beside the weights.
+time is spent. The configuration is saved beside the weights. A run is continued by later versions
+too: a new key's default must be what was done before there was the key.
 """
 
 from __future__ import annotations
@@ -209,13 +210,21 @@ def load_config(path: Path) -> TrainingConfig:
         ConfigError: if the file is missing, is no YAML mapping, or holds an unknown or impossible
             entry; the message names it.
     """
+    return config_from_mapping(read_yaml(path))
+
+
+def read_yaml(path: Path) -> object:
+    """A parsed YAML document.
+
+    Raises:
+        ConfigError: if the file is missing or no YAML.
+    """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"There is no configuration file {path}.") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
-    return config_from_mapping(content)
 
 
 def config_from_mapping(content: object) -> TrainingConfig:
@@ -228,6 +237,38 @@ def config_to_mapping(config: object) -> dict[str, object]:
     return typing.cast(
         dict[str, object], _plain(dataclasses.asdict(typing.cast(typing.Any, config)))
     )
+
+
+def differing_keys(saved: object, wanted: object) -> list[str]:
+    """What differs between two configurations of one kind, in words, by dotted name.
+
+    An objective's parameters count with their defaults, like all other keys: a configuration that
+    leaves one out is that of a run which spelt the default.
+    """
+    there, here = (dict(_leaves(_completed(one), "")) for one in (saved, wanted))
+    return [
+        f"{name} is {there.get(name)} there and {here.get(name)} here"
+        for name in {**there, **here}
+        if there.get(name) != here.get(name)
+    ]
+
+
+def _completed(config: object) -> dict[str, object]:
+    """The mapping of a configuration with its objective's parameters all spelt out."""
+    mapping = config_to_mapping(config)
+    for entry in dataclasses.fields(typing.cast(typing.Any, config)):
+        value = getattr(config, entry.name)
+        if isinstance(value, ObjectiveConfig):
+            mapping[entry.name] = {"kind": value.kind} | config_to_mapping(value.build())
+    return mapping
+
+
+def _leaves(mapping: dict[str, object], prefix: str) -> typing.Iterator[tuple[str, object]]:
+    for key, value in mapping.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _plain(value: object) -> object:

@@ -16,6 +16,8 @@ from glitch.errors import GlitchError
 from glitch.model import ViewsVAE
 from glitch.views import VIEW_DURATIONS_S
 from training.config import ConfigError, TrainingConfig, config_from_mapping
+from training.data import split_glitches
+from training.datasets import RealGlitches
 from training.evaluation import encode_pack, lone_views
 from training.export import load_run
 from training.loop import CONFIG_FILE, METRICS_FILE
@@ -190,6 +192,31 @@ def _save_latents_over_training(run: Path, out: Path) -> None:
         ],
     )
     draw_latents_over_training(out / "latents_over_training.png", steps, rates)
+
+
+def held_out_of_all(runs: Sequence[Judged], glitches: RealGlitches) -> Pack:
+    """The glitches that no run learnt from.
+
+    Raises:
+        ConfigError: if the runs learnt from different data sets, or from all glitches together.
+    """
+    first = runs[0].config.data
+    is_new = np.ones(len(glitches.pack), dtype=np.bool_)
+    for judged in runs:
+        data = judged.config.data
+        if (data.real_images, data.real_layout) != (first.real_images, first.real_layout):
+            raise ConfigError(
+                f"{judged.folder} learnt from {data.real_images}, but {runs[0].folder} from "
+                f"{first.real_images}: only runs on one data set share a plane."
+            )
+        learnt, _ = split_glitches(glitches, data)
+        is_new &= ~np.isin(np.asarray(glitches.pack.groups), np.asarray(learnt.groups))
+    if not is_new.any():
+        raise ConfigError(
+            "No glitch is new to all of these runs: give runs whose data.split_seed and "
+            "data.validation_fold are the same."
+        )
+    return glitches.pack.subset(np.nonzero(is_new)[0])
 
 
 def rate_distortion_curve(runs: Sequence[Judged], held_out: Pack, out: Path) -> list[CurvePoint]:

@@ -132,9 +132,13 @@ def _restore(
     )
     if optimiser is None:
         return
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith(of_optimiser):
             index, key = name.removeprefix(of_optimiser).split(".")
-            moments.setdefault(int(index), {})[key] = value
+            # Fused Adam walks through weights and moments in memory order, and files know none.
+            moments.setdefault(int(index), {})[key] = (
+                torch.empty_like(weights[int(index)]).copy_(value) if value.dim() else value
+            )
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})

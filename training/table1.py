@@ -9,8 +9,8 @@ nothing is chosen by held-out labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from glitch.errors import GlitchError
@@ -21,11 +21,9 @@ from training.data import split_real
 from training.loop import train
 from training.pack import Pack, pack_views
 from training.real_images import read_real_images
+from training.side_by_side import OnStep, Progress, Work, do_all
 from training.table1_judging import PIXELS, judge_pixels, judge_run
 from training.table1_results import Judged, write_results
-
-# What a caller is told: runs done, runs in all, and a word on the one under way.
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -118,8 +116,11 @@ def run_table1(
     folder: Path,
     on_progress: Progress = lambda _done, _total, _note: None,
     *,
+    jobs: int = 1,
     real_images: Path = Path("../shared/data/gravityspy_images"),
-) -> Path:
+    steps: int | None = None,
+    n_seeds: int | None = None,
+) -> Path | None:
     """Trains every objective with every seed, judges all, and writes the report.
 
     Complete runs are not trained again, so a stopped or killed call continues where it was.
@@ -128,51 +129,78 @@ def run_table1(
         tier: key of ``TIERS``.
         folder: results: ``runs/``, ``rows.csv``, ``answers.csv``, ``intervals.csv``, ``table1.png``
             and ``report.md``.
-        on_progress: called with runs done, runs in all, and what is under way.
+        on_progress: called with steps done, steps in all, and what is under way.
+        jobs: trainings side by side.
         real_images: folder of pictures with its manifest; the smoke tier needs none.
+        steps: of each training, if not the tier's; schedules end after a quarter of them.
+        n_seeds: 0 to this, if not the tier's.
 
     Returns:
-        The report's path.
+        The report's path, or None if the work was stopped; the same call continues it.
 
     Raises:
         GlitchError: if the tier is unknown, the pictures are missing, or a run goes wrong.
     """
     if tier not in TIERS:
         raise GlitchError(f"Table 1 has no tier {tier!r}: choose one of {', '.join(TIERS)}.")
-    settings = TIERS[tier]
+    settings = with_budget(TIERS[tier], steps, n_seeds)
     glitches = read_glitches(settings, real_images)
     # The paper's three first: they are what a table that was cut short should hold.
     planned = [(seed, name) for seed in settings.seeds for name in OBJECTIVES]
     planned += [(seed, PLAIN) for seed in settings.seeds]
+    splits = {
+        seed: split_real(glitches, configuration(settings, PLAIN, seed).data)
+        for seed in settings.seeds
+    }
+    works = [
+        Work(config.name, settings.steps, partial(_train_one, config, folder, splits[seed][0]))
+        for seed, name in planned
+        for config in [configuration(settings, name, seed)]
+    ]
+    if not do_all(works, jobs=jobs, progress=on_progress):
+        return None
     judged: list[Judged] = []
-    for done, (seed, name) in enumerate(planned):
+    for seed, name in planned:
         config = configuration(settings, name, seed)
-        run = folder / "runs" / config.name
-
-        def report(
-            step: int, _metrics: dict[str, float], run: Path = run, done: int = done
-        ) -> None:
-            on_progress(done, len(planned), f"{run.name}, step {step} of {settings.steps}")
-
-        learnt, held_out = split_real(glitches, config.data)
-        result = train(
-            config, run, real_train=learnt, validation=None, simulated=None, report=report
-        )
-        if not result.is_complete:
-            raise GlitchError(
-                f"Stopped in {run.name} at step {result.step}: the same command continues."
-            )
-        judged += judge_run(config, run, name, (learnt, held_out))
+        judged += judge_run(config, _run_folder(folder, config), name, splits[seed])
     for seed in settings.seeds:
-        data = configuration(settings, PLAIN, seed).data
-        judged += judge_pixels(settings.architecture, split_real(glitches, data), seed)
-    on_progress(len(planned), len(planned), "done")
-    return write_results(folder, judged, (*OBJECTIVES, PLAIN, PIXELS), PAIRS, describe(tier))
+        judged += judge_pixels(settings.architecture, splits[seed], seed)
+    return write_results(
+        folder, judged, (*OBJECTIVES, PLAIN, PIXELS), PAIRS, describe(tier, settings)
+    )
 
 
-def describe(tier: str) -> list[str]:
+def _run_folder(folder: Path, config: TrainingConfig) -> Path:
+    return folder / "runs" / config.name
+
+
+def _train_one(config: TrainingConfig, folder: Path, learnt: Pack, on_step: OnStep) -> bool:
+    """One training to its end, or as far as it gets; whether it is complete."""
+    return train(
+        config,
+        _run_folder(folder, config),
+        real_train=learnt,
+        validation=None,
+        simulated=None,
+        report=lambda step, _metrics: on_step(step),
+    ).is_complete
+
+
+def with_budget(tier: Tier, steps: int | None, n_seeds: int | None) -> Tier:
+    """The tier with another number of steps or seeds.
+
+    Raises:
+        GlitchError: if either is impossible.
+    """
+    for name, value in (("steps", steps), ("seeds", n_seeds)):
+        if value is not None and value < 1:
+            raise GlitchError(f"{name} must be at least 1, but is {value}.")
+    seeds = tier.seeds if n_seeds is None else tuple(range(n_seeds))
+    return replace(tier, steps=steps or tier.steps, seeds=seeds)
+
+
+def describe(tier: str, settings: Tier) -> list[str]:
     """What was run, for the report's head."""
-    settings = TIERS[tier]
     data = (
         f"simulated glitches ({settings.n_simulated} of each of {', '.join(SMOKE_CLASSES)}): "
         "a check of the machinery, no result"

@@ -42,6 +42,17 @@ def evaluate(
 
 
 @app.command()
+def rate_distortion(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
+    out: Annotated[Path, typer.Option(help="Folder for curve.csv and curve.png.")],
+) -> None:
+    """Draw runs on one rate-distortion plane: what each spends on a glitch, and what is lost."""
+    from training import cli
+
+    cli.rate_distortion(runs, out)
+
+
+@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
     destination: Annotated[Path, typer.Argument(help="Folder of the checkpoint to write.")],
@@ -89,6 +100,13 @@ def reproduce(  # noqa: PLR0917 - a command's options
     real_images: Annotated[
         Path, typer.Option(help="Folder of real glitch pictures, for table1.")
     ] = Path("../shared/data/gravityspy_images"),
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Of each training, if not the tier's; schedules in proportion."),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many of every run, if not the tier's.")
+    ] = None,
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Train nothing; report what is finished.")
     ] = False,
@@ -96,4 +114,6 @@ def reproduce(  # noqa: PLR0917 - a command's options
     """Reproduce the paper's tables, figures and lemma; the same command continues a stopped one."""
     from training import cli
 
-    cli.reproduce(targets, tier, folder, jobs, dsprites, chairs, real_images, report_only)
+    cli.reproduce(
+        targets, tier, folder, jobs, dsprites, chairs, real_images, steps, seeds, report_only
+    )

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from glitch.errors import FormatError, GlitchError
 from training.loop import METRICS_FILE
 from training.objectives import OBJECTIVES
 from training.reproduction.bootstrap import paired_bootstrap
-from training.reproduction.command import reproduce
+from training.reproduction.command import Budget, Sources, reproduce
 from training.reproduction.figure1 import report_figure1
 from training.reproduction.figure2 import opening_steps, report_figure2
+from training.reproduction.figures34 import report_figure4
 from training.reproduction.plan import (
     FAMILIES,
     FAMILY_OF,
@@ -28,7 +30,7 @@ from training.reproduction.plan import (
 from training.reproduction.runs import Workplace
 from training.reproduction.scores import METRICS, SCORES_FILE
 from training.reproduction.table2 import PAPER, report_table2
-from training.reproduction.tiers import TIERS, tier_named
+from training.reproduction.tiers import TIERS, tier_named, with_budget
 
 PNG = b"\x89PNG"
 
@@ -189,8 +191,6 @@ def test_what_cannot_be_asked_names_itself(
 
 
 def test_tiers_do_not_share_a_folder_and_an_absent_npz_is_told(tmp_path: Path) -> None:
-    from training.reproduction.command import Sources
-
     absent = Sources(dsprites=tmp_path / "none.npz")
     with pytest.raises(FormatError, match="deepmind/dsprites-dataset"):
         reproduce(["fig2"], "smoke", tmp_path / "out", sources=absent)
@@ -198,6 +198,39 @@ def test_tiers_do_not_share_a_folder_and_an_absent_npz_is_told(tmp_path: Path) -
         reproduce(["fig2"], "reduced", tmp_path / "out", sources=absent)
     with pytest.raises(GlitchError, match="another kind"):
         reproduce(["fig2"], "smoke", tmp_path / "out")
+
+
+def test_other_steps_keep_the_tail_and_have_a_folder_of_their_own(tmp_path: Path) -> None:
+    tier = with_budget(TIERS["reduced"], steps=300, seeds=4)
+    assert (tier.steps, tier.annealing_steps, tier.main_seeds, tier.other_seeds) == (300, 100, 4, 4)
+    absent = Sources(dsprites=tmp_path / "none.npz")
+    with pytest.raises(FormatError, match="deepmind"):
+        reproduce(["fig2"], "smoke", tmp_path / "out", sources=absent, budget=Budget(steps=9))
+    with pytest.raises(GlitchError, match=r"another kind .smoke, 9 steps, dSprites public"):
+        reproduce(["fig2"], "smoke", tmp_path / "out", sources=absent)
+    with pytest.raises(FormatError, match="deepmind"):  # more seeds only add runs
+        reproduce(["fig2"], "smoke", tmp_path / "out", sources=absent, budget=Budget(9, 5))
+
+
+def test_figure_4_is_drawn_of_any_folder_of_pictures(tmp_path: Path) -> None:
+    chairs = tmp_path / "rendered_chairs"
+    rng = np.random.default_rng(0)
+    for chair in ("1028b32dc1873c2afe26a3ac360dbd4", "1031fc859dc3106641378c822953480"):
+        renders = chairs / chair / "renders"
+        renders.mkdir(parents=True)
+        for view in range(3):
+            pixels = rng.integers(256, size=(60, 60, 3)).astype(np.uint8)
+            name = f"image_{view:03}_p020_t{11 * view:03}_r096.png"
+            Image.fromarray(pixels).save(renders / name)
+    (chairs / "all_chair_names.mat").write_bytes(b"MATLAB 5.0 MAT-file")
+    place = Workplace(tmp_path / "out", replace(TIERS["smoke"], steps=3))
+    text = report_figure4(place, chairs)
+    assert text is not None
+    assert "6 pictures of `rendered_chairs`" in text
+    assert (place.folder / "fig4.png").read_bytes()[:4] == PNG
+    assert len(read_rows(place.folder / "fig4.csv")) == 10
+    with pytest.raises(FormatError, match="no folder of pictures"):
+        report_figure4(place, tmp_path / "none")
 
 
 def test_a_report_of_what_is_finished_says_what_is_missing(tmp_path: Path) -> None:

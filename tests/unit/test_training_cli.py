@@ -103,6 +103,31 @@ def test_train_evaluate_export_and_serve(pictures: Path, tmp_path: Path) -> None
     assert Encoder(checkpoint).encode([views])[0].mean.shape == (2,)
 
 
+def test_runs_of_one_split_share_a_rate_distortion_plane(pictures: Path, tmp_path: Path) -> None:
+    runs = [tmp_path / name for name in ("one", "four", "other")]
+    changes: list[dict[str, object]] = [
+        {"objective": {"kind": "beta_vae", "parameters": {"beta": 1}}},
+        {"objective": {"kind": "bottleneck", "parameters": {"capacity": 4}}},
+        {"data": {"real_images": str(pictures), "anchor_glitches": 0, "validation_fold": 1}},
+    ]
+    for run, change in zip(runs, changes, strict=True):
+        assert invoke("train", configure(tmp_path, pictures, **change), "--folder", run)[0] == 0
+    out = tmp_path / "out"
+    code, output = invoke("rate-distortion", *runs[:2], "--out", out)
+    assert code == 0, output
+    with (out / "curve.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["objective"], row["weight"], float(row["value"])) for row in rows] == [
+        ("beta_vae", "beta", 1), ("bottleneck", "capacity", 4),
+    ]  # fmt: skip
+    assert (out / "curve.png").stat().st_size > 5_000
+    third = tmp_path / "third"
+    change = {"data": {"real_images": str(pictures), "anchor_glitches": 0, "validation_fold": 2}}
+    assert invoke("train", configure(tmp_path, pictures, **change), "--folder", third)[0] == 0
+    code, output = invoke("rate-distortion", runs[0], runs[2], third, "--out", out)
+    assert (code, "No glitch is new to all" in output) == (1, True), output
+
+
 def test_a_simulated_pack_holds_every_class_evenly(tmp_path: Path) -> None:
     code, output = invoke("simulate-pack", tmp_path / "a", "--per-class", 1, "--seed", 4)
     assert code == 0, output
@@ -121,6 +146,9 @@ def test_a_simulated_pack_holds_every_class_evenly(tmp_path: Path) -> None:
         (("train", "none.yaml"), "There is no configuration file"),
         (("evaluate", "nowhere"), "neither a training run"),
         (("export", "nowhere", "out"), "neither a training run"),
+        (("rate-distortion", "nowhere", "--out", "out"), "neither a training run"),
+        (("reproduce", "fig1", "--steps", "0"), "steps must be at least 1, but is 0"),
+        (("reproduce", "fig1", "--seeds", "0"), "seeds must be at least 1, but is 0"),
     ],
 )
 def test_errors_are_sentences_and_exit_codes(

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from glitch.errors import CheckpointError
 from glitch.model import ViewsVAE
 from training.anchor import fit_anchor
-from training.config import TrainingConfig, config_from_mapping
+from training.config import ConfigError, TrainingConfig, config_from_mapping
 from training.evaluation import encode_pack, evaluate_model, lone_view_agreement, lone_views
-from training.loop import METRICS_FILE, TrainingError, optimise, train
+from training.loop import CONFIG_FILE, METRICS_FILE, TrainingError, optimise, train
 from training.pack import Pack
 from training.sampling import BatchSource
 from training.state import STATE_FILE, load_state
@@ -205,3 +206,44 @@ def test_evaluation_sees_what_it_says(tmp_path: Path) -> None:
     lone = everything & (np.arange(4) == 0)
     assert np.abs(encode_pack(model, pack, lone).mean - full.mean).max() > 1e-4
     assert lone_view_agreement(model, pack.subset([0])) == {}
+
+
+def test_a_run_from_before_a_key_was_there_is_continued_exactly(tmp_path: Path) -> None:
+    def stop(step: int, _metrics: dict[str, float]) -> None:
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run(tmp_path / "whole", toy_config())
+    run(tmp_path / "old", toy_config(), report=stop)
+    path = tmp_path / "old" / CONFIG_FILE
+    saved = yaml.safe_load(path.read_text())
+    for key in ("real_layout", "split", "strain_folder"):  # these came later
+        del saved["data"][key]
+    del saved["initialise_from"]
+    path.write_text(yaml.safe_dump(saved))
+    assert run(tmp_path / "old", toy_config()).is_complete
+    whole, old = (
+        [{**entry, "seconds": 0} for entry in logged(tmp_path / name)] for name in ("whole", "old")
+    )
+    assert old == whole
+
+
+def test_what_differs_from_the_folders_run_is_named(tmp_path: Path) -> None:
+    run(tmp_path, toy_config())
+    # A parameter that is spelt out differs from the default only by its value.
+    spelt = {"kind": "beta_annealed", "parameters": {"beta_start": 4, "annealing_steps": 100_000}}
+    assert run(tmp_path, toy_config(objective=spelt)).is_complete
+    spelt["parameters"] = {"beta_start": 4.5}
+    with pytest.raises(
+        TrainingError,
+        match=r"\(seed is 0 there and 1 here; objective.beta_start is 4 there and 4.5 here\)",
+    ):
+        run(tmp_path, toy_config(seed=1, objective=spelt))
+
+
+def test_a_run_of_a_later_version_is_refused_by_its_key(tmp_path: Path) -> None:
+    run(tmp_path, toy_config())
+    path = tmp_path / CONFIG_FILE
+    path.write_text(path.read_text() + "colour: blue\n")
+    with pytest.raises(ConfigError, match="colour is unknown"):
+        run(tmp_path, toy_config())

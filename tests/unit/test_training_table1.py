@@ -48,7 +48,7 @@ def test_the_table_is_written_resumed_and_compares_pairs(
     told: list[tuple[int, int, str]] = []
     out = tmp_path / "out"
     report = table1.run_table1("smoke", out, lambda *one: told.append(one), real_images=pictures)
-    assert told[-1] == (8, 8, "done")
+    assert told[-1] == (24, 24, "")
     rows = read_rows(out)
     names = (*table1.OBJECTIVES, table1.PLAIN, table1.PIXELS)
     assert {(row["contender"], row["seed"]) for row in rows} == {

@@ -59,7 +59,9 @@ class Discriminator(nn.Module):
         for n_in, n_out in pairwise(widths):
             self.model.append(nn.Linear(n_in, n_out)).append(nn.LeakyReLU(LEAK))
         self.model.append(nn.Linear(HIDDEN_WIDTH, 2))
-        self.optimiser = torch.optim.Adam(self.parameters(), lr=LEARNING_RATE, betas=MOMENTS)
+        self.optimiser = torch.optim.Adam(
+            self.parameters(), lr=LEARNING_RATE, betas=MOMENTS, fused=True
+        )
 
     def log_ratio(self, draw: LatentTensor) -> Float[Tensor, " batch"]:
         """``d_0 - d_1``: the estimated log density ratio of each draw, nats."""

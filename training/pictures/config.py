@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from training.config import (
-    ConfigError,
     LogConfig,
     ObjectiveConfig,
     OptimiserConfig,
     build_from_mapping,
+    read_yaml,
     require,
 )
 from training.pictures.architecture import PictureArchitecture
@@ -56,10 +54,4 @@ def load_picture_config(path: Path) -> PictureConfig:
     Raises:
         ConfigError: if the file is missing, no YAML, or not of a run on pictures.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"There is no configuration file {path}.") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
-    return build_from_mapping(PictureConfig, content, "")
+    return build_from_mapping(PictureConfig, read_yaml(path), "")

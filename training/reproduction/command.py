@@ -14,10 +14,11 @@ from training.reproduction.figures34 import report_figure3, report_figure4
 from training.reproduction.lemma import report_lemma
 from training.reproduction.plan import PLANS, Run
 from training.reproduction.report import ORDER, keep_section, write_report
-from training.reproduction.runs import Progress, Workplace, perform_all
+from training.reproduction.runs import Workplace, perform_all
 from training.reproduction.scores import SCORES_FILE
 from training.reproduction.table2 import report_table2
-from training.reproduction.tiers import tier_named
+from training.reproduction.tiers import tier_named, with_budget
+from training.side_by_side import Progress
 
 _REPORTS: dict[str, Callable[[Workplace, Sequence[Run]], str]] = {
     "table2": report_table2,
@@ -36,6 +37,14 @@ class Sources:
     real_images: Path = field(default=Path("../shared/data/gravityspy_images"))  # Table 1
 
 
+@dataclass(frozen=True)
+class Budget:
+    """A tier's steps and seeds, where they are not its own."""
+
+    steps: int | None = None  # of each training; schedules in proportion
+    seeds: int | None = None  # 0 to this, of every run
+
+
 def reproduce(
     targets: Sequence[str],
     tier: str,
@@ -43,8 +52,9 @@ def reproduce(
     *,
     jobs: int = 1,
     sources: Sources | None = None,
+    budget: Budget | None = None,
     is_report_only: bool = False,
-    progress: Progress = lambda _done, _note: None,
+    progress: Progress = lambda _done, _total, _note: None,
 ) -> Path | None:
     """Reproduces ``targets`` into ``folder``; what is there already is not done again.
 
@@ -54,8 +64,9 @@ def reproduce(
         folder: one directory of results; a tier's runs may not be mixed with another's.
         jobs: trainings side by side.
         sources: data that this project cannot ship.
+        budget: other steps or seeds than the tier's; the lemma's ladder keeps its own.
         is_report_only: trains nothing: tables and figures from the runs that are finished.
-        progress: told the number of finished trainings and what is under way.
+        progress: told what is done, of how much, and what is under way.
 
     Returns:
         The report, or None if the work was stopped; the same call continues it.
@@ -72,25 +83,32 @@ def reproduce(
     if jobs < 1:
         raise GlitchError(f"jobs must be at least 1, but is {jobs}.")
     given = sources or Sources()
-    place = Workplace(folder, tier_named(tier), given.dsprites)
-    _claim(place)
+    wish = budget or Budget()
+    sized = with_budget(tier_named(tier), steps=wish.steps, seeds=wish.seeds)
+    place = Workplace(folder, sized, given.dsprites)
+    _claim(place, wish)
     try:
         if is_report_only:
             return _report_finished(place, wanted)
-        return _reproduce(place, wanted, jobs, given, progress)
+        return _reproduce(place, wanted, jobs, given, wish, progress)
     except KeyboardInterrupt:  # outside a training, which ends by itself after saving
         return None
 
 
-def _reproduce(
-    place: Workplace, wanted: Sequence[str], jobs: int, given: Sources, progress: Progress
+def _reproduce(  # noqa: PLR0917 - what was asked for, in its order
+    place: Workplace,
+    wanted: Sequence[str],
+    jobs: int,
+    given: Sources,
+    wish: Budget,
+    progress: Progress,
 ) -> Path | None:
     runs = list(dict.fromkeys(run for t in wanted if t in PLANS for run in PLANS[t](place.tier)))
     if runs and not perform_all(place, runs, jobs=jobs, progress=progress):
         return None
     for target in wanted:
-        progress(len(runs), target)
-        text = _section(place, target, given, progress)
+        progress(0, None, target)
+        text = _section(place, target, given, wish, jobs, progress)
         if text is None:
             return None
         keep_section(place, target, text)
@@ -115,31 +133,40 @@ def _report_finished(place: Workplace, wanted: Sequence[str]) -> Path:
     return write_report(place, place.dsprites().name, datetime.datetime.now(datetime.UTC))
 
 
-def _section(place: Workplace, target: str, given: Sources, progress: Progress) -> str | None:
+def _section(  # noqa: PLR0917 - what was asked for, in its order
+    place: Workplace, target: str, given: Sources, wish: Budget, jobs: int, progress: Progress
+) -> str | None:
     if target in _REPORTS:
         return _REPORTS[target](place, PLANS[target](place.tier))
     if target == "lemma":
-        return report_lemma(place, lambda rung: progress(0, f"lemma: {rung}"))
+        return report_lemma(place, lambda rung: progress(0, None, f"lemma: {rung}"))
     if target == "fig4":
-        return report_figure4(place, given.chairs, lambda step: progress(step, "fig4: steps"))
+        steps = place.tier.steps
+        return report_figure4(place, given.chairs, lambda step: progress(step, steps, "fig4"))
     from training.table1 import run_table1
 
     report = run_table1(
         place.tier.name,
         place.folder / "table1",
-        lambda done, _total, note: progress(done, f"table1: {note}"),
+        lambda done, total, note: progress(done, total, f"table1: {note}"),
+        jobs=jobs,
         real_images=given.real_images,
+        steps=wish.steps,
+        n_seeds=wish.seeds,
     )
+    if report is None:
+        return None
     body = report.read_text(encoding="utf-8").split("\n", 1)[1].strip()
     body = body.replace("\n## ", "\n### ").replace("](", "](table1/")  # it is a part here
     heading = "## Table 1: a linear classifier on real glitches\n\nIts files are in `table1/`."
     return f"{heading}\n\n{body}\n"
 
 
-def _claim(place: Workplace) -> None:
-    """Keeps two tiers, or public and re-rendered data, from sharing a folder."""
+def _claim(place: Workplace, wish: Budget) -> None:
+    """Keeps two tiers, other steps, or public and re-rendered data, from sharing a folder."""
     data = "re-rendered" if place.npz is None else "public"
-    mark = f"{place.tier.name}, dSprites {data}\n"
+    steps = "" if wish.steps is None else f", {wish.steps} steps"
+    mark = f"{place.tier.name}{steps}, dSprites {data}\n"
     path = place.folder / "tier.txt"
     if path.exists():
         found = path.read_text(encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from glitch.errors import GlitchError
 
@@ -100,3 +100,20 @@ def tier_named(name: str) -> Tier:
     if name not in TIERS:
         raise GlitchError(f"There is no tier {name!r}: choose one of {', '.join(TIERS)}.")
     return TIERS[name]
+
+
+def with_budget(tier: Tier, *, steps: int | None = None, seeds: int | None = None) -> Tier:
+    """The tier with another number of steps (schedules in proportion), or of seeds everywhere.
+
+    Raises:
+        GlitchError: if either is impossible.
+    """
+    for name, value in (("steps", steps), ("seeds", seeds)):
+        if value is not None and value < 1:
+            raise GlitchError(f"{name} must be at least 1, but is {value}.")
+    if steps is not None:
+        annealing = max(1, round(steps * tier.annealing_steps / tier.steps))
+        tier = replace(tier, steps=steps, annealing_steps=annealing)
+    if seeds is not None:
+        tier = replace(tier, main_seeds=seeds, other_seeds=seeds)
+    return tier

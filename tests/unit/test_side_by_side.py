@@ -1,0 +1,81 @@
+"""Works in processes of their own: told, stopped, failed and killed together."""
+
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from glitch.errors import GlitchError
+from training.side_by_side import OnStep, Work, do_all
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other process finds ``do`` by this module's name."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+
+
+def do(folder: Path, name: str, ending: str, on_step: OnStep) -> bool:
+    """Three steps that leave a mark, then one of the ways to end."""
+    for step in (1, 2, 3):
+        on_step(step)
+    (folder / name).write_text(str(os.getpid()))
+    while ending in {"error", "killed"} and not list(folder.glob("*.waits")):
+        time.sleep(0.01)
+    if ending == "error":
+        raise GlitchError("the loss is not finite")
+    if ending == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if ending == "waits":  # until it is asked to end, as a training does
+        asked: list[int] = []
+        signal.signal(signal.SIGTERM, lambda number, _frame: asked.append(number))
+        (folder / f"{name}.waits").touch()
+        while not asked:
+            time.sleep(0.01)
+        (folder / f"{name}.saved").touch()
+    return ending == "done"
+
+
+def works(folder: Path, *endings: str) -> list[Work]:
+    return [
+        Work(f"work {index}", 3, partial(do, folder, str(index), ending))
+        for index, ending in enumerate(endings)
+    ]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_all_are_done_and_steps_are_told(tmp_path: Path, jobs: int) -> None:
+    told: list[tuple[int, int | None, str]] = []
+    assert do_all(
+        works(tmp_path, "done", "done"), jobs=jobs, progress=lambda *one: told.append(one)
+    )
+    done = [one[0] for one in told]
+    assert done == sorted(done)
+    assert {total for _, total, _ in told} == {6}
+    assert max(done) >= 3 + 3 * (jobs == 1)
+    workers = {(tmp_path / name).read_text() for name in "01"}
+    assert len(workers) == jobs
+    assert (str(os.getpid()) in workers) is (jobs == 1)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_stopped_work_stops_what_has_not_started(tmp_path: Path, jobs: int) -> None:
+    assert not do_all(
+        works(tmp_path, "stopped", "stopped", "done"), jobs=jobs, progress=lambda *_: None
+    )
+    assert not (tmp_path / "2").exists()
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [("error", "work 0: the loss is not finite"), ("killed", "work 0 was killed.*fewer jobs")],
+)
+def test_a_failure_names_its_work_and_lets_the_others_save(
+    tmp_path: Path, ending: str, words: str
+) -> None:
+    with pytest.raises(GlitchError, match=words):
+        do_all(works(tmp_path, ending, "waits"), jobs=2, progress=lambda *_: None)
+    assert (tmp_path / "1.saved").exists()
