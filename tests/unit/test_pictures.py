@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from glitch.errors import CheckpointError, FormatError, GlitchError
 from glitch.model import Posterior, kl_to_standard_normal
@@ -91,6 +92,16 @@ def test_architectures_have_their_weights_and_keep_the_pictures_size(
 def test_impossible_architectures_name_what_is_wrong(changes: dict[str, object], word: str) -> None:
     with pytest.raises(GlitchError, match=word):
         PictureArchitecture(**changes)  # type: ignore[arg-type]
+
+
+def test_first_weights_let_pictures_change_the_posterior() -> None:
+    torch.manual_seed(0)
+    model = PictureVAE(PictureArchitecture(side=32))
+    pictures = torch.from_numpy(dots().pictures(np.arange(40)))
+    with torch.no_grad():
+        spread = model.encode(pictures).mean.std(dim=0).mean().item()
+    assert spread > 0.003  # a tenth of that with torch's own weights
+    assert all(not layer.bias.any() for layer in model.encoder if isinstance(layer, nn.Linear))
 
 
 def test_distortion_of_even_odds_is_log_two_a_pixel() -> None:

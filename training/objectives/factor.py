@@ -64,15 +64,19 @@ class Discriminator(nn.Module):
         )
 
     def log_ratio(self, draw: LatentTensor) -> Float[Tensor, " batch"]:
-        """``d_0 - d_1``: the estimated log density ratio of each draw, nats."""
+        """``d_0 - d_1``: the estimated log density ratio of each draw, nats.
+
+        Its gradient reaches the draw alone: this network's weights learn by :meth:`learn`.
+        """
+        self.requires_grad_(False)
         logits: Tensor = self.model(draw)  # (B, 2)
+        self.requires_grad_(True)
         return logits[:, AGGREGATE] - logits[:, PERMUTED]
 
     def learn(self, draw: LatentTensor, generator: torch.Generator) -> float:
         """One update on a batch of draws and the same batch with each latent permuted.
 
         The draws are detached here: the discriminator's own loss must not reach the encoder.
-        Gradients that the VAE's loss left in these weights are dropped first.
 
         Returns:
             The cross-entropy before the update, nats; log 2 means that nothing can be told apart.

@@ -132,14 +132,14 @@ def figure3_runs(tier: Tier) -> list[Run]:  # noqa: ARG001 - plans are asked ali
 
 
 def table2_runs(tier: Tier) -> list[Run]:
-    """All seven objectives: the whole grid, or each at one hyperparameter where not."""
+    """All seven objectives, the whole grid of each in some tiers; figure 1's other values last."""
     others = [
         Run(family.kind, value, seed)
         for seed in range(tier.other_seeds)
         for family in FAMILIES
         for value in (family.values if tier.is_full_grid else (family.main,))
     ]
-    return _unique(figure1_runs(tier) + others)
+    return _unique(main_runs(tier) + others + figure1_runs(tier))
 
 
 PLANS = {
