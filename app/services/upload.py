@@ -307,7 +307,12 @@ def _from_pictures(
                 f"{file.name} has over {MOST_PICTURE_BYTES / 1e6:g} MB, too much for an omega "
                 "scan: send the picture as Gravity Spy publishes it."
             )
-        picture = read_spectrogram(file.path.read_bytes(), file.name, preprocessing)
+        try:
+            picture = read_spectrogram(file.path.read_bytes(), file.name, preprocessing)
+        except FormatError as error:
+            if len(files) == 1 or file.name in str(error):
+                raise
+            raise type(error)(f"{file.name}: {error}") from error  # which of them it is
         names.append(picture.name)
         duration_s = given[index] if given else picture.name.duration_s
         if duration_s is None:

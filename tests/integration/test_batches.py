@@ -374,3 +374,49 @@ def test_the_command_sends_and_tells(
     assert "queued" in result.output
     missing = CliRunner().invoke(cli.app, ["ingest", "nowhere.tar", "--url", service.url])
     assert missing.exit_code == 1
+
+
+def test_reasons_name_the_picture_and_the_row(ingest: Ingest) -> None:
+    """A glitch has four pictures and a table a million rows: which one it was must be said."""
+    good = spectrograms(410, "reason4444")
+    names = list(good)
+    damaged = {**good, names[2]: good[names[2]][:-200]}
+    _, items = ingest(tar(damaged))
+    assert items["reason4444"].reason.startswith(f"{names[2]}: The picture is truncated or damaged")
+    assert items["reason4444"].reason.endswith("Its 3 other pictures were not stored either.")
+    _, items = ingest(tar({**good, names[0]: b"<html>not found</html>"}))
+    assert f"{names[0]} is no PNG or JPG, whatever its name says" in items["reason4444"].reason
+    _, items = ingest(tar({"blip.png": picture(415)}))
+    assert "give duration_s in a manifest" in items["blip.png"].reason
+    _, items = ingest(table({"gps_time": "1126400009", "ifo": "", "snr": 5}), "some.csv")
+    assert "no detector" in items["some.csv row 2"].reason
+
+
+def test_of_a_picture_named_without_its_window_the_manifest_says_it(ingest: Ingest) -> None:
+    members = {
+        "H1_windows444_spectrogram_0.5.png": picture(421),
+        "H1_windows444_b.png": picture(422),
+    }
+    manifest = table(
+        {"path": "H1_windows444_b.png", "gravityspy_id": "windows444", "duration_s": 2.0}
+    )
+    _, items = ingest(tar(members), manifest=manifest)
+    assert items["windows444"].state == "done", items
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda whole: whole[:3072] + b"\7" * 512 + whole[3584:], "damaged from here on"),
+        (lambda whole: whole[:3072], "has no end"),
+    ],
+)
+def test_what_a_damaged_tar_loses_is_told(
+    ingest: Ingest, damage: Callable[[bytes], bytes], said: str
+) -> None:
+    """The library takes any header that it cannot read for the archive's end."""
+    small = b"\x89PNG but no picture"
+    members = {f"H1_lost{index:06d}_spectrogram_0.5.png": small for index in range(6)}
+    _, items = ingest(damage(tar(members)))
+    assert len(items) == 4  # three that came before, and that others are lost
+    assert any(said in item.reason for item in items.values() if "archive" in item.name)

@@ -38,6 +38,7 @@ _MAY_BE_GZIPPED = re.compile(r"\.(xml|csv)\.gz\Z", re.IGNORECASE)
 _LITTER = re.compile(r"(\A|/)(__MACOSX/|\._|\.DS_Store\Z|Thumbs\.db\Z)")
 _LARGEST_TAR_READ = 1 << 20  # a header of a tar may claim any length
 _IS_ENCRYPTED = 1
+_DAMAGED_REST = "The tar is damaged from here on: what came before was read. Pack it again."
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _judged(member: Member) -> Member | Refused:  # noqa: PLR0911  (one return a
     if _NESTED.search(name) and not _MAY_BE_GZIPPED.search(name):
         return Refused(label, "An archive within the archive is not opened: unpack it first.")
     if member.size == 0:
-        return Refused(label, "It is empty.")
+        return Refused(label, "It is empty: pack it again.")
     if member.size > MOST_MEMBER_BYTES:
         return Refused(
             label,
@@ -187,12 +188,10 @@ def _tar_members(path: Path) -> Iterator[Member | Refused]:
             try:
                 info = archive.next()
             except (tarfile.TarError, EOFError, OSError, ValueError):
-                yield Refused(
-                    "(the rest of the archive)",
-                    "The tar is damaged from here on: what came before was read. Pack it again.",
-                )
+                yield Refused("(the rest of the archive)", _DAMAGED_REST)
                 return
             if info is None:
+                yield from _rest_of_tar(file, archive.offset)
                 return
             archive.members.clear()  # or it would keep them all
             if info.isdir():
@@ -206,6 +205,20 @@ def _tar_members(path: Path) -> Iterator[Member | Refused]:
                 yield Refused(shown(info.name), "The archive ends within it: send it again.")
             else:
                 yield Member(_text(info.name), info.offset_data, info.size, info.size)
+
+
+def _rest_of_tar(file: BinaryIO, offset: int) -> Iterator[Refused]:
+    """What is wrong where no further header can be read: the library takes any for the end."""
+    file.seek(offset)
+    block = file.read(tarfile.BLOCKSIZE)
+    if not block:
+        yield Refused(
+            "(the end of the archive)",
+            "The tar has no end, as one that was cut short: what is there was read. Compare it "
+            "with what you packed, and send it again if something is missing.",
+        )
+    elif any(block):
+        yield Refused("(the rest of the archive)", _DAMAGED_REST)
 
 
 def _zip_members(path: Path) -> Iterator[Member | Refused]:

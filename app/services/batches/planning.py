@@ -18,7 +18,7 @@ from app.services.batches.keeping import unpack_whole, upload_path
 from app.services.batches.members import Member, Refused, list_members, read_member, shown
 from app.services.batches.options import BatchOptions
 from app.services.batches.strain_shelf import UPLOADED, Place, StrainShelf
-from app.services.batches.tables import BadRow, is_table, origin_of_table, read_table
+from app.services.batches.tables import Row, is_table, origin_of_table, read_table
 from app.services.jobs.registry import ChunkPlan, JobContext
 from app.services.upload import parse_ifo
 from glitch.errors import FormatError, GlitchError
@@ -185,7 +185,11 @@ class BatchPlanner:
                     elif is_strain_file(path, name):
                         self._add_strain(path, name)
                     else:
-                        self._refuse(name, "It is of no kind that is read here.")
+                        self._refuse(
+                            name,
+                            "It is of no kind that is read in a batch: pictures (PNG, JPG), views, "
+                            "tables of triggers, and strain are.",
+                        )
                         path.unlink()
                 except GlitchError as error:
                     self._refuse(name, str(error))
@@ -206,15 +210,16 @@ class BatchPlanner:
             return
         self._shelf.add(ifo, span.gps_start, span.gps_end, Place(UPLOADED, path.name, name))
 
-    def _add_rows(self, rows: Iterator[Facts | BadRow]) -> None:
+    def _add_rows(self, rows: Iterator[Row]) -> None:
         """Rows that tell of pictures, found by path or by Gravity Spy id."""
         for row in rows:
-            if isinstance(row, BadRow):
+            facts = row.facts
+            if facts is None:
                 self._refuse(row.name, row.reason)
-            elif row.path is not None:
-                self._index.add(_ROW, _plain_path(row.path), row.as_json())
-            elif row.gravityspy_id is not None:
-                self._index.add(_ROW_OF_ID, row.gravityspy_id, row.as_json())
+            elif facts.path is not None:
+                self._index.add(_ROW, _plain_path(facts.path), facts.as_json())
+            elif facts.gravityspy_id is not None:
+                self._index.add(_ROW_OF_ID, facts.gravityspy_id, facts.as_json())
 
     def _add_views(self, file: str, name: str) -> None:
         self._index.add(VIEWS, name, {"file": file, "member": name})
@@ -298,16 +303,18 @@ class BatchPlanner:
     def _add_triggers(self, path: Path, name: str) -> None:
         self._origin = self._origin or origin_of_table(path)
         for row in read_table(path, name):
-            if isinstance(row, BadRow):
+            if row.facts is None:
                 self._refuse(row.name, row.reason)
                 continue
-            ifo = row.ifo or self._options.ifo
-            if row.gps_time is None or ifo is None:
-                lacks = "GPS time" if row.gps_time is None else "detector"
-                self._refuse(f"a row of {shown(name)}", f"The trigger has no {lacks}: give it.")
+            ifo, gps_time = row.facts.ifo or self._options.ifo, row.facts.gps_time
+            if gps_time is None:
+                self._refuse(row.name, "The trigger has no GPS time: give it in its row.")
                 continue
-            facts = replace(row, ifo=parse_ifo(ifo), path=None, window_s=None)
-            self._index.add(TRIGGERS, f"{ifo} {Decimal(row.gps_time):021.9f}", facts.as_json())
+            if ifo is None:
+                self._refuse(row.name, "The trigger has no detector: give it, or ifo for all.")
+                continue
+            facts = replace(row.facts, ifo=parse_ifo(ifo), path=None, window_s=None)
+            self._index.add(TRIGGERS, f"{ifo} {Decimal(gps_time):021.9f}", facts.as_json())
 
     def _triggers(self) -> Iterator[ChunkPlan]:
         folder = self._context.settings.strain_dir

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from app.services.batches.facts import Facts, facts_of, read_columns
-from app.services.batches.members import Member, read_member
+from app.services.batches.members import Member, read_member, shown
 from app.services.batches.open_data import OpenData
 from app.services.batches.planning import OPEN_DATA
 from app.services.batches.strain_shelf import KNOWN
@@ -26,7 +26,7 @@ from app.services.upload import (
     parse_upload,
 )
 from glitch.errors import FormatError, GlitchError, StrainError
-from glitch.images import open_stack
+from glitch.images import is_image, open_stack, parse_file_name
 from glitch.strain import (
     Strain,
     StrainFile,
@@ -59,24 +59,34 @@ def read_pictures(
             with _told(position) as failed:
                 yield _read_pictures(archive, position, content, preprocessing)
             if failed:
-                yield failed[0]
+                yield _with_others(failed[0], len(content["members"]) - 1)
+
+
+def _with_others(failed: ReadGlitch, n_others: int) -> ReadGlitch:
+    """A glitch is stored with all of its pictures or not at all, which is worth a word."""
+    if not n_others:
+        return failed
+    others = "other picture was" if n_others == 1 else f"{n_others} other pictures were"
+    return replace(failed, failure=f"{failed.failure} Its {others} not stored either.")
 
 
 def _read_pictures(
     archive: BinaryIO, position: int, content: Any, preprocessing: Preprocessing
 ) -> ReadGlitch:
     facts = Facts.from_json(content["facts"])
-    pictures: dict[bytes, tuple[str, bytes, float | None]] = {}
+    pictures: dict[bytes, tuple[str, bytes, float]] = {}
     for *member_values, window_s in content["members"]:
         member = Member.from_list(member_values)
         data = read_member(archive, member)
-        pictures.setdefault(hashlib.sha256(data).digest(), (member.name, data, window_s))
+        if not is_image(data[:64]):
+            raise FormatError(
+                f"{shown(member.name)} is no PNG or JPG, whatever its name says: pack it again."
+            )
+        window = _window(member.name, window_s)
+        pictures.setdefault(hashlib.sha256(data).digest(), (member.name, data, window))
     repeated = len(content["members"]) - len(pictures)
-    windows = [window_s for *_, window_s in pictures.values()]
-    details = _details(facts)
-    if all(window_s is not None for window_s in windows):
-        given = tuple(float(window_s) for window_s in windows if window_s is not None)
-        details = replace(details, view_durations_s=given)
+    windows = tuple(window for *_, window in pictures.values())
+    details = replace(_details(facts), view_durations_s=windows)
     with tempfile.TemporaryDirectory(prefix="glitch-batch-") as folder:
         files = []
         for number, (name, data, _) in enumerate(pictures.values()):
@@ -88,6 +98,17 @@ def _read_pictures(
         )
     note = None if not repeated else f"{repeated} of its pictures came twice and count once."
     return ReadGlitch(position, _with(upload, facts), facts.label, note)
+
+
+def _window(name: str, said: float | None) -> float:
+    """The window that a picture shows, in s: what the manifest says counts before its name."""
+    window = parse_file_name(name).duration_s if said is None else said
+    if window is None:
+        raise InvalidRequestError(
+            f"The window length of {shown(name)} is not in its name: name it as Gravity Spy does "
+            "(…_spectrogram_1.0.png), or give duration_s in a manifest."
+        )
+    return float(window)
 
 
 def read_arrays(

@@ -27,11 +27,12 @@ _LONGEST_LINE = 100_000
 
 
 @dataclass(frozen=True)
-class BadRow:
-    """A row that cannot be used."""
+class Row:
+    """A row of a table: what it says, or why it cannot be used."""
 
-    name: str
-    reason: str
+    name: str  # "triggers.csv row 8"
+    facts: Facts | None
+    reason: str = ""
 
 
 def is_table(path: Path) -> bool:
@@ -71,7 +72,7 @@ def origin_of_table(path: Path) -> str:
     return "gravityspy" if "ml_label" in header or "gravityspy" in header else "upload"
 
 
-def read_table(path: Path, name: str) -> Iterator[Facts | BadRow]:
+def read_table(path: Path, name: str) -> Iterator[Row]:
     """The rows of a table, a bounded number in memory at a time (LIGO_LW apart).
 
     Args:
@@ -113,7 +114,7 @@ def _is_csv(head: bytes) -> bool:
     return "path" in found or "gravityspy_id" in found or "gps_time" in found
 
 
-def _csv_rows(stream: IO[bytes], name: str) -> Iterator[Facts | BadRow]:
+def _csv_rows(stream: IO[bytes], name: str) -> Iterator[Row]:
     # The wrapper owns the stream and closes it with itself.
     with io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="") as lines:
         rows = csv.reader(_bounded(lines))
@@ -126,15 +127,15 @@ def _csv_rows(stream: IO[bytes], name: str) -> Iterator[Facts | BadRow]:
                 )
             for number, row in enumerate(rows, 2):
                 if row and len(row) <= max(columns.values()):
-                    yield BadRow(f"{name} row {number}", "The row is shorter than the header.")
+                    yield Row(f"{name} row {number}", None, "The row is shorter than the header.")
                 elif row:
                     yield _checked({ours: row[at] for ours, at in columns.items()}, name, number)
         except csv.Error as error:
             reason = f"The table cannot be read on ({error}): correct it."
-            yield BadRow(f"{name} (its rest)", reason)
+            yield Row(f"{name} (its rest)", None, reason)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             reason = "The table is damaged from here on: send it again."
-            yield BadRow(f"{name} (its rest)", reason)
+            yield Row(f"{name} (its rest)", None, reason)
 
 
 def _bounded(lines: io.TextIOWrapper) -> Iterator[str]:
@@ -144,14 +145,15 @@ def _bounded(lines: io.TextIOWrapper) -> Iterator[str]:
         yield line
 
 
-def _checked(values: dict[str, Any], name: str, number: int) -> Facts | BadRow:
+def _checked(values: dict[str, Any], name: str, number: int) -> Row:
+    label = f"{name} row {number}"
     try:
-        return facts_of(values)
+        return Row(label, facts_of(values))
     except InvalidRequestError as error:
-        return BadRow(f"{name} row {number}", str(error))
+        return Row(label, None, str(error))
 
 
-def _hdf5_rows(path: Path, name: str) -> Iterator[Facts | BadRow]:
+def _hdf5_rows(path: Path, name: str) -> Iterator[Row]:
     try:
         with h5py.File(path, "r") as tree:
             dataset = tree[TRIGGERS]
@@ -197,7 +199,7 @@ def _omicron_channel(tree: h5py.File) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _ligolw_rows(stream: IO[bytes], name: str) -> Iterator[Facts | BadRow]:
+def _ligolw_rows(stream: IO[bytes], name: str) -> Iterator[Row]:
     """``sngl_burst`` through gwpy, or ``sngl_inspiral`` where there is none."""
     text = stream.read(MOST_XML_BYTES + 1)
     if len(text) > MOST_XML_BYTES:
