@@ -46,7 +46,7 @@ clean:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo 'Glitch Discovery needs Python 3.11 or newer; $(PYTHON) is older or missing.' \
 	       'Install it and run: make PYTHON=/path/to/python3.11' >&2; exit 1; }
-	$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
 	  echo 'The virtual environment could not be made: on Debian and Ubuntu install python3-venv.' >&2; \
 	  exit 1; }
 

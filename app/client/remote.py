@@ -190,7 +190,8 @@ def plain_console() -> Console:
 
 def _novelty(novelty: Mapping[str, Any]) -> str:
     if not novelty["is_judged"]:
-        return f"could not be judged: {novelty['reason']}"
+        reason = str(novelty["reason"]).removeprefix("Could not be judged: ")
+        return f"could not be judged: {reason}"
     return f"p = {novelty['p_value']:.3g} (score {novelty['score']:.3g}, higher is more novel)"
 
 

@@ -109,6 +109,9 @@ def _rows(values: Mapping[str, Any]) -> tuple[Fact, ...]:
     """Plain values and those one level down; what lies deeper is in the manifest below."""
     rows = []
     for name, value in values.items():
+        if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+            rows.extend(_measured(one) for one in value)
+            continue
         if not isinstance(value, Mapping):
             rows.append(Fact(_title(name), _shown(value)))
             continue
@@ -121,6 +124,17 @@ def _rows(values: Mapping[str, Any]) -> tuple[Fact, ...]:
         left = len(rows) - ROWS_SHOWN + 1
         rows = [*rows[: ROWS_SHOWN - 1], Fact(f"and {left} more", "in the manifest")]
     return tuple(rows)
+
+
+def _measured(values: Mapping[str, Any]) -> Fact:
+    """One of a list of measurements: its words say what was measured, its numbers what came out."""
+    said = [value for value in values.values() if isinstance(value, str)]
+    figures = [
+        f"{_words(name)} {_shown(value)}"
+        for name, value in values.items()
+        if isinstance(value, float) and not name.endswith("_spread")
+    ]
+    return Fact(_title(", ".join(said)), ", ".join(figures))
 
 
 def _words(name: str) -> str:

@@ -53,7 +53,8 @@ class ClustersPage(PageContext):
     section: ClassVar[str] = "clusters"
 
     heading: str
-    run: str | None  # what it found, in sentences
+    run: tuple[str, ...]  # what it found, in sentences
+    run_more: tuple[str, ...]  # further ones, folded away
     run_made: str | None
     changes: tuple[ClassCount, ...]  # since the run before, each with the clusters it means
     changes_text: str | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from urllib.parse import urlencode
@@ -30,6 +31,7 @@ from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S
 PAGE_SIZE = 24
 RUNS_OFFERED = 20
 _EVERY = "all"
+_SENTENCES_SHOWN = 3  # of what a run says
 _DAY_S = 86_400
 _FIELDS = ("run", "state", "ifo", "min_size", "season", "start", "end", "change", "page")
 _LONGEST = 60
@@ -73,12 +75,14 @@ def clusters_page_of(
     changes, changes_text = _changes(session, run, values)
     chosen_state = values.get("state", "flagged")
     total = sum(counts.values()) if chosen_state == _EVERY else counts.get(chosen_state, 0)
+    told = () if run is None else tuple(re.split(r"(?<=\.) (?=[A-Z])", run.detail))
     words = {"flagged": "cluster to review", _EVERY: "cluster"}
     one = words.get(chosen_state, f"cluster: {STATE_TEXTS.get(chosen_state, '')}")
     many = one.replace("cluster", "clusters", 1)
     return ClustersPage(
         heading="Clusters" if run is None or errors else count(total, one, many),
-        run=None if run is None else run.detail,
+        run=told[:_SENTENCES_SHOWN],
+        run_more=told[_SENTENCES_SHOWN:],
         changes=changes,
         changes_text=changes_text,
         run_made=None if run is None else f"{stamp(run.created_at)}, by {run.author}",

@@ -107,6 +107,7 @@ class JobPage(PageContext):
     live: JobLive
     follow_href: str | None  # of its events, while it is open
     facts: tuple[Fact, ...]
+    result_text: str | None  # what came of it in sentences, where the job has some
     results: tuple[Fact, ...]
     outcome: tuple[str, str] | None  # address and text of what it made
     items: tuple[ItemRow, ...]

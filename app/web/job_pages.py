@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from sqlalchemy.orm import Session
 
 from app.made_by_jobs import made_by
+from app.services.exports.formats import format_named
 from app.services.jobs.records import ItemRecord, JobEventRecord, JobRecord
 from app.services.jobs.service import list_events, list_items
 from app.services.records import Page, Principal, Role
@@ -49,12 +50,19 @@ ITEM_STATES: Mapping[str, tuple[str, str]] = {
     "skipped": ("known already", "off"),
     "failed": ("failed", "bad"),
 }
-_HIDDEN = frozenset({"name", "checkpoint_id", "act", "run", "projection", "href", "page"})
+_HIDDEN = frozenset(
+    ("name", "checkpoint_id", "act", "run", "projection", "href", "page", "detail", "format")
+)
 _DIGITS_OF_A_DIGEST = 16
 _TIMES = frozenset({"kept_until"})
 _DIGESTS = frozenset({"upload", "manifest", "digest"})
 _UNITS = {"_s": "s", "_hz": "Hz"}
-_ABBREVIATIONS = {"fdr": "False-discovery rate", "ifo": "Detector", "n_voters": "Neighbours asked"}
+_ABBREVIATIONS = {
+    "fdr": "False-discovery rate",
+    "ifo": "Detector",
+    "min_cluster_size": "Smallest cluster",
+    "n_voters": "Neighbours asked",
+}
 _SHORTEST_FORECAST_S = 3.0  # before that a rate says nothing
 
 
@@ -71,9 +79,11 @@ def kind_text(kind: str) -> str:
 def heading_of(job: JobRecord) -> str:
     """What a job does, with the name of its input where it has one."""
     kind = kind_text(job.kind)
-    name = job.parameters.get("name") or (
-        job.parameters.get("checkpoint") if job.kind in {"reembed", "index"} else None
-    )
+    name = job.parameters.get("name")
+    if job.kind in {"reembed", "index"}:
+        name = job.parameters.get("checkpoint")
+    elif job.kind == "export":
+        name = format_named(job.parameters["format"]).title
     return f"{kind}: {name}" if name else kind
 
 
@@ -120,7 +130,8 @@ def _progress(job: JobRecord, now: datetime) -> Progress | None:
         )
         if number
     ]
-    parts = f": {', '.join(words)}" if words else ""
+    # "1,040 of 1,040: 1,040 done" says twice what "1,040 of 1,040 done" says.
+    parts = " done" if ended == job.done > 0 else f": {', '.join(words)}" if words else ""
     return Progress(
         done=round(100 * job.done / job.total, 2),
         skipped=round(100 * job.skipped / job.total, 2),
@@ -196,6 +207,7 @@ def job_page_of(
             *_selection(job),
             Fact("Id", str(job.id), is_code=True),
         ),
+        result_text=(job.result or {}).get("detail"),
         results=_facts(job.result or {}),
         outcome=None if made is None else (made.page, made.text),
         items=tuple(_item(one) for one in page.items),

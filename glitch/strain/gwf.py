@@ -40,8 +40,9 @@ def open_gwf(path: Path, request: Request) -> Iterator[Source]:
     """
     if importlib.util.find_spec("gwframe") is None:
         raise MissingExtraError(
-            "GWF files need the frame library: pip install 'glitch-discovery[gwf]'. "
-            "Or send the strain as HDF5."
+            "GWF files need the frame library: install Glitch Discovery with its extra, "
+            "pip install --constraint constraints.txt --editable '.[gwf]' in the checkout, and "
+            "start it again. Or send the strain as HDF5."
         )
     header, data = _decode(path, request)
     rate = float(header["sample_rate_hz"])

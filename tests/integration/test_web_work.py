@@ -134,7 +134,7 @@ def test_an_archive_and_a_csv_are_a_batch_and_its_manifest(
     assert "Manifest" in page.text
     work(service, job)
     page = submitter.get(f"/ui/jobs/{job}")
-    assert "1 of 1: 1 done" in page.text
+    assert "1 of 1 done" in page.text
     assert "Whistle" in submitter.get("/ui/search?q=manifest01").text
 
 
@@ -256,7 +256,7 @@ def test_a_job_is_followed_until_its_end(service: Service, submitter: Walker) ->
         lines = [line for line in stream.iter_lines() if line.startswith(("event:", "data:"))]
     told = list(zip(lines[::2], lines[1::2], strict=True))
     assert [name for name, _ in told] == ["event: live", "event: end"]
-    assert "3 of 3: 3 done" in json.loads(told[0][1].removeprefix("data: "))
+    assert "3 of 3 done" in json.loads(told[0][1].removeprefix("data: "))
     assert "data-follow" not in submitter.get(f"/ui/jobs/{job}").response.text
 
 

@@ -167,7 +167,7 @@ def test_gwf(tmp_path: Path) -> None:
 
 def test_gwf_without_the_extra_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'glitch-discovery\[gwf\]'"):
+    with pytest.raises(MissingExtraError, match=r"--editable '\.\[gwf\]'"):
         _read(_write(tmp_path / "a.gwf", b"IGWD\0" + bytes(100)))
 
 
