@@ -107,7 +107,7 @@ def checkpoint_card(
 
 def _rows(values: Mapping[str, Any]) -> tuple[Fact, ...]:
     """Plain values and those one level down; what lies deeper is in the manifest below."""
-    rows = []
+    rows: list[Fact] = []
     for name, value in values.items():
         if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
             rows.extend(_measured(one) for one in value)

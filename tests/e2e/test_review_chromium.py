@@ -342,3 +342,57 @@ def test_review_is_accessible_and_fits(
             for item in report
         ]
         assert told == [], (path, json.dumps(told, indent=1))
+
+
+def test_every_key_of_a_class(
+    browser: Browser, service: Service, glitches: list[GlitchRecord]
+) -> None:
+    with service.client("admin") as client:
+        for name in ("Key_Class", "Other_Class"):
+            made = client.post("/classes", json={"name": name, "description": "A story's."})
+            assert made.status_code == 201
+        for index in UNLABELLED:
+            wanted = {"label": "Key_Class"}
+            answer = client.post(f"/glitches/{glitches[index].id}/labels", json=wanted)
+            assert answer.status_code == 201
+        known = {one["name"]: one["id"] for one in client.get("/classes").json()["items"]}
+    browser.driver.get(f"{service.url}/ui/login?token={service.tokens['admin']}")
+    browser.open(f"/ui/classes/{known['Key_Class']}")
+
+    def last_act(text: str) -> None:
+        browser.wait_for_text(".history li:first-child", text)
+
+    for key, place in (("p", "parent"), ("m", "into"), ("e", "description"), ("c", "text")):
+        browser.find("h1").click()
+        browser.press(key)
+        assert browser.focused().get_attribute("id") == place
+    browser.press(
+        "No reason.", Keys.TAB, "d"
+    )  # a letter typed in a field is no key, on a button it is
+    last_act("Marked it dormant")
+    assert "No reason." in browser.find(".history li:first-child").text
+    for key, told in (
+        ("a", "Reactivated it"),
+        ("R", "Retired it"),
+        ("R", "Reactivated it"),
+        ("u", "Undid “reactivated it”"),
+        ("r", "Redid “reactivated it”"),
+    ):
+        browser.press(key)
+        last_act(told)
+    tab_to(browser, ".card:has(input[name=member]) a.cover")
+    browser.press("x", "s")
+    last_act("Chose 1 exemplar")
+    browser.press("n")
+    browser.press("Renamed_Class", Keys.ENTER)
+    browser.wait_for_text("h1", "Renamed_Class")
+    browser.press("p")
+    browser.press("Other_Class", Keys.ENTER)
+    last_act("Made it a sub-class of Other_Class")
+    browser.press("u")
+    last_act("Undid")
+    browser.press("m")
+    browser.press("Other_Class", Keys.ENTER)
+    last_act("Merged it into Other_Class (3 glitches)")
+    browser.press("u")
+    last_act("Undid “merged it")

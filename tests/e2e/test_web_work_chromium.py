@@ -82,7 +82,7 @@ def test_a_dropped_batch_is_followed_to_its_end(browser: Browser, service: Servi
     browser.wait_for_text("#items", "broken0001")  # what failed, with its reason
     assert browser.find("#told").get_attribute("textContent") == "The job is done."
     assert browser.driver.execute_script("return window.mark") == 1  # no reload
-    assert browser.find(".job a.button.main").text == "See the catalogue"
+    assert browser.find(".job a.button.main").text == "See its glitches"
 
 
 def test_a_token_is_made_and_revoked_with_the_keyboard(browser: Browser) -> None:

@@ -84,7 +84,9 @@ def _tell(act: ClassEventRecord) -> str:
         return f"merged it into {act.payload['into']} ({act.payload['n_glitches']:,} glitches)"
     if act.kind == "exemplars":
         number = len(after["exemplar_ids"])
-        return f"chose {number} exemplars" if number else "left the exemplars to the service"
+        if not number:
+            return "left the exemplars to the service"
+        return f"chose {number} exemplar{'s' if number > 1 else ''}"
     return {
         "create": "named it" if act.payload.get("is_from_review") else "added it",
         "rename": f"renamed it from {before.get('name')} to {after.get('name')}",
