@@ -121,13 +121,15 @@ def evaluate(
 ) -> None:
     """Judge a run's best weights, or a checkpoint, on real glitches, beside pixel PCA."""
     from training.examination import examine_into
+    from training.full_disk import told_when_full
 
     with _user_errors():
         judged, real, train_groups = _judged(run)
         table, _ = _examine(judged.model, real, train_groups, n_seeds)
         if out is not None:
-            examine_into(judged, real, train_groups, out)
-            (out / "probes.md").write_text(table, encoding="utf-8")
+            with told_when_full(out):
+                examine_into(judged, real, train_groups, out)
+                (out / "probes.md").write_text(table, encoding="utf-8")
     sys.stdout.write(table)
     if output is not None:
         output.write_text(table, encoding="utf-8")

@@ -8,6 +8,7 @@ too: a new key's default must be what was done before there was the key.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -73,6 +74,10 @@ class OptimiserConfig:
         for name in ("learning_rate", "batch_size", "steps", "gradient_clip"):
             value = getattr(self, name)
             require(value > 0, f"optimiser.{name} must be positive, but is {value}.")
+        require(
+            math.isfinite(self.learning_rate),
+            f"optimiser.learning_rate must be finite, but is {self.learning_rate}.",
+        )
         require(
             0 <= self.warmup_steps <= self.steps,
             f"optimiser.warmup_steps must lie in 0..{self.steps}, but is {self.warmup_steps}.",
@@ -223,6 +228,8 @@ def read_yaml(path: Path) -> object:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"There is no configuration file {path}.") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a folder: give the YAML file itself.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
 
@@ -327,4 +334,18 @@ def _convert(hint: typing.Any, value: object, where: str) -> object:  # noqa: PL
     if hint in (int, bool, str) and type(value) is hint:
         return value
     wanted = getattr(hint, "__name__", str(hint))
-    raise ConfigError(f"{where} must be of type {wanted}, but is {value!r}.")
+    advice = " (YAML reads 1e-3 as text: write 1.0e-3)" if _is_exponent(hint, value) else ""
+    raise ConfigError(f"{where} must be of type {wanted}, but is {value!r}{advice}.")
+
+
+def _is_exponent(hint: object, value: object) -> bool:
+    """Whether a number was meant whose mantissa YAML wants with a point."""
+    return hint is float and isinstance(value, str) and "e" in value.lower() and _is_number(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

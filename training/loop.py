@@ -39,6 +39,7 @@ from training.distributed import (
     n_processes,
     wait_for_all,
 )
+from training.full_disk import told_when_full
 from training.objectives import Discriminator, FactorVAE, Objective, Outcome
 from training.pack import Pack
 from training.sampling import BatchSource
@@ -174,9 +175,12 @@ def run_task(
 
     Raises:
         TrainingError: if the folder holds another run, or a loss or gradient is not finite.
+        FullDiskError: if there is no room left for the log.
+        CheckpointError: if there is none for the state, or the state cannot be read.
     """
     if is_first():
-        claim_folder(config, folder)
+        with told_when_full(folder):
+            claim_folder(config, folder)
     wait_for_all()
     torch.manual_seed(config.seed)  # the weights' first values are drawn from the global stream
     task = build()
@@ -196,6 +200,7 @@ def run_task(
         task.start()
     wait_for_all()
     with (
+        told_when_full(folder),
         _stop_requests() as is_stopped,
         (folder / METRICS_FILE).open("a", encoding="utf-8") as log,
     ):

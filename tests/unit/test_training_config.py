@@ -74,6 +74,8 @@ def test_a_saved_configuration_reads_back_equal(tmp_path: Path) -> None:
         ({"name": "a", "augmentation": {"shift_pixels": 99}}, "shift_pixels"),
         ({"name": "a", "augmentation": {"energy_scale": 0.5}}, "energy_scale"),
         ({"name": "a", "log": {"log_every": 0}}, r"log\.log_every"),
+        ({"name": "a", "optimiser": {"learning_rate": float("inf")}}, "must be finite"),
+        ({"name": "a", "optimiser": {"learning_rate": "1e-3"}}, "write 1.0e-3"),
         ({"name": "a", "architecture": {"n_time": 100}}, "architecture: .* divides"),
         ({"name": "a", "architecture": {"channels": [8, "x"]}}, r"architecture\.channels"),
         ({"name": "a/b"}, "name must be letters"),
@@ -94,6 +96,11 @@ def test_missing_and_malformed_files_are_sentences(tmp_path: Path) -> None:
     bad.write_text("name: [")
     with pytest.raises(ConfigError, match="is not YAML"):
         load_config(bad)
+    bad.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        load_config(bad)
+    with pytest.raises(ConfigError, match="is a folder"):
+        load_config(tmp_path)
 
 
 def test_defaults_are_valid() -> None:

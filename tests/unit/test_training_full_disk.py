@@ -1,16 +1,26 @@
 """A disk that fills up while a state is saved: the last good state survives and the run goes on."""
 
+import errno
 import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from glitch.errors import CheckpointError
 from glitch.model import Architecture, ViewsVAE
+from training.config import LogConfig, OptimiserConfig
+from training.full_disk import FullDiskError, told_when_full
+from training.pictures import (
+    PackedPictures,
+    PictureArchitecture,
+    PictureConfig,
+    train_on_pictures,
+)
 from training.state import STATE_FILE, load_state, save_state
 
 
@@ -25,6 +35,30 @@ def file_size_limit(n_bytes: int) -> Iterator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, previous)
+
+
+def test_a_log_that_finds_no_room_is_a_sentence_and_the_run_continues(tmp_path: Path) -> None:
+    config = PictureConfig(
+        "toy",
+        "dots",
+        architecture=PictureArchitecture(side=32),
+        optimiser=OptimiserConfig(steps=4, batch_size=2, warmup_steps=0),
+        log=LogConfig(1, 100, 2),
+    )
+    dots = PackedPictures(np.full((4, 128), 170, dtype=np.uint8), 32, "dots")
+
+    def full(step: int, _metrics: dict[str, float]) -> None:
+        if step == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(FullDiskError, match=r"no room left to write to .*continues from there"):
+        train_on_pictures(config, tmp_path, dots, report=full)
+    assert train_on_pictures(config, tmp_path, dots).is_complete
+
+
+def test_other_errors_of_files_are_no_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), told_when_full(tmp_path):
+        (tmp_path / "none").read_text()
 
 
 def test_the_last_good_state_survives_a_full_disk(tmp_path: Path) -> None:

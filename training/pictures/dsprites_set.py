@@ -24,6 +24,13 @@ class DSpritesPictures(PackedPictures):
     factor_sizes: tuple[int, ...] = FACTOR_SIZES
 
 
+def dsprites_name(*, npz: Path | None = None, orientation_stride: int = 1) -> str:
+    """What results call dSprites from that source; says so where it is re-rendered, or a part."""
+    name = RERENDERED_NAME if npz is None else PUBLIC_NAME
+    n_orientations = len(range(0, FACTOR_SIZES[2], orientation_stride))
+    return name if orientation_stride == 1 else f"{name}, {n_orientations} orientations"
+
+
 def open_dsprites(
     cache: Path,
     *,
@@ -47,11 +54,12 @@ def open_dsprites(
         FormatError: if the public file is absent, damaged or not dSprites, or the packed file is
             not what was written.
     """
-    kind, name = ("rerendered", RERENDERED_NAME) if npz is None else ("public", PUBLIC_NAME)
+    kind = "rerendered" if npz is None else "public"
+    name = dsprites_name(npz=npz, orientation_stride=orientation_stride)
     n_orientations = len(range(0, FACTOR_SIZES[2], orientation_stride))
     sizes = (*FACTOR_SIZES[:2], n_orientations, *FACTOR_SIZES[3:])
     if orientation_stride > 1:
-        kind, name = f"{kind}-orientation{orientation_stride}", f"{name}, {sizes[2]} orientations"
+        kind = f"{kind}-orientation{orientation_stride}"
     path = cache / f"dsprites-{kind}-{side}.npy"
     if not path.exists():
         packed = _packed(npz, orientation_stride, on_progress)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from glitch.errors import GlitchError
+from training.full_disk import told_when_full
 from training.reproduction.figure1 import report_figure1
 from training.reproduction.figure2 import report_figure2
 from training.reproduction.figures34 import report_figure3, report_figure4
@@ -86,11 +87,12 @@ def reproduce(
     wish = budget or Budget()
     sized = with_budget(tier_named(tier), steps=wish.steps, seeds=wish.seeds)
     place = Workplace(folder, sized, given.dsprites)
-    _claim(place, wish)
     try:
-        if is_report_only:
-            return _report_finished(place, wanted)
-        return _reproduce(place, wanted, jobs, given, wish, progress)
+        with told_when_full(folder):
+            _claim(place, wish)
+            if is_report_only:
+                return _report_finished(place, wanted)
+            return _reproduce(place, wanted, jobs, given, wish, progress)
     except KeyboardInterrupt:  # outside a training, which ends by itself after saving
         return None
 
@@ -113,7 +115,7 @@ def _reproduce(  # noqa: PLR0917 - what was asked for, in its order
             return None
         keep_section(place, target, text)
     now = datetime.datetime.now(datetime.UTC)
-    return write_report(place, place.dsprites().name, now)
+    return write_report(place, place.data_name, now)
 
 
 def _report_finished(place: Workplace, wanted: Sequence[str]) -> Path:
@@ -130,7 +132,7 @@ def _report_finished(place: Workplace, wanted: Sequence[str]) -> Path:
         if missing:
             text += f"\nNot run yet: {', '.join(missing)}.\n"
         keep_section(place, target, text)
-    return write_report(place, place.dsprites().name, datetime.datetime.now(datetime.UTC))
+    return write_report(place, place.data_name, datetime.datetime.now(datetime.UTC))
 
 
 def _section(  # noqa: PLR0917 - what was asked for, in its order

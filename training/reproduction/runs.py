@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from training.full_disk import told_when_full
 from training.pictures import train_on_pictures
-from training.pictures.dsprites_set import DSpritesPictures, open_dsprites
+from training.pictures.dsprites_set import DSpritesPictures, dsprites_name, open_dsprites
 from training.reproduction.plan import Run
 from training.reproduction.scores import SCORES_FILE, score_run
 from training.reproduction.tiers import Tier
@@ -39,6 +40,11 @@ class Workplace:
             on_progress=on_progress,
         )
 
+    @property
+    def data_name(self) -> str:
+        """What results call the data, without reading or rendering it."""
+        return dsprites_name(npz=self.npz, orientation_stride=self.tier.orientation_stride)
+
     def run_folder(self, run: Run) -> Path:
         """Where that run keeps its state, log and scores."""
         return self.folder / RUNS_FOLDER / run.name
@@ -57,7 +63,8 @@ def perform(place: Workplace, run: Run, on_step: OnStep = lambda _step: None) ->
         config, folder, pictures, report=lambda step, _metrics: on_step(step)
     )
     if result.is_complete:
-        score_run(folder, pictures, place.tier)
+        with told_when_full(folder):
+            score_run(folder, pictures, place.tier)
     return result.is_complete
 
 

@@ -1,0 +1,35 @@
+"""A disk that fills up ends the work with a sentence; what was saved before stays whole."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from glitch.errors import GlitchError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class FullDiskError(GlitchError):
+    """There is no room left to write results."""
+
+
+@contextmanager
+def told_when_full(folder: Path) -> Iterator[None]:
+    """Around whatever writes into ``folder``.
+
+    Raises:
+        FullDiskError: if a write fails for want of room; other errors pass as they are.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise FullDiskError(
+            f"There is no room left to write to {folder} ({error.strerror}): make room on that "
+            "disk and start the same command again; what was saved last is whole, and the work "
+            "continues from there."
+        ) from error
