@@ -2,12 +2,15 @@
 
     python benchmarks/leave_one_class_out.py service|direct|scores ../shared/data/gravityspy_images
     python benchmarks/leave_one_class_out.py service FOLDER Blip Whistle  # these alone
-    python benchmarks/leave_one_class_out.py direct PACK  # of simulated views (`simulate-pack`)
+    python benchmarks/leave_one_class_out.py direct|scores PACK  # of simulated views
+
+PACK is what `glitch-discovery simulate-pack runs/simulated-a --per-class 240 --seed 1` writes.
 
 ``service`` goes through the whole service: `glitch-discovery up` with its PostgreSQL, Redis, worker
 and scheduler, a batch for each hidden class over HTTP, then the jobs `ingest`, `judge`, `cluster`;
 what it calls flagged are the members of clusters. ``direct`` stores encodings in a database of its
-own and calls the services; what it calls flagged is flagged. ``scores`` compares scores.
+own and calls the services; what it calls flagged is flagged. ``scores`` computes on encodings, over
+several splits, what tests alone and in company find, and other scores (`hidden_class_scores.py`).
 
 Each class with at least 12 groups is hidden: its glitches are unlabelled, and so is a quarter of
 the groups of the other such classes; all else is labelled. Every case has a detector of its own,
@@ -17,7 +20,6 @@ groups, without labels. Of each simulated class 80 are drawn, and 40 of the hidd
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import sys
 import tempfile
@@ -26,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from class_hiding import Service, running_service, write_stack
+from hidden_class_scores import RATES, compare_scores, digest, is_held_back, report_company
 from machine import heading
 from sklearn.metrics import roc_auc_score
 from sqlalchemy import insert, select, text
@@ -44,7 +47,6 @@ from app.store.identifiers import uuid7
 from app.store.migrate import upgrade
 from app.store.models import Embedding, Glitch, GlitchClass
 from glitch.checkpoint import load_checkpoint, shipped_checkpoint
-from glitch.clustering import unit_vectors
 from glitch.encoder import Encoder, Encoding
 from glitch.views import Preprocessing, Views
 from training.pack import GREY_LEVELS, Pack, read_pack
@@ -53,20 +55,10 @@ from training.real_images import read_real_images
 
 LEAST_GROUPS = 12
 UNKNOWN = "None_of_the_Above"  # a catch-all: never among the known, hidden like any other
-SEEDS = 5
-RATES = (0.05, 0.1, 0.2)
 # Real and simulated glitches never judge each other, so each detector holds two cases.
 DETECTORS = ("H1", "L1", "V1", "K1", "G1", "I1", "H2")
 ROOMS = [(ifo, kind) for kind in ("gravityspy", "simulated") for ifo in DETECTORS]
 OF_SIMULATED_CLASS, HIDDEN_SIMULATED = 80, 40
-
-
-def digest(seed: str, group: str) -> bytes:
-    return hashlib.sha256(f"{seed} {group}".encode()).digest()
-
-
-def is_held_back(pack: Pack, seed: int) -> np.ndarray:
-    return np.array([digest(f"test {seed}", group)[0] < 64 for group in pack.groups])
 
 
 def report_head() -> None:
@@ -258,7 +250,7 @@ def cluster_directly(  # noqa: PLR0917
     ):
         if p_value is not None:
             alone[place[key]] = score
-    tested = tested_in_company(session, checkpoint_id, ("L1", False))
+    tested = tested_in_company(session, checkpoint_id, ("L1", False), None)
     at = np.array([place[key] for key in tested.ids(np.arange(len(tested.keys)))])
     flagged, clusters = [], []
     for rate in RATES:
@@ -277,64 +269,6 @@ def cluster_directly(  # noqa: PLR0917
     return report(hidden, is_hidden, is_tested, alone, flagged, clusters)
 
 
-def fifth_nearest(points: np.ndarray, asked: np.ndarray, known: np.ndarray) -> np.ndarray:
-    squares = (
-        (points[asked] ** 2).sum(1)[:, None]
-        + (points[known] ** 2).sum(1)[None]
-        - 2 * points[asked] @ points[known].T
-    )
-    return np.sort(np.sqrt(np.maximum(squares, 0)), axis=1)[:, 4]
-
-
-def mahalanobis(
-    points: np.ndarray, asked: np.ndarray, known: np.ndarray, labels: np.ndarray
-) -> np.ndarray:
-    means = {
-        name: points[known][labels[known] == name].mean(0) for name in np.unique(labels[known])
-    }
-    spread = points[known] - np.stack([means[name] for name in labels[known]])
-    covariance = spread.T @ spread / len(spread)
-    size = len(covariance)
-    shrunk = 0.9 * covariance + 0.1 * np.trace(covariance) / size * np.eye(size)
-    precision = np.linalg.inv(shrunk)
-    away = [points[asked] - mean for mean in means.values()]
-    return np.sqrt(np.min([np.einsum("ij,jk,ik->i", one, precision, one) for one in away], axis=0))
-
-
-def compare_scores(pack: Pack, encodings: list[Encoding], classes: list[str]) -> None:
-    labels = np.array(pack.labels)
-    means = np.stack([one.mean for one in encodings])
-    units, wide = unit_vectors(means), means.astype(np.float64)
-    error = np.array([one.reconstruction_error for one in encodings])
-    areas: dict[str, list[float]] = {}
-    for hidden in classes:
-        for seed in range(SEEDS):
-            is_hidden = labels == hidden
-            is_known = ~is_hidden & (labels != UNKNOWN)
-            held = is_held_back(pack, seed) & is_known
-            asked = np.nonzero(is_hidden | (held & np.isin(labels, classes)))[0]
-            known = np.nonzero(is_known & ~held)[0]
-            angle, away = (
-                fifth_nearest(units, asked, known),
-                mahalanobis(units, asked, known, labels),
-            )
-            scores = {
-                "distance to the 5th nearest": fifth_nearest(wide, asked, known),
-                "angle to the 5th nearest": angle,
-                "class-conditional Mahalanobis": mahalanobis(wide, asked, known, labels),
-                "the same of directions": away,
-                "angle + Mahalanobis of directions": angle / np.median(angle)
-                + away / np.median(away),
-                "angle + reconstruction error": angle / np.median(angle)
-                + error[asked] / np.median(error[asked]),
-            }
-            for name, score in scores.items():
-                areas.setdefault(name, []).append(roc_auc_score(is_hidden[asked], score))
-    print(f"\nscores, mean AUROC over {len(classes)} hidden classes and {SEEDS} splits by group")
-    for name, values in areas.items():
-        print(f"{name:<36}{np.mean(values):.3f}")
-
-
 def encoded(pack: Pack) -> list[Encoding]:
     checkpoint = load_checkpoint(shipped_checkpoint())
     recipe, encoder = checkpoint.manifest.preprocessing, Encoder(checkpoint)
@@ -350,11 +284,13 @@ def encoded(pack: Pack) -> list[Encoding]:
     return found
 
 
-def read(folder: Path, recipe: Preprocessing) -> tuple[Pack, bool]:
-    """The pack, and whether it is of real glitches."""
+def read(folder: Path, recipe: Preprocessing, *, is_whole: bool) -> tuple[Pack, bool]:
+    """The pack, and whether it is of real glitches; of simulated ones a part, unless asked."""
     if not (folder / "names.json").exists():
         return read_real_images(folder, recipe), True
     pack = read_pack(folder, recipe)
+    if is_whole:
+        return pack, False
     labels = np.array(pack.labels)
     chosen = [np.nonzero(labels == name)[0][:OF_SIMULATED_CLASS] for name in np.unique(labels)]
     return pack.subset(np.concatenate(chosen)), False
@@ -364,11 +300,13 @@ def main() -> None:
     how, folder = sys.argv[1], Path(sys.argv[2])
     print(heading())
     checkpoint = load_checkpoint(shipped_checkpoint())
-    pack, is_real = read(folder, checkpoint.manifest.preprocessing)
+    pack, is_real = read(folder, checkpoint.manifest.preprocessing, is_whole=how == "scores")
     classes = sorted(classes_with_groups(pack.labels, pack.groups, LEAST_GROUPS))
     print(f"checkpoint {checkpoint.manifest.name} {checkpoint.digest[:12]}, {len(pack)} glitches")
     if how == "scores":
-        compare_scores(pack, encoded(pack), classes)
+        encodings = encoded(pack)
+        report_company(pack, encodings, classes, is_real=is_real)
+        compare_scores(pack, encodings, classes, is_real=is_real)
         return
     report_head()
     if how == "service":

@@ -5,16 +5,18 @@ ones are at hand, more can be said: a new class is a place where unlabelled glit
 other and the known are not. The score compares the two distances,
 
     (distance to the 5th nearest known) / (distance to the 5th nearest of all + 0.1)
-        + share of unlabelled glitches among the 10 nearest of all,
+        + share of unlabelled glitches among the 10 nearest of all
+        + distance to the 5th nearest known,
 
 which for a glitch without company grows with its distance alone. Known glitches are scored in the
 same way, each without itself, and calibrate (Bates et al. 2023; Marandon, Lei, Mary & Roquain 2024
 for scores that look at calibration and tests together). Measured in docs/science/discovery.md.
 
 A crowd may also be a known class that has become more frequent since the labels were given. So
-calibration scores are weighted: by the class of the nearest known glitches, both sides are split
-into kinds, and each kind counts as often as its ordinary glitches, those whose p-value within the
-kind is above one half, say that it occurs now (Tibshirani et al. 2019; Storey 2002).
+calibration scores are weighted: both sides are split into kinds by the class of the nearest known
+glitches (``glitch.kinds``), and each kind counts as often as its ordinary glitches, those whose
+p-value within the kind is above one half, say that it occurs now (Tibshirani et al. 2019; Storey
+2002).
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ def company_scores(
     chords = np.take_along_axis(chords, order, axis=1)[:, :COMPANY]
     to_any = chords[:, NEAREST - 1] ** 2 / 2
     unlabelled = np.mean(~is_known[places], axis=1)
-    scores: Float[np.ndarray, " glitch"] = to_known / (to_any + SOFTENING) + unlabelled
+    scores: Float[np.ndarray, " glitch"] = to_known / (to_any + SOFTENING) + unlabelled + to_known
     return scores
 
 

@@ -279,3 +279,24 @@ def test_temporary_files_are_gone(client: httpx.Client, service: Service) -> Non
     client.post("/embed", files={"file": ("a.hdf5", GWOSC[:5000])}, data=AT)
     client.post("/embed", files={"file": ("a.hdf5", GWOSC)}, data=AT | {"store": "false"})
     assert not list(Path(tempfile.gettempdir()).glob("glitch-upload-*"))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "said"),
+    [
+        # Cut off: no closing boundary, so that the field never was.
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Dis", "or the upload ended before"),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nhello\r\n--x--\r\n',
+            "send it as curl -F file=@PATH does",
+        ),
+        ("application/json", b'{"fdr": 0.', "It is no JSON from there on"),
+    ],
+)
+def test_what_was_sent_wrongly_is_told_in_the_senders_words(
+    client: httpx.Client, content_type: str, body: bytes, said: str
+) -> None:
+    path = "/clusters/runs" if content_type == "application/json" else "/batches"
+    answer = client.post(path, content=body, headers={"content-type": content_type})
+    assert said in assert_problem(answer, 422)

@@ -214,6 +214,18 @@ def test_too_few_are_a_sentence_and_no_failure(session: Session, fill: Fill) -> 
     assert list_clusters(session).items == ()
 
 
+def test_why_nothing_could_be_tested_is_said(session: Session, fill: Fill) -> None:
+    assert run(session, ifo="V1").detail == (
+        "There are no unlabelled glitches of V1: nothing was tested."
+    )
+    fill(20, KNOWN, "Blip")
+    fill(7, NOVEL)
+    assert run(session).detail == (
+        "None of 7 unlabelled glitches could be judged: their detector must be known and have 50 "
+        "labelled glitches, 20 of them of classes with 12 or more."
+    )
+
+
 def test_too_little_calibration_to_flag_anything_is_said(session: Session, fill: Fill) -> None:
     fill(110, KNOWN, "Blip")
     fill(60, KNOWN)

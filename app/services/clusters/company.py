@@ -17,12 +17,11 @@ from app.services.novelty.catalogue import Kind
 from app.store.models import Embedding, Glitch
 from glitch.company import company_scores, weighted_p_values
 from glitch.dormancy import Comeback
-from glitch.nearest import nearest_to
-from glitch.novelty import LEAST_OF_RUN, NEAREST, directions
+from glitch.kinds import kinds_of
+from glitch.novelty import LEAST_OF_RUN, directions
 from glitch.observing_runs import observing_run
 from glitch.types import LatentArray
 
-MOST_KIND_REFERENCES = 5_000  # references that say what kind a glitch looks like
 _FETCHED = 10_000
 UNLABELLED = -1
 
@@ -81,7 +80,8 @@ def judge_pool(pool: Pool, dormancy: tuple[int, int] | None) -> Tested:
     to_known = np.where(calibrates, pool.calibration, pool.judged)
     units = directions(pool.means)
     scores = company_scores(units, pool.gps_times, pool.is_reference, to_known)
-    looks, named, is_sure = _looks(units, pool)
+    looks, is_sure = kinds_of(units, pool.gps_times, pool.classes, pool.is_reference, calibrates)
+    kinds = np.unique(looks, return_inverse=True)[1]
     p_values = np.ones(len(tests))
     whole = np.ones(len(known), dtype=bool)
     runs = np.array([observing_run(time) or "" for time in pool.gps_times])
@@ -90,9 +90,9 @@ def judge_pool(pool: Pool, dormancy: tuple[int, int] | None) -> Tested:
         of_run = runs[known] == run
         chosen = known[of_run if run and of_run.sum() >= LEAST_OF_RUN else whole]
         p_values[here] = weighted_p_values(
-            scores[tests[here]], looks[tests[here]], scores[chosen], looks[chosen]
+            scores[tests[here]], kinds[tests[here]], scores[chosen], kinds[chosen]
         )
-    comebacks = {} if dormancy is None else comebacks_in(pool, named, is_sure, *dormancy)
+    comebacks = {} if dormancy is None else comebacks_in(pool, looks, is_sure, *dormancy)
     return Tested(pool.keys[tests], p_values, scores[tests], comebacks)
 
 
@@ -156,28 +156,3 @@ def _facts(row: Any) -> tuple[float, bool, int, float, float]:
         np.nan if p_value is None else score,
         np.nan if calibration is None else calibration,
     )
-
-
-def _looks(units: LatentArray, pool: Pool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The commonest class of the nearest references of each; a reference is none of its own.
-
-    As a number from 0 up, as the class's id, and whether more than half of them are of it.
-    """
-    references = np.nonzero(pool.is_reference)[0]
-    # Ids grow with time: every so many-th is a fair share of all.
-    references = references[:: max(1, -(-len(references) // MOST_KIND_REFERENCES))]
-    n_near = min(NEAREST, len(references) - 1)
-    if n_near < 1:
-        nothing = np.zeros(len(units), dtype=np.int64)
-        return nothing, nothing + UNLABELLED, nothing > 0
-    places, _ = nearest_to(units, units[references], n_near + 1)
-    near = references[places]
-    is_itself = near == np.arange(len(units))[:, None]
-    is_itself[~is_itself.any(axis=1), -1] = True
-    names, classes = np.unique(pool.classes, return_inverse=True)
-    votes = classes[near[~is_itself].reshape(len(units), n_near)]
-    counts = np.zeros((len(units), len(names)), dtype=np.int8)
-    for column in votes.T:
-        counts[np.arange(len(units)), column] += 1
-    looks = counts.argmax(axis=1)
-    return looks, names[looks], 2 * counts.max(axis=1) > n_near

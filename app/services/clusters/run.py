@@ -123,6 +123,8 @@ def _cluster(
     selection: Selection, parameters: ClusteringParameters, heartbeat: Callable[[], None]
 ) -> tuple[list[FoundCluster], list[str]]:
     n = len(selection.ids)
+    if not n and not selection.n_judged:
+        return [], []  # the selection says why
     if n < parameters.min_cluster_size:
         return [], [
             f"{n} glitches are fewer than the minimum cluster size of "

@@ -17,6 +17,7 @@ from app.services.clusters.returning import Returned, returned
 from app.services.novelty.conditions import is_one_of
 from app.store.models import Embedding, Glitch
 from glitch.false_discovery import flagging_threshold, least_flaggable
+from glitch.novelty import LEAST_CALIBRATION, LEAST_OF_CLASS, LEAST_REFERENCES
 from glitch.types import LatentArray
 
 MOST_CLUSTERED = 1_500_000  # some 6 GB and a quarter of an hour
@@ -69,12 +70,7 @@ def select_novel(
     threshold = flagging_threshold(values, counts, parameters.fdr)
     n_judged = len(p_values)
     n_flagged = 0 if threshold is None else int((p_values <= threshold).sum())
-    sentences = [
-        f"{n_flagged} of {n_judged} unlabelled glitches are novel at a false-discovery rate of "
-        f"{parameters.fdr:g}."
-    ]
-    if n_unjudged:
-        sentences.append(f"{n_unjudged} more could not be judged.")
+    sentences = _about_tests(parameters, n_judged, n_unjudged, n_flagged)
     if n_judged and threshold is None and calibration_by_ifo:
         least = min(
             least_flaggable(n_judged, count, parameters.fdr)
@@ -123,6 +119,27 @@ def select_novel(
         ),
         sentences=sentences,
     )
+
+
+def _about_tests(
+    parameters: ClusteringParameters, n_judged: int, n_unjudged: int, n_flagged: int
+) -> list[str]:
+    why = (
+        f"their detector must be known and have {LEAST_REFERENCES} labelled glitches, "
+        f"{LEAST_CALIBRATION} of them of classes with {LEAST_OF_CLASS} or more."
+    )
+    if not n_judged and not n_unjudged:
+        where = "" if parameters.ifo is None else f" of {parameters.ifo}"
+        return [f"There are no unlabelled glitches{where}: nothing was tested."]
+    if not n_judged:
+        return [f"None of {n_unjudged} unlabelled glitches could be judged: {why}"]
+    sentences = [
+        f"{n_flagged} of {n_judged} unlabelled glitches are novel at a false-discovery rate of "
+        f"{parameters.fdr:g}."
+    ]
+    if n_unjudged:
+        sentences.append(f"{n_unjudged} more could not be judged: {why}")
+    return sentences
 
 
 def _most_novel(tests: list[Tested], threshold: float | None) -> list[UUID]:
