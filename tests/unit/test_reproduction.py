@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 from glitch.errors import FormatError, GlitchError
 from training.loop import METRICS_FILE
 from training.objectives import OBJECTIVES
+from training.pictures import PackedPictures, PictureArchitecture, PictureVAE
 from training.reproduction.bootstrap import paired_bootstrap
 from training.reproduction.command import Budget, Sources, reproduce
 from training.reproduction.figure1 import report_figure1
@@ -28,7 +31,7 @@ from training.reproduction.plan import (
     table2_runs,
 )
 from training.reproduction.runs import Workplace
-from training.reproduction.scores import METRICS, SCORES_FILE
+from training.reproduction.scores import METRICS, SCORES_FILE, live_channels
 from training.reproduction.table2 import PAPER, report_table2
 from training.reproduction.tiers import TIERS, tier_named, with_budget
 
@@ -48,6 +51,7 @@ def place_with(folder: Path, runs: list[Run], **of_kind: float) -> Workplace:
             "rate": 8.0,
             "distortion": distortion,
             "elbo": -distortion - 8,
+            "live_channels": [32, 3 + run.seed, 16],
             "metrics": metrics | {"modularity_live": 0.9, "live_latents": 4.0},
         }
         (path / SCORES_FILE).write_text(json.dumps(scores))
@@ -151,6 +155,10 @@ def test_figure_1_gives_the_verdict_on_reconstruction(tmp_path: Path) -> None:
     assert (tmp_path / "fig1.png").read_bytes()[:4] == PNG
     assert len(read_rows(tmp_path / "fig1.csv")) == len(runs)
     assert "Collapsed" not in text
+    assert (
+        "| β-Annealed β₀ = 50 | 3 | 8.00 ± 0.00 | 41.00 ± 1.00 | -49.00 ± 1.00 | 32, 4, 16 |"
+        in text
+    )
     assert "β-Annealed β₀ = 50 minus Bottleneck C = 25 (γ = 1000) | 1 |" in text  # noqa: RUF001
 
 
@@ -173,6 +181,19 @@ def test_figure_2_says_when_latents_open(tmp_path: Path) -> None:
     steps = np.arange(5)
     kl = np.array([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1], [0, 1, 0, 0, 0.0]]).T
     assert opening_steps(steps, kl) == [0, 2]
+
+
+def test_live_channels_are_those_that_let_something_pass() -> None:
+    torch.manual_seed(0)
+    model = PictureVAE(PictureArchitecture(side=32))
+    packed = np.random.default_rng(0).integers(256, size=(64, 128)).astype(np.uint8)
+    pictures = PackedPictures(packed, 32, "noise")
+    assert live_channels(model, pictures) == [32, 32, 32]
+    with torch.no_grad():
+        convolutions = [layer for layer in model.encoder if isinstance(layer, nn.Conv2d)]
+        convolutions[1].weight[:29].fill_(0)
+        convolutions[1].bias[:29].fill_(-1)
+    assert live_channels(model, pictures)[:2] == [32, 3]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from glitch.errors import FormatError
 from glitch.model import kl_to_standard_normal, sample_posterior
@@ -37,6 +38,7 @@ METRICS = {
 }
 _JUDGE_SEED = 20_201_206  # the same pictures and the same noise for every run
 _CHUNK = 256
+_N_LIVE = 1_024
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,24 @@ def disentanglement(grid: EncodedGrid, n_points: int, seed: int = 0) -> dict[str
     }
 
 
+@torch.inference_mode()
+def live_channels(model: PictureVAE, pictures: PictureSet) -> list[int]:
+    """Of each convolution of the encoder, channels whose ReLU lets anything of any picture pass.
+
+    One that never does has no gradient and stays dead; a strong pull to the prior kills many.
+    """
+    indices = np.random.default_rng(_JUDGE_SEED).integers(len(pictures), size=_N_LIVE)
+    shown = torch.from_numpy(pictures.pictures(indices))
+    counts = []
+    for layer in model.encoder:
+        if isinstance(layer, nn.Flatten):
+            break
+        shown = layer(shown)
+        if isinstance(layer, nn.ReLU):
+            counts.append(int((shown > 0).any(dim=0).any(dim=1).any(dim=1).sum()))
+    return counts
+
+
 def score_run(folder: Path, pictures: DSpritesPictures, tier: Tier) -> dict[str, Any]:
     """Scores of a finished run, from its folder if they are there already, else measured and kept.
 
@@ -118,6 +138,9 @@ def score_run(folder: Path, pictures: DSpritesPictures, tier: Tier) -> dict[str,
         except ValueError as error:
             raise FormatError(f"{path} is damaged: delete it, it is measured again.") from error
         if kept["step"] == step:
+            if "live_channels" not in kept:  # scored before they were counted
+                kept["live_channels"] = live_channels(model, pictures)
+                _keep(path, kept)
             return kept
     found = rate_and_distortion(model, pictures, tier.n_judged)
     grid = encode_grid(model, pictures, tier.grid_stride)
@@ -128,9 +151,14 @@ def score_run(folder: Path, pictures: DSpritesPictures, tier: Tier) -> dict[str,
         "elbo": found.elbo,
         "rate_of_latents": list(found.rate_of_latents),
         "n_judged": tier.n_judged,
+        "live_channels": live_channels(model, pictures),
         "metrics": disentanglement(grid, tier.n_points),
     }
+    _keep(path, scores)
+    return scores
+
+
+def _keep(path: Path, scores: dict[str, Any]) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
-    return scores
