@@ -86,16 +86,18 @@ def tally_by_class(
 
 def exemplars(session: Session) -> dict[str, GlitchRecord]:
     """The latest glitch of each class, by the class's name; one seen in a detector if there is."""
-    latest = (
+    latest = [
         select(Glitch.id)
-        .where(Glitch.class_id == GlitchClass.id)
-        .order_by(Glitch.is_simulated, Glitch.id.desc())
+        .where(Glitch.class_id == GlitchClass.id, Glitch.is_simulated.is_(is_simulated))
+        .order_by(Glitch.id.desc())
         .limit(1)
         .correlate(GlitchClass)
         .scalar_subquery()
-    )
-    chosen = select(latest).select_from(GlitchClass)
-    rows = session.execute(select_glitches().where(Glitch.id.in_(chosen)))
+        for is_simulated in (False, True)
+    ]
+    # By themselves, so that each is one look into an index however many glitches a class has.
+    chosen = session.scalars(select(func.coalesce(*latest)).select_from(GlitchClass)).all()
+    rows = session.execute(select_glitches().where(Glitch.id.in_(set(chosen) - {None})))
     records = [to_record(row) for row in rows]
     return {record.label: record for record in records if record.label is not None}
 

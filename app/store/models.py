@@ -107,6 +107,15 @@ class Glitch(Base):
         CheckConstraint("ifo ~ '^[A-Z][0-9]$'", name="ifo"),
         Index("ix_glitch_ifo_id", "ifo", "id"),
         Index("ix_glitch_class_id_id", "class_id", "id"),
+        Index("ix_glitch_class_id_is_simulated_id", "class_id", "is_simulated", "id"),
+        # Counts of a class, and its times, without a look at the rows.
+        Index(
+            "ix_glitch_class_id_is_simulated_gps_time",
+            "class_id",
+            "is_simulated",
+            "gps_time",
+            postgresql_include=["ifo"],
+        ),
         Index("ix_glitch_gps_time", "gps_time"),
         Index("ix_glitch_snr", "snr"),
         Index("ix_glitch_peak_frequency", "peak_frequency"),

@@ -110,9 +110,11 @@ def class_page_of(
     """The page of one class."""
     known = list_classes(session)
     by_name = {one.name: one for one in known}
-    seen = occurrences(session)
-    own = seen.get(record.id, Occurrence())
     shown = portrait(session, record)
+    below = [one for one in known if one.parent == record.name]
+    told = (record.id, *(one.id for one in below), *(one.id for one in shown.nearest))
+    seen = occurrences(session, told)
+    own = seen.get(record.id, Occurrence())
     log = class_history(session, record.id)
     page = list_glitches(
         session, GlitchFilters(labels=(record.name,)), limit=MEMBERS_SHOWN, cursor=after
@@ -135,8 +137,7 @@ def class_page_of(
                 one.name,
                 f"{seen.get(one.id, Occurrence()).total:,}",
             )
-            for one in known
-            if one.parent == record.name
+            for one in below
         ),
         total=count(own.total, "glitch", "glitches"),
         selection_href=selection_href(record.name),

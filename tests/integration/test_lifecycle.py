@@ -11,7 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from store_helpers import Store, ids, person
 
-from app.services.classes import create_class, list_classes, list_usable_classes
+from app.services.browsing import exemplars
+from app.services.classes import create_class, find_class, list_classes, list_usable_classes
 from app.services.errors import (
     ConflictError,
     InvalidRequestError,
@@ -31,6 +32,7 @@ from app.services.lifecycle.log import (
     Rename,
     SetState,
 )
+from app.services.lifecycle.overview import occurrences, times_of
 from app.services.lifecycle.service import (
     ClassOutcome,
     change_class,
@@ -357,3 +359,31 @@ def test_a_class_in_use_is_not_taken_back(session: Session, store: Store) -> Non
     change(session, "Thunder_Far", Move("Thunder"))
     with pytest.raises(ConflictError, match="Thunder_Far is a sub-class"):
         change(session, "Thunder", Undo(added))
+
+
+def test_how_often_classes_occur_and_which_glitch_shows_each(
+    session: Session, checkpoint: CheckpointRecord, rng: np.random.Generator
+) -> None:
+    at = (1.0, 0.0, 0.0, 0.0)
+    fill(session, rng, 3, at, "Blip")
+    latest = fill(session, rng, 2, at, "Blip", ifo="L1", gps_time=None)[-1]
+    fill(session, rng, 4, at, "Blip", origin="simulated")  # stored later, and shown no sooner
+    simulated = fill(session, rng, 2, at, "Helix", origin="simulated")
+    fill(session, rng, 1, at)
+    blip, helix = (find_class(session, name) for name in ("Blip", "Helix"))
+    assert blip is not None
+    assert helix is not None
+    seen = occurrences(session)
+    assert seen.keys() == {blip.id, helix.id, None}
+    own = seen[blip.id]
+    assert (own.by_ifo, own.measured, own.simulated) == ({"H1": 3, "L1": 2}, 5, 4)
+    assert (own.first, own.last) == (1126259462, 1126259462 + 2 * 3600)
+    assert (seen[helix.id].total, seen[helix.id].first) == (2, None)
+    assert (seen[None].total, seen[None].first) == (1, 1126259462)
+    assert occurrences(session, [helix.id]) == {helix.id: seen[helix.id]}
+    assert sum(number for _, number in times_of(session, blip.id)) == 3
+    shown = exemplars(session)
+    assert {name: one.id for name, one in shown.items()} == {
+        "Blip": latest,
+        "Helix": simulated[-1],
+    }
