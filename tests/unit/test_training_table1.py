@@ -66,6 +66,11 @@ def test_the_table_is_written_resumed_and_compares_pairs(
     table1.run_table1("smoke", out, real_images=pictures)
     assert {path: path.read_bytes() for path in states} == sizes  # nothing was trained again
     assert read_rows(out) == rows
+    longer = tmp_path / "longer"
+    text = table1.run_table1("smoke", longer, real_images=pictures, steps=5, n_seeds=1).read_text()
+    assert "5 steps of batch 4, seeds 0." in text
+    assert {row["seed"] for row in read_rows(longer)} == {"0"}
+    assert "growth_steps 1" in text
 
 
 def test_objectives_share_all_but_the_objective_and_differ_by_seed() -> None:
