@@ -21,6 +21,7 @@ from app.web.words import count, stamp
 
 LONGEST_VALUE = 90
 ROWS_SHOWN = 14
+MEASURES_SHOWN = 4  # of a list of them
 DIGITS_SHOWN = 16  # of a digest
 HIDDEN = frozenset({"name", "format_version", "latent_size", "preprocessing_digest"})
 WORDS = {
@@ -110,7 +111,9 @@ def _rows(values: Mapping[str, Any]) -> tuple[Fact, ...]:
     rows: list[Fact] = []
     for name, value in values.items():
         if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
-            rows.extend(_measured(one) for one in value)
+            rows.extend(_measured(one) for one in value[:MEASURES_SHOWN])
+            if left := value[MEASURES_SHOWN:]:
+                rows.append(Fact(f"{_title(name)}, {len(left)} more", "in the manifest"))
             continue
         if not isinstance(value, Mapping):
             rows.append(Fact(_title(name), _shown(value)))
