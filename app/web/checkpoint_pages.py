@@ -112,8 +112,8 @@ def _rows(values: Mapping[str, Any]) -> tuple[Fact, ...]:
     for name, value in values.items():
         if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
             rows.extend(_measured(one) for one in value[:MEASURES_SHOWN])
-            if left := value[MEASURES_SHOWN:]:
-                rows.append(Fact(f"{_title(name)}, {len(left)} more", "in the manifest"))
+            if further := value[MEASURES_SHOWN:]:
+                rows.append(Fact(f"{_title(name)}, {len(further)} more", "in the manifest"))
             continue
         if not isinstance(value, Mapping):
             rows.append(Fact(_title(name), _shown(value)))
