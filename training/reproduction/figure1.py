@@ -60,6 +60,7 @@ def _draw(place: Workplace, rows: list[Row]) -> None:
             _by_hyperparameter(elbo, kind, mine, "negative_elbo", style)
             _by_hyperparameter(distortion, kind, mine, "distortion", style)
         plane.set(title="Rate-distortion plane", xlabel="rate / nats", ylabel="distortion / nats")
+        plane.margins(x=0.12, y=0.1)  # room for the names of the points
         plane.legend()
         elbo.set(title="Negative ELBO (lower is better)", ylabel="nats")
         distortion.set(title="Distortion (lower is better)", ylabel="nats")

@@ -113,7 +113,9 @@ def picture_ladder(
         PictureVAE(base.architecture),
         PictureSource(pictures, batch_size=base.optimiser.batch_size, seed=base.seed),
     )
-    optimiser = torch.optim.Adam(task.model.parameters(), lr=base.optimiser.learning_rate)
+    optimiser = torch.optim.Adam(
+        task.model.parameters(), lr=base.optimiser.learning_rate, fused=True
+    )
     first = place.folder / _FOLDER / "first.safetensors"  # the same for both knobs
     if first.exists():
         step, _ = load_state(first, task.model, optimiser)
@@ -121,7 +123,7 @@ def picture_ladder(
         on_rung(f"first weights, {steps.first:,} steps")
         objective = base.objective.build()
         for step in range(steps.first):
-            optimise(task, optimiser, objective, config=base, step=step)
+            optimise(task, optimiser, objective, config=base, step=step, is_told=False)
         first.parent.mkdir(parents=True, exist_ok=True)
         step = steps.first
         save_state(first, task.model, optimiser, step, 0.0)
@@ -131,7 +133,7 @@ def picture_ladder(
         on_rung(f"{knob} {value:g}")
         objective = BetaVAE(value) if knob == "beta" else Bottleneck(value, LADDER_GAMMA, 1)
         for _ in range(steps.rung):
-            optimise(task, optimiser, objective, config=base, step=step)
+            optimise(task, optimiser, objective, config=base, step=step, is_told=False)
             step += 1
         found = rate_and_distortion(task.model, pictures, 4 * _LADDER_PICTURES)
         points.append(Point(found.rate, found.distortion))
