@@ -78,13 +78,14 @@ def plan(folder: Path, server: EmbeddedServer, rows: int) -> None:
     of_server, started = server_cpu_s(server), time.monotonic()
     runner.work(job_id, slice_s=0)
     wall, cpu = time.monotonic() - started, sum(process.cpu_times()[:2]) - used
+    in_sql = server_cpu_s(server) - of_server  # while its processes live
     with sessions() as session:
         job = get_job(session, job_id)
     engine.dispose()
     size = (folder / "triggers.csv").stat().st_size / 1e6
     print(f"table     {rows:,} rows, {size:.0f} MB; planned: {job.total:,} items, {job.state}")
     print(f"wall      {wall:.1f} s ({rows / wall:,.0f} rows a second)")
-    print(f"processor {cpu:.1f} s in the worker, {server_cpu_s(server) - of_server:.1f} s in SQL")
+    print(f"processor {cpu:.1f} s in the worker, {in_sql:.1f} s in SQL")
     grown = (process.memory_info().rss - memory) / 1e6
     print(f"memory    grown by {grown:.0f} MB to {process.memory_info().rss / 1e6:.0f} MB")
 

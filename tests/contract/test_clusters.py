@@ -30,7 +30,7 @@ def test_a_run_is_a_job_and_its_outcome_is_listed(service: Service) -> None:
     with service.client("reader") as client:
         runs = client.get("/clusters/runs").json()["items"]
         assert str(run.id) in [one["id"] for one in runs]
-        assert "nothing was clustered" in runs[0]["detail"]
+        assert "nothing was tested" in runs[0]["detail"]
         assert client.get("/clusters", params={"run": str(run.id)}).json()["items"] == []
         audit = client.get("/label-audit").json()
         assert audit == {"audit": None, "clusters": [], "glitches": []}
