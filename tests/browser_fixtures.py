@@ -106,14 +106,14 @@ class Browser:
         return [line["message"] for line in self.driver.get_log("browser")]
 
 
-def drop(browser: Browser, name: str, content: bytes) -> None:
-    """Drop a file on the form, as a hand with a mouse does."""
+def drop(browser: Browser, name: str, content: bytes, onto: str = ".drop") -> None:
+    """Drop a file on the form, as a hand with a mouse does; ``onto`` is where the hand is."""
     browser.driver.execute_script(
         """
-        const [name, bytes] = arguments;
+        const [name, bytes, onto] = arguments;
         const moved = new DataTransfer();
         moved.items.add(new File([new Uint8Array(bytes)], name));
-        const zone = document.querySelector(".drop");
+        const zone = document.querySelector(onto);
         for (const kind of ["dragenter", "dragover", "drop"]) {
           const options = { dataTransfer: moved, bubbles: true, cancelable: true };
           zone.dispatchEvent(new DragEvent(kind, options));
@@ -121,4 +121,5 @@ def drop(browser: Browser, name: str, content: bytes) -> None:
         """,
         name,
         list(content),
+        onto,
     )

@@ -201,6 +201,14 @@ def test_a_dropped_spectrogram_is_answered_with_its_page(browser: Browser) -> No
     assert "dropped123" in browser.find("dl.facts").text
 
 
+def test_a_file_dropped_beside_the_zone_is_chosen_too(browser: Browser) -> None:
+    """Left alone, the browser would leave the page and show the file."""
+    browser.open("/ui/upload")
+    drop(browser, "L1_beside0001_spectrogram_1.0.png", picture(76), onto="footer")
+    assert "L1_beside0001" in browser.find(".chosen").text
+    assert "over" not in browser.find(".drop").get_attribute("class")
+
+
 def test_strain_is_uploaded_and_a_missing_time_is_said_in_place(
     browser: Browser, tmp_path: Path
 ) -> None:

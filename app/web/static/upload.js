@@ -29,20 +29,23 @@ export function attachUpload(root) {
   });
 }
 
+// Anywhere on the page: a browser leaves the page for a file that is dropped beside the zone.
 function attachDrop(form, files) {
   const zone = form.querySelector(".drop");
   for (const kind of ["dragover", "dragenter"]) {
-    zone.addEventListener(kind, (event) => {
+    document.addEventListener(kind, (event) => {
+      if (!event.dataTransfer.types.includes("Files")) return;
       event.preventDefault();
       zone.classList.add("over");
     });
   }
-  for (const kind of ["dragleave", "drop"]) {
-    zone.addEventListener(kind, () => zone.classList.remove("over"));
-  }
-  zone.addEventListener("drop", (event) => {
-    event.preventDefault();
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) zone.classList.remove("over"); // it left the window
+  });
+  document.addEventListener("drop", (event) => {
+    zone.classList.remove("over");
     if (!event.dataTransfer.files.length) return;
+    event.preventDefault();
     files.files = event.dataTransfer.files;
     listFiles(form, files);
   });
@@ -75,6 +78,7 @@ function send(form) {
     button.disabled = false;
     progress.hidden = true;
   };
+  window.addEventListener("pagehide", finish, { once: true }); // for whoever comes back to it
   request.open("POST", form.action);
   request.upload.addEventListener("progress", (event) => {
     if (!event.lengthComputable) return;
