@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jobs_fixtures import KIND, ProbeHandler, expected, stored
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, insert, text
 from sqlalchemy.orm import Session, sessionmaker
 from store_helpers import person
 
@@ -36,6 +37,7 @@ from app.services.jobs.service import (
 from app.services.records import Role
 from app.settings import Settings
 from app.store.engine import make_session_factory
+from app.store.job_models import JobChunk
 from worker.runner import JobRunner
 
 MINUTE = timedelta(minutes=1)
@@ -235,6 +237,41 @@ def test_cancel_under_a_chunk_leaves_it_within_seconds(
     assert (ended.state, ended.done) == ("cancelled", 0)
     with sessions() as session:
         assert stored(session, job) == []
+
+
+def test_a_cancel_waits_for_a_claim_that_is_about_to_be_committed(
+    make: Make, runner: JobRunner, sessions: sessionmaker[Session]
+) -> None:
+    """Or it would find no chunk at work, call the job cancelled, and the chunk be stored later."""
+    job = make(items=8, per_chunk=4)
+    runner.work(job.id, slice_s=0)
+
+    def cancel() -> str:
+        with sessions.begin() as session:
+            return cancel_job(session, job.id, ADA).state
+
+    with ThreadPoolExecutor(1) as pool:
+        with sessions.begin() as session:
+            assert claim_chunk(session, job.id, runner.owner, MINUTE) is not None
+            state = pool.submit(cancel)
+            time.sleep(0.5)  # enough for one that does not wait
+            assert not state.done()
+        assert state.result() == "running"  # until whoever has the chunk has left it
+
+
+def test_a_cancel_does_not_wait_for_the_rest_of_a_long_planning(
+    make: Make, sessions: sessionmaker[Session]
+) -> None:
+    """Which writes its chunks by the thousand in one transaction, each of them naming the job."""
+    job = make()
+    chunk = {"job_id": job.id, "phase": Phase.RUN, "ordinal": 0, "payload": {}, "units": 1}
+    with sessions.begin() as session:
+        assert claim_chunk(session, job.id, "planner", MINUTE) is not None
+    with sessions() as planning:
+        planning.execute(insert(JobChunk), [chunk])
+        with sessions.begin() as session:
+            session.execute(text("SET LOCAL lock_timeout = '5s'"))
+            assert cancel_job(session, job.id, ADA).is_cancel_requested
 
 
 def test_strangers_may_neither_cancel_nor_retry(

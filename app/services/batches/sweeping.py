@@ -103,7 +103,8 @@ def _past_their_time(keep: timedelta) -> Select[UUID]:
         )
         .order_by(Job.created_at)
         .limit(_JOBS_AT_ONCE)
-        .with_for_update(skip_locked=True)  # one that is retried this moment is left alone
+        # One that is retried this moment is left alone.
+        .with_for_update(key_share=True, skip_locked=True)
     )
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.services.jobs.records import OPEN_STATES, Chunk, JobRecord, PendingItem, Phase
 from app.services.jobs.service import add_event, to_record
-from app.services.jobs.settling import DATABASE_CLOCK
+from app.services.jobs.settling import DATABASE_CLOCK, lock_job
 from app.store.job_models import Job, JobChunk, JobItem
 
 MAX_ATTEMPTS = 5
@@ -41,6 +41,11 @@ def claim_chunk(
     Planning comes before the parts, and the finish once all parts are done. Chunks that others are
     about to take or to commit are passed over rather than waited for.
     """
+    # A cancel waits for this claim, or the claim for it: else it could find no chunk at work, call
+    # the job cancelled, and the chunk would be stored after that.
+    job = lock_job(session, job_id)
+    if job is None or job.state not in OPEN_STATES or job.is_cancel_requested:
+        return None
     _bury(session, job_id)
     other = aliased(JobChunk)
     unfinished = (
@@ -54,18 +59,15 @@ def claim_chunk(
     )
     row = session.scalar(
         select(JobChunk)
-        .join(Job, Job.id == JobChunk.job_id)
         .where(
             JobChunk.job_id == job_id,
-            Job.state.in_(OPEN_STATES),
-            ~Job.is_cancel_requested,
             JobChunk.state.in_(OPEN_STATES),
             is_due(),
             or_(JobChunk.phase < Phase.FINISH, ~unfinished),
         )
         .order_by(JobChunk.phase, JobChunk.ordinal)
         .limit(1)
-        .with_for_update(of=JobChunk, skip_locked=True)
+        .with_for_update(skip_locked=True)
     )
     if row is None:
         return None
@@ -73,23 +75,13 @@ def claim_chunk(
     row.attempts += 1
     row.claim += 1
     session.flush()
-    job = session.get_one(Job, job_id, populate_existing=True)
-    if job.state == "queued" and _start(session, job_id):
+    if job.state == "queued":
+        job.state = "running"
+        job.started_at = func.coalesce(Job.started_at, DATABASE_CLOCK)
+        add_event(session, job_id, "started")
+        session.flush()
         session.refresh(job)
     return to_record(job), _to_chunk(session, row)
-
-
-def _start(session: Session, job_id: UUID) -> bool:
-    """Mark a job as running; false if another worker was a moment quicker."""
-    started = session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.state == "queued")
-        .values(state="running", started_at=func.coalesce(Job.started_at, DATABASE_CLOCK))
-        .returning(Job.id)
-    ).first()
-    if started is not None:
-        add_event(session, job_id, "started")
-    return started is not None
 
 
 def is_due() -> Any:

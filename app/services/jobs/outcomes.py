@@ -10,11 +10,11 @@ from sqlalchemy import BigInteger, Integer, Text, Uuid, bindparam, insert, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
-from app.services.jobs.leases import end_chunk
+from app.services.jobs.leases import LeaseLostError, end_chunk
 from app.services.jobs.records import Chunk, Phase
 from app.services.jobs.registry import ChunkPlan, ChunkResult
 from app.services.jobs.service import add_event
-from app.services.jobs.settling import DATABASE_CLOCK, ending
+from app.services.jobs.settling import DATABASE_CLOCK, ending, lock_job
 from app.store.job_models import ITEM_STATES, Job, JobChunk
 
 _CHUNKS_A_STATEMENT = 500
@@ -87,7 +87,7 @@ def store_plan(session: Session, chunk: Chunk, owner: str, plans: Iterable[Chunk
             chunks, items = [], []
     _write_plan(session, chunk, chunks, items)
     end_chunk(session, chunk, owner)
-    job = session.get_one(Job, chunk.job_id, with_for_update=True, populate_existing=True)
+    job = _locked(session, chunk)
     job.total = total
     chunks_text = "one chunk" if count == 1 else f"{count:,} chunks"
     add_event(session, chunk.job_id, "planned", f"{total:,} items in {chunks_text}")
@@ -141,11 +141,18 @@ def store_finish(session: Session, chunk: Chunk, owner: str, result: Mapping[str
     """
     end_chunk(session, chunk, owner)
     state, detail = ending(session, chunk.job_id)
-    job = session.get_one(Job, chunk.job_id, with_for_update=True, populate_existing=True)
+    job = _locked(session, chunk)
     job.state, job.detail, job.result = state, detail, dict(result)
     job.finished_at = DATABASE_CLOCK
     add_event(session, chunk.job_id, state, detail)
     session.flush()
+
+
+def _locked(session: Session, chunk: Chunk) -> Job:
+    job = lock_job(session, chunk.job_id)
+    if job is None:
+        raise LeaseLostError  # it was removed, and its chunks with it
+    return job
 
 
 def _write_plan(

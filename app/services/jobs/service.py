@@ -25,7 +25,7 @@ from app.services.jobs.records import (
     Phase,
 )
 from app.services.jobs.registry import known_kinds
-from app.services.jobs.settling import settle
+from app.services.jobs.settling import lock_job, settle
 from app.services.records import Page, Principal, Role
 from app.store.identifiers import uuid7
 from app.store.job_models import ITEM_STATES, JOB_STATES, OPEN, Job, JobChunk, JobEvent, JobItem
@@ -255,7 +255,9 @@ def to_record(row: Job) -> JobRecord:
 
 
 def _get(session: Session, job_id: UUID, *, is_locked: bool = False) -> Job:
-    row = session.get(Job, job_id, with_for_update=is_locked or None, populate_existing=True)
+    row = (
+        lock_job(session, job_id) if is_locked else session.get(Job, job_id, populate_existing=True)
+    )
     if row is None:
         raise NotFoundError(f"There is no job {job_id}: `GET /jobs` lists them.")
     return row

@@ -13,18 +13,27 @@ from app.store.job_models import Job, JobChunk, JobEvent, JobItem
 DATABASE_CLOCK = func.clock_timestamp()  # now() stands still within a transaction
 
 
+def lock_job(session: Session, job_id: UUID) -> Job | None:
+    """The job's row, held against other changes of it until the transaction ends; None without one.
+
+    Not against rows that refer to it: a planning writes those by the thousand, and a cancel that
+    waited for its end would come too late.
+    """
+    return session.scalar(
+        select(Job)
+        .where(Job.id == job_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+
+
 def settle(session: Session, job_id: UUID) -> str | None:
     """End the job if nothing of it can go on: as cancelled, or as failed. Its state.
 
     Success is the finish's own, in its transaction. Waits for whoever holds the job's row, so two
     workers that end the last two chunks at once cannot both overlook it.
     """
-    job = session.scalar(
-        select(Job)
-        .where(Job.id == job_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
+    job = lock_job(session, job_id)
     if job is None or job.state not in OPEN_STATES:
         return None if job is None else job.state
     if job.is_cancel_requested:

@@ -49,7 +49,7 @@ def request_judging(session: Session, author: str) -> UUID | None:
         )
         .order_by(Job.id.desc())
         .limit(1)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
     if open_one is None:
@@ -123,7 +123,7 @@ class JudgeHandler:
             ).where(Embedding.checkpoint_id == checkpoint_id)
         ).one()
         parameters = session.scalar(
-            select(Job.parameters).where(Job.id == job.id).with_for_update()
+            select(Job.parameters).where(Job.id == job.id).with_for_update(key_share=True)
         )
         if parameters is not None and AGAIN in parameters:
             # This one is open until this transaction ends, and keys of open jobs are unique.
