@@ -59,10 +59,10 @@ class Browser:
     def open(self, path: str) -> None:
         self.driver.get(f"{self.url}{path}")
 
-    def look(self, width: int, scheme: str) -> None:
+    def look(self, width: int, scheme: str, height: int = 900) -> None:
         self.driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
         )
         self.driver.execute_cdp_cmd(
             "Emulation.setEmulatedMedia",

@@ -260,6 +260,15 @@ def test_the_map_is_accessible_and_fits(*, browser: Browser, width: int, scheme:
         assert told == [], json.dumps(told, indent=1)
 
 
+@pytest.mark.parametrize("width", [800, 1100])
+def test_the_whole_map_fits_across_a_tall_window(browser: Browser, width: int) -> None:
+    """Its points reach from side to side where the sheet is as wide as high, so never higher."""
+    browser.look(width, "light", height=1600)
+    open_map(browser)
+    sheet = browser.find(".sheet").size
+    assert sheet["height"] <= sheet["width"]
+
+
 def test_without_webgl_the_page_says_so_and_the_table_works(
     service: Service, drawn: list[UUID]
 ) -> None:
