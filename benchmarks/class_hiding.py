@@ -111,18 +111,20 @@ def running_service() -> Iterator[Service]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_stack(path: Path, pack: Pack, ifo: str, labels: list[str]) -> None:
+def write_stack(path: Path, pack: Pack, ifo: str, labels: list[str], start_gps: int) -> None:
     """A batch of all glitches under one detector.
 
     Glitches of one group get times within half a second, so that the service takes them for
-    pictures of one event; groups lie 100 s apart. ``labels`` are empty where there is none.
+    pictures of one event; groups lie 100 s apart from ``start_gps`` on. The same glitches of the
+    same detector must start elsewhere, or they are known already. ``labels`` are empty where there
+    is none.
     """
     groups = {group: place for place, group in enumerate(dict.fromkeys(pack.groups))}
     seen: dict[str, int] = {}
     times = []
     for group in pack.groups:
         seen[group] = seen.get(group, -1) + 1
-        times.append(1_240_000_000 + 100 * groups[group] + min(0.49, 0.004 * seen[group]))
+        times.append(start_gps + 100 * groups[group] + min(0.49, 0.004 * seen[group]))
     with h5py.File(path, "w") as file:
         values = np.asarray(pack.values).astype(np.float32) / GREY_LEVELS
         file.create_dataset("views", data=values, compression="gzip", chunks=(1, *values.shape[1:]))
