@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 COLLAPSED = 0.1  # nats of rate
+_ONE_NAME = 0.08  # points nearer than 8 % in rate and distortion share a name
 
 
 def report_figure1(place: Workplace, runs: Sequence[Run]) -> str:
@@ -60,7 +61,8 @@ def _draw(place: Workplace, rows: list[Row]) -> None:
             _by_hyperparameter(elbo, kind, mine, "negative_elbo", style)
             _by_hyperparameter(distortion, kind, mine, "distortion", style)
         plane.set(title="Rate-distortion plane", xlabel="rate / nats", ylabel="distortion / nats")
-        plane.margins(x=0.12, y=0.1)  # room for the names of the points
+        plane.set_xscale("log")
+        plane.margins(x=0.2, y=0.1)  # room for the names of the points
         plane.legend()
         elbo.set(title="Negative ELBO (lower is better)", ylabel="nats")
         distortion.set(title="Distortion (lower is better)", ylabel="nats")
@@ -73,9 +75,12 @@ def _draw(place: Workplace, rows: list[Row]) -> None:
         ]
         for axes in (plane, elbo, distortion):  # one collapsed run must not flatten the others
             axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
-            axes.yaxis.set_major_formatter(ScalarFormatter())
-            axes.yaxis.set_minor_locator(NullLocator())
+        for axis in (plane.xaxis, plane.yaxis, elbo.yaxis, distortion.yaxis):
+            axis.set_major_locator(
+                LogLocator(subs=(1, 2, 5) if axis is plane.xaxis else (1, 2, 3, 5, 7))
+            )
+            axis.set_major_formatter(ScalarFormatter())
+            axis.set_minor_locator(NullLocator())
         for axes in (elbo, distortion):
             axes.set_xticks(range(3), names, fontsize=8)
             axes.set_xlim(-0.4, 2.4)
@@ -93,15 +98,30 @@ def _curve(axes: Axes, kind: str, rows: list[Row], colour: str) -> None:
         if (mine := [row for row in rows if row["hyperparameter"] == value])
     )
     axes.plot([p[0] for p in points], [p[1] for p in points], color=colour, linewidth=1)
-    for rate, lost, value in points:
+    is_annealed = kind == "beta_annealed"
+    for rate, lost, values in _named(points):
         axes.annotate(
-            f"{FAMILY_OF[kind].symbol} = {value:g}",
+            f"{FAMILY_OF[kind].symbol} = {', '.join(f'{value:g}' for value in sorted(values))}",
             (rate, lost),
-            xytext=(4, 4),
+            xytext=(-5, -10) if is_annealed else (4, 4),  # it ends where beta = 1 does
             textcoords="offset points",
+            ha="right" if is_annealed else "left",
             fontsize=6.5,
             color=colour,
         )
+
+
+def _named(points: list[tuple[float, float, float]]) -> list[tuple[float, float, list[float]]]:
+    """Points with what to call them: those that would be written over each other have one name."""
+    named: list[tuple[float, float, list[float]]] = []
+    for rate, lost, value in points:
+        for other_rate, other_lost, values in named:
+            if max(abs(np.log(rate / other_rate)), abs(np.log(lost / other_lost))) < _ONE_NAME:
+                values.append(value)
+                break
+        else:
+            named.append((rate, lost, [value]))
+    return named
 
 
 def _by_hyperparameter(

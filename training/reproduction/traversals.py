@@ -108,7 +108,7 @@ def draw_traversals(
     order = sorted(uses, key=lambda use: -use.deviation)
     n_rows = len(order) + 2
     with figure(stem.with_suffix(".png"), 0.55 * len(examples) + 2.2, 0.58 * n_rows + 0.4) as drawn:
-        drawn.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+        drawn.set_layout_engine("constrained", w_pad=0.04, h_pad=0.01, wspace=0, hspace=0)
         panels = drawn.subplots(n_rows, len(examples))
         shown = [("original", originals[:, 0].numpy(), False), ("reconstruction", painted, False)]
         shown += [(f"z{u.index}: {u.attribute}", rows[u.index], u.is_dead) for u in order]
