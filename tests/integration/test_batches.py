@@ -223,6 +223,8 @@ def test_a_cut_tar_gives_what_it_has(ingest: Ingest, client: httpx.Client) -> No
         (zipped({}), "holds no glitch"),
         (b"hello, world", "no batch that is read here"),
         (b"gps_time,ifo\n", "holds no glitch"),
+        (b"gps_time;ifo\n1126400001;H1\n", "columns, separated by commas"),
+        (tar({"H-H1_TEST-1-32.hdf5": gwosc_hdf5(strain_values(3))}), "put a table of triggers"),
     ],
 )
 def test_batches_without_glitches_say_so(ingest: Ingest, content: bytes, sentence: str) -> None:
@@ -304,9 +306,44 @@ def test_omicron_and_ligolw_triggers(ingest: Ingest) -> None:
     assert item.name == f"H1 {GPS_TIME}"
     assert item.state in ("done", "skipped"), item.reason
     xml = b'<?xml version="1.0"?><!DOCTYPE LIGO_LW SYSTEM "x.dtd"><LIGO_LW></LIGO_LW>'
-    job, _ = ingest(strain_and(xml, "L1-BURST.xml"), origin="omicron")
+    job, items = ingest(strain_and(xml, "L1-BURST.xml"), origin="omicron")
     assert job.state == "failed"
-    assert "glitch-discovery[ligolw]" in job.detail or "no table sngl_burst" in job.detail
+    reason = items["L1-BURST.xml"].reason
+    assert "glitch-discovery[ligolw]" in reason or "no table sngl_burst" in reason
+
+
+def test_a_table_that_cannot_be_read_spoils_no_other(ingest: Ingest) -> None:
+    xml = b'<?xml version="1.0"?><!DOCTYPE LIGO_LW SYSTEM "x.dtd"><LIGO_LW></LIGO_LW>'
+    rows = b'"event_time","ifo"\n"1126400009","V1"\n'  # quoted, as some programs write it
+    _, items = ingest(tar({"a.xml": xml, "b.csv": rows}))
+    assert {name: item.state for name, item in items.items()} == {
+        "a.xml": "failed",
+        "V1 1126400009": "failed",
+    }
+    assert "no strain of V1" in items["V1 1126400009"].reason
+    job, items = ingest(tar({"a.xml": xml} | spectrograms(430, "besides444")))
+    assert (job.state, items["besides444"].state) == ("succeeded", "done")
+
+
+def test_rows_that_tell_of_nothing_here_are_told(ingest: Ingest) -> None:
+    """A slip in the paths of a manifest would else cost every label without a word."""
+    members = spectrograms(440, "unheard444")
+    rows = [
+        {"path": path, "label": "Blip"} for path in ("pictures/elsewhere.png", next(iter(members)))
+    ]
+    job, items = ingest(tar(members), manifest=table(*rows))
+    assert (job.state, job.failed) == ("succeeded", 0)
+    assert items["the manifest"].state == "skipped"
+    assert items["the manifest"].reason.startswith(
+        "1 of its 2 rows tell of no glitch in this batch (the first: pictures/elsewhere.png)."
+    )
+    job, items = ingest(tar(members | {"some.csv": table(rows[0])}))
+    assert (job.failed, items["some.csv"].state) == (1, "failed")
+    assert "None of its rows tells of a glitch in this batch" in items["some.csv"].reason
+    _, items = ingest(tar(members), manifest=table({"event_time": "1126400001", "label": "Blip"}))
+    assert "(the first: 1126400001)" in items["the manifest"].reason
+    _, items = ingest(tar(members), manifest=table({"gravityspy_id": "unheard444", "snr": 9}))
+    assert list(items) == ["unheard444"]
 
 
 def test_a_table_alone_needs_the_servers_strain(
@@ -386,6 +423,8 @@ def test_reasons_name_the_picture_and_the_row(ingest: Ingest) -> None:
     assert items["reason4444"].reason.endswith("Its 3 other pictures were not stored either.")
     _, items = ingest(tar({**good, names[0]: b"<html>not found</html>"}))
     assert f"{names[0]} is no PNG or JPG, whatever its name says" in items["reason4444"].reason
+    _, items = ingest(tar({names[2]: damaged[names[2]]}))
+    assert items["reason4444"].reason.startswith(f"{names[2]}: The picture is truncated or damaged")
     _, items = ingest(tar({"blip.png": picture(415)}))
     assert "give duration_s in a manifest" in items["blip.png"].reason
     _, items = ingest(table({"gps_time": "1126400009", "ifo": "", "snr": 5}), "some.csv")

@@ -25,7 +25,8 @@ CREATE TEMPORARY TABLE batch_entry (
     ordinal bigint GENERATED ALWAYS AS IDENTITY,
     kind text NOT NULL,
     key text COLLATE "C" NOT NULL,
-    content jsonb NOT NULL
+    content jsonb NOT NULL,
+    is_used boolean NOT NULL DEFAULT false
 ) ON COMMIT DROP
 """
 _TEXTS = ARRAY(Text)
@@ -42,6 +43,13 @@ _FIND = text(
     "SELECT DISTINCT ON (key) key, content FROM batch_entry WHERE kind = :kind AND key = ANY(:keys)"
     " ORDER BY key, ordinal"
 ).bindparams(bindparam("keys", type_=_TEXTS))
+_MARK = text(
+    "UPDATE batch_entry SET is_used = true WHERE kind = :kind AND key = ANY(:keys) AND NOT is_used"
+).bindparams(bindparam("keys", type_=_TEXTS))
+_UNMARKED = text(
+    "SELECT count(*) OVER () AS n, content FROM batch_entry WHERE kind = :kind AND NOT is_used"
+    " ORDER BY ordinal LIMIT 1"
+)
 
 
 class BatchIndex:
@@ -97,6 +105,17 @@ class BatchIndex:
         wanted = {_bounded(key): key for key in keys}
         rows = self._session.execute(_FIND, {"kind": kind, "keys": list(wanted)})
         return {wanted[row.key]: row.content for row in rows}
+
+    def mark(self, kind: str, keys: Sequence[str]) -> None:
+        """Note that the entries of a kind under these keys were of use."""
+        if keys:
+            self._session.execute(_MARK, {"kind": kind, "keys": [_bounded(key) for key in keys]})
+
+    def unmarked(self, kind: str) -> tuple[int, dict[str, Any] | None]:
+        """How many entries of a kind were of no use, and the first that was added."""
+        self.flush()
+        row = self._session.execute(_UNMARKED, {"kind": kind}).first()
+        return (0, None) if row is None else (row.n, row.content)
 
     def ordered(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """All entries of a kind by key, and under one key in the order they were added."""

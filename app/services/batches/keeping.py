@@ -148,7 +148,7 @@ def _copy(
         if length > RATIO_FROM_BYTES and length > MOST_RATIO * packed:
             raise TooLargeError(
                 f"The file unpacks to over {MOST_RATIO} times its size, as no pictures or strain "
-                "do: it is not read."
+                "do: it is not read. If it is right, send it uncompressed."
             )
         target.write(piece)
 

@@ -159,7 +159,7 @@ def _judged(member: Member) -> Member | Refused:  # noqa: PLR0911  (one return a
         return Refused(
             label,
             f"It would unpack to {member.size:,} bytes from {member.stored:,}, as no picture or "
-            "strain does: it is not read.",
+            "strain does: it is not read. If it is right, pack it uncompressed.",
         )
     return member
 

@@ -15,10 +15,11 @@ from app.services.batches.bounds import MOST_FILES, MOST_PICTURES, Bounds
 from app.services.batches.facts import Facts
 from app.services.batches.index import BatchIndex
 from app.services.batches.keeping import unpack_whole, upload_path
+from app.services.batches.manifest import Manifest
 from app.services.batches.members import Member, Refused, list_members, read_member, shown
 from app.services.batches.options import BatchOptions
 from app.services.batches.strain_shelf import UPLOADED, Place, StrainShelf
-from app.services.batches.tables import Row, is_table, origin_of_table, read_table
+from app.services.batches.tables import is_table, origin_of_table, read_table
 from app.services.jobs.registry import ChunkPlan, JobContext
 from app.services.upload import parse_ifo
 from glitch.errors import FormatError, GlitchError
@@ -39,7 +40,6 @@ CONTENT, STACK_FILE = "content", "stack.h5"  # in the job's work folder
 _PICTURE = re.compile(r"\.(png|jpe?g)\Z", re.IGNORECASE)
 _WINDOW = re.compile(r"(_spectrogram_|__)[0-9.]{1,6}\.[A-Za-z]{3,4}\Z")
 _BLOCK = 1000
-_ROW, _ROW_OF_ID = "row by path", "row by Gravity Spy id"
 Found = tuple[str, dict[str, Any]]  # an item's name and what its chunk must know of it
 
 
@@ -61,8 +61,10 @@ class BatchPlanner:
         self._folder = folder
         self._bounds = Bounds(context.settings.max_batch_unpacked_bytes)
         self._index = BatchIndex(session, context.heartbeat)
+        self._manifest = Manifest(self._index)
         self._shelf = StrainShelf()
         self._origin = options.origin
+        self._has_strain = False
 
     def chunks(self) -> Iterator[ChunkPlan]:
         """The chunks of the batch.
@@ -78,12 +80,17 @@ class BatchPlanner:
             source = self._folder / CONTENT
         if self._options.manifest is not None:
             manifest = upload_path(self._context.data_dir, self._options.manifest)
-            self._add_rows(read_table(manifest, "the manifest"))
+            self._add_rows(manifest, "the manifest")
         common = {"is_unpacked": is_unpacked}
         count = 0
         for plan in self._of(source):
             count += 1
             yield replace(plan, payload={**common, **plan.payload})
+        if not count and self._has_strain:
+            raise FormatError(
+                "The batch holds strain, and no trigger says where in it to look: put a table of "
+                "triggers beside it. One glitch alone goes to POST /embed."
+            )
         if not count:
             raise FormatError(
                 "The batch holds no glitch: send spectrograms in Gravity Spy's naming, views of "
@@ -138,10 +145,13 @@ class BatchPlanner:
     def _archive(self, source: Path) -> Iterator[ChunkPlan]:
         tables, has_glitches = self._unpack_files(source)
         for path, name in tables:
-            if has_glitches:
-                self._add_rows(read_table(path, name))
-            else:
-                self._add_triggers(path, name)
+            try:
+                if has_glitches:
+                    self._add_rows(path, name)
+                else:
+                    self._add_triggers(path, name)
+            except GlitchError as error:  # one of many members; the rows before it count
+                self._refuse(name, str(error))
         waiting: list[Member] = []
         for found in list_members(source, self._bounds):
             if isinstance(found, Member) and _PICTURE.search(found.name):
@@ -152,6 +162,8 @@ class BatchPlanner:
                     waiting = []
         self._add_pictures(waiting)
         yield from _cut(PICTURES, self._pictures())
+        if (rows := self._manifest.unheard()) is not None:
+            self._refuse(rows.name, rows.reason, is_harmless=rows.is_harmless)
         yield from self._triggers()
 
     def _unpack_files(self, source: Path) -> tuple[list[tuple[Path, str]], bool]:
@@ -209,23 +221,17 @@ class BatchPlanner:
             self._refuse(name, f"The strain does not say {lacks}: send HDF5 or GWF that does.")
             return
         self._shelf.add(ifo, span.gps_start, span.gps_end, Place(UPLOADED, path.name, name))
+        self._has_strain = True
 
-    def _add_rows(self, rows: Iterator[Row]) -> None:
-        """Rows that tell of pictures, found by path or by Gravity Spy id."""
-        for row in rows:
-            facts = row.facts
-            if facts is None:
-                self._refuse(row.name, row.reason)
-            elif facts.path is not None:
-                self._index.add(_ROW, _plain_path(facts.path), facts.as_json())
-            elif facts.gravityspy_id is not None:
-                self._index.add(_ROW_OF_ID, facts.gravityspy_id, facts.as_json())
+    def _add_rows(self, path: Path, name: str) -> None:
+        for row in self._manifest.read(path, name):
+            self._refuse(row.name, row.reason)
 
     def _add_views(self, file: str, name: str) -> None:
         self._index.add(VIEWS, name, {"file": file, "member": name})
 
     def _add_pictures(self, members: list[Member]) -> None:
-        facts = self._rows_about([member.name for member in members])
+        facts = self._manifest.about([member.name for member in members])
         for member in members:
             said = facts.get(member.name, Facts())
             name = parse_file_name(member.name)
@@ -239,26 +245,6 @@ class BatchPlanner:
                 key = f"name {_WINDOW.sub('', member.name)}"
             content = {"member": member.as_list(), "facts": said.as_json()}
             self._index.add(PICTURES, key, content)
-
-    def _rows_about(self, names: list[str]) -> dict[str, Facts]:
-        """What the manifest says of these members: by path, by bare name, by Gravity Spy id."""
-        plain = {name: _plain_path(name) for name in names}
-        bare = {name: path.rpartition("/")[2] for name, path in plain.items()}
-        inner = {name: path.partition("/")[2] or path for name, path in plain.items()}
-        by_path = self._index.find(_ROW, [*plain.values(), *bare.values(), *inner.values()])
-        said: dict[str, Facts] = {}
-        ids: dict[str, str] = {}
-        for name in names:
-            row = by_path.get(plain[name]) or by_path.get(inner[name]) or by_path.get(bare[name])
-            said[name] = Facts.from_json(row or {})
-            found = said[name].gravityspy_id or parse_file_name(name).gravityspy_id
-            if found is not None:
-                ids[name] = found
-        by_id = self._index.find(_ROW_OF_ID, sorted(set(ids.values()))) if ids else {}
-        for name, found in ids.items():
-            if found in by_id:
-                said[name] = said[name].over(Facts.from_json(by_id[found]))
-        return said
 
     def _pictures(self) -> Iterator[Found]:
         """The pictures of each glitch, and the arrays of views that are a glitch each."""
@@ -281,7 +267,7 @@ class BatchPlanner:
         if members:
             yield self._picture(key, members, facts)
         for _, content in self._index.ordered(VIEWS):
-            facts = self._rows_about([content["member"]])[content["member"]]
+            facts = self._manifest.about([content["member"]])[content["member"]]
             facts = replace(facts, ifo=facts.ifo or self._options.ifo, path=None, window_s=None)
             name = shown(content["member"])
             yield name, {"file": content["file"], "name": name, "facts": facts.as_json()}
@@ -381,10 +367,6 @@ def _cut(
             names, glitches = [], []
     if names:
         yield ChunkPlan({"kind": kind, "glitches": glitches, "origin": origin}, names)
-
-
-def _plain_path(path: str) -> str:
-    return path.replace("\\", "/").removeprefix("./")
 
 
 def _is_archive(path: Path) -> bool:

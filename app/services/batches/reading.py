@@ -59,12 +59,17 @@ def read_pictures(
             with _told(position) as failed:
                 yield _read_pictures(archive, position, content, preprocessing)
             if failed:
-                yield _with_others(failed[0], len(content["members"]) - 1)
+                yield _with_pictures(failed[0], content)
 
 
-def _with_others(failed: ReadGlitch, n_others: int) -> ReadGlitch:
-    """A glitch is stored with all of its pictures or not at all, which is worth a word."""
+def _with_pictures(failed: ReadGlitch, content: Any) -> ReadGlitch:
+    """Which picture it was; and all of them are stored or none, which is worth a word."""
+    n_others = len(content["members"]) - 1
     if not n_others:
+        name = shown(content["members"][0][0])
+        has_id = "gravityspy_id" in content["facts"]  # then that is the item's name
+        if has_id and name not in str(failed.failure):
+            return replace(failed, failure=f"{name}: {failed.failure}")
         return failed
     others = "other picture was" if n_others == 1 else f"{n_others} other pictures were"
     return replace(failed, failure=f"{failed.failure} Its {others} not stored either.")

@@ -24,6 +24,7 @@ MOST_XML_BYTES = 200_000_000  # LIGO_LW is read whole
 _ROWS = 65_536
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _LONGEST_LINE = 100_000
+_KEYS = frozenset({"path", "gravityspy_id", "gps_time"})  # one of which tells what a row is of
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,14 @@ def _is_csv(head: bytes) -> bool:
         first = head.split(b"\n", 1)[0].decode("utf-8")
     except UnicodeDecodeError:
         return False
-    found = read_columns(first.strip().split(","))
-    return "path" in found or "gravityspy_id" in found or "gps_time" in found
+    if _KEYS & _header(first, ",").keys():
+        return True
+    # Taken for a table so that its refusal can say what is wrong; one column may be chance.
+    return any(len(_header(first, separator)) > 1 for separator in ";\t")
+
+
+def _header(line: str, separator: str) -> dict[str, int]:
+    return read_columns(next(csv.reader([line.strip()], delimiter=separator), []))
 
 
 def _csv_rows(stream: IO[bytes], name: str) -> Iterator[Row]:
@@ -120,10 +127,10 @@ def _csv_rows(stream: IO[bytes], name: str) -> Iterator[Row]:
         rows = csv.reader(_bounded(lines))
         try:
             columns = read_columns(next(rows, []))
-            if not {"path", "gravityspy_id", "gps_time"} & columns.keys():
+            if not _KEYS & columns.keys():
                 raise FormatError(
                     f"{name} has none of the columns path, gravityspy_id, gps_time (or "
-                    "event_time): its first row must name the columns."
+                    "event_time): its first row must name the columns, separated by commas."
                 )
             for number, row in enumerate(rows, 2):
                 if row and len(row) <= max(columns.values()):
