@@ -22,6 +22,7 @@ STYLE: Any = {
     "axes.spines.right": False,
     "axes.grid": False,
     "legend.frameon": False,
+    "text.usetex": False,  # gwpy may change it on import
     "figure.constrained_layout.use": True,
     "savefig.dpi": 130,
 }

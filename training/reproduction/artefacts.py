@@ -1,15 +1,11 @@
-"""Files that a figure or table leaves: data as CSV, a plot as PNG, and a section of the report."""
+"""What tables and figures of a report share: data as CSV, tables as Markdown, colours."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from typing import Any
 
 # Okabe and Ito 2008: told apart by colour-blind readers too; shapes and dashes double the message.
 COLOURS = {
@@ -34,30 +30,6 @@ LATENT_COLOURS = (
     "#8C510A",
     "#762A83",
 )
-
-
-@contextmanager
-def figure(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure of that size in inches, written to ``path`` at the end; no display is needed."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    # gwpy changes matplotlib's defaults on import; these are set explicitly.
-    settings: dict[Any, Any] = {
-        "font.size": 9,
-        "axes.grid": False,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 10,
-        "axes.titlelocation": "left",
-        "legend.frameon": False,
-        "text.usetex": False,
-    }
-    with mpl.rc_context(settings):
-        drawn = Figure(figsize=(width, height), layout="constrained")
-        yield drawn
-        path.parent.mkdir(parents=True, exist_ok=True)
-        drawn.savefig(path, dpi=120)
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.reproduction.artefacts import COLOURS, MARKERS, figure, markdown_table, write_csv
+from training.plots import figure
+from training.reproduction.artefacts import COLOURS, MARKERS, markdown_table, write_csv
 from training.reproduction.bootstrap import paired_bootstrap
 from training.reproduction.plan import FAMILY_OF, MAIN_KINDS, Run
 from training.reproduction.runs import Workplace, read_scores
@@ -45,8 +46,8 @@ def report_figure1(place: Workplace, runs: Sequence[Run]) -> str:
 def _draw(place: Workplace, rows: list[Row]) -> None:
     from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
-    with figure(place.folder / "fig1.png", 10, 3.4) as drawn:
-        plane, elbo, distortion = drawn.subplots(1, 3)
+    with figure(place.folder / "fig1.png", 1, 3, width=10, height=3.4) as (_, axes_of):
+        plane, elbo, distortion = axes_of[0]
         for kind in MAIN_KINDS:
             style: dict[str, Any] = {"color": COLOURS[kind], "marker": MARKERS[kind]}
             label = FAMILY_OF[kind].label

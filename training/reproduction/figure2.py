@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from training.loop import METRICS_FILE
-from training.reproduction.artefacts import LATENT_COLOURS, figure, write_csv
+from training.plots import figure
+from training.reproduction.artefacts import LATENT_COLOURS, write_csv
 from training.reproduction.plan import Run
 from training.reproduction.runs import Workplace
 
@@ -79,8 +80,11 @@ def _opening(run: Run, steps: np.ndarray, kl: np.ndarray) -> str:
 
 
 def _draw(place: Workplace, histories: dict[Run, tuple[np.ndarray, np.ndarray]]) -> None:
-    with figure(place.folder / "fig2.png", 10, 3.6) as drawn:
-        panels = drawn.subplots(1, len(histories), sharey=True, squeeze=False)[0]
+    with figure(place.folder / "fig2.png", 1, len(histories), width=10, height=3.6) as (_, axes_of):
+        panels = axes_of[0]
+        for axes in panels[1:]:
+            axes.sharey(panels[0])
+            axes.tick_params(labelleft=False)
         for axes, (run, (steps, kl)) in zip(panels, histories.items(), strict=True):
             order = np.argsort(-kl[-1])
             for rank, latent in enumerate(order):

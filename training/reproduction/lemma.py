@@ -26,7 +26,8 @@ from training.pictures import (
     PictureVAE,
 )
 from training.pictures.sets import PictureSource
-from training.reproduction.artefacts import COLOURS, MARKERS, figure, markdown_table, write_csv
+from training.plots import figure
+from training.reproduction.artefacts import COLOURS, MARKERS, markdown_table, write_csv
 from training.reproduction.linear_gaussian import (
     LinearCase,
     LinearVAE,
@@ -63,7 +64,7 @@ class LadderSteps:
 
 _STEPS = {
     "smoke": LadderSteps(300, 15, 5),
-    "reduced": LadderSteps(3_000, 6_000, 400),
+    "reduced": LadderSteps(3_000, 20_000, 400),
     "paper": LadderSteps(20_000, 200_000, 20_000),
 }
 
@@ -247,8 +248,8 @@ def _draw(place: Workplace, ladders: list[Ladder]) -> None:
         "beta": {"color": COLOURS["beta_vae"], "marker": MARKERS["beta_vae"]},
         "capacity": {"color": COLOURS["bottleneck"], "marker": MARKERS["bottleneck"]},
     }
-    with figure(place.folder / "lemma.png", 8.5, 3.6) as drawn:
-        linear, network = drawn.subplots(1, 2)
+    with figure(place.folder / "lemma.png", 1, 2, width=8.5, height=3.6) as (_, axes_of):
+        linear, network = axes_of[0]
         for ladder in ladders:
             axes = network if ladder.check == "ladder" else linear
             knob = "β falls" if ladder.knob == "beta" else "C rises"

@@ -13,7 +13,8 @@ from training.disentanglement.information import information_matrix
 from training.dsprites import FACTOR_NAMES
 from training.pictures import PictureSet, PictureVAE
 from training.pictures.dsprites_set import DSpritesPictures
-from training.reproduction.artefacts import figure, write_csv
+from training.plots import figure
+from training.reproduction.artefacts import write_csv
 from training.reproduction.scores import encode_grid
 
 DEAD_DEVIATION = 0.05  # of the posterior mean over the data: the metrics' own limit
@@ -107,9 +108,12 @@ def draw_traversals(
     rows = traverse(model, means[0].numpy(), values)
     order = sorted(uses, key=lambda use: -use.deviation)
     n_rows = len(order) + 2
-    with figure(stem.with_suffix(".png"), 0.55 * len(examples) + 2.2, 0.58 * n_rows + 0.4) as drawn:
+    width, height = 0.55 * len(examples) + 2.2, 0.58 * n_rows + 0.4
+    with figure(stem.with_suffix(".png"), n_rows, len(examples), width=width, height=height) as (
+        drawn,
+        panels,
+    ):
         drawn.set_layout_engine("constrained", w_pad=0.04, h_pad=0.01, wspace=0, hspace=0)
-        panels = drawn.subplots(n_rows, len(examples))
         shown = [("original", originals[:, 0].numpy(), False), ("reconstruction", painted, False)]
         shown += [(f"z{u.index}: {u.attribute}", rows[u.index], u.is_dead) for u in order]
         for row, (label, images, is_dead) in enumerate(shown):
