@@ -37,6 +37,18 @@ def test_environment_is_read_at_construction(monkeypatch: pytest.MonkeyPatch) ->
     assert "secret" not in repr(settings)
 
 
+def test_every_setting_reaches_the_containers() -> None:
+    """Compose passes on what it names alone: a setting that is missing there has no effect."""
+    names = {
+        field.validation_alias or f"GLITCH_{name.upper()}"
+        for name, field in Settings.model_fields.items()
+    }
+    fixed = {"GLITCH_HOST", "GLITCH_PORT"}  # within the container; compose publishes the port
+    compose = (Path(__file__).parents[2] / "docker-compose.yml").read_text()
+    service = compose.partition("\nservices:\n")[0]
+    assert {name for name in names if f"\n    {name}:" not in service} == fixed
+
+
 @pytest.mark.parametrize(
     ("host", "is_loopback"),
     [
