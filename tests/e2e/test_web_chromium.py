@@ -217,7 +217,7 @@ def test_strain_is_uploaded_and_a_missing_time_is_said_in_place(
     browser.open("/ui/upload")
     browser.find("#files").send_keys(str(strain))
     browser.find("form.upload button[type=submit]").click()
-    browser.wait_for_text("#upload-error", "gps_time")
+    browser.wait_for_text("#upload-error", "with “GPS time”")
     assert browser.driver.current_url.endswith("/ui/upload")
     assert any("400 (Bad Request)" in line for line in browser.complaints())
     browser.find("#gps_time").send_keys("1187008876.0625")

@@ -6,6 +6,7 @@ Without storing, which readers may do as well, the answer is a page that is kept
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -19,7 +20,13 @@ from app.services.errors import InvalidRequestError, PermissionDeniedError, Serv
 from app.services.records import Principal, Role
 from app.services.runtime import Runtime
 from app.services.tokens import require_role
-from app.services.upload import DETECTORS, parse_details, parse_upload, spooled
+from app.services.upload import (
+    DETECTORS,
+    UnsupportedFileError,
+    parse_details,
+    parse_upload,
+    spooled,
+)
 from app.web.contexts import Choice, UploadPage
 from app.web.deps import (
     CsrfChecked,
@@ -41,6 +48,12 @@ from glitch.views import VIEW_DURATIONS_S
 router = APIRouter(route_class=LookPageRoute)
 
 LONGEST_FIELD = 200
+# What the services call by the API's names of fields has these labels on the form.
+LABELS = {
+    "gps_time": "“GPS time”",
+    "sample_rate_hz": "“Sample rate”",
+    "view_duration_s": "“Window of a picture”",
+}
 SUFFIXES = ".hdf5,.hdf,.h5,.gwf,.csv,.txt,.npy,.npz,.png,.jpg,.jpeg"
 
 
@@ -99,13 +112,21 @@ def upload(
     except (ServiceError, GlitchError, TimeError) as error:
         told = explain(error)
         status = told.status if told else 400
-        page = _page(session, runtime, principal, typed, error=str(error))
+        page = _page(session, runtime, principal, typed, error=_as_on_the_form(error))
         return render(request, page, visitor, status=status)
     if embedded.glitch is None:
         look = look_page_of(embedded, can_store=principal.role >= Role.SUBMITTER)
         return render(request, look, visitor, has_own_pictures=True)
     done = "stored" if embedded.is_new else "known"
     return see_other(f"{glitch_href(embedded.glitch.id)}?done={done}")
+
+
+def _as_on_the_form(error: Exception) -> str:
+    """Its sentence with the form's own words for fields, and where a file goes that is a batch."""
+    sentence = re.sub(r"\b[a-z_]+\b", lambda found: LABELS.get(found[0], found[0]), str(error))
+    if isinstance(error, UnsupportedFileError):
+        sentence += " An archive or a table of triggers is sent as a batch."
+    return sentence
 
 
 def _embed(
