@@ -17,7 +17,8 @@ from worker.context import WorkerContext
 from worker.runner import JobRunner
 
 ROWS = 3000
-LONGEST_BEAT_S = 5.0  # a worker should hear of a cancel within seconds, also on a busy machine
+# A worker should hear of a cancel within seconds, also on a busy machine.
+LONGEST_BEAT_S = 10.0
 PATIENCE_S = 60
 
 

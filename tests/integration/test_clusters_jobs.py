@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 from types import SimpleNamespace
@@ -148,7 +147,7 @@ def test_a_live_worker_clusters_judges_and_leaves_no_trace_of_what_was_cancelled
         stack.owner_at_work(at_work, phase=2)
         with stack.sessions.begin() as session:
             cancel_job(session, at_work.id, SUBMITTER)
-        time.sleep(2.5)  # until the lease's next renewal has heard of it
+        stack.wait_for_renewal(at_work)
     assert stack.wait(at_work, has_ended).state == "cancelled"
 
     # Failed: a request that only its planning could refuse.

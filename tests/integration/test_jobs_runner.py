@@ -225,13 +225,18 @@ def test_cancel(make: Make, runner: JobRunner, sessions: sessionmaker[Session], 
 def test_cancel_under_a_chunk_leaves_it_within_seconds(
     make: Make, runner: JobRunner, sessions: sessionmaker[Session]
 ) -> None:
-    job = make(items=1000, per_chunk=1000, slow_s=0.02)
+    job = make(items=5000, per_chunk=5000, slow_s=0.02)
+    runner.work(job.id, slice_s=0)
     thread = threading.Thread(target=runner.work, args=[job.id])
     thread.start()
-    time.sleep(1)
+    is_at_work = text("SELECT FROM job_chunk WHERE job_id = :job AND state = 'running'")
+    with sessions() as session:
+        while session.execute(is_at_work, {"job": job.id}).first() is None:
+            time.sleep(0.05)
+            session.rollback()
     with sessions.begin() as session:
         assert cancel_job(session, job.id, ADA).state == "running"
-    thread.join(8)
+    thread.join(30)  # about 2 s on an idle machine; the chunk takes 100
     assert not thread.is_alive()
     ended = look(sessions, job)
     assert (ended.state, ended.done) == ("cancelled", 0)
