@@ -169,7 +169,7 @@ def test_a_lasso_selects_one_kind_which_is_labelled_and_taken_back(
     browser.wait_for_text(".legend", "Whistle")  # the service says the same
     assert "by reviewer" in browser.find(".acts-done").text
     browser.find(".acts-done button").click()
-    browser.wait_for("/ui/map?done=undone")
+    browser.wait_for_text(".note.good", "Undone")
     browser.wait_until_found("#map[data-ready]")
     browser.wait_for_text(".legend", f"{COUNT} / {COUNT}")
     assert "Whistle" not in browser.find(".legend").text

@@ -198,6 +198,9 @@ def test_a_dropped_spectrogram_is_answered_with_its_page(browser: Browser) -> No
     browser.find("form.upload button[type=submit]").click()
     browser.wait_for("/ui/glitches/")
     assert "Stored" in browser.find(".note.good").text
+    browser.driver.refresh()  # it is said once, as the address to be shared shows
+    assert "done" not in browser.driver.current_url
+    assert browser.driver.find_elements(By.CSS_SELECTOR, ".note.good") == []
     assert "dropped123" in browser.find("dl.facts").text
 
 
