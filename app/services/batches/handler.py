@@ -94,11 +94,12 @@ class IngestHandler:
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
         """How many glitches the batch has; what was unpacked goes unless a retry could need it."""
         counts = session.execute(
-            select(JobItem.state, func.count())
+            select(JobItem.state, func.count(), func.count(JobItem.glitch_id))
             .where(JobItem.job_id == job.id)
             .group_by(JobItem.state)
-        )
-        by_state = {state: count for state, count in counts}  # noqa: C416  (rows are no pairs)
+        ).all()
+        by_state = {state: count for state, count, _ in counts}
+        known = {state: glitches for state, _, glitches in counts}.get("skipped", 0)
         if not by_state.get("failed"):
             clear_work(context.data_dir, job.id)
         request_placing(session)  # on the map, if there is one
@@ -106,7 +107,7 @@ class IngestHandler:
             request_judging(session, job.author)  # what came first had little to be judged by
         return {
             "stored": by_state.get("done", 0),
-            "known": by_state.get("skipped", 0),
+            "known": known,  # without what was passed over, such as an operating system's litter
             "failed": by_state.get("failed", 0),
         }
 
