@@ -51,7 +51,8 @@ clean:
 	  exit 1; }
 
 .venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
-	@echo 'Installing Glitch Discovery into .venv (only when its dependencies change).'
+	@echo 'Installing Glitch Discovery into .venv: some minutes, most of them for PyTorch,' \
+	  'and only when its dependencies change.'
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 

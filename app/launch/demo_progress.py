@@ -47,7 +47,7 @@ def load_demo(
     count = processes or min(os.cpu_count() or 1, _MOST_PROCESSES)
     count = max(1, min(count, -(-missing // _WORTH_A_PROCESS)))
     if not console.is_terminal:
-        console.print(f"Loading the demo catalogue: {missing} simulated glitches, once.")
+        console.print(f"Loading the demo catalogue: {missing:,} simulated glitches, once.")
     with contextlib.ExitStack() as stack:
         progress = stack.enter_context(_bar(console))
         task = progress.add_task("Loading the demo catalogue", total=missing)
