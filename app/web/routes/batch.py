@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Annotated, BinaryIO
 
@@ -37,6 +36,7 @@ from app.web.deps import (
 )
 from app.web.job_pages import job_href
 from app.web.pages import render
+from app.web.typed import number_typed
 from app.web.words import ORIGIN_TEXTS
 from glitch.errors import GlitchError
 
@@ -112,9 +112,9 @@ def _submit(
         "channel": typed.channel.strip() or None,
         "origin": typed.origin.strip() or None,
     }
-    merge_window_s = _number(typed.merge_window_s, "The merging window")
+    merge_window_s = number_typed(typed.merge_window_s, "The merging window")
     merge_window_s = MERGE_WINDOW_S if merge_window_s is None else merge_window_s
-    sample_rate_hz = _number(typed.sample_rate_hz, "The sample rate")
+    sample_rate_hz = number_typed(typed.sample_rate_hz, "The sample rate")
     check_options(merge_window_s=merge_window_s, sample_rate_hz=sample_rate_hz, **said)
     files, manifests = _chosen(sent[0]), _chosen([sent[1]])
     if not manifests:
@@ -152,18 +152,6 @@ def _without_manifest(files: _Files) -> tuple[_Files, _Files]:
 
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
-
-
-def _number(text: str, meaning: str) -> float | None:
-    if not text.strip():
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise InvalidRequestError(f"{meaning}, “{text[:20]}”, is no number.")
-    return number
 
 
 def _page(

@@ -5,7 +5,6 @@ Without storing, which readers may do as well, the answer is a page that is kept
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,6 +40,7 @@ from app.web.deps import (
 from app.web.gps import TimeError, parse_time
 from app.web.look import NEIGHBOURS_SHOWN, look_page_of
 from app.web.pages import render
+from app.web.typed import number_typed
 from app.web.words import glitch_href
 from glitch.errors import GlitchError
 from glitch.views import VIEW_DURATIONS_S
@@ -152,7 +152,7 @@ def _embed(
         gps_time=_gps_time(typed.gps_time),
         ifo=typed.ifo,
         channel=typed.channel,
-        sample_rate_hz=_number(typed.sample_rate_hz, "The sample rate"),
+        sample_rate_hz=number_typed(typed.sample_rate_hz, "The sample rate"),
         view_durations_s=_durations(typed.view_duration_s),
     )
     checkpoint, encoder = runtime.active_encoder()
@@ -177,20 +177,8 @@ def _gps_time(text: str) -> str | None:
     return format(parse_time(text), "f") if text.strip() else None
 
 
-def _number(text: str, meaning: str) -> float | None:
-    if not text.strip():
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise InvalidRequestError(f"{meaning}, “{text[:20]}”, is no number.")
-    return number
-
-
 def _durations(text: str) -> tuple[float, ...]:
-    number = _number(text, "The window")
+    number = number_typed(text, "The window")
     return () if number is None else (number,)
 
 
