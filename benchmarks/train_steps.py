@@ -10,7 +10,6 @@ processor time (which a busy neighbour touches less).
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,6 +18,7 @@ import torch
 from torch import nn
 
 from benchmarks.machine import heading
+from benchmarks.turns import compare_steps
 from glitch.model import ViewsVAE
 from training.config import AugmentationConfig, OptimiserConfig, TrainingConfig
 from training.loop import RunSettings, Task, optimise
@@ -29,7 +29,6 @@ from training.pictures.task import PictureTask
 from training.sampling import BatchSource
 from training.views_task import ViewsTask
 
-ROUNDS = 5
 Built = tuple[RunSettings, Task]
 
 
@@ -87,30 +86,6 @@ def stepper(
     return step
 
 
-def compare(name: str, contenders: dict[str, Callable[[int], None]], n_steps: int) -> None:
-    wall, processor = dict.fromkeys(contenders, 0.0), dict.fromkeys(contenders, 0.0)
-    for step in contenders.values():
-        for index in range(3):
-            step(index)
-    n_timed = max(1, n_steps // ROUNDS)
-    for turn in range(ROUNDS):
-        for contender, step in contenders.items():
-            started = time.perf_counter(), time.process_time()
-            for index in range(n_timed):
-                step(3 + turn * n_timed + index)
-            wall[contender] += time.perf_counter() - started[0]
-            processor[contender] += time.process_time() - started[1]
-    done = ROUNDS * n_timed
-    for contender in contenders:
-        print(
-            f"{name:9s} {contender:14s} {done / wall[contender]:7.2f} steps/s wall, "
-            f"{done / processor[contender]:7.2f} of processor time; "
-            f"{wall['plain float32'] / wall[contender]:.2f} and "
-            f"{processor['plain float32'] / processor[contender]:.2f} times plain float32",
-            flush=True,
-        )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=30)
@@ -130,7 +105,7 @@ def main() -> None:
             contenders["ours, compiled"] = stepper(
                 build, arguments.batch_size, is_ours=True, is_compiled=True
             )
-        compare(name, contenders, factor * arguments.steps)
+        compare_steps(contenders, factor * arguments.steps, label=name)
 
 
 if __name__ == "__main__":

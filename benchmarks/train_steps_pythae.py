@@ -12,13 +12,13 @@ busy neighbour touches less.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from machine import heading
 from torch import nn
+from turns import compare_steps
 
 from training.config import ObjectiveConfig, OptimiserConfig
 from training.loop import optimise
@@ -26,7 +26,6 @@ from training.pictures import PictureArchitecture, PictureConfig, PictureVAE
 from training.pictures.sets import PackedPictures, PictureSource
 from training.pictures.task import PictureTask
 
-ROUNDS = 5
 BETA = 4.0
 
 
@@ -121,26 +120,7 @@ def main() -> None:
         "ours, float32": our_step(arguments.batch_size, is_half_precision=False),
         "ours, bfloat16": our_step(arguments.batch_size, is_half_precision=True),
     }
-    wall, processor = dict.fromkeys(contenders, 0.0), dict.fromkeys(contenders, 0.0)
-    for step in contenders.values():
-        for index in range(3):
-            step(index)
-    n_timed = max(1, arguments.steps // ROUNDS)
-    for turn in range(ROUNDS):
-        for name, step in contenders.items():
-            started = time.perf_counter(), time.process_time()
-            for index in range(n_timed):
-                step(3 + turn * n_timed + index)
-            wall[name] += time.perf_counter() - started[0]
-            processor[name] += time.process_time() - started[1]
-    done = ROUNDS * n_timed
-    for name in contenders:
-        print(
-            f"{name:15s} {done / wall[name]:6.2f} steps/s wall, "
-            f"{done / processor[name]:6.2f} of processor time; "
-            f"{wall['pythae'] / wall[name]:.2f} and "
-            f"{processor['pythae'] / processor[name]:.2f} times pythae"
-        )
+    compare_steps(contenders, arguments.steps)
 
 
 if __name__ == "__main__":

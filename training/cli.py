@@ -19,6 +19,8 @@ from glitch.views import Preprocessing
 
 if TYPE_CHECKING:
     from glitch.model import ViewsVAE
+    from training.config import DataConfig
+    from training.datasets import RealGlitches
     from training.examination import Judged
     from training.pack import Pack
 
@@ -141,15 +143,11 @@ def rate_distortion(
     out: Annotated[Path, typer.Option(help="Folder for curve.csv and curve.png.")],
 ) -> None:
     """Draw runs on one rate-distortion plane: what each spends on a glitch, and what is lost."""
-    from training.data import read_glitches
     from training.examination import held_out_of_all, load_judged, rate_distortion_curve
 
     with _user_errors():
         judged = [load_judged(folder) for folder in runs]
-        with _progress("Reading pictures") as show:
-            glitches = read_glitches(
-                judged[0].config.data, on_progress=lambda done, total: show(done, total, "")
-            )
+        glitches = _read_glitches(judged[0].config.data)
         points = rate_distortion_curve(judged, held_out_of_all(judged, glitches), out)
     for point in points:
         console.print(
@@ -241,7 +239,8 @@ def reproduce(  # noqa: PLR0917 - a command's options
     ] = False,
 ) -> None:
     """Reproduce the paper's tables, figures and lemma; the same command continues a stopped one."""
-    from training.reproduction.command import Budget, Sources
+    from training.budget import Budget
+    from training.reproduction.command import Sources
     from training.reproduction.command import reproduce as run_reproduction
 
     destination = folder or Path("runs") / f"reproduction-{tier}"
@@ -264,16 +263,20 @@ def reproduce(  # noqa: PLR0917 - a command's options
 
 def _judged(folder: Path) -> tuple[Judged, Pack, frozenset[str]]:
     """A run or checkpoint, all glitches of its data set, and the groups that it learnt from."""
-    from training.data import read_glitches, split_glitches
+    from training.data import split_glitches
     from training.examination import load_judged
 
     judged = load_judged(folder)
-    with _progress("Reading pictures") as show:
-        glitches = read_glitches(
-            judged.config.data, on_progress=lambda done, total: show(done, total, "")
-        )
+    glitches = _read_glitches(judged.config.data)
     train_pack, _ = split_glitches(glitches, judged.config.data)
     return judged, glitches.pack, frozenset(train_pack.groups)
+
+
+def _read_glitches(data: DataConfig) -> RealGlitches:
+    from training.data import read_glitches
+
+    with _progress("Reading pictures") as show:
+        return read_glitches(data, on_progress=lambda done, total: show(done, total, ""))
 
 
 def _examine(

@@ -16,6 +16,7 @@ from pathlib import Path
 from glitch.errors import GlitchError
 from glitch.model import Architecture
 from glitch.simulate import simulate_views
+from training.budget import Budget
 from training.config import DataConfig, LogConfig, ObjectiveConfig, OptimiserConfig, TrainingConfig
 from training.data import split_real
 from training.loop import train
@@ -118,8 +119,7 @@ def run_table1(
     *,
     jobs: int = 1,
     real_images: Path = Path("../shared/data/gravityspy_images"),
-    steps: int | None = None,
-    n_seeds: int | None = None,
+    budget: Budget | None = None,
 ) -> Path | None:
     """Trains every objective with every seed, judges all, and writes the report.
 
@@ -132,8 +132,7 @@ def run_table1(
         on_progress: called with steps done, steps in all, and what is under way.
         jobs: trainings side by side.
         real_images: folder of pictures with its manifest; the smoke tier needs none.
-        steps: of each training, if not the tier's; schedules end after a quarter of them.
-        n_seeds: 0 to this, if not the tier's.
+        budget: other steps or seeds than the tier's; schedules end after a quarter of the steps.
 
     Returns:
         The report's path, or None if the work was stopped; the same call continues it.
@@ -143,7 +142,7 @@ def run_table1(
     """
     if tier not in TIERS:
         raise GlitchError(f"Table 1 has no tier {tier!r}: choose one of {', '.join(TIERS)}.")
-    settings = with_budget(TIERS[tier], steps, n_seeds)
+    settings = with_budget(TIERS[tier], budget or Budget())
     glitches = read_glitches(settings, real_images)
     # The paper's three first: they are what a table that was cut short should hold.
     planned = [(seed, name) for seed in settings.seeds for name in OBJECTIVES]
@@ -186,17 +185,10 @@ def _train_one(config: TrainingConfig, folder: Path, learnt: Pack, on_step: OnSt
     ).is_complete
 
 
-def with_budget(tier: Tier, steps: int | None, n_seeds: int | None) -> Tier:
-    """The tier with another number of steps or seeds.
-
-    Raises:
-        GlitchError: if either is impossible.
-    """
-    for name, value in (("steps", steps), ("seeds", n_seeds)):
-        if value is not None and value < 1:
-            raise GlitchError(f"{name} must be at least 1, but is {value}.")
-    seeds = tier.seeds if n_seeds is None else tuple(range(n_seeds))
-    return replace(tier, steps=steps or tier.steps, seeds=seeds)
+def with_budget(tier: Tier, budget: Budget) -> Tier:
+    """The tier with another number of steps or seeds."""
+    seeds = tier.seeds if budget.seeds is None else tuple(range(budget.seeds))
+    return replace(tier, steps=budget.steps or tier.steps, seeds=seeds)
 
 
 def describe(tier: str, settings: Tier) -> list[str]:

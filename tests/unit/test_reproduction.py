@@ -13,11 +13,12 @@ from PIL import Image
 from torch import nn
 
 from glitch.errors import FormatError, GlitchError
+from training.budget import Budget
 from training.loop import METRICS_FILE
 from training.objectives import OBJECTIVES
 from training.pictures import PackedPictures, PictureArchitecture, PictureVAE
 from training.reproduction.bootstrap import paired_bootstrap
-from training.reproduction.command import Budget, Sources, reproduce
+from training.reproduction.command import Sources, reproduce
 from training.reproduction.figure1 import report_figure1
 from training.reproduction.figure2 import opening_steps, report_figure2
 from training.reproduction.figures34 import report_figure4
@@ -222,7 +223,7 @@ def test_tiers_do_not_share_a_folder_and_an_absent_npz_is_told(tmp_path: Path) -
 
 
 def test_other_steps_keep_the_tail_and_have_a_folder_of_their_own(tmp_path: Path) -> None:
-    tier = with_budget(TIERS["reduced"], steps=300, seeds=4)
+    tier = with_budget(TIERS["reduced"], Budget(steps=300, seeds=4))
     assert (tier.steps, tier.annealing_steps, tier.main_seeds, tier.other_seeds) == (300, 100, 4, 4)
     absent = Sources(dsprites=tmp_path / "none.npz")
     with pytest.raises(FormatError, match="deepmind"):

@@ -10,6 +10,7 @@ import pytest
 from glitch.errors import GlitchError
 from glitch.images import render_view
 from training import table1
+from training.budget import Budget
 from training.config import config_to_mapping
 from training.table1_judging import CLASS_SETS, NINE_CLASSES, PAPER_CLASSES
 
@@ -67,7 +68,8 @@ def test_the_table_is_written_resumed_and_compares_pairs(
     assert {path: path.read_bytes() for path in states} == sizes  # nothing was trained again
     assert read_rows(out) == rows
     longer = tmp_path / "longer"
-    text = table1.run_table1("smoke", longer, real_images=pictures, steps=5, n_seeds=1).read_text()
+    budget = Budget(steps=5, seeds=1)
+    text = table1.run_table1("smoke", longer, real_images=pictures, budget=budget).read_text()
     assert "5 steps of batch 4, seeds 0." in text
     assert {row["seed"] for row in read_rows(longer)} == {"0"}
     assert "growth_steps 1" in text

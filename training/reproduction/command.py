@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from glitch.errors import GlitchError
+from training.budget import Budget
 from training.full_disk import told_when_full
 from training.reproduction.figure1 import report_figure1
 from training.reproduction.figure2 import report_figure2
@@ -36,14 +37,6 @@ class Sources:
     dsprites: Path | None = None  # the public npz; else re-rendered
     chairs: Path | None = None  # folder of 3D Chairs pictures; else simulated glitches
     real_images: Path = field(default=Path("../shared/data/gravityspy_images"))  # Table 1
-
-
-@dataclass(frozen=True)
-class Budget:
-    """A tier's steps and seeds, where they are not its own."""
-
-    steps: int | None = None  # of each training; schedules in proportion
-    seeds: int | None = None  # 0 to this, of every run
 
 
 def reproduce(
@@ -85,7 +78,7 @@ def reproduce(
         raise GlitchError(f"jobs must be at least 1, but is {jobs}.")
     given = sources or Sources()
     wish = budget or Budget()
-    sized = with_budget(tier_named(tier), steps=wish.steps, seeds=wish.seeds)
+    sized = with_budget(tier_named(tier), wish)
     place = Workplace(folder, sized, given.dsprites)
     try:
         with told_when_full(folder):
@@ -153,8 +146,7 @@ def _section(  # noqa: PLR0917 - what was asked for, in its order
         lambda done, total, note: progress(done, total, f"table1: {note}"),
         jobs=jobs,
         real_images=given.real_images,
-        steps=wish.steps,
-        n_seeds=wish.seeds,
+        budget=wish,
     )
     if report is None:
         return None

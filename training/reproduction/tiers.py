@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from glitch.errors import GlitchError
+from training.budget import Budget
 
 
 @dataclass(frozen=True)
@@ -102,18 +103,11 @@ def tier_named(name: str) -> Tier:
     return TIERS[name]
 
 
-def with_budget(tier: Tier, *, steps: int | None = None, seeds: int | None = None) -> Tier:
-    """The tier with another number of steps (schedules in proportion), or of seeds everywhere.
-
-    Raises:
-        GlitchError: if either is impossible.
-    """
-    for name, value in (("steps", steps), ("seeds", seeds)):
-        if value is not None and value < 1:
-            raise GlitchError(f"{name} must be at least 1, but is {value}.")
-    if steps is not None:
-        annealing = max(1, round(steps * tier.annealing_steps / tier.steps))
-        tier = replace(tier, steps=steps, annealing_steps=annealing)
-    if seeds is not None:
-        tier = replace(tier, main_seeds=seeds, other_seeds=seeds)
+def with_budget(tier: Tier, budget: Budget) -> Tier:
+    """The tier with another number of steps (schedules in proportion), or of seeds everywhere."""
+    if budget.steps is not None:
+        annealing = max(1, round(budget.steps * tier.annealing_steps / tier.steps))
+        tier = replace(tier, steps=budget.steps, annealing_steps=annealing)
+    if budget.seeds is not None:
+        tier = replace(tier, main_seeds=budget.seeds, other_seeds=budget.seeds)
     return tier
