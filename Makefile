@@ -6,7 +6,7 @@ BIN := .venv/bin
 # threads fight over the cores as soon as anything else runs.
 TEST_PROCESSES ?= 2
 
-.PHONY: up test lint bench clean chromium scatterplot
+.PHONY: up test lint bench clean chromium openapi scatterplot
 
 up: .venv/.installed
 	@exec $(BIN)/glitch-discovery up --stop-with-parent
@@ -33,6 +33,10 @@ lint: .venv/.installed-dev
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.run_all
+
+# The contract with clients, frozen: only where a change of it is meant.
+openapi:
+	$(BIN)/python scripts/write_openapi.py
 
 # The map's drawing library, built into one module that is committed; needs Node.js 20 and npm.
 scatterplot:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 import re
 from pathlib import Path
 
@@ -27,6 +29,14 @@ def operations(application: FastAPI) -> list[tuple[str, str, dict[str, object]]]
         for path, item in application.openapi()["paths"].items()
         for method, operation in item.items()
     ]
+
+
+def test_document_is_the_one_that_clients_know(application: FastAPI) -> None:
+    known = (Path(__file__).with_name("openapi.json")).read_text()
+    document = application.openapi()
+    now = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    diff = "\n".join(difflib.unified_diff(known.splitlines(), now.splitlines(), lineterm="", n=2))
+    assert not diff, f"meant? Then run python scripts/write_openapi.py and commit it:\n{diff}"
 
 
 def test_document_is_served_and_whole(client: httpx.Client) -> None:

@@ -1,0 +1,23 @@
+"""Write the OpenAPI document that clients rely on: ``python scripts/write_openapi.py``.
+
+Run it only where a change of the contract is meant; the diff of the file then shows the change.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from app.main import create_app
+from app.settings import Settings
+
+TARGET = Path(__file__).resolve().parents[1] / "tests" / "contract" / "openapi.json"
+
+
+def main() -> None:
+    document = create_app(Settings(log_level="error")).openapi()
+    TARGET.write_text(json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
