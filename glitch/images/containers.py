@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from glitch.errors import FormatError, GlitchError, TooLargeError
+from glitch.hdf5 import dataset_names, dataset_shape, find_dataset, read_whole
 
 MAX_ARRAY_BYTES = 128 * 2**20
 _NPY = b"\x93NUMPY"
@@ -167,21 +168,18 @@ class _Hdf5(Container):
         self._tree = tree
 
     def names(self) -> frozenset[str]:
-        return frozenset(str(name) for name in self._tree if self._is_own_dataset(str(name)))
-
-    def _is_own_dataset(self, name: str) -> bool:
-        # Links and external storage could make the library open any file of this machine.
-        link = self._tree.get(name, getlink=True)
-        return isinstance(link, h5py.HardLink) and isinstance(self._tree[name], h5py.Dataset)
+        return frozenset(dataset_names(self._tree))
 
     def n_dimensions(self, name: str) -> int:
-        return len(self._tree[name].shape or ())
+        return len(dataset_shape(self._dataset(name)))
 
     def read(self, name: str) -> Array:
-        dataset = self._tree[name]
-        if dataset.is_virtual or dataset.external:
-            raise FormatError(f"The array {name!r} lies outside the file. Send one whole file.")
-        # A chunk is unpacked whole, and may be larger than the dataset that it belongs to.
-        for shape in (dataset.shape or (), dataset.chunks or ()):
-            _check(name, shape, dataset.dtype)
-        return np.asarray(dataset[()])
+        dataset = self._dataset(name)
+        _check(name, dataset_shape(dataset), dataset.dtype)
+        return read_whole(dataset, most_bytes=MAX_ARRAY_BYTES)
+
+    def _dataset(self, name: str) -> h5py.Dataset:
+        dataset = find_dataset(self._tree, name)
+        if dataset is None:
+            raise FormatError(f"The file holds no array {name!r}.")
+        return dataset

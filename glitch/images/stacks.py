@@ -19,6 +19,14 @@ import h5py
 import numpy as np
 
 from glitch.errors import FormatError, GlitchError, TooLargeError
+from glitch.hdf5 import (
+    dataset_names,
+    dataset_shape,
+    find_dataset,
+    read_cell,
+    read_rows,
+    read_whole,
+)
 from glitch.images.arrays import views_in
 from glitch.images.containers import MAX_ARRAY_BYTES, Array, Container, Stream
 from glitch.views import Preprocessing, Views
@@ -36,36 +44,41 @@ class ViewStack:
 
     def __init__(self, tree: h5py.File) -> None:
         self._tree = tree
-        found = [name for name in _VALUES if _is_own(tree, name)]
-        if not found or tree[found[0]].ndim != _N_AXES:
+        shapes = [
+            dataset_shape(dataset)
+            for dataset in (find_dataset(tree, name) for name in _VALUES)
+            if dataset is not None
+        ]
+        if not shapes or len(shapes[0]) != _N_AXES:
             raise FormatError(
                 "The file holds no array 'views' or 'energy' with the axes glitch, view, freq, "
                 "time."
             )
-        self._count = int(tree[found[0]].shape[0])
+        self._count = shapes[0][0]
 
     def __len__(self) -> int:
         return self._count
 
     def columns(self) -> list[str]:
         """The datasets of one value a glitch."""
-        return [
-            str(name)
-            for name in self._tree
-            if _is_own(self._tree, str(name))
-            and self._tree[name].shape == (self._count,)
-            and (self._tree[name].dtype.kind in "fiuS" or _is_text(self._tree[name]))
-        ]
+        return [name for name in dataset_names(self._tree) if self._is_column(name)]
+
+    def _is_column(self, name: str) -> bool:
+        dataset = _dataset(self._tree, name)
+        is_plain = (
+            dataset.dtype.kind in "fiuS" or h5py.check_string_dtype(dataset.dtype) is not None
+        )
+        return is_plain and dataset_shape(dataset) == (self._count,)
 
     def cell(self, column: str, index: int) -> str | float | int:
         """One glitch's value in a column."""
-        dataset = self._tree[column]
-        _check(column, (1,), dataset)
-        value = dataset[index]
+        value = read_cell(_dataset(self._tree, column), index)
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
         if isinstance(value, str):
             return value[:_LONGEST_TEXT]
+        if not isinstance(value, np.generic):
+            raise FormatError(f"The column {column!r} holds neither numbers nor text.")
         plain: float | int = value.item()
         return plain
 
@@ -90,39 +103,26 @@ class _OneOf(Container):
         self._index = index
 
     def names(self) -> frozenset[str]:
-        return frozenset(str(name) for name in self._tree if _is_own(self._tree, str(name)))
+        return frozenset(dataset_names(self._tree))
 
     def n_dimensions(self, name: str) -> int:
-        return len(self._tree[name].shape or ()) - (name in _ONE_A_GLITCH)
+        return len(dataset_shape(_dataset(self._tree, name))) - (name in _ONE_A_GLITCH)
 
     def read(self, name: str) -> Array:
-        dataset = self._tree[name]
-        shape = dataset.shape or ()
-        _check(name, shape[1:] if name in _ONE_A_GLITCH else shape, dataset)
+        dataset = _dataset(self._tree, name)
         if dataset.dtype.kind not in "fiub":
             raise FormatError(f"The array {name!r} does not hold plain numbers.")
-        return np.asarray(dataset[self._index if name in _ONE_A_GLITCH else ()])
+        if name not in _ONE_A_GLITCH:
+            return read_whole(dataset, most_bytes=MAX_ARRAY_BYTES)
+        rows = read_rows(dataset, self._index, self._index + 1, most_bytes=MAX_ARRAY_BYTES)
+        return np.asarray(rows[0])
 
 
-def _is_own(tree: h5py.File, name: str) -> bool:
-    # Links and external storage could make the library open any file of this machine.
-    link = tree.get(name, getlink=True)
-    return isinstance(link, h5py.HardLink) and isinstance(tree[name], h5py.Dataset)
-
-
-def _is_text(dataset: h5py.Dataset) -> bool:
-    return h5py.check_string_dtype(dataset.dtype) is not None
-
-
-def _check(name: str, shape: tuple[int, ...], dataset: h5py.Dataset) -> None:
-    if dataset.is_virtual or dataset.external:
-        raise FormatError(f"The array {name!r} lies outside the file. Send one whole file.")
-    for one in (shape, dataset.chunks or ()):
-        if prod(one) * dataset.dtype.itemsize > MAX_ARRAY_BYTES:
-            raise TooLargeError(
-                f"The array {name!r} declares {prod(one) * dataset.dtype.itemsize:,} bytes a "
-                f"glitch or chunk; at most {MAX_ARRAY_BYTES:,} are read."
-            )
+def _dataset(tree: h5py.File, name: str) -> h5py.Dataset:
+    dataset = find_dataset(tree, name)
+    if dataset is None:
+        raise FormatError(f"The file holds no array {name!r}.")
+    return dataset
 
 
 @contextmanager

@@ -18,6 +18,8 @@ import h5py
 import numpy as np
 from jaxtyping import Float64
 
+from glitch.errors import FormatError, TooLargeError
+from glitch.hdf5 import find_dataset, find_group, group_names, read_whole
 from glitch.images.colormap import N_COLORS, viridis
 from glitch.images.grid import cell_means, even_edges
 from glitch.types import ViewArray
@@ -28,6 +30,7 @@ from training.pack import PackError
 WHERE = "download trainingsetv1d1.h5 of Zenodo record 1476551 (https://zenodo.org/records/1476551)"
 LUMINANCE = (0.2125, 0.7154, 0.0721)  # of red, green and blue, as scikit-image's rgb2gray has it
 SMALLEST_SIDE = 64
+_MOST_PICTURE_BYTES = 1 << 26
 
 
 def read_training_hdf5(
@@ -59,10 +62,14 @@ def read_training_hdf5(
                 )
             collector = Collector()
             for done, (label, part, gravityspy_id) in enumerate(members, start=1):
-                group = file[label][part][gravityspy_id]
+                group = find_group(file, f"{label}/{part}/{gravityspy_id}")
+                if group is None:
+                    raise PackError(f"{path}:{label}/{part}/{gravityspy_id} is no group.")
                 views = views_from_images(_read_windows(group, path, recipe), recipe)
                 collector.add(views, label, gravityspy_id, part)
                 on_progress(done, len(members))
+    except (FormatError, TooLargeError) as error:
+        raise PackError(f"{path}: {error}") from error
     except OSError as error:
         raise PackError(f"{path} is no whole HDF5 file ({error}): {WHERE} again.") from error
     return collector.collected(path)
@@ -70,24 +77,26 @@ def read_training_hdf5(
 
 def _members(file: h5py.File) -> Iterator[tuple[str, str, str]]:
     """(label, part, id) of every glitch."""
-    for label, parts in sorted(file.items()):
-        if not isinstance(parts, h5py.Group):
-            continue
+    for label in sorted(group_names(file)):
         for part in PARTS:
-            glitches = parts.get(part)
-            if isinstance(glitches, h5py.Group):
+            glitches = find_group(file, f"{label}/{part}")
+            if glitches is not None:
                 yield from ((label, part, gravityspy_id) for gravityspy_id in sorted(glitches))
 
 
 def _read_windows(group: h5py.Group, path: Path, recipe: Preprocessing) -> dict[float, ViewArray]:
     images: dict[float, ViewArray] = {}
-    for name, dataset in sorted(group.items()):
+    for name in sorted(group):
         where = f"{path}:{group.name}/{name}"
         try:
             duration_s = float(name.removesuffix(".png"))
         except ValueError:
             raise PackError(f"{where} does not say its window, as 0.5.png would.") from None
-        images[duration_s] = energy_of_grey(np.asarray(dataset), recipe, where)
+        dataset = find_dataset(group, name)
+        if dataset is None:
+            raise PackError(f"{where} is no dataset of that file.")
+        picture = read_whole(dataset, most_bytes=_MOST_PICTURE_BYTES)
+        images[duration_s] = energy_of_grey(picture, recipe, where)
     if not images:
         raise PackError(f"{path}:{group.name} holds no window.")
     return images

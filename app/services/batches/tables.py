@@ -16,12 +16,14 @@ import numpy as np
 
 from app.services.batches.facts import Facts, facts_of, read_columns
 from app.services.errors import InvalidRequestError
-from glitch.errors import FormatError, MissingExtraError, TooLargeError
+from glitch.errors import FormatError, GlitchError, MissingExtraError, TooLargeError
+from glitch.hdf5 import dataset_shape, find_dataset, read_attribute, read_rows
 from glitch.strain.source import ifo_from_text
 
 TRIGGERS = "triggers"  # the dataset of Omicron's HDF5 files
 MOST_XML_BYTES = 200_000_000  # LIGO_LW is read whole
 _ROWS = 65_536
+_MOST_BLOCK_BYTES = 1 << 27  # of _ROWS rows: 2 kB a row, where Omicron writes 100 bytes
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _LONGEST_LINE = 100_000
 _KEYS = frozenset({"path", "gravityspy_id", "gps_time"})  # one of which tells what a row is of
@@ -57,9 +59,11 @@ def is_omicron(path: Path) -> bool:
             return False
     try:
         with h5py.File(path, "r") as tree:
-            link = tree.get(TRIGGERS, getlink=True)
-            found = tree.get(TRIGGERS) if isinstance(link, h5py.HardLink) else None
-            return isinstance(found, h5py.Dataset) and found.dtype.names is not None
+            # One whose values lie elsewhere counts as well, so that reading it says so.
+            found = find_dataset(tree, TRIGGERS)
+            return found is not None and found.dtype.names is not None
+    except GlitchError:
+        return True
     except (OSError, RuntimeError):
         return False
 
@@ -163,17 +167,17 @@ def _checked(values: dict[str, Any], name: str, number: int) -> Row:
 def _hdf5_rows(path: Path, name: str) -> Iterator[Row]:
     try:
         with h5py.File(path, "r") as tree:
-            dataset = tree[TRIGGERS]
-            if dataset.is_virtual or dataset.external or dataset.ndim != 1:
-                raise FormatError(f"{name}: its triggers are no table within the file.")
+            dataset = find_dataset(tree, TRIGGERS)
+            if dataset is None or dataset.dtype.names is None or len(dataset_shape(dataset)) != 1:
+                raise FormatError(f"{name}: its triggers are no table.")
             channel = _omicron_channel(tree)
             ifo = ifo_from_text(channel, name)
             columns = read_columns(list(dataset.dtype.names))
             if "gps_time" not in columns:
                 raise FormatError(f"{name}: its triggers have no column of times.")
             names = dataset.dtype.names
-            for start in range(0, len(dataset), _ROWS):
-                block = dataset[start : start + _ROWS]
+            for start in range(0, dataset_shape(dataset)[0], _ROWS):
+                block = read_rows(dataset, start, start + _ROWS, most_bytes=_MOST_BLOCK_BYTES)
                 for number, row in enumerate(block, start + 1):
                     values = {ours: row[names[at]] for ours, at in columns.items()}
                     values |= _spans(row, names)
@@ -200,7 +204,7 @@ def _python(value: Any) -> Any:
 
 
 def _omicron_channel(tree: h5py.File) -> str | None:
-    value = tree.attrs.get("Mstreamname")
+    value = read_attribute(tree, "Mstreamname")
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     return value if isinstance(value, str) and value else None

@@ -1,0 +1,189 @@
+"""What is read of an HDF5 file that an untrusted client sent, and how much of it.
+
+The format lets a dataset keep its values in any other file that the reading process may open
+(external storage, virtual datasets), and lets a name lead into another file (external links). So
+no reader here indexes a file by itself: datasets and groups are found, and values are read, by
+the functions of this module, which stay inside the file and within stated sizes.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import h5py
+import numpy as np
+from jaxtyping import Shaped
+
+from glitch.errors import FormatError, TooLargeError
+
+MOST_CHUNK_BYTES = 1 << 26  # a chunk is decoded whole, whatever part of it is asked for
+MOST_SCALAR_BYTES = 1 << 16
+
+Array = Shaped[np.ndarray, "..."]
+
+
+def find_dataset(group: h5py.Group, path: str) -> h5py.Dataset | None:
+    """The dataset at a path below a group, None where there is none of the file's own.
+
+    Raises:
+        FormatError: if its values lie in another file.
+    """
+    found = _find(group, path)
+    if not isinstance(found, h5py.Dataset):
+        return None
+    check_stays_inside(found)
+    return found
+
+
+def find_group(group: h5py.Group, path: str) -> h5py.Group | None:
+    """The group at a path below a group, None where there is none of the file's own."""
+    found = _find(group, path)
+    return found if isinstance(found, h5py.Group) else None
+
+
+def dataset_names(group: h5py.Group) -> list[str]:
+    """Names of the datasets that lie directly in a group, in the file's order."""
+    return [name for name in _names(group) if isinstance(_find(group, name), h5py.Dataset)]
+
+
+def group_names(group: h5py.Group) -> list[str]:
+    """Names of the groups that lie directly in a group, in the file's order."""
+    return [name for name in _names(group) if isinstance(_find(group, name), h5py.Group)]
+
+
+def check_stays_inside(dataset: h5py.Dataset) -> None:
+    """Refuse a dataset whose values lie in another file.
+
+    Raises:
+        FormatError: for external storage and for a virtual dataset.
+    """
+    # The layout first: even the shape of a virtual dataset is looked up in its source files.
+    if dataset.is_virtual or dataset.external:
+        raise FormatError(
+            f"The dataset {str(dataset.name)!r} keeps its values in another file. "
+            "Send one file that holds everything."
+        )
+
+
+def read_rows(dataset: h5py.Dataset, first: int, last: int, *, most_bytes: int) -> Array:
+    """Rows ``first`` to before ``last`` of the first axis, in the dataset's own type.
+
+    Raises:
+        FormatError: if the values lie in another file, or are Python objects.
+        TooLargeError: if the rows, or one chunk, would take more than is allowed in memory.
+    """
+    shape = dataset_shape(dataset)
+    first, last, _ = slice(first, last).indices(shape[0] if shape else 0)
+    _check_size(dataset, max(0, last - first) * prod(shape[1:]), most_bytes)
+    return np.asarray(dataset[first:last])
+
+
+def read_whole(dataset: h5py.Dataset, *, most_bytes: int) -> Array:
+    """All values, in the dataset's own type.
+
+    Raises:
+        FormatError: if the values lie in another file, or are Python objects.
+        TooLargeError: if they, or one chunk, would take more than is allowed in memory.
+    """
+    _check_size(dataset, prod(dataset_shape(dataset)), most_bytes)
+    return np.asarray(dataset[()])
+
+
+def read_scalar(dataset: h5py.Dataset) -> object:
+    """The one value of a dataset, None where it holds none or several.
+
+    Raises:
+        FormatError: if it lies in another file.
+        TooLargeError: if it is longer than any text that is read here.
+    """
+    if prod(dataset_shape(dataset)) != 1:
+        return None
+    _check_size(dataset, 1, MOST_SCALAR_BYTES, allows_text=True)
+    return _one(dataset[()])
+
+
+def read_cell(dataset: h5py.Dataset, index: int) -> object:
+    """One value of a column: a number or text.
+
+    Raises:
+        FormatError: if it lies in another file.
+        TooLargeError: if it is longer than any text that is read here.
+    """
+    check_stays_inside(dataset)
+    _check_size(dataset, 1, MOST_SCALAR_BYTES, allows_text=True)
+    return dataset[index]
+
+
+def read_attribute(node: h5py.Dataset | h5py.Group, name: str) -> object:
+    """The one value of an attribute, None where it is absent or holds several.
+
+    Raises:
+        TooLargeError: if it is longer than any text that is read here.
+    """
+    if name not in node.attrs:
+        return None
+    attribute = node.attrs.get_id(name)
+    if prod(attribute.shape) != 1:
+        return None
+    if attribute.dtype.itemsize > MOST_SCALAR_BYTES:
+        raise TooLargeError(
+            f"The attribute {name!r} declares {attribute.dtype.itemsize:,} bytes; at most "
+            f"{MOST_SCALAR_BYTES:,} are read."
+        )
+    return _one(node.attrs[name])
+
+
+def dataset_shape(dataset: h5py.Dataset) -> tuple[int, ...]:
+    """The shape of a dataset of the file's own; that of an empty one is (0,).
+
+    Raises:
+        FormatError: if the values lie in another file.
+    """
+    check_stays_inside(dataset)
+    shape = dataset.shape
+    return (0,) if shape is None else tuple(int(length) for length in shape)
+
+
+def _names(group: h5py.Group) -> list[str]:
+    return [str(name) for name in group]
+
+
+def _find(group: h5py.Group, path: str) -> h5py.Dataset | h5py.Group | None:
+    """What hard links alone lead to: soft and external links may leave the file."""
+    found: object = group
+    for part in path.split("/"):
+        if not isinstance(found, h5py.Group) or not isinstance(
+            found.get(part, getlink=True), h5py.HardLink
+        ):
+            return None
+        found = found[part]
+    return found if isinstance(found, h5py.Dataset | h5py.Group) else None
+
+
+def _check_size(
+    dataset: h5py.Dataset, n_values: int, most_bytes: int, *, allows_text: bool = False
+) -> None:
+    dtype = dataset.dtype
+    is_text = h5py.check_string_dtype(dtype) is not None
+    if dtype.hasobject and not (is_text and allows_text):
+        raise FormatError(
+            f"The dataset {str(dataset.name)!r} holds values without a fixed size. "
+            "Save it as plain numbers."
+        )
+    n_bytes = n_values * dtype.itemsize
+    if n_bytes > most_bytes:
+        raise TooLargeError(
+            f"The dataset {str(dataset.name)!r} declares {n_bytes:,} bytes; at most "
+            f"{most_bytes:,} are read."
+        )
+    chunk_bytes = prod(dataset.chunks) * dtype.itemsize if dataset.chunks else 0
+    if chunk_bytes > MOST_CHUNK_BYTES:
+        raise TooLargeError(
+            f"The dataset {str(dataset.name)!r} is stored in chunks of {prod(dataset.chunks):,} "
+            "values, which would have to be decoded whole. Rewrite it in chunks under "
+            f"{MOST_CHUNK_BYTES >> 20} MiB."
+        )
+
+
+def _one(value: object) -> object:
+    return value.flat[0] if isinstance(value, np.ndarray) and value.size == 1 else value
