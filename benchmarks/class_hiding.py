@@ -19,7 +19,7 @@ import h5py
 import httpx
 import numpy as np
 
-from training.pack import GREY_LEVELS, Pack
+from training.data.pack import GREY_LEVELS, Pack
 
 PATIENCE_S = 3600
 

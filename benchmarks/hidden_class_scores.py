@@ -30,7 +30,7 @@ from glitch.novelty import (
     novelty_scores,
 )
 from glitch.taxonomy import CATCH_ALLS
-from training.pack import Pack
+from training.data.pack import Pack
 
 RATES = (0.05, 0.1, 0.2)
 SPLITS = 5

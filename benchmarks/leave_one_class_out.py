@@ -49,9 +49,9 @@ from app.store.models import Embedding, Glitch, GlitchClass
 from glitch.checkpoint import load_checkpoint, shipped_checkpoint
 from glitch.encoder import Encoder, Encoding
 from glitch.views import Preprocessing, Views
-from training.pack import GREY_LEVELS, Pack, read_pack
-from training.probe import classes_with_groups
-from training.real_images import read_real_images
+from training.data.pack import GREY_LEVELS, Pack, read_pack
+from training.data.real_images import read_real_images
+from training.evaluation.probe import classes_with_groups
 
 LEAST_GROUPS = 12
 UNKNOWN = "None_of_the_Above"  # a catch-all: never among the known, hidden like any other

@@ -41,7 +41,7 @@ def from_pack(folder: Path, most: int) -> tuple[np.ndarray, np.ndarray]:
     from glitch.checkpoint import load_checkpoint, shipped_checkpoint
     from glitch.encoder import Encoder
     from glitch.views import Views
-    from training.pack import GREY_LEVELS, read_pack
+    from training.data.pack import GREY_LEVELS, read_pack
 
     encoder = Encoder(load_checkpoint(shipped_checkpoint()))
     pack = read_pack(folder, encoder.preprocessing)

@@ -20,14 +20,14 @@ from torch import nn
 from benchmarks.machine import heading
 from benchmarks.turns import compare_steps
 from glitch.model import ViewsVAE
-from training.config import AugmentationConfig, OptimiserConfig, TrainingConfig
-from training.loop import RunSettings, Task, optimise
-from training.pack import Pack
-from training.pictures import PictureArchitecture, PictureConfig, PictureVAE
-from training.pictures.sets import PackedPictures, PictureSource
-from training.pictures.task import PictureTask
-from training.sampling import BatchSource
-from training.views_task import ViewsTask
+from training.core.config import AugmentationConfig, OptimiserConfig, TrainingConfig
+from training.core.loop import RunSettings, Task, optimise
+from training.data.pack import Pack
+from training.data.sampling import BatchSource
+from training.dsprites import PictureArchitecture, PictureConfig, PictureVAE
+from training.dsprites.sets import PackedPictures, PictureSource
+from training.dsprites.task import PictureTask
+from training.views.task import ViewsTask
 
 Built = tuple[RunSettings, Task]
 

@@ -20,11 +20,11 @@ from machine import heading
 from torch import nn
 from turns import compare_steps
 
-from training.config import ObjectiveConfig, OptimiserConfig
-from training.loop import optimise
-from training.pictures import PictureArchitecture, PictureConfig, PictureVAE
-from training.pictures.sets import PackedPictures, PictureSource
-from training.pictures.task import PictureTask
+from training.core.config import ObjectiveConfig, OptimiserConfig
+from training.core.loop import optimise
+from training.dsprites import PictureArchitecture, PictureConfig, PictureVAE
+from training.dsprites.sets import PackedPictures, PictureSource
+from training.dsprites.task import PictureTask
 
 BETA = 4.0
 

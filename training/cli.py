@@ -19,10 +19,10 @@ from glitch.views import Preprocessing
 
 if TYPE_CHECKING:
     from glitch.model import ViewsVAE
-    from training.config import DataConfig
-    from training.datasets import RealGlitches
-    from training.examination import Judged
-    from training.pack import Pack
+    from training.core.config import DataConfig
+    from training.data.datasets import RealGlitches
+    from training.data.pack import Pack
+    from training.evaluation.examination import Judged
 
 app = typer.Typer(help="Train, evaluate and export models.", no_args_is_help=True)
 # Progress belongs on standard error, so that tables on standard output can be redirected.
@@ -71,11 +71,11 @@ def train(
     ] = None,
 ) -> None:
     """Train, or continue a run that was stopped or killed."""
-    from training.config import load_config
-    from training.data import load_data
-    from training.distributed import is_first, process_group
-    from training.logs import tensorboard_log
-    from training.loop import train as run_training
+    from training.core.config import load_config
+    from training.core.distributed import is_first, process_group
+    from training.core.logs import tensorboard_log
+    from training.core.loop import train as run_training
+    from training.data.split import load_data
 
     with _user_errors(), process_group():
         settings = load_config(config)
@@ -122,8 +122,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Judge a run's best weights, or a checkpoint, on real glitches, beside pixel PCA."""
-    from training.examination import examine_into
-    from training.full_disk import told_when_full
+    from training.core.full_disk import told_when_full
+    from training.evaluation.examination import examine_into
 
     with _user_errors():
         judged, real, train_groups = _judged(run)
@@ -143,7 +143,7 @@ def rate_distortion(
     out: Annotated[Path, typer.Option(help="Folder for curve.csv and curve.png.")],
 ) -> None:
     """Draw runs on one rate-distortion plane: what each spends on a glitch, and what is lost."""
-    from training.examination import held_out_of_all, load_judged, rate_distortion_curve
+    from training.evaluation.examination import held_out_of_all, load_judged, rate_distortion_curve
 
     with _user_errors():
         judged = [load_judged(folder) for folder in runs]
@@ -165,8 +165,8 @@ def export(
     n_seeds: Annotated[int, typer.Option(help="Split seeds of its evaluation.")] = 3,
 ) -> None:
     """Evaluate a run's best weights and write them as a checkpoint that serves."""
-    from training.data import load_data
-    from training.export import export_run, load_run
+    from training.data.split import load_data
+    from training.views.export import export_run, load_run
 
     with _user_errors():
         judged, real, train_groups = _judged(run)
@@ -189,8 +189,8 @@ def simulate_pack(
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
 ) -> None:
     """Simulate labelled glitches once and keep their views for training."""
-    from training.pack import write_pack
-    from training.simulated import simulated_samples
+    from training.data.pack import write_pack
+    from training.data.simulated import simulated_samples
 
     with _user_errors():
         total, samples = simulated_samples(per_class, seed)
@@ -239,7 +239,7 @@ def reproduce(  # noqa: PLR0917 - a command's options
     ] = False,
 ) -> None:
     """Reproduce the paper's tables, figures and lemma; the same command continues a stopped one."""
-    from training.budget import Budget
+    from training.core.budget import Budget
     from training.reproduction.command import Sources
     from training.reproduction.command import reproduce as run_reproduction
 
@@ -263,8 +263,8 @@ def reproduce(  # noqa: PLR0917 - a command's options
 
 def _judged(folder: Path) -> tuple[Judged, Pack, frozenset[str]]:
     """A run or checkpoint, all glitches of its data set, and the groups that it learnt from."""
-    from training.data import split_glitches
-    from training.examination import load_judged
+    from training.data.split import split_glitches
+    from training.evaluation.examination import load_judged
 
     judged = load_judged(folder)
     glitches = _read_glitches(judged.config.data)
@@ -273,7 +273,7 @@ def _judged(folder: Path) -> tuple[Judged, Pack, frozenset[str]]:
 
 
 def _read_glitches(data: DataConfig) -> RealGlitches:
-    from training.data import read_glitches
+    from training.data.split import read_glitches
 
     with _progress("Reading pictures") as show:
         return read_glitches(data, on_progress=lambda done, total: show(done, total, ""))
@@ -283,7 +283,7 @@ def _examine(
     model: ViewsVAE, real: Pack, train_groups: frozenset[str], n_seeds: int
 ) -> tuple[str, dict[str, object]]:
     """The Markdown table of an examination, and the same as plain JSON values."""
-    from training.report import as_markdown, examine
+    from training.evaluation.report import as_markdown, examine
 
     rows, agreement = examine(model, real, train_groups, range(n_seeds))
     metrics: dict[str, object] = {

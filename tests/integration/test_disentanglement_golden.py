@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.disentanglement import (
+from training.evaluation.disentanglement import (
     EncodedGrid,
     beta_vae_score,
     dci_disentanglement,

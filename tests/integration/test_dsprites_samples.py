@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.dsprites import render_pose
+from training.dsprites.source import render_pose
 
 LARGEST = 5
 SQUARE_FIRST_FRAME, ELLIPSE_FIRST_FRAME, HEART_FIRST_FRAME = 274, 210, 18  # orientation 0 of each

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from glitch.views import Preprocessing, Views
-from training.loop import METRICS_FILE
-from training.pack import write_pack
+from training.core.loop import METRICS_FILE
+from training.data.pack import write_pack
 
 N_STEPS = 40
 

@@ -8,12 +8,12 @@ import torch
 
 from glitch.errors import GlitchError
 from glitch.model import ViewsVAE
-from training.config import TrainingConfig, config_from_mapping
-from training.distributed import SharedViewsTask, is_first, n_processes, process_group
-from training.loop import train
-from training.pack import Pack
-from training.sampling import BatchSource
-from training.views_task import ViewsTask
+from training.core.config import TrainingConfig, config_from_mapping
+from training.core.distributed import SharedViewsTask, is_first, n_processes, process_group
+from training.core.loop import train
+from training.data.pack import Pack
+from training.data.sampling import BatchSource
+from training.views.task import ViewsTask
 
 PARAMETERS = {
     "beta_annealed": {"beta_start": 4},

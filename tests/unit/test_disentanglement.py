@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glitch.errors import GlitchError
-from training.disentanglement import (
+from training.evaluation.disentanglement import (
     DciTrees,
     EncodedGrid,
     beta_vae_score,
@@ -14,7 +14,7 @@ from training.disentanglement import (
     mutual_information_gap,
     separated_attribute_predictability,
 )
-from training.disentanglement.dci import disentanglement_of
+from training.evaluation.disentanglement.dci import disentanglement_of
 
 SIZES = (3, 4, 5)
 

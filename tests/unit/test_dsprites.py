@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from glitch.errors import FormatError
-from training import dsprites
-from training.dsprites import DSprites, load_dsprites, render_dsprites, render_pose
+from training.dsprites import source as dsprites
+from training.dsprites.source import DSprites, load_dsprites, render_dsprites, render_pose
 
 LARGEST = 5
 

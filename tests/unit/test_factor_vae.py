@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from glitch.model import Posterior
-from training.objectives import Discriminator, FactorVAE, Outcome
-from training.state import load_state, save_state
+from training.core.objectives import Discriminator, FactorVAE, Outcome
+from training.core.state import load_state, save_state
 
 
 def discriminator(n_latent: int = 2) -> Discriminator:

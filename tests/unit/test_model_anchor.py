@@ -6,8 +6,8 @@ import torch
 
 from glitch.errors import GlitchError
 from glitch.model import Architecture, LinearAnchor, ViewsVAE
-from training.anchor import fit_anchor
-from training.pack import Pack
+from training.data.pack import Pack
+from training.views.anchor import fit_anchor
 
 
 def filled(seed: int) -> LinearAnchor:

@@ -8,7 +8,7 @@ import torch
 
 from glitch.errors import GlitchError
 from glitch.model import Posterior
-from training.objectives import (
+from training.core.objectives import (
     OBJECTIVES,
     BetaAnnealed,
     BetaTCVAE,
@@ -19,8 +19,8 @@ from training.objectives import (
     FactorVAE,
     Outcome,
 )
-from training.objectives.penalties import total_correlation
-from training.schedules import growing_capacity
+from training.core.objectives.penalties import total_correlation
+from training.core.schedules import growing_capacity
 
 
 def outcome(mean: list[list[float]], log_variance: float = 0.0) -> Outcome:

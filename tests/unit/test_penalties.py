@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from glitch.model import Posterior
-from training.objectives.penalties import (
+from training.core.objectives.penalties import (
     covariance_of_aggregate,
     covariance_of_means,
     distance_from_identity,

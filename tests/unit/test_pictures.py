@@ -14,10 +14,10 @@ from torch import nn
 
 from glitch.errors import CheckpointError, FormatError, GlitchError
 from glitch.model import Posterior, kl_to_standard_normal
-from training import dsprites
-from training.config import LogConfig, ObjectiveConfig, OptimiserConfig
-from training.loop import METRICS_FILE, TrainingError
-from training.pictures import (
+from training.core.config import LogConfig, ObjectiveConfig, OptimiserConfig
+from training.core.loop import METRICS_FILE, TrainingError
+from training.core.state import STATE_FILE, load_state
+from training.dsprites import (
     GreyPictures,
     PackedPictures,
     PictureArchitecture,
@@ -27,11 +27,11 @@ from training.pictures import (
     load_picture_run,
     train_on_pictures,
 )
-from training.pictures.architecture import bernoulli_distortion
-from training.pictures.dsprites_set import RERENDERED_NAME, halve, open_dsprites
-from training.pictures.sets import PictureSource, read_picture_folder
-from training.pictures.task import picture_outcome
-from training.state import STATE_FILE, load_state
+from training.dsprites import source as dsprites
+from training.dsprites.architecture import bernoulli_distortion
+from training.dsprites.packed import RERENDERED_NAME, halve, open_dsprites
+from training.dsprites.sets import PictureSource, read_picture_folder
+from training.dsprites.task import picture_outcome
 
 
 def dots(n: int = 40, side: int = 32) -> PackedPictures:
@@ -158,7 +158,7 @@ def test_dsprites_are_drawn_once_and_then_mapped(
 ) -> None:
     drawn: list[int] = []
     monkeypatch.setattr(dsprites, "FACTOR_SIZES", (1, 1, 2, 32, 32))
-    monkeypatch.setattr("training.pictures.dsprites_set.FACTOR_SIZES", (1, 1, 2, 32, 32))
+    monkeypatch.setattr("training.dsprites.packed.FACTOR_SIZES", (1, 1, 2, 32, 32))
     found = open_dsprites(tmp_path, side=32, orientation_stride=2, on_progress=drawn.append)
     assert (len(found), found.factor_sizes) == (1024, (1, 1, 1, 32, 32))
     assert found.name == f"{RERENDERED_NAME}, 1 orientations"

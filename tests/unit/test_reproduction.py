@@ -13,10 +13,10 @@ from PIL import Image
 from torch import nn
 
 from glitch.errors import FormatError, GlitchError
-from training.budget import Budget
-from training.loop import METRICS_FILE
-from training.objectives import OBJECTIVES
-from training.pictures import PackedPictures, PictureArchitecture, PictureVAE
+from training.core.budget import Budget
+from training.core.loop import METRICS_FILE
+from training.core.objectives import OBJECTIVES
+from training.dsprites import PackedPictures, PictureArchitecture, PictureVAE
 from training.reproduction.bootstrap import paired_bootstrap
 from training.reproduction.command import Sources, reproduce
 from training.reproduction.figure1 import report_figure1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from glitch.errors import GlitchError
-from training.side_by_side import OnStep, Work, do_all
+from training.core.side_by_side import OnStep, Work, do_all
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glitch.errors import GlitchError
-from training.measures.bootstrap import Answers, compare
+from training.evaluation.measures.bootstrap import Answers, compare
 
 
 def answered(is_right: list[bool], groups: list[str] | None = None) -> Answers:

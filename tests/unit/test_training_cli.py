@@ -15,11 +15,11 @@ from glitch.images import render_view
 from glitch.simulate import SIMULATED_CLASSES
 from glitch.views import Preprocessing, views_from_images
 from training.cli import app
-from training.config import DataConfig
-from training.data import load_data
-from training.export import git_revision
-from training.pack import PackError, read_pack
-from training.real_images import read_real_images
+from training.core.config import DataConfig
+from training.data.pack import PackError, read_pack
+from training.data.real_images import read_real_images
+from training.data.split import load_data
+from training.views.export import git_revision
 
 
 def picture(label: str, seed: int) -> np.ndarray:

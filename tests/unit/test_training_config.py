@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import training
-from training.config import (
+from training.core.config import (
     ConfigError,
     TrainingConfig,
     config_from_mapping,

@@ -10,12 +10,12 @@ import pytest
 
 from glitch.images import render_view
 from glitch.images.colormap import viridis
-from training.config import ConfigError, DataConfig
-from training.data import load_data
-from training.datasets import READERS, RealGlitches, read_real
-from training.datasets.training_hdf5 import LUMINANCE
-from training.datasets.trigger_rows import read_trigger_rows
-from training.pack import GREY_LEVELS, PackError
+from training.core.config import ConfigError, DataConfig
+from training.data.datasets import READERS, RealGlitches, read_real
+from training.data.datasets.training_hdf5 import LUMINANCE
+from training.data.datasets.trigger_rows import read_trigger_rows
+from training.data.pack import GREY_LEVELS, PackError
+from training.data.split import load_data
 
 IDS = ("AAAAAAAAA1", "BBBBBBBBB2", "CCCCCCCCC3")
 

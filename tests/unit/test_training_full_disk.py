@@ -13,15 +13,15 @@ import torch
 
 from glitch.errors import CheckpointError
 from glitch.model import Architecture, ViewsVAE
-from training.config import LogConfig, OptimiserConfig
-from training.full_disk import FullDiskError, told_when_full
-from training.pictures import (
+from training.core.config import LogConfig, OptimiserConfig
+from training.core.full_disk import FullDiskError, told_when_full
+from training.core.state import STATE_FILE, load_state, save_state
+from training.dsprites import (
     PackedPictures,
     PictureArchitecture,
     PictureConfig,
     train_on_pictures,
 )
-from training.state import STATE_FILE, load_state, save_state
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.logs import EVENTS_FOLDER, tensorboard_log
-from training.state import STATE_FILE, save_state
+from training.core.logs import EVENTS_FOLDER, tensorboard_log
+from training.core.state import STATE_FILE, save_state
 
 
 def read(run: Path) -> dict[str, list[tuple[int, float]]]:

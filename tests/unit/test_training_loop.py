@@ -13,14 +13,19 @@ import yaml
 
 from glitch.errors import CheckpointError
 from glitch.model import ViewsVAE
-from training.anchor import fit_anchor
-from training.config import ConfigError, TrainingConfig, config_from_mapping
-from training.evaluation import encode_pack, evaluate_model, lone_view_agreement, lone_views
-from training.loop import CONFIG_FILE, METRICS_FILE, TrainingError, optimise, train
-from training.pack import Pack
-from training.sampling import BatchSource
-from training.state import STATE_FILE, load_state
-from training.views_task import ViewsTask
+from training.core.config import ConfigError, TrainingConfig, config_from_mapping
+from training.core.loop import CONFIG_FILE, METRICS_FILE, TrainingError, optimise, train
+from training.core.state import STATE_FILE, load_state
+from training.data.pack import Pack
+from training.data.sampling import BatchSource
+from training.evaluation.encoding import (
+    encode_pack,
+    evaluate_model,
+    lone_view_agreement,
+    lone_views,
+)
+from training.views.anchor import fit_anchor
+from training.views.task import ViewsTask
 
 
 def toy_config(**changes: object) -> TrainingConfig:

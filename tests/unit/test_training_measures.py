@@ -8,12 +8,12 @@ import torch
 
 from glitch.errors import GlitchError
 from glitch.model import Architecture, ViewsVAE, kl_to_standard_normal
-from training.measures.by_class import by_class
-from training.measures.clustering import cluster_agreement
-from training.measures.novelty import leave_one_class_out
-from training.measures.rates import CurvePoint, in_order, measure_rates
-from training.measures.retrieval import retrieve
-from training.pack import Pack
+from training.data.pack import Pack
+from training.evaluation.measures.by_class import by_class
+from training.evaluation.measures.clustering import cluster_agreement
+from training.evaluation.measures.novelty import leave_one_class_out
+from training.evaluation.measures.rates import CurvePoint, in_order, measure_rates
+from training.evaluation.measures.retrieval import retrieve
 
 
 def clouds(n: int, centres: list[float], spread: float = 0.1) -> tuple[np.ndarray, list[str]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from glitch.views import Preprocessing, Views
-from training.pack import PackError, pack_views, read_pack, write_pack
+from training.data.pack import PackError, pack_views, read_pack, write_pack
 
 
 def views(seed: int) -> Views:

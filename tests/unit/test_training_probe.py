@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.probe import (
+from training.evaluation.probe import (
     classes_with_groups,
     grouped_folds,
     predict_linear,

@@ -5,15 +5,15 @@ import pytest
 from sklearn.decomposition import PCA
 
 from glitch.model import Architecture, ViewsVAE
-from training.anchor import fit_anchor
-from training.pack import Pack
-from training.report import (
+from training.data.pack import Pack
+from training.evaluation.report import (
     as_markdown,
     examine,
     lone_panels,
     pooled_pixels,
     reduce_by_pca,
 )
+from training.views.anchor import fit_anchor
 
 SMALL = Architecture(
     n_frequency=16, n_time=16, channels=(4,), painter_channels=(4,), hidden=4, latent=2

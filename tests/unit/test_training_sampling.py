@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from glitch.errors import GlitchError
-from training.config import AugmentationConfig
-from training.pack import Pack
-from training.sampling import BatchSource, StratifiedSampler, hide_views, owe_views, vary
+from training.core.config import AugmentationConfig
+from training.data.pack import Pack
+from training.data.sampling import BatchSource, StratifiedSampler, hide_views, owe_views, vary
 
 NONE = AugmentationConfig(
     single_view_share=0, some_views_share=0, shift_pixels=0, energy_scale=1, owed_views=4

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.schedules import annealed_beta, learning_rate_factor
+from training.core.schedules import annealed_beta, learning_rate_factor
 
 
 def test_beta_falls_linearly_to_one_and_stays() -> None:

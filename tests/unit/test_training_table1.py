@@ -9,10 +9,10 @@ import pytest
 
 from glitch.errors import GlitchError
 from glitch.images import render_view
-from training import table1
-from training.budget import Budget
-from training.config import config_to_mapping
-from training.table1_judging import CLASS_SETS, NINE_CLASSES, PAPER_CLASSES
+from training.core.budget import Budget
+from training.core.config import config_to_mapping
+from training.reproduction.table1 import command as table1
+from training.reproduction.table1.judging import CLASS_SETS, NINE_CLASSES, PAPER_CLASSES
 
 LABELS = ("Blip", "Koi_Fish", "Whistle")
 

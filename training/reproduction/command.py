@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from glitch.errors import GlitchError
-from training.budget import Budget
-from training.full_disk import told_when_full
+from training.core.budget import Budget
+from training.core.full_disk import told_when_full
+from training.core.side_by_side import Progress
 from training.reproduction.figure1 import report_figure1
 from training.reproduction.figure2 import report_figure2
 from training.reproduction.figures34 import report_figure3, report_figure4
@@ -20,7 +21,6 @@ from training.reproduction.runs import Workplace, perform_all
 from training.reproduction.scores import SCORES_FILE
 from training.reproduction.table2 import report_table2
 from training.reproduction.tiers import tier_named, with_budget
-from training.side_by_side import Progress
 
 _REPORTS: dict[str, Callable[[Workplace, Sequence[Run]], str]] = {
     "table2": report_table2,
@@ -138,7 +138,7 @@ def _section(  # noqa: PLR0917 - what was asked for, in its order
     if target == "fig4":
         steps = place.tier.steps
         return report_figure4(place, given.chairs, lambda step: progress(step, steps, "fig4"))
-    from training.table1 import run_table1
+    from training.reproduction.table1.command import run_table1
 
     report = run_table1(
         place.tier.name,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.plots import figure
+from training.core.plots import figure
 from training.reproduction.artefacts import COLOURS, MARKERS, markdown_table, write_csv
 from training.reproduction.bootstrap import paired_bootstrap
 from training.reproduction.plan import FAMILY_OF, MAIN_KINDS, Run

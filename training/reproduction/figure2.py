@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64
 
-from training.loop import METRICS_FILE
-from training.plots import figure
+from training.core.loop import METRICS_FILE
+from training.core.plots import figure
 from training.reproduction.artefacts import LATENT_COLOURS, write_csv
 from training.reproduction.plan import Run
 from training.reproduction.runs import Workplace

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from glitch.simulate import SIMULATED_CLASSES, simulate_views
-from training.pictures import GreyPictures, PictureSet, load_picture_run, train_on_pictures
-from training.pictures.sets import read_picture_folder
+from training.dsprites import GreyPictures, PictureSet, load_picture_run, train_on_pictures
+from training.dsprites.sets import read_picture_folder
 from training.reproduction.plan import FAMILY_OF, Run
 from training.reproduction.runs import DATA_FOLDER, Workplace
 from training.reproduction.traversals import (

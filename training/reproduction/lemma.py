@@ -17,16 +17,17 @@ import numpy as np
 import torch
 
 from glitch.errors import FormatError
-from training.loop import optimise
-from training.objectives import BetaVAE, Bottleneck
-from training.pictures import (
+from training.core.loop import optimise
+from training.core.objectives import BetaVAE, Bottleneck
+from training.core.plots import figure
+from training.core.state import load_state, save_state
+from training.dsprites import (
     PackedPictures,
     PictureSet,
     PictureTask,
     PictureVAE,
 )
-from training.pictures.sets import PictureSource
-from training.plots import figure
+from training.dsprites.sets import PictureSource
 from training.reproduction.artefacts import COLOURS, MARKERS, markdown_table, write_csv
 from training.reproduction.linear_gaussian import (
     LinearCase,
@@ -39,7 +40,6 @@ from training.reproduction.linear_gaussian import (
 from training.reproduction.plan import Run
 from training.reproduction.runs import Workplace
 from training.reproduction.scores import rate_and_distortion
-from training.state import load_state, save_state
 
 # In the order in which the lemma says that rate rises.
 BETAS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.config import LogConfig, ObjectiveConfig, OptimiserConfig
-from training.pictures import PictureArchitecture, PictureConfig
+from training.core.config import LogConfig, ObjectiveConfig, OptimiserConfig
+from training.dsprites import PictureArchitecture, PictureConfig
 from training.reproduction.tiers import Tier
 
 
@@ -13,7 +13,7 @@ from training.reproduction.tiers import Tier
 class Family:
     """One objective of the paper's Table 2."""
 
-    kind: str  # key of training.objectives.OBJECTIVES
+    kind: str  # key of training.core.objectives.OBJECTIVES
     label: str
     symbol: str  # of the hyperparameter, as the paper prints it
     parameter: str  # the objective's name for it

@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from training.full_disk import told_when_full
-from training.pictures import train_on_pictures
-from training.pictures.dsprites_set import DSpritesPictures, dsprites_name, open_dsprites
+from training.core.full_disk import told_when_full
+from training.core.side_by_side import OnStep, Progress, Work, do_all
+from training.dsprites import train_on_pictures
+from training.dsprites.packed import DSpritesPictures, dsprites_name, open_dsprites
 from training.reproduction.plan import Run
 from training.reproduction.scores import SCORES_FILE, score_run
 from training.reproduction.tiers import Tier
-from training.side_by_side import OnStep, Progress, Work, do_all
 
 RUNS_FOLDER, DATA_FOLDER = "runs", "data"
 

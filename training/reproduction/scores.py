@@ -13,7 +13,10 @@ from torch import nn
 
 from glitch.errors import FormatError
 from glitch.model import kl_to_standard_normal, sample_posterior
-from training.disentanglement import (
+from training.dsprites import PictureSet, PictureVAE, load_picture_run
+from training.dsprites.architecture import bernoulli_distortion
+from training.dsprites.packed import DSpritesPictures
+from training.evaluation.disentanglement import (
     EncodedGrid,
     beta_vae_score,
     dci_disentanglement,
@@ -22,9 +25,6 @@ from training.disentanglement import (
     mutual_information_gap,
     separated_attribute_predictability,
 )
-from training.pictures import PictureSet, PictureVAE, load_picture_run
-from training.pictures.architecture import bernoulli_distortion
-from training.pictures.dsprites_set import DSpritesPictures
 from training.reproduction.tiers import Tier
 
 SCORES_FILE = "scores.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from glitch.errors import GlitchError
-from training.budget import Budget
+from training.core.budget import Budget
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 
-from training.disentanglement.information import information_matrix
-from training.dsprites import FACTOR_NAMES
-from training.pictures import PictureSet, PictureVAE
-from training.pictures.dsprites_set import DSpritesPictures
-from training.plots import figure
+from training.core.plots import figure
+from training.dsprites import PictureSet, PictureVAE
+from training.dsprites.packed import DSpritesPictures
+from training.dsprites.source import FACTOR_NAMES
+from training.evaluation.disentanglement.information import information_matrix
 from training.reproduction.artefacts import write_csv
 from training.reproduction.scores import encode_grid
 

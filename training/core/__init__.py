@@ -1,0 +1,1 @@
+"""What every training has: configuration, loop, state, objectives, logs."""

@@ -1,0 +1,40 @@
+"""What a run reports, as TensorBoard reads it: one scalar for each figure, by dotted name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from training.core.state import STATE_FILE, saved_step
+
+EVENTS_FOLDER = "tensorboard"
+
+Report = Callable[[int, dict[str, float]], None]
+
+
+@contextmanager
+def tensorboard_log(run: Path) -> Iterator[Report]:
+    """A report hook of the training loop that writes events into the run's folder.
+
+    ``tensorboard --logdir RUN`` shows them; ``validation.linear.accuracy`` becomes
+    ``validation/linear.accuracy``, so that the figures of one kind share a section. A run that
+    continues tells TensorBoard to forget what an earlier process logged beyond its saved state.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    folder = run / EVENTS_FOLDER
+    step_saved = saved_step(run / STATE_FILE)
+    purge = step_saved + 1 if step_saved else None
+    with SummaryWriter(str(folder), purge_step=purge) as writer:
+
+        def report(step: int, metrics: dict[str, float]) -> None:
+            for name, value in metrics.items():
+                if math.isfinite(value):
+                    section, _, rest = name.partition(".")
+                    tag = f"{section}/{rest}" if rest else f"training/{name}"
+                    writer.add_scalar(tag, value, step)
+            writer.flush()
+
+        yield report

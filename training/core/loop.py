@@ -1,0 +1,383 @@
+"""The training loop: one pure step, repeated, logged, saved, and resumable after a kill.
+
+There is one loop in the house. Whatever is trained is a :class:`Task`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+import torch
+import yaml
+from torch import nn
+
+from glitch.errors import GlitchError
+from glitch.model import ViewsVAE
+from training.core.config import (
+    LogConfig,
+    ObjectiveConfig,
+    OptimiserConfig,
+    TrainingConfig,
+    build_from_mapping,
+    config_to_mapping,
+    differing_keys,
+    read_yaml,
+)
+from training.core.distributed import (
+    SharedViewsTask,
+    any_process,
+    is_first,
+    n_processes,
+    wait_for_all,
+)
+from training.core.full_disk import told_when_full
+from training.core.objectives import Discriminator, FactorVAE, Objective, Outcome
+from training.core.schedules import learning_rate_factor
+from training.core.state import STATE_FILE, load_state, save_state
+from training.data.pack import Pack
+from training.data.sampling import BatchSource
+from training.views.task import ViewsTask
+
+CONFIG_FILE, METRICS_FILE, BEST_FILE = "config.yaml", "metrics.jsonl", "best.safetensors"
+
+Report = Callable[[int, dict[str, float]], None]
+
+
+class TrainingError(GlitchError):
+    """A run cannot start, or went numerically wrong."""
+
+
+class Task(Protocol):
+    """What the loop trains: a model, and what that model makes of the batch of a step.
+
+    Both the views of glitches and single pictures (dSprites) are tasks; everything else about
+    training is the loop's. A task is a pure function of its data, its seed and the step, so that
+    nothing but weights and moments need be saved to resume exactly.
+    """
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+
+    @property
+    def n_latent(self) -> int:
+        """Latent dimensions."""
+
+    def start(self) -> None:
+        """Prepares the weights of a new run; not called when a run continues."""
+
+    def outcome(self, step: int, generator: torch.Generator, *, is_half_precision: bool) -> Outcome:
+        """The batch of that step, encoded, drawn from (with ``generator``) and decoded."""
+
+    def details(self, outcome: Outcome) -> dict[str, float]:
+        """Figures of the batch that are logged beside loss, rate and distortion."""
+
+    def evaluate(self) -> dict[str, float]:
+        """Figures on held-out data, with ``selection`` (higher is better) where there is one.
+
+        Empty where nothing is held out.
+        """
+
+
+class RunSettings(Protocol):
+    """The part of a configuration that the loop reads. It must be a dataclass, to be saved."""
+
+    @property
+    def seed(self) -> int:
+        """Of the weights, the batches and the draws."""
+
+    @property
+    def objective(self) -> ObjectiveConfig:
+        """What is minimised."""
+
+    @property
+    def optimiser(self) -> OptimiserConfig:
+        """How."""
+
+    @property
+    def log(self) -> LogConfig:
+        """How often the run looks at itself and saves itself."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended."""
+
+    step: int
+    is_complete: bool
+    best: float  # selection score of ``best.safetensors``; minus infinity if never evaluated
+
+
+def train(
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    real_train: Pack | None,
+    validation: Pack | None,
+    simulated: Pack | None,
+    report: Report = lambda _step, _metrics: None,
+) -> Result:
+    """Trains the model of views; :func:`run_task` says how.
+
+    Args:
+        config: the run. Continuing with another configuration is refused.
+        folder: where state, metrics (JSON lines) and the best weights are kept.
+        real_train: real glitches to learn from; also the probes' labelled reference.
+        validation: held-out real glitches that choose the best weights.
+        simulated: simulated glitches to learn from.
+        report: called after each logged step with its metrics.
+
+    Raises:
+        TrainingError: if the folder holds another run, or a loss or gradient is not finite.
+    """
+
+    def build() -> ViewsTask:
+        source = BatchSource(
+            real_train,
+            simulated,
+            real_share=config.data.real_share,
+            batch_size=config.optimiser.batch_size,
+            augmentation=config.augmentation,
+            seed=config.seed,
+        )
+        kind = ViewsTask if n_processes() == 1 else SharedViewsTask
+        return kind(config, ViewsVAE(config.architecture), source, real_train, validation)
+
+    return run_task(config, build, folder, report=report)
+
+
+def run_task(
+    config: RunSettings,
+    build: Callable[[], Task],
+    folder: Path,
+    *,
+    report: Report = lambda _step, _metrics: None,
+) -> Result:
+    """Trains, or continues the run that ``folder`` holds, to ``config.optimiser.steps``.
+
+    Ctrl-C (or SIGTERM) finishes the step under way, saves, and returns; a killed run continues
+    from its last save with exactly the losses that it would have had.
+
+    Args:
+        config: the run. Continuing with another configuration is refused.
+        build: makes the task; the weights' first values come from the seed.
+        folder: where state, metrics (JSON lines) and the best weights are kept.
+        report: called after each logged step with its metrics.
+
+    Raises:
+        TrainingError: if the folder holds another run, or a loss or gradient is not finite.
+        FullDiskError: if there is no room left for the log.
+        CheckpointError: if there is none for the state, or the state cannot be read.
+    """
+    if is_first():
+        with told_when_full(folder):
+            claim_folder(config, folder)
+    wait_for_all()
+    torch.manual_seed(config.seed)  # the weights' first values are drawn from the global stream
+    task = build()
+    model = task.model
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # Fused: one pass over each weight and its moments instead of a dozen.
+    optimiser = torch.optim.Adam(model.parameters(), lr=config.optimiser.learning_rate, fused=True)
+    objective, clock = config.objective.build(), time.perf_counter()
+    discriminator = _discriminator_for(objective, task, config.seed)
+    state_path = folder / STATE_FILE
+    step, best = 0, -math.inf
+    if state_path.exists():
+        step, best = load_state(state_path, model, optimiser, discriminator)
+        if is_first():
+            _forget_after(folder / METRICS_FILE, step)
+    else:
+        task.start()
+    wait_for_all()
+    with (
+        told_when_full(folder),
+        _stop_requests() as is_stopped,
+        (folder / METRICS_FILE).open("a", encoding="utf-8") as log,
+    ):
+        while step < config.optimiser.steps and not any_process(is_stopped()):
+            is_last = step + 1 == config.optimiser.steps
+            is_evaluated = is_last or (step + 1) % config.log.evaluate_every == 0
+            is_logged = is_evaluated or (step + 1) % config.log.log_every == 0
+            metrics = optimise(
+                task,
+                optimiser,
+                objective,
+                config=config,
+                step=step,
+                discriminator=discriminator,
+                is_told=is_logged,
+            )
+            step += 1
+            if not is_first():
+                continue
+            found: dict[str, float] = {}
+            if is_evaluated:
+                found = task.evaluate()
+                metrics |= {f"validation.{name}": value for name, value in found.items()}
+            if found.get("selection", -math.inf) > best:
+                best = found["selection"]
+                save_state(folder / BEST_FILE, model, optimiser, step, best, discriminator)
+            if is_logged:
+                metrics["seconds"] = time.perf_counter() - clock
+                log.write(json.dumps({"step": step, **metrics}) + "\n")
+                log.flush()
+                report(step, metrics)
+            if is_last or step % config.log.save_every == 0:
+                save_state(state_path, model, optimiser, step, best, discriminator)
+        if is_first():
+            save_state(state_path, model, optimiser, step, best, discriminator)
+    wait_for_all()
+    return Result(step, step >= config.optimiser.steps, best)
+
+
+def optimise(
+    task: Task,
+    optimiser: torch.optim.Optimizer,
+    objective: Objective,
+    *,
+    config: RunSettings,
+    step: int,
+    discriminator: Discriminator | None = None,
+    is_told: bool = True,
+) -> dict[str, float]:
+    """One update of the model, and one of the objective's discriminator where it has one.
+
+    The draw depends on (seed, step) alone. The metrics are those of the batch before the update;
+    none are worked out, which takes time, unless ``is_told``.
+
+    Raises:
+        TrainingError: if the loss or the gradient is not finite; the weights are then untouched.
+    """
+    settings = config.optimiser
+    factor = learning_rate_factor(
+        step,
+        warmup_steps=settings.warmup_steps,
+        steps=settings.steps,
+        final_factor=settings.final_factor,
+    )
+    for group in optimiser.param_groups:
+        group["lr"] = settings.learning_rate * factor
+    # Seeds of neighbouring steps must not overlap between runs of neighbouring seeds.
+    generator = torch.Generator().manual_seed((config.seed << 32) + step)
+    outcome = task.outcome(step, generator, is_half_precision=settings.is_half_precision)
+    if discriminator is not None:
+        outcome = replace(outcome, total_correlation=discriminator.log_ratio(outcome.draw).mean())
+    loss = objective.loss(outcome, step)
+    if not math.isfinite(loss.item()):
+        raise TrainingError(
+            f"The loss is {loss.item()} at step {step}: lower optimiser.learning_rate, "
+            "or check the data of that batch; the last saved state is intact."
+        )
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(task.model.parameters(), settings.gradient_clip).item()
+    if not math.isfinite(norm):
+        raise TrainingError(
+            f"The gradient is not finite at step {step}: lower optimiser.learning_rate; "
+            "the last saved state is intact."
+        )
+    optimiser.step()
+    rival_loss = (
+        None if discriminator is None else discriminator.learn(outcome.draw.detach(), generator)
+    )
+    if not is_told:
+        return {}
+    metrics = {
+        "loss": loss.item(),
+        "rate": outcome.rate.mean().item(),
+        "distortion": outcome.distortion.mean().item(),
+        "gradient_norm": norm,
+        "learning_rate": settings.learning_rate * factor,
+        **objective.weights(step),
+        **task.details(outcome),
+    }
+    if rival_loss is not None:
+        metrics["discriminator_loss"] = rival_loss
+    return metrics
+
+
+def _discriminator_for(objective: Objective, task: Task, seed: int) -> Discriminator | None:
+    """The rival that a FactorVAE's loss needs; its first weights come from the seed alone."""
+    if not isinstance(objective, FactorVAE):
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Discriminator(task.n_latent)
+
+
+def claim_folder(config: RunSettings, folder: Path) -> None:
+    """Makes ``folder`` this run's, or checks that it already is.
+
+    Raises:
+        TrainingError: if it holds a run of another configuration; the message names the keys.
+    """
+    path = folder / CONFIG_FILE
+    if path.exists():
+        differences = differing_keys(_saved_config(path, type(config)), config)
+        if differences:
+            raise TrainingError(
+                f"{folder} holds a run of another configuration ({'; '.join(differences)}): "
+                "continue that one with its own file, or choose another folder."
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(config_to_mapping(config), sort_keys=False)
+    path.write_text(text, encoding="utf-8")
+
+
+def _saved_config(path: Path, kind: type[RunSettings]) -> RunSettings:
+    """The configuration that a run was started with; keys that are younger have their defaults.
+
+    Raises:
+        ConfigError: if the file is damaged, or of a later version that knows more keys.
+    """
+    return build_from_mapping(kind, read_yaml(path), "")
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Drops logged steps later than the saved one: they are about to be done again."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    kept: list[str] = []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            break  # the kill came in the middle of this line
+        if entry["step"] <= step:
+            kept.append(line + "\n")
+    path.write_text("".join(kept), encoding="utf-8")
+
+
+@contextmanager
+def _stop_requests() -> Iterator[Callable[[], bool]]:
+    """Turns the first Ctrl-C or SIGTERM into a flag; a second one interrupts at once."""
+    received: list[int] = []
+    previous: dict[int, signal._HANDLER] = {}
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        restore()
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, note)
+    except ValueError:
+        previous.clear()  # not the main thread: signals are not ours to take
+    try:
+        yield lambda: bool(received)
+    finally:
+        restore()

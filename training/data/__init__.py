@@ -1,0 +1,1 @@
+"""Glitches as a trainer reads them: packs, data sets, splits, batches."""

@@ -1,0 +1,205 @@
+"""Rows of Gravity Spy's published classifications, made into views from open strain.
+
+The CSVs of Zenodo record 5649212 have a row for each glitch, without a picture. The strain around
+each GPS time comes from a folder of files (any format that the house reads), else from GWOSC
+through gwpy, and is then kept in that folder, so that a second read needs no network.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from glitch.errors import GlitchError, StrainError
+from glitch.strain import (
+    Strain,
+    StrainSpan,
+    is_strain_file,
+    read_strain,
+    strain_span,
+    views_from_strain,
+)
+from glitch.views import Preprocessing
+from training.data.datasets.collected import Collector, RealGlitches
+from training.data.pack import PackError
+
+WHERE = (
+    "download one of the CSVs of Zenodo record 5649212 (https://zenodo.org/records/5649212), "
+    "for example H1_O3a.csv"
+)
+# Column names of the published releases, the newest first.
+COLUMNS = {
+    "event_time": ("event_time", "GPStime"),
+    "ifo": ("ifo",),
+    "label": ("label", "ml_label"),
+    "gravityspy_id": ("gravityspy_id", "id"),
+}
+SEGMENT_S = 64  # Gravity Spy analyses 64 s around the GPS time
+
+# Strain of a detector between two whole GPS seconds: samples and their rate.
+Fetch = Callable[[str, int, int], tuple[np.ndarray, float]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One glitch of the CSV."""
+
+    gps_time: Decimal
+    ifo: str
+    label: str
+    gravityspy_id: str
+
+
+def read_trigger_rows(
+    path: Path,
+    preprocessing: Preprocessing | None = None,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+    *,
+    strain_folder: Path | None = None,
+    fetch: Fetch | None = None,
+) -> RealGlitches:
+    """Views of every row whose strain can be had and whitened honestly.
+
+    Rows too near a gap or an edge are left out, with the reason.
+
+    Args:
+        path: the CSV.
+        preprocessing: recipe of the views.
+        on_progress: called with rows done and rows in all.
+        strain_folder: strain files that are there already; what is fetched is kept there too.
+        fetch: gets strain that the folder lacks; GWOSC's open data through gwpy if not given.
+
+    Raises:
+        PackError: if the CSV is missing or malformed, or strain can neither be found nor fetched.
+    """
+    recipe = preprocessing or Preprocessing()
+    rows = read_rows(path)
+    folder = strain_folder or path.parent / "strain"
+    shelf = StrainShelf(folder, fetch or fetch_open_strain)
+    collector = Collector()
+    for done, row in enumerate(rows, start=1):
+        try:
+            strain = shelf.around(row)
+            found = views_from_strain([strain], [row.gps_time], recipe)[0]
+        except StrainError as error:
+            collector.left_out.append(f"{row.gravityspy_id}: {error}")
+        else:
+            collector.add(found.views, row.label, row.gravityspy_id)
+        on_progress(done, len(rows))
+    return collector.collected(path)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a classification CSV.
+
+    Raises:
+        PackError: if it is missing, lacks a column, or a row's GPS time is no number.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            names = _columns(path, reader.fieldnames or ())
+            table = list(reader)
+    except FileNotFoundError:
+        raise PackError(f"There is no file {path}: {WHERE}, or correct data.real_images.") from None
+    except UnicodeDecodeError:
+        raise PackError(f"{path} is no CSV: {WHERE}.") from None
+    rows: list[Row] = []
+    for number, entry in enumerate(table, start=2):
+        try:
+            gps_time = Decimal(entry[names["event_time"]] or "")
+        except InvalidOperation:
+            raise PackError(
+                f"{path}, line {number}: {entry[names['event_time']]!r} is no GPS time in seconds."
+            ) from None
+        known = {key: entry[column] for key, column in names.items()}
+        rows.append(Row(gps_time, known["ifo"], known["label"], known["gravityspy_id"]))
+    if not rows:
+        raise PackError(f"{path} has no row.")
+    return rows
+
+
+def _columns(path: Path, found: Sequence[str]) -> dict[str, str]:
+    names = {
+        key: next((one for one in known if one in found), "") for key, known in COLUMNS.items()
+    }
+    missing = [" or ".join(COLUMNS[key]) for key, name in names.items() if not name]
+    if missing:
+        raise PackError(f"{path} lacks the columns {', '.join(missing)}: {WHERE}.")
+    return names
+
+
+class StrainShelf:
+    """Strain files of one folder, looked up by detector and GPS time, and added to."""
+
+    def __init__(self, folder: Path, fetch: Fetch) -> None:
+        self._folder, self._fetch = folder, fetch
+        files = sorted(folder.iterdir()) if folder.is_dir() else []
+        self._spans = [
+            (span.ifo, span.gps_start, span.gps_end, file)
+            for file in files
+            if (span := _span(file)) is not None
+        ]
+
+    def around(self, row: Row) -> Strain:
+        """Strain around the row's GPS time, from the folder if it has any.
+
+        Raises:
+            PackError: if the folder has none and it cannot be fetched.
+            StrainError: if the file that has it ends too near.
+        """
+        margin = Decimal(SEGMENT_S // 2)
+        holding = [span for span in self._spans if span[0] == row.ifo]
+        # The file that reaches furthest on both sides; the middle of a long one beats its edge.
+        reach = {span[3]: min(row.gps_time - span[1], span[2] - row.gps_time) for span in holding}
+        best = max(reach, key=lambda file: reach[file], default=None)
+        if best is None or reach[best] <= 0:
+            start = int(row.gps_time - margin)
+            best = self._keep(row, start, start + SEGMENT_S)
+        return read_strain(best, file_name=best.name, gps_time=row.gps_time, ifo=row.ifo)
+
+    def _keep(self, row: Row, start: int, end: int) -> Path:
+        try:
+            values, rate = self._fetch(row.ifo, start, end)
+        except GlitchError:
+            raise
+        except Exception as error:
+            raise PackError(
+                f"The open strain of {row.ifo} from GPS {start} to {end} could not be fetched from "
+                f"gwosc.org ({error}): connect to the network, or put a strain file that covers it "
+                f"into {self._folder} (data.strain_folder)."
+            ) from error
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{row.ifo[0]}-{row.ifo}_GWOSC-{start}-{end - start}.hdf5"
+        partial = path.with_suffix(".partial")
+        with h5py.File(partial, "w") as file:  # GWOSC's own layout
+            dataset = file.create_dataset("strain/Strain", data=values)
+            dataset.attrs["Xstart"], dataset.attrs["Xspacing"] = start, 1 / rate
+            file["meta/GPSstart"], file["meta/Detector"] = start, row.ifo
+        partial.replace(path)
+        self._spans.append((row.ifo, Decimal(start), Decimal(end), path))
+        return path
+
+
+def _span(file: Path) -> StrainSpan | None:
+    """What stretch the file covers; None where it is no strain, or does not say when it starts."""
+    try:
+        if not file.is_file() or not is_strain_file(file, file.name):
+            return None
+        return strain_span(file, file_name=file.name)
+    except GlitchError:
+        return None
+
+
+def fetch_open_strain(ifo: str, start: int, end: int) -> tuple[np.ndarray, float]:
+    """GWOSC's open strain through gwpy, at 16 kHz where that is published."""
+    from gwpy.timeseries import TimeSeries
+
+    series = TimeSeries.fetch_open_data(ifo, start, end, sample_rate=16384, cache=False)
+    return np.asarray(series.value, dtype=np.float64), float(series.sample_rate.value)

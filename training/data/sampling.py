@@ -1,0 +1,155 @@
+"""Batches: which glitches a step sees, how they vary, and which views are hidden.
+
+Everything here is a pure function of (pack, seed, step): a resumed run draws the same batches
+without any generator's state being saved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from glitch.errors import GlitchError
+from glitch.types import ObservedTensor, ViewsTensor
+from training.core.config import AugmentationConfig
+from training.data.pack import GREY_LEVELS, Pack, PackedViews
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What the decoder owes, and the part of it that the encoder may see."""
+
+    values: ViewsTensor  # energy over the clip, [0, 1]
+    observed: ObservedTensor
+    shown: Bool[Tensor, "batch view"]  # the views that the encoder sees
+    owed: Bool[Tensor, "batch view"]  # the views that the decoder is asked for in this step
+    owed_weight: Float[Tensor, " batch"]  # views observed over views owed: the sum stays unbiased
+
+
+class StratifiedSampler:
+    """Draws strata (groups, or labels of simulated views) evenly, then a member of each."""
+
+    def __init__(self, strata: tuple[str, ...]) -> None:
+        if not strata:
+            raise GlitchError("There is no glitch to draw a batch from.")
+        members: dict[str, list[int]] = {}
+        for index, stratum in enumerate(strata):
+            members.setdefault(stratum, []).append(index)
+        self._members = [np.asarray(members[name]) for name in sorted(members)]
+
+    def draw(self, n_draws: int, rng: np.random.Generator) -> Int[np.ndarray, " draw"]:
+        """Positions of the drawn glitches, with replacement."""
+        strata = rng.integers(len(self._members), size=n_draws)
+        share = rng.random(n_draws)
+        return np.asarray(
+            [
+                self._members[stratum][int(place * len(self._members[stratum]))]
+                for stratum, place in zip(strata, share, strict=True)
+            ],
+            dtype=np.int64,
+        )
+
+
+class BatchSource:
+    """Mixes real glitches (even over groups) and simulated ones (even over labels)."""
+
+    def __init__(
+        self,
+        real: Pack | None,
+        simulated: Pack | None,
+        *,
+        real_share: float,
+        batch_size: int,
+        augmentation: AugmentationConfig,
+        seed: int,
+    ) -> None:
+        n_real = batch_size if simulated is None else round(real_share * batch_size)
+        n_real = 0 if real is None else n_real
+        self._parts: list[tuple[Pack, StratifiedSampler, int]] = []
+        if real is not None and n_real:
+            self._parts.append((real, StratifiedSampler(real.groups), n_real))
+        if simulated is not None and n_real < batch_size:
+            sampler = StratifiedSampler(simulated.labels)
+            self._parts.append((simulated, sampler, batch_size - n_real))
+        self._augmentation, self._seed = augmentation, seed
+
+    @property
+    def packs(self) -> list[Pack]:
+        """The packs that batches are drawn from."""
+        return [pack for pack, _, _ in self._parts]
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step, the same each time it is asked for."""
+        rng = np.random.default_rng([self._seed, step])
+        drawn = [(pack, sampler.draw(size, rng)) for pack, sampler, size in self._parts]
+        grey = np.concatenate([pack.values[indices] for pack, indices in drawn])
+        rows = np.concatenate([pack.observed[indices] for pack, indices in drawn])
+        observed = torch.from_numpy(rows)
+        varied = vary(grey, self._augmentation, rng)
+        shown = hide_views(observed, self._augmentation, rng)
+        owed, weight = owe_views(observed, self._augmentation.owed_views, rng)
+        return Batch(varied, observed, shown, owed, weight)
+
+
+def vary(
+    grey: PackedViews, augmentation: AugmentationConfig, rng: np.random.Generator
+) -> ViewsTensor:
+    """Shifts each view in time, then scales each glitch's energy and clips it anew.
+
+    Shifts are done on bytes, row after row of the batch: indexing floats took longer than the
+    encoder does.
+    """
+    n_batch, n_views, _, n_time = grey.shape
+    limit = augmentation.shift_pixels
+    shifts = rng.integers(-limit, limit + 1, size=(n_batch, n_views))
+    # Edges are repeated, not wrapped: what leaves on the right must not come in on the left.
+    columns = np.clip(np.arange(n_time) - shifts[..., None], 0, n_time - 1)
+    shifted = np.empty_like(grey)
+    for member, view in np.ndindex(n_batch, n_views):
+        shifted[member, view] = grey[member, view][:, columns[member, view]]
+    spread = np.log(augmentation.energy_scale)
+    factors = np.exp(rng.uniform(-spread, spread, n_batch)).astype(np.float32)
+    scale = torch.from_numpy(factors / GREY_LEVELS)[:, None, None, None]
+    return torch.from_numpy(shifted).float().mul_(scale).clamp_(max=1.0)
+
+
+def hide_views(
+    observed: ObservedTensor, augmentation: AugmentationConfig, rng: np.random.Generator
+) -> Bool[Tensor, "batch view"]:
+    """What the encoder sees: all views, one of them, or a random non-empty subset."""
+    present = observed.any(dim=2).numpy()  # (B, V)
+    n_batch = len(present)
+    order = _random_ranks(present, rng)
+    counts = present.sum(axis=1)
+    subset = 1 + (rng.random(n_batch) * counts).astype(np.int64)
+    fate = rng.random(n_batch)
+    single = fate < augmentation.single_view_share
+    some = fate < augmentation.single_view_share + augmentation.some_views_share
+    kept = np.where(single, 1, np.where(some, subset, counts))
+    shown = present & (order < kept[:, None])
+    return torch.from_numpy(shown)
+
+
+def owe_views(
+    observed: ObservedTensor, limit: int, rng: np.random.Generator
+) -> tuple[Bool[Tensor, "batch view"], Float[Tensor, " batch"]]:
+    """At most ``limit`` random views of each glitch, and what to multiply their distortion by.
+
+    Painting all four views takes most of a step's time. A random part, weighted by how many views
+    it stands for, has the same expected distortion and gradient.
+    """
+    present = observed.any(dim=2).numpy()
+    owed = present & (_random_ranks(present, rng) < limit)
+    weight = present.sum(axis=1) / np.maximum(owed.sum(axis=1), 1)
+    return torch.from_numpy(owed), torch.from_numpy(weight).float()
+
+
+def _random_ranks(
+    present: Bool[np.ndarray, "batch view"], rng: np.random.Generator
+) -> Int[np.ndarray, "batch view"]:
+    """A random order of each member's present views, from 0; absent ones come last."""
+    return np.where(present, rng.random(present.shape), np.inf).argsort(axis=1).argsort(axis=1)

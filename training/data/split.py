@@ -1,0 +1,99 @@
+"""The data a configuration asks for, split by group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from glitch.views import Preprocessing
+from training.core.config import DataConfig
+from training.data.datasets import RealGlitches, read_real
+from training.data.datasets.collected import TRAIN, VALIDATION
+from training.data.pack import Pack, PackError, read_pack
+from training.evaluation.probe import grouped_folds
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """What a run learns from and what it is judged on; either may be absent."""
+
+    real_train: Pack | None
+    validation: Pack | None
+    simulated: Pack | None
+
+
+def split_real(pack: Pack, config: DataConfig) -> tuple[Pack, Pack]:
+    """(train, validation) of the configured fold; no group is on both sides."""
+    folds = list(grouped_folds(pack.labels, pack.groups, config.n_folds, config.split_seed))
+    train, validation = folds[config.validation_fold]
+    return pack.subset(train), pack.subset(validation)
+
+
+def split_glitches(glitches: RealGlitches, config: DataConfig) -> tuple[Pack, Pack]:
+    """(train, validation): by fold, or in the parts that the data set was published in.
+
+    Raises:
+        PackError: if the published split is asked for, and there is none or a part is empty.
+    """
+    if config.split == "folds":
+        return split_real(glitches.pack, config)
+    if glitches.parts is None:
+        raise PackError(
+            f"{config.real_images} has no published split: set data.split to folds, or put its "
+            "metadata CSV with the column sample_type beside it."
+        )
+    parts = np.asarray(glitches.parts)
+    sides: list[Pack] = []
+    for part in (TRAIN, VALIDATION):
+        chosen = np.nonzero(parts == part)[0]
+        if len(chosen) == 0:
+            raise PackError(
+                f"{config.real_images} has no glitch in its part {part}: set data.split to folds."
+            )
+        sides.append(glitches.pack.subset(chosen))
+    return sides[0], sides[1]
+
+
+def read_glitches(
+    config: DataConfig,
+    preprocessing: Preprocessing | None = None,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> RealGlitches:
+    """The real glitches that the configuration names, whole.
+
+    Raises:
+        PackError: if it names none, or they are missing or of another layout.
+    """
+    if config.real_images is None:
+        raise PackError("data.real_images is null: this needs real glitches.")
+    strain = None if config.strain_folder is None else Path(config.strain_folder)
+    return read_real(
+        config.real_layout,
+        Path(config.real_images),
+        preprocessing,
+        on_progress,
+        strain_folder=strain,
+    )
+
+
+def load_data(
+    config: DataConfig,
+    preprocessing: Preprocessing | None = None,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> TrainingData:
+    """Reads what the configuration names.
+
+    Raises:
+        PackError: if the pictures or the pack are missing or unusable.
+    """
+    recipe = preprocessing or Preprocessing()
+    real_train = validation = simulated = None
+    if config.simulated is not None:
+        simulated = read_pack(Path(config.simulated), recipe)
+    if config.real_images is not None:
+        glitches = read_glitches(config, recipe, on_progress)
+        real_train, validation = split_glitches(glitches, config)
+    return TrainingData(real_train, validation, simulated)

@@ -1,0 +1,156 @@
+"""What a run reports about itself: rate, distortion, active units, and what the vector is worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32
+
+from glitch.model import ViewsVAE, kl_to_standard_normal
+from training.data.pack import Pack
+from training.evaluation.probe import PREDICTORS, classes_with_groups, score
+
+ACTIVE_VARIANCE = 0.01  # Burda, Grosse and Salakhutdinov 2016: variance of the posterior mean
+BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A pack through the model, without noise."""
+
+    mean: Float32[np.ndarray, "glitch latent"]
+    rate_of_latents: Float[np.ndarray, "glitch latent"]  # nats
+    distortion: Float[np.ndarray, " glitch"]  # nats, decoded from the posterior mean
+
+    @property
+    def rate(self) -> Float[np.ndarray, " glitch"]:
+        """KL of each glitch's posterior from the prior, nats."""
+        return np.asarray(self.rate_of_latents.sum(axis=1))
+
+
+@torch.inference_mode()
+def encode_pack(
+    model: ViewsVAE, pack: Pack, shown: Bool[np.ndarray, "glitch view"] | None = None
+) -> Encoded:
+    """Posterior means of a pack, rates, and distortions of all that was observed.
+
+    Args:
+        model: put into evaluation mode by the caller.
+        pack: the glitches.
+        shown: views that the encoder may see; all present ones if not given.
+    """
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for start in range(0, len(pack), BATCH):
+        chosen = np.arange(start, min(start + BATCH, len(pack)))
+        values, observed = pack.tensors(chosen)
+        target, target_rows = model.prepare(values, observed)
+        visible = observed
+        if shown is not None:
+            visible = observed & torch.from_numpy(shown[chosen])[..., None]
+        seen, seen_rows = model.prepare(values * visible[..., None], visible)
+        posterior = model.encode(seen, seen_rows)
+        prediction = model.decode(posterior.mean, target_rows.any(dim=2))
+        distortion = model.likelihood.distortion(target, prediction.float(), target_rows)
+        rate = kl_to_standard_normal(posterior)
+        parts.append((posterior.mean.numpy(), rate.numpy(), distortion.numpy()))
+    mean, rates, distortions = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Encoded(mean, rates, distortions)
+
+
+def lone_views(pack: Pack) -> tuple[Pack, Bool[np.ndarray, "glitch view"], np.ndarray]:
+    """Every single view of a pack as a glitch of its own.
+
+    Returns:
+        The pack with one entry for each view present, which view that entry shows, and the
+        position in ``pack`` it came from.
+    """
+    origin, view = np.nonzero(np.asarray(pack.observed).any(axis=2))
+    shown = np.zeros((len(origin), pack.observed.shape[1]), dtype=np.bool_)
+    shown[np.arange(len(origin)), view] = True
+    return pack.subset(origin), shown, origin
+
+
+def lone_view_agreement(model: ViewsVAE, pack: Pack) -> dict[str, float]:
+    """How near a lone view lands to the vector of its glitch's full set of views.
+
+    Only glitches with at least two views count. ``distance`` is the median distance between lone
+    and full vectors over the median distance between different glitches (lower is better);
+    ``retrieval`` the share of lone views whose nearest full vector is their own (higher is better).
+    """
+    several = np.nonzero(np.asarray(pack.observed).any(axis=2).sum(axis=1) >= 2)[0]
+    if len(several) < 2:
+        return {}
+    chosen = pack.subset(several)
+    full = encode_pack(model, chosen).mean
+    singles, shown, origin = lone_views(chosen)
+    lone = encode_pack(model, singles, shown).mean
+    distances = np.linalg.norm(lone[:, None] - full[None], axis=2)
+    between = np.linalg.norm(full[:, None] - full[None], axis=2)
+    others = between[~np.eye(len(full), dtype=bool)]
+    own = distances[np.arange(len(origin)), origin]
+    return {
+        "distance": float(np.median(own) / max(np.median(others), 1e-12)),
+        "retrieval": float((distances.argmin(axis=1) == origin).mean()),
+    }
+
+
+def evaluate_model(model: ViewsVAE, train: Pack, validation: Pack) -> dict[str, float]:
+    """Metrics of one evaluation, flat, by dotted name.
+
+    Probes learn from the training groups' labels and answer for the validation groups, once with
+    all views of each glitch and once with every view alone (``lone.``); only labels that occur on
+    both sides are judged. ``selection``, the mean of accuracy and balanced accuracy of all probes,
+    is what chooses among checkpoints.
+    """
+    was_training = model.training
+    model.eval()
+    known, held_out = encode_pack(model, train), encode_pack(model, validation)
+    metrics = {
+        "rate": float(held_out.rate.mean()),
+        "distortion": float(held_out.distortion.mean()),
+        "elbo": -float((held_out.rate + held_out.distortion).mean()),
+        "active_units": float((held_out.mean.var(axis=0) > ACTIVE_VARIANCE).sum()),
+        **{
+            f"kl.{latent}": float(rate)
+            for latent, rate in enumerate(held_out.rate_of_latents.mean(axis=0))
+        },
+    }
+    if len(set(train.labels)) >= 2:
+        lone_train, train_shown, _ = lone_views(train)
+        lone_validation, validation_shown, _ = lone_views(validation)
+        marks = _probe(metrics, "", train, known.mean, validation, held_out.mean)
+        marks += _probe(
+            metrics,
+            "lone.",
+            lone_train,
+            encode_pack(model, lone_train, train_shown).mean,
+            lone_validation,
+            encode_pack(model, lone_validation, validation_shown).mean,
+        )
+        metrics["selection"] = float(np.mean(marks))
+    agreement = lone_view_agreement(model, validation)
+    metrics |= {f"lone_view.{name}": value for name, value in agreement.items()}
+    model.train(was_training)
+    return metrics
+
+
+def _probe(  # noqa: PLR0917 - two sides, each a pack and its vectors
+    metrics: dict[str, float],
+    prefix: str,
+    train: Pack,
+    known: Float32[np.ndarray, "train latent"],
+    asked: Pack,
+    vectors: Float32[np.ndarray, "asked latent"],
+) -> list[float]:
+    """Adds both probes' scores to ``metrics`` and gives them as a list too."""
+    labels = classes_with_groups(train.labels, train.groups, 1)
+    marks: list[float] = []
+    for name, predict in PREDICTORS.items():
+        answers = predict(known, train.labels, vectors).tolist()
+        found = score(asked.labels, answers, labels)
+        metrics[f"{prefix}{name}.accuracy"] = found.accuracy
+        metrics[f"{prefix}{name}.balanced_accuracy"] = found.balanced_accuracy
+        marks += [found.accuracy, found.balanced_accuracy]
+    return marks

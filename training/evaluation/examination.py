@@ -1,0 +1,251 @@
+"""Everything that is known about a model, in one folder: each figure as data and as a plot."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glitch.checkpoint import load_checkpoint
+from glitch.errors import GlitchError
+from glitch.model import ViewsVAE
+from glitch.views import VIEW_DURATIONS_S
+from training.core.config import ConfigError, TrainingConfig, config_from_mapping
+from training.core.loop import CONFIG_FILE, METRICS_FILE
+from training.data.datasets import RealGlitches
+from training.data.pack import Pack
+from training.data.split import split_glitches
+from training.evaluation.encoding import encode_pack, lone_views
+from training.evaluation.measures.by_class import ClassRow, by_class
+from training.evaluation.measures.clustering import cluster_agreement
+from training.evaluation.measures.novelty import leave_one_class_out
+from training.evaluation.measures.rates import WEIGHTS, CurvePoint, Rates, in_order, measure_rates
+from training.evaluation.measures.retrieval import retrieve
+from training.evaluation.pictures_of_views import draw_reconstructions, draw_traversals, reconstruct
+from training.evaluation.plots_measures import (
+    draw_by_class,
+    draw_curve,
+    draw_latents_over_training,
+    draw_novelty,
+    draw_rate_of_latents,
+)
+from training.evaluation.probe import classes_with_groups
+from training.evaluation.report import CLASS_SETS
+from training.views.export import load_run
+
+MANIFEST_FILE = "manifest.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A model to judge, and what its training was told."""
+
+    config: TrainingConfig
+    model: ViewsVAE
+    folder: Path
+
+
+def load_judged(folder: Path) -> Judged:
+    """The best weights of a run, or those of a checkpoint, with the configuration.
+
+    Raises:
+        ConfigError: if the folder is neither, or the checkpoint does not say its configuration.
+        CheckpointError: if its weights are missing or damaged.
+    """
+    if (folder / CONFIG_FILE).exists():
+        config, model, _ = load_run(folder)
+        return Judged(config, model, folder)
+    if not (folder / MANIFEST_FILE).exists():
+        raise ConfigError(
+            f"{folder} is neither a training run ({CONFIG_FILE}) nor a checkpoint "
+            f"({MANIFEST_FILE})."
+        )
+    checkpoint = load_checkpoint(folder)
+    told = checkpoint.manifest.training.get("config")
+    if told is None:
+        raise ConfigError(f"The checkpoint {folder} does not say what configuration trained it.")
+    checkpoint.model.eval()
+    return Judged(config_from_mapping(told), checkpoint.model, folder)
+
+
+def examine_into(
+    judged: Judged, real: Pack, train_groups: frozenset[str], out: Path
+) -> dict[str, Any]:
+    """Measures everything on held-out groups and writes it.
+
+    Args:
+        judged: the model.
+        real: all real glitches.
+        train_groups: the groups that its training saw; their labels are what probes learn, and
+            references of the novelty score come from them alone.
+        out: folder for ``measures.json``, ``by_class.csv``, ``novelty.csv``, ``latents.csv`` and
+            the plots; made if absent.
+
+    Returns:
+        What ``measures.json`` holds.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    model = judged.model
+    is_known = np.asarray([group in train_groups for group in real.groups])
+    held_out = real.subset(np.nonzero(~is_known)[0])
+    vectors = encode_pack(model, real).mean
+    rates = measure_rates(model, held_out)
+    classes = _class_rows(model, real, vectors, is_known)
+    try:
+        hidden = leave_one_class_out(vectors, real.labels, real.groups, is_known)
+    except GlitchError:
+        hidden = []  # too few of every class to hide one: the other measures stand
+    measures: dict[str, Any] = {
+        "n_held_out": len(held_out),
+        "rate": rates.rate,
+        "distortion": rates.distortion,
+        "elbo": rates.elbo,
+        "active_units": rates.active_units,
+        "novelty_mean_auroc": float(np.mean([one.auroc for one in hidden])) if hidden else None,
+        "sets": {
+            name: _of_classes(vectors[~is_known], held_out, at_least, real)
+            for name, at_least in CLASS_SETS.items()
+            if len(classes_with_groups(real.labels, real.groups, at_least)) >= 2
+        },
+    }
+    _save_table(out / "by_class.csv", [asdict(row) for row in classes])
+    if hidden:
+        _save_table(out / "novelty.csv", [asdict(one) for one in hidden])
+        draw_novelty(out / "novelty.png", hidden)
+    _save_table(
+        out / "latents.csv",
+        [
+            {"latent": index, "rate": rate, "variance_of_mean": variance}
+            for index, (rate, variance) in enumerate(
+                zip(rates.rate_of_latents, rates.variance_of_means, strict=True)
+            )
+        ],
+    )
+    text = json.dumps(measures, indent=2, allow_nan=False)
+    (out / "measures.json").write_text(text + "\n", encoding="utf-8")
+    draw_rate_of_latents(out / "latents.png", rates)
+    draw_by_class(out / "by_class.png", [row for row in classes if row.sample == "all views"])
+    draw_reconstructions(out / "reconstructions.png", reconstruct(model, held_out))
+    for view, duration_s in enumerate(VIEW_DURATIONS_S[: model.architecture.n_views]):
+        path = out / f"traversals_{duration_s:g}s.png"
+        draw_traversals(path, model, rates, view=view)
+    _save_latents_over_training(judged.folder, out)
+    return measures
+
+
+def _of_classes(vectors: np.ndarray, held_out: Pack, at_least: int, real: Pack) -> dict[str, Any]:
+    """Retrieval and clustering among held-out glitches of the classes with enough groups."""
+    classes = classes_with_groups(real.labels, real.groups, at_least)
+    chosen = np.nonzero(np.isin(np.asarray(held_out.labels), classes))[0]
+    kept = held_out.subset(chosen)
+    return {
+        "n_classes": len(set(kept.labels)),
+        "retrieval": asdict(retrieve(vectors[chosen], kept.labels, kept.groups)),
+        "clustering": asdict(cluster_agreement(vectors[chosen], kept.labels)),
+    }
+
+
+def _class_rows(
+    model: ViewsVAE, real: Pack, vectors: np.ndarray, is_known: np.ndarray
+) -> list[ClassRow]:
+    """Of all views together, and of every window by itself."""
+    rows = by_class("all views", vectors, real.labels, is_known)
+    singles, shown, origin = lone_views(real)
+    alone = encode_pack(model, singles, shown).mean
+    for view, duration_s in enumerate(VIEW_DURATIONS_S[: shown.shape[1]]):
+        chosen = np.nonzero(shown[:, view])[0]
+        labels = [singles.labels[index] for index in chosen]
+        sample = f"{duration_s:g} s alone"
+        rows += by_class(sample, alone[chosen], labels, is_known[origin[chosen]])
+    return rows
+
+
+def _save_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _save_latents_over_training(run: Path, out: Path) -> None:
+    """From the run's own log, where it has one that tells."""
+    path = run / METRICS_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    entries = [entry for entry in map(json.loads, lines) if "validation.kl.0" in entry]
+    if not entries:
+        return
+    n_latent = sum(1 for name in entries[0] if name.startswith("validation.kl."))
+    rates = np.asarray(
+        [[entry[f"validation.kl.{index}"] for index in range(n_latent)] for entry in entries]
+    )
+    steps = [int(entry["step"]) for entry in entries]
+    _save_table(
+        out / "latents_over_training.csv",
+        [
+            {"step": step, **{f"kl_{index}": value for index, value in enumerate(row)}}
+            for step, row in zip(steps, rates.tolist(), strict=True)
+        ],
+    )
+    draw_latents_over_training(out / "latents_over_training.png", steps, rates)
+
+
+def held_out_of_all(runs: Sequence[Judged], glitches: RealGlitches) -> Pack:
+    """The glitches that no run learnt from.
+
+    Raises:
+        ConfigError: if the runs learnt from different data sets, or from all glitches together.
+    """
+    first = runs[0].config.data
+    is_new = np.ones(len(glitches.pack), dtype=np.bool_)
+    for judged in runs:
+        data = judged.config.data
+        if (data.real_images, data.real_layout) != (first.real_images, first.real_layout):
+            raise ConfigError(
+                f"{judged.folder} learnt from {data.real_images}, but {runs[0].folder} from "
+                f"{first.real_images}: only runs on one data set share a plane."
+            )
+        learnt, _ = split_glitches(glitches, data)
+        is_new &= ~np.isin(np.asarray(glitches.pack.groups), np.asarray(learnt.groups))
+    if not is_new.any():
+        raise ConfigError(
+            "No glitch is new to all of these runs: give runs whose data.split_seed and "
+            "data.validation_fold are the same."
+        )
+    return glitches.pack.subset(np.nonzero(is_new)[0])
+
+
+def rate_distortion_curve(runs: Sequence[Judged], held_out: Pack, out: Path) -> list[CurvePoint]:
+    """Several runs on one plane, all on the same glitches; ``curve.csv`` and ``curve.png``.
+
+    Args:
+        runs: trained models; each objective's curve runs along its own hyperparameter.
+        held_out: glitches that none of them learnt from.
+        out: folder of the results, made if absent.
+    """
+    points: list[CurvePoint] = []
+    for judged in runs:
+        found: Rates = measure_rates(judged.model, held_out)
+        objective = judged.config.objective
+        name = WEIGHTS[objective.kind]
+        value = float(getattr(objective.build(), name))
+        points.append(
+            CurvePoint(
+                judged.folder.name,
+                objective.kind,
+                name,
+                value,
+                judged.config.seed,
+                found.rate,
+                found.distortion,
+            )
+        )
+    ordered = in_order(points)
+    out.mkdir(parents=True, exist_ok=True)
+    _save_table(out / "curve.csv", [asdict(point) for point in ordered])
+    draw_curve(out / "curve.png", ordered, {})
+    return ordered

@@ -1,0 +1,66 @@
+"""Every class and every window by itself: where a representation is strong, and where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from training.evaluation.probe import PREDICTORS
+
+Vectors = Float[np.ndarray, "glitch latent"]
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """Held-out glitches of one class in one sample, under one probe."""
+
+    sample: str  # "all views", or one window such as "4 s alone"
+    probe: str  # key of training.evaluation.probe.PREDICTORS
+    label: str
+    recall: float  # share of the class's glitches that were named rightly
+    precision: float  # share of the answers of this class that were right; NaN if it never was one
+    n_glitches: int
+    most_frequent_mistake: str  # what its others were mostly taken for; empty if none
+
+
+def by_class(
+    sample: str,
+    vectors: Vectors,
+    labels: Sequence[str],
+    is_known: Bool[np.ndarray, " glitch"],
+) -> list[ClassRow]:
+    """Recall and precision of each class on the glitches whose labels the probe did not learn.
+
+    Args:
+        sample: what to call these rows.
+        vectors: posterior means.
+        labels: class of each glitch.
+        is_known: glitches whose labels the probe learns; it answers for the others.
+    """
+    names = np.asarray(labels)
+    truth = names[~is_known]
+    rows: list[ClassRow] = []
+    if len(set(names[is_known])) < 2 or len(truth) == 0:
+        return rows
+    for probe, predict in PREDICTORS.items():
+        given = predict(vectors[is_known], names[is_known].tolist(), vectors[~is_known])
+        for label in sorted(set(truth) & set(names[is_known])):
+            asked, answered = truth == label, given == label
+            wrong = given[asked & ~answered]
+            found, counts = np.unique(wrong, return_counts=True)
+            hits = int((asked & answered).sum())
+            rows.append(
+                ClassRow(
+                    sample,
+                    probe,
+                    label,
+                    hits / int(asked.sum()),
+                    hits / int(answered.sum()) if answered.any() else float("nan"),
+                    int(asked.sum()),
+                    str(found[counts.argmax()]) if len(found) else "",
+                )
+            )
+    return rows

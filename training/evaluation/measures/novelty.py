@@ -1,0 +1,76 @@
+"""Novelty: is a class that nobody has named told from those that are known?
+
+Leave one class out: its glitches are hidden from the references, and so are the held-out glitches
+of the known classes. Both are scored by the service's own novelty score; the area under the ROC
+curve is the chance that a glitch of the hidden class looks more novel than a known one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from sklearn.metrics import roc_auc_score
+
+from glitch.errors import GlitchError
+from glitch.novelty import NEAREST, novelty_score
+from training.evaluation.probe import classes_with_groups
+
+Vectors = Float[np.ndarray, "glitch latent"]
+LEAST_GROUPS = 9  # of a class that is hidden in its turn
+# A mixed bag of what fits nowhere: never among the references, hidden like any other.
+MIXED = "None_of_the_Above"
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """One class hidden."""
+
+    label: str
+    auroc: float  # 0.5 is chance, 1 perfect
+    n_novel: int
+    n_known: int
+
+
+def leave_one_class_out(
+    vectors: Vectors,
+    labels: Sequence[str],
+    groups: Sequence[str],
+    is_reference: Bool[np.ndarray, " glitch"],
+    *,
+    least_groups: int = LEAST_GROUPS,
+) -> list[Hidden]:
+    """AUROC of each class with enough groups, hidden in its turn.
+
+    Args:
+        vectors: posterior means.
+        labels: class of each glitch.
+        groups: near-identical copies share one.
+        is_reference: glitches that may be references; the others are asked. No group may be on
+            both sides.
+        least_groups: which classes take their turn.
+
+    Raises:
+        GlitchError: if a group is on both sides, or no class has enough groups.
+    """
+    names, known = np.asarray(labels), vectors.astype(np.float32)
+    sides: dict[bool, set[str]] = {True: set(), False: set()}
+    for group, side in zip(groups, is_reference, strict=True):
+        sides[bool(side)].add(group)
+    if sides[True] & sides[False]:
+        raise GlitchError("A group lies among the references and among those asked.")
+    found: list[Hidden] = []
+    for label in classes_with_groups(labels, groups, least_groups):
+        references = known[is_reference & (names != label) & (names != MIXED)]
+        asked = ~is_reference & ((names == label) | (names != MIXED))
+        is_novel = names[asked] == label
+        if len(references) < NEAREST or not is_novel.any() or is_novel.all():
+            continue
+        scores = [novelty_score(vector, references) for vector in known[asked]]
+        auroc = float(roc_auc_score(is_novel, scores))
+        found.append(Hidden(label, auroc, int(is_novel.sum()), int((~is_novel).sum())))
+    if not found:
+        raise GlitchError(f"No class has {least_groups} groups on both sides: none can be hidden.")
+    return found

@@ -1,0 +1,134 @@
+"""Judging the runs of Table 1: a linear classifier on vectors, answer by answer."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from glitch.model import Architecture, ViewsVAE
+from training.core.config import TrainingConfig
+from training.core.state import STATE_FILE, load_state
+from training.data.pack import Pack
+from training.evaluation.encoding import ACTIVE_VARIANCE, Encoded, encode_pack, lone_views
+from training.evaluation.measures.bootstrap import Answers
+from training.evaluation.probe import predict_linear, score
+from training.evaluation.report import Vectors, lone_panels, pooled_pixels, reduce_by_pca
+from training.reproduction.table1.results import Judged, Scored
+
+# Gravity Spy's 22 classes at the time of the paper; every one has at least three groups here.
+# fmt: off
+PAPER_CLASSES = (
+    "1080Lines", "1400Ripples", "Air_Compressor", "Blip", "Chirp", "Extremely_Loud", "Helix",
+    "Koi_Fish", "Light_Modulation", "Low_Frequency_Burst", "Low_Frequency_Lines", "No_Glitch",
+    "None_of_the_Above", "Paired_Doves", "Power_Line", "Repeating_Blips", "Scattered_Light",
+    "Scratchy", "Tomte", "Violin_Mode", "Wandering_Line", "Whistle",
+)
+NINE_CLASSES = (
+    "Blip", "Fast_Scattering", "Koi_Fish", "None_of_the_Above", "Power_Line", "Scattered_Light",
+    "Scratchy", "Violin_Mode", "Whistle",
+)
+# fmt: on
+CLASS_SETS = {"22 classes": PAPER_CLASSES, "9 classes": NINE_CLASSES}
+SAMPLES = ("all views", "any lone view")
+PIXELS = "PCA of pixels"
+
+
+def judge_run(
+    config: TrainingConfig, run: Path, name: str, sides: tuple[Pack, Pack]
+) -> list[Judged]:
+    """The last weights of one run, on its (learnt, held-out) glitches."""
+    model = ViewsVAE(config.architecture)
+    load_state(run / STATE_FILE, model, None)
+    model.eval()
+    judged: list[Judged] = []
+    for sample in SAMPLES:
+        known, asked = (_sampled(model, pack, sample) for pack in sides)
+        found = {
+            "rate": float(asked[1].rate.mean()),
+            "distortion": float(asked[1].distortion.mean()),
+            "active_units": float((asked[1].mean.var(axis=0) > ACTIVE_VARIANCE).sum()),
+        }
+        judged += _judge(
+            name,
+            seed=config.seed,
+            sample=sample,
+            known=(known[0], known[1].mean),
+            asked=(asked[0], asked[1].mean),
+            found=found,
+        )
+    return judged
+
+
+def _sampled(model: ViewsVAE, pack: Pack, sample: str) -> tuple[Pack, Encoded]:
+    """Glitches with all their views, or each view as a glitch of its own; and their vectors."""
+    if sample == "all views":
+        return pack, encode_pack(model, pack)
+    lone, shown, _ = lone_views(pack)
+    return lone, encode_pack(model, lone, shown)
+
+
+def judge_pixels(architecture: Architecture, split: tuple[Pack, Pack], seed: int) -> list[Judged]:
+    """Principal components of the same pooled pixels, as many as latents, on the same split."""
+    model = ViewsVAE(architecture)  # only its pooling counts
+    reduce = reduce_by_pca(architecture.latent)
+    judged: list[Judged] = []
+    for sample in SAMPLES:
+        sides = split if sample == "all views" else (lone_panels(split[0]), lone_panels(split[1]))
+        both = Pack(
+            np.concatenate([side.values for side in sides]),
+            np.concatenate([side.observed for side in sides]),
+            sides[0].labels + sides[1].labels,
+            sides[0].groups + sides[1].groups,
+        )
+        pixels = pooled_pixels(model, both, is_amplitude=False, is_filled=sample == "all views")
+        known, asked = reduce(pixels[: len(sides[0])], pixels[len(sides[0]) :])
+        nothing = dict.fromkeys(("rate", "distortion", "active_units"), math.nan)
+        judged += _judge(
+            PIXELS,
+            seed=seed,
+            sample=sample,
+            known=(sides[0], known),
+            asked=(sides[1], asked),
+            found=nothing,
+        )
+    return judged
+
+
+def _judge(
+    name: str,
+    *,
+    seed: int,
+    sample: str,
+    known: tuple[Pack, Vectors],
+    asked: tuple[Pack, Vectors],
+    found: dict[str, float],
+) -> list[Judged]:
+    """The linear classifier of every set of classes that both sides have."""
+    judged: list[Judged] = []
+    for classes_name, wanted in CLASS_SETS.items():
+        labels = sorted(set(wanted) & set(known[0].labels) & set(asked[0].labels))
+        learn = np.isin(np.asarray(known[0].labels), labels)
+        answer = np.nonzero(np.isin(np.asarray(asked[0].labels), labels))[0]
+        if len(labels) < 2:
+            continue
+        truth = [asked[0].labels[index] for index in answer]
+        given = predict_linear(
+            known[1][learn], np.asarray(known[0].labels)[learn].tolist(), asked[1][answer]
+        )
+        mark = score(truth, given.tolist())
+        row = Scored(
+            name,
+            seed,
+            sample,
+            classes_name,
+            mark.accuracy,
+            mark.balanced_accuracy,
+            mark.n_glitches,
+            mark.n_classes,
+            **found,
+        )
+        groups = [asked[0].groups[index] for index in answer]
+        judged.append(Judged(row, Answers(groups, truth, given == np.asarray(truth))))
+    return judged

@@ -1,0 +1,235 @@
+"""What Table 1 writes: rows and answers as CSV, intervals, a picture, a report."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from training.core.plots import COLOURS, GREY, figure
+from training.evaluation.measures.bootstrap import Answers, Comparison, Interval, compare
+
+# Accuracy in per cent that the paper's Table 1 prints; it gives no spread and no budget.
+PAPER_CLASSES_NAME = "22 classes"
+PAPER = {"beta-VAE": 61.26, "Bottleneck": 80.01, "beta-Annealed": 81.60}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One line of ``rows.csv``: one run, judged on one sample and one set of classes."""
+
+    contender: str
+    seed: int
+    sample: str  # "all views" or "any lone view"
+    classes: str
+    accuracy: float
+    balanced_accuracy: float
+    n_glitches: int
+    n_classes: int
+    rate: float  # nats, mean over held-out glitches; NaN for PCA
+    distortion: float
+    active_units: float
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A row, and the single answers behind it."""
+
+    row: Scored
+    answers: Answers
+
+
+def write_results(
+    folder: Path,
+    judged: Sequence[Judged],
+    contenders: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    description: Sequence[str],
+) -> Path:
+    """All files of a finished table.
+
+    Args:
+        folder: where they go; made if absent.
+        judged: every run on every sample and set of classes.
+        contenders: in the order of the report.
+        pairs: of contenders whose difference is told, the first minus the second.
+        description: lines of the report that say what was run.
+
+    Returns:
+        The report's path.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "rows.csv", [asdict(one.row) for one in judged])
+    _write(folder / "answers.csv", list(_answers(judged)))
+    compared = {
+        (sample, classes): _compare(judged, contenders, pairs, sample=sample, classes=classes)
+        for sample, classes in dict.fromkeys((one.row.sample, one.row.classes) for one in judged)
+    }
+    _write(folder / "intervals.csv", list(_intervals(compared)))
+    draw_table1(folder / "table1.png", judged, compared, contenders)
+    path = folder / "report.md"
+    path.write_text("\n".join(_report(judged, compared, contenders, description)), encoding="utf-8")
+    return path
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _answers(judged: Sequence[Judged]) -> list[dict[str, object]]:
+    return [
+        {
+            "contender": one.row.contender,
+            "seed": one.row.seed,
+            "sample": one.row.sample,
+            "classes": one.row.classes,
+            "group": group,
+            "label": label,
+            "is_right": int(is_right),
+        }
+        for one in judged
+        for group, label, is_right in zip(
+            one.answers.groups, one.answers.truth, one.answers.is_right, strict=True
+        )
+    ]
+
+
+def _compare(
+    judged: Sequence[Judged],
+    contenders: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    sample: str,
+    classes: str,
+) -> Comparison:
+    chosen = [one for one in judged if (one.row.sample, one.row.classes) == (sample, classes)]
+    return compare(
+        {name: [one.answers for one in chosen if one.row.contender == name] for name in contenders},
+        pairs,
+    )
+
+
+Compared = Mapping[tuple[str, str], Comparison]
+
+
+def _intervals(compared: Compared) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for (sample, classes), found in compared.items():
+        tables: list[tuple[str, str, Interval]] = []
+        tables += [("accuracy", name, one) for name, one in found.accuracy.items()]
+        tables += [
+            ("balanced_accuracy", name, one) for name, one in found.balanced_accuracy.items()
+        ]
+        for kind, gains in (
+            ("accuracy_gain", found.accuracy_gain),
+            ("balanced_accuracy_gain", found.balanced_gain),
+        ):
+            tables += [
+                (kind, f"{later} - {earlier}", one) for (later, earlier), one in gains.items()
+            ]
+        rows += [
+            {"sample": sample, "classes": classes, "figure": kind, "of": name, **asdict(one)}
+            for kind, name, one in tables
+        ]
+    return rows
+
+
+def _mean(judged: Sequence[Judged], name: str, sample: str, classes: str, figure: str) -> float:
+    chosen = [
+        getattr(one.row, figure)
+        for one in judged
+        if (one.row.contender, one.row.sample, one.row.classes) == (name, sample, classes)
+    ]
+    return float(np.mean(chosen))
+
+
+def _report(
+    judged: Sequence[Judged],
+    compared: Compared,
+    contenders: Sequence[str],
+    description: Sequence[str],
+) -> list[str]:
+    lines = ["# Table 1: a linear classifier on the posterior mean", "", *description, ""]
+    for (sample, classes), found in compared.items():
+        first = next(
+            one.row for one in judged if (one.row.sample, one.row.classes) == (sample, classes)
+        )
+        lines += [
+            f"## {sample[0].upper()}{sample[1:]}, {classes}",
+            "",
+            f"About {first.n_glitches} held-out glitches of {first.n_classes} classes a seed.",
+            "",
+            "| | accuracy, % | the paper, % | balanced, % | rate, nats | distortion, nats | "
+            "active units |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        is_papers = classes == PAPER_CLASSES_NAME
+        for name in contenders:
+            inside = [
+                _mean(judged, name, sample, classes, figure)
+                for figure in ("rate", "distortion", "active_units")
+            ]
+            told = ["-" if np.isnan(value) else f"{value:.1f}" for value in inside]
+            paper = f"{PAPER[name]:.2f}" if name in PAPER and is_papers else "-"
+            lines.append(
+                f"| {name} | {_percent(found.accuracy[name])} | {paper} "
+                f"| {_percent(found.balanced_accuracy[name])} | {' | '.join(told)} |"
+            )
+        lines += ["", "| difference | accuracy, points | balanced, points |", "| --- | --- | --- |"]
+        lines += [
+            f"| {later} minus {earlier} | {_percent(gain)} "
+            f"| {_percent(found.balanced_gain[later, earlier])} |"
+            for (later, earlier), gain in found.accuracy_gain.items()
+        ]
+        lines.append("")
+    return lines
+
+
+def _percent(interval: Interval) -> str:
+    low, high = 100 * interval.low, 100 * interval.high
+    return f"{100 * interval.estimate:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def draw_table1(
+    path: Path, judged: Sequence[Judged], compared: Compared, contenders: Sequence[str]
+) -> None:
+    """Every seed as a dot, the mean with its interval, the paper's figure as a diamond."""
+    with figure(path, 1, 2, width=7.6, height=2.0 + 0.28 * len(contenders)) as (drawn, axes):
+        sample, classes = next(iter(compared))
+        found = compared[sample, classes]
+        for axis, key, intervals in (
+            (axes[0, 0], "accuracy", found.accuracy),
+            (axes[0, 1], "balanced_accuracy", found.balanced_accuracy),
+        ):
+            for row, name in enumerate(contenders):
+                colour = COLOURS[row % len(COLOURS)]
+                dots = [
+                    100 * getattr(one.row, key)
+                    for one in judged
+                    if (one.row.contender, one.row.sample, one.row.classes)
+                    == (name, sample, classes)
+                ]
+                one = intervals[name]
+                axis.plot(dots, [row + 0.22] * len(dots), "o", color=colour, alpha=0.45, ms=4)
+                axis.plot([100 * one.low, 100 * one.high], [row, row], color=colour, lw=2)
+                axis.plot(100 * one.estimate, row, "|", color=colour, ms=13, mew=2.5)
+                if key == "accuracy" and name in PAPER:
+                    axis.plot(PAPER[name], row - 0.22, "D", color=GREY, ms=5, mfc="none")
+            axis.set_ylim(len(contenders) - 0.5, -0.5)
+            axis.set_yticks(range(len(contenders)), contenders if axis is axes[0, 0] else [])
+            axis.grid(axis="x", color="#dddddd", lw=0.6)
+            axis.set_axisbelow(True)
+            axis.set_xlabel(("Accuracy" if key == "accuracy" else "Balanced accuracy") + " (%)")
+        drawn.suptitle(
+            f"Linear classifier on the posterior mean, {classes}, {sample}.  "
+            "Dots: seeds; bar: mean, 95 % interval; diamond: the paper",
+            fontsize=9,
+            x=0.01,
+            ha="left",
+        )

@@ -1,0 +1,89 @@
+"""From a run's best weights to a checkpoint that serves."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from glitch.checkpoint import Manifest, save_checkpoint
+from glitch.model import ViewsVAE
+from glitch.views import Preprocessing
+from training.core.config import TrainingConfig, config_to_mapping, load_config
+from training.core.loop import BEST_FILE, CONFIG_FILE
+from training.core.state import STATE_FILE, load_state
+from training.data.pack import Pack
+from training.data.split import TrainingData
+
+LICENCE = "GPL-3.0-or-later"
+
+
+def load_run(folder: Path) -> tuple[TrainingConfig, ViewsVAE, int]:
+    """Configuration, best weights (else the last) and their step, from a run's folder.
+
+    Raises:
+        ConfigError: if the folder holds no run.
+        CheckpointError: if its weights are missing or damaged.
+    """
+    config = load_config(folder / CONFIG_FILE)
+    model = ViewsVAE(config.architecture)
+    path = folder / BEST_FILE
+    step, _ = load_state(path if path.exists() else folder / STATE_FILE, model, None)
+    model.eval()
+    return config, model, step
+
+
+def export_run(
+    run: Path,
+    destination: Path,
+    *,
+    name: str,
+    data: TrainingData,
+    metrics: dict[str, Any],
+    is_half_precision: bool = True,
+) -> Manifest:
+    """Writes the checkpoint of a run, with what it learnt from and how it was judged."""
+    config, model, step = load_run(run)
+    return save_checkpoint(
+        destination,
+        model,
+        name=name,
+        preprocessing=Preprocessing(),
+        training={
+            "step": step,
+            "config": config_to_mapping(config),
+            "real_train": summarise(data.real_train),
+            "validation": summarise(data.validation),
+            "simulated": summarise(data.simulated),
+        },
+        schedule=asdict(config.objective),
+        metrics=metrics,
+        licence=LICENCE,
+        git_revision=git_revision(),
+        is_half_precision=is_half_precision,
+    )
+
+
+def summarise(pack: Pack | None) -> dict[str, Any] | None:
+    """Numbers of glitches, groups and members by label, for the manifest."""
+    if pack is None:
+        return None
+    labels = {label: pack.labels.count(label) for label in sorted(set(pack.labels))}
+    return {"glitches": len(pack), "groups": len(set(pack.groups)), "labels": labels}
+
+
+def git_revision() -> str | None:
+    """Commit of the code that runs, or None outside a repository."""
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - the user's own git
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

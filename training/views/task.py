@@ -1,0 +1,70 @@
+"""The product's task: the views of glitches, some hidden from the encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from glitch.model import ViewsVAE, sample_posterior
+from training.core.config import TrainingConfig
+from training.core.objectives import Outcome
+from training.core.state import STATE_FILE, load_state
+from training.data.pack import Pack
+from training.data.sampling import Batch, BatchSource
+from training.evaluation.encoding import evaluate_model
+from training.views.anchor import fit_anchor
+
+
+class ViewsTask:
+    """A model of views, its batches, and what it is judged on."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        model: ViewsVAE,
+        source: BatchSource,
+        real_train: Pack | None = None,
+        validation: Pack | None = None,
+    ) -> None:
+        self.model = model
+        self.n_latent = model.architecture.latent
+        self._config, self._source = config, source
+        self._real_train, self._validation = real_train, validation
+
+    def start(self) -> None:
+        """Takes the weights of another run, or fits the linear part, as configured."""
+        if self._config.initialise_from is not None:
+            load_state(Path(self._config.initialise_from) / STATE_FILE, self.model, None)
+        elif self._config.data.anchor_glitches:
+            n_glitches = self._config.data.anchor_glitches
+            fit_anchor(self.model, self._source.packs, n_glitches, self._config.seed)
+
+    def outcome(self, step: int, generator: torch.Generator, *, is_half_precision: bool) -> Outcome:
+        """Encodes what is shown of the step's batch, draws, decodes what is owed."""
+        batch = self._source.batch(step)
+        return compute_outcome(self.model, batch, generator, is_half_precision=is_half_precision)
+
+    def details(self, outcome: Outcome) -> dict[str, float]:  # noqa: ARG002 - the interface has it
+        """Nothing beyond what every run logs."""
+        return {}
+
+    def evaluate(self) -> dict[str, float]:
+        """What the vectors of held-out real glitches are worth."""
+        if self._validation is None or self._real_train is None:
+            return {}
+        return evaluate_model(self.model, self._real_train, self._validation)
+
+
+def compute_outcome(
+    model: ViewsVAE, batch: Batch, generator: torch.Generator, *, is_half_precision: bool
+) -> Outcome:
+    """Encodes what is shown, draws, decodes what is owed."""
+    pixels, rows = model.prepare(batch.values, batch.observed)
+    seen_rows, owed_rows = rows & batch.shown[..., None], rows & batch.owed[..., None]
+    with torch.autocast("cpu", torch.bfloat16, enabled=is_half_precision):
+        posterior = model.encode(pixels * batch.shown[..., None, None], seen_rows)
+        draw = sample_posterior(posterior, generator)
+        prediction = model.decode(draw, batch.owed)
+    distortion = model.likelihood.distortion(pixels, prediction.float(), owed_rows)
+    return Outcome(distortion * batch.owed_weight, posterior, draw)
