@@ -26,7 +26,7 @@ from glitch.images.arrays import read_views
 from glitch.images.stacks import open_stack
 from glitch.strain.reading import read_strain, strain_span
 from glitch.views import Preprocessing
-from training.datasets.training_hdf5 import read_training_hdf5
+from training.data.datasets.training_hdf5 import read_training_hdf5
 
 RATE = 1024
 SECRET = b"1187008882"  # digits, so that it would pass for a GPS time
