@@ -20,13 +20,15 @@ from torch import nn
 from benchmarks.machine import heading
 from benchmarks.turns import compare_steps
 from glitch.model import ViewsVAE
-from training.core.config import AugmentationConfig, OptimiserConfig, TrainingConfig
+from training.core.config import OptimiserConfig
 from training.core.loop import RunSettings, Task, optimise
+from training.data.config import AugmentationConfig
 from training.data.pack import Pack
 from training.data.sampling import BatchSource
 from training.dsprites import PictureArchitecture, PictureConfig, PictureVAE
 from training.dsprites.sets import PackedPictures, PictureSource
 from training.dsprites.task import PictureTask
+from training.views.config import TrainingConfig
 from training.views.task import ViewsTask
 
 Built = tuple[RunSettings, Task]

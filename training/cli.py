@@ -19,7 +19,7 @@ from glitch.views import Preprocessing
 
 if TYPE_CHECKING:
     from glitch.model import ViewsVAE
-    from training.core.config import DataConfig
+    from training.data.config import DataConfig
     from training.data.datasets import RealGlitches
     from training.data.pack import Pack
     from training.evaluation.examination import Judged
@@ -71,13 +71,14 @@ def train(
     ] = None,
 ) -> None:
     """Train, or continue a run that was stopped or killed."""
-    from training.core.config import load_config
     from training.core.distributed import is_first, process_group
+    from training.core.interrupts import interruptible
     from training.core.logs import tensorboard_log
-    from training.core.loop import train as run_training
     from training.data.split import load_data
+    from training.views.config import load_config
+    from training.views.train import train as run_training
 
-    with _user_errors(), process_group():
+    with _user_errors(), interruptible(), process_group():
         settings = load_config(config)
         destination = folder or Path("runs") / settings.name
         with _progress("Reading pictures") as show:
@@ -240,11 +241,12 @@ def reproduce(  # noqa: PLR0917 - a command's options
 ) -> None:
     """Reproduce the paper's tables, figures and lemma; the same command continues a stopped one."""
     from training.core.budget import Budget
+    from training.core.interrupts import interruptible
     from training.reproduction.command import Sources
     from training.reproduction.command import reproduce as run_reproduction
 
     destination = folder or Path("runs") / f"reproduction-{tier}"
-    with _user_errors(), _progress("Reproducing") as show:
+    with _user_errors(), interruptible(), _progress("Reproducing") as show:
         report = run_reproduction(
             targets,
             tier,

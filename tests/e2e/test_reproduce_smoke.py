@@ -25,7 +25,9 @@ TARGETS = ["table2", "fig1", "fig2", "fig3", "fig4", "lemma"]
 @contextmanager
 def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """The command under way, in a session of its own; what it tells goes beside its folder."""
-    program = "from training.cli import app; app()"
+    # A shell starts its background jobs like this, and they must stop all the same.
+    ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+    program = f"{ignoring}; from training.cli import app; app()"
     command = [sys.executable, "-c", program, "reproduce", *TARGETS, "--tier", "smoke"]
     with told_in(folder).open("w") as told:
         process = subprocess.Popen(

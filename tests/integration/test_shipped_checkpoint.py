@@ -10,13 +10,13 @@ import torch
 from glitch.checkpoint import Checkpoint, load_checkpoint, shipped_checkpoint
 from glitch.encoder import Encoder
 from glitch.views import Views
-from training.core.config import config_from_mapping
 from training.data.pack import Pack
 from training.data.real_images import read_real_images
 from training.data.split import split_real
 from training.evaluation.encoding import evaluate_model, lone_view_agreement
 from training.evaluation.probe import PREDICTORS, classes_with_groups, score
 from training.evaluation.report import pooled_pixels, reduce_by_pca
+from training.views.config import config_from_mapping
 
 pytestmark = pytest.mark.real_data
 

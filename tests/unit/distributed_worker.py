@@ -8,12 +8,13 @@ import torch
 
 from glitch.errors import GlitchError
 from glitch.model import ViewsVAE
-from training.core.config import TrainingConfig, config_from_mapping
-from training.core.distributed import SharedViewsTask, is_first, n_processes, process_group
-from training.core.loop import train
+from training.core.distributed import is_first, n_processes, process_group
 from training.data.pack import Pack
 from training.data.sampling import BatchSource
+from training.views.config import TrainingConfig, config_from_mapping
+from training.views.shared_task import SharedViewsTask
 from training.views.task import ViewsTask
+from training.views.train import train
 
 PARAMETERS = {
     "beta_annealed": {"beta_start": 4},
@@ -37,6 +38,7 @@ def config(kind: str, batch_size: int = 8) -> TrainingConfig:
                 "independent_share": 1.0,
             },
             "data": {"anchor_glitches": 24},
+            "variance": {"kind": "closed_form"},
             "objective": {"kind": kind, "parameters": PARAMETERS[kind]},
             "optimiser": {
                 "steps": 3, "batch_size": batch_size, "warmup_steps": 1, "is_half_precision": False,

@@ -15,7 +15,7 @@ from glitch.images import render_view
 from glitch.simulate import SIMULATED_CLASSES
 from glitch.views import Preprocessing, views_from_images
 from training.cli import app
-from training.core.config import DataConfig
+from training.data.config import DataConfig
 from training.data.pack import PackError, read_pack
 from training.data.real_images import read_real_images
 from training.data.split import load_data

@@ -10,7 +10,8 @@ import pytest
 
 from glitch.images import render_view
 from glitch.images.colormap import viridis
-from training.core.config import ConfigError, DataConfig
+from training.core.config import ConfigError
+from training.data.config import DataConfig
 from training.data.datasets import READERS, RealGlitches, read_real
 from training.data.datasets.training_hdf5 import LUMINANCE
 from training.data.datasets.trigger_rows import read_trigger_rows

@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 
 from glitch.model import Architecture, ViewsVAE
-from training.core.config import ConfigError, TrainingConfig, config_from_mapping
-from training.core.loop import train
+from training.core.config import ConfigError
 from training.data.pack import Pack
 from training.evaluation.examination import Judged, examine_into, load_judged, rate_distortion_curve
 from training.evaluation.pictures_of_views import reconstruct
+from training.views.config import TrainingConfig, config_from_mapping
+from training.views.train import train
 
 SIDE = 16
 

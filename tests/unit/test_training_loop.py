@@ -12,9 +12,9 @@ import torch
 import yaml
 
 from glitch.errors import CheckpointError
-from glitch.model import ViewsVAE
-from training.core.config import ConfigError, TrainingConfig, config_from_mapping
-from training.core.loop import CONFIG_FILE, METRICS_FILE, TrainingError, optimise, train
+from glitch.model import ViewsVAE, sample_posterior, sum_residuals
+from training.core.config import ConfigError
+from training.core.loop import CONFIG_FILE, METRICS_FILE, TrainingError, optimise
 from training.core.state import STATE_FILE, load_state
 from training.data.pack import Pack
 from training.data.sampling import BatchSource
@@ -25,7 +25,9 @@ from training.evaluation.encoding import (
     lone_views,
 )
 from training.views.anchor import fit_anchor
+from training.views.config import TrainingConfig, config_from_mapping
 from training.views.task import ViewsTask
+from training.views.train import train
 
 
 def toy_config(**changes: object) -> TrainingConfig:
@@ -224,7 +226,7 @@ def test_a_run_from_before_a_key_was_there_is_continued_exactly(tmp_path: Path) 
     saved = yaml.safe_load(path.read_text())
     for key in ("real_layout", "split", "strain_folder"):  # these came later
         del saved["data"][key]
-    del saved["initialise_from"]
+    del saved["initialise_from"], saved["variance"]
     path.write_text(yaml.safe_dump(saved))
     assert run(tmp_path / "old", toy_config()).is_complete
     whole, old = (
@@ -241,7 +243,7 @@ def test_what_differs_from_the_folders_run_is_named(tmp_path: Path) -> None:
     spelt["parameters"] = {"beta_start": 4.5}
     with pytest.raises(
         TrainingError,
-        match=r"\(seed is 0 there and 1 here; objective.beta_start is 4 there and 4.5 here\)",
+        match=r"\(seed is 0 there and 1 here; objective.beta_start is 4.0 there and 4.5 here\)",
     ):
         run(tmp_path, toy_config(seed=1, objective=spelt))
 
@@ -252,3 +254,77 @@ def test_a_run_of_a_later_version_is_refused_by_its_key(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "colour: blue\n")
     with pytest.raises(ConfigError, match="colour is unknown"):
         run(tmp_path, toy_config())
+
+
+def test_a_run_whose_variance_was_learnt_is_not_continued_in_closed_form(tmp_path: Path) -> None:
+    run(tmp_path, toy_config())
+    path = tmp_path / CONFIG_FILE
+    saved = yaml.safe_load(path.read_text())
+    del saved["variance"]  # as every version wrote that only learnt it
+    path.write_text(yaml.safe_dump(saved))
+    with pytest.raises(
+        TrainingError, match=r"variance.kind is learnt there and closed_form here.*another folder"
+    ):
+        run(tmp_path, toy_config(variance={"kind": "closed_form"}))
+
+
+def test_the_closed_form_variance_is_the_mean_square_residual_after_training(
+    tmp_path: Path,
+) -> None:
+    config = toy_config(
+        optimiser={"steps": 300, "batch_size": 32, "warmup_steps": 5, "learning_rate": 0.003},
+        variance={"kind": "closed_form"},
+        log={"log_every": 50, "evaluate_every": 300, "save_every": 300},
+    )
+    run(tmp_path, config)
+    model = ViewsVAE(config.architecture)
+    load_state(tmp_path / STATE_FILE, model, None)
+    source = BatchSource(
+        toy_pack(),
+        None,
+        real_share=1.0,
+        batch_size=32,
+        augmentation=config.augmentation,
+        seed=5,  # batches that the run has not seen
+    )
+    squares = pixels = torch.zeros(1)
+    with torch.no_grad():
+        for step in range(200):
+            batch = source.batch(step)
+            target, rows = model.prepare(batch.values, batch.observed)
+            owed = rows & batch.owed[..., None]
+            shown = rows & batch.shown[..., None]
+            posterior = model.encode(target * batch.shown[..., None, None], shown)
+            draw = sample_posterior(posterior, torch.Generator().manual_seed(step))
+            found = sum_residuals(target, model.decode(draw, batch.owed), owed, batch.owed_weight)
+            squares, pixels = squares + found.squares, pixels + found.pixels
+    ratio = model.likelihood.log_variance().exp() / (squares / pixels)
+    assert abs(ratio.log().mean().item()) < 0.05  # within 5 % of the optimum
+    assert ratio.log().abs().median().item() < 0.1  # row by row, each a mean over few steps
+
+
+def test_a_fixed_variance_stays_and_a_learnt_one_moves(tmp_path: Path) -> None:
+    found = {}
+    for kind in ("fixed", "learnt"):
+        config = toy_config(variance={"kind": kind, "fixed": 0.003})
+        run(tmp_path / kind, config)
+        model = ViewsVAE(config.architecture)
+        load_state(tmp_path / kind / STATE_FILE, model, None)
+        found[kind] = model.likelihood.log_variance().exp().detach()
+    torch.testing.assert_close(found["fixed"], torch.full_like(found["fixed"], 0.003))
+    assert found["learnt"].std() > 0
+
+
+def test_a_run_in_closed_form_that_was_stopped_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
+    changes = {"variance": {"kind": "closed_form"}}
+    run(tmp_path / "whole", toy_config(**changes))
+    half = {"steps": 6, "batch_size": 8, "warmup_steps": 1, "learning_rate": 0.003}
+
+    def stop(step: int, _metrics: dict[str, float]) -> None:
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert not run(tmp_path / "cut", toy_config(optimiser=half, **changes), report=stop).is_complete
+    assert run(tmp_path / "cut", toy_config(optimiser=half, **changes)).is_complete
+    losses = [[entry["loss"] for entry in logged(tmp_path / name)] for name in ("whole", "cut")]
+    assert losses[0] == losses[1]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from glitch.errors import GlitchError
-from training.core.config import AugmentationConfig
+from training.data.config import AugmentationConfig
 from training.data.pack import Pack
 from training.data.sampling import BatchSource, StratifiedSampler, hide_views, owe_views, vary
 

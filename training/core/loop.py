@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Protocol
 
 import torch
@@ -21,31 +18,25 @@ import yaml
 from torch import nn
 
 from glitch.errors import GlitchError
-from glitch.model import ViewsVAE
 from training.core.config import (
     LogConfig,
     ObjectiveConfig,
     OptimiserConfig,
-    TrainingConfig,
     build_from_mapping,
     config_to_mapping,
     differing_keys,
     read_yaml,
 )
 from training.core.distributed import (
-    SharedViewsTask,
     any_process,
     is_first,
-    n_processes,
     wait_for_all,
 )
 from training.core.full_disk import told_when_full
+from training.core.interrupts import stop_requests
 from training.core.objectives import Discriminator, FactorVAE, Objective, Outcome
 from training.core.schedules import learning_rate_factor
 from training.core.state import STATE_FILE, load_state, save_state
-from training.data.pack import Pack
-from training.data.sampling import BatchSource
-from training.views.task import ViewsTask
 
 CONFIG_FILE, METRICS_FILE, BEST_FILE = "config.yaml", "metrics.jsonl", "best.safetensors"
 
@@ -117,44 +108,6 @@ class Result:
     best: float  # selection score of ``best.safetensors``; minus infinity if never evaluated
 
 
-def train(
-    config: TrainingConfig,
-    folder: Path,
-    *,
-    real_train: Pack | None,
-    validation: Pack | None,
-    simulated: Pack | None,
-    report: Report = lambda _step, _metrics: None,
-) -> Result:
-    """Trains the model of views; :func:`run_task` says how.
-
-    Args:
-        config: the run. Continuing with another configuration is refused.
-        folder: where state, metrics (JSON lines) and the best weights are kept.
-        real_train: real glitches to learn from; also the probes' labelled reference.
-        validation: held-out real glitches that choose the best weights.
-        simulated: simulated glitches to learn from.
-        report: called after each logged step with its metrics.
-
-    Raises:
-        TrainingError: if the folder holds another run, or a loss or gradient is not finite.
-    """
-
-    def build() -> ViewsTask:
-        source = BatchSource(
-            real_train,
-            simulated,
-            real_share=config.data.real_share,
-            batch_size=config.optimiser.batch_size,
-            augmentation=config.augmentation,
-            seed=config.seed,
-        )
-        kind = ViewsTask if n_processes() == 1 else SharedViewsTask
-        return kind(config, ViewsVAE(config.architecture), source, real_train, validation)
-
-    return run_task(config, build, folder, report=report)
-
-
 def run_task(
     config: RunSettings,
     build: Callable[[], Task],
@@ -201,7 +154,7 @@ def run_task(
     wait_for_all()
     with (
         told_when_full(folder),
-        _stop_requests() as is_stopped,
+        stop_requests() as is_stopped,
         (folder / METRICS_FILE).open("a", encoding="utf-8") as log,
     ):
         while step < config.optimiser.steps and not any_process(is_stopped()):
@@ -341,7 +294,7 @@ def _saved_config(path: Path, kind: type[RunSettings]) -> RunSettings:
     Raises:
         ConfigError: if the file is damaged, or of a later version that knows more keys.
     """
-    return build_from_mapping(kind, read_yaml(path), "")
+    return build_from_mapping(kind, read_yaml(path))
 
 
 def _forget_after(path: Path, step: int) -> None:
@@ -356,28 +309,3 @@ def _forget_after(path: Path, step: int) -> None:
         if entry["step"] <= step:
             kept.append(line + "\n")
     path.write_text("".join(kept), encoding="utf-8")
-
-
-@contextmanager
-def _stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C or SIGTERM into a flag; a second one interrupts at once."""
-    received: list[int] = []
-    previous: dict[int, signal._HANDLER] = {}
-
-    def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        restore()
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, note)
-    except ValueError:
-        previous.clear()  # not the main thread: signals are not ours to take
-    try:
-        yield lambda: bool(received)
-    finally:
-        restore()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from glitch.errors import GlitchError
 from glitch.types import ObservedTensor, ViewsTensor
-from training.core.config import AugmentationConfig
+from training.data.config import AugmentationConfig
 from training.data.pack import GREY_LEVELS, Pack, PackedViews
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from glitch.views import Preprocessing
-from training.core.config import DataConfig
+from training.data.config import DataConfig
 from training.data.datasets import RealGlitches, read_real
 from training.data.datasets.collected import TRAIN, VALIDATION
 from training.data.pack import Pack, PackError, read_pack

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from training.core.config import (
+    STRICT,
     LogConfig,
     ObjectiveConfig,
     OptimiserConfig,
@@ -32,6 +33,8 @@ def reference_optimiser() -> OptimiserConfig:
 class PictureConfig:
     """One run on single pictures. ``data`` names the set that it must be continued with."""
 
+    __pydantic_config__ = STRICT
+
     name: str
     data: str
     seed: int = 0
@@ -54,4 +57,4 @@ def load_picture_config(path: Path) -> PictureConfig:
     Raises:
         ConfigError: if the file is missing, no YAML, or not of a run on pictures.
     """
-    return build_from_mapping(PictureConfig, read_yaml(path), "")
+    return build_from_mapping(PictureConfig, read_yaml(path))

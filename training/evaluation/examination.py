@@ -15,7 +15,7 @@ from glitch.checkpoint import load_checkpoint
 from glitch.errors import GlitchError
 from glitch.model import ViewsVAE
 from glitch.views import VIEW_DURATIONS_S
-from training.core.config import ConfigError, TrainingConfig, config_from_mapping
+from training.core.config import ConfigError
 from training.core.loop import CONFIG_FILE, METRICS_FILE
 from training.data.datasets import RealGlitches
 from training.data.pack import Pack
@@ -36,6 +36,7 @@ from training.evaluation.plots_measures import (
 )
 from training.evaluation.probe import classes_with_groups
 from training.evaluation.report import CLASS_SETS
+from training.views.config import TrainingConfig, config_from_mapping
 from training.views.export import load_run
 
 MANIFEST_FILE = "manifest.json"

@@ -10,11 +10,12 @@ from typing import Any
 from glitch.checkpoint import Manifest, save_checkpoint
 from glitch.model import ViewsVAE
 from glitch.views import Preprocessing
-from training.core.config import TrainingConfig, config_to_mapping, load_config
+from training.core.config import config_to_mapping
 from training.core.loop import BEST_FILE, CONFIG_FILE
 from training.core.state import STATE_FILE, load_state
 from training.data.pack import Pack
 from training.data.split import TrainingData
+from training.views.config import TrainingConfig, load_config
 
 LICENCE = "GPL-3.0-or-later"
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
 
-from glitch.model import ViewsVAE, sample_posterior
-from training.core.config import TrainingConfig
+from glitch.model import ViewsVAE, sample_posterior, sum_residuals
 from training.core.objectives import Outcome
 from training.core.state import STATE_FILE, load_state
 from training.data.pack import Pack
 from training.data.sampling import Batch, BatchSource
 from training.evaluation.encoding import evaluate_model
 from training.views.anchor import fit_anchor
+from training.views.config import TrainingConfig
 
 
 class ViewsTask:
@@ -31,6 +32,7 @@ class ViewsTask:
         self.n_latent = model.architecture.latent
         self._config, self._source = config, source
         self._real_train, self._validation = real_train, validation
+        model.likelihood.row_log_variance.requires_grad_(config.variance.kind == "learnt")
 
     def start(self) -> None:
         """Takes the weights of another run, or fits the linear part, as configured."""
@@ -39,11 +41,20 @@ class ViewsTask:
         elif self._config.data.anchor_glitches:
             n_glitches = self._config.data.anchor_glitches
             fit_anchor(self.model, self._source.packs, n_glitches, self._config.seed)
+        if self._config.variance.kind == "fixed":
+            with torch.no_grad():
+                self.model.likelihood.row_log_variance.fill_(math.log(self._config.variance.fixed))
 
     def outcome(self, step: int, generator: torch.Generator, *, is_half_precision: bool) -> Outcome:
         """Encodes what is shown of the step's batch, draws, decodes what is owed."""
         batch = self._source.batch(step)
-        return compute_outcome(self.model, batch, generator, is_half_precision=is_half_precision)
+        return compute_outcome(
+            self.model,
+            batch,
+            generator,
+            is_half_precision=is_half_precision,
+            variance_share=self._config.variance.share(step),
+        )
 
     def details(self, outcome: Outcome) -> dict[str, float]:  # noqa: ARG002 - the interface has it
         """Nothing beyond what every run logs."""
@@ -57,14 +68,27 @@ class ViewsTask:
 
 
 def compute_outcome(
-    model: ViewsVAE, batch: Batch, generator: torch.Generator, *, is_half_precision: bool
+    model: ViewsVAE,
+    batch: Batch,
+    generator: torch.Generator,
+    *,
+    is_half_precision: bool,
+    variance_share: float = 0.0,
 ) -> Outcome:
-    """Encodes what is shown, draws, decodes what is owed."""
+    """Encodes what is shown, draws, decodes what is owed.
+
+    Before anything is scored, the likelihood's variances go ``variance_share`` of the way to the
+    batch's optimum; see :meth:`glitch.model.RowGaussian.follow`.
+    """
     pixels, rows = model.prepare(batch.values, batch.observed)
     seen_rows, owed_rows = rows & batch.shown[..., None], rows & batch.owed[..., None]
     with torch.autocast("cpu", torch.bfloat16, enabled=is_half_precision):
         posterior = model.encode(pixels * batch.shown[..., None, None], seen_rows)
         draw = sample_posterior(posterior, generator)
         prediction = model.decode(draw, batch.owed)
-    distortion = model.likelihood.distortion(pixels, prediction.float(), owed_rows)
+    prediction = prediction.float()
+    if variance_share:
+        residuals = sum_residuals(pixels, prediction, owed_rows, batch.owed_weight)
+        model.likelihood.follow(residuals, variance_share)
+    distortion = model.likelihood.distortion(pixels, prediction, owed_rows)
     return Outcome(distortion * batch.owed_weight, posterior, draw)

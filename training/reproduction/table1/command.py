@@ -17,20 +17,16 @@ from glitch.errors import GlitchError
 from glitch.model import Architecture
 from glitch.simulate import simulate_views
 from training.core.budget import Budget
-from training.core.config import (
-    DataConfig,
-    LogConfig,
-    ObjectiveConfig,
-    OptimiserConfig,
-    TrainingConfig,
-)
-from training.core.loop import train
+from training.core.config import LogConfig, ObjectiveConfig, OptimiserConfig
 from training.core.side_by_side import OnStep, Progress, Work, do_all
+from training.data.config import DataConfig
 from training.data.pack import Pack, pack_views
 from training.data.real_images import read_real_images
 from training.data.split import split_real
 from training.reproduction.table1.judging import PIXELS, judge_pixels, judge_run
 from training.reproduction.table1.results import Judged, write_results
+from training.views.config import TrainingConfig
+from training.views.train import train
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from glitch.model import Architecture, ViewsVAE
-from training.core.config import TrainingConfig
 from training.core.state import STATE_FILE, load_state
 from training.data.pack import Pack
 from training.evaluation.encoding import ACTIVE_VARIANCE, Encoded, encode_pack, lone_views
@@ -16,6 +15,7 @@ from training.evaluation.measures.bootstrap import Answers
 from training.evaluation.probe import predict_linear, score
 from training.evaluation.report import Vectors, lone_panels, pooled_pixels, reduce_by_pca
 from training.reproduction.table1.results import Judged, Scored
+from training.views.config import TrainingConfig
 
 # Gravity Spy's 22 classes at the time of the paper; every one has at least three groups here.
 # fmt: off

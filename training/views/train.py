@@ -1,0 +1,52 @@
+"""Training the model of views, on one process or several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from glitch.model import ViewsVAE
+from training.core.distributed import n_processes
+from training.core.loop import Report, Result, run_task
+from training.data.pack import Pack
+from training.data.sampling import BatchSource
+from training.views.config import TrainingConfig
+from training.views.shared_task import SharedViewsTask
+from training.views.task import ViewsTask
+
+
+def train(
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    real_train: Pack | None,
+    validation: Pack | None,
+    simulated: Pack | None,
+    report: Report = lambda _step, _metrics: None,
+) -> Result:
+    """Trains the model of views; :func:`training.core.loop.run_task` says how.
+
+    Args:
+        config: the run. Continuing with another configuration is refused.
+        folder: where state, metrics (JSON lines) and the best weights are kept.
+        real_train: real glitches to learn from; also the probes' labelled reference.
+        validation: held-out real glitches that choose the best weights.
+        simulated: simulated glitches to learn from.
+        report: called after each logged step with its metrics.
+
+    Raises:
+        TrainingError: if the folder holds another run, or a loss or gradient is not finite.
+    """
+
+    def build() -> ViewsTask:
+        source = BatchSource(
+            real_train,
+            simulated,
+            real_share=config.data.real_share,
+            batch_size=config.optimiser.batch_size,
+            augmentation=config.augmentation,
+            seed=config.seed,
+        )
+        kind = ViewsTask if n_processes() == 1 else SharedViewsTask
+        return kind(config, ViewsVAE(config.architecture), source, real_train, validation)
+
+    return run_task(config, build, folder, report=report)
