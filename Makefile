@@ -62,5 +62,5 @@ clean:
 
 .venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo 'Installing Glitch Discovery and its test tools into .venv.'
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,gwf,ligolw]'
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch .venv/.installed $@

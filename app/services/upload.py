@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from app.services.errors import InvalidRequestError
+from glitch.detectors import DETECTORS, detector_of_channel, parse_detector
 from glitch.errors import FormatError, TooLargeError
 from glitch.images import (
     SpectrogramImage,
@@ -31,13 +32,13 @@ from glitch.images import (
 from glitch.strain import Strain, StrainViews, is_strain_file, read_strain
 from glitch.views import Preprocessing, Views
 
-DETECTORS = ("G1", "H1", "H2", "I1", "K1", "L1", "V1")
 MOST_FILES = 4  # Gravity Spy's windows
 MOST_PICTURE_BYTES = 32_000_000  # a Gravity Spy picture has 0.1 to 0.4 MB
 LATEST_GPS_TIME = Decimal(4_000_000_000)  # the year 2106
 
 _GPS_TIME = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
-_CHANNEL = re.compile(r"[A-Za-z0-9:_.\-]{1,128}", re.ASCII)
+# Channels, and the names of series within HDF5 files, which may hold blanks, brackets and commas.
+_CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 :/_.,()\[\]{}+@#%*=~\-]{0,199}", re.ASCII)
 _UNPRINTABLE = re.compile(r"[^\w .,()+@=~\-]")
 
 _Value = TypeVar("_Value")
@@ -108,11 +109,11 @@ def parse_ifo(text: str | None) -> str | None:
     """
     if text is None or not text.strip():
         return None
-    if text.strip() not in DETECTORS:
+    if parse_detector(text) is None:
         raise InvalidRequestError(
             f"ifo {_shown(text)} is no detector known here: give one of {', '.join(DETECTORS)}."
         )
-    return text.strip()
+    return parse_detector(text)
 
 
 def parse_details(
@@ -136,14 +137,14 @@ def parse_details(
     if sample_rate_hz is not None and not (math.isfinite(sample_rate_hz) and sample_rate_hz > 0):
         raise InvalidRequestError("sample_rate_hz must be a positive number of samples a second.")
     detector = parse_ifo(ifo)
-    of_channel = channel.split(":")[0] if channel and ":" in channel else None
-    if detector and of_channel in DETECTORS and of_channel != detector:
+    of_channel = detector_of_channel(channel)
+    if detector and of_channel and of_channel != detector:
         raise InvalidRequestError(
             f"channel {channel} belongs to {of_channel}, but ifo says {detector}: correct one."
         )
     return UploadDetails(
         gps_time=parse_gps_time(gps_time),
-        ifo=detector or (of_channel if of_channel in DETECTORS else None),
+        ifo=detector or of_channel,
         channel=channel,
         sample_rate_hz=sample_rate_hz,
         view_durations_s=tuple(view_durations_s),
@@ -260,12 +261,13 @@ def _from_strain(
         gps_time=details.gps_time,
         sample_rate_hz=details.sample_rate_hz,
         channel=details.channel,
+        ifo=details.ifo,
     )
     made = strain_to_views(strain, details.gps_time, preprocessing)
     return ParsedUpload(
         views=made.views,
         ifo=parse_ifo(_agreed("ifo", details.ifo, [strain.ifo], file.name)),
-        channel=details.channel or strain.channel,
+        channel=strain.channel,
         gps_time=details.gps_time,
         snr=made.snr,
         peak_frequency=made.peak_frequency_hz,

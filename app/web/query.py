@@ -12,10 +12,10 @@ from uuid import UUID
 from fastapi.datastructures import QueryParams
 
 from app.services.records import GlitchFilters
-from app.services.upload import DETECTORS
 from app.web.contexts import Choice, FilterForm
 from app.web.gps import TimeError, is_date, parse_time
 from app.web.words import CARD_WINDOW_S, NOVEL_P_VALUE, ORIGIN_TEXTS, UNUSUAL_P_VALUE
+from glitch.detectors import DETECTORS
 from glitch.views import VIEW_DURATIONS_S
 
 MAX_CHARACTERS = 100

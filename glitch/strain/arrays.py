@@ -12,6 +12,7 @@ from typing import IO
 
 import numpy as np
 
+from glitch.detectors import detector_of_text
 from glitch.errors import FormatError, TooLargeError
 from glitch.strain.source import (
     Request,
@@ -19,7 +20,6 @@ from glitch.strain.source import (
     Source,
     check_kind,
     decimal_seconds,
-    ifo_from_text,
 )
 
 _MAX_BYTES = 1 << 28  # of one array, decoded
@@ -85,7 +85,9 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
             n_samples=shape[0],
             sample_rate_hz=float(rate) if isinstance(rate, int | float) else None,
             gps_start=decimal_seconds(_scalar(archive, "gps_start", request)),
-            ifo=ifo_from_text(_text(archive, "ifo", request), _text(archive, "channel", request)),
+            ifo=detector_of_text(
+                _text(archive, "ifo", request), _text(archive, "channel", request)
+            ),
             channel=_text(archive, "channel", request),
             read=lambda first, last: _read_member(archive, name, first, last, request),
         )

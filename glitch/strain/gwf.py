@@ -1,8 +1,7 @@
-"""Strain from GWF frames, decoded by gwframe (the extra ``gwf``) in a process of its own."""
+"""Strain from GWF frames, decoded by gwframe in a process of its own."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -13,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from glitch.errors import FormatError, MissingExtraError
+from glitch.detectors import detector_of_text
+from glitch.errors import FormatError
 from glitch.strain.series import LONGEST_SEGMENT_S
 from glitch.strain.source import (
     MAX_SAMPLES,
@@ -22,7 +22,6 @@ from glitch.strain.source import (
     Source,
     check_size,
     decimal_seconds,
-    ifo_from_text,
 )
 
 _MEMORY_BYTES = 3 << 30  # address space, of which the libraries alone map about one GiB
@@ -34,33 +33,26 @@ _TIMEOUT_S = 60
 def open_gwf(path: Path, request: Request) -> Iterator[Source]:
     """Decode the strain channel of a GWF file around the GPS time.
 
+    Samples lie where their frame's time says; what no frame holds, or is flagged invalid, is NaN.
+
     Raises:
-        MissingExtraError: if gwframe is not installed.
         FormatError: if the file is damaged, or which channel is meant cannot be told.
     """
-    if importlib.util.find_spec("gwframe") is None:
-        raise MissingExtraError(
-            "GWF files need the frame library: install Glitch Discovery with its extra, "
-            "pip install --constraint constraints.txt --editable '.[gwf]' in the checkout, and "
-            "start it again. Or send the strain as HDF5."
-        )
     header, data = _decode(path, request)
-    rate = float(header["sample_rate_hz"])
-    n_samples = round((header["gps_end"] - header["gps_start"]) * rate)
-    offset = round((header["first"] - header["gps_start"]) * rate)
+    offset = int(header["first_sample"])
     values = np.frombuffer(data, dtype="<f8")
 
     def read(first: int, last: int) -> Samples:
         check_size(last - first)
         if first < offset or last > offset + values.size:
-            raise FormatError(f"{request.shown_name} has gaps between its frames.")
+            raise _damaged(request)
         return values[first - offset : last - offset].astype(np.float64)
 
     yield Source(
-        n_samples=n_samples,
-        sample_rate_hz=rate,
+        n_samples=int(header["n_samples_of_file"]),
+        sample_rate_hz=float(header["sample_rate_hz"]),
         gps_start=decimal_seconds(header["gps_start"]),
-        ifo=ifo_from_text(header["channel"]),
+        ifo=detector_of_text(header["channel"]),
         channel=header["channel"],
         read=read,
     )
@@ -70,6 +62,8 @@ def _decode(path: Path, request: Request) -> tuple[dict[str, Any], bytes]:
     asked = {
         "path": str(path.resolve()),
         "channel": request.channel,
+        "ifo": request.ifo,
+        "preferred": request.preferred,
         "gps_time": None if request.gps_time is None else float(request.gps_time),
         "half_s": LONGEST_SEGMENT_S // 2,
         "max_samples": MAX_SAMPLES,

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from glitch.errors import StrainError
-from glitch.strain.reading import open_strain, read_strain
+from glitch.strain.reading import detector_of, open_strain, read_strain
 from glitch.strain.series import LONGEST_SEGMENT_S, Strain
-from glitch.strain.source import Request, check_size, ifo_from_text
+from glitch.strain.source import Request, check_size
 
 _ALIGNED = 0.01  # of a sample: files of one series start on its samples
 
@@ -32,6 +32,7 @@ def read_joined_strain(
     sample_rate_hz: float | None = None,
     channel: str | None = None,
     ifo: str | None = None,
+    preferred_channel: str | None = None,
 ) -> Strain:
     """The 64 s around a GPS time, as far as these files hold them; one file is read alone.
 
@@ -42,7 +43,8 @@ def read_joined_strain(
         gps_time: GPS time of the glitch in seconds.
         sample_rate_hz: where the files do not say.
         channel: where they hold several.
-        ifo: detector, overrides what they say.
+        ifo: detector, as in ``read_strain``.
+        preferred_channel: as in ``read_strain``.
 
     Raises:
         GlitchError: as ``read_strain``.
@@ -57,8 +59,17 @@ def read_joined_strain(
             sample_rate_hz=sample_rate_hz,
             channel=channel,
             ifo=ifo,
+            preferred_channel=preferred_channel,
         )
-    found = [(file, _piece(file, gps_time, sample_rate_hz, channel, ifo)) for file in files]
+    found = [
+        (
+            file,
+            _piece(
+                file, Request(file.name, gps_time, sample_rate_hz, channel, ifo, preferred_channel)
+            ),
+        )
+        for file in files
+    ]
     joined = [(file, piece) for file, piece in found if piece is not None]
     if not joined:
         raise StrainError(f"None of the files reaches within 32 s of GPS time {gps_time}.")
@@ -85,15 +96,9 @@ def read_joined_strain(
     )
 
 
-def _piece(
-    file: StrainFile,
-    gps_time: Decimal,
-    sample_rate_hz: float | None,
-    channel: str | None,
-    ifo: str | None,
-) -> Strain | None:
+def _piece(file: StrainFile, request: Request) -> Strain | None:
     """What a file holds of the 64 s; None where that is nothing."""
-    request = Request(file.name, gps_time, sample_rate_hz, channel, ifo)
+    gps_time = request.gps_time or Decimal(0)
     with open_strain(file.path, request) as (source, rate):
         if source.gps_start is None:
             raise StrainError(f"{request.shown_name} does not say when it starts.")
@@ -107,8 +112,8 @@ def _piece(
             values=source.read(first, last),
             sample_rate_hz=rate,
             gps_start=source.gps_start + Decimal(first) / Decimal(rate),
-            ifo=ifo or source.ifo or ifo_from_text(file.name),
-            channel=channel or source.channel,
+            ifo=detector_of(source, request),
+            channel=source.channel or request.channel,
         )
 
 

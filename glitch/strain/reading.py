@@ -11,6 +11,7 @@ from pathlib import Path
 
 import h5py
 
+from glitch.detectors import detector_of_file_name
 from glitch.errors import FormatError, StrainError
 from glitch.strain.arrays import npy_header, npz_strain_name, open_npy, open_npz
 from glitch.strain.gwf import open_gwf
@@ -21,7 +22,7 @@ from glitch.strain.series import (
     check_gps_time,
     check_sample_rate,
 )
-from glitch.strain.source import Request, Source, check_size, ifo_from_text
+from glitch.strain.source import Request, Source, check_size
 from glitch.strain.text import is_numeric_text, open_text
 from glitch.views import Preprocessing
 
@@ -53,6 +54,7 @@ def read_strain(
     sample_rate_hz: float | None = None,
     channel: str | None = None,
     ifo: str | None = None,
+    preferred_channel: str | None = None,
 ) -> Strain:
     """Read strain, with a GPS time only the 64 s around it.
 
@@ -65,15 +67,16 @@ def read_strain(
         gps_time: GPS time of the glitch in seconds.
         sample_rate_hz: needed where the file does not say (npy, text of one column).
         channel: needed where the file holds several.
-        ifo: detector, overrides what the file says.
+        preferred_channel: taken where the file has it and ``channel`` is not given; a trigger's.
+        ifo: detector, chooses among the series of several and is taken where the file states none.
 
     Raises:
         FormatError: unknown kind, damaged, pickled, no or several channels.
-        StrainError: sample rate missing or absurd, GPS time outside or too near the edge.
+        StrainError: sample rate missing or absurd, GPS time outside or too near the edge, a
+            detector other than ``ifo``.
         TooLargeError: too many samples without a GPS time, or a size bomb.
-        MissingExtraError: a GWF file without the extra ``gwf``.
     """
-    request = Request(file_name, gps_time, sample_rate_hz, channel, ifo)
+    request = Request(file_name, gps_time, sample_rate_hz, channel, ifo, preferred_channel)
     with open_strain(path, request) as (source, rate):
         start = source.gps_start
         if start is None:
@@ -86,8 +89,8 @@ def read_strain(
             values=values,
             sample_rate_hz=rate,
             gps_start=start + Decimal(first) / Decimal(rate),
-            ifo=ifo or source.ifo or ifo_from_text(file_name),
-            channel=channel or source.channel,
+            ifo=detector_of(source, request),
+            channel=source.channel or channel,
         )
 
 
@@ -106,6 +109,20 @@ def open_strain(path: Path, request: Request) -> Iterator[tuple[Source, float]]:
         yield source, rate
 
 
+def detector_of(source: Source, request: Request) -> str | None:
+    """The detector of an open file: what it states, then what its caller says, then its name.
+
+    Raises:
+        StrainError: if the file states another than the caller.
+    """
+    if request.ifo and source.ifo and request.ifo != source.ifo:
+        raise StrainError(
+            f"{request.shown_name} holds strain of {source.ifo}, but {request.ifo} was asked for: "
+            "correct ifo, or send the file of that detector."
+        )
+    return source.ifo or request.ifo or detector_of_file_name(request.file_name)
+
+
 @dataclass(frozen=True)
 class StrainSpan:
     """What stretch of which detector a file holds."""
@@ -121,6 +138,7 @@ def strain_span(
     file_name: str,
     sample_rate_hz: float | None = None,
     channel: str | None = None,
+    ifo: str | None = None,
 ) -> StrainSpan | None:
     """The stretch that a file covers, without reading its samples where the kind allows.
 
@@ -129,6 +147,7 @@ def strain_span(
         file_name: what the file was called, for messages and to tell the detector.
         sample_rate_hz: needed where the file does not say.
         channel: needed where the file holds several.
+        ifo: detector, as in ``read_strain``.
 
     Returns:
         None where the file does not say when it starts.
@@ -136,12 +155,12 @@ def strain_span(
     Raises:
         GlitchError: as ``read_strain``.
     """
-    request = Request(file_name, None, sample_rate_hz, channel)
+    request = Request(file_name, None, sample_rate_hz, channel, ifo)
     with open_strain(path, request) as (source, rate):
         if source.gps_start is None:
             return None
         end = source.gps_start + Decimal(source.n_samples) / Decimal(rate)
-        return StrainSpan(source.gps_start, end, source.ifo or ifo_from_text(file_name))
+        return StrainSpan(source.gps_start, end, detector_of(source, request))
 
 
 def is_strain_file(path: Path, file_name: str) -> bool:

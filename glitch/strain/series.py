@@ -9,6 +9,7 @@ from decimal import Decimal
 import numpy as np
 
 from glitch.errors import StrainError
+from glitch.strain.missing import good_stretch, hole_around, is_missing
 from glitch.types import StrainArray
 from glitch.views import Preprocessing
 
@@ -99,22 +100,25 @@ def analysed_segment(strain: Strain, gps_time: Decimal, preprocessing: Preproces
     trimmed to whole seconds. A view needs half its window and half the whitening filter of data
     on both sides, so data that end early give the shorter windows only.
 
+    Samples that are missing (NaN, infinite, held at one value) are as an end of the data: the
+    unbroken stretch around the GPS time is taken, and what lies beyond the hole is not.
+
     Raises:
-        StrainError: if the GPS time lies outside or too near the edge, if less than 8 s are
-            left, or if the stretch holds NaN, infinities, or nothing but one value.
+        StrainError: if the GPS time lies outside the data or too near their edge, or less than 8 s
+            of unbroken data lie around it; names the interval that would do.
     """
     rate = round(strain.sample_rate_hz)
     settle_s = preprocessing.whitening_filter_s / 2
-    event_s = float(gps_time - strain.gps_start)
     margin_s = settle_s + min(preprocessing.durations_s) / 2
     check_gps_time(strain.gps_start, strain.values.size, strain.sample_rate_hz, gps_time, margin_s)
-    first, last = _whole_seconds(strain.values.size, rate, event_s)
-    values = strain.values[first:last]
-    _check_values(strain, values, first, event_s)
+    low, high = _unbroken(strain, gps_time, margin_s)
+    event_s = float(gps_time - strain.gps_start) - low / rate
+    first, last = _whole_seconds(high - low, rate, event_s)
+    values = strain.values[low + first : low + last]
     start_s = first / rate
     reach_s = min(event_s - start_s, last / rate - event_s) - settle_s + 1e-9
     fitting = tuple(d for d in preprocessing.durations_s if d / 2 <= reach_s)
-    gps_start = strain.gps_start + Decimal(first) / Decimal(rate)
+    gps_start = strain.gps_start + Decimal(low + first) / Decimal(rate)
     return Segment(values, rate, gps_start, event_s - start_s, fitting)
 
 
@@ -164,37 +168,58 @@ def _whole_seconds(n_samples: int, rate: int, event_s: float) -> tuple[int, int]
     return first, last - excess
 
 
-def _check_values(strain: Strain, values: StrainArray, first: int, event_s: float) -> None:
-    bad = ~np.isfinite(values)
-    if bad.any():
-        event = min(round(event_s * strain.sample_rate_hz) - first, values.size - 1)
-        raise StrainError(_gap_message(strain, bad, first, event))
-    if values.min() == values.max():
-        what = "zero" if values[0] == 0 else "one constant value"
+def _unbroken(strain: Strain, gps_time: Decimal, margin_s: float) -> tuple[int, int]:
+    """First and last sample of the unbroken data around the GPS time, at most 32 s to each side."""
+    rate = Decimal(strain.sample_rate_hz)
+    event = min(round((gps_time - strain.gps_start) * rate), strain.values.size - 1)
+    half = round(LONGEST_SEGMENT_S // 2 * strain.sample_rate_hz)
+    start = max(0, event - half)
+    values = strain.values[start : event + half]
+    missing = is_missing(values)
+    if missing.all():
+        raise StrainError(_nothing_message(values))
+    low, high = good_stretch(missing, event - start)
+    if low == 0 and high == values.size:
+        return start, start + values.size
+
+    def gps(sample: int) -> Decimal:
+        return strain.gps_start + Decimal(start + sample) / rate
+
+    share = (
+        f"{int(missing.sum())} of {missing.size} samples around the GPS time are no data (NaN, "
+        "infinite, or one value held)"
+    )
+    if low == high:
+        first, last = hole_around(missing, event - start)
         raise StrainError(
-            f"The strain is {what} throughout: there is nothing to whiten. "
+            f"{share}, and so is the GPS time itself: there are none from {plain(gps(first))} to "
+            f"{plain(gps(last))}. Choose a time in good data."
+        )
+    margin = Decimal(str(margin_s))
+    is_long = (high - low) >= SHORTEST_SEGMENT_S * strain.sample_rate_hz
+    if is_long and gps(low) + margin <= gps_time <= gps(high) - margin:
+        return start + low, start + high
+    lacks = (
+        f"give a time from {plain(gps(low) + margin)} to {plain(gps(high) - margin)}"
+        if is_long
+        else f"at least {SHORTEST_SEGMENT_S} s without a gap are needed"
+    )
+    raise StrainError(
+        f"{share}. Good data around it span {plain(gps(low))} to {plain(gps(high))}: {lacks}."
+    )
+
+
+def _nothing_message(values: StrainArray) -> str:
+    if not np.isfinite(values).any():
+        return (
+            "The strain around the GPS time is NaN or infinite throughout: there are no data. "
             "Check the channel and the GPS time."
         )
-
-
-def _gap_message(strain: Strain, bad: np.ndarray, first: int, event: int) -> str:
-    share = f"{int(bad.sum())} of {bad.size} samples around the GPS time are NaN or infinite"
-    if bad[event]:
-        return f"{share}, and so is the GPS time itself: choose a time in good data."
-    holes = np.flatnonzero(bad)
-    before = holes[holes < event]
-    after = holes[holes > event]
-    low = int(before[-1]) + 1 if before.size else 0
-    high = int(after[0]) if after.size else bad.size
-    rate = Decimal(strain.sample_rate_hz)
-    start = strain.gps_start + Decimal(first + low) / rate
-    end = strain.gps_start + Decimal(first + high) / rate
-    advice = (
-        "send that part alone"
-        if (high - low) >= SHORTEST_SEGMENT_S * strain.sample_rate_hz
-        else f"at least {SHORTEST_SEGMENT_S} s are needed"
+    what = "zero" if values[0] == 0 else "one constant value"
+    return (
+        f"The strain is {what} throughout: there is nothing to whiten. "
+        "Check the channel and the GPS time."
     )
-    return f"{share}. Good data around it span {plain(start)} to {plain(end)}: {advice}."
 
 
 def plain(gps: Decimal) -> str:

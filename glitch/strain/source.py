@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -12,10 +11,10 @@ from pathlib import PurePosixPath
 import numpy as np
 from jaxtyping import Shaped
 
+from glitch.detectors import detector_of_text
 from glitch.errors import FormatError, StrainError, TooLargeError
 
 MAX_SAMPLES = 1 << 24  # read at once: a GWOSC file of 4096 s at 4 kHz, 134 MB as float64
-_IFO = re.compile(r"(?<![A-Za-z0-9])([GHKLV]1)(?![A-Za-z0-9])")
 
 Samples = Shaped[np.ndarray, "..."]
 
@@ -29,6 +28,7 @@ class Request:
     sample_rate_hz: float | None = None
     channel: str | None = None
     ifo: str | None = None
+    preferred: str | None = None  # channel that is taken where the file has it
 
     @property
     def shown_name(self) -> str:
@@ -126,8 +126,4 @@ def decimal_seconds(value: object) -> Decimal | None:
 
 def ifo_from_text(*texts: str | None) -> str | None:
     """The detector named first in channel or file names such as "H1:GDS-CALIB" or "L-L1_LOSC"."""
-    for text in texts:
-        found = _IFO.search((text or "").replace("_", " "))
-        if found:
-            return found[1]
-    return None
+    return detector_of_text(*texts)

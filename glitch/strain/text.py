@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from glitch.detectors import detector_of_text
 from glitch.errors import FormatError, StrainError, TooLargeError
-from glitch.strain.source import Request, Source, decimal_seconds, ifo_from_text, rate_from_step
+from glitch.strain.source import Request, Source, decimal_seconds, rate_from_step
 
 MAX_TEXT_BYTES = 1 << 27
 _HEAD_BYTES = 1 << 16
@@ -55,7 +56,7 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
         n_samples=values.size,
         sample_rate_hz=rate,
         gps_start=start,
-        ifo=ifo_from_text(comments),
+        ifo=detector_of_text(comments),
         channel=None,
         read=lambda first, last: values[first:last].copy(),
     )

@@ -7,6 +7,7 @@ import zipfile
 from decimal import Decimal
 from pathlib import Path
 
+import gwframe
 import h5py
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from gwpy.timeseries import TimeSeries
 from glitch.errors import (
     FormatError,
     GlitchError,
-    MissingExtraError,
     StrainError,
     TooLargeError,
 )
@@ -152,7 +152,6 @@ def test_npz(tmp_path: Path) -> None:
 
 
 def test_gwf(tmp_path: Path) -> None:
-    gwframe = pytest.importorskip("gwframe", reason="needs the extra gwf")
     path = tmp_path / "a.gwf"
     gwframe.write(path, NOISE, start=float(GPS), sample_rate=RATE, name="L1:GDS-CALIB_STRAIN")
     strain = _read(path, gps_time=GPS + 8)
@@ -165,17 +164,9 @@ def test_gwf(tmp_path: Path) -> None:
         _read(_write(tmp_path / "b.gwf", path.read_bytes()[:5000]))
 
 
-def test_gwf_without_the_extra_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(MissingExtraError, match=r"--editable '\.\[gwf\]'"):
-        _read(_write(tmp_path / "a.gwf", b"IGWD\0" + bytes(100)))
-
-
 def test_gwf_decoder_that_runs_away_is_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("gwframe", reason="needs the extra gwf")
-
     def hang(*_: object, **__: object) -> None:
         raise subprocess.TimeoutExpired("decode", 60)
 
@@ -185,7 +176,6 @@ def test_gwf_decoder_that_runs_away_is_stopped(
 
 
 def test_gwf_decoder_has_limits(tmp_path: Path) -> None:
-    pytest.importorskip("gwframe", reason="needs the extra gwf")
     script = Path(sys.modules["glitch.strain.gwf"].__file__ or "").with_name("gwf_decode.py")
     code = (
         f"import runpy; m = runpy.run_path({str(script)!r}); m['_limit'](1 << 28, 5); "

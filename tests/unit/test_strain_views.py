@@ -147,20 +147,33 @@ def test_edges_name_the_usable_interval() -> None:
         _one(_blip(1024, 5), 2.0)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, 3e-21])
+def test_the_good_stretch_around_the_time_is_taken(bad: float) -> None:
+    whole = _blip(1024, 20)
+    broken = Strain(whole.values.copy(), 1024.0, whole.gps_start)
+    broken.values[1024:2048] = bad
+    ends_early = Strain(whole.values[2048:], 1024.0, whole.gps_start + 2)
+    alone, beside = _one(ends_early, 10.0), _one(broken, 10.0)
+    np.testing.assert_allclose(beside.views.values, alone.views.values, atol=1e-6)
+    assert beside.snr == pytest.approx(alone.snr, rel=1e-9)
+    assert beside.peak_gps_time == alone.peak_gps_time
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, 3e-21])
 def test_gaps_name_the_good_interval(bad: float) -> None:
     strain = _blip(1024, 20)
     strain.values[2048:3072] = bad
-    with pytest.raises(StrainError, match=r"1024 of 20480 .*1003 to 1020: send that part alone"):
+    strain.values[12 * 1024 : 12 * 1024 + 64] = bad
+    with pytest.raises(StrainError, match=r"1088 of 20480 .*give a time from 1004.25 to 1010.75"):
+        _one(strain, 11.9)
+    strain.values[7 * 1024 : 7 * 1024 + 8] = bad
+    with pytest.raises(StrainError, match=r"1007.0078\d* to 1012: at least 8 s without a gap"):
         _one(strain, 10.0)
-    strain.values[12 * 1024] = bad
-    with pytest.raises(StrainError, match=r"1003 to 1012: send that part alone"):
-        _one(strain, 10.0)
-    strain.values[7 * 1024] = bad
-    with pytest.raises(StrainError, match=r"to 1012: at least 8 s are needed"):
-        _one(strain, 10.0)
-    with pytest.raises(StrainError, match="so is the GPS time itself"):
+    with pytest.raises(StrainError, match=r"so is the GPS time itself: .* from 1002 to 1003"):
         _one(strain, 2.5)
+    strain.values[:] = bad
+    with pytest.raises(StrainError, match="throughout"):
+        _one(strain, 10.0)
 
 
 @pytest.mark.parametrize(("value", "words"), [(0.0, "zero"), (3e-21, "one constant value")])

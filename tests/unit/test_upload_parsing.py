@@ -12,7 +12,6 @@ import pytest
 from app.services.errors import BusyError, InvalidRequestError
 from app.services.inference import StrainTransform
 from app.services.upload import (
-    DETECTORS,
     ParsedUpload,
     SpooledFile,
     UnsupportedFileError,
@@ -24,6 +23,7 @@ from app.services.upload import (
     parse_upload,
     spooled,
 )
+from glitch.detectors import DETECTORS
 from glitch.errors import FormatError, TooLargeError
 from glitch.images import render_view
 from glitch.strain import Strain, StrainViews
@@ -95,7 +95,8 @@ def test_detectors() -> None:
     for name in DETECTORS:
         assert parse_ifo(f" {name} ") == name
     assert parse_ifo("") is None
-    for wrong in ("h1", "H", "H1L1", "X1", "H1\x00", "H1'", "\uff281"):
+    assert parse_ifo("h1") == "H1"
+    for wrong in ("H", "H1L1", "X1", "H1\x00", "H1'", "\uff281"):
         with pytest.raises(InvalidRequestError, match="ifo"):
             parse_ifo(wrong)
 
@@ -106,7 +107,9 @@ def test_channel_tells_the_detector() -> None:
     assert parse_details(channel="STRAIN", ifo="H1").ifo == "H1"
     with pytest.raises(InvalidRequestError, match="belongs to L1"):
         parse_details(channel="L1:GDS-CALIB_STRAIN", ifo="H1")
-    for wrong in ("a b", "x" * 129, "a;b", "a\x00", "é"):
+    for listed in ("H1/1126259446", "strain [H1], raw (x)"):  # names of series in HDF5 files
+        assert parse_details(channel=listed).channel == listed
+    for wrong in ("x" * 201, "a\x00", "a\nb", "a;b", "a'b", "é"):
         with pytest.raises(InvalidRequestError, match="channel"):
             parse_details(channel=wrong)
 

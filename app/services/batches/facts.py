@@ -10,7 +10,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from app.services.errors import InvalidRequestError
-from app.services.upload import DETECTORS, LATEST_GPS_TIME
+from app.services.upload import LATEST_GPS_TIME
+from glitch.detectors import DETECTORS
 
 # Our name: what Gravity Spy's releases, Omicron, LIGO_LW and people call it, in lower case.
 COLUMNS: dict[str, tuple[str, ...]] = {

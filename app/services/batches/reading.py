@@ -241,7 +241,7 @@ def read_triggers(
                 continue
             upload = ParsedUpload(
                 views=one.views,
-                channel=roots.channel or strain.channel,
+                channel=strain.channel,
                 snr=one.snr,
                 peak_frequency=one.peak_frequency_hz,
                 duration=one.duration_s,

@@ -20,7 +20,6 @@ from app.services.errors import InvalidRequestError, PermissionDeniedError, Serv
 from app.services.jobs.records import JobRecord
 from app.services.records import Principal, Role
 from app.services.runtime import Runtime
-from app.services.upload import DETECTORS
 from app.web.batch_contexts import BatchPage
 from app.web.contexts import Choice
 from app.web.deps import (
@@ -38,6 +37,7 @@ from app.web.job_pages import job_href
 from app.web.pages import render
 from app.web.typed import number_typed
 from app.web.words import ORIGIN_TEXTS
+from glitch.detectors import DETECTORS
 from glitch.errors import GlitchError
 
 router = APIRouter(route_class=UploadPageRoute)

@@ -20,7 +20,6 @@ from app.services.records import Principal, Role
 from app.services.runtime import Runtime
 from app.services.tokens import require_role
 from app.services.upload import (
-    DETECTORS,
     UnsupportedFileError,
     parse_details,
     parse_upload,
@@ -42,6 +41,7 @@ from app.web.look import NEIGHBOURS_SHOWN, look_page_of
 from app.web.pages import render
 from app.web.typed import number_typed
 from app.web.words import glitch_href
+from glitch.detectors import DETECTORS
 from glitch.errors import GlitchError
 from glitch.views import VIEW_DURATIONS_S
 

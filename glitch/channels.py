@@ -1,0 +1,67 @@
+"""Which channel of a file is its strain, where nobody says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from glitch.detectors import detector_of_channel, detector_of_text
+
+# GDS-CALIB_STRAIN, DCS-CALIB_STRAIN_C01, LOSC-STRAIN, CAL-CS_PROC_DARM_STRAIN_DBL_DQ;
+# Virgo's Hrec_hoft_16384Hz and h_16384Hz.
+_IS_STRAIN = re.compile(r"STRAIN|HREC|(?<![A-Z0-9])H_\d+HZ|HOFT", re.ASCII)
+# Least wanted last. Plain strain comes first: Omicron triggers on it, and Gravity Spy's pictures,
+# of which the shipped model has learnt, are made of it. Noise-subtracted channels come after.
+_VARIANTS = ("CLEAN", "NOLINES", "GATED", "SUB60HZ", "_AR", "INJ", "DQ_MASK", "MASK")
+_LISTED = 10
+
+
+def is_strain_channel(name: str) -> bool:
+    """Whether a channel's name says that it is strain."""
+    return _IS_STRAIN.search(name.upper()) is not None
+
+
+def choose_channel(
+    names: Sequence[str], wanted: str | None, ifo: str | None, preferred: str | None = None
+) -> str | None:
+    """The one name that is meant, None where that cannot be told.
+
+    Args:
+        names: channels that could be strain by their rate and type.
+        wanted: what was asked for; matched exactly, else without regard to case or to a detector
+            that it leaves out.
+        ifo: detector that is asked for; chooses among the channels of several.
+        preferred: taken where it is there, as ``wanted``; where it is not, nothing is lost.
+    """
+    if wanted:
+        exact = [name for name in names if name == wanted]
+        key = _bare if detector_of_channel(wanted) is None else str.upper
+        found = exact or [name for name in names if key(name) == wanted.strip().upper()]
+        return _one_of(found, ifo)
+    if preferred and (found_preferred := choose_channel(names, preferred, ifo)):
+        return found_preferred
+    of_detector = [name for name in names if ifo and detector_of_text(name) == ifo]
+    strain = [name for name in of_detector or names if is_strain_channel(name)]
+    candidates = strain or list(of_detector or names)
+    least = min((_rank(name) for name in candidates), default=())
+    return _one_of([name for name in candidates if _rank(name) == least], ifo)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a message lists them, each of which is accepted as ``channel``."""
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(repr(name) for name in names[:_LISTED]) + more
+
+
+def _rank(name: str) -> tuple[int, ...]:
+    return tuple(int(variant in name.upper()) for variant in reversed(_VARIANTS))
+
+
+def _one_of(names: Sequence[str], ifo: str | None) -> str | None:
+    if len(names) > 1 and ifo:
+        names = [name for name in names if detector_of_text(name) == ifo]
+    return names[0] if len(names) == 1 else None
+
+
+def _bare(name: str) -> str:
+    return name.upper().partition(":")[2] if detector_of_channel(name) else name.upper()

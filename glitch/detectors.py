@@ -1,0 +1,73 @@
+"""Detectors: their names, and telling which one a channel or a file name means."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+DETECTORS = ("G1", "H1", "H2", "I1", "K1", "L1", "V1")
+
+_PREFIX = re.compile(r"\s*([GHIKLV][12]):", re.ASCII)
+# A detector between anything but letters and digits: H1, h1, H1_, -L1-, but not CH1 or H12.
+_TOKEN = re.compile(r"(?<![A-Za-z0-9])([GHIKLV][12])(?![A-Za-z0-9])", re.ASCII | re.IGNORECASE)
+# GWOSC names end in the release, of which V1 is no detector: LOSC_4_V1, GWOSC_4KHZ_V2, R1.
+_RELEASE = re.compile(r"(?<=[0-9A-Z])_[VR][0-9]+(?=[-.]|\Z)", re.ASCII)
+# LIGO-T050017: site, description, GPS start, length.
+_FRAME_NAME = re.compile(
+    r"(?P<site>[A-Z][A-Z0-9]*)-(?P<description>[A-Za-z0-9_+#.]+)-\d{9,10}(?:\.\d+)?-\d{1,6}(?:\.\d+)?\.",
+    re.ASCII,
+)
+_SITES = {ifo[0]: ifo for ifo in reversed(DETECTORS) if ifo.endswith("1")}
+
+
+def parse_detector(text: str | None) -> str | None:
+    """The detector of this name, in whatever case: "h1" is H1; None if there is none such."""
+    name = (text or "").strip().upper()
+    return name if name in DETECTORS else None
+
+
+def detector_of_channel(channel: str | None) -> str | None:
+    """The detector of a channel name such as "H1:GDS-CALIB_STRAIN", None if it states none."""
+    found = _PREFIX.match((channel or "").upper())
+    return parse_detector(found[1]) if found else None
+
+
+def detector_of_text(*texts: str | None) -> str | None:
+    """The detector named first in texts such as "H1:GDS-CALIB", "strain of L1", "H1/1126259446".
+
+    The prefix of a channel counts before anything else that a text holds.
+    """
+    for text in texts:
+        found = detector_of_channel(text)
+        if found:
+            return found
+        for token in _TOKEN.finditer((text or "").replace("_", " ")):
+            if name := parse_detector(token[1]):
+                return name
+    return None
+
+
+def detector_of_file_name(name: str) -> str | None:
+    """The detector that a file's name means, None if it means none or several.
+
+    Names after LIGO-T050017 begin with the site: ``V-HoftOnline-…`` is of V1. The description
+    counts where it names a detector of that site: ``H-H2_LOSC_4_V1-…`` is of H2. Elsewhere the
+    first detector counts, the number of a GWOSC release apart.
+    """
+    base = PurePosixPath(name.replace("\\", "/")).name
+    frame = _FRAME_NAME.match(base)
+    if frame is None:
+        return detector_of_text(
+            _RELEASE.sub("", base) if "LOSC" in base or "GWOSC" in base else base
+        )
+    site, description = frame["site"], frame["description"]
+    named = parse_detector(site)
+    if named:
+        return named
+    if len(site) > 1:
+        return None  # HL-…: of several detectors
+    for token in _TOKEN.finditer(description.replace("_", " ")):
+        found = parse_detector(token[1])
+        if found and found[0] == site:
+            return found
+    return _SITES.get(site)

@@ -1,0 +1,45 @@
+"""Which detector a channel, a text or a file name means."""
+
+from __future__ import annotations
+
+import pytest
+
+from glitch.detectors import (
+    detector_of_channel,
+    detector_of_file_name,
+    detector_of_text,
+    parse_detector,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "ifo"),
+    [
+        ("H-H1_LOSC_4_V2-1126259446-32.hdf5", "H1"),
+        ("H-H2_LOSC_4_V1-1126259446-32.hdf5", "H2"),
+        ("L-L1_LOSC_16_V1-1126259446-32.hdf5", "L1"),
+        ("V-HoftOnline-1371312000-2000.gwf", "V1"),
+        ("V-V1Online-1126259446-32.gwf", "V1"),
+        ("K-K1_C20-1371312000-32.gwf", "K1"),
+        ("H-R-1371312000-64.gwf", "H1"),
+        ("HL-BOTH-1371312000-64.gwf", None),
+        ("X-UNKNOWN-1371312000-64.gwf", None),
+        ("L1_GW170817_4K_32s.hdf5", "L1"),
+        ("folder\\h1_strain.txt", "H1"),
+        ("strain_V1.hdf5", "V1"),
+        ("GWOSC_4KHZ_V1.hdf5", None),
+        ("I-I1_TEST-1371312000-64.gwf", "I1"),
+        ("notes.txt", None),
+    ],
+)
+def test_file_names(name: str, ifo: str | None) -> None:
+    assert detector_of_file_name(name) == ifo
+
+
+def test_channels_and_texts() -> None:
+    assert detector_of_channel("h2:LSC-STRAIN") == "H2"
+    assert detector_of_channel("LSC-STRAIN") is None
+    assert detector_of_text(None, "L1/1126259446") == "L1"
+    assert detector_of_text("V1:Hrec of H1") == "V1"
+    assert detector_of_text("CH1 H12 H3") is None
+    assert [parse_detector(text) for text in ("h1", " I1 ", "X1", None)] == ["H1", "I1", None, None]

@@ -1,0 +1,120 @@
+"""Frames: samples lie where their frame's time says, and what none holds is no data."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import gwframe
+import numpy as np
+import pytest
+
+from glitch.errors import FormatError, StrainError
+from glitch.strain import Strain, read_strain, views_from_strain
+
+RATE = 2048
+START = 1126259446
+NOISE = np.random.default_rng(1).normal(size=32 * RATE) * 1e-21
+
+
+def _frames(
+    path: Path,
+    values: np.ndarray = NOISE,
+    *,
+    length_s: float = 4,
+    leave_out: tuple[int, ...] = (),
+    order: int = 1,
+    names: tuple[str, ...] = ("H1:GDS-CALIB_STRAIN",),
+) -> Path:
+    """A GWF file of frames of a few seconds, some of which are left out."""
+    n = round(length_s * RATE)
+    with gwframe.FrameWriter(path) as writer:
+        for index in list(range(len(values) // n))[::order]:
+            if index in leave_out:
+                continue
+            frame = gwframe.Frame(
+                start=START + index * length_s, duration=length_s, name=names[0][:2]
+            )
+            for number, name in enumerate(names):
+                part = values[index * n : (index + 1) * n] * (1 + number)
+                frame.add_channel(name, part, sample_rate=RATE)
+            writer.write_frame(frame)
+    return path
+
+
+def _read(path: Path, gps_time: float | None = None, **given: str) -> Strain:
+    when = None if gps_time is None else Decimal(str(gps_time))
+    return read_strain(path, file_name=path.name, gps_time=when, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("length_s", [1, 4])
+def test_frames_in_any_order_lie_where_their_times_say(
+    tmp_path: Path, order: int, length_s: float
+) -> None:
+    strain = _read(_frames(tmp_path / "a.gwf", length_s=length_s, order=order), START + 16.5)
+    np.testing.assert_array_equal(strain.values, NOISE)
+    assert (strain.gps_start, strain.gps_end) == (START, START + 32)
+
+
+@pytest.mark.parametrize("gps_time", [None, START + 16.25])
+def test_a_missing_frame_is_a_hole_and_shifts_nothing(
+    tmp_path: Path, gps_time: float | None
+) -> None:
+    strain = _read(_frames(tmp_path / "a.gwf", leave_out=(2, 3)), gps_time)
+    assert strain.gps_start == START
+    expected = NOISE.copy()
+    expected[8 * RATE : 16 * RATE] = np.nan
+    np.testing.assert_array_equal(strain.values, expected)
+
+
+def test_a_time_beside_a_hole_names_the_good_interval(tmp_path: Path) -> None:
+    path = _frames(tmp_path / "a.gwf", leave_out=(2,))
+    strain = _read(path, START + 12.5)
+    with pytest.raises(StrainError, match=rf"give a time from {START + 13}.25 to {START + 30}.75"):
+        views_from_strain([strain], [Decimal(START) + Decimal("12.5")])
+    made = views_from_strain([_read(path, START + 22)], [Decimal(START + 22)])[0]
+    assert made.views.durations_s == (0.5, 1.0, 2.0, 4.0)
+
+
+def test_frames_flagged_invalid_are_holes(tmp_path: Path) -> None:
+    path = tmp_path / "a.gwf"
+    with gwframe.FrameWriter(path) as writer:
+        for index in range(8):
+            frame = gwframe.Frame(start=START + 4 * index, duration=4, name="H1")
+            part = NOISE[index * 4 * RATE : (index + 1) * 4 * RATE].astype(np.float32)
+            flagged = np.ma.MaskedArray(part, mask=np.full(part.size, index == 0))
+            frame.add_channel("H1:STRAIN_ADC", flagged, sample_rate=RATE, channel_type="adc")
+            writer.write_frame(frame)
+    values = _read(path, START + 16).values
+    assert np.isnan(values[: 4 * RATE]).all()
+    assert np.isfinite(values[4 * RATE :]).all()
+
+
+O4 = ("H1:GDS-CALIB_STRAIN_NOLINES", "H1:GDS-CALIB_STRAIN", "H1:GDS-CALIB_STRAIN_CLEAN")
+
+
+def test_plain_strain_comes_before_its_cleaned_kinds(tmp_path: Path) -> None:
+    path = _frames(tmp_path / "a.gwf", names=O4)
+    assert _read(path).channel == "H1:GDS-CALIB_STRAIN"
+    assert _read(path, channel="H1:GDS-CALIB_STRAIN_CLEAN").values[0] == 3 * NOISE[0]
+    assert _read(path, preferred_channel="H1:GDS-CALIB_STRAIN_NOLINES").channel == O4[0]
+    assert _read(path, preferred_channel="H1:ASC-Y_TR_A_NSUM_OUT_DQ").channel == O4[1]
+    cleaned = _frames(tmp_path / "b.gwf", names=O4[::2])
+    assert _read(cleaned).channel == "H1:GDS-CALIB_STRAIN_CLEAN"
+
+
+def test_the_detector_chooses_among_channels(tmp_path: Path) -> None:
+    path = _frames(tmp_path / "a.gwf", names=("H1:STRAIN", "L1:STRAIN"))
+    assert _read(path, ifo="L1").channel == "L1:STRAIN"
+    with pytest.raises(FormatError, match=r"several channels: .*'H1:STRAIN', 'L1:STRAIN'"):
+        _read(path)
+    with pytest.raises(FormatError, match="no channel 'V1:STRAIN'"):
+        _read(path, channel="V1:STRAIN")
+    virgo = _frames(tmp_path / "b.gwf", names=("V1:DQ_VETO", "V1:Hrec_hoft_16384Hz"))
+    assert _read(virgo).channel == "V1:Hrec_hoft_16384Hz"
+
+
+def test_a_detector_that_the_frame_denies_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StrainError, match="holds strain of H1, but L1 was asked for"):
+        _read(_frames(tmp_path / "a.gwf"), ifo="L1")
