@@ -1,18 +1,23 @@
 """Table 1 from pictures to report, on a few pictures and a few steps."""
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from glitch.errors import GlitchError
 from glitch.images import render_view
 from training.core.budget import Budget
 from training.core.config import config_to_mapping
+from training.evaluation.measures.bootstrap import Answers
+from training.evaluation.measures.collapse import is_collapsed
 from training.reproduction.table1 import command as table1
 from training.reproduction.table1.judging import CLASS_SETS, NINE_CLASSES, PAPER_CLASSES
+from training.reproduction.table1.results import Judged, Scored, write_results
 
 LABELS = ("Blip", "Koi_Fish", "Whistle")
 
@@ -49,9 +54,9 @@ def test_the_table_is_written_resumed_and_compares_pairs(
     told: list[tuple[int, int, str]] = []
     out = tmp_path / "out"
     report = table1.run_table1("smoke", out, lambda *one: told.append(one), real_images=pictures)
-    assert told[-1] == (24, 24, "")
+    assert told[-1] == (30, 30, "")
     rows = read_rows(out)
-    names = (*table1.OBJECTIVES, table1.PLAIN, table1.PIXELS)
+    names = table1.CONTENDERS
     assert {(row["contender"], row["seed"]) for row in rows} == {
         (name, seed) for name in names for seed in "01"
     }
@@ -97,3 +102,77 @@ def test_the_sets_of_classes_are_the_papers_and_ours() -> None:
 def test_an_unknown_tier_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GlitchError, match="no tier 'huge'"):
         table1.run_table1("huge", tmp_path)
+
+
+def scored(name: str, seed: int, rate: float, n_right: int) -> Judged:
+    row = Scored(
+        name, seed, "all views", "22 classes", n_right / 8, n_right / 8, 8, 2,
+        rate=rate, distortion=-5.0, active_units=0.0 if rate < 0.1 else 3.0,
+    )  # fmt: skip
+    truth = ["Blip", "Whistle"] * 4
+    answers = Answers([f"g{index}" for index in range(8)], truth, np.arange(8) < n_right)
+    return Judged(row, answers)
+
+
+def test_collapsed_runs_are_marked_and_the_figures_given_without_them(tmp_path: Path) -> None:
+    judged = [scored("a", 0, 5.0, 8), scored("a", 1, 5.0, 6), scored("b", 0, 0.0003, 2)]
+    judged += [scored("b", 1, 4.0, 6)]
+    report = write_results(tmp_path, judged, ("a", "b"), [("a", "b")], ["What was run."])
+    assert [row["is_collapsed"] for row in read_rows(tmp_path)] == ["0", "0", "1", "0"]
+    text = report.read_text()
+    assert "| b | 50.0 [" in text  # 2 and 6 of 8
+    assert "| 0 |\n" in text  # the collapsed seed
+    without = text.split("without collapsed runs")[1]
+    assert "| b | 75.0 [" in without
+    with (tmp_path / "intervals.csv").open(newline="") as file:
+        found = {
+            (row["runs"], row["figure"], row["of"]): float(row["estimate"])
+            for row in csv.DictReader(file)
+        }
+    assert found["all", "accuracy_gain", "a - b"] == pytest.approx(0.375)
+    assert found["not collapsed", "accuracy_gain", "a - b"] == pytest.approx(0.0)  # seed 1 alone
+    assert found["not collapsed", "accuracy", "a"] == pytest.approx(0.875)  # keeps both seeds
+
+
+def test_a_table_without_collapsed_runs_has_no_second_reading(tmp_path: Path) -> None:
+    judged = [scored("a", 0, 5.0, 8), scored("b", 0, 4.0, 6)]
+    report = write_results(tmp_path, judged, ("a", "b"), [("a", "b")], ["What was run."])
+    assert "without collapsed" not in report.read_text()
+
+
+@pytest.mark.parametrize(
+    ("rate", "active", "is_lost"),
+    [(3e-4, 0, True), (8.0, 30, False), (0.5, 0, True), (0.01, 2, True), (np.nan, np.nan, False)],
+)
+def test_a_run_has_collapsed_whose_encoder_says_nothing(
+    rate: float, active: float, is_lost: bool
+) -> None:
+    assert is_collapsed(rate, active) is is_lost
+
+
+def test_the_matched_bottleneck_has_the_rate_that_the_annealed_run_ended_at(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(table1.SMALL, channels=(4, 4, 4), painter_channels=(4, 4, 4), hidden=8)
+    monkeypatch.setitem(table1.TIERS, "smoke", table1.Tier(60, 4, 3e-3, (0,), small))
+    table1.run_table1("smoke", tmp_path, real_images=pictures)
+    logged = (tmp_path / "runs/table1-beta-annealed-0/metrics.jsonl").read_text().splitlines()
+    late = [json.loads(line)["rate"] for line in logged if json.loads(line)["step"] > 54]
+    matched = yaml.safe_load(
+        (tmp_path / "runs/table1-bottleneck--annealed-s-rate-0/config.yaml").read_text()
+    )
+    assert matched["objective"]["kind"] == "bottleneck"
+    assert matched["objective"]["parameters"]["capacity"] == pytest.approx(np.mean(late), abs=1e-3)
+
+
+def test_a_report_of_an_unfinished_table_holds_the_seeds_that_are_whole(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(table1.SMALL, channels=(4, 4, 4), painter_channels=(4, 4, 4), hidden=8)
+    monkeypatch.setitem(table1.TIERS, "smoke", table1.Tier(3, 4, 3e-3, (0, 1), small))
+    asked = {"real_images": pictures, "is_report_only": True}
+    assert table1.run_table1("smoke", tmp_path, **asked) is None
+    table1.run_table1("smoke", tmp_path, real_images=pictures, budget=Budget(seeds=1))
+    report = table1.run_table1("smoke", tmp_path, **asked)
+    assert "seeds 0." in report.read_text()
+    assert not (tmp_path / "runs/table1-beta-vae-1").exists()

@@ -84,7 +84,7 @@ def reproduce(
         with told_when_full(folder):
             _claim(place, wish)
             if is_report_only:
-                return _report_finished(place, wanted)
+                return _report_finished(place, wanted, given, wish)
             return _reproduce(place, wanted, jobs, given, wish, progress)
     except KeyboardInterrupt:  # outside a training, which ends by itself after saving
         return None
@@ -111,8 +111,12 @@ def _reproduce(  # noqa: PLR0917 - what was asked for, in its order
     return write_report(place, place.data_name, now)
 
 
-def _report_finished(place: Workplace, wanted: Sequence[str]) -> Path:
+def _report_finished(place: Workplace, wanted: Sequence[str], given: Sources, wish: Budget) -> Path:
     """Sections from finished runs, each saying what is missing; others stay as they were."""
+    if "table1" in wanted:
+        text = _table1(place, given, wish, is_report_only=True)
+        if text is not None:
+            keep_section(place, "table1", text)
     for target in wanted:
         if target not in PLANS:
             continue
@@ -138,6 +142,18 @@ def _section(  # noqa: PLR0917 - what was asked for, in its order
     if target == "fig4":
         steps = place.tier.steps
         return report_figure4(place, given.chairs, lambda step: progress(step, steps, "fig4"))
+    return _table1(place, given, wish, jobs, progress)
+
+
+def _table1(
+    place: Workplace,
+    given: Sources,
+    wish: Budget,
+    jobs: int = 1,
+    progress: Progress = lambda _done, _total, _note: None,
+    *,
+    is_report_only: bool = False,
+) -> str | None:
     from training.reproduction.table1.command import run_table1
 
     report = run_table1(
@@ -147,6 +163,7 @@ def _section(  # noqa: PLR0917 - what was asked for, in its order
         jobs=jobs,
         real_images=given.real_images,
         budget=wish,
+        is_report_only=is_report_only,
     )
     if report is None:
         return None

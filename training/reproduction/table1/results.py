@@ -11,6 +11,7 @@ import numpy as np
 
 from training.core.plots import COLOURS, GREY, figure
 from training.evaluation.measures.bootstrap import Answers, Comparison, Interval, compare
+from training.evaluation.measures.collapse import is_collapsed
 
 # Accuracy in per cent that the paper's Table 1 prints; it gives no spread and no budget.
 PAPER_CLASSES_NAME = "22 classes"
@@ -32,6 +33,11 @@ class Scored:
     rate: float  # nats, mean over held-out glitches; NaN for PCA
     distortion: float
     active_units: float
+
+    @property
+    def is_collapsed(self) -> bool:
+        """Whether the run's encoder says nothing."""
+        return is_collapsed(self.rate, self.active_units)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,17 +68,25 @@ def write_results(
         The report's path.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "rows.csv", [asdict(one.row) for one in judged])
+    _write(folder / "rows.csv", [_as_row(one.row) for one in judged])
     _write(folder / "answers.csv", list(_answers(judged)))
     compared = {
         (sample, classes): _compare(judged, contenders, pairs, sample=sample, classes=classes)
         for sample, classes in dict.fromkeys((one.row.sample, one.row.classes) for one in judged)
     }
-    _write(folder / "intervals.csv", list(_intervals(compared)))
+    sound = {place: _compare_sound(judged, contenders, pairs, place) for place in compared}
+    rows = _intervals(compared, "all") + _intervals(sound, "not collapsed")
+    _write(folder / "intervals.csv", rows)
     draw_table1(folder / "table1.png", judged, compared, contenders)
     path = folder / "report.md"
-    path.write_text("\n".join(_report(judged, compared, contenders, description)), encoding="utf-8")
+    path.write_text(
+        "\n".join(_report(judged, compared, sound, contenders, description)), encoding="utf-8"
+    )
     return path
+
+
+def _as_row(row: Scored) -> dict[str, object]:
+    return asdict(row) | {"is_collapsed": int(row.is_collapsed)}
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
@@ -115,10 +129,51 @@ def _compare(
     )
 
 
+def _compare_sound(
+    judged: Sequence[Judged],
+    contenders: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    place: tuple[str, str],
+) -> Comparison:
+    """The comparison without collapsed runs: a pair loses the seeds at which either collapsed.
+
+    Empty where no run has collapsed: nothing differs from the comparison of all.
+    """
+    chosen = [one for one in judged if (one.row.sample, one.row.classes) == place]
+    lost = {name: _collapsed_seeds(chosen, name) for name in contenders}
+    found = Comparison({}, {}, {}, {})
+    if not any(lost.values()):
+        return found
+
+    def runs(name: str, without: set[int]) -> list[Answers]:
+        return [
+            one.answers
+            for one in chosen
+            if one.row.contender == name and one.row.seed not in without
+        ]
+
+    for name in contenders:
+        if kept := runs(name, lost[name]):
+            alone = compare({name: kept})
+            found.accuracy.update(alone.accuracy)
+            found.balanced_accuracy.update(alone.balanced_accuracy)
+    for pair in pairs:
+        without = lost[pair[0]] | lost[pair[1]]
+        if runs(pair[0], without):
+            both = compare({name: runs(name, without) for name in pair}, [pair])
+            found.accuracy_gain.update(both.accuracy_gain)
+            found.balanced_gain.update(both.balanced_gain)
+    return found
+
+
+def _collapsed_seeds(chosen: Sequence[Judged], name: str) -> set[int]:
+    return {one.row.seed for one in chosen if one.row.contender == name and one.row.is_collapsed}
+
+
 Compared = Mapping[tuple[str, str], Comparison]
 
 
-def _intervals(compared: Compared) -> list[dict[str, object]]:
+def _intervals(compared: Compared, runs: str) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for (sample, classes), found in compared.items():
         tables: list[tuple[str, str, Interval]] = []
@@ -134,7 +189,14 @@ def _intervals(compared: Compared) -> list[dict[str, object]]:
                 (kind, f"{later} - {earlier}", one) for (later, earlier), one in gains.items()
             ]
         rows += [
-            {"sample": sample, "classes": classes, "figure": kind, "of": name, **asdict(one)}
+            {
+                "runs": runs,
+                "sample": sample,
+                "classes": classes,
+                "figure": kind,
+                "of": name,
+                **asdict(one),
+            }
             for kind, name, one in tables
         ]
     return rows
@@ -152,6 +214,7 @@ def _mean(judged: Sequence[Judged], name: str, sample: str, classes: str, figure
 def _report(
     judged: Sequence[Judged],
     compared: Compared,
+    sound: Compared,
     contenders: Sequence[str],
     description: Sequence[str],
 ) -> list[str]:
@@ -166,9 +229,10 @@ def _report(
             f"About {first.n_glitches} held-out glitches of {first.n_classes} classes a seed.",
             "",
             "| | accuracy, % | the paper, % | balanced, % | rate, nats | distortion, nats | "
-            "active units |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
+            "active units | collapsed seeds |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
+        chosen = [one for one in judged if (one.row.sample, one.row.classes) == (sample, classes)]
         is_papers = classes == PAPER_CLASSES_NAME
         for name in contenders:
             inside = [
@@ -176,19 +240,37 @@ def _report(
                 for figure in ("rate", "distortion", "active_units")
             ]
             told = ["-" if np.isnan(value) else f"{value:.1f}" for value in inside]
+            lost = ", ".join(map(str, sorted(_collapsed_seeds(chosen, name)))) or "none"
             paper = f"{PAPER[name]:.2f}" if name in PAPER and is_papers else "-"
             lines.append(
                 f"| {name} | {_percent(found.accuracy[name])} | {paper} "
-                f"| {_percent(found.balanced_accuracy[name])} | {' | '.join(told)} |"
+                f"| {_percent(found.balanced_accuracy[name])} | {' | '.join(told)} | {lost} |"
             )
+        lines += _sound_rows(sound[sample, classes])
         lines += ["", "| difference | accuracy, points | balanced, points |", "| --- | --- | --- |"]
         lines += [
             f"| {later} minus {earlier} | {_percent(gain)} "
             f"| {_percent(found.balanced_gain[later, earlier])} |"
             for (later, earlier), gain in found.accuracy_gain.items()
         ]
+        lines += [
+            f"| {later} minus {earlier}, without collapsed runs | {_percent(gain)} "
+            f"| {_percent(sound[sample, classes].balanced_gain[later, earlier])} |"
+            for (later, earlier), gain in sound[sample, classes].accuracy_gain.items()
+        ]
         lines.append("")
     return lines
+
+
+def _sound_rows(sound: Comparison) -> list[str]:
+    """Lines on the contenders without their collapsed runs; none where no run has collapsed."""
+    if not sound.accuracy:
+        return []
+    lines = ["", "| without collapsed runs | accuracy, % | balanced, % |", "| --- | --- | --- |"]
+    return lines + [
+        f"| {name} | {_percent(one)} | {_percent(sound.balanced_accuracy[name])} |"
+        for name, one in sound.accuracy.items()
+    ]
 
 
 def _percent(interval: Interval) -> str:
@@ -207,20 +289,23 @@ def draw_table1(
             (axes[0, 0], "accuracy", found.accuracy),
             (axes[0, 1], "balanced_accuracy", found.balanced_accuracy),
         ):
-            for row, name in enumerate(contenders):
-                colour = COLOURS[row % len(COLOURS)]
-                dots = [
-                    100 * getattr(one.row, key)
+            for place, name in enumerate(contenders):
+                colour = COLOURS[place % len(COLOURS)]
+                runs = [
+                    one.row
                     for one in judged
                     if (one.row.contender, one.row.sample, one.row.classes)
                     == (name, sample, classes)
                 ]
+                for mark, is_lost in (("o", False), ("X", True)):
+                    dots = [100 * getattr(row, key) for row in runs if row.is_collapsed is is_lost]
+                    level = [place + 0.22] * len(dots)
+                    axis.plot(dots, level, mark, color=colour, alpha=0.45, ms=4 + 3 * is_lost)
                 one = intervals[name]
-                axis.plot(dots, [row + 0.22] * len(dots), "o", color=colour, alpha=0.45, ms=4)
-                axis.plot([100 * one.low, 100 * one.high], [row, row], color=colour, lw=2)
-                axis.plot(100 * one.estimate, row, "|", color=colour, ms=13, mew=2.5)
+                axis.plot([100 * one.low, 100 * one.high], [place, place], color=colour, lw=2)
+                axis.plot(100 * one.estimate, place, "|", color=colour, ms=13, mew=2.5)
                 if key == "accuracy" and name in PAPER:
-                    axis.plot(PAPER[name], row - 0.22, "D", color=GREY, ms=5, mfc="none")
+                    axis.plot(PAPER[name], place - 0.22, "D", color=GREY, ms=5, mfc="none")
             axis.set_ylim(len(contenders) - 0.5, -0.5)
             axis.set_yticks(range(len(contenders)), contenders if axis is axes[0, 0] else [])
             axis.grid(axis="x", color="#dddddd", lw=0.6)
@@ -228,7 +313,7 @@ def draw_table1(
             axis.set_xlabel(("Accuracy" if key == "accuracy" else "Balanced accuracy") + " (%)")
         drawn.suptitle(
             f"Linear classifier on the posterior mean, {classes}, {sample}.  "
-            "Dots: seeds; bar: mean, 95 % interval; diamond: the paper",
+            "Dots: seeds; cross: a collapsed one; bar: mean, 95 % interval; diamond: the paper",
             fontsize=9,
             x=0.01,
             ha="left",
