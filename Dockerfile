@@ -13,6 +13,7 @@ RUN python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml
 COPY README.md LICENSE alembic.ini ./
 COPY alembic alembic
 COPY glitch glitch
+COPY glitch_discovery glitch_discovery
 COPY training training
 COPY app app
 COPY worker worker

@@ -6,13 +6,13 @@ BIN := .venv/bin
 # threads fight over the cores as soon as anything else runs.
 TEST_PROCESSES ?= 2
 
-.PHONY: up test lint bench clean chromium openapi scatterplot
+.PHONY: up test lint docs bench clean chromium openapi scatterplot
 
 up: .venv/.installed
 	@exec $(BIN)/glitch-discovery up --stop-with-parent
 
 test: export OMP_NUM_THREADS = 1
-test: lint chromium
+test: lint docs chromium
 	$(BIN)/pytest -n $(TEST_PROCESSES) --cov --cov-report=
 	$(BIN)/coverage report --include='glitch/*' --fail-under=95
 	$(BIN)/coverage report --fail-under=85
@@ -30,6 +30,11 @@ lint: .venv/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The documentation as a site in build/site; a link that leads nowhere fails it.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: .venv/.installed-dev
+	$(BIN)/mkdocs build --strict --quiet
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.run_all
@@ -62,5 +67,5 @@ clean:
 
 .venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo 'Installing Glitch Discovery and its test tools into .venv.'
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	@touch .venv/.installed $@

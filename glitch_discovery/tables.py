@@ -1,0 +1,61 @@
+"""A table of the catalogue, for whichever library the caller works with."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import astropy.table
+    import pandas as pd
+    from gwpy.table import GravitySpyTable
+
+
+class Table:
+    """Glitches as CSV with Gravity Spy's column names; see ``GET /exports`` for the columns."""
+
+    def __init__(self, csv: bytes) -> None:
+        """Keep the CSV as the service wrote it."""
+        self.csv = csv
+
+    def __len__(self) -> int:
+        """How many glitches it holds."""
+        return max(0, len(self.csv.splitlines()) - 1)
+
+    def write(self, path: str | Path) -> None:
+        """Keep it as a CSV file."""
+        Path(path).write_bytes(self.csv)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """As a DataFrame; ``event_time`` as float64, exact to 0.1 microseconds.
+
+        Raises:
+            ImportError: where pandas is not installed.
+        """
+        import pandas as pd
+
+        return pd.read_csv(io.BytesIO(self.csv))
+
+    def to_astropy(self) -> astropy.table.Table:
+        """As an astropy table; unknown values are masked.
+
+        Raises:
+            ImportError: where astropy is not installed.
+        """
+        import astropy.table
+
+        return astropy.table.Table.read(self._text(), format="ascii.csv")
+
+    def to_gwpy(self) -> GravitySpyTable:
+        """As gwpy's table of Gravity Spy, which plots and filters.
+
+        Raises:
+            ImportError: where gwpy is not installed.
+        """
+        from gwpy.table import GravitySpyTable
+
+        return GravitySpyTable(self.to_astropy())
+
+    def _text(self) -> Any:
+        return self.csv.decode()

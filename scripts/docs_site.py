@@ -1,0 +1,80 @@
+"""What MkDocs is to know beyond `docs/`: a hook, named in mkdocs.yml.
+
+The reference has a page for each public module of the science and of the Python client, read from
+their docstrings without importing them. The changelog, the guide for contributors and the outputs
+of the benchmarks lie outside `docs/`, where people look for them; the site shows them too.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = "reference"
+_ROOT_PAGES = {"changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
+_EVIDENCE = "benchmarks/results"
+_OUTWARD_LINK = re.compile(r"\]\((?:\.\./)+([A-Za-z_]+(?:/[^)#]+)?(?:\.\w+)?)(?=[)#])")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put the version into the foot of every page, and complete the navigation."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    config.copyright = f"Version {project['version']}. {config.copyright}"
+    records = sorted(path.name for path in (ROOT / "docs/decisions").glob("0*.md"))
+    config.nav.append({"Decisions": [f"decisions/{name}" for name in records]})
+    config.nav.append({"Reference": [{name: _reference_page(name)} for name in _modules()]})
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made here."""
+    for name in _modules():
+        text = f"# {name}\n\n::: {name}\n"
+        files.append(File.generated(config, _reference_page(name), content=text))
+    for page, source in _ROOT_PAGES.items():
+        text = (ROOT / source).read_text(encoding="utf-8").replace("](docs/", "](")
+        files.append(File.generated(config, page, content=text))
+    for path in sorted((ROOT / _EVIDENCE).glob("*.txt")):
+        files.append(File.generated(config, f"{_EVIDENCE}/{path.name}", abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+    """Lead links out of `docs/` to where the site has what they name."""
+    folder = posixpath.dirname(page.file.src_uri)
+    pages = {source: name for name, source in _ROOT_PAGES.items()} | {"README.md": "index.md"}
+    sources = {f"{name.replace('.', '/')}.py": _reference_page(name) for name in _modules()}
+
+    def led(match: re.Match[str]) -> str:
+        outside = match[1]
+        target = (pages | sources).get(outside)
+        if target is None and not outside.startswith(_EVIDENCE):
+            return match[0]  # to another page of the site
+        return f"]({posixpath.relpath(target or outside, folder or '.')}"
+
+    return _OUTWARD_LINK.sub(led, markdown)
+
+
+def _modules() -> list[str]:
+    """Public modules with a docstring, a package before what is in it."""
+    return [name for package in ("glitch_discovery", "glitch") for name in _modules_in(package)]
+
+
+def _modules_in(package: str) -> Iterator[str]:
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts).removesuffix(".__init__")
+        if not any(part.startswith("_") for part in name.split(".")):
+            yield name
+
+
+def _reference_page(module: str) -> str:
+    return f"{REFERENCE}/{module}.md"

@@ -1,0 +1,171 @@
+"""The Python client against the live service, as scripts and notebooks call it."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+
+import pytest
+from api_fixtures import GPS_TIME, Service, gwosc_hdf5, picture, strain_values
+
+from app.store.engine import make_session_factory
+from glitch_discovery import Answer, Client, Job, JobFailedError, ServiceError, UnreachableError
+from worker.runner import JobRunner
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def asking(service: Service) -> Iterator[Client]:
+    with Client(service.url, token=service.tokens["reviewer"]) as client:
+        yield client
+
+
+@pytest.fixture
+def strain_file(tmp_path: Path) -> Path:
+    path = tmp_path / "H-H1_TEST-1187008860-32.hdf5"
+    path.write_bytes(gwosc_hdf5(strain_values()))
+    return path
+
+
+@pytest.fixture
+def embedded(asking: Client, strain_file: Path) -> Answer:
+    return asking.embed(strain_file, gps_time=GPS_TIME, label="Blip")
+
+
+def test_embed_answers_records_with_exact_times(asking: Client, embedded: Answer) -> None:
+    assert embedded.glitch.ifo == "H1"
+    assert isinstance(embedded.glitch.gps_time, Decimal)
+    assert abs(embedded.glitch.gps_time - GPS_TIME) < Decimal("0.25")
+    assert embedded.glitch.views == (0.5, 1.0, 2.0, 4.0)
+    assert len(embedded.embedding.mean) == len(embedded.embedding.log_variance) == 8
+    assert not embedded.novelty.is_judged
+    assert embedded.novelty.reason
+
+    again = asking.glitch(str(embedded.glitch.id))
+    assert again.glitch.label == "Blip"
+    assert again.embedding is not None
+    assert again.embedding.mean == pytest.approx(embedded.embedding.mean)
+
+
+def test_neighbours_are_narrowed_by_filters(
+    asking: Client, embedded: Answer, tmp_path: Path
+) -> None:
+    for seed, ifo in ((201, "H1"), (202, "L1")):
+        path = tmp_path / f"{seed}.png"
+        path.write_bytes(picture(seed))
+        asking.embed(path, ifo=ifo, view_duration_s=[1], gps_time=1_200_000_000 + seed)
+    glitch_id = str(embedded.glitch.id)
+
+    everywhere = asking.neighbours(glitch_id, k=5)
+    assert [one.distance for one in everywhere] == sorted(one.distance for one in everywhere)
+    assert {one.ifo for one in everywhere} >= {"H1", "L1"}
+    assert {one.ifo for one in asking.neighbours(glitch_id, k=5, ifo=["L1"])} == {"L1"}
+    assert asking.picture(glitch_id, 0.5).startswith(b"\x89PNG")
+
+
+def test_labels_are_given_and_revoked(asking: Client, embedded: Answer) -> None:
+    glitch_id = str(embedded.glitch.id)
+
+    given = asking.label(glitch_id, "Koi_Fish")
+    assert [one.label for one in asking.labels(glitch_id)][-1] == "Koi_Fish"
+
+    assert asking.revoke_label(glitch_id, given.id).revoked_at is not None
+
+
+def test_a_table_is_read_by_astropy_and_gwpy(asking: Client, embedded: Answer) -> None:
+    table = asking.table(label="Blip", ifo="H1")
+
+    assert len(table) == len(list(asking.glitches(label="Blip", ifo="H1"))) == 1
+    assert table.to_astropy()["ml_label"][0] == "Blip"
+    found = table.to_gwpy()
+    assert type(found).__name__ == "GravitySpyTable"
+    assert found["event_time"][0] == pytest.approx(float(embedded.glitch.gps_time or 0))
+
+
+def test_a_batch_is_waited_for_and_says_what_failed(
+    service: Service, asking: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "pictures.tar"
+    with tarfile.open(path, "w") as archive:
+        for name, content in (
+            ("H1_AAAAAAAAAA_spectrogram_1.0.png", picture(301, duration_s=1.0)),
+            ("H1_BBBBBBBBBB_spectrogram_1.0.png", b"no picture"),
+        ):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    queued = asking.ingest(path, wait=False)
+    assert queued.state == "queued"
+
+    runner = JobRunner(make_session_factory(service.engine), service.settings)
+    worker = threading.Thread(target=runner.work, args=[queued.id])
+    worker.start()
+    seen: list[Job] = []
+    job = asking.wait(queued.id, on_progress=seen.append)
+    worker.join()
+
+    assert (job.done, job.failed) == (1, 1)
+    assert seen[-1] == job
+    ((name, reason),) = asking.failures(job.id)
+    assert "BBBBBBBBBB" in name
+    assert reason.endswith(".")
+
+
+def test_clusters_and_their_members_are_listed(service: Service, asking: Client) -> None:
+    runner = JobRunner(make_session_factory(service.engine), service.settings)
+
+    def work() -> None:  # as soon as the client has asked for it
+        while not (jobs := asking._transport.ask("GET", "/jobs?kind=cluster")["items"]):
+            pass
+        runner.work(jobs[0]["id"])
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    found = asking.cluster(scope="everything", min_cluster_size=3)
+    worker.join()
+
+    assert found == asking.clusters()  # too few here for any: an empty list, and no error
+
+
+def test_refusals_carry_the_service_s_sentence(asking: Client, strain_file: Path) -> None:
+    with pytest.raises(ServiceError, match="GPS time") as refused:
+        asking.embed(strain_file, gps_time="1.0")
+    assert refused.value.status == 400
+    assert refused.value.kind == "bad-strain"
+    assert refused.value.request_id
+
+
+def test_a_wrong_address_or_a_failed_job_is_said(
+    service: Service, asking: Client, tmp_path: Path
+) -> None:
+    with pytest.raises(UnreachableError, match="No service answers"):
+        Client("http://127.0.0.1:9").glitch("x")
+
+    path = tmp_path / "empty.tar"
+    with tarfile.open(path, "w"):
+        pass
+    queued = asking.ingest(path, wait=False)
+    JobRunner(make_session_factory(service.engine), service.settings).work(queued.id)
+    with pytest.raises(JobFailedError, match="no glitch"):
+        asking.wait(queued.id)
+
+
+def test_the_client_s_own_wheel_holds_the_client_alone(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    copytree(ROOT / "glitch_discovery", source, ignore=ignore_patterns("__pycache__", "build"))
+    script = f"import setuptools.build_meta as b; print(b.build_wheel({str(tmp_path)!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=source, capture_output=True, text=True, check=True
+    )
+    with zipfile.ZipFile(tmp_path / done.stdout.split()[-1]) as wheel:
+        tops = {name.partition("/")[0] for name in wheel.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"glitch_discovery"}
