@@ -8,6 +8,7 @@ the functions of this module, which stay inside the file and within stated sizes
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
 
 import h5py
@@ -18,6 +19,8 @@ from glitch.errors import FormatError, TooLargeError
 
 MOST_CHUNK_BYTES = 1 << 26  # a chunk is decoded whole, whatever part of it is asked for
 MOST_SCALAR_BYTES = 1 << 16
+MOST_OBJECTS = 4_000  # looked at in one file
+DEEPEST = 32  # groups within groups; each level makes finding what lies in it slower
 
 Array = Shaped[np.ndarray, "..."]
 
@@ -42,13 +45,60 @@ def find_group(group: h5py.Group, path: str) -> h5py.Group | None:
 
 
 def dataset_names(group: h5py.Group) -> list[str]:
-    """Names of the datasets that lie directly in a group, in the file's order."""
+    """Names of the datasets that lie directly in a group, in the file's order.
+
+    Raises:
+        TooLargeError: if more lies in it than in any file of arrays.
+    """
+    if len(group) > MOST_OBJECTS:
+        raise TooLargeError(f"The file holds over {MOST_OBJECTS:,} objects: send fewer.")
     return [name for name in _names(group) if isinstance(_find(group, name), h5py.Dataset)]
 
 
 def group_names(group: h5py.Group) -> list[str]:
     """Names of the groups that lie directly in a group, in the file's order."""
     return [name for name in _names(group) if isinstance(_find(group, name), h5py.Group)]
+
+
+def walk_datasets(file: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Every dataset of the file's own with its path, in the file's order, one path to each group.
+
+    Raises:
+        FormatError: if a dataset's values lie in another file.
+        TooLargeError: if there are more objects, or deeper ones, than any strain file has.
+    """
+    seen = 0
+    visited = {h5py.h5o.get_info(file.id).addr}
+    waiting: list[tuple[str, h5py.Group]] = [("", file)]
+    while waiting:
+        path, group = waiting.pop()
+        below: list[tuple[str, h5py.Group | None]] = []
+        for name in group:
+            seen += 1
+            if seen > MOST_OBJECTS:
+                raise TooLargeError(
+                    f"The file holds over {MOST_OBJECTS:,} objects: send the strain alone."
+                )
+            found = _find(group, str(name))
+            if isinstance(found, h5py.Dataset):
+                check_stays_inside(found)
+                yield f"{path}{name}", found
+            elif found is not None:
+                below.append((f"{path}{name}/", _unvisited(found, visited)))
+        if below and path.count("/") >= DEEPEST:
+            raise TooLargeError(
+                f"The file's groups lie over {DEEPEST} levels deep: send the strain alone."
+            )
+        waiting += [(name, one) for name, one in reversed(below) if one is not None]
+
+
+def _unvisited(group: h5py.Group, visited: set[int]) -> h5py.Group | None:
+    """The group, unless another path led to it: hard links may make circles."""
+    address = h5py.h5o.get_info(group.id).addr
+    if address in visited:
+        return None
+    visited.add(address)
+    return group
 
 
 def check_stays_inside(dataset: h5py.Dataset) -> None:

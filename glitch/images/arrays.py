@@ -75,7 +75,7 @@ def views_in(container: Container, recipe: Preprocessing) -> Views:
 
 
 def _values_name(container: Container) -> str | None:
-    return next((name for name in ("views", "energy", "") if name in container.names()), None)
+    return next((name for name in ("views", "energy", "") if container.has(name)), None)
 
 
 def _declared(container: Container, recipe: Preprocessing) -> _Declared:
@@ -108,7 +108,7 @@ def _declared(container: Container, recipe: Preprocessing) -> _Declared:
 
 
 def _optional(container: Container, name: str, *shapes: tuple[int, ...]) -> Array | None:
-    if name not in container.names():
+    if not container.has(name):
         return None
     array = np.array(container.read(name), dtype=np.float64)
     if array.shape not in shapes:

@@ -6,7 +6,6 @@ Shapes are read from headers first, and what they declare decides whether a byte
 from __future__ import annotations
 
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,25 +17,15 @@ import h5py
 import numpy as np
 from jaxtyping import Shaped
 
-from glitch.errors import FormatError, GlitchError, TooLargeError
-from glitch.hdf5 import dataset_names, dataset_shape, find_dataset, read_whole
+from glitch.damage import damage_as
+from glitch.errors import FormatError, TooLargeError
+from glitch.hdf5 import dataset_shape, find_dataset, read_whole
+from glitch.npy import Stream, read_npy_header, read_npy_values
 
-MAX_ARRAY_BYTES = 128 * 2**20
+MAX_VALUES = 1 << 22  # of one array, which is computed with as float64: 32 MiB
 _NPY = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"
 _KINDS = "fiub"  # real numbers and booleans; objects would need a pickle
-_READ_ERRORS = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
 Array = Shaped[np.ndarray, "..."]
 
 
@@ -44,8 +33,8 @@ class Container(ABC):
     """A file that holds arrays by name. An npy file holds one, whose name is empty."""
 
     @abstractmethod
-    def names(self) -> frozenset[str]:
-        """The arrays that the file holds."""
+    def has(self, name: str) -> bool:
+        """Whether the file holds an array of this name."""
 
     @abstractmethod
     def n_dimensions(self, name: str) -> int:
@@ -63,9 +52,10 @@ def open_container(path: Path, file_name: str) -> Iterator[Container]:
     Raises:
         FormatError: the file is empty, damaged, or of another kind; also for damage met inside
             the block.
-        TooLargeError: an array that is asked for declares more than MAX_ARRAY_BYTES.
+        TooLargeError: an array that is asked for declares more than MAX_VALUES.
     """
-    try:
+    sentence = f"{file_name!r} is truncated or damaged and cannot be read. Send the file again."
+    with damage_as(sentence):
         with path.open("rb") as file:
             magic = file.read(8)
         if magic.startswith(_NPY):
@@ -79,12 +69,6 @@ def open_container(path: Path, file_name: str) -> Iterator[Container]:
                 yield _Hdf5(tree)
         else:
             _refuse(file_name, is_empty=not magic)
-    except GlitchError:
-        raise
-    except _READ_ERRORS as error:
-        raise FormatError(
-            f"{file_name!r} is truncated or damaged and cannot be read. Send the file again."
-        ) from error
 
 
 def _refuse(file_name: str, *, is_empty: bool) -> NoReturn:
@@ -93,53 +77,40 @@ def _refuse(file_name: str, *, is_empty: bool) -> NoReturn:
     raise FormatError(f"{file_name!r} is no npy, npz or HDF5 file.")
 
 
-def _check(name: str, shape: tuple[int, ...], dtype: np.dtype) -> int:
-    """Bytes of an array that is fit to be read."""
+def check_array(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Refuse what no array of views, or of their axes, is.
+
+    Raises:
+        FormatError: if it does not hold plain numbers.
+        TooLargeError: if it declares more than MAX_VALUES.
+    """
     if dtype.kind not in _KINDS or dtype.hasobject:
         raise FormatError(
             f"The array {name!r} does not hold plain numbers (its type is {dtype}). "
             "Pickled objects are never read."
         )
-    n_bytes = prod(shape) * dtype.itemsize
-    if n_bytes > MAX_ARRAY_BYTES:
+    if prod(shape) > MAX_VALUES:
         raise TooLargeError(
-            f"The array {name!r} declares {n_bytes:,} bytes; at most {MAX_ARRAY_BYTES:,} are read."
+            f"The array {name!r} declares {prod(shape):,} values; at most {MAX_VALUES:,} are read."
         )
-    return n_bytes
-
-
-Stream = IO[bytes] | zipfile.ZipExtFile  # what ZipFile.open gives is no typing.IO at run time
-Header = tuple[tuple[int, ...], bool, np.dtype]
-
-
-def _npy_header(stream: Stream) -> Header:
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    else:
-        shape, is_fortran, dtype = np.lib.format.read_array_header_2_0(stream)
-    return shape, is_fortran, dtype
 
 
 def _npy_array(name: str, stream: Stream) -> Array:
-    shape, is_fortran, dtype = _npy_header(stream)
-    n_bytes = _check(name, shape, dtype)
-    data = stream.read(n_bytes)
-    if len(data) != n_bytes:
-        raise FormatError(f"The array {name!r} is truncated. Send the file again.")
-    return np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if is_fortran else "C")
+    header = read_npy_header(stream)
+    check_array(name, header.shape, header.dtype)
+    return read_npy_values(stream, header)
 
 
 class _Npy(Container):
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
-    def names(self) -> frozenset[str]:
-        return frozenset({""})
+    def has(self, name: str) -> bool:
+        return not name
 
     def n_dimensions(self, name: str) -> int:  # noqa: ARG002 -- an npy has one array, unnamed
         self._file.seek(0)
-        return len(_npy_header(self._file)[0])
+        return len(read_npy_header(self._file).shape)
 
     def read(self, name: str) -> Array:
         self._file.seek(0)
@@ -150,13 +121,12 @@ class _Npz(Container):
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
 
-    def names(self) -> frozenset[str]:
-        members = self._archive.namelist()
-        return frozenset(member[:-4] for member in members if member.endswith(".npy"))
+    def has(self, name: str) -> bool:
+        return f"{name}.npy" in self._archive.NameToInfo
 
     def n_dimensions(self, name: str) -> int:
         with self._archive.open(f"{name}.npy") as stream:
-            return len(_npy_header(stream)[0])
+            return len(read_npy_header(stream).shape)
 
     def read(self, name: str) -> Array:
         with self._archive.open(f"{name}.npy") as stream:
@@ -167,16 +137,16 @@ class _Hdf5(Container):
     def __init__(self, tree: h5py.File) -> None:
         self._tree = tree
 
-    def names(self) -> frozenset[str]:
-        return frozenset(dataset_names(self._tree))
+    def has(self, name: str) -> bool:
+        return bool(name) and find_dataset(self._tree, name) is not None
 
     def n_dimensions(self, name: str) -> int:
         return len(dataset_shape(self._dataset(name)))
 
     def read(self, name: str) -> Array:
         dataset = self._dataset(name)
-        _check(name, dataset_shape(dataset), dataset.dtype)
-        return read_whole(dataset, most_bytes=MAX_ARRAY_BYTES)
+        check_array(name, dataset_shape(dataset), dataset.dtype)
+        return read_whole(dataset, most_bytes=MAX_VALUES * dataset.dtype.itemsize)
 
     def _dataset(self, name: str) -> h5py.Dataset:
         dataset = find_dataset(self._tree, name)

@@ -9,7 +9,6 @@ time), optionally ``observed`` (glitch, view, freq), the shared axes ``durations
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
@@ -18,6 +17,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from glitch.damage import DAMAGE, damage_as
 from glitch.errors import FormatError, GlitchError, TooLargeError
 from glitch.hdf5 import (
     dataset_names,
@@ -28,13 +28,15 @@ from glitch.hdf5 import (
     read_whole,
 )
 from glitch.images.arrays import views_in
-from glitch.images.containers import MAX_ARRAY_BYTES, Array, Container, Stream
+from glitch.images.containers import MAX_VALUES, Array, Container, check_array
+from glitch.npy import Stream, read_npy_header
 from glitch.views import Preprocessing, Views
 
 _N_AXES = 4  # glitch, view, freq, time
 _VALUES = ("views", "energy")
 _ONE_A_GLITCH = frozenset({*_VALUES, "observed"})
 _LONGEST_TEXT = 1000
+_LONGEST_CELL = 4 * _LONGEST_TEXT  # bytes of one value: text may have four a character
 _PIECE = 1 << 20
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -89,10 +91,8 @@ class ViewStack:
             FormatError: as ``glitch.images.read_views``, about that glitch alone.
             TooLargeError: an array declares more than is ever read.
         """
-        try:
+        with damage_as(f"The views of glitch {index} in the file are damaged."):
             return views_in(_OneOf(self._tree, index), preprocessing)
-        except (OSError, RuntimeError, KeyError, TypeError) as error:
-            raise FormatError(f"The views of glitch {index} in the file are damaged.") from error
 
 
 class _OneOf(Container):
@@ -102,20 +102,23 @@ class _OneOf(Container):
         self._tree = tree
         self._index = index
 
-    def names(self) -> frozenset[str]:
-        return frozenset(dataset_names(self._tree))
+    def has(self, name: str) -> bool:
+        return bool(name) and find_dataset(self._tree, name) is not None
 
     def n_dimensions(self, name: str) -> int:
         return len(dataset_shape(_dataset(self._tree, name))) - (name in _ONE_A_GLITCH)
 
     def read(self, name: str) -> Array:
         dataset = _dataset(self._tree, name)
-        if dataset.dtype.kind not in "fiub":
-            raise FormatError(f"The array {name!r} does not hold plain numbers.")
-        if name not in _ONE_A_GLITCH:
-            return read_whole(dataset, most_bytes=MAX_ARRAY_BYTES)
-        rows = read_rows(dataset, self._index, self._index + 1, most_bytes=MAX_ARRAY_BYTES)
-        return np.asarray(rows[0])
+        shape = dataset_shape(dataset)
+        is_shared = name not in _ONE_A_GLITCH
+        check_array(name, shape if is_shared else shape[1:], dataset.dtype)
+        most_bytes = MAX_VALUES * dataset.dtype.itemsize
+        if is_shared:
+            return read_whole(dataset, most_bytes=most_bytes)
+        return np.asarray(
+            read_rows(dataset, self._index, self._index + 1, most_bytes=most_bytes)[0]
+        )
 
 
 def _dataset(tree: h5py.File, name: str) -> h5py.Dataset:
@@ -132,13 +135,9 @@ def open_stack(path: Path) -> Iterator[ViewStack]:
     Raises:
         FormatError: if it is none, or damaged.
     """
-    try:
-        with h5py.File(path, "r") as tree:
-            yield ViewStack(tree)
-    except GlitchError:
-        raise
-    except (OSError, RuntimeError, KeyError) as error:
-        raise FormatError("The HDF5 file is truncated or damaged: send it again.") from error
+    sentence = "The HDF5 file is truncated or damaged: send it again."
+    with damage_as(sentence), h5py.File(path, "r") as tree:
+        yield ViewStack(tree)
 
 
 def holds_stack(path: Path) -> bool:
@@ -164,8 +163,8 @@ def is_npz_stack(path: Path) -> bool:
             for name in _VALUES:
                 if f"{name}.npy" in names:
                     with archive.open(f"{name}.npy") as stream:
-                        return len(_header(stream)[0]) == _N_AXES
-    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error):
+                        return len(read_npy_header(stream).shape) == _N_AXES
+    except DAMAGE:
         return False
     return False
 
@@ -193,18 +192,11 @@ def npz_to_hdf5(
                     )
     except GlitchError:
         raise
-    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's, not the file's
         raise FormatError("The npz is truncated or damaged: send it again.") from error
     part.replace(target)
-
-
-def _header(stream: Stream) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)
-    return np.lib.format.read_array_header_2_0(stream)
 
 
 def _copy(
@@ -214,15 +206,21 @@ def _copy(
     room: int,
     heartbeat: Callable[[], None] | None,
 ) -> int:
-    shape, is_fortran, dtype = _header(stream)
-    n_bytes = prod(shape) * dtype.itemsize
+    header = read_npy_header(stream)
+    shape, is_fortran, dtype = header
+    n_bytes = header.n_bytes
     if dtype.hasobject or dtype.kind not in "fiubSU":
         raise FormatError(f"The array {name!r} holds no plain numbers or text (its type: {dtype}).")
     if n_bytes > room:
         raise TooLargeError(
             f"The arrays of the npz declare {n_bytes:,} bytes: send fewer glitches."
         )
-    if not shape or 0 in shape or len(shape) > _N_AXES or (is_fortran and len(shape) > 1):
+    if dtype.itemsize > _LONGEST_CELL or prod(shape[1:]) > MAX_VALUES:
+        raise TooLargeError(
+            f"The array {name!r} declares more for one glitch than is read: at most "
+            f"{MAX_VALUES:,} values of {_LONGEST_CELL:,} bytes."
+        )
+    if not n_bytes or not shape or len(shape) > _N_AXES or (is_fortran and len(shape) > 1):
         raise FormatError(f"The array {name!r} must be in C order and have 1 to 4 axes.")
     kept = np.dtype(f"S{max(dtype.itemsize, 1)}") if dtype.kind == "U" else dtype
     dataset = tree.create_dataset(name, shape, kept, chunks=(1, *shape[1:]) if shape[1:] else None)

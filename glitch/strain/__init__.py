@@ -1,4 +1,10 @@
-"""Strain: reading it from files and turning it into views."""
+"""Strain: reading it from files and turning it into views.
+
+The names that need torch are imported when they are first asked for: whoever reads files alone
+need not pay for it.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from glitch.strain.joining import StrainFile, read_joined_strain
 from glitch.strain.reading import (
@@ -9,7 +15,9 @@ from glitch.strain.reading import (
     strain_span,
 )
 from glitch.strain.series import Strain
-from glitch.strain.transform import StrainViews, views_from_strain
+
+if TYPE_CHECKING:
+    from glitch.strain.transform import StrainViews, views_from_strain
 
 __all__ = [
     "STRAIN_SUFFIXES",
@@ -23,3 +31,11 @@ __all__ = [
     "strain_span",
     "views_from_strain",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("StrainViews", "views_from_strain"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from glitch.strain import transform
+
+    return getattr(transform, name)

@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from glitch.damage import damage_as
 from glitch.errors import FormatError
 from glitch.hdf5 import (
     dataset_shape,
@@ -17,6 +18,7 @@ from glitch.hdf5 import (
     read_attribute,
     read_rows,
     read_scalar,
+    walk_datasets,
 )
 from glitch.strain.source import (
     MAX_SAMPLES,
@@ -34,7 +36,6 @@ _STEP_NAMES = ("Xspacing", "dx", "delta_t")
 _RATE_NAMES = ("sample_rate_hz", "sample_rate", "fs")
 _START_NAMES = ("Xstart", "x0", "start_time", "gps_start", "epoch")
 _USUAL_NAMES = ("strain", "data", "values")  # where nothing in the attributes tells
-_MAX_OBJECTS = 10_000
 _MAX_MASK_BYTES = 1 << 20
 
 
@@ -47,13 +48,8 @@ def open_hdf5(path: Path, request: Request) -> Iterator[Source]:
             anything of it lies in another file.
         TooLargeError: if reading any part would decode more than 64 MiB at once.
     """
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise FormatError(
-            f"{request.shown_name} is a truncated or damaged HDF5 file. Send it again."
-        ) from error
-    with file:
+    sentence = f"{request.shown_name} is a truncated or damaged HDF5 file. Send it again."
+    with damage_as(sentence), h5py.File(path, "r") as file:
         dataset = _strain_dataset(file, request)
         check_kind(dataset.dtype, dataset_shape(dataset), request)
         yield _source(file, dataset, request)
@@ -63,19 +59,12 @@ def strain_names(file: h5py.File) -> list[str]:
     """Paths of the datasets that look like strain: GWOSC's, or with gwpy's or PyCBC's spacing."""
     if find_dataset(file, _GWOSC) is not None:
         return [_GWOSC]
-    evenly: list[str] = []
-    seen = 0
-
-    def visit(name: str, thing: object) -> bool | None:
-        nonlocal seen
-        seen += 1
-        if not isinstance(thing, h5py.Dataset) or len(dataset_shape(thing)) != 1:
-            return True if seen > _MAX_OBJECTS else None
-        if any(key in thing.attrs for key in (*_STEP_NAMES, *_RATE_NAMES)):
-            evenly.append(name)
-        return None
-
-    file.visititems(visit)  # follows hard links only: no other file is ever opened
+    evenly = [
+        path
+        for path, dataset in walk_datasets(file)
+        if len(dataset_shape(dataset)) == 1
+        and any(key in dataset.attrs for key in (*_STEP_NAMES, *_RATE_NAMES))
+    ]
     return evenly or [name for name in _USUAL_NAMES if find_dataset(file, name) is not None]
 
 

@@ -61,15 +61,25 @@ def read_joined_strain(
             ifo=ifo,
             preferred_channel=preferred_channel,
         )
-    found = [
+    pieces = [
         (
             file,
-            _piece(
-                file, Request(file.name, gps_time, sample_rate_hz, channel, ifo, preferred_channel)
+            read_piece(
+                file.path,
+                Request(file.name, gps_time, sample_rate_hz, channel, ifo, preferred_channel),
             ),
         )
         for file in files
     ]
+    return join_pieces(pieces, gps_time)
+
+
+def join_pieces(found: Sequence[tuple[StrainFile, Strain | None]], gps_time: Decimal) -> Strain:
+    """Put together what ``read_piece`` found in files that abut, in the order of time.
+
+    Raises:
+        StrainError: if there is a gap, or the files differ in rate, detector or channel.
+    """
     joined = [(file, piece) for file, piece in found if piece is not None]
     if not joined:
         raise StrainError(f"None of the files reaches within 32 s of GPS time {gps_time}.")
@@ -96,10 +106,15 @@ def read_joined_strain(
     )
 
 
-def _piece(file: StrainFile, request: Request) -> Strain | None:
-    """What a file holds of the 64 s; None where that is nothing."""
+def read_piece(path: Path, request: Request) -> Strain | None:
+    """What a file holds of the 64 s around a GPS time; None where that is nothing.
+
+    Raises:
+        GlitchError: as ``read_strain``.
+        StrainError: if the file does not say when it starts.
+    """
     gps_time = request.gps_time or Decimal(0)
-    with open_strain(file.path, request) as (source, rate):
+    with open_strain(path, request) as (source, rate):
         if source.gps_start is None:
             raise StrainError(f"{request.shown_name} does not say when it starts.")
         event = round((gps_time - source.gps_start) * Decimal(rate))

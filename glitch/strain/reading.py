@@ -11,9 +11,11 @@ from pathlib import Path
 
 import h5py
 
+from glitch.damage import DAMAGE
 from glitch.detectors import detector_of_file_name
 from glitch.errors import FormatError, StrainError
-from glitch.strain.arrays import npy_header, npz_strain_name, open_npy, open_npz
+from glitch.npy import read_npy_header
+from glitch.strain.arrays import npz_strain_name, open_npy, open_npz
 from glitch.strain.gwf import open_gwf
 from glitch.strain.hdf5 import open_hdf5, strain_names
 from glitch.strain.series import (
@@ -176,7 +178,7 @@ def is_strain_file(path: Path, file_name: str) -> bool:
         return True
     try:
         return _HOLDS_STRAIN[kind](path)
-    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile):
+    except DAMAGE:
         return True  # damaged: reading it says so, which helps more than an unknown kind
 
 
@@ -187,7 +189,7 @@ def _hdf5_holds_strain(path: Path) -> bool:
 
 def _npy_holds_strain(path: Path) -> bool:
     with path.open("rb") as stream:
-        return len(npy_header(stream)[1]) <= _MOST_AXES
+        return len(read_npy_header(stream).shape) <= _MOST_AXES
 
 
 def _npz_holds_strain(path: Path) -> bool:
@@ -196,7 +198,7 @@ def _npz_holds_strain(path: Path) -> bool:
         if name is None:
             return False
         with archive.open(name + ".npy") as stream:
-            return len(npy_header(stream)[1]) <= _MOST_AXES
+            return len(read_npy_header(stream).shape) <= _MOST_AXES
 
 
 _HOLDS_STRAIN: dict[str, Callable[[Path], bool]] = {

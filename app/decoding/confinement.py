@@ -1,0 +1,136 @@
+"""Taking away what a child that decodes a stranger's file does not need.
+
+Limits of memory, processor time, time and output hold on every kernel. Where the kernel has
+Landlock (Linux 5.13), the child can open the one file that it decodes and Python's own, and
+nothing else; without it, the readers' own guards against links to other files stand alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import struct
+import sys
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
+_VERSION_FLAG = 1
+_PATH_BENEATH = 1
+_NO_NEW_PRIVILEGES = 38
+_READ_FILE, _READ_DIR = 1 << 2, 1 << 3
+_FS_RIGHTS = {1: 13, 2: 14, 3: 15, 5: 16}  # number of rights to files, by version of Landlock
+_NET_RIGHTS = 0b11  # bind and connect of TCP, from version 4
+_SCOPES = 0b11  # abstract sockets and signals, from version 6
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one decoding may take."""
+
+    cpu_s: float
+    wall_s: float
+    memory_bytes: int  # beyond what the fork server holds
+
+
+def prepare() -> None:
+    """Look up once, before the first fork, what every child would look up for itself."""
+    if landlock_version():
+        _own_folders()
+
+
+@cache
+def landlock_version() -> int:
+    """The kernel's version of Landlock; 0 where it has none."""
+    found: int = _libc().syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
+    return max(found, 0)
+
+
+def limit(limits: Limits, base_bytes: int) -> None:
+    """Bound this process: the kernel ends it when it takes more.
+
+    Args:
+        limits: What it may take.
+        base_bytes: The address space that it has already.
+    """
+    memory = base_bytes + limits.memory_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    whole_s = int(limits.cpu_s) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (whole_s, whole_s + 1))
+    # The default action of both signals ends the process, whatever library is at work in it.
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, limits.cpu_s)
+    signal.setitimer(signal.ITIMER_REAL, limits.wall_s)
+
+
+def shut_in(files: Sequence[Path]) -> None:
+    """Let this process open these files for reading, and Python's own; for good.
+
+    Does nothing where the kernel has no Landlock.
+
+    Raises:
+        OSError: if the kernel refuses, or a file is not there.
+    """
+    version = landlock_version()
+    if not version:
+        return
+    rights = (1 << _FS_RIGHTS[max(known for known in _FS_RIGHTS if known <= version)]) - 1
+    attributes = struct.pack(
+        "QQQ", rights, _NET_RIGHTS if version >= 4 else 0, _SCOPES if version >= 6 else 0
+    )
+    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    ruleset = _checked(_libc().syscall(_CREATE_RULESET, attributes, size, 0))
+    for folder in _own_folders():
+        _allow(ruleset, folder, _READ_FILE | _READ_DIR)
+    for file in files:
+        descriptor = os.open(file, os.O_PATH | os.O_CLOEXEC)
+        _allow(ruleset, descriptor, _READ_FILE)
+        os.close(descriptor)
+    _checked(_libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+    _checked(_libc().syscall(_RESTRICT_SELF, ruleset, 0))
+    os.close(ruleset)
+
+
+def address_space_bytes() -> int:
+    """The address space of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    return pages * resource.getpagesize()
+
+
+def _allow(ruleset: int, descriptor: int, rights: int) -> None:
+    rule = struct.pack("=Qi", rights, descriptor)
+    _checked(_libc().syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0))
+
+
+@cache
+def _own_folders() -> tuple[int, ...]:
+    """Descriptors of the folders whose modules a decoder may import late: Python's and ours."""
+    paths = sysconfig.get_paths()
+    found = {Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    found |= {
+        Path(entry) for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))
+    }
+    ours = Path(__file__).resolve().parents[2]
+    found |= {ours / "app", ours / "glitch"}
+    folders = sorted(folder for folder in found if folder.is_dir())
+    return tuple(os.open(folder, os.O_PATH | os.O_CLOEXEC) for folder in folders)
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result

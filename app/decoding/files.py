@@ -1,0 +1,237 @@
+"""Reading strangers' files, as services do it: each function has a child do the reading.
+
+Frame files (GWF) are decoded by a process of their own that ``glitch.strain.gwf`` starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from app.decoding.confinement import Limits
+from app.decoding.operations import ARRAY, STRAIN, request_of
+from app.decoding.pool import error_of, shared_pool
+from glitch.errors import GlitchError
+from glitch.strain.joining import StrainFile, join_pieces, read_piece
+from glitch.strain.reading import StrainSpan, read_strain, strain_span
+from glitch.strain.series import Strain
+from glitch.strain.text import is_numeric_text
+from glitch.triggers import TriggerTable
+from glitch.views import Preprocessing, Views
+
+_MIB = 1 << 20
+_HDF5_LIMITS = Limits(cpu_s=1.5, wall_s=8, memory_bytes=512 * _MIB)
+_NUMPY_LIMITS = Limits(cpu_s=3, wall_s=12, memory_bytes=512 * _MIB)
+_TEXT_LIMITS = Limits(cpu_s=30, wall_s=60, memory_bytes=1536 * _MIB)
+_FRAME = b"IGWD\0"
+_NUMPY = (b"\x93NUMPY", b"PK\x03\x04")
+_GZIP = b"\x1f\x8b"
+
+
+class SpanSaid(TypedDict, total=False):
+    """What is said of a strain file; see ``glitch.strain.strain_span``."""
+
+    sample_rate_hz: float | None
+    channel: str | None
+    ifo: str | None
+
+
+class StrainSaid(SpanSaid, total=False):
+    """What is said of strain that is wanted; see ``glitch.strain.read_strain``."""
+
+    gps_time: Decimal | None
+    preferred_channel: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class ReadUpload:
+    """An uploaded file that is no picture: its kind, and its content where that was wanted."""
+
+    kind: str | None  # ARRAY, STRAIN, or None: neither
+    views: Views | None = None
+    strain: Strain | None = None
+
+
+def read_upload(
+    file: Path,
+    name: str,
+    recipe: Preprocessing,
+    *,
+    is_array_wanted: bool,
+    is_strain_wanted: bool,
+    **said: Unpack[StrainSaid],
+) -> ReadUpload:
+    """Tell strain from an array of views, and read what is wanted, in one go.
+
+    Raises:
+        GlitchError: as ``glitch.strain.read_strain`` and ``glitch.images.read_views``.
+        DecodersBusyError: if too many files wait.
+    """
+    if _is_frame(file):
+        strain = read_strain(file, file_name=name, **said) if is_strain_wanted else None
+        return ReadUpload(STRAIN, strain=strain)
+    found = _perform(
+        "upload",
+        file,
+        name,
+        recipe=asdict(recipe),
+        is_array_wanted=is_array_wanted,
+        is_strain_wanted=is_strain_wanted,
+        strain=said,
+    )
+    kind = found.pop("kind")
+    if not found:
+        return ReadUpload(kind)
+    if kind == ARRAY:
+        return ReadUpload(kind, views=_views(found, recipe))
+    return ReadUpload(kind, strain=Strain(**found))
+
+
+@dataclass(frozen=True)
+class FileKinds:
+    """What a file could be in a batch."""
+
+    is_npz_stack: bool = False
+    is_stack: bool = False
+    holds_triggers: bool = False
+    holds_views: bool = False
+    is_strain: bool = False
+
+
+def kinds_of(file: Path, name: str) -> FileKinds:
+    """What a file could be, by its content; a damaged one may be nothing."""
+    if _is_frame(file):
+        return FileKinds(is_strain=True)
+    try:
+        return FileKinds(**_perform("kinds", file, name, limits=_HDF5_LIMITS))
+    except GlitchError:
+        return FileKinds(is_strain=True)  # so that reading it says what is wrong
+
+
+def span_of(file: Path, name: str, **said: Unpack[SpanSaid]) -> StrainSpan | None:
+    """The stretch of time that a strain file holds; see ``glitch.strain.strain_span``."""
+    if _is_frame(file):
+        return strain_span(file, file_name=name, **said)
+    found = _perform("span", file, name, strain=said)
+    return None if found is None else StrainSpan(**found)
+
+
+def read_joined(files: Sequence[StrainFile], **said: Unpack[StrainSaid]) -> Strain:
+    """The strain around a time in files that abut; see ``glitch.strain.read_joined_strain``."""
+    if len(files) > 1:
+        gps_time = said.get("gps_time") or Decimal(0)
+        return join_pieces([(file, _piece(file, said)) for file in files], gps_time)
+    [only] = files
+    if _is_frame(only.path):
+        return read_strain(only.path, file_name=only.name, **said)
+    return Strain(**_perform("strain", only.path, only.name, strain=said))
+
+
+def _piece(file: StrainFile, said: StrainSaid) -> Strain | None:
+    if _is_frame(file.path):
+        return read_piece(file.path, request_of(file.name, said))
+    found = _perform("piece", file.path, file.name, strain=said)
+    return None if found is None else Strain(**found)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A file with the views of many glitches; see ``glitch.images.stacks``."""
+
+    file: Path
+    name: str
+    count: int
+    columns: tuple[str, ...]
+
+    def cells(self, column: str, indices: Sequence[int]) -> list[Any]:
+        """The values of some glitches in one column."""
+        found: list[Any] = _perform(
+            "stack_cells", self.file, self.name, column=column, indices=list(indices)
+        )
+        return found
+
+    def glitches(
+        self, indices: Sequence[int], columns: Sequence[str], recipe: Preprocessing
+    ) -> list[tuple[dict[str, Any], Views] | GlitchError]:
+        """Values and views of some glitches; of a bad one, what is wrong with it."""
+        found = _perform(
+            "stack_glitches",
+            self.file,
+            self.name,
+            indices=list(indices),
+            columns=list(columns),
+            recipe=asdict(recipe),
+        )
+        return [
+            error_of(one) if "error" in one else (one.pop("cells"), _views(one, recipe))
+            for one in found
+        ]
+
+
+def open_stack_file(file: Path, name: str) -> Stack:
+    """What a file of many glitches' views holds.
+
+    Raises:
+        FormatError: if it is none, or damaged.
+    """
+    found = _perform("stack", file, name)
+    return Stack(file, name, found["count"], tuple(found["columns"]))
+
+
+@dataclass(frozen=True)
+class TriggerFile:
+    """Omicron's triggers in an HDF5 file; see ``glitch.triggers``."""
+
+    file: Path
+    name: str
+    table: TriggerTable
+
+    def rows(self, start: int, count: int, columns: Sequence[str]) -> list[list[Any]]:
+        """The values of some columns in some rows, row by row."""
+        found: list[list[Any]] = _perform(
+            "trigger_rows",
+            self.file,
+            self.name,
+            start=start,
+            count=count,
+            columns=list(columns),
+        )
+        return found
+
+
+def open_triggers(file: Path, name: str) -> TriggerFile:
+    """What an HDF5 file of triggers holds.
+
+    Raises:
+        FormatError: if it is damaged, or its triggers are no table.
+        TooLargeError: if its rows are longer than any trigger is.
+    """
+    found = _perform("triggers", file, name)
+    table = TriggerTable(found["count"], tuple(found["columns"]), found["channel"])
+    return TriggerFile(file, name, table)
+
+
+def _perform(do: str, file: Path, name: str, *, limits: Limits | None = None, **said: Any) -> Any:
+    return shared_pool().perform(do, file, said, limits or _limits(file), name)
+
+
+def _limits(file: Path) -> Limits:
+    with file.open("rb") as stream:
+        head = stream.read(4096)
+    if head.startswith(_NUMPY):
+        return _NUMPY_LIMITS
+    if head.startswith(_GZIP) or is_numeric_text(head):
+        return _TEXT_LIMITS
+    return _HDF5_LIMITS
+
+
+def _is_frame(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(len(_FRAME)) == _FRAME
+
+
+def _views(found: Mapping[str, Any], recipe: Preprocessing) -> Views:
+    return Views(found["values"], found["observed"], recipe)

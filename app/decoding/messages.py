@@ -1,0 +1,97 @@
+"""What parent and child say to one another: JSON and raw arrays, never pickles, all bounded.
+
+A message is the length of its header (4 bytes, big-endian), the header as JSON, and the bytes of
+the arrays that the header announces.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+MAX_HEADER_BYTES = 64 << 20
+MAX_ARRAY_BYTES = 1 << 28
+_DTYPES = frozenset({"<f8", "<f4", "|b1", "<i8"})
+_LENGTH = struct.Struct(">I")
+
+Array = Shaped[np.ndarray, "..."]
+
+
+class BrokenMessageError(Exception):
+    """The other side ended, or sent what is no message."""
+
+
+@dataclass(frozen=True, eq=False)
+class Message:
+    """A JSON value and the arrays that go with it."""
+
+    value: Any
+    arrays: tuple[Array, ...] = ()
+
+
+def send_message(channel: socket.socket, message: Message) -> None:
+    """Send a message whole.
+
+    Raises:
+        OSError: if the other side is gone, or does not take it within the socket's timeout.
+    """
+    arrays = [np.ascontiguousarray(array) for array in message.arrays]
+    shapes = [[array.dtype.str, list(array.shape)] for array in arrays]
+    header = json.dumps({"value": message.value, "arrays": shapes}).encode()
+    channel.sendall(_LENGTH.pack(len(header)) + header)
+    for array in arrays:
+        if array.size:
+            channel.sendall(array.data.cast("B"))
+
+
+def receive_message(channel: socket.socket) -> Message:
+    """Receive a message whole, allocating no more than the bounds above.
+
+    Raises:
+        BrokenMessageError: if the other side ended first, or what it sent is no message.
+        OSError: if it does not come within the socket's timeout.
+    """
+    (length,) = _LENGTH.unpack(_receive(channel, _LENGTH.size))
+    if length > MAX_HEADER_BYTES:
+        raise BrokenMessageError("the header is too long")
+    try:
+        header = json.loads(_receive(channel, length))
+        value, declared = header["value"], _declared(header["arrays"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise BrokenMessageError("the header is no message's") from error
+    if sum(dtype.itemsize * prod(shape) for dtype, shape in declared) > MAX_ARRAY_BYTES:
+        raise BrokenMessageError("the arrays are too large")
+    return Message(value, tuple(_array(channel, dtype, shape) for dtype, shape in declared))
+
+
+def _declared(arrays: Sequence[Any]) -> list[tuple[np.dtype, tuple[int, ...]]]:
+    found = []
+    for dtype, shape in arrays:
+        if dtype not in _DTYPES or not all(isinstance(n, int) and n >= 0 for n in shape):
+            raise ValueError("an array of this kind is not taken")
+        found.append((np.dtype(dtype), tuple(shape)))
+    return found
+
+
+def _array(channel: socket.socket, dtype: np.dtype, shape: tuple[int, ...]) -> Array:
+    data = _receive(channel, dtype.itemsize * prod(shape))
+    return np.frombuffer(data, dtype=dtype).reshape(shape)
+
+
+def _receive(channel: socket.socket, size: int) -> bytearray:
+    data = bytearray(size)
+    view = memoryview(data)
+    while view:
+        count = channel.recv_into(view)
+        if not count:
+            raise BrokenMessageError("the other side ended")
+        view = view[count:]
+    return data

@@ -1,0 +1,257 @@
+"""The parent's side: a bounded number of children, made by a fork server that is kept running."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from app.decoding.confinement import Limits
+from app.decoding.errors import DecodersBusyError
+from app.decoding.fork_server import STARTED
+from app.decoding.messages import BrokenMessageError, Message, receive_message, send_message
+from app.decoding.values import pack, unpack
+from glitch import errors as science
+
+_GRACE_S = 5.0  # beyond the child's own limit of time, for its answer to arrive
+_START_S = 30.0  # for the fork server to import its libraries, on a busy machine
+_ATTEMPTS = 2
+_log = logging.getLogger("app.decoding")
+
+
+class _NoServerError(Exception):
+    """The fork server ended before it made a child."""
+
+
+class DecoderPool:
+    """Decodes files in children, each of which answers one request and ends.
+
+    Args:
+        children: The most at a time.
+        timeout_s: How long a request may wait for its turn, in seconds.
+    """
+
+    def __init__(self, children: int = 2, timeout_s: float = 30.0) -> None:
+        self._turns = threading.BoundedSemaphore(children)
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._server: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._waiting = 0
+        self._at_work = 0
+
+    @property
+    def at_work(self) -> int:
+        """How many files are being decoded."""
+        return self._at_work
+
+    def start(self) -> None:
+        """Start the fork server now rather than at the first request."""
+        with self._lock:
+            self._ensure_server()
+
+    def close(self) -> None:
+        """End the fork server. A later request starts another."""
+        with self._lock:
+            self._stop_server()
+
+    def perform(
+        self, do: str, file: Path, arguments: Mapping[str, Any], limits: Limits, name: str
+    ) -> Any:
+        """The result of an operation on a file; see ``operations``.
+
+        Args:
+            do: Its name in the table of operations.
+            file: What it is done to; the only file that the child can open.
+            arguments: Plain values.
+            limits: What it may take.
+            name: The file's name in messages.
+
+        Raises:
+            GlitchError: the operation's own, or ``FormatError`` where the child was ended.
+            DecodersBusyError: if its turn does not come in time.
+        """
+        request = {
+            "do": do,
+            "file": str(file.resolve()),
+            "with": pack({"name": name, **arguments}).value,
+            "limits": asdict(limits),
+        }
+        with self._turn():
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    return _result(unpack(self._exchange(request, limits, name)), name)
+                except _NoServerError:
+                    _log.warning("the fork server of the decoders ended: it is started again")
+                    if attempt == _ATTEMPTS:
+                        raise DecodersBusyError(
+                            "Files cannot be decoded at the moment: try again in a few seconds."
+                        ) from None
+        raise AssertionError("unreachable")
+
+    def _exchange(self, request: dict[str, Any], limits: Limits, name: str) -> Message:
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                control = self._hand_over(theirs)
+            ours.settimeout(_START_S)
+            try:
+                started = ours.recv(1)
+            except OSError:
+                started = b""
+            if started != STARTED:
+                self._give_up(control)
+                raise _NoServerError
+            ours.settimeout(limits.wall_s + _GRACE_S)
+            try:
+                send_message(ours, Message(request))
+                return receive_message(ours)
+            except (BrokenMessageError, OSError) as error:
+                _log.warning("a child ended while it decoded a file", extra={"file_name": name})
+                raise science.FormatError(
+                    f"{name!r} cannot be decoded within the time and memory that one file may "
+                    "take: it is damaged. Save it again, cut to the seconds around the glitch, "
+                    "and send that."
+                ) from error
+
+    def _hand_over(self, channel: socket.socket) -> socket.socket:
+        """Give the fork server a child's end of a channel; the socket that led to the server."""
+        with self._lock:
+            control = self._ensure_server()
+            try:
+                socket.send_fds(control, [b"c"], [channel.fileno()])
+            except OSError:
+                self._stop_server()
+                raise _NoServerError from None
+            return control
+
+    def _give_up(self, control: socket.socket) -> None:
+        """End a fork server that makes no child, unless another request did so already."""
+        with self._lock:
+            if self._control is control:
+                self._stop_server()
+
+    def _ensure_server(self) -> socket.socket:
+        if self._control is not None and self._server is not None and self._server.poll() is None:
+            return self._control
+        self._stop_server()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._server = subprocess.Popen(  # noqa: S603 - our own module, no shell
+                [sys.executable, "-P", "-m", "app.decoding.fork_server", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                cwd="/",
+                env=_environment(),
+            )
+        self._control = ours
+        return ours
+
+    def _stop_server(self) -> None:
+        if self._control is not None:
+            self._control.close()  # on which it ends
+            self._control = None
+        if self._server is not None:
+            try:
+                self._server.wait(2)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
+            self._server = None
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._turns.acquire(timeout=self._timeout_s):
+            raise DecodersBusyError("Too many files wait to be read: try again in a few seconds.")
+        self._at_work += 1
+        try:
+            yield
+        finally:
+            self._at_work -= 1
+            self._turns.release()
+
+
+def _result(answer: Any, name: str) -> Any:
+    if "result" in answer:
+        return answer["result"]
+    if "unforeseen" in answer:
+        _log.warning(
+            "a reader stumbled over a file",
+            extra={"file_name": name, "trace": answer["unforeseen"]},
+        )
+    raise error_of(answer)
+
+
+def error_of(answer: Mapping[str, Any]) -> science.GlitchError:
+    """The error that a child reports: one of ``glitch.errors``."""
+    kind = getattr(science, str(answer["error"]), science.FormatError)
+    if not (isinstance(kind, type) and issubclass(kind, science.GlitchError)):
+        kind = science.FormatError
+    return kind(str(answer["detail"]))
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the parent's, which holds passwords."""
+    return {
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",  # a process that forks has one thread
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "HDF5_PLUGIN_PATH": "/nonexistent",  # a file may name filters to load from there
+        "HDF5_USE_FILE_LOCKING": "FALSE",
+    }
+
+
+@dataclass
+class _Shared:
+    pool: DecoderPool | None = None
+    children: int = 2
+    timeout_s: float = 30.0
+
+
+_shared = _Shared()
+_shared_lock = threading.Lock()
+
+
+def shared_pool() -> DecoderPool:
+    """This process's pool, made at first need."""
+    with _shared_lock:
+        if _shared.pool is None:
+            _shared.pool = DecoderPool(_shared.children, _shared.timeout_s)
+        return _shared.pool
+
+
+@contextmanager
+def running_pool(*, children: int, timeout_s: float) -> Iterator[DecoderPool]:
+    """Have this process's pool running, with these bounds, for the length of the block."""
+    with _shared_lock:
+        before, _shared.pool = _shared.pool, DecoderPool(children, timeout_s)
+        pool = _shared.pool
+    pool.start()
+    try:
+        yield pool
+    finally:
+        with _shared_lock:
+            _shared.pool = before
+        pool.close()
+
+
+def _forget() -> None:
+    """A forked process shares no fork server with its parent: their requests would mix."""
+    global _shared_lock  # noqa: PLW0603 - may be held by a thread that this process lacks
+    _shared_lock = threading.Lock()
+    _shared.pool = None
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,89 @@
+"""The header of NumPy's npy format, from a stranger: bounded, checked, never unpickled."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from math import prod
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Shaped
+
+from glitch.errors import FormatError
+
+_MAGIC = b"\x93NUMPY"
+_LONGEST = 16_384  # NumPy writes 118 bytes
+_LENGTH_BYTES = {1: 2, 2: 4, 3: 4}  # of the header's length, by version
+
+Values = Shaped[np.ndarray, "..."]
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """What can be read; a file, or a member of a zip."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class NpyHeader(NamedTuple):
+    """What an npy stream declares."""
+
+    shape: tuple[int, ...]
+    is_fortran: bool
+    dtype: np.dtype
+
+    @property
+    def n_values(self) -> int:
+        """How many values it declares."""
+        return prod(self.shape)
+
+    @property
+    def n_bytes(self) -> int:
+        """What they take in the stream."""
+        return self.n_values * self.dtype.itemsize
+
+
+def read_npy_header(stream: Stream) -> NpyHeader:
+    """The header at the beginning of an npy stream; afterwards the values follow.
+
+    Raises:
+        ValueError: if there is none, it is longer than any that NumPy writes, or it declares a
+            shape that no array has. Whoever knows the file's name says so in a sentence.
+    """
+    begin = stream.read(8)
+    version = begin[6] if len(begin) == 8 and begin.startswith(_MAGIC) else 0
+    if version not in _LENGTH_BYTES:
+        raise ValueError("this is no npy")
+    length_bytes = stream.read(_LENGTH_BYTES[version])
+    length = int.from_bytes(length_bytes, "little")
+    if length > _LONGEST:
+        raise ValueError(f"the header declares {length} bytes")
+    text = length_bytes + stream.read(length)
+    read = np.lib.format.read_array_header_1_0 if version == 1 else _read_header_2_0
+    try:
+        shape, is_fortran, dtype = read(BytesIO(text))
+    except Exception as error:  # its literal is parsed as Python, which fails in many ways
+        raise ValueError("the header cannot be parsed") from error
+    if min(shape, default=0) < 0:
+        raise ValueError(f"the header declares the shape {shape}")
+    return NpyHeader(tuple(shape), bool(is_fortran), dtype)
+
+
+def read_npy_values(stream: Stream, header: NpyHeader) -> Values:
+    """The values that follow a header; the caller has checked how many.
+
+    Raises:
+        FormatError: if they are Python objects.
+        ValueError: if the stream ends before they do.
+    """
+    if header.dtype.hasobject:
+        raise FormatError("An array holds pickled Python objects, which are never read.")
+    data = stream.read(header.n_bytes)
+    if len(data) != header.n_bytes:
+        raise ValueError("the values end too early")
+    values = np.frombuffer(data, dtype=header.dtype)  # fails for types of no size, such as "S0"
+    return values.reshape(header.shape, order="F" if header.is_fortran else "C")
+
+
+def _read_header_2_0(stream: BytesIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    return np.lib.format.read_array_header_2_0(stream)
