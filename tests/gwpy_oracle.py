@@ -22,11 +22,17 @@ class Oracle:
     n_observed_rows: int
 
 
-def gwpy_spectrograms(strain: Strain, gps_time, recipe: Preprocessing) -> list:
-    """Four q_transform calls, as Gravity Spy makes them; times are relative to the segment."""
+def gwpy_spectrograms(
+    strain: Strain, gps_time, recipe: Preprocessing, centre_gps_time=None
+) -> list:
+    """Four q_transform calls, as Gravity Spy makes them; times are relative to the segment.
+
+    They are drawn around ``centre_gps_time`` where it is given; the plane is the GPS time's.
+    """
     segment = analysed_segment(strain, gps_time, recipe)
     series = TimeSeries(segment.values, sample_rate=segment.sample_rate_hz, t0=0)
     event = segment.event_s
+    centre = event if centre_gps_time is None else float(centre_gps_time - segment.gps_start)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # gwpy warns that it lowers the upper frequency
         return [
@@ -37,23 +43,25 @@ def gwpy_spectrograms(strain: Strain, gps_time, recipe: Preprocessing) -> list:
                 search=2 * recipe.search_half_width_s,
                 tres=TRES_S,
                 fres=FRES_HZ,
-                outseg=GpsSegment(event - duration / 2, event + duration / 2),
+                outseg=GpsSegment(centre - duration / 2, centre + duration / 2),
             )
             for duration in segment.durations_s
         ]
 
 
-def gwpy_views(strain: Strain, gps_time, recipe: Preprocessing | None = None) -> Oracle:
+def gwpy_views(strain: Strain, gps_time, centre_gps_time=None) -> Oracle:
     """gwpy's spectrograms, clipped, then averaged over each cell of the view's grid."""
-    recipe = recipe or Preprocessing()
-    event = analysed_segment(strain, gps_time, recipe).event_s
+    recipe = Preprocessing()
+    segment = analysed_segment(strain, gps_time, recipe)
+    centre = float((centre_gps_time or gps_time) - segment.gps_start)
     values = np.zeros((len(recipe.durations_s), recipe.n_frequency, recipe.n_time))
     ratio = recipe.highest_frequency_hz / recipe.lowest_frequency_hz
     n_rows, q = 0, 0.0
-    for view, spectrogram in enumerate(gwpy_spectrograms(strain, gps_time, recipe)):
+    pictures = gwpy_spectrograms(strain, gps_time, recipe, centre_gps_time)
+    for view, spectrogram in enumerate(pictures):
         duration = recipe.durations_s[view]
         picture = np.clip(spectrogram.value, 0, recipe.energy_clip).astype(float)
-        times = spectrogram.times.value - event
+        times = spectrogram.times.value - centre
         frequencies = spectrogram.frequencies.value.astype(float)
         columns = np.linspace(-duration / 2, duration / 2, recipe.n_time + 1)
         rows = recipe.lowest_frequency_hz * ratio ** (

@@ -95,7 +95,7 @@ class ViewPlan:
     whitening: WhiteningPlan
     planes: tuple[PlanePlan, ...]
     screen: ScreenPlan | None
-    times_s: Tensor  # float64, samples of the picture relative to the GPS time
+    times_s: Tensor  # float64, samples of the picture relative to the views' centre
     n_observed_rows: int
     time_means: tuple[PooledTime, ...]  # one a window
 
@@ -160,7 +160,7 @@ def _groups(
     for n_tiles in sorted({row.n_tiles for row in plane.rows}):
         rows = [row for row in plane.rows if row.n_tiles == n_tiles]  # tiles grow with frequency
         rate_hz = n_tiles / duration_s
-        n_kept = int(max(preprocessing.durations_s) * rate_hz) + 2 * SPLINE_HALO + 3
+        n_kept = int(2 * kept_half_width_s(preprocessing) * rate_hz) + 2 * SPLINE_HALO + 3
         is_whole = rate_hz < _LOWEST_LOCAL_RATE_HZ or n_kept >= n_tiles
         moments = (
             grid.spline_moments(n_tiles).T
@@ -185,9 +185,15 @@ def _groups(
     return tuple(groups)
 
 
-def first_kept(group: RowGroup, duration_s: float, event_s: float, half_s: float) -> int:
+def kept_half_width_s(preprocessing: Preprocessing) -> float:
+    """Seconds of energies kept to each side of the event: the views may be centred off it."""
+    return max(preprocessing.durations_s) / 2 + preprocessing.search_half_width_s
+
+
+def first_kept(group: RowGroup, plan: ViewPlan, event_s: float) -> int:
     """Index of the first energy kept around an event, for rows that are not kept whole."""
     if group.is_whole:
         return 0
-    start = int((event_s - half_s) * group.n_tiles / duration_s) - SPLINE_HALO
+    half_s = kept_half_width_s(plan.preprocessing)
+    start = int((event_s - half_s) * group.n_tiles / plan.duration_s) - SPLINE_HALO
     return max(0, min(start, group.n_tiles - group.n_kept))

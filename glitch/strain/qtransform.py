@@ -32,7 +32,7 @@ class Tile:
     Attributes:
         plane: index of its plane.
         frequency_hz: centre.
-        time_s: seconds from the start of the segment.
+        time_s: seconds from the start of the segment to its peak, between tiles.
         energy: energy over the median of its row; higher is louder.
     """
 
@@ -51,10 +51,12 @@ class PlaneEnergies:
 
     Attributes:
         members: their positions in the batch, ascending.
+        events_s: seconds from the start of each to its GPS time, around which energies were kept.
         groups: energies of each group of rows, in the members' order.
     """
 
     members: tuple[int, ...]
+    events_s: tuple[float, ...]
     groups: list[Tensor]
 
 
@@ -92,14 +94,14 @@ def loudest_planes(
     for number, plane in enumerate(plan.planes):
         members = tuple(int(member) for member in np.flatnonzero(possible[number]))
         chosen = list(members)
-        theirs = [events_s[member] for member in chosen]
+        theirs = tuple(events_s[member] for member in chosen)
         groups = [
             short[number][index][chosen]
             if index in short[number]
             else _group_energies(spectrum[chosen], theirs, group, plan)
             for index, group in enumerate(plane.groups)
         ]
-        energies.append(PlaneEnergies(members, groups))
+        energies.append(PlaneEnergies(members, theirs, groups))
         for place, member in enumerate(members):
             for group, kept in zip(plane.groups, groups, strict=True):
                 tile = _loudest(number, group, kept[place], events_s[member], plan)
@@ -122,8 +124,7 @@ def _group_energies(
     spectrum: Tensor, events_s: Sequence[float], group: RowGroup, plan: ViewPlan
 ) -> GroupEnergies:
     """Energies of a group's rows over their medians, kept around each member's event."""
-    half_s = max(plan.preprocessing.durations_s) / 2
-    starts = [first_kept(group, plan.duration_s, event_s, half_s) for event_s in events_s]
+    starts = [first_kept(group, plan, event_s) for event_s in events_s]
     kept = spectrum.new_empty((len(starts), group.n_rows, group.n_kept), dtype=torch.float32)
     elements = _CHUNK_ELEMENTS[plan.device.type] // max(1, len(starts))
     n_rows = max(1, elements // group.n_tiles)
@@ -158,7 +159,7 @@ def _searched(
     """Energies within the search window, and the position of the first in its whole row."""
     half_s = plan.preprocessing.search_half_width_s
     rate_hz = group.n_tiles / plan.duration_s
-    first = first_kept(group, plan.duration_s, event_s, max(plan.preprocessing.durations_s) / 2)
+    first = first_kept(group, plan, event_s)
     low = max(0, math.floor((event_s - half_s) * rate_hz))
     high = math.floor((event_s + half_s) * rate_hz)
     return kept[:, low - first : high - first], low
@@ -171,25 +172,48 @@ def _loudest(
     if not part.numel():
         return None
     row, column = divmod(int(part.argmax()), part.shape[1])
+    place = first + column - first_kept(group, plan, event_s)
+    shift = _summit(kept[row, max(0, place - 1) : place + 2]) if place else 0.0
     return Tile(
         plane=number,
         frequency_hz=plan.planes[number].plane.rows[group.first_row + row].frequency_hz,
-        time_s=(first + column) * plan.duration_s / group.n_tiles,
+        time_s=(first + column + shift) * plan.duration_s / group.n_tiles,
         energy=float(part[row, column]),
     )
 
 
+def _summit(energies: Float32[Tensor, " three"]) -> float:
+    """Where a parabola through three logarithms peaks, in tiles from the middle one.
+
+    Tiles lie 1 to 250 ms apart, counted from the start of the segment, which follows the GPS
+    time: without this a view's middle would jump by half a tile with the time that was given.
+    """
+    if energies.shape[0] < 3 or not bool((energies > 0).all()):
+        return 0.0
+    before, middle, after = energies.double().log().tolist()
+    curvature = before - 2 * middle + after
+    return min(max((before - after) / (2 * curvature), -0.5), 0.5) if curvature < 0 else 0.0
+
+
 def draw_plane(
-    energies: PlaneEnergies, member: int, event_s: float, plane: PlanePlan, plan: ViewPlan
+    energies: PlaneEnergies, member: int, centre_s: float, plane: PlanePlan, plan: ViewPlan
 ) -> Float32[Tensor, "time row"]:
-    """Energies of one member's plane splined to the picture's sample times."""
+    """Energies of one member's plane splined to the picture's sample times.
+
+    Args:
+        energies: of that plane.
+        member: position in the batch.
+        centre_s: seconds from the start of the segment to the middle of the picture.
+        plane: how the plane is drawn.
+        plan: plan for the segments' rate and length.
+    """
     place = energies.members.index(member)
-    half_s = max(plan.preprocessing.durations_s) / 2
+    event_s = energies.events_s[place]
     rates = [group.n_tiles / plan.duration_s for group in plane.groups]
-    firsts = [first_kept(group, plan.duration_s, event_s, half_s) for group in plane.groups]
+    firsts = [first_kept(group, plan, event_s) for group in plane.groups]
     lasts = [group.n_kept - 2 for group in plane.groups]
     columns = torch.tensor([rates, firsts, lasts], dtype=torch.float64, device=plan.device)
-    position = (plan.times_s + event_s) * columns[0, :, None] - columns[1, :, None]
+    position = (plan.times_s + centre_s) * columns[0, :, None] - columns[1, :, None]
     index = torch.minimum(position.floor(), columns[2, :, None]).clamp_(min=0)
     right = (position - index).to(torch.float32)
     left = 1 - right

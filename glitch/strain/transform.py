@@ -10,11 +10,13 @@ from fractions import Fraction
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 from scipy.signal import firwin, resample_poly
+from torch import Tensor
 
 from glitch.errors import GlitchError
-from glitch.strain.plan import ViewPlan, view_plan
-from glitch.strain.qtransform import PlaneEnergies, Tile, draw_plane, loudest_planes
+from glitch.strain.plan import PlanePlan, ViewPlan, view_plan
+from glitch.strain.qtransform import Tile, draw_plane, loudest_planes
 from glitch.strain.series import Segment, Strain, analysed_segment
 from glitch.strain.tiling import bandwidth_hz
 from glitch.strain.whitening import whiten
@@ -37,7 +39,8 @@ class StrainViews:
         duration_s: its duration in s, one over its bandwidth.
         bandwidth_hz: its bandwidth in Hz.
         q: quality factor of its plane, which is the plane drawn.
-        peak_gps_time: GPS time of its centre.
+        peak_gps_time: GPS time of its centre, within the search window.
+        centre_gps_time: GPS time in the middle of the views: the loudest tile's, or the given.
     """
 
     views: Views
@@ -47,6 +50,7 @@ class StrainViews:
     bandwidth_hz: float
     q: float
     peak_gps_time: Decimal
+    centre_gps_time: Decimal
 
 
 def views_from_strain(
@@ -54,16 +58,22 @@ def views_from_strain(
     gps_times: Sequence[Decimal],
     preprocessing: Preprocessing | None = None,
     device: str = "cpu",
+    *,
+    centre: bool = True,
 ) -> list[StrainViews]:
     """Make the views of each strain around its GPS time.
 
-    Members may differ in rate and length; each gets what it would get alone.
+    A GPS time that is 10 ms off moves a millisecond glitch by several columns of the shortest
+    view, and its vector further than another glitch of its class lies away. So the views are
+    drawn around the loudest tile near that time. Members may differ in rate and length; each gets
+    what it would get alone.
 
     Args:
         strains: one strain a glitch.
         gps_times: its GPS time in seconds.
         preprocessing: recipe, Gravity Spy's by default.
         device: "cpu" or "cuda".
+        centre: whether the loudest tile is put in the middle of the views, or the GPS time.
 
     Raises:
         StrainError: if a strain cannot be whitened honestly around its GPS time.
@@ -83,7 +93,7 @@ def views_from_strain(
         plan = view_plan(recipe, rate, n_samples, torch.device(device))
         for low in range(0, len(indices), _MEMBERS_AT_ONCE):
             chunk = indices[low : low + _MEMBERS_AT_ONCE]
-            made = _transform([segments[index] for index in chunk], plan)
+            made = _transform([segments[index] for index in chunk], plan, is_centred=centre)
             results.update(zip(chunk, made, strict=True))
     return [results[index] for index in range(len(segments))]
 
@@ -103,24 +113,51 @@ def _at_processing_rate(segment: Segment) -> Segment:
 
 
 @torch.inference_mode()
-def _transform(segments: Sequence[Segment], plan: ViewPlan) -> list[StrainViews]:
+def _transform(
+    segments: Sequence[Segment], plan: ViewPlan, *, is_centred: bool
+) -> list[StrainViews]:
     strain = torch.from_numpy(np.stack([segment.values for segment in segments]))
     whitened = whiten(strain.to(plan.device), plan.whitening)
     events_s = [segment.event_s for segment in segments]
     energies, tiles = loudest_planes(whitened, events_s, plan)
     results = []
     for member, (segment, tile) in enumerate(zip(segments, tiles, strict=True)):
-        views = _views(energies[tile.plane], member, segment, tile, plan)
-        results.append(_described(views, segment, tile, plan))
+        centre_s = _centre_s(segment, tile, plan) if is_centred else segment.event_s
+        plane = plan.planes[tile.plane]
+        drawn = draw_plane(energies[tile.plane], member, centre_s, plane, plan)
+        views = _views(drawn, _fitting(segment, centre_s, plan), plane, plan)
+        results.append(_described(views, segment, centre_s, tile, plan))
     return results
 
 
+def _peak_s(segment: Segment, tile: Tile, recipe: Preprocessing) -> float:
+    """Seconds to the loudest tile: at 10 Hz tiles lie 0.25 s apart, and it may begin before."""
+    reach_s = recipe.search_half_width_s
+    return min(max(tile.time_s, segment.event_s - reach_s), segment.event_s + reach_s)
+
+
+def _centre_s(segment: Segment, tile: Tile, plan: ViewPlan) -> float:
+    """Seconds to the loudest tile, or as near to it as the data leave room for one view."""
+    recipe = plan.preprocessing
+    margin_s = recipe.whitening_filter_s / 2 + min(recipe.durations_s) / 2
+    peak_s = _peak_s(segment, tile, recipe)
+    return min(max(peak_s, margin_s), plan.duration_s - margin_s)
+
+
+def _fitting(segment: Segment, centre_s: float, plan: ViewPlan) -> list[float]:
+    """The windows around the centre that hold no data which the whitening filter corrupted."""
+    settle_s = plan.preprocessing.whitening_filter_s / 2
+    reach_s = min(centre_s, plan.duration_s - centre_s) - settle_s + 1e-9
+    return [duration_s for duration_s in segment.durations_s if duration_s / 2 <= reach_s]
+
+
 def _views(
-    energies: PlaneEnergies, member: int, segment: Segment, tile: Tile, plan: ViewPlan
+    drawn: Float32[Tensor, "time row"],
+    durations_s: Sequence[float],
+    plane: PlanePlan,
+    plan: ViewPlan,
 ) -> Views:
     recipe = plan.preprocessing
-    plane = plan.planes[tile.plane]
-    drawn = draw_plane(energies, member, segment.event_s, plane, plan)
     picture = (plane.to_samples @ drawn.T).clamp_(0, recipe.energy_clip)  # (frequency, time)
     values = np.zeros(
         (len(recipe.durations_s), recipe.n_frequency, recipe.n_time), dtype=np.float32
@@ -128,15 +165,17 @@ def _views(
     observed = np.zeros(values.shape[:2], dtype=np.bool_)
     rows_over_time = plane.mean_rows(picture) / recipe.energy_clip
     pixels = torch.cat([means(rows_over_time) for means in plan.time_means], dim=1)
-    for view, duration_s in enumerate(recipe.durations_s):
-        if duration_s in segment.durations_s:
-            columns = pixels[:, view * recipe.n_time : (view + 1) * recipe.n_time]
-            values[view, : plan.n_observed_rows] = columns.cpu().numpy()
-            observed[view, : plan.n_observed_rows] = True
+    for duration_s in durations_s:
+        view = recipe.view_index(duration_s)
+        columns = pixels[:, view * recipe.n_time : (view + 1) * recipe.n_time]
+        values[view, : plan.n_observed_rows] = columns.cpu().numpy()
+        observed[view, : plan.n_observed_rows] = True
     return Views(np.clip(values, 0, 1), observed, recipe)
 
 
-def _described(views: Views, segment: Segment, tile: Tile, plan: ViewPlan) -> StrainViews:
+def _described(
+    views: Views, segment: Segment, centre_s: float, tile: Tile, plan: ViewPlan
+) -> StrainViews:
     q = plan.planes[tile.plane].plane.q
     bandwidth = bandwidth_hz(q, tile.frequency_hz)
     return StrainViews(
@@ -146,5 +185,10 @@ def _described(views: Views, segment: Segment, tile: Tile, plan: ViewPlan) -> St
         duration_s=1 / bandwidth,
         bandwidth_hz=bandwidth,
         q=q,
-        peak_gps_time=segment.gps_start + Decimal(repr(round(tile.time_s, 9))),
+        peak_gps_time=_gps_time(segment, _peak_s(segment, tile, plan.preprocessing)),
+        centre_gps_time=_gps_time(segment, centre_s),
     )
+
+
+def _gps_time(segment: Segment, seconds: float) -> Decimal:
+    return segment.gps_start + Decimal(repr(round(seconds, 9)))

@@ -37,18 +37,29 @@ def _blip(rate: int, duration: int, seed: int = 0, width_s: float = 0.001) -> St
     return _strain(_noise(rate, duration, seed) + 2e-21 * pulse, rate)
 
 
-def _one(strain: Strain, offset: float) -> StrainViews:
-    return views_from_strain([strain], [START + Decimal(str(offset))])[0]
+def _one(strain: Strain, offset: float, *, centre: bool = True) -> StrainViews:
+    return views_from_strain([strain], [START + Decimal(str(offset))], centre=centre)[0]
 
 
 @pytest.mark.parametrize(
-    ("rate", "duration", "offset", "n_rows"),
-    [(4096, 16, 8.0, 116), (1024, 8, 4.0, 83), (2048, 11, 5.1234, 100), (16384, 8, 4.0, 128)],
+    ("rate", "duration", "offset", "centre", "n_rows"),
+    [
+        (4096, 16, 8.0, False, 116),
+        (4096, 16, 8.11, True, 116),
+        (1024, 8, 4.0, True, 83),
+        (2048, 11, 5.1234, False, 100),
+        (2048, 11, 5.4321, True, 100),
+        (16384, 8, 4.0, False, 128),
+    ],
 )
-def test_a_millisecond_blip_is_gwpys(rate: int, duration: int, offset: float, n_rows: int) -> None:
+def test_a_millisecond_blip_is_gwpys(
+    rate: int, duration: int, offset: float, centre: bool, n_rows: int
+) -> None:
     strain = _blip(rate, duration)
-    made = _one(strain, offset)
-    oracle = gwpy_views(strain, START + Decimal(str(offset)))
+    made = _one(strain, offset, centre=centre)
+    gps_time = START + Decimal(str(offset))
+    assert (made.centre_gps_time == gps_time) is not centre
+    oracle = gwpy_views(strain, gps_time, made.centre_gps_time)
     assert made.q == pytest.approx(oracle.q)
     assert made.views.observed.sum(axis=1).tolist() == [n_rows] * 4
     assert share_within(made.views.values[:, :n_rows], oracle.values[:, :n_rows]) >= 0.99
@@ -122,6 +133,41 @@ def test_the_loudest_tile_is_described() -> None:
     assert float(made.peak_gps_time - START) == pytest.approx(8.05, abs=0.01)
     assert made.duration_s * made.bandwidth_hz == pytest.approx(1)
     assert made.bandwidth_hz == pytest.approx(2 * np.sqrt(np.pi) * made.peak_frequency_hz / made.q)
+
+
+@pytest.mark.parametrize("error_s", [-0.2, -0.05, -0.011, 0.01, 0.1, 0.24])
+def test_a_time_error_moves_nothing_that_is_drawn(error_s: float) -> None:
+    """The views of a loud glitch are its own, whatever time within 0.25 s was given for it."""
+    strain = _blip(4096, 70)  # longer than 64 s: another time is another stretch and tile grid
+    true, wrong = _one(strain, 35.0), _one(strain, 35.0 + error_s)
+    assert abs(wrong.centre_gps_time - true.centre_gps_time) < Decimal("0.0003")
+    assert wrong.peak_gps_time == wrong.centre_gps_time
+    assert np.abs(wrong.views.values[:, :116] - true.views.values[:, :116]).mean() < 0.004
+    at_given = [_one(strain, 35.0 + shift, centre=False).views.values for shift in (0, error_s)]
+    assert np.abs(at_given[1] - at_given[0]).mean() > 0.012
+
+
+def test_the_centre_stays_within_the_search_window() -> None:
+    """At 10 Hz tiles lie so far apart that the loudest may begin before the window."""
+    times = np.arange(1024 * 16) / 1024 - 7.3
+    tone = np.exp(-((times / 0.5) ** 2)) * np.sin(2 * np.pi * 12 * times)
+    made = _one(_strain(_noise(1024, 16, 3) + 4e-20 * tone, 1024), 8.0)
+    assert made.peak_frequency_hz == pytest.approx(12, abs=1.5)
+    assert made.centre_gps_time == made.peak_gps_time == START + Decimal("7.75")
+
+
+def test_an_off_centre_glitch_near_the_edge_keeps_the_windows_that_fit() -> None:
+    rate, duration = 1024, 10
+    times = np.arange(rate * duration) / rate - 3.0
+    pulse = np.exp(-((times / 0.003) ** 2)) * np.cos(2 * np.pi * 150 * times)
+    strain = _strain(_noise(rate, duration) + 8e-21 * pulse, rate)
+    assert _one(strain, 3.1, centre=False).views.durations_s == (0.5, 1.0, 2.0, 4.0)
+    made = _one(strain, 3.1)
+    assert float(made.centre_gps_time - START) == pytest.approx(3.0, abs=0.003)
+    at_edge = _strain(np.roll(strain.values, round(-1.9 * rate)), rate)  # now 1.1 s from the start
+    made = _one(at_edge, 1.3)
+    assert made.views.durations_s == (0.5,)
+    assert made.peak_gps_time < made.centre_gps_time == START + Decimal("1.25")
 
 
 def test_the_scale_of_the_strain_does_not_matter() -> None:

@@ -49,7 +49,7 @@ def fake_strain_views(
     strain: Strain, gps_time: Decimal, preprocessing: Preprocessing
 ) -> StrainViews:
     views = views_from_images({0.5: blob()}, preprocessing)
-    return StrainViews(views, 9.0, 120.0, 0.1, 30.0, 8.0, gps_time)
+    return StrainViews(views, 9.0, 120.0, 0.1, 30.0, 8.0, gps_time, gps_time)
 
 
 def parse(folder: Path, *files: tuple[str, bytes], **fields: object) -> ParsedUpload:
