@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from training.data.config import DataConfig
     from training.data.datasets import RealGlitches
     from training.data.pack import Pack
-    from training.evaluation.examination import Judged
+    from training.evaluation.examination import JudgedModel
 
 app = typer.Typer(help="Train, evaluate and export models.", no_args_is_help=True)
 # Progress belongs on standard error, so that tables on standard output can be redirected.
@@ -263,7 +263,7 @@ def reproduce(  # noqa: PLR0917 - a command's options
     console.print(f"Wrote {report}.")
 
 
-def _judged(folder: Path) -> tuple[Judged, Pack, frozenset[str]]:
+def _judged(folder: Path) -> tuple[JudgedModel, Pack, frozenset[str]]:
     """A run or checkpoint, all glitches of its data set, and the groups that it learnt from."""
     from training.data.split import split_glitches
     from training.evaluation.examination import load_judged

@@ -12,7 +12,12 @@ from PIL import Image
 from glitch.model import Architecture, ViewsVAE
 from training.core.config import ConfigError
 from training.data.pack import Pack
-from training.evaluation.examination import Judged, examine_into, load_judged, rate_distortion_curve
+from training.evaluation.examination import (
+    JudgedModel,
+    examine_into,
+    load_judged,
+    rate_distortion_curve,
+)
 from training.evaluation.pictures_of_views import reconstruct
 from training.views.config import TrainingConfig, config_from_mapping
 from training.views.train import train
@@ -146,6 +151,6 @@ def test_a_folder_that_is_neither_run_nor_checkpoint_is_refused(tmp_path: Path) 
 
 def test_a_judged_run_knows_its_configuration(run: Path) -> None:
     judged = load_judged(run)
-    assert isinstance(judged, Judged)
+    assert isinstance(judged, JudgedModel)
     assert judged.config.objective.parameters == {"beta": 1}
     assert not judged.model.training

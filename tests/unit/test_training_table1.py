@@ -17,7 +17,7 @@ from training.evaluation.measures.bootstrap import Answers
 from training.evaluation.measures.collapse import is_collapsed
 from training.reproduction.table1 import command as table1
 from training.reproduction.table1.judging import CLASS_SETS, NINE_CLASSES, PAPER_CLASSES
-from training.reproduction.table1.results import Judged, Scored, write_results
+from training.reproduction.table1.results import JudgedRun, Scored, write_results
 
 LABELS = ("Blip", "Koi_Fish", "Whistle")
 
@@ -49,7 +49,7 @@ def test_the_table_is_written_resumed_and_compares_pairs(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = replace(table1.SMALL, channels=(4, 4, 4), painter_channels=(4, 4, 4), hidden=8)
-    tier = table1.Tier(3, 4, 3e-3, (0, 1), small)
+    tier = table1.TableTier(3, 4, 3e-3, (0, 1), small)
     monkeypatch.setitem(table1.TIERS, "smoke", tier)
     told: list[tuple[int, int, str]] = []
     out = tmp_path / "out"
@@ -104,14 +104,14 @@ def test_an_unknown_tier_is_refused(tmp_path: Path) -> None:
         table1.run_table1("huge", tmp_path)
 
 
-def scored(name: str, seed: int, rate: float, n_right: int) -> Judged:
+def scored(name: str, seed: int, rate: float, n_right: int) -> JudgedRun:
     row = Scored(
         name, seed, "all views", "22 classes", n_right / 8, n_right / 8, 8, 2,
         rate=rate, distortion=-5.0, active_units=0.0 if rate < 0.1 else 3.0,
     )  # fmt: skip
     truth = ["Blip", "Whistle"] * 4
     answers = Answers([f"g{index}" for index in range(8)], truth, np.arange(8) < n_right)
-    return Judged(row, answers)
+    return JudgedRun(row, answers)
 
 
 def test_collapsed_runs_are_marked_and_the_figures_given_without_them(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_the_matched_bottleneck_has_the_rate_that_the_annealed_run_ended_at(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = replace(table1.SMALL, channels=(4, 4, 4), painter_channels=(4, 4, 4), hidden=8)
-    monkeypatch.setitem(table1.TIERS, "smoke", table1.Tier(60, 4, 3e-3, (0,), small))
+    monkeypatch.setitem(table1.TIERS, "smoke", table1.TableTier(60, 4, 3e-3, (0,), small))
     table1.run_table1("smoke", tmp_path, real_images=pictures)
     logged = (tmp_path / "runs/table1-beta-annealed-0/metrics.jsonl").read_text().splitlines()
     late = [json.loads(line)["rate"] for line in logged if json.loads(line)["step"] > 54]
@@ -169,7 +169,7 @@ def test_a_report_of_an_unfinished_table_holds_the_seeds_that_are_whole(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = replace(table1.SMALL, channels=(4, 4, 4), painter_channels=(4, 4, 4), hidden=8)
-    monkeypatch.setitem(table1.TIERS, "smoke", table1.Tier(3, 4, 3e-3, (0, 1), small))
+    monkeypatch.setitem(table1.TIERS, "smoke", table1.TableTier(3, 4, 3e-3, (0, 1), small))
     asked = {"real_images": pictures, "is_report_only": True}
     assert table1.run_table1("smoke", tmp_path, **asked) is None
     table1.run_table1("smoke", tmp_path, real_images=pictures, budget=Budget(seeds=1))

@@ -35,7 +35,7 @@ from training.evaluation.plots_measures import (
     draw_rate_of_latents,
 )
 from training.evaluation.probe import classes_with_groups
-from training.evaluation.report import CLASS_SETS
+from training.evaluation.report import CLASSES_BY_GROUPS
 from training.views.config import TrainingConfig, config_from_mapping
 from training.views.export import load_run
 
@@ -43,7 +43,7 @@ MANIFEST_FILE = "manifest.json"
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class JudgedModel:
     """A model to judge, and what its training was told."""
 
     config: TrainingConfig
@@ -51,7 +51,7 @@ class Judged:
     folder: Path
 
 
-def load_judged(folder: Path) -> Judged:
+def load_judged(folder: Path) -> JudgedModel:
     """The best weights of a run, or those of a checkpoint, with the configuration.
 
     Raises:
@@ -60,7 +60,7 @@ def load_judged(folder: Path) -> Judged:
     """
     if (folder / CONFIG_FILE).exists():
         config, model, _ = load_run(folder)
-        return Judged(config, model, folder)
+        return JudgedModel(config, model, folder)
     if not (folder / MANIFEST_FILE).exists():
         raise ConfigError(
             f"{folder} is neither a training run ({CONFIG_FILE}) nor a checkpoint "
@@ -71,11 +71,11 @@ def load_judged(folder: Path) -> Judged:
     if told is None:
         raise ConfigError(f"The checkpoint {folder} does not say what configuration trained it.")
     checkpoint.model.eval()
-    return Judged(config_from_mapping(told), checkpoint.model, folder)
+    return JudgedModel(config_from_mapping(told), checkpoint.model, folder)
 
 
 def examine_into(
-    judged: Judged, real: Pack, train_groups: frozenset[str], out: Path
+    judged: JudgedModel, real: Pack, train_groups: frozenset[str], out: Path
 ) -> dict[str, Any]:
     """Measures everything on held-out groups and writes it.
 
@@ -110,7 +110,7 @@ def examine_into(
         "novelty_mean_auroc": float(np.mean([one.auroc for one in hidden])) if hidden else None,
         "sets": {
             name: _of_classes(vectors[~is_known], held_out, at_least, real)
-            for name, at_least in CLASS_SETS.items()
+            for name, at_least in CLASSES_BY_GROUPS.items()
             if len(classes_with_groups(real.labels, real.groups, at_least)) >= 2
         },
     }
@@ -195,7 +195,7 @@ def _save_latents_over_training(run: Path, out: Path) -> None:
     draw_latents_over_training(out / "latents_over_training.png", steps, rates)
 
 
-def held_out_of_all(runs: Sequence[Judged], glitches: RealGlitches) -> Pack:
+def held_out_of_all(runs: Sequence[JudgedModel], glitches: RealGlitches) -> Pack:
     """The glitches that no run learnt from.
 
     Raises:
@@ -220,7 +220,9 @@ def held_out_of_all(runs: Sequence[Judged], glitches: RealGlitches) -> Pack:
     return glitches.pack.subset(np.nonzero(is_new)[0])
 
 
-def rate_distortion_curve(runs: Sequence[Judged], held_out: Pack, out: Path) -> list[CurvePoint]:
+def rate_distortion_curve(
+    runs: Sequence[JudgedModel], held_out: Pack, out: Path
+) -> list[CurvePoint]:
     """Several runs on one plane, all on the same glitches; ``curve.csv`` and ``curve.png``.
 
     Args:

@@ -32,7 +32,7 @@ Presence = Bool[np.ndarray, "glitch view"]
 Reduction = Callable[[Vectors, Vectors], tuple[Vectors, Vectors]]
 
 # The nine and the twenty-three classes of our published comparisons: at least so many groups.
-CLASS_SETS = {"9 classes": 9, "23 classes": 3}
+CLASSES_BY_GROUPS = {"9 classes": 9, "23 classes": 3}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Row:
 
     protocol: str  # "held-out" or "cross-validated"
     sample: str  # "all views", "any lone view", or one window such as "4 s alone"
-    classes: str  # key of CLASS_SETS
+    classes: str  # key of CLASSES_BY_GROUPS
     probe: str  # key of PREDICTORS
     representation: str
     accuracy: float
@@ -149,7 +149,7 @@ def _held_out(
     is_train = np.asarray([group in train_groups for group in pack.groups])
     labels = np.asarray(pack.labels)
     rows: list[Row] = []
-    for classes_name, at_least in CLASS_SETS.items():
+    for classes_name, at_least in CLASSES_BY_GROUPS.items():
         classes = classes_with_groups(pack.labels, pack.groups, at_least)
         chosen = np.isin(labels, classes)
         train, test = chosen & is_train, chosen & ~is_train
@@ -183,7 +183,7 @@ def _cross_validated(
 ) -> list[Row]:
     labels, groups = np.asarray(pack.labels), np.asarray(pack.groups)
     rows: list[Row] = []
-    for classes_name, at_least in CLASS_SETS.items():
+    for classes_name, at_least in CLASSES_BY_GROUPS.items():
         classes = classes_with_groups(pack.labels, pack.groups, at_least)
         chosen = np.isin(labels, classes)
         truth, kept, vectors = labels[chosen], groups[chosen], features[chosen]

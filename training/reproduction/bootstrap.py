@@ -4,33 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from glitch.errors import GlitchError
+from training.evaluation.measures.interval import Interval
 
 _MOST_EXACT = 6  # up to so many seeds every resample is counted instead of drawn
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Mean paired difference and its percentile bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-    n_pairs: int
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the whole interval lies on one side of zero."""
-        return self.low > 0 or self.high < 0
-
-    def text(self, digits: int) -> str:
-        """Mean and interval, signed, with so many decimals."""
-        mean, low, high = (f"{x:+.{digits}f}" for x in (self.mean, self.low, self.high))
-        return f"{mean} [{low}, {high}]"
 
 
 def paired_bootstrap(
@@ -59,4 +39,4 @@ def paired_bootstrap(
         drawn = np.random.default_rng(seed).integers(n, size=(n_resamples, n))
     means = differences[drawn].mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(differences.mean()), float(low), float(high), n)
+    return Interval(float(differences.mean()), float(low), float(high))

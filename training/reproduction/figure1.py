@@ -183,7 +183,7 @@ def _verdict(runs: Sequence[Run], rows: list[Row]) -> str:
             paired_bootstrap(
                 [found[ours][seed][key] for seed in seeds],
                 [found[other][seed][key] for seed in seeds],
-            ).text(2)
+            ).signed(2)
             for key in ("distortion", "elbo")
         ]
         lines.append([f"{ours} minus {other}", str(len(seeds)), *cells])

@@ -98,7 +98,7 @@ def _differences(place: Workplace, runs: Sequence[Run]) -> str:
             paired_bootstrap(
                 [scores[ours][seed][key] for seed in seeds],
                 [scores[other][seed][key] for seed in seeds],
-            ).text(3)
+            ).signed(3)
             for key in METRICS
         ]
         label = f"β-Annealed minus {FAMILY_OF[other].label}"

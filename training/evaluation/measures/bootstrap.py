@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from glitch.errors import GlitchError
+from training.evaluation.measures.interval import Interval
 
 LEVEL = 0.95
 N_DRAWS = 2_000
@@ -37,18 +38,6 @@ class Answers:
     groups: Sequence[str]
     truth: Sequence[str]
     is_right: Bool[np.ndarray, " glitch"]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with the percentile interval of its bootstrap draws."""
-
-    estimate: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,13 +32,13 @@ from training.data.pack import Pack, pack_views
 from training.data.real_images import read_real_images
 from training.data.split import split_real
 from training.reproduction.table1.judging import PIXELS, judge_pixels, judge_run
-from training.reproduction.table1.results import Judged, write_results
+from training.reproduction.table1.results import JudgedRun, write_results
 from training.views.config import TrainingConfig, VarianceConfig
 from training.views.train import train
 
 
 @dataclass(frozen=True)
-class Tier:
+class TableTier:
     """How much is spent."""
 
     steps: int
@@ -58,10 +58,10 @@ SMALL = Architecture(
     independent_share=1.0,
 )
 TIERS = {
-    "smoke": Tier(12, 8, 3e-3, (0, 1), replace(SMALL, channels=(8, 8, 8), hidden=16), 6),
-    "reduced": Tier(2_000, 32, 3e-3, (0, 1, 2, 3, 4), SMALL),
+    "smoke": TableTier(12, 8, 3e-3, (0, 1), replace(SMALL, channels=(8, 8, 8), hidden=16), 6),
+    "reduced": TableTier(2_000, 32, 3e-3, (0, 1, 2, 3, 4), SMALL),
     # The step count of the paper's schedule; the shipped architecture, its likelihood uncounted.
-    "paper": Tier(200_000, 64, 1e-3, (0, 1, 2, 3, 4), Architecture(independent_share=1.0)),
+    "paper": TableTier(200_000, 64, 1e-3, (0, 1, 2, 3, 4), Architecture(independent_share=1.0)),
 }
 SMOKE_CLASSES = ("Blip", "Scattered_Light", "Whistle")
 
@@ -99,7 +99,7 @@ def objective(name: str, steps: int, capacity: float = 25.0) -> ObjectiveConfig:
     }[name]
 
 
-def configuration(tier: Tier, name: str, seed: int, capacity: float = 25.0) -> TrainingConfig:
+def configuration(tier: TableTier, name: str, seed: int, capacity: float = 25.0) -> TrainingConfig:
     """One run. The seed decides first weights, batches, draws and the split, for all objectives."""
     slug = "".join(letter if letter.isalnum() else "-" for letter in name).strip("-").lower()
     return TrainingConfig(
@@ -121,7 +121,7 @@ def configuration(tier: Tier, name: str, seed: int, capacity: float = 25.0) -> T
     )
 
 
-def read_glitches(tier: Tier, real_images: Path) -> Pack:
+def read_glitches(tier: TableTier, real_images: Path) -> Pack:
     """The glitches of a tier: real pictures, or a few simulated ones for the smoke tier."""
     if not tier.n_simulated:
         return read_real_images(real_images)
@@ -181,7 +181,7 @@ def run_table1(
     whole = [seed for seed in settings.seeds if _is_complete(settings, seed, folder)]
     if not whole:
         return None
-    judged: list[Judged] = []
+    judged: list[JudgedRun] = []
     for seed in whole:
         for name in (*OBJECTIVES, MATCHED, PLAIN):
             config = configuration(settings, name, seed, _capacity(settings, name, seed, folder))
@@ -196,7 +196,7 @@ CHAINS = (("beta-VAE",), ("Bottleneck",), ("beta-Annealed", MATCHED), (PLAIN,))
 RATE_SHARE = 0.1  # of the steps, at the end, over which a run's rate is averaged
 
 
-def _capacity(tier: Tier, name: str, seed: int, folder: Path) -> float:
+def _capacity(tier: TableTier, name: str, seed: int, folder: Path) -> float:
     """C of a Bottleneck: the paper's, or the rate that the annealed run of that seed ended at."""
     if name != MATCHED:
         return 25.0
@@ -207,7 +207,7 @@ def _capacity(tier: Tier, name: str, seed: int, folder: Path) -> float:
     return round(float(np.mean(late)), 3)
 
 
-def _is_complete(tier: Tier, seed: int, folder: Path) -> bool:
+def _is_complete(tier: TableTier, seed: int, folder: Path) -> bool:
     names = (*OBJECTIVES, MATCHED, PLAIN)
     return all(
         saved_step(_run_folder(folder, configuration(tier, name, seed)) / STATE_FILE) >= tier.steps
@@ -220,7 +220,7 @@ def _run_folder(folder: Path, config: TrainingConfig) -> Path:
 
 
 def _train_chain(  # noqa: PLR0917 - what a work is bound to, in its order
-    tier: Tier, names: Sequence[str], seed: int, folder: Path, learnt: Pack, on_step: OnStep
+    tier: TableTier, names: Sequence[str], seed: int, folder: Path, learnt: Pack, on_step: OnStep
 ) -> bool:
     """Trainings in turn to their ends, or as far as they get; whether all are complete."""
     for index, name in enumerate(names):
@@ -242,13 +242,13 @@ def _train_chain(  # noqa: PLR0917 - what a work is bound to, in its order
     return True
 
 
-def with_budget(tier: Tier, budget: Budget) -> Tier:
+def with_budget(tier: TableTier, budget: Budget) -> TableTier:
     """The tier with another number of steps or seeds."""
     seeds = tier.seeds if budget.seeds is None else tuple(range(budget.seeds))
     return replace(tier, steps=budget.steps or tier.steps, seeds=seeds)
 
 
-def describe(tier: str, settings: Tier) -> list[str]:
+def describe(tier: str, settings: TableTier) -> list[str]:
     """What was run, for the report's head."""
     data = (
         f"simulated glitches ({settings.n_simulated} of each of {', '.join(SMOKE_CLASSES)}): "
@@ -266,7 +266,7 @@ def describe(tier: str, settings: Tier) -> list[str]:
         f"{RATE_SHARE:.0%} of steps"
     )
     return [
-        f"Tier {tier}: {settings.steps} steps of batch {settings.batch_size}, seeds "
+        f"TableTier {tier}: {settings.steps} steps of batch {settings.batch_size}, seeds "
         f"{', '.join(str(seed) for seed in settings.seeds)}. Data: {data}.",
         "",
         *(f"- {name}: {values}" for name, values in parameters.items()),

@@ -14,7 +14,7 @@ from training.evaluation.encoding import ACTIVE_VARIANCE, Encoded, encode_pack, 
 from training.evaluation.measures.bootstrap import Answers
 from training.evaluation.probe import predict_linear, score
 from training.evaluation.report import Vectors, lone_panels, pooled_pixels, reduce_by_pca
-from training.reproduction.table1.results import Judged, Scored
+from training.reproduction.table1.results import JudgedRun, Scored
 from training.views.config import TrainingConfig
 
 # Gravity Spy's 22 classes at the time of the paper; every one has at least three groups here.
@@ -37,12 +37,12 @@ PIXELS = "PCA of pixels"
 
 def judge_run(
     config: TrainingConfig, run: Path, name: str, sides: tuple[Pack, Pack]
-) -> list[Judged]:
+) -> list[JudgedRun]:
     """The last weights of one run, on its (learnt, held-out) glitches."""
     model = ViewsVAE(config.architecture)
     load_state(run / STATE_FILE, model, None)
     model.eval()
-    judged: list[Judged] = []
+    judged: list[JudgedRun] = []
     for sample in SAMPLES:
         known, asked = (_sampled(model, pack, sample) for pack in sides)
         found = {
@@ -69,11 +69,13 @@ def _sampled(model: ViewsVAE, pack: Pack, sample: str) -> tuple[Pack, Encoded]:
     return lone, encode_pack(model, lone, shown)
 
 
-def judge_pixels(architecture: Architecture, split: tuple[Pack, Pack], seed: int) -> list[Judged]:
+def judge_pixels(
+    architecture: Architecture, split: tuple[Pack, Pack], seed: int
+) -> list[JudgedRun]:
     """Principal components of the same pooled pixels, as many as latents, on the same split."""
     model = ViewsVAE(architecture)  # only its pooling counts
     reduce = reduce_by_pca(architecture.latent)
-    judged: list[Judged] = []
+    judged: list[JudgedRun] = []
     for sample in SAMPLES:
         sides = split if sample == "all views" else (lone_panels(split[0]), lone_panels(split[1]))
         both = Pack(
@@ -104,9 +106,9 @@ def _judge(
     known: tuple[Pack, Vectors],
     asked: tuple[Pack, Vectors],
     found: dict[str, float],
-) -> list[Judged]:
+) -> list[JudgedRun]:
     """The linear classifier of every set of classes that both sides have."""
-    judged: list[Judged] = []
+    judged: list[JudgedRun] = []
     for classes_name, wanted in CLASS_SETS.items():
         labels = sorted(set(wanted) & set(known[0].labels) & set(asked[0].labels))
         learn = np.isin(np.asarray(known[0].labels), labels)
@@ -130,5 +132,5 @@ def _judge(
             **found,
         )
         groups = [asked[0].groups[index] for index in answer]
-        judged.append(Judged(row, Answers(groups, truth, given == np.asarray(truth))))
+        judged.append(JudgedRun(row, Answers(groups, truth, given == np.asarray(truth))))
     return judged

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from training.core.plots import COLOURS, GREY, figure
-from training.evaluation.measures.bootstrap import Answers, Comparison, Interval, compare
+from training.evaluation.measures.bootstrap import Answers, Comparison, compare
 from training.evaluation.measures.collapse import is_collapsed
+from training.evaluation.measures.interval import Interval
 
 # Accuracy in per cent that the paper's Table 1 prints; it gives no spread and no budget.
 PAPER_CLASSES_NAME = "22 classes"
@@ -41,7 +42,7 @@ class Scored:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class JudgedRun:
     """A row, and the single answers behind it."""
 
     row: Scored
@@ -50,7 +51,7 @@ class Judged:
 
 def write_results(
     folder: Path,
-    judged: Sequence[Judged],
+    judged: Sequence[JudgedRun],
     contenders: Sequence[str],
     pairs: Sequence[tuple[str, str]],
     description: Sequence[str],
@@ -96,7 +97,7 @@ def _write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
         writer.writerows(rows)
 
 
-def _answers(judged: Sequence[Judged]) -> list[dict[str, object]]:
+def _answers(judged: Sequence[JudgedRun]) -> list[dict[str, object]]:
     return [
         {
             "contender": one.row.contender,
@@ -115,7 +116,7 @@ def _answers(judged: Sequence[Judged]) -> list[dict[str, object]]:
 
 
 def _compare(
-    judged: Sequence[Judged],
+    judged: Sequence[JudgedRun],
     contenders: Sequence[str],
     pairs: Sequence[tuple[str, str]],
     *,
@@ -130,7 +131,7 @@ def _compare(
 
 
 def _compare_sound(
-    judged: Sequence[Judged],
+    judged: Sequence[JudgedRun],
     contenders: Sequence[str],
     pairs: Sequence[tuple[str, str]],
     place: tuple[str, str],
@@ -166,7 +167,7 @@ def _compare_sound(
     return found
 
 
-def _collapsed_seeds(chosen: Sequence[Judged], name: str) -> set[int]:
+def _collapsed_seeds(chosen: Sequence[JudgedRun], name: str) -> set[int]:
     return {one.row.seed for one in chosen if one.row.contender == name and one.row.is_collapsed}
 
 
@@ -202,7 +203,7 @@ def _intervals(compared: Compared, runs: str) -> list[dict[str, object]]:
     return rows
 
 
-def _mean(judged: Sequence[Judged], name: str, sample: str, classes: str, figure: str) -> float:
+def _mean(judged: Sequence[JudgedRun], name: str, sample: str, classes: str, figure: str) -> float:
     chosen = [
         getattr(one.row, figure)
         for one in judged
@@ -212,7 +213,7 @@ def _mean(judged: Sequence[Judged], name: str, sample: str, classes: str, figure
 
 
 def _report(
-    judged: Sequence[Judged],
+    judged: Sequence[JudgedRun],
     compared: Compared,
     sound: Compared,
     contenders: Sequence[str],
@@ -279,7 +280,7 @@ def _percent(interval: Interval) -> str:
 
 
 def draw_table1(
-    path: Path, judged: Sequence[Judged], compared: Compared, contenders: Sequence[str]
+    path: Path, judged: Sequence[JudgedRun], compared: Compared, contenders: Sequence[str]
 ) -> None:
     """Every seed as a dot, the mean with its interval, the paper's figure as a diamond."""
     with figure(path, 1, 2, width=7.6, height=2.0 + 0.28 * len(contenders)) as (drawn, axes):

@@ -1,0 +1,27 @@
+"""An estimate with the interval that resampling gave it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with the percentile interval of its bootstrap draws."""
+
+    estimate: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the whole interval lies on one side of zero."""
+        return self.low > 0 or self.high < 0
+
+    def signed(self, digits: int) -> str:
+        """Estimate and interval with their signs: for differences."""
+        estimate, low, high = (f"{x:+.{digits}f}" for x in (self.estimate, self.low, self.high))
+        return f"{estimate} [{low}, {high}]"
+
+    def __str__(self) -> str:
+        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
