@@ -117,7 +117,7 @@ def test_paired_bootstrap_by_hand() -> None:
         pytest.approx(np.quantile([1, 1.5, 1.5, 2], 0.025)),
         pytest.approx(np.quantile([1, 1.5, 1.5, 2], 0.975)),
     )
-    assert found.text(1) == "+1.5 [+1.0, +2.0]"
+    assert found.signed(1) == "+1.5 [+1.0, +2.0]"
     assert not paired_bootstrap([1.0, -2.0, 1.5], [0.0, 0.0, 0.0]).excludes_zero
 
 
@@ -141,7 +141,7 @@ def test_table_2_prints_ours_beside_the_papers(tmp_path: Path) -> None:
     runs = main_runs(TIERS["reduced"])
     text = report_table2(place_with(tmp_path, runs), runs)
     [row] = [line for line in text.splitlines() if "β-Annealed β₀ = 50" in line]
-    assert "| 3 | 0.600 ± 0.100 (0.902) |" in row
+    assert "| 3 | none | 0.600 ± 0.100 (0.902) |" in row
     assert "| β-Annealed minus Bottleneck | 3 | +0.000 [+0.000, +0.000]" in text
     rows = read_rows(tmp_path / "table2.csv")
     assert len(rows) == 9
@@ -157,21 +157,27 @@ def test_figure_1_gives_the_verdict_on_reconstruction(tmp_path: Path) -> None:
     assert len(read_rows(tmp_path / "fig1.csv")) == len(runs)
     assert "Collapsed" not in text
     assert (
-        "| β-Annealed β₀ = 50 | 3 | 8.00 ± 0.00 | 41.00 ± 1.00 | -49.00 ± 1.00 | 32, 4, 16 |"
+        "| β-Annealed β₀ = 50 | 3 | none | 8.00 ± 0.00 | 41.00 ± 1.00 | -49.00 ± 1.00 | 32, 4, 16 |"
         in text
     )
     assert "β-Annealed β₀ = 50 minus Bottleneck C = 25 (γ = 1000) | 1 |" in text  # noqa: RUF001
 
 
-def test_a_collapsed_run_is_named_and_counted(tmp_path: Path) -> None:
+def test_a_collapsed_run_is_marked_and_the_difference_given_without_it(tmp_path: Path) -> None:
     runs = main_runs(TIERS["reduced"])
     place = place_with(tmp_path, runs, beta_annealed=40.0, bottleneck=45.0)
     path = place.run_folder(Run("beta_annealed", 50, 2)) / SCORES_FILE
     scores = json.loads(path.read_text()) | {"rate": 0.001, "distortion": 142.0}
     path.write_text(json.dumps(scores))
     text = report_figure1(place, runs)
-    assert "counted like all others: β-Annealed β₀ = 50 seed 2." in text
+    assert "Collapsed: a rate under 0.1 nats" in text
+    assert "| β-Annealed β₀ = 50 | 3 | 2 |" in text
     assert "minus Bottleneck C = 25 | 3 | +28.33 [-5.00, " in text
+    assert "minus Bottleneck C = 25, without collapsed runs | 2 | -5.00 [-5.00, -5.00]" in text
+    assert [row["is_collapsed"] for row in read_rows(tmp_path / "fig1.csv")].count("1") == 1
+    table = report_table2(place, runs)
+    assert "| β-Annealed β₀ = 50 | 3 | 2 |" in table
+    assert "β-Annealed minus β-VAE, without collapsed runs | 2 |" in table
 
 
 def test_figure_2_says_when_latents_open(tmp_path: Path) -> None:

@@ -131,7 +131,8 @@ def test_collapsed_runs_are_marked_and_the_figures_given_without_them(tmp_path: 
         }
     assert found["all", "accuracy_gain", "a - b"] == pytest.approx(0.375)
     assert found["not collapsed", "accuracy_gain", "a - b"] == pytest.approx(0.0)  # seed 1 alone
-    assert found["not collapsed", "accuracy", "a"] == pytest.approx(0.875)  # keeps both seeds
+    assert found["not collapsed", "accuracy", "b"] == pytest.approx(0.75)
+    assert ("not collapsed", "accuracy", "a") not in found  # lost nothing
 
 
 def test_a_table_without_collapsed_runs_has_no_second_reading(tmp_path: Path) -> None:
@@ -142,7 +143,14 @@ def test_a_table_without_collapsed_runs_has_no_second_reading(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("rate", "active", "is_lost"),
-    [(3e-4, 0, True), (8.0, 30, False), (0.5, 0, True), (0.01, 2, True), (np.nan, np.nan, False)],
+    [
+        (3e-4, 0, True),
+        (8.0, 30, False),
+        (0.5, 0, True),
+        (0.09, 2, True),
+        (0.11, 2, False),
+        (np.nan, np.nan, False),
+    ],
 )
 def test_a_run_has_collapsed_whose_encoder_says_nothing(
     rate: float, active: float, is_lost: bool

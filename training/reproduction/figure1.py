@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.core.plots import figure
+from training.evaluation.measures.collapse import LOWEST_RATE, is_collapsed
 from training.reproduction.artefacts import COLOURS, MARKERS, markdown_table, write_csv
 from training.reproduction.bootstrap import paired_bootstrap
 from training.reproduction.plan import FAMILY_OF, MAIN_KINDS, Run
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Row = dict[str, Any]
-COLLAPSED = 0.1  # nats of rate
 _ONE_NAME = 0.08  # points nearer than 8 % in rate and distortion share a name
 
 
@@ -30,6 +30,7 @@ def report_figure1(place: Workplace, runs: Sequence[Run]) -> str:
             {"objective": run.kind, "hyperparameter": run.value, "gamma": run.gamma}
             | {"seed": run.seed}
             | {key: score[key] for key in ("rate", "distortion", "elbo")}
+            | {"is_collapsed": int(is_collapsed(score["rate"]))}
             | {"live_channels": " ".join(map(str, score.get("live_channels", ())))}
         )
     write_csv(place.folder / "fig1.csv", rows)
@@ -58,6 +59,8 @@ def _draw(place: Workplace, rows: list[Row]) -> None:
             ]
             rates, lost = [r["rate"] for r in mine], [r["distortion"] for r in mine]
             plane.plot(rates, lost, linestyle="none", label=label, markersize=5, **style)
+            gone = [row for row in mine if row["is_collapsed"]]
+            plane.plot([r["rate"] for r in gone], [r["distortion"] for r in gone], "kx", ms=9)
             _curve(plane, kind, mine, style["color"])
             _by_hyperparameter(elbo, kind, mine, "negative_elbo", style)
             _by_hyperparameter(distortion, kind, mine, "distortion", style)
@@ -135,6 +138,8 @@ def _by_hyperparameter(
         found = [row[key] for row in rows if row["hyperparameter"] == value]
         if found:
             axes.plot([place + shift] * len(found), found, linestyle="none", markersize=5, **style)
+            gone = [r[key] for r in rows if r["hyperparameter"] == value and r["is_collapsed"]]
+            axes.plot([place + shift] * len(gone), gone, "kx", markersize=9)
             medians.append((place + shift, float(np.median(found))))
     if medians:
         axes.plot(*zip(*medians, strict=True), color=style["color"], linewidth=1)
@@ -147,8 +152,11 @@ def _table(runs: Sequence[Run], rows: list[Row]) -> str:
         cells = [_spread([row[key] for row in mine]) for key in ("rate", "distortion", "elbo")]
         alive = [list(map(int, row["live_channels"].split())) for row in mine]
         channels = ", ".join(f"{sum(each) / len(each):.0f}" for each in zip(*alive, strict=True))
-        lines.append([label, str(len(mine)), *cells, channels])
-    return markdown_table(["", "seeds", "rate", "distortion", "ELBO", "live channels"], lines) + (
+        lost = ", ".join(str(row["seed"]) for row in mine if row["is_collapsed"]) or "none"
+        lines.append([label, str(len(mine)), lost, *cells, channels])
+    return markdown_table(
+        ["", "seeds", "collapsed", "rate", "distortion", "ELBO", "live channels"], lines
+    ) + (
         "\nLive channels: of the encoder's convolutions in turn, channels of 32 whose ReLU lets "
         "anything of 1,024 pictures pass (mean over seeds).\n"
     )
@@ -177,27 +185,28 @@ def _verdict(runs: Sequence[Run], rows: list[Row]) -> str:
     lines = []
     for other in sorted(others, key=_order(runs)):
         seeds = sorted(set(found.get(ours, {})) & set(found[other]))
-        if not seeds:
-            continue
-        cells = [
-            paired_bootstrap(
-                [found[ours][seed][key] for seed in seeds],
-                [found[other][seed][key] for seed in seeds],
-            ).signed(2)
-            for key in ("distortion", "elbo")
+        sound = [
+            seed
+            for seed in seeds
+            if not found[ours][seed]["is_collapsed"] and not found[other][seed]["is_collapsed"]
         ]
-        lines.append([f"{ours} minus {other}", str(len(seeds)), *cells])
+        for kept, name in ((seeds, ""), (sound, ", without collapsed runs")):
+            if not kept or (name and sound == seeds):
+                continue
+            cells = [
+                paired_bootstrap(
+                    [found[ours][seed][key] for seed in kept],
+                    [found[other][seed][key] for seed in kept],
+                ).signed(2)
+                for key in ("distortion", "elbo")
+            ]
+            lines.append([f"{ours} minus {other}{name}", str(len(kept)), *cells])
     if not lines:
         return ""
-    collapsed = [
-        f"{run.label} seed {run.seed}"
-        for run, row in zip(runs, rows, strict=True)
-        if row["rate"] < COLLAPSED
-    ]
     note = (
-        f"\nCollapsed (a rate under {COLLAPSED} nats: the latent says nothing), and counted like "
-        f"all others: {', '.join(collapsed)}.\n"
-        if collapsed
+        f"\nCollapsed: a rate under {LOWEST_RATE} nats, the latent says nothing. Such runs count "
+        "where nothing else is said; crosses in the figure.\n"
+        if any(row["is_collapsed"] for row in rows)
         else ""
     )
     return (

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from training.evaluation.measures.collapse import is_collapsed
 from training.reproduction.artefacts import markdown_table, write_csv
 from training.reproduction.bootstrap import paired_bootstrap
 from training.reproduction.plan import FAMILIES, FAMILY_OF, MAIN_KINDS, Run
@@ -49,15 +50,18 @@ def report_table2(place: Workplace, runs: Sequence[Run]) -> str:
             | {key: score["metrics"][key] for key in METRICS}
             | {key: score["metrics"][key] for key in ("modularity_live", "live_latents")}
             | {key: score[key] for key in ("rate", "distortion", "elbo")}
+            | {"is_collapsed": int(is_collapsed(score["rate"]))}
             for run, score in found.items()
         ],
     )
     rows: list[list[str]] = []
     for family in FAMILIES:
         for value in family.values:
-            scores = [found[run]["metrics"] for run in runs if _is(run, family.kind, value)]
+            chosen = [run for run in runs if _is(run, family.kind, value)]
+            scores = [found[run]["metrics"] for run in chosen]
             if not scores:
                 continue
+            lost = [str(run.seed) for run in chosen if is_collapsed(found[run]["rate"])]
             cells = [
                 f"{_mean_and_spread([one[key] for one in scores])} ({printed:.3f})"
                 for key, printed in zip(METRICS, PAPER[family.kind, value], strict=True)
@@ -65,8 +69,16 @@ def report_table2(place: Workplace, runs: Sequence[Run]) -> str:
             live = _mean_and_spread([one["modularity_live"] for one in scores])
             latents = np.mean([one["live_latents"] for one in scores])
             name = f"{family.label} {family.symbol} = {value:g}"
-            rows.append([name, str(len(scores)), *cells, live, f"{latents:.1f}"])
-    header = ["", "seeds", *METRICS.values(), "Modularity, live latents", "live latents"]
+            collapsed = ", ".join(lost) or "none"
+            rows.append([name, str(len(scores)), collapsed, *cells, live, f"{latents:.1f}"])
+    header = [
+        "",
+        "seeds",
+        "collapsed",
+        *METRICS.values(),
+        "Modularity, live latents",
+        "live latents",
+    ]
     return (
         "## Table 2: disentanglement\n\n"
         "Ours: mean ± standard deviation over seeds; the paper's number in brackets (it states no "
@@ -83,26 +95,33 @@ def _differences(place: Workplace, runs: Sequence[Run]) -> str:
     ours = "beta_annealed"
     scores = {
         kind: {
-            run.seed: read_scores(place, run)["metrics"]
-            for run in runs
-            if run.kind == kind and run.is_main
+            run.seed: read_scores(place, run) for run in runs if run.kind == kind and run.is_main
         }
         for kind in MAIN_KINDS
     }
     rows = []
     for other in MAIN_KINDS:
         seeds = sorted(set(scores[ours]) & set(scores[other]))
-        if other == ours or not seeds:
+        if other == ours:
             continue
-        cells = [
-            paired_bootstrap(
-                [scores[ours][seed][key] for seed in seeds],
-                [scores[other][seed][key] for seed in seeds],
-            ).signed(3)
-            for key in METRICS
+        sound = [
+            seed
+            for seed in seeds
+            if not any(is_collapsed(scores[kind][seed]["rate"]) for kind in (ours, other))
         ]
-        label = f"β-Annealed minus {FAMILY_OF[other].label}"
-        rows.append([label, str(len(seeds)), *cells])
+        for kept, name in ((seeds, ""), (sound, ", without collapsed runs")):
+            if not kept or (name and sound == seeds):
+                continue
+            cells = [
+                paired_bootstrap(
+                    [scores[ours][seed]["metrics"][key] for seed in kept],
+                    [scores[other][seed]["metrics"][key] for seed in kept],
+                ).signed(3)
+                for key in METRICS
+            ]
+            rows.append(
+                [f"β-Annealed minus {FAMILY_OF[other].label}{name}", str(len(kept)), *cells]
+            )
     if not rows:
         return ""
     return "Paired by seed, mean difference and 95 % bootstrap interval:\n\n" + markdown_table(

@@ -138,13 +138,11 @@ def _compare_sound(
 ) -> Comparison:
     """The comparison without collapsed runs: a pair loses the seeds at which either collapsed.
 
-    Empty where no run has collapsed: nothing differs from the comparison of all.
+    Only of what loses a run by that; the rest is as in the comparison of all.
     """
     chosen = [one for one in judged if (one.row.sample, one.row.classes) == place]
     lost = {name: _collapsed_seeds(chosen, name) for name in contenders}
     found = Comparison({}, {}, {}, {})
-    if not any(lost.values()):
-        return found
 
     def runs(name: str, without: set[int]) -> list[Answers]:
         return [
@@ -154,13 +152,14 @@ def _compare_sound(
         ]
 
     for name in contenders:
-        if kept := runs(name, lost[name]):
+        kept = runs(name, lost[name])
+        if lost[name] and kept:
             alone = compare({name: kept})
             found.accuracy.update(alone.accuracy)
             found.balanced_accuracy.update(alone.balanced_accuracy)
     for pair in pairs:
         without = lost[pair[0]] | lost[pair[1]]
-        if runs(pair[0], without):
+        if without and runs(pair[0], without):
             both = compare({name: runs(name, without) for name in pair}, [pair])
             found.accuracy_gain.update(both.accuracy_gain)
             found.balanced_gain.update(both.balanced_gain)
