@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from glitch.strain.joining import StrainFile, read_joined_strain
 from glitch.strain.reading import (
-    STRAIN_SUFFIXES,
     StrainSpan,
     is_strain_file,
     read_strain,
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from glitch.strain.transform import StrainViews, views_from_strain
 
 __all__ = [
-    "STRAIN_SUFFIXES",
     "Strain",
     "StrainFile",
     "StrainSpan",

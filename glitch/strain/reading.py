@@ -25,12 +25,10 @@ from glitch.strain.series import (
     check_sample_rate,
 )
 from glitch.strain.source import Request, Source, check_size
-from glitch.strain.text import is_numeric_text, open_text
+from glitch.strain.text import is_numeric_text, open_text, text_head
 from glitch.views import Preprocessing
 
-STRAIN_SUFFIXES = (".hdf5", ".h5", ".hdf", ".gwf", ".csv", ".txt", ".dat", ".npy", ".npz")
-
-_HEAD_BYTES = 1 << 14
+_HEAD_BYTES = 16
 _MOST_AXES = 2  # arrays of more are views; one of two is misshaped strain, and is told so
 _Opener = Callable[[Path, Request], AbstractContextManager[Source]]
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -216,7 +214,7 @@ def _kind(path: Path, request: Request) -> str:
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
-    if is_numeric_text(head):
+    if is_numeric_text(text_head(path)):
         return "text"
     raise FormatError(
         f"{request.shown_name} is no strain file that is read here: send HDF5 (GWOSC, gwpy), GWF, "

@@ -1,23 +1,30 @@
-"""Strain from text: two columns of time and strain, or one of strain, as CSV or blanks."""
+"""Strain from text: two columns of time and strain, or one of strain, as CSV or blanks.
+
+Gzipped text, as GWOSC publishes it, is unpacked in memory up to the same bound.
+"""
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
 import warnings
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from decimal import Decimal
+from contextlib import contextmanager, suppress
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import numpy as np
 
 from glitch.detectors import detector_of_text
-from glitch.errors import FormatError, StrainError, TooLargeError
-from glitch.strain.source import Request, Source, decimal_seconds, rate_from_step
+from glitch.errors import FormatError, TooLargeError
+from glitch.strain.placing import place_samples
+from glitch.strain.source import Request, Source, decimal_seconds
 
 MAX_TEXT_BYTES = 1 << 27
 _HEAD_BYTES = 1 << 16
+_LINES_FOR_STEP = 200
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:samples per second|Hz)", re.IGNORECASE)
 _START = re.compile(r"(?:starting GPS|gps_start|GPSstart)\s*[:=]?\s*(\d{6,}(?:\.\d+)?)", re.I)
 
@@ -28,30 +35,31 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
 
     Raises:
         FormatError: if its lines are not one or two numbers.
-        StrainError: if its times are not evenly spaced.
+        StrainError: if its times are not those of an even series with or without gaps.
         TooLargeError: if it is longer than 128 MiB.
     """
-    size = path.stat().st_size
-    if size > MAX_TEXT_BYTES:
-        raise TooLargeError(
-            f"{request.shown_name} has {size:,} bytes of text; at most {MAX_TEXT_BYTES:,} are "
-            "read. Cut it to the 64 s around the GPS time, or send HDF5."
-        )
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = _text(path, request)
     comments, delimiter, n_columns, n_skipped = _layout(text[:_HEAD_BYTES], request)
-    columns = _parse(text, delimiter, n_skipped, request)
+    columns = _parse(_whole_rows(text, delimiter, n_columns), delimiter, n_skipped, request)
     if columns.shape[1] != n_columns:
         raise _wrong_columns(request)
     values = columns[:, -1]
     start: Decimal | None
+    comments_start = _START.search(comments)
     if n_columns == 1:
         found = _RATE.search(comments)
         rate = float(found[1]) if found else None
-        gps = _START.search(comments)
-        start = decimal_seconds(gps[1]) if gps else None
+        start = decimal_seconds(comments_start[1]) if comments_start else None
     else:
-        rate = _even_rate(columns[:, 0], request)
-        start = decimal_seconds(float(columns[0, 0]))
+        said = _RATE.search(comments)
+        placed = place_samples(
+            columns[:, 0],
+            values,
+            step_s=_printed_step(text[:_HEAD_BYTES], delimiter, n_skipped),
+            rate_hz=request.sample_rate_hz or (float(said[1]) if said else None),
+            shown_name=request.shown_name,
+        )
+        values, rate, start = placed.values, placed.rate_hz, placed.start
     yield Source(
         n_samples=values.size,
         sample_rate_hz=rate,
@@ -60,6 +68,15 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
         channel=None,
         read=lambda first, last: values[first:last].copy(),
     )
+
+
+def text_head(path: Path) -> bytes:
+    """The beginning of a file, unpacked where it is gzipped; nothing where that is damaged."""
+    try:
+        with _opened(path) as file:
+            return file.read(_HEAD_BYTES)
+    except (OSError, EOFError, zlib.error):
+        return b""
 
 
 def is_numeric_text(head: bytes) -> bool:
@@ -71,6 +88,47 @@ def is_numeric_text(head: bytes) -> bool:
     except FormatError:
         return False
     return True
+
+
+def _opened(path: Path) -> io.BufferedIOBase:
+    with path.open("rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    return gzip.GzipFile(path) if is_gzip else path.open("rb")
+
+
+def _text(path: Path, request: Request) -> str:
+    try:
+        with _opened(path) as file:
+            data = file.read(MAX_TEXT_BYTES + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FormatError(
+            f"{request.shown_name} is truncated or damaged gzipped text. Send it again."
+        ) from error
+    if len(data) > MAX_TEXT_BYTES:
+        raise TooLargeError(
+            f"{request.shown_name} has over {MAX_TEXT_BYTES:,} bytes of text, which is the most "
+            "that is read. Cut it to the 64 s around the GPS time, or send HDF5."
+        )
+    return data.decode("utf-8", "replace")
+
+
+def _whole_rows(text: str, delimiter: str | None, n_columns: int) -> str:
+    """The text without a last row that was cut off within."""
+    at = text.rfind("\n") + 1
+    last = text[at:].strip()
+    is_cut = bool(last) and last[0] not in "#%" and len(last.split(delimiter)) < n_columns
+    return text[:at] if is_cut else text
+
+
+def _printed_step(head: str, delimiter: str | None, n_skipped: int) -> float:
+    """To how many seconds the times are printed: 0.001 for three decimals."""
+    finest = 0.0
+    for line in head.splitlines()[n_skipped : n_skipped + _LINES_FOR_STEP]:
+        with suppress(InvalidOperation, IndexError):
+            exponent = Decimal(line.strip().split(delimiter)[0].strip()).as_tuple().exponent
+            if isinstance(exponent, int):
+                finest = min(finest, exponent)
+    return float(10.0**finest)
 
 
 def _layout(head: str, request: Request) -> tuple[str, str | None, int, int]:
@@ -120,26 +178,6 @@ def _parse(text: str, delimiter: str | None, n_skipped: int, request: Request) -
         raise FormatError(
             f"{request.shown_name} cannot be read as columns of numbers ({error})."
         ) from error
-
-
-def _even_rate(times: np.ndarray, request: Request) -> float | None:
-    if times.size < 2:
-        return None
-    if not np.isfinite(times).all():
-        raise StrainError(f"{request.shown_name} has times that are no numbers.")
-    step = float(times[-1] - times[0]) / (times.size - 1)
-    rate = rate_from_step(step)
-    if abs(rate - round(rate)) < 1e-3 * rate and round(rate):
-        rate = float(round(rate))  # printed times are rounded; rates are whole
-    expected = times[0] + np.arange(times.size) / rate
-    off = np.abs(times - expected) * rate
-    if off.max() > 0.5:
-        where = int(np.argmax(off > 0.5))
-        raise StrainError(
-            f"{request.shown_name} is not evenly sampled: near line {where + 1} a time is "
-            f"{off[where]:.1f} samples off. Send one stretch without gaps."
-        )
-    return rate
 
 
 def _wrong_columns(request: Request) -> FormatError:

@@ -1,5 +1,6 @@
 """Strain files of every kind come in right, and every bad one is refused with its reason."""
 
+import gzip
 import io
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from glitch.errors import (
     TooLargeError,
 )
 from glitch.strain import Strain, is_strain_file, read_strain
+from glitch.strain.text import MAX_TEXT_BYTES
 
 RATE = 1024
 GPS = Decimal(1126259446)
@@ -123,12 +125,61 @@ def test_text_of_one_column_with_gwosc_header(tmp_path: Path) -> None:
     assert (strain.sample_rate_hz, strain.gps_start, strain.ifo) == (RATE, GPS, "H1")
 
 
-def test_text_with_a_gap(tmp_path: Path) -> None:
-    times = np.arange(2000) / RATE
+def _lines(times: np.ndarray, decimals: int = 6) -> str:
+    values = NOISE[: times.size].tolist()
+    return "\n".join(f"{t:.{decimals}f} {v!r}" for t, v in zip(times, values, strict=True))
+
+
+def test_a_gap_in_text_is_missing_samples(tmp_path: Path) -> None:
+    times = float(GPS) + np.arange(2000) / RATE
     times[1000:] += 1.5
-    lines = "\n".join(f"{t:.6f} 1e-21" for t in times)
-    with pytest.raises(StrainError, match="not evenly sampled"):
-        _read(_write(tmp_path / "a.txt", lines))
+    strain = _read(_write(tmp_path / "a.txt", _lines(times)))
+    assert (strain.gps_start, strain.sample_rate_hz) == (GPS, RATE)
+    np.testing.assert_array_equal(strain.values[:1000], NOISE[:1000])
+    assert np.isnan(strain.values[1000:2536]).all()
+    np.testing.assert_array_equal(strain.values[2536:], NOISE[1000:2000])
+
+
+def test_times_off_an_even_series_are_refused(tmp_path: Path) -> None:
+    times = float(GPS) + np.arange(2000) / RATE
+    times[1000:] += 0.5 / RATE
+    with pytest.raises(StrainError, match="not evenly sampled: near row 1001"):
+        _read(_write(tmp_path / "a.txt", _lines(times)))
+    with pytest.raises(StrainError, match="row 1001 lies before the one above it"):
+        _read(_write(tmp_path / "b.txt", _lines(np.concatenate([times[:1000], times[:1000]]))))
+
+
+@pytest.mark.parametrize("decimals", [2, 3])
+def test_times_printed_coarsely_have_no_gap(tmp_path: Path, decimals: int) -> None:
+    times = float(GPS) + np.arange(NOISE.size) / RATE
+    path = _write(tmp_path / "a.txt", _lines(times, decimals))
+    strain = _read(path)
+    assert (strain.gps_start, strain.sample_rate_hz) == (GPS, RATE)
+    np.testing.assert_array_equal(strain.values, NOISE)
+    cut = _write(tmp_path / "cut.txt", _lines(times, decimals) + "\n11262")
+    np.testing.assert_array_equal(_read(cut).values, NOISE)
+    times[1000:] += 1.5
+    with pytest.raises(StrainError, match=r"its times jump by 1.5.*too coarsely to see where"):
+        _read(_write(tmp_path / "b.txt", _lines(times, decimals)), sample_rate_hz=RATE)
+    with pytest.raises(StrainError, match="too coarsely to tell the sample rate"):
+        _read(_write(tmp_path / "c.txt", _lines(times[:900], 0)))
+
+
+def test_gzipped_text_as_gwosc_publishes_it(tmp_path: Path) -> None:
+    head = f"# Gravitational wave strain for H1\n# This file has {RATE} samples per second\n"
+    body = f"# starting GPS {GPS} duration 16\n" + "\n".join(map(repr, NOISE.tolist()))
+    packed = gzip.compress((head + body).encode())
+    path = _write(tmp_path / "H-H1_LOSC_4_V1-1126259446-16.txt.gz", packed)
+    assert is_strain_file(path, path.name)
+    strain = _read(path)
+    assert (strain.sample_rate_hz, strain.gps_start, strain.ifo) == (RATE, GPS, "H1")
+    np.testing.assert_array_equal(strain.values, NOISE)
+    cut = _write(tmp_path / "cut.txt.gz", packed[: len(packed) // 2])
+    with pytest.raises(FormatError, match="truncated or damaged gzipped text"):
+        _read(cut)
+    bomb = _write(tmp_path / "bomb.txt.gz", gzip.compress(b"1.0\n" * (MAX_TEXT_BYTES // 4 + 1)))
+    with pytest.raises(TooLargeError, match="bytes of text"):
+        _read(bomb, sample_rate_hz=RATE)
 
 
 def test_npy_is_centred_on_the_gps_time(tmp_path: Path) -> None:

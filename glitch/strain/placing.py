@@ -1,0 +1,132 @@
+"""Placing samples by the times that are printed beside them: rate, start, and gaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from glitch.errors import StrainError
+from glitch.strain.source import MAX_SAMPLES, rate_from_step
+from glitch.types import StrainArray
+
+# Of detectors and of what is made from them; they decide only where printed times leave several.
+_USUAL_RATES_HZ = (*(2**n for n in range(10, 19)), 10_000, 20_000)
+_OFF_GRID = 0.3  # of a sample: further from the even series, a time is of none
+_COARSE = 0.25  # of a sample: times printed to more than this cannot show where each sample lies
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedSamples:
+    """An even series; NaN where no sample was given."""
+
+    values: StrainArray
+    rate_hz: float
+    start: Decimal
+
+
+def place_samples(
+    times: StrainArray,
+    values: StrainArray,
+    *,
+    step_s: float,
+    rate_hz: float | None,
+    shown_name: str,
+) -> PlacedSamples:
+    """The even series that these samples are of.
+
+    Args:
+        times: GPS time of each sample in s, as printed.
+        values: The samples.
+        step_s: To how many seconds the times are printed.
+        rate_hz: Their rate where somebody said it, in Hz.
+        shown_name: The file, for messages.
+
+    Raises:
+        StrainError: if the times go back, are no numbers, or fit no even series.
+    """
+    if not np.isfinite(times).all():
+        raise StrainError(f"{shown_name} has times that are no numbers.")
+    if times.size < 2:
+        raise StrainError(f"{shown_name} has a single sample: send at least 8 s of strain.")
+    steps = np.diff(times)
+    if steps.min() < 0:
+        line = int(np.argmin(steps)) + 2
+        raise StrainError(f"{shown_name}: the time in row {line} lies before the one above it.")
+    step_s = max(step_s, float(np.spacing(np.abs(times).max())))  # finer is not held by a float64
+    rough = rate_hz or 1 / max(float(np.median(steps)), 1e-9)
+    if step_s * rough <= _COARSE:
+        return _by_each_time(times, values, rate_hz, shown_name)
+    return _by_all_times(times, values, step_s, rate_hz, shown_name)
+
+
+def _by_each_time(
+    times: StrainArray,
+    values: StrainArray,
+    rate_hz: float | None,
+    shown_name: str,
+) -> PlacedSamples:
+    """Every sample where its own time says; jumps over whole samples are gaps."""
+    steps = np.diff(times)
+    step = float(np.median(steps))
+    even = steps[np.abs(steps - step) < step / 2]  # the mean is finer than printed times
+    rate = rate_hz or _whole(rate_from_step(float(even.mean()) if even.size else step))
+    places = (times - times[0]) * rate
+    whole = np.rint(places)
+    off = np.abs(places - whole)
+    if off.max() > _OFF_GRID or np.diff(whole).min() < 1:
+        is_off = off > _OFF_GRID
+        row = int(np.argmax(is_off)) if is_off.any() else int(np.diff(whole).argmin()) + 1
+        raise StrainError(
+            f"{shown_name} is not evenly sampled: near row {row + 1} a time lies between the "
+            f"samples of {rate:g} Hz, or on one before it. Resample it, or send HDF5."
+        )
+    length = int(whole[-1]) + 1
+    if length > MAX_SAMPLES:
+        raise StrainError(f"{shown_name} has gaps of {length / rate:,.0f} s: send one stretch.")
+    placed = np.full(length, np.nan)
+    placed[whole.astype(np.int64)] = values
+    return PlacedSamples(placed, rate, Decimal(repr(float(times[0]))))
+
+
+def _by_all_times(
+    times: StrainArray, values: StrainArray, step_s: float, rate_hz: float | None, shown_name: str
+) -> PlacedSamples:
+    """A series without gaps whose times are printed more coarsely than its samples lie."""
+    span = float(times[-1] - times[0])
+    if span <= 0:
+        raise _too_coarse(shown_name, step_s)
+    estimate = (times.size - 1) / span
+    slack = estimate * 2 * step_s / span
+    low, high = np.ceil(estimate - slack), np.floor(estimate + slack)
+    candidates = [rate for rate in _USUAL_RATES_HZ if low <= rate <= high]
+    if rate_hz is not None:
+        rate = rate_hz
+    elif low == high:
+        rate = float(low)
+    elif len(candidates) == 1:
+        rate = float(candidates[0])
+    else:
+        raise _too_coarse(shown_name, step_s)
+    residuals = times - times[0] - np.arange(times.size) / rate
+    if np.ptp(residuals) > 2 * step_s:
+        row = int(np.argmax(np.abs(residuals) > step_s)) + 1
+        raise StrainError(
+            f"{shown_name} is not evenly sampled at {rate:g} Hz: near row {row} its times jump by "
+            f"{np.ptp(residuals):.3g} s, and they are printed to {step_s:g} s, too coarsely to see "
+            "where. Send one stretch without gaps, or print more decimals."
+        )
+    return PlacedSamples(values, rate, Decimal(repr(float(times[0]))))  # right to the printed step
+
+
+def _whole(rate: float) -> float:
+    """Printed times are rounded; rates are whole."""
+    return float(round(rate)) if abs(rate - round(rate)) < 1e-3 * rate and round(rate) else rate
+
+
+def _too_coarse(shown_name: str, step_s: float) -> StrainError:
+    return StrainError(
+        f"The times in {shown_name} are printed to {step_s:g} s, too coarsely to tell the sample "
+        "rate: give sample_rate_hz, or print more decimals."
+    )

@@ -1,0 +1,113 @@
+"""HDF5 files of several series: which is meant, and what says its rate, start and detector."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from glitch.errors import FormatError, StrainError
+from glitch.strain import Strain, read_strain
+
+RATE = 1024
+GPS = 1126259446
+NOISE = np.random.default_rng(3).normal(size=16 * RATE) * 1e-21
+
+
+def _read(path: Path, gps_time: float | None = None, **given: str) -> Strain:
+    when = None if gps_time is None else Decimal(str(gps_time))
+    return read_strain(path, file_name=path.name, gps_time=when, **given)  # type: ignore[arg-type]
+
+
+def _pycbc(file: h5py.File, path: str, values: np.ndarray, start: float = GPS) -> None:
+    file[path] = values
+    file[path].attrs.update({"delta_t": 1 / RATE, "start_time": float(start)})
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    """PyCBC's challenge layout: a group a detector, a segment each by its start."""
+    path = tmp_path / "mdc.hdf"
+    with h5py.File(path, "w") as file:
+        _pycbc(file, f"H1/{GPS}", NOISE)
+        _pycbc(file, f"L1/{GPS}", 2 * NOISE)
+        _pycbc(file, f"L1/{GPS + 100}", 3 * NOISE, GPS + 100)
+    return path
+
+
+def test_every_listed_name_is_accepted(several: Path) -> None:
+    with pytest.raises(FormatError, match="several series: give channel, one of ") as caught:
+        _read(several)
+    listed = str(caught.value).split("'")[3::2]
+    assert listed == [f"H1/{GPS}", f"L1/{GPS}", f"L1/{GPS + 100}"]
+    for factor, name in enumerate(listed, 1):
+        strain = _read(several, channel=name)
+        np.testing.assert_array_equal(strain.values, factor * NOISE)
+        assert strain.ifo == name[:2]
+
+
+def test_detector_and_time_choose(several: Path) -> None:
+    assert _read(several, ifo="H1").values[0] == NOISE[0]
+    assert _read(several, GPS + 8, ifo="L1").values[0] == 2 * NOISE[0]
+    strain = _read(several, GPS + 108)
+    assert (strain.values[0], strain.gps_start) == (3 * NOISE[0], GPS + 100)
+    with pytest.raises(StrainError, match="holds strain of H1, but V1 was asked for"):
+        _read(several, channel=f"H1/{GPS}", ifo="V1")
+
+
+def test_odd_names(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    names = ["raw strain [H1], first", "raw strain [H1] (second)"]
+    with h5py.File(path, "w") as file:
+        for factor, name in enumerate(names, 1):
+            _pycbc(file, name, factor * NOISE)
+    assert _read(path, channel=names[1]).values[0] == 2 * NOISE[0]
+    assert _read(path, channel=names[0]).ifo == "H1"
+
+
+@pytest.mark.parametrize("on", ["group attributes", "group datasets", "file attributes"])
+def test_what_lies_around_a_series_counts_for_it(tmp_path: Path, on: str) -> None:
+    path = tmp_path / "x.h5"
+    said = {"sampling_frequency": float(RATE), "start_time": GPS + 0.5}
+    with h5py.File(path, "w") as file:
+        for ifo in ("H1", "L1"):
+            group = file.create_group(ifo)
+            group["time_domain_strain"] = NOISE
+            if on == "group datasets":
+                group["sampling_frequency"], group["start_time"] = said.values()
+            elif on == "group attributes":
+                group.attrs.update(said)
+        if on == "file attributes":
+            file.attrs.update(said)
+    strain = _read(path, ifo="L1")
+    assert (strain.ifo, strain.sample_rate_hz) == ("L1", RATE)
+    assert strain.gps_start == Decimal(GPS) + Decimal("0.5")
+
+
+def test_masks_and_spectra_beside_the_strain_are_not_meant(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        for name, step, values in (
+            ("H1:STRAIN", 1 / RATE, NOISE),
+            ("H1:DQMASK", 1.0, np.ones(16)),
+            ("H1:PSD", 0.5, np.ones(1024)),
+        ):
+            file[name] = values
+            file[name].attrs.update({"dx": step, "x0": GPS, "name": name, "xunit": "s"})
+        file["H1:PSD"].attrs["xunit"] = "Hz"
+    strain = _read(path)
+    assert (strain.channel, strain.values.size) == ("H1:STRAIN", NOISE.size)
+
+
+def test_plain_strain_is_preferred_and_a_triggers_channel_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        for factor, name in enumerate(("H1:STRAIN_CLEAN", "H1:STRAIN"), 1):
+            file[name] = factor * NOISE
+            file[name].attrs.update({"dx": 1 / RATE, "x0": GPS, "channel": name})
+    assert _read(path).channel == "H1:STRAIN"
+    assert _read(path, preferred_channel="H1:STRAIN_CLEAN").channel == "H1:STRAIN_CLEAN"
+    assert _read(path, channel="strain").channel == "H1:STRAIN"
