@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from glitch_discovery.errors import JobFailedError
+from glitch_discovery.packing import as_archive
 from glitch_discovery.records import (
     Answer,
     Cluster,
@@ -207,18 +208,18 @@ class Client:
 
     def ingest(
         self,
-        file: str | Path,
+        path: str | Path,
         *,
         manifest: str | Path | None = None,
         wait: bool = True,
         on_progress: OnProgress | None = None,
         **fields: Any,
     ) -> Job:
-        """Send a batch: an archive of pictures, many views, or a trigger table.
+        """Send a batch: a folder or an archive of pictures, many views, or a trigger table.
 
         Args:
-            file: what ``POST /batches`` takes; streamed from disk.
-            manifest: a CSV that tells of the pictures.
+            path: what ``POST /batches`` takes, streamed from disk; a folder is packed first.
+            manifest: a CSV that tells of the pictures. One that lies in the folder is found there.
             wait: stay until every glitch is stored or refused.
             on_progress: called with the job, twice a second.
             **fields: ``ifo``, ``channel``, ``sample_rate_hz``, ``merge_window_s``, ``origin``.
@@ -228,11 +229,12 @@ class Client:
                 ``Job.failed`` counts those.
             OSError: if a file cannot be read.
         """
-        files = [("file", Path(file))]
-        if manifest is not None:
-            files.append(("manifest", Path(manifest)))
-        with opened(files) as parts:
-            said = self._transport.ask("POST", "/batches", files=parts, data=form(fields))
+        with as_archive(Path(path)) as archive:
+            files = [("file", archive)]
+            if manifest is not None:
+                files.append(("manifest", Path(manifest)))
+            with opened(files) as parts:
+                said = self._transport.ask("POST", "/batches", files=parts, data=form(fields))
         return self.wait(said["job"], on_progress=on_progress) if wait else self.job(said["job"])
 
     def job(self, job_id: str) -> Job:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 import tarfile
@@ -94,16 +93,14 @@ def test_a_table_is_read_by_astropy_and_gwpy(asking: Client, embedded: Answer) -
 def test_a_batch_is_waited_for_and_says_what_failed(
     service: Service, asking: Client, tmp_path: Path
 ) -> None:
-    path = tmp_path / "pictures.tar"
-    with tarfile.open(path, "w") as archive:
-        for name, content in (
-            ("H1_AAAAAAAAAA_spectrogram_1.0.png", picture(301, duration_s=1.0)),
-            ("H1_BBBBBBBBBB_spectrogram_1.0.png", b"no picture"),
-        ):
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    queued = asking.ingest(path, wait=False)
+    folder = tmp_path / "pictures"
+    (folder / "february").mkdir(parents=True)
+    good = folder / "february" / "H1_AAAAAAAAAA_spectrogram_1.0.png"
+    good.write_bytes(picture(301, duration_s=1.0))
+    (folder / "H1_BBBBBBBBBB_spectrogram_1.0.png").write_bytes(b"no picture")
+    (folder / ".DS_Store").write_bytes(b"left behind")
+    (folder / "manifest.csv").write_text("gravityspy_id,label\nAAAAAAAAAA,Whistle\n")
+    queued = asking.ingest(folder, wait=False)
     assert queued.state == "queued"
 
     runner = JobRunner(make_session_factory(service.engine), service.settings)
@@ -114,6 +111,7 @@ def test_a_batch_is_waited_for_and_says_what_failed(
     worker.join()
 
     assert (job.done, job.failed) == (1, 1)
+    assert [one.gravityspy_id for one in asking.glitches(label="Whistle")] == ["AAAAAAAAAA"]
     assert seen[-1] == job
     ((name, reason),) = asking.failures(job.id)
     assert "BBBBBBBBBB" in name

@@ -1,0 +1,33 @@
+"""A folder as one upload: an archive beside nothing of its own, gone once it was sent."""
+
+from __future__ import annotations
+
+import contextlib
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def as_archive(path: Path) -> Iterator[Path]:
+    """The file itself; of a folder, a tar of what is in it, for as long as the block lasts.
+
+    Names are those within the folder. Hidden files and folders, which programs leave behind, and
+    links are left out. What lies there is stored as it is: pictures and strain hardly compress.
+
+    Raises:
+        OSError: if a file cannot be read, or the archive not written.
+    """
+    if not path.is_dir():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="glitch-discovery-") as folder:
+        archive = Path(folder) / f"{path.resolve().name}.tar"
+        with tarfile.open(archive, "w") as tar:
+            for file in sorted(path.rglob("*")):
+                name = file.relative_to(path)
+                is_hidden = any(part.startswith(".") for part in name.parts)
+                if file.is_file() and not file.is_symlink() and not is_hidden:
+                    tar.add(file, arcname=name.as_posix(), recursive=False)
+        yield archive
