@@ -263,6 +263,21 @@ def reproduce(  # noqa: PLR0917 - a command's options
     console.print(f"Wrote {report}.")
 
 
+@app.command()
+def table1_power(
+    rows: Annotated[Path, typer.Argument(help="rows.csv of a Table 1.")],
+    first: Annotated[str, typer.Option(help="Contender.")] = "beta-Annealed",
+    second: Annotated[str, typer.Option(help="Contender to compare with.")] = "Bottleneck",
+    points: Annotated[float, typer.Option(help="Difference to be seen; the paper's.")] = 1.6,
+) -> None:
+    """Say how many paired runs would show a difference of accuracy in Table 1."""
+    from training.reproduction.table1.power import describe_power
+
+    with _user_errors():
+        text = describe_power(rows, first, second, points)
+    sys.stdout.write(text)
+
+
 def _judged(folder: Path) -> tuple[JudgedModel, Pack, frozenset[str]]:
     """A run or checkpoint, all glitches of its data set, and the groups that it learnt from."""
     from training.data.split import split_glitches

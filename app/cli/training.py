@@ -117,3 +117,16 @@ def reproduce(  # noqa: PLR0917 - a command's options
     cli.reproduce(
         targets, tier, folder, jobs, dsprites, chairs, real_images, steps, seeds, report_only
     )
+
+
+@app.command()
+def table1_power(
+    rows: Annotated[Path, typer.Argument(help="rows.csv of a Table 1.")],
+    first: Annotated[str, typer.Option(help="Contender.")] = "beta-Annealed",
+    second: Annotated[str, typer.Option(help="Contender to compare with.")] = "Bottleneck",
+    points: Annotated[float, typer.Option(help="Difference to be seen; the paper's.")] = 1.6,
+) -> None:
+    """Say how many paired runs would show a difference of accuracy in Table 1."""
+    from training import cli
+
+    cli.table1_power(rows, first, second, points)

@@ -75,6 +75,16 @@ def test_dead_latents_do_not_vote_and_do_not_count_as_modular(rng: np.random.Gen
     assert score.all_latents == pytest.approx(0.5, abs=0.01)
 
 
+def test_modularity_of_a_latent_that_informs_on_two_of_three_factors(
+    rng: np.random.Generator,
+) -> None:
+    # One code for each pair of values, in a bin of its own: it tells log 4 of either factor. The
+    # deviation (0 + m^2) / m^2 is over the k - 1 = 2 other factors, so that a half is left.
+    first, second, _ = np.meshgrid(*[np.arange(4)] * 3, indexing="ij")
+    grid = EncodedGrid((first + 4 * second)[..., None].astype(np.float32))
+    assert modularity(grid, rng, n_points=20_000).all_latents == pytest.approx(0.5, abs=0.01)
+
+
 def test_no_active_latent_scores_zero(rng: np.random.Generator) -> None:
     grid = EncodedGrid(np.zeros((*SIZES, 4), dtype=np.float32))
     assert factor_vae_score(grid, rng).accuracy == 0

@@ -9,6 +9,7 @@ import torch
 from glitch.errors import GlitchError
 from glitch.model import Architecture, ViewsVAE, kl_to_standard_normal
 from training.data.pack import Pack
+from training.evaluation.encoding import encode_pack, evaluate_model
 from training.evaluation.measures.by_class import by_class
 from training.evaluation.measures.clustering import cluster_agreement
 from training.evaluation.measures.novelty import leave_one_class_out
@@ -103,6 +104,20 @@ def tiny_pack(n: int) -> Pack:
     values = np.random.default_rng(0).integers(0, 255, (n, 4, 16, 16)).astype(np.uint8)
     names = tuple(str(index) for index in range(n))
     return Pack(values, np.ones((n, 4, 16), dtype=np.bool_), names, names)
+
+
+def test_a_run_logs_the_evidence_bound_that_its_examination_reports() -> None:
+    model, drawn = tiny_model(), tiny_pack(24)
+    with torch.no_grad():  # away from the start, where a draw paints what its mean does
+        for weight in model.parameters():
+            weight.add_(0.2 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3)))
+    labels = tuple("ab"[index % 2] for index in range(24))
+    glitches = Pack(drawn.values, drawn.observed, labels, drawn.groups)
+    logged = evaluate_model(model, glitches, glitches)
+    measured = measure_rates(model, glitches, n_draws=1)
+    assert abs(measured.distortion - encode_pack(model, glitches).distortion.mean()) > 1
+    for name in ("rate", "distortion", "elbo", "active_units"):
+        assert logged[name] == pytest.approx(getattr(measured, name))
 
 
 def test_an_untrained_model_spends_nothing_and_its_elbo_is_the_likelihood() -> None:

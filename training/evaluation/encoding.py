@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float, Float32
 
 from glitch.model import ViewsVAE, kl_to_standard_normal
 from training.data.pack import Pack
+from training.evaluation.measures.rates import measure_rates
 from training.evaluation.probe import PREDICTORS, classes_with_groups, score
 
-ACTIVE_VARIANCE = 0.01  # Burda, Grosse and Salakhutdinov 2016: variance of the posterior mean
 BATCH = 64
 
 
@@ -101,17 +101,19 @@ def evaluate_model(model: ViewsVAE, train: Pack, validation: Pack) -> dict[str, 
 
     Probes learn from the training groups' labels and answer for the validation groups, once with
     all views of each glitch and once with every view alone (``lone.``); only labels that occur on
-    both sides are judged. ``selection``, the mean of accuracy and balanced accuracy of all probes,
+    both sides are judged. Rate, distortion and ELBO are of draws from the posterior, as in
+    ``measures.json``. ``selection``, the mean of accuracy and balanced accuracy of all probes,
     is what chooses among checkpoints.
     """
     was_training = model.training
     model.eval()
     known, held_out = encode_pack(model, train), encode_pack(model, validation)
+    rates = measure_rates(model, validation, n_draws=1)  # of draws, so that the ELBO is one
     metrics = {
-        "rate": float(held_out.rate.mean()),
-        "distortion": float(held_out.distortion.mean()),
-        "elbo": -float((held_out.rate + held_out.distortion).mean()),
-        "active_units": float((held_out.mean.var(axis=0) > ACTIVE_VARIANCE).sum()),
+        "rate": rates.rate,
+        "distortion": rates.distortion,
+        "elbo": rates.elbo,
+        "active_units": float(rates.active_units),
         **{
             f"kl.{latent}": float(rate)
             for latent, rate in enumerate(held_out.rate_of_latents.mean(axis=0))

@@ -14,8 +14,7 @@ from glitch.model import ViewsVAE
 from glitch.views import VIEW_DURATIONS_S
 from training.core.plots import GREY, figure
 from training.data.pack import Pack
-from training.evaluation.encoding import ACTIVE_VARIANCE
-from training.evaluation.measures.rates import Rates
+from training.evaluation.measures.rates import ACTIVE_VARIANCE, Rates
 
 SPAN = 2.0  # prior standard deviations to either side of a traversal
 N_STEPS = 7

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from training.core.plots import COLOURS, GREY, figure
-from training.evaluation.encoding import ACTIVE_VARIANCE
 from training.evaluation.measures.by_class import ClassRow
 from training.evaluation.measures.novelty import Hidden
-from training.evaluation.measures.rates import CurvePoint, Rates
+from training.evaluation.measures.rates import ACTIVE_VARIANCE, CurvePoint, Rates
 
 
 def draw_rate_of_latents(path: Path, rates: Rates) -> None:

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from glitch.errors import GlitchError
 from glitch.model import ViewsVAE, kl_to_standard_normal, sample_posterior
 from training.data.pack import Pack
-from training.evaluation.encoding import ACTIVE_VARIANCE
 
 CHUNK = 64
+ACTIVE_VARIANCE = 0.01  # Burda, Grosse and Salakhutdinov 2016: variance of the posterior mean
 
 
 @dataclass(frozen=True, eq=False)

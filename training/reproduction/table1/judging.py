@@ -10,8 +10,9 @@ import numpy as np
 from glitch.model import Architecture, ViewsVAE
 from training.core.state import STATE_FILE, load_state
 from training.data.pack import Pack
-from training.evaluation.encoding import ACTIVE_VARIANCE, Encoded, encode_pack, lone_views
+from training.evaluation.encoding import Encoded, encode_pack, lone_views
 from training.evaluation.measures.bootstrap import Answers
+from training.evaluation.measures.rates import ACTIVE_VARIANCE
 from training.evaluation.probe import predict_linear, score
 from training.evaluation.report import Vectors, lone_panels, pooled_pixels, reduce_by_pca
 from training.reproduction.table1.results import JudgedRun, Scored

@@ -1,0 +1,31 @@
+"""Each of the 256 colours inverts to its own level, not to a neighbour's."""
+
+import numpy as np
+
+from glitch.images.colormap import color_codes, invert, viridis
+
+
+def levels(colours: np.ndarray) -> tuple[np.ndarray, float]:
+    """What each colour is read as, in levels of 256."""
+    pixels = np.tile(colours.astype(np.uint8)[None], (4, 1, 1))
+    fraction, distance = invert(pixels, color_codes(pixels), np.ones(4, dtype=np.bool_))
+    return 256 * fraction[0], distance
+
+
+def test_every_colour_of_the_table_is_read_as_its_own_level() -> None:
+    found, distance = levels(viridis())
+    # Colour i stands for i + 0.5; the last, which holds what is clipped too, for the whole scale.
+    assert found[255] == 256
+    errors = found[:255] - np.arange(255) - 0.5
+    assert abs(errors.mean()) < 0.03  # a level of shift would be 1
+    assert np.median(np.abs(errors)) < 0.05
+    assert np.abs(errors).max() <= 1  # where two neighbours have nearly the same colour
+    assert distance < 0.05
+
+
+def test_a_colour_between_two_is_read_between_them() -> None:
+    table = viridis().astype(np.float64)
+    found, _ = levels(np.rint((table[:254] + table[1:255]) / 2))
+    errors = found[:253] - np.arange(1, 254)
+    assert abs(errors.mean()) < 0.03
+    assert np.median(np.abs(errors)) < 0.25  # channels are rounded to whole numbers

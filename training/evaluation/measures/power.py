@@ -1,0 +1,89 @@
+"""How many paired runs a difference takes to be seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2, nct, t
+
+from glitch.errors import GlitchError
+
+LEVEL = 0.05  # two-sided: how often a difference is called where there is none
+POWER = 0.8  # how often one that is there is called
+_MOST_PAIRS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Power:
+    """What pairs of runs of equal seeds say of a difference that one would see."""
+
+    difference: float  # to be seen
+    n_pairs: int  # that the spread is estimated from
+    mean: float  # of the differences that there are
+    spread: float  # their standard deviation (n - 1)
+    power_now: float  # chance that so many pairs would show the difference
+    n_needed: int  # pairs that would show it with chance ``POWER``
+    n_needed_low: int  # the same, were the spread at the ends of its own 95 % interval
+    n_needed_high: int
+
+
+def power_of_pairs(first: Sequence[float], second: Sequence[float], difference: float) -> Power:
+    """The power of a two-sided paired t-test of ``first - second`` (Cohen 1988, chapter 2).
+
+    Args:
+        first: a figure of each seed's run.
+        second: of the other contender's run with the same seed.
+        difference: how large a true mean difference is to be seen, in the unit of the figures.
+
+    Raises:
+        GlitchError: if there are fewer than two pairs, they do not differ in anything, or
+            ``difference`` is not positive.
+    """
+    if len(first) != len(second) or len(first) < 2:
+        raise GlitchError("Power needs at least two pairs of runs: a spread cannot be seen in one.")
+    if not difference > 0:
+        raise GlitchError(f"The difference to be seen must be positive, but is {difference}.")
+    gaps = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    n, spread = len(gaps), float(gaps.std(ddof=1))
+    if spread == 0:
+        raise GlitchError("The pairs all differ by the same: there is no spread to plan with.")
+    # The sum of squares over the variance is chi-square with n - 1 degrees of freedom.
+    low, high = (spread * math.sqrt((n - 1) / chi2.ppf(share, n - 1)) for share in (0.975, 0.025))
+    return Power(
+        difference,
+        n,
+        float(gaps.mean()),
+        spread,
+        power_of(n, difference / spread),
+        pairs_needed(difference / spread),
+        pairs_needed(difference / low),
+        pairs_needed(difference / high),
+    )
+
+
+def power_of(n_pairs: int, effect: float) -> float:
+    """Chance that a two-sided paired t-test at ``LEVEL`` calls a difference.
+
+    Args:
+        n_pairs: at least two.
+        effect: the true mean difference over the standard deviation of the differences.
+    """
+    freedom, shift = n_pairs - 1, effect * math.sqrt(n_pairs)
+    limit = t.ppf(1 - LEVEL / 2, freedom)
+    return float(nct.sf(limit, freedom, shift) + nct.cdf(-limit, freedom, shift))
+
+
+def pairs_needed(effect: float) -> int:
+    """The least number of pairs whose test calls such an effect with chance ``POWER``."""
+    low, high = 1, 2
+    while power_of(high, effect) < POWER:
+        if high > _MOST_PAIRS:
+            return _MOST_PAIRS
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power_of(middle, effect) >= POWER else (middle, high)
+    return high

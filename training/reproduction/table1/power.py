@@ -1,0 +1,71 @@
+"""By how many pairs of runs a difference in Table 1 could be seen, from a finished table."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from glitch.errors import GlitchError
+from training.evaluation.measures.collapse import is_collapsed
+from training.evaluation.measures.power import LEVEL, POWER, Power, power_of_pairs
+
+SAMPLE, CLASSES = "all views", "22 classes"  # what the paper's table is about
+
+
+def describe_power(rows: Path, first: str, second: str, points: float) -> str:
+    """Lines that say how many paired runs would show a difference of so many points of accuracy.
+
+    Given with all pairs, and once more without those in which a run has collapsed.
+
+    Raises:
+        GlitchError: if the file is missing or no Table 1, a contender is not in it, or fewer than
+            two pairs are left.
+    """
+    accuracy, collapsed = _read(rows)
+    for name in (first, second):
+        if name not in accuracy:
+            known = ", ".join(accuracy)
+            raise GlitchError(f"{rows} has no contender {name!r}: choose from {known}.")
+    seeds = sorted(set(accuracy[first]) & set(accuracy[second]))
+    sound = [seed for seed in seeds if not {(first, seed), (second, seed)} & collapsed]
+    lines = [f"{first} minus {second}, accuracy, {CLASSES}, {SAMPLE}"]
+    for kept, name in ((seeds, "all pairs"), (sound, "without collapsed runs")):
+        if name != "all pairs" and sound == seeds:
+            continue
+        ones, others = ([accuracy[side][seed] for seed in kept] for side in (first, second))
+        found = power_of_pairs(ones, others, points)
+        means = f"{first} {np.mean(ones):.1f} %, {second} {np.mean(others):.1f} %"
+        lines += [f"{name}: {means}; {_sentence(found)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _sentence(found: Power) -> str:
+    return (
+        f"{found.n_pairs} pairs differ by {found.mean:+.1f} points on average, with a standard "
+        f"deviation of {found.spread:.1f}. So many pairs would show {found.difference:g} points "
+        f"with chance {found.power_now:.2f} (paired t-test, {LEVEL:g} two-sided). "
+        f"{found.n_needed} pairs would with chance {POWER:g}; between {found.n_needed_low} and "
+        f"{found.n_needed_high}, as the spread itself is known to no better than that (95 %)."
+    )
+
+
+def _read(rows: Path) -> tuple[dict[str, dict[int, float]], set[tuple[str, int]]]:
+    """Accuracy in points by contender and seed, and which runs have collapsed."""
+    accuracy: dict[str, dict[int, float]] = {}
+    collapsed: set[tuple[str, int]] = set()
+    try:
+        with rows.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if (row["sample"], row["classes"]) != (SAMPLE, CLASSES):
+                    continue
+                name, seed = row["contender"], int(row["seed"])
+                accuracy.setdefault(name, {})[seed] = 100 * float(row["accuracy"])
+                if is_collapsed(float(row["rate"]), float(row["active_units"])):
+                    collapsed.add((name, seed))
+    except FileNotFoundError:
+        raise GlitchError(f"There is no file {rows}: give the rows.csv of a Table 1.") from None
+    except (KeyError, ValueError, TypeError) as error:
+        raise GlitchError(f"{rows} is not the rows.csv of a Table 1 ({error}).") from error
+    return accuracy, collapsed
