@@ -9,17 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from alembic import context
-from app.store import (  # noqa: F401  (add tables to Base.metadata)
-    audit_models,
-    class_models,
-    cluster_models,
-    job_models,
-    projection_models,
-    review_models,
-)
-from app.store.engine import make_engine
-from app.store.models import Base
-from app.store.partitions import PARTITION_PATTERN
+from app.core.engine import make_engine
+from app.core.partitions import PARTITION_PATTERN
+from app.tables import metadata
 
 UPGRADER_LOCK = 6_720_341_905  # any constant; two upgraders must agree on it
 LOCK_TIMEOUT = "5s"  # a migration gives up rather than queue every request behind its lock
@@ -39,7 +31,7 @@ def database_url() -> str:
 
 def configure(**arguments: Any) -> None:
     context.configure(
-        target_metadata=Base.metadata,
+        target_metadata=metadata,
         include_name=include_name,
         compare_server_default=True,
         **arguments,

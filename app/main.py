@@ -11,16 +11,16 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
-from app.api import problems
-from app.api.metrics import CountRequests, Metrics
-from app.api.middleware import BodyBounds, RequestContext
-from app.api.router import router
-from app.logs import configure_logging
-from app.services.errors import ServiceError
-from app.services.inference import set_torch_threads
-from app.services.runtime import Runtime, open_runtime
-from app.settings import Settings
-from app.web.router import create_web_router
+from app.api_routes import router
+from app.core.errors import ServiceError
+from app.core.logs import configure_logging
+from app.core.settings import Settings
+from app.models.inference import set_torch_threads
+from app.page_routes import create_web_router
+from app.server import problems
+from app.server.metrics import CountRequests, Metrics
+from app.server.middleware import BodyBounds, RequestContext
+from app.server.runtime import Runtime, open_runtime
 from glitch.errors import GlitchError
 
 _log = logging.getLogger("app.main")

@@ -22,15 +22,15 @@ from big_clusters import store_clusters
 from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
+from app.classes.naming import seed_classes
+from app.classes.tables import GlitchClass
+from app.core.binary_copy import write_rows
+from app.core.embedded import EmbeddedServer, start_embedded
+from app.core.engine import make_engine, make_session_factory
+from app.core.migrate import upgrade
 from app.launch.publish import publish_shipped
-from app.services.classes import seed_classes
-from app.services.projection.points import count_points, store_places, to_uuid
-from app.store.binary_copy import write_rows
-from app.store.embedded import EmbeddedServer, start_embedded
-from app.store.engine import make_engine, make_session_factory
-from app.store.migrate import upgrade
-from app.store.models import GlitchClass
-from app.store.projection_models import Projection
+from app.map.points import count_points, store_places, to_uuid
+from app.map.tables import Projection
 from glitch.codec import pack_view
 
 KINDS = 40

@@ -19,12 +19,13 @@ from uuid import UUID, uuid4
 from big_catalogue import make_catalogue
 from machine import heading
 
-from app.services.exports.service import start_export
-from app.services.jobs.service import get_job
-from app.services.label_audit.service import start_audit
-from app.services.records import GlitchFilters, Principal, Role
-from app.settings import Settings
-from app.store.engine import make_engine, make_session_factory
+from app.classes.audit.service import start_audit
+from app.core.engine import make_engine, make_session_factory
+from app.core.principals import Principal, Role
+from app.core.settings import Settings
+from app.glitches.exports.service import start_export
+from app.glitches.records import GlitchFilters
+from app.jobs.service import get_job
 from worker.runner import JobRunner
 
 ASKER = Principal(uuid4(), "benchmark", Role.ADMIN)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from app.services.clusters.company import UNLABELLED, Pool, judge_pool
+from app.clusters.company import UNLABELLED, Pool, judge_pool
 from glitch.clustering import unit_vectors
 from glitch.company import company_scores, weighted_p_values
 from glitch.encoder import Encoding

@@ -34,18 +34,19 @@ from sklearn.metrics import roc_auc_score
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from app.services.checkpoints import publish_checkpoint
-from app.services.classes import seed_classes
-from app.services.clusters.company import tested_in_company
-from app.services.clusters.records import ClusteringParameters
-from app.services.clusters.run import run_clustering
-from app.services.novelty import recalibrate
-from app.store.cluster_models import Cluster, ClusterMember
-from app.store.embedded import start_embedded
-from app.store.engine import make_engine, make_session_factory
-from app.store.identifiers import uuid7
-from app.store.migrate import upgrade
-from app.store.models import Embedding, Glitch, GlitchClass
+from app.classes.naming import seed_classes
+from app.classes.tables import GlitchClass
+from app.clusters.company import tested_in_company
+from app.clusters.records import ClusteringParameters
+from app.clusters.run import run_clustering
+from app.clusters.tables import Cluster, ClusterMember
+from app.core.embedded import start_embedded
+from app.core.engine import make_engine, make_session_factory
+from app.core.identifiers import uuid7
+from app.core.migrate import upgrade
+from app.glitches.tables import Embedding, Glitch
+from app.models.checkpoints import publish_checkpoint
+from app.novelty import recalibrate
 from glitch.checkpoint import load_checkpoint, shipped_checkpoint
 from glitch.encoder import Encoder, Encoding
 from glitch.views import Preprocessing, Views

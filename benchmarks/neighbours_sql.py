@@ -26,17 +26,17 @@ import psycopg
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app.services.checkpoints import publish_checkpoint
-from app.services.classes import seed_classes
-from app.services.neighbours import find_neighbours
-from app.services.novelty import judge_novelty
-from app.services.records import GlitchFilters
-from app.store.embedded import EmbeddedServer, start_embedded
-from app.store.engine import make_engine, make_session_factory
-from app.store.identifiers import uuid7
-from app.store.migrate import upgrade
-from app.store.models import GlitchClass
-from app.store.partitions import ensure_vector_index
+from app.classes.naming import seed_classes
+from app.classes.tables import GlitchClass
+from app.core.embedded import EmbeddedServer, start_embedded
+from app.core.engine import make_engine, make_session_factory
+from app.core.identifiers import uuid7
+from app.core.migrate import upgrade
+from app.core.partitions import ensure_vector_index
+from app.glitches.neighbours import find_neighbours
+from app.glitches.records import GlitchFilters
+from app.models.checkpoints import publish_checkpoint
+from app.novelty import judge_novelty
 from benchmarks.machine import heading
 
 GLITCH = "id, ifo, gps_time, snr, peak_frequency, origin, content_digest, class_id"

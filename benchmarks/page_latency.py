@@ -35,15 +35,16 @@ from selenium.webdriver.chrome.service import Service as DriverService
 from selenium.webdriver.support.ui import WebDriverWait
 from sqlalchemy import Engine, select, text
 
-from app.services.projection.columns import pack, unpack
-from app.services.projection.files import FOLDER
-from app.services.records import Role
-from app.services.tokens import create_token
-from app.store.cluster_models import Cluster
-from app.store.embedded import start_embedded
-from app.store.engine import make_engine, make_session_factory
-from app.store.migrate import upgrade
-from app.store.models import Glitch, GlitchClass
+from app.classes.tables import GlitchClass
+from app.clusters.tables import Cluster
+from app.core.access import create_token
+from app.core.embedded import start_embedded
+from app.core.engine import make_engine, make_session_factory
+from app.core.migrate import upgrade
+from app.core.principals import Role
+from app.glitches.tables import Glitch
+from app.map.columns import pack, unpack
+from app.map.files import FOLDER
 
 SOFTWARE_GL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 START_S = 900

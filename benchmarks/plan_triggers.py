@@ -19,15 +19,15 @@ from pathlib import Path
 
 import psutil
 
-from app.services.batches.keeping import keep_upload
-from app.services.batches.options import BatchOptions, submit_batch
-from app.services.jobs.service import get_job
-from app.services.records import Principal, Role
-from app.settings import Settings
-from app.store.embedded import EmbeddedServer, start_embedded
-from app.store.engine import make_engine, make_session_factory
-from app.store.identifiers import uuid7
-from app.store.migrate import upgrade
+from app.batches.keeping import keep_upload
+from app.batches.options import BatchOptions, submit_batch
+from app.core.embedded import EmbeddedServer, start_embedded
+from app.core.engine import make_engine, make_session_factory
+from app.core.identifiers import uuid7
+from app.core.migrate import upgrade
+from app.core.principals import Principal, Role
+from app.core.settings import Settings
+from app.jobs.service import get_job
 from benchmarks.machine import heading
 from benchmarks.neighbours_sql import server_cpu_s
 from worker.runner import JobRunner

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from app.core.settings import Settings
 from app.main import create_app
-from app.settings import Settings
 
 TARGET = Path(__file__).resolve().parents[1] / "tests" / "contract" / "openapi.json"
 

@@ -23,14 +23,14 @@ import uvicorn
 from postgres_fixtures import execute
 from sqlalchemy import Engine, text
 
+from app.classes.naming import seed_classes
+from app.core.access import create_token
+from app.core.embedded import EmbeddedServer
+from app.core.engine import make_engine, make_session_factory
+from app.core.principals import Role
+from app.core.settings import Settings
 from app.main import create_app
-from app.services.checkpoints import publish_checkpoint
-from app.services.classes import seed_classes
-from app.services.records import Role
-from app.services.tokens import create_token
-from app.settings import Settings
-from app.store.embedded import EmbeddedServer
-from app.store.engine import make_engine, make_session_factory
+from app.models.checkpoints import publish_checkpoint
 from glitch.checkpoint import load_checkpoint, save_checkpoint
 from glitch.images import render_omega_scan, render_view
 from glitch.model import Architecture, ViewsVAE

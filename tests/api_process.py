@@ -22,9 +22,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
     import uvicorn
 
-    from app.api import batches
+    from app.batches import api as batches
+    from app.core.settings import Settings
     from app.main import create_app
-    from app.settings import Settings
 
     if sys.argv[2] == "keeping":
         os.fsync = _for_ever  # the file is written, and has no name yet

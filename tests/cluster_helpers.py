@@ -9,13 +9,13 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.services.checkpoints import active_checkpoint
-from app.services.clusters.records import ClusteringParameters
-from app.services.clusters.selection import Selection
-from app.services.clusters.summary import summarise
-from app.store.cluster_models import Cluster, ClusteringRun, ClusterMember
-from app.store.identifiers import uuid7
-from app.store.models import Embedding, Glitch
+from app.clusters.records import ClusteringParameters
+from app.clusters.selection import Selection
+from app.clusters.summary import summarise
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.core.identifiers import uuid7
+from app.glitches.tables import Embedding, Glitch
+from app.models.checkpoints import active_checkpoint
 from glitch.clustering import describe_cluster, unit_vectors
 
 

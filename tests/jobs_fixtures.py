@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
-from app.services.jobs.records import Chunk, JobRecord
-from app.services.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
-from app.store.models import AuditEvent
+from app.core.access_tables import AuditEvent
+from app.jobs.records import Chunk, JobRecord
+from app.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
 from glitch.errors import GlitchError
 
 KIND = "probe"

@@ -20,21 +20,15 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.launch.broker import find_redis_server
-from app.services.jobs.bell import bell_info
-from app.services.jobs.broker import (
-    JOBS_QUEUE,
-    RECONCILE_QUEUE,
-    CeleryBell,
-    open_redis,
-    waiting_messages,
-)
-from app.services.jobs.records import JobRecord
-from app.services.jobs.registry import register
-from app.services.jobs.service import create_job, get_job
-from app.store.embedded import start_embedded
-from app.store.engine import make_engine, make_session_factory
-from app.store.migrate import upgrade
+from app.core.embedded import start_embedded
+from app.core.engine import make_engine, make_session_factory
+from app.core.migrate import upgrade
+from app.jobs.bell import bell_info
+from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, CeleryBell, open_redis, waiting_messages
+from app.jobs.records import JobRecord
+from app.jobs.registry import register
+from app.jobs.service import create_job, get_job
+from app.launch.redis.broker import find_redis_server
 
 SCRIPT = Path(__file__).with_name("jobs_worker.py")
 LEASE_S = 5  # renewed four times as often: a machine that stalls for 3 s loses none

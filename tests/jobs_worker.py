@@ -14,7 +14,7 @@ if __name__ == "__main__":
     if len(sys.argv) > 2:
         skew_s, true_time = float(sys.argv[2]), time.time
         time.time = lambda: true_time() + skew_s
-    from app.settings import Settings
+    from app.core.settings import Settings
 
     if sys.argv[1] == "scheduler":
         from worker.scheduler import run_scheduler
@@ -23,7 +23,7 @@ if __name__ == "__main__":
         sys.exit()
     from jobs_fixtures import KIND, ProbeHandler
 
-    from app.services.jobs.registry import register
+    from app.jobs.registry import register
     from worker import hearing
     from worker.main import run_worker
 

@@ -13,13 +13,14 @@ import numpy as np
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from app.services.checkpoints import active_checkpoint
-from app.services.jobs.records import Chunk, JobRecord, PendingItem, Phase
-from app.services.jobs.registry import ChunkPlan, handler_of
-from app.services.jobs.service import get_job
-from app.store.identifiers import uuid7
-from app.store.job_models import Job
-from app.store.models import Embedding, Glitch, GlitchClass, Label
+from app.classes.tables import GlitchClass
+from app.core.identifiers import uuid7
+from app.glitches.tables import Embedding, Glitch, Label
+from app.jobs.records import Chunk, JobRecord, PendingItem, Phase
+from app.jobs.registry import ChunkPlan, handler_of
+from app.jobs.service import get_job
+from app.jobs.tables import Job
+from app.models.checkpoints import active_checkpoint
 
 
 def fill(

@@ -9,12 +9,12 @@ from uuid import UUID
 import numpy as np
 from api_fixtures import Service, energy
 
-from app.services.checkpoints import active_checkpoint
-from app.services.glitches import insert_glitch
-from app.services.jobs.records import JobRecord
-from app.services.jobs.service import get_job
-from app.services.records import GlitchMetadata
-from app.store.engine import make_session_factory
+from app.core.engine import make_session_factory
+from app.glitches.records import GlitchMetadata
+from app.glitches.service import insert_glitch
+from app.jobs.records import JobRecord
+from app.jobs.service import get_job
+from app.models.checkpoints import active_checkpoint
 from glitch.encoder import Encoding
 from glitch.views import views_from_images
 from worker.runner import JobRunner

@@ -20,9 +20,9 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from app.store.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
-from app.store.engine import make_engine, make_session_factory
-from app.store.migrate import upgrade
+from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
+from app.core.engine import make_engine, make_session_factory
+from app.core.migrate import upgrade
 
 PREFIX = "glitch-tests-"
 TEMPLATE = "glitch_template"

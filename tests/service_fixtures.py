@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.store.embedded import EmbeddedServer
+from app.core.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
     import httpx

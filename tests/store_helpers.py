@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 
 import numpy as np
 
-from app.services.records import Principal, Role, StoredGlitch
+from app.core.principals import Principal, Role
+from app.glitches.records import StoredGlitch
 from glitch.views import Preprocessing, Views, views_from_images
 
 Store = Callable[..., StoredGlitch]

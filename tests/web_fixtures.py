@@ -15,14 +15,15 @@ import pytest
 from api_fixtures import Service, energy, running_service, tiny_data_folder
 from sqlalchemy.orm import Session
 
-from app.services.checkpoints import active_checkpoint
-from app.services.glitches import insert_glitch
-from app.services.labels import append_label
-from app.services.novelty import recalibrate
-from app.services.records import GlitchMetadata, GlitchRecord, Principal
-from app.services.tokens import verify_token
-from app.store.embedded import EmbeddedServer
-from app.store.engine import make_session_factory
+from app.core.access import verify_token
+from app.core.embedded import EmbeddedServer
+from app.core.engine import make_session_factory
+from app.core.principals import Principal
+from app.glitches.labels import append_label
+from app.glitches.records import GlitchMetadata, GlitchRecord
+from app.glitches.service import insert_glitch
+from app.models.checkpoints import active_checkpoint
+from app.novelty import recalibrate
 from glitch.encoder import Encoding
 from glitch.views import views_from_images
 

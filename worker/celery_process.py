@@ -8,8 +8,8 @@ import warnings
 from celery import signals
 from celery.exceptions import SecurityWarning
 
-from app.services.errors import NotReadyError
-from app.settings import Settings
+from app.core.errors import NotReadyError
+from app.core.settings import Settings
 
 
 def addresses(settings: Settings) -> tuple[str, str]:

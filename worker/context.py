@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.settings import Settings
+from app.core.settings import Settings
 from worker.lease import HeldLease
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class EncoderShelf:
         """
         with self._lock:
             if digest not in self._loaded:
-                from app.services.inference import find_checkpoint, set_torch_threads
-                from app.services.runtime import checkpoint_roots
+                from app.models.inference import find_checkpoint, set_torch_threads
+                from app.server.runtime import checkpoint_roots
                 from glitch.encoder import Encoder
 
                 # Processes share the cores; more threads in each would only fight over them.

@@ -18,7 +18,7 @@ import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.services.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, open_redis, waiting_messages
+from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, open_redis, waiting_messages
 
 _log = logging.getLogger("worker")
 PATIENCE_S = 20.0

@@ -11,13 +11,8 @@ from types import TracebackType
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.services.jobs.leases import (
-    JobCancelledError,
-    LeaseLostError,
-    release_chunk,
-    renew_lease,
-)
-from app.services.jobs.records import Chunk
+from app.jobs.leases import JobCancelledError, LeaseLostError, release_chunk, renew_lease
+from app.jobs.records import Chunk
 
 _log = logging.getLogger("worker.lease")
 _RENEWALS_A_LEASE = 4

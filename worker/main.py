@@ -7,14 +7,8 @@ from uuid import UUID
 
 from celery import Celery, signals
 
-from app.services.jobs.broker import (
-    JOBS_QUEUE,
-    RECONCILE_QUEUE,
-    RECONCILE_TASK,
-    WORK_TASK,
-    make_celery,
-)
-from app.settings import Settings
+from app.core.settings import Settings
+from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, RECONCILE_TASK, WORK_TASK, make_celery
 from worker.celery_process import addresses, quieten
 from worker.hearing import watch_hearing
 from worker.stopping import ask_to_stop

@@ -1,6 +1,6 @@
 """Working on a job: chunk after chunk, each in one transaction with its outcome.
 
-The shell around ``app.services.jobs``: it opens and commits the transactions, and turns what goes
+The shell around ``app.jobs``: it opens and commits the transactions, and turns what goes
 wrong into a pause, another attempt, or a failure that says why.
 """
 
@@ -19,24 +19,19 @@ from uuid import UUID
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.services.errors import BusyError, NotReadyError, ServiceError
-from app.services.jobs.leases import (
+from app.core.errors import BusyError, NotReadyError, ServiceError
+from app.core.settings import Settings
+from app.jobs.leases import (
     JobCancelledError,
     LeaseLostError,
     claim_chunk,
     fail_chunk,
     release_chunk,
 )
-from app.services.jobs.outcomes import (
-    HandlerMistakeError,
-    store_finish,
-    store_plan,
-    store_result,
-)
-from app.services.jobs.records import Chunk, JobRecord, Phase
-from app.services.jobs.registry import handler_of
-from app.services.jobs.settling import settle
-from app.settings import Settings
+from app.jobs.outcomes import HandlerMistakeError, store_finish, store_plan, store_result
+from app.jobs.records import Chunk, JobRecord, Phase
+from app.jobs.registry import handler_of
+from app.jobs.settling import settle
 from glitch.errors import GlitchError
 from worker.context import EncoderShelf, WorkerContext
 from worker.lease import HeldLease, WorkerStoppingError

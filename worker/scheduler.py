@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.services.jobs.broker import RECONCILE_QUEUE, RECONCILE_TASK, make_celery
-from app.settings import Settings
+from app.core.settings import Settings
+from app.jobs.broker import RECONCILE_QUEUE, RECONCILE_TASK, make_celery
 from worker.celery_process import addresses, quieten
 
 

@@ -11,8 +11,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.services.jobs.bell import bell_info
-from app.services.jobs.broker import (
+from app.core.engine import make_engine, make_session_factory
+from app.core.settings import Settings
+from app.jobs.bell import bell_info
+from app.jobs.broker import (
     RECONCILE_QUEUE,
     CeleryBell,
     note_worker_alive,
@@ -20,10 +22,8 @@ from app.services.jobs.broker import (
     take_turn,
     waiting_messages,
 )
-from app.services.jobs.reconciling import open_jobs, reconcile
-from app.services.upkeep import UPKEEP, UPKEEP_EVERY_S
-from app.settings import Settings
-from app.store.engine import make_engine, make_session_factory
+from app.jobs.reconciling import open_jobs, reconcile
+from app.server.upkeep import UPKEEP, UPKEEP_EVERY_S
 from worker.hearing import AtWork
 from worker.runner import JobRunner
 from worker.stopping import is_stopping, leave_now

@@ -13,7 +13,7 @@ from app.cli.options import open_store, told
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from app.services.records import CheckpointRecord
+    from app.models.records import CheckpointRecord
 
 
 app = typer.Typer(rich_markup_mode=None)
@@ -89,10 +89,10 @@ def demo() -> None:
     with told(), open_store() as database:
         from rich.console import Console
 
-        from app.launch.demo_progress import load_demo
+        from app.launch.demo.catalogue import count_missing
+        from app.launch.demo.progress import load_demo
         from app.launch.settings import read_settings
-        from app.services.checkpoints import active_checkpoint
-        from app.services.demo import count_missing
+        from app.models.checkpoints import active_checkpoint
 
         settings = read_settings()
         with database.transaction() as session:
@@ -127,7 +127,7 @@ def scheduler() -> None:
 def _switch(
     session: Session, record: CheckpointRecord, *, is_wanted: bool
 ) -> tuple[CheckpointRecord, UUID | None]:
-    from app.services.reembed import switch_checkpoint
+    from app.models.reembed import switch_checkpoint
 
     if not is_wanted:
         return record, None

@@ -19,7 +19,7 @@ def create(
 ) -> None:
     """Make a token and print it: it is shown this once."""
     with told(), open_store() as database:
-        from app.services.tokens import create_token, parse_role
+        from app.core.access import create_token, parse_role
 
         with database.transaction() as session:
             made = create_token(session, name, parse_role(role))
@@ -33,7 +33,7 @@ def list_all() -> None:
         from rich.table import Table
 
         from app.client.remote import plain_console
-        from app.services.tokens import list_tokens
+        from app.core.access import list_tokens
 
         with database.transaction() as session:
             records = list_tokens(session)
@@ -51,7 +51,7 @@ def revoke(
 ) -> None:
     """Make a token useless from now on."""
     with told(), open_store() as database:
-        from app.services.tokens import revoke_token
+        from app.core.access import revoke_token
 
         with database.transaction() as session:
             record = revoke_token(session, token_id)

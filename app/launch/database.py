@@ -10,13 +10,13 @@ from pathlib import Path
 import psutil
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
+from app.core.engine import make_engine, make_session_factory, parse_database_url
+from app.core.settings import Settings
 from app.launch.child import Child
 from app.launch.data_directory import prepare_data_directory
 from app.launch.errors import DataDirectoryBusyError, LaunchError
 from app.launch.lock import hold_data_directory
-from app.settings import Settings
-from app.store.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
-from app.store.engine import make_engine, make_session_factory, parse_database_url
 
 DATABASE_FOLDER = "database"
 
@@ -161,8 +161,8 @@ def upgrade_schema(url: str) -> None:
     """
     from alembic.util import CommandError
 
-    from app.services.classes import seed_classes
-    from app.store.migrate import upgrade
+    from app.classes.naming import seed_classes
+    from app.core.migrate import upgrade
 
     try:
         upgrade(url)

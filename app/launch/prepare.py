@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from app.core.access import create_token, list_tokens, revoke_token, verify_token
+from app.core.errors import UnauthenticatedError
+from app.core.principals import Role
 from app.launch.database import Database, open_database, upgrade_schema
+from app.launch.demo.catalogue import count_missing
 from app.launch.publish import publish_shipped
 from app.launch.settings import read_settings
 from app.launch.token_file import read_token, write_token
-from app.services.demo import count_missing
-from app.services.errors import UnauthenticatedError
-from app.services.records import Role
-from app.services.tokens import create_token, list_tokens, revoke_token, verify_token
 
 FIRST_RUN_TOKEN = "first-run admin"  # noqa: S105 - its name
 

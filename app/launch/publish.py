@@ -9,11 +9,11 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from app.core.errors import NotReadyError
 from app.launch.errors import LaunchError
-from app.services.checkpoints import active_checkpoint, publish_checkpoint
-from app.services.errors import NotReadyError
-from app.services.records import CheckpointRecord
-from app.services.runtime import CHECKPOINTS_FOLDER
+from app.models.checkpoints import active_checkpoint, publish_checkpoint
+from app.models.records import CheckpointRecord
+from app.server.runtime import CHECKPOINTS_FOLDER
 from glitch.checkpoint import MANIFEST_FILE, WEIGHTS_FILE, load_checkpoint, shipped_checkpoint
 
 

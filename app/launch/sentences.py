@@ -35,9 +35,9 @@ def _foreseen(error: Exception) -> str | None:
     """The sentence of a domain or database error. Imported late: they are slow to import."""
     from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
-    from app.services.errors import ServiceError
-    from app.store.engine import DatabaseUrlError
-    from app.store.migrate import MigrationsNotFoundError
+    from app.core.engine import DatabaseUrlError
+    from app.core.errors import ServiceError
+    from app.core.migrate import MigrationsNotFoundError
     from glitch.errors import GlitchError
 
     if isinstance(error, ServiceError | GlitchError | DatabaseUrlError | MigrationsNotFoundError):

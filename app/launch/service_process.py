@@ -33,7 +33,7 @@ class Prepared:
 
 
 class ServiceProcess:
-    """`app.launch.service` as a child; it imports its libraries from the moment it is made."""
+    """`app.launch.serve` as a child; it imports its libraries from the moment it is made."""
 
     def __init__(
         self, folder: Path, lock: HeldLock, listener: socket.socket, url: str, redis_url: str
@@ -50,7 +50,7 @@ class ServiceProcess:
         self._url = url
         self._child = Child(
             "The service",
-            "app.launch.service",
+            "app.launch.serve",
             [str(listener.fileno())],
             environment={"GLITCH_DATA_DIR": str(folder), "REDIS_URL": redis_url, **log_format()},
             keep_open=(lock.descriptor, listener.fileno()),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, ValidationError
 
+from app.core.settings import Settings
 from app.launch.errors import LaunchError
-from app.settings import Settings
 
 
 class LaunchSettings(Settings):

@@ -17,13 +17,13 @@ from rich.console import Console
 
 from app.launch.address import base_url, take_address
 from app.launch.background import Background
-from app.launch.broker import running_broker
 from app.launch.data_directory import prepare_data_directory
 from app.launch.database import RunningDatabase, running_database
-from app.launch.demo_progress import load_demo
+from app.launch.demo.progress import load_demo
 from app.launch.errors import LaunchError
 from app.launch.lifeline import stop_with_parent
 from app.launch.lock import STOPPING, HeldLock, hold_data_directory
+from app.launch.redis.broker import running_broker
 from app.launch.service_process import Prepared, ServiceProcess, log_format
 from app.launch.settings import LaunchSettings
 from app.launch.token_file import TOKEN_FILE, read_token

@@ -17,7 +17,7 @@ def main() -> None:
     descriptor = int(os.environ.pop(LIFELINE_VARIABLE))
     while os.read(descriptor, 1):
         pass
-    from app.store.embedded import EmbeddedServer  # now only: until then this is a small process
+    from app.core.embedded import EmbeddedServer
 
     folder = Path(sys.argv[1])
     EmbeddedServer(folder, folder / "postgres").stop()

@@ -13,8 +13,8 @@ ROLES = ("worker", "scheduler")
 def run(role: str) -> int:
     """Be a worker, or the scheduler, until SIGTERM; the exit code."""
     with told_as_sentences():
+        from app.core.logs import configure_logging
         from app.launch.settings import read_settings
-        from app.logs import configure_logging
 
         settings = read_settings()
         configure_logging(settings)

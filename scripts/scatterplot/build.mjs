@@ -1,4 +1,4 @@
-// Builds app/web/static/vendor/regl-scatterplot-<version>.js: one ES module with all that it needs,
+// Builds app/map/static/vendor/regl-scatterplot-<version>.js: one ES module with all that it needs,
 // and LICENCES.txt with the licence of every package that went into it. Run `make scatterplot`.
 import { access, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const target = resolve(here, "../../app/web/static/vendor");
+const target = resolve(here, "../../app/map/static/vendor");
 const own = JSON.parse(await readFile(join(here, "node_modules/regl-scatterplot/package.json")));
 const name = `regl-scatterplot-${own.version}.js`;
 

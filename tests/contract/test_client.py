@@ -15,7 +15,7 @@ from shutil import copytree, ignore_patterns
 import pytest
 from api_fixtures import GPS_TIME, Service, gwosc_hdf5, picture, strain_values
 
-from app.store.engine import make_session_factory
+from app.core.engine import make_session_factory
 from glitch_discovery import Answer, Client, Job, JobFailedError, ServiceError, UnreachableError
 from worker.runner import JobRunner
 

@@ -15,8 +15,8 @@ from api_fixtures import Service, assert_problem, picture, running_service
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.api import classes
-from app.store.embedded import EmbeddedServer
+from app.classes import api as classes
+from app.core.embedded import EmbeddedServer
 
 UUID_ZERO = "00000000-0000-0000-0000-000000000000"
 

@@ -10,7 +10,7 @@ import pytest
 from api_fixtures import Service, assert_problem, picture
 from gwpy.table import EventTable, GravitySpyTable
 
-from app.store.engine import make_session_factory
+from app.core.engine import make_session_factory
 from worker.runner import JobRunner
 
 GPS = "1187008882.123456789"

@@ -11,7 +11,7 @@ import requests
 from api_fixtures import Service, assert_problem, picture, running_service
 from PIL import Image
 
-from app.store.embedded import EmbeddedServer
+from app.core.embedded import EmbeddedServer
 
 WINDOWS = (0.5, 1.0, 2.0, 4.0)
 PATH = "/search/similarity_search_restful_API/"

@@ -9,13 +9,13 @@ from uuid import UUID
 
 import pytest
 
-from app.made_by_jobs import made_by
+from app.core.settings import Settings
+from app.jobs.made import made_by
+from app.jobs.pages.view import KINDS
+from app.jobs.records import JobRecord
+from app.jobs.registry import BUILT_IN
 from app.main import create_app
-from app.services.jobs.records import JobRecord
-from app.services.jobs.registry import BUILT_IN
-from app.settings import Settings
-from app.web.job_pages import KINDS
-from app.web.router import PREFIX, create_web_router
+from app.page_routes import PREFIX, create_web_router
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 JOB = UUID(int=7)

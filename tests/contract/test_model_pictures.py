@@ -15,8 +15,8 @@ from PIL import Image
 from sqlalchemy import text
 from web_fixtures import fill_catalogue, service
 
-from app.services.records import GlitchRecord
-from app.store.engine import make_session_factory
+from app.core.engine import make_session_factory
+from app.glitches.records import GlitchRecord
 
 __all__ = ["service"]
 

@@ -11,9 +11,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.core.settings import Settings
 from app.launch.settings import LaunchSettings
 from app.main import create_app
-from app.settings import Settings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -110,7 +110,7 @@ def test_each_setting_is_documented() -> None:
 
 
 def test_each_problem_type_is_documented() -> None:
-    from app.api.problems import PROBLEMS
+    from app.server.problems import PROBLEMS
 
     text = (DOCS / "api.md").read_text()
     for status, name, _ in PROBLEMS.values():

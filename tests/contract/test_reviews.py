@@ -12,7 +12,7 @@ from api_fixtures import Service, assert_problem
 from cluster_helpers import store_cluster, store_run
 from web_fixtures import fill_catalogue
 
-from app.store.engine import make_session_factory
+from app.core.engine import make_session_factory
 
 
 @pytest.fixture(scope="module")

@@ -22,12 +22,12 @@ from selenium.webdriver.support.ui import WebDriverWait
 from sqlalchemy import delete, select
 from web_fixtures import fill_catalogue, service
 
-from app.services.projection.columns import unpack
-from app.services.records import GlitchRecord
-from app.store.cluster_models import Cluster, ClusteringRun
-from app.store.engine import make_session_factory
-from app.store.models import Glitch
-from app.store.review_models import LabelSuggestion, ReviewEvent
+from app.clusters.review.tables import LabelSuggestion, ReviewEvent
+from app.clusters.tables import Cluster, ClusteringRun
+from app.core.engine import make_session_factory
+from app.glitches.records import GlitchRecord
+from app.glitches.tables import Glitch
+from app.map.columns import unpack
 
 __all__ = ["chromium", "service"]
 

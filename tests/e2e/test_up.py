@@ -165,10 +165,10 @@ def test_a_killed_service_process_is_started_again(
 ) -> None:
     service = start(copied)
     service.wait_until_ready()
-    [child] = children(service.process.pid, "app.launch.service")
+    [child] = children(service.process.pid, "app.launch.serve")
     os.kill(child, signal.SIGKILL)
     deadline = time.monotonic() + 200
-    while children(service.process.pid, "app.launch.service") in ([], [child]):
+    while children(service.process.pid, "app.launch.serve") in ([], [child]):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     with service.client() as client:

@@ -12,8 +12,8 @@ import pytest
 from service_process import Service
 from sqlalchemy import text
 
-from app.store.embedded import start_embedded
-from app.store.engine import make_engine
+from app.core.embedded import start_embedded
+from app.core.engine import make_engine
 
 pytestmark = pytest.mark.timeout(900)
 

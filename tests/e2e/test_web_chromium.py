@@ -18,8 +18,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 from web_fixtures import fill_catalogue, service
 
-from app.services.records import GlitchRecord
-from app.store.engine import make_session_factory
+from app.core.engine import make_session_factory
+from app.glitches.records import GlitchRecord
 
 __all__ = ["chromium", "service"]
 

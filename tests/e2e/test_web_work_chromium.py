@@ -17,11 +17,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from web_fixtures import fill_catalogue, service
 
-from app.services.label_audit.service import start_audit
-from app.services.labels import append_label
-from app.services.records import GlitchRecord
-from app.services.tokens import verify_token
-from app.store.engine import make_session_factory
+from app.classes.audit.service import start_audit
+from app.core.access import verify_token
+from app.core.engine import make_session_factory
+from app.glitches.labels import append_label
+from app.glitches.records import GlitchRecord
 from worker.runner import JobRunner
 
 __all__ = ["chromium", "service"]

@@ -13,10 +13,11 @@ import pytest
 from sqlalchemy.orm import Session
 from store_helpers import LATENT, SMALL, Store, encoding, make_views
 
-from app.services.checkpoints import publish_checkpoint
-from app.services.classes import seed_classes
-from app.services.glitches import insert_glitch
-from app.services.records import CheckpointRecord, GlitchMetadata, StoredGlitch
+from app.classes.naming import seed_classes
+from app.glitches.records import GlitchMetadata, StoredGlitch
+from app.glitches.service import insert_glitch
+from app.models.checkpoints import publish_checkpoint
+from app.models.records import CheckpointRecord
 from glitch.views import Views
 
 

@@ -18,7 +18,7 @@ from api_fixtures import (
     strain_values,
 )
 
-from app.store.embedded import EmbeddedServer
+from app.core.embedded import EmbeddedServer
 
 CLIENTS = 16
 

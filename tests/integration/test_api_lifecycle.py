@@ -22,13 +22,13 @@ from api_fixtures import (
 )
 from sqlalchemy import text
 
-from app.logs import JsonFormatter, TextFormatter
+from app.core.embedded import EmbeddedServer
+from app.core.engine import make_session_factory
+from app.core.errors import NotReadyError
+from app.core.logs import JsonFormatter, TextFormatter
+from app.core.settings import Settings
 from app.main import create_app
-from app.services.checkpoints import publish_checkpoint
-from app.services.errors import NotReadyError
-from app.settings import Settings
-from app.store.embedded import EmbeddedServer
-from app.store.engine import make_session_factory
+from app.models.checkpoints import publish_checkpoint
 from glitch.checkpoint import load_checkpoint, save_checkpoint
 from glitch.model import Architecture, ViewsVAE
 from glitch.views import Preprocessing

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from api_fixtures import Service, assert_problem, running_service, tiny_data_folder
 
-from app.store.embedded import EmbeddedServer
+from app.core.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.real_data
 

@@ -17,15 +17,15 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from store_helpers import person
 
-from app.launch.broker import find_redis_server
-from app.services.batches.keeping import check_kept, keep_upload, work_folder
-from app.services.batches.options import BatchOptions, submit_batch
-from app.services.batches.sweeping import ABANDONED_S, Swept, sweep_batches
-from app.services.errors import BusyError, ConflictError
-from app.services.jobs.service import list_events, retry_job
-from app.services.records import Role
-from app.services.upkeep import UPKEEP
-from app.settings import Settings
+from app.batches.keeping import check_kept, keep_upload, work_folder
+from app.batches.options import BatchOptions, submit_batch
+from app.batches.sweeping import ABANDONED_S, Swept, sweep_batches
+from app.core.errors import BusyError, ConflictError
+from app.core.principals import Role
+from app.core.settings import Settings
+from app.jobs.service import list_events, retry_job
+from app.launch.redis.broker import find_redis_server
+from app.server.upkeep import UPKEEP
 from worker.tasks import Process
 
 ADA = person(Role.SUBMITTER, "ada")

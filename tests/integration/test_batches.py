@@ -30,8 +30,8 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from app import cli
-from app.services.jobs.service import get_job, list_items
-from app.store.engine import make_session_factory
+from app.core.engine import make_session_factory
+from app.jobs.service import get_job, list_items
 from worker.runner import JobRunner
 
 Ingested = tuple[Any, dict[str, Any]]

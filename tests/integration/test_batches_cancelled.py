@@ -12,7 +12,7 @@ import pytest
 from api_fixtures import Service
 from sqlalchemy import text
 
-from app.store.engine import make_session_factory
+from app.core.engine import make_session_factory
 from worker.context import WorkerContext
 from worker.runner import JobRunner
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from api_fixtures import GPS_START, SAMPLE_RATE_HZ, Service, gwosc_hdf5, strain_values
 
-from app.services.jobs.records import ItemRecord, JobRecord
-from app.services.jobs.service import get_job, list_items
-from app.store.engine import make_session_factory
+from app.core.engine import make_session_factory
+from app.jobs.records import ItemRecord, JobRecord
+from app.jobs.service import get_job, list_items
 from worker.runner import JobRunner
 
 VALUES = strain_values(3, seconds=64)
@@ -158,7 +158,7 @@ def test_a_network_that_is_away_is_told_and_a_retry_mends_it(
     gwosc.files[name] = content
     gwosc.is_broken = True
     monkeypatch.setattr(service.settings, "gwosc_url", gwosc.url)
-    monkeypatch.setattr("app.services.jobs.leases.MAX_ATTEMPTS", 1)
+    monkeypatch.setattr("app.jobs.leases.MAX_ATTEMPTS", 1)
     job, items = ingest(service, table(f"{start + 30}.5"))
     assert job.state == "failed"
     assert "cannot be reached" in str(items[0].reason)

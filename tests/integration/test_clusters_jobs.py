@@ -15,18 +15,20 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 from store_helpers import LATENT, person
 
-from app.services.checkpoints import publish_checkpoint
-from app.services.classes import seed_classes
-from app.services.clusters.records import ClusteringParameters
-from app.services.clusters.service import list_clusters, list_runs, start_clustering
-from app.services.jobs.records import JobRecord
-from app.services.jobs.service import cancel_job, create_job, get_job, list_jobs
-from app.services.novelty import note_class_changes, request_judging
-from app.services.novelty.job import HANDLER
-from app.services.records import CheckpointRecord, Role
-from app.settings import Settings
-from app.store.identifiers import uuid7
-from app.store.models import Embedding, Glitch, GlitchClass
+from app.classes.naming import seed_classes
+from app.classes.tables import GlitchClass
+from app.clusters.records import ClusteringParameters
+from app.clusters.service import list_clusters, list_runs, start_clustering
+from app.core.identifiers import uuid7
+from app.core.principals import Role
+from app.core.settings import Settings
+from app.glitches.tables import Embedding, Glitch
+from app.jobs.records import JobRecord
+from app.jobs.service import cancel_job, create_job, get_job, list_jobs
+from app.models.checkpoints import publish_checkpoint
+from app.models.records import CheckpointRecord
+from app.novelty import note_class_changes, request_judging
+from app.novelty.job import HANDLER
 from worker.runner import JobRunner
 
 SUBMITTER = person(Role.SUBMITTER, "ada")
@@ -217,9 +219,9 @@ def test_a_large_catalogue_is_judged_in_chunks(
 ) -> None:
     fill(session, checkpoint.id, 150, KNOWN, "Blip")
     fill(session, checkpoint.id, 20, NOVEL)
-    monkeypatch.setattr("app.services.novelty.catalogue.REJUDGED_AT_ONCE", 50)
-    monkeypatch.setattr("app.services.novelty.job.REJUDGED_AT_ONCE", 50)
-    monkeypatch.setattr("app.services.novelty.job.JUDGED", 60)
+    monkeypatch.setattr("app.novelty.catalogue.REJUDGED_AT_ONCE", 50)
+    monkeypatch.setattr("app.novelty.job.REJUDGED_AT_ONCE", 50)
+    monkeypatch.setattr("app.novelty.job.JUDGED", 60)
     made = request_judging(session, "ada")
     assert made is not None
     job = get_job(session, made)

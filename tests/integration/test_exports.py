@@ -21,12 +21,13 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 from store_helpers import person
 
-from app.services.errors import ConflictError, NotFoundError, PermissionDeniedError
-from app.services.exports import job as export_job
-from app.services.exports import service as export_service
-from app.services.exports.formats import FORMATS, csv_lines, format_named
-from app.services.exports.rows import export_rows
-from app.services.exports.service import (
+from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
+from app.core.principals import Role
+from app.glitches.exports import job as export_job
+from app.glitches.exports import service as export_service
+from app.glitches.exports.formats import FORMATS, csv_lines, format_named
+from app.glitches.exports.rows import export_rows
+from app.glitches.exports.service import (
     export_file,
     filters_as_json,
     filters_from_json,
@@ -35,11 +36,12 @@ from app.services.exports.service import (
     refuse_large,
     start_export,
 )
-from app.services.jobs.leases import JobCancelledError
-from app.services.jobs.service import cancel_job
-from app.services.records import CheckpointRecord, GlitchFilters, Role
-from app.store.job_models import Job
-from app.store.models import Glitch
+from app.glitches.records import GlitchFilters
+from app.glitches.tables import Glitch
+from app.jobs.leases import JobCancelledError
+from app.jobs.service import cancel_job
+from app.jobs.tables import Job
+from app.models.records import CheckpointRecord
 
 ANN = person(Role.SUBMITTER, "Ann")
 SETTINGS = SimpleNamespace(keep_exports_hours=72.0)

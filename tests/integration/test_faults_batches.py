@@ -21,8 +21,8 @@ from api_fixtures import GPS_START, Service, gwosc_hdf5, picture, strain_values
 from small_disk import small_file_system
 from sqlalchemy import text
 
-from app.services.batches.sweeping import ABANDONED_S, sweep_batches
-from app.store.engine import make_session_factory
+from app.batches.sweeping import ABANDONED_S, sweep_batches
+from app.core.engine import make_session_factory
 from worker.runner import JobRunner
 
 SCRIPT = Path(__file__).parents[1] / "api_process.py"

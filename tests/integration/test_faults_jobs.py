@@ -17,10 +17,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from store_helpers import person
 
-from app.services.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, CeleryBell, make_celery
-from app.services.jobs.records import JobRecord
-from app.services.jobs.service import cancel_job
-from app.services.records import Role
+from app.core.principals import Role
+from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, CeleryBell, make_celery
+from app.jobs.records import JobRecord
+from app.jobs.service import cancel_job
 from worker.hearing import EXIT_DEAF
 
 ADA = person(Role.SUBMITTER, "ada")

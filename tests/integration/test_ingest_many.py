@@ -11,11 +11,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from store_helpers import LATENT, Store, encoding, make_views
 
-from app.services.errors import ConflictError, InvalidRequestError
-from app.services.ingest import NewGlitch, insert_glitches
-from app.services.novelty import judge_novelty
-from app.services.records import CheckpointRecord, GlitchMetadata, StoredGlitch
-from app.store.models import Embedding, Glitch, View
+from app.core.errors import ConflictError, InvalidRequestError
+from app.glitches.ingest import NewGlitch, insert_glitches
+from app.glitches.records import GlitchMetadata, StoredGlitch
+from app.glitches.tables import Embedding, Glitch, View
+from app.models.records import CheckpointRecord
+from app.novelty import judge_novelty
 from glitch.views import Views
 
 

@@ -14,10 +14,10 @@ import pytest
 from api_fixtures import Service, assert_problem, running_service, tiny_data_folder
 from jobs_fixtures import KIND, ProbeHandler
 
-from app.services.jobs.registry import register
-from app.services.jobs.service import create_job
-from app.store.embedded import EmbeddedServer
-from app.store.engine import make_session_factory
+from app.core.embedded import EmbeddedServer
+from app.core.engine import make_session_factory
+from app.jobs.registry import register
+from app.jobs.service import create_job
 from worker.runner import JobRunner
 
 

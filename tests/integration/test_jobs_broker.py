@@ -16,11 +16,11 @@ import psutil
 import pytest
 from redis import Redis
 
-from app.launch import broker
-from app.launch.broker import find_redis_server, running_broker
+from app.core.settings import Settings
+from app.jobs.broker import BrokerUrlError, celery_url, check_redis_url
 from app.launch.errors import LaunchError
-from app.services.jobs.broker import BrokerUrlError, celery_url, check_redis_url
-from app.settings import Settings
+from app.launch.redis import broker
+from app.launch.redis.broker import find_redis_server, running_broker
 
 
 @pytest.fixture
@@ -108,8 +108,8 @@ def test_it_starts_empty_where_its_files_are_damaged(
 
 def test_it_ends_with_a_killed_supervisor(folder: Path) -> None:
     script = (
-        "import os, sys, time; from pathlib import Path; from app.settings import Settings;"
-        "from app.launch.broker import running_broker;"
+        "import os, sys, time; from pathlib import Path; from app.core.settings import Settings;"
+        "from app.launch.redis.broker import running_broker;"
         "folder = Path(sys.argv[1]); lock = os.open(folder / 'lock', os.O_RDWR | os.O_CREAT);"
         "entered = running_broker(Settings(data_dir=folder), folder, lock);"
         "print(entered.__enter__(), flush=True); time.sleep(600)"

@@ -16,28 +16,15 @@ from sqlalchemy import Engine, insert, text
 from sqlalchemy.orm import Session, sessionmaker
 from store_helpers import person
 
-from app.services.errors import ConflictError, PermissionDeniedError
-from app.services.jobs.leases import (
-    MAX_ATTEMPTS,
-    LeaseLostError,
-    claim_chunk,
-    end_chunk,
-    renew_lease,
-)
-from app.services.jobs.records import JobRecord, Phase
-from app.services.jobs.registry import register
-from app.services.jobs.service import (
-    cancel_job,
-    create_job,
-    get_job,
-    list_events,
-    list_items,
-    retry_job,
-)
-from app.services.records import Role
-from app.settings import Settings
-from app.store.engine import make_session_factory
-from app.store.job_models import JobChunk
+from app.core.engine import make_session_factory
+from app.core.errors import ConflictError, PermissionDeniedError
+from app.core.principals import Role
+from app.core.settings import Settings
+from app.jobs.leases import MAX_ATTEMPTS, LeaseLostError, claim_chunk, end_chunk, renew_lease
+from app.jobs.records import JobRecord, Phase
+from app.jobs.registry import register
+from app.jobs.service import cancel_job, create_job, get_job, list_events, list_items, retry_job
+from app.jobs.tables import JobChunk
 from worker.runner import JobRunner
 
 MINUTE = timedelta(minutes=1)

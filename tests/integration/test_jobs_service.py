@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.orm import Session
 
-from app.services.errors import InvalidRequestError
-from app.services.jobs.registry import register
-from app.services.jobs.service import create_job, get_job, list_events
+from app.core.errors import InvalidRequestError
+from app.jobs.registry import register
+from app.jobs.service import create_job, get_job, list_events
 
 
 @pytest.fixture(autouse=True)

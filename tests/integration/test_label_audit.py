@@ -10,19 +10,20 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 from store_helpers import person
 
-from app.services.clusters.service import latest_run
-from app.services.errors import InvalidRequestError, NotFoundError, PermissionDeniedError
-from app.services.label_audit import job as audit_job
-from app.services.label_audit.service import (
+from app.classes.audit import job as audit_job
+from app.classes.audit.service import (
     latest_audit,
     list_doubtful_glitches,
     list_impure_clusters,
     start_audit,
 )
-from app.services.labels import append_label, append_labels
-from app.services.records import CheckpointRecord, Role
-from app.store.audit_models import LabelAudit, LabelFinding
-from app.store.models import GlitchClass
+from app.classes.audit.tables import LabelAudit, LabelFinding
+from app.classes.tables import GlitchClass
+from app.clusters.service import latest_run
+from app.core.errors import InvalidRequestError, NotFoundError, PermissionDeniedError
+from app.core.principals import Role
+from app.glitches.labels import append_label, append_labels
+from app.models.records import CheckpointRecord
 
 EAST, NORTH, UP = (3.0, 0.0, 0.0, 0.0), (0.0, 3.0, 0.0, 0.0), (0.0, 0.0, 3.0, 0.0)
 ANN = person(Role.REVIEWER, "Ann")

@@ -11,38 +11,34 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from store_helpers import Store, ids, person
 
-from app.services.browsing import exemplars
-from app.services.classes import create_class, find_class, list_classes, list_usable_classes
-from app.services.errors import (
-    ConflictError,
-    InvalidRequestError,
-    NotFoundError,
-    PermissionDeniedError,
-    ServiceError,
-)
-from app.services.event_log import Redo, Undo
-from app.services.glitches import list_glitches
-from app.services.labels import append_label, list_labels
-from app.services.lifecycle.log import (
-    Change,
-    ChooseExemplars,
-    Describe,
-    MergeInto,
-    Move,
-    Rename,
-    SetState,
-)
-from app.services.lifecycle.overview import occurrences, times_of
-from app.services.lifecycle.service import (
+from app.classes.log import Change, ChooseExemplars, Describe, MergeInto, Move, Rename, SetState
+from app.classes.naming import create_class, find_class, list_classes, list_usable_classes
+from app.classes.overview import occurrences, times_of
+from app.classes.records import ClassRecord
+from app.classes.service import (
     ClassOutcome,
     change_class,
     class_history,
     get_class,
     get_class_named,
 )
-from app.services.neighbours import find_neighbours
-from app.services.records import CheckpointRecord, ClassRecord, GlitchFilters, Principal, Role
-from app.store.models import AuditEvent, Glitch, Label
+from app.core.access_tables import AuditEvent
+from app.core.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    ServiceError,
+)
+from app.core.event_log import Redo, Undo
+from app.core.principals import Principal, Role
+from app.glitches.browsing import exemplars
+from app.glitches.labels import append_label, list_labels
+from app.glitches.neighbours import find_neighbours
+from app.glitches.records import GlitchFilters
+from app.glitches.service import list_glitches
+from app.glitches.tables import Glitch, Label
+from app.models.records import CheckpointRecord
 
 ANN, BOB = person(Role.REVIEWER, "Ann"), person(Role.REVIEWER, "Bob")
 EVE = person(Role.ADMIN, "Eve")

@@ -14,15 +14,11 @@ from cluster_helpers import store_cluster, store_run
 from map_helpers import GPS_START, order_of, store_kinds, work
 from sqlalchemy import text
 
-from app.services.checkpoints import (
-    activate_checkpoint,
-    active_checkpoint,
-    publish_checkpoint,
-)
-from app.services.projection.columns import MAGIC, unpack
-from app.services.projection.service import request_what_is_due
-from app.store.embedded import EmbeddedServer
-from app.store.engine import make_session_factory
+from app.core.embedded import EmbeddedServer
+from app.core.engine import make_session_factory
+from app.map.columns import MAGIC, unpack
+from app.map.service import request_what_is_due
+from app.models.checkpoints import activate_checkpoint, active_checkpoint, publish_checkpoint
 
 COUNT = 12  # too few for UMAP, which has a test of its own: no test here need compile it
 

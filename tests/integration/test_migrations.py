@@ -14,9 +14,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from alembic import command
-from app.services.records import CheckpointRecord
-from app.store import migrate
-from app.store.engine import make_engine
+from app.core import migrate
+from app.core.engine import make_engine
+from app.models.records import CheckpointRecord
 
 
 def tables(database_url: str) -> set[str]:
@@ -59,7 +59,7 @@ def test_a_difference_is_seen(database_url: str, session: Session) -> None:
 
 
 def test_simultaneous_upgraders_wait_for_each_other(empty_database_url: str) -> None:
-    script = "import sys; from app.store.migrate import upgrade; upgrade(sys.argv[1])"
+    script = "import sys; from app.core.migrate import upgrade; upgrade(sys.argv[1])"
     upgraders = [
         subprocess.Popen([sys.executable, "-c", script, empty_database_url]) for _ in range(2)
     ]

@@ -12,11 +12,11 @@ import torch
 from api_fixtures import Service, assert_problem, picture, running_service, tiny_data_folder
 from sqlalchemy import text
 
-from app.services import reembed
-from app.services.checkpoints import publish_checkpoint
-from app.services.jobs.service import get_job
-from app.store.embedded import EmbeddedServer
-from app.store.engine import make_session_factory
+from app.core.embedded import EmbeddedServer
+from app.core.engine import make_session_factory
+from app.jobs.service import get_job
+from app.models import reembed
+from app.models.checkpoints import publish_checkpoint
 from glitch.checkpoint import load_checkpoint, save_checkpoint
 from glitch.errors import GlitchError
 from glitch.model import Architecture, ViewsVAE

@@ -14,28 +14,25 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 from store_helpers import LATENT, person
 
-from app.services.clusters.job import HANDLER
-from app.services.clusters.occurrences import MOST_BINS, bin_width, seen_before
-from app.services.clusters.records import ClusteringParameters, RunRecord
-from app.services.clusters.run import run_clustering
-from app.services.clusters.service import (
+from app.classes.tables import GlitchClass
+from app.clusters.job import HANDLER
+from app.clusters.occurrences import MOST_BINS, bin_width, seen_before
+from app.clusters.records import ClusteringParameters, RunRecord
+from app.clusters.run import run_clustering
+from app.clusters.service import (
     get_cluster,
     list_clusters,
     list_members,
     list_runs,
     start_clustering,
 )
-from app.services.errors import (
-    ConflictError,
-    InvalidRequestError,
-    NotFoundError,
-    PermissionDeniedError,
-)
-from app.services.jobs.service import get_job
-from app.services.records import CheckpointRecord, Role
-from app.store.cluster_models import Cluster, ClusteringRun, ClusterMember
-from app.store.identifiers import uuid7
-from app.store.models import Embedding, Glitch, GlitchClass
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
+from app.core.identifiers import uuid7
+from app.core.principals import Role
+from app.glitches.tables import Embedding, Glitch
+from app.jobs.service import get_job
+from app.models.records import CheckpointRecord
 from glitch.errors import GlitchError
 
 KNOWN, NOVEL = np.array([3.0, 0, 0, 0]), np.array([0.0, 3.0, 0, 0])

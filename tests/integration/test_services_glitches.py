@@ -14,14 +14,13 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 from store_helpers import SMALL, Store, encoding, ids, make_views, person
 
-from app.services.checkpoints import publish_checkpoint
-from app.services.errors import (
-    ConflictError,
-    InvalidRequestError,
-    NotFoundError,
-    NotReadyError,
-)
-from app.services.glitches import (
+from app.core.access_tables import AuditEvent
+from app.core.engine import make_session_factory
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, NotReadyError
+from app.core.principals import Role
+from app.glitches.labels import append_label
+from app.glitches.records import GlitchFilters, GlitchMetadata
+from app.glitches.service import (
     find_glitch,
     get_embedding,
     get_glitch,
@@ -29,10 +28,9 @@ from app.services.glitches import (
     insert_glitch,
     list_glitches,
 )
-from app.services.labels import append_label
-from app.services.records import CheckpointRecord, GlitchFilters, GlitchMetadata, Role
-from app.store.engine import make_session_factory
-from app.store.models import AuditEvent, Embedding, Glitch, View
+from app.glitches.tables import Embedding, Glitch, View
+from app.models.checkpoints import publish_checkpoint
+from app.models.records import CheckpointRecord
 from glitch.codec import unpack_view
 from glitch.views import Views
 

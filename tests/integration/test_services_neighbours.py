@@ -13,13 +13,15 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from store_helpers import LATENT, SMALL, Store, encoding, ids, make_views, person
 
-from app.services.checkpoints import publish_checkpoint
-from app.services.errors import InvalidRequestError, NotFoundError
-from app.services.glitches import insert_glitch
-from app.services.labels import append_label
-from app.services.neighbours import find_neighbours
-from app.services.records import CheckpointRecord, GlitchFilters, GlitchMetadata, Role
-from app.store.partitions import ensure_vector_index, has_vector_index, vector_index_name
+from app.core.errors import InvalidRequestError, NotFoundError
+from app.core.partitions import ensure_vector_index, has_vector_index, vector_index_name
+from app.core.principals import Role
+from app.glitches.labels import append_label
+from app.glitches.neighbours import find_neighbours
+from app.glitches.records import GlitchFilters, GlitchMetadata
+from app.glitches.service import insert_glitch
+from app.models.checkpoints import publish_checkpoint
+from app.models.records import CheckpointRecord
 
 
 @pytest.fixture

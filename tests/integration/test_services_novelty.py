@@ -13,12 +13,14 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 from store_helpers import LATENT, Store, person
 
-from app.services.errors import InvalidRequestError
-from app.services.glitches import get_embedding
-from app.services.labels import append_label, append_labels, list_labels, revoke_label
-from app.services.novelty import judge_novelty, recalibrate, rejudge
-from app.services.records import CheckpointRecord, Role
-from app.store.models import Embedding, Glitch, GlitchClass
+from app.classes.tables import GlitchClass
+from app.core.errors import InvalidRequestError
+from app.core.principals import Role
+from app.glitches.labels import append_label, append_labels, list_labels, revoke_label
+from app.glitches.service import get_embedding
+from app.glitches.tables import Embedding, Glitch
+from app.models.records import CheckpointRecord
+from app.novelty import judge_novelty, recalibrate, rejudge
 from glitch.novelty import (
     LEAST_CALIBRATION,
     LEAST_OF_CLASS,

@@ -13,26 +13,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from store_helpers import Store, person
 
-from app.services.checkpoints import (
-    activate_checkpoint,
-    active_checkpoint,
-    get_checkpoint,
-    list_checkpoints,
-    publish_checkpoint,
-)
-from app.services.classes import create_class, list_classes, seed_classes
-from app.services.errors import (
-    ConflictError,
-    InvalidRequestError,
-    NotFoundError,
-    NotReadyError,
-    PermissionDeniedError,
-    UnauthenticatedError,
-)
-from app.services.glitches import get_glitch
-from app.services.labels import append_label, list_labels, revoke_label
-from app.services.records import CheckpointRecord, Role
-from app.services.tokens import (
+from app.classes.naming import create_class, list_classes, seed_classes
+from app.classes.tables import GlitchClass
+from app.core.access import (
     create_token,
     list_tokens,
     parse_role,
@@ -40,8 +23,28 @@ from app.services.tokens import (
     revoke_token,
     verify_token,
 )
-from app.store.engine import make_session_factory
-from app.store.models import ApiToken, AuditEvent, Checkpoint, GlitchClass
+from app.core.access_tables import ApiToken, AuditEvent
+from app.core.engine import make_session_factory
+from app.core.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    NotReadyError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from app.core.principals import Role
+from app.glitches.labels import append_label, list_labels, revoke_label
+from app.glitches.service import get_glitch
+from app.models.checkpoints import (
+    activate_checkpoint,
+    active_checkpoint,
+    get_checkpoint,
+    list_checkpoints,
+    publish_checkpoint,
+)
+from app.models.records import CheckpointRecord
+from app.models.tables import Checkpoint
 from glitch.taxonomy import CLASSES
 
 ANN, BOB = person(Role.SUBMITTER, "Ann"), person(Role.SUBMITTER, "Bob")

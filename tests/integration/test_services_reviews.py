@@ -12,32 +12,19 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from store_helpers import Store, person
 
-from app.services.classes import list_classes
-from app.services.errors import (
-    ConflictError,
-    InvalidRequestError,
-    NotFoundError,
-    PermissionDeniedError,
-)
-from app.services.event_log import Redo, Undo
-from app.services.glitches import get_glitch
-from app.services.labels import append_label, list_labels, revoke_label
-from app.services.records import Role
-from app.services.reviews.log import (
-    Accept,
-    Action,
-    Assign,
-    Comment,
-    Dismiss,
-    Merge,
-    Promote,
-    Split,
-)
-from app.services.reviews.service import ReviewOutcome, history, review
-from app.services.reviews.suggestions import suggested_classes
-from app.store.cluster_models import Cluster, ClusterMember
-from app.store.engine import make_session_factory
-from app.store.models import AuditEvent, Embedding, Glitch, Label
+from app.classes.naming import list_classes
+from app.clusters.review.log import Accept, Action, Assign, Comment, Dismiss, Merge, Promote, Split
+from app.clusters.review.service import ReviewOutcome, history, review
+from app.clusters.review.suggestions import suggested_classes
+from app.clusters.tables import Cluster, ClusterMember
+from app.core.access_tables import AuditEvent
+from app.core.engine import make_session_factory
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
+from app.core.event_log import Redo, Undo
+from app.core.principals import Role
+from app.glitches.labels import append_label, list_labels, revoke_label
+from app.glitches.service import get_glitch
+from app.glitches.tables import Embedding, Glitch, Label
 
 ANN, BOB = person(Role.REVIEWER, "Ann"), person(Role.REVIEWER, "Bob")
 N_MEMBERS = 8

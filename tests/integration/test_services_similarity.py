@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 from store_helpers import Store, make_views, person
 
-from app.services.errors import InvalidRequestError, NotFoundError
-from app.services.labels import append_label
-from app.services.records import Role
-from app.services.similarity_search import (
+from app.core.errors import InvalidRequestError, NotFoundError
+from app.core.principals import Role
+from app.glitches.labels import append_label
+from app.glitches.similarity_search import (
     SimilarityQuery,
     parse_similarity_query,
     similarity_search,

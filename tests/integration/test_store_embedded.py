@@ -17,9 +17,9 @@ import psutil
 import pytest
 from sqlalchemy import text
 
-from app.store import embedded
-from app.store.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
-from app.store.engine import make_engine
+from app.core import embedded
+from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
+from app.core.engine import make_engine
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_no_write_permission(folder: Path) -> None:
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from app.store.embedded import EmbeddedDatabaseError, start_embedded\n"
+        "from app.core.embedded import EmbeddedDatabaseError, start_embedded\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "try: start_embedded(Path(sys.argv[1]))\n"
         "except EmbeddedDatabaseError as error: print(error)\n"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.store import migrate
-from app.store.engine import DatabaseUrlError, make_engine, parse_database_url
-from app.store.identifiers import uuid7
+from app.core import migrate
+from app.core.engine import DatabaseUrlError, make_engine, parse_database_url
+from app.core.identifiers import uuid7
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
@@ -41,7 +41,7 @@ def test_migrations_are_found_beside_the_package_or_in_the_wheel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (migrate.migrations_folder() / "versions").is_dir()
-    monkeypatch.setattr(migrate, "__file__", str(tmp_path / "app" / "store" / "migrate.py"))
+    monkeypatch.setattr(migrate, "__file__", str(tmp_path / "app" / "core" / "migrate.py"))
     installed = tmp_path / "prefix" / "share" / "glitch-discovery" / "alembic"
     monkeypatch.setattr(migrate.sysconfig, "get_path", lambda _: str(tmp_path / "prefix"))
     with pytest.raises(migrate.MigrationsNotFoundError, match="install Glitch Discovery again"):

@@ -19,21 +19,15 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from store_helpers import person
 
-from app.services.classes import create_class
-from app.services.errors import ServiceError
-from app.services.event_log import Redo, Undo
-from app.services.lifecycle.log import (
-    ChooseExemplars,
-    Describe,
-    MergeInto,
-    Move,
-    Rename,
-    SetState,
-)
-from app.services.lifecycle.service import change_class, class_history, get_class_named
-from app.services.records import CheckpointRecord, Role
-from app.services.reviews.log import Accept, Assign, Dismiss, Merge, Promote, Split
-from app.services.reviews.service import history, review
+from app.classes.log import ChooseExemplars, Describe, MergeInto, Move, Rename, SetState
+from app.classes.naming import create_class
+from app.classes.service import change_class, class_history, get_class_named
+from app.clusters.review.log import Accept, Assign, Dismiss, Merge, Promote, Split
+from app.clusters.review.service import history, review
+from app.core.errors import ServiceError
+from app.core.event_log import Redo, Undo
+from app.core.principals import Role
+from app.models.records import CheckpointRecord
 
 EVE = person(Role.ADMIN, "Eve")
 OURS = ("Thunder", "Rumble", "Storm")

@@ -10,14 +10,14 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 from store_helpers import LATENT, Store
 
-from app.services import vector_index
-from app.services.jobs.leases import JobCancelledError
-from app.services.jobs.service import get_job
-from app.services.records import CheckpointRecord
-from app.services.vector_index import latest_audit, queue_index_jobs
-from app.settings import Settings
-from app.store.engine import make_session_factory
-from app.store.partitions import ensure_vector_index, has_vector_index
+from app.core.engine import make_session_factory
+from app.core.partitions import ensure_vector_index, has_vector_index
+from app.core.settings import Settings
+from app.jobs.leases import JobCancelledError
+from app.jobs.service import get_job
+from app.models import index as vector_index
+from app.models.index import latest_audit, queue_index_jobs
+from app.models.records import CheckpointRecord
 from worker.runner import JobRunner
 
 FEW = 40

@@ -9,9 +9,9 @@ import pytest
 from api_fixtures import Service
 from web_fixtures import Page, Walker, fill_catalogue, service
 
-from app.services.checkpoints import active_checkpoint, publish_checkpoint
-from app.store.engine import make_session_factory
-from app.web.palette import class_colour
+from app.core.engine import make_session_factory
+from app.frame.palette import class_colour
+from app.models.checkpoints import active_checkpoint, publish_checkpoint
 
 __all__ = ["service"]
 

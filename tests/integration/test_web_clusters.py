@@ -12,10 +12,10 @@ from cluster_helpers import store_cluster, store_run
 from sqlalchemy import delete
 from web_fixtures import Page, Walker, fill_catalogue, service
 
-from app.services.records import GlitchRecord
-from app.store.cluster_models import Cluster, ClusteringRun
-from app.store.engine import make_session_factory
-from app.store.review_models import LabelSuggestion, ReviewEvent
+from app.clusters.review.tables import LabelSuggestion, ReviewEvent
+from app.clusters.tables import Cluster, ClusteringRun
+from app.core.engine import make_session_factory
+from app.glitches.records import GlitchRecord
 
 __all__ = ["service"]
 

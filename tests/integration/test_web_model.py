@@ -17,10 +17,10 @@ from sqlalchemy import delete, text, update
 from sqlalchemy.orm import Session
 from web_fixtures import Walker, fill_catalogue, service
 
-from app.services.records import GlitchRecord
-from app.store.cluster_models import Cluster, ClusteringRun
-from app.store.engine import make_session_factory
-from app.store.review_models import LabelSuggestion, ReviewEvent
+from app.clusters.review.tables import LabelSuggestion, ReviewEvent
+from app.clusters.tables import Cluster, ClusteringRun
+from app.core.engine import make_session_factory
+from app.glitches.records import GlitchRecord
 from glitch.images import read_views
 from glitch.views import Preprocessing
 

@@ -10,8 +10,8 @@ from api_fixtures import Service, gwosc_hdf5, picture, strain_values
 from PIL import Image
 from web_fixtures import Walker, fill_catalogue, service
 
-from app.services.records import GlitchRecord
-from app.web.pages import static_files
+from app.frame.render import static_files
+from app.glitches.records import GlitchRecord
 
 __all__ = ["service"]
 

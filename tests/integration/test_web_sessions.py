@@ -12,12 +12,12 @@ from api_fixtures import KEY, Service, listening
 from fastapi.routing import APIRoute
 from web_fixtures import Page, Walker, service
 
-from app.services.tokens import list_tokens, revoke_token
-from app.store.engine import make_session_factory
-from app.web.deps import CsrfChecked
-from app.web.pages import environment
-from app.web.router import create_web_router
-from app.web.sessions import COOKIE_NAME, SessionSigner
+from app.core.access import list_tokens, revoke_token
+from app.core.engine import make_session_factory
+from app.frame.deps import CsrfChecked
+from app.frame.render import environment
+from app.frame.sessions import COOKIE_NAME, SessionSigner
+from app.page_routes import create_web_router
 
 __all__ = ["service"]
 
@@ -156,8 +156,8 @@ def test_who_comes_back_after_the_session_is_told_so_and_led_back(service: Servi
 
 def test_a_revoked_token_ends_its_sessions(service: Service) -> None:
     with make_session_factory(service.engine)() as db:
-        from app.services.records import Role
-        from app.services.tokens import create_token
+        from app.core.access import create_token
+        from app.core.principals import Role
 
         made = create_token(db, "soon gone", Role.READER)
         db.commit()

@@ -15,15 +15,15 @@ from api_fixtures import Service, picture, running_service, tiny_data_folder
 from jobs_fixtures import KIND, ProbeHandler
 from web_fixtures import Page, Walker, fill_catalogue
 
-from app.services.exports.service import start_export
-from app.services.jobs.registry import register
-from app.services.jobs.service import create_job
-from app.services.labels import append_label
-from app.services.records import GlitchFilters, GlitchRecord
-from app.services.tokens import verify_token
-from app.store.embedded import EmbeddedServer
-from app.store.engine import make_session_factory
-from app.web import words
+from app.core.access import verify_token
+from app.core.embedded import EmbeddedServer
+from app.core.engine import make_session_factory
+from app.frame import words
+from app.glitches.exports.service import start_export
+from app.glitches.labels import append_label
+from app.glitches.records import GlitchFilters, GlitchRecord
+from app.jobs.registry import register
+from app.jobs.service import create_job
 from worker.runner import JobRunner
 
 

@@ -7,8 +7,8 @@ import tarfile
 
 import pytest
 
-from app.services.batches.packing import MOST_LOOSE_FILES, packed
-from app.services.errors import InvalidRequestError
+from app.batches.packing import MOST_LOOSE_FILES, packed
+from app.core.errors import InvalidRequestError
 
 
 def streams(*names: str) -> list[tuple[str | None, io.BytesIO]]:

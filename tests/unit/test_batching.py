@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.services.batching import Batcher
-from app.services.errors import BusyError
+from app.core.errors import BusyError
+from app.models.batching import Batcher
 
 
 class Doubler:

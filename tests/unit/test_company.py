@@ -23,7 +23,7 @@ def draw(rng: np.random.Generator, counts: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def p_values_of(known: np.ndarray, kinds: np.ndarray, tested: np.ndarray) -> np.ndarray:
-    """As ``app.services.clusters.company`` makes them."""
+    """As ``app.clusters.company`` makes them."""
     means = np.concatenate([known, tested]).astype(np.float32)
     nowhen = np.full(len(means), np.nan)
     references, places = References.ordered(means[: len(known)], nowhen[: len(known)])

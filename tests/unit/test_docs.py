@@ -6,8 +6,8 @@ import pytest
 import typer
 
 from app.cli import app
+from app.core.settings import Settings
 from app.launch.settings import LaunchSettings
-from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("README.md")]

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from app.services.batches.tables import read_table
+from app.batches.table_files import read_table
 from glitch.errors import FormatError, GlitchError, TooLargeError
 from glitch.hdf5 import (
     MOST_SCALAR_BYTES,

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.services.picture_links import PictureLinks
+from app.models.picture_links import PictureLinks
 
 NOW = 1_700_000_000.0
 GLITCH = "0190a0a0-0000-7000-8000-000000000001"

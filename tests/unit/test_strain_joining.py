@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from app.services.batches.strain_shelf import KNOWN, Place, StrainShelf
+from app.batches.strain_shelf import KNOWN, Place, StrainShelf
 from glitch.errors import StrainError
 from glitch.strain import StrainFile, read_joined_strain, read_strain
 

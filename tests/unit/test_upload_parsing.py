@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.services.errors import BusyError, InvalidRequestError
-from app.services.inference import StrainTransform
-from app.services.upload import (
+from app.core.errors import BusyError, InvalidRequestError
+from app.glitches.upload import (
     ParsedUpload,
     SpooledFile,
     UnsupportedFileError,
@@ -23,6 +22,7 @@ from app.services.upload import (
     parse_upload,
     spooled,
 )
+from app.models.inference import StrainTransform
 from glitch.detectors import DETECTORS
 from glitch.errors import FormatError, TooLargeError
 from glitch.images import render_view

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from app.services.checkpoints import Standing
-from app.services.records import CheckpointRecord
-from app.web.checkpoint_pages import checkpoint_card
+from app.models.checkpoints import Standing
+from app.models.pages.view import checkpoint_card
+from app.models.records import CheckpointRecord
 
 
 def test_a_list_of_measurements_is_told_one_by_one() -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from app.web.gps import LEAP_SECOND_DAYS, TimeError, gps_to_utc, is_date, parse_time, utc_to_gps
+from app.frame.gps import LEAP_SECOND_DAYS, TimeError, gps_to_utc, is_date, parse_time, utc_to_gps
 
 
 @pytest.mark.parametrize("day", LEAP_SECOND_DAYS)

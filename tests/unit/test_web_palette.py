@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.palette import UNLABELLED_COLOUR, class_colour
+from app.frame.palette import UNLABELLED_COLOUR, class_colour
 from glitch.taxonomy import CLASS_NAMES
 
-STYLES = [Path("app/web/static") / name for name in ("base.css", "dark.css")]
+STYLES = [Path("app/frame/static") / name for name in ("base.css", "dark.css")]
 COMMONEST = ("Scattered_Light", "Fast_Scattering", "Tomte", "Blip", "Koi_Fish", "Extremely_Loud")
 # Machado, Oliveira and Fernandes (2009), severity 1, on linear sRGB.
 SIGHTS = {

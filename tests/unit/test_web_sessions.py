@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from app.web.sessions import SessionSigner
+from app.frame.sessions import SessionSigner
 
 KEY = b"0123456789abcdef0123456789abcdef"
 NOW = 1_700_000_000.0

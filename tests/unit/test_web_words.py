@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from fastapi.datastructures import QueryParams
 
-from app.services.checkpoints import Standing
-from app.services.records import CheckpointRecord
-from app.web.checkpoint_pages import checkpoint_card
-from app.web.figures import PLOT_HEIGHT, PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, latent_chart, view_panel
-from app.web.pages import local_path
-from app.web.query import filter_form, parse_catalogue_query
-from app.web.words import frequency, moment, nearest_window, novelty, p_value_text, seconds
+from app.frame.figures import PLOT_HEIGHT, PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, latent_chart, view_panel
+from app.frame.render import local_path
+from app.frame.words import frequency, moment, nearest_window, novelty, p_value_text, seconds
+from app.glitches.pages.query import filter_form, parse_catalogue_query
+from app.models.checkpoints import Standing
+from app.models.pages.view import checkpoint_card
+from app.models.records import CheckpointRecord
 from glitch.novelty import Judgement
 from glitch.views import Preprocessing
 
@@ -181,7 +181,7 @@ def test_our_own_pages_keep_their_query() -> None:
 
 
 def test_an_id_is_part_of_card_addresses() -> None:
-    from app.web.words import card_picture_href, view_href
+    from app.frame.words import card_picture_href, view_href
 
     glitch_id = UUID(int=7)
     assert view_href(glitch_id, 0.5) == f"/ui/glitches/{glitch_id}/views/0.5.png"

@@ -1,0 +1,67 @@
+"""All routes of the API, with the errors that every one may answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from app.batches import api as batches
+from app.classes import api as classes
+from app.classes.audit import api as label_audit
+from app.clusters import api as clusters
+from app.clusters.review import api as reviews
+from app.core import schemas as core_schemas
+from app.glitches.api import glitches, similarity, uploads
+from app.glitches.exports import api as exports
+from app.jobs import api as jobs
+from app.map import api as map_routes
+from app.models.api import checkpoints as catalogue
+from app.models.api import pictures
+from app.server import api as health
+from app.server.problems import MEDIA_TYPE
+
+_PROBLEM = {
+    "content": {MEDIA_TYPE: {"schema": core_schemas.Problem.model_json_schema()}},
+}
+
+
+def _problems(**described: str) -> dict[int | str, dict[str, Any]]:
+    return {
+        int(status.removeprefix("s")): {"description": text, **_PROBLEM}
+        for status, text in described.items()
+    }
+
+
+_READING = _problems(
+    s400="A value means nothing here",
+    s401="No valid token",
+    s403="The token's role is too weak",
+    s404="There is no such thing",
+    s422="The payload has the wrong shape",
+    s503="Busy, or not ready",
+)
+_UPLOADING = _READING | _problems(
+    s408="The body came too slowly",
+    s409="The request contradicts the catalogue",
+    s413="Too large, as sent or once decoded",
+    s415="Of no kind that is read here",
+)
+_WRITING = _READING | _problems(s409="The request contradicts the catalogue")
+
+router = APIRouter()
+router.include_router(uploads.router, responses=_UPLOADING)
+router.include_router(batches.router, responses=_UPLOADING)
+router.include_router(glitches.router, responses=_WRITING)
+router.include_router(pictures.router, responses=_READING)
+router.include_router(pictures.cluster_router, responses=_READING)
+router.include_router(catalogue.router, responses=_WRITING)
+router.include_router(classes.router, responses=_WRITING)
+router.include_router(exports.router, responses=_WRITING)
+router.include_router(clusters.router, responses=_WRITING)
+router.include_router(label_audit.router, responses=_WRITING)
+router.include_router(reviews.router, responses=_WRITING)
+router.include_router(jobs.router, responses=_WRITING)
+router.include_router(map_routes.router, responses=_WRITING)
+router.include_router(similarity.router, responses=_READING)
+router.include_router(health.router, responses=_problems(s401="No valid token", s503="Not ready"))

@@ -1,0 +1,111 @@
+"""`POST /batches`: thousands of glitches in one upload, done by a job."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, File, Form, Request, UploadFile
+from pydantic import Field
+
+from app.batches.keeping import check_kept, keep_upload
+from app.batches.options import MERGE_WINDOW_S, BatchOptions, check_options, submit_batch
+from app.batches.sweeping import hold_uploads
+from app.core import schemas as core_schemas
+from app.core.access import require_role
+from app.core.principals import Role
+from app.glitches.upload import clean_name
+from app.server import request_scope
+from app.server.callers import RuntimeDep, SessionDep, Uploader, UploadRoute
+
+router = APIRouter(route_class=UploadRoute, tags=["uploads"])
+
+
+class BatchLinks(core_schemas.Model):
+    """Where to look on."""
+
+    job: str
+    items: str = Field(description="Each glitch of the batch and what became of it.")
+    events: str = Field(description="Progress as server-sent events.")
+
+
+class Batch(core_schemas.Model):
+    """A batch that was accepted; its job does the work."""
+
+    job: UUID
+    state: str = Field(description="Of the job: queued, or running where it was sent before.")
+    upload: str = Field(description="SHA-256 under which the file is kept.")
+    n_bytes: int
+    is_known_upload: bool = Field(description="Whether the same file was kept already.")
+    links: BatchLinks
+
+
+@router.post("/batches", summary="Ingest many glitches", status_code=202)
+def new_batch(
+    *,
+    request: Request,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    principal: Uploader,
+    file: Annotated[
+        UploadFile,
+        File(
+            description="A tar or zip of spectrograms, of arrays of views, or of trigger tables "
+            "and strain; an HDF5 or npz of many glitches' views; or a trigger table alone."
+        ),
+    ],
+    manifest: Annotated[
+        UploadFile | None,
+        File(description="CSV that tells of the pictures: path or gravityspy_id, label, ifo, …"),
+    ] = None,
+    merge_window_s: Annotated[
+        float, Form(description="Triggers no further apart than this are one glitch, s.")
+    ] = MERGE_WINDOW_S,
+    ifo: Annotated[str | None, Form(description="Detector of what does not name its own.")] = None,
+    channel: Annotated[str | None, Form(description="Channel of the strain files.")] = None,
+    sample_rate_hz: Annotated[
+        float | None, Form(description="Of strain files that do not say.")
+    ] = None,
+    origin: Annotated[
+        str | None,
+        Form(description="upload, simulated, gravityspy or omicron; else told from the files."),
+    ] = None,
+) -> Batch:
+    """202 with the job that reads, encodes and stores the glitches. Needs the role submitter.
+
+    Sending the same again is cheap: the file is kept once, and known glitches are passed over.
+    """
+    require_role(principal, Role.SUBMITTER)
+    ifo, channel, origin = ((text or "").strip() or None for text in (ifo, channel, origin))
+    check_options(
+        merge_window_s=merge_window_s,
+        ifo=ifo,
+        channel=channel,
+        sample_rate_hz=sample_rate_hz,
+        origin=origin,
+    )
+    data_dir = runtime.settings.data_dir
+    digest, n_bytes, is_known = keep_upload(data_dir, file.file)
+    rows = None if manifest is None else keep_upload(data_dir, manifest.file)[0]
+    hold_uploads(session)
+    check_kept(data_dir, digest, rows)
+    options = BatchOptions(
+        upload=digest,
+        name=clean_name(file.filename),
+        manifest=rows,
+        merge_window_s=merge_window_s,
+        ifo=ifo,
+        channel=channel,
+        sample_rate_hz=sample_rate_hz,
+        origin=origin,
+    )
+    job = submit_batch(session, options, principal)
+    own = f"{request_scope.base_url(request)}/jobs/{job.id}"
+    return Batch(
+        job=job.id,
+        state=job.state,
+        upload=digest,
+        n_bytes=n_bytes,
+        is_known_upload=is_known,
+        links=BatchLinks(job=own, items=f"{own}/items", events=f"{own}/events"),
+    )

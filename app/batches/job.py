@@ -1,0 +1,208 @@
+"""The job kind ``ingest``: plan a batch, read and store it chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.batches.keeping import clear_work, upload_path, work_folder
+from app.batches.open_data import OpenData, open_data_folder
+from app.batches.options import BatchOptions
+from app.batches.planning import CONTENT, PICTURES, REFUSED, STACK, TRIGGERS, BatchPlanner
+from app.batches.reading import (
+    ReadGlitch,
+    StrainRoots,
+    read_arrays,
+    read_pictures,
+    read_stack,
+    read_triggers,
+)
+from app.core.errors import BusyError, ConflictError, InvalidRequestError, ServiceError
+from app.core.principals import Principal, Role
+from app.glitches.ingest import NewGlitch, insert_glitches
+from app.glitches.labels import append_labels
+from app.glitches.records import GlitchMetadata, StoredGlitch
+from app.glitches.upload import ParsedUpload
+from app.jobs.records import Chunk, JobRecord
+from app.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
+from app.jobs.tables import JobItem
+from app.map.service import request_placing
+from app.models.checkpoints import active_checkpoint, hold_active_checkpoint
+from app.novelty import request_judging
+
+if TYPE_CHECKING:
+    from glitch.views import Preprocessing
+
+LABEL_SOURCE = "batch"
+
+
+class IngestHandler:
+    """A ``JobHandler``; holds nothing between calls."""
+
+    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
+        """The batch's glitches in chunks; what is refused comes last, each with its reason."""
+        folder = work_folder(context.data_dir, job.id)
+        options = BatchOptions.from_json(job.parameters)
+        yield from BatchPlanner(session, options, context, folder).chunks()
+
+    def run_chunk(
+        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
+    ) -> ChunkResult:
+        """Read, encode and store together; one that cannot be spoils no other."""
+        if chunk.payload["kind"] == REFUSED:
+            return ChunkResult(_refused(chunk))
+        checkpoint = active_checkpoint(session)
+        encoder = context.encoder(checkpoint.digest)
+        results: list[ItemResult] = []
+        good: list[tuple[ReadGlitch, ParsedUpload]] = []
+        for read in _read(job, chunk, context, encoder.preprocessing):
+            if read.upload is None:
+                reason = read.failure or "It cannot be read."
+                results.append(ItemResult(read.position, "failed", reason))
+            else:
+                good.append((read, read.upload))
+            context.heartbeat()
+        encodings = encoder.encode([upload.views for _, upload in good])
+        context.heartbeat()
+        if hold_active_checkpoint(session).id != checkpoint.id:
+            raise BusyError("Another checkpoint became active meanwhile: this part is done again.")
+        origin = job.parameters.get("origin") or chunk.payload.get("origin")
+        stored = insert_glitches(
+            session,
+            [
+                NewGlitch(upload.views, encoding, _metadata(upload, origin))
+                for (_, upload), encoding in zip(good, encodings, strict=True)
+            ],
+            checkpoint=checkpoint,
+        )
+        context.heartbeat()
+        author = Principal(UUID(int=0), job.author, Role.SUBMITTER)
+        results += _told([read for read, _ in good], stored, _label(session, good, stored, author))
+        return ChunkResult(results)
+
+    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+        """How many glitches the batch has; what was unpacked goes unless a retry could need it."""
+        counts = session.execute(
+            select(JobItem.state, func.count(), func.count(JobItem.glitch_id))
+            .where(JobItem.job_id == job.id)
+            .group_by(JobItem.state)
+        ).all()
+        by_state = {state: count for state, count, _ in counts}
+        known = {state: glitches for state, _, glitches in counts}.get("skipped", 0)
+        if not by_state.get("failed"):
+            clear_work(context.data_dir, job.id)
+        request_placing(session)  # on the map, if there is one
+        if by_state.get("done"):
+            request_judging(session, job.author)  # what came first had little to be judged by
+        return {
+            "stored": by_state.get("done", 0),
+            "known": known,  # without what was passed over, such as an operating system's litter
+            "failed": by_state.get("failed", 0),
+        }
+
+
+HANDLER = IngestHandler()
+
+
+def _read(
+    job: JobRecord, chunk: Chunk, context: JobContext, preprocessing: Preprocessing
+) -> Iterator[ReadGlitch]:
+    options = BatchOptions.from_json(job.parameters)
+    folder = work_folder(context.data_dir, job.id)
+    payload = chunk.payload
+    source: Path = (
+        folder / CONTENT
+        if payload["is_unpacked"]
+        else upload_path(context.data_dir, options.upload)
+    )
+    if payload["kind"] == STACK:
+        path = folder / payload["stack"] if "stack" in payload else source
+        positions = [item.position for item in chunk.items]
+        yield from read_stack(path, payload["start"], positions, options.ifo, preprocessing)
+        return
+    glitches = [(item.position, payload["glitches"][item.position]) for item in chunk.items]
+    if payload["kind"] == TRIGGERS:
+        url = context.settings.gwosc_url
+        roots = StrainRoots(
+            folder,
+            context.settings.strain_dir,
+            OpenData(url, open_data_folder(context.data_dir), options.sample_rate_hz)
+            if url
+            else None,
+            options.channel,
+            options.sample_rate_hz,
+            context.settings.device,
+        )
+        yield from read_triggers(roots, glitches, preprocessing)
+    elif payload["kind"] == PICTURES:
+        pictures = [one for one in glitches if "members" in one[1]]
+        arrays = [one for one in glitches if "file" in one[1]]
+        yield from read_pictures(source, pictures, preprocessing)
+        yield from read_arrays(folder, arrays, preprocessing)
+
+
+def _refused(chunk: Chunk) -> list[ItemResult]:
+    return [
+        ItemResult(item.position, "skipped" if one["is_harmless"] else "failed", one["reason"])
+        for item in chunk.items
+        for one in [chunk.payload["glitches"][item.position]]
+    ]
+
+
+def _metadata(upload: ParsedUpload, origin: str | None) -> GlitchMetadata:
+    return GlitchMetadata(
+        origin=origin or ("gravityspy" if upload.gravityspy_id else "upload"),
+        ifo=upload.ifo,
+        channel=upload.channel,
+        gps_time=upload.gps_time,
+        snr=upload.snr,
+        peak_frequency=upload.peak_frequency,
+        duration=upload.duration,
+        bandwidth=upload.bandwidth,
+        q=upload.q,
+        gravityspy_id=upload.gravityspy_id,
+    )
+
+
+def _label(
+    session: Session,
+    good: list[tuple[ReadGlitch, ParsedUpload]],
+    stored: list[StoredGlitch | ServiceError],
+    author: Principal,
+) -> dict[str, str]:
+    """Give the labels of the batch, those of one class together; why not, by class."""
+    wanted: dict[str, set[UUID]] = {}
+    for (read, _), one in zip(good, stored, strict=True):
+        if not isinstance(one, StoredGlitch) or read.label is None:
+            continue
+        if one.glitch.label != read.label:
+            wanted.setdefault(read.label, set()).add(one.glitch.id)
+    refused: dict[str, str] = {}
+    for name, glitch_ids in sorted(wanted.items()):
+        try:
+            with session.begin_nested():
+                append_labels(session, glitch_ids, name, author=author, source=LABEL_SOURCE)
+        except (InvalidRequestError, ConflictError) as error:
+            refused[name] = f"Stored without its label: {error}"
+    return refused
+
+
+def _told(
+    reads: list[ReadGlitch], stored: list[StoredGlitch | ServiceError], refused: dict[str, str]
+) -> Iterator[ItemResult]:
+    """What became of each."""
+    for read, one in zip(reads, stored, strict=True):
+        if not isinstance(one, StoredGlitch):
+            yield ItemResult(read.position, "failed", str(one))
+            continue
+        notes = [] if one.is_new else ["It was known already."]
+        notes += [read.note] if read.note else []
+        if read.label is not None and one.glitch.label != read.label and read.label in refused:
+            notes.append(refused[read.label])
+        state = "done" if one.is_new else "skipped"
+        yield ItemResult(read.position, state, " ".join(notes) or None, one.glitch.id)

@@ -1,0 +1,165 @@
+"""Where batches lie in the data directory: each upload once, under its digest."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import os
+import re
+import shutil
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+from uuid import UUID
+
+import zstandard
+
+from app.batches.bounds import MOST_RATIO, RATIO_FROM_BYTES, Bounds
+from app.core.errors import BusyError
+from glitch.errors import FormatError, TooLargeError
+
+FOLDER = "batches"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_PIECE = 1 << 20
+
+
+def keep_upload(data_dir: Path, stream: BinaryIO) -> tuple[str, int, bool]:
+    """Keep a stream under its digest; the same bytes twice are one file.
+
+    Returns:
+        The hex SHA-256, the length in bytes, and whether it was there already.
+
+    Raises:
+        FormatError: if it is empty.
+    """
+    folder = data_dir / FOLDER / "uploads"
+    folder.mkdir(parents=True, exist_ok=True)
+    digest, length = hashlib.sha256(), 0
+    handle, name = tempfile.mkstemp(prefix=".arriving-", dir=folder)
+    path = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as target:
+            while piece := stream.read(_PIECE):
+                digest.update(piece)
+                length += len(piece)
+                target.write(piece)
+            target.flush()
+            os.fsync(target.fileno())  # the job that names it must not outlive it
+        if not length:
+            raise FormatError("The file is empty: send the batch again.")
+        kept = folder / digest.hexdigest()
+        is_known = kept.exists()
+        path.replace(kept)
+    finally:
+        path.unlink(missing_ok=True)
+    return digest.hexdigest(), length, is_known
+
+
+def upload_path(data_dir: Path, digest: str) -> Path:
+    """The kept upload of that digest.
+
+    Raises:
+        FormatError: if it is not there any more.
+    """
+    path = data_dir / FOLDER / "uploads" / digest
+    if not _DIGEST.fullmatch(digest) or not path.is_file():
+        raise FormatError(
+            "The uploaded file is no longer in the data directory: send the batch again."
+        )
+    return path
+
+
+def check_kept(data_dir: Path, *digests: str | None) -> None:
+    """See that uploads just kept were not removed in the same moment.
+
+    Raises:
+        BusyError: if one was.
+    """
+    folder = data_dir / FOLDER / "uploads"
+    if not all((folder / digest).is_file() for digest in digests if digest is not None):
+        raise BusyError("The file was removed as it came: send the batch again.")
+
+
+def work_folder(data_dir: Path, job_id: UUID) -> Path:
+    """Where a job puts what it had to unpack; made at need."""
+    folder = data_dir / FOLDER / "work" / str(job_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def clear_work(data_dir: Path, job_id: UUID) -> None:
+    """Remove what a job unpacked; nothing happens where there is nothing."""
+    shutil.rmtree(data_dir / FOLDER / "work" / str(job_id), ignore_errors=True)
+
+
+def unpack_whole(path: Path, target: Path, bounds: Bounds, heartbeat: Callable[[], None]) -> bool:
+    """Unpack a gzip, bzip2, xz or zstd file to ``target``; False where it is none of these.
+
+    Args:
+        path: The file.
+        target: Where its content goes; it is there only once it is whole.
+        bounds: How large that may be.
+        heartbeat: Called with every piece; may end the unpacking by an exception.
+
+    Raises:
+        FormatError: if it is damaged.
+        TooLargeError: if it holds more than the bounds, or is a bomb.
+    """
+    with path.open("rb") as file:
+        head = file.read(6)
+    opened = _opened(path, head)
+    if opened is None:
+        return False
+    part = target.with_name(target.name + ".part")
+    try:
+        with opened as source, part.open("wb") as unpacked:
+            _copy(source, unpacked, path.stat().st_size, bounds, heartbeat)
+        part.replace(target)
+    except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile) as error:
+        raise FormatError("The compressed file is damaged or cut short: send it again.") from error
+    except OSError as error:
+        if error.errno is None:  # bz2 has no error of its own
+            raise FormatError("The compressed file is damaged: send it again.") from error
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+    return True
+
+
+def _copy(
+    source: IO[bytes],
+    target: BinaryIO,
+    packed: int,
+    bounds: Bounds,
+    heartbeat: Callable[[], None],
+) -> None:
+    length = 0
+    while piece := source.read(_PIECE):
+        heartbeat()
+        length += len(piece)
+        if length > bounds.unpacked:
+            raise TooLargeError(
+                f"The file unpacks to over {bounds.shown}: send it in several parts."
+            )
+        if length > RATIO_FROM_BYTES and length > MOST_RATIO * packed:
+            raise TooLargeError(
+                f"The file unpacks to over {MOST_RATIO} times its size, as no pictures or strain "
+                "do: it is not read. If it is right, send it uncompressed."
+            )
+        target.write(piece)
+
+
+def _opened(path: Path, head: bytes) -> IO[bytes] | None:
+    if head.startswith(b"\x1f\x8b"):
+        return cast("IO[bytes]", gzip.open(path))
+    if head.startswith(b"BZh"):
+        return cast("IO[bytes]", bz2.open(path))
+    if head.startswith(b"\xfd7zXZ\0"):
+        return cast("IO[bytes]", lzma.open(path))
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        return cast("IO[bytes]", zstandard.open(path, "rb"))
+    return None

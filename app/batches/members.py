@@ -1,0 +1,282 @@
+"""What lies in a tar or zip, one member after the other, and reading one of them alone.
+
+Nothing is ever written under a member's name, links are never followed, and sizes are judged as
+declared before a byte is unpacked. A member is read later by its place in the file, so that many
+workers can share one archive without reading its table of contents again.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from app.batches.bounds import (
+    LONGEST_NAME,
+    MOST_MEMBER_BYTES,
+    MOST_MEMBERS,
+    MOST_RATIO,
+    MOST_ZIP_CONTENTS_BYTES,
+    MOST_ZIP_MEMBERS,
+    RATIO_FROM_BYTES,
+    Bounds,
+)
+from glitch.errors import FormatError, TooLargeError
+
+PLAIN, STORED, DEFLATED = "plain", "stored", "deflated"
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_CONTENTS_END = struct.Struct("<4s4H2IH")
+_NESTED = re.compile(r"\.(zip|tar|tgz|tbz2?|txz|7z|rar|zst|bz2|xz|gz)\Z", re.IGNORECASE)
+_MAY_BE_GZIPPED = re.compile(r"\.(xml|csv)\.gz\Z", re.IGNORECASE)
+_LITTER = re.compile(r"(\A|/)(__MACOSX/|\._|\.DS_Store\Z|Thumbs\.db\Z)")
+_LARGEST_TAR_READ = 1 << 20  # a header of a tar may claim any length
+_IS_ENCRYPTED = 1
+_DAMAGED_REST = "The tar is damaged from here on: what came before was read. Pack it again."
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file within the archive, and where its bytes are."""
+
+    name: str
+    offset: int  # of its first byte; of its own header in a zip
+    stored: int  # bytes in the archive
+    size: int  # bytes once unpacked
+    method: str = PLAIN
+    crc: int | None = None
+
+    def as_list(self) -> list[object]:
+        """JSON for a chunk's payload."""
+        return [self.name, self.offset, self.stored, self.size, self.method, self.crc]
+
+    @classmethod
+    def from_list(cls, values: list[object]) -> Member:
+        """The member of ``as_list``."""
+        return cls(*values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A member that is not read, and why."""
+
+    name: str
+    reason: str
+    is_harmless: bool = False  # litter of an operating system: skipped rather than failed
+
+
+def list_members(path: Path, bounds: Bounds) -> Iterator[Member | Refused]:
+    """Every member of a plain tar or a zip, in the archive's order; folders are left out.
+
+    Raises:
+        FormatError: if it is no archive at all.
+        TooLargeError: if it has too many members, or would unpack to too much.
+    """
+    with path.open("rb") as file:
+        is_zip = file.read(2) == b"PK"
+    total = 0
+    for count, found in enumerate(_zip_members(path) if is_zip else _tar_members(path), 1):
+        if count > MOST_MEMBERS:
+            raise TooLargeError(
+                f"The archive has over {MOST_MEMBERS:,} members: send it in several parts."
+            )
+        if isinstance(found, Member):
+            total += found.size
+            if total > bounds.unpacked:
+                raise TooLargeError(
+                    f"The archive would unpack to over {bounds.shown}: send it in several parts."
+                )
+            yield _judged(found)
+        else:
+            yield found
+
+
+def read_member(file: BinaryIO, member: Member) -> bytes:
+    """The bytes of one member, never more than it declared.
+
+    Raises:
+        FormatError: if they are damaged.
+    """
+    damaged = FormatError(f"{shown(member.name)} is damaged within the archive: pack it again.")
+    offset = member.offset
+    if member.method != PLAIN:
+        file.seek(offset)
+        header = file.read(_LOCAL_HEADER.size)
+        if len(header) != _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
+            raise damaged
+        *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+        offset += _LOCAL_HEADER.size + name_length + extra_length
+    file.seek(offset)
+    data = file.read(member.stored)
+    if member.method == DEFLATED:
+        try:
+            data = zlib.decompressobj(-15).decompress(data, member.size + 1)
+        except zlib.error:
+            raise damaged from None
+    if len(data) != member.size or (member.crc is not None and zlib.crc32(data) != member.crc):
+        raise damaged
+    return data
+
+
+def shown(name: str) -> str:
+    """A member's name as lists and messages show it."""
+    printable = "".join(c if c.isprintable() else "?" for c in name)
+    return printable if len(printable) <= 120 else "…" + printable[-119:]
+
+
+def _text(name: str) -> str:
+    """A tar's name in whatever encoding, as text that a database can hold."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _judged(member: Member) -> Member | Refused:  # noqa: PLR0911  (one return a reason)
+    """The member, unless its name or its declared size speaks against it."""
+    name = member.name
+    label = shown(name)
+    if _LITTER.search(name):
+        return Refused(label, "Left out: a file of an operating system.", is_harmless=True)
+    parts = re.split(r"[/\\]", name)
+    if name.startswith(("/", "\\")) or ".." in parts or re.match(r"[A-Za-z]:", name):
+        return Refused(label, "Its name leads out of the archive: pack it under a plain name.")
+    if "\0" in name or len(name) > LONGEST_NAME:
+        return Refused(label, "Its name is no file name: pack it under a plain one.")
+    if _NESTED.search(name) and not _MAY_BE_GZIPPED.search(name):
+        return Refused(label, "An archive within the archive is not opened: unpack it first.")
+    if member.size == 0:
+        return Refused(label, "It is empty: pack it again.")
+    if member.size > MOST_MEMBER_BYTES:
+        return Refused(
+            label,
+            f"It declares {member.size:,} bytes; at most {MOST_MEMBER_BYTES:,} are read: cut it.",
+        )
+    if member.size > RATIO_FROM_BYTES and member.size > MOST_RATIO * member.stored:
+        return Refused(
+            label,
+            f"It would unpack to {member.size:,} bytes from {member.stored:,}, as no picture or "
+            "strain does: it is not read. If it is right, pack it uncompressed.",
+        )
+    return member
+
+
+class _ShortReads:
+    """A file that refuses to be read in larger pieces than a tar's headers need."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _LARGEST_TAR_READ:
+            raise tarfile.ReadError("a header of this length is not read")
+        return self._file.read(size)
+
+
+def _tar_members(path: Path) -> Iterator[Member | Refused]:
+    length = path.stat().st_size
+    with path.open("rb") as file:
+        try:
+            archive = tarfile.open(fileobj=_ShortReads(file), mode="r:")  # type: ignore[call-overload]  # noqa: SIM115
+        except (tarfile.TarError, EOFError, OSError):
+            raise FormatError("The tar is damaged at its start: pack it again.") from None
+        while True:
+            try:
+                info = archive.next()
+            except (tarfile.TarError, EOFError, OSError, ValueError):
+                yield Refused("(the rest of the archive)", _DAMAGED_REST)
+                return
+            if info is None:
+                yield from _rest_of_tar(file, archive.offset)
+                return
+            archive.members.clear()  # or it would keep them all
+            if info.isdir():
+                continue
+            if not info.isreg() or info.sparse is not None:
+                yield Refused(
+                    shown(info.name),
+                    "Links, devices and sparse files are not followed: pack the file itself.",
+                )
+            elif info.offset_data + info.size > length:
+                yield Refused(shown(info.name), "The archive ends within it: send it again.")
+            else:
+                yield Member(_text(info.name), info.offset_data, info.size, info.size)
+
+
+def _rest_of_tar(file: BinaryIO, offset: int) -> Iterator[Refused]:
+    """What is wrong where no further header can be read: the library takes any for the end."""
+    file.seek(offset)
+    block = file.read(tarfile.BLOCKSIZE)
+    if not block:
+        yield Refused(
+            "(the end of the archive)",
+            "The tar has no end, as one that was cut short: what is there was read. Compare it "
+            "with what you packed, and send it again if something is missing.",
+        )
+    elif any(block):
+        yield Refused("(the rest of the archive)", _DAMAGED_REST)
+
+
+def _zip_members(path: Path) -> Iterator[Member | Refused]:
+    length = path.stat().st_size
+    _check_zip_contents(path, length)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error):
+        raise FormatError("The zip is damaged or incomplete: send it again.") from None
+    if sum(info.compress_size for info in infos) > length:
+        raise TooLargeError(
+            "Members of the zip overlap, as in a zip bomb: it is not read. Pack the files anew."
+        )
+    methods = {zipfile.ZIP_STORED: STORED, zipfile.ZIP_DEFLATED: DEFLATED}
+    for info in infos:
+        if info.is_dir():
+            continue
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG):
+            yield Refused(
+                shown(info.filename), "Links and devices are not followed: pack the file itself."
+            )
+        elif info.flag_bits & _IS_ENCRYPTED:
+            yield Refused(shown(info.filename), "It is encrypted: pack it without a password.")
+        elif info.compress_type not in methods:
+            yield Refused(
+                shown(info.filename), "It is compressed in an unusual way: use deflate or none."
+            )
+        else:
+            yield Member(
+                info.filename,
+                info.header_offset,
+                info.compress_size,
+                info.file_size,
+                methods[info.compress_type],
+                info.CRC,
+            )
+
+
+def _check_zip_contents(path: Path, length: int) -> None:
+    """Judge the size of the table of contents before it is read into memory."""
+    tail_length = min(length, 65_557 + 20)
+    with path.open("rb") as file:
+        file.seek(length - tail_length)
+        tail = file.read(tail_length)
+        at = tail.rfind(b"PK\x05\x06")
+        if at < 0 or len(tail) - at < _CONTENTS_END.size:
+            raise FormatError("The zip is damaged or incomplete: send it again.")
+        _, _, _, _, count, contents, *_ = _CONTENTS_END.unpack_from(tail, at)
+        if tail[max(at - 20, 0) : at].startswith(b"PK\x06\x07"):  # zip64
+            file.seek(struct.unpack_from("<Q", tail, at - 12)[0])
+            record = file.read(56)
+            if len(record) < 56 or not record.startswith(b"PK\x06\x06"):
+                raise FormatError("The zip is damaged or incomplete: send it again.")
+            count, contents = struct.unpack_from("<2Q", record, 32)
+    if count > MOST_ZIP_MEMBERS or contents > MOST_ZIP_CONTENTS_BYTES:
+        raise TooLargeError(
+            f"The zip has over {MOST_ZIP_MEMBERS:,} members: pack so many as a tar, which is read "
+            "without holding its table of contents in memory."
+        )

@@ -1,0 +1,94 @@
+"""What somebody says about a batch, and the job that is made of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.core.access import require_role
+from app.core.errors import InvalidRequestError
+from app.core.principals import Principal, Role
+from app.glitches.tables import ORIGINS
+from app.glitches.upload import parse_details
+from app.jobs.records import JobRecord
+from app.jobs.service import create_job
+
+KIND = "ingest"
+MERGE_WINDOW_S = 0.1
+LONGEST_MERGE_WINDOW_S = 10.0
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """A kept upload and what is said about it. ``None``: not said.
+
+    Attributes:
+        upload: Digest of the kept file.
+        name: What it was called.
+        manifest: Digest of a kept CSV that tells of the pictures.
+        merge_window_s: Triggers no further apart than this are one glitch, s; 0 merges none but
+            those of equal time.
+        ifo: Detector of what does not name its own.
+        channel: Channel of the strain files.
+        sample_rate_hz: Of strain files that do not say.
+        origin: Where the glitches come from; else told from the files.
+    """
+
+    upload: str
+    name: str
+    manifest: str | None = None
+    merge_window_s: float = MERGE_WINDOW_S
+    ifo: str | None = None
+    channel: str | None = None
+    sample_rate_hz: float | None = None
+    origin: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The job's parameters."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> BatchOptions:
+        """The options of ``as_json``."""
+        return cls(**values)
+
+
+def check_options(
+    *,
+    merge_window_s: float,
+    ifo: str | None,
+    channel: str | None,
+    sample_rate_hz: float | None,
+    origin: str | None,
+) -> None:
+    """Refuse options that mean nothing, before anything is kept.
+
+    Raises:
+        InvalidRequestError: naming the field.
+    """
+    parse_details(ifo=ifo, channel=channel, sample_rate_hz=sample_rate_hz)
+    if not (math.isfinite(merge_window_s) and 0 <= merge_window_s <= LONGEST_MERGE_WINDOW_S):
+        raise InvalidRequestError(
+            f"merge_window_s must lie between 0 and {LONGEST_MERGE_WINDOW_S:g} seconds."
+        )
+    if origin is not None and origin not in ORIGINS:
+        raise InvalidRequestError(f"There is no such origin: give one of {', '.join(ORIGINS)}.")
+
+
+def submit_batch(session: Session, options: BatchOptions, author: Principal) -> JobRecord:
+    """Store the job that ingests a kept upload; while one like it is open, that one.
+
+    Raises:
+        PermissionDeniedError: if the author may not store.
+    """
+    require_role(author, Role.SUBMITTER)
+    parameters = options.as_json()
+    said = json.dumps({**parameters, "name": "", "author": author.name}, sort_keys=True)
+    key = hashlib.sha256(said.encode()).hexdigest()
+    return create_job(session, KIND, parameters, author.name, key=key)

@@ -1,0 +1,176 @@
+"""Send a batch; the answer is the page of its job, or the form again with what was wrong."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, BinaryIO
+
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from sqlalchemy.orm import Session
+
+from app.batches.keeping import keep_upload
+from app.batches.options import MERGE_WINDOW_S, BatchOptions, check_options, submit_batch
+from app.batches.packing import MOST_LOOSE_FILES, packed
+from app.batches.pages.contexts import BatchPage
+from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
+from app.core.principals import Principal, Role
+from app.frame.contexts import Choice
+from app.frame.deps import (
+    CsrfChecked,
+    Reader,
+    RuntimeDep,
+    SessionDep,
+    Submitter,
+    UploadPageRoute,
+    VisitorDep,
+    explain,
+    see_other,
+)
+from app.frame.render import render
+from app.frame.typed import number_typed
+from app.frame.words import ORIGIN_TEXTS
+from app.jobs.pages.view import job_href
+from app.jobs.records import JobRecord
+from app.server.runtime import Runtime
+from glitch.detectors import DETECTORS
+from glitch.errors import GlitchError
+
+router = APIRouter(route_class=UploadPageRoute)
+
+LONGEST_FIELD = 200
+_MERGE_WINDOW = f"{MERGE_WINDOW_S:g}"
+
+
+@dataclass(frozen=True)
+class _Typed:
+    """The text fields of the form."""
+
+    ifo: str = ""
+    channel: str = ""
+    sample_rate_hz: str = ""
+    merge_window_s: str = _MERGE_WINDOW
+    origin: str = ""
+
+
+@router.get("/batch")
+def batch_form(
+    request: Request, runtime: RuntimeDep, visitor: VisitorDep, principal: Reader
+) -> Response:
+    """The empty form."""
+    return render(request, _page(runtime, principal, _Typed()), visitor)
+
+
+@router.post("/batch", dependencies=[CsrfChecked])
+def send_batch(
+    *,
+    request: Request,
+    session: SessionDep,
+    runtime: RuntimeDep,
+    visitor: VisitorDep,
+    principal: Submitter,
+    file: Annotated[list[UploadFile | str], File()] = [],  # noqa: B006 - FastAPI copies it
+    manifest: Annotated[UploadFile | str, File()] = "",
+    ifo: Annotated[str, Form()] = "",
+    channel: Annotated[str, Form()] = "",
+    sample_rate_hz: Annotated[str, Form()] = "",
+    merge_window_s: Annotated[str, Form()] = _MERGE_WINDOW,
+    origin: Annotated[str, Form()] = "",
+) -> Response:
+    """Keep what was sent and have the workers ingest it."""
+    typed = _Typed(ifo, channel, sample_rate_hz, merge_window_s, origin)
+    try:
+        with session.begin_nested():
+            job = _submit(session, runtime, principal, (file, manifest), typed)
+    except PermissionDeniedError:
+        raise
+    except (ServiceError, GlitchError) as error:
+        told = explain(error)
+        page = _page(runtime, principal, typed, error=str(error))
+        return render(request, page, visitor, status=told.status if told else 400)
+    return see_other(f"{job_href(job)}?done=batch")
+
+
+def _submit(
+    session: Session,
+    runtime: Runtime,
+    principal: Principal,
+    sent: tuple[list[UploadFile | str], UploadFile | str],
+    typed: _Typed,
+) -> JobRecord:
+    for name, value in asdict(typed).items():
+        if len(value) > LONGEST_FIELD or "\0" in value:
+            raise InvalidRequestError(
+                f"The field {name} may hold at most {LONGEST_FIELD} printable characters."
+            )
+    said = {
+        "ifo": typed.ifo.strip() or None,
+        "channel": typed.channel.strip() or None,
+        "origin": typed.origin.strip() or None,
+    }
+    merge_window_s = number_typed(typed.merge_window_s, "The merging window")
+    merge_window_s = MERGE_WINDOW_S if merge_window_s is None else merge_window_s
+    sample_rate_hz = number_typed(typed.sample_rate_hz, "The sample rate")
+    check_options(merge_window_s=merge_window_s, sample_rate_hz=sample_rate_hz, **said)
+    files, manifests = _chosen(sent[0]), _chosen([sent[1]])
+    if not manifests:
+        files, manifests = _without_manifest(files)
+    data_dir = runtime.settings.data_dir
+    with packed(files) as (name, stream):
+        digest, _, _ = keep_upload(data_dir, stream)
+    rows = keep_upload(data_dir, manifests[0][1])[0] if manifests else None
+    options = BatchOptions(
+        upload=digest,
+        name=name,
+        manifest=rows,
+        merge_window_s=merge_window_s,
+        sample_rate_hz=sample_rate_hz,
+        **said,
+    )
+    return submit_batch(session, options, principal)
+
+
+_Files = list[tuple[str, BinaryIO]]
+
+
+def _chosen(uploads: list[UploadFile | str]) -> _Files:
+    """A file input left empty arrives as a text field, or as a file without a name."""
+    real = [one for one in uploads if not isinstance(one, str)]
+    return [(one.filename, one.file) for one in real if one.filename]
+
+
+def _without_manifest(files: _Files) -> tuple[_Files, _Files]:
+    """An archive and one CSV, dropped together, are the batch and its manifest."""
+    tables = [one for one in files if one[0].lower().endswith(".csv")]
+    others = [one for one in files if one not in tables]
+    is_manifest = len(tables) == len(others) == 1 and others[0][0].lower().endswith(_ARCHIVES)
+    return (others, tables) if is_manifest else (files, [])
+
+
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+
+
+def _page(
+    runtime: Runtime, principal: Principal, typed: _Typed, *, error: str | None = None
+) -> BatchPage:
+    ifos = {"": "from the files"} | {ifo: ifo for ifo in DETECTORS}
+    origins = {"": "told from the files"} | ORIGIN_TEXTS
+    return BatchPage(
+        error=error,
+        ifos=tuple(Choice(value, text, value == typed.ifo) for value, text in ifos.items()),
+        origins=tuple(
+            Choice(value, text, value == typed.origin) for value, text in origins.items()
+        ),
+        channel=typed.channel[:LONGEST_FIELD],
+        sample_rate_hz=typed.sample_rate_hz[:LONGEST_FIELD],
+        merge_window_s=typed.merge_window_s[:LONGEST_FIELD],
+        has_options=typed != _Typed(),
+        most_files=MOST_LOOSE_FILES,
+        limit=_size(runtime.settings.max_batch_mb),
+        limit_bytes=runtime.settings.max_batch_bytes,
+        role=principal.role.label,
+        can_upload=principal.role >= Role.SUBMITTER,
+    )
+
+
+def _size(megabytes: float) -> str:
+    return f"{megabytes / 1000:g} GB" if megabytes >= 1000 else f"{megabytes:g} MB"

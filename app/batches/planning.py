@@ -1,0 +1,376 @@
+"""Cutting a batch into chunks: what lies in the upload, put together glitch by glitch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.batches.bounds import MOST_FILES, MOST_PICTURES, Bounds
+from app.batches.facts import Facts
+from app.batches.index import BatchIndex
+from app.batches.keeping import unpack_whole, upload_path
+from app.batches.manifest import Manifest
+from app.batches.members import Member, Refused, list_members, read_member, shown
+from app.batches.options import BatchOptions
+from app.batches.strain_shelf import UPLOADED, Place, StrainShelf
+from app.batches.table_files import is_table, origin_of_table, read_table
+from app.glitches.upload import parse_ifo
+from app.jobs.registry import ChunkPlan, JobContext
+from glitch.errors import FormatError, GlitchError
+from glitch.images import (
+    holds_stack,
+    holds_views,
+    is_npz_stack,
+    npz_to_hdf5,
+    open_stack,
+    parse_file_name,
+)
+from glitch.strain import is_strain_file, strain_span
+
+GLITCHES = 32  # in a chunk: seconds of work, and what a killed worker loses
+PICTURES, VIEWS, TRIGGERS, STACK, REFUSED = "pictures", "views", "triggers", "stack", "refused"
+OPEN_DATA = "open data"  # where a trigger's strain comes from
+CONTENT, STACK_FILE = "content", "stack.h5"  # in the job's work folder
+_PICTURE = re.compile(r"\.(png|jpe?g)\Z", re.IGNORECASE)
+_WINDOW = re.compile(r"(_spectrogram_|__)[0-9.]{1,6}\.[A-Za-z]{3,4}\Z")
+_BLOCK = 1000
+Found = tuple[str, dict[str, Any]]  # an item's name and what its chunk must know of it
+
+
+class BatchPlanner:
+    """One batch, from its kept upload to its chunks.
+
+    Args:
+        session: The planning's transaction, for a temporary table.
+        options: What was said about the batch.
+        context: For the data directory and the settings.
+        folder: The job's own, for what must be unpacked.
+    """
+
+    def __init__(
+        self, session: Session, options: BatchOptions, context: JobContext, folder: Path
+    ) -> None:
+        self._options = options
+        self._context = context
+        self._folder = folder
+        self._bounds = Bounds(context.settings.max_batch_unpacked_bytes)
+        self._index = BatchIndex(session, context.heartbeat)
+        self._manifest = Manifest(self._index)
+        self._shelf = StrainShelf()
+        self._origin = options.origin
+        self._has_strain = False
+
+    def chunks(self) -> Iterator[ChunkPlan]:
+        """The chunks of the batch.
+
+        Raises:
+            GlitchError: if nothing of the upload can be used; says why.
+        """
+        source = upload_path(self._context.data_dir, self._options.upload)
+        is_unpacked = unpack_whole(
+            source, self._folder / CONTENT, self._bounds, self._context.heartbeat
+        )
+        if is_unpacked:
+            source = self._folder / CONTENT
+        if self._options.manifest is not None:
+            manifest = upload_path(self._context.data_dir, self._options.manifest)
+            self._add_rows(manifest, "the manifest")
+        common = {"is_unpacked": is_unpacked}
+        count = 0
+        for plan in self._of(source):
+            count += 1
+            yield replace(plan, payload={**common, **plan.payload})
+        if not count and self._has_strain:
+            raise FormatError(
+                "The batch holds strain, and no trigger says where in it to look: put a table of "
+                "triggers beside it. One glitch alone goes to POST /embed."
+            )
+        if not count:
+            raise FormatError(
+                "The batch holds no glitch: send spectrograms in Gravity Spy's naming, views of "
+                "many glitches, or a table of triggers."
+            )
+
+    def _of(self, source: Path) -> Iterator[ChunkPlan]:
+        if is_npz_stack(source):
+            npz_to_hdf5(
+                source,
+                self._folder / STACK_FILE,
+                self._bounds.unpacked,
+                self._context.heartbeat,
+            )
+            yield from self._stack(self._folder / STACK_FILE, {"stack": STACK_FILE})
+        elif holds_stack(source):
+            yield from self._stack(source, {})
+        elif is_table(source):
+            self._add_triggers(source, self._options.name)
+            yield from self._triggers()
+        elif _is_archive(source):
+            yield from self._archive(source)
+        else:
+            raise FormatError(
+                f"{shown(self._options.name)} is no batch that is read here: send a tar or zip, "
+                "an HDF5 or npz of many glitches' views, or a table of triggers. One glitch alone "
+                "goes to POST /embed."
+            )
+
+    # --- views of many glitches in one file -------------------------------------------------------
+
+    def _stack(self, path: Path, payload: dict[str, Any]) -> Iterator[ChunkPlan]:
+        if self._options.manifest is not None:
+            raise FormatError(
+                "A manifest tells of the members of an archive: put the columns into the file of "
+                "views itself, as arrays of one value a glitch."
+            )
+        with open_stack(path) as stack:
+            count = len(stack)
+            has_ids = "gravityspy_id" in stack.columns()
+            for start in range(0, count, GLITCHES):
+                numbers = range(start, min(start + GLITCHES, count))
+                names = [
+                    shown(str(stack.cell("gravityspy_id", n))) if has_ids else f"glitch {n}"
+                    for n in numbers
+                ]
+                self._context.heartbeat()
+                yield ChunkPlan({"kind": STACK, "start": start, **payload}, names)
+
+    # --- archives ---------------------------------------------------------------------------------
+
+    def _archive(self, source: Path) -> Iterator[ChunkPlan]:
+        tables, has_glitches = self._unpack_files(source)
+        for path, name in tables:
+            try:
+                if has_glitches:
+                    self._add_rows(path, name)
+                else:
+                    self._add_triggers(path, name)
+            except GlitchError as error:  # one of many members; the rows before it count
+                self._refuse(name, str(error))
+        waiting: list[Member] = []
+        for found in list_members(source, self._bounds):
+            if isinstance(found, Member) and _PICTURE.search(found.name):
+                waiting.append(found)
+                if len(waiting) >= _BLOCK:
+                    self._add_pictures(waiting)
+                    self._context.heartbeat()
+                    waiting = []
+        self._add_pictures(waiting)
+        yield from _cut(PICTURES, self._pictures())
+        if (rows := self._manifest.unheard()) is not None:
+            self._refuse(rows.name, rows.reason, is_harmless=rows.is_harmless)
+        yield from self._triggers()
+
+    def _unpack_files(self, source: Path) -> tuple[list[tuple[Path, str]], bool]:
+        """Put what is no picture on disk under names of our own; the tables among it."""
+        tables: list[tuple[Path, str]] = []
+        has_glitches = False
+        count = 0
+        with source.open("rb") as archive:
+            for found in list_members(source, self._bounds):
+                if isinstance(found, Refused):
+                    self._refuse(found.name, found.reason, is_harmless=found.is_harmless)
+                    continue
+                if _PICTURE.search(found.name):
+                    has_glitches = True
+                    continue
+                count += 1
+                if count > MOST_FILES:
+                    raise FormatError(
+                        f"The archive has over {MOST_FILES:,} files besides pictures: send it in "
+                        "several parts."
+                    )
+                name = shown(found.name)
+                path = self._folder / f"file-{count}"
+                try:
+                    path.write_bytes(read_member(archive, found))
+                    if is_table(path):
+                        tables.append((path, name))
+                    elif holds_views(path):
+                        has_glitches = True
+                        self._add_views(path.name, found.name)
+                    elif is_strain_file(path, name):
+                        self._add_strain(path, name)
+                    else:
+                        self._refuse(
+                            name,
+                            "It is of no kind that is read in a batch: pictures (PNG, JPG), views, "
+                            "tables of triggers, and strain are.",
+                        )
+                        path.unlink()
+                except GlitchError as error:
+                    self._refuse(name, str(error))
+                self._context.heartbeat()
+        return tables, has_glitches
+
+    def _add_strain(self, path: Path, name: str) -> None:
+        span = strain_span(
+            path,
+            file_name=name,
+            sample_rate_hz=self._options.sample_rate_hz,
+            channel=self._options.channel,
+        )
+        ifo = self._options.ifo if span is None else span.ifo or self._options.ifo
+        if span is None or ifo is None:
+            lacks = "when it starts" if span is None else "its detector"
+            self._refuse(name, f"The strain does not say {lacks}: send HDF5 or GWF that does.")
+            return
+        self._shelf.add(ifo, span.gps_start, span.gps_end, Place(UPLOADED, path.name, name))
+        self._has_strain = True
+
+    def _add_rows(self, path: Path, name: str) -> None:
+        for row in self._manifest.read(path, name):
+            self._refuse(row.name, row.reason)
+
+    def _add_views(self, file: str, name: str) -> None:
+        self._index.add(VIEWS, name, {"file": file, "member": name})
+
+    def _add_pictures(self, members: list[Member]) -> None:
+        facts = self._manifest.about([member.name for member in members])
+        for member in members:
+            said = facts.get(member.name, Facts())
+            name = parse_file_name(member.name)
+            gravityspy_id = said.gravityspy_id or name.gravityspy_id
+            ifo = said.ifo or name.ifo
+            if gravityspy_id is not None:
+                key = f"id {gravityspy_id}"
+            elif name.gps_time is not None:
+                key = f"time {ifo} {name.gps_time}"
+            else:
+                key = f"name {_WINDOW.sub('', member.name)}"
+            content = {"member": member.as_list(), "facts": said.as_json()}
+            self._index.add(PICTURES, key, content)
+
+    def _pictures(self) -> Iterator[Found]:
+        """The pictures of each glitch, and the arrays of views that are a glitch each."""
+        key, facts = "", Facts()
+        members: list[Any] = []
+        for own_key, content in self._index.ordered(PICTURES):
+            if own_key != key and members:
+                yield self._picture(key, members, facts)
+                members, facts = [], Facts()
+            key = own_key
+            if len(members) >= MOST_PICTURES:
+                self._refuse(
+                    shown(content["member"][0]),
+                    f"The glitch has over {MOST_PICTURES} pictures in this batch already.",
+                )
+                continue
+            said = Facts.from_json(content["facts"])
+            members.append([*content["member"], said.window_s])
+            facts = facts.over(said)
+        if members:
+            yield self._picture(key, members, facts)
+        for _, content in self._index.ordered(VIEWS):
+            facts = self._manifest.about([content["member"]])[content["member"]]
+            facts = replace(facts, ifo=facts.ifo or self._options.ifo, path=None, window_s=None)
+            name = shown(content["member"])
+            yield name, {"file": content["file"], "name": name, "facts": facts.as_json()}
+
+    def _picture(self, key: str, members: list[Any], facts: Facts) -> Found:
+        kind, _, rest = key.partition(" ")
+        ifo = self._options.ifo if facts.ifo is None else facts.ifo
+        has_id = kind == "id"
+        name = rest if has_id else shown(members[0][0])
+        return name, {
+            "members": members,
+            "facts": replace(
+                facts, ifo=ifo, gravityspy_id=rest if has_id else None, path=None, window_s=None
+            ).as_json(),
+        }
+
+    # --- triggers ---------------------------------------------------------------------------------
+
+    def _add_triggers(self, path: Path, name: str) -> None:
+        self._origin = self._origin or origin_of_table(path)
+        for row in read_table(path, name):
+            if row.facts is None:
+                self._refuse(row.name, row.reason)
+                continue
+            ifo, gps_time = row.facts.ifo or self._options.ifo, row.facts.gps_time
+            if gps_time is None:
+                self._refuse(row.name, "The trigger has no GPS time: give it in its row.")
+                continue
+            if ifo is None:
+                self._refuse(row.name, "The trigger has no detector: give it, or ifo for all.")
+                continue
+            facts = replace(row.facts, ifo=parse_ifo(ifo), path=None, window_s=None)
+            self._index.add(TRIGGERS, f"{ifo} {Decimal(gps_time):021.9f}", facts.as_json())
+
+    def _triggers(self) -> Iterator[ChunkPlan]:
+        folder = self._context.settings.strain_dir
+        if folder is not None:
+            self._shelf.add_folder(folder)
+        yield from _cut(TRIGGERS, self._merged(), origin=self._origin)
+        yield from self._refusals()
+
+    def _merged(self) -> Iterator[Found]:
+        """Triggers that follow one another within the window as the loudest of them."""
+        loudest: Facts | None = None
+        last = Decimal(0)
+        n_merged = 0
+        for _, content in self._index.ordered(TRIGGERS):
+            facts = Facts.from_json(content)
+            time = Decimal(str(facts.gps_time))
+            window = Decimal(str(self._options.merge_window_s))
+            if loudest is not None and facts.ifo == loudest.ifo and time - last <= window:
+                n_merged += 1
+                if (facts.snr or 0) > (loudest.snr or 0):
+                    loudest = facts
+            else:
+                if loudest is not None:
+                    yield from self._trigger(loudest, n_merged)
+                loudest, n_merged = facts, 1
+            last = time
+        if loudest is not None:
+            yield from self._trigger(loudest, n_merged)
+
+    def _trigger(self, facts: Facts, n_merged: int) -> Iterator[Found]:
+        ifo, gps_time = str(facts.ifo), Decimal(str(facts.gps_time))
+        name = f"{ifo} {gps_time:f}"
+        content: dict[str, Any] = {"facts": facts.as_json(), "n_merged": n_merged}
+        stretch = self._shelf.find(ifo, gps_time)
+        if stretch is not None:
+            files = [[place.root, place.path, place.name] for place in stretch.places]
+            yield name, {**content, "strain": files, "gap": stretch.gap}
+        elif self._context.settings.gwosc_url is not None:
+            yield name, {**content, "strain": OPEN_DATA}
+        else:
+            self._refuse(name, self._shelf.why_not(ifo, gps_time))
+
+    # --- what is not read -------------------------------------------------------------------------
+
+    def _refuse(self, name: str, reason: str, *, is_harmless: bool = False) -> None:
+        content = {"name": name, "reason": reason, "is_harmless": is_harmless}
+        self._index.add(REFUSED, "", content)
+
+    def _refusals(self) -> Iterator[ChunkPlan]:
+        found = ((content["name"], content) for _, content in self._index.ordered(REFUSED))
+        yield from _cut(REFUSED, found, size=_BLOCK // 2)
+
+
+def _cut(
+    kind: str, found: Iterator[Found], *, size: int = GLITCHES, origin: str | None = None
+) -> Iterator[ChunkPlan]:
+    names: list[str] = []
+    glitches: list[dict[str, Any]] = []
+    for name, content in found:
+        names.append(name)
+        glitches.append(content)
+        if len(names) == size:
+            yield ChunkPlan({"kind": kind, "glitches": glitches, "origin": origin}, names)
+            names, glitches = [], []
+    if names:
+        yield ChunkPlan({"kind": kind, "glitches": glitches, "origin": origin}, names)
+
+
+def _is_archive(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(262)
+    # An empty tar is zeros throughout; tars before POSIX have no magic and are not read.
+    return head.startswith(b"PK") or head[257:262] == b"ustar" or not any(head)

@@ -1,0 +1,319 @@
+"""From one chunk's payload to glitches ready to be encoded; one bad glitch spoils no other."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from app.batches.facts import Facts, facts_of, read_columns
+from app.batches.members import Member, read_member, shown
+from app.batches.open_data import OpenData
+from app.batches.planning import OPEN_DATA
+from app.batches.strain_shelf import KNOWN
+from app.core.errors import InvalidRequestError, NotReadyError, ServiceError
+from app.glitches.upload import (
+    ParsedUpload,
+    SpooledFile,
+    UploadDetails,
+    clean_name,
+    parse_details,
+    parse_upload,
+)
+from glitch.errors import FormatError, GlitchError, StrainError
+from glitch.images import is_image, open_stack, parse_file_name
+from glitch.strain import (
+    Strain,
+    StrainFile,
+    StrainViews,
+    read_joined_strain,
+    views_from_strain,
+)
+from glitch.views import Preprocessing
+
+TRANSFORMED_AT_ONCE = 8  # 64 s of strain each: bounds memory
+
+
+@dataclass(frozen=True, eq=False)
+class ReadGlitch:
+    """One glitch of a batch, read: what was found, or why nothing could be."""
+
+    position: int
+    upload: ParsedUpload | None = None
+    label: str | None = None
+    note: str | None = None
+    failure: str | None = None
+
+
+def read_pictures(
+    source: Path, glitches: Sequence[tuple[int, Any]], preprocessing: Preprocessing
+) -> Iterator[ReadGlitch]:
+    """Glitches whose pictures lie in an archive."""
+    with source.open("rb") as archive:
+        for position, content in glitches:
+            with _told(position) as failed:
+                yield _read_pictures(archive, position, content, preprocessing)
+            if failed:
+                yield _with_pictures(failed[0], content)
+
+
+def _with_pictures(failed: ReadGlitch, content: Any) -> ReadGlitch:
+    """Which picture it was; and all of them are stored or none, which is worth a word."""
+    n_others = len(content["members"]) - 1
+    if not n_others:
+        name = shown(content["members"][0][0])
+        has_id = "gravityspy_id" in content["facts"]  # then that is the item's name
+        if has_id and name not in str(failed.failure):
+            return replace(failed, failure=f"{name}: {failed.failure}")
+        return failed
+    others = "other picture was" if n_others == 1 else f"{n_others} other pictures were"
+    return replace(failed, failure=f"{failed.failure} Its {others} not stored either.")
+
+
+def _read_pictures(
+    archive: BinaryIO, position: int, content: Any, preprocessing: Preprocessing
+) -> ReadGlitch:
+    facts = Facts.from_json(content["facts"])
+    pictures: dict[bytes, tuple[str, bytes, float]] = {}
+    for *member_values, window_s in content["members"]:
+        member = Member.from_list(member_values)
+        data = read_member(archive, member)
+        if not is_image(data[:64]):
+            raise FormatError(
+                f"{shown(member.name)} is no PNG or JPG, whatever its name says: pack it again."
+            )
+        window = _window(member.name, window_s)
+        pictures.setdefault(hashlib.sha256(data).digest(), (member.name, data, window))
+    repeated = len(content["members"]) - len(pictures)
+    windows = tuple(window for *_, window in pictures.values())
+    details = replace(_details(facts), view_durations_s=windows)
+    with tempfile.TemporaryDirectory(prefix="glitch-batch-") as folder:
+        files = []
+        for number, (name, data, _) in enumerate(pictures.values()):
+            path = Path(folder) / f"picture-{number}"
+            path.write_bytes(data)
+            files.append(SpooledFile(path, clean_name(name)))
+        upload = parse_upload(
+            files, details, preprocessing=preprocessing, strain_to_views=_no_strain
+        )
+    note = None if not repeated else f"{repeated} of its pictures came twice and count once."
+    return ReadGlitch(position, _with(upload, facts), facts.label, note)
+
+
+def _window(name: str, said: float | None) -> float:
+    """The window that a picture shows, in s: what the manifest says counts before its name."""
+    window = parse_file_name(name).duration_s if said is None else said
+    if window is None:
+        raise InvalidRequestError(
+            f"The window length of {shown(name)} is not in its name: name it as Gravity Spy does "
+            "(…_spectrogram_1.0.png), or give duration_s in a manifest."
+        )
+    return float(window)
+
+
+def read_arrays(
+    folder: Path, glitches: Sequence[tuple[int, Any]], preprocessing: Preprocessing
+) -> Iterator[ReadGlitch]:
+    """Glitches that are a file of views each, unpacked into the job's folder."""
+    for position, content in glitches:
+        with _told(position) as failed:
+            facts = Facts.from_json(content["facts"])
+            file = SpooledFile(folder / content["file"], clean_name(content["name"]))
+            upload = parse_upload(
+                [file], _details(facts), preprocessing=preprocessing, strain_to_views=_no_strain
+            )
+            yield ReadGlitch(position, _with(upload, facts), facts.label)
+        if failed:
+            yield failed[0]
+
+
+def read_stack(
+    path: Path,
+    start: int,
+    positions: Sequence[int],
+    ifo: str | None,
+    preprocessing: Preprocessing,
+) -> Iterator[ReadGlitch]:
+    """Glitches of one HDF5 file of many."""
+    with open_stack(path) as stack:
+        names = stack.columns()
+        columns = {ours: names[at] for ours, at in read_columns(names).items()}
+        columns.pop("path", None)
+        for position in positions:
+            with _told(position) as failed:
+                cells = {ours: stack.cell(name, start + position) for ours, name in columns.items()}
+                facts = Facts(ifo=ifo)
+                facts = facts_of(cells).over(facts)
+                upload = ParsedUpload(views=stack.views(start + position, preprocessing))
+                yield ReadGlitch(position, _with(upload, facts), facts.label)
+            if failed:
+                yield failed[0]
+
+
+@dataclass(frozen=True)
+class StrainRoots:
+    """Where strain files lie, and what is said about them."""
+
+    uploaded: Path
+    known: Path | None
+    open_data: OpenData | None
+    channel: str | None
+    sample_rate_hz: float | None
+    device: str
+
+    def files(self, content: Any, facts: Facts) -> tuple[list[StrainFile], str | None]:
+        """A trigger's files, and where they end if that is too soon.
+
+        Raises:
+            FormatError: if one is not below its root, or gone.
+            StrainError: if GWOSC has none.
+            NotReadyError: if GWOSC cannot be reached.
+        """
+        if content["strain"] == OPEN_DATA:
+            if self.open_data is None:
+                raise FormatError(
+                    "The strain was to come from GWOSC, which GLITCH_GWOSC_URL does not name any "
+                    "more: send the batch again with its strain."
+                )
+            stretch = self.open_data.files(str(facts.ifo), Decimal(str(facts.gps_time)))
+            found = [self.open_data.file(place.path, place.name) for place in stretch.places]
+            return found, stretch.gap
+        places = content["strain"]
+        if isinstance(places[0], str):  # planned before files were joined
+            places = [places]
+        files = [StrainFile(self._path(root, path), name) for root, path, name in places]
+        return files, content.get("gap")
+
+    def _path(self, root: str, path: str) -> Path:
+        folder = self.known if root == KNOWN else self.uploaded
+        if folder is not None:
+            found = folder / path
+            if found.resolve().is_relative_to(folder.resolve()) and found.is_file():
+                return found
+        raise FormatError(f"The strain file {path} is no longer there: send the batch again.")
+
+    def read(self, content: Any, facts: Facts) -> tuple[Strain, str | None]:
+        """The strain around a trigger, and where it ends if that is within 32 s.
+
+        Raises:
+            GlitchError: if it cannot be read, or holds too little; says where it ends.
+            NotReadyError: if GWOSC cannot be reached.
+        """
+        files, gap = self.files(content, facts)
+        try:
+            strain = read_joined_strain(
+                files,
+                gps_time=Decimal(str(facts.gps_time)),
+                # What GWOSC sends says its rate; the option chose among its files.
+                sample_rate_hz=None if content["strain"] == OPEN_DATA else self.sample_rate_hz,
+                channel=self.channel,
+                ifo=facts.ifo,
+            )
+        except StrainError as error:
+            raise StrainError(_with_gap(str(error), gap)) from error
+        return strain, gap
+
+
+def read_triggers(
+    roots: StrainRoots, glitches: Sequence[tuple[int, Any]], preprocessing: Preprocessing
+) -> Iterator[ReadGlitch]:
+    """Glitches at triggers, transformed several at a time."""
+    for start in range(0, len(glitches), TRANSFORMED_AT_ONCE):
+        ready: list[tuple[int, Facts, Strain, Any]] = []
+        for position, content in glitches[start : start + TRANSFORMED_AT_ONCE]:
+            with _told(position) as failed:
+                facts = Facts.from_json(content["facts"])
+                strain, gap = roots.read(content, facts)
+                ready.append((position, facts, strain, {**content, "gap": gap}))
+            if failed:
+                yield failed[0]
+        made = _transformed(
+            [(strain, facts) for _, facts, strain, _ in ready], preprocessing, roots
+        )
+        for (position, facts, strain, content), one in zip(ready, made, strict=True):
+            if isinstance(one, str):
+                yield ReadGlitch(position, failure=_with_gap(one, content["gap"]))
+                continue
+            upload = ParsedUpload(
+                views=one.views,
+                channel=strain.channel,
+                snr=one.snr,
+                peak_frequency=one.peak_frequency_hz,
+                duration=one.duration_s,
+                bandwidth=one.bandwidth_hz,
+                q=one.q,
+            )
+            merged = content.get("n_merged", 1)
+            note = None if merged == 1 else f"The loudest of {merged} triggers close in time."
+            yield ReadGlitch(position, _with(upload, facts), facts.label, note)
+
+
+def _with_gap(reason: str, gap: str | None) -> str:
+    """What is wrong, and that the strain ends close by."""
+    return f"{reason} {gap}" if gap else reason
+
+
+def _transformed(
+    ready: list[tuple[Strain, Facts]], preprocessing: Preprocessing, roots: StrainRoots
+) -> list[StrainViews | str]:
+    """Views of each, all at once; where one is bad, one by one, so that only that one fails."""
+
+    def transform(part: list[tuple[Strain, Facts]]) -> list[StrainViews]:
+        times = [Decimal(str(facts.gps_time)) for _, facts in part]
+        strains = [strain for strain, _ in part]
+        return views_from_strain(strains, times, preprocessing, device=roots.device)
+
+    if not ready:
+        return []
+    try:
+        return list(transform(ready))
+    except StrainError:
+        made: list[StrainViews | str] = []
+        for one in ready:
+            try:
+                made += transform([one])
+            except StrainError as error:
+                made.append(str(error))
+        return made
+
+
+@contextmanager
+def _told(position: int) -> Iterator[list[ReadGlitch]]:
+    """Turn what is wrong with one glitch into its failure; a full disk or a dead network is not."""
+    failed: list[ReadGlitch] = []
+    try:
+        yield failed
+    except NotReadyError:
+        raise  # the network's or the operator's; the chunk is tried again
+    except (GlitchError, ServiceError) as error:
+        failed.append(ReadGlitch(position, failure=str(error)))
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = f"It cannot be read ({type(error).__name__}): send it in one of the known forms."
+        failed.append(ReadGlitch(position, failure=reason))
+
+
+def _details(facts: Facts) -> UploadDetails:
+    return parse_details(gps_time=facts.gps_time, ifo=facts.ifo, channel=facts.channel)
+
+
+def _with(upload: ParsedUpload, facts: Facts) -> ParsedUpload:
+    """What the table says counts before what was measured or read from a name."""
+    said = {
+        name: value
+        for name in ("ifo", "channel", "snr", "peak_frequency", "duration", "bandwidth", "q")
+        if (value := getattr(facts, name)) is not None
+    }
+    if facts.gravityspy_id is not None:
+        said["gravityspy_id"] = facts.gravityspy_id
+    if facts.gps_time is not None:
+        said["gps_time"] = Decimal(facts.gps_time)
+    return replace(upload, **said)
+
+
+def _no_strain(*_: object) -> StrainViews:
+    raise InvalidRequestError("Strain in a batch needs a table of triggers beside it.")

@@ -1,0 +1,155 @@
+"""Removing the files of batches once nothing needs them any more.
+
+A kept upload serves every job that names it, so it goes with the last of them. What is removed, and
+that a job can be retried no more, is decided from the jobs' rows; what no job knows (a request that
+was killed between the file and its job) goes by its age.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import Select, and_, func, or_, select, text
+from sqlalchemy.orm import Session
+
+from app.batches.keeping import FOLDER, clear_work
+from app.batches.open_data import open_data_folder
+from app.batches.options import KIND
+from app.jobs.records import OPEN_STATES
+from app.jobs.service import INPUTS_REMOVED, add_event
+from app.jobs.settling import DATABASE_CLOCK
+from app.jobs.tables import Job, JobEvent
+
+KEEP_DONE = timedelta(days=1)  # of a batch without a failure: nothing can be retried
+ABANDONED_S = 6 * 3600.0  # what no job names, and nobody has written to for so long
+_JOBS_AT_ONCE = 500
+_LOCK = 6_720_341_907  # any constant; whoever keeps and whoever removes must agree on it
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What was removed."""
+
+    jobs: int = 0  # whose files are gone
+    uploads: int = 0
+    leftovers: int = 0  # of requests and workers that were killed
+
+
+def hold_uploads(session: Session) -> None:
+    """Let nothing be removed until the end of the transaction, which stores who needs a file."""
+    session.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _LOCK})
+
+
+def sweep_batches(session: Session, data_dir: Path, keep: timedelta) -> Swept:
+    """Remove what no job needs: uploads, unpacked members, half-received files.
+
+    Args:
+        session: The transaction to write in; short, and whoever stores a batch waits for it.
+        data_dir: The data directory.
+        keep: How long after its end a job that can be retried keeps its files; one without a
+            failure keeps them for a day at most.
+    """
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    jobs = 0
+    for job_id in session.scalars(_past_their_time(keep)).all():
+        clear_work(data_dir, job_id)
+        add_event(session, job_id, INPUTS_REMOVED, f"kept for {_shown(keep)} after its end")
+        jobs += 1
+    session.flush()
+    uploads = leftovers = 0
+    for path in _files(data_dir / FOLDER / "uploads"):
+        if not _is_abandoned(path):
+            continue
+        if not _DIGEST.fullmatch(path.name):
+            leftovers += _remove(path)
+        elif not session.scalar(_needing(path.name)):
+            uploads += _remove(path)
+    for path in _files(data_dir / FOLDER / "work"):
+        if _is_abandoned(path) and not _is_known(session, path.name):
+            shutil.rmtree(path, ignore_errors=True)
+            leftovers += 1
+    for folder in _files(open_data_folder(data_dir)):
+        for path in _files(folder):
+            is_part = path.name.startswith(".")
+            if _is_abandoned(path, ABANDONED_S if is_part else keep.total_seconds()):
+                leftovers += _remove(path)
+    return Swept(jobs, uploads, leftovers)
+
+
+def _past_their_time(keep: timedelta) -> Select[UUID]:
+    """Ended jobs that have kept their files long enough."""
+    removed = select(JobEvent.id).where(JobEvent.job_id == Job.id, JobEvent.name == INPUTS_REMOVED)
+    is_whole = and_(Job.state == "succeeded", Job.failed == 0)
+    return (
+        select(Job.id)
+        .where(
+            Job.kind == KIND,
+            Job.state.not_in(OPEN_STATES),
+            or_(
+                Job.finished_at < DATABASE_CLOCK - keep,
+                and_(is_whole, Job.finished_at < DATABASE_CLOCK - min(keep, KEEP_DONE)),
+            ),
+            ~removed.exists(),
+        )
+        .order_by(Job.created_at)
+        .limit(_JOBS_AT_ONCE)
+        # One that is retried this moment is left alone.
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+
+
+def _needing(digest: str) -> Select[bool]:
+    """Whether some job may still read the upload of this digest."""
+    removed = select(JobEvent.id).where(JobEvent.job_id == Job.id, JobEvent.name == INPUTS_REMOVED)
+    names_it = or_(
+        Job.parameters["upload"].astext == digest, Job.parameters["manifest"].astext == digest
+    )
+    return select(
+        select(Job.id).where(Job.kind == KIND, names_it, ~removed.exists()).limit(1).exists()
+    )
+
+
+def _is_known(session: Session, name: str) -> bool:
+    """Whether a folder of unpacked members is that of a job which may still need it."""
+    try:
+        job_id = UUID(name)
+    except ValueError:
+        return False
+    removed = select(JobEvent.id).where(JobEvent.job_id == Job.id, JobEvent.name == INPUTS_REMOVED)
+    found = select(func.count()).select_from(Job).where(Job.id == job_id, ~removed.exists())
+    return bool(session.scalar(found))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        yield from (Path(entry.path) for entry in entries)
+
+
+def _is_abandoned(path: Path, after_s: float = ABANDONED_S) -> bool:
+    """Whether nobody has written to it for hours: a request that is at work has."""
+    try:
+        return time.time() - path.stat().st_mtime > after_s
+    except FileNotFoundError:
+        return False
+
+
+def _remove(path: Path) -> bool:
+    try:
+        path.unlink()
+    except OSError:  # gone meanwhile, or not ours to remove: the next look tries again
+        return False
+    return True
+
+
+def _shown(span: timedelta) -> str:
+    return f"{span / timedelta(days=1):g} days"

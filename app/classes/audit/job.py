@@ -1,0 +1,181 @@
+"""The job of kind ``label_audit``: every labelled glitch against its nearest labelled neighbours.
+
+A detector and kind (simulated or not) is audited by itself, in chunks of some thousand glitches;
+each chunk holds the latent vectors of its group in memory, 13 MB for 100,000 of 32 dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import ColumnElement, Select, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.classes.audit.tables import LabelAudit, LabelFinding
+from app.classes.tree import Tree
+from app.glitches.tables import Embedding, Glitch
+from app.jobs.records import Chunk, JobRecord
+from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
+from glitch.clustering import unit_vectors
+from glitch.label_votes import nearest_labels
+
+AUDITED = 5000  # glitches of a chunk: some seconds of work in a large catalogue
+_READ = 2000
+
+
+class LabelAuditHandler:
+    """A ``JobHandler``; holds nothing between calls."""
+
+    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
+        """Ranges of labelled glitches of one detector and kind, where there are enough voters."""
+        checkpoint_id, n_voters = job.parameters["checkpoint_id"], job.parameters["n_voters"]
+        groups = session.execute(
+            select(Embedding.ifo, Embedding.is_simulated, func.count())
+            .join(Glitch, Glitch.id == Embedding.glitch_id)
+            .where(Embedding.checkpoint_id == checkpoint_id, Glitch.class_id.is_not(None))
+            .group_by(Embedding.ifo, Embedding.is_simulated)
+            .order_by(Embedding.ifo, Embedding.is_simulated)
+        ).all()
+        enough = [group for group in groups if group[0] and group[2] > n_voters]
+        audited = [(ifo, is_simulated) for ifo, is_simulated, _ in enough if ifo is not None]
+        session.execute(  # another attempt at the plan finds it there
+            insert(LabelAudit)
+            .values(
+                id=job.id,
+                checkpoint_id=checkpoint_id,
+                n_voters=n_voters,
+                n_labelled=sum(group[2] for group in groups),
+                n_audited=sum(group[2] for group in enough),
+                author=job.author,
+            )
+            .on_conflict_do_nothing()
+        )
+        for ifo, is_simulated in audited:
+            ids = session.scalars(
+                select(Embedding.glitch_id)
+                .join(Glitch, Glitch.id == Embedding.glitch_id)
+                .where(*_group(checkpoint_id, ifo, is_simulated))
+                .order_by(Embedding.glitch_id)
+                .execution_options(yield_per=AUDITED)
+            )
+            with ids:
+                for part in ids.partitions():
+                    context.heartbeat()
+                    payload = {
+                        "ifo": ifo,
+                        "is_simulated": is_simulated,
+                        "first": str(part[0]),
+                        "last": str(part[-1]),
+                    }
+                    yield ChunkPlan(payload, units=len(part))
+
+    def run_chunk(
+        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
+    ) -> ChunkResult:
+        """Ask the neighbours of one range; keep what is doubtful."""
+        n_voters = job.parameters["n_voters"]
+        ids, classes, directions = _load(session, job, chunk, context)
+        first, last = UUID(chunk.payload["first"]), UUID(chunk.payload["last"])
+        asked = np.array([n for n, one in enumerate(ids) if first <= one <= last], dtype=np.int64)
+        if len(ids) <= n_voters or not len(asked):  # labels were revoked since the plan
+            return ChunkResult()
+        votes = nearest_labels(directions, classes, asked, n_voters, context.heartbeat)
+        tree = Tree.load(session)
+        findings = []
+        for position, ballot in zip(asked, votes, strict=True):
+            own = int(classes[position])
+            voted, counts = np.unique(ballot, return_counts=True)
+            related = np.isin(voted, list(tree.lineage(own)))
+            n_agreeing = int(counts[related].sum())
+            others = np.where(related, 0, counts)
+            n_suggesting = int(others.max())
+            if n_suggesting > n_agreeing:
+                findings.append(
+                    {
+                        "audit_id": job.id,
+                        "glitch_id": ids[position],
+                        "class_id": own,
+                        "suggested_id": int(voted[others.argmax()]),
+                        "n_agreeing": n_agreeing,
+                        "n_suggesting": n_suggesting,
+                        "margin": n_agreeing - n_suggesting,
+                    }
+                )
+        if findings:
+            session.execute(insert(LabelFinding).on_conflict_do_nothing(), findings)
+        return ChunkResult()
+
+    def finish(
+        self,
+        session: Session,
+        job: JobRecord,
+        context: JobContext,  # noqa: ARG002
+    ) -> Mapping[str, Any]:
+        """Show this audit from now on; those before it are gone."""
+        audit = session.execute(
+            update(LabelAudit)
+            .where(LabelAudit.id == job.id)
+            .values(finished_at=func.now())
+            .returning(LabelAudit.n_labelled, LabelAudit.n_audited, LabelAudit.created_at)
+        ).one()
+        session.execute(
+            delete(LabelAudit).where(
+                LabelAudit.created_at < audit.created_at, LabelAudit.finished_at.is_not(None)
+            )
+        )
+        doubtful = session.scalar(
+            select(func.count()).select_from(LabelFinding).where(LabelFinding.audit_id == job.id)
+        )
+        return {
+            "labelled": audit.n_labelled,
+            "audited": audit.n_audited,
+            "doubtful": doubtful,
+            "href": "/label-audit",
+            "page": "/ui/label-audit",
+        }
+
+
+HANDLER = LabelAuditHandler()
+
+
+def _group(checkpoint_id: int, ifo: str, is_simulated: bool) -> list[ColumnElement[bool]]:
+    return [
+        Embedding.checkpoint_id == checkpoint_id,
+        Embedding.ifo == ifo,
+        Embedding.is_simulated.is_(is_simulated),
+        Glitch.class_id.is_not(None),
+    ]
+
+
+def _load(
+    session: Session, job: JobRecord, chunk: Chunk, context: JobContext
+) -> tuple[list[UUID], np.ndarray, np.ndarray]:
+    """Ids, classes and unit vectors of a group, by id; the rows in passing only."""
+    statement: Select[tuple[UUID, int | None, Any]] = (
+        select(Embedding.glitch_id, Glitch.class_id, Embedding.mean)
+        .join(Glitch, Glitch.id == Embedding.glitch_id)
+        .where(
+            *_group(
+                job.parameters["checkpoint_id"],
+                chunk.payload["ifo"],
+                chunk.payload["is_simulated"],
+            )
+        )
+        .order_by(Embedding.glitch_id)
+        .execution_options(yield_per=_READ)
+    )
+    ids: list[UUID] = []
+    classes: list[int] = []
+    blocks: list[np.ndarray] = []
+    with session.execute(statement) as result:
+        for rows in result.partitions():
+            context.heartbeat()
+            ids += [row[0] for row in rows]
+            classes += [row[1] for row in rows if row[1] is not None]
+            blocks.append(np.array([row[2] for row in rows], dtype=np.float32))
+    vectors = np.concatenate(blocks) if blocks else np.empty((0, 1), dtype=np.float32)
+    return ids, np.array(classes, dtype=np.int64), unit_vectors(vectors).astype(np.float32)

@@ -1,0 +1,215 @@
+"""Labels that deserve a second look: audit them, look, and label anew in place."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Query, Request, Response
+from sqlalchemy.orm import Session
+
+from app.classes.audit.pages.contexts import AuditPage, Doubt, ImpureRow
+from app.classes.audit.records import AuditedCluster, AuditedGlitch, AuditRecord
+from app.classes.audit.service import (
+    KIND,
+    VOTERS,
+    latest_audit,
+    list_doubtful_glitches,
+    list_impure_clusters,
+    start_audit,
+)
+from app.classes.naming import list_classes
+from app.core.errors import InvalidRequestError, NotFoundError, NotReadyError
+from app.core.paging import Page
+from app.core.principals import Principal, Role
+from app.frame.contexts import Choice
+from app.frame.deps import (
+    CsrfChecked,
+    PageRoute,
+    Reader,
+    SessionDep,
+    Submitter,
+    VisitorDep,
+    logged_in,
+    see_other,
+)
+from app.frame.render import Visitor, local_path, render
+from app.frame.words import card, count, stamp
+from app.glitches.labels import append_label
+from app.glitches.pages.query import USUAL_DETECTORS
+from app.jobs.pages.view import job_href
+from app.jobs.service import list_jobs
+
+router = APIRouter(route_class=PageRoute)
+
+PATH = "/ui/label-audit"
+PAGE_SIZE = 24
+CLUSTERS_SHOWN = 12
+Word = Annotated[str, Query(max_length=100)]
+
+
+@router.get("/label-audit")
+def label_audit(
+    *,
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    _: Reader,
+    ifo: Word = "",
+    label: Word = "",
+    suggestion: Word = "",
+    after: Word = "",
+) -> Response:
+    """What the latest audit doubts, the most doubtful first."""
+    values = {"ifo": ifo, "label": label, "suggestion": suggestion, "after": after}
+    page = _page(session, logged_in(visitor), values)
+    return render(request, page, visitor, status=400 if page.errors else 200)
+
+
+@router.post("/label-audit", dependencies=[CsrfChecked])
+def start(
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    principal: Submitter,
+    n_voters: Annotated[str, Form(max_length=20)] = str(VOTERS),
+) -> Response:
+    """Have the workers audit all labels."""
+    try:
+        number = int(n_voters)
+    except ValueError:
+        sentence = f"“{n_voters[:20]}” is no number of neighbours: give one such as {VOTERS}."
+        return _refused(request, session, visitor, sentence, n_voters)
+    try:
+        job = start_audit(session, principal=principal, n_voters=number)
+    except (InvalidRequestError, NotReadyError) as error:
+        return _refused(request, session, visitor, str(error), n_voters)
+    return see_other(f"{job_href(job)}?done=audit")
+
+
+def _refused(
+    request: Request, session: Session, visitor: Visitor, sentence: str, n_voters: str
+) -> Response:
+    page = _page(session, logged_in(visitor), {}, start_error=sentence, n_voters=n_voters)
+    return render(request, page, visitor, status=400)
+
+
+@router.post("/label-audit/label", dependencies=[CsrfChecked])
+def label_anew(
+    session: SessionDep,
+    principal: Submitter,
+    glitch: Annotated[UUID, Form()],
+    class_name: Annotated[str, Form(max_length=100)],
+    back: Annotated[str, Form()] = PATH,
+) -> Response:
+    """Give a doubted glitch the label that is suggested: then it is no longer listed."""
+    append_label(session, glitch, class_name, author=principal)
+    target = local_path(back, PATH)
+    return see_other(f"{target}{'&' if '?' in target else '?'}done=labelled")
+
+
+def _page(
+    session: Session,
+    principal: Principal,
+    values: dict[str, str],
+    *,
+    start_error: str | None = None,
+    n_voters: str = str(VOTERS),
+) -> AuditPage:
+    chosen = {name: value.strip() for name, value in values.items() if value.strip()}
+    filters = {name: value for name, value in chosen.items() if name != "after"}
+    audit = latest_audit(session)
+    doubts: Page[AuditedGlitch] = Page()
+    errors: tuple[str, ...] = ()
+    try:
+        doubts = list_doubtful_glitches(
+            session,
+            ifo=chosen.get("ifo"),
+            label=chosen.get("label"),
+            suggestion=chosen.get("suggestion"),
+            limit=PAGE_SIZE,
+            cursor=chosen.get("after"),
+        )
+    except (InvalidRequestError, NotFoundError) as error:
+        errors = (str(error),)
+    clusters = list_impure_clusters(session, limit=CLUSTERS_SHOWN) if audit else Page()
+    names = tuple(one.name for one in list_classes(session) if one.state != "retired")
+    job, is_bad = _job(session)
+    return AuditPage(
+        summary=None if audit is None else _summary(audit),
+        note=None if audit is None or audit.is_current else _OUTDATED,
+        job=job,
+        is_job_bad=is_bad,
+        total="" if audit is None else count(audit.n_doubtful, "label in doubt", "labels in doubt"),
+        doubts=tuple(_doubt(one) for one in doubts.items),
+        clusters=tuple(_impure(one) for one in clusters.items),
+        ifos=_choices(USUAL_DETECTORS, chosen.get("ifo", "")),
+        labels=_choices(names, chosen.get("label", "")),
+        suggestions=_choices(names, chosen.get("suggestion", "")),
+        is_narrowed=bool(filters),
+        errors=errors,
+        back=_href(filters),
+        n_voters=n_voters[:20],
+        start_error=start_error,
+        can_label=principal.role >= Role.SUBMITTER,
+        first_href=_href(filters) if "after" in chosen else None,
+        next_href=_href({**filters, "after": doubts.next}) if doubts.next else None,
+    )
+
+
+_OUTDATED = "Another model serves by now: its latent space was not looked at. Audit again."
+
+
+def _href(values: dict[str, str]) -> str:
+    return f"{PATH}?{urlencode(values)}" if values else PATH
+
+
+def _choices(names: tuple[str, ...], chosen: str) -> tuple[Choice, ...]:
+    known = names if chosen in {"", *names} else (*names, chosen)
+    return (Choice("", "any", not chosen), *(Choice(one, one, one == chosen) for one in known))
+
+
+def _summary(audit: AuditRecord) -> str:
+    return (
+        f"Of {count(audit.n_labelled, 'labelled glitch', 'labelled glitches')}, "
+        f"{audit.n_audited:,} had {audit.n_voters} labelled neighbours of their own detector to "
+        f"compare with. Audit of {stamp(audit.finished_at)} by {audit.author}, in the latent space "
+        f"of {audit.checkpoint}."
+    )
+
+
+def _job(session: Session) -> tuple[tuple[str, str] | None, bool]:
+    """The latest audit's job, where it is at work or failed."""
+    latest = next(iter(list_jobs(session, kind=KIND, limit=1).items), None)
+    if latest is None or latest.state in {"succeeded", "cancelled"}:
+        return None, False
+    if latest.is_open:
+        return (job_href(latest), "An audit is at work: see how far it is."), False
+    return (job_href(latest), f"The latest audit failed: {latest.detail or 'see its job.'}"), True
+
+
+def _doubt(found: AuditedGlitch) -> Doubt:
+    own = found.glitch.label or "its own label"
+    return Doubt(
+        id=str(found.glitch.id),
+        card=card(found.glitch),
+        suggestion=found.suggestion,
+        suggestion_href=f"/ui/glitches?{urlencode({'label': found.suggestion})}",
+        vote=(
+            f"{found.n_suggesting} of {found.n_neighbours} neighbours are {found.suggestion}, "
+            f"{found.n_agreeing or 'none'} {'is' if found.n_agreeing <= 1 else 'are'} {own}"
+        ),
+    )
+
+
+def _impure(found: AuditedCluster) -> ImpureRow:
+    agreeing = round(found.purity * found.n_labelled)
+    return ImpureRow(
+        href=f"/ui/clusters/{found.cluster.id}",
+        title=f"Cluster of {count(found.cluster.size, 'glitch', 'glitches')}",
+        label=found.label,
+        vote=f"{agreeing:,} of {count(found.n_labelled, 'labelled member')}",
+        others=f"{found.n_labelled - agreeing:,} otherwise",
+        share=round(100 * found.purity, 1),
+    )

@@ -1,0 +1,223 @@
+"""Label audits for whoever asks: start one, read the findings of the latest, page by page."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from app.classes.audit.records import AuditedCluster, AuditedGlitch, AuditRecord
+from app.classes.audit.tables import LabelAudit, LabelFinding
+from app.classes.tables import GlitchClass
+from app.clusters.service import get_cluster, latest_run
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.core.access import require_role
+from app.core.errors import InvalidRequestError, NotFoundError
+from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row, wrong_cursor
+from app.core.principals import Principal, Role
+from app.glitches.selection import check_ifo, class_ids, select_glitches, to_record
+from app.glitches.tables import Glitch
+from app.jobs.records import JobRecord
+from app.jobs.service import create_job
+from app.models import checkpoints
+from app.models.tables import Checkpoint
+
+KIND = "label_audit"
+VOTERS = 10
+MOST_VOTERS = 50
+LARGEST_PAGE = 200
+
+
+def start_audit(session: Session, *, principal: Principal, n_voters: int = VOTERS) -> JobRecord:
+    """Have all labels audited by a worker. Asked for twice, it is done once.
+
+    Args:
+        session: The transaction to write in.
+        principal: Who asks; a submitter or above.
+        n_voters: How many nearest labelled glitches are asked of each, 1 to 50.
+
+    Raises:
+        PermissionDeniedError: if the role may only read.
+        InvalidRequestError: if the number of voters cannot be.
+        NotReadyError: if no checkpoint is active.
+    """
+    require_role(principal, Role.SUBMITTER)
+    if not 1 <= n_voters <= MOST_VOTERS:
+        raise InvalidRequestError(f"An audit asks 1 to {MOST_VOTERS} neighbours, not {n_voters}.")
+    active = checkpoints.active_checkpoint(session)
+    parameters = {"n_voters": n_voters, "checkpoint_id": active.id, "checkpoint": active.name}
+    return create_job(session, KIND, parameters, principal.name, key=f"{active.id} {n_voters}")
+
+
+def latest_audit(session: Session) -> AuditRecord | None:
+    """The latest audit that was finished; None if there was none."""
+    row = session.execute(
+        select(LabelAudit, Checkpoint.name, Checkpoint.is_active)
+        .join(Checkpoint, Checkpoint.id == LabelAudit.checkpoint_id)
+        .where(LabelAudit.finished_at.is_not(None))
+        .order_by(LabelAudit.created_at.desc(), LabelAudit.id.desc())
+        .limit(1)
+    ).first()
+    if row is None:
+        return None
+    audit: LabelAudit = row[0]
+    n_doubtful = session.scalar(
+        select(func.count()).select_from(LabelFinding).join(Glitch).where(*_standing(audit.id))
+    )
+    return AuditRecord(
+        id=audit.id,
+        checkpoint=row[1],
+        n_voters=audit.n_voters,
+        n_labelled=audit.n_labelled,
+        n_audited=audit.n_audited,
+        n_doubtful=n_doubtful or 0,
+        author=audit.author,
+        created_at=audit.created_at,
+        finished_at=audit.finished_at or audit.created_at,
+        is_current=row[2],
+    )
+
+
+def list_doubtful_glitches(
+    session: Session,
+    *,
+    ifo: str | None = None,
+    label: str | None = None,
+    suggestion: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[AuditedGlitch]:
+    """Glitches that the latest audit doubts, the largest lead of the other label first.
+
+    A glitch whose label was changed since is no longer listed: somebody has looked.
+
+    Args:
+        session: The transaction to read in.
+        ifo: Of this detector.
+        label: Labelled so.
+        suggestion: Called so by their neighbours.
+        limit: Glitches on a page, 1 to 200.
+        cursor: ``next`` of the page before.
+
+    Raises:
+        InvalidRequestError: if a filter, the limit or the cursor means nothing.
+    """
+    check_limit(limit, LARGEST_PAGE)
+    audit = latest_audit(session)
+    if audit is None:
+        return Page()
+    suggested = aliased(GlitchClass)
+    about: list[Any] = [suggested.name, LabelFinding.n_agreeing, LabelFinding.n_suggesting]
+    query: Select[*tuple[Any, ...]] = (
+        select_glitches(*about)
+        .join(LabelFinding, LabelFinding.glitch_id == Glitch.id)
+        .join(suggested, suggested.id == LabelFinding.suggested_id)
+        .where(*_standing(audit.id))
+        .order_by(LabelFinding.margin, LabelFinding.glitch_id)
+    )
+    if ifo is not None:
+        check_ifo(ifo)
+        query = query.where(Glitch.ifo == ifo)
+    if label is not None:
+        query = query.where(LabelFinding.class_id.in_(class_ids(session, (label,))))
+    if suggestion is not None:
+        query = query.where(LabelFinding.suggested_id.in_(class_ids(session, (suggestion,))))
+    if cursor is not None:
+        last = marked_row(session, LabelFinding, (audit.id, cursor_id(cursor)))
+        query = query.where(
+            beyond(last, LabelFinding.margin, LabelFinding.glitch_id, falls=(False, False))
+        )
+    rows, mark = cut_page(session.execute(query.limit(limit + 1)).all(), limit)
+    shown = tuple(
+        AuditedGlitch(to_record(row), row[3], row[4], row[5], audit.n_voters) for row in rows
+    )
+    return Page(shown, None if mark is None else str(shown[-1].glitch.id))
+
+
+def list_impure_clusters(
+    session: Session, *, run_id: UUID | None = None, limit: int = 50, cursor: str | None = None
+) -> Page[AuditedCluster]:
+    """Clusters of a run whose labelled members disagree, the worst first.
+
+    Args:
+        session: The transaction to read in.
+        run_id: Of this run; by default of the latest. A run over everything holds the labelled
+            glitches, one over what is novel holds few.
+        limit: Clusters on a page, 1 to 200.
+        cursor: ``next`` of the page before.
+
+    Raises:
+        InvalidRequestError: if the limit or the cursor means nothing.
+        NotFoundError: if there is no such run.
+    """
+    check_limit(limit, LARGEST_PAGE)
+    if run_id is None:
+        latest = latest_run(session)
+        if latest is None:
+            return Page()
+        run_id = latest.id
+    elif session.get(ClusteringRun, run_id) is None:
+        raise NotFoundError(f"There is no clustering {run_id}: `GET /clusters/runs` lists them.")
+    counted = (
+        select(ClusterMember.cluster_id, Glitch.class_id, func.count().label("n_of_class"))
+        .join(Cluster, Cluster.id == ClusterMember.cluster_id)
+        .join(Glitch, Glitch.id == ClusterMember.glitch_id)
+        .where(Cluster.run_id == run_id, Glitch.class_id.is_not(None))
+        .group_by(ClusterMember.cluster_id, Glitch.class_id)
+        .subquery()
+    )
+    scores = (
+        select(
+            counted.c.cluster_id,
+            func.sum(counted.c.n_of_class).label("n_labelled"),
+            func.max(counted.c.n_of_class).label("n_most"),
+        )
+        .group_by(counted.c.cluster_id)
+        .subquery()
+    )
+    score = scores.c.n_labelled - scores.c.n_most
+    query = (
+        select(scores.c.cluster_id, scores.c.n_labelled, scores.c.n_most)
+        .where(score > 0)
+        .order_by(score.desc(), scores.c.cluster_id)
+    )
+    if cursor is not None:
+        last_score, last_id = _cluster_cursor(cursor)
+        query = query.where(
+            or_(score < last_score, and_(score == last_score, scores.c.cluster_id > last_id))
+        )
+    rows = session.execute(query.limit(limit + 1)).all()
+    named = session.execute(
+        select(counted.c.cluster_id, GlitchClass.name)
+        .join(GlitchClass, GlitchClass.id == counted.c.class_id)
+        .where(counted.c.cluster_id.in_([row.cluster_id for row in rows]))
+        .order_by(counted.c.n_of_class, GlitchClass.name.desc())
+    )
+    # The last of each stays: the commonest, of equals the first by name.
+    commonest = {row.cluster_id: row.name for row in named}
+    shown = tuple(
+        AuditedCluster(
+            cluster=get_cluster(session, row.cluster_id),
+            label=commonest[row.cluster_id],
+            n_labelled=int(row.n_labelled),
+            purity=row.n_most / int(row.n_labelled),
+            score=float(row.n_labelled - row.n_most),
+        )
+        for row in rows[:limit]
+    )
+    last = shown[-1] if len(rows) > limit else None
+    return Page(shown, None if last is None else f"{last.score:.0f}.{last.cluster.id}")
+
+
+def _standing(audit_id: UUID) -> list[ColumnElement[bool]]:
+    """Findings of an audit about glitches that still have the label that was doubted."""
+    return [LabelFinding.audit_id == audit_id, Glitch.class_id == LabelFinding.class_id]
+
+
+def _cluster_cursor(cursor: str) -> tuple[int, UUID]:
+    score, _, cluster_id = cursor.partition(".")
+    if not (score.isascii() and score.isdigit() and len(score) < 10):
+        raise wrong_cursor()
+    return int(score), cursor_id(cluster_id)

@@ -1,0 +1,62 @@
+"""The tables of label audits: which labels the neighbours contradict.
+
+One row a doubtful glitch, none for those that agree: a catalogue of a million labels has some
+thousands of findings.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.classes.tables import GlitchClass
+from app.core.database import Base
+from app.glitches.tables import Glitch
+from app.models.tables import Checkpoint
+
+
+class LabelAudit(Base):
+    """One audit of all labels under one checkpoint. Its id is that of the job that made it."""
+
+    __tablename__ = "label_audit"
+    __table_args__ = (
+        CheckConstraint("n_voters BETWEEN 1 AND 50", name="n_voters"),
+        Index("ix_label_audit_created_at_id", "created_at", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey(Checkpoint.id))
+    n_voters: Mapped[int] = mapped_column(SmallInteger)  # neighbours asked of each glitch
+    n_labelled: Mapped[int]  # labelled glitches with an embedding
+    n_audited: Mapped[int]  # those with enough labelled neighbours of their detector and kind
+    author: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]  # unfinished audits are shown to nobody
+
+
+class LabelFinding(Base):
+    """A glitch of which more neighbours carry one other label than carry its own."""
+
+    __tablename__ = "label_finding"
+    __table_args__ = (
+        CheckConstraint("n_suggesting > n_agreeing AND n_agreeing >= 0", name="votes"),
+        Index("ix_label_finding_audit_id_margin_glitch_id", "audit_id", "margin", "glitch_id"),
+        Index("ix_label_finding_glitch_id", "glitch_id"),
+        Index("ix_label_finding_class_id", "class_id"),
+        Index("ix_label_finding_suggested_id", "suggested_id"),
+    )
+
+    audit_id: Mapped[UUID] = mapped_column(
+        ForeignKey("label_audit.id", ondelete="CASCADE"), primary_key=True
+    )
+    glitch_id: Mapped[UUID] = mapped_column(
+        ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True
+    )
+    class_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id))  # its label at that time
+    suggested_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id))
+    n_agreeing: Mapped[int] = mapped_column(SmallInteger)
+    n_suggesting: Mapped[int] = mapped_column(SmallInteger)
+    margin: Mapped[int] = mapped_column(SmallInteger)  # n_agreeing - n_suggesting; lower is worse

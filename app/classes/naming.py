@@ -1,0 +1,224 @@
+"""Classes of glitches: Gravity Spy's, and those that review names.
+
+What happens to a class later (renamed, retired, moved under another) is in
+``app.classes``.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Row, Select, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session, aliased
+
+from app.classes.records import ClassRecord
+from app.classes.tables import CLASS_STATES, ClassEvent, GlitchClass
+from app.core.access import require_role
+from app.core.audit import record_event
+from app.core.errors import ConflictError, InvalidRequestError
+from app.core.principals import Principal, Role
+from glitch.taxonomy import CLASSES
+
+LONGEST_DESCRIPTION = 2000
+LONGEST_NAME = 64
+WITHDRAWN = "withdrawn"
+STATES = tuple(state for state in CLASS_STATES if state != WITHDRAWN)
+_CLASSES_LOCK = 6_720_341_907  # any constant; whoever changes names or the tree agrees on it
+
+
+def list_classes(session: Session) -> list[ClassRecord]:
+    """All classes by name, but those that an undone review withdrew."""
+    rows = session.execute(
+        select_classes().where(GlitchClass.state != WITHDRAWN).order_by(GlitchClass.name)
+    )
+    return [to_class_record(row) for row in rows]
+
+
+def list_usable_classes(session: Session) -> list[ClassRecord]:
+    """The classes that may be offered for new labels, by name."""
+    return [known for known in list_classes(session) if not known.is_retired]
+
+
+def find_class(session: Session, name: str) -> GlitchClass | None:
+    """The row of this class; None if there is none, or it was withdrawn."""
+    if "\0" in name:
+        return None
+    return session.scalar(
+        select(GlitchClass).where(GlitchClass.name == name, GlitchClass.state != WITHDRAWN)
+    )
+
+
+def lock_classes(session: Session) -> None:
+    """One change of names or of the tree at a time, until the transaction ends."""
+    session.execute(select(func.pg_advisory_xact_lock(_CLASSES_LOCK)))
+
+
+def create_class(
+    session: Session,
+    name: str,
+    *,
+    description: str,
+    author: Principal,
+    state: str = "active",
+    is_from_review: bool = False,
+) -> ClassRecord:
+    """Add a class of ours.
+
+    Args:
+        session: The transaction to write in.
+        name: A name that no class has, in any capitals.
+        description: What it looks like and, where known, what causes it.
+        author: Who adds it; a reviewer or above.
+        state: In which state it starts.
+        is_from_review: Whether a cluster was named so; the undo is in that cluster's history then.
+
+    Raises:
+        PermissionDeniedError: if the author is no reviewer.
+        InvalidRequestError: if the name, the description or the state cannot be.
+        ConflictError: if the name is taken.
+    """
+    require_role(author, Role.REVIEWER)
+    check_class_name(name)
+    check_state(state)
+    check_description(description)
+    lock_classes(session)
+    refuse_taken(session, name)
+    row = session.scalars(
+        insert(GlitchClass)
+        .values(name=name, description=description, state=state, origin="ours")
+        .on_conflict_do_update(  # refuse_taken let it pass, so it is a withdrawn one
+            index_elements=["name"],
+            set_={
+                "description": description,
+                "state": state,
+                "origin": "ours",
+                "parent_id": None,
+                "exemplar_ids": [],
+            },
+        )
+        .returning(GlitchClass),
+        execution_options={"populate_existing": True},
+    ).one()
+    after = {"name": name, "description": description, "state": state}
+    session.add(
+        ClassEvent(
+            class_id=row.id,
+            kind="create",
+            author=author.name,
+            payload={"after": after, "is_from_review": is_from_review},
+        )
+    )
+    record_event(session, actor=author.name, action="create", subject="class", subject_id=name)
+    session.flush()
+    return to_class_record(session.execute(select_classes().where(GlitchClass.id == row.id)).one())
+
+
+def check_class_name(name: str) -> None:
+    """Refuse what can be no name of a new class.
+
+    Raises:
+        InvalidRequestError: says which rule is broken.
+    """
+    rule = (
+        f"A class name has 1 to {LONGEST_NAME} letters, digits, '_' and '-', starts with a letter "
+        "or a digit and holds a letter, for example Thunder or Fast_Scattering"
+    )
+    if not name.strip():
+        raise InvalidRequestError(f"The new class needs a name. {rule}.")
+    if len(name) > LONGEST_NAME:
+        raise InvalidRequestError(f"This name has {len(name):,} characters. {rule}.")
+    letters = name.replace("_", "").replace("-", "")
+    if not (name.isascii() and letters.isalnum() and name[0].isalnum() and not name.isdigit()):
+        raise InvalidRequestError(f"{rule}.")
+
+
+def check_description(description: str) -> None:
+    """Refuse what can be no description.
+
+    Raises:
+        InvalidRequestError: if it is too long, or holds a NUL.
+    """
+    if len(description) > LONGEST_DESCRIPTION or "\0" in description:
+        raise InvalidRequestError(
+            f"A description has at most {LONGEST_DESCRIPTION:,} characters and no NUL, not "
+            f"{len(description):,}."
+        )
+
+
+def check_state(state: str) -> None:
+    """Refuse a state that no class can be put in.
+
+    Raises:
+        InvalidRequestError: with those that exist.
+    """
+    if state not in STATES:
+        raise InvalidRequestError(
+            f"There is no state {state[:40]!r} of a class: give one of {', '.join(STATES)}."
+        )
+
+
+def refuse_taken(session: Session, name: str, *, by_other_than: int | None = None) -> None:
+    """Refuse a name that a class has: names that differ in capitals only would be mistaken.
+
+    Raises:
+        ConflictError: says which class has it, and whether that is retired.
+    """
+    query = select(GlitchClass.name, GlitchClass.state).where(
+        func.lower(GlitchClass.name) == name.lower(), GlitchClass.state != WITHDRAWN
+    )
+    if by_other_than is not None:
+        query = query.where(GlitchClass.id != by_other_than)
+    taken = session.execute(query).first()
+    if taken is None:
+        return
+    if taken.state == "retired":
+        raise ConflictError(
+            f"There is a retired class {taken.name}: choose another name, or reactivate it."
+        )
+    raise ConflictError(f"There is a class {taken.name} already: choose another name.")
+
+
+def seed_classes(session: Session) -> int:
+    """Add the Gravity Spy classes that are missing; how many were added.
+
+    A class that no release of Gravity Spy uses is dormant. What staff changed stays.
+    """
+    added = session.scalars(
+        insert(GlitchClass)
+        .on_conflict_do_nothing(index_elements=["name"])
+        .returning(GlitchClass.id),
+        [
+            {
+                "name": known.name,
+                "description": known.description,
+                "state": "active" if known.observing_runs else "dormant",
+                "origin": "gravityspy",
+            }
+            for known in CLASSES
+        ],
+    )
+    return len(added.all())
+
+
+_parent = aliased(GlitchClass)
+
+
+def select_classes() -> Select[GlitchClass, str | None]:
+    """Classes with the names of their parents."""
+    return select(GlitchClass, _parent.name.label("parent_name")).outerjoin(
+        _parent, _parent.id == GlitchClass.parent_id
+    )
+
+
+def to_class_record(row: Row[GlitchClass, str | None]) -> ClassRecord:
+    """The record of a row of ``select_classes``."""
+    known, parent = row[0], row[1]
+    return ClassRecord(
+        id=known.id,
+        name=known.name,
+        description=known.description,
+        state=known.state,
+        origin=known.origin,
+        parent=parent,
+        exemplar_ids=tuple(known.exemplar_ids),
+        created_at=known.created_at,
+    )

@@ -1,0 +1,243 @@
+"""What a class looks like from afar: how often it occurs, where it lies, which glitches show it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from uuid import UUID
+
+import numpy as np
+from pgvector.sqlalchemy import Vector
+from sqlalchemy import Double, cast, func, select
+from sqlalchemy.orm import Session
+
+from app.classes.records import ClassRecord
+from app.classes.tables import GlitchClass
+from app.core.errors import NotReadyError
+from app.glitches.records import GlitchRecord
+from app.glitches.selection import select_glitches, to_record
+from app.glitches.tables import Embedding, Glitch
+from app.models.checkpoints import active_checkpoint
+
+SAMPLED = 200  # latest glitches of a class that its middle is taken from
+EXEMPLARS = 5
+NEAREST_CLASSES = 6
+TIME_BINS = 48
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """How often the glitches of one class occur. Simulated ones have no detector's time."""
+
+    by_ifo: Mapping[str, int] = field(default_factory=dict)  # measured ones, by detector
+    measured: int = 0
+    simulated: int = 0
+    first: Decimal | None = None  # GPS time of the first measured one, s
+    last: Decimal | None = None
+
+    @property
+    def total(self) -> int:
+        """Of both kinds."""
+        return self.measured + self.simulated
+
+
+@dataclass(frozen=True)
+class ClassNearby:
+    """Another class and the angle between the middles of both, as a chord, 0 to 2."""
+
+    id: int
+    name: str
+    state: str
+    distance: float  # lower is more alike
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """What shows a class, under the active checkpoint."""
+
+    exemplars: tuple[GlitchRecord, ...]
+    are_chosen: bool  # by staff; else those nearest to the middle of the latest
+    nearest: tuple[ClassNearby, ...]
+
+
+def occurrences(
+    session: Session, class_ids: Collection[int] | None = None
+) -> dict[int | None, Occurrence]:
+    """How often classes occur, by id; None is for glitches without a label.
+
+    Args:
+        session: The transaction to read in.
+        class_ids: Only these; by default all, at the price of one pass over an index.
+    """
+    counted = select(Glitch.class_id, Glitch.ifo, Glitch.is_simulated, func.count())
+    if class_ids is not None:
+        counted = counted.where(Glitch.class_id.in_(class_ids))
+    parts: dict[int | None, list[tuple[str | None, bool, int]]] = {}
+    for class_id, ifo, is_simulated, number in session.execute(
+        counted.group_by(Glitch.class_id, Glitch.ifo, Glitch.is_simulated)
+    ):
+        parts.setdefault(class_id, []).append((ifo, is_simulated, number))
+    times = _first_and_last(session, parts)
+    return {class_id: _occurrence(found, times[class_id]) for class_id, found in parts.items()}
+
+
+def occurrence_of(session: Session, class_id: int) -> Occurrence:
+    """How often one class occurs; reads its glitches alone."""
+    return occurrences(session, [class_id]).get(class_id, Occurrence())
+
+
+def _first_and_last(
+    session: Session, class_ids: Iterable[int | None]
+) -> dict[int | None, tuple[Decimal | None, Decimal | None]]:
+    """Times of the first and the last measured glitch: two looks into an index for each class."""
+    ends = func.min(Glitch.gps_time), func.max(Glitch.gps_time)
+    own = Glitch.class_id == GlitchClass.id, Glitch.is_simulated.is_(False)
+    first, last = (select(end).where(*own).correlate(GlitchClass).scalar_subquery() for end in ends)
+    wanted = list(class_ids)
+    known = [one for one in wanted if one is not None]
+    rows = session.execute(select(GlitchClass.id, first, last).where(GlitchClass.id.in_(known)))
+    found: dict[int | None, tuple[Decimal | None, Decimal | None]] = {
+        row[0]: (row[1], row[2]) for row in rows
+    }
+    if None in wanted:
+        none = Glitch.class_id.is_(None), Glitch.is_simulated.is_(False)
+        unlabelled = session.execute(select(*ends).where(*none)).one()
+        found[None] = (unlabelled[0], unlabelled[1])
+    return found
+
+
+def _occurrence(
+    parts: Sequence[tuple[str | None, bool, int]], ends: tuple[Decimal | None, Decimal | None]
+) -> Occurrence:
+    by_ifo: dict[str, int] = {}
+    for ifo, is_simulated, number in parts:
+        if not is_simulated:
+            by_ifo[ifo or "?"] = by_ifo.get(ifo or "?", 0) + number
+    return Occurrence(
+        by_ifo=dict(sorted(by_ifo.items())),
+        measured=sum(by_ifo.values()),
+        simulated=sum(number for _, is_simulated, number in parts if is_simulated),
+        first=ends[0],
+        last=ends[1],
+    )
+
+
+def portrait(session: Session, known: ClassRecord) -> Portrait:
+    """Exemplars of a class and the classes nearest to it.
+
+    The middle of a class is the mean direction of its latest labelled glitches. Without an active
+    checkpoint, or without labels, there is neither.
+    """
+    chosen = _glitches(session, known.exemplar_ids)
+    try:
+        checkpoint_id = active_checkpoint(session).id
+    except NotReadyError:
+        return Portrait(chosen, bool(chosen), ())
+    middles = _middles(session, checkpoint_id)
+    own = middles.get(known.id)
+    if own is None:
+        return Portrait(chosen, bool(chosen), ())
+    shown = chosen or _nearest_to(session, checkpoint_id, known.id, own)
+    chords = sorted(
+        (float(np.linalg.norm(own - middle)), class_id)
+        for class_id, middle in middles.items()
+        if class_id != known.id
+    )[:NEAREST_CLASSES]
+    names = {
+        row.id: row
+        for row in session.scalars(
+            select(GlitchClass).where(GlitchClass.id.in_([class_id for _, class_id in chords]))
+        )
+    }
+    nearest = tuple(
+        ClassNearby(class_id, names[class_id].name, names[class_id].state, chord)
+        for chord, class_id in chords
+    )
+    return Portrait(shown, bool(chosen), nearest)
+
+
+def times_of(session: Session, class_id: int) -> tuple[tuple[float, int], ...]:
+    """When the measured glitches of a class occurred: the starts of equal bins, and how many.
+
+    Returns:
+        At most ``TIME_BINS`` bins in GPS seconds, empty ones included; none without two times.
+    """
+    about = Glitch.class_id == class_id, Glitch.is_simulated.is_(False)
+    first, last = session.execute(
+        select(func.min(Glitch.gps_time), func.max(Glitch.gps_time)).where(*about)
+    ).one()
+    if first is None or last is None or first == last:
+        return ()
+    # As floats: exact decimals take several times as long, and a bar is days wide.
+    when = cast(Glitch.gps_time, Double)
+    place = func.least(
+        func.width_bucket(when, cast(first, Double), cast(last, Double), TIME_BINS), TIME_BINS
+    ).label("place")
+    counts = {
+        row.place: row.number
+        for row in session.execute(
+            select(place, func.count().label("number"))
+            .where(*about, Glitch.gps_time.is_not(None))
+            .group_by(place)
+        )
+    }
+    width = float(last - first) / TIME_BINS
+    return tuple(
+        (float(first) + index * width, counts.get(index + 1, 0)) for index in range(TIME_BINS)
+    )
+
+
+def _middles(session: Session, checkpoint_id: int) -> dict[int, np.ndarray]:
+    """The mean direction of the latest glitches of every class, as unit vectors."""
+    latest = (
+        select(func.l2_normalize(Embedding.mean, type_=Vector()).label("direction"))
+        .select_from(Glitch)
+        .join(Embedding, Embedding.glitch_id == Glitch.id)
+        .where(Embedding.checkpoint_id == checkpoint_id, Glitch.class_id == GlitchClass.id)
+        .order_by(Glitch.id.desc())
+        .limit(SAMPLED)
+        .correlate(GlitchClass)
+        .lateral()
+    )
+    rows = session.execute(
+        select(GlitchClass.id, func.avg(latest.c.direction, type_=Vector()))
+        .join(latest, GlitchClass.id == GlitchClass.id)
+        .group_by(GlitchClass.id)
+    )
+    found = {}
+    for class_id, mean in rows:
+        vector = np.asarray(mean, dtype=np.float64)
+        length = np.linalg.norm(vector)
+        if length > 0:
+            found[class_id] = vector / length
+    return found
+
+
+def _nearest_to(
+    session: Session, checkpoint_id: int, class_id: int, middle: np.ndarray
+) -> tuple[GlitchRecord, ...]:
+    latest = (
+        select(Glitch.id, Embedding.mean.cosine_distance(middle).label("distance"))
+        .join(Embedding, Embedding.glitch_id == Glitch.id)
+        .where(Embedding.checkpoint_id == checkpoint_id, Glitch.class_id == class_id)
+        .order_by(Glitch.id.desc())
+        .limit(SAMPLED)
+        .subquery()
+    )
+    rows = session.execute(
+        select_glitches()
+        .join(latest, latest.c.id == Glitch.id)
+        .order_by(Glitch.is_simulated, latest.c.distance, Glitch.id)
+        .limit(EXEMPLARS)
+    )
+    return tuple(to_record(row) for row in rows)
+
+
+def _glitches(session: Session, glitch_ids: tuple[UUID, ...]) -> tuple[GlitchRecord, ...]:
+    """These glitches in this order; those that are gone are left out."""
+    if not glitch_ids:
+        return ()
+    rows = session.execute(select_glitches().where(Glitch.id.in_(glitch_ids)))
+    found = {row[0].id: to_record(row) for row in rows}
+    return tuple(found[one] for one in glitch_ids if one in found)

@@ -1,0 +1,108 @@
+"""What the templates of classes are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from app.clusters.pages.contexts import Likeness, Member
+from app.frame.contexts import Card, Fact, Moment, PageContext
+from app.frame.histograms import Bar
+from app.frame.history import HistoryEntry
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class in the list."""
+
+    href: str
+    selection_href: str  # its glitches in the catalogue
+    name: str
+    colour: str
+    depth: int  # 0 for a class of its own
+    above: str | None  # the class that it is a sub-class of
+    picture: str | None
+    is_picture_simulated: bool
+    description: str
+    state: str | None  # None for an active one, which most are
+    is_ours: bool
+    counts: tuple[str, ...]  # of the detectors that head the columns
+    simulated: str
+    total: str
+    last: str | None  # day when it was seen last
+    share: float  # of the most frequent one's, in percent
+
+
+@dataclass(frozen=True)
+class ClassesPage(PageContext):
+    """All classes."""
+
+    template: ClassVar[str] = "classes.html"
+    section: ClassVar[str] = "classes"
+
+    rows: tuple[ClassRow, ...]
+    ifos: tuple[str, ...]
+    summary: str
+    unlabelled: str
+    unlabelled_href: str
+    can_add: bool
+    error: str | None
+    typed_name: str
+    typed_description: str
+
+    @property
+    def title(self) -> str:
+        return "Classes"
+
+
+@dataclass(frozen=True)
+class RateChart:
+    """When the glitches of a class occurred."""
+
+    bars: tuple[Bar, ...]
+    most: str
+    first: Moment
+    last: Moment
+    summary: str
+
+
+@dataclass(frozen=True)
+class ClassPage(PageContext):
+    """One class."""
+
+    template: ClassVar[str] = "class.html"
+    section: ClassVar[str] = "classes"
+
+    href: str
+    name: str
+    colour: str
+    state: str
+    is_retired: bool
+    is_ours: bool
+    description: str
+    above: tuple[tuple[str, str], ...]  # addresses and names, the nearest first
+    below: tuple[tuple[str, str, str], ...]  # addresses, names and counts
+    total: str
+    selection_href: str
+    exemplars: tuple[Card, ...]
+    are_chosen: bool
+    nearest: tuple[Likeness, ...]
+    rate: RateChart | None
+    facts: tuple[Fact, ...]
+    first: Moment | None
+    last: Moment | None
+    members: tuple[Member, ...]
+    next_href: str | None
+    first_href: str | None
+    history: tuple[HistoryEntry, ...]
+    last_event_id: int
+    class_names: tuple[str, ...]  # that it can be moved under or merged into
+    can_change: bool
+    can_merge: bool
+    can_retire: bool
+    error: str | None
+    typed: dict[str, str]  # what a refused form held, by field
+
+    @property
+    def title(self) -> str:
+        return self.name

@@ -1,0 +1,140 @@
+"""Classes: all of them, and one with its history and what may be done to it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request, Response
+
+from app.classes.log import Change, ChooseExemplars, Describe, MergeInto, Move, Rename, SetState
+from app.classes.naming import create_class
+from app.classes.pages.view import class_href, class_page_of, classes_page_of
+from app.classes.service import change_class, get_class
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
+from app.core.event_log import Redo, Undo
+from app.frame.deps import CsrfChecked, PageRoute, Reader, SessionDep, VisitorDep, see_other
+from app.frame.render import render
+
+router = APIRouter(route_class=PageRoute)
+
+_Text = Annotated[str, Form(max_length=20_000)]
+_EventId = Annotated[int, Form(ge=0, le=2**62)]
+_NO_REMARK = frozenset({"undo", "redo"})
+
+
+@router.get("/classes")
+def classes(
+    request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader
+) -> Response:
+    """All classes with how often each occurs."""
+    return render(request, classes_page_of(session, principal), visitor)
+
+
+@router.post("/classes", dependencies=[CsrfChecked])
+def add(
+    *,
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    principal: Reader,
+    name: _Text = "",
+    description: _Text = "",
+) -> Response:
+    """Add a class of ours; what speaks against it is said in place."""
+    try:
+        with session.begin_nested():
+            made = create_class(
+                session, name.strip(), description=description.strip(), author=principal
+            )
+    except (InvalidRequestError, ConflictError) as error:
+        page = classes_page_of(
+            session,
+            principal,
+            error=str(error),
+            typed_name=name,
+            typed_description=description,
+        )
+        return render(request, page, visitor, status=_status(error))
+    return see_other(f"{class_href(made.id)}?done=class-added")
+
+
+@router.get("/classes/{class_id}")
+def one_class(
+    *,
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    principal: Reader,
+    class_id: int,
+    after: str | None = None,
+) -> Response:
+    """One class: what it looks like, when it occurs, what was done to it."""
+    record = get_class(session, class_id)
+    page = class_page_of(session, record, principal, after=(after or "")[:500] or None)
+    return render(request, page, visitor)
+
+
+@router.post("/classes/{class_id}/change", dependencies=[CsrfChecked])
+def change(
+    *,
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    principal: Reader,
+    class_id: int,
+    act: Annotated[str, Form(max_length=20)] = "",
+    last_event_id: _EventId = 0,
+    event_id: _EventId = 0,
+    name: _Text = "",
+    description: _Text = "",
+    parent: _Text = "",
+    into: _Text = "",
+    text: _Text = "",
+    member: Annotated[list[UUID], Form(max_length=1000)] = [],  # noqa: B006  (FastAPI copies)
+) -> Response:
+    """Do something to a class; what speaks against it is said in place, with the latest state."""
+    record = get_class(session, class_id)
+    changes: dict[str, Change] = {
+        "rename": Rename(name.strip()),
+        "describe": Describe(description.strip()),
+        "move": Move(parent.strip() or None),
+        "retire": SetState("retired"),
+        "reactivate": SetState("active"),
+        "dormant": SetState("dormant"),
+        "exemplars": ChooseExemplars(tuple(member)),
+        "merge": MergeInto(into.strip()),
+        "undo": Undo(event_id),
+        "redo": Redo(event_id),
+    }
+    if act not in changes:
+        raise NotFoundError("There is no such act: go back to the class and choose another.")
+    try:
+        outcome = change_class(
+            session,
+            class_id,
+            changes[act],
+            author=principal,
+            last_event_id=last_event_id,
+            remark="" if act in _NO_REMARK else text,
+        )
+    except (InvalidRequestError, ConflictError, PermissionDeniedError) as error:
+        typed = {
+            **{"name": name[:100], "description": description[:2000], "parent": parent[:100]},
+            **{"into": into[:100], "text": text[:4000]},
+        }
+        if act in _NO_REMARK or act == "exemplars":
+            typed = {}
+        page = class_page_of(session, record, principal, error=str(error), typed=typed)
+        return render(request, page, visitor, status=_status(error))
+    if outcome.record is None:
+        return see_other("/ui/classes?done=undone")
+    done = act if act in {"undo", "redo"} else "changed"
+    notice = {"undo": "undone", "redo": "redone", "changed": "class-changed"}[done]
+    return see_other(f"{class_href(class_id)}?done={notice}")
+
+
+def _status(error: Exception) -> int:
+    if isinstance(error, PermissionDeniedError):
+        return 403
+    return 409 if isinstance(error, ConflictError) else 400

@@ -1,0 +1,250 @@
+"""The pages of classes, put together from what the services tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from urllib.parse import urlencode
+
+from sqlalchemy.orm import Session
+
+from app.classes.naming import list_classes
+from app.classes.overview import Occurrence, Portrait, occurrences, portrait, times_of
+from app.classes.pages.contexts import ClassesPage, ClassPage, ClassRow, RateChart
+from app.classes.records import ClassRecord
+from app.classes.service import class_history
+from app.clusters.pages.contexts import Likeness, Member, MemberChoice
+from app.core.principals import Principal, Role
+from app.frame.contexts import Fact
+from app.frame.histograms import Bar
+from app.frame.history import entries_of
+from app.frame.palette import class_colour
+from app.frame.words import card, count, moment, stamp
+from app.glitches.browsing import exemplars
+from app.glitches.pages.query import UNLABELLED
+from app.glitches.records import GlitchFilters
+from app.glitches.service import list_glitches
+
+MEMBERS_SHOWN = 24
+LEAST_IFOS = ("H1", "L1", "V1")
+CHART_WIDTH, CHART_LEFT, CHART_TOP, CHART_BOTTOM = 360.0, 30.0, 8.0, 90.0
+
+
+def class_href(class_id: int) -> str:
+    """Address of a class's page."""
+    return f"/ui/classes/{class_id}"
+
+
+def selection_href(label: str) -> str:
+    """Address of its glitches in the catalogue."""
+    return f"/ui/glitches?{urlencode({'label': label})}"
+
+
+def classes_page_of(
+    session: Session,
+    principal: Principal,
+    *,
+    error: str | None = None,
+    typed_name: str = "",
+    typed_description: str = "",
+) -> ClassesPage:
+    """The list of all classes, sub-classes under theirs."""
+    known = list_classes(session)
+    seen = occurrences(session)
+    named = {ifo for one in seen.values() for ifo in one.by_ifo if ifo != "?"}
+    ifos = tuple(sorted(named | set(LEAST_IFOS)))
+    most = max((one.total for class_id, one in seen.items() if class_id is not None), default=0)
+    shown = exemplars(session)
+    rows = []
+    for depth, record in _as_tree(known):
+        own = seen.get(record.id, Occurrence())
+        exemplar = shown.get(record.name)
+        rows.append(
+            ClassRow(
+                href=class_href(record.id),
+                selection_href=selection_href(record.name),
+                name=record.name,
+                colour=class_colour(record.name),
+                depth=depth,
+                above=record.parent,
+                picture=None if exemplar is None else card(exemplar).picture,
+                is_picture_simulated=exemplar is not None and exemplar.is_simulated,
+                description=record.description,
+                state=None if record.state == "active" else record.state,
+                is_ours=record.origin == "ours",
+                counts=tuple(f"{own.by_ifo.get(ifo, 0):,}" for ifo in ifos),
+                simulated=f"{own.simulated:,}",
+                total=f"{own.total:,}",
+                last=_day(own.last),
+                share=round(100 * own.total / most, 1) if most else 0.0,
+            )
+        )
+    n_ours = sum(record.origin == "ours" for record in known)
+    unlabelled = seen.get(None, Occurrence()).total
+    return ClassesPage(
+        rows=tuple(rows),
+        ifos=ifos,
+        summary=f"{len(known) - n_ours} of Gravity Spy's, {n_ours} named here",
+        unlabelled=count(unlabelled, "glitch", "glitches"),
+        unlabelled_href=selection_href(UNLABELLED),
+        can_add=principal.role >= Role.REVIEWER,
+        error=error,
+        typed_name=typed_name[:100],
+        typed_description=typed_description[:2000],
+    )
+
+
+def class_page_of(
+    session: Session,
+    record: ClassRecord,
+    principal: Principal,
+    *,
+    after: str | None = None,
+    error: str | None = None,
+    typed: Mapping[str, str] | None = None,
+) -> ClassPage:
+    """The page of one class."""
+    known = list_classes(session)
+    by_name = {one.name: one for one in known}
+    shown = portrait(session, record)
+    below = [one for one in known if one.parent == record.name]
+    told = (record.id, *(one.id for one in below), *(one.id for one in shown.nearest))
+    seen = occurrences(session, told)
+    own = seen.get(record.id, Occurrence())
+    log = class_history(session, record.id)
+    page = list_glitches(
+        session, GlitchFilters(labels=(record.name,)), limit=MEMBERS_SHOWN, cursor=after
+    )
+    can_change = principal.role >= Role.REVIEWER
+    href = class_href(record.id)
+    first, last = moment(own.first), moment(own.last)
+    return ClassPage(
+        href=href,
+        name=record.name,
+        colour=class_colour(record.name),
+        state=record.state,
+        is_retired=record.is_retired,
+        is_ours=record.origin == "ours",
+        description=record.description,
+        above=tuple((class_href(one.id), one.name) for one in _above(record, by_name)),
+        below=tuple(
+            (
+                class_href(one.id),
+                one.name,
+                f"{seen.get(one.id, Occurrence()).total:,}",
+            )
+            for one in below
+        ),
+        total=count(own.total, "glitch", "glitches"),
+        selection_href=selection_href(record.name),
+        exemplars=tuple(card(one) for one in shown.exemplars),
+        are_chosen=shown.are_chosen,
+        nearest=_nearest(session, shown, seen),
+        rate=_rate(times_of(session, record.id), own),
+        facts=_facts(record, own),
+        first=first,
+        last=last,
+        members=tuple(
+            Member(
+                card(one),
+                MemberChoice(str(one.id), f"Choose {one.public_id}", None, can_change),
+            )
+            for one in page.items
+        ),
+        next_href=f"{href}?{urlencode({'after': page.next})}#members" if page.next else None,
+        first_href=f"{href}#members" if after else None,
+        history=entries_of(log),
+        last_event_id=log.last_id,
+        class_names=tuple(one.name for one in known if one.id != record.id and not one.is_retired),
+        can_change=can_change,
+        can_merge=principal.role >= Role.ADMIN,
+        can_retire=can_change and (record.origin == "ours" or principal.role >= Role.ADMIN),
+        error=error,
+        typed={
+            **{"name": "", "description": record.description, "parent": record.parent or ""},
+            **{"into": "", "text": ""},
+            **(typed or {}),
+        },
+    )
+
+
+def _as_tree(known: Sequence[ClassRecord]) -> list[tuple[int, ClassRecord]]:
+    """Classes by name, each followed by its sub-classes; with how deep they lie."""
+    below: dict[str | None, list[ClassRecord]] = {}
+    names = {one.name for one in known}
+    for one in known:
+        below.setdefault(one.parent if one.parent in names else None, []).append(one)
+
+    def walk(above: str | None, depth: int) -> list[tuple[int, ClassRecord]]:
+        found = []
+        for one in sorted(below.get(above, []), key=lambda one: (one.is_retired, one.name)):
+            found += [(depth, one), *walk(one.name, depth + 1)]
+        return found
+
+    return walk(None, 0)
+
+
+def _above(record: ClassRecord, by_name: Mapping[str, ClassRecord]) -> list[ClassRecord]:
+    found: list[ClassRecord] = []
+    above = by_name.get(record.parent or "")
+    while above is not None and above not in found:
+        found.append(above)
+        above = by_name.get(above.parent or "")
+    return found
+
+
+def _nearest(
+    session: Session, shown: Portrait, seen: Mapping[int | None, Occurrence]
+) -> tuple[Likeness, ...]:
+    pictures = exemplars(session) if shown.nearest else {}
+    return tuple(
+        Likeness(
+            name=one.name,
+            href=class_href(one.id),
+            picture=card(pictures[one.name]).picture if one.name in pictures else None,
+            distance=f"{one.distance:.2f}",
+            members=count(seen.get(one.id, Occurrence()).total, "glitch", "glitches"),
+            returning=False,
+        )
+        for one in shown.nearest
+    )
+
+
+def _rate(times: Sequence[tuple[float, int]], own: Occurrence) -> RateChart | None:
+    first, last = moment(own.first), moment(own.last)
+    if not times or first is None or last is None:
+        return None
+    most = max(number for _, number in times)
+    step = (CHART_WIDTH - CHART_LEFT) / len(times)
+    bars = []
+    for index, (start, number) in enumerate(times):
+        if number:
+            height = max(1.5, (CHART_BOTTOM - CHART_TOP) * number / most)
+            bars.append(
+                Bar(
+                    x=round(CHART_LEFT + index * step + 0.25, 2),
+                    y=round(CHART_BOTTOM - height, 2),
+                    width=round(max(step - 0.5, 0.5), 2),
+                    height=round(height, 2),
+                    text=f"from {_day(Decimal(int(start)))}: {count(number, 'glitch', 'glitches')}",
+                )
+            )
+    total = count(own.measured, "glitch", "glitches")
+    summary = f"{total} from {first.utc[:10]} to {last.utc[:10]}, at most {most:,} in one bar."
+    return RateChart(tuple(bars), f"{most:,}", first, last, summary)
+
+
+def _facts(record: ClassRecord, own: Occurrence) -> tuple[Fact, ...]:
+    lines = [
+        ("Glitches", f"{own.total:,}"),
+        ("By detector", ", ".join(f"{ifo} {number:,}" for ifo, number in own.by_ifo.items())),
+        ("Simulated", f"{own.simulated:,}" if own.simulated else ""),
+        ("Named by", "Gravity Spy" if record.origin == "gravityspy" else "reviewers here"),
+        ("Added", stamp(record.created_at)),
+    ]
+    return tuple(Fact(name, value) for name, value in lines if value)
+
+
+def _day(gps_time: Decimal | None) -> str | None:
+    found = moment(gps_time)
+    return None if found is None else found.utc[:10]

@@ -1,0 +1,267 @@
+"""Changing classes: every act an event with its author, every undo an event too.
+
+As in the review of clusters, an act of somebody who has not seen the last event is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.classes.changes import KINDS, check_values, current_values, set_values, wanted_values
+from app.classes.log import Change, ClassEventRecord, ClassLog, MergeInto, SetState, replay
+from app.classes.merging import merge_into, take_back_merge
+from app.classes.naming import WITHDRAWN, find_class, lock_classes, select_classes, to_class_record
+from app.classes.records import ClassRecord
+from app.classes.tables import ClassEvent, GlitchClass
+from app.classes.usage import refuse_used
+from app.core.access import require_role
+from app.core.audit import record_event
+from app.core.errors import ConflictError, NotFoundError
+from app.core.event_acts import act_to_turn, check_remark, refuse_stale
+from app.core.event_log import Redo, Undo
+from app.core.principals import Principal, Role
+
+
+@dataclass(frozen=True)
+class ClassOutcome:
+    """What a change led to; ``record`` is None where the class was taken back altogether."""
+
+    event: ClassEventRecord
+    record: ClassRecord | None
+
+
+def get_class(session: Session, class_id: int) -> ClassRecord:
+    """The class of this id.
+
+    Raises:
+        NotFoundError: if there is none, or it was withdrawn.
+    """
+    row = session.execute(
+        select_classes().where(GlitchClass.id == class_id, GlitchClass.state != WITHDRAWN)
+    ).first()
+    if row is None:
+        raise NotFoundError(f"There is no class {class_id}: the list of classes names all of them.")
+    return to_class_record(row)
+
+
+def get_class_named(session: Session, name: str) -> ClassRecord:
+    """The class of this name.
+
+    Raises:
+        NotFoundError: if there is none; says what a class that had the name is called now.
+    """
+    found = find_class(session, name)
+    if found is not None:
+        return get_class(session, found.id)
+    former = None if "\0" in name else _formerly(session, name)
+    if former is not None:
+        raise NotFoundError(f"The class {name[:64]} is called {former} now: ask for that one.")
+    raise NotFoundError(f"There is no class {name[:64]!r}: `GET /classes` lists all of them.")
+
+
+def class_history(session: Session, class_id: int) -> ClassLog:
+    """What was done to a class, oldest first."""
+    rows = session.scalars(
+        select(ClassEvent).where(ClassEvent.class_id == class_id).order_by(ClassEvent.id)
+    )
+    return replay([_to_record(row) for row in rows])
+
+
+def change_class(
+    session: Session,
+    class_id: int,
+    change: Change,
+    *,
+    author: Principal,
+    last_event_id: int,
+    remark: str = "",
+) -> ClassOutcome:
+    """Do something to a class, in the caller's transaction.
+
+    Args:
+        session: The transaction to write in.
+        class_id: Which class.
+        change: What to do.
+        author: Who does it: a reviewer, and an admin to merge, or to retire a class of Gravity
+            Spy's.
+        last_event_id: The last event of its history that the author has seen; 0 for none.
+        remark: Why; kept with the event.
+
+    Raises:
+        PermissionDeniedError: if the role is too weak.
+        NotFoundError: if there is no such class or event.
+        InvalidRequestError: if what is asked for makes no sense; says why.
+        ConflictError: if somebody was quicker, or it contradicts other classes; says who and what.
+    """
+    require_role(author, Role.REVIEWER)
+    noted = {"remark": check_remark(remark)} if remark.strip() else {}
+    lock_classes(session)
+    known = session.get(GlitchClass, class_id, populate_existing=True)
+    log = class_history(session, class_id)
+    if known is None or (known.state == WITHDRAWN and not isinstance(change, Redo)):
+        raise NotFoundError(f"There is no class {class_id}: the list of classes names all of them.")
+    refuse_stale(log, last_event_id)
+    with session.begin_nested():  # what is refused leaves no event, even if the caller goes on
+        if isinstance(change, Undo | Redo):
+            row = _turn(session, known, log, change, author=author, noted=noted)
+        else:
+            row = _do(session, known, change, author=author, noted=noted)
+    record_event(
+        session,
+        actor=author.name,
+        action=row.kind,
+        subject="class",
+        subject_id=known.name,
+        event=row.id,
+    )
+    session.flush()
+    is_gone = known.state == WITHDRAWN
+    return ClassOutcome(_to_record(row), None if is_gone else get_class(session, class_id))
+
+
+def note_withdrawal(session: Session, class_id: int, *, author: Principal) -> None:
+    """Write into a class's history that the review which named it was undone."""
+    log = class_history(session, class_id)
+    if log.done:
+        session.add(
+            ClassEvent(
+                class_id=class_id,
+                kind="undo",
+                author=author.name,
+                payload={},
+                undoes_event_id=log.tip_of[log.done[-1]],
+            )
+        )
+
+
+def _do(
+    session: Session,
+    known: GlitchClass,
+    change: Any,
+    *,
+    author: Principal,
+    noted: Mapping[str, Any],
+) -> ClassEvent:
+    _require_admin(known, change, author)
+    if isinstance(change, MergeInto):
+        row = _add(session, known, "merge", author)
+        memory = merge_into(session, known, change, author=author, event_id=row.id)
+        values: dict[str, Any] = {"state": "retired"}
+    else:
+        row = _add(session, known, KINDS[type(change)], author)
+        values, memory = wanted_values(session, known, change)
+    before = current_values(known, values)
+    if before == values:
+        raise ConflictError(f"That is how {known.name} is already: nothing was changed.")
+    check_values(session, known, values)
+    set_values(session, known, values)
+    row.payload = {"before": before, "after": values, **memory, **noted}
+    session.flush()
+    return row
+
+
+def _turn(
+    session: Session,
+    known: GlitchClass,
+    log: ClassLog,
+    change: Undo | Redo,
+    *,
+    author: Principal,
+    noted: Mapping[str, Any],
+) -> ClassEvent:
+    """Undo or redo an event."""
+    root = act_to_turn(log, change)
+    is_undo = isinstance(change, Undo)
+    if root.kind == "merge":
+        require_role(author, Role.ADMIN)
+    row = _add(session, known, "undo", author, undoes=log.tip_of[root.id])
+    did = log.last_doing_of(root)
+    memory = did.payload
+    if root.kind == "create":
+        before, after = {"state": WITHDRAWN}, {"state": root.payload["after"]["state"]}
+        if root.payload.get("is_from_review"):
+            raise ConflictError(
+                "A cluster was named so: undo that in the cluster's history, and the class goes "
+                "with it."
+            )
+        if is_undo:
+            refuse_used(session, known)
+    else:
+        before, after = memory["before"], memory["after"]
+    values, expected = (before, after) if is_undo else (after, before)
+    if current_values(known, expected) != expected:
+        raise ConflictError(
+            f"{known.name} was changed since through another class: undo what was done to that "
+            "one first."
+        )
+    if root.kind == "merge":
+        if is_undo:
+            take_back_merge(session, known, memory, did.id)
+        else:
+            again = MergeInto(_name_of(session, memory["into_id"]))
+            memory = {**memory, **merge_into(session, known, again, author=author, event_id=row.id)}
+    if root.kind == "create" and not is_undo:
+        values = {**values, "name": known.name}
+    check_values(session, known, values)
+    set_values(session, known, values)
+    row.payload = dict(noted) if is_undo else {**memory, **noted}
+    session.flush()
+    return row
+
+
+def _require_admin(known: GlitchClass, change: Change, author: Principal) -> None:
+    is_retiring = isinstance(change, SetState) and change.state == "retired"
+    if isinstance(change, MergeInto) or (is_retiring and known.origin == "gravityspy"):
+        require_role(author, Role.ADMIN)
+
+
+def _add(
+    session: Session,
+    known: GlitchClass,
+    kind: str,
+    author: Principal,
+    *,
+    undoes: int | None = None,
+) -> ClassEvent:
+    row = ClassEvent(
+        class_id=known.id, kind=kind, author=author.name, payload={}, undoes_event_id=undoes
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def _name_of(session: Session, class_id: int) -> str:
+    return session.get_one(GlitchClass, class_id).name
+
+
+def _formerly(session: Session, name: str) -> str | None:
+    """What the class is called now that was renamed from this name last."""
+    return session.scalar(
+        select(GlitchClass.name)
+        .join(ClassEvent, ClassEvent.class_id == GlitchClass.id)
+        .where(
+            ClassEvent.kind == "rename",
+            func.lower(ClassEvent.payload["before"]["name"].astext) == name.lower(),
+            GlitchClass.state != WITHDRAWN,
+        )
+        .order_by(ClassEvent.id.desc())
+        .limit(1)
+    )
+
+
+def _to_record(row: ClassEvent) -> ClassEventRecord:
+    return ClassEventRecord(
+        id=row.id,
+        class_id=row.class_id,
+        kind=row.kind,
+        author=row.author,
+        created_at=row.created_at,
+        payload=row.payload,
+        undoes_event_id=row.undoes_event_id,
+    )

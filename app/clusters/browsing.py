@@ -1,0 +1,201 @@
+"""What the review pages need of clusters: ranked lists with exemplars, galleries, distributions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Integer, Numeric, cast, func, select
+from sqlalchemy.orm import Session
+
+from app.clusters.records import ClusterRecord, MemberRecord
+from app.clusters.service import to_cluster_record
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.glitches.records import GlitchRecord
+from app.glitches.selection import check_ifo, select_glitches, to_record
+from app.glitches.tables import Glitch
+
+MOST_EXEMPLARS = 3
+Order = Literal["distance", "time"]
+
+
+@dataclass(frozen=True)
+class ClusterFilters:
+    """Which clusters of a run to show; an absent filter lets everything pass."""
+
+    state: str | None = None  # any but split where None: its parts are there in its stead
+    ifo: str | None = None
+    min_size: int | None = None
+    gps_start: Decimal | None = None  # s; clusters that lasted into it
+    gps_end: Decimal | None = None  # s; clusters that began before it
+    change: str | None = None  # since the run before: new, grown, shrunk or same
+
+
+@dataclass(frozen=True)
+class MemberFacts:
+    """One member in a distribution."""
+
+    gps_time: float | None  # s
+    snr: float | None
+    peak_frequency: float | None  # Hz
+
+
+def ranked_clusters(
+    session: Session, run_id: UUID, filters: ClusterFilters, *, limit: int, offset: int = 0
+) -> list[ClusterRecord]:
+    """Clusters of a run, the most significant first; of two as significant, the larger.
+
+    Raises:
+        InvalidRequestError: if the detector is none.
+    """
+    query = (
+        select(Cluster)
+        .where(Cluster.run_id == run_id, *_conditions(filters))
+        .order_by(Cluster.significance.nulls_last(), Cluster.size.desc(), Cluster.id)
+        .limit(limit)
+        .offset(offset)
+    )
+    return [to_cluster_record(row) for row in session.scalars(query)]
+
+
+def count_by_state(session: Session, run_id: UUID, filters: ClusterFilters) -> dict[str, int]:
+    """How many clusters of a run are in each state, whatever state the filters ask for."""
+    others = replace(filters, state=None)
+    rows = session.execute(
+        select(Cluster.state, func.count())
+        .where(Cluster.run_id == run_id, *_conditions(others))
+        .group_by(Cluster.state)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _conditions(filters: ClusterFilters) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [
+        Cluster.state != "split" if filters.state is None else Cluster.state == filters.state
+    ]
+    if filters.ifo is not None:
+        check_ifo(filters.ifo)
+        conditions.append(Cluster.summary["ifos"].has_key(filters.ifo))
+    if filters.change is not None:
+        conditions.append(change_condition(filters.change))
+    if filters.min_size is not None:
+        conditions.append(Cluster.size >= filters.min_size)
+    first, last = (
+        cast(Cluster.summary["gps_times"][name].astext, Numeric) for name in ("first", "last")
+    )
+    if filters.gps_start is not None:
+        conditions.append(last >= filters.gps_start)
+    if filters.gps_end is not None:
+        conditions.append(first <= filters.gps_end)
+    return conditions
+
+
+def change_condition(change: str) -> ColumnElement[bool]:
+    """Clusters that are new, grown, shrunk or of the same size since the run before."""
+    before = cast(Cluster.summary["previous_size"].astext, Integer)
+    return {
+        "new": before.is_(None),
+        "grown": Cluster.size > before,
+        "shrunk": Cluster.size < before,
+        "same": Cluster.size == before,
+    }[change]
+
+
+def exemplars_of(
+    session: Session, cluster_ids: Sequence[UUID]
+) -> dict[UUID, tuple[GlitchRecord, ...]]:
+    """The few members that show each cluster best, its medoid first."""
+    ranked = (
+        select(
+            ClusterMember.cluster_id,
+            ClusterMember.glitch_id,
+            func.row_number()
+            .over(partition_by=ClusterMember.cluster_id, order_by=ClusterMember.distance)
+            .label("place"),
+        )
+        .where(ClusterMember.cluster_id.in_(cluster_ids), ClusterMember.is_exemplar)
+        .subquery()
+    )
+    rows = session.execute(
+        select_glitches(ranked.c.cluster_id)
+        .join(ranked, ranked.c.glitch_id == Glitch.id)
+        .where(ranked.c.place <= MOST_EXEMPLARS)
+        .order_by(ranked.c.cluster_id, ranked.c.place)
+    )
+    found: dict[UUID, list[GlitchRecord]] = defaultdict(list)
+    for row in rows:
+        found[row.cluster_id].append(to_record(row))
+    return {cluster_id: tuple(records) for cluster_id, records in found.items()}
+
+
+def gallery(
+    session: Session, cluster_id: UUID, order: Order, *, limit: int, offset: int = 0
+) -> list[MemberRecord]:
+    """Members of a cluster from its medoid outwards, or from the earliest on."""
+    by: list[ColumnElement[Any]] = (
+        [ClusterMember.distance.asc()]
+        if order == "distance"
+        else [Glitch.gps_time.asc().nulls_last()]
+    )
+    about: list[Any] = [
+        ClusterMember.probability,
+        ClusterMember.distance,
+        ClusterMember.is_exemplar,
+    ]
+    rows = session.execute(
+        select_glitches(*about)
+        .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
+        .where(ClusterMember.cluster_id == cluster_id)
+        .order_by(*by, ClusterMember.glitch_id)
+        .limit(limit)
+        .offset(offset)
+    )
+    return [
+        MemberRecord(to_record(row), row.probability, row.distance, row.is_exemplar) for row in rows
+    ]
+
+
+def member_facts(session: Session, cluster_id: UUID) -> list[MemberFacts]:
+    """When, how loud and how high each member was."""
+    rows = session.execute(
+        select(Glitch.gps_time, Glitch.snr, Glitch.peak_frequency)
+        .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
+        .where(ClusterMember.cluster_id == cluster_id)
+    )
+    return [
+        MemberFacts(None if time is None else float(time), loudness, height)
+        for time, loudness, height in rows
+    ]
+
+
+def latest_of(session: Session, identity: UUID) -> list[ClusterRecord]:
+    """The cluster of this identity as its latest run, or a split since, left it; then the others.
+
+    Parts that were split off carry other identities: see ``parts_of``.
+    """
+    rows = session.scalars(
+        select(Cluster).where(Cluster.identity == identity).order_by(Cluster.id.desc())
+    )
+    return [to_cluster_record(row) for row in rows]
+
+
+def parts_of(session: Session, cluster_id: UUID) -> list[ClusterRecord]:
+    """What a split cluster was split into."""
+    whole = session.get(Cluster, cluster_id)
+    if whole is None or whole.state != "split":
+        return []
+    rows = session.scalars(
+        select(Cluster)
+        .where(Cluster.previous_id == cluster_id, Cluster.run_id == whole.run_id)
+        .order_by(Cluster.size.desc())
+    )
+    return [to_cluster_record(row) for row in rows]
+
+
+def is_of_simulated(session: Session, cluster: ClusterRecord) -> bool:
+    """Whether the members of a cluster were never in a detector."""
+    return session.get_one(ClusteringRun, cluster.run_id).is_simulated

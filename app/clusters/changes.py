@@ -1,0 +1,56 @@
+"""What a clustering found that the one before it had not, and what it found no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.orm import Session, aliased
+
+from app.clusters.browsing import change_condition
+from app.clusters.records import RunRecord
+from app.clusters.tables import Cluster, ClusteringRun
+
+CHANGES = ("new", "grown", "shrunk", "same")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How many clusters of a run are new since the one before, and so on."""
+
+    previous_made: datetime
+    new: int
+    grown: int
+    shrunk: int
+    same: int
+    gone: int  # of the run before, found no more
+
+
+def changes_since(session: Session, run: RunRecord) -> Changes | None:
+    """The run against the one before it; None where it is the first of its kind.
+
+    Parts of a split count by themselves, the split whole does not.
+    """
+    previous = (
+        None if run.previous_run_id is None else session.get(ClusteringRun, run.previous_run_id)
+    )
+    if previous is None:
+        return None
+    counts = session.execute(
+        select(*(func.count().filter(change_condition(name)) for name in CHANGES)).where(
+            Cluster.run_id == run.id, Cluster.state != "split"
+        )
+    ).one()
+    later = aliased(Cluster)
+    gone = session.scalar(
+        select(func.count())
+        .select_from(Cluster)
+        .where(
+            Cluster.run_id == previous.id,
+            Cluster.state != "split",
+            ~exists().where(later.run_id == run.id, later.identity == Cluster.identity),
+        )
+    )
+    new, grown, shrunk, same = (int(number) for number in counts)
+    return Changes(previous.created_at, new, grown, shrunk, same, gone or 0)

@@ -1,0 +1,191 @@
+"""What the templates of review are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from app.frame.contexts import Card, Choice, ClassCount, Download, Fact, Moment, PageContext
+from app.frame.figures import StripSection
+from app.frame.histograms import Histogram, Sparkline, Timeline
+from app.frame.history import HistoryEntry
+
+
+@dataclass(frozen=True)
+class ClusterCard:
+    """One cluster in the list."""
+
+    href: str
+    title: str  # what it is called: its class, or its size
+    pictures: tuple[str, ...]  # of its exemplars, the medoid first
+    size: str
+    ifos: tuple[tuple[str, str], ...]  # detector and how many
+    state: str
+    is_flagged: bool
+    change: str | None  # "new", "grew from 12"
+    first: Moment | None
+    last: Moment | None
+    rate: str | None
+    spark: Sparkline | None
+    chance: str  # significance in words
+    stability: str
+    nearest: str | None
+    nearest_distance: str | None
+    is_simulated: bool
+
+
+@dataclass(frozen=True)
+class RunForm:
+    """How to start a clustering."""
+
+    fdr: str
+    min_cluster_size: str
+    ifos: tuple[Choice, ...]
+    is_simulated: bool
+    error: str | None
+
+
+@dataclass(frozen=True)
+class ClustersPage(PageContext):
+    """The clusters of a run."""
+
+    template: ClassVar[str] = "clusters.html"
+    section: ClassVar[str] = "clusters"
+
+    heading: str
+    run: tuple[str, ...]  # what it found, in sentences
+    run_more: tuple[str, ...]  # further ones, folded away
+    run_made: str | None
+    changes: tuple[ClassCount, ...]  # since the run before, each with the clusters it means
+    changes_text: str | None
+    cards: tuple[ClusterCard, ...]
+    states: tuple[ClassCount, ...]
+    runs: tuple[Choice, ...]
+    ifos: tuple[Choice, ...]
+    seasons: tuple[Choice, ...]  # observing runs
+    state: str
+    min_size: str
+    start: str
+    end: str
+    is_narrowed: bool
+    errors: tuple[str, ...]
+    next_href: str | None
+    first_href: str | None
+    job: str | None  # what the latest clustering job is doing, if it is of interest
+    is_job_bad: bool
+    is_empty_catalogue: bool
+    can_start: bool
+    form: RunForm
+
+    @property
+    def title(self) -> str:
+        return "Clusters"
+
+
+@dataclass(frozen=True)
+class MemberChoice:
+    """A member that may be chosen for an act."""
+
+    id: str
+    name: str  # for screen readers
+    suggested: str | None
+    can_choose: bool
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member in the gallery."""
+
+    card: Card
+    choice: MemberChoice
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """A known class beside the cluster."""
+
+    name: str
+    href: str
+    picture: str | None
+    distance: str | None
+    members: str
+    returning: bool  # dormant, and it occurs again
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The medoid as it was seen, as the model paints it, and what is left."""
+
+    pictures: tuple[tuple[str, str, str], ...]  # address, caption, description
+    window: str  # "1 s"
+    href: str  # where all windows are compared
+
+
+@dataclass(frozen=True)
+class ClusterPage(PageContext):
+    """One cluster."""
+
+    template: ClassVar[str] = "cluster.html"
+    section: ClassVar[str] = "clusters"
+
+    href: str
+    heading: str
+    state: str
+    class_name: str | None
+    is_simulated: bool
+    is_open: bool  # flagged: it waits for a decision
+    suggestions: int
+    size: str
+    facts: tuple[Fact, ...]
+    chance: str
+    first: Moment | None
+    last: Moment | None
+    medoid: str | None
+    likenesses: tuple[Likeness, ...]
+    model_note: str | None  # that another model serves now
+    strips: StripSection
+    comparison: Comparison | None
+    diverging: tuple[str, ...]  # colours of a residual, lowest first
+    charts: tuple[Histogram, ...]
+    times: Histogram | None
+    time_ends: tuple[Moment, Moment] | None
+    members: tuple[Member, ...]
+    orders: tuple[ClassCount, ...]
+    next_href: str | None
+    first_href: str | None
+    history: tuple[HistoryEntry, ...]
+    last_event_id: int
+    elsewhere: tuple[tuple[str, str], ...]  # address and text of what stands in for it now
+    class_names: tuple[str, ...]
+    exports: tuple[Download, ...]
+    can_review: bool
+    error: str | None
+    typed_new: str
+    typed_known: str
+    typed_text: str
+    chosen: frozenset[str]  # members, on this page of the gallery or not
+    chosen_elsewhere: str  # those that it does not show, with spaces between
+
+    @property
+    def title(self) -> str:
+        return self.heading
+
+
+@dataclass(frozen=True)
+class SeenPage(PageContext):
+    """When the look of a cluster occurred before."""
+
+    template: ClassVar[str] = "cluster_seen.html"
+    section: ClassVar[str] = "clusters"
+
+    href: str  # of the cluster
+    sentence: str
+    timeline: Timeline | None
+    width: str  # of a bar: "a day"
+    first: Moment | None
+    last: Moment | None
+    runs: tuple[Fact, ...]
+
+    @property
+    def title(self) -> str:
+        return "Seen before"

@@ -1,0 +1,254 @@
+"""The list of clusters: filters in an address, what changed since the last run, the run's job."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from urllib.parse import urlencode
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from app.clusters.browsing import ClusterFilters, count_by_state, ranked_clusters
+from app.clusters.changes import CHANGES, changes_since
+from app.clusters.pages.contexts import ClustersPage, RunForm
+from app.clusters.pages.view import STATE_TEXTS, cluster_cards
+from app.clusters.records import ClusterRecord, RunRecord
+from app.clusters.service import KIND, get_run, list_runs
+from app.core.errors import NotFoundError
+from app.core.principals import Principal, Role
+from app.frame.contexts import Choice, ClassCount
+from app.frame.gps import LATEST_GPS_TIME, TimeError, is_date, parse_time
+from app.frame.words import count, stamp
+from app.glitches.pages.query import USUAL_DETECTORS
+from app.glitches.service import list_glitches
+from app.jobs.records import OPEN_STATES
+from app.jobs.service import list_jobs
+from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S
+
+PAGE_SIZE = 24
+RUNS_OFFERED = 20
+_EVERY = "all"
+_SENTENCES_SHOWN = 3  # of what a run says
+_DAY_S = 86_400
+_FIELDS = ("run", "state", "ifo", "min_size", "season", "start", "end", "change", "page")
+_LONGEST = 60
+
+
+def run_form(
+    fdr: str = "0.1",
+    min_cluster_size: str = "5",
+    ifo: str = "",
+    is_simulated: bool = False,
+    error: str | None = None,
+) -> RunForm:
+    """The form that starts a clustering, as typed."""
+    ifos = (Choice("", "all", not ifo), *(Choice(one, one, one == ifo) for one in USUAL_DETECTORS))
+    return RunForm(fdr, min_cluster_size, ifos, is_simulated, error)
+
+
+def clusters_page_of(
+    session: Session,
+    params: Mapping[str, str],
+    principal: Principal,
+    *,
+    form: RunForm | None = None,
+) -> ClustersPage:
+    """The clusters that an address asks for; what makes no sense in it is said on the page."""
+    values = {name: params.get(name, "").strip() for name in _FIELDS}
+    values = {name: value for name, value in values.items() if value}
+    runs = list_runs(session, limit=RUNS_OFFERED).items
+    filters, page, errors = _read(values)
+    run = _chosen_run(session, runs, values.get("run"), errors)
+    if run is not None and run not in runs:  # an older one, which a job's page links to
+        runs = (*runs, run)
+    found: list[ClusterRecord] = []
+    counts: dict[str, int] = {}
+    if run is not None and not errors:
+        offset = PAGE_SIZE * (page - 1)
+        found = ranked_clusters(session, run.id, filters, limit=PAGE_SIZE + 1, offset=offset)
+        counts = count_by_state(session, run.id, filters)
+    shown = found[:PAGE_SIZE]
+    job, is_job_bad = _job(session)
+    changes, changes_text = _changes(session, run, values)
+    chosen_state = values.get("state", "flagged")
+    total = sum(counts.values()) if chosen_state == _EVERY else counts.get(chosen_state, 0)
+    told = () if run is None else tuple(re.split(r"(?<=\.) (?=[A-Z])", run.detail))
+    words = {"flagged": "cluster to review", _EVERY: "cluster"}
+    one = words.get(chosen_state, f"cluster: {STATE_TEXTS.get(chosen_state, '')}")
+    many = one.replace("cluster", "clusters", 1)
+    return ClustersPage(
+        heading="Clusters" if run is None or errors else count(total, one, many),
+        run=told[:_SENTENCES_SHOWN],
+        run_more=told[_SENTENCES_SHOWN:],
+        changes=changes,
+        changes_text=changes_text,
+        run_made=None if run is None else f"{stamp(run.created_at)}, by {run.author}",
+        cards=cluster_cards(session, shown, is_simulated=run is not None and run.is_simulated),
+        states=tuple(
+            ClassCount(
+                text="all" if name == _EVERY else STATE_TEXTS[name],
+                count=f"{sum(counts.values()) if name == _EVERY else counts.get(name, 0):,}",
+                share=0.0,
+                href=_href(values, state=None if name == "flagged" else name, page=None),
+                is_chosen=name == chosen_state,
+            )
+            for name in ("flagged", "promoted", "merged", "dismissed", _EVERY)
+        ),
+        runs=tuple(
+            Choice(str(one.id), _run_text(one), run is not None and one.id == run.id)
+            for one in runs
+        ),
+        ifos=(
+            Choice("", "any", "ifo" not in values),
+            *(Choice(name, name, name == values.get("ifo")) for name in USUAL_DETECTORS),
+        ),
+        seasons=(
+            Choice("", "any", "season" not in values),
+            *(Choice(name, name, name == values.get("season")) for name in OBSERVING_RUNS),
+        ),
+        state=chosen_state,
+        min_size=values.get("min_size", ""),
+        start=values.get("start", ""),
+        end=values.get("end", ""),
+        is_narrowed=bool(set(values) - {"run", "state", "page"}),
+        errors=tuple(errors),
+        next_href=_href(values, page=str(page + 1)) if len(found) > PAGE_SIZE else None,
+        first_href=_href(values, page=None) if page > 1 else None,
+        job=job,
+        is_job_bad=is_job_bad,
+        is_empty_catalogue=run is None and not list_glitches(session, limit=1).items,
+        can_start=principal.role >= Role.SUBMITTER,
+        form=form or run_form(),
+    )
+
+
+def _changes(
+    session: Session, run: RunRecord | None, values: Mapping[str, str]
+) -> tuple[tuple[ClassCount, ...], str | None]:
+    """What is otherwise than in the run before, as links to the clusters that it means."""
+    if run is None:
+        return (), None
+    told = changes_since(session, run)
+    if told is None:
+        return (), "This is the first run of its kind: everything in it is new."
+    words = {
+        "new": f"{told.new:,} new",
+        "grown": f"{told.grown:,} grew",
+        "shrunk": f"{told.shrunk:,} shrank",
+        "same": f"{told.same:,} as before",
+    }
+    links = tuple(
+        ClassCount(
+            text=text,
+            count="",
+            share=0.0,
+            href=_href(values, change=None if values.get("change") == name else name, page=None),
+            is_chosen=values.get("change") == name,
+        )
+        for name, text in words.items()
+        if getattr(told, name) or values.get("change") == name
+    )
+    gone = f"; {count(told.gone, 'cluster')} of that run not found again" if told.gone else ""
+    return links, f"since the run of {stamp(told.previous_made)}{gone}"
+
+
+def _href(values: Mapping[str, str], **changes: str | None) -> str:
+    pairs = [(name, value) for name, value in {**values, **changes}.items() if value]
+    return f"/ui/clusters?{urlencode(pairs)}" if pairs else "/ui/clusters"
+
+
+def _run_text(run: RunRecord) -> str:
+    kind = "simulated" if run.is_simulated else run.ifo or "all detectors"
+    number = count(run.n_clusters, "cluster")
+    return f"{stamp(run.created_at)} · {kind} · FDR {run.fdr:g} · {number}"
+
+
+def _chosen_run(
+    session: Session, runs: tuple[RunRecord, ...], wanted: str | None, errors: list[str]
+) -> RunRecord | None:
+    if wanted is None:
+        return next(iter(runs), None)
+    try:
+        return get_run(session, UUID(wanted))
+    except (ValueError, NotFoundError):
+        errors.append("There is no such run: choose one from the list.")
+        return None
+
+
+def _read(values: Mapping[str, str]) -> tuple[ClusterFilters, int, list[str]]:
+    """The filters in an address, the page, and a sentence for each value that cannot be used."""
+    errors = [f"{name} is too long." for name, value in values.items() if len(value) > _LONGEST]
+    state = values.get("state", "flagged")
+    if state not in {*STATE_TEXTS, _EVERY}:
+        errors.append("There is no such state: choose one of those above the list.")
+    ifo = values.get("ifo")
+    if ifo is not None and ifo not in USUAL_DETECTORS:
+        errors.append(f"“{ifo[:20]}” is no detector known here.")
+    min_size = values.get("min_size")
+    if min_size is not None and not (
+        min_size.isascii() and min_size.isdigit() and len(min_size) < 9
+    ):
+        errors.append("The smallest size must be a whole number.")
+    if values.get("change", "new") not in CHANGES:
+        errors.append("There is no such change: choose one of those above the list.")
+    page = values.get("page", "1")
+    if not (page.isascii() and page.isdigit() and 0 < int(page[:9]) < 100_000):
+        errors.append("There is no such page.")
+    times = _times(values, errors)
+    if errors:
+        return ClusterFilters(), 1, errors
+    return (
+        ClusterFilters(
+            state=None if state == _EVERY else state,
+            ifo=ifo,
+            min_size=None if min_size is None else int(min_size),
+            gps_start=times.get("start"),
+            gps_end=times.get("end"),
+            change=values.get("change"),
+        ),
+        int(page),
+        [],
+    )
+
+
+def _times(values: Mapping[str, str], errors: list[str]) -> dict[str, Decimal]:
+    """From when to when, of the times typed and the observing run chosen."""
+    times: dict[str, Decimal] = {}
+    for name in ("start", "end"):
+        if name in values:
+            try:
+                times[name] = parse_time(values[name])
+            except TimeError as error:
+                errors.append(str(error))
+            else:
+                if name == "end" and is_date(values[name]):
+                    times[name] += _DAY_S  # the whole of that day
+    season = values.get("season")
+    if season is not None and season not in OBSERVING_RUNS:
+        errors.append("There is no such observing run: choose one from the list.")
+    elif season is not None:
+        began, ended = _season(season)
+        times["start"] = max(times.get("start", began), began)
+        times["end"] = min(times.get("end", ended), ended)
+    return times
+
+
+def _season(name: str) -> tuple[Decimal, Decimal]:
+    """From when to when an observing run went on, GPS seconds."""
+    ends = (0.0, *RUN_ENDS_S, math.inf)
+    place = OBSERVING_RUNS.index(name)
+    return Decimal(ends[place]), min(Decimal(ends[place + 1]), LATEST_GPS_TIME)
+
+
+def _job(session: Session) -> tuple[str | None, bool]:
+    """What the latest clustering job does, where that is of interest."""
+    latest = next(iter(list_jobs(session, kind=KIND, limit=1).items), None)
+    if latest is None or latest.state in {"succeeded", "cancelled"}:
+        return None, False
+    asked = f"asked for by {latest.author}, {stamp(latest.created_at)}"
+    if latest.state in OPEN_STATES:
+        return f"A clustering is {latest.state} ({asked}). Reload this page to see it.", False
+    return f"The last clustering failed ({asked}): {latest.detail or 'no reason is known.'}", True

@@ -1,0 +1,135 @@
+"""What the model says of a cluster: what sets it apart, and what it makes of the medoid."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from sqlalchemy.orm import Session
+
+from app.clusters.occurrences import seen_before
+from app.clusters.pages.contexts import Comparison, SeenPage
+from app.clusters.records import ClusterRecord
+from app.clusters.service import get_run
+from app.core.errors import NotFoundError, NotReadyError
+from app.frame.contexts import Fact
+from app.frame.figures import StripSection
+from app.frame.histograms import timeline
+from app.frame.words import CARD_WINDOW_S, count, glitch_href, moment, nearest_window
+from app.glitches.selection import get_glitch
+from app.models.checkpoints import active_checkpoint, get_checkpoint
+from app.models.pages.strips import strip_section
+from app.models.traversals import cluster_traversals
+
+_DAY_S, _YEAR_S = 86_400, 31_557_600
+_WIDTHS = {
+    60: "a minute",
+    3_600: "an hour",
+    _DAY_S: "a day",
+    604_800: "a week",
+    2_629_800: "a month",
+    _YEAR_S: "a year",
+}
+
+_CAPTIONS = {
+    "views": ("as seen", "Spectrogram of the medoid"),
+    "reconstruction": ("as the model paints it", "Reconstruction of the medoid"),
+    "residual": ("what is left", "Residual of the medoid"),
+}
+
+
+def strips_of(session: Session, cluster: ClusterRecord) -> StripSection:
+    """The latents that set the cluster apart, or why that cannot be told."""
+    try:
+        window_s = _window_of_medoid(session, cluster)
+        return strip_section(cluster_traversals(session, cluster.id), window_s)
+    except NotFoundError as error:
+        return StripSection((), "", "", str(error))
+
+
+def comparison_of(session: Session, cluster: ClusterRecord) -> Comparison | None:
+    """The medoid before and after the model, in one window; None where it is gone."""
+    if cluster.medoid_id is None:
+        return None
+    window_s = _window_of_medoid(session, cluster)
+    own = glitch_href(cluster.medoid_id)
+    checkpoint = get_run(session, cluster.run_id).checkpoint_id
+    return Comparison(
+        pictures=tuple(
+            (
+                f"{own}/{kind}/{window_s:g}.png"
+                + ("" if kind == "views" else f"?checkpoint={checkpoint}"),
+                caption,
+                f"{name}, {window_s:g} s",
+            )
+            for kind, (caption, name) in _CAPTIONS.items()
+        ),
+        window=f"{window_s:g} s",
+        href=f"{own}?show=residual#sights",
+    )
+
+
+def model_note(session: Session, cluster: ClusterRecord) -> str | None:
+    """That another model serves now than the one that found the cluster, and what follows."""
+    run = get_run(session, cluster.run_id)
+    try:
+        active = active_checkpoint(session)
+    except NotReadyError:
+        return "No model is active now: this is what the last clustering found."
+    if run.checkpoint_id == active.id:
+        return None
+    found_by = get_checkpoint(session, run.checkpoint_id).name
+    return (
+        f"The model {found_by} found this cluster; {active.name} serves now. What was decided "
+        "stays, and you may go on deciding. Start a clustering to see what the new model finds."
+    )
+
+
+def seen_page_of(session: Session, cluster: ClusterRecord) -> SeenPage:
+    """When glitches that look like the cluster's middle occurred, of all there were.
+
+    Raises:
+        ConflictError: if the medoid was deleted.
+    """
+    found = seen_before(session, cluster.id)
+    before = cluster.summary.get("gps_times", {}).get("first")
+    counts = [
+        (one.count, one.total, stamp_of(one.gps_start)[: 10 if found.width_s >= _DAY_S else 16])
+        for one in found.bins
+    ]
+    earlier = sum(
+        one.count for one in found.bins if before is not None and one.gps_end <= float(before)
+    )
+    alike = count(found.count, "glitch looks", "glitches look")
+    sentence = f"{alike} like the middle of this cluster, whether labelled or not"
+    if before is not None:
+        sentence += (
+            f"; {earlier:,} of them before its first member"
+            if earlier
+            else ("; none before its first member")
+        )
+    if found.untimed:
+        sentence += f"; {found.untimed:,} carry no time and are in no bar"
+    return SeenPage(
+        href=f"/ui/clusters/{cluster.id}",
+        sentence=f"{sentence}.",
+        timeline=timeline(counts, sentence),
+        width=_WIDTHS.get(round(found.width_s), f"{found.width_s / _YEAR_S:.0f} years"),
+        first=moment(Decimal(str(found.bins[0].gps_start))) if found.bins else None,
+        last=moment(Decimal(str(found.bins[-1].gps_end))) if found.bins else None,
+        runs=tuple(
+            Fact(one.observing_run, f"{one.count:,} of {one.total:,}") for one in found.runs
+        ),
+    )
+
+
+def stamp_of(gps_s: float) -> str:
+    """A GPS time as UTC, to the minute."""
+    found = moment(Decimal(str(round(gps_s, 3))))
+    return found.utc[:16] if found else ""
+
+
+def _window_of_medoid(session: Session, cluster: ClusterRecord) -> float:
+    if cluster.medoid_id is None:
+        raise NotFoundError("The medoid of this cluster was deleted, so nothing can be painted.")
+    views = get_glitch(session, cluster.medoid_id).views
+    return nearest_window(views, CARD_WINDOW_S) or CARD_WINDOW_S

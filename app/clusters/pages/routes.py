@@ -1,0 +1,233 @@
+"""Flagged clusters: the list, one cluster, and what reviewers do to it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy.orm import Session
+
+from app.clusters.browsing import is_of_simulated
+from app.clusters.pages.contexts import RunForm
+from app.clusters.pages.lists import clusters_page_of, run_form
+from app.clusters.pages.model import seen_page_of
+from app.clusters.pages.view import cluster_page_of
+from app.clusters.records import ClusteringParameters
+from app.clusters.review.log import Accept, Action, Assign, Comment, Dismiss, Merge, Promote, Split
+from app.clusters.review.service import review
+from app.clusters.service import get_cluster, start_clustering
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.core.event_log import Redo, Undo
+from app.core.principals import Principal
+from app.frame.deps import (
+    CsrfChecked,
+    ForReaders,
+    PageRoute,
+    Reader,
+    SessionDep,
+    Submitter,
+    VisitorDep,
+    see_other,
+)
+from app.frame.render import render
+from app.models.traversals import cluster_plane
+from glitch.errors import GlitchError
+
+router = APIRouter(route_class=PageRoute)
+
+
+@router.get("/clusters")
+def clusters(
+    request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader
+) -> Response:
+    """The clusters of a run, the most significant first."""
+    return _list_page(request, session, visitor, principal)
+
+
+@router.post("/clusters/runs", dependencies=[CsrfChecked])
+def start(
+    *,
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    principal: Submitter,
+    fdr: Annotated[str, Form(max_length=40)] = "0.1",
+    min_cluster_size: Annotated[str, Form(max_length=40)] = "5",
+    ifo: Annotated[str, Form(max_length=10)] = "",
+    simulated: Annotated[str, Form(max_length=5)] = "",
+) -> Response:
+    """Have the workers cluster the catalogue."""
+    form = run_form(fdr, min_cluster_size, ifo, bool(simulated))
+    try:
+        parameters = ClusteringParameters(
+            fdr=float(fdr),
+            min_cluster_size=int(min_cluster_size),
+            ifo=ifo or None,
+            is_simulated=bool(simulated),
+        )
+        start_clustering(session, parameters, principal=principal)
+    except (InvalidRequestError, GlitchError) as error:
+        form = run_form(fdr, min_cluster_size, ifo, bool(simulated), str(error))
+    except ValueError:
+        sentence = "Give the rate as a number such as 0.1, and the smallest size as one such as 5."
+        form = run_form(fdr, min_cluster_size, ifo, bool(simulated), sentence)
+    else:
+        return see_other("/ui/clusters?done=clustering")
+    return _list_page(request, session, visitor, principal, form=form)
+
+
+def _list_page(
+    request: Request,
+    session: Session,
+    visitor: VisitorDep,
+    principal: Principal,
+    *,
+    form: RunForm | None = None,
+) -> Response:
+    context = clusters_page_of(session, request.query_params, principal, form=form)
+    is_bad = bool(context.errors) or context.form.error is not None
+    return render(request, context, visitor, status=400 if is_bad else 200)
+
+
+@router.get("/clusters/{cluster_id}")
+def cluster_page(
+    *,
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    principal: Reader,
+    cluster_id: UUID,
+    order: str = "distance",
+    page: int = 1,
+) -> Response:
+    """One cluster: what it looks like, what it is like, what was done to it."""
+    cluster = get_cluster(session, cluster_id)
+    context = cluster_page_of(
+        session,
+        cluster,
+        principal,
+        is_simulated=is_of_simulated(session, cluster),
+        order="time" if order == "time" else "distance",
+        page=min(max(page, 1), 100_000),
+    )
+    return render(request, context, visitor)
+
+
+@router.get("/clusters/{cluster_id}/seen-before", dependencies=[ForReaders])
+def seen(request: Request, session: SessionDep, visitor: VisitorDep, cluster_id: UUID) -> Response:
+    """When this look occurred before; apart, because it looks at the whole catalogue."""
+    return render(request, seen_page_of(session, get_cluster(session, cluster_id)), visitor)
+
+
+@router.get("/clusters/{cluster_id}/plane.json", dependencies=[ForReaders])
+def plane(session: SessionDep, cluster_id: UUID) -> Response:
+    """Where the members lie, for the scatter that clusters are split in."""
+    found = cluster_plane(session, cluster_id)
+    return JSONResponse(
+        {
+            "shares": found.shares,
+            "size": found.size,
+            "ids": [str(one.glitch_id) for one in found.points],
+            "x": [round(one.x, 5) for one in found.points],
+            "y": [round(one.y, 5) for one in found.points],
+            "distance": [round(one.distance, 4) for one in found.points],
+            "snr": [one.snr for one in found.points],
+            "peak_frequency": [one.peak_frequency for one in found.points],
+            "gps_time": [one.gps_time for one in found.points],
+        },
+        headers={"Cache-Control": "private, no-store"},
+    )
+
+
+@router.post("/clusters/{cluster_id}/review", dependencies=[CsrfChecked])
+def decide(
+    *,
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    principal: Reader,
+    cluster_id: UUID,
+    act: Annotated[str, Form(max_length=20)] = "",
+    last_event_id: Annotated[int, Form(ge=0, le=2**62)] = 0,
+    event_id: Annotated[int, Form(ge=0, le=2**62)] = 0,
+    new_class: Annotated[str, Form(max_length=20_000)] = "",
+    class_name: Annotated[str, Form(max_length=20_000)] = "",
+    text: Annotated[str, Form(max_length=20_000)] = "",
+    member: Annotated[list[UUID], Form(max_length=10_000)] = [],  # noqa: B006  (FastAPI copies)
+    also: Annotated[str, Form(max_length=400_000)] = "",
+) -> Response:
+    """Do something to a cluster; what speaks against it is said in place, with the latest state."""
+    cluster = get_cluster(session, cluster_id)
+    chosen = tuple(dict.fromkeys((*member, *_ids_in(also))))
+    actions: dict[str, Action] = {
+        "promote": Promote(new_class.strip()),
+        "merge": Merge(class_name.strip()),
+        "dismiss": Dismiss(),
+        "split": Split(chosen),
+        "assign": Assign(class_name.strip(), chosen),
+        "accept": Accept(chosen),
+        "accept-all": Accept(),
+        "comment": Comment(text),
+        "undo": Undo(event_id),
+        "redo": Redo(event_id),
+    }
+    if act not in actions:
+        raise NotFoundError("There is no such act: go back to the cluster and choose another.")
+    remark = "" if act in {"comment", "undo", "redo"} else text
+    try:
+        _refuse_none_chosen(act, chosen)
+        outcome = review(
+            session,
+            cluster_id,
+            actions[act],
+            author=principal,
+            last_event_id=last_event_id,
+            remark=remark,
+        )
+    except (InvalidRequestError, ConflictError) as error:
+        cluster = get_cluster(session, cluster_id)  # as whoever was quicker left it
+        context = cluster_page_of(
+            session,
+            cluster,
+            principal,
+            is_simulated=is_of_simulated(session, cluster),
+            error=str(error),
+            typed_new=new_class,
+            typed_known=class_name,
+            typed_text=text[:4000],
+            chosen=frozenset(map(str, chosen)),
+        )
+        status = 409 if isinstance(error, ConflictError) else 400
+        return render(request, context, visitor, status=status)
+    return see_other(f"/ui/clusters/{outcome.cluster_id}?done={_NOTICES[act]}")
+
+
+def _ids_in(also: str) -> list[UUID]:
+    """Members that were chosen by eye and are on no page of the gallery that was open."""
+    try:
+        return [UUID(part) for part in also.split()]
+    except ValueError:
+        raise InvalidRequestError(
+            "The list of chosen members is damaged: choose them again."
+        ) from None
+
+
+def _refuse_none_chosen(act: str, chosen: tuple[UUID, ...]) -> None:
+    if act in {"accept", "assign", "split"} and not chosen:
+        raise InvalidRequestError("Choose members first, with the box on each or the key x.")
+
+
+_NOTICES = {
+    "promote": "named",
+    "merge": "merged",
+    "dismiss": "dismissed",
+    "split": "split",
+    "assign": "assigned",
+    "accept": "accepted",
+    "accept-all": "accepted",
+    "comment": "commented",
+    "undo": "undone",
+    "redo": "redone",
+}

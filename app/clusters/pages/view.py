@@ -1,0 +1,303 @@
+"""The pages of review, put together from what the services tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from urllib.parse import urlencode
+
+from sqlalchemy.orm import Session
+
+from app.classes.naming import list_classes
+from app.clusters.browsing import Order, exemplars_of, gallery, latest_of, member_facts, parts_of
+from app.clusters.pages.contexts import ClusterCard, ClusterPage, Likeness, Member, MemberChoice
+from app.clusters.pages.model import comparison_of, model_note, strips_of
+from app.clusters.records import ClusterRecord, MemberRecord
+from app.clusters.review.log import Log
+from app.clusters.review.service import class_names_of, history
+from app.clusters.review.suggestions import count_by_cluster, suggested_classes
+from app.core.principals import Principal, Role
+from app.frame.contexts import ClassCount, Fact, Moment
+from app.frame.figures import DIVERGING
+from app.frame.histograms import histogram, sparkline
+from app.frame.history import entries_of
+from app.frame.words import card, count, export_links, moment, stamp
+from app.glitches.browsing import exemplars
+from app.glitches.records import GlitchRecord
+
+MEMBERS_SHOWN = 48
+STATE_TEXTS = {
+    "flagged": "to review",
+    "promoted": "new class",
+    "merged": "merged",
+    "dismissed": "dismissed",
+    "split": "split",
+}
+_LEAST_CHANCE = 1e-12
+
+
+def cluster_href(cluster: ClusterRecord) -> str:
+    """Address of a cluster's page."""
+    return f"/ui/clusters/{cluster.id}"
+
+
+def cluster_cards(
+    session: Session, clusters: Sequence[ClusterRecord], *, is_simulated: bool
+) -> tuple[ClusterCard, ...]:
+    """Clusters for the list."""
+    shown = exemplars_of(session, [cluster.id for cluster in clusters])
+    named = class_names_of(session, [cluster.identity for cluster in clusters])
+    return tuple(
+        _card(one, shown.get(one.id, ()), named.get(one.identity), is_simulated=is_simulated)
+        for one in clusters
+    )
+
+
+def _card(
+    cluster: ClusterRecord,
+    shown: Sequence[GlitchRecord],
+    named: str | None,
+    *,
+    is_simulated: bool,
+) -> ClusterCard:
+    summary = cluster.summary
+    times = summary.get("gps_times", {})
+    nearest = next(iter(summary.get("nearest_classes", [])), None)
+    first, last = _moment(times.get("first")), _moment(times.get("last"))
+    counts = [bin_["count"] for bin_ in times.get("histogram", [])]
+    return ClusterCard(
+        href=cluster_href(cluster),
+        title=_title(cluster, named if cluster.state in {"promoted", "merged"} else None),
+        pictures=tuple(
+            picture for picture in (card(one).picture for one in shown) if picture is not None
+        ),
+        size=f"{cluster.size:,}",
+        ifos=tuple((ifo, f"{number:,}") for ifo, number in summary.get("ifos", {}).items()),
+        state=STATE_TEXTS[cluster.state],
+        is_flagged=cluster.state == "flagged",
+        change=_change(cluster),
+        first=first,
+        last=last,
+        rate=_rate(times.get("rate_per_day")),
+        spark=sparkline(counts, _spark_text(first, last)),
+        chance=_chance(cluster.significance),
+        stability=f"{cluster.stability:.2f}",
+        nearest=None if nearest is None else nearest["label"],
+        nearest_distance=None if nearest is None else _distance(nearest["distance"]),
+        is_simulated=is_simulated,
+    )
+
+
+def _title(cluster: ClusterRecord, named: str | None) -> str:
+    number = count(cluster.size, "glitch", "glitches")
+    return f"{named}, {number}" if named else number
+
+
+def _spark_text(first: Moment | None, last: Moment | None) -> str:
+    if first is None or last is None:
+        return "When the members occurred"
+    return f"Members from {first.utc[:10]} to {last.utc[:10]}"
+
+
+def _change(cluster: ClusterRecord) -> str | None:
+    before = cluster.summary.get("previous_size")
+    if before is None:
+        return "new in this run"
+    if cluster.size > before:
+        return f"grew from {before:,}"
+    return f"shrank from {before:,}" if cluster.size < before else "as in the run before"
+
+
+def _chance(significance: float | None) -> str:
+    if significance is None:
+        return "not tested"
+    if significance < _LEAST_CHANCE:
+        return f"p < {_LEAST_CHANCE:.0e}"
+    return f"p = {significance:.2g}"
+
+
+def _rate(per_day: float | None) -> str | None:
+    if per_day is None:
+        return None
+    return f"{per_day:.3g} a day" if per_day >= 1 else f"one in {1 / per_day:.3g} days"
+
+
+def _distance(cosine: float | None) -> str | None:
+    """A cosine distance as the chord that the members' distances are."""
+    return None if cosine is None else f"{math.sqrt(2 * max(cosine, 0.0)):.2f}"
+
+
+def _moment(text: str | None) -> Moment | None:
+    return None if text is None else moment(Decimal(text))
+
+
+def cluster_page_of(
+    session: Session,
+    cluster: ClusterRecord,
+    principal: Principal,
+    *,
+    is_simulated: bool,
+    order: Order = "distance",
+    page: int = 1,
+    error: str | None = None,
+    typed_new: str = "",
+    typed_known: str = "",
+    typed_text: str = "",
+    chosen: frozenset[str] = frozenset(),
+) -> ClusterPage:
+    """The page of one cluster."""
+    log = history(session, cluster.id)
+    names = [known.name for known in list_classes(session) if known.state != "retired"]
+    can_review = principal.role >= Role.REVIEWER
+    elsewhere = _elsewhere(session, cluster)
+    can_choose = can_review and not elsewhere
+    members = gallery(
+        session, cluster.id, order, limit=MEMBERS_SHOWN + 1, offset=MEMBERS_SHOWN * (page - 1)
+    )
+    is_more = len(members) > MEMBERS_SHOWN
+    facts = member_facts(session, cluster.id)
+    times = cluster.summary.get("gps_times", {})
+    first, last = _moment(times.get("first")), _moment(times.get("last"))
+    class_name = _class_name(log)
+    shown = _members(session, cluster, members[:MEMBERS_SHOWN], can_choose=can_choose)
+    charts = (
+        histogram([one.snr for one in facts], name="SNR", is_logarithmic=True),
+        histogram(
+            [one.peak_frequency for one in facts],
+            name="Peak frequency",
+            unit="Hz",
+            is_logarithmic=True,
+        ),
+    )
+    ends = None if first is None or last is None else (first, last)
+    return ClusterPage(
+        href=cluster_href(cluster),
+        heading=_heading(cluster, class_name),
+        state=STATE_TEXTS[cluster.state],
+        class_name=class_name,
+        is_simulated=is_simulated,
+        is_open=cluster.state == "flagged",
+        suggestions=count_by_cluster(session, [cluster.identity]).get(cluster.identity, 0),
+        size=f"{cluster.size:,}",
+        facts=_facts(cluster),
+        chance=_chance(cluster.significance),
+        first=first,
+        last=last,
+        medoid=_medoid_picture(session, cluster),
+        likenesses=_likenesses(session, cluster),
+        model_note=model_note(session, cluster),
+        strips=strips_of(session, cluster),
+        comparison=comparison_of(session, cluster),
+        diverging=DIVERGING,
+        charts=tuple(chart for chart in charts if chart is not None),
+        times=histogram(
+            [one.gps_time for one in facts],
+            name="Rate over time",
+            texts=None if ends is None else (ends[0].utc[:10], ends[1].utc[:10]),
+        ),
+        time_ends=ends,
+        members=shown,
+        orders=tuple(
+            ClassCount(text, "", 0.0, _address(cluster, value, 1), value == order)
+            for value, text in (("distance", "distance to the medoid"), ("time", "time"))
+        ),
+        next_href=_address(cluster, order, page + 1) if is_more else None,
+        first_href=_address(cluster, order, 1) if page > 1 else None,
+        history=entries_of(log),
+        last_event_id=log.last_id,
+        elsewhere=elsewhere,
+        class_names=tuple(names),
+        exports=export_links(f"/ui/glitches?cluster={cluster.id}"),
+        can_review=can_review,
+        error=error,
+        typed_new=typed_new[:100],
+        # What a second reviewer typed as a new class is kept, where only known ones are asked for.
+        typed_known=(typed_known or ("" if cluster.state == "flagged" else typed_new))[:100],
+        typed_text=typed_text,
+        chosen=chosen,
+        chosen_elsewhere=" ".join(sorted(chosen - {one.choice.id for one in shown})),
+    )
+
+
+def _address(cluster: ClusterRecord, order: str, page: int) -> str:
+    values = {"order": order} | ({"page": str(page)} if page > 1 else {})
+    return f"{cluster_href(cluster)}?{urlencode(values)}#members"
+
+
+def _heading(cluster: ClusterRecord, class_name: str | None) -> str:
+    number = count(cluster.size, "glitch", "glitches")
+    return f"{class_name}: cluster of {number}" if class_name else f"Cluster of {number}"
+
+
+def _class_name(log: Log) -> str | None:
+    """The class that the cluster was named, or merged into, if that stands."""
+    named = [log.event(root) for root in log.done]
+    names = [event.payload["class_name"] for event in named if event.kind in {"promote", "merge"}]
+    return str(names[-1]) if names else None
+
+
+def _facts(cluster: ClusterRecord) -> tuple[Fact, ...]:
+    summary = cluster.summary
+    alike = summary.get("looks_alike", {})
+    lines = [
+        ("Members", f"{cluster.size:,}"),
+        ("Since the last run", _change(cluster)),
+        ("Detectors", ", ".join(f"{ifo} {n:,}" for ifo, n in summary.get("ifos", {}).items())),
+        ("By chance", _chance(cluster.significance)),
+        ("Stability", f"{cluster.stability:.2f} of 1"),
+        ("Rate", _rate(summary.get("gps_times", {}).get("rate_per_day"))),
+        ("Looks like this", count(alike.get("count", 0), "glitch", "glitches")),
+        ("Found", stamp(cluster.created_at)),
+    ]
+    return tuple(Fact(name, value) for name, value in lines if value)
+
+
+def _medoid_picture(session: Session, cluster: ClusterRecord) -> str | None:
+    shown = exemplars_of(session, [cluster.id]).get(cluster.id, ())
+    return card(shown[0]).picture if shown else None
+
+
+def _likenesses(session: Session, cluster: ClusterRecord) -> tuple[Likeness, ...]:
+    known = exemplars(session)
+    returning = set(cluster.summary.get("returning", []))
+    return tuple(
+        Likeness(
+            name=one["label"],
+            href=f"/ui/glitches?{urlencode({'label': one['label']})}",
+            picture=card(known[one["label"]]).picture if one["label"] in known else None,
+            distance=_distance(one["distance"]),
+            members=count(one["members"], "glitch", "glitches"),
+            returning=one["label"] in returning,
+        )
+        for one in cluster.summary.get("nearest_classes", [])
+    )
+
+
+def _members(
+    session: Session, cluster: ClusterRecord, members: Sequence[MemberRecord], *, can_choose: bool
+) -> tuple[Member, ...]:
+    suggested = suggested_classes(session, [one.glitch.id for one in members], cluster.identity)
+    return tuple(
+        Member(
+            card(one.glitch, distance=one.distance),
+            MemberChoice(
+                id=str(one.glitch.id),
+                name=f"Choose {one.glitch.label or 'unlabelled'} {one.glitch.public_id}",
+                suggested=next(iter(suggested.get(one.glitch.id, ())), None),
+                can_choose=can_choose,
+            ),
+        )
+        for one in members
+    )
+
+
+def _elsewhere(session: Session, cluster: ClusterRecord) -> tuple[tuple[str, str], ...]:
+    """Where to go instead: the parts of a split, or what a later run found."""
+    parts = parts_of(session, cluster.id)
+    if parts:
+        return tuple((cluster_href(one), f"the part of {one.size:,}") for one in parts)
+    latest = latest_of(session, cluster.identity)[0]
+    if latest.id != cluster.id:
+        return ((cluster_href(latest), f"the latest, with {latest.size:,} members"),)
+    return ()

@@ -1,0 +1,270 @@
+"""What each act of a review does to the catalogue, and how it is taken back exactly.
+
+Every act is a pair of functions. ``do`` changes the catalogue and returns what the event must
+remember; ``take_back`` restores what was there before, from that memory. Doing an act again is
+``do`` with the action that the event remembers. The caller holds the cluster's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from app.classes.naming import WITHDRAWN, create_class, find_class, lock_classes
+from app.classes.service import class_history, note_withdrawal
+from app.classes.tables import GlitchClass
+from app.classes.usage import refuse_used
+from app.clusters.review import suggestions
+from app.clusters.review.log import (
+    Accept,
+    Action,
+    Assign,
+    Comment,
+    Dismiss,
+    Kind,
+    Merge,
+    Promote,
+    Split,
+)
+from app.clusters.review.scene import Memory, Scene, members_named, require_flagged, set_state
+from app.clusters.review.split import split, take_back_split
+from app.clusters.review.tables import LabelSuggestion
+from app.core.errors import ConflictError, InvalidRequestError
+from app.core.event_acts import check_remark
+from app.glitches.labels import append_labels, revoke_labels
+
+SOURCE = "review"  # of the labels that reviewers accept or assign
+
+
+def promote(scene: Scene, action: Promote) -> Memory:
+    """Make a class and suggest it to the unlabelled members."""
+    require_flagged(scene)
+    description = action.description or (
+        f"Named by {scene.author.name} from a cluster of {scene.cluster.size} glitches."
+    )
+    create_class(
+        scene.session,
+        action.class_name,
+        description=description,
+        author=scene.author,
+        is_from_review=True,
+    )
+    return _become(scene, "promoted", action.class_name)
+
+
+def take_back_promotion(scene: Scene, memory: Mapping[str, Any]) -> None:
+    """Withdraw the class, unless others use it by now."""
+    lock_classes(scene.session)
+    found = _class_of(scene.session, memory)
+    if found is not None:
+        _refuse_changed(scene.session, found)
+        refuse_used(scene.session, found, beside=scene.cluster.identity)
+        scene.session.execute(
+            update(GlitchClass)
+            .where(GlitchClass.id == found.id)
+            .values(state=WITHDRAWN)
+            .execution_options(synchronize_session=False)
+        )
+        scene.session.refresh(found)
+        note_withdrawal(scene.session, found.id, author=scene.author)
+    take_back_naming(scene, memory)
+
+
+def merge(scene: Scene, action: Merge) -> Memory:
+    """Suggest a known class to the unlabelled members."""
+    require_flagged(scene)
+    return _become(scene, "merged", action.class_name)
+
+
+def take_back_naming(scene: Scene, _memory: Mapping[str, Any]) -> None:
+    """Remove what was suggested; the cluster is flagged again."""
+    suggestions.take(scene.session, scene.cluster.identity)
+    set_state(scene, "flagged")
+
+
+def dismiss(scene: Scene, _action: Dismiss) -> Memory:
+    """Take the cluster off the list."""
+    require_flagged(scene)
+    set_state(scene, "dismissed")
+    return {}
+
+
+def take_back_dismissal(scene: Scene, _memory: Mapping[str, Any]) -> None:
+    """Put it back on the list."""
+    set_state(scene, "flagged")
+
+
+def assign(scene: Scene, action: Assign) -> Memory:
+    """Label members; what was suggested for them is settled by that."""
+    wanted = members_named(scene, action.member_ids)
+    used = suggestions.take(scene.session, scene.cluster.identity, wanted)
+    labels = append_labels(
+        scene.session, wanted, action.class_name, author=scene.author, source=SOURCE
+    )
+    found = find_class(scene.session, action.class_name)
+    return {
+        "class_name": action.class_name,
+        "class_name_id": None if found is None else found.id,
+        "n_glitches": len(wanted),
+        "labels": [str(one) for one in labels],
+        **_remember(scene.session, used),
+    }
+
+
+def accept(scene: Scene, action: Accept) -> Memory:
+    """Make suggestions labels."""
+    chosen = sorted(set(action.member_ids)) or None
+    used = suggestions.take(scene.session, scene.cluster.identity, chosen)
+    if not used:
+        raise ConflictError(
+            "No label is suggested for these glitches: all are accepted, or none was suggested."
+        )
+    if chosen is not None and len(used) < len(chosen):
+        raise InvalidRequestError(
+            f"For {len(chosen) - len(used)} of these glitches no label is suggested by this "
+            "cluster: leave them out, or assign them to a class."
+        )
+    memory = _remember(scene.session, used)
+    wanted = [row.glitch_id for row in used]
+    name = memory["suggested_class"]
+    labels = append_labels(scene.session, wanted, name, author=scene.author, source=SOURCE)
+    return {
+        "class_name": name,
+        "n_glitches": len(wanted),
+        "labels": [str(one) for one in labels],
+        **memory,
+    }
+
+
+def take_back_labels(scene: Scene, memory: Mapping[str, Any]) -> None:
+    """Revoke the labels and suggest again what they had settled."""
+    revoke_labels(scene.session, [UUID(one) for one in memory["labels"]], reviewer=scene.author)
+    settled = memory.get("suggested", [])
+    if settled:
+        found = _class_of(scene.session, memory, "suggested_class")
+        if found is None:
+            raise ConflictError(
+                f"The class {memory['suggested_class']} that was suggested is gone by now."
+            )
+        suggestions.suggest_again(
+            scene.session,
+            [UUID(one) for one in settled],
+            identity=scene.cluster.identity,
+            class_id=found.id,
+            event_id=memory["suggested_by"],
+        )
+
+
+def comment(_scene: Scene, action: Comment) -> Memory:
+    """Keep a remark."""
+    return {"text": check_remark(action.text)}
+
+
+def take_back_nothing(_scene: Scene, _memory: Mapping[str, Any]) -> None:
+    """A remark that is taken back stays in the history, struck out."""
+
+
+def _become(scene: Scene, state: str, class_name: str) -> Memory:
+    found = find_class(scene.session, class_name)
+    if found is None:
+        raise InvalidRequestError(
+            f"There is no class {class_name[:64]!r}: the list of classes names all of them."
+        )
+    if found.state == "retired":
+        raise ConflictError(f"The class {class_name} is retired: choose one that is in use.")
+    n_suggested = suggestions.suggest(
+        scene.session,
+        cluster_id=scene.cluster.id,
+        identity=scene.cluster.identity,
+        class_id=found.id,
+        event_id=scene.event_id,
+    )
+    set_state(scene, state)
+    return {"class_name": found.name, "class_name_id": found.id, "n_glitches": n_suggested}
+
+
+def _remember(session: Session, used: Sequence[LabelSuggestion]) -> Memory:
+    if not used:
+        return {}
+    found = session.get_one(GlitchClass, used[0].class_id)
+    return {
+        "suggested": [str(row.glitch_id) for row in used],
+        "suggested_class": found.name,
+        "suggested_class_id": found.id,
+        "suggested_by": used[0].event_id,
+    }
+
+
+def _class_of(
+    session: Session, memory: Mapping[str, Any], key: str = "class_name"
+) -> GlitchClass | None:
+    """The class that an event remembers, whatever it is called now; None if it was withdrawn."""
+    class_id = memory.get(f"{key}_id")
+    if class_id is None:  # remembered before classes could be renamed
+        return find_class(session, memory[key])
+    found = session.get(GlitchClass, class_id, populate_existing=True)
+    return None if found is None or found.state == WITHDRAWN else found
+
+
+def _refuse_changed(session: Session, found: GlitchClass) -> None:
+    """What was done to a class since it was named is undone first, in its own history."""
+    log = class_history(session, found.id)
+    later = [log.event(one) for one in log.done if log.event(one).kind != "create"]
+    if later:
+        last = later[-1]
+        raise ConflictError(
+            f"The class {found.name} was changed since ({last.author}: {log.tell(last)}): undo "
+            "that on the class's page first."
+        )
+
+
+@dataclass(frozen=True)
+class Act:
+    """The two halves of an act."""
+
+    kind: Kind
+    do: Callable[[Scene, Any], Memory]
+    take_back: Callable[[Scene, Mapping[str, Any]], None]
+
+
+ACTS: dict[type[Any], Act] = {
+    Promote: Act("promote", promote, take_back_promotion),
+    Merge: Act("merge", merge, take_back_naming),
+    Dismiss: Act("dismiss", dismiss, take_back_dismissal),
+    Split: Act("split", split, take_back_split),
+    Assign: Act("assign", assign, take_back_labels),
+    Accept: Act("accept", accept, take_back_labels),
+    Comment: Act("comment", comment, take_back_nothing),
+}
+
+
+def act_of(kind: str) -> Act:
+    """The act of an event's kind."""
+    return next(act for act in ACTS.values() if act.kind == kind)
+
+
+def remember_action(action: Action) -> Memory:
+    """An action as JSON, so that it can be done again."""
+    return {
+        name: [str(one) for one in value] if isinstance(value, tuple) else value
+        for name, value in vars(action).items()
+    }
+
+
+def recall_action(session: Session, kind: str, payload: Mapping[str, Any]) -> Action:
+    """The action that an event remembers, about its class by the name that it has now."""
+    asked = dict(payload["asked"])
+    if kind in ("merge", "assign"):
+        found = _class_of(session, payload)
+        asked["class_name"] = asked["class_name"] if found is None else found.name
+    made = next(action for action, act in ACTS.items() if act.kind == kind)
+    values = {
+        name: tuple(UUID(one) for one in value) if isinstance(value, list) else value
+        for name, value in asked.items()
+    }
+    return cast("Action", made(**values))

@@ -1,0 +1,195 @@
+"""Reviewing clusters: every act an event with its author, every undo an event too.
+
+An act of somebody who has not seen the last event is refused (``app.core.event_acts``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Integer, cast, func, select
+from sqlalchemy.orm import Session
+
+from app.classes.naming import check_class_name
+from app.classes.tables import GlitchClass
+from app.clusters.review import suggestions
+from app.clusters.review.acts import ACTS, act_of, recall_action, remember_action
+from app.clusters.review.log import Action, Comment, EventRecord, Kind, Log, Promote
+from app.clusters.review.scene import Scene, lock_identity, read_log, to_event_record
+from app.clusters.review.tables import ReviewEvent
+from app.clusters.tables import Cluster
+from app.core.access import require_role
+from app.core.audit import record_event
+from app.core.errors import ConflictError, NotFoundError
+from app.core.event_acts import act_to_turn, check_remark, refuse_stale
+from app.core.event_log import Redo, Undo
+from app.core.principals import Principal, Role
+
+
+@dataclass(frozen=True)
+class ReviewOutcome:
+    """What an act led to."""
+
+    event: EventRecord
+    cluster_id: UUID  # the cluster to look at now
+    state: str
+    n_suggested: int  # labels that wait to be accepted
+
+
+def review(
+    session: Session,
+    cluster_id: UUID,
+    action: Action,
+    *,
+    author: Principal,
+    last_event_id: int,
+    remark: str = "",
+) -> ReviewOutcome:
+    """Do something to a cluster, in the caller's transaction.
+
+    Args:
+        session: The transaction to write in.
+        cluster_id: The cluster, as its latest run found it.
+        action: What to do.
+        author: Who does it; a reviewer or above.
+        last_event_id: The last event of the cluster's history that the author has seen; 0 for none.
+        remark: Why; kept with the event.
+
+    Raises:
+        PermissionDeniedError: if the author is no reviewer.
+        NotFoundError: if there is no such cluster or event.
+        InvalidRequestError: if what is asked for makes no sense; says why.
+        ConflictError: if somebody else was quicker, the cluster was reviewed already, or others
+            built on what is to be undone; says who and what.
+    """
+    require_role(author, Role.REVIEWER)
+    cluster = _lock(session, cluster_id)
+    identity = cluster.identity  # the row itself may go, where a split is undone
+    log = read_log(session, identity)
+    if not isinstance(action, Comment):
+        refuse_stale(log, last_event_id)
+        _refuse_superseded(session, cluster, action)
+    if isinstance(action, Promote):
+        check_class_name(action.class_name)
+    noted = {"remark": check_remark(remark)} if remark.strip() else {}
+    with session.begin_nested():  # what is refused leaves no event, even if the caller goes on
+        if isinstance(action, Undo | Redo):
+            row = _turn(session, cluster, log, action, author=author, noted=noted)
+        else:
+            row = _add(session, cluster, ACTS[type(action)].kind, author)
+            memory = ACTS[type(action)].do(Scene(session, cluster, author, row.id), action)
+            row.payload = {"asked": remember_action(action), **memory, **noted}
+    session.flush()
+    record_event(
+        session,
+        actor=author.name,
+        action=row.kind,
+        subject="cluster",
+        subject_id=identity,
+        event=row.id,
+    )
+    shown = _latest(session, identity)
+    waiting = suggestions.count_by_cluster(session, [identity])
+    return ReviewOutcome(to_event_record(row), shown.id, shown.state, waiting.get(identity, 0))
+
+
+def history(session: Session, cluster_id: UUID) -> Log:
+    """What was done to a cluster in all its runs, oldest first.
+
+    Raises:
+        NotFoundError: if there is no such cluster.
+    """
+    cluster = session.get(Cluster, cluster_id)
+    if cluster is None:
+        raise NotFoundError(f"There is no cluster {cluster_id}.")
+    return read_log(session, cluster.identity)
+
+
+def class_names_of(session: Session, identities: Collection[UUID]) -> dict[UUID, str]:
+    """What each promoted or merged cluster was named last: while it is in that state, it stands.
+
+    By the name that the class has now, where it was renamed since.
+    """
+    class_id = cast(ReviewEvent.payload["class_name_id"].astext, Integer)
+    name = func.coalesce(GlitchClass.name, ReviewEvent.payload["class_name"].astext)
+    rows = session.execute(
+        select(ReviewEvent.identity, name)
+        .outerjoin(GlitchClass, GlitchClass.id == class_id)
+        .where(ReviewEvent.identity.in_(identities), ReviewEvent.kind.in_(["promote", "merge"]))
+        .order_by(ReviewEvent.id)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _turn(
+    session: Session,
+    cluster: Cluster,
+    log: Log,
+    action: Undo | Redo,
+    *,
+    author: Principal,
+    noted: Mapping[str, Any],
+) -> ReviewEvent:
+    """Undo or redo an act."""
+    root = act_to_turn(log, action)
+    row = _add(session, cluster, "undo", author, undoes=log.tip_of[root.id])
+    scene = Scene(session, _latest(session, cluster.identity), author, root.id)
+    act = act_of(root.kind)
+    if isinstance(action, Undo):
+        act.take_back(scene, log.last_doing_of(root).payload)
+        row.payload = dict(noted)
+    else:
+        memory = act.do(scene, recall_action(session, root.kind, root.payload))
+        row.payload = {**memory, **noted}
+    return row
+
+
+def _refuse_superseded(session: Session, cluster: Cluster, action: Action) -> None:
+    if cluster.state == "split" and not isinstance(action, Undo):
+        raise ConflictError("This cluster was split: go to its parts, or undo the split.")
+    latest = _latest(session, cluster.identity)
+    if latest.id != cluster.id and latest.run_id != cluster.run_id:
+        raise ConflictError(
+            f"A later clustering run found this cluster again, as {latest.id}: review that one."
+        )
+
+
+def _lock(session: Session, cluster_id: UUID) -> Cluster:
+    """The latest cluster of this one's run and identity; one reviewer at a time."""
+    found = session.get(Cluster, cluster_id)
+    if found is not None:
+        lock_identity(session, found.identity)
+        found = session.get(Cluster, cluster_id, populate_existing=True)
+    if found is None:  # never was, or an undo removed it meanwhile
+        raise NotFoundError(f"There is no cluster {cluster_id}.")
+    return found
+
+
+def _latest(session: Session, identity: UUID) -> Cluster:
+    return session.scalars(
+        select(Cluster).where(Cluster.identity == identity).order_by(Cluster.id.desc()).limit(1)
+    ).one()
+
+
+def _add(
+    session: Session,
+    cluster: Cluster,
+    kind: Kind,
+    author: Principal,
+    *,
+    undoes: int | None = None,
+) -> ReviewEvent:
+    row = ReviewEvent(
+        identity=cluster.identity,
+        cluster_id=cluster.id,
+        kind=kind,
+        author=author.name,
+        payload={},
+        undoes_event_id=undoes,
+    )
+    session.add(row)
+    session.flush()
+    return row

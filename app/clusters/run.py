@@ -1,0 +1,240 @@
+"""One clustering of the catalogue, from the flagged glitches to the stored clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import any_, cast, func, insert, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
+from sqlalchemy.types import Uuid
+
+from app.clusters.records import ClusteringParameters, RunRecord
+from app.clusters.selection import Selection, select_novel
+from app.clusters.summary import significance, summarise
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.core.identifiers import uuid7
+from app.glitches.tables import Embedding, Glitch
+from app.models import checkpoints
+from app.novelty import REJUDGED_AT_ONCE, recalibrate
+from glitch.clustering import FoundCluster, Match, find_clusters, match_clusters
+
+_SEED = 20_160_601  # of the subsamples for stability: the same catalogue, the same figures
+
+
+def _nothing() -> None:
+    """The default for what need not be told."""
+
+
+def run_clustering(
+    session: Session,
+    parameters: ClusteringParameters,
+    *,
+    author: str,
+    job_id: UUID | None = None,
+    heartbeat: Callable[[], None] = _nothing,
+) -> RunRecord:
+    """Flag what is novel at the rate, cluster it, compare with the run before, store it all.
+
+    Too few glitches are no error: the run is stored without clusters and its ``detail`` says so.
+
+    Args:
+        session: The transaction to write in.
+        parameters: What to cluster and how.
+        author: Who asked.
+        job_id: The job that does it, if one does.
+        heartbeat: Called every few seconds; may end the clustering by an exception.
+
+    Raises:
+        InvalidRequestError: if a parameter cannot be.
+        GlitchError: if the false-discovery rate is none.
+        NotReadyError: if no checkpoint is active.
+    """
+    parameters.check()
+    checkpoint = checkpoints.active_checkpoint(session)
+    # A small catalogue is judged by what is known today; a large one as it was when it came in.
+    embedded = (
+        select(Embedding.glitch_id)
+        .where(Embedding.checkpoint_id == checkpoint.id)
+        .limit(REJUDGED_AT_ONCE + 1)
+        .subquery()
+    )
+    if (session.scalar(select(func.count()).select_from(embedded)) or 0) <= REJUDGED_AT_ONCE:
+        recalibrate(session, checkpoint.id)
+    heartbeat()
+    selection = select_novel(session, checkpoint.id, parameters)
+    heartbeat()
+    previous = _latest_run(session, parameters)
+    found, sentences = _cluster(selection, parameters, heartbeat)
+    n_noise = len(selection.ids) - sum(len(cluster.members) for cluster in found)
+    run = ClusteringRun(
+        id=uuid7(),
+        job_id=job_id,
+        checkpoint_id=checkpoint.id,
+        previous_run_id=previous.id if previous else None,
+        scope=parameters.scope,
+        ifo=parameters.ifo,
+        is_simulated=parameters.is_simulated,
+        fdr=parameters.fdr,
+        min_cluster_size=parameters.min_cluster_size,
+        p_threshold=selection.threshold,
+        n_judged=selection.n_judged,
+        n_unjudged=selection.n_unjudged,
+        n_flagged=selection.n_flagged,
+        n_clustered=len(selection.ids),
+        n_noise=n_noise,
+        n_clusters=len(found),
+        detail="",
+        author=author,
+    )
+    session.add(run)
+    session.flush()
+    earlier, matches = _match(session, previous, selection, found)
+    for cluster, match in zip(found, matches, strict=True):
+        heartbeat()
+        before = earlier[match.previous] if match else None
+        summary = summarise(session, checkpoint.id, parameters, selection, cluster)
+        summary["previous_size"] = before.size if before else None
+        _store(session, run, selection, cluster, summary, before=before, match=match)
+        if before is not None:
+            sentences.append(
+                f"The cluster of {before.size} members has now {len(cluster.members)}."
+            )
+        sentences += [
+            f"The dormant class {name} is back: {len(cluster.members)} glitches look like it."
+            for name in summary["returning"]
+        ]
+    sentences += [one.sentence for one in selection.returned]
+    run.detail = " ".join([*selection.sentences, *sentences])
+    session.flush()
+    session.refresh(run)
+    return to_run_record(run)
+
+
+def to_run_record(row: ClusteringRun) -> RunRecord:
+    """The row as services hand it out."""
+    return RunRecord(**{name: getattr(row, name) for name in RunRecord.__dataclass_fields__})
+
+
+def _cluster(
+    selection: Selection, parameters: ClusteringParameters, heartbeat: Callable[[], None]
+) -> tuple[list[FoundCluster], list[str]]:
+    n = len(selection.ids)
+    if not n and not selection.n_judged:
+        return [], []  # the selection says why
+    if n < parameters.min_cluster_size:
+        return [], [
+            f"{n} glitches are fewer than the minimum cluster size of "
+            f"{parameters.min_cluster_size}: nothing was clustered."
+        ]
+    # The selection has a fixed order, so the same catalogue gives the same clusters.
+    found = find_clusters(
+        selection.vectors, parameters.min_cluster_size, np.random.default_rng(_SEED), heartbeat
+    )
+    plural = "cluster" if len(found) == 1 else "clusters"
+    return found, [f"They make {len(found)} {plural}."]
+
+
+def _latest_run(session: Session, parameters: ClusteringParameters) -> ClusteringRun | None:
+    """The run before of the same kind: only like is compared with like."""
+    return session.scalar(
+        select(ClusteringRun)
+        .where(
+            ClusteringRun.scope == parameters.scope,
+            ClusteringRun.is_simulated.is_(parameters.is_simulated),
+            ClusteringRun.ifo.is_(None)
+            if parameters.ifo is None
+            else ClusteringRun.ifo == parameters.ifo,
+        )
+        .order_by(ClusteringRun.created_at.desc(), ClusteringRun.id.desc())
+        .limit(1)
+    )
+
+
+def _match(
+    session: Session,
+    previous: ClusteringRun | None,
+    selection: Selection,
+    found: list[FoundCluster],
+) -> tuple[list[Cluster], list[Match | None]]:
+    """The clusters of the run before, and which of them each found one continues."""
+    if previous is None or not found:
+        return [], [None] * len(found)
+    rows = list(
+        session.scalars(
+            select(Cluster)
+            .where(Cluster.run_id == previous.id, Cluster.state != "split")
+            .order_by(Cluster.id)
+        )
+    )
+    members: dict[UUID, set[object]] = {row.id: set() for row in rows}
+    for cluster_id, glitch_id in session.execute(
+        select(ClusterMember.cluster_id, ClusterMember.glitch_id)
+        .join(Cluster, Cluster.id == ClusterMember.cluster_id)
+        .where(Cluster.run_id == previous.id, Cluster.state != "split")
+    ):
+        members[cluster_id].add(glitch_id)
+    # What was stored after that run it could not have seen: growth is no difference.
+    seen = set(
+        session.scalars(
+            select(Glitch.id).where(
+                Glitch.id == any_(cast(selection.ids, ARRAY(Uuid))),
+                Glitch.created_at <= previous.created_at,
+            )
+        )
+    )
+    current: list[set[object]] = [
+        {selection.ids[index] for index in cluster.members} & seen for cluster in found
+    ]
+    # Both sides hold only what is clustered again, else a glitch labelled since would count.
+    again = set(selection.ids)
+    return rows, match_clusters(current, [members[row.id] & again for row in rows])
+
+
+def _store(
+    session: Session,
+    run: ClusteringRun,
+    selection: Selection,
+    cluster: FoundCluster,
+    summary: dict[str, Any],
+    *,
+    before: Cluster | None,
+    match: Match | None,
+) -> None:
+    key = uuid7()
+    session.add(
+        Cluster(
+            id=key,
+            run_id=run.id,
+            identity=before.identity if before else key,
+            previous_id=before.id if before else None,
+            overlap=match.overlap if match else None,
+            size=len(cluster.members),
+            stability=cluster.stability,
+            significance=significance(selection, cluster),
+            medoid_id=selection.ids[cluster.medoid],
+            # What was decided about it stays decided.
+            state=before.state if before else "flagged",
+            summary=summary,
+        )
+    )
+    session.flush()
+    exemplars = set(cluster.exemplars)
+    session.execute(
+        insert(ClusterMember),
+        [
+            {
+                "cluster_id": key,
+                "glitch_id": selection.ids[index],
+                "probability": float(probability),
+                "distance": float(distance),
+                "is_exemplar": int(index) in exemplars,
+            }
+            for index, probability, distance in zip(
+                cluster.members, cluster.probabilities, cluster.distances, strict=True
+            )
+        ],
+    )

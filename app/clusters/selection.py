@@ -1,0 +1,190 @@
+"""Which glitches a clustering is about: those flagged as novel at a rate, or all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from app.clusters.company import Tested, tested_in_company
+from app.clusters.records import ClusteringParameters
+from app.clusters.returning import Returned, returned
+from app.glitches.tables import Embedding, Glitch
+from app.novelty.conditions import is_one_of
+from glitch.false_discovery import flagging_threshold, least_flaggable
+from glitch.novelty import LEAST_CALIBRATION, LEAST_OF_CLASS, LEAST_REFERENCES
+from glitch.types import LatentArray
+
+MOST_CLUSTERED = 1_500_000  # some 6 GB and a quarter of an hour
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What is clustered, and how it was chosen."""
+
+    ids: list[UUID]
+    ifos: list[str | None]
+    gps_times: list[Decimal | None]
+    vectors: LatentArray
+    n_judged: int
+    n_unjudged: int
+    n_flagged: int
+    threshold: float | None  # the largest p-value flagged
+    judged_by_ifo: dict[str, int]
+    calibration_by_ifo: dict[str, int]
+    sentences: list[str]
+    returned: tuple[Returned, ...] = ()  # known classes that occur again
+
+
+def select_novel(
+    session: Session, checkpoint_id: int, parameters: ClusteringParameters
+) -> Selection:
+    """The unlabelled glitches to cluster, in the order of their ids: one that never changes.
+
+    They are tested in company (``glitch.company``), one detector after the other; memory holds the
+    vectors of one detector.
+    """
+    population = _population(checkpoint_id, parameters)
+    # The label decides what is known: only unlabelled glitches are asked whether they are novel.
+    tested = [*population, Glitch.class_id.is_(None)]
+    judged_by_ifo = _count_by_ifo(session, [*tested, Embedding.p_value.is_not(None)])
+    calibration_by_ifo = _count_by_ifo(
+        session, [*population, Embedding.calibration_score.is_not(None)]
+    )
+    n_unjudged = _count(session, [*tested, Embedding.p_value.is_(None)])
+    # Simulated glitches have no time in a detector.
+    dormancy = (
+        None if parameters.is_simulated else (parameters.dormant_days, parameters.min_cluster_size)
+    )
+    tests = [
+        tested_in_company(session, checkpoint_id, (ifo, parameters.is_simulated), dormancy)
+        for ifo in judged_by_ifo
+    ]
+    p_values = np.concatenate([np.empty(0), *(one.p_values for one in tests)])
+    values, counts = np.unique(p_values, return_counts=True)
+    threshold = flagging_threshold(values, counts, parameters.fdr)
+    n_judged = len(p_values)
+    n_flagged = 0 if threshold is None else int((p_values <= threshold).sum())
+    sentences = _about_tests(parameters, n_judged, n_unjudged, n_flagged)
+    if n_judged and threshold is None and calibration_by_ifo:
+        least = min(
+            least_flaggable(n_judged, count, parameters.fdr)
+            for count in calibration_by_ifo.values()
+        )
+        sentences.append(
+            f"With the {max(calibration_by_ifo.values())} calibration glitches there are, at "
+            f"least {least} must be novel before any can be flagged: label more, or raise the rate."
+        )
+    if parameters.scope == "everything":
+        chosen: list[Any] = population
+        n_chosen = _count(session, population)
+    else:
+        flagged = _most_novel(tests, threshold)
+        chosen = [*population, is_one_of(flagged)]
+        n_chosen = n_flagged
+    rows = session.execute(
+        select(Embedding.glitch_id, Glitch.ifo, Glitch.gps_time, Embedding.mean)
+        .join(Glitch, Glitch.id == Embedding.glitch_id)
+        .where(*chosen)
+        .order_by(Embedding.glitch_id)
+        .limit(MOST_CLUSTERED)
+    ).all()
+    if n_chosen > MOST_CLUSTERED:
+        sentences.append(
+            f"Only {MOST_CLUSTERED} of them were clustered: choose one detector or a lower rate "
+            "to see the rest."
+        )
+    return Selection(
+        ids=[row[0] for row in rows],
+        ifos=[row[1] for row in rows],
+        gps_times=[row[2] for row in rows],
+        vectors=(
+            np.array([row[3] for row in rows], dtype=np.float32)
+            if rows
+            else np.empty((0, 0), dtype=np.float32)
+        ),
+        n_judged=n_judged,
+        n_unjudged=n_unjudged,
+        n_flagged=n_flagged,
+        threshold=threshold,
+        judged_by_ifo=judged_by_ifo,
+        calibration_by_ifo=calibration_by_ifo,
+        returned=returned(
+            session, {ifo: one.comebacks for ifo, one in zip(judged_by_ifo, tests, strict=True)}
+        ),
+        sentences=sentences,
+    )
+
+
+def _about_tests(
+    parameters: ClusteringParameters, n_judged: int, n_unjudged: int, n_flagged: int
+) -> list[str]:
+    why = (
+        f"their detector must be known and have {LEAST_REFERENCES} labelled glitches, "
+        f"{LEAST_CALIBRATION} of them of classes with {LEAST_OF_CLASS} or more."
+    )
+    if not n_judged and not n_unjudged:
+        where = "" if parameters.ifo is None else f" of {parameters.ifo}"
+        return [f"There are no unlabelled glitches{where}: nothing was tested."]
+    if not n_judged:
+        return [f"None of {n_unjudged} unlabelled glitches could be judged: {why}"]
+    sentences = [
+        f"{n_flagged} of {n_judged} unlabelled glitches are novel at a false-discovery rate of "
+        f"{parameters.fdr:g}."
+    ]
+    if n_unjudged:
+        sentences.append(f"{n_unjudged} more could not be judged: {why}")
+    return sentences
+
+
+def _most_novel(tests: list[Tested], threshold: float | None) -> list[UUID]:
+    """The flagged ones; the most novel ``MOST_CLUSTERED`` where they are more."""
+    if threshold is None:
+        return []
+    flagged = [np.nonzero(one.p_values <= threshold)[0] for one in tests]
+    found = [
+        (p_value, -score, key)
+        for one, chosen in zip(tests, flagged, strict=True)
+        for p_value, score, key in zip(
+            one.p_values[chosen], one.scores[chosen], one.ids(chosen), strict=True
+        )
+    ]
+    return [key for _, _, key in sorted(found)[:MOST_CLUSTERED]]
+
+
+def _population(checkpoint_id: int, parameters: ClusteringParameters) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [
+        Embedding.checkpoint_id == checkpoint_id,
+        Embedding.is_simulated.is_(parameters.is_simulated),
+    ]
+    if parameters.ifo is not None:
+        conditions.append(Embedding.ifo == parameters.ifo)
+    return conditions
+
+
+def _count(session: Session, conditions: list[Any]) -> int:
+    return (
+        session.scalar(
+            select(func.count())
+            .select_from(Embedding)
+            .join(Glitch, Glitch.id == Embedding.glitch_id)
+            .where(*conditions)
+        )
+        or 0
+    )
+
+
+def _count_by_ifo(session: Session, conditions: list[Any]) -> dict[str, int]:
+    rows = session.execute(
+        select(Embedding.ifo, func.count())
+        .join(Glitch, Glitch.id == Embedding.glitch_id)
+        .where(*conditions, Embedding.ifo.is_not(None))
+        .group_by(Embedding.ifo)
+        .order_by(Embedding.ifo)
+    )
+    return {ifo: count for ifo, count in rows if ifo is not None}

@@ -1,0 +1,201 @@
+"""Clusters for whoever looks at them: start a clustering, list, look inside."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from app.clusters.records import ClusteringParameters, ClusterRecord, MemberRecord, RunRecord
+from app.clusters.run import to_run_record
+from app.clusters.tables import CLUSTER_STATES, Cluster, ClusteringRun, ClusterMember
+from app.core.access import require_role
+from app.core.errors import InvalidRequestError, NotFoundError
+from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row
+from app.core.principals import Principal, Role
+from app.glitches.selection import check_ifo, select_glitches, to_record
+from app.glitches.tables import Glitch
+from app.jobs.records import JobRecord
+from app.jobs.service import create_job
+from app.models import checkpoints
+
+KIND = "cluster"
+LARGEST_PAGE = 500
+
+
+def start_clustering(
+    session: Session, parameters: ClusteringParameters, *, principal: Principal
+) -> JobRecord:
+    """Have the workers cluster the catalogue; the job's result names the run.
+
+    Raises:
+        PermissionDeniedError: if the caller may only read.
+        InvalidRequestError: if a parameter cannot be.
+        GlitchError: if the false-discovery rate is none.
+        NotReadyError: if no checkpoint is active.
+    """
+    require_role(principal, Role.SUBMITTER)
+    parameters.check()
+    checkpoints.active_checkpoint(session)
+    wanted = asdict(parameters)
+    # Asked for twice, it is done once.
+    key = " ".join(f"{name}={wanted[name]}" for name in sorted(wanted))
+    return create_job(session, KIND, wanted, principal.name, key=key)
+
+
+def latest_run(session: Session) -> RunRecord | None:
+    """The latest clustering; None if there was none."""
+    row = session.scalar(
+        select(ClusteringRun).order_by(ClusteringRun.created_at.desc(), ClusteringRun.id.desc())
+    )
+    return None if row is None else to_run_record(row)
+
+
+def get_run(session: Session, run_id: UUID) -> RunRecord:
+    """The clustering of this id.
+
+    Raises:
+        NotFoundError: if there is none.
+    """
+    row = session.get(ClusteringRun, run_id)
+    if row is None:
+        raise NotFoundError(f"There is no clustering {run_id}: `GET /clusters/runs` lists them.")
+    return to_run_record(row)
+
+
+def list_runs(session: Session, *, limit: int = 50, cursor: str | None = None) -> Page[RunRecord]:
+    """Clusterings, latest first.
+
+    Raises:
+        InvalidRequestError: if the limit or the cursor means nothing.
+    """
+    check_limit(limit, LARGEST_PAGE)
+    query = select(ClusteringRun).order_by(ClusteringRun.created_at.desc(), ClusteringRun.id.desc())
+    if cursor is not None:
+        last = marked_row(session, ClusteringRun, cursor_id(cursor))
+        query = query.where(
+            beyond(last, ClusteringRun.created_at, ClusteringRun.id, falls=(True, True))
+        )
+    rows, mark = cut_page(session.scalars(query.limit(limit + 1)).all(), limit)
+    return Page(tuple(map(to_run_record, rows)), None if mark is None else str(mark.id))
+
+
+def list_clusters(
+    session: Session,
+    *,
+    run_id: UUID | None = None,
+    identity: UUID | None = None,
+    state: str | None = None,
+    ifo: str | None = None,
+    min_size: int | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[ClusterRecord]:
+    """Clusters, largest first.
+
+    Args:
+        session: The transaction to read in.
+        run_id: Of this run; if neither it nor ``identity`` is given, of the latest.
+        identity: This cluster through all runs.
+        state: In this state.
+        ifo: With members of this detector.
+        min_size: With at least so many members.
+        limit: Clusters on a page, 1 to 500.
+        cursor: ``next`` of the page before.
+
+    Raises:
+        InvalidRequestError: if a filter, the limit or the cursor means nothing.
+        NotFoundError: if there is no such run.
+    """
+    check_limit(limit, LARGEST_PAGE)
+    query = select(Cluster).order_by(Cluster.size.desc(), Cluster.id)
+    if run_id is not None and session.get(ClusteringRun, run_id) is None:
+        raise NotFoundError(f"There is no clustering {run_id}: `GET /clusters/runs` lists them.")
+    if run_id is None and identity is None:
+        latest = latest_run(session)
+        if latest is None:
+            return Page((), None)
+        run_id = latest.id
+    if run_id is not None:
+        query = query.where(Cluster.run_id == run_id)
+    if identity is not None:
+        query = query.where(Cluster.identity == identity)
+    if state is not None:
+        if state not in CLUSTER_STATES:
+            raise InvalidRequestError(
+                f"There is no state {state[:40]!r}; known: {', '.join(CLUSTER_STATES)}."
+            )
+        query = query.where(Cluster.state == state)
+    if ifo is not None:
+        check_ifo(ifo)
+        query = query.where(Cluster.summary["ifos"].has_key(ifo))
+    if min_size is not None:
+        query = query.where(Cluster.size >= min_size)
+    if cursor is not None:
+        last = marked_row(session, Cluster, cursor_id(cursor))
+        query = query.where(beyond(last, Cluster.size, Cluster.id, falls=(True, False)))
+    rows, mark = cut_page(session.scalars(query.limit(limit + 1)).all(), limit)
+    return Page(tuple(map(to_cluster_record, rows)), None if mark is None else str(mark.id))
+
+
+def get_cluster(session: Session, cluster_id: UUID) -> ClusterRecord:
+    """The cluster of this id.
+
+    Raises:
+        NotFoundError: if there is none.
+    """
+    row = session.get(Cluster, cluster_id)
+    if row is None:
+        raise NotFoundError(f"There is no cluster {cluster_id}: `GET /clusters` lists them.")
+    return to_cluster_record(row)
+
+
+def list_members(
+    session: Session,
+    cluster_id: UUID,
+    *,
+    is_exemplar: bool | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[MemberRecord]:
+    """The members of a cluster, from its medoid outwards.
+
+    Raises:
+        NotFoundError: if there is no such cluster.
+        InvalidRequestError: if the limit or the cursor means nothing.
+    """
+    get_cluster(session, cluster_id)
+    check_limit(limit, LARGEST_PAGE)
+    about: list[Any] = [
+        ClusterMember.probability,
+        ClusterMember.distance,
+        ClusterMember.is_exemplar,
+    ]
+    query: Select[*tuple[Any, ...]] = (
+        select_glitches(*about)
+        .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
+        .where(ClusterMember.cluster_id == cluster_id)
+        .order_by(ClusterMember.distance, ClusterMember.glitch_id)
+    )
+    if is_exemplar is not None:
+        query = query.where(ClusterMember.is_exemplar.is_(is_exemplar))
+    if cursor is not None:
+        last = marked_row(session, ClusterMember, (cluster_id, cursor_id(cursor)))
+        query = query.where(
+            beyond(last, ClusterMember.distance, ClusterMember.glitch_id, falls=(False, False))
+        )
+    rows, mark = cut_page(session.execute(query.limit(limit + 1)).all(), limit)
+    shown = tuple(
+        MemberRecord(to_record(row), row.probability, row.distance, row.is_exemplar) for row in rows
+    )
+    return Page(shown, None if mark is None else str(shown[-1].glitch.id))
+
+
+def to_cluster_record(row: Cluster) -> ClusterRecord:
+    """The row as services hand it out."""
+    return ClusterRecord(
+        **{name: getattr(row, name) for name in ClusterRecord.__dataclass_fields__}
+    )

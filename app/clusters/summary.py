@@ -1,0 +1,139 @@
+"""What a cluster looks like from outside: where it lies, when it occurs, how often before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.classes.tables import GlitchClass
+from app.clusters.occurrences import reach_of
+from app.clusters.records import ClusteringParameters
+from app.clusters.selection import Selection
+from app.glitches.tables import Embedding, Glitch
+from glitch.clustering import FoundCluster
+from glitch.false_discovery import chance_of_as_many
+
+NEAREST_CLASSES = 5
+HISTOGRAM_BINS = 20
+DAY_S = 86_400
+
+
+def summarise(
+    session: Session,
+    checkpoint_id: int,
+    parameters: ClusteringParameters,
+    selection: Selection,
+    cluster: FoundCluster,
+) -> dict[str, Any]:
+    """Everything about a cluster that is read with it; JSON values.
+
+    ``looks_alike`` counts all glitches, labelled or not, as near to the medoid as nine in ten of
+    the members: how often this look occurs, and occurred before. ``returning`` names the classes
+    among them that staff called dormant, or that came back in a detector of the members.
+    """
+    ifos = [selection.ifos[index] for index in cluster.members]
+    times = [selection.gps_times[index] for index in cluster.members]
+    chord = float(np.quantile(cluster.distances, 0.9))
+    medoid = selection.vectors[cluster.medoid]
+    reach = reach_of(chord)
+    distance = Embedding.mean.cosine_distance(medoid)
+    kind = [
+        Embedding.checkpoint_id == checkpoint_id,
+        Embedding.is_simulated.is_(parameters.is_simulated),
+    ]
+    alike, first, last = session.execute(
+        select(func.count(), func.min(Glitch.gps_time), func.max(Glitch.gps_time))
+        .select_from(Embedding)
+        .join(Glitch, Glitch.id == Embedding.glitch_id)
+        .where(*kind, distance <= reach)
+    ).one()
+    classes = session.execute(
+        select(
+            GlitchClass.name,
+            GlitchClass.state,
+            func.min(distance).label("nearest"),
+            func.count().filter(distance <= reach).label("alike"),
+            func.count().label("members"),
+        )
+        .select_from(Embedding)
+        .join(Glitch, Glitch.id == Embedding.glitch_id)
+        .join(GlitchClass, GlitchClass.id == Glitch.class_id)
+        .where(*kind)
+        .group_by(GlitchClass.id)
+        .order_by("nearest", GlitchClass.name)
+    ).all()
+    back = {one.label for one in selection.returned if one.ifo in ifos}
+    return {
+        "ifos": dict(sorted(Counter(ifo or "unknown" for ifo in ifos).items())),
+        "gps_times": _times([time for time in times if time is not None]),
+        "radius": chord,
+        "nearest_classes": [
+            # pgvector answers NaN for a vector of zeros, which JSON cannot hold
+            {"label": name, "distance": _number(nearest), "members": members, "looks_alike": near}
+            for name, _, nearest, near, members in classes[:NEAREST_CLASSES]
+        ],
+        "returning": [
+            name
+            for name, state, _, near, _ in classes
+            if near and (state == "dormant" or name in back)
+        ],
+        "looks_alike": {
+            "count": alike,
+            "first_gps_time": _text(first),
+            "last_gps_time": _text(last),
+        },
+    }
+
+
+def significance(selection: Selection, cluster: FoundCluster) -> float | None:
+    """The chance that known glitches alone put as many under the threshold as the cluster holds.
+
+    Exact for one detector (``glitch.false_discovery.chance_of_as_many``); of several, the least
+    one times how many they are. None where nothing was flagged.
+    """
+    if selection.threshold is None:
+        return None
+    counts = Counter(selection.ifos[index] for index in cluster.members)
+    chances = [
+        chance_of_as_many(
+            min(count, selection.judged_by_ifo[ifo]),
+            selection.judged_by_ifo[ifo],
+            selection.calibration_by_ifo[ifo],
+            selection.threshold,
+        )
+        for ifo, count in counts.items()
+        if ifo in selection.judged_by_ifo and selection.calibration_by_ifo.get(ifo)
+    ]
+    return min(1.0, min(chances) * len(chances)) if chances else None
+
+
+def _times(times: Sequence[Decimal]) -> dict[str, Any]:
+    if not times:
+        return {"first": None, "last": None, "rate_per_day": None, "histogram": []}
+    values = np.array([float(time) for time in times])
+    days = float(values.max() - values.min()) / DAY_S
+    counts, edges = np.histogram(values, bins=HISTOGRAM_BINS)
+    return {
+        "first": _text(min(times)),
+        "last": _text(max(times)),
+        # Within the span of the cluster itself: what the detector did outside is not known here.
+        "rate_per_day": len(times) / days if days > 0 else None,
+        "histogram": [
+            {"gps_start": float(start), "count": int(count)}
+            for start, count in zip(edges[:-1], counts, strict=True)
+        ],
+    }
+
+
+def _text(time: Decimal | None) -> str | None:
+    return None if time is None else format(time.normalize(), "f")
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)

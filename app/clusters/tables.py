@@ -1,0 +1,106 @@
+"""The tables of clustering: runs, the clusters that each found, and their members.
+
+A run never changes what an earlier one stored. What persists from run to run is a cluster's
+``identity``: the later cluster that shares most members with an earlier one inherits it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.database import Base, one_of
+from app.core.identifiers import uuid7
+from app.glitches.tables import Glitch
+from app.jobs.tables import Job
+from app.models.tables import Checkpoint
+
+CLUSTER_STATES = ("flagged", "promoted", "merged", "dismissed", "split")
+SCOPES = ("novel", "everything")
+
+
+class ClusteringRun(Base):
+    """One clustering of the catalogue under one checkpoint."""
+
+    __tablename__ = "clustering_run"
+    __table_args__ = (
+        CheckConstraint(one_of("scope", SCOPES), name="scope"),
+        CheckConstraint("fdr > 0 AND fdr < 1", name="fdr"),
+        CheckConstraint("min_cluster_size >= 2", name="min_cluster_size"),
+        Index("ix_clustering_run_created_at_id", "created_at", "id"),
+        Index("ix_clustering_run_job_id", "job_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    job_id: Mapped[UUID | None] = mapped_column(ForeignKey(Job.id, ondelete="SET NULL"))
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey(Checkpoint.id))
+    previous_run_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("clustering_run.id", ondelete="SET NULL")
+    )
+    scope: Mapped[str]  # what was clustered: what is novel, or everything
+    ifo: Mapped[str | None]  # only glitches of this detector; all if null
+    is_simulated: Mapped[bool]  # simulated glitches and real ones are never clustered together
+    fdr: Mapped[float]  # nominal false-discovery rate
+    min_cluster_size: Mapped[int]
+    p_threshold: Mapped[float | None]  # the largest p-value that was flagged
+    n_judged: Mapped[int]  # glitches that were tested for novelty
+    n_unjudged: Mapped[int]  # that could not be
+    n_flagged: Mapped[int]  # novel at that false-discovery rate
+    n_clustered: Mapped[int]  # handed to the clustering
+    n_noise: Mapped[int]  # of them in no cluster
+    n_clusters: Mapped[int]
+    detail: Mapped[str]  # sentences: what was found, what was left out and why
+    author: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Cluster(Base):
+    """Glitches that look alike, as one run found them. ``summary`` is for reading, not querying."""
+
+    __tablename__ = "cluster"
+    __table_args__ = (
+        CheckConstraint(one_of("state", CLUSTER_STATES), name="state"),
+        CheckConstraint("size >= 1", name="size"),
+        CheckConstraint("stability BETWEEN 0 AND 1", name="stability"),
+        CheckConstraint("significance BETWEEN 0 AND 1", name="significance"),
+        Index("ix_cluster_run_id_id", "run_id", "id"),
+        Index("ix_cluster_identity_id", "identity", "id"),
+        Index("ix_cluster_medoid_id", "medoid_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("clustering_run.id", ondelete="CASCADE"))
+    identity: Mapped[UUID]  # the same for the same cluster in every run
+    previous_id: Mapped[UUID | None] = mapped_column(ForeignKey("cluster.id", ondelete="SET NULL"))
+    overlap: Mapped[float | None]  # Jaccard index with that cluster; higher is more the same
+    size: Mapped[int] = mapped_column(Integer)
+    stability: Mapped[float]  # in [0, 1]; higher is more stable
+    significance: Mapped[float | None]  # chance that known glitches alone give it; lower is rarer
+    medoid_id: Mapped[UUID | None] = mapped_column(ForeignKey(Glitch.id, ondelete="SET NULL"))
+    state: Mapped[str] = mapped_column(server_default=text("'flagged'"))
+    summary: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ClusterMember(Base):
+    """A glitch in a cluster."""
+
+    __tablename__ = "cluster_member"
+    __table_args__ = (
+        CheckConstraint("probability BETWEEN 0 AND 1", name="probability"),
+        Index("ix_cluster_member_glitch_id", "glitch_id"),
+    )
+
+    cluster_id: Mapped[UUID] = mapped_column(
+        ForeignKey("cluster.id", ondelete="CASCADE"), primary_key=True
+    )
+    glitch_id: Mapped[UUID] = mapped_column(
+        ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True
+    )
+    probability: Mapped[float]  # how surely it belongs; higher is surer
+    distance: Mapped[float]  # to the medoid, in latent units
+    is_exemplar: Mapped[bool]

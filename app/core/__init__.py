@@ -1,0 +1,1 @@
+"""Core: settings, errors, the database and access; knows no room."""

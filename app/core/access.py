@@ -1,0 +1,216 @@
+"""Bearer tokens: random, hashed at rest, with a role.
+
+A secret holds 256 random bits, so a plain SHA-256 of it cannot be searched; slow password hashing
+would only cost every request its time. The look-up compares hashes, whose prefixes tell a caller
+who times it nothing of the secret; the last comparison is in constant time all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.core.access_tables import ApiToken
+from app.core.audit import record_event
+from app.core.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from app.core.principals import NewToken, Principal, Role, TokenRecord
+
+
+def principal_by_id(session: Session, token_id: str) -> Principal | None:
+    """Who holds the token of this id; None if it is unknown or was revoked."""
+    try:
+        wanted = UUID(token_id)
+    except ValueError:
+        return None
+    row = session.get(ApiToken, wanted)
+    if row is None or row.revoked_at is not None:
+        return None
+    return Principal(row.id, row.name, parse_role(row.role))
+
+
+SECRET_BYTES = 32
+
+
+SECRET_PREFIX = "gd_"  # noqa: S105  (a mark by which scanners find leaked tokens, no secret)
+
+
+LONGEST_SECRET = 200
+
+
+LONGEST_NAME = 100
+
+
+LAST_USED_RESOLUTION = timedelta(minutes=1)  # a row written at most this often, not per request
+
+
+def parse_role(text: str) -> Role:
+    """The role of this name.
+
+    Raises:
+        InvalidRequestError: if there is none; lists the roles.
+    """
+    for role in Role:
+        if role.label == text:
+            return role
+    known = ", ".join(role.label for role in Role)
+    raise InvalidRequestError(f"There is no role {text[:40]!r}: give one of {known}.")
+
+
+def create_token(
+    session: Session, name: str, role: Role, *, author: Principal | None = None
+) -> NewToken:
+    """Make a token; its secret is in the answer and nowhere else.
+
+    Args:
+        session: The transaction to write in.
+        name: Who will hold it; labels carry this name as their author.
+        role: What it may do.
+        author: Who makes it, if over HTTP; the command line needs none.
+
+    Raises:
+        PermissionDeniedError: if the author is no admin.
+        InvalidRequestError: if the name is empty or too long.
+        ConflictError: if a token of that name is in use.
+    """
+    if author is not None:
+        require_role(author, Role.ADMIN)
+    if not 1 <= len(name.strip()) <= LONGEST_NAME or not name.isprintable():
+        raise InvalidRequestError(
+            f"A token needs a name of 1 to {LONGEST_NAME} printable characters."
+        )
+    secret = SECRET_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+    row = session.scalar(
+        insert(ApiToken)
+        .values(name=name.strip(), role=role.label, secret_hash=_hash(secret))
+        .on_conflict_do_nothing()
+        .returning(ApiToken)
+    )
+    if row is None:
+        raise ConflictError(
+            f"A token named {name.strip()!r} is in use: choose another name or revoke that one."
+        )
+    actor = author.name if author else "command line"
+    record_event(
+        session, actor=actor, action="create", subject="token", subject_id=row.id, role=role.label
+    )
+    return NewToken(secret, _to_record(row))
+
+
+def verify_token(session: Session, secret: str) -> Principal:
+    """Who holds this token. Notes the time of use, to the minute.
+
+    Raises:
+        UnauthenticatedError: if it is unknown or revoked; the message does not say which.
+    """
+    refusal = UnauthenticatedError(
+        "The token is not valid: send a current one as 'Authorization: Bearer TOKEN'."
+    )
+    if len(secret) > LONGEST_SECRET:
+        raise refusal
+    hashed = _hash(secret)
+    row = session.scalar(select(ApiToken).where(ApiToken.secret_hash == hashed))
+    if row is None or not hmac.compare_digest(row.secret_hash, hashed) or row.revoked_at:
+        raise refusal
+    now = datetime.now(UTC)
+    if row.last_used_at is None or row.last_used_at < now - LAST_USED_RESOLUTION:
+        _note_use(session, row.id, now)
+    return Principal(row.id, row.name, parse_role(row.role))
+
+
+def require_role(principal: Principal, role: Role) -> None:
+    """Let pass who has this role or a higher one.
+
+    Raises:
+        PermissionDeniedError: for everybody else.
+    """
+    if principal.role < role:
+        raise PermissionDeniedError(
+            f"This needs the role {role.label} or a higher one; the token's role is "
+            f"{principal.role.label}. Ask an admin for another token."
+        )
+
+
+def revoke_token(
+    session: Session, token_id: UUID, *, principal: Principal | None = None
+) -> TokenRecord:
+    """Make a token useless from now on. Who finds their own has leaked need not wait for an admin.
+
+    Raises:
+        PermissionDeniedError: if the principal is no admin, and the token not theirs.
+        NotFoundError: if there is no such token.
+        ConflictError: if it was revoked before.
+    """
+    if principal is not None and principal.token_id != token_id:
+        require_role(principal, Role.ADMIN)
+    row = session.scalar(
+        update(ApiToken)
+        .where(ApiToken.id == token_id, ApiToken.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+        .returning(ApiToken)
+        .execution_options(populate_existing=True)
+    )
+    if row is None:
+        if session.get(ApiToken, token_id) is None:
+            raise NotFoundError(f"There is no token {token_id}.")
+        raise ConflictError(f"Token {token_id} was revoked before.")
+    actor = principal.name if principal else "command line"
+    record_event(session, actor=actor, action="revoke", subject="token", subject_id=token_id)
+    return _to_record(row)
+
+
+def list_tokens(session: Session) -> list[TokenRecord]:
+    """All tokens, latest first; never a secret."""
+    return [_to_record(row) for row in session.scalars(_LATEST_FIRST)]
+
+
+_LATEST_FIRST = select(ApiToken).order_by(ApiToken.id.desc())
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def _note_use(session: Session, token_id: UUID, now: datetime) -> None:
+    """Write the time of use, unless another request is just doing so: nobody waits for it."""
+    due = (
+        select(ApiToken.id)
+        .where(
+            ApiToken.id == token_id,
+            or_(
+                ApiToken.last_used_at.is_(None),
+                ApiToken.last_used_at < now - LAST_USED_RESOLUTION,
+            ),
+        )
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    session.execute(
+        update(ApiToken)
+        .where(ApiToken.id == due)
+        .values(last_used_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _to_record(row: ApiToken) -> TokenRecord:
+    return TokenRecord(
+        id=row.id,
+        name=row.name,
+        role=parse_role(row.role),
+        created_at=row.created_at,
+        last_used_at=row.last_used_at,
+        revoked_at=row.revoked_at,
+    )

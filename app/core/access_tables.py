@@ -1,0 +1,58 @@
+"""The tables of tokens and of who did what."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    Index,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.database import Base, one_of
+from app.core.identifiers import uuid7
+
+ROLES = ("reader", "submitter", "reviewer", "admin")
+
+
+class ApiToken(Base):
+    """A bearer token: its SHA-256, never itself. A name is free again once its token is revoked."""
+
+    __tablename__ = "api_token"
+    __table_args__ = (
+        UniqueConstraint("secret_hash"),
+        CheckConstraint(one_of("role", ROLES), name="role"),
+        CheckConstraint("octet_length(secret_hash) = 32", name="secret_hash"),
+        Index(
+            "uq_api_token_name", "name", unique=True, postgresql_where=text("revoked_at IS NULL")
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    name: Mapped[str]
+    role: Mapped[str]
+    secret_hash: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class AuditEvent(Base):
+    """Who did what to what. Append-only."""
+
+    __tablename__ = "audit_event"
+    __table_args__ = (Index("ix_audit_event_subject_id", "subject", "subject_id", "id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    actor: Mapped[str]
+    action: Mapped[str]
+    subject: Mapped[str]
+    subject_id: Mapped[str]
+    details: Mapped[dict[str, Any]]

@@ -1,0 +1,91 @@
+"""What every act passes that goes into a log, be it about a cluster or a class.
+
+The last event that a caller has seen comes with each act. If something else happened since, the
+act is refused with who did what: of two people at once, the second is told, and nothing of the
+first's work is lost. An undo or redo is let through when it is its turn.
+"""
+
+from __future__ import annotations
+
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.core.event_log import EventLog, EventT, Redo, Undo
+
+LONGEST_REMARK = 4000
+_EVENTS_TOLD = 3
+
+
+def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
+    """Refuse an act of somebody who has not seen what was done last; remarks may go unseen.
+
+    Args:
+        log: What was done.
+        last_event_id: The last event that the caller has seen; 0 for none.
+
+    Raises:
+        InvalidRequestError: if the event is of another log.
+        ConflictError: if something was done since; says who did what.
+    """
+    if last_event_id and last_event_id not in log.root_of:
+        raise InvalidRequestError(
+            f"Event {last_event_id} is not in this {log.thing}'s history: give the id of the last "
+            "event that you saw, or 0."
+        )
+    unseen = [
+        event
+        for event in log.events
+        if event.id > last_event_id and log.event(log.root_of[event.id]).kind != "comment"
+    ]
+    if unseen:
+        told = "; ".join(
+            f"{event.author}: {log.tell(event)} ({event.created_at:%H:%M} UTC)"
+            for event in unseen[-_EVENTS_TOLD:]
+        )
+        raise ConflictError(
+            f"Somebody was quicker, so nothing was changed. Since you looked: {told}. Reload the "
+            f"{log.thing} and decide again."
+        )
+
+
+def act_to_turn(log: EventLog[EventT], wanted: Undo | Redo) -> EventT:
+    """The act that an undo takes back, or that a redo does again.
+
+    Raises:
+        NotFoundError: if the event is of another log.
+        ConflictError: if it is not its turn; says what is in the way.
+    """
+    if wanted.event_id not in log.root_of:
+        raise NotFoundError(f"There is no event {wanted.event_id} in this {log.thing}'s history.")
+    root = log.event(log.root_of[wanted.event_id])
+    is_undo = isinstance(wanted, Undo)
+    if not (log.may_undo(root.id) if is_undo else log.may_redo(root.id)):
+        raise ConflictError(_why_not(log, root, is_undo=is_undo))
+    return root
+
+
+def check_remark(text: str) -> str:
+    """A remark without the space around it.
+
+    Raises:
+        InvalidRequestError: if it is empty, too long, or holds a NUL.
+    """
+    trimmed = text.strip()
+    if not 1 <= len(trimmed) <= LONGEST_REMARK or "\0" in trimmed:
+        raise InvalidRequestError(
+            f"A remark has 1 to {LONGEST_REMARK:,} characters, not {len(trimmed):,}, and no NUL."
+        )
+    return trimmed
+
+
+def _why_not(log: EventLog[EventT], root: EventT, *, is_undo: bool) -> str:
+    is_standing = root.id in log.standing
+    if is_undo and not is_standing:
+        by = log.event(log.tip_of[root.id]).author
+        return f"Event {root.id} is undone already, by {by}."
+    if not is_undo and is_standing:
+        return f"Event {root.id} is in force: there is nothing to do again."
+    if is_undo:
+        last = log.event(log.done[-1])
+        return f"{log.tell(last)} ({last.author}, event {last.id}) came later: undo it first."
+    if root.id in log.undone:
+        return f"Event {log.undone[-1]} was undone later: redo it first."
+    return f"Something else was done since event {root.id} was undone, so it cannot be done again."

@@ -1,0 +1,161 @@
+"""What each template is given: one frozen dataclass a page, all values ready to print.
+
+A template sees two names only: ``frame`` (what surrounds every page) and ``page``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Clock = Literal["gps", "utc"]
+
+
+Scheme = Literal["system", "light", "dark"]
+
+
+NoveltyLevel = Literal["novel", "unusual", "ordinary", "unjudged"]
+
+
+@dataclass(frozen=True)
+class NavItem:
+    """One entry of the bar on top."""
+
+    name: str  # which pages it marks as current
+    text: str
+    href: str
+    is_more: bool = False  # behind "More": asked for now and then
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What surrounds every page."""
+
+    static: str  # address of the folder of scripts and sheets, changes with their content
+    version: str
+    path: str  # with its query: where to come back to after the clock was switched
+    clock: Clock
+    scheme: Scheme  # "system" follows the visitor's system
+    csrf: str
+    user: str | None
+    role: str | None
+    nav: tuple[NavItem, ...]
+    more: tuple[NavItem, ...]
+    more_current: str | None  # what the page is called there, if it is one of them
+    search: str  # what the search box holds
+    notice: str | None  # one sentence about what was just done
+
+
+@dataclass(frozen=True)
+class PageContext:
+    """Root of the page contexts."""
+
+    template: ClassVar[str]
+    section: ClassVar[str] = ""  # which entry of the bar is current
+
+    @property
+    def title(self) -> str:
+        """Of the browser's tab and, on most pages, of the heading."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One time in both clocks."""
+
+    gps: str  # seconds, as stored
+    utc: str  # to the millisecond
+    iso: str  # for machines
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """A judgement in words."""
+
+    level: NoveltyLevel
+    short: str  # two or three words for a card
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One glitch in a gallery."""
+
+    href: str
+    picture: str | None  # address of one view
+    window: str  # length of that view where it is not the one asked for, such as "0.5 s"
+    label: str | None
+    ifo: str | None
+    moment: Moment | None
+    snr: str | None
+    peak_frequency: str | None
+    is_simulated: bool
+    novelty: Novelty | None = None
+    distance: str | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One value that a filter may take."""
+
+    value: str
+    text: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """How many glitches of the chosen ones are of a class, with the link that shows them."""
+
+    text: str
+    count: str
+    share: float  # of the most frequent class, in percent, for the bar
+    href: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of metadata."""
+
+    name: str
+    value: str
+    is_code: bool = False
+
+
+@dataclass(frozen=True)
+class Download:
+    """One link that gives a file."""
+
+    text: str
+    href: str
+    is_job: bool = False  # too much to wait for: posted to, a job writes it
+
+
+@dataclass(frozen=True)
+class LoginPage(PageContext):
+    """The login form."""
+
+    template: ClassVar[str] = "login.html"
+
+    error: str | None
+    next_path: str
+
+    @property
+    def title(self) -> str:
+        return "Log in"
+
+
+@dataclass(frozen=True)
+class FailurePage(PageContext):
+    """Anything that went wrong, said in a sentence."""
+
+    template: ClassVar[str] = "failure.html"
+
+    heading: str
+    sentence: str
+    request_id: str | None
+
+    @property
+    def title(self) -> str:
+        return self.heading

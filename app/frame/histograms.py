@@ -1,0 +1,200 @@
+"""The geometry of server-made histograms: bars, axes and the sentence for those who cannot see."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from app.frame.figures import Tick
+
+WIDTH, HEIGHT = 360.0, 112.0
+LEFT, TOP, BOTTOM = 30.0, 8.0, 90.0
+BINS = 24
+SPARK_WIDTH, SPARK_HEIGHT = 120.0, 22.0
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Bars over one axis."""
+
+    name: str
+    unit: str
+    bars: tuple[Bar, ...]
+    ticks: tuple[Tick, ...]
+    most: int  # of the fullest bin
+    summary: str
+
+
+@dataclass(frozen=True)
+class Sparkline:
+    """A histogram without axes, for a card."""
+
+    bars: tuple[Bar, ...]
+    summary: str
+
+
+def histogram(
+    values: Sequence[float | None],
+    *,
+    name: str,
+    unit: str = "",
+    is_logarithmic: bool = False,
+    texts: Sequence[str] | None = None,
+) -> Histogram | None:
+    """How values are distributed; None where fewer than two are known.
+
+    Args:
+        values: As measured; unknown ones are left out.
+        name: Of the quantity.
+        unit: Of the axis.
+        is_logarithmic: Whether the axis is; values of 0 or less are then left out.
+        texts: Labels of the two ends of the axis, in place of the numbers.
+    """
+    known = np.array(
+        [value for value in values if value is not None and math.isfinite(value)], dtype=np.float64
+    )
+    if is_logarithmic:
+        known = np.log10(known[known > 0])
+    if len(known) < 2:
+        return None
+    low, high = float(known.min()), float(known.max())
+    if high == low:
+        low, high = low - 0.5, high + 0.5
+    counts, edges = np.histogram(known, bins=BINS, range=(low, high))
+
+    def shown(value: float) -> str:
+        number = 10**value if is_logarithmic else value
+        return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+
+    bars = _bars(
+        counts,
+        [f"{shown(a)} to {shown(b)} {unit}".strip() for a, b in pairwise(edges)]
+        if texts is None
+        else [""] * BINS,
+        left=LEFT,
+        right=WIDTH,
+        top=TOP,
+        bottom=BOTTOM,
+    )
+    if texts is None:
+        middle = (low + high) / 2
+        ticks = tuple(
+            Tick(LEFT + (WIDTH - LEFT) * share, shown(value))
+            for share, value in ((0, low), (0.5, middle), (1, high))
+        )
+    else:
+        ticks = (Tick(LEFT, texts[0]), Tick(WIDTH, texts[1]))
+    median = shown(float(np.median(known)))
+    summary = f"{name} of {len(known)} members" + (
+        f", median {median} {unit}".rstrip() if texts is None else f", {texts[0]} to {texts[1]}"
+    )
+    return Histogram(name, unit, bars, ticks, int(counts.max()), f"{summary}.")
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """How often a look occurred over time, above how much there was at all."""
+
+    alike: tuple[Bar, ...]
+    everything: tuple[Bar, ...]
+    most_alike: str
+    most: str
+    summary: str
+
+
+TIMELINE_WIDTH, TIMELINE_LEFT = 900.0, 40.0
+_ALIKE, _EVERYTHING = (8.0, 70.0), (84.0, 116.0)  # top and bottom of either row
+
+
+def timeline(counts: Sequence[tuple[int, int, str]], summary: str) -> Timeline | None:
+    """Two rows of bars on one axis of time; None where nothing has a time.
+
+    Args:
+        counts: for each stretch of time, how many look alike, how many there are, and its name.
+        summary: for those who cannot see it.
+    """
+    if not any(total for _, total, _ in counts):
+        return None
+    texts = [f"{name}: {alike:,} of {total:,}" for alike, total, name in counts]
+    alike, everything = [one[0] for one in counts], [one[1] for one in counts]
+    return Timeline(
+        alike=_row(alike, texts, *_ALIKE),
+        everything=_row(everything, texts, *_EVERYTHING),
+        most_alike=f"{max(alike):,}",
+        most=f"{max(everything):,}",
+        summary=summary,
+    )
+
+
+def _row(values: Sequence[int], texts: Sequence[str], top: float, bottom: float) -> tuple[Bar, ...]:
+    step = (TIMELINE_WIDTH - TIMELINE_LEFT) / len(values)
+    most = max(*values, 1)
+    made = []
+    for index, (value, text) in enumerate(zip(values, texts, strict=True)):
+        if value:
+            height = max(1.5, (bottom - top) * value / most)
+            x = TIMELINE_LEFT + index * step
+            width = max(step - 1, 0.8)
+            made.append(
+                Bar(round(x, 2), round(bottom - height, 2), round(width, 2), round(height, 2), text)
+            )
+    return tuple(made)
+
+
+def sparkline(counts: Sequence[int], summary: str) -> Sparkline | None:
+    """Counts as small bars; None where there are none."""
+    if not counts or not max(counts):
+        return None
+    bars = _bars(
+        np.asarray(counts),
+        [""] * len(counts),
+        left=0,
+        right=SPARK_WIDTH,
+        top=0,
+        bottom=SPARK_HEIGHT,
+    )
+    return Sparkline(bars, summary)
+
+
+def _bars(
+    counts: Sequence[int] | np.ndarray,
+    texts: Sequence[str],
+    *,
+    left: float,
+    right: float,
+    top: float,
+    bottom: float,
+) -> tuple[Bar, ...]:
+    step = (right - left) / len(counts)
+    most = max(int(count) for count in counts)
+    made = []
+    for index, (count, text) in enumerate(zip(counts, texts, strict=True)):
+        if not count:
+            continue
+        height = max(1.5, (bottom - top) * int(count) / most)
+        members = f"{int(count)} member{'s' if count != 1 else ''}"
+        made.append(
+            Bar(
+                x=round(left + index * step + 0.5, 2),
+                y=round(bottom - height, 2),
+                width=round(max(step - 1, 0.5), 2),
+                height=round(height, 2),
+                text=f"{text}: {members}" if text else members,
+            )
+        )
+    return tuple(made)

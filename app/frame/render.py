@@ -1,0 +1,196 @@
+"""Rendering: a context goes in, a page with its safe headers comes out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from app.core.principals import Principal
+from app.frame.contexts import Clock, Frame, NavItem, PageContext, Scheme
+from app.frame.figures import VIRIDIS
+
+APP = Path(__file__).parents[1]  # each room has its own templates and static files
+CLOCK_COOKIE_NAME = "glitch_clock"
+SCHEME_COOKIE_NAME = "glitch_scheme"
+
+# In the order of a day's work. A page that is added gets a line here.
+NAVIGATION = (
+    NavItem("clusters", "Clusters", "/ui/clusters"),
+    NavItem("catalogue", "Catalogue", "/ui/glitches"),
+    NavItem("map", "Map", "/ui/map"),
+    NavItem("classes", "Classes", "/ui/classes"),
+    NavItem("upload", "Upload", "/ui/upload"),
+    NavItem("jobs", "Jobs", "/ui/jobs"),
+    NavItem("label-audit", "Label audit", "/ui/label-audit", is_more=True),
+    NavItem("checkpoints", "Checkpoints", "/ui/checkpoints", is_more=True),
+)
+
+# What ``?done=`` may say: a fixed table, so that a link cannot put words on the page.
+NOTICES = {
+    "stored": "Stored: this is the glitch that you uploaded, and its nearest kin.",
+    "known": "This glitch was known already, so nothing new was stored.",
+    "labelled": "The label was added.",
+    "revoked": "The label was revoked; it stays in the history.",
+    "batch": "The batch was received: workers read it now.",
+    "stopping": "The job was asked to stop.",
+    "retried": "The job was queued again.",
+    "audit": "The audit was asked for: a worker takes it up.",
+    "export": "The export was asked for: a worker writes it, and this page then gives the file.",
+    "token-revoked": "The token was revoked.",
+    "own-token-revoked": "Your token was revoked, so you are logged out.",
+    "session-ended": "Your session has ended: log in again, and you come back to the page.",
+    "logged-out": "You are logged out.",
+    "drawing": "The map was asked for: a worker draws it, and the old one stays until then.",
+    "placing": "The newer glitches were asked for: a worker places them, and nothing moves.",
+    "clustering": "The clustering was asked for: a worker takes it up.",
+    "named": "The class was made; it is suggested for the unlabelled members.",
+    "merged": "The class is suggested for the unlabelled members.",
+    "dismissed": "The cluster was dismissed; it stays in the history.",
+    "split": "The cluster was split. This is the part that stayed; the other is in the list.",
+    "assigned": "The chosen members were labelled.",
+    "accepted": "The suggestions are labels now.",
+    "commented": "The comment was added.",
+    "class-added": "The class was added.",
+    "class-changed": "Done; it can be undone in the history.",
+    "switching": "Workers embed the catalogue with it; the present one serves until all is done.",
+    "switched": "This model serves now.",
+    "undone": "Undone: everything is as it was before.",
+    "redone": "Done again.",
+}
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who looks at a page: a logged-in principal or a stranger."""
+
+    principal: Principal | None
+    nonce: str  # behind the CSRF token of every form on the page
+    csrf: str
+    is_new: bool = False  # a stranger without a nonce yet: the answer must set the cookie
+
+
+def render(
+    request: Request,
+    page: PageContext,
+    visitor: Visitor | None,
+    *,
+    status: int = 200,
+    has_own_pictures: bool = False,
+) -> HTMLResponse:
+    """A whole page.
+
+    Args:
+        request: What is answered.
+        page: What the template is given.
+        visitor: Who looks at it.
+        status: Of the answer.
+        has_own_pictures: Whether pictures stand in the page itself (``data:``), as of an upload
+            that is not kept.
+    """
+    template = environment().get_template(page.template)
+    html = template.render(frame=_frame(request, visitor, page.section), page=page)
+    headers = dict(SECURITY_HEADERS)
+    if has_own_pictures:
+        policy = headers["Content-Security-Policy"]
+        policy = policy.replace("img-src 'self'", "img-src 'self' data:")
+        headers["Content-Security-Policy"] = policy
+    return HTMLResponse(html, status_code=status, headers=headers)
+
+
+def _frame(request: Request, visitor: Visitor | None, section: str) -> Frame:
+    principal = visitor.principal if visitor else None
+    more = tuple(item for item in NAVIGATION if item.is_more)
+    query = f"?{request.url.query}" if request.url.query else ""
+    is_get = request.method == "GET"
+    return Frame(
+        static=f"/ui/static/{static_digest()}",
+        version=version("glitch-discovery"),
+        path=f"{request.url.path}{query}" if is_get else "/ui/",
+        clock=clock(request),
+        scheme=scheme(request),
+        csrf=visitor.csrf if visitor else "",
+        user=principal.name if principal else None,
+        role=principal.role.label if principal else None,
+        nav=tuple(item for item in NAVIGATION if not item.is_more),
+        more=more,
+        more_current=next((item.text for item in more if item.name == section), None),
+        search=request.query_params.get("q", "")[:200] if is_get else "",
+        notice=NOTICES.get(request.query_params.get("done", "")),
+    )
+
+
+def clock(request: Request) -> Clock:
+    """The clock that the visitor chose; GPS where none was."""
+    return "utc" if request.cookies.get(CLOCK_COOKIE_NAME) == "utc" else "gps"
+
+
+def scheme(request: Request) -> Scheme:
+    """The colours that the visitor chose; those of the system where none were."""
+    chosen = request.cookies.get(SCHEME_COOKIE_NAME, "")
+    return "light" if chosen == "light" else "dark" if chosen == "dark" else "system"
+
+
+@cache
+def environment() -> Environment:
+    """The templates: everything is escaped, and a name that a context lacks is an error."""
+    made = Environment(
+        loader=FileSystemLoader(sorted(APP.rglob("templates"))),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    constants: dict[str, Any] = {"viridis": VIRIDIS}
+    made.globals.update(constants)
+    return made
+
+
+@cache
+def static_files() -> dict[str, bytes]:
+    """Scripts, sheets and pictures by name; those of others as ``vendor/name``."""
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for folder in APP.rglob("static")
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    return dict(sorted(files.items()))
+
+
+@cache
+def static_digest() -> str:
+    """Names the state of all static files, so that browsers may keep them for ever."""
+    digest = hashlib.sha256()
+    for name, content in static_files().items():
+        digest.update(name.encode() + b"\0" + content)
+    return digest.hexdigest()[:16]
+
+
+def local_path(path: str | None, fallback: str = "/ui/") -> str:
+    """A path on our own pages to go back to; anything else, such as another host, is refused."""
+    if not path or len(path) > 2000 or not path.startswith("/ui/") or "\\" in path:
+        return fallback
+    if any(ord(character) < 32 for character in path):
+        return fallback
+    return quote(path, safe="/:?#[]@!$&'()*+,;=%~-._")

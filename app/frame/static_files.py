@@ -1,0 +1,30 @@
+"""Scripts, sheets and pictures of the frame, kept for ever under a name that changes with them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from app.frame.render import static_digest, static_files
+
+router = APIRouter()
+
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@router.get("/static/{digest}/{name:path}")
+def static_file(digest: str, name: str) -> Response:
+    """One file, by its name in a fixed table: no path of a visitor reaches the disk."""
+    content = static_files().get(name)
+    if content is None:
+        return Response("There is no such file.\n", 404, media_type="text/plain")
+    # A page from before an upgrade asks for the old digest: serve it, but do not let it be kept.
+    caching = FOR_EVER if digest == static_digest() else "no-store"
+    suffix = name[name.rindex(".") :]
+    headers = {"Cache-Control": caching, "X-Content-Type-Options": "nosniff"}
+    return Response(content, media_type=MEDIA_TYPES[suffix], headers=headers)

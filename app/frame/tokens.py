@@ -1,0 +1,116 @@
+"""Access tokens: an admin's list of all, everybody else's own; made, shown once, revoked."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request, Response
+from sqlalchemy.orm import Session
+
+from app.core.access import LONGEST_NAME, create_token, list_tokens, parse_role, revoke_token
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.core.principals import Principal, Role, TokenRecord
+from app.frame.contexts import Choice
+from app.frame.deps import (
+    Admin,
+    CsrfChecked,
+    PageRoute,
+    Reader,
+    SessionDep,
+    VisitorDep,
+    explain,
+    see_other,
+)
+from app.frame.render import render
+from app.frame.token_contexts import MadeToken, TokenRow, TokensPage
+from app.frame.words import stamp
+
+router = APIRouter(route_class=PageRoute)
+
+ROLE_TEXTS = {
+    Role.READER: "reader: look, search, download",
+    Role.SUBMITTER: "submitter: also upload and label",
+    Role.REVIEWER: "reviewer: also review clusters and classes",
+    Role.ADMIN: "admin: also tokens and models",
+}
+
+
+@router.get("/tokens")
+def tokens(
+    request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader
+) -> Response:
+    """The tokens that this visitor may see."""
+    return render(request, _page(session, principal), visitor)
+
+
+@router.post("/tokens", dependencies=[CsrfChecked])
+def make_token(
+    *,
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    principal: Admin,
+    name: Annotated[str, Form()] = "",
+    role: Annotated[str, Form(max_length=40)] = "",
+) -> Response:
+    """Make a token. Its secret is in this answer alone, so that there is no page to go on to."""
+    try:
+        with session.begin_nested():
+            new = create_token(session, name, parse_role(role), author=principal)
+    except (InvalidRequestError, ConflictError) as error:
+        told = explain(error)
+        page = _page(session, principal, typed_name=name, typed_role=role, error=str(error))
+        return render(request, page, visitor, status=told.status if told else 400)
+    made = MadeToken(new.record.name, new.record.role.label, new.secret)
+    return render(request, _page(session, principal, made=made), visitor)
+
+
+@router.post("/tokens/{token_id}/revoke", dependencies=[CsrfChecked])
+def end_token(session: SessionDep, principal: Reader, token_id: str) -> Response:
+    """Make a token useless: an admin any, everybody else their own."""
+    try:
+        wanted = UUID(token_id)
+    except ValueError:
+        raise NotFoundError("There is no such token: the list has those that there are.") from None
+    revoke_token(session, wanted, principal=principal)
+    if wanted == principal.token_id:
+        return see_other("/ui/login?done=own-token-revoked")
+    return see_other("/ui/tokens?done=token-revoked")
+
+
+def _page(
+    session: Session,
+    principal: Principal,
+    *,
+    typed_name: str = "",
+    typed_role: str = Role.READER.label,
+    made: MadeToken | None = None,
+    error: str | None = None,
+) -> TokensPage:
+    is_admin = principal.role >= Role.ADMIN
+    seen = [token for token in list_tokens(session) if is_admin or token.id == principal.token_id]
+    return TokensPage(
+        rows=tuple(_row(token, principal) for token in seen if token.revoked_at is None),
+        revoked=tuple(_row(token, principal) for token in seen if token.revoked_at is not None),
+        can_create=is_admin,
+        roles=tuple(
+            Choice(role.label, text, role.label == typed_role) for role, text in ROLE_TEXTS.items()
+        ),
+        typed_name=typed_name[:LONGEST_NAME],
+        made=made,
+        error=error,
+    )
+
+
+def _row(token: TokenRecord, principal: Principal) -> TokenRow:
+    is_live = token.revoked_at is None
+    return TokenRow(
+        name=token.name,
+        role=token.role.label,
+        made=stamp(token.created_at),
+        used=stamp(token.last_used_at) if token.last_used_at else "never",
+        revoked=stamp(token.revoked_at) if token.revoked_at else None,
+        revoke_href=f"/ui/tokens/{token.id}/revoke" if is_live else None,
+        is_own=token.id == principal.token_id,
+    )

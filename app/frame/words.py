@@ -1,0 +1,183 @@
+"""Records of the services as people read them: times, numbers, judgements, cards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID
+
+from app.frame.contexts import Card, Download, Moment, Novelty
+from app.frame.gps import gps_to_utc
+from app.glitches.exports.formats import FORMATS
+from app.glitches.exports.service import DIRECT_ROWS
+from app.glitches.records import GlitchRecord, Neighbour
+from glitch.novelty import Judgement
+
+NOVEL_P_VALUE = 0.01
+UNUSUAL_P_VALUE = 0.05
+CARD_WINDOW_S = 1.0
+_NBSP = "\N{NO-BREAK SPACE}"
+
+ORIGIN_TEXTS = {
+    "upload": "uploaded",
+    "simulated": "simulated",
+    "gravityspy": "Gravity Spy",
+    "omicron": "Omicron trigger",
+}
+
+
+def moment(gps_time: Decimal | None) -> Moment | None:
+    """A GPS time in both clocks."""
+    if gps_time is None:
+        return None
+    utc = gps_to_utc(gps_time)
+    millisecond = utc.microsecond // 1000
+    text = f"{utc:%Y-%m-%d %H:%M:%S}.{millisecond:03d}"
+    gps = format(gps_time.normalize(), "f")
+    return Moment(gps=gps, utc=text, iso=f"{utc:%Y-%m-%dT%H:%M:%S}.{millisecond:03d}Z")
+
+
+def stamp(when: datetime) -> str:
+    """When something was done here, to the minute."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def frequency(hz: float | None) -> str | None:
+    """A frequency with its unit, to about three figures."""
+    return None if hz is None else f"{hz:.0f} Hz" if hz >= 100 else f"{hz:.3g} Hz"
+
+
+def snr(value: float | None) -> str | None:
+    """A signal-to-noise ratio to one decimal."""
+    return None if value is None else f"{value:.1f}"
+
+
+def seconds(value: float | None) -> str | None:
+    """A short duration with the unit that fits it."""
+    if value is None:
+        return None
+    return f"{value * 1000:.3g} ms" if value < 0.1 else f"{value:.3g} s"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """``1,204 glitches``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def p_value_text(p_value: float) -> str:
+    """Two significant figures, without a power of ten where it can be helped."""
+    return f"{p_value:.2g}" if p_value >= 0.0001 else f"{p_value:.0e}"
+
+
+def novelty(judgement: Judgement | None) -> Novelty:
+    """A judgement in words. "Could not be judged" is its own answer, never "not novel"."""
+    if judgement is None:
+        return Novelty(
+            "unjudged",
+            "not judged",
+            "Novelty could not be judged: the active model has not embedded this glitch.",
+        )
+    if not judgement.is_judged or judgement.p_value is None:
+        reason = (judgement.reason or "no reason is recorded").strip()
+        reason = reason.removeprefix("Could not be judged:").strip().rstrip(".")
+        return Novelty("unjudged", "not judged", f"Novelty could not be judged: {reason}.")
+    p_value = judgement.p_value
+    share = _share(p_value)
+    figure = f"p{_NBSP}={_NBSP}{p_value_text(p_value)}"
+    if p_value <= NOVEL_P_VALUE:
+        return Novelty(
+            "novel",
+            f"novel, {figure}",
+            f"Novel: at most {share} of known glitches of this detector lie as far from their "
+            f"nearest kin ({figure}).",
+        )
+    if p_value <= UNUSUAL_P_VALUE:
+        return Novelty(
+            "unusual",
+            f"unusual, {figure}",
+            f"Unusual: about {share} of known glitches of this detector lie as far from their "
+            f"nearest kin ({figure}).",
+        )
+    return Novelty(
+        "ordinary",
+        f"familiar, {figure}",
+        f"Familiar: about {share} of known glitches of this detector lie at least as far from "
+        f"their nearest kin ({figure}).",
+    )
+
+
+def _share(p_value: float) -> str:
+    percent = 100 * p_value
+    return (f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}") + f"{_NBSP}%"
+
+
+def glitch_href(glitch_id: UUID) -> str:
+    """Address of a glitch's page."""
+    return f"/ui/glitches/{glitch_id}"
+
+
+def view_href(glitch_id: UUID, duration_s: float, kind: str = "views") -> str:
+    """Address of the bare picture of one view, or of its ``reconstruction`` or ``residual``."""
+    return f"{glitch_href(glitch_id)}/{kind}/{duration_s:g}.png"
+
+
+def card_picture_href(glitch_id: UUID, duration_s: float) -> str:
+    """Address of the same picture in the size of a card."""
+    return f"{glitch_href(glitch_id)}/cards/{duration_s:g}.png"
+
+
+def nearest_window(present: Sequence[float], wanted_s: float) -> float | None:
+    """The window that is present and most like the wanted one; the shorter of two equals."""
+    return min(present, key=lambda length: (abs(length - wanted_s), length), default=None)
+
+
+def card(
+    glitch: GlitchRecord,
+    *,
+    wanted_s: float = CARD_WINDOW_S,
+    judgement: Judgement | None = None,
+    distance: float | None = None,
+) -> Card:
+    """One glitch for a gallery."""
+    window_s = nearest_window(glitch.views, wanted_s)
+    return Card(
+        href=glitch_href(glitch.id),
+        picture=None if window_s is None else card_picture_href(glitch.id, window_s),
+        window="" if window_s in {None, wanted_s} else f"{window_s:g} s",
+        label=glitch.label,
+        ifo=glitch.ifo,
+        moment=moment(glitch.gps_time),
+        snr=snr(glitch.snr),
+        peak_frequency=frequency(glitch.peak_frequency),
+        is_simulated=glitch.is_simulated,
+        novelty=None if judgement is None else novelty(judgement),
+        distance=None if distance is None else f"{distance:.2f}",
+    )
+
+
+def export_links(
+    catalogue_href: str, *, n_glitches: int = 0, may_start: bool = True
+) -> tuple[Download, ...]:
+    """A selection of the catalogue, by its address, as files.
+
+    Args:
+        catalogue_href: The selection's address on the catalogue's page.
+        n_glitches: How many it has: many are written by a job, but for CSV, which streams.
+        may_start: Whether the visitor may start one.
+    """
+    _, _, query = catalogue_href.partition("?")
+    links = (
+        Download(
+            one.title,
+            f"/ui/exports?format={one.name}" + (f"&{query}" if query else ""),
+            is_job=n_glitches > DIRECT_ROWS and not one.is_streamed,
+        )
+        for one in FORMATS.values()
+    )
+    return tuple(link for link in links if may_start or not link.is_job)
+
+
+def neighbour_card(neighbour: Neighbour, *, wanted_s: float = CARD_WINDOW_S) -> Card:
+    """One neighbour for a gallery, with its distance."""
+    return card(neighbour.glitch, wanted_s=wanted_s, distance=neighbour.distance)

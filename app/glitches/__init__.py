@@ -1,0 +1,1 @@
+"""Glitches: uploaded, embedded, stored, labelled, found again."""

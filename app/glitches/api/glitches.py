@@ -1,0 +1,206 @@
+"""`/glitches`: the catalogue, one glitch, its kin, its pictures, its labels."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.core import schemas as core_schemas
+from app.core.access import require_role
+from app.core.errors import NotFoundError
+from app.core.principals import Role
+from app.glitches import render
+from app.glitches import schemas as glitch_schemas
+from app.glitches.embed import check_neighbours
+from app.glitches.labels import append_label, list_labels, revoke_label
+from app.glitches.neighbours import find_neighbours
+from app.glitches.records import GlitchFilters
+from app.glitches.service import get_embedding, get_glitch, get_view, list_glitches
+from app.glitches.upload import parse_gps_time, parse_ifo
+from app.server import request_scope
+from app.server.callers import Reader, RuntimeDep, SessionDep, Submitter, principal_of
+from glitch.codec import unpack_view
+from glitch.images import render_omega_scan, render_view
+
+router = APIRouter(prefix="/glitches", tags=["glitches"])
+
+_Text = Annotated[str, Field(pattern=r"^[^\x00]{1,100}$")]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Filters(BaseModel):
+    """Which glitches to consider; a parameter left out lets everything pass."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ifo: list[_Text] = Field(default=[], description="Detector; may be repeated.")
+    gps_start: _Text | None = Field(default=None, description="Earliest GPS time, in seconds.")
+    gps_end: _Text | None = Field(default=None, description="Latest GPS time, in seconds.")
+    snr_min: _Number | None = None
+    snr_max: _Number | None = None
+    peak_frequency_min: _Number | None = Field(default=None, description="Hz")
+    peak_frequency_max: _Number | None = Field(default=None, description="Hz")
+    label: list[_Text] = Field(default=[], description="Current class; may be repeated.")
+    subclasses: bool = Field(default=False, description="Let sub-classes of `label` pass too.")
+    cluster: UUID | None = Field(default=None, description="Members of this cluster.")
+    batch: UUID | None = Field(
+        default=None, description="Stored, or recognised, by this batch: the id of its job."
+    )
+    is_labelled: bool | None = None
+    origin: list[_Text] = Field(default=[], description="May be repeated.")
+    p_value_max: _Number | None = Field(default=None, description="Novelty; lower is more novel.")
+    is_judged: bool | None = Field(default=None, description="Whether novelty could be judged.")
+
+    def parsed(self) -> GlitchFilters:
+        """The filters as services take them."""
+        return GlitchFilters(
+            ifos=tuple(ifo for ifo in map(parse_ifo, self.ifo) if ifo),
+            gps_start=parse_gps_time(self.gps_start),
+            gps_end=parse_gps_time(self.gps_end),
+            snr_min=self.snr_min,
+            snr_max=self.snr_max,
+            peak_frequency_min=self.peak_frequency_min,
+            peak_frequency_max=self.peak_frequency_max,
+            labels=tuple(self.label),
+            with_subclasses=self.subclasses,
+            cluster_id=self.cluster,
+            batch_id=self.batch,
+            is_labelled=self.is_labelled,
+            origins=tuple(self.origin),
+            p_value_max=self.p_value_max,
+            is_judged=self.is_judged,
+        )
+
+
+class ListQuery(Filters):
+    """A page of filtered glitches."""
+
+    limit: int = Field(default=50, description="Glitches on a page, 1 to 1000.")
+    cursor: Annotated[str, Field(pattern=r"^[^\x00]{1,500}$")] | None = Field(
+        default=None, description="`next` of the page before."
+    )
+
+
+class NeighboursQuery(Filters):
+    """How many neighbours, among which glitches."""
+
+    neighbours: int = Field(default=10, description="How many, 0 to 200.")
+
+
+@router.get("", summary="List glitches, latest stored first")
+def glitches(
+    request: Request, session: SessionDep, _: Reader, query: Annotated[ListQuery, Query()]
+) -> core_schemas.ListOf[glitch_schemas.Glitch]:
+    """One page; pass `next` as `cursor` to get the page after it."""
+    page = list_glitches(session, query.parsed(), limit=query.limit, cursor=query.cursor)
+    base = request_scope.base_url(request)
+    return core_schemas.ListOf(
+        items=[render.glitch_item(base, glitch) for glitch in page.items], next=page.next
+    )
+
+
+@router.get("/{glitch_id}", summary="One glitch with its embedding")
+def glitch(
+    request: Request, session: SessionDep, _: Reader, glitch_id: UUID
+) -> glitch_schemas.GlitchDetail:
+    """The embedding and novelty are those under the active checkpoint, null where there is none."""
+    found = get_glitch(session, glitch_id)
+    try:
+        embedding = get_embedding(session, glitch_id)
+    except NotFoundError:
+        embedding = None
+    return render.glitch_detail(request_scope.base_url(request), found, embedding)
+
+
+@router.get("/{glitch_id}/neighbours", summary="The nearest known glitches of a glitch")
+def neighbours(
+    request: Request,
+    session: SessionDep,
+    _: Reader,
+    glitch_id: UUID,
+    query: Annotated[NeighboursQuery, Query()],
+) -> core_schemas.ListOf[glitch_schemas.Neighbour]:
+    """Ascending Euclidean distance under the active checkpoint; the glitch itself is left out."""
+    check_neighbours(query.neighbours)
+    get_glitch(session, glitch_id)
+    embedding = get_embedding(session, glitch_id)
+    nearest = find_neighbours(
+        session,
+        vector=embedding.mean,
+        checkpoint_id=embedding.checkpoint_id,
+        k=query.neighbours,
+        filters=query.parsed(),
+        exclude_id=glitch_id,
+    )
+    base = request_scope.base_url(request)
+    return core_schemas.ListOf(items=[render.neighbour(base, found) for found in nearest])
+
+
+@router.get(
+    "/{glitch_id}/views/{duration}.png",
+    summary="The picture of one view",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}},
+)
+def view_picture(
+    *,
+    request: Request,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    glitch_id: UUID,
+    duration: Annotated[float, Field(gt=0, le=60)],
+    axes: Annotated[bool, Query(description="Gravity Spy's axes and colour bar.")] = False,
+    expires: Annotated[int | None, Query(description="Of a signed link.")] = None,
+    signature: Annotated[str | None, Query(description="Of a signed link.")] = None,
+) -> Response:
+    """PNG in Gravity Spy's colours. Needs the role reader, or a signed link as a search gives."""
+    is_signed = (
+        expires is not None
+        and signature is not None
+        and runtime.picture_links.is_good(str(glitch_id), duration, expires, signature)
+    )
+    if not is_signed:
+        require_role(principal_of(request, session), Role.READER)
+    stored = get_view(session, glitch_id, duration)
+    view = unpack_view(stored.packed, stored.shape)
+    picture = (
+        render_omega_scan(view, stored.duration_s, observed=stored.observed)
+        if axes
+        else render_view(view, stored.observed)
+    )
+    return Response(
+        picture, media_type="image/png", headers={"Cache-Control": "private, max-age=86400"}
+    )
+
+
+@router.get("/{glitch_id}/labels", summary="All labels of a glitch")
+def labels(
+    session: SessionDep, _: Reader, glitch_id: UUID
+) -> core_schemas.ListOf[glitch_schemas.Label]:
+    """Oldest first, revoked ones included."""
+    get_glitch(session, glitch_id)
+    return core_schemas.ListOf(items=[render.label(one) for one in list_labels(session, glitch_id)])
+
+
+@router.post("/{glitch_id}/labels", summary="Label a glitch", status_code=201)
+def new_label(
+    session: SessionDep, principal: Submitter, glitch_id: UUID, body: glitch_schemas.NewLabel
+) -> glitch_schemas.Label:
+    """Append a label; it becomes the current one. Labels are never changed, only revoked."""
+    return render.label(append_label(session, glitch_id, body.label, author=principal))
+
+
+@router.delete("/{glitch_id}/labels/{label_id}", summary="Revoke a label")
+def revoked_label(
+    session: SessionDep, principal: Submitter, glitch_id: UUID, label_id: UUID
+) -> glitch_schemas.Label:
+    """Its author may, or a reviewer. It stays in the history; the label before it is current."""
+    get_glitch(session, glitch_id)
+    if all(one.id != label_id for one in list_labels(session, glitch_id)):
+        raise NotFoundError(
+            f"Glitch {glitch_id} has no label {label_id}: GET its labels to see which it has."
+        )
+    return render.label(revoke_label(session, label_id, principal=principal))

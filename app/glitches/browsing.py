@@ -1,0 +1,146 @@
+"""What pages need beyond single records: tallies, judgements, views, who is logged in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.classes.tables import GlitchClass
+from app.core.errors import NotReadyError
+from app.glitches.records import GlitchFilters, GlitchRecord, ViewRecord
+from app.glitches.selection import (
+    check_filters,
+    embedding_conditions,
+    glitch_conditions,
+    select_glitches,
+    to_record,
+)
+from app.glitches.tables import Embedding, Glitch, View
+from app.models.checkpoints import active_checkpoint
+from glitch.novelty import Judgement
+
+
+@dataclass(frozen=True)
+class ClassTally:
+    """How many glitches carry one current label; ``name`` is None for those without one."""
+
+    name: str | None
+    measured: int  # seen in a detector
+    simulated: int
+
+    @property
+    def total(self) -> int:
+        """Of both kinds."""
+        return self.measured + self.simulated
+
+
+def tally_by_class(
+    session: Session,
+    filters: GlitchFilters = GlitchFilters(),  # noqa: B008  (frozen)
+) -> tuple[ClassTally, ...]:
+    """How many of the glitches that pass the filters are of each class, most frequent first.
+
+    Raises:
+        InvalidRequestError: if a filter makes no sense.
+        NotReadyError: if novelty is asked for and no checkpoint is active.
+    """
+    check_filters(filters)
+    tallies = select(
+        Glitch.class_id,
+        func.count().filter(~Glitch.is_simulated).label("measured"),
+        func.count().filter(Glitch.is_simulated).label("simulated"),
+    ).where(*glitch_conditions(session, filters))
+    about_embedding = embedding_conditions(filters)
+    if about_embedding:
+        active = active_checkpoint(session)
+        tallies = tallies.join(Embedding, Embedding.glitch_id == Glitch.id).where(
+            Embedding.checkpoint_id == active.id, *about_embedding
+        )
+    counted = tallies.group_by(Glitch.class_id).subquery()
+    rows = session.execute(
+        select(GlitchClass.name, counted.c.measured, counted.c.simulated)
+        .select_from(counted)
+        .outerjoin(GlitchClass, GlitchClass.id == counted.c.class_id)
+        .order_by((counted.c.measured + counted.c.simulated).desc(), GlitchClass.name)
+    )
+    return tuple(ClassTally(name, measured, simulated) for name, measured, simulated in rows)
+
+
+def exemplars(session: Session) -> dict[str, GlitchRecord]:
+    """The latest glitch of each class, by the class's name; one seen in a detector if there is."""
+    latest = [
+        select(Glitch.id)
+        .where(Glitch.class_id == GlitchClass.id, Glitch.is_simulated.is_(is_simulated))
+        .order_by(Glitch.id.desc())
+        .limit(1)
+        .correlate(GlitchClass)
+        .scalar_subquery()
+        for is_simulated in (False, True)
+    ]
+    # By themselves, so that each is one look into an index however many glitches a class has.
+    chosen = session.scalars(select(func.coalesce(*latest)).select_from(GlitchClass)).all()
+    rows = session.execute(select_glitches().where(Glitch.id.in_(set(chosen) - {None})))
+    records = [to_record(row) for row in rows]
+    return {record.label: record for record in records if record.label is not None}
+
+
+def judgements_of(session: Session, glitch_ids: Sequence[UUID]) -> dict[UUID, Judgement]:
+    """How novel each of these glitches was found under the active checkpoint.
+
+    Glitches that it has not embedded are absent from the answer, and without an active checkpoint
+    all are.
+    """
+    if not glitch_ids:
+        return {}
+    try:
+        active = active_checkpoint(session)
+    except NotReadyError:
+        return {}
+    rows = session.execute(
+        select(
+            Embedding.glitch_id,
+            Embedding.novelty_score,
+            Embedding.p_value,
+            Embedding.is_judged,
+            Embedding.not_judged_reason,
+        ).where(Embedding.checkpoint_id == active.id, Embedding.glitch_id.in_(glitch_ids))
+    )
+    return {
+        glitch_id: Judgement(score, p_value, is_judged, reason)
+        for glitch_id, score, p_value, is_judged, reason in rows
+    }
+
+
+def list_views(session: Session, glitch_id: UUID) -> tuple[ViewRecord, ...]:
+    """All views of a glitch as stored, shortest window first."""
+    rows = session.scalars(select(View).where(View.glitch_id == glitch_id).order_by(View.duration))
+    return tuple(
+        ViewRecord(
+            duration_s=row.duration,
+            packed=row.packed,
+            shape=(row.n_frequency, row.n_time),
+            observed=np.unpackbits(
+                np.frombuffer(row.observed, dtype=np.uint8), count=row.n_frequency
+            ).astype(np.bool_),
+        )
+        for row in rows
+    )
+
+
+def nearest_in_time(session: Session, gps_time: Decimal) -> tuple[GlitchRecord, ...]:
+    """The last glitch before a GPS time (s) and the first one after it, where there are such."""
+    before = (
+        select_glitches()
+        .where(Glitch.gps_time < gps_time)
+        .order_by(Glitch.gps_time.desc())
+        .limit(1)
+    )
+    after = select_glitches().where(Glitch.gps_time >= gps_time).order_by(Glitch.gps_time).limit(1)
+    rows = (session.execute(statement).first() for statement in (before, after))
+    return tuple(to_record(row) for row in rows if row is not None)

@@ -1,0 +1,73 @@
+"""`/exports`: the catalogue as a file that gwpy and others read, at once or as a job."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import FileResponse, StreamingResponse
+from pydantic import Field
+
+from app.glitches.api.glitches import Filters
+from app.glitches.exports.formats import format_named
+from app.glitches.exports.service import start_export
+from app.jobs import schemas as job_schemas
+from app.server.answers import export_answer, exported_answer
+from app.server.callers import Reader, RuntimeDep, SessionDep, Submitter
+
+router = APIRouter(prefix="/exports", tags=["catalogue"])
+
+_CONTENT: dict[str, dict[str, str]] = {
+    "text/csv": {},
+    "application/x-hdf5": {},
+    "application/xml": {},
+}
+
+
+class ExportQuery(Filters):
+    """Which glitches, in which format."""
+
+    format: Literal["csv", "hdf5", "ligolw"] = Field(
+        default="csv", description="csv, hdf5 or ligolw."
+    )
+
+
+@router.get(
+    "",
+    summary="The catalogue as a table",
+    response_class=StreamingResponse,
+    responses={200: {"content": _CONTENT}},
+)
+def export(
+    runtime: RuntimeDep,
+    session: SessionDep,
+    _: Reader,
+    query: Annotated[ExportQuery, Query()],
+) -> Response:
+    """The filters of `GET /glitches`; columns in Gravity Spy's names, by time of storing.
+
+    CSV streams in bounded memory whatever the number of rows; the others are written first, and
+    refused above 50,000 rows: `POST /exports` makes them as a job.
+    """
+    return export_answer(runtime, session, query.parsed(), format_named(query.format), "glitches")
+
+
+@router.post("", summary="Export the catalogue as a job", status_code=202)
+def new_export(session: SessionDep, principal: Submitter, body: ExportQuery) -> job_schemas.Job:
+    """The filters of `GET /glitches` as JSON. The job's result says where the file is.
+
+    The same request, while it is open, is the same job.
+    """
+    return job_schemas.job(start_export(session, body.parsed(), body.format, principal=principal))
+
+
+@router.get(
+    "/{job_id}",
+    summary="The file of an export",
+    response_class=FileResponse,
+    responses={200: {"content": _CONTENT}},
+)
+def exported(runtime: RuntimeDep, session: SessionDep, _: Reader, job_id: UUID) -> FileResponse:
+    """What an export job wrote; kept for a stated time. 409 while it is at work."""
+    return exported_answer(runtime, session, job_id)

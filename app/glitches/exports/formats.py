@@ -1,0 +1,203 @@
+"""The formats of an export. Each is written in parts, by several workers if need be, and joined.
+
+Nothing here holds more than a block of rows in memory, whatever the length of the table.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import h5py
+import numpy as np
+
+from app.core.errors import InvalidRequestError
+from app.glitches.exports import ligolw
+from app.glitches.exports.rows import COLUMNS, FETCHED, Column
+
+TABLE = "triggers"  # the dataset of an HDF5 export, as Omicron calls its own
+_TEXT = 64  # bytes of a text cell in HDF5; channels are cut there
+_DTYPE = np.dtype(
+    [
+        (column.name, f"S{_TEXT}" if column.is_text else "i8" if column.is_whole else "f8")
+        for column in COLUMNS
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way to write a table.
+
+    Attributes:
+        name: What callers ask for.
+        title: What people call it.
+        suffix: Of the file.
+        media_type: Of the answer.
+        write_part: Writes rows to a file that ``join`` takes; how many rows.
+        join: Makes one file of parts, in their order.
+    """
+
+    name: str
+    title: str
+    suffix: str
+    media_type: str
+    write_part: Callable[[Iterable[Any], Path], int]
+    join: Callable[[Sequence[Path], Path], None]
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether an answer may begin before the last row is read."""
+        return self.name == "csv"
+
+
+def format_named(name: str) -> Format:
+    """The format of this name.
+
+    Raises:
+        InvalidRequestError: if there is none.
+    """
+    if name not in FORMATS:
+        raise InvalidRequestError(
+            f"There is no format {name[:40]!r}: give one of {', '.join(FORMATS)}."
+        )
+    return FORMATS[name]
+
+
+def csv_lines(rows: Iterable[Any]) -> Iterator[str]:
+    """A CSV, some rows at a time. Unknown values are empty."""
+    yield _csv_header()
+    for block in _blocks(rows):
+        yield _csv_text(block)
+
+
+def _blocks(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    source = iter(rows)
+    while block := list(islice(source, FETCHED)):
+        yield block
+
+
+def _csv_header() -> str:
+    return ",".join(column.name for column in COLUMNS) + "\n"
+
+
+def _csv_text(rows: Iterable[Any]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    for row in rows:
+        writer.writerow([_cell(column, column.value(row)) for column in COLUMNS])
+    return buffer.getvalue()
+
+
+def _write_csv(rows: Iterable[Any], path: Path) -> int:
+    return _write_text(rows, path, _csv_text, "")
+
+
+def _join_csv(parts: Sequence[Path], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(_csv_header())
+        _copy(parts, file, "")
+
+
+def _write_ligolw(rows: Iterable[Any], path: Path) -> int:
+    return _write_text(rows, path, ligolw.stream_text, ligolw.BETWEEN)
+
+
+def _join_ligolw(parts: Sequence[Path], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(ligolw.HEADER)
+        _copy(parts, file, ligolw.BETWEEN)
+        file.write(ligolw.FOOTER)
+
+
+def _write_text(
+    rows: Iterable[Any], path: Path, text_of: Callable[[Iterable[Any]], str], between: str
+) -> int:
+    number = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for block in _blocks(rows):
+            file.write((between if number else "") + text_of(block))
+            number += len(block)
+    return number
+
+
+def _copy(parts: Sequence[Path], file: TextIO, between: str) -> None:
+    is_first = True
+    for part in parts:
+        if not part.stat().st_size:
+            continue
+        if not is_first:
+            file.write(between)
+        with part.open(encoding="utf-8", newline="") as source:
+            shutil.copyfileobj(source, file)
+        is_first = False
+
+
+def _write_hdf5(rows: Iterable[Any], path: Path) -> int:
+    """An HDF5 file with one table, as ``EventTable.read(path, format='hdf5')`` takes it.
+
+    ``event_time`` is a float there, true to a tenth of a microsecond; ``peak_time`` and
+    ``peak_time_ns`` are exact.
+    """
+    with h5py.File(path, "w") as file:
+        table = _empty_table(file)
+        for block in _blocks(rows):
+            packed = [tuple(_packed(one, one.value(row)) for one in COLUMNS) for row in block]
+            _append(table, np.array(packed, dtype=_DTYPE))
+        return int(table.shape[0])
+
+
+def _join_hdf5(parts: Sequence[Path], path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        table = _empty_table(file)
+        for part in parts:
+            with h5py.File(part, "r") as source:
+                for start in range(0, source[TABLE].shape[0], FETCHED):
+                    _append(table, source[TABLE][start : start + FETCHED])
+
+
+def _empty_table(file: h5py.File) -> h5py.Dataset:
+    return file.create_dataset(
+        TABLE, (0,), _DTYPE, maxshape=(None,), chunks=(FETCHED,), compression="gzip"
+    )
+
+
+def _append(table: h5py.Dataset, block: np.ndarray) -> None:
+    start = table.shape[0]
+    table.resize(start + len(block), axis=0)
+    table[start:] = block
+
+
+def _cell(column: Column, value: Any) -> str:
+    if value is None:
+        return ""
+    if column.is_text:
+        return str(value)
+    if isinstance(value, Decimal):
+        return format(value.normalize(), "f")
+    return repr(value)
+
+
+def _packed(column: Column, value: Any) -> Any:
+    if column.is_text:
+        return ("" if value is None else str(value)).encode()[:_TEXT]
+    if value is None:
+        return 0 if column.is_whole else np.nan
+    return int(value) if column.is_whole else float(value)
+
+
+FORMATS: dict[str, Format] = {
+    one.name: one
+    for one in (
+        Format("csv", "CSV", "csv", "text/csv", _write_csv, _join_csv),
+        Format("hdf5", "HDF5", "h5", "application/x-hdf5", _write_hdf5, _join_hdf5),
+        Format("ligolw", "LIGO_LW", "xml", "application/xml", _write_ligolw, _join_ligolw),
+    )
+}

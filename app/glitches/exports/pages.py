@@ -1,0 +1,77 @@
+"""The catalogue, a selection of it, or a cluster, as a file: what a reviewer takes elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.orm import Session
+
+from app.clusters.service import get_cluster
+from app.core.errors import InvalidRequestError
+from app.frame.deps import (
+    CsrfChecked,
+    ForReaders,
+    PageRoute,
+    RuntimeDep,
+    SessionDep,
+    Submitter,
+    see_other,
+)
+from app.glitches.exports.formats import format_named
+from app.glitches.exports.service import start_export
+from app.glitches.pages.query import parse_catalogue_query
+from app.glitches.records import GlitchFilters
+from app.jobs.pages.view import job_href
+from app.server.answers import export_answer, exported_answer
+
+router = APIRouter(route_class=PageRoute)
+
+
+@router.get("/exports", dependencies=[ForReaders])
+def export(
+    *,
+    request: Request,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    format: str = "csv",  # noqa: A002  (the name in the address)
+    cluster: UUID | None = None,
+) -> Response:
+    """The glitches that pass the catalogue's filters, those of one cluster if one is named."""
+    filters, name = _selection(request, session, cluster)
+    return export_answer(runtime, session, filters, format_named(format), name)
+
+
+@router.post("/exports", dependencies=[CsrfChecked])
+def start(
+    *,
+    request: Request,
+    session: SessionDep,
+    principal: Submitter,
+    format: str = "csv",  # noqa: A002
+    cluster: UUID | None = None,
+) -> Response:
+    """Have a file written that is too large to wait for; the job's page gives it."""
+    filters, _ = _selection(request, session, cluster)
+    job = start_export(session, filters, format, principal=principal)
+    return see_other(f"{job_href(job)}?done=export")
+
+
+@router.get("/exports/{job_id}", dependencies=[ForReaders])
+def exported(runtime: RuntimeDep, session: SessionDep, job_id: UUID) -> Response:
+    """What an export job wrote; its page links here for as long as the file is kept."""
+    return exported_answer(runtime, session, job_id)
+
+
+def _selection(
+    request: Request, session: Session, cluster: UUID | None
+) -> tuple[GlitchFilters, str]:
+    """What an address asks for, and what to call the file."""
+    query = parse_catalogue_query(request.query_params)
+    if query.errors:
+        raise InvalidRequestError(" ".join(query.errors))
+    if cluster is None:
+        return query.filters, "glitches"
+    known = get_cluster(session, cluster).id
+    return replace(query.filters, cluster_id=known), f"cluster-{known}"

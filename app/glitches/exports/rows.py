@@ -1,0 +1,146 @@
+"""The rows of an export, and what each column holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, func, select
+from sqlalchemy.orm import Session
+
+from app.classes.tables import GlitchClass
+from app.core.errors import NotReadyError
+from app.glitches.records import GlitchFilters
+from app.glitches.selection import check_filters, embedding_conditions, glitch_conditions
+from app.glitches.tables import Embedding, Glitch
+from app.models.checkpoints import active_checkpoint
+
+FETCHED = 2000  # rows at a time, of a cursor on the server: memory does not grow with the export
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of an export."""
+
+    name: str  # Gravity Spy's, where it has one
+    is_text: bool
+    value: Callable[[Any], Any]  # of a row; None where it is not known
+    is_whole: bool = False
+
+
+def _seconds(row: Any) -> int | None:
+    return None if row.gps_time is None else int(row.gps_time)
+
+
+def _nanoseconds(row: Any) -> int | None:
+    if row.gps_time is None:
+        return None
+    return int((row.gps_time - int(row.gps_time)) * 1_000_000_000)
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("event_time", False, lambda row: row.gps_time),
+    Column("ifo", True, lambda row: row.ifo),
+    Column("peak_time", False, _seconds, is_whole=True),
+    Column("peak_time_ns", False, _nanoseconds, is_whole=True),
+    Column("duration", False, lambda row: row.duration),
+    Column("peak_frequency", False, lambda row: row.peak_frequency),
+    Column("bandwidth", False, lambda row: row.bandwidth),
+    Column("channel", True, lambda row: row.channel),
+    Column("snr", False, lambda row: row.snr),
+    Column("q_value", False, lambda row: row.q),
+    Column("gravityspy_id", True, lambda row: row.gravityspy_id or str(row.id)),
+    Column("ml_label", True, lambda row: row.label),
+    Column("origin", True, lambda row: row.origin),
+    Column("novelty_score", False, lambda row: row.novelty_score),
+    Column("p_value", False, lambda row: row.p_value),
+)
+
+
+def export_rows(
+    session: Session, filters: GlitchFilters, *, within: tuple[UUID, UUID] | None = None
+) -> Generator[Any, None, None]:
+    """The glitches that pass, by id; close it where not all rows are read.
+
+    Args:
+        session: The transaction to read in; it must stay open while the rows are read.
+        filters: Which glitches.
+        within: Only those from the first id to the last, both included.
+
+    Raises:
+        InvalidRequestError: a filter without sense, a class that is none.
+        NotReadyError: if novelty is asked for and no checkpoint is active.
+    """
+    statement = _matching(session, filters, with_values=True).order_by(Glitch.id)
+    if within is not None:
+        statement = statement.where(Glitch.id.between(*within))
+    return _streamed(session, statement)
+
+
+def export_ids(
+    session: Session, filters: GlitchFilters, size: int
+) -> Generator[list[UUID], None, None]:
+    """The ids of the glitches that pass, in order, some at a time; close it where not all are read.
+
+    Raises:
+        InvalidRequestError: a filter without sense.
+        NotReadyError: if novelty is asked for and no checkpoint is active.
+    """
+    statement = _matching(session, filters, with_values=False).order_by(Glitch.id)
+    with session.scalars(statement.execution_options(yield_per=size)) as rows:
+        for part in rows.partitions():
+            yield list(part)
+
+
+def count_rows(session: Session, filters: GlitchFilters, *, most: int) -> int:
+    """How many glitches pass; counts no further than ``most``.
+
+    Raises:
+        InvalidRequestError: a filter without sense.
+        NotReadyError: if novelty is asked for and no checkpoint is active.
+    """
+    some = _matching(session, filters, with_values=False).limit(most).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def _streamed(session: Session, statement: Select[*tuple[Any, ...]]) -> Generator[Any, None, None]:
+    with session.execute(statement.execution_options(yield_per=FETCHED)) as rows:
+        yield from rows
+
+
+def _matching(
+    session: Session, filters: GlitchFilters, *, with_values: bool
+) -> Select[*tuple[Any, ...]]:
+    check_filters(filters)
+    about_embedding = embedding_conditions(filters)
+    try:
+        active: int | None = active_checkpoint(session).id
+    except NotReadyError:
+        if about_embedding:
+            raise
+        active = None
+    statement: Select[*tuple[Any, ...]] = select(Glitch.id)
+    if with_values:
+        statement = select(
+            Glitch.id,
+            Glitch.gravityspy_id,
+            Glitch.ifo,
+            Glitch.channel,
+            Glitch.gps_time,
+            Glitch.snr,
+            Glitch.peak_frequency,
+            Glitch.duration,
+            Glitch.bandwidth,
+            Glitch.q,
+            Glitch.origin,
+            GlitchClass.name.label("label"),
+            Embedding.novelty_score,
+            Embedding.p_value,
+        ).outerjoin(GlitchClass, GlitchClass.id == Glitch.class_id)
+    if with_values or about_embedding:
+        statement = statement.outerjoin(
+            Embedding, and_(Embedding.glitch_id == Glitch.id, Embedding.checkpoint_id == active)
+        )
+    return statement.where(*glitch_conditions(session, filters), *about_embedding)

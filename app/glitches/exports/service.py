@@ -1,0 +1,162 @@
+"""Exports for whoever asks: at once where they are small, as a job where they are large."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.core.access import require_role
+from app.core.errors import ConflictError, NotFoundError
+from app.core.principals import Principal, Role
+from app.glitches.exports.formats import Format, format_named
+from app.glitches.exports.rows import count_rows
+from app.glitches.records import GlitchFilters
+from app.jobs.records import OPEN_STATES, JobRecord
+from app.jobs.service import create_job, get_job
+from app.jobs.tables import Job
+
+KIND = "export"
+DIRECT_ROWS = 50_000  # a file of more is written by a job: making it would keep the caller waiting
+FOLDER = "exports"
+
+
+def start_export(
+    session: Session, filters: GlitchFilters, format_name: str, *, principal: Principal
+) -> JobRecord:
+    """Have the glitches that pass written to a file by the workers.
+
+    The same request, while it is open, is the same job.
+
+    Raises:
+        PermissionDeniedError: if the role may only read.
+        InvalidRequestError: a filter without sense, a format that is none.
+        NotReadyError: if novelty is asked for and no checkpoint is active.
+    """
+    require_role(principal, Role.SUBMITTER)
+    wanted = format_named(format_name)
+    count_rows(session, filters, most=1)  # refuses now what would fail later
+    parameters = {"format": wanted.name, "filters": filters_as_json(filters)}
+    key = f"{principal.name} {json.dumps(parameters, sort_keys=True)}"
+    return create_job(session, KIND, parameters, principal.name, key=key)
+
+
+def refuse_large(session: Session, filters: GlitchFilters, wanted: Format) -> None:
+    """Refuse to write at once what takes a job.
+
+    Raises:
+        ConflictError: says how to ask for it.
+        InvalidRequestError: a filter without sense.
+        NotReadyError: if novelty is asked for and no checkpoint is active.
+    """
+    if count_rows(session, filters, most=DIRECT_ROWS + 1) > DIRECT_ROWS:
+        raise ConflictError(
+            f"This export has more than {DIRECT_ROWS:,} rows: have it written as a job (POST "
+            "/exports, or glitch-discovery export-catalogue), or narrow the filters. As CSV it "
+            f"streams at any length, as {wanted.title} it does not."
+        )
+
+
+def export_file(
+    session: Session, job_id: UUID, data_dir: Path, keep: timedelta
+) -> tuple[Path, Format, datetime]:
+    """The file that an export wrote, its format, and until when it is kept.
+
+    Raises:
+        NotFoundError: if there is no such export, it came to nothing, or its time is over.
+        ConflictError: if it is at work still.
+    """
+    job = get_job(session, job_id)
+    if job.kind != KIND:
+        raise NotFoundError(f"Job {job_id} is no export: it is of kind {job.kind}.")
+    if job.state in OPEN_STATES:
+        raise ConflictError(
+            f"The export is {job.state}: {job.done:,} of {job.total:,} rows are written. Ask again "
+            f"once GET /jobs/{job_id} says that it succeeded."
+        )
+    if job.state != "succeeded" or job.finished_at is None:
+        reason = f": {job.detail}" if job.detail else "."
+        raise NotFoundError(f"The export {job.state}, so there is no file{reason}")
+    wanted = format_named(job.parameters["format"])
+    path = result_path(data_dir, job_id, wanted)
+    until = job.finished_at + keep
+    if until < datetime.now(UTC) or not path.is_file():
+        raise NotFoundError(
+            f"The file was kept for {keep.total_seconds() / 3600:g} hours and is gone: ask for the "
+            "export again."
+        )
+    return path, wanted, until
+
+
+def folder_of(data_dir: Path, job_id: UUID) -> Path:
+    """Where an export keeps its parts and its file."""
+    return data_dir / FOLDER / str(job_id)
+
+
+def result_path(data_dir: Path, job_id: UUID, wanted: Format) -> Path:
+    """The file that an export leads to."""
+    return folder_of(data_dir, job_id) / f"glitches.{wanted.suffix}"
+
+
+def outdated_folders(session: Session, data_dir: Path, keep: timedelta) -> list[Path]:
+    """Folders of exports that nobody may ask for any more, or whose job is unknown."""
+    named = {
+        path.name: path
+        for path in sorted((data_dir / FOLDER).glob("*"))
+        if re.fullmatch(r"[0-9a-f-]{36}", path.name)
+    }
+    if not named:
+        return []
+    kept = session.scalars(
+        select(Job.id).where(
+            Job.id.in_([UUID(name) for name in named]),
+            Job.state.in_(OPEN_STATES) | (Job.finished_at > func.now() - keep),
+        )
+    )
+    alive = {str(one) for one in kept}
+    return [path for name, path in named.items() if name not in alive]
+
+
+def sweep_exports(session: Session, data_dir: Path, keep: timedelta) -> int:
+    """Remove the files of exports whose time is over; how many."""
+    folders = outdated_folders(session, data_dir, keep)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(folders)
+
+
+def filters_as_json(filters: GlitchFilters) -> dict[str, Any]:
+    """Filters as JSON; what is not set is left out."""
+    plain: dict[str, Any] = {}
+    for one in dataclasses.fields(filters):
+        value = getattr(filters, one.name)
+        if value in (None, (), False) and one.default == value:
+            continue
+        if isinstance(value, Decimal | UUID):
+            value = str(value)
+        plain[one.name] = list(value) if isinstance(value, tuple) else value
+    return plain
+
+
+def filters_from_json(plain: Mapping[str, Any]) -> GlitchFilters:
+    """The filters that ``filters_as_json`` wrote."""
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
+    }
+    for name in ("gps_start", "gps_end"):
+        if name in values:
+            values[name] = Decimal(values[name])
+    for name in ("cluster_id", "batch_id"):
+        if name in values:
+            values[name] = UUID(values[name])
+    return GlitchFilters(**values)

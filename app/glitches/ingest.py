@@ -1,0 +1,391 @@
+"""Storing a glitch: once, however often and from however many sides it comes."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.core.audit import record_event
+from app.core.errors import ConflictError, InvalidRequestError, ServiceError
+from app.core.identifiers import uuid7
+from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, StoredGlitch
+from app.glitches.selection import check_ifo, get_glitch, get_glitches
+from app.glitches.tables import ORIGINS, Embedding, Glitch, View
+from app.models.records import CheckpointRecord
+from app.novelty import judge_novelty, note_class_change
+from glitch.codec import STEPS, pack_view
+from glitch.novelty import Judgement
+from glitch.views import Views
+
+GPS_STEP = Decimal("1e-9")  # s; the column's resolution
+GPS_LIMIT = Decimal(10) ** 11  # s; what the column holds
+SAME_TIME = Decimal(1)  # s; the times that people give for one glitch differ in the decimals
+LONGEST_TEXT = 200
+_GRAVITYSPY_ID = re.compile(r"[A-Za-z0-9_\-]{1,64}")
+
+
+def insert_glitch(
+    session: Session,
+    *,
+    views: Views,
+    encoding: EncodingLike,
+    checkpoint: CheckpointRecord,
+    metadata: GlitchMetadata,
+) -> StoredGlitch:
+    """Store a glitch, its views and its embedding; the same upload twice is one glitch.
+
+    Two requests that store the same at once end with one row: the second waits for the first
+    one's commit and then finds it. A Gravity Spy id names one glitch too: an upload under a known
+    id that brings all the windows known and more replaces them; one that brings no more changes
+    nothing. A known glitch that was not embedded under this checkpoint gets its embedding.
+
+    Args:
+        session: The transaction to write in.
+        views: What was seen, on the checkpoint's grid.
+        encoding: Of those views, by that checkpoint.
+        checkpoint: Which checkpoint encoded them.
+        metadata: What else is known.
+
+    Returns:
+        The glitch as stored, whether it is new, and how novel it is now.
+
+    Raises:
+        InvalidRequestError: if the views or the encoding are not the checkpoint's, or a value
+            cannot be.
+        ConflictError: if the Gravity Spy id names a glitch of another detector or time.
+    """
+    _check(views, encoding, checkpoint, metadata)
+    digest = content_digest(views, metadata.ifo, metadata.gps_time)
+    glitch_id = _claim(session, [(digest, metadata)]).get(digest)
+    is_new = glitch_id is not None
+    if glitch_id is None:
+        glitch_id = _known(session, digest, views, metadata)
+    else:
+        _insert_views(session, {glitch_id: views})
+    glitch = get_glitch(session, glitch_id)
+    novelty = None
+    if is_new or not _is_embedded(session, glitch, checkpoint):
+        novelty = _insert_embedding(session, glitch, encoding, checkpoint)
+    if novelty is None:
+        novelty = _judge_stored(session, glitch, checkpoint)
+    elif not is_new:
+        note_class_change(session, glitch_id)  # it may be labelled already
+    return StoredGlitch(glitch, is_new, novelty)
+
+
+@dataclass(frozen=True, eq=False)
+class NewGlitch:
+    """What ``insert_glitches`` takes of one."""
+
+    views: Views
+    encoding: EncodingLike
+    metadata: GlitchMetadata
+
+
+def insert_glitches(
+    session: Session, glitches: Sequence[NewGlitch], *, checkpoint: CheckpointRecord
+) -> list[StoredGlitch | ServiceError]:
+    """Store many as ``insert_glitch`` stores one, with a handful of statements for the new ones.
+
+    Each is judged by what was labelled before the call. One that cannot be stored spoils no other.
+
+    Returns:
+        For each, in order, what ``insert_glitch`` would have returned, or have raised.
+    """
+    results: dict[int, StoredGlitch | ServiceError] = {}
+    digests: dict[bytes, int] = {}
+    ids: set[str | None] = set()
+    for place, one in enumerate(glitches):
+        try:
+            _check(one.views, one.encoding, checkpoint, one.metadata)
+        except ServiceError as error:
+            results[place] = error
+            continue
+        digest = content_digest(one.views, one.metadata.ifo, one.metadata.gps_time)
+        # Of two that are the same, or share an id, the second is known once the first is stored.
+        if digest not in digests and (one.metadata.gravityspy_id or None) not in ids:
+            digests[digest] = place
+            ids |= {one.metadata.gravityspy_id} - {None}
+    added = _insert_new(session, glitches, digests, checkpoint)
+    for place, one in enumerate(glitches):
+        if place in results or place in added:
+            continue
+        try:
+            with session.begin_nested():
+                results[place] = insert_glitch(
+                    session,
+                    views=one.views,
+                    encoding=one.encoding,
+                    checkpoint=checkpoint,
+                    metadata=one.metadata,
+                )
+        except (InvalidRequestError, ConflictError) as error:
+            results[place] = error
+    results |= added
+    return [results[place] for place in range(len(glitches))]
+
+
+def _insert_new(
+    session: Session,
+    glitches: Sequence[NewGlitch],
+    digests: Mapping[bytes, int],
+    checkpoint: CheckpointRecord,
+) -> dict[int, StoredGlitch]:
+    """Store those that are not known yet, by their places."""
+    found = [(digest, glitches[place].metadata) for digest, place in digests.items()]
+    places = {glitch_id: digests[digest] for digest, glitch_id in _claim(session, found).items()}
+    if not places:
+        return {}
+    _insert_views(
+        session, {glitch_id: glitches[place].views for glitch_id, place in places.items()}
+    )
+    records = get_glitches(session, list(places))
+    embedded = {
+        glitch.id: _embedding(session, glitch, glitches[places[glitch.id]].encoding, checkpoint)
+        for glitch in records
+    }
+    session.execute(insert(Embedding), [row for row, _ in embedded.values()])
+    return {
+        places[glitch.id]: StoredGlitch(glitch, True, embedded[glitch.id][1]) for glitch in records
+    }
+
+
+def content_digest(views: Views, ifo: str | None, gps_time: Decimal | None) -> bytes:
+    """SHA-256 of what makes an upload the same upload: recipe, energies, detector, time.
+
+    The energies are hashed as stored (255 steps) but before compression, so that another version
+    of zstd does not make a known glitch new.
+    """
+    digest = hashlib.sha256(views.preprocessing.digest().encode())
+    digest.update(np.packbits(views.observed).tobytes())
+    digest.update(np.rint(views.values * STEPS).astype(np.uint8).tobytes())
+    gps = "" if gps_time is None else str(gps_time.quantize(GPS_STEP))
+    digest.update(f"|{ifo or ''}|{gps}".encode())
+    return digest.digest()
+
+
+def _check(
+    views: Views, encoding: EncodingLike, checkpoint: CheckpointRecord, metadata: GlitchMetadata
+) -> None:
+    if views.preprocessing.digest() != checkpoint.preprocessing_digest:
+        raise InvalidRequestError(
+            f"The views were made by another recipe than checkpoint {checkpoint.name} was trained "
+            "on: make them with the recipe in its manifest."
+        )
+    for vector in (encoding.mean, encoding.log_variance):
+        if vector.shape != (checkpoint.latent_size,) or not np.isfinite(vector).all():
+            raise InvalidRequestError(
+                f"An encoding under checkpoint {checkpoint.name} has {checkpoint.latent_size} "
+                "finite dimensions: encode with that checkpoint."
+            )
+    if metadata.origin not in ORIGINS:
+        raise InvalidRequestError(
+            f"There is no origin {metadata.origin!r}: give one of {', '.join(ORIGINS)}."
+        )
+    if metadata.ifo is not None:
+        check_ifo(metadata.ifo)
+    if metadata.gravityspy_id is not None and not _GRAVITYSPY_ID.fullmatch(metadata.gravityspy_id):
+        raise InvalidRequestError(
+            "A Gravity Spy id has 1 to 64 letters, digits, '_' and '-', for example 8FHTgA8MEu."
+        )
+    if metadata.channel is not None and (
+        len(metadata.channel) > LONGEST_TEXT or not metadata.channel.isprintable()
+    ):
+        raise InvalidRequestError(
+            f"A channel name has at most {LONGEST_TEXT} printable characters."
+        )
+    gps = metadata.gps_time
+    if gps is not None and not (gps.is_finite() and abs(gps) < GPS_LIMIT):
+        raise InvalidRequestError("gps_time must be seconds of GPS time, for example 1126259462.4.")
+    for name in ("snr", "peak_frequency", "duration", "bandwidth", "q"):
+        value = getattr(metadata, name)
+        if value is not None and not math.isfinite(value):
+            raise InvalidRequestError(f"{name} must be a finite number.")
+
+
+def _claim(session: Session, found: Sequence[tuple[bytes, GlitchMetadata]]) -> dict[bytes, UUID]:
+    """Add rows unless digest or Gravity Spy id are known; the ids of those added, by digest.
+
+    In the order of the digests, so that two who store the same at once never deadlock.
+    """
+    if not found:
+        return {}
+    rows = [
+        {
+            "id": uuid7(),
+            "gravityspy_id": metadata.gravityspy_id,
+            "ifo": metadata.ifo,
+            "channel": metadata.channel,
+            "gps_time": metadata.gps_time,
+            "snr": metadata.snr,
+            "peak_frequency": metadata.peak_frequency,
+            "duration": metadata.duration,
+            "bandwidth": metadata.bandwidth,
+            "q": metadata.q,
+            "origin": metadata.origin,
+            "content_digest": digest,
+        }
+        for digest, metadata in sorted(found, key=itemgetter(0))
+    ]
+    added = session.execute(
+        insert(Glitch)
+        .values(rows)
+        .on_conflict_do_nothing()
+        .returning(Glitch.id, Glitch.content_digest)
+    )
+    return {row.content_digest: row.id for row in added}
+
+
+def _known(session: Session, digest: bytes, views: Views, metadata: GlitchMetadata) -> UUID:
+    """The row that was in the way, with more windows if the upload brings more."""
+    same = session.scalar(select(Glitch.id).where(Glitch.content_digest == digest))
+    if same is not None:
+        return same
+    row = session.execute(
+        select(Glitch.id, Glitch.ifo, Glitch.gps_time, Glitch.gravityspy_id)
+        .where(Glitch.gravityspy_id == metadata.gravityspy_id)
+        .with_for_update(key_share=True)
+    ).first()
+    if row is None:  # deleted between the two statements
+        raise ConflictError("The glitch was deleted while it was stored: send it again.")
+    is_other_ifo = None not in (metadata.ifo, row.ifo) and metadata.ifo != row.ifo
+    is_other_time = (
+        metadata.gps_time is not None
+        and row.gps_time is not None
+        and abs(metadata.gps_time - row.gps_time) > SAME_TIME
+    )
+    if is_other_ifo or is_other_time:
+        raise ConflictError(
+            f"The Gravity Spy id {row.gravityspy_id} names glitch {row.id}, of detector "
+            f"{row.ifo} at GPS {row.gps_time}, but the upload is of {metadata.ifo} at "
+            f"{metadata.gps_time}: correct the id, the detector or the time."
+        )
+    known = set(session.scalars(select(View.duration).where(View.glitch_id == row.id)))
+    if set(views.durations_s) > known:
+        _replace_views(session, row.id, digest, views, metadata)
+    glitch_id: UUID = row.id
+    return glitch_id
+
+
+def _replace_views(
+    session: Session, glitch_id: UUID, digest: bytes, views: Views, metadata: GlitchMetadata
+) -> None:
+    """Keep the fuller set of windows; embeddings of the poorer one go."""
+    session.execute(delete(View).where(View.glitch_id == glitch_id))
+    session.execute(delete(Embedding).where(Embedding.glitch_id == glitch_id))
+    session.execute(update(Glitch).where(Glitch.id == glitch_id).values(content_digest=digest))
+    _insert_views(session, {glitch_id: views})
+    record_event(
+        session,
+        actor="upload",
+        action="add views",
+        subject="glitch",
+        subject_id=glitch_id,
+        views=list(views.durations_s),
+        origin=metadata.origin,
+    )
+
+
+def _insert_views(session: Session, views: Mapping[UUID, Views]) -> None:
+    session.execute(
+        insert(View),
+        [
+            {
+                "glitch_id": glitch_id,
+                "duration": duration_s,
+                "packed": pack_view(one.view(duration_s)),
+                "observed": np.packbits(
+                    one.observed[one.preprocessing.view_index(duration_s)]
+                ).tobytes(),
+                "n_frequency": one.preprocessing.n_frequency,
+                "n_time": one.preprocessing.n_time,
+            }
+            for glitch_id, one in views.items()
+            for duration_s in one.durations_s
+        ],
+    )
+
+
+def _is_embedded(session: Session, glitch: GlitchRecord, checkpoint: CheckpointRecord) -> bool:
+    key = (Embedding.checkpoint_id == checkpoint.id, Embedding.glitch_id == glitch.id)
+    return session.scalar(select(Embedding.glitch_id).where(*key)) is not None
+
+
+def _insert_embedding(
+    session: Session,
+    glitch: GlitchRecord,
+    encoding: EncodingLike,
+    checkpoint: CheckpointRecord,
+) -> Judgement | None:
+    """Judge the glitch and add its embedding; None if another request was a moment quicker."""
+    row, judgement = _embedding(session, glitch, encoding, checkpoint)
+    added = session.scalar(
+        insert(Embedding).values(row).on_conflict_do_nothing().returning(Embedding.glitch_id)
+    )
+    return None if added is None else judgement
+
+
+def _embedding(
+    session: Session,
+    glitch: GlitchRecord,
+    encoding: EncodingLike,
+    checkpoint: CheckpointRecord,
+) -> tuple[dict[str, Any], Judgement]:
+    """The row of an embedding, and how novel it is."""
+    judgement = judge_novelty(
+        session,
+        vector=encoding.mean,
+        checkpoint_id=checkpoint.id,
+        ifo=glitch.ifo,
+        origin=glitch.origin,
+        gps_time=glitch.gps_time,
+    )
+    row = {
+        "glitch_id": glitch.id,
+        "checkpoint_id": checkpoint.id,
+        "ifo": glitch.ifo,
+        "is_simulated": glitch.is_simulated,
+        "is_reference": False,  # note_class_change says otherwise for one that is labelled
+        "mean": np.asarray(encoding.mean, dtype=np.float32),
+        "log_variance": [float(value) for value in encoding.log_variance],
+        "reconstruction_error": float(encoding.reconstruction_error),
+        "kl": float(encoding.kl),
+        "novelty_score": judgement.score,
+        "p_value": judgement.p_value,
+        "is_judged": judgement.is_judged,
+        "not_judged_reason": judgement.reason,
+        "judged_within": judgement.observing_run,
+    }
+    return row, judgement
+
+
+def _judge_stored(
+    session: Session, glitch: GlitchRecord, checkpoint: CheckpointRecord
+) -> Judgement:
+    """How novel a known glitch is now, which may differ from when it was stored."""
+    mean = session.scalar(
+        select(Embedding.mean).where(
+            Embedding.checkpoint_id == checkpoint.id, Embedding.glitch_id == glitch.id
+        )
+    )
+    return judge_novelty(
+        session,
+        vector=np.asarray(mean, dtype=np.float32),
+        checkpoint_id=checkpoint.id,
+        ifo=glitch.ifo,
+        origin=glitch.origin,
+        gps_time=glitch.gps_time,
+        exclude_id=glitch.id,
+    )

@@ -1,0 +1,324 @@
+"""Labels: append-only statements that a glitch is of a class.
+
+The current label of a glitch is its latest one that is not revoked; ``glitch.class_id`` repeats it
+(see ``app.glitches.tables.Glitch``) and is set here alone, in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Uuid,
+    any_,
+    cast,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.classes.naming import WITHDRAWN
+from app.classes.tables import GlitchClass
+from app.core.access import require_role
+from app.core.audit import record_event
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
+from app.core.identifiers import uuid7
+from app.core.principals import Principal, Role
+from app.glitches.records import LabelRecord
+from app.glitches.tables import Glitch, Label
+from app.novelty import note_class_change, note_class_changes
+
+LONGEST_SOURCE = 50
+
+
+def append_label(
+    session: Session,
+    glitch_id: UUID,
+    class_name: str,
+    *,
+    author: Principal,
+    source: str = "human",
+) -> LabelRecord:
+    """Say that a glitch is of a class; this becomes its current label.
+
+    Args:
+        session: The transaction to write in.
+        glitch_id: Which glitch.
+        class_name: A class that is not retired.
+        author: Who says so; a submitter or above.
+        source: By what means, for example ``"human"`` or ``"simulation"``.
+
+    Raises:
+        PermissionDeniedError: if the author may only read.
+        NotFoundError: if there is no such glitch.
+        InvalidRequestError: if there is no such class, or the source is no word.
+        ConflictError: if the class is retired.
+    """
+    require_role(author, Role.SUBMITTER)
+    if not 1 <= len(source) <= LONGEST_SOURCE or not source.isprintable():
+        raise InvalidRequestError(
+            f"The source of a label has 1 to {LONGEST_SOURCE} printable characters."
+        )
+    _lock_glitch(session, glitch_id)
+    label = Label(
+        glitch_id=glitch_id,
+        class_id=_usable_class(session, class_name),
+        author=author.name,
+        source=source,
+    )
+    session.add(label)
+    session.flush()
+    _set_current(session, glitch_id)
+    return _get(session, label.id)
+
+
+def revoke_label(session: Session, label_id: UUID, *, principal: Principal) -> LabelRecord:
+    """Take a label back; it stays in the history, and the one before it is current again.
+
+    Its author may, and any reviewer.
+
+    Raises:
+        NotFoundError: if there is no such label.
+        PermissionDeniedError: if it is somebody else's and the principal is no reviewer.
+        ConflictError: if it was revoked before; says by whom.
+    """
+    require_role(principal, Role.SUBMITTER)
+    label = _get(session, label_id)
+    if label.author != principal.name and principal.role < Role.REVIEWER:
+        raise PermissionDeniedError(
+            f"Label {label_id} is {label.author}'s: only its author or a reviewer may revoke it."
+        )
+    _lock_glitch(session, label.glitch_id)
+    revoked = session.execute(
+        update(Label)
+        .where(Label.id == label_id, Label.revoked_at.is_(None))
+        .values(revoked_at=func.now(), revoked_by=principal.name)
+        .returning(Label.id)
+        .execution_options(synchronize_session=False)
+    ).first()
+    if revoked is None:
+        by = _get(session, label_id).revoked_by
+        raise ConflictError(f"Label {label_id} was revoked before, by {by}.")
+    _set_current(session, label.glitch_id)
+    record_event(
+        session,
+        actor=principal.name,
+        action="revoke",
+        subject="label",
+        subject_id=label_id,
+        glitch=str(label.glitch_id),
+        class_name=label.class_name,
+    )
+    return _get(session, label_id)
+
+
+def append_labels(
+    session: Session,
+    glitch_ids: Collection[UUID],
+    class_name: str,
+    *,
+    author: Principal,
+    source: str = "human",
+) -> list[UUID]:
+    """Say the same of many glitches, in a handful of statements; the ids of the labels.
+
+    Raises:
+        PermissionDeniedError: if the author may only read.
+        NotFoundError: if one of the glitches is not there.
+        InvalidRequestError: if there is no such class.
+        ConflictError: if the class is retired.
+    """
+    require_role(author, Role.SUBMITTER)
+    class_id = _usable_class(session, class_name)
+    wanted = sorted(set(glitch_ids))
+    _lock_glitches(session, wanted)
+    label_ids = [uuid7() for _ in wanted]
+    if wanted:
+        session.execute(
+            insert(Label),
+            [
+                {
+                    "id": label_id,
+                    "glitch_id": glitch_id,
+                    "class_id": class_id,
+                    "author": author.name,
+                    "source": source,
+                }
+                for label_id, glitch_id in zip(label_ids, wanted, strict=True)
+            ],
+        )
+        _set_current_of_many(session, wanted)
+    return label_ids
+
+
+def revoke_labels(session: Session, label_ids: Collection[UUID], *, reviewer: Principal) -> int:
+    """Take many labels back, whoever gave them; those revoked before stay as they are.
+
+    Returns:
+        How many were revoked now.
+
+    Raises:
+        PermissionDeniedError: if the principal is no reviewer.
+    """
+    require_role(reviewer, Role.REVIEWER)
+    about = _is_one_of(Label.id, list(label_ids))
+    glitch_ids = sorted(set(session.scalars(select(Label.glitch_id).where(about))))
+    _lock_glitches(session, glitch_ids)
+    revoked = session.scalars(
+        update(Label)
+        .where(about, Label.revoked_at.is_(None))
+        .values(revoked_at=func.now(), revoked_by=reviewer.name)
+        .returning(Label.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    if revoked:
+        _set_current_of_many(session, glitch_ids)
+    return len(revoked)
+
+
+def revoke_labels_of_source(session: Session, source: str, *, revoked_by: str) -> int:
+    """Take back every label that one act appended; those revoked before stay as they are.
+
+    Returns:
+        How many were revoked now.
+    """
+    about = [Label.source == source, Label.revoked_at.is_(None)]
+    glitch_ids = sorted(set(session.scalars(select(Label.glitch_id).where(*about))))
+    _lock_glitches(session, glitch_ids)
+    session.execute(
+        update(Label)
+        .where(*about)
+        .values(revoked_at=func.now(), revoked_by=revoked_by)
+        .execution_options(synchronize_session=False)
+    )
+    # Most stay labelled, so that they judge and calibrate as before: only the others need a look.
+    rows = session.execute(
+        update(Glitch)
+        .where(_is_one_of(Glitch.id, glitch_ids))
+        .values(class_id=_LATEST)
+        .returning(Glitch.id, Glitch.class_id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    session.expire_all()
+    for row in rows:
+        if row.class_id is None:
+            note_class_change(session, row.id)
+    return len(glitch_ids)
+
+
+def list_labels(session: Session, glitch_id: UUID) -> list[LabelRecord]:
+    """All labels of a glitch, revoked ones included, oldest first.
+
+    Raises:
+        NotFoundError: if there is no such glitch.
+    """
+    rows = session.execute(_LABELS.where(Label.glitch_id == glitch_id).order_by(Label.id)).all()
+    if not rows and session.get(Glitch, glitch_id) is None:
+        raise NotFoundError(f"There is no glitch {glitch_id}.")
+    return [_to_record(row) for row in rows]
+
+
+_LABELS: Select[*tuple[Any, ...]] = select(
+    Label.id,
+    Label.glitch_id,
+    GlitchClass.name,
+    Label.author,
+    Label.source,
+    Label.created_at,
+    Label.revoked_at,
+    Label.revoked_by,
+).join(GlitchClass, GlitchClass.id == Label.class_id)
+
+
+def _to_record(row: Row[*tuple[Any, ...]]) -> LabelRecord:
+    return LabelRecord(*row)
+
+
+def _get(session: Session, label_id: UUID) -> LabelRecord:
+    row = session.execute(_LABELS.where(Label.id == label_id)).first()
+    if row is None:
+        raise NotFoundError(f"There is no label {label_id}.")
+    return _to_record(row)
+
+
+def _lock_glitch(session: Session, glitch_id: UUID) -> None:
+    """One change of a glitch's labels at a time, so that the current one is what it says."""
+    locked = select(Glitch.id).where(Glitch.id == glitch_id).with_for_update(key_share=True)
+    if session.scalar(locked) is None:
+        raise NotFoundError(f"There is no glitch {glitch_id}.")
+
+
+def _lock_glitches(session: Session, glitch_ids: Sequence[UUID]) -> None:
+    """As ``_lock_glitch``; in the order of their ids, so that two who label many never deadlock."""
+    locked = session.scalars(
+        select(Glitch.id)
+        .where(_is_one_of(Glitch.id, glitch_ids))
+        .order_by(Glitch.id)
+        .with_for_update(key_share=True)
+    ).all()
+    if len(locked) < len(glitch_ids):
+        missing = min(set(glitch_ids) - set(locked))
+        raise NotFoundError(f"There is no glitch {missing}.")
+
+
+def _is_one_of(column: InstrumentedAttribute[UUID], ids: Sequence[UUID]) -> ColumnElement[bool]:
+    """One bound array, however many they are."""
+    return column == any_(cast(list(ids), ARRAY(Uuid)))
+
+
+def _usable_class(session: Session, name: str) -> int:
+    # The lock that a label's foreign key takes anyway, taken before the state is read: a merge that
+    # retires the class is waited for, and seen.
+    row = session.scalar(
+        select(GlitchClass)
+        .where(GlitchClass.name == name.replace("\0", ""))
+        .with_for_update(read=True, key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    if row is None or row.state == WITHDRAWN or "\0" in name:
+        raise InvalidRequestError(
+            f"There is no class {name[:100]!r}: the list of classes names all of them."
+        )
+    if row.state == "retired":
+        raise ConflictError(f"The class {name} is retired: choose one that is in use.")
+    return row.id
+
+
+_LATEST = (
+    select(Label.class_id)
+    .where(Label.glitch_id == Glitch.id, Label.revoked_at.is_(None))
+    .order_by(Label.id.desc())
+    .limit(1)
+    .correlate(Glitch)
+    .scalar_subquery()
+)
+
+
+def _set_current(session: Session, glitch_id: UUID) -> None:
+    session.execute(
+        update(Glitch)
+        .where(Glitch.id == glitch_id)
+        .values(class_id=_LATEST)
+        .execution_options(synchronize_session=False)
+    )
+    session.expire_all()
+    note_class_change(session, glitch_id)
+
+
+def _set_current_of_many(session: Session, glitch_ids: Sequence[UUID]) -> None:
+    session.execute(
+        update(Glitch)
+        .where(_is_one_of(Glitch.id, glitch_ids))
+        .values(class_id=_LATEST)
+        .execution_options(synchronize_session=False)
+    )
+    session.expire_all()
+    note_class_changes(session, glitch_ids)

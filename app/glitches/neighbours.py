@@ -1,0 +1,148 @@
+"""The nearest known glitches of a latent vector, by Euclidean distance in SQL.
+
+Exact below the size where a checkpoint gets its vector index (``app.core.partitions``), within the
+index's recall above. ``glitch.neighbours`` is the reference that tests hold this against.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from jaxtyping import Float
+from pgvector.sqlalchemy import Vector
+from sqlalchemy import ColumnElement, Select, cast, select, text
+from sqlalchemy.orm import Session
+
+from app.core.errors import InvalidRequestError
+from app.core.partitions import has_vector_index
+from app.glitches.records import GlitchFilters, Neighbour
+from app.glitches.selection import (
+    check_filters,
+    embedding_conditions,
+    glitch_conditions,
+    select_glitches,
+    to_record,
+)
+from app.glitches.tables import Embedding, Glitch
+from app.models import checkpoints
+
+MOST_NEIGHBOURS = 200
+EF_SEARCH = 200  # candidates that an index search keeps; iterative scans go on beyond them
+_NO_FILTERS = GlitchFilters()
+
+
+def find_neighbours(
+    session: Session,
+    *,
+    vector: Float[np.ndarray, " latent"],
+    checkpoint_id: int,
+    k: int = 10,
+    filters: GlitchFilters = _NO_FILTERS,
+    exclude_id: UUID | None = None,
+    exact: bool = False,
+) -> list[Neighbour]:
+    """The k nearest glitches under one checkpoint.
+
+    Args:
+        session: The transaction to read in.
+        vector: Posterior mean to compare with, shape (latent,).
+        checkpoint_id: Under which checkpoint it was encoded; others are never looked at.
+        k: How many, 0 to 200; fewer come back where fewer pass the filters.
+        filters: Which glitches may be neighbours; novelty here means under ``checkpoint_id``.
+        exclude_id: A glitch to leave out, usually the one asked about.
+        exact: Scan every row even where there is a vector index (to audit its recall).
+
+    Returns:
+        Neighbours by ascending distance; equal distances by ascending id.
+
+    Raises:
+        InvalidRequestError: k out of range, a vector of another size or not finite, a filter
+            without sense.
+        NotFoundError: if there is no such checkpoint.
+    """
+    if not 0 <= k <= MOST_NEIGHBOURS:
+        raise InvalidRequestError(f"neighbours must be 0 to {MOST_NEIGHBOURS}, not {k}.")
+    check_filters(filters)
+    size = checkpoints.latent_size(session, checkpoint_id)
+    query = check_vector(vector, size)
+    if k == 0:
+        return []
+    is_indexed = not exact and has_vector_index(session, checkpoint_id)
+    if is_indexed:
+        _prepare_index_scan(session)
+    distance = distance_to(query, size if is_indexed else None)
+    nearest: Select[*tuple[Any, ...]] = select(
+        Embedding.glitch_id, distance.label("distance")
+    ).where(Embedding.checkpoint_id == checkpoint_id, *embedding_conditions(filters))
+    nearest = _narrow(session, nearest, filters)
+    if exclude_id is not None:
+        nearest = nearest.where(Embedding.glitch_id != exclude_id)
+    # First the k ids alone, then what is known of them: sorting whole rows would cost more.
+    chosen = nearest.order_by(distance, Embedding.glitch_id).limit(k).subquery()
+    rows = session.execute(
+        select_glitches(chosen.c.distance)
+        .join(chosen, chosen.c.glitch_id == Glitch.id)
+        .order_by(chosen.c.distance, Glitch.id)
+    )
+    return [Neighbour(to_record(row), float(row.distance)) for row in rows]
+
+
+def check_vector(
+    vector: Float[np.ndarray, " latent"], latent_size: int
+) -> Float[np.ndarray, " latent"]:
+    """The vector as float32, if a checkpoint of this latent size can have given it.
+
+    Raises:
+        InvalidRequestError: otherwise.
+    """
+    query = np.asarray(vector, dtype=np.float32)
+    if query.shape != (latent_size,):
+        raise InvalidRequestError(
+            f"The vector has shape {query.shape}, but the checkpoint's latent vectors have "
+            f"{latent_size} dimensions: encode with the checkpoint that is searched."
+        )
+    if not np.isfinite(query).all():
+        raise InvalidRequestError("The vector holds values that are not finite.")
+    return query
+
+
+def distance_to(
+    query: Float[np.ndarray, " latent"], index_size: int | None = None
+) -> ColumnElement[float]:
+    """Euclidean distance of ``embedding.mean`` to a vector.
+
+    Args:
+        query: The vector, shape (latent,).
+        index_size: The latent size, where the vector index is to be used: it covers the mean cast
+            to its size, because the parent table leaves the size open.
+    """
+    mean: Any = Embedding.mean if index_size is None else cast(Embedding.mean, Vector(index_size))
+    distance: ColumnElement[float] = mean.l2_distance(query)
+    return distance
+
+
+def _narrow(
+    session: Session, statement: Select[*tuple[Any, ...]], filters: GlitchFilters
+) -> Select[*tuple[Any, ...]]:
+    """Apply the filters on the glitch; that on the detector needs no join."""
+    if filters.ifos:
+        statement = statement.where(Embedding.ifo.in_(filters.ifos))
+    others = replace(filters, ifos=())
+    conditions = glitch_conditions(session, others)
+    if conditions:
+        statement = statement.join(Glitch, Glitch.id == Embedding.glitch_id).where(*conditions)
+    return statement
+
+
+def _prepare_index_scan(session: Session) -> None:
+    """Let the index look further when filters reject what it finds; for this transaction."""
+    session.execute(
+        text(
+            "SELECT set_config('hnsw.ef_search', :ef, true),"
+            " set_config('hnsw.iterative_scan', 'strict_order', true)"
+        ),
+        {"ef": str(EF_SEARCH)},
+    )

@@ -1,0 +1,163 @@
+"""What the templates of glitches are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from app.frame.contexts import (
+    Card,
+    Choice,
+    ClassCount,
+    Download,
+    Fact,
+    Moment,
+    Novelty,
+    PageContext,
+)
+from app.frame.figures import LatentChart, StripSection, ViewPanel
+
+
+@dataclass(frozen=True)
+class FilterForm:
+    """The filters as typed, so that a refused value can be corrected in place."""
+
+    ifos: tuple[Choice, ...]
+    labels: tuple[Choice, ...]
+    origins: tuple[Choice, ...]
+    novelties: tuple[Choice, ...]
+    start: str
+    end: str
+    snr_min: str
+    snr_max: str
+    frequency_min: str
+    frequency_max: str
+    window: str
+    batch: str  # the job that stored them; empty for whoever did
+    is_narrowed: bool  # whether any filter is set
+
+
+@dataclass(frozen=True)
+class CataloguePage(PageContext):
+    """The catalogue: filters, counts by class and one page of cards."""
+
+    template: ClassVar[str] = "catalogue.html"
+    section: ClassVar[str] = "catalogue"
+
+    total: str
+    form: FilterForm
+    errors: tuple[str, ...]
+    windows: tuple[ClassCount, ...]  # links that change the window shown
+    counts: tuple[ClassCount, ...]
+    cards: tuple[Card, ...]
+    exports: tuple[Download, ...]  # the whole selection as files
+    first_href: str | None  # back to the first page, on later ones
+    previous_href: str | None
+    next_href: str | None
+    is_empty_catalogue: bool
+    can_upload: bool
+
+    @property
+    def title(self) -> str:
+        return "Catalogue"
+
+
+@dataclass(frozen=True)
+class LabelEntry:
+    """One label of a glitch, revoked ones included."""
+
+    class_name: str
+    author: str
+    source: str
+    created: str
+    created_iso: str
+    revoked: str | None  # when and by whom
+    revoke_href: str | None  # where to post, if this visitor may revoke it
+
+
+@dataclass(frozen=True)
+class GlitchPage(PageContext):
+    """One glitch."""
+
+    template: ClassVar[str] = "glitch.html"
+    section: ClassVar[str] = "catalogue"
+
+    id: str
+    href: str
+    label: str | None
+    ifo: str | None
+    moment: Moment | None
+    is_simulated: bool
+    origin: str
+    panels: tuple[ViewPanel, ...]
+    novelty: Novelty
+    facts: tuple[Fact, ...]
+    labels: tuple[LabelEntry, ...]
+    suggested: tuple[str, ...]  # by the review of a cluster, not accepted yet
+    class_names: tuple[str, ...]
+    can_label: bool
+    label_error: str | None
+    label_typed: str
+    shows: tuple[ClassCount, ...]  # links to what the four panels may show
+    show: str  # views, reconstruction or residual
+    diverging: tuple[str, ...]  # colours of a residual, lowest first
+    neighbours: tuple[Card, ...]
+    kin: str  # "8 Blip, 5 Tomte, 1 unlabelled": what the neighbours are
+    near: FilterForm  # which glitches may be neighbours
+    near_errors: tuple[str, ...]
+    traversals: StripSection | None
+    share: str  # address to send to a colleague
+    latent: LatentChart | None
+    checkpoint: str | None
+    downloads: tuple[Download, ...]
+
+    @property
+    def title(self) -> str:
+        kind = self.label or "Unlabelled glitch"
+        return f"{kind} {self.ifo}" if self.ifo else kind
+
+
+@dataclass(frozen=True)
+class UploadPage(PageContext):
+    """The upload form, with what was typed and what was wrong with it."""
+
+    template: ClassVar[str] = "upload.html"
+    section: ClassVar[str] = "upload"
+
+    error: str | None
+    gps_time: str
+    ifo: str
+    channel: str
+    sample_rate_hz: str
+    label: str
+    view_duration_s: str
+    is_kept: bool  # whether it is to be stored
+    durations: tuple[Choice, ...]
+    ifos: tuple[Choice, ...]
+    class_names: tuple[str, ...]
+    suffixes: str  # for the file chooser
+    limit: str
+    limit_bytes: int
+    role: str
+    can_upload: bool
+
+    @property
+    def title(self) -> str:
+        return "Upload"
+
+
+@dataclass(frozen=True)
+class SearchPage(PageContext):
+    """What the search box says when there is no one thing to go to."""
+
+    template: ClassVar[str] = "search.html"
+    section: ClassVar[str] = "catalogue"
+
+    heading: str
+    query: str
+    sentence: str
+    links: tuple[Fact, ...]  # what may have been meant: ``name`` to read, ``value`` to go to
+
+    @property
+    def title(self) -> str:
+        return "Search"

@@ -1,0 +1,104 @@
+"""One glitch: its page and its labels."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request, Response
+from sqlalchemy.orm import Session
+
+from app.classes.naming import list_classes
+from app.core.errors import NotFoundError
+from app.frame.deps import (
+    CsrfChecked,
+    PageRoute,
+    Reader,
+    SessionDep,
+    Submitter,
+    VisitorDep,
+    runtime_of,
+    see_other,
+)
+from app.frame.render import render
+from app.frame.words import glitch_href
+from app.glitches.labels import append_label, list_labels, revoke_label
+from app.glitches.pages.query import parse_catalogue_query
+from app.glitches.pages.view import SEEN, SHOWS, find_or_refuse, glitch_page_of
+
+router = APIRouter(route_class=PageRoute)
+
+LONGEST_LABEL = 100
+
+
+@router.get("/glitches/{public_id}")
+def glitch_page(
+    request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader, public_id: str
+) -> Response:
+    """The page of one glitch, by our id or Gravity Spy's."""
+    params = request.query_params
+    show = params.get("show", SEEN)
+    page = glitch_page_of(
+        session,
+        find_or_refuse(session, public_id),
+        principal,
+        base=base_url(request),
+        near=parse_catalogue_query(params),
+        show=show if show in SHOWS else SEEN,
+    )
+    return render(request, page, visitor, status=400 if page.near_errors else 200)
+
+
+def base_url(request: Request) -> str:
+    """The address that this visitor sees the service at, without a slash at the end."""
+    return runtime_of(request).settings.public_url or str(request.base_url).rstrip("/")
+
+
+@router.post("/glitches/{public_id}/labels", dependencies=[CsrfChecked])
+def add_label(
+    *,
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    principal: Submitter,
+    public_id: str,
+    class_name: Annotated[str, Form()] = "",
+) -> Response:
+    """Append a label; what is wrong with it is said beside the field."""
+    glitch = find_or_refuse(session, public_id)
+    name = class_name.strip()
+    error = _label_error(session, name)
+    if error is None:
+        append_label(session, glitch.id, name, author=principal)
+        return see_other(f"{glitch_href(glitch.id)}?done=labelled")
+    page = glitch_page_of(
+        session,
+        glitch,
+        principal,
+        base=base_url(request),
+        label_error=error,
+        label_typed=name[:LONGEST_LABEL],
+    )
+    return render(request, page, visitor, status=400)
+
+
+def _label_error(session: Session, name: str) -> str | None:
+    if not name:
+        return "Type the name of a class, or choose one from the list."
+    if len(name) > LONGEST_LABEL:
+        return f"A class name has at most {LONGEST_LABEL} characters; this has {len(name)}."
+    if name not in {record.name for record in list_classes(session)}:
+        return f"There is no class “{name}”: choose one from the list."
+    return None
+
+
+@router.post("/glitches/{public_id}/labels/{label_id}/revoke", dependencies=[CsrfChecked])
+def take_label_back(
+    session: SessionDep, principal: Submitter, public_id: str, label_id: UUID
+) -> Response:
+    """Revoke a label: its author may, or a reviewer."""
+    glitch = find_or_refuse(session, public_id)
+    if all(label.id != label_id for label in list_labels(session, glitch.id)):
+        raise NotFoundError("This glitch has no such label: reload its page to see which it has.")
+    revoke_label(session, label_id, principal=principal)
+    return see_other(f"{glitch_href(glitch.id)}?done=revoked")

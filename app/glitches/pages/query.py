@@ -1,0 +1,209 @@
+"""The filters of the catalogue as they stand in an address: read, refused in words, written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi.datastructures import QueryParams
+
+from app.frame.contexts import Choice
+from app.frame.gps import TimeError, is_date, parse_time
+from app.frame.words import CARD_WINDOW_S, NOVEL_P_VALUE, ORIGIN_TEXTS, UNUSUAL_P_VALUE
+from app.glitches.pages.contexts import FilterForm
+from app.glitches.records import GlitchFilters
+from glitch.detectors import DETECTORS
+from glitch.views import VIEW_DURATIONS_S
+
+MAX_CHARACTERS = 100
+UNLABELLED = "-"  # no class can have this name: names start with a letter or a digit
+_DAY_S = 86_400
+
+_TEXT_FIELDS = (
+    *("label", "start", "end", "snr_min", "snr_max"),
+    *("frequency_min", "frequency_max", "origin", "novelty", "batch", "window", "after"),
+)
+_NOVELTIES = {
+    "": "any",
+    "novel": f"novel (p ≤ {NOVEL_P_VALUE:g})",
+    "unusual": f"unusual (p ≤ {UNUSUAL_P_VALUE:g})",
+    "unjudged": "not judged",
+}
+USUAL_DETECTORS = ("H1", "L1", "V1", "K1", "G1")
+
+
+@dataclass(frozen=True)
+class CatalogueQuery:
+    """What the address asks for."""
+
+    values: Mapping[str, str]  # single-valued parameters as typed, without the empty ones
+    ifos: tuple[str, ...]
+    filters: GlitchFilters
+    window_s: float
+    errors: tuple[str, ...]  # sentences about values that cannot be used
+
+    @property
+    def cursor(self) -> str | None:
+        """Where the page begins; None for the first page."""
+        return self.values.get("after")
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether any filter is set."""
+        return bool(self.ifos or set(self.values) - {"window", "after"})
+
+    def href(self, **changes: str | None) -> str:
+        """Address of this selection with some parameters changed, or dropped where None."""
+        values = {**self.values, **changes}
+        pairs = [("ifo", ifo) for ifo in self.ifos]
+        pairs += [(name, value) for name, value in values.items() if value]
+        return f"/ui/glitches?{urlencode(pairs)}" if pairs else "/ui/glitches"
+
+
+def parse_catalogue_query(params: QueryParams) -> CatalogueQuery:
+    """The selection that an address describes; what makes no sense is named, never ignored."""
+    values = {name: params.get(name, "").strip() for name in _TEXT_FIELDS}
+    values = {name: value for name, value in values.items() if value}
+    ifos = tuple(dict.fromkeys(ifo.strip() for ifo in params.getlist("ifo") if ifo.strip()))
+    reader = _Reader(values)
+    filters = GlitchFilters(
+        ifos=reader.ifos(ifos),
+        gps_start=reader.time("start", is_end=False),
+        gps_end=reader.time("end", is_end=True),
+        snr_min=reader.number("snr_min", "The lowest SNR"),
+        snr_max=reader.number("snr_max", "The highest SNR"),
+        peak_frequency_min=reader.number("frequency_min", "The lowest peak frequency"),
+        peak_frequency_max=reader.number("frequency_max", "The highest peak frequency"),
+        labels=reader.labels(),
+        batch_id=reader.batch(),
+        is_labelled=False if values.get("label") == UNLABELLED else None,
+        origins=reader.origins(),
+        p_value_max={"novel": NOVEL_P_VALUE, "unusual": UNUSUAL_P_VALUE}.get(reader.novelty()),
+        is_judged=False if reader.novelty() == "unjudged" else None,
+    )
+    reader.compare(filters)
+    return CatalogueQuery(values, ifos, filters, reader.window(), tuple(reader.errors))
+
+
+class _Reader:
+    """Reads single values and collects a sentence for each that cannot be used."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = values
+        self.errors: list[str] = []
+        for name, value in values.items():
+            if len(value) > MAX_CHARACTERS and name != "after":
+                self.errors.append(f"The filter {name} is longer than {MAX_CHARACTERS} characters.")
+
+    def ifos(self, ifos: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [ifo for ifo in ifos if ifo not in DETECTORS]
+        if unknown:
+            self.errors.append(
+                f"“{unknown[0][:20]}” is no detector known here: choose {', '.join(DETECTORS)}."
+            )
+        return tuple(ifo for ifo in ifos if ifo in DETECTORS)
+
+    def labels(self) -> tuple[str, ...]:
+        label = self.values.get("label")
+        return () if not label or label == UNLABELLED else (label[:MAX_CHARACTERS],)
+
+    def batch(self) -> UUID | None:
+        text = self.values.get("batch")
+        try:
+            return UUID(text) if text else None
+        except ValueError:
+            self.errors.append("There is no such batch: the list of jobs leads to those there are.")
+            return None
+
+    def origins(self) -> tuple[str, ...]:
+        origin = self.values.get("origin")
+        if origin and origin not in ORIGIN_TEXTS:
+            self.errors.append(f"“{origin[:20]}” is no origin: choose {', '.join(ORIGIN_TEXTS)}.")
+            return ()
+        return (origin,) if origin else ()
+
+    def novelty(self) -> str:
+        novelty = self.values.get("novelty", "")
+        return novelty if novelty in _NOVELTIES else ""
+
+    def time(self, name: str, *, is_end: bool) -> Decimal | None:
+        text = self.values.get(name)
+        if not text:
+            return None
+        try:
+            gps_time = parse_time(text)
+        except TimeError as error:
+            self.errors.append(str(error))
+            return None
+        # "to 2020-02-22" means the end of that day.
+        return gps_time + _DAY_S if is_end and is_date(text) else gps_time
+
+    def number(self, name: str, meaning: str) -> float | None:
+        text = self.values.get(name)
+        if not text:
+            return None
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number) or number < 0:
+            self.errors.append(f"{meaning}, “{text[:20]}”, is no number from 0 up.")
+            return None
+        return number
+
+    def window(self) -> float:
+        text = self.values.get("window", "")
+        known = {f"{length:g}": length for length in VIEW_DURATIONS_S}
+        return known.get(text, CARD_WINDOW_S)
+
+    def compare(self, filters: GlitchFilters) -> None:
+        ranges = (
+            ("time", filters.gps_start, filters.gps_end),
+            ("SNR", filters.snr_min, filters.snr_max),
+            ("peak frequency", filters.peak_frequency_min, filters.peak_frequency_max),
+        )
+        self.errors.extend(
+            f"The range of the {name} ends before it begins: exchange the two values."
+            for name, low, high in ranges
+            if low is not None and high is not None and low > high
+        )
+
+
+def filter_form(query: CatalogueQuery, class_names: tuple[str, ...]) -> FilterForm:
+    """The form, filled in as the address says."""
+    values = query.values
+    label = values.get("label", "")
+    names = tuple(dict.fromkeys((*class_names, *query.filters.labels)))
+    detectors = tuple(dict.fromkeys((*USUAL_DETECTORS, *query.filters.ifos)))
+    return FilterForm(
+        ifos=tuple(Choice(ifo, ifo, ifo in query.ifos) for ifo in detectors),
+        labels=(
+            Choice("", "any", not label),
+            Choice(UNLABELLED, "unlabelled", label == UNLABELLED),
+            *(Choice(name, name, name == label) for name in names),
+        ),
+        origins=(
+            Choice("", "any", not query.filters.origins),
+            *(
+                Choice(value, text, value in query.filters.origins)
+                for value, text in ORIGIN_TEXTS.items()
+            ),
+        ),
+        novelties=tuple(
+            Choice(value, text, value == values.get("novelty", ""))
+            for value, text in _NOVELTIES.items()
+        ),
+        start=values.get("start", ""),
+        end=values.get("end", ""),
+        snr_min=values.get("snr_min", ""),
+        snr_max=values.get("snr_max", ""),
+        frequency_min=values.get("frequency_min", ""),
+        frequency_max=values.get("frequency_max", ""),
+        window=values.get("window", ""),
+        batch=values.get("batch", ""),
+        is_narrowed=query.is_narrowed,
+    )

@@ -1,0 +1,148 @@
+"""The search box: an id, a Gravity Spy id, a GPS or UTC time, a class; or what may be meant."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Annotated
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.orm import Session
+
+from app.classes.naming import list_classes
+from app.clusters.service import get_cluster
+from app.core.errors import NotFoundError
+from app.frame.contexts import Fact
+from app.frame.deps import ForReaders, PageRoute, SessionDep, VisitorDep, see_other
+from app.frame.gps import TimeError, is_date, parse_time
+from app.frame.render import render
+from app.frame.words import count, glitch_href, moment, seconds
+from app.glitches.browsing import nearest_in_time
+from app.glitches.pages.contexts import SearchPage
+from app.glitches.records import GlitchFilters
+from app.glitches.service import find_glitch, list_glitches
+from app.jobs.service import get_job
+
+router = APIRouter(route_class=PageRoute)
+
+HALF_WIDTH_S = 5
+_DAY_S = 86_400
+_LONGEST = 200
+_TIMELIKE = re.compile(r"[0-9][0-9.,:/+ TZUC-]*", re.ASCII | re.IGNORECASE)  # meant as a time
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_NOTHING = "Nothing found"
+
+
+@router.get("/search", dependencies=[ForReaders])
+def search(
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    q: Annotated[str, Query()] = "",
+) -> Response:
+    """Go to what the search box names, or say what it may have meant."""
+    text = q.strip()
+    if not text:
+        return see_other("/ui/glitches")
+    if len(text) > _LONGEST:
+        sentence = f"That is longer than {_LONGEST} characters, so it is no id and no time."
+        return render(
+            request, SearchPage(_NOTHING, text[:40] + "…", sentence, ()), visitor, status=400
+        )
+    try:
+        found = _find(session, text)
+    except TimeError as error:
+        return render(request, SearchPage(_NOTHING, text, str(error), ()), visitor, status=400)
+    if isinstance(found, str):
+        return see_other(found)
+    return render(request, found, visitor, status=200 if found.links else 404)
+
+
+def _find(session: Session, text: str) -> str | SearchPage:
+    """Address of what was meant, or the page that says why there is none.
+
+    Raises:
+        TimeError: if it looks like a time and is none.
+    """
+    if text.isprintable():
+        if (glitch := find_glitch(session, text)) is not None:
+            return glitch_href(glitch.id)
+        if _UUID.fullmatch(text):
+            return _by_id(session, UUID(text))
+        classes = _classes(session, text)
+        if len(classes) == 1:
+            return classes[0].value
+        if classes:
+            sentence = f"“{text}” is in the names of {count(len(classes), 'class', 'classes')}."
+            return SearchPage("Which class?", text, sentence, classes)
+        if _TIMELIKE.fullmatch(text):
+            return _by_time(session, text)
+    sentence = f"No glitch and no class is called “{text}”, and it is no time."
+    return SearchPage(_NOTHING, text, sentence, ())
+
+
+def _by_id(session: Session, wanted: UUID) -> str | SearchPage:
+    """A cluster or a job, since no glitch has this id."""
+    try:
+        return f"/ui/clusters/{get_cluster(session, wanted).id}"
+    except NotFoundError:
+        pass
+    try:
+        return f"/ui/jobs/{get_job(session, wanted).id}"
+    except NotFoundError:
+        sentence = f"No glitch, no cluster and no job has the id {wanted}."
+        return SearchPage(_NOTHING, str(wanted), sentence, ())
+
+
+def _classes(session: Session, text: str) -> tuple[Fact, ...]:
+    """The class of that name; else those whose names hold it."""
+    wanted = text.replace(" ", "_").casefold()
+    names = [record.name for record in list_classes(session)]
+    exact = [name for name in names if name.casefold() == wanted]
+    is_word = any(character.isalpha() for character in wanted)
+    chosen = exact or [name for name in names if is_word and wanted in name.casefold()]
+    return tuple(Fact(name, f"/ui/glitches?{urlencode({'label': name})}") for name in chosen)
+
+
+def _by_time(session: Session, text: str) -> str | SearchPage:
+    """The glitches around a time, or of a day; else those nearest to it."""
+    gps_time = parse_time(text)
+    if is_date(text):
+        start, end, typed = gps_time, gps_time + _DAY_S, {"start": text, "end": text}
+    else:
+        half = Decimal(HALF_WIDTH_S)
+        start, end = max(Decimal(0), gps_time - half), gps_time + half
+        typed = {"start": str(start), "end": str(end)}
+    if list_glitches(session, GlitchFilters(gps_start=start, gps_end=end), limit=1).items:
+        return f"/ui/glitches?{urlencode(typed)}"
+    links = tuple(
+        Fact(_nearest_text(one.gps_time, gps_time), glitch_href(one.id))
+        for one in nearest_in_time(session, gps_time)
+        if one.gps_time is not None
+    )
+    where = "on that day" if is_date(text) else f"within {HALF_WIDTH_S} s of that time"
+    sentence = f"No glitch occurred {where}."
+    if links:
+        sentence += " The nearest before and after:" if len(links) > 1 else " The nearest:"
+    return SearchPage(_NOTHING, text, sentence, links)
+
+
+def _nearest_text(found: Decimal, wanted: Decimal) -> str:
+    gap = float(abs(found - wanted))
+    span = next(text(gap) for most, text in _SPANS if gap < most)
+    shown = moment(found)
+    side = "later" if found > wanted else "earlier"
+    return f"GPS {found.normalize():f}, {shown.utc[:19] if shown else ''} UTC, {span} {side}"
+
+
+# The longest gap, in s, that each way of telling is for.
+_SPANS: tuple[tuple[float, Callable[[float], str | None]], ...] = (
+    (120, seconds),
+    (7_200, lambda gap_s: f"{gap_s / 60:.0f} minutes"),
+    (2 * _DAY_S, lambda gap_s: f"{gap_s / 3600:.1f} hours"),
+    (math.inf, lambda gap_s: f"{gap_s / _DAY_S:,.0f} days"),
+)

@@ -1,0 +1,214 @@
+"""Upload a glitch; the answer is its page, or the form again with what was wrong.
+
+Without storing, which readers may do as well, the answer is a page that is kept nowhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from sqlalchemy.orm import Session
+
+from app.classes.naming import list_classes
+from app.core.access import require_role
+from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
+from app.core.principals import Principal, Role
+from app.frame.contexts import Choice
+from app.frame.deps import (
+    CsrfChecked,
+    LookPageRoute,
+    Reader,
+    RuntimeDep,
+    SessionDep,
+    VisitorDep,
+    explain,
+    see_other,
+)
+from app.frame.gps import TimeError, parse_time
+from app.frame.render import render
+from app.frame.typed import number_typed
+from app.frame.words import glitch_href
+from app.glitches.embed import Embedded, embed_and_store, embed_only
+from app.glitches.pages.contexts import UploadPage
+from app.glitches.pages.look import NEIGHBOURS_SHOWN, look_page_of
+from app.glitches.upload import UnsupportedFileError, parse_details, parse_upload, spooled
+from app.server.runtime import Runtime
+from glitch.detectors import DETECTORS
+from glitch.errors import GlitchError
+from glitch.views import VIEW_DURATIONS_S
+
+router = APIRouter(route_class=LookPageRoute)
+
+LONGEST_FIELD = 200
+# What the services call by the API's names of fields has these labels on the form.
+LABELS = {
+    "gps_time": "“GPS time”",
+    "sample_rate_hz": "“Sample rate”",
+    "view_duration_s": "“Window of a picture”",
+}
+SUFFIXES = ".hdf5,.hdf,.h5,.gwf,.csv,.txt,.npy,.npz,.png,.jpg,.jpeg"
+
+
+@dataclass(frozen=True)
+class _Typed:
+    """The text fields of the form."""
+
+    gps_time: str = ""
+    ifo: str = ""
+    channel: str = ""
+    sample_rate_hz: str = ""
+    view_duration_s: str = ""
+    label: str = ""
+    is_kept: bool = True
+
+
+@router.get("/upload")
+def upload_form(
+    request: Request,
+    session: SessionDep,
+    runtime: RuntimeDep,
+    visitor: VisitorDep,
+    principal: Reader,
+) -> Response:
+    """The empty form."""
+    typed = _Typed(is_kept=principal.role >= Role.SUBMITTER)
+    return render(request, _page(session, runtime, principal, typed), visitor)
+
+
+@router.post("/upload", dependencies=[CsrfChecked])
+def upload(
+    *,
+    request: Request,
+    session: SessionDep,
+    runtime: RuntimeDep,
+    visitor: VisitorDep,
+    principal: Reader,
+    file: Annotated[list[UploadFile | str], File()] = [],  # noqa: B006 - FastAPI copies it
+    gps_time: Annotated[str, Form()] = "",
+    ifo: Annotated[str, Form()] = "",
+    channel: Annotated[str, Form()] = "",
+    sample_rate_hz: Annotated[str, Form()] = "",
+    view_duration_s: Annotated[str, Form()] = "",
+    label: Annotated[str, Form()] = "",
+    store: Annotated[str, Form(max_length=10)] = "",
+) -> Response:
+    """Embed what was sent, and store it if that is asked for."""
+    typed = _Typed(gps_time, ifo, channel, sample_rate_hz, view_duration_s, label, bool(store))
+    require_role(principal, Role.SUBMITTER if typed.is_kept else Role.READER)
+    try:
+        # A savepoint, so that the form can still be drawn after the database refused something.
+        with session.begin_nested():
+            embedded = _embed(session, runtime, principal, file, typed)
+    except PermissionDeniedError:
+        raise
+    except (ServiceError, GlitchError, TimeError) as error:
+        told = explain(error)
+        status = told.status if told else 400
+        page = _page(session, runtime, principal, typed, error=_as_on_the_form(error))
+        return render(request, page, visitor, status=status)
+    if embedded.glitch is None:
+        look = look_page_of(embedded, can_store=principal.role >= Role.SUBMITTER)
+        return render(request, look, visitor, has_own_pictures=True)
+    done = "stored" if embedded.is_new else "known"
+    return see_other(f"{glitch_href(embedded.glitch.id)}?done={done}")
+
+
+def _as_on_the_form(error: Exception) -> str:
+    """Its sentence with the form's own words for fields, and where a file goes that is a batch."""
+    sentence = re.sub(r"\b[a-z_]+\b", lambda found: LABELS.get(found[0], found[0]), str(error))
+    if isinstance(error, UnsupportedFileError):
+        sentence += " An archive or a table of triggers is sent as a batch."
+    return sentence
+
+
+def _embed(
+    session: Session,
+    runtime: Runtime,
+    principal: Principal,
+    files: list[UploadFile | str],
+    typed: _Typed,
+) -> Embedded:
+    for name, value in vars(typed).items():
+        if isinstance(value, bool):
+            continue
+        if len(value) > LONGEST_FIELD or "\0" in value:
+            raise InvalidRequestError(
+                f"The field {name} may hold at most {LONGEST_FIELD} printable characters."
+            )
+    # A file input left empty arrives as a text field.
+    uploads = [file for file in files if not isinstance(file, str)]
+    chosen = [(file.filename, file.file) for file in uploads if file.filename]
+    if not chosen:
+        raise InvalidRequestError("Choose a file first: strain, or up to four spectrograms.")
+    details = parse_details(
+        gps_time=_gps_time(typed.gps_time),
+        ifo=typed.ifo,
+        channel=typed.channel,
+        sample_rate_hz=number_typed(typed.sample_rate_hz, "The sample rate"),
+        view_durations_s=_durations(typed.view_duration_s),
+    )
+    checkpoint, encoder = runtime.active_encoder()
+    with spooled(chosen) as spooled_files:
+        parsed = parse_upload(
+            spooled_files,
+            details,
+            preprocessing=encoder.preprocessing,
+            strain_to_views=runtime.strain_to_views,
+        )
+    encoding = encoder.encode(parsed.views)
+    if not typed.is_kept:
+        return embed_only(session, parsed, encoding, checkpoint, k=NEIGHBOURS_SHOWN)
+    label = typed.label.strip() or None
+    return embed_and_store(
+        session, parsed, encoding, checkpoint, principal=principal, k=0, label=label
+    )
+
+
+def _gps_time(text: str) -> str | None:
+    """GPS or UTC as typed, in the plain decimal that the upload service takes."""
+    return format(parse_time(text), "f") if text.strip() else None
+
+
+def _durations(text: str) -> tuple[float, ...]:
+    number = number_typed(text, "The window")
+    return () if number is None else (number,)
+
+
+def _page(
+    session: Session,
+    runtime: Runtime,
+    principal: Principal,
+    typed: _Typed,
+    *,
+    error: str | None = None,
+) -> UploadPage:
+    return UploadPage(
+        error=error,
+        gps_time=typed.gps_time[:LONGEST_FIELD],
+        ifo=typed.ifo[:LONGEST_FIELD],
+        channel=typed.channel[:LONGEST_FIELD],
+        sample_rate_hz=typed.sample_rate_hz[:LONGEST_FIELD],
+        label=typed.label[:LONGEST_FIELD],
+        view_duration_s=typed.view_duration_s[:LONGEST_FIELD],
+        is_kept=typed.is_kept,
+        durations=_choices(
+            {"": "from the file name"}
+            | {f"{length:g}": f"{length:g} s" for length in VIEW_DURATIONS_S},
+            typed.view_duration_s,
+        ),
+        ifos=_choices({"": "from the file"} | {ifo: ifo for ifo in DETECTORS}, typed.ifo),
+        class_names=tuple(row.name for row in list_classes(session) if row.state != "retired"),
+        suffixes=SUFFIXES,
+        limit=f"{runtime.settings.max_upload_mb:g} MB",
+        limit_bytes=runtime.settings.max_upload_bytes,
+        role=principal.role.label,
+        can_upload=principal.role >= Role.SUBMITTER,
+    )
+
+
+def _choices(texts: Mapping[str, str], chosen: str) -> tuple[Choice, ...]:
+    return tuple(Choice(value, text, value == chosen) for value, text in texts.items())

@@ -1,0 +1,255 @@
+"""The page of one glitch, put together from what the services tell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from fastapi.datastructures import QueryParams
+from sqlalchemy.orm import Session
+
+from app.classes.naming import list_classes
+from app.clusters.review.suggestions import suggested_classes
+from app.core.errors import InvalidRequestError, NotFoundError
+from app.core.principals import Principal, Role
+from app.frame.contexts import Card, ClassCount, Download, Fact
+from app.frame.figures import DIVERGING, StripSection, ViewPanel, latent_chart, view_panel
+from app.frame.words import (
+    CARD_WINDOW_S,
+    ORIGIN_TEXTS,
+    frequency,
+    glitch_href,
+    moment,
+    nearest_window,
+    neighbour_card,
+    novelty,
+    seconds,
+    snr,
+    stamp,
+    view_href,
+)
+from app.glitches.browsing import list_views
+from app.glitches.labels import list_labels
+from app.glitches.neighbours import find_neighbours
+from app.glitches.pages.contexts import GlitchPage, LabelEntry
+from app.glitches.pages.query import CatalogueQuery, filter_form, parse_catalogue_query
+from app.glitches.records import EmbeddingRecord, GlitchRecord, LabelRecord, ViewRecord
+from app.glitches.service import find_glitch, get_embedding
+from app.models.pages.strips import strip_section
+from app.models.traversals import glitch_traversals
+from glitch.views import Preprocessing
+
+KIN_NAMED = 4
+EVERYTHING = parse_catalogue_query(QueryParams())
+SEEN = "views"
+SHOWS = {SEEN: "as seen", "reconstruction": "as the model paints it", "residual": "what is left"}
+_PICTURES = {SEEN: "Spectrogram", "reconstruction": "Reconstruction", "residual": "Residual"}
+NEIGHBOURS_SHOWN = 20  # fills whole rows of 2, 4 and 5 cards
+
+
+def find_or_refuse(session: Session, public_id: str) -> GlitchRecord:
+    """The glitch of this id.
+
+    Raises:
+        NotFoundError: if there is none.
+    """
+    found = find_glitch(session, public_id) if _is_plain(public_id) else None
+    if found is None:
+        raise NotFoundError(
+            f"There is no glitch “{public_id[:60]}” here: search for it by GPS time, or look for "
+            "it in the catalogue."
+        )
+    return found
+
+
+def _is_plain(public_id: str) -> bool:
+    return len(public_id) <= 100 and public_id.isprintable()
+
+
+def embedding_of(session: Session, glitch: GlitchRecord) -> EmbeddingRecord | None:
+    try:
+        return get_embedding(session, glitch.id)
+    except NotFoundError:
+        return None
+
+
+def glitch_page_of(
+    session: Session,
+    glitch: GlitchRecord,
+    principal: Principal,
+    *,
+    base: str,
+    near: CatalogueQuery = EVERYTHING,
+    show: str = SEEN,
+    label_error: str | None = None,
+    label_typed: str = "",
+) -> GlitchPage:
+    """The page.
+
+    Args:
+        session: The transaction to read in.
+        glitch: Whose page.
+        principal: Who looks.
+        base: Address of the service as the visitor sees it, for the link to share.
+        near: Which glitches may be neighbours.
+        show: What the four panels show: ``views``, ``reconstruction`` or ``residual``.
+        label_error: What was wrong with a label.
+        label_typed: What was typed as its class.
+    """
+    embedding = embedding_of(session, glitch)
+    can_label = principal.role >= Role.SUBMITTER
+    errors = list(near.errors)
+    neighbours = () if errors else _neighbours(session, glitch, embedding, near, errors)
+    shown = show if embedding else SEEN
+    class_names = tuple(row.name for row in list_classes(session) if row.state != "retired")
+    return GlitchPage(
+        id=glitch.public_id,
+        href=glitch_href(glitch.id),
+        label=glitch.label,
+        ifo=glitch.ifo,
+        moment=moment(glitch.gps_time),
+        is_simulated=glitch.is_simulated,
+        origin=ORIGIN_TEXTS.get(glitch.origin, glitch.origin),
+        panels=_panels(glitch, list_views(session, glitch.id), shown),
+        novelty=novelty(embedding.novelty if embedding else None),
+        facts=_facts(glitch, embedding),
+        labels=tuple(
+            _label_entry(label, glitch, principal) for label in list_labels(session, glitch.id)
+        ),
+        suggested=suggested_classes(session, [glitch.id]).get(glitch.id, ()),
+        class_names=class_names if can_label else (),
+        can_label=can_label,
+        label_error=label_error,
+        label_typed=label_typed,
+        shows=_shows(glitch, shown) if embedding else (),
+        show=shown,
+        diverging=DIVERGING,
+        neighbours=neighbours,
+        kin=_kin(neighbours),
+        near=filter_form(near, class_names),
+        near_errors=tuple(errors),
+        traversals=_strips(session, glitch) if embedding else None,
+        share=f"{base}{glitch_href(glitch.id)}",
+        latent=latent_chart(embedding.mean, embedding.log_variance) if embedding else None,
+        checkpoint=embedding.checkpoint if embedding else None,
+        downloads=_downloads(glitch),
+    )
+
+
+def _shows(glitch: GlitchRecord, shown: str) -> tuple[ClassCount, ...]:
+    return tuple(
+        ClassCount(text, "", 0.0, f"{glitch_href(glitch.id)}?show={kind}#sights", kind == shown)
+        for kind, text in SHOWS.items()
+    )
+
+
+def _strips(session: Session, glitch: GlitchRecord) -> StripSection:
+    window_s = nearest_window(glitch.views, CARD_WINDOW_S) or CARD_WINDOW_S
+    return strip_section(glitch_traversals(session, glitch.id), window_s)
+
+
+def _panels(glitch: GlitchRecord, views: Sequence[ViewRecord], show: str) -> tuple[ViewPanel, ...]:
+    recipe = Preprocessing()
+    by_window = {view.duration_s: view for view in views}
+    name = f"{_PICTURES[show]} of {glitch.label or 'an unlabelled glitch'}"
+    panels = []
+    for duration_s in recipe.durations_s:
+        stored = by_window.get(duration_s)
+        panels.append(
+            view_panel(
+                duration_s,
+                recipe,
+                picture=None if stored is None else view_href(glitch.id, duration_s, show),
+                observed=None if stored is None else stored.observed,
+                name=name,
+            )
+        )
+    return tuple(panels)
+
+
+def _neighbours(
+    session: Session,
+    glitch: GlitchRecord,
+    embedding: EmbeddingRecord | None,
+    near: CatalogueQuery,
+    errors: list[str],
+) -> tuple[Card, ...]:
+    if embedding is None:
+        return ()
+    try:
+        found = find_neighbours(
+            session,
+            vector=embedding.mean,
+            checkpoint_id=embedding.checkpoint_id,
+            k=NEIGHBOURS_SHOWN,
+            filters=near.filters,
+            exclude_id=glitch.id,
+        )
+    except InvalidRequestError as error:
+        errors.append(str(error))
+        return ()
+    return tuple(neighbour_card(neighbour) for neighbour in found)
+
+
+def _kin(neighbours: Sequence[Card]) -> str:
+    """What the neighbours are, most frequent first."""
+    tally = Counter(card.label or "unlabelled" for card in neighbours).most_common()
+    named = [f"{number} {name}" for name, number in tally[:KIN_NAMED]]
+    others = sum(number for _, number in tally[KIN_NAMED:])
+    return ", ".join([*named, f"{others} of other classes"] if others else named)
+
+
+def _facts(glitch: GlitchRecord, embedding: EmbeddingRecord | None) -> tuple[Fact, ...]:
+    lines: list[tuple[str, str | None, bool]] = [
+        ("SNR", snr(glitch.snr), False),
+        ("Peak frequency", frequency(glitch.peak_frequency), False),
+        ("Duration", seconds(glitch.duration), False),
+        ("Bandwidth", frequency(glitch.bandwidth), False),
+        ("Q", None if glitch.q is None else f"{glitch.q:.1f}", False),
+        ("Channel", glitch.channel, True),
+        ("Origin", ORIGIN_TEXTS.get(glitch.origin, glitch.origin), False),
+        ("Stored", stamp(glitch.created_at), False),
+        ("Gravity Spy id", glitch.gravityspy_id, True),
+        ("Id", str(glitch.id), True),
+    ]
+    if embedding is not None:
+        score = embedding.novelty.score
+        lines += [
+            ("Novelty score", None if score is None else f"{score:.3g}", False),
+            ("Reconstruction error", f"{embedding.reconstruction_error:.4g}", False),
+            ("Rate", f"{embedding.kl:.1f} nats", False),
+        ]
+    return tuple(Fact(name, value, is_code) for name, value, is_code in lines if value is not None)
+
+
+def _label_entry(label: LabelRecord, glitch: GlitchRecord, principal: Principal) -> LabelEntry:
+    may_revoke = principal.role >= Role.REVIEWER or (
+        principal.role >= Role.SUBMITTER and label.author == principal.name
+    )
+    is_standing = label.revoked_at is None
+    return LabelEntry(
+        class_name=label.class_name,
+        author=label.author,
+        source=label.source,
+        created=stamp(label.created_at),
+        created_iso=label.created_at.isoformat(),
+        revoked=(
+            None
+            if label.revoked_at is None
+            else f"revoked by {label.revoked_by}, {stamp(label.revoked_at)}"
+        ),
+        revoke_href=(
+            f"{glitch_href(glitch.id)}/labels/{label.id}/revoke"
+            if is_standing and may_revoke
+            else None
+        ),
+    )
+
+
+def _downloads(glitch: GlitchRecord) -> tuple[Download, ...]:
+    own = glitch_href(glitch.id)
+    pictures = (
+        Download(f"PNG, {length:g} s", f"{own}/scans/{length:g}.png") for length in glitch.views
+    )
+    files = (Download("HDF5", f"{own}/glitch.h5"), Download("JSON", f"{own}/record.json"))
+    return (*pictures, *files)

@@ -1,0 +1,159 @@
+"""What services take and give: frozen dataclasses, never ORM rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+from uuid import UUID
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from glitch.novelty import Judgement
+
+
+class EncodingLike(Protocol):
+    """What an encoder gives for one glitch (``glitch.encoder.Encoding`` is one)."""
+
+    @property
+    def mean(self) -> Float32[np.ndarray, " latent"]:
+        """Posterior mean."""
+
+    @property
+    def log_variance(self) -> Float32[np.ndarray, " latent"]:
+        """Natural logarithm of the posterior variance."""
+
+    @property
+    def reconstruction_error(self) -> float:
+        """Lower is better reconstructed."""
+
+    @property
+    def kl(self) -> float:
+        """Rate in nats."""
+
+
+@dataclass(frozen=True)
+class GlitchMetadata:
+    """What is known of a glitch besides its views. ``None`` means not known."""
+
+    origin: str  # one of app.glitches.tables.ORIGINS: upload, simulated, gravityspy, omicron
+    ifo: str | None = None
+    channel: str | None = None
+    gps_time: Decimal | None = None  # s
+    snr: float | None = None
+    peak_frequency: float | None = None  # Hz
+    duration: float | None = None  # s
+    bandwidth: float | None = None  # Hz
+    q: float | None = None
+    gravityspy_id: str | None = None
+
+
+@dataclass(frozen=True)
+class GlitchRecord:
+    """A stored glitch."""
+
+    id: UUID
+    gravityspy_id: str | None
+    ifo: str | None
+    channel: str | None
+    gps_time: Decimal | None  # s
+    snr: float | None
+    peak_frequency: float | None  # Hz
+    duration: float | None  # s
+    bandwidth: float | None  # Hz
+    q: float | None
+    origin: str
+    label: str | None  # class of the latest label that is not revoked
+    views: tuple[float, ...]  # window lengths that are present, s, ascending
+    created_at: datetime
+
+    @property
+    def public_id(self) -> str:
+        """The Gravity Spy id, or ours where there is none: what similarity search speaks."""
+        return self.gravityspy_id or str(self.id)
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the glitch was never in a detector."""
+        return self.origin == "simulated"
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingRecord:
+    """The posterior of one glitch under one checkpoint, and how novel it was when stored."""
+
+    glitch_id: UUID
+    checkpoint_id: int
+    checkpoint: str  # the checkpoint's name
+    mean: Float32[np.ndarray, " latent"]
+    log_variance: Float32[np.ndarray, " latent"]
+    reconstruction_error: float
+    kl: float  # nats
+    novelty: Judgement
+
+
+@dataclass(frozen=True, eq=False)
+class ViewRecord:
+    """One view as stored; ``glitch.codec.unpack_view(packed, shape)`` gives the energies."""
+
+    duration_s: float
+    packed: bytes
+    shape: tuple[int, int]  # (freq, time)
+    observed: Bool[np.ndarray, " freq"]
+
+
+@dataclass(frozen=True)
+class StoredGlitch:
+    """The outcome of storing an upload."""
+
+    glitch: GlitchRecord
+    is_new: bool  # false: the same upload (or its Gravity Spy id) was known already
+    novelty: Judgement
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A known glitch and its Euclidean distance to the query in the latent space."""
+
+    glitch: GlitchRecord
+    distance: float  # lower is more alike
+
+
+@dataclass(frozen=True)
+class LabelRecord:
+    """One statement that a glitch is of a class."""
+
+    id: UUID
+    glitch_id: UUID
+    class_name: str
+    author: str
+    source: str
+    created_at: datetime
+    revoked_at: datetime | None
+    revoked_by: str | None
+
+
+@dataclass(frozen=True)
+class GlitchFilters:
+    """Which glitches to consider. An absent filter lets everything pass; ranges are inclusive.
+
+    A glitch whose value is unknown fails a filter on that value.
+    """
+
+    ifos: tuple[str, ...] = ()
+    gps_start: Decimal | None = None  # s
+    gps_end: Decimal | None = None  # s
+    snr_min: float | None = None
+    snr_max: float | None = None
+    peak_frequency_min: float | None = None  # Hz
+    peak_frequency_max: float | None = None  # Hz
+    labels: tuple[str, ...] = ()  # class names; the current label must be one of them
+    with_subclasses: bool = False  # let labels of their sub-classes pass too
+    cluster_id: UUID | None = None  # members of this cluster
+    batch_id: UUID | None = None  # stored, or recognised, by this batch
+    is_labelled: bool | None = None
+    origins: tuple[str, ...] = ()
+    p_value_max: float | None = None  # under the active checkpoint; lower is more novel
+    is_judged: bool | None = None  # under the active checkpoint

@@ -1,0 +1,114 @@
+"""The JSON that goes out and comes in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from app.core.schemas import ClassName, Model
+
+
+class Links(Model):
+    """Addresses of one glitch; all empty where it was not stored."""
+
+    self: str | None = Field(default=None, description="The glitch as JSON.")
+    page: str | None = Field(default=None, description="The glitch as a web page.")
+    neighbours: str | None = None
+    labels: str | None = None
+    views: dict[str, str] = Field(
+        default_factory=dict, description="Pictures by window length in seconds."
+    )
+
+
+class GlitchSummary(Model):
+    """A glitch as `POST /embed` answers it. Unknown values are null."""
+
+    id: UUID | None = Field(description="Null where nothing was stored.")
+    gravityspy_id: str | None
+    ifo: str | None
+    gps_time: str | None = Field(description="Exact decimal seconds.")
+    snr: float | None
+    peak_frequency: float | None = Field(description="Hz")
+    duration: float | None = Field(description="s")
+    label: str | None
+    views: list[float] = Field(description="Window lengths that are present, in seconds.")
+    origin: str = Field(description="upload, gravityspy, omicron, or simulated.")
+    links: Links
+
+
+class Glitch(GlitchSummary):
+    """A glitch with all that is known of it."""
+
+    channel: str | None
+    bandwidth: float | None = Field(description="Hz")
+    q: float | None
+    created_at: datetime
+
+
+class GlitchDetail(Glitch):
+    """One glitch with its embedding under the active checkpoint, where it has one."""
+
+    embedding: Embedding | None
+    novelty: Novelty | None
+
+
+class Embedding(Model):
+    """The diagonal Gaussian posterior of one glitch under one checkpoint."""
+
+    checkpoint: str = Field(description="The checkpoint's name.")
+    mean: list[float]
+    log_variance: list[float]
+    reconstruction_error: float = Field(description="Lower is better reconstructed.")
+
+
+class Novelty(Model):
+    """How novel a glitch is. Not judged is its own answer, never "not novel"."""
+
+    score: float | None = Field(description="Distance to known glitches; higher is more novel.")
+    p_value: float | None = Field(description="Conformal p-value; lower is more novel.")
+    is_judged: bool
+    reason: str | None = Field(description="Why it could not be judged.")
+    basis: str | None = Field(description="What calibrated the p-value: its run, or all of them.")
+
+
+class Neighbour(Model):
+    """A known glitch near the one asked about."""
+
+    id: UUID
+    gravityspy_id: str | None
+    ifo: str | None
+    gps_time: str | None
+    label: str | None
+    origin: str
+    distance: float = Field(description="Euclidean, in the latent space; lower is more alike.")
+    links: Links
+
+
+class EmbedAnswer(Model):
+    """The answer of `POST /embed` and `POST /neighbours`."""
+
+    glitch: GlitchSummary
+    embedding: Embedding
+    novelty: Novelty
+    neighbours: list[Neighbour] = Field(description="Ascending distance.")
+
+
+class Label(Model):
+    """One statement that a glitch is of a class."""
+
+    id: UUID
+    glitch_id: UUID
+    label: str = Field(description="The name of the class.")
+    author: str
+    source: str
+    created_at: datetime
+    revoked_at: datetime | None
+    revoked_by: str | None
+
+
+class NewLabel(Model):
+    """What a caller says a glitch is."""
+
+    label: ClassName = Field(description="The name of a class; GET /classes lists them.")

@@ -1,0 +1,210 @@
+"""Selecting glitches: which columns make a record, and which conditions a filter means."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.classes.tables import GlitchClass
+from app.classes.tree import Tree
+from app.clusters.tables import Cluster, ClusterMember
+from app.core.errors import InvalidRequestError, NotFoundError
+from app.glitches.records import GlitchFilters, GlitchRecord
+from app.glitches.tables import ORIGINS, Embedding, Glitch, View
+from app.jobs.tables import Job, JobItem
+
+IFO_PATTERN = re.compile(r"[A-Z][0-9]")
+MOST_NAMES = 100  # names in one filter
+
+_DURATIONS = func.array(
+    select(View.duration)
+    .where(View.glitch_id == Glitch.id)
+    .order_by(View.duration)
+    .correlate(Glitch)
+    .scalar_subquery()
+)
+
+
+def select_glitches(*extra: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
+    """Glitches with all that a record needs, then the extra columns."""
+    return select(
+        Glitch, GlitchClass.name.label("class_name"), _DURATIONS.label("durations"), *extra
+    ).outerjoin(GlitchClass, GlitchClass.id == Glitch.class_id)
+
+
+def to_record(row: Row[*tuple[Any, ...]]) -> GlitchRecord:
+    """The record of a row of ``select_glitches``."""
+    glitch: Glitch = row[0]
+    return GlitchRecord(
+        id=glitch.id,
+        gravityspy_id=glitch.gravityspy_id,
+        ifo=glitch.ifo,
+        channel=glitch.channel,
+        gps_time=glitch.gps_time,
+        snr=glitch.snr,
+        peak_frequency=glitch.peak_frequency,
+        duration=glitch.duration,
+        bandwidth=glitch.bandwidth,
+        q=glitch.q,
+        origin=glitch.origin,
+        label=row[1],
+        views=tuple(row[2]),
+        created_at=glitch.created_at,
+    )
+
+
+def get_glitch(session: Session, glitch_id: UUID) -> GlitchRecord:
+    """The glitch of this id.
+
+    Raises:
+        NotFoundError: if there is none.
+    """
+    row = session.execute(select_glitches().where(Glitch.id == glitch_id)).first()
+    if row is None:
+        raise NotFoundError(f"There is no glitch {glitch_id}.")
+    return to_record(row)
+
+
+def get_glitches(session: Session, glitch_ids: Collection[UUID]) -> list[GlitchRecord]:
+    """The glitches of these ids, by id; those that are not there are left out."""
+    rows = session.execute(
+        select_glitches().where(Glitch.id.in_(glitch_ids)).order_by(Glitch.id)
+    ).all()
+    return [to_record(row) for row in rows]
+
+
+def check_filters(filters: GlitchFilters) -> None:
+    """Refuse what no glitch could match by mistake rather than by chance.
+
+    Raises:
+        InvalidRequestError: an unknown origin, a detector that is none, a range that is empty or
+            not finite.
+    """
+    for ifo in filters.ifos:
+        check_ifo(ifo)
+    for origin in filters.origins:
+        if origin not in ORIGINS:
+            raise InvalidRequestError(
+                f"There is no origin {origin!r}: give one of {', '.join(ORIGINS)}."
+            )
+    for names in (filters.ifos, filters.labels, filters.origins):
+        if len(names) > MOST_NAMES:
+            raise InvalidRequestError(f"A filter takes at most {MOST_NAMES} names.")
+        if any("\0" in name for name in names):
+            raise InvalidRequestError("A name holds a NUL character: leave it out.")
+    ranges = (
+        ("gps_start", filters.gps_start, "gps_end", filters.gps_end),
+        ("snr_min", filters.snr_min, "snr_max", filters.snr_max),
+        (
+            "peak_frequency_min",
+            filters.peak_frequency_min,
+            "peak_frequency_max",
+            filters.peak_frequency_max,
+        ),
+        ("p_value", None, "p_value_max", filters.p_value_max),
+    )
+    for low_name, low, high_name, high in ranges:
+        for name, bound in ((low_name, low), (high_name, high)):
+            if bound is not None and not math.isfinite(bound):
+                raise InvalidRequestError(f"{name} must be a finite number.")
+        if low is not None and high is not None and low > high:
+            raise InvalidRequestError(f"{low_name} must not exceed {high_name}.")
+
+
+def check_ifo(ifo: str) -> None:
+    """Refuse what cannot be the prefix of a detector.
+
+    Raises:
+        InvalidRequestError: if it is not one capital letter and one digit.
+    """
+    if not IFO_PATTERN.fullmatch(ifo):
+        raise InvalidRequestError(
+            f"There is no detector {ifo[:20]!r}: give its prefix as ifo, for example H1, L1 or V1."
+        )
+
+
+def class_ids(session: Session, names: tuple[str, ...]) -> list[int]:
+    """The ids of these classes.
+
+    Raises:
+        InvalidRequestError: if there is no class of one of the names.
+    """
+    rows = session.execute(
+        select(GlitchClass.name, GlitchClass.id).where(
+            GlitchClass.name.in_(names), GlitchClass.state != "withdrawn"
+        )
+    )
+    found = {row.name: row.id for row in rows}
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise InvalidRequestError(
+            f"There is no class {missing[0][:100]!r}: the list of classes names all of them."
+        )
+    return list(found.values())
+
+
+def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnElement[bool]]:
+    """What the filters say about columns of ``glitch``."""
+    conditions: list[ColumnElement[bool]] = []
+    if filters.ifos:
+        conditions.append(Glitch.ifo.in_(filters.ifos))
+    if filters.origins:
+        conditions.append(Glitch.origin.in_(filters.origins))
+    if filters.labels:
+        wanted = class_ids(session, filters.labels)
+        if filters.with_subclasses:
+            wanted = sorted(Tree.load(session).with_subclasses(wanted))
+        conditions.append(Glitch.class_id.in_(wanted))
+    if filters.cluster_id is not None:
+        conditions.append(_is_member(session, filters.cluster_id))
+    if filters.batch_id is not None:
+        conditions.append(_is_of_batch(session, filters.batch_id))
+    if filters.is_labelled is not None:
+        is_labelled = Glitch.class_id.is_not(None)
+        conditions.append(is_labelled if filters.is_labelled else ~is_labelled)
+    bounds: tuple[tuple[InstrumentedAttribute[Any], Any, Any], ...] = (
+        (Glitch.gps_time, filters.gps_start, filters.gps_end),
+        (Glitch.snr, filters.snr_min, filters.snr_max),
+        (Glitch.peak_frequency, filters.peak_frequency_min, filters.peak_frequency_max),
+    )
+    for column, low, high in bounds:
+        if low is not None:
+            conditions.append(column >= low)
+        if high is not None:
+            conditions.append(column <= high)
+    return conditions
+
+
+def _is_member(session: Session, cluster_id: UUID) -> ColumnElement[bool]:
+    if session.get(Cluster, cluster_id) is None:
+        raise InvalidRequestError(f"There is no cluster {cluster_id}: `GET /clusters` lists them.")
+    members = select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == cluster_id)
+    return Glitch.id.in_(members)
+
+
+def _is_of_batch(session: Session, job_id: UUID) -> ColumnElement[bool]:
+    job = session.get(Job, job_id)
+    if job is None or job.kind != "ingest":
+        raise InvalidRequestError(
+            f"There is no batch {job_id}: `GET /jobs?kind=ingest` lists them, latest first."
+        )
+    items = select(JobItem.glitch_id).where(
+        JobItem.job_id == job_id, JobItem.glitch_id.is_not(None)
+    )
+    return Glitch.id.in_(items)
+
+
+def embedding_conditions(filters: GlitchFilters) -> list[ColumnElement[bool]]:
+    """What the filters say about columns of ``embedding``."""
+    conditions: list[ColumnElement[bool]] = []
+    if filters.p_value_max is not None:
+        conditions.append(Embedding.p_value <= filters.p_value_max)
+    if filters.is_judged is not None:
+        conditions.append(Embedding.is_judged.is_(filters.is_judged))
+    return conditions

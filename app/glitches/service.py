@@ -1,0 +1,202 @@
+"""Finding glitches: one by its id, many by filters, page by page."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core.errors import InvalidRequestError, NotFoundError
+from app.core.paging import Page
+from app.glitches.ingest import insert_glitch
+from app.glitches.records import EmbeddingRecord, GlitchFilters, GlitchRecord, ViewRecord
+from app.glitches.selection import (
+    check_filters,
+    embedding_conditions,
+    get_glitch,
+    glitch_conditions,
+    select_glitches,
+    to_record,
+)
+from app.glitches.tables import Embedding, Glitch, View
+from app.models import checkpoints
+from app.models.tables import Checkpoint
+from glitch.novelty import Judgement
+
+__all__ = [
+    "LARGEST_PAGE",
+    "find_glitch",
+    "get_embedding",
+    "get_glitch",
+    "get_view",
+    "insert_glitch",
+    "list_glitches",
+]
+
+LARGEST_PAGE = 1000
+_AFTER, _BEFORE = 1, 2  # first byte of a cursor: which way its page lies
+_NO_FILTERS = GlitchFilters()
+
+
+def find_glitch(session: Session, public_id: str) -> GlitchRecord | None:
+    """The glitch of this Gravity Spy id, else of this id of ours written out; None if neither."""
+    if "\0" in public_id:  # PostgreSQL's text cannot hold it, so no id does
+        return None
+    row = session.execute(select_glitches().where(Glitch.gravityspy_id == public_id)).first()
+    if row is None:
+        try:
+            glitch_id = UUID(public_id)
+        except ValueError:
+            return None
+        row = session.execute(select_glitches().where(Glitch.id == glitch_id)).first()
+    return None if row is None else to_record(row)
+
+
+def get_embedding(
+    session: Session, glitch_id: UUID, checkpoint_id: int | None = None
+) -> EmbeddingRecord:
+    """The embedding of a glitch under a checkpoint (default: the active one).
+
+    Raises:
+        NotFoundError: if the glitch was not embedded under that checkpoint.
+        NotReadyError: if no checkpoint is named and none is active.
+    """
+    if checkpoint_id is None:
+        checkpoint_id = checkpoints.active_checkpoint(session).id
+    row = session.execute(
+        select(Embedding, Checkpoint.name)
+        .join(Checkpoint, Checkpoint.id == Embedding.checkpoint_id)
+        .where(Embedding.checkpoint_id == checkpoint_id, Embedding.glitch_id == glitch_id)
+    ).first()
+    if row is None:
+        raise NotFoundError(
+            f"Glitch {glitch_id} has no embedding under checkpoint {checkpoint_id}."
+        )
+    embedding, name = row
+    return EmbeddingRecord(
+        glitch_id=glitch_id,
+        checkpoint_id=checkpoint_id,
+        checkpoint=name,
+        mean=np.asarray(embedding.mean, dtype=np.float32),
+        log_variance=np.asarray(embedding.log_variance, dtype=np.float32),
+        reconstruction_error=embedding.reconstruction_error,
+        kl=embedding.kl,
+        novelty=Judgement(
+            embedding.novelty_score,
+            embedding.p_value,
+            embedding.is_judged,
+            embedding.not_judged_reason,
+            embedding.judged_within,
+        ),
+    )
+
+
+def get_view(session: Session, glitch_id: UUID, duration_s: float) -> ViewRecord:
+    """One view of a glitch as stored.
+
+    Raises:
+        NotFoundError: if there is no such glitch, or it has no such view; names those it has.
+    """
+    view = session.get(View, (glitch_id, duration_s))
+    if view is None:
+        present = ", ".join(f"{known:g}" for known in get_glitch(session, glitch_id).views)
+        raise NotFoundError(
+            f"Glitch {glitch_id} has no view of {duration_s:g} s: it has those of {present} s."
+        )
+    rows = np.unpackbits(np.frombuffer(view.observed, dtype=np.uint8), count=view.n_frequency)
+    return ViewRecord(
+        duration_s=view.duration,
+        packed=view.packed,
+        shape=(view.n_frequency, view.n_time),
+        observed=rows.astype(np.bool_),
+    )
+
+
+def list_glitches(
+    session: Session,
+    filters: GlitchFilters = _NO_FILTERS,
+    *,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[GlitchRecord]:
+    """A page of glitches, latest stored first.
+
+    The order is by id, which grows with the time of storing, so that a page neither skips nor
+    repeats a glitch while others are added.
+
+    Args:
+        session: The transaction to read in.
+        filters: Which glitches; those on novelty mean the active checkpoint.
+        limit: Glitches on a page, 1 to 1000.
+        cursor: ``next`` of the page before, or ``previous`` of the page after, asked with the same
+            filters; None for the first.
+
+    Raises:
+        InvalidRequestError: a limit out of range, a filter without sense, a class that is none,
+            a cursor that is damaged or belongs to other filters.
+        NotReadyError: if novelty is asked for and no checkpoint is active.
+    """
+    if not 1 <= limit <= LARGEST_PAGE:
+        raise InvalidRequestError(f"limit must be 1 to {LARGEST_PAGE}, not {limit}.")
+    check_filters(filters)
+    statement = select_glitches().where(*glitch_conditions(session, filters))
+    about_embedding = embedding_conditions(filters)
+    if about_embedding:
+        active = checkpoints.active_checkpoint(session)
+        statement = statement.join(Embedding, Embedding.glitch_id == Glitch.id).where(
+            Embedding.checkpoint_id == active.id, *about_embedding
+        )
+    direction, mark = (_AFTER, None) if cursor is None else _read_cursor(cursor, filters)
+    if direction == _BEFORE:
+        later = statement.where(Glitch.id > mark).order_by(Glitch.id).limit(limit + 1)
+        rows = list(reversed(session.execute(later).all()))
+        if len(rows) > limit:
+            items = tuple(to_record(row) for row in rows[1:])
+            return Page(
+                items,
+                _write_cursor(_AFTER, items[-1].id, filters),
+                _write_cursor(_BEFORE, items[0].id, filters),
+            )
+        mark = None  # the first page, whole
+    if mark is not None:
+        statement = statement.where(Glitch.id < mark)
+    rows = list(session.execute(statement.order_by(Glitch.id.desc()).limit(limit + 1)))
+    items = tuple(to_record(row) for row in rows[:limit])
+    return Page(
+        items,
+        _write_cursor(_AFTER, items[-1].id, filters) if len(rows) > limit else None,
+        _write_cursor(_BEFORE, items[0].id, filters) if mark is not None and items else None,
+    )
+
+
+def _fingerprint(filters: GlitchFilters) -> bytes:
+    return hashlib.sha256(repr(filters).encode()).digest()[:8]
+
+
+def _write_cursor(direction: int, mark: UUID, filters: GlitchFilters) -> str:
+    raw = bytes([direction]) + mark.bytes + _fingerprint(filters)
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str, filters: GlitchFilters) -> tuple[int, UUID]:
+    """Which way the page lies, and the glitch that it lies next to."""
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        raw = base64.b64decode(padded, altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raw = b""
+    if len(raw) != 25 or raw[0] not in {_AFTER, _BEFORE}:
+        raise InvalidRequestError(
+            "The cursor is damaged: give next exactly as the page before answered it."
+        )
+    if raw[17:] != _fingerprint(filters):
+        raise InvalidRequestError(
+            "The cursor belongs to other filters: keep them from page to page, or start again "
+            "without a cursor."
+        )
+    return raw[0], UUID(bytes=raw[1:17])

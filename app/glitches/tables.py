@@ -1,0 +1,154 @@
+"""The tables of glitches, their views, embeddings and labels."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from pgvector.sqlalchemy import Vector
+from sqlalchemy import (
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    Index,
+    Numeric,
+    SmallInteger,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, REAL
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.classes.tables import GlitchClass
+from app.core.database import Base, one_of
+from app.core.identifiers import uuid7
+from app.models.tables import Checkpoint
+
+ORIGINS = ("upload", "simulated", "gravityspy", "omicron")
+
+
+class Glitch(Base):
+    """A glitch. ``class_id`` is the class of its latest label that is not revoked.
+
+    That column repeats what ``label`` says, so that filters by class stay one index scan at a
+    million rows; ``app.glitches.labels`` alone writes it, in the transaction of the label.
+    """
+
+    __tablename__ = "glitch"
+    __table_args__ = (
+        UniqueConstraint("gravityspy_id"),
+        UniqueConstraint("content_digest"),
+        CheckConstraint(one_of("origin", ORIGINS), name="origin"),
+        CheckConstraint("octet_length(content_digest) = 32", name="content_digest"),
+        CheckConstraint("ifo ~ '^[A-Z][0-9]$'", name="ifo"),
+        Index("ix_glitch_ifo_id", "ifo", "id"),
+        Index("ix_glitch_class_id_id", "class_id", "id"),
+        Index("ix_glitch_class_id_is_simulated_id", "class_id", "is_simulated", "id"),
+        # Counts of a class, and its times, without a look at the rows.
+        Index(
+            "ix_glitch_class_id_is_simulated_gps_time",
+            "class_id",
+            "is_simulated",
+            "gps_time",
+            postgresql_include=["ifo"],
+        ),
+        Index("ix_glitch_gps_time", "gps_time"),
+        Index("ix_glitch_snr", "snr"),
+        Index("ix_glitch_peak_frequency", "peak_frequency"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    gravityspy_id: Mapped[str | None]
+    ifo: Mapped[str | None]
+    channel: Mapped[str | None]
+    gps_time: Mapped[Decimal | None] = mapped_column(Numeric(20, 9))  # s
+    snr: Mapped[float | None]
+    peak_frequency: Mapped[float | None]  # Hz
+    duration: Mapped[float | None]  # s
+    bandwidth: Mapped[float | None]  # Hz
+    q: Mapped[float | None]
+    origin: Mapped[str]
+    content_digest: Mapped[bytes]
+    class_id: Mapped[int | None] = mapped_column(ForeignKey(GlitchClass.id))
+    is_simulated: Mapped[bool] = mapped_column(Computed("origin = 'simulated'", persisted=True))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class View(Base):
+    """One window of a glitch, as ``glitch.codec`` packs it."""
+
+    __tablename__ = "view"
+
+    glitch_id: Mapped[UUID] = mapped_column(
+        ForeignKey("glitch.id", ondelete="CASCADE"), primary_key=True
+    )
+    duration: Mapped[float] = mapped_column(primary_key=True)  # s
+    packed: Mapped[bytes]
+    observed: Mapped[bytes]  # numpy.packbits of the rows observed
+    n_frequency: Mapped[int] = mapped_column(SmallInteger)
+    n_time: Mapped[int] = mapped_column(SmallInteger)
+
+
+class Embedding(Base):
+    """A glitch under one checkpoint. One partition a checkpoint, made when it is published.
+
+    The dimension of ``mean`` is a CHECK of the partition, because checkpoints differ in it.
+    ``ifo`` and ``is_simulated`` repeat the glitch's, and ``is_reference`` says that it carries the
+    label of a class: at 200,000 rows a scan without the join takes half the time. References of
+    established classes calibrate too: ``calibration_score``, and the observing run it counts for.
+    """
+
+    __tablename__ = "embedding"
+    __table_args__ = (
+        Index(
+            "ix_embedding_calibration",
+            "ifo",
+            "is_simulated",
+            "calibration_score",
+            postgresql_where=text("calibration_score IS NOT NULL"),
+        ),
+        Index("ix_embedding_p_value", "p_value", postgresql_where=text("p_value IS NOT NULL")),
+        {"postgresql_partition_by": "LIST (checkpoint_id)"},
+    )
+
+    # The glitch leads the key: its cascade and its history look it up without a checkpoint.
+    glitch_id: Mapped[UUID] = mapped_column(
+        ForeignKey("glitch.id", ondelete="CASCADE"), primary_key=True
+    )
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey(Checkpoint.id), primary_key=True)
+    ifo: Mapped[str | None]
+    is_simulated: Mapped[bool]
+    is_reference: Mapped[bool]
+    mean: Mapped[Any] = mapped_column(Vector(), nullable=False)
+    log_variance: Mapped[list[float]] = mapped_column(ARRAY(REAL, dimensions=1))
+    reconstruction_error: Mapped[float]
+    kl: Mapped[float]  # nats
+    novelty_score: Mapped[float | None]  # higher is more novel
+    p_value: Mapped[float | None]  # lower is more novel
+    is_judged: Mapped[bool]
+    not_judged_reason: Mapped[str | None]
+    judged_within: Mapped[str | None]  # the observing run that calibrated p_value; null: all runs
+    calibration_score: Mapped[float | None]  # only where it calibrates
+    calibration_run: Mapped[str | None]  # the observing run it calibrates, where its time is known
+
+
+class Label(Base):
+    """A statement that a glitch is of a class. Rows are added and revoked, never deleted."""
+
+    __tablename__ = "label"
+    __table_args__ = (
+        CheckConstraint("(revoked_at IS NULL) = (revoked_by IS NULL)", name="revoked"),
+        Index("ix_label_glitch_id_id", "glitch_id", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    glitch_id: Mapped[UUID] = mapped_column(ForeignKey("glitch.id", ondelete="CASCADE"))
+    class_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id))
+    author: Mapped[str]
+    source: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str | None]

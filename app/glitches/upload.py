@@ -1,0 +1,365 @@
+"""From uploaded files and what was said about them to the views of one glitch.
+
+A file's name is data (Gravity Spy names carry the detector, the id and the window), never a path:
+uploads are spooled under names of our own.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from app.core.errors import InvalidRequestError
+from glitch.detectors import DETECTORS, detector_of_channel, parse_detector
+from glitch.errors import FormatError, TooLargeError
+from glitch.images import (
+    SpectrogramImage,
+    SpectrogramName,
+    holds_views,
+    is_image,
+    read_spectrogram,
+    read_views,
+    views_from_spectrograms,
+)
+from glitch.strain import Strain, StrainViews, is_strain_file, read_strain
+from glitch.views import Preprocessing, Views
+
+MOST_FILES = 4  # Gravity Spy's windows
+MOST_PICTURE_BYTES = 32_000_000  # a Gravity Spy picture has 0.1 to 0.4 MB
+LATEST_GPS_TIME = Decimal(4_000_000_000)  # the year 2106
+
+_GPS_TIME = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
+# Channels, and the names of series within HDF5 files, which may hold blanks, brackets and commas.
+_CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 :/_.,()\[\]{}+@#%*=~\-]{0,199}", re.ASCII)
+_UNPRINTABLE = re.compile(r"[^\w .,()+@=~\-]")
+
+_Value = TypeVar("_Value")
+StrainToViews = Callable[[Strain, Decimal, Preprocessing], StrainViews]
+
+
+class UnsupportedFileError(FormatError):
+    """The file is of no kind that is read here, whatever its name says."""
+
+
+@dataclass(frozen=True)
+class SpooledFile:
+    """An uploaded file on disk."""
+
+    path: Path  # a name of our own
+    name: str  # what the client called it, cleaned: for messages and Gravity Spy's conventions
+
+
+@dataclass(frozen=True)
+class UploadDetails:
+    """What the client says about the files. ``None``: not said."""
+
+    gps_time: Decimal | None = None  # s
+    ifo: str | None = None
+    channel: str | None = None
+    sample_rate_hz: float | None = None
+    view_durations_s: tuple[float, ...] = ()  # in the order of the files
+
+
+@dataclass(frozen=True, eq=False)
+class ParsedUpload:
+    """One glitch as uploaded: its views, and what is known of it (``None``: not known)."""
+
+    views: Views
+    ifo: str | None = None
+    channel: str | None = None
+    gps_time: Decimal | None = None  # s
+    gravityspy_id: str | None = None
+    snr: float | None = None
+    peak_frequency: float | None = None  # Hz
+    duration: float | None = None  # s
+    bandwidth: float | None = None  # Hz
+    q: float | None = None
+
+
+def parse_gps_time(text: str | None) -> Decimal | None:
+    """The GPS time that a client wrote, exactly; ``None`` where it wrote nothing.
+
+    Raises:
+        InvalidRequestError: unless it is a plain decimal number of seconds since 1980.
+    """
+    if text is None or not text.strip():
+        return None
+    text = text.strip()
+    if not _GPS_TIME.fullmatch(text) or not 0 < Decimal(text) <= LATEST_GPS_TIME:
+        raise InvalidRequestError(
+            f"gps_time {_shown(text)} is no GPS time: give seconds since 6 January 1980 as a "
+            "plain decimal number with at most nine decimals, such as 1126259462.4."
+        )
+    return Decimal(text)
+
+
+def parse_ifo(text: str | None) -> str | None:
+    """The detector that a client named; ``None`` where it named none.
+
+    Raises:
+        InvalidRequestError: if no such detector is known.
+    """
+    if text is None or not text.strip():
+        return None
+    if parse_detector(text) is None:
+        raise InvalidRequestError(
+            f"ifo {_shown(text)} is no detector known here: give one of {', '.join(DETECTORS)}."
+        )
+    return parse_detector(text)
+
+
+def parse_details(
+    *,
+    gps_time: str | None = None,
+    ifo: str | None = None,
+    channel: str | None = None,
+    sample_rate_hz: float | None = None,
+    view_durations_s: Sequence[float] = (),
+) -> UploadDetails:
+    """The fields of an upload, each checked.
+
+    Raises:
+        InvalidRequestError: if one of them means nothing; the message names the field.
+    """
+    channel = (channel or "").strip() or None
+    if channel is not None and not _CHANNEL.fullmatch(channel):
+        raise InvalidRequestError(
+            f"channel {_shown(channel)} is no channel name: give one such as H1:GDS-CALIB_STRAIN."
+        )
+    if sample_rate_hz is not None and not (math.isfinite(sample_rate_hz) and sample_rate_hz > 0):
+        raise InvalidRequestError("sample_rate_hz must be a positive number of samples a second.")
+    detector = parse_ifo(ifo)
+    of_channel = detector_of_channel(channel)
+    if detector and of_channel and of_channel != detector:
+        raise InvalidRequestError(
+            f"channel {channel} belongs to {of_channel}, but ifo says {detector}: correct one."
+        )
+    return UploadDetails(
+        gps_time=parse_gps_time(gps_time),
+        ifo=detector or of_channel,
+        channel=channel,
+        sample_rate_hz=sample_rate_hz,
+        view_durations_s=tuple(view_durations_s),
+    )
+
+
+def clean_name(name: str | None) -> str:
+    """A client's file name without folders, control characters or excess length."""
+    last = re.split(r"[/\\]", name or "")[-1]
+    cleaned = _UNPRINTABLE.sub("_", last).strip()
+    if len(cleaned) > 120:
+        cleaned = cleaned[-120:]  # the suffix and Gravity Spy's window are at the end
+    return cleaned or "unnamed"
+
+
+@contextmanager
+def spooled(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[list[SpooledFile]]:
+    """Uploaded files (name, stream) on disk, under names of our own; gone when the block ends.
+
+    Raises:
+        InvalidRequestError: if there are none, or more than there are windows.
+    """
+    if not 1 <= len(files) <= MOST_FILES:
+        raise InvalidRequestError(
+            f"Send one file, or up to {MOST_FILES} pictures of one glitch; these are {len(files)}."
+        )
+    with tempfile.TemporaryDirectory(prefix="glitch-upload-") as folder:
+        kept = []
+        for index, (name, stream) in enumerate(files):
+            path = Path(folder) / f"upload-{index}"
+            with path.open("wb") as target:
+                shutil.copyfileobj(stream, target, 1 << 20)
+            kept.append(SpooledFile(path, clean_name(name)))
+        yield kept
+
+
+def parse_upload(
+    files: Sequence[SpooledFile],
+    details: UploadDetails,
+    *,
+    preprocessing: Preprocessing,
+    strain_to_views: StrainToViews,
+) -> ParsedUpload:
+    """The views of the one glitch that these files show.
+
+    What a file is, its content decides. Either one strain file, one array of views, or one to
+    four pictures with different windows.
+
+    Args:
+        files: As spooled, in the client's order.
+        details: What the client says about them.
+        preprocessing: The recipe of the model that will encode the views.
+        strain_to_views: Turns strain into views at a GPS time; bounded by the caller.
+
+    Raises:
+        GlitchError: if a file cannot be used.
+        InvalidRequestError: if the files or fields contradict one another or say too little.
+    """
+    kinds = {_kind(file) for file in files}
+    if len(kinds) > 1:
+        raise InvalidRequestError(
+            f"These files are of different kinds ({' and '.join(sorted(kinds))}): send one strain "
+            "file, one array of views, or up to four pictures of one glitch."
+        )
+    kind = kinds.pop()
+    if kind != _PICTURE and len(files) > 1:
+        raise InvalidRequestError(
+            f"Send one {kind} a request: several files are for pictures of one glitch."
+        )
+    if kind == _STRAIN:
+        return _from_strain(files[0], details, preprocessing, strain_to_views)
+    if kind == _ARRAY:
+        return _from_array(files[0], details, preprocessing)
+    return _from_pictures(files, details, preprocessing)
+
+
+_STRAIN, _ARRAY, _PICTURE = "strain file", "array of views", "picture"
+
+
+def _kind(file: SpooledFile) -> str:
+    if not file.path.stat().st_size:
+        raise FormatError(f"{file.name} is empty: send the file again.")
+    with file.path.open("rb") as stream:
+        head = stream.read(64)
+    if is_image(head):
+        return _PICTURE
+    if holds_views(file.path):
+        return _ARRAY
+    if is_strain_file(file.path, file.name):
+        return _STRAIN
+    raise UnsupportedFileError(
+        f"{file.name} is of no kind that is read here: send strain (HDF5, GWF, CSV, text, npy, "
+        "npz), an omega scan (PNG, JPG), or an array of views (npy, npz, HDF5)."
+    )
+
+
+def _from_strain(
+    file: SpooledFile,
+    details: UploadDetails,
+    preprocessing: Preprocessing,
+    strain_to_views: StrainToViews,
+) -> ParsedUpload:
+    if details.view_durations_s:
+        raise InvalidRequestError(
+            "view_duration_s is for pictures; strain gives every window that fits. Leave it out."
+        )
+    if details.gps_time is None:
+        raise InvalidRequestError(
+            f"{file.name} is strain: say where the glitch is with gps_time, in GPS seconds."
+        )
+    strain = read_strain(
+        file.path,
+        file_name=file.name,
+        gps_time=details.gps_time,
+        sample_rate_hz=details.sample_rate_hz,
+        channel=details.channel,
+        ifo=details.ifo,
+    )
+    made = strain_to_views(strain, details.gps_time, preprocessing)
+    return ParsedUpload(
+        views=made.views,
+        ifo=parse_ifo(_agreed("ifo", details.ifo, [strain.ifo], file.name)),
+        channel=strain.channel,
+        gps_time=details.gps_time,
+        snr=made.snr,
+        peak_frequency=made.peak_frequency_hz,
+        duration=made.duration_s,
+        bandwidth=made.bandwidth_hz,
+        q=made.q,
+    )
+
+
+def _from_array(
+    file: SpooledFile, details: UploadDetails, preprocessing: Preprocessing
+) -> ParsedUpload:
+    if details.view_durations_s:
+        raise InvalidRequestError(
+            "view_duration_s is for pictures; an array names its windows itself. Leave it out."
+        )
+    return ParsedUpload(
+        views=read_views(file.path, file.name, preprocessing),
+        ifo=details.ifo,
+        channel=details.channel,
+        gps_time=details.gps_time,
+    )
+
+
+def _from_pictures(
+    files: Sequence[SpooledFile], details: UploadDetails, preprocessing: Preprocessing
+) -> ParsedUpload:
+    given = details.view_durations_s
+    if given and len(given) != len(files):
+        raise InvalidRequestError(
+            f"There are {len(files)} pictures but {len(given)} values of view_duration_s: give one "
+            "for each picture, in their order."
+        )
+    images: dict[float, SpectrogramImage] = {}
+    names: list[SpectrogramName] = []
+    for index, file in enumerate(files):
+        if file.path.stat().st_size > MOST_PICTURE_BYTES:
+            raise TooLargeError(
+                f"{file.name} has over {MOST_PICTURE_BYTES / 1e6:g} MB, too much for an omega "
+                "scan: send the picture as Gravity Spy publishes it."
+            )
+        try:
+            picture = read_spectrogram(file.path.read_bytes(), file.name, preprocessing)
+        except FormatError as error:
+            if len(files) == 1 or file.name in str(error):
+                raise
+            raise type(error)(f"{file.name}: {error}") from error  # which of them it is
+        names.append(picture.name)
+        duration_s = given[index] if given else picture.name.duration_s
+        if duration_s is None:
+            raise InvalidRequestError(
+                f"The window length of {file.name} is not in its name: give view_duration_s, in "
+                "seconds, once for each picture and in their order."
+            )
+        window = preprocessing.durations_s[preprocessing.view_index(duration_s)]
+        if window in images:
+            raise InvalidRequestError(
+                f"Two pictures have the window of {window:g} s: send each window once."
+            )
+        images[window] = picture
+    return ParsedUpload(
+        views=views_from_spectrograms(images, preprocessing),
+        ifo=parse_ifo(_agreed("ifo", details.ifo, [name.ifo for name in names])),
+        channel=details.channel,
+        gps_time=_agreed("gps_time", details.gps_time, [name.gps_time for name in names]),
+        gravityspy_id=_agreed("Gravity Spy id", None, [name.gravityspy_id for name in names]),
+    )
+
+
+def _agreed(
+    what: str, given: _Value | None, found: Sequence[_Value | None], name: str = ""
+) -> _Value | None:
+    """The one value that the client and the files give, or ``None``."""
+    values = list(dict.fromkeys(value for value in found if value is not None))
+    if len(values) > 1:
+        raise InvalidRequestError(
+            f"The files are of different glitches: their {what} is "
+            f"{' and '.join(str(value) for value in values)}. Send the pictures of one glitch."
+        )
+    if given is not None and values and not _is_same(given, values[0]):
+        raise InvalidRequestError(
+            f"{what} {given} was given, but {name or 'the file name'} says {values[0]}: correct "
+            "one of them."
+        )
+    return given if given is not None else (values[0] if values else None)
+
+
+def _is_same(given: object, found: object) -> bool:
+    if isinstance(given, Decimal) and isinstance(found, Decimal):
+        return abs(given - found) < 1  # the client's time may be rounded, or be a better one
+    return given == found
+
+
+def _shown(text: str) -> str:
+    return f"“{_UNPRINTABLE.sub('_', text[:40])}”"

@@ -1,0 +1,109 @@
+"""`/jobs`: background work, its items, its progress as it happens, cancel and retry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import StreamingResponse
+
+from app.core import schemas as core_schemas
+from app.jobs import schemas as job_schemas
+from app.jobs.follow import STILL_HERE, STREAM_HEADERS, follow
+from app.jobs.follow import last_event_id as last_event_id_of
+from app.jobs.service import cancel_job, get_job, list_items, list_jobs, retry_job
+from app.server.callers import Cursor, Reader, SessionDep, Submitter
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+
+@router.get("", summary="List jobs, latest first")
+def jobs(
+    session: SessionDep,
+    _: Reader,
+    kind: Annotated[str | None, Query(max_length=40)] = None,
+    state: Annotated[
+        str | None, Query(description="queued, running, succeeded, failed or cancelled.")
+    ] = None,
+    limit: Annotated[int, Query(description="Jobs on a page, 1 to 500.")] = 50,
+    cursor: Cursor = None,
+) -> core_schemas.ListOf[job_schemas.Job]:
+    """One page; pass `next` as `cursor` to get the page after it."""
+    page = list_jobs(session, kind=kind, state=state, limit=limit, cursor=cursor)
+    return core_schemas.ListOf(items=[job_schemas.job(one) for one in page.items], next=page.next)
+
+
+@router.get("/{job_id}", summary="One job with its progress")
+def job(session: SessionDep, _: Reader, job_id: UUID) -> job_schemas.Job:
+    """Cheap to ask often; `/jobs/{id}/events` tells without being asked."""
+    return job_schemas.job(get_job(session, job_id))
+
+
+@router.get("/{job_id}/items", summary="What became of each input of a job")
+def items(
+    session: SessionDep,
+    _: Reader,
+    job_id: UUID,
+    state: Annotated[str | None, Query(description="queued, done, failed or skipped.")] = None,
+    limit: Annotated[int, Query(description="Items on a page, 1 to 500.")] = 100,
+    cursor: Cursor = None,
+) -> core_schemas.ListOf[job_schemas.JobItem]:
+    """In the order of the input; `state=failed` for what went wrong, with the reasons."""
+    page = list_items(session, job_id, state=state, limit=limit, cursor=cursor)
+    return core_schemas.ListOf(items=[job_schemas.item(one) for one in page.items], next=page.next)
+
+
+@router.post("/{job_id}/cancel", summary="Stop a job")
+def cancel(session: SessionDep, principal: Submitter, job_id: UUID) -> job_schemas.Job:
+    """Its author's, or a reviewer's. What is stored stays; a chunk at work is left in seconds."""
+    return job_schemas.job(cancel_job(session, job_id, principal))
+
+
+@router.post("/{job_id}/retry", summary="Do again what failed of a job")
+def retry(session: SessionDep, principal: Submitter, job_id: UUID) -> job_schemas.Job:
+    """Only what failed, or what a cancelled job left undone; the rest stays as it is."""
+    return job_schemas.job(retry_job(session, job_id, principal))
+
+
+@router.get(
+    "/{job_id}/events",
+    summary="A job's progress as it happens",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events"}},
+)
+def events(
+    request: Request,
+    session: SessionDep,
+    _: Reader,
+    job_id: UUID,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> StreamingResponse:
+    """Server-sent events: `progress` (the job, whenever it changed) and `event` (what happened).
+
+    The stream ends with the job. A client that comes back with `Last-Event-ID` misses nothing.
+    """
+    get_job(session, job_id)
+    return StreamingResponse(
+        _stream(request, job_id, last_event_id_of(last_event_id)),
+        media_type="text/event-stream",
+        headers=STREAM_HEADERS,
+    )
+
+
+async def _stream(request: Request, job_id: UUID, after: int) -> AsyncIterator[str]:
+    async for news in follow(request, job_id, after):
+        if news is None:
+            yield STILL_HERE
+            continue
+        for one in news.events:
+            yield _message("event", job_schemas.event(one).model_dump(mode="json"), one.id)
+        if news.is_changed:
+            content = job_schemas.job(news.job).model_dump(mode="json")
+            yield _message("progress", content, news.last_event_id)
+
+
+def _message(name: str, content: dict[str, Any], number: int) -> str:
+    return f"id: {number}\nevent: {name}\ndata: {json.dumps(content)}\n\n"

@@ -1,0 +1,77 @@
+"""A job's news as they happen, for the event streams of API and pages alike."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from app.core.errors import NotFoundError
+from app.jobs.records import JobEventRecord, JobRecord
+from app.jobs.service import get_job, list_events
+from app.server.request_scope import runtime_of
+from app.server.runtime import Runtime
+
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+STILL_HERE = ": still here\n\n"  # a comment of the event stream
+_LOOK_EVERY_S = 0.5
+_SPEAK_EVERY_S = 15.0  # proxies close what is silent
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_LONGEST_STREAM_S = 900.0  # a client that is still there comes back by itself
+
+
+@dataclass(frozen=True)
+class News:
+    """What one look at a job found."""
+
+    job: JobRecord
+    is_changed: bool  # since the look before
+    events: tuple[JobEventRecord, ...]  # since the look before
+    last_event_id: int
+
+
+def last_event_id(header: str | None) -> int:
+    """The number of a ``Last-Event-ID``; 0 where it is absent or none of ours."""
+    return int(header) if header and _NUMBER.fullmatch(header) else 0
+
+
+async def follow(request: Request, job_id: UUID, after: int) -> AsyncIterator[News | None]:
+    """Look at a job now and then, in a pool thread, until it has ended or the service stops.
+
+    Yields:
+        What is new; None where there has been nothing for so long that a proxy could hang up.
+    """
+    runtime = runtime_of(request)
+    is_stopping: Callable[[], bool] = getattr(request.app.state, "is_stopping", lambda: False)
+    clock = asyncio.get_running_loop().time
+    started = spoken = clock()
+    said: JobRecord | None = None
+    while not is_stopping() and clock() - started < _LONGEST_STREAM_S:
+        try:
+            found, events = await run_in_threadpool(_look, runtime, job_id, after)
+        except NotFoundError:
+            return
+        is_changed = found != said
+        if is_changed or events:
+            after = events[-1].id if events else after
+            said, spoken = found, clock()
+            yield News(found, is_changed, events, after)
+        elif clock() - spoken > _SPEAK_EVERY_S:
+            spoken = clock()
+            yield None
+        if not found.is_open and not events:
+            return
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _look(
+    runtime: Runtime, job_id: UUID, after: int
+) -> tuple[JobRecord, tuple[JobEventRecord, ...]]:
+    with runtime.sessions() as session:
+        found = get_job(session, job_id)  # before the events: an ended job's are all there
+        return found, list_events(session, job_id, after=after)

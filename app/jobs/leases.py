@@ -1,0 +1,258 @@
+"""Who may work on which chunk, and how its outcome is kept.
+
+A claim gives a chunk to one worker until a time of the database's clock; a thread of the worker
+puts that time off while it lives. Whoever claims a chunk raises its ``claim`` number, and every
+statement that ends a chunk asks for the owner and the number it was claimed with: a worker that
+was taken for dead and comes back finds that its transaction may not be committed, so nothing is
+stored twice.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from app.jobs.records import OPEN_STATES, Chunk, JobRecord, PendingItem, Phase
+from app.jobs.service import add_event, to_record
+from app.jobs.settling import DATABASE_CLOCK, lock_job
+from app.jobs.tables import Job, JobChunk, JobItem
+
+MAX_ATTEMPTS = 5
+_LONGEST_PAUSE_S = 300
+
+
+class LeaseLostError(Exception):
+    """Another worker has this chunk now; nothing of this attempt may be committed."""
+
+
+class JobCancelledError(Exception):
+    """The job was cancelled while this chunk was at work."""
+
+
+def claim_chunk(
+    session: Session, job_id: UUID, owner: str, lease: timedelta
+) -> tuple[JobRecord, Chunk] | None:
+    """Take the next chunk that is due; None if there is none. Commit at once.
+
+    Planning comes before the parts, and the finish once all parts are done. Chunks that others are
+    about to take or to commit are passed over rather than waited for.
+    """
+    # A cancel waits for this claim, or the claim for it: else it could find no chunk at work, call
+    # the job cancelled, and the chunk would be stored after that.
+    job = lock_job(session, job_id)
+    if job is None or job.state not in OPEN_STATES or job.is_cancel_requested:
+        return None
+    _bury(session, job_id)
+    other = aliased(JobChunk)
+    unfinished = (
+        select(other.ordinal)
+        .where(
+            other.job_id == JobChunk.job_id,
+            other.phase < Phase.FINISH,
+            or_(other.state.in_(OPEN_STATES), other.state == "failed"),
+        )
+        .exists()
+    )
+    row = session.scalar(
+        select(JobChunk)
+        .where(
+            JobChunk.job_id == job_id,
+            JobChunk.state.in_(OPEN_STATES),
+            is_due(),
+            or_(JobChunk.phase < Phase.FINISH, ~unfinished),
+        )
+        .order_by(JobChunk.phase, JobChunk.ordinal)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    if row is None:
+        return None
+    row.state, row.lease_owner, row.lease_until = "running", owner, DATABASE_CLOCK + lease
+    row.attempts += 1
+    row.claim += 1
+    session.flush()
+    if job.state == "queued":
+        job.state = "running"
+        job.started_at = func.coalesce(Job.started_at, DATABASE_CLOCK)
+        add_event(session, job_id, "started")
+        session.flush()
+        session.refresh(job)
+    return to_record(job), _to_chunk(session, row)
+
+
+def is_due() -> Any:
+    """The condition that somebody should take a chunk up, by the database's clock."""
+    return or_(
+        and_(JobChunk.state == "queued", JobChunk.due_at <= DATABASE_CLOCK),
+        and_(JobChunk.state == "running", JobChunk.lease_until < DATABASE_CLOCK),
+    )
+
+
+def renew_lease(session: Session, chunk: Chunk, owner: str, lease: timedelta) -> bool:
+    """Put the end of a lease off; whether the job was cancelled meanwhile. Commit at once.
+
+    Raises:
+        LeaseLostError: if the chunk is somebody else's by now.
+    """
+    renewed = session.execute(
+        _own(chunk, owner).values(lease_until=DATABASE_CLOCK + lease).returning(JobChunk.ordinal)
+    ).first()
+    if renewed is None:
+        raise LeaseLostError
+    return bool(session.scalar(select(Job.is_cancel_requested).where(Job.id == chunk.job_id)))
+
+
+def release_chunk(
+    session: Session,
+    chunk: Chunk,
+    owner: str,
+    *,
+    pause: timedelta = timedelta(0),
+    detail: str | None = None,
+) -> None:
+    """Give a chunk back undone, without counting the attempt; nothing if it is no longer ours."""
+    session.execute(
+        _own(chunk, owner).values(
+            state="queued",
+            lease_owner=None,
+            lease_until=None,
+            attempts=JobChunk.attempts - 1,
+            due_at=DATABASE_CLOCK + pause,
+            detail=detail,
+        )
+    )
+
+
+def end_chunk(session: Session, chunk: Chunk, owner: str, **counts: int) -> None:
+    """Mark a chunk as done, in the transaction that holds its work.
+
+    Args:
+        session: That transaction.
+        chunk: As it was claimed.
+        owner: Who claimed it.
+        **counts: How many more units are ``done``, ``failed``, ``skipped``.
+
+    Raises:
+        LeaseLostError: if the chunk is somebody else's by now: roll back.
+    """
+    added = {name: getattr(JobChunk, name) + count for name, count in counts.items() if count}
+    ended = session.execute(
+        _own(chunk, owner)
+        .values(state="done", lease_owner=None, lease_until=None, detail=None, **added)
+        .returning(JobChunk.ordinal)
+    ).first()
+    if ended is None:
+        raise LeaseLostError
+    _add_to_job(session, chunk.job_id, counts)
+
+
+def fail_chunk(
+    session: Session, chunk: Chunk, owner: str, detail: str, *, is_final: bool = False
+) -> None:
+    """Note that an attempt failed: queue the chunk again after a pause, or fail it for good.
+
+    Nothing if the chunk is no longer ours.
+    """
+    row = session.scalar(
+        select(JobChunk)
+        .where(*_is_own(chunk, owner))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if row is None:
+        return
+    if is_final or row.attempts >= MAX_ATTEMPTS:
+        _fail_for_good(session, row, detail)
+        return
+    pause = timedelta(seconds=min(2.0**row.attempts, _LONGEST_PAUSE_S))
+    row.state, row.lease_owner, row.lease_until = "queued", None, None
+    row.due_at, row.detail = DATABASE_CLOCK + pause, detail
+    add_event(session, row.job_id, "attempt failed", detail)
+    session.flush()
+
+
+def _bury(session: Session, job_id: UUID) -> None:
+    """Fail the chunks that took their worker down too often."""
+    dead = select(JobChunk).where(
+        JobChunk.job_id == job_id,
+        JobChunk.state == "running",
+        JobChunk.attempts >= MAX_ATTEMPTS,
+        JobChunk.lease_until < DATABASE_CLOCK,
+    )
+    for row in session.scalars(dead.with_for_update(skip_locked=True)).all():
+        _fail_for_good(
+            session,
+            row,
+            f"Its worker ended without a word {row.attempts} times: see the workers' logs; too "
+            "little memory is the usual cause.",
+        )
+
+
+def _fail_for_good(session: Session, row: JobChunk, detail: str) -> None:
+    left = row.units - row.done - row.failed - row.skipped
+    row.state, row.lease_owner, row.lease_until = "failed", None, None
+    row.detail = detail
+    row.failed += left
+    add_event(session, row.job_id, "chunk failed", detail)
+    session.flush()
+    session.execute(
+        update(JobItem)
+        .where(*_items_of(row), JobItem.state == "queued")
+        .values(state="failed", reason=detail)
+    )
+    _add_to_job(session, row.job_id, {"failed": left})
+
+
+def _add_to_job(session: Session, job_id: UUID, counts: dict[str, int]) -> None:
+    # Last in its transaction: whoever else ends a chunk of this job waits for this row.
+    added = {name: getattr(Job, name) + count for name, count in counts.items() if count}
+    if added:
+        session.execute(update(Job).where(Job.id == job_id).values(**added))
+
+
+def _own(chunk: Chunk, owner: str) -> Any:
+    return (
+        update(JobChunk).where(*_is_own(chunk, owner)).execution_options(synchronize_session=False)
+    )
+
+
+def _is_own(chunk: Chunk, owner: str) -> tuple[Any, ...]:
+    return (
+        JobChunk.job_id == chunk.job_id,
+        JobChunk.phase == chunk.phase,
+        JobChunk.ordinal == chunk.ordinal,
+        JobChunk.state == "running",
+        JobChunk.lease_owner == owner,
+        JobChunk.claim == chunk.claim,
+    )
+
+
+def _items_of(row: JobChunk) -> tuple[Any, ...]:
+    return (
+        JobItem.job_id == row.job_id,
+        JobItem.ordinal >= row.first_item,
+        JobItem.ordinal < row.first_item + row.units,
+    )
+
+
+def _to_chunk(session: Session, row: JobChunk) -> Chunk:
+    items = session.execute(
+        select(JobItem.ordinal, JobItem.name)
+        .where(*_items_of(row), JobItem.state == "queued")
+        .order_by(JobItem.ordinal)
+    )
+    return Chunk(
+        job_id=row.job_id,
+        phase=Phase(row.phase),
+        ordinal=row.ordinal,
+        payload=row.payload,
+        first_item=row.first_item,
+        units=row.units,
+        attempts=row.attempts,
+        claim=row.claim,
+        items=tuple(PendingItem(ordinal - row.first_item, name) for ordinal, name in items),
+    )

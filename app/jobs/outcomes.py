@@ -1,0 +1,197 @@
+"""Writing what handlers say into the tables: plans into chunks and items, results into items."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import BigInteger, Integer, Text, Uuid, bindparam, insert, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
+
+from app.jobs.leases import LeaseLostError, end_chunk
+from app.jobs.records import Chunk, Phase
+from app.jobs.registry import ChunkPlan, ChunkResult
+from app.jobs.service import add_event
+from app.jobs.settling import DATABASE_CLOCK, ending, lock_job
+from app.jobs.tables import ITEM_STATES, Job, JobChunk
+
+_CHUNKS_A_STATEMENT = 500
+_ITEMS_A_STATEMENT = 5000
+
+# One statement with arrays: a row of parameters an item would take many times as long.
+_PLAN_ITEMS = text(
+    """
+    INSERT INTO job_item (job_id, ordinal, chunk, name, state)
+    SELECT :job_id, ordinal, chunk, name, 'queued'
+    FROM unnest(:ordinals, :chunks, :names) AS new (ordinal, chunk, name)
+    """
+).bindparams(
+    bindparam("ordinals", type_=ARRAY(BigInteger)),
+    bindparam("chunks", type_=ARRAY(Integer)),
+    bindparam("names", type_=ARRAY(Text)),
+    bindparam("job_id", type_=Uuid),
+)
+_END_ITEMS = text(
+    """
+    INSERT INTO job_item (job_id, ordinal, chunk, name, state, reason, glitch_id)
+    SELECT :job_id, ordinal, :chunk, name, state, reason, glitch_id
+    FROM unnest(:ordinals, :names, :states, :reasons, :glitch_ids)
+        AS new (ordinal, name, state, reason, glitch_id)
+    ON CONFLICT (job_id, ordinal) DO UPDATE
+    SET state = excluded.state, reason = excluded.reason,
+        glitch_id = coalesce(excluded.glitch_id, job_item.glitch_id)
+    """
+).bindparams(
+    bindparam("ordinals", type_=ARRAY(BigInteger)),
+    bindparam("names", type_=ARRAY(Text)),
+    bindparam("states", type_=ARRAY(Text)),
+    bindparam("reasons", type_=ARRAY(Text)),
+    bindparam("glitch_ids", type_=ARRAY(Uuid)),
+    bindparam("job_id", type_=Uuid),
+)
+
+
+class HandlerMistakeError(Exception):
+    """A handler's answer contradicts what it was asked; trying again cannot help."""
+
+
+def store_plan(session: Session, chunk: Chunk, owner: str, plans: Iterable[ChunkPlan]) -> int:
+    """Write the chunks of a plan and their items, a bounded number at a time; how many chunks.
+
+    Raises:
+        LeaseLostError: if the planning is somebody else's by now: roll back.
+    """
+    chunks: list[dict[str, Any]] = []
+    items: list[tuple[int, int, str]] = []
+    count = total = 0
+    for plan in plans:
+        units = len(plan.items) or plan.units
+        if units < 1:
+            raise HandlerMistakeError("A chunk must have items, or count for one unit or more.")
+        chunks.append(
+            {
+                "job_id": chunk.job_id,
+                "phase": Phase.RUN,
+                "ordinal": count,
+                "payload": dict(plan.payload),
+                "first_item": total,
+                "units": units,
+            }
+        )
+        items += [(total + index, count, name) for index, name in enumerate(plan.items)]
+        count, total = count + 1, total + units
+        if len(chunks) >= _CHUNKS_A_STATEMENT or len(items) >= _ITEMS_A_STATEMENT:
+            _write_plan(session, chunk, chunks, items)
+            chunks, items = [], []
+    _write_plan(session, chunk, chunks, items)
+    end_chunk(session, chunk, owner)
+    job = _locked(session, chunk)
+    job.total = total
+    chunks_text = "one chunk" if count == 1 else f"{count:,} chunks"
+    add_event(session, chunk.job_id, "planned", f"{total:,} items in {chunks_text}")
+    session.flush()
+    return count
+
+
+def store_result(session: Session, chunk: Chunk, owner: str, result: ChunkResult) -> None:
+    """Write what became of a chunk's items, and that it is done.
+
+    Raises:
+        LeaseLostError: if the chunk is somebody else's by now: roll back.
+        HandlerMistakeError: if items are missing, doubled or unknown.
+    """
+    states = _check(chunk, result)
+    if not chunk.items:
+        open_units = _open_units(session, chunk)
+        states["done"] = open_units - states["failed"] - states["skipped"]
+    end_chunk(
+        session,
+        chunk,
+        owner,
+        done=states["done"],
+        failed=states["failed"],
+        skipped=states["skipped"],
+    )
+    if result.items:
+        names = {item.position: item.name for item in chunk.items}
+        session.execute(
+            _END_ITEMS,
+            {
+                "job_id": chunk.job_id,
+                "chunk": chunk.ordinal,
+                "ordinals": [chunk.first_item + item.position for item in result.items],
+                "names": [
+                    names.get(item.position) or item.name or str(item.position)
+                    for item in result.items
+                ],
+                "states": [item.state for item in result.items],
+                "reasons": [item.reason for item in result.items],
+                "glitch_ids": [item.glitch_id for item in result.items],
+            },
+        )
+
+
+def store_finish(session: Session, chunk: Chunk, owner: str, result: Mapping[str, Any]) -> None:
+    """Write a job's result and that it ended.
+
+    Raises:
+        LeaseLostError: if the finish is somebody else's by now: roll back.
+    """
+    end_chunk(session, chunk, owner)
+    state, detail = ending(session, chunk.job_id)
+    job = _locked(session, chunk)
+    job.state, job.detail, job.result = state, detail, dict(result)
+    job.finished_at = DATABASE_CLOCK
+    add_event(session, chunk.job_id, state, detail)
+    session.flush()
+
+
+def _locked(session: Session, chunk: Chunk) -> Job:
+    job = lock_job(session, chunk.job_id)
+    if job is None:
+        raise LeaseLostError  # it was removed, and its chunks with it
+    return job
+
+
+def _write_plan(
+    session: Session,
+    chunk: Chunk,
+    chunks: list[dict[str, Any]],
+    items: list[tuple[int, int, str]],
+) -> None:
+    if chunks:
+        session.execute(insert(JobChunk), chunks)
+    for start in range(0, len(items), _ITEMS_A_STATEMENT):
+        part = items[start : start + _ITEMS_A_STATEMENT]
+        ordinals, owners, names = (list(column) for column in zip(*part, strict=True))
+        session.execute(
+            _PLAN_ITEMS,
+            {"job_id": chunk.job_id, "ordinals": ordinals, "chunks": owners, "names": names},
+        )
+
+
+def _check(chunk: Chunk, result: ChunkResult) -> Counter[str]:
+    positions = [item.position for item in result.items]
+    if len(set(positions)) != len(positions):
+        raise HandlerMistakeError("An item was told of twice.")
+    expected = {item.position for item in chunk.items}
+    if chunk.items and set(positions) != expected:
+        raise HandlerMistakeError(
+            f"{len(expected - set(positions))} items were not told of, and "
+            f"{len(set(positions) - expected)} that were not asked for were."
+        )
+    for item in result.items:
+        if item.state not in ITEM_STATES[1:] or not 0 <= item.position < chunk.units:
+            raise HandlerMistakeError(f"An item was told of as {item.state} at {item.position}.")
+        if item.state == "failed" and not item.reason:
+            raise HandlerMistakeError("An item failed without a reason.")
+    return Counter(item.state for item in result.items)
+
+
+def _open_units(session: Session, chunk: Chunk) -> int:
+    row = session.get_one(
+        JobChunk, (chunk.job_id, int(chunk.phase), chunk.ordinal), populate_existing=True
+    )
+    return row.units - row.done - row.failed - row.skipped

@@ -1,0 +1,126 @@
+"""What the templates of jobs are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from app.frame.contexts import ClassCount, Fact, PageContext
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is, in words and as the parts of a bar 100 wide."""
+
+    done: float
+    skipped: float
+    failed: float
+    sentence: str  # "312 of 1,000: 300 stored, 10 known already, 2 failed"
+    left: str | None  # "about 3 minutes left"
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One job in the list."""
+
+    href: str
+    title: str
+    state: str
+    level: str  # which look the state has: waiting, busy, good, bad, off
+    progress: Progress | None
+    detail: str | None
+    author: str
+    made: str
+    took: str | None
+
+
+@dataclass(frozen=True)
+class JobsPage(PageContext):
+    """The jobs, latest first."""
+
+    template: ClassVar[str] = "jobs.html"
+    section: ClassVar[str] = "jobs"
+
+    rows: tuple[JobRow, ...]
+    states: tuple[ClassCount, ...]
+    kinds: tuple[ClassCount, ...]
+    error: str | None
+    is_narrowed: bool
+    can_start: bool
+    first_href: str | None
+    next_href: str | None
+
+    @property
+    def title(self) -> str:
+        return "Jobs"
+
+
+@dataclass(frozen=True)
+class JobLive:
+    """The part of a job's page that changes while it works."""
+
+    state: str
+    level: str
+    progress: Progress | None
+    detail: str | None
+    is_stopping: bool  # a cancel was asked for, and it is still at work
+    took: str | None
+
+
+@dataclass(frozen=True)
+class JobFragment:
+    """That part alone, as the event stream sends it."""
+
+    live: JobLive
+
+
+@dataclass(frozen=True)
+class ItemRow:
+    """One input of a job."""
+
+    number: str
+    name: str
+    state: str
+    level: str
+    reason: str | None
+    href: str | None  # of the glitch that it became
+
+
+@dataclass(frozen=True)
+class HappeningRow:
+    """Something that happened to a job."""
+
+    when: str
+    when_iso: str
+    text: str
+
+
+@dataclass(frozen=True)
+class JobPage(PageContext):
+    """One job."""
+
+    template: ClassVar[str] = "job.html"
+    section: ClassVar[str] = "jobs"
+
+    href: str
+    heading: str
+    live: JobLive
+    follow_href: str | None  # of its events, while it is open
+    facts: tuple[Fact, ...]
+    result_text: str | None  # what came of it in sentences, where the job has some
+    results: tuple[Fact, ...]
+    outcome: tuple[str, str] | None  # address and text of what it made
+    items: tuple[ItemRow, ...]
+    has_items: bool
+    states: tuple[ClassCount, ...]  # links that choose which items are listed
+    happenings: tuple[HappeningRow, ...]
+    can_cancel: bool
+    can_retry: bool
+    retry_text: str
+    error: str | None
+    first_href: str | None
+    next_href: str | None
+
+    @property
+    def title(self) -> str:
+        return self.heading

@@ -1,0 +1,181 @@
+"""Jobs: the list, one job with its progress as it happens, cancel and retry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from sqlalchemy.orm import Session
+
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
+from app.core.paging import Page
+from app.core.principals import Principal, Role
+from app.frame.contexts import ClassCount
+from app.frame.deps import (
+    CsrfChecked,
+    ForReaders,
+    PageRoute,
+    Reader,
+    SessionDep,
+    Submitter,
+    VisitorDep,
+    logged_in,
+    see_other,
+)
+from app.frame.render import Visitor, environment, render
+from app.jobs.follow import STILL_HERE, STREAM_HEADERS, follow
+from app.jobs.follow import last_event_id as last_event_id_of
+from app.jobs.pages.contexts import JobFragment, JobsPage
+from app.jobs.pages.view import STATES, job_href, job_page_of, job_row, kind_text, live_of
+from app.jobs.records import JobRecord
+from app.jobs.registry import known_kinds
+from app.jobs.service import cancel_job, get_job, list_jobs, retry_job
+
+router = APIRouter(route_class=PageRoute)
+
+PAGE_SIZE = 50
+
+Word = Annotated[str | None, Query(max_length=64)]
+
+
+@router.get("/jobs")
+def jobs(
+    *,
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    principal: Reader,
+    kind: Word = None,
+    state: Word = None,
+    after: Word = None,
+) -> Response:
+    """All background work, latest first."""
+    kind, state = kind or None, state or None
+    page: Page[JobRecord] = Page()
+    error = None
+    try:
+        page = list_jobs(session, kind=kind, state=state, limit=PAGE_SIZE, cursor=after)
+    except InvalidRequestError as refused:
+        error = str(refused)
+    now = datetime.now(UTC)
+    states = (("", "all"), *((name, text) for name, (text, _) in STATES.items()))
+    kinds = (("", "all"), *((name, kind_text(name)) for name in known_kinds()))
+    context = JobsPage(
+        rows=tuple(job_row(one, now) for one in page.items),
+        states=tuple(
+            ClassCount(text, "", 0.0, _list_href(kind=kind, state=name), name == (state or ""))
+            for name, text in states
+        ),
+        kinds=tuple(
+            ClassCount(text, "", 0.0, _list_href(kind=name, state=state), name == (kind or ""))
+            for name, text in kinds
+        ),
+        error=error,
+        is_narrowed=bool(kind or state),
+        can_start=principal.role >= Role.SUBMITTER,
+        first_href=_list_href(kind=kind, state=state) if after else None,
+        next_href=_list_href(kind=kind, state=state, after=page.next) if page.next else None,
+    )
+    return render(request, context, visitor, status=400 if error else 200)
+
+
+def _list_href(**values: str | None) -> str:
+    chosen = {name: value for name, value in values.items() if value}
+    return f"/ui/jobs?{urlencode(chosen)}" if chosen else "/ui/jobs"
+
+
+@router.get("/jobs/{job_id}")
+def job(
+    *,
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    principal: Reader,
+    job_id: str,
+    state: Word = None,
+    after: Word = None,
+) -> Response:
+    """One job; scripts keep it up to date."""
+    found = _job(session, job_id)
+    page = job_page_of(session, found, principal, state=state or None, cursor=after or None)
+    return render(request, page, visitor)
+
+
+def _job(session: Session, text: str) -> JobRecord:
+    try:
+        return get_job(session, UUID(text))
+    except (ValueError, NotFoundError):
+        raise NotFoundError(
+            "There is no such job: the list of jobs has those that there are."
+        ) from None
+
+
+@router.get("/jobs/{job_id}/events", dependencies=[ForReaders])
+def events(
+    request: Request,
+    session: SessionDep,
+    job_id: str,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Server-sent events: ``live`` with the part of the page that changed, ``end`` at the end."""
+    found = _job(session, job_id)
+    return StreamingResponse(
+        _stream(request, found.id, last_event_id_of(last_event_id)),
+        media_type="text/event-stream",
+        headers=STREAM_HEADERS,
+    )
+
+
+async def _stream(request: Request, job_id: UUID, after: int) -> AsyncIterator[str]:
+    template = environment().get_template("job_live.html")
+    async for news in follow(request, job_id, after):
+        if news is None:
+            yield STILL_HERE
+            continue
+        live = live_of(news.job, datetime.now(UTC))
+        content = json.dumps(template.render(page=JobFragment(live)))
+        yield f"id: {news.last_event_id}\nevent: live\ndata: {content}\n\n"
+        if not news.job.is_open:
+            yield f"id: {news.last_event_id}\nevent: end\ndata: {json.dumps(live.state)}\n\n"
+            return
+
+
+@router.post("/jobs/{job_id}/cancel", dependencies=[CsrfChecked])
+def cancel(
+    request: Request, session: SessionDep, visitor: VisitorDep, _: Submitter, job_id: str
+) -> Response:
+    """Stop it; what is stored stays."""
+    return _act(request, session, visitor, _job(session, job_id), (cancel_job, "stopping"))
+
+
+@router.post("/jobs/{job_id}/retry", dependencies=[CsrfChecked])
+def retry(
+    request: Request, session: SessionDep, visitor: VisitorDep, _: Submitter, job_id: str
+) -> Response:
+    """Do again what failed, or what was left undone."""
+    return _act(request, session, visitor, _job(session, job_id), (retry_job, "retried"))
+
+
+def _act(
+    request: Request,
+    session: Session,
+    visitor: Visitor,
+    found: JobRecord,
+    what: tuple[Callable[[Session, UUID, Principal], JobRecord], str],
+) -> Response:
+    act, notice = what
+    principal = logged_in(visitor)
+    try:
+        with session.begin_nested():
+            act(session, found.id, principal)
+    except (ConflictError, PermissionDeniedError) as error:
+        status = 409 if isinstance(error, ConflictError) else 403
+        page = job_page_of(session, get_job(session, found.id), principal, error=str(error))
+        return render(request, page, visitor, status=status)
+    return see_other(f"{job_href(found)}?done={notice}")

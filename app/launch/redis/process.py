@@ -1,0 +1,114 @@
+"""Keeps one Redis running: `python -m app.launch.redis.process PROGRAM FOLDER SOCKET`.
+
+Redis itself would outlive a killed supervisor, so this process stands between them. What Redis
+keeps are doorbells; where it cannot read its own files any more they are put aside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from app.launch.lifeline import follow_lifeline
+
+_END_WITHIN_S = 5.0
+_SOON_S = 2.0  # Redis that ends sooner than this has not really started
+_LONGEST_PAUSE_S = 10.0
+_STATE = ("appendonlydir", "appendonly.aof", "dump.rdb")
+CONFIGURATION = """
+port 0
+unixsocket "{socket}"
+unixsocketperm 600
+dir "{folder}"
+pidfile "{folder}/redis.pid"
+logfile "{folder}/redis.log"
+daemonize no
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory 256mb
+maxmemory-policy noeviction
+"""
+
+
+def main() -> None:
+    """Start Redis, start it again when it ends, until SIGTERM or the supervisor's end."""
+    program, folder, socket = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    follow_lifeline()
+    _end_orphan(folder)
+    configuration = folder / "redis.conf"
+    configuration.write_text(CONFIGURATION.format(socket=socket, folder=_quoted(folder)))
+    configuration.chmod(0o600)
+    early_ends = 0
+    while not stop.is_set():
+        started = time.monotonic()
+        _run(program, configuration, stop)
+        if stop.is_set():
+            break
+        early_ends = early_ends + 1 if time.monotonic() - started < _SOON_S else 0
+        print(  # noqa: T201
+            f"Redis ended by itself: starting it again ({folder / 'redis.log'} may say why).",
+            file=sys.stderr,
+            flush=True,
+        )
+        if early_ends == 2:
+            _put_state_aside(folder)
+        stop.wait(min(0.2 * 2**early_ends, _LONGEST_PAUSE_S))
+
+
+def _run(program: Path, configuration: Path, stop: threading.Event) -> None:
+    """From the start of Redis to its end, of itself or because of ``stop``."""
+    try:
+        redis = subprocess.Popen(  # noqa: S603 - the program that the supervisor found
+            [str(program), str(configuration)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        print(f"Redis cannot be started: {error}.", file=sys.stderr, flush=True)  # noqa: T201
+        return
+    while redis.poll() is None and not stop.wait(0.1):
+        pass
+    if redis.poll() is None:
+        redis.terminate()
+        try:
+            redis.wait(_END_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            redis.kill()
+            redis.wait()
+
+
+def _end_orphan(folder: Path) -> None:
+    """End a Redis that outlived a killed predecessor of this process: two would share one file."""
+    with contextlib.suppress(OSError, ValueError, psutil.Error):
+        process = psutil.Process(int((folder / "redis.pid").read_text()))
+        if Path(process.cwd()) == folder and process.pid != os.getpid():
+            process.kill()
+            process.wait(_END_WITHIN_S)
+
+
+def _put_state_aside(folder: Path) -> None:
+    for name in _STATE:
+        kept = folder / f"{name}.damaged-{time.time_ns()}"
+        with contextlib.suppress(OSError):
+            (folder / name).rename(kept)
+
+
+def _quoted(folder: Path) -> str:
+    """As Redis reads it between double quotes."""
+    return str(folder).replace("\\", "\\\\").replace('"', '\\"')
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The HTTP service as a child of `up`: `python -m app.launch.serve SOCKET_DESCRIPTOR`.
+
+It imports its libraries, which takes seconds, while the supervisor starts the database; then does
+what the supervisor orders on standard input, line by line: ``prepare DATABASE_URL``, answered by
+one JSON line, and ``serve``. One process for both, so that the libraries are imported once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+
+from app.launch.lifeline import follow_lifeline
+from app.launch.sentences import told_as_sentences
+
+_GRACEFUL_STOP_S = 8
+
+
+def main() -> None:
+    """Prepare and serve, on the socket that the supervisor has bound, until SIGTERM."""
+    follow_lifeline()
+    with told_as_sentences():
+        import uvicorn
+
+        from app.launch.prepare import prepare
+        from app.main import create_app
+
+        os.environ["DATABASE_URL"] = _await_order("prepare")
+        print(json.dumps(prepare()), flush=True)  # noqa: T201 - the supervisor reads it
+        _await_order("serve")
+        application = create_app()
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACEFUL_STOP_S,
+        )
+        listener = socket.socket(fileno=int(sys.argv[1]))
+        server = uvicorn.Server(config)
+        # Streams of events would else hold the stop up until its grace is over.
+        application.state.is_stopping = lambda: server.should_exit
+        server.run(sockets=[listener])
+
+
+def _await_order(wanted: str) -> str:
+    """What follows the wanted word on the next line; ends the process if none comes."""
+    order, _, rest = sys.stdin.readline().rstrip("\n").partition(" ")
+    if order != wanted:
+        raise SystemExit(0)  # the supervisor is stopping
+    return rest
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""`/map`: every glitch as a point, in columns; have it drawn; label a selection."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse, StreamingResponse
+
+from app.core import schemas as core_schemas
+from app.jobs import schemas as job_schemas
+from app.map import schemas as map_schemas
+from app.map.bulk import label_selection, list_bulk_labels, undo_selection
+from app.map.files import coding_for, headers_for, ids_of_version, is_known, map_files, stream
+from app.map.service import map_state, start_drawing, start_placing
+from app.server.callers import Reader, Reviewer, RuntimeDep, SessionDep, Submitter
+
+router = APIRouter(prefix="/map", tags=["map"])
+
+BINARY = "application/octet-stream"
+_FILE: dict[int | str, dict[str, Any]] = {200: {"content": {BINARY: {}}}}
+_A_DAY = {"Cache-Control": "private, max-age=86400"}  # a version never changes
+
+
+@router.post("", summary="Draw the map, or place newcomers on it", status_code=202)
+def order(session: SessionDep, principal: Submitter, body: map_schemas.MapOrder) -> job_schemas.Job:
+    """Starts a job. The same request while it is open is the same job; the old map serves on."""
+    if body.act == "place":
+        return job_schemas.job(start_placing(session, principal=principal))
+    return job_schemas.job(start_drawing(session, principal=principal, sample=body.sample))
+
+
+@router.get("/state", summary="How the map stands")
+def state(session: SessionDep, _: Reader) -> map_schemas.State:
+    """Whether there is one, how far it is behind the catalogue, and what is at work on it."""
+    return map_schemas.state(map_state(session))
+
+
+@router.get(
+    "", summary="Every point, in columns", response_class=StreamingResponse, responses=_FILE
+)
+def points(request: Request, runtime: RuntimeDep, session: SessionDep, _: Reader) -> Response:
+    """One little-endian buffer with a JSON header that describes it; has an ETag."""
+    files = map_files(session, runtime.settings.data_dir)
+    coding = coding_for(request.headers.get("accept-encoding", ""))
+    headers = headers_for(files, coding)
+    if is_known(request.headers.get("if-none-match", ""), files, coding):
+        return Response(status_code=304, headers=headers)
+    return StreamingResponse(stream(files.points, coding), media_type=BINARY, headers=headers)
+
+
+@router.get("/ids", summary="The ids of the points", response_class=FileResponse, responses=_FILE)
+def ids(
+    runtime: RuntimeDep,
+    _: Reader,
+    version: Annotated[str, Query(max_length=64, description="`version` of the points' header.")],
+) -> Response:
+    """16 bytes a glitch, in the order of the points of that version."""
+    path = ids_of_version(runtime.settings.data_dir, version)
+    return FileResponse(
+        path, media_type=BINARY, headers={"Cache-Control": "private, max-age=86400"}
+    )
+
+
+@router.post("/labels", summary="Label a selection", status_code=201)
+def label(
+    session: SessionDep, principal: Reviewer, body: map_schemas.Selection
+) -> map_schemas.BulkLabel:
+    """All of them or none, in one transaction that can be undone."""
+    made = label_selection(session, body.glitch_ids, body.label, reviewer=principal)
+    return map_schemas.bulk_label(made)
+
+
+@router.get("/labels", summary="Selections that were labelled, latest first")
+def labelled(
+    session: SessionDep,
+    _: Reader,
+    limit: Annotated[int, Query(ge=1, le=500, description="How many, 1 to 500.")] = 50,
+) -> core_schemas.ListOf[map_schemas.BulkLabel]:
+    """With their authors, and who undid them."""
+    found = list_bulk_labels(session, limit=limit)
+    return core_schemas.ListOf(items=[map_schemas.bulk_label(one) for one in found], next=None)
+
+
+@router.post("/labels/{bulk_id}/undo", summary="Take the labels of a selection back")
+def undo(session: SessionDep, principal: Reviewer, bulk_id: UUID) -> map_schemas.BulkLabel:
+    """Each glitch is what it was before, unless somebody labelled it since."""
+    return map_schemas.bulk_label(undo_selection(session, bulk_id, reviewer=principal))

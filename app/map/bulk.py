@@ -1,0 +1,134 @@
+"""Labels for a selection of the map: many glitches in one transaction, taken back as one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.orm import Session
+
+from app.classes.tables import GlitchClass
+from app.core.access import require_role
+from app.core.audit import record_event
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.core.principals import Principal, Role
+from app.glitches.labels import append_labels, revoke_labels
+from app.map.records import BulkLabelRecord
+from app.map.tables import BulkLabel
+
+MOST_AT_ONCE = 10_000  # glitches labelled in one transaction
+_SOURCE = "map"
+
+
+def label_selection(
+    session: Session, glitch_ids: Collection[UUID], class_name: str, *, reviewer: Principal
+) -> BulkLabelRecord:
+    """Label a selection of glitches, all or none.
+
+    Args:
+        session: The transaction to write in.
+        glitch_ids: Which; a glitch named twice is labelled once.
+        class_name: A class that is not retired.
+        reviewer: Who says so; a reviewer or above.
+
+    Raises:
+        PermissionDeniedError: if the caller is no reviewer.
+        InvalidRequestError: if there are none or too many, or no such class.
+        NotFoundError: if one of them is not there.
+        ConflictError: if the class is retired.
+    """
+    require_role(reviewer, Role.REVIEWER)
+    wanted = set(glitch_ids)
+    if not wanted:
+        raise InvalidRequestError("Nothing is selected: choose some glitches first.")
+    if len(wanted) > MOST_AT_ONCE:
+        raise InvalidRequestError(
+            f"{len(wanted):,} glitches are more than the {MOST_AT_ONCE:,} that are labelled at "
+            "once: choose fewer, for example by a stretch of time."
+        )
+    label_ids = append_labels(session, wanted, class_name, author=reviewer, source=_SOURCE)
+    row = BulkLabel(
+        class_id=session.scalars(
+            select(GlitchClass.id).where(GlitchClass.name == class_name)
+        ).one(),
+        label_ids=label_ids,
+        author=reviewer.name,
+    )
+    session.add(row)
+    session.flush()
+    record_event(
+        session,
+        actor=reviewer.name,
+        action="label",
+        subject="selection",
+        subject_id=row.id,
+        class_name=class_name,
+        n_glitches=len(label_ids),
+    )
+    return get_bulk_label(session, row.id)
+
+
+def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> BulkLabelRecord:
+    """Take such labels back, all at once; what each glitch was before, it is again.
+
+    A label that somebody gave one of them since stays.
+
+    Raises:
+        PermissionDeniedError: if the caller is no reviewer.
+        NotFoundError: if there is no such act.
+        ConflictError: if it was undone before; says by whom.
+    """
+    require_role(reviewer, Role.REVIEWER)
+    row = session.get(BulkLabel, bulk_id, with_for_update=True, populate_existing=True)
+    if row is None:
+        raise NotFoundError(f"No selection was labelled under {bulk_id}.")
+    if row.undone_at is not None:
+        raise ConflictError(f"These labels were taken back before, by {row.undone_by}.")
+    n_revoked = revoke_labels(session, row.label_ids, reviewer=reviewer)
+    session.execute(
+        update(BulkLabel)
+        .where(BulkLabel.id == bulk_id)
+        .values(undone_at=func.now(), undone_by=reviewer.name)
+    )
+    record_event(
+        session,
+        actor=reviewer.name,
+        action="undo",
+        subject="selection",
+        subject_id=bulk_id,
+        n_revoked=n_revoked,
+    )
+    session.flush()
+    session.expire_all()
+    return get_bulk_label(session, bulk_id)
+
+
+def get_bulk_label(session: Session, bulk_id: UUID) -> BulkLabelRecord:
+    """One such act.
+
+    Raises:
+        NotFoundError: if there is none of this id.
+    """
+    row = session.execute(_ACTS.where(BulkLabel.id == bulk_id)).first()
+    if row is None:
+        raise NotFoundError(f"No selection was labelled under {bulk_id}.")
+    return BulkLabelRecord(*row)
+
+
+def list_bulk_labels(session: Session, *, limit: int = 5) -> tuple[BulkLabelRecord, ...]:
+    """The latest such acts, latest first."""
+    rows = session.execute(_ACTS.order_by(BulkLabel.created_at.desc()).limit(limit))
+    return tuple(BulkLabelRecord(*row) for row in rows)
+
+
+_ACTS: Select[*tuple[Any, ...]] = select(
+    BulkLabel.id,
+    GlitchClass.name,
+    func.cardinality(BulkLabel.label_ids),
+    BulkLabel.author,
+    BulkLabel.created_at,
+    BulkLabel.undone_at,
+    BulkLabel.undone_by,
+).join(GlitchClass, GlitchClass.id == BulkLabel.class_id)

@@ -1,0 +1,165 @@
+"""The map as columns for drawing: one buffer, 26 bytes a glitch, little-endian.
+
+The buffer starts with the eight bytes ``GLMAP001``, the length of the header that follows as an
+unsigned 32-bit integer, and the header, a JSON object padded with spaces to a multiple of eight
+bytes from the start. Then come the columns. The header names each with its type, its offset from
+the end of the header, and its length; it also holds what the columns index.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from psycopg import sql
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from app.classes.tables import GlitchClass
+from app.core.binary_copy import read_rows
+from app.map.records import ProjectionRecord
+
+MAGIC = b"GLMAP001"
+_ALIGNED = 8
+_UNKNOWN_IFO = b"??"
+# Name -> (what the database sends, what the buffer holds).
+_COLUMNS: dict[str, tuple[str, str]] = {
+    "x": (">f4", "<f4"),
+    "y": (">f4", "<f4"),
+    "gps_time": (">f8", "<f8"),  # s; NaN where not known
+    "p_value": (">f4", "<f4"),  # lower is more novel; NaN where it could not be judged
+    "class": (">i4", "<u2"),  # index into ``classes``; 0 has no label
+    "cluster": (">i4", "<u2"),  # index into ``clusters``; 0 is in none
+    "ifo": ("S2", "<u1"),  # index into ``ifos``; 0 is not known
+    "is_simulated": ("?", "<u1"),
+}
+# The clusters of the latest run over simulated glitches and of that over measured ones, since a
+# glitch is one or the other, largest first. What was split lives on as its parts.
+_SHOWN_CLUSTERS = """
+SELECT c.id, c.state, row_number() OVER (ORDER BY c.size DESC, c.id)::int4 AS number
+FROM cluster c WHERE c.state <> 'split' AND c.run_id IN (
+  SELECT DISTINCT ON (is_simulated) id FROM clustering_run
+  ORDER BY is_simulated, created_at DESC, id DESC)
+"""
+_POINTS = """
+WITH shown AS ({shown}), member AS (
+  SELECT m.glitch_id, min(s.number) AS number
+  FROM cluster_member m JOIN shown s ON s.id = m.cluster_id GROUP BY m.glitch_id)
+SELECT p.glitch_id, p.x, p.y, coalesce(g.gps_time::float8, 'NaN'),
+  coalesce(e.p_value::real, 'NaN'), coalesce(g.class_id, 0), coalesce(m.number, 0),
+  coalesce(g.ifo, '??'), g.is_simulated
+FROM map_point p
+JOIN glitch g ON g.id = p.glitch_id
+JOIN embedding e ON e.glitch_id = p.glitch_id AND e.checkpoint_id = {checkpoint}
+LEFT JOIN member m ON m.glitch_id = p.glitch_id
+WHERE p.projection_id = {projection} ORDER BY p.glitch_id
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """A map, ready to be sent."""
+
+    points: bytes
+    ids: bytes  # 16 bytes a glitch, in the order of the points
+
+
+def build_columns(session: Session, projection: ProjectionRecord, version: str) -> Columns:
+    """Every point of a projection with what it may be coloured by, ordered by id."""
+    query = sql.SQL(_POINTS).format(
+        shown=sql.SQL(_SHOWN_CLUSTERS),
+        checkpoint=sql.Literal(projection.checkpoint_id),
+        projection=sql.Literal(projection.id),
+    )
+    sent = [(name, kind) for name, (kind, _) in _COLUMNS.items()]
+    rows = read_rows(session, query, np.dtype([("id", "V16"), *sent]))
+    columns = {name: rows[name] for name in _COLUMNS}
+    classes, columns["class"] = _classes(session, rows["class"])
+    ifos, columns["ifo"] = _ifos(rows["ifo"])
+    clusters = [
+        {"id": None, "state": None},
+        *(
+            {"id": str(row.id), "state": row.state}
+            for row in session.execute(text(f"{_SHOWN_CLUSTERS} ORDER BY number"))
+        ),
+    ]
+    header = {
+        "version": version,
+        "n_points": len(rows),
+        "n_laid_out": projection.n_laid_out,
+        "drawn_at": projection.created_at.isoformat(),
+        "classes": _counted(classes, columns["class"]),
+        "ifos": _counted(ifos, columns["ifo"]),
+        "clusters": _counted(clusters, columns["cluster"]),
+    }
+    return Columns(pack(header, columns), np.ascontiguousarray(rows["id"]).tobytes())
+
+
+def pack(header: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> bytes:
+    """The buffer of a header and its columns, each where its type can be read in place."""
+    about, parts, offset = [], [], 0
+    for name, (_, kind) in _COLUMNS.items():
+        part = columns[name].astype(kind).tobytes()
+        about.append(
+            {"name": name, "type": kind[1:], "offset": offset, "length": len(part)},
+        )
+        padding = -len(part) % _ALIGNED
+        parts += [part, bytes(padding)]
+        offset += len(part) + padding
+    words = json.dumps({**header, "columns": about}, separators=(",", ":")).encode()
+    words += b" " * (-(len(MAGIC) + 4 + len(words)) % _ALIGNED)
+    return b"".join([MAGIC, len(words).to_bytes(4, "little"), words, *parts])
+
+
+def unpack(buffer: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The header and the columns of a buffer, which are views of it.
+
+    Raises:
+        ValueError: if it is no such buffer.
+    """
+    if not buffer.startswith(MAGIC):
+        raise ValueError("This is no map of ours.")
+    start = len(MAGIC) + 4
+    end = start + int.from_bytes(buffer[len(MAGIC) : start], "little")
+    header = json.loads(buffer[start:end])
+    columns = {
+        one["name"]: np.frombuffer(
+            buffer,
+            dtype=f"<{one['type']}",
+            offset=end + one["offset"],
+            count=one["length"] // np.dtype(one["type"]).itemsize,
+        )
+        for one in header["columns"]
+    }
+    return header, columns
+
+
+def _classes(session: Session, ids: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """The classes that may be met, no label first, and the index of each glitch's among them."""
+    rows = session.execute(
+        select(GlitchClass.id, GlitchClass.name)
+        .where(GlitchClass.state != "withdrawn")
+        .order_by(GlitchClass.name)
+    ).all()
+    index = np.zeros(max([row.id for row in rows], default=0) + 1, dtype=np.uint16)
+    for number, row in enumerate(rows, start=1):
+        index[row.id] = number
+    # A class may have been withdrawn between the two queries: its glitches have no label then.
+    known = np.where(ids < len(index), ids, 0)
+    return [{"name": None}, *({"name": row.name} for row in rows)], index[known]
+
+
+def _ifos(names: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
+    found, index = np.unique(names, return_inverse=True)
+    known = [one.decode() for one in found if one != _UNKNOWN_IFO]
+    # "?" sorts before every letter: where nothing is unknown, all indices move up by one.
+    shifted = index + (len(known) == len(found))
+    return [{"name": None}, *({"name": name} for name in known)], shifted
+
+
+def _counted(entries: Sequence[dict[str, Any]], index: np.ndarray) -> list[dict[str, Any]]:
+    counts = np.bincount(index.astype(np.int64), minlength=len(entries))
+    return [{**one, "count": int(count)} for one, count in zip(entries, counts, strict=True)]

@@ -1,0 +1,208 @@
+"""The map: the page, its points, the glitches that are pointed at, labels for a selection."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+
+from app.classes.naming import list_classes
+from app.core.errors import InvalidRequestError, NotReadyError
+from app.core.principals import Role
+from app.frame.deps import (
+    CsrfChecked,
+    ForReaders,
+    PageRoute,
+    Reader,
+    Reviewer,
+    RuntimeDep,
+    SessionDep,
+    Submitter,
+    VisitorDep,
+    explain,
+    see_other,
+)
+from app.frame.palette import class_colour
+from app.frame.render import SECURITY_HEADERS, environment, render
+from app.frame.words import card, count, stamp
+from app.glitches.browsing import judgements_of
+from app.jobs.records import OPEN_STATES, JobRecord
+from app.map.bulk import MOST_AT_ONCE, label_selection, list_bulk_labels, undo_selection
+from app.map.files import coding_for, headers_for, ids_of_version, is_known, map_files, stream
+from app.map.pages.contexts import BulkAct, MapCards, MapJob, MapPage
+from app.map.records import BulkLabelRecord, MapState, ProjectionRecord
+from app.map.service import glitches_of, map_state, start_drawing, start_placing
+
+router = APIRouter(route_class=PageRoute)
+
+CARDS_AT_ONCE = 24
+_ID_BYTES = 16
+_BINARY = "application/octet-stream"
+_A_DAY = {"Cache-Control": "private, max-age=86400"}  # a version never changes
+# The drawing library compiles its WebGL calls from strings (docs/decisions/0007); scripts come from
+# here alone all the same.
+_POLICY = SECURITY_HEADERS["Content-Security-Policy"].replace(
+    "script-src 'self'", "script-src 'self' 'unsafe-eval'"
+)
+
+
+@router.get("/map")
+def map_page(
+    request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader
+) -> Response:
+    """Every glitch as a point; its points are fetched by the page."""
+    try:
+        state: MapState | None = map_state(session)
+    except NotReadyError:
+        state = None
+    projection = state.projection if state else None
+    names = tuple(one.name for one in list_classes(session) if one.state != "retired")
+    everything = ("", *(one.name for one in list_classes(session)))
+    page = MapPage(
+        is_drawn=projection is not None,
+        is_empty_catalogue=state is None or not state.n_embedded,
+        heading=count(projection.n_points, "glitch", "glitches") if projection else "Map",
+        drawn=_drawn(state.checkpoint, projection) if state and projection else None,
+        unplaced=count(state.n_unplaced, "newer glitch is", "newer glitches are")
+        if state and projection and state.n_unplaced
+        else None,
+        job=_job(state.job) if state and state.job else None,
+        colours=json.dumps({name: class_colour(name) for name in everything}),
+        classes=names,
+        can_order=principal.role >= Role.SUBMITTER,
+        can_label=principal.role >= Role.REVIEWER,
+        most_at_once=MOST_AT_ONCE,
+        acts=tuple(map(_act, list_bulk_labels(session))),
+    )
+    response = render(request, page, visitor)
+    response.headers["Content-Security-Policy"] = _POLICY
+    return response
+
+
+@router.post("/map/draw", dependencies=[CsrfChecked])
+def draw(
+    session: SessionDep, principal: Submitter, act: Annotated[str, Form(max_length=10)] = "draw"
+) -> Response:
+    """Have the map drawn anew, or newcomers placed on it."""
+    if act == "place":
+        start_placing(session, principal=principal)
+        return see_other("/ui/map?done=placing")
+    start_drawing(session, principal=principal)
+    return see_other("/ui/map?done=drawing")
+
+
+@router.get("/map/progress", dependencies=[ForReaders])
+def progress(session: SessionDep) -> Response:
+    """How far the drawing is, for the page that waits."""
+    job = map_state(session).job
+    told = None if job is None else _job(job)
+    return JSONResponse(
+        {"is_open": bool(told and told.is_open), "sentence": told.sentence if told else ""}
+    )
+
+
+@router.get("/map/points", dependencies=[ForReaders])
+def points(request: Request, runtime: RuntimeDep, session: SessionDep) -> Response:
+    """The columns that `GET /map` answers, for the page."""
+    files = map_files(session, runtime.settings.data_dir)
+    coding = coding_for(request.headers.get("accept-encoding", ""))
+    headers = headers_for(files, coding)
+    if is_known(request.headers.get("if-none-match", ""), files, coding):
+        return Response(status_code=304, headers=headers)
+    return StreamingResponse(stream(files.points, coding), media_type=_BINARY, headers=headers)
+
+
+@router.get("/map/ids/{version}", dependencies=[ForReaders])
+def ids(runtime: RuntimeDep, version: str) -> Response:
+    """The ids of the points of a version."""
+    path = ids_of_version(runtime.settings.data_dir, version)
+    return FileResponse(path, media_type=_BINARY, headers=_A_DAY)
+
+
+@router.get("/map/cards", dependencies=[ForReaders])
+def cards(
+    session: SessionDep,
+    chosen: Annotated[list[UUID], Query(alias="id", max_length=CARDS_AT_ONCE)],
+    look: Annotated[str, Query(max_length=10)] = "cards",
+) -> Response:
+    """Some glitches as the gallery shows them, as cards or as rows of a table."""
+    judgements = judgements_of(session, chosen)
+    found = tuple(
+        card(one, judgement=judgements.get(one.id)) for one in glitches_of(session, chosen)
+    )
+    page = MapCards(found, is_table=look == "table")
+    html = environment().get_template(page.template).render(page=page)
+    return Response(html, media_type="text/html; charset=utf-8", headers=SECURITY_HEADERS)
+
+
+@router.post("/map/labels", dependencies=[CsrfChecked])
+def label(
+    session: SessionDep,
+    principal: Reviewer,
+    selection: Annotated[UploadFile, File()],
+    class_name: Annotated[str, Form(max_length=200)],
+) -> Response:
+    """Label what is selected; the ids come as 16 bytes each, since a form has too few fields."""
+    content = selection.file.read(_ID_BYTES * MOST_AT_ONCE + 1)
+    try:
+        made = label_selection(session, _ids(content), class_name, reviewer=principal)
+    except Exception as error:
+        told = explain(error)
+        if told is None:
+            raise
+        session.rollback()
+        return JSONResponse({"detail": told.sentence}, status_code=told.status)
+    act = _act(made)
+    return JSONResponse({"href": act.href, "what": act.what}, status_code=201)
+
+
+@router.post("/map/labels/{bulk_id}/undo", dependencies=[CsrfChecked])
+def undo(session: SessionDep, principal: Reviewer, bulk_id: UUID) -> Response:
+    """Take the labels of a selection back."""
+    undo_selection(session, bulk_id, reviewer=principal)
+    return see_other("/ui/map?done=undone")
+
+
+def _ids(content: bytes) -> list[UUID]:
+    if len(content) % _ID_BYTES:  # one byte more than the most was read
+        raise InvalidRequestError(
+            f"At most {MOST_AT_ONCE:,} glitches are labelled at once: choose fewer, for example "
+            "by a stretch of time."
+        )
+    starts = range(0, len(content), _ID_BYTES)
+    return [UUID(bytes=content[start : start + _ID_BYTES]) for start in starts]
+
+
+def _drawn(checkpoint: str, projection: ProjectionRecord) -> str:
+    others = projection.n_points - projection.n_laid_out
+    how = (
+        f"{projection.n_laid_out:,} laid out by UMAP, {others:,} placed among them"
+        if others
+        else "laid out by UMAP"
+    )
+    return f"Drawn {stamp(projection.created_at)} with {checkpoint}: {how}."
+
+
+def _act(record: BulkLabelRecord) -> BulkAct:
+    return BulkAct(
+        href=f"/ui/map/labels/{record.id}/undo",
+        what=f"{count(record.n_glitches, 'glitch', 'glitches')} labelled {record.class_name}",
+        who=f"by {record.author}, {stamp(record.created_at)}",
+        undone=f"taken back by {record.undone_by}" if record.undone_by else None,
+    )
+
+
+def _job(job: JobRecord) -> MapJob:
+    is_open = job.state in OPEN_STATES
+    if not is_open:
+        sentence = f"The last drawing {job.state}: {job.detail or 'its page says why.'}"
+    elif not job.total:
+        sentence = "A worker lays the map out: some seconds to some minutes."
+    else:
+        share = round(100 * (job.done + job.failed + job.skipped) / job.total)
+        sentence = f"A worker places glitches on the map: {share} % of {job.total:,}."
+    progress_href = "/ui/map/progress" if is_open else None
+    return MapJob(f"/ui/jobs/{job.id}", sentence, is_open, progress_href)

@@ -1,0 +1,180 @@
+"""The map for whoever asks for it: have it drawn, have newcomers placed, see how it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.core.access import require_role
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.core.principals import Principal, Role
+from app.glitches.records import GlitchRecord
+from app.glitches.selection import select_glitches, to_record
+from app.glitches.tables import Embedding, Glitch
+from app.jobs.records import OPEN_STATES, JobRecord
+from app.jobs.service import create_job, list_jobs
+from app.jobs.tables import Job
+from app.map.records import FEWEST, KIND, LAID_OUT_AT_MOST, MapState, ProjectionRecord
+from app.map.tables import Projection
+from app.models import checkpoints
+from app.models.tables import Checkpoint
+
+DRAW, PLACE = "draw", "place"
+SMALLEST_SAMPLE, LARGEST_SAMPLE = 16, 100_000
+_SCHEDULER = "scheduler"
+
+
+def start_drawing(
+    session: Session, *, principal: Principal, sample: int = LAID_OUT_AT_MOST
+) -> JobRecord:
+    """Have the whole map laid out anew; the old one stays in use until the new one is ready.
+
+    Args:
+        session: The transaction to write in.
+        principal: Who asks; a submitter or above.
+        sample: How many glitches at most UMAP lays out itself; the others join them.
+
+    Raises:
+        PermissionDeniedError: if the caller may only read.
+        InvalidRequestError: if the sample is too small or too large.
+        NotReadyError: if no checkpoint is active.
+        ConflictError: if too few glitches are embedded.
+    """
+    require_role(principal, Role.SUBMITTER)
+    if not SMALLEST_SAMPLE <= sample <= LARGEST_SAMPLE:
+        raise InvalidRequestError(
+            f"The sample must be from {SMALLEST_SAMPLE} to {LARGEST_SAMPLE:,} glitches."
+        )
+    checkpoint = checkpoints.active_checkpoint(session)
+    if _embedded(session, checkpoint.id, FEWEST) < FEWEST:
+        raise ConflictError(
+            f"A map needs {FEWEST} glitches at least: upload some first, then draw it."
+        )
+    return _start(session, DRAW, checkpoint.id, principal.name, sample=sample)
+
+
+def start_placing(session: Session, *, principal: Principal) -> JobRecord:
+    """Have the glitches that came since placed on the map; nothing on it moves.
+
+    Raises:
+        PermissionDeniedError: if the caller may only read.
+        NotReadyError: if no checkpoint is active.
+        NotFoundError: if there is no map yet.
+    """
+    require_role(principal, Role.SUBMITTER)
+    projection = current_projection(session)
+    return _start(session, PLACE, projection.checkpoint_id, principal.name)
+
+
+def request_what_is_due(session: Session) -> JobRecord | None:
+    """Start what the map needs, if anything: called now and then, it looks up a few rows.
+
+    Newcomers are placed. After a switch of the checkpoint the map is drawn for the new one, if
+    there was one for another; a drawing that failed or was cancelled is not tried again unasked.
+    The first map is somebody's to ask for, because it keeps a worker busy for a while.
+    """
+    checkpoint_id = session.scalar(select(Checkpoint.id).where(Checkpoint.is_active))
+    if checkpoint_id is None:
+        return None
+    if latest_projection(session, checkpoint_id) is not None:
+        return request_placing(session)
+    has_map = session.scalar(select(Projection.id).where(Projection.is_ready).limit(1))
+    key = _key(DRAW, checkpoint_id)
+    is_tried = session.scalar(select(Job.id).where(Job.kind == KIND, Job.key == key).limit(1))
+    if has_map is None or is_tried or _embedded(session, checkpoint_id, FEWEST) < FEWEST:
+        return None
+    return _start(session, DRAW, checkpoint_id, _SCHEDULER)
+
+
+def request_placing(session: Session) -> JobRecord | None:
+    """Start placing what came since, if there is a map and something came."""
+    checkpoint_id = session.scalar(select(Checkpoint.id).where(Checkpoint.is_active))
+    latest = session.scalar(select(Glitch.id).order_by(Glitch.id.desc()).limit(1))
+    if checkpoint_id is None or latest is None:
+        return None
+    placed = session.scalar(
+        select(Projection.last_glitch_id)
+        .where(Projection.checkpoint_id == checkpoint_id, Projection.is_ready)
+        .order_by(Projection.id.desc())
+        .limit(1)
+    )
+    if placed is None or latest <= placed:
+        return None
+    return _start(session, PLACE, checkpoint_id, _SCHEDULER)
+
+
+def latest_projection(session: Session, checkpoint_id: int) -> ProjectionRecord | None:
+    """The map of a checkpoint; None if none is ready."""
+    row = session.scalar(
+        select(Projection)
+        .where(Projection.checkpoint_id == checkpoint_id, Projection.is_ready)
+        .order_by(Projection.id.desc())
+        .limit(1)
+    )
+    return None if row is None else _to_record(row)
+
+
+def current_projection(session: Session) -> ProjectionRecord:
+    """The map of the active checkpoint.
+
+    Raises:
+        NotReadyError: if no checkpoint is active.
+        NotFoundError: if its map was not drawn yet.
+    """
+    found = latest_projection(session, checkpoints.active_checkpoint(session).id)
+    if found is None:
+        raise NotFoundError("The map has not been drawn yet: `POST /map` has a worker draw it.")
+    return found
+
+
+def map_state(session: Session) -> MapState:
+    """How the map stands.
+
+    Raises:
+        NotReadyError: if no checkpoint is active.
+    """
+    checkpoint = checkpoints.active_checkpoint(session)
+    job = next(iter(list_jobs(session, kind=KIND, limit=1).items), None)
+    is_told = job is not None and (job.state in OPEN_STATES or job.state == "failed")
+    return MapState(
+        checkpoint=checkpoint.name,
+        projection=latest_projection(session, checkpoint.id),
+        n_embedded=_embedded(session, checkpoint.id, None),
+        job=job if is_told else None,
+    )
+
+
+def _start(
+    session: Session, act: str, checkpoint_id: int, author: str, **more: object
+) -> JobRecord:
+    parameters = {"act": act, "checkpoint_id": checkpoint_id, **more}
+    return create_job(session, KIND, parameters, author, key=_key(act, checkpoint_id))
+
+
+def _key(act: str, checkpoint_id: int) -> str:
+    return f"{act} {checkpoint_id}"
+
+
+def _embedded(session: Session, checkpoint_id: int, most: int | None) -> int:
+    found = (
+        select(Embedding.glitch_id)
+        .where(Embedding.checkpoint_id == checkpoint_id)
+        .limit(most)
+        .subquery()
+    )
+    return session.scalar(select(func.count()).select_from(found)) or 0
+
+
+def _to_record(row: Projection) -> ProjectionRecord:
+    names = ProjectionRecord.__dataclass_fields__
+    return ProjectionRecord(**{name: getattr(row, name) for name in names})
+
+
+def glitches_of(session: Session, ids: Sequence[UUID]) -> tuple[GlitchRecord, ...]:
+    """These glitches in this order; what is not there is left out."""
+    rows = session.execute(select_glitches().where(Glitch.id.in_(ids)))
+    found = {row[0].id: to_record(row) for row in rows}
+    return tuple(found[one] for one in ids if one in found)

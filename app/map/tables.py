@@ -1,0 +1,78 @@
+"""The tables of the map: projections, the place of each glitch in one, and labels given in bulk."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Integer, func, text
+from sqlalchemy.dialects.postgresql import ARRAY, REAL
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import Uuid
+
+from app.classes.tables import GlitchClass
+from app.core.database import Base
+from app.core.identifiers import uuid7
+from app.glitches.tables import Glitch
+from app.jobs.tables import Job
+from app.models.tables import Checkpoint
+
+
+class Projection(Base):
+    """One layout of a checkpoint's embeddings; the latest that is ready is the map."""
+
+    __tablename__ = "projection"
+    __table_args__ = (Index("ix_projection_checkpoint_id_id", "checkpoint_id", "id"),)
+
+    id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey(Checkpoint.id))
+    job_id: Mapped[UUID | None] = mapped_column(ForeignKey(Job.id, ondelete="SET NULL"))
+    seed: Mapped[int] = mapped_column(Integer)
+    n_laid_out: Mapped[int] = mapped_column(Integer)  # that UMAP placed; the others joined them
+    n_points: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    last_glitch_id: Mapped[UUID | None]  # the latest glitch that has a place: ids grow with time
+    is_ready: Mapped[bool] = mapped_column(server_default=text("false"))
+    author: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class MapPoint(Base):
+    """The place of a glitch in a projection, each coordinate in [-1, 1]."""
+
+    __tablename__ = "map_point"
+    __table_args__ = (
+        Index("ix_map_point_glitch_id", "glitch_id"),  # for the cascade of a glitch
+        Index(
+            "ix_map_point_anchors",
+            "projection_id",
+            postgresql_where=text("is_anchor"),
+        ),
+    )
+
+    projection_id: Mapped[int] = mapped_column(
+        ForeignKey("projection.id", ondelete="CASCADE"), primary_key=True
+    )
+    glitch_id: Mapped[UUID] = mapped_column(
+        ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True
+    )
+    x: Mapped[float] = mapped_column(REAL)
+    y: Mapped[float] = mapped_column(REAL)
+    is_anchor: Mapped[bool]  # UMAP placed it, and newcomers are placed by it
+
+
+class BulkLabel(Base):
+    """Labels given to a selection at once; they are taken back together."""
+
+    __tablename__ = "bulk_label"
+    __table_args__ = (
+        CheckConstraint("(undone_at IS NULL) = (undone_by IS NULL)", name="undone"),
+        Index("ix_bulk_label_created_at", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    class_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id))
+    label_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid, dimensions=1))
+    author: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    undone_at: Mapped[datetime | None]
+    undone_by: Mapped[str | None]

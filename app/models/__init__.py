@@ -1,0 +1,1 @@
+"""Published checkpoints, and what they make of glitches."""

@@ -1,0 +1,61 @@
+"""`/checkpoints`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+from fastapi import Path as InPath
+from pydantic import Field
+
+from app.core import schemas as core_schemas
+from app.jobs import schemas as job_schemas
+from app.models import render as model_render
+from app.models import schemas as model_schemas
+from app.models.checkpoints import list_checkpoints
+from app.models.reembed import find_checkpoint_named, switch_checkpoint
+from app.server.callers import Admin, Reader, SessionDep
+
+router = APIRouter(tags=["catalogue"])
+
+
+@router.get("/checkpoints", summary="The published models")
+def checkpoints(session: SessionDep, _: Reader) -> core_schemas.ListOf[model_schemas.Checkpoint]:
+    """Latest first; one of them is active and embeds what is uploaded."""
+    return core_schemas.ListOf(
+        items=[model_render.checkpoint(one) for one in list_checkpoints(session)]
+    )
+
+
+class Switch(core_schemas.Model):
+    """A checkpoint that was asked to serve."""
+
+    checkpoint: model_schemas.Checkpoint
+    job: job_schemas.Job | None = Field(
+        description="Embeds the catalogue and then switches; null where it serves already."
+    )
+
+
+@router.post(
+    "/checkpoints/{name}/activate",
+    summary="Let a published model serve",
+    responses={202: {"model": Switch, "description": "A job embeds the catalogue first"}},
+)
+def activated(
+    response: Response,
+    session: SessionDep,
+    principal: Admin,
+    name: Annotated[str, InPath(max_length=200, description="Its name, or its digest.")],
+) -> Switch:
+    """200 where every glitch has an embedding under it; 202 with the job that makes them first.
+
+    The former one serves until all are done; then one transaction switches. Going back is the same
+    call with the former's name. Needs the role admin.
+    """
+    wanted = find_checkpoint_named(session, name)
+    record, job = switch_checkpoint(session, wanted.id, principal.name)
+    response.status_code = 200 if job is None else 202
+    return Switch(
+        checkpoint=model_render.checkpoint(record),
+        job=None if job is None else job_schemas.job(job),
+    )

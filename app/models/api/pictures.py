@@ -1,0 +1,127 @@
+"""What the model makes of a glitch or a cluster: painted views, and which latents say something."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from app.models import schemas as picture_schemas
+from app.models.pictures import plan_comparison, plan_strip
+from app.models.traversals import cluster_plane, cluster_traversals, glitch_traversals
+from app.server import request_scope
+from app.server.answers import painted_answer
+from app.server.callers import Reader, RuntimeDep, SessionDep
+
+router = APIRouter(tags=["glitches"])
+cluster_router = APIRouter(tags=["clusters"])
+
+Duration = Annotated[float, Field(gt=0, le=60)]
+Checkpoint = Annotated[
+    int | None, Query(ge=1, le=2**31 - 1, description="Its number; default: the active one.")
+]
+_PNG = {200: {"content": {"image/png": {}}}, 304: {"description": "Not changed"}}
+
+
+@router.get(
+    "/glitches/{glitch_id}/reconstruction/{duration}.png",
+    summary="One view as the model paints it",
+    response_class=Response,
+    responses=_PNG,  # type: ignore[arg-type]  # FastAPI's own type is wider than it says
+)
+def reconstruction(
+    *,
+    request: Request,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    _: Reader,
+    glitch_id: UUID,
+    duration: Duration,
+    checkpoint: Checkpoint = None,
+) -> Response:
+    """From the posterior mean, in the colours of the view; rows that were not measured are grey."""
+    plan = plan_comparison(session, glitch_id, duration, "reconstruction", checkpoint)
+    return painted_answer(request, runtime, plan)
+
+
+@router.get(
+    "/glitches/{glitch_id}/residual/{duration}.png",
+    summary="What was seen less what the model paints",
+    response_class=Response,
+    responses=_PNG,  # type: ignore[arg-type]
+)
+def residual(
+    *,
+    request: Request,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    _: Reader,
+    glitch_id: UUID,
+    duration: Duration,
+    checkpoint: Checkpoint = None,
+) -> Response:
+    """White is zero, red louder than painted, blue fainter; the ends are 10.2 of energy."""
+    plan = plan_comparison(session, glitch_id, duration, "residual", checkpoint)
+    return painted_answer(request, runtime, plan)
+
+
+@router.get("/glitches/{glitch_id}/traversals", summary="Which latents say most about a glitch")
+def glitch_units(
+    request: Request, session: SessionDep, _: Reader, glitch_id: UUID
+) -> picture_schemas.Traversals:
+    """Each with the strip of views that shows what it does, under the active checkpoint."""
+    told = glitch_traversals(session, glitch_id)
+    return picture_schemas.traversals(request_scope.base_url(request), told)
+
+
+@router.get(
+    "/glitches/{glitch_id}/traversals/{unit}.png",
+    summary="Views painted while one latent moves",
+    response_class=Response,
+    responses=_PNG,  # type: ignore[arg-type]
+)
+def strip(
+    *,
+    request: Request,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    _: Reader,
+    glitch_id: UUID,
+    unit: Annotated[int, Field(ge=0, le=10_000)],
+    low: Annotated[float, Query(description="First value, in sigmas of the prior.")] = -3.0,
+    high: Annotated[float, Query(description="Last value.")] = 3.0,
+    duration: Annotated[float, Query(gt=0, le=60, description="Window, in seconds.")] = 1.0,
+    checkpoint: Checkpoint = None,
+) -> Response:
+    """Seven views beside each other, all other latents as the glitch has them."""
+    plan = plan_strip(
+        session,
+        glitch_id,
+        unit,
+        duration_s=duration,
+        low=low,
+        high=high,
+        checkpoint_id=checkpoint,
+    )
+    return painted_answer(request, runtime, plan)
+
+
+@cluster_router.get(
+    "/clusters/{cluster_id}/traversals", summary="Which latents set a cluster apart"
+)
+def cluster_units(
+    request: Request, session: SessionDep, _: Reader, cluster_id: UUID
+) -> picture_schemas.Traversals:
+    """By standardised difference from the other glitches; the strips start from the medoid."""
+    told = cluster_traversals(session, cluster_id)
+    return picture_schemas.traversals(request_scope.base_url(request), told)
+
+
+@cluster_router.get(
+    "/clusters/{cluster_id}/plane", summary="Where the members of a cluster lie in a plane"
+)
+def plane(session: SessionDep, _: Reader, cluster_id: UUID) -> picture_schemas.Plane:
+    """Along the two leading principal components of their directions, to split a cluster by eye."""
+    return picture_schemas.plane(cluster_plane(session, cluster_id))

@@ -1,0 +1,200 @@
+"""Published checkpoints: exactly one is active, and every query is about one alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+
+from app.core.access_tables import AuditEvent
+from app.core.errors import InvalidRequestError, NotFoundError, NotReadyError
+from app.core.partitions import create_partition
+from app.glitches.tables import Embedding, Glitch
+from app.models.records import CheckpointRecord
+from app.models.tables import Checkpoint
+
+LARGEST_LATENT = 2000  # what an HNSW index of pgvector can hold
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_PUBLISHERS_LOCK = 6_720_341_906  # any constant; publishers and activators must agree on it
+
+
+def publish_checkpoint(
+    session: Session,
+    *,
+    name: str,
+    digest: str,
+    preprocessing_digest: str,
+    latent_size: int,
+    manifest: Mapping[str, Any],
+    activate: bool = True,
+) -> CheckpointRecord:
+    """Make a checkpoint known and give it room for embeddings.
+
+    Publishing the same digest again changes nothing but, if asked, which one is active. The first
+    checkpoint is active whatever is asked.
+
+    Raises:
+        InvalidRequestError: if a digest is no hex SHA-256 or the latent size is out of range.
+    """
+    for value in (digest, preprocessing_digest):
+        if not _DIGEST.fullmatch(value):
+            raise InvalidRequestError("A checkpoint's digest must be a hex SHA-256.")
+    if not 1 <= latent_size <= LARGEST_LATENT:
+        raise InvalidRequestError(
+            f"A latent vector may have 1 to {LARGEST_LATENT} dimensions, not {latent_size}."
+        )
+    lock_publishing(session)
+    row = session.scalar(select(Checkpoint).where(Checkpoint.digest == digest))
+    if row is None:
+        row = Checkpoint(
+            name=name,
+            digest=digest,
+            preprocessing_digest=preprocessing_digest,
+            latent_size=latent_size,
+            manifest=dict(manifest),
+            is_active=False,
+        )
+        session.add(row)
+        session.flush()
+        create_partition(session, row.id, latent_size)
+    is_any_active = session.scalar(select(Checkpoint.id).where(Checkpoint.is_active)) is not None
+    if activate or not is_any_active:
+        return activate_checkpoint(session, row.id)
+    return _to_record(row)
+
+
+def activate_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
+    """Make this the one active checkpoint.
+
+    Raises:
+        NotFoundError: if there is no such checkpoint.
+    """
+    lock_publishing(session)
+    row = session.get(Checkpoint, checkpoint_id)
+    if row is None:
+        raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
+    if not row.is_active:
+        # The old one first: the partial unique index allows no moment with two.
+        session.execute(update(Checkpoint).where(Checkpoint.is_active).values(is_active=False))
+        session.execute(
+            update(Checkpoint).where(Checkpoint.id == checkpoint_id).values(is_active=True)
+        )
+        session.refresh(row)
+    return _to_record(row)
+
+
+def active_checkpoint(session: Session) -> CheckpointRecord:
+    """The active checkpoint.
+
+    Raises:
+        NotReadyError: if there is none; says how to publish one.
+    """
+    row = session.scalar(select(Checkpoint).where(Checkpoint.is_active))
+    if row is None:
+        raise NotReadyError(
+            "No checkpoint is active: publish one with 'glitch-discovery publish FOLDER'."
+        )
+    return _to_record(row)
+
+
+def hold_active_checkpoint(session: Session) -> CheckpointRecord:
+    """The active checkpoint, which stays so until the end of the transaction.
+
+    For whoever stores under it: a switch waits for them, so that it leaves no glitch behind.
+
+    Raises:
+        NotReadyError: if there is none.
+    """
+    session.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _PUBLISHERS_LOCK})
+    return active_checkpoint(session)
+
+
+def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
+    """The checkpoint of this id.
+
+    Raises:
+        NotFoundError: if there is none.
+    """
+    row = session.get(Checkpoint, checkpoint_id)
+    if row is None:
+        raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
+    return _to_record(row)
+
+
+def latent_size(session: Session, checkpoint_id: int) -> int:
+    """How many latents a checkpoint has: its manifest, tens of kilobytes, stays where it is.
+
+    Raises:
+        NotFoundError: if there is no such checkpoint.
+    """
+    size = session.scalar(select(Checkpoint.latent_size).where(Checkpoint.id == checkpoint_id))
+    if size is None:
+        raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
+    return size
+
+
+def list_checkpoints(session: Session) -> list[CheckpointRecord]:
+    """All checkpoints, latest first."""
+    return [_to_record(row) for row in session.scalars(_LATEST_FIRST)]
+
+
+_LATEST_FIRST = select(Checkpoint).order_by(Checkpoint.id.desc())
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a checkpoint stands to the catalogue."""
+
+    embedded: int = 0  # glitches that it has embedded
+    activated_at: datetime | None = None  # when it was made to serve last
+    activated_by: str | None = None
+
+
+def standings(session: Session) -> tuple[int, dict[int, Standing]]:
+    """How many glitches there are, and how each checkpoint stands to them, by its id."""
+    total = session.scalar(select(func.count()).select_from(Glitch)) or 0
+    embedded = {
+        row.checkpoint_id: row.number
+        for row in session.execute(
+            select(Embedding.checkpoint_id, func.count().label("number")).group_by(
+                Embedding.checkpoint_id
+            )
+        )
+    }
+    about = [AuditEvent.subject == "checkpoint", AuditEvent.action == "activate"]
+    latest = {
+        row.subject_id: row
+        for row in session.scalars(select(AuditEvent).where(*about).order_by(AuditEvent.id))
+    }  # the last of each stays
+    found = {}
+    for checkpoint_id in session.scalars(select(Checkpoint.id)):
+        event = latest.get(str(checkpoint_id))
+        found[checkpoint_id] = Standing(
+            embedded=embedded.get(checkpoint_id, 0),
+            activated_at=None if event is None else event.created_at,
+            activated_by=None if event is None else event.actor,
+        )
+    return total, found
+
+
+def lock_publishing(session: Session) -> None:
+    """Publish and activate one at a time, until the end of the transaction."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PUBLISHERS_LOCK})
+
+
+def _to_record(row: Checkpoint) -> CheckpointRecord:
+    return CheckpointRecord(
+        id=row.id,
+        name=row.name,
+        digest=row.digest,
+        preprocessing_digest=row.preprocessing_digest,
+        latent_size=row.latent_size,
+        manifest=row.manifest,
+        is_active=row.is_active,
+        created_at=row.created_at,
+    )

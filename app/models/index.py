@@ -1,0 +1,178 @@
+"""The job kind ``index``: search quickly in a large catalogue, and say how well.
+
+Above ``INDEX_FROM_ROWS`` embeddings an exact scan takes too long, so the active checkpoint gets an
+HNSW index, which may miss a neighbour. How many it misses is looked at once a day: stored glitches
+are searched for by both ways, and the share that the index finds is the job's result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import numpy as np
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from app.core.errors import NotReadyError
+from app.core.partitions import INDEX_FROM_ROWS, ensure_vector_index, has_rows, has_vector_index
+from app.glitches.neighbours import find_neighbours
+from app.glitches.tables import Embedding
+from app.jobs.records import OPEN_STATES, Chunk, JobRecord
+from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
+from app.jobs.service import create_job
+from app.jobs.settling import DATABASE_CLOCK
+from app.jobs.tables import Job
+from app.models.checkpoints import active_checkpoint
+from app.models.records import CheckpointRecord
+
+KIND = "index"
+AUTHOR = "scheduler"
+AUDIT_EVERY = timedelta(days=1)
+AUDITED = 50  # searches: recall to within some per cent
+NEAREST = 10
+
+
+@dataclass(frozen=True)
+class IndexAudit:
+    """How well the vector index of a checkpoint finds the nearest."""
+
+    checkpoint: str
+    recall: float  # share of the ten nearest that it finds, 0 to 1
+    searches: int
+    index_ms: float  # median of one search
+    exact_ms: float
+    made_at: datetime
+
+
+def queue_index_jobs(session: Session, *, from_rows: int = INDEX_FROM_ROWS) -> tuple[str, ...]:
+    """Queue the build or the daily audit where the active checkpoint is due for it.
+
+    A build that failed or was cancelled is tried again the next day.
+
+    Returns:
+        The names of the checkpoints it was queued for.
+    """
+    try:
+        checkpoint = active_checkpoint(session)
+    except NotReadyError:
+        return ()
+    if not has_rows(session, checkpoint.id, from_rows):
+        return ()
+    recent = select(Job.id).where(
+        Job.kind == KIND,
+        Job.key == str(checkpoint.id),
+        Job.state.in_(OPEN_STATES) | (Job.finished_at > DATABASE_CLOCK - AUDIT_EVERY),
+    )
+    if session.scalar(recent.limit(1)) is not None:
+        return ()
+    queue_index_job(session, checkpoint, from_rows=from_rows)
+    return (checkpoint.name,)
+
+
+def queue_index_job(
+    session: Session, checkpoint: CheckpointRecord, *, from_rows: int = INDEX_FROM_ROWS
+) -> JobRecord:
+    """Store the job for one checkpoint; while one is open, that one."""
+    parameters = {
+        "checkpoint_id": checkpoint.id,
+        "checkpoint": checkpoint.name,
+        "latent_size": checkpoint.latent_size,
+        "from_rows": from_rows,
+    }
+    return create_job(session, KIND, parameters, AUTHOR, key=str(checkpoint.id))
+
+
+def latest_audit(session: Session, checkpoint_id: int) -> IndexAudit | None:
+    """The latest audit of a checkpoint's index; None where there was none."""
+    row = session.scalar(
+        select(Job)
+        .where(Job.kind == KIND, Job.key == str(checkpoint_id), Job.state == "succeeded")
+        .order_by(Job.created_at.desc())
+        .limit(1)
+    )
+    if row is None or not row.result or "recall" not in row.result or row.finished_at is None:
+        return None
+    said = row.result
+    return IndexAudit(
+        checkpoint=row.parameters["checkpoint"],
+        recall=said["recall"],
+        searches=said["searches"],
+        index_ms=said["index_ms"],
+        exact_ms=said["exact_ms"],
+        made_at=row.finished_at,
+    )
+
+
+class IndexHandler:
+    """A ``JobHandler``; holds nothing between calls."""
+
+    def plan(self, *_: object) -> Iterator[ChunkPlan]:
+        """One chunk: the build, which PostgreSQL does in one statement."""
+        yield ChunkPlan({"what": "build"})
+
+    def run_chunk(
+        self,
+        session: Session,
+        job: JobRecord,
+        chunk: Chunk,  # noqa: ARG002  (a handler's)
+        context: JobContext,
+    ) -> ChunkResult:
+        """Build it beside reads and writes, on a connection of its own; a cancel is heard."""
+        said = job.parameters
+        ensure_vector_index(
+            cast("Engine", session.get_bind()),
+            said["checkpoint_id"],
+            said["latent_size"],
+            from_rows=said["from_rows"],
+            check=context.heartbeat,
+        )
+        return ChunkResult()
+
+    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+        """Search for stored glitches by both ways."""
+        checkpoint_id = job.parameters["checkpoint_id"]
+        if not has_vector_index(session, checkpoint_id):
+            return {"is_indexed": False}
+        return {"is_indexed": True} | _audited(session, checkpoint_id, context)
+
+
+HANDLER = IndexHandler()
+
+
+def _audited(session: Session, checkpoint_id: int, context: JobContext) -> dict[str, Any]:
+    sample = session.execute(
+        select(Embedding.glitch_id, Embedding.mean)
+        .where(Embedding.checkpoint_id == checkpoint_id)
+        .order_by(func.random())
+        .limit(AUDITED)
+    ).all()
+    found = wanted = 0
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for glitch_id, mean in sample:
+        nearest: dict[bool, set[Any]] = {}
+        for is_exact in (False, True):
+            started = time.perf_counter()
+            neighbours = find_neighbours(
+                session,
+                vector=np.asarray(mean, dtype=np.float32),
+                checkpoint_id=checkpoint_id,
+                k=NEAREST,
+                exclude_id=glitch_id,
+                exact=is_exact,
+            )
+            times[is_exact].append((time.perf_counter() - started) * 1e3)
+            nearest[is_exact] = {one.glitch.id for one in neighbours}
+        found += len(nearest[False] & nearest[True])
+        wanted += len(nearest[True])
+        session.expunge_all()
+        context.heartbeat()
+    return {
+        "recall": round(found / wanted, 4) if wanted else 1.0,
+        "searches": len(sample),
+        "index_ms": round(float(np.median(times[False])), 2),
+        "exact_ms": round(float(np.median(times[True])), 2),
+    }

@@ -1,0 +1,91 @@
+"""What the model makes of a glitch, as pictures for the pages; its four windows; its HDF5 file."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from app.frame.deps import ForReaders, PageRoute, RuntimeDep, SessionDep
+from app.glitches.browsing import list_views
+from app.glitches.files import glitch_hdf5
+from app.glitches.pages.view import find_or_refuse
+from app.models.pictures import four_windows, plan_comparison, plan_strip
+from app.server.answers import painted_answer
+
+router = APIRouter(route_class=PageRoute)
+
+
+@router.get("/glitches/{public_id}/reconstruction/{duration_s}.png", dependencies=[ForReaders])
+def reconstruction(
+    *,
+    request: Request,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    public_id: str,
+    duration_s: float,
+    checkpoint: int | None = None,
+) -> Response:
+    """One view as the model paints it."""
+    glitch = find_or_refuse(session, public_id)
+    plan = plan_comparison(session, glitch.id, duration_s, "reconstruction", checkpoint)
+    return painted_answer(request, runtime, plan)
+
+
+@router.get("/glitches/{public_id}/residual/{duration_s}.png", dependencies=[ForReaders])
+def residual(
+    *,
+    request: Request,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    public_id: str,
+    duration_s: float,
+    checkpoint: int | None = None,
+) -> Response:
+    """What was seen less what the model paints."""
+    glitch = find_or_refuse(session, public_id)
+    plan = plan_comparison(session, glitch.id, duration_s, "residual", checkpoint)
+    return painted_answer(request, runtime, plan)
+
+
+@router.get("/glitches/{public_id}/traversals/{unit}.png", dependencies=[ForReaders])
+def strip(
+    *,
+    request: Request,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    public_id: str,
+    unit: int,
+    low: float = -3.0,
+    high: float = 3.0,
+    duration: float = 1.0,
+    checkpoint: int | None = None,
+) -> Response:
+    """Views painted while one latent moves."""
+    glitch = find_or_refuse(session, public_id)
+    plan = plan_strip(
+        session,
+        glitch.id,
+        unit,
+        duration_s=duration,
+        low=low,
+        high=high,
+        checkpoint_id=checkpoint,
+    )
+    return painted_answer(request, runtime, plan)
+
+
+@router.get("/glitches/{public_id}/windows.png", dependencies=[ForReaders])
+def windows(session: SessionDep, public_id: str) -> Response:
+    """All four windows beside each other; what is absent is grey."""
+    glitch = find_or_refuse(session, public_id)
+    content = four_windows(list_views(session, glitch.id))
+    headers = {"Cache-Control": "private, max-age=86400"}
+    return Response(content, media_type="image/png", headers=headers)
+
+
+@router.get("/glitches/{public_id}/glitch.h5", dependencies=[ForReaders])
+def hdf5(session: SessionDep, public_id: str) -> Response:
+    """The views and what is known of the glitch, as a file that the service reads back."""
+    glitch = find_or_refuse(session, public_id)
+    headers = {"Content-Disposition": f'attachment; filename="glitch-{glitch.id}.h5"'}
+    content = glitch_hdf5(session, glitch)
+    return Response(content, media_type="application/x-hdf5", headers=headers)

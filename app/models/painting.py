@@ -1,0 +1,74 @@
+"""The decoder as a service shares it: a bounded number of paintings at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float32
+
+from app.core.errors import BusyError
+from glitch.types import LatentArray, ViewsArray
+from glitch.views import Preprocessing, Views
+
+if TYPE_CHECKING:
+    from glitch.decoder import Decoder
+
+CONCURRENCY = 2  # pictures painted at once: more would only take turns on the same cores
+
+
+class Painter:
+    """One checkpoint's decoder for concurrent requests. Blocks: call it from a pool thread.
+
+    Args:
+        decoder: Paints; threads may share it.
+        concurrency: How many paint at once.
+        timeout_s: How long one may wait for its turn, in seconds.
+    """
+
+    def __init__(
+        self, decoder: Decoder, *, concurrency: int = CONCURRENCY, timeout_s: float = 30.0
+    ) -> None:
+        self._decoder = decoder
+        self._turns = threading.BoundedSemaphore(concurrency)
+        self._timeout_s = timeout_s
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The recipe of the views that it paints."""
+        return self._decoder.preprocessing
+
+    def paint(self, latents: LatentArray, durations_s: Sequence[float]) -> ViewsArray:
+        """As ``glitch.decoder.Decoder.paint``.
+
+        Raises:
+            BusyError: if its turn does not come in time.
+            GlitchError: if that cannot be painted.
+        """
+        with self._turn():
+            return self._decoder.paint(latents, durations_s)
+
+    def residual(self, views: Views, latent: Float32[np.ndarray, " latent"]) -> ViewsArray:
+        """As ``glitch.decoder.Decoder.residual``.
+
+        Raises:
+            BusyError: if its turn does not come in time.
+            GlitchError: if that cannot be painted.
+        """
+        with self._turn():
+            return self._decoder.residual(views, latent)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._turns.acquire(timeout=self._timeout_s):
+            raise BusyError(
+                "Too many pictures wait to be painted: try again in a few seconds.",
+                retry_after_s=5,
+            )
+        try:
+            yield
+        finally:
+            self._turns.release()

@@ -1,0 +1,282 @@
+"""Changing the model under a full catalogue: re-embed aside, then switch in one transaction.
+
+The checkpoint that serves goes on serving until every glitch has an embedding under the next one;
+queries ask for the active checkpoint alone, so none ever sees a catalogue that is half done. Going
+back is the same act: the former checkpoint's embeddings are kept, and only what was stored since
+is embedded first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import ColumnElement, Engine, and_, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.core.audit import record_event
+from app.core.engine import make_session_factory
+from app.core.errors import ConflictError, NotFoundError
+from app.core.partitions import INDEX_FROM_ROWS, ensure_vector_index, has_rows
+from app.glitches.tables import Embedding, Glitch, View
+from app.jobs.records import Chunk, JobRecord
+from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
+from app.jobs.service import create_job
+from app.models.checkpoints import (
+    activate_checkpoint,
+    active_checkpoint,
+    get_checkpoint,
+    list_checkpoints,
+    lock_publishing,
+)
+from app.models.records import CheckpointRecord
+from app.novelty import REJUDGED_AT_ONCE, Shelf, recalibrate, rejudge
+from glitch.codec import unpack_view
+from glitch.views import Preprocessing, Views
+
+if TYPE_CHECKING:
+    from glitch.encoder import Encoder
+
+KIND = "reembed"
+GLITCHES = 256  # in a chunk: some seconds of work
+_REJUDGED = 2000
+_LEAST_DIGITS = 8
+_NOT_YET = "Could not be judged: the catalogue is being embedded anew."
+
+
+def find_checkpoint_named(session: Session, name: str) -> CheckpointRecord:
+    """The published checkpoint of this name, or whose digest begins so.
+
+    Raises:
+        NotFoundError: if there is none.
+        ConflictError: if several have the name; names their digests.
+    """
+    published = list_checkpoints(session)
+    found = [one for one in published if one.name == name]
+    if len(name) >= _LEAST_DIGITS:
+        found += [one for one in published if one.digest.startswith(name) and one not in found]
+    if not found:
+        raise NotFoundError(f"There is no checkpoint {name[:80]!r}: GET /checkpoints lists them.")
+    if len(found) > 1:
+        digests = ", ".join(one.digest[:12] for one in found)
+        raise ConflictError(f"Several checkpoints are called so: give one's digest ({digests}).")
+    return found[0]
+
+
+def switch_checkpoint(
+    session: Session, checkpoint_id: int, author: str
+) -> tuple[CheckpointRecord, JobRecord | None]:
+    """Make a checkpoint the active one: at once, or by a job where glitches lack its embedding.
+
+    Args:
+        session: The transaction to write in.
+        checkpoint_id: Which one.
+        author: Who asks, for the job and the audit.
+
+    Returns:
+        The checkpoint as it stands, and the job that will switch; None where it serves now.
+
+    Raises:
+        NotFoundError: if there is no such checkpoint.
+        ConflictError: if its views are made by another recipe than the stored ones.
+    """
+    lock_publishing(session)
+    target = get_checkpoint(session, checkpoint_id)
+    if target.is_active:
+        return target, None
+    if not _missing(session, target.id, limit=1):
+        return _switch(session, target, author), None
+    if target.preprocessing_digest != active_checkpoint(session).preprocessing_digest:
+        raise ConflictError(
+            f"Checkpoint {target.name} takes views made by another recipe than those stored, so "
+            "the catalogue cannot be embedded with it: start another catalogue for it."
+        )
+    parameters = {"checkpoint_id": target.id, "checkpoint": target.name, "digest": target.digest}
+    return target, create_job(session, KIND, parameters, author, key=str(target.id))
+
+
+class ReembedHandler:
+    """A ``JobHandler``; holds nothing between calls."""
+
+    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
+        """The glitches without an embedding under the checkpoint, by ranges of ids."""
+        last: UUID | None = None
+        while missing := _missing(
+            session, job.parameters["checkpoint_id"], limit=GLITCHES, after=last
+        ):
+            last = missing[-1]
+            context.heartbeat()
+            yield ChunkPlan({"first": str(missing[0]), "last": str(last)}, units=len(missing))
+
+    def run_chunk(
+        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
+    ) -> ChunkResult:
+        """Embed the stored views of one range."""
+        first, last = UUID(chunk.payload["first"]), UUID(chunk.payload["last"])
+        checkpoint_id = job.parameters["checkpoint_id"]
+        missing = _missing(
+            session, checkpoint_id, limit=None, within=Glitch.id.between(first, last)
+        )
+        _embed(session, checkpoint_id, missing, context.encoder(job.parameters["digest"]))
+        return ChunkResult()
+
+    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+        """Embed what came meanwhile and judge everything, in portions; then switch at once.
+
+        The portions are transactions of their own, because what they write serves no query before
+        the switch, and nobody who labels or stores should wait for hours of work. Each is safe to
+        repeat. The switch alone is this transaction's: it waits for those who store, does the few
+        that they stored last, and is over in a moment.
+        """
+        portions = make_session_factory(cast("Engine", session.get_bind()))
+        with portions() as own:
+            target = get_checkpoint(own, job.parameters["checkpoint_id"])
+        encoder = context.encoder(target.digest)
+        _catch_up(portions, target, encoder, context)
+        _judge(portions, target, context)
+        ensure_vector_index(
+            cast("Engine", session.get_bind()),
+            target.id,
+            target.latent_size,
+            from_rows=INDEX_FROM_ROWS,
+            check=context.heartbeat,
+        )
+        late = _catch_up(portions, target, encoder, context)
+        with portions.begin() as own:
+            rejudge(own, target.id, late)
+        # From here nobody stores under the old one: what was just committed is seen and embedded.
+        lock_publishing(session)
+        while missing := _missing(session, target.id, limit=GLITCHES):
+            _embed(session, target.id, missing, encoder)
+            rejudge(session, target.id, missing)
+        _switch(session, target, job.author)
+        count = session.scalar(
+            select(func.count()).select_from(Embedding).where(Embedding.checkpoint_id == target.id)
+        )
+        return {"checkpoint": target.name, "digest": target.digest, "embedded": count}
+
+
+HANDLER = ReembedHandler()
+
+
+def _switch(session: Session, target: CheckpointRecord, author: str) -> CheckpointRecord:
+    record_event(
+        session,
+        actor=author,
+        action="activate",
+        subject="checkpoint",
+        subject_id=target.id,
+        digest=target.digest,
+    )
+    return activate_checkpoint(session, target.id)
+
+
+def _missing(
+    session: Session,
+    checkpoint_id: int,
+    *,
+    limit: int | None,
+    after: UUID | None = None,
+    within: ColumnElement[bool] | None = None,
+) -> list[UUID]:
+    """Glitches without an embedding under the checkpoint, by id."""
+    embedded = (
+        select(Embedding.glitch_id)
+        .where(and_(Embedding.glitch_id == Glitch.id, Embedding.checkpoint_id == checkpoint_id))
+        .exists()
+    )
+    statement = select(Glitch.id).where(~embedded).order_by(Glitch.id).limit(limit)
+    if after is not None:
+        statement = statement.where(Glitch.id > after)
+    if within is not None:
+        statement = statement.where(within)
+    return list(session.scalars(statement))
+
+
+def _embed(
+    session: Session, checkpoint_id: int, glitch_ids: Sequence[UUID], encoder: Encoder
+) -> None:
+    """Add embeddings, judged later: what is stored first would have little to be judged by."""
+    if not glitch_ids:
+        return
+    glitches = session.execute(
+        select(Glitch.id, Glitch.ifo, Glitch.is_simulated).where(Glitch.id.in_(glitch_ids))
+    ).all()
+    views = _stored_views(session, glitch_ids, encoder.preprocessing)
+    encodings = encoder.encode([views[glitch.id] for glitch in glitches])
+    session.execute(
+        insert(Embedding).on_conflict_do_nothing(),  # by a worker that was taken for dead
+        [
+            {
+                "glitch_id": glitch.id,
+                "checkpoint_id": checkpoint_id,
+                "ifo": glitch.ifo,
+                "is_simulated": glitch.is_simulated,
+                "is_reference": False,  # recalibrate says otherwise
+                "mean": np.asarray(encoding.mean, dtype=np.float32),
+                "log_variance": [float(value) for value in encoding.log_variance],
+                "reconstruction_error": float(encoding.reconstruction_error),
+                "kl": float(encoding.kl),
+                "is_judged": False,
+                "not_judged_reason": _NOT_YET,
+            }
+            for glitch, encoding in zip(glitches, encodings, strict=True)
+        ],
+    )
+
+
+def _stored_views(
+    session: Session, glitch_ids: Sequence[UUID], recipe: Preprocessing
+) -> dict[UUID, Views]:
+    shape = (len(recipe.durations_s), recipe.n_frequency, recipe.n_time)
+    values = {one: np.zeros(shape, dtype=np.float32) for one in glitch_ids}
+    observed = {one: np.zeros(shape[:2], dtype=np.bool_) for one in glitch_ids}
+    for view in session.scalars(select(View).where(View.glitch_id.in_(glitch_ids))):
+        index = recipe.view_index(view.duration)
+        values[view.glitch_id][index] = unpack_view(view.packed, shape[1:])
+        rows = np.unpackbits(np.frombuffer(view.observed, dtype=np.uint8), count=view.n_frequency)
+        observed[view.glitch_id][index] = rows.astype(np.bool_)
+    session.expunge_all()  # or the session would keep every picture it has seen
+    return {one: Views(values[one], observed[one], recipe) for one in glitch_ids}
+
+
+def _catch_up(
+    portions: sessionmaker[Session],
+    target: CheckpointRecord,
+    encoder: Encoder,
+    context: JobContext,
+) -> list[UUID]:
+    """Embed what lacks it, some hundred glitches a transaction; which ones those were."""
+    done: list[UUID] = []
+    while True:
+        with portions.begin() as own:
+            missing = _missing(own, target.id, limit=GLITCHES)
+            _embed(own, target.id, missing, encoder)
+        done += missing
+        if len(missing) < GLITCHES:
+            return done
+        context.heartbeat()
+
+
+def _judge(portions: sessionmaker[Session], target: CheckpointRecord, context: JobContext) -> None:
+    """Judge every glitch under the new checkpoint, as of the labels of now."""
+    with portions.begin() as own:
+        recalibrate(own, target.id)
+        if not has_rows(own, target.id, REJUDGED_AT_ONCE + 1):
+            return  # recalibrate has judged them
+    shelf = Shelf(target.id)
+    last: UUID | None = None
+    while True:
+        page = select(Embedding.glitch_id).where(Embedding.checkpoint_id == target.id)
+        if last is not None:
+            page = page.where(Embedding.glitch_id > last)
+        with portions.begin() as own:
+            ids = list(own.scalars(page.order_by(Embedding.glitch_id).limit(_REJUDGED)))
+            rejudge(own, target.id, ids, shelf)
+        if not ids:
+            return
+        context.heartbeat()
+        last = ids[-1]

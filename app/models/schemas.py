@@ -1,0 +1,119 @@
+"""The JSON of traversals and of a cluster's plane."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from app.core.schemas import Model
+from app.models.traversals import ClusterPlane, steps_between
+from app.models.traversals import Traversals as TraversalsRecord
+from app.models.traversals import UnitStory as UnitRecord
+
+
+class Checkpoint(Model):
+    """A published model."""
+
+    name: str
+    digest: str
+    preprocessing_digest: str
+    latent_size: int
+    is_active: bool
+    created_at: datetime
+    manifest: dict[str, Any]
+
+
+class Unit(Model):
+    """One latent."""
+
+    unit: int
+    value: float = Field(description="Of the glitch, or of the medoid.")
+    steps: list[float] = Field(description="The value of each view in the strip.")
+    others: tuple[float, float] = Field(description="Middle nine tenths of the other glitches.")
+    group: tuple[float, float] | None = Field(description="Middle nine tenths of the members.")
+    difference: float | None = Field(
+        description="Standardised difference of the means; above 0: higher in the cluster."
+    )
+    nats: float | None = Field(description="How much it says about the glitch.")
+    picture: str
+
+
+class Traversals(Model):
+    """What to move, and what cannot be moved."""
+
+    glitch_id: UUID = Field(description="Whose vector the strips start from.")
+    checkpoint: str
+    units: list[Unit] = Field(description="The most telling first.")
+    n_active: int
+    dead: list[int] = Field(description="Latents that hardly move between any two glitches.")
+    n_others: int = Field(description="Glitches compared with; a sample where there are many.")
+    reason: str | None = Field(description="Why there are none.")
+
+
+class Point(Model):
+    """One member."""
+
+    id: UUID
+    x: float
+    y: float
+    distance: float = Field(description="To the medoid.")
+    snr: float | None
+    peak_frequency: float | None
+    gps_time: float | None
+    ifo: str | None
+
+
+class Plane(Model):
+    """Members in the plane, from the medoid outwards."""
+
+    points: list[Point]
+    shares: tuple[float, float] = Field(description="Of the variance along x and y.")
+    size: int = Field(description="Of the cluster; more than the points where it is very large.")
+
+
+def traversals(base: str, told: TraversalsRecord) -> Traversals:
+    """As the API answers it."""
+    return Traversals(
+        glitch_id=told.glitch_id,
+        checkpoint=told.checkpoint,
+        units=[_unit(base, told, story) for story in told.stories],
+        n_active=told.n_active,
+        dead=list(told.dead),
+        n_others=told.n_others,
+        reason=told.reason,
+    )
+
+
+def _unit(base: str, told: TraversalsRecord, story: UnitRecord) -> Unit:
+    query = f"low={story.low:.4g}&high={story.high:.4g}&checkpoint={told.checkpoint_id}"
+    return Unit(
+        unit=story.unit,
+        value=story.value,
+        steps=list(steps_between(story.low, story.high)),
+        others=story.others,
+        group=story.group,
+        difference=story.difference,
+        nats=story.nats,
+        picture=f"{base}/glitches/{told.glitch_id}/traversals/{story.unit}.png?{query}",
+    )
+
+
+def plane(found: ClusterPlane) -> Plane:
+    """As the API answers it."""
+    points = [
+        Point(
+            id=one.glitch_id,
+            x=one.x,
+            y=one.y,
+            distance=one.distance,
+            snr=one.snr,
+            peak_frequency=one.peak_frequency,
+            gps_time=one.gps_time,
+            ifo=one.ifo,
+        )
+        for one in found.points
+    ]
+    return Plane(points=points, shares=found.shares, size=found.size)

@@ -1,0 +1,45 @@
+"""The table of published checkpoints."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.database import Base
+
+
+class Checkpoint(Base):
+    """A published checkpoint; the partial unique index lets one at most be active."""
+
+    __tablename__ = "checkpoint"
+    __table_args__ = (
+        UniqueConstraint("digest"),
+        CheckConstraint("latent_size BETWEEN 1 AND 2000", name="latent_size"),
+        Index(
+            "uq_checkpoint_is_active",
+            "is_active",
+            unique=True,
+            postgresql_where=text("is_active"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
+    name: Mapped[str]
+    digest: Mapped[str]
+    preprocessing_digest: Mapped[str]
+    latent_size: Mapped[int] = mapped_column(SmallInteger)
+    manifest: Mapped[dict[str, Any]]
+    is_active: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,0 +1,301 @@
+"""Which latents say something about a glitch or a cluster, and over which range to move them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+from jaxtyping import Float32
+from sqlalchemy import exists, func, literal, select, text
+from sqlalchemy.orm import Session, aliased
+from sqlalchemy.sql import tablesample
+
+from app.clusters.service import get_cluster
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.core.errors import NotFoundError
+from app.core.partitions import partition_name
+from app.glitches.service import get_embedding, get_glitch
+from app.glitches.tables import Embedding, Glitch
+from app.models.checkpoints import get_checkpoint
+from glitch.decoder import active_units
+from glitch.distinction import mean_differences, principal_plane, spread_of
+
+MOST_UNITS = 4  # strips shown for one glitch or cluster
+STEPS = 7  # views in a strip
+MOST_MEMBERS = 5_000  # of a cluster that are looked at for its range and its plane
+_SAMPLE_PAGES = 200  # of the table of embeddings: about 4,000 glitches of 32 latents
+_MOST_SAMPLED = 8_000
+_SEED = 5  # the same catalogue, the same sample
+_LEAST_OTHERS = 20  # fewer tell nothing of what is usual
+_RANGE = (0.05, 0.95)  # quantiles: one stray glitch must not stretch a strip
+_PRIOR_REACH = 3.0  # sigmas of the prior that a glitch's strips span
+
+Vectors = Float32[np.ndarray, "glitch latent"]
+
+
+@dataclass(frozen=True)
+class UnitStory:
+    """One latent: where the subject lies, where others do, and the ends of its strip."""
+
+    unit: int
+    value: float  # of the glitch, or of the cluster's medoid
+    low: float  # ends of the strip
+    high: float
+    others: tuple[float, float]  # the middle nine tenths of the other glitches
+    group: tuple[float, float] | None = None  # of the cluster's members; None for a glitch
+    difference: float | None = None  # standardised; above 0: higher in the cluster
+    nats: float | None = None  # how much it says about the glitch: KL from the prior
+
+
+@dataclass(frozen=True)
+class Traversals:
+    """What to move, and what cannot be moved."""
+
+    glitch_id: UUID  # whose vector the strips start from: the glitch, or the medoid
+    checkpoint_id: int
+    checkpoint: str  # its name
+    stories: tuple[UnitStory, ...]  # the most telling first
+    n_active: int
+    dead: tuple[int, ...]  # latents that hardly move between any two glitches
+    n_others: int  # glitches compared with, a sample where there are many
+    reason: str | None = None  # why there are no stories
+
+
+def glitch_traversals(session: Session, glitch_id: UUID) -> Traversals:
+    """The latents that say most about a glitch, under the active checkpoint.
+
+    Raises:
+        NotFoundError: if there is no such glitch, or the active checkpoint has not embedded it.
+        NotReadyError: if no checkpoint is active.
+    """
+    glitch = get_glitch(session, glitch_id)
+    embedding = get_embedding(session, glitch_id)
+    others = _sample(session, embedding.checkpoint_id, is_simulated=glitch.is_simulated)
+    made = Traversals(
+        glitch_id, embedding.checkpoint_id, embedding.checkpoint, (), 0, (), len(others)
+    )
+    if len(others) < _LEAST_OTHERS:
+        return _too_few(made)
+    is_active = active_units(others.var(axis=0))
+    mean = embedding.mean.astype(np.float64)
+    log_variance = embedding.log_variance.astype(np.float64)
+    nats = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance)
+    spans = np.quantile(others, _RANGE, axis=0)
+    stories = tuple(
+        UnitStory(
+            unit=unit,
+            value=float(mean[unit]),
+            low=float(min(-_PRIOR_REACH, np.floor(mean[unit]), spans[0, unit])),
+            high=float(max(_PRIOR_REACH, np.ceil(mean[unit]), spans[1, unit])),
+            others=(float(spans[0, unit]), float(spans[1, unit])),
+            nats=float(nats[unit]),
+        )
+        for unit in _leading(nats, is_active)
+    )
+    return _told(made, stories, is_active)
+
+
+def cluster_traversals(session: Session, cluster_id: UUID) -> Traversals:
+    """The latents that set a cluster apart from the other glitches of its kind.
+
+    Under the checkpoint that found the cluster; each strip covers the cluster's range and that of
+    the others, and starts from the medoid.
+
+    Raises:
+        NotFoundError: if there is no such cluster, or its medoid is gone.
+    """
+    cluster = get_cluster(session, cluster_id)
+    if cluster.medoid_id is None:
+        raise NotFoundError("The medoid of this cluster was deleted, so nothing can be traversed.")
+    run = session.get_one(ClusteringRun, cluster.run_id)
+    checkpoint = get_checkpoint(session, run.checkpoint_id)
+    medoid = get_embedding(session, cluster.medoid_id, run.checkpoint_id).mean
+    members = member_vectors(session, cluster_id).vectors
+    others = _sample(session, checkpoint.id, is_simulated=run.is_simulated, without=cluster_id)
+    made = Traversals(cluster.medoid_id, checkpoint.id, checkpoint.name, (), 0, (), len(others))
+    if len(others) < _LEAST_OTHERS:
+        return _too_few(made)
+    is_active = active_units(np.concatenate([members, others]).var(axis=0))
+    differences = mean_differences(spread_of(members), spread_of(others))
+    own, usual = np.quantile(members, _RANGE, axis=0), np.quantile(others, _RANGE, axis=0)
+    stories = tuple(
+        UnitStory(
+            unit=unit,
+            value=float(medoid[unit]),
+            low=float(min(own[0, unit], usual[0, unit])),
+            high=float(max(own[1, unit], usual[1, unit])),
+            others=(float(usual[0, unit]), float(usual[1, unit])),
+            group=(float(own[0, unit]), float(own[1, unit])),
+            difference=float(differences[unit]),
+        )
+        for unit in _leading(np.abs(differences), is_active)
+    )
+    return _told(made, stories, is_active)
+
+
+def steps_between(low: float, high: float, number: int = STEPS) -> tuple[float, ...]:
+    """The values that a strip shows, evenly from one end to the other."""
+    return tuple(float(value) for value in np.linspace(low, high, number))
+
+
+def _leading(weights: np.ndarray, is_active: np.ndarray) -> list[int]:
+    order = np.argsort(-np.where(is_active, weights, -np.inf), kind="stable")
+    return [int(unit) for unit in order[:MOST_UNITS] if is_active[unit] and weights[unit] > 0]
+
+
+def _told(made: Traversals, stories: tuple[UnitStory, ...], is_active: np.ndarray) -> Traversals:
+    return Traversals(
+        made.glitch_id,
+        made.checkpoint_id,
+        made.checkpoint,
+        stories,
+        int(is_active.sum()),
+        tuple(int(unit) for unit in np.flatnonzero(~is_active)),
+        made.n_others,
+    )
+
+
+def _too_few(made: Traversals) -> Traversals:
+    reason = (
+        f"There are {made.n_others} other glitches to compare with, and {_LEAST_OTHERS} are needed "
+        "to tell what is usual: load more."
+    )
+    return Traversals(
+        made.glitch_id, made.checkpoint_id, made.checkpoint, (), 0, (), made.n_others, reason
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class MemberVectors:
+    """Members of a cluster with what they can be chosen by; from the medoid outwards."""
+
+    glitch_ids: tuple[UUID, ...]
+    vectors: Vectors  # posterior means under the checkpoint of the run
+    distances: tuple[float, ...]  # to the medoid
+    snrs: tuple[float | None, ...]
+    peak_frequencies: tuple[float | None, ...]  # Hz
+    gps_times: tuple[float | None, ...]  # s
+    ifos: tuple[str | None, ...]
+
+
+def member_vectors(session: Session, cluster_id: UUID, limit: int = MOST_MEMBERS) -> MemberVectors:
+    """The members nearest to the medoid, at most so many.
+
+    Raises:
+        NotFoundError: if the checkpoint that found the cluster has embedded none of them any more.
+    """
+    rows = session.execute(
+        select(
+            Glitch.id,
+            Embedding.mean,
+            ClusterMember.distance,
+            Glitch.snr,
+            Glitch.peak_frequency,
+            Glitch.gps_time,
+            Glitch.ifo,
+        )
+        .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
+        .join(Cluster, Cluster.id == ClusterMember.cluster_id)
+        .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
+        .join(
+            Embedding,
+            (Embedding.glitch_id == Glitch.id)
+            & (Embedding.checkpoint_id == ClusteringRun.checkpoint_id),
+        )
+        .where(ClusterMember.cluster_id == cluster_id)
+        .order_by(ClusterMember.distance, Glitch.id)
+        .limit(limit)
+    ).all()
+    if not rows:
+        raise NotFoundError(
+            "The model that found this cluster has been replaced, and its vectors are gone: "
+            "cluster anew to see what sets it apart."
+        )
+    return MemberVectors(
+        glitch_ids=tuple(row[0] for row in rows),
+        vectors=np.array([row[1] for row in rows], dtype=np.float32),
+        distances=tuple(row[2] for row in rows),
+        snrs=tuple(row[3] for row in rows),
+        peak_frequencies=tuple(row[4] for row in rows),
+        gps_times=tuple(None if row[5] is None else float(row[5]) for row in rows),
+        ifos=tuple(row[6] for row in rows),
+    )
+
+
+@dataclass(frozen=True)
+class PlanePoint:
+    """One member in the plane of its cluster."""
+
+    glitch_id: UUID
+    x: float
+    y: float
+    distance: float  # to the medoid
+    snr: float | None
+    peak_frequency: float | None  # Hz
+    gps_time: float | None  # s
+    ifo: str | None
+
+
+@dataclass(frozen=True)
+class ClusterPlane:
+    """Members along the two leading principal components of their directions."""
+
+    points: tuple[PlanePoint, ...]
+    shares: tuple[float, float]  # of the variance along each
+    size: int  # of the cluster; more than there are points where it is very large
+
+
+def cluster_plane(session: Session, cluster_id: UUID) -> ClusterPlane:
+    """Where the members lie, for splitting by eye.
+
+    Clusters are found by direction, so it is directions that the plane shows.
+
+    Raises:
+        NotFoundError: if there is no such cluster, or its vectors are gone.
+    """
+    cluster = get_cluster(session, cluster_id)
+    members = member_vectors(session, cluster_id)
+    lengths = np.linalg.norm(members.vectors, axis=1, keepdims=True)
+    plane = principal_plane(members.vectors / np.maximum(lengths, 1e-12))
+    points = tuple(
+        PlanePoint(
+            glitch_id=glitch_id,
+            x=float(plane.points[index, 0]),
+            y=float(plane.points[index, 1]),
+            distance=members.distances[index],
+            snr=members.snrs[index],
+            peak_frequency=members.peak_frequencies[index],
+            gps_time=members.gps_times[index],
+            ifo=members.ifos[index],
+        )
+        for index, glitch_id in enumerate(members.glitch_ids)
+    )
+    return ClusterPlane(points, plane.shares, cluster.size)
+
+
+def _sample(
+    session: Session, checkpoint_id: int, *, is_simulated: bool, without: UUID | None = None
+) -> Vectors:
+    """Posterior means of glitches of one kind: all of few, whole pages at random of many."""
+    pages = session.scalar(
+        text("SELECT pg_relation_size(to_regclass(:name)) / 8192"),
+        {"name": partition_name(checkpoint_id)},
+    )
+    source = aliased(Embedding)
+    if pages and pages > 2 * _SAMPLE_PAGES:
+        share = func.system(100 * _SAMPLE_PAGES / pages)
+        source = aliased(
+            Embedding, tablesample(Embedding, share, name="sampled", seed=literal(_SEED))
+        )
+    query = select(source.mean).where(
+        source.checkpoint_id == checkpoint_id, source.is_simulated.is_(is_simulated)
+    )
+    if without is not None:
+        query = query.where(
+            ~exists().where(
+                ClusterMember.cluster_id == without, ClusterMember.glitch_id == source.glitch_id
+            )
+        )
+    rows = session.scalars(query.limit(_MOST_SAMPLED)).all()
+    return np.array(rows, dtype=np.float32).reshape(len(rows), -1)

@@ -1,0 +1,380 @@
+"""The whole catalogue: take the calibration anew, judge by it what is stored.
+
+Vectors are compared in memory, not in SQL: one product of matrices is some fifty times quicker
+than a scan a glitch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from jaxtyping import Float
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Numeric,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
+
+from app.glitches.tables import Embedding, Glitch
+from app.novelty.conditions import is_established, is_of_a_class, is_one_of
+from app.novelty.single import MOST_CALIBRATION, NO_DETECTOR
+from glitch.novelty import (
+    TIE,
+    Calibration,
+    Judgement,
+    Positions,
+    References,
+    Times,
+    judge,
+    novelty_scores,
+)
+from glitch.observing_runs import RUN_ENDS_S, observing_run
+from glitch.types import LatentArray
+
+REJUDGED_AT_ONCE = 5000
+_FETCHED = 10_000  # rows read from the database at once
+Kind = tuple[str, bool]  # detector, is simulated
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What glitches of one detector and kind are judged by."""
+
+    references: References
+    keys: np.ndarray  # ids of the references as 16 bytes, ascending
+    places: Positions  # where each of ``keys`` stands among ``references``
+    calibration: dict[str | None, Float[np.ndarray, " score"]]  # by observing run, ascending
+    whole: Float[np.ndarray, " score"]  # all of them, ascending
+
+    @classmethod
+    def load(cls, session: Session, checkpoint_id: int, kind: Kind) -> Known:
+        """As they are stored; some 300 bytes a reference."""
+        found = read_vectors(session, checkpoint_id, kind, is_reference=True)
+        references, places = References.ordered(found.means, found.gps_times)
+        order = np.argsort(found.keys)
+        scores: dict[str | None, list[float]] = {}
+        for run, score in session.execute(
+            select(Embedding.calibration_run, Embedding.calibration_score)
+            .where(*_of_kind(checkpoint_id, kind), Embedding.calibration_score.is_not(None))
+            .order_by(Embedding.calibration_score)
+        ):
+            if score is not None:
+                scores.setdefault(run, []).append(score)
+        by_run = {run: np.array(values) for run, values in scores.items()}
+        whole = np.sort(np.concatenate(list(by_run.values()))) if by_run else np.empty(0)
+        return cls(references, found.keys[order], places[order], by_run, whole)
+
+    def own_places(self, keys: np.ndarray) -> Positions:
+        """Where glitches of these ids stand among the references; -1 for those that are none."""
+        if not len(self.keys):
+            return np.full(len(keys), -1, dtype=np.int64)
+        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[at] == keys, self.places[at], -1)
+
+    def judge(
+        self, score: float, gps_time: float, own_score: float | None, *, is_reference: bool
+    ) -> Judgement:
+        """Judge a score; ``own_score`` is that with which the glitch itself calibrates."""
+        run = observing_run(gps_time)
+        known = np.isfinite(score)
+        n_references = len(self.keys) - is_reference
+        if not known:
+            return judge(None, n_references, Calibration(0, 0))
+        of_run = self.calibration.get(run) if run is not None else None
+        return judge(
+            score,
+            n_references,
+            _compare(self.whole, score, own_score),
+            None if of_run is None else _compare(of_run, score, own_score),
+            run,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """Glitches of one detector and kind, as arrays."""
+
+    keys: np.ndarray  # ids as 16 bytes
+    means: LatentArray
+    gps_times: Times  # s; NaN where not known
+
+
+class Shelf:
+    """What is known of each detector and kind, loaded at first need and kept."""
+
+    def __init__(self, checkpoint_id: int) -> None:
+        self._checkpoint_id = checkpoint_id
+        self._loaded: dict[Kind, Known] = {}
+
+    def get(self, session: Session, kind: Kind) -> Known:
+        """What glitches of this kind are judged by."""
+        if kind not in self._loaded:
+            self._loaded[kind] = Known.load(session, self._checkpoint_id, kind)
+        return self._loaded[kind]
+
+
+def set_references(session: Session, checkpoint_id: int) -> None:
+    """Let exactly those be references that carry the label of a class now."""
+    is_known = is_of_a_class()
+    session.execute(
+        update(Embedding)
+        .where(
+            Embedding.checkpoint_id == checkpoint_id,
+            Embedding.glitch_id == Glitch.id,
+            Embedding.is_reference != is_known,
+        )
+        .values(is_reference=is_known)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def recalibrate(session: Session, checkpoint_id: int) -> int:
+    """Take the references and calibration scores of a checkpoint anew; call after a bulk load.
+
+    Of each detector, kind and observing run at most ``MOST_CALIBRATION`` glitches calibrate, those
+    of the lowest digests, which is a random choice. A catalogue of at most ``REJUDGED_AT_ONCE``
+    glitches is judged anew too; a larger one is for ``rejudge``, in batches.
+
+    Returns:
+        How many glitches calibrate now.
+    """
+    set_references(session, checkpoint_id)
+    session.execute(
+        update(Embedding)
+        .where(Embedding.checkpoint_id == checkpoint_id, Embedding.calibration_score.is_not(None))
+        .values(calibration_score=None, calibration_run=None)
+        .execution_options(synchronize_session=False)
+    )
+    kinds: dict[Kind, list[tuple[UUID, LatentArray, float]]] = {}
+    for glitch_id, ifo, is_simulated, mean, time in session.execute(_calibrating(checkpoint_id)):
+        member = (glitch_id, np.asarray(mean), np.nan if time is None else float(time))
+        kinds.setdefault((ifo, is_simulated), []).append(member)
+    n_calibration = 0
+    for kind, members in kinds.items():
+        known = Known.load(session, checkpoint_id, kind)
+        times = np.array([time for _, _, time in members])
+        scores = novelty_scores(
+            np.array([mean for _, mean, _ in members], dtype=np.float32),
+            times,
+            known.own_places(as_keys([glitch_id for glitch_id, _, _ in members])),
+            known.references,
+        )
+        scored = np.nonzero(np.isfinite(scores))[0]
+        n_calibration += len(scored)
+        session.execute(
+            _STORE_CALIBRATION,
+            {
+                "checkpoint_id": checkpoint_id,
+                "ids": [members[index][0] for index in scored],
+                "scores": scores[scored].tolist(),
+                "runs": [observing_run(times[index]) for index in scored],
+            },
+        )
+    session.expire_all()
+    embedded = session.scalars(
+        select(Embedding.glitch_id)
+        .where(Embedding.checkpoint_id == checkpoint_id)
+        .limit(REJUDGED_AT_ONCE + 1)
+    ).all()
+    if len(embedded) <= REJUDGED_AT_ONCE:
+        rejudge(session, checkpoint_id, embedded)
+    return n_calibration
+
+
+def rejudge(
+    session: Session,
+    checkpoint_id: int,
+    glitch_ids: Collection[UUID],
+    shelf: Shelf | None = None,
+) -> int:
+    """Judge stored glitches anew and store the judgements.
+
+    What was stored first had little to be compared with; call after ``recalibrate``.
+
+    Args:
+        session: The transaction to write in.
+        checkpoint_id: Under which checkpoint.
+        glitch_ids: Which glitches; memory grows with their number.
+        shelf: What is known, where it is used again; loaded if absent.
+
+    Returns:
+        How many of them are judged now.
+    """
+    shelf = shelf or Shelf(checkpoint_id)
+    kinds: dict[Kind | None, list[tuple[UUID, LatentArray, float, bool, float | None]]] = {}
+    for glitch_id, ifo, is_simulated, mean, time, is_reference, own in session.execute(
+        select(
+            Embedding.glitch_id,
+            Embedding.ifo,
+            Embedding.is_simulated,
+            Embedding.mean,
+            Glitch.gps_time,
+            Embedding.is_reference,
+            Embedding.calibration_score,
+        )
+        .join(Glitch, Glitch.id == Embedding.glitch_id)
+        .where(Embedding.checkpoint_id == checkpoint_id, is_one_of(glitch_ids))
+    ):
+        row = (glitch_id, mean, np.nan if time is None else float(time), is_reference, own)
+        kinds.setdefault(None if ifo is None else (ifo, is_simulated), []).append(row)
+    judgements: dict[UUID, Judgement] = {}
+    for kind, rows in kinds.items():
+        if kind is None:
+            judgements.update({row[0]: NO_DETECTOR for row in rows})
+            continue
+        known = shelf.get(session, kind)
+        scores = novelty_scores(
+            np.array([row[1] for row in rows], dtype=np.float32),
+            np.array([row[2] for row in rows]),
+            known.own_places(as_keys([row[0] for row in rows])),
+            known.references,
+        )
+        for (glitch_id, _, time, is_reference, own), score in zip(
+            rows, scores.tolist(), strict=True
+        ):
+            judgements[glitch_id] = known.judge(score, time, own, is_reference=is_reference)
+    _store(session, checkpoint_id, judgements)
+    return sum(judgement.is_judged for judgement in judgements.values())
+
+
+def read_vectors(
+    session: Session,
+    checkpoint_id: int,
+    kind: Kind,
+    *,
+    is_reference: bool | None = None,
+) -> Vectors:
+    """All glitches of a detector and kind, or those that are references or not, by id."""
+    conditions = _of_kind(checkpoint_id, kind)
+    if is_reference is not None:
+        conditions.append(Embedding.is_reference.is_(is_reference))
+    keys: list[bytes] = []
+    parts: list[LatentArray] = []
+    times: list[float] = []
+    rows = session.execute(
+        select(Embedding.glitch_id, Embedding.mean, Glitch.gps_time)
+        .join(Glitch, Glitch.id == Embedding.glitch_id)
+        .where(*conditions)
+        .order_by(Embedding.glitch_id)
+        .execution_options(yield_per=_FETCHED)
+    )
+    for block in rows.partitions():
+        keys += [row[0].bytes for row in block]
+        parts.append(np.array([row[1] for row in block], dtype=np.float32))
+        times += [np.nan if row[2] is None else float(row[2]) for row in block]
+    means = np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
+    return Vectors(np.array(keys, dtype="S16"), means, np.array(times, dtype=np.float64))
+
+
+def as_keys(glitch_ids: Sequence[UUID]) -> np.ndarray:
+    """Ids as arrays of 16 bytes, which sort as the ids do."""
+    return np.array([one.bytes for one in glitch_ids], dtype="S16")
+
+
+def _of_kind(checkpoint_id: int, kind: Kind) -> list[ColumnElement[bool]]:
+    ifo, is_simulated = kind
+    return [
+        Embedding.checkpoint_id == checkpoint_id,
+        Embedding.ifo == ifo,
+        Embedding.is_simulated.is_(is_simulated),
+    ]
+
+
+def _calibrating(checkpoint_id: int) -> Select[*tuple[Any, ...]]:
+    """The glitches that are to calibrate: id, detector, kind, mean, time."""
+    run = func.width_bucket(Glitch.gps_time, cast(list(RUN_ENDS_S), ARRAY(Numeric)))
+    place = func.row_number().over(
+        partition_by=(Glitch.ifo, Glitch.is_simulated, run), order_by=Glitch.content_digest
+    )
+    ranked = (
+        select(Glitch.id, Glitch.gps_time, place.label("place"))
+        .join(Embedding, Embedding.glitch_id == Glitch.id)
+        .where(
+            Embedding.checkpoint_id == checkpoint_id,
+            Embedding.is_reference,
+            Glitch.ifo.is_not(None),
+            is_established(),
+        )
+        .subquery()
+    )
+    return (
+        select(
+            Embedding.glitch_id,
+            Embedding.ifo,
+            Embedding.is_simulated,
+            Embedding.mean,
+            ranked.c.gps_time,
+        )
+        .join(ranked, ranked.c.id == Embedding.glitch_id)
+        .where(Embedding.checkpoint_id == checkpoint_id, ranked.c.place <= MOST_CALIBRATION)
+    )
+
+
+def _compare(
+    known: Float[np.ndarray, " score"], score: float, own_score: float | None
+) -> Calibration:
+    """How many are there and at least as high, without the glitch's own."""
+    score -= TIE
+    n, n_as_novel = len(known), len(known) - int(np.searchsorted(known, score, side="left"))
+    if own_score is None:
+        return Calibration(n, n_as_novel)
+    return Calibration(n - 1, n_as_novel - (own_score >= score))
+
+
+_STORE_CALIBRATION = text(
+    "UPDATE embedding SET calibration_score = new.score, calibration_run = new.run"
+    " FROM unnest(:ids, :scores, :runs) AS new (glitch_id, score, run)"
+    " WHERE embedding.checkpoint_id = :checkpoint_id AND embedding.glitch_id = new.glitch_id"
+).bindparams(
+    bindparam("ids", type_=ARRAY(Uuid)),
+    bindparam("scores", type_=ARRAY(Double)),
+    bindparam("runs", type_=ARRAY(Text)),
+)
+_STORE_JUDGEMENTS = text(
+    "UPDATE embedding SET novelty_score = new.score, p_value = new.p,"
+    " is_judged = new.p IS NOT NULL, not_judged_reason = new.reason, judged_within = new.run"
+    " FROM unnest(:ids, :scores, :ps, :reasons, :runs) AS new (glitch_id, score, p, reason, run)"
+    " WHERE embedding.checkpoint_id = :checkpoint_id AND embedding.glitch_id = new.glitch_id"
+    # Rows that stay as they are are not written again.
+    " AND (novelty_score, p_value, is_judged, not_judged_reason, judged_within)"
+    " IS DISTINCT FROM (new.score, new.p, new.p IS NOT NULL, new.reason, new.run)"
+).bindparams(
+    bindparam("ids", type_=ARRAY(Uuid)),
+    bindparam("scores", type_=ARRAY(Double)),
+    bindparam("ps", type_=ARRAY(Double)),
+    bindparam("reasons", type_=ARRAY(Text)),
+    bindparam("runs", type_=ARRAY(Text)),
+)
+
+
+def _store(session: Session, checkpoint_id: int, judgements: dict[UUID, Judgement]) -> None:
+    if not judgements:
+        return
+    values = list(judgements.values())
+    session.execute(
+        _STORE_JUDGEMENTS,
+        {
+            "checkpoint_id": checkpoint_id,
+            "ids": list(judgements),
+            "scores": [one.score for one in values],
+            "ps": [one.p_value for one in values],
+            "reasons": [one.reason for one in values],
+            "runs": [one.observing_run for one in values],
+        },
+    )
+    session.expire_all()

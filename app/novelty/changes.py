@@ -1,0 +1,98 @@
+"""What a change of labels does to the known."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import func, null, select, update
+from sqlalchemy.orm import Session
+
+from app.glitches.tables import Embedding, Glitch
+from app.novelty.conditions import is_established, is_of_a_class, is_one_of
+from app.novelty.job import request_judging
+from app.novelty.single import MOST_CALIBRATION, score_against
+from glitch.observing_runs import observing_run
+
+CALIBRATED_AT_ONCE = 8  # labels changed together: each is scored by a scan of all references
+_AUTHOR = "labelling"  # of the job that follows many changes
+
+
+def note_class_change(session: Session, glitch_id: UUID) -> None:
+    """As ``note_class_changes``, for one glitch."""
+    note_class_changes(session, [glitch_id])
+
+
+def note_class_changes(session: Session, glitch_ids: Collection[UUID]) -> None:
+    """Let glitches join or leave the references and the calibration after their labels changed.
+
+    A few are scored at once; after many, and for all others that the change concerns, a job does
+    it (``app.novelty.job``).
+
+    Args:
+        session: The transaction that changed ``glitch.class_id``.
+        glitch_ids: Which glitches.
+    """
+    is_known = (
+        select(is_of_a_class())
+        .where(Glitch.id == Embedding.glitch_id)
+        .correlate(Embedding)
+        .scalar_subquery()
+    )
+    session.execute(
+        update(Embedding)
+        .where(is_one_of(glitch_ids))
+        .values(is_reference=is_known, calibration_score=null(), calibration_run=null())
+        .execution_options(synchronize_session=False)
+    )
+    if len(glitch_ids) <= CALIBRATED_AT_ONCE:
+        for glitch_id in glitch_ids:
+            _calibrate(session, glitch_id)
+    else:
+        request_judging(session, _AUTHOR)
+
+
+def _calibrate(session: Session, glitch_id: UUID) -> None:
+    """Score a glitch by the other references under every checkpoint, if it is to calibrate."""
+    glitch = session.execute(
+        select(Glitch.ifo, Glitch.is_simulated, Glitch.gps_time).where(
+            Glitch.id == glitch_id, Glitch.ifo.is_not(None), is_of_a_class(), is_established()
+        )
+    ).first()
+    if glitch is None:
+        return
+    run = observing_run(None if glitch.gps_time is None else float(glitch.gps_time))
+    embedded = session.execute(
+        select(Embedding.checkpoint_id, Embedding.mean).where(Embedding.glitch_id == glitch_id)
+    ).all()
+    for checkpoint_id, mean in embedded:
+        same_kind = [
+            Embedding.checkpoint_id == checkpoint_id,
+            Embedding.ifo == glitch.ifo,
+            Embedding.is_simulated.is_(glitch.is_simulated),
+        ]
+        of_run = (
+            select(Embedding.glitch_id)
+            .where(
+                *same_kind,
+                Embedding.calibration_score.is_not(None),
+                Embedding.calibration_run.is_not_distinct_from(run),
+            )
+            .limit(MOST_CALIBRATION)
+            .subquery()
+        )
+        if session.scalar(select(func.count()).select_from(of_run)) == MOST_CALIBRATION:
+            continue
+        score = score_against(
+            session,
+            np.asarray(mean, dtype=np.float32),
+            [*same_kind, Embedding.is_reference, Embedding.glitch_id != glitch_id],
+            glitch.gps_time,
+        )
+        session.execute(
+            update(Embedding)
+            .where(Embedding.checkpoint_id == checkpoint_id, Embedding.glitch_id == glitch_id)
+            .values(calibration_score=score, calibration_run=run)
+            .execution_options(synchronize_session=False)
+        )

@@ -1,0 +1,56 @@
+"""Who is known and who calibrates, as SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Double, Uuid, any_, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import aliased
+
+from app.classes.tables import GlitchClass
+from app.glitches.tables import Embedding, Glitch
+from glitch.novelty import LEAST_OF_CLASS
+from glitch.taxonomy import CATCH_ALLS
+
+
+def angle(cosine_distance: ColumnElement[float]) -> ColumnElement[float]:
+    """The distance; 1 from a vector of zeros, for which pgvector answers NaN."""
+    not_a_number = cast(literal("NaN"), Double)
+    return func.coalesce(func.nullif(cosine_distance, not_a_number), 1.0)
+
+
+def is_of_a_class() -> ColumnElement[bool]:
+    """Whether the enclosing statement's glitch carries the label of a class that explains it."""
+    return (
+        select(GlitchClass.id)
+        .where(GlitchClass.id == Glitch.class_id, GlitchClass.name.not_in(CATCH_ALLS))
+        .correlate(Glitch)
+        .exists()
+    )
+
+
+def is_established() -> ColumnElement[bool]:
+    """Whether the enclosing statement's glitch is of a class with enough members to calibrate.
+
+    Asks for the last one needed only, which is a short index scan however large the class is.
+    """
+    peer = aliased(Glitch)
+    return (
+        select(peer.id)
+        .where(
+            peer.class_id == Glitch.class_id,
+            peer.ifo == Glitch.ifo,
+            peer.is_simulated == Glitch.is_simulated,
+        )
+        .offset(LEAST_OF_CLASS - 1)
+        .limit(1)
+        .correlate(Glitch)
+        .exists()
+    )
+
+
+def is_one_of(glitch_ids: Collection[UUID]) -> ColumnElement[bool]:
+    """One bound array, however many they are."""
+    return Embedding.glitch_id == any_(cast(list(glitch_ids), ARRAY(Uuid)))

@@ -1,0 +1,136 @@
+"""The job of kind ``judge``: bring every p-value of the catalogue up to date.
+
+It follows a batch, many labels at once, and an upgrade. One is open at a time: whoever asks while
+one waits is served by it, and whoever asks while one is at work makes it end with another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import cast, func, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
+
+from app.glitches.tables import Embedding
+from app.jobs.records import OPEN_STATES, Chunk, JobRecord
+from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
+from app.jobs.service import create_job
+from app.jobs.tables import Job
+from app.models.tables import Checkpoint
+from app.novelty.catalogue import REJUDGED_AT_ONCE, Shelf, recalibrate, rejudge
+
+KIND = "judge"
+JUDGED = 5000  # glitches in a chunk: some seconds of work
+AGAIN = "again"  # in the parameters of one at work: what it has done is out of date already
+
+
+def request_judging(session: Session, author: str) -> UUID | None:
+    """Have the workers judge the catalogue anew, once, however many ask.
+
+    Args:
+        session: The transaction that made it necessary.
+        author: Whose act that was.
+
+    Returns:
+        The job; None where no checkpoint is active, so that there is nothing to judge.
+    """
+    checkpoint_id = session.scalar(select(Checkpoint.id).where(Checkpoint.is_active))
+    if checkpoint_id is None:
+        return None
+    open_one = session.scalar(
+        select(Job)
+        .where(
+            Job.kind == KIND,
+            Job.state.in_(OPEN_STATES),
+            Job.is_cancel_requested.is_(False),
+            Job.parameters["checkpoint_id"].as_integer() == checkpoint_id,
+        )
+        .order_by(Job.id.desc())
+        .limit(1)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    if open_one is None:
+        return _create(session, checkpoint_id, author, str(checkpoint_id))
+    if open_one.state != "queued":
+        session.execute(
+            update(Job)
+            .where(Job.id == open_one.id)
+            .values(parameters=Job.parameters.op("||")(cast({AGAIN: author}, JSONB)))
+            .execution_options(synchronize_session=False)
+        )
+    return open_one.id
+
+
+def _create(session: Session, checkpoint_id: int, author: str, key: str) -> UUID:
+    return create_job(session, KIND, {"checkpoint_id": checkpoint_id}, author, key=key).id
+
+
+class JudgeHandler:
+    """A ``JobHandler``. What is known is kept from chunk to chunk of one job."""
+
+    def __init__(self) -> None:
+        self._shelf: tuple[UUID, Shelf] | None = None
+
+    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
+        """Take the calibration anew, then ranges of ids; a small catalogue is judged by that."""
+        checkpoint_id = job.parameters["checkpoint_id"]
+        recalibrate(session, checkpoint_id)
+        last: UUID | None = None
+        while True:
+            context.heartbeat()
+            page = select(Embedding.glitch_id).where(Embedding.checkpoint_id == checkpoint_id)
+            if last is not None:
+                page = page.where(Embedding.glitch_id > last)
+            ids = session.scalars(page.order_by(Embedding.glitch_id).limit(JUDGED)).all()
+            if not ids:
+                return
+            is_all = last is None and len(ids) < JUDGED and len(ids) <= REJUDGED_AT_ONCE
+            last = ids[-1]
+            payload = {"first": str(ids[0]), "last": str(last), "is_judged": is_all}
+            yield ChunkPlan(payload, units=len(ids))
+
+    def run_chunk(
+        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
+    ) -> ChunkResult:
+        """Judge one range."""
+        if chunk.payload["is_judged"]:
+            return ChunkResult()
+        checkpoint_id = job.parameters["checkpoint_id"]
+        first, last = UUID(chunk.payload["first"]), UUID(chunk.payload["last"])
+        ids = session.scalars(
+            select(Embedding.glitch_id).where(
+                Embedding.checkpoint_id == checkpoint_id, Embedding.glitch_id.between(first, last)
+            )
+        ).all()
+        context.heartbeat()
+        if self._shelf is None or self._shelf[0] != job.id:
+            self._shelf = (job.id, Shelf(checkpoint_id))
+        rejudge(session, checkpoint_id, ids, self._shelf[1])
+        return ChunkResult()
+
+    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+        """How many are judged; another job, where something changed while this one was at work."""
+        self._shelf = None
+        context.heartbeat()
+        checkpoint_id = job.parameters["checkpoint_id"]
+        judged, calibrating = session.execute(
+            select(
+                func.count().filter(Embedding.is_judged),
+                func.count().filter(Embedding.calibration_score.is_not(None)),
+            ).where(Embedding.checkpoint_id == checkpoint_id)
+        ).one()
+        parameters = session.scalar(
+            select(Job.parameters).where(Job.id == job.id).with_for_update(key_share=True)
+        )
+        if parameters is not None and AGAIN in parameters:
+            # This one is open until this transaction ends, and keys of open jobs are unique.
+            key = str(checkpoint_id) if job.key != str(checkpoint_id) else f"{checkpoint_id} again"
+            _create(session, checkpoint_id, str(parameters[AGAIN]), key)
+        return {"judged": judged, "calibrating": calibrating}
+
+
+HANDLER = JudgeHandler()

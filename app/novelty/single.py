@@ -1,0 +1,133 @@
+"""How novel one glitch is, by one scan of the references in SQL."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from jaxtyping import Float
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.glitches.neighbours import check_vector
+from app.glitches.tables import Embedding, Glitch
+from app.models import checkpoints
+from app.novelty.conditions import angle
+from glitch.novelty import (
+    LEAST_REFERENCES,
+    NEAREST,
+    SAME_EVENT_S,
+    TIE,
+    Calibration,
+    Judgement,
+    judge,
+)
+from glitch.observing_runs import observing_run
+
+MOST_CALIBRATION = 2000  # of a detector, kind and run; finer p-values change no decision
+_SPARE = 20  # references fetched beyond the nearest, in case some are of the same event
+NO_DETECTOR = Judgement(
+    None,
+    None,
+    False,
+    "Could not be judged: the detector is not known, and glitches are compared within one "
+    "detector. Give ifo.",
+)
+
+
+def judge_novelty(
+    session: Session,
+    *,
+    vector: Float[np.ndarray, " latent"],
+    checkpoint_id: int,
+    ifo: str | None,
+    origin: str,
+    gps_time: Decimal | None = None,
+    exclude_id: UUID | None = None,
+) -> Judgement:
+    """How novel a latent vector is.
+
+    Args:
+        session: The transaction to read in.
+        vector: Posterior mean, shape (latent,).
+        checkpoint_id: Under which checkpoint it was encoded.
+        ifo: Its detector; without one it cannot be judged.
+        origin: Where the glitch comes from; simulated ones are judged by simulated ones alone.
+        gps_time: In s; decides on the observing run, and what else shows the same event.
+        exclude_id: The glitch itself, if it is stored: it must not judge itself.
+
+    Raises:
+        InvalidRequestError: a vector of another size or not finite.
+        NotFoundError: if there is no such checkpoint.
+    """
+    size = checkpoints.latent_size(session, checkpoint_id)
+    query = check_vector(vector, size)
+    if ifo is None:
+        return NO_DETECTOR
+    same_kind = [
+        Embedding.checkpoint_id == checkpoint_id,
+        Embedding.ifo == ifo,
+        Embedding.is_simulated.is_(origin == "simulated"),
+    ]
+    if exclude_id is not None:
+        same_kind.append(Embedding.glitch_id != exclude_id)
+    references = [*same_kind, Embedding.is_reference]
+    few = select(Embedding.glitch_id).where(*references).limit(LEAST_REFERENCES).subquery()
+    n_references = session.scalar(select(func.count()).select_from(few)) or 0
+    score = score_against(session, query, references, gps_time)
+    if score is None:
+        return judge(None, n_references, Calibration(0, 0))
+    calibration = Embedding.calibration_score
+    counts = {
+        run: Calibration(n, n_as_novel)
+        for run, n, n_as_novel in session.execute(
+            select(
+                Embedding.calibration_run,
+                func.count(),
+                func.count().filter(calibration >= score - TIE),
+            )
+            .where(*same_kind, calibration.is_not(None))
+            .group_by(Embedding.calibration_run)
+        )
+    }
+    whole = Calibration(
+        sum(one.n for one in counts.values()), sum(one.n_as_novel for one in counts.values())
+    )
+    run = observing_run(None if gps_time is None else float(gps_time))
+    return judge(score, n_references, whole, counts.get(run) if run else None, run)
+
+
+def score_against(
+    session: Session,
+    query: Float[np.ndarray, " latent"],
+    references: list[Any],
+    gps_time: Decimal | None,
+) -> float | None:
+    """Distance to the ``NEAREST``-th nearest reference that does not show the same event."""
+    distance = angle(Embedding.mean.cosine_distance(query))
+    limit = NEAREST if gps_time is None else NEAREST + _SPARE
+    while True:
+        nearest = (
+            select(Embedding.glitch_id, distance.label("distance"))
+            .where(*references)
+            .order_by(distance)
+            .limit(limit)
+            .subquery()
+        )
+        rows = session.execute(
+            select(nearest.c.distance, Glitch.gps_time)
+            .join(Glitch, Glitch.id == nearest.c.glitch_id)
+            .order_by(nearest.c.distance)
+        ).all()
+        others = [one for one, time in rows if not _is_same_event(time, gps_time)]
+        if len(others) >= NEAREST:
+            return float(others[NEAREST - 1])
+        if len(rows) < limit:
+            return None
+        limit *= 4
+
+
+def _is_same_event(one: Decimal | None, other: Decimal | None) -> bool:
+    return one is not None and other is not None and abs(one - other) <= SAME_EVENT_S

@@ -1,0 +1,49 @@
+"""All pages under ``/ui``. The application includes what ``create_web_router`` gives."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
+
+from app.batches.pages import routes as batch
+from app.classes.audit.pages import routes as label_audit
+from app.classes.pages import routes as classes
+from app.clusters.pages import routes as clusters
+from app.core.errors import NotFoundError
+from app.frame import session, tokens
+from app.frame import static_files as static
+from app.frame.deps import PageRoute
+from app.glitches.exports import pages as exports
+from app.glitches.pages import catalogue, files, glitch, search, upload
+from app.jobs.pages import routes as jobs
+from app.map.pages import routes as map_routes
+from app.models.pages import checkpoints, pictures
+
+PREFIX = "/ui"
+HOME = "/ui/clusters"
+
+
+def create_web_router() -> APIRouter:
+    """The pages, and what leads to the first of them. None is in the OpenAPI document."""
+    web = APIRouter(include_in_schema=False)
+    for path in ("/", PREFIX, f"{PREFIX}/"):
+        web.add_api_route(path, _to_pages)
+    parts = (
+        *(clusters, catalogue, glitch, files, pictures, upload, batch, jobs, label_audit),
+        *(map_routes, exports, search, classes, checkpoints, tokens, session, static),
+    )
+    for part in parts:
+        web.include_router(part.router, prefix=PREFIX)
+    # Last, because it takes whatever no page took.
+    nowhere = APIRouter(route_class=PageRoute)
+    nowhere.add_api_route("/{path:path}", _nowhere)
+    web.include_router(nowhere, prefix=PREFIX)
+    return web
+
+
+def _to_pages() -> Response:
+    return RedirectResponse(HOME, status_code=307)
+
+
+def _nowhere(path: str) -> Response:
+    raise NotFoundError(f"There is no page {PREFIX}/{path[:100]}: start from the catalogue.")

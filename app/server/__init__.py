@@ -1,0 +1,1 @@
+"""What HTTP needs around the rooms: runtime, requests, problems, health."""

@@ -1,0 +1,83 @@
+"""Answers that are files: painted pictures and exports, for API and pages alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from uuid import UUID
+
+from fastapi import Request, Response
+from fastapi.responses import FileResponse, StreamingResponse
+from sqlalchemy.orm import Session
+from starlette.background import BackgroundTask
+
+from app.glitches.exports.direct import write_export
+from app.glitches.exports.formats import Format, csv_lines
+from app.glitches.exports.rows import count_rows, export_rows
+from app.glitches.exports.service import export_file
+from app.glitches.records import GlitchFilters
+from app.models.pictures import PicturePlan, painter_of
+from app.server.runtime import Runtime
+
+
+def painted_answer(request: Request, runtime: Runtime, plan: PicturePlan) -> Response:
+    """The picture as a PNG, or 304 where the client has it."""
+    # The same address shows another picture once another checkpoint is active: always ask again.
+    headers = {"ETag": plan.etag, "Cache-Control": "private, no-cache"}
+    if plan.etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    content = plan.draw(painter_of(runtime.encoders.get(plan.checkpoint)))
+    return Response(content, media_type="image/png", headers=headers)
+
+
+def export_answer(
+    runtime: Runtime, session: Session, filters: GlitchFilters, wanted: Format, name: str
+) -> Response:
+    """The glitches that pass the filters, as a file of this name.
+
+    CSV streams in bounded memory whatever the number of rows; the others are written first.
+
+    Raises:
+        ConflictError: too many for an answer; says how to ask for a job.
+        InvalidRequestError: a filter without sense.
+    """
+    file_name = f"{name}.{wanted.suffix}"
+    if wanted.is_streamed:
+        count_rows(session, filters, most=1)  # refuses senseless filters before the answer begins
+        return StreamingResponse(
+            _csv(runtime, filters),
+            media_type="text/csv",
+            headers={"Content-Disposition": f'attachment; filename="{file_name}"'},
+        )
+    path = write_export(session, filters, wanted)
+    return FileResponse(
+        path,
+        media_type=wanted.media_type,
+        filename=file_name,
+        background=BackgroundTask(path.unlink, missing_ok=True),
+    )
+
+
+def exported_answer(runtime: Runtime, session: Session, job_id: UUID) -> FileResponse:
+    """The file that an export job wrote.
+
+    Raises:
+        NotFoundError: if there is no such export, it came to nothing, or its time is over.
+        ConflictError: if it is at work still.
+    """
+    settings = runtime.settings
+    keep = timedelta(hours=settings.keep_exports_hours)
+    path, wanted, until = export_file(session, job_id, settings.data_dir, keep)
+    return FileResponse(
+        path,
+        media_type=wanted.media_type,
+        filename=f"glitches.{wanted.suffix}",
+        headers={"Expires": until.strftime("%a, %d %b %Y %H:%M:%S GMT")},
+    )
+
+
+def _csv(runtime: Runtime, filters: GlitchFilters) -> Iterator[str]:
+    """In a transaction of its own: the request's ends before the answer is sent."""
+    with runtime.sessions() as session, closing(export_rows(session, filters)) as rows:
+        yield from csv_lines(rows)

@@ -1,0 +1,62 @@
+"""`/healthz`, `/readyz` and `/metrics`: for supervisors and operators."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from app.server import problems
+from app.server import schemas as server_schemas
+from app.server.callers import OpenOrReader, RuntimeDep
+from app.server.metrics import Metrics
+from app.server.runtime import OK
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz", summary="Whether the process answers")
+async def healthz() -> server_schemas.Health:
+    """Touches nothing: on the event loop, so that a full thread pool does not hide it."""
+    return server_schemas.Health(status="ok", version=version("glitch-discovery"))
+
+
+@router.get(
+    "/readyz",
+    summary="Whether uploads can be served",
+    responses={200: {"model": server_schemas.Readiness}},
+)
+def readyz(request: Request, runtime: RuntimeDep) -> Response:
+    """200 once the database answers, its migrations are current and the model is loaded.
+
+    Where only background work waits the status is `degraded`, and the answer 200 all the same.
+    """
+    checks = runtime.readiness()
+    if all(state == OK for state in checks.values()):
+        background = runtime.background_state()
+        body = server_schemas.Readiness(
+            status="ready" if background == OK else "degraded",
+            checks={**checks, "background": background},
+        )
+        return Response(body.model_dump_json(), media_type="application/json")
+    wrong = " ".join(state for state in checks.values() if state != OK)
+    return problems.problem_response(
+        503,
+        f"Not ready yet. {wrong}",
+        name="not-ready",
+        title="The service is not ready",
+        request_id=request.state.request_id,
+        headers={"Retry-After": "2"},
+        extra={"checks": checks},
+    )
+
+
+@router.get("/metrics", summary="Counters for Prometheus", response_class=Response)
+def metrics(request: Request, runtime: RuntimeDep, _: OpenOrReader) -> Response:
+    """Prometheus text. Open on a loopback address, else for the role reader."""
+    known: Metrics = request.app.state.metrics
+    if (audit := runtime.index_audit()) is not None:
+        known.index_recall.labels(audit.checkpoint).set(audit.recall)
+        known.index_audited.labels(audit.checkpoint).set(audit.made_at.timestamp())
+    return Response(generate_latest(known.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,155 @@
+"""What routes ask for, each named once: the caller by token, the transaction, the runtime."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request, Response, Security
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from app.core.access import require_role, verify_token
+from app.core.errors import UnauthenticatedError
+from app.core.principals import Principal, Role
+from app.server.request_scope import RuntimeDep, SessionDep, runtime_of
+
+__all__ = [
+    "Admin",
+    "Cursor",
+    "OpenOrReader",
+    "Reader",
+    "Reviewer",
+    "RuntimeDep",
+    "SessionDep",
+    "Submitter",
+    "UploadRoute",
+    "Uploader",
+    "open_or_reader",
+    "principal_of",
+    "runtime_of",
+    "token_of",
+    "upload_caller",
+]
+
+# auto_error off: our own error says what to do. The scheme is here for the OpenAPI document.
+_bearer = HTTPBearer(
+    auto_error=False, description="A token made with `glitch-discovery token create`."
+)
+
+_HOW_TO_GET_ONE = (
+    "send `Authorization: Bearer <token>`; `make up` keeps the first admin token in "
+    "$GLITCH_DATA_DIR/admin-token, and `glitch-discovery token create` makes others."
+)
+
+
+def token_of(request: Request) -> str:
+    """The token that a request carries: Bearer, or the password of Basic.
+
+    Basic is for clients that can be given an address only, such as gwpy's
+    ``GravitySpyTable.search(host="http://token:<token>@127.0.0.1:8000")``.
+
+    Raises:
+        UnauthenticatedError: if it carries none.
+    """
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    value = value.strip()
+    if scheme.lower() == "bearer" and value:
+        return value
+    if scheme.lower() == "basic" and value:
+        try:
+            password = base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            password = ""
+        if password:
+            return password
+    raise UnauthenticatedError(f"This address needs a token: {_HOW_TO_GET_ONE}")
+
+
+def principal_of(request: Request, session: Session) -> Principal:
+    """Who asks.
+
+    Raises:
+        UnauthenticatedError: if the token is missing, unknown or revoked.
+    """
+    secret = token_of(request)
+    if not secret.isascii() or not secret.isprintable():
+        raise UnauthenticatedError(f"That is no token of ours: {_HOW_TO_GET_ONE}")
+    return verify_token(session, secret)
+
+
+def _caller(role: Role) -> Callable[..., Principal]:
+    def caller(
+        request: Request,
+        session: SessionDep,
+        _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
+    ) -> Principal:
+        principal = principal_of(request, session)
+        require_role(principal, role)
+        return principal
+
+    return caller
+
+
+Cursor = Annotated[str | None, Query(max_length=64, description="`next` of the page before.")]
+Reader = Annotated[Principal, Depends(_caller(Role.READER), scope="function")]
+Submitter = Annotated[Principal, Depends(_caller(Role.SUBMITTER), scope="function")]
+Reviewer = Annotated[Principal, Depends(_caller(Role.REVIEWER), scope="function")]
+Admin = Annotated[Principal, Depends(_caller(Role.ADMIN), scope="function")]
+
+
+def open_or_reader(
+    request: Request,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
+) -> None:
+    """Lets everyone of this machine in where the settings say so, else readers.
+
+    On a loopback address a browser can still be led here by a foreign page whose name was pointed
+    at 127.0.0.1; such a request carries that name as its host, so it needs a token.
+    """
+    settings = runtime.settings
+    is_own_name = (request.url.hostname or "") in _LOOPBACK_NAMES
+    if settings.has_public_search and (is_own_name or not settings.is_loopback):
+        return
+    require_role(principal_of(request, session), Role.READER)
+
+
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+OpenOrReader = Annotated[None, Depends(open_or_reader, scope="function")]
+
+
+class UploadRoute(APIRoute):
+    """Looks at the token before it reads the body, so that strangers cannot fill the disk."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        def identify(request: Request) -> Principal:
+            with runtime_of(request).sessions() as session:
+                principal = principal_of(request, session)
+                session.commit()
+                return principal
+
+        async def guarded(request: Request) -> Response:
+            request.state.principal = await run_in_threadpool(identify, request)
+            return await handler(request)
+
+        return guarded
+
+
+async def upload_caller(
+    request: Request,
+    _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
+) -> Principal:
+    """Who uploads, as ``UploadRoute`` found."""
+    principal: Principal = request.state.principal
+    return principal
+
+
+Uploader = Annotated[Principal, Depends(upload_caller)]

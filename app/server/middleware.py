@@ -1,0 +1,197 @@
+"""What surrounds every request: an id, a log line, safe headers, bounds on the body.
+
+Plain ASGI throughout: Starlette's ``BaseHTTPMiddleware`` breaks streaming and context variables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.logs import request_id_of_context
+from app.server.problems import problem_response, unexpected
+
+_log = logging.getLogger("app.access")
+_ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_SMALL_BODY_BYTES = 1_000_000  # for whatever is no multipart upload, since that is held in memory
+_DRAIN_S = 10.0
+_BATCH_PATHS = frozenset({"/batches", "/ui/batch"})
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class RequestContext:
+    """Outermost: gives the request its id, writes one log line, and answers the unforeseen.
+
+    The id is taken from ``X-Request-ID`` where that is harmless to log, else made.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _ACCEPTED_ID.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        token = request_id_of_context.set(request_id)
+        started = time.monotonic()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                if status >= 400 or "authorization" in Headers(scope=scope):
+                    headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except Exception:
+            if status:  # the answer has begun: only the server can end the connection
+                raise
+            logging.getLogger("app.server").exception("unexpected error")
+            await unexpected(request_id)(scope, receive, send_with_headers)
+        finally:
+            # The path alone: a query string can carry a signature.
+            is_probe = scope["path"] in _PROBES
+            _log.log(
+                logging.DEBUG if is_probe else logging.INFO,
+                "request",
+                extra={
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "status": status,
+                    "duration_ms": round(1000 * (time.monotonic() - started), 1),
+                },
+            )
+            request_id_of_context.reset(token)
+
+
+class BodyBounds:
+    """Bounds a request body in bytes (declared, then counted as it streams) and in time.
+
+    ``batch_bytes`` and ``batch_timeout_s`` hold for batches, by the API and by the page.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_bytes: int,
+        timeout_s: float,
+        batch_bytes: int,
+        batch_timeout_s: float,
+    ) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+        self.timeout_s = timeout_s
+        self.batch_bytes = batch_bytes
+        self.batch_timeout_s = batch_timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        is_batch = scope["path"] in _BATCH_PATHS
+        limit = self._limit(headers, self.batch_bytes if is_batch else self.max_bytes)
+        timeout_s = self.batch_timeout_s if is_batch else self.timeout_s
+        declared = headers.get("content-length", "")
+        if declared.isascii() and declared.isdigit() and int(declared) > limit:
+            # Reading a little on lets clients that send before they listen see the answer.
+            await _drain(receive, limit)
+            await self._refusal(scope, limit, is_batch=is_batch)(scope, receive, send)
+            return
+
+        received = 0
+        deadline = time.monotonic() + timeout_s
+
+        async def bounded_receive() -> Message:
+            nonlocal received
+            try:
+                message = await asyncio.wait_for(receive(), max(0.001, deadline - time.monotonic()))
+            except TimeoutError:
+                raise HTTPException(
+                    408,
+                    f"The body did not arrive within {timeout_s:g} s: send a smaller file or "
+                    "use a faster connection.",
+                ) from None
+            received += len(message.get("body", b""))
+            if received > limit:
+                detail = _too_large(limit, is_batch=is_batch)
+                raise HTTPException(413, detail, headers={"Connection": "close"})
+            return message
+
+        body_is_read = False
+
+        async def receive_until_read() -> Message:
+            # After the body, receive() waits for the client to leave; that has no deadline.
+            nonlocal body_is_read
+            if body_is_read:
+                return await receive()
+            message = await bounded_receive()
+            body_is_read = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        await self.app(scope, receive_until_read, send)
+
+    def _limit(self, headers: Headers, largest: int) -> int:
+        is_upload = headers.get("content-type", "").startswith("multipart/form-data")
+        return largest if is_upload else min(largest, _SMALL_BODY_BYTES)
+
+    def _refusal(self, scope: Scope, limit: int, *, is_batch: bool) -> ASGIApp:
+        return problem_response(
+            413,
+            _too_large(limit, is_batch=is_batch),
+            name="too-large",
+            title="The input is too large",
+            request_id=scope.get("state", {}).get("request_id"),
+            headers={"Connection": "close"},
+        )
+
+
+def _too_large(limit: int, *, is_batch: bool) -> str:
+    if is_batch:
+        return (
+            f"The batch is over the limit of {limit / 1e6:g} MB: send it in several parts, or ask "
+            "the operator to raise GLITCH_MAX_BATCH_MB."
+        )
+    return (
+        f"The request body is over the limit of {limit / 1e6:g} MB: cut the file to the seconds "
+        "around the glitch (32 s are enough), or ask the operator to raise GLITCH_MAX_UPLOAD_MB."
+    )
+
+
+async def _drain(receive: Receive, limit: int) -> None:
+    """Throw away up to ``limit`` more bytes of a body that is refused, for a few seconds."""
+    thrown = 0
+    try:
+        async with asyncio.timeout(_DRAIN_S):
+            while thrown <= limit:
+                message = await receive()
+                thrown += len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return

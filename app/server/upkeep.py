@@ -1,0 +1,52 @@
+"""What the scheduler has done now and then, whether anybody asks or not.
+
+Each step is one short transaction, safe to repeat and safe to miss; a step returns a sentence where
+it did something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from app.batches.sweeping import Swept, sweep_batches
+from app.core.settings import Settings
+from app.glitches.exports.service import sweep_exports
+from app.map.service import request_what_is_due
+from app.models.index import queue_index_jobs
+
+UPKEEP_EVERY_S = 600
+Step = Callable[[Session, Settings], str | None]
+
+
+def _remove_batch_files(session: Session, settings: Settings) -> str | None:
+    swept = sweep_batches(session, settings.data_dir, timedelta(days=settings.keep_batches_days))
+    if swept == Swept():
+        return None
+    return f"{swept.jobs} jobs, {swept.uploads} uploads, {swept.leftovers} leftovers"
+
+
+def _remove_export_files(session: Session, settings: Settings) -> str | None:
+    keep = timedelta(hours=settings.keep_exports_hours)
+    number = sweep_exports(session, settings.data_dir, keep)
+    return f"{number} exports" if number else None
+
+
+def _keep_index(session: Session, _: Settings) -> str | None:
+    queued = queue_index_jobs(session)
+    return f"queued for {', '.join(queued)}" if queued else None
+
+
+def _keep_map(session: Session, _: Settings) -> str | None:
+    job = request_what_is_due(session)
+    return f"asked for, to {job.parameters['act']}" if job else None
+
+
+UPKEEP: dict[str, Step] = {
+    "files of batches removed": _remove_batch_files,
+    "files of exports removed": _remove_export_files,
+    "vector index": _keep_index,
+    "map": _keep_map,
+}

@@ -1,1 +1,0 @@
-"""Use cases, one a function: each takes a session first, never commits, returns frozen records."""

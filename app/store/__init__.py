@@ -1,1 +1,0 @@
-"""SQL and nothing else: tables, engine, migrations, the embedded server."""

@@ -1,1 +1,0 @@
-"""Page routes: each parses, calls a service, renders."""
