@@ -24,6 +24,10 @@ class TooLargeError(GlitchError):
     """The input would decode to more than the stated limit."""
 
 
+class TableError(GlitchError):
+    """A row of a table holds a value that cannot be."""
+
+
 class MissingExtraError(GlitchError):
     """An optional dependency is needed; the message names the extra to install."""
 

@@ -19,7 +19,7 @@ from glitch.strain.joining import StrainFile, join_pieces, read_piece
 from glitch.strain.reading import StrainSpan, read_strain, strain_span
 from glitch.strain.series import Strain
 from glitch.strain.text import is_numeric_text
-from glitch.triggers import TriggerTable
+from glitch.tables.hdf5 import TriggerTable
 from glitch.views import Preprocessing, Views
 
 _MIB = 1 << 20
@@ -183,7 +183,7 @@ def open_stack_file(file: Path, name: str) -> Stack:
 
 @dataclass(frozen=True)
 class TriggerFile:
-    """Omicron's triggers in an HDF5 file; see ``glitch.triggers``."""
+    """Omicron's triggers in an HDF5 file; see ``glitch.tables.hdf5``."""
 
     file: Path
     name: str

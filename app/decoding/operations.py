@@ -19,7 +19,7 @@ from glitch.images.stacks import holds_stack, is_npz_stack, open_stack
 from glitch.strain.joining import read_piece
 from glitch.strain.reading import is_strain_file, read_strain, strain_span
 from glitch.strain.source import Request
-from glitch.triggers import holds_triggers, trigger_rows, trigger_table
+from glitch.tables.hdf5 import holds_triggers, trigger_rows, trigger_table
 from glitch.views import Preprocessing, Views
 
 ARRAY, STRAIN = "array", "strain"  # kinds of upload

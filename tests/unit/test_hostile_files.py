@@ -17,7 +17,7 @@ from glitch.errors import FormatError, GlitchError, TooLargeError
 from glitch.images.arrays import holds_views, read_views
 from glitch.images.stacks import is_npz_stack, npz_to_hdf5
 from glitch.strain.reading import is_strain_file, read_strain
-from glitch.triggers import trigger_table
+from glitch.tables.hdf5 import trigger_table
 
 GPS_TIME = Decimal(hostile_files.GPS_START + 16)
 BOUNDED_BY_THE_CHILD = {"inflating.h5"}  # only a limit of memory helps against it

@@ -1,0 +1,86 @@
+"""GPS time and UTC."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+
+GPS_EPOCH = datetime(1980, 1, 6, tzinfo=UTC)
+
+LATEST_GPS_TIME = Decimal(4_000_000_000)  # s; the year 2106: beyond it a number is a mistake
+
+_DAY = timedelta(days=1)
+_UTC = re.compile(
+    r"(?P<date>\d{4}-\d{1,2}-\d{1,2})"
+    r"([T ]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(:(?P<second>\d{2})(?P<fraction>[.,]\d{1,9})?)?)?"
+    r"\s*(Z|UTC|GMT|[+-]00:?00)?",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def parse_utc(text: str) -> Decimal | None:
+    """GPS time in s of a UTC date and time such as ``2015-09-14T09:50:45.4+00:00``.
+
+    Leap seconds are moments of their own: ``2016-12-31 23:59:60`` is GPS 1167264017.
+
+    Returns:
+        None if the text is no date and time of the calendar, or lies before GPS time began.
+    """
+    match = _UTC.fullmatch(text.strip())
+    if match is None:
+        return None
+    year, month, day = (int(part) for part in match["date"].split("-"))
+    hour, minute, second = (int(match[name] or 0) for name in ("hour", "minute", "second"))
+    whole = _gps_second((year, month, day), hour, minute, second)
+    fraction = Decimal("0" + (match["fraction"] or ".0").replace(",", "."))
+    return None if whole is None else whole + fraction
+
+
+def _gps_second(date: tuple[int, int, int], hour: int, minute: int, second: int) -> Decimal | None:
+    """GPS time of a UTC second; None for what the calendar and its leap seconds do not have."""
+    try:
+        midnight = datetime(*date, tzinfo=UTC)
+    except ValueError:
+        return None
+    if not (hour < 24 and minute < 60 and second <= 60):
+        return None
+    if second == 60 and not ((hour, minute) == (23, 59) and midnight + _DAY in leap_second_days()):
+        return None
+    gps = utc_to_gps(midnight) + hour * 3600 + minute * 60 + second
+    return gps if 0 <= gps <= LATEST_GPS_TIME else None
+
+
+def utc_to_gps(moment: datetime) -> Decimal:
+    """GPS time in s of a UTC moment."""
+    leap_seconds = sum(1 for day in leap_second_days() if moment >= day)
+    elapsed = moment - GPS_EPOCH
+    whole = elapsed.days * 86400 + elapsed.seconds + leap_seconds
+    return Decimal(whole) + Decimal(elapsed.microseconds) / 1_000_000
+
+
+def gps_to_utc(gps_time: Decimal) -> datetime:
+    """UTC of a GPS time in s, to the microsecond; a leap second is shown as the one after it."""
+    whole = int(gps_time)
+    microseconds = int((gps_time - whole) * 1_000_000)
+    leap_seconds = sum(1 for second in _leap_gps() if whole >= second)
+    return GPS_EPOCH + timedelta(seconds=whole - leap_seconds, microseconds=microseconds)
+
+
+@lru_cache(maxsize=1)
+def leap_second_days() -> tuple[datetime, ...]:
+    """UTC days since 1980 that have one more leap second than the day before, ascending.
+
+    From the table of ERFA, which astropy and gwpy use.
+    """
+    import erfa
+
+    table = erfa.leap_seconds.get()
+    days = (datetime(int(row["year"]), int(row["month"]), 1, tzinfo=UTC) for row in table)
+    return tuple(day for day in days if day > GPS_EPOCH)
+
+
+@lru_cache(maxsize=1)
+def _leap_gps() -> tuple[int, ...]:
+    return tuple(int(utc_to_gps(day)) for day in leap_second_days())

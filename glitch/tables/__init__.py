@@ -1,0 +1,15 @@
+"""Tables of triggers and of pictures, as detector people keep them, as plain records."""
+
+from glitch.tables.facts import Facts, facts_of, wanted_columns
+from glitch.tables.reading import TableRow, is_text_table, origin_of, read_text_table, table_row
+
+__all__ = [
+    "Facts",
+    "TableRow",
+    "facts_of",
+    "is_text_table",
+    "origin_of",
+    "read_text_table",
+    "table_row",
+    "wanted_columns",
+]

@@ -1,0 +1,79 @@
+"""What tables call their columns, and which of ours each one is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+# Our name: what Gravity Spy's releases, Omicron, LIGO_LW, PyCBC and people call it, as
+# ``plain_name`` gives it. The first that has a value counts.
+SPELLINGS: dict[str, tuple[str, ...]] = {
+    "path": ("path", "file", "filename", "file_name"),
+    "ifo": ("ifo", "detector", "interferometer", "instrument", "site"),
+    "channel": ("channel", "channel_name"),
+    "gravityspy_id": ("gravityspy_id", "uniqueid", "unique_id", "gravity_spy_id"),
+    "id": ("id", "event_id", "subject_id"),
+    "glitch_id": ("glitch_id",),
+    "label": ("label", "ml_label", "class", "gravityspy_label", "glitch_class"),
+    "confidence": ("confidence", "ml_confidence"),
+    "origin": ("origin",),
+    "snr": ("snr", "sigma", "rho"),
+    "peak_frequency": (
+        *("peak_frequency", "peakfreq", "peak_freq", "frequency", "fpeak", "freq"),
+        "central_freq",
+    ),
+    "duration": ("duration",),
+    "bandwidth": ("bandwidth",),
+    "q": ("q", "q_value", "qvalue"),
+    "window_s": ("duration_s", "window_s", "view_duration_s"),
+}
+
+# Of the same moment, the one that says it best first; each may have a column of nanoseconds.
+TIMES = (
+    *("gps_time", "event_time", "gpstime", "peak_time_gps", "peak_gps", "gps", "peak_time"),
+    *("trigger_time", "time", "t_peak", "tpeak", "peak", "gps_peak", "central_time", "end_time"),
+    "t0",
+)
+STARTS = ("tstart", "start_time", "start", "gps_start", "t_start")
+ENDS = ("tend", "end_time", "end", "stop", "gps_end", "stop_time", "t_end")
+LOWEST = ("fstart", "flow", "f_low", "freq_min")
+HIGHEST = ("fend", "fhigh", "f_high", "freq_max")
+NANOSECONDS = "_ns"
+
+KEYS = frozenset({"path", "gravityspy_id", "id"})  # which tell what a row is of, beside times
+
+_UNIT = re.compile(r"\s*[\[(][^\])]*[\])]\s*\Z")
+_TELLING = frozenset(
+    (*TIMES, *(name for key in ("path", "gravityspy_id") for name in SPELLINGS[key]))
+)
+_KNOWN = frozenset(
+    (
+        *(name for names in SPELLINGS.values() for name in names),
+        *(f"{name}{NANOSECONDS}" for name in (*TIMES, *STARTS, *ENDS)),
+        *(*TIMES, *STARTS, *ENDS, *LOWEST, *HIGHEST),
+    )
+)
+
+
+@lru_cache(maxsize=1024)
+def plain_name(name: str) -> str:
+    """A column's name without case, unit, comment mark, table name, or choice of separator.
+
+    "GPS time [s]", "#gps-time" and "sngl_burst:gps_time" are all ``gps_time``.
+    """
+    text = name.strip().strip("\ufeff").lstrip("#%").strip().strip("'\"").lower()
+    text = _UNIT.sub("", text).rpartition(":")[2]
+    return re.sub(r"[\s\-.]+", "_", text.strip())
+
+
+def is_header(names: Iterable[str]) -> bool:
+    """Whether names of columns tell what a row is of: a time, a path, or a Gravity Spy id."""
+    plain = {plain_name(name) for name in names}
+    spans = plain & set(STARTS) and plain & set(ENDS)
+    return bool(plain & _TELLING or spans)
+
+
+def is_known(name: str) -> bool:
+    """Whether a column means something here."""
+    return plain_name(name) in _KNOWN

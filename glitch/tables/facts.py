@@ -1,0 +1,188 @@
+"""What a table says of one glitch, whatever it calls its columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from glitch.detectors import DETECTORS, detector_of_channel, parse_detector
+from glitch.errors import TableError
+from glitch.gravityspy import is_gravityspy_id, may_be_gravityspy_id
+from glitch.tables.columns import HIGHEST, LOWEST, SPELLINGS, is_known, plain_name
+from glitch.tables.times import gps_time_of, span_of
+
+_NO_VALUE = frozenset({"", "none", "null", "nan", "--", "n/a", "nil", "<na>"})
+_NUMBERS = ("snr", "peak_frequency", "duration", "bandwidth", "q", "window_s", "confidence")
+_LEAST_KNOWN = 0.0  # -999 and its like stand for a value that is not known
+_LONGEST_TEXT = 1000
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is said of a glitch; ``None`` where nothing is. Times in s, frequencies in Hz."""
+
+    gps_time: str | None = None  # a decimal string
+    ifo: str | None = None
+    channel: str | None = None
+    gravityspy_id: str | None = None
+    glitch_id: str | None = None  # ours, in an export of this product
+    label: str | None = None
+    confidence: float | None = None  # of the label, 0 to 1
+    snr: float | None = None
+    peak_frequency: float | None = None
+    duration: float | None = None
+    bandwidth: float | None = None
+    q: float | None = None
+    window_s: float | None = None
+    path: str | None = None
+    origin: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """What is said, without what is not."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Facts:
+        """The facts of ``as_json``."""
+        return cls(**values)
+
+    def over(self, other: Facts) -> Facts:
+        """These, and the other's where these say nothing."""
+        return Facts(**(other.as_json() | self.as_json()))
+
+
+def wanted_columns(names: Iterable[str]) -> list[str]:
+    """Those of a table's columns that say anything here."""
+    return [name for name in names if is_known(name)]
+
+
+def facts_of(row: Mapping[str, Any], *, ifo: str | None = None) -> Facts:
+    """The facts of a row, each checked.
+
+    Numbers that are infinite or below zero stand for what is not known, as Omicron's and Gravity
+    Spy's -999 does. A number alone is no Gravity Spy id, whatever its column is called, and under
+    ``id`` only ids of Gravity Spy's form are.
+
+    Args:
+        row: Values by the table's own column names.
+        ifo: Detector of a row that names none.
+
+    Raises:
+        TableError: naming the column whose value cannot be.
+    """
+    said = _said(row)
+    numbers = {name: _number(name, said) for name in _NUMBERS}
+    gravityspy_id, glitch_id = _ids(said)
+    channel = _first(said, "channel")
+    return Facts(
+        gps_time=_gps_time(said),
+        ifo=_ifo(said, channel) or ifo,
+        channel=channel,
+        gravityspy_id=gravityspy_id,
+        glitch_id=glitch_id,
+        label=_first(said, "label"),
+        path=_first(said, "path"),
+        origin=(_first(said, "origin") or "").lower() or None,
+        **(numbers | _extents(said, numbers)),
+    )
+
+
+def _said(row: Mapping[str, Any]) -> dict[str, str]:
+    """What a row says, as text by plain names; the first of two columns of one name counts."""
+    said: dict[str, str] = {}
+    for name, value in row.items():
+        text = _text(value)
+        if text is not None:
+            said.setdefault(plain_name(name), text)
+    return said
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    text = repr(value) if isinstance(value, float) else str(value)
+    text = text.replace("\0", "").strip()
+    return None if text.lower() in _NO_VALUE else text[:_LONGEST_TEXT]
+
+
+def _first(said: Mapping[str, str], ours: str) -> str | None:
+    return next((said[name] for name in SPELLINGS[ours] if name in said), None)
+
+
+def _number(ours: str, said: Mapping[str, str]) -> float | None:
+    text = _first(said, ours)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise TableError(f"{ours} {text[:40]!r} is no number: correct that row.") from None
+    return value if math.isfinite(value) and value >= _LEAST_KNOWN else None
+
+
+def _extents(said: Mapping[str, str], numbers: Mapping[str, float | None]) -> dict[str, Any]:
+    """Duration and bandwidth, from the ends of a trigger's tile where it gives those instead."""
+    duration, bandwidth = numbers["duration"], numbers["bandwidth"]
+    if duration is None and (span := span_of(said)) is not None:
+        duration = float(span)
+    if bandwidth is None:
+        low, high = (_float(said, names) for names in (LOWEST, HIGHEST))
+        if low is not None and high is not None and high > low:
+            bandwidth = high - low
+    return {"duration": duration, "bandwidth": bandwidth}
+
+
+def _float(said: Mapping[str, str], names: tuple[str, ...]) -> float | None:
+    text = next((said[name] for name in names if name in said), None)
+    try:
+        value = math.nan if text is None else float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _ids(said: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """Gravity Spy's id and ours: exports of older versions gave ours in the column of the other."""
+    named, plain, ours = (_first(said, key) for key in ("gravityspy_id", "id", "glitch_id"))
+    glitch_id = next((text for text in (ours, named) if text and _is_uuid(text)), None)
+    if named is not None and may_be_gravityspy_id(named) and not _is_uuid(named):
+        return named, glitch_id
+    if plain is not None and is_gravityspy_id(plain):
+        return plain, glitch_id
+    return None, glitch_id
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _ifo(said: Mapping[str, str], channel: str | None) -> str | None:
+    text = _first(said, "ifo")
+    if text is None:
+        return detector_of_channel(channel)
+    ifo = parse_detector(text)
+    if ifo is None:
+        raise TableError(f"There is no detector {text[:20]!r}: give {', '.join(DETECTORS)}.")
+    return ifo
+
+
+def _gps_time(said: Mapping[str, str]) -> str | None:
+    try:
+        time = gps_time_of(said)
+    except ValueError as error:
+        raise TableError(
+            f"gps_time {str(error)[:40]!r} is no GPS time: give seconds since 6 January 1980, or "
+            "UTC as 2015-09-14T09:50:45."
+        ) from None
+    return None if time is None else format(_shortest(time), "f")
+
+
+def _shortest(time: Decimal) -> Decimal:
+    return time.normalize() if time != time.to_integral_value() else time.to_integral_value()

@@ -1,0 +1,173 @@
+"""LIGO_LW: rows of ``sngl_burst`` and ``sngl_inspiral`` tables, read as the document streams.
+
+igwn-ligolw holds a document in memory whole, needs lalsuite (40 MB) for these tables, and reads no
+``ilwd:char`` any more, which older documents give as the type of ids. The format is plain enough.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator
+from xml.parsers import expat
+
+from glitch.errors import FormatError, TooLargeError
+from glitch.tables.columns import plain_name
+
+TABLES = ("sngl_burst", "sngl_inspiral")  # the first that a document holds is read
+_PIECE = 1 << 16
+_LONGEST_VALUE = 100_000  # characters
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
+
+OWN_SEARCH = "GlitchDiscovery"  # the column ``search`` of our exports
+OWN_COLUMNS = {  # ours, and where our exports keep it
+    "gravityspy_id": "param_one_name",
+    "q_value": "param_one_value",
+    "ml_label": "param_two_name",
+    "origin": "param_three_name",
+}
+
+
+def is_ligolw(head: bytes) -> bool:
+    """Whether a file begins as a LIGO_LW document."""
+    start = head.lstrip(b"\xef\xbb\xbf \r\n\t")
+    return start.startswith((b"<?xml", b"<!DOCTYPE", b"<LIGO_LW")) and b"LIGO_LW" in head
+
+
+def ligolw_rows(stream: io.BufferedIOBase, name: str) -> Iterator[tuple[int, dict[str, str] | str]]:
+    """Rows of the document's table of triggers with their numbers, from 1.
+
+    Args:
+        stream: The document, unpacked.
+        name: What it was called, for messages.
+
+    Raises:
+        FormatError: if it is no well-formed document, or has no such table.
+        TooLargeError: if a row is longer than any trigger is.
+    """
+    document = _Document(name)
+    number = 0
+    while True:
+        piece = stream.read(_PIECE)
+        for values in document.feed(piece):
+            number += 1
+            yield number, values
+        if not piece:
+            break
+    if not document.found:
+        raise FormatError(
+            f"{name} holds no table of triggers: {' or '.join(TABLES)} is read, with its columns."
+        )
+
+
+class _Document:
+    """What is known of a document so far, and the rows that wait."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.found: str | None = None  # the table that is read
+        self._table: str | None = None  # the one that the parser is in
+        self._columns: list[str] = []
+        self._tokens: _Tokens | None = None  # outside a stream, none
+        self._row: list[str] = []
+        self._done: list[dict[str, str]] = []
+        self._parser = expat.ParserCreate()
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._text
+        self._parser.EntityDeclHandler = self._entity
+
+    def feed(self, piece: bytes) -> list[dict[str, str]]:
+        """Rows that ended within this piece; an empty one ends the document."""
+        try:
+            self._parser.Parse(piece, not piece)
+        except expat.ExpatError as error:
+            raise FormatError(
+                f"{self._name} is no well-formed XML ({expat.ErrorString(error.code)}, line "
+                f"{error.lineno}): write it again."
+            ) from None
+        if self._tokens is not None and len(self._tokens.rest) > _LONGEST_VALUE:
+            raise TooLargeError(f"{self._name}: a value has over {_LONGEST_VALUE:,} characters.")
+        rows, self._done = self._done, []
+        return rows
+
+    def _entity(self, *_: object) -> None:
+        raise FormatError(f"{self._name} declares entities, which no table needs: remove them.")
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if tag == "Table":
+            table = _table_name(attributes.get("Name", ""))
+            self._table = table if table in TABLES and self.found in (None, table) else None
+            self._columns = []
+        elif tag == "Column" and self._table:
+            self._columns.append(plain_name(attributes.get("Name", "")))
+        elif tag == "Stream" and self._table and self._columns:
+            self.found = self._table
+            self._tokens = _Tokens(attributes.get("Delimiter") or ",")
+            self._row = []
+
+    def _text(self, text: str) -> None:
+        if self._tokens is not None:
+            self._add(self._tokens.feed(text))
+
+    def _add(self, tokens: Iterable[str]) -> None:
+        for token in tokens:
+            self._row.append(token)
+            if len(self._row) == len(self._columns):
+                self._done.append(_own_columns(dict(zip(self._columns, self._row, strict=True))))
+                self._row = []
+
+    def _end(self, tag: str) -> None:
+        if tag == "Stream" and self._tokens is not None:
+            self._add(self._tokens.end())
+            if self._row:
+                raise FormatError(f"{self._name}: the last row of its table is not whole.")
+            self._tokens = None
+        elif tag == "Table":
+            self._table = None
+
+
+def _own_columns(values: dict[str, str]) -> dict[str, str]:
+    """Our exports keep in the named parameters what ``sngl_burst`` has no column for."""
+    if values.get("search") != OWN_SEARCH:
+        return values
+    said = {ours: values.get(theirs, "") for ours, theirs in OWN_COLUMNS.items()}
+    return {**values, **said}
+
+
+def _table_name(name: str) -> str:
+    """A table's name without the parts that old documents put around it."""
+    parts = [part for part in name.lower().split(":") if part and part != "table"]
+    return parts[-1] if parts else ""
+
+
+class _Tokens:
+    """Splits a stream into its values: quoted ones may hold anything, a backslash escapes."""
+
+    def __init__(self, delimiter: str) -> None:
+        mark = re.escape(delimiter)
+        self._value = re.compile(rf'\s*(?:"((?:[^"\\]|\\.)*)"|([^"{mark}]*?))\s*{mark}', re.DOTALL)
+        self._delimiter = delimiter
+        self.rest = ""  # what no delimiter has ended yet
+
+    def feed(self, text: str) -> list[str]:
+        """The values that end within this text."""
+        self.rest += text
+        values: list[str] = []
+        at = 0
+        while match := self._value.match(self.rest, at):
+            quoted, plain = match.groups()
+            values.append(plain if quoted is None else _ESCAPED.sub(_unescaped, quoted))
+            at = match.end()
+        self.rest = self.rest[at:]
+        return values
+
+    def end(self) -> list[str]:
+        """The last value, which no delimiter needs to follow."""
+        return self.feed(self._delimiter) if self.rest.strip() else []
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    return _ESCAPES.get(match[1], match[1])

@@ -1,0 +1,177 @@
+"""Reading tables of text row by row: CSV and its relations, ECSV, LIGO_LW; gzipped or not.
+
+A bounded number of rows is in memory at a time. astropy's readers take the same layouts, but hold a
+table whole, and guess its layout by trying them all.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glitch.detectors import detector_of_file_name
+from glitch.errors import FormatError, GlitchError, TableError
+from glitch.tables.columns import plain_name
+from glitch.tables.facts import Facts, facts_of
+from glitch.tables.layout import HEAD_BYTES, Layout, find_layout
+from glitch.tables.ligolw import is_ligolw, ligolw_rows
+
+LONGEST_LINE = 100_000
+_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, OSError)
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row of a table: what it says, or why it cannot be used."""
+
+    name: str  # "triggers.csv row 8"
+    facts: Facts | None
+    reason: str = ""
+
+
+def table_row(label: str, values: Mapping[str, Any], *, ifo: str | None = None) -> TableRow:
+    """A row as its facts, or as what is wrong with it.
+
+    Args:
+        label: How messages name it.
+        values: Of its columns by their own names.
+        ifo: Detector of a row that names none.
+    """
+    try:
+        return TableRow(label, facts_of(values, ifo=ifo))
+    except TableError as error:
+        return TableRow(label, None, str(error))
+
+
+def is_text_table(path: Path) -> bool:
+    """Whether a file is a table of one of these kinds, by its beginning, unpacked if need be."""
+    head = _head(path)
+    if is_ligolw(head):
+        return True
+    return (layout := find_layout(head)) is not None and layout.is_table
+
+
+def origin_of(columns: Mapping[str, Any] | list[str]) -> str | None:
+    """Where the glitches of a table with these columns come from; None if they do not tell.
+
+    Gravity Spy's releases name its ids, its labels, or (O1) its own spellings of the same.
+    """
+    plain = {plain_name(name) for name in columns}
+    if plain & {"gravityspy_id", "ml_label", "ml_confidence", "uniqueid"}:
+        return "gravityspy"
+    if {"gpstime", "label"} <= plain and plain & {"peakfreq", "id"}:
+        return "gravityspy"
+    if {"tstart", "tend", "fstart", "fend"} <= plain:
+        return "omicron"
+    return None
+
+
+def text_columns(path: Path) -> list[str]:
+    """The names of a table's columns."""
+    head = _head(path)
+    if is_ligolw(head):
+        return []
+    layout = find_layout(head)
+    return [] if layout is None else list(layout.columns)
+
+
+def read_text_table(path: Path, name: str) -> Iterator[TableRow]:
+    """The rows of a table.
+
+    Args:
+        path: Where it lies.
+        name: What it was called: names the detector where nothing else does.
+
+    Raises:
+        FormatError: if it is damaged, or has no columns known here.
+        TooLargeError: if one row of a LIGO_LW document is longer than any trigger is.
+    """
+    head = _head(path)
+    ifo = detector_of_file_name(name)
+    with _opened(path) as stream:
+        if is_ligolw(head):
+            rows = ligolw_rows(stream, name)
+        else:
+            layout = find_layout(head)
+            if layout is None or not layout.is_readable:
+                raise FormatError(
+                    f"{name} has none of the columns path, gravityspy_id, gps_time (or "
+                    "event_time): its first row must name the columns, separated by commas, tabs "
+                    "or blanks."
+                )
+            rows = _text_rows(stream, layout)
+        try:
+            for number, values in rows:
+                label = f"{name} row {number}"
+                if isinstance(values, str):
+                    yield TableRow(label, None, values)
+                else:
+                    yield table_row(label, values, ifo=ifo)
+        except csv.Error as error:
+            reason = f"The table cannot be read on ({error}): correct it."
+            yield TableRow(f"{name} (its rest)", None, reason)
+        except GlitchError:
+            raise
+        except _DAMAGE:
+            reason = "The table is damaged from here on: send it again."
+            yield TableRow(f"{name} (its rest)", None, reason)
+
+
+def _opened(path: Path) -> io.BufferedIOBase:
+    with path.open("rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    return gzip.GzipFile(path) if is_gzip else path.open("rb")
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with _opened(path) as stream:
+            return stream.read(HEAD_BYTES)
+    except _DAMAGE:
+        return b""
+
+
+def _text_rows(
+    stream: io.BufferedIOBase, layout: Layout
+) -> Iterator[tuple[int, dict[str, str] | str]]:
+    """Rows with their numbers, the header being number 1 where it is the first line."""
+    # The wrapper owns the stream and closes it with itself.
+    with io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="") as lines:  # type: ignore[type-var]
+        for _ in range(layout.n_skipped):
+            lines.readline(LONGEST_LINE)
+        numbered = _Numbered(lines, layout)
+        last_known = layout.last_known
+        for row in csv.reader(
+            numbered, delimiter=layout.separator, skipinitialspace=layout.separator == " "
+        ):
+            number = numbered.number
+            if not row or row == [""]:
+                continue
+            if len(row) <= last_known:
+                yield number, "The row is shorter than the header."
+                continue
+            yield number, dict(zip(layout.columns, row, strict=False))
+
+
+class _Numbered:
+    """Lines without comments, and the number of the last one."""
+
+    def __init__(self, lines: io.TextIOBase, layout: Layout) -> None:
+        self._lines = lines
+        self._layout = layout
+        self.number = layout.n_skipped
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._lines.readline(LONGEST_LINE):
+            if len(line) == LONGEST_LINE:
+                raise csv.Error("a row is too long")
+            self.number += 1
+            if line.lstrip().startswith("#"):
+                continue
+            yield line.strip(" \t\r\n") + "\n" if self._layout.separator == " " else line

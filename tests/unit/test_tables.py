@@ -1,0 +1,300 @@
+"""Tables as peers write them, row by row: layouts, times, ids, detectors."""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from gwpy.table import EventTable, GravitySpyTable
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glitch.errors import FormatError, TableError
+from glitch.gps import parse_utc
+from glitch.tables import Facts, facts_of, is_text_table, origin_of, read_text_table
+from glitch.tables.hdf5 import holds_triggers, trigger_rows, trigger_table
+from glitch.tables.reading import text_columns
+
+
+def _rows(path: Path) -> list[Facts]:
+    assert is_text_table(path)
+    rows = list(read_text_table(path, path.name))
+    assert all(row.facts is not None for row in rows), rows
+    return [row.facts for row in rows if row.facts is not None]
+
+
+def _only(path: Path, text: str | bytes) -> Facts:
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    [facts] = _rows(path)
+    return facts
+
+
+ROW = Facts(gps_time="1126259455.15", ifo="H1", snr=9.5)
+LAYOUTS = {
+    "comments": "# Omicron triggers\n# channel H1:X\ngps_time,ifo,snr\n1126259455.15,H1,9.5\n",
+    "marked header": "#gps_time,ifo,snr\n1126259455.15,H1,9.5\n",
+    "numpy's header": "# time, ifo, snr\n1126259455.15 H1 9.5\n",
+    "tabs": "gps_time\tifo\tsnr\n1126259455.15\tH1\t9.5\n",
+    "blanks": "  gps_time   ifo  snr\n 1126259455.15   H1  9.5 \n",
+    "semicolons": "gps_time;ifo;snr\n1126259455.15;H1;9.5\n",
+    "a mark of byte order": "\ufeffgps_time,ifo,snr\n1126259455.15,H1,9.5\n",
+    "names with blanks and units": "GPS time [s],Detector,SNR\n1126259455.15,h1,9.5\n",
+    "quotes": '"gps_time","ifo","snr"\r\n"1126259455.15","H1","9.5"\r\n',
+    "ECSV": "# %ECSV 1.0\n# ---\n# datatype:\n# - {name: time, datatype: float64}\n"
+    "# schema: astropy-2.0\ntime ifo snr\n1126259455.15 H1 9.5\n",
+    "ECSV with commas": "# %ECSV 1.0\n# ---\n# delimiter: ','\n"
+    "time,ifo,snr\n1126259455.15,H1,9.5\n",
+    "start and end": "start,end,ifo,snr\n1126259455.1,1126259455.2,H1,9.5\n",
+    "nanoseconds beside": "peak_time,peak_time_ns,ifo,snr\n1126259455,150000000,H1,9.5\n",
+    "UTC beside GPS": "time,gps,ifo,snr\n2015-09-14 09:50:38,1126259455.15,H1,9.5\n",
+    "UTC alone": "time,ifo,snr\n2015-09-14T09:50:38.15+00:00,H1,9.5\n",
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(tmp_path: Path, layout: str) -> None:
+    facts = _only(tmp_path / "a.csv", LAYOUTS[layout])
+    assert (facts.gps_time, facts.ifo, facts.snr) == (ROW.gps_time, ROW.ifo, ROW.snr)
+    packed = _only(tmp_path / "a.csv.gz", gzip.compress(LAYOUTS[layout].encode()))
+    assert packed == facts
+
+
+@pytest.mark.parametrize("text_format", ["ascii", "ascii.ecsv", "ascii.csv", "ascii.tab"])
+def test_what_astropy_writes(tmp_path: Path, text_format: str) -> None:
+    table = GravitySpyTable(
+        rows=[(1126259455.15, "H1", 9.5, "8FHTgA8MEu", "Blip", 0.97)],
+        names=["event_time", "ifo", "snr", "gravityspy_id", "ml_label", "ml_confidence"],
+    )
+    path = tmp_path / "table.txt"
+    table.write(path, format=text_format)
+    [facts] = _rows(path)
+    assert facts == Facts(
+        gps_time="1126259455.15",
+        ifo="H1",
+        snr=9.5,
+        gravityspy_id="8FHTgA8MEu",
+        label="Blip",
+        confidence=0.97,
+    )
+    assert origin_of(text_columns(path)) == "gravityspy"
+
+
+def test_a_tar_whose_first_member_is_a_table_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(b"zen.csv".ljust(512, b"\0") + b"gps_time,ifo\n1126259455.1,H1\n")
+    assert not is_text_table(path)
+
+
+def test_numbers_without_names_are_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("1126259455.1,9.5\n1126259456.1,9.5\n")
+    assert not is_text_table(path)
+    path.write_text("snr,label\n9.5,Blip\n")
+    with pytest.raises(FormatError, match="must name the columns"):
+        list(read_text_table(path, "a.csv"))
+
+
+def test_a_short_row_and_a_cut_gzip_spoil_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("gps_time,ifo,snr\n1126259455.1,H1,9\n1126259456\n1126259457.1,H1,x\n")
+    rows = list(read_text_table(path, "a.csv"))
+    assert [row.name for row in rows] == ["a.csv row 2", "a.csv row 3", "a.csv row 4"]
+    assert [row.facts is None for row in rows] == [False, True, True]
+    assert rows[2].reason.startswith("snr 'x' is no number")
+    body = "gps_time,ifo\n" + "".join(f"{1126259455 + n}.{n % 97},H1\n" for n in range(5000))
+    path.write_bytes(gzip.compress(body.encode())[:-2000])
+    assert "damaged from here on" in list(read_text_table(path, "a.csv"))[-1].reason
+
+
+@pytest.mark.parametrize(
+    ("row", "gravityspy_id", "glitch_id"),
+    [
+        ({"id": 1}, None, None),
+        ({"id": "8FHTgA8MEu"}, "8FHTgA8MEu", None),
+        ({"id": "1234567890"}, None, None),
+        ({"id": "sngl_burst:event_id:0"}, None, None),
+        ({"gravityspy_id": "0"}, None, None),
+        ({"gravityspy_id": "8FHTgA8MEu", "id": 7}, "8FHTgA8MEu", None),
+        ({"uniqueID": b"8FHTgA8MEu"}, "8FHTgA8MEu", None),
+        (
+            {"gravityspy_id": "01a220db-6685-7789-a4da-ddfc772da7eb"},
+            None,
+            "01a220db-6685-7789-a4da-ddfc772da7eb",
+        ),
+    ],
+)
+def test_a_row_number_is_no_gravity_spy_id(
+    row: dict[str, Any], gravityspy_id: str | None, glitch_id: str | None
+) -> None:
+    facts = facts_of(row)
+    assert (facts.gravityspy_id, facts.glitch_id) == (gravityspy_id, glitch_id)
+
+
+@pytest.mark.parametrize(
+    ("row", "gps_time"),
+    [
+        (
+            {"event_time": 1126259457.0, "peak_time": 1126259456, "peak_time_ns": 999999990},
+            "1126259456.99999999",
+        ),
+        ({"event_time": 1126259457.0, "peak_time": 1126259400, "peak_time_ns": 5}, "1126259457"),
+        ({"event_time": 1126259457.0, "peak_time_ns": 999999990}, "1126259457"),
+        ({"peak_time": 1126259456, "peak_time_ns": 5}, "1126259456.000000005"),
+        ({"end_time": 1126259456, "end_time_ns": 250000000}, "1126259456.25"),
+        ({"start_time": 1126259456, "end_time": 1126259457}, "1126259456.5"),
+        ({"time": 1126259456.5, "tstart": 1126259456.0, "tend": 1126259459.0}, "1126259456.5"),
+        ({"event_time": float("nan"), "peak_time": 0, "peak_time_ns": 0}, None),
+        ({"time": "2016-12-31 23:59:60"}, "1167264017"),
+    ],
+)
+def test_times(row: dict[str, Any], gps_time: str | None) -> None:
+    assert facts_of(row).gps_time == gps_time
+
+
+def test_values_that_cannot_be_are_named() -> None:
+    for row, message in (
+        ({"gps_time": "yesterday"}, "gps_time 'yesterday' is no GPS time"),
+        ({"gps_time": "2015-02-30 00:00:00"}, "is no GPS time"),
+        ({"gps_time": -5}, "gps_time '-5' is no GPS time"),
+        ({"ifo": "X1"}, "no detector 'X1'"),
+    ):
+        with pytest.raises(TableError, match=message):
+            facts_of(row)
+
+
+def test_what_stands_for_unknown_is_unknown() -> None:
+    facts = facts_of({"snr": "inf", "duration": -999, "q": "--", "peak_frequency": float("nan")})
+    assert facts == Facts()
+
+
+def test_ends_of_a_tile_give_its_extent() -> None:
+    facts = facts_of({"time": 5.0, "tstart": 4.0, "tend": 6.5, "fstart": 10.0, "fend": 30.0})
+    assert (facts.duration, facts.bandwidth) == (2.5, 20.0)
+
+
+def test_the_channel_names_the_detector_of_a_row_without_one() -> None:
+    assert facts_of({"channel": "L1:GDS-CALIB_STRAIN"}).ifo == "L1"
+    assert facts_of({"channel": "GDS-CALIB_STRAIN"}, ifo="V1").ifo == "V1"
+
+
+@pytest.mark.parametrize(
+    ("text", "gps"),
+    [
+        ("2016-12-31 23:59:60", Decimal(1167264017)),
+        ("2015-12-31 23:59:60", None),
+        ("2015-09-14T09:50:45+00:00", Decimal(1126259462)),
+        ("2015-09-14 09:50:45.4 UTC", Decimal("1126259462.4")),
+        ("2015-02-30", None),
+        ("1979-12-31", None),
+    ],
+)
+def test_utc(text: str, gps: Decimal | None) -> None:
+    assert parse_utc(text) == gps
+
+
+OLD = """<?xml version='1.0' encoding='utf-8'?>
+<LIGO_LW>
+  <Table Name="process:table"><Column Name="process:comment" Type="lstring"/>
+    <Stream Name="process:table" Delimiter="," Type="Local">"a, \\"quoted\\" one",</Stream></Table>
+  <Table Name="sngl_burstgroup:sngl_burst:table">
+    <Column Name="sngl_burstgroup:sngl_burst:event_id" Type="ilwd:char"/>
+    <Column Name="sngl_burstgroup:sngl_burst:ifo" Type="lstring"/>
+    <Column Name="sngl_burstgroup:sngl_burst:peak_time" Type="int_4s"/>
+    <Column Name="sngl_burstgroup:sngl_burst:peak_time_ns" Type="int_4s"/>
+    <Column Name="sngl_burstgroup:sngl_burst:snr" Type="real_4"/>
+    <Stream Name="sngl_burstgroup:sngl_burst:table" Delimiter="," Type="Local">
+      "sngl_burst:event_id:0","H1",1126259455,150000000,9.5,
+      "sngl_burst:event_id:1","H1",1126259456,5,19.5
+    </Stream></Table>
+</LIGO_LW>"""
+
+
+def test_ligolw_with_old_ids(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml.gz"
+    path.write_bytes(gzip.compress(OLD.encode()))
+    assert _rows(path) == [
+        Facts(gps_time="1126259455.15", ifo="H1", snr=9.5),
+        Facts(gps_time="1126259456.000000005", ifo="H1", snr=19.5),
+    ]
+
+
+def test_ligolw_of_inspirals(tmp_path: Path) -> None:
+    text = OLD.replace("sngl_burst", "sngl_inspiral").replace("peak_time", "end_time")
+    path = tmp_path / "a.xml"
+    path.write_text(text)
+    assert [row.gps_time for row in _rows(path)] == ["1126259455.15", "1126259456.000000005"]
+
+
+def test_ligolw_as_gwpy_writes_it(tmp_path: Path) -> None:
+    pytest.importorskip("lal", reason="gwpy writes LIGO_LW through lalsuite")
+    names = ["ifo", "peak_time", "peak_time_ns", "snr", "peak_frequency"]
+    table = EventTable(rows=[("H1", 1126259455, 150000000, 9.5, 150.5)], names=names)
+    path = tmp_path / "a.xml"
+    table.write(path, format="ligolw", tablename="sngl_burst")
+    assert _rows(path) == [Facts(gps_time="1126259455.15", ifo="H1", snr=9.5, peak_frequency=150.5)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (OLD[:-40], "no well-formed XML"),
+        (OLD.replace("sngl_burst", "sim_burst"), "holds no table of triggers"),
+        (OLD.replace(",19.5\n", "\n"), "the last row of its table is not whole"),
+        (OLD.replace("<LIGO_LW>", '<!DOCTYPE LIGO_LW [<!ENTITY a "b">]><LIGO_LW>'), "entities"),
+    ],
+)
+def test_damaged_ligolw(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "a.xml"
+    path.write_text(text)
+    with pytest.raises(FormatError, match=message):
+        list(read_text_table(path, "a.xml"))
+
+
+def _hdf5_facts(path: Path) -> list[Facts]:
+    assert holds_triggers(path)
+    table = trigger_table(path, path.name)
+    rows = trigger_rows(path, path.name, table.columns, 0, table.count)
+    return [facts_of(dict(zip(table.columns, row, strict=True)), ifo=table.ifo) for row in rows]
+
+
+def test_hdf5_tables_at_any_path(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    table = EventTable(
+        rows=[(1126259455.15, 9.5, "H1")], names=["time", "snr", "ifo"], dtype=[float, float, "S2"]
+    )
+    table.write(path, format="hdf5", path="deep/mine")
+    assert _hdf5_facts(path) == [ROW]
+
+
+def test_hdf5_with_a_dataset_a_column_as_pycbc(tmp_path: Path) -> None:
+    path = tmp_path / "a.hdf"
+    with h5py.File(path, "w") as file:
+        file["H1/end_time"] = np.array([1126259455.15])
+        file["H1/snr"] = np.array([9.5])
+        file["H1/template_id"] = np.array([3])
+    assert _hdf5_facts(path) == [ROW]
+
+
+def test_views_with_columns_beside_them_are_no_table_of_triggers(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["views"] = np.zeros((2, 4, 8, 8))
+        file["gps_time"], file["snr"] = np.ones(2), np.ones(2)
+    assert not holds_triggers(path)
+
+
+@given(st.binary(max_size=400) | st.text(max_size=200).map(str.encode))
+def test_no_bytes_make_a_reader_stumble(content: bytes) -> None:
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        path = Path(file.name)
+        path.write_bytes(content)
+        if is_text_table(path):
+            with suppress(FormatError):
+                list(read_text_table(path, "a.csv"))
