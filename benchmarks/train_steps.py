@@ -82,8 +82,8 @@ def stepper(
 
     def step(index: int) -> None:
         # Ours works out no metrics between logged steps, which are one in fifty.
-        is_told = not is_ours or index % 50 == 0
-        optimise(task, optimiser, objective, config=config, step=index, is_told=is_told)
+        is_reported = not is_ours or index % 50 == 0
+        optimise(task, optimiser, objective, config=config, step=index, is_reported=is_reported)
 
     return step
 

@@ -123,14 +123,14 @@ def evaluate(
     ] = None,
 ) -> None:
     """Judge a run's best weights, or a checkpoint, on real glitches, beside pixel PCA."""
-    from training.core.full_disk import told_when_full
+    from training.core.full_disk import full_disk_as_error
     from training.evaluation.examination import examine_into
 
     with _user_errors():
         judged, real, train_groups = _judged(run)
         table, _ = _examine(judged.model, real, train_groups, n_seeds)
         if out is not None:
-            with told_when_full(out):
+            with full_disk_as_error(out):
                 examine_into(judged, real, train_groups, out)
                 (out / "probes.md").write_text(table, encoding="utf-8")
     sys.stdout.write(table)

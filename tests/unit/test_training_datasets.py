@@ -119,7 +119,7 @@ def test_rows_become_views_of_fetched_strain_that_is_kept(tmp_path: Path) -> Non
     assert centre > 0.5  # the ring is there
 
     def refuse(ifo: str, start: int, end: int) -> tuple[np.ndarray, float]:
-        raise AssertionError("the shelf has it")
+        raise AssertionError("the cache has it")
 
     again = read_trigger_rows(path, strain_folder=tmp_path / "strain", fetch=refuse)
     assert np.array_equal(again.pack.values, found.pack.values)

@@ -14,7 +14,7 @@ import torch
 from glitch.errors import CheckpointError
 from glitch.model import Architecture, ViewsVAE
 from training.core.config import LogConfig, OptimiserConfig
-from training.core.full_disk import FullDiskError, told_when_full
+from training.core.full_disk import FullDiskError, full_disk_as_error
 from training.core.state import STATE_FILE, load_state, save_state
 from training.dsprites import (
     PackedPictures,
@@ -57,7 +57,7 @@ def test_a_log_that_finds_no_room_is_a_sentence_and_the_run_continues(tmp_path: 
 
 
 def test_other_errors_of_files_are_no_full_disk(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), told_when_full(tmp_path):
+    with pytest.raises(FileNotFoundError), full_disk_as_error(tmp_path):
         (tmp_path / "none").read_text()
 
 

@@ -184,3 +184,20 @@ def test_a_report_of_an_unfinished_table_holds_the_seeds_that_are_whole(
     report = table1.run_table1("smoke", tmp_path, **asked)
     assert "seeds 0." in report.read_text()
     assert not (tmp_path / "runs/table1-beta-vae-1").exists()
+
+
+def test_a_folder_of_an_older_table_is_refused_by_what_differs(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(table1.SMALL, channels=(4, 4, 4), painter_channels=(4, 4, 4), hidden=8)
+    monkeypatch.setitem(table1.TIERS, "smoke", table1.TableTier(3, 4, 3e-3, (0,), small))
+    table1.run_table1("smoke", tmp_path, real_images=pictures)
+    path = tmp_path / "runs/table1-beta-vae-0/config.yaml"
+    saved = yaml.safe_load(path.read_text())
+    del saved["variance"]  # before the pixel variance was set in closed form
+    saved["optimiser"]["final_factor"] = 0.02
+    path.write_text(yaml.safe_dump(saved))
+    with pytest.raises(
+        GlitchError, match=r"final_factor is 0.02 there and 0.25 here.*variance.kind is learnt"
+    ):
+        table1.run_table1("smoke", tmp_path, real_images=pictures)

@@ -48,9 +48,9 @@ def any_process(flag: bool) -> bool:
     """Whether the flag is up in any process: all must stop after the same step."""
     if not dist.is_initialized():
         return flag
-    told = torch.tensor([int(flag)])
-    dist.all_reduce(told, dist.ReduceOp.MAX)
-    return bool(told.item())
+    shared = torch.tensor([int(flag)])
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    return bool(shared.item())
 
 
 def with_others(own: Tensor) -> Tensor:

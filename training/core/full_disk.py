@@ -17,7 +17,7 @@ class FullDiskError(GlitchError):
 
 
 @contextmanager
-def told_when_full(folder: Path) -> Iterator[None]:
+def full_disk_as_error(folder: Path) -> Iterator[None]:
     """Around whatever writes into ``folder``.
 
     Raises:

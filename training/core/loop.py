@@ -1,6 +1,6 @@
 """The training loop: one pure step, repeated, logged, saved, and resumable after a kill.
 
-There is one loop in the house. Whatever is trained is a :class:`Task`.
+There is one loop. Whatever is trained is a :class:`Task`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from training.core.distributed import (
     is_first,
     wait_for_all,
 )
-from training.core.full_disk import told_when_full
+from training.core.full_disk import full_disk_as_error
 from training.core.interrupts import stop_requests
 from training.core.objectives import Discriminator, FactorVAE, Objective, Outcome
 from training.core.schedules import learning_rate_factor
@@ -132,7 +132,7 @@ def run_task(
         CheckpointError: if there is none for the state, or the state cannot be read.
     """
     if is_first():
-        with told_when_full(folder):
+        with full_disk_as_error(folder):
             claim_folder(config, folder)
     wait_for_all()
     torch.manual_seed(config.seed)  # the weights' first values are drawn from the global stream
@@ -153,7 +153,7 @@ def run_task(
         task.start()
     wait_for_all()
     with (
-        told_when_full(folder),
+        full_disk_as_error(folder),
         stop_requests() as is_stopped,
         (folder / METRICS_FILE).open("a", encoding="utf-8") as log,
     ):
@@ -168,7 +168,7 @@ def run_task(
                 config=config,
                 step=step,
                 discriminator=discriminator,
-                is_told=is_logged,
+                is_reported=is_logged,
             )
             step += 1
             if not is_first():
@@ -201,12 +201,12 @@ def optimise(
     config: RunSettings,
     step: int,
     discriminator: Discriminator | None = None,
-    is_told: bool = True,
+    is_reported: bool = True,
 ) -> dict[str, float]:
     """One update of the model, and one of the objective's discriminator where it has one.
 
     The draw depends on (seed, step) alone. The metrics are those of the batch before the update;
-    none are worked out, which takes time, unless ``is_told``.
+    none are worked out, which takes time, unless ``is_reported``.
 
     Raises:
         TrainingError: if the loss or the gradient is not finite; the weights are then untouched.
@@ -240,10 +240,10 @@ def optimise(
             "the last saved state is intact."
         )
     optimiser.step()
-    rival_loss = (
+    discriminator_loss = (
         None if discriminator is None else discriminator.learn(outcome.draw.detach(), generator)
     )
-    if not is_told:
+    if not is_reported:
         return {}
     metrics = {
         "loss": loss.item(),
@@ -254,13 +254,13 @@ def optimise(
         **objective.weights(step),
         **task.details(outcome),
     }
-    if rival_loss is not None:
-        metrics["discriminator_loss"] = rival_loss
+    if discriminator_loss is not None:
+        metrics["discriminator_loss"] = discriminator_loss
     return metrics
 
 
 def _discriminator_for(objective: Objective, task: Task, seed: int) -> Discriminator | None:
-    """The rival that a FactorVAE's loss needs; its first weights come from the seed alone."""
+    """A FactorVAE's discriminator; its first weights come from the seed alone."""
     if not isinstance(objective, FactorVAE):
         return None
     with torch.random.fork_rng(devices=[]):

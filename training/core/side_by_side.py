@@ -22,8 +22,8 @@ Progress = Callable[[int, int | None, str], None]
 class Work:
     """One training. ``do`` is sent to another process, so it must be picklable.
 
-    It is told whom to tell each logged step, continues where it was, and gives False if it was
-    stopped before its end.
+    It is given what to call at each logged step, continues where it was, and gives False if it
+    was stopped before its end.
     """
 
     label: str
@@ -75,14 +75,14 @@ def _side_by_side(works: Sequence[Work], jobs: int, progress: Progress) -> bool:
             for answered in wait(list(active)):
                 assert isinstance(answered, Connection)  # noqa: S101 - what was waited for
                 index, process = active[answered]
-                told = _hear(answered, works[index].label)
-                if isinstance(told, _Step):
-                    steps[index] = told.step
+                message = _receive(answered, works[index].label)
+                if isinstance(message, _Step):
+                    steps[index] = message.step
                     continue
                 del active[answered]
                 process.join()
-                is_whole &= told
-                if told:
+                is_whole &= message
+                if message:
                     steps[index] = works[index].steps
     except KeyboardInterrupt:
         is_whole = False
@@ -96,27 +96,27 @@ def _side_by_side(works: Sequence[Work], jobs: int, progress: Progress) -> bool:
 
 @dataclass(frozen=True)
 class _Step:
-    """What a work's own process tells while it trains."""
+    """How far a work's own process has come."""
 
     step: int
 
 
-def _hear(answered: Connection, label: str) -> _Step | bool:
+def _receive(answered: Connection, label: str) -> _Step | bool:
     """How far the work is, or, at its end, whether it is complete.
 
     Raises:
         GlitchError: with the sentence of the work's own process, or that it was killed.
     """
     try:
-        told = answered.recv()
+        message = answered.recv()
     except EOFError:
         raise GlitchError(
             f"The process of {label} was killed (by the system, if memory ran out): run the same "
             "command with fewer jobs; it continues."
         ) from None
-    if isinstance(told, str):
-        raise GlitchError(f"{label}: {told}")
-    return told if isinstance(told, _Step) else bool(told)
+    if isinstance(message, str):
+        raise GlitchError(f"{label}: {message}")
+    return message if isinstance(message, _Step) else bool(message)
 
 
 def _do_apart(work: Work, answer: Connection) -> None:

@@ -93,7 +93,7 @@ def load_state(
         raise CheckpointError(f"There is no training state {path} to continue from.") from None
     except (SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(
-            f"The training state {path} is damaged: start the run anew in another folder."
+            f"The training state {path} is damaged: start the run again in another folder."
         ) from error
     try:
         _restore("", tensors, model, optimiser)

@@ -98,7 +98,7 @@ class BatchSource:
 def vary(
     grey: PackedViews, augmentation: AugmentationConfig, rng: np.random.Generator
 ) -> ViewsTensor:
-    """Shifts each view in time, then scales each glitch's energy and clips it anew.
+    """Shifts each view in time, then scales each glitch's energy and clips it again.
 
     Shifts are done on bytes, row after row of the batch: indexing floats took longer than the
     encoder does.

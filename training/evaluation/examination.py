@@ -44,7 +44,7 @@ MANIFEST_FILE = "manifest.json"
 
 @dataclass(frozen=True, eq=False)
 class JudgedModel:
-    """A model to judge, and what its training was told."""
+    """A model to judge, and the configuration it was trained by."""
 
     config: TrainingConfig
     model: ViewsVAE
@@ -67,11 +67,11 @@ def load_judged(folder: Path) -> JudgedModel:
             f"({MANIFEST_FILE})."
         )
     checkpoint = load_checkpoint(folder)
-    told = checkpoint.manifest.training.get("config")
-    if told is None:
+    saved = checkpoint.manifest.training.get("config")
+    if saved is None:
         raise ConfigError(f"The checkpoint {folder} does not say what configuration trained it.")
     checkpoint.model.eval()
-    return JudgedModel(config_from_mapping(told), checkpoint.model, folder)
+    return JudgedModel(config_from_mapping(saved), checkpoint.model, folder)
 
 
 def examine_into(
@@ -174,7 +174,7 @@ def _save_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _save_latents_over_training(run: Path, out: Path) -> None:
-    """From the run's own log, where it has one that tells."""
+    """From the run's own log, where it has one."""
     path = run / METRICS_FILE
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     entries = [entry for entry in map(json.loads, lines) if "validation.kl.0" in entry]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from glitch.errors import GlitchError
 from training.core.budget import Budget
-from training.core.full_disk import told_when_full
+from training.core.full_disk import full_disk_as_error
 from training.core.side_by_side import Progress
 from training.reproduction.figure1 import report_figure1
 from training.reproduction.figure2 import report_figure2
@@ -81,7 +81,7 @@ def reproduce(
     sized = with_budget(tier_named(tier), wish)
     place = Workplace(folder, sized, given.dsprites)
     try:
-        with told_when_full(folder):
+        with full_disk_as_error(folder):
             _claim(place, wish)
             if is_report_only:
                 return _report_finished(place, wanted, given, wish)

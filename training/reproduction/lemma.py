@@ -124,7 +124,7 @@ def picture_ladder(
         on_rung(f"first weights, {steps.first:,} steps")
         objective = base.objective.build()
         for step in range(steps.first):
-            optimise(task, optimiser, objective, config=base, step=step, is_told=False)
+            optimise(task, optimiser, objective, config=base, step=step, is_reported=False)
         first.parent.mkdir(parents=True, exist_ok=True)
         step = steps.first
         save_state(first, task.model, optimiser, step, 0.0)
@@ -134,7 +134,7 @@ def picture_ladder(
         on_rung(f"{knob} {value:g}")
         objective = BetaVAE(value) if knob == "beta" else Bottleneck(value, LADDER_GAMMA, 1)
         for _ in range(steps.rung):
-            optimise(task, optimiser, objective, config=base, step=step, is_told=False)
+            optimise(task, optimiser, objective, config=base, step=step, is_reported=False)
             step += 1
         found = rate_and_distortion(task.model, pictures, 4 * _LADDER_PICTURES)
         points.append(Point(found.rate, found.distortion))

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from training.core.full_disk import told_when_full
+from training.core.full_disk import full_disk_as_error
 from training.core.side_by_side import OnStep, Progress, Work, do_all
 from training.dsprites import train_on_pictures
 from training.dsprites.packed import DSpritesPictures, dsprites_name, open_dsprites
@@ -63,7 +63,7 @@ def perform(place: Workplace, run: Run, on_step: OnStep = lambda _step: None) ->
         config, folder, pictures, report=lambda step, _metrics: on_step(step)
     )
     if result.is_complete:
-        with told_when_full(folder):
+        with full_disk_as_error(folder):
             score_run(folder, pictures, place.tier)
     return result.is_complete
 

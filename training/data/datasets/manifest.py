@@ -1,4 +1,4 @@
-"""The house's own layout: a folder of pictures, and a ``manifest.csv`` that says what they are."""
+"""Our own layout: a folder of pictures, and a ``manifest.csv`` that says what they are."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Rows of Gravity Spy's published classifications, made into views from open strain.
 
 The CSVs of Zenodo record 5649212 have a row for each glitch, without a picture. The strain around
-each GPS time comes from a folder of files (any format that the house reads), else from GWOSC
+each GPS time comes from a folder of files (any format that the service reads), else from GWOSC
 through gwpy, and is then kept in that folder, so that a second read needs no network.
 """
 
@@ -81,11 +81,11 @@ def read_trigger_rows(
     recipe = preprocessing or Preprocessing()
     rows = read_rows(path)
     folder = strain_folder or path.parent / "strain"
-    shelf = StrainShelf(folder, fetch or fetch_open_strain)
+    cache = StrainCache(folder, fetch or fetch_open_strain)
     collector = Collector()
     for done, row in enumerate(rows, start=1):
         try:
-            strain = shelf.around(row)
+            strain = cache.around(row)
             found = views_from_strain([strain], [row.gps_time], recipe)[0]
         except StrainError as error:
             collector.left_out.append(f"{row.gravityspy_id}: {error}")
@@ -135,7 +135,7 @@ def _columns(path: Path, found: Sequence[str]) -> dict[str, str]:
     return names
 
 
-class StrainShelf:
+class StrainCache:
     """Strain files of one folder, looked up by detector and GPS time, and added to."""
 
     def __init__(self, folder: Path, fetch: Fetch) -> None:

@@ -1,7 +1,7 @@
 """Paired bootstrap over training seeds and groups: how sure a comparison of objectives is.
 
 Two things vary between one run and the next: the training seed, and which glitches there are to
-answer for. Both are drawn anew, together, and the same draw serves every contender, so that
+answer for. Both are resampled, together, and the same draw serves every contender, so that
 what is common to all of them (a hard split, a hard glitch) cancels from their differences. Groups
 and not glitches are drawn, because near-identical copies share a group.
 

@@ -1,4 +1,4 @@
-"""Novelty: is a class that nobody has named told from those that are known?
+"""Novelty: is a class that nobody has named distinguished from those that are known?
 
 Leave one class out: its glitches are hidden from the references, and so are the held-out glitches
 of the known classes. Both are scored by the service's own novelty score; the area under the ROC

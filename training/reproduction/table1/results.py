@@ -62,7 +62,7 @@ def write_results(
         folder: where they go; made if absent.
         judged: every run on every sample and set of classes.
         contenders: in the order of the report.
-        pairs: of contenders whose difference is told, the first minus the second.
+        pairs: of contenders whose difference is reported, the first minus the second.
         description: lines of the report that say what was run.
 
     Returns:
@@ -239,12 +239,12 @@ def _report(
                 _mean(judged, name, sample, classes, figure)
                 for figure in ("rate", "distortion", "active_units")
             ]
-            told = ["-" if np.isnan(value) else f"{value:.1f}" for value in inside]
+            cells = ["-" if np.isnan(value) else f"{value:.1f}" for value in inside]
             lost = ", ".join(map(str, sorted(_collapsed_seeds(chosen, name)))) or "none"
             paper = f"{PAPER[name]:.2f}" if name in PAPER and is_papers else "-"
             lines.append(
                 f"| {name} | {_percent(found.accuracy[name])} | {paper} "
-                f"| {_percent(found.balanced_accuracy[name])} | {' | '.join(told)} | {lost} |"
+                f"| {_percent(found.balanced_accuracy[name])} | {' | '.join(cells)} | {lost} |"
             )
         lines += _sound_rows(sound[sample, classes])
         lines += ["", "| difference | accuracy, points | balanced, points |", "| --- | --- | --- |"]
