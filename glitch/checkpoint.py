@@ -8,19 +8,19 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from glitch.errors import CheckpointError, GlitchError
-from glitch.model import Architecture, ViewsVAE
+from glitch.model import AnyArchitecture, ViewsModel, architecture_kind, build_model
 from glitch.views import Preprocessing
 
 WEIGHTS_FILE, MANIFEST_FILE = "model.safetensors", "manifest.json"
 FORMAT_VERSION = 1
-Built = TypeVar("Built", Architecture, Preprocessing)
+Built = TypeVar("Built")
 SHIPPED_NAME = "gravityspy-views-v1"
 MANIFEST_KEYS = (
     "format_version",
@@ -42,7 +42,7 @@ class Manifest:
     """What travels with the weights."""
 
     name: str
-    architecture: Architecture
+    architecture: AnyArchitecture
     preprocessing: Preprocessing
     weights_sha256: str
     training: Mapping[str, Any]  # the data learnt from, and the run's configuration
@@ -56,7 +56,7 @@ class Manifest:
 class Checkpoint:
     """A loaded model in evaluation mode. Embeddings are keyed by ``digest``."""
 
-    model: ViewsVAE
+    model: ViewsModel
     manifest: Manifest
     digest: str  # hex SHA-256 over weights, architecture and preprocessing
 
@@ -68,7 +68,7 @@ def shipped_checkpoint() -> Path:
 
 def save_checkpoint(
     folder: Path,
-    model: ViewsVAE,
+    model: ViewsModel,
     *,
     name: str,
     preprocessing: Preprocessing,
@@ -98,7 +98,7 @@ def save_checkpoint(
     weights = save({key: value.to(dtype).contiguous() for key, value in model.state_dict().items()})
     manifest = Manifest(
         name=name,
-        architecture=model.architecture,
+        architecture=cast(AnyArchitecture, model.architecture),
         preprocessing=preprocessing,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         training=training,
@@ -139,7 +139,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(
             f"{folder / WEIGHTS_FILE} is no safetensors file. Export the checkpoint again."
         ) from error
-    model = ViewsVAE(manifest.architecture)
+    model = build_model(manifest.architecture)
     try:
         model.load_state_dict({key: value.float() for key, value in tensors.items()})
     except RuntimeError as error:
@@ -182,7 +182,7 @@ def _read_manifest(folder: Path) -> Manifest:
     try:
         preprocessing = _build(Preprocessing, content["preprocessing"])
         manifest = Manifest(
-            architecture=_build(Architecture, content["architecture"]),
+            architecture=_build_architecture(content["architecture"]),
             preprocessing=preprocessing,
             **{
                 field.name: content[field.name]
@@ -200,6 +200,11 @@ def _read_manifest(folder: Path) -> Manifest:
             f"{path} is damaged: its preprocessing is not the one of its digest. Copy it again."
         )
     return manifest
+
+
+def _build_architecture(content: Any) -> AnyArchitecture:
+    kind = architecture_kind(content if isinstance(content, dict) else {})
+    return cast(AnyArchitecture, _build(kind, content))
 
 
 def _build(kind: Callable[..., Built], content: Any) -> Built:

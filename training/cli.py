@@ -15,10 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from glitch.errors import GlitchError
-from glitch.views import Preprocessing
 
 if TYPE_CHECKING:
-    from glitch.model import ViewsVAE
+    from glitch.model import ViewsModel
     from training.data.config import DataConfig
     from training.data.datasets import RealGlitches
     from training.data.pack import Pack
@@ -186,23 +185,16 @@ def export(
 @app.command()
 def simulate_pack(
     destination: Annotated[Path, typer.Argument(help="Folder of the pack to write.")],
-    per_class: Annotated[int, typer.Option(help="Glitches of each simulated class.")] = 400,
+    per_class: Annotated[int, typer.Option(help="Glitches of each simulated class.")] = 125,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
 ) -> None:
-    """Simulate labelled glitches once and keep their views for training."""
-    from training.data.pack import write_pack
-    from training.data.simulated import simulated_samples
+    """Simulate labelled glitches, each in two noises, for training; a stopped one is continued."""
+    from training.data.simulated import simulate_pack as simulate
 
-    with _user_errors():
-        total, samples = simulated_samples(per_class, seed)
-        with _progress("Simulating") as show:
-
-            def counted() -> Iterator[tuple[str, object]]:
-                for done, sample in enumerate(samples, start=1):
-                    show(done, total, sample[0])
-                    yield sample
-
-            write_pack(destination, counted(), total, Preprocessing())  # type: ignore[arg-type]
+    with _user_errors(), _progress("Simulating") as show:
+        simulate(
+            destination, per_class, seed, on_progress=lambda done, total: show(done, total, "")
+        )
 
 
 @app.command()
@@ -297,7 +289,7 @@ def _read_glitches(data: DataConfig) -> RealGlitches:
 
 
 def _examine(
-    model: ViewsVAE, real: Pack, train_groups: frozenset[str], n_seeds: int
+    model: ViewsModel, real: Pack, train_groups: frozenset[str], n_seeds: int
 ) -> tuple[str, dict[str, object]]:
     """The Markdown table of an examination, and the same as plain JSON values."""
     from training.evaluation.report import as_markdown, examine

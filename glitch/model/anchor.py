@@ -10,15 +10,12 @@ invention here: conditioning a Gaussian on the pixels that were observed is exac
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from glitch.model.divergence import Posterior
+from glitch.model.views_model import PooledRows, PooledTensor
 from glitch.types import LatentTensor
-
-# Energy over the clip, averaged over pooling cells: what the model sees and paints.
-PooledTensor = Float[Tensor, "batch view pooled_freq pooled_time"]
-PooledRows = Bool[Tensor, "batch view pooled_freq"]
 
 
 class LinearAnchor(nn.Module):

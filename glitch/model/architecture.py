@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, relu
+from torch.nn.functional import relu
 
 from glitch.errors import GlitchError
-from glitch.model.anchor import LinearAnchor, PooledRows, PooledTensor
+from glitch.model.anchor import LinearAnchor
 from glitch.model.divergence import HIGHEST_LOG_VARIANCE, LOWEST_LOG_VARIANCE, Posterior
 from glitch.model.likelihood import RowGaussian
-from glitch.types import LatentTensor, ObservedTensor, ViewsTensor
+from glitch.model.views_model import Members, PooledRows, PooledTensor, ViewsModel
+from glitch.types import LatentTensor
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,12 @@ def _norm_groups(n_channels: int) -> int:
     return math.gcd(8, n_channels)
 
 
-class ViewsVAE(nn.Module):
+class ViewsVAE(ViewsModel):
     """Encoder and decoder. Pixels inside are energies over the clip, averaged by pooling."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.architecture = architecture
+        self._architecture = architecture
         channels, hidden = architecture.channels, architecture.hidden
         painter = architecture.painter_channels
         n_coarsest = architecture.coarsest[0] * architecture.coarsest[1]
@@ -109,23 +110,9 @@ class ViewsVAE(nn.Module):
             for weight in last.parameters():
                 nn.init.zeros_(weight)
 
-    def prepare(
-        self, values: ViewsTensor, observed: ObservedTensor
-    ) -> tuple[PooledTensor, PooledRows]:
-        """Views as the model sees and explains them.
-
-        Args:
-            values: energy over the clip, in [0, 1], zero where not observed.
-            observed: the rows that were measured.
-
-        Returns:
-            Energy averaged over the observed part of each pooling cell, and the cells that have
-            such a part.
-        """
-        size = self.architecture.pooling
-        pixels = avg_pool2d(values, size)  # (B, V, F / size, T / size)
-        share = avg_pool2d(observed.to(values.dtype)[..., None], (size, 1)).squeeze(-1)
-        return pixels / share.clamp_min(1e-6)[..., None] * (share > 0)[..., None], share > 0
+    @property
+    def architecture(self) -> Architecture:
+        return self._architecture
 
     def encode(self, pixels: PooledTensor, observed: PooledRows) -> Posterior:
         """Posterior given prepared views: the linear part's, corrected by convolutions."""
@@ -148,19 +135,10 @@ class ViewsVAE(nn.Module):
             linear.mean + shift, log_variance.clamp(LOWEST_LOG_VARIANCE, HIGHEST_LOG_VARIANCE)
         )
 
-    def decode(self, latent: LatentTensor, wanted: Bool[Tensor, "batch view"]) -> PooledTensor:
-        """The expected pixels of the wanted views, zero in the others.
-
-        Args:
-            latent: one vector for each member of the batch.
-            wanted: which views to paint.
-        """
-        member, view = wanted.nonzero(as_tuple=True)
-        return self._paint(latent, member, view)
-
-    def _paint(
-        self, latent: LatentTensor, member: Int[Tensor, " picture"], view: Int[Tensor, " picture"]
-    ) -> PooledTensor:
+    def paint(
+        self, latent: LatentTensor, member: Members, view: Members
+    ) -> Float[Tensor, "picture pooled_freq pooled_time"]:
+        """The expected pixels of some members' views, one picture each."""
         architecture = self.architecture
         hidden = relu(self.spread(latent)[member] + self.picture_offset[view])
         coarse = relu(self.picture(relu(self.picture_hidden(hidden))))
@@ -168,5 +146,4 @@ class ViewsVAE(nn.Module):
         coarse = coarse.contiguous(memory_format=torch.channels_last)
         linear: Tensor = self.anchor.paint(latent)[member, view]
         painted: Tensor = linear + self.painter(coarse).float()[:, 0]  # (N, F, T)
-        pictures = painted.new_zeros(latent.shape[0], architecture.n_views, *painted.shape[1:])
-        return pictures.index_put((member, view), painted)
+        return painted

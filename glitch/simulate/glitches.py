@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -16,8 +16,9 @@ from glitch.simulate.noise import (
     noise_strain,
     optimal_snr,
 )
-from glitch.simulate.recipes import RECIPES, SIMULATED_CLASSES
+from glitch.simulate.recipes import RECIPES, SIMULATED_CLASSES, Recipe
 from glitch.simulate.scene import Scene
+from glitch.simulate.unnamed import UNNAMED, unnamed
 from glitch.strain import Strain
 from glitch.types import StrainArray
 
@@ -61,16 +62,22 @@ class SimulatedGlitch(SimulatedRecord):
         return SimulatedRecord(self.label, self.ifo, self.gps_time, self.snr, self.parameters)
 
 
-def _check(label: str, sample_rate_hz: float, duration_s: float, snr: float | None) -> None:
+def _recipe(label: str) -> Recipe:
+    if label == UNNAMED:
+        return Recipe(unnamed, 0.0, lowest_rate_hz=4096.0)
     if label not in RECIPES:
         raise GlitchError(
             f"There is no simulation of '{label}'. Simulated classes: "
-            f"{', '.join(SIMULATED_CLASSES)}."
+            f"{', '.join(SIMULATED_CLASSES)}; {UNNAMED} draws a shape that none of them has."
         )
+    return RECIPES[label]
+
+
+def _check(label: str, sample_rate_hz: float, duration_s: float, snr: float | None) -> None:
     if sample_rate_hz not in SAMPLE_RATES_HZ:
         rates = ", ".join(f"{rate:g}" for rate in SAMPLE_RATES_HZ)
         raise GlitchError(f"Simulate at a sample rate of {rates} Hz, not {sample_rate_hz:g} Hz.")
-    lowest = RECIPES[label].lowest_rate_hz
+    lowest = _recipe(label).lowest_rate_hz
     if sample_rate_hz < lowest:
         raise GlitchError(
             f"{label} reaches frequencies that {sample_rate_hz:g} Hz cannot hold: simulate it at "
@@ -105,6 +112,27 @@ def _unrest(scene: Scene) -> SpectrumArray:
     return np.asarray(scene.whitened(drawing, snr) * scene.noise.floor_asd)
 
 
+def _background(scene: Scene) -> StrainArray:
+    quiet = noise_strain(scene.noise, scene.rng) + _unrest(scene)
+    values = np.fft.irfft(quiet, n=scene.grid.n_samples) * scene.grid.sample_rate_hz
+    return np.asarray(values, dtype=np.float64)
+
+
+def in_other_noise(glitch: SimulatedGlitch, rng: np.random.Generator) -> Strain:
+    """The very same glitch in another stretch of noise of the same spectrum.
+
+    What two such stretches share is the glitch alone: a picture of one is an unbiased target for
+    what a model makes of the other.
+
+    Args:
+        glitch: a simulated glitch.
+        rng: source of the new noise.
+    """
+    grid = Grid(len(glitch.glitch_only), glitch.strain.sample_rate_hz)
+    scene = Scene(grid, glitch.noise, glitch.ifo, rng)
+    return replace(glitch.strain, values=_background(scene) + glitch.glitch_only)
+
+
 def simulate_glitch(
     label: str,
     rng: np.random.Generator,
@@ -117,7 +145,7 @@ def simulate_glitch(
     """Strain with one simulated glitch in its middle.
 
     Args:
-        label: one of ``SIMULATED_CLASSES``.
+        label: one of ``SIMULATED_CLASSES``, or ``UNNAMED`` for a random shape.
         rng: source of every draw: equal generators give equal glitches.
         ifo: H1, L1 (measured O3a noise) or V1 (Advanced Virgo design).
         sample_rate_hz: one of ``SAMPLE_RATES_HZ``; classes above 500 Hz need 2048 or 4096.
@@ -134,7 +162,7 @@ def simulate_glitch(
     n_samples = 2 * round(duration_s * sample_rate_hz / 2)
     noise = noise_spectrum(ifo, n_samples, sample_rate_hz, rng)
     scene = Scene(Grid(n_samples, sample_rate_hz), noise, ifo, rng)
-    recipe = RECIPES[label]
+    recipe = _recipe(label)
     waveform = recipe.draw(scene)
     if snr is None:
         snr = recipe.draw_snr(waveform.tiles, rng) if waveform.snr is None else waveform.snr
@@ -147,10 +175,8 @@ def simulate_glitch(
     if snr > 0:
         spectrum *= snr / optimal_snr(spectrum, noise)
     alone = np.roll(np.fft.irfft(spectrum, n=n_samples), shift) * sample_rate_hz
-    quiet = noise_strain(noise, rng) + _unrest(scene)
-    background = np.fft.irfft(quiet, n=n_samples) * sample_rate_hz
     strain = Strain(
-        values=background + alone,
+        values=_background(scene) + alone,
         sample_rate_hz=sample_rate_hz,
         gps_start=gps_start,
         ifo=ifo,

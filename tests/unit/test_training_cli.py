@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from glitch.checkpoint import load_checkpoint
 from glitch.encoder import Encoder
 from glitch.images import render_view
-from glitch.simulate import SIMULATED_CLASSES
+from glitch.simulate import SIMULATED_CLASSES, UNNAMED
 from glitch.views import Preprocessing, views_from_images
 from training.cli import app
 from training.data.config import DataConfig
@@ -132,7 +132,9 @@ def test_a_simulated_pack_holds_every_class_evenly(tmp_path: Path) -> None:
     code, output = invoke("simulate-pack", tmp_path / "a", "--per-class", 1, "--seed", 4)
     assert code == 0, output
     pack = read_pack(tmp_path / "a", Preprocessing())
-    assert pack.labels == SIMULATED_CLASSES
+    assert pack.labels == SIMULATED_CLASSES + (UNNAMED,) * 8
+    assert pack.twins is not None
+    assert pack.parameters is not None
     assert pack.observed.all()
     assert len({one.tobytes() for one in pack.values}) == len(pack)
     data = load_data(DataConfig(real_images=None, simulated=str(tmp_path / "a")))

@@ -226,6 +226,8 @@ def optimise(
     if discriminator is not None:
         outcome = replace(outcome, total_correlation=discriminator.log_ratio(outcome.draw).mean())
     loss = objective.loss(outcome, step)
+    if outcome.guidance is not None:
+        loss = loss + outcome.guidance
     if not math.isfinite(loss.item()):
         raise TrainingError(
             f"The loss is {loss.item()} at step {step}: lower optimiser.learning_rate, "

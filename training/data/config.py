@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from training.core.config import require
 from training.data.datasets import READERS
 
-SPLITS = ("folds", "published")
+SPLITS = ("folds", "published", "none")
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,9 @@ class DataConfig:
     real_images: str | None = "../shared/data/gravityspy_images"  # folder or file
     real_layout: str = "manifest"  # of real_images: key of training.data.datasets.READERS
     strain_folder: str | None = None  # for trigger_rows: strain that is there, or is kept there
-    split: str = "folds"  # "folds", or "published": the data set's own train and validation parts
+    # "folds"; "published": the data set's own train and validation parts; "none": learn from all,
+    # for a checkpoint whose recipe was judged on folds before
+    split: str = "folds"
     simulated: str | None = None  # folder of a pack made by ``simulate-pack``
     real_share: float = 0.5  # of each batch, where both are given
     anchor_glitches: int = 4_000  # fit the linear part first; 0 leaves it out

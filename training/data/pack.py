@@ -1,7 +1,8 @@
 """Packs: many glitches' views in one uint8 array, in memory or mapped from a file.
 
-A pack on disk is a folder of ``values.npy`` (glitch, view, freq, time), ``observed.npy`` and
-``names.json``. The arrays are mapped, not read, so a pack may be larger than memory.
+A pack on disk is a folder of ``values.npy`` (glitch, view, freq, time), ``observed.npy``,
+``names.json`` and, of simulated glitches, ``twins.npy`` and ``parameters.npy``. The arrays are
+mapped, not read, so a pack may be larger than memory.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float32, UInt8
 from numpy.lib.format import open_memmap
 
 from glitch.errors import GlitchError
@@ -21,9 +22,14 @@ from glitch.types import ObservedTensor, ViewsTensor
 from glitch.views import Preprocessing, Views
 
 PackedViews = UInt8[np.ndarray, "glitch view freq time"]
+PackedParameters = Float32[np.ndarray, "glitch parameter"]
 PackedObserved = Bool[np.ndarray, "glitch view freq"]
 
 GREY_LEVELS = 255
+VALUES_FILE, OBSERVED_FILE, NAMES_FILE = "values.npy", "observed.npy", "names.json"
+TWINS_FILE, PARAMETERS_FILE = "twins.npy", "parameters.npy"
+# Of a simulated glitch, each as a logarithm: of its loudest tile, and the optimal SNR of it all.
+PARAMETERS = ("tile_snr", "peak_frequency", "duration", "q", "snr")
 
 
 class PackError(GlitchError):
@@ -38,6 +44,8 @@ class Pack:
     observed: PackedObserved
     labels: tuple[str, ...]
     groups: tuple[str, ...]
+    twins: PackedViews | None = None  # of simulated glitches: each in another stretch of noise
+    parameters: PackedParameters | None = None  # of simulated glitches, in PARAMETERS' order
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -50,6 +58,8 @@ class Pack:
             self.observed[chosen],
             tuple(self.labels[index] for index in chosen),
             tuple(self.groups[index] for index in chosen),
+            None if self.twins is None else self.twins[chosen],
+            None if self.parameters is None else self.parameters[chosen],
         )
 
     def tensors(self, indices: np.ndarray) -> tuple[ViewsTensor, ObservedTensor]:
@@ -88,9 +98,9 @@ def write_pack(
     folder.mkdir(parents=True, exist_ok=True)
     shape = (n_samples, len(preprocessing.durations_s), preprocessing.n_frequency)
     values = open_memmap(
-        folder / "values.npy", mode="w+", dtype=np.uint8, shape=(*shape, preprocessing.n_time)
+        folder / VALUES_FILE, mode="w+", dtype=np.uint8, shape=(*shape, preprocessing.n_time)
     )
-    observed = open_memmap(folder / "observed.npy", mode="w+", dtype=np.bool_, shape=shape)
+    observed = open_memmap(folder / OBSERVED_FILE, mode="w+", dtype=np.bool_, shape=shape)
     labels: list[str] = []
     for index, (label, views) in enumerate(samples):
         values[index], observed[index] = quantise(views), views.observed
@@ -99,10 +109,15 @@ def write_pack(
         raise PackError(f"Only {len(labels)} of {n_samples} glitches came; the pack is unfinished.")
     values.flush()
     observed.flush()
-    names = {"labels": labels, "preprocessing_digest": preprocessing.digest()}
-    partial = folder / "names.json.partial"
+    write_names(folder, labels, preprocessing)
+
+
+def write_names(folder: Path, labels: Sequence[str], preprocessing: Preprocessing) -> None:
+    """Says what the arrays of a pack hold: the last thing to be written of it."""
+    names = {"labels": list(labels), "preprocessing_digest": preprocessing.digest()}
+    partial = folder / f"{NAMES_FILE}.partial"
     partial.write_text(json.dumps(names), encoding="utf-8")
-    partial.replace(folder / "names.json")
+    partial.replace(folder / NAMES_FILE)
 
 
 def read_pack(folder: Path, preprocessing: Preprocessing) -> Pack:
@@ -112,7 +127,7 @@ def read_pack(folder: Path, preprocessing: Preprocessing) -> Pack:
         PackError: if it is missing, unfinished or of other preprocessing.
     """
     try:
-        names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
+        names = json.loads((folder / NAMES_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PackError(
             f"{folder} holds no finished pack of views: make one with "
@@ -120,8 +135,14 @@ def read_pack(folder: Path, preprocessing: Preprocessing) -> Pack:
         ) from None
     if names["preprocessing_digest"] != preprocessing.digest():
         raise PackError(f"The pack {folder} was made for other preprocessing: make it again.")
-    values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
-    observed = np.load(folder / "observed.npy", mmap_mode="r", allow_pickle=False)
+    values = np.load(folder / VALUES_FILE, mmap_mode="r", allow_pickle=False)
+    observed = np.load(folder / OBSERVED_FILE, mmap_mode="r", allow_pickle=False)
     labels = tuple(names["labels"])
     groups = tuple(f"{folder.name}-{index}" for index in range(len(labels)))
-    return Pack(values, observed, labels, groups)
+    twins, parameters = (
+        np.load(folder / name, mmap_mode="r", allow_pickle=False)
+        if (folder / name).exists()
+        else None
+        for name in (TWINS_FILE, PARAMETERS_FILE)
+    )
+    return Pack(values, observed, labels, groups, twins, parameters)

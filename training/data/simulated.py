@@ -1,18 +1,156 @@
-"""Simulated glitches as training samples, an equal number of every class."""
+"""Simulated glitches as training samples: even over classes, each in two stretches of noise.
+
+A pack is made in chunks, each a pure function of the seed and its position, so that a stopped or
+killed simulation goes on where it was.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
 
-from glitch.simulate import SIMULATED_CLASSES, simulate_views
-from glitch.views import Views
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from glitch.simulate import SIMULATED_CLASSES, UNNAMED, in_other_noise, simulate_glitch
+from glitch.strain import StrainViews, views_from_strain
+from glitch.views import Preprocessing
+from training.data.pack import (
+    NAMES_FILE,
+    OBSERVED_FILE,
+    PARAMETERS,
+    PARAMETERS_FILE,
+    TWINS_FILE,
+    VALUES_FILE,
+    PackError,
+    quantise,
+    write_names,
+)
+
+ROUNDS = 5  # of every class in a chunk
+UNNAMED_IN_ROUND = 8  # shapes that no class has, beside one glitch of each class
+BATCH = 17  # glitches transformed at once: bounds memory
+IFOS = ("H1", "L1", "H1", "L1", "V1")
+PROGRESS_FILE = "progress.json"
 
 
-def simulated_samples(per_class: int, seed: int) -> tuple[int, Iterator[tuple[str, Views]]]:
-    """How many samples there are, and a stream of (label, views) that is the same for each seed.
+def round_labels() -> list[str]:
+    """What a round holds, in order."""
+    return [*SIMULATED_CLASSES] + [UNNAMED] * UNNAMED_IN_ROUND
 
-    Classes take turns, so that a pack cut short would still be even.
+
+def parameters_of(seen: StrainViews, snr: float) -> list[float]:
+    """What a model may be asked to predict, as logarithms, in the order of ``PARAMETERS``."""
+    return [
+        math.log1p(seen.snr),
+        math.log(seen.peak_frequency_hz),
+        math.log(seen.duration_s),
+        math.log(seen.q),
+        math.log1p(snr),
+    ]
+
+
+def simulate_pack(
+    folder: Path,
+    per_class: int,
+    seed: int,
+    preprocessing: Preprocessing | None = None,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> None:
+    """Makes a pack of simulated glitches with twins and parameters, or finishes one.
+
+    Args:
+        folder: of the pack.
+        per_class: glitches of each class.
+        seed: of the whole pack.
+        preprocessing: recipe of the views; Gravity Spy's if not given.
+        on_progress: called with glitches done and glitches in all.
+
+    Raises:
+        PackError: if the number cannot be, or the folder holds the beginning of another pack.
     """
-    labels = [label for _ in range(per_class) for label in SIMULATED_CLASSES]
-    pairs = zip(labels, simulate_views(labels, seed), strict=True)
-    return len(labels), ((label, found.views) for label, (_, found) in pairs)
+    recipe = preprocessing or Preprocessing()
+    if per_class < 1:
+        raise PackError(f"Simulate at least one glitch a class, not {per_class}.")
+    labels = round_labels() * per_class
+    size = ROUNDS * len(round_labels())
+    plan = {"per_class": per_class, "seed": seed, "preprocessing_digest": recipe.digest()}
+    done = _claim(folder, plan)
+    arrays = _open_arrays(folder, len(labels), recipe, is_new=done == 0)
+    for chunk in range(done, math.ceil(len(labels) / size)):
+        _fill(arrays, chunk, labels[chunk * size : (chunk + 1) * size], seed, recipe)
+        for array in arrays.values():
+            array.flush()
+        _replace_json(folder / PROGRESS_FILE, {**plan, "done": chunk + 1})
+        on_progress(min((chunk + 1) * size, len(labels)), len(labels))
+    write_names(folder, labels, recipe)
+
+
+def _claim(folder: Path, plan: dict[str, object]) -> int:
+    """How many chunks of this very pack the folder holds."""
+    path = folder / PROGRESS_FILE
+    if not path.exists():
+        if (folder / NAMES_FILE).exists():
+            raise PackError(f"{folder} holds another pack: choose another folder.")
+        folder.mkdir(parents=True, exist_ok=True)
+        return 0
+    found = json.loads(path.read_text(encoding="utf-8"))
+    done = int(found.pop("done"))
+    if found != plan:
+        raise PackError(
+            f"{folder} holds the beginning of another pack ({found}): finish that one with its "
+            "own numbers, or choose another folder."
+        )
+    return done
+
+
+def _open_arrays(
+    folder: Path, n_glitches: int, recipe: Preprocessing, *, is_new: bool
+) -> dict[str, np.memmap[tuple[int, ...], np.dtype[np.generic]]]:
+    rows = (n_glitches, len(recipe.durations_s), recipe.n_frequency)
+    shapes: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
+        VALUES_FILE: ((*rows, recipe.n_time), np.uint8),
+        TWINS_FILE: ((*rows, recipe.n_time), np.uint8),
+        OBSERVED_FILE: (rows, np.bool_),
+        PARAMETERS_FILE: ((n_glitches, len(PARAMETERS)), np.float32),
+    }
+    if not is_new:
+        return {name: np.load(folder / name, mmap_mode="r+") for name in shapes}
+    return {
+        name: open_memmap(folder / name, mode="w+", shape=shape, dtype=dtype)
+        for name, (shape, dtype) in shapes.items()
+    }
+
+
+def _fill(
+    arrays: dict[str, np.memmap[tuple[int, ...], np.dtype[np.generic]]],
+    chunk: int,
+    labels: list[str],
+    seed: int,
+    recipe: Preprocessing,
+) -> None:
+    for first in range(0, len(labels), BATCH):
+        glitches, others = [], []
+        for position in range(first, min(first + BATCH, len(labels))):
+            series = np.random.SeedSequence(seed, spawn_key=(chunk, position))
+            rng = np.random.default_rng(series)
+            ifo = IFOS[int(rng.integers(len(IFOS)))]
+            glitches.append(simulate_glitch(labels[position], rng, ifo=ifo))
+            others.append(in_other_noise(glitches[-1], rng))
+        times = [glitch.gps_time for glitch in glitches]
+        seen = views_from_strain([glitch.strain for glitch in glitches], times, recipe)
+        twins = views_from_strain(others, times, recipe)
+        for index, (glitch, one, twin) in enumerate(zip(glitches, seen, twins, strict=True)):
+            place = chunk * ROUNDS * len(round_labels()) + first + index
+            arrays[VALUES_FILE][place] = quantise(one.views)
+            arrays[TWINS_FILE][place] = quantise(twin.views)
+            arrays[OBSERVED_FILE][place] = one.views.observed
+            arrays[PARAMETERS_FILE][place] = parameters_of(one, glitch.snr)
+
+
+def _replace_json(path: Path, content: dict[str, object]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content), encoding="utf-8")
+    partial.replace(path)

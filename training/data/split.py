@@ -32,7 +32,7 @@ def split_real(pack: Pack, config: DataConfig) -> tuple[Pack, Pack]:
     return pack.subset(train), pack.subset(validation)
 
 
-def split_glitches(glitches: RealGlitches, config: DataConfig) -> tuple[Pack, Pack]:
+def split_glitches(glitches: RealGlitches, config: DataConfig) -> tuple[Pack, Pack | None]:
     """(train, validation): by fold, or in the parts that the data set was published in.
 
     Raises:
@@ -40,6 +40,8 @@ def split_glitches(glitches: RealGlitches, config: DataConfig) -> tuple[Pack, Pa
     """
     if config.split == "folds":
         return split_real(glitches.pack, config)
+    if config.split == "none":
+        return glitches.pack, None
     if glitches.parts is None:
         raise PackError(
             f"{config.real_images} has no published split: set data.split to folds, or put its "

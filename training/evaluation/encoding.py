@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32
 
-from glitch.model import ViewsVAE, kl_to_standard_normal
+from glitch.model import ViewsModel, kl_to_standard_normal
 from training.data.pack import Pack
 from training.evaluation.measures.rates import measure_rates
 from training.evaluation.probe import PREDICTORS, classes_with_groups, score
@@ -32,7 +32,7 @@ class Encoded:
 
 @torch.inference_mode()
 def encode_pack(
-    model: ViewsVAE, pack: Pack, shown: Bool[np.ndarray, "glitch view"] | None = None
+    model: ViewsModel, pack: Pack, shown: Bool[np.ndarray, "glitch view"] | None = None
 ) -> Encoded:
     """Posterior means of a pack, rates, and distortions of all that was observed.
 
@@ -72,7 +72,7 @@ def lone_views(pack: Pack) -> tuple[Pack, Bool[np.ndarray, "glitch view"], np.nd
     return pack.subset(origin), shown, origin
 
 
-def lone_view_agreement(model: ViewsVAE, pack: Pack) -> dict[str, float]:
+def lone_view_agreement(model: ViewsModel, pack: Pack) -> dict[str, float]:
     """How near a lone view lands to the vector of its glitch's full set of views.
 
     Only glitches with at least two views count. ``distance`` is the median distance between lone
@@ -96,7 +96,7 @@ def lone_view_agreement(model: ViewsVAE, pack: Pack) -> dict[str, float]:
     }
 
 
-def evaluate_model(model: ViewsVAE, train: Pack, validation: Pack) -> dict[str, float]:
+def evaluate_model(model: ViewsModel, train: Pack, validation: Pack) -> dict[str, float]:
     """Metrics of one evaluation, flat, by dotted name.
 
     Probes learn from the training groups' labels and answer for the validation groups, once with

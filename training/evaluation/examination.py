@@ -13,7 +13,7 @@ import numpy as np
 
 from glitch.checkpoint import load_checkpoint
 from glitch.errors import GlitchError
-from glitch.model import ViewsVAE
+from glitch.model import ViewsModel
 from glitch.views import VIEW_DURATIONS_S
 from training.core.config import ConfigError
 from training.core.loop import CONFIG_FILE, METRICS_FILE
@@ -36,7 +36,7 @@ from training.evaluation.plots_measures import (
 )
 from training.evaluation.probe import classes_with_groups
 from training.evaluation.report import CLASSES_BY_GROUPS
-from training.views.config import TrainingConfig, config_from_mapping
+from training.views.config import AnyConfig, config_from_mapping
 from training.views.export import load_run
 
 MANIFEST_FILE = "manifest.json"
@@ -46,8 +46,8 @@ MANIFEST_FILE = "manifest.json"
 class JudgedModel:
     """A model to judge, and the configuration it was trained by."""
 
-    config: TrainingConfig
-    model: ViewsVAE
+    config: AnyConfig
+    model: ViewsModel
     folder: Path
 
 
@@ -152,7 +152,7 @@ def _of_classes(vectors: np.ndarray, held_out: Pack, at_least: int, real: Pack) 
 
 
 def _class_rows(
-    model: ViewsVAE, real: Pack, vectors: np.ndarray, is_known: np.ndarray
+    model: ViewsModel, real: Pack, vectors: np.ndarray, is_known: np.ndarray
 ) -> list[ClassRow]:
     """Of all views together, and of every window by itself."""
     rows = by_class("all views", vectors, real.labels, is_known)

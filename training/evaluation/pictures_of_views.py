@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from glitch.model import ViewsVAE
+from glitch.model import ViewsModel
 from glitch.views import VIEW_DURATIONS_S
 from training.core.plots import GREY, figure
 from training.data.pack import Pack
@@ -33,7 +33,7 @@ class Reconstruction:
 
 
 @torch.inference_mode()
-def reconstruct(model: ViewsVAE, pack: Pack, *, n_glitches: int = 10) -> list[Reconstruction]:
+def reconstruct(model: ViewsModel, pack: Pack, *, n_glitches: int = 10) -> list[Reconstruction]:
     """One glitch of each of the commonest classes, in its shortest window.
 
     The first of a class in the order of its groups is taken: nobody chose a pretty one.
@@ -79,7 +79,7 @@ def draw_reconstructions(path: Path, found: Sequence[Reconstruction]) -> None:
 
 
 @torch.inference_mode()
-def draw_traversals(path: Path, model: ViewsVAE, rates: Rates, *, view: int = 2) -> None:
+def draw_traversals(path: Path, model: ViewsModel, rates: Rates, *, view: int = 2) -> None:
     """Latents from the costliest down: each walked from -2 to 2, the others at the prior's mean.
 
     Latents whose mean does not vary over glitches are greyed. The colour scale ends at

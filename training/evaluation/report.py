@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from sklearn.decomposition import PCA
 
-from glitch.model import ViewsVAE
+from glitch.model import ViewsModel
 from glitch.views import Preprocessing
 from training.data.pack import GREY_LEVELS, Pack
 from training.evaluation.encoding import encode_pack, lone_view_agreement, lone_views
@@ -52,7 +52,7 @@ class Row:
     n_classes: int
 
 
-def pooled_pixels(model: ViewsVAE, pack: Pack, *, is_amplitude: bool, is_filled: bool) -> Vectors:
+def pooled_pixels(model: ViewsModel, pack: Pack, *, is_amplitude: bool, is_filled: bool) -> Vectors:
     """What the model itself is given, flat: pooled views, absent ones zero or at the mean.
 
     The result is turned onto as many axes as there are glitches, which changes no distance and no
@@ -99,7 +99,7 @@ def keep(train: Vectors, test: Vectors) -> tuple[Vectors, Vectors]:
 
 
 def examine(
-    model: ViewsVAE, real: Pack, train_groups: frozenset[str], seeds: Sequence[int] = (0, 1, 2)
+    model: ViewsModel, real: Pack, train_groups: frozenset[str], seeds: Sequence[int] = (0, 1, 2)
 ) -> tuple[list[Row], dict[str, float]]:
     """All rows for a model whose training saw exactly ``train_groups`` of ``real``.
 

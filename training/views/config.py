@@ -16,6 +16,7 @@ from training.core.config import (
     require,
 )
 from training.data.config import AugmentationConfig, DataConfig
+from training.views.guided_config import GuidedConfig
 
 VARIANCES = ("learnt", "closed_form", "fixed")
 
@@ -79,8 +80,11 @@ class TrainingConfig:
         require(self.seed >= 0, f"seed must not be negative, but is {self.seed}.")
 
 
-def load_config(path: Path) -> TrainingConfig:
-    """The configuration in a YAML file.
+AnyConfig = TrainingConfig | GuidedConfig
+
+
+def load_config(path: Path) -> AnyConfig:
+    """The configuration in a YAML file: of the scattering model where a front end is named.
 
     Raises:
         ConfigError: if the file is missing, is no YAML mapping, or holds an unknown or impossible
@@ -89,6 +93,9 @@ def load_config(path: Path) -> TrainingConfig:
     return config_from_mapping(read_yaml(path))
 
 
-def config_from_mapping(content: object) -> TrainingConfig:
+def config_from_mapping(content: object) -> AnyConfig:
     """The configuration in a parsed YAML document, for example a saved one."""
+    architecture = content.get("architecture") if isinstance(content, dict) else None
+    if isinstance(architecture, dict) and "front_end" in architecture:
+        return build_from_mapping(GuidedConfig, content)
     return build_from_mapping(TrainingConfig, content)

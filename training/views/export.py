@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from glitch.checkpoint import Manifest, save_checkpoint
-from glitch.model import ViewsVAE
+from glitch.model import AnyArchitecture, ScatteringArchitecture, ViewsModel, build_model
 from glitch.views import Preprocessing
 from training.core.config import config_to_mapping
 from training.core.loop import BEST_FILE, CONFIG_FILE
 from training.core.state import STATE_FILE, load_state
 from training.data.pack import Pack
 from training.data.split import TrainingData
-from training.views.config import TrainingConfig, load_config
+from training.views.config import AnyConfig, load_config
+from training.views.guided_task import HEADS_FILE
 
 LICENCE = "GPL-3.0-or-later"
 
 
-def load_run(folder: Path) -> tuple[TrainingConfig, ViewsVAE, int]:
+def load_run(folder: Path) -> tuple[AnyConfig, ViewsModel, int]:
     """Configuration, best weights (else the last) and their step, from a run's folder.
 
     Raises:
@@ -28,11 +30,24 @@ def load_run(folder: Path) -> tuple[TrainingConfig, ViewsVAE, int]:
         CheckpointError: if its weights are missing or damaged.
     """
     config = load_config(folder / CONFIG_FILE)
-    model = ViewsVAE(config.architecture)
     path = folder / BEST_FILE
-    step, _ = load_state(path if path.exists() else folder / STATE_FILE, model, None)
+    path = path if path.exists() else folder / STATE_FILE
+    model = build_model(_with_heads(config.architecture, folder))
+    step, _ = load_state(path, model, None)
     model.eval()
     return config, model, step
+
+
+def _with_heads(architecture: AnyArchitecture, folder: Path) -> AnyArchitecture:
+    """The architecture with the heads that the run's own data gave it."""
+    if not isinstance(architecture, ScatteringArchitecture):
+        return architecture
+    heads = json.loads((folder / HEADS_FILE).read_text(encoding="utf-8"))
+    return replace(
+        architecture,
+        classes=tuple(heads["classes"]),
+        parameters=tuple(heads["parameters"]),
+    )
 
 
 def export_run(

@@ -6,16 +6,18 @@ from pathlib import Path
 
 from glitch.model import ViewsVAE
 from training.core.distributed import n_processes
-from training.core.loop import Report, Result, run_task
+from training.core.loop import Report, Result, TrainingError, run_task
 from training.data.pack import Pack
 from training.data.sampling import BatchSource
-from training.views.config import TrainingConfig
+from training.views.config import AnyConfig
+from training.views.guided_config import GuidedConfig
+from training.views.guided_task import GuidedTask
 from training.views.shared_task import SharedViewsTask
 from training.views.task import ViewsTask
 
 
 def train(
-    config: TrainingConfig,
+    config: AnyConfig,
     folder: Path,
     *,
     real_train: Pack | None,
@@ -36,6 +38,16 @@ def train(
     Raises:
         TrainingError: if the folder holds another run, or a loss or gradient is not finite.
     """
+    if isinstance(config, GuidedConfig):
+        guided = config
+        if n_processes() > 1:
+            raise TrainingError("The scattering model trains on one process: leave torchrun out.")
+        return run_task(
+            config,
+            lambda: GuidedTask(guided, real_train, validation, simulated, folder),
+            folder,
+            report=report,
+        )
 
     def build() -> ViewsTask:
         source = BatchSource(

@@ -24,6 +24,7 @@ class Outcome:
     posterior: Posterior
     draw: LatentTensor  # what the decoder was given
     total_correlation: Float[Tensor, ""] | None = None  # a discriminator's estimate, nats
+    guidance: Float[Tensor, ""] | None = None  # what a task adds to any objective's loss, nats
 
     @property
     def rate(self) -> Float[Tensor, " batch"]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 
 from glitch.errors import GlitchError
-from glitch.model import ViewsVAE, kl_to_standard_normal, sample_posterior
+from glitch.model import ViewsModel, kl_to_standard_normal, sample_posterior
 from training.data.pack import Pack
 
 CHUNK = 64
@@ -38,7 +38,7 @@ class Rates:
 
 
 @torch.inference_mode()
-def measure_rates(model: ViewsVAE, pack: Pack, *, seed: int = 0, n_draws: int = 4) -> Rates:
+def measure_rates(model: ViewsModel, pack: Pack, *, seed: int = 0, n_draws: int = 4) -> Rates:
     """Rate and distortion of a pack, all views shown and all owed.
 
     Args:

@@ -1,0 +1,210 @@
+"""Wavelet scattering of views: what the shape of a glitch is, whatever its exact place in time.
+
+A picture is convolved with Morlet wavelets of several scales and directions; the moduli are
+convolved with them once more, and all is averaged over patches (Bruna and Mallat 2013, "Invariant
+scattering convolution networks"). The result moves little when the picture moves little, and
+nothing in it is learnt. Over time, each frequency cell then keeps only the mean and the largest of
+its patches (Andén and Mallat 2014 average over time alone), so a whole-view shift hardly counts.
+
+Convolutions are products in the Fourier domain. Pictures are padded by reflection; filters are
+real there and built once. A convolution is sampled as coarsely as its wavelet allows by folding
+its spectrum, which is exact subsampling.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Complex64, Float, Float64
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+Pictures = Float[Tensor, "picture freq time"]  # energy over the clip, in [0, 1]
+PictureRows = Bool[Tensor, "picture freq"]
+Features = Float[Tensor, "picture feature"]
+Scattered = Float[Tensor, "picture path cell patch"]
+
+BANDWIDTH = 0.8  # standard deviation of the finest envelope, pixels
+CENTRE = 0.75 * math.pi  # wave number of the finest wavelet, radians a pixel
+NEGLIGIBLE = 1e-9  # of a filter, whose largest values are near 1
+LEAST_OBSERVED = 0.5  # of the rows of a frequency cell
+AT_ONCE = 8  # pictures: their moduli, 1 MB each, stay in the processor's cache
+FAINTEST = 1e-6  # length of the features of a silent picture, so that nothing divides by zero
+Plane = Float64[np.ndarray, "freq time"]
+Spectrum = Complex64[Tensor, "..."]
+
+
+def _gabor(shape: tuple[int, int], sigma: float, angle: float, wave: float, slant: float) -> Plane:
+    """Fourier transform of a Gabor function on a periodic grid: real, as its centre is at 0.
+
+    The Gaussian's standard deviation is ``sigma`` along the wave and ``sigma / slant`` across it.
+    """
+    row, column = (2 * np.pi * np.fft.fftfreq(size) for size in shape)
+    total = np.zeros(shape)
+    # The function is sampled on pixels, so its spectrum repeats every 2 pi.
+    for row_turn in (-1, 0, 1):
+        for column_turn in (-1, 0, 1):
+            down = row[:, None] + 2 * np.pi * row_turn
+            along_time = column[None, :] + 2 * np.pi * column_turn
+            along = np.cos(angle) * along_time + np.sin(angle) * down - wave
+            across = -np.sin(angle) * along_time + np.cos(angle) * down
+            total += np.exp(-0.5 * sigma**2 * (along**2 + (across / slant) ** 2))
+    return total
+
+
+def morlet(shape: tuple[int, int], scale: int, direction: int, n_directions: int) -> Plane:
+    """Fourier transform of one Morlet wavelet of mean zero, real.
+
+    Args:
+        shape: of the periodic grid (freq, time).
+        scale: j; the wavelet is ``2 ** j`` times the finest.
+        direction: index of its wave vector's angle, ``direction * pi / n_directions`` from time.
+        n_directions: how many share the half circle.
+    """
+    sigma, wave = BANDWIDTH * 2**scale, CENTRE / 2**scale
+    angle, slant = direction * math.pi / n_directions, 4 / n_directions
+    waves = _gabor(shape, sigma, angle, wave, slant)
+    envelope = _gabor(shape, sigma, angle, 0.0, slant)
+    return np.asarray(waves - waves[0, 0] / envelope[0, 0] * envelope, dtype=np.float64)
+
+
+def band(spectrum: Tensor, level: int) -> Tensor:
+    """The part of a spectrum that a grid ``2 ** level`` times coarser holds.
+
+    Spectra lie with the zero frequency in their middle, so a band is a slice.
+    """
+    height, width = spectrum.shape[-2] >> level, spectrum.shape[-1] >> level
+    top, left = (spectrum.shape[-2] - height) // 2, (spectrum.shape[-1] - width) // 2
+    return spectrum[..., top : top + height, left : left + width]
+
+
+def _single(values: Float64[np.ndarray, ...]) -> Tensor:
+    """In single precision, without the far tails: denormal numbers slow a processor fifty-fold."""
+    return torch.from_numpy(np.where(np.abs(values) < NEGLIGIBLE, 0, values)).float().contiguous()
+
+
+class Scattering(nn.Module):
+    """Scattering of pictures of one size, with no weights: only filters, which are not saved.
+
+    ``n_paths`` moduli (orders 0 to 2), each on ``n_cells`` frequency cells of ``2 ** scales`` rows.
+    """
+
+    def __init__(self, n_rows: int, n_columns: int, scales: int = 3, directions: int = 8) -> None:
+        super().__init__()
+        self.scales, self.directions = scales, directions
+        self._patch = 2**scales
+        self._shape = (n_rows, n_columns)
+        padded = (n_rows + 2 * self._patch, n_columns + 2 * self._patch)
+        self.n_cells, self.n_patches = n_rows // self._patch, n_columns // self._patch
+        pairs = scales * (scales - 1) // 2
+        self.n_paths = 1 + scales * directions + pairs * directions**2
+        # multiplying by this moves the zero frequency to the middle of the spectrum
+        signs = 1 - 2 * ((torch.arange(padded[0])[:, None] + torch.arange(padded[1])) % 2)
+        self.register_buffer("signs", signs.float(), persistent=False)
+        for scale in range(scales):
+            made = [morlet(padded, scale, turn, directions) for turn in range(directions)]
+            centred = band(_single(np.fft.fftshift(np.stack(made), axes=(1, 2))), scale)
+            self.register_buffer(f"wavelets_{scale}", centred.contiguous(), persistent=False)
+        for level in range(scales):
+            rows, columns = self._averaging(n_rows, level), self._averaging(n_columns, level)
+            weights = _single(np.kron(rows, columns).T)
+            self.register_buffer(f"patches_{level}", weights, persistent=False)
+
+    def _averaging(self, size: int, level: int) -> Float64[np.ndarray, "patch pixel"]:
+        """Weights that average a padded line, every ``2 ** level``-th pixel of it, over patches.
+
+        The Gaussian of the coarsest scale, at the middle of each patch that lies in the picture.
+        """
+        step, sigma = 2**level, BANDWIDTH * 2 ** (self.scales - 1)
+        places = np.arange(0, size + 2 * self._patch, step)
+        # a patch is centred between its pixels, so that a mirrored picture has mirrored patches
+        middles = self._patch * (np.arange(size // self._patch) + 1.5) - 0.5
+        weights = np.exp(-0.5 * ((places[None] - middles[:, None]) / sigma) ** 2)
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+    def forward(self, pictures: Pictures) -> Scattered:
+        """All paths of each picture, non-negative, finest scales first; padding left off."""
+        margin = self._patch
+        padded = pad(pictures[:, None], (margin,) * 4, mode="reflect")  # (N, 1, F, T)
+        spectrum = self._spectrum(padded)
+        paths = [self._average(padded, 0)]
+        second: list[Tensor] = []
+        for first in range(self.scales):
+            moduli = self._moduli(spectrum, first, 0)  # (N, L, F / 2^j, T / 2^j)
+            paths.append(self._average(moduli, first))
+            if first + 1 == self.scales:
+                break
+            spectra = self._spectrum(moduli)[:, :, None]  # (N, L, 1, F, T)
+            for then in range(first + 1, self.scales):
+                again = self._moduli(spectra, then, first).flatten(1, 2)
+                second.append(self._average(again, then))
+        return torch.cat(paths + second, dim=1)
+
+    def _spectrum(self, moduli: Tensor) -> Spectrum:
+        signs = self.get_buffer("signs")[: moduli.shape[-2], : moduli.shape[-1]]
+        spectrum: Spectrum = torch.fft.fft2(moduli * signs)
+        return spectrum
+
+    def _moduli(self, spectrum: Spectrum, scale: int, level: int) -> Tensor:
+        """Moduli on the grid of the wavelet's scale, from a spectrum on that of ``level``.
+
+        Where the zero frequency lies makes no difference to a modulus.
+        """
+        coarser = band(spectrum, scale - level)
+        passed = torch.fft.ifft2(coarser * self.get_buffer(f"wavelets_{scale}"))
+        # torch's own modulus guards against overflow and takes four times as long
+        power: Tensor = passed.real.square().addcmul_(passed.imag, passed.imag)
+        return power.sqrt_().mul_(0.25 ** (scale - level))
+
+    def _average(self, moduli: Tensor, level: int) -> Tensor:
+        averages: Tensor = moduli.flatten(2) @ self.get_buffer(f"patches_{level}")
+        return averages.reshape(*averages.shape[:2], self.n_cells, self.n_patches)
+
+
+class ScatteringFeatures(nn.Module):
+    """One vector of length one for each picture: root of the scattering, centred.
+
+    Roots make the square of a distance comparable between loud and faint parts (Hellinger);
+    the length, which is loudness, and the mean, which is how full the picture is, are left out.
+    What was not observed adds nothing: before the wavelets look, absent rows repeat the nearest
+    observed one, so that no edge is seen there, and their frequency cells are zero afterwards.
+    """
+
+    def __init__(self, n_rows: int, n_columns: int, scales: int = 3, directions: int = 8) -> None:
+        super().__init__()
+        self.scattering = Scattering(n_rows, n_columns, scales, directions)
+        self.n_features = 2 * self.scattering.n_paths * self.scattering.n_cells
+
+    def forward(self, pictures: Pictures, observed: PictureRows) -> Features:
+        """Features of pictures, each of which has an observed row."""
+        starts = range(0, max(len(pictures), 1), AT_ONCE)
+        parts = [slice(start, start + AT_ONCE) for start in starts]
+        return torch.cat([self._some(pictures[part], observed[part]) for part in parts])
+
+    def _some(self, pictures: Pictures, observed: PictureRows) -> Features:
+        # wavelet filters at half precision would lose the small moduli
+        with torch.autocast(pictures.device.type, enabled=False):
+            whole = _extended(pictures.float(), observed)
+            patches = self.scattering(whole)
+            pooled = torch.cat([patches.mean(dim=3), patches.amax(dim=3)], dim=1).sqrt()
+            rows = observed.float().reshape(len(observed), self.scattering.n_cells, -1)
+            cells = rows.mean(dim=2)
+            seen = (cells >= LEAST_OBSERVED).float()[:, None]  # (N, 1, cell)
+            n_seen = seen.sum(dim=2, keepdim=True) * pooled.shape[1]
+            mean = (pooled * seen).sum(dim=(1, 2), keepdim=True) / n_seen.clamp_min(1)
+            centred = ((pooled - mean) * seen).flatten(1)
+            length = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
+            features: Features = centred / length.clamp_min(FAINTEST)
+            return features
+
+
+def _extended(pictures: Pictures, observed: PictureRows) -> Pictures:
+    """Pictures whose absent rows repeat the nearest observed one."""
+    if bool(observed.all()):
+        return pictures
+    places = torch.arange(observed.shape[1], device=observed.device)
+    apart = (places[:, None] - places).abs().expand(len(observed), -1, -1)
+    nearest = apart.masked_fill(~observed[:, None], len(places)).argmin(dim=2)  # (N, F)
+    return torch.gather(pictures, 1, nearest[..., None].expand_as(pictures))

@@ -1,0 +1,216 @@
+"""ScatteringVAE: a variational autoencoder of the scattering of views, which also paints them.
+
+Each view that is present becomes scattering features (:mod:`glitch.model.scattering`), projected
+on the principal axes of many glitches; a shared network reads them with the window's length, and
+the mean over the views present gives the posterior. So one view, some or all give vectors that can
+be compared, an absent one adds nothing, and no member of a batch changes another's result.
+
+Posterior means lie on a sphere whose radius is the root of the latent's size, where nearly all of
+a standard normal prior's mass is. Euclidean distance and angle then order neighbours alike: there
+is one distance for neighbours, novelty, clusters and the map.
+
+Two decoders share the latent: one explains the features, with one variance for each window kept at
+its optimum; the other paints pictures, for residuals and traversals. Two linear heads learn from
+simulated glitches alone: which class was simulated, and with which parameters. No human label has
+a part in the encoder.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import normalize, one_hot
+
+from glitch.errors import GlitchError
+from glitch.model.divergence import HIGHEST_LOG_VARIANCE, LOWEST_LOG_VARIANCE, Posterior
+from glitch.model.likelihood import RowGaussian
+from glitch.model.scattering import ScatteringFeatures
+from glitch.model.views_model import Members, PooledRows, PooledTensor, ViewsModel
+from glitch.types import LatentTensor
+
+FRONT_END = "wavelet_scattering"
+LOWEST_AXIS_VARIANCE = 1e-6  # of a projected feature, whose variance is near 1
+
+Projected = Float[Tensor, "picture axis"]  # features on the principal axes, of mean square 1
+
+
+@dataclass(frozen=True)
+class ScatteringArchitecture:
+    """Everything that fixes the shapes of the weights. Recorded in a checkpoint's manifest."""
+
+    front_end: str = FRONT_END
+    n_views: int = 4
+    n_frequency: int = 128
+    n_time: int = 128
+    pooling: int = 2  # the model sees and paints means over pooling x pooling pixels
+    scales: int = 3  # of the wavelets; frequency cells have 2 ** scales pooled rows
+    directions: int = 8
+    axes: int = 256  # principal axes of the features that are kept
+    hidden: int = 512
+    dropout: float = 0.1
+    latent: int = 32
+    painter_hidden: int = 256
+    painter_channels: tuple[int, ...] = (16, 32, 64, 128)  # of the picture decoder, finest first
+    independent_share: float = 0.1  # of the pixels, which overlap; see glitch.model.likelihood
+    classes: tuple[str, ...] = ()  # simulated ones that the first head names
+    parameters: tuple[str, ...] = ()  # of simulated glitches, that the second head predicts
+
+    def __post_init__(self) -> None:
+        if self.front_end != FRONT_END:
+            raise GlitchError(
+                f"The front end '{self.front_end}' is unknown here: this release has {FRONT_END}."
+            )
+        sizes = ("n_views", "n_frequency", "n_time", "pooling", "scales", "directions", "axes")
+        for name in (*sizes, "hidden", "latent", "painter_hidden"):
+            if getattr(self, name) < 1:
+                raise GlitchError(f"The architecture's {name} must be at least 1.")
+        if not 0 <= self.dropout < 1:
+            raise GlitchError("The architecture's dropout must lie in [0, 1).")
+        if not 0 < self.independent_share <= 1:
+            raise GlitchError("The architecture's independent_share must lie in (0, 1].")
+        if not self.painter_channels or min(self.painter_channels) < 1:
+            raise GlitchError("The architecture's painter_channels must be positive, at least one.")
+        shrink = self.pooling * 2 ** max(self.scales, len(self.painter_channels))
+        if self.n_frequency % shrink or self.n_time % shrink:
+            raise GlitchError(
+                f"Views of {self.n_frequency} x {self.n_time} pixels cannot be halved "
+                f"{max(self.scales, len(self.painter_channels))} times after pooling by "
+                f"{self.pooling}: choose sizes that {shrink} divides."
+            )
+
+    @property
+    def pooled(self) -> tuple[int, int]:
+        """Shape (freq, time) of a view as the model sees it."""
+        return self.n_frequency // self.pooling, self.n_time // self.pooling
+
+
+class ScatteringVAE(ViewsModel):
+    """Encoder, decoder of features, and painter."""
+
+    mean: Float[Tensor, " feature"]
+    projection: Float[Tensor, "feature axis"]
+    axis_log_variance: Float[Tensor, " view"]
+
+    def __init__(self, architecture: ScatteringArchitecture) -> None:
+        super().__init__()
+        self._architecture = architecture
+        n_rows, n_columns = architecture.pooled
+        hidden, latent, n_views = architecture.hidden, architecture.latent, architecture.n_views
+        self.front_end = ScatteringFeatures(
+            n_rows, n_columns, architecture.scales, architecture.directions
+        )
+        # Fitted before the first step; until then nothing passes.
+        self.register_buffer("mean", torch.zeros(self.front_end.n_features))
+        shape = (self.front_end.n_features, architecture.axes)
+        self.register_buffer("projection", torch.zeros(shape))
+        self.register_buffer("axis_log_variance", torch.zeros(n_views))
+        self.reader = _layer(architecture.axes + n_views, hidden, architecture.dropout)
+        self.joiner = _layer(hidden, hidden, architecture.dropout)
+        self.posterior = nn.Linear(hidden, 2 * latent)
+        self.explainer = nn.Sequential(
+            nn.Linear(latent + n_views, hidden), nn.GELU(), nn.Linear(hidden, architecture.axes)
+        )
+        self.namer = nn.Linear(latent, len(architecture.classes)) if architecture.classes else None
+        self.describer = (
+            nn.Linear(latent, len(architecture.parameters)) if architecture.parameters else None
+        )
+        self.painter = Painter(architecture)
+        self.likelihood = RowGaussian(n_views, n_rows, architecture.independent_share)
+        self.likelihood.row_log_variance.requires_grad_(False)
+
+    @property
+    def architecture(self) -> ScatteringArchitecture:
+        return self._architecture
+
+    def project(self, pictures: Float[Tensor, "picture freq time"], observed: Tensor) -> Projected:
+        """Features of pooled pictures on the principal axes."""
+        features = self.front_end(pictures, observed)
+        # A cell that was not observed is zero, and so is its deviation.
+        projected: Projected = (features - self.mean * (features != 0)) @ self.projection
+        return projected
+
+    def encode(self, pixels: PooledTensor, observed: PooledRows) -> Posterior:
+        """Posterior given prepared views; absent ones add nothing."""
+        member, view = observed.any(dim=2).nonzero(as_tuple=True)
+        projected = self.project(pixels[member, view], observed[member, view])
+        return self.encode_projected(projected, member, view, len(pixels))
+
+    def encode_projected(
+        self, projected: Projected, member: Members, view: Members, n_batch: int
+    ) -> Posterior:
+        """Posterior given the projected features of the views present.
+
+        Args:
+            projected: one row for each view present.
+            member: whose view each row is, of 0 to ``n_batch`` - 1, each at least once.
+            view: which view it is.
+            n_batch: number of glitches.
+        """
+        window = one_hot(view, self._architecture.n_views).to(projected.dtype)
+        read = self.reader(torch.cat([projected, window], dim=1)).float()  # (N, hidden)
+        total = read.new_zeros(n_batch, read.shape[1]).index_add(0, member, read)
+        count = read.new_zeros(n_batch).index_add(0, member, torch.ones_like(member).float())
+        joined = self.joiner(total / count.clamp_min(1)[:, None])
+        direction, log_variance = self.posterior(joined).float().chunk(2, dim=1)
+        mean = math.sqrt(self._architecture.latent) * normalize(direction, dim=1)
+        return Posterior(mean, log_variance.clamp(LOWEST_LOG_VARIANCE, HIGHEST_LOG_VARIANCE))
+
+    def explain(self, latent: LatentTensor, member: Members, view: Members) -> Projected:
+        """The expected features of some members' views."""
+        window = one_hot(view, self._architecture.n_views).to(latent.dtype)
+        explained: Tensor = self.explainer(torch.cat([latent[member], window], dim=1))
+        return explained.float()
+
+    def paint(
+        self, latent: LatentTensor, member: Members, view: Members
+    ) -> Float[Tensor, "picture pooled_freq pooled_time"]:
+        """The expected pixels of some members' views, one picture each."""
+        painted: Tensor = self.painter(latent[member], view)
+        return painted
+
+
+class Painter(nn.Module):
+    """From the latent to pictures: a linear part, and transposed convolutions that refine it."""
+
+    def __init__(self, architecture: ScatteringArchitecture) -> None:
+        super().__init__()
+        channels, hidden = architecture.painter_channels, architecture.painter_hidden
+        n_rows, n_columns = architecture.pooled
+        shrink = 2 ** len(channels)
+        self._shape, self._n_views = (n_rows, n_columns), architecture.n_views
+        self._coarsest = (channels[-1], n_rows // shrink, n_columns // shrink)
+        self.linear = nn.Linear(architecture.latent, architecture.n_views * n_rows * n_columns)
+        self.spread = nn.Sequential(
+            nn.Linear(architecture.latent + architecture.n_views, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, math.prod(self._coarsest)),
+            nn.GELU(),
+        )
+        self.outward = nn.Sequential()
+        for n_in, n_out in zip(reversed(channels), [*reversed(channels[:-1]), 1], strict=True):
+            self.outward.append(nn.ConvTranspose2d(n_in, n_out, 4, 2, 1))
+            if n_out > 1:  # the picture itself is neither normalised nor rectified
+                groups = nn.GroupNorm(math.gcd(8, n_out), n_out)
+                self.outward.append(groups).append(nn.GELU())
+
+    def forward(
+        self, latent: LatentTensor, view: Members
+    ) -> Float[Tensor, "picture pooled_freq pooled_time"]:
+        """One picture for each row of ``latent``, of the window that ``view`` says."""
+        every = self.linear(latent).reshape(-1, self._n_views, *self._shape)
+        plain = every[torch.arange(len(view), device=view.device), view]
+        window = one_hot(view, self._n_views).to(latent.dtype)
+        coarse = self.spread(torch.cat([latent, window], dim=1)).reshape(-1, *self._coarsest)
+        coarse = coarse.contiguous(memory_format=torch.channels_last)
+        painted: Tensor = plain.float() + self.outward(coarse).float()[:, 0]
+        return painted
+
+
+def _layer(n_in: int, n_out: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(n_in, n_out), nn.LayerNorm(n_out), nn.GELU(), nn.Dropout(dropout)
+    )

@@ -1,0 +1,86 @@
+"""What every model of views has, whatever its encoder looks at."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from glitch.model.divergence import Posterior
+from glitch.model.likelihood import RowGaussian
+from glitch.types import LatentTensor, ObservedTensor, ViewsTensor
+
+# Energy over the clip, averaged over pooling cells: what a model sees and paints.
+PooledTensor = Float[Tensor, "batch view pooled_freq pooled_time"]
+PooledRows = Bool[Tensor, "batch view pooled_freq"]
+Members = Int[Tensor, " picture"]
+
+
+@runtime_checkable
+class Shapes(Protocol):
+    """The sizes that every architecture states."""
+
+    @property
+    def n_views(self) -> int: ...
+    @property
+    def n_frequency(self) -> int: ...
+    @property
+    def n_time(self) -> int: ...
+    @property
+    def pooling(self) -> int: ...
+    @property
+    def latent(self) -> int: ...
+
+
+class ViewsModel(nn.Module, ABC):
+    """Encoder and decoder of views. Pixels inside are energies over the clip, pooled."""
+
+    likelihood: RowGaussian
+
+    @property
+    @abstractmethod
+    def architecture(self) -> Shapes:
+        """What fixes the shapes of the weights: a frozen dataclass."""
+
+    def prepare(
+        self, values: ViewsTensor, observed: ObservedTensor
+    ) -> tuple[PooledTensor, PooledRows]:
+        """Views as the model sees and explains them.
+
+        Args:
+            values: energy over the clip, in [0, 1], zero where not observed.
+            observed: the rows that were measured.
+
+        Returns:
+            Energy averaged over the observed part of each pooling cell, and the cells that have
+            such a part.
+        """
+        size = self.architecture.pooling
+        pixels = avg_pool2d(values, size)  # (B, V, F / size, T / size)
+        share = avg_pool2d(observed.to(values.dtype)[..., None], (size, 1)).squeeze(-1)
+        return pixels / share.clamp_min(1e-6)[..., None] * (share > 0)[..., None], share > 0
+
+    @abstractmethod
+    def encode(self, pixels: PooledTensor, observed: PooledRows) -> Posterior:
+        """Posterior given prepared views; absent ones add nothing."""
+
+    def decode(self, latent: LatentTensor, wanted: Bool[Tensor, "batch view"]) -> PooledTensor:
+        """The expected pixels of the wanted views, zero in the others.
+
+        Args:
+            latent: one vector for each member of the batch.
+            wanted: which views to paint.
+        """
+        member, view = wanted.nonzero(as_tuple=True)
+        painted = self.paint(latent, member, view)  # (N, F, T)
+        pictures = painted.new_zeros(latent.shape[0], self.architecture.n_views, *painted.shape[1:])
+        return pictures.index_put((member, view), painted)
+
+    @abstractmethod
+    def paint(
+        self, latent: LatentTensor, member: Members, view: Members
+    ) -> Float[Tensor, "picture pooled_freq pooled_time"]:
+        """The expected pixels of some members' views, one picture each."""

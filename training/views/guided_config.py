@@ -1,0 +1,103 @@
+"""The configuration of one run of the scattering model, guided by simulated glitches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from glitch.model import ScatteringArchitecture
+from training.core.config import STRICT, LogConfig, ObjectiveConfig, OptimiserConfig, require
+from training.data.config import DataConfig
+
+
+@dataclass(frozen=True)
+class GuidanceConfig:
+    """What simulated glitches teach beyond their pictures. Human labels teach nothing.
+
+    Weights are nats of the loss, beside a distortion and a rate of the order of 100 nats.
+    """
+
+    classes: float = 300.0  # cross-entropy of the simulated class, from the posterior mean
+    parameters: float = 0.0  # mean square error of standardised parameters, from the same
+    is_twin_the_target: bool = True  # features to explain come from the glitch in other noise
+    unnamed_share: float = 0.2  # of simulated draws: shapes that no class has
+
+    def __post_init__(self) -> None:
+        for name in ("classes", "parameters"):
+            value = getattr(self, name)
+            require(value >= 0, f"guidance.{name} must not be negative, but is {value}.")
+        require(
+            0 <= self.unnamed_share < 1,
+            f"guidance.unnamed_share must lie in [0, 1), but is {self.unnamed_share}.",
+        )
+
+
+@dataclass(frozen=True)
+class LooksConfig:
+    """How a glitch varies between two looks at it; features of every look are made once."""
+
+    real_looks: int = 8  # of each real glitch; the first is the glitch as it is
+    shift_pixels: int = 8  # largest shift in time, either way
+    energy_scale: float = 1.25  # energies are multiplied by up to this, or divided by it
+    several_views_share: float = 0.3  # shown more than one of their views, where they have them
+    other_view_share: float = 0.3  # must explain a view that may be another than is shown
+    feature_noise: float = 0.02  # standard deviation, beside features of mean square 1
+    painted: int = 24  # members of each batch that the picture decoder learns from
+
+    def __post_init__(self) -> None:
+        require(self.real_looks >= 1, f"looks.real_looks must be positive, not {self.real_looks}.")
+        require(
+            0 <= self.shift_pixels <= 16,
+            f"looks.shift_pixels must lie in 0..16, but is {self.shift_pixels}.",
+        )
+        require(
+            self.energy_scale >= 1,
+            f"looks.energy_scale must be at least 1, but is {self.energy_scale}.",
+        )
+        for name in ("several_views_share", "other_view_share"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"looks.{name} must lie in [0, 1], but is {value}.")
+        require(
+            self.feature_noise >= 0,
+            f"looks.feature_noise must not be negative, but is {self.feature_noise}.",
+        )
+        require(self.painted >= 1, f"looks.painted must be positive, but is {self.painted}.")
+
+
+@dataclass(frozen=True)
+class GuidedConfig:
+    """One run."""
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    seed: int = 0
+    architecture: ScatteringArchitecture = field(default_factory=ScatteringArchitecture)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    looks: LooksConfig = field(default_factory=LooksConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    hidden_class: str | None = None  # a label that this encoder never meets, real or simulated
+    log: LogConfig = field(default_factory=LogConfig)
+
+    def __post_init__(self) -> None:
+        require(
+            bool(self.name) and self.name.replace("-", "").replace("_", "").isalnum(),
+            f"name must be letters, digits, - and _, but is {self.name!r}.",
+        )
+        require(self.seed >= 0, f"seed must not be negative, but is {self.seed}.")
+        require(
+            not self.architecture.classes and not self.architecture.parameters,
+            "architecture.classes and architecture.parameters follow from the simulated pack: "
+            "leave them out.",
+        )
+        require(
+            self.data.simulated is not None or not (self.guidance.classes or self.is_parametric),
+            "guidance needs data.simulated: give a pack made by simulate-pack, or set "
+            "guidance.classes and guidance.parameters to 0.",
+        )
+
+    @property
+    def is_parametric(self) -> bool:
+        """Whether parameters of simulated glitches are to be predicted."""
+        return self.guidance.parameters > 0

@@ -1,0 +1,314 @@
+"""The product's task: glitches explained through their scattering, guided by simulation.
+
+The loss in nats is that of the objective (distortion of the features + beta times the rate), plus
+what simulated glitches teach: their class and their parameters are read off the posterior mean by
+linear heads. Real glitches have no label here. The picture decoder learns from the same draws
+without gradient to the encoder, so that what it cannot paint does not bend the vector.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from glitch.model import ScatteringVAE, sample_posterior, sum_residuals
+from glitch.simulate import UNNAMED
+from glitch.types import LatentTensor
+from training.core.objectives import Outcome
+from training.data.pack import GREY_LEVELS, PARAMETERS, Pack, PackError
+from training.data.sampling import StratifiedSampler
+from training.evaluation.encoding import evaluate_model
+from training.views.guided_config import GuidedConfig
+from training.views.looks import Looks, drawn, fit_axes, project_looks, raw_looks, views_present
+
+MEMORY = 0.95  # of the running mean of variances: what remains of it after one more step
+HEADS_FILE = "heads.json"  # of a run's folder: what its simulated pack lets the model name
+AXIS_VIEWS = 3_000  # of real and of simulated glitches each, to find principal axes among
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A step's members from one pack."""
+
+    seen: Float[Tensor, "member view axis"]
+    shown: Bool[Tensor, "member view"]
+    target: Float[Tensor, "member axis"]
+    owed: Int[Tensor, " member"]  # the view that the target is of
+    chosen: Int[np.ndarray, " member"]
+    looks: Looks
+
+
+class GuidedTask:
+    """The scattering model, its batches, and what it is judged on."""
+
+    def __init__(
+        self,
+        config: GuidedConfig,
+        real_train: Pack | None,
+        validation: Pack | None,
+        simulated: Pack | None,
+        folder: Path,
+    ) -> None:
+        self._config = config
+        self._real = _without(real_train, config.hidden_class)
+        self._simulated = _without(simulated, config.hidden_class)
+        self._real_train, self._validation = real_train, validation
+        classes = self._check_guidance()
+        names = PARAMETERS if config.is_parametric else ()
+        self.model = ScatteringVAE(replace(config.architecture, classes=classes, parameters=names))
+        heads = json.dumps({"classes": classes, "parameters": names})
+        (folder / HEADS_FILE).write_text(heads, encoding="utf-8")
+        self.n_latent = config.architecture.latent
+        self._samplers = {
+            "real": None if self._real is None else StratifiedSampler(self._real.groups),
+            "named": _sampler(self._simulated, is_named=True),
+            "unnamed": _sampler(self._simulated, is_named=False),
+        }
+        self._raw: dict[str, np.ndarray] = {}
+        self._looks: dict[str, Looks] = {}
+
+    def _check_guidance(self) -> tuple[str, ...]:
+        """The classes to be named.
+
+        Raises:
+            PackError: if the simulated pack lacks what the guidance needs.
+        """
+        guidance, pack = self._config.guidance, self._simulated
+        if pack is None:
+            return ()
+        if self._config.is_parametric and pack.parameters is None:
+            raise PackError(
+                "The simulated pack has no parameters, but guidance.parameters is above 0: make "
+                "the pack anew with simulate-pack, or set guidance.parameters to 0."
+            )
+        if guidance.is_twin_the_target and pack.twins is None:
+            raise PackError(
+                "The simulated pack has no twins in other noise, but "
+                "guidance.is_twin_the_target is true: make the pack anew with simulate-pack, or "
+                "set it to false."
+            )
+        if guidance.unnamed_share and UNNAMED not in pack.labels:
+            raise PackError(
+                f"The simulated pack has no {UNNAMED} shapes, but guidance.unnamed_share is above "
+                "0: make the pack anew with simulate-pack, or set guidance.unnamed_share to 0."
+            )
+        return tuple(sorted(set(pack.labels) - {UNNAMED})) if guidance.classes else ()
+
+    def start(self) -> None:
+        """Finds the principal axes of the glitches learnt from."""
+        self._see()
+        parts = [(self._raw[name], views_present(pack)) for name, pack in self.packs.items()]
+        fit_axes(self.model, parts, AXIS_VIEWS, self._config.seed)
+
+    def outcome(self, step: int, generator: torch.Generator, *, is_half_precision: bool) -> Outcome:
+        """The batch of that step, encoded, drawn from and explained."""
+        self._see()
+        self._project()
+        config, rng = self._config, np.random.default_rng([self._config.seed, step])
+        parts = self._parts(rng)
+        seen = torch.cat([part.seen for part in parts])
+        shown = torch.cat([part.shown for part in parts])
+        target = torch.cat([part.target for part in parts])
+        owed = torch.cat([part.owed for part in parts])
+        member, view = shown.nonzero(as_tuple=True)
+        noise = torch.randn(seen.shape, generator=generator) * config.looks.feature_noise
+        # Dropout draws from the global stream: seeded by the step, a resumed run repeats it.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed((config.seed << 32) + step)
+            posterior = self.model.encode_projected(
+                (seen + noise)[member, view], member, view, len(seen)
+            )
+        draw = sample_posterior(posterior, generator)
+        explained = self.model.explain(draw, torch.arange(len(seen)), owed)
+        distortion = self._distortion(target, explained, owed, step)
+        n_real = sum(len(part.chosen) for part in parts if part.looks is self._looks.get("real"))
+        guidance = self._taught(posterior.mean[n_real:], parts)
+        painting = self._painting(draw.detach(), parts, step, rng, is_half=is_half_precision)
+        return Outcome(distortion, posterior, draw, guidance=guidance + painting)
+
+    def details(self, outcome: Outcome) -> dict[str, float]:
+        """What simulation taught, with the picture decoder's own loss."""
+        guidance = outcome.guidance
+        return {} if guidance is None else {"guidance": guidance.item()}
+
+    def evaluate(self) -> dict[str, float]:
+        """What the vectors of held-out real glitches are worth."""
+        if self._validation is None or self._real_train is None:
+            return {}
+        return evaluate_model(self.model, self._real_train, self._validation)
+
+    @property
+    def packs(self) -> dict[str, Pack]:
+        """What the model learns from, without a hidden class."""
+        packs = {"real": self._real, "simulated": self._simulated}
+        return {name: pack for name, pack in packs.items() if pack is not None}
+
+    def _see(self) -> None:
+        """Makes every look, once; a pure function of the packs and the seed."""
+        if self._raw or self._looks:
+            return
+        looks = self._config.looks
+        for index, (name, pack) in enumerate(self.packs.items()):
+            rng = np.random.default_rng([self._config.seed, index, 3])
+            is_real = name == "real"
+            if is_real:
+                sources = [pack.values] * looks.real_looks
+            else:
+                sources = [pack.values] if pack.twins is None else [pack.values, pack.twins]
+            self._raw[name] = raw_looks(
+                self.model, pack, sources, looks, rng, is_first_plain=is_real
+            )
+
+    def _project(self) -> None:
+        if self._looks:
+            return
+        for name, pack in self.packs.items():
+            self._looks[name] = project_looks(self.model, self._raw[name], pack)
+        self._raw = {}
+
+    def _parts(self, rng: np.random.Generator) -> list[_Part]:
+        config = self._config
+        size, sampler = config.optimiser.batch_size, self._samplers["real"]
+        share = config.data.real_share if self._samplers["named"] is not None else 1.0
+        n_real = 0 if sampler is None else round(share * size)
+        parts: list[_Part] = []
+        if sampler is not None and n_real:
+            chosen = sampler.draw(n_real, rng)
+            look = rng.integers(self._looks["real"].features.shape[1], size=n_real)
+            parts.append(self._part(self._looks["real"], chosen, look, look, rng))
+        named, unnamed = self._samplers["named"], self._samplers["unnamed"]
+        if named is not None and n_real < size:
+            n_unnamed = round(config.guidance.unnamed_share * (size - n_real)) if unnamed else 0
+            chosen = named.draw(size - n_real - n_unnamed, rng)
+            if unnamed is not None and n_unnamed:
+                chosen = np.concatenate([chosen, unnamed.draw(n_unnamed, rng)])
+            looks = self._looks["simulated"]
+            n_looks = looks.features.shape[1]
+            look = rng.integers(n_looks, size=len(chosen))
+            other = n_looks - 1 - look if config.guidance.is_twin_the_target else look
+            parts.append(self._part(looks, chosen, look, other, rng))
+        return parts
+
+    def _part(
+        self,
+        looks: Looks,
+        chosen: Int[np.ndarray, " member"],
+        look: Int[np.ndarray, " member"],
+        target_look: Int[np.ndarray, " member"],
+        rng: np.random.Generator,
+    ) -> _Part:
+        present, how = looks.present[chosen], self._config.looks
+        order = np.where(present, rng.random(present.shape), np.inf).argsort(axis=1)
+        lone = order[:, 0]
+        shown = np.zeros_like(present)
+        shown[np.arange(len(chosen)), lone] = True
+        several = rng.random(len(chosen)) < how.several_views_share
+        shown |= present & (rng.random(present.shape) < 0.6) & several[:, None]
+        again = np.where(present, rng.random(present.shape), np.inf).argsort(axis=1)[:, 0]
+        owed = np.where(rng.random(len(chosen)) < how.other_view_share, again, lone)
+        target = drawn(looks, chosen, target_look)[torch.arange(len(chosen)), owed]
+        return _Part(
+            drawn(looks, chosen, look),
+            torch.from_numpy(shown),
+            target,
+            torch.from_numpy(owed),
+            chosen,
+            looks,
+        )
+
+    def _distortion(
+        self, target: Tensor, explained: Tensor, owed: Tensor, step: int
+    ) -> Float[Tensor, " member"]:
+        """Nats of the features, with each window's variance at its optimum (Rybkin et al. 2021)."""
+        squares = (target - explained).square()  # (B, axis)
+        with torch.no_grad():
+            window = torch.nn.functional.one_hot(owed, self.model.architecture.n_views).float()
+            count = window.sum(dim=0)
+            found = (window.T @ squares.mean(dim=1)) / count.clamp_min(1)
+            before = self.model.axis_log_variance.exp()
+            share = max(1 - MEMORY, 1 / (step + 1))
+            moved = torch.where(count > 0, torch.lerp(before, found, share), before)
+            self.model.axis_log_variance.copy_(moved.clamp_min(1e-6).log())
+        log_variance = self.model.axis_log_variance[owed][:, None]
+        nats = 0.5 * (squares * (-log_variance).exp() + log_variance + np.log(2 * np.pi))
+        summed: Tensor = nats.sum(dim=1)
+        return summed
+
+    def _taught(self, means: LatentTensor, parts: list[_Part]) -> Float[Tensor, ""]:
+        """What the heads do not know of the simulated members, weighted."""
+        pack, guidance, model = self._simulated, self._config.guidance, self.model
+        loss = means.new_zeros(())
+        if pack is None or len(means) == 0:
+            return loss
+        chosen = parts[-1].chosen
+        if model.namer is not None:
+            known = {name: index for index, name in enumerate(model.architecture.classes)}
+            named = torch.tensor([known.get(pack.labels[index], -1) for index in chosen])
+            is_named = named >= 0
+            answers = model.namer(means[is_named])
+            loss = loss + guidance.classes * cross_entropy(answers, named[is_named])
+        if model.describer is not None and pack.parameters is not None:
+            everything = np.asarray(pack.parameters)
+            wanted = (everything[chosen] - everything.mean(axis=0)) / everything.std(axis=0)
+            error = (model.describer(means) - torch.from_numpy(wanted)).square().mean()
+            loss = loss + guidance.parameters * error
+        return loss
+
+    def _painting(
+        self,
+        draw: LatentTensor,
+        parts: list[_Part],
+        step: int,
+        rng: np.random.Generator,
+        *,
+        is_half: bool,
+    ) -> Float[Tensor, ""]:
+        """Nats of some members' pictures, unvaried; the encoder feels nothing of it."""
+        owners = [(part, index) for part in parts for index in range(len(part.chosen))]
+        picked = rng.permutation(len(owners))[: self._config.looks.painted]
+        values, observed = [], []
+        for place in picked:
+            part, index = owners[place]
+            values.append(part.looks.pictures[part.chosen[index]])
+            observed.append(part.looks.observed[part.chosen[index]])
+        grey = torch.from_numpy(np.stack(values)).float().div_(GREY_LEVELS)
+        model = self.model
+        pixels, rows = model.prepare(grey, torch.from_numpy(np.stack(observed)))
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
+            prediction = model.decode(draw[torch.from_numpy(picked)], rows.any(dim=2))
+        prediction = prediction.float()
+        residuals = sum_residuals(pixels, prediction, rows)
+        model.likelihood.follow(residuals, max(1 - MEMORY, 1 / (step + 1)))
+        return model.likelihood.distortion(pixels, prediction, rows).mean()
+
+
+def _without(pack: Pack | None, label: str | None) -> Pack | None:
+    """The pack without a label that the encoder must not meet."""
+    if pack is None or label is None:
+        return pack
+    return pack.subset([index for index, known in enumerate(pack.labels) if known != label])
+
+
+class _Positions:
+    """A sampler of some positions of a pack, even over labels."""
+
+    def __init__(self, positions: Int[np.ndarray, " glitch"], labels: tuple[str, ...]) -> None:
+        self._positions = positions
+        self._sampler = StratifiedSampler(tuple(labels[index] for index in positions))
+
+    def draw(self, n_draws: int, rng: np.random.Generator) -> Int[np.ndarray, " draw"]:
+        return np.asarray(self._positions[self._sampler.draw(n_draws, rng)])
+
+
+def _sampler(pack: Pack | None, *, is_named: bool) -> _Positions | None:
+    if pack is None:
+        return None
+    chosen = [index for index, name in enumerate(pack.labels) if (name != UNNAMED) == is_named]
+    return _Positions(np.asarray(chosen, dtype=np.int64), pack.labels) if chosen else None
