@@ -178,7 +178,7 @@ def read_attribute(node: h5py.Dataset | h5py.Group, name: str) -> object:
     if attribute.dtype.itemsize > MOST_SCALAR_BYTES:
         raise TooLargeError(
             f"The attribute {name!r} declares {attribute.dtype.itemsize:,} bytes; at most "
-            f"{MOST_SCALAR_BYTES:,} are read."
+            f"{MOST_SCALAR_BYTES:,} are read. Save the file without it."
         )
     return _one(node.attrs[name])
 
@@ -224,7 +224,7 @@ def _check_size(
     if n_bytes > most_bytes:
         raise TooLargeError(
             f"The dataset {str(dataset.name)!r} declares {n_bytes:,} bytes; at most "
-            f"{most_bytes:,} are read."
+            f"{most_bytes:,} are read. Save the part around the glitch alone."
         )
     chunk_bytes = prod(dataset.chunks) * dtype.itemsize if dataset.chunks else 0
     if chunk_bytes > MOST_CHUNK_BYTES:

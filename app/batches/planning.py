@@ -20,18 +20,11 @@ from app.batches.members import Member, Refused, list_members, read_member, show
 from app.batches.options import BatchOptions
 from app.batches.strain_shelf import UPLOADED, Place, StrainShelf
 from app.batches.table_files import is_table, origin_of_table, read_table
+from app.decoding.files import kinds_of, open_stack_file, span_of
 from app.glitches.upload import parse_ifo
 from app.jobs.registry import ChunkPlan, JobContext
 from glitch.errors import FormatError, GlitchError
-from glitch.images import (
-    holds_stack,
-    holds_views,
-    is_npz_stack,
-    npz_to_hdf5,
-    open_stack,
-    parse_file_name,
-)
-from glitch.strain import is_strain_file, strain_span
+from glitch.images import npz_to_hdf5, parse_file_name
 
 GLITCHES = 32  # in a chunk: seconds of work, and what a killed worker loses
 PICTURES, VIEWS, TRIGGERS, STACK, REFUSED = "pictures", "views", "triggers", "stack", "refused"
@@ -39,7 +32,7 @@ OPEN_DATA = "open data"  # where a trigger's strain comes from
 CONTENT, STACK_FILE = "content", "stack.h5"  # in the job's work folder
 _PICTURE = re.compile(r"\.(png|jpe?g)\Z", re.IGNORECASE)
 _WINDOW = re.compile(r"(_spectrogram_|__)[0-9.]{1,6}\.[A-Za-z]{3,4}\Z")
-_BLOCK = 1000
+_BLOCK = 992  # a whole number of chunks of GLITCHES
 Found = tuple[str, dict[str, Any]]  # an item's name and what its chunk must know of it
 
 
@@ -98,7 +91,8 @@ class BatchPlanner:
             )
 
     def _of(self, source: Path) -> Iterator[ChunkPlan]:
-        if is_npz_stack(source):
+        kinds = kinds_of(source, self._options.name)
+        if kinds.is_npz_stack:
             npz_to_hdf5(
                 source,
                 self._folder / STACK_FILE,
@@ -106,7 +100,7 @@ class BatchPlanner:
                 self._context.heartbeat,
             )
             yield from self._stack(self._folder / STACK_FILE, {"stack": STACK_FILE})
-        elif holds_stack(source):
+        elif kinds.is_stack:
             yield from self._stack(source, {})
         elif is_table(source):
             self._add_triggers(source, self._options.name)
@@ -128,17 +122,19 @@ class BatchPlanner:
                 "A manifest tells of the members of an archive: put the columns into the file of "
                 "views itself, as arrays of one value a glitch."
             )
-        with open_stack(path) as stack:
-            count = len(stack)
-            has_ids = "gravityspy_id" in stack.columns()
-            for start in range(0, count, GLITCHES):
-                numbers = range(start, min(start + GLITCHES, count))
-                names = [
-                    shown(str(stack.cell("gravityspy_id", n))) if has_ids else f"glitch {n}"
-                    for n in numbers
-                ]
-                self._context.heartbeat()
-                yield ChunkPlan({"kind": STACK, "start": start, **payload}, names)
+        stack = open_stack_file(path, self._options.name)
+        has_ids = "gravityspy_id" in stack.columns
+        for start in range(0, stack.count, _BLOCK):
+            block = range(start, min(start + _BLOCK, stack.count))
+            names = (
+                [shown(str(cell)) for cell in stack.cells("gravityspy_id", block)]
+                if has_ids
+                else [f"glitch {number}" for number in block]
+            )
+            self._context.heartbeat()
+            for at in range(0, len(names), GLITCHES):
+                chunk = {"kind": STACK, "start": start + at, **payload}
+                yield ChunkPlan(chunk, names[at : at + GLITCHES])
 
     # --- archives ---------------------------------------------------------------------------------
 
@@ -189,12 +185,13 @@ class BatchPlanner:
                 path = self._folder / f"file-{count}"
                 try:
                     path.write_bytes(read_member(archive, found))
+                    kinds = kinds_of(path, name)
                     if is_table(path):
                         tables.append((path, name))
-                    elif holds_views(path):
+                    elif kinds.holds_views:
                         has_glitches = True
                         self._add_views(path.name, found.name)
-                    elif is_strain_file(path, name):
+                    elif kinds.is_strain:
                         self._add_strain(path, name)
                     else:
                         self._refuse(
@@ -209,9 +206,9 @@ class BatchPlanner:
         return tables, has_glitches
 
     def _add_strain(self, path: Path, name: str) -> None:
-        span = strain_span(
+        span = span_of(
             path,
-            file_name=name,
+            name,
             sample_rate_hz=self._options.sample_rate_hz,
             channel=self._options.channel,
         )

@@ -17,6 +17,7 @@ from app.batches.open_data import OpenData
 from app.batches.planning import OPEN_DATA
 from app.batches.strain_shelf import KNOWN
 from app.core.errors import InvalidRequestError, NotReadyError, ServiceError
+from app.decoding.files import open_stack_file, read_joined
 from app.glitches.upload import (
     ParsedUpload,
     SpooledFile,
@@ -26,12 +27,11 @@ from app.glitches.upload import (
     parse_upload,
 )
 from glitch.errors import FormatError, GlitchError, StrainError
-from glitch.images import is_image, open_stack, parse_file_name
+from glitch.images import is_image, parse_file_name
 from glitch.strain import (
     Strain,
     StrainFile,
     StrainViews,
-    read_joined_strain,
     views_from_strain,
 )
 from glitch.views import Preprocessing
@@ -140,19 +140,21 @@ def read_stack(
     preprocessing: Preprocessing,
 ) -> Iterator[ReadGlitch]:
     """Glitches of one HDF5 file of many."""
-    with open_stack(path) as stack:
-        names = stack.columns()
-        columns = {ours: names[at] for ours, at in read_columns(names).items()}
-        columns.pop("path", None)
-        for position in positions:
-            with _told(position) as failed:
-                cells = {ours: stack.cell(name, start + position) for ours, name in columns.items()}
-                facts = Facts(ifo=ifo)
-                facts = facts_of(cells).over(facts)
-                upload = ParsedUpload(views=stack.views(start + position, preprocessing))
-                yield ReadGlitch(position, _with(upload, facts), facts.label)
-            if failed:
-                yield failed[0]
+    stack = open_stack_file(path, path.name)
+    columns = {ours: stack.columns[at] for ours, at in read_columns(list(stack.columns)).items()}
+    columns.pop("path", None)
+    indices = [start + position for position in positions]
+    found = stack.glitches(indices, list(columns.values()), preprocessing)
+    for position, one in zip(positions, found, strict=True):
+        with _told(position) as failed:
+            if isinstance(one, GlitchError):
+                raise one
+            cells, views = one
+            facts = facts_of({ours: cells[name] for ours, name in columns.items()})
+            facts = facts.over(Facts(ifo=ifo))
+            yield ReadGlitch(position, _with(ParsedUpload(views=views), facts), facts.label)
+        if failed:
+            yield failed[0]
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ class StrainRoots:
         """
         files, gap = self.files(content, facts)
         try:
-            strain = read_joined_strain(
+            strain = read_joined(
                 files,
                 gps_time=Decimal(str(facts.gps_time)),
                 # What GWOSC sends says its rate; the option chose among its files.

@@ -6,24 +6,21 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-import h5py
 import numpy as np
 
 from app.batches.facts import Facts, facts_of, read_columns
 from app.core.errors import InvalidRequestError
-from glitch.errors import FormatError, GlitchError, MissingExtraError, TooLargeError
-from glitch.hdf5 import dataset_shape, find_dataset, read_attribute, read_rows
+from app.decoding.files import kinds_of, open_triggers
+from glitch.errors import FormatError, MissingExtraError, TooLargeError
 from glitch.strain.source import ifo_from_text
 
-TRIGGERS = "triggers"  # the dataset of Omicron's HDF5 files
 MOST_XML_BYTES = 200_000_000  # LIGO_LW is read whole
-_ROWS = 65_536
-_MOST_BLOCK_BYTES = 1 << 27  # of _ROWS rows: 2 kB a row, where Omicron writes 100 bytes
+_ROWS = 8192  # of HDF5, read at a time
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _LONGEST_LINE = 100_000
 _KEYS = frozenset({"path", "gravityspy_id", "gps_time"})  # one of which tells what a row is of
@@ -57,15 +54,7 @@ def is_omicron(path: Path) -> bool:
     with path.open("rb") as file:
         if file.read(len(_HDF5)) != _HDF5:
             return False
-    try:
-        with h5py.File(path, "r") as tree:
-            # One whose values lie elsewhere counts as well, so that reading it says so.
-            found = find_dataset(tree, TRIGGERS)
-            return found is not None and found.dtype.names is not None
-    except GlitchError:
-        return True
-    except (OSError, RuntimeError):
-        return False
+    return kinds_of(path, path.name).holds_triggers
 
 
 def origin_of_table(path: Path) -> str:
@@ -165,49 +154,39 @@ def _checked(values: dict[str, Any], name: str, number: int) -> Row:
 
 
 def _hdf5_rows(path: Path, name: str) -> Iterator[Row]:
-    try:
-        with h5py.File(path, "r") as tree:
-            dataset = find_dataset(tree, TRIGGERS)
-            if dataset is None or dataset.dtype.names is None or len(dataset_shape(dataset)) != 1:
-                raise FormatError(f"{name}: its triggers are no table.")
-            channel = _omicron_channel(tree)
-            ifo = ifo_from_text(channel, name)
-            columns = read_columns(list(dataset.dtype.names))
-            if "gps_time" not in columns:
-                raise FormatError(f"{name}: its triggers have no column of times.")
-            names = dataset.dtype.names
-            for start in range(0, dataset_shape(dataset)[0], _ROWS):
-                block = read_rows(dataset, start, start + _ROWS, most_bytes=_MOST_BLOCK_BYTES)
-                for number, row in enumerate(block, start + 1):
-                    values = {ours: row[names[at]] for ours, at in columns.items()}
-                    values |= _spans(row, names)
-                    values = {key: _python(value) for key, value in values.items()}
-                    values.setdefault("ifo", ifo or "")
-                    values.setdefault("channel", channel or "")
-                    yield _checked(values, name, number)
-    except (OSError, RuntimeError, KeyError) as error:
-        raise FormatError(f"{name} is truncated or damaged: send it again.") from error
+    triggers = open_triggers(path, name)
+    table = triggers.table
+    ifo = ifo_from_text(table.channel, name)
+    columns = read_columns(list(table.columns))
+    if "gps_time" not in columns:
+        raise FormatError(f"{name}: its triggers have no column of times.")
+    wanted = sorted({table.columns[at] for at in columns.values()} | (_ENDS & set(table.columns)))
+    for start in range(0, table.count, _ROWS):
+        count = min(_ROWS, table.count - start)
+        for number, cells in enumerate(triggers.rows(start, count, wanted), start + 1):
+            row = dict(zip(wanted, cells, strict=True))
+            values = {ours: row[table.columns[at]] for ours, at in columns.items()}
+            values |= _spans(row)
+            values.setdefault("ifo", ifo or "")
+            values.setdefault("channel", table.channel or "")
+            yield _checked(values, name, number)
 
 
-def _spans(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
+_ENDS = frozenset({"tstart", "tend", "fstart", "fend"})
+
+
+def _spans(row: Mapping[str, Any]) -> dict[str, Any]:
     """Omicron gives the ends of a trigger's tile rather than its extent."""
     spans = {}
-    if "duration" not in names and {"tstart", "tend"} <= set(names):
-        spans["duration"] = float(row["tend"] - row["tstart"])
-    if "bandwidth" not in names and {"fstart", "fend"} <= set(names):
-        spans["bandwidth"] = float(row["fend"] - row["fstart"])
+    for ours, first, last in (("duration", "tstart", "tend"), ("bandwidth", "fstart", "fend")):
+        start, end = row.get(first), row.get(last)
+        if ours not in row and isinstance(start, int | float) and isinstance(end, int | float):
+            spans[ours] = end - start
     return spans
 
 
 def _python(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _omicron_channel(tree: h5py.File) -> str | None:
-    value = read_attribute(tree, "Mstreamname")
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    return value if isinstance(value, str) and value else None
 
 
 def _ligolw_rows(stream: IO[bytes], name: str) -> Iterator[Row]:

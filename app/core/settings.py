@@ -92,6 +92,13 @@ class Settings(BaseSettings):
         description="How long one upload may wait for its turn at the strain transform or the "
         "encoder, in seconds; after it the answer is 503.",
     )
+    decoders: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="How many uploaded files are decoded at the same time, each by a process of "
+        "its own that may take 512 MiB (text 1.5 GiB).",
+    )
     strain_concurrency: int = Field(
         default=2, ge=1, description="How many uploads turn strain into views at the same time."
     )

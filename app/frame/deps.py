@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 from app.core import errors as service
 from app.core.access import principal_by_id, require_role
 from app.core.principals import Principal, Role
+from app.decoding.errors import DecodersBusyError
 from app.frame.contexts import FailurePage
 from app.frame.render import Visitor, local_path, render
 from app.frame.sessions import COOKIE_NAME, VISITOR_COOKIE_NAME, SessionSigner
@@ -70,6 +71,7 @@ FAILURES: dict[type[Exception], tuple[int, str]] = {
     service.PermissionDeniedError: (403, "Your role is too weak"),
     service.NotReadyError: (503, "The service is not ready"),
     service.BusyError: (503, "The service is busy"),
+    DecodersBusyError: (503, "The service is busy"),
     OperationalError: (503, "The database does not answer"),
     PoolTimeoutError: (503, "The service is busy"),
 }

@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from app.core.errors import InvalidRequestError
+from app.decoding.files import ReadUpload, read_upload
+from app.decoding.operations import ARRAY, STRAIN
 from glitch.detectors import DETECTORS, detector_of_channel, parse_detector
 from glitch.errors import FormatError, TooLargeError
 from glitch.images import (
     SpectrogramImage,
     SpectrogramName,
-    holds_views,
     is_image,
     read_spectrogram,
-    read_views,
     views_from_spectrograms,
 )
-from glitch.strain import Strain, StrainViews, is_strain_file, read_strain
+from glitch.strain import Strain, StrainViews
 from glitch.views import Preprocessing, Views
 
 MOST_FILES = 4  # Gravity Spy's windows
@@ -203,7 +203,8 @@ def parse_upload(
         GlitchError: if a file cannot be used.
         InvalidRequestError: if the files or fields contradict one another or say too little.
     """
-    kinds = {_kind(file) for file in files}
+    read = [_read(file, details, preprocessing) for file in files]
+    kinds = {kind for kind, _ in read}
     if len(kinds) > 1:
         raise InvalidRequestError(
             f"These files are of different kinds ({' and '.join(sorted(kinds))}): send one strain "
@@ -215,26 +216,39 @@ def parse_upload(
             f"Send one {kind} a request: several files are for pictures of one glitch."
         )
     if kind == _STRAIN:
-        return _from_strain(files[0], details, preprocessing, strain_to_views)
+        return _from_strain(files[0], read[0][1].strain, details, preprocessing, strain_to_views)
     if kind == _ARRAY:
-        return _from_array(files[0], details, preprocessing)
+        return _from_array(read[0][1].views, details)
     return _from_pictures(files, details, preprocessing)
 
 
 _STRAIN, _ARRAY, _PICTURE = "strain file", "array of views", "picture"
+_KINDS = {STRAIN: _STRAIN, ARRAY: _ARRAY}
 
 
-def _kind(file: SpooledFile) -> str:
+def _read(
+    file: SpooledFile, details: UploadDetails, preprocessing: Preprocessing
+) -> tuple[str, ReadUpload]:
+    """What a file is, and what it holds where that is wanted and it is no picture."""
     if not file.path.stat().st_size:
         raise FormatError(f"{file.name} is empty: send the file again.")
     with file.path.open("rb") as stream:
         head = stream.read(64)
     if is_image(head):
-        return _PICTURE
-    if holds_views(file.path):
-        return _ARRAY
-    if is_strain_file(file.path, file.name):
-        return _STRAIN
+        return _PICTURE, ReadUpload(None)
+    found = read_upload(
+        file.path,
+        file.name,
+        preprocessing,
+        is_array_wanted=not details.view_durations_s,
+        is_strain_wanted=not details.view_durations_s and details.gps_time is not None,
+        gps_time=details.gps_time,
+        sample_rate_hz=details.sample_rate_hz,
+        channel=details.channel,
+        ifo=details.ifo,
+    )
+    if found.kind is not None:
+        return _KINDS[found.kind], found
     raise UnsupportedFileError(
         f"{file.name} is of no kind that is read here: send strain (HDF5, GWF, CSV, text, npy, "
         "npz), an omega scan (PNG, JPG), or an array of views (npy, npz, HDF5)."
@@ -243,6 +257,7 @@ def _kind(file: SpooledFile) -> str:
 
 def _from_strain(
     file: SpooledFile,
+    strain: Strain | None,
     details: UploadDetails,
     preprocessing: Preprocessing,
     strain_to_views: StrainToViews,
@@ -251,18 +266,10 @@ def _from_strain(
         raise InvalidRequestError(
             "view_duration_s is for pictures; strain gives every window that fits. Leave it out."
         )
-    if details.gps_time is None:
+    if details.gps_time is None or strain is None:
         raise InvalidRequestError(
             f"{file.name} is strain: say where the glitch is with gps_time, in GPS seconds."
         )
-    strain = read_strain(
-        file.path,
-        file_name=file.name,
-        gps_time=details.gps_time,
-        sample_rate_hz=details.sample_rate_hz,
-        channel=details.channel,
-        ifo=details.ifo,
-    )
     made = strain_to_views(strain, details.gps_time, preprocessing)
     return ParsedUpload(
         views=made.views,
@@ -277,15 +284,13 @@ def _from_strain(
     )
 
 
-def _from_array(
-    file: SpooledFile, details: UploadDetails, preprocessing: Preprocessing
-) -> ParsedUpload:
-    if details.view_durations_s:
+def _from_array(views: Views | None, details: UploadDetails) -> ParsedUpload:
+    if details.view_durations_s or views is None:
         raise InvalidRequestError(
             "view_duration_s is for pictures; an array names its windows itself. Leave it out."
         )
     return ParsedUpload(
-        views=read_views(file.path, file.name, preprocessing),
+        views=views,
         ifo=details.ifo,
         channel=details.channel,
         gps_time=details.gps_time,

@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from app.core import errors as service
+from app.decoding.errors import DecodersBusyError
 from app.glitches.upload import UnsupportedFileError
 from glitch import errors as science
 
@@ -40,6 +41,7 @@ PROBLEMS: dict[type[Exception], tuple[int, str, str]] = {
     service.PermissionDeniedError: (403, "forbidden", "The token's role is too weak"),
     service.NotReadyError: (503, "not-ready", "The service is not ready"),
     service.BusyError: (503, "busy", "The service is busy"),
+    DecodersBusyError: (503, "busy", "The service is busy"),
 }
 
 _NEXT_STEP = {

@@ -18,6 +18,7 @@ from app.core.engine import make_engine, make_session_factory
 from app.core.errors import NotReadyError, ServiceError
 from app.core.migrate import current_revision, head_revision
 from app.core.settings import Settings
+from app.decoding.pool import running_pool
 from app.jobs.bell import bell_info
 from app.jobs.broker import CeleryBell, is_worker_alive, open_redis
 from app.jobs.reconciling import is_any_chunk_at_work
@@ -142,22 +143,24 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
     bell = CeleryBell(redis_url) if redis_url else None
     redis = open_redis(redis_url) if redis_url else None
     encoders = Encoders(checkpoint_roots(settings), encoder_maker(settings))
+    pool = running_pool(children=settings.decoders, timeout_s=settings.queue_timeout_s)
     try:
-        yield Runtime(
-            settings=settings,
-            engine=engine,
-            sessions=make_session_factory(engine, info=bell_info(bell)),
-            encoders=encoders,
-            strain_to_views=StrainTransform(
-                concurrency=settings.strain_concurrency,
-                timeout_s=settings.queue_timeout_s,
-                device=settings.device,
-            ),
-            picture_links=PictureLinks(
-                settings.signing_secret, lifetime_days=settings.picture_link_days
-            ),
-            redis=redis,
-        )
+        with pool:
+            yield Runtime(
+                settings=settings,
+                engine=engine,
+                sessions=make_session_factory(engine, info=bell_info(bell)),
+                encoders=encoders,
+                strain_to_views=StrainTransform(
+                    concurrency=settings.strain_concurrency,
+                    timeout_s=settings.queue_timeout_s,
+                    device=settings.device,
+                ),
+                picture_links=PictureLinks(
+                    settings.signing_secret, lifetime_days=settings.picture_link_days
+                ),
+                redis=redis,
+            )
     finally:
         encoders.close()
         if bell is not None and redis is not None:

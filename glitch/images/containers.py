@@ -91,7 +91,8 @@ def check_array(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
         )
     if prod(shape) > MAX_VALUES:
         raise TooLargeError(
-            f"The array {name!r} declares {prod(shape):,} values; at most {MAX_VALUES:,} are read."
+            f"The array {name!r} declares {prod(shape):,} values; at most {MAX_VALUES:,} are read. "
+            "Save it on a coarser grid."
         )
 
 

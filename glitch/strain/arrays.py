@@ -117,16 +117,18 @@ def _scalar(archive: zipfile.ZipFile, name: str, request: Request) -> object:
     if entry not in archive.namelist():
         return None
     if archive.getinfo(entry).file_size > _MAX_SCALAR_BYTES:
-        raise FormatError(f"{request.shown_name}: {name} must be a single value.")
+        raise FormatError(f"{request.shown_name}: {name} must be a single value: save it so.")
     with (
         damage_as(f"{request.shown_name}: {name} must be a number or a text."),
         archive.open(entry) as stream,
     ):
         header = read_npy_header(stream)
         if header.n_values != 1:
-            raise FormatError(f"{request.shown_name}: {name} must be a single value.")
+            raise FormatError(f"{request.shown_name}: {name} must be a single value: save it so.")
         if header.n_bytes > _MAX_SCALAR_BYTES:
-            raise FormatError(f"{request.shown_name}: {name} is longer than any that is read.")
+            raise FormatError(
+                f"{request.shown_name}: {name} is longer than any that is read: save it short."
+            )
         value = read_npy_values(stream, header)
     return value.reshape(()).item()
 

@@ -1,0 +1,144 @@
+"""Damaged twins of good files, made where each format's readers decide: seeded, so repeatable."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+
+Mutate = Callable[[bytes, np.random.Generator], bytes]
+
+# Sizes and offsets that break arithmetic: zero, all ones, powers of two and their neighbours.
+_NUMBERS = (0, 1, 2, 127, 128, 255, 256, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
+_HDF5_MARKS = re.compile(rb"OHDR|OCHK|TREE|SNOD|HEAP|GCOL|FRHP|FHDB|BTHD|BTLF|FSHD|FSSE")
+_TEXTS = (b"-1", b"nan", b"inf", b"1e999", b"9" * 400, b"\x00", b"\xff\xfe", b",", b"\n" * 50)
+
+
+def mutant(kind: str, content: bytes, dice: np.random.Generator) -> bytes:
+    """A damaged twin of a file of one of the kinds in ``MUTATIONS``."""
+    for _ in range(int(dice.choice((1, 1, 2, 4)))):
+        content = MUTATIONS[kind](content, dice) or b"\x00"
+    return content
+
+
+def _bytes(content: bytes, dice: np.random.Generator, at: int | None = None) -> bytes:
+    """One change at one place, whatever the format."""
+    data = bytearray(content)
+    at = int(dice.integers(len(data))) if at is None else min(at, len(data) - 1)
+    match int(dice.integers(6)):
+        case 0:
+            data[at] ^= 1 << int(dice.integers(8))
+        case 1:
+            data[at] = int(dice.integers(256))
+        case 2:
+            size = int(dice.choice((1, 2, 4, 8)))
+            order = ("little", "big")[int(dice.integers(2))]
+            number = _NUMBERS[int(dice.integers(len(_NUMBERS)))] & (256**size - 1)
+            data[at : at + size] = number.to_bytes(size, order)  # type: ignore[arg-type]
+        case 3:
+            del data[at : at + int(dice.integers(1, 64))]
+        case 4:
+            length = int(dice.integers(1, 64))
+            begin = int(dice.integers(len(data)))
+            data[at:at] = data[begin : begin + length]
+        case _:
+            if dice.integers(4) == 0:
+                del data[at:]
+            else:
+                data[at : at + 8] = dice.bytes(8)
+    return bytes(data)
+
+
+def _hdf5(content: bytes, dice: np.random.Generator) -> bytes:
+    """Near the superblock or a structure: object headers, trees, heaps."""
+    marks = [match.start() for match in _HDF5_MARKS.finditer(content)] or [0]
+    place = int(dice.integers(4))
+    if place == 0:
+        return _bytes(content, dice, int(dice.integers(min(2048, len(content)))))
+    if place < 3:
+        mark = marks[int(dice.integers(len(marks)))]
+        return _bytes(content, dice, mark + int(dice.integers(200)))
+    return _bytes(content, dice)
+
+
+def _npy(content: bytes, dice: np.random.Generator) -> bytes:
+    """In the header, often kept whole but for one number or type."""
+    end = content.find(b"\n") + 1
+    header, rest = content[:end], content[end:]
+    match int(dice.integers(4)):
+        case 0:
+            return _bytes(content, dice, int(dice.integers(max(end, 1))))
+        case 1:
+            number = str(int(dice.choice((-1, 0, 10**6, 2**31, 2**62)))).encode()
+            return re.sub(rb"(?<=[(, ])\d+(?=[,)])", number, header, count=1) + rest
+        case 2:
+            kinds = (b"|O", b"<c16", b"|V8", b"<f2", b">f8", b"|S100000", b"<U99999", b"<M8[s]")
+            kind = kinds[int(dice.integers(len(kinds)))]
+            return re.sub(rb"'[<>|=][a-zA-Z]\d*'", b"'" + kind + b"'", header, count=1) + rest
+        case _:
+            return _bytes(content, dice)
+
+
+def _npz(content: bytes, dice: np.random.Generator) -> bytes:
+    """In the archive's own bytes, or in a member that is packed again without a fault."""
+    if dice.integers(2):
+        return _bytes(content, dice)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError, ValueError):
+        return _bytes(content, dice)
+    if not members:
+        return _bytes(content, dice)
+    chosen = list(members)[int(dice.integers(len(members)))]
+    members[chosen] = _npy(members[chosen] or b"\n", dice)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return packed.getvalue()
+
+
+def _png(content: bytes, dice: np.random.Generator) -> bytes:
+    """A chunk changed and its checksum made good, or any byte."""
+    if dice.integers(2) or len(content) < 20:
+        return _bytes(content, dice)
+    chunks, at = [], 8
+    while at + 12 <= len(content):
+        (length,) = struct.unpack(">I", content[at : at + 4])
+        chunks.append((content[at + 4 : at + 8], content[at + 8 : at + 8 + length]))
+        at += 12 + length
+    if not chunks:
+        return _bytes(content, dice)
+    chosen = int(dice.integers(len(chunks)))
+    kind, data = chunks[chosen]
+    chunks[chosen] = kind, _bytes(data or b"\x00", dice)
+    packed = content[:8]
+    for kind, data in chunks:
+        checksum = zlib.crc32(kind + data)
+        packed += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+    return packed
+
+
+def _text(content: bytes, dice: np.random.Generator) -> bytes:
+    """A word of one line replaced by one that parsers stumble over."""
+    if dice.integers(3) == 0:
+        return _bytes(content, dice)
+    at = int(dice.integers(len(content)))
+    word = _TEXTS[int(dice.integers(len(_TEXTS)))]
+    return content[:at] + word + content[at + int(dice.integers(12)) :]
+
+
+MUTATIONS: dict[str, Mutate] = {
+    "hdf5": _hdf5,
+    "npy": _npy,
+    "npz": _npz,
+    "png": _png,
+    "gwf": _bytes,
+    "text": _text,
+}
