@@ -33,7 +33,7 @@ class VarianceConfig:
 
     kind: str = "learnt"
     fixed: float = 0.01  # of an energy over the clip, where kind is fixed
-    memory: float = 0.95  # of the running mean: what remains of it after one more step
+    memory: float = 0.99  # of the running mean: what remains of it after one more step
 
     def __post_init__(self) -> None:
         require(

@@ -69,6 +69,7 @@ SMOKE_CLASSES = ("Blip", "Scattered_Light", "Whistle")
 # ends as: without it one could not tell what annealing itself brings.
 PLAIN = "VAE (beta = 1)"
 OBJECTIVES = ("beta-VAE", "Bottleneck", "beta-Annealed")
+CAPACITY = 25.0  # nats, the paper's main value on dSprites; for glitches it names none
 MATCHED = "Bottleneck, annealed's rate"
 CONTENDERS = (*OBJECTIVES, MATCHED, PLAIN, PIXELS)
 PAIRS = (
@@ -81,7 +82,7 @@ PAIRS = (
 )
 
 
-def objective(name: str, steps: int, capacity: float = 25.0) -> ObjectiveConfig:
+def objective(name: str, steps: int, capacity: float = CAPACITY) -> ObjectiveConfig:
     """The objective of that name; schedules end after a quarter, so that a long tail follows."""
     quarter = max(1, steps // 4)
     return {
@@ -99,7 +100,9 @@ def objective(name: str, steps: int, capacity: float = 25.0) -> ObjectiveConfig:
     }[name]
 
 
-def configuration(tier: TableTier, name: str, seed: int, capacity: float = 25.0) -> TrainingConfig:
+def configuration(
+    tier: TableTier, name: str, seed: int, capacity: float = CAPACITY
+) -> TrainingConfig:
     """One run. The seed decides first weights, batches, draws and the split, for all objectives."""
     slug = "".join(letter if letter.isalnum() else "-" for letter in name).strip("-").lower()
     return TrainingConfig(
@@ -199,7 +202,7 @@ RATE_SHARE = 0.1  # of the steps, at the end, over which a run's rate is average
 def _capacity(tier: TableTier, name: str, seed: int, folder: Path) -> float:
     """C of a Bottleneck: the paper's, or the rate that the annealed run of that seed ended at."""
     if name != MATCHED:
-        return 25.0
+        return CAPACITY
     annealed = _run_folder(folder, configuration(tier, "beta-Annealed", seed))
     lines = (annealed / METRICS_FILE).read_text(encoding="utf-8").splitlines()
     entries = [json.loads(line) for line in lines]
