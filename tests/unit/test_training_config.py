@@ -7,7 +7,7 @@ import yaml
 
 import training
 from training.core.config import ConfigError, config_to_mapping
-from training.views.config import TrainingConfig, config_from_mapping, load_config
+from training.views.config import TrainingConfig, VarianceConfig, config_from_mapping, load_config
 
 CONFIGS = sorted((Path(training.__file__).parent / "configs").glob("*.yaml"))
 
@@ -73,6 +73,9 @@ def test_a_saved_configuration_reads_back_equal(tmp_path: Path) -> None:
         ({"name": "a", "optimiser": {"learning_rate": "1e-3"}}, "write 1.0e-3"),
         ({"name": "a", "architecture": {"n_time": 100}}, "architecture: .* divides"),
         ({"name": "a", "architecture": {"channels": [8, "x"]}}, r"architecture\.channels"),
+        ({"name": "a", "variance": {"kind": "best"}}, r"variance\.kind is 'best'"),
+        ({"name": "a", "variance": {"kind": "fixed", "fixed": 0}}, r"variance\.fixed must lie"),
+        ({"name": "a", "variance": {"memory": 1}}, r"variance\.memory must lie"),
         ({"name": "a/b"}, "name must be letters"),
         ({"name": "a", "seed": -1}, "seed"),
         ({}, "lacks .*name"),
@@ -100,3 +103,19 @@ def test_missing_and_malformed_files_are_sentences(tmp_path: Path) -> None:
 
 def test_defaults_are_valid() -> None:
     assert TrainingConfig("a").objective.build().weights(0) == {"beta": 10.0}
+
+
+def test_all_that_is_wrong_is_named_at_once() -> None:
+    content = {"name": "a", "seed": "x", "optimiser": {"stepz": 1}, "log": {"log_every": 1.5}}
+    with pytest.raises(ConfigError) as caught:
+        config_from_mapping(content)
+    for part in ("seed must be a whole number", "optimiser.stepz is unknown", "log.log_every must"):
+        assert part in str(caught.value)
+
+
+def test_a_running_mean_averages_evenly_at_first_and_forgets_later() -> None:
+    closed = VarianceConfig("closed_form", memory=0.9)
+    assert [closed.share(step) for step in (0, 1, 3, 9, 500)] == pytest.approx(
+        [1, 0.5, 0.25, 0.1, 0.1]
+    )
+    assert VarianceConfig("learnt").share(0) == VarianceConfig("fixed").share(0) == 0
