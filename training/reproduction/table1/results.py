@@ -312,7 +312,7 @@ def draw_table1(
             axis.set_axisbelow(True)
             axis.set_xlabel(("Accuracy" if key == "accuracy" else "Balanced accuracy") + " (%)")
         drawn.suptitle(
-            f"Linear classifier on the posterior mean, {classes}, {sample}.  "
+            f"Linear classifier on the posterior mean, {classes}, {sample}\n"
             "Dots: seeds; cross: a collapsed one; bar: mean, 95 % interval; diamond: the paper",
             fontsize=9,
             x=0.01,
