@@ -52,7 +52,9 @@ def benjamini_hochberg(
 
 
 def flagging_threshold(
-    p_values: Float[np.ndarray, " value"], counts: Int[np.ndarray, " value"], fdr: float
+    p_values: Float[np.ndarray, " value"],
+    counts: Int[np.ndarray, " value"] | Float[np.ndarray, " value"],
+    fdr: float,
 ) -> float | None:
     """The largest p-value that Benjamini-Hochberg flags; None if it flags nothing.
 
@@ -60,7 +62,9 @@ def flagging_threshold(
 
     Args:
         p_values: The different p-values, ascending, in [0, 1].
-        counts: How many tests have each.
+        counts: How many tests have each. Tests that count for less than one, as those of a burst
+            do (``glitch.company``), add their weights: then the rate is that of weights
+            (Benjamini & Hochberg 1997).
         fdr: The nominal false-discovery rate, in (0, 1).
 
     Raises:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Int
 
+from glitch.episodes import Times, same_event
 from glitch.nearest import nearest_to
-from glitch.novelty import NEAREST, SAME_EVENT_S, Times
+from glitch.novelty import NEAREST
 from glitch.types import LatentArray
 
 MOST_REFERENCES = 5_000  # that say what kind a glitch looks like
@@ -34,7 +35,7 @@ def kinds_of(
 
     Args:
         units: Vectors of length one, float32, shape (glitch, latent).
-        gps_times: In s; NaN where not known. Pictures of one event say nothing of a class's width.
+        gps_times: In s; NaN where not known. One episode says nothing of a class's width.
         classes: A number for each class; that of glitches that are no reference is never used.
         is_reference: Which are references.
         calibrates: Which of them calibrate.
@@ -98,8 +99,8 @@ def _radii(
     widths: dict[int, float] = {}
     for one, own in members.items():
         cosines = units[own] @ units[own].T
-        apart = np.abs(gps_times[own][:, None] - gps_times[own][None])
-        cosines[np.nan_to_num(apart, nan=np.inf) <= SAME_EVENT_S] = -np.inf
+        times = gps_times[own]
+        cosines[same_event(1 - cosines, times[:, None], times[None])] = -np.inf
         np.fill_diagonal(cosines, -np.inf)
         nearest = 1.0 - cosines.max(axis=1, initial=-np.inf)
         nearest = nearest[np.isfinite(nearest)]

@@ -11,8 +11,10 @@ as full conformal prediction has it, the calibration scores could only be lower,
 lower; and that p-value is uniform or larger for a glitch that is exchangeable with the known ones
 (Vovk, Gammerman & Shafer 2005, ch. 2; Laxhammar & Falkman 2010 for the nearest-neighbour score).
 
-Two pictures of one event are near each other whatever they show, so glitches within
-``SAME_EVENT_S`` of each other never vouch for one another.
+Glitches of one episode, and copies of one picture, are near each other whatever they show, so they
+never vouch for one another, and one of each episode calibrates (``glitch.episodes``). Which windows
+and which band were seen changes where a glitch lies, so only those seen under the same conditions
+calibrate (``glitch.conditions``).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from glitch.episodes import COPY_DISTANCE, EPISODE_S, Times
 from glitch.errors import GlitchError
 from glitch.types import LatentArray
 
@@ -32,13 +35,10 @@ LEAST_REFERENCES = 50
 LEAST_CALIBRATION = 20
 # An observing run calibrates alone from here on: its p-values then reach down to 1 / 301.
 LEAST_OF_RUN = 300
-# Members of a smaller class have too few kin to be told from novel ones, so they do not calibrate.
+# Members of a smaller class have too few like them to be told from novel ones.
 LEAST_OF_CLASS = 12
-# s; the loudest tile is sought within 0.25 s of a trigger, so two as near may show the same one.
-SAME_EVENT_S = 0.5
 _BLOCK_BYTES = 64 << 20  # of distances held at once
 
-Times = Float[np.ndarray, " glitch"]
 Positions = Int[np.ndarray, " glitch"]
 
 
@@ -58,10 +58,14 @@ class Judgement:
         if not self.is_judged:
             return None
         if self.observing_run is not None:
-            return f"Calibrated by the known glitches of its detector in {self.observing_run}."
+            return (
+                f"Calibrated by the known glitches of its detector in {self.observing_run} that "
+                "were seen in the same windows and band."
+            )
         return (
-            "Calibrated by the known glitches of its detector in all observing runs, because fewer "
-            f"than {LEAST_OF_RUN} of its own run calibrate or its time is not known."
+            "Calibrated by the known glitches of its detector, seen in the same windows and band, "
+            f"in all observing runs, because fewer than {LEAST_OF_RUN} of its own run calibrate or "
+            "its time is not known."
         )
 
 
@@ -106,7 +110,7 @@ def novelty_scores(
 ) -> Float[np.ndarray, " glitch"]:
     """The score of each glitch; higher is more novel.
 
-    Left out for each: itself, and references within ``SAME_EVENT_S`` of it.
+    Left out for each: itself, references of its episode, and copies (``glitch.episodes``).
 
     Args:
         means: Posterior means, shape (glitch, latent).
@@ -124,8 +128,8 @@ def novelty_scores(
     units = directions(means)
     n_timed = int(np.isfinite(references.gps_times).sum())
     timed = references.gps_times[:n_timed]
-    first = np.searchsorted(timed, gps_times - SAME_EVENT_S, side="left")
-    last = np.searchsorted(timed, gps_times + SAME_EVENT_S, side="right")
+    first = np.searchsorted(timed, gps_times - EPISODE_S, side="left")
+    last = np.searchsorted(timed, gps_times + EPISODE_S, side="right")
     step = max(1, _BLOCK_BYTES // (4 * len(known)))
     for start in range(0, len(means), step):
         rows = slice(start, start + step)
@@ -135,6 +139,9 @@ def novelty_scores(
                 cosines[row, own[index]] = -np.inf
             if np.isfinite(gps_times[index]):
                 cosines[row, first[index] : last[index]] = -np.inf
+            # Copies can be told by their times where both have one, else by how near they are.
+            unsure = cosines[row, n_timed:] if np.isfinite(gps_times[index]) else cosines[row]
+            unsure[unsure >= 1 - COPY_DISTANCE] = -np.inf
         cosines.partition(len(known) - NEAREST, axis=1)
         nearest = cosines[:, len(known) - NEAREST].astype(np.float64)
         scores[rows] = np.where(np.isfinite(nearest), 1.0 - np.clip(nearest, -1.0, 1.0), np.nan)
@@ -144,7 +151,8 @@ def novelty_scores(
 def novelty_score(mean: Float[np.ndarray, " latent"], references: LatentArray) -> float:
     """Cosine distance (0 to 2) to the ``NEAREST``-th nearest reference; higher is more novel.
 
-    A vector of zeros has no direction: it is at distance 1 from everything.
+    A vector of zeros has no direction: it is at distance 1 from everything. References as near as
+    copies are (``glitch.episodes``) are left out.
 
     Args:
         mean: Posterior mean of the glitch, shape (latent,).
@@ -183,15 +191,18 @@ def judge(
     whole: Calibration,
     run: Calibration | None = None,
     run_name: str | None = None,
+    *,
+    condition: str | None = None,
 ) -> Judgement:
     """The judgement that these counts allow.
 
     Args:
         score: Distance to the ``NEAREST``-th nearest reference, or None where there is none.
         n_references: References of the same detector and the same kind of origin.
-        whole: Calibration scores of the same detector and the same kind of origin.
+        whole: Calibration scores of the same detector, kind of origin and conditions.
         run: Those of the same observing run among them; None where the time is not known.
         run_name: Its name.
+        condition: The windows and band in which the glitch was seen (``glitch.conditions``).
 
     Returns:
         A judgement by the run where ``LEAST_OF_RUN`` of it calibrate, else by the whole. With too
@@ -204,15 +215,20 @@ def judge(
             f"at least {LEAST_REFERENCES} are needed.",
         )
     if whole.n < LEAST_CALIBRATION:
-        return _not_judged(
-            score,
-            f"only {whole.n} calibration glitches of this detector and origin, at least "
-            f"{LEAST_CALIBRATION} are needed. Labelled glitches calibrate where their class has "
-            f"{LEAST_OF_CLASS} of them.",
-        )
+        return _not_judged(score, too_few_calibrate(whole.n, condition))
     if run is not None and run.n >= LEAST_OF_RUN:
         return Judgement(score, conformal_p_value(run.n_as_novel, run.n), True, None, run_name)
     return Judgement(score, conformal_p_value(whole.n_as_novel, whole.n), True, None)
+
+
+def too_few_calibrate(n: int, condition: str | None = None) -> str:
+    """Why a glitch could not be judged, and what helps."""
+    seen = "" if condition is None else f" seen in the same windows and band ({condition})"
+    return (
+        f"only {n} calibration glitches of this detector and origin{seen}, at least "
+        f"{LEAST_CALIBRATION} are needed. One labelled glitch of each episode of "
+        f"{EPISODE_S:g} s calibrates, where its class has {LEAST_OF_CLASS} of them."
+    )
 
 
 def _not_judged(score: float | None, why: str) -> Judgement:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from glitch.company import company_scores, weighted_p_values
+from glitch.company import company_of
 from glitch.false_discovery import benjamini_hochberg
 from glitch.nearest import nearest_among, nearest_to
 from glitch.novelty import References, directions, novelty_scores
+from glitch.weighting import Scored, weighted_p_values
 
 KINDS = 6
 DIMENSIONS = 6
@@ -23,7 +24,7 @@ def draw(rng: np.random.Generator, counts: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def p_values_of(known: np.ndarray, kinds: np.ndarray, tested: np.ndarray) -> np.ndarray:
-    """As ``app.clusters.company`` makes them."""
+    """As ``glitch.pool`` makes them, of glitches seen alike."""
     means = np.concatenate([known, tested]).astype(np.float32)
     nowhen = np.full(len(means), np.nan)
     references, places = References.ordered(means[: len(known)], nowhen[: len(known)])
@@ -31,12 +32,27 @@ def p_values_of(known: np.ndarray, kinds: np.ndarray, tested: np.ndarray) -> np.
     alone = novelty_scores(means, nowhen, own, references)
     units = directions(means)
     is_known = np.arange(len(means)) < len(known)
-    scores = company_scores(units, nowhen, is_known, alone)
+    scores = company_of(units, nowhen, is_known).scores(alone)
     near, _ = nearest_to(units, units[: len(known)], 2)
     itself = near[:, 0] == np.arange(len(means))
     looks = kinds[np.where(itself, near[:, 1], near[:, 0])]
-    return weighted_p_values(
+    return weighted(
         scores[len(known) :], looks[len(known) :], scores[: len(known)], looks[: len(known)]
+    )
+
+
+def weighted(
+    scores: np.ndarray, kinds: np.ndarray, known_scores: np.ndarray, known_kinds: np.ndarray
+) -> np.ndarray:
+    """All seen alike, none of a burst."""
+    return weighted_p_values(
+        Scored(scores, kinds, np.zeros(len(scores), dtype=int), np.ones(len(scores))),
+        Scored(
+            known_scores,
+            known_kinds,
+            np.zeros(len(known_scores), dtype=int),
+            np.ones(len(known_scores)),
+        ),
     )
 
 
@@ -87,19 +103,34 @@ def test_weights_follow_the_kinds_of_now() -> None:
     known_scores = np.concatenate([np.linspace(0, 1, 50), np.linspace(1, 2, 50)])
     known_kinds = np.repeat([0, 1], 50)
     alike = np.linspace(0, 1.99, 100)
-    even = weighted_p_values(alike, known_kinds, known_scores, known_kinds)
+    even = weighted(alike, known_kinds, known_scores, known_kinds)
     assert (even[:-1] >= even[1:]).all()
     # Nearly all are of the second kind now: a score usual there is nothing special any more.
-    mostly = weighted_p_values(
+    mostly = weighted(
         np.concatenate([np.linspace(1, 2, 95), [1.5]]), np.ones(96, int), known_scores, known_kinds
     )
-    rarely = weighted_p_values(
+    rarely = weighted(
         np.concatenate([np.linspace(0, 1, 95), [1.5]]), np.zeros(96, int), known_scores, known_kinds
     )
     assert mostly[-1] == pytest.approx(0.5, abs=0.03)
     assert rarely[-1] < 0.05
-    unheard = weighted_p_values(np.array([9.0]), np.array([5]), known_scores, known_kinds)
+    unheard = weighted(np.array([9.0]), np.array([5]), known_scores, known_kinds)
     assert unheard[0] >= 1 / 101
+
+
+def test_conditions_weigh_as_kinds_do() -> None:
+    """Scores of those seen through one window are high: among tests they are judged by theirs."""
+    rng = np.random.default_rng(11)
+    known = np.concatenate([rng.normal(size=300), 3 + rng.normal(size=100)])
+    seen = np.repeat([0, 1], [300, 100])
+    tested = 3 + rng.normal(size=400)  # all through one window
+    p_values = weighted_p_values(
+        Scored(tested, np.zeros(400, int), np.ones(400, int), np.ones(400)),
+        Scored(known, np.zeros(400, int), seen, np.ones(400)),
+    )
+    assert (p_values <= 0.1).mean() < 0.14
+    blind = weighted(tested, np.zeros(400, int), known, np.zeros(400, int))
+    assert (blind <= 0.1).mean() > 0.3
 
 
 def test_nearest_others_are_the_peers() -> None:
@@ -126,3 +157,41 @@ def test_beyond_the_exact_the_nearest_are_nearly_all_found_and_the_same_each_tim
     assert np.mean(found) > 9
     again, _ = nearest_among(units, 10, most_exact=100)
     np.testing.assert_array_equal(places, again)
+
+
+def test_company_is_one_of_each_other_event() -> None:
+    rng = np.random.default_rng(12)
+    means = np.eye(3)[np.repeat([0, 1, 2], [30, 30, 40])] + rng.normal(scale=0.05, size=(100, 3))
+    means = means.astype(np.float32)
+    means[50:60] = means[50]  # ten of one minute
+    times = 1000.0 * np.arange(100)
+    times[50:60] = 50_000 + np.arange(10)
+    company = company_of(directions(means), times, np.zeros(100, bool))
+    alone = company_of(
+        directions(np.delete(means, np.arange(51, 60), axis=0)),
+        np.delete(times, np.arange(51, 60)),
+        np.zeros(91, bool),
+    )
+    np.testing.assert_allclose(company.to_any[:51], alone.to_any[:51], atol=1e-6)
+    np.testing.assert_allclose(company.weights[50:60], 0.1)
+    assert (company.weights[:50] == 1).all()
+
+
+def test_too_few_other_events_is_no_company() -> None:
+    means = np.ones((30, 3)) + 0.01 * np.random.default_rng(1).normal(size=(30, 3))
+    units = directions(means.astype(np.float32))
+    assert np.isnan(company_of(units, 1000.0 + np.arange(30), np.zeros(30, bool)).to_any).all()
+
+
+@pytest.mark.timeout(300)
+def test_a_burst_of_a_hundred_thousand_takes_linear_time() -> None:
+    """Every pair of them would be ten thousand million."""
+    rng = np.random.default_rng(13)
+    usual = rng.normal(size=(2000, 8))
+    burst = rng.normal(size=8) + 0.1 * rng.normal(size=(100_000, 8))
+    units = directions(np.concatenate([usual, burst]).astype(np.float32))
+    times = np.concatenate([1000.0 * np.arange(2000), 5e6 + np.sort(rng.uniform(0, 100, 100_000))])
+    company = company_of(units, times, np.arange(102_000) < 1000)
+    assert company.weights[2000:].sum() < 40  # at most those that stand for the episode
+    assert np.isfinite(company.to_any).all()
+    assert (company.weights[:2000] == 1).all()

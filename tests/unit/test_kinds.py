@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glitch.company import company_scores, weighted_p_values
+from glitch.company import company_of
 from glitch.false_discovery import benjamini_hochberg
 from glitch.kinds import kinds_of
 from glitch.novelty import References, directions, novelty_scores
+from glitch.weighting import Scored, weighted_p_values
 
 COMMON, RARE, OPEN = 1, 2, -1
 AXES = np.eye(8, dtype=np.float32)
@@ -89,9 +90,15 @@ def test_a_new_crowd_beside_a_class_of_few_is_flagged(rng: np.random.Generator) 
     references, places = References.ordered(means[:208], nowhen[:208])
     own = np.concatenate([places, np.full(130, -1)])
     units, is_known = directions(means), classes != OPEN
-    scores = company_scores(units, nowhen, is_known, novelty_scores(means, nowhen, own, references))
+    scores = company_of(units, nowhen, is_known).scores(
+        novelty_scores(means, nowhen, own, references)
+    )
     kinds, _ = kinds_of(units, nowhen, classes, is_known, classes == COMMON)
-    p_values = weighted_p_values(scores[208:], kinds[208:], scores[:200], kinds[:200])
+    alike, counts = np.zeros(338, dtype=int), np.ones(338)
+    p_values = weighted_p_values(
+        Scored(scores[208:], kinds[208:], alike[208:], counts[208:]),
+        Scored(scores[:200], kinds[:200], alike[:200], counts[:200]),
+    )
     flagged = benjamini_hochberg(p_values, 0.1)
     assert flagged[100:].mean() > 0.9
     assert flagged[:100].mean() < 0.1

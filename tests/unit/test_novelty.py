@@ -117,12 +117,12 @@ def test_p_values_left_one_out_are_uniform_or_larger() -> None:
         assert share >= 0.6 * level - 3 * deviation  # no power is thrown away either
 
 
-def test_neither_itself_nor_its_event_is_near() -> None:
+def test_neither_itself_nor_its_episode_is_near() -> None:
     rng = np.random.default_rng(22)
     points = rng.normal(size=(40, 4)).astype(np.float32)
-    points[10:20] = points[10]  # ten pictures of one event
-    times = np.arange(40) * 100.0
-    times[10:20] = 1000 + 0.04 * np.arange(10)
+    points[10:20] = points[10]  # ten pictures of one episode
+    times = np.arange(40) * 1000.0
+    times[10:20] = 10_000 + 4 * np.arange(10)
     times[35:] = np.nan
     known, own = References.ordered(points, times)
     scores = novelty_scores(points, times, own, known)

@@ -1,0 +1,75 @@
+"""What counts as one event."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from glitch.conditions import condition_of
+from glitch.episodes import (
+    EPISODE_S,
+    MOST_OF_EPISODE,
+    one_an_episode,
+    same_event,
+    standing_for,
+)
+from glitch.novelty import directions
+from glitch.views import Preprocessing, Views
+
+NAN = np.nan
+
+
+@pytest.mark.parametrize(
+    ("distance", "times", "is_one"),
+    [
+        (1.0, (0.0, EPISODE_S), True),
+        (0.0, (0.0, EPISODE_S + 1), False),  # however alike they are
+        (0.001, (NAN, 5.0), True),
+        (0.001, (NAN, NAN), True),
+        (0.05, (NAN, 5.0), False),
+    ],
+)
+def test_one_event_by_time_or_by_likeness(
+    distance: float, times: tuple[float, float], is_one: bool
+) -> None:
+    pairs = same_event(np.array([distance]), np.array(times[:1]), np.array(times[1:]))
+    assert pairs.tolist() == [is_one]
+
+
+def test_one_of_each_episode_and_class_stands() -> None:
+    units = directions(np.random.default_rng(1).normal(size=(9, 6)).astype(np.float32))
+    units[8] = units[7]  # a copy, none has a time
+    times = np.array([0.0, 3.0, 130.0, 140.0, 5.0, NAN, NAN, NAN, NAN])
+    units[6] = units[0]  # a copy of one with a time
+    classes = np.array([1, 1, 1, 1, 2, 1, 1, 1, 1])
+    stands = one_an_episode(units, times, classes)
+    assert stands.tolist() == [True, False, True, False, True, True, False, True, False]
+
+
+def test_few_stand_for_a_burst_and_the_strange_among_them() -> None:
+    rng = np.random.default_rng(2)
+    means = np.array([1.0, 0, 0, 0]) + 0.01 * rng.normal(size=(500, 4))
+    means[321] = [0, 0, 1, 0]
+    times = 1200.0 + rng.uniform(0, 100, 500)
+    times[400:] += 1e6 * np.arange(100)
+    stands = standing_for(directions(means.astype(np.float32)), times)
+    assert len(np.unique(stands[:400])) == MOST_OF_EPISODE
+    assert stands[321] == 321
+    assert (stands == 321).sum() == 1
+    assert (stands[401:] == np.arange(401, 500)).all()
+    assert (
+        standing_for(directions(means.astype(np.float32)), np.full(500, NAN)) == np.arange(500)
+    ).all()
+
+
+def test_a_condition_names_windows_and_bands() -> None:
+    recipe = Preprocessing()
+    observed = np.zeros((4, 128), dtype=bool)
+    observed[[0, 3]] = True
+    values = np.zeros((4, 128, 128), dtype=np.float32)
+    assert condition_of(Views(values, observed, recipe)) == "0.5 + 4 s, 10 to 2048 Hz"
+    observed[:, recipe.frequencies_hz() > 1291] = False
+    narrow = condition_of(Views(values, observed, recipe))
+    assert narrow.startswith("0.5 + 4 s, 10 to 1")
+    observed[3, 20] = False
+    assert "without 1 rows between" in condition_of(Views(values, observed, recipe))

@@ -1,0 +1,173 @@
+"""Hard situations on drawn vectors: what is known is not flagged, what is new still is.
+
+The situations are those of ``benchmarks/hard_situations.py``, which puts real pictures through the
+encoder. Every guard is taken away once, and a situation must notice.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import glitch.company
+import glitch.novelty
+
+
+def _load() -> ModuleType:
+    path = Path(__file__).parents[2] / "benchmarks" / "situations.py"
+    spec = importlib.util.spec_from_file_location("situations", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["situations"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+situations: Any = _load()
+KNOWN = ("a", "b", "c", "d", "e", "f")
+DRAWS = 6
+
+
+@pytest.fixture(scope="module")
+def bed() -> Any:
+    return situations.DrawnBed(dict.fromkeys(KNOWN, 80) | {"new": 30}, seed=5)
+
+
+def flagged(
+    bed: Any, make: Any, *, hidden: str | None = None, way: Any = None
+) -> tuple[float, float, float, float]:
+    """Known flagged a draw, the realised rate, recall, and the share that could not be judged."""
+    wrong, rates, recall, unjudged = [], [], [], []
+    way = way or situations.in_company
+    for seed in range(DRAWS):
+        rng = np.random.default_rng([seed, 3])
+        case = situations.plain(bed, rng, KNOWN, hidden)
+        if hidden is None:  # neither known nor tested
+            case = case.chosen(np.array(bed.labels)[case.places] != "new")
+        case = make(case, bed, rng)
+        found = situations.judge(case, bed, way)
+        is_flagged = found.flagged(0.1)
+        is_new = case.is_hidden & case.is_open
+        wrong.append((is_flagged & ~is_new).sum())
+        counted = found.weights * is_flagged  # a burst counts once
+        rates.append(counted[~is_new].sum() / max(1e-9, counted.sum()))
+        recall.append((is_flagged & is_new).sum() / max(1, is_new.sum()))
+        unjudged.append((case.is_open & ~np.isfinite(found.p_values)).sum() / case.is_open.sum())
+    return (
+        float(np.mean(wrong)),
+        float(np.mean(rates)),
+        float(np.mean(recall)),
+        float(np.mean(unjudged)),
+    )
+
+
+SITUATIONS = {
+    "as it is": situations.unchanged,
+    "a burst of 20": situations.burst("a", 20),
+    "a burst of 40": situations.burst("c", 40),
+    "40 pictures of one event": situations.one_event("b", 40),
+    "labels in episodes of ten": situations.labels_in_episodes(0.5, 10),
+    "four copies of labels without times": situations.labels_copied_without_times(0.5, 4),
+    "six copies of labels without times": situations.labels_copied_without_times(0.5, 6),
+    "labels without times": situations.without_times,
+    "13 labels a class": situations.few_labels(13),
+    "uneven": situations.uneven(1.2),
+    "one class 20 times as frequent": situations.frequent("a", 20),
+    "two detectors": situations.two_detectors,
+}
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_nothing_known_is_flagged(bed: Any, name: str) -> None:
+    wrong, rate, _, _ = flagged(bed, SITUATIONS[name])
+    assert rate <= 0.1 + 3 * np.sqrt(0.1 * 0.9 / DRAWS)
+    assert wrong < 1
+    assert flagged(bed, SITUATIONS[name], way=situations.alone)[0] < 1
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in SITUATIONS if name not in ("13 labels a class", "two detectors")]
+)
+def test_a_new_class_is_flagged_all_the_same(bed: Any, name: str) -> None:
+    _, rate, recall, _ = flagged(bed, SITUATIONS[name], hidden="new")
+    assert recall > 0.5
+    assert rate < 0.15
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_what_was_seen_otherwise_cannot_be_judged(bed: Any, is_open: bool) -> None:
+    for make in (
+        situations.observed_otherwise(is_open=is_open, windows="one"),
+        situations.observed_otherwise(is_open=is_open, highest_hz=1291.0),
+    ):
+        assert flagged(bed, make)[0] < 1
+    assert flagged(bed, situations.observed_otherwise(is_open=True, highest_hz=646.0))[3] == 1
+
+
+def nothing_is_one_event(distances: Any, times: Any, others: Any) -> Any:
+    """Only a glitch itself: it is at no distance."""
+    return np.abs(distances) < 1e-9
+
+
+def test_without_episodes_a_burst_is_flagged(bed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(glitch.company, "same_event", nothing_is_one_event)
+    monkeypatch.setattr(glitch.company, "EPISODE_S", 0.0)
+    assert flagged(bed, SITUATIONS["a burst of 40"])[0] >= 10
+    assert flagged(bed, SITUATIONS["40 pictures of one event"])[0] >= 10
+
+
+def test_with_too_short_a_search_one_event_is_flagged(
+    bed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault that was: pictures of the event filled all that was sought."""
+    monkeypatch.setattr(glitch.company, "_MOST_SOUGHT", 0)
+    monkeypatch.setattr(glitch.company, "_SOUGHT", 20)
+    monkeypatch.setattr(glitch.company, "standing_for", lambda units, _times: np.arange(len(units)))
+    assert flagged(bed, SITUATIONS["40 pictures of one event"])[3] > 0.1
+
+
+def test_labels_that_all_calibrate_break_it(bed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def all_stand(units: Any, _times: Any, _classes: Any) -> Any:
+        return np.ones(len(units), dtype=bool)
+
+    def none_is_apart(distances: Any, times: Any, others: Any) -> Any:
+        return nothing_is_one_event(distances, times, others)
+
+    monkeypatch.setattr(situations, "one_an_episode", all_stand)
+    monkeypatch.setattr(glitch.novelty, "EPISODE_S", -1.0)
+    monkeypatch.setattr(glitch.company, "same_event", none_is_apart)
+    assert flagged(bed, SITUATIONS["labels in episodes of ten"], way=situations.alone)[0] >= 10
+
+
+def test_copies_that_are_not_recognised_break_it(bed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(glitch.novelty, "COPY_DISTANCE", 0.0)
+    name = "six copies of labels without times"
+    assert flagged(bed, SITUATIONS[name], way=situations.alone)[0] >= 10
+
+
+def test_conditions_that_are_not_heeded_break_it(bed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        situations.DrawnBed, "conditions", lambda _bed, places, _v: np.zeros(len(places), dtype=int)
+    )
+    make = situations.observed_otherwise(is_open=True, highest_hz=1291.0)
+    assert flagged(bed, make)[0] >= 10
+
+
+def test_a_burst_counts_once_and_is_flagged_whole_or_not(bed: Any) -> None:
+    rng = np.random.default_rng(1)
+    case = situations.plain(bed, rng, KNOWN, None)
+    case = case.chosen(np.array(bed.labels)[case.places] != "new")
+    strangest = int(np.nanargmin(situations.judge(case, bed).p_values))
+    stormy = situations.with_copies(case, np.array([strangest]), 39, 3.0)
+    found = situations.judge(stormy, bed)
+    burst = np.append(np.arange(len(case.places), len(stormy.places)), strangest)
+    assert found.weights[burst].sum() == pytest.approx(1)
+    assert len(np.unique(found.p_values[burst])) == 1
+    assert not found.flagged(0.2)[burst].any()
