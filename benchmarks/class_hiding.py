@@ -124,7 +124,7 @@ def write_stack(path: Path, pack: Pack, ifo: str, labels: list[str], start_gps: 
     times = []
     for group in pack.groups:
         seen[group] = seen.get(group, -1) + 1
-        times.append(start_gps + 100 * groups[group] + min(0.49, 0.004 * seen[group]))
+        times.append(start_gps + 600 * groups[group] + min(0.49, 0.004 * seen[group]))
     with h5py.File(path, "w") as file:
         values = np.asarray(pack.values).astype(np.float32) / GREY_LEVELS
         file.create_dataset("views", data=values, compression="gzip", chunks=(1, *values.shape[1:]))

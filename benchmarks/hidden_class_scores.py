@@ -16,21 +16,24 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
+from training.pack import Pack
 
-from app.clusters.company import UNLABELLED, Pool, judge_pool
 from glitch.clustering import unit_vectors
-from glitch.company import company_scores, weighted_p_values
+from glitch.company import company_of
 from glitch.encoder import Encoding
+from glitch.episodes import one_an_episode
 from glitch.false_discovery import benjamini_hochberg
 from glitch.novelty import (
+    LEAST_CALIBRATION,
     LEAST_OF_CLASS,
     References,
     conformal_p_value,
     directions,
     novelty_scores,
 )
+from glitch.pool import UNLABELLED, Pool, judge_pool
 from glitch.taxonomy import CATCH_ALLS
-from training.data.pack import Pack
+from glitch.weighting import Scored, weighted_p_values
 
 RATES = (0.05, 0.1, 0.2)
 SPLITS = 5
@@ -41,7 +44,7 @@ MIXES = ((0.0, 0.0), (0.0, 0.36), (0.0, 1.2), (0.8, 0.8), (1.2, 1.2))
 EVEN = MIXES[0]
 NEAREST = (1, 3, 5, 10)
 WAYS = ("alone", "in company, unweighted", "in company")
-START, STEP_S = 1_240_000_000, 100  # GPS times of the groups
+START, STEP_S = 1_240_000_000, 600  # GPS times of the groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,13 +123,20 @@ def pool_of(pack: Pack, means: np.ndarray, case: Case) -> Pool:
     scores = novelty_scores(means[chosen], times, own, references)
     counts = np.bincount(classes[classes != UNLABELLED], minlength=len(names))
     calibrates = is_reference & (counts[classes] >= LEAST_OF_CLASS)
+    stands = np.nonzero(calibrates)[0]
+    calibrates[stands] = one_an_episode(
+        directions(means[chosen[stands]]), times[stands], classes[stands]
+    )
+    seen = pack.observed[chosen].reshape(len(chosen), -1)
+    conditions = np.unique(seen, axis=0, return_inverse=True)[1].ravel()
+    enough = np.bincount(conditions[calibrates], minlength=conditions.max() + 1)
     return Pool(
-        keys=np.arange(len(chosen)).astype("S16"),
         means=means[chosen],
         gps_times=times,
         is_reference=is_reference,
         classes=classes,
-        judged=scores,
+        conditions=conditions,
+        judged=np.where((enough >= LEAST_CALIBRATION)[conditions], scores, np.nan),
         calibration=np.where(calibrates, scores, np.nan),
     )
 
@@ -135,30 +145,45 @@ def tests_of(pool: Pool, case: Case) -> tuple[Found, ...]:
     """The tests of a case in the order of ``WAYS``, by the functions of the service."""
     asked = slice(0, len(case.hidden) + len(case.tested))
     is_hidden = np.arange(asked.stop) < len(case.hidden)
-    known = np.sort(pool.calibration[np.isfinite(pool.calibration)])
-    scores = pool.judged[asked]
-    as_novel = len(known) - np.searchsorted(known, scores, side="left")
-    alone = np.array([conformal_p_value(int(n), len(known)) for n in as_novel])
-    together = judge_pool(pool, None)
     calibrates = np.isfinite(pool.calibration)
-    to_known = np.where(calibrates, pool.calibration, pool.judged)
-    in_company = company_scores(directions(pool.means), pool.gps_times, pool.is_reference, to_known)
-    alike = np.zeros(len(scores), dtype=int), np.zeros(calibrates.sum(), dtype=int)
-    unweighted = weighted_p_values(in_company[asked], alike[0], in_company[calibrates], alike[1])
+    scores = pool.judged[asked]
+    alone = np.full(len(scores), np.nan)
+    for place, (score, condition) in enumerate(zip(scores, pool.conditions[asked], strict=True)):
+        known = pool.calibration[calibrates & (pool.conditions == condition)]
+        if np.isfinite(score):
+            alone[place] = conformal_p_value(int((known >= score).sum()), len(known))
+    together = judge_pool(pool)
+    company = company_of(directions(pool.means), pool.gps_times, pool.is_reference)
+    in_company = company.scores(np.where(calibrates, pool.calibration, pool.judged))
+    p_values, of_test = np.full((2, len(scores)), np.nan), np.isfinite(in_company[asked])
+    p_values[0, of_test] = weighted_p_values(
+        _alike(in_company[asked][of_test]), _alike(in_company[calibrates])
+    )
+    p_values[1, together.places] = together.p_values
     return (
         _found(is_hidden, scores, alone),
-        _found(is_hidden, in_company[asked], unweighted),
-        _found(is_hidden, together.scores, together.p_values),
+        _found(is_hidden, in_company[asked], p_values[0]),
+        _found(is_hidden, in_company[asked], p_values[1]),
     )
 
 
+def _alike(scores: np.ndarray) -> Scored:
+    """All of one kind, seen alike."""
+    same = np.zeros(len(scores), dtype=int)
+    return Scored(scores, same, same, np.ones(len(scores)))
+
+
 def _found(is_hidden: np.ndarray, scores: np.ndarray, p_values: np.ndarray) -> Found:
+    # What could not be judged is found by nobody; it counts as missed.
+    judged = np.isfinite(p_values) & np.isfinite(scores)
+    n_hidden, is_hidden = is_hidden.sum(), is_hidden[judged]
+    scores, p_values = scores[judged], p_values[judged]
     rates = []
     for rate in RATES:
         flagged = benjamini_hochberg(p_values, rate)
         right = (flagged & is_hidden).sum()
         wrong = flagged.sum() - right
-        rates.append((float(right / is_hidden.sum()), float(wrong / max(1, flagged.sum()))))
+        rates.append((float(right / n_hidden), float(wrong / max(1, flagged.sum()))))
     return Found(float(roc_auc_score(is_hidden, scores)), tuple(rates))
 
 

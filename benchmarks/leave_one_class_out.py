@@ -184,6 +184,9 @@ def in_services(
     )
     keys = [uuid7() for _ in encodings]
     groups = {group: place for place, group in enumerate(dict.fromkeys(pack.groups))}
+    conditions = [
+        rows.tobytes().hex() for rows in np.packbits(pack.observed.reshape(len(pack), -1), axis=1)
+    ]
     common = {"checkpoint_id": published.id, "is_simulated": False, "is_judged": False}
     session.execute(
         insert(Glitch),
@@ -191,7 +194,7 @@ def in_services(
             {
                 "id": key,
                 "ifo": "L1",
-                "gps_time": 1_240_000_000 + 100 * groups[group],
+                "gps_time": 1_240_000_000 + 600 * groups[group],
                 "origin": "gravityspy",
                 "content_digest": digest(str(index), group),
             }
@@ -206,12 +209,13 @@ def in_services(
                 "glitch_id": key,
                 "ifo": "L1",
                 "is_reference": False,
+                "condition": seen,
                 "mean": encoding.mean,
                 "log_variance": encoding.log_variance.tolist(),
                 "reconstruction_error": encoding.reconstruction_error,
                 "kl": encoding.kl,
             }
-            for key, encoding in zip(keys, encodings, strict=True)
+            for key, encoding, seen in zip(keys, encodings, conditions, strict=True)
         ],
     )
     ids = dict(session.execute(select(GlitchClass.name, GlitchClass.id)).all())

@@ -6,8 +6,9 @@ that novelty compares or counts is taken between episodes, never within one. Gli
 ``EPISODE_S`` of each other are of one episode. Of glitches without a time nobody can say when they
 were, so those nearer to each other than different events ever are count as copies of one.
 
-The rule is the same for known and unknown glitches, so it costs no validity whatever its two
-numbers are: both only decide what is found (docs/decisions/0009-a-flag-that-can-be-trusted.md).
+Of glitches with times the rule is the same for known and unknown ones, so it costs no validity
+however long an episode is. What may be copies only makes calibration scores higher
+(docs/decisions/0009-a-flag-that-can-be-trusted.md).
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from jaxtyping import Bool, Float, Int
 from glitch.types import LatentArray
 
 EPISODE_S = 120.0  # s; storms last longer, and then count once every two minutes
-# Cosine distance; of real glitches that do not belong together the nearest one in a hundred of
-# another event lies at 0.020, the same picture five per cent brighter at 0.001.
-COPY_DISTANCE = 0.02
+# Cosine distance; of one in a hundred real glitches another event lies within 0.020, the same
+# picture ten per cent brighter at 0.005.
+COPY_DISTANCE = 0.01
 # Of the glitches of one stretch of ``EPISODE_S``, so many stand for all where company is sought.
 MOST_OF_EPISODE = 16
 

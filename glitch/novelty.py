@@ -110,7 +110,9 @@ def novelty_scores(
 ) -> Float[np.ndarray, " glitch"]:
     """The score of each glitch; higher is more novel.
 
-    Left out for each: itself, references of its episode, and copies (``glitch.episodes``).
+    Left out for each: itself, and references of its episode (``glitch.episodes``). For a reference
+    also those that may be copies of it: so it never calibrates by itself, and its score can only be
+    higher. A copy of a reference is known, and near to it.
 
     Args:
         means: Posterior means, shape (glitch, latent).
@@ -139,9 +141,10 @@ def novelty_scores(
                 cosines[row, own[index]] = -np.inf
             if np.isfinite(gps_times[index]):
                 cosines[row, first[index] : last[index]] = -np.inf
-            # Copies can be told by their times where both have one, else by how near they are.
-            unsure = cosines[row, n_timed:] if np.isfinite(gps_times[index]) else cosines[row]
-            unsure[unsure >= 1 - COPY_DISTANCE] = -np.inf
+            if own[index] >= 0:
+                # Times tell copies where both have one; else how near they are.
+                unsure = cosines[row, n_timed:] if np.isfinite(gps_times[index]) else cosines[row]
+                unsure[unsure >= 1 - COPY_DISTANCE] = -np.inf
         cosines.partition(len(known) - NEAREST, axis=1)
         nearest = cosines[:, len(known) - NEAREST].astype(np.float64)
         scores[rows] = np.where(np.isfinite(nearest), 1.0 - np.clip(nearest, -1.0, 1.0), np.nan)
@@ -151,8 +154,7 @@ def novelty_scores(
 def novelty_score(mean: Float[np.ndarray, " latent"], references: LatentArray) -> float:
     """Cosine distance (0 to 2) to the ``NEAREST``-th nearest reference; higher is more novel.
 
-    A vector of zeros has no direction: it is at distance 1 from everything. References as near as
-    copies are (``glitch.episodes``) are left out.
+    A vector of zeros has no direction: it is at distance 1 from everything.
 
     Args:
         mean: Posterior mean of the glitch, shape (latent,).

@@ -16,7 +16,7 @@ from glitch.dormancy import Comeback, comeback, days_with_data
 from glitch.novelty import LEAST_OF_CLASS
 
 if TYPE_CHECKING:
-    from app.clusters.company import Pool
+    from glitch.pool import Pool
 
 AS_NEAR = 0.9  # an unlabelled glitch is of a look if it is as near as this share of the class
 _GONE = ("retired", "withdrawn")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import numpy as np
+from jaxtyping import Float
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
@@ -31,11 +33,12 @@ class Selection:
     ifos: list[str | None]
     gps_times: list[Decimal | None]
     vectors: LatentArray
+    weights: Float[np.ndarray, " glitch"]  # what each counts for: a burst as one
     n_judged: int
     n_unjudged: int
     n_flagged: int
     threshold: float | None  # the largest p-value flagged
-    judged_by_ifo: dict[str, int]
+    judged_by_ifo: dict[str, float]  # a burst counts as one
     calibration_by_ifo: dict[str, int]
     sentences: list[str]
     returned: tuple[Returned, ...] = ()  # known classes that occur again
@@ -52,7 +55,7 @@ def select_novel(
     population = _population(checkpoint_id, parameters)
     # The label decides what is known: only unlabelled glitches are asked whether they are novel.
     tested = [*population, Glitch.class_id.is_(None)]
-    judged_by_ifo = _count_by_ifo(session, [*tested, Embedding.p_value.is_not(None)])
+    ifos = list(_count_by_ifo(session, [*tested, Embedding.p_value.is_not(None)]))
     calibration_by_ifo = _count_by_ifo(
         session, [*population, Embedding.calibration_score.is_not(None)]
     )
@@ -63,17 +66,22 @@ def select_novel(
     )
     tests = [
         tested_in_company(session, checkpoint_id, (ifo, parameters.is_simulated), dormancy)
-        for ifo in judged_by_ifo
+        for ifo in ifos
     ]
+    n_unjudged += sum(one.n_unjudged for one in tests)
+    judged_by_ifo = {
+        ifo: float(one.weights.sum()) for ifo, one in zip(ifos, tests, strict=True) if one.n_judged
+    }
     p_values = np.concatenate([np.empty(0), *(one.p_values for one in tests)])
-    values, counts = np.unique(p_values, return_counts=True)
-    threshold = flagging_threshold(values, counts, parameters.fdr)
+    weights = np.concatenate([np.empty(0), *(one.weights for one in tests)])
+    values, at = np.unique(p_values, return_inverse=True)
+    threshold = flagging_threshold(values, np.bincount(at, weights), parameters.fdr)
     n_judged = len(p_values)
     n_flagged = 0 if threshold is None else int((p_values <= threshold).sum())
     sentences = _about_tests(parameters, n_judged, n_unjudged, n_flagged)
     if n_judged and threshold is None and calibration_by_ifo:
         least = min(
-            least_flaggable(n_judged, count, parameters.fdr)
+            least_flaggable(math.ceil(weights.sum()), count, parameters.fdr)
             for count in calibration_by_ifo.values()
         )
         sentences.append(
@@ -99,6 +107,7 @@ def select_novel(
             f"Only {MOST_CLUSTERED} of them were clustered: choose one detector or a lower rate "
             "to see the rest."
         )
+    counts_for = _weights_of(tests)
     return Selection(
         ids=[row[0] for row in rows],
         ifos=[row[1] for row in rows],
@@ -108,6 +117,7 @@ def select_novel(
             if rows
             else np.empty((0, 0), dtype=np.float32)
         ),
+        weights=np.array([counts_for.get(row[0].bytes, 1.0) for row in rows]),
         n_judged=n_judged,
         n_unjudged=n_unjudged,
         n_flagged=n_flagged,
@@ -115,7 +125,7 @@ def select_novel(
         judged_by_ifo=judged_by_ifo,
         calibration_by_ifo=calibration_by_ifo,
         returned=returned(
-            session, {ifo: one.comebacks for ifo, one in zip(judged_by_ifo, tests, strict=True)}
+            session, {ifo: one.comebacks for ifo, one in zip(ifos, tests, strict=True)}
         ),
         sentences=sentences,
     )
@@ -155,6 +165,16 @@ def _most_novel(tests: list[Tested], threshold: float | None) -> list[UUID]:
         )
     ]
     return [key for _, _, key in sorted(found)[:MOST_CLUSTERED]]
+
+
+def _weights_of(tests: list[Tested]) -> dict[bytes, float]:
+    """What the tested glitches of bursts count for, by id; others count for one."""
+    return {
+        key.bytes: float(weight)
+        for one in tests
+        for chosen in [np.nonzero(one.weights < 1)[0]]
+        for key, weight in zip(one.ids(chosen), one.weights[chosen], strict=True)
+    }
 
 
 def _population(checkpoint_id: int, parameters: ClusteringParameters) -> list[ColumnElement[bool]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
@@ -99,17 +100,22 @@ def significance(selection: Selection, cluster: FoundCluster) -> float | None:
     """
     if selection.threshold is None:
         return None
-    counts = Counter(selection.ifos[index] for index in cluster.members)
-    chances = [
-        chance_of_as_many(
-            min(count, selection.judged_by_ifo[ifo]),
-            selection.judged_by_ifo[ifo],
-            selection.calibration_by_ifo[ifo],
-            selection.threshold,
+    chances = []
+    for ifo in {selection.ifos[index] for index in cluster.members} - {None}:
+        if ifo not in selection.judged_by_ifo or not selection.calibration_by_ifo.get(ifo):
+            continue
+        mine = [index for index in cluster.members if selection.ifos[index] == ifo]
+        # A burst is one glitch that was tested once.
+        n_tests = max(1, math.ceil(selection.judged_by_ifo[ifo] - 1e-9))
+        n_members = max(1, math.floor(selection.weights[mine].sum() + 1e-9))
+        chances.append(
+            chance_of_as_many(
+                min(n_members, n_tests),
+                n_tests,
+                selection.calibration_by_ifo[ifo],
+                selection.threshold,
+            )
         )
-        for ifo, count in counts.items()
-        if ifo in selection.judged_by_ifo and selection.calibration_by_ifo.get(ifo)
-    ]
     return min(1.0, min(chances) * len(chances)) if chances else None
 
 

@@ -16,6 +16,7 @@ from app.glitches.upload import ParsedUpload
 from app.models.checkpoints import hold_active_checkpoint
 from app.models.records import CheckpointRecord
 from app.novelty import judge_novelty
+from glitch.conditions import condition_of
 from glitch.novelty import Judgement
 
 ORIGIN = "upload"
@@ -145,6 +146,7 @@ def embed_only(
             ifo=upload.ifo,
             origin=ORIGIN,
             gps_time=upload.gps_time,
+            condition=condition_of(upload.views),
         ),
         neighbours=tuple(
             find_neighbours(session, vector=encoding.mean, checkpoint_id=checkpoint.id, k=k)

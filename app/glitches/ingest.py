@@ -26,6 +26,7 @@ from app.glitches.tables import ORIGINS, Embedding, Glitch, View
 from app.models.records import CheckpointRecord
 from app.novelty import judge_novelty, note_class_change
 from glitch.codec import STEPS, pack_view
+from glitch.conditions import condition_of
 from glitch.novelty import Judgement
 from glitch.views import Views
 
@@ -77,7 +78,8 @@ def insert_glitch(
     glitch = get_glitch(session, glitch_id)
     novelty = None
     if is_new or not _is_embedded(session, glitch, checkpoint):
-        novelty = _insert_embedding(session, glitch, encoding, checkpoint)
+        pictured = NewGlitch(views, encoding, metadata)
+        novelty = _insert_embedding(session, glitch, pictured, checkpoint)
     if novelty is None:
         novelty = _judge_stored(session, glitch, checkpoint)
     elif not is_new:
@@ -153,7 +155,7 @@ def _insert_new(
     )
     records = get_glitches(session, list(places))
     embedded = {
-        glitch.id: _embedding(session, glitch, glitches[places[glitch.id]].encoding, checkpoint)
+        glitch.id: _embedding(session, glitch, glitches[places[glitch.id]], checkpoint)
         for glitch in records
     }
     session.execute(insert(Embedding), [row for row, _ in embedded.values()])
@@ -326,11 +328,11 @@ def _is_embedded(session: Session, glitch: GlitchRecord, checkpoint: CheckpointR
 def _insert_embedding(
     session: Session,
     glitch: GlitchRecord,
-    encoding: EncodingLike,
+    pictured: NewGlitch,
     checkpoint: CheckpointRecord,
 ) -> Judgement | None:
     """Judge the glitch and add its embedding; None if another request was a moment quicker."""
-    row, judgement = _embedding(session, glitch, encoding, checkpoint)
+    row, judgement = _embedding(session, glitch, pictured, checkpoint)
     added = session.scalar(
         insert(Embedding).values(row).on_conflict_do_nothing().returning(Embedding.glitch_id)
     )
@@ -340,10 +342,11 @@ def _insert_embedding(
 def _embedding(
     session: Session,
     glitch: GlitchRecord,
-    encoding: EncodingLike,
+    pictured: NewGlitch,
     checkpoint: CheckpointRecord,
 ) -> tuple[dict[str, Any], Judgement]:
     """The row of an embedding, and how novel it is."""
+    encoding, condition = pictured.encoding, condition_of(pictured.views)
     judgement = judge_novelty(
         session,
         vector=encoding.mean,
@@ -351,6 +354,7 @@ def _embedding(
         ifo=glitch.ifo,
         origin=glitch.origin,
         gps_time=glitch.gps_time,
+        condition=condition,
     )
     row = {
         "glitch_id": glitch.id,
@@ -358,6 +362,7 @@ def _embedding(
         "ifo": glitch.ifo,
         "is_simulated": glitch.is_simulated,
         "is_reference": False,  # note_class_change says otherwise for one that is labelled
+        "condition": condition,
         "mean": np.asarray(encoding.mean, dtype=np.float32),
         "log_variance": [float(value) for value in encoding.log_variance],
         "reconstruction_error": float(encoding.reconstruction_error),
@@ -375,11 +380,11 @@ def _judge_stored(
     session: Session, glitch: GlitchRecord, checkpoint: CheckpointRecord
 ) -> Judgement:
     """How novel a known glitch is now, which may differ from when it was stored."""
-    mean = session.scalar(
-        select(Embedding.mean).where(
+    mean, condition = session.execute(
+        select(Embedding.mean, Embedding.condition).where(
             Embedding.checkpoint_id == checkpoint.id, Embedding.glitch_id == glitch.id
         )
-    )
+    ).one()
     return judge_novelty(
         session,
         vector=np.asarray(mean, dtype=np.float32),
@@ -387,5 +392,6 @@ def _judge_stored(
         ifo=glitch.ifo,
         origin=glitch.origin,
         gps_time=glitch.gps_time,
+        condition=condition,
         exclude_id=glitch.id,
     )

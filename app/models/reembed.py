@@ -35,6 +35,7 @@ from app.models.checkpoints import (
 from app.models.records import CheckpointRecord
 from app.novelty import REJUDGED_AT_ONCE, Shelf, recalibrate, rejudge
 from glitch.codec import unpack_view
+from glitch.conditions import condition_of
 from glitch.views import Preprocessing, Views
 
 if TYPE_CHECKING:
@@ -216,6 +217,7 @@ def _embed(
                 "ifo": glitch.ifo,
                 "is_simulated": glitch.is_simulated,
                 "is_reference": False,  # recalibrate says otherwise
+                "condition": condition_of(views[glitch.id]),
                 "mean": np.asarray(encoding.mean, dtype=np.float32),
                 "log_variance": [float(value) for value in encoding.log_variance],
                 "reconstruction_error": float(encoding.reconstruction_error),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -33,13 +33,14 @@ from sqlalchemy.orm import Session
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import is_established, is_of_a_class, is_one_of
 from app.novelty.single import MOST_CALIBRATION, NO_DETECTOR
+from glitch.episodes import Times, one_an_episode
 from glitch.novelty import (
     TIE,
     Calibration,
     Judgement,
     Positions,
     References,
-    Times,
+    directions,
     judge,
     novelty_scores,
 )
@@ -58,8 +59,8 @@ class Known:
     references: References
     keys: np.ndarray  # ids of the references as 16 bytes, ascending
     places: Positions  # where each of ``keys`` stands among ``references``
-    calibration: dict[str | None, Float[np.ndarray, " score"]]  # by observing run, ascending
-    whole: Float[np.ndarray, " score"]  # all of them, ascending
+    # By the condition they were seen in and the observing run (None: all runs), ascending.
+    calibration: dict[tuple[str, str | None], Float[np.ndarray, " score"]]
 
     @classmethod
     def load(cls, session: Session, checkpoint_id: int, kind: Kind) -> Known:
@@ -67,17 +68,17 @@ class Known:
         found = read_vectors(session, checkpoint_id, kind, is_reference=True)
         references, places = References.ordered(found.means, found.gps_times)
         order = np.argsort(found.keys)
-        scores: dict[str | None, list[float]] = {}
-        for run, score in session.execute(
-            select(Embedding.calibration_run, Embedding.calibration_score)
+        scores: dict[tuple[str, str | None], list[float]] = {}
+        for condition, run, score in session.execute(
+            select(Embedding.condition, Embedding.calibration_run, Embedding.calibration_score)
             .where(*_of_kind(checkpoint_id, kind), Embedding.calibration_score.is_not(None))
             .order_by(Embedding.calibration_score)
         ):
             if score is not None:
-                scores.setdefault(run, []).append(score)
-        by_run = {run: np.array(values) for run, values in scores.items()}
-        whole = np.sort(np.concatenate(list(by_run.values()))) if by_run else np.empty(0)
-        return cls(references, found.keys[order], places[order], by_run, whole)
+                for one in {run, None}:
+                    scores.setdefault((condition, one), []).append(score)
+        calibration = {key: np.array(values) for key, values in scores.items()}
+        return cls(references, found.keys[order], places[order], calibration)
 
     def own_places(self, keys: np.ndarray) -> Positions:
         """Where glitches of these ids stand among the references; -1 for those that are none."""
@@ -86,23 +87,33 @@ class Known:
         at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return np.where(self.keys[at] == keys, self.places[at], -1)
 
-    def judge(
-        self, score: float, gps_time: float, own_score: float | None, *, is_reference: bool
-    ) -> Judgement:
-        """Judge a score; ``own_score`` is that with which the glitch itself calibrates."""
-        run = observing_run(gps_time)
-        known = np.isfinite(score)
-        n_references = len(self.keys) - is_reference
-        if not known:
+    def judge(self, score: float, of: Stored) -> Judgement:
+        """Judge the score of a stored glitch."""
+        run = observing_run(of.gps_time)
+        n_references = len(self.keys) - of.is_reference
+        if not np.isfinite(score):
             return judge(None, n_references, Calibration(0, 0))
-        of_run = self.calibration.get(run) if run is not None else None
+        whole = self.calibration.get((of.condition, None), np.empty(0))
+        of_run = None if run is None else self.calibration.get((of.condition, run))
         return judge(
             score,
             n_references,
-            _compare(self.whole, score, own_score),
-            None if of_run is None else _compare(of_run, score, own_score),
+            _compare(whole, score, of.own_score),
+            None if of_run is None else _compare(of_run, score, of.own_score),
             run,
+            condition=of.condition,
         )
+
+
+class Stored(NamedTuple):
+    """What judging takes of a stored glitch."""
+
+    glitch_id: UUID
+    mean: LatentArray
+    gps_time: float  # s; NaN where not known
+    condition: str
+    is_reference: bool
+    own_score: float | None  # with which it calibrates itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +157,9 @@ def set_references(session: Session, checkpoint_id: int) -> None:
 def recalibrate(session: Session, checkpoint_id: int) -> int:
     """Take the references and calibration scores of a checkpoint anew; call after a bulk load.
 
-    Of each detector, kind and observing run at most ``MOST_CALIBRATION`` glitches calibrate, those
-    of the lowest digests, which is a random choice. A catalogue of at most ``REJUDGED_AT_ONCE``
+    Of each detector, kind, observing run and condition at most ``MOST_CALIBRATION`` glitches
+    calibrate: of those of the lowest digests, which is a random choice, one for each episode of a
+    class (``glitch.episodes``). A catalogue of at most ``REJUDGED_AT_ONCE``
     glitches is judged anew too; a larger one is for ``rejudge``, in batches.
 
     Returns:
@@ -160,21 +172,22 @@ def recalibrate(session: Session, checkpoint_id: int) -> int:
         .values(calibration_score=None, calibration_run=None)
         .execution_options(synchronize_session=False)
     )
-    kinds: dict[Kind, list[tuple[UUID, LatentArray, float]]] = {}
-    for glitch_id, ifo, is_simulated, mean, time in session.execute(_calibrating(checkpoint_id)):
-        member = (glitch_id, np.asarray(mean), np.nan if time is None else float(time))
+    kinds: dict[Kind, list[tuple[UUID, LatentArray, float, int]]] = {}
+    for glitch_id, ifo, is_simulated, mean, time, class_id in session.execute(
+        _calibrating(checkpoint_id)
+    ):
+        member = (glitch_id, np.asarray(mean), np.nan if time is None else float(time), class_id)
         kinds.setdefault((ifo, is_simulated), []).append(member)
     n_calibration = 0
     for kind, members in kinds.items():
         known = Known.load(session, checkpoint_id, kind)
-        times = np.array([time for _, _, time in members])
+        times = np.array([one[2] for one in members])
+        means = np.array([one[1] for one in members], dtype=np.float32)
         scores = novelty_scores(
-            np.array([mean for _, mean, _ in members], dtype=np.float32),
-            times,
-            known.own_places(as_keys([glitch_id for glitch_id, _, _ in members])),
-            known.references,
+            means, times, known.own_places(as_keys([one[0] for one in members])), known.references
         )
-        scored = np.nonzero(np.isfinite(scores))[0]
+        stands = one_an_episode(directions(means), times, np.array([one[3] for one in members]))
+        scored = np.nonzero(np.isfinite(scores) & stands)[0]
         n_calibration += len(scored)
         session.execute(
             _STORE_CALIBRATION,
@@ -216,38 +229,37 @@ def rejudge(
         How many of them are judged now.
     """
     shelf = shelf or Shelf(checkpoint_id)
-    kinds: dict[Kind | None, list[tuple[UUID, LatentArray, float, bool, float | None]]] = {}
-    for glitch_id, ifo, is_simulated, mean, time, is_reference, own in session.execute(
+    kinds: dict[Kind | None, list[Stored]] = {}
+    for ifo, is_simulated, glitch_id, mean, time, *others in session.execute(
         select(
-            Embedding.glitch_id,
             Embedding.ifo,
             Embedding.is_simulated,
+            Embedding.glitch_id,
             Embedding.mean,
             Glitch.gps_time,
+            Embedding.condition,
             Embedding.is_reference,
             Embedding.calibration_score,
         )
         .join(Glitch, Glitch.id == Embedding.glitch_id)
         .where(Embedding.checkpoint_id == checkpoint_id, is_one_of(glitch_ids))
     ):
-        row = (glitch_id, mean, np.nan if time is None else float(time), is_reference, own)
+        row = Stored(glitch_id, mean, np.nan if time is None else float(time), *others)
         kinds.setdefault(None if ifo is None else (ifo, is_simulated), []).append(row)
     judgements: dict[UUID, Judgement] = {}
     for kind, rows in kinds.items():
         if kind is None:
-            judgements.update({row[0]: NO_DETECTOR for row in rows})
+            judgements.update({row.glitch_id: NO_DETECTOR for row in rows})
             continue
         known = shelf.get(session, kind)
         scores = novelty_scores(
-            np.array([row[1] for row in rows], dtype=np.float32),
-            np.array([row[2] for row in rows]),
-            known.own_places(as_keys([row[0] for row in rows])),
+            np.array([row.mean for row in rows], dtype=np.float32),
+            np.array([row.gps_time for row in rows]),
+            known.own_places(as_keys([row.glitch_id for row in rows])),
             known.references,
         )
-        for (glitch_id, _, time, is_reference, own), score in zip(
-            rows, scores.tolist(), strict=True
-        ):
-            judgements[glitch_id] = known.judge(score, time, own, is_reference=is_reference)
+        for row, score in zip(rows, scores.tolist(), strict=True):
+            judgements[row.glitch_id] = known.judge(score, row)
     _store(session, checkpoint_id, judgements)
     return sum(judgement.is_judged for judgement in judgements.values())
 
@@ -296,13 +308,14 @@ def _of_kind(checkpoint_id: int, kind: Kind) -> list[ColumnElement[bool]]:
 
 
 def _calibrating(checkpoint_id: int) -> Select[*tuple[Any, ...]]:
-    """The glitches that are to calibrate: id, detector, kind, mean, time."""
+    """The glitches that may calibrate: id, detector, kind, mean, time, class."""
     run = func.width_bucket(Glitch.gps_time, cast(list(RUN_ENDS_S), ARRAY(Numeric)))
     place = func.row_number().over(
-        partition_by=(Glitch.ifo, Glitch.is_simulated, run), order_by=Glitch.content_digest
+        partition_by=(Glitch.ifo, Glitch.is_simulated, run, Embedding.condition),
+        order_by=Glitch.content_digest,
     )
     ranked = (
-        select(Glitch.id, Glitch.gps_time, place.label("place"))
+        select(Glitch.id, Glitch.gps_time, Glitch.class_id, place.label("place"))
         .join(Embedding, Embedding.glitch_id == Glitch.id)
         .where(
             Embedding.checkpoint_id == checkpoint_id,
@@ -319,6 +332,7 @@ def _calibrating(checkpoint_id: int) -> Select[*tuple[Any, ...]]:
             Embedding.is_simulated,
             Embedding.mean,
             ranked.c.gps_time,
+            ranked.c.class_id,
         )
         .join(ranked, ranked.c.id == Embedding.glitch_id)
         .where(Embedding.checkpoint_id == checkpoint_id, ranked.c.place <= MOST_CALIBRATION)

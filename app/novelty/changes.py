@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import func, null, select, update
+from sqlalchemy import ColumnElement, Numeric, case, func, literal, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import is_established, is_of_a_class, is_one_of
 from app.novelty.job import request_judging
 from app.novelty.single import MOST_CALIBRATION, score_against
+from glitch.episodes import COPY_DISTANCE, EPISODE_S
 from glitch.observing_runs import observing_run
 
 CALIBRATED_AT_ONCE = 8  # labels changed together: each is scored by a scan of all references
@@ -54,9 +57,12 @@ def note_class_changes(session: Session, glitch_ids: Collection[UUID]) -> None:
 
 
 def _calibrate(session: Session, glitch_id: UUID) -> None:
-    """Score a glitch by the other references under every checkpoint, if it is to calibrate."""
+    """Score a glitch by the other references under every checkpoint, if it is to calibrate.
+
+    Of an episode that another one of its class stands for it is not to (``glitch.episodes``).
+    """
     glitch = session.execute(
-        select(Glitch.ifo, Glitch.is_simulated, Glitch.gps_time).where(
+        select(Glitch.ifo, Glitch.is_simulated, Glitch.gps_time, Glitch.class_id).where(
             Glitch.id == glitch_id, Glitch.ifo.is_not(None), is_of_a_class(), is_established()
         )
     ).first()
@@ -64,9 +70,11 @@ def _calibrate(session: Session, glitch_id: UUID) -> None:
         return
     run = observing_run(None if glitch.gps_time is None else float(glitch.gps_time))
     embedded = session.execute(
-        select(Embedding.checkpoint_id, Embedding.mean).where(Embedding.glitch_id == glitch_id)
+        select(Embedding.checkpoint_id, Embedding.mean, Embedding.condition).where(
+            Embedding.glitch_id == glitch_id
+        )
     ).all()
-    for checkpoint_id, mean in embedded:
+    for checkpoint_id, mean, condition in embedded:
         same_kind = [
             Embedding.checkpoint_id == checkpoint_id,
             Embedding.ifo == glitch.ifo,
@@ -78,17 +86,21 @@ def _calibrate(session: Session, glitch_id: UUID) -> None:
                 *same_kind,
                 Embedding.calibration_score.is_not(None),
                 Embedding.calibration_run.is_not_distinct_from(run),
+                Embedding.condition == condition,
             )
             .limit(MOST_CALIBRATION)
             .subquery()
         )
         if session.scalar(select(func.count()).select_from(of_run)) == MOST_CALIBRATION:
             continue
+        if _is_stood_for(session, same_kind, mean, glitch.gps_time, glitch.class_id):
+            continue
         score = score_against(
             session,
             np.asarray(mean, dtype=np.float32),
             [*same_kind, Embedding.is_reference, Embedding.glitch_id != glitch_id],
             glitch.gps_time,
+            is_reference=True,
         )
         session.execute(
             update(Embedding)
@@ -96,3 +108,31 @@ def _calibrate(session: Session, glitch_id: UUID) -> None:
             .values(calibration_score=score, calibration_run=run)
             .execution_options(synchronize_session=False)
         )
+
+
+def _is_stood_for(
+    session: Session,
+    same_kind: list[ColumnElement[bool]],
+    mean: Any,
+    gps_time: Decimal | None,
+    class_id: int,
+) -> bool:
+    """Whether one of its class and episode, or a copy of it, calibrates already."""
+    time = literal(gps_time, Numeric)
+    is_copy = Embedding.mean.cosine_distance(np.asarray(mean)) <= COPY_DISTANCE
+    is_same = case(
+        (or_(Glitch.gps_time.is_(None), time.is_(None)), is_copy),
+        else_=func.abs(Glitch.gps_time - time) <= EPISODE_S,
+    )
+    found = (
+        select(Embedding.glitch_id)
+        .join(Glitch, Glitch.id == Embedding.glitch_id)
+        .where(
+            *same_kind,
+            Embedding.calibration_score.is_not(None),
+            Glitch.class_id == class_id,
+            is_same,
+        )
+        .limit(1)
+    )
+    return session.scalar(found) is not None

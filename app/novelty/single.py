@@ -15,10 +15,10 @@ from app.glitches.neighbours import check_vector
 from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 from app.novelty.conditions import angle
+from glitch.episodes import COPY_DISTANCE, EPISODE_S
 from glitch.novelty import (
     LEAST_REFERENCES,
     NEAREST,
-    SAME_EVENT_S,
     TIE,
     Calibration,
     Judgement,
@@ -45,6 +45,7 @@ def judge_novelty(
     ifo: str | None,
     origin: str,
     gps_time: Decimal | None = None,
+    condition: str,
     exclude_id: UUID | None = None,
 ) -> Judgement:
     """How novel a latent vector is.
@@ -55,7 +56,9 @@ def judge_novelty(
         checkpoint_id: Under which checkpoint it was encoded.
         ifo: Its detector; without one it cannot be judged.
         origin: Where the glitch comes from; simulated ones are judged by simulated ones alone.
-        gps_time: In s; decides on the observing run, and what else shows the same event.
+        gps_time: In s; decides on the observing run, and what else is of the same episode.
+        condition: The windows and band it was seen in (``glitch.conditions``): only labelled
+            glitches seen alike calibrate it.
         exclude_id: The glitch itself, if it is stored: it must not judge itself.
 
     Raises:
@@ -71,12 +74,15 @@ def judge_novelty(
         Embedding.ifo == ifo,
         Embedding.is_simulated.is_(origin == "simulated"),
     ]
+    own = [*same_kind, Embedding.glitch_id == exclude_id]
     if exclude_id is not None:
         same_kind.append(Embedding.glitch_id != exclude_id)
     references = [*same_kind, Embedding.is_reference]
     few = select(Embedding.glitch_id).where(*references).limit(LEAST_REFERENCES).subquery()
     n_references = session.scalar(select(func.count()).select_from(few)) or 0
-    score = score_against(session, query, references, gps_time)
+    score = score_against(
+        session, query, references, gps_time, is_reference=_is_reference(session, own)
+    )
     if score is None:
         return judge(None, n_references, Calibration(0, 0))
     calibration = Embedding.calibration_score
@@ -88,7 +94,7 @@ def judge_novelty(
                 func.count(),
                 func.count().filter(calibration >= score - TIE),
             )
-            .where(*same_kind, calibration.is_not(None))
+            .where(*same_kind, calibration.is_not(None), Embedding.condition == condition)
             .group_by(Embedding.calibration_run)
         )
     }
@@ -96,7 +102,9 @@ def judge_novelty(
         sum(one.n for one in counts.values()), sum(one.n_as_novel for one in counts.values())
     )
     run = observing_run(None if gps_time is None else float(gps_time))
-    return judge(score, n_references, whole, counts.get(run) if run else None, run)
+    return judge(
+        score, n_references, whole, counts.get(run) if run else None, run, condition=condition
+    )
 
 
 def score_against(
@@ -104,10 +112,15 @@ def score_against(
     query: Float[np.ndarray, " latent"],
     references: list[Any],
     gps_time: Decimal | None,
+    *,
+    is_reference: bool,
 ) -> float | None:
-    """Distance to the ``NEAREST``-th nearest reference that does not show the same event."""
+    """Distance to the ``NEAREST``-th nearest reference of another event.
+
+    As ``glitch.novelty.novelty_scores`` has it: to a reference, copies are no others.
+    """
     distance = angle(Embedding.mean.cosine_distance(query))
-    limit = NEAREST if gps_time is None else NEAREST + _SPARE
+    limit = NEAREST + _SPARE
     while True:
         nearest = (
             select(Embedding.glitch_id, distance.label("distance"))
@@ -121,7 +134,11 @@ def score_against(
             .join(Glitch, Glitch.id == nearest.c.glitch_id)
             .order_by(nearest.c.distance)
         ).all()
-        others = [one for one, time in rows if not _is_same_event(time, gps_time)]
+        others = [
+            one
+            for one, time in rows
+            if not _is_same_event(one, time, gps_time, copies=is_reference)
+        ]
         if len(others) >= NEAREST:
             return float(others[NEAREST - 1])
         if len(rows) < limit:
@@ -129,5 +146,13 @@ def score_against(
         limit *= 4
 
 
-def _is_same_event(one: Decimal | None, other: Decimal | None) -> bool:
-    return one is not None and other is not None and abs(one - other) <= SAME_EVENT_S
+def _is_reference(session: Session, own: list[Any]) -> bool:
+    return bool(session.scalar(select(Embedding.is_reference).where(*own)))
+
+
+def _is_same_event(
+    distance: float, one: Decimal | None, other: Decimal | None, *, copies: bool
+) -> bool:
+    if one is None or other is None:
+        return copies and distance <= COPY_DISTANCE
+    return abs(one - other) <= EPISODE_S

@@ -17,6 +17,7 @@ from app.glitches.records import GlitchMetadata, StoredGlitch
 from app.glitches.tables import Embedding, Glitch, View
 from app.models.records import CheckpointRecord
 from app.novelty import judge_novelty
+from glitch.conditions import condition_of
 from glitch.views import Views
 
 
@@ -87,6 +88,7 @@ def test_each_is_judged_as_it_would_be_alone(
         ifo="H1",
         origin="upload",
         gps_time=one.metadata.gps_time,
+        condition=condition_of(one.views),
         exclude_id=stored.glitch.id,
     )
     assert insert_glitches(session, [], checkpoint=checkpoint) == []

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
-from store_helpers import LATENT, Store, person
+from store_helpers import LATENT, Store, make_views, person
 
 from app.classes.tables import GlitchClass
 from app.core.errors import InvalidRequestError
@@ -21,6 +21,7 @@ from app.glitches.service import get_embedding
 from app.glitches.tables import Embedding, Glitch
 from app.models.records import CheckpointRecord
 from app.novelty import judge_novelty, recalibrate, rejudge
+from glitch.conditions import condition_of
 from glitch.novelty import (
     LEAST_CALIBRATION,
     LEAST_OF_CLASS,
@@ -31,6 +32,7 @@ from glitch.novelty import (
     novelty_score,
 )
 
+SEEN = condition_of(make_views(np.random.default_rng(1)))  # as ``store`` stores
 AUTHOR = person(Role.SUBMITTER)
 GPS = Decimal("1126259462.4")  # of what ``store`` stores unless told otherwise
 
@@ -45,7 +47,7 @@ def labelled(session: Session, store: Store, rng: np.random.Generator) -> Any:
         blip = select(GlitchClass.id).where(GlitchClass.name == "Blip").scalar_subquery()
         means = rng.normal(2.0, size=(count, LATENT))
         stored = [
-            store(tuple(mean), origin="simulated", gps_time=GPS + 60 * next(times)).glitch.id
+            store(tuple(mean), origin="simulated", gps_time=GPS + 600 * next(times)).glitch.id
             for mean in means
         ]
         # Labelled all at once, as a bulk load may: one by one is what the other tests do.
@@ -89,14 +91,24 @@ def test_agrees_with_the_formulas(
         score = novelty_score(query, references)
         as_novel = sum(other >= score for other in calibration)
         judged = judge_novelty(
-            session, vector=query, checkpoint_id=checkpoint.id, ifo="H1", origin="simulated"
+            session,
+            vector=query,
+            checkpoint_id=checkpoint.id,
+            ifo="H1",
+            origin="simulated",
+            condition=SEEN,
         )
         assert judged.score == pytest.approx(score, rel=1e-6)
         assert judged.p_value == conformal_p_value(as_novel, len(calibration))
         assert (judged.is_judged, judged.reason) == (True, None)
     far = np.full(LATENT, -100, dtype=np.float32)
     assert judge_novelty(
-        session, vector=far, checkpoint_id=checkpoint.id, ifo="H1", origin="simulated"
+        session,
+        vector=far,
+        checkpoint_id=checkpoint.id,
+        ifo="H1",
+        origin="simulated",
+        condition=SEEN,
     ).p_value == pytest.approx(1 / (len(calibration) + 1))
 
 
@@ -111,7 +123,12 @@ def test_only_the_same_detector_and_kind_judges(
         (None, "simulated", "detector is not known"),
     ):
         judged = judge_novelty(
-            session, vector=query, checkpoint_id=checkpoint.id, ifo=ifo, origin=origin
+            session,
+            vector=query,
+            checkpoint_id=checkpoint.id,
+            ifo=ifo,
+            origin=origin,
+            condition=SEEN,
         )
         assert not judged.is_judged
         assert judged.p_value is None
@@ -149,7 +166,7 @@ def test_a_catch_all_is_no_known_kind(
     session: Session, checkpoint: CheckpointRecord, store: Store
 ) -> None:
     times = itertools.count(1)
-    glitches = [store(gps_time=GPS + 60 * next(times)).glitch.id for _ in range(LEAST_OF_CLASS)]
+    glitches = [store(gps_time=GPS + 600 * next(times)).glitch.id for _ in range(LEAST_OF_CLASS)]
     append_labels(session, glitches, "None_of_the_Above", author=AUTHOR)
     recalibrate(session, checkpoint.id)
     assert means(session, Embedding.is_reference).size == 0
@@ -159,14 +176,16 @@ def test_a_catch_all_is_no_known_kind(
     assert len(means(session, Embedding.calibration_score.is_not(None))) == LEAST_OF_CLASS
 
 
-def test_glitches_of_one_event_do_not_vouch_for_each_other(
+def test_glitches_of_one_episode_do_not_vouch_for_each_other(
     session: Session, checkpoint: CheckpointRecord, labelled: Any, store: Store
 ) -> None:
     labelled()
     aside = (-9.0, 3.0, 0.0, 0.0)
     event = Decimal("1126359999.5")
+    copies = []
     for index in range(NEAREST + 1):
-        copy = store(aside, origin="simulated", gps_time=event + Decimal(index) / 100).glitch.id
+        copy = store(aside, origin="simulated", gps_time=event + 5 * index).glitch.id
+        copies.append(copy)
         append_label(session, copy, "Blip", author=AUTHOR)
     recalibrate(session, checkpoint.id)
     own, other = (
@@ -176,15 +195,22 @@ def test_glitches_of_one_event_do_not_vouch_for_each_other(
             checkpoint_id=checkpoint.id,
             ifo="H1",
             origin="simulated",
+            condition=SEEN,
             gps_time=time,
         )
-        for time in (event, event + 60)
+        for time in (event, event + 600)
     )
     assert other.score == pytest.approx(0, abs=1e-6)
     assert own.score is not None
     assert own.score > 0.5  # the copies are left out, and nothing else is like them
-    of_copies = select(Embedding.calibration_score).where(Embedding.glitch_id == copy)
-    assert session.scalar(of_copies) == pytest.approx(own.score, rel=1e-5)
+    of_copies = select(Embedding.calibration_score).where(Embedding.glitch_id.in_(copies))
+    # One of the episode calibrates, and by what is outside it.
+    [score] = [one for one in session.scalars(of_copies) if one is not None]
+    assert score == pytest.approx(own.score, rel=1e-5)
+    revoke_label(session, list_labels(session, copies[0])[-1].id, principal=AUTHOR)
+    again = append_label(session, copies[0], "Blip", author=AUTHOR)
+    assert again is not None
+    assert sum(one is not None for one in session.scalars(of_copies)) <= 1
 
 
 def test_an_observing_run_with_enough_calibrates_alone(
@@ -205,6 +231,7 @@ def test_an_observing_run_with_enough_calibrates_alone(
             checkpoint_id=checkpoint.id,
             ifo="H1",
             origin="simulated",
+            condition=SEEN,
             gps_time=gps_time,
         )
 
@@ -215,7 +242,10 @@ def test_an_observing_run_with_enough_calibrates_alone(
     assert within.observing_run == "O3a"
     assert within.p_value is not None
     assert round(within.p_value * 41, 6).is_integer()
-    assert within.basis == "Calibrated by the known glitches of its detector in O3a."
+    assert within.basis == (
+        "Calibrated by the known glitches of its detector in O3a that were seen in the same "
+        "windows and band."
+    )
     assert judged(o2).observing_run is None
     assert "all observing runs" in (judged(o2).basis or "")
 
@@ -239,6 +269,7 @@ def test_recalibrating_judges_what_came_first_too(
             checkpoint_id=checkpoint.id,
             ifo="H1",
             origin="simulated",
+            condition=SEEN,
             gps_time=GPS,
             exclude_id=glitch,
         )
@@ -261,6 +292,7 @@ def test_no_known_glitch_judges_itself(
             checkpoint_id=checkpoint.id,
             ifo="H1",
             origin="simulated",
+            condition=SEEN,
             gps_time=session.get_one(Glitch, glitch).gps_time,
             exclude_id=glitch,
         )
@@ -283,7 +315,7 @@ def test_members_of_a_small_class_do_not_calibrate(
 ) -> None:
     labelled()
     few = [
-        store(origin="simulated", gps_time=GPS - 60 * index).glitch.id
+        store(origin="simulated", gps_time=GPS - 600 * index).glitch.id
         for index in range(LEAST_OF_CLASS)
     ]
     for glitch in few[1:]:
@@ -306,4 +338,5 @@ def test_vectors_of_another_size(session: Session, checkpoint: CheckpointRecord)
             checkpoint_id=checkpoint.id,
             ifo="H1",
             origin="upload",
+            condition=SEEN,
         )
