@@ -29,7 +29,6 @@ def store_run(session: Session) -> ClusteringRun:
         fdr=0.1,
         min_cluster_size=5,
         p_threshold=0.01,
-        weights=np.ones(len(rows)),
         n_judged=100,
         n_unjudged=0,
         n_flagged=20,
