@@ -155,18 +155,8 @@ def _refused(chunk: Chunk) -> list[ItemResult]:
 
 
 def _metadata(upload: ParsedUpload, origin: str | None) -> GlitchMetadata:
-    return GlitchMetadata(
-        origin=origin or ("gravityspy" if upload.gravityspy_id else "upload"),
-        ifo=upload.ifo,
-        channel=upload.channel,
-        gps_time=upload.gps_time,
-        snr=upload.snr,
-        peak_frequency=upload.peak_frequency,
-        duration=upload.duration,
-        bandwidth=upload.bandwidth,
-        q=upload.q,
-        gravityspy_id=upload.gravityspy_id,
-    )
+    said = origin or ("gravityspy" if upload.gravityspy_id else "upload")
+    return GlitchMetadata(origin=said, **upload.facts())
 
 
 def _label(

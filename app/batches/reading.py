@@ -18,6 +18,7 @@ from app.batches.planning import OPEN_DATA
 from app.batches.strain_shelf import KNOWN
 from app.core.errors import InvalidRequestError, NotReadyError, ServiceError
 from app.decoding.files import open_stack_file, read_joined
+from app.glitches.facts import NUMBERS, measured
 from app.glitches.upload import (
     ParsedUpload,
     SpooledFile,
@@ -244,11 +245,7 @@ def read_triggers(
             upload = ParsedUpload(
                 views=one.views,
                 channel=strain.channel,
-                snr=one.snr,
-                peak_frequency=one.peak_frequency_hz,
-                duration=one.duration_s,
-                bandwidth=one.bandwidth_hz,
-                q=one.q,
+                **measured(one),
             )
             merged = content.get("n_merged", 1)
             note = None if merged == 1 else f"The loudest of {merged} triggers close in time."
@@ -307,7 +304,7 @@ def _with(upload: ParsedUpload, facts: Facts) -> ParsedUpload:
     """What the table says counts before what was measured or read from a name."""
     said = {
         name: value
-        for name in ("ifo", "channel", "snr", "peak_frequency", "duration", "bandwidth", "q")
+        for name in ("ifo", "channel", *NUMBERS)
         if (value := getattr(facts, name)) is not None
     }
     if facts.gravityspy_id is not None:

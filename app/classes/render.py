@@ -8,12 +8,4 @@ from app.classes.records import ClassRecord
 
 def glitch_class(record: ClassRecord) -> class_schemas.GlitchClass:
     """One class."""
-    return class_schemas.GlitchClass(
-        id=record.id,
-        name=record.name,
-        description=record.description,
-        state=record.state,
-        origin=record.origin,
-        parent=record.parent,
-        created_at=record.created_at,
-    )
+    return class_schemas.GlitchClass.model_validate(record)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -133,19 +132,17 @@ class SeenBefore(Model):
 
 def seen(record: Occurrences) -> SeenBefore:
     """How often a look occurred."""
-    return SeenBefore(**asdict(record))
+    return SeenBefore.model_validate(record)
 
 
 def run(record: RunRecord) -> Run:
     """One clustering."""
-    fields = asdict(record)
-    del fields["checkpoint_id"]
-    return Run(**fields)
+    return Run.model_validate(record)
 
 
 def cluster(record: ClusterRecord) -> Cluster:
     """One cluster."""
-    return Cluster(**(vars(record) | {"summary": dict(record.summary)}))
+    return Cluster.model_validate(record)
 
 
 def member(base: str, record: MemberRecord) -> Member:

@@ -23,9 +23,9 @@ ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
 
 class Model(BaseModel):
-    """Root of the schemas: what comes in may hold no field that is not known."""
+    """Root of the schemas: no field that is not known comes in; records fill those that go out."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True)
 
 
 class ListOf(Model, Generic[Item]):

@@ -80,18 +80,7 @@ def embed_and_store(
         views=upload.views,
         encoding=encoding,
         checkpoint=checkpoint,
-        metadata=GlitchMetadata(
-            origin=ORIGIN,
-            ifo=upload.ifo,
-            channel=upload.channel,
-            gps_time=upload.gps_time,
-            snr=upload.snr,
-            peak_frequency=upload.peak_frequency,
-            duration=upload.duration,
-            bandwidth=upload.bandwidth,
-            q=upload.q,
-            gravityspy_id=upload.gravityspy_id,
-        ),
+        metadata=GlitchMetadata(origin=ORIGIN, **upload.facts()),
     )
     glitch = stored.glitch
     if label is not None and glitch.label != label:

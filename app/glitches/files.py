@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotFoundError, NotReadyError
+from app.core.schemas import decimal_string
 from app.glitches.browsing import list_views
 from app.glitches.records import EmbeddingRecord, GlitchRecord
 from app.glitches.service import get_embedding
@@ -51,15 +52,8 @@ def glitch_hdf5(session: Session, glitch: GlitchRecord) -> bytes:
 def _facts(glitch: GlitchRecord) -> dict[str, Any]:
     return {
         "id": str(glitch.id),
-        "gravityspy_id": glitch.gravityspy_id,
-        "ifo": glitch.ifo,
-        "channel": glitch.channel,
-        "gps_time": None if glitch.gps_time is None else format(glitch.gps_time.normalize(), "f"),
-        "snr": glitch.snr,
-        "peak_frequency": glitch.peak_frequency,
-        "duration": glitch.duration,
-        "bandwidth": glitch.bandwidth,
-        "q": glitch.q,
+        **glitch.facts(),
+        "gps_time": decimal_string(glitch.gps_time),
         "origin": glitch.origin,
         "label": glitch.label,
     }

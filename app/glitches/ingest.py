@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from app.core.audit import record_event
 from app.core.errors import ConflictError, InvalidRequestError, ServiceError
 from app.core.identifiers import uuid7
+from app.glitches.facts import NUMBERS
 from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, StoredGlitch
 from app.glitches.selection import check_ifo, get_glitch, get_glitches
 from app.glitches.tables import ORIGINS, Embedding, Glitch, View
@@ -211,7 +212,7 @@ def _check(
     gps = metadata.gps_time
     if gps is not None and not (gps.is_finite() and abs(gps) < GPS_LIMIT):
         raise InvalidRequestError("gps_time must be seconds of GPS time, for example 1126259462.4.")
-    for name in ("snr", "peak_frequency", "duration", "bandwidth", "q"):
+    for name in NUMBERS:
         value = getattr(metadata, name)
         if value is not None and not math.isfinite(value):
             raise InvalidRequestError(f"{name} must be a finite number.")
@@ -227,17 +228,9 @@ def _claim(session: Session, found: Sequence[tuple[bytes, GlitchMetadata]]) -> d
     rows = [
         {
             "id": uuid7(),
-            "gravityspy_id": metadata.gravityspy_id,
-            "ifo": metadata.ifo,
-            "channel": metadata.channel,
-            "gps_time": metadata.gps_time,
-            "snr": metadata.snr,
-            "peak_frequency": metadata.peak_frequency,
-            "duration": metadata.duration,
-            "bandwidth": metadata.bandwidth,
-            "q": metadata.q,
             "origin": metadata.origin,
             "content_digest": digest,
+            **metadata.facts(),
         }
         for digest, metadata in sorted(found, key=itemgetter(0))
     ]

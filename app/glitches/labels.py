@@ -115,7 +115,7 @@ def revoke_label(session: Session, label_id: UUID, *, principal: Principal) -> L
         subject="label",
         subject_id=label_id,
         glitch=str(label.glitch_id),
-        class_name=label.class_name,
+        label=label.label,
     )
     return _get(session, label_id)
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from app.glitches.facts import GlitchFacts
 from glitch.novelty import Judgement
 
 
@@ -35,35 +36,17 @@ class EncodingLike(Protocol):
 
 
 @dataclass(frozen=True)
-class GlitchMetadata:
-    """What is known of a glitch besides its views. ``None`` means not known."""
+class GlitchMetadata(GlitchFacts):
+    """What is known of a glitch that is to be stored."""
 
     origin: str  # one of app.glitches.tables.ORIGINS: upload, simulated, gravityspy, omicron
-    ifo: str | None = None
-    channel: str | None = None
-    gps_time: Decimal | None = None  # s
-    snr: float | None = None
-    peak_frequency: float | None = None  # Hz
-    duration: float | None = None  # s
-    bandwidth: float | None = None  # Hz
-    q: float | None = None
-    gravityspy_id: str | None = None
 
 
 @dataclass(frozen=True)
-class GlitchRecord:
+class GlitchRecord(GlitchFacts):
     """A stored glitch."""
 
     id: UUID
-    gravityspy_id: str | None
-    ifo: str | None
-    channel: str | None
-    gps_time: Decimal | None  # s
-    snr: float | None
-    peak_frequency: float | None  # Hz
-    duration: float | None  # s
-    bandwidth: float | None  # Hz
-    q: float | None
     origin: str
     label: str | None  # class of the latest label that is not revoked
     views: tuple[float, ...]  # window lengths that are present, s, ascending
@@ -127,7 +110,7 @@ class LabelRecord:
 
     id: UUID
     glitch_id: UUID
-    class_name: str
+    label: str  # the name of the class
     author: str
     source: str
     created_at: datetime

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import numpy as np
 
-from app.core.schemas import decimal_string
+from app.core.schemas import Model, decimal_string
 from app.glitches import schemas as glitch_schemas
 from app.glitches.embed import Embedded
 from app.glitches.records import EmbeddingRecord, EncodingLike, GlitchRecord, LabelRecord, Neighbour
 from app.glitches.upload import ParsedUpload
 from glitch.novelty import Judgement
+
+SchemaT = TypeVar("SchemaT", bound=Model)
 
 
 def links(base: str, glitch_id: UUID, durations_s: tuple[float, ...]) -> glitch_schemas.Links:
@@ -27,62 +29,49 @@ def links(base: str, glitch_id: UUID, durations_s: tuple[float, ...]) -> glitch_
     )
 
 
-def _summary(base: str, glitch: GlitchRecord) -> dict[str, Any]:
+def _values(base: str, glitch: GlitchRecord) -> dict[str, Any]:
     return {
+        **glitch.facts(),
         "id": glitch.id,
-        "gravityspy_id": glitch.gravityspy_id,
-        "ifo": glitch.ifo,
         "gps_time": decimal_string(glitch.gps_time),
-        "snr": glitch.snr,
-        "peak_frequency": glitch.peak_frequency,
-        "duration": glitch.duration,
         "label": glitch.label,
         "views": list(glitch.views),
         "origin": glitch.origin,
+        "created_at": glitch.created_at,
         "links": links(base, glitch.id, glitch.views),
     }
 
 
-def _unstored(upload: ParsedUpload) -> glitch_schemas.GlitchSummary:
-    return glitch_schemas.GlitchSummary(
-        id=None,
-        gravityspy_id=upload.gravityspy_id,
-        ifo=upload.ifo,
-        gps_time=decimal_string(upload.gps_time),
-        snr=upload.snr,
-        peak_frequency=upload.peak_frequency,
-        duration=upload.duration,
-        label=None,
-        views=list(upload.views.durations_s),
-        origin="upload",
-        links=glitch_schemas.Links(),
-    )
-
-
-def _more(glitch: GlitchRecord) -> dict[str, Any]:
+def _unstored(upload: ParsedUpload) -> dict[str, Any]:
     return {
-        "channel": glitch.channel,
-        "bandwidth": glitch.bandwidth,
-        "q": glitch.q,
-        "created_at": glitch.created_at,
+        **upload.facts(),
+        "id": None,
+        "gps_time": decimal_string(upload.gps_time),
+        "label": None,
+        "views": list(upload.views.durations_s),
+        "origin": "upload",
+        "links": glitch_schemas.Links(),
     }
+
+
+def _filled(model: type[SchemaT], values: dict[str, Any]) -> SchemaT:
+    return model(**{name: values[name] for name in model.model_fields if name in values})
 
 
 def glitch_item(base: str, glitch: GlitchRecord) -> glitch_schemas.Glitch:
     """A glitch in a list."""
-    return glitch_schemas.Glitch(**_summary(base, glitch), **_more(glitch))
+    return _filled(glitch_schemas.Glitch, _values(base, glitch))
 
 
 def glitch_detail(
     base: str, glitch: GlitchRecord, embedding: EmbeddingRecord | None
 ) -> glitch_schemas.GlitchDetail:
     """A glitch by itself."""
-    return glitch_schemas.GlitchDetail(
-        **_summary(base, glitch),
-        **_more(glitch),
-        embedding=embedding and _embedding(embedding.checkpoint, embedding),
-        novelty=embedding and novelty(embedding.novelty),
-    )
+    more = {
+        "embedding": embedding and _embedding(embedding.checkpoint, embedding),
+        "novelty": embedding and novelty(embedding.novelty),
+    }
+    return _filled(glitch_schemas.GlitchDetail, _values(base, glitch) | more)
 
 
 def _embedding(checkpoint: str, encoding: EncodingLike) -> glitch_schemas.Embedding:
@@ -96,37 +85,23 @@ def _embedding(checkpoint: str, encoding: EncodingLike) -> glitch_schemas.Embedd
 
 def novelty(judgement: Judgement) -> glitch_schemas.Novelty:
     """How novel a glitch is."""
-    return glitch_schemas.Novelty(
-        score=judgement.score,
-        p_value=judgement.p_value,
-        is_judged=judgement.is_judged,
-        reason=judgement.reason,
-        basis=judgement.basis,
-    )
+    return glitch_schemas.Novelty.model_validate(judgement)
 
 
 def neighbour(base: str, found: Neighbour) -> glitch_schemas.Neighbour:
     """One of the nearest glitches."""
-    glitch = found.glitch
-    return glitch_schemas.Neighbour(
-        id=glitch.id,
-        gravityspy_id=glitch.gravityspy_id,
-        ifo=glitch.ifo,
-        gps_time=decimal_string(glitch.gps_time),
-        label=glitch.label,
-        origin=glitch.origin,
-        distance=found.distance,
-        links=links(base, glitch.id, glitch.views),
-    )
+    values = _values(base, found.glitch) | {"distance": found.distance}
+    return _filled(glitch_schemas.Neighbour, values)
 
 
 def embed_answer(base: str, embedded: Embedded) -> glitch_schemas.EmbedAnswer:
     """The whole answer to an upload."""
     return glitch_schemas.EmbedAnswer(
-        glitch=(
+        glitch=_filled(
+            glitch_schemas.GlitchSummary,
             _unstored(embedded.upload)
             if embedded.glitch is None
-            else glitch_schemas.GlitchSummary(**_summary(base, embedded.glitch))
+            else _values(base, embedded.glitch),
         ),
         embedding=_embedding(embedded.checkpoint, embedded.encoding),
         novelty=novelty(embedded.novelty),
@@ -136,13 +111,4 @@ def embed_answer(base: str, embedded: Embedded) -> glitch_schemas.EmbedAnswer:
 
 def label(record: LabelRecord) -> glitch_schemas.Label:
     """One label, revoked or not."""
-    return glitch_schemas.Label(
-        id=record.id,
-        glitch_id=record.glitch_id,
-        label=record.class_name,
-        author=record.author,
-        source=record.source,
-        created_at=record.created_at,
-        revoked_at=record.revoked_at,
-        revoked_by=record.revoked_by,
-    )
+    return glitch_schemas.Label.model_validate(record)

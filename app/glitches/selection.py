@@ -15,6 +15,7 @@ from app.classes.tables import GlitchClass
 from app.classes.tree import Tree
 from app.clusters.tables import Cluster, ClusterMember
 from app.core.errors import InvalidRequestError, NotFoundError
+from app.glitches.facts import facts_of
 from app.glitches.records import GlitchFilters, GlitchRecord
 from app.glitches.tables import ORIGINS, Embedding, Glitch, View
 from app.jobs.tables import Job, JobItem
@@ -43,19 +44,11 @@ def to_record(row: Row[*tuple[Any, ...]]) -> GlitchRecord:
     glitch: Glitch = row[0]
     return GlitchRecord(
         id=glitch.id,
-        gravityspy_id=glitch.gravityspy_id,
-        ifo=glitch.ifo,
-        channel=glitch.channel,
-        gps_time=glitch.gps_time,
-        snr=glitch.snr,
-        peak_frequency=glitch.peak_frequency,
-        duration=glitch.duration,
-        bandwidth=glitch.bandwidth,
-        q=glitch.q,
         origin=glitch.origin,
         label=row[1],
         views=tuple(row[2]),
         created_at=glitch.created_at,
+        **facts_of(glitch),
     )
 
 

@@ -20,6 +20,7 @@ from typing import BinaryIO, TypeVar
 from app.core.errors import InvalidRequestError
 from app.decoding.files import ReadUpload, read_upload
 from app.decoding.operations import ARRAY, STRAIN
+from app.glitches.facts import GlitchFacts, measured
 from glitch.detectors import DETECTORS, detector_of_channel, parse_detector
 from glitch.errors import FormatError, TooLargeError
 from glitch.images import (
@@ -69,19 +70,10 @@ class UploadDetails:
 
 
 @dataclass(frozen=True, eq=False)
-class ParsedUpload:
-    """One glitch as uploaded: its views, and what is known of it (``None``: not known)."""
+class ParsedUpload(GlitchFacts):
+    """One glitch as uploaded: its views, and what is known of it."""
 
     views: Views
-    ifo: str | None = None
-    channel: str | None = None
-    gps_time: Decimal | None = None  # s
-    gravityspy_id: str | None = None
-    snr: float | None = None
-    peak_frequency: float | None = None  # Hz
-    duration: float | None = None  # s
-    bandwidth: float | None = None  # Hz
-    q: float | None = None
 
 
 def parse_gps_time(text: str | None) -> Decimal | None:
@@ -276,11 +268,7 @@ def _from_strain(
         ifo=parse_ifo(_agreed("ifo", details.ifo, [strain.ifo], file.name)),
         channel=strain.channel,
         gps_time=details.gps_time,
-        snr=made.snr,
-        peak_frequency=made.peak_frequency_hz,
-        duration=made.duration_s,
-        bandwidth=made.bandwidth_hz,
-        q=made.q,
+        **measured(made),
     )
 
 

@@ -92,17 +92,9 @@ def job(record: JobRecord) -> Job:
 
 def item(record: ItemRecord) -> JobItem:
     """One of its inputs."""
-    return JobItem(
-        ordinal=record.ordinal,
-        name=record.name,
-        state=record.state,
-        reason=record.reason,
-        glitch_id=record.glitch_id,
-    )
+    return JobItem.model_validate(record)
 
 
 def event(record: JobEventRecord) -> JobEvent:
     """Something that happened to it."""
-    return JobEvent(
-        id=record.id, created_at=record.created_at, name=record.name, detail=record.detail
-    )
+    return JobEvent.model_validate(record)

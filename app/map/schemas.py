@@ -70,18 +70,9 @@ class BulkLabel(Model):
 
 def state(found: MapState) -> State:
     """The record as JSON."""
-    projection = found.projection
     return State(
         checkpoint=found.checkpoint,
-        projection=None
-        if projection is None
-        else Projection(
-            id=projection.id,
-            n_laid_out=projection.n_laid_out,
-            n_points=projection.n_points,
-            author=projection.author,
-            created_at=projection.created_at,
-        ),
+        projection=found.projection and Projection.model_validate(found.projection),
         n_embedded=found.n_embedded,
         n_unplaced=found.n_unplaced,
         job=None if found.job is None else job(found.job),

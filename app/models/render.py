@@ -8,12 +8,4 @@ from app.models.records import CheckpointRecord
 
 def checkpoint(record: CheckpointRecord) -> model_schemas.Checkpoint:
     """One published model."""
-    return model_schemas.Checkpoint(
-        name=record.name,
-        digest=record.digest,
-        preprocessing_digest=record.preprocessing_digest,
-        latent_size=record.latent_size,
-        is_active=record.is_active,
-        created_at=record.created_at,
-        manifest=dict(record.manifest),
-    )
+    return model_schemas.Checkpoint.model_validate(record)

@@ -88,7 +88,7 @@ def test_a_renamed_class_keeps_its_labels_and_is_found_by_its_former_name(
     outcome = change(session, "Thunder", Rename("Rumble"), BOB, remark="It is no thunder.")
     assert outcome.record is not None
     assert (outcome.record.id, outcome.record.name) == (thunder.id, "Rumble")
-    assert [one.class_name for one in list_labels(session, glitch.id)] == ["Rumble"]
+    assert [one.label for one in list_labels(session, glitch.id)] == ["Rumble"]
     with pytest.raises(NotFoundError, match="is called Rumble now"):
         get_class_named(session, "Thunder")
     with pytest.raises(NotFoundError, match="no class 'Nothing'"):
@@ -254,7 +254,7 @@ def test_a_merge_moves_labels_and_its_undo_brings_each_back(
         change(session, "Thunder", MergeInto("Blip"), ANN)
     outcome = change(session, "Thunder", MergeInto("Blip"))
     labels = list_labels(session, moved[0])
-    assert [one.class_name for one in labels] == ["Thunder", "Blip"]  # both stay in the history
+    assert [one.label for one in labels] == ["Thunder", "Blip"]  # both stay in the history
     assert len(list_glitches(session, GlitchFilters(labels=("Blip",))).items) == 8
     assert get_class_named(session, "Thunder").state == "retired"
     assert get_class_named(session, "Thunder_Far").parent == "Blip"

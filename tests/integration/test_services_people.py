@@ -73,7 +73,7 @@ def test_the_latest_label_counts_and_history_stays(session: Session, store: Stor
     revoke_label(session, first.id, principal=REVIEWER)
     assert get_glitch(session, glitch).label is None
     history = list_labels(session, glitch)
-    assert [(label.class_name, label.author, label.source) for label in history] == [
+    assert [(label.label, label.author, label.source) for label in history] == [
         ("Blip", "Ann", "human"),
         ("Tomte", "Bob", "simulation"),
     ]
@@ -137,7 +137,7 @@ def test_simultaneous_labels_leave_one_current_label_that_is_the_latest(
         thread.join()
     history = list_labels(session, glitch)
     assert len(history) == 6
-    assert get_glitch(session, glitch).label == history[-1].class_name
+    assert get_glitch(session, glitch).label == history[-1].label
 
 
 def test_classes(session: Session) -> None:

@@ -144,7 +144,7 @@ def impure_clusters(
 
 
 def _audit(record: AuditRecord) -> Audit:
-    return Audit(**vars(record))
+    return Audit.model_validate(record)
 
 
 def _glitch(base: str, record: GlitchRecord) -> DoubtfulGlitch:

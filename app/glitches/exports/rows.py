@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
 from app.core.errors import NotReadyError
+from app.glitches.facts import facts_of
 from app.glitches.records import GlitchFilters
 from app.glitches.selection import check_filters, embedding_conditions, glitch_conditions
 from app.glitches.tables import Embedding, Glitch
@@ -125,16 +126,8 @@ def _matching(
     if with_values:
         statement = select(
             Glitch.id,
-            Glitch.gravityspy_id,
-            Glitch.ifo,
-            Glitch.channel,
-            Glitch.gps_time,
-            Glitch.snr,
-            Glitch.peak_frequency,
-            Glitch.duration,
-            Glitch.bandwidth,
-            Glitch.q,
             Glitch.origin,
+            *facts_of(Glitch).values(),
             GlitchClass.name.label("label"),
             Embedding.novelty_score,
             Embedding.p_value,

@@ -82,21 +82,14 @@ def _record(
     when = moment(glitch.gps_time)
     content: dict[str, Any] = {
         "id": str(glitch.id),
-        "gravityspy_id": glitch.gravityspy_id,
-        "ifo": glitch.ifo,
-        "channel": glitch.channel,
+        **glitch.facts(),
         "gps_time": when.gps if when else None,
         "utc_time": when.iso if when else None,
-        "snr": glitch.snr,
-        "peak_frequency": glitch.peak_frequency,
-        "duration": glitch.duration,
-        "bandwidth": glitch.bandwidth,
-        "q": glitch.q,
         "origin": glitch.origin,
         "label": glitch.label,
         "labels": [
             {
-                "class_name": label.class_name,
+                "class_name": label.label,
                 "author": label.author,
                 "source": label.source,
                 "created_at": label.created_at.isoformat(),

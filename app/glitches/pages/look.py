@@ -8,8 +8,9 @@ from typing import ClassVar
 
 from app.frame.contexts import Card, Fact, Moment, Novelty, PageContext
 from app.frame.figures import LatentChart, ViewPanel, latent_chart, view_panel
-from app.frame.words import frequency, moment, neighbour_card, novelty, seconds, snr
+from app.frame.words import moment, neighbour_card, novelty
 from app.glitches.embed import Embedded
+from app.glitches.pages.measures import measures
 from app.glitches.upload import ParsedUpload
 from glitch.images import render_view
 
@@ -82,11 +83,7 @@ def _panels(upload: ParsedUpload) -> tuple[ViewPanel, ...]:
 
 def _facts(upload: ParsedUpload) -> tuple[Fact, ...]:
     lines = (
-        ("SNR", snr(upload.snr)),
-        ("Peak frequency", frequency(upload.peak_frequency)),
-        ("Duration", seconds(upload.duration)),
-        ("Bandwidth", frequency(upload.bandwidth)),
-        ("Q", None if upload.q is None else f"{upload.q:.1f}"),
+        *measures(upload),
         ("Channel", upload.channel),
         ("Gravity Spy id", upload.gravityspy_id),
     )

@@ -17,14 +17,11 @@ from app.frame.figures import DIVERGING, StripSection, ViewPanel, latent_chart, 
 from app.frame.words import (
     CARD_WINDOW_S,
     ORIGIN_TEXTS,
-    frequency,
     glitch_href,
     moment,
     nearest_window,
     neighbour_card,
     novelty,
-    seconds,
-    snr,
     stamp,
     view_href,
 )
@@ -32,6 +29,7 @@ from app.glitches.browsing import list_views
 from app.glitches.labels import list_labels
 from app.glitches.neighbours import find_neighbours
 from app.glitches.pages.contexts import GlitchPage, LabelEntry
+from app.glitches.pages.measures import measures
 from app.glitches.pages.query import CatalogueQuery, filter_form, parse_catalogue_query
 from app.glitches.records import EmbeddingRecord, GlitchRecord, LabelRecord, ViewRecord
 from app.glitches.service import find_glitch, get_embedding
@@ -201,11 +199,7 @@ def _kin(neighbours: Sequence[Card]) -> str:
 
 def _facts(glitch: GlitchRecord, embedding: EmbeddingRecord | None) -> tuple[Fact, ...]:
     lines: list[tuple[str, str | None, bool]] = [
-        ("SNR", snr(glitch.snr), False),
-        ("Peak frequency", frequency(glitch.peak_frequency), False),
-        ("Duration", seconds(glitch.duration), False),
-        ("Bandwidth", frequency(glitch.bandwidth), False),
-        ("Q", None if glitch.q is None else f"{glitch.q:.1f}", False),
+        *((name, value, False) for name, value in measures(glitch)),
         ("Channel", glitch.channel, True),
         ("Origin", ORIGIN_TEXTS.get(glitch.origin, glitch.origin), False),
         ("Stored", stamp(glitch.created_at), False),
@@ -228,7 +222,7 @@ def _label_entry(label: LabelRecord, glitch: GlitchRecord, principal: Principal)
     )
     is_standing = label.revoked_at is None
     return LabelEntry(
-        class_name=label.class_name,
+        class_name=label.label,
         author=label.author,
         source=label.source,
         created=stamp(label.created_at),

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
+from app.glitches.facts import measured
 from app.glitches.records import GlitchMetadata
 from app.launch.database import Database, open_database
 from app.launch.demo.catalogue import DemoGlitch, MadeGlitch, demo_plan, missing_from, store_made
@@ -92,11 +93,7 @@ def make_glitches(places: Sequence[DemoGlitch], encoder: Encoder) -> list[MadeGl
                 origin="simulated",
                 ifo=place.ifo,
                 gps_time=place.gps_time,
-                snr=item.snr,
-                peak_frequency=item.peak_frequency_hz,
-                duration=item.duration_s,
-                bandwidth=item.bandwidth_hz,
-                q=item.q,
+                **measured(item),
             ),
         )
         for place, item, encoding in zip(places, transformed, encodings, strict=True)

@@ -1,0 +1,17 @@
+"""What is measured of a glitch, as its pages list it."""
+
+from __future__ import annotations
+
+from app.frame.words import frequency, seconds, snr
+from app.glitches.facts import GlitchFacts
+
+
+def measures(known: GlitchFacts) -> tuple[tuple[str, str | None], ...]:
+    """Each measure with its unit; ``None`` where it is not known."""
+    return (
+        ("SNR", snr(known.snr)),
+        ("Peak frequency", frequency(known.peak_frequency)),
+        ("Duration", seconds(known.duration)),
+        ("Bandwidth", frequency(known.bandwidth)),
+        ("Q", None if known.q is None else f"{known.q:.1f}"),
+    )
