@@ -20,6 +20,17 @@ _UTC = re.compile(
 )
 
 
+def is_utc_text(text: str) -> bool:
+    """Whether a text has the form of a UTC date, with or without a time of the day."""
+    return _UTC.fullmatch(text.strip()) is not None
+
+
+def is_utc_date(text: str) -> bool:
+    """Whether a text has the form of a whole UTC day rather than a moment."""
+    match = _UTC.fullmatch(text.strip())
+    return match is not None and match["hour"] is None
+
+
 def parse_utc(text: str) -> Decimal | None:
     """GPS time in s of a UTC date and time such as ``2015-09-14T09:50:45.4+00:00``.
 

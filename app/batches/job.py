@@ -13,7 +13,15 @@ from sqlalchemy.orm import Session
 from app.batches.keeping import clear_work, upload_path, work_folder
 from app.batches.open_data import OpenData, open_data_folder
 from app.batches.options import BatchOptions
-from app.batches.planning import CONTENT, PICTURES, REFUSED, STACK, TRIGGERS, BatchPlanner
+from app.batches.planning import (
+    CONTENT,
+    KNOWN,
+    PICTURES,
+    REFUSED,
+    STACK,
+    TRIGGERS,
+    BatchPlanner,
+)
 from app.batches.reading import (
     ReadGlitch,
     StrainRoots,
@@ -22,11 +30,13 @@ from app.batches.reading import (
     read_stack,
     read_triggers,
 )
+from app.classes.naming import plain_class_name
 from app.core.errors import BusyError, ConflictError, InvalidRequestError, ServiceError
 from app.core.principals import Principal, Role
 from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, StoredGlitch
+from app.glitches.selection import get_glitches
 from app.glitches.upload import ParsedUpload
 from app.jobs.records import Chunk, JobRecord
 from app.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
@@ -34,11 +44,13 @@ from app.jobs.tables import JobItem
 from app.map.service import request_placing
 from app.models.checkpoints import active_checkpoint, hold_active_checkpoint
 from app.novelty import request_judging
+from glitch.novelty import Judgement
 
 if TYPE_CHECKING:
     from glitch.views import Preprocessing
 
 LABEL_SOURCE = "batch"
+_NOT_JUDGED_ANEW = Judgement(None, None, False, "Nothing was stored, so nothing was judged.")
 
 
 class IngestHandler:
@@ -56,6 +68,8 @@ class IngestHandler:
         """Read, encode and store together; one that cannot be spoils no other."""
         if chunk.payload["kind"] == REFUSED:
             return ChunkResult(_refused(chunk))
+        if chunk.payload["kind"] == KNOWN:
+            return ChunkResult(_known(session, chunk, job.author))
         checkpoint = active_checkpoint(session)
         encoder = context.encoder(checkpoint.digest)
         results: list[ItemResult] = []
@@ -71,18 +85,21 @@ class IngestHandler:
         context.heartbeat()
         if hold_active_checkpoint(session).id != checkpoint.id:
             raise BusyError("Another checkpoint became active meanwhile: this part is done again.")
-        origin = job.parameters.get("origin") or chunk.payload.get("origin")
+        origin = job.parameters.get("origin")
+        planned = chunk.payload.get("origin")  # by an earlier version, for all of a chunk
         stored = insert_glitches(
             session,
             [
-                NewGlitch(upload.views, encoding, _metadata(upload, origin))
-                for (_, upload), encoding in zip(good, encodings, strict=True)
+                NewGlitch(
+                    upload.views, encoding, _metadata(upload, origin or read.origin or planned)
+                )
+                for (read, upload), encoding in zip(good, encodings, strict=True)
             ],
             checkpoint=checkpoint,
         )
         context.heartbeat()
-        author = Principal(UUID(int=0), job.author, Role.SUBMITTER)
-        results += _told([read for read, _ in good], stored, _label(session, good, stored, author))
+        reads = [read for read, _ in good]
+        results += _told(reads, stored, _label(session, reads, stored, job.author))
         return ChunkResult(results)
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
@@ -154,6 +171,26 @@ def _refused(chunk: Chunk) -> list[ItemResult]:
     ]
 
 
+def _known(session: Session, chunk: Chunk, author_name: str) -> list[ItemResult]:
+    """Rows of our own exports: nothing is stored again; a label that was changed is given."""
+    rows = {item.position: chunk.payload["glitches"][item.position] for item in chunk.items}
+    found = {
+        one.id: one for one in get_glitches(session, [UUID(r["glitch"]) for r in rows.values()])
+    }
+    results: list[ItemResult] = []
+    reads: list[ReadGlitch] = []
+    stored: list[StoredGlitch | ServiceError] = []
+    for position, row in rows.items():
+        glitch = found.get(UUID(row["glitch"]))
+        if glitch is None:
+            reason = "The glitch was deleted meanwhile: send the batch again."
+            results.append(ItemResult(position, "failed", reason))
+            continue
+        reads.append(ReadGlitch(position, label=row["label"]))
+        stored.append(StoredGlitch(glitch, False, _NOT_JUDGED_ANEW))
+    return results + list(_told(reads, stored, _label(session, reads, stored, author_name)))
+
+
 def _metadata(upload: ParsedUpload, origin: str | None) -> GlitchMetadata:
     said = origin or ("gravityspy" if upload.gravityspy_id else "upload")
     return GlitchMetadata(origin=said, **upload.facts())
@@ -161,16 +198,17 @@ def _metadata(upload: ParsedUpload, origin: str | None) -> GlitchMetadata:
 
 def _label(
     session: Session,
-    good: list[tuple[ReadGlitch, ParsedUpload]],
+    reads: list[ReadGlitch],
     stored: list[StoredGlitch | ServiceError],
-    author: Principal,
+    author_name: str,
 ) -> dict[str, str]:
     """Give the labels of the batch, those of one class together; why not, by class."""
+    author = Principal(UUID(int=0), author_name, Role.SUBMITTER)
     wanted: dict[str, set[UUID]] = {}
-    for (read, _), one in zip(good, stored, strict=True):
+    for read, one in zip(reads, stored, strict=True):
         if not isinstance(one, StoredGlitch) or read.label is None:
             continue
-        if one.glitch.label != read.label:
+        if not _is_labelled(one, read.label):
             wanted.setdefault(read.label, set()).add(one.glitch.id)
     refused: dict[str, str] = {}
     for name, glitch_ids in sorted(wanted.items()):
@@ -180,6 +218,15 @@ def _label(
         except (InvalidRequestError, ConflictError) as error:
             refused[name] = f"Stored without its label: {error}"
     return refused
+
+
+def _is_labelled(stored: StoredGlitch, name: str | None) -> bool:
+    current = stored.glitch.label
+    return (
+        name is not None
+        and current is not None
+        and plain_class_name(name) == plain_class_name(current)
+    )
 
 
 def _told(
@@ -192,7 +239,7 @@ def _told(
             continue
         notes = [] if one.is_new else ["It was known already."]
         notes += [read.note] if read.note else []
-        if read.label is not None and one.glitch.label != read.label and read.label in refused:
+        if read.label in refused and not _is_labelled(one, read.label):
             notes.append(refused[read.label])
         state = "done" if one.is_new else "skipped"
         yield ItemResult(read.position, state, " ".join(notes) or None, one.glitch.id)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.batches.facts import Facts
 from app.batches.index import BatchIndex
 from app.batches.members import Refused, shown
-from app.batches.table_files import Row, read_table
+from app.batches.table_files import read_table
 from glitch.images import parse_file_name
+from glitch.tables import Facts, TableRow
 
 _ROW, _ROW_OF_ID = "row by path", "row by Gravity Spy id"
 _NOWHERE = ""  # the key of a row that names no glitch: nothing is ever looked for there
@@ -27,7 +27,7 @@ class Manifest:
         self._name = ""
         self._n_rows = 0
 
-    def read(self, path: Path, name: str) -> Iterator[Row]:
+    def read(self, path: Path, name: str) -> Iterator[TableRow]:
         """Take the rows of a table; those that cannot be used come back.
 
         Raises:

@@ -6,28 +6,33 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.batches.bounds import MOST_FILES, MOST_PICTURES, Bounds
-from app.batches.facts import Facts
 from app.batches.index import BatchIndex
 from app.batches.keeping import unpack_whole, upload_path
+from app.batches.known import known_glitches
 from app.batches.manifest import Manifest
 from app.batches.members import Member, Refused, list_members, read_member, shown
 from app.batches.options import BatchOptions
 from app.batches.strain_shelf import UPLOADED, Place, StrainShelf
-from app.batches.table_files import is_table, origin_of_table, read_table
+from app.batches.table_files import is_table, read_table
 from app.decoding.files import kinds_of, open_stack_file, span_of
 from app.glitches.upload import parse_ifo
 from app.jobs.registry import ChunkPlan, JobContext
 from glitch.errors import FormatError, GlitchError
+from glitch.gravityspy import may_be_gravityspy_id
 from glitch.images import npz_to_hdf5, parse_file_name
+from glitch.tables import Facts
+from glitch.tables.columns import plain_name
 
 GLITCHES = 32  # in a chunk: seconds of work, and what a killed worker loses
 PICTURES, VIEWS, TRIGGERS, STACK, REFUSED = "pictures", "views", "triggers", "stack", "refused"
+KNOWN = "known"  # rows of our own exports that name glitches which are stored
 OPEN_DATA = "open data"  # where a trigger's strain comes from
 CONTENT, STACK_FILE = "content", "stack.h5"  # in the job's work folder
 _PICTURE = re.compile(r"\.(png|jpe?g)\Z", re.IGNORECASE)
@@ -53,10 +58,10 @@ class BatchPlanner:
         self._context = context
         self._folder = folder
         self._bounds = Bounds(context.settings.max_batch_unpacked_bytes)
+        self._session = session
         self._index = BatchIndex(session, context.heartbeat)
         self._manifest = Manifest(self._index)
         self._shelf = StrainShelf()
-        self._origin = options.origin
         self._has_strain = False
 
     def chunks(self) -> Iterator[ChunkPlan]:
@@ -102,11 +107,11 @@ class BatchPlanner:
             yield from self._stack(self._folder / STACK_FILE, {"stack": STACK_FILE})
         elif kinds.is_stack:
             yield from self._stack(source, {})
+        elif _is_archive(source):  # before tables: a tar begins with its first member
+            yield from self._archive(source)
         elif is_table(source):
             self._add_triggers(source, self._options.name)
             yield from self._triggers()
-        elif _is_archive(source):
-            yield from self._archive(source)
         else:
             raise FormatError(
                 f"{shown(self._options.name)} is no batch that is read here: send a tar or zip, "
@@ -123,14 +128,14 @@ class BatchPlanner:
                 "views itself, as arrays of one value a glitch."
             )
         stack = open_stack_file(path, self._options.name)
-        has_ids = "gravityspy_id" in stack.columns
+        columns = [name for name in stack.columns if plain_name(name) == "gravityspy_id"]
         for start in range(0, stack.count, _BLOCK):
             block = range(start, min(start + _BLOCK, stack.count))
-            names = (
-                [shown(str(cell)) for cell in stack.cells("gravityspy_id", block)]
-                if has_ids
-                else [f"glitch {number}" for number in block]
-            )
+            cells = stack.cells(columns[0], block) if columns else [""] * len(block)
+            names = [
+                shown(str(cell)) if may_be_gravityspy_id(str(cell)) else f"glitch {number}"
+                for number, cell in zip(block, cells, strict=True)
+            ]
             self._context.heartbeat()
             for at in range(0, len(names), GLITCHES):
                 chunk = {"kind": STACK, "start": start + at, **payload}
@@ -284,26 +289,36 @@ class BatchPlanner:
     # --- triggers ---------------------------------------------------------------------------------
 
     def _add_triggers(self, path: Path, name: str) -> None:
-        self._origin = self._origin or origin_of_table(path)
-        for row in read_table(path, name):
-            if row.facts is None:
-                self._refuse(row.name, row.reason)
-                continue
-            ifo, gps_time = row.facts.ifo or self._options.ifo, row.facts.gps_time
-            if gps_time is None:
-                self._refuse(row.name, "The trigger has no GPS time: give it in its row.")
-                continue
-            if ifo is None:
-                self._refuse(row.name, "The trigger has no detector: give it, or ifo for all.")
-                continue
-            facts = replace(row.facts, ifo=parse_ifo(ifo), path=None, window_s=None)
-            self._index.add(TRIGGERS, f"{ifo} {Decimal(gps_time):021.9f}", facts.as_json())
+        rows = read_table(path, name)
+        while block := list(islice(rows, _BLOCK)):
+            said = [row.facts or Facts() for row in block]
+            known = known_glitches(self._session, said)
+            for place, row in enumerate(block):
+                if row.facts is None:
+                    self._refuse(row.name, row.reason)
+                elif place in known:
+                    content = {"glitch": str(known[place]), "label": row.facts.label}
+                    self._index.add(KNOWN, "", {"name": row.name, **content})
+                else:
+                    self._add_trigger(row.name, row.facts)
+
+    def _add_trigger(self, name: str, facts: Facts) -> None:
+        ifo, gps_time = facts.ifo or self._options.ifo, facts.gps_time
+        if gps_time is None:
+            self._refuse(name, "The trigger has no GPS time: give it in its row.")
+        elif ifo is None:
+            self._refuse(name, "The trigger has no detector: give it, or ifo for all.")
+        else:
+            said = replace(facts, ifo=parse_ifo(ifo), path=None, window_s=None)
+            self._index.add(TRIGGERS, f"{ifo} {Decimal(gps_time):021.9f}", said.as_json())
 
     def _triggers(self) -> Iterator[ChunkPlan]:
         folder = self._context.settings.strain_dir
         if folder is not None:
             self._shelf.add_folder(folder)
-        yield from _cut(TRIGGERS, self._merged(), origin=self._origin)
+        yield from _cut(TRIGGERS, self._merged())
+        known = ((content["name"], content) for _, content in self._index.ordered(KNOWN))
+        yield from _cut(KNOWN, known, size=_BLOCK // 2)
         yield from self._refusals()
 
     def _merged(self) -> Iterator[Found]:
@@ -351,19 +366,17 @@ class BatchPlanner:
         yield from _cut(REFUSED, found, size=_BLOCK // 2)
 
 
-def _cut(
-    kind: str, found: Iterator[Found], *, size: int = GLITCHES, origin: str | None = None
-) -> Iterator[ChunkPlan]:
+def _cut(kind: str, found: Iterator[Found], *, size: int = GLITCHES) -> Iterator[ChunkPlan]:
     names: list[str] = []
     glitches: list[dict[str, Any]] = []
     for name, content in found:
         names.append(name)
         glitches.append(content)
         if len(names) == size:
-            yield ChunkPlan({"kind": kind, "glitches": glitches, "origin": origin}, names)
+            yield ChunkPlan({"kind": kind, "glitches": glitches}, names)
             names, glitches = [], []
     if names:
-        yield ChunkPlan({"kind": kind, "glitches": glitches, "origin": origin}, names)
+        yield ChunkPlan({"kind": kind, "glitches": glitches}, names)
 
 
 def _is_archive(path: Path) -> bool:

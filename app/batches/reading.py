@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from app.batches.facts import Facts, facts_of, read_columns
 from app.batches.members import Member, read_member, shown
 from app.batches.open_data import OpenData
 from app.batches.planning import OPEN_DATA
@@ -27,6 +26,8 @@ from app.glitches.upload import (
     parse_details,
     parse_upload,
 )
+from glitch.channels import is_strain_channel
+from glitch.detectors import detector_of_channel
 from glitch.errors import FormatError, GlitchError, StrainError
 from glitch.images import is_image, parse_file_name
 from glitch.strain import (
@@ -35,6 +36,7 @@ from glitch.strain import (
     StrainViews,
     views_from_strain,
 )
+from glitch.tables import Facts, facts_of, wanted_columns
 from glitch.views import Preprocessing
 
 TRANSFORMED_AT_ONCE = 8  # 64 s of strain each: bounds memory
@@ -47,6 +49,7 @@ class ReadGlitch:
     position: int
     upload: ParsedUpload | None = None
     label: str | None = None
+    origin: str | None = None  # that the table says
     note: str | None = None
     failure: str | None = None
 
@@ -103,7 +106,7 @@ def _read_pictures(
             files, details, preprocessing=preprocessing, strain_to_views=_no_strain
         )
     note = None if not repeated else f"{repeated} of its pictures came twice and count once."
-    return ReadGlitch(position, _with(upload, facts), facts.label, note)
+    return ReadGlitch(position, _with(upload, facts), facts.label, facts.origin, note)
 
 
 def _window(name: str, said: float | None) -> float:
@@ -128,7 +131,7 @@ def read_arrays(
             upload = parse_upload(
                 [file], _details(facts), preprocessing=preprocessing, strain_to_views=_no_strain
             )
-            yield ReadGlitch(position, _with(upload, facts), facts.label)
+            yield ReadGlitch(position, _with(upload, facts), facts.label, facts.origin)
         if failed:
             yield failed[0]
 
@@ -142,18 +145,17 @@ def read_stack(
 ) -> Iterator[ReadGlitch]:
     """Glitches of one HDF5 file of many."""
     stack = open_stack_file(path, path.name)
-    columns = {ours: stack.columns[at] for ours, at in read_columns(list(stack.columns)).items()}
-    columns.pop("path", None)
+    columns = wanted_columns(stack.columns)
     indices = [start + position for position in positions]
-    found = stack.glitches(indices, list(columns.values()), preprocessing)
+    found = stack.glitches(indices, columns, preprocessing)
     for position, one in zip(positions, found, strict=True):
         with _told(position) as failed:
             if isinstance(one, GlitchError):
                 raise one
             cells, views = one
-            facts = facts_of({ours: cells[name] for ours, name in columns.items()})
-            facts = facts.over(Facts(ifo=ifo))
-            yield ReadGlitch(position, _with(ParsedUpload(views=views), facts), facts.label)
+            facts = facts_of(cells, ifo=ifo)
+            upload = _with(ParsedUpload(views=views), facts)
+            yield ReadGlitch(position, upload, facts.label, facts.origin)
         if failed:
             yield failed[0]
 
@@ -216,6 +218,7 @@ class StrainRoots:
                 sample_rate_hz=None if content["strain"] == OPEN_DATA else self.sample_rate_hz,
                 channel=self.channel,
                 ifo=facts.ifo,
+                preferred_channel=_own_channel(facts),
             )
         except StrainError as error:
             raise StrainError(_with_gap(str(error), gap)) from error
@@ -244,12 +247,13 @@ def read_triggers(
                 continue
             upload = ParsedUpload(
                 views=one.views,
-                channel=strain.channel,
+                channel=strain.channel or _strain_channel(facts),
                 **measured(one),
             )
             merged = content.get("n_merged", 1)
             note = None if merged == 1 else f"The loudest of {merged} triggers close in time."
-            yield ReadGlitch(position, _with(upload, facts), facts.label, note)
+            said = replace(facts, channel=None)  # what was read counts, not what was triggered on
+            yield ReadGlitch(position, _with(upload, said), facts.label, facts.origin, note)
 
 
 def _with_gap(reason: str, gap: str | None) -> str:
@@ -294,6 +298,17 @@ def _told(position: int) -> Iterator[list[ReadGlitch]]:
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = f"It cannot be read ({type(error).__name__}): send it in one of the known forms."
         failed.append(ReadGlitch(position, failure=reason))
+
+
+def _own_channel(facts: Facts) -> str | None:
+    """The trigger's channel, unless it is of another detector than the trigger."""
+    return facts.channel if detector_of_channel(facts.channel) in (None, facts.ifo) else None
+
+
+def _strain_channel(facts: Facts) -> str | None:
+    """The trigger's channel for strain that does not name its own, where it is one of strain."""
+    channel = _own_channel(facts)
+    return channel if channel and is_strain_channel(channel) else None
 
 
 def _details(facts: Facts) -> UploadDetails:

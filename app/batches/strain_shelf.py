@@ -12,9 +12,9 @@ from decimal import Decimal
 from itertools import accumulate
 from pathlib import Path
 
+from glitch.detectors import detector_of_file_name
 from glitch.errors import TooLargeError
 from glitch.strain.series import LONGEST_SEGMENT_S
-from glitch.strain.source import ifo_from_text
 
 UPLOADED, KNOWN = "uploaded", "known"  # unpacked from the batch; in the server's strain folder
 _REACH_S = Decimal(LONGEST_SEGMENT_S) / 2  # of strain to each side of a glitch
@@ -85,7 +85,7 @@ class StrainShelf:
         for parent, _, names in os.walk(folder):
             for name in names:
                 match = _FRAME_NAME.fullmatch(name)
-                ifo = ifo_from_text(name)
+                ifo = detector_of_file_name(name)
                 if match is None or ifo is None:
                     continue
                 count += 1

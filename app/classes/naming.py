@@ -47,6 +47,11 @@ def find_class(session: Session, name: str) -> GlitchClass | None:
     )
 
 
+def plain_class_name(name: str) -> str:
+    """A class name as it is compared: without regard to capitals, or to blanks for underscores."""
+    return "_".join(name.replace("\0", "").lower().split())
+
+
 def lock_classes(session: Session) -> None:
     """One change of names or of the tree at a time, until the transaction ends."""
     session.execute(select(func.pg_advisory_xact_lock(_CLASSES_LOCK)))

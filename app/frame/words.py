@@ -8,10 +8,10 @@ from decimal import Decimal
 from uuid import UUID
 
 from app.frame.contexts import Card, Download, Moment, Novelty
-from app.frame.gps import gps_to_utc
 from app.glitches.exports.formats import FORMATS
 from app.glitches.exports.service import DIRECT_ROWS
 from app.glitches.records import GlitchRecord, Neighbour
+from glitch.gps import gps_to_utc
 from glitch.novelty import Judgement
 
 NOVEL_P_VALUE = 0.01

@@ -22,6 +22,7 @@ from app.core.errors import ConflictError, InvalidRequestError, ServiceError
 from app.core.identifiers import uuid7
 from app.glitches.facts import NUMBERS
 from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, StoredGlitch
+from app.glitches.sameness import known_digests
 from app.glitches.selection import check_ifo, get_glitch, get_glitches
 from app.glitches.tables import ORIGINS, Embedding, Glitch, View
 from app.models.records import CheckpointRecord
@@ -69,7 +70,9 @@ def insert_glitch(
         ConflictError: if the Gravity Spy id names a glitch of another detector or time.
     """
     _check(views, encoding, checkpoint, metadata)
-    digest = content_digest(views, metadata.ifo, metadata.gps_time)
+    digest = known_digests(session, [(views, metadata)]).get(0) or content_digest(
+        views, metadata.ifo, metadata.gps_time
+    )
     glitch_id = _claim(session, [(digest, metadata)]).get(digest)
     is_new = glitch_id is not None
     if glitch_id is None:
@@ -110,13 +113,16 @@ def insert_glitches(
     results: dict[int, StoredGlitch | ServiceError] = {}
     digests: dict[bytes, int] = {}
     ids: set[str | None] = set()
+    known = known_digests(session, [(one.views, one.metadata) for one in glitches])
     for place, one in enumerate(glitches):
         try:
             _check(one.views, one.encoding, checkpoint, one.metadata)
         except ServiceError as error:
             results[place] = error
             continue
-        digest = content_digest(one.views, one.metadata.ifo, one.metadata.gps_time)
+        digest = known.get(place) or content_digest(
+            one.views, one.metadata.ifo, one.metadata.gps_time
+        )
         # Of two that are the same, or share an id, the second is known once the first is stored.
         if digest not in digests and (one.metadata.gravityspy_id or None) not in ids:
             digests[digest] = place

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.classes.naming import WITHDRAWN
+from app.classes.naming import WITHDRAWN, plain_class_name
 from app.classes.tables import GlitchClass
 from app.core.access import require_role
 from app.core.audit import record_event
@@ -279,11 +279,13 @@ def _usable_class(session: Session, name: str) -> int:
     # retires the class is waited for, and seen.
     row = session.scalar(
         select(GlitchClass)
-        .where(GlitchClass.name == name.replace("\0", ""))
+        .where(
+            func.lower(GlitchClass.name) == plain_class_name(name), GlitchClass.state != WITHDRAWN
+        )
         .with_for_update(read=True, key_share=True)
         .execution_options(populate_existing=True)
     )
-    if row is None or row.state == WITHDRAWN or "\0" in name:
+    if row is None or "\0" in name:
         raise InvalidRequestError(
             f"There is no class {name[:100]!r}: the list of classes names all of them."
         )

@@ -23,6 +23,7 @@ from app.decoding.operations import ARRAY, STRAIN
 from app.glitches.facts import GlitchFacts, measured
 from glitch.detectors import DETECTORS, detector_of_channel, parse_detector
 from glitch.errors import FormatError, TooLargeError
+from glitch.gps import LATEST_GPS_TIME
 from glitch.images import (
     SpectrogramImage,
     SpectrogramName,
@@ -35,7 +36,6 @@ from glitch.views import Preprocessing, Views
 
 MOST_FILES = 4  # Gravity Spy's windows
 MOST_PICTURE_BYTES = 32_000_000  # a Gravity Spy picture has 0.1 to 0.4 MB
-LATEST_GPS_TIME = Decimal(4_000_000_000)  # the year 2106
 
 _GPS_TIME = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
 # Channels, and the names of series within HDF5 files, which may hold blanks, brackets and commas.

@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from app.core.access import require_role, verify_token
 from app.core.errors import UnauthenticatedError
 from app.core.principals import Principal, Role
+from app.server.form_fields import check_form_fields
 from app.server.request_scope import RuntimeDep, SessionDep, runtime_of
 
 __all__ = [
@@ -147,7 +148,8 @@ async def upload_caller(
     request: Request,
     _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
 ) -> Principal:
-    """Who uploads, as ``UploadRoute`` found."""
+    """Who uploads, as ``UploadRoute`` found; the form holds no field that would be dropped."""
+    await check_form_fields(request)
     principal: Principal = request.state.principal
     return principal
 

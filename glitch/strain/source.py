@@ -11,7 +11,6 @@ from pathlib import PurePosixPath
 import numpy as np
 from jaxtyping import Shaped
 
-from glitch.detectors import detector_of_text
 from glitch.errors import FormatError, StrainError, TooLargeError
 
 MAX_SAMPLES = 1 << 24  # read at once: a GWOSC file of 4096 s at 4 kHz, 134 MB as float64
@@ -122,8 +121,3 @@ def decimal_seconds(value: object) -> Decimal | None:
     except InvalidOperation:
         return None
     return seconds if seconds.is_finite() and abs(seconds) < Decimal(10) ** 10 else None
-
-
-def ifo_from_text(*texts: str | None) -> str | None:
-    """The detector named first in channel or file names such as "H1:GDS-CALIB" or "L-L1_LOSC"."""
-    return detector_of_text(*texts)

@@ -14,10 +14,10 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "channel": ("channel", "channel_name"),
     "gravityspy_id": ("gravityspy_id", "uniqueid", "unique_id", "gravity_spy_id"),
     "id": ("id", "event_id", "subject_id"),
-    "glitch_id": ("glitch_id",),
     "label": ("label", "ml_label", "class", "gravityspy_label", "glitch_class"),
     "confidence": ("confidence", "ml_confidence"),
     "origin": ("origin",),
+    "novelty_score": ("novelty_score",),  # with ``origin``, only our exports have it
     "snr": ("snr", "sigma", "rho"),
     "peak_frequency": (
         *("peak_frequency", "peakfreq", "peak_freq", "frequency", "fpeak", "freq"),

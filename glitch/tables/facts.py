@@ -19,6 +19,7 @@ _NO_VALUE = frozenset({"", "none", "null", "nan", "--", "n/a", "nil", "<na>"})
 _NUMBERS = ("snr", "peak_frequency", "duration", "bandwidth", "q", "window_s", "confidence")
 _LEAST_KNOWN = 0.0  # -999 and its like stand for a value that is not known
 _LONGEST_TEXT = 1000
+ORIGINS = ("upload", "simulated", "gravityspy", "omicron")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Facts:
     ifo: str | None = None
     channel: str | None = None
     gravityspy_id: str | None = None
-    glitch_id: str | None = None  # ours, in an export of this product
+    glitch_id: str | None = None  # in an export of this product: our id, or Gravity Spy's
     label: str | None = None
     confidence: float | None = None  # of the label, 0 to 1
     snr: float | None = None
@@ -76,8 +77,9 @@ def facts_of(row: Mapping[str, Any], *, ifo: str | None = None) -> Facts:
     """
     said = _said(row)
     numbers = {name: _number(name, said) for name in _NUMBERS}
-    gravityspy_id, glitch_id = _ids(said)
+    gravityspy_id, glitch_id = _ids(said, is_own=_is_own(row))
     channel = _first(said, "channel")
+    origin = (_first(said, "origin") or "").lower()
     return Facts(
         gps_time=_gps_time(said),
         ifo=_ifo(said, channel) or ifo,
@@ -86,7 +88,7 @@ def facts_of(row: Mapping[str, Any], *, ifo: str | None = None) -> Facts:
         glitch_id=glitch_id,
         label=_first(said, "label"),
         path=_first(said, "path"),
-        origin=(_first(said, "origin") or "").lower() or None,
+        origin=origin if origin in ORIGINS else None,
         **(numbers | _extents(said, numbers)),
     )
 
@@ -145,10 +147,16 @@ def _float(said: Mapping[str, str], names: tuple[str, ...]) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _ids(said: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """Gravity Spy's id and ours: exports of older versions gave ours in the column of the other."""
-    named, plain, ours = (_first(said, key) for key in ("gravityspy_id", "id", "glitch_id"))
-    glitch_id = next((text for text in (ours, named) if text and _is_uuid(text)), None)
+def _is_own(row: Mapping[str, Any]) -> bool:
+    """Whether a row comes from an export of this product."""
+    plain = {plain_name(name) for name in row}
+    return {"novelty_score", "origin", "gravityspy_id"} <= plain
+
+
+def _ids(said: Mapping[str, str], *, is_own: bool) -> tuple[str | None, str | None]:
+    """Gravity Spy's id, and the one that our exports put into its column where there is none."""
+    named, plain = _first(said, "gravityspy_id"), _first(said, "id")
+    glitch_id = named if is_own or (named and _is_uuid(named)) else None
     if named is not None and may_be_gravityspy_id(named) and not _is_uuid(named):
         return named, glitch_id
     if plain is not None and is_gravityspy_id(plain):

@@ -26,6 +26,7 @@ OWN_COLUMNS = {  # ours, and where our exports keep it
     "q_value": "param_one_value",
     "ml_label": "param_two_name",
     "origin": "param_three_name",
+    "novelty_score": "param_three_value",
 }
 
 

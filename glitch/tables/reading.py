@@ -11,7 +11,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,12 @@ class TableRow:
     name: str  # "triggers.csv row 8"
     facts: Facts | None
     reason: str = ""
+
+    def with_origin(self, origin: str | None) -> TableRow:
+        """The row, of this origin where it names none that is known."""
+        if self.facts is None or self.facts.origin is not None or origin is None:
+            return self
+        return replace(self, facts=replace(self.facts, origin=origin))
 
 
 def table_row(label: str, values: Mapping[str, Any], *, ifo: str | None = None) -> TableRow:

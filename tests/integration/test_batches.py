@@ -223,7 +223,7 @@ def test_a_cut_tar_gives_what_it_has(ingest: Ingest, client: httpx.Client) -> No
         (zipped({}), "holds no glitch"),
         (b"hello, world", "no batch that is read here"),
         (b"gps_time,ifo\n", "holds no glitch"),
-        (b"gps_time;ifo\n1126400001;H1\n", "columns, separated by commas"),
+        (b"snr;label\n9.5;Blip\n", "must name the columns"),
         (tar({"H-H1_TEST-1-32.hdf5": gwosc_hdf5(strain_values(3))}), "put a table of triggers"),
     ],
 )
@@ -308,8 +308,7 @@ def test_omicron_and_ligolw_triggers(ingest: Ingest) -> None:
     xml = b'<?xml version="1.0"?><!DOCTYPE LIGO_LW SYSTEM "x.dtd"><LIGO_LW></LIGO_LW>'
     job, items = ingest(strain_and(xml, "L1-BURST.xml"), origin="omicron")
     assert job.state == "failed"
-    reason = items["L1-BURST.xml"].reason
-    assert "glitch-discovery[ligolw]" in reason or "no table sngl_burst" in reason
+    assert "holds no table of triggers" in items["L1-BURST.xml"].reason
 
 
 def test_a_table_that_cannot_be_read_spoils_no_other(ingest: Ingest) -> None:

@@ -20,12 +20,13 @@ from app.clusters.service import KIND, get_run, list_runs
 from app.core.errors import NotFoundError
 from app.core.principals import Principal, Role
 from app.frame.contexts import Choice, ClassCount
-from app.frame.gps import LATEST_GPS_TIME, TimeError, is_date, parse_time
+from app.frame.gps import TimeError, is_date, parse_time
 from app.frame.words import count, stamp
 from app.glitches.pages.query import USUAL_DETECTORS
 from app.glitches.service import list_glitches
 from app.jobs.records import OPEN_STATES
 from app.jobs.service import list_jobs
+from glitch.gps import LATEST_GPS_TIME
 from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S
 
 PAGE_SIZE = 24

@@ -1,0 +1,78 @@
+"""Recognising a glitch that is stored, where the last bit of a float would make it another.
+
+The views of one trigger differ in their last bits with the batch that they were made in, and one of
+65,536 cells then falls on the other side of a step; a digest of them is another one altogether.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import numpy as np
+from sqlalchemy import and_, or_, select
+from sqlalchemy.orm import Session
+
+from app.glitches.records import GlitchMetadata
+from app.glitches.tables import Glitch, View
+from glitch.codec import STEPS, unpack_view
+from glitch.views import Views
+
+_STEP = Decimal("1e-9")  # s; the column's resolution
+_SAME_STEPS = 1  # of 255; what rounding moves a cell by
+
+
+def known_digests(
+    session: Session, found: Sequence[tuple[Views, GlitchMetadata]]
+) -> dict[int, bytes]:
+    """Digests of stored glitches that are the same as these, by their places.
+
+    The same is what has detector and GPS time in common, and the same windows and rows with
+    energies that differ by no more than rounding. What has no detector or no time is never taken
+    for the same here: its digest decides.
+
+    Args:
+        session: The transaction to read in.
+        found: Views with what is known of each.
+    """
+    keys = {
+        place: (one.ifo, one.gps_time.quantize(_STEP))
+        for place, (_, one) in enumerate(found)
+        if one.ifo is not None and one.gps_time is not None
+    }
+    if not keys:
+        return {}
+    near = [
+        and_(Glitch.ifo == ifo, Glitch.gps_time == time) for ifo, time in sorted(set(keys.values()))
+    ]
+    stored = session.execute(
+        select(Glitch.id, Glitch.ifo, Glitch.gps_time, Glitch.content_digest).where(or_(*near))
+    ).all()
+    if not stored:
+        return {}
+    views: dict[object, dict[float, View]] = {}
+    for view in session.scalars(select(View).where(View.glitch_id.in_([one.id for one in stored]))):
+        views.setdefault(view.glitch_id, {})[view.duration] = view
+    return {
+        place: row.content_digest
+        for place, (ifo, time) in keys.items()
+        for row in stored
+        if (row.ifo, row.gps_time) == (ifo, time)
+        and _are_same(found[place][0], views.get(row.id, {}))
+    }
+
+
+def _are_same(views: Views, stored: dict[float, View]) -> bool:
+    if set(views.durations_s) != set(stored):
+        return False
+    for duration_s, view in stored.items():
+        index = views.preprocessing.view_index(duration_s)
+        values = np.rint(views.values[index] * STEPS)
+        if values.shape != (view.n_frequency, view.n_time):
+            return False
+        if np.packbits(views.observed[index]).tobytes() != view.observed:
+            return False
+        known = np.rint(unpack_view(view.packed, values.shape) * STEPS)
+        if np.abs(values - known).max() > _SAME_STEPS:
+            return False
+    return True

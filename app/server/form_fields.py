@@ -1,0 +1,52 @@
+"""Refusing form fields that a route does not know, or takes once only: none is dropped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+
+from app.core.errors import InvalidRequestError
+
+_ONE_FILE = (
+    "Send one {name}, not {count}: pack several into one tar or zip, or send each as a request of "
+    "its own."
+)
+
+
+async def check_form_fields(request: Request) -> None:
+    """See that every field of a request's form is one that its route takes, as often as it does.
+
+    Raises:
+        InvalidRequestError: naming the field, and those that there are.
+    """
+    route = request.scope.get("route")
+    content_type = request.headers.get("content-type", "")
+    if not isinstance(route, APIRoute) or not content_type.startswith("multipart/form-data"):
+        return
+    params = list(_body_params(route.dependant))
+    form = await request.form()  # read already: Starlette keeps it
+    if any(param.field_info.is_required() and param.alias not in form for param in params):
+        return  # which the route itself tells
+    known = {param.alias: "list[" in str(param.field_info.annotation) for param in params}
+    for name, count in Counter(key for key, _ in form.multi_items()).items():
+        if name not in known:
+            raise InvalidRequestError(
+                f"There is no field {name[:60]!r} here: the fields are {', '.join(sorted(known))}."
+            )
+        if count > 1 and not known[name]:
+            raise InvalidRequestError(
+                _ONE_FILE.format(name=name, count=count)
+                if name in ("file", "manifest")
+                else f"The field {name} was given {count} times: give it once."
+            )
+
+
+def _body_params(dependant: Dependant) -> Iterator[Any]:
+    yield from dependant.body_params
+    for one in dependant.dependencies:
+        yield from _body_params(one)

@@ -1,0 +1,264 @@
+"""Files as detector people have them, which lost, moved or renamed glitches: each kind in small."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tarfile
+from collections.abc import Callable
+from typing import Any
+
+import gwframe
+import h5py
+import httpx
+import numpy as np
+import pytest
+from api_fixtures import (
+    GPS_START,
+    GPS_TIME,
+    SAMPLE_RATE_HZ,
+    Service,
+    assert_problem,
+    gwosc_hdf5,
+    picture,
+    strain_values,
+)
+from sqlalchemy import text
+
+from app.core.engine import make_session_factory
+from app.jobs.records import ItemRecord
+from app.jobs.service import get_job, list_items
+from worker.runner import JobRunner
+
+AT = int(GPS_TIME)
+STRAIN = strain_values(3)
+STRAIN_NAME = f"H-H1_TEST-{GPS_START}-32.hdf5"
+Send = Callable[..., list[ItemRecord]]
+
+
+@pytest.fixture
+def send(service: Service) -> Send:
+    """Send a batch and let a worker do it; its items."""
+
+    def send(content: bytes, name: str = "batch.tar", **fields: str) -> list[ItemRecord]:
+        sessions = make_session_factory(service.engine)
+        with service.client() as client:
+            answer = client.post("/batches", files={"file": (name, content)}, data=fields)
+        assert answer.status_code == 202, answer.text
+        JobRunner(sessions, service.settings).work(answer.json()["job"])
+        with sessions() as session:
+            job = get_job(session, answer.json()["job"])
+            items = list(list_items(session, job.id, limit=500).items)
+        assert items, job.detail
+        return items
+
+    return send
+
+
+@pytest.fixture(autouse=True)
+def no_glitches(service: Service) -> None:
+    with service.engine.begin() as connection:
+        connection.execute(text("DELETE FROM glitch"))
+
+
+def tar(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def with_strain(table: bytes, name: str = "triggers.csv", shift_s: int = 0) -> bytes:
+    """A tar of a table, which comes first, and strain."""
+    strain = gwosc_hdf5(STRAIN, start=GPS_START + shift_s)
+    return tar(**{name: table, f"H-H1_TEST-{GPS_START + shift_s}-32.hdf5": strain})
+
+
+def csv_of(*rows: dict[str, Any]) -> bytes:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def catalogue(service: Service) -> list[dict[str, Any]]:
+    """Everything that is known of every glitch, its label too."""
+    query = (
+        "SELECT glitch.*, glitch_class.name AS label FROM glitch"
+        " LEFT JOIN glitch_class ON glitch_class.id = glitch.class_id ORDER BY glitch.id"
+    )
+    with service.engine.connect() as connection:
+        return [dict(row) for row in connection.execute(text(query)).mappings()]
+
+
+def test_row_numbers_are_no_ids_of_triggers(send: Send, service: Service) -> None:
+    times = [AT - 4, AT, AT + 4]
+    for shift_s in (0, 1000):
+        rows = [{"id": n, "gps_time": t + shift_s, "ifo": "H1"} for n, t in enumerate(times, 1)]
+        items = send(with_strain(csv_of(*rows), shift_s=shift_s))
+        assert [item.state for item in items] == ["done"] * 3, items
+    stored = catalogue(service)
+    assert len(stored) == 6
+    assert {one["gravityspy_id"] for one in stored} == {None}
+
+
+@pytest.mark.parametrize("column", ["id", "gravityspy_id"])
+def test_row_numbers_are_no_ids_of_views(send: Send, service: Service, column: str) -> None:
+    for seed, label in ((1, b"Blip"), (2, b"Whistle")):
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w") as tree:
+            tree["views"] = np.random.default_rng(seed).random((3, 4, 128, 128), dtype=np.float32)
+            tree[column] = np.arange(3)
+            tree["label"] = np.array([label] * 3)
+        items = send(buffer.getvalue(), "stack.h5")
+        assert [item.state for item in items] == ["done"] * 3, items
+    assert sorted(one["label"] for one in catalogue(service)) == ["Blip"] * 3 + ["Whistle"] * 3
+
+
+def test_nanoseconds_belong_to_their_own_column(send: Send, service: Service) -> None:
+    row = {
+        "event_time": float(AT + 1),
+        "peak_time": AT,
+        "peak_time_ns": 999999990,
+        "ifo": "H1",
+    }
+    send(with_strain(csv_of(row)))
+    assert [str(one["gps_time"]) for one in catalogue(service)] == [f"{AT}.999999990"]
+
+
+def test_a_column_of_utc_hides_no_gps(send: Send, service: Service) -> None:
+    row = {"time": "2015-09-14 09:50:40", "gps": f"{AT}.1", "ifo": "h1"}
+    send(with_strain(csv_of(row)))
+    assert [str(one["gps_time"]) for one in catalogue(service)] == [f"{AT}.100000000"]
+
+
+def test_the_channel_that_was_read_is_stored(send: Send, service: Service) -> None:
+    path_free = io.BytesIO()
+    names = ("H1:GDS-CALIB_STRAIN", "H1:GDS-CALIB_STRAIN_CLEAN")
+    frame = gwframe.Frame(start=GPS_START, duration=32, name="H1")
+    for name in names:
+        frame.add_channel(name, STRAIN, sample_rate=SAMPLE_RATE_HZ)
+    with gwframe.FrameWriter(path_free) as writer:
+        writer.write_frame(frame)
+    channels = ["H1:ASC-Y_TR_A_NSUM_OUT_DQ", "L1:GDS-CALIB_STRAIN", names[1]]
+    rows = [
+        {"gps_time": AT - 4 + 4 * n, "ifo": "H1", "channel": one} for n, one in enumerate(channels)
+    ]
+    frames = {f"H-H1_TEST-{GPS_START}-32.gwf": path_free.getvalue()}
+    items = send(tar(**{"t.csv": csv_of(*rows)}, **frames))
+    assert [item.state for item in items] == ["done"] * 3, items
+    stored = sorted(catalogue(service), key=lambda one: one["gps_time"])
+    assert [one["channel"] for one in stored] == [names[0], names[0], names[1]]
+
+
+@pytest.mark.parametrize(
+    ("row", "origin"),
+    [
+        ({"event_time": AT, "ifo": "H1", "ml_label": "Blip"}, "gravityspy"),
+        ({"GPStime": AT, "peakFreq": 90, "ifo": "H1", "label": "Blip"}, "gravityspy"),
+        (
+            {"time": AT, "tstart": 1, "tend": 2, "fstart": 1, "fend": 2, "ifo": "H1"},
+            "omicron",
+        ),
+        ({"gps_time": AT, "ifo": "H1"}, "upload"),
+    ],
+)
+def test_origins(send: Send, service: Service, row: dict[str, Any], origin: str) -> None:
+    send(with_strain(csv_of(row)))
+    assert [one["origin"] for one in catalogue(service)] == [origin]
+
+
+def test_a_trigger_is_known_in_whatever_batch_it_comes_again(
+    send: Send, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"gps_time": f"{AT - 9 + n}.3", "ifo": "H1"} for n in range(18)]
+    assert {item.state for item in send(with_strain(csv_of(*rows)))} == {"done"}
+    with service.engine.begin() as connection:  # as another composition of the batch rounds it
+        connection.execute(text("UPDATE glitch SET content_digest = sha256(id::text::bytea)"))
+    again = send(with_strain(csv_of(*rows[::3])))
+    assert {item.reason for item in again} == {"It was known already."}
+    assert len(catalogue(service)) == len(rows)
+
+
+def test_labels_count_without_regard_to_case(send: Send, service: Service) -> None:
+    row = {"gps_time": AT, "ifo": "H1", "label": "koi fish"}
+    [item] = send(with_strain(csv_of(row)))
+    assert (item.state, item.reason) == ("done", None)
+    assert [one["label"] for one in catalogue(service)] == ["Koi_Fish"]
+
+
+LIGOLW = f"""<?xml version='1.0' encoding='utf-8'?><LIGO_LW><Table Name="sngl_burst:table">
+<Column Name="sngl_burst:event_id" Type="ilwd:char"/><Column Name="sngl_burst:ifo" Type="lstring"/>
+<Column Name="sngl_burst:peak_time" Type="int_4s"/>
+<Column Name="sngl_burst:peak_time_ns" Type="int_4s"/><Column Name="sngl_burst:snr" Type="real_4"/>
+<Stream Name="sngl_burst:table" Delimiter="," Type="Local">
+"sngl_burst:event_id:0","H1",{AT},400000000,9.5,
+"sngl_burst:event_id:1","H1",{AT + 3},5,19.5
+</Stream></Table></LIGO_LW>"""
+
+
+def test_ligolw(send: Send, service: Service) -> None:
+    send(with_strain(LIGOLW.encode(), "H1-OMICRON.xml"))
+    stored = sorted((str(one["gps_time"]), one["snr"]) for one in catalogue(service))
+    assert stored == [(f"{AT}.400000000", 9.5), (f"{AT + 3}.000000005", 19.5)]
+
+
+@pytest.mark.parametrize("format_name", ["csv", "hdf5", "ligolw"])
+def test_an_export_sent_back_changes_nothing(
+    send: Send, service: Service, client: httpx.Client, format_name: str
+) -> None:
+    """Of glitches of every kind: with and without time, detector, id, label, channel."""
+    rng = np.random.default_rng(7)
+    for number in range(6):
+        named = f"H1_{'sent' if number % 2 else 'back'}{number:06d}_spectrogram_0.5.png"
+        name = named if number % 3 else "picture.png"
+        fields = {"view_duration_s": "0.5"}
+        if number % 2:
+            second, nano = int(rng.integers(1, 2**30)), int(rng.integers(0, 10**9))
+            fields |= {"gps_time": f"{second}.{nano:09d}"}
+            fields |= {"label": "Blip", "channel": "H1:ODD, (name) = 1"}
+        if not number % 3:
+            fields |= {"ifo": "V1"} if number else {}
+            fields.pop("channel", None)
+        files = {"file": (name, picture(20 + number))}
+        answer = client.post("/embed", files=files, data=fields)
+        assert answer.status_code == 201, answer.text
+    send(with_strain(csv_of({"gps_time": f"{AT}.999999999", "ifo": "H1"})))
+    before = catalogue(service)
+    exported = client.get("/exports", params={"format": format_name})
+    for content in (exported.content, with_strain(exported.content, f"back.{format_name}")):
+        items = send(content, f"export.{format_name}")
+        assert {item.reason for item in items} == {"It was known already."}, items
+        assert {item.glitch_id for item in items} == {one["id"] for one in before}
+        assert catalogue(service) == before
+
+
+def test_an_export_of_another_catalogue_brings_triggers(
+    send: Send, service: Service, client: httpx.Client
+) -> None:
+    send(with_strain(csv_of({"gps_time": AT, "ifo": "H1", "ml_label": "Blip"})))
+    exported = client.get("/exports", params={"format": "csv"}).content
+    with service.engine.begin() as connection:
+        connection.execute(text("DELETE FROM glitch"))
+    [item] = send(with_strain(exported))
+    assert (item.state, item.reason) == ("done", None)
+    [stored] = catalogue(service)
+    assert (stored["gravityspy_id"], stored["origin"], stored["label"]) == (
+        None,
+        "gravityspy",
+        "Blip",
+    )
+
+
+def test_fields_that_would_be_dropped_are_refused(client: httpx.Client) -> None:
+    two = [("file", ("a.tar", tar())), ("file", ("b.tar", tar()))]
+    assert "Send one file, not 2" in assert_problem(client.post("/batches", files=two), 400)
+    scan = {"file": ("H1_abcdefghij_spectrogram_0.5.png", picture(5))}
+    detail = assert_problem(client.post("/embed", files=scan, data={"gpstime": "1"}), 400)
+    assert "There is no field 'gpstime' here" in detail
+    assert "gps_time" in detail
+    assert client.get("/glitches").json()["items"] == []
