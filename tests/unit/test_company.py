@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from glitch.company import company_of
+from glitch.company import Company, company_of
 from glitch.false_discovery import benjamini_hochberg
 from glitch.nearest import nearest_among, nearest_to
 from glitch.novelty import References, directions, novelty_scores
@@ -195,3 +195,21 @@ def test_a_burst_of_a_hundred_thousand_takes_linear_time() -> None:
     assert company.weights[2000:].sum() < 40  # at most those that stand for the episode
     assert np.isfinite(company.to_any).all()
     assert (company.weights[:2000] == 1).all()
+
+
+def test_the_score_by_hand_and_by_brute_force() -> None:
+    by_hand = Company(
+        np.array([0.1, 0.3]), np.array([0.6, 0.0]), np.ones(2), np.arange(2), np.zeros((2, 0), int)
+    )
+    np.testing.assert_allclose(by_hand.scores(np.array([0.4, 0.3])), [2 + 0.6 + 0.4, 0.75 + 0.3])
+    rng = np.random.default_rng(14)
+    units = directions(rng.normal(size=(60, 4)).astype(np.float32))
+    is_known = rng.random(60) < 0.5
+    to_known = rng.random(60)
+    found = company_of(units, 1000.0 * np.arange(60), is_known).scores(to_known)
+    cosine = 1 - units.astype(np.float64) @ units.T.astype(np.float64)
+    for one in range(60):
+        others = np.argsort(cosine[one] + 9 * (np.arange(60) == one))
+        fifth, share = cosine[one, others[4]], np.mean(~is_known[others[:10]])
+        expected = to_known[one] / (fifth + 0.1) + share + to_known[one]
+        assert found[one] == pytest.approx(expected, abs=1e-4)
