@@ -6,7 +6,7 @@ BIN := .venv/bin
 # threads fight over the cores as soon as anything else runs.
 TEST_PROCESSES ?= 2
 
-.PHONY: up test lint docs bench clean chromium openapi scatterplot
+.PHONY: up test lint docs bench clean chromium openapi scatterplot swagger-ui
 
 up: .venv/.installed
 	@exec $(BIN)/glitch-discovery up --stop-with-parent
@@ -46,6 +46,10 @@ openapi:
 # The map's drawing library, built into one module that is committed; needs Node.js 20 and npm.
 scatterplot:
 	cd scripts/scatterplot && npm ci --no-audit --no-fund && npm run build
+
+# Swagger UI for /docs, as npm has it; the files are committed.
+swagger-ui:
+	bash scripts/swagger-ui/fetch.sh
 
 clean:
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* htmlcov

@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("glitch-discovery"),
         license_info={"name": "GPL-3.0-or-later", "identifier": "GPL-3.0-or-later"},
         lifespan=lifespan,
-        docs_url=None,  # the stock pages load their scripts from elsewhere; docs/api.md is ours
+        docs_url=None,  # the stock page loads its scripts from elsewhere: app.frame.api_docs
         redoc_url=None,
         form_limits={"max_files": 16, "max_fields": 64, "max_part_size": 64 * 1024},
     )

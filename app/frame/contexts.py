@@ -60,6 +60,17 @@ class PageContext:
 
 
 @dataclass(frozen=True)
+class ApiDocsPage(PageContext):
+    """The HTTP interface; its script fetches what it shows."""
+
+    template: ClassVar[str] = "api_docs.html"
+
+    @property
+    def title(self) -> str:
+        return "API"
+
+
+@dataclass(frozen=True)
 class Moment:
     """One time in both clocks."""
 

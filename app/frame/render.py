@@ -51,6 +51,7 @@ NOTICES = {
     "logged-out": "You are logged out.",
     "drawing": "The map was asked for: a worker draws it, and the old one stays until then.",
     "placing": "The newer glitches were asked for: a worker places them, and nothing moves.",
+    "demo-removed": "The demonstration is gone: what is here from now on is yours.",
     "clustering": "The clustering was asked for: a worker takes it up.",
     "named": "The class was made; it is suggested for the unlabelled members.",
     "merged": "The class is suggested for the unlabelled members.",

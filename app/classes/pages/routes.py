@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Request, Response
 from app.classes.log import Change, ChooseExemplars, Describe, MergeInto, Move, Rename, SetState
 from app.classes.naming import create_class
 from app.classes.pages.view import class_href, class_page_of, classes_page_of
-from app.classes.service import change_class, get_class
+from app.classes.service import change_class, get_class, get_class_named
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.event_log import Redo, Undo
 from app.frame.deps import CsrfChecked, PageRoute, Reader, SessionDep, VisitorDep, see_other
@@ -59,18 +59,23 @@ def add(
     return see_other(f"{class_href(made.id)}?done=class-added")
 
 
-@router.get("/classes/{class_id}")
+@router.get("/classes/{which}")
 def one_class(
     *,
     request: Request,
     session: SessionDep,
     visitor: VisitorDep,
     principal: Reader,
-    class_id: int,
+    which: str,
     after: str | None = None,
 ) -> Response:
-    """One class: what it looks like, when it occurs, what was done to it."""
-    record = get_class(session, class_id)
+    """One class: what it looks like, when it occurs, what was done to it.
+
+    Its address has its id, which stays where the class is renamed; its name leads there.
+    """
+    if not (which.isascii() and which.isdigit() and len(which) < 10):
+        return see_other(class_href(get_class_named(session, which).id))
+    record = get_class(session, int(which))
     page = class_page_of(session, record, principal, after=(after or "")[:500] or None)
     return render(request, page, visitor)
 

@@ -1,0 +1,18 @@
+"""`/docs`: the HTTP interface, rendered by Swagger UI from the service's own files."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from app.frame.contexts import ApiDocsPage
+from app.frame.deps import PageRoute, VisitorDep
+from app.frame.render import render
+
+router = APIRouter(route_class=PageRoute)
+
+
+@router.get("/docs")
+def api_docs(request: Request, visitor: VisitorDep) -> Response:
+    """Open to everyone, as the document that it shows is."""
+    # Swagger UI draws its icons as pictures that stand in its style sheet.
+    return render(request, ApiDocsPage(), visitor, has_own_pictures=True)
