@@ -10,7 +10,8 @@ from app.classes.audit.pages import routes as label_audit
 from app.classes.pages import routes as classes
 from app.clusters.pages import routes as clusters
 from app.core.errors import NotFoundError
-from app.frame import session, tokens
+from app.demo import pages as demo
+from app.frame import api_docs, session, tokens
 from app.frame import static_files as static
 from app.frame.deps import PageRoute
 from app.glitches.exports import pages as exports
@@ -28,9 +29,10 @@ def create_web_router() -> APIRouter:
     web = APIRouter(include_in_schema=False)
     for path in ("/", PREFIX, f"{PREFIX}/"):
         web.add_api_route(path, _to_pages)
+    web.include_router(api_docs.router)
     parts = (
         *(clusters, catalogue, glitch, files, pictures, upload, batch, jobs, label_audit),
-        *(map_routes, exports, search, classes, checkpoints, tokens, session, static),
+        *(map_routes, exports, search, demo, classes, checkpoints, tokens, session, static),
     )
     for part in parts:
         web.include_router(part.router, prefix=PREFIX)

@@ -93,7 +93,8 @@ class Transport:
             yield
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnreachableError(
-                f"No service answers at {self.url} ({error}): start it, or give its address."
+                f"No service answers at {self.url} ({error}): start it with `make up`, or give "
+                "another address."
             ) from error
 
     def _content(self, answer: httpx.Response) -> dict[str, Any]:

@@ -19,13 +19,13 @@ from app.models.checkpoints import active_checkpoint
 from glitch.clustering import describe_cluster, unit_vectors
 
 
-def store_run(session: Session) -> ClusteringRun:
+def store_run(session: Session, *, is_simulated: bool = False) -> ClusteringRun:
     """A run that found whatever ``store_cluster`` adds to it."""
     run = ClusteringRun(
         id=uuid7(),
         checkpoint_id=active_checkpoint(session).id,
         scope="novel",
-        is_simulated=False,
+        is_simulated=is_simulated,
         fdr=0.1,
         min_cluster_size=5,
         p_threshold=0.01,

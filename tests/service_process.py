@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from queue import Empty, Queue
 
@@ -70,6 +71,17 @@ class Service:
             if line.startswith("ready "):
                 self.url = line.removeprefix("ready ")
                 return self.url
+
+    def wait_until_filled(self) -> None:
+        """Once the demonstration has all of its glitches."""
+        deadline = time.monotonic() + PATIENCE_S
+        with self.client() as client:
+            while True:
+                jobs = client.get("/jobs", params={"kind": "demo"}).raise_for_status().json()
+                if jobs["items"] and jobs["items"][0]["state"] == "succeeded":
+                    return
+                assert time.monotonic() < deadline, jobs
+                time.sleep(0.5)
 
     def client(self) -> httpx.Client:
         """With the admin's token, and the address that it said it was ready at."""

@@ -5,15 +5,15 @@ Each command imports what it needs when it runs: torch and gwpy take seconds, `-
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from app.cli import catalogue, jobs, running, tokens, training
+from app.cli.options import DataDir, set_environment
 
 app = typer.Typer(
     name="glitch-discovery",
-    help="Finds new classes of gravitational-wave detector glitches.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -24,6 +24,30 @@ app.add_typer(catalogue.app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tokens.app, name="token")
 app.add_typer(training.app)
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"glitch-discovery {version('glitch-discovery')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    *,
+    version: Annotated[  # noqa: ARG001  (its callback acts before any command)
+        bool,
+        typer.Option("--version", help="Print it.", callback=_print_version, is_eager=True),
+    ] = False,
+    data_dir: DataDir = None,
+    port: Annotated[
+        int | None, typer.Option(help="Where `up` listens. Default: GLITCH_PORT, else 8000.")
+    ] = None,
+) -> None:
+    """Find new classes of gravitational-wave detector glitches."""
+    set_environment(GLITCH_DATA_DIR=data_dir, GLITCH_PORT=port)
 
 
 def main() -> Any:

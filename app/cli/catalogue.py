@@ -13,7 +13,10 @@ from app.cli.options import ServiceUrl, told
 app = typer.Typer(rich_markup_mode=None)
 
 
-@app.command()
+@app.command(
+    epilog="Example: glitch-discovery embed H-H1_LOSC_4_V2-1126259446-32.hdf5 "
+    "--gps-time 1126259462.4"
+)
 def embed(
     files: Annotated[
         list[Path],
@@ -44,7 +47,7 @@ def embed(
     The token comes from GLITCH_TOKEN, else from the data directory.
     """
     with told():
-        from app.client.remote import Upload, ask_to_embed, print_answer
+        from app.client.remote import find_service, print_answer
 
         fields = {
             "gps_time": gps_time,
@@ -56,15 +59,15 @@ def embed(
             "neighbours": neighbours,
             "store": store,
         }
-        answer = ask_to_embed(Upload(files, fields), url=url)
+        answer = find_service(url).send("/embed", [("file", path) for path in files], fields)
         print_answer(answer, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog="Example: glitch-discovery ingest pictures/ --manifest pictures.csv")
 def ingest(
     path: Annotated[
         Path,
-        typer.Argument(help="A tar or zip, an HDF5 or npz of views, or a table of triggers."),
+        typer.Argument(help="A folder, tar or zip, an HDF5 or npz of views, or a trigger table."),
     ],
     *,
     manifest: Annotated[
@@ -100,7 +103,7 @@ def ingest(
         raise typer.Exit(show(url, job_id, is_followed=follow))
 
 
-@app.command()
+@app.command(epilog="Example: glitch-discovery cluster --ifo L1 --fdr 0.05")
 def cluster(
     *,
     fdr: Annotated[
@@ -134,7 +137,10 @@ def cluster(
         raise typer.Exit(run(url, wanted))
 
 
-@app.command()
+@app.command(
+    epilog="Example: glitch-discovery export-catalogue whistles.h5 --ifo L1 --label Whistle "
+    "--snr-min 20"
+)
 def export_catalogue(
     path: Annotated[Path, typer.Argument(help="The file to write: .csv, .h5 or .xml (LIGO_LW).")],
     *,

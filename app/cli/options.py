@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -18,6 +20,15 @@ ServiceUrl = Annotated[
     str | None,
     typer.Option("--url", envvar="GLITCH_URL", help="The service. Default: the one of `up`."),
 ]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="The folder that holds all state. Default: GLITCH_DATA_DIR, else ./data."),
+]
+
+
+def set_environment(**values: object) -> None:
+    """Let options count before the environment: settings are read from there, by children too."""
+    os.environ.update({name: str(value) for name, value in values.items() if value is not None})
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.options import open_store, told
+from app.cli.options import DataDir, ServiceUrl, open_store, set_environment, told
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -19,17 +19,22 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 
 
-@app.command()
+@app.command(epilog="Example: glitch-discovery up --port 8001 --data-dir /var/lib/glitches")
 def up(
     *,
+    data_dir: DataDir = None,
+    host: Annotated[
+        str | None, typer.Option(help="Listen there. Default: GLITCH_HOST, else 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="0 takes a free one. Default: GLITCH_PORT, else 8000.")
+    ] = None,
     stop_with_parent: Annotated[
         bool, typer.Option(hidden=True, help="Stop when the parent process is gone.")
     ] = False,
 ) -> None:
-    """Start everything in the foreground; Ctrl-C stops it.
-
-    GLITCH_DATA_DIR, GLITCH_HOST, GLITCH_PORT and DATABASE_URL steer it.
-    """
+    """Start everything in the foreground; Ctrl-C stops it."""
+    set_environment(GLITCH_DATA_DIR=data_dir, GLITCH_HOST=host, GLITCH_PORT=port)
     with told():
         from app.launch.settings import read_settings
         from app.launch.up import up as run
@@ -84,28 +89,19 @@ def migrate() -> None:
 
 
 @app.command()
-def demo() -> None:
-    """Load the catalogue of simulated glitches, or what is missing of it."""
-    with told(), open_store() as database:
-        from rich.console import Console
+def demo(
+    *,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take it out, with all that was made of it.")
+    ] = False,
+    follow: Annotated[bool, typer.Option(help="Stay with a bar until it is filled.")] = True,
+    url: ServiceUrl = None,
+) -> None:
+    """Load the demonstration of simulated glitches into a running service, or remove it."""
+    with told():
+        from app.client.demo import load, remove_all
 
-        from app.launch.demo.catalogue import count_missing
-        from app.launch.demo.progress import load_demo
-        from app.launch.settings import read_settings
-        from app.models.checkpoints import active_checkpoint
-
-        settings = read_settings()
-        with database.transaction() as session:
-            checkpoint = active_checkpoint(session)
-            missing = count_missing(session, settings.demo_per_class, checkpoint)
-        if missing:
-            environment = {
-                "DATABASE_URL": database.url,
-                "GLITCH_DATA_DIR": str(settings.data_dir.absolute()),
-            }
-            console = Console(stderr=True, highlight=False)
-            load_demo(missing, settings.demo_processes, environment, console=console)
-        typer.echo(f"{missing} simulated glitches loaded." if missing else "Nothing was missing.")
+        raise typer.Exit(remove_all(url) if remove else load(url, is_followed=follow))
 
 
 @app.command()

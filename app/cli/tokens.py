@@ -12,7 +12,7 @@ from app.cli.options import open_store, told
 app = typer.Typer(help="Bearer tokens of the service.", no_args_is_help=True)
 
 
-@app.command("create")
+@app.command("create", epilog="Example: glitch-discovery token create omicron --role submitter")
 def create(
     name: Annotated[str, typer.Argument(help="Who or what it is for.")],
     role: Annotated[str, typer.Option(help="reader, submitter, reviewer or admin.")] = "submitter",

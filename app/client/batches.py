@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
 
-from app.client.remote import Upload, find_service
+from app.client.remote import find_service
 from app.launch.errors import LaunchError
+from glitch_discovery.packing import as_archive
 
 
 def ingest(
@@ -16,19 +16,18 @@ def ingest(
 ) -> UUID:
     """Send a batch; the id of its job.
 
-    The files are streamed from disk, never held in memory.
+    The files are streamed from disk, never held in memory; a folder is packed first.
 
     Raises:
         LaunchError: if a file, the token or the service is missing, or it refuses; in one sentence.
     """
     service = find_service(url)
-    wanted = {"file": path} | ({} if manifest is None else {"manifest": manifest})
-    with contextlib.ExitStack() as stack:
-        parts = []
-        for field, file in wanted.items():
-            try:
-                parts.append((field, (file.name, stack.enter_context(file.open("rb")))))
-            except OSError as error:
-                raise LaunchError(f"{file} cannot be read ({error.strerror}).") from error
-        answer = service.ask("POST", "/batches", files=parts, data=Upload([], fields).form())
+    try:
+        with as_archive(path) as archive:
+            files = [("file", archive)]
+            if manifest is not None:
+                files.append(("manifest", manifest))
+            answer = service.send("/batches", files, fields)
+    except OSError as error:
+        raise LaunchError(f"{path} cannot be packed ({error.strerror}).") from error
     return UUID(answer["job"])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 from rich.console import Console
 from rich.table import Table
 
@@ -18,54 +18,47 @@ from app.launch.address import reachable_host
 from app.launch.errors import LaunchError
 from app.launch.settings import read_settings
 from app.launch.token_file import read_token
+from glitch_discovery import ServiceError, UnreachableError
+from glitch_discovery.transport import Transport, form, opened
 
 _WIDTH = 200
-_TIMEOUT_S = 180.0  # a large file over a slow network; the service bounds its own work
-
-
-@dataclass(frozen=True)
-class Upload:
-    """Files and form fields of one request; fields that are None are not sent."""
-
-    files: Sequence[Path]
-    fields: Mapping[str, object]
-
-    def form(self) -> dict[str, str | list[str]]:
-        """The fields as a form has them: lists repeat, booleans are words."""
-        return {
-            name: [_text(item) for item in value] if isinstance(value, list) else _text(value)
-            for name, value in self.fields.items()
-            if value is not None
-        }
+# Fields that the service names in its sentences, and that are options here.
+_FIELDS = re.compile(
+    r"\b(gps_time|gps_start|gps_end|ifo|channel|sample_rate_hz|view_duration_s|label|neighbours|"
+    r"merge_window_s|origin|fdr|min_cluster_size|dormant_days|snr_min|p_value_max)\b(?!=)"
+)
 
 
 @dataclass(frozen=True)
 class RemoteService:
-    """A running service, and the token to ask it with."""
+    """A running service, asked on behalf of a command."""
 
-    address: str
-    token: str
+    transport: Transport
+
+    @property
+    def address(self) -> str:
+        """Where it answers."""
+        return self.transport.url
 
     def ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """The JSON that it answers; options are those of ``httpx.request``.
 
         Raises:
-            LaunchError: if it is missing or refuses; in one sentence.
+            LaunchError: if it is missing or refuses; in one sentence, which names options.
         """
-        try:
-            answer = httpx.request(
-                method,
-                f"{self.address}{path}",
-                headers={"Authorization": f"Bearer {self.token}"},
-                timeout=_TIMEOUT_S,
-                **options,
-            )
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise LaunchError(
-                f"No service answers at {self.address} ({error}): start it with `make up`, or give "
-                "its address with --url."
-            ) from error
-        return _content(answer, self.address)
+        with _told():
+            return self.transport.ask(method, path, **options)
+
+    def send(
+        self, path: str, files: Sequence[tuple[str, Path]], fields: Mapping[str, object]
+    ) -> dict[str, Any]:
+        """The JSON that it answers to files, streamed from disk, and form fields.
+
+        Raises:
+            LaunchError: if a file cannot be read, or the service is missing or refuses.
+        """
+        with _told(), opened(files) as parts:
+            return self.transport.ask("POST", path, files=parts, data=form(fields))
 
     def fetch(self, path: str, target: Path) -> None:
         """Keep what it answers as a file; streamed, so that memory does not grow with it.
@@ -74,27 +67,24 @@ class RemoteService:
             LaunchError: if it is missing or refuses, or the file cannot be written; no half of it
                 is left.
         """
-        aside = target.with_name(f".{target.name}.part")
-        headers = {"Authorization": f"Bearer {self.token}"}
-        try:
-            with httpx.stream(
-                "GET", f"{self.address}{path}", headers=headers, timeout=_TIMEOUT_S
-            ) as answer:
-                if answer.is_error:
-                    answer.read()
-                    _content(answer, self.address)
-                with aside.open("wb") as file:
-                    for block in answer.iter_bytes():
-                        file.write(block)
-            aside.replace(target)
-        except httpx.HTTPError as error:
-            raise LaunchError(
-                f"{self.address} stopped answering ({error}): ask for {path} again."
-            ) from error
-        except OSError as error:
-            raise LaunchError(f"{target} cannot be written ({error.strerror}).") from error
-        finally:
-            aside.unlink(missing_ok=True)
+        with _told():
+            self.transport.fetch(path, target)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except ServiceError as error:
+        raise LaunchError(_FIELDS.sub(lambda found: _option(found[1]), str(error))) from error
+    except UnreachableError as error:
+        raise LaunchError(f"{error} The option for it is --url.") from error
+    except OSError as error:
+        raise LaunchError(f"{error.filename} cannot be used ({error.strerror}).") from error
+
+
+def _option(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
 
 
 def find_service(url: str | None) -> RemoteService:
@@ -111,47 +101,12 @@ def find_service(url: str | None) -> RemoteService:
             "No token: set GLITCH_TOKEN, or GLITCH_DATA_DIR to the data directory of the service "
             "on this machine."
         )
-    return RemoteService(address.rstrip("/"), token)
-
-
-def ask_to_embed(upload: Upload, *, url: str | None) -> dict[str, Any]:
-    """The service's answer to ``POST /embed``.
-
-    Raises:
-        LaunchError: if a file, the token or the service is missing, or it refuses; in one sentence.
-    """
-    service = find_service(url)
-    with contextlib.ExitStack() as stack:
-        parts = []
-        for path in upload.files:
-            try:
-                parts.append(("file", (path.name, stack.enter_context(path.open("rb")))))
-            except OSError as error:
-                raise LaunchError(f"{path} cannot be read ({error.strerror}).") from error
-        return service.ask("POST", "/embed", files=parts, data=upload.form())
-
-
-def _content(answer: httpx.Response, address: str) -> dict[str, Any]:
-    try:
-        content = answer.json()
-    except json.JSONDecodeError:
-        content = None
-    if not isinstance(content, dict):
-        raise LaunchError(
-            f"{address} answered {answer.status_code} and no JSON: is it Glitch Discovery?"
-        )
-    if answer.is_error:
-        raise LaunchError(str(content.get("detail") or content.get("title") or answer.status_code))
-    return content
+    return RemoteService(Transport(address, token))
 
 
 def _address(host: str, port: int) -> str:
     name = reachable_host(host)
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def print_answer(answer: Mapping[str, Any], *, as_json: bool) -> None:
@@ -168,16 +123,18 @@ def print_answer(answer: Mapping[str, Any], *, as_json: bool) -> None:
     facts.add_row("peak frequency", f"{_shown(glitch['peak_frequency'])} Hz")
     facts.add_row("label", _shown(glitch["label"]))
     facts.add_row("checkpoint", _shown(embedding["checkpoint"]))
-    facts.add_row("latent vector", " ".join(f"{value:.3f}" for value in embedding["mean"]))
     facts.add_row("reconstruction error", _shown(embedding["reconstruction_error"]))
     facts.add_row("novelty", _novelty(novelty))
+    if page := glitch["links"].get("page"):
+        facts.add_row("its page", page)
     console.print(facts)
     if answer["neighbours"]:
-        table = Table("distance", "label", "ifo", "GPS time", "id", box=None, pad_edge=False)
+        table = Table("distance", "label", "ifo", "GPS time", "id", "", box=None, pad_edge=False)
         for item in answer["neighbours"]:
             name = item["gravityspy_id"] or item["id"]
             shown = [_shown(item[key]) for key in ("distance", "label", "ifo", "gps_time")]
-            table.add_row(*shown, _shown(name))
+            mark = "simulated" if item["origin"] == "simulated" else ""
+            table.add_row(*shown, _shown(name), mark)
         console.print()
         console.print(table)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BUILT_IN: dict[str, str] = {
     "cluster": "app.clusters.job:HANDLER",
+    "demo": "app.demo.job:HANDLER",
     "index": "app.models.index:HANDLER",
     "export": "app.glitches.exports.job:HANDLER",
     "ingest": "app.batches.job:HANDLER",

@@ -7,8 +7,8 @@ from pathlib import Path
 from app.core.access import create_token, list_tokens, revoke_token, verify_token
 from app.core.errors import UnauthenticatedError
 from app.core.principals import Role
+from app.demo.service import demonstration, start_at_first
 from app.launch.database import Database, open_database, upgrade_schema
-from app.launch.demo.catalogue import count_missing
 from app.launch.publish import publish_shipped
 from app.launch.settings import read_settings
 from app.launch.token_file import read_token, write_token
@@ -17,10 +17,10 @@ FIRST_RUN_TOKEN = "first-run admin"  # noqa: S105 - its name
 
 
 def prepare() -> dict[str, object]:
-    """Migrate, publish the shipped checkpoint, see to the admin token, count the missing demo.
+    """Migrate, publish the shipped checkpoint, see to the admin token, ask for the demonstration.
 
     Returns:
-        ``checkpoint`` (name), ``is_token_good``, ``demo_missing`` (how many).
+        ``checkpoint`` (name), ``is_token_good``, ``demo_job`` (its id while it is to be filled).
     """
     settings = read_settings()
     kept_token = read_token(settings.data_dir)  # before anything is changed: it may be damaged
@@ -29,14 +29,14 @@ def prepare() -> dict[str, object]:
         with database.transaction() as session:
             checkpoint = publish_shipped(session, settings.data_dir)
         is_token_good = _see_to_token(database, settings.data_dir, kept_token)
-        missing = 0
-        if settings.demo:
-            with database.transaction() as session:
-                missing = count_missing(session, settings.demo_per_class, checkpoint)
+        with database.transaction() as session:
+            if settings.demo:
+                start_at_first(session, settings.demo_per_class)
+            job = demonstration(session).job
     return {
         "checkpoint": checkpoint.name,
         "is_token_good": is_token_good,
-        "demo_missing": missing,
+        "demo_job": str(job.id) if job is not None and job.is_open else None,
     }
 
 

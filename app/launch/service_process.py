@@ -29,7 +29,7 @@ class Prepared:
 
     checkpoint: str
     is_token_good: bool
-    demo_missing: int
+    demo_job: str | None
 
 
 class ServiceProcess:

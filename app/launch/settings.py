@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, ValidationError
 
 from app.core.settings import Settings
+from app.demo.plan import PER_CLASS
 from app.launch.errors import LaunchError
 
 
@@ -13,16 +14,10 @@ class LaunchSettings(Settings):
 
     demo: bool = Field(
         default=True,
-        description="Whether the first start loads the catalogue of simulated glitches.",
+        description="Whether the first start loads the demonstration of simulated glitches.",
     )
     demo_per_class: int = Field(
-        default=40, ge=1, le=1000, description="How many simulated glitches of each class."
-    )
-    demo_processes: int | None = Field(
-        default=None,
-        ge=1,
-        le=64,
-        description="How many processes load the catalogue. Unset: one a core, at most four.",
+        default=PER_CLASS, ge=1, le=1000, description="How many simulated glitches of each class."
     )
 
 

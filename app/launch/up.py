@@ -19,7 +19,7 @@ from app.launch.address import base_url, take_address
 from app.launch.background import Background
 from app.launch.data_directory import prepare_data_directory
 from app.launch.database import RunningDatabase, running_database
-from app.launch.demo.progress import load_demo
+from app.launch.demo_progress import show_filling
 from app.launch.errors import LaunchError
 from app.launch.lifeline import stop_with_parent
 from app.launch.lock import STOPPING, HeldLock, hold_data_directory
@@ -127,20 +127,14 @@ class Supervisor:
         """From its preparation to its end; its exit code."""
         try:
             prepared = service.prepare(database.url, self._check_stop)
-            if prepared.demo_missing:
-                load_demo(
-                    prepared.demo_missing,
-                    self._settings.demo_processes,
-                    {"DATABASE_URL": database.url, "GLITCH_DATA_DIR": str(place.folder)},
-                    console=self._console,
-                    keep_open=(place.lock.descriptor,),
-                    check_stop=self._check_stop,
-                )
             service.serve(self._check_stop)
             if is_first:
                 self._tell(place, prepared)
                 # Only now: their imports would compete with the service's for the cores.
                 self._background = place.start_background(database, self._console)
+                token = read_token(place.folder)
+                if prepared.demo_job and prepared.is_token_good and token:
+                    show_filling(place.url, token, prepared.demo_job, self._console)
             while (code := service.exit_code) is None:
                 self._check_stop()
                 database.check()

@@ -26,6 +26,7 @@ def filled() -> Iterator[Path]:
     folder = new_folder()
     service = Service(folder)
     service.wait_until_ready()
+    service.wait_until_filled()
     assert service.stop() == 0
     yield folder
     shutil.rmtree(folder.parent, ignore_errors=True)

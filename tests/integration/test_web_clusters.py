@@ -68,7 +68,7 @@ def test_without_a_run_the_page_says_how_to_start_one(
     assert bad.alerts
     assert "as a number" in reviewer.submit(page, "/clusters/runs", fdr="loud").alerts[0]
     started = reviewer.submit(page, "/clusters/runs", fdr="0.2")
-    assert "A clustering is queued" in started.text
+    assert "Its clusters appear here by themselves." in started.text
     with Walker(service, "reader") as reader:
         assert "Your role may look but not start one" in reader.get("/ui/clusters").text
 

@@ -27,6 +27,7 @@ ANSWER = {
         "snr": 24.0,
         "peak_frequency": 120.5,
         "label": None,
+        "links": {"page": "http://h/ui/glitches/0190-x"},
     },
     "embedding": {"checkpoint": "c", "mean": [0.5, -1.25], "reconstruction_error": 1.5},
     "novelty": {"score": 1.0, "p_value": 0.03, "is_judged": True, "reason": None},
@@ -37,6 +38,7 @@ ANSWER = {
             "ifo": "L1",
             "gps_time": "1",
             "label": "Chirp",
+            "origin": "simulated",
             "distance": 0.25,
         }
     ],
@@ -64,7 +66,7 @@ class FakeService:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, response: httpx.Response) -> None:
         self.requests: list[dict[str, object]] = []
         self._response = response
-        monkeypatch.setattr(httpx, "request", self._request)
+        monkeypatch.setattr(httpx.Client, "request", self._request)
 
     def _request(self, method: str, url: str, **request: object) -> httpx.Response:
         self.requests.append({"method": method, "url": url, **request})
@@ -114,7 +116,6 @@ def test_embed_sends_files_fields_and_the_kept_token(
     assert outcome.exit_code == 0, outcome.output
     [request] = service.requests
     assert (request["method"], request["url"]) == ("POST", "http://127.0.0.1:8123/embed")
-    assert request["headers"] == {"Authorization": f"Bearer {TOKEN}"}
     assert request["data"] == {
         "gps_time": "1126259462.4",
         "ifo": "H1",
@@ -123,8 +124,11 @@ def test_embed_sends_files_fields_and_the_kept_token(
         "store": "false",
     }
     assert [(name, part[0]) for name, part in request["files"]] == [("file", "strain.hdf5")]  # type: ignore[attr-defined]
-    for shown in ("0190-x", "H1 1126259462.4", "0.500 -1.250", "p = 0.03", "Chirp", "0.25"):
+    for shown in ("0190-x", "H1 1126259462.4", "p = 0.03", "Chirp", "0.25"):
         assert shown in outcome.output
+    assert "http://h/ui/glitches/0190-x" in outcome.output
+    assert "simulated" in next(line for line in outcome.output.splitlines() if "Chirp" in line)
+    assert "0.500" not in outcome.output  # the vector is for programs: --json
 
 
 def test_embed_prints_the_answer_as_it_came(
@@ -150,7 +154,10 @@ def test_embed_says_what_could_not_be_judged(
 @pytest.mark.parametrize(
     ("response", "sentence"),
     [
-        (httpx.Response(422, json={"title": "Bad", "detail": "Give gps_time."}), "Give gps_time."),
+        (
+            httpx.Response(422, json={"title": "Bad", "detail": "Give gps_time."}),
+            "Give --gps-time.",
+        ),
         (httpx.Response(200, text="<html>"), "answered 200 and no JSON"),
     ],
 )
@@ -182,13 +189,29 @@ def test_embed_without_the_file_or_the_service_says_so(
 ) -> None:
     monkeypatch.setenv("GLITCH_TOKEN", TOKEN)
     outcome = RUNNER.invoke(cli.app, ["embed", str(data_directory / "absent")])
-    assert "absent cannot be read (No such file or directory)" in outcome.stderr
+    assert "absent cannot be used (No such file or directory)" in outcome.stderr
     outcome = RUNNER.invoke(cli.app, ["embed", str(strain_file), "--url", "http://127.0.0.1:9"])
     assert "No service answers at http://127.0.0.1:9" in outcome.stderr
     assert outcome.exit_code == 1
 
 
-@pytest.mark.parametrize("command", ["migrate", "publish", "demo"])
+def test_options_count_before_the_environment(
+    data_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = data_directory / "elsewhere"
+    elsewhere.mkdir()
+    write_token(elsewhere, TOKEN)
+    monkeypatch.setenv("GLITCH_PORT", "1")
+    service = FakeService(monkeypatch, httpx.Response(200, json={"glitches": 832}))
+    outcome = RUNNER.invoke(
+        cli.app, ["--data-dir", str(elsewhere), "--port", "8123", "demo", "--remove"]
+    )
+    assert "832 simulated glitches are gone." in outcome.output
+    assert service.requests[0]["url"] == "http://127.0.0.1:8123/demonstration"
+    assert RUNNER.invoke(cli.app, ["--version"]).output.startswith("glitch-discovery 0.")
+
+
+@pytest.mark.parametrize("command", ["migrate", "publish"])
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [

@@ -9,6 +9,7 @@ from app.frame.contexts import Card, Choice, ClassCount, Download, Fact, Moment,
 from app.frame.figures import StripSection
 from app.frame.histograms import Histogram, Sparkline, Timeline
 from app.frame.history import HistoryEntry
+from app.jobs.pages.contexts import FollowedJob
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,14 @@ class RunForm:
 
 
 @dataclass(frozen=True)
+class DemoNote:
+    """How the demonstration stands, for who looks."""
+
+    is_there: bool  # or on its way
+    is_admin: bool  # may remove it, or bring it back
+
+
+@dataclass(frozen=True)
 class ClustersPage(PageContext):
     """The clusters of a run."""
 
@@ -71,8 +80,9 @@ class ClustersPage(PageContext):
     errors: tuple[str, ...]
     next_href: str | None
     first_href: str | None
-    job: str | None  # what the latest clustering job is doing, if it is of interest
-    is_job_bad: bool
+    followed: FollowedJob | None  # at work, and of interest here
+    trouble: str | None  # why the last clustering failed
+    demo: DemoNote
     is_empty_catalogue: bool
     can_start: bool
     form: RunForm

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from urllib.parse import urlencode
 from uuid import UUID
@@ -13,18 +14,20 @@ from sqlalchemy.orm import Session
 
 from app.clusters.browsing import ClusterFilters, count_by_state, ranked_clusters
 from app.clusters.changes import CHANGES, changes_since
-from app.clusters.pages.contexts import ClustersPage, RunForm
+from app.clusters.pages.contexts import ClustersPage, DemoNote, RunForm
 from app.clusters.pages.view import STATE_TEXTS, cluster_cards
 from app.clusters.records import ClusterRecord, RunRecord
 from app.clusters.service import KIND, get_run, list_runs
 from app.core.errors import NotFoundError
 from app.core.principals import Principal, Role
+from app.demo.service import Demonstration, demonstration
 from app.frame.contexts import Choice, ClassCount
 from app.frame.gps import TimeError, is_date, parse_time
 from app.frame.words import count, stamp
 from app.glitches.pages.query import USUAL_DETECTORS
 from app.glitches.service import list_glitches
-from app.jobs.records import OPEN_STATES
+from app.jobs.pages.contexts import FollowedJob
+from app.jobs.pages.view import followed
 from app.jobs.service import list_jobs
 from glitch.gps import LATEST_GPS_TIME
 from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S
@@ -72,7 +75,8 @@ def clusters_page_of(
         found = ranked_clusters(session, run.id, filters, limit=PAGE_SIZE + 1, offset=offset)
         counts = count_by_state(session, run.id, filters)
     shown = found[:PAGE_SIZE]
-    job, is_job_bad = _job(session)
+    demo = demonstration(session)
+    at_work, trouble = _followed(session, demo)
     changes, changes_text = _changes(session, run, values)
     chosen_state = values.get("state", "flagged")
     total = sum(counts.values()) if chosen_state == _EVERY else counts.get(chosen_state, 0)
@@ -118,8 +122,9 @@ def clusters_page_of(
         errors=tuple(errors),
         next_href=_href(values, page=str(page + 1)) if len(found) > PAGE_SIZE else None,
         first_href=_href(values, page=None) if page > 1 else None,
-        job=job,
-        is_job_bad=is_job_bad,
+        followed=at_work,
+        trouble=trouble,
+        demo=DemoNote(demo.is_there or demo.is_loading, principal.role >= Role.ADMIN),
         is_empty_catalogue=run is None and not list_glitches(session, limit=1).items,
         can_start=principal.role >= Role.SUBMITTER,
         form=form or run_form(),
@@ -244,12 +249,22 @@ def _season(name: str) -> tuple[Decimal, Decimal]:
     return Decimal(ends[place]), min(Decimal(ends[place + 1]), LATEST_GPS_TIME)
 
 
-def _job(session: Session) -> tuple[str | None, bool]:
-    """What the latest clustering job does, where that is of interest."""
+def _followed(session: Session, demo: Demonstration) -> tuple[FollowedJob | None, str | None]:
+    """The job at work that fills this page; else why the last clustering failed."""
+    now = datetime.now(UTC)
+    if demo.job is not None and demo.job.is_open:
+        text = (
+            "Simulated glitches are stored one by one. Then what no known class explains is "
+            "clustered, and the clusters to review appear here by themselves."
+        )
+        return followed(demo.job, now, "Filling the demonstration", text), None
     latest = next(iter(list_jobs(session, kind=KIND, limit=1).items), None)
-    if latest is None or latest.state in {"succeeded", "cancelled"}:
-        return None, False
+    if latest is None:
+        return None, None
+    if latest.is_open:
+        text = "Its clusters appear here by themselves."
+        return followed(latest, now, "Clustering", text), None
+    if latest.state != "failed":
+        return None, None
     asked = f"asked for by {latest.author}, {stamp(latest.created_at)}"
-    if latest.state in OPEN_STATES:
-        return f"A clustering is {latest.state} ({asked}). Reload this page to see it.", False
-    return f"The last clustering failed ({asked}): {latest.detail or 'no reason is known.'}", True
+    return None, f"The last clustering failed ({asked}): {latest.detail or 'no reason is known.'}"

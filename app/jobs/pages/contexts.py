@@ -56,6 +56,16 @@ class JobsPage(PageContext):
 
 
 @dataclass(frozen=True)
+class FollowedJob:
+    """A job at work on whose page's result another page waits."""
+
+    title: str
+    text: str  # what will be here once it is done
+    href: str
+    live: JobLive
+
+
+@dataclass(frozen=True)
 class JobLive:
     """The part of a job's page that changes while it works."""
 

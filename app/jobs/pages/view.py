@@ -15,7 +15,15 @@ from app.frame.contexts import ClassCount, Fact
 from app.frame.words import count, glitch_href, stamp
 from app.glitches.exports.formats import format_named
 from app.jobs.made import made_by
-from app.jobs.pages.contexts import HappeningRow, ItemRow, JobLive, JobPage, JobRow, Progress
+from app.jobs.pages.contexts import (
+    FollowedJob,
+    HappeningRow,
+    ItemRow,
+    JobLive,
+    JobPage,
+    JobRow,
+    Progress,
+)
 from app.jobs.records import ItemRecord, JobEventRecord, JobRecord
 from app.jobs.service import list_events, list_items
 
@@ -24,6 +32,7 @@ HAPPENINGS_SHOWN = 200
 KINDS: Mapping[str, str] = {
     "ingest": "Batch",
     "cluster": "Clustering",
+    "demo": "Demonstration",
     "judge": "Judging novelty",
     "label_audit": "Label audit",
     "project": "Map",
@@ -95,6 +104,11 @@ def job_row(job: JobRecord, now: datetime) -> JobRow:
         made=stamp(job.created_at),
         took=live.took,
     )
+
+
+def followed(job: JobRecord, now: datetime, title: str, text: str) -> FollowedJob:
+    """A job at work, for a page that waits for what it makes."""
+    return FollowedJob(title, text, job_href(job), live_of(job, now))
 
 
 def live_of(job: JobRecord, now: datetime) -> JobLive:

@@ -1,15 +1,19 @@
 // A job's page: what the service sends while it works is put in place; at the end the page is anew.
 
 export function attachJob(root) {
-  const page = root.querySelector("#job[data-follow]");
+  const page = root.querySelector("[data-follow]");
   if (!page) return;
-  const live = page.querySelector("#live");
+  const live = page.querySelector(".live");
   const source = new EventSource(page.dataset.follow);
   source.addEventListener("live", (event) => {
     live.innerHTML = JSON.parse(event.data); // made and escaped by the service's own template
   });
   source.addEventListener("end", (event) => {
     source.close();
+    if (page.id !== "job") {
+      location.reload(); // another page that waits for what the job makes
+      return;
+    }
     root.querySelector("#told").textContent = `The job is ${JSON.parse(event.data)}.`;
     renew(root);
   });

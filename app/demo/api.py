@@ -1,0 +1,34 @@
+"""`/demonstration`: simulated glitches for a first look, and their removal."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from app.core.schemas import Model
+from app.demo.service import remove_demonstration, start_demonstration
+from app.jobs import schemas as job_schemas
+from app.server.callers import Admin, SessionDep
+
+router = APIRouter(prefix="/demonstration", tags=["demonstration"])
+
+
+class Removed(Model):
+    """What was removed."""
+
+    glitches: int = Field(description="How many simulated glitches went.")
+
+
+@router.post("", summary="Load the demonstration", status_code=202)
+def load(session: SessionDep, principal: Admin) -> job_schemas.Job:
+    """Simulated glitches, most of them labelled; workers then cluster, audit and map them.
+
+    What is there already is not stored again. Needs the role admin.
+    """
+    return job_schemas.job(start_demonstration(session, principal=principal))
+
+
+@router.delete("", summary="Remove the demonstration")
+def remove(session: SessionDep, principal: Admin) -> Removed:
+    """Takes the simulated glitches out, with their clusters, findings and map. Needs admin."""
+    return Removed(glitches=remove_demonstration(session, principal=principal))

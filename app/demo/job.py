@@ -1,0 +1,132 @@
+"""The job of kind ``demo``: simulate, encode and store, then cluster, audit and draw the map."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from app.classes.audit.service import start_audit
+from app.clusters.records import ClusteringParameters
+from app.clusters.service import start_clustering
+from app.core.errors import BusyError, ConflictError
+from app.demo.plan import AUTHOR, LABEL_SOURCE, DemoGlitch, demo_plan
+from app.glitches.ingest import NewGlitch, insert_glitches
+from app.glitches.labels import append_labels
+from app.glitches.records import GlitchMetadata, StoredGlitch
+from app.jobs.records import Chunk, JobRecord
+from app.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
+from app.map.service import start_drawing
+from app.models.checkpoints import active_checkpoint, hold_active_checkpoint
+from app.novelty import recalibrate
+
+if TYPE_CHECKING:
+    from glitch.encoder import Encoder
+
+CHUNK = 16  # strain of so many glitches is held at once; a second or two of work
+
+
+class DemoHandler:
+    """A ``JobHandler``; holds nothing between calls."""
+
+    def plan(
+        self,
+        session: Session,  # noqa: ARG002  (the protocol's)
+        job: JobRecord,
+        context: JobContext,  # noqa: ARG002
+    ) -> Iterator[ChunkPlan]:
+        """The places of the plan, some at a time."""
+        places = _plan_of(job)
+        for start in range(0, len(places), CHUNK):
+            yield ChunkPlan({"start": start}, [one.name for one in places[start : start + CHUNK]])
+
+    def run_chunk(
+        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
+    ) -> ChunkResult:
+        """Simulate, encode and store together."""
+        start = chunk.payload["start"]
+        plan = _plan_of(job)
+        places = [plan[start + item.position] for item in chunk.items]
+        checkpoint = active_checkpoint(session)
+        made = make_glitches(places, context.encoder(checkpoint.digest))
+        context.heartbeat()
+        if hold_active_checkpoint(session).id != checkpoint.id:
+            raise BusyError("Another checkpoint became active meanwhile: this part is done again.")
+        stored = insert_glitches(session, made, checkpoint=checkpoint)
+        by_class: dict[str, list[UUID]] = {}
+        results = []
+        for item, place, one in zip(chunk.items, places, stored, strict=True):
+            if not isinstance(one, StoredGlitch):
+                results.append(ItemResult(item.position, "failed", str(one)))
+                continue
+            if place.label is not None and one.glitch.label is None:
+                by_class.setdefault(place.label, []).append(one.glitch.id)
+            state = "done" if one.is_new else "skipped"
+            results.append(ItemResult(item.position, state, glitch_id=one.glitch.id))
+        for label, ids in by_class.items():
+            append_labels(session, ids, label, author=AUTHOR, source=LABEL_SOURCE)
+        return ChunkResult(results)
+
+    def finish(
+        self,
+        session: Session,
+        job: JobRecord,
+        context: JobContext,
+    ) -> Mapping[str, Any]:
+        """Judge all by all, and have clusters, audit and map made of them."""
+        recalibrate(session, active_checkpoint(session).id)
+        context.heartbeat()
+        # In this order, because the first is what a newcomer is shown.
+        started = [
+            start_clustering(session, ClusteringParameters(is_simulated=True), principal=AUTHOR),
+            start_audit(session, principal=AUTHOR),
+        ]
+        with contextlib.suppress(ConflictError):  # too few for a map: it may be made small
+            started.append(start_drawing(session, principal=AUTHOR))
+        return {"glitches": job.done, "started": [str(one.id) for one in started]}
+
+
+HANDLER = DemoHandler()
+
+
+def _plan_of(job: JobRecord) -> tuple[DemoGlitch, ...]:
+    from glitch.simulate import SIMULATED_CLASSES
+
+    return demo_plan(SIMULATED_CLASSES, job.parameters["per_class"])
+
+
+def make_glitches(places: Sequence[DemoGlitch], encoder: Encoder) -> list[NewGlitch]:
+    """Simulate, transform and encode."""
+    from glitch.simulate import simulate_glitch
+    from glitch.strain import views_from_strain
+
+    simulated = [simulate_glitch(one.simulated_as, one.random, ifo=one.ifo) for one in places]
+    strains = [
+        replace(glitch.strain, gps_start=glitch.strain.gps_start + place.gps_time - glitch.gps_time)
+        for place, glitch in zip(places, simulated, strict=True)
+    ]
+    transformed = views_from_strain(
+        strains, [place.gps_time for place in places], encoder.preprocessing
+    )
+    encodings = encoder.encode([item.views for item in transformed])
+    return [
+        NewGlitch(
+            item.views,
+            encoding,
+            GlitchMetadata(
+                origin="simulated",
+                ifo=place.ifo,
+                gps_time=place.gps_time,
+                snr=item.snr,
+                peak_frequency=item.peak_frequency_hz,
+                duration=item.duration_s,
+                bandwidth=item.bandwidth_hz,
+                q=item.q,
+            ),
+        )
+        for place, item, encoding in zip(places, transformed, encodings, strict=True)
+    ]

@@ -1,0 +1,24 @@
+"""The demonstration's two buttons: load it, take it out."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from app.demo.service import remove_demonstration, start_demonstration
+from app.frame.deps import Admin, CsrfChecked, PageRoute, SessionDep, see_other
+
+router = APIRouter(route_class=PageRoute)
+
+
+@router.post("/demonstration", dependencies=[CsrfChecked])
+def load(session: SessionDep, principal: Admin) -> Response:
+    """Have the workers fill it; the first page shows how far they are."""
+    start_demonstration(session, principal=principal)
+    return see_other("/ui/clusters")
+
+
+@router.post("/demonstration/remove", dependencies=[CsrfChecked])
+def remove(session: SessionDep, principal: Admin) -> Response:
+    """Take it out, and start with what is one's own."""
+    remove_demonstration(session, principal=principal)
+    return see_other("/ui/clusters?done=demo-removed")

@@ -1,0 +1,191 @@
+"""The demonstration: filled by a worker, its hidden class found, and gone without a trace."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from api_fixtures import Service, picture, running_service, tiny_data_folder
+from cluster_helpers import store_cluster, store_run
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from web_fixtures import Walker
+
+from app.classes.audit.service import latest_audit
+from app.classes.tables import GlitchClass
+from app.clusters.service import list_clusters, list_members, list_runs
+from app.core.embedded import EmbeddedServer
+from app.core.engine import make_session_factory
+from app.demo.plan import DEMO_IFOS, HIDDEN_CLASS, LEFT_UNLABELLED, PER_CLASS, demo_plan
+from app.demo.service import demonstration, start_at_first
+from app.glitches.tables import Glitch
+from app.jobs.service import list_jobs
+from app.launch.publish import publish_folder
+from app.map.service import map_state
+from glitch.checkpoint import shipped_checkpoint
+from glitch.simulate import SIMULATED_CLASSES
+from glitch_discovery import Client
+from worker.runner import JobRunner
+
+FEW = 2  # of each class
+
+
+@pytest.fixture
+def service(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator[Service]:
+    with (
+        tiny_data_folder() as folder,
+        running_service(postgres_server, migrated_template, folder) as running,
+    ):
+        yield running
+
+
+def work_until_done(service: Service) -> None:
+    """What a worker does: every open job, and those that they start."""
+    sessions = make_session_factory(service.engine)
+    runner = JobRunner(sessions, service.settings)
+    for _ in range(100):
+        with sessions() as session:
+            waiting = [job for job in list_jobs(session).items if job.is_open]
+        if not waiting:
+            return
+        runner.work(waiting[-1].id)
+    raise AssertionError(f"never done: {waiting}")
+
+
+def session_of(service: Service) -> Session:
+    return make_session_factory(service.engine)()
+
+
+def start(service: Service, per_class: int) -> None:
+    with session_of(service) as session:
+        assert start_at_first(session, per_class) is not None
+        session.commit()
+
+
+def test_each_class_can_calibrate_and_newcomers_fall_on_both_detectors() -> None:
+    plan = demo_plan(SIMULATED_CLASSES, PER_CLASS)
+    labelled = Counter((one.label, one.ifo) for one in plan if one.label)
+    assert {name for name, _ in labelled} == set(SIMULATED_CLASSES) - {HIDDEN_CLASS}
+    assert min(labelled.values()) >= 12  # what a class needs in a detector to calibrate
+    newcomers = Counter(one.ifo for one in plan if not one.label)
+    assert min(newcomers[ifo] for ifo in DEMO_IFOS) > PER_CLASS // 2
+    assert sum(one.simulated_as == HIDDEN_CLASS for one in plan) >= 30
+    assert len({one.gps_time for one in plan}) == len(plan)
+    assert demo_plan(SIMULATED_CLASSES, 2) == plan[: 2 * len(SIMULATED_CLASSES)]
+    assert PER_CLASS % LEFT_UNLABELLED == 0
+
+
+def test_it_fills_an_empty_catalogue_once_and_has_everything_made_of_it(service: Service) -> None:
+    start(service, FEW)
+    work_until_done(service)
+
+    with session_of(service) as session:
+        job = demonstration(session).job
+        assert job is not None
+        assert (job.state, job.done, job.failed) == ("succeeded", FEW * len(SIMULATED_CLASSES), 0)
+        kinds = Counter(one.kind for one in list_jobs(session).items if one.state == "succeeded")
+        assert {"demo", "cluster", "label_audit", "project"} <= kinds.keys()
+        assert start_at_first(session, FEW) is None
+    with Client(service.url, token=service.tokens["reader"]) as client:
+        found = list(client.glitches())
+    assert all(one.is_simulated for one in found)
+    assert Counter(one.label for one in found) == {
+        **dict.fromkeys(set(SIMULATED_CLASSES) - {HIDDEN_CLASS}, FEW),
+        None: FEW,
+    }
+
+
+def test_it_goes_without_a_trace_and_leaves_what_is_the_user_s(
+    service: Service, tmp_path: Path
+) -> None:
+    start(service, FEW)
+    work_until_done(service)
+    path = tmp_path / "mine.png"
+    path.write_bytes(picture(7))
+    with Client(service.url, token=service.tokens["admin"]) as client:
+        mine = client.embed(path, ifo="H1", view_duration_s=[1], label="Blip").glitch.id
+        name_a_cluster_of_everything(service)
+        assert "Never_Seen" in class_names(service)
+
+        gone = client._transport.ask("DELETE", "/demonstration")["glitches"]
+
+        assert gone == FEW * len(SIMULATED_CLASSES)
+        assert [one.id for one in client.glitches()] == [mine]
+        assert client._transport.ask("DELETE", "/demonstration")["glitches"] == 0
+    assert "Never_Seen" not in class_names(service)
+    with session_of(service) as session:
+        assert not demonstration(session).is_there
+        assert start_at_first(session, FEW) is None  # not again at the next start
+        assert list_runs(session).items == ()
+        assert latest_audit(session) is None
+        assert map_state(session).projection is None
+
+
+def name_a_cluster_of_everything(service: Service) -> None:
+    """Cluster all that is simulated, name what comes out, and accept it for all."""
+    with session_of(service) as session:
+        members = session.scalars(select(Glitch.id).where(Glitch.is_simulated)).all()
+        run = store_run(session, is_simulated=True)
+        cluster_id = store_cluster(session, run, members[:6]).id
+        session.commit()
+    with Client(service.url, token=service.tokens["reviewer"]) as client:
+        client.review(str(cluster_id), "promote", class_name="Never_Seen")
+        client.review(str(cluster_id), "accept")
+
+
+def class_names(service: Service) -> set[str]:
+    with session_of(service) as session:
+        return set(
+            session.scalars(select(GlitchClass.name).where(GlitchClass.state != "withdrawn"))
+        )
+
+
+def test_a_load_that_was_stopped_by_the_removal_stores_nothing_more(service: Service) -> None:
+    start(service, FEW)
+    with session_of(service) as session:
+        job = demonstration(session).job
+    assert job is not None
+    sessions = make_session_factory(service.engine)
+    JobRunner(sessions, service.settings).work(job.id, slice_s=0)  # the plan alone
+    with Walker(service, "admin") as admin:
+        page = admin.get("/ui/clusters")
+        assert "Filling the demonstration" in page.text
+        after = admin.submit(page, "/demonstration/remove")
+        assert "The demonstration is gone" in after.text
+    work_until_done(service)
+    with session_of(service) as session:
+        assert session.scalar(select(func.count()).select_from(Glitch)) == 0
+        stopped = demonstration(session).job
+        assert stopped is not None
+        assert stopped.state == "cancelled"
+
+
+def test_only_an_admin_may_load_or_remove_it(service: Service) -> None:
+    for role in ("reader", "submitter", "reviewer"):
+        with service.client(role) as client:
+            assert client.post("/demonstration").status_code == 403
+            assert client.delete("/demonstration").status_code == 403
+    with Walker(service, "reviewer") as reviewer:
+        assert "An administrator can load it." in reviewer.get("/ui/clusters").text
+
+
+@pytest.mark.timeout(1200)
+def test_the_shipped_checkpoint_flags_the_hidden_class(service: Service) -> None:
+    """What a newcomer sees first, by the way that it comes about: plan, worker, clustering."""
+    with session_of(service) as session:
+        publish_folder(session, shipped_checkpoint(), service.settings.data_dir, activate=True)
+        session.commit()
+    start(service, PER_CLASS)
+    work_until_done(service)
+
+    with session_of(service) as session:
+        found = list_clusters(session).items
+        assert found, list_runs(session).items[0].detail
+        hidden = {one.gps_time for one in demo_plan([HIDDEN_CLASS], PER_CLASS)}
+        members = list_members(session, found[0].id, limit=500).items
+    assert found[0].state == "flagged"
+    right = sum(round(one.glitch.gps_time or 0) in hidden for one in members)
+    assert right >= 0.9 * len(members)
+    assert right >= 0.75 * PER_CLASS
