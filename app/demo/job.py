@@ -15,6 +15,7 @@ from app.clusters.records import ClusteringParameters
 from app.clusters.service import start_clustering
 from app.core.errors import BusyError, ConflictError
 from app.demo.plan import AUTHOR, LABEL_SOURCE, DemoGlitch, demo_plan
+from app.glitches.facts import measured
 from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, StoredGlitch
@@ -121,11 +122,7 @@ def make_glitches(places: Sequence[DemoGlitch], encoder: Encoder) -> list[NewGli
                 origin="simulated",
                 ifo=place.ifo,
                 gps_time=place.gps_time,
-                snr=item.snr,
-                peak_frequency=item.peak_frequency_hz,
-                duration=item.duration_s,
-                bandwidth=item.bandwidth_hz,
-                q=item.q,
+                **measured(item),
             ),
         )
         for place, item, encoding in zip(places, transformed, encodings, strict=True)
