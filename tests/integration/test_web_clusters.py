@@ -67,10 +67,10 @@ def test_without_a_run_the_page_says_how_to_start_one(
     assert bad.status == 400
     assert bad.alerts
     assert "as a number" in reviewer.submit(page, "/clusters/runs", fdr="loud").alerts[0]
-    started = reviewer.submit(page, "/clusters/runs", fdr="0.2")
-    assert "Its clusters appear here by themselves." in started.text
     with Walker(service, "reader") as reader:
         assert "Your role may look but not start one" in reader.get("/ui/clusters").text
+    started = reviewer.submit(page, "/clusters/runs", fdr="0.2")
+    assert "Its clusters appear here by themselves." in started.text
 
 
 def test_clusters_are_ranked_by_significance(reviewer: Walker, clusters: list[UUID]) -> None:
