@@ -11,13 +11,15 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from glitch.strain import grid
+from glitch.strain.cropping import BinWindow, segment_window
 from glitch.strain.screening import ScreenPlan, screen_plan
-from glitch.strain.tiling import Plane, highest_frequency_hz, tiling, window
+from glitch.strain.tiling import Plane, highest_frequency_hz, tiling
 from glitch.strain.whitening import WhiteningPlan, whitening_plan
 from glitch.views import Preprocessing
 
 SPLINE_BLOCK = 64  # samples whose spline is worked out by one product
 SPLINE_HALO = 11  # samples; the spline's memory of a neighbour fades by 0.27 a sample
+_LEAST_WEIGHT = 1e-12
 _LOWEST_LOCAL_RATE_HZ = 16.0  # slower rows are splined whole, so that the halo stays in the data
 
 
@@ -28,8 +30,7 @@ class RowGroup:
     Attributes:
         n_tiles: energies a row over the whole segment.
         first_row: position of the first row within the plane.
-        first_bins: first bin of the spectrum under each row's window.
-        windows: bisquare window of each row, complex64 so that the product needs no cast.
+        windows: each row's window over the segment's spectrum.
         is_whole: whether the row is kept and splined over its whole length.
         n_kept: energies a row that are kept around the event.
         moments: spline operator (from, to) over whole rows, or over blocks of kept stretches.
@@ -37,8 +38,7 @@ class RowGroup:
 
     n_tiles: int
     first_row: int
-    first_bins: tuple[int, ...]
-    windows: tuple[Tensor, ...]
+    windows: tuple[BinWindow, ...]
     is_whole: bool
     n_kept: int
     moments: Float32[Tensor, "*operator"]
@@ -46,7 +46,7 @@ class RowGroup:
     @property
     def n_rows(self) -> int:
         """Rows in the group."""
-        return len(self.first_bins)
+        return len(self.windows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ def view_plan(
     top_hz = highest_frequency_hz(preprocessing, float(sample_rate_hz))
 
     def place(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
+        return _placed(values, device)
 
     def plane_plan(plane: Plane) -> PlanePlan:
         rows_hz = np.array([row.frequency_hz for row in plane.rows])
@@ -132,7 +132,6 @@ def view_plan(
     planes = tuple(
         plane_plan(plane) for plane in tiling(preprocessing, float(sample_rate_hz), duration_s)
     )
-    windows = [[w for group in each.groups for w in group.windows] for each in planes]
     means = [grid.time_means(preprocessing, d) for d in preprocessing.durations_s]
     return ViewPlan(
         preprocessing=preprocessing,
@@ -142,7 +141,7 @@ def view_plan(
         whitening=whitening_plan(preprocessing, sample_rate_hz, n_samples, device),
         planes=planes,
         screen=screen_plan(
-            [each.plane for each in planes], windows, preprocessing, sample_rate_hz, n_samples
+            [each.plane for each in planes], preprocessing, sample_rate_hz, n_samples, device
         ),
         times_s=torch.from_numpy(grid.sample_times_s(preprocessing)).to(device),
         n_observed_rows=grid.n_observed_rows(preprocessing, top_hz),
@@ -150,6 +149,16 @@ def view_plan(
             PooledTime(each.first, each.step, each.n_blocks, place(each.weights)) for each in means
         ),
     )
+
+
+def _placed(weights: np.ndarray, device: torch.device) -> Tensor:
+    """Weights as float32 on the device.
+
+    A spline's weights fade by 0.27 a row and end among numbers too small for float32's normal
+    form, which processors multiply a hundred times slower; none of them can be seen.
+    """
+    kept = np.where(np.abs(weights) < _LEAST_WEIGHT, 0, weights)
+    return torch.from_numpy(np.ascontiguousarray(kept, dtype=np.float32)).to(device)
 
 
 def _groups(
@@ -167,18 +176,14 @@ def _groups(
             if is_whole
             else grid.moment_blocks(SPLINE_HALO, SPLINE_BLOCK)
         )
-        windows = [window(plane.q, row, duration_s).astype(np.complex64) for row in rows]
         groups.append(
             RowGroup(
                 n_tiles=n_tiles,
                 first_row=first_row,
-                first_bins=tuple(row.first_bin for row in rows),
-                windows=tuple(torch.from_numpy(values).to(device) for values in windows),
+                windows=tuple(segment_window(plane, row, duration_s, device) for row in rows),
                 is_whole=is_whole,
                 n_kept=n_tiles if is_whole else n_kept,
-                moments=torch.from_numpy(np.ascontiguousarray(moments, dtype=np.float32)).to(
-                    device
-                ),
+                moments=_placed(moments, device),
             )
         )
         first_row += len(rows)

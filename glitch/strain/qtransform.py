@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from glitch.strain.cropping import FEWEST_TILES, tile_energies
+from glitch.strain.fourier import rfft
 from glitch.strain.medians import row_medians
 from glitch.strain.plan import (
     SPLINE_BLOCK,
@@ -20,7 +22,7 @@ from glitch.strain.plan import (
     ViewPlan,
     first_kept,
 )
-from glitch.strain.screening import FEWEST_TILES, possible_planes
+from glitch.strain.screening import possible_planes
 
 _CHUNK_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 26}  # FFT input at a time: cache, or memory
 
@@ -70,7 +72,7 @@ def loudest_planes(
         events_s: seconds from the start of each segment to its GPS time.
         plan: plan for the segments' rate and length.
     """
-    spectrum = torch.fft.rfft(whitened)
+    spectrum = rfft(whitened)
     everyone = tuple(range(len(events_s)))
     short: list[dict[int, Tensor]] = [
         {
@@ -87,7 +89,7 @@ def loudest_planes(
             for plane, groups in zip(plan.planes, short, strict=True)
         ]
         known_peaks = torch.tensor(known, dtype=torch.float32, device=plan.device)
-        planes = possible_planes(whitened, spectrum, events_s, known_peaks, plan.screen)
+        planes = possible_planes(whitened, events_s, known_peaks, plan.screen)
         possible = planes.cpu().numpy()
     energies: list[PlaneEnergies] = []
     best: dict[int, Tile] = {}
@@ -130,27 +132,12 @@ def _group_energies(
     n_rows = max(1, elements // group.n_tiles)
     for low in range(0, group.n_rows if starts else 0, n_rows):
         rows = slice(low, min(low + n_rows, group.n_rows))
-        energy = _energies(spectrum, group, rows)
+        energy = tile_energies(spectrum, group.windows[rows], group.n_tiles)
         norm = row_medians(energy)[..., None]
         for member, start in enumerate(starts):
             part = energy[member, :, start : start + group.n_kept]
             torch.div(part, norm[member], out=kept[member, rows])
     return kept
-
-
-def _energies(spectrum: Tensor, group: RowGroup, rows: slice) -> Float32[Tensor, "batch row tile"]:
-    """Energy of every tile of some of the group's rows.
-
-    The windowed bins may start anywhere in the FFT's input: their place only turns the phase.
-    """
-    firsts, windows = group.first_bins[rows], group.windows[rows]
-    padded = spectrum.new_zeros((spectrum.shape[0], len(firsts), group.n_tiles))
-    for row, (first, window) in enumerate(zip(firsts, windows, strict=True)):
-        width = window.shape[0]
-        torch.mul(spectrum[:, first : first + width], window, out=padded[:, row, :width])
-    tiles = torch.view_as_real(torch.fft.ifft(padded, norm="forward")).square_()
-    energy: Tensor = tiles[..., 0] + tiles[..., 1]
-    return energy
 
 
 def _searched(

@@ -2,9 +2,9 @@
 
 Nearly all work of the transform goes into rows of many tiles, and all of it counts for one plane
 only. Two shortcuts give an estimate of those rows' normalised energies near the event: their
-peak from two or so seconds of data, and their median from some hundred of their tiles, spread
-over the whole segment. Planes within reach of the best estimate are then worked out exactly, so
-that the shortcut decides nothing but what is skipped.
+peak from two or so seconds of data, and their median from the median spectrum of the whitened
+segment. Planes within reach of the best estimate are then worked out exactly, so that the
+shortcut decides nothing but what is skipped.
 """
 
 from __future__ import annotations
@@ -15,30 +15,36 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Complex64, Float32
-from scipy.signal.windows import tukey
+from jaxtyping import Bool, Float32
 from torch import Tensor
 
+from glitch.strain.cropping import (
+    FEWEST_TILES,
+    BinWindow,
+    CropPlan,
+    Crops,
+    crop,
+    crop_plan,
+    crop_window,
+    tile_energies,
+)
+from glitch.strain.fourier import rfft
 from glitch.strain.medians import row_medians
-from glitch.strain.tiling import Plane, Row, bisquare
+from glitch.strain.tiling import Plane, Row, window
 from glitch.views import Preprocessing
 
-FEWEST_TILES = 2048  # shorter rows are always worked out exactly
-_FOLDED_TILES = 512  # tiles for the rough median: 6 % deviation
+_PIECE_S = 2.0  # of the median spectrum: 4 to 7 % deviation of a row's median
 _SHORTEST_CROP_S = 2.0
+_TILE_MEDIAN = 0.88  # of a median expected from the spectrum: tiles overlap, noise is not Gaussian
 REACH = 0.65  # of the best estimate; five deviations below it a plane is out
 
 
 @dataclass(frozen=True, eq=False)
 class ScreenRow:
-    """A row of many tiles: its FFT length and window within the crop, and its whole window."""
+    """A row of many tiles, and its window over the spectrum of the piece around the event."""
 
     n_tiles: int
-    first_bin: int
-    window: Complex64[Tensor, " bin"]
-    crop_tiles: int
-    crop_first_bin: int
-    crop_window: Complex64[Tensor, " crop_bin"]
+    near: BinWindow
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,76 +52,78 @@ class ScreenPlan:
     """How segments of one rate and length are screened.
 
     Attributes:
-        n_crop: samples of the crop around the event.
-        alignment: the crop starts at a multiple of this many samples, where all rows have tiles.
-        taper: window over the crop.
+        search_half_width_s: where the loudest tile is sought.
+        crop: pieces around the event.
         planes: rows of many tiles of each plane.
+        piece_window: of the pieces of which the median spectrum is made.
+        levels: for each plane, what turns that spectrum into the medians of its rows.
     """
 
-    n_samples: int
-    sample_rate_hz: int
-    n_crop: int
-    alignment: int
     search_half_width_s: float
-    taper: Float32[Tensor, " crop"]
+    crop: CropPlan
     planes: tuple[tuple[ScreenRow, ...], ...]
+    piece_window: Float32[Tensor, " piece"]
+    levels: tuple[Float32[Tensor, "spectrum_bin _"], ...]
 
 
 def screen_plan(
     planes: Sequence[Plane],
-    windows: Sequence[Sequence[Tensor]],
     preprocessing: Preprocessing,
     sample_rate_hz: int,
     n_samples: int,
+    device: torch.device,
 ) -> ScreenPlan | None:
     """Prepare screening; None where tiles and samples do not fall into step, or to no avail."""
-    duration_s = n_samples / sample_rate_hz
-    halvings = math.floor(math.log2(duration_s / _SHORTEST_CROP_S))
-    if n_samples % FEWEST_TILES or halvings < 1:
+    pieces = crop_plan(
+        sample_rate_hz,
+        n_samples,
+        shortest_s=_SHORTEST_CROP_S,
+        taper_s=_SHORTEST_CROP_S / 4,
+        device=device,
+    )
+    if pieces is None:
         return None
-    device = windows[0][0].device
-
-    def screened(plane: Plane, row: Row, window: Tensor) -> ScreenRow:
-        crop_s = duration_s / 2**halvings
-        centre_hz = row.frequency_hz + 1 / duration_s  # where the whole window is centred
-        half_hz = row.n_bins / 2 / duration_s
-        bins = np.arange(
-            math.ceil((centre_hz - half_hz) * crop_s),
-            math.floor((centre_hz + half_hz) * crop_s) + 1,
-        )
-        values = bisquare(plane.q, row.frequency_hz, bins / crop_s - centre_hz)
-        return ScreenRow(
-            n_tiles=row.n_tiles,
-            first_bin=row.first_bin,
-            window=window,
-            crop_tiles=row.n_tiles >> halvings,
-            crop_first_bin=int(bins[0]),
-            crop_window=torch.from_numpy(values.astype(np.complex64)).to(device),
-        )
-
-    rows = tuple(
-        tuple(
-            screened(plane, row, window)
-            for row, window in zip(plane.rows, row_windows, strict=True)
-            if row.n_tiles >= FEWEST_TILES
-        )
-        for plane, row_windows in zip(planes, windows, strict=True)
-    )
-    n_crop = n_samples >> halvings
+    long = [[row for row in plane.rows if row.n_tiles >= FEWEST_TILES] for plane in planes]
+    n_piece = round(_PIECE_S * sample_rate_hz)
+    window = np.hanning(n_piece + 1)[:-1].astype(np.float32)
+    levels = [
+        _levels(plane.q, rows, n_piece, n_samples / sample_rate_hz)
+        for plane, rows in zip(planes, long, strict=True)
+    ]
     return ScreenPlan(
-        n_samples=n_samples,
-        sample_rate_hz=sample_rate_hz,
-        n_crop=n_crop,
-        alignment=n_samples // FEWEST_TILES,
-        search_half_width_s=preprocessing.search_half_width_s,
-        taper=torch.from_numpy(tukey(n_crop, 0.5).astype(np.float32)).to(device),
-        planes=rows,
+        preprocessing.search_half_width_s,
+        pieces,
+        tuple(
+            tuple(ScreenRow(row.n_tiles, crop_window(plane, row, pieces)) for row in rows)
+            for plane, rows in zip(planes, long, strict=True)
+        ),
+        torch.from_numpy(window).to(device),
+        tuple(torch.from_numpy(each).to(device) for each in levels),
     )
+
+
+def _levels(
+    q: float, rows: Sequence[Row], n_piece: int, duration_s: float
+) -> Float32[np.ndarray, "spectrum_bin row"]:
+    """Squared windows over a coarser spectrum, scaled from a piece's power to the segment's.
+
+    White noise of unit variance has ``3/8 n_piece`` in a bin of a piece with a Hann window and
+    ``n_samples`` in one of the segment; both medians are the same share of their means.
+    """
+    found = np.zeros((n_piece // 2 + 1, len(rows)), dtype=np.float32)
+    per_bin = duration_s / _PIECE_S  # bins of the segment under one of a piece
+    for column, row in enumerate(rows):
+        squares = window(q, row, duration_s) ** 2
+        position = (row.first_bin + np.arange(row.n_bins)) / per_bin
+        bins = position.astype(np.int64)
+        right = position - bins
+        np.add.at(found[:, column], bins, squares * (1 - right))
+        np.add.at(found[:, column], bins + 1, squares * right)
+    return found * np.float32(_TILE_MEDIAN * per_bin / 0.375)
 
 
 def possible_planes(
     whitened: Float32[Tensor, "batch sample"],
-    spectrum: Complex64[Tensor, "batch bin"],
     events_s: Sequence[float],
     known_peaks: Float32[Tensor, "plane batch"],
     plan: ScreenPlan,
@@ -124,77 +132,47 @@ def possible_planes(
 
     Args:
         whitened: the whitened segments.
-        spectrum: their spectra.
         events_s: seconds from the start of each to its GPS time.
         known_peaks: exact peaks of the rows of few tiles.
         plan: plan for segments of this rate and length.
     """
-    half = plan.n_crop // 2
-    rate = plan.sample_rate_hz
-    starts = [
-        min(
-            max(0, (round(event_s * rate) - half) // plan.alignment * plan.alignment),
-            plan.n_samples - plan.n_crop,
-        )
-        for event_s in events_s
-    ]
-    crops = torch.stack(
-        [
-            series[start : start + plan.n_crop]
-            for series, start in zip(whitened, starts, strict=True)
-        ]
-    )
-    crop_spectrum = torch.fft.rfft(crops * plan.taper)
-    offsets_s = [event_s - start / rate for event_s, start in zip(events_s, starts, strict=True)]
+    crops = crop(whitened, events_s, plan.crop)
     best = known_peaks.clone()
-    for plane, rows in enumerate(plan.planes):
+    spectrum = _median_spectrum(whitened, plan)
+    for plane, (rows, levels) in enumerate(zip(plan.planes, plan.levels, strict=True)):
         if rows:
-            peaks = _rough_peaks(crop_spectrum, offsets_s, rows, plan)
-            rough = (peaks / _rough_medians(spectrum, rows)).amax(dim=1)
+            peaks = _rough_peaks(crops, events_s, rows, plan)
+            rough = (peaks / (spectrum @ levels)).amax(dim=1)
             best[plane] = torch.maximum(best[plane], rough)
     return best >= REACH * best.amax(dim=0)
 
 
-def _rough_medians(spectrum: Tensor, rows: Sequence[ScreenRow]) -> Float32[Tensor, "batch row"]:
-    """Medians of every so manieth tile: its FFT is that of the folded windowed spectrum."""
-    folded = spectrum.new_zeros((spectrum.shape[0], len(rows), _FOLDED_TILES))
-    for index, row in enumerate(rows):
-        windowed = spectrum[:, row.first_bin : row.first_bin + row.window.shape[0]] * row.window
-        whole = windowed.shape[1] // _FOLDED_TILES * _FOLDED_TILES
-        if whole:
-            parts = windowed[:, :whole].view(spectrum.shape[0], -1, _FOLDED_TILES)
-            folded[:, index] = parts.sum(dim=1)
-        folded[:, index, : windowed.shape[1] - whole] += windowed[:, whole:]
-    return row_medians(_energy(folded))
+def _median_spectrum(
+    whitened: Float32[Tensor, "batch sample"], plan: ScreenPlan
+) -> Float32[Tensor, "batch spectrum_bin"]:
+    """Median power of pieces that overlap by half."""
+    n_piece = plan.piece_window.shape[0]
+    spectra = rfft(whitened.unfold(-1, n_piece, n_piece // 2) * plan.piece_window)
+    power = spectra.real.square() + spectra.imag.square()  # (batch, piece, spectrum_bin)
+    return row_medians(power.transpose(1, 2))
 
 
 def _rough_peaks(
-    spectrum: Tensor, offsets_s: Sequence[float], rows: Sequence[ScreenRow], plan: ScreenPlan
+    crops: Crops, events_s: Sequence[float], rows: Sequence[ScreenRow], plan: ScreenPlan
 ) -> Float32[Tensor, "batch row"]:
     """Loudest energy of each row within the search window, on the scale of the whole segment."""
-    peaks = spectrum.new_empty((spectrum.shape[0], len(rows)), dtype=torch.float32)
-    crop_s = plan.n_crop / plan.sample_rate_hz
-    scale = (plan.n_samples / plan.n_crop) ** 2
-    for n_tiles in {row.crop_tiles for row in rows}:
-        chosen = [index for index, row in enumerate(rows) if row.crop_tiles == n_tiles]
-        padded = spectrum.new_zeros((spectrum.shape[0], len(chosen), n_tiles))
-        for place, index in enumerate(chosen):
-            row = rows[index]
-            width = row.crop_window.shape[0]
-            torch.mul(
-                spectrum[:, row.crop_first_bin : row.crop_first_bin + width],
-                row.crop_window,
-                out=padded[:, place, :width],
-            )
-        energy = _energy(padded)
+    peaks = torch.empty((len(events_s), len(rows)), device=crops.spectrum.device)
+    half_s, rate = plan.search_half_width_s, plan.crop.sample_rate_hz
+    offsets_s = [
+        event_s - start / rate for event_s, start in zip(events_s, crops.starts, strict=True)
+    ]
+    for n_tiles in {row.n_tiles for row in rows}:
+        chosen = [index for index, row in enumerate(rows) if row.n_tiles == n_tiles]
+        n_near = n_tiles >> plan.crop.halvings
+        energy = tile_energies(crops.spectrum, [rows[index].near for index in chosen], n_near)
+        tile_rate_hz = n_near / plan.crop.duration_s
         for member, offset_s in enumerate(offsets_s):
-            low = max(0, math.floor((offset_s - plan.search_half_width_s) * n_tiles / crop_s))
-            high = math.floor((offset_s + plan.search_half_width_s) * n_tiles / crop_s)
-            peaks[member, chosen] = energy[member, :, low:high].amax(dim=1) * scale
-    return peaks
-
-
-def _energy(padded: Complex64[Tensor, "*batch tile"]) -> Float32[Tensor, "*batch tile"]:
-    tiles = torch.view_as_real(torch.fft.ifft(padded, norm="forward")).square_()
-    energy: Tensor = tiles[..., 0] + tiles[..., 1]
-    return energy
+            low = max(0, math.floor((offset_s - half_s) * tile_rate_hz))
+            high = math.floor((offset_s + half_s) * tile_rate_hz)
+            peaks[member, chosen] = energy[member, :, low:high].amax(dim=1)
+    return peaks * plan.crop.energy_scale

@@ -8,6 +8,7 @@ left out because every row of the Q-transform is divided by its own median.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from scipy.signal import get_window
 from torch import Tensor
 
 from glitch.errors import StrainError
+from glitch.strain.fourier import irfft, rfft
 from glitch.strain.medians import row_medians
 from glitch.views import Preprocessing
 
@@ -87,22 +89,21 @@ def whiten(
         StrainError: if the noise spectrum of a member has a zero, so that it cannot be inverted.
     """
     centred = strain - strain.mean(dim=-1, keepdim=True)
-    centred = centred / centred.square().mean(dim=-1, keepdim=True).sqrt()
+    centred /= torch.linalg.vector_norm(centred, dim=-1, keepdim=True) / math.sqrt(plan.n_samples)
     transfer = _whitening_filter(_median_asd(centred, plan), plan)
     half = plan.n_half_filter
     centred[:, :half] *= plan.rise
     centred[:, -half:] *= plan.fall
-    padded = torch.fft.rfft(centred, n=plan.n_padded) * transfer
-    whitened = torch.fft.irfft(padded, n=plan.n_padded)[:, : plan.n_samples]
-    single: Tensor = whitened.to(torch.float32)
-    return single
+    # white from here on, so that single precision holds it
+    padded = rfft(centred, n=plan.n_padded).mul_(transfer).to(torch.complex64)
+    return irfft(padded, n=plan.n_padded)[:, : plan.n_samples]
 
 
 def _median_asd(
     centred: Float64[Tensor, "batch sample"], plan: WhiteningPlan
 ) -> Float64[Tensor, "batch asd_bin"]:
     pieces = centred.unfold(-1, plan.n_fft, plan.n_step)  # (B, segment, n_fft)
-    spectra = torch.fft.rfft(pieces * plan.window)
+    spectra = rfft(pieces * plan.window)
     # each piece's mean is taken off in the spectrum, where the Hann window has but two bins
     spectra[..., :2] -= pieces.mean(dim=-1, keepdim=True) * plan.window_bins
     power = spectra.real.square() + spectra.imag.square()
@@ -124,9 +125,9 @@ def _whitening_filter(
     low = asd[:, plan.interpolation_bin]
     high = asd[:, plan.interpolation_bin + 1]
     inverse = plan.taper / (low + plan.interpolation_weight * (high - low))
-    impulse = torch.fft.irfft(inverse, n=plan.n_samples)
+    impulse = irfft(inverse, n=plan.n_samples)
     padded = impulse.new_zeros((impulse.shape[0], plan.n_padded))
     padded[:, :half] = impulse[:, :half] * plan.fall
     padded[:, -half:] = impulse[:, -half:] * plan.rise
-    transfer: Tensor = torch.fft.rfft(padded).real
+    transfer: Tensor = rfft(padded).real
     return transfer
