@@ -33,6 +33,7 @@ class TableRow:
     name: str  # "triggers.csv row 8"
     facts: Facts | None
     reason: str = ""
+    number: int = 0  # of the line, or of the row where it has none
 
     def with_origin(self, origin: str | None) -> TableRow:
         """The row, of this origin where it names none that is known."""
@@ -116,9 +117,9 @@ def read_text_table(path: Path, name: str) -> Iterator[TableRow]:
             for number, values in rows:
                 label = f"{name} row {number}"
                 if isinstance(values, str):
-                    yield TableRow(label, None, values)
+                    yield TableRow(label, None, values, number)
                 else:
-                    yield table_row(label, values, ifo=ifo)
+                    yield replace(table_row(label, values, ifo=ifo), number=number)
         except csv.Error as error:
             reason = f"The table cannot be read on ({error}): correct it."
             yield TableRow(f"{name} (its rest)", None, reason)

@@ -104,3 +104,14 @@ def test_a_grid_without_factor_axes_or_with_nan_is_refused() -> None:
         EncodedGrid(np.zeros((5, 3), dtype=np.float32))
     with pytest.raises(GlitchError, match="not finite"):
         EncodedGrid(np.full((2, 2, 2), np.nan, dtype=np.float32))
+
+
+def test_one_latent_and_factors_of_one_value_are_scored(rng: np.random.Generator) -> None:
+    axes = np.linspace(-1, 1, 4, dtype=np.float32)
+    alone = EncodedGrid(np.broadcast_to(axes[:, None, None], (4, 1, 1)))
+    assert mutual_information_gap(alone, rng) == pytest.approx(1, abs=0.01)
+    gap = separated_attribute_predictability(alone, rng, n_train=500, n_test=500)
+    assert 0.2 < gap <= 0.75  # above chance, which is 1 of 4
+    constant = EncodedGrid(np.zeros((1, 1, 2), dtype=np.float32))
+    with pytest.raises(GlitchError, match="No factor of the grid takes two values"):
+        mutual_information_gap(constant, rng)

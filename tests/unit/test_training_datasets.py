@@ -171,6 +171,25 @@ def csv_without_times(path: Path) -> Path:
     return path / "rows.csv"
 
 
+def test_rows_of_every_kind_are_read_or_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    head = "\ufeffevent_time,ifo,ml_label,gravityspy_id\n"
+    rows = (
+        f"1238166032.0,H1,Blip,{IDS[0]}\n1238166033.0,H1,,{IDS[1]}\n1238166034.0,H1,nan,{IDS[1]}\n"
+    )
+    path.write_text(head + rows, encoding="utf-8")
+    found = read_trigger_rows(path, fetch=noise)
+    assert found.pack.labels == ("Blip",)
+    assert [reason.rpartition(": ")[2] for reason in found.left_out] == [
+        "line 3 has no label.",
+        "line 4 has no label.",
+    ]
+    for bad, sentence in (("nan,H1,Blip,x\n", "has no GPS time"), ("1238166032.0,H1\n", "shorter")):
+        path.write_text(head + rows + bad, encoding="utf-8")
+        with pytest.raises(PackError, match=f"line 5: .*{sentence}"):
+            read_trigger_rows(path, fetch=noise)
+
+
 def csv_of_words(path: Path) -> Path:
     write_csv(
         path / "words.csv",
@@ -197,7 +216,7 @@ def empty_folder(path: Path) -> Path:
         ("training_folder", empty_folder, "holds no picture of the layout"),
         ("trigger_rows", lambda path: path / "none.csv", "Zenodo record 5649212"),
         ("trigger_rows", csv_without_times, "lacks the columns event_time or GPStime"),
-        ("trigger_rows", csv_of_words, "line 2: 'yesterday' is no GPS time"),
+        ("trigger_rows", csv_of_words, "line 2: .*'yesterday' is no GPS time"),
         ("manifest", lambda path: path / "none", "manifest.csv"),
         ("tarball", lambda path: path, "choose one of manifest"),
     ],

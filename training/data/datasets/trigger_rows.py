@@ -7,16 +7,15 @@ through gwpy, and is then kept in that folder, so that a second read needs no ne
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from glitch.errors import GlitchError, StrainError
+from glitch.errors import FormatError, GlitchError, StrainError
 from glitch.strain import (
     Strain,
     StrainSpan,
@@ -25,6 +24,9 @@ from glitch.strain import (
     strain_span,
     views_from_strain,
 )
+from glitch.tables import is_text_table, read_text_table
+from glitch.tables.columns import plain_name
+from glitch.tables.reading import text_columns
 from glitch.views import Preprocessing
 from training.data.datasets.collected import Collector, RealGlitches
 from training.data.pack import PackError
@@ -38,7 +40,6 @@ COLUMNS = {
     "event_time": ("event_time", "GPStime"),
     "ifo": ("ifo",),
     "label": ("label", "ml_label"),
-    "gravityspy_id": ("gravityspy_id", "id"),
 }
 SEGMENT_S = 64  # Gravity Spy analyses 64 s around the GPS time
 
@@ -79,10 +80,12 @@ def read_trigger_rows(
         PackError: if the CSV is missing or malformed, or strain can neither be found nor fetched.
     """
     recipe = preprocessing or Preprocessing()
-    rows = read_rows(path)
+    found_rows = read_rows(path)
+    rows = found_rows.rows
     folder = strain_folder or path.parent / "strain"
     cache = StrainCache(folder, fetch or fetch_open_strain)
     collector = Collector()
+    collector.left_out += found_rows.left_out
     for done, row in enumerate(rows, start=1):
         try:
             strain = cache.around(row)
@@ -95,44 +98,57 @@ def read_trigger_rows(
     return collector.collected(path)
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a classification CSV.
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a CSV that can be trained on, and why the others cannot."""
+
+    rows: list[Row]
+    left_out: list[str]
+
+
+def read_rows(path: Path) -> Rows:
+    """The rows of a classification CSV; those without a label are left out.
 
     Raises:
-        PackError: if it is missing, lacks a column, or a row's GPS time is no number.
+        PackError: if it is missing, lacks a column, or a row is cut short or has no GPS time.
     """
+    if not path.exists():
+        raise PackError(f"There is no file {path}: {WHERE}, or correct data.real_images.")
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            names = _columns(path, reader.fieldnames or ())
-            table = list(reader)
-    except FileNotFoundError:
-        raise PackError(f"There is no file {path}: {WHERE}, or correct data.real_images.") from None
-    except UnicodeDecodeError:
-        raise PackError(f"{path} is no CSV: {WHERE}.") from None
+        if not is_text_table(path):
+            raise PackError(f"{path} is no CSV of classifications: {WHERE}.")
+        _check_columns(path, text_columns(path))
+        table = list(read_text_table(path, path.name))
+    except FormatError as error:
+        raise PackError(f"{path}: {error}") from None
     rows: list[Row] = []
-    for number, entry in enumerate(table, start=2):
-        try:
-            gps_time = Decimal(entry[names["event_time"]] or "")
-        except InvalidOperation:
-            raise PackError(
-                f"{path}, line {number}: {entry[names['event_time']]!r} is no GPS time in seconds."
-            ) from None
-        known = {key: entry[column] for key, column in names.items()}
-        rows.append(Row(gps_time, known["ifo"], known["label"], known["gravityspy_id"]))
+    left_out: list[str] = []
+    for entry in table:
+        known = entry.facts
+        if known is None:
+            raise PackError(f"{path}, line {entry.number}: {entry.reason}")
+        if known.gps_time is None or known.ifo is None:
+            lacks = "GPS time in seconds" if known.gps_time is None else "detector"
+            raise PackError(f"{path}, line {entry.number}: the row has no {lacks}.")
+        name = known.gravityspy_id or f"{known.ifo} {known.gps_time}"
+        if known.label is None:
+            left_out.append(f"{name}: line {entry.number} has no label.")
+        else:
+            rows.append(Row(Decimal(known.gps_time), known.ifo, known.label, name))
     if not rows:
-        raise PackError(f"{path} has no row.")
-    return rows
+        raise PackError(f"{path} has no row with a label.")
+    return Rows(rows, left_out)
 
 
-def _columns(path: Path, found: Sequence[str]) -> dict[str, str]:
-    names = {
-        key: next((one for one in known if one in found), "") for key, known in COLUMNS.items()
-    }
-    missing = [" or ".join(COLUMNS[key]) for key, name in names.items() if not name]
+def _check_columns(path: Path, found: Sequence[str]) -> None:
+    plain = {plain_name(name) for name in found}
+    missing = [
+        " or ".join(names)
+        for names in COLUMNS.values()
+        if not plain & {plain_name(name) for name in names}
+    ]
     if missing:
         raise PackError(f"{path} lacks the columns {', '.join(missing)}: {WHERE}.")
-    return names
 
 
 class StrainCache:

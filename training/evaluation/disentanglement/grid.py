@@ -39,6 +39,18 @@ class EncodedGrid:
         return self.means.shape[:-1]
 
     @property
+    def varying_factors(self) -> list[int]:
+        """Places of the factors that take more than one value.
+
+        Raises:
+            GlitchError: if none does.
+        """
+        varying = [place for place, size in enumerate(self.factor_sizes) if size > 1]
+        if not varying:
+            raise GlitchError("No factor of the grid takes two values: there is nothing to tell.")
+        return varying
+
+    @property
     def n_latent(self) -> int:
         """Number of latent dimensions."""
         return int(self.means.shape[-1])

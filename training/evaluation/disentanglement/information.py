@@ -18,12 +18,15 @@ def mutual_information_gap(
 ) -> float:
     """Mean over factors of (I_1 - I_2) / H in nats, in [0, 1] (Chen et al. 2018, equation 6).
 
-    A rotational symmetry keeps it under 1: a square repeats each 90 degrees.
+    A rotational symmetry keeps it under 1: a square repeats each 90 degrees. Factors of one value
+    have nothing to tell and are left out; beside a single latent, the second tells nothing.
     """
     factors, codes = grid.draw(n_points, rng)
     information = np.sort(information_matrix(factors, codes), axis=0)[::-1]
     entropy = np.array([mutual_info_score(column, column) for column in factors.T])
-    return float(np.mean((information[0] - information[1]) / entropy))
+    varies = grid.varying_factors
+    second = information[1] if grid.n_latent > 1 else np.zeros_like(entropy)
+    return float(np.mean(((information[0] - second)[varies]) / entropy[varies]))
 
 
 @dataclass(frozen=True)

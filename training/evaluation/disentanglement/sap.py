@@ -14,16 +14,18 @@ def separated_attribute_predictability(
     """Mean over factors of the accuracy gap between the two latents that predict it best.
 
     One balanced linear SVM (C = 0.01) a latent and factor, as the reference trains them for
-    discrete factors. In [0, 1].
+    discrete factors. In [0, 1]. Factors of one value have nothing to predict and are left out;
+    beside a single latent, the second predicts by chance.
     """
     train_factors, train_codes = grid.draw(n_train, rng)
     test_factors, test_codes = grid.draw(n_test, rng)
-    accuracy = np.empty((grid.n_latent, len(grid.factor_sizes)))
-    for latent, factor in np.ndindex(accuracy.shape):
+    varying = grid.varying_factors
+    accuracy = np.empty((grid.n_latent, len(varying)))
+    for latent, place in np.ndindex(accuracy.shape):
+        factor = varying[place]
         classifier = LinearSVC(C=0.01, class_weight="balanced", random_state=0)
         classifier.fit(train_codes[:, [latent]], train_factors[:, factor])
-        accuracy[latent, factor] = classifier.score(
-            test_codes[:, [latent]], test_factors[:, factor]
-        )
+        accuracy[latent, place] = classifier.score(test_codes[:, [latent]], test_factors[:, factor])
     best = np.sort(accuracy, axis=0)[::-1]
-    return float(np.mean(best[0] - best[1]))
+    chance = 1 / np.array(grid.factor_sizes, dtype=np.float64)[varying]
+    return float(np.mean(best[0] - (best[1] if grid.n_latent > 1 else chance)))
