@@ -3,6 +3,7 @@
     python benchmarks/leave_one_class_out.py service|direct|scores ../shared/data/gravityspy_images
     python benchmarks/leave_one_class_out.py service FOLDER Blip Whistle  # these alone
     python benchmarks/leave_one_class_out.py direct|scores PACK  # of simulated views
+    python benchmarks/leave_one_class_out.py encoders FOLDER PACK  # one encoder a hidden class
 
 PACK is what `glitch-discovery simulate-pack runs/simulated-a --per-class 240 --seed 1` writes.
 
@@ -11,6 +12,9 @@ and scheduler, a batch for each hidden class over HTTP, then the jobs `ingest`, 
 what it calls flagged are the members of clusters. ``direct`` stores encodings in a database of its
 own and calls the services; what it calls flagged is flagged. ``scores`` computes on encodings, over
 several splits, what tests alone and in company find, and other scores (`hidden_class_scores.py`).
+
+``encoders`` is ``direct`` with an encoder for each hidden class that never met it, neither real nor
+simulated (`unmet_classes.py`): that is what a class which is new to everyone meets.
 
 Each class with at least 12 groups is hidden: its glitches are unlabelled, and so is a quarter of
 the groups of the other such classes; all else is labelled. Every case has a detector of its own,
@@ -23,6 +27,9 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +40,7 @@ from machine import heading
 from sklearn.metrics import roc_auc_score
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
+from unmet_classes import EIGHT, encoders
 
 from app.classes.naming import seed_classes
 from app.classes.tables import GlitchClass
@@ -47,7 +55,7 @@ from app.core.migrate import upgrade
 from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import publish_checkpoint
 from app.novelty import recalibrate
-from glitch.checkpoint import load_checkpoint, shipped_checkpoint
+from glitch.checkpoint import Checkpoint, load_checkpoint, shipped_checkpoint
 from glitch.encoder import Encoder, Encoding
 from glitch.views import Preprocessing, Views
 from training.data.pack import GREY_LEVELS, Pack, read_pack
@@ -170,7 +178,13 @@ _RELABEL = text(
 
 
 def in_services(
-    session: Session, pack: Pack, encodings: list[Encoding], classes: list[str], *, is_real: bool
+    session: Session,
+    pack: Pack,
+    encodings: list[Encoding],
+    classes: list[str],
+    *,
+    hidden_classes: list[str],
+    is_real: bool,
 ) -> list[Any]:
     seed_classes(session)
     size = len(encodings[0].mean)
@@ -221,7 +235,7 @@ def in_services(
     ids = dict(session.execute(select(GlitchClass.name, GlitchClass.id)).all())
     labels, held = np.array(pack.labels), is_held_back(pack, 0)
     rows = []
-    for hidden in classes:
+    for hidden in hidden_classes:
         mine = labels == hidden
         is_hidden = mine if is_real else mine & (np.cumsum(mine) <= HIDDEN_SIMULATED)
         is_tested = held & np.isin(labels, classes) & ~mine & (labels != UNKNOWN)
@@ -276,8 +290,7 @@ def cluster_directly(  # noqa: PLR0917
     return report(hidden, is_hidden, is_tested, alone, flagged, clusters)
 
 
-def encoded(pack: Pack) -> list[Encoding]:
-    checkpoint = load_checkpoint(shipped_checkpoint())
+def encoded(pack: Pack, checkpoint: Checkpoint) -> list[Encoding]:
     recipe, encoder = checkpoint.manifest.preprocessing, Encoder(checkpoint)
     found: list[Encoding] = []
     for start in range(0, len(pack), 256):
@@ -311,7 +324,7 @@ def main() -> None:
     classes = sorted(classes_with_groups(pack.labels, pack.groups, LEAST_GROUPS))
     print(f"checkpoint {checkpoint.manifest.name} {checkpoint.digest[:12]}, {len(pack)} glitches")
     if how == "scores":
-        encodings = encoded(pack)
+        encodings = encoded(pack, checkpoint)
         report_company(pack, encodings, classes, is_real=is_real)
         compare_scores(pack, encodings, classes, is_real=is_real)
         return
@@ -321,14 +334,41 @@ def main() -> None:
             rooms = zip(sys.argv[3:] or classes, ROOMS, strict=False)
             summary([over_http(service, pack, hidden, classes, room) for hidden, room in rooms])
         return
+    if how == "encoders":
+        hidden = [name for name in EIGHT if name in classes]
+        with own_database() as url:
+            rows = []
+            for name, model in encoders(pack, Path(sys.argv[3]), hidden):
+                found = encoded(pack, replace(checkpoint, model=model))
+                with fresh_session(url, name) as session:
+                    rows += in_services(
+                        session, pack, found, classes, hidden_classes=[name], is_real=True
+                    )
+            summary(rows)
+        return
+    with own_database() as url, fresh_session(url, "all") as session:
+        found = encoded(pack, checkpoint)
+        summary(in_services(session, pack, found, classes, hidden_classes=classes, is_real=is_real))
+
+
+@contextmanager
+def fresh_session(make_database: Callable[[str], str], name: str) -> Iterator[Session]:
+    """A session in a new, migrated database."""
+    url = make_database(name.lower())
+    upgrade(url)
+    engine = make_engine(url)
+    with make_session_factory(engine)() as session:
+        yield session
+    engine.dispose()
+
+
+@contextmanager
+def own_database() -> Iterator[Callable[[str], str]]:
+    """A server of its own: gives the address of a new database by its name."""
     data = Path(tempfile.mkdtemp(prefix="glitch-bench-"))
     server = start_embedded(data)
     try:
-        upgrade(server.url())
-        engine = make_engine(server.url())
-        with make_session_factory(engine)() as session:
-            summary(in_services(session, pack, encoded(pack), classes, is_real=is_real))
-        engine.dispose()
+        yield server.ensure_database
     finally:
         server.stop()
         shutil.rmtree(data)

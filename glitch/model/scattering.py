@@ -24,6 +24,7 @@ from torch.nn.functional import pad
 Pictures = Float[Tensor, "picture freq time"]  # energy over the clip, in [0, 1]
 PictureRows = Bool[Tensor, "picture freq"]
 Features = Float[Tensor, "picture feature"]
+Loudness = Float[Tensor, " picture"]
 Scattered = Float[Tensor, "picture path cell patch"]
 
 BANDWIDTH = 0.8  # standard deviation of the finest envelope, pixels
@@ -177,13 +178,18 @@ class ScatteringFeatures(nn.Module):
         self.scattering = Scattering(n_rows, n_columns, scales, directions)
         self.n_features = 2 * self.scattering.n_paths * self.scattering.n_cells
 
-    def forward(self, pictures: Pictures, observed: PictureRows) -> Features:
-        """Features of pictures, each of which has an observed row."""
+    def forward(self, pictures: Pictures, observed: PictureRows) -> tuple[Features, Loudness]:
+        """Features of pictures, each of which has an observed row, and what they leave out.
+
+        The loudness is the logarithm of the root mean square of the roots that were observed.
+        """
         starts = range(0, max(len(pictures), 1), AT_ONCE)
         parts = [slice(start, start + AT_ONCE) for start in starts]
-        return torch.cat([self._some(pictures[part], observed[part]) for part in parts])
+        found = [self._some(pictures[part], observed[part]) for part in parts]
+        features, loudness = (torch.cat(column) for column in zip(*found, strict=True))
+        return features, loudness
 
-    def _some(self, pictures: Pictures, observed: PictureRows) -> Features:
+    def _some(self, pictures: Pictures, observed: PictureRows) -> tuple[Features, Loudness]:
         # wavelet filters at half precision would lose the small moduli
         with torch.autocast(pictures.device.type, enabled=False):
             whole = _extended(pictures.float(), observed)
@@ -196,8 +202,9 @@ class ScatteringFeatures(nn.Module):
             mean = (pooled * seen).sum(dim=(1, 2), keepdim=True) / n_seen.clamp_min(1)
             centred = ((pooled - mean) * seen).flatten(1)
             length = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
-            features: Features = centred / length.clamp_min(FAINTEST)
-            return features
+            power = (pooled.square() * seen).sum(dim=(1, 2)) / n_seen[:, 0, 0].clamp_min(1)
+            loudness = 0.5 * power.clamp_min(FAINTEST**2).log()
+            return centred / length.clamp_min(FAINTEST), loudness
 
 
 def _extended(pictures: Pictures, observed: PictureRows) -> Pictures:

@@ -10,9 +10,11 @@ a standard normal prior's mass is. Euclidean distance and angle then order neigh
 is one distance for neighbours, novelty, clusters and the map.
 
 Two decoders share the latent: one explains the features, with one variance for each window kept at
-its optimum; the other paints pictures, for residuals and traversals. Two linear heads learn from
-simulated glitches alone: which class was simulated, and with which parameters. No human label has
-a part in the encoder.
+its optimum; the other paints pictures, for residuals and traversals (:mod:`glitch.model.painter`).
+Features have length one, so the logarithm of what was divided by, the loudness, goes beside them
+as one more number: without it no picture could be painted as bright as it is. Two linear heads
+learn from simulated glitches alone: which class was simulated, and with which parameters. No human
+label has a part in the encoder.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from torch.nn.functional import normalize, one_hot
 from glitch.errors import GlitchError
 from glitch.model.divergence import HIGHEST_LOG_VARIANCE, LOWEST_LOG_VARIANCE, Posterior
 from glitch.model.likelihood import RowGaussian
+from glitch.model.painter import Painter
 from glitch.model.scattering import ScatteringFeatures
 from glitch.model.views_model import Members, PooledRows, PooledTensor, ViewsModel
 from glitch.types import LatentTensor
@@ -35,7 +38,8 @@ from glitch.types import LatentTensor
 FRONT_END = "wavelet_scattering"
 LOWEST_AXIS_VARIANCE = 1e-6  # of a projected feature, whose variance is near 1
 
-Projected = Float[Tensor, "picture axis"]  # features on the principal axes, of mean square 1
+Projected = Float[Tensor, "picture axis"]  # features on the principal axes, then the loudness
+LOUDNESS_CENTRE = -2.3  # so that what is read has about mean 0 and variance 1 or less
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ class ScatteringArchitecture:
     hidden: int = 512
     dropout: float = 0.1
     latent: int = 32
-    painter_hidden: int = 256
-    painter_channels: tuple[int, ...] = (16, 32, 64, 128)  # of the picture decoder, finest first
+    painter_centres: int = 512  # vectors that the picture decoder compares with
+    painter_axes: int = 96  # principal axes of each window's pictures
     independent_share: float = 0.1  # of the pixels, which overlap; see glitch.model.likelihood
     classes: tuple[str, ...] = ()  # simulated ones that the first head names
     parameters: tuple[str, ...] = ()  # of simulated glitches, that the second head predicts
@@ -65,21 +69,19 @@ class ScatteringArchitecture:
                 f"The front end '{self.front_end}' is unknown here: this release has {FRONT_END}."
             )
         sizes = ("n_views", "n_frequency", "n_time", "pooling", "scales", "directions", "axes")
-        for name in (*sizes, "hidden", "latent", "painter_hidden"):
+        for name in (*sizes, "hidden", "latent", "painter_centres", "painter_axes"):
             if getattr(self, name) < 1:
                 raise GlitchError(f"The architecture's {name} must be at least 1.")
         if not 0 <= self.dropout < 1:
             raise GlitchError("The architecture's dropout must lie in [0, 1).")
         if not 0 < self.independent_share <= 1:
             raise GlitchError("The architecture's independent_share must lie in (0, 1].")
-        if not self.painter_channels or min(self.painter_channels) < 1:
-            raise GlitchError("The architecture's painter_channels must be positive, at least one.")
-        shrink = self.pooling * 2 ** max(self.scales, len(self.painter_channels))
+        shrink = self.pooling * 2**self.scales
         if self.n_frequency % shrink or self.n_time % shrink:
             raise GlitchError(
                 f"Views of {self.n_frequency} x {self.n_time} pixels cannot be halved "
-                f"{max(self.scales, len(self.painter_channels))} times after pooling by "
-                f"{self.pooling}: choose sizes that {shrink} divides."
+                f"{self.scales} times after pooling by {self.pooling}: choose sizes that "
+                f"{shrink} divides."
             )
 
     @property
@@ -108,17 +110,24 @@ class ScatteringVAE(ViewsModel):
         shape = (self.front_end.n_features, architecture.axes)
         self.register_buffer("projection", torch.zeros(shape))
         self.register_buffer("axis_log_variance", torch.zeros(n_views))
-        self.reader = _layer(architecture.axes + n_views, hidden, architecture.dropout)
+        n_read = architecture.axes + 1
+        self.reader = _layer(n_read + n_views, hidden, architecture.dropout)
         self.joiner = _layer(hidden, hidden, architecture.dropout)
         self.posterior = nn.Linear(hidden, 2 * latent)
         self.explainer = nn.Sequential(
-            nn.Linear(latent + n_views, hidden), nn.GELU(), nn.Linear(hidden, architecture.axes)
+            nn.Linear(latent + n_views, hidden), nn.GELU(), nn.Linear(hidden, n_read)
         )
         self.namer = nn.Linear(latent, len(architecture.classes)) if architecture.classes else None
         self.describer = (
             nn.Linear(latent, len(architecture.parameters)) if architecture.parameters else None
         )
-        self.painter = Painter(architecture)
+        self.painter = Painter(
+            latent,
+            n_views,
+            architecture.pooled,
+            architecture.painter_centres,
+            architecture.painter_axes,
+        )
         self.likelihood = RowGaussian(n_views, n_rows, architecture.independent_share)
         self.likelihood.row_log_variance.requires_grad_(False)
 
@@ -127,11 +136,16 @@ class ScatteringVAE(ViewsModel):
         return self._architecture
 
     def project(self, pictures: Float[Tensor, "picture freq time"], observed: Tensor) -> Projected:
-        """Features of pooled pictures on the principal axes."""
-        features = self.front_end(pictures, observed)
+        """Features of pooled pictures on the principal axes, and their loudness."""
+        return self.project_features(*self.front_end(pictures, observed))
+
+    def project_features(
+        self, features: Float[Tensor, "picture feature"], loudness: Float[Tensor, " picture"]
+    ) -> Projected:
+        """What the front end found, as the encoder reads it."""
         # A cell that was not observed is zero, and so is its deviation.
         projected: Projected = (features - self.mean * (features != 0)) @ self.projection
-        return projected
+        return torch.cat([projected, loudness[:, None] - LOUDNESS_CENTRE], dim=1)
 
     def encode(self, pixels: PooledTensor, observed: PooledRows) -> Posterior:
         """Posterior given prepared views; absent ones add nothing."""
@@ -170,43 +184,6 @@ class ScatteringVAE(ViewsModel):
     ) -> Float[Tensor, "picture pooled_freq pooled_time"]:
         """The expected pixels of some members' views, one picture each."""
         painted: Tensor = self.painter(latent[member], view)
-        return painted
-
-
-class Painter(nn.Module):
-    """From the latent to pictures: a linear part, and transposed convolutions that refine it."""
-
-    def __init__(self, architecture: ScatteringArchitecture) -> None:
-        super().__init__()
-        channels, hidden = architecture.painter_channels, architecture.painter_hidden
-        n_rows, n_columns = architecture.pooled
-        shrink = 2 ** len(channels)
-        self._shape, self._n_views = (n_rows, n_columns), architecture.n_views
-        self._coarsest = (channels[-1], n_rows // shrink, n_columns // shrink)
-        self.linear = nn.Linear(architecture.latent, architecture.n_views * n_rows * n_columns)
-        self.spread = nn.Sequential(
-            nn.Linear(architecture.latent + architecture.n_views, hidden),
-            nn.GELU(),
-            nn.Linear(hidden, math.prod(self._coarsest)),
-            nn.GELU(),
-        )
-        self.outward = nn.Sequential()
-        for n_in, n_out in zip(reversed(channels), [*reversed(channels[:-1]), 1], strict=True):
-            self.outward.append(nn.ConvTranspose2d(n_in, n_out, 4, 2, 1))
-            if n_out > 1:  # the picture itself is neither normalised nor rectified
-                groups = nn.GroupNorm(math.gcd(8, n_out), n_out)
-                self.outward.append(groups).append(nn.GELU())
-
-    def forward(
-        self, latent: LatentTensor, view: Members
-    ) -> Float[Tensor, "picture pooled_freq pooled_time"]:
-        """One picture for each row of ``latent``, of the window that ``view`` says."""
-        every = self.linear(latent).reshape(-1, self._n_views, *self._shape)
-        plain = every[torch.arange(len(view), device=view.device), view]
-        window = one_hot(view, self._n_views).to(latent.dtype)
-        coarse = self.spread(torch.cat([latent, window], dim=1)).reshape(-1, *self._coarsest)
-        coarse = coarse.contiguous(memory_format=torch.channels_last)
-        painted: Tensor = plain.float() + self.outward(coarse).float()[:, 0]
         return painted
 
 

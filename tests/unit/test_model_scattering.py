@@ -1,5 +1,7 @@
 """Wavelet scattering: against direct convolution, and what it must and must not notice."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -107,7 +109,7 @@ def test_a_shift_counts_far_less_than_in_pixels(features: ScatteringFeatures) ->
     padded = torch.nn.functional.pad(pictures(4), (4, 4))
     here, there = padded[..., 4:-4], padded[..., 2:-6]
     seen = torch.ones(4, SIZE, dtype=torch.bool)
-    before, after = features(here, seen), features(there, seen)
+    before, after = features(here, seen)[0], features(there, seen)[0]
     others = torch.cdist(before, before)[~torch.eye(4, dtype=torch.bool)].median()
     pixels = torch.cdist(here.flatten(1), here.flatten(1))[~torch.eye(4, dtype=torch.bool)].median()
     moved = (before - after).norm(dim=1).median() / others
@@ -117,11 +119,14 @@ def test_a_shift_counts_far_less_than_in_pixels(features: ScatteringFeatures) ->
 
 def test_features_have_length_one_and_leave_loudness_out(features: ScatteringFeatures) -> None:
     seen = torch.ones(3, SIZE, dtype=torch.bool)
-    found = features(pictures(3), seen)
+    found, loudness = features(pictures(3), seen)
     torch.testing.assert_close(found.norm(dim=1), torch.ones(3))
-    torch.testing.assert_close(features(0.25 * pictures(3), seen), found, atol=1e-5, rtol=0)
-    silent = features(torch.zeros(1, SIZE, SIZE), seen[:1])
+    same, fainter = features(0.25 * pictures(3), seen)
+    torch.testing.assert_close(same, found, atol=1e-5, rtol=0)
+    torch.testing.assert_close(loudness - fainter, torch.full((3,), math.log(2)))
+    silent, faintest = features(torch.zeros(1, SIZE, SIZE), seen[:1])
     assert torch.isfinite(silent).all()
+    assert torch.isfinite(faintest).all()
     assert silent.norm() < 0.1
 
 
@@ -131,19 +136,22 @@ def test_absent_rows_add_nothing(features: ScatteringFeatures) -> None:
     picture = pictures(2)
     other = picture.clone()
     other[:, -2 * PATCH :] = 0.9
-    found = features(picture, seen)
-    assert torch.equal(found, features(other, seen))
+    found, loudness = features(picture, seen)
+    again, as_loud = features(other, seen)
+    assert torch.equal(found, again)
+    assert torch.equal(loudness, as_loud)
     cells = found.reshape(2, -1, SIZE // PATCH)
     assert not cells[..., -2:].any()
     assert cells[..., :-2].any()
     # a cell of which at least half was measured counts
     rows = round(LEAST_OBSERVED * PATCH)
     seen[:, -2 * PATCH : -2 * PATCH + rows] = True
-    assert features(picture, seen).reshape(2, -1, SIZE // PATCH)[..., -2].any()
+    assert features(picture, seen)[0].reshape(2, -1, SIZE // PATCH)[..., -2].any()
 
 
 def test_a_subset_of_the_batch_gives_the_same_rows(features: ScatteringFeatures) -> None:
     seen = torch.ones(5, SIZE, dtype=torch.bool)
     seen[1, -PATCH:] = False
-    together = features(pictures(5), seen)
-    torch.testing.assert_close(features(pictures(5)[1:3], seen[1:3]), together[1:3])
+    together, apart = features(pictures(5), seen), features(pictures(5)[1:3], seen[1:3])
+    for whole, part in zip(together, apart, strict=True):
+        torch.testing.assert_close(part, whole[1:3])

@@ -20,8 +20,8 @@ SMALL = ScatteringArchitecture(
     axes=6,
     hidden=8,
     latent=5,
-    painter_hidden=8,
-    painter_channels=(4, 4),
+    painter_centres=4,
+    painter_axes=3,
     classes=("Blip", "Whistle"),
     parameters=("snr",),
 )
@@ -58,7 +58,7 @@ def test_shapes_and_length(model: ScatteringVAE) -> None:
     assert painted.shape == (3, 4, 16, 16)
     assert not painted[~rows.any(dim=2)].any()
     member, view = rows.any(dim=2).nonzero(as_tuple=True)
-    assert model.explain(posterior.mean, member, view).shape == (len(member), 6)
+    assert model.explain(posterior.mean, member, view).shape == (len(member), 7)
 
 
 def test_euclid_and_angle_order_neighbours_alike(model: ScatteringVAE) -> None:
@@ -127,8 +127,8 @@ def test_checkpoints_keep_it_and_an_unknown_front_end_is_a_sentence(
         ({"axes": 0}, "axes"),
         ({"dropout": 1.0}, "dropout"),
         ({"independent_share": 0.0}, "independent_share"),
-        ({"painter_channels": ()}, "painter_channels"),
-        ({"n_time": 100}, "halved 4 times"),
+        ({"painter_axes": 0}, "painter_axes"),
+        ({"n_time": 100}, "halved 3 times"),
     ],
 )
 def test_impossible_architectures_are_refused(changes: dict[str, object], message: str) -> None:

@@ -18,6 +18,7 @@ from training.views.config import config_from_mapping
 from training.views.export import load_run
 from training.views.guided_config import GuidedConfig
 from training.views.guided_task import GuidedTask
+from training.views.looks import see
 from training.views.train import train
 
 TINY = {
@@ -32,13 +33,13 @@ TINY = {
         "hidden": 32,
         "dropout": 0.0,
         "latent": 4,
-        "painter_hidden": 8,
-        "painter_channels": [4, 4],
+        "painter_centres": 8,
+        "painter_axes": 4,
     },
     "objective": {"kind": "beta_annealed", "parameters": {"beta_start": 2, "annealing_steps": 10}},
     "optimiser": {"steps": 12, "batch_size": 32, "warmup_steps": 0, "gradient_clip": 1e6},
     "guidance": {"classes": 10.0, "parameters": 1.0},
-    "looks": {"real_looks": 2, "shift_pixels": 1, "painted": 4},
+    "looks": {"real_looks": 2, "shift_pixels": 1},
     "data": {"simulated": "somewhere", "real_share": 0.5},
     "log": {"log_every": 1, "evaluate_every": 6, "save_every": 6},
 }
@@ -100,7 +101,7 @@ def test_the_variance_is_that_of_the_residuals_after_training(tmp_path: Path) ->
     packs = [one_window(one) for one in (REAL, HELD_OUT, SIMULATED)]
     train(settings, tmp_path, real_train=packs[0], validation=packs[1], simulated=packs[2])
     _, model, _ = load_run(tmp_path)
-    task = GuidedTask(settings, *packs, tmp_path)
+    task = GuidedTask(settings, *packs, folder=tmp_path)
     task.model.load_state_dict(model.state_dict())
     kept = task.model.axis_log_variance.clone()
     assert kept[0] < -0.5  # something was explained
@@ -111,9 +112,23 @@ def test_the_variance_is_that_of_the_residuals_after_training(tmp_path: Path) ->
         with torch.no_grad():
             outcome = task.outcome(step, generator, is_half_precision=False)
         # the batch has moved the variance by a twentieth of the way
-        nats = 2 * outcome.distortion.mean() / settings.architecture.axes
+        nats = 2 * outcome.distortion.mean() / (settings.architecture.axes + 1)
         chi_squares.append(float(nats - task.model.axis_log_variance[0] - np.log(2 * np.pi)))
     assert np.mean(chi_squares) == pytest.approx(1, abs=0.05)
+
+
+def test_the_painter_beats_the_mean_picture_on_held_out_glitches(tmp_path: Path) -> None:
+    optimiser = {**TINY["optimiser"], "steps": 100, "learning_rate": 0.003}
+    run(tmp_path, config(optimiser=optimiser, log={"evaluate_every": 100}))
+    _, model, _ = load_run(tmp_path)
+    pixels, rows = model.prepare(*HELD_OUT.tensors(np.arange(len(HELD_OUT))))
+    with torch.no_grad():
+        painted = model.decode(model.encode(pixels, rows).mean, rows.any(dim=2))
+    left = (pixels - painted).square().sum() / (pixels - pixels.mean(dim=0)).square().sum()
+    assert left < 0.5
+    # its variances are those of glitches that the fit did not see
+    chi_square = float(model.likelihood.reduced_chi_square(pixels, painted, rows).mean())
+    assert chi_square == pytest.approx(1, abs=0.5)
 
 
 def test_a_killed_run_continues_with_the_losses_it_would_have_had(tmp_path: Path) -> None:
@@ -145,9 +160,24 @@ def test_a_run_can_be_loaded_with_its_heads(tmp_path: Path) -> None:
 
 
 def test_a_hidden_class_is_met_neither_real_nor_simulated(tmp_path: Path) -> None:
-    task = GuidedTask(config(hidden_class="b"), REAL, HELD_OUT, SIMULATED, tmp_path)
+    task = GuidedTask(config(hidden_class="b"), REAL, HELD_OUT, SIMULATED, folder=tmp_path)
     assert task.model.architecture.classes == ("a", "c")
     assert all("b" not in one.labels for one in task.packs.values())
+
+
+def test_shared_looks_teach_what_own_ones_would(tmp_path: Path) -> None:
+    task = GuidedTask(config(), REAL, HELD_OUT, SIMULATED, folder=tmp_path)
+    seen = see(task.model, task.packs, config().looks, config().seed)
+    run(tmp_path / "own", config())
+    packs = {"real_train": REAL, "validation": HELD_OUT, "simulated": SIMULATED}
+    train(config(), tmp_path / "shared", **packs, seen=seen)
+    own, shared = (load_run(tmp_path / name)[1].state_dict() for name in ("own", "shared"))
+    assert all(torch.equal(own[name], shared[name]) for name in own)
+    without = GuidedTask(config(hidden_class="b"), **packs, folder=tmp_path, seen=seen)
+    without.start()
+    assert (
+        without.outcome(0, torch.Generator(), is_half_precision=False).distortion.isfinite().all()
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,7 +200,7 @@ def test_a_pack_without_what_guides_is_a_sentence(
     [
         ({"guidance": {"classes": -1.0}}, "guidance.classes"),
         ({"guidance": {"unnamed_share": 1.0}}, "guidance.unnamed_share"),
-        ({"looks": {"painted": 0}}, "looks.painted"),
+        ({"looks": {"real_looks": 0}}, "looks.real_looks"),
         ({"data": {"simulated": None}}, "guidance needs data.simulated"),
         ({"variance": {}}, "variance is unknown"),
         ({"architecture": {"front_end": "curvelets"}}, "front end 'curvelets' is unknown"),

@@ -41,7 +41,6 @@ class LooksConfig:
     several_views_share: float = 0.3  # shown more than one of their views, where they have them
     other_view_share: float = 0.3  # must explain a view that may be another than is shown
     feature_noise: float = 0.02  # standard deviation, beside features of mean square 1
-    painted: int = 24  # members of each batch that the picture decoder learns from
 
     def __post_init__(self) -> None:
         require(self.real_looks >= 1, f"looks.real_looks must be positive, not {self.real_looks}.")
@@ -60,7 +59,6 @@ class LooksConfig:
             self.feature_noise >= 0,
             f"looks.feature_noise must not be negative, but is {self.feature_noise}.",
         )
-        require(self.painted >= 1, f"looks.painted must be positive, but is {self.painted}.")
 
 
 @dataclass(frozen=True)

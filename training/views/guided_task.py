@@ -2,13 +2,14 @@
 
 The loss in nats is that of the objective (distortion of the features + beta times the rate), plus
 what simulated glitches teach: their class and their parameters are read off the posterior mean by
-linear heads. Real glitches have no label here. The picture decoder learns from the same draws
-without gradient to the encoder, so that what it cannot paint does not bend the vector.
+linear heads. Real glitches have no label here. The picture decoder is fitted to the encoder in
+closed form, whenever the model is judged.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,15 +19,24 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from glitch.model import ScatteringVAE, sample_posterior, sum_residuals
+from glitch.model import ScatteringVAE, sample_posterior
 from glitch.simulate import UNNAMED
 from glitch.types import LatentTensor
 from training.core.objectives import Outcome
-from training.data.pack import GREY_LEVELS, PARAMETERS, Pack, PackError
+from training.data.pack import PARAMETERS, Pack, PackError
 from training.data.sampling import StratifiedSampler
 from training.evaluation.encoding import evaluate_model
 from training.views.guided_config import GuidedConfig
-from training.views.looks import Looks, drawn, fit_axes, project_looks, raw_looks, views_present
+from training.views.looks import (
+    Looks,
+    RawLooks,
+    drawn,
+    fit_axes,
+    project_looks,
+    see,
+    views_present,
+)
+from training.views.painting import fit_painter
 
 MEMORY = 0.95  # of the running mean of variances: what remains of it after one more step
 HEADS_FILE = "heads.json"  # of a run's folder: what its simulated pack lets the model name
@@ -54,11 +64,33 @@ class GuidedTask:
         real_train: Pack | None,
         validation: Pack | None,
         simulated: Pack | None,
+        *,
         folder: Path,
+        seen: Mapping[str, RawLooks] | None = None,
     ) -> None:
+        """Checks that the packs have what the configuration asks of them.
+
+        Args:
+            config: the run.
+            real_train: real glitches to learn from; also the probes' labelled reference.
+            validation: held-out real glitches.
+            simulated: a pack of simulate-pack.
+            folder: of the run, where the model's heads are noted.
+            seen: looks of the whole packs "real" and "simulated" that were made before, so that
+                several runs share them; made here where absent.
+
+        Raises:
+            PackError: if the simulated pack lacks what the guidance needs.
+        """
         self._config = config
-        self._real = _without(real_train, config.hidden_class)
-        self._simulated = _without(simulated, config.hidden_class)
+        hidden = config.hidden_class
+        self._real, self._simulated = _without(real_train, hidden), _without(simulated, hidden)
+        whole = {"real": real_train, "simulated": simulated}
+        self._raw: dict[str, RawLooks] = {
+            name: looks if hidden is None else looks[_kept(pack, hidden)]
+            for name, looks in (seen or {}).items()
+            if (pack := whole[name]) is not None
+        }
         self._real_train, self._validation = real_train, validation
         classes = self._check_guidance()
         names = PARAMETERS if config.is_parametric else ()
@@ -71,7 +103,6 @@ class GuidedTask:
             "named": _sampler(self._simulated, is_named=True),
             "unnamed": _sampler(self._simulated, is_named=False),
         }
-        self._raw: dict[str, np.ndarray] = {}
         self._looks: dict[str, Looks] = {}
 
     def _check_guidance(self) -> tuple[str, ...]:
@@ -107,7 +138,13 @@ class GuidedTask:
         parts = [(self._raw[name], views_present(pack)) for name, pack in self.packs.items()]
         fit_axes(self.model, parts, AXIS_VIEWS, self._config.seed)
 
-    def outcome(self, step: int, generator: torch.Generator, *, is_half_precision: bool) -> Outcome:
+    def outcome(
+        self,
+        step: int,
+        generator: torch.Generator,
+        *,
+        is_half_precision: bool,  # noqa: ARG002 - small layers gain nothing from it
+    ) -> Outcome:
         """The batch of that step, encoded, drawn from and explained."""
         self._see()
         self._project()
@@ -130,16 +167,21 @@ class GuidedTask:
         distortion = self._distortion(target, explained, owed, step)
         n_real = sum(len(part.chosen) for part in parts if part.looks is self._looks.get("real"))
         guidance = self._taught(posterior.mean[n_real:], parts)
-        painting = self._painting(draw.detach(), parts, step, rng, is_half=is_half_precision)
-        return Outcome(distortion, posterior, draw, guidance=guidance + painting)
+        return Outcome(distortion, posterior, draw, guidance=guidance)
 
     def details(self, outcome: Outcome) -> dict[str, float]:
-        """What simulation taught, with the picture decoder's own loss."""
+        """What simulation taught, in nats of the loss."""
         guidance = outcome.guidance
         return {} if guidance is None else {"guidance": guidance.item()}
 
     def evaluate(self) -> dict[str, float]:
-        """What the vectors of held-out real glitches are worth."""
+        """Fits the picture decoder; what the vectors of held-out real glitches are worth."""
+        was_training = self.model.training
+        self.model.eval()
+        self._see()
+        self._project()
+        fit_painter(self.model, list(self._looks.values()), self._config.seed)
+        self.model.train(was_training)
         if self._validation is None or self._real_train is None:
             return {}
         return evaluate_model(self.model, self._real_train, self._validation)
@@ -154,17 +196,7 @@ class GuidedTask:
         """Makes every look, once; a pure function of the packs and the seed."""
         if self._raw or self._looks:
             return
-        looks = self._config.looks
-        for index, (name, pack) in enumerate(self.packs.items()):
-            rng = np.random.default_rng([self._config.seed, index, 3])
-            is_real = name == "real"
-            if is_real:
-                sources = [pack.values] * looks.real_looks
-            else:
-                sources = [pack.values] if pack.twins is None else [pack.values, pack.twins]
-            self._raw[name] = raw_looks(
-                self.model, pack, sources, looks, rng, is_first_plain=is_real
-            )
+        self._raw = see(self.model, self.packs, self._config.looks, self._config.seed)
 
     def _project(self) -> None:
         if self._looks:
@@ -261,39 +293,15 @@ class GuidedTask:
             loss = loss + guidance.parameters * error
         return loss
 
-    def _painting(
-        self,
-        draw: LatentTensor,
-        parts: list[_Part],
-        step: int,
-        rng: np.random.Generator,
-        *,
-        is_half: bool,
-    ) -> Float[Tensor, ""]:
-        """Nats of some members' pictures, unvaried; the encoder feels nothing of it."""
-        owners = [(part, index) for part in parts for index in range(len(part.chosen))]
-        picked = rng.permutation(len(owners))[: self._config.looks.painted]
-        values, observed = [], []
-        for place in picked:
-            part, index = owners[place]
-            values.append(part.looks.pictures[part.chosen[index]])
-            observed.append(part.looks.observed[part.chosen[index]])
-        grey = torch.from_numpy(np.stack(values)).float().div_(GREY_LEVELS)
-        model = self.model
-        pixels, rows = model.prepare(grey, torch.from_numpy(np.stack(observed)))
-        with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
-            prediction = model.decode(draw[torch.from_numpy(picked)], rows.any(dim=2))
-        prediction = prediction.float()
-        residuals = sum_residuals(pixels, prediction, rows)
-        model.likelihood.follow(residuals, max(1 - MEMORY, 1 / (step + 1)))
-        return model.likelihood.distortion(pixels, prediction, rows).mean()
+
+def _kept(pack: Pack, hidden: str) -> Int[np.ndarray, " glitch"]:
+    """Positions of what is not of the hidden class."""
+    return np.nonzero(np.asarray(pack.labels) != hidden)[0]
 
 
-def _without(pack: Pack | None, label: str | None) -> Pack | None:
-    """The pack without a label that the encoder must not meet."""
-    if pack is None or label is None:
-        return pack
-    return pack.subset([index for index, known in enumerate(pack.labels) if known != label])
+def _without(pack: Pack | None, hidden: str | None) -> Pack | None:
+    """The pack without a class that the encoder must not meet."""
+    return pack if pack is None or hidden is None else pack.subset(_kept(pack, hidden))
 
 
 class _Positions:

@@ -6,6 +6,7 @@ few looks, shifted in time and scaled in energy, projected on the model's princi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from training.views.guided_config import LooksConfig
 
 CHUNK = 16  # glitches prepared at a time
 
-RawLooks = Float16[np.ndarray, "glitch look view feature"]
+RawLooks = Float16[np.ndarray, "glitch look view feature"]  # the last is the loudness
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ def raw_looks(
     how = AugmentationConfig(shift_pixels=config.shift_pixels, energy_scale=config.energy_scale)
     plain = AugmentationConfig(shift_pixels=0, energy_scale=1.0)
     n_views = pack.observed.shape[1]
-    shape = (len(pack), len(sources), n_views, model.front_end.n_features)
+    shape = (len(pack), len(sources), n_views, model.front_end.n_features + 1)
     looks = np.zeros(shape, dtype=np.float16)
     for look, source in enumerate(sources):
         for start in range(0, len(pack), CHUNK):
@@ -73,21 +74,41 @@ def raw_looks(
             observed = torch.from_numpy(np.asarray(pack.observed[chosen]))
             pixels, rows = model.prepare(values, observed)
             member, view = rows.any(dim=2).nonzero(as_tuple=True)
-            found = model.front_end(pixels[member, view], rows[member, view])
-            looks[start + member.numpy(), look, view.numpy()] = found.half().numpy()
+            found, loudness = model.front_end(pixels[member, view], rows[member, view])
+            both = torch.cat([found, loudness[:, None]], dim=1)
+            looks[start + member.numpy(), look, view.numpy()] = both.half().numpy()
     return looks
+
+
+def see(
+    model: ScatteringVAE, packs: Mapping[str, Pack], config: LooksConfig, seed: int
+) -> dict[str, RawLooks]:
+    """The looks that training takes at each pack: a pure function of packs, seed and ``config``.
+
+    Real glitches are seen as they are and varied; simulated ones once in each of their noises.
+    """
+    found = {}
+    for index, (name, pack) in enumerate(packs.items()):
+        rng = np.random.default_rng([seed, index, 3])
+        if name == "real":
+            sources = [pack.values] * config.real_looks
+        else:
+            sources = [pack.values] if pack.twins is None else [pack.values, pack.twins]
+        found[name] = raw_looks(model, pack, sources, config, rng, is_first_plain=name == "real")
+    return found
 
 
 @torch.no_grad()
 def project_looks(model: ScatteringVAE, raw: RawLooks, pack: Pack) -> Looks:
     """Raw looks on the model's principal axes."""
-    shape = (*raw.shape[:3], model.projection.shape[1])
+    shape = (*raw.shape[:3], model.projection.shape[1] + 1)
     features = torch.zeros(shape)
     present = views_present(pack)
     for start in range(0, len(raw), CHUNK):
         part = torch.from_numpy(raw[start : start + CHUNK]).float()
-        deviation = part - model.mean * (part != 0)
-        features[start : start + CHUNK] = deviation @ model.projection
+        flat = part.flatten(0, 2)
+        projected = model.project_features(flat[:, :-1], flat[:, -1])
+        features[start : start + CHUNK] = projected.reshape(*part.shape[:3], -1)
     return Looks(features, present, pack.values, np.asarray(pack.observed))
 
 
@@ -114,7 +135,7 @@ def fit_axes(
     for raw, present in parts:
         glitch, view = np.nonzero(present)
         kept = rng.permutation(len(glitch))[:n_each]
-        rows.append(raw[glitch[kept], 0, view[kept]].astype(np.float32))
+        rows.append(raw[glitch[kept], 0, view[kept], :-1].astype(np.float32))
     features = np.concatenate(rows)
     n_axes = model.projection.shape[1]
     if len(features) < n_axes:

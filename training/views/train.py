@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from glitch.model import ViewsVAE
@@ -12,6 +13,7 @@ from training.data.sampling import BatchSource
 from training.views.config import AnyConfig
 from training.views.guided_config import GuidedConfig
 from training.views.guided_task import GuidedTask
+from training.views.looks import RawLooks
 from training.views.shared_task import SharedViewsTask
 from training.views.task import ViewsTask
 
@@ -24,6 +26,7 @@ def train(
     validation: Pack | None,
     simulated: Pack | None,
     report: Report = lambda _step, _metrics: None,
+    seen: Mapping[str, RawLooks] | None = None,
 ) -> Result:
     """Trains the model of views; :func:`training.core.loop.run_task` says how.
 
@@ -34,6 +37,7 @@ def train(
         validation: held-out real glitches that choose the best weights.
         simulated: simulated glitches to learn from.
         report: called after each logged step with its metrics.
+        seen: of the scattering model, looks that several runs share; see ``training.views.looks``.
 
     Raises:
         TrainingError: if the folder holds another run, or a loss or gradient is not finite.
@@ -44,7 +48,7 @@ def train(
             raise TrainingError("The scattering model trains on one process: leave torchrun out.")
         return run_task(
             config,
-            lambda: GuidedTask(guided, real_train, validation, simulated, folder),
+            lambda: GuidedTask(guided, real_train, validation, simulated, folder=folder, seen=seen),
             folder,
             report=report,
         )

@@ -1,0 +1,126 @@
+"""Fits the picture decoder to a trained encoder: least squares on its vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from sklearn.utils.extmath import randomized_svd
+from torch import Tensor
+
+from glitch.model import Residuals, ScatteringVAE
+from training.data.pack import GREY_LEVELS
+from training.views.looks import Looks
+
+FOCUSES = (4.0, 8.0, 16.0)  # of the kernel
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # of the weights, in units of the traits' mean square
+LEFT_OUT = 5  # every so many-th glitch judges focus and penalty
+MOST_EACH = 2_500  # glitches of each part
+BATCH = 128
+
+
+@torch.no_grad()
+def fit_painter(model: ScatteringVAE, parts: Sequence[Looks], seed: int) -> None:
+    """Centres, axes and weights of the painter, and the pixel variances that it leaves.
+
+    Every glitch is painted from the vector of all its views and from that of each lone one, so that
+    both paint well. Focus and penalty are those that leave least on glitches left out of the fit.
+
+    Args:
+        model: changed in place; put into evaluation mode by the caller.
+        parts: looks of real and of simulated glitches; the first look of each is painted.
+        seed: of the choice of glitches and centres.
+    """
+    rng = np.random.default_rng([seed, 4])
+    rows: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
+    for looks in parts:
+        chosen = np.sort(rng.permutation(len(looks.present))[:MOST_EACH])
+        for start in range(0, len(chosen), BATCH):
+            for view, latent, pixels, left_out in _samples(model, looks, chosen, start):
+                rows.setdefault(view, []).append((latent, pixels, left_out))
+    windows = {
+        view: tuple(torch.cat(column) for column in zip(*found, strict=True))
+        for view, found in sorted(rows.items())
+    }
+    everything = torch.cat([latent for latent, _, _ in windows.values()])
+    picked = rng.integers(len(everything), size=len(model.painter.centres))
+    model.painter.centres.copy_(everything[torch.from_numpy(picked)])
+    bases = {view: _axes(pixels, model, seed) for view, (_, pixels, _) in windows.items()}
+    best, kept = np.inf, None
+    for focus in FOCUSES:
+        model.painter.focus.fill_(focus)
+        for penalty in PENALTIES:
+            left = 0.0
+            for view, (latent, pixels, left_out) in windows.items():
+                offset, axes = bases[view]
+                traits, wanted = model.painter.traits(latent), (pixels - offset) @ axes.T
+                weights = _ridge(traits[~left_out], wanted[~left_out], penalty)
+                error = traits[left_out] @ weights - wanted[left_out]
+                left += float(error.square().sum())
+            if left < best:
+                best, kept = left, (focus, penalty)
+    if kept is None:
+        return
+    focus, penalty = kept
+    model.painter.focus.fill_(focus)
+    squares = torch.zeros_like(model.likelihood.row_log_variance)
+    counts = torch.zeros_like(squares)
+    for view, (latent, pixels, left_out) in windows.items():
+        offset, axes = bases[view]
+        traits, wanted = model.painter.traits(latent), (pixels - offset) @ axes.T
+        # what is left on pixels that the fit did not see is the variance that new glitches meet
+        tried = _ridge(traits[~left_out], wanted[~left_out], penalty)
+        painted = offset + (traits[left_out] @ tried) @ axes
+        errors = (pixels[left_out] - painted).square().reshape(-1, *model.architecture.pooled)
+        squares[view] = errors.sum(dim=(0, 2))
+        counts[view] = errors.shape[0] * errors.shape[2]
+        model.painter.offset[view] = offset
+        model.painter.axes[view, : len(axes)] = axes
+        weights = _ridge(traits, wanted, penalty)
+        model.painter.weights[view, :, : weights.shape[1]] = weights
+    model.likelihood.follow(Residuals(squares, counts), 1.0)
+
+
+def _samples(
+    model: ScatteringVAE, looks: Looks, chosen: np.ndarray, start: int
+) -> list[tuple[int, Tensor, Tensor, Tensor]]:
+    """(window, vectors, pixels, whether each is left out) of one batch of glitches."""
+    batch = chosen[start : start + BATCH]
+    present = torch.from_numpy(looks.present[batch])
+    features = looks.features[torch.from_numpy(batch), 0]
+    grey = torch.from_numpy(np.ascontiguousarray(looks.pictures[batch])).float() / GREY_LEVELS
+    pixels, _ = model.prepare(grey, torch.from_numpy(looks.observed[batch]))
+    left_out = torch.from_numpy(batch % LEFT_OUT == 0)
+    member, view = present.nonzero(as_tuple=True)
+    together = model.encode_projected(features[member, view], member, view, len(batch)).mean
+    lone = torch.arange(len(member))
+    alone = model.encode_projected(features[member, view], lone, view, len(member)).mean
+    found = []
+    for window in sorted(set(view.tolist())):
+        mine = view == window
+        owners = member[mine]
+        latent = torch.cat([together[owners], alone[mine]])
+        twice = torch.cat([owners, owners])
+        found.append((window, latent, pixels[twice, window].flatten(1), left_out[twice]))
+    return found
+
+
+def _axes(pixels: Tensor, model: ScatteringVAE, seed: int) -> tuple[Tensor, Tensor]:
+    """Mean picture and principal axes of a window's pictures."""
+    offset = pixels.mean(dim=0)
+    n_axes = min(model.painter.axes.shape[1], *pixels.shape)
+    _, _, axes = randomized_svd((pixels - offset).numpy(), n_axes, random_state=seed)
+    return offset, torch.from_numpy(np.ascontiguousarray(axes)).float()
+
+
+def _ridge(
+    traits: Float[Tensor, "row trait"], wanted: Float[Tensor, "row axis"], penalty: float
+) -> Float[Tensor, "trait axis"]:
+    """Least squares with a penalty on all weights."""
+    gram = (traits.T @ traits).double()
+    size = penalty * gram.diagonal().mean()
+    gram += size * torch.eye(len(gram), dtype=torch.float64)
+    solved: Tensor = torch.linalg.solve(gram, (traits.T @ wanted).double())
+    return solved.float()
