@@ -16,6 +16,7 @@ from app.clusters.review.tables import LabelSuggestion, ReviewEvent
 from app.clusters.tables import Cluster, ClusteringRun
 from app.core.engine import make_session_factory
 from app.glitches.records import GlitchRecord
+from app.jobs.service import list_jobs
 
 __all__ = ["service"]
 
@@ -206,3 +207,22 @@ def test_roles_and_forged_forms(service: Service, clusters: list[UUID]) -> None:
         data = {"act": "dismiss", "csrf": csrf}
         assert submitter.client.post(f"{path}/review", data=data).status_code == 403
         assert submitter.get(f"/ui/clusters/{UUID(int=5)}").status == 404
+
+
+def test_a_run_without_unlabelled_glitches_offers_what_would_help(
+    service: Service, reviewer: Walker, clusters: list[UUID]
+) -> None:
+    with make_session_factory(service.engine)() as session:
+        run = store_run(session)
+        run.n_judged = run.n_flagged = run.n_clusters = 0
+        run.detail = "There are no unlabelled glitches: nothing was tested."
+        session.commit()
+    page = reviewer.get("/ui/clusters")
+    assert "/ui/batch" in page.links
+    assert "Cluster the labelled ones too" in page.text
+    reviewer.client.post(
+        "/ui/clusters/runs", data=page.form("/clusters/runs").fields | {"everything": "yes"}
+    )
+    with make_session_factory(service.engine)() as session:
+        [job] = list_jobs(session, kind="cluster", state="queued", limit=1).items
+        assert job.parameters["scope"] == "everything"

@@ -43,6 +43,7 @@ class RunForm:
     min_cluster_size: str
     ifos: tuple[Choice, ...]
     is_simulated: bool
+    is_everything: bool  # labelled glitches too
     error: str | None
 
 
@@ -84,6 +85,7 @@ class ClustersPage(PageContext):
     trouble: str | None  # why the last clustering failed
     demo: DemoNote
     is_empty_catalogue: bool
+    is_nothing_new: bool  # the run had no unlabelled glitch to test
     can_start: bool
     form: RunForm
 

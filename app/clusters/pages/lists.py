@@ -45,12 +45,14 @@ def run_form(
     fdr: str = "0.1",
     min_cluster_size: str = "5",
     ifo: str = "",
+    *,
     is_simulated: bool = False,
+    is_everything: bool = False,
     error: str | None = None,
 ) -> RunForm:
     """The form that starts a clustering, as typed."""
     ifos = (Choice("", "all", not ifo), *(Choice(one, one, one == ifo) for one in USUAL_DETECTORS))
-    return RunForm(fdr, min_cluster_size, ifos, is_simulated, error)
+    return RunForm(fdr, min_cluster_size, ifos, is_simulated, is_everything, error)
 
 
 def clusters_page_of(
@@ -126,6 +128,7 @@ def clusters_page_of(
         trouble=trouble,
         demo=DemoNote(demo.is_there or demo.is_loading, principal.role >= Role.ADMIN),
         is_empty_catalogue=run is None and not list_glitches(session, limit=1).items,
+        is_nothing_new=run is not None and run.scope == "novel" and not run.n_judged,
         can_start=principal.role >= Role.SUBMITTER,
         form=form or run_form(),
     )

@@ -57,22 +57,34 @@ def start(
     min_cluster_size: Annotated[str, Form(max_length=40)] = "5",
     ifo: Annotated[str, Form(max_length=10)] = "",
     simulated: Annotated[str, Form(max_length=5)] = "",
+    everything: Annotated[str, Form(max_length=5)] = "",
 ) -> Response:
-    """Have the workers cluster the catalogue."""
-    form = run_form(fdr, min_cluster_size, ifo, bool(simulated))
+    """Have the workers cluster the catalogue; the list then follows them to the result."""
+
+    def typed(error: str | None = None) -> RunForm:
+        return run_form(
+            fdr,
+            min_cluster_size,
+            ifo,
+            is_simulated=bool(simulated),
+            is_everything=bool(everything),
+            error=error,
+        )
+
     try:
         parameters = ClusteringParameters(
             fdr=float(fdr),
             min_cluster_size=int(min_cluster_size),
             ifo=ifo or None,
             is_simulated=bool(simulated),
+            scope="everything" if everything else "novel",
         )
         start_clustering(session, parameters, principal=principal)
     except (InvalidRequestError, GlitchError) as error:
-        form = run_form(fdr, min_cluster_size, ifo, bool(simulated), str(error))
+        form = typed(str(error))
     except ValueError:
         sentence = "Give the rate as a number such as 0.1, and the smallest size as one such as 5."
-        form = run_form(fdr, min_cluster_size, ifo, bool(simulated), sentence)
+        form = typed(sentence)
     else:
         return see_other("/ui/clusters?done=clustering")
     return _list_page(request, session, visitor, principal, form=form)
