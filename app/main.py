@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
+from anyio import to_thread
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
@@ -41,6 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         set_torch_threads(chosen.torch_threads)
         with open_runtime(chosen) as runtime:
             application.state.runtime = runtime
+            to_thread.current_default_thread_limiter().total_tokens = runtime.admissions.threads
             await run_in_threadpool(_load_model, runtime)
             yield
 

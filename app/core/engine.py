@@ -36,8 +36,16 @@ def parse_database_url(database_url: str) -> URL:
     return url.set(drivername="postgresql+psycopg")
 
 
-def make_engine(database_url: str, *, pool_size: int = 10, max_overflow: int = 10) -> Engine:
+def make_engine(
+    database_url: str, *, pool_size: int = 10, max_overflow: int = 10, wait_s: float = 30
+) -> Engine:
     """An engine on this database.
+
+    Args:
+        database_url: Its address.
+        pool_size: How many connections are kept.
+        max_overflow: How many more there may be for a while.
+        wait_s: How long to wait for one that is free, in seconds.
 
     Nothing is prepared on the server: a plan must see the checkpoint, the filters and the limit to
     choose partition and index, and connection poolers in front of PostgreSQL keep working.
@@ -46,6 +54,7 @@ def make_engine(database_url: str, *, pool_size: int = 10, max_overflow: int = 1
         parse_database_url(database_url),
         pool_size=pool_size,
         max_overflow=max_overflow,
+        pool_timeout=wait_s,
         pool_pre_ping=True,
         connect_args={"prepare_threshold": None, "application_name": "glitch-discovery"},
     )

@@ -71,8 +71,10 @@ def read_upload(
         DecodersBusyError: if too many files wait.
     """
     if _is_frame(file):
-        strain = read_strain(file, file_name=name, **said) if is_strain_wanted else None
-        return ReadUpload(STRAIN, strain=strain)
+        if not is_strain_wanted:
+            return ReadUpload(STRAIN)
+        with shared_pool().turn():
+            return ReadUpload(STRAIN, strain=read_strain(file, file_name=name, **said))
     found = _perform(
         "upload",
         file,
@@ -114,7 +116,8 @@ def kinds_of(file: Path, name: str) -> FileKinds:
 def span_of(file: Path, name: str, **said: Unpack[SpanSaid]) -> StrainSpan | None:
     """The stretch of time that a strain file holds; see ``glitch.strain.strain_span``."""
     if _is_frame(file):
-        return strain_span(file, file_name=name, **said)
+        with shared_pool().turn():
+            return strain_span(file, file_name=name, **said)
     found = _perform("span", file, name, strain=said)
     return None if found is None else StrainSpan(**found)
 
@@ -126,13 +129,15 @@ def read_joined(files: Sequence[StrainFile], **said: Unpack[StrainSaid]) -> Stra
         return join_pieces([(file, _piece(file, said)) for file in files], gps_time)
     [only] = files
     if _is_frame(only.path):
-        return read_strain(only.path, file_name=only.name, **said)
+        with shared_pool().turn():
+            return read_strain(only.path, file_name=only.name, **said)
     return Strain(**_perform("strain", only.path, only.name, strain=said))
 
 
 def _piece(file: StrainFile, said: StrainSaid) -> Strain | None:
     if _is_frame(file.path):
-        return read_piece(file.path, request_of(file.name, said))
+        with shared_pool().turn():
+            return read_piece(file.path, request_of(file.name, said))
     found = _perform("piece", file.path, file.name, strain=said)
     return None if found is None else Strain(**found)
 

@@ -85,7 +85,7 @@ class DecoderPool:
             "with": pack({"name": name, **arguments}).value,
             "limits": asdict(limits),
         }
-        with self._turn():
+        with self.turn():
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
                     return _result(unpack(self._exchange(request, limits, name)), name)
@@ -169,7 +169,12 @@ class DecoderPool:
             self._server = None
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def turn(self) -> Iterator[None]:
+        """Hold one of the places of children: for what is decoded by a process of another kind.
+
+        Raises:
+            DecodersBusyError: if none becomes free in time.
+        """
         if not self._turns.acquire(timeout=self._timeout_s):
             raise DecodersBusyError("Too many files wait to be read: try again in a few seconds.")
         self._at_work += 1

@@ -16,7 +16,6 @@ from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from app.core import errors as service
@@ -26,7 +25,8 @@ from app.decoding.errors import DecodersBusyError
 from app.frame.contexts import FailurePage
 from app.frame.render import Visitor, local_path, render
 from app.frame.sessions import COOKIE_NAME, VISITOR_COOKIE_NAME, SessionSigner
-from app.server.request_scope import RuntimeDep, SessionDep, runtime_of
+from app.server.problems import is_disk_full
+from app.server.request_scope import RuntimeDep, SessionDep, look_up, runtime_of
 from glitch import errors as science
 
 __all__ = [
@@ -82,6 +82,11 @@ _SENTENCES: dict[type[Exception], str] = {
     ),
     PoolTimeoutError: "Too many people ask at once: try again in a few seconds.",
 }
+
+
+_NO_ROOM = (
+    "The service has no space left; nothing was stored. Tell the operator, and try again then."
+)
 
 
 class CsrfError(service.PermissionDeniedError):
@@ -169,7 +174,7 @@ class PageRoute(APIRoute):
         async def page(request: Request) -> Response:
             request.state.visitor = None
             try:
-                visitor = await run_in_threadpool(_identify, request)
+                visitor = await look_up(request, _identify)
                 request.state.visitor = visitor
                 if body_role is not None and request.method == "POST":
                     require_role(logged_in(visitor), body_role)
@@ -252,6 +257,8 @@ def explain(error: Exception) -> Explained | None:
         return Explained(422, "The form is not complete", sentence)
     if isinstance(error, HTTPException):
         return Explained(error.status_code, "The request cannot be served", error.detail)
+    if is_disk_full(error):
+        return Explained(507, "The service's disk is full", _NO_ROOM)
     kind = next((base for base in type(error).__mro__ if base in FAILURES), None)
     if kind is None:
         return None
@@ -266,11 +273,15 @@ def failure(request: Request, error: Exception) -> Response:
     told = explain(error)
     if told is None:
         raise error
-    if told.status >= 500:
+    is_crowded = isinstance(error, service.BusyError | DecodersBusyError | PoolTimeoutError)
+    if told.status >= 500 and not is_crowded:
         _log.error("a page could not be served", exc_info=error)
     request_id = getattr(request.state, "request_id", None)
     page = FailurePage(heading=told.heading, sentence=told.sentence, request_id=request_id)
-    return render(request, page, request.state.visitor, status=told.status)
+    response = render(request, page, request.state.visitor, status=told.status)
+    if told.status == 503:
+        response.headers["Retry-After"] = str(getattr(error, "retry_after_s", 5))
+    return response
 
 
 def _to_login(request: Request) -> Response:

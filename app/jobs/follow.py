@@ -6,16 +6,15 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
 
 from app.core.errors import NotFoundError
 from app.jobs.records import JobEventRecord, JobRecord
 from app.jobs.service import get_job, list_events
-from app.server.request_scope import runtime_of
-from app.server.runtime import Runtime
+from app.server.request_scope import look_up, runtime_of
 
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 STILL_HERE = ": still here\n\n"  # a comment of the event stream
@@ -46,14 +45,13 @@ async def follow(request: Request, job_id: UUID, after: int) -> AsyncIterator[Ne
     Yields:
         What is new; None where there has been nothing for so long that a proxy could hang up.
     """
-    runtime = runtime_of(request)
     is_stopping: Callable[[], bool] = getattr(request.app.state, "is_stopping", lambda: False)
     clock = asyncio.get_running_loop().time
     started = spoken = clock()
     said: JobRecord | None = None
     while not is_stopping() and clock() - started < _LONGEST_STREAM_S:
         try:
-            found, events = await run_in_threadpool(_look, runtime, job_id, after)
+            found, events = await look_up(request, partial(_look, job_id=job_id, after=after))
         except NotFoundError:
             return
         is_changed = found != said
@@ -70,8 +68,8 @@ async def follow(request: Request, job_id: UUID, after: int) -> AsyncIterator[Ne
 
 
 def _look(
-    runtime: Runtime, job_id: UUID, after: int
+    request: Request, *, job_id: UUID, after: int
 ) -> tuple[JobRecord, tuple[JobEventRecord, ...]]:
-    with runtime.sessions() as session:
+    with runtime_of(request).sessions() as session:
         found = get_job(session, job_id)  # before the events: an ended job's are all there
         return found, list_events(session, job_id, after=after)

@@ -85,6 +85,12 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """SIGKILL, and wait until it has ended."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
     def stop(self, *, within_s: float = _KILL_AFTER_S) -> None:
         """SIGTERM, then SIGKILL if it does not end in time. Nothing if it has ended."""
         if self._process.poll() is None:

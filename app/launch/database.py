@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,8 @@ from app.launch.errors import DataDirectoryBusyError, LaunchError
 from app.launch.lock import hold_data_directory
 
 DATABASE_FOLDER = "database"
+_MOST_RESTARTS = 3
+_RESTART_WINDOW_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -35,21 +38,62 @@ class Database:
             yield session
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunningDatabase:
-    """A database that serves. ``postmaster`` is the embedded server's process, else None."""
+    """A database that serves. ``place`` is the embedded server's folder, None for another's."""
 
     url: str
-    log: Path | None = None
-    postmaster: int | None = None
+    place: Path | None = None
+    _postmaster: int = 0
+    _ends: list[float] = field(default_factory=list)
 
-    def check(self) -> None:
-        """Raise LaunchError if it is the embedded server and has ended by itself."""
-        if self.postmaster is not None and _has_ended(self.postmaster):
+    def __post_init__(self) -> None:
+        if self.place is not None:
+            self._postmaster = _postmaster_of(self.place)
+
+    def check(self, say: Callable[[str], None]) -> None:
+        """Start the embedded server again if it has ended by itself. Call it often.
+
+        What was answered is kept; requests and chunks at work fail, or are done again.
+
+        Args:
+            say: Told that it is started again.
+
+        Raises:
+            LaunchError: if it does not start, or ends again and again.
+        """
+        if self.place is None or not _has_ended(self._postmaster):
+            return
+        log = self.place / "postgres.log"
+        now = time.monotonic()
+        self._ends = [end for end in self._ends if now - end < _RESTART_WINDOW_S] + [now]
+        if len(self._ends) > _MOST_RESTARTS:
             raise LaunchError(
-                f"The database ended unexpectedly: {self.log} says why. Start again; what was "
-                "answered is kept."
+                f"The database ended {len(self._ends)} times within {_RESTART_WINDOW_S / 60:g} "
+                f"minutes: {log} says why. Start again once that is mended; what was answered is "
+                "kept."
             )
+        say(f"The database ended unexpectedly ({log} says why): it is started again.")
+        self._start_again()
+
+    def _start_again(self) -> None:
+        """Its children hold on to its memory for a moment after it was killed."""
+        place = self.place
+        if place is None:
+            return
+        for pause_s in (1.0, 2.0, 4.0):
+            try:
+                _start(place)
+                break
+            except LaunchError:
+                time.sleep(pause_s)
+        else:
+            _start(place)
+        self._postmaster = _postmaster_of(place)
+
+
+def _postmaster_of(place: Path) -> int:
+    return int((place / "postgres" / "postmaster.pid").read_text().splitlines()[0])
 
 
 def _has_ended(pid: int) -> bool:
@@ -93,8 +137,7 @@ def running_database(
     try:
         server = _start(place)
         try:
-            lines = (place / "postgres" / "postmaster.pid").read_text().splitlines()
-            yield RunningDatabase(server.url(), place / "postgres.log", int(lines[0]))
+            yield RunningDatabase(server.url(), place)
         finally:
             _stop(server)
     finally:

@@ -107,6 +107,10 @@ class ServiceProcess:
         if time.monotonic() > deadline:
             raise LaunchError(f"{what} was not ready in time: its messages above say why.")
 
+    def kill(self) -> None:
+        """End it at once: it does not answer, so it would not heed a request to stop."""
+        self._child.kill()
+
     def stop(self) -> None:
         """Stop it; requests that it has begun are answered first."""
         self._child.stop()

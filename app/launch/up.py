@@ -27,6 +27,7 @@ from app.launch.redis.broker import running_broker
 from app.launch.service_process import Prepared, ServiceProcess, log_format
 from app.launch.settings import LaunchSettings
 from app.launch.token_file import TOKEN_FILE, read_token
+from app.launch.watchdog import Watchdog
 
 _POLL_S = 0.1
 _MOST_RESTARTS = 3
@@ -135,12 +136,16 @@ class Supervisor:
                 token = read_token(place.folder)
                 if prepared.demo_job and prepared.is_token_good and token:
                     show_filling(place.url, token, prepared.demo_job, self._console)
-            while (code := service.exit_code) is None:
-                self._check_stop()
-                database.check()
-                if self._background is not None:
-                    self._background.check()
-                time.sleep(_POLL_S)
+            with contextlib.closing(Watchdog(place.url)) as watchdog:
+                while (code := service.exit_code) is None:
+                    self._check_stop()
+                    database.check(self._console.print)
+                    if self._background is not None:
+                        self._background.check()
+                    if watchdog.is_silent:
+                        self._console.print("The service does not answer any more: it is ended.")
+                        service.kill()
+                    time.sleep(_POLL_S)
         except StopRequestedError:
             place.listener.close()  # so that new clients are refused instead of kept waiting
             raise

@@ -11,7 +11,7 @@ from app.server import problems
 from app.server import schemas as server_schemas
 from app.server.callers import OpenOrReader, RuntimeDep
 from app.server.metrics import Metrics
-from app.server.runtime import OK
+from app.server.readiness import OK
 
 router = APIRouter(tags=["operations"])
 
@@ -27,20 +27,20 @@ async def healthz() -> server_schemas.Health:
     summary="Whether uploads can be served",
     responses={200: {"model": server_schemas.Readiness}},
 )
-def readyz(request: Request, runtime: RuntimeDep) -> Response:
-    """200 once the database answers, its migrations are current and the model is loaded.
+async def readyz(request: Request, runtime: RuntimeDep) -> Response:
+    """200 once the database answers, its migrations are current, the model is loaded and there is
+    room on the disk.
 
     Where only background work waits the status is `degraded`, and the answer 200 all the same.
     """
-    checks = runtime.readiness()
-    if all(state == OK for state in checks.values()):
-        background = runtime.background_state()
+    found = await runtime.readiness.look()
+    if found.is_ready:
         body = server_schemas.Readiness(
-            status="ready" if background == OK else "degraded",
-            checks={**checks, "background": background},
+            status="ready" if found.background == OK else "degraded",
+            checks={**found.checks, "background": found.background},
         )
         return Response(body.model_dump_json(), media_type="application/json")
-    wrong = " ".join(state for state in checks.values() if state != OK)
+    wrong = " ".join(state for state in found.checks.values() if state != OK)
     return problems.problem_response(
         503,
         f"Not ready yet. {wrong}",
@@ -48,7 +48,7 @@ def readyz(request: Request, runtime: RuntimeDep) -> Response:
         title="The service is not ready",
         request_id=request.state.request_id,
         headers={"Retry-After": "2"},
-        extra={"checks": checks},
+        extra={"checks": found.checks},
     )
 
 

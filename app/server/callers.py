@@ -11,13 +11,12 @@ from fastapi import Depends, Query, Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 
 from app.core.access import require_role, verify_token
 from app.core.errors import UnauthenticatedError
 from app.core.principals import Principal, Role
 from app.server.form_fields import check_form_fields
-from app.server.request_scope import RuntimeDep, SessionDep, runtime_of
+from app.server.request_scope import RuntimeDep, SessionDep, look_up, runtime_of
 
 __all__ = [
     "Admin",
@@ -138,7 +137,7 @@ class UploadRoute(APIRoute):
                 return principal
 
         async def guarded(request: Request) -> Response:
-            request.state.principal = await run_in_threadpool(identify, request)
+            request.state.principal = await look_up(request, identify)
             return await handler(request)
 
         return guarded

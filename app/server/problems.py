@@ -50,6 +50,7 @@ _NEXT_STEP = {
 }
 
 _STORAGE_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_ROOM = frozenset({"53100"})  # PostgreSQL's disk_full
 _DATABASE_GONE = (
     "The database did not answer; nothing was stored. Try again in a few seconds, and if it "
     "lasts, tell the operator (see /readyz)."
@@ -169,6 +170,8 @@ def _http_problem(request: Request, error: Exception) -> JSONResponse:
 
 
 def _database_problem(request: Request, error: Exception) -> JSONResponse:
+    if is_disk_full(error):
+        return _full(request, error)
     _log.error("database unavailable", exc_info=error)
     return problem_response(
         503,
@@ -180,10 +183,32 @@ def _database_problem(request: Request, error: Exception) -> JSONResponse:
     )
 
 
+def _crowded_problem(request: Request, error: Exception) -> JSONResponse:
+    _log.warning("no database connection became free: %s", error)
+    return problem_response(
+        503,
+        "The service answers as many requests as it can: try again in a few seconds.",
+        name="busy",
+        title="The service is busy",
+        request_id=_request_id(request),
+        headers={"Retry-After": "2"},
+    )
+
+
 def _storage_problem(request: Request, error: Exception) -> JSONResponse:
     """507 where a disk of the service is full; other errors of files are nobody's to act on."""
-    if not isinstance(error, OSError) or error.errno not in _STORAGE_FULL:
+    if not is_disk_full(error):
         raise error
+    return _full(request, error)
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether a disk of the service, or of its database, has no room left."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return getattr(error, "errno", None) in _STORAGE_FULL or state in _NO_ROOM
+
+
+def _full(request: Request, error: Exception) -> JSONResponse:
     _log.error("no space left for an upload", exc_info=error)
     return problem_response(
         507,
@@ -220,6 +245,6 @@ def install(application: FastAPI) -> None:
     application.add_exception_handler(RequestValidationError, _payload_problem)
     application.add_exception_handler(HTTPException, _http_problem)
     application.add_exception_handler(OperationalError, _database_problem)
-    application.add_exception_handler(PoolTimeoutError, _database_problem)
+    application.add_exception_handler(PoolTimeoutError, _crowded_problem)
     application.add_exception_handler(OSError, _storage_problem)
     application.add_exception_handler(DBAPIError, _unexpected_problem)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, TypeVar
 
+from anyio import CancelScope, to_thread
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
 from app.server.runtime import Runtime
+
+_Found = TypeVar("_Found")
 
 
 def base_url(request: Request) -> str:
@@ -31,11 +34,38 @@ async def _runtime(request: Request) -> Runtime:
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]
 
 
-def transaction(runtime: RuntimeDep) -> Iterator[Session]:
-    """One transaction a request: committed before the answer goes out, or rolled back."""
-    with runtime.sessions() as session:
-        yield session
+async def transaction(request: Request, runtime: RuntimeDep) -> AsyncIterator[Session]:
+    """One transaction a request: committed before the answer goes out, or rolled back.
+
+    The request has a place while it lasts, and its end has threads of its own: a commit that
+    waited for the threads of requests that wait for its connection would never come.
+
+    Raises:
+        BusyError: if the request gets no place in time.
+    """
+    admissions = runtime.admissions
+    is_upload = request.headers.get("content-type", "").startswith("multipart/form-data")
+    async with (admissions.uploads if is_upload else admissions.reads).place():
+        session = runtime.sessions()
+        try:
+            yield session
+        except BaseException:
+            with CancelScope(shield=True):
+                await to_thread.run_sync(session.close, limiter=admissions.endings)
+            raise
+        with CancelScope(shield=True):
+            await to_thread.run_sync(_commit, session, limiter=admissions.endings)
+
+
+def _commit(session: Session) -> None:
+    with session:
         session.commit()
+
+
+async def look_up(request: Request, find: Callable[[Request], _Found]) -> _Found:
+    """What a short look-up of its own transaction finds, by one of a few threads kept for that."""
+    limiter = runtime_of(request).admissions.look_ups
+    return await to_thread.run_sync(find, request, limiter=limiter)
 
 
 # scope="function" ends the dependency before the response is sent; the default would commit

@@ -5,36 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from redis import Redis
-from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.engine import make_engine, make_session_factory
 from app.core.errors import NotReadyError, ServiceError
-from app.core.migrate import current_revision, head_revision
 from app.core.settings import Settings
 from app.decoding.pool import running_pool
 from app.jobs.bell import bell_info
-from app.jobs.broker import CeleryBell, is_worker_alive, open_redis
-from app.jobs.reconciling import is_any_chunk_at_work
+from app.jobs.broker import CeleryBell, open_redis
 from app.models.checkpoints import active_checkpoint
 from app.models.index import IndexAudit, latest_audit
 from app.models.inference import BatchingEncoder, Encoders, StrainTransform
 from app.models.painting import Painter
 from app.models.picture_links import PictureLinks
 from app.models.records import CheckpointRecord
+from app.server.admission import WAIT_S, Admissions
+from app.server.readiness import ReadinessProbe
 from glitch.checkpoint import Checkpoint, shipped_checkpoint
 from glitch.decoder import Decoder
 from glitch.encoder import Encoder
-from glitch.errors import GlitchError
 
 CHECKPOINTS_FOLDER = "checkpoints"  # in the data directory
-OK = "ok"
 
 
 @dataclass(frozen=True)
@@ -45,6 +41,8 @@ class Runtime:
     engine: Engine
     sessions: sessionmaker[Session]
     encoders: Encoders
+    admissions: Admissions
+    readiness: ReadinessProbe
     strain_to_views: StrainTransform
     picture_links: PictureLinks
     redis: Redis | None = None  # None: REDIS_URL is not set
@@ -61,34 +59,6 @@ class Runtime:
             checkpoint = active_checkpoint(session)
         return checkpoint, self.encoders.get(checkpoint.digest)
 
-    def readiness(self) -> dict[str, str]:
-        """Each part that an upload needs, with ``"ok"`` or a sentence that says what is wrong."""
-        checks = {"database": self._database_state()}
-        checks["model"] = (
-            self._model_state() if checks["database"] == OK else "The database comes first."
-        )
-        return checks
-
-    def background_state(self) -> str:
-        """``"ok"`` where jobs are worked on, or a sentence that says why they wait.
-
-        Uploads do not need it, and jobs are kept: they go on once it is mended.
-        """
-        if self.redis is None:
-            return "REDIS_URL is not set: jobs wait until it is, and a worker runs."
-        try:
-            is_alive = is_worker_alive(self.redis)
-        except RedisError:
-            return "Redis does not answer: jobs go on once it does."
-        if not is_alive:
-            # A worker with one process leaves no sign while it is at a long chunk.
-            try:
-                with self.sessions() as session:
-                    is_alive = is_any_chunk_at_work(session)
-            except SQLAlchemyError:
-                is_alive = False
-        return OK if is_alive else "No worker was heard for a minute: jobs wait until one runs."
-
     def index_audit(self) -> IndexAudit | None:
         """How well the active checkpoint's vector index finds; None where nothing is known."""
         try:
@@ -96,32 +66,6 @@ class Runtime:
                 return latest_audit(session, active_checkpoint(session).id)
         except (SQLAlchemyError, ServiceError):
             return None
-
-    def _database_state(self) -> str:
-        try:
-            current = current_revision(self.engine)
-        except SQLAlchemyError:
-            return "The database does not answer: see that it runs and that DATABASE_URL is right."
-        head = _known_head()
-        if current != head:
-            return (
-                f"The database is at migration {current}, this version needs {head}: run "
-                "`alembic upgrade head`."
-            )
-        return OK
-
-    def _model_state(self) -> str:
-        try:
-            self.active_encoder()
-        except (ServiceError, GlitchError) as error:
-            return str(error)
-        return OK
-
-
-@cache
-def _known_head() -> str | None:
-    """Read once: the migrations of a running process do not change, and probes come often."""
-    return head_revision()
 
 
 @contextmanager
@@ -136,13 +80,16 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
             "DATABASE_URL is not set: give the address of a PostgreSQL server with pgvector, or "
             "start with `make up`, which brings its own."
         )
-    engine = make_engine(
-        settings.database_url.get_secret_value(), pool_size=settings.database_pool, max_overflow=0
-    )
+    address = settings.database_url.get_secret_value()
+    engine = make_engine(address, pool_size=settings.database_pool, max_overflow=0, wait_s=WAIT_S)
+    probe_engine = make_engine(address, pool_size=1, max_overflow=0, wait_s=WAIT_S)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     bell = CeleryBell(redis_url) if redis_url else None
     redis = open_redis(redis_url) if redis_url else None
     encoders = Encoders(checkpoint_roots(settings), encoder_maker(settings))
+    probe = ReadinessProbe(
+        probe_engine, make_session_factory(probe_engine), encoders, settings.data_dir, redis
+    )
     pool = running_pool(children=settings.decoders, timeout_s=settings.queue_timeout_s)
     try:
         with pool:
@@ -151,6 +98,8 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
                 engine=engine,
                 sessions=make_session_factory(engine, info=bell_info(bell)),
                 encoders=encoders,
+                admissions=Admissions.of(settings.database_pool, settings.queue_timeout_s),
+                readiness=probe,
                 strain_to_views=StrainTransform(
                     concurrency=settings.strain_concurrency,
                     timeout_s=settings.queue_timeout_s,
@@ -162,6 +111,7 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
                 redis=redis,
             )
     finally:
+        probe.close()
         encoders.close()
         if bell is not None and redis is not None:
             bell.close()

@@ -71,7 +71,7 @@ def test_unmigrated_database_is_not_ready(empty_database_url: str, tmp_path: Pat
         assert httpx.get(f"{address}/healthz").status_code == 200
         answer = httpx.get(f"{address}/readyz")
         assert "migration" in assert_problem(answer, 503)
-        assert answer.json()["checks"].keys() == {"database", "model"}
+        assert answer.json()["checks"].keys() == {"database", "disk", "model"}
         assert_problem(httpx.get(f"{address}/glitches", headers={"Authorization": "Bearer x"}), 500)
 
 

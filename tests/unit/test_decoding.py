@@ -126,7 +126,7 @@ def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 def test_requests_beyond_the_bound_wait_and_then_are_refused(tmp_path: Path) -> None:
     path = hostile_files.good_strain(tmp_path / "good.h5")
     pool = DecoderPool(1, timeout_s=0.05)
-    with pool._turn(), pytest.raises(DecodersBusyError, match="try again"):
+    with pool.turn(), pytest.raises(DecodersBusyError, match="try again"):
         pool.perform("kinds", path, {}, LIMITS, path.name)
 
 

@@ -1,0 +1,100 @@
+"""How many requests are worked on at once, so that all of them can finish.
+
+A request that holds a database connection needs a thread to go on; a thread that waits for a
+connection holds none for it. Bounded here, before either is taken, no request waits for another
+that waits for it: places are fewer than connections, and threads more than places.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from anyio import CapacityLimiter
+
+from app.core.errors import BusyError
+
+WAIT_S = 2.0  # of a request that reads: a page is asked for again sooner than waited for
+UPLOAD_PLACES = 16  # they wait for decoders and the encoder most of the time
+LOOK_UP_THREADS = 8  # for what holds a connection for a moment: who asks, a job's news
+SPARE_THREADS = 24  # for files and whatever else needs no connection
+_SHARE = 0.7  # of the connections; uploads and look-ups have the others
+
+
+class Admission:
+    """A number of places, for which requests wait in order and not for long.
+
+    Args:
+        places: How many requests may be at work.
+        wait_s: How long one waits for a place, in seconds.
+        most_waiting: How many may wait; more are refused at once.
+    """
+
+    def __init__(self, places: int, wait_s: float, most_waiting: int = 1000) -> None:
+        self.places = places
+        self._wait_s = wait_s
+        self._most_waiting = most_waiting
+        self._free = asyncio.Semaphore(places)
+        self.waiting = 0
+        self.at_work = 0
+        self.refused = 0
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place for the length of the block.
+
+        Raises:
+            BusyError: if none becomes free in time, or too many wait.
+        """
+        await self._take()
+        self.at_work += 1
+        try:
+            yield
+        finally:
+            self.at_work -= 1
+            self._free.release()
+
+    async def _take(self) -> None:
+        if self.waiting >= self._most_waiting:
+            self._refuse()
+        self.waiting += 1
+        try:
+            await asyncio.wait_for(self._free.acquire(), self._wait_s)
+        except TimeoutError:
+            self._refuse()
+        finally:
+            self.waiting -= 1
+
+    def _refuse(self) -> None:
+        self.refused += 1
+        raise BusyError(
+            "More is asked of the service than it can answer at once: try again in a few seconds."
+        )
+
+
+@dataclass
+class Admissions:
+    """The places of one process, and the threads that never wait for them."""
+
+    reads: Admission
+    uploads: Admission
+    look_ups: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOOK_UP_THREADS))
+    endings: CapacityLimiter = field(init=False)  # commits and rollbacks
+
+    def __post_init__(self) -> None:
+        self.endings = CapacityLimiter(self.reads.places + self.uploads.places)
+
+    @classmethod
+    def of(cls, connections: int, upload_wait_s: float) -> Admissions:
+        """For a process with so many database connections."""
+        return cls(
+            reads=Admission(max(1, int(_SHARE * connections)), WAIT_S),
+            uploads=Admission(UPLOAD_PLACES, upload_wait_s),
+        )
+
+    @property
+    def threads(self) -> int:
+        """How many threads the process needs so that every request with a place has one."""
+        return self.reads.places + self.uploads.places + SPARE_THREADS

@@ -1,0 +1,155 @@
+"""Whether the service can do its work, found out beside the requests and never behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.core.errors import ServiceError
+from app.core.migrate import current_revision, head_revision
+from app.jobs.broker import is_worker_alive
+from app.jobs.reconciling import is_any_chunk_at_work
+from app.models.checkpoints import active_checkpoint
+from app.models.inference import Encoders
+from glitch.errors import GlitchError
+
+OK = "ok"
+LEAST_DISK_BYTES = 200_000_000  # below, uploads may fail at any moment
+_PATIENCE_S = 3.0
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What was found: each part with ``"ok"``, or a sentence that says what is wrong."""
+
+    checks: dict[str, str]  # what an upload needs
+    background: str  # what jobs need
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether uploads can be served."""
+        return all(state == OK for state in self.checks.values())
+
+
+class ReadinessProbe:
+    """One look at a time, in a thread and with a database connection that no request can take.
+
+    Args:
+        engine: Of the probe alone.
+        sessions: On that engine.
+        encoders: Of the service; the active checkpoint's is loaded if it is not yet.
+        data_dir: Where uploads of batches and exports are kept.
+        redis: None where REDIS_URL is not set.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        sessions: sessionmaker[Session],
+        encoders: Encoders,
+        data_dir: Path,
+        redis: Redis | None,
+    ) -> None:
+        self._engine = engine
+        self._sessions = sessions
+        self._encoders = encoders
+        self._data_dir = data_dir
+        self._redis = redis
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="readiness")
+        self._look: Future[Readiness] | None = None
+
+    async def look(self) -> Readiness:
+        """What is so now. Whoever asks while a look is under way gets what that finds."""
+        if self._look is None or self._look.done():
+            self._look = self._executor.submit(self.find)
+        try:
+            return await asyncio.wait_for(
+                asyncio.shield(asyncio.wrap_future(self._look)), _PATIENCE_S
+            )
+        except TimeoutError:
+            late = f"The checks did not end within {_PATIENCE_S:g} s: try again."
+            return Readiness({"database": late}, late)
+
+    def find(self) -> Readiness:
+        """What is so now; blocks."""
+        checks = {"database": self._database_state(), "disk": self._disk_state()}
+        checks["model"] = (
+            self._model_state() if checks["database"] == OK else "The database comes first."
+        )
+        return Readiness(checks, self._background_state())
+
+    def close(self) -> None:
+        """End the thread and give the connection back."""
+        self._executor.shutdown(cancel_futures=True)
+        self._engine.dispose()
+
+    def _database_state(self) -> str:
+        try:
+            current = current_revision(self._engine)
+        except SQLAlchemyError:
+            return "The database does not answer: see that it runs and that DATABASE_URL is right."
+        head = _known_head()
+        if current != head:
+            return (
+                f"The database is at migration {current}, this version needs {head}: run "
+                "`alembic upgrade head`."
+            )
+        return OK
+
+    def _disk_state(self) -> str:
+        free = disk_free_bytes(self._data_dir)
+        if free is None or free >= LEAST_DISK_BYTES:
+            return OK
+        return (
+            f"Only {free / 1e6:.0f} MB are left on the disk of the data directory: make room; "
+            "uploads may be refused with 507 until then."
+        )
+
+    def _model_state(self) -> str:
+        try:
+            with self._sessions() as session:
+                digest = active_checkpoint(session).digest
+            self._encoders.get(digest)
+        except (ServiceError, GlitchError, SQLAlchemyError) as error:
+            return str(error)
+        return OK
+
+    def _background_state(self) -> str:
+        if self._redis is None:
+            return "REDIS_URL is not set: jobs wait until it is, and a worker runs."
+        try:
+            is_alive = is_worker_alive(self._redis)
+        except RedisError:
+            return "Redis does not answer: jobs go on once it does."
+        if not is_alive:
+            # A worker with one process leaves no sign while it is at a long chunk.
+            try:
+                with self._sessions() as session:
+                    is_alive = is_any_chunk_at_work(session)
+            except SQLAlchemyError:
+                is_alive = False
+        return OK if is_alive else "No worker was heard for a minute: jobs wait until one runs."
+
+
+def disk_free_bytes(folder: Path) -> int | None:
+    """What is left for the service on the disk of a folder; None where that cannot be told."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+@cache
+def _known_head() -> str | None:
+    """Read once: the migrations of a running process do not change, and probes come often."""
+    return head_revision()

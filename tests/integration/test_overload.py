@@ -1,0 +1,123 @@
+"""More clients than the service can answer: each hears something soon, and probes always do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from api_fixtures import Service, assert_problem, picture, running_service
+
+from app.core.embedded import EmbeddedServer
+
+ANSWERED_WITHIN_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def small(
+    postgres_server: EmbeddedServer, migrated_template: str, data_folder: Path
+) -> Iterator[Service]:
+    """A service with few connections, so that few clients are many."""
+    with running_service(
+        postgres_server, migrated_template, data_folder, database_pool=4
+    ) as service:
+        yield service
+
+
+def crowd(service: Service, clients: int, ask: str, seconds: float) -> Counter[int]:
+    """Statuses of what many clients are answered who ask without a pause."""
+    over_at = time.monotonic() + seconds
+    statuses: Counter[int] = Counter()
+    lock = threading.Lock()
+
+    def one(_: int) -> None:
+        while time.monotonic() < over_at:
+            started = time.monotonic()
+            answer = client.get(ask)
+            assert time.monotonic() - started < ANSWERED_WITHIN_S
+            if answer.status_code == 503:
+                assert int(answer.headers["retry-after"]) >= 1
+            with lock:
+                statuses[answer.status_code] += 1
+
+    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
+    with ThreadPoolExecutor(clients) as pool, service.client(limits=limits) as client:
+        list(pool.map(one, range(clients)))
+    return statuses
+
+
+@pytest.mark.parametrize("ask", ["/glitches?limit=1", "/ui/login"])
+def test_sixty_clients_are_answered(service: Service, ask: str) -> None:
+    """Threads that waited for connections once kept their holders from any thread to commit."""
+    probes: list[float] = []
+    is_over = threading.Event()
+
+    def probe() -> None:
+        with httpx.Client(base_url=service.url, timeout=30) as client:
+            while not is_over.wait(0.1):
+                for path in ("/healthz", "/readyz"):
+                    answer = client.get(path)
+                    assert answer.status_code == 200, answer.text
+                    probes.append(answer.elapsed.total_seconds())
+
+    with ThreadPoolExecutor(1) as beside:
+        watching = beside.submit(probe)
+        try:
+            statuses = crowd(service, 60, ask, 6)
+        finally:
+            is_over.set()
+        watching.result()
+    assert statuses.keys() <= {200, 503}
+    assert statuses[200] >= 60
+    assert probes
+    assert max(probes) < ANSWERED_WITHIN_S / 2
+    with service.client() as client:
+        assert client.get("/glitches?limit=1").status_code == 200
+
+
+def test_uploads_and_reads_side_by_side(small: Service) -> None:
+    def embed(number: int) -> int:
+        with small.client() as client:
+            return client.post(
+                "/embed",
+                files={"file": ("a.png", picture(number))},
+                data={"view_duration_s": "1", "ifo": "H1"},
+            ).status_code
+
+    with ThreadPoolExecutor(24) as pool:
+        uploads = [pool.submit(embed, number) for number in range(24)]
+        statuses = crowd(small, 30, "/glitches?limit=1", 3)
+        codes = Counter(upload.result() for upload in uploads)
+    assert statuses.keys() <= {200, 503}
+    assert statuses[200] > 0
+    assert codes.keys() <= {201, 503}
+    assert codes[201] > 0
+
+
+def test_what_cannot_be_answered_is_refused_soon(small: Service) -> None:
+    """All places taken by requests that wait for a lock of the database."""
+    from sqlalchemy import text
+
+    with small.engine.connect() as holder, ThreadPoolExecutor(12) as pool:
+        holder.execute(text("LOCK TABLE glitch IN ACCESS EXCLUSIVE MODE"))
+
+        def ask(_: int) -> httpx.Response:
+            with small.client() as client:
+                return client.get("/glitches?limit=1")
+
+        waiting = [pool.submit(ask, number) for number in range(12)]
+        started = time.monotonic()
+        with small.client() as client:
+            time.sleep(0.5)
+            refused = client.get("/classes")
+            assert_problem(refused, 503)
+            assert time.monotonic() - started < ANSWERED_WITHIN_S / 2
+            assert client.get("/healthz").status_code == 200
+            assert client.get("/readyz").status_code == 200
+        holder.rollback()
+        assert {one.result().status_code for one in waiting} <= {200, 503}

@@ -1,0 +1,45 @@
+"""A service that does not answer is noticed, and one that does is left alone."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from app.launch.watchdog import Watchdog
+
+
+def waits_for(watchdog: Watchdog, within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while not watchdog.is_silent and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return watchdog.is_silent
+
+
+def test_a_socket_that_takes_and_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        watchdog = Watchdog(url, pause_s=0.01, patience_s=0.1)
+        assert waits_for(watchdog, 20)
+        watchdog.close()
+
+
+class _Answers(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+def test_a_service_that_answers() -> None:
+    with HTTPServer(("127.0.0.1", 0), _Answers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        watchdog = Watchdog(f"http://127.0.0.1:{server.server_port}", pause_s=0.01)
+        assert not waits_for(watchdog, 1)
+        watchdog.close()
+        server.shutdown()
+        thread.join()
