@@ -39,12 +39,12 @@ from situations import (
     uneven,
     without_times,
 )
-from training.probe import classes_with_groups
-from training.real_images import read_real_images
 
 from glitch.checkpoint import load_checkpoint, shipped_checkpoint
 from glitch.encoder import Encoder
 from glitch.taxonomy import CATCH_ALLS
+from training.data.real_images import read_real_images
+from training.evaluation.probe import classes_with_groups
 
 LEAST_GROUPS = 12
 OF_4_KHZ, OF_2_KHZ = 1291.0, 646.0  # Hz: the highest row that such strain fills

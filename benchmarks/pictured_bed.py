@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from situations import Variant
-from training.pack import GREY_LEVELS, Pack
 
 from glitch.encoder import Encoder
 from glitch.views import Preprocessing, Views
+from training.data.pack import GREY_LEVELS, Pack
 
 MOST_SHIFT = 4  # columns of 128
 SCALED_BY = 0.1

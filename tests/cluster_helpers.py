@@ -35,7 +35,7 @@ def store_run(session: Session, *, is_simulated: bool = False) -> ClusteringRun:
         n_clustered=20,
         n_noise=0,
         n_clusters=1,
-        detail="20 of 100 unlabelled glitches are novel at a false-discovery rate of 0.1.",
+        findings=[{"kind": "tested", "n_flagged": 20, "n_judged": 100, "fdr": 0.1}],
         author="ada",
     )
     session.add(run)
@@ -70,7 +70,7 @@ def store_cluster(
         threshold=0.01,
         judged_by_ifo={},
         calibration_by_ifo={},
-        sentences=[],
+        findings=[],
     )
     everyone = np.arange(len(rows))
     found = describe_cluster(unit_vectors(chosen.vectors), everyone, np.ones(len(rows)), 0.9)

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session, aliased
 
 from app.clusters.browsing import change_condition
 from app.clusters.records import RunRecord
-from app.clusters.tables import Cluster, ClusteringRun
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.glitches.tables import Glitch
 
 CHANGES = ("new", "grown", "shrunk", "same")
 
@@ -24,7 +25,10 @@ class Changes:
     grown: int
     shrunk: int
     same: int
-    gone: int  # of the run before, found no more
+    # What became of the clusters of the run before that this one did not find again.
+    labelled: int  # all their members carry labels now
+    decided: int  # named, merged or dismissed, and not found again
+    lost: int  # nobody decided anything about them, and they are no cluster any more
 
 
 def changes_since(session: Session, run: RunRecord) -> Changes | None:
@@ -42,15 +46,25 @@ def changes_since(session: Session, run: RunRecord) -> Changes | None:
             Cluster.run_id == run.id, Cluster.state != "split"
         )
     ).one()
-    later = aliased(Cluster)
-    gone = session.scalar(
-        select(func.count())
-        .select_from(Cluster)
-        .where(
+    later, member = aliased(Cluster), aliased(ClusterMember)
+    has_unlabelled = (
+        exists()
+        .where(member.cluster_id == Cluster.id, Glitch.id == member.glitch_id)
+        .where(Glitch.class_id.is_(None))
+        .correlate(Cluster)
+    )
+    labelled, decided, lost = session.execute(
+        select(
+            func.count().filter(~has_unlabelled),
+            func.count().filter(has_unlabelled, Cluster.state != "flagged"),
+            func.count().filter(has_unlabelled, Cluster.state == "flagged"),
+        ).where(
             Cluster.run_id == previous.id,
             Cluster.state != "split",
             ~exists().where(later.run_id == run.id, later.identity == Cluster.identity),
         )
-    )
+    ).one()
     new, grown, shrunk, same = (int(number) for number in counts)
-    return Changes(previous.created_at, new, grown, shrunk, same, gone or 0)
+    return Changes(
+        previous.created_at, new, grown, shrunk, same, int(labelled), int(decided), int(lost)
+    )

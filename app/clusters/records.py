@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from app.clusters.findings import Finding
 from app.clusters.tables import SCOPES
 from app.core.errors import InvalidRequestError
 from app.glitches.records import GlitchRecord
@@ -77,9 +78,14 @@ class RunRecord:
     n_clustered: int
     n_noise: int
     n_clusters: int
-    detail: str  # sentences
+    findings: tuple[Finding, ...]
     author: str
     created_at: datetime
+
+    @property
+    def detail(self) -> str:
+        """What was found, in sentences."""
+        return " ".join(one.sentence for one in self.findings)
 
 
 @dataclass(frozen=True)

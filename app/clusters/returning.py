@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
+from app.clusters.findings import Finding, found
 from glitch.dormancy import Comeback, comeback, days_with_data
 from glitch.novelty import LEAST_OF_CLASS
 
@@ -31,12 +32,15 @@ class Returned:
     how: Comeback
 
     @property
-    def sentence(self) -> str:
+    def finding(self) -> Finding:
         """For whoever reads what a run found."""
-        return (
-            f"{self.label} is back in {self.ifo} after {self.how.silent_days} days with data and "
-            f"without it: {self.how.n_after} glitches since GPS time {self.how.first_after:.0f} "
-            "are of that class or look like it."
+        return found(
+            "back",
+            label=self.label,
+            ifo=self.ifo,
+            silent_days=int(self.how.silent_days),
+            n_after=int(self.how.n_after),
+            first_after=float(self.how.first_after),
         )
 
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import any_, cast, func, insert, select
+from sqlalchemy import any_, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Uuid
 
+from app.clusters.decided import Part, hold_splits
+from app.clusters.findings import Finding, found
+from app.clusters.keeping import Draft, Keeper
 from app.clusters.records import ClusteringParameters, RunRecord
 from app.clusters.selection import Selection, select_novel
-from app.clusters.summary import significance, summarise
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.identifiers import uuid7
 from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 from app.novelty import REJUDGED_AT_ONCE, recalibrate
-from glitch.clustering import FoundCluster, Match, find_clusters, match_clusters
+from glitch.clustering import FoundCluster, Match, find_clusters, match_clusters, unit_vectors
 
 _SEED = 20_160_601  # of the subsamples for stability: the same catalogue, the same figures
 
@@ -68,8 +69,10 @@ def run_clustering(
     selection = select_novel(session, checkpoint.id, parameters)
     heartbeat()
     previous = _latest_run(session, parameters)
-    found, sentences = _cluster(selection, parameters, heartbeat)
-    n_noise = len(selection.ids) - sum(len(cluster.members) for cluster in found)
+    clusters, findings = _cluster(selection, parameters, heartbeat)
+    units = unit_vectors(selection.vectors)
+    parts = hold_splits(session, parameters, selection.ids, units, clusters)
+    n_noise = len(selection.ids) - sum(len(part.cluster.members) for part in parts)
     run = ClusteringRun(
         id=uuid7(),
         job_id=job_id,
@@ -86,29 +89,27 @@ def run_clustering(
         n_flagged=selection.n_flagged,
         n_clustered=len(selection.ids),
         n_noise=n_noise,
-        n_clusters=len(found),
-        detail="",
+        n_clusters=len(parts),
+        findings=[],
         author=author,
     )
     session.add(run)
     session.flush()
-    earlier, matches = _match(session, previous, selection, found)
-    for cluster, match in zip(found, matches, strict=True):
+    whole = [part for part in parts if part.continues is None]
+    prescribed = {part.continues.identity for part in parts if part.continues is not None}
+    earlier, matches = _match(session, previous, selection, whole, prescribed)
+    drafts = [Draft(part, part.continues, None) for part in parts if part.continues is not None]
+    drafts += [
+        Draft(part, earlier[match.previous] if match else None, match)
+        for part, match in zip(whole, matches, strict=True)
+    ]
+    keeper = Keeper(session, run, parameters, selection, units)
+    for draft in drafts:
         heartbeat()
-        before = earlier[match.previous] if match else None
-        summary = summarise(session, checkpoint.id, parameters, selection, cluster)
-        summary["previous_size"] = before.size if before else None
-        _store(session, run, selection, cluster, summary, before=before, match=match)
-        if before is not None:
-            sentences.append(
-                f"The cluster of {before.size} members has now {len(cluster.members)}."
-            )
-        sentences += [
-            f"The dormant class {name} is back: {len(cluster.members)} glitches look like it."
-            for name in summary["returning"]
-        ]
-    sentences += [one.sentence for one in selection.returned]
-    run.detail = " ".join([*selection.sentences, *sentences])
+        findings += keeper.keep(draft)
+    run.n_clusters = keeper.n_kept
+    findings += [one.finding for one in selection.returned]
+    run.findings = [one.as_json() for one in [*selection.findings, *findings]]
     session.flush()
     session.refresh(run)
     return to_run_record(run)
@@ -116,26 +117,23 @@ def run_clustering(
 
 def to_run_record(row: ClusteringRun) -> RunRecord:
     """The row as services hand it out."""
-    return RunRecord(**{name: getattr(row, name) for name in RunRecord.__dataclass_fields__})
+    fields = {name: getattr(row, name) for name in RunRecord.__dataclass_fields__}
+    return RunRecord(**fields | {"findings": tuple(map(Finding.from_json, row.findings))})
 
 
 def _cluster(
     selection: Selection, parameters: ClusteringParameters, heartbeat: Callable[[], None]
-) -> tuple[list[FoundCluster], list[str]]:
+) -> tuple[list[FoundCluster], list[Finding]]:
     n = len(selection.ids)
     if not n and not selection.n_judged:
         return [], []  # the selection says why
     if n < parameters.min_cluster_size:
-        return [], [
-            f"{n} glitches are fewer than the minimum cluster size of "
-            f"{parameters.min_cluster_size}: nothing was clustered."
-        ]
+        return [], [found("too_few", n=n, min_cluster_size=parameters.min_cluster_size)]
     # The selection has a fixed order, so the same catalogue gives the same clusters.
-    found = find_clusters(
+    clusters = find_clusters(
         selection.vectors, parameters.min_cluster_size, np.random.default_rng(_SEED), heartbeat
     )
-    plural = "cluster" if len(found) == 1 else "clusters"
-    return found, [f"They make {len(found)} {plural}."]
+    return clusters, [found("clusters", n=len(clusters))]
 
 
 def _latest_run(session: Session, parameters: ClusteringParameters) -> ClusteringRun | None:
@@ -158,15 +156,23 @@ def _match(
     session: Session,
     previous: ClusteringRun | None,
     selection: Selection,
-    found: list[FoundCluster],
+    parts: list[Part],
+    prescribed: Collection[UUID],
 ) -> tuple[list[Cluster], list[Match | None]]:
-    """The clusters of the run before, and which of them each found one continues."""
-    if previous is None or not found:
-        return [], [None] * len(found)
+    """The clusters of the run before, and which of them each found one continues.
+
+    None continues an identity that is prescribed to another.
+    """
+    if previous is None or not parts:
+        return [], [None] * len(parts)
     rows = list(
         session.scalars(
             select(Cluster)
-            .where(Cluster.run_id == previous.id, Cluster.state != "split")
+            .where(
+                Cluster.run_id == previous.id,
+                Cluster.state != "split",
+                Cluster.identity.not_in(prescribed),
+            )
             .order_by(Cluster.id)
         )
     )
@@ -174,7 +180,7 @@ def _match(
     for cluster_id, glitch_id in session.execute(
         select(ClusterMember.cluster_id, ClusterMember.glitch_id)
         .join(Cluster, Cluster.id == ClusterMember.cluster_id)
-        .where(Cluster.run_id == previous.id, Cluster.state != "split")
+        .where(Cluster.id.in_(members))
     ):
         members[cluster_id].add(glitch_id)
     # What was stored after that run it could not have seen: growth is no difference.
@@ -187,54 +193,8 @@ def _match(
         )
     )
     current: list[set[object]] = [
-        {selection.ids[index] for index in cluster.members} & seen for cluster in found
+        {selection.ids[index] for index in part.cluster.members} & seen for part in parts
     ]
     # Both sides hold only what is clustered again, else a glitch labelled since would count.
     again = set(selection.ids)
     return rows, match_clusters(current, [members[row.id] & again for row in rows])
-
-
-def _store(
-    session: Session,
-    run: ClusteringRun,
-    selection: Selection,
-    cluster: FoundCluster,
-    summary: dict[str, Any],
-    *,
-    before: Cluster | None,
-    match: Match | None,
-) -> None:
-    key = uuid7()
-    session.add(
-        Cluster(
-            id=key,
-            run_id=run.id,
-            identity=before.identity if before else key,
-            previous_id=before.id if before else None,
-            overlap=match.overlap if match else None,
-            size=len(cluster.members),
-            stability=cluster.stability,
-            significance=significance(selection, cluster),
-            medoid_id=selection.ids[cluster.medoid],
-            # What was decided about it stays decided.
-            state=before.state if before else "flagged",
-            summary=summary,
-        )
-    )
-    session.flush()
-    exemplars = set(cluster.exemplars)
-    session.execute(
-        insert(ClusterMember),
-        [
-            {
-                "cluster_id": key,
-                "glitch_id": selection.ids[index],
-                "probability": float(probability),
-                "distance": float(distance),
-                "is_exemplar": int(index) in exemplars,
-            }
-            for index, probability, distance in zip(
-                cluster.members, cluster.probabilities, cluster.distances, strict=True
-            )
-        ],
-    )

@@ -68,6 +68,9 @@ class Run(Model):
     n_noise: int = Field(description="Clustered glitches that are in no cluster.")
     n_clusters: int
     detail: str = Field(description="What was found and what was left out, in sentences.")
+    findings: list[dict[str, Any]] = Field(
+        description="The same as records: `kind` says which other fields there are."
+    )
     author: str
     created_at: datetime
 
@@ -137,7 +140,9 @@ def seen(record: Occurrences) -> SeenBefore:
 
 def run(record: RunRecord) -> Run:
     """One clustering."""
-    return Run.model_validate(record)
+    fields = {name: one for name, one in vars(record).items() if name != "checkpoint_id"}
+    found = [one.as_json() for one in record.findings]
+    return Run(**fields | {"detail": record.detail, "findings": found})
 
 
 def cluster(record: ClusterRecord) -> Cluster:

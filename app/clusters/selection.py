@@ -14,12 +14,13 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.clusters.company import Tested, tested_in_company
+from app.clusters.decided import waiting_members
+from app.clusters.findings import Finding, found
 from app.clusters.records import ClusteringParameters
 from app.clusters.returning import Returned, returned
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import is_one_of
-from glitch.false_discovery import flagging_threshold, least_flaggable
-from glitch.novelty import LEAST_CALIBRATION, LEAST_OF_CLASS, LEAST_REFERENCES
+from glitch.false_discovery import PILE_UP_LEVEL, flagging_threshold, least_flaggable, pile_up
 from glitch.types import LatentArray
 
 MOST_CLUSTERED = 1_500_000  # some 6 GB and a quarter of an hour
@@ -40,7 +41,7 @@ class Selection:
     threshold: float | None  # the largest p-value flagged
     judged_by_ifo: dict[str, float]  # a burst counts as one
     calibration_by_ifo: dict[str, int]
-    sentences: list[str]
+    findings: list[Finding]
     returned: tuple[Returned, ...] = ()  # known classes that occur again
 
 
@@ -78,22 +79,31 @@ def select_novel(
     threshold = flagging_threshold(values, np.bincount(at, weights), parameters.fdr)
     n_judged = len(p_values)
     n_flagged = 0 if threshold is None else int((p_values <= threshold).sum())
-    sentences = _about_tests(parameters, n_judged, n_unjudged, n_flagged)
+    findings = _about_tests(parameters, n_judged, n_unjudged, n_flagged)
     if n_judged and threshold is None and calibration_by_ifo:
         least = min(
             least_flaggable(math.ceil(weights.sum()), count, parameters.fdr)
             for count in calibration_by_ifo.values()
         )
-        sentences.append(
-            f"With the {max(calibration_by_ifo.values())} calibration glitches there are, at "
-            f"least {least} must be novel before any can be flagged: label more, or raise the rate."
+        findings.append(
+            found(
+                "too_few_calibrate",
+                n_calibration=max(calibration_by_ifo.values()),
+                least=least,
+            )
         )
+    piled = pile_up(p_values, weights, threshold)
+    if piled is not None:
+        findings.append(found("pile_up", observed=piled, level=PILE_UP_LEVEL))
     if parameters.scope == "everything":
         chosen: list[Any] = population
         n_chosen = _count(session, population)
     else:
         flagged = _most_novel(tests, threshold)
-        chosen = [*population, is_one_of(flagged)]
+        waiting = set(waiting_members(session, parameters)) - set(flagged)
+        if waiting:
+            findings.append(found("waiting", n=len(waiting)))
+        chosen = [*population, is_one_of([*flagged, *waiting])]
         n_chosen = n_flagged
     rows = session.execute(
         select(Embedding.glitch_id, Glitch.ifo, Glitch.gps_time, Embedding.mean)
@@ -103,10 +113,7 @@ def select_novel(
         .limit(MOST_CLUSTERED)
     ).all()
     if n_chosen > MOST_CLUSTERED:
-        sentences.append(
-            f"Only {MOST_CLUSTERED} of them were clustered: choose one detector or a lower rate "
-            "to see the rest."
-        )
+        findings.append(found("too_many", most=MOST_CLUSTERED))
     counts_for = _weights_of(tests)
     return Selection(
         ids=[row[0] for row in rows],
@@ -127,29 +134,19 @@ def select_novel(
         returned=returned(
             session, {ifo: one.comebacks for ifo, one in zip(ifos, tests, strict=True)}
         ),
-        sentences=sentences,
+        findings=findings,
     )
 
 
 def _about_tests(
     parameters: ClusteringParameters, n_judged: int, n_unjudged: int, n_flagged: int
-) -> list[str]:
-    why = (
-        f"their detector must be known and have {LEAST_REFERENCES} labelled glitches, "
-        f"{LEAST_CALIBRATION} of them of classes with {LEAST_OF_CLASS} or more."
-    )
+) -> list[Finding]:
     if not n_judged and not n_unjudged:
-        where = "" if parameters.ifo is None else f" of {parameters.ifo}"
-        return [f"There are no unlabelled glitches{where}: nothing was tested."]
+        return [found("nothing_unlabelled", ifo=parameters.ifo)]
     if not n_judged:
-        return [f"None of {n_unjudged} unlabelled glitches could be judged: {why}"]
-    sentences = [
-        f"{n_flagged} of {n_judged} unlabelled glitches are novel at a false-discovery rate of "
-        f"{parameters.fdr:g}."
-    ]
-    if n_unjudged:
-        sentences.append(f"{n_unjudged} more could not be judged: {why}")
-    return sentences
+        return [found("none_judged", n_unjudged=n_unjudged)]
+    tested = found("tested", n_flagged=n_flagged, n_judged=n_judged, fdr=parameters.fdr)
+    return [tested, found("unjudged", n=n_unjudged)] if n_unjudged else [tested]
 
 
 def _most_novel(tests: list[Tested], threshold: float | None) -> list[UUID]:

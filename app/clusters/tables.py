@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import Base, one_of
@@ -53,7 +54,8 @@ class ClusteringRun(Base):
     n_clustered: Mapped[int]  # handed to the clustering
     n_noise: Mapped[int]  # of them in no cluster
     n_clusters: Mapped[int]
-    detail: Mapped[str]  # sentences: what was found, what was left out and why
+    # What was found, what was left out and why (``app.clusters.findings``).
+    findings: Mapped[list[Any]] = mapped_column(JSONB, server_default=text("'[]'"))
     author: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -82,7 +81,7 @@ def clusters_page_of(
     changes, changes_text = _changes(session, run, values)
     chosen_state = values.get("state", "flagged")
     total = sum(counts.values()) if chosen_state == _EVERY else counts.get(chosen_state, 0)
-    told = () if run is None else tuple(re.split(r"(?<=\.) (?=[A-Z])", run.detail))
+    told = () if run is None else tuple(one.sentence for one in run.findings)
     words = {"flagged": "cluster to review", _EVERY: "cluster"}
     one = words.get(chosen_state, f"cluster: {STATE_TEXTS.get(chosen_state, '')}")
     many = one.replace("cluster", "clusters", 1)
@@ -160,8 +159,15 @@ def _changes(
         for name, text in words.items()
         if getattr(told, name) or values.get("change") == name
     )
-    gone = f"; {count(told.gone, 'cluster')} of that run not found again" if told.gone else ""
-    return links, f"since the run of {stamp(told.previous_made)}{gone}"
+    fates = [
+        (told.labelled, "all labelled since"),
+        (told.decided, "decided, and found no more"),
+        (told.lost, "not found again"),
+    ]
+    gone = ", ".join(f"{number:,} {fate}" for number, fate in fates if number)
+    return links, f"since the run of {stamp(told.previous_made)}" + (
+        f"; of the clusters of then {gone}" if gone else ""
+    )
 
 
 def _href(values: Mapping[str, str], **changes: str | None) -> str:

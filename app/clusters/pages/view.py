@@ -82,7 +82,7 @@ def _card(
         rate=_rate(times.get("rate_per_day")),
         spark=sparkline(counts, _spark_text(first, last)),
         chance=_chance(cluster.significance),
-        stability=f"{cluster.stability:.2f}",
+        stability=_stability(cluster),
         nearest=None if nearest is None else nearest["label"],
         nearest_distance=None if nearest is None else _distance(nearest["distance"]),
         is_simulated=is_simulated,
@@ -102,11 +102,26 @@ def _spark_text(first: Moment | None, last: Moment | None) -> str:
 
 def _change(cluster: ClusterRecord) -> str | None:
     before = cluster.summary.get("previous_size")
+    if "split_from" in cluster.summary:
+        return f"split off by hand from {cluster.summary['split_from']:,}"
+    if "beside" in cluster.summary and before is None:
+        return "came to a decided cluster since"
     if before is None:
         return "new in this run"
     if cluster.size > before:
         return f"grew from {before:,}"
     return f"shrank from {before:,}" if cluster.size < before else "as in the run before"
+
+
+def _stability(cluster: ClusterRecord) -> str:
+    """Of a part that a reviewer made nobody knows how surely it is found again."""
+    whole = ", of the whole that it is a part of" if cluster.summary.get("is_part") else ""
+    return f"{cluster.stability:.2f} of 1{whole}"
+
+
+def _not_judged(cluster: ClusterRecord) -> str | None:
+    n = cluster.summary.get("n_unjudged")
+    return None if not n else f"{count(n, 'member')} came since it was decided about"
 
 
 def _chance(significance: float | None) -> str:
@@ -245,7 +260,8 @@ def _facts(cluster: ClusterRecord) -> tuple[Fact, ...]:
         ("Since the last run", _change(cluster)),
         ("Detectors", ", ".join(f"{ifo} {n:,}" for ifo, n in summary.get("ifos", {}).items())),
         ("By chance", _chance(cluster.significance)),
-        ("Stability", f"{cluster.stability:.2f} of 1"),
+        ("Stability", _stability(cluster)),
+        ("Not judged", _not_judged(cluster)),
         ("Rate", _rate(summary.get("gps_times", {}).get("rate_per_day"))),
         ("Looks like this", count(alike.get("count", 0), "glitch", "glitches")),
         ("Found", stamp(cluster.created_at)),

@@ -29,7 +29,9 @@ class Merge:
 
 @dataclass(frozen=True)
 class Dismiss:
-    """Say that the cluster is nothing of interest."""
+    """Say that the cluster is nothing of interest; or all that looks like it, now and later."""
+
+    is_of_look: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,12 @@ def replay(events: Sequence[EventRecord]) -> Log:
 
 
 def _tell(act: EventRecord) -> str:
+    is_of_look = act.payload.get("asked", {}).get("is_of_look", False)
     name, number = act.payload.get("class_name"), act.payload.get("n_glitches", 0)
     return {
         "promote": f"named the new class {name}",
         "merge": f"merged it into {name}",
-        "dismiss": "dismissed it",
+        "dismiss": "dismissed its look" if is_of_look else "dismissed it",
         "split": f"split off {number:,} members",
         "assign": f"labelled {number:,} as {name}",
         "accept": f"accepted {name} for {number:,}",

@@ -44,6 +44,10 @@ class DismissRequest(ActRequest):
     """Say that it is nothing of interest."""
 
     action: Literal["dismiss"]
+    is_of_look: bool = Field(
+        default=False,
+        description="Later clusters that look so are dismissed too, not only this one.",
+    )
 
 
 class SplitRequest(ActRequest):

@@ -147,7 +147,7 @@ def _store_part(
             significance=None,  # nobody tested the part
             medoid_id=chosen.ids[found.medoid],
             state="flagged",
-            summary={**summary, "previous_size": whole.size},
+            summary={**summary, "previous_size": None, "is_part": True, "split_from": whole.size},
         )
     )
     session.flush()
@@ -193,5 +193,5 @@ def _select(session: Session, run: ClusteringRun, glitch_ids: Sequence[UUID]) ->
         threshold=run.p_threshold,
         judged_by_ifo={},
         calibration_by_ifo={},
-        sentences=[],
+        findings=[],
     )

@@ -1,0 +1,280 @@
+"""What reviewers decided about earlier clusters, for the next run to keep.
+
+A split stays: glitches that a reviewer put into different clusters are never joined again. What
+came to a cluster after it was named, merged or dismissed has been judged by nobody, and waits as a
+cluster of its own. A dismissed look stays dismissed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+from jaxtyping import Int
+from sqlalchemy import ColumnElement, Uuid, any_, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session, aliased
+
+from app.clusters.occurrences import reach_of
+from app.clusters.records import ClusteringParameters
+from app.clusters.review.log import EventRecord
+from app.clusters.review.scene import read_log
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.glitches.tables import Embedding, Glitch
+from glitch.clustering import FoundCluster, Unit, describe_cluster
+
+ALIKE = 0.5  # of a cluster's members must be within a dismissed look's reach to be of it
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A cluster of this run, and the earlier one that it must continue, if any is prescribed."""
+
+    cluster: FoundCluster
+    continues: Cluster | None
+    n_parts: int = 1  # of the found cluster that was divided; 1 where it was not
+
+
+@dataclass(frozen=True)
+class Dismissal:
+    """A dismissal that stands."""
+
+    event: EventRecord
+    cluster: Cluster
+    is_of_look: bool
+
+
+def hold_splits(
+    session: Session,
+    parameters: ClusteringParameters,
+    ids: Sequence[UUID],
+    units: Unit,
+    found: Sequence[FoundCluster],
+) -> list[Part]:
+    """The clusters found, divided where a reviewer divided them before.
+
+    A member of none of the earlier parts joins the part whose nearest member is nearest.
+
+    Args:
+        session: The transaction to read in.
+        parameters: Of this run; splits of other populations bind nothing.
+        ids: The glitches that were clustered.
+        units: Their vectors, of length one.
+        found: The clusters among them.
+    """
+    groups = _divided(session, parameters)
+    if not groups or not found:
+        return [Part(one, None) for one in found]
+    latest = _latest(session, list(groups))
+    place = {key: at for at, key in enumerate(ids)}
+    identities = list(latest)
+    number = {identity: at for at, identity in enumerate(identities)}
+    parts = np.full(len(ids), -1, dtype=np.int64)
+    rows = session.execute(
+        select(ClusterMember.glitch_id, Cluster.identity)
+        .join(Cluster, Cluster.id == ClusterMember.cluster_id)
+        .where(Cluster.id.in_([row.id for row in latest.values()]))
+    )
+    for glitch_id, identity in rows:
+        if glitch_id in place:
+            parts[place[glitch_id]] = number[identity]
+    held: list[Part] = []
+    for one in found:
+        labels = _labels_of(parts[one.members], [groups[identity] for identity in identities])
+        pieces = np.unique(labels[labels >= 0])
+        if len(pieces) < 2:
+            held.append(Part(one, None))
+            continue
+        near = _nearest_part(units[one.members], labels)
+        for piece in pieces:
+            chosen = near == piece
+            cluster = describe_cluster(
+                units, one.members[chosen], one.probabilities[chosen], one.stability
+            )
+            held.append(Part(cluster, latest[identities[piece]], len(pieces)))
+    clustered = np.zeros(len(ids), dtype=np.bool_)
+    for part in held:
+        clustered[part.cluster.members] = True
+    for piece, identity in enumerate(identities):
+        left = np.nonzero((parts == piece) & ~clustered)[0]
+        if len(left) and latest[identity].state == "flagged":
+            _hold(held, latest[identity], left, units)
+    return held
+
+
+def waiting_members(session: Session, parameters: ClusteringParameters) -> list[UUID]:
+    """The unlabelled members of clusters that reviewers made and nobody has decided about."""
+    groups = _divided(session, parameters)
+    waiting = [row.id for row in _latest(session, list(groups)).values() if row.state == "flagged"]
+    conditions: list[ColumnElement[bool]] = [
+        Glitch.class_id.is_(None),
+        ClusterMember.cluster_id.in_(waiting),
+    ]
+    if parameters.ifo is not None:
+        conditions.append(Glitch.ifo == parameters.ifo)
+    return list(
+        session.scalars(
+            select(Glitch.id)
+            .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
+            .where(*conditions)
+            .distinct()
+        )
+    )
+
+
+def unjudged(
+    session: Session, before: Cluster, ids: Sequence[UUID], members: Int[np.ndarray, " member"]
+) -> np.ndarray:
+    """Which members no decision about the earlier cluster covered; booleans."""
+    covered = set(
+        session.scalars(
+            select(ClusterMember.glitch_id)
+            .join(Cluster, Cluster.id == ClusterMember.cluster_id)
+            .where(Cluster.identity == before.identity)
+        )
+    )
+    return np.array([ids[index] not in covered for index in members])
+
+
+def standing_dismissals(session: Session, parameters: ClusteringParameters) -> list[Dismissal]:
+    """The dismissals of this population that nobody took back, latest first."""
+    identities = session.scalars(
+        select(Cluster.identity)
+        .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
+        .where(
+            Cluster.state == "dismissed",
+            ClusteringRun.is_simulated.is_(parameters.is_simulated),
+        )
+        .distinct()
+    ).all()
+    standing = []
+    for identity, cluster in _latest(session, identities).items():
+        log = read_log(session, identity)
+        events = [log.event(root) for root in log.done if log.event(root).kind == "dismiss"]
+        if events and cluster.state == "dismissed":
+            is_of_look = bool(events[-1].payload.get("asked", {}).get("is_of_look", False))
+            standing.append(Dismissal(events[-1], cluster, is_of_look))
+    return sorted(standing, key=lambda one: one.event.id, reverse=True)
+
+
+def dismissed_among(
+    session: Session, dismissals: Sequence[Dismissal], members: Sequence[UUID]
+) -> list[tuple[Dismissal, int]]:
+    """Which dismissals covered how many of these glitches."""
+    if not dismissals:
+        return []
+    rows = session.execute(
+        select(ClusterMember.cluster_id, func.count())
+        .where(
+            ClusterMember.cluster_id.in_([one.cluster.id for one in dismissals]),
+            ClusterMember.glitch_id == any_(cast(list(members), ARRAY(Uuid))),
+        )
+        .group_by(ClusterMember.cluster_id)
+    )
+    counts: dict[UUID, int] = {row[0]: row[1] for row in rows}
+    return [(one, counts[one.cluster.id]) for one in dismissals if one.cluster.id in counts]
+
+
+def of_dismissed_look(
+    session: Session,
+    checkpoint_id: int,
+    dismissals: Sequence[Dismissal],
+    vectors: Unit,
+) -> Dismissal | None:
+    """The dismissed look that most of these vectors (of length one) have; None if none.
+
+    A glitch has a look if it is as near to its medoid as nine in ten of the cluster that was
+    dismissed. A look is known under the checkpoint of its run alone.
+    """
+    for one in dismissals:
+        if not one.is_of_look:
+            continue
+        medoid = session.scalar(
+            select(Embedding.mean).where(
+                Embedding.checkpoint_id == checkpoint_id,
+                Embedding.glitch_id == one.cluster.medoid_id,
+            )
+        )
+        run = session.get_one(ClusteringRun, one.cluster.run_id)
+        if medoid is None or run.checkpoint_id != checkpoint_id:
+            continue
+        middle = np.asarray(medoid, dtype=np.float64)
+        away = 1 - vectors @ (middle / max(float(np.linalg.norm(middle)), 1e-12))
+        if (away <= reach_of(float(one.cluster.summary["radius"]))).mean() >= ALIKE:
+            return one
+    return None
+
+
+def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, UUID]:
+    """Identities that were held apart from others, each with the name of its family."""
+    part, whole = aliased(Cluster), aliased(Cluster)
+    of_splits = session.execute(
+        select(whole.identity, part.identity)
+        .join(part, (part.previous_id == whole.id) & (part.run_id == whole.run_id))
+        .join(ClusteringRun, ClusteringRun.id == whole.run_id)
+        .where(whole.state == "split", ClusteringRun.is_simulated.is_(parameters.is_simulated))
+    ).all()
+    came_later = session.execute(
+        select(Cluster.summary["beside"].astext, Cluster.identity)
+        .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
+        .where(
+            Cluster.summary.has_key("beside"),
+            ClusteringRun.is_simulated.is_(parameters.is_simulated),
+        )
+    ).all()
+    family: dict[UUID, UUID] = {}
+    for one, other in [*of_splits, *((UUID(one), other) for one, other in came_later)]:
+        first, second = family.get(one, one), family.get(other, other)
+        family |= {key: first for key, name in family.items() if name == second}
+        family |= {one: first, other: first}
+    return family
+
+
+def _hold(held: list[Part], waits: Cluster, left: Int[np.ndarray, " left"], units: Unit) -> None:
+    """Members of a cluster that waits for review stay in it, though they cluster no more."""
+    for at, part in enumerate(held):
+        if part.continues is not None and part.continues.id == waits.id:
+            members = np.sort(np.concatenate([part.cluster.members, left]))
+            known = dict(zip(part.cluster.members, part.cluster.probabilities, strict=True))
+            sure = np.array([known.get(one, 0.0) for one in members])
+            cluster = describe_cluster(units, members, sure, part.cluster.stability)
+            held[at] = Part(cluster, waits, part.n_parts)
+            return
+    held.append(Part(describe_cluster(units, left, np.zeros(len(left)), waits.stability), waits, 2))
+
+
+def _latest(session: Session, identities: Sequence[UUID]) -> dict[UUID, Cluster]:
+    """The cluster of each identity as its latest run, or a split since, left it."""
+    rows = session.scalars(
+        select(Cluster)
+        .where(Cluster.identity.in_(identities), Cluster.state != "split")
+        .order_by(Cluster.id)
+    )
+    return {row.identity: row for row in rows}
+
+
+def _labels_of(parts: Int[np.ndarray, " member"], families: Sequence[UUID]) -> np.ndarray:
+    """The part of each member, of the family that most of them belong to; -1 for the others."""
+    counts = Counter(families[part] for part in parts if part >= 0)
+    pieces: defaultdict[UUID, set[int]] = defaultdict(set)
+    for part in parts[parts >= 0].tolist():
+        pieces[families[part]].add(part)
+    divided = [(n, name) for name, n in counts.items() if len(pieces[name]) > 1]
+    if not divided:
+        return np.full(len(parts), -1)
+    chosen = pieces[max(divided, key=lambda one: one[0])[1]]
+    return np.where(np.isin(parts, list(chosen)), parts, -1)
+
+
+def _nearest_part(units: Unit, labels: np.ndarray) -> np.ndarray:
+    known = np.nonzero(labels >= 0)[0]
+    near = labels.copy()
+    for start in range(0, len(units), 1000):
+        rows = np.arange(start, min(start + 1000, len(units)))
+        rows = rows[labels[rows] < 0]
+        if len(rows):
+            near[rows] = labels[known[(units[rows] @ units[known].T).argmax(axis=1)]]
+    return near

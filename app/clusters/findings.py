@@ -1,0 +1,149 @@
+"""What a clustering found, as records that are told in sentences: never the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from glitch.novelty import LEAST_CALIBRATION, LEAST_OF_CLASS, LEAST_REFERENCES
+
+Facts = Mapping[str, Any]
+_WHY = (
+    f"their detector must be known and have {LEAST_REFERENCES} labelled glitches, "
+    f"{LEAST_CALIBRATION} of them seen in the same windows and band, of different episodes, and of "
+    f"classes with {LEAST_OF_CLASS} or more."
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a run found: its kind, one of ``KINDS``, and the facts of it."""
+
+    kind: str
+    facts: Facts
+
+    @property
+    def sentence(self) -> str:
+        """In words."""
+        return KINDS[self.kind](self.facts)
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is stored and sent."""
+        return {"kind": self.kind, **self.facts}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Finding:
+        """The finding that ``as_json`` made."""
+        return cls(stored["kind"], {key: one for key, one in stored.items() if key != "kind"})
+
+
+def found(kind: str, **facts: Any) -> Finding:
+    """A finding of this kind; the facts are JSON values."""
+    return Finding(kind, facts)
+
+
+def _many(n: int, one: str, many: str) -> str:
+    return f"{n:,} {one if n == 1 else many}"
+
+
+def _tested(facts: Facts) -> str:
+    return (
+        f"{facts['n_flagged']} of {facts['n_judged']} unlabelled glitches are novel at a "
+        f"false-discovery rate of {facts['fdr']:g}."
+    )
+
+
+def _pile_up(facts: Facts) -> str:
+    return (
+        f"Of the glitches that are not flagged {facts['observed']:.0%} have a p-value up to "
+        f"{facts['level']:g}, where {facts['level']:.0%} are expected: the labels seem to be no "
+        "fair sample of the known kinds (only typical examples, perhaps), and then known glitches "
+        "are flagged oftener than the rate says."
+    )
+
+
+def _beside(facts: Facts) -> str:
+    return (
+        f"{_many(facts['n'], 'glitch', 'glitches')} came to a cluster that was "
+        f"{facts['state']} before: nobody has judged them, so they wait as a cluster of their own."
+    )
+
+
+def _dismissed_look(facts: Facts) -> str:
+    return (
+        f"A cluster of {facts['size']} looks like one whose look {facts['author']} dismissed on "
+        f"{facts['on']}, and is dismissed with it."
+    )
+
+
+def _dismissed_before(facts: Facts) -> str:
+    return (
+        f"{facts['n']} of the {facts['size']} in a cluster were dismissed by {facts['author']} on "
+        f"{facts['on']}."
+    )
+
+
+def _back(facts: Facts) -> str:
+    return (
+        f"{facts['label']} is back in {facts['ifo']} after {facts['silent_days']} days with data "
+        f"and without it: {facts['n_after']} glitches since GPS time {facts['first_after']:.0f} "
+        "are of that class or look like it."
+    )
+
+
+def _too_few_calibrate(facts: Facts) -> str:
+    return (
+        f"With the {facts['n_calibration']} calibration glitches there are, at least "
+        f"{facts['least']} must be novel before any can be flagged: label more, or raise the rate."
+    )
+
+
+def _too_many(facts: Facts) -> str:
+    return (
+        f"Only {facts['most']} of them were clustered: choose one detector or a lower rate to see "
+        "the rest."
+    )
+
+
+def _too_few(facts: Facts) -> str:
+    return (
+        f"{facts['n']} glitches are fewer than the minimum cluster size of "
+        f"{facts['min_cluster_size']}: nothing was clustered."
+    )
+
+
+def _nothing_unlabelled(facts: Facts) -> str:
+    where = "" if facts["ifo"] is None else f" of {facts['ifo']}"
+    return f"There are no unlabelled glitches{where}: nothing was tested."
+
+
+KINDS: dict[str, Callable[[Facts], str]] = {
+    "told": lambda facts: str(facts["text"]),  # by a version that kept sentences alone
+    "nothing_unlabelled": _nothing_unlabelled,
+    "none_judged": lambda facts: (
+        f"None of {facts['n_unjudged']} unlabelled glitches could be judged: {_WHY}"
+    ),
+    "tested": _tested,
+    "unjudged": lambda facts: f"{facts['n']} more could not be judged: {_WHY}",
+    "pile_up": _pile_up,
+    "too_few_calibrate": _too_few_calibrate,
+    "too_many": _too_many,
+    "too_few": _too_few,
+    "waiting": lambda facts: (
+        f"{_many(facts['n'], 'glitch', 'glitches')} more, which are not novel any more, wait for "
+        "review in clusters that a reviewer made."
+    ),
+    "clusters": lambda facts: f"They make {_many(facts['n'], 'cluster', 'clusters')}.",
+    "continued": lambda facts: f"The cluster of {facts['before']} members has now {facts['now']}.",
+    "held_apart": lambda facts: (
+        f"What a reviewer split stays apart: parts of {', '.join(map(str, facts['sizes']))}."
+    ),
+    "beside": _beside,
+    "dismissed_before": _dismissed_before,
+    "dismissed_look": _dismissed_look,
+    "dormant": lambda facts: (
+        f"The dormant class {facts['label']} is back: {facts['n']} glitches look like it."
+    ),
+    "back": _back,
+}

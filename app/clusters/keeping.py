@@ -1,0 +1,206 @@
+"""Storing what a run found: each cluster with what it continues and what was decided about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from app.clusters.decided import (
+    Dismissal,
+    Part,
+    dismissed_among,
+    of_dismissed_look,
+    standing_dismissals,
+    unjudged,
+)
+from app.clusters.findings import Finding, found
+from app.clusters.records import ClusteringParameters
+from app.clusters.review.tables import ReviewEvent
+from app.clusters.selection import Selection
+from app.clusters.summary import significance, summarise
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.core.identifiers import uuid7
+from glitch.clustering import FoundCluster, Match, Unit, describe_cluster
+
+DECIDED = ("promoted", "merged", "dismissed")
+STATE_WORDS = {
+    "promoted": "named",
+    "merged": "merged into a class",
+    "dismissed": "dismissed",
+}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A cluster that was found, and the earlier one that it continues, if any."""
+
+    part: Part
+    before: Cluster | None
+    match: Match | None
+
+
+@dataclass
+class Keeper:
+    """Stores the clusters of one run."""
+
+    session: Session
+    run: ClusteringRun
+    parameters: ClusteringParameters
+    selection: Selection
+    units: Unit
+    n_kept: int = 0
+    _dismissals: list[Dismissal] | None = field(default=None, init=False)
+
+    def keep(self, draft: Draft) -> list[Finding]:
+        """Store a cluster; what came to a decided one since then apart, if it can be a cluster."""
+        before, cluster = draft.before, draft.part.cluster
+        if before is None or before.state not in DECIDED:
+            return self._store(cluster, draft)
+        is_new = unjudged(self.session, before, self.selection.ids, cluster.members)
+        n = int(is_new.sum())
+        if not n or n < self.parameters.min_cluster_size or is_new.all():
+            return self._store(cluster, draft, n_unjudged=n)
+        findings = self._store(self._some(cluster, ~is_new), draft)
+        findings.append(found("beside", n=n, state=STATE_WORDS[before.state]))
+        apart = Draft(Part(self._some(cluster, is_new), None), None, None)
+        return findings + self._store(apart.part.cluster, apart, beside=before.identity)
+
+    def _some(self, cluster: FoundCluster, is_chosen: np.ndarray) -> FoundCluster:
+        return describe_cluster(
+            self.units,
+            cluster.members[is_chosen],
+            cluster.probabilities[is_chosen],
+            cluster.stability,
+        )
+
+    def _store(
+        self,
+        cluster: FoundCluster,
+        draft: Draft,
+        *,
+        n_unjudged: int = 0,
+        beside: UUID | None = None,
+    ) -> list[Finding]:
+        before, key = draft.before, uuid7()
+        is_part = draft.part.n_parts > 1 or beside is not None
+        summary = summarise(
+            self.session, self.run.checkpoint_id, self.parameters, self.selection, cluster
+        )
+        summary["previous_size"] = before.size if before else None
+        if is_part:
+            summary["is_part"] = True  # its stability is that of what was found, all of it
+        if beside is not None:
+            summary["beside"] = str(beside)
+        if n_unjudged:
+            summary["n_unjudged"] = n_unjudged
+        findings = self._about(cluster, draft, summary)
+        look = None
+        if before is None:
+            look, more = self._dismissed(cluster, summary)
+            findings += more
+        state = before.state if before else "dismissed" if look else "flagged"
+        self.session.add(
+            Cluster(
+                id=key,
+                run_id=self.run.id,
+                identity=before.identity if before else key,
+                previous_id=before.id if before else None,
+                overlap=draft.match.overlap if draft.match else None,
+                size=len(cluster.members),
+                stability=cluster.stability,
+                significance=significance(self.selection, cluster),
+                medoid_id=self.selection.ids[cluster.medoid],
+                # What was decided about it stays decided.
+                state=state,
+                summary=summary,
+            )
+        )
+        self.session.flush()
+        if look is not None:
+            self._dismiss(key, look)
+        self._store_members(key, cluster)
+        self.n_kept += 1
+        return findings
+
+    def _about(self, cluster: FoundCluster, draft: Draft, summary: dict[str, Any]) -> list[Finding]:
+        size, findings = len(cluster.members), []
+        if draft.before is not None and draft.part.n_parts == 1:
+            findings.append(found("continued", before=draft.before.size, now=size))
+        if draft.part.n_parts > 1 and draft.before is not None:
+            findings.append(found("held_apart", sizes=[size]))
+        findings += [found("dormant", label=name, n=size) for name in summary["returning"]]
+        return findings
+
+    def _dismissed(
+        self, cluster: FoundCluster, summary: dict[str, Any]
+    ) -> tuple[Dismissal | None, list[Finding]]:
+        """What a new cluster has to do with dismissed ones: its look, or some of its members."""
+        if self._dismissals is None:
+            self._dismissals = standing_dismissals(self.session, self.parameters)
+        members = [self.selection.ids[index] for index in cluster.members]
+        summary["dismissed_before"] = [
+            {
+                "n": n,
+                "cluster_id": str(one.cluster.id),
+                "author": one.event.author,
+                "on": f"{one.event.created_at:%Y-%m-%d}",
+            }
+            for one, n in dismissed_among(self.session, self._dismissals, members)
+        ]
+        findings = [
+            found("dismissed_before", size=len(members), n=n, author=author, on=on)
+            for n, author, on in (
+                (one["n"], one["author"], one["on"]) for one in summary["dismissed_before"]
+            )
+        ]
+        look = of_dismissed_look(
+            self.session, self.run.checkpoint_id, self._dismissals, self.units[cluster.members]
+        )
+        if look is not None:
+            on = f"{look.event.created_at:%Y-%m-%d}"
+            findings.append(
+                found("dismissed_look", size=len(members), author=look.event.author, on=on)
+            )
+        return look, findings
+
+    def _dismiss(self, key: UUID, look: Dismissal) -> None:
+        """An event of its own, so that it can be undone for this cluster alone."""
+        self.session.add(
+            ReviewEvent(
+                identity=key,
+                cluster_id=key,
+                kind="dismiss",
+                author=look.event.author,
+                payload={
+                    "asked": {"is_of_look": False},
+                    "remark": (
+                        "Looks like a cluster whose look was dismissed on "
+                        f"{look.event.created_at:%Y-%m-%d}: a clustering did it by itself."
+                    ),
+                },
+            )
+        )
+        self.session.flush()
+
+    def _store_members(self, key: UUID, cluster: FoundCluster) -> None:
+        exemplars = set(cluster.exemplars)
+        self.session.execute(
+            insert(ClusterMember),
+            [
+                {
+                    "cluster_id": key,
+                    "glitch_id": self.selection.ids[index],
+                    "probability": float(probability),
+                    "distance": float(distance),
+                    "is_exemplar": int(index) in exemplars,
+                }
+                for index, probability, distance in zip(
+                    cluster.members, cluster.probabilities, cluster.distances, strict=True
+                )
+            ],
+        )

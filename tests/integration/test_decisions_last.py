@@ -1,0 +1,235 @@
+"""What reviewers decided binds later clusterings: splits, dismissals, and who waits for review."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from uuid import UUID
+
+import numpy as np
+import pytest
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+from store_helpers import LATENT, person
+
+from app.classes.tables import GlitchClass
+from app.clusters.browsing import ClusterFilters, ranked_clusters
+from app.clusters.changes import changes_since
+from app.clusters.records import ClusteringParameters, ClusterRecord, RunRecord
+from app.clusters.review.log import Action, Dismiss, Merge, Split
+from app.clusters.review.service import history, review
+from app.clusters.review.tables import ReviewEvent
+from app.clusters.run import run_clustering
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.core.event_log import Undo
+from app.core.identifiers import uuid7
+from app.core.principals import Role
+from app.glitches.tables import Embedding, Glitch
+from app.models.records import CheckpointRecord
+
+ADA = person(Role.REVIEWER, "ada")
+KNOWN, NOVEL = np.array([3.0, 0, 0, 0]), np.array([0.0, 3.0, 0, 0])
+Fill = Callable[..., list[UUID]]
+
+
+@pytest.fixture
+def fill(session: Session, checkpoint: CheckpointRecord, rng: np.random.Generator) -> Fill:
+    """Store glitches about a direction, an hour apart."""
+    times = iter(range(1, 10_000))
+
+    def fill_one(n: int, centre: np.ndarray, label: str | None = None) -> list[UUID]:
+        named = select(GlitchClass.id).where(GlitchClass.name == label)
+        class_id = session.scalar(named) if label else None
+        keys = [uuid7() for _ in range(n)]
+        session.execute(
+            insert(Glitch),
+            [
+                {
+                    "id": key,
+                    "ifo": "H1",
+                    "gps_time": Decimal(1126259462 + 3600 * next(times)),
+                    "origin": "upload",
+                    "content_digest": rng.bytes(32),
+                    "class_id": class_id,
+                }
+                for key in keys
+            ],
+        )
+        session.execute(
+            insert(Embedding),
+            [
+                {
+                    "glitch_id": key,
+                    "checkpoint_id": checkpoint.id,
+                    "ifo": "H1",
+                    "is_simulated": False,
+                    "is_reference": label is not None,
+                    "mean": centre
+                    + rng.normal(scale=0.15 if centre is NOVEL else 0.3, size=LATENT),
+                    "log_variance": [0.0] * LATENT,
+                    "reconstruction_error": 1.0,
+                    "kl": 1.0,
+                    "is_judged": False,
+                }
+                for key in keys
+            ],
+        )
+        return keys
+
+    return fill_one
+
+
+def cluster_now(session: Session) -> tuple[RunRecord, list[ClusterRecord]]:
+    run = run_clustering(session, ClusteringParameters(fdr=0.05), author="someone")
+    return run, ranked_clusters(session, run.id, ClusterFilters(), limit=50)
+
+
+def members(session: Session, cluster: ClusterRecord) -> set[UUID]:
+    return set(
+        session.scalars(
+            select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == cluster.id)
+        )
+    )
+
+
+def decide(session: Session, cluster: ClusterRecord, action: Action) -> UUID:
+    last = history(session, cluster.id).last_id
+    return review(session, cluster.id, action, author=ADA, last_event_id=last).cluster_id
+
+
+@pytest.fixture
+def flagged(session: Session, fill: Fill) -> ClusterRecord:
+    fill(300, KNOWN, "Blip")
+    fill(20, KNOWN)
+    fill(40, NOVEL)
+    _, [found] = cluster_now(session)
+    assert found.size >= 15
+    return found
+
+
+def test_a_split_and_a_merge_survive_two_runs(
+    session: Session, flagged: ClusterRecord, fill: Fill
+) -> None:
+    everyone = members(session, flagged)
+    off = set(sorted(everyone)[:6])
+    rest_id = decide(session, flagged, Split(tuple(off)))
+    parts = ranked_clusters(session, flagged.run_id, ClusterFilters(), limit=10)
+    assert {one.summary["previous_size"] for one in parts} == {None}
+    assert {one.summary["split_from"] for one in parts} == {flagged.size}
+    [rest] = [one for one in parts if one.id == rest_id]
+    decide(session, rest, Merge("Whistle"))
+    for _ in range(2):
+        run, found = cluster_now(session)
+        by_state = {one.state: one for one in found}
+        assert set(by_state) == {"merged", "flagged"}
+        assert members(session, by_state["flagged"]) == off
+        assert members(session, by_state["merged"]) == everyone - off
+        assert by_state["merged"].identity == flagged.identity
+        told = changes_since(session, run)
+        assert told is not None
+        assert (told.new, told.grown, told.shrunk, told.lost) == (0, 0, 0, 0)
+        assert "stays apart" in run.detail
+    fill(20, NOVEL)
+    run, found = cluster_now(session)
+    waiting = set().union(*(members(session, one) for one in found if one.state == "flagged"))
+    judged = set().union(*(members(session, one) for one in found if one.state != "flagged"))
+    assert off <= waiting
+    assert everyone - off <= judged
+    assert sum(one.summary.get("n_unjudged", 0) for one in found) == len(judged - everyone) < 5
+    assert len(waiting - off) >= 5
+
+
+def test_an_undone_split_binds_nothing(session: Session, flagged: ClusterRecord) -> None:
+    everyone = members(session, flagged)
+    rest_id = decide(session, flagged, Split(tuple(sorted(everyone)[:6])))
+    log = history(session, rest_id)
+    review(session, rest_id, Undo(log.done[-1]), author=ADA, last_event_id=log.last_id)
+    _, [again] = cluster_now(session)
+    assert members(session, again) == everyone
+    assert again.identity == flagged.identity
+
+
+def test_what_came_to_a_decided_cluster_waits_by_itself(
+    session: Session, flagged: ClusterRecord, fill: Fill
+) -> None:
+    everyone = members(session, flagged)
+    decide(session, flagged, Dismiss())
+    fill(15, NOVEL)
+    for _ in range(2):
+        run, found = cluster_now(session)
+        by_state = {one.state: one for one in found}
+        assert set(by_state) == {"dismissed", "flagged"}
+        assert members(session, by_state["dismissed"]) <= everyone
+        assert by_state["dismissed"].size >= 0.8 * len(everyone)
+        assert by_state["flagged"].size >= 10
+        assert not members(session, by_state["flagged"]) & everyone
+    assert run.n_clusters == 2
+
+
+def test_a_new_cluster_says_which_members_were_dismissed(
+    session: Session, flagged: ClusterRecord, fill: Fill
+) -> None:
+    everyone = members(session, flagged)
+    few = tuple(sorted(everyone)[:6])
+    rest_id = decide(session, flagged, Split(few))
+    parts = ranked_clusters(session, flagged.run_id, ClusterFilters(), limit=10)
+    [part] = [one for one in parts if one.id != rest_id]
+    decide(session, part, Dismiss())
+    # Nobody split these glitches in this catalogue: only the dismissal is known.
+    # Many more that look the same: HDBSCAN may join the dismissed ones to any of them.
+    fill(40, NOVEL)
+    _, found = cluster_now(session)
+    waiting = [one for one in found if one.state == "flagged"]
+    for one in waiting:
+        among = members(session, one) & set(few)
+        told = one.summary.get("dismissed_before", [])
+        assert [(item["n"], item["author"]) for item in told] == (
+            [(len(among), "ada")] if among else []
+        )
+    in_dismissed = [members(session, one) for one in found if one.state == "dismissed"]
+    assert set(few) & set().union(set(), *in_dismissed) == set(few) - set().union(
+        set(), *(members(session, one) for one in waiting)
+    )
+
+
+def test_members_of_a_dismissed_cluster_in_another_are_told(
+    session: Session, flagged: ClusterRecord
+) -> None:
+    decide(session, flagged, Dismiss())
+    # As after an upgrade that kept the decisions but not the run that they were about.
+    session.execute(
+        Cluster.__table__.update().where(Cluster.id == flagged.id).values(identity=uuid7())
+    )
+    session.execute(
+        ReviewEvent.__table__.update().values(
+            identity=select(Cluster.identity).where(Cluster.id == flagged.id).scalar_subquery()
+        )
+    )
+    session.execute(
+        ClusteringRun.__table__.update().values(scope="everything")  # so that nothing is matched
+    )
+    session.expire_all()
+    run, [again] = cluster_now(session)
+    assert again.state == "flagged"
+    [told] = again.summary["dismissed_before"]
+    assert (told["n"], told["author"]) == (again.size, "ada")
+    assert f"{again.size} of the {again.size} in a cluster were dismissed by ada" in run.detail
+
+
+def test_a_dismissed_look_stays_dismissed(
+    session: Session, flagged: ClusterRecord, fill: Fill
+) -> None:
+    everyone = members(session, flagged)
+    decide(session, flagged, Dismiss(is_of_look=True))
+    session.execute(Glitch.__table__.delete().where(Glitch.id.in_(everyone - {flagged.medoid_id})))
+    session.expire_all()
+    fill(30, NOVEL)
+    run, found = cluster_now(session)
+    assert {one.state for one in found} == {"dismissed"}
+    assert "looks like one whose look ada dismissed" in run.detail
+    again = max(found, key=lambda one: one.size)
+    if again.identity != flagged.identity:
+        log = history(session, again.id)
+        review(session, again.id, Undo(log.done[-1]), author=ADA, last_event_id=log.last_id)
+        reviewed = ranked_clusters(session, run.id, ClusterFilters(state="flagged"), limit=5)
+        assert [one.id for one in reviewed] == [again.id]
