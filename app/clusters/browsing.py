@@ -62,6 +62,37 @@ def ranked_clusters(
     return [to_cluster_record(row) for row in session.scalars(query)]
 
 
+@dataclass(frozen=True)
+class Queue:
+    """Where a cluster stands among those of its run that wait for a decision."""
+
+    place: int | None  # 1 for the first; None where it waits no longer
+    total: int
+    previous_id: UUID | None
+    next_id: UUID | None
+
+
+def queue_of(session: Session, cluster: ClusterRecord) -> Queue:
+    """What waits before and after a cluster, in the order of ``ranked_clusters``.
+
+    After the last comes the first, so that none is missed by whoever began in the middle.
+    """
+    rows = session.execute(
+        select(Cluster.id, Cluster.state)
+        .where(Cluster.run_id == cluster.run_id)
+        .order_by(Cluster.significance.nulls_last(), Cluster.size.desc(), Cluster.id)
+    ).all()
+    here = next(place for place, row in enumerate(rows) if row.id == cluster.id)
+    around = [row.id for row in (*rows[here + 1 :], *rows[:here]) if row.state == "flagged"]
+    waiting = [row.id for row in rows if row.state == "flagged"]
+    return Queue(
+        place=waiting.index(cluster.id) + 1 if cluster.id in waiting else None,
+        total=len(waiting),
+        previous_id=around[-1] if around else None,
+        next_id=around[0] if around else None,
+    )
+
+
 def count_by_state(session: Session, run_id: UUID, filters: ClusterFilters) -> dict[str, int]:
     """How many clusters of a run are in each state, whatever state the filters ask for."""
     others = replace(filters, state=None)

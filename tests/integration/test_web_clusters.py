@@ -226,3 +226,35 @@ def test_a_run_without_unlabelled_glitches_offers_what_would_help(
     with make_session_factory(service.engine)() as session:
         [job] = list_jobs(session, kind="cluster", state="queued", limit=1).items
         assert job.parameters["scope"] == "everything"
+
+
+def test_after_a_decision_the_next_cluster_comes_with_a_way_back(
+    reviewer: Walker, clusters: list[UUID]
+) -> None:
+    first, second = (f"/ui/clusters/{one}" for one in clusters)
+    page = reviewer.get(first)
+    assert "1 of 2 to review" in page.text
+    assert second in page.links
+
+    after = decide(reviewer, page, "dismiss")
+    assert after.path.startswith(second)
+    assert "The cluster was dismissed" in after.text
+    assert "1 of 1 to review" in after.text
+
+    back = reviewer.submit(after, f"{first}/review", act="undo")
+    assert back.path.startswith(first)
+    assert "1 of 2 to review" in back.text
+
+    decide(reviewer, back, "dismiss")
+    last = decide(reviewer, reviewer.get(second), "dismiss")
+    assert last.path.startswith(second)  # none is left, so it stays
+    assert "nothing left to review" in last.text
+
+
+def test_a_link_offers_no_undo_of_what_another_did(
+    service: Service, reviewer: Walker, clusters: list[UUID]
+) -> None:
+    after = decide(reviewer, reviewer.get(f"/ui/clusters/{clusters[0]}"), "dismiss")
+    with Walker(service, "admin") as other:
+        seen = other.get(after.path)
+        assert f"/ui/clusters/{clusters[0]}/review" not in {form.action for form in seen.forms}

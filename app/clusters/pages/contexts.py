@@ -134,6 +134,15 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class UndoOffer:
+    """The way back from what was just done, beside the sentence that says so."""
+
+    action: str
+    event_id: int
+    last_event_id: int
+
+
+@dataclass(frozen=True)
 class ClusterPage(PageContext):
     """One cluster."""
 
@@ -168,6 +177,10 @@ class ClusterPage(PageContext):
     history: tuple[HistoryEntry, ...]
     last_event_id: int
     elsewhere: tuple[tuple[str, str], ...]  # address and text of what stands in for it now
+    queue: str  # "2 of 7 to review"
+    previous_cluster: str | None
+    next_cluster: str | None
+    undo: UndoOffer | None
     class_names: tuple[str, ...]
     exports: tuple[Download, ...]
     can_review: bool

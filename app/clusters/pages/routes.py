@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
-from app.clusters.browsing import is_of_simulated
+from app.clusters.browsing import is_of_simulated, queue_of
 from app.clusters.pages.contexts import RunForm
 from app.clusters.pages.lists import clusters_page_of, run_form
 from app.clusters.pages.model import seen_page_of
-from app.clusters.pages.view import cluster_page_of
+from app.clusters.pages.view import cluster_page_of, undo_offer
 from app.clusters.records import ClusteringParameters
 from app.clusters.review.log import Accept, Action, Assign, Comment, Dismiss, Merge, Promote, Split
 from app.clusters.review.service import review
@@ -113,8 +114,13 @@ def cluster_page(
     cluster_id: UUID,
     order: str = "distance",
     page: int = 1,
+    of: UUID | None = None,
+    event: Annotated[int, Query(ge=0, le=2**62)] = 0,
 ) -> Response:
-    """One cluster: what it looks like, what it is like, what was done to it."""
+    """One cluster: what it looks like, what it is like, what was done to it.
+
+    ``of`` and ``event`` name what was just done, to this cluster or the one before.
+    """
     cluster = get_cluster(session, cluster_id)
     context = cluster_page_of(
         session,
@@ -123,6 +129,7 @@ def cluster_page(
         is_simulated=is_of_simulated(session, cluster),
         order="time" if order == "time" else "distance",
         page=min(max(page, 1), 100_000),
+        undo=undo_offer(session, of, event, principal) if of and event else None,
     )
     return render(request, context, visitor)
 
@@ -214,7 +221,13 @@ def decide(
         )
         status = 409 if isinstance(error, ConflictError) else 400
         return render(request, context, visitor, status=status)
-    return see_other(f"/ui/clusters/{outcome.cluster_id}?done={_NOTICES[act]}")
+    done: dict[str, str] = {"done": _NOTICES[act]}
+    target = outcome.cluster_id
+    if act in _DECISIONS:
+        done |= {"of": str(outcome.cluster_id), "event": str(outcome.event.id)}
+        if not outcome.n_suggested:  # else they wait to be accepted here
+            target = queue_of(session, get_cluster(session, target)).next_id or target
+    return see_other(f"/ui/clusters/{target}?{urlencode(done)}")
 
 
 def _ids_in(also: str) -> list[UUID]:
@@ -232,6 +245,7 @@ def _refuse_none_chosen(act: str, chosen: tuple[UUID, ...]) -> None:
         raise InvalidRequestError("Choose members first, with the box on each or the key x.")
 
 
+_DECISIONS = frozenset({"promote", "merge", "dismiss", "accept-all"})  # the next one comes
 _NOTICES = {
     "promote": "named",
     "merge": "merged",

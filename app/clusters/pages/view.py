@@ -6,17 +6,35 @@ import math
 from collections.abc import Sequence
 from decimal import Decimal
 from urllib.parse import urlencode
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from app.classes.naming import list_classes
-from app.clusters.browsing import Order, exemplars_of, gallery, latest_of, member_facts, parts_of
-from app.clusters.pages.contexts import ClusterCard, ClusterPage, Likeness, Member, MemberChoice
+from app.clusters.browsing import (
+    Order,
+    Queue,
+    exemplars_of,
+    gallery,
+    latest_of,
+    member_facts,
+    parts_of,
+    queue_of,
+)
+from app.clusters.pages.contexts import (
+    ClusterCard,
+    ClusterPage,
+    Likeness,
+    Member,
+    MemberChoice,
+    UndoOffer,
+)
 from app.clusters.pages.model import comparison_of, model_note, strips_of
 from app.clusters.records import ClusterRecord, MemberRecord
 from app.clusters.review.log import Log
 from app.clusters.review.service import class_names_of, history
 from app.clusters.review.suggestions import count_by_cluster, suggested_classes
+from app.core.errors import NotFoundError
 from app.core.principals import Principal, Role
 from app.frame.contexts import ClassCount, Fact, Moment
 from app.frame.figures import DIVERGING
@@ -160,9 +178,11 @@ def cluster_page_of(
     typed_known: str = "",
     typed_text: str = "",
     chosen: frozenset[str] = frozenset(),
+    undo: UndoOffer | None = None,
 ) -> ClusterPage:
     """The page of one cluster."""
     log = history(session, cluster.id)
+    queue = queue_of(session, cluster)
     names = [known.name for known in list_classes(session) if known.state != "retired"]
     can_review = principal.role >= Role.REVIEWER
     elsewhere = _elsewhere(session, cluster)
@@ -222,6 +242,10 @@ def cluster_page_of(
         history=entries_of(log),
         last_event_id=log.last_id,
         elsewhere=elsewhere,
+        queue=_queue_text(queue),
+        previous_cluster=_href_of(queue.previous_id),
+        next_cluster=_href_of(queue.next_id),
+        undo=undo,
         class_names=tuple(names),
         exports=export_links(f"/ui/glitches?cluster={cluster.id}"),
         can_review=can_review,
@@ -233,6 +257,29 @@ def cluster_page_of(
         chosen=chosen,
         chosen_elsewhere=" ".join(sorted(chosen - {one.choice.id for one in shown})),
     )
+
+
+def undo_offer(
+    session: Session, cluster_id: UUID, event_id: int, principal: Principal
+) -> UndoOffer | None:
+    """The way back from an act of the visitor's own, as long as it is the last there."""
+    try:
+        log = history(session, cluster_id)
+    except NotFoundError:
+        return None
+    if not log.may_undo(event_id) or log.event(event_id).author != principal.name:
+        return None
+    return UndoOffer(f"{_href_of(cluster_id)}/review", event_id, log.last_id)
+
+
+def _href_of(cluster_id: UUID | None) -> str | None:
+    return None if cluster_id is None else f"/ui/clusters/{cluster_id}"
+
+
+def _queue_text(queue: Queue) -> str:
+    if queue.place is not None:
+        return f"{queue.place} of {queue.total:,} to review"
+    return f"{queue.total:,} to review" if queue.total else "nothing left to review"
 
 
 def _address(cluster: ClusterRecord, order: str, page: int) -> str:

@@ -7,6 +7,7 @@ export function attachReview(root, glance) {
   attachPlane(root, choice, glance);
   const form = root.querySelector("form#review");
   if (!form) return;
+  attachOnly(root, choice);
   const all = root.querySelector("button.choose-all");
   if (all) {
     all.hidden = false;
@@ -30,6 +31,22 @@ export function attachReview(root, glance) {
   });
   keepDraft(root, form, choice);
   choice.tell();
+}
+
+// Show only the chosen: the others step aside until the button is pressed again, or none is chosen.
+function attachOnly(root, choice) {
+  const only = root.querySelector("button.only-chosen");
+  const cards = root.querySelector(".columns ul.cards");
+  if (!only || !cards) return;
+  const turn = (isOn) => {
+    only.setAttribute("aria-pressed", String(isOn));
+    cards.classList.toggle("only", isOn);
+  };
+  only.addEventListener("click", () => turn(only.getAttribute("aria-pressed") !== "true"));
+  choice.onChange((ids) => {
+    only.hidden = ids.size === 0;
+    if (only.hidden) turn(false);
+  });
 }
 
 // A form that is sent after its session ended leads to the login; what it held is not lost.

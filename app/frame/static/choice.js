@@ -22,8 +22,12 @@ export class Choice {
     this.listeners.push(listener);
   }
 
+  // Chosen by something else than the boxes: the members come forward, because they may be far down.
   set(ids) {
     this.ids = new Set(ids);
+    for (const [id, box] of this.boxes) {
+      box.closest(".card").classList.toggle("forward", this.ids.has(id));
+    }
     this.tell();
   }
 

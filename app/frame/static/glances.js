@@ -65,15 +65,13 @@ function show(glance, cover) {
 
 function place(glance, href, name, card) {
   const picture = glance.querySelector("img");
-  picture.alt = `The four windows of this ${name}: 0.5, 1, 2 and 4 s; grey where absent`;
+  picture.alt = `The four windows of this ${name}: 0.5, 1, 2 and 4 s; hatched where absent`;
   const address = `${href}/windows.png`;
   if (picture.getAttribute("src") !== address) picture.src = address;
   glance.hidden = false;
-  const own = glance.getBoundingClientRect();
-  const left = Math.min(Math.max(card.left + card.width / 2 - own.width / 2, 12), innerWidth - own.width - 12);
-  const below = card.bottom + own.height + 12 < innerHeight;
-  glance.style.left = `${left + scrollX}px`;
-  glance.style.top = `${(below ? card.bottom + 6 : Math.max(card.top - own.height - 6, 6)) + scrollY}px`;
+  const isLow = card.top + card.height / 2 > innerHeight / 2;
+  glance.style.top = isLow ? "12px" : "";
+  glance.style.bottom = isLow ? "" : "12px";
 }
 
 function hide(glance) {

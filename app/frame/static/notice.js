@@ -3,6 +3,6 @@
 export function attachNotice() {
   const address = new URL(location.href);
   if (!address.searchParams.has("done")) return;
-  address.searchParams.delete("done");
+  for (const name of ["done", "of", "event"]) address.searchParams.delete(name);
   history.replaceState(history.state, "", address);
 }

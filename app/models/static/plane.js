@@ -1,6 +1,7 @@
 // A cluster's members in a plane: draw a loop around some, or choose by a quantity.
 
 const MARGIN = 16;
+const VIRIDIS = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"];
 const REACH = 9; // CSS pixels from a point at which the pointer means it
 
 export async function attachPlane(root, choice, glance) {
@@ -19,14 +20,14 @@ export async function attachPlane(root, choice, glance) {
   const shares = data.shares.map((share) => `${Math.round(100 * share)} %`);
   const missing = data.size > data.ids.length ? `, the ${data.ids.length} nearest to the medoid` : "";
   section.querySelector(".shares").textContent =
-    `two leading components of the directions, ${shares[0]} and ${shares[1]} of the spread${missing}`;
+    `two leading components of the directions, ${shares[0]} and ${shares[1]} of the spread${missing}; lighter is more of the quantity that members can be chosen by`;
   const plot = new Plot(section.querySelector("canvas"), data, choice);
   choice.onChange(() => plot.draw());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plot.draw());
   new MutationObserver(() => plot.draw()).observe(root.head, { attributes: true, subtree: true });
   new ResizeObserver(() => plot.resize()).observe(plot.canvas);
   attachLoop(plot, data, choice, glance, Boolean(root.querySelector("form#review")));
-  attachRule(section, data, choice);
+  attachRule(section, data, choice, plot);
 }
 
 class Plot {
@@ -35,6 +36,7 @@ class Plot {
     this.data = data;
     this.choice = choice;
     this.loop = [];
+    this.by = "distance"; // the quantity that colours the points
   }
 
   resize() {
@@ -69,14 +71,19 @@ class Plot {
     context.clearRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
     const size = this.points.length > 1500 ? 2 : 3.5;
     const [plain, chosen, ink] = [colour("--rule-strong"), colour("--accent"), colour("--ink")];
+    const values = this.data[this.by];
+    const [low, high] = ends(values);
     for (const pass of [false, true]) {
-      context.fillStyle = pass ? chosen : plain;
+      context.strokeStyle = pass ? chosen : plain;
+      context.lineWidth = pass ? 2 : 0.5;
       for (const [index, [x, y]] of this.points.entries()) {
         if (this.choice.ids.has(this.data.ids[index]) !== pass) continue;
+        context.fillStyle = values[index] === null ? plain : shade((values[index] - low) / (high - low || 1));
         context.beginPath();
         if (pass) context.rect(x - size - 0.5, y - size - 0.5, 2 * size + 1, 2 * size + 1); // shape too, not colour alone
         else context.arc(x, y, size, 0, 7);
         context.fill();
+        context.stroke();
       }
     }
     const [medoidX, medoidY] = this.points[0];
@@ -137,7 +144,7 @@ function attachLoop(plot, data, choice, glance, canChoose) {
   canvas.addEventListener("pointercancel", finish);
 }
 
-function attachRule(section, data, choice) {
+function attachRule(section, data, choice, plot) {
   const by = section.querySelector("#rule-by");
   if (!by) return;
   const side = section.querySelector("#rule-side");
@@ -167,9 +174,19 @@ function attachRule(section, data, choice) {
       }),
     );
   };
+  by.addEventListener("input", () => {
+    plot.by = by.value;
+  });
   for (const field of [by, side, at]) field.addEventListener("input", choose);
   section.querySelector(".clear-choice").addEventListener("click", () => choice.set([]));
   describe();
+}
+
+// A colour of viridis, of a share from 0 to 1.
+function shade(share) {
+  const place = share * (VIRIDIS.length - 1);
+  const [left, right] = [Math.floor(place), Math.ceil(place)].map((index) => VIRIDIS[index]);
+  return `color-mix(in srgb, ${right} ${Math.round(100 * (place % 1))}%, ${left})`;
 }
 
 function ends(values) {
