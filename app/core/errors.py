@@ -1,7 +1,9 @@
 """What can be wrong with a request. Each message is a sentence that says what to do next.
 
-The HTTP layer maps these types, and those of ``glitch.errors``, to statuses in one table.
+``app.core.failures`` says how each, and each of ``glitch.errors``, is answered.
 """
+
+from glitch.errors import FormatError
 
 
 class ServiceError(Exception):
@@ -38,3 +40,7 @@ class BusyError(ServiceError):
     def __init__(self, message: str, *, retry_after_s: int = 2) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class UnsupportedFileError(FormatError):
+    """The file is of no kind that is read here, whatever its name says."""

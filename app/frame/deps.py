@@ -14,20 +14,16 @@ from fastapi import Depends, Form, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from app.core import errors as service
 from app.core.access import principal_by_id, require_role
+from app.core.failures import failure_of
 from app.core.principals import Principal, Role
-from app.decoding.errors import DecodersBusyError
 from app.frame.contexts import FailurePage
 from app.frame.render import Visitor, local_path, render
 from app.frame.sessions import COOKIE_NAME, VISITOR_COOKIE_NAME, SessionSigner
-from app.server.problems import is_disk_full
 from app.server.request_scope import RuntimeDep, SessionDep, look_up, runtime_of
-from glitch import errors as science
 
 __all__ = [
     "Admin",
@@ -58,35 +54,6 @@ __all__ = [
 ]
 
 _log = logging.getLogger("app.frame")
-
-# Error class -> (status, heading). The most derived class decides.
-FAILURES: dict[type[Exception], tuple[int, str]] = {
-    science.GlitchError: (400, "The input cannot be used"),
-    science.TooLargeError: (413, "The input is too large"),
-    science.CheckpointError: (503, "The model cannot be used"),
-    service.InvalidRequestError: (400, "The request cannot be served"),
-    service.NotFoundError: (404, "Not found"),
-    service.ConflictError: (409, "The catalogue says otherwise"),
-    service.UnauthenticatedError: (401, "Log in first"),
-    service.PermissionDeniedError: (403, "Your role is too weak"),
-    service.NotReadyError: (503, "The service is not ready"),
-    service.BusyError: (503, "The service is busy"),
-    DecodersBusyError: (503, "The service is busy"),
-    OperationalError: (503, "The database does not answer"),
-    PoolTimeoutError: (503, "The service is busy"),
-}
-_SENTENCES: dict[type[Exception], str] = {
-    OperationalError: (
-        "The database did not answer; nothing was stored. Try again in a few seconds, and if it "
-        "lasts, tell the operator."
-    ),
-    PoolTimeoutError: "Too many people ask at once: try again in a few seconds.",
-}
-
-
-_NO_ROOM = (
-    "The service has no space left; nothing was stored. Tell the operator, and try again then."
-)
 
 
 class CsrfError(service.PermissionDeniedError):
@@ -257,13 +224,10 @@ def explain(error: Exception) -> Explained | None:
         return Explained(422, "The form is not complete", sentence)
     if isinstance(error, HTTPException):
         return Explained(error.status_code, "The request cannot be served", error.detail)
-    if is_disk_full(error):
-        return Explained(507, "The service's disk is full", _NO_ROOM)
-    kind = next((base for base in type(error).__mro__ if base in FAILURES), None)
-    if kind is None:
+    known = failure_of(error)
+    if known is None:
         return None
-    status, heading = FAILURES[kind]
-    return Explained(status, heading, _SENTENCES.get(kind, str(error)))
+    return Explained(known.status, known.page_title or known.title, known.sentence or str(error))
 
 
 def failure(request: Request, error: Exception) -> Response:

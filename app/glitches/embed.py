@@ -1,19 +1,23 @@
-"""Embedding one upload: encode, store, judge, find its kin."""
+"""Embedding one upload: read, encode, store, judge, find its neighbours."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import BinaryIO, Protocol
 
 from sqlalchemy.orm import Session
 
+from app.core.access import require_role
 from app.core.errors import BusyError, InvalidRequestError
-from app.core.principals import Principal
+from app.core.principals import Principal, Role
 from app.glitches.labels import append_label
 from app.glitches.neighbours import MOST_NEIGHBOURS, find_neighbours
 from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, Neighbour
 from app.glitches.service import get_embedding, get_glitch, insert_glitch
-from app.glitches.upload import ParsedUpload
+from app.glitches.upload import ParsedUpload, StrainToViews, parse_details, parse_upload, spooled
 from app.models.checkpoints import hold_active_checkpoint
+from app.models.inference import BatchingEncoder
 from app.models.records import CheckpointRecord
 from app.novelty import judge_novelty
 from glitch.conditions import condition_of
@@ -33,6 +37,90 @@ class Embedded:
     encoding: EncodingLike  # as stored, where the glitch was known already
     novelty: Judgement
     neighbours: tuple[Neighbour, ...]  # ascending distance, the glitch itself left out
+
+
+class EncoderSource(Protocol):
+    """What lives as long as the process and turns files into vectors (the runtime is one)."""
+
+    @property
+    def strain_to_views(self) -> StrainToViews:
+        """Strain to views, bounded in how many at once."""
+
+    def active_encoder(self) -> tuple[CheckpointRecord, BatchingEncoder]:
+        """The active checkpoint and its encoder."""
+
+
+@dataclass(frozen=True)
+class UploadRequest:
+    """What somebody sent, as it came: files with their names, and texts about them."""
+
+    files: Sequence[tuple[str | None, BinaryIO]]
+    gps_time: str | None = None  # s, a decimal number
+    ifo: str | None = None
+    channel: str | None = None
+    sample_rate_hz: float | None = None
+    view_durations_s: Sequence[float] = ()  # in the order of the files
+    neighbours: int = 10
+
+
+def embed_upload(
+    session: Session,
+    source: EncoderSource,
+    sent: UploadRequest,
+    *,
+    principal: Principal,
+    store: bool = True,
+    label: str | None = None,
+) -> Embedded:
+    """Embed what was sent, and store it if that is asked for.
+
+    Reading and encoding come first and take seconds under load: the session touches no database
+    connection before they are done.
+
+    Args:
+        session: Not used yet by the caller; its transaction is the caller's to commit.
+        source: The process's encoders.
+        sent: Files and what was said about them.
+        principal: Who asks; to store takes the role submitter, to look the role reader.
+        store: Whether to keep the glitch.
+        label: A class to label it with; only where it is stored.
+
+    Raises:
+        InvalidRequestError: if a field means nothing or contradicts another or a file.
+        GlitchError: if a file cannot be used.
+        PermissionDeniedError: if the role is too weak.
+        NotReadyError: if there is no model to encode with.
+        BusyError: if too many wait, or another model became active meanwhile.
+    """
+    require_role(principal, Role.SUBMITTER if store else Role.READER)
+    label = (label or "").strip() or None
+    if label is not None and not store:
+        raise InvalidRequestError("A label needs store=true: leave out one of the two.")
+    if label is not None and "\x00" in label:
+        raise InvalidRequestError("A label is the name of a class: GET /classes lists them.")
+    check_neighbours(sent.neighbours)
+    details = parse_details(
+        gps_time=sent.gps_time,
+        ifo=sent.ifo,
+        channel=sent.channel,
+        sample_rate_hz=sent.sample_rate_hz,
+        view_durations_s=sent.view_durations_s,
+    )
+    checkpoint, encoder = source.active_encoder()
+    with spooled(sent.files) as files:
+        upload = parse_upload(
+            files,
+            details,
+            preprocessing=encoder.preprocessing,
+            strain_to_views=source.strain_to_views,
+        )
+    encoding = encoder.encode(upload.views)
+    k = sent.neighbours
+    if not store:
+        return embed_only(session, upload, encoding, checkpoint, k=k)
+    return embed_and_store(
+        session, upload, encoding, checkpoint, principal=principal, k=k, label=label
+    )
 
 
 def check_neighbours(k: int) -> int:

@@ -17,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from app.core.errors import InvalidRequestError
+from app.core.errors import InvalidRequestError, UnsupportedFileError
 from app.decoding.files import ReadUpload, read_upload
 from app.decoding.operations import ARRAY, STRAIN
 from app.glitches.facts import GlitchFacts, measured
@@ -44,10 +44,6 @@ _UNPRINTABLE = re.compile(r"[^\w .,()+@=~\-]")
 
 _Value = TypeVar("_Value")
 StrainToViews = Callable[[Strain, Decimal, Preprocessing], StrainViews]
-
-
-class UnsupportedFileError(FormatError):
-    """The file is of no kind that is read here, whatever its name says."""
 
 
 @dataclass(frozen=True)

@@ -110,8 +110,9 @@ def test_each_setting_is_documented() -> None:
 
 
 def test_each_problem_type_is_documented() -> None:
-    from app.server.problems import PROBLEMS
+    from app.core.failures import FAILURES
 
     text = (DOCS / "api.md").read_text()
-    for status, name, _ in PROBLEMS.values():
-        assert re.search(rf"`{name}` +\| {status} ", text), f"docs/api.md lacks {name}"
+    for failure in FAILURES.values():
+        row = rf"`{failure.code}` +\| {failure.status} "
+        assert re.search(row, text), f"docs/api.md lacks {failure.code}"

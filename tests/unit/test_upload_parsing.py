@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.core.errors import BusyError, InvalidRequestError
+from app.core.errors import BusyError, InvalidRequestError, UnsupportedFileError
 from app.glitches.upload import (
     ParsedUpload,
     SpooledFile,
-    UnsupportedFileError,
     UploadDetails,
     clean_name,
     parse_details,

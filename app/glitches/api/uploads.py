@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 
-from app.core.access import require_role
-from app.core.errors import InvalidRequestError
-from app.core.principals import Role
 from app.glitches import render
 from app.glitches import schemas as glitch_schemas
-from app.glitches.embed import check_neighbours, embed_and_store, embed_only
-from app.glitches.records import EncodingLike
-from app.glitches.upload import ParsedUpload, parse_details, parse_upload, spooled
-from app.models.inference import BatchingEncoder
-from app.models.records import CheckpointRecord
+from app.glitches.embed import UploadRequest, embed_upload
 from app.server import request_scope
 from app.server.callers import RuntimeDep, SessionDep, Uploader, UploadRoute
-from app.server.runtime import Runtime
 
 router = APIRouter(route_class=UploadRoute, tags=["uploads"])
 
@@ -27,19 +18,6 @@ _FILE = (
     "Strain (HDF5, GWF, CSV, text, npy, npz), or one to four omega scans (PNG, JPG) of one "
     "glitch, or an array of views (npy, npz, HDF5)."
 )
-
-
-@dataclass(frozen=True)
-class _Sent:
-    """The multipart fields that both routes take."""
-
-    files: list[UploadFile]
-    gps_time: str | None
-    ifo: str | None
-    channel: str | None
-    sample_rate_hz: float | None
-    view_durations_s: list[float]
-    neighbours: int
 
 
 async def _sent(
@@ -58,9 +36,9 @@ async def _sent(
         Form(description="Window of each picture in seconds, in the order of the files."),
     ] = None,
     neighbours: Annotated[int, Form(description="How many neighbours, 0 to 200.")] = 10,
-) -> _Sent:
-    return _Sent(
-        files=file,
+) -> UploadRequest:
+    return UploadRequest(
+        files=[(one.filename, one.file) for one in file],
         gps_time=gps_time,
         ifo=ifo,
         channel=channel,
@@ -70,7 +48,7 @@ async def _sent(
     )
 
 
-_SentDep = Annotated[_Sent, Depends(_sent)]
+_SentDep = Annotated[UploadRequest, Depends(_sent)]
 
 
 @router.post(
@@ -96,26 +74,7 @@ def embed(
 
     Storing needs the role submitter; `store=false` needs reader and answers null as `glitch.id`.
     """
-    wanted = (label or "").strip() or None
-    require_role(principal, Role.SUBMITTER if store else Role.READER)
-    if wanted is not None:
-        if not store:
-            raise InvalidRequestError("A label needs store=true: leave out one of the two.")
-        if "\x00" in wanted:
-            raise InvalidRequestError("A label is the name of a class: GET /classes lists them.")
-    upload, checkpoint, encoding = _encode(runtime, sent)
-    if not store:
-        embedded = embed_only(session, upload, encoding, checkpoint, k=sent.neighbours)
-    else:
-        embedded = embed_and_store(
-            session,
-            upload,
-            encoding,
-            checkpoint,
-            principal=principal,
-            k=sent.neighbours,
-            label=wanted,
-        )
+    embedded = embed_upload(session, runtime, sent, principal=principal, store=store, label=label)
     response.status_code = 201 if embedded.is_new else 200
     return render.embed_answer(request_scope.base_url(request), embedded)
 
@@ -129,32 +88,5 @@ def neighbours_of_upload(
     sent: _SentDep,
 ) -> glitch_schemas.EmbedAnswer:
     """The same answer as `POST /embed`, with nothing stored. Needs the role reader."""
-    require_role(principal, Role.READER)
-    upload, checkpoint, encoding = _encode(runtime, sent)
-    embedded = embed_only(session, upload, encoding, checkpoint, k=sent.neighbours)
+    embedded = embed_upload(session, runtime, sent, principal=principal, store=False)
     return render.embed_answer(request_scope.base_url(request), embedded)
-
-
-def _encode(runtime: Runtime, sent: _Sent) -> tuple[ParsedUpload, CheckpointRecord, EncodingLike]:
-    """The slow part, before the request's own transaction takes a database connection."""
-    check_neighbours(sent.neighbours)
-    details = parse_details(
-        gps_time=sent.gps_time,
-        ifo=sent.ifo,
-        channel=sent.channel,
-        sample_rate_hz=sent.sample_rate_hz,
-        view_durations_s=sent.view_durations_s,
-    )
-    checkpoint, encoder = runtime.active_encoder()
-    with spooled([(file.filename, file.file) for file in sent.files]) as files:
-        upload = parse_upload(
-            files,
-            details,
-            preprocessing=encoder.preprocessing,
-            strain_to_views=runtime.strain_to_views,
-        )
-    return upload, checkpoint, _encoded(encoder, upload)
-
-
-def _encoded(encoder: BatchingEncoder, upload: ParsedUpload) -> EncodingLike:
-    return encoder.encode(upload.views)

@@ -14,8 +14,12 @@ from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 from sqlalchemy.orm import Session
 
 from app.classes.naming import list_classes
-from app.core.access import require_role
-from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
+from app.core.errors import (
+    InvalidRequestError,
+    PermissionDeniedError,
+    ServiceError,
+    UnsupportedFileError,
+)
 from app.core.principals import Principal, Role
 from app.frame.contexts import Choice
 from app.frame.deps import (
@@ -32,10 +36,9 @@ from app.frame.gps import TimeError, parse_time
 from app.frame.render import render
 from app.frame.typed import number_typed
 from app.frame.words import glitch_href
-from app.glitches.embed import Embedded, embed_and_store, embed_only
+from app.glitches.embed import UploadRequest, embed_upload
 from app.glitches.pages.contexts import UploadPage
 from app.glitches.pages.look import NEIGHBOURS_SHOWN, look_page_of
-from app.glitches.upload import UnsupportedFileError, parse_details, parse_upload, spooled
 from app.server.runtime import Runtime
 from glitch.detectors import DETECTORS
 from glitch.errors import GlitchError
@@ -98,14 +101,19 @@ def upload(
 ) -> Response:
     """Embed what was sent, and store it if that is asked for."""
     typed = _Typed(gps_time, ifo, channel, sample_rate_hz, view_duration_s, label, bool(store))
-    require_role(principal, Role.SUBMITTER if typed.is_kept else Role.READER)
     try:
-        # A savepoint, so that the form can still be drawn after the database refused something.
-        with session.begin_nested():
-            embedded = _embed(session, runtime, principal, file, typed)
+        embedded = embed_upload(
+            session,
+            runtime,
+            _sent(file, typed),
+            principal=principal,
+            store=typed.is_kept,
+            label=typed.label if typed.is_kept else None,
+        )
     except PermissionDeniedError:
         raise
     except (ServiceError, GlitchError, TimeError) as error:
+        session.rollback()  # the form can still be drawn after the database refused something
         told = explain(error)
         status = told.status if told else 400
         page = _page(session, runtime, principal, typed, error=_as_on_the_form(error))
@@ -125,13 +133,7 @@ def _as_on_the_form(error: Exception) -> str:
     return sentence
 
 
-def _embed(
-    session: Session,
-    runtime: Runtime,
-    principal: Principal,
-    files: list[UploadFile | str],
-    typed: _Typed,
-) -> Embedded:
+def _sent(files: list[UploadFile | str], typed: _Typed) -> UploadRequest:
     for name, value in vars(typed).items():
         if isinstance(value, bool):
             continue
@@ -144,27 +146,14 @@ def _embed(
     chosen = [(file.filename, file.file) for file in uploads if file.filename]
     if not chosen:
         raise InvalidRequestError("Choose a file first: strain, or up to four spectrograms.")
-    details = parse_details(
+    return UploadRequest(
+        files=chosen,
         gps_time=_gps_time(typed.gps_time),
         ifo=typed.ifo,
         channel=typed.channel,
         sample_rate_hz=number_typed(typed.sample_rate_hz, "The sample rate"),
         view_durations_s=_durations(typed.view_duration_s),
-    )
-    checkpoint, encoder = runtime.active_encoder()
-    with spooled(chosen) as spooled_files:
-        parsed = parse_upload(
-            spooled_files,
-            details,
-            preprocessing=encoder.preprocessing,
-            strain_to_views=runtime.strain_to_views,
-        )
-    encoding = encoder.encode(parsed.views)
-    if not typed.is_kept:
-        return embed_only(session, parsed, encoding, checkpoint, k=NEIGHBOURS_SHOWN)
-    label = typed.label.strip() or None
-    return embed_and_store(
-        session, parsed, encoding, checkpoint, principal=principal, k=0, label=label
+        neighbours=0 if typed.is_kept else NEIGHBOURS_SHOWN,  # the glitch's page lists its own
     )
 
 

@@ -1,0 +1,106 @@
+"""What each error means to whoever asked: one table, for the API's problems and for pages."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from dataclasses import dataclass
+
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from app.core import errors as service
+from app.decoding.errors import DecodersBusyError
+from glitch import errors as science
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How an error is answered.
+
+    Attributes:
+        status: Of HTTP.
+        code: Last part of the problem's ``type``.
+        title: Short, and the same for every error of the kind.
+        page_title: Over the page that tells of it; the title where empty.
+        sentence: What to tell where the error's own words are not for people.
+        retry_after_s: When the same request may succeed, of a status 503.
+        level: Of the log line about it; 0 for none.
+    """
+
+    status: int
+    code: str
+    title: str
+    page_title: str = ""
+    sentence: str = ""
+    retry_after_s: int = 5
+    level: int = 0
+
+
+_BUSY = Failure(503, "busy", "The service is busy")
+FAILURES: dict[type[Exception], Failure] = {
+    science.GlitchError: Failure(400, "bad-input", "The input cannot be used"),
+    science.FormatError: Failure(400, "unreadable-file", "The file is empty or damaged"),
+    service.UnsupportedFileError: Failure(
+        415, "unsupported-file", "The file is of no kind that is read here"
+    ),
+    science.StrainError: Failure(400, "bad-strain", "The strain cannot be turned into views"),
+    science.ImageError: Failure(400, "bad-picture", "The picture is not a usable omega scan"),
+    science.TooLargeError: Failure(413, "too-large", "The input is too large"),
+    science.MissingExtraError: Failure(415, "missing-extra", "This file needs an optional package"),
+    science.CheckpointError: Failure(503, "checkpoint", "The model cannot be used"),
+    service.InvalidRequestError: Failure(400, "bad-request", "The request cannot be served"),
+    service.NotFoundError: Failure(404, "not-found", "There is no such thing", "Not found"),
+    service.ConflictError: Failure(
+        409, "conflict", "The request contradicts the catalogue", "The catalogue says otherwise"
+    ),
+    service.UnauthenticatedError: Failure(
+        401, "unauthenticated", "A valid token is needed", "Log in first"
+    ),
+    service.PermissionDeniedError: Failure(
+        403, "forbidden", "The token's role is too weak", "Your role is too weak"
+    ),
+    service.NotReadyError: Failure(503, "not-ready", "The service is not ready"),
+    service.BusyError: _BUSY,
+    DecodersBusyError: _BUSY,
+    OperationalError: Failure(
+        503,
+        "database",
+        "The database is not available",
+        "The database does not answer",
+        "The database did not answer; nothing was stored. Try again in a few seconds, and if it "
+        "lasts, tell the operator (see /readyz).",
+        level=logging.ERROR,
+    ),
+    PoolTimeoutError: Failure(
+        503,
+        "busy",
+        "The service is busy",
+        sentence="The service answers as many requests as it can: try again in a few seconds.",
+        retry_after_s=2,
+        level=logging.WARNING,
+    ),
+}
+_DISK_FULL = Failure(
+    507,
+    "storage-full",
+    "The service's disk is full",
+    sentence="The service has no space left; nothing was stored. Tell the operator, and send it "
+    "again once there is.",
+    level=logging.ERROR,
+)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_OF_DATABASE = "53100"  # PostgreSQL's disk_full
+
+
+def failure_of(error: Exception) -> Failure | None:
+    """How an error is answered, the most derived class deciding; None for one nobody foresaw."""
+    if is_disk_full(error):
+        return _DISK_FULL
+    return next((FAILURES[base] for base in type(error).__mro__ if base in FAILURES), None)
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether a disk of the service, or of its database, has no room left."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return getattr(error, "errno", None) in _FULL or state == _FULL_OF_DATABASE
