@@ -5,34 +5,27 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Numeric, cast, func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.clusters.records import ClusterRecord, MemberRecord
-from app.clusters.service import to_cluster_record
+from app.clusters.service import (
+    ClusterFilters,
+    cluster_conditions,
+    members_query,
+    to_cluster_record,
+    to_member,
+)
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.glitches.records import GlitchRecord
-from app.glitches.selection import check_ifo, select_glitches, to_record
+from app.glitches.selection import select_glitches, to_record
 from app.glitches.tables import Glitch
 
 MOST_EXEMPLARS = 3
 Order = Literal["distance", "time"]
-
-
-@dataclass(frozen=True)
-class ClusterFilters:
-    """Which clusters of a run to show; an absent filter lets everything pass."""
-
-    state: str | None = None  # any but split where None: its parts are there in its stead
-    ifo: str | None = None
-    min_size: int | None = None
-    gps_start: Decimal | None = None  # s; clusters that lasted into it
-    gps_end: Decimal | None = None  # s; clusters that began before it
-    change: str | None = None  # since the run before: new, grown, shrunk or same
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,7 @@ def ranked_clusters(
     """
     query = (
         select(Cluster)
-        .where(Cluster.run_id == run_id, *_conditions(filters))
+        .where(Cluster.run_id == run_id, *_shown(filters))
         .order_by(Cluster.significance.nulls_last(), Cluster.size.desc(), Cluster.id)
         .limit(limit)
         .offset(offset)
@@ -98,42 +91,16 @@ def count_by_state(session: Session, run_id: UUID, filters: ClusterFilters) -> d
     others = replace(filters, state=None)
     rows = session.execute(
         select(Cluster.state, func.count())
-        .where(Cluster.run_id == run_id, *_conditions(others))
+        .where(Cluster.run_id == run_id, *_shown(others))
         .group_by(Cluster.state)
     )
     return {row[0]: row[1] for row in rows}
 
 
-def _conditions(filters: ClusterFilters) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [
-        Cluster.state != "split" if filters.state is None else Cluster.state == filters.state
-    ]
-    if filters.ifo is not None:
-        check_ifo(filters.ifo)
-        conditions.append(Cluster.summary["ifos"].has_key(filters.ifo))
-    if filters.change is not None:
-        conditions.append(change_condition(filters.change))
-    if filters.min_size is not None:
-        conditions.append(Cluster.size >= filters.min_size)
-    first, last = (
-        cast(Cluster.summary["gps_times"][name].astext, Numeric) for name in ("first", "last")
-    )
-    if filters.gps_start is not None:
-        conditions.append(last >= filters.gps_start)
-    if filters.gps_end is not None:
-        conditions.append(first <= filters.gps_end)
-    return conditions
-
-
-def change_condition(change: str) -> ColumnElement[bool]:
-    """Clusters that are new, grown, shrunk or of the same size since the run before."""
-    before = cast(Cluster.summary["previous_size"].astext, Integer)
-    return {
-        "new": before.is_(None),
-        "grown": Cluster.size > before,
-        "shrunk": Cluster.size < before,
-        "same": Cluster.size == before,
-    }[change]
+def _shown(filters: ClusterFilters) -> list[ColumnElement[bool]]:
+    """Without what was split, unless that is asked for: its parts are there in its stead."""
+    conditions = cluster_conditions(filters)
+    return [*conditions, Cluster.state != "split"] if filters.state is None else conditions
 
 
 def exemplars_of(
@@ -172,22 +139,8 @@ def gallery(
         if order == "distance"
         else [Glitch.gps_time.asc().nulls_last()]
     )
-    about: list[Any] = [
-        ClusterMember.probability,
-        ClusterMember.distance,
-        ClusterMember.is_exemplar,
-    ]
-    rows = session.execute(
-        select_glitches(*about)
-        .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
-        .where(ClusterMember.cluster_id == cluster_id)
-        .order_by(*by, ClusterMember.glitch_id)
-        .limit(limit)
-        .offset(offset)
-    )
-    return [
-        MemberRecord(to_record(row), row.probability, row.distance, row.is_exemplar) for row in rows
-    ]
+    query = members_query(cluster_id).order_by(*by, ClusterMember.glitch_id)
+    return [to_member(row) for row in session.execute(query.limit(limit).offset(offset))]
 
 
 def member_facts(session: Session, cluster_id: UUID) -> list[MemberFacts]:

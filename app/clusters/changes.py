@@ -8,8 +8,8 @@ from datetime import datetime
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
-from app.clusters.browsing import change_condition
 from app.clusters.records import RunRecord
+from app.clusters.service import change_condition
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.glitches.tables import Glitch
 

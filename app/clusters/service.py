@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Integer, Numeric, Row, Select, cast, select
 from sqlalchemy.orm import Session
 
 from app.clusters.records import ClusteringParameters, ClusterRecord, MemberRecord, RunRecord
@@ -24,6 +25,18 @@ from app.models import checkpoints
 
 KIND = "cluster"
 LARGEST_PAGE = 500
+
+
+@dataclass(frozen=True)
+class ClusterFilters:
+    """Which clusters to show; an absent filter lets everything pass."""
+
+    state: str | None = None
+    ifo: str | None = None
+    min_size: int | None = None
+    gps_start: Decimal | None = None  # s; clusters that lasted into it
+    gps_end: Decimal | None = None  # s; clusters that began before it
+    change: str | None = None  # since the run before: new, grown, shrunk or same
 
 
 def start_clustering(
@@ -123,22 +136,53 @@ def list_clusters(
         query = query.where(Cluster.run_id == run_id)
     if identity is not None:
         query = query.where(Cluster.identity == identity)
-    if state is not None:
-        if state not in CLUSTER_STATES:
-            raise InvalidRequestError(
-                f"There is no state {state[:40]!r}; known: {', '.join(CLUSTER_STATES)}."
-            )
-        query = query.where(Cluster.state == state)
-    if ifo is not None:
-        check_ifo(ifo)
-        query = query.where(Cluster.summary["ifos"].has_key(ifo))
-    if min_size is not None:
-        query = query.where(Cluster.size >= min_size)
+    query = query.where(*cluster_conditions(ClusterFilters(state, ifo, min_size)))
     if cursor is not None:
         last = marked_row(session, Cluster, cursor_id(cursor))
         query = query.where(beyond(last, Cluster.size, Cluster.id, falls=(True, False)))
     rows, mark = cut_page(session.scalars(query.limit(limit + 1)).all(), limit)
     return Page(tuple(map(to_cluster_record, rows)), None if mark is None else str(mark.id))
+
+
+def cluster_conditions(filters: ClusterFilters) -> list[ColumnElement[bool]]:
+    """What the filters mean in SQL.
+
+    Raises:
+        InvalidRequestError: if there is no such state or detector.
+    """
+    conditions: list[ColumnElement[bool]] = []
+    if filters.state is not None:
+        if filters.state not in CLUSTER_STATES:
+            raise InvalidRequestError(
+                f"There is no state {filters.state[:40]!r}; known: {', '.join(CLUSTER_STATES)}."
+            )
+        conditions.append(Cluster.state == filters.state)
+    if filters.ifo is not None:
+        check_ifo(filters.ifo)
+        conditions.append(Cluster.summary["ifos"].has_key(filters.ifo))
+    if filters.change is not None:
+        conditions.append(change_condition(filters.change))
+    if filters.min_size is not None:
+        conditions.append(Cluster.size >= filters.min_size)
+    first, last = (
+        cast(Cluster.summary["gps_times"][name].astext, Numeric) for name in ("first", "last")
+    )
+    if filters.gps_start is not None:
+        conditions.append(last >= filters.gps_start)
+    if filters.gps_end is not None:
+        conditions.append(first <= filters.gps_end)
+    return conditions
+
+
+def change_condition(change: str) -> ColumnElement[bool]:
+    """Clusters that are new, grown, shrunk or of the same size since the run before."""
+    before = cast(Cluster.summary["previous_size"].astext, Integer)
+    return {
+        "new": before.is_(None),
+        "grown": Cluster.size > before,
+        "shrunk": Cluster.size < before,
+        "same": Cluster.size == before,
+    }[change]
 
 
 def get_cluster(session: Session, cluster_id: UUID) -> ClusterRecord:
@@ -169,17 +213,7 @@ def list_members(
     """
     get_cluster(session, cluster_id)
     check_limit(limit, LARGEST_PAGE)
-    about: list[Any] = [
-        ClusterMember.probability,
-        ClusterMember.distance,
-        ClusterMember.is_exemplar,
-    ]
-    query: Select[*tuple[Any, ...]] = (
-        select_glitches(*about)
-        .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
-        .where(ClusterMember.cluster_id == cluster_id)
-        .order_by(ClusterMember.distance, ClusterMember.glitch_id)
-    )
+    query = members_query(cluster_id).order_by(ClusterMember.distance, ClusterMember.glitch_id)
     if is_exemplar is not None:
         query = query.where(ClusterMember.is_exemplar.is_(is_exemplar))
     if cursor is not None:
@@ -188,10 +222,27 @@ def list_members(
             beyond(last, ClusterMember.distance, ClusterMember.glitch_id, falls=(False, False))
         )
     rows, mark = cut_page(session.execute(query.limit(limit + 1)).all(), limit)
-    shown = tuple(
-        MemberRecord(to_record(row), row.probability, row.distance, row.is_exemplar) for row in rows
-    )
+    shown = tuple(map(to_member, rows))
     return Page(shown, None if mark is None else str(shown[-1].glitch.id))
+
+
+def members_query(cluster_id: UUID) -> Select[*tuple[Any, ...]]:
+    """The members of a cluster, for ``to_member``, in no order yet."""
+    about: list[Any] = [
+        ClusterMember.probability,
+        ClusterMember.distance,
+        ClusterMember.is_exemplar,
+    ]
+    return (
+        select_glitches(*about)
+        .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
+        .where(ClusterMember.cluster_id == cluster_id)
+    )
+
+
+def to_member(row: Row[*tuple[Any, ...]]) -> MemberRecord:
+    """The record of a row of ``members_query``."""
+    return MemberRecord(to_record(row), row.probability, row.distance, row.is_exemplar)
 
 
 def to_cluster_record(row: Cluster) -> ClusterRecord:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-import secrets
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-_SIGNING_KEY_FILE = "signing-key"
 
 
 class Settings(BaseSettings):
@@ -206,20 +202,3 @@ class Settings(BaseSettings):
     @property
     def max_batch_unpacked_bytes(self) -> int:
         return int(self.max_batch_unpacked_mb * 1_000_000)
-
-    @cached_property
-    def signing_secret(self) -> bytes:
-        """The key of picture links; made in the data directory (mode 0600) at first need."""
-        if self.signing_key is not None:
-            return self.signing_key.get_secret_value().encode()
-        path = self.data_dir / _SIGNING_KEY_FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            path.touch(mode=0o600, exist_ok=False)
-        except FileExistsError:
-            kept = path.read_text().strip()
-            if len(kept) >= 32:
-                return kept.encode()
-        made = secrets.token_urlsafe(32)
-        path.write_text(made + "\n")
-        return made.encode()

@@ -61,8 +61,8 @@ class CsrfError(service.PermissionDeniedError):
 
 
 def signer_of(request: Request) -> SessionSigner:
-    """Signs the cookies of this service, with the secret that its settings keep."""
-    return SessionSigner(runtime_of(request).settings.signing_secret)
+    """Signs the cookies of this service."""
+    return SessionSigner(runtime_of(request).signing_secret)
 
 
 SignerDep = Annotated[SessionSigner, Depends(signer_of)]
@@ -214,6 +214,8 @@ class Explained:
     status: int
     heading: str
     sentence: str
+    is_busy: bool = False  # nothing is broken: the same request may succeed soon
+    retry_after_s: int = 5
 
 
 def explain(error: Exception) -> Explained | None:
@@ -227,7 +229,13 @@ def explain(error: Exception) -> Explained | None:
     known = failure_of(error)
     if known is None:
         return None
-    return Explained(known.status, known.page_title or known.title, known.sentence or str(error))
+    return Explained(
+        known.status,
+        known.page_title or known.title,
+        known.sentence or str(error),
+        is_busy=known.code == "busy",
+        retry_after_s=getattr(error, "retry_after_s", known.retry_after_s),
+    )
 
 
 def failure(request: Request, error: Exception) -> Response:
@@ -237,14 +245,13 @@ def failure(request: Request, error: Exception) -> Response:
     told = explain(error)
     if told is None:
         raise error
-    is_crowded = isinstance(error, service.BusyError | DecodersBusyError | PoolTimeoutError)
-    if told.status >= 500 and not is_crowded:
+    if told.status >= 500 and not told.is_busy:
         _log.error("a page could not be served", exc_info=error)
     request_id = getattr(request.state, "request_id", None)
     page = FailurePage(heading=told.heading, sentence=told.sentence, request_id=request_id)
     response = render(request, page, request.state.visitor, status=told.status)
     if told.status == 503:
-        response.headers["Retry-After"] = str(getattr(error, "retry_after_s", 5))
+        response.headers["Retry-After"] = str(told.retry_after_s)
     return response
 
 

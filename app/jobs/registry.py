@@ -137,6 +137,29 @@ class JobHandler(Protocol):
         """The job's result (JSON), once all chunks are done; again after a retry."""
 
 
+class OneTransaction:
+    """A handler's plan and parts where all its work is ``finish``: one transaction, all or nothing.
+
+    For work of which half is of no use: what a part stores outlives a cancel.
+    """
+
+    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterable[ChunkPlan]:
+        """One part without work, after ``check`` has seen the parameters."""
+        del session, context
+        self.check(job)
+        return [ChunkPlan()]
+
+    def check(self, job: JobRecord) -> None:
+        """Refuse parameters that cannot be."""
+
+    def run_chunk(
+        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
+    ) -> ChunkResult:
+        """Nothing."""
+        del session, job, chunk, context
+        return ChunkResult()
+
+
 _handlers: dict[str, JobHandler] = {}
 
 

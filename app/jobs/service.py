@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, or_, select, text, update
+from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.identifiers import uuid7
-from app.core.paging import Page
+from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row, wrong_cursor
 from app.core.principals import Principal, Role
 from app.jobs.bell import ring_after_commit
 from app.jobs.records import OPEN_STATES, ItemRecord, JobEventRecord, JobRecord, Phase
@@ -22,7 +22,6 @@ from app.jobs.tables import ITEM_STATES, JOB_STATES, OPEN, Job, JobChunk, JobEve
 
 LARGEST_PAGE = 500
 INPUTS_REMOVED = "inputs removed"  # the event of a job whose files are kept no more
-Row = TypeVar("Row")
 
 
 def create_job(
@@ -95,7 +94,7 @@ def list_jobs(
     Raises:
         InvalidRequestError: if the state, the limit or the cursor means nothing.
     """
-    _check_limit(limit)
+    check_limit(limit, LARGEST_PAGE)
     _check_word("state", state, JOB_STATES)
     query = select(Job).order_by(Job.created_at.desc(), Job.id.desc())
     if kind is not None:
@@ -103,17 +102,10 @@ def list_jobs(
     if state is not None:
         query = query.where(Job.state == state)
     if cursor is not None:
-        last = session.get(Job, _uuid(cursor))
-        if last is None:
-            raise InvalidRequestError("That cursor is not one of this list: start from its top.")
-        query = query.where(
-            or_(
-                Job.created_at < last.created_at,
-                and_(Job.created_at == last.created_at, Job.id < last.id),
-            )
-        )
-    rows, is_more = _page(session, query, limit)
-    return Page(tuple(map(to_record, rows)), str(rows[-1].id) if is_more else None)
+        last = marked_row(session, Job, cursor_id(cursor))
+        query = query.where(beyond(last, Job.created_at, Job.id, falls=(True, True)))
+    rows, mark = cut_page(session.scalars(query.limit(limit + 1)).all(), limit)
+    return Page(tuple(map(to_record, rows)), None if mark is None else str(mark.id))
 
 
 def list_items(
@@ -131,20 +123,20 @@ def list_items(
         InvalidRequestError: if the state, the limit or the cursor means nothing.
     """
     _get(session, job_id)
-    _check_limit(limit)
+    check_limit(limit, LARGEST_PAGE)
     _check_word("state", state, ITEM_STATES)
     query = select(JobItem).where(JobItem.job_id == job_id).order_by(JobItem.ordinal)
     if state is not None:
         query = query.where(JobItem.state == state)
     if cursor is not None:
         if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-            raise InvalidRequestError("That cursor is not one of this list: start from its top.")
+            raise wrong_cursor()
         query = query.where(JobItem.ordinal > int(cursor))
-    rows, is_more = _page(session, query, limit)
+    rows, mark = cut_page(session.scalars(query.limit(limit + 1)).all(), limit)
     items = tuple(
         ItemRecord(row.ordinal, row.name, row.state, row.reason, row.glitch_id) for row in rows
     )
-    return Page(items, str(items[-1].ordinal) if is_more else None)
+    return Page(items, None if mark is None else str(mark.ordinal))
 
 
 def list_events(
@@ -260,25 +252,6 @@ def _check_owner(job: Job, principal: Principal, act: str) -> None:
         )
 
 
-def _page(session: Session, query: Select[Row], limit: int) -> tuple[list[Row], bool]:
-    rows = list(session.scalars(query.limit(limit + 1)))
-    return rows[:limit], len(rows) > limit
-
-
-def _check_limit(limit: int) -> None:
-    if not 1 <= limit <= LARGEST_PAGE:
-        raise InvalidRequestError(f"limit must be from 1 to {LARGEST_PAGE}.")
-
-
 def _check_word(name: str, value: str | None, known: tuple[str, ...]) -> None:
     if value is not None and value not in known:
         raise InvalidRequestError(f"There is no {name} {value[:40]!r}; known: {', '.join(known)}.")
-
-
-def _uuid(value: str) -> UUID:
-    try:
-        return UUID(value)
-    except ValueError:
-        raise InvalidRequestError(
-            "That cursor is not one of this list: start from its top."
-        ) from None

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.engine import make_engine, make_session_factory
 from app.core.errors import NotReadyError, ServiceError
 from app.core.settings import Settings
+from app.core.signing_key import signing_secret
 from app.decoding.pool import running_pool
 from app.jobs.bell import bell_info
 from app.jobs.broker import CeleryBell, open_redis
@@ -44,6 +45,7 @@ class Runtime:
     admissions: Admissions
     readiness: ReadinessProbe
     strain_to_views: StrainTransform
+    signing_secret: bytes
     picture_links: PictureLinks
     redis: Redis | None = None  # None: REDIS_URL is not set
 
@@ -86,6 +88,7 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     bell = CeleryBell(redis_url) if redis_url else None
     redis = open_redis(redis_url) if redis_url else None
+    secret = signing_secret(settings)
     encoders = Encoders(checkpoint_roots(settings), encoder_maker(settings))
     probe = ReadinessProbe(
         probe_engine, make_session_factory(probe_engine), encoders, settings.data_dir, redis
@@ -105,9 +108,8 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
                     timeout_s=settings.queue_timeout_s,
                     device=settings.device,
                 ),
-                picture_links=PictureLinks(
-                    settings.signing_secret, lifetime_days=settings.picture_link_days
-                ),
+                signing_secret=secret,
+                picture_links=PictureLinks(secret, lifetime_days=settings.picture_link_days),
                 redis=redis,
             )
     finally:

@@ -68,9 +68,16 @@ def test_without_a_run_the_page_says_how_to_start_one(
     assert bad.status == 400
     assert bad.alerts
     assert "as a number" in reviewer.submit(page, "/clusters/runs", fdr="loud").alerts[0]
+    bad = reviewer.submit(page, "/clusters/runs", dormant_days="0", everything="yes")
+    assert "dormant_days must lie between 1 and" in bad.alerts[0]
+    assert bad.form("/clusters/runs").fields["dormant_days"] == "0"
     with Walker(service, "reader") as reader:
         assert "Your role may look but not start one" in reader.get("/ui/clusters").text
-    started = reviewer.submit(page, "/clusters/runs", fdr="0.2")
+    started = reviewer.submit(
+        page, "/clusters/runs", fdr="0.2", everything="yes", dormant_days="30"
+    )
+    asked = service.get("/jobs", "reader").json()["items"][0]["parameters"]
+    assert (asked["scope"], asked["dormant_days"]) == ("everything", 30)
     assert "Its clusters appear here by themselves." in started.text
 
 
@@ -89,6 +96,7 @@ def test_clusters_are_ranked_by_significance(reviewer: Walker, clusters: list[UU
     [
         ("min_size=5", 200, "1 cluster to review"),
         ("ifo=H1", 200, "2 clusters to review"),
+        ("ifo=I1", 200, "0 clusters to review"),  # as uploads may be
         ("ifo=V1", 200, "No cluster of this run passes"),
         ("start=1200050000", 200, "1 cluster to review"),
         ("end=2018-01-14", 200, "2 clusters to review"),

@@ -178,7 +178,7 @@ def test_a_form_without_its_token_does_nothing(
 ) -> None:
     with Walker(service, "submitter") as walker:
         page = Page(walker.client.post(path, data={} if csrf is None else {"csrf": csrf}))
-        assert page.status in {403, 422}
+        assert page.status == (422 if csrf and len(csrf) > 200 else 403)
         assert page.alerts
         assert page.response.headers["content-type"].startswith("text/html")
         assert walker.get("/ui/classes").path == "/ui/classes"  # still logged in

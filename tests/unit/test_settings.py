@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from app.core.settings import Settings
+from app.core.signing_key import signing_secret
 
 
 @pytest.fixture(autouse=True)
@@ -99,14 +101,21 @@ def test_public_url_loses_its_slash() -> None:
 
 
 def test_signing_secret_is_made_once_and_private(tmp_path: Path) -> None:
-    first = Settings(data_dir=tmp_path / "new").signing_secret
+    first = signing_secret(Settings(data_dir=tmp_path / "new"))
     assert len(first) >= 32
-    assert Settings(data_dir=tmp_path / "new").signing_secret == first
+    assert signing_secret(Settings(data_dir=tmp_path / "new")) == first
     assert stat.S_IMODE((tmp_path / "new" / "signing-key").stat().st_mode) == 0o600
-    assert Settings(data_dir=tmp_path / "other").signing_secret != first
+    assert signing_secret(Settings(data_dir=tmp_path / "other")) != first
+
+
+def test_processes_that_start_at_once_agree_on_the_signing_secret(tmp_path: Path) -> None:
+    (tmp_path / "signing-key").touch(mode=0o600)  # as a crash may have left it
+    with ThreadPoolExecutor(8) as pool:
+        made = set(pool.map(lambda _: signing_secret(Settings(data_dir=tmp_path)), range(64)))
+    assert made == {(tmp_path / "signing-key").read_text().strip().encode()}
 
 
 def test_given_signing_key_is_used_and_nothing_is_written(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, signing_key="k" * 32)  # type: ignore[arg-type]
-    assert settings.signing_secret == b"k" * 32
+    assert signing_secret(settings) == b"k" * 32
     assert not list(tmp_path.iterdir())

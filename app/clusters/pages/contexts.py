@@ -41,6 +41,7 @@ class RunForm:
 
     fdr: str
     min_cluster_size: str
+    dormant_days: str
     ifos: tuple[Choice, ...]
     is_simulated: bool
     is_everything: bool  # labelled glitches too

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from urllib.parse import urlencode
@@ -11,23 +12,23 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.clusters.browsing import ClusterFilters, count_by_state, ranked_clusters
+from app.clusters.browsing import count_by_state, ranked_clusters
 from app.clusters.changes import CHANGES, changes_since
 from app.clusters.pages.contexts import ClustersPage, DemoNote, RunForm
 from app.clusters.pages.view import STATE_TEXTS, cluster_cards
-from app.clusters.records import ClusterRecord, RunRecord
-from app.clusters.service import KIND, get_run, list_runs
-from app.core.errors import NotFoundError
+from app.clusters.records import ClusteringParameters, ClusterRecord, RunRecord
+from app.clusters.service import KIND, ClusterFilters, get_run, list_runs
+from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.principals import Principal, Role
 from app.demo.service import Demonstration, demonstration
 from app.frame.contexts import Choice, ClassCount
 from app.frame.gps import TimeError, is_date, parse_time
 from app.frame.words import count, stamp
-from app.glitches.pages.query import USUAL_DETECTORS
 from app.glitches.service import list_glitches
 from app.jobs.pages.contexts import FollowedJob
 from app.jobs.pages.view import followed
 from app.jobs.service import list_jobs
+from glitch.detectors import DETECTORS
 from glitch.gps import LATEST_GPS_TIME
 from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S
 
@@ -40,18 +41,54 @@ _FIELDS = ("run", "state", "ifo", "min_size", "season", "start", "end", "change"
 _LONGEST = 60
 
 
-def run_form(
-    fdr: str = "0.1",
-    min_cluster_size: str = "5",
-    ifo: str = "",
-    *,
-    is_simulated: bool = False,
-    is_everything: bool = False,
-    error: str | None = None,
-) -> RunForm:
+@dataclass(frozen=True)
+class RunTyped:
+    """The fields of the form that starts a clustering, as typed."""
+
+    fdr: str = f"{ClusteringParameters.fdr:g}"
+    min_cluster_size: str = f"{ClusteringParameters.min_cluster_size}"
+    dormant_days: str = f"{ClusteringParameters.dormant_days}"
+    ifo: str = ""
+    simulated: str = ""
+    everything: str = ""
+
+    def parsed(self) -> ClusteringParameters:
+        """The parameters as services take them.
+
+        Raises:
+            InvalidRequestError: if a number is none.
+        """
+        try:
+            return ClusteringParameters(
+                fdr=float(self.fdr),
+                min_cluster_size=int(self.min_cluster_size),
+                ifo=self.ifo or None,
+                scope="everything" if self.everything else ClusteringParameters.scope,
+                is_simulated=bool(self.simulated),
+                dormant_days=int(self.dormant_days),
+            )
+        except ValueError:
+            raise InvalidRequestError(
+                "Give the rate as a number such as 0.1, the smallest size and the days of silence "
+                "as whole numbers such as 5 and 60."
+            ) from None
+
+
+def run_form(typed: RunTyped, error: str | None = None) -> RunForm:
     """The form that starts a clustering, as typed."""
-    ifos = (Choice("", "all", not ifo), *(Choice(one, one, one == ifo) for one in USUAL_DETECTORS))
-    return RunForm(fdr, min_cluster_size, ifos, is_simulated, is_everything, error)
+    return RunForm(
+        fdr=typed.fdr,
+        min_cluster_size=typed.min_cluster_size,
+        dormant_days=typed.dormant_days,
+        ifos=_choices({"": "all"} | {one: one for one in DETECTORS}, typed.ifo),
+        is_simulated=bool(typed.simulated),
+        is_everything=bool(typed.everything),
+        error=error,
+    )
+
+
+def _choices(texts: Mapping[str, str], chosen: str) -> tuple[Choice, ...]:
+    return tuple(Choice(value, text, value == chosen) for value, text in texts.items())
 
 
 def clusters_page_of(
@@ -107,13 +144,9 @@ def clusters_page_of(
             Choice(str(one.id), _run_text(one), run is not None and one.id == run.id)
             for one in runs
         ),
-        ifos=(
-            Choice("", "any", "ifo" not in values),
-            *(Choice(name, name, name == values.get("ifo")) for name in USUAL_DETECTORS),
-        ),
-        seasons=(
-            Choice("", "any", "season" not in values),
-            *(Choice(name, name, name == values.get("season")) for name in OBSERVING_RUNS),
+        ifos=_choices({"": "any"} | {name: name for name in DETECTORS}, values.get("ifo", "")),
+        seasons=_choices(
+            {"": "any"} | {name: name for name in OBSERVING_RUNS}, values.get("season", "")
         ),
         state=chosen_state,
         min_size=values.get("min_size", ""),
@@ -129,7 +162,7 @@ def clusters_page_of(
         is_empty_catalogue=run is None and not list_glitches(session, limit=1).items,
         is_nothing_new=run is not None and run.scope == "novel" and not run.n_judged,
         can_start=principal.role >= Role.SUBMITTER,
-        form=form or run_form(),
+        form=form or run_form(RunTyped()),
     )
 
 
@@ -200,7 +233,7 @@ def _read(values: Mapping[str, str]) -> tuple[ClusterFilters, int, list[str]]:
     if state not in {*STATE_TEXTS, _EVERY}:
         errors.append("There is no such state: choose one of those above the list.")
     ifo = values.get("ifo")
-    if ifo is not None and ifo not in USUAL_DETECTORS:
+    if ifo is not None and ifo not in DETECTORS:
         errors.append(f"“{ifo[:20]}” is no detector known here.")
     min_size = values.get("min_size")
     if min_size is not None and not (

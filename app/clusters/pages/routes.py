@@ -12,10 +12,9 @@ from sqlalchemy.orm import Session
 
 from app.clusters.browsing import is_of_simulated, queue_of
 from app.clusters.pages.contexts import RunForm
-from app.clusters.pages.lists import clusters_page_of, run_form
+from app.clusters.pages.lists import RunTyped, clusters_page_of, run_form
 from app.clusters.pages.model import seen_page_of
 from app.clusters.pages.view import cluster_page_of, undo_offer
-from app.clusters.records import ClusteringParameters
 from app.clusters.review.log import Accept, Action, Assign, Comment, Dismiss, Merge, Promote, Split
 from app.clusters.review.service import review
 from app.clusters.service import get_cluster, start_clustering
@@ -54,38 +53,19 @@ def start(
     session: SessionDep,
     visitor: VisitorDep,
     principal: Submitter,
-    fdr: Annotated[str, Form(max_length=40)] = "0.1",
-    min_cluster_size: Annotated[str, Form(max_length=40)] = "5",
+    fdr: Annotated[str, Form(max_length=40)] = RunTyped.fdr,
+    min_cluster_size: Annotated[str, Form(max_length=40)] = RunTyped.min_cluster_size,
     ifo: Annotated[str, Form(max_length=10)] = "",
+    dormant_days: Annotated[str, Form(max_length=20)] = RunTyped.dormant_days,
     simulated: Annotated[str, Form(max_length=5)] = "",
     everything: Annotated[str, Form(max_length=5)] = "",
 ) -> Response:
     """Have the workers cluster the catalogue; the list then follows them to the result."""
-
-    def typed(error: str | None = None) -> RunForm:
-        return run_form(
-            fdr,
-            min_cluster_size,
-            ifo,
-            is_simulated=bool(simulated),
-            is_everything=bool(everything),
-            error=error,
-        )
-
+    typed = RunTyped(fdr, min_cluster_size, dormant_days, ifo, simulated, everything)
     try:
-        parameters = ClusteringParameters(
-            fdr=float(fdr),
-            min_cluster_size=int(min_cluster_size),
-            ifo=ifo or None,
-            is_simulated=bool(simulated),
-            scope="everything" if everything else "novel",
-        )
-        start_clustering(session, parameters, principal=principal)
+        start_clustering(session, typed.parsed(), principal=principal)
     except (InvalidRequestError, GlitchError) as error:
-        form = typed(str(error))
-    except ValueError:
-        sentence = "Give the rate as a number such as 0.1, and the smallest size as one such as 5."
-        form = typed(sentence)
+        form = run_form(typed, str(error))
     else:
         return see_other("/ui/clusters?done=clustering")
     return _list_page(request, session, visitor, principal, form=form)

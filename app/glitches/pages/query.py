@@ -33,7 +33,6 @@ _NOVELTIES = {
     "unusual": f"unusual (p ≤ {UNUSUAL_P_VALUE:g})",
     "unjudged": "not judged",
 }
-USUAL_DETECTORS = ("H1", "L1", "V1", "K1", "G1")
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,7 @@ def filter_form(query: CatalogueQuery, class_names: tuple[str, ...]) -> FilterFo
     values = query.values
     label = values.get("label", "")
     names = tuple(dict.fromkeys((*class_names, *query.filters.labels)))
-    detectors = tuple(dict.fromkeys((*USUAL_DETECTORS, *query.filters.ifos)))
+    detectors = tuple(dict.fromkeys((*DETECTORS, *query.filters.ifos)))
     return FilterForm(
         ifos=tuple(Choice(ifo, ifo, ifo in query.ifos) for ifo in detectors),
         labels=(

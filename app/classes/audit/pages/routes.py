@@ -37,9 +37,9 @@ from app.frame.deps import (
 from app.frame.render import Visitor, local_path, render
 from app.frame.words import card, count, stamp
 from app.glitches.labels import append_label
-from app.glitches.pages.query import USUAL_DETECTORS
 from app.jobs.pages.view import job_href
 from app.jobs.service import list_jobs
+from glitch.detectors import DETECTORS
 
 router = APIRouter(route_class=PageRoute)
 
@@ -144,7 +144,7 @@ def _page(
         total="" if audit is None else count(audit.n_doubtful, "label in doubt", "labels in doubt"),
         doubts=tuple(_doubt(one) for one in doubts.items),
         clusters=tuple(_impure(one) for one in clusters.items),
-        ifos=_choices(USUAL_DETECTORS, chosen.get("ifo", "")),
+        ifos=_choices(DETECTORS, chosen.get("ifo", "")),
         labels=_choices(names, chosen.get("label", "")),
         suggestions=_choices(names, chosen.get("suggestion", "")),
         is_narrowed=bool(filters),
