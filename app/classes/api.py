@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as InPath
 
-from app.classes import render as class_render
 from app.classes import schemas as class_schemas
 from app.classes.naming import create_class, list_classes
 from app.classes.overview import occurrence_of, portrait
@@ -31,7 +30,9 @@ def classes(
 ) -> core_schemas.ListOf[class_schemas.GlitchClass]:
     """Gravity Spy's and ours, by name."""
     found = [one for one in list_classes(session) if not (usable and one.is_retired)]
-    return core_schemas.ListOf(items=[class_render.glitch_class(one) for one in found])
+    return core_schemas.ListOf(
+        items=[class_schemas.GlitchClass.model_validate(one) for one in found]
+    )
 
 
 @router.post("", summary="Add a class of ours", status_code=201)
@@ -40,7 +41,7 @@ def new_class(
 ) -> class_schemas.GlitchClass:
     """Needs the role reviewer."""
     made = create_class(session, body.name, description=body.description, author=principal)
-    return class_render.glitch_class(made)
+    return class_schemas.GlitchClass.model_validate(made)
 
 
 @router.get("/{name}", summary="One class")
@@ -81,7 +82,9 @@ def change(
         remark=body.remark,
     )
     return class_schemas.Changed(
-        glitch_class=None if outcome.record is None else class_render.glitch_class(outcome.record),
+        glitch_class=None
+        if outcome.record is None
+        else class_schemas.GlitchClass.model_validate(outcome.record),
         event_id=outcome.event.id,
         history=class_schemas.history(class_history(session, outcome.event.class_id)),
     )

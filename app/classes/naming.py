@@ -33,9 +33,9 @@ def list_classes(session: Session) -> list[ClassRecord]:
     return [to_class_record(row) for row in rows]
 
 
-def list_usable_classes(session: Session) -> list[ClassRecord]:
-    """The classes that may be offered for new labels, by name."""
-    return [known for known in list_classes(session) if not known.is_retired]
+def usable_class_names(session: Session) -> tuple[str, ...]:
+    """The classes that are offered for new labels, by name."""
+    return tuple(known.name for known in list_classes(session) if not known.is_retired)
 
 
 def find_class(session: Session, name: str) -> GlitchClass | None:

@@ -9,7 +9,6 @@ from uuid import UUID
 from pydantic import Field
 
 from app.classes import log
-from app.classes import render as class_render
 from app.classes.overview import Occurrence, Portrait
 from app.classes.records import ClassRecord
 from app.core import schemas as core_schemas
@@ -179,7 +178,7 @@ def detail(
 ) -> ClassDetail:
     """One class in figures."""
     return ClassDetail(
-        **class_render.glitch_class(record).model_dump(),
+        **GlitchClass.model_validate(record).model_dump(),
         glitches=seen.total,
         simulated=seen.simulated,
         by_ifo=dict(seen.by_ifo),

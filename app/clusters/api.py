@@ -71,20 +71,20 @@ def clusters(
         limit=limit,
         cursor=cursor,
     )
-    found = [cluster_schemas.cluster(one) for one in page.items]
+    found = [cluster_schemas.Cluster.model_validate(one) for one in page.items]
     return core_schemas.ListOf(items=found, next=page.next)
 
 
 @router.get("/{cluster_id}", summary="One cluster")
 def cluster(session: SessionDep, _: Reader, cluster_id: UUID) -> cluster_schemas.Cluster:
     """Where it lies, when it occurs, how sure it is."""
-    return cluster_schemas.cluster(get_cluster(session, cluster_id))
+    return cluster_schemas.Cluster.model_validate(get_cluster(session, cluster_id))
 
 
 @router.get("/{cluster_id}/seen-before", summary="How often this look occurred, over time")
 def seen(session: SessionDep, _: Reader, cluster_id: UUID) -> cluster_schemas.SeenBefore:
     """Glitches of the whole catalogue, labelled or not, that are as near to its middle as it is."""
-    return cluster_schemas.seen(seen_before(session, cluster_id))
+    return cluster_schemas.SeenBefore.model_validate(seen_before(session, cluster_id))
 
 
 @router.get("/{cluster_id}/members", summary="The glitches of a cluster")

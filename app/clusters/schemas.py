@@ -8,8 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.clusters.occurrences import Occurrences
-from app.clusters.records import ClusteringParameters, ClusterRecord, MemberRecord, RunRecord
+from app.clusters.records import ClusteringParameters, MemberRecord
 from app.core.schemas import Model
 from app.glitches import render
 from app.glitches.schemas import Glitch
@@ -133,21 +132,11 @@ class SeenBefore(Model):
     runs: list[RunCount]
 
 
-def seen(record: Occurrences) -> SeenBefore:
-    """How often a look occurred."""
-    return SeenBefore.model_validate(record)
-
-
 def run(record: RunRecord) -> Run:
     """One clustering."""
     fields = {name: one for name, one in vars(record).items() if name != "checkpoint_id"}
     found = [one.as_json() for one in record.findings]
     return Run(**fields | {"detail": record.detail, "findings": found})
-
-
-def cluster(record: ClusterRecord) -> Cluster:
-    """One cluster."""
-    return Cluster.model_validate(record)
 
 
 def member(base: str, record: MemberRecord) -> Member:

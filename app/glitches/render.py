@@ -10,9 +10,8 @@ import numpy as np
 from app.core.schemas import Model, decimal_string
 from app.glitches import schemas as glitch_schemas
 from app.glitches.embed import Embedded
-from app.glitches.records import EmbeddingRecord, EncodingLike, GlitchRecord, LabelRecord, Neighbour
+from app.glitches.records import EmbeddingRecord, EncodingLike, GlitchRecord, Neighbour
 from app.glitches.upload import ParsedUpload
-from glitch.novelty import Judgement
 
 SchemaT = TypeVar("SchemaT", bound=Model)
 
@@ -69,7 +68,7 @@ def glitch_detail(
     """A glitch by itself."""
     more = {
         "embedding": embedding and _embedding(embedding.checkpoint, embedding),
-        "novelty": embedding and novelty(embedding.novelty),
+        "novelty": embedding and glitch_schemas.Novelty.model_validate(embedding.novelty),
     }
     return _filled(glitch_schemas.GlitchDetail, _values(base, glitch) | more)
 
@@ -81,11 +80,6 @@ def _embedding(checkpoint: str, encoding: EncodingLike) -> glitch_schemas.Embedd
         log_variance=np.asarray(encoding.log_variance, dtype=np.float64).tolist(),
         reconstruction_error=float(encoding.reconstruction_error),
     )
-
-
-def novelty(judgement: Judgement) -> glitch_schemas.Novelty:
-    """How novel a glitch is."""
-    return glitch_schemas.Novelty.model_validate(judgement)
 
 
 def neighbour(base: str, found: Neighbour) -> glitch_schemas.Neighbour:
@@ -104,11 +98,6 @@ def embed_answer(base: str, embedded: Embedded) -> glitch_schemas.EmbedAnswer:
             else _values(base, embedded.glitch),
         ),
         embedding=_embedding(embedded.checkpoint, embedded.encoding),
-        novelty=novelty(embedded.novelty),
+        novelty=glitch_schemas.Novelty.model_validate(embedded.novelty),
         neighbours=[neighbour(base, found) for found in embedded.neighbours],
     )
-
-
-def label(record: LabelRecord) -> glitch_schemas.Label:
-    """One label, revoked or not."""
-    return glitch_schemas.Label.model_validate(record)

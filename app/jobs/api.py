@@ -53,7 +53,9 @@ def items(
 ) -> core_schemas.ListOf[job_schemas.JobItem]:
     """In the order of the input; `state=failed` for what went wrong, with the reasons."""
     page = list_items(session, job_id, state=state, limit=limit, cursor=cursor)
-    return core_schemas.ListOf(items=[job_schemas.item(one) for one in page.items], next=page.next)
+    return core_schemas.ListOf(
+        items=[job_schemas.JobItem.model_validate(one) for one in page.items], next=page.next
+    )
 
 
 @router.post("/{job_id}/cancel", summary="Stop a job")
@@ -99,7 +101,9 @@ async def _stream(request: Request, job_id: UUID, after: int) -> AsyncIterator[s
             yield STILL_HERE
             continue
         for one in news.events:
-            yield _message("event", job_schemas.event(one).model_dump(mode="json"), one.id)
+            yield _message(
+                "event", job_schemas.JobEvent.model_validate(one).model_dump(mode="json"), one.id
+            )
         if news.is_changed:
             content = job_schemas.job(news.job).model_dump(mode="json")
             yield _message("progress", content, news.last_event_id)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from app.core.schemas import Model
 from app.jobs.made import made_by
-from app.jobs.records import ItemRecord, JobEventRecord, JobRecord
+from app.jobs.records import JobRecord
 
 
 class JobProgress(Model):
@@ -88,13 +88,3 @@ def job(record: JobRecord) -> Job:
         started_at=record.started_at,
         finished_at=record.finished_at,
     )
-
-
-def item(record: ItemRecord) -> JobItem:
-    """One of its inputs."""
-    return JobItem.model_validate(record)
-
-
-def event(record: JobEventRecord) -> JobEvent:
-    """Something that happened to it."""
-    return JobEvent.model_validate(record)

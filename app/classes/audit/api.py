@@ -160,7 +160,7 @@ def _glitch(base: str, record: GlitchRecord) -> DoubtfulGlitch:
 
 def _cluster(record: ClusterRecord) -> ImpureCluster:
     return ImpureCluster(
-        cluster=cluster_schemas.cluster(record.cluster),
+        cluster=cluster_schemas.Cluster.model_validate(record.cluster),
         label=record.label,
         n_labelled=record.n_labelled,
         purity=record.purity,

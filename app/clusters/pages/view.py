@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.classes.naming import list_classes
+from app.classes.naming import usable_class_names
 from app.clusters.browsing import (
     Order,
     Queue,
@@ -183,7 +183,7 @@ def cluster_page_of(
     """The page of one cluster."""
     log = history(session, cluster.id)
     queue = queue_of(session, cluster)
-    names = [known.name for known in list_classes(session) if known.state != "retired"]
+    names = usable_class_names(session)
     can_review = principal.role >= Role.REVIEWER
     elsewhere = _elsewhere(session, cluster)
     can_choose = can_review and not elsewhere

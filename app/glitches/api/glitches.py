@@ -182,7 +182,9 @@ def labels(
 ) -> core_schemas.ListOf[glitch_schemas.Label]:
     """Oldest first, revoked ones included."""
     get_glitch(session, glitch_id)
-    return core_schemas.ListOf(items=[render.label(one) for one in list_labels(session, glitch_id)])
+    return core_schemas.ListOf(
+        items=[glitch_schemas.Label.model_validate(one) for one in list_labels(session, glitch_id)]
+    )
 
 
 @router.post("/{glitch_id}/labels", summary="Label a glitch", status_code=201)
@@ -190,7 +192,9 @@ def new_label(
     session: SessionDep, principal: Submitter, glitch_id: UUID, body: glitch_schemas.NewLabel
 ) -> glitch_schemas.Label:
     """Append a label; it becomes the current one. Labels are never changed, only revoked."""
-    return render.label(append_label(session, glitch_id, body.label, author=principal))
+    return glitch_schemas.Label.model_validate(
+        append_label(session, glitch_id, body.label, author=principal)
+    )
 
 
 @router.delete("/{glitch_id}/labels/{label_id}", summary="Revoke a label")
@@ -203,4 +207,4 @@ def revoked_label(
         raise NotFoundError(
             f"Glitch {glitch_id} has no label {label_id}: GET its labels to see which it has."
         )
-    return render.label(revoke_label(session, label_id, principal=principal))
+    return glitch_schemas.Label.model_validate(revoke_label(session, label_id, principal=principal))

@@ -13,7 +13,7 @@ from typing import Annotated
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 from sqlalchemy.orm import Session
 
-from app.classes.naming import list_classes
+from app.classes.naming import usable_class_names
 from app.core.errors import (
     InvalidRequestError,
     PermissionDeniedError,
@@ -190,7 +190,7 @@ def _page(
             typed.view_duration_s,
         ),
         ifos=_choices({"": "from the file"} | {ifo: ifo for ifo in DETECTORS}, typed.ifo),
-        class_names=tuple(row.name for row in list_classes(session) if row.state != "retired"),
+        class_names=usable_class_names(session),
         suffixes=SUFFIXES,
         limit=f"{runtime.settings.max_upload_mb:g} MB",
         limit_bytes=runtime.settings.max_upload_bytes,

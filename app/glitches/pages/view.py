@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fastapi.datastructures import QueryParams
 from sqlalchemy.orm import Session
 
-from app.classes.naming import list_classes
+from app.classes.naming import usable_class_names
 from app.clusters.review.suggestions import suggested_classes
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.principals import Principal, Role
@@ -99,7 +99,7 @@ def glitch_page_of(
     errors = list(near.errors)
     neighbours = () if errors else _neighbours(session, glitch, embedding, near, errors)
     shown = show if embedding else SEEN
-    class_names = tuple(row.name for row in list_classes(session) if row.state != "retired")
+    class_names = usable_class_names(session)
     return GlitchPage(
         id=glitch.public_id,
         href=glitch_href(glitch.id),

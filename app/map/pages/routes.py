@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
-from app.classes.naming import list_classes
+from app.classes.naming import list_classes, usable_class_names
 from app.core.errors import InvalidRequestError, NotReadyError
 from app.core.principals import Role
 from app.frame.deps import (
@@ -59,7 +59,7 @@ def map_page(
     except NotReadyError:
         state = None
     projection = state.projection if state else None
-    names = tuple(one.name for one in list_classes(session) if one.state != "retired")
+    names = usable_class_names(session)
     everything = ("", *(one.name for one in list_classes(session)))
     page = MapPage(
         is_drawn=projection is not None,

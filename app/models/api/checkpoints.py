@@ -10,7 +10,6 @@ from pydantic import Field
 
 from app.core import schemas as core_schemas
 from app.jobs import schemas as job_schemas
-from app.models import render as model_render
 from app.models import schemas as model_schemas
 from app.models.checkpoints import list_checkpoints
 from app.models.reembed import find_checkpoint_named, switch_checkpoint
@@ -23,7 +22,7 @@ router = APIRouter(tags=["catalogue"])
 def checkpoints(session: SessionDep, _: Reader) -> core_schemas.ListOf[model_schemas.Checkpoint]:
     """Latest first; one of them is active and embeds what is uploaded."""
     return core_schemas.ListOf(
-        items=[model_render.checkpoint(one) for one in list_checkpoints(session)]
+        items=[model_schemas.Checkpoint.model_validate(one) for one in list_checkpoints(session)]
     )
 
 
@@ -56,6 +55,6 @@ def activated(
     record, job = switch_checkpoint(session, wanted.id, principal.name)
     response.status_code = 200 if job is None else 202
     return Switch(
-        checkpoint=model_render.checkpoint(record),
+        checkpoint=model_schemas.Checkpoint.model_validate(record),
         job=None if job is None else job_schemas.job(job),
     )

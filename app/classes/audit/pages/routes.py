@@ -19,7 +19,7 @@ from app.classes.audit.service import (
     list_impure_clusters,
     start_audit,
 )
-from app.classes.naming import list_classes
+from app.classes.naming import usable_class_names
 from app.core.errors import InvalidRequestError, NotFoundError, NotReadyError
 from app.core.paging import Page
 from app.core.principals import Principal, Role
@@ -134,7 +134,7 @@ def _page(
     except (InvalidRequestError, NotFoundError) as error:
         errors = (str(error),)
     clusters = list_impure_clusters(session, limit=CLUSTERS_SHOWN) if audit else Page()
-    names = tuple(one.name for one in list_classes(session) if one.state != "retired")
+    names = usable_class_names(session)
     job, is_bad = _job(session)
     return AuditPage(
         summary=None if audit is None else _summary(audit),
