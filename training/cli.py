@@ -166,17 +166,20 @@ def export(
 ) -> None:
     """Evaluate a run's best weights and write them as a checkpoint that serves."""
     from training.data.split import load_data
-    from training.views.export import export_run, load_run
+    from training.evaluation.examination import load_judged
+    from training.views.export import export_run
 
     with _user_errors():
-        judged, real, train_groups = _judged(run)
-        _, metrics = _examine(judged.model, real, train_groups, n_seeds)
-        settings, _, _ = load_run(run)
+        judged = load_judged(run)
+        glitches = _read_glitches(judged.config.data)
+        data = load_data(judged.config.data, glitches=glitches)
+        train_groups = frozenset(data.real_train.groups if data.real_train else ())
+        _, metrics = _examine(judged.model, glitches.pack, train_groups, n_seeds)
         manifest = export_run(
             run,
             destination,
             name=name or destination.name,
-            data=load_data(settings.data),
+            data=data,
             metrics=metrics,
         )
     console.print(f"Wrote {destination} ({manifest.weights_sha256[:12]}).")

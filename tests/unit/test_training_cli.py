@@ -15,6 +15,7 @@ from glitch.images import render_view
 from glitch.simulate import SIMULATED_CLASSES, UNNAMED
 from glitch.views import Preprocessing, views_from_images
 from training.cli import app
+from training.data import split
 from training.data.config import DataConfig
 from training.data.pack import PackError, read_pack
 from training.data.real_images import read_real_images
@@ -81,7 +82,9 @@ def test_pictures_become_one_glitch_for_each_id(pictures: Path) -> None:
     np.testing.assert_allclose(pack.values[at, 0] / 255, picture("Whistle", 1), atol=0.02)
 
 
-def test_train_evaluate_export_and_serve(pictures: Path, tmp_path: Path) -> None:
+def test_train_evaluate_export_and_serve(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, destination = tmp_path / "run", tmp_path / "checkpoint"
     code, output = invoke("train", configure(tmp_path, pictures), "--folder", run)
     assert (code, "Done" in output) == (0, True), output
@@ -89,8 +92,12 @@ def test_train_evaluate_export_and_serve(pictures: Path, tmp_path: Path) -> None
     code, output = invoke("evaluate", run, "--output", table, "--n-seeds", 1)
     assert code == 0, output
     assert "| held-out | all views |" in table.read_text()
+    reads: list[object] = []
+    read_real = split.read_real
+    monkeypatch.setattr(split, "read_real", lambda *a, **k: reads.append(a) or read_real(*a, **k))
     code, output = invoke("export", run, destination, "--name", "tiny", "--n-seeds", 1)
     assert code == 0, output
+    assert len(reads) == 1  # of minutes each, on a data set of thousands of pictures
     checkpoint = load_checkpoint(destination)
     manifest = checkpoint.manifest
     assert manifest.name == "tiny"

@@ -85,8 +85,16 @@ def load_data(
     config: DataConfig,
     preprocessing: Preprocessing | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+    *,
+    glitches: RealGlitches | None = None,
 ) -> TrainingData:
     """Reads what the configuration names.
+
+    Args:
+        config: What to read.
+        preprocessing: The recipe of the views; the current one where absent.
+        on_progress: Told how many pictures of how many are read.
+        glitches: The real glitches, where they were read before; else they are read here.
 
     Raises:
         PackError: if the pictures or the pack are missing or unusable.
@@ -96,6 +104,6 @@ def load_data(
     if config.simulated is not None:
         simulated = read_pack(Path(config.simulated), recipe)
     if config.real_images is not None:
-        glitches = read_glitches(config, recipe, on_progress)
-        real_train, validation = split_glitches(glitches, config)
+        real = glitches or read_glitches(config, recipe, on_progress)
+        real_train, validation = split_glitches(real, config)
     return TrainingData(real_train, validation, simulated)
