@@ -9,13 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+
+from glitch.novelty import LEAST_OF_CLASS
+from glitch.pool import Pool
 
 DAY_S = 86_400
+AS_NEAR = 0.9  # an unlabelled glitch is of a look if it is as near as this share of the class
 
 
 @dataclass(frozen=True)
-class Comeback:
+class Recurrence:
     """A look that occurs again."""
 
     silent_days: int  # with data and without the look
@@ -34,9 +38,9 @@ def days_with_data(gps_times: Float[np.ndarray, " glitch"]) -> Int[np.ndarray, "
     return np.unique(np.floor(known / DAY_S).astype(np.int64))
 
 
-def comeback(
+def recurrence(
     occurrences: Float[np.ndarray, " glitch"], days: Int[np.ndarray, " day"], least_days: int
-) -> Comeback | None:
+) -> Recurrence | None:
     """The latest return of a look after a silence, if it is recent.
 
     Args:
@@ -57,9 +61,48 @@ def comeback(
     last = int(breaks[-1])
     if len(days) - places[last + 1] > least_days:
         return None
-    return Comeback(
+    return Recurrence(
         silent_days=int(silent[last]),
         last_before=float(times[last]),
         first_after=float(times[last + 1]),
         n_after=len(times) - last - 1,
     )
+
+
+def recurrences_in(
+    pool: Pool,
+    looks: Int[np.ndarray, " glitch"],
+    is_sure: Bool[np.ndarray, " glitch"],
+    least_days: int,
+    least_glitches: int,
+) -> dict[int, Recurrence]:
+    """The classes of one detector that came back, by id.
+
+    A class occurs where a glitch is labelled so, and where an unlabelled one looks so: most of its
+    nearest references are of the class, and it is as near to the known as nine in ten of the class.
+
+    Args:
+        pool: The glitches of the detector.
+        looks: The class id that most of the nearest references of each name.
+        is_sure: Whether that is more than half of them.
+        least_days: Days with data and without the class that make a silence.
+        least_glitches: Unlabelled ones since then, fewer are chance.
+    """
+    days = days_with_data(pool.gps_times)
+    if len(days) <= least_days:
+        return {}
+    found = {}
+    is_unlabelled = pool.classes < 0
+    for class_id in np.unique(pool.classes[np.isfinite(pool.calibration)]).tolist():
+        mine = pool.classes == class_id
+        own = pool.calibration[mine & np.isfinite(pool.calibration)]
+        if mine.sum() < LEAST_OF_CLASS:
+            continue
+        alike = is_unlabelled & is_sure & (looks == class_id)
+        alike &= pool.judged <= np.quantile(own, AS_NEAR)
+        back = recurrence(pool.gps_times[mine | alike], days, least_days)
+        if back is None or (pool.gps_times[alike] >= back.first_after).sum() < least_glitches:
+            continue
+        if (pool.gps_times[mine] <= back.last_before).any():
+            found[class_id] = back
+    return found

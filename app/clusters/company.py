@@ -12,10 +12,9 @@ from jaxtyping import Float
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.clusters.returning import comebacks_in
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.catalogue import Kind
-from glitch.dormancy import Comeback
+from glitch.dormancy import Recurrence, recurrences_in
 from glitch.pool import UNLABELLED, Pool, judge_pool
 from glitch.types import LatentArray
 
@@ -31,7 +30,7 @@ class Tested:
     scores: Float[np.ndarray, " test"]
     weights: Float[np.ndarray, " test"]  # what each counts for: a burst as one
     n_unjudged: int = 0  # judged alone, but not in company
-    comebacks: Mapping[int, Comeback] = field(default_factory=dict)  # by class id
+    recurrences: Mapping[int, Recurrence] = field(default_factory=dict)  # by class id
 
     @property
     def n_judged(self) -> int:
@@ -55,12 +54,12 @@ def tested_in_company(
         checkpoint_id: Under which checkpoint.
         kind: The detector, and whether simulated glitches are meant.
         dormancy: Days with data and without a class after which it counts as dormant, and how many
-            unlabelled glitches make a comeback; None to look for none.
+            unlabelled glitches make a recurrence; None to look for none.
     """
     keys, pool = _read(session, checkpoint_id, kind)
     tests = judge_pool(pool)
-    comebacks = (
-        {} if dormancy is None else comebacks_in(pool, tests.looks, tests.is_sure, *dormancy)
+    recurrences = (
+        {} if dormancy is None else recurrences_in(pool, tests.looks, tests.is_sure, *dormancy)
     )
     could = np.isfinite(tests.p_values)
     return Tested(
@@ -69,7 +68,7 @@ def tested_in_company(
         tests.scores[could],
         tests.weights[could],
         int((~could).sum()),
-        comebacks,
+        recurrences,
     )
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.clusters.records import ClusteringParameters, MemberRecord
+from app.clusters.records import ClusteringParameters, MemberRecord, RunRecord
 from app.core.schemas import Model
 from app.glitches import render
 from app.glitches.schemas import Glitch

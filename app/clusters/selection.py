@@ -132,7 +132,7 @@ def select_novel(
         judged_by_ifo=judged_by_ifo,
         calibration_by_ifo=calibration_by_ifo,
         returned=returned(
-            session, {ifo: one.comebacks for ifo, one in zip(ifos, tests, strict=True)}
+            session, {ifo: one.recurrences for ifo, one in zip(ifos, tests, strict=True)}
         ),
         findings=findings,
     )

@@ -76,7 +76,8 @@ def test_without_a_run_the_page_says_how_to_start_one(
     started = reviewer.submit(
         page, "/clusters/runs", fdr="0.2", everything="yes", dormant_days="30"
     )
-    asked = service.get("/jobs", "reader").json()["items"][0]["parameters"]
+    with service.client("reader") as client:
+        asked = client.get("/jobs").json()["items"][0]["parameters"]
     assert (asked["scope"], asked["dormant_days"]) == ("everything", 30)
     assert "Its clusters appear here by themselves." in started.text
 
@@ -223,7 +224,9 @@ def test_a_run_without_unlabelled_glitches_offers_what_would_help(
     with make_session_factory(service.engine)() as session:
         run = store_run(session)
         run.n_judged = run.n_flagged = run.n_clusters = 0
-        run.detail = "There are no unlabelled glitches: nothing was tested."
+        run.findings = [
+            {"kind": "told", "text": "There are no unlabelled glitches: nothing was tested."}
+        ]
         session.commit()
     page = reviewer.get("/ui/clusters")
     assert "/ui/batch" in page.links
