@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from glitch.model import ScatteringVAE
 from glitch.views import Preprocessing
 from training.core.config import LogConfig, ObjectiveConfig
@@ -17,7 +19,7 @@ from training.data.pack import Pack, read_pack
 from training.views.config import load_config
 from training.views.export import load_run
 from training.views.guided_config import GuidedConfig
-from training.views.looks import see
+from training.views.looks import RawLooks, see
 from training.views.train import train
 
 EIGHT = (
@@ -32,6 +34,7 @@ EIGHT = (
 )
 CONFIG = Path(__file__).parents[1] / "training" / "configs" / "shipped.yaml"
 STEPS, REAL_LOOKS = 1_000, 4
+RUNS = Path("runs/unmet")
 
 
 def short_config(hidden: str | None) -> GuidedConfig:
@@ -51,16 +54,27 @@ def short_config(hidden: str | None) -> GuidedConfig:
     )
 
 
+def looks_once(config: GuidedConfig, packs: dict[str, Pack]) -> dict[str, RawLooks]:
+    """The looks that all eight runs share, made once and kept beside them."""
+    kept = RUNS / "looks.npz"
+    if kept.exists():
+        with np.load(kept) as file:
+            return {name: file[name] for name in packs}
+    made = see(ScatteringVAE(config.architecture), packs, config.looks, config.seed)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    np.savez(kept, **made)
+    return made
+
+
 def encoders(
     real: Pack, pack_folder: Path, hidden: list[str]
 ) -> Iterator[tuple[str, ScatteringVAE]]:
     """A trained encoder for each class, which never met it."""
     simulated = read_pack(pack_folder, Preprocessing())
     config = short_config(None)
-    blank = ScatteringVAE(config.architecture)
-    seen = see(blank, {"real": real, "simulated": simulated}, config.looks, config.seed)
+    seen = looks_once(config, {"real": real, "simulated": simulated})
     for name in hidden:
-        folder = Path("runs/unmet") / name
+        folder = RUNS / name
         train(
             short_config(name),
             folder,

@@ -7,6 +7,7 @@ from glitch.checkpoint import Checkpoint, load_checkpoint, shipped_checkpoint
 from glitch.decoder import BATCH, Decoder, active_units, traversal
 from glitch.encoder import Encoder
 from glitch.errors import GlitchError
+from glitch.simulate import simulate_views
 from glitch.views import Preprocessing, Views
 
 
@@ -24,11 +25,10 @@ def vectors(n: int, size: int) -> np.ndarray:
     return np.random.default_rng(4).standard_normal((n, size)).astype(np.float32)
 
 
-def blob() -> Views:
-    row, column = np.mgrid[0:128, 0:128]
-    energy = np.exp(-(((row - 60) / 20) ** 2) - ((column - 64) / 8) ** 2).astype(np.float32)
-    values = np.stack([energy] * 4)
-    observed = np.ones((4, 128), dtype=np.bool_)
+def part_of_a_glitch() -> Views:
+    """A simulated glitch without its longest window, and without the top rows of its shortest."""
+    ((_, seen),) = simulate_views(["Koi_Fish"], 77)
+    values, observed = seen.views.values.copy(), seen.views.observed.copy()
     values[3], observed[3] = 0, False
     values[0, 100:], observed[0, 100:] = 0, False
     return Views(values, observed)
@@ -53,7 +53,7 @@ def test_a_vector_gets_in_a_batch_what_it_gets_alone(decoder: Decoder) -> None:
 
 
 def test_seen_is_painted_and_residual_together(decoder: Decoder, checkpoint: Checkpoint) -> None:
-    views = blob()
+    views = part_of_a_glitch()
     (encoding,) = Encoder(checkpoint).encode([views])
     residual = decoder.residual(views, encoding.mean)
     assert residual.shape == views.values.shape
@@ -89,7 +89,7 @@ def test_what_cannot_be_painted_is_refused(decoder: Decoder) -> None:
         decoder.paint(np.full((1, decoder.latent), np.nan, dtype=np.float32), (1.0,))
     with pytest.raises(GlitchError, match="no view of 3 s"):
         decoder.paint(vectors(1, decoder.latent), (3.0,))
-    views = blob()
+    views = part_of_a_glitch()
     other = Views(views.values, views.observed, Preprocessing(energy_clip=20.0))
     with pytest.raises(GlitchError, match="other preprocessing"):
         decoder.residual(other, vectors(1, decoder.latent)[0])
