@@ -185,6 +185,7 @@ def test_health_and_metrics(reader: httpx.Client) -> None:
         "status": "degraded",  # no Redis here
         "checks": {
             "database": "ok",
+            "disk": "ok",
             "model": "ok",
             "background": "REDIS_URL is not set: jobs wait until it is, and a worker runs.",
         },

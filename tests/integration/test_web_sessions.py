@@ -39,7 +39,14 @@ def test_strangers_are_led_to_the_login_and_nothing_is_shown(service: Service, p
 
 def test_every_route_but_these_asks_who_is_there(service: Service) -> None:
     """A route added without a guard shows here."""
-    open_to_all = {"/login", "/logout", "/clock", "/scheme", "/static/{digest}/{name:path}"}
+    open_to_all = {
+        "/docs",
+        "/login",
+        "/logout",
+        "/clock",
+        "/scheme",
+        "/static/{digest}/{name:path}",
+    }
     for route in _pages():
         if route.path in open_to_all:
             continue
@@ -222,6 +229,6 @@ def test_templates_take_their_frame_and_their_page_alone() -> None:
         names = meta.find_undeclared_variables(made.parse(source))
         # A block is its own scope, so that macros beside it look undeclared.
         imported = set(re.findall(r'{% import "\w+\.html" as (\w+) %}', source))
-        imported |= set(re.findall(r"{% macro (\w+)\(", source))
+        imported |= set(re.findall(r"{% (?:macro|set) (\w+)", source))
         assert names - imported <= {"frame", "page", "viridis"}, name
         assert not re.search(r"\|\s*safe|<style|\son\w+=|\sstyle=", source), name
