@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -32,6 +33,7 @@ from machine import heading
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service as DriverService
+from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 from sqlalchemy import Engine, select, text
 
@@ -130,6 +132,22 @@ def open_chromium() -> webdriver.Chrome:
     return driver
 
 
+def log_in(client: httpx.Client, token: str) -> None:
+    """Begin a session of the pages, as the login form does."""
+    found = re.search(r'name="csrf" value="([0-9a-f]+)"', client.get("/ui/login").text)
+    csrf = found[1] if found else ""
+    client.post("/ui/login", data={"csrf": csrf, "token": token}).raise_for_status()
+
+
+def open_session(driver: webdriver.Chrome, address: str, token: str) -> None:
+    """The same by hand."""
+    driver.get(f"{address}/ui/login")
+    field = driver.find_element(By.CSS_SELECTOR, "#token")
+    field.send_keys(token)
+    field.submit()
+    WebDriverWait(driver, DRAWN_S).until(lambda it: "/ui/login" not in it.current_url)
+
+
 def told(times_ms: list[float]) -> str:
     if not times_ms:
         return f"{'-':>8} {'-':>8}"
@@ -159,10 +177,10 @@ def measure_pages(
 ) -> None:
     asked = pages(engine)
     with httpx.Client(base_url=address, follow_redirects=True, timeout=120) as client:
-        client.get(f"/ui/login?token={token}").raise_for_status()
+        log_in(client, token)
         driver = open_chromium()
         try:
-            driver.get(f"{address}/ui/login?token={token}")
+            open_session(driver, address, token)
             print(f"{'':22} {'server, ms':>17} {'cpu, ms':>9} {'first paint, ms':>17}")
             print(
                 f"{'page':22} {'p50':>8} {'p95':>8} {'mean':>9} {'p50':>8} {'p95':>8}   load",
@@ -263,7 +281,7 @@ def measure_map_page(address: str, token: str) -> None:
     """What the page makes of the points: fetched, drawn, dragged, coloured anew."""
     driver = open_chromium()
     try:
-        driver.get(f"{address}/ui/login?token={token}")
+        open_session(driver, address, token)
         driver.get(f"{address}/ui/map")
         WebDriverWait(driver, DRAWN_S).until(
             lambda one: one.execute_script("return document.querySelector('#map[data-ready]')")

@@ -117,7 +117,8 @@ class Walker:
     def __init__(self, service: Service, role: str | None) -> None:
         self.client = httpx.Client(base_url=service.url, follow_redirects=True, timeout=60)
         if role is not None:
-            page = self.get(f"/ui/login?token={service.tokens[role]}")
+            form = self.get("/ui/login")
+            page = self.submit(form, "/ui/login", token=service.tokens[role])
             assert page.status == 200, page.text
 
     def get(self, path: str) -> Page:

@@ -16,13 +16,19 @@ app = typer.Typer(help="Bearer tokens of the service.", no_args_is_help=True)
 def create(
     name: Annotated[str, typer.Argument(help="Who or what it is for.")],
     role: Annotated[str, typer.Option(help="reader, submitter, reviewer or admin.")] = "submitter",
+    expires_days: Annotated[
+        float | None, typer.Option(help="Good for so many days; else until it is revoked.")
+    ] = None,
 ) -> None:
     """Make a token and print it: it is shown this once."""
     with told(), open_store() as database:
+        from datetime import timedelta
+
         from app.core.access import create_token, parse_role
 
+        lifetime = None if expires_days is None else timedelta(days=expires_days)
         with database.transaction() as session:
-            made = create_token(session, name, parse_role(role))
+            made = create_token(session, name, parse_role(role), lifetime=lifetime)
         typer.echo(made.secret)
 
 
@@ -37,9 +43,14 @@ def list_all() -> None:
 
         with database.transaction() as session:
             records = list_tokens(session)
-        table = Table("id", "name", "role", "created", "last used", "revoked", box=None)
+        table = Table("id", "name", "role", "created", "last used", "expires", "revoked", box=None)
         for record in records:
-            times = (record.created_at, record.last_used_at, record.revoked_at)
+            times = (
+                record.created_at,
+                record.last_used_at,
+                record.expires_at,
+                record.revoked_at,
+            )
             shown = [f"{time:%Y-%m-%d %H:%M}" if time else "" for time in times]
             table.add_row(str(record.id), record.name, record.role.label, *shown)
         plain_console().print(table)
@@ -56,3 +67,34 @@ def revoke(
         with database.transaction() as session:
             record = revoke_token(session, token_id)
         typer.echo(f"Revoked the token {record.name!r}.")
+
+
+@app.command("link")
+def link(
+    name: Annotated[
+        str | None, typer.Argument(help="The token's name; else the first-run admin's.")
+    ] = None,
+    url: Annotated[str, typer.Option(envvar="GLITCH_URL", help="Where the service is.")] = (
+        "http://127.0.0.1:8000"
+    ),
+) -> None:
+    """Print a login link for the pages: good once, for 15 minutes."""
+    with told(), open_store() as database:
+        from app.core.access import list_tokens
+        from app.core.errors import NotFoundError
+        from app.core.sign_on import create_login_code
+        from app.launch.prepare import FIRST_RUN_TOKEN
+
+        wanted = name or FIRST_RUN_TOKEN
+        with database.transaction() as session:
+            good = [
+                token
+                for token in list_tokens(session)
+                if token.name == wanted and token.revoked_at is None
+            ]
+            if not good:
+                raise NotFoundError(
+                    f"There is no token named {wanted!r}: `token list` shows those that there are."
+                )
+            code = create_login_code(session, good[0].id)
+        typer.echo(f"{url.rstrip('/')}/ui/login?code={code}")

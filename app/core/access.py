@@ -28,19 +28,6 @@ from app.core.errors import (
 )
 from app.core.principals import NewToken, Principal, Role, TokenRecord
 
-
-def principal_by_id(session: Session, token_id: str) -> Principal | None:
-    """Who holds the token of this id; None if it is unknown or was revoked."""
-    try:
-        wanted = UUID(token_id)
-    except ValueError:
-        return None
-    row = session.get(ApiToken, wanted)
-    if row is None or row.revoked_at is not None:
-        return None
-    return Principal(row.id, row.name, parse_role(row.role))
-
-
 SECRET_BYTES = 32
 
 
@@ -51,6 +38,9 @@ LONGEST_SECRET = 200
 
 
 LONGEST_NAME = 100
+
+
+LONGEST_LIFETIME = timedelta(days=3650)
 
 
 LAST_USED_RESOLUTION = timedelta(minutes=1)  # a row written at most this often, not per request
@@ -69,8 +59,18 @@ def parse_role(text: str) -> Role:
     raise InvalidRequestError(f"There is no role {text[:40]!r}: give one of {known}.")
 
 
+def is_good(token: ApiToken, now: datetime) -> bool:
+    """Whether a token may be used: neither revoked nor expired."""
+    return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
+
+
 def create_token(
-    session: Session, name: str, role: Role, *, author: Principal | None = None
+    session: Session,
+    name: str,
+    role: Role,
+    *,
+    author: Principal | None = None,
+    lifetime: timedelta | None = None,
 ) -> NewToken:
     """Make a token; its secret is in the answer and nowhere else.
 
@@ -79,10 +79,11 @@ def create_token(
         name: Who will hold it; labels carry this name as their author.
         role: What it may do.
         author: Who makes it, if over HTTP; the command line needs none.
+        lifetime: How long it is good; without one, until it is revoked.
 
     Raises:
         PermissionDeniedError: if the author is no admin.
-        InvalidRequestError: if the name is empty or too long.
+        InvalidRequestError: if the name is empty or too long, or the lifetime none.
         ConflictError: if a token of that name is in use.
     """
     if author is not None:
@@ -91,10 +92,18 @@ def create_token(
         raise InvalidRequestError(
             f"A token needs a name of 1 to {LONGEST_NAME} printable characters."
         )
+    if lifetime is not None and not timedelta(0) < lifetime <= LONGEST_LIFETIME:
+        raise InvalidRequestError(
+            f"A token may expire after at most {LONGEST_LIFETIME.days:,} days; without a number "
+            "it is good until it is revoked."
+        )
+    expires_at = None if lifetime is None else datetime.now(UTC) + lifetime
     secret = SECRET_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     row = session.scalar(
         insert(ApiToken)
-        .values(name=name.strip(), role=role.label, secret_hash=_hash(secret))
+        .values(
+            name=name.strip(), role=role.label, secret_hash=_hash(secret), expires_at=expires_at
+        )
         .on_conflict_do_nothing()
         .returning(ApiToken)
     )
@@ -113,7 +122,7 @@ def verify_token(session: Session, secret: str) -> Principal:
     """Who holds this token. Notes the time of use, to the minute.
 
     Raises:
-        UnauthenticatedError: if it is unknown or revoked; the message does not say which.
+        UnauthenticatedError: if it is unknown, revoked or expired; the message does not say which.
     """
     refusal = UnauthenticatedError(
         "The token is not valid: send a current one as 'Authorization: Bearer TOKEN'."
@@ -121,10 +130,10 @@ def verify_token(session: Session, secret: str) -> Principal:
     if len(secret) > LONGEST_SECRET:
         raise refusal
     hashed = _hash(secret)
-    row = session.scalar(select(ApiToken).where(ApiToken.secret_hash == hashed))
-    if row is None or not hmac.compare_digest(row.secret_hash, hashed) or row.revoked_at:
-        raise refusal
     now = datetime.now(UTC)
+    row = session.scalar(select(ApiToken).where(ApiToken.secret_hash == hashed))
+    if row is None or not hmac.compare_digest(row.secret_hash, hashed) or not is_good(row, now):
+        raise refusal
     if row.last_used_at is None or row.last_used_at < now - LAST_USED_RESOLUTION:
         _note_use(session, row.id, now)
     return Principal(row.id, row.name, parse_role(row.role))
@@ -213,4 +222,5 @@ def _to_record(row: ApiToken) -> TokenRecord:
         created_at=row.created_at,
         last_used_at=row.last_used_at,
         revoked_at=row.revoked_at,
+        expires_at=row.expires_at,
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
+    ForeignKey,
     Index,
     UniqueConstraint,
     func,
@@ -41,6 +42,31 @@ class ApiToken(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]  # None: never
+
+
+class LoginCode(Base):
+    """What a login link carries: good once, for minutes. Its SHA-256, never itself."""
+
+    __tablename__ = "login_code"
+    __table_args__ = (CheckConstraint("octet_length(code_hash) = 32", name="code_hash"),)
+
+    code_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    token_id: Mapped[UUID] = mapped_column(ForeignKey("api_token.id"))
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class WebSessionRow(Base):
+    """A session of the pages: its cookie names this row."""
+
+    __tablename__ = "web_session"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    token_id: Mapped[UUID] = mapped_column(ForeignKey("api_token.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
 
 
 class AuditEvent(Base):

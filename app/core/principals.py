@@ -41,6 +41,7 @@ class TokenRecord:
     created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None
+    expires_at: datetime | None = None  # None: never
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,8 @@ class LoginPage(PageContext):
 
     error: str | None
     next_path: str
+    code: str | None = None  # of a login link: to be confirmed
+    holder: str | None = None  # whom the code lets in
 
     @property
     def title(self) -> str:

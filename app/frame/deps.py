@@ -17,9 +17,10 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from app.core import errors as service
-from app.core.access import principal_by_id, require_role
+from app.core.access import require_role
 from app.core.failures import failure_of
 from app.core.principals import Principal, Role
+from app.core.sign_on import holder_of_session
 from app.frame.contexts import FailurePage
 from app.frame.render import Visitor, local_path, render
 from app.frame.sessions import COOKIE_NAME, VISITOR_COOKIE_NAME, SessionSigner
@@ -170,8 +171,9 @@ def _identify(request: Request) -> Visitor:
     web_session = signer.read(request.cookies.get(COOKIE_NAME), time.time())
     if web_session is not None:
         with runtime_of(request).sessions() as session:
-            principal = principal_by_id(session, web_session.token_id)
+            principal = holder_of_session(session, web_session.session_id)
         if principal is not None:
+            request.state.session_id = web_session.session_id
             return Visitor(principal, web_session.nonce, signer.csrf_token(web_session.nonce))
     known = request.cookies.get(VISITOR_COOKIE_NAME, "")
     nonce = known if 16 <= len(known) <= 64 and known.isascii() else secrets.token_urlsafe(16)

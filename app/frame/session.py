@@ -10,6 +10,13 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from app.core.access import verify_token
 from app.core.errors import UnauthenticatedError
 from app.core.principals import Principal
+from app.core.sign_on import (
+    end_session,
+    holder_of_code,
+    note_refused_login,
+    open_session,
+    redeem_code,
+)
 from app.frame.contexts import LoginPage
 from app.frame.deps import (
     CsrfChecked,
@@ -22,7 +29,7 @@ from app.frame.deps import (
     set_cookie,
 )
 from app.frame.render import CLOCK_COOKIE_NAME, SCHEME_COOKIE_NAME, local_path, render
-from app.frame.sessions import COOKIE_NAME, SessionSigner
+from app.frame.sessions import COOKIE_NAME
 
 router = APIRouter(route_class=PageRoute)
 
@@ -35,26 +42,26 @@ def login_form(
     *,
     request: Request,
     session: SessionDep,
-    signer: SignerDep,
     visitor: VisitorDep,
-    token: Annotated[str | None, Query()] = None,
+    code: Annotated[str | None, Query()] = None,
     next: Annotated[str | None, Query()] = None,  # noqa: A002 - the name in the address
 ) -> Response:
-    """The form; or, with the token of a login link, straight in and the token gone."""
+    """The form; or, with the code of a login link, a button that logs in.
+
+    Looking at the page logs nobody in: a link on another site could put a visitor into a session
+    that is not theirs, and whatever fetches links ahead would use the code up.
+    """
     next_path = local_path(next)
-    if token is None:
+    if code is None:
         if visitor.principal is not None:
             return see_other(next_path)
         return render(request, LoginPage(None, next_path), visitor)
     try:
-        principal = _principal(session, token)
-    except UnauthenticatedError:
-        sentence = (
-            "This login link is not, or is no longer, good: enter a token, or take the link that "
-            "the service printed at its last start."
-        )
-        return render(request, LoginPage(sentence, next_path), visitor, status=401)
-    return _let_in(request, signer, principal, next_path)
+        holder = holder_of_code(session, code)
+    except UnauthenticatedError as error:
+        return render(request, LoginPage(str(error), next_path), visitor, status=401)
+    page = LoginPage(None, next_path, code=code, holder=holder.name)
+    return _unkept(render(request, page, visitor))
 
 
 @router.post("/login", dependencies=[CsrfChecked])
@@ -65,16 +72,31 @@ def login(
     signer: SignerDep,
     visitor: VisitorDep,
     token: Annotated[str, Form()] = "",
+    code: Annotated[str | None, Form()] = None,
     next: Annotated[str | None, Form()] = None,  # noqa: A002 - the name in the form
 ) -> Response:
-    """Exchange a token for a session."""
+    """Exchange a token, or the code of a login link, for a session."""
     next_path = local_path(next)
     try:
-        principal = _principal(session, token)
-    except UnauthenticatedError:
+        principal = _principal(session, token) if code is None else redeem_code(session, code)
+    except UnauthenticatedError as error:
+        note_refused_login(session, client_of(request))
         sentence = "That token is unknown or revoked: check that all of it was copied."
-        return render(request, LoginPage(sentence, next_path), visitor, status=401)
-    return _let_in(request, signer, principal, next_path)
+        page = LoginPage(sentence if code is None else str(error), next_path)
+        return render(request, page, visitor, status=401)
+    if visitor.principal is not None:
+        end_session(session, request.state.session_id, visitor.principal)
+    way = "token" if code is None else "code"
+    session_id = open_session(session, principal, signer.lifetime_s, way)
+    cookie, _ = signer.issue(str(session_id), time.time())
+    response = see_other(next_path)
+    set_cookie(request, response, COOKIE_NAME, cookie, signer.lifetime_s)
+    return _unkept(response)
+
+
+def client_of(request: Request) -> str:
+    """The address of whoever asks, as the service sees it."""
+    return request.client.host if request.client else "unknown"
 
 
 def _principal(session: SessionDep, token: str) -> Principal:
@@ -84,21 +106,18 @@ def _principal(session: SessionDep, token: str) -> Principal:
     return verify_token(session, token)
 
 
-def _let_in(
-    request: Request, signer: SessionSigner, principal: Principal, next_path: str
-) -> Response:
-    cookie, _ = signer.issue(str(principal.token_id), time.time())
-    response = see_other(next_path)
-    set_cookie(request, response, COOKIE_NAME, cookie, signer.lifetime_s)
-    # The address of a login link holds the token: nothing may keep or pass it on.
+def _unkept(response: Response) -> Response:
+    """The address of a login link holds its code: nothing may keep or pass it on."""
     response.headers["Cache-Control"] = "no-store"
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
 
 
 @router.post("/logout", dependencies=[CsrfChecked])
-def logout() -> Response:
-    """Forget the session in this browser."""
+def logout(request: Request, session: SessionDep, visitor: VisitorDep) -> Response:
+    """End the session, here and wherever its cookie was copied to."""
+    if visitor.principal is not None:
+        end_session(session, request.state.session_id, visitor.principal)
     response = see_other("/ui/login?done=logged-out")
     response.delete_cookie(COOKIE_NAME, path="/ui")
     return response

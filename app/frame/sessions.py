@@ -1,7 +1,8 @@
-"""Browser sessions: a signed cookie that names an API token, and CSRF tokens derived from it.
+"""Browser sessions: a signed cookie that names a session's row, and CSRF tokens derived from it.
 
-The cookie never holds the bearer token itself, only the id of its row, so that a revoked token
-ends its browser sessions at the next request and a stolen cookie cannot be used with the API.
+The cookie never holds the bearer token itself, only the id of the session's row, so that a revoked
+token or a logout ends the session at the next request, wherever the cookie is, and a stolen cookie
+cannot be used with the API.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ MAX_COOKIE_CHARACTERS = 1024
 class WebSession:
     """What a valid session cookie says."""
 
-    token_id: str  # id of the API token that was used to log in
+    session_id: str  # id of the session's row
     expires_at: int  # seconds since the Unix epoch
     nonce: str  # makes the CSRF token of each session its own
 
@@ -43,10 +44,10 @@ class SessionSigner:
         self._key = key
         self.lifetime_s = lifetime_s
 
-    def issue(self, token_id: str, now_s: float) -> tuple[str, WebSession]:
+    def issue(self, session_id: str, now_s: float) -> tuple[str, WebSession]:
         """Cookie value and content of a fresh session that starts at ``now_s`` (Unix time)."""
-        session = WebSession(token_id, int(now_s) + self.lifetime_s, secrets.token_urlsafe(16))
-        payload = json.dumps([session.token_id, session.expires_at, session.nonce]).encode()
+        session = WebSession(session_id, int(now_s) + self.lifetime_s, secrets.token_urlsafe(16))
+        payload = json.dumps([session.session_id, session.expires_at, session.nonce]).encode()
         body = base64.urlsafe_b64encode(payload).decode()
         return f"{body}.{self._sign('session', body)}", session
 
@@ -58,8 +59,8 @@ class SessionSigner:
         if not _is_equal(signature, self._sign("session", body)):
             return None
         try:
-            token_id, expires_at, nonce = json.loads(base64.urlsafe_b64decode(body))
-            session = WebSession(str(token_id), int(expires_at), str(nonce))
+            session_id, expires_at, nonce = json.loads(base64.urlsafe_b64decode(body))
+            session = WebSession(str(session_id), int(expires_at), str(nonce))
         except (binascii.Error, ValueError, TypeError):
             return None
         return session if now_s < session.expires_at else None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import UUID
 
 from app.core.access import create_token, list_tokens, revoke_token, verify_token
 from app.core.errors import UnauthenticatedError
 from app.core.principals import Role
+from app.core.sign_on import create_login_code
 from app.demo.service import demonstration, start_at_first
 from app.launch.database import Database, open_database, upgrade_schema
 from app.launch.publish import publish_shipped
@@ -20,7 +22,8 @@ def prepare() -> dict[str, object]:
     """Migrate, publish the shipped checkpoint, see to the admin token, ask for the demonstration.
 
     Returns:
-        ``checkpoint`` (name), ``is_token_good``, ``demo_job`` (its id while it is to be filled).
+        ``checkpoint`` (name), ``login_code`` (None where the token in the folder is no good),
+        ``demo_job`` (its id while it is to be filled).
     """
     settings = read_settings()
     kept_token = read_token(settings.data_dir)  # before anything is changed: it may be damaged
@@ -28,20 +31,24 @@ def prepare() -> dict[str, object]:
         upgrade_schema(database.url)
         with database.transaction() as session:
             checkpoint = publish_shipped(session, settings.data_dir)
-        is_token_good = _see_to_token(database, settings.data_dir, kept_token)
+        token_id = _see_to_token(database, settings.data_dir, kept_token)
+        code = None
+        if token_id is not None:
+            with database.transaction() as session:
+                code = create_login_code(session, token_id)
         with database.transaction() as session:
             if settings.demo:
                 start_at_first(session, settings.demo_per_class)
             job = demonstration(session).job
     return {
         "checkpoint": checkpoint.name,
-        "is_token_good": is_token_good,
+        "login_code": code,
         "demo_job": str(job.id) if job is not None and job.is_open else None,
     }
 
 
-def _see_to_token(database: Database, folder: Path, kept: str | None) -> bool:
-    """Make the first-run token where there is none; whether the one in the folder is good.
+def _see_to_token(database: Database, folder: Path, kept: str | None) -> UUID | None:
+    """Make the first-run token where there is none; the id of the one in the folder, if good.
 
     A file that was removed asks for a new token, and makes the one that nobody has any more
     useless. So does a new database under an old file.
@@ -49,10 +56,12 @@ def _see_to_token(database: Database, folder: Path, kept: str | None) -> bool:
     if kept is not None:
         with database.transaction() as session:
             try:
-                return verify_token(session, kept).role is Role.ADMIN
+                holder = verify_token(session, kept)
             except UnauthenticatedError:
                 if list_tokens(session):
-                    return False
+                    return None
+            else:
+                return holder.token_id if holder.role is Role.ADMIN else None
     with database.transaction() as session:
         for record in list_tokens(session):
             if record.name == FIRST_RUN_TOKEN and record.revoked_at is None:
@@ -61,4 +70,4 @@ def _see_to_token(database: Database, folder: Path, kept: str | None) -> bool:
         # Before the commit: if the file cannot be written, no token is left that nobody knows;
         # if the commit fails, the file holds a token that the next start replaces.
         write_token(folder, made.secret)
-    return True
+    return made.record.id

@@ -28,7 +28,7 @@ class Prepared:
     """What the preparation found."""
 
     checkpoint: str
-    is_token_good: bool
+    login_code: str | None  # None: the token in the folder is no good
     demo_job: str | None
 
 

@@ -134,7 +134,7 @@ class Supervisor:
                 # Only now: their imports would compete with the service's for the cores.
                 self._background = place.start_background(database, self._console)
                 token = read_token(place.folder)
-                if prepared.demo_job and prepared.is_token_good and token:
+                if prepared.demo_job and prepared.login_code and token:
                     show_filling(place.url, token, prepared.demo_job, self._console)
             with contextlib.closing(Watchdog(place.url)) as watchdog:
                 while (code := service.exit_code) is None:
@@ -155,8 +155,8 @@ class Supervisor:
 
     def _tell(self, place: _Place, prepared: Prepared) -> None:
         print(f"ready {place.url}", flush=True)  # noqa: T201 - the line that scripts wait for
-        if prepared.is_token_good:
-            link = f"{place.url}/ui/login?token={read_token(place.folder)}"
+        if prepared.login_code is not None:
+            link = f"{place.url}/ui/login?code={prepared.login_code}"
             print(f"log in: {link}", flush=True)  # noqa: T201
         else:
             self._console.print(

@@ -356,7 +356,7 @@ def test_every_key_of_a_class(
             answer = client.post(f"/glitches/{glitches[index].id}/labels", json=wanted)
             assert answer.status_code == 201
         known = {one["name"]: one["id"] for one in client.get("/classes").json()["items"]}
-    browser.driver.get(f"{service.url}/ui/login?token={service.tokens['admin']}")
+    browser.log_in(service.tokens["admin"])
     browser.open(f"/ui/classes/{known['Key_Class']}")
 
     def last_act(text: str) -> None:

@@ -21,7 +21,7 @@ def test_a_session_comes_back_until_it_expires(signer: SessionSigner) -> None:
     assert signer.read(cookie, NOW) == session
     assert signer.read(cookie, NOW + 99) == session
     assert signer.read(cookie, NOW + 100) is None
-    assert session.token_id == "token-id"
+    assert session.session_id == "token-id"
 
 
 def test_two_sessions_of_one_token_have_forms_of_their_own(signer: SessionSigner) -> None:
@@ -33,7 +33,7 @@ def test_two_sessions_of_one_token_have_forms_of_their_own(signer: SessionSigner
 def test_a_forged_or_damaged_cookie_is_no_session(signer: SessionSigner) -> None:
     cookie, session = signer.issue("token-id", NOW)
     body, signature = cookie.split(".")
-    later = json.dumps([session.token_id, session.expires_at + 10**6, session.nonce]).encode()
+    later = json.dumps([session.session_id, session.expires_at + 10**6, session.nonce]).encode()
     other, _ = SessionSigner(b"x" * 32).issue("token-id", NOW)
     forged = [
         *(None, "", ".", "a.b", body, f"{body}.", f"{body}.{signature[:-1]}", f"{cookie}0"),

@@ -1,0 +1,155 @@
+"""Coming in by browser: login codes that work once, and sessions that can be ended.
+
+A code stands in a login link, which lies in histories and logs afterwards: so it is good for
+minutes and for one login, and never the token itself. A session is a row, so that logging out ends
+it wherever its cookie was copied to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from app.core.access import is_good, parse_role
+from app.core.access_tables import ApiToken, LoginCode, WebSessionRow
+from app.core.audit import record_event
+from app.core.errors import UnauthenticatedError
+from app.core.principals import Principal
+
+CODE_LIFETIME = timedelta(minutes=15)
+LONGEST_CODE = 64
+_CODE_BYTES = 24
+_KEPT = timedelta(days=7)  # of what is over, for whoever looks into a login
+
+
+def create_login_code(session: Session, token_id: UUID) -> str:
+    """A code that lets its bearer in once, within CODE_LIFETIME, as the holder of a token."""
+    now = datetime.now(UTC)
+    session.execute(delete(LoginCode).where(LoginCode.expires_at < now - _KEPT))
+    code = secrets.token_urlsafe(_CODE_BYTES)
+    expires_at = now + CODE_LIFETIME
+    session.add(LoginCode(code_hash=_hash(code), token_id=token_id, expires_at=expires_at))
+    return code
+
+
+def holder_of_code(session: Session, code: str) -> Principal:
+    """Who a code would let in; it is not used up.
+
+    Raises:
+        UnauthenticatedError: if it is unknown, used or too old, or its token is no longer good.
+    """
+    row = session.get(LoginCode, _hash(code)) if 0 < len(code) <= LONGEST_CODE else None
+    if row is None or row.used_at is not None or row.expires_at <= datetime.now(UTC):
+        raise _REFUSAL
+    return _holder(session, row.token_id)
+
+
+def redeem_code(session: Session, code: str) -> Principal:
+    """Who a code lets in, this once.
+
+    Raises:
+        UnauthenticatedError: as ``holder_of_code``.
+    """
+    token_id = session.scalar(
+        update(LoginCode)
+        .where(
+            LoginCode.code_hash == _hash(code[: LONGEST_CODE + 1]),
+            LoginCode.used_at.is_(None),
+            LoginCode.expires_at > func.now(),
+        )
+        .values(used_at=func.now())
+        .returning(LoginCode.token_id)
+    )
+    if token_id is None:
+        raise _REFUSAL
+    return _holder(session, token_id)
+
+
+def open_session(session: Session, principal: Principal, lifetime_s: int, way: str) -> UUID:
+    """Begin a browser session; its id.
+
+    Args:
+        session: The transaction to write in.
+        principal: Whose it is.
+        lifetime_s: How long it may last, in seconds.
+        way: How they came in (token, code), for the audit.
+    """
+    now = datetime.now(UTC)
+    session.execute(delete(WebSessionRow).where(WebSessionRow.expires_at < now - _KEPT))
+    row = WebSessionRow(token_id=principal.token_id, expires_at=now + timedelta(seconds=lifetime_s))
+    session.add(row)
+    session.flush()
+    record_event(
+        session,
+        actor=principal.name,
+        action="log in",
+        subject="token",
+        subject_id=principal.token_id,
+        way=way,
+    )
+    return row.id
+
+
+def end_session(session: Session, session_id: str, principal: Principal) -> None:
+    """End a browser session, in every browser that holds its cookie."""
+    session.execute(
+        update(WebSessionRow)
+        .where(WebSessionRow.id == UUID(session_id), WebSessionRow.ended_at.is_(None))
+        .values(ended_at=func.now())
+    )
+    record_event(
+        session,
+        actor=principal.name,
+        action="log out",
+        subject="token",
+        subject_id=principal.token_id,
+    )
+
+
+def note_refused_login(session: Session, client: str) -> None:
+    """Keep that somebody was refused at the login, and where from; never what was sent."""
+    record_event(
+        session, actor="unknown", action="log in refused", subject="client", subject_id=client
+    )
+
+
+def holder_of_session(session: Session, session_id: str) -> Principal | None:
+    """Whose session this is; None if it has ended, or its token is no longer good."""
+    try:
+        wanted = UUID(session_id)
+    except ValueError:
+        return None
+    found = session.execute(
+        select(WebSessionRow, ApiToken)
+        .join(ApiToken, ApiToken.id == WebSessionRow.token_id)
+        .where(WebSessionRow.id == wanted)
+    ).first()
+    if found is None:
+        return None
+    row, token = found
+    now = datetime.now(UTC)
+    if row.ended_at is not None or row.expires_at <= now or not is_good(token, now):
+        return None
+    return Principal(token.id, token.name, parse_role(token.role))
+
+
+_REFUSAL = UnauthenticatedError(
+    "This login link was used, or is too old: ask for another with `glitch-discovery token link`, "
+    "or enter a token."
+)
+
+
+def _holder(session: Session, token_id: UUID) -> Principal:
+    row = session.get(ApiToken, token_id)
+    if row is None or not is_good(row, datetime.now(UTC)):
+        raise _REFUSAL
+    return Principal(row.id, row.name, parse_role(row.role))
+
+
+def _hash(code: str) -> bytes:
+    return hashlib.sha256(code.encode("utf-8", "surrogatepass")).digest()
