@@ -70,6 +70,14 @@ def new_batch(
         str | None,
         Form(description="upload, simulated, gravityspy or omicron; else told from the files."),
     ] = None,
+    energy_max: Annotated[
+        float | None,
+        Form(description="Of pictures: energy at the top of the colour scale, where not 25.5."),
+    ] = None,
+    frequency_range: Annotated[
+        str | None,
+        Form(description="Of pictures: lowest and highest Hz, as 10,4096, where not 10,2048."),
+    ] = None,
 ) -> Batch:
     """202 with the job that reads, encodes and stores the glitches. Needs the role submitter.
 
@@ -83,6 +91,8 @@ def new_batch(
         channel=channel,
         sample_rate_hz=sample_rate_hz,
         origin=origin,
+        energy_max=energy_max,
+        frequency_range=frequency_range,
     )
     data_dir = runtime.settings.data_dir
     digest, n_bytes, is_known = keep_upload(data_dir, file.file)
@@ -98,6 +108,8 @@ def new_batch(
         channel=channel,
         sample_rate_hz=sample_rate_hz,
         origin=origin,
+        energy_max=energy_max,
+        frequency_range=frequency_range,
     )
     job = submit_batch(session, options, principal)
     own = f"{request_scope.base_url(request)}/jobs/{job.id}"

@@ -37,7 +37,7 @@ from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, StoredGlitch
 from app.glitches.selection import get_glitches
-from app.glitches.upload import ParsedUpload
+from app.glitches.upload import ParsedUpload, parse_scales
 from app.jobs.records import Chunk, JobRecord
 from app.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
 from app.jobs.tables import JobItem
@@ -159,7 +159,8 @@ def _read(
     elif payload["kind"] == PICTURES:
         pictures = [one for one in glitches if "members" in one[1]]
         arrays = [one for one in glitches if "file" in one[1]]
-        yield from read_pictures(source, pictures, preprocessing)
+        scales = parse_scales(options.energy_max, options.frequency_range)
+        yield from read_pictures(source, pictures, preprocessing, scales)
         yield from read_arrays(folder, arrays, preprocessing)
 
 

@@ -38,6 +38,8 @@ class BatchOptions:
         channel: Channel of the strain files.
         sample_rate_hz: Of strain files that do not say.
         origin: Where the glitches come from; else told from the files.
+        energy_max: Of the pictures, where it is not Gravity Spy's; see ``parse_scales``.
+        frequency_range: Likewise.
     """
 
     upload: str
@@ -48,6 +50,8 @@ class BatchOptions:
     channel: str | None = None
     sample_rate_hz: float | None = None
     origin: str | None = None
+    energy_max: float | None = None
+    frequency_range: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The job's parameters."""
@@ -66,13 +70,21 @@ def check_options(
     channel: str | None,
     sample_rate_hz: float | None,
     origin: str | None,
+    energy_max: float | None = None,
+    frequency_range: str | None = None,
 ) -> None:
     """Refuse options that mean nothing, before anything is kept.
 
     Raises:
         InvalidRequestError: naming the field.
     """
-    parse_details(ifo=ifo, channel=channel, sample_rate_hz=sample_rate_hz)
+    parse_details(
+        ifo=ifo,
+        channel=channel,
+        sample_rate_hz=sample_rate_hz,
+        energy_max=energy_max,
+        frequency_range=frequency_range,
+    )
     if not (math.isfinite(merge_window_s) and 0 <= merge_window_s <= LONGEST_MERGE_WINDOW_S):
         raise InvalidRequestError(
             f"merge_window_s must lie between 0 and {LONGEST_MERGE_WINDOW_S:g} seconds."

@@ -29,7 +29,7 @@ from app.glitches.upload import (
 from glitch.channels import is_strain_channel
 from glitch.detectors import detector_of_channel
 from glitch.errors import FormatError, GlitchError, StrainError
-from glitch.images import is_image, parse_file_name
+from glitch.images import Scales, is_image, parse_file_name
 from glitch.strain import (
     Strain,
     StrainFile,
@@ -55,13 +55,16 @@ class ReadGlitch:
 
 
 def read_pictures(
-    source: Path, glitches: Sequence[tuple[int, Any]], preprocessing: Preprocessing
+    source: Path,
+    glitches: Sequence[tuple[int, Any]],
+    preprocessing: Preprocessing,
+    scales: Scales | None = None,
 ) -> Iterator[ReadGlitch]:
-    """Glitches whose pictures lie in an archive."""
+    """Glitches whose pictures lie in an archive, of these scales."""
     with source.open("rb") as archive:
         for position, content in glitches:
             with _told(position) as failed:
-                yield _read_pictures(archive, position, content, preprocessing)
+                yield _read_pictures(archive, position, content, preprocessing, scales)
             if failed:
                 yield _with_pictures(failed[0], content)
 
@@ -80,7 +83,11 @@ def _with_pictures(failed: ReadGlitch, content: Any) -> ReadGlitch:
 
 
 def _read_pictures(
-    archive: BinaryIO, position: int, content: Any, preprocessing: Preprocessing
+    archive: BinaryIO,
+    position: int,
+    content: Any,
+    preprocessing: Preprocessing,
+    scales: Scales | None,
 ) -> ReadGlitch:
     facts = Facts.from_json(content["facts"])
     pictures: dict[bytes, tuple[str, bytes, float]] = {}
@@ -95,7 +102,7 @@ def _read_pictures(
         pictures.setdefault(hashlib.sha256(data).digest(), (member.name, data, window))
     repeated = len(content["members"]) - len(pictures)
     windows = tuple(window for *_, window in pictures.values())
-    details = replace(_details(facts), view_durations_s=windows)
+    details = replace(_details(facts), view_durations_s=windows, scales=scales)
     with tempfile.TemporaryDirectory(prefix="glitch-batch-") as folder:
         files = []
         for number, (name, data, _) in enumerate(pictures.values()):

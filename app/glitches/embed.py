@@ -60,6 +60,8 @@ class UploadRequest:
     channel: str | None = None
     sample_rate_hz: float | None = None
     view_durations_s: Sequence[float] = ()  # in the order of the files
+    energy_max: float | None = None  # of pictures; see ``parse_scales``
+    frequency_range: str | None = None
     neighbours: int = 10
 
 
@@ -105,6 +107,8 @@ def embed_upload(
         channel=sent.channel,
         sample_rate_hz=sent.sample_rate_hz,
         view_durations_s=sent.view_durations_s,
+        energy_max=sent.energy_max,
+        frequency_range=sent.frequency_range,
     )
     checkpoint, encoder = source.active_encoder()
     with spooled(sent.files) as files:

@@ -25,6 +25,7 @@ from glitch.detectors import DETECTORS, detector_of_channel, parse_detector
 from glitch.errors import FormatError, TooLargeError
 from glitch.gps import LATEST_GPS_TIME
 from glitch.images import (
+    Scales,
     SpectrogramImage,
     SpectrogramName,
     is_image,
@@ -40,6 +41,7 @@ MOST_PICTURE_BYTES = 32_000_000  # a Gravity Spy picture has 0.1 to 0.4 MB
 _GPS_TIME = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
 # Channels, and the names of series within HDF5 files, which may hold blanks, brackets and commas.
 _CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 :/_.,()\[\]{}+@#%*=~\-]{0,199}", re.ASCII)
+_RANGE = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s*(?:,|-|to|\s)\s*(\d{1,6}(?:\.\d{1,6})?)", re.ASCII)
 _UNPRINTABLE = re.compile(r"[^\w .,()+@=~\-]")
 
 _Value = TypeVar("_Value")
@@ -63,6 +65,7 @@ class UploadDetails:
     channel: str | None = None
     sample_rate_hz: float | None = None
     view_durations_s: tuple[float, ...] = ()  # in the order of the files
+    scales: Scales | None = None  # of pictures whose axes are not Gravity Spy's
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +114,8 @@ def parse_details(
     channel: str | None = None,
     sample_rate_hz: float | None = None,
     view_durations_s: Sequence[float] = (),
+    energy_max: float | None = None,
+    frequency_range: str | None = None,
 ) -> UploadDetails:
     """The fields of an upload, each checked.
 
@@ -136,7 +141,29 @@ def parse_details(
         channel=channel,
         sample_rate_hz=sample_rate_hz,
         view_durations_s=tuple(view_durations_s),
+        scales=parse_scales(energy_max, frequency_range),
     )
+
+
+def parse_scales(energy_max: float | None, frequency_range: str | None) -> Scales | None:
+    """What a picture's axes span; ``None`` where nothing is said.
+
+    Args:
+        energy_max: Normalised energy at the top of the colour scale.
+        frequency_range: Lowest and highest frequency in Hz, as ``10,4096``.
+
+    Raises:
+        ImageError: if they cannot be; the message names the field.
+    """
+    text = (frequency_range or "").strip()
+    if not text:
+        return None if energy_max is None else Scales(energy_max=energy_max)
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        raise InvalidRequestError(
+            f"frequency_range {_shown(text)} is no range: give two frequencies in Hz, as 10,4096."
+        )
+    return Scales((float(match[1]), float(match[2])), energy_max)
 
 
 def clean_name(name: str | None) -> str:
@@ -299,7 +326,9 @@ def _from_pictures(
                 "scan: send the picture as Gravity Spy publishes it."
             )
         try:
-            picture = read_spectrogram(file.path.read_bytes(), file.name, preprocessing)
+            picture = read_spectrogram(
+                file.path.read_bytes(), file.name, preprocessing, details.scales
+            )
         except FormatError as error:
             if len(files) == 1 or file.name in str(error):
                 raise

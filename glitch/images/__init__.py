@@ -12,11 +12,13 @@ from glitch.images.reader import (
     views_from_spectrograms,
 )
 from glitch.images.render import render_view
+from glitch.images.scales import Scales
 from glitch.images.stacks import ViewStack, holds_stack, is_npz_stack, npz_to_hdf5, open_stack
 
 __all__ = [
     "DIFFERENCE_LIMIT",
     "MAX_COLORMAP_DISTANCE",
+    "Scales",
     "SpectrogramImage",
     "SpectrogramName",
     "ViewStack",

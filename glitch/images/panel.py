@@ -36,6 +36,8 @@ KNOWN_PANELS = {
 }
 
 _MOSTLY = 0.95
+_FRAME = 4  # pixels beside the panel in which the frame of its axes is looked for
+_LEAST_BLANK = 0.015  # of the panel: fewer rows are the frame itself
 _STATED = re.compile(
     r"(\d{1,4})x(\d{1,4}) cells at (\d{1,4}),(\d{1,4}),(\d{1,4}),(\d{1,4})", re.ASCII
 )
@@ -74,13 +76,22 @@ class FoundPanel(NamedTuple):
     has_rival: bool = False
 
 
-def find_panel(is_colored: Bool[np.ndarray, "height width"]) -> FoundPanel:
+def find_panel(
+    is_colored: Bool[np.ndarray, "height width"],
+    is_dark: Bool[np.ndarray, "height width"] | None = None,
+) -> FoundPanel:
     """The rectangle of the spectrogram.
+
+    Args:
+        is_colored: pixels that have a colour.
+        is_dark: pixels that a frame of axes may be drawn with; without them no frame is looked for.
 
     It is the widest block of columns, then of rows, that are mostly coloured: the colour bar is a
     narrow block apart, page, frame and text are grey. Where nothing of use is found, the known
     box of that picture size stands in, else the whole picture; the distance to the colour map
-    then decides whether it is an omega scan at all.
+    then decides whether it is an omega scan at all. Rows that a frame around the axes holds
+    above or below the block were drawn blank, as not measured: they belong to the panel, as they do
+    where a picture without axes is coloured over its whole width alone.
     """
     height, width = is_colored.shape
     known = KNOWN_PANELS.get((width, height), Box(0, 0, width, height))
@@ -100,12 +111,58 @@ def find_panel(is_colored: Bool[np.ndarray, "height width"]) -> FoundPanel:
     box = Box(left, top, right, bottom)
     if min(box.width, box.height) < min(SMALLEST_SIDE, width, height):
         return FoundPanel(known)
+    if box.height < _MOSTLY * height:
+        framed = _with_blank_rows(box, is_colored.shape, is_dark)
+        is_known = (width, height) in KNOWN_PANELS and framed != box
+        # A frame's ends are blurred by JPEG; where the box is known, it is exact.
+        near = max(abs(one - other) for one, other in zip(framed, known, strict=True))
+        box = known if is_known and near <= _FRAME else framed
     if (width, height) in KNOWN_PANELS and box.height < _MOSTLY * known.height:
         return FoundPanel(known)  # rows drawn grey, as not measured, belong to the panel
     sides = ((columns, box.width), (rows, box.height))
     return FoundPanel(
         box, any(sum(_length(run) > size / 2 for run in runs) > 1 for runs, size in sides)
     )
+
+
+def _with_blank_rows(
+    box: Box, shape: tuple[int, ...], is_dark: Bool[np.ndarray, "height width"] | None
+) -> Box:
+    """The panel with the blank rows between it and its frame, or the picture's own edges."""
+    height, width = shape
+    if is_dark is None:
+        return box
+    if box.left <= 1 and box.right >= width - 1:  # without axes: blank above, where no text is
+        is_blank = box.bottom >= height - 1 and not is_dark[: max(0, box.top - 1)].any()
+        return Box(box.left, 0, box.right, height) if is_blank else box
+    sides = [
+        span
+        for columns in (range(box.left - _FRAME, box.left), range(box.right, box.right + _FRAME))
+        if (span := _frame(is_dark, columns, box)) is not None
+    ]
+    if len(sides) < 2:  # one line may be of anything
+        return box
+    top, bottom = (round(sum(ends) / len(ends)) for ends in zip(*sides, strict=True))
+    is_taller = box.height < (1 - _LEAST_BLANK) * (bottom - top)
+    return Box(box.left, top, box.right, bottom) if is_taller else box
+
+
+def _frame(
+    is_dark: Bool[np.ndarray, "height width"], columns: range, box: Box
+) -> tuple[int, int] | None:
+    """First and last row inside a vertical line beside the panel that reaches over all of it."""
+    best: tuple[int, int] | None = None
+    for column in columns:
+        if not 0 <= column < is_dark.shape[1]:
+            continue
+        line = np.concatenate([[False], is_dark[:, column], [False]])
+        edges = np.flatnonzero(line[1:] != line[:-1])
+        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            reaches = start <= box.top + _FRAME and stop >= box.bottom - _FRAME
+            if reaches and (best is None or stop - start > best[1] - best[0]):
+                best = start, stop
+    # The line ends with the lines across it, which are no rows of the panel.
+    return None if best is None else (best[0] + 1, best[1] - 1)
 
 
 def _length(run: tuple[int, int]) -> int:

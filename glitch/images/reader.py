@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Float64
 
 from glitch.errors import ImageError
 from glitch.images.colormap import color_codes, invert, is_colored
@@ -13,6 +13,7 @@ from glitch.images.decode import decode_picture
 from glitch.images.grid import LEAST_COVER, cell_means, even_edges
 from glitch.images.names import SpectrogramName, parse_file_name
 from glitch.images.panel import SMALLEST_SIDE, DrawnCells, FoundPanel, find_panel
+from glitch.images.scales import DARK, Scales, check_scales, row_edges
 from glitch.types import ViewArray
 from glitch.views import Preprocessing, Views, views_from_images
 
@@ -31,17 +32,28 @@ class SpectrogramImage:
 
 
 def read_spectrogram(
-    data: bytes, file_name: str, preprocessing: Preprocessing | None = None
+    data: bytes,
+    file_name: str,
+    preprocessing: Preprocessing | None = None,
+    scales: Scales | None = None,
 ) -> SpectrogramImage:
     """Read a Gravity Spy PNG or JPEG, with axes or without.
 
     The panel is found by its colours, viridis is inverted by nearest colour, and the energy is
-    averaged over the cells of the grid.
+    averaged over the cells of the grid. Its axes are taken as Gravity Spy's, 10 to 2048 Hz and 0 to
+    25.5, unless its labels deny that or the caller says others.
+
+    Args:
+        data: the file.
+        file_name: what it was called, which may state detector, id, time and window.
+        preprocessing: the recipe that names the grid.
+        scales: what the picture's axes span, where they are not Gravity Spy's.
 
     Raises:
         FormatError: the bytes are empty, damaged, or no PNG or JPEG.
         TooLargeError: more pixels or bytes than are ever read.
-        ImageError: the picture is no omega scan in viridis, or too small.
+        ImageError: the picture is no omega scan in viridis, too small, or of scales that are not
+            those which are said or assumed.
     """
     recipe = preprocessing or Preprocessing()
     _require_gravity_spy_scales(recipe)
@@ -49,7 +61,8 @@ def read_spectrogram(
     codes = color_codes(pixels)
     colored = is_colored(codes)
     drawn = DrawnCells.parse(stated_cells, pixels.shape[1], pixels.shape[0])
-    box, has_rival = FoundPanel(drawn.box) if drawn else find_panel(colored)
+    is_dark = np.asarray(pixels.max(axis=2) < DARK, dtype=np.bool_)
+    box, has_rival = FoundPanel(drawn.box) if drawn else find_panel(colored, is_dark)
     if min(box.width, box.height) < SMALLEST_SIDE:
         raise ImageError(
             f"The spectrogram is only {box.width} x {box.height} pixels; at least "
@@ -68,9 +81,25 @@ def read_spectrogram(
         raise ImageError(
             "The picture holds several spectrograms. Send each window as a file of its own."
         )
+    said = scales or Scales()
+    own_range = (recipe.lowest_frequency_hz, recipe.highest_frequency_hz)
+    if drawn is None:
+        check_scales(
+            pixels,
+            colored,
+            box,
+            said,
+            frequency_range_hz=own_range,
+            energy_max=recipe.energy_clip,
+        )
     shape = (recipe.n_frequency, recipe.n_time)
     is_ours = drawn is not None and drawn.shape == shape
-    values, observed = _average_to_grid(fractions[::-1], is_drawn[::-1], shape, is_ours)
+    energies = fractions[::-1]
+    if said.energy_max is not None:
+        energies = np.clip(energies * np.float32(said.energy_max / recipe.energy_clip), 0, 1)
+    spanned = said.frequency_range_hz or own_range
+    edges = row_edges(spanned, own_range, box.height, recipe.n_frequency, is_ours)
+    values, observed = _average_to_grid(energies, is_drawn[::-1], shape, is_ours, edges)
     return SpectrogramImage(values, observed, parse_file_name(file_name), distance)
 
 
@@ -88,21 +117,21 @@ def _average_to_grid(
     is_drawn: Bool[np.ndarray, " height"],
     shape: tuple[int, int],
     are_pixels_whole: bool,
+    row_edges_px: Float64[np.ndarray, " edge"],
 ) -> tuple[ViewArray, Bool[np.ndarray, " freq"]]:
     all_columns = np.ones(fractions.shape[1], dtype=np.bool_)
-    by_row, observed = _even_means(fractions, is_drawn, shape[0], are_pixels_whole)
-    by_column, _ = _even_means(by_row.T, all_columns, shape[1], are_pixels_whole)
+    by_row, observed = _means(fractions, is_drawn, row_edges_px)
+    column_edges = even_edges(fractions.shape[1], shape[1], are_pixels_whole)
+    by_column, _ = _means(by_row.T, all_columns, column_edges)
     return np.ascontiguousarray(np.clip(by_column.T, 0, 1), dtype=np.float32), observed
 
 
-def _even_means(
+def _means(
     values: Float32[np.ndarray, "pixel other"],
     is_measured: Bool[np.ndarray, " pixel"],
-    n_cells: int,
-    are_pixels_whole: bool,
+    edges: Float64[np.ndarray, " edge"],
 ) -> tuple[Float32[np.ndarray, "cell other"], Bool[np.ndarray, " cell"]]:
     pixels = np.arange(len(values) + 1, dtype=np.float64)
-    edges = even_edges(len(values), n_cells, are_pixels_whole)
     return cell_means(np.ascontiguousarray(values), pixels, edges, is_measured)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 from sqlalchemy.orm import Session
@@ -102,7 +102,7 @@ def _submit(
             raise InvalidRequestError(
                 f"The field {name} may hold at most {LONGEST_FIELD} printable characters."
             )
-    said = {
+    said: dict[str, Any] = {
         "ifo": typed.ifo.strip() or None,
         "channel": typed.channel.strip() or None,
         "origin": typed.origin.strip() or None,

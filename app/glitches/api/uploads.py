@@ -35,6 +35,14 @@ async def _sent(
         list[float] | None,
         Form(description="Window of each picture in seconds, in the order of the files."),
     ] = None,
+    energy_max: Annotated[
+        float | None,
+        Form(description="Of pictures: energy at the top of the colour scale, where not 25.5."),
+    ] = None,
+    frequency_range: Annotated[
+        str | None,
+        Form(description="Of pictures: lowest and highest Hz, as 10,4096, where not 10,2048."),
+    ] = None,
     neighbours: Annotated[int, Form(description="How many neighbours, 0 to 200.")] = 10,
 ) -> UploadRequest:
     return UploadRequest(
@@ -44,6 +52,8 @@ async def _sent(
         channel=channel,
         sample_rate_hz=sample_rate_hz,
         view_durations_s=view_duration_s or [],
+        energy_max=energy_max,
+        frequency_range=frequency_range,
         neighbours=neighbours,
     )
 

@@ -131,6 +131,8 @@ class UploadPage(PageContext):
     sample_rate_hz: str
     label: str
     view_duration_s: str
+    energy_max: str
+    frequency_range: str
     is_kept: bool  # whether it is to be stored
     durations: tuple[Choice, ...]
     ifos: tuple[Choice, ...]

@@ -52,8 +52,10 @@ LABELS = {
     "gps_time": "“GPS time”",
     "sample_rate_hz": "“Sample rate”",
     "view_duration_s": "“Window of a picture”",
+    "energy_max": "“Top of the colour scale”",
+    "frequency_range": "“Frequency axis”",
 }
-SUFFIXES = ".hdf5,.hdf,.h5,.gwf,.csv,.txt,.npy,.npz,.png,.jpg,.jpeg"
+SUFFIXES = ".hdf5,.hdf,.h5,.gwf,.csv,.txt,.gz,.npy,.npz,.png,.jpg,.jpeg"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class _Typed:
     channel: str = ""
     sample_rate_hz: str = ""
     view_duration_s: str = ""
+    energy_max: str = ""
+    frequency_range: str = ""
     label: str = ""
     is_kept: bool = True
 
@@ -96,11 +100,23 @@ def upload(
     channel: Annotated[str, Form()] = "",
     sample_rate_hz: Annotated[str, Form()] = "",
     view_duration_s: Annotated[str, Form()] = "",
+    energy_max: Annotated[str, Form()] = "",
+    frequency_range: Annotated[str, Form()] = "",
     label: Annotated[str, Form()] = "",
     store: Annotated[str, Form(max_length=10)] = "",
 ) -> Response:
     """Embed what was sent, and store it if that is asked for."""
-    typed = _Typed(gps_time, ifo, channel, sample_rate_hz, view_duration_s, label, bool(store))
+    typed = _Typed(
+        gps_time=gps_time,
+        ifo=ifo,
+        channel=channel,
+        sample_rate_hz=sample_rate_hz,
+        view_duration_s=view_duration_s,
+        energy_max=energy_max,
+        frequency_range=frequency_range,
+        label=label,
+        is_kept=bool(store),
+    )
     try:
         embedded = embed_upload(
             session,
@@ -154,6 +170,8 @@ def _sent(files: list[UploadFile | str], typed: _Typed) -> UploadRequest:
         sample_rate_hz=number_typed(typed.sample_rate_hz, "The sample rate"),
         view_durations_s=_durations(typed.view_duration_s),
         neighbours=0 if typed.is_kept else NEIGHBOURS_SHOWN,  # the glitch's page lists its own
+        energy_max=number_typed(typed.energy_max, "The top of the colour scale"),
+        frequency_range=typed.frequency_range,
     )
 
 
@@ -183,6 +201,8 @@ def _page(
         sample_rate_hz=typed.sample_rate_hz[:LONGEST_FIELD],
         label=typed.label[:LONGEST_FIELD],
         view_duration_s=typed.view_duration_s[:LONGEST_FIELD],
+        energy_max=typed.energy_max[:LONGEST_FIELD],
+        frequency_range=typed.frequency_range[:LONGEST_FIELD],
         is_kept=typed.is_kept,
         durations=_choices(
             {"": "from the file name"}

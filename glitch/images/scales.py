@@ -1,0 +1,191 @@
+"""Which scales a picture has: told by its caller, else what the spacing of its labels allows.
+
+The labels are not read, only where they stand. On a logarithmic axis with a label an octave,
+their spacing gives how many octaves the axis spans, and the place of the lowest how it is cut; on a
+colour bar it gives how many steps the scale has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log2
+
+import numpy as np
+from jaxtyping import Bool, Float64, UInt8
+
+from glitch.errors import ImageError
+from glitch.images.grid import even_edges
+from glitch.images.panel import Box
+
+DARK = 128  # of 255: text, ticks and frames
+_BESIDE = 0.035  # of the picture's width: labels end or begin this near the axes
+_CLEAR = 6  # pixels beside the axes that hold ticks rather than labels
+_OVER = 0.015  # of the axis: a label at its end stands so far beyond; those of the time, further
+_LEAST_LABELS = 3
+_EVEN = 0.06  # of a spacing: labels of one axis stand no less evenly
+_OCTAVES_OFF = 0.4  # older renders of Gravity Spy span 10.6 to 1850 Hz
+_PHASE_OFF = 0.2  # octaves
+_STEPS_OFF = 0.05  # of the bar's steps: 25.5 is 5.1 steps of 5, 25 is 5.0
+_STEPS = (1.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What a picture's axes span. ``None``: as Gravity Spy draws them.
+
+    Attributes:
+        frequency_range_hz: lowest and highest frequency of the logarithmic axis.
+        energy_max: normalised energy at the top of the colour scale, which begins at 0.
+    """
+
+    frequency_range_hz: tuple[float, float] | None = None
+    energy_max: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.frequency_range_hz is not None:
+            low, high = self.frequency_range_hz
+            if not 0.1 <= low < high <= 1e5:
+                raise ImageError(
+                    "frequency_range must be two frequencies in Hz, the lower first: 10,4096."
+                )
+        if self.energy_max is not None and not 0.1 <= self.energy_max <= 1e4:
+            raise ImageError(
+                "energy_max must be the normalised energy at the top of the colour scale: 15."
+            )
+
+
+def check_scales(
+    pixels: UInt8[np.ndarray, "height width 3"],
+    is_colored: Bool[np.ndarray, "height width"],
+    box: Box,
+    said: Scales,
+    *,
+    frequency_range_hz: tuple[float, float],
+    energy_max: float,
+) -> None:
+    """See that labels beside the panel do not contradict the scales that would be taken.
+
+    Where there are none, as in a cropped picture, nothing can be told and the scales are assumed.
+
+    Args:
+        pixels: the whole picture, RGB.
+        is_colored: which pixels have a colour.
+        box: the panel.
+        said: what the caller says; that is not checked.
+        frequency_range_hz: what is taken where nothing is said.
+        energy_max: likewise.
+
+    Raises:
+        ImageError: naming what to give.
+    """
+    is_dark = np.asarray(pixels.max(axis=2) < DARK)
+    if said.frequency_range_hz is None and not _may_span(is_dark, box, frequency_range_hz):
+        low, high = frequency_range_hz
+        raise ImageError(
+            f"The labels of the frequency axis are not spaced as on one of {low:g} to {high:g} Hz: "
+            "give frequency_range, its lowest and highest frequency in Hz, such as 20,1024."
+        )
+    if said.energy_max is None and not _may_reach(is_dark, is_colored, box, energy_max):
+        raise ImageError(
+            f"The labels of the colour bar are not spaced as on one of 0 to {energy_max:g}: give "
+            "energy_max, the normalised energy at its top, such as 15."
+        )
+
+
+def _may_span(
+    is_dark: Bool[np.ndarray, "height width"], box: Box, span: tuple[float, float]
+) -> bool:
+    width = is_dark.shape[1]
+    band = slice(max(0, box.left - round(_BESIDE * width)), max(0, box.left - _CLEAR))
+    labels = _labels(is_dark[:, band], box)
+    if len(labels) < _LEAST_LABELS:
+        return True
+    spacing = _even_spacing(labels)
+    if spacing is None:
+        return False
+    octaves = log2(span[1] / span[0])
+    if abs(1 / spacing - octaves) > _OCTAVES_OFF:
+        return False
+    first = labels[0] / spacing  # octaves from the bottom to the lowest label
+    phase = (first + log2(span[0])) % 1  # labels stand at whole octaves of 1 Hz
+    return bool(min(phase, 1 - phase) <= _PHASE_OFF)
+
+
+def _may_reach(
+    is_dark: Bool[np.ndarray, "height width"],
+    is_colored: Bool[np.ndarray, "height width"],
+    box: Box,
+    energy_max: float,
+) -> bool:
+    bar = _bar(is_colored, box)
+    if bar is None:
+        return True
+    width = is_dark.shape[1]
+    labels = _labels(is_dark[:, bar.right + _CLEAR : bar.right + round(_BESIDE * width)], bar)
+    if len(labels) < _LEAST_LABELS:
+        return True
+    spacing = _even_spacing(labels)
+    if spacing is None:
+        return False
+    return any(bool(abs(1 / spacing - energy_max / step) <= _STEPS_OFF) for step in _STEPS)
+
+
+def _bar(is_colored: Bool[np.ndarray, "height width"], box: Box) -> Box | None:
+    """The colour bar: a narrow coloured block right of the panel, over its whole height."""
+    right_of = is_colored[box.top : box.bottom, box.right + 2 :].mean(axis=0) > 0.9
+    if not right_of.any():
+        return None
+    left = int(np.argmax(right_of)) + box.right + 2
+    length = int(np.argmin(np.append(right_of[left - box.right - 2 :], False)))
+    rows = np.flatnonzero(is_colored[:, left : left + length].mean(axis=1) > 0.5)
+    if length < 4 or not rows.size:
+        return None
+    return Box(left, int(rows[0]), left + length, int(rows[-1]) + 1)
+
+
+def _labels(is_dark: Bool[np.ndarray, "height band"], box: Box) -> list[float]:
+    """Where labels stand, as fractions of the axis from its bottom, ascending."""
+    if not is_dark.size:
+        return []
+    rows = np.concatenate([[False], is_dark.any(axis=1), [False]])
+    edges = np.flatnonzero(rows[1:] != rows[:-1])
+    middles = [
+        (start + stop) / 2
+        for start, stop in zip(edges[::2], edges[1::2], strict=True)
+        if stop - start >= 4
+    ]
+    margin = _OVER * box.height
+    inside = [row for row in middles if box.top - margin <= row <= box.bottom + margin]
+    return sorted((box.bottom - row) / box.height for row in inside)
+
+
+def _even_spacing(labels: list[float]) -> float | None:
+    """How far labels stand apart; None where they do not stand evenly."""
+    steps = np.diff(labels)
+    spacing = float((labels[-1] - labels[0]) / (len(labels) - 1))
+    return spacing if spacing > 0 and np.abs(steps - spacing).max() <= _EVEN * spacing else None
+
+
+def row_edges(
+    spanned_hz: tuple[float, float],
+    wanted_hz: tuple[float, float],
+    n_pixels: int,
+    n_cells: int,
+    are_pixels_whole: bool,
+) -> Float64[np.ndarray, " edge"]:
+    """Edges of a grid's rows, in pixels of a panel from its bottom.
+
+    Rows beyond what the picture spans lie outside its pixels, where nothing was measured.
+
+    Args:
+        spanned_hz: what the panel spans, on a logarithmic axis.
+        wanted_hz: what the grid spans.
+        n_pixels: height of the panel.
+        n_cells: rows of the grid.
+        are_pixels_whole: as for ``even_edges``, which gives the edges where both spans agree.
+    """
+    if spanned_hz == wanted_hz:
+        return even_edges(n_pixels, n_cells, are_pixels_whole)
+    cells = np.linspace(log2(wanted_hz[0]), log2(wanted_hz[1]), n_cells + 1)
+    low, high = log2(spanned_hz[0]), log2(spanned_hz[1])
+    return np.asarray((cells - low) / (high - low) * n_pixels, dtype=np.float64)

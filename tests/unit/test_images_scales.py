@@ -1,0 +1,133 @@
+"""Pictures with other axes or colour scales: recognised, asked for, or read as the caller says."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from glitch.errors import ImageError
+from glitch.images import Scales, SpectrogramImage, read_spectrogram
+
+PEAK_HZ = 100.0
+
+
+def _drawn(
+    *,
+    size: tuple[int, int] = (800, 600),
+    axis: tuple[float, float] = (10, 2048),
+    top: float | None = None,
+    vmax: float = 25.5,
+    step: float = 5,
+    grid: bool = False,
+    base: int = 2,
+) -> bytes:
+    """A scan with one glitch, drawn by matplotlib; blank above ``top``."""
+    rng = np.random.default_rng(0)
+    figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.125, 0.1, 0.72, 0.8))
+    frequency = np.geomspace(axis[0], top or axis[1], 300)
+    time = np.linspace(-0.5, 0.5, 300)
+    energy = rng.exponential(1.0, (299, 299))
+    row = np.exp(-(np.log(frequency[:-1] / PEAK_HZ) ** 2) * 8)
+    energy += 30 * row[:, None] * np.exp(-((time[:-1] / 0.02) ** 2))
+    mesh = axes.pcolormesh(time, frequency, energy, cmap="viridis", vmin=0, vmax=vmax)
+    axes.set_yscale("log", base=base)
+    axes.set_ylim(*axis)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if grid:
+        axes.grid(visible=True, color="white")
+    else:
+        axes.grid(visible=False)
+    bar = figure.colorbar(
+        mesh, cax=figure.add_axes((0.865, 0.1, 0.036, 0.8)), ticks=np.arange(0, vmax + 1e-9, step)
+    )
+    bar.ax.grid(visible=False)
+    out = io.BytesIO()
+    canvas.print_png(out)
+    return out.getvalue()
+
+
+def _read(scales: Scales | None = None, **drawn: object) -> SpectrogramImage:
+    return read_spectrogram(_drawn(**drawn), "a.png", None, scales)  # type: ignore[arg-type]
+
+
+def _peak_hz(image: SpectrogramImage) -> float:
+    row = int(image.values.mean(axis=1).argmax())
+    return float(10 * 204.8 ** ((row + 0.5) / len(image.values)))
+
+
+@pytest.mark.parametrize("size", [(800, 600), (1000, 700), (640, 480)])
+def test_the_blank_band_of_4_khz_scans_is_marked_at_any_size(size: tuple[int, int]) -> None:
+    whole, blank = _read(size=size), _read(size=size, top=1291)
+    assert whole.observed.all()
+    edges = 10 * 204.8 ** (np.arange(129) / 128)
+    np.testing.assert_array_equal(blank.observed[:116], True)
+    np.testing.assert_array_equal(blank.observed[118:], False)
+    assert edges[116] < 1291 < edges[118]
+    assert not blank.values[118:].any()
+    assert _peak_hz(blank) == pytest.approx(PEAK_HZ, rel=0.1)
+
+
+def test_a_cropped_scan_keeps_its_blank_band() -> None:
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(_drawn(top=1291))).convert("RGB").crop((101, 61, 676, 540))
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    image = read_spectrogram(out.getvalue(), "a.png")
+    assert 116 <= image.observed.sum() <= 118
+    assert _peak_hz(image) == pytest.approx(PEAK_HZ, rel=0.1)
+
+
+@pytest.mark.parametrize("axis", [(20.0, 1024.0), (10.0, 4096.0), (8.0, 2048.0), (16.0, 2048.0)])
+def test_another_frequency_axis_is_asked_for_and_read(axis: tuple[float, float]) -> None:
+    with pytest.raises(ImageError, match="give frequency_range"):
+        _read(axis=axis)
+    image = _read(Scales(frequency_range_hz=axis), axis=axis)
+    edges = 10 * 204.8 ** (np.arange(129) / 128)
+    inside = (edges[:-1] >= axis[0]) & (edges[1:] <= axis[1])
+    assert image.observed[inside].all()
+    assert image.observed.sum() <= inside.sum() + 2
+    assert _peak_hz(image) == pytest.approx(PEAK_HZ, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("vmax", "step"), [(15.0, 5), (15.0, 2.5), (10.0, 2), (50.0, 10), (25.0, 5)]
+)
+def test_another_colour_scale_is_asked_for_and_read(vmax: float, step: float) -> None:
+    with pytest.raises(ImageError, match="give energy_max"):
+        _read(vmax=vmax, step=step)
+    image = _read(Scales(energy_max=vmax), vmax=vmax, step=step)
+    usual = _read()
+    quiet = usual.values < min(vmax, 25.5) / 25.5 * 0.8
+    assert np.abs(image.values - usual.values)[quiet].mean() < 0.01
+
+
+def test_scans_of_kagra_are_read_with_both_given() -> None:
+    image = _read(Scales((10.0, 4096.0), 20.0), axis=(10, 4096), vmax=20, grid=True)
+    assert image.observed.all()
+    assert _peak_hz(image) == pytest.approx(PEAK_HZ, rel=0.15)
+
+
+def test_an_axis_with_other_labels_is_asked_for() -> None:
+    with pytest.raises(ImageError, match="give frequency_range"):
+        _read(base=10)
+
+
+@pytest.mark.parametrize(
+    ("scales", "message"),
+    [
+        ({"frequency_range_hz": (2048.0, 10.0)}, "the lower first"),
+        ({"energy_max": -1.0}, "energy_max must be"),
+        ({"energy_max": float("nan")}, "energy_max must be"),
+    ],
+)
+def test_scales_that_cannot_be(scales: dict[str, object], message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        Scales(**scales)  # type: ignore[arg-type]
