@@ -48,7 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     application = FastAPI(
         title="Glitch Discovery",
-        summary="Embeds gravitational-wave detector glitches and finds their kin.",
+        summary="Embeds gravitational-wave detector glitches and finds their neighbours.",
         version=version("glitch-discovery"),
         license_info={"name": "GPL-3.0-or-later", "identifier": "GPL-3.0-or-later"},
         lifespan=lifespan,

@@ -278,7 +278,7 @@ def make_up_points(folder: Path, count: int) -> None:
 
 
 def measure_map_page(address: str, token: str) -> None:
-    """What the page makes of the points: fetched, drawn, dragged, coloured anew."""
+    """What the page makes of the points: fetched, drawn, dragged, coloured again."""
     driver = open_chromium()
     try:
         open_session(driver, address, token)

@@ -4,7 +4,7 @@
 
 PACK is a folder that `glitch-discovery simulate-pack` wrote; without one, a mixture of Gaussians
 stands in. A fifth is kept back, the rest laid out; the fifth is then placed by UMAP's own transform
-and by the weighted mean of its nearest kin. Trustworthiness (Venna & Kaski 2001; 1 is best, 0.5 is
+and by the weighted mean of its nearest. Trustworthiness (Venna & Kaski 2001; 1 is best, 0.5 is
 chance) asks whether what lies together on the map does so in the latent space.
 """
 
@@ -64,7 +64,9 @@ def from_pack(folder: Path, most: int) -> tuple[np.ndarray, np.ndarray]:
 
 def told(name: str, seconds: float, vectors: np.ndarray, places: np.ndarray, score: float) -> None:
     trust = trustworthiness(unit_vectors(vectors), places, n_neighbors=NEIGHBOURS)
-    print(f"{name:44} {seconds:8.2f} s   trustworthiness {trust:.4f}   label by kin {score:.3f}")
+    print(
+        f"{name:44} {seconds:8.2f} s   trustworthiness {trust:.4f}   label by nearest {score:.3f}"
+    )
 
 
 def compare(vectors: np.ndarray, labels: np.ndarray) -> None:
@@ -78,7 +80,7 @@ def compare(vectors: np.ndarray, labels: np.ndarray) -> None:
     seconds = time.perf_counter() - started
     by_kin = KNeighborsClassifier(NEIGHBOURS).fit(places, labels[kept])
     in_latent = KNeighborsClassifier(NEIGHBOURS).fit(unit_vectors(vectors[kept]), labels[kept])
-    print(f"label by kin in the latent space itself, held out: "
+    print(f"label by neighbours in the latent space itself, held out: "
           f"{in_latent.score(unit_vectors(vectors[new]), labels[new]):.3f}")  # fmt: skip
     score = by_kin.score(places, labels[kept])
     told(f"laid out, {len(kept):,} glitches", seconds, vectors[kept], places, score)

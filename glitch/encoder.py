@@ -41,7 +41,7 @@ class Encoder(LoadedModel):
             if one.preprocessing is not self.preprocessing and one.preprocessing.digest() != wanted:
                 raise GlitchError(
                     "These views were made with other preprocessing than the checkpoint's: "
-                    "make them anew with the preprocessing of its manifest."
+                    "make them again with the preprocessing of its manifest."
                 )
         encodings: list[Encoding] = []
         for start in range(0, len(views), BATCH):

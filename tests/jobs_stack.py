@@ -23,8 +23,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.embedded import start_embedded
 from app.core.engine import make_engine, make_session_factory
 from app.core.migrate import upgrade
-from app.jobs.bell import bell_info
-from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, CeleryBell, open_redis, waiting_messages
+from app.jobs.broker import (
+    JOBS_QUEUE,
+    RECONCILE_QUEUE,
+    CeleryNotifier,
+    open_redis,
+    waiting_messages,
+)
+from app.jobs.notify import notifier_info
 from app.jobs.records import JobRecord
 from app.jobs.registry import register
 from app.jobs.service import create_job, get_job
@@ -49,7 +55,7 @@ class Stack:
         self.redis_url = f"unix://{self.folder}/redis.sock"
         self.start_redis()
         self.sessions: sessionmaker[Session] = make_session_factory(
-            self.engine, info=bell_info(CeleryBell(self.redis_url))
+            self.engine, info=notifier_info(CeleryNotifier(self.redis_url))
         )
         self.children: list[subprocess.Popen[bytes]] = []
         self.ended: list[str] = []  # what had to be started again, and its exit code

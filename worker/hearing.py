@@ -1,4 +1,4 @@
-"""Noticing that this worker no longer hears its messages, and ending it to be started anew.
+"""Noticing that this worker no longer hears its messages, and ending it to be started again.
 
 After Redis was away a Celery worker may count itself connected and yet never take a message again
 (celery/celery issues 8030, 8091, 10302). Nothing in it says so; what shows is that messages wait in

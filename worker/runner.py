@@ -53,7 +53,7 @@ class JobRunner:
     Args:
         sessions: To the database; two connections are used at a time.
         settings: The service's; ``job_lease_s`` says how long a silent worker is believed in.
-        ring: Called with a job's id where further workers could help.
+        notify: Called with a job's id where further workers could help.
         is_stopping: Whether this worker is to stop soon.
         on_abandoned: Called where a chunk was given back under a handler that does not listen.
     """
@@ -63,7 +63,7 @@ class JobRunner:
         sessions: sessionmaker[Session],
         settings: Settings,
         *,
-        ring: Callable[[UUID], None] = lambda _: None,
+        notify: Callable[[UUID], None] = lambda _: None,
         is_stopping: Callable[[], bool] = lambda: False,
         on_abandoned: Callable[[], None] = _nothing,
     ) -> None:
@@ -71,7 +71,7 @@ class JobRunner:
         self._settings = settings
         self._lease = timedelta(seconds=settings.job_lease_s)
         self._encoders = EncoderShelf(settings)
-        self._ring = ring
+        self._notify = notify
         self._is_stopping = is_stopping
         self._on_abandoned = on_abandoned
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -124,7 +124,7 @@ class JobRunner:
             self._note(chunk, error)
         else:
             for _ in range(min(helpers, _MOST_RINGS)):
-                self._ring(job.id)
+                self._notify(job.id)
 
     def _perform(
         self, session: Session, job: JobRecord, chunk: Chunk, context: WorkerContext

@@ -13,15 +13,15 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.engine import make_engine, make_session_factory
 from app.core.settings import Settings
-from app.jobs.bell import bell_info
 from app.jobs.broker import (
     RECONCILE_QUEUE,
-    CeleryBell,
+    CeleryNotifier,
     note_worker_alive,
     open_redis,
     take_turn,
     waiting_messages,
 )
+from app.jobs.notify import notifier_info
 from app.jobs.reconciling import open_jobs, reconcile
 from app.server.upkeep import UPKEEP, UPKEEP_EVERY_S
 from worker.hearing import AtWork
@@ -38,29 +38,29 @@ class Process:
 
     def __init__(self, settings: Settings, database_url: str, redis_url: str) -> None:
         self.engine: Engine = make_engine(database_url, pool_size=_POOL, max_overflow=2)
-        self.bell = CeleryBell(redis_url)
+        self.notifier = CeleryNotifier(redis_url)
         self.redis: Redis = open_redis(redis_url)
         self.settings = settings
         self.at_work = AtWork()
         self.sessions: sessionmaker[Session] = make_session_factory(
-            self.engine, info=bell_info(self.bell)
+            self.engine, info=notifier_info(self.notifier)
         )
         self.runner = JobRunner(
             self.sessions,
             settings,
-            ring=self._ring,
+            notify=self._notify,
             is_stopping=is_stopping,
             on_abandoned=leave_now,
         )
 
     def work(self, job_id: UUID) -> None:
-        """Do a slice of a job, and ring again where more is due."""
+        """Do a slice of a job, and notify again where more is due."""
         with self.at_work:
             if self.runner.work(job_id, slice_s=SLICE_S):
-                self._ring(job_id)
+                self._notify(job_id)
 
     def reconcile(self) -> None:
-        """Leave a sign of life, end what has ended, and ring for what is due.
+        """Leave a sign of life, end what has ended, and notify of what is due.
 
         Where messages about jobs wait already every worker is busy, and more of them would only
         pile up. Where requests to reconcile have piled up under busy workers, the last one serves.
@@ -83,7 +83,7 @@ class Process:
             with self.sessions.begin() as session:
                 is_due = reconcile(session, job_id)
             if is_due and is_quiet:
-                self._ring(job_id)
+                self._notify(job_id)
         if is_my_turn:
             self.look_after()
 
@@ -99,10 +99,10 @@ class Process:
                 if done:
                     _log.info("upkeep: %s: %s", what, done)
 
-    def _ring(self, job_id: UUID) -> None:
+    def _notify(self, job_id: UUID) -> None:
         try:
-            self.bell.ring(job_id)
-        except Exception as error:  # noqa: BLE001  (the reconciler rings in its stead)
+            self.notifier.notify(job_id)
+        except Exception as error:  # noqa: BLE001  (the reconciler notifies in its stead)
             _log.warning("job %s: no message sent (%s)", job_id, type(error).__name__)
 
     def close(self) -> None:

@@ -231,7 +231,7 @@ def _zip_members(path: Path) -> Iterator[Member | Refused]:
         raise FormatError("The zip is damaged or incomplete: send it again.") from None
     if sum(info.compress_size for info in infos) > length:
         raise TooLargeError(
-            "Members of the zip overlap, as in a zip bomb: it is not read. Pack the files anew."
+            "Members of the zip overlap, as in a zip bomb: it is not read. Pack the files again."
         )
     methods = {zipfile.ZIP_STORED: STORED, zipfile.ZIP_DEFLATED: DEFLATED}
     for info in infos:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.core.event_log import EventLog, LoggedEvent, Redo, Undo, replay_events
+from app.core.events.log import EventLog, LoggedEvent, Redo, Undo, replay_events
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from app.classes import log
 from app.classes.overview import Occurrence, Portrait
 from app.classes.records import ClassRecord
 from app.core import schemas as core_schemas
-from app.core.event_log import Redo, Undo
-from app.core.event_schemas import (
+from app.core.events.log import Redo, Undo
+from app.core.events.schemas import (
     ActRequest,
     LoggedEvent,
     Name,

@@ -22,8 +22,8 @@ from app.classes.usage import refuse_used
 from app.core.access import require_role
 from app.core.audit import record_event
 from app.core.errors import ConflictError, NotFoundError
-from app.core.event_acts import act_to_turn, check_remark, refuse_stale
-from app.core.event_log import Redo, Undo
+from app.core.events.acts import act_to_turn, check_remark, refuse_stale
+from app.core.events.log import Redo, Undo
 from app.core.principals import Principal, Role
 
 

@@ -100,18 +100,18 @@ def seen_before(session: Session, cluster_id: UUID) -> Occurrences:
         return Occurrences(reach, count, untimed, float(WIDTHS_S[0]), (), ())
     width = bin_width(float(last - first))
     place = cast(func.floor((Glitch.gps_time - literal(first, Numeric)) / width), Integer)
-    season = func.width_bucket(Glitch.gps_time, cast(list(RUN_ENDS_S), ARRAY(Numeric)))
+    observing_run = func.width_bucket(Glitch.gps_time, cast(list(RUN_ENDS_S), ARRAY(Numeric)))
     counted = session.execute(
         select(
             place.label("place"),
-            season.label("season"),
+            observing_run.label("observing_run"),
             func.count().filter(is_alike),
             func.count(),
         )
         .select_from(Embedding)
         .join(Glitch, Glitch.id == Embedding.glitch_id)
         .where(*kind, Glitch.gps_time.is_not(None))
-        .group_by("place", "season")
+        .group_by("place", "observing_run")
     ).all()
     n_bins = int(float(last - first) // width) + 1
     by_bin, by_run = np.zeros((n_bins, 2), dtype=int), np.zeros((len(OBSERVING_RUNS), 2), dtype=int)

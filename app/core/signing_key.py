@@ -16,7 +16,7 @@ def signing_secret(settings: Settings) -> bytes:
     """The key, the same in every process that shares the data directory (a file of mode 0600).
 
     The file is locked while it is read or made, so that processes that start at once agree on
-    one key; a file that a crash left short is written anew.
+    one key; a file that a crash left short is written again.
     """
     if settings.signing_key is not None:
         return settings.signing_key.get_secret_value().encode()

@@ -16,7 +16,7 @@ from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.access import require_role
 from app.core.audit import record_event
 from app.core.errors import ConflictError
-from app.core.event_log import Undo
+from app.core.events.log import Undo
 from app.core.principals import Principal, Role
 from app.demo.plan import AUTHOR, KIND, LABEL_SOURCE, PER_CLASS
 from app.glitches.tables import Glitch, Label

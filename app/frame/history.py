@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.core.event_log import EventLog, EventT
+from app.core.events.log import EventLog, EventT
 from app.frame.words import stamp
 
 

@@ -36,7 +36,7 @@ NAVIGATION = (
 
 # What ``?done=`` may say: a fixed table, so that a link cannot put words on the page.
 NOTICES = {
-    "stored": "Stored: this is the glitch that you uploaded, and its nearest kin.",
+    "stored": "Stored: this is the glitch that you uploaded, and its nearest neighbours.",
     "known": "This glitch was known already, so nothing new was stored.",
     "labelled": "The label was added.",
     "revoked": "The label was revoked; it stays in the history.",

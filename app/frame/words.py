@@ -90,20 +90,20 @@ def novelty(judgement: Judgement | None) -> Novelty:
             "novel",
             f"novel, {figure}",
             f"Novel: at most {share} of known glitches of this detector lie as far from their "
-            f"nearest kin ({figure}).",
+            f"nearest neighbours ({figure}).",
         )
     if p_value <= UNUSUAL_P_VALUE:
         return Novelty(
             "unusual",
             f"unusual, {figure}",
             f"Unusual: about {share} of known glitches of this detector lie as far from their "
-            f"nearest kin ({figure}).",
+            f"nearest neighbours ({figure}).",
         )
     return Novelty(
         "ordinary",
         f"familiar, {figure}",
         f"Familiar: about {share} of known glitches of this detector lie at least as far from "
-        f"their nearest kin ({figure}).",
+        f"their nearest neighbours ({figure}).",
     )
 
 

@@ -1,6 +1,6 @@
 """The message broker: how API, workers and scheduler reach Redis, and what they say over it.
 
-Everything in Redis may be lost at any moment: messages are doorbells, and what else is kept there
+Everything in Redis may be lost at any moment: messages only notify, and what else is kept there
 is a sign of life that is renewed every few seconds.
 """
 
@@ -80,7 +80,7 @@ def make_celery(redis_url: str) -> Celery:
             "visibility_timeout": _VISIBILITY_S,
             "socket_connect_timeout": _CONNECT_S,
             "socket_keepalive": urlsplit(redis_url).scheme != "unix",
-            # A sender gives up soon; the reconciler rings in its stead.
+            # A sender gives up soon; the reconciler notifies in its stead.
             "max_retries": 1,
             "interval_start": 0,
             "interval_step": 0.1,
@@ -103,15 +103,15 @@ def open_redis(redis_url: str) -> Redis:
     )
 
 
-class CeleryBell:
-    """Rings by a Celery message. Celery is imported at the first ring."""
+class CeleryNotifier:
+    """Notifies by a Celery message. Celery is imported at the first."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis_url = check_redis_url(redis_url)
         self._application: Celery | None = None
         self._lock = threading.Lock()
 
-    def ring(self, job_id: UUID) -> None:
+    def notify(self, job_id: UUID) -> None:
         """Send the message.
 
         Raises:

@@ -14,7 +14,7 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, P
 from app.core.identifiers import uuid7
 from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row, wrong_cursor
 from app.core.principals import Principal, Role
-from app.jobs.bell import ring_after_commit
+from app.jobs.notify import notify_after_commit
 from app.jobs.records import OPEN_STATES, ItemRecord, JobEventRecord, JobRecord, Phase
 from app.jobs.registry import known_kinds
 from app.jobs.settling import lock_job, settle
@@ -68,7 +68,7 @@ def create_job(
         session.add(JobChunk(job_id=made.id, phase=phase, ordinal=0, payload={}))
     add_event(session, made.id, "created", f"by {author}")
     session.flush()
-    ring_after_commit(session, made.id)
+    notify_after_commit(session, made.id)
     return to_record(made)
 
 
@@ -172,7 +172,7 @@ def cancel_job(session: Session, job_id: UUID, principal: Principal) -> JobRecor
     add_event(session, job.id, "cancel requested", f"by {principal.name}")
     session.flush()
     settle(session, job.id)
-    ring_after_commit(session, job.id)
+    notify_after_commit(session, job.id)
     return get_job(session, job_id)
 
 
@@ -222,7 +222,7 @@ def retry_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord
     job.detail = job.finished_at = None
     add_event(session, job.id, "retried", f"by {principal.name}")
     session.flush()
-    ring_after_commit(session, job.id)
+    notify_after_commit(session, job.id)
     return to_record(job)
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from app.launch.lifeline import LIFELINE_VARIABLE
+from app.launch.parent_watch import PARENT_PIPE_VARIABLE
 
 _KILL_AFTER_S = 10.0
 
@@ -18,7 +18,7 @@ class Child:
     """A Python module run as a process of its own session.
 
     Its own session, so that a Ctrl-C on the terminal reaches the supervisor alone, which then
-    stops the children in the right order. A lifeline tells it when the supervisor is gone.
+    stops the children in the right order. A pipe tells it when the supervisor is gone.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class Child:
         self.name = name
         self._is_read = False
         self._is_asked = False
-        child_end, self._lifeline = os.pipe()
+        child_end, self._parent_pipe = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
                 [sys.executable, "-m", module, *arguments],
-                env={**os.environ, **environment, LIFELINE_VARIABLE: str(child_end)},
+                env={**os.environ, **environment, PARENT_PIPE_VARIABLE: str(child_end)},
                 stdin=subprocess.PIPE if is_conversing else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if is_conversing else None,
                 pass_fds=(child_end, *keep_open),
@@ -105,6 +105,6 @@ class Child:
                 self._process.stdin.close()
         if self._process.stdout is not None and not self._is_read:
             self._process.stdout.close()  # else whoever reads it closes it at its end
-        if self._lifeline >= 0:
-            os.close(self._lifeline)
-            self._lifeline = -1
+        if self._parent_pipe >= 0:
+            os.close(self._parent_pipe)
+            self._parent_pipe = -1

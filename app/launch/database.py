@@ -110,13 +110,13 @@ def running_database(
 ) -> Iterator[RunningDatabase]:
     """A running database; the embedded one is stopped at the end.
 
-    A warden process stops the embedded server when this process is killed, because the server
+    A watchdog process stops the embedded server when this process is killed, because the server
     would otherwise outlive it.
 
     Args:
         settings: ``DATABASE_URL`` decides which database it is.
         folder: the data directory, held by the caller.
-        lock_descriptor: of the data directory's lock, which the warden holds too.
+        lock_descriptor: of the data directory's lock, which the watchdog holds too.
 
     Raises:
         LaunchError: if it does not start.
@@ -127,9 +127,9 @@ def running_database(
         yield RunningDatabase(url)
         return
     place = folder / DATABASE_FOLDER
-    warden = Child(
-        "The database's warden",
-        "app.launch.warden",
+    watchdog = Child(
+        "The database's watchdog",
+        "app.launch.database_watchdog",
         [str(place)],
         environment={},
         keep_open=(lock_descriptor,),
@@ -141,7 +141,7 @@ def running_database(
         finally:
             _stop(server)
     finally:
-        warden.stop()
+        watchdog.stop()
 
 
 @contextlib.contextmanager

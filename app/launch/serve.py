@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 
-from app.launch.lifeline import follow_lifeline
+from app.launch.parent_watch import stop_with_supervisor
 from app.launch.sentences import told_as_sentences
 
 _GRACEFUL_STOP_S = 8
@@ -20,7 +20,7 @@ _GRACEFUL_STOP_S = 8
 
 def main() -> None:
     """Prepare and serve, on the socket that the supervisor has bound, until SIGTERM."""
-    follow_lifeline()
+    stop_with_supervisor()
     with told_as_sentences():
         import uvicorn
 

@@ -21,8 +21,8 @@ from app.launch.data_directory import prepare_data_directory
 from app.launch.database import RunningDatabase, running_database
 from app.launch.demo_progress import show_filling
 from app.launch.errors import LaunchError
-from app.launch.lifeline import stop_with_parent
 from app.launch.lock import STOPPING, HeldLock, hold_data_directory
+from app.launch.parent_watch import stop_with_parent
 from app.launch.redis.broker import running_broker
 from app.launch.service_process import Prepared, ServiceProcess, log_format
 from app.launch.settings import LaunchSettings

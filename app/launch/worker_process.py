@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from app.launch.lifeline import follow_lifeline
+from app.launch.parent_watch import stop_with_supervisor
 from app.launch.sentences import told_as_sentences
 
 ROLES = ("worker", "scheduler")
@@ -29,5 +29,5 @@ def run(role: str) -> int:
 
 
 if __name__ == "__main__":
-    follow_lifeline()
+    stop_with_supervisor()
     sys.exit(run(sys.argv[1]))

@@ -47,7 +47,7 @@ _building = threading.Lock()  # a second reader waits for the first one's file
 def map_files(session: Session, data_dir: Path) -> MapFiles:
     """The columns of the map as it is now, built if nobody asked for them before.
 
-    Novelty is shown as it was when the version was built: judging anew makes no version of its own
+    Novelty is shown as it was when the version was built: judging again makes no version of its own
     unless a clustering follows.
 
     Raises:
@@ -68,7 +68,7 @@ def map_files(session: Session, data_dir: Path) -> MapFiles:
 def map_version(session: Session, projection: ProjectionRecord) -> str:
     """What the columns show, in 20 hexadecimal digits: another one where anything has changed."""
     state = session.execute(text(_STATE)).one()
-    # The time too: in a database made anew the numbers begin again.
+    # The time too: in a database made again the numbers begin again.
     about = (projection.id, projection.created_at, projection.n_points, *state)
     return hashlib.sha256(repr(about).encode()).hexdigest()[:20]
 

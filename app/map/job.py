@@ -1,4 +1,4 @@
-"""The job of kind ``project``: draw the map anew, or place on it what came since.
+"""The job of kind ``project``: draw the map again, or place on it what came since.
 
 UMAP runs while the job is planned, because what joins its layout can only be cut into chunks when
 it stands. The new map is built beside the one in use and takes over when it is whole.
@@ -37,7 +37,7 @@ class ProjectHandler:
     """A ``JobHandler``; holds nothing between calls."""
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
-        """Lay out the sample where the map is drawn anew, then the others by ranges of ids."""
+        """Lay out the sample where the map is drawn again, then the others by ranges of ids."""
         checkpoint_id = job.parameters["checkpoint_id"]
         if job.parameters["act"] == DRAW:
             projection_id = _lay_out(session, job, context)

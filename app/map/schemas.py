@@ -19,7 +19,7 @@ class MapOrder(Model):
 
     act: Literal["draw", "place"] = Field(
         default="draw",
-        description="`draw`: lay everything out anew; `place`: add newcomers, moving nothing.",
+        description="`draw`: lay everything out again; `place`: add newcomers, moving nothing.",
     )
     sample: int = Field(
         default=LAID_OUT_AT_MOST,

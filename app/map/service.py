@@ -30,7 +30,7 @@ _SCHEDULER = "scheduler"
 def start_drawing(
     session: Session, *, principal: Principal, sample: int = LAID_OUT_AT_MOST
 ) -> JobRecord:
-    """Have the whole map laid out anew; the old one stays in use until the new one is ready.
+    """Have the whole map laid out again; the old one stays in use until the new one is ready.
 
     Args:
         session: The transaction to write in.

@@ -45,7 +45,7 @@ KIND = "reembed"
 GLITCHES = 256  # in a chunk: some seconds of work
 _REJUDGED = 2000
 _LEAST_DIGITS = 8
-_NOT_YET = "Could not be judged: the catalogue is being embedded anew."
+_NOT_YET = "Could not be judged: the catalogue is being embedded again."
 
 
 def find_checkpoint_named(session: Session, name: str) -> CheckpointRecord:

@@ -210,7 +210,7 @@ def member_vectors(session: Session, cluster_id: UUID, limit: int = MOST_MEMBERS
     if not rows:
         raise NotFoundError(
             "The model that found this cluster has been replaced, and its vectors are gone: "
-            "cluster anew to see what sets it apart."
+            "cluster again to see what sets it apart."
         )
     return MemberVectors(
         glitch_ids=tuple(row[0] for row in rows),

@@ -1,4 +1,4 @@
-"""The whole catalogue: take the calibration anew, judge by it what is stored.
+"""The whole catalogue: take the calibration again, judge by it what is stored.
 
 Vectors are compared in memory, not in SQL: one product of matrices is some fifty times quicker
 than a scan a glitch.
@@ -155,12 +155,12 @@ def set_references(session: Session, checkpoint_id: int) -> None:
 
 
 def recalibrate(session: Session, checkpoint_id: int) -> int:
-    """Take the references and calibration scores of a checkpoint anew; call after a bulk load.
+    """Take the references and calibration scores of a checkpoint again; call after a bulk load.
 
     Of each detector, kind, observing run and condition at most ``MOST_CALIBRATION`` glitches
     calibrate: of those of the lowest digests, which is a random choice, one for each episode of a
     class (``glitch.episodes``). A catalogue of at most ``REJUDGED_AT_ONCE``
-    glitches is judged anew too; a larger one is for ``rejudge``, in batches.
+    glitches is judged again too; a larger one is for ``rejudge``, in batches.
 
     Returns:
         How many glitches calibrate now.
@@ -215,7 +215,7 @@ def rejudge(
     glitch_ids: Collection[UUID],
     shelf: Shelf | None = None,
 ) -> int:
-    """Judge stored glitches anew and store the judgements.
+    """Judge stored glitches again and store the judgements.
 
     What was stored first had little to be compared with; call after ``recalibrate``.
 

@@ -28,7 +28,7 @@ AGAIN = "again"  # in the parameters of one at work: what it has done is out of 
 
 
 def request_judging(session: Session, author: str) -> UUID | None:
-    """Have the workers judge the catalogue anew, once, however many ask.
+    """Have the workers judge the catalogue again, once, however many ask.
 
     Args:
         session: The transaction that made it necessary.
@@ -76,7 +76,7 @@ class JudgeHandler:
         self._shelf: tuple[UUID, Shelf] | None = None
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
-        """Take the calibration anew, then ranges of ids; a small catalogue is judged by that."""
+        """Take the calibration again, then ranges of ids; a small catalogue is judged by that."""
         checkpoint_id = job.parameters["checkpoint_id"]
         recalibrate(session, checkpoint_id)
         last: UUID | None = None

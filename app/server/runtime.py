@@ -17,8 +17,8 @@ from app.core.errors import NotReadyError, ServiceError
 from app.core.settings import Settings
 from app.core.signing_key import signing_secret
 from app.decoding.pool import running_pool
-from app.jobs.bell import bell_info
-from app.jobs.broker import CeleryBell, open_redis
+from app.jobs.broker import CeleryNotifier, open_redis
+from app.jobs.notify import notifier_info
 from app.models.checkpoints import active_checkpoint
 from app.models.index import IndexAudit, latest_audit
 from app.models.inference import BatchingEncoder, Encoders, StrainTransform
@@ -86,7 +86,7 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
     engine = make_engine(address, pool_size=settings.database_pool, max_overflow=0, wait_s=WAIT_S)
     probe_engine = make_engine(address, pool_size=1, max_overflow=0, wait_s=WAIT_S)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    bell = CeleryBell(redis_url) if redis_url else None
+    notifier = CeleryNotifier(redis_url) if redis_url else None
     redis = open_redis(redis_url) if redis_url else None
     secret = signing_secret(settings)
     encoders = Encoders(checkpoint_roots(settings), encoder_maker(settings))
@@ -99,7 +99,7 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
             yield Runtime(
                 settings=settings,
                 engine=engine,
-                sessions=make_session_factory(engine, info=bell_info(bell)),
+                sessions=make_session_factory(engine, info=notifier_info(notifier)),
                 encoders=encoders,
                 admissions=Admissions.of(settings.database_pool, settings.queue_timeout_s),
                 readiness=probe,
@@ -115,8 +115,8 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
     finally:
         probe.close()
         encoders.close()
-        if bell is not None and redis is not None:
-            bell.close()
+        if notifier is not None and redis is not None:
+            notifier.close()
             redis.close()
         engine.dispose()
 

@@ -1,4 +1,4 @@
-"""Recipes of short glitches: blips and their kin, clicks, low-frequency and very loud bursts."""
+"""Recipes of short glitches: blips and the like, clicks, low-frequency and very loud bursts."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def koi_fish(scene: Scene) -> Waveform:
         offset = side * scene.log_uniform(0.1, 1.5)
         followers.append(Repeat(offset, scene.log_uniform(0.03, 0.5), scene.phase()))
     if followers:
-        kin = replace(main, f0_hz=main.f0_hz * scene.log_uniform(0.8, 1.25))
-        spectrum = spectrum + scene.blips(kin, followers)
+        related = replace(main, f0_hz=main.f0_hz * scene.log_uniform(0.8, 1.25))
+        spectrum = spectrum + scene.blips(related, followers)
     numbers = {**_numbers(main), "fins_s": reach, "followers": float(len(followers))}
     return Waveform(spectrum, numbers, main.snr)
 

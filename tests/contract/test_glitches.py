@@ -1,4 +1,4 @@
-"""`/glitches` and its kin: pages, filters, pictures, labels, classes, checkpoints."""
+"""`/glitches` and its neighbours: pages, filters, pictures, labels, classes, checkpoints."""
 
 from __future__ import annotations
 

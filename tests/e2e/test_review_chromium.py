@@ -105,12 +105,12 @@ def test_from_an_upload_to_a_class_and_back(
     glitches: list[GlitchRecord],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Upload a spectrogram as Gravity Spy draws it, see its kin, name its cluster, and undo."""
+    """Upload a spectrogram as Gravity Spy draws it, see what is near, name its cluster, undo."""
     browser.open("/ui/upload")
     drop(browser, "H1_story00001_spectrogram_1.0.png", picture(81, duration_s=1.0))
     browser.find("form.upload button[type=submit]").click()
     browser.wait_for("/ui/glitches/")
-    browser.wait_for_text("#kin", "Nearest neighbours")
+    browser.wait_for_text("#neighbours", "Nearest neighbours")
     assert len(browser.driver.find_elements(By.CSS_SELECTOR, ".cards .card")) == 20
     with make_session_factory(service.engine)() as session:
         uploaded = session.scalars(

@@ -21,7 +21,7 @@ from app.clusters.review.service import history, review
 from app.clusters.review.tables import ReviewEvent
 from app.clusters.run import run_clustering
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
-from app.core.event_log import Undo
+from app.core.events.log import Undo
 from app.core.identifiers import uuid7
 from app.core.principals import Role
 from app.glitches.tables import Embedding, Glitch

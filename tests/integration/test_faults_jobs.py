@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from store_helpers import person
 
 from app.core.principals import Role
-from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, CeleryBell, make_celery
+from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, CeleryNotifier, make_celery
 from app.jobs.records import JobRecord
 from app.jobs.service import cancel_job
 from worker.hearing import EXIT_DEAF
@@ -140,13 +140,13 @@ def test_postgresql_killed_and_started_again(stack: Stack) -> None:
 
 def test_a_message_delivered_many_times(stack: Stack) -> None:
     job = stack.make(**SLOW)
-    bell = CeleryBell(stack.redis_url)
+    notifier = CeleryNotifier(stack.redis_url)
     for _ in range(20):
-        bell.ring(job.id)
+        notifier.notify(job.id)
     assert_all_stored_once(stack, job)
     for _ in range(3):  # and after its end
-        bell.ring(job.id)
-    bell.close()
+        notifier.notify(job.id)
+    notifier.close()
     time.sleep(1)
     assert_all_stored_once(stack, job)
     assert stack.most_attempts(job) == 1

@@ -30,7 +30,7 @@ from app.core.errors import (
     PermissionDeniedError,
     ServiceError,
 )
-from app.core.event_log import Redo, Undo
+from app.core.events.log import Redo, Undo
 from app.core.principals import Principal, Role
 from app.glitches.browsing import exemplars
 from app.glitches.labels import append_label, list_labels

@@ -273,7 +273,7 @@ def on_days(session: Session, keys: list[UUID], days: list[int]) -> None:
 
 @pytest.fixture
 def long_silent(session: Session, fill: Fill) -> Callable[..., list[UUID]]:
-    """Blips on every day, and Helices on the first ten; the last days are given anew.
+    """Blips on every day, and Helices on the first ten; the last days are given again.
 
     The unlabelled of both looks: a blip every day, ten like a Helix on the days asked for.
     """

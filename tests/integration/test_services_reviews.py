@@ -20,7 +20,7 @@ from app.clusters.tables import Cluster, ClusterMember
 from app.core.access_tables import AuditEvent
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
-from app.core.event_log import Redo, Undo
+from app.core.events.log import Redo, Undo
 from app.core.principals import Role
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.service import get_glitch
@@ -137,7 +137,7 @@ def test_undo_restores_exactly_and_redo_does_the_same_again(
             assert state(session) == before
         for event_id, after in zip(events, states[1:], strict=True):
             act(session, cluster, Redo(event_id))
-            if name != "split":  # whose parts are made anew
+            if name != "split":  # whose parts are made again
                 assert state(session) == after
     log = history(session, cluster.id)
     assert len(log.events) == 5 * len(events)

@@ -25,7 +25,7 @@ from app.classes.service import change_class, class_history, get_class_named
 from app.clusters.review.log import Accept, Assign, Dismiss, Merge, Promote, Split
 from app.clusters.review.service import history, review
 from app.core.errors import ServiceError
-from app.core.event_log import Redo, Undo
+from app.core.events.log import Redo, Undo
 from app.core.principals import Role
 from app.models.records import CheckpointRecord
 

@@ -192,9 +192,10 @@ def test_an_unreadable_token_file_is_told(tmp_path: Path) -> None:
 
 
 def test_a_child_is_told_when_its_supervisor_is_killed(tmp_path: Path) -> None:
-    """The lifeline: no cooperation of the supervisor, which gets SIGKILL."""
+    """The pipe of the supervisor: no cooperation of the supervisor, which gets SIGKILL."""
     (tmp_path / "kid.py").write_text(
-        "import time\nfrom app.launch.lifeline import follow_lifeline\nfollow_lifeline()\n"
+        "import time\nfrom app.launch.parent_watch import stop_with_supervisor\n"
+        "stop_with_supervisor()\n"
         "print('up', flush=True)\ntime.sleep(60)\n"
     )
     supervise = (

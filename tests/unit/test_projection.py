@@ -1,4 +1,4 @@
-"""The map's coordinates: the same each time, kin together, newcomers beside their kin."""
+"""The map's coordinates: the same each time, like beside like, newcomers beside their nearest."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_retrieval_is_one_for_clouds_far_apart_and_leaves_copies_out() -> None:
     groups = [str(index) for index in range(36)]
     perfect = retrieve(vectors, labels, groups)
     assert perfect.mean_average_precision == perfect.nearest_accuracy == 1.0
-    # Each glitch of class c1 has only copies of itself near; without them its kin are far.
+    # Each glitch of class c1 has only copies of itself near; without them its neighbours are far.
     pairs = [str(index // 2) for index in range(36)]
     rng = np.random.default_rng(1)
     copies = np.repeat(rng.normal(size=(18, 8)), 2, axis=0)

@@ -73,7 +73,7 @@ class ClustersPage(PageContext):
     states: tuple[ClassCount, ...]
     runs: tuple[Choice, ...]
     ifos: tuple[Choice, ...]
-    seasons: tuple[Choice, ...]  # observing runs
+    observing_runs: tuple[Choice, ...]  # observing runs
     state: str
     min_size: str
     start: str

@@ -37,7 +37,7 @@ RUNS_OFFERED = 20
 _EVERY = "all"
 _SENTENCES_SHOWN = 3  # of what a run says
 _DAY_S = 86_400
-_FIELDS = ("run", "state", "ifo", "min_size", "season", "start", "end", "change", "page")
+_FIELDS = ("run", "state", "ifo", "min_size", "observing_run", "start", "end", "change", "page")
 _LONGEST = 60
 
 
@@ -145,8 +145,8 @@ def clusters_page_of(
             for one in runs
         ),
         ifos=_choices({"": "any"} | {name: name for name in DETECTORS}, values.get("ifo", "")),
-        seasons=_choices(
-            {"": "any"} | {name: name for name in OBSERVING_RUNS}, values.get("season", "")
+        observing_runs=_choices(
+            {"": "any"} | {name: name for name in OBSERVING_RUNS}, values.get("observing_run", "")
         ),
         state=chosen_state,
         min_size=values.get("min_size", ""),
@@ -274,17 +274,17 @@ def _times(values: Mapping[str, str], errors: list[str]) -> dict[str, Decimal]:
             else:
                 if name == "end" and is_date(values[name]):
                     times[name] += _DAY_S  # the whole of that day
-    season = values.get("season")
-    if season is not None and season not in OBSERVING_RUNS:
+    observing_run = values.get("observing_run")
+    if observing_run is not None and observing_run not in OBSERVING_RUNS:
         errors.append("There is no such observing run: choose one from the list.")
-    elif season is not None:
-        began, ended = _season(season)
+    elif observing_run is not None:
+        began, ended = _span_of(observing_run)
         times["start"] = max(times.get("start", began), began)
         times["end"] = min(times.get("end", ended), ended)
     return times
 
 
-def _season(name: str) -> tuple[Decimal, Decimal]:
+def _span_of(name: str) -> tuple[Decimal, Decimal]:
     """From when to when an observing run went on, GPS seconds."""
     ends = (0.0, *RUN_ENDS_S, math.inf)
     place = OBSERVING_RUNS.index(name)

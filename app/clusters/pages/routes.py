@@ -19,7 +19,7 @@ from app.clusters.review.log import Accept, Action, Assign, Comment, Dismiss, Me
 from app.clusters.review.service import review
 from app.clusters.service import get_cluster, start_clustering
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.core.event_log import Redo, Undo
+from app.core.events.log import Redo, Undo
 from app.core.principals import Principal
 from app.frame.deps import (
     CsrfChecked,

@@ -35,7 +35,7 @@ from app.clusters.review.scene import Memory, Scene, members_named, require_flag
 from app.clusters.review.split import split, take_back_split
 from app.clusters.review.tables import LabelSuggestion
 from app.core.errors import ConflictError, InvalidRequestError
-from app.core.event_acts import check_remark
+from app.core.events.acts import check_remark
 from app.glitches.labels import append_labels, revoke_labels
 
 SOURCE = "review"  # of the labels that reviewers accept or assign

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from app.core.event_log import EventLog, LoggedEvent, Redo, Undo, replay_events
+from app.core.events.log import EventLog, LoggedEvent, Redo, Undo, replay_events
 
 Kind = Literal["promote", "merge", "split", "dismiss", "assign", "comment", "accept", "undo"]
 

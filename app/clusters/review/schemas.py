@@ -10,8 +10,8 @@ from pydantic import Field
 from app.clusters.review import log
 from app.clusters.review.scene import MOST_MEMBERS
 from app.clusters.review.service import ReviewOutcome
-from app.core.event_log import Redo, Undo
-from app.core.event_schemas import (
+from app.core.events.log import Redo, Undo
+from app.core.events.schemas import (
     ActRequest,
     LoggedEvent,
     Name,

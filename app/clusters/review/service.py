@@ -1,6 +1,6 @@
 """Reviewing clusters: every act an event with its author, every undo an event too.
 
-An act of somebody who has not seen the last event is refused (``app.core.event_acts``).
+An act of somebody who has not seen the last event is refused (``app.core.events.acts``).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from app.clusters.tables import Cluster
 from app.core.access import require_role
 from app.core.audit import record_event
 from app.core.errors import ConflictError, NotFoundError
-from app.core.event_acts import act_to_turn, check_remark, refuse_stale
-from app.core.event_log import Redo, Undo
+from app.core.events.acts import act_to_turn, check_remark, refuse_stale
+from app.core.events.log import Redo, Undo
 from app.core.principals import Principal, Role
 
 

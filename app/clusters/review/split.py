@@ -179,7 +179,7 @@ def _select(session: Session, run: ClusteringRun, glitch_ids: Sequence[UUID]) ->
     ).all()
     if len(rows) < len(glitch_ids):
         raise ConflictError(
-            "The model that found this cluster has been replaced: cluster anew, then split."
+            "The model that found this cluster has been replaced: cluster again, then split."
         )
     return Selection(
         ids=[row[0] for row in rows],

@@ -1,4 +1,4 @@
-"""`/glitches`: the catalogue, one glitch, its kin, its pictures, its labels."""
+"""`/glitches`: the catalogue, one glitch, its neighbours, its pictures, its labels."""
 
 from __future__ import annotations
 

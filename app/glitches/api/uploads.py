@@ -1,4 +1,4 @@
-"""`POST /embed` and `POST /neighbours`: an upload in, its vector and its kin out."""
+"""`POST /embed` and `POST /neighbours`: an upload in, its vector and its neighbours out."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _SentDep = Annotated[UploadRequest, Depends(_sent)]
 
 @router.post(
     "/embed",
-    summary="Embed one glitch and find its kin",
+    summary="Embed one glitch and find its neighbours",
     status_code=201,
     responses={
         200: {"model": glitch_schemas.EmbedAnswer, "description": "Known already, or not stored"}
@@ -89,7 +89,7 @@ def embed(
     return render.embed_answer(request_scope.base_url(request), embedded)
 
 
-@router.post("/neighbours", summary="Find the kin of an upload without storing it")
+@router.post("/neighbours", summary="Find the neighbours of an upload without storing it")
 def neighbours_of_upload(
     request: Request,
     runtime: RuntimeDep,

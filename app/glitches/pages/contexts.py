@@ -102,7 +102,7 @@ class GlitchPage(PageContext):
     show: str  # views, reconstruction or residual
     diverging: tuple[str, ...]  # colours of a residual, lowest first
     neighbours: tuple[Card, ...]
-    kin: str  # "8 Blip, 5 Tomte, 1 unlabelled": what the neighbours are
+    neighbour_classes: str  # "8 Blip, 5 Tomte, 1 unlabelled": what the neighbours are
     near: FilterForm  # which glitches may be neighbours
     near_errors: tuple[str, ...]
     traversals: StripSection | None

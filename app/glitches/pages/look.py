@@ -1,4 +1,4 @@
-"""A glitch that was looked at and not stored: its views, how novel it is, and its kin."""
+"""A glitch that was looked at and not stored: its views, how novel it is, and its neighbours."""
 
 from __future__ import annotations
 

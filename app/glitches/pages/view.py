@@ -37,7 +37,7 @@ from app.models.pages.strips import strip_section
 from app.models.traversals import glitch_traversals
 from glitch.views import Preprocessing
 
-KIN_NAMED = 4
+CLASSES_NAMED = 4
 EVERYTHING = parse_catalogue_query(QueryParams())
 SEEN = "views"
 SHOWS = {SEEN: "as seen", "reconstruction": "as the model paints it", "residual": "what is left"}
@@ -123,7 +123,7 @@ def glitch_page_of(
         show=shown,
         diverging=DIVERGING,
         neighbours=neighbours,
-        kin=_kin(neighbours),
+        neighbour_classes=_neighbour_classes(neighbours),
         near=filter_form(near, class_names),
         near_errors=tuple(errors),
         traversals=_strips(session, glitch) if embedding else None,
@@ -189,11 +189,11 @@ def _neighbours(
     return tuple(neighbour_card(neighbour) for neighbour in found)
 
 
-def _kin(neighbours: Sequence[Card]) -> str:
+def _neighbour_classes(neighbours: Sequence[Card]) -> str:
     """What the neighbours are, most frequent first."""
     tally = Counter(card.label or "unlabelled" for card in neighbours).most_common()
-    named = [f"{number} {name}" for name, number in tally[:KIN_NAMED]]
-    others = sum(number for _, number in tally[KIN_NAMED:])
+    named = [f"{number} {name}" for name, number in tally[:CLASSES_NAMED]]
+    others = sum(number for _, number in tally[CLASSES_NAMED:])
     return ", ".join([*named, f"{others} of other classes"] if others else named)
 
 

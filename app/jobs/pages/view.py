@@ -36,7 +36,7 @@ KINDS: Mapping[str, str] = {
     "judge": "Judging novelty",
     "label_audit": "Label audit",
     "project": "Map",
-    "reembed": "Embedding anew",
+    "reembed": "Re-embedding",
     "index": "Vector index",
     "export": "Export",
 }

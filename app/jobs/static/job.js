@@ -1,4 +1,4 @@
-// A job's page: what the service sends while it works is put in place; at the end the page is anew.
+// A job's page: what the service sends while it works is put in place; at the end the page is loaded again.
 
 export function attachJob(root) {
   const page = root.querySelector("[data-follow]");

@@ -1,7 +1,7 @@
 """Keeps one Redis running: `python -m app.launch.redis.process PROGRAM FOLDER SOCKET`.
 
 Redis itself would outlive a killed supervisor, so this process stands between them. What Redis
-keeps are doorbells; where it cannot read its own files any more they are put aside.
+keeps are notifications; where it cannot read its own files any more they are put aside.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from app.launch.lifeline import follow_lifeline
+from app.launch.parent_watch import stop_with_supervisor
 
 _END_WITHIN_S = 5.0
 _SOON_S = 2.0  # Redis that ends sooner than this has not really started
@@ -44,7 +44,7 @@ def main() -> None:
     program, folder, socket = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    follow_lifeline()
+    stop_with_supervisor()
     _end_orphan(folder)
     configuration = folder / "redis.conf"
     configuration.write_text(CONFIGURATION.format(socket=socket, folder=_quoted(folder)))

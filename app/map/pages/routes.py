@@ -86,7 +86,7 @@ def map_page(
 def draw(
     session: SessionDep, principal: Submitter, act: Annotated[str, Form(max_length=10)] = "draw"
 ) -> Response:
-    """Have the map drawn anew, or newcomers placed on it."""
+    """Have the map drawn again, or newcomers placed on it."""
     if act == "place":
         start_placing(session, principal=principal)
         return see_other("/ui/map?done=placing")

@@ -1,4 +1,4 @@
-"""Labels that deserve a second look: audit them, look, and label anew in place."""
+"""Labels that deserve a second look: audit them, look, and label again in place."""
 
 from __future__ import annotations
 

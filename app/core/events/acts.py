@@ -8,7 +8,7 @@ first's work is lost. An undo or redo is let through when it is its turn.
 from __future__ import annotations
 
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.core.event_log import EventLog, EventT, Redo, Undo
+from app.core.events.log import EventLog, EventT, Redo, Undo
 
 LONGEST_REMARK = 4000
 _EVENTS_TOLD = 3

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from app.core import event_log
-from app.core.event_acts import LONGEST_REMARK
+from app.core.events import log as event_log
+from app.core.events.acts import LONGEST_REMARK
 from app.core.schemas import Model
 
 # Names and texts are checked by the services, which say what is wrong with them.

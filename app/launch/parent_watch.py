@@ -11,13 +11,13 @@ import signal
 import threading
 import time
 
-LIFELINE_VARIABLE = "GLITCH_LIFELINE_FD"
+PARENT_PIPE_VARIABLE = "GLITCH_PARENT_PIPE_FD"
 _PARENT_POLL_S = 0.5
 
 
-def follow_lifeline() -> None:
+def stop_with_supervisor() -> None:
     """In a child: ask this process to stop (SIGTERM to itself) when the supervisor is gone."""
-    value = os.environ.pop(LIFELINE_VARIABLE, None)
+    value = os.environ.pop(PARENT_PIPE_VARIABLE, None)
     if value is None:
         return
     descriptor = int(value)
@@ -28,7 +28,7 @@ def follow_lifeline() -> None:
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+    threading.Thread(target=wait, name="supervisor-watch", daemon=True).start()
 
 
 def stop_with_parent() -> None:
