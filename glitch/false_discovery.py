@@ -81,6 +81,8 @@ def flagging_threshold(
     return float(p_values[passing[-1]]) if len(passing) else None
 
 
+# A cluster is called so where known glitches alone would give as many more often than this.
+MAY_BE_CHANCE = 0.01
 PILE_UP_LEVEL = 0.25
 _PILE_UP_SIGMAS = 4.0
 

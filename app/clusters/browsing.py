@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
-from app.clusters.records import ClusterRecord, MemberRecord
+from app.classes.tables import GlitchClass
+from app.clusters.records import ClusterRecord, MemberRecord, RunRecord
+from app.clusters.run import to_run_record
 from app.clusters.service import (
     ClusterFilters,
     cluster_conditions,
@@ -22,9 +24,11 @@ from app.clusters.service import (
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.glitches.records import GlitchRecord
 from app.glitches.selection import select_glitches, to_record
-from app.glitches.tables import Glitch
+from app.glitches.tables import Glitch, View
 
 MOST_EXEMPLARS = 3
+_RUNS_LOOKED_AT = 100
+_LATEST_LOOKED_AT = 300
 Order = Literal["distance", "time"]
 
 
@@ -178,6 +182,56 @@ def parts_of(session: Session, cluster_id: UUID) -> list[ClusterRecord]:
         .order_by(Cluster.size.desc())
     )
     return [to_cluster_record(row) for row in rows]
+
+
+def run_that_waits(session: Session) -> RunRecord | None:
+    """The run to look at first: the latest of its kind with clusters to review, real ones first.
+
+    None where nothing waits.
+    """
+    rows = session.scalars(
+        select(ClusteringRun)
+        .order_by(ClusteringRun.created_at.desc(), ClusteringRun.id.desc())
+        .limit(_RUNS_LOOKED_AT)
+    ).all()
+    latest: dict[tuple[str, str | None, bool], ClusteringRun] = {}
+    for row in rows:
+        latest.setdefault((row.scope, row.ifo, row.is_simulated), row)
+    for row in sorted(latest.values(), key=lambda one: one.is_simulated):
+        is_waiting = exists().where(Cluster.run_id == row.id, Cluster.state == "flagged")
+        if session.scalar(select(is_waiting)):
+            return to_run_record(row)
+    return None
+
+
+def class_pictures(
+    session: Session, names: Sequence[str], window_s: float, *, is_simulated: bool
+) -> dict[str, GlitchRecord]:
+    """The latest glitch of each class that was seen in this window, among its latest some hundred.
+
+    Classes of which none was are absent.
+    """
+    found: dict[str, GlitchRecord] = {}
+    for name in names:
+        latest = (
+            select(Glitch.id)
+            .join(GlitchClass, GlitchClass.id == Glitch.class_id)
+            .where(GlitchClass.name == name, Glitch.is_simulated.is_(is_simulated))
+            .order_by(Glitch.id.desc())
+            .limit(_LATEST_LOOKED_AT)
+            .subquery()
+        )
+        row = session.execute(
+            select_glitches()
+            .join(latest, latest.c.id == Glitch.id)
+            .join(View, View.glitch_id == Glitch.id)
+            .where(View.duration == window_s)
+            .order_by(Glitch.id.desc())
+            .limit(1)
+        ).first()
+        if row is not None:
+            found[name] = to_record(row)
+    return found
 
 
 def is_of_simulated(session: Session, cluster: ClusterRecord) -> bool:

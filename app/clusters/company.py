@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -29,6 +29,7 @@ class Tested:
     p_values: Float[np.ndarray, " test"]
     scores: Float[np.ndarray, " test"]
     weights: Float[np.ndarray, " test"]  # what each counts for: a burst as one
+    looks: Int[np.ndarray, " test"]  # ids of the classes that they look like
     n_unjudged: int = 0  # judged alone, but not in company
     recurrences: Mapping[int, Recurrence] = field(default_factory=dict)  # by class id
 
@@ -67,6 +68,7 @@ def tested_in_company(
         tests.p_values[could],
         tests.scores[could],
         tests.weights[could],
+        tests.looks[tests.places[could]],
         int((~could).sum()),
         recurrences,
     )

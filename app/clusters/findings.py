@@ -143,7 +143,8 @@ KINDS: dict[str, Callable[[Facts], str]] = {
     "dismissed_before": _dismissed_before,
     "dismissed_look": _dismissed_look,
     "dormant": lambda facts: (
-        f"The dormant class {facts['label']} is back: {facts['n']} glitches look like it."
+        f"The dormant class {facts['label']} is back in {facts['ifo']}: {facts['n']} glitches "
+        "look like it."
     ),
     "back": _back,
 }

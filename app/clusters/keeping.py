@@ -133,7 +133,10 @@ class Keeper:
             findings.append(found("continued", before=draft.before.size, now=size))
         if draft.part.n_parts > 1 and draft.before is not None:
             findings.append(found("held_apart", sizes=[size]))
-        findings += [found("dormant", label=name, n=size) for name in summary["returning"]]
+        ifos = " and ".join(summary["ifos"])
+        findings += [
+            found("dormant", label=name, n=size, ifo=ifos) for name in summary["returning"]
+        ]
         return findings
 
     def _dismissed(

@@ -14,7 +14,7 @@ from app.core.errors import InvalidRequestError
 from app.glitches.records import GlitchRecord
 from app.glitches.selection import check_ifo
 from glitch.clustering import LEAST_CLUSTER_SIZE
-from glitch.false_discovery import check_fdr
+from glitch.false_discovery import MAY_BE_CHANCE, check_fdr
 
 LARGEST_MIN_CLUSTER_SIZE = 10_000
 DORMANT_DAYS = 60
@@ -104,6 +104,11 @@ class ClusterRecord:
     state: str  # one of app.clusters.tables.CLUSTER_STATES
     summary: Mapping[str, Any]
     created_at: datetime
+
+    @property
+    def may_be_chance(self) -> bool:
+        """Whether known glitches alone would give as many now and then."""
+        return self.significance is not None and self.significance > MAY_BE_CHANCE
 
 
 @dataclass(frozen=True)

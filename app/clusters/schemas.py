@@ -87,6 +87,7 @@ class Cluster(Model):
     significance: float | None = Field(
         description="Chance that known glitches alone give as many; lower is rarer."
     )
+    may_be_chance: bool = Field(description="Whether that chance is above 0.01.")
     medoid_id: UUID | None
     state: str = Field(description="flagged, promoted, merged, dismissed, or split.")
     summary: dict[str, Any] = Field(

@@ -9,18 +9,21 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
 from app.clusters.occurrences import reach_of
 from app.clusters.records import ClusteringParameters
 from app.clusters.selection import Selection
+from app.clusters.trust import trust_in
 from app.glitches.tables import Embedding, Glitch
 from glitch.clustering import FoundCluster
 from glitch.false_discovery import chance_of_as_many
+from glitch.novelty import LEAST_OF_CLASS
 
 NEAREST_CLASSES = 5
+LEAST_SIMULATED = 3  # of a class about a medoid that make a hint
 HISTOGRAM_BINS = 20
 DAY_S = 86_400
 
@@ -34,9 +37,11 @@ def summarise(
 ) -> dict[str, Any]:
     """Everything about a cluster that is read with it; JSON values.
 
-    ``looks_alike`` counts all glitches, labelled or not, as near to the medoid as nine in ten of
-    the members: how often this look occurs, and occurred before. ``returning`` names the classes
-    among them that staff called dormant, or that came back in a detector of the members.
+    ``simulated_look`` names the class of the simulated glitches that lie nearer than any labelled
+    one of a detector, where several do. ``looks_alike`` counts all glitches, labelled or not, as
+    near to the medoid as nine in ten of the members: how often this look occurs, and occurred
+    before. ``returning`` names the classes among them that staff called dormant, or that came back
+    in a detector of the members. ``trust`` says how alike the members really are.
     """
     ifos = [selection.ifos[index] for index in cluster.members]
     times = [selection.gps_times[index] for index in cluster.members]
@@ -61,6 +66,7 @@ def summarise(
             func.min(distance).label("nearest"),
             func.count().filter(distance <= reach).label("alike"),
             func.count().label("members"),
+            func.count().filter(Embedding.ifo.in_(set(ifos) - {None})).label("of_ifos"),
         )
         .select_from(Embedding)
         .join(Glitch, Glitch.id == Embedding.glitch_id)
@@ -72,24 +78,58 @@ def summarise(
     back = {one.label for one in selection.returned if one.ifo in ifos}
     return {
         "ifos": dict(sorted(Counter(ifo or "unknown" for ifo in ifos).items())),
-        "gps_times": _times([time for time in times if time is not None]),
+        "gps_times": _times([time for time in times if time is not None], len(times)),
         "radius": chord,
         "nearest_classes": [
             # pgvector answers NaN for a vector of zeros, which JSON cannot hold
             {"label": name, "distance": _number(nearest), "members": members, "looks_alike": near}
-            for name, _, nearest, near, members in classes[:NEAREST_CLASSES]
+            for name, _, nearest, near, members, _ in classes[:NEAREST_CLASSES]
         ],
+        # One example proves nothing: as many as calibrate, of these detectors, and among the five.
         "returning": [
             name
-            for name, state, _, near, _ in classes
-            if near and (state == "dormant" or name in back)
+            for name, state, _, near, _, of_ifos in classes[:NEAREST_CLASSES]
+            if near and of_ifos >= LEAST_OF_CLASS and (state == "dormant" or name in back)
         ],
+        "simulated_look": None
+        if parameters.is_simulated
+        else _simulated_look(session, checkpoint_id, distance, reach, classes[:1]),
+        "trust": trust_in(session, checkpoint_id, selection, cluster),
         "looks_alike": {
             "count": alike,
             "first_gps_time": _text(first),
             "last_gps_time": _text(last),
         },
     }
+
+
+def _simulated_look(
+    session: Session,
+    checkpoint_id: int,
+    distance: ColumnElement[float],
+    reach: float,
+    nearest: Sequence[Any],
+) -> dict[str, Any] | None:
+    """The simulated class of which most lie about the medoid, unless a real one is as near."""
+    found = session.execute(
+        select(GlitchClass.name, func.count().label("n"), func.min(distance).label("nearest"))
+        .select_from(Embedding)
+        .join(Glitch, Glitch.id == Embedding.glitch_id)
+        .join(GlitchClass, GlitchClass.id == Glitch.class_id)
+        .where(
+            Embedding.checkpoint_id == checkpoint_id,
+            Embedding.is_simulated,
+            distance <= reach,
+        )
+        .group_by(GlitchClass.id)
+        .order_by(func.count().desc(), GlitchClass.name)
+        .limit(1)
+    ).first()
+    if found is None or found.n < LEAST_SIMULATED:
+        return None
+    if nearest and nearest[0].nearest is not None and nearest[0].nearest <= found.nearest:
+        return None
+    return {"label": found.name, "n": found.n, "distance": _number(found.nearest)}
 
 
 def significance(selection: Selection, cluster: FoundCluster) -> float | None:
@@ -119,17 +159,20 @@ def significance(selection: Selection, cluster: FoundCluster) -> float | None:
     return min(1.0, min(chances) * len(chances)) if chances else None
 
 
-def _times(times: Sequence[Decimal]) -> dict[str, Any]:
+def _times(times: Sequence[Decimal], size: int) -> dict[str, Any]:
+    timed = {"n_timed": len(times)}
     if not times:
-        return {"first": None, "last": None, "rate_per_day": None, "histogram": []}
+        return {"first": None, "last": None, "rate_per_day": None, "histogram": [], **timed}
     values = np.array([float(time) for time in times])
     days = float(values.max() - values.min()) / DAY_S
     counts, edges = np.histogram(values, bins=HISTOGRAM_BINS)
     return {
+        **timed,
         "first": _text(min(times)),
         "last": _text(max(times)),
         # Within the span of the cluster itself: what the detector did outside is not known here.
-        "rate_per_day": len(times) / days if days > 0 else None,
+        # Of some members without a time nobody knows the rate.
+        "rate_per_day": len(times) / days if days > 0 and len(times) == size else None,
         "histogram": [
             {"gps_start": float(start), "count": int(count)}
             for start, count in zip(edges[:-1], counts, strict=True)

@@ -250,15 +250,20 @@ def test_everything_is_clustered_where_asked(
 
 
 def test_a_dormant_class_that_comes_back_is_named(
-    session: Session, catalogue: dict[str, list[UUID]], fill: Fill
+    session: Session,
+    catalogue: dict[str, list[UUID]],
+    fill: Fill,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     session.execute(update(GlitchClass).where(GlitchClass.name == "Helix").values(state="dormant"))
-    fill(4, NOVEL, "Helix", spread=0.05)  # too few to be known by, enough to be recognised
+    fill(4, NOVEL, "Helix", spread=0.05)  # too few to be known by
+    assert "is back" not in run(session).detail
+    monkeypatch.setattr("app.clusters.summary.LEAST_OF_CLASS", 4)  # or they would not be novel
     found = run(session)
     clusters = list_clusters(session).items
     assert clusters
     assert clusters[0].summary["returning"] == ["Helix"]
-    assert f"The dormant class Helix is back: {clusters[0].size} glitches" in found.detail
+    assert f"The dormant class Helix is back in H1: {clusters[0].size} glitches" in found.detail
 
 
 DAY_S, START = 86_400, 1_126_259_462

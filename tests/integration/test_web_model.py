@@ -253,7 +253,7 @@ def test_what_changed_since_the_last_run(
     session.commit()
     page = reviewer.get("/ui/clusters")
     assert "1 new 1 grew since the run of" in page.text
-    assert "1 cluster of that run not found again" in page.text
+    assert "of the clusters of then 1 not found again" in page.text
     only = reviewer.get("/ui/clusters?change=new")
     shown = [link for link in only.links if link.startswith("/ui/clusters/")]
     assert shown == [f"/ui/clusters/{fresh.id}"]

@@ -202,6 +202,7 @@ def _nearest(
             name=one.name,
             href=class_href(one.id),
             picture=card(pictures[one.name]).picture if one.name in pictures else None,
+            window="",
             distance=f"{one.distance:.2f}",
             members=count(seen.get(one.id, Occurrence()).total, "glitch", "glitches"),
             returning=False,

@@ -29,6 +29,9 @@ class ClusterCard:
     rate: str | None
     spark: Sparkline | None
     chance: str  # significance in words
+    may_be_chance: bool
+    hint: str | None  # what simulated class it looks like
+    warning: str | None  # what was dismissed among it, or came since it was decided
     stability: str
     nearest: str | None
     nearest_distance: str | None
@@ -120,6 +123,7 @@ class Likeness:
     name: str
     href: str
     picture: str | None
+    window: str  # "4 s" where none of the class was seen in the common one
     distance: str | None
     members: str
     returning: bool  # dormant, and it occurs again
@@ -160,6 +164,12 @@ class ClusterPage(PageContext):
     size: str
     facts: tuple[Fact, ...]
     chance: str
+    may_be_chance: bool
+    trust: str  # one sentence
+    hint: str | None
+    warning: str | None
+    window: str  # in which the medoid and the classes are shown beside each other
+    windows: tuple[ClassCount, ...]  # those of the medoid
     first: Moment | None
     last: Moment | None
     medoid: str | None

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.clusters.browsing import count_by_state, ranked_clusters
+from app.clusters.browsing import count_by_state, ranked_clusters, run_that_waits
 from app.clusters.changes import CHANGES, changes_since
 from app.clusters.pages.contexts import ClustersPage, DemoNote, RunForm
 from app.clusters.pages.view import STATE_TEXTS, cluster_cards
@@ -218,7 +218,7 @@ def _chosen_run(
     session: Session, runs: tuple[RunRecord, ...], wanted: str | None, errors: list[str]
 ) -> RunRecord | None:
     if wanted is None:
-        return next(iter(runs), None)
+        return run_that_waits(session) or next(iter(runs), None)
     try:
         return get_run(session, UUID(wanted))
     except (ValueError, NotFoundError):

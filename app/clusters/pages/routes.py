@@ -34,6 +34,7 @@ from app.frame.deps import (
 from app.frame.render import render
 from app.models.traversals import cluster_plane
 from glitch.errors import GlitchError
+from glitch.views import VIEW_DURATIONS_S
 
 router = APIRouter(route_class=PageRoute)
 
@@ -93,6 +94,7 @@ def cluster_page(
     principal: Reader,
     cluster_id: UUID,
     order: str = "distance",
+    window: str = "",
     page: int = 1,
     of: UUID | None = None,
     event: Annotated[int, Query(ge=0, le=2**62)] = 0,
@@ -108,6 +110,7 @@ def cluster_page(
         principal,
         is_simulated=is_of_simulated(session, cluster),
         order="time" if order == "time" else "distance",
+        window_s=next((one for one in VIEW_DURATIONS_S if f"{one:g}" == window), None),
         page=min(max(page, 1), 100_000),
         undo=undo_offer(session, of, event, principal) if of and event else None,
     )

@@ -14,6 +14,7 @@ from app.classes.naming import usable_class_names
 from app.clusters.browsing import (
     Order,
     Queue,
+    class_pictures,
     exemplars_of,
     gallery,
     latest_of,
@@ -34,13 +35,22 @@ from app.clusters.records import ClusterRecord, MemberRecord
 from app.clusters.review.log import Log
 from app.clusters.review.service import class_names_of, history
 from app.clusters.review.suggestions import count_by_cluster, suggested_classes
+from app.clusters.trust import trust_sentence
 from app.core.errors import NotFoundError
 from app.core.principals import Principal, Role
 from app.frame.contexts import ClassCount, Fact, Moment
 from app.frame.figures import DIVERGING
 from app.frame.histograms import histogram, sparkline
 from app.frame.history import entries_of
-from app.frame.words import card, count, export_links, moment, stamp
+from app.frame.words import (
+    CARD_WINDOW_S,
+    card,
+    count,
+    export_links,
+    moment,
+    nearest_window,
+    stamp,
+)
 from app.glitches.browsing import exemplars
 from app.glitches.records import GlitchRecord
 
@@ -97,9 +107,12 @@ def _card(
         change=_change(cluster),
         first=first,
         last=last,
-        rate=_rate(times.get("rate_per_day")),
+        rate=_rate(cluster),
         spark=sparkline(counts, _spark_text(first, last)),
         chance=_chance(cluster.significance),
+        may_be_chance=cluster.may_be_chance,
+        hint=_hint(cluster),
+        warning=_warning(cluster),
         stability=_stability(cluster),
         nearest=None if nearest is None else nearest["label"],
         nearest_distance=None if nearest is None else _distance(nearest["distance"]),
@@ -137,6 +150,22 @@ def _stability(cluster: ClusterRecord) -> str:
     return f"{cluster.stability:.2f} of 1{whole}"
 
 
+def _hint(cluster: ClusterRecord) -> str | None:
+    look = cluster.summary.get("simulated_look")
+    if not look:
+        return None
+    return f"looks like simulated {look['label']}: {look['n']:,} of them lie about its middle"
+
+
+def _warning(cluster: ClusterRecord) -> str | None:
+    told = [
+        f"{one['n']:,} of these were dismissed by {one['author']} on {one['on']}"
+        for one in cluster.summary.get("dismissed_before", [])
+    ]
+    since = _not_judged(cluster)
+    return "; ".join([*told, *([since] if since else [])]) or None
+
+
 def _not_judged(cluster: ClusterRecord) -> str | None:
     n = cluster.summary.get("n_unjudged")
     return None if not n else f"{count(n, 'member')} came since it was decided about"
@@ -150,7 +179,11 @@ def _chance(significance: float | None) -> str:
     return f"p = {significance:.2g}"
 
 
-def _rate(per_day: float | None) -> str | None:
+def _rate(cluster: ClusterRecord) -> str | None:
+    times = cluster.summary.get("gps_times", {})
+    per_day, n_timed = times.get("rate_per_day"), times.get("n_timed")
+    if n_timed is not None and n_timed < cluster.size:
+        return f"{n_timed:,} of {cluster.size:,} carry a time"
     if per_day is None:
         return None
     return f"{per_day:.3g} a day" if per_day >= 1 else f"one in {1 / per_day:.3g} days"
@@ -172,6 +205,7 @@ def cluster_page_of(
     *,
     is_simulated: bool,
     order: Order = "distance",
+    window_s: float | None = None,
     page: int = 1,
     error: str | None = None,
     typed_new: str = "",
@@ -184,6 +218,10 @@ def cluster_page_of(
     log = history(session, cluster.id)
     queue = queue_of(session, cluster)
     names = usable_class_names(session)
+    medoid = next(iter(exemplars_of(session, [cluster.id]).get(cluster.id, ())), None)
+    windows = () if medoid is None else medoid.views
+    window = window_s if window_s in windows else nearest_window(windows, CARD_WINDOW_S)
+    window = window or CARD_WINDOW_S
     can_review = principal.role >= Role.REVIEWER
     elsewhere = _elsewhere(session, cluster)
     can_choose = can_review and not elsewhere
@@ -217,10 +255,25 @@ def cluster_page_of(
         size=f"{cluster.size:,}",
         facts=_facts(cluster),
         chance=_chance(cluster.significance),
+        may_be_chance=cluster.may_be_chance,
+        trust=trust_sentence(cluster.size, cluster.summary.get("trust", {})),
+        hint=_hint(cluster),
+        warning=_warning(cluster),
+        window=f"{window:g} s",
+        windows=tuple(
+            ClassCount(
+                text=f"{one:g} s",
+                count="",
+                share=0.0,
+                href=f"{cluster_href(cluster)}?window={one:g}",
+                is_chosen=one == window,
+            )
+            for one in windows
+        ),
         first=first,
         last=last,
-        medoid=_medoid_picture(session, cluster),
-        likenesses=_likenesses(session, cluster),
+        medoid=None if medoid is None else card(medoid, wanted_s=window).picture,
+        likenesses=_likenesses(session, cluster, window, is_simulated=is_simulated),
         model_note=model_note(session, cluster),
         strips=strips_of(session, cluster),
         comparison=comparison_of(session, cluster),
@@ -309,26 +362,26 @@ def _facts(cluster: ClusterRecord) -> tuple[Fact, ...]:
         ("By chance", _chance(cluster.significance)),
         ("Stability", _stability(cluster)),
         ("Not judged", _not_judged(cluster)),
-        ("Rate", _rate(summary.get("gps_times", {}).get("rate_per_day"))),
+        ("Rate", _rate(cluster)),
         ("Looks like this", count(alike.get("count", 0), "glitch", "glitches")),
         ("Found", stamp(cluster.created_at)),
     ]
     return tuple(Fact(name, value) for name, value in lines if value)
 
 
-def _medoid_picture(session: Session, cluster: ClusterRecord) -> str | None:
-    shown = exemplars_of(session, [cluster.id]).get(cluster.id, ())
-    return card(shown[0]).picture if shown else None
-
-
-def _likenesses(session: Session, cluster: ClusterRecord) -> tuple[Likeness, ...]:
-    known = exemplars(session)
+def _likenesses(
+    session: Session, cluster: ClusterRecord, window_s: float, *, is_simulated: bool
+) -> tuple[Likeness, ...]:
+    names = [one["label"] for one in cluster.summary.get("nearest_classes", [])]
+    known = exemplars(session) | class_pictures(session, names, window_s, is_simulated=is_simulated)
+    cards = {name: card(known[name], wanted_s=window_s) for name in names if name in known}
     returning = set(cluster.summary.get("returning", []))
     return tuple(
         Likeness(
             name=one["label"],
             href=f"/ui/glitches?{urlencode({'label': one['label']})}",
-            picture=card(known[one["label"]]).picture if one["label"] in known else None,
+            picture=cards[one["label"]].picture if one["label"] in cards else None,
+            window=cards[one["label"]].window if one["label"] in cards else "",
             distance=_distance(one["distance"]),
             members=count(one["members"], "glitch", "glitches"),
             returning=one["label"] in returning,
