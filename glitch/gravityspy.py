@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _ID = re.compile(r"(?=[0-9]*[A-Za-z])[A-Za-z0-9]{10}", re.ASCII)
-_NAMED_ID = re.compile(r"(?=[0-9_\-]*[A-Za-z])[A-Za-z0-9_\-]{1,64}", re.ASCII)
+_ANY_ID = re.compile(r"[A-Za-z0-9_\-]{1,64}", re.ASCII)
 
 
 def is_gravityspy_id(text: str) -> bool:
@@ -13,9 +13,14 @@ def is_gravityspy_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+def is_spelled_like_an_id(text: str) -> bool:
+    """Whether this has the letters of an id, be it Gravity Spy's or one made in its place."""
+    return _ANY_ID.fullmatch(text) is not None
+
+
 def may_be_gravityspy_id(text: str) -> bool:
     """Whether this may be an id where somebody calls it so: a number alone never is one.
 
     Row numbers are called ids by many tables, and name another glitch in each.
     """
-    return _NAMED_ID.fullmatch(text) is not None
+    return is_spelled_like_an_id(text) and bool(text.strip("0123456789_-"))

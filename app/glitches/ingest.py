@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -29,6 +28,7 @@ from app.models.records import CheckpointRecord
 from app.novelty import judge_novelty, note_class_change
 from glitch.codec import STEPS, pack_view
 from glitch.conditions import condition_of
+from glitch.gravityspy import is_spelled_like_an_id
 from glitch.novelty import Judgement
 from glitch.views import Views
 
@@ -36,7 +36,6 @@ GPS_STEP = Decimal("1e-9")  # s; the column's resolution
 GPS_LIMIT = Decimal(10) ** 11  # s; what the column holds
 SAME_TIME = Decimal(1)  # s; the times that people give for one glitch differ in the decimals
 LONGEST_TEXT = 200
-_GRAVITYSPY_ID = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 
 
 def insert_glitch(
@@ -205,7 +204,7 @@ def _check(
         )
     if metadata.ifo is not None:
         check_ifo(metadata.ifo)
-    if metadata.gravityspy_id is not None and not _GRAVITYSPY_ID.fullmatch(metadata.gravityspy_id):
+    if metadata.gravityspy_id is not None and not is_spelled_like_an_id(metadata.gravityspy_id):
         raise InvalidRequestError(
             "A Gravity Spy id has 1 to 64 letters, digits, '_' and '-', for example 8FHTgA8MEu."
         )

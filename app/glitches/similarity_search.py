@@ -20,6 +20,7 @@ from app.glitches.neighbours import MOST_NEIGHBOURS, find_neighbours
 from app.glitches.records import GlitchFilters, GlitchRecord
 from app.glitches.service import find_glitch, get_embedding
 from app.models import checkpoints
+from glitch.gravityspy import is_spelled_like_an_id
 from glitch.views import VIEW_DURATIONS_S
 
 NO_SUBJECT = 1e20  # how Gravity Spy's tables write "no Zooniverse subject"
@@ -30,7 +31,6 @@ _NUMBER = r"[0-9]{1,10}(?:\.[0-9]{1,9})?"
 _ERA = re.compile(rf"event_time BETWEEN ({_NUMBER}) AND ({_NUMBER})", re.ASCII)
 _IFOS = re.compile(r"'[A-Z][0-9]'(?:, ?'[A-Z][0-9]')*", re.ASCII)
 _HOW_MANY = re.compile(r"[0-9]{1,4}", re.ASCII)
-_IMAGE_ID = re.compile(r"[A-Za-z0-9_\-]{1,64}", re.ASCII)
 _DATABASE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
@@ -66,7 +66,7 @@ def parse_similarity_query(
     """
     if not _HOW_MANY.fullmatch(howmany) or not 1 <= int(howmany) <= MOST_NEIGHBOURS:
         raise InvalidRequestError(f"howmany must be a whole number from 1 to {MOST_NEIGHBOURS}.")
-    if not _IMAGE_ID.fullmatch(imageid):
+    if not is_spelled_like_an_id(imageid):
         raise InvalidRequestError(
             "imageid must be a Gravity Spy id such as 8FHTgA8MEu, or an id of this service."
         )
