@@ -22,6 +22,8 @@ LONGEST_DESCRIPTION = 2000
 LONGEST_NAME = 64
 WITHDRAWN = "withdrawn"
 STATES = tuple(state for state in CLASS_STATES if state != WITHDRAWN)
+_MOST_OFFERED = 8
+_LEAST_TYPED = 3  # letters: fewer are in a name by accident
 _CLASSES_LOCK = 6_720_341_907  # any constant; whoever changes names or the tree agrees on it
 
 
@@ -50,6 +52,37 @@ def find_class(session: Session, name: str) -> GlitchClass | None:
 def plain_class_name(name: str) -> str:
     """A class name as it is compared: without regard to capitals, or to blanks for underscores."""
     return "_".join(name.replace("\0", "").lower().split())
+
+
+def class_meant(session: Session, typed: str) -> str:
+    """The name of the class that a person typed, in any capitals, or a part of which was typed.
+
+    What is in no name is given back as it is: whoever uses it says what is wrong with it.
+
+    Raises:
+        InvalidRequestError: if it is in the names of several; says which.
+    """
+    plain = plain_class_name(typed)
+    if "\0" in typed:
+        return typed
+    same = class_called(session, typed)
+    if same is not None or len(plain) < _LEAST_TYPED:
+        return same or typed
+    parts = [one.name for one in list_usable_classes(session) if plain in one.name.lower()]
+    if len(parts) > 1:
+        raise InvalidRequestError(
+            f"“{typed[:LONGEST_NAME]}” is in the names of {len(parts)} classes: type more of the "
+            f"one that you mean, {', '.join(parts[:_MOST_OFFERED])}."
+        )
+    return parts[0] if parts else typed
+
+
+def class_called(session: Session, typed: str) -> str | None:
+    """The name of the class that is called so in any capitals, retired or not; None without."""
+    plain = plain_class_name(typed)
+    return next(
+        (one.name for one in list_classes(session) if plain_class_name(one.name) == plain), None
+    )
 
 
 def lock_classes(session: Session) -> None:

@@ -269,3 +269,40 @@ def test_a_link_offers_no_undo_of_what_another_did(
     with Walker(service, "admin") as other:
         seen = other.get(after.path)
         assert f"/ui/clusters/{clusters[0]}/review" not in {form.action for form in seen.forms}
+
+
+def test_a_known_class_is_found_by_a_part_of_its_name(
+    reviewer: Walker, clusters: list[UUID]
+) -> None:
+    page = reviewer.get(f"/ui/clusters/{clusters[0]}")
+    assert decide(reviewer, page, "merge", class_name="no such").status == 400
+    many = decide(reviewer, page, "merge", class_name="low_freq")
+    assert many.status == 400
+    assert "Low_Frequency_Burst" in many.alerts[0]
+    assert "type more" in many.alerts[0]
+    merged = decide(reviewer, page, "merge", class_name="koi")
+    assert "Koi_Fish: cluster of 6 glitches" in merged.text
+    exact = reviewer.get(f"/ui/clusters/{clusters[1]}")  # in several names, and one of them whole
+    assert "Blip: cluster" in decide(reviewer, exact, "merge", class_name="blip").text
+
+
+def test_a_new_name_that_a_class_has_offers_to_merge_into_it(
+    reviewer: Walker, clusters: list[UUID]
+) -> None:
+    page = reviewer.get(f"/ui/clusters/{clusters[0]}")
+    refused = decide(reviewer, page, "promote", new_class="koi_fish", text="With a tail.")
+    assert refused.status == 409
+    assert "Merge into Koi_Fish" in refused.text
+    offered = next(form for form in refused.forms if form.fields.get("class_name") == "Koi_Fish")
+    merged = Page(reviewer.client.post(offered.action, data=offered.fields | {"act": "merge"}))
+    assert "Koi_Fish: cluster of 6 glitches" in merged.text
+    assert "With a tail." in merged.text
+
+
+def test_the_pictures_of_a_cluster_are_of_the_window_that_is_chosen(
+    reviewer: Walker, clusters: list[UUID]
+) -> None:
+    page = reviewer.get(f"/ui/clusters/{clusters[0]}?window=0.5")
+    assert any(image.endswith("/cards/0.5.png") for image in page.images)
+    assert any("window=0.5" in link and "order=time" in link for link in page.links)
+    assert reviewer.get(f"/ui/clusters/{clusters[0]}?window=3").status == 200

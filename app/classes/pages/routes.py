@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 
 from app.classes.log import Change, ChooseExemplars, Describe, MergeInto, Move, Rename, SetState
-from app.classes.naming import create_class
+from app.classes.naming import class_called, create_class
 from app.classes.pages.view import class_href, class_page_of, classes_page_of
 from app.classes.service import change_class, get_class, get_class_named
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
@@ -108,7 +108,7 @@ def change(
         "reactivate": SetState("active"),
         "dormant": SetState("dormant"),
         "exemplars": ChooseExemplars(tuple(member)),
-        "merge": MergeInto(into.strip()),
+        "merge": MergeInto(class_called(session, into) or into.strip()),
         "undo": Undo(event_id),
         "redo": Redo(event_id),
     }

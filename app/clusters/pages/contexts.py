@@ -192,6 +192,7 @@ class ClusterPage(PageContext):
     previous_cluster: str | None
     next_cluster: str | None
     undo: UndoOffer | None
+    merge_offer: str | None  # the class whose name was given to the cluster as a new one
     class_names: tuple[str, ...]
     exports: tuple[Download, ...]
     can_review: bool

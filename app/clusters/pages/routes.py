@@ -10,6 +10,7 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
+from app.classes.naming import class_called, class_meant
 from app.clusters.browsing import is_of_simulated, queue_of
 from app.clusters.pages.contexts import RunForm
 from app.clusters.pages.lists import RunTyped, clusters_page_of, run_form
@@ -162,6 +163,7 @@ def decide(
 ) -> Response:
     """Do something to a cluster; what speaks against it is said in place, with the latest state."""
     cluster = get_cluster(session, cluster_id)
+    merge_offer = None
     chosen = tuple(dict.fromkeys((*member, *_ids_in(also))))
     actions: dict[str, Action] = {
         "promote": Promote(new_class.strip()),
@@ -181,6 +183,9 @@ def decide(
     remark = "" if act in {"comment", "undo", "redo"} else text
     try:
         _refuse_none_chosen(act, chosen)
+        if act in {"merge", "assign"}:
+            meant = class_meant(session, class_name.strip())
+            actions[act] = Merge(meant) if act == "merge" else Assign(meant, chosen)
         outcome = review(
             session,
             cluster_id,
@@ -190,6 +195,8 @@ def decide(
             remark=remark,
         )
     except (InvalidRequestError, ConflictError) as error:
+        if act == "promote":
+            merge_offer = class_called(session, new_class)
         cluster = get_cluster(session, cluster_id)  # as whoever was quicker left it
         context = cluster_page_of(
             session,
@@ -197,6 +204,7 @@ def decide(
             principal,
             is_simulated=is_of_simulated(session, cluster),
             error=str(error),
+            merge_offer=merge_offer,
             typed_new=new_class,
             typed_known=class_name,
             typed_text=text[:4000],

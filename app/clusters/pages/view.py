@@ -213,6 +213,7 @@ def cluster_page_of(
     typed_text: str = "",
     chosen: frozenset[str] = frozenset(),
     undo: UndoOffer | None = None,
+    merge_offer: str | None = None,
 ) -> ClusterPage:
     """The page of one cluster."""
     log = history(session, cluster.id)
@@ -233,7 +234,9 @@ def cluster_page_of(
     times = cluster.summary.get("gps_times", {})
     first, last = _moment(times.get("first")), _moment(times.get("last"))
     class_name = _class_name(log)
-    shown = _members(session, cluster, members[:MEMBERS_SHOWN], can_choose=can_choose)
+    shown = _members(
+        session, cluster, members[:MEMBERS_SHOWN], can_choose=can_choose, window_s=window
+    )
     charts = (
         histogram([one.snr for one in facts], name="SNR", is_logarithmic=True),
         histogram(
@@ -287,11 +290,11 @@ def cluster_page_of(
         time_ends=ends,
         members=shown,
         orders=tuple(
-            ClassCount(text, "", 0.0, _address(cluster, value, 1), value == order)
+            ClassCount(text, "", 0.0, _address(cluster, value, 1, window), value == order)
             for value, text in (("distance", "distance to the medoid"), ("time", "time"))
         ),
-        next_href=_address(cluster, order, page + 1) if is_more else None,
-        first_href=_address(cluster, order, 1) if page > 1 else None,
+        next_href=_address(cluster, order, page + 1, window) if is_more else None,
+        first_href=_address(cluster, order, 1, window) if page > 1 else None,
         history=entries_of(log),
         last_event_id=log.last_id,
         elsewhere=elsewhere,
@@ -299,6 +302,7 @@ def cluster_page_of(
         previous_cluster=_href_of(queue.previous_id),
         next_cluster=_href_of(queue.next_id),
         undo=undo,
+        merge_offer=merge_offer,
         class_names=tuple(names),
         exports=export_links(f"/ui/glitches?cluster={cluster.id}"),
         can_review=can_review,
@@ -335,8 +339,10 @@ def _queue_text(queue: Queue) -> str:
     return f"{queue.total:,} to review" if queue.total else "nothing left to review"
 
 
-def _address(cluster: ClusterRecord, order: str, page: int) -> str:
+def _address(cluster: ClusterRecord, order: str, page: int, window_s: float) -> str:
     values = {"order": order} | ({"page": str(page)} if page > 1 else {})
+    if window_s != CARD_WINDOW_S:
+        values["window"] = f"{window_s:g}"
     return f"{cluster_href(cluster)}?{urlencode(values)}#members"
 
 
@@ -391,12 +397,17 @@ def _likenesses(
 
 
 def _members(
-    session: Session, cluster: ClusterRecord, members: Sequence[MemberRecord], *, can_choose: bool
+    session: Session,
+    cluster: ClusterRecord,
+    members: Sequence[MemberRecord],
+    *,
+    can_choose: bool,
+    window_s: float,
 ) -> tuple[Member, ...]:
     suggested = suggested_classes(session, [one.glitch.id for one in members], cluster.identity)
     return tuple(
         Member(
-            card(one.glitch, distance=one.distance),
+            card(one.glitch, distance=one.distance, wanted_s=window_s),
             MemberChoice(
                 id=str(one.glitch.id),
                 name=f"Choose {one.glitch.label or 'unlabelled'} {one.glitch.public_id}",

@@ -55,7 +55,7 @@ function keepDraft(root, form, choice) {
   const fields = [...form.querySelectorAll("input[type=text], textarea")];
   const kept = JSON.parse(sessionStorage.getItem(name) ?? "null");
   sessionStorage.removeItem(name);
-  const isAnswered = root.querySelector(".note.good, .note.bad[role=alert]");
+  const isAnswered = root.querySelector(".note.good, [role=alert]");
   if (kept && !isAnswered) {
     for (const field of fields) field.value ||= kept.fields[field.name] ?? "";
     choice.ids = new Set([...choice.ids, ...kept.ids]);

@@ -8,8 +8,8 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.orm import Session
 
-from app.classes.naming import list_classes
-from app.core.errors import NotFoundError
+from app.classes.naming import class_meant, list_classes
+from app.core.errors import InvalidRequestError, NotFoundError
 from app.frame.deps import (
     CsrfChecked,
     PageRoute,
@@ -66,8 +66,7 @@ def add_label(
 ) -> Response:
     """Append a label; what is wrong with it is said beside the field."""
     glitch = find_or_refuse(session, public_id)
-    name = class_name.strip()
-    error = _label_error(session, name)
+    name, error = _meant(session, class_name.strip())
     if error is None:
         append_label(session, glitch.id, name, author=principal)
         return see_other(f"{glitch_href(glitch.id)}?done=labelled")
@@ -82,14 +81,22 @@ def add_label(
     return render(request, page, visitor, status=400)
 
 
-def _label_error(session: Session, name: str) -> str | None:
-    if not name:
-        return "Type the name of a class, or choose one from the list."
-    if len(name) > LONGEST_LABEL:
-        return f"A class name has at most {LONGEST_LABEL} characters; this has {len(name)}."
+def _meant(session: Session, typed: str) -> tuple[str, str | None]:
+    """The class that was typed, or what was typed and what is wrong with it."""
+    if not typed:
+        return typed, "Type the name of a class, or choose one from the list."
+    if len(typed) > LONGEST_LABEL:
+        return (
+            typed,
+            f"A class name has at most {LONGEST_LABEL} characters; this has {len(typed)}.",
+        )
+    try:
+        name = class_meant(session, typed)
+    except InvalidRequestError as error:
+        return typed, str(error)
     if name not in {record.name for record in list_classes(session)}:
-        return f"There is no class “{name}”: choose one from the list."
-    return None
+        return typed, f"There is no class “{typed}”: choose one from the list."
+    return name, None
 
 
 @router.post("/glitches/{public_id}/labels/{label_id}/revoke", dependencies=[CsrfChecked])

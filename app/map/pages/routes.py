@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
-from app.classes.naming import list_classes, usable_class_names
+from app.classes.naming import class_meant, list_classes, usable_class_names
 from app.core.errors import InvalidRequestError, NotReadyError
 from app.core.principals import Role
 from app.frame.deps import (
@@ -148,7 +148,9 @@ def label(
     """Label what is selected; the ids come as 16 bytes each, since a form has too few fields."""
     content = selection.file.read(_ID_BYTES * MOST_AT_ONCE + 1)
     try:
-        made = label_selection(session, _ids(content), class_name, reviewer=principal)
+        made = label_selection(
+            session, _ids(content), class_meant(session, class_name), reviewer=principal
+        )
     except Exception as error:
         told = explain(error)
         if told is None:
