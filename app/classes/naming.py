@@ -68,7 +68,7 @@ def class_meant(session: Session, typed: str) -> str:
     same = class_called(session, typed)
     if same is not None or len(plain) < _LEAST_TYPED:
         return same or typed
-    parts = [one.name for one in list_usable_classes(session) if plain in one.name.lower()]
+    parts = [name for name in usable_class_names(session) if plain in name.lower()]
     if len(parts) > 1:
         raise InvalidRequestError(
             f"“{typed[:LONGEST_NAME]}” is in the names of {len(parts)} classes: type more of the "
