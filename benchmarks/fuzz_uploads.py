@@ -137,7 +137,7 @@ class Beside:
         for process in psutil.process_iter(["cmdline", "memory_info"]):
             words = " ".join(process.info["cmdline"] or ())
             memory = process.info["memory_info"]
-            if memory is None or not ("app.launch.service" in words or "fork_server" in words):
+            if memory is None or not ("app.launch.serve" in words or "fork_server" in words):
                 continue
             total += memory.rss
             if "fork_server" in words:
@@ -151,6 +151,7 @@ def main() -> int:
     parser.add_argument("--mutants", type=int, default=20_000)
     parser.add_argument("--kinds", nargs="+", choices=sorted(MUTATIONS), default=sorted(MUTATIONS))
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=600, help="end after so many")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"))
     arguments = parser.parse_args()
@@ -163,6 +164,8 @@ def main() -> int:
         local = threading.local()
 
         def send(number: int) -> None:
+            if time.monotonic() - started > 60 * arguments.minutes:
+                return
             if not hasattr(local, "client"):
                 headers = {"Authorization": f"Bearer {token}"}
                 local.client = httpx.Client(base_url=url, headers=headers, timeout=HANG_S)
@@ -191,7 +194,7 @@ def main() -> int:
             for done, _ in enumerate(pool.map(send, range(arguments.mutants)), 1):
                 if done % 1000 == 0:
                     print(f"{done} after {time.monotonic() - started:.0f} s", file=sys.stderr)
-    _report(findings, beside, arguments.mutants)
+    _report(findings, beside)
     return 1 if findings.bad or beside.errors else 0
 
 
@@ -206,7 +209,8 @@ def _check_originals(url: str, token: str, files: Originals) -> None:
                 raise SystemExit(f"{name} is refused as it is: {answer.text}")
 
 
-def _report(findings: Findings, beside: Beside, count: int) -> None:
+def _report(findings: Findings, beside: Beside) -> None:
+    count = sum(sum(statuses.values()) for statuses in findings.statuses.values())
     print(f"\n{count} mutants\nkind   slowest s  statuses")
     for kind, statuses in findings.statuses.items():
         told = "  ".join(f"{status}: {n}" for status, n in sorted(statuses.items()))

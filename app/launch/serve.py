@@ -26,6 +26,7 @@ def main() -> None:
 
         from app.launch.prepare import prepare
         from app.main import create_app
+        from app.server.http_protocol import TimedHttpProtocol
 
         os.environ["DATABASE_URL"] = _await_order("prepare")
         print(json.dumps(prepare()), flush=True)  # noqa: T201 - the supervisor reads it
@@ -33,6 +34,7 @@ def main() -> None:
         application = create_app()
         config = uvicorn.Config(
             application,
+            http=TimedHttpProtocol,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.server import problems
 from app.server import schemas as server_schemas
-from app.server.callers import OpenOrReader, RuntimeDep
+from app.server.callers import MAY_BE_OPEN, OpenOrReader, RuntimeDep
 from app.server.metrics import Metrics
 from app.server.readiness import OK
 
@@ -52,7 +52,12 @@ async def readyz(request: Request, runtime: RuntimeDep) -> Response:
     )
 
 
-@router.get("/metrics", summary="Counters for Prometheus", response_class=Response)
+@router.get(
+    "/metrics",
+    summary="Counters for Prometheus",
+    response_class=Response,
+    openapi_extra=MAY_BE_OPEN,
+)
 def metrics(request: Request, runtime: RuntimeDep, _: OpenOrReader) -> Response:
     """Prometheus text. Open on a loopback address, else for the role reader."""
     known: Metrics = request.app.state.metrics

@@ -19,6 +19,7 @@ from app.server.form_fields import check_form_fields
 from app.server.request_scope import RuntimeDep, SessionDep, look_up, runtime_of
 
 __all__ = [
+    "MAY_BE_OPEN",
     "Admin",
     "Cursor",
     "OpenOrReader",
@@ -121,6 +122,8 @@ def open_or_reader(
 
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+MAY_BE_OPEN: dict[str, Any] = {"security": [{}]}
+"""For the OpenAPI document: beside a token, none may do."""
 OpenOrReader = Annotated[None, Depends(open_or_reader, scope="function")]
 
 

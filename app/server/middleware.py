@@ -119,8 +119,10 @@ class BodyBounds:
         timeout_s = self.batch_timeout_s if is_batch else self.timeout_s
         declared = headers.get("content-length", "")
         if declared.isascii() and declared.isdigit() and int(declared) > limit:
-            # Reading a little on lets clients that send before they listen see the answer.
-            await _drain(receive, limit)
+            # Reading a little on lets clients that send before they listen see the answer; who
+            # brings neither token nor session gets nothing for it.
+            if "authorization" in headers or "cookie" in headers:
+                await _drain(receive, limit)
             await self._refusal(scope, limit, is_batch=is_batch)(scope, receive, send)
             return
 

@@ -12,11 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.core.failures import FAILURES, failure_of
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:glitch-discovery:problem:"
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _log = logging.getLogger("app.server")
 
 _NEXT_STEP = {
@@ -130,15 +132,30 @@ def _http_problem(request: Request, error: Exception) -> JSONResponse:
     detail = error.detail
     if detail == phrase:  # Starlette's own, which says nothing to do next
         detail = _NEXT_STEP.get(error.status_code, f"{phrase}.")
-    if error.status_code == 400:  # Starlette's: the multipart body cannot be taken apart
-        detail = f"{detail.rstrip('.')}: send the fields as multipart/form-data, as curl -F does."
+    headers = dict(error.headers or {})
+    if error.status_code == 400:  # Starlette's: the body cannot be taken apart
+        is_json = "json" in request.headers.get("content-type", "")
+        way = "a body of JSON" if is_json else "the fields as multipart/form-data, as curl -F does"
+        detail = f"{detail.rstrip('.')}: send {way}."
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods_of(request)))
     return problem_response(
         error.status_code,
         detail,
         name="too-large" if error.status_code == 413 else "",
         request_id=_request_id(request),
-        headers=error.headers,
+        headers=headers,
     )
+
+
+def _methods_of(request: Request) -> set[str]:
+    """Every method that the address takes, whichever of its routes does."""
+    found = set()
+    for method in _METHODS:
+        scope = {**request.scope, "method": method}
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+            found.add(method)
+    return found
 
 
 def _unexpected_problem(request: Request, error: Exception) -> JSONResponse:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from app.batches.sweeping import Swept, sweep_batches
+from app.core.leftovers import sweep_leftovers
 from app.core.settings import Settings
 from app.glitches.exports.service import sweep_exports
 from app.map.service import request_what_is_due
@@ -44,9 +45,15 @@ def _keep_map(session: Session, _: Settings) -> str | None:
     return f"asked for, to {job.parameters['act']}" if job else None
 
 
+def _remove_leftovers(_: Session, __: Settings) -> str | None:
+    number = sweep_leftovers()
+    return f"{number} temporary folders" if number else None
+
+
 UPKEEP: dict[str, Step] = {
     "files of batches removed": _remove_batch_files,
     "files of exports removed": _remove_export_files,
+    "leftovers of killed processes removed": _remove_leftovers,
     "vector index": _keep_index,
     "map": _keep_map,
 }

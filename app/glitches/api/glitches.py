@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app.core import schemas as core_schemas
 from app.core.access import require_role
@@ -31,10 +31,8 @@ _Text = Annotated[str, Field(pattern=r"^[^\x00]{1,100}$")]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Filters(BaseModel):
+class Filters(core_schemas.Model):
     """Which glitches to consider; a parameter left out lets everything pass."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     ifo: list[_Text] = Field(default=[], description="Detector; may be repeated.")
     gps_start: _Text | None = Field(default=None, description="Earliest GPS time, in seconds.")
@@ -144,6 +142,7 @@ def neighbours(
     summary="The picture of one view",
     response_class=Response,
     responses={200: {"content": {"image/png": {}}}},
+    openapi_extra={"security": [{"HTTPBearer": []}, {}]},  # a signed link needs no token
 )
 def view_picture(
     *,

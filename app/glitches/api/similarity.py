@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from app.glitches.similarity_search import parse_similarity_query, similarity_search
 from app.glitches.upload import parse_ifo
 from app.server import request_scope
-from app.server.callers import OpenOrReader, RuntimeDep, SessionDep
+from app.server.callers import MAY_BE_OPEN, OpenOrReader, RuntimeDep, SessionDep
 
 router = APIRouter(tags=["gwpy"])
 
@@ -17,7 +17,11 @@ _ERA = "event_time BETWEEN 1126400000 AND 1584057618"
 _NO_NUL = r"^[^\x00]{0,500}$"
 
 
-@router.get("/search/similarity_search_restful_API/", summary="Search as gwpy does")
+@router.get(
+    "/search/similarity_search_restful_API/",
+    summary="Search as gwpy does",
+    openapi_extra=MAY_BE_OPEN,
+)
 def search(
     *,
     request: Request,

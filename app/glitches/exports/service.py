@@ -159,4 +159,8 @@ def filters_from_json(plain: Mapping[str, Any]) -> GlitchFilters:
     for name in ("cluster_id", "batch_id"):
         if name in values:
             values[name] = UUID(values[name])
+    for one in dataclasses.fields(GlitchFilters):
+        # JSON of the database writes large numbers as whole ones, beyond what SQL takes back.
+        if "float" in str(one.type) and one.name in values:
+            values[one.name] = float(values[one.name])
     return GlitchFilters(**values)

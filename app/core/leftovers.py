@@ -1,0 +1,38 @@
+"""Temporary folders of processes that were killed: nobody else removes them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+PREFIXES = ("glitch-upload-", "glitch-batch-", "glitch-export-")
+_OLD_S = 6 * 3600.0  # longer than any request or chunk lasts
+
+
+def sweep_leftovers(folder: Path | None = None, older_than_s: float = _OLD_S) -> int:
+    """Remove this user's temporary files and folders that are too old to be in use; how many.
+
+    Args:
+        folder: Where they lie; the system's temporary folder where absent.
+        older_than_s: Since their last change, in seconds.
+    """
+    before = time.time() - older_than_s
+    count = 0
+    for path in (folder or Path(tempfile.gettempdir())).iterdir():
+        if not path.name.startswith(PREFIXES):
+            continue
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            continue
+        if status.st_uid != os.geteuid() or status.st_mtime > before:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        count += 1
+    return count

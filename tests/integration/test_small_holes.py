@@ -1,0 +1,111 @@
+"""What a client may send without a service suffering, and what it is told."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from api_fixtures import Service, assert_problem
+
+from app.core.leftovers import PREFIXES, sweep_leftovers
+from app.glitches.exports.service import filters_from_json
+from app.server.http_protocol import TimedHttpProtocol
+
+
+def test_json_that_is_none_is_answered_as_json(service: Service) -> None:
+    headers = {"Content-Type": "application/json"}
+    with service.client("submitter") as client:
+        for content in (b"{", b"\xff\xfe", b'{"format": "csv"'):
+            answer = client.post("/exports", content=content, headers=headers)
+            detail = assert_problem(answer, 400, 422)
+            assert "multipart" not in detail
+
+
+def test_truth_is_no_number(service: Service) -> None:
+    with service.client("submitter") as client:
+        answer = client.post("/exports", json={"snr_max": True})
+        assert "true and false" in assert_problem(answer, 422)
+        assert client.post("/exports", json={"is_labelled": True}).status_code == 202
+
+
+def test_a_refused_method_is_told_all_that_the_address_takes(service: Service) -> None:
+    with service.client("submitter") as client:
+        answer = client.put("/exports")
+        assert_problem(answer, 405)
+        assert answer.headers["allow"] == "GET, POST"
+
+
+def test_filters_of_the_largest_numbers_come_back_as_numbers() -> None:
+    """PostgreSQL writes 1.8e308 in JSON as a whole number of 309 digits."""
+    filters = filters_from_json({"snr_max": 17976931348623157 * 10**292, "snr_min": 0})
+    assert filters.snr_max == 1.7976931348623157e308
+    assert isinstance(filters.snr_min, float)
+
+
+def test_a_stranger_who_declares_ten_gigabytes_is_refused_at_once(service: Service) -> None:
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        started = time.monotonic()
+        client.sendall(
+            b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+        )
+        assert client.recv(200).startswith(b"HTTP/1.1 413")
+        assert time.monotonic() - started < 5
+
+
+def test_public_routes_are_documented_as_open(service: Service) -> None:
+    with service.client("reader") as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    for path in ("/metrics", "/search/similarity_search_restful_API/"):
+        assert {} in paths[path]["get"]["security"]
+    assert {} in paths["/glitches/{glitch_id}/views/{duration}.png"]["get"]["security"]
+    assert {} not in paths["/glitches"]["get"]["security"]
+
+
+class _Impatient(TimedHttpProtocol):
+    head_within_s = 0.5
+
+
+async def _answer(scope: dict, receive: object, send) -> None:
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize("begin", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+def test_a_head_that_does_not_come_ends_the_connection(begin: bytes) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(_answer, http=_Impatient, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        port = listener.getsockname()[1]
+        assert httpx.get(f"http://127.0.0.1:{port}/", timeout=30).status_code == 204
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+            client.sendall(begin)
+            assert client.recv(100) == b""
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        listener.close()
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    old = Path(tempfile.mkdtemp(prefix=PREFIXES[0], dir=tmp_path))
+    (old / "upload-0").write_bytes(b"half")
+    other = tmp_path / "somebody-elses"
+    other.mkdir()
+    assert sweep_leftovers(tmp_path) == 0
+    assert sweep_leftovers(tmp_path, older_than_s=-1) == 1
+    assert not old.exists()
+    assert other.exists()
