@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
@@ -120,12 +120,7 @@ class ViewsVAE(ViewsModel):
         n_batch, n_views = observed.shape[:2]
         present = observed.any(dim=2)  # (B, V)
         member, view = present.nonzero(as_tuple=True)
-        mask = observed[..., None].expand_as(pixels).to(pixels.dtype)
-        # Roots even out the noise, so that convolutions see faint structure beside bright.
-        pictures = torch.stack([pixels.sqrt()[member, view], mask[member, view]], dim=1)
-        pictures = pictures.contiguous(memory_format=torch.channels_last)  # (N, 2, F, T)
-        flat = self.trunk(pictures).flatten(1)
-        found = relu(self.features(flat).float() + self.feature_offset[view])  # (N, hidden)
+        found = self._features_of(pixels, observed, member, view)
         slots = found.new_zeros(n_batch, n_views, found.shape[1])
         slots = slots.index_put((member, view), found)
         joined = torch.cat([slots.flatten(1), present.to(found.dtype), linear.mean], dim=1)
@@ -134,6 +129,27 @@ class ViewsVAE(ViewsModel):
         return Posterior(
             linear.mean + shift, log_variance.clamp(LOWEST_LOG_VARIANCE, HIGHEST_LOG_VARIANCE)
         )
+
+    def _features_of(
+        self, pixels: PooledTensor, observed: PooledRows, member: Members, view: Members
+    ) -> Float[Tensor, "picture hidden"]:
+        """Features of single pictures, before they are joined."""
+        mask = observed[..., None].expand_as(pixels).to(pixels.dtype)
+        # Roots even out the noise, so that convolutions see faint structure beside bright.
+        pictures = torch.stack([pixels.sqrt()[member, view], mask[member, view]], dim=1)
+        pictures = pictures.contiguous(memory_format=torch.channels_last)  # (N, 2, F, T)
+        flat = self.trunk(pictures).flatten(1)
+        found: Tensor = relu(self.features(flat).float() + self.feature_offset[view])
+        return found
+
+    def live_features(self, pixels: PooledTensor, observed: PooledRows) -> Bool[Tensor, " hidden"]:
+        """Which features let anything of any of these pictures pass.
+
+        Where none does, the posterior knows of a glitch only which views it has, and the linear
+        part; a dead ReLU has no gradient, so that this is for good.
+        """
+        member, view = observed.any(dim=2).nonzero(as_tuple=True)
+        return (self._features_of(pixels, observed, member, view) > 0).any(dim=0)
 
     def paint(
         self, latent: LatentTensor, member: Members, view: Members

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from glitch.errors import GlitchError
 from glitch.images import render_view
+from glitch.model import ViewsVAE
 from training.core.budget import Budget
 from training.core.config import config_to_mapping
+from training.data.pack import Pack
 from training.evaluation.measures.bootstrap import Answers
-from training.evaluation.measures.collapse import is_collapsed
+from training.evaluation.measures.collapse import is_collapsed, live_feature_share
 from training.reproduction.table1 import command as table1
 from training.reproduction.table1.judging import CLASS_SETS, NINE_CLASSES, PAPER_CLASSES
 from training.reproduction.table1.results import JudgedRun, Scored, write_results
@@ -108,6 +111,7 @@ def scored(name: str, seed: int, rate: float, n_right: int) -> JudgedRun:
     row = Scored(
         name, seed, "all views", "22 classes", n_right / 8, n_right / 8, 8, 2,
         rate=rate, distortion=-5.0, active_units=0.0 if rate < 0.1 else 3.0,
+        live_features=1.0,
     )  # fmt: skip
     truth = ["Blip", "Whistle"] * 4
     answers = Answers([f"g{index}" for index in range(8)], truth, np.arange(8) < n_right)
@@ -139,6 +143,22 @@ def test_a_table_without_collapsed_runs_has_no_second_reading(tmp_path: Path) ->
     judged = [scored("a", 0, 5.0, 8), scored("b", 0, 4.0, 6)]
     report = write_results(tmp_path, judged, ("a", "b"), [("a", "b")], ["What was run."])
     assert "without collapsed" not in report.read_text()
+
+
+def test_an_encoder_without_a_live_feature_has_collapsed_whatever_its_rate() -> None:
+    model = ViewsVAE(replace(table1.SMALL, n_frequency=32, n_time=32, hidden=8))
+    values = np.random.default_rng(0).integers(0, 255, (70, 4, 32, 32)).astype(np.uint8)
+    names = tuple(str(index) for index in range(70))
+    glitches = Pack(values, np.ones((70, 4, 32), dtype=np.bool_), names, names)
+    assert live_feature_share(model, glitches) > 0.4
+    with torch.no_grad():
+        model.features.bias[2:] -= 1e4  # no picture gets past these
+    assert live_feature_share(model, glitches) <= 0.25
+    with torch.no_grad():
+        model.features.bias[:2] -= 1e4
+    assert live_feature_share(model, glitches) == 0
+    assert is_collapsed(5.0, 20, 0.0)
+    assert not is_collapsed(5.0, 20, 0.01)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from training.core.state import STATE_FILE, load_state
 from training.data.pack import Pack
 from training.evaluation.encoding import Encoded, encode_pack, lone_views
 from training.evaluation.measures.bootstrap import Answers
+from training.evaluation.measures.collapse import live_feature_share
 from training.evaluation.measures.rates import ACTIVE_VARIANCE
 from training.evaluation.probe import predict_linear, score
 from training.evaluation.report import Vectors, lone_panels, pooled_pixels, reduce_by_pca
@@ -44,12 +45,14 @@ def judge_run(
     load_state(run / STATE_FILE, model, None)
     model.eval()
     judged: list[JudgedRun] = []
+    live = live_feature_share(model, sides[1])
     for sample in SAMPLES:
         known, asked = (_sampled(model, pack, sample) for pack in sides)
         found = {
             "rate": float(asked[1].rate.mean()),
             "distortion": float(asked[1].distortion.mean()),
             "active_units": float((asked[1].mean.var(axis=0) > ACTIVE_VARIANCE).sum()),
+            "live_features": live,
         }
         judged += _judge(
             name,
@@ -87,7 +90,7 @@ def judge_pixels(
         )
         pixels = pooled_pixels(model, both, is_amplitude=False, is_filled=sample == "all views")
         known, asked = reduce(pixels[: len(sides[0])], pixels[len(sides[0]) :])
-        nothing = dict.fromkeys(("rate", "distortion", "active_units"), math.nan)
+        nothing = dict.fromkeys(("rate", "distortion", "active_units", "live_features"), math.nan)
         judged += _judge(
             PIXELS,
             seed=seed,

@@ -62,7 +62,8 @@ def _read(rows: Path) -> tuple[dict[str, dict[int, float]], set[tuple[str, int]]
                     continue
                 name, seed = row["contender"], int(row["seed"])
                 accuracy.setdefault(name, {})[seed] = 100 * float(row["accuracy"])
-                if is_collapsed(float(row["rate"]), float(row["active_units"])):
+                live = float(row.get("live_features") or 1)  # tables of before did not count them
+                if is_collapsed(float(row["rate"]), float(row["active_units"]), live):
                     collapsed.add((name, seed))
     except FileNotFoundError:
         raise GlitchError(f"There is no file {rows}: give the rows.csv of a Table 1.") from None

@@ -34,11 +34,12 @@ class Scored:
     rate: float  # nats, mean over held-out glitches; NaN for PCA
     distortion: float
     active_units: float
+    live_features: float  # share of the encoder's features that any held-out glitch lets live
 
     @property
     def is_collapsed(self) -> bool:
         """Whether the run's encoder says nothing."""
-        return is_collapsed(self.rate, self.active_units)
+        return is_collapsed(self.rate, self.active_units, self.live_features)
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,16 +230,17 @@ def _report(
             f"About {first.n_glitches} held-out glitches of {first.n_classes} classes a seed.",
             "",
             "| | accuracy, % | the paper, % | balanced, % | rate, nats | distortion, nats | "
-            "active units | collapsed seeds |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+            "active units | live features, % | collapsed seeds |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
         chosen = [one for one in judged if (one.row.sample, one.row.classes) == (sample, classes)]
         is_papers = classes == PAPER_CLASSES_NAME
         for name in contenders:
             inside = [
                 _mean(judged, name, sample, classes, figure)
-                for figure in ("rate", "distortion", "active_units")
+                for figure in ("rate", "distortion", "active_units", "live_features")
             ]
+            inside[-1] *= 100
             cells = ["-" if np.isnan(value) else f"{value:.1f}" for value in inside]
             lost = ", ".join(map(str, sorted(_collapsed_seeds(chosen, name)))) or "none"
             paper = f"{PAPER[name]:.2f}" if name in PAPER and is_papers else "-"
