@@ -106,10 +106,6 @@ class Encoders:
                 self._loaded[digest] = self._make(find_checkpoint(self._roots, digest))
             return self._loaded[digest]
 
-    def is_loaded(self, digest: str) -> bool:
-        """Whether the next request need not wait for the weights."""
-        return digest in self._loaded
-
     def close(self) -> None:
         """Stop every encoder."""
         with self._lock:

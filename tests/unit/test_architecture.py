@@ -1,0 +1,37 @@
+"""The house stays readable: small modules, folders that can be taken in, every room on the page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MOST_LINES = 500
+MOST_MODULES = 20  # in one folder, besides its __init__
+
+
+def modules_of(package: str) -> list[Path]:
+    found = [path for path in (ROOT / package).rglob("*.py") if path.name != "__init__.py"]
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("package", ["app", "glitch", "training", "worker"])
+def test_modules_are_small(package: str) -> None:
+    lines = {path: path.read_text().count("\n") for path in modules_of(package)}
+    assert not {path: n for path, n in lines.items() if n > MOST_LINES}
+
+
+@pytest.mark.parametrize("package", ["app", "training", "worker"])
+def test_folders_are_not_crowded(package: str) -> None:
+    folders = Counter(path.parent for path in modules_of(package))
+    assert not {folder: n for folder, n in folders.items() if n > MOST_MODULES}
+
+
+def test_every_room_is_shown_in_the_architecture() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = [path.parent.name for path in (ROOT / "app").glob("*/__init__.py")]
+    assert len(rooms) > 10
+    assert not [room for room in rooms if f"`{room}/`" not in text]
