@@ -130,7 +130,10 @@ def main() -> None:
     bed = PicturedBed(pack, Encoder(checkpoint), asked.cache)
     known = list(classes_with_groups(pack.labels, pack.groups, LEAST_GROUPS))
     print(f"checkpoint {checkpoint.manifest.name} {checkpoint.digest[:12]}, {len(pack)} glitches")
-    for what, hidden in (("nothing", [None]), ("each class in turn", asked.hidden or known)):
+    each = known if asked.hidden is None else asked.hidden
+    for what, hidden in (("nothing", [None]), ("each class in turn", each)):
+        if not hidden:
+            continue
         print(f"\nhidden: {what}; {asked.draws} draws")
         print(
             f"{'situation':<32}{'tested':<12}{'judged':>7}{'not':>7}{'p<.05':>8}  "
