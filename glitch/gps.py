@@ -20,6 +20,12 @@ _UTC = re.compile(
 )
 
 
+def plain_seconds(value: Decimal) -> str:
+    """Plain digits, no exponent, no trailing zeros: ``1126259462.4``."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def is_utc_text(text: str) -> bool:
     """Whether a text has the form of a UTC date, with or without a time of the day."""
     return _UTC.fullmatch(text.strip()) is not None

@@ -90,6 +90,7 @@ class Client:
         channel: str | None = None,
         sample_rate_hz: float | None = None,
         view_duration_s: Sequence[float] | None = None,
+        centre: bool = True,
         neighbours: int = 10,
         store: bool = True,
         label: str | None = None,
@@ -103,6 +104,8 @@ class Client:
             channel: such as ``H1:GDS-CALIB_STRAIN``.
             sample_rate_hz: where the file does not say it.
             view_duration_s: windows of the pictures, in s, in their order.
+            centre: strain's views on its loudest moment within 0.25 s of ``gps_time``; False
+                keeps that time in the middle.
             neighbours: how many, 0 to 200.
             store: False keeps nothing.
             label: a class to label it with.
@@ -116,6 +119,7 @@ class Client:
             "channel": channel,
             "sample_rate_hz": sample_rate_hz,
             "view_duration_s": view_duration_s,
+            "centre": centre,
             "neighbours": neighbours,
             "store": store,
             "label": label,
@@ -222,7 +226,8 @@ class Client:
             manifest: a CSV that tells of the pictures. One that lies in the folder is found there.
             wait: stay until every glitch is stored or refused.
             on_progress: called with the job, twice a second.
-            **fields: ``ifo``, ``channel``, ``sample_rate_hz``, ``merge_window_s``, ``origin``.
+            **fields: ``ifo``, ``channel``, ``sample_rate_hz``, ``merge_window_s``, ``origin``,
+                ``centre``.
 
         Raises:
             JobFailedError: if the whole batch failed. One bad glitch never fails it:

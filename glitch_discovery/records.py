@@ -16,7 +16,7 @@ class Glitch:
         id: None where nothing was stored.
         gravityspy_id: such as ``0Sug0tqkoL``.
         ifo: detector, such as ``H1``.
-        gps_time: exact seconds.
+        gps_time: exact seconds, as given.
         snr: signal-to-noise ratio of the loudest tile.
         peak_frequency: Hz.
         duration: s.
@@ -26,6 +26,9 @@ class Glitch:
         page: address of its web page.
         bandwidth: Hz.
         q: quality factor of the loudest tile.
+        peak_gps_time: of the loudest tile, in s; None for pictures.
+        centre_gps_time: in the middle of the views, in s; None for pictures.
+        centring: where the views are centred, where that is more than 10 ms off ``gps_time``.
     """
 
     id: str | None
@@ -42,6 +45,9 @@ class Glitch:
     channel: str | None = None
     bandwidth: float | None = None
     q: float | None = None
+    peak_gps_time: Decimal | None = None
+    centre_gps_time: Decimal | None = None
+    centring: str | None = None
 
     @property
     def is_simulated(self) -> bool:
@@ -59,6 +65,9 @@ class Glitch:
             channel=said.get("channel"),
             bandwidth=said.get("bandwidth"),
             q=said.get("q"),
+            peak_gps_time=_decimal(said.get("peak_gps_time")),
+            centre_gps_time=_decimal(said.get("centre_gps_time")),
+            centring=said.get("centring"),
         )
 
 

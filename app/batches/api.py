@@ -66,6 +66,13 @@ def new_batch(
     sample_rate_hz: Annotated[
         float | None, Form(description="Of strain files that do not say.")
     ] = None,
+    centre: Annotated[
+        bool,
+        Form(
+            description="Triggers: centre the views on the loudest tile within 0.25 s of a "
+            "trigger's time; false keeps that time in the middle."
+        ),
+    ] = True,
     origin: Annotated[
         str | None,
         Form(description="upload, simulated, gravityspy or omicron; else told from the files."),
@@ -110,6 +117,7 @@ def new_batch(
         origin=origin,
         energy_max=energy_max,
         frequency_range=frequency_range,
+        centre=centre,
     )
     job = submit_batch(session, options, principal)
     own = f"{request_scope.base_url(request)}/jobs/{job.id}"

@@ -154,6 +154,7 @@ def _read(
             options.channel,
             options.sample_rate_hz,
             context.settings.device,
+            options.centre,
         )
         yield from read_triggers(roots, glitches, preprocessing)
     elif payload["kind"] == PICTURES:

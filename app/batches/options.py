@@ -40,6 +40,7 @@ class BatchOptions:
         origin: Where the glitches come from; else told from the files.
         energy_max: Of the pictures, where it is not Gravity Spy's; see ``parse_scales``.
         frequency_range: Likewise.
+        centre: Whether views of strain are centred on the loudest tile, else on the trigger.
     """
 
     upload: str
@@ -52,6 +53,7 @@ class BatchOptions:
     origin: str | None = None
     energy_max: float | None = None
     frequency_range: str | None = None
+    centre: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """The job's parameters."""

@@ -177,6 +177,7 @@ class StrainRoots:
     channel: str | None
     sample_rate_hz: float | None
     device: str
+    centre: bool = True  # views on the loudest tile, else on the trigger's time
 
     def files(self, content: Any, facts: Facts) -> tuple[list[StrainFile], str | None]:
         """A trigger's files, and where they end if that is too soon.
@@ -276,7 +277,9 @@ def _transformed(
     def transform(part: list[tuple[Strain, Facts]]) -> list[StrainViews]:
         times = [Decimal(str(facts.gps_time)) for _, facts in part]
         strains = [strain for strain, _ in part]
-        return views_from_strain(strains, times, preprocessing, device=roots.device)
+        return views_from_strain(
+            strains, times, preprocessing, device=roots.device, centre=roots.centre
+        )
 
     if not ready:
         return []
@@ -336,5 +339,5 @@ def _with(upload: ParsedUpload, facts: Facts) -> ParsedUpload:
     return replace(upload, **said)
 
 
-def _no_strain(*_: object) -> StrainViews:
+def _no_strain(*_: object, **__: object) -> StrainViews:
     raise InvalidRequestError("Strain in a batch needs a table of triggers beside it.")

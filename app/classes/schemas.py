@@ -11,7 +11,6 @@ from pydantic import Field
 from app.classes import log
 from app.classes.overview import Occurrence, Portrait
 from app.classes.records import ClassRecord
-from app.core import schemas as core_schemas
 from app.core.events.log import Redo, Undo
 from app.core.events.schemas import (
     ActRequest,
@@ -24,6 +23,7 @@ from app.core.events.schemas import (
 from app.core.schemas import Model
 from app.glitches import render
 from app.glitches.schemas import Glitch
+from glitch.gps import plain_seconds
 
 
 class NewClass(Model):
@@ -182,8 +182,8 @@ def detail(
         glitches=seen.total,
         simulated=seen.simulated,
         by_ifo=dict(seen.by_ifo),
-        first_gps_time=core_schemas.decimal_string(seen.first),
-        last_gps_time=core_schemas.decimal_string(seen.last),
+        first_gps_time=None if seen.first is None else plain_seconds(seen.first),
+        last_gps_time=None if seen.last is None else plain_seconds(seen.last),
         nearest_classes=[
             NearbyClass(name=one.name, state=one.state, distance=one.distance)
             for one in shown.nearest

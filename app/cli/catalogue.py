@@ -36,6 +36,10 @@ def embed(
         list[float] | None,
         typer.Option(help="Window length of each spectrogram, where its name does not state it."),
     ] = None,
+    centre: Annotated[
+        bool,
+        typer.Option(help="Centre strain on its loudest moment within 0.25 s of the GPS time."),
+    ] = True,
     label: Annotated[str | None, typer.Option(help="The class that you know it to be.")] = None,
     neighbours: Annotated[int, typer.Option(help="How many, 0 to 200.")] = 10,
     store: Annotated[bool, typer.Option(help="Keep it in the catalogue.")] = True,
@@ -55,6 +59,7 @@ def embed(
             "channel": channel,
             "sample_rate_hz": sample_rate_hz,
             "view_duration_s": view_duration_s,
+            "centre": centre,
             "label": label,
             "neighbours": neighbours,
             "store": store,
@@ -84,6 +89,9 @@ def ingest(
     origin: Annotated[
         str | None, typer.Option(help="upload, simulated, gravityspy or omicron.")
     ] = None,
+    centre: Annotated[
+        bool, typer.Option(help="Centre strain on the loudest moment within 0.25 s of a trigger.")
+    ] = True,
     follow: Annotated[bool, typer.Option(help="Stay with a bar until it is done.")] = True,
     url: ServiceUrl = None,
 ) -> None:
@@ -98,6 +106,7 @@ def ingest(
             "channel": channel,
             "sample_rate_hz": sample_rate_hz,
             "origin": origin,
+            "centre": centre,
         }
         job_id = send(path, manifest, fields, url=url)
         raise typer.Exit(show(url, job_id, is_followed=follow))

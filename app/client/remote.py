@@ -119,6 +119,8 @@ def print_answer(answer: Mapping[str, Any], *, as_json: bool) -> None:
     facts = Table.grid(padding=(0, 2))
     facts.add_row("glitch", _shown(glitch["gravityspy_id"] or glitch["id"]))
     facts.add_row("detector, GPS time", f"{_shown(glitch['ifo'])} {_shown(glitch['gps_time'])}")
+    if glitch["centring"]:
+        facts.add_row("views", glitch["centring"])
     facts.add_row("SNR", _shown(glitch["snr"]))
     facts.add_row("peak frequency", f"{_shown(glitch['peak_frequency'])} Hz")
     facts.add_row("label", _shown(glitch["label"]))

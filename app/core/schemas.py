@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from types import UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-
-def decimal_string(value: Decimal | None) -> str | None:
-    """Plain digits, no exponent, no trailing zeros: ``1126259462.4``."""
-    if value is None:
-        return None
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
 
 Item = TypeVar("Item")
 

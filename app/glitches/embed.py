@@ -62,6 +62,7 @@ class UploadRequest:
     view_durations_s: Sequence[float] = ()  # in the order of the files
     energy_max: float | None = None  # of pictures; see ``parse_scales``
     frequency_range: str | None = None
+    centre: bool = True  # views of strain on the loudest tile, else on gps_time
     neighbours: int = 10
 
 
@@ -109,6 +110,7 @@ def embed_upload(
         view_durations_s=sent.view_durations_s,
         energy_max=sent.energy_max,
         frequency_range=sent.frequency_range,
+        is_centred=sent.centre,
     )
     checkpoint, encoder = source.active_encoder()
     with spooled(sent.files) as files:

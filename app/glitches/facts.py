@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from glitch.gps import plain_seconds
 from glitch.strain import StrainViews
 
 NUMBERS = ("snr", "peak_frequency", "duration", "bandwidth", "q")  # what may be measured of it
+
+WORTH_A_WORD = Decimal("0.010")  # s between the given time and the loudest tile
+_STEP = Decimal("0.0005")  # s; less is the same moment in words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +28,39 @@ class GlitchFacts:
     duration: float | None = None  # s
     bandwidth: float | None = None  # Hz
     q: float | None = None
+    peak_gps_time: Decimal | None = None  # s, of its loudest tile
+    centre_gps_time: Decimal | None = None  # s, in the middle of its views; of strain alone
+
+    @property
+    def centring(self) -> str | None:
+        """Where the views are centred, where the loudest tile lies off the given time."""
+        given, peak, centre = self.gps_time, self.peak_gps_time, self.centre_gps_time
+        if given is None or peak is None or centre is None or abs(peak - given) <= WORTH_A_WORD:
+            return None
+        if centre == given:
+            return f"Loudest {_apart(peak, given)}; centred on the given time."
+        if abs(centre - peak) < _STEP:
+            return f"Loudest {_apart(peak, given)}; centred there."
+        return (
+            f"Loudest {_apart(peak, given)}, too near the end of the data; "
+            f"centred {_apart(centre, given)}."
+        )
 
     def facts(self) -> dict[str, Any]:
         """These alone, by name, of whatever carries them."""
         return facts_of(self)
+
+    def plain(self) -> dict[str, Any]:
+        """These as JSON and attributes of files hold them: times in exact decimal seconds."""
+        return {
+            name: plain_seconds(value) if isinstance(value, Decimal) else value
+            for name, value in self.facts().items()
+        }
+
+
+def _apart(time: Decimal, given: Decimal) -> str:
+    """A time against the one that was given."""
+    return f"{abs(time - given) * 1000:.0f} ms {'later' if time > given else 'earlier'}"
 
 
 FACTS = tuple(GlitchFacts.__dataclass_fields__)
@@ -46,4 +79,6 @@ def measured(made: StrainViews) -> dict[str, Any]:
         "duration": made.duration_s,
         "bandwidth": made.bandwidth_hz,
         "q": made.q,
+        "peak_gps_time": made.peak_gps_time,
+        "centre_gps_time": made.centre_gps_time,
     }

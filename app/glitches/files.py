@@ -10,7 +10,6 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotFoundError, NotReadyError
-from app.core.schemas import decimal_string
 from app.glitches.browsing import list_views
 from app.glitches.records import EmbeddingRecord, GlitchRecord
 from app.glitches.service import get_embedding
@@ -52,8 +51,7 @@ def glitch_hdf5(session: Session, glitch: GlitchRecord) -> bytes:
 def _facts(glitch: GlitchRecord) -> dict[str, Any]:
     return {
         "id": str(glitch.id),
-        **glitch.facts(),
-        "gps_time": decimal_string(glitch.gps_time),
+        **glitch.plain(),
         "origin": glitch.origin,
         "label": glitch.label,
     }

@@ -285,7 +285,15 @@ def _replace_views(
     """Keep the fuller set of windows; embeddings of the poorer one go."""
     session.execute(delete(View).where(View.glitch_id == glitch_id))
     session.execute(delete(Embedding).where(Embedding.glitch_id == glitch_id))
-    session.execute(update(Glitch).where(Glitch.id == glitch_id).values(content_digest=digest))
+    session.execute(
+        update(Glitch)
+        .where(Glitch.id == glitch_id)
+        .values(
+            content_digest=digest,
+            peak_gps_time=metadata.peak_gps_time,
+            centre_gps_time=metadata.centre_gps_time,
+        )
+    )
     _insert_views(session, {glitch_id: views})
     record_event(
         session,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import numpy as np
 
-from app.core.schemas import Model, decimal_string
+from app.core.schemas import Model
 from app.glitches import schemas as glitch_schemas
 from app.glitches.embed import Embedded
 from app.glitches.records import EmbeddingRecord, EncodingLike, GlitchRecord, Neighbour
@@ -30,9 +30,9 @@ def links(base: str, glitch_id: UUID, durations_s: tuple[float, ...]) -> glitch_
 
 def _values(base: str, glitch: GlitchRecord) -> dict[str, Any]:
     return {
-        **glitch.facts(),
+        **glitch.plain(),
+        "centring": glitch.centring,
         "id": glitch.id,
-        "gps_time": decimal_string(glitch.gps_time),
         "label": glitch.label,
         "views": list(glitch.views),
         "origin": glitch.origin,
@@ -43,9 +43,9 @@ def _values(base: str, glitch: GlitchRecord) -> dict[str, Any]:
 
 def _unstored(upload: ParsedUpload) -> dict[str, Any]:
     return {
-        **upload.facts(),
+        **upload.plain(),
+        "centring": upload.centring,
         "id": None,
-        "gps_time": decimal_string(upload.gps_time),
         "label": None,
         "views": list(upload.views.durations_s),
         "origin": "upload",

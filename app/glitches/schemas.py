@@ -28,7 +28,17 @@ class GlitchSummary(Model):
     id: UUID | None = Field(description="Null where nothing was stored.")
     gravityspy_id: str | None
     ifo: str | None
-    gps_time: str | None = Field(description="Exact decimal seconds.")
+    gps_time: str | None = Field(description="As given, in exact decimal seconds.")
+    peak_gps_time: str | None = Field(
+        description="Of the loudest tile within 0.25 s of gps_time; null for pictures."
+    )
+    centre_gps_time: str | None = Field(
+        description="In the middle of the views; null for pictures."
+    )
+    centring: str | None = Field(
+        description="Where the views are centred, in words, where the loudest tile lies more than "
+        "10 ms from gps_time."
+    )
     snr: float | None
     peak_frequency: float | None = Field(description="Hz")
     duration: float | None = Field(description="s")

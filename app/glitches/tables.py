@@ -70,6 +70,9 @@ class Glitch(Base):
     duration: Mapped[float | None]  # s
     bandwidth: Mapped[float | None]  # Hz
     q: Mapped[float | None]
+    # Of its strain; null for pictures, and for strain that was stored before views were centred.
+    peak_gps_time: Mapped[Decimal | None] = mapped_column(Numeric(20, 9))  # s, of the loudest tile
+    centre_gps_time: Mapped[Decimal | None] = mapped_column(Numeric(20, 9))  # s, of the views
     origin: Mapped[str]
     content_digest: Mapped[bytes]
     class_id: Mapped[int | None] = mapped_column(ForeignKey(GlitchClass.id))

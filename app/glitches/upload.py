@@ -10,12 +10,12 @@ import math
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
 from app.core.errors import InvalidRequestError, UnsupportedFileError
 from app.decoding.files import ReadUpload, read_upload
@@ -45,7 +45,15 @@ _RANGE = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s*(?:,|-|to|\s)\s*(\d{1,6}(?:\.\d{
 _UNPRINTABLE = re.compile(r"[^\w .,()+@=~\-]")
 
 _Value = TypeVar("_Value")
-StrainToViews = Callable[[Strain, Decimal, Preprocessing], StrainViews]
+
+
+class StrainToViews(Protocol):
+    """Turns strain into views at a GPS time, bounded in how many do so at once."""
+
+    def __call__(
+        self, strain: Strain, gps_time: Decimal, preprocessing: Preprocessing, *, centre: bool
+    ) -> StrainViews:
+        """The views, centred on the loudest tile or on the GPS time."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class UploadDetails:
     sample_rate_hz: float | None = None
     view_durations_s: tuple[float, ...] = ()  # in the order of the files
     scales: Scales | None = None  # of pictures whose axes are not Gravity Spy's
+    is_centred: bool = True  # on the loudest tile of strain, else on the GPS time
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +125,7 @@ def parse_details(
     view_durations_s: Sequence[float] = (),
     energy_max: float | None = None,
     frequency_range: str | None = None,
+    is_centred: bool = True,
 ) -> UploadDetails:
     """The fields of an upload, each checked.
 
@@ -142,6 +152,7 @@ def parse_details(
         sample_rate_hz=sample_rate_hz,
         view_durations_s=tuple(view_durations_s),
         scales=parse_scales(energy_max, frequency_range),
+        is_centred=is_centred,
     )
 
 
@@ -285,7 +296,7 @@ def _from_strain(
         raise InvalidRequestError(
             f"{file.name} is strain: say where the glitch is with gps_time, in GPS seconds."
         )
-    made = strain_to_views(strain, details.gps_time, preprocessing)
+    made = strain_to_views(strain, details.gps_time, preprocessing, centre=details.is_centred)
     return ParsedUpload(
         views=made.views,
         ifo=parse_ifo(_agreed("ifo", details.ifo, [strain.ifo], file.name)),

@@ -162,16 +162,18 @@ class StrainTransform:
         self._device = device
 
     def __call__(
-        self, strain: Strain, gps_time: Decimal, preprocessing: Preprocessing
+        self, strain: Strain, gps_time: Decimal, preprocessing: Preprocessing, *, centre: bool
     ) -> StrainViews:
-        """The views of one stretch of strain at a GPS time.
+        """The views of one stretch of strain, centred on the loudest tile or on the GPS time.
 
         Raises:
             BusyError: if its turn does not come in time.
             StrainError: if the strain cannot be turned into views.
         """
         with self._turn():
-            return views_from_strain([strain], [gps_time], preprocessing, device=self._device)[0]
+            return views_from_strain(
+                [strain], [gps_time], preprocessing, device=self._device, centre=centre
+            )[0]
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

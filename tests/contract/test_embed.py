@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -33,7 +34,7 @@ def assert_answer(body: dict[str, Any]) -> None:
     assert body.keys() == {"glitch", "embedding", "novelty", "neighbours"}
     assert body["glitch"].keys() == {
         *("id", "gravityspy_id", "ifo", "gps_time", "snr", "peak_frequency", "duration", "label"),
-        *("views", "links", "origin"),
+        *("views", "links", "origin", "peak_gps_time", "centre_gps_time", "centring"),
     }
     assert body["embedding"].keys() == {
         *("checkpoint", "mean", "log_variance", "reconstruction_error"),
@@ -75,6 +76,39 @@ def test_strain_is_new_once(service: Service, client: httpx.Client) -> None:
     assert after["glitch"] == before["glitch"] + 1
     assert after["embedding"] == before["embedding"] + 1
     assert after["view"] == before["view"] + 4
+
+
+def test_views_are_centred_on_the_loudest_moment(service: Service, client: httpx.Client) -> None:
+    """A time that is off gives the same vector, says so, and stays the glitch's own time."""
+    file = ("H-H1_TEST-32.hdf5", gwosc_hdf5(strain_values(4)))
+    answers = {}
+    for offset in ("0", "0.1", "-0.02"):
+        time = GPS_TIME + Decimal(offset)
+        answer = embed(client, file, gps_time=str(time), ifo="H1")
+        assert answer.status_code == 201, answer.text
+        answers[offset] = answer.json()
+        glitch = answer.json()["glitch"]
+        assert Decimal(glitch["gps_time"]) == time
+        assert glitch["centre_gps_time"] == glitch["peak_gps_time"]
+        assert abs(Decimal(glitch["peak_gps_time"]) - GPS_TIME) < Decimal("0.006")
+    assert answers["0"]["glitch"]["centring"] is None
+    assert answers["0.1"]["glitch"]["centring"].endswith(" ms earlier; centred there.")
+    assert answers["-0.02"]["glitch"]["centring"].endswith(" ms later; centred there.")
+    assert len({one["glitch"]["id"] for one in answers.values()}) == 3
+    means = {offset: np.array(one["embedding"]["mean"]) for offset, one in answers.items()}
+    kept = embed(client, file, gps_time=str(GPS_TIME + Decimal("0.1")), ifo="H1", centre="false")
+    glitch = kept.json()["glitch"]
+    assert kept.status_code == 201
+    assert glitch["centre_gps_time"] == glitch["gps_time"]
+    assert glitch["centring"].endswith(" ms earlier; centred on the given time.")
+    moved = np.linalg.norm(np.array(kept.json()["embedding"]["mean"]) - means["0"])
+    assert np.linalg.norm(means["0.1"] - means["0"]) < 0.1 * moved
+    again = embed(client, file, gps_time=str(GPS_TIME + Decimal("0.1")), ifo="H1")
+    assert (again.status_code, again.json()["glitch"]) == (200, answers["0.1"]["glitch"])
+    assert client.get(f"/glitches/{glitch['id']}").json()["centring"] == glitch["centring"]
+    with service.client() as other:
+        looked = embed(other, file, gps_time=str(GPS_TIME + Decimal("0.1")), store="false")
+    assert looked.json()["glitch"]["centring"] == answers["0.1"]["glitch"]["centring"]
 
 
 def test_four_pictures_are_one_glitch(service: Service, client: httpx.Client) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import numpy as np
 import pytest
-from api_fixtures import GPS_START, SAMPLE_RATE_HZ, Service, gwosc_hdf5, strain_values
+from api_fixtures import GPS_START, GPS_TIME, SAMPLE_RATE_HZ, Service, gwosc_hdf5, strain_values
 
 from app.core.engine import make_session_factory
 from app.jobs.records import ItemRecord, JobRecord
@@ -61,6 +61,29 @@ def test_files_that_abut_are_joined_and_a_gap_is_told(
     assert "too near the edge" in str(items[1].reason)
     assert f"No strain of H1 abuts on {GPS_START} to {MIDDLE + 16}." in str(items[1].reason)
     assert job.failed == 1
+
+
+def test_triggers_are_centred_on_the_loudest_moment(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their own times stay theirs: two triggers of one burst are two glitches, drawn alike."""
+    name, content = frame(0, 64)
+    (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr(service.settings, "strain_dir", tmp_path)
+    times = [f"{GPS_TIME + Decimal(offset)}" for offset in ("-0.05", "0.1")]
+    for centre in ("true", "false"):
+        _, items = ingest(service, table(*times), merge_window_s="0", centre=centre)
+        assert [item.state for item in items] == ["done", "done"], items
+        with service.client() as client:
+            found = [client.get(f"/glitches/{item.glitch_id}").json() for item in items]
+        assert sorted(one["gps_time"] for one in found) == sorted(times)
+        for one in found:
+            assert abs(Decimal(one["peak_gps_time"]) - GPS_TIME) < Decimal("0.006")
+            middle = one["peak_gps_time"] if centre == "true" else one["gps_time"]
+            assert one["centre_gps_time"] == middle
+            assert one["centring"]
+    _, again = ingest(service, table(*times), merge_window_s="0")
+    assert [item.state for item in again] == ["skipped", "skipped"]
 
 
 class Gwosc(ThreadingHTTPServer):

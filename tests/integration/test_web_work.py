@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
 import httpx
 import pytest
-from api_fixtures import Service, picture, running_service, tiny_data_folder
+from api_fixtures import (
+    GPS_TIME,
+    Service,
+    gwosc_hdf5,
+    picture,
+    running_service,
+    strain_values,
+    tiny_data_folder,
+)
 from jobs_fixtures import KIND, ProbeHandler
 from web_fixtures import Page, Walker, fill_catalogue
 
@@ -404,6 +414,19 @@ def test_a_reader_has_a_glitch_looked_at(service: Service, reader: Walker, tmp_p
     csrf = form.form("/ui/upload").fields["csrf"]
     stored = reader.client.post("/ui/upload", data={"csrf": csrf, "store": "yes"}, files=files)
     assert stored.status_code == 403
+
+
+def test_a_time_that_is_off_is_said_on_the_page(submitter: Walker) -> None:
+    form = submitter.get("/ui/upload").form("/ui/upload")
+    files = {"file": ("H-H1_OFF-32.hdf5", gwosc_hdf5(strain_values(8)))}
+    time = str(GPS_TIME + Decimal("0.1"))
+    fields = form.fields | {"gps_time": time}
+    page = Page(submitter.client.post("/ui/upload", data=fields, files=files))
+    assert page.path.startswith("/ui/glitches/")
+    assert re.search(r"Loudest \d+ ms earlier; centred there\.", page.text)
+    assert f"GPS {GPS_TIME:.2f}" in page.text  # when it is loudest
+    kept = submitter.client.post("/ui/upload", data=fields | {"keep_time": "yes"}, files=files)
+    assert "ms earlier; centred on the given time." in Page(kept).text
 
 
 def test_a_submitter_chooses_whether_to_keep(service: Service, submitter: Walker) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from app.core.errors import BusyError, InvalidRequestError, UnsupportedFileError
+from app.glitches.facts import GlitchFacts
 from app.glitches.upload import (
     ParsedUpload,
     SpooledFile,
@@ -40,15 +41,18 @@ def blob(column: int = 64) -> np.ndarray:
 PNG = render_view(blob())
 
 
-def no_strain(strain: Strain, gps_time: Decimal, preprocessing: Preprocessing) -> StrainViews:
+def no_strain(
+    strain: Strain, gps_time: Decimal, preprocessing: Preprocessing, *, centre: bool
+) -> StrainViews:
     raise AssertionError("this upload holds no strain")
 
 
 def fake_strain_views(
-    strain: Strain, gps_time: Decimal, preprocessing: Preprocessing
+    strain: Strain, gps_time: Decimal, preprocessing: Preprocessing, *, centre: bool
 ) -> StrainViews:
     views = views_from_images({0.5: blob()}, preprocessing)
-    return StrainViews(views, 9.0, 120.0, 0.1, 30.0, 8.0, gps_time, gps_time)
+    peak = gps_time + Decimal("0.1")
+    return StrainViews(views, 9.0, 120.0, 0.1, 30.0, 8.0, peak, peak if centre else gps_time)
 
 
 def parse(folder: Path, *files: tuple[str, bytes], **fields: object) -> ParsedUpload:
@@ -209,6 +213,36 @@ def test_strain_carries_what_its_loudest_tile_says(tmp_path: Path) -> None:
     )
     assert (upload.snr, upload.peak_frequency, upload.duration) == (9.0, 120.0, 0.1)
     assert (upload.ifo, upload.gps_time) == ("L1", Decimal(1200000000))
+    assert upload.peak_gps_time == upload.centre_gps_time == Decimal("1200000000.1")
+    assert upload.centring == "Loudest 100 ms later; centred there."
+    kept = parse(
+        tmp_path,
+        ("L1_x.npy", buffer.getvalue()),
+        gps_time=Decimal(1200000000),
+        sample_rate_hz=1024.0,
+        is_centred=False,
+    )
+    assert kept.centring == "Loudest 100 ms later; centred on the given time."
+
+
+@pytest.mark.parametrize(
+    ("peak", "centre", "words"),
+    [
+        ("10.0100", "10.0100", None),
+        ("10.0104", "10.0104", "Loudest 10 ms later; centred there."),
+        ("9.75", "9.75", "Loudest 250 ms earlier; centred there."),
+        ("9.75", "9.9", "Loudest 250 ms earlier, too near the end of the data; "
+         "centred 100 ms earlier."),
+        (None, None, None),
+    ],
+)  # fmt: skip
+def test_an_offset_is_put_into_words(peak: str | None, centre: str | None, words: str) -> None:
+    known = GlitchFacts(
+        gps_time=Decimal(10),
+        peak_gps_time=None if peak is None else Decimal(peak),
+        centre_gps_time=None if centre is None else Decimal(centre),
+    )
+    assert known.centring == words
 
 
 def test_content_decides_not_the_name(tmp_path: Path) -> None:

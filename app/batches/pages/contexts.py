@@ -21,6 +21,7 @@ class BatchPage(PageContext):
     channel: str
     sample_rate_hz: str
     merge_window_s: str
+    keeps_time: bool  # whether triggers' own times are to be the middle of the views
     has_options: bool  # whether any of them was typed: they are shown then
     most_files: int
     limit: str

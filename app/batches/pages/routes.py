@@ -50,6 +50,7 @@ class _Typed:
     sample_rate_hz: str = ""
     merge_window_s: str = _MERGE_WINDOW
     origin: str = ""
+    keep_time: str = ""
 
 
 @router.get("/batch")
@@ -75,9 +76,10 @@ def send_batch(
     sample_rate_hz: Annotated[str, Form()] = "",
     merge_window_s: Annotated[str, Form()] = _MERGE_WINDOW,
     origin: Annotated[str, Form()] = "",
+    keep_time: Annotated[str, Form()] = "",
 ) -> Response:
     """Keep what was sent and have the workers ingest it."""
-    typed = _Typed(ifo, channel, sample_rate_hz, merge_window_s, origin)
+    typed = _Typed(ifo, channel, sample_rate_hz, merge_window_s, origin, keep_time)
     try:
         with session.begin_nested():
             job = _submit(session, runtime, principal, (file, manifest), typed)
@@ -124,6 +126,7 @@ def _submit(
         manifest=rows,
         merge_window_s=merge_window_s,
         sample_rate_hz=sample_rate_hz,
+        centre=not typed.keep_time,
         **said,
     )
     return submit_batch(session, options, principal)
@@ -163,6 +166,7 @@ def _page(
         channel=typed.channel[:LONGEST_FIELD],
         sample_rate_hz=typed.sample_rate_hz[:LONGEST_FIELD],
         merge_window_s=typed.merge_window_s[:LONGEST_FIELD],
+        keeps_time=bool(typed.keep_time),
         has_options=typed != _Typed(),
         most_files=MOST_LOOSE_FILES,
         limit=_size(runtime.settings.max_batch_mb),

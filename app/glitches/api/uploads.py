@@ -43,6 +43,13 @@ async def _sent(
         str | None,
         Form(description="Of pictures: lowest and highest Hz, as 10,4096, where not 10,2048."),
     ] = None,
+    centre: Annotated[
+        bool,
+        Form(
+            description="Strain: centre the views on the loudest tile within 0.25 s of the GPS "
+            "time; false keeps that time in the middle."
+        ),
+    ] = True,
     neighbours: Annotated[int, Form(description="How many neighbours, 0 to 200.")] = 10,
 ) -> UploadRequest:
     return UploadRequest(
@@ -54,6 +61,7 @@ async def _sent(
         view_durations_s=view_duration_s or [],
         energy_max=energy_max,
         frequency_range=frequency_range,
+        centre=centre,
         neighbours=neighbours,
     )
 

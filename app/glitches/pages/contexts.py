@@ -90,6 +90,7 @@ class GlitchPage(PageContext):
     is_simulated: bool
     origin: str
     panels: tuple[ViewPanel, ...]
+    centring: str | None  # where the views are centred, if that is worth a word
     novelty: Novelty
     facts: tuple[Fact, ...]
     labels: tuple[LabelEntry, ...]
@@ -133,6 +134,7 @@ class UploadPage(PageContext):
     view_duration_s: str
     energy_max: str
     frequency_range: str
+    keeps_time: bool  # whether the given time is to be the middle of the views
     is_kept: bool  # whether it is to be stored
     durations: tuple[Choice, ...]
     ifos: tuple[Choice, ...]

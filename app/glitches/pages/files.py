@@ -82,8 +82,8 @@ def _record(
     when = moment(glitch.gps_time)
     content: dict[str, Any] = {
         "id": str(glitch.id),
-        **glitch.facts(),
-        "gps_time": when.gps if when else None,
+        **glitch.plain(),
+        "centring": glitch.centring,
         "utc_time": when.iso if when else None,
         "origin": glitch.origin,
         "label": glitch.label,

@@ -27,6 +27,7 @@ class LookPage(PageContext):
     ifo: str | None
     moment: Moment | None
     panels: tuple[ViewPanel, ...]
+    centring: str | None  # where the views are centred, if that is worth a word
     novelty: Novelty
     facts: tuple[Fact, ...]
     neighbours: tuple[Card, ...]
@@ -49,6 +50,7 @@ def look_page_of(embedded: Embedded, *, can_store: bool) -> LookPage:
         ifo=upload.ifo,
         moment=moment(upload.gps_time),
         panels=_panels(upload),
+        centring=upload.centring,
         novelty=novelty(embedded.novelty),
         facts=_facts(upload),
         neighbours=cards,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from app.frame.words import frequency, seconds, snr
 from app.glitches.facts import GlitchFacts
 
@@ -14,4 +16,10 @@ def measures(known: GlitchFacts) -> tuple[tuple[str, str | None], ...]:
         ("Duration", seconds(known.duration)),
         ("Bandwidth", frequency(known.bandwidth)),
         ("Q", None if known.q is None else f"{known.q:.1f}"),
+        ("Loudest at", _gps(known.peak_gps_time)),
     )
+
+
+def _gps(time: Decimal | None) -> str | None:
+    """To the tenth of a millisecond: a tile's time is known no better."""
+    return None if time is None else f"GPS {time:.4f}"

@@ -70,6 +70,7 @@ class _Typed:
     energy_max: str = ""
     frequency_range: str = ""
     label: str = ""
+    keep_time: str = ""
     is_kept: bool = True
 
 
@@ -103,6 +104,7 @@ def upload(
     energy_max: Annotated[str, Form()] = "",
     frequency_range: Annotated[str, Form()] = "",
     label: Annotated[str, Form()] = "",
+    keep_time: Annotated[str, Form(max_length=10)] = "",
     store: Annotated[str, Form(max_length=10)] = "",
 ) -> Response:
     """Embed what was sent, and store it if that is asked for."""
@@ -115,6 +117,7 @@ def upload(
         energy_max=energy_max,
         frequency_range=frequency_range,
         label=label,
+        keep_time=keep_time,
         is_kept=bool(store),
     )
     try:
@@ -169,6 +172,7 @@ def _sent(files: list[UploadFile | str], typed: _Typed) -> UploadRequest:
         channel=typed.channel,
         sample_rate_hz=number_typed(typed.sample_rate_hz, "The sample rate"),
         view_durations_s=_durations(typed.view_duration_s),
+        centre=not typed.keep_time,
         neighbours=0 if typed.is_kept else NEIGHBOURS_SHOWN,  # the glitch's page lists its own
         energy_max=number_typed(typed.energy_max, "The top of the colour scale"),
         frequency_range=typed.frequency_range,
@@ -203,6 +207,7 @@ def _page(
         view_duration_s=typed.view_duration_s[:LONGEST_FIELD],
         energy_max=typed.energy_max[:LONGEST_FIELD],
         frequency_range=typed.frequency_range[:LONGEST_FIELD],
+        keeps_time=bool(typed.keep_time),
         is_kept=typed.is_kept,
         durations=_choices(
             {"": "from the file name"}

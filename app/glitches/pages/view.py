@@ -109,6 +109,7 @@ def glitch_page_of(
         is_simulated=glitch.is_simulated,
         origin=ORIGIN_TEXTS.get(glitch.origin, glitch.origin),
         panels=_panels(glitch, list_views(session, glitch.id), shown),
+        centring=glitch.centring,
         novelty=novelty(embedding.novelty if embedding else None),
         facts=_facts(glitch, embedding),
         labels=tuple(
