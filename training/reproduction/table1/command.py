@@ -269,7 +269,7 @@ def describe(tier: str, settings: TableTier) -> list[str]:
         f"{RATE_SHARE:.0%} of steps"
     )
     return [
-        f"TableTier {tier}: {settings.steps} steps of batch {settings.batch_size}, seeds "
+        f"Tier {tier}: {settings.steps} steps of batch {settings.batch_size}, seeds "
         f"{', '.join(str(seed) for seed in settings.seeds)}. Data: {data}.",
         "",
         *(f"- {name}: {values}" for name, values in parameters.items()),
