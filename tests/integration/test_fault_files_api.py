@@ -1,0 +1,119 @@
+"""The faults of public bug reports through the live API and a worker."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_fixtures import Service, running_service, tiny_data_folder
+from sqlalchemy import text
+
+from app.core.embedded import EmbeddedServer
+from app.core.engine import make_session_factory
+from app.jobs.service import list_items
+from worker.runner import JobRunner
+
+pytestmark = pytest.mark.real_data
+
+GW150914, LOUD = "1126259462.4", "1266281982.66"
+LONG = "H-H1_GWOSC_O3b_4KHZ_R1-1266281937-128.gwf"
+SHORT_GWF, SHORT = "H-H1_LOSC_4_V2-1126259446-32.gwf", "H-H1_LOSC_4_V2-1126259446-32.hdf5"
+
+
+@pytest.fixture(scope="module")
+def service(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator[Service]:
+    with (
+        tiny_data_folder() as folder,
+        running_service(postgres_server, migrated_template, folder) as running,
+    ):
+        yield running
+
+
+def _tar(*paths: Path) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path in paths:
+            archive.add(path, path.name)
+    return buffer.getvalue()
+
+
+def _batch(service: Service, content: bytes, name: str = "batch.tar") -> list[Any]:
+    sessions = make_session_factory(service.engine)
+    with service.client() as client:
+        answer = client.post("/batches", files={"file": (name, content)})
+    assert answer.status_code == 202, answer.text
+    JobRunner(sessions, service.settings).work(answer.json()["job"])
+    with sessions() as session:
+        return list(list_items(session, answer.json()["job"], limit=500).items)
+
+
+EMBEDDED = [
+    ("gwf_gap_no_interval", GW150914, {}, 13.0),
+    ("gwf_invalid_flag_called_damaged", GW150914, {}, 13.0),
+    ("gwf_short_gap_shifts_time", LOUD, {}, 261.0),
+    ("gwosc_txt_gz", GW150914, {}, 13.0),
+    ("h2_read_as_v1", GW150914, {"ifo": "H2"}, 13.0),
+    ("hdf5_channel_catch22", GW150914, {"channel": "H1/1126259446"}, 13.0),
+    ("nan_after_lock_loss", LOUD, {}, 261.0),
+    ("zero_filled_gap_accepted", GW150914, {}, 13.0),
+]
+
+
+@pytest.fixture(autouse=True)
+def no_glitches(service: Service) -> None:
+    _delete(service)
+
+
+def _delete(service: Service) -> None:
+    with service.engine.begin() as connection:
+        connection.execute(text("DELETE FROM glitch"))
+
+
+@pytest.mark.parametrize("case", EMBEDDED, ids=lambda case: case[0])
+def test_embed(service: Service, shared_data: Path, case: tuple[str, str, Any, float]) -> None:
+    folder, gps_time, said, snr = case
+    [path] = [one for one in (shared_data / "faults" / folder).iterdir() if one.name != "README"]
+    with service.client() as client:
+        files = {"file": (path.name, path.read_bytes())}
+        answer = client.post("/embed", files=files, data={"gps_time": gps_time, **said})
+    assert answer.status_code == 201, answer.text
+    glitch = answer.json()["glitch"]
+    assert glitch["snr"] == pytest.approx(snr, rel=0.05)
+    assert glitch["ifo"] == said.get("ifo", "H1")
+
+
+def test_batches(service: Service, shared_data: Path) -> None:
+    faults, strain = shared_data / "faults", shared_data / "strain"
+
+    def sent(content: bytes, name: str = "batch.tar") -> list[tuple[str, str | None]]:
+        return [(item.state, item.reason) for item in _batch(service, content, name)]
+
+    zen = (faults / "tar_table_first_read_as_csv" / "zen_first.tar").read_bytes()
+    assert sent(zen) == [("done", None)]
+    _delete(service)
+    ids = faults / "integer_id_column"
+    for name, file in (("ids1.csv", SHORT), ("ids2.csv", LONG)):
+        done = sent(_tar(ids / name, strain / file))
+        assert done == [("done", None)] * 3
+    _delete(service)
+    channels = faults / "wrong_channel_stored" / "chan.csv"
+    assert sent(_tar(channels, strain / SHORT_GWF))[0][0] == "done"
+    with service.client() as client:
+        found = client.get(
+            "/glitches", params={"gps_start": "1126259460.8", "gps_end": "1126259461.4"}
+        )
+        stored = {one["channel"] for one in found.json()["items"]}
+    assert stored == {"H1:LOSC-STRAIN"}
+    _delete(service)
+    again = faults / "trigger_again_is_new_glitch"
+    sent(_tar(again / "dA.csv", strain / LONG))
+    second = sent(_tar(again / "dC.csv", strain / LONG))
+    assert not [one for one in second if one[0] == "done"]
+    _delete(service)
+    stacks = faults / "integer_id_swallows_glitches"
+    for name in ("stA.h5", "stB.h5"):
+        assert sent((stacks / name).read_bytes(), name) == [("done", None)] * 4
