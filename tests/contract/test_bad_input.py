@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -272,13 +274,19 @@ def test_body_that_is_no_multipart(client: httpx.Client) -> None:
     assert_problem(client.post("/embed", content=b"--x", headers=headers), 400, 422)
 
 
-def test_temporary_files_are_gone(client: httpx.Client, service: Service) -> None:
-    import tempfile
-    from pathlib import Path
-
+def test_temporary_files_are_gone(
+    client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # the service is a thread of this one
+    made: list[str] = []
+    mkdtemp = tempfile.mkdtemp
+    monkeypatch.setattr(
+        tempfile, "mkdtemp", lambda *a, **k: made.append(mkdtemp(*a, **k)) or made[-1]
+    )
     client.post("/embed", files={"file": ("a.hdf5", GWOSC[:5000])}, data=AT)
     client.post("/embed", files={"file": ("a.hdf5", GWOSC)}, data=AT | {"store": "false"})
-    assert not list(Path(tempfile.gettempdir()).glob("glitch-upload-*"))
+    assert len([one for one in made if Path(one).name.startswith("glitch-upload-")]) == 2
+    assert not list(tmp_path.glob("glitch-upload-*"))
 
 
 @pytest.mark.parametrize(
