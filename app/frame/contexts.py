@@ -74,7 +74,7 @@ class ApiDocsPage(PageContext):
 class Moment:
     """One time in both clocks."""
 
-    gps: str  # seconds, as stored
+    gps: str  # seconds, to four decimals
     utc: str  # to the millisecond
     iso: str  # for machines
 

@@ -17,6 +17,7 @@ from glitch.novelty import Judgement
 NOVEL_P_VALUE = 0.01
 UNUSUAL_P_VALUE = 0.05
 CARD_WINDOW_S = 1.0
+_GPS_SHOWN = Decimal("0.0001")  # s
 _NBSP = "\N{NO-BREAK SPACE}"
 
 ORIGIN_TEXTS = {
@@ -28,13 +29,16 @@ ORIGIN_TEXTS = {
 
 
 def moment(gps_time: Decimal | None) -> Moment | None:
-    """A GPS time in both clocks."""
+    """A GPS time in both clocks, to a tenth of a millisecond: no window resolves more.
+
+    JSON and exports have it exactly.
+    """
     if gps_time is None:
         return None
     utc = gps_to_utc(gps_time)
     millisecond = utc.microsecond // 1000
     text = f"{utc:%Y-%m-%d %H:%M:%S}.{millisecond:03d}"
-    gps = format(gps_time.normalize(), "f")
+    gps = format(gps_time.quantize(_GPS_SHOWN).normalize(), "f")
     return Moment(gps=gps, utc=text, iso=f"{utc:%Y-%m-%dT%H:%M:%S}.{millisecond:03d}Z")
 
 

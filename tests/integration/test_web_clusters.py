@@ -127,7 +127,7 @@ def test_a_cluster_is_named_shown_accepted_and_undone(
 ) -> None:
     page = reviewer.get(f"/ui/clusters/{clusters[0]}")
     assert "Cluster of 6 glitches" in page.text
-    for part in ("Beside the nearest known classes", "Rate over time", "SNR", "Peak frequency"):
+    for part in ("Beside the nearest known classes", "Members over time", "SNR", "Peak frequency"):
         assert part in page.text
     named = decide(reviewer, page, "promote", new_class="Odd_Whistle", text="Seen at night.")
     assert "Odd_Whistle: cluster of 6 glitches" in named.text

@@ -62,13 +62,16 @@ def test_numbers_as_people_write_them() -> None:
     assert p_value_text(1e-6) == "1e-06"
 
 
-def test_a_moment_keeps_every_digit_of_its_gps_time() -> None:
+def test_a_moment_keeps_the_digits_of_its_gps_time_that_help() -> None:
     told = moment(Decimal("1266281982.660000000"))
     assert told is not None
     assert told.gps == "1266281982.66"
     assert told.utc == "2020-02-21 00:59:24.660"
     assert moment(Decimal("1266281980")).gps == "1266281980"
     assert moment(None) is None
+    drawn = moment(Decimal("1187008882.443359375"))
+    assert drawn is not None
+    assert drawn.gps == "1187008882.4434"
 
 
 def test_the_nearest_window_that_is_there() -> None:

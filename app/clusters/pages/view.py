@@ -284,7 +284,7 @@ def cluster_page_of(
         charts=tuple(chart for chart in charts if chart is not None),
         times=histogram(
             [one.gps_time for one in facts],
-            name="Rate over time",
+            name="Members over time",
             texts=None if ends is None else (ends[0].utc[:10], ends[1].utc[:10]),
         ),
         time_ends=ends,
