@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
-from training.pack import Pack
 
 from glitch.clustering import unit_vectors
 from glitch.company import company_of
@@ -34,6 +33,7 @@ from glitch.novelty import (
 from glitch.pool import UNLABELLED, Pool, judge_pool
 from glitch.taxonomy import CATCH_ALLS
 from glitch.weighting import Scored, weighted_p_values
+from training.data.pack import Pack
 
 RATES = (0.05, 0.1, 0.2)
 SPLITS = 5

@@ -33,7 +33,7 @@ EIGHT = (
     "Scratchy",
 )
 CONFIG = Path(__file__).parents[1] / "training" / "configs" / "shipped.yaml"
-STEPS, REAL_LOOKS = 1_000, 4
+STEPS, REAL_LOOKS = 600, 4
 RUNS = Path("runs/unmet")
 
 
@@ -47,6 +47,7 @@ def short_config(hidden: str | None) -> GuidedConfig:
         shipped,
         name=f"unmet-{hidden or 'none'}",
         hidden_class=hidden,
+        is_painted=False,
         objective=ObjectiveConfig("beta_annealed", annealed),
         optimiser=replace(shipped.optimiser, steps=STEPS),
         looks=replace(shipped.looks, real_looks=REAL_LOOKS),

@@ -11,11 +11,14 @@ share of the vector's variance that ridge regression on pixels explains on held-
 Shifts: neighbours' accuracy (12) after moving the held-out pictures by so many of 128 columns.
 Painted: squared residuals of held-out pictures over those about the mean picture of their window.
 The last table has neighbours' accuracy (12 / 23) by distance, of vectors as they are and
-standardised.
+standardised. Then, for the scattering model, how many real pictures its head names rightly, which
+learnt simulated labels alone; and, where `gravityspy_shifted` lies beside FOLDER, the accuracy of
+probes on its tiles (O3b, colours stretched per tile).
 """
 
 from __future__ import annotations
 
+import csv
 import sys
 import warnings
 from dataclasses import dataclass
@@ -30,8 +33,11 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
-from glitch.model import ScatteringFeatures, ViewsModel
-from training.data.pack import Pack
+from glitch.errors import GlitchError
+from glitch.images import read_spectrogram
+from glitch.model import ScatteringFeatures, ScatteringVAE, ViewsModel
+from glitch.views import views_from_images
+from training.data.pack import Pack, pack_views
 from training.data.real_images import read_real_images
 from training.data.split import split_real
 from training.evaluation.encoding import encode_pack, lone_view_agreement, lone_views
@@ -178,6 +184,49 @@ def painted_share(model: ViewsModel, sides: Sides, vectors: np.ndarray) -> float
     return left / about_mean
 
 
+@torch.inference_mode()
+def named_by_simulation(model: ScatteringVAE, sides: Sides, known: np.ndarray) -> str:
+    """Share of real lone pictures that the head names rightly, of all and of Whistles."""
+    if model.namer is None:
+        return "no head"
+    classes = np.array(model.architecture.classes)
+    answers = classes[model.namer(torch.from_numpy(known)).argmax(dim=1).numpy()]
+    judged = np.isin(sides.labels, classes)
+    right = answers == sides.labels
+    whistle = sides.labels == "Whistle"
+    balanced = balanced_accuracy_score(sides.labels[judged], answers[judged])
+    return f"all {right[judged].mean():.3f} / {balanced:.3f}, Whistle {right[whistle].mean():.3f}"
+
+
+def shifted_tiles(folder: Path) -> Pack:
+    """Tiles of another look, each alone, labelled as their sources do."""
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["duration_s"] and row["label"]]
+    views, labels = [], []
+    for row in rows:
+        path = folder / row["path"]
+        try:
+            image = read_spectrogram(path.read_bytes(), path.name)
+        except GlitchError:
+            continue  # too small a tile
+        views.append(views_from_images({float(row["duration_s"]): image.values}))
+        labels.append(row["label"])
+    return pack_views(views, labels, [str(index) for index in range(len(labels))])
+
+
+def on_tiles(model: ViewsModel, sides: Sides, known: np.ndarray, tiles: Pack) -> str:
+    chosen = np.isin(sides.labels, sides.sets[1])
+    judged = np.isin(np.array(tiles.labels), sides.sets[1])
+    truth = np.array(tiles.labels)[judged]
+    scale = StandardScaler().fit(known[chosen])
+    asked = scale.transform(encode_pack(model, tiles).mean[judged])
+    found = []
+    for probe in (LogisticRegression(C=10, max_iter=500), KNeighborsClassifier(5)):
+        answers = probe.fit(scale.transform(known[chosen]), sides.labels[chosen]).predict(asked)
+        found.append(f"{(answers == truth).mean():.3f}")
+    return f"linear {found[0]}, kNN {found[1]} of {len(truth)} tiles"
+
+
 def baselines(sides: Sides) -> None:
     known, asked = (
         pixels_of(sides.known, sides.known_views),
@@ -212,7 +261,9 @@ def main() -> None:
     real = read_real_images(folder)
     print("| vector | linear, 12 | kNN, 12 | linear, 23 | kNN, 23 | novelty, mean (worst) |")
     print("| --- | --- | --- | --- | --- | --- |")
-    facts, distances = [], []
+    facts, distances, more = [], [], []
+    beside = folder.parent / "gravityspy_shifted"
+    tiles = shifted_tiles(beside) if beside.exists() else None
     seen: set[tuple[str, ...]] = set()
     for place in models:
         judged = load_judged(place)
@@ -231,6 +282,12 @@ def main() -> None:
             there = encode_pack(judged.model, shifted(sides.asked, columns), sides.asked_views).mean
             moved.append(f"{neighbours_after(known.mean, there, sides):.3f}")
         distances.append(f"| {place.name} | {by_distance(known.mean, asked.mean, sides)} |")
+        if isinstance(judged.model, ScatteringVAE):
+            named = named_by_simulation(judged.model, sides, known.mean)
+            more.append(f"{place.name}: named by simulated labels alone: {named}")
+        if tiles is not None:
+            answer = on_tiles(judged.model, sides, known.mean, tiles)
+            more.append(f"{place.name}: tiles with stretched colours, 23 classes: {answer}")
         agreement = lone_view_agreement(judged.model, held_out)
         facts.append(
             f"| {place.name} | {asked.rate.mean():.1f} | "
@@ -249,6 +306,7 @@ def main() -> None:
     print("\n| vector | Euclid | angle | Euclid, standardised | angle, standardised |")
     print("| --- | --- | --- | --- | --- |")
     print("\n".join(distances))
+    print("\n" + "\n".join(more))
 
 
 if __name__ == "__main__":

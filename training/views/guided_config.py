@@ -75,6 +75,7 @@ class GuidedConfig:
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     looks: LooksConfig = field(default_factory=LooksConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    is_painted: bool = True  # fit the picture decoder; without it pictures are empty
     hidden_class: str | None = None  # a label that this encoder never meets, real or simulated
     log: LogConfig = field(default_factory=LogConfig)
 

@@ -176,12 +176,13 @@ class GuidedTask:
 
     def evaluate(self) -> dict[str, float]:
         """Fits the picture decoder; what the vectors of held-out real glitches are worth."""
-        was_training = self.model.training
-        self.model.eval()
-        self._see()
-        self._project()
-        fit_painter(self.model, list(self._looks.values()), self._config.seed)
-        self.model.train(was_training)
+        if self._config.is_painted:
+            was_training = self.model.training
+            self.model.eval()
+            self._see()
+            self._project()
+            fit_painter(self.model, self._looks, self._config.seed)
+            self.model.train(was_training)
         if self._validation is None or self._real_train is None:
             return {}
         return evaluate_model(self.model, self._real_train, self._validation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -14,15 +14,16 @@ from glitch.model import Residuals, ScatteringVAE
 from training.data.pack import GREY_LEVELS
 from training.views.looks import Looks
 
-FOCUSES = (4.0, 8.0, 16.0)  # of the kernel
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # of the weights, in units of the traits' mean square
+FOCUSES = (2.0, 4.0, 8.0)  # of the kernel
+PENALTIES = (1e-4, 1e-3, 1e-2)  # of the weights, in units of the traits' mean square
 LEFT_OUT = 5  # every so many-th glitch judges focus and penalty
 MOST_EACH = 2_500  # glitches of each part
+REAL_COUNTS = 4  # times: real pictures are fewer than simulated ones, and are what is painted
 BATCH = 128
 
 
 @torch.no_grad()
-def fit_painter(model: ScatteringVAE, parts: Sequence[Looks], seed: int) -> None:
+def fit_painter(model: ScatteringVAE, parts: Mapping[str, Looks], seed: int) -> None:
     """Centres, axes and weights of the painter, and the pixel variances that it leaves.
 
     Every glitch is painted from the vector of all its views and from that of each lone one, so that
@@ -30,16 +31,17 @@ def fit_painter(model: ScatteringVAE, parts: Sequence[Looks], seed: int) -> None
 
     Args:
         model: changed in place; put into evaluation mode by the caller.
-        parts: looks of real and of simulated glitches; the first look of each is painted.
+        parts: looks of "real" and of simulated glitches; the first look of each is painted.
         seed: of the choice of glitches and centres.
     """
     rng = np.random.default_rng([seed, 4])
     rows: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
-    for looks in parts:
+    for name, looks in parts.items():
+        times = REAL_COUNTS if name == "real" else 1
         chosen = np.sort(rng.permutation(len(looks.present))[:MOST_EACH])
         for start in range(0, len(chosen), BATCH):
             for view, latent, pixels, left_out in _samples(model, looks, chosen, start):
-                rows.setdefault(view, []).append((latent, pixels, left_out))
+                rows.setdefault(view, []).extend([(latent, pixels, left_out)] * times)
     windows = {
         view: tuple(torch.cat(column) for column in zip(*found, strict=True))
         for view, found in sorted(rows.items())
