@@ -174,6 +174,7 @@ def _identify(request: Request) -> Visitor:
             principal = holder_of_session(session, web_session.session_id)
         if principal is not None:
             request.state.session_id = web_session.session_id
+            request.state.who = principal.name
             return Visitor(principal, web_session.nonce, signer.csrf_token(web_session.nonce))
     known = request.cookies.get(VISITOR_COOKIE_NAME, "")
     nonce = known if 16 <= len(known) <= 64 and known.isascii() else secrets.token_urlsafe(16)

@@ -6,12 +6,15 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy.pool import QueuePool
 
+from app.decoding.pool import shared_pool
 from app.server import problems
 from app.server import schemas as server_schemas
 from app.server.callers import MAY_BE_OPEN, OpenOrReader, RuntimeDep
 from app.server.metrics import Metrics
-from app.server.readiness import OK
+from app.server.readiness import OK, disk_free_bytes
+from app.server.runtime import Runtime
 
 router = APIRouter(tags=["operations"])
 
@@ -64,4 +67,22 @@ def metrics(request: Request, runtime: RuntimeDep, _: OpenOrReader) -> Response:
     if (audit := runtime.index_audit()) is not None:
         known.index_recall.labels(audit.checkpoint).set(audit.recall)
         known.index_audited.labels(audit.checkpoint).set(audit.made_at.timestamp())
+    _note_load(known, runtime)
     return Response(generate_latest(known.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _note_load(known: Metrics, runtime: Runtime) -> None:
+    """How much of what is bounded is in use at this moment."""
+    for kind, admission in (
+        ("read", runtime.admissions.reads),
+        ("upload", runtime.admissions.uploads),
+    ):
+        known.places.labels(kind, "at_work").set(admission.at_work)
+        known.places.labels(kind, "waiting").set(admission.waiting)
+        known.places.labels(kind, "refused").set(admission.refused)
+    known.decoding.set(shared_pool().at_work)
+    pool = runtime.engine.pool
+    if isinstance(pool, QueuePool):
+        known.connections.set(pool.checkedout())
+    if (free := disk_free_bytes(runtime.settings.data_dir)) is not None:
+        known.disk_free.set(free)

@@ -80,7 +80,9 @@ def principal_of(request: Request, session: Session) -> Principal:
     secret = token_of(request)
     if not secret.isascii() or not secret.isprintable():
         raise UnauthenticatedError(f"That is no token of ours: {_HOW_TO_GET_ONE}")
-    return verify_token(session, secret)
+    principal = verify_token(session, secret)
+    request.state.who = principal.name
+    return principal
 
 
 def _caller(role: Role) -> Callable[..., Principal]:

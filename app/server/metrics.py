@@ -43,6 +43,23 @@ class Metrics:
             ("checkpoint",),
             registry=self.registry,
         )
+        self.places = Gauge(
+            "glitch_requests_by_place",
+            "Requests with a place, waiting for one, and refused since the start",
+            ("kind", "state"),
+            registry=self.registry,
+        )
+        self.decoding = Gauge(
+            "glitch_decoders_at_work", "Files being decoded by children", registry=self.registry
+        )
+        self.connections = Gauge(
+            "glitch_database_connections_in_use", "Of the pool", registry=self.registry
+        )
+        self.disk_free = Gauge(
+            "glitch_data_disk_free_bytes",
+            "Left on the disk of the data directory",
+            registry=self.registry,
+        )
 
 
 class CountRequests:

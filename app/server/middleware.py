@@ -83,6 +83,8 @@ class RequestContext:
                     "path": scope["path"],
                     "status": status,
                     "duration_ms": round(1000 * (time.monotonic() - started), 1),
+                    "client": (scope.get("client") or ("unknown",))[0],
+                    "who": scope["state"].get("who"),  # the token's name, where one was good
                 },
             )
             request_id_of_context.reset(token)

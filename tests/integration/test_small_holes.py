@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import tempfile
 import threading
@@ -109,3 +110,38 @@ def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
     assert sweep_leftovers(tmp_path, older_than_s=-1) == 1
     assert not old.exists()
     assert other.exists()
+
+
+def test_metrics_tell_what_is_in_use(service: Service) -> None:
+    with service.client("reader") as client:
+        text = client.get("/metrics").text
+    assert 'glitch_requests_by_place{kind="read",state="at_work"} 1.0' in text
+    assert "glitch_decoders_at_work 0.0" in text
+    assert "glitch_database_connections_in_use" in text
+    assert float(text.split("glitch_data_disk_free_bytes ")[-1].split()[0]) > 0
+
+
+def test_log_lines_name_the_client_and_the_token(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger("app.access")
+    logger.addHandler(caplog.handler)
+
+    def found() -> set[tuple[str, str | None]]:
+        lines = [one.__dict__ for one in caplog.records if one.name == "app.access"]
+        return {(line["client"], line["who"]) for line in lines}
+
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        with service.client("reviewer") as client:
+            client.get("/classes")
+        with service.client(None) as client:
+            client.get("/classes")
+        deadline = time.monotonic() + 10
+        while len(found()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        logger.removeHandler(caplog.handler)
+        logger.setLevel(before)
+    assert found() == {("127.0.0.1", "reviewer"), ("127.0.0.1", None)}
