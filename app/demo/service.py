@@ -59,10 +59,8 @@ def start_at_first(session: Session, per_class: int) -> JobRecord | None:
     return _start(session, per_class, AUTHOR)
 
 
-def start_demonstration(
-    session: Session, *, principal: Principal, per_class: int = PER_CLASS
-) -> JobRecord:
-    """Have the workers load it, or what is missing of it.
+def start_demonstration(session: Session, *, principal: Principal) -> JobRecord:
+    """Have the workers load it, or what is missing of it: as large as it was before.
 
     Raises:
         PermissionDeniedError: if the caller is no admin.
@@ -70,6 +68,8 @@ def start_demonstration(
     """
     require_role(principal, Role.ADMIN)
     active_checkpoint(session)
+    before = demonstration(session).job
+    per_class = PER_CLASS if before is None else int(before.parameters["per_class"])
     return _start(session, per_class, principal)
 
 
