@@ -22,6 +22,7 @@ WEIGHTS_FILE, MANIFEST_FILE = "model.safetensors", "manifest.json"
 FORMAT_VERSION = 1
 Built = TypeVar("Built")
 SHIPPED_NAME = "gravityspy-views-v2"
+SHIPPED_BEFORE = ("gravityspy-views-v1",)
 MANIFEST_KEYS = (
     "format_version",
     "name",

@@ -11,10 +11,19 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import NotReadyError
 from app.launch.errors import LaunchError
-from app.models.checkpoints import active_checkpoint, publish_checkpoint
+from app.models.checkpoints import active_checkpoint, list_checkpoints, publish_checkpoint
 from app.models.records import CheckpointRecord
+from app.models.reembed import switch_checkpoint
 from app.server.runtime import CHECKPOINTS_FOLDER
-from glitch.checkpoint import MANIFEST_FILE, WEIGHTS_FILE, load_checkpoint, shipped_checkpoint
+from glitch.checkpoint import (
+    MANIFEST_FILE,
+    SHIPPED_BEFORE,
+    WEIGHTS_FILE,
+    load_checkpoint,
+    shipped_checkpoint,
+)
+
+_AUTHOR = "upgrade"
 
 
 def publish_folder(
@@ -58,15 +67,20 @@ def publish_folder(
 def publish_shipped(session: Session, data_directory: Path) -> CheckpointRecord:
     """Publish the checkpoint that ships; returns the active one.
 
-    It becomes active only where none is: which checkpoint serves a catalogue is the operator's
-    choice, and embeddings under another one are not comparable with it.
+    It becomes active at once only where none is, because embeddings under two checkpoints cannot
+    be compared. A catalogue that a former release's checkpoint serves is embedded again by a job,
+    once, while that one serves on. Whoever activated another checkpoint, or went back, keeps it:
+    which one serves is the operator's choice.
     """
     try:
         active = active_checkpoint(session)
     except NotReadyError:
         return publish_folder(session, shipped_checkpoint(), data_directory, activate=True)
-    publish_folder(session, shipped_checkpoint(), data_directory, activate=False)
-    return active
+    known = {one.digest for one in list_checkpoints(session)}
+    shipped = publish_folder(session, shipped_checkpoint(), data_directory, activate=False)
+    if shipped.digest not in known and active.name in SHIPPED_BEFORE:
+        switch_checkpoint(session, shipped.id, _AUTHOR)
+    return active_checkpoint(session)
 
 
 def _keep_copy(folder: Path, target: Path) -> None:

@@ -10,14 +10,17 @@ import httpx
 import pytest
 import torch
 from api_fixtures import Service, assert_problem, picture, running_service, tiny_data_folder
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from app.core.embedded import EmbeddedServer
 from app.core.engine import make_session_factory
 from app.jobs.service import get_job
+from app.jobs.tables import Job
+from app.launch import publish
+from app.launch.publish import publish_folder, publish_shipped
 from app.models import reembed
-from app.models.checkpoints import publish_checkpoint
-from glitch.checkpoint import load_checkpoint, save_checkpoint
+from app.models.checkpoints import active_checkpoint, publish_checkpoint
+from glitch.checkpoint import SHIPPED_BEFORE, SHIPPED_NAME, load_checkpoint, save_checkpoint
 from glitch.errors import GlitchError
 from glitch.model import Architecture, ViewsVAE
 from glitch.views import Preprocessing
@@ -35,23 +38,7 @@ def service(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator
 
 
 def _publish_next(service: Service, folder: Path) -> None:
-    torch.manual_seed(7)
-    model = ViewsVAE(
-        Architecture(
-            pooling=1, channels=(4, 4, 8, 8), painter_channels=(4, 4, 8, 8), hidden=16, latent=6
-        )
-    )
-    save_checkpoint(
-        folder / "checkpoints" / "next",
-        model,
-        name="next",
-        preprocessing=Preprocessing(),
-        training={"data": "none"},
-        schedule={},
-        metrics={},
-        licence="GPL-3.0-or-later",
-    )
-    made = load_checkpoint(folder / "checkpoints" / "next")
+    made = load_checkpoint(_saved(folder / "checkpoints", "next", 7))
     with make_session_factory(service.engine).begin() as session:
         publish_checkpoint(
             session,
@@ -62,6 +49,26 @@ def _publish_next(service: Service, folder: Path) -> None:
             manifest={},
             activate=False,
         )
+
+
+def _saved(folder: Path, name: str, seed: int) -> Path:
+    torch.manual_seed(seed)
+    model = ViewsVAE(
+        Architecture(
+            pooling=1, channels=(4, 4, 8, 8), painter_channels=(4, 4, 8, 8), hidden=16, latent=6
+        )
+    )
+    save_checkpoint(
+        folder / name,
+        model,
+        name=name,
+        preprocessing=Preprocessing(),
+        training={"data": "none"},
+        schedule={},
+        metrics={},
+        licence="GPL-3.0-or-later",
+    )
+    return folder / name
 
 
 def upload(client: httpx.Client, seed: int, name: str) -> str:
@@ -153,3 +160,42 @@ def test_who_may_switch_and_to_what(service: Service) -> None:
     with service.client("admin") as admin, service.client("reviewer") as reviewer:
         assert "lists them" in assert_problem(admin.post("/checkpoints/none/activate"), 404)
         assert_problem(reviewer.post("/checkpoints/tiny/activate"), 403)
+
+
+def test_a_new_release_embeds_what_the_former_one_shipped(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The former checkpoint serves until then; a worker that dies half-way loses nothing."""
+    sessions = make_session_factory(service.engine)
+    data_dir = service.settings.data_dir
+    with sessions() as session:
+        before = active_checkpoint(session)
+    old, new = SHIPPED_BEFORE[-1], SHIPPED_NAME
+    with sessions.begin() as session:
+        publish_folder(session, _saved(tmp_path, old, 11), data_dir, activate=True)
+    monkeypatch.setattr(publish, "shipped_checkpoint", lambda: _saved(tmp_path, new, 12))
+    with service.client("admin") as client:
+        ids = [upload(client, seed, f"release{seed:03d}") for seed in range(40, 43)]
+
+        def start() -> str:
+            with sessions.begin() as session:
+                return publish_shipped(session, data_dir).name
+
+        assert start() == old
+        assert start() == old  # the service was stopped and started: still one job
+        with sessions() as session:
+            (job,) = session.scalars(
+                select(Job.id).where(Job.kind == reembed.KIND, Job.author == "upgrade")
+            )
+        first = JobRunner(sessions, service.settings)
+        first.work(job, slice_s=0)
+        first.work(job, slice_s=0)  # and there its worker dies
+        assert {latent(client, one) for one in ids} == {(old, 6)}
+        JobRunner(sessions, service.settings).work(job)
+        assert {latent(client, one) for one in ids} == {(new, 6)}
+        assert start() == new
+        back = client.post(f"/checkpoints/{old}/activate").json()["job"]["id"]
+        JobRunner(sessions, service.settings).work(back)  # older glitches were not embedded so
+        assert start() == old  # whoever goes back stays there
+    with sessions.begin() as session:
+        reembed.activate_checkpoint(session, before.id)
