@@ -68,10 +68,10 @@ def export(
 @app.command()
 def simulate_pack(
     destination: Annotated[Path, typer.Argument(help="Folder of the pack to write.")],
-    per_class: Annotated[int, typer.Option(help="Glitches of each simulated class.")] = 400,
+    per_class: Annotated[int, typer.Option(help="Glitches of each simulated class.")] = 125,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
 ) -> None:
-    """Simulate labelled glitches once and keep their views for training."""
+    """Simulate labelled glitches, each in two noises, for training; a stopped one is continued."""
     from training import cli
 
     cli.simulate_pack(destination, per_class, seed)

@@ -27,6 +27,7 @@ ANSWER = {
         "snr": 24.0,
         "peak_frequency": 120.5,
         "label": None,
+        "centring": "Loudest 100 ms later; the views are centred there.",
         "links": {"page": "http://h/ui/glitches/0190-x"},
     },
     "embedding": {"checkpoint": "c", "mean": [0.5, -1.25], "reconstruction_error": 1.5},
@@ -122,9 +123,11 @@ def test_embed_sends_files_fields_and_the_kept_token(
         "view_duration_s": ["4.0"],
         "neighbours": "10",
         "store": "false",
+        "centre": "true",
     }
     assert [(name, part[0]) for name, part in request["files"]] == [("file", "strain.hdf5")]  # type: ignore[attr-defined]
-    for shown in ("0190-x", "H1 1126259462.4", "p = 0.03", "Chirp", "0.25"):
+    shown_facts = ("0190-x", "H1 1126259462.4", "100 ms later", "p = 0.03", "Chirp", "0.25")
+    for shown in shown_facts:
         assert shown in outcome.output
     assert "http://h/ui/glitches/0190-x" in outcome.output
     assert "simulated" in next(line for line in outcome.output.splitlines() if "Chirp" in line)
