@@ -58,7 +58,7 @@ class Browser:
 
     def log_in(self, token: str) -> None:
         """Leave whatever session there is, and begin one with this token."""
-        self.driver.get(f"{self.url}/ui/static/none")
+        self.driver.get(f"{self.url}/ui/login")
         self.driver.delete_cookie("glitch_session")
         self.driver.get(f"{self.url}/ui/login")
         field = self.find("#token")

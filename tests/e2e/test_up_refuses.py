@@ -123,15 +123,6 @@ def test_a_lock_file_that_was_left_behind(start: Callable[..., Service], copied:
     start(copied).wait_until_ready()
 
 
-def test_a_database_that_dies_ends_the_service(start: Callable[..., Service], copied: Path) -> None:
-    service = start(copied)
-    service.wait_until_ready()
-    lines = (copied / "database" / "postgres" / "postmaster.pid").read_text().splitlines()
-    os.kill(int(lines[0]), signal.SIGKILL)
-    assert service.ends() == 1
-    assert any("The database ended unexpectedly" in line for line in service.errors)
-
-
 def test_a_wrong_setting(start: Callable[..., Service]) -> None:
     assert "GLITCH_PORT" in refusal(start(GLITCH_PORT="many"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -238,12 +239,16 @@ def test_what_is_no_message_is_refused() -> None:
 
 
 def test_what_no_reader_foresaw_is_damage_and_is_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "any"
     path.write_bytes(b"any")
+    logger = logging.getLogger("app.decoding")
+    monkeypatch.setattr(logger, "disabled", False)  # whatever configured logging before
+    logger.addHandler(caplog.handler)
     with pytest.raises(FormatError, match="truncated or damaged"):
         files.shared_pool().perform("no such operation", path, {}, LIMITS, "any")
+    logger.removeHandler(caplog.handler)
     assert "KeyError" in caplog.records[-1].__dict__["trace"]
 
 

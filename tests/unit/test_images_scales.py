@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib import rc_context, rcdefaults
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
@@ -26,7 +27,24 @@ def _drawn(
     grid: bool = False,
     base: int = 2,
 ) -> bytes:
-    """A scan with one glitch, drawn by matplotlib; blank above ``top``."""
+    """A scan with one glitch, drawn by matplotlib's own style; blank above ``top``."""
+    with rc_context():
+        rcdefaults()  # other tests' imports may have changed the style of the whole process
+        return _drawn_in_style(
+            size=size, axis=axis, top=top, vmax=vmax, step=step, base=base, has_grid=grid
+        )
+
+
+def _drawn_in_style(
+    *,
+    size: tuple[int, int],
+    axis: tuple[float, float],
+    top: float | None,
+    vmax: float,
+    step: float,
+    base: int,
+    has_grid: bool,
+) -> bytes:
     rng = np.random.default_rng(0)
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100)
     canvas = FigureCanvasAgg(figure)
@@ -40,7 +58,7 @@ def _drawn(
     axes.set_yscale("log", base=base)
     axes.set_ylim(*axis)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    if grid:
+    if has_grid:
         axes.grid(visible=True, color="white")
     else:
         axes.grid(visible=False)
