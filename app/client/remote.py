@@ -31,14 +31,10 @@ _FIELDS = re.compile(
 
 @dataclass(frozen=True)
 class RemoteService:
-    """A running service, asked on behalf of a command."""
+    """A running service, asked on behalf of a command; no connection outlives an answer."""
 
-    transport: Transport
-
-    @property
-    def address(self) -> str:
-        """Where it answers."""
-        return self.transport.url
+    address: str
+    token: str
 
     def ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """The JSON that it answers; options are those of ``httpx.request``.
@@ -46,8 +42,8 @@ class RemoteService:
         Raises:
             LaunchError: if it is missing or refuses; in one sentence, which names options.
         """
-        with _told():
-            return self.transport.ask(method, path, **options)
+        with _told(), self._connected() as transport:
+            return transport.ask(method, path, **options)
 
     def send(
         self, path: str, files: Sequence[tuple[str, Path]], fields: Mapping[str, object]
@@ -57,8 +53,8 @@ class RemoteService:
         Raises:
             LaunchError: if a file cannot be read, or the service is missing or refuses.
         """
-        with _told(), opened(files) as parts:
-            return self.transport.ask("POST", path, files=parts, data=form(fields))
+        with _told(), opened(files) as parts, self._connected() as transport:
+            return transport.ask("POST", path, files=parts, data=form(fields))
 
     def fetch(self, path: str, target: Path) -> None:
         """Keep what it answers as a file; streamed, so that memory does not grow with it.
@@ -67,8 +63,11 @@ class RemoteService:
             LaunchError: if it is missing or refuses, or the file cannot be written; no half of it
                 is left.
         """
-        with _told():
-            self.transport.fetch(path, target)
+        with _told(), self._connected() as transport:
+            transport.fetch(path, target)
+
+    def _connected(self) -> contextlib.closing[Transport]:
+        return contextlib.closing(Transport(self.address, self.token))
 
 
 @contextlib.contextmanager
@@ -101,7 +100,7 @@ def find_service(url: str | None) -> RemoteService:
             "No token: set GLITCH_TOKEN, or GLITCH_DATA_DIR to the data directory of the service "
             "on this machine."
         )
-    return RemoteService(Transport(address, token))
+    return RemoteService(address.rstrip("/"), token)
 
 
 def _address(host: str, port: int) -> str:
