@@ -245,6 +245,7 @@ def test_what_no_reader_foresaw_is_damage_and_is_logged(
     path.write_bytes(b"any")
     logger = logging.getLogger("app.decoding")
     monkeypatch.setattr(logger, "disabled", False)  # whatever configured logging before
+    caplog.set_level(logging.WARNING, logger.name)
     logger.addHandler(caplog.handler)
     with pytest.raises(FormatError, match="truncated or damaged"):
         files.shared_pool().perform("no such operation", path, {}, LIMITS, "any")
