@@ -122,13 +122,13 @@ class GuidedTask:
         if guidance.is_twin_the_target and pack.twins is None:
             raise PackError(
                 "The simulated pack has no twins in other noise, but "
-                "guidance.is_twin_the_target is true: make the pack anew with simulate-pack, or "
+                "guidance.is_twin_the_target is true: make the pack again with simulate-pack, or "
                 "set it to false."
             )
         if guidance.unnamed_share and UNNAMED not in pack.labels:
             raise PackError(
                 f"The simulated pack has no {UNNAMED} shapes, but guidance.unnamed_share is above "
-                "0: make the pack anew with simulate-pack, or set guidance.unnamed_share to 0."
+                "0: make the pack again with simulate-pack, or set guidance.unnamed_share to 0."
             )
         return tuple(sorted(set(pack.labels) - {UNNAMED})) if guidance.classes else ()
 

@@ -1,6 +1,6 @@
 """Looks at glitches: scattering features of varied pictures, made once and learnt from often.
 
-The front end has no weights, so features need not be made anew in every step: each glitch has a
+The front end has no weights, so features need not be made again in every step: each glitch has a
 few looks, shifted in time and scaled in energy, projected on the model's principal axes.
 """
 
