@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("strain_to_views", "embed_latency", "train_steps")
+NAMES = ("strain.strain_to_views", "service.embed_latency", "training.train_steps")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -22,7 +22,7 @@ def run(name: str) -> int:
             lines.append(line)
     if process.returncode == 0:
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{name}.txt").write_text("".join(lines))
+        (RESULTS / f"{name.rpartition('.')[2]}.txt").write_text("".join(lines))
     return process.returncode
 
 

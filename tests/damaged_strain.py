@@ -1,6 +1,6 @@
 """Strain files of every kind with holes at random places, and what may become of each.
 
-Imported by ``tests/unit/test_fuzz_strain.py`` and by ``benchmarks/fuzz_strain.py``.
+Imported by ``tests/unit/test_fuzz_strain.py`` and by ``benchmarks/strain/fuzz_strain.py``.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
-# As glitch.conditions words it, of the band of the only recipe there was: 10 to 2048 Hz.
+# As glitch.novelty.conditions words it, of the band of the only recipe there was: 10 to 2048 Hz.
 _FILL = """
 UPDATE embedding SET condition = words.condition FROM (
   SELECT glitch_id, string_agg(windows || ' s, ' || band, '; ' ORDER BY first) AS condition FROM (

@@ -26,9 +26,9 @@ from app.glitches.upload import (
     parse_details,
     parse_upload,
 )
-from glitch.channels import is_strain_channel
 from glitch.detectors import detector_of_channel
 from glitch.errors import FormatError, GlitchError, StrainError
+from glitch.files.channels import is_strain_channel
 from glitch.images import Scales, is_image, parse_file_name
 from glitch.strain import (
     Strain,

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.catalogue import Kind
-from glitch.dormancy import Recurrence, recurrences_in
-from glitch.pool import UNLABELLED, Pool, judge_pool
+from glitch.clustering.dormancy import Recurrence, recurrences_in
+from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
 from glitch.types import LatentArray
 
 _FETCHED = 10_000

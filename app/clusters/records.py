@@ -14,7 +14,7 @@ from app.core.errors import InvalidRequestError
 from app.glitches.records import GlitchRecord
 from app.glitches.selection import check_ifo
 from glitch.clustering import LEAST_CLUSTER_SIZE
-from glitch.false_discovery import MAY_BE_CHANCE, check_fdr
+from glitch.novelty.false_discovery import MAY_BE_CHANCE, check_fdr
 
 LARGEST_MIN_CLUSTER_SIZE = 10_000
 DORMANT_DAYS = 60

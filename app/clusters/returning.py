@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
 from app.clusters.findings import Finding, found
-from glitch.dormancy import Recurrence
+from glitch.clustering.dormancy import Recurrence
 
 _GONE = ("retired", "withdrawn")
 

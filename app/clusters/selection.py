@@ -21,7 +21,12 @@ from app.clusters.records import ClusteringParameters
 from app.clusters.returning import Returned, returned
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import is_one_of
-from glitch.false_discovery import PILE_UP_LEVEL, flagging_threshold, least_flaggable, pile_up
+from glitch.novelty.false_discovery import (
+    PILE_UP_LEVEL,
+    flagging_threshold,
+    least_flaggable,
+    pile_up,
+)
 from glitch.types import LatentArray
 
 MOST_CLUSTERED = 1_500_000  # some 6 GB and a quarter of an hour
@@ -52,8 +57,8 @@ def select_novel(
 ) -> Selection:
     """The unlabelled glitches to cluster, in the order of their ids: one that never changes.
 
-    They are tested in company (``glitch.company``), one detector after the other; memory holds the
-    vectors of one detector.
+    They are tested in company (``glitch.novelty.crowds``), one detector after the other; memory
+    holds the vectors of one detector.
     """
     population = _population(checkpoint_id, parameters)
     # The label decides what is known: only unlabelled glitches are asked whether they are novel.

@@ -19,8 +19,8 @@ from app.clusters.selection import Selection
 from app.clusters.trust import trust_in
 from app.glitches.tables import Embedding, Glitch
 from glitch.clustering import FoundCluster
-from glitch.false_discovery import chance_of_as_many
 from glitch.novelty import LEAST_OF_CLASS
+from glitch.novelty.false_discovery import chance_of_as_many
 
 NEAREST_CLASSES = 5
 LEAST_SIMULATED = 3  # of a class about a medoid that make a hint
@@ -135,8 +135,8 @@ def _simulated_look(
 def significance(selection: Selection, cluster: FoundCluster) -> float | None:
     """The chance that known glitches alone put as many under the threshold as the cluster holds.
 
-    Exact for one detector (``glitch.false_discovery.chance_of_as_many``); of several, the least
-    one times how many they are. None where nothing was flagged.
+    Exact for one detector (``glitch.novelty.false_discovery.chance_of_as_many``); of several, the
+    least one times how many they are. None where nothing was flagged.
     """
     if selection.threshold is None:
         return None

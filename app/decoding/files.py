@@ -1,6 +1,6 @@
 """Reading strangers' files, as services do it: each function has a child do the reading.
 
-Frame files (GWF) are decoded by a process of their own that ``glitch.strain.gwf`` starts.
+Frame files (GWF) are decoded by a process of their own that ``glitch.strain.formats.gwf`` starts.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from app.decoding.confinement import Limits
 from app.decoding.operations import ARRAY, STRAIN, request_of
 from app.decoding.pool import error_of, shared_pool
 from glitch.errors import GlitchError
+from glitch.strain.formats.text import is_numeric_text
 from glitch.strain.joining import StrainFile, join_pieces, read_piece
 from glitch.strain.reading import StrainSpan, read_strain, strain_span
 from glitch.strain.series import Strain
-from glitch.strain.text import is_numeric_text
 from glitch.tables.hdf5 import TriggerTable
 from glitch.views import Preprocessing, Views
 

@@ -20,8 +20,8 @@ from app.models.checkpoints import hold_active_checkpoint
 from app.models.inference import BatchingEncoder
 from app.models.records import CheckpointRecord
 from app.novelty import judge_novelty
-from glitch.conditions import condition_of
 from glitch.novelty import Judgement
+from glitch.novelty.conditions import condition_of
 
 ORIGIN = "upload"
 

@@ -27,9 +27,9 @@ from app.glitches.tables import ORIGINS, Embedding, Glitch, View
 from app.models.records import CheckpointRecord
 from app.novelty import judge_novelty, note_class_change
 from glitch.codec import STEPS, pack_view
-from glitch.conditions import condition_of
 from glitch.gravityspy import is_spelled_like_an_id
 from glitch.novelty import Judgement
+from glitch.novelty.conditions import condition_of
 from glitch.views import Views
 
 GPS_STEP = Decimal("1e-9")  # s; the column's resolution

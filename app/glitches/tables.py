@@ -125,7 +125,8 @@ class Embedding(Base):
     ifo: Mapped[str | None]
     is_simulated: Mapped[bool]
     is_reference: Mapped[bool]
-    # The windows and band it was seen in (``glitch.conditions``): only like calibrate each other.
+    # The windows and band it was seen in (``glitch.novelty.conditions``): only like calibrate each
+    # other.
     condition: Mapped[str] = mapped_column(server_default=text("''"))
     mean: Mapped[Any] = mapped_column(Vector(), nullable=False)
     log_variance: Mapped[list[float]] = mapped_column(ARRAY(REAL, dimensions=1))

@@ -35,7 +35,7 @@ from app.models.checkpoints import (
 from app.models.records import CheckpointRecord
 from app.novelty import REJUDGED_AT_ONCE, Shelf, recalibrate, rejudge
 from glitch.codec import unpack_view
-from glitch.conditions import condition_of
+from glitch.novelty.conditions import condition_of
 from glitch.views import Preprocessing, Views
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from app.core.partitions import partition_name
 from app.glitches.service import get_embedding, get_glitch
 from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import get_checkpoint
+from glitch.clustering.distinction import mean_differences, principal_plane, spread_of
 from glitch.decoder import active_units
-from glitch.distinction import mean_differences, principal_plane, spread_of
 
 MOST_UNITS = 4  # strips shown for one glitch or cluster
 STEPS = 7  # views in a strip

@@ -33,7 +33,6 @@ from sqlalchemy.orm import Session
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import is_established, is_of_a_class, is_one_of
 from app.novelty.single import MOST_CALIBRATION, NO_DETECTOR
-from glitch.episodes import Times, one_an_episode
 from glitch.novelty import (
     TIE,
     Calibration,
@@ -44,6 +43,7 @@ from glitch.novelty import (
     judge,
     novelty_scores,
 )
+from glitch.novelty.episodes import Times, one_an_episode
 from glitch.observing_runs import RUN_ENDS_S, observing_run
 from glitch.types import LatentArray
 
@@ -159,7 +159,7 @@ def recalibrate(session: Session, checkpoint_id: int) -> int:
 
     Of each detector, kind, observing run and condition at most ``MOST_CALIBRATION`` glitches
     calibrate: of those of the lowest digests, which is a random choice, one for each episode of a
-    class (``glitch.episodes``). A catalogue of at most ``REJUDGED_AT_ONCE``
+    class (``glitch.novelty.episodes``). A catalogue of at most ``REJUDGED_AT_ONCE``
     glitches is judged again too; a larger one is for ``rejudge``, in batches.
 
     Returns:

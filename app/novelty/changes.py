@@ -15,7 +15,7 @@ from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import is_established, is_of_a_class, is_one_of
 from app.novelty.job import request_judging
 from app.novelty.single import MOST_CALIBRATION, score_against
-from glitch.episodes import COPY_DISTANCE, EPISODE_S
+from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S
 from glitch.observing_runs import observing_run
 
 CALIBRATED_AT_ONCE = 8  # labels changed together: each is scored by a scan of all references
@@ -59,7 +59,8 @@ def note_class_changes(session: Session, glitch_ids: Collection[UUID]) -> None:
 def _calibrate(session: Session, glitch_id: UUID) -> None:
     """Score a glitch by the other references under every checkpoint, if it is to calibrate.
 
-    Of an episode that another one of its class stands for it is not to (``glitch.episodes``).
+    Of an episode that another one of its class stands for it is not to
+    (``glitch.novelty.episodes``).
     """
     glitch = session.execute(
         select(Glitch.ifo, Glitch.is_simulated, Glitch.gps_time, Glitch.class_id).where(

@@ -15,7 +15,6 @@ from app.glitches.neighbours import check_vector
 from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 from app.novelty.conditions import angle
-from glitch.episodes import COPY_DISTANCE, EPISODE_S
 from glitch.novelty import (
     LEAST_REFERENCES,
     NEAREST,
@@ -24,6 +23,7 @@ from glitch.novelty import (
     Judgement,
     judge,
 )
+from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S
 from glitch.observing_runs import observing_run
 
 MOST_CALIBRATION = 2000  # of a detector, kind and run; finer p-values change no decision
@@ -57,8 +57,8 @@ def judge_novelty(
         ifo: Its detector; without one it cannot be judged.
         origin: Where the glitch comes from; simulated ones are judged by simulated ones alone.
         gps_time: In s; decides on the observing run, and what else is of the same episode.
-        condition: The windows and band it was seen in (``glitch.conditions``): only labelled
-            glitches seen alike calibrate it.
+        condition: The windows and band it was seen in (``glitch.novelty.conditions``): only
+            labelled glitches seen alike calibrate it.
         exclude_id: The glitch itself, if it is stored: it must not judge itself.
 
     Raises:

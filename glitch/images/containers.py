@@ -17,10 +17,10 @@ import h5py
 import numpy as np
 from jaxtyping import Shaped
 
-from glitch.damage import damage_as
 from glitch.errors import FormatError, TooLargeError
-from glitch.hdf5 import dataset_shape, find_dataset, read_whole
-from glitch.npy import Stream, read_npy_header, read_npy_values
+from glitch.files.damage import damage_as
+from glitch.files.hdf5 import dataset_shape, find_dataset, read_whole
+from glitch.files.npy import Stream, read_npy_header, read_npy_values
 
 MAX_VALUES = 1 << 22  # of one array, which is computed with as float64: 32 MiB
 _NPY = b"\x93NUMPY"

@@ -17,9 +17,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from glitch.damage import DAMAGE, damage_as
 from glitch.errors import FormatError, GlitchError, TooLargeError
-from glitch.hdf5 import (
+from glitch.files.damage import DAMAGE, damage_as
+from glitch.files.hdf5 import (
     dataset_names,
     dataset_shape,
     find_dataset,
@@ -27,9 +27,9 @@ from glitch.hdf5 import (
     read_rows,
     read_whole,
 )
+from glitch.files.npy import Stream, read_npy_header
 from glitch.images.arrays import views_in
 from glitch.images.containers import MAX_VALUES, Array, Container, check_array
-from glitch.npy import Stream, read_npy_header
 from glitch.views import Preprocessing, Views
 
 _N_AXES = 4  # glitch, view, freq, time

@@ -1,8 +1,8 @@
 """Detector noise: a compact description of measured spectra, and Gaussian noise of that colour.
 
 The parameters are in ``glitch/data/simulation/noise.json``, fitted by
-``benchmarks/fit_simulation_population.py``: per detector, the log amplitude spectral density at 48
-knots, its spread from spectrum to spectrum, and a list of lines.
+``benchmarks/strain/fit_simulation_population.py``: per detector, the log amplitude spectral density
+at 48 knots, its spread from spectrum to spectrum, and a list of lines.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The model is antiglitch's: the Fourier transform of the strain is a log-normal bump,
 ``exp(-gbw/2 * ln(f/f0)^2)``, times one complex phase. Mixtures of (f0, gbw, SNR) per class and
 detector are in ``glitch/data/simulation/population.json``, fitted by
-``benchmarks/fit_simulation_population.py`` to 3,874 O3 glitches.
+``benchmarks/strain/fit_simulation_population.py`` to 3,874 O3 glitches.
 """
 
 from __future__ import annotations

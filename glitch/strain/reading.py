@@ -11,13 +11,14 @@ from pathlib import Path
 
 import h5py
 
-from glitch.damage import DAMAGE
 from glitch.detectors import detector_of_file_name
 from glitch.errors import FormatError, StrainError
-from glitch.npy import read_npy_header
-from glitch.strain.arrays import npz_strain_name, open_npy, open_npz
-from glitch.strain.gwf import open_gwf
-from glitch.strain.hdf5 import open_hdf5, strain_names
+from glitch.files.damage import DAMAGE
+from glitch.files.npy import read_npy_header
+from glitch.strain.formats.arrays import npz_strain_name, open_npy, open_npz
+from glitch.strain.formats.gwf import open_gwf
+from glitch.strain.formats.hdf5 import open_hdf5, strain_names
+from glitch.strain.formats.text import is_numeric_text, open_text, text_head
 from glitch.strain.series import (
     LONGEST_SEGMENT_S,
     Strain,
@@ -25,7 +26,6 @@ from glitch.strain.series import (
     check_sample_rate,
 )
 from glitch.strain.source import Request, Source, check_size
-from glitch.strain.text import is_numeric_text, open_text, text_head
 from glitch.views import Preprocessing
 
 _HEAD_BYTES = 16

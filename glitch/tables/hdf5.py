@@ -15,10 +15,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from glitch.damage import DAMAGE, damage_as
 from glitch.detectors import detector_of_text
 from glitch.errors import FormatError, GlitchError, TooLargeError
-from glitch.hdf5 import dataset_shape, find_dataset, read_attribute, read_rows, walk_datasets
+from glitch.files.damage import DAMAGE, damage_as
+from glitch.files.hdf5 import dataset_shape, find_dataset, read_attribute, read_rows, walk_datasets
 from glitch.tables.columns import TIMES, is_known, plain_name
 
 TRIGGERS = "triggers"

@@ -17,7 +17,7 @@ from app.glitches.records import GlitchMetadata, StoredGlitch
 from app.glitches.tables import Embedding, Glitch, View
 from app.models.records import CheckpointRecord
 from app.novelty import judge_novelty
-from glitch.conditions import condition_of
+from glitch.novelty.conditions import condition_of
 from glitch.views import Views
 
 

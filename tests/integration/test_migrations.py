@@ -104,7 +104,7 @@ def test_the_command_line_and_its_sql(
 
 
 def test_conditions_are_filled_in_as_they_are_stored(session: Session, store: Store) -> None:
-    """Migration 0009 words them in SQL; new glitches get theirs from ``glitch.conditions``."""
+    """Migration 0009 words them in SQL; new ones get theirs from ``glitch.novelty.conditions``."""
     views = make_views(np.random.default_rng(1), (0.5, 1.0, 4.0))
     observed = views.observed.copy()
     observed[1, 20:] = False

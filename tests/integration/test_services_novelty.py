@@ -21,7 +21,6 @@ from app.glitches.service import get_embedding
 from app.glitches.tables import Embedding, Glitch
 from app.models.records import CheckpointRecord
 from app.novelty import judge_novelty, recalibrate, rejudge
-from glitch.conditions import condition_of
 from glitch.novelty import (
     LEAST_CALIBRATION,
     LEAST_OF_CLASS,
@@ -31,6 +30,7 @@ from glitch.novelty import (
     conformal_p_value,
     novelty_score,
 )
+from glitch.novelty.conditions import condition_of
 
 SEEN = condition_of(make_views(np.random.default_rng(1)))  # as ``store`` stores
 AUTHOR = person(Role.SUBMITTER)
@@ -237,7 +237,7 @@ def test_an_observing_run_with_enough_calibrates_alone(
 
     o3a, o2 = Decimal(1240000000), Decimal(1180000000)
     assert judged(o3a).observing_run is None
-    monkeypatch.setattr("glitch.novelty.LEAST_OF_RUN", 40)
+    monkeypatch.setattr("glitch.novelty.conformal.LEAST_OF_RUN", 40)
     within = judged(o3a)
     assert within.observing_run == "O3a"
     assert within.p_value is not None

@@ -24,7 +24,7 @@ def test_modules_are_small(package: str) -> None:
     assert not {path: n for path, n in lines.items() if n > MOST_LINES}
 
 
-@pytest.mark.parametrize("package", ["app", "training", "worker"])
+@pytest.mark.parametrize("package", ["app", "benchmarks", "glitch", "training", "worker"])
 def test_folders_are_not_crowded(package: str) -> None:
     folders = Counter(path.parent for path in modules_of(package))
     assert not {folder: n for folder, n in folders.items() if n > MOST_MODULES}

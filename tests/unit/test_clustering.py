@@ -142,7 +142,7 @@ def test_many_are_clustered_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
     ).astype(np.float32)
     few = find_clusters(vectors, 10, np.random.default_rng(1))
-    monkeypatch.setattr("glitch.clustering.MANY", 50)
+    monkeypatch.setattr("glitch.clustering.density.MANY", 50)
     many = find_clusters(vectors, 10, np.random.default_rng(1))
     again = find_clusters(vectors, 10, np.random.default_rng(1))
     labels = [labelled(found, len(vectors)) for found in (few, many)]

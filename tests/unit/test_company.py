@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from glitch.company import Company, company_of
-from glitch.false_discovery import benjamini_hochberg
 from glitch.nearest import nearest_among, nearest_to
 from glitch.novelty import References, directions, novelty_scores
-from glitch.weighting import Scored, weighted_p_values
+from glitch.novelty.crowds import Company, company_of
+from glitch.novelty.false_discovery import benjamini_hochberg
+from glitch.novelty.weighting import Scored, weighted_p_values
 
 KINDS = 6
 DIMENSIONS = 6
@@ -24,7 +24,7 @@ def draw(rng: np.random.Generator, counts: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def p_values_of(known: np.ndarray, kinds: np.ndarray, tested: np.ndarray) -> np.ndarray:
-    """As ``glitch.pool`` makes them, of glitches seen alike."""
+    """As ``glitch.novelty.pool`` makes them, of glitches seen alike."""
     means = np.concatenate([known, tested]).astype(np.float32)
     nowhen = np.full(len(means), np.nan)
     references, places = References.ordered(means[: len(known)], nowhen[: len(known)])

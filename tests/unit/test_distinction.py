@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from glitch.distinction import Spread, mean_differences, principal_plane, spread_of
+from glitch.clustering.distinction import Spread, mean_differences, principal_plane, spread_of
 from glitch.errors import GlitchError
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glitch.dormancy import DAY_S, days_with_data, recurrence, recurrences_in
-from glitch.pool import Pool
+from glitch.clustering.dormancy import DAY_S, days_with_data, recurrence, recurrences_in
+from glitch.novelty.pool import Pool
 
 
 def times(*days: float) -> np.ndarray:

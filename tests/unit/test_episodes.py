@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glitch.conditions import condition_of
-from glitch.episodes import (
+from glitch.novelty import directions
+from glitch.novelty.conditions import condition_of
+from glitch.novelty.episodes import (
     EPISODE_S,
     MOST_OF_EPISODE,
     one_an_episode,
     same_event,
     standing_for,
 )
-from glitch.novelty import directions
 from glitch.views import Preprocessing, Views
 
 NAN = np.nan

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
 from glitch.errors import GlitchError
-from glitch.false_discovery import (
+from glitch.novelty.false_discovery import (
     benjamini_hochberg,
     chance_of_as_many,
     check_fdr,

@@ -1,4 +1,4 @@
-"""A short, seeded version of ``python -m benchmarks.fuzz_strain``."""
+"""A short, seeded version of ``python -m benchmarks.strain.fuzz_strain``."""
 
 from __future__ import annotations
 

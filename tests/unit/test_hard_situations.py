@@ -1,7 +1,7 @@
 """Hard situations on drawn vectors: what is known is not flagged, what is new still is.
 
-The situations are those of ``benchmarks/hard_situations.py``, which puts real pictures through the
-encoder. Every guard is taken away once, and a situation must notice.
+The situations are those of ``benchmarks/discovery/hard_situations.py``, which puts real pictures
+through the encoder. Every guard is taken away once, and a situation must notice.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-import glitch.company
-import glitch.novelty
+import glitch.novelty.conformal
+import glitch.novelty.crowds
 
 
 def _load() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "situations.py"
+    path = Path(__file__).parents[2] / "benchmarks" / "discovery" / "situations.py"
     spec = importlib.util.spec_from_file_location("situations", path)
     assert spec is not None
     assert spec.loader is not None
@@ -117,8 +117,8 @@ def nothing_is_one_event(distances: Any, times: Any, others: Any) -> Any:
 
 
 def test_without_episodes_a_burst_is_flagged(bed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(glitch.company, "same_event", nothing_is_one_event)
-    monkeypatch.setattr(glitch.company, "EPISODE_S", 0.0)
+    monkeypatch.setattr(glitch.novelty.crowds, "same_event", nothing_is_one_event)
+    monkeypatch.setattr(glitch.novelty.crowds, "EPISODE_S", 0.0)
     assert flagged(bed, SITUATIONS["a burst of 40"])[0] >= 10
     assert flagged(bed, SITUATIONS["40 pictures of one event"])[0] >= 10
 
@@ -127,9 +127,11 @@ def test_with_too_short_a_search_one_event_is_flagged(
     bed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The fault that was: pictures of the event filled all that was sought."""
-    monkeypatch.setattr(glitch.company, "_MOST_SOUGHT", 0)
-    monkeypatch.setattr(glitch.company, "_SOUGHT", 20)
-    monkeypatch.setattr(glitch.company, "standing_for", lambda units, _times: np.arange(len(units)))
+    monkeypatch.setattr(glitch.novelty.crowds, "_MOST_SOUGHT", 0)
+    monkeypatch.setattr(glitch.novelty.crowds, "_SOUGHT", 20)
+    monkeypatch.setattr(
+        glitch.novelty.crowds, "standing_for", lambda units, _times: np.arange(len(units))
+    )
     assert flagged(bed, SITUATIONS["40 pictures of one event"])[3] > 0.1
 
 
@@ -141,13 +143,13 @@ def test_labels_that_all_calibrate_break_it(bed: Any, monkeypatch: pytest.Monkey
         return nothing_is_one_event(distances, times, others)
 
     monkeypatch.setattr(situations, "one_an_episode", all_stand)
-    monkeypatch.setattr(glitch.novelty, "EPISODE_S", -1.0)
-    monkeypatch.setattr(glitch.company, "same_event", none_is_apart)
+    monkeypatch.setattr(glitch.novelty.conformal, "EPISODE_S", -1.0)
+    monkeypatch.setattr(glitch.novelty.crowds, "same_event", none_is_apart)
     assert flagged(bed, SITUATIONS["labels in episodes of ten"], way=situations.alone)[0] >= 10
 
 
 def test_copies_that_are_not_recognised_break_it(bed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(glitch.novelty, "COPY_DISTANCE", 0.0)
+    monkeypatch.setattr(glitch.novelty.conformal, "COPY_DISTANCE", 0.0)
     name = "six copies of labels without times"
     assert flagged(bed, SITUATIONS[name], way=situations.alone)[0] >= 10
 

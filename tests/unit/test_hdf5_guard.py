@@ -12,7 +12,7 @@ import pytest
 
 from app.batches.table_files import read_table
 from glitch.errors import FormatError, GlitchError, TooLargeError
-from glitch.hdf5 import (
+from glitch.files.hdf5 import (
     MOST_SCALAR_BYTES,
     find_dataset,
     find_group,

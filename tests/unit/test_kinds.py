@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glitch.company import company_of
-from glitch.false_discovery import benjamini_hochberg
-from glitch.kinds import kinds_of
 from glitch.novelty import References, directions, novelty_scores
-from glitch.weighting import Scored, weighted_p_values
+from glitch.novelty.crowds import company_of
+from glitch.novelty.false_discovery import benjamini_hochberg
+from glitch.novelty.kinds import kinds_of
+from glitch.novelty.weighting import Scored, weighted_p_values
 
 COMMON, RARE, OPEN = 1, 2, -1
 AXES = np.eye(8, dtype=np.float32)

@@ -21,7 +21,7 @@ from glitch.errors import (
     TooLargeError,
 )
 from glitch.strain import Strain, is_strain_file, read_strain
-from glitch.strain.text import MAX_TEXT_BYTES
+from glitch.strain.formats.text import MAX_TEXT_BYTES
 
 RATE = 1024
 GPS = Decimal(1126259446)
@@ -227,7 +227,9 @@ def test_gwf_decoder_that_runs_away_is_stopped(
 
 
 def test_gwf_decoder_has_limits(tmp_path: Path) -> None:
-    script = Path(sys.modules["glitch.strain.gwf"].__file__ or "").with_name("gwf_decode.py")
+    script = Path(sys.modules["glitch.strain.formats.gwf"].__file__ or "").with_name(
+        "gwf_decode.py"
+    )
     code = (
         f"import runpy; m = runpy.run_path({str(script)!r}); m['_limit'](1 << 28, 5); "
         "bytearray(1 << 30)"

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from glitch.errors import FormatError, TooLargeError
-from glitch.hdf5 import find_dataset, find_group, group_names, read_whole
+from glitch.files.hdf5 import find_dataset, find_group, group_names, read_whole
 from glitch.images.colormap import N_COLORS, viridis
 from glitch.images.grid import cell_means, even_edges
 from glitch.types import ViewArray

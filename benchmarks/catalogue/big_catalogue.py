@@ -1,0 +1,259 @@
+"""Fills an empty database with a large made-up catalogue, for benchmarks only.
+
+    python -m benchmarks.catalogue.big_catalogue FOLDER [--glitches 100000] [--views 1.0]
+
+FOLDER becomes a data directory (``GLITCH_DATA_DIR``) with a database of its own. Glitches fall into
+40 kinds around points of the latent space; seven in ten are labelled, a twentieth are of kinds that
+nobody has named. Clusters are stored as if they had been found. Each glitch has a label or none, a
+novelty, one small view, and a place on the map (made up: UMAP is not run).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import Engine, select, text
+from sqlalchemy.orm import Session
+
+from app.classes.naming import seed_classes
+from app.classes.tables import GlitchClass
+from app.core.binary_copy import write_rows
+from app.core.embedded import EmbeddedServer, start_embedded
+from app.core.engine import make_engine, make_session_factory
+from app.core.migrate import upgrade
+from app.launch.publish import publish_shipped
+from app.map.points import count_points, store_places, to_uuid
+from app.map.tables import Projection
+from benchmarks.catalogue.big_clusters import store_clusters
+from glitch.codec import pack_view
+
+KINDS = 40
+UNKNOWN_KINDS = 4  # the last ones: never labelled, always novel
+LABELLED = 0.7
+GPS_START, GPS_END = 1_126_000_000, 1_390_000_000
+IFOS = np.array([b"H1", b"L1", b"V1"], dtype="S2")
+SMALLEST_CLUSTER, LARGEST_CLUSTER = 5, 300
+PICTURES = 64  # different views, dealt out by turns
+FLOAT4_OID = 700
+
+
+def fill(engine: Engine, folder: Path, count: int, share_with_views: float) -> None:
+    """Everything, in one transaction, then what the planner needs to know."""
+    started = time.perf_counter()
+    with make_session_factory(engine).begin() as session:
+        seed_classes(session)
+        checkpoint = publish_shipped(session, folder)
+        made = _invent(session, count, checkpoint.latent_size)
+        _store_glitches(session, made)
+        _store_embeddings(session, made, checkpoint.id)
+        _store_labels(session)
+        _store_views(session, share_with_views)
+        _store_map(session, made, checkpoint.id)
+        store_clusters(session, checkpoint.id, _groups(made))
+    print(f"rows      {time.perf_counter() - started:.1f} s", flush=True)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+
+
+def _invent(session: Session, count: int, latent: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(7)
+    known = np.array(session.scalars(select(GlitchClass.id).order_by(GlitchClass.id)).all())
+    # A few classes have most glitches, as in the observing runs.
+    weights = 1 / (1 + np.arange(KINDS - UNKNOWN_KINDS))
+    weights = 0.98 * weights / weights.sum()
+    few = np.full(UNKNOWN_KINDS, 0.02 / UNKNOWN_KINDS)
+    kind = rng.choice(KINDS, size=count, p=np.concatenate([weights, few]))
+    is_unknown = kind >= KINDS - UNKNOWN_KINDS
+    is_labelled = ~is_unknown & (rng.random(count) < LABELLED)
+    middles = rng.standard_normal((KINDS, latent)) * 1.5
+    means = middles[kind] + 0.6 * rng.standard_normal((count, latent))
+    around = np.stack([np.cos(np.arange(KINDS) * 2.4), np.sin(np.arange(KINDS) * 2.4)], axis=1)
+    spots = around * np.sqrt((np.arange(KINDS) + 0.5) / KINDS)[:, None] * 0.9
+    spread = np.where(is_unknown, 0.008, 0.035)[:, None]
+    return {
+        "kind": kind,
+        "id": _uuids(rng, count),
+        "digest": np.frombuffer(rng.bytes(32 * count), dtype="V32"),
+        "ifo": IFOS[rng.integers(0, len(IFOS), count)],
+        "gps_time": np.sort(rng.uniform(GPS_START, GPS_END, count)).round(4),
+        "snr": 7.5 + rng.pareto(2.0, count),
+        "frequency": 10 * 2 ** rng.uniform(0, 7.6, count),
+        "class_id": np.where(is_labelled, known[kind % len(known)], 0),
+        "mean": means.astype(np.float32),
+        "p_value": np.where(is_unknown, 1e-6, rng.random(count)),
+        "place": np.clip(spots[kind] + spread * rng.standard_normal((count, 2)), -1, 1),
+    }
+
+
+def _uuids(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Version 7, a tenth of a millisecond apart, the last a moment ago."""
+    now_ms = int(time.time() * 1000) - count // 10 - 60_000
+    milliseconds = (now_ms + np.arange(count) // 10).astype(">u8").view("u1").reshape(-1, 8)
+    found = np.frombuffer(rng.bytes(16 * count), dtype=np.uint8).reshape(-1, 16).copy()
+    found[:, :6] = milliseconds[:, 2:]
+    # Within a millisecond the order is that of a counter.
+    counter = (np.arange(count) % 10).astype(np.uint8)
+    found[:, 6], found[:, 7] = 0x70, counter
+    found[:, 8] = 0x80 | (found[:, 8] & 0x3F)
+    return np.ascontiguousarray(found).view("V16").ravel()
+
+
+def _store_glitches(session: Session, made: dict[str, np.ndarray]) -> None:
+    session.execute(
+        text(
+            "CREATE TEMPORARY TABLE invented (id uuid, digest bytea, ifo text, gps_time float8,"
+            " snr float8, frequency float8, class_id int4) ON COMMIT DROP"
+        )
+    )
+    columns = {
+        "id": "V16",
+        "digest": "V32",
+        "ifo": "S2",
+        "gps_time": "f8",
+        "snr": "f8",
+        "frequency": "f8",
+        "class_id": "i4",
+    }
+    write_rows(session, "invented", _table(made, columns))
+    session.execute(
+        text(
+            "INSERT INTO glitch (id, gravityspy_id, ifo, channel, gps_time, snr, peak_frequency,"
+            " duration, bandwidth, q, origin, content_digest, class_id)"
+            " SELECT id, substr(encode(digest, 'hex'), 1, 12), ifo,"
+            " ifo || '\\:GDS-CALIB_STRAIN', gps_time::numeric, snr, frequency, 0.1, frequency, 10,"
+            " 'gravityspy', digest, nullif(class_id, 0) FROM invented ORDER BY id"
+        )
+    )
+
+
+def _store_embeddings(session: Session, made: dict[str, np.ndarray], checkpoint_id: int) -> None:
+    count, latent = made["mean"].shape
+    vector = np.dtype([("dim", "i2"), ("unused", "i2"), ("values", "f4", (latent,))])
+    cell = np.dtype([("length", "i4"), ("value", "f4")])
+    about: list[tuple[str, Any]] = [
+        (name, "i4") for name in ("ndim", "nulls", "type", "size", "first")
+    ]
+    array = np.dtype([*about, ("cells", cell, (latent,))])
+    columns: list[tuple[str, Any]] = [
+        ("glitch_id", "V16"),
+        ("checkpoint_id", "i4"),
+        ("ifo", "S2"),
+        ("is_simulated", "?"),
+        ("is_reference", "?"),
+        ("mean", vector),
+        ("log_variance", array),
+        *((name, "f8") for name in ("reconstruction_error", "kl", "novelty_score", "p_value")),
+        ("is_judged", "?"),
+    ]
+    rows = np.zeros(count, dtype=columns)
+    rows["glitch_id"], rows["checkpoint_id"], rows["ifo"] = made["id"], checkpoint_id, made["ifo"]
+    rows["is_reference"] = made["class_id"] > 0
+    rows["mean"]["dim"], rows["mean"]["values"] = latent, made["mean"]
+    variance = rows["log_variance"]
+    variance["ndim"], variance["type"], variance["size"] = 1, FLOAT4_OID, latent
+    variance["first"], variance["cells"]["length"], variance["cells"]["value"] = 1, 4, -2.0
+    rows["reconstruction_error"], rows["kl"] = 100.0, 20.0
+    rows["novelty_score"], rows["p_value"] = 1 - made["p_value"], made["p_value"]
+    rows["is_judged"] = True
+    write_rows(session, "embedding", rows)
+
+
+def _store_labels(session: Session) -> None:
+    session.execute(
+        text(
+            "INSERT INTO label (id, glitch_id, class_id, author, source)"
+            " SELECT uuidv7(), id, class_id, 'benchmark', 'batch' FROM glitch"
+            " WHERE class_id IS NOT NULL"
+        )
+    )
+
+
+def _store_views(session: Session, share: float) -> None:
+    rng = np.random.default_rng(3)
+    time_axis, frequency_axis = np.meshgrid(np.linspace(-1, 1, 128), np.linspace(-1, 1, 128))
+    pictures = []
+    for _ in range(PICTURES):
+        at, width, slope = rng.uniform(-0.5, 0.5), rng.uniform(0.02, 0.2), rng.uniform(-1, 1)
+        ridge = np.exp(-(((time_axis - at - slope * frequency_axis) / width) ** 2))
+        blob = ridge * np.exp(-((frequency_axis - rng.uniform(-0.5, 0.5)) ** 2) / 0.3)
+        pictures.append(pack_view((np.round(blob * 40) / 40).astype(np.float32)))
+    session.execute(text("CREATE TEMPORARY TABLE picture (n int, packed bytea) ON COMMIT DROP"))
+    session.execute(
+        text("INSERT INTO picture VALUES (:n, :packed)"),
+        [{"n": number, "packed": packed} for number, packed in enumerate(pictures)],
+    )
+    session.execute(
+        text(
+            "INSERT INTO view (glitch_id, duration, packed, observed, n_frequency, n_time)"
+            " SELECT g.id, 1.0, p.packed, decode(repeat('ff', 16), 'hex'), 128, 128"
+            " FROM glitch g JOIN picture p ON p.n = get_byte(g.content_digest, 1) % :pictures"
+            " WHERE get_byte(g.content_digest, 2) < 256 * cast(:share AS float8)"
+        ),
+        {"pictures": PICTURES, "share": share},
+    )
+
+
+def _store_map(session: Session, made: dict[str, np.ndarray], checkpoint_id: int) -> None:
+    row = Projection(
+        checkpoint_id=checkpoint_id, seed=0, n_laid_out=0, author="benchmark", is_ready=True
+    )
+    session.add(row)
+    session.flush()
+    places = made["place"].astype(np.float32)
+    store_places(session, row.id, made["id"], places, is_anchor=False)
+    count_points(session, row.id)
+
+
+def _groups(made: dict[str, np.ndarray]) -> list[list[UUID]]:
+    """Of each kind the first glitches without a label, as a clustering might find them."""
+    groups = []
+    for kind in range(KINDS):
+        rows = np.flatnonzero((made["kind"] == kind) & (made["class_id"] == 0))[:LARGEST_CLUSTER]
+        groups.append([to_uuid(one) for one in made["id"][rows]])
+    return [group for group in groups if len(group) >= SMALLEST_CLUSTER]
+
+
+def _table(made: dict[str, np.ndarray], columns: dict[str, str]) -> np.ndarray:
+    rows = np.zeros(len(made["id"]), dtype=list(columns.items()))
+    for name in columns:
+        rows[name] = made[name]
+    return rows
+
+
+def make_catalogue(
+    folder: Path, count: int, share_with_views: float
+) -> tuple[EmbeddedServer, Engine]:
+    """A running server with such a catalogue in ``folder/database``; the caller stops it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    server = start_embedded(folder / "database")
+    url = server.ensure_database("glitch")
+    upgrade(url)
+    engine = make_engine(url)
+    fill(engine, folder, count, share_with_views)
+    return server, engine
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--glitches", type=int, default=100_000)
+    parser.add_argument("--views", type=float, default=1.0, help="share of glitches with a view")
+    asked = parser.parse_args()
+    if asked.folder.exists() and any(asked.folder.iterdir()):
+        raise SystemExit(f"{asked.folder} is not empty: name a new folder, nothing is overwritten.")
+    server, engine = make_catalogue(asked.folder, asked.glitches, asked.views)
+    size = sum(path.stat().st_size for path in asked.folder.rglob("*") if path.is_file())
+    print(f"{asked.glitches:,} glitches in {asked.folder}, {size / 1e9:.2f} GB")
+    engine.dispose()
+    server.stop()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()

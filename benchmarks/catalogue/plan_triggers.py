@@ -1,0 +1,108 @@
+"""How long a table of a million triggers takes to plan, and how much memory.
+
+    python -m benchmarks.catalogue.plan_triggers [--rows 1000000]
+
+Plans a batch as a worker does: rows read, checked, sorted by detector and time in the database,
+close ones merged, matched with the strain of a folder, cut into chunks. Nothing is transformed: the
+files are named, not filled. One row in a hundred is damaged, and one in fifty lies outside the
+strain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from app.batches.keeping import keep_upload
+from app.batches.options import BatchOptions, submit_batch
+from app.core.embedded import EmbeddedServer, start_embedded
+from app.core.engine import make_engine, make_session_factory
+from app.core.identifiers import uuid7
+from app.core.migrate import upgrade
+from app.core.principals import Principal, Role
+from app.core.settings import Settings
+from app.jobs.service import get_job
+from benchmarks.catalogue.neighbours_sql import server_cpu_s
+from benchmarks.machine import heading
+from worker.runner import JobRunner
+
+START, STEP_S, FILE_S = 1_238_166_018, 5, 4096
+
+
+def write_table(path: Path, rows: int) -> None:
+    """Rows in no order; each tenth follows the one before it closely."""
+    rng = random.Random(1)  # noqa: S311  (no secret)
+    places = list(range(rows))
+    rng.shuffle(places)
+    with path.open("w") as file:
+        file.write("event_time,ifo,snr,peak_frequency,ml_label\n")
+        for place in places:
+            at = f"{START + place // 2 * STEP_S + (0.04 if place % 10 == 0 else 2.5):.4f}"
+            if place % 100 == 99:
+                at = "noon"
+            elif place % 50 == 49:
+                at = f"{START - 100_000 - place}"
+            ifo = ("H1", "L1")[place % 2]
+            file.write(f"{at},{ifo},{rng.uniform(7.5, 50):.2f},{rng.uniform(20, 900):.1f},Blip\n")
+
+
+def write_shelf(folder: Path, rows: int) -> None:
+    """Empty files whose names say what they hold: planning reads no more."""
+    folder.mkdir()
+    for start in range(START, START + rows // 2 * STEP_S + FILE_S, FILE_S):
+        for ifo in ("H1", "L1"):
+            (folder / f"{ifo[0]}-{ifo}_TEST-{start}-{FILE_S}.hdf5").touch()
+
+
+def plan(folder: Path, server: EmbeddedServer, rows: int) -> None:
+    url = server.url()
+    upgrade(url)
+    engine = make_engine(url)
+    sessions = make_session_factory(engine)
+    write_table(folder / "triggers.csv", rows)
+    write_shelf(folder / "strain", rows)
+    settings = Settings(data_dir=folder, database_url=url, strain_dir=folder / "strain")
+    author = Principal(uuid7(), "benchmark", Role.SUBMITTER)
+    with sessions.begin() as session, (folder / "triggers.csv").open("rb") as stream:
+        digest = keep_upload(folder, stream)[0]
+        job_id = submit_batch(session, BatchOptions(digest, "triggers.csv"), author).id
+    process = psutil.Process()
+    runner = JobRunner(sessions, settings)
+    memory, used = process.memory_info().rss, sum(process.cpu_times()[:2])
+    of_server, started = server_cpu_s(server), time.monotonic()
+    runner.work(job_id, slice_s=0)
+    wall, cpu = time.monotonic() - started, sum(process.cpu_times()[:2]) - used
+    in_sql = server_cpu_s(server) - of_server  # while its processes live
+    with sessions() as session:
+        job = get_job(session, job_id)
+    engine.dispose()
+    size = (folder / "triggers.csv").stat().st_size / 1e6
+    print(f"table     {rows:,} rows, {size:.0f} MB; planned: {job.total:,} items, {job.state}")
+    print(f"wall      {wall:.1f} s ({rows / wall:,.0f} rows a second)")
+    print(f"processor {cpu:.1f} s in the worker, {in_sql:.1f} s in SQL")
+    grown = (process.memory_info().rss - memory) / 1e6
+    print(f"memory    grown by {grown:.0f} MB to {process.memory_info().rss / 1e6:.0f} MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    chosen = parser.parse_args()
+    print(heading())
+    folder = Path(tempfile.mkdtemp(prefix="plan-triggers-"))
+    server = start_embedded(folder / "database")
+    try:
+        plan(folder, server, chosen.rows)
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

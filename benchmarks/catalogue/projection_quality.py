@@ -1,0 +1,143 @@
+"""How true the map is, and which way of placing newcomers costs what.
+
+    python -m benchmarks.catalogue.projection_quality [PACK] [--most N] [--large N]
+
+PACK is a folder that `glitch-discovery simulate-pack` wrote; without one, a mixture of Gaussians
+stands in. A fifth is kept back, the rest laid out; the fifth is then placed by UMAP's own transform
+and by the weighted mean of its nearest. Trustworthiness (Venna & Kaski 2001; 1 is best, 0.5 is
+chance) asks whether what lies together on the map does so in the latent space.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.manifold import trustworthiness
+from sklearn.neighbors import KNeighborsClassifier
+
+from benchmarks.machine import heading
+from glitch import projection
+from glitch.clustering import unit_vectors
+from glitch.projection import lay_out, place
+
+SEED = 20_160_601
+MOST = 6000
+NEIGHBOURS = 12
+
+
+def mixture(n: int, latent: int = 32, kinds: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    middles = rng.standard_normal((kinds, latent)) * 2
+    kind = rng.integers(0, kinds, n)
+    return (middles[kind] + rng.standard_normal((n, latent))).astype(np.float32), kind
+
+
+def from_pack(folder: Path, most: int) -> tuple[np.ndarray, np.ndarray]:
+    from glitch.checkpoint import load_checkpoint, shipped_checkpoint
+    from glitch.encoder import Encoder
+    from glitch.views import Views
+    from training.data.pack import GREY_LEVELS, read_pack
+
+    encoder = Encoder(load_checkpoint(shipped_checkpoint()))
+    pack = read_pack(folder, encoder.preprocessing)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(pack))[:most])
+    means = []
+    for start in range(0, len(chosen), 64):
+        rows = chosen[start : start + 64]
+        views = [
+            Views(
+                pack.values[row].astype(np.float32) / GREY_LEVELS,
+                pack.observed[row],
+                encoder.preprocessing,
+            )
+            for row in rows
+        ]
+        means.extend(encoding.mean for encoding in encoder.encode(views))
+    labels = np.array(pack.labels)[chosen]
+    return np.array(means, dtype=np.float32), labels
+
+
+def told(name: str, seconds: float, vectors: np.ndarray, places: np.ndarray, score: float) -> None:
+    trust = trustworthiness(unit_vectors(vectors), places, n_neighbors=NEIGHBOURS)
+    print(
+        f"{name:44} {seconds:8.2f} s   trustworthiness {trust:.4f}   label by nearest {score:.3f}"
+    )
+
+
+def compare(vectors: np.ndarray, labels: np.ndarray) -> None:
+    order = np.random.default_rng(2).permutation(len(vectors))
+    kept, new = order[len(order) // 5 :], order[: len(order) // 5]
+    started = time.perf_counter()
+    lay_out(vectors[kept[:200]], seed=SEED)
+    print(f"{'the first call compiles':44} {time.perf_counter() - started:8.2f} s")
+    started = time.perf_counter()
+    places = lay_out(vectors[kept], seed=SEED)
+    seconds = time.perf_counter() - started
+    by_kin = KNeighborsClassifier(NEIGHBOURS).fit(places, labels[kept])
+    in_latent = KNeighborsClassifier(NEIGHBOURS).fit(unit_vectors(vectors[kept]), labels[kept])
+    print(f"label by neighbours in the latent space itself, held out: "
+          f"{in_latent.score(unit_vectors(vectors[new]), labels[new]):.3f}")  # fmt: skip
+    score = by_kin.score(places, labels[kept])
+    told(f"laid out, {len(kept):,} glitches", seconds, vectors[kept], places, score)
+    for count, near in ((1, 0.05), (3, 9), (5, 9), (10, 9), (5, 0.02), (5, 0.05), (10, 0.05)):
+        projection.PLACED_BY, projection.NEAR = count, near
+        started = time.perf_counter()
+        placed = place(vectors[new], vectors[kept], places)
+        seconds = time.perf_counter() - started
+        score = by_kin.score(placed, labels[new])
+        which = f"mean of {count}" + (f" within {near}" if near < 1 and count > 1 else "")
+        told(f"{len(new):,} newcomers, {which}", seconds, vectors[new], placed, score)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from umap import UMAP
+
+        model = UMAP(n_neighbors=15, min_dist=0.1, random_state=SEED, n_jobs=1)
+        model.fit(unit_vectors(vectors[kept]).astype(np.float32))
+        model.transform(unit_vectors(vectors[new[:50]]).astype(np.float32))  # compiles
+        started = time.perf_counter()
+        moved = model.transform(unit_vectors(vectors[new]).astype(np.float32))
+        seconds = time.perf_counter() - started
+    score = KNeighborsClassifier(NEIGHBOURS).fit(model.embedding_, labels[kept])
+    told(
+        f"{len(new):,} newcomers, umap transform",
+        seconds,
+        vectors[new],
+        moved,
+        score.score(moved, labels[new]),
+    )
+
+
+def large(count: int) -> None:
+    vectors, _ = mixture(count + 20_000)
+    started = time.perf_counter()
+    places = lay_out(vectors[:count], seed=SEED)
+    print(f"{f'laid out, {count:,} of a mixture':44} {time.perf_counter() - started:8.2f} s")
+    projection.PLACED_BY, projection.NEAR = 5, 0.05
+    started = time.perf_counter()
+    place(vectors[count:], vectors[:count], places)
+    seconds = time.perf_counter() - started
+    print(f"{'20,000 newcomers among them':44} {seconds:8.2f} s, "
+          f"so {50 * seconds / 60:.1f} min for a million")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("pack", nargs="?")
+    parser.add_argument("--most", type=int, default=MOST, help="glitches of the pack")
+    parser.add_argument("--large", type=int, default=0)
+    asked = parser.parse_args()
+    print(heading())
+    vectors, labels = from_pack(Path(asked.pack), asked.most) if asked.pack else mixture(asked.most)
+    print(f"{len(vectors):,} glitches, latent {vectors.shape[1]}, {len(set(labels))} classes")
+    compare(vectors, labels)
+    if asked.large:
+        large(asked.large)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

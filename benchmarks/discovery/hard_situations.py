@@ -1,0 +1,148 @@
+"""What a flag is worth in hard situations: realised rates and recall, of every way to test.
+
+    python -m benchmarks.discovery.hard_situations ../shared/data/gravityspy_images [--cache FILE]
+        [--checkpoint FOLDER] [--draws 4] [--hidden NAME ...] [--situation NAME ...]
+
+Real pictures through the encoder. A quarter of the groups of each class with 12 groups is
+unlabelled; first nothing among them is new, and everything flagged is wrong; then each such class
+is hidden in turn. `situations.py` says what is done to such a catalogue. A line gives the glitches
+judged, those that could not be, P(p <= 0.05) of known kinds, and at nominal 5, 10 and 20 %: the
+recall of the hidden class, the realised rate (mean share of known kinds among the flagged), and
+flagged known glitches, mean and largest of a draw.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.discovery.pictured_bed import PicturedBed
+from benchmarks.discovery.situations import (
+    RATES,
+    Make,
+    alone,
+    burst,
+    few_labels,
+    frequent,
+    in_company,
+    judge,
+    labels_copied_without_times,
+    labels_in_episodes,
+    observed_otherwise,
+    one_event,
+    plain,
+    two_detectors,
+    typical_labels,
+    unchanged,
+    uneven,
+    without_times,
+)
+from benchmarks.machine import heading
+from glitch.checkpoint import load_checkpoint, shipped_checkpoint
+from glitch.encoder import Encoder
+from glitch.taxonomy import CATCH_ALLS
+from training.data.real_images import read_real_images
+from training.evaluation.probe import classes_with_groups
+
+LEAST_GROUPS = 12
+OF_4_KHZ, OF_2_KHZ = 1291.0, 646.0  # Hz: the highest row that such strain fills
+SITUATIONS: dict[str, Make] = {
+    "as it is": unchanged,
+    **{
+        f"a burst of {size} {name}": burst(name, size)
+        for name in ("Blip", "Fast_Scattering", "Scattered_Light")
+        for size in (20, 40)
+    },
+    "40 pictures of one event": one_event("Blip", 40),
+    "labels in episodes of ten": labels_in_episodes(0.25, 10),
+    **{
+        f"{size} copies of labels, no times": labels_copied_without_times(0.5, size)
+        for size in (2, 4, 6)
+    },
+    "labels without times": without_times,
+    "tests of one window": observed_otherwise(is_open=True, windows="one"),
+    "labels of one window": observed_otherwise(is_open=False, windows="one"),
+    "tests of 4 kHz strain": observed_otherwise(is_open=True, highest_hz=OF_4_KHZ),
+    "tests of 2 kHz strain": observed_otherwise(is_open=True, highest_hz=OF_2_KHZ),
+    "13 labels a class": few_labels(13),
+    "uneven frequencies": uneven(1.2),
+    "one class 20 times as frequent": frequent("Fast_Scattering", 20),
+    "two detectors": two_detectors,
+    "only typical labels": typical_labels(0.75),
+}
+WAYS = {"alone": alone, "in company": in_company}
+
+
+def report(
+    bed: PicturedBed, known: list[str], hidden: list[str | None], name: str, draws: int
+) -> None:
+    rows: dict[str, list[list[float]]] = {way: [] for way in WAYS}
+    for one in hidden:
+        for seed in range(draws):
+            rng = np.random.default_rng([seed, 7])
+            others = [label for label in known if label not in (one, *CATCH_ALLS)]
+            situation = SITUATIONS[name](plain(bed, rng, others, one), bed, rng)
+            is_new = situation.is_hidden & situation.is_open
+            for way, test in WAYS.items():
+                found = judge(situation, bed, test)
+                judged = np.isfinite(found.p_values)
+                usual = found.p_values[judged & ~is_new]
+                row = [judged.sum(), (situation.is_open & ~judged).sum()]
+                row.append(float((usual <= 0.05).mean()) if len(usual) else np.nan)
+                for rate in RATES:
+                    flagged = found.flagged(rate)
+                    wrong = (flagged & ~is_new).sum()
+                    row += [
+                        (flagged & is_new).sum() / max(1, is_new.sum()),
+                        wrong / max(1, flagged.sum()),
+                        wrong,
+                    ]
+                rows[way].append(row)
+    for way, found in rows.items():
+        values = np.array(found, dtype=float)
+        sizes = values[:, 2][np.isfinite(values[:, 2])]
+        print(
+            f"{name:<32}{way:<12}{values[:, 0].mean():>7.0f}{values[:, 1].mean():>7.0f}"
+            f"{sizes.mean() if len(sizes) else np.nan:>8.3f}  "
+            + "  ".join(
+                f"{values[:, at].mean():>6.2f} ({values[:, at + 1].mean():.3f})"
+                f"{values[:, at + 2].mean():>6.1f}{values[:, at + 2].max():>5.0f}"
+                for at in (3, 6, 9)
+            ),
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--checkpoint", type=Path, default=None)
+    parser.add_argument("--draws", type=int, default=4)
+    parser.add_argument("--hidden", nargs="*", default=None)
+    parser.add_argument("--situation", nargs="*", default=list(SITUATIONS))
+    asked = parser.parse_args()
+    print(heading())
+    checkpoint = load_checkpoint(asked.checkpoint or shipped_checkpoint())
+    pack = read_real_images(asked.folder, checkpoint.manifest.preprocessing)
+    bed = PicturedBed(pack, Encoder(checkpoint), asked.cache)
+    known = list(classes_with_groups(pack.labels, pack.groups, LEAST_GROUPS))
+    print(f"checkpoint {checkpoint.manifest.name} {checkpoint.digest[:12]}, {len(pack)} glitches")
+    each = known if asked.hidden is None else asked.hidden
+    for what, hidden in (("nothing", [None]), ("each class in turn", each)):
+        if not hidden:
+            continue
+        print(f"\nhidden: {what}; {asked.draws} draws")
+        print(
+            f"{'situation':<32}{'tested':<12}{'judged':>7}{'not':>7}{'p<.05':>8}  "
+            + "  ".join(f"{f'at {rate:g}: recall (rate) known':<26}" for rate in RATES)
+        )
+        for name in asked.situation:
+            report(bed, known, list(hidden), name, asked.draws)
+    bed.keep()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,387 @@
+"""Hard situations for a test of novelty: what a detector's catalogue is really like.
+
+Pure functions. They say which glitches a catalogue holds, when, under which label and with which
+windows and band; a bed (``Bed``) says where each lies in the latent space. Real pictures through an
+encoder make one bed (``hard_situations.py``), drawn vectors another (``DrawnBed``), so tests and
+benchmark go through the same situations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from glitch.novelty import (
+    LEAST_CALIBRATION,
+    LEAST_OF_CLASS,
+    LEAST_REFERENCES,
+    References,
+    conformal_p_value,
+    directions,
+    novelty_scores,
+)
+from glitch.novelty.episodes import one_an_episode
+from glitch.novelty.false_discovery import flagging_threshold
+from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
+from glitch.taxonomy import CATCH_ALLS
+
+START = 1_240_000_000  # GPS, s: in O3a, so that one observing run calibrates
+APART_S = 3_600.0  # between glitches that have nothing to do with each other
+STORM_S = 3.0  # between glitches of one burst
+ONE_EVENT_S = 0.4
+OPEN = UNLABELLED  # the class of what no label names
+RATES = (0.05, 0.1, 0.2)
+
+
+class Variant(NamedTuple):
+    """How a glitch of the bed is pictured; as it is, where all is absent."""
+
+    copy: int = 0  # 1 and up: the same event pictured again, slightly shifted and scaled
+    window_s: float | None = None  # with this window alone
+    highest_hz: float | None = None  # rows above are not observed
+
+
+AS_IS = Variant()
+
+
+class Bed(Protocol):
+    """Glitches that situations choose from."""
+
+    labels: Sequence[str]
+    groups: Sequence[str]
+    windows: Sequence[tuple[float, ...]]
+
+    def means(self, places: np.ndarray, variants: Sequence[Variant]) -> np.ndarray:
+        """Posterior means, shape (glitch, latent)."""
+        ...
+
+    def conditions(self, places: np.ndarray, variants: Sequence[Variant]) -> np.ndarray:
+        """A number for the windows and rows that each was observed in."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Situation:
+    """A catalogue of one or two detectors, as parallel arrays."""
+
+    places: np.ndarray  # in the bed
+    variants: tuple[Variant, ...]
+    gps_times: np.ndarray  # s; NaN where not known
+    classes: np.ndarray  # a number for each class; OPEN where unlabelled
+    detectors: np.ndarray
+    is_hidden: np.ndarray  # of the class that no label names
+
+    def chosen(self, which: np.ndarray) -> Situation:
+        """Those at these positions, or where this is true."""
+        kept = np.arange(len(self.places))[which]
+        return Situation(
+            self.places[kept],
+            tuple(self.variants[index] for index in kept),
+            self.gps_times[kept],
+            self.classes[kept],
+            self.detectors[kept],
+            self.is_hidden[kept],
+        )
+
+    def with_more(self, other: Situation) -> Situation:
+        """Both side by side."""
+        return Situation(
+            np.concatenate([self.places, other.places]),
+            self.variants + other.variants,
+            np.concatenate([self.gps_times, other.gps_times]),
+            np.concatenate([self.classes, other.classes]),
+            np.concatenate([self.detectors, other.detectors]),
+            np.concatenate([self.is_hidden, other.is_hidden]),
+        )
+
+    @property
+    def is_open(self) -> np.ndarray:
+        return self.classes == OPEN
+
+
+Make = Callable[[Situation, Bed, np.random.Generator], Situation]
+
+
+def plain(
+    bed: Bed, rng: np.random.Generator, known: Sequence[str], hidden: str | None
+) -> Situation:
+    """A quarter of the groups of each known class unlabelled, and all of the hidden class.
+
+    Glitches of other classes are labelled and few. Each group has a time of its own.
+    """
+    labels = np.array(bed.labels)
+    groups, of_group = np.unique(np.array(bed.groups), return_inverse=True)
+    held = rng.random(len(groups)) < 0.25
+    is_hidden = labels == hidden
+    is_open = is_hidden | (held[of_group] & np.isin(labels, list(known)))
+    classes = np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    n = len(labels)
+    return Situation(
+        np.arange(n),
+        (AS_IS,) * n,
+        START + APART_S * rng.permutation(len(groups))[of_group],
+        np.where(is_open, OPEN, classes),
+        np.zeros(n, dtype=np.int64),
+        is_hidden,
+    )
+
+
+def with_copies(
+    situation: Situation, which: np.ndarray, n_copies: int, step_s: float, *, is_timed: bool = True
+) -> Situation:
+    """Further pictures of the events at these positions, each ``step_s`` after the one before."""
+    more = situation.chosen(np.repeat(which, n_copies))
+    number = np.tile(np.arange(1, n_copies + 1), len(which))
+    variants = tuple(
+        one._replace(copy=int(at)) for one, at in zip(more.variants, number, strict=True)
+    )
+    times = more.gps_times + step_s * number if is_timed else np.full(len(number), np.nan)
+    return situation.with_more(replace(more, variants=variants, gps_times=times))
+
+
+def burst(of: str, size: int, step_s: float = STORM_S) -> Make:
+    """One unlabelled glitch of this class again and again, seconds apart."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
+        labels = np.array(bed.labels)[situation.places]
+        usual = situation.is_open & ~situation.is_hidden
+        mine = usual & (labels == of)  # none where this is the hidden class: then of any other
+        mine = np.nonzero(mine if mine.any() else usual)[0]
+        return with_copies(situation, rng.choice(mine, 1), size - 1, step_s)
+
+    return make
+
+
+def one_event(of: str, size: int) -> Make:
+    """The same within ``ONE_EVENT_S`` altogether."""
+    return burst(of, size, ONE_EVENT_S / size)
+
+
+def labels_in_episodes(share: float, size: int) -> Make:
+    """A share of the labels, each again and again within half a minute."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
+        few = situation.chosen(situation.is_open | (rng.random(len(situation.places)) < share))
+        return with_copies(few, np.nonzero(~few.is_open)[0], size - 1, STORM_S)
+
+    return make
+
+
+def labels_copied_without_times(share: float, size: int) -> Make:
+    """A share of the labels, so many pictures of each, none with a time."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
+        few = situation.chosen(situation.is_open | (rng.random(len(situation.places)) < share))
+        nowhen = replace(few, gps_times=np.where(few.is_open, few.gps_times, np.nan))
+        return with_copies(nowhen, np.nonzero(~few.is_open)[0], size - 1, 0.0, is_timed=False)
+
+    return make
+
+
+def without_times(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
+    """The labels as they are, none with a time."""
+    return replace(situation, gps_times=np.where(situation.is_open, situation.gps_times, np.nan))
+
+
+def observed_otherwise(
+    *, is_open: bool, windows: str = "all", highest_hz: float | None = None
+) -> Make:
+    """The unlabelled, or the labelled, with one of their windows, or without the upper rows.
+
+    With ``windows="one"`` only glitches of four windows are kept on both sides, so that nothing
+    else differs between them.
+    """
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
+        if windows == "one":
+            whole = np.array([len(bed.windows[place]) == 4 for place in situation.places])
+            situation = situation.chosen(whole)
+        variants = []
+        for place, variant, mine in zip(
+            situation.places, situation.variants, situation.is_open == is_open, strict=True
+        ):
+            one = variant
+            if mine and windows == "one":
+                one = one._replace(window_s=float(rng.choice(bed.windows[place])))
+            if mine and highest_hz is not None:
+                one = one._replace(highest_hz=highest_hz)
+            variants.append(one)
+        return replace(situation, variants=tuple(variants))
+
+    return make
+
+
+def few_labels(least: int) -> Make:
+    """So many labels of a class, or what there are."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
+        order = rng.permutation(len(situation.places))
+        kept = situation.is_open.copy()
+        for one in np.unique(situation.classes[~situation.is_open]):
+            kept[order[situation.classes[order] == one][:least]] = True
+        return situation.chosen(kept)
+
+    return make
+
+
+def uneven(width: float) -> Make:
+    """The unlabelled of each known class thinned to frequencies log-normal of this width."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
+        labels = np.array(bed.labels)[situation.places]
+        names = np.unique(labels)
+        shares = np.exp(width * rng.normal(size=len(names)))
+        kept = rng.random(len(labels)) < (shares / shares.max())[np.searchsorted(names, labels)]
+        return situation.chosen(kept | ~situation.is_open | situation.is_hidden)
+
+    return make
+
+
+def frequent(of: str, times: int) -> Make:
+    """One known class so many times as frequent among the unlabelled as the labels say."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
+        labels = np.array(bed.labels)[situation.places]
+        kept = (rng.random(len(labels)) < 1 / times) | (labels == of)
+        return situation.chosen(kept | ~situation.is_open | situation.is_hidden)
+
+    return make
+
+
+def two_detectors(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
+    """Half of the groups of each detector."""
+    groups = np.unique(situation.gps_times, return_inverse=True)[1]
+    return replace(situation, detectors=rng.integers(0, 2, groups.max() + 1)[groups])
+
+
+def typical_labels(share: float) -> Make:
+    """Only the labels nearest to the middle of their class."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
+        means = bed.means(situation.places, situation.variants).astype(np.float64)
+        units = means / np.linalg.norm(means, axis=1, keepdims=True)
+        kept = situation.is_open.copy()
+        for one in np.unique(situation.classes[~situation.is_open]):
+            mine = np.nonzero(situation.classes == one)[0]
+            middle = units[mine].mean(axis=0)
+            nearest = mine[np.argsort(-(units[mine] @ middle), kind="stable")]
+            kept[nearest[: max(1, round(share * len(mine)))]] = True
+        return situation.chosen(kept)
+
+    return make
+
+
+def unchanged(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
+    """As ``plain`` made it."""
+    return situation
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The p-values of one way to test the unlabelled glitches of a situation."""
+
+    p_values: np.ndarray  # NaN where it could not be judged, and of the labelled
+    weights: np.ndarray  # what each counts for
+
+    def flagged(self, rate: float) -> np.ndarray:
+        """Which are flagged at a nominal false-discovery rate."""
+        known = np.isfinite(self.p_values)
+        values, at = np.unique(self.p_values[known], return_inverse=True)
+        threshold = flagging_threshold(values, np.bincount(at, self.weights[known]), rate)
+        return known & (np.nan_to_num(self.p_values, nan=2.0) <= (threshold or -1.0))
+
+
+def pool_of(situation: Situation, bed: Bed) -> Pool:
+    """What the service would hold of a situation of one detector."""
+    means = bed.means(situation.places, situation.variants).astype(np.float32)
+    names, classes = np.unique(np.array(bed.labels), return_inverse=True)
+    classes = np.where(situation.is_open, UNLABELLED, classes[situation.places])
+    times = situation.gps_times
+    is_reference = (classes != UNLABELLED) & ~np.isin(names, list(CATCH_ALLS))[classes]
+    conditions = bed.conditions(situation.places, situation.variants)
+    references, places = References.ordered(means[is_reference], times[is_reference])
+    own = np.full(len(means), -1)
+    own[is_reference] = places
+    scores = novelty_scores(means, times, own, references)
+    counts = np.bincount(classes[classes != UNLABELLED], minlength=len(names))
+    calibrates = np.nonzero(is_reference & (counts[classes] >= LEAST_OF_CLASS))[0]
+    stands = one_an_episode(directions(means[calibrates]), times[calibrates], classes[calibrates])
+    calibration = np.full(len(means), np.nan)
+    calibration[calibrates[stands]] = scores[calibrates[stands]]
+    seen = np.bincount(conditions[np.isfinite(calibration)], minlength=conditions.max() + 1)
+    can_be = (seen >= LEAST_CALIBRATION)[conditions] & (is_reference.sum() >= LEAST_REFERENCES)
+    return Pool(
+        means=means,
+        gps_times=times,
+        is_reference=is_reference,
+        classes=classes,
+        conditions=conditions,
+        judged=np.where(can_be, scores, np.nan),
+        calibration=calibration,
+    )
+
+
+def alone(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
+    """p-values and weights of every unlabelled glitch by its own distance to the known."""
+    p_values = np.full(len(pool.means), np.nan)
+    for condition in np.unique(pool.conditions):
+        here = pool.conditions == condition
+        known = np.sort(pool.calibration[here & np.isfinite(pool.calibration)])
+        asked = np.nonzero(here & (pool.classes == UNLABELLED) & np.isfinite(pool.judged))[0]
+        as_novel = len(known) - np.searchsorted(known, pool.judged[asked], side="left")
+        p_values[asked] = [conformal_p_value(int(n), len(known)) for n in as_novel]
+    return p_values, np.ones(len(pool.means))
+
+
+def in_company(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
+    """The same as a clustering tests them."""
+    found = judge_pool(pool)
+    p_values, weights = np.full(len(pool.means), np.nan), np.ones(len(pool.means))
+    p_values[found.places], weights[found.places] = found.p_values, found.weights
+    return p_values, weights
+
+
+def judge(
+    situation: Situation,
+    bed: Bed,
+    way: Callable[[Pool], tuple[np.ndarray, np.ndarray]] = in_company,
+) -> Judged:
+    """Test a situation, one detector after the other."""
+    p_values = np.full(len(situation.places), np.nan)
+    weights = np.ones(len(situation.places))
+    for detector in np.unique(situation.detectors):
+        here = np.nonzero(situation.detectors == detector)[0]
+        p_values[here], weights[here] = way(pool_of(situation.chosen(here), bed))
+    return Judged(p_values, weights)
+
+
+class DrawnBed:
+    """Glitches drawn about one direction a class; needs no pictures and no encoder."""
+
+    def __init__(self, sizes: dict[str, int], seed: int, latent: int = 12) -> None:
+        rng = np.random.default_rng(seed)
+        self.labels = [name for name, size in sizes.items() for _ in range(size)]
+        self.groups = [f"g{place}" for place in range(len(self.labels))]
+        self.windows = [(0.5, 1.0, 2.0, 4.0)] * len(self.labels)
+        centres = 3.0 * np.eye(latent)[np.repeat(np.arange(len(sizes)), list(sizes.values()))]
+        self._means = centres + rng.normal(scale=0.8, size=centres.shape)
+        # What is seen otherwise lies elsewhere, and the same way for all.
+        self._otherwise = rng.normal(size=(2, latent))
+        self._otherwise /= np.linalg.norm(self._otherwise, axis=1, keepdims=True)
+
+    def means(self, places: np.ndarray, variants: Sequence[Variant]) -> np.ndarray:
+        found = self._means[places].copy()
+        for row, (place, one) in enumerate(zip(places.tolist(), variants, strict=True)):
+            if one.copy:
+                noise = np.random.default_rng([place, one.copy]).normal(size=found.shape[1])
+                found[row] += 0.05 * noise
+            found[row] += 1.5 * self._otherwise[0] * (one.window_s is not None)
+            found[row] += 1.5 * self._otherwise[1] * (one.highest_hz is not None)
+        return found
+
+    def conditions(self, places: np.ndarray, variants: Sequence[Variant]) -> np.ndarray:  # noqa: ARG002
+        seen = np.array([(one.window_s or 0, one.highest_hz or 0) for one in variants])
+        return np.unique(seen, axis=0, return_inverse=True)[1].ravel()

@@ -1,0 +1,313 @@
+"""What vectors are worth: every picture alone, groups apart, for runs, checkpoints and baselines.
+
+    python -m benchmarks.discovery.vector_value ../shared/data/gravityspy_images CHECKPOINT...
+
+Each model is judged on the fold of groups that its own training held out. Probes learn from the
+other groups' labels: logistic regression (C = 10) and five nearest neighbours on standardised
+vectors; "12" are the classes of at least 8 groups, "23" of at least 3; cells are accuracy /
+balanced accuracy. Novelty: AUROC of the eight largest classes without references (cosine distance
+to the fifth nearest, which orders as Euclid does where vectors have one length). "Linear": the
+share of the vector's variance that ridge regression on pixels explains on held-out pictures.
+Shifts: neighbours' accuracy (12) after moving the held-out pictures by so many of 128 columns.
+Painted: squared residuals of held-out pictures over those about the mean picture of their window.
+The last table has neighbours' accuracy (12 / 23) by distance, of vectors as they are and
+standardised. Then, for the scattering model, how many real pictures its head names rightly, which
+learnt simulated labels alone; and, where `gravityspy_shifted` lies beside FOLDER, the accuracy of
+probes on its tiles (O3b, colours stretched per tile).
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from sklearn.preprocessing import StandardScaler
+
+from benchmarks.machine import heading
+from glitch.errors import GlitchError
+from glitch.images import read_spectrogram
+from glitch.model import ScatteringFeatures, ScatteringVAE, ViewsModel
+from glitch.views import views_from_images
+from training.data.pack import Pack, pack_views
+from training.data.real_images import read_real_images
+from training.data.split import split_real
+from training.evaluation.encoding import encode_pack, lone_view_agreement, lone_views
+from training.evaluation.examination import load_judged
+from training.evaluation.probe import classes_with_groups
+
+EIGHT = (
+    "Blip",
+    "Whistle",
+    "Koi_Fish",
+    "Scattered_Light",
+    "Fast_Scattering",
+    "Power_Line",
+    "Violin_Mode",
+    "Scratchy",
+)
+SHIFTS = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Lone pictures that probes learn from, and held-out ones."""
+
+    known: Pack
+    asked: Pack
+    known_views: np.ndarray
+    asked_views: np.ndarray
+    labels: np.ndarray
+    asked_labels: np.ndarray
+    sets: tuple[list[str], list[str]]
+
+
+def sides_of(real: Pack, train: Pack, held_out: Pack) -> Sides:
+    known, known_views, _ = lone_views(train)
+    asked, asked_views, _ = lone_views(held_out)
+    sets = tuple(list(classes_with_groups(real.labels, real.groups, least)) for least in (8, 3))
+    labels = np.array(known.labels), np.array(asked.labels)
+    return Sides(known, asked, known_views, asked_views, *labels, (sets[0], sets[1]))
+
+
+def probed(known: np.ndarray, asked: np.ndarray, sides: Sides) -> str:
+    cells = []
+    for classes in sides.sets:
+        chosen, judged = np.isin(sides.labels, classes), np.isin(sides.asked_labels, classes)
+        scale = StandardScaler().fit(known[chosen])
+        learnt, questions = scale.transform(known[chosen]), scale.transform(asked[judged])
+        for model in (LogisticRegression(C=10, max_iter=500), KNeighborsClassifier(5)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                answers = model.fit(learnt, sides.labels[chosen]).predict(questions)
+                balanced = balanced_accuracy_score(sides.asked_labels[judged], answers)
+            accuracy = (answers == sides.asked_labels[judged]).mean()
+            cells.append(f"{accuracy:.3f} / {balanced:.3f}")
+    return " | ".join(cells)
+
+
+def by_distance(known: np.ndarray, asked: np.ndarray, sides: Sides) -> str:
+    """Accuracy of five nearest neighbours by Euclid and angle, plain and standardised."""
+    scale = StandardScaler().fit(known)
+    cells = []
+    for one, other in ((known, asked), (scale.transform(known), scale.transform(asked))):
+        for metric in ("euclidean", "cosine"):
+            found = []
+            for classes in sides.sets:
+                chosen = np.isin(sides.labels, classes)
+                judged = np.isin(sides.asked_labels, classes)
+                model = KNeighborsClassifier(5, metric=metric).fit(
+                    one[chosen], sides.labels[chosen]
+                )
+                right = model.predict(other[judged]) == sides.asked_labels[judged]
+                found.append(f"{right.mean():.3f}")
+            cells.append(" / ".join(found))
+    return " | ".join(cells)
+
+
+def neighbours_after(known: np.ndarray, asked: np.ndarray, sides: Sides) -> float:
+    chosen = np.isin(sides.labels, sides.sets[0])
+    judged = np.isin(sides.asked_labels, sides.sets[0])
+    scale = StandardScaler().fit(known[chosen])
+    model = KNeighborsClassifier(5).fit(scale.transform(known[chosen]), sides.labels[chosen])
+    answers = model.predict(scale.transform(asked[judged]))
+    return float((answers == sides.asked_labels[judged]).mean())
+
+
+def novelty(known: np.ndarray, asked: np.ndarray, sides: Sides) -> tuple[float, str]:
+    areas = {}
+    for name in EIGHT:
+        references = known[sides.labels != name]
+        search = NearestNeighbors(n_neighbors=5, metric="cosine").fit(references)
+        fifth = search.kneighbors(asked)[0][:, -1]
+        areas[name] = float(roc_auc_score(sides.asked_labels == name, fifth))
+    worst = min(areas, key=lambda name: areas[name])
+    return float(np.mean(list(areas.values()))), f"{worst} {areas[worst]:.3f}"
+
+
+def pixels_of(pack: Pack, views: np.ndarray) -> np.ndarray:
+    """Energy of lone pictures, pooled by 2, each on its own."""
+    shown = np.asarray(pack.values)[np.arange(len(pack)), views.argmax(axis=1)]
+    pooled = shown.astype(np.float32).reshape(len(pack), 64, 2, 64, 2).mean(axis=(2, 4)) / 255
+    return np.asarray(pooled)
+
+
+def linear_share(sides: Sides, known: np.ndarray, asked: np.ndarray) -> float:
+    window = [views.astype(np.float32) for views in (sides.known_views, sides.asked_views)]
+    flat = [
+        np.concatenate([pixels_of(pack, views).reshape(len(pack), -1), 10 * one], axis=1)
+        for pack, views, one in (
+            (sides.known, sides.known_views, window[0]),
+            (sides.asked, sides.asked_views, window[1]),
+        )
+    ]
+    best = -np.inf
+    for strength in (1.0, 10.0, 100.0):
+        found = Ridge(strength).fit(flat[0], known).predict(flat[1])
+        left = np.square(asked - found).sum() / np.square(asked - asked.mean(axis=0)).sum()
+        best = max(best, 1 - float(left))
+    return best
+
+
+def shifted(pack: Pack, columns: int) -> Pack:
+    places = np.clip(np.arange(pack.values.shape[-1]) - columns, 0, pack.values.shape[-1] - 1)
+    return Pack(np.asarray(pack.values)[..., places], pack.observed, pack.labels, pack.groups)
+
+
+@torch.inference_mode()
+def painted_share(model: ViewsModel, sides: Sides, vectors: np.ndarray) -> float:
+    """Squares left of those about the mean picture of the window, over all held-out pictures."""
+    left = about_mean = 0.0
+    means = {
+        view: pixels_of(sides.known, sides.known_views)[sides.known_views[:, view]].mean(axis=0)
+        for view in range(4)
+        if sides.known_views[:, view].any()
+    }
+    pixels = pixels_of(sides.asked, sides.asked_views)
+    for start in range(0, len(pixels), 64):
+        rows = slice(start, start + 64)
+        wanted = torch.from_numpy(sides.asked_views[rows])
+        painted = model.decode(torch.from_numpy(vectors[rows]), wanted).numpy()
+        for index in range(len(painted)):
+            view = int(sides.asked_views[start + index].argmax())
+            picture = np.clip(painted[index, view], 0, 1)
+            left += float(np.square(pixels[start + index] - picture).sum())
+            about_mean += float(np.square(pixels[start + index] - means[view]).sum())
+    return left / about_mean
+
+
+@torch.inference_mode()
+def named_by_simulation(model: ScatteringVAE, sides: Sides, known: np.ndarray) -> str:
+    """Share of real lone pictures that the head names rightly, of all and of Whistles."""
+    if model.namer is None:
+        return "no head"
+    classes = np.array(model.architecture.classes)
+    answers = classes[model.namer(torch.from_numpy(known)).argmax(dim=1).numpy()]
+    judged = np.isin(sides.labels, classes)
+    right = answers == sides.labels
+    whistle = sides.labels == "Whistle"
+    balanced = balanced_accuracy_score(sides.labels[judged], answers[judged])
+    return f"all {right[judged].mean():.3f} / {balanced:.3f}, Whistle {right[whistle].mean():.3f}"
+
+
+def shifted_tiles(folder: Path) -> Pack:
+    """Tiles of another look, each alone, labelled as their sources do."""
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["duration_s"] and row["label"]]
+    views, labels = [], []
+    for row in rows:
+        path = folder / row["path"]
+        try:
+            image = read_spectrogram(path.read_bytes(), path.name)
+        except GlitchError:
+            continue  # too small a tile
+        views.append(views_from_images({float(row["duration_s"]): image.values}))
+        labels.append(row["label"])
+    return pack_views(views, labels, [str(index) for index in range(len(labels))])
+
+
+def on_tiles(model: ViewsModel, sides: Sides, known: np.ndarray, tiles: Pack) -> str:
+    chosen = np.isin(sides.labels, sides.sets[1])
+    judged = np.isin(np.array(tiles.labels), sides.sets[1])
+    truth = np.array(tiles.labels)[judged]
+    scale = StandardScaler().fit(known[chosen])
+    asked = scale.transform(encode_pack(model, tiles).mean[judged])
+    found = []
+    for probe in (LogisticRegression(C=10, max_iter=500), KNeighborsClassifier(5)):
+        answers = probe.fit(scale.transform(known[chosen]), sides.labels[chosen]).predict(asked)
+        found.append(f"{(answers == truth).mean():.3f}")
+    return f"linear {found[0]}, kNN {found[1]} of {len(truth)} tiles"
+
+
+def baselines(sides: Sides) -> None:
+    known, asked = (
+        pixels_of(sides.known, sides.known_views),
+        pixels_of(sides.asked, sides.asked_views),
+    )
+    front_end = ScatteringFeatures(64, 64)
+    rows = torch.ones(len(known), 64, dtype=torch.bool)
+    with torch.inference_mode():
+        scattered = [
+            front_end(torch.from_numpy(part), rows[:1].expand(len(part), -1))[0].numpy()
+            for part in (known, asked)
+        ]
+    for name, one, other in (
+        ("pixel PCA-32 of energy", known.reshape(len(known), -1), asked.reshape(len(asked), -1)),
+        (
+            "pixel PCA-32 of amplitude",
+            np.sqrt(known).reshape(len(known), -1),
+            np.sqrt(asked).reshape(len(asked), -1),
+        ),
+        ("scattering PCA-32", *scattered),
+    ):
+        reduce = PCA(32, random_state=0).fit(one)
+        vectors = reduce.transform(one), reduce.transform(other)
+        scale = StandardScaler().fit(vectors[0])
+        mean, worst = novelty(*(scale.transform(one) for one in vectors), sides)
+        print(f"| {name} | {probed(*vectors, sides)} | {mean:.3f} ({worst}) |", flush=True)
+
+
+def main() -> None:
+    folder, models = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
+    print(heading())
+    real = read_real_images(folder)
+    print("| vector | linear, 12 | kNN, 12 | linear, 23 | kNN, 23 | novelty, mean (worst) |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    facts, distances, more = [], [], []
+    beside = folder.parent / "gravityspy_shifted"
+    tiles = shifted_tiles(beside) if beside.exists() else None
+    seen: set[tuple[str, ...]] = set()
+    for place in models:
+        judged = load_judged(place)
+        train, held_out = split_real(real, judged.config.data)
+        sides = sides_of(real, train, held_out)
+        if (key := tuple(sorted(set(held_out.groups)))) not in seen:
+            seen.add(key)
+            baselines(sides)
+        known = encode_pack(judged.model, sides.known, sides.known_views)
+        asked = encode_pack(judged.model, sides.asked, sides.asked_views)
+        mean, worst = novelty(known.mean, asked.mean, sides)
+        row = probed(known.mean, asked.mean, sides)
+        print(f"| {place.name} | {row} | {mean:.3f} ({worst}) |", flush=True)
+        moved = []
+        for columns in SHIFTS:
+            there = encode_pack(judged.model, shifted(sides.asked, columns), sides.asked_views).mean
+            moved.append(f"{neighbours_after(known.mean, there, sides):.3f}")
+        distances.append(f"| {place.name} | {by_distance(known.mean, asked.mean, sides)} |")
+        if isinstance(judged.model, ScatteringVAE):
+            named = named_by_simulation(judged.model, sides, known.mean)
+            more.append(f"{place.name}: named by simulated labels alone: {named}")
+        if tiles is not None:
+            answer = on_tiles(judged.model, sides, known.mean, tiles)
+            more.append(f"{place.name}: tiles with stretched colours, 23 classes: {answer}")
+        agreement = lone_view_agreement(judged.model, held_out)
+        facts.append(
+            f"| {place.name} | {asked.rate.mean():.1f} | "
+            f"{(asked.mean.var(axis=0) > 0.01).sum()} of {asked.mean.shape[1]} | "
+            f"{linear_share(sides, known.mean, asked.mean):.3f} | "
+            f"{neighbours_after(known.mean, asked.mean, sides):.3f}, {', '.join(moved)} | "
+            f"{agreement['distance']:.3f}, {agreement['retrieval']:.3f} | "
+            f"{painted_share(judged.model, sides, asked.mean):.3f} |"
+        )
+    print(
+        "\n| vector | rate (nats) | active | linear in pixels | kNN after shifts 0, 1, 2, 4, 8 "
+        "| lone view: distance, retrieval | painted: squares left |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("\n".join(facts))
+    print("\n| vector | Euclid | angle | Euclid, standardised | angle, standardised |")
+    print("| --- | --- | --- | --- | --- |")
+    print("\n".join(distances))
+    print("\n" + "\n".join(more))
+
+
+if __name__ == "__main__":
+    main()

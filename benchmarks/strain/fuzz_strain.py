@@ -1,0 +1,110 @@
+"""What holes, rates, types and containers do to one glitch: SNR and vector beside the clean file's.
+
+Each case is a file with holes at random places (zeros, NaN, infinities, a held value, frames left
+out, seconds flagged), read and embedded as an upload is. Either SNR and vector lie near those of
+the clean strain, or the refusal names the interval that would do; anything else is a fault.
+
+    python -m benchmarks.strain.fuzz_strain --cases 200 --seed 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.machine import heading
+from glitch.checkpoint import load_checkpoint, shipped_checkpoint
+from glitch.encoder import Encoder
+from glitch.strain import StrainViews
+from tests.damaged_strain import clean_strain, draw, room_s, views_of, write
+
+SNR_WITHIN = 0.12
+_INTERVAL = re.compile(r"(span|from) 1187008\d+(\.\d+)? to 1187008\d+")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    print(heading())
+    encoder = Encoder(load_checkpoint(shipped_checkpoint()))
+    rng = np.random.default_rng(arguments.seed)
+    clean: dict[int, StrainViews] = {}
+    outcomes: Counter[str] = Counter()
+    snr_off: list[float] = []
+    moved: list[float] = []
+    faults: list[str] = []
+    started = time.perf_counter()
+    for _ in range(arguments.cases):
+        case = draw(rng)
+        strain = clean_strain(case.rate_hz)
+        with tempfile.TemporaryDirectory() as folder:
+            made = views_of(write(case, strain, Path(folder)))
+            if case.rate_hz not in clean:
+                path = Path(folder) / "clean.npz"
+                np.savez(path, strain=strain, sample_rate_hz=case.rate_hz, gps_start="1187008860")
+                clean[case.rate_hz] = _taken(path)
+        if isinstance(made, str):
+            is_named = _INTERVAL.search(made) is not None
+            outcomes["refused, naming the interval" if is_named else "refused without one"] += 1
+            if not is_named or room_s(case) >= 1.6:
+                faults.append(f"{case.named}: {made}")
+            continue
+        reference = clean[case.rate_hz]
+        snr_off.append(abs(made.snr / reference.snr - 1))
+        is_near = snr_off[-1] <= SNR_WITHIN
+        outcomes["taken, SNR within 12 %" if is_near else "taken, SNR further off"] += 1
+        if not is_near or abs(made.peak_gps_time - reference.peak_gps_time) >= 0.01:
+            faults.append(f"{case.named}: SNR {made.snr:.2f} for {reference.snr:.2f}")
+        if made.views.durations_s == reference.views.durations_s:
+            one, other = encoder.encode([made.views, reference.views])
+            moved.append(float(np.linalg.norm(one.mean - other.mean)))
+    scale = _scale(encoder, clean)
+    print(f"took      {time.perf_counter() - started:.0f} s for {arguments.cases} files\n")
+    for name, count in outcomes.most_common():
+        print(f"{count:5d}  {name}")
+    off, far = np.array(snr_off), np.array(moved) / scale
+    print(
+        f"\nSNR off by: median {np.median(off):.2%}, 95 % {np.quantile(off, 0.95):.2%}, "
+        f"greatest {off.max():.2%}"
+    )
+    print(
+        "vector moved, of the distance to the same burst in other noise: "
+        f"median {np.median(far):.1%}, 95 % {np.quantile(far, 0.95):.1%}, "
+        f"greatest {far.max():.1%} ({far.size} with the same windows)"
+    )
+    print(f"faults    {len(faults)}")
+    for fault in faults[:20]:
+        print(f"  {fault}")
+    return 1 if faults else 0
+
+
+def _taken(path: Path) -> StrainViews:
+    made = views_of(path)
+    if isinstance(made, str):
+        sys.exit(f"The clean file was refused: {made}")
+    return made
+
+
+def _scale(encoder: Encoder, clean: dict[int, StrainViews]) -> float:
+    """How far the same burst lies in other noise: the measure of what a hole may do."""
+    rate = min(clean)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "other.npz"
+        strain = clean_strain(rate, seed=1)
+        np.savez(path, strain=strain, sample_rate_hz=rate, gps_start="1187008860")
+        other = _taken(path)
+    one, two = encoder.encode([clean[rate].views, other.views])
+    return float(np.linalg.norm(one.mean - two.mean))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

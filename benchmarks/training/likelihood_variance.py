@@ -1,0 +1,87 @@
+"""How far a run's pixel variances are from the mean square residual, where likelihood is highest.
+
+    python -m benchmarks.training.likelihood_variance RUN [RUN ...] [--real-images FOLDER]
+
+Each RUN is a training run's folder, for example of Table 1 (`reproduce table1`). Its last weights
+decode draws for 100 batches that the run has not drawn, of its own glitches, hidden and shifted as
+in training. Printed: the variance over the mean square residual by view and frequency row, 1 at the
+optimum: geometric mean, median, lowest and highest decile; and by how many nats a glitch's
+distortion is above what the optimum would give.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.machine import heading
+from glitch.model import Residuals, ViewsVAE, sample_posterior, sum_residuals
+from training.core.loop import CONFIG_FILE
+from training.core.state import STATE_FILE, load_state
+from training.data.sampling import BatchSource
+from training.data.split import load_data
+from training.views.config import load_config
+
+BATCHES = 100
+OTHER_SEED = 1_000_003  # added to the run's, so that batches are new
+
+
+@torch.inference_mode()
+def ratio_of(run: Path, real_images: Path) -> tuple[np.ndarray, float]:
+    """Variance over mean square residual of each observed row, and nats lost a glitch."""
+    config = load_config(run / CONFIG_FILE)
+    model = ViewsVAE(config.architecture)
+    step, _ = load_state(run / STATE_FILE, model, None)
+    model.eval()
+    data = load_data(replace(config.data, real_images=str(real_images)))
+    source = BatchSource(
+        data.real_train,
+        data.simulated,
+        real_share=config.data.real_share,
+        batch_size=config.optimiser.batch_size,
+        augmentation=config.augmentation,
+        seed=config.seed + OTHER_SEED,
+    )
+    parts: list[Residuals] = []
+    n_members = 0
+    for index in range(BATCHES):
+        batch = source.batch(step + index)
+        target, rows = model.prepare(batch.values, batch.observed)
+        owed, shown = rows & batch.owed[..., None], rows & batch.shown[..., None]
+        posterior = model.encode(target * batch.shown[..., None, None], shown)
+        draw = sample_posterior(posterior, torch.Generator().manual_seed(index))
+        painted = model.decode(draw, batch.owed)
+        parts.append(sum_residuals(target, painted, owed, batch.owed_weight))
+        n_members += len(batch.values)
+    squares = sum(part.squares for part in parts)
+    pixels = sum(part.pixels for part in parts)
+    seen = pixels > 0
+    ratio = (model.likelihood.log_variance().exp() / (squares / pixels))[seen]
+    # log r + 1/r - 1 is twice what a pixel loses by a variance of r times the optimum
+    lost = 0.5 * pixels[seen] * (ratio.log() + 1 / ratio - 1)
+    nats = config.architecture.independent_share * float(lost.sum()) / n_members
+    return ratio.numpy(), nats
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+")
+    pictures = Path("../shared/data/gravityspy_images")
+    parser.add_argument("--real-images", type=Path, default=pictures)
+    given = parser.parse_args()
+    print(heading())
+    for run in given.runs:
+        ratio, nats = ratio_of(run, given.real_images)
+        low, middle, high = np.quantile(ratio, [0.1, 0.5, 0.9])
+        print(
+            f"{run.name:40s} mean {np.exp(np.log(ratio).mean()):.3f}  median {middle:.3f}  "
+            f"deciles {low:.3f} to {high:.3f}  {nats:.1f} nats above the optimum"
+        )
+
+
+if __name__ == "__main__":
+    main()

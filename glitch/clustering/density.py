@@ -1,0 +1,321 @@
+"""Groups of glitches that look alike: HDBSCAN on directions in the latent space.
+
+The angle between latent vectors is compared, not their distance: the length of a posterior mean
+grows with how many views there are and how loud they are, its direction says what they show. On
+vectors of length one the Euclidean distance d and the angle a obey d = 2 sin(a / 2), so HDBSCAN
+(Campello, Moulavi & Sander 2013) needs no other metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.optimize import linear_sum_assignment
+
+from glitch.clustering.many import clusters_of_graph, neighbour_graph, without
+from glitch.errors import GlitchError
+from glitch.types import LatentArray
+
+LEAST_CLUSTER_SIZE = 3
+EXEMPLARS = 8
+SAME_FROM = 0.3  # Jaccard index from which two clusters of different runs are called the same
+EXACT_MEDOID = 2000  # members up to which the medoid is sought among all pairs
+MIN_SAMPLES = 3  # neighbours that make a place dense
+REACH = 1.5  # of the core's median spacing: what joins a lone cluster, chosen on real glitches
+WIDEST = 1.25  # chord (77 degrees) to the middle within which nine in ten of a lone cluster lie
+SUBSAMPLES = 10  # subsamples that stability is taken over
+SUBSAMPLE = 0.8
+FEW = 3000  # above, fewer subsamples: each costs as much as a clustering
+MANY = 6000  # above, the nearest of each are compared in place of all pairs
+VERY_MANY = 100_000  # above, one subsample
+
+Unit = Float[np.ndarray, "glitch latent"]
+Kept = Bool[np.ndarray, " glitch"]
+Labelling = tuple[Int[np.ndarray, " clustered"], Float[np.ndarray, " clustered"]]
+Fit = Callable[[Kept, int], Labelling]  # labels and probabilities of those kept
+
+
+@dataclass(frozen=True, eq=False)
+class FoundCluster:
+    """A cluster as positions in the array that was clustered."""
+
+    members: Int[np.ndarray, " member"]  # ascending
+    probabilities: Float[np.ndarray, " member"]  # in [0, 1]; higher belongs more surely
+    distances: Float[np.ndarray, " member"]  # to the medoid, chord of the unit sphere, 0 to 2
+    medoid: int  # position of the member with the least mean distance to the others
+    exemplars: tuple[int, ...]  # positions: the medoid, then outwards to the farthest
+    stability: float  # in [0, 1]; higher is found again more surely when glitches are left out
+
+
+class Match(NamedTuple):
+    """An earlier cluster that a cluster continues."""
+
+    previous: int  # its position
+    overlap: float  # Jaccard index in (0, 1]; higher is more the same
+
+
+def unit_vectors(vectors: LatentArray) -> Unit:
+    """Each vector divided by its length, float64; a vector of zeros stays one.
+
+    Args:
+        vectors: Posterior means, shape (glitch, latent).
+    """
+    wide = vectors.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    return wide / np.where(lengths > 0, lengths, 1.0)
+
+
+def find_clusters(
+    vectors: LatentArray,
+    min_cluster_size: int,
+    rng: np.random.Generator,
+    heartbeat: Callable[[], None] | None = None,
+) -> list[FoundCluster]:
+    """Clusters of glitches by the direction of their latent vectors, largest first.
+
+    Deterministic for a given generator state: the clusters do not depend on ``rng``, only their
+    stability does. Up to ``MANY`` glitches every pair is compared; beyond, time grows little faster
+    than their number (``glitch.clustering.many``).
+
+    Args:
+        vectors: Posterior means, shape (glitch, latent), finite.
+        min_cluster_size: Fewer glitches than this are no cluster; at least 3.
+        rng: Draws the subsamples from which stability is measured (Hennig 2007).
+        heartbeat: Called between the clusterings; may end the work by an exception.
+
+    Returns:
+        The clusters; glitches in none of them are noise.
+
+    Raises:
+        GlitchError: if there are fewer glitches than one cluster needs, or the size is too small.
+    """
+    if min_cluster_size < LEAST_CLUSTER_SIZE:
+        raise GlitchError(
+            f"A cluster needs a minimum size of {LEAST_CLUSTER_SIZE} or more, "
+            f"not {min_cluster_size}."
+        )
+    if len(vectors) < min_cluster_size:
+        raise GlitchError(
+            f"There are {len(vectors)} glitches to cluster, fewer than the minimum cluster size of "
+            f"{min_cluster_size}: wait for more, or choose a smaller minimum or a higher "
+            "false-discovery rate."
+        )
+    units = unit_vectors(vectors)
+    fit = _fit_many(units) if len(units) > MANY else _fit_few(units)
+    everyone = np.ones(len(units), dtype=np.bool_)
+    labels, probabilities = fit(everyone, min_cluster_size)
+    groups = _groups(labels)
+    stabilities = _stabilities(fit, labels, min_cluster_size, rng, heartbeat)
+    found = [
+        describe_cluster(units, members, probabilities[members], stability)
+        for members, stability in zip(groups, stabilities, strict=True)
+    ]
+    return sorted(found, key=lambda cluster: (-len(cluster.members), int(cluster.members[0])))
+
+
+def match_clusters(
+    current: Sequence[AbstractSet[object]], previous: Sequence[AbstractSet[object]]
+) -> list[Match | None]:
+    """Which earlier cluster each cluster continues, if any; none is continued twice.
+
+    The pairing has the largest possible sum of Jaccard indices; pairs below ``SAME_FROM`` are no
+    pairs. Leave out of ``current`` what the earlier run could not have seen, else growth alone
+    would make a cluster another.
+    """
+    if not current or not previous:
+        return [None] * len(current)
+    overlaps = np.array([[_jaccard(new, old) for old in previous] for new in current])
+    overlaps[overlaps < SAME_FROM] = 0.0
+    matches: list[Match | None] = [None] * len(current)
+    for row, column in zip(*linear_sum_assignment(overlaps, maximize=True), strict=True):
+        if overlaps[row, column] > 0:
+            matches[row] = Match(int(column), float(overlaps[row, column]))
+    return matches
+
+
+def _jaccard(one: AbstractSet[object], other: AbstractSet[object]) -> float:
+    union = len(one | other)
+    return len(one & other) / union if union else 0.0
+
+
+def _hdbscan(
+    units: Unit, min_cluster_size: int
+) -> tuple[Int[np.ndarray, " glitch"], Float[np.ndarray, " glitch"]]:
+    """Labels (-1 is noise) and probabilities.
+
+    What is novel may well be one cluster and noise, so the root of the tree may be one, but only if
+    it is a look and not a crowd: scikit-learn prefers the root whenever it may be chosen.
+    """
+    labels, probabilities = _fit(units, min_cluster_size, may_be_lone=True)
+    if labels.max() != 0:
+        return labels, probabilities
+    labels, probabilities = _grow(units, labels, probabilities)
+    members = units[labels == 0]
+    middle = members[int((members @ members.mean(axis=0)).argmax())]
+    if np.quantile(np.linalg.norm(members - middle, axis=1), 0.9) <= WIDEST:
+        return labels, probabilities
+    return _fit(units, min_cluster_size, may_be_lone=False)
+
+
+def _fit(
+    units: Unit, min_cluster_size: int, *, may_be_lone: bool
+) -> tuple[Int[np.ndarray, " glitch"], Float[np.ndarray, " glitch"]]:
+    from sklearn.cluster import HDBSCAN  # takes a second to import
+
+    model = HDBSCAN(
+        min_cluster_size=min_cluster_size,
+        min_samples=min(min_cluster_size, MIN_SAMPLES),
+        allow_single_cluster=may_be_lone,
+        # The other algorithms keep all distances: at 20,000 glitches 3.2 GB.
+        algorithm="kd_tree",
+        copy=True,
+    ).fit(units)
+    return model.labels_.astype(np.int64), np.clip(model.probabilities_, 0.0, 1.0)
+
+
+def _grow(
+    units: Unit, labels: Int[np.ndarray, " glitch"], probabilities: Float[np.ndarray, " glitch"]
+) -> tuple[Int[np.ndarray, " glitch"], Float[np.ndarray, " glitch"]]:
+    """Complete a lone cluster, of which HDBSCAN gives only the core.
+
+    What is about as near to a member as the core's members are to their neighbours joins, until
+    nothing does. (A lone cluster is the root of HDBSCAN's tree, and scikit-learn keeps of the root
+    only what lasts until it would split.)
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    labels, probabilities = labels.copy(), probabilities.copy()
+    everyone = NearestNeighbors().fit(units)
+    core = np.nonzero(labels == 0)[0]
+    k = min(MIN_SAMPLES + 1, len(units))  # with itself
+    reaches = everyone.kneighbors(units[core], n_neighbors=k)[0][:, -1]
+    least, reach = max(float(reaches.min()), 1e-12), REACH * max(float(np.median(reaches)), 1e-12)
+    edge = core
+    while len(edge):
+        distances, places = everyone.radius_neighbors(units[edge], reach)
+        joining: dict[int, float] = {}
+        for near, which in zip(distances, places, strict=True):
+            for distance, place in zip(near.tolist(), which.tolist(), strict=True):
+                if labels[place] < 0:
+                    joining[place] = min(distance, joining.get(place, np.inf))
+        edge = np.array(sorted(joining), dtype=np.int64)
+        labels[edge] = 0
+        for place, distance in joining.items():  # as HDBSCAN: the inverse distance over its largest
+            probabilities[place] = min(1.0, least / max(distance, least))
+    return labels, probabilities
+
+
+def _fit_few(units: Unit) -> Fit:
+    """Every pair compared."""
+
+    def fit(is_kept: Kept, min_cluster_size: int) -> Labelling:
+        return _hdbscan(units[is_kept], min_cluster_size)
+
+    return fit
+
+
+def _fit_many(units: Unit) -> Fit:
+    """By a graph that is searched once."""
+    narrow = units.astype(np.float32)
+    graph = neighbour_graph(narrow)
+    # All of them may be one cluster, if they are one look: as with few.
+    middle = narrow[int((narrow @ narrow.mean(axis=0)).argmax())]
+    is_one_look = bool(np.quantile(np.linalg.norm(narrow - middle, axis=1), 0.9) <= WIDEST)
+
+    def fit(is_kept: Kept, min_cluster_size: int) -> Labelling:
+        whole = bool(is_kept.all())
+        return clusters_of_graph(
+            narrow if whole else narrow[is_kept],
+            graph if whole else without(graph, is_kept),
+            min_cluster_size,
+            min(min_cluster_size, MIN_SAMPLES),
+            may_be_lone=is_one_look,
+        )
+
+    return fit
+
+
+def _groups(labels: Int[np.ndarray, " glitch"]) -> list[Int[np.ndarray, " member"]]:
+    """The members of each cluster, ascending."""
+    order = np.argsort(labels, kind="stable")
+    bounds = np.searchsorted(labels[order], np.arange(labels.max() + 2))
+    return [order[start:end] for start, end in pairwise(bounds)]
+
+
+def _stabilities(
+    fit: Fit,
+    labels: Int[np.ndarray, " glitch"],
+    min_cluster_size: int,
+    rng: np.random.Generator,
+    heartbeat: Callable[[], None] | None,
+) -> list[float]:
+    """Mean Jaccard index of each cluster with its likest one among clusterings of subsamples."""
+    n, n_clusters = len(labels), int(labels.max()) + 1
+    rounds = SUBSAMPLES if n <= FEW else 3 if n <= VERY_MANY else 1
+    sums = np.zeros(n_clusters)
+    for _ in range(rounds if n_clusters else 0):
+        if heartbeat is not None:
+            heartbeat()
+        is_kept = np.zeros(n, dtype=np.bool_)
+        is_kept[rng.choice(n, max(1, round(SUBSAMPLE * n)), replace=False)] = True
+        if is_kept.sum() < min_cluster_size:
+            continue
+        again, _ = fit(is_kept, max(LEAST_CLUSTER_SIZE, round(SUBSAMPLE * min_cluster_size)))
+        sums += _best_overlaps(labels[is_kept], again, n_clusters)
+    return [float(value) for value in np.clip(sums / rounds, 0.0, 1.0)]
+
+
+def _best_overlaps(
+    labels: Int[np.ndarray, " glitch"], again: Int[np.ndarray, " glitch"], n_clusters: int
+) -> Float[np.ndarray, " cluster"]:
+    """The largest Jaccard index of each cluster of one labelling with any of another."""
+    best = np.zeros(n_clusters)
+    if again.max() < 0:
+        return best
+    both = (labels >= 0) & (again >= 0)
+    pairs, shared = np.unique(labels[both] * (again.max() + 1) + again[both], return_counts=True)
+    first, second = np.divmod(pairs, again.max() + 1)
+    sizes = np.bincount(labels[labels >= 0], minlength=n_clusters)
+    others = np.bincount(again[again >= 0])
+    np.maximum.at(best, first, shared / (sizes[first] + others[second] - shared))
+    return best
+
+
+def describe_cluster(
+    units: Unit,
+    members: Int[np.ndarray, " member"],
+    probabilities: Float[np.ndarray, " member"],
+    stability: float,
+) -> FoundCluster:
+    """The cluster that these members make, with its medoid and exemplars.
+
+    Args:
+        units: Vectors of length one, shape (glitch, latent).
+        members: Positions in ``units``, ascending.
+        probabilities: How surely each belongs, in [0, 1].
+        stability: In [0, 1]; higher is more stable.
+    """
+    points = units[members]
+    if len(points) <= EXACT_MEDOID:
+        gram = np.clip(points @ points.T, -1.0, 1.0)
+        centre = int(np.sqrt(np.maximum(2 - 2 * gram, 0)).sum(axis=1).argmin())
+    else:  # the nearest to the mean direction, which needs no pairs
+        centre = int((points @ points.mean(axis=0)).argmax())
+    distances = np.linalg.norm(points - points[centre], axis=1)
+    outwards = np.argsort(distances, kind="stable")
+    outwards = np.concatenate([[centre], outwards[outwards != centre]])
+    steps = np.unique(np.linspace(0, len(outwards) - 1, EXEMPLARS).round().astype(np.int64))
+    return FoundCluster(
+        members=members,
+        probabilities=probabilities,
+        distances=distances,
+        medoid=int(members[centre]),
+        exemplars=tuple(int(members[index]) for index in outwards[steps]),
+        stability=stability,
+    )

@@ -1,0 +1,35 @@
+"""Novelty: conformal p-values of one glitch and of a catalogue, and which of them to believe."""
+
+from glitch.novelty.conformal import (
+    LEAST_CALIBRATION,
+    LEAST_OF_CLASS,
+    LEAST_REFERENCES,
+    NEAREST,
+    TIE,
+    Calibration,
+    Judgement,
+    Positions,
+    References,
+    conformal_p_value,
+    directions,
+    judge,
+    novelty_score,
+    novelty_scores,
+)
+
+__all__ = [
+    "LEAST_CALIBRATION",
+    "LEAST_OF_CLASS",
+    "LEAST_REFERENCES",
+    "NEAREST",
+    "TIE",
+    "Calibration",
+    "Judgement",
+    "Positions",
+    "References",
+    "conformal_p_value",
+    "directions",
+    "judge",
+    "novelty_score",
+    "novelty_scores",
+]

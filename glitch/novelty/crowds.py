@@ -1,0 +1,212 @@
+"""How novel glitches are in company: a crowd that no known class explains counts for more.
+
+A glitch alone is judged by its distance to the known (``glitch.novelty``). Where many unlabelled
+ones are at hand, more can be said: a new class is a place where unlabelled glitches are near each
+other and the known are not. The score compares the two distances,
+
+    (distance to the 5th nearest known) / (distance to the 5th nearest of all + 0.1)
+        + share of unlabelled glitches among the 10 nearest of all
+        + distance to the 5th nearest known,
+
+which for a glitch without company grows with its distance alone. Known glitches are scored in the
+same way, each without itself, and calibrate (Bates et al. 2023; Marandon, Lei, Mary & Roquain 2024
+for scores that look at calibration and tests together).
+
+Company is other events (``glitch.novelty.episodes``): none of the glitch's own episode, and one of
+each other. Else one known glitch that a detector repeats within minutes would be a crowd.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from glitch.nearest import MOST_EXACT, nearest_among, nearest_to
+from glitch.novelty.conformal import NEAREST
+from glitch.novelty.episodes import EPISODE_S, Times, same_event, standing_for
+from glitch.types import LatentArray
+
+COMPANY = 10
+SOFTENING = 0.1  # cosine distance: crowds nearer to each other than this gain little more
+_SOUGHT = COMPANY + 20  # at first; more for those that find too few other events among them
+# An episode is stood for by so few that ten others are always found among as many.
+_MOST_SOUGHT = 1024
+
+Places = Int[np.ndarray, "glitch near"]  # -1 where there is none
+Distances = Float[np.ndarray, "glitch near"]  # cosine
+
+
+@dataclass(frozen=True, eq=False)
+class Company:
+    """What is near each glitch of a detector, known or not, beyond its own episode."""
+
+    to_any: Float[np.ndarray, " glitch"]  # cosine distance to the 5th nearest; NaN where fewer
+    unlabelled: Float[np.ndarray, " glitch"]  # share of the ten nearest
+    # One over the unlabelled glitches of the same episode that are nearer than other events are:
+    # a burst counts as one test.
+    weights: Float[np.ndarray, " glitch"]
+    stands: Int[np.ndarray, " glitch"]  # the one that stands for each (``glitch.novelty.episodes``)
+    pairs: Int[np.ndarray, "2 pair"]  # of those that stand and are of one burst
+
+    def of_bursts(self, p_values: Float[np.ndarray, " glitch"]) -> Float[np.ndarray, " glitch"]:
+        """The p-value of each glitch's burst: that of its least novel member.
+
+        So a burst is flagged whole or not at all, and not for its strangest repetitions.
+
+        Args:
+            p_values: Of each glitch; NaN where it was not tested.
+        """
+        least = np.zeros(len(p_values))
+        np.maximum.at(least, self.stands, np.nan_to_num(p_values, nan=0.0))
+        own = least.copy()
+        for one, other in (self.pairs, self.pairs[::-1]):
+            np.maximum.at(least, one, own[other])
+        return np.where(np.isnan(p_values), np.nan, least[self.stands])
+
+    def scores(self, to_known: Float[np.ndarray, " glitch"]) -> Float[np.ndarray, " glitch"]:
+        """The score of each glitch; higher is more novel.
+
+        Args:
+            to_known: Cosine distance to the ``NEAREST``-th nearest reference of another event.
+
+        Returns:
+            Scores above 0; NaN where ``to_known`` is, or too few other events were found.
+        """
+        scores: Float[np.ndarray, " glitch"] = (
+            to_known / (self.to_any + SOFTENING) + self.unlabelled + to_known
+        )
+        return scores
+
+
+def company_of(
+    units: LatentArray, gps_times: Times, is_known: Bool[np.ndarray, " glitch"]
+) -> Company:
+    """The company of each glitch among all of its detector and kind.
+
+    Takes time that grows little faster than their number, however many are of one burst.
+
+    Args:
+        units: Vectors of length one, float32, shape (glitch, latent).
+        gps_times: In s; NaN where not known.
+        is_known: Which are references.
+    """
+    stands = standing_for(units, gps_times)
+    places, distances = _nearest(units, stands)
+    found, away = _other_events(np.arange(len(units)), places, distances, units, gps_times)
+    index = np.unique(stands)
+    sought = places.shape[1]
+    while sought < min(_MOST_SOUGHT, len(index)):
+        lacking = np.nonzero((found < 0).any(axis=1))[0]
+        if not len(lacking):
+            break
+        sought = min(4 * sought, _MOST_SOUGHT, len(index))
+        more, chords = nearest_to(units[lacking], units[index], sought)
+        found[lacking], away[lacking] = _other_events(
+            lacking, index[more], chords**2 / 2, units, gps_times
+        )
+    to_any = away[:, NEAREST - 1]
+    is_there = found >= 0
+    unlabelled = (is_there & ~is_known[found]).sum(axis=1) / np.maximum(1, is_there.sum(axis=1))
+    to_any = np.where(np.isfinite(to_any), to_any, np.nan)
+    # Copies without a time are told by their distance: as many as the search found.
+    copies = np.asarray(same_event(distances, gps_times[:, None], gps_times[places]))
+    copies &= np.isnan(gps_times[:, None]) | np.isnan(gps_times[places])
+    copies &= ~is_known[places] & (places != np.arange(len(units))[:, None])
+    pairs = _of_one_burst(units, gps_times, stands, to_any)
+    own = np.bincount(stands[~is_known], minlength=len(units)).astype(np.float64)
+    mates = own.copy()
+    for one, other in (pairs, pairs[::-1]):
+        np.add.at(mates, one, own[other])
+    weights = 1 / np.maximum(1, mates[stands] + copies.sum(axis=1))
+    return Company(to_any, unlabelled, weights, stands, pairs)
+
+
+def _nearest(units: LatentArray, stands: Int[np.ndarray, " glitch"]) -> tuple[Places, Distances]:
+    """The nearest of those that stand for others; each may find itself."""
+    index = np.unique(stands)
+    if len(units) <= MOST_EXACT or len(index) <= _SOUGHT:
+        near, chords = nearest_to(units, units[index], min(_SOUGHT, len(index)))
+        return index[near], chords**2 / 2
+    near, chords = nearest_among(units[index], _SOUGHT)
+    own = np.searchsorted(index, stands)
+    # The one that stands for a glitch, and what is near to that one.
+    places = np.concatenate([stands[:, None], index[near][own]], axis=1)
+    distances = np.concatenate([np.zeros((len(units), 1)), chords[own] ** 2 / 2], axis=1)
+    moved = np.nonzero(stands != np.arange(len(units)))[0]
+    if len(moved):
+        for start in range(0, len(moved), 10_000):
+            rows = moved[start : start + 10_000]
+            cosines = np.einsum("ij,ikj->ik", units[rows], units[places[rows]])
+            order = np.argsort(-cosines, axis=1, kind="stable")
+            places[rows] = np.take_along_axis(places[rows], order, axis=1)
+            distances[rows] = np.maximum(0, 1 - np.take_along_axis(cosines, order, axis=1))
+    return places, distances
+
+
+def _other_events(
+    asked: Int[np.ndarray, " asked"],
+    places: Int[np.ndarray, "asked sought"],
+    distances: Float[np.ndarray, "asked sought"],
+    units: LatentArray,
+    gps_times: Times,
+) -> tuple[Int[np.ndarray, "asked ten"], Float[np.ndarray, "asked ten"]]:
+    """The nearest of other events, one of each: of those given in order of distance."""
+    n = len(asked)
+    found = np.full((n, COMPANY), -1, dtype=np.int64)
+    away = np.full((n, COMPANY), np.inf)
+    times = np.full((n, COMPANY), np.inf)  # of those found: far from everything where none is
+    count = np.zeros(n, dtype=np.int64)
+    own = gps_times[asked]
+    for column in range(places.shape[1]):
+        near, distance = places[:, column], distances[:, column]
+        is_own = same_event(distance, own, gps_times[near])
+        is_seen = (np.abs(times - gps_times[near][:, None]) <= EPISODE_S).any(axis=1)
+        is_other = np.asarray((count < COMPANY) & ~is_own & ~is_seen)
+        unsure = np.nonzero(is_other & (np.isnan(gps_times[near]) | np.isnan(times).any(axis=1)))[0]
+        if len(unsure):
+            is_other[unsure] = ~_is_copy(near[unsure], found[unsure], units, gps_times)
+        rows = np.nonzero(is_other)[0]
+        found[rows, count[rows]] = near[rows]
+        away[rows, count[rows]] = distance[rows]
+        times[rows, count[rows]] = gps_times[near[rows]]
+        count[rows] += 1
+        if (count == COMPANY).all():
+            break
+    return found, away
+
+
+def _is_copy(
+    near: Int[np.ndarray, " asked"],
+    found: Int[np.ndarray, "asked ten"],
+    units: LatentArray,
+    gps_times: Times,
+) -> Bool[np.ndarray, " asked"]:
+    """Whether each may be a copy of one that was found."""
+    cosines = np.einsum("ij,ikj->ik", units[near], units[found])
+    pairs = np.asarray(same_event(1 - cosines, gps_times[near][:, None], gps_times[found]))
+    return np.asarray((pairs & (found >= 0)).any(axis=1))
+
+
+def _of_one_burst(
+    units: LatentArray,
+    gps_times: Times,
+    stands: Int[np.ndarray, " glitch"],
+    to_any: Float[np.ndarray, " glitch"],
+) -> Int[np.ndarray, "2 pair"]:
+    """Pairs of one episode that are nearer to each other than five other events are to one."""
+    standing = np.nonzero(np.isfinite(gps_times) & (stands == np.arange(len(units))))[0]
+    standing = standing[np.argsort(gps_times[standing], kind="stable")]
+    times, reach = gps_times[standing], np.nan_to_num(to_any[standing], nan=np.inf)
+    pairs = [np.empty((2, 0), dtype=np.int64)]
+    for offset in range(1, len(standing)):
+        first = np.nonzero(times[offset:] - times[:-offset] <= EPISODE_S)[0]
+        if not len(first):
+            break
+        distance = 1 - np.einsum(
+            "ij,ij->i", units[standing[first]], units[standing[first + offset]]
+        )
+        first = first[distance <= np.maximum(reach[first], reach[first + offset])]
+        pairs.append(np.stack([standing[first], standing[first + offset]]))
+    return np.concatenate(pairs, axis=1)

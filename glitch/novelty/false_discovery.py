@@ -1,0 +1,158 @@
+"""Which of many tests to believe: Benjamini-Hochberg, and what conformal p-values allow it.
+
+Among glitches flagged at a nominal false-discovery rate, the expected share of glitches of known
+kinds is at most that rate (Benjamini & Hochberg 1995). Conformal p-values that share one
+calibration split depend on each other positively, for which the procedure is valid (Benjamini &
+Yekutieli 2001; Bates, Candes, Lei, Romano & Sesia 2023).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.stats import betabinom
+
+from glitch.errors import GlitchError
+
+
+def check_fdr(fdr: float) -> float:
+    """The rate itself, once it is found to be one.
+
+    Raises:
+        GlitchError: if it does not lie strictly between 0 and 1.
+    """
+    if not (math.isfinite(fdr) and 0 < fdr < 1):
+        raise GlitchError(
+            f"A false-discovery rate lies between 0 and 1, both excluded, not {fdr:g}: "
+            "0.05 or 0.1 are usual."
+        )
+    return fdr
+
+
+def benjamini_hochberg(
+    p_values: Float[np.ndarray, " test"], fdr: float
+) -> Bool[np.ndarray, " test"]:
+    """Which tests are discoveries.
+
+    Args:
+        p_values: In [0, 1]; lower is more novel.
+        fdr: The nominal false-discovery rate, in (0, 1).
+
+    Raises:
+        GlitchError: if the rate or a p-value cannot be.
+    """
+    values, counts = np.unique(p_values, return_counts=True)
+    threshold = flagging_threshold(values, counts, fdr)
+    if threshold is None:
+        return np.zeros(len(p_values), dtype=np.bool_)
+    flagged: Bool[np.ndarray, " test"] = p_values <= threshold
+    return flagged
+
+
+def flagging_threshold(
+    p_values: Float[np.ndarray, " value"],
+    counts: Int[np.ndarray, " value"] | Float[np.ndarray, " value"],
+    fdr: float,
+) -> float | None:
+    """The largest p-value that Benjamini-Hochberg flags; None if it flags nothing.
+
+    Conformal p-values take few different values, so a million tests are a short table.
+
+    Args:
+        p_values: The different p-values, ascending, in [0, 1].
+        counts: How many tests have each. Tests that count for less than one, as those of a burst
+            do (``glitch.novelty.crowds``), add their weights: then the rate is that of weights
+            (Benjamini & Hochberg 1997).
+        fdr: The nominal false-discovery rate, in (0, 1).
+
+    Raises:
+        GlitchError: if the rate or a p-value cannot be, or they do not ascend.
+    """
+    check_fdr(fdr)
+    if not len(p_values):
+        return None
+    # Written so that a value that is not a number fails it too.
+    if not (p_values[0] >= 0 and p_values[-1] <= 1 and bool((np.diff(p_values) > 0).all())):
+        raise GlitchError("p-values lie between 0 and 1 and are to be given in ascending order.")
+    ranks = np.cumsum(counts)
+    passing = np.nonzero(p_values * ranks[-1] <= fdr * ranks)[0]
+    return float(p_values[passing[-1]]) if len(passing) else None
+
+
+# A cluster is called so where known glitches alone would give as many more often than this.
+MAY_BE_CHANCE = 0.01
+PILE_UP_LEVEL = 0.25
+_PILE_UP_SIGMAS = 4.0
+
+
+def pile_up(
+    p_values: Float[np.ndarray, " test"],
+    weights: Float[np.ndarray, " test"],
+    threshold: float | None,
+) -> float | None:
+    """The share of unflagged tests with a p-value up to ``PILE_UP_LEVEL``, if it is too high.
+
+    Glitches of known kinds have uniform p-values or larger ones where the labels are a fair sample
+    of those kinds. New kinds have small ones and are flagged, or are few. So a slope that is left
+    among what is not flagged points to the labels: only the typical examples of a kind, perhaps.
+    It proves nothing, and what the labels leave out entirely it cannot see.
+
+    Args:
+        p_values: In [0, 1].
+        weights: What each counts for.
+        threshold: The largest p-value flagged; None if nothing was.
+
+    Returns:
+        The share, weighted, in [0, 1]; None where it is no more than chance and four standard
+        deviations allow.
+    """
+    is_left = p_values > (threshold if threshold is not None else -1.0)
+    total = float(weights[is_left].sum())
+    if total <= 0:
+        return None
+    low = float(weights[is_left & (p_values <= PILE_UP_LEVEL)].sum()) / total
+    spread = math.sqrt(PILE_UP_LEVEL * (1 - PILE_UP_LEVEL) / total)
+    return low if low > PILE_UP_LEVEL + _PILE_UP_SIGMAS * spread else None
+
+
+def least_flaggable(n_tests: int, n_calibration: int, fdr: float) -> int:
+    """How many of the tests must be novel before any can be flagged.
+
+    No conformal p-value is below 1 / (n_calibration + 1), so fewer discoveries than this cannot
+    pass, however far away they lie. More calibration glitches or a higher rate lower it.
+    """
+    return max(1, math.ceil(n_tests / ((n_calibration + 1) * check_fdr(fdr)) - 1e-9))
+
+
+def chance_of_as_many(
+    n_members: int, n_tests: int, n_calibration: int, p_threshold: float
+) -> float:
+    """The chance that known kinds alone put at least this many tests at or under the threshold.
+
+    Exact: of exchangeable scores, the number of tests beyond the j-th largest of n calibration
+    scores is beta-binomial with n_tests trials and parameters j and n + 1 - j.
+
+    Args:
+        n_members: How many were found there (a cluster's members); at least 1.
+        n_tests: How many were tested.
+        n_calibration: How many scores calibrated the p-values; at least 1.
+        p_threshold: The largest p-value flagged, in (0, 1).
+
+    Returns:
+        In [0, 1]; lower is less likely to be chance. It is an upper bound for a cluster, because
+        its members must look alike besides.
+
+    Raises:
+        GlitchError: if the counts contradict each other.
+    """
+    if not 1 <= n_members <= n_tests or n_calibration < 1:
+        raise GlitchError("A chance needs 1 <= n_members <= n_tests and a calibration score.")
+    rank = math.floor(p_threshold * (n_calibration + 1) + 1e-9)
+    if rank < 1:
+        return 0.0
+    if rank > n_calibration:
+        return 1.0
+    chance = betabinom.sf(n_members - 1, n_tests, rank, n_calibration + 1 - rank)
+    return float(min(max(chance, 0.0), 1.0))

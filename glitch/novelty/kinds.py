@@ -1,0 +1,110 @@
+"""What kind of known glitch each one looks like, for weights that follow the kinds of now.
+
+The kind is the commonest class of the nearest references. How frequent a kind is now can be told
+only where references of it calibrate (``glitch.novelty.crowds``). A class with too few members to
+calibrate has a vague place in the latent space, and a new class that is near to nothing is easily
+nearest to one of its few members. So such a class is claimed only by glitches that lie as near to
+one of its members as those lie to each other; the others look like the commonest class among the
+nearest references that calibrate.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from glitch.nearest import nearest_to
+from glitch.novelty.conformal import NEAREST
+from glitch.novelty.episodes import Times, same_event
+from glitch.types import LatentArray
+
+MOST_REFERENCES = 5_000  # that say what kind a glitch looks like
+_LEAST_OF_RADIUS = 3  # members whose distances to each other say how wide a class is
+
+Classes = Int[np.ndarray, " glitch"]
+
+
+def kinds_of(
+    units: LatentArray,
+    gps_times: Times,
+    classes: Classes,
+    is_reference: Bool[np.ndarray, " glitch"],
+    calibrates: Bool[np.ndarray, " glitch"],
+) -> tuple[Classes, Bool[np.ndarray, " glitch"]]:
+    """The class that each glitch looks like; a reference is not asked about itself.
+
+    Args:
+        units: Vectors of length one, float32, shape (glitch, latent).
+        gps_times: In s; NaN where not known. One episode says nothing of a class's width.
+        classes: A number for each class; that of glitches that are no reference is never used.
+        is_reference: Which are references.
+        calibrates: Which of them calibrate.
+
+    Returns:
+        The class, one of ``classes``, and whether more than half of the nearest are of it; with
+        fewer than two references the least of ``classes``, and not.
+    """
+    references = _thinned(np.nonzero(is_reference)[0])
+    kinds, is_sure = _commonest(units, classes, references, np.arange(len(units)))
+    rare = np.setdiff1d(classes[is_reference], classes[calibrates])
+    established = references[np.isin(classes[references], rare, invert=True)]
+    if not len(rare) or len(established) <= NEAREST:
+        return kinds, is_sure
+    members = {int(one): np.nonzero(is_reference & (classes == one))[0] for one in rare}
+    radii = _radii(units, gps_times, members)
+    for one, own in members.items():
+        mine = np.nonzero(kinds == one)[0]
+        cosines = units[mine] @ units[own].T
+        cosines[mine[:, None] == own[None]] = -np.inf
+        far = mine[1.0 - cosines.max(axis=1, initial=-np.inf) > radii[one]]
+        kinds[far], is_sure[far] = _commonest(units, classes, established, far)
+    return kinds, is_sure
+
+
+def _thinned(references: Int[np.ndarray, " reference"]) -> Int[np.ndarray, " reference"]:
+    # They are in the order of ids, which grow with time: every so many-th is a fair share of all.
+    return references[:: max(1, -(-len(references) // MOST_REFERENCES))]
+
+
+def _commonest(
+    units: LatentArray,
+    classes: Classes,
+    references: Int[np.ndarray, " reference"],
+    asked: Int[np.ndarray, " asked"],
+) -> tuple[Int[np.ndarray, " asked"], Bool[np.ndarray, " asked"]]:
+    """The commonest class of the nearest references of each, and whether it is most of them."""
+    names, numbers = np.unique(classes, return_inverse=True)
+    n_near = min(NEAREST, len(references) - 1)
+    if n_near < 1 or not len(asked):
+        return np.full(len(asked), names.min(initial=0)), np.zeros(len(asked), dtype=np.bool_)
+    places, _ = nearest_to(units[asked], units[references], n_near + 1)
+    near = references[places]
+    is_itself = near == asked[:, None]
+    is_itself[~is_itself.any(axis=1), -1] = True
+    votes = numbers[near[~is_itself].reshape(len(asked), n_near)]
+    counts = np.zeros((len(asked), len(names)), dtype=np.int8)
+    for column in votes.T:
+        counts[np.arange(len(asked)), column] += 1
+    return names[counts.argmax(axis=1)], 2 * counts.max(axis=1) > n_near
+
+
+def _radii(
+    units: LatentArray, gps_times: Times, members: dict[int, Int[np.ndarray, " member"]]
+) -> dict[int, float]:
+    """The largest distance from a member of each class to its nearest other member.
+
+    A class of too few takes the largest of the others; where there is none, it claims whatever is
+    nearest to it.
+    """
+    widths: dict[int, float] = {}
+    for one, own in members.items():
+        cosines = units[own] @ units[own].T
+        times = gps_times[own]
+        cosines[same_event(1 - cosines, times[:, None], times[None])] = -np.inf
+        np.fill_diagonal(cosines, -np.inf)
+        nearest = 1.0 - cosines.max(axis=1, initial=-np.inf)
+        nearest = nearest[np.isfinite(nearest)]
+        if len(nearest) >= _LEAST_OF_RADIUS:
+            widths[one] = float(nearest.max())
+    widest = max(widths.values(), default=np.inf)
+    return {one: widths.get(one, widest) for one in members}

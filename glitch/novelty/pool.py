@@ -1,0 +1,96 @@
+"""All glitches of one detector and kind, and the test of the unlabelled ones in company."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from glitch.novelty.conformal import LEAST_CALIBRATION, LEAST_OF_RUN, directions
+from glitch.novelty.crowds import Company, company_of
+from glitch.novelty.episodes import Times
+from glitch.novelty.kinds import Classes, kinds_of
+from glitch.novelty.weighting import Scored, weighted_p_values
+from glitch.observing_runs import observing_run
+from glitch.types import LatentArray
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """All glitches of one detector and kind."""
+
+    means: LatentArray
+    gps_times: Times
+    is_reference: Bool[np.ndarray, " glitch"]
+    classes: Classes  # UNLABELLED where there is no label
+    conditions: Int[np.ndarray, " glitch"]  # a number for each (``glitch.novelty.conditions``)
+    judged: Float[np.ndarray, " glitch"]  # the score alone; NaN where it could not be judged
+    calibration: Float[np.ndarray, " glitch"]  # NaN where it does not calibrate
+
+
+@dataclass(frozen=True, eq=False)
+class PoolTests:
+    """The unlabelled glitches of a pool, tested together."""
+
+    places: Int[np.ndarray, " test"]  # in the pool, ascending
+    scores: Float[np.ndarray, " test"]  # higher is more novel
+    p_values: Float[np.ndarray, " test"]  # lower is more novel; NaN where it could not be judged
+    weights: Float[np.ndarray, " test"]  # what each counts for, in (0, 1]
+    looks: Classes  # of every glitch of the pool: the class that it looks like
+    is_sure: Bool[np.ndarray, " glitch"]  # whether most of its nearest references are of it
+
+
+def judge_pool(pool: Pool) -> PoolTests:
+    """Test in company every unlabelled glitch that was judged alone.
+
+    A glitch of an observing run with ``LEAST_OF_RUN`` calibration scores is judged by those, others
+    by all. One that was seen under conditions in which fewer than ``LEAST_CALIBRATION`` of them
+    were cannot be judged.
+    """
+    is_test = (pool.classes == UNLABELLED) & np.isfinite(pool.judged)
+    calibrates = np.isfinite(pool.calibration)
+    tests, known = np.nonzero(is_test)[0], np.nonzero(calibrates)[0]
+    units = directions(pool.means)
+    looks, is_sure = kinds_of(units, pool.gps_times, pool.classes, pool.is_reference, calibrates)
+    if not len(tests) or not len(known):
+        unknown = np.full(len(tests), np.nan)
+        return PoolTests(tests, unknown, unknown, np.ones(len(tests)), looks, is_sure)
+    company = company_of(units, pool.gps_times, pool.is_reference)
+    scores = company.scores(np.where(calibrates, pool.calibration, pool.judged))
+    kinds = np.unique(looks, return_inverse=True)[1]
+    p_values = np.full(len(tests), np.nan)
+    runs = np.array([observing_run(time) or "" for time in pool.gps_times])
+    known = known[np.isfinite(scores[known])]
+    for run in np.unique(runs[tests]):
+        of_run = known[runs[known] == run]
+        chosen = of_run if run and len(of_run) >= LEAST_OF_RUN else known
+        enough = np.bincount(pool.conditions[chosen], minlength=pool.conditions.max() + 1)
+        is_enough = (enough >= LEAST_CALIBRATION)[pool.conditions]
+        asked = np.nonzero((runs[tests] == run) & is_enough[tests] & np.isfinite(scores[tests]))[0]
+        chosen = chosen[is_enough[chosen]]
+        if len(asked):
+            p_values[asked] = weighted_p_values(
+                _scored(pool, company, scores, kinds, tests[asked]),
+                _scored(pool, company, scores, kinds, chosen, weigh=False),
+            )
+    every = np.full(len(units), np.nan)
+    every[tests] = p_values
+    p_values = company.of_bursts(every)[tests]
+    return PoolTests(tests, scores[tests], p_values, company.weights[tests], looks, is_sure)
+
+
+def _scored(
+    pool: Pool,
+    company: Company,
+    scores: Float[np.ndarray, " glitch"],
+    kinds: Int[np.ndarray, " glitch"],
+    places: Int[np.ndarray, " chosen"],
+    *,
+    weigh: bool = True,
+) -> Scored:
+    # Of the known one an episode calibrates, so that each counts for itself.
+    weights = company.weights[places] if weigh else np.ones(len(places))
+    return Scored(scores[places], kinds[places], pool.conditions[places], weights)

@@ -1,0 +1,84 @@
+"""p-values against calibration scores that are weighted to what is tested now.
+
+The known glitches that calibrate were labelled at another time: their mix of classes, windows and
+bands is not that of the glitches tested. So both sides are split into kinds, by the class of the
+nearest known glitches (``glitch.novelty.kinds``), and into conditions, by the windows and the band
+in which they were seen; each calibration score counts as often as its kind and its condition occur
+now (Tibshirani et al. 2019). How often that is, is told by the ordinary glitches of a kind: those
+whose p-value within it is above one half, so that a new class that lands there does not count for
+it (Storey 2002). A burst counts as one glitch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+ORDINARY = 0.5  # the p-value within its group above which a glitch tells how frequent the group is
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Scores with what each glitch looks like and how it was seen."""
+
+    scores: Float[np.ndarray, " glitch"]  # higher is more novel
+    kinds: Int[np.ndarray, " glitch"]  # 0 and up
+    conditions: Int[np.ndarray, " glitch"]  # 0 and up
+    weights: Float[np.ndarray, " glitch"]  # in (0, 1]: what each counts for
+
+
+def weighted_p_values(tested: Scored, known: Scored) -> Float[np.ndarray, " glitch"]:
+    """Conformal p-values in (0, 1] of what is tested.
+
+    Args:
+        tested: What is tested.
+        known: What calibrates, at least one.
+    """
+    by_kind = _weights_by(tested, tested.kinds, known, known.kinds, known.weights)
+    counted = known.weights * by_kind[known.kinds]
+    by_condition = _weights_by(tested, tested.conditions, known, known.conditions, counted)
+    weights = counted * by_condition[known.conditions]
+    own = by_kind[tested.kinds] * by_condition[tested.conditions]
+    at_least, total = _sum_of_at_least(tested.scores, known.scores, weights)
+    p_values: Float[np.ndarray, " glitch"] = np.minimum((at_least + own) / (total + own), 1.0)
+    return p_values
+
+
+def _weights_by(
+    tested: Scored,
+    groups: Int[np.ndarray, " glitch"],
+    known: Scored,
+    known_groups: Int[np.ndarray, " known"],
+    counted: Float[np.ndarray, " known"],
+) -> Float[np.ndarray, " group"]:
+    """How much oftener each group occurs among the tested than among the known as counted."""
+    n_groups = int(max(groups.max(initial=0), known_groups.max())) + 1
+    ordinary = np.zeros(n_groups)
+    for group in np.unique(known_groups):
+        mine, theirs = groups == group, known_groups == group
+        own = float(counted[theirs].mean())
+        at_least, total = _sum_of_at_least(
+            tested.scores[mine], known.scores[theirs], counted[theirs]
+        )
+        is_ordinary = (at_least + own) / (total + own) > ORDINARY
+        ordinary[group] = (1 + tested.weights[mine][is_ordinary].sum()) / (1 - ORDINARY)
+    share = np.bincount(known_groups, weights=counted, minlength=n_groups) / counted.sum()
+    is_there = share > 0
+    weights = np.zeros(n_groups)
+    weights[is_there] = ordinary[is_there] / ordinary.sum() / share[is_there]
+    weights[~is_there] = max(weights.max(), 1.0)  # nothing is known of it: least sure
+    return weights
+
+
+def _sum_of_at_least(
+    scores: Float[np.ndarray, " asked"],
+    known_scores: Float[np.ndarray, " known"],
+    weights: Float[np.ndarray, " known"],
+) -> tuple[Float[np.ndarray, " asked"], float]:
+    """What the known scores at least as high as each count together, and what all do."""
+    order = np.argsort(known_scores, kind="stable")
+    above = np.append(np.cumsum(weights[order][::-1])[::-1], 0.0)
+    at = np.searchsorted(known_scores[order], scores, side="left")
+    return above[at], float(above[0])

@@ -1,0 +1,1 @@
+"""Strain in the file formats that detector scientists keep it in, each as a `Source`."""

@@ -1,0 +1,142 @@
+"""Strain from NumPy's npy and npz files, never unpickled, sized from headers before decoding."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from glitch.detectors import detector_of_text
+from glitch.errors import FormatError, TooLargeError
+from glitch.files.damage import damage_as
+from glitch.files.npy import read_npy_header, read_npy_values
+from glitch.strain.source import (
+    Request,
+    Samples,
+    Source,
+    check_kind,
+    decimal_seconds,
+)
+
+_MAX_BYTES = 1 << 28  # of one array, decoded
+_MAX_SCALAR_BYTES = 4096
+_BLOCK = 1 << 20
+_STRAIN_NAMES = ("strain", "values", "data")
+
+
+@contextmanager
+def open_npy(path: Path, request: Request) -> Iterator[Source]:
+    """Open an npy file of one row of strain; it is mapped, not loaded.
+
+    Raises:
+        FormatError: if it is damaged or holds no real numbers.
+    """
+    with damage_as(_damaged(request)):
+        with path.open("rb") as file:
+            header = read_npy_header(file)
+            check_kind(header.dtype, header.shape, request)
+            begin = file.tell()
+        values = np.memmap(path, header.dtype, mode="r", offset=begin, shape=header.shape)
+        yield Source(
+            n_samples=values.shape[0],
+            sample_rate_hz=None,
+            gps_start=None,
+            ifo=None,
+            channel=None,
+            read=lambda first, last: np.array(values[first:last], dtype=np.float64),
+        )
+
+
+@contextmanager
+def open_npz(path: Path, request: Request) -> Iterator[Source]:
+    """Open an npz file with ``strain`` and, if it knows them, ``sample_rate_hz``, ``gps_start``.
+
+    Raises:
+        FormatError: if it is damaged, has no strain, or holds pickled objects.
+        TooLargeError: if its strain would decode to more than 256 MiB.
+    """
+    with damage_as(_damaged(request)), zipfile.ZipFile(path) as archive:
+        name = npz_strain_name(archive)
+        if name is None:
+            raise FormatError(
+                f"{request.shown_name} has no array called strain. Save it with "
+                "np.savez(path, strain=..., sample_rate_hz=..., gps_start=...)."
+            )
+        member = archive.getinfo(name + ".npy")
+        if member.file_size > _MAX_BYTES:
+            raise TooLargeError(
+                f"{request.shown_name} would decode to {member.file_size:,} bytes; at most "
+                f"{_MAX_BYTES:,} are read. Cut the strain to the 64 s around the GPS time."
+            )
+        with archive.open(name + ".npy") as stream:
+            header = read_npy_header(stream)
+        check_kind(header.dtype, header.shape, request)
+        rate = _scalar(archive, "sample_rate_hz", request)
+        yield Source(
+            n_samples=header.n_values,
+            sample_rate_hz=float(rate) if isinstance(rate, int | float) else None,
+            gps_start=decimal_seconds(_scalar(archive, "gps_start", request)),
+            ifo=detector_of_text(
+                _text(archive, "ifo", request), _text(archive, "channel", request)
+            ),
+            channel=_text(archive, "channel", request),
+            read=lambda first, last: _read_member(archive, name, first, last, request),
+        )
+
+
+def npz_strain_name(archive: zipfile.ZipFile) -> str | None:
+    """Name of the array that holds strain, None if there is none."""
+    names = {entry.removesuffix(".npy") for entry in archive.namelist()}
+    return next((name for name in _STRAIN_NAMES if name in names), None)
+
+
+def _read_member(
+    archive: zipfile.ZipFile, name: str, first: int, last: int, request: Request
+) -> Samples:
+    """Decode up to the last sample asked for, keeping only what was asked for."""
+    with archive.open(name + ".npy") as stream:
+        dtype = read_npy_header(stream).dtype
+        left = first * dtype.itemsize
+        while left:
+            skipped = len(stream.read(min(left, _BLOCK)))
+            if not skipped:
+                raise FormatError(_damaged(request))
+            left -= skipped
+        data = stream.read((last - first) * dtype.itemsize)
+    if len(data) < (last - first) * dtype.itemsize:
+        raise FormatError(_damaged(request))
+    return np.frombuffer(data, dtype=dtype).astype(np.float64)
+
+
+def _scalar(archive: zipfile.ZipFile, name: str, request: Request) -> object:
+    """A number or text beside the strain, None if it is absent."""
+    entry = name + ".npy"
+    if entry not in archive.namelist():
+        return None
+    if archive.getinfo(entry).file_size > _MAX_SCALAR_BYTES:
+        raise FormatError(f"{request.shown_name}: {name} must be a single value: save it so.")
+    with (
+        damage_as(f"{request.shown_name}: {name} must be a number or a text."),
+        archive.open(entry) as stream,
+    ):
+        header = read_npy_header(stream)
+        if header.n_values != 1:
+            raise FormatError(f"{request.shown_name}: {name} must be a single value: save it so.")
+        if header.n_bytes > _MAX_SCALAR_BYTES:
+            raise FormatError(
+                f"{request.shown_name}: {name} is longer than any that is read: save it short."
+            )
+        value = read_npy_values(stream, header)
+    return value.reshape(()).item()
+
+
+def _text(archive: zipfile.ZipFile, name: str, request: Request) -> str | None:
+    value = _scalar(archive, name, request)
+    return value if isinstance(value, str) else None
+
+
+def _damaged(request: Request) -> str:
+    return f"{request.shown_name} is truncated or damaged. Save and send it again."

@@ -1,0 +1,127 @@
+"""Decode one channel of a GWF file: run as a script, in a process of its own, by ``gwf.py``.
+
+The frame library is native code that trusts sizes in the file, so that a damaged frame can make
+it allocate without bound. Here it may: this process has limits and nothing to lose. Of ours it
+imports only what imports nothing else, so that it starts fast. Prints a line of JSON, then raw
+float64 samples.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+_LOWEST_RATE_HZ = 256  # what is slower is no strain but a mask or a state
+
+
+def _limit(memory_bytes: int, cpu_s: int) -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _choose(details: list[Any], request: dict[str, Any]) -> tuple[Any, str]:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+    from glitch.files.channels import choose_channel, listed
+
+    fast = [detail.name for detail in details if detail.sample_rate >= _LOWEST_RATE_HZ]
+    wanted, ifo = request["channel"], request["ifo"]
+    every = [detail.name for detail in details]
+    name = choose_channel(every if wanted else fast, wanted, ifo, request["preferred"])
+    if name is not None:
+        return next(detail for detail in details if detail.name == name), ""
+    if wanted:
+        return None, f"no channel {wanted!r}; it has {listed(every)}"
+    if not fast:
+        return None, f"no channel fast enough to be strain; it has {listed(every)}"
+    return None, f"several channels: give channel, one of {listed(fast)}"
+
+
+def _placed(reader: Any, name: str, rate: float, first: float, last: float) -> Any:
+    """The samples from ``first`` to ``last``, each frame's where its time says, NaN elsewhere."""
+    import numpy as np
+
+    placed = np.full(round((last - first) * rate), np.nan)
+    spans = reader.frame_spans
+    for index in sorted(range(len(spans)), key=lambda one: -spans[one].start):  # the first counts
+        span = spans[index]
+        if span.start + span.duration <= first or span.start >= last:
+            continue
+        try:
+            part = reader.read(name, frame_index=index, allow_invalid=True, aux_mask=True)
+        except (ValueError, KeyError):  # this frame has no such channel
+            continue
+        if part.sample_rate != rate:
+            raise _UnusableError(
+                f"{name} at {rate:g} Hz and at {part.sample_rate:g} Hz: cut the file"
+            )
+        if np.iscomplexobj(part.array):
+            raise _UnusableError(f"{name} as complex numbers")
+        values = np.asarray(part.array, dtype="<f8")
+        if part.mask is not None:
+            values = np.where(part.mask, np.nan, values)
+        at = round((part.start - first) * rate)
+        low, high = max(at, 0), min(at + len(values), len(placed))
+        if low < high:
+            placed[low:high] = values[low - at : high - at]
+    return placed
+
+
+class _UnusableError(Exception):
+    """What the file holds that cannot be used."""
+
+
+def main() -> None:
+    request = json.loads(sys.argv[1])
+    _limit(request["memory_bytes"], request["cpu_s"])
+    import gwframe
+
+    with gwframe.FrameReader(request["path"]) as reader:
+        spans = [(span.start, span.start + span.duration) for span in reader.frame_spans]
+        start, end = min(span[0] for span in spans), max(span[1] for span in spans)
+        gps_time = request["gps_time"]
+        holding = 0 if gps_time is None else _frame_at(spans, gps_time)
+        detail, problem = _choose(reader.channel_details(holding), request)
+        if detail is None:
+            sys.stdout.write(json.dumps({"problem": problem}) + "\n")
+            return
+        rate = detail.sample_rate
+        first, last = start, end
+        if gps_time is not None:
+            first = max(start, int(gps_time) - request["half_s"] - 1)
+            last = min(end, int(gps_time) + request["half_s"] + 2)
+        first = start + round((first - start) * rate) / rate  # on a sample, where frames are not
+        header = {
+            "channel": detail.name,
+            "sample_rate_hz": rate,
+            "gps_start": start,
+            "n_samples_of_file": round((end - start) * rate),
+            "first_sample": round((first - start) * rate),
+            "n_samples": 0,
+        }
+        data = b""
+        if first < last and (last - first) * rate <= request["max_samples"]:
+            try:
+                values = _placed(reader, detail.name, rate, first, last)
+            except _UnusableError as error:
+                sys.stdout.write(json.dumps({"problem": str(error)}) + "\n")
+                return
+            data = values.tobytes()
+            header["n_samples"] = len(values)
+    sys.stdout.write(json.dumps(header) + "\n")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+
+
+def _frame_at(spans: list[tuple[float, float]], gps_time: float) -> int:
+    """The frame in which a time lies, or the one nearest to it."""
+    return min(
+        range(len(spans)),
+        key=lambda one: max(spans[one][0] - gps_time, gps_time - spans[one][1], 0),
+    )
+
+
+if __name__ == "__main__":
+    main()
