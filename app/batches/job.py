@@ -15,6 +15,7 @@ from app.batches.open_data import OpenData, open_data_folder
 from app.batches.options import BatchOptions
 from app.batches.planning import (
     CONTENT,
+    FETCHED,
     KNOWN,
     PICTURES,
     REFUSED,
@@ -26,10 +27,12 @@ from app.batches.reading import (
     ReadGlitch,
     StrainRoots,
     read_arrays,
+    read_fetched,
     read_pictures,
     read_stack,
     read_triggers,
 )
+from app.batches.wanted import Wanted
 from app.classes.naming import plain_class_name
 from app.core.errors import BusyError, ConflictError, InvalidRequestError, ServiceError
 from app.core.principals import Principal, Role
@@ -70,6 +73,7 @@ class IngestHandler:
             return ChunkResult(_refused(chunk))
         if chunk.payload["kind"] == KNOWN:
             return ChunkResult(_known(session, chunk, job.author))
+        options = BatchOptions.from_json(job.parameters)
         checkpoint = active_checkpoint(session)
         encoder = context.encoder(checkpoint.digest)
         results: list[ItemResult] = []
@@ -99,7 +103,8 @@ class IngestHandler:
         )
         context.heartbeat()
         reads = [read for read, _ in good]
-        results += _told(reads, stored, _label(session, reads, stored, job.author))
+        refused = _label(session, reads, stored, job.author, options.references)
+        results += _told(reads, stored, refused)
         return ChunkResult(results)
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
@@ -157,6 +162,8 @@ def _read(
             options.centre,
         )
         yield from read_triggers(roots, glitches, preprocessing)
+    elif payload["kind"] == FETCHED and options.references is not None:
+        yield from read_fetched(options.references.picture_host, glitches, preprocessing)
     elif payload["kind"] == PICTURES:
         pictures = [one for one in glitches if "members" in one[1]]
         arrays = [one for one in glitches if "file" in one[1]]
@@ -203,20 +210,26 @@ def _label(
     reads: list[ReadGlitch],
     stored: list[StoredGlitch | ServiceError],
     author_name: str,
+    references: Wanted | None = None,
 ) -> dict[str, str]:
-    """Give the labels of the batch, those of one class together; why not, by class."""
+    """Give the labels of the batch, those of one class together; why not, by class.
+
+    Those of a published archive are given to what nobody has labelled: people know better.
+    """
+    source = LABEL_SOURCE if references is None else references.source
     author = Principal(UUID(int=0), author_name, Role.SUBMITTER)
     wanted: dict[str, set[UUID]] = {}
     for read, one in zip(reads, stored, strict=True):
         if not isinstance(one, StoredGlitch) or read.label is None:
             continue
-        if not _is_labelled(one, read.label):
+        has_any = references is not None and one.glitch.label is not None
+        if not has_any and not _is_labelled(one, read.label):
             wanted.setdefault(read.label, set()).add(one.glitch.id)
     refused: dict[str, str] = {}
     for name, glitch_ids in sorted(wanted.items()):
         try:
             with session.begin_nested():
-                append_labels(session, glitch_ids, name, author=author, source=LABEL_SOURCE)
+                append_labels(session, glitch_ids, name, author=author, source=source)
         except (InvalidRequestError, ConflictError) as error:
             refused[name] = f"Stored without its label: {error}"
     return refused

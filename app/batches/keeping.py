@@ -36,8 +36,7 @@ def keep_upload(data_dir: Path, stream: BinaryIO) -> tuple[str, int, bool]:
     Raises:
         FormatError: if it is empty.
     """
-    folder = data_dir / FOLDER / "uploads"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = uploads_folder(data_dir)
     digest, length = hashlib.sha256(), 0
     handle, name = tempfile.mkstemp(prefix=".arriving-", dir=folder)
     path = Path(name)
@@ -57,6 +56,13 @@ def keep_upload(data_dir: Path, stream: BinaryIO) -> tuple[str, int, bool]:
     finally:
         path.unlink(missing_ok=True)
     return digest.hexdigest(), length, is_known
+
+
+def uploads_folder(data_dir: Path) -> Path:
+    """Where kept uploads lie, each under its digest; made at need."""
+    folder = data_dir / FOLDER / "uploads"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def upload_path(data_dir: Path, digest: str) -> Path:

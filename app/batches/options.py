@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.batches.wanted import Wanted
 from app.core.access import require_role
 from app.core.errors import InvalidRequestError
 from app.core.principals import Principal, Role
@@ -41,6 +42,7 @@ class BatchOptions:
         energy_max: Of the pictures, where it is not Gravity Spy's; see ``parse_scales``.
         frequency_range: Likewise.
         centre: Whether views of strain are centred on the loudest tile, else on the trigger.
+        wanted: Of a published archive: which of its glitches, as ``Wanted.as_json`` has it.
     """
 
     upload: str
@@ -54,6 +56,12 @@ class BatchOptions:
     energy_max: float | None = None
     frequency_range: str | None = None
     centre: bool = True
+    wanted: Mapping[str, Any] | None = None
+
+    @property
+    def references(self) -> Wanted | None:
+        """What is loaded of a published archive; None of any other batch."""
+        return None if self.wanted is None else Wanted.from_json(self.wanted)
 
     def as_json(self) -> dict[str, Any]:
         """The job's parameters."""
@@ -102,7 +110,12 @@ def submit_batch(session: Session, options: BatchOptions, author: Principal) -> 
         PermissionDeniedError: if the author may not store.
     """
     require_role(author, Role.SUBMITTER)
+    return create_batch(session, options, author.name)
+
+
+def create_batch(session: Session, options: BatchOptions, author: str) -> JobRecord:
+    """The same of a job that starts it on its own account."""
     parameters = options.as_json()
-    said = json.dumps({**parameters, "name": "", "author": author.name}, sort_keys=True)
+    said = json.dumps({**parameters, "name": "", "author": author}, sort_keys=True)
     key = hashlib.sha256(said.encode()).hexdigest()
-    return create_job(session, KIND, parameters, author.name, key=key)
+    return create_job(session, KIND, parameters, author, key=key)

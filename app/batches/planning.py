@@ -21,6 +21,7 @@ from app.batches.members import Member, Refused, list_members, read_member, show
 from app.batches.options import BatchOptions
 from app.batches.strain_shelf import UPLOADED, Place, StrainShelf
 from app.batches.table_files import is_table, read_table
+from app.batches.wanted import STRAIN, Choice, key_at_random
 from app.decoding.files import kinds_of, open_stack_file, span_of
 from app.glitches.upload import parse_ifo
 from app.jobs.registry import ChunkPlan, JobContext
@@ -32,6 +33,7 @@ from glitch.tables.columns import plain_name
 
 GLITCHES = 32  # in a chunk: seconds of work, and what a killed worker loses
 PICTURES, VIEWS, TRIGGERS, STACK, REFUSED = "pictures", "views", "triggers", "stack", "refused"
+FETCHED = "fetched"  # rows of a published table that names pictures
 KNOWN = "known"  # rows of our own exports that name glitches which are stored
 OPEN_DATA = "open data"  # where a trigger's strain comes from
 CONTENT, STACK_FILE = "content", "stack.h5"  # in the job's work folder
@@ -63,6 +65,8 @@ class BatchPlanner:
         self._manifest = Manifest(self._index)
         self._shelf = StrainShelf()
         self._has_strain = False
+        references = options.references
+        self._choice = None if references is None else Choice(references)
 
     def chunks(self) -> Iterator[ChunkPlan]:
         """The chunks of the batch.
@@ -110,7 +114,10 @@ class BatchPlanner:
         elif _is_archive(source):  # before tables: a tar begins with its first member
             yield from self._archive(source)
         elif is_table(source):
-            self._add_triggers(source, self._options.name)
+            if self._choice is None:
+                self._add_triggers(source, self._options.name)
+            else:
+                yield from self._references(source, self._choice)
             yield from self._triggers()
         else:
             raise FormatError(
@@ -162,7 +169,7 @@ class BatchPlanner:
                     self._context.heartbeat()
                     waiting = []
         self._add_pictures(waiting)
-        yield from _cut(PICTURES, self._pictures())
+        yield from _cut(PICTURES, self._chosen(self._pictures()))
         if (rows := self._manifest.unheard()) is not None:
             self._refuse(rows.name, rows.reason, is_harmless=rows.is_harmless)
         yield from self._triggers()
@@ -270,9 +277,22 @@ class BatchPlanner:
             yield self._picture(key, members, facts)
         for _, content in self._index.ordered(VIEWS):
             facts = self._manifest.about([content["member"]])[content["member"]]
-            facts = replace(facts, ifo=facts.ifo or self._options.ifo, path=None, window_s=None)
+            facts = replace(facts.of_glitch(), ifo=facts.ifo or self._options.ifo)
             name = shown(content["member"])
             yield name, {"file": content["file"], "name": name, "facts": facts.as_json()}
+
+    def _chosen(self, found: Iterator[Found]) -> Iterator[Found]:
+        """Those that are asked for, of a published archive; of any other batch all."""
+        for name, content in found:
+            if self._choice is None or self._choice.takes(Facts.from_json(content["facts"])):
+                yield name, content
+        if self._choice is None:
+            return
+        rest = self._choice.passed_over
+        if not self._choice.n_taken:
+            raise FormatError(f"Nothing of {shown(self._options.name)} is loaded. {rest or ''}")
+        if rest is not None:
+            self._refuse("(the rest of the archive)", rest, is_harmless=True)
 
     def _picture(self, key: str, members: list[Any], facts: Facts) -> Found:
         kind, _, rest = key.partition(" ")
@@ -282,9 +302,29 @@ class BatchPlanner:
         return name, {
             "members": members,
             "facts": replace(
-                facts, ifo=ifo, gravityspy_id=rest if has_id else None, path=None, window_s=None
+                facts.of_glitch(), ifo=ifo, gravityspy_id=rest if has_id else None
             ).as_json(),
         }
+
+    # --- published tables -------------------------------------------------------------------------
+
+    def _references(self, path: Path, choice: Choice) -> Iterator[ChunkPlan]:
+        """The rows that are asked for: with the pictures that they name, or as triggers."""
+        for row in read_table(path, self._options.name):
+            if row.facts is None:
+                self._refuse(row.name, row.reason)
+            else:
+                facts = replace(row.facts, ifo=row.facts.ifo or self._options.ifo)
+                self._index.add(FETCHED, key_at_random(facts), facts.as_json())
+        rows = self._chosen(
+            (str(content.get("gravityspy_id") or content.get("gps_time")), {"facts": content})
+            for _, content in self._index.ordered(FETCHED)
+        )
+        if choice.wanted.rows_from == STRAIN:
+            for name, content in rows:
+                self._add_trigger(name, Facts.from_json(content["facts"]))
+        else:
+            yield from _cut(FETCHED, rows)
 
     # --- triggers ---------------------------------------------------------------------------------
 
@@ -309,7 +349,7 @@ class BatchPlanner:
         elif ifo is None:
             self._refuse(name, "The trigger has no detector: give it, or ifo for all.")
         else:
-            said = replace(facts, ifo=parse_ifo(ifo), path=None, window_s=None)
+            said = replace(facts.of_glitch(), ifo=parse_ifo(ifo))
             self._index.add(TRIGGERS, f"{ifo} {Decimal(gps_time):021.9f}", said.as_json())
 
     def _triggers(self) -> Iterator[ChunkPlan]:

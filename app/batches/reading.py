@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from app.batches.fetched import PictureHost
 from app.batches.members import Member, read_member, shown
 from app.batches.open_data import OpenData
 from app.batches.planning import OPEN_DATA
@@ -37,8 +38,9 @@ from glitch.strain import (
     views_from_strain,
 )
 from glitch.tables import Facts, facts_of, wanted_columns
-from glitch.views import Preprocessing
+from glitch.views import VIEW_DURATIONS_S, Preprocessing
 
+Picture = tuple[str, bytes, float]  # name, content, window in s
 TRANSFORMED_AT_ONCE = 8  # 64 s of strain each: bounds memory
 
 
@@ -90,7 +92,7 @@ def _read_pictures(
     scales: Scales | None,
 ) -> ReadGlitch:
     facts = Facts.from_json(content["facts"])
-    pictures: dict[bytes, tuple[str, bytes, float]] = {}
+    found: list[Picture] = []
     for *member_values, window_s in content["members"]:
         member = Member.from_list(member_values)
         data = read_member(archive, member)
@@ -98,9 +100,22 @@ def _read_pictures(
             raise FormatError(
                 f"{shown(member.name)} is no PNG or JPG, whatever its name says: pack it again."
             )
-        window = _window(member.name, window_s)
-        pictures.setdefault(hashlib.sha256(data).digest(), (member.name, data, window))
-    repeated = len(content["members"]) - len(pictures)
+        found.append((member.name, data, _window(member.name, window_s)))
+    return _of_pictures(position, found, facts, preprocessing, scales)
+
+
+def _of_pictures(
+    position: int,
+    found: Sequence[Picture],
+    facts: Facts,
+    preprocessing: Preprocessing,
+    scales: Scales | None,
+) -> ReadGlitch:
+    """The glitch that these pictures show."""
+    pictures: dict[bytes, Picture] = {}
+    for name, data, window in found:
+        pictures.setdefault(hashlib.sha256(data).digest(), (name, data, window))
+    repeated = len(found) - len(pictures)
     windows = tuple(window for *_, window in pictures.values())
     details = replace(_details(facts), view_durations_s=windows, scales=scales)
     with tempfile.TemporaryDirectory(prefix="glitch-batch-") as folder:
@@ -114,6 +129,30 @@ def _read_pictures(
         )
     note = None if not repeated else f"{repeated} of its pictures came twice and count once."
     return ReadGlitch(position, _with(upload, facts), facts.label, facts.origin, note)
+
+
+def read_fetched(
+    host: str, glitches: Sequence[tuple[int, Any]], preprocessing: Preprocessing
+) -> Iterator[ReadGlitch]:
+    """Glitches whose pictures a published table names, fetched from that host alone."""
+    with PictureHost(host) as pictures:
+        for position, content in glitches:
+            with _told(position) as failed:
+                facts = Facts.from_json(content["facts"])
+                found = [
+                    (url.rpartition("/")[2], pictures.fetch(url), window)
+                    for url, window in zip(facts.urls, VIEW_DURATIONS_S, strict=True)
+                    if url is not None
+                ]
+                if not found:
+                    raise FormatError(
+                        "Its row names no picture (url1 to url4), and a table holds none: load it "
+                        "with --strain, which takes its views from strain at its time."
+                    )
+                facts = facts.of_glitch()
+                yield _of_pictures(position, found, facts, preprocessing, None)
+            if failed:
+                yield failed[0]
 
 
 def _window(name: str, said: float | None) -> float:

@@ -29,6 +29,7 @@ from app.jobs.service import INPUTS_REMOVED, add_event
 from app.jobs.settling import DATABASE_CLOCK
 from app.jobs.tables import Job, JobEvent
 
+_WITH_FILES = (KIND, "references")  # kinds of jobs that keep files in the data directory
 KEEP_DONE = timedelta(days=1)  # of a batch without a failure: nothing can be retried
 ABANDONED_S = 6 * 3600.0  # what no job names, and nobody has written to for so long
 _JOBS_AT_ONCE = 500
@@ -93,7 +94,7 @@ def _past_their_time(keep: timedelta) -> Select[UUID]:
     return (
         select(Job.id)
         .where(
-            Job.kind == KIND,
+            Job.kind.in_(_WITH_FILES),
             Job.state.not_in(OPEN_STATES),
             or_(
                 Job.finished_at < DATABASE_CLOCK - keep,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import catalogue, jobs, running, tokens, training
+from app.cli import catalogue, jobs, references, running, tokens, training
 from app.cli.options import DataDir, set_environment
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.add_typer(running.app)
 app.add_typer(catalogue.app)
+app.add_typer(references.app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tokens.app, name="token")
 app.add_typer(training.app)

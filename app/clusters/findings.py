@@ -12,7 +12,8 @@ Facts = Mapping[str, Any]
 _WHY = (
     f"their detector must be known and have {LEAST_REFERENCES} labelled glitches, "
     f"{LEAST_CALIBRATION} of them seen in the same windows and band, of different episodes, and of "
-    f"classes with {LEAST_OF_CLASS} or more."
+    f"classes with {LEAST_OF_CLASS} or more. Published ones are loaded by the command "
+    "`glitch-discovery references training-set`."
 )
 
 

@@ -44,6 +44,7 @@ _BY_KIND = {
     "judge": Made("See what is novel", "/ui/glitches?novelty=novel", "/glitches?is_judged=true"),
     "label_audit": Made("See the findings", "/ui/label-audit", "/label-audit"),
     "project": Made("See the map", "/ui/map", "/map/state"),
+    "references": Made("See the jobs that load it", "/ui/jobs", "/jobs?kind=ingest"),
     "reembed": _CHECKPOINTS,
     "index": _CHECKPOINTS,
 }

@@ -31,6 +31,7 @@ BUILT_IN: dict[str, str] = {
     "judge": "app.novelty.job:HANDLER",
     "label_audit": "app.classes.audit.job:HANDLER",
     "project": "app.map.job:HANDLER",
+    "references": "app.references.job:HANDLER",
     "reembed": "app.models.reembed:HANDLER",
     # kind: "module:NAME of a JobHandler"
 }

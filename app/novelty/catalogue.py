@@ -61,6 +61,7 @@ class Known:
     places: Positions  # where each of ``keys`` stands among ``references``
     # By the condition they were seen in and the observing run (None: all runs), ascending.
     calibration: dict[tuple[str, str | None], Float[np.ndarray, " score"]]
+    ifo: str | None = None  # of real glitches
 
     @classmethod
     def load(cls, session: Session, checkpoint_id: int, kind: Kind) -> Known:
@@ -78,7 +79,9 @@ class Known:
                 for one in {run, None}:
                     scores.setdefault((condition, one), []).append(score)
         calibration = {key: np.array(values) for key, values in scores.items()}
-        return cls(references, found.keys[order], places[order], calibration)
+        ifo, is_simulated = kind
+        named = None if is_simulated else ifo
+        return cls(references, found.keys[order], places[order], calibration, named)
 
     def own_places(self, keys: np.ndarray) -> Positions:
         """Where glitches of these ids stand among the references; -1 for those that are none."""
@@ -92,7 +95,7 @@ class Known:
         run = observing_run(of.gps_time)
         n_references = len(self.keys) - of.is_reference
         if not np.isfinite(score):
-            return judge(None, n_references, Calibration(0, 0))
+            return judge(None, n_references, Calibration(0, 0), ifo=self.ifo)
         whole = self.calibration.get((of.condition, None), np.empty(0))
         of_run = None if run is None else self.calibration.get((of.condition, run))
         return judge(
@@ -102,6 +105,7 @@ class Known:
             None if of_run is None else _compare(of_run, score, of.own_score),
             run,
             condition=of.condition,
+            ifo=self.ifo,
         )
 
 

@@ -83,8 +83,9 @@ def judge_novelty(
     score = score_against(
         session, query, references, gps_time, is_reference=_is_reference(session, own)
     )
+    named = None if origin == "simulated" else ifo
     if score is None:
-        return judge(None, n_references, Calibration(0, 0))
+        return judge(None, n_references, Calibration(0, 0), ifo=named)
     calibration = Embedding.calibration_score
     counts = {
         run: Calibration(n, n_as_novel)
@@ -102,9 +103,8 @@ def judge_novelty(
         sum(one.n for one in counts.values()), sum(one.n_as_novel for one in counts.values())
     )
     run = observing_run(None if gps_time is None else float(gps_time))
-    return judge(
-        score, n_references, whole, counts.get(run) if run else None, run, condition=condition
-    )
+    of_run = counts.get(run) if run else None
+    return judge(score, n_references, whole, of_run, run, condition=condition, ifo=named)
 
 
 def score_against(

@@ -195,6 +195,7 @@ def judge(
     run_name: str | None = None,
     *,
     condition: str | None = None,
+    ifo: str | None = None,
 ) -> Judgement:
     """The judgement that these counts allow.
 
@@ -205,7 +206,8 @@ def judge(
         run: Those of the same observing run among them; None where the time is not known.
         run_name: Its name.
         condition: The windows and band in which the glitch was seen
-        (``glitch.novelty.conditions``).
+            (``glitch.novelty.conditions``).
+        ifo: The detector, where published glitches of it could be loaded; None of simulated ones.
 
     Returns:
         A judgement by the run where ``LEAST_OF_RUN`` of it calibrate, else by the whole. With too
@@ -215,10 +217,10 @@ def judge(
         return _not_judged(
             score,
             f"only {n_references} labelled glitches of this detector and origin to compare with, "
-            f"at least {LEAST_REFERENCES} are needed.",
+            f"at least {LEAST_REFERENCES} are needed.{_published(ifo)}",
         )
     if whole.n < LEAST_CALIBRATION:
-        return _not_judged(score, too_few_calibrate(whole.n, condition))
+        return _not_judged(score, too_few_calibrate(whole.n, condition) + _published(ifo))
     if run is not None and run.n >= LEAST_OF_RUN:
         return Judgement(score, conformal_p_value(run.n_as_novel, run.n), True, None, run_name)
     return Judgement(score, conformal_p_value(whole.n_as_novel, whole.n), True, None)
@@ -231,6 +233,15 @@ def too_few_calibrate(n: int, condition: str | None = None) -> str:
         f"only {n} calibration glitches of this detector and origin{seen}, at least "
         f"{LEAST_CALIBRATION} are needed. One labelled glitch of each episode of "
         f"{EPISODE_S:g} s calibrates, where its class has {LEAST_OF_CLASS} of them."
+    )
+
+
+def _published(ifo: str | None) -> str:
+    if ifo is None:
+        return ""
+    return (
+        " Published ones are loaded by the command `glitch-discovery references training-set --ifo "
+        f"{ifo}`."
     )
 
 

@@ -27,6 +27,11 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "bandwidth": ("bandwidth",),
     "q": ("q", "q_value", "qvalue"),
     "window_s": ("duration_s", "window_s", "view_duration_s"),
+    # Of its pictures, the shortest window first, as Gravity Spy's releases have them.
+    "url1": ("url1", "imgurl1"),
+    "url2": ("url2", "imgurl2"),
+    "url3": ("url3", "imgurl3"),
+    "url4": ("url4", "imgurl4"),
 }
 
 # Of the same moment, the one that says it best first; each may have a column of nanoseconds.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -41,6 +41,20 @@ class Facts:
     window_s: float | None = None
     path: str | None = None
     origin: str | None = None
+    url1: str | None = None  # of its pictures, the shortest window first
+    url2: str | None = None
+    url3: str | None = None
+    url4: str | None = None
+
+    @property
+    def urls(self) -> tuple[str | None, ...]:
+        """Of its pictures, in the order of Gravity Spy's four windows."""
+        return (self.url1, self.url2, self.url3, self.url4)
+
+    def of_glitch(self) -> Facts:
+        """What concerns the glitch, without what concerns one of its pictures."""
+        none = dict.fromkeys(("path", "window_s", "url1", "url2", "url3", "url4"))
+        return replace(self, **none)
 
     def as_json(self) -> dict[str, Any]:
         """What is said, without what is not."""
@@ -89,6 +103,10 @@ def facts_of(row: Mapping[str, Any], *, ifo: str | None = None) -> Facts:
         label=_first(said, "label"),
         path=_first(said, "path"),
         origin=origin if origin in ORIGINS else None,
+        url1=_first(said, "url1"),
+        url2=_first(said, "url2"),
+        url3=_first(said, "url3"),
+        url4=_first(said, "url4"),
         **(numbers | _extents(said, numbers)),
     )
 

@@ -36,6 +36,7 @@ KINDS: Mapping[str, str] = {
     "judge": "Judging novelty",
     "label_audit": "Label audit",
     "project": "Map",
+    "references": "References",
     "reembed": "Re-embedding",
     "index": "Vector index",
     "export": "Export",

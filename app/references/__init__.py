@@ -1,0 +1,1 @@
+"""Published glitches as references: fetched from their archives, labelled by a named source."""

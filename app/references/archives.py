@@ -1,0 +1,143 @@
+"""The published archives that references are loaded from, and what their publisher says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from app.core.errors import InvalidRequestError, NotReadyError
+from glitch.detectors import parse_detector
+from glitch.observing_runs import OBSERVING_RUNS
+
+ZENODO = "https://zenodo.org"
+PICTURE_HOST = "https://panoptes-uploads.zooniverse.org"  # that Gravity Spy's tables name
+_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file of an archive, and what is known of it."""
+
+    name: str
+    url: str
+    size: int | None = None  # bytes
+    checksum: str | None = None  # "md5:…" or "sha256:…"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A published archive.
+
+    Attributes:
+        name: As the command calls it.
+        title: What it is.
+        record: Its number at Zenodo.
+        source: Of the labels that are loaded from it.
+        licence: Its terms.
+        size: What to expect, in words.
+        has_pictures: Whether it holds pictures, in one archive with a table beside it; else it is
+            one table a detector and observing run.
+    """
+
+    name: str
+    title: str
+    record: int
+    source: str
+    licence: str
+    size: str
+    has_pictures: bool
+
+    def wanted_files(self, ifos: Iterable[str], runs: Iterable[str]) -> list[str]:
+        """The names of its files for these detectors and runs; of a picture archive the table last.
+
+        Raises:
+            InvalidRequestError: if it is published by detector and run, and one is not named.
+        """
+        if self.has_pictures:
+            return ["trainingsetv1d1.tar.gz", "trainingset_v1d1_metadata.csv"]
+        names = [f"{ifo}_{run}.csv" for ifo in ifos for run in runs]
+        if not names:
+            raise InvalidRequestError(
+                f"{self.name} is published as one table a detector and observing run: give --ifo "
+                "and --run, for example --ifo L1 --run O3a."
+            )
+        return names
+
+
+ARCHIVES = (
+    Archive(
+        name="training-set",
+        title="Gravity Spy's training set, labelled by people (Zenodo 1476551)",
+        record=1476551,
+        source="Gravity Spy training set",
+        licence="CC-BY 4.0",
+        size="5.5 GB of pictures in four windows, 5.4 MB of facts",
+        has_pictures=True,
+    ),
+    Archive(
+        name="classifications",
+        title="Gravity Spy's machine classifications O1 to O3b (Zenodo 5649212)",
+        record=5649212,
+        source="Gravity Spy classifications",
+        licence="CC-BY 4.0",
+        size="tables without pictures; these are fetched one by one",
+        has_pictures=False,
+    ),
+)
+
+
+def archive_named(name: str) -> Archive:
+    """The archive of this name.
+
+    Raises:
+        InvalidRequestError: if there is none.
+    """
+    for archive in ARCHIVES:
+        if archive.name == name:
+            return archive
+    known = ", ".join(one.name for one in ARCHIVES)
+    raise InvalidRequestError(f"There is no archive {name[:40]!r}; known: {known}.")
+
+
+def check_selection(ifos: Iterable[str], runs: Iterable[str]) -> None:
+    """Refuse detectors and observing runs that do not exist.
+
+    Raises:
+        InvalidRequestError: naming the one.
+    """
+    for ifo in ifos:
+        if parse_detector(ifo) != ifo:
+            raise InvalidRequestError(f"There is no detector {ifo[:20]!r}: give H1, L1 or V1.")
+    for run in runs:
+        if run not in OBSERVING_RUNS:
+            known = ", ".join(OBSERVING_RUNS)
+            raise InvalidRequestError(f"There is no observing run {run[:20]!r}; known: {known}.")
+
+
+def published_files(archive: Archive, zenodo: str = ZENODO) -> dict[str, PublishedFile]:
+    """The files of an archive by name, as its publisher lists them now.
+
+    Raises:
+        NotReadyError: if the publisher cannot be asked.
+    """
+    url = f"{zenodo.rstrip('/')}/api/records/{archive.record}"
+    try:
+        answer = httpx.get(url, timeout=_TIMEOUT_S, follow_redirects=True)
+        answer.raise_for_status()
+        return {one.name: one for one in map(_file, answer.json()["files"])}
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+        raise NotReadyError(
+            f"{urlsplit(zenodo).netloc or zenodo} does not say what {archive.name} holds "
+            f"({type(error).__name__}): see that this machine reaches it, or download the archive "
+            "elsewhere and give it with --file."
+        ) from error
+
+
+def _file(entry: dict[str, Any]) -> PublishedFile:
+    return PublishedFile(
+        str(entry["key"]), str(entry["links"]["self"]), int(entry["size"]), str(entry["checksum"])
+    )

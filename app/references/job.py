@@ -1,0 +1,126 @@
+"""The job of kind ``references``: fetch an archive piece by piece, then load it as a batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.batches.keeping import uploads_folder, work_folder
+from app.batches.sweeping import hold_uploads
+from app.core.errors import InvalidRequestError, NotReadyError
+from app.jobs.records import Chunk, JobRecord
+from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
+from app.references.archives import PublishedFile, archive_named, published_files
+from app.references.fetching import PIECE_BYTES, digest_of, fetch_piece, size_of
+from app.references.service import start_batches
+
+_PLAN = "files.json"  # in the job's work folder: what is fetched
+_UNIT_BYTES = 1_000_000  # progress is counted in MB
+_SPARE = 2.2  # times the size: it is kept packed and unpacked while it is read
+
+
+class ReferencesHandler:
+    """A ``JobHandler``. Parameters: ``app.references.service.start_references``."""
+
+    def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
+        """Ask the publisher what there is; then pieces of each file."""
+        del session
+        folder = work_folder(context.data_dir, job.id)
+        files = []
+        for file in _files(job.parameters):
+            length, is_cut = size_of(file)
+            if length is not None and file.size is not None and length != file.size:
+                raise NotReadyError(
+                    f"{file.name} has {length:,} bytes at {file.url}, and its publisher states "
+                    f"{file.size:,}: retry later."
+                )
+            files.append((replace(file, size=length), is_cut))
+            context.heartbeat()
+        needed = int(_SPARE * sum(file.size or 0 for file, _ in files))
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            raise InvalidRequestError(
+                f"The archive needs {needed / 1e9:.1f} GB in the data directory while it is read, "
+                f"and {free / 1e9:.1f} GB are free: make room, then retry the job."
+            )
+        (folder / _PLAN).write_text(json.dumps([asdict(file) for file, _ in files]))
+        for number, (file, is_cut) in enumerate(files):
+            size = file.size or 0
+            if not is_cut:
+                yield ChunkPlan({"file": number, "start": 0, "end": None}, units=_units(size))
+                continue
+            for start in range(0, size, PIECE_BYTES):
+                end = min(start + PIECE_BYTES, size)
+                payload = {"file": number, "start": start, "end": end}
+                yield ChunkPlan(payload, units=_units(end - start))
+
+    def run_chunk(
+        self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
+    ) -> ChunkResult:
+        """Fetch one piece."""
+        del session
+        folder = work_folder(context.data_dir, job.id)
+        number = chunk.payload["file"]
+        file = _planned(folder)[number]
+        target = folder / f"fetched-{number}"
+        fetch_piece(file, target, chunk.payload["start"], chunk.payload["end"], context.heartbeat)
+        return ChunkResult()
+
+    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+        """See that all of it arrived as published, and start the batches that load it."""
+        folder = work_folder(context.data_dir, job.id)
+        hold_uploads(session)
+        digests = {}
+        for number, file in enumerate(_planned(folder)):
+            path = folder / f"fetched-{number}"
+            digest = digest_of(path, file, context.heartbeat)
+            # A second name, so that this may be done twice; the first goes with the job's folder.
+            with suppress(FileExistsError):
+                os.link(path, uploads_folder(context.data_dir) / digest)
+            os.utime(path)
+            digests[file.name] = digest
+        started = start_batches(session, job.parameters, digests, job.author)
+        return {"bytes": sum(file.size or 0 for file in _planned(folder)), "started": started}
+
+
+HANDLER = ReferencesHandler()
+
+
+def _files(parameters: Mapping[str, Any]) -> list[PublishedFile]:
+    """What is to be fetched: the one file that was named, else what the publisher lists."""
+    if parameters["url"] is not None:
+        url = str(parameters["url"])
+        name = url.partition("?")[0].rpartition("/")[2] or "archive"
+        return [PublishedFile(name, url, None, parameters["checksum"])]
+    archive = archive_named(parameters["archive"])
+    wanted = parameters["wanted"]
+    listed = published_files(archive, parameters["zenodo"])
+    found = []
+    for name in archive.wanted_files(wanted["ifos"], wanted["runs"]):
+        if name not in listed:
+            raise InvalidRequestError(
+                f"{archive.name} has no file {name}; it has {', '.join(sorted(listed))}."
+            )
+        found.append(listed[name])
+    return found
+
+
+def _planned(folder: Path) -> list[PublishedFile]:
+    try:
+        return [PublishedFile(**one) for one in json.loads((folder / _PLAN).read_text())]
+    except FileNotFoundError:
+        raise InvalidRequestError(
+            "What was fetched is kept no more: start the command again."
+        ) from None
+
+
+def _units(size: int) -> int:
+    return max(1, round(size / _UNIT_BYTES))

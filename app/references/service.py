@@ -1,0 +1,175 @@
+"""Loading published glitches as references, and taking them out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, exists, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from app.batches.options import KIND as BATCH
+from app.batches.options import BatchOptions, create_batch
+from app.batches.wanted import AUTHOR, Wanted
+from app.core.audit import record_event
+from app.core.errors import ConflictError
+from app.glitches.labels import revoke_labels_of_source
+from app.glitches.tables import Glitch, Label
+from app.jobs.records import OPEN_STATES, JobRecord
+from app.jobs.service import create_job
+from app.jobs.tables import Job, JobItem
+from app.models.checkpoints import active_checkpoint
+from app.novelty import request_judging
+from app.references.archives import ZENODO, Archive, archive_named, check_selection
+
+KIND = "references"
+
+
+def start_references(
+    session: Session,
+    archive: Archive,
+    wanted: Wanted,
+    *,
+    url: str | None = None,
+    checksum: str | None = None,
+    manifest: str | None = None,
+    zenodo: str = ZENODO,
+) -> JobRecord:
+    """Have an archive fetched and loaded; while a job like it is open, that one.
+
+    Args:
+        session: The transaction to write in.
+        archive: Which.
+        wanted: Which of its glitches.
+        url: Where its one file lies, if not at Zenodo.
+        checksum: Of that file, as ``sha256:…`` or ``md5:…``.
+        manifest: Digest of a kept table that tells of the pictures.
+        zenodo: The host that lists the files.
+
+    Raises:
+        InvalidRequestError: if there is no such detector or run, or the archive needs one named.
+        NotReadyError: if no checkpoint is active.
+    """
+    parameters = _parameters(session, archive, wanted, manifest)
+    if url is None:
+        archive.wanted_files(wanted.ifos, wanted.runs)
+    parameters |= {"url": url, "checksum": checksum, "zenodo": zenodo}
+    return create_job(session, KIND, parameters, AUTHOR, key=f"{archive.name} {url or ''}")
+
+
+def load_kept(
+    session: Session,
+    archive: Archive,
+    wanted: Wanted,
+    digests: Mapping[str, str],
+    *,
+    manifest: str | None = None,
+) -> UUID:
+    """Have a file loaded that was kept among the uploads, by name; the id of the job.
+
+    Raises:
+        InvalidRequestError: if there is no such detector or run.
+        NotReadyError: if no checkpoint is active.
+    """
+    parameters = _parameters(session, archive, wanted, manifest)
+    return UUID(start_batches(session, parameters, digests, AUTHOR)[0])
+
+
+def start_batches(
+    session: Session, parameters: Mapping[str, Any], digests: Mapping[str, str], author: str
+) -> list[str]:
+    """Start the batches that load kept files; the ids of their jobs.
+
+    Args:
+        session: The transaction to write in.
+        parameters: Of the job.
+        digests: Hex SHA-256 by name; of a picture archive the table comes last.
+        author: Of the jobs and the labels.
+    """
+    names = list(digests)
+    archive = archive_named(parameters["archive"])
+    manifest = parameters.get("manifest")
+    if archive.has_pictures and len(names) > 1:
+        manifest = digests[names.pop()]
+    return [
+        str(
+            create_batch(
+                session,
+                BatchOptions(
+                    upload=digests[name],
+                    name=name,
+                    manifest=manifest,
+                    origin="gravityspy",
+                    wanted=parameters["wanted"],
+                ),
+                author,
+            ).id
+        )
+        for name in names
+    ]
+
+
+def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
+    """Take out what was loaded of an archive.
+
+    Glitches that it brought go, unless somebody labelled them too; of those that stay the archive's
+    labels are revoked.
+
+    Returns:
+        How many glitches went, and how many labels were revoked on those that stay.
+
+    Raises:
+        ConflictError: if it is still being loaded.
+    """
+    of_source = or_(
+        Job.parameters["wanted"]["source"].astext == archive.source,
+        Job.parameters["archive"].astext == archive.name,
+    )
+    is_loading = select(Job.id).where(
+        Job.kind.in_((KIND, BATCH)), Job.state.in_(OPEN_STATES), of_source
+    )
+    if (job_id := session.scalar(is_loading.limit(1))) is not None:
+        raise ConflictError(
+            f"It is still being loaded: `glitch-discovery jobs cancel {job_id}` first."
+        )
+    other = aliased(Label)
+    brought = (
+        select(JobItem.glitch_id)
+        .join(Job, Job.id == JobItem.job_id)
+        .where(
+            Job.kind == BATCH,
+            Job.parameters["wanted"]["source"].astext == archive.source,
+            JobItem.state == "done",
+            JobItem.glitch_id.is_not(None),
+        )
+    )
+    is_anybodys = exists().where(
+        other.glitch_id == Glitch.id, other.source != archive.source, other.revoked_at.is_(None)
+    )
+    gone = session.execute(
+        delete(Glitch).where(Glitch.id.in_(brought), ~is_anybodys).returning(Glitch.id)
+    ).all()
+    session.expire_all()
+    revoked = revoke_labels_of_source(session, archive.source, revoked_by=AUTHOR)
+    if gone or revoked:
+        request_judging(session, AUTHOR)
+        record_event(
+            session,
+            actor=AUTHOR,
+            action="remove",
+            subject="references",
+            subject_id=archive.name,
+            glitches=len(gone),
+            labels=revoked,
+        )
+    return len(gone), revoked
+
+
+def _parameters(
+    session: Session, archive: Archive, wanted: Wanted, manifest: str | None
+) -> dict[str, Any]:
+    active_checkpoint(session)
+    check_selection(wanted.ifos, wanted.runs)
+    values: Mapping[str, Any] = wanted.as_json()
+    return {"archive": archive.name, "wanted": dict(values), "manifest": manifest}
