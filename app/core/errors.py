@@ -42,5 +42,9 @@ class BusyError(ServiceError):
         self.retry_after_s = retry_after_s
 
 
+class IssuerUnreachableError(ServiceError):
+    """An issuer's keys are needed to check a token or a login, and cannot be had now."""
+
+
 class UnsupportedFileError(FormatError):
     """The file is of no kind that is read here, whatever its name says."""

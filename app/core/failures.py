@@ -61,6 +61,13 @@ FAILURES: dict[type[Exception], Failure] = {
         403, "forbidden", "The token's role is too weak", "Your role is too weak"
     ),
     service.NotReadyError: Failure(503, "not-ready", "The service is not ready"),
+    service.IssuerUnreachableError: Failure(
+        503,
+        "issuer",
+        "The token's issuer cannot be reached",
+        retry_after_s=30,
+        level=logging.WARNING,
+    ),
     service.BusyError: _BUSY,
     DecodersBusyError: _BUSY,
     OperationalError: Failure(

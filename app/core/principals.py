@@ -26,7 +26,7 @@ class Role(IntEnum):
 class Principal:
     """Who asks: the holder of a verified token."""
 
-    token_id: UUID
+    token_id: UUID | None  # None: another issuer's word for it, not a token of ours
     name: str
     role: Role
 

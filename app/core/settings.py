@@ -4,10 +4,40 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def is_safe_address(url: Any, is_plain_taken: bool = True) -> bool:
+    """Whether nobody between here and there can read or change what is sent.
+
+    That is so of https, and of http within this machine, where that is taken.
+    """
+    parts = urlsplit(url if isinstance(url, str) else "")
+    if parts.scheme == "https":
+        return bool(parts.hostname)
+    return is_plain_taken and parts.scheme == "http" and _is_loopback(parts.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _words(value: Any) -> Any:
+    return tuple(value.split()) if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+"""Several values, with blanks between them."""
+Roles = dict[str, Literal["reader", "submitter", "reviewer", "admin"]]
 
 
 class Settings(BaseSettings):
@@ -129,6 +159,25 @@ class Settings(BaseSettings):
         description="The secret that signs picture links, at least 32 characters; the same on "
         "every replica. Unset: made once and kept in the data directory.",
     )
+    scitoken_issuers: Words = Field(
+        default=(),
+        description="Whose SciTokens are taken beside tokens of the service: addresses as in the "
+        "claim `iss`, with blanks between them, such as https://cilogon.org/igwn. Unset: nobody's.",
+    )
+    scitoken_audience: Words = Field(
+        default=(),
+        description="What a SciToken must be meant for, in its claim `aud`; several with blanks "
+        "between them. Unset: GLITCH_PUBLIC_URL.",
+    )
+    scitoken_roles: Roles = Field(
+        default={
+            "glitch-discovery.read": "reader",
+            "glitch-discovery.submit": "submitter",
+            "glitch-discovery.review": "reviewer",
+            "glitch-discovery.admin": "admin",
+        },
+        description="The role that each scope of a SciToken gives, as a JSON object.",
+    )
     worker_processes: int = Field(
         default=1, ge=1, le=256, description="How many jobs' chunks one worker does at a time."
     )
@@ -173,15 +222,30 @@ class Settings(BaseSettings):
             raise ValueError("GLITCH_SIGNING_KEY must have at least 32 characters")
         return value
 
+    @field_validator("scitoken_issuers")
+    @classmethod
+    def _issuers_are_safe(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(is_safe_address(url) for url in value):
+            raise ValueError("GLITCH_SCITOKEN_ISSUERS must hold addresses that start with https://")
+        return value
+
+    @model_validator(mode="after")
+    def _scitokens_are_for_somebody(self) -> Self:
+        if self.scitoken_issuers and not self.audience_of_scitokens:
+            raise ValueError(
+                "GLITCH_SCITOKEN_ISSUERS needs GLITCH_SCITOKEN_AUDIENCE, or GLITCH_PUBLIC_URL"
+            )
+        return self
+
+    @property
+    def audience_of_scitokens(self) -> tuple[str, ...]:
+        """What a SciToken must be meant for."""
+        return self.scitoken_audience or ((self.public_url,) if self.public_url else ())
+
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self.host)
 
     @property
     def has_public_search(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from redis import Redis
 from sqlalchemy import Engine
@@ -32,6 +33,9 @@ from glitch.checkpoint import Checkpoint, shipped_checkpoint
 from glitch.decoder import Decoder
 from glitch.encoder import Encoder
 
+if TYPE_CHECKING:
+    from app.issuers.bearer import SciTokens
+
 CHECKPOINTS_FOLDER = "checkpoints"  # in the data directory
 
 
@@ -49,6 +53,7 @@ class Runtime:
     signing_secret: bytes
     picture_links: PictureLinks
     redis: Redis | None = None  # None: REDIS_URL is not set
+    scitokens: SciTokens | None = None  # None: nobody's are taken
 
     def active_encoder(self) -> tuple[CheckpointRecord, BatchingEncoder]:
         """The active checkpoint and its encoder, loaded at first need.
@@ -113,6 +118,7 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
                 signing_secret=secret,
                 picture_links=PictureLinks(secret, lifetime_days=settings.picture_link_days),
                 redis=redis,
+                scitokens=_scitokens(settings),
             )
     finally:
         probe.close()
@@ -121,6 +127,14 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
             notifier.close()
             redis.close()
         engine.dispose()
+
+
+def _scitokens(settings: Settings) -> SciTokens | None:
+    if not settings.scitoken_issuers:
+        return None
+    from app.issuers.bearer import SciTokens
+
+    return SciTokens.of(settings)
 
 
 def checkpoint_roots(settings: Settings) -> tuple[Path, ...]:

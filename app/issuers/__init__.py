@@ -1,0 +1,1 @@
+"""Who else may say who somebody is: issuers of SciTokens, and a provider of logins (OIDC)."""

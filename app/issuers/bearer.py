@@ -1,0 +1,110 @@
+"""SciTokens as bearer tokens: who asks, and what the scopes of the token let them do.
+
+An ``Enforcer`` of the SciTokens library is not safe between threads, so each token gets its own. It
+judges issuer, audience and scopes; signature and times are checked before, with a margin for clocks
+that the library does not have.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+from scitokens import Enforcer, SciToken
+from scitokens.scitokens import EnforcementError, ValidationFailure
+
+from app.core.access import LONGEST_NAME, parse_role
+from app.core.errors import PermissionDeniedError, ServiceError, UnauthenticatedError
+from app.core.principals import Principal, Role
+from app.core.settings import Settings
+from app.issuers.keys import LONGEST_TOKEN, Issuer
+
+_TIMES = ("exp", "nbf", "iat")
+_log = logging.getLogger("app.access")
+
+
+class SciTokens:
+    """Checks SciTokens of the issuers that the operator trusts.
+
+    Args:
+        issuers: Addresses, as in ``iss``.
+        audience: What a token may be meant for; one of them must be in its ``aud``.
+        roles: What each scope lets its bearer be.
+    """
+
+    def __init__(
+        self, issuers: tuple[str, ...], audience: tuple[str, ...], roles: Mapping[str, Role]
+    ) -> None:
+        self._issuers = {url: Issuer(url) for url in issuers}
+        self._audience = list(audience)
+        self._roles = dict(roles)
+
+    @classmethod
+    def of(cls, settings: Settings) -> SciTokens:
+        """As the settings say."""
+        roles = {scope: parse_role(role) for scope, role in settings.scitoken_roles.items()}
+        return cls(settings.scitoken_issuers, settings.audience_of_scitokens, roles)
+
+    def principal(self, token: str) -> Principal:
+        """Who bears a token; their name is the token's subject and issuer.
+
+        Raises:
+            UnauthenticatedError: if it is no good here; says what is wrong.
+            PermissionDeniedError: if its scopes let its bearer do nothing here.
+            IssuerUnreachableError: if the issuer's keys cannot be had.
+        """
+        try:
+            issuer = self._issuer_of(token)
+            claims = issuer.verified(token, ("aud", "sub"))
+            subject = str(claims["sub"])
+            if not 1 <= len(subject) <= LONGEST_NAME or not subject.isprintable():
+                raise UnauthenticatedError(
+                    f"The token's subject is not of 1 to {LONGEST_NAME} printable characters."
+                )
+            return Principal(None, f"{subject} ({issuer.label})", self._role(issuer, claims))
+        except ServiceError as refusal:
+            _log.info("SciToken refused: %s", refusal)
+            raise
+
+    def _issuer_of(self, token: str) -> Issuer:
+        if len(token) > LONGEST_TOKEN:
+            raise UnauthenticatedError(
+                f"The token is over {LONGEST_TOKEN:,} characters: get one with fewer scopes."
+            )
+        try:
+            named = jwt.decode(token, options={"verify_signature": False}).get("iss")
+        except jwt.InvalidTokenError:
+            raise UnauthenticatedError("The token is damaged: get a new one.") from None
+        found = self._issuers.get(named) if isinstance(named, str) else None
+        if found is None:
+            raise UnauthenticatedError(
+                f"Tokens of the issuer {str(named)[:200]!r} are not taken here: get one of "
+                f"{' or '.join(self._issuers)}."
+            )
+        return found
+
+    def _role(self, issuer: Issuer, claims: dict[str, Any]) -> Role:
+        checked = SciToken()
+        checked.update_claims({name: claims[name] for name in claims if name not in _TIMES})
+        enforcer = Enforcer(issuer.url, audience=self._audience)
+        try:
+            scopes = enforcer.generate_acls(checked)
+        except (ValidationFailure, EnforcementError) as error:
+            raise UnauthenticatedError(
+                f"The token is not meant for this service ({str(error)[:300]}): get one for the "
+                f"audience {' or '.join(self._audience)}."
+            ) from None
+        except (TypeError, ValueError, AttributeError):
+            raise UnauthenticatedError(
+                "The token has a claim of the wrong kind: get a new one."
+            ) from None
+        # A scope for a path is no scope for everything, and nothing here lies at a path.
+        roles = [self._roles[name] for name, path in scopes if name in self._roles and path == "/"]
+        if not roles:
+            raise PermissionDeniedError(
+                "The token's scopes let nobody do anything here: get one with "
+                f"{' or '.join(self._roles)}, without a path."
+            )
+        return max(roles)

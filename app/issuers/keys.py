@@ -1,0 +1,177 @@
+"""An issuer of signed tokens: what it publishes, fetched within bounds, and what it has signed.
+
+Keys are asked for when a token needs them and kept for an hour, or for four days while the issuer
+cannot be reached. Whatever tokens come, an issuer is asked once in half a minute at most, by one
+thread, and never at an address that a token names.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import jwt
+
+from app.core.errors import IssuerUnreachableError, UnauthenticatedError
+from app.core.settings import is_safe_address
+
+ALGORITHMS = ("RS256", "ES256")  # those of SciTokens
+SKEW_S = 60  # how far an issuer's clock may be from ours
+FRESH_S = 3600.0  # a key that the issuer withdrew is taken for so long
+KEPT_S = 4 * 86400.0  # as the SciTokens library keeps them
+PAUSE_S = 30.0
+LONGEST_TOKEN = 8192  # characters
+_LEAST_RSA_BITS = 2048
+_PATIENCE_S = 3.0
+_MOST_BYTES = 1_000_000
+_WELL_KNOWN = ".well-known/openid-configuration"
+_log = logging.getLogger("app.issuers")
+
+
+@dataclass(frozen=True)
+class _Published:
+    document: dict[str, Any]
+    keys: tuple[jwt.PyJWK, ...]
+    at_s: float  # of the monotonic clock
+
+
+class Issuer:
+    """One issuer. Any number of threads may use it.
+
+    Args:
+        url: Its address, exactly as its tokens name it in ``iss``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._published: _Published | None = None
+        self._next_look_s = float("-inf")
+        self._looking = threading.Lock()
+
+    @property
+    def label(self) -> str:
+        """The address without its scheme, for the names of those it vouches for."""
+        return self.url.partition("://")[2].rstrip("/")
+
+    def document(self) -> dict[str, Any]:
+        """What it says of itself (OpenID Connect Discovery).
+
+        Raises:
+            IssuerUnreachableError: if it cannot be had.
+        """
+        return self._look(None).document
+
+    def verified(self, token: str, required: tuple[str, ...]) -> dict[str, Any]:
+        """The claims of a token that this issuer signed and whose time is now.
+
+        Args:
+            token: As it was sent, at most LONGEST_TOKEN characters.
+            required: Claims that it must have.
+
+        Raises:
+            UnauthenticatedError: if it is not such a token; says what is wrong.
+            IssuerUnreachableError: if the issuer's keys cannot be had.
+        """
+        try:
+            key_id = jwt.get_unverified_header(token).get("kid")
+        except jwt.InvalidTokenError:
+            raise UnauthenticatedError("The token is damaged: get a new one.") from None
+        key = self._key(key_id)
+        options: Any = {"require": ["exp", "iss", *required], "verify_aud": False}
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[key.algorithm_name],
+                issuer=self.url,
+                leeway=SKEW_S,
+                options=options,
+            )
+        except jwt.ExpiredSignatureError:
+            raise UnauthenticatedError("The token has expired: get a new one.") from None
+        except jwt.ImmatureSignatureError:
+            raise UnauthenticatedError(
+                "The token is not valid yet: see that the clocks of issuer and service agree."
+            ) from None
+        except jwt.InvalidTokenError as error:
+            raise UnauthenticatedError(
+                f"The token is not one that {self.url} has signed for this use ({error}): get a "
+                "new one."
+            ) from None
+        return claims
+
+    def _key(self, key_id: object) -> jwt.PyJWK:
+        keys = self._look(key_id).keys
+        found = [key for key in keys if key_id is None or key.key_id == key_id]
+        if len(found) != 1:
+            raise UnauthenticatedError(
+                f"The token was signed with a key that {self.url} does not publish: get a new one."
+            )
+        return found[0]
+
+    def _look(self, key_id: object) -> _Published:
+        """What is known, asked for again where it is old or lacks a key, if that may be."""
+        if self._is_due(key_id) and self._looking.acquire(blocking=self._published is None):
+            try:
+                if self._is_due(key_id):  # another thread may just have asked
+                    self._next_look_s = time.monotonic() + PAUSE_S
+                    self._published = self._fetch()
+            except (httpx.HTTPError, ValueError, KeyError, TypeError, jwt.PyJWTError) as error:
+                _log.warning("%s: %s: %.200s", self.url, type(error).__name__, error)
+            finally:
+                self._looking.release()
+        known = self._published
+        if known is None or time.monotonic() - known.at_s > KEPT_S:
+            raise IssuerUnreachableError(
+                f"The keys of {self.url} cannot be had, so its tokens cannot be checked: try again "
+                f"in {PAUSE_S:g} s, or use a token of this service."
+            )
+        return known
+
+    def _is_due(self, key_id: object) -> bool:
+        now, known = time.monotonic(), self._published
+        if now < self._next_look_s:
+            return False
+        if known is None or now - known.at_s > FRESH_S:
+            return True
+        return key_id is not None and all(key.key_id != key_id for key in known.keys)
+
+    def _fetch(self) -> _Published:
+        document = _json_at(f"{self.url.rstrip('/')}/{_WELL_KNOWN}")
+        if document["issuer"] != self.url:
+            raise ValueError(f"it calls itself {document['issuer']!r}")
+        # Only who may be asked in plain text may name what is asked for in plain text.
+        is_plain = urlsplit(self.url).scheme == "http"
+        for name, value in document.items():
+            if name.endswith(("_uri", "_endpoint")) and not is_safe_address(value, is_plain):
+                raise ValueError(f"its {name} is not https")
+        keys = jwt.PyJWKSet.from_dict(_json_at(document["jwks_uri"])).keys
+        return _Published(document, tuple(key for key in keys if _is_good(key)), time.monotonic())
+
+
+def _is_good(key: jwt.PyJWK) -> bool:
+    if key.algorithm_name not in ALGORITHMS or key.public_key_use not in (None, "sig"):
+        return False
+    return key.key_type != "RSA" or key.key.key_size >= _LEAST_RSA_BITS
+
+
+def _json_at(url: str) -> dict[str, Any]:
+    """A small JSON object, or an error within seconds; redirects are not followed."""
+    deadline = time.monotonic() + _PATIENCE_S
+    body = bytearray()
+    with httpx.stream("GET", url, timeout=_PATIENCE_S) as answer:
+        answer.raise_for_status()
+        for piece in answer.iter_bytes():
+            body += piece
+            if len(body) > _MOST_BYTES or time.monotonic() > deadline:
+                raise ValueError("its answer is too long or too slow")
+    found = json.loads(body)
+    if not isinstance(found, dict):
+        raise TypeError("its answer is no JSON object")
+    return found
