@@ -4,7 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Two test processes with one thread each are faster than one with two: the numeric libraries'
 # threads fight over the cores as soon as anything else runs. A file stays in one process, so that
-# what its tests share (a database, a service) is started once.
+# what its tests share (a database, a service) is started once; files come in their order, not by
+# their number of tests, so that the few long ones of e2e are not the last, beside an idle core.
 TEST_PROCESSES ?= 2
 
 .PHONY: up test lint docs bench clean chromium openapi scatterplot swagger-ui
@@ -14,7 +15,7 @@ up: .venv/.installed
 
 test: export OMP_NUM_THREADS = 1
 test: lint docs chromium
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --cov --cov-report=
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/coverage report --include='glitch/*' --fail-under=95
 	$(BIN)/coverage report --fail-under=85
 

@@ -1,7 +1,7 @@
 """Strain: reading it from files and turning it into views.
 
-The names that need torch are imported when they are first asked for: whoever reads files alone
-need not pay for it.
+``views_from_strain`` needs torch and is imported when it is first asked for: whoever reads files
+alone need not pay for it.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,10 @@ from glitch.strain.reading import (
     strain_span,
 )
 from glitch.strain.series import Strain
+from glitch.strain.strain_views import StrainViews
 
 if TYPE_CHECKING:
-    from glitch.strain.transform import StrainViews, views_from_strain
+    from glitch.strain.transform import views_from_strain
 
 __all__ = [
     "Strain",
@@ -32,8 +33,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("StrainViews", "views_from_strain"):
+    if name != "views_from_strain":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from glitch.strain import transform
+    from glitch.strain.transform import views_from_strain
 
-    return getattr(transform, name)
+    return views_from_strain

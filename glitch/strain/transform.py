@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -18,39 +18,13 @@ from glitch.errors import GlitchError
 from glitch.strain.plan import PlanePlan, ViewPlan, view_plan
 from glitch.strain.qtransform import Tile, draw_plane, loudest_planes
 from glitch.strain.series import Segment, Strain, analysed_segment
+from glitch.strain.strain_views import StrainViews
 from glitch.strain.tiling import bandwidth_hz
 from glitch.strain.whitening import whiten
 from glitch.views import Preprocessing, Views
 
 HIGHEST_PROCESSING_RATE_HZ = 8192  # holds the recipe's 2048 Hz with the widest window above it
 _MEMBERS_AT_ONCE = 8  # bounds memory: about 60 MB a member at 64 s and 8192 Hz
-
-
-@dataclass(frozen=True, eq=False)
-class StrainViews:
-    """Views made from strain, and what their loudest tile within the search window says.
-
-    Attributes:
-        views: the picture in each window that the strain could give.
-        snr: signal-to-noise ratio of the loudest tile, as Omicron defines it:
-            ``sqrt(2 E - 2)`` with E the tile's energy over the row's mean noise energy (taken as
-            median / ln 2, exact for Gaussian noise). gwpy's ``sqrt(2 E_median)`` is 1.2 times it.
-        peak_frequency_hz: its central frequency in Hz.
-        duration_s: its duration in s, one over its bandwidth.
-        bandwidth_hz: its bandwidth in Hz.
-        q: quality factor of its plane, which is the plane drawn.
-        peak_gps_time: GPS time of its centre, within the search window.
-        centre_gps_time: GPS time in the middle of the views: the loudest tile's, or the given.
-    """
-
-    views: Views
-    snr: float
-    peak_frequency_hz: float
-    duration_s: float
-    bandwidth_hz: float
-    q: float
-    peak_gps_time: Decimal
-    centre_gps_time: Decimal
 
 
 def views_from_strain(

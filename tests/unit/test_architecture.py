@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -35,3 +37,10 @@ def test_every_room_is_shown_in_the_architecture() -> None:
     rooms = [path.parent.name for path in (ROOT / "app").glob("*/__init__.py")]
     assert len(rooms) > 10
     assert not [room for room in rooms if f"`{room}/`" not in text]
+
+
+@pytest.mark.parametrize("module", ["app.launch.up", "worker.main"])
+def test_processes_that_need_no_model_start_without_torch(module: str) -> None:
+    """A worker embeds only where a job says so; importing torch takes seconds and 200 MB."""
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
