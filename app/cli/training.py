@@ -82,7 +82,8 @@ def reproduce(  # noqa: PLR0917 - a command's options
     targets: Annotated[
         list[str],
         typer.Argument(
-            metavar="TARGET...", help="table1, table2, fig1, fig2, fig3, fig4, lemma or all."
+            metavar="TARGET...",
+            help="table1, likelihoods, table2, fig1, fig2, fig3, fig4, lemma or all of the paper.",
         ),
     ],
     tier: Annotated[str, typer.Option(help="smoke, reduced or paper.")] = "reduced",

@@ -19,8 +19,10 @@ from training.data.pack import Pack
 from training.evaluation.measures.bootstrap import Answers
 from training.evaluation.measures.collapse import is_collapsed, live_feature_share
 from training.reproduction.table1 import command as table1
+from training.reproduction.table1 import likelihoods
 from training.reproduction.table1.judging import CLASS_SETS, NINE_CLASSES, PAPER_CLASSES
 from training.reproduction.table1.results import JudgedRun, Scored, write_results
+from training.views.task import bernoulli_distortion
 
 LABELS = ("Blip", "Koi_Fish", "Whistle")
 
@@ -221,3 +223,48 @@ def test_a_folder_of_an_older_table_is_refused_by_what_differs(
         GlitchError, match=r"final_factor is 0.02 there and 0.25 here.*variance.kind is learnt"
     ):
         table1.run_table1("smoke", tmp_path, real_images=pictures)
+
+
+def test_other_likelihoods_reuse_the_runs_of_the_table(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(table1.SMALL, channels=(4, 4, 4), painter_channels=(4, 4, 4), hidden=8)
+    monkeypatch.setitem(table1.TIERS, "smoke", table1.TableTier(3, 4, 1e-3, (0, 1, 2), small))
+    monkeypatch.setattr(
+        likelihoods,
+        "LIKELIHOODS",
+        {
+            name: variance
+            for name, variance in likelihoods.LIKELIHOODS.items()
+            if name != "variance .003"
+        },
+    )
+    out = tmp_path / "out"
+    table1.run_table1("smoke", out, real_images=pictures, budget=Budget(seeds=1))
+    before = {path: path.read_bytes() for path in out.rglob("metrics.jsonl")}
+    report = likelihoods.run_likelihoods("smoke", out, real_images=pictures, budget=Budget(seeds=1))
+    assert all(path.read_bytes() == content for path, content in before.items())
+    with (out / "likelihoods.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["likelihood"] for row in rows} == set(likelihoods.LIKELIHOODS)
+    assert {row["contender"] for row in rows} == {*table1.OBJECTIVES, table1.PLAIN}
+    # Decoded logits are no energies, so that their squared residual would mean nothing.
+    assert {row["distortion"] == "nan" for row in rows if row["likelihood"] == "Bernoulli"} == {
+        True
+    }
+    fixed = yaml.safe_load((out / "runs/table1-bottleneck-fixed-0_001-0/config.yaml").read_text())
+    assert fixed["variance"] == {"kind": "fixed", "fixed": 0.001, "memory": 0.99}
+    text = report.read_text()
+    assert "| variance .001 |" in text
+    assert "not run" not in text
+
+
+def test_the_bernoulli_distortion_is_that_of_its_definition_and_counts_observed_rows() -> None:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.rand(2, 1, 3, 4, generator=generator)
+    logits = torch.randn(2, 1, 3, 4, generator=generator)
+    observed = torch.tensor([[[True, True, True]], [[True, False, True]]])
+    chance = torch.sigmoid(logits)
+    nats = -(target * chance.log() + (1 - target) * (1 - chance).log())
+    expected = torch.stack([nats[0].sum(), nats[1, 0, [0, 2]].sum()])
+    torch.testing.assert_close(bernoulli_distortion(target, logits, observed), expected)

@@ -16,7 +16,7 @@ from training.reproduction.figure2 import report_figure2
 from training.reproduction.figures34 import report_figure3, report_figure4
 from training.reproduction.lemma import report_lemma
 from training.reproduction.plan import PLANS, Run
-from training.reproduction.report import ORDER, keep_section, write_report
+from training.reproduction.report import BEYOND, ORDER, keep_section, write_report
 from training.reproduction.runs import Workplace, perform_all
 from training.reproduction.scores import SCORES_FILE
 from training.reproduction.table2 import report_table2
@@ -53,7 +53,8 @@ def reproduce(
     """Reproduces ``targets`` into ``folder``; what is there already is not done again.
 
     Args:
-        targets: of ``table1``, ``table2``, ``fig1`` to ``fig4`` and ``lemma``, or ``all``.
+        targets: of ``table1``, ``likelihoods``, ``table2``, ``fig1`` to ``fig4`` and ``lemma``, or
+            ``all`` that the paper has.
         tier: key of ``TIERS``.
         folder: one directory of results; a tier's runs may not be mixed with another's.
         jobs: trainings side by side.
@@ -69,7 +70,8 @@ def reproduce(
         GlitchError: if a target or tier is unknown, data are missing or damaged, the folder holds
             another tier, or a training went numerically wrong.
     """
-    wanted = ORDER if "all" in targets else tuple(t for t in ORDER if t in targets)
+    papers = set(ORDER) - set(BEYOND) if "all" in targets else set()
+    wanted = tuple(target for target in ORDER if target in papers | set(targets))
     for target in targets:
         if target not in (*ORDER, "all"):
             names = ", ".join((*ORDER, "all"))
@@ -113,10 +115,10 @@ def _reproduce(  # noqa: PLR0917 - what was asked for, in its order
 
 def _report_finished(place: Workplace, wanted: Sequence[str], given: Sources, wish: Budget) -> Path:
     """Sections from finished runs, each saying what is missing; others stay as they were."""
-    if "table1" in wanted:
-        text = _table1(place, given, wish, is_report_only=True)
+    for target in set(_ON_REAL) & set(wanted):
+        text = _on_real(target, place, given, wish, is_report_only=True)
         if text is not None:
-            keep_section(place, "table1", text)
+            keep_section(place, target, text)
     for target in wanted:
         if target not in PLANS:
             continue
@@ -142,10 +144,18 @@ def _section(  # noqa: PLR0917 - what was asked for, in its order
     if target == "fig4":
         steps = place.tier.steps
         return report_figure4(place, given.chairs, lambda step: progress(step, steps, "fig4"))
-    return _table1(place, given, wish, jobs, progress)
+    return _on_real(target, place, given, wish, jobs, progress)
 
 
-def _table1(
+# What real glitches show, and the headings of these sections.
+_ON_REAL = {
+    "table1": "Table 1: a linear classifier on real glitches",
+    "likelihoods": "Table 1 under other likelihoods of a pixel",
+}
+
+
+def _on_real(  # noqa: PLR0917 - what was asked for, in its order
+    target: str,
     place: Workplace,
     given: Sources,
     wish: Budget,
@@ -155,11 +165,13 @@ def _table1(
     is_report_only: bool = False,
 ) -> str | None:
     from training.reproduction.table1.command import run_table1
+    from training.reproduction.table1.likelihoods import run_likelihoods
 
-    report = run_table1(
+    run = run_table1 if target == "table1" else run_likelihoods
+    report = run(
         place.tier.name,
-        place.folder / "table1",
-        lambda done, total, note: progress(done, total, f"table1: {note}"),
+        place.folder / "table1",  # one folder: both use the runs with the optimal variance
+        lambda done, total, note: progress(done, total, f"{target}: {note}"),
         jobs=jobs,
         real_images=given.real_images,
         budget=wish,
@@ -169,7 +181,7 @@ def _table1(
         return None
     body = report.read_text(encoding="utf-8").split("\n", 1)[1].strip()
     body = body.replace("\n## ", "\n### ").replace("](", "](table1/")  # it is a part here
-    heading = "## Table 1: a linear classifier on real glitches\n\nIts files are in `table1/`."
+    heading = f"## {_ON_REAL[target]}\n\nIts files are in `table1/`."
     return f"{heading}\n\n{body}\n"
 
 

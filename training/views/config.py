@@ -18,7 +18,7 @@ from training.core.config import (
 from training.data.config import AugmentationConfig, DataConfig
 from training.views.guided_config import GuidedConfig
 
-VARIANCES = ("learnt", "closed_form", "fixed")
+VARIANCES = ("learnt", "closed_form", "fixed", "bernoulli")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,9 @@ class VarianceConfig:
     ``closed_form`` is the mean square residual, a running mean over steps: the variance of highest
     likelihood, so that beta = 1 is the evidence bound. ``learnt`` is by the common optimiser, whose
     pace leaves it half as large again for thousands of steps; runs of versions that knew nothing
-    else are continued so. ``fixed`` shows what the scale of the likelihood does.
+    else are continued so. ``fixed`` shows what the scale of the likelihood does. ``bernoulli`` has
+    no variance: what is decoded are logits of energies in [0, 1], as in the reference study of
+    dSprites; such a run is for its vectors, its decoded pictures are no energies.
     """
 
     kind: str = "learnt"

@@ -6,8 +6,12 @@ import math
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from glitch.model import ViewsVAE, sample_posterior, sum_residuals
+from glitch.types import ObservedTensor, ViewsTensor
 from training.core.objectives import Outcome
 from training.core.state import STATE_FILE, load_state
 from training.data.pack import Pack
@@ -54,6 +58,7 @@ class ViewsTask:
             generator,
             is_half_precision=is_half_precision,
             variance_share=self._config.variance.share(step),
+            is_bernoulli=self._config.variance.kind == "bernoulli",
         )
 
     def details(self, outcome: Outcome) -> dict[str, float]:  # noqa: ARG002 - the interface has it
@@ -74,11 +79,13 @@ def compute_outcome(
     *,
     is_half_precision: bool,
     variance_share: float = 0.0,
+    is_bernoulli: bool = False,
 ) -> Outcome:
     """Encodes what is shown, draws, decodes what is owed.
 
     Before anything is scored, the likelihood's variances go ``variance_share`` of the way to the
-    batch's optimum; see :meth:`glitch.model.RowGaussian.follow`.
+    batch's optimum; see :meth:`glitch.model.RowGaussian.follow`. With ``is_bernoulli`` what is
+    decoded are logits, and the model's Gaussian has no part.
     """
     pixels, rows = model.prepare(batch.values, batch.observed)
     seen_rows, owed_rows = rows & batch.shown[..., None], rows & batch.owed[..., None]
@@ -90,5 +97,20 @@ def compute_outcome(
     if variance_share:
         residuals = sum_residuals(pixels, prediction, owed_rows, batch.owed_weight)
         model.likelihood.follow(residuals, variance_share)
-    distortion = model.likelihood.distortion(pixels, prediction, owed_rows)
+    if is_bernoulli:
+        distortion = bernoulli_distortion(pixels, prediction, owed_rows)
+    else:
+        distortion = model.likelihood.distortion(pixels, prediction, owed_rows)
     return Outcome(distortion * batch.owed_weight, posterior, draw)
+
+
+def bernoulli_distortion(
+    target: ViewsTensor, logits: ViewsTensor, observed: ObservedTensor
+) -> Float[Tensor, " batch"]:
+    """Negative log-likelihood of energies in [0, 1] as Bernoulli means, nats, over observed rows.
+
+    Locatello et al. 2019 score grey pixels so; it is a bound of the likelihood of what was drawn
+    from them, and no likelihood of the energies themselves.
+    """
+    nats = binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return torch.where(observed[..., None], nats, 0).sum(dim=(1, 2, 3))

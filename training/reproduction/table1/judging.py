@@ -50,7 +50,7 @@ def judge_run(
         known, asked = (_sampled(model, pack, sample) for pack in sides)
         found = {
             "rate": float(asked[1].rate.mean()),
-            "distortion": float(asked[1].distortion.mean()),
+            "distortion": _distortion(config, asked[1]),
             "active_units": float((asked[1].mean.var(axis=0) > ACTIVE_VARIANCE).sum()),
             "live_features": live,
         }
@@ -63,6 +63,12 @@ def judge_run(
             found=found,
         )
     return judged
+
+
+def _distortion(config: TrainingConfig, encoded: Encoded) -> float:
+    """Nats, decoded from the posterior mean; NaN where what is decoded are no energies."""
+    is_gaussian = config.variance.kind != "bernoulli"
+    return float(encoded.distortion.mean()) if is_gaussian else math.nan
 
 
 def _sampled(model: ViewsVAE, pack: Pack, sample: str) -> tuple[Pack, Encoded]:
