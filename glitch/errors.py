@@ -5,7 +5,16 @@ The service maps these types to HTTP statuses in one table; nothing here knows H
 
 
 class GlitchError(ValueError):
-    """Root of every error that a user can act on."""
+    """Root of every error that a user can act on.
+
+    Attributes:
+        field: The input that the sentence calls by the API's name, where it names one: a form or a
+            command line puts its own name there.
+    """
+
+    def __init__(self, message: str = "", *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class FormatError(GlitchError):

@@ -65,7 +65,8 @@ class Preprocessing:
                 return index
         lengths = ", ".join(f"{known:g}" for known in self.durations_s)
         raise GlitchError(
-            f"There is no view of {duration_s:g} s: give one of {lengths} s as view_duration_s."
+            f"There is no view of {duration_s:g} s: give one of {lengths} s as view_duration_s.",
+            field="view_duration_s",
         )
 
 

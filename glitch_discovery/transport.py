@@ -112,8 +112,15 @@ class Transport:
                 status=answer.status_code,
                 kind=str(content.get("type", "")).rpartition(":")[2],
                 request_id=content.get("request_id"),
+                field=_field(content),
             )
         return content
+
+
+def _field(problem: Mapping[str, Any]) -> str | None:
+    """The input that a problem is about: named by itself, or by the first of its errors."""
+    errors = problem.get("errors") or [{}]
+    return problem.get("field") or str(errors[0].get("field", "")).rpartition(".")[2] or None
 
 
 @contextlib.contextmanager

@@ -61,7 +61,8 @@ class OpenData:
         if self._rate not in RATES_HZ:
             raise StrainError(
                 f"GWOSC offers strain of 4096 and 16384 Hz, not {self._rate}: give sample_rate_hz "
-                "as one of these."
+                "as one of these.",
+                field="sample_rate_hz",
             )
         here = self._here().find(ifo, gps_time)
         if here is not None and here.is_whole:

@@ -97,7 +97,8 @@ def check_options(
     )
     if not (math.isfinite(merge_window_s) and 0 <= merge_window_s <= LONGEST_MERGE_WINDOW_S):
         raise InvalidRequestError(
-            f"merge_window_s must lie between 0 and {LONGEST_MERGE_WINDOW_S:g} seconds."
+            f"merge_window_s must lie between 0 and {LONGEST_MERGE_WINDOW_S:g} seconds.",
+            field="merge_window_s",
         )
     if origin is not None and origin not in ORIGINS:
         raise InvalidRequestError(f"There is no such origin: give one of {', '.join(ORIGINS)}.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +21,6 @@ from glitch_discovery import ServiceError, UnreachableError
 from glitch_discovery.transport import Transport, form, opened
 
 _WIDTH = 200
-# Fields that the service names in its sentences, and that are options here.
-_FIELDS = re.compile(
-    r"\b(gps_time|gps_start|gps_end|ifo|channel|sample_rate_hz|view_duration_s|label|neighbours|"
-    r"merge_window_s|origin|fdr|min_cluster_size|dormant_days|snr_min|p_value_max)\b(?!=)"
-)
 
 
 @dataclass(frozen=True)
@@ -75,7 +69,9 @@ def _told() -> Iterator[None]:
     try:
         yield
     except ServiceError as error:
-        raise LaunchError(_FIELDS.sub(lambda found: _option(found[1]), str(error))) from error
+        named = error.field
+        sentence = str(error).replace(named, _option(named)) if named else str(error)
+        raise LaunchError(sentence) from error
     except UnreachableError as error:
         raise LaunchError(f"{error} The option for it is --url.") from error
     except OSError as error:
@@ -148,8 +144,7 @@ def plain_console() -> Console:
 
 def _novelty(novelty: Mapping[str, Any]) -> str:
     if not novelty["is_judged"]:
-        reason = str(novelty["reason"]).removeprefix("Could not be judged: ")
-        return f"could not be judged: {reason}"
+        return str(novelty["reason"])
     return f"p = {novelty['p_value']:.3g} (score {novelty['score']:.3g}, higher is more novel)"
 
 

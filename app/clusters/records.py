@@ -48,7 +48,8 @@ class ClusteringParameters:
         if not 1 <= self.dormant_days <= MOST_DORMANT_DAYS:
             raise InvalidRequestError(
                 f"dormant_days must lie between 1 and {MOST_DORMANT_DAYS}, not "
-                f"{self.dormant_days}: 60 days with data are usual."
+                f"{self.dormant_days}: 60 days with data are usual.",
+                field="dormant_days",
             )
         if self.ifo is not None:
             check_ifo(self.ifo)

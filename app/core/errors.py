@@ -7,7 +7,15 @@ from glitch.errors import FormatError
 
 
 class ServiceError(Exception):
-    """Root of every error that a caller of a service can act on."""
+    """Root of every error that a caller of a service can act on.
+
+    Attributes:
+        field: The input that the sentence calls by the API's name, as of ``glitch.errors``.
+    """
+
+    def __init__(self, message: str = "", *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class InvalidRequestError(ServiceError):

@@ -107,6 +107,12 @@ def failure_of(error: Exception) -> Failure | None:
     return next((FAILURES[base] for base in type(error).__mro__ if base in FAILURES), None)
 
 
+def field_of(error: Exception) -> str | None:
+    """The API's name of the input that the error's sentence names; None where it names none."""
+    field: str | None = getattr(error, "field", None)
+    return field
+
+
 def is_disk_full(error: Exception) -> bool:
     """Whether a disk of the service, or of its database, has no room left."""
     state = getattr(getattr(error, "orig", None), "sqlstate", None)

@@ -39,7 +39,7 @@ def perform(name: str, file: Path, packed: _Arguments) -> Message:
     try:
         return pack({"result": OPERATIONS[name](file, arguments)})
     except GlitchError as error:
-        return pack({"error": type(error).__name__, "detail": str(error)})
+        return pack(_reported(error))
     except MemoryError:
         detail = f"{_shown(arguments)} needs more memory to decode than any one file may take."
         return pack({"error": TooLargeError.__name__, "detail": detail})
@@ -113,6 +113,10 @@ def _stack_cells(file: Path, arguments: _Arguments) -> list[Any]:
         return [stack.cell(arguments["column"], index) for index in arguments["indices"]]
 
 
+def _reported(error: GlitchError) -> dict[str, Any]:
+    return {"error": type(error).__name__, "detail": str(error), "field": error.field}
+
+
 def _stack_glitches(file: Path, arguments: _Arguments) -> list[Any]:
     """Cells and views of some glitches of a stack; of a bad one, what is wrong with it."""
     recipe = _recipe(arguments)
@@ -123,7 +127,7 @@ def _stack_glitches(file: Path, arguments: _Arguments) -> list[Any]:
                 cells = {name: stack.cell(name, index) for name in arguments["columns"]}
                 found.append({"cells": cells, **_views(stack.views(index, recipe))})
             except GlitchError as error:
-                found.append({"error": type(error).__name__, "detail": str(error)})
+                found.append(_reported(error))
             except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
                 detail = f"Glitch {index} of the file is damaged ({type(error).__name__})."
                 found.append({"error": FormatError.__name__, "detail": detail})

@@ -201,7 +201,7 @@ def error_of(answer: Mapping[str, Any]) -> science.GlitchError:
     kind = getattr(science, str(answer["error"]), science.FormatError)
     if not (isinstance(kind, type) and issubclass(kind, science.GlitchError)):
         kind = science.FormatError
-    return kind(str(answer["detail"]))
+    return kind(str(answer["detail"]), field=answer.get("field"))
 
 
 def _environment() -> dict[str, str]:

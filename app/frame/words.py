@@ -80,12 +80,11 @@ def novelty(judgement: Judgement | None) -> Novelty:
         return Novelty(
             "unjudged",
             "not judged",
-            "Novelty could not be judged: the active model has not embedded this glitch.",
+            "Could not be judged: the active model has not embedded this glitch.",
         )
     if not judgement.is_judged or judgement.p_value is None:
-        reason = (judgement.reason or "no reason is recorded").strip()
-        reason = reason.removeprefix("Could not be judged:").strip().rstrip(".")
-        return Novelty("unjudged", "not judged", f"Novelty could not be judged: {reason}.")
+        reason = judgement.reason or "Could not be judged; no reason is recorded."
+        return Novelty("unjudged", "not judged", reason)
     p_value = judgement.p_value
     share = _share(p_value)
     figure = f"p{_NBSP}={_NBSP}{p_value_text(p_value)}"

@@ -136,7 +136,9 @@ def check_neighbours(k: int) -> int:
         InvalidRequestError: outside 0 to 200.
     """
     if not 0 <= k <= MOST_NEIGHBOURS:
-        raise InvalidRequestError(f"neighbours must lie between 0 and {MOST_NEIGHBOURS}, not {k}.")
+        raise InvalidRequestError(
+            f"neighbours must lie between 0 and {MOST_NEIGHBOURS}, not {k}.", field="neighbours"
+        )
     return k
 
 

@@ -216,7 +216,9 @@ def _check(
         )
     gps = metadata.gps_time
     if gps is not None and not (gps.is_finite() and abs(gps) < GPS_LIMIT):
-        raise InvalidRequestError("gps_time must be seconds of GPS time, for example 1126259462.4.")
+        raise InvalidRequestError(
+            "gps_time must be seconds of GPS time, for example 1126259462.4.", field="gps_time"
+        )
     for name in NUMBERS:
         value = getattr(metadata, name)
         if value is not None and not math.isfinite(value):

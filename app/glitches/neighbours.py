@@ -64,7 +64,9 @@ def find_neighbours(
         NotFoundError: if there is no such checkpoint.
     """
     if not 0 <= k <= MOST_NEIGHBOURS:
-        raise InvalidRequestError(f"neighbours must be 0 to {MOST_NEIGHBOURS}, not {k}.")
+        raise InvalidRequestError(
+            f"neighbours must be 0 to {MOST_NEIGHBOURS}, not {k}.", field="neighbours"
+        )
     check_filters(filters)
     size = checkpoints.latent_size(session, checkpoint_id)
     query = check_vector(vector, size)

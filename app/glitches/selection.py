@@ -118,7 +118,8 @@ def check_ifo(ifo: str) -> None:
     """
     if not IFO_PATTERN.fullmatch(ifo):
         raise InvalidRequestError(
-            f"There is no detector {ifo[:20]!r}: give its prefix as ifo, for example H1, L1 or V1."
+            f"There is no detector {ifo[:20]!r}: give its prefix as ifo, for example H1, L1 or V1.",
+            field="ifo",
         )
 
 

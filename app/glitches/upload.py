@@ -96,7 +96,8 @@ def parse_gps_time(text: str | None) -> Decimal | None:
     if not _GPS_TIME.fullmatch(text) or not 0 < Decimal(text) <= LATEST_GPS_TIME:
         raise InvalidRequestError(
             f"gps_time {_shown(text)} is no GPS time: give seconds since 6 January 1980 as a "
-            "plain decimal number with at most nine decimals, such as 1126259462.4."
+            "plain decimal number with at most nine decimals, such as 1126259462.4.",
+            field="gps_time",
         )
     return Decimal(text)
 
@@ -111,7 +112,8 @@ def parse_ifo(text: str | None) -> str | None:
         return None
     if parse_detector(text) is None:
         raise InvalidRequestError(
-            f"ifo {_shown(text)} is no detector known here: give one of {', '.join(DETECTORS)}."
+            f"ifo {_shown(text)} is no detector known here: give one of {', '.join(DETECTORS)}.",
+            field="ifo",
         )
     return parse_detector(text)
 
@@ -135,15 +137,19 @@ def parse_details(
     channel = (channel or "").strip() or None
     if channel is not None and not _CHANNEL.fullmatch(channel):
         raise InvalidRequestError(
-            f"channel {_shown(channel)} is no channel name: give one such as H1:GDS-CALIB_STRAIN."
+            f"channel {_shown(channel)} is no channel name: give one such as H1:GDS-CALIB_STRAIN.",
+            field="channel",
         )
     if sample_rate_hz is not None and not (math.isfinite(sample_rate_hz) and sample_rate_hz > 0):
-        raise InvalidRequestError("sample_rate_hz must be a positive number of samples a second.")
+        raise InvalidRequestError(
+            "sample_rate_hz must be a positive number of samples a second.", field="sample_rate_hz"
+        )
     detector = parse_ifo(ifo)
     of_channel = detector_of_channel(channel)
     if detector and of_channel and of_channel != detector:
         raise InvalidRequestError(
-            f"channel {channel} belongs to {of_channel}, but ifo says {detector}: correct one."
+            f"channel {channel} belongs to {of_channel}, but ifo says {detector}: correct one.",
+            field="ifo",
         )
     return UploadDetails(
         gps_time=parse_gps_time(gps_time),
@@ -172,7 +178,8 @@ def parse_scales(energy_max: float | None, frequency_range: str | None) -> Scale
     match = _RANGE.fullmatch(text)
     if match is None:
         raise InvalidRequestError(
-            f"frequency_range {_shown(text)} is no range: give two frequencies in Hz, as 10,4096."
+            f"frequency_range {_shown(text)} is no range: give two frequencies in Hz, as 10,4096.",
+            field="frequency_range",
         )
     return Scales((float(match[1]), float(match[2])), energy_max)
 
@@ -290,11 +297,13 @@ def _from_strain(
 ) -> ParsedUpload:
     if details.view_durations_s:
         raise InvalidRequestError(
-            "view_duration_s is for pictures; strain gives every window that fits. Leave it out."
+            "view_duration_s is for pictures; strain gives every window that fits. Leave it out.",
+            field="view_duration_s",
         )
     if details.gps_time is None or strain is None:
         raise InvalidRequestError(
-            f"{file.name} is strain: say where the glitch is with gps_time, in GPS seconds."
+            f"{file.name} is strain: say where the glitch is with gps_time, in GPS seconds.",
+            field="gps_time",
         )
     made = strain_to_views(strain, details.gps_time, preprocessing, centre=details.is_centred)
     return ParsedUpload(
@@ -309,7 +318,8 @@ def _from_strain(
 def _from_array(views: Views | None, details: UploadDetails) -> ParsedUpload:
     if details.view_durations_s or views is None:
         raise InvalidRequestError(
-            "view_duration_s is for pictures; an array names its windows itself. Leave it out."
+            "view_duration_s is for pictures; an array names its windows itself. Leave it out.",
+            field="view_duration_s",
         )
     return ParsedUpload(
         views=views,
@@ -326,7 +336,8 @@ def _from_pictures(
     if given and len(given) != len(files):
         raise InvalidRequestError(
             f"There are {len(files)} pictures but {len(given)} values of view_duration_s: give one "
-            "for each picture, in their order."
+            "for each picture, in their order.",
+            field="view_duration_s",
         )
     images: dict[float, SpectrogramImage] = {}
     names: list[SpectrogramName] = []
@@ -349,7 +360,8 @@ def _from_pictures(
         if duration_s is None:
             raise InvalidRequestError(
                 f"The window length of {file.name} is not in its name: give view_duration_s, in "
-                "seconds, once for each picture and in their order."
+                "seconds, once for each picture and in their order.",
+                field="view_duration_s",
             )
         window = preprocessing.durations_s[preprocessing.view_index(duration_s)]
         if window in images:

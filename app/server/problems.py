@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from app.core.failures import FAILURES, failure_of
+from app.core.failures import FAILURES, failure_of, field_of
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:glitch-discovery:problem:"
@@ -88,6 +88,7 @@ def _known_problem(request: Request, error: Exception) -> JSONResponse:
         title=failure.title,
         request_id=_request_id(request),
         headers=headers,
+        extra={"field": field} if (field := field_of(error)) else None,
     )
 
 

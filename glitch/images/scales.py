@@ -46,11 +46,13 @@ class Scales:
             low, high = self.frequency_range_hz
             if not 0.1 <= low < high <= 1e5:
                 raise ImageError(
-                    "frequency_range must be two frequencies in Hz, the lower first: 10,4096."
+                    "frequency_range must be two frequencies in Hz, the lower first: 10,4096.",
+                    field="frequency_range",
                 )
         if self.energy_max is not None and not 0.1 <= self.energy_max <= 1e4:
             raise ImageError(
-                "energy_max must be the normalised energy at the top of the colour scale: 15."
+                "energy_max must be the normalised energy at the top of the colour scale: 15.",
+                field="energy_max",
             )
 
 
@@ -83,12 +85,14 @@ def check_scales(
         low, high = frequency_range_hz
         raise ImageError(
             f"The labels of the frequency axis are not spaced as on one of {low:g} to {high:g} Hz: "
-            "give frequency_range, its lowest and highest frequency in Hz, such as 20,1024."
+            "give frequency_range, its lowest and highest frequency in Hz, such as 20,1024.",
+            field="frequency_range",
         )
     if said.energy_max is None and not _may_reach(is_dark, is_colored, box, energy_max):
         raise ImageError(
             f"The labels of the colour bar are not spaced as on one of 0 to {energy_max:g}: give "
-            "energy_max, the normalised energy at its top, such as 15."
+            "energy_max, the normalised energy at its top, such as 15.",
+            field="energy_max",
         )
 
 

@@ -118,7 +118,8 @@ def detector_of(source: Source, request: Request) -> str | None:
     if request.ifo and source.ifo and request.ifo != source.ifo:
         raise StrainError(
             f"{request.shown_name} holds strain of {source.ifo}, but {request.ifo} was asked for: "
-            "correct ifo, or send the file of that detector."
+            "correct ifo, or send the file of that detector.",
+            field="ifo",
         )
     return source.ifo or request.ifo or detector_of_file_name(request.file_name)
 
@@ -226,11 +227,13 @@ def _sample_rate(source: Source, request: Request) -> float:
     said, given = source.sample_rate_hz, request.sample_rate_hz
     if said is None and given is None:
         raise StrainError(
-            f"{request.shown_name} does not say its sample rate: give sample_rate_hz."
+            f"{request.shown_name} does not say its sample rate: give sample_rate_hz.",
+            field="sample_rate_hz",
         )
     if said is not None and given is not None and abs(said - given) > 1e-6 * said:
         raise StrainError(
-            f"{request.shown_name} says {said:g} Hz but sample_rate_hz is {given:g}: which is it?"
+            f"{request.shown_name} says {said:g} Hz but sample_rate_hz is {given:g}: which is it?",
+            field="sample_rate_hz",
         )
     return float(said if said is not None else given or 0)
 

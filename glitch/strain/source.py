@@ -92,7 +92,8 @@ def check_size(n_samples: int) -> None:
     if n_samples > MAX_SAMPLES:
         raise TooLargeError(
             f"The file declares {n_samples:,} samples and at most {MAX_SAMPLES:,} are read at "
-            "once. Give gps_time, so that only the 64 s around it are read, or cut the file."
+            "once. Give gps_time, so that only the 64 s around it are read, or cut the file.",
+            field="gps_time",
         )
 
 

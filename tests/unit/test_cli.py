@@ -147,18 +147,23 @@ def test_embed_says_what_could_not_be_judged(
     data_directory: Path, strain_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GLITCH_TOKEN", TOKEN)
-    novelty = {"score": None, "p_value": None, "is_judged": False, "reason": "Too few."}
+    novelty = {
+        "score": None,
+        "p_value": None,
+        "is_judged": False,
+        "reason": "Could not be judged: too few.",
+    }
     answer = {**ANSWER, "novelty": novelty, "neighbours": []}
     FakeService(monkeypatch, httpx.Response(200, json=answer))
     outcome = RUNNER.invoke(cli.app, ["embed", str(strain_file)])
-    assert "could not be judged: Too few." in outcome.output
+    assert "Could not be judged: too few." in outcome.output
 
 
 @pytest.mark.parametrize(
     ("response", "sentence"),
     [
         (
-            httpx.Response(422, json={"title": "Bad", "detail": "Give gps_time."}),
+            httpx.Response(422, json={"detail": "Give gps_time.", "field": "gps_time"}),
             "Give --gps-time.",
         ),
         (httpx.Response(200, text="<html>"), "answered 200 and no JSON"),

@@ -46,7 +46,7 @@ def test_not_judged_is_its_own_answer_with_the_reason() -> None:
     for judgement in (Judgement(None, None, False, reason), Judgement(2.0, None, False, None)):
         told = novelty(judgement)
         assert told.level == "unjudged"
-        assert told.sentence.startswith("Novelty could not be judged: ")
+        assert told.sentence.startswith("Could not be judged")
         assert "not novel" not in told.sentence
     assert novelty(None).level == "unjudged"
     assert "only 3 labelled glitches" in novelty(Judgement(None, None, False, reason)).sentence

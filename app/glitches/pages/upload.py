@@ -5,7 +5,6 @@ Without storing, which readers may do as well, the answer is a page that is kept
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -20,6 +19,7 @@ from app.core.errors import (
     ServiceError,
     UnsupportedFileError,
 )
+from app.core.failures import field_of
 from app.core.principals import Principal, Role
 from app.frame.contexts import Choice
 from app.frame.deps import (
@@ -146,7 +146,9 @@ def upload(
 
 def _as_on_the_form(error: Exception) -> str:
     """Its sentence with the form's own words for fields, and where a file goes that is a batch."""
-    sentence = re.sub(r"\b[a-z_]+\b", lambda found: LABELS.get(found[0], found[0]), str(error))
+    sentence, field = str(error), field_of(error)
+    if field in LABELS:
+        sentence = sentence.replace(field, LABELS[field])
     if isinstance(error, UnsupportedFileError):
         sentence += " An archive or a table of triggers is sent as a batch."
     return sentence

@@ -144,7 +144,8 @@ def _chosen(file: h5py.File, request: Request) -> _Series:
         return found[names.index(chosen)]
     raise FormatError(
         f"{request.shown_name} holds several series: give channel, one of "
-        f"{listed([one.shown for one in found])}."
+        f"{listed([one.shown for one in found])}.",
+        field="channel",
     )
 
 
