@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import linear_sum_assignment
 
 from glitch.clustering.many import clusters_of_graph, neighbour_graph, without
 from glitch.errors import GlitchError
@@ -130,6 +129,8 @@ def match_clusters(
     """
     if not current or not previous:
         return [None] * len(current)
+    from scipy.optimize import linear_sum_assignment  # takes its time to import
+
     overlaps = np.array([[_jaccard(new, old) for old in previous] for new in current])
     overlaps[overlaps < SAME_FROM] = 0.0
     matches: list[Match | None] = [None] * len(current)

@@ -12,7 +12,6 @@ import math
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import betabinom
 
 from glitch.errors import GlitchError
 
@@ -154,5 +153,7 @@ def chance_of_as_many(
         return 0.0
     if rank > n_calibration:
         return 1.0
+    from scipy.stats import betabinom  # takes its time to import
+
     chance = betabinom.sf(n_members - 1, n_tests, rank, n_calibration + 1 - rank)
     return float(min(max(chance, 0.0), 1.0))

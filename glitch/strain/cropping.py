@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Complex64, Float32
-from scipy.signal.windows import tukey
 from torch import Tensor
 
 from glitch.strain.fourier import rfft
@@ -93,6 +92,8 @@ def crop_plan(
         taper_s: seconds at either end that fade out.
         device: where the taper is kept.
     """
+    from scipy.signal.windows import tukey  # takes its time to import
+
     halvings = math.floor(math.log2(n_samples / sample_rate_hz / shortest_s))
     if n_samples % FEWEST_TILES or halvings < 1:
         return None

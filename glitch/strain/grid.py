@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.interpolate import make_interp_spline
-from scipy.linalg import solve_banded
 
 from glitch.views import Preprocessing
 
@@ -159,6 +157,8 @@ def frequency_samples(
 
 def spline_across_rows(rows_hz: np.ndarray, samples_hz: np.ndarray) -> Matrix:
     """Cubic spline through the rows' energies, level beyond the first and last row, as gwpy's."""
+    from scipy.interpolate import make_interp_spline  # takes its time to import
+
     degree = min(3, rows_hz.size - 1)
     spline = make_interp_spline(rows_hz, np.eye(rows_hz.size), k=degree)
     return np.asarray(spline(np.clip(samples_hz, rows_hz[0], rows_hz[-1])))
@@ -170,6 +170,8 @@ def spline_moments(n: int) -> Matrix:
     They solve ``m[k-1] + 4 m[k] + m[k+1] = e[k-1] - 2 e[k] + e[k+1]`` with the second derivative
     linear across the first two and the last two intervals.
     """
+    from scipy.linalg import solve_banded  # takes its time to import
+
     second = np.zeros((n, n))
     inner = np.arange(1, n - 1)
     second[inner, inner - 1], second[inner, inner], second[inner, inner + 1] = 1, -2, 1

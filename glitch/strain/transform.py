@@ -11,7 +11,6 @@ from fractions import Fraction
 import numpy as np
 import torch
 from jaxtyping import Float32
-from scipy.signal import firwin, resample_poly
 from torch import Tensor
 
 from glitch.errors import GlitchError
@@ -76,6 +75,8 @@ def _at_processing_rate(segment: Segment) -> Segment:
     """Resample to 8192 Hz what is faster: rows end at 2048 Hz, so nothing drawn is lost."""
     if segment.sample_rate_hz <= HIGHEST_PROCESSING_RATE_HZ:
         return segment
+    from scipy.signal import firwin, resample_poly  # takes its time to import
+
     ratio = Fraction(HIGHEST_PROCESSING_RATE_HZ, segment.sample_rate_hz)
     up, down = ratio.numerator, ratio.denominator
     # 80 dB in the stop band, flat to 0.9 of the new Nyquist frequency: rows reach 3246 of 4096 Hz

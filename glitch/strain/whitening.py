@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Float64
 from scipy.fft import next_fast_len
-from scipy.signal import get_window
 from torch import Tensor
 
 from glitch.errors import StrainError
@@ -48,6 +47,8 @@ def whitening_plan(
     preprocessing: Preprocessing, sample_rate_hz: int, n_samples: int, device: torch.device
 ) -> WhiteningPlan:
     """Prepare whitening of segments of ``n_samples`` (even)."""
+    from scipy.signal import get_window  # takes its time to import
+
     n_fft = round(preprocessing.asd_fft_s * sample_rate_hz)
     n_taps = round(preprocessing.whitening_filter_s * sample_rate_hz)
     n_half = n_taps // 2
