@@ -7,10 +7,14 @@ vectors count, not their lengths, as for clusters (``glitch.clustering``).
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float, Float32
 
 from glitch.clustering import unit_vectors
 from glitch.errors import GlitchError
@@ -26,9 +30,12 @@ _BLOCK = 4096  # newcomers whose neighbours are sought at once
 Coordinates = Float32[np.ndarray, "glitch 2"]
 Anchors = Float32[np.ndarray, "anchor latent"]
 AnchorPlaces = Float32[np.ndarray, "anchor 2"]
+Polygon = Float[np.ndarray, "corner 2"]
 
 
-def lay_out(vectors: LatentArray, *, seed: int) -> Coordinates:
+def lay_out(
+    vectors: LatentArray, *, seed: int, on_progress: Callable[[float], None] | None = None
+) -> Coordinates:
     """Lay glitches out in the plane so that those that resemble each other lie together.
 
     Deterministic: the same vectors in the same order with the same seed give the same places, at
@@ -38,6 +45,8 @@ def lay_out(vectors: LatentArray, *, seed: int) -> Coordinates:
     Args:
         vectors: Posterior means, shape (glitch, latent), finite.
         seed: Of UMAP's own draws.
+        on_progress: Called about once a second with the share of UMAP's steps that is done, in
+            [0, 1]. What it raises ends the work.
 
     Returns:
         Places, shape (glitch, 2), float32, centred, the farthest coordinate at -1 or 1.
@@ -60,6 +69,7 @@ def lay_out(vectors: LatentArray, *, seed: int) -> Coordinates:
             metric="euclidean",
             random_state=seed,
             n_jobs=1,
+            tqdm_kwds=None if on_progress is None else _told_to(on_progress),
         ).fit_transform(units.astype(np.float32))
     # What UMAP finds no neighbour for, it leaves without a place: the middle is as good as any.
     return _scaled(np.nan_to_num(np.asarray(layout, dtype=np.float64)))
@@ -105,12 +115,54 @@ def place(vectors: LatentArray, anchors: Anchors, places: AnchorPlaces) -> Coord
     return placed
 
 
+def inside(places: Coordinates, polygon: Polygon) -> Bool[np.ndarray, " glitch"]:
+    """Which places lie within a polygon, by the even-odd rule.
+
+    Args:
+        places: Shape (glitch, 2).
+        polygon: Its corners in order, shape (corner, 2), three at least; the last is joined to the
+            first. It may cross itself: what is enclosed twice lies outside.
+
+    Returns:
+        True where a place lies within; on the edge itself either may be.
+
+    Raises:
+        GlitchError: if it has fewer than three corners, or one is not finite.
+    """
+    if len(polygon) < 3 or not np.isfinite(polygon).all():
+        raise GlitchError("A polygon has three corners at least, each with two finite numbers.")
+    found = np.zeros(len(places), dtype=np.bool_)
+    low, high = polygon.min(axis=0), polygon.max(axis=0)
+    near = np.flatnonzero(((places >= low) & (places <= high)).all(axis=1))
+    x, y = places[near].astype(np.float64).T
+    is_within = np.zeros(len(near), dtype=np.bool_)
+    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        if y0 != y1:
+            crosses = (y0 > y) != (y1 > y)
+            is_within ^= crosses & (x < x0 + (y - y0) / (y1 - y0) * (x1 - x0))
+    found[near] = is_within
+    return found
+
+
 def _checked(vectors: LatentArray) -> Float32[np.ndarray, "glitch latent"]:
     if not len(vectors):
         raise GlitchError("A map needs one glitch at least: embed some first.")
     if not np.isfinite(vectors).all():
         raise GlitchError("A latent vector holds values that are not finite: embed it again.")
     return unit_vectors(vectors).astype(np.float32)
+
+
+def _told_to(on_progress: Callable[[float], None]) -> dict[str, Any]:
+    """UMAP tells how far it is through tqdm alone: a bar of two numbers that is read, not shown."""
+
+    class Bar(StringIO):
+        def write(self, text: str) -> int:
+            found = re.search(r"(\d+)/(\d+)", text)
+            if found:
+                on_progress(int(found[1]) / max(1, int(found[2])))
+            return len(text)
+
+    return {"disable": False, "file": Bar(), "bar_format": "{n}/{total}", "mininterval": 1.0}
 
 
 def _principal(units: Float32[np.ndarray, "glitch latent"]) -> np.ndarray:

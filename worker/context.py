@@ -62,6 +62,10 @@ class WorkerContext:
         """Leave the chunk by an exception if it should be left."""
         self._lease.check()
 
+    def note(self, sentence: str | None) -> None:
+        """Tell at once how far the chunk is, beside the transaction that does it."""
+        self._lease.note(sentence)
+
     def is_cancelled(self) -> bool:
         """Whether the job was cancelled, as far as is known here."""
         return self._lease.is_cancelled

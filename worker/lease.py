@@ -11,7 +11,13 @@ from types import TracebackType
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.jobs.leases import JobCancelledError, LeaseLostError, release_chunk, renew_lease
+from app.jobs.leases import (
+    JobCancelledError,
+    LeaseLostError,
+    note_on_job,
+    release_chunk,
+    renew_lease,
+)
 from app.jobs.records import Chunk
 
 _log = logging.getLogger("worker.lease")
@@ -80,6 +86,14 @@ class HeldLease:
             raise JobCancelledError
         if self._is_stopping():
             raise WorkerStoppingError
+
+    def note(self, sentence: str | None) -> None:
+        """Write a sentence on the job, in a transaction of its own; lost where that fails."""
+        try:
+            with self._sessions.begin() as session:
+                note_on_job(session, self._chunk.job_id, sentence)
+        except SQLAlchemyError as error:
+            _log.warning("progress could not be noted (%s)", type(error).__name__)
 
     def _keep(self) -> None:
         wait_s = min(self._lease.total_seconds() / _RENEWALS_A_LEASE, _LONGEST_WAIT_S)

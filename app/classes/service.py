@@ -139,6 +139,25 @@ def note_withdrawal(session: Session, class_id: int, *, author: Principal) -> No
         )
 
 
+def withdraw_untouched(session: Session, class_id: int, *, author: Principal) -> bool:
+    """Take a class back that was made for labels which are gone; whether it was.
+
+    One that somebody uses or changed by now stays.
+    """
+    lock_classes(session)
+    known = session.get_one(GlitchClass, class_id, populate_existing=True)
+    if any(event.kind != "create" for event in class_history(session, class_id).events):
+        return False
+    try:
+        refuse_used(session, known)
+    except ConflictError:
+        return False
+    known.state = WITHDRAWN
+    note_withdrawal(session, class_id, author=author)
+    session.flush()
+    return True
+
+
 def _do(
     session: Session,
     known: GlitchClass,

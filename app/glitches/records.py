@@ -136,6 +136,7 @@ class GlitchFilters:
     with_subclasses: bool = False  # let labels of their sub-classes pass too
     cluster_id: UUID | None = None  # members of this cluster
     batch_id: UUID | None = None  # stored, or recognised, by this batch
+    ids: tuple[UUID, ...] | None = None  # one of these
     is_labelled: bool | None = None
     origins: tuple[str, ...] = ()
     p_value_max: float | None = None  # under the active checkpoint; lower is more novel

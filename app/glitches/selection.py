@@ -8,7 +8,8 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, Uuid, any_, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.classes.tables import GlitchClass
@@ -159,6 +160,8 @@ def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnEl
         conditions.append(_is_member(session, filters.cluster_id))
     if filters.batch_id is not None:
         conditions.append(_is_of_batch(session, filters.batch_id))
+    if filters.ids is not None:
+        conditions.append(Glitch.id == any_(cast(list(filters.ids), ARRAY(Uuid))))
     if filters.is_labelled is not None:
         is_labelled = Glitch.class_id.is_not(None)
         conditions.append(is_labelled if filters.is_labelled else ~is_labelled)

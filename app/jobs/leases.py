@@ -150,6 +150,16 @@ def end_chunk(session: Session, chunk: Chunk, owner: str, **counts: int) -> None
     _add_to_job(session, chunk.job_id, counts)
 
 
+def note_on_job(session: Session, job_id: UUID, sentence: str | None) -> None:
+    """Say on an open job how far a long chunk is."""
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.state.in_(OPEN_STATES))
+        .values(detail=sentence)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def fail_chunk(
     session: Session, chunk: Chunk, owner: str, detail: str, *, is_final: bool = False
 ) -> None:

@@ -112,6 +112,9 @@ class JobContext(Protocol):
     def is_cancelled(self) -> bool:
         """Whether the job was cancelled, as far as is known here."""
 
+    def note(self, sentence: str | None) -> None:
+        """Tell at once how far a long chunk is; None once that is of no interest any more."""
+
 
 class JobHandler(Protocol):
     """A kind of job.

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
+from app.clusters.chosen import cluster_by_hand
 from app.core import schemas as core_schemas
 from app.jobs import schemas as job_schemas
 from app.map import schemas as map_schemas
 from app.map.bulk import label_selection, list_bulk_labels, undo_selection
-from app.map.files import coding_for, headers_for, ids_of_version, is_known, map_files, stream
+from app.map.files import coding_for, files_of_version, headers_for, is_known, map_files, stream
+from app.map.region import Region, resolve
 from app.map.service import map_state, start_drawing, start_placing
 from app.server.callers import Reader, Reviewer, RuntimeDep, SessionDep, Submitter
 
@@ -57,19 +60,36 @@ def ids(
     version: Annotated[str, Query(max_length=64, description="`version` of the points' header.")],
 ) -> Response:
     """16 bytes a glitch, in the order of the points of that version."""
-    path = ids_of_version(runtime.settings.data_dir, version)
+    path = files_of_version(runtime.settings.data_dir, version).ids
     return FileResponse(
         path, media_type=BINARY, headers={"Cache-Control": "private, max-age=86400"}
     )
 
 
+@router.post("/region", summary="The glitches of a region")
+def region(runtime: RuntimeDep, _: Reader, body: Region) -> map_schemas.PointsFound:
+    """Those within a polygon, but what is left out, in the version that the asker has."""
+    found = resolve(runtime.settings.data_dir, body)
+    return map_schemas.PointsFound(n_glitches=len(found.ids), glitch_ids=found.ids)
+
+
 @router.post("/labels", summary="Label a selection", status_code=201)
 def label(
-    session: SessionDep, principal: Reviewer, body: map_schemas.Selection
+    runtime: RuntimeDep, session: SessionDep, principal: Reviewer, body: map_schemas.Selection
 ) -> map_schemas.BulkLabel:
     """All of them or none, in one transaction that can be undone."""
-    made = label_selection(session, body.glitch_ids, body.label, reviewer=principal)
+    ids = _ids(runtime.settings.data_dir, body)
+    made = label_selection(session, ids, body.label, reviewer=principal, is_new=body.is_new)
     return map_schemas.bulk_label(made)
+
+
+@router.post("/clusters", summary="Make a selection a cluster", status_code=201)
+def cluster(
+    runtime: RuntimeDep, session: SessionDep, principal: Reviewer, body: map_schemas.Points
+) -> map_schemas.NewCluster:
+    """To be reviewed beside the clusters of the latest clustering."""
+    ids = _ids(runtime.settings.data_dir, body)
+    return map_schemas.NewCluster(id=cluster_by_hand(session, ids, author=principal))
 
 
 @router.get("/labels", summary="Selections that were labelled, latest first")
@@ -87,3 +107,9 @@ def labelled(
 def undo(session: SessionDep, principal: Reviewer, bulk_id: UUID) -> map_schemas.BulkLabel:
     """Each glitch is what it was before, unless somebody labelled it since."""
     return map_schemas.bulk_label(undo_selection(session, bulk_id, reviewer=principal))
+
+
+def _ids(data_dir: Path, points: map_schemas.Points) -> list[UUID]:
+    if points.region is not None:
+        return resolve(data_dir, points.region).ids
+    return points.glitch_ids or []

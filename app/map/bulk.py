@@ -9,6 +9,8 @@ from uuid import UUID
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
+from app.classes.naming import create_class
+from app.classes.service import withdraw_untouched
 from app.classes.tables import GlitchClass
 from app.core.access import require_role
 from app.core.audit import record_event
@@ -23,7 +25,12 @@ _SOURCE = "map"
 
 
 def label_selection(
-    session: Session, glitch_ids: Collection[UUID], class_name: str, *, reviewer: Principal
+    session: Session,
+    glitch_ids: Collection[UUID],
+    class_name: str,
+    *,
+    reviewer: Principal,
+    is_new: bool = False,
 ) -> BulkLabelRecord:
     """Label a selection of glitches, all or none.
 
@@ -32,12 +39,13 @@ def label_selection(
         glitch_ids: Which; a glitch named twice is labelled once.
         class_name: A class that is not retired.
         reviewer: Who says so; a reviewer or above.
+        is_new: Whether the class is made for them; the undo takes it back too.
 
     Raises:
         PermissionDeniedError: if the caller is no reviewer.
-        InvalidRequestError: if there are none or too many, or no such class.
+        InvalidRequestError: if there are none or too many, no such class, or no name of one.
         NotFoundError: if one of them is not there.
-        ConflictError: if the class is retired.
+        ConflictError: if the class is retired, or the new one is there already.
     """
     require_role(reviewer, Role.REVIEWER)
     wanted = set(glitch_ids)
@@ -48,12 +56,16 @@ def label_selection(
             f"{len(wanted):,} glitches are more than the {MOST_AT_ONCE:,} that are labelled at "
             "once: choose fewer, for example by a stretch of time."
         )
+    if is_new:
+        about = f"Named by {reviewer.name} from a selection of {len(wanted):,} glitches."
+        create_class(session, class_name, description=about, author=reviewer)
     label_ids = append_labels(session, wanted, class_name, author=reviewer, source=_SOURCE)
     row = BulkLabel(
         class_id=session.scalars(
-            select(GlitchClass.id).where(GlitchClass.name == class_name)
+            select(GlitchClass.id).where(func.lower(GlitchClass.name) == class_name.lower())
         ).one(),
         label_ids=label_ids,
+        made_class=is_new,
         author=reviewer.name,
     )
     session.add(row)
@@ -73,7 +85,8 @@ def label_selection(
 def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> BulkLabelRecord:
     """Take such labels back, all at once; what each glitch was before, it is again.
 
-    A label that somebody gave one of them since stays.
+    A label that somebody gave one of them since stays. A class that was made for them goes too,
+    unless somebody uses or changed it by now.
 
     Raises:
         PermissionDeniedError: if the caller is no reviewer.
@@ -87,6 +100,8 @@ def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> B
     if row.undone_at is not None:
         raise ConflictError(f"These labels were taken back before, by {row.undone_by}.")
     n_revoked = revoke_labels(session, row.label_ids, reviewer=reviewer)
+    if row.made_class:
+        withdraw_untouched(session, row.class_id, author=reviewer)
     session.execute(
         update(BulkLabel)
         .where(BulkLabel.id == bulk_id)

@@ -1,4 +1,4 @@
-"""The map as columns for drawing: one buffer, 26 bytes a glitch, little-endian.
+"""The map as columns for drawing: one buffer, 36 bytes a glitch, little-endian.
 
 The buffer starts with the eight bytes ``GLMAP001``, the length of the header that follows as an
 unsigned 32-bit integer, and the header, a JSON object padded with spaces to a multiple of eight
@@ -20,7 +20,9 @@ from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
 from app.core.binary_copy import read_rows
+from app.glitches.tables import ORIGINS
 from app.map.records import ProjectionRecord
+from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S
 
 MAGIC = b"GLMAP001"
 _ALIGNED = 8
@@ -35,6 +37,18 @@ _COLUMNS: dict[str, tuple[str, str]] = {
     "cluster": (">i4", "<u2"),  # index into ``clusters``; 0 is in none
     "ifo": ("S2", "<u1"),  # index into ``ifos``; 0 is not known
     "is_simulated": ("?", "<u1"),
+    "snr": (">f4", "<f4"),  # NaN where not known
+    "peak_frequency": (">f4", "<f4"),  # Hz; NaN where not known
+    "origin": (">i4", "<u1"),  # index into ``origins``; never 0
+}
+_MADE = {"run": "<u1"}  # index into ``runs``, of the time; 0 where that is not known
+# A column of categories -> the header's list that it is an index into.
+CATEGORIES = {
+    "class": "classes",
+    "ifo": "ifos",
+    "origin": "origins",
+    "run": "runs",
+    "cluster": "clusters",
 }
 # The clusters of the latest run over simulated glitches and of that over measured ones, since a
 # glitch is one or the other, largest first. What was split lives on as its parts.
@@ -50,7 +64,8 @@ WITH shown AS ({shown}), member AS (
   FROM cluster_member m JOIN shown s ON s.id = m.cluster_id GROUP BY m.glitch_id)
 SELECT p.glitch_id, p.x, p.y, coalesce(g.gps_time::float8, 'NaN'),
   coalesce(e.p_value::real, 'NaN'), coalesce(g.class_id, 0), coalesce(m.number, 0),
-  coalesce(g.ifo, '??'), g.is_simulated
+  coalesce(g.ifo, '??'), g.is_simulated, coalesce(g.snr::real, 'NaN'),
+  coalesce(g.peak_frequency::real, 'NaN'), array_position({origins}, g.origin)
 FROM map_point p
 JOIN glitch g ON g.id = p.glitch_id
 JOIN embedding e ON e.glitch_id = p.glitch_id AND e.checkpoint_id = {checkpoint}
@@ -73,12 +88,16 @@ def build_columns(session: Session, projection: ProjectionRecord, version: str) 
         shown=sql.SQL(_SHOWN_CLUSTERS),
         checkpoint=sql.Literal(projection.checkpoint_id),
         projection=sql.Literal(projection.id),
+        origins=sql.Literal(list(ORIGINS)),
     )
     sent = [(name, kind) for name, (kind, _) in _COLUMNS.items()]
     rows = read_rows(session, query, np.dtype([("id", "V16"), *sent]))
     columns = {name: rows[name] for name in _COLUMNS}
     classes, columns["class"] = _classes(session, rows["class"])
     ifos, columns["ifo"] = _ifos(rows["ifo"])
+    times = rows["gps_time"]
+    run = np.searchsorted(RUN_ENDS_S, times, side="right") + 1
+    columns["run"] = np.where(np.isnan(times), 0, run)
     clusters = [
         {"id": None, "state": None},
         *(
@@ -93,6 +112,8 @@ def build_columns(session: Session, projection: ProjectionRecord, version: str) 
         "drawn_at": projection.created_at.isoformat(),
         "classes": _counted(classes, columns["class"]),
         "ifos": _counted(ifos, columns["ifo"]),
+        "origins": _counted(_named(ORIGINS), columns["origin"]),
+        "runs": _counted(_named(OBSERVING_RUNS), columns["run"]),
         "clusters": _counted(clusters, columns["cluster"]),
     }
     return Columns(pack(header, columns), np.ascontiguousarray(rows["id"]).tobytes())
@@ -101,7 +122,8 @@ def build_columns(session: Session, projection: ProjectionRecord, version: str) 
 def pack(header: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> bytes:
     """The buffer of a header and its columns, each where its type can be read in place."""
     about, parts, offset = [], [], 0
-    for name, (_, kind) in _COLUMNS.items():
+    kinds = {name: kind for name, (_, kind) in _COLUMNS.items()} | _MADE
+    for name, kind in kinds.items():
         part = columns[name].astype(kind).tobytes()
         about.append(
             {"name": name, "type": kind[1:], "offset": offset, "length": len(part)},
@@ -158,6 +180,10 @@ def _ifos(names: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray]:
     # "?" sorts before every letter: where nothing is unknown, all indices move up by one.
     shifted = index + (len(known) == len(found))
     return [{"name": None}, *({"name": name} for name in known)], shifted
+
+
+def _named(names: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"name": None}, *({"name": name} for name in names)]
 
 
 def _counted(entries: Sequence[dict[str, Any]], index: np.ndarray) -> list[dict[str, Any]]:

@@ -73,16 +73,17 @@ def map_version(session: Session, projection: ProjectionRecord) -> str:
     return hashlib.sha256(repr(about).encode()).hexdigest()[:20]
 
 
-def ids_of_version(data_dir: Path, version: str) -> Path:
-    """The file of ids that belongs to a version.
+def files_of_version(data_dir: Path, version: str) -> MapFiles:
+    """The files of a version.
 
     Raises:
         NotFoundError: if the version is none that is kept; loading the map again gives the latest.
     """
-    path = _files(data_dir / FOLDER, version).ids
-    if not version.isalnum() or not version.isascii() or not path.exists():
+    files = _files(data_dir / FOLDER, version)
+    is_name = version.isalnum() and version.isascii()
+    if not (is_name and files.ids.exists() and files.points.exists()):
         raise NotFoundError("The map has changed since: load it again.")
-    return path
+    return files
 
 
 def coding_for(accept_encoding: str) -> Coding:

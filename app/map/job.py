@@ -120,8 +120,15 @@ def _lay_out(session: Session, job: JobRecord, context: JobContext) -> int:
     most = job.parameters.get("sample", LAID_OUT_AT_MOST)
     size = latent_size(session, checkpoint_id)
     ids, vectors = sample_vectors(session, checkpoint_id, most, size)
-    places = lay_out(vectors, seed=SEED)
-    context.heartbeat()  # cancelled meanwhile: nothing of it is kept
+
+    def tell(share: float) -> None:
+        context.heartbeat()  # cancelled meanwhile: nothing of it is kept
+        context.note(f"UMAP lays {len(ids):,} glitches out: {share:.0%} of its steps are done.")
+
+    context.note(f"UMAP compares {len(ids):,} glitches with each other.")
+    places = lay_out(vectors, seed=SEED, on_progress=tell)
+    context.note(None)
+    context.heartbeat()
     row = Projection(
         checkpoint_id=checkpoint_id,
         job_id=job.id,

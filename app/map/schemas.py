@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from app.core.schemas import ClassName, Model
 from app.jobs.schemas import Job, job
 from app.map.bulk import MOST_AT_ONCE
 from app.map.records import LAID_OUT_AT_MOST, BulkLabelRecord, MapState
+from app.map.region import Region
 
 
 class MapOrder(Model):
@@ -49,11 +50,37 @@ class State(Model):
     job: Job | None = Field(description="What is at work on it, or why it failed.")
 
 
-class Selection(Model):
+class Points(Model):
+    """Glitches, by their ids or by a region of the map."""
+
+    glitch_ids: list[UUID] | None = Field(default=None, min_length=1, max_length=MOST_AT_ONCE)
+    region: Region | None = Field(default=None, description="Instead of ids.")
+
+    @model_validator(mode="after")
+    def _are_meant_once(self) -> Self:
+        if (self.glitch_ids is None) == (self.region is None):
+            raise ValueError("give either glitch_ids or region")
+        return self
+
+
+class Selection(Points):
     """Glitches to label at once."""
 
-    glitch_ids: list[UUID] = Field(min_length=1, max_length=MOST_AT_ONCE)
     label: ClassName = Field(description="The name of a class; GET /classes lists them.")
+    is_new: bool = Field(default=False, description="Make the class; an undo takes it back too.")
+
+
+class PointsFound(Model):
+    """The glitches of a region."""
+
+    n_glitches: int
+    glitch_ids: list[UUID]
+
+
+class NewCluster(Model):
+    """A cluster that was put together."""
+
+    id: UUID = Field(description="GET /clusters/{id} has it.")
 
 
 class BulkLabel(Model):

@@ -72,6 +72,7 @@ class BulkLabel(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     class_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id))
     label_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid, dimensions=1))
+    made_class: Mapped[bool] = mapped_column(server_default=text("false"))  # with these labels
     author: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     undone_at: Mapped[datetime | None]

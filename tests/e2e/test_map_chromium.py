@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from api_fixtures import Service
 from browser_fixtures import PATIENCE_S, Browser, program
+from cluster_helpers import store_run
 from map_helpers import store_kinds, work
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
@@ -19,6 +20,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 from web_fixtures import service
+
+from app.core.engine import make_session_factory
 
 __all__ = ["service"]
 
@@ -94,21 +97,23 @@ def colours_drawn(browser: Browser) -> set[str]:
 
 
 def place_of(browser: Browser, index: int) -> tuple[float, float]:
-    """Where a point is on the sheet, from the columns alone: the whole map is in view."""
+    """Where a point is on the sheet, from the columns alone: the whole map fills it."""
     x, y = browser.driver.execute_async_script(
         """
         const done = arguments[1];
         import(document.querySelector("script[src*='map.js']").src.replace("map.js", "map-data.js"))
           .then(async ({ Catalogue }) => {
             const catalogue = await Catalogue.load("/ui/map/points", "/ui/map/ids/");
-            done([catalogue.x[arguments[0]], catalogue.y[arguments[0]]]);
+            done(["x", "y"].map((axis) => {
+              const [low, high] = [Math.min(...catalogue[axis]), Math.max(...catalogue[axis])];
+              return (2 * catalogue[axis][arguments[0]] - low - high) / (high - low);
+            }));
           });
         """,
         index,
     )
     size = browser.find("#points").size
-    scale = 0.96 * min(size["width"], size["height"]) / 2
-    return x * scale, -y * scale
+    return 0.94 * x * size["width"] / 2, -0.94 * y * size["height"] / 2
 
 
 def drag(browser: Browser, points: list[tuple[float, float]]) -> None:
@@ -135,7 +140,15 @@ def test_points_are_drawn_in_the_chosen_colours(browser: Browser) -> None:
     )
     names = [one.text for one in browser.driver.find_elements(By.CSS_SELECTOR, ".legend .name")]
     assert sorted(names) == ["H1", "L1"]
-    for value, title in (("gps_time", "Time"), ("p_value", "Novelty"), ("cluster", "Cluster")):
+    for value, title in (
+        ("gps_time", "Time"),
+        ("p_value", "Novelty"),
+        ("cluster", "Cluster"),
+        ("origin", "Origin"),
+        ("run", "Observing run"),
+        ("snr", "SNR"),
+        ("peak_frequency", "Peak frequency"),
+    ):
         Select(browser.find("#colour-by")).select_by_value(value)
         browser.wait_for_text("#legend-heading", title)
 
@@ -160,8 +173,8 @@ def test_a_lasso_selects_one_kind_which_is_labelled_and_taken_back(
         one.text for one in browser.driver.find_elements(By.CSS_SELECTOR, "#shown .card .ifo")
     }
     assert detectors == {"H1"}  # the other kind is L1's
-    Select(browser.find("#class_name")).select_by_visible_text("Whistle")
-    browser.find("#bulk button").click()
+    browser.find("#class_name").send_keys("whist")  # a part of a name will do
+    browser.find("#bulk button[value=label]").click()
     browser.wait_for_text("#bulk-told", f"{COUNT // 2} glitches labelled Whistle.")
     browser.wait_for_text(".legend", "Whistle")
     browser.wait_for_text("#shown .card .name", "Whistle")
@@ -188,6 +201,12 @@ def test_the_keyboard_alone_filters_selects_and_reads(browser: Browser) -> None:
     WebDriverWait(browser.driver, PATIENCE_S).until(
         lambda driver: len(driver.find_elements(By.CSS_SELECTOR, "#shown tbody tr")) == 6
     )
+    Select(browser.find("#origin")).select_by_visible_text("simulated")
+    browser.find("#snr-most").send_keys("9", Keys.ENTER)
+    browser.wait_for_text("#map-counts", f"1 / {COUNT} in view")
+    browser.find("#snr-least").send_keys("10", Keys.ENTER)
+    browser.wait_for_text("#filter-error", "exchange them")
+    browser.find("#clear-filters").click()
     browser.find("#p-most").send_keys("2", Keys.ENTER)
     browser.wait_for_text("#filter-error", "from 0 to 1")
     browser.find("#p-most").clear()
@@ -260,13 +279,53 @@ def test_the_map_is_accessible_and_fits(*, browser: Browser, width: int, scheme:
         assert told == [], json.dumps(told, indent=1)
 
 
-@pytest.mark.parametrize("width", [800, 1100])
-def test_the_whole_map_fits_across_a_tall_window(browser: Browser, width: int) -> None:
-    """Its points reach from side to side where the sheet is as wide as high, so never higher."""
-    browser.look(width, "light", height=1600)
+def test_a_selection_is_named_downloaded_and_made_a_cluster(
+    browser: Browser, service: Service, drawn: list[UUID]
+) -> None:
+    browser.look(800, "light", height=1600)  # the whole map fits across a tall window too
     open_map(browser)
-    sheet = browser.find(".sheet").size
-    assert sheet["height"] <= sheet["width"]
+    with make_session_factory(service.engine).begin() as session:
+        store_run(session)
+    Select(browser.find("#ifo")).select_by_visible_text("L1")
+    Select(browser.find("#origin")).select_by_visible_text("uploaded")
+    browser.find("#map-filters button.main").click()
+    chosen = [index for index in range(1, COUNT, 2) if index % 5]
+    browser.wait_for_text("#map-counts", f"{len(chosen)} / {COUNT} in view")
+    browser.find("#select-shown").click()
+    browser.wait_for_text("#selection-heading", f"{len(chosen)} glitches selected")
+    browser.find("#class_name").send_keys("Thunder")
+    browser.find("#bulk button[value=label]").click()
+    browser.wait_for_text("#bulk-told", "There is no class")
+    browser.find("#bulk button[value=new-class]").click()
+    browser.wait_for_text("#bulk-told", f"{len(chosen)} glitches labelled Thunder.")
+    browser.wait_for_text(".names", "Thunder")
+    csv = browser.driver.execute_async_script(
+        """
+        const [done, form] = [arguments[0], document.querySelector("#download")];
+        form.addEventListener("submit", (event) => {
+          event.preventDefault();
+          fetch(form.action, { method: "POST", body: new FormData(form, event.submitter) })
+            .then((answer) => answer.text()).then(done);
+        });
+        form.querySelector("button[value=csv]").click();
+        """
+    )
+    assert len(csv.splitlines()) == len(chosen) + 1
+    browser.find("#bulk-undo button").click()
+    browser.wait_until_found("#map[data-ready]")
+    browser.wait_for_text(".legend", f"{COUNT} / {COUNT}")
+    browser.find("#select-shown").click()
+    browser.wait_for_text("#selection-heading", f"{COUNT} glitches selected")
+    browser.find("#bulk button[value=cluster]").click()
+    browser.wait_for_text("#bulk-told", "are simulated and others are not")
+    Select(browser.find("#origin")).select_by_visible_text("uploaded")
+    browser.find("#map-filters button.main").click()
+    browser.find("#select-shown").click()
+    browser.wait_for_text("#selection-heading", f"{COUNT - 3} glitches selected")
+    browser.find("#bulk button[value=cluster]").click()
+    browser.wait_for("/ui/clusters/")
+    browser.wait_for_text("h1", f"{COUNT - 3} glitches")
+    browser.complaints()  # what was refused on purpose
 
 
 def test_without_webgl_the_page_says_so_and_the_table_works(

@@ -106,6 +106,11 @@ def test_columns_say_what_the_catalogue_says(service: Service, drawn: list[UUID]
     simulated = [index % 5 == 0 for index in range(COUNT)]
     assert columns["is_simulated"][where].astype(bool).tolist() == simulated
     assert np.isnan(columns["p_value"]).all()  # nothing was labelled: nothing could be judged
+    origins = [header["origins"][columns["origin"][one]]["name"] for one in where]
+    assert origins == ["simulated" if one else "upload" for one in simulated]
+    assert {header["runs"][one]["name"] for one in columns["run"]} == {"O3a"}  # O2 ended before
+    np.testing.assert_array_equal(columns["snr"][where], 8 + np.arange(COUNT, dtype=np.float32))
+    np.testing.assert_array_equal(columns["peak_frequency"][where], 20 + np.arange(COUNT))
     place = np.stack([columns["x"], columns["y"]], axis=1)[where]
     assert np.abs(place).max() == pytest.approx(1)
     between = np.linalg.norm(place[::2].mean(axis=0) - place[1::2].mean(axis=0))
@@ -238,6 +243,85 @@ def test_a_selection_is_labelled_and_taken_back_as_one(service: Service, drawn: 
         assert [one["id"] for one in client.get("/map/labels").json()["items"]] == [
             made.json()["id"]
         ]
+
+
+def around(columns: dict[str, np.ndarray], where: list[int]) -> list[list[float]]:
+    """The corners of a box around these points."""
+    xs, ys = columns["x"][where], columns["y"][where]
+    left, right = float(xs.min()) - 0.01, float(xs.max()) + 0.01
+    low, high = float(ys.min()) - 0.01, float(ys.max()) + 0.01
+    return [[left, low], [right, low], [right, high], [left, high]]
+
+
+def test_a_region_is_resolved_named_and_taken_back_with_its_class(
+    service: Service, drawn: list[UUID]
+) -> None:
+    with service.client("reviewer") as client:
+        header, columns, ids = read(client)
+        box = around(columns, order_of(ids, drawn[::2]))
+        region = {"version": header["version"], "polygon": box}
+        found = client.post("/map/region", json=region).json()
+        assert {UUID(one) for one in found["glitch_ids"]} == set(drawn[::2])
+        region["leave_out"] = {"origin": ["simulated"], "class": ["Blip"], "run": [None]}
+        region["ranges"] = {"snr": [None, 16], "gps_time": [GPS_START + 1, None]}
+        wanted = {drawn[index] for index in (2, 4, 6, 8)}  # 0 is simulated and too early
+        found = client.post("/map/region", json=region).json()
+        assert {UUID(one) for one in found["glitch_ids"]} == wanted
+        body = {"region": region, "label": "Thunder", "is_new": True}
+        made = client.post("/map/labels", json=body)
+        assert made.status_code == 201, made.text
+        assert made.json()["n_glitches"] == len(wanted)
+        assert {
+            UUID(one["id"]) for one in client.get("/glitches?label=Thunder").json()["items"]
+        } == wanted
+        assert_problem(client.post("/map/labels", json=body), 409)  # there is such a class now
+        client.post(f"/map/labels/{made.json()['id']}/undo")
+        names = [one["name"] for one in client.get("/classes").json()["items"]]
+        assert "Thunder" not in names
+        again = client.post("/map/labels", json=body).json()
+        client.post(f"/glitches/{drawn[1]}/labels", json={"label": "Thunder"})
+        client.post(f"/map/labels/{again['id']}/undo")
+        names = [one["name"] for one in client.get("/classes").json()["items"]]
+        assert "Thunder" in names  # somebody uses it by now
+
+
+def test_a_region_that_means_nothing_is_refused(service: Service, drawn: list[UUID]) -> None:
+    with service.client("reviewer") as client:
+        version = read(client)[0]["version"]
+        square = [[-1, -1], [1, -1], [1, 1]]
+        for change, status in (
+            ({"version": "0" * 20}, 404),
+            ({"polygon": square[:2]}, 422),
+            ({"polygon": [*square[:2], ["NaN", 0]]}, 400),
+            ({"polygon": square * 1000}, 422),
+            ({"leave_out": {"x": ["a"]}}, 400),
+            ({"ranges": {"x": [0, 1]}}, 400),
+        ):
+            region = {"version": version, "polygon": square, **change}
+            assert_problem(client.post("/map/region", json=region), status)
+        both = {"glitch_ids": [str(drawn[0])], "region": {"version": version, "polygon": square}}
+        assert_problem(client.post("/map/labels", json={**both, "label": "Blip"}), 422)
+        assert_problem(client.post("/map/clusters", json={}), 422)
+
+
+def test_a_selection_becomes_a_cluster_to_review(service: Service, drawn: list[UUID]) -> None:
+    chosen = [str(one) for one in drawn[1:5]]
+    with service.client("reviewer") as client:
+        told = assert_problem(client.post("/map/clusters", json={"glitch_ids": chosen}), 409)
+        assert "start a clustering" in told
+        with make_session_factory(service.engine).begin() as session:
+            store_run(session)
+        everyone = {"glitch_ids": [str(one) for one in drawn]}
+        assert "simulated" in assert_problem(client.post("/map/clusters", json=everyone), 409)
+        assert_problem(client.post("/map/clusters", json={"glitch_ids": chosen[:1]}), 400)
+        made = client.post("/map/clusters", json={"glitch_ids": chosen})
+        assert made.status_code == 201, made.text
+        found = client.get(f"/clusters/{made.json()['id']}").json()
+        assert (found["size"], found["state"]) == (4, "flagged")
+        header, columns, ids = read(client)  # the map shows it
+        where = order_of(ids, drawn)
+        shown = {header["clusters"][columns["cluster"][where[one]]]["id"] for one in range(1, 5)}
+        assert shown == {made.json()["id"]}
 
 
 def test_what_cannot_be_labelled_changes_nothing(service: Service, drawn: list[UUID]) -> None:

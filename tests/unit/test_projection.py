@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from glitch.errors import GlitchError
-from glitch.projection import FEWEST_FOR_UMAP, lay_out, place
+from glitch.projection import FEWEST_FOR_UMAP, inside, lay_out, place
 
 SEED = 5
 
@@ -25,7 +25,10 @@ def test_umap_lays_out_the_same_map_twice_with_kin_together() -> None:
     assert places.shape == (90, 2)
     assert places.dtype == np.float32
     assert np.abs(places).max() == pytest.approx(1)
-    np.testing.assert_array_equal(places, lay_out(vectors, seed=SEED))
+    told: list[float] = []
+    np.testing.assert_array_equal(places, lay_out(vectors, seed=SEED, on_progress=told.append))
+    assert told == sorted(told)
+    assert told[-1] == 1
     apart = np.linalg.norm(places[:, None] - places[None], axis=2)
     np.fill_diagonal(apart, np.inf)
     assert (kind[apart.argmin(axis=1)] == kind).all()
@@ -88,3 +91,21 @@ def test_what_cannot_be_laid_out_is_refused(wrong: np.ndarray) -> None:
         lay_out(wrong, seed=SEED)
     with pytest.raises(GlitchError, match=r"one glitch at least|not finite"):
         place(np.ones((1, 6), np.float32), wrong, np.zeros((len(wrong), 2), np.float32))
+
+
+def test_a_polygon_holds_what_lies_within_it() -> None:
+    grid = np.stack(np.meshgrid(np.arange(-4, 5), np.arange(-4, 5)), axis=-1).reshape(-1, 2)
+    places = (grid / 5).astype(np.float32)
+    hook = np.array([[-0.7, -0.7], [0.7, -0.7], [0.7, 0.7], [0.1, 0.7], [0.1, -0.1], [-0.7, -0.1]])
+    x, y = places.T
+    is_within = (np.abs(x) < 0.7) & (np.abs(y) < 0.7) & ~((x < 0.1) & (y > -0.1))
+    np.testing.assert_array_equal(inside(places, hook), is_within)
+    np.testing.assert_array_equal(inside(places, hook[::-1]), is_within)
+    bow = np.array([[-0.9, -0.9], [0.9, 0.9], [0.9, -0.9], [-0.9, 0.9]])  # crosses itself
+    held = inside(places, bow)
+    assert held[(x == np.float32(0.6)) & (y == 0)].all()
+    assert not held[(x == 0) & (np.abs(y) > 0.5)].any()
+    assert not inside(places, hook + 3).any()
+    for polygon in (hook[:2], np.full((3, 2), np.nan)):
+        with pytest.raises(GlitchError, match="three corners"):
+            inside(places, polygon)

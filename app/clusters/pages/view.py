@@ -133,6 +133,8 @@ def _spark_text(first: Moment | None, last: Moment | None) -> str:
 
 def _change(cluster: ClusterRecord) -> str | None:
     before = cluster.summary.get("previous_size")
+    if "by_hand" in cluster.summary:
+        return f"put together by {cluster.summary['by_hand']}"
     if "split_from" in cluster.summary:
         return f"split off by hand from {cluster.summary['split_from']:,}"
     if "beside" in cluster.summary and before is None:

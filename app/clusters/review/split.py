@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-import numpy as np
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from app.clusters.records import ClusteringParameters
+from app.clusters.chosen import store_chosen
 from app.clusters.review.log import Split
 from app.clusters.review.scene import (
     Memory,
@@ -20,13 +19,9 @@ from app.clusters.review.scene import (
     read_log,
     require_flagged,
 )
-from app.clusters.selection import Selection
-from app.clusters.summary import summarise
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.errors import ConflictError, InvalidRequestError
 from app.core.identifiers import uuid7
-from app.glitches.tables import Embedding, Glitch
-from glitch.clustering import describe_cluster, unit_vectors
 
 
 def split(scene: Scene, action: Split) -> Memory:
@@ -53,8 +48,18 @@ def split(scene: Scene, action: Split) -> Memory:
     new = {key: value for key, value in probabilities.items() if key in off}
     # In this order: the part of the old identity must be the latest of it.
     new_id, rest_id = uuid7(), uuid7()
-    _store_part(session, cluster, new, part_id=new_id, identity=new_id)
-    _store_part(session, cluster, rest, part_id=rest_id, identity=cluster.identity)
+    run = session.get_one(ClusteringRun, cluster.run_id)
+    for members, part_id, identity in ((new, new_id, new_id), (rest, rest_id, cluster.identity)):
+        store_chosen(
+            session,
+            run,
+            members,
+            cluster_id=part_id,
+            identity=identity,
+            stability=cluster.stability,  # how surely the whole was found
+            more={"is_part": True, "split_from": cluster.size},
+            previous=cluster,
+        )
     _set_own_state(session, cluster, "split")
     return {
         "n_glitches": len(new),
@@ -108,91 +113,3 @@ def _set_own_state(session: Session, cluster: Cluster, state: str) -> None:
         .execution_options(synchronize_session=False)
     )
     session.refresh(cluster)
-
-
-def _store_part(
-    session: Session,
-    whole: Cluster,
-    probabilities: Mapping[UUID, float],
-    *,
-    part_id: UUID,
-    identity: UUID,
-) -> None:
-    run = session.get_one(ClusteringRun, whole.run_id)
-    chosen = _select(session, run, sorted(probabilities))
-    everyone = np.arange(len(chosen.ids))
-    found = describe_cluster(
-        unit_vectors(chosen.vectors),
-        everyone,
-        np.array([probabilities[one] for one in chosen.ids]),
-        whole.stability,
-    )
-    parameters = ClusteringParameters(
-        fdr=run.fdr,
-        min_cluster_size=run.min_cluster_size,
-        ifo=run.ifo,
-        scope=run.scope,
-        is_simulated=run.is_simulated,
-    )
-    summary = summarise(session, run.checkpoint_id, parameters, chosen, found)
-    session.add(
-        Cluster(
-            id=part_id,
-            run_id=run.id,
-            identity=identity,
-            previous_id=whole.id,
-            overlap=len(chosen.ids) / whole.size,
-            size=len(chosen.ids),
-            stability=whole.stability,  # how surely the whole was found; parts were not looked for
-            significance=None,  # nobody tested the part
-            medoid_id=chosen.ids[found.medoid],
-            state="flagged",
-            summary={**summary, "previous_size": None, "is_part": True, "split_from": whole.size},
-        )
-    )
-    session.flush()
-    exemplars = set(found.exemplars)
-    session.execute(
-        insert(ClusterMember),
-        [
-            {
-                "cluster_id": part_id,
-                "glitch_id": glitch_id,
-                "probability": probabilities[glitch_id],
-                "distance": float(distance),
-                "is_exemplar": index in exemplars,
-            }
-            for index, (glitch_id, distance) in enumerate(
-                zip(chosen.ids, found.distances, strict=True)
-            )
-        ],
-    )
-
-
-def _select(session: Session, run: ClusteringRun, glitch_ids: Sequence[UUID]) -> Selection:
-    """These glitches as a clustering sees them."""
-    rows = session.execute(
-        select(Glitch.id, Glitch.ifo, Glitch.gps_time, Embedding.mean)
-        .join(Embedding, Embedding.glitch_id == Glitch.id)
-        .where(Embedding.checkpoint_id == run.checkpoint_id, Glitch.id.in_(glitch_ids))
-        .order_by(Glitch.id)
-    ).all()
-    if len(rows) < len(glitch_ids):
-        raise ConflictError(
-            "The model that found this cluster has been replaced: cluster again, then split."
-        )
-    return Selection(
-        ids=[row[0] for row in rows],
-        ifos=[row[1] for row in rows],
-        gps_times=[row[2] for row in rows],
-        vectors=np.array([row[3] for row in rows], dtype=np.float32),
-        weights=np.ones(len(rows)),
-        looks={},
-        n_judged=run.n_judged,
-        n_unjudged=run.n_unjudged,
-        n_flagged=run.n_flagged,
-        threshold=run.p_threshold,
-        judged_by_ifo={},
-        calibration_by_ifo={},
-        findings=[],
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from app.frame.contexts import Card, PageContext
+from app.frame.contexts import Card, Choice, PageContext
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class MapPage(PageContext):
     unplaced: str | None  # how many are not on it yet
     job: MapJob | None
     colours: str  # JSON: name of a class -> its colour; "" for no label
+    words: str  # JSON: states of clusters and origins, as the other pages call them
+    formats: tuple[Choice, ...]  # that a selection may be downloaded in
     classes: tuple[str, ...]  # that a selection may be labelled as
     can_order: bool
     can_label: bool

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from sqlalchemy.orm import Session
 
 from app.classes.naming import class_meant, list_classes, usable_class_names
-from app.core.errors import InvalidRequestError, NotReadyError
+from app.clusters.chosen import cluster_by_hand
+from app.clusters.pages.view import STATE_TEXTS
+from app.core.errors import NotReadyError
 from app.core.principals import Role
+from app.frame.contexts import Choice
 from app.frame.deps import (
     CsrfChecked,
     ForReaders,
@@ -27,19 +32,23 @@ from app.frame.deps import (
 )
 from app.frame.palette import class_colour
 from app.frame.render import SECURITY_HEADERS, environment, render
-from app.frame.words import card, count, stamp
+from app.frame.words import ORIGIN_TEXTS, card, count, stamp
 from app.glitches.browsing import judgements_of
+from app.glitches.exports.formats import FORMATS, format_named
+from app.glitches.records import GlitchFilters
 from app.jobs.records import OPEN_STATES, JobRecord
 from app.map.bulk import MOST_AT_ONCE, label_selection, list_bulk_labels, undo_selection
-from app.map.files import coding_for, headers_for, ids_of_version, is_known, map_files, stream
+from app.map.files import coding_for, files_of_version, headers_for, is_known, map_files, stream
 from app.map.pages.contexts import BulkAct, MapCards, MapJob, MapPage
 from app.map.records import BulkLabelRecord, MapState, ProjectionRecord
+from app.map.region import read_region, resolve
 from app.map.service import glitches_of, map_state, start_drawing, start_placing
+from app.server.answers import export_answer
 
 router = APIRouter(route_class=PageRoute)
+_Region = Annotated[str, Form(max_length=64_000)]
 
 CARDS_AT_ONCE = 24
-_ID_BYTES = 16
 _BINARY = "application/octet-stream"
 _A_DAY = {"Cache-Control": "private, max-age=86400"}  # a version never changes
 # The drawing library compiles its WebGL calls from strings (docs/decisions/0007); scripts come from
@@ -71,6 +80,8 @@ def map_page(
         else None,
         job=_job(state.job) if state and state.job else None,
         colours=json.dumps({name: class_colour(name) for name in everything}),
+        words=json.dumps({"states": STATE_TEXTS, "origins": ORIGIN_TEXTS}),
+        formats=tuple(Choice(one.name, one.title, False) for one in FORMATS.values()),
         classes=names,
         can_order=principal.role >= Role.SUBMITTER,
         can_label=principal.role >= Role.REVIEWER,
@@ -118,7 +129,7 @@ def points(request: Request, runtime: RuntimeDep, session: SessionDep) -> Respon
 @router.get("/map/ids/{version}", dependencies=[ForReaders])
 def ids(runtime: RuntimeDep, version: str) -> Response:
     """The ids of the points of a version."""
-    path = ids_of_version(runtime.settings.data_dir, version)
+    path = files_of_version(runtime.settings.data_dir, version).ids
     return FileResponse(path, media_type=_BINARY, headers=_A_DAY)
 
 
@@ -138,27 +149,56 @@ def cards(
     return Response(html, media_type="text/html; charset=utf-8", headers=SECURITY_HEADERS)
 
 
-@router.post("/map/labels", dependencies=[CsrfChecked])
-def label(
+@router.post("/map/region", dependencies=[CsrfChecked, ForReaders])
+def region(runtime: RuntimeDep, region: _Region) -> Response:
+    """Which points a region holds: unsigned 32-bit indices, little-endian."""
+
+    def find() -> Response:
+        indices = resolve(runtime.settings.data_dir, read_region(region)).indices
+        return Response(indices.astype("<u4").tobytes(), media_type=_BINARY)
+
+    return _or_sentence(find)
+
+
+@router.post("/map/selection", dependencies=[CsrfChecked])
+def act_on_selection(
+    *,
+    runtime: RuntimeDep,
     session: SessionDep,
     principal: Reviewer,
-    selection: Annotated[UploadFile, File()],
-    class_name: Annotated[str, Form(max_length=200)],
+    region: _Region,
+    act: Annotated[str, Form(max_length=20)] = "label",
+    class_name: Annotated[str, Form(max_length=200)] = "",
 ) -> Response:
-    """Label what is selected; the ids come as 16 bytes each, since a form has too few fields."""
-    content = selection.file.read(_ID_BYTES * MOST_AT_ONCE + 1)
-    try:
-        made = label_selection(
-            session, _ids(content), class_meant(session, class_name), reviewer=principal
-        )
-    except Exception as error:
-        told = explain(error)
-        if told is None:
-            raise
-        session.rollback()
-        return JSONResponse({"detail": told.sentence}, status_code=told.status)
-    act = _act(made)
-    return JSONResponse({"href": act.href, "what": act.what}, status_code=201)
+    """Label what a region holds, as a class that is there or a new one, or make it a cluster."""
+
+    def do() -> Response:
+        ids = resolve(runtime.settings.data_dir, read_region(region)).ids
+        if act == "cluster":
+            made = cluster_by_hand(session, ids, author=principal)
+            return JSONResponse({"page": f"/ui/clusters/{made}"}, status_code=201)
+        is_new = act == "new-class"
+        name = class_name.strip() if is_new else class_meant(session, class_name)
+        labelled = label_selection(session, ids, name, reviewer=principal, is_new=is_new)
+        done = _act(labelled)
+        name = labelled.class_name
+        content = {"class_name": name, "colour": class_colour(name)}
+        return JSONResponse({**content, "href": done.href, "what": done.what}, status_code=201)
+
+    return _or_sentence(do, session)
+
+
+@router.post("/map/export", dependencies=[CsrfChecked, ForReaders])
+def export(
+    runtime: RuntimeDep,
+    session: SessionDep,
+    region: _Region,
+    format: Annotated[str, Form(max_length=20)] = "csv",  # noqa: A002
+) -> Response:
+    """What a region holds, as a file."""
+    ids = resolve(runtime.settings.data_dir, read_region(region)).ids
+    filters = GlitchFilters(ids=tuple(ids))
+    return export_answer(runtime, session, filters, format_named(format), "selection")
 
 
 @router.post("/map/labels/{bulk_id}/undo", dependencies=[CsrfChecked])
@@ -168,14 +208,17 @@ def undo(session: SessionDep, principal: Reviewer, bulk_id: UUID) -> Response:
     return see_other("/ui/map?done=undone")
 
 
-def _ids(content: bytes) -> list[UUID]:
-    if len(content) % _ID_BYTES:  # one byte more than the most was read
-        raise InvalidRequestError(
-            f"At most {MOST_AT_ONCE:,} glitches are labelled at once: choose fewer, for example "
-            "by a stretch of time."
-        )
-    starts = range(0, len(content), _ID_BYTES)
-    return [UUID(bytes=content[start : start + _ID_BYTES]) for start in starts]
+def _or_sentence(act: Callable[[], Response], session: Session | None = None) -> Response:
+    """What an act answers, or as JSON what was wrong; nothing of it is stored then."""
+    try:
+        return act()
+    except Exception as error:
+        told = explain(error)
+        if told is None:
+            raise
+        if session is not None:
+            session.rollback()
+        return JSONResponse({"detail": told.sentence}, status_code=told.status)
 
 
 def _drawn(checkpoint: str, projection: ProjectionRecord) -> str:
@@ -202,7 +245,7 @@ def _job(job: JobRecord) -> MapJob:
     if not is_open:
         sentence = f"The last drawing {job.state}: {job.detail or 'its page says why.'}"
     elif not job.total:
-        sentence = "A worker lays the map out: some seconds to some minutes."
+        sentence = job.detail or "A worker lays the map out: some seconds to some minutes."
     else:
         share = round(100 * (job.done + job.failed + job.skipped) / job.total)
         sentence = f"A worker places glitches on the map: {share} % of {job.total:,}."

@@ -1,5 +1,7 @@
 // What a point's colour is by each column: an index into a palette, and the palette.
 
+import { LISTS } from "./map-data.js";
+
 const VIRIDIS = ["#440154", "#482878", "#3e4a89", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 const STEPS = 64;
 const LEAST_P = 1e-4;
@@ -8,11 +10,12 @@ const GREY = "#838d97";
 // Categories: index i of the column has colour i.
 export function categories(catalogue, by) {
   const { header, colours } = catalogue;
-  if (by === "class") return header.classes.map((one) => colours[one.name ?? ""] ?? GREY);
-  if (by === "ifo") return header.ifos.map((one) => (one.name ? cssColour(`--${one.name.toLowerCase()}`) : GREY));
+  const list = header[LISTS[by]];
+  if (by === "class") return list.map((one) => colours[one.name ?? ""] ?? GREY);
+  if (by === "ifo") return list.map((one) => (one.name ? cssColour(`--${one.name.toLowerCase()}`) : GREY));
   const palette = Object.entries(colours).filter(([name]) => name).map(([, colour]) => colour);
   const distinct = [...new Set(palette)];
-  return header.clusters.map((one, index) => (one.id ? distinct[(index - 1) % distinct.length] : GREY));
+  return list.map((_, index) => (index ? distinct[(index - 1) % distinct.length] : GREY));
 }
 
 function cssColour(name) {
@@ -33,16 +36,18 @@ export function steps(catalogue, by) {
   return { index, palette: [...ramp(STEPS), GREY] };
 }
 
-// Ends of the ramp, and what is shown of a value: novelty by the power of ten of its p.
+// Ends of the ramp, and what is shown of a value: novelty by the power of ten of its p, and what
+// spans powers of ten by its logarithm.
 export function range(catalogue, by) {
   if (by === "p_value") return [0, -Math.log10(LEAST_P), (p) => -Math.log10(Math.max(p, LEAST_P))];
+  const of = by === "gps_time" ? (value) => value : Math.log10;
   let low = Infinity;
   let high = -Infinity;
   for (const value of catalogue[by]) {
-    if (value < low) low = value;
+    if (value < low && of(value) > -Infinity) low = value;
     if (value > high) high = value;
   }
-  return [low, high, (value) => value];
+  return [of(low), of(high), of];
 }
 
 export function ramp(count) {

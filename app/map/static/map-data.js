@@ -2,6 +2,10 @@
 
 const MAGIC = "GLMAP001";
 const TYPES = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Array };
+// A column of categories -> the header's list that it is an index into; 0 is nobody's.
+export const LISTS = { class: "classes", ifo: "ifos", origin: "origins", run: "runs", cluster: "clusters" };
+export const RANGES = ["gps_time", "snr", "peak_frequency", "p_value"];
+const MOST_CORNERS = 1000;
 
 export class Catalogue {
   static async load(address, idsAddress) {
@@ -22,8 +26,9 @@ export class Catalogue {
       const Type = TYPES[column.type];
       this[column.name] = new Type(buffer, end + column.offset, column.length / Type.BYTES_PER_ELEMENT);
     }
-    this.filters = { from: null, until: null, pMost: null };
-    this.hidden = { class: new Set(), ifo: new Set(), cluster: new Set() };
+    this.ranges = Object.fromEntries(RANGES.map((name) => [name, [null, null]]));
+    this.only = { ifo: null, origin: null, run: null };
+    this.hidden = Object.fromEntries(Object.keys(LISTS).map((name) => [name, new Set()]));
     this.mask = new Uint8Array(this.size).fill(1);
     this.timeless = null; // the mask without the stretch of time, for the histogram
     this.idsAddress = `${idsAddress}${this.header.version}`;
@@ -36,42 +41,63 @@ export class Catalogue {
   }
 
   get isSifted() {
-    const { from, until, pMost } = this.filters;
-    const hidden = Object.values(this.hidden).some((one) => one.size);
-    return hidden || from !== null || until !== null || pMost !== null;
+    return Object.keys(LISTS).some((kind) => this.#leftOut(kind).size) || RANGES.some((name) => this.ranges[name].some((end) => end !== null));
+  }
+
+  // What of a category is not shown: hidden in the legend, or other than the filter wants.
+  #leftOut(kind) {
+    const only = this.only[kind] ?? null;
+    if (only === null) return this.hidden[kind];
+    const others = this.header[LISTS[kind]].map((_, index) => index).filter((index) => index !== only);
+    return new Set([...this.hidden[kind], ...others]);
   }
 
   // What passes the filters and the legend, as a mask; NaN passes no comparison.
   sift() {
-    const { from, until, pMost } = this.filters;
-    const hides = ["class", "ifo", "cluster"]
-      .filter((name) => this.hidden[name].size)
-      .map((name) => [this[name], flags(this.hidden[name])]);
-    const { gps_time: gps, p_value: p, mask, size } = this;
+    const { mask, size } = this;
     mask.fill(1);
-    for (const [column, isHidden] of hides) {
-      for (let i = 0; i < size; i++) if (isHidden[column[i]]) mask[i] = 0;
+    for (const kind of Object.keys(LISTS)) {
+      const leftOut = this.#leftOut(kind);
+      if (!leftOut.size) continue;
+      const isLeftOut = flags(leftOut);
+      const column = this[kind];
+      for (let i = 0; i < size; i++) if (isLeftOut[column[i]]) mask[i] = 0;
     }
-    if (pMost !== null) for (let i = 0; i < size; i++) if (!(p[i] <= pMost)) mask[i] = 0;
-    this.timeless = from === null && until === null ? mask : mask.slice();
-    if (from !== null) for (let i = 0; i < size; i++) if (!(gps[i] >= from)) mask[i] = 0;
-    if (until !== null) for (let i = 0; i < size; i++) if (!(gps[i] <= until)) mask[i] = 0;
+    for (const name of RANGES.slice(1)) this.#within(name);
+    this.timeless = this.ranges.gps_time.every((end) => end === null) ? mask : mask.slice();
+    this.#within("gps_time");
   }
 
-  // Indices of what the mask shows, within the bounds of the view if there are any.
-  shown(bounds) {
+  #within(name) {
+    const [low, high] = this.ranges[name];
+    const { mask, size } = this;
+    const column = this[name];
+    if (low !== null) for (let i = 0; i < size; i++) if (!(column[i] >= low)) mask[i] = 0;
+    if (high !== null) for (let i = 0; i < size; i++) if (!(column[i] <= high)) mask[i] = 0;
+  }
+
+  // What the service is asked for: a polygon of this version, and what the filters let pass.
+  region(polygon) {
+    const name = (one) => one.id ?? one.name;
+    const every = Math.ceil(polygon.length / MOST_CORNERS);
+    return {
+      version: this.header.version,
+      polygon: polygon.filter((_, index) => index % every === 0),
+      leave_out: Object.fromEntries(
+        Object.entries(LISTS)
+          .map(([kind, list]) => [kind, [...this.#leftOut(kind)].map((index) => name(this.header[list][index]))])
+          .filter(([, names]) => names.length),
+      ),
+      ranges: Object.fromEntries(Object.entries(this.ranges).filter(([, ends]) => ends.some((end) => end !== null))),
+    };
+  }
+
+  // Indices of what the mask shows.
+  shown() {
     const found = new Uint32Array(this.size);
     let count = 0;
-    for (let i = 0; i < this.size; i++) {
-      if (this.mask[i] && (!bounds || this.isWithin(i, bounds))) found[count++] = i;
-    }
+    for (let i = 0; i < this.size; i++) if (this.mask[i]) found[count++] = i;
     return found.slice(0, count);
-  }
-
-  isWithin(i, [left, bottom, right, top]) {
-    const x = this.x[i];
-    const y = this.y[i];
-    return x >= left && x <= right && y >= bottom && y <= top;
   }
 
   id(index) {

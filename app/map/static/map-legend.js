@@ -1,12 +1,13 @@
 // The legend: one switch a category with how many are in view, or selected, of all there are.
 import { categories, ramp, range } from "./map-colours.js";
+import { LISTS } from "./map-data.js";
 import { dateText } from "./map-time-text.js";
 
-const TITLES = { class: "Label", ifo: "Detector", cluster: "Cluster", gps_time: "Time", p_value: "Novelty" };
-const LISTS = { class: "classes", ifo: "ifos", cluster: "clusters" };
-const NOBODY = { class: "Unlabelled", ifo: "not known", cluster: "in no cluster" };
+const TITLES = { class: "Label", ifo: "Detector", origin: "Origin", run: "Observing run", cluster: "Cluster", gps_time: "Time", snr: "SNR", peak_frequency: "Peak frequency", p_value: "Novelty" };
+const NOBODY = { class: "Unlabelled", cluster: "in no cluster" };
 const MOST = 60;
 const number = (value) => value.toLocaleString("en-GB");
+const figures = (power) => String(Number((10 ** power).toPrecision(3)));
 
 export class Legend {
   constructor(root, catalogue) {
@@ -87,12 +88,36 @@ export class Legend {
     count.className = "number";
     button.append(swatch, name, count);
     item.append(button);
+    const href = this.#href(one);
+    if (href) {
+      const link = document.createElement("a");
+      link.href = href;
+      link.textContent = "→";
+      link.setAttribute("aria-label", `Open ${this.name(one)}`);
+      item.append(link);
+    }
     return { item, count, index: one.index, total: one.count };
   }
 
+  // In the words of the other pages.
   name(one) {
-    if (one.index === 0) return NOBODY[this.kind];
-    return this.kind === "cluster" ? `${one.index}, ${one.state}` : one.name;
+    if (one.index === 0) return NOBODY[this.kind] ?? "not known";
+    const { states, origins } = this.catalogue.words;
+    if (this.kind === "origin") return origins[one.name] ?? one.name;
+    return this.kind === "cluster" ? `${number(one.count)} glitches, ${states[one.state] ?? one.state}` : one.name;
+  }
+
+  // What stands on the sheet: names of classes, and of clusters where those have the colours.
+  names() {
+    const kind = this.by === "cluster" ? "cluster" : "class";
+    const names = this.catalogue.header[LISTS[kind]].map((one, index) => (index === 0 ? null : kind === "class" ? one.name : this.name({ ...one, index })));
+    return [this.catalogue[kind], names];
+  }
+
+  #href(one) {
+    if (one.index === 0) return null;
+    if (this.kind === "class") return `/ui/classes/${encodeURIComponent(one.name)}`;
+    return this.kind === "cluster" ? `/ui/clusters/${one.id}` : null;
   }
 
   // Counts what is selected, or else what is in view; how many of all are in view.
@@ -127,7 +152,8 @@ export class Legend {
       context.fillRect(x, 0, 1, canvas.height);
     });
     const [low, high] = range(this.catalogue, this.by);
-    const ends = this.by === "p_value" ? ["p = 1, familiar", "p ≤ 0.0001, novel"] : low <= high ? [dateText(low), dateText(high)] : ["no times are known", ""];
+    const text = { gps_time: dateText, snr: figures, peak_frequency: (value) => `${figures(value)} Hz` }[this.by];
+    const ends = this.by === "p_value" ? ["p = 1, familiar", "p ≤ 0.0001, novel"] : low <= high ? [text(low), text(high)] : ["none is known", ""];
     this.ramp.querySelectorAll(".ends span").forEach((span, i) => {
       span.textContent = ends[i];
     });

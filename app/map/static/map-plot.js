@@ -1,7 +1,9 @@
 // The sheet of points: regl-scatterplot, told what to colour, filter and select.
 import { categories, steps } from "./map-colours.js";
+import { LISTS } from "./map-data.js";
 
-const MARGIN = 0.96; // of the sheet that the map fills
+const MARGIN = 0.94; // of the sheet that the map fills
+const REFIT_FROM = 0.05; // change of the sheet's shape that is worth laying the points out again
 
 export class Plot {
   static async open(page, catalogue) {
@@ -19,9 +21,8 @@ export class Plot {
     this.sheet = canvas.parentElement;
     this.x = scale();
     this.y = scale();
-    // The library wants [-1, 1]; a margin keeps the outermost points off the edge.
-    this.points = { x: catalogue.x.map((value) => value * MARGIN), y: catalogue.y.map((value) => value * MARGIN) };
     const { width, height } = this.sheet.getBoundingClientRect();
+    this.#spread(width / height);
     this.scatterplot = createScatterplot({
       canvas,
       width,
@@ -39,8 +40,15 @@ export class Plot {
       ...themed(),
     });
     this.scatterplot.subscribe("view", () => this.onView?.());
-    this.scatterplot.subscribe("select", ({ points }) => this.#selected(points));
-    this.scatterplot.subscribe("deselect", () => this.onSelect?.([]));
+    this.scatterplot.subscribe("select", ({ points }) => this.#clicked(points));
+    this.scatterplot.subscribe("deselect", () => this.isLassoing || this.onDrop?.());
+    this.scatterplot.subscribe("lassoStart", () => {
+      this.isLassoing = true;
+    });
+    this.scatterplot.subscribe("lassoEnd", ({ coordinates }) => {
+      this.isLassoing = false;
+      if (coordinates.length > 2) this.onLasso?.(coordinates.map((place) => this.#onMap(place)));
+    });
     this.scatterplot.subscribe("pointover", (point) => {
       this.over = point;
       this.onHover?.(point, this.place(point));
@@ -59,14 +67,40 @@ export class Plot {
     if (dark) new MutationObserver(again).observe(dark, { attributes: true, attributeFilter: ["media"] });
   }
 
-  // One point under the pointer is a click: it opens. A lasso selects, even if it holds one.
-  #selected(points) {
-    if (points.length === 1 && !this.isLasso && points[0] === this.over) {
-      this.scatterplot.deselect({ preventEvent: true });
-      this.onOpen?.(points[0]);
-    } else {
-      this.onSelect?.(points);
-    }
+  // One point under the pointer is a click: it opens. What a lasso holds, the service says.
+  #clicked(points) {
+    if (this.isLassoing) return;
+    this.scatterplot.deselect({ preventEvent: true });
+    if (points.length === 1 && points[0] === this.over) this.onOpen?.(points[0]);
+  }
+
+  // The points fill the sheet from side to side, whatever its shape: UMAP's axes have no unit.
+  #spread(shape) {
+    this.shape = shape;
+    this.axes = ["x", "y"].map((name) => {
+      let [low, high] = [Infinity, -Infinity];
+      for (const value of this.catalogue[name]) {
+        if (value < low) low = value;
+        if (value > high) high = value;
+      }
+      const reach = MARGIN * (name === "x" ? shape : 1);
+      return { middle: (low + high) / 2, scale: high > low ? (2 * reach) / (high - low) : 1 };
+    });
+    const [x, y] = this.axes.map(({ middle, scale }, axis) => this.catalogue[axis ? "y" : "x"].map((value) => (value - middle) * scale));
+    this.points = { x, y };
+  }
+
+  #onMap([x, y]) {
+    return [x / this.axes[0].scale + this.axes[0].middle, y / this.axes[1].scale + this.axes[1].middle];
+  }
+
+  // Pixels from the sheet's top left corner of a place of the map.
+  onSheet(x, y) {
+    const { width, height } = this.sheet.getBoundingClientRect();
+    const [left, right] = this.x.domain();
+    const [bottom, top] = this.y.domain();
+    const [across, up] = [(x - this.axes[0].middle) * this.axes[0].scale, (y - this.axes[1].middle) * this.axes[1].scale];
+    return [((across - left) / (right - left)) * width, ((top - up) / (top - bottom)) * height];
   }
 
   // The library refuses a draw while another is under way: each waits for the one before.
@@ -81,7 +115,7 @@ export class Plot {
     const { catalogue } = this;
     let values;
     let palette;
-    if (by === "gps_time" || by === "p_value") {
+    if (!LISTS[by]) {
       ({ index: values, palette } = steps(catalogue, by));
     } else {
       palette = categories(catalogue, by);
@@ -102,7 +136,7 @@ export class Plot {
       return;
     }
     this.isFiltered = true;
-    this.scatterplot.filter(Array.from(catalogue.shown(null)));
+    this.scatterplot.filter(Array.from(catalogue.shown()));
   }
 
   select(points) {
@@ -111,8 +145,7 @@ export class Plot {
   }
 
   mode(name) {
-    this.isLasso = name === "lasso";
-    this.scatterplot.set({ mouseMode: this.isLasso ? "lasso" : "panZoom" });
+    this.scatterplot.set({ mouseMode: name === "lasso" ? "lasso" : "panZoom" });
   }
 
   zoom(factor) {
@@ -131,7 +164,7 @@ export class Plot {
   bounds() {
     const [left, right] = this.x.domain();
     const [bottom, top] = this.y.domain();
-    return [left / MARGIN, bottom / MARGIN, right / MARGIN, top / MARGIN];
+    return [...this.#onMap([left, bottom]), ...this.#onMap([right, top])];
   }
 
   place(point) {
@@ -140,7 +173,12 @@ export class Plot {
 
   #fit() {
     const { width, height } = this.sheet.getBoundingClientRect();
-    if (width && height) this.scatterplot.set({ width, height });
+    if (!width || !height) return;
+    this.scatterplot.set({ width, height });
+    if (Math.abs(width / height / this.shape - 1) < REFIT_FROM) return;
+    this.#spread(width / height);
+    this.index = null;
+    this.colour(this.by).then(() => this.filter());
   }
 }
 

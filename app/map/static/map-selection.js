@@ -1,5 +1,5 @@
-// What is selected: its make-up, its pictures or its table page by page, labels for all of it; and
-// the card of the glitch under the pointer.
+// What is selected, as the service says of a region of the map: its make-up, its pictures or its
+// table page by page, labels for all of it; and the card of the glitch under the pointer.
 
 const PAGE = 24;
 const HOVER_AFTER_MS = 90;
@@ -13,6 +13,7 @@ export class Selection {
     this.catalogue = catalogue;
     this.address = address;
     this.points = [];
+    this.region = null;
     this.start = 0;
     this.look = "cards";
     this.kept = new Map();
@@ -21,7 +22,7 @@ export class Selection {
     this.card = root.querySelector("#hover");
     this.#on("#previous", () => this.#page(this.start - PAGE));
     this.#on("#next", () => this.#page(this.start + PAGE));
-    this.#on("#drop-selection", () => this.choose([]));
+    this.#on("#drop-selection", () => this.drop());
     for (const look of ["cards", "table"]) {
       this.#on(`#look-${look}`, () => {
         this.look = look;
@@ -32,7 +33,11 @@ export class Selection {
     this.form = root.querySelector("#bulk");
     this.form?.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#label();
+      this.#act(event.submitter);
+    });
+    this.download = root.querySelector("#download");
+    this.download.addEventListener("submit", () => {
+      this.download.elements.region.value = JSON.stringify(this.region);
     });
   }
 
@@ -40,7 +45,23 @@ export class Selection {
     this.root.querySelector(selector).addEventListener("click", act);
   }
 
-  choose(points) {
+  // Asks the service which points of the region pass the filters.
+  async choose(region) {
+    const body = new FormData(this.download);
+    body.set("region", JSON.stringify(region));
+    const answer = await fetch(this.download.dataset.choose, { method: "POST", body });
+    if (answer.redirected) throw new Error("Your session has ended: log in again.");
+    if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? `The service answered ${answer.status}: reload the page.`);
+    this.region = region;
+    this.#show(new Uint32Array(await answer.arrayBuffer()));
+  }
+
+  drop() {
+    this.region = null;
+    this.#show([]);
+  }
+
+  #show(points) {
     this.points = points;
     this.section.hidden = !points.length;
     if (this.form) this.#tell("");
@@ -59,7 +80,7 @@ export class Selection {
     const more = parts.length > MAKE_UP ? `, and ${parts.length - MAKE_UP} classes more` : "";
     this.root.querySelector("#selection-heading").textContent = this.points.length === 1 ? "1 glitch selected" : `${number(this.points.length)} glitches selected`;
     this.root.querySelector("#make-up").textContent = parts.slice(0, MAKE_UP).join(" · ") + more;
-    const button = this.form?.querySelector("button");
+    const button = this.form?.querySelector("button[value=label]");
     if (button) button.textContent = `Label ${number(this.points.length)}`;
   }
 
@@ -109,26 +130,24 @@ export class Selection {
     }, HOVER_AFTER_MS);
   }
 
-  async #label() {
+  // Label all of it, as a class that is there or as a new one, or make it a cluster.
+  async #act(button) {
     const most = Number(this.form.dataset.most);
-    const name = this.form.elements.class_name.value;
     if (this.points.length > most) {
       this.#tell(`At most ${number(most)} are labelled at once: choose fewer, for example by a stretch of time.`);
       return;
     }
-    const button = this.form.querySelector("button");
+    const body = new FormData(this.form, button);
+    body.set("region", JSON.stringify(this.region));
     button.disabled = true;
-    this.#tell("Labelling …");
+    this.#tell("At work …");
     try {
-      await this.catalogue.ids;
-      const parts = [...this.points].map((point) => this.catalogue.idBytes.slice(16 * point, 16 * point + 16));
-      const body = new FormData(this.form);
-      body.append("selection", new Blob(parts), "selection");
       const answer = await fetch(this.form.action, { method: "POST", body });
-      if (answer.redirected) throw new Error("Your session has ended: log in again; nothing was labelled.");
+      if (answer.redirected) throw new Error("Your session has ended: log in again; nothing was done.");
       const told = await answer.json().catch(() => ({ detail: `The service answered ${answer.status}: reload the page.` }));
       if (!answer.ok) throw new Error(told.detail);
-      this.#apply(name);
+      if (told.page) return location.assign(told.page);
+      this.#apply(told);
       this.#tell(`${told.what}.`, told.href);
     } catch (error) {
       this.#tell(error.message);
@@ -138,10 +157,12 @@ export class Selection {
   }
 
   // What was labelled shows at once; the service sends the same when the page is next loaded.
-  #apply(name) {
+  #apply({ class_name: name, colour }) {
     const { catalogue } = this;
     const classes = catalogue.header.classes;
-    const index = classes.findIndex((one) => one.name === name);
+    let index = classes.findIndex((one) => one.name === name);
+    if (index < 0) index = classes.push({ name, count: 0 }) - 1;
+    catalogue.colours[name] = colour;
     for (const point of this.points) {
       classes[catalogue.class[point]].count -= 1;
       catalogue.class[point] = index;

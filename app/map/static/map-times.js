@@ -52,7 +52,7 @@ export class Times {
       }
     }
     const most = Math.max(1, ...counts);
-    const { from, until } = catalogue.filters;
+    const [from, until] = catalogue.ranges.gps_time;
     const bars = [...counts].map((count, bin) => {
       const height = count ? Math.max(1, (HEIGHT - 4) * (count / most)) : 0;
       const middle = this.#time((bin + 0.5) / BINS);

@@ -2,6 +2,7 @@
 // shown (legend, counts, histogram, selection) follows from one mask over the points.
 import { Catalogue } from "./map-data.js";
 import { Legend } from "./map-legend.js";
+import { Names } from "./map-names.js";
 import { Plot } from "./map-plot.js";
 import { Selection } from "./map-selection.js";
 import { Times } from "./map-times.js";
@@ -24,6 +25,8 @@ async function start() {
     return;
   }
   catalogue.colours = JSON.parse(page.dataset.colours);
+  catalogue.words = JSON.parse(page.dataset.words);
+  offerCategories(catalogue);
   const plot = await Plot.open(page, catalogue).catch((error) => {
     console.info(error);
     fail(
@@ -34,12 +37,13 @@ async function start() {
   const legend = new Legend(document, catalogue);
   const times = new Times(document, catalogue);
   const selection = new Selection(document, catalogue, page.dataset.cards);
-  wire({ catalogue, plot, legend, times, selection, counts });
+  const names = plot && new Names(document.querySelector(".sheet"), catalogue, plot);
+  wire({ catalogue, plot, legend, times, selection, names, counts });
   page.dataset.ready = "true";
   performance.mark("map-drawn");
 }
 
-function wire({ catalogue, plot, legend, times, selection, counts }) {
+function wire({ catalogue, plot, legend, times, selection, names, counts }) {
   const one = (selector) => document.querySelector(selector);
   const tell = throttled(() => {
     const view = plot?.bounds() ?? null;
@@ -52,19 +56,24 @@ function wire({ catalogue, plot, legend, times, selection, counts }) {
     times.draw();
     legend.draw();
     plot?.filter();
+    names?.find(...legend.names());
     tell();
   };
+  const select = (region) => selection.choose(region).catch((error) => fail(error.message));
   legend.onToggle = show;
   times.onChoose = (from, until) => {
     one("#from").value = from === null ? "" : from.toFixed(0);
     one("#until").value = until === null ? "" : until.toFixed(0);
-    catalogue.filters.from = from;
-    catalogue.filters.until = until;
+    catalogue.ranges.gps_time = [from, until];
     show();
   };
   if (plot) {
-    plot.onView = tell;
-    plot.onSelect = (points) => selection.choose(points);
+    plot.onView = () => {
+      names.draw();
+      tell();
+    };
+    plot.onLasso = (corners) => select(catalogue.region(corners));
+    plot.onDrop = () => selection.drop();
     plot.onHover = (point, at) => selection.hover(point, at);
     plot.onOpen = (point) => location.assign(`/ui/glitches/${catalogue.id(point)}`);
     for (const mode of ["pan", "lasso"]) {
@@ -78,6 +87,9 @@ function wire({ catalogue, plot, legend, times, selection, counts }) {
     one("#zoom-in").addEventListener("click", () => plot.zoom(1 / 1.5));
     one("#zoom-out").addEventListener("click", () => plot.zoom(1.5));
     one("#zoom-all").addEventListener("click", () => plot.whole());
+    one("#show-names").addEventListener("change", (event) => {
+      names.layer.hidden = !event.target.checked;
+    });
   }
   selection.onChange = (points) => {
     plot?.select(points);
@@ -93,35 +105,60 @@ function wire({ catalogue, plot, legend, times, selection, counts }) {
     plot?.colour(legend.by);
     show();
   });
-  one("#select-shown").addEventListener("click", () => {
-    selection.choose(catalogue.shown(plot?.bounds() ?? null));
+  one("#select-shown").addEventListener("click", async () => {
+    const [left, bottom, right, top] = plot?.bounds() ?? [-2, -2, 2, 2];
+    await select(catalogue.region([[left, bottom], [right, bottom], [right, top], [left, top]]));
     one("#selection").focus();
   });
   one("#map-filters").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (readFilters(catalogue.filters)) show();
+    if (readFilters(catalogue)) show();
   });
   one("#clear-filters").addEventListener("click", () => {
     one("#map-filters").reset();
-    readFilters(catalogue.filters);
+    readFilters(catalogue);
     legend.showAll();
     show();
   });
   show();
 }
 
-function readFilters(filters) {
-  const text = (name) => document.querySelector(`#${name}`).value.trim();
-  const error = document.querySelector("#filter-error");
+// The filters offer what is on the map.
+function offerCategories({ header, words }) {
+  for (const [name, list] of [["ifo", "ifos"], ["origin", "origins"], ["run", "runs"]]) {
+    const field = document.querySelector(`#${name}`);
+    header[list].forEach((one, index) => {
+      if (one.count) field.add(new Option(one.name === null ? "not known" : (words[list]?.[one.name] ?? one.name), index));
+    });
+  }
+}
+
+const REVERSED = {
+  gps_time: "The time until which comes before the time from which: exchange them.",
+  snr: "The largest SNR is below the smallest: exchange them.",
+  peak_frequency: "The highest frequency is below the lowest: exchange them.",
+};
+
+function readFilters(catalogue) {
+  const field = (name) => document.querySelector(`#${name}`);
+  const error = field("filter-error");
+  const figure = (name) => {
+    const text = field(name).value.trim();
+    if (text !== "" && !(Number(text) >= 0)) throw new Error(`“${text}” is no number: write one such as 20.`);
+    return text === "" ? null : Number(text);
+  };
   error.textContent = "";
   try {
-    const from = parseTime(text("from"));
-    const until = parseTime(text("until"));
-    if (from !== null && until !== null && from > until) throw new Error("The time until which comes before the time from which: exchange them.");
-    const most = text("p-most");
-    const p = most === "" ? null : Number(most);
-    if (p !== null && !(p >= 0 && p <= 1)) throw new Error("Give p as a number from 0 to 1, such as 0.01.");
-    Object.assign(filters, { from, until, pMost: p });
+    const ranges = {
+      gps_time: ["from", "until"].map((name) => parseTime(field(name).value.trim())),
+      snr: ["snr-least", "snr-most"].map(figure),
+      peak_frequency: ["hz-least", "hz-most"].map(figure),
+      p_value: [null, figure("p-most")],
+    };
+    for (const [name, [low, high]] of Object.entries(ranges)) if (low !== null && high !== null && low > high) throw new Error(REVERSED[name]);
+    if (ranges.p_value[1] > 1) throw new Error("Give p as a number from 0 to 1, such as 0.01.");
+    catalogue.ranges = ranges;
+    for (const name of ["ifo", "origin", "run"]) catalogue.only[name] = field(name).value === "" ? null : Number(field(name).value);
     return true;
   } catch (wrong) {
     error.textContent = wrong.message;

@@ -1,0 +1,184 @@
+"""Clusters whose members somebody chose: the parts of a split, and selections of the map."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from app.clusters.records import ClusteringParameters
+from app.clusters.selection import Selection
+from app.clusters.summary import summarise
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.core.access import require_role
+from app.core.audit import record_event
+from app.core.errors import ConflictError, InvalidRequestError
+from app.core.identifiers import uuid7
+from app.core.principals import Principal, Role
+from app.glitches.tables import Embedding, Glitch
+from app.models.checkpoints import active_checkpoint
+from glitch.clustering import describe_cluster, unit_vectors
+
+FEWEST, MOST = 2, 10_000  # members of a cluster that is put together by hand
+
+
+def cluster_by_hand(session: Session, glitch_ids: Collection[UUID], *, author: Principal) -> UUID:
+    """Put glitches together as a cluster to review, beside those of the latest clustering; its id.
+
+    Raises:
+        PermissionDeniedError: if the author is no reviewer.
+        InvalidRequestError: if they are too few or too many.
+        ConflictError: if some are simulated and others not, some are not embedded, or nothing of
+            their kind was clustered yet.
+    """
+    require_role(author, Role.REVIEWER)
+    wanted = sorted(set(glitch_ids))
+    if not FEWEST <= len(wanted) <= MOST:
+        raise InvalidRequestError(
+            f"A cluster has {FEWEST} to {MOST:,} members, not {len(wanted):,}: choose others."
+        )
+    origins = set(session.scalars(select(Glitch.origin).where(Glitch.id.in_(wanted)).distinct()))
+    is_simulated = "simulated" in origins
+    if is_simulated and len(origins) > 1:
+        raise ConflictError(
+            "Some of these glitches are simulated and others are not, and they are never clustered "
+            "together: choose by origin."
+        )
+    run = session.scalars(
+        select(ClusteringRun)
+        .where(
+            ClusteringRun.is_simulated.is_(is_simulated),
+            ClusteringRun.checkpoint_id == active_checkpoint(session).id,
+        )
+        .order_by(ClusteringRun.created_at.desc(), ClusteringRun.id.desc())
+    ).first()
+    if run is None:
+        kind = "simulated" if is_simulated else "measured"
+        raise ConflictError(
+            f"No {kind} glitches were clustered with the model that serves: start a clustering, "
+            "and the selection becomes one of its clusters."
+        )
+    cluster_id = uuid7()
+    about = {"by_hand": author.name}
+    members = dict.fromkeys(wanted, 1.0)
+    store_chosen(
+        session, run, members, cluster_id=cluster_id, identity=cluster_id, stability=1.0, more=about
+    )
+    record_event(
+        session,
+        actor=author.name,
+        action="create",
+        subject="cluster",
+        subject_id=cluster_id,
+        n_glitches=len(wanted),
+    )
+    return cluster_id
+
+
+def store_chosen(
+    session: Session,
+    run: ClusteringRun,
+    probabilities: Mapping[UUID, float],
+    *,
+    cluster_id: UUID,
+    identity: UUID,
+    stability: float,
+    more: Mapping[str, Any],
+    previous: Cluster | None = None,
+) -> None:
+    """Store a flagged cluster of these members in a run.
+
+    Args:
+        session: The transaction to write in.
+        run: Whose cluster it becomes.
+        probabilities: How surely each member belongs.
+        cluster_id: Its id.
+        identity: The same for the same cluster in every run.
+        stability: In [0, 1].
+        more: What its summary says besides.
+        previous: Whose part it is.
+
+    Raises:
+        ConflictError: if a member has no embedding of the run's model.
+    """
+    chosen = _select(session, run, sorted(probabilities))
+    everyone = np.arange(len(chosen.ids))
+    found = describe_cluster(
+        unit_vectors(chosen.vectors),
+        everyone,
+        np.array([probabilities[one] for one in chosen.ids]),
+        stability,
+    )
+    parameters = ClusteringParameters(
+        fdr=run.fdr,
+        min_cluster_size=run.min_cluster_size,
+        ifo=run.ifo,
+        scope=run.scope,
+        is_simulated=run.is_simulated,
+    )
+    summary = summarise(session, run.checkpoint_id, parameters, chosen, found)
+    session.add(
+        Cluster(
+            id=cluster_id,
+            run_id=run.id,
+            identity=identity,
+            previous_id=None if previous is None else previous.id,
+            overlap=None if previous is None else len(chosen.ids) / previous.size,
+            size=len(chosen.ids),
+            stability=stability,
+            significance=None,  # nobody tested it
+            medoid_id=chosen.ids[found.medoid],
+            state="flagged",
+            summary={**summary, "previous_size": None, **more},
+        )
+    )
+    session.flush()
+    exemplars = set(found.exemplars)
+    session.execute(
+        insert(ClusterMember),
+        [
+            {
+                "cluster_id": cluster_id,
+                "glitch_id": glitch_id,
+                "probability": probabilities[glitch_id],
+                "distance": float(distance),
+                "is_exemplar": index in exemplars,
+            }
+            for index, (glitch_id, distance) in enumerate(
+                zip(chosen.ids, found.distances, strict=True)
+            )
+        ],
+    )
+
+
+def _select(session: Session, run: ClusteringRun, glitch_ids: Sequence[UUID]) -> Selection:
+    """These glitches as a clustering sees them."""
+    rows = session.execute(
+        select(Glitch.id, Glitch.ifo, Glitch.gps_time, Embedding.mean)
+        .join(Embedding, Embedding.glitch_id == Glitch.id)
+        .where(Embedding.checkpoint_id == run.checkpoint_id, Glitch.id.in_(glitch_ids))
+        .order_by(Glitch.id)
+    ).all()
+    if len(rows) < len(glitch_ids):
+        raise ConflictError(
+            "The model of this clustering has not embedded all of these glitches: cluster again."
+        )
+    return Selection(
+        ids=[row[0] for row in rows],
+        ifos=[row[1] for row in rows],
+        gps_times=[row[2] for row in rows],
+        vectors=np.array([row[3] for row in rows], dtype=np.float32),
+        weights=np.ones(len(rows)),
+        looks={},
+        n_judged=run.n_judged,
+        n_unjudged=run.n_unjudged,
+        n_flagged=run.n_flagged,
+        threshold=run.p_threshold,
+        judged_by_ifo={},
+        calibration_by_ifo={},
+        findings=[],
+    )

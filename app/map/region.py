@@ -1,0 +1,99 @@
+"""A region of the map: which of its points lie within a polygon and pass the filters of the page.
+
+It is resolved on the columns that the asker has seen, so that what is labelled is what was drawn,
+whatever happened to the catalogue since.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import zstandard
+from pydantic import Field, ValidationError
+
+from app.core.errors import InvalidRequestError
+from app.core.schemas import Model
+from app.map.columns import CATEGORIES, unpack
+from app.map.files import files_of_version
+from glitch.projection import inside
+
+MOST_CORNERS = 2000
+
+
+class Region(Model):
+    """Which points of the map are meant."""
+
+    version: str = Field(max_length=64, description="`version` of the points' header.")
+    polygon: list[tuple[float, float]] = Field(
+        min_length=3,
+        max_length=MOST_CORNERS,
+        description="Its corners in the map's own coordinates, as the columns x and y have them.",
+    )
+    leave_out: dict[str, list[str | None]] = Field(
+        default_factory=dict,
+        description="For class, ifo, origin, run or cluster: names (of a cluster the id) of what "
+        "does not count; null is what has none.",
+    )
+    ranges: dict[str, tuple[float | None, float | None]] = Field(
+        default_factory=dict,
+        description="For gps_time, snr, peak_frequency or p_value: the least and the greatest.",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """The points of a region."""
+
+    indices: np.ndarray  # uint32, ascending, into the columns of the version
+    ids: list[UUID]  # of the glitches, in the same order
+
+
+def read_region(text: str) -> Region:
+    """A region that came as JSON in a form.
+
+    Raises:
+        InvalidRequestError: if it is none.
+    """
+    try:
+        return Region.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(one) for one in first["loc"])
+        raise InvalidRequestError(
+            f"This is no region of the map ({where}: {first['msg']}): select the points again."
+        ) from error
+
+
+def resolve(data_dir: Path, region: Region) -> Chosen:
+    """The points of a region.
+
+    Raises:
+        NotFoundError: if its version is kept no more.
+        InvalidRequestError: if it names a column that is none.
+    """
+    files = files_of_version(data_dir, region.version)
+    header, columns = unpack(zstandard.ZstdDecompressor().decompress(files.points.read_bytes()))
+    mask = np.ones(header["n_points"], dtype=np.bool_)
+    for name, left_out in region.leave_out.items():
+        entries = header.get(CATEGORIES.get(name, ""))
+        if entries is None:
+            raise InvalidRequestError(f"A region leaves out {', '.join(CATEGORIES)}, not {name}.")
+        names = set(left_out)
+        is_left_out = [(one.get("id") or one.get("name")) in names for one in entries]
+        mask &= ~np.array(is_left_out, dtype=np.bool_)[columns[name]]
+    for name, (low, high) in region.ranges.items():
+        if name not in ("gps_time", "snr", "peak_frequency", "p_value"):
+            raise InvalidRequestError(f"There is no range of {name[:40]!r}.")
+        column = columns[name]  # a value that is not known passes no comparison
+        if low is not None:
+            mask &= column >= low
+        if high is not None:
+            mask &= column <= high
+    places = np.stack([columns["x"], columns["y"]], axis=1)
+    indices = np.flatnonzero(mask & inside(places, np.array(region.polygon)))
+    content = files.ids.read_bytes()
+    ids = [UUID(bytes=content[16 * one : 16 * one + 16]) for one in indices.tolist()]
+    return Chosen(indices.astype(np.uint32), ids)

@@ -1,0 +1,60 @@
+// Names on the sheet: one for each category that is shown, where most of it lies; none covers another.
+
+const CELLS = 24; // of the grid, along each side, in which the densest place is sought
+const FEWEST = 3; // points that are worth a name
+const [HEIGHT, WIDTH] = [16, 7]; // px: of a line, and of a letter
+
+export class Names {
+  constructor(sheet, catalogue, plot) {
+    this.catalogue = catalogue;
+    this.plot = plot;
+    this.layer = document.createElement("div");
+    this.layer.className = "names";
+    this.layer.setAttribute("aria-hidden", "true"); // the legend says the same
+    sheet.append(this.layer);
+  }
+
+  // Finds the places; names: of each index of the column, null for what gets none.
+  find(column, names) {
+    const { mask, size, x, y } = this.catalogue;
+    const cell = (value) => Math.min(CELLS - 1, Math.floor(((value + 1) / 2) * CELLS));
+    const counts = new Map();
+    for (let i = 0; i < size; i++) {
+      if (!mask[i] || names[column[i]] === null) continue;
+      const key = (column[i] * CELLS + cell(x[i])) * CELLS + cell(y[i]);
+      const found = counts.get(key) ?? { of: column[i], n: 0, x: 0, y: 0 };
+      found.n += 1;
+      found.x += x[i];
+      found.y += y[i];
+      counts.set(key, found);
+    }
+    const totals = new Map();
+    const densest = new Map();
+    for (const one of counts.values()) {
+      totals.set(one.of, (totals.get(one.of) ?? 0) + one.n);
+      if (one.n > (densest.get(one.of)?.n ?? 0)) densest.set(one.of, one);
+    }
+    this.places = [...densest.values()]
+      .filter((one) => totals.get(one.of) >= FEWEST)
+      .sort((a, b) => totals.get(b.of) - totals.get(a.of))
+      .map((one) => ({ text: names[one.of], x: one.x / one.n, y: one.y / one.n }));
+    this.draw();
+  }
+
+  draw() {
+    const taken = [];
+    const made = [];
+    for (const { text, x, y } of this.places ?? []) {
+      const [left, top] = this.plot.onSheet(x, y);
+      const box = { left: left - (text.length * WIDTH) / 2, top: top - HEIGHT / 2, right: left + (text.length * WIDTH) / 2, bottom: top + HEIGHT / 2 };
+      if (taken.some((one) => box.left < one.right && box.right > one.left && box.top < one.bottom && box.bottom > one.top)) continue;
+      taken.push(box);
+      const name = document.createElement("span");
+      name.textContent = text;
+      name.style.left = `${left}px`;
+      name.style.top = `${top}px`;
+      made.push(name);
+    }
+    this.layer.replaceChildren(...made);
+  }
+}
