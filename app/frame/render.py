@@ -39,6 +39,7 @@ NOTICES = {
     "stored": "Stored: this is the glitch that you uploaded, and its nearest neighbours.",
     "known": "This glitch was known already, so nothing new was stored.",
     "labelled": "The label was added.",
+    "kept": "The label stays, and no audit asks about it again.",
     "revoked": "The label was revoked; it stays in the history.",
     "batch": "The batch was received: workers read it now.",
     "stopping": "The job was asked to stop.",

@@ -12,9 +12,11 @@ from store_helpers import person
 
 from app.classes.audit import job as audit_job
 from app.classes.audit.service import (
+    keep_label,
     latest_audit,
     list_doubtful_glitches,
     list_impure_clusters,
+    rank_doubted_classes,
     start_audit,
 )
 from app.classes.audit.tables import LabelAudit, LabelFinding
@@ -22,7 +24,7 @@ from app.classes.tables import GlitchClass
 from app.clusters.service import latest_run
 from app.core.errors import InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.principals import Role
-from app.glitches.labels import append_label, append_labels
+from app.glitches.labels import append_label, append_labels, revoke_label
 from app.models.records import CheckpointRecord
 
 EAST, NORTH, UP = (3.0, 0.0, 0.0, 0.0), (0.0, 3.0, 0.0, 0.0), (0.0, 0.0, 3.0, 0.0)
@@ -74,6 +76,17 @@ def test_what_was_relabelled_is_listed_no_more(
     assert first is not None
     assert first.n_doubtful == 1
     session.commit()  # what is stored from here on is later
+    ranked = [(one.name, one.n_doubtful, one.n_labelled) for one in rank_doubted_classes(session)]
+    assert ranked == [("Whistle", 1, 1)]
+    kept = keep_label(session, wrong[1], author=ANN)  # that is how to say that it is right
+    assert list_doubtful_glitches(session).items == ()
+    session.commit()
+    audited(session, n_voters=5)
+    assert list_doubtful_glitches(session).items == ()  # nor does the next audit ask again
+    assert list_doubtful_glitches(session, origin="upload").items == ()
+    revoke_label(session, kept.id, principal=ANN)
+    assert [one.glitch.id for one in list_doubtful_glitches(session).items] == wrong[1:]
+    session.commit()
     result = audited(session, n_voters=5)
     assert result["doubtful"] == 1
     assert session.scalar(select(func.count()).select_from(LabelAudit)) == 1

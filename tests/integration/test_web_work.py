@@ -376,10 +376,23 @@ def test_what_an_audit_doubts_is_labelled_in_place(service: Service, submitter: 
     assert "5 of 5 neighbours are Blip, none is Whistle" in page.text
     empty = submitter.get("/ui/label-audit?suggestion=Whistle")
     assert "No doubted label passes these filters." in empty.text
-    page = submitter.submit(page, "/ui/label-audit/label", class_name="Blip")
-    assert page.path == "/ui/label-audit?ifo=H1&label=Whistle&done=labelled"
-    assert f"/ui/glitches/{wrong}" not in page.links
-    assert "No label is in doubt" in submitter.get("/ui/label-audit").text
+    assert "Whistle 1 of 1" in " ".join(submitter.get("/ui/label-audit").text.split())
+    refused = submitter.submit(page, "/ui/label-audit/label", act="other", other="Nothing")
+    assert (refused.status, "no class 'Nothing'" in refused.alerts[0]) == (400, True)
+    for said, label in (
+        ({"act": "label"}, "Blip"),
+        ({"act": "keep"}, "Whistle"),
+        ({"act": "other", "other": "helix"}, "Helix"),
+    ):
+        page = submitter.submit(page, "/ui/label-audit/label", **said)
+        done = "kept" if said["act"] == "keep" else "labelled"
+        assert page.path.startswith(f"/ui/label-audit?ifo=H1&label=Whistle&done={done}&event=")
+        assert f"/ui/glitches/{wrong}" not in page.links
+        assert "No label is in doubt" in submitter.get("/ui/label-audit").text
+        assert label in submitter.get(f"/ui/glitches/{wrong}").text
+        page = submitter.submit(page, "/ui/label-audit/undo")
+        assert f"/ui/glitches/{wrong}" in page.links
+    assert f"/ui/glitches/{wrong}" not in submitter.get("/ui/label-audit?origin=simulated").links
     assert submitter.get("/ui/label-audit?ifo=moon").status == 400
 
 

@@ -14,6 +14,7 @@ from app.classes.audit.records import AuditedGlitch as GlitchRecord
 from app.classes.audit.records import AuditRecord
 from app.classes.audit.service import (
     VOTERS,
+    keep_label,
     latest_audit,
     list_doubtful_glitches,
     list_impure_clusters,
@@ -123,15 +124,28 @@ def doubtful_glitches(
     ifo: Annotated[str | None, Query(max_length=10)] = None,
     label: _Name = None,
     suggestion: _Name = None,
+    origin: _Name = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> core_schemas.ListOf[DoubtfulGlitch]:
     """Of the latest audit, largest lead of the other label first; not those relabelled since."""
     page = list_doubtful_glitches(
-        session, ifo=ifo, label=label, suggestion=suggestion, limit=limit, cursor=cursor
+        session,
+        ifo=ifo,
+        label=label,
+        suggestion=suggestion,
+        origin=origin,
+        limit=limit,
+        cursor=cursor,
     )
     base = request_scope.base_url(request)
     return core_schemas.ListOf(items=[_glitch(base, one) for one in page.items], next=page.next)
+
+
+@router.post("/glitches/{glitch_id}/keep", summary="Say that a label is right", status_code=201)
+def keep(session: SessionDep, principal: Submitter, glitch_id: UUID) -> glitch_schemas.Label:
+    """No audit lists the glitch again while it has that label. Revoke the answer to undo it."""
+    return glitch_schemas.Label.model_validate(keep_label(session, glitch_id, author=principal))
 
 
 @router.get("/clusters", summary="Clusters whose labelled members disagree")

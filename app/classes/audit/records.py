@@ -51,3 +51,12 @@ class AuditedCluster:
     n_labelled: int
     purity: float  # share of the labelled that carry that label
     score: float  # (1 - purity) x labelled members; higher deserves a look sooner
+
+
+@dataclass(frozen=True)
+class DoubtedClass:
+    """A class and how many of its labels an audit doubts."""
+
+    name: str
+    n_doubtful: int
+    n_labelled: int

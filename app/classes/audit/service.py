@@ -8,17 +8,26 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.classes.audit.records import AuditedCluster, AuditedGlitch, AuditRecord
+from app.classes.audit.records import AuditedCluster, AuditedGlitch, AuditRecord, DoubtedClass
 from app.classes.audit.tables import LabelAudit, LabelFinding
 from app.classes.tables import GlitchClass
 from app.clusters.service import get_cluster, latest_run
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.access import require_role
-from app.core.errors import InvalidRequestError, NotFoundError
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row, wrong_cursor
 from app.core.principals import Principal, Role
-from app.glitches.selection import check_ifo, class_ids, select_glitches, to_record
-from app.glitches.tables import Glitch
+from app.glitches.labels import append_label
+from app.glitches.records import GlitchFilters, LabelRecord
+from app.glitches.selection import (
+    check_filters,
+    check_ifo,
+    class_ids,
+    get_glitch,
+    select_glitches,
+    to_record,
+)
+from app.glitches.tables import Glitch, Label
 from app.jobs.records import JobRecord
 from app.jobs.service import create_job
 from app.models import checkpoints
@@ -27,6 +36,7 @@ from app.models.tables import Checkpoint
 KIND = "label_audit"
 VOTERS = 10
 MOST_VOTERS = 50
+KEPT = "audit"  # source of a label that says: the one that is there is right
 LARGEST_PAGE = 200
 
 
@@ -86,18 +96,21 @@ def list_doubtful_glitches(
     ifo: str | None = None,
     label: str | None = None,
     suggestion: str | None = None,
+    origin: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[AuditedGlitch]:
     """Glitches that the latest audit doubts, the largest lead of the other label first.
 
-    A glitch whose label was changed since is no longer listed: somebody has looked.
+    A glitch whose label was changed since, or found right, is no longer listed: somebody has
+    looked.
 
     Args:
         session: The transaction to read in.
         ifo: Of this detector.
         label: Labelled so.
         suggestion: Called so by their neighbours.
+        origin: Of this origin.
         limit: Glitches on a page, 1 to 200.
         cursor: ``next`` of the page before.
 
@@ -120,6 +133,9 @@ def list_doubtful_glitches(
     if ifo is not None:
         check_ifo(ifo)
         query = query.where(Glitch.ifo == ifo)
+    if origin is not None:
+        check_filters(GlitchFilters(origins=(origin,)))
+        query = query.where(Glitch.origin == origin)
     if label is not None:
         query = query.where(LabelFinding.class_id.in_(class_ids(session, (label,))))
     if suggestion is not None:
@@ -134,6 +150,48 @@ def list_doubtful_glitches(
         AuditedGlitch(to_record(row), row[3], row[4], row[5], audit.n_voters) for row in rows
     )
     return Page(shown, None if mark is None else str(shown[-1].glitch.id))
+
+
+def keep_label(session: Session, glitch_id: UUID, *, author: Principal) -> LabelRecord:
+    """Say that the label of a glitch is right: no audit lists it again while it has that label.
+
+    It is a label like any other, so that its author may be asked, and it may be revoked.
+
+    Raises:
+        PermissionDeniedError: if the author may only read.
+        NotFoundError: if there is no such glitch.
+        ConflictError: if it has no label, or its class is retired.
+    """
+    name = get_glitch(session, glitch_id).label
+    if name is None:
+        raise ConflictError("This glitch has no label by now, so there is none to be right.")
+    return append_label(session, glitch_id, name, author=author, source=KEPT)
+
+
+def rank_doubted_classes(session: Session) -> tuple[DoubtedClass, ...]:
+    """The classes whose labels the latest audit doubts, the most doubts first."""
+    audit = latest_audit(session)
+    if audit is None:
+        return ()
+    n_doubtful = func.count().label("n_doubtful")
+    rows = session.execute(
+        select(LabelFinding.class_id, GlitchClass.name, n_doubtful)
+        .join(Glitch, Glitch.id == LabelFinding.glitch_id)
+        .join(GlitchClass, GlitchClass.id == LabelFinding.class_id)
+        .where(*_standing(audit.id))
+        .group_by(LabelFinding.class_id, GlitchClass.name)
+        .order_by(n_doubtful.desc(), GlitchClass.name)
+    ).all()
+    totals = session.execute(
+        select(Glitch.class_id, func.count())
+        .where(Glitch.class_id.in_([row.class_id for row in rows]))
+        .group_by(Glitch.class_id)
+    )
+    n_labelled = {row[0]: row[1] for row in totals}
+    return tuple(
+        DoubtedClass(row.name, row.n_doubtful, n_labelled.get(row.class_id, row.n_doubtful))
+        for row in rows
+    )
 
 
 def list_impure_clusters(
@@ -212,8 +270,19 @@ def list_impure_clusters(
 
 
 def _standing(audit_id: UUID) -> list[ColumnElement[bool]]:
-    """Findings of an audit about glitches that still have the label that was doubted."""
-    return [LabelFinding.audit_id == audit_id, Glitch.class_id == LabelFinding.class_id]
+    """Findings of an audit that nobody has looked at: no label came since, none was kept."""
+    is_kept = (
+        select(Label.id)
+        .where(
+            Label.glitch_id == Glitch.id,
+            Label.class_id == LabelFinding.class_id,
+            Label.source == KEPT,
+            Label.revoked_at.is_(None),
+        )
+        .correlate(Glitch, LabelFinding)
+        .exists()
+    )
+    return [LabelFinding.audit_id == audit_id, Glitch.class_id == LabelFinding.class_id, ~is_kept]
 
 
 def _cluster_cursor(cursor: str) -> tuple[int, UUID]:

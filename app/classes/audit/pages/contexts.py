@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from app.frame.contexts import Card, Choice, PageContext
+from app.frame.contexts import Card, Choice, ClassCount, PageContext
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,13 @@ class AuditPage(PageContext):
     total: str
     doubts: tuple[Doubt, ...]
     clusters: tuple[ImpureRow, ...]
+    classes: tuple[ClassCount, ...]  # in doubt, the most doubted first
+    class_names: tuple[str, ...]
+    undo: str | None  # the label that was just given
     ifos: tuple[Choice, ...]
     labels: tuple[Choice, ...]
     suggestions: tuple[Choice, ...]
+    origins: tuple[Choice, ...]
     is_narrowed: bool
     errors: tuple[str, ...]
     back: str  # this page with its filters, to come back to after a label

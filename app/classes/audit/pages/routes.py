@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -14,16 +14,18 @@ from app.classes.audit.records import AuditedCluster, AuditedGlitch, AuditRecord
 from app.classes.audit.service import (
     KIND,
     VOTERS,
+    keep_label,
     latest_audit,
     list_doubtful_glitches,
     list_impure_clusters,
+    rank_doubted_classes,
     start_audit,
 )
-from app.classes.naming import usable_class_names
-from app.core.errors import InvalidRequestError, NotFoundError, NotReadyError
+from app.classes.naming import class_meant, usable_class_names
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, NotReadyError
 from app.core.paging import Page
 from app.core.principals import Principal, Role
-from app.frame.contexts import Choice
+from app.frame.contexts import Choice, ClassCount
 from app.frame.deps import (
     CsrfChecked,
     PageRoute,
@@ -35,8 +37,8 @@ from app.frame.deps import (
     see_other,
 )
 from app.frame.render import Visitor, local_path, render
-from app.frame.words import card, count, stamp
-from app.glitches.labels import append_label
+from app.frame.words import ORIGIN_TEXTS, card, count, stamp
+from app.glitches.labels import append_label, revoke_label
 from app.jobs.pages.view import job_href
 from app.jobs.service import list_jobs
 from glitch.detectors import DETECTORS
@@ -59,11 +61,19 @@ def label_audit(
     ifo: Word = "",
     label: Word = "",
     suggestion: Word = "",
+    origin: Word = "",
     after: Word = "",
+    event: UUID | None = None,
 ) -> Response:
-    """What the latest audit doubts, the most doubtful first."""
-    values = {"ifo": ifo, "label": label, "suggestion": suggestion, "after": after}
-    page = _page(session, logged_in(visitor), values)
+    """What the latest audit doubts, the most doubtful first; ``event`` is the label just given."""
+    values = {
+        "ifo": ifo,
+        "label": label,
+        "suggestion": suggestion,
+        "origin": origin,
+        "after": after,
+    }
+    page = _page(session, logged_in(visitor), values, undo=event)
     return render(request, page, visitor, status=400 if page.errors else 200)
 
 
@@ -96,17 +106,46 @@ def _refused(
 
 
 @router.post("/label-audit/label", dependencies=[CsrfChecked])
-def label_anew(
+def look_again(
+    *,
+    request: Request,
     session: SessionDep,
+    visitor: VisitorDep,
     principal: Submitter,
     glitch: Annotated[UUID, Form()],
-    class_name: Annotated[str, Form(max_length=100)],
-    back: Annotated[str, Form()] = PATH,
+    act: Annotated[str, Form(max_length=10)] = "label",
+    class_name: Annotated[str, Form(max_length=100)] = "",
+    other: Annotated[str, Form(max_length=100)] = "",
+    back: Annotated[str, Form(max_length=1000)] = PATH,
 ) -> Response:
-    """Give a doubted glitch the label that is suggested: then it is no longer listed."""
-    append_label(session, glitch, class_name, author=principal)
+    """Say what a doubted glitch is, or that its label is right: then it is no longer listed."""
     target = local_path(back, PATH)
-    return see_other(f"{target}{'&' if '?' in target else '?'}done=labelled")
+    try:
+        if act == "keep":
+            given = keep_label(session, glitch, author=principal)
+        else:
+            name = class_meant(session, other) if act == "other" else class_name
+            given = append_label(session, glitch, name, author=principal)
+    except (InvalidRequestError, ConflictError) as error:
+        session.rollback()
+        values = dict(parse_qsl(urlsplit(target).query))
+        page = _page(session, logged_in(visitor), values, label_error=str(error))
+        return render(request, page, visitor, status=400)
+    done = urlencode({"done": "kept" if act == "keep" else "labelled", "event": str(given.id)})
+    return see_other(f"{target}{'&' if '?' in target else '?'}{done}")
+
+
+@router.post("/label-audit/undo", dependencies=[CsrfChecked])
+def undo(
+    session: SessionDep,
+    principal: Submitter,
+    label: Annotated[UUID, Form()],
+    back: Annotated[str, Form(max_length=1000)] = PATH,
+) -> Response:
+    """Take back what was just said."""
+    revoke_label(session, label, principal=principal)
+    target = local_path(back, PATH)
+    return see_other(f"{target}{'&' if '?' in target else '?'}done=undone")
 
 
 def _page(
@@ -115,24 +154,27 @@ def _page(
     values: dict[str, str],
     *,
     start_error: str | None = None,
+    label_error: str | None = None,
     n_voters: str = str(VOTERS),
+    undo: UUID | None = None,
 ) -> AuditPage:
     chosen = {name: value.strip() for name, value in values.items() if value.strip()}
     filters = {name: value for name, value in chosen.items() if name != "after"}
     audit = latest_audit(session)
     doubts: Page[AuditedGlitch] = Page()
-    errors: tuple[str, ...] = ()
+    errors: tuple[str, ...] = () if label_error is None else (label_error,)
     try:
         doubts = list_doubtful_glitches(
             session,
             ifo=chosen.get("ifo"),
             label=chosen.get("label"),
             suggestion=chosen.get("suggestion"),
+            origin=chosen.get("origin"),
             limit=PAGE_SIZE,
             cursor=chosen.get("after"),
         )
     except (InvalidRequestError, NotFoundError) as error:
-        errors = (str(error),)
+        errors = (*errors, str(error))
     clusters = list_impure_clusters(session, limit=CLUSTERS_SHOWN) if audit else Page()
     names = usable_class_names(session)
     job, is_bad = _job(session)
@@ -147,6 +189,22 @@ def _page(
         ifos=_choices(DETECTORS, chosen.get("ifo", "")),
         labels=_choices(names, chosen.get("label", "")),
         suggestions=_choices(names, chosen.get("suggestion", "")),
+        origins=tuple(
+            Choice(value, text, value == chosen.get("origin", ""))
+            for value, text in {"": "any", **ORIGIN_TEXTS}.items()
+        ),
+        classes=tuple(
+            ClassCount(
+                text=one.name,
+                count=f"{one.n_doubtful:,} of {one.n_labelled:,}",
+                share=round(100 * one.n_doubtful / one.n_labelled, 1),
+                href=_href({**filters, "label": one.name}),
+                is_chosen=one.name == chosen.get("label"),
+            )
+            for one in rank_doubted_classes(session)
+        ),
+        class_names=names,
+        undo=None if undo is None else str(undo),
         is_narrowed=bool(filters),
         errors=errors,
         back=_href(filters),
