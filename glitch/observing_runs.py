@@ -36,3 +36,17 @@ def observing_run(gps_time: float | None) -> str | None:
     if gps_time is None or math.isnan(gps_time):
         return None
     return OBSERVING_RUNS[bisect_right(RUN_ENDS_S, gps_time)]
+
+
+def run_bounds_s(name: str) -> tuple[float | None, float | None]:
+    """When a run begins and ends, in GPS s, the end excluded; None where it has no such end.
+
+    Args:
+        name: One of ``OBSERVING_RUNS``.
+
+    Raises:
+        ValueError: if it is none of them.
+    """
+    place = OBSERVING_RUNS.index(name)
+    start = RUN_ENDS_S[place - 1] if place else None
+    return start, RUN_ENDS_S[place] if place < len(RUN_ENDS_S) else None

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.core.elsewhere import Templates, check_templates
+
 
 def is_safe_address(url: Any, is_plain_taken: bool = True) -> bool:
     """Whether nobody between here and there can read or change what is sent.
@@ -111,6 +113,11 @@ class Settings(BaseSettings):
         default=None,
         description="The host of open data from which strain is fetched that is nowhere else, such "
         "as https://gwosc.org. Unset: nothing is fetched.",
+    )
+    links: Templates = Field(
+        default_factory=dict,
+        description="Pages of others about a time, linked from each glitch: JSON of detector (or "
+        "*) to name to address, with {gps}, {gps_s}, {date}, {day}, {year}, {month}, {utc}, {ifo}.",
     )
     queue_timeout_s: float = Field(
         default=30,
@@ -214,6 +221,14 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("GLITCH_GWOSC_URL must start with http:// or https://")
         return value.rstrip("/") if value else None
+
+    @field_validator("links")
+    @classmethod
+    def _known_places(cls, value: Templates) -> Templates:
+        try:
+            return check_templates(value)
+        except ValueError as error:
+            raise ValueError(f"GLITCH_LINKS: {error}") from error
 
     @field_validator("signing_key")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -167,6 +168,54 @@ def test_the_window_of_the_cards_can_be_chosen(reviewer: Walker) -> None:
     card = next(image for image in page.images if "/cards/" in image)
     with Image.open(io.BytesIO(reviewer.client.get(card).content)) as drawn:
         assert drawn.size == (285, 233)
+
+
+def test_the_table_is_ordered_page_by_page(reviewer: Walker) -> None:
+    for sort in ("snr", "-snr", "time", "-frequency", "-novelty", "class", "detector"):
+        page = reviewer.get(f"/ui/glitches?view=table&sort={sort}&column=id&column=snr")
+        seen = re.findall(r"/ui/glitches/([0-9a-f-]{36})\"", page.response.text)
+        snrs = re.findall(r'<td class="number">([0-9.]+)<', page.response.text)
+        assert len(seen) == len(snrs) == 48
+        second = reviewer.get([link for link in page.links if "after=" in link][-1])
+        seen += re.findall(r"/ui/glitches/([0-9a-f-]{36})\"", second.response.text)
+        snrs += re.findall(r'<td class="number">([0-9.]+)<', second.response.text)
+        assert len(set(seen)) == len(seen) == 60
+        if "snr" in sort:
+            values = [float(one) for one in snrs]
+            assert values == sorted(values, reverse=sort.startswith("-"))
+        assert f"sort={sort}" in next(link for link in second.links if "after=" not in link)
+    assert reviewer.get("/ui/glitches?view=table&sort=moon").status == 400
+    assert reviewer.get("/ui/glitches?view=table&sort=snr&after=x").status == 400
+
+
+def test_an_observing_run_bounds_the_time(reviewer: Walker) -> None:
+    assert "60 glitches" in reviewer.get("/ui/glitches?run=O3a&column=run&view=table").text
+    assert "No glitch passes" in reviewer.get("/ui/glitches?run=O2").text
+    assert "1 glitch" in reviewer.get("/ui/glitches?run=O3a&end=1200000999").text
+    assert "is no run" in reviewer.get("/ui/glitches?run=O9").alerts[0]
+    assert "outside of O3b" in reviewer.get("/ui/glitches?run=O3b&end=1200000000").alerts[0]
+
+
+def test_chosen_rows_are_labelled_taken_back_and_given_as_a_file(
+    reviewer: Walker, glitches: list[GlitchRecord]
+) -> None:
+    page = reviewer.get("/ui/glitches?view=table&sort=snr")
+    csv = reviewer.submit(page, "/ui/glitches/chosen", act="csv").response.text
+    assert len(csv.splitlines()) == 1 + 48  # all that are shown
+    chosen = [str(glitches[index].id) for index in (3, 4)]
+    csv = reviewer.submit(page, "/ui/glitches/chosen", act="csv", member=chosen).response.text
+    assert len(csv.splitlines()) == 1 + 2
+    label = {"act": "label", "class_name": "heli"}
+    refused = reviewer.submit(page, "/ui/glitches/chosen", **label)
+    assert "Nothing is selected" in refused.text
+    done = reviewer.submit(page, "/ui/glitches/chosen", member=chosen, **label)
+    assert done.path.startswith("/ui/glitches?view=table&sort=snr&done=labelled&event=")
+    helix = reviewer.get("/ui/glitches?label=Helix")
+    assert {f"/ui/glitches/{one}" for one in chosen} <= set(helix.links)
+    undone = reviewer.submit(done, "/ui/glitches/chosen/undo")
+    assert "Undone" in undone.text
+    helix = reviewer.get("/ui/glitches?label=Helix")
+    assert not {f"/ui/glitches/{one}" for one in chosen} & set(helix.links)
 
 
 # --- search ---------------------------------------------------------------------------------------

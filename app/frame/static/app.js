@@ -10,6 +10,7 @@ import { attachMenus } from "./menus.js";
 import { attachNotice } from "./notice.js";
 import { attachReview } from "./review.js";
 import { attachScheme } from "./scheme.js";
+import { attachTable } from "./table.js";
 import { attachUpload } from "./upload.js";
 
 attachClock(document);
@@ -23,4 +24,5 @@ attachMenus(document);
 attachNotice();
 attachReview(document, glance);
 attachScheme(document);
+attachTable(document);
 attachUpload(document);

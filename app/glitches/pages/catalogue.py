@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.orm import Session
 
-from app.classes.naming import list_classes
+from app.classes.naming import class_meant, list_classes, usable_class_names
 from app.core.errors import InvalidRequestError
 from app.core.paging import Page
 from app.core.principals import Principal, Role
 from app.frame.contexts import ClassCount
-from app.frame.deps import PageRoute, Reader, SessionDep, VisitorDep
-from app.frame.render import render
+from app.frame.deps import (
+    CsrfChecked,
+    PageRoute,
+    Reader,
+    Reviewer,
+    RuntimeDep,
+    SessionDep,
+    VisitorDep,
+    see_other,
+)
+from app.frame.render import local_path, render
 from app.frame.words import card, count, export_links
 from app.glitches.browsing import ClassTally, judgements_of, tally_by_class
+from app.glitches.exports.formats import format_named
 from app.glitches.pages.contexts import CataloguePage
 from app.glitches.pages.query import UNLABELLED, CatalogueQuery, filter_form, parse_catalogue_query
-from app.glitches.records import GlitchRecord
+from app.glitches.pages.table import catalogue_table
+from app.glitches.records import GlitchFilters, GlitchRecord
 from app.glitches.service import list_glitches
+from app.glitches.sorting import list_sorted
+from app.map.bulk import label_selection, undo_selection
+from app.server.answers import export_answer
 from glitch.views import VIEW_DURATIONS_S
 
 router = APIRouter(route_class=PageRoute)
@@ -27,22 +45,85 @@ PAGE_SIZE = 48  # fills whole rows of 2, 3, 4, 6 and 8 cards
 
 @router.get("/glitches")
 def catalogue(
-    request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader
+    request: Request,
+    session: SessionDep,
+    visitor: VisitorDep,
+    principal: Reader,
+    event: UUID | None = None,
 ) -> Response:
-    """One page of the glitches that pass the filters in the address."""
+    """One page of the glitches that pass the filters; ``event`` is what was just labelled."""
     query = parse_catalogue_query(request.query_params)
     page: Page[GlitchRecord] = Page()
     errors = query.errors
     if not errors:
         try:
-            page = list_glitches(session, query.filters, limit=PAGE_SIZE, cursor=query.cursor)
+            page = _page(session, query)
         except InvalidRequestError as error:
             errors = (str(error),)
     tallies = () if errors else tally_by_class(session, query.filters)
     context = _catalogue_page(
-        session, query=query, page=page, tallies=tallies, errors=errors, principal=principal
+        session,
+        query=query,
+        page=page,
+        tallies=tallies,
+        errors=errors,
+        principal=principal,
+        undo=event,
     )
     return render(request, context, visitor, status=400 if errors else 200)
+
+
+@router.post("/glitches/chosen", dependencies=[CsrfChecked])
+def act_on_chosen(
+    *,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    principal: Reader,
+    member: Annotated[list[UUID] | None, Form(max_length=PAGE_SIZE)] = None,
+    shown: Annotated[str, Form(max_length=40 * PAGE_SIZE)] = "",
+    class_name: Annotated[str, Form(max_length=100)] = "",
+    act: Annotated[str, Form(max_length=10)] = "csv",
+    back: Annotated[str, Form(max_length=4000)] = "/ui/glitches",
+) -> Response:
+    """Label what was chosen on a page, or give it as a file; all that is shown where none is."""
+    if act != "label":
+        ids = tuple(member or (UUID(one) for one in shown.split()))
+        return export_answer(
+            runtime, session, GlitchFilters(ids=ids), format_named("csv"), "glitches"
+        )
+    done = label_selection(
+        session, member or (), class_meant(session, class_name), reviewer=principal
+    )
+    told = urlencode({"done": "labelled", "event": str(done.id)})
+    target = local_path(back, "/ui/glitches")
+    return see_other(f"{target}{'&' if '?' in target else '?'}{told}")
+
+
+@router.post("/glitches/chosen/undo", dependencies=[CsrfChecked])
+def undo_chosen(
+    session: SessionDep,
+    principal: Reviewer,
+    bulk: Annotated[UUID, Form()],
+    back: Annotated[str, Form(max_length=4000)] = "/ui/glitches",
+) -> Response:
+    """Take the labels back that were just given."""
+    undo_selection(session, bulk, reviewer=principal)
+    target = local_path(back, "/ui/glitches")
+    return see_other(f"{target}{'&' if '?' in target else '?'}done=undone")
+
+
+def _page(session: Session, query: CatalogueQuery) -> Page[GlitchRecord]:
+    if query.sort is None:
+        return list_glitches(session, query.filters, limit=PAGE_SIZE, cursor=query.cursor)
+    by, is_falling = query.sort
+    return list_sorted(
+        session,
+        query.filters,
+        by=by,
+        is_falling=is_falling,
+        limit=PAGE_SIZE,
+        cursor=query.cursor,
+    )
 
 
 def _catalogue_page(
@@ -53,6 +134,7 @@ def _catalogue_page(
     tallies: tuple[ClassTally, ...],
     errors: tuple[str, ...],
     principal: Principal,
+    undo: UUID | None,
 ) -> CataloguePage:
     judgements = judgements_of(session, [glitch.id for glitch in page.items])
     total = sum(tally.total for tally in tallies)
@@ -71,16 +153,27 @@ def _catalogue_page(
             for length in VIEW_DURATIONS_S
         ),
         counts=_class_counts(query, tallies),
+        looks=tuple(
+            ClassCount(text, "", 0.0, query.href(view=view), is_chosen=query.is_table == bool(view))
+            for text, view in (("Pictures", None), ("Table", "table"))
+        ),
+        table=catalogue_table(query, page.items, judgements) if query.is_table else None,
+        here=query.href(),
+        all_kept=tuple(pair for pair in query.pairs(after=None) if pair[0] != "column"),
+        class_names=usable_class_names(session),
+        can_label=principal.role >= Role.REVIEWER,
+        undo=None if undo is None else str(undo),
         cards=tuple(
             card(glitch, wanted_s=query.window_s, judgement=judgements.get(glitch.id))
             for glitch in page.items
+            if not query.is_table
         ),
         exports=export_links(
-            query.href(after=None, window=None),
+            query.href(after=None, window=None, view=None, sort=None),
             n_glitches=total,
             may_start=principal.role >= Role.SUBMITTER,
         ),
-        first_href=query.href(after=None) if page.previous else None,
+        first_href=query.href(after=None) if query.cursor else None,
         previous_href=query.href(after=page.previous) if page.previous else None,
         next_href=query.href(after=page.next) if page.next else None,
         is_empty_catalogue=not total and not query.is_narrowed and not errors,

@@ -25,6 +25,7 @@ class FilterForm:
     ifos: tuple[Choice, ...]
     labels: tuple[Choice, ...]
     origins: tuple[Choice, ...]
+    runs: tuple[Choice, ...]
     novelties: tuple[Choice, ...]
     start: str
     end: str
@@ -35,6 +36,35 @@ class FilterForm:
     window: str
     batch: str  # the job that stored them; empty for whoever did
     is_narrowed: bool  # whether any filter is set
+    kept: tuple[tuple[str, str], ...]  # what the address says besides, such as the order
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """The head of a column."""
+
+    title: str
+    is_number: bool
+    href: str | None  # that orders by it, in turn falling, rising and not
+    order: str | None  # how the table is ordered by it now, as ARIA says it
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A glitch as a row."""
+
+    id: str
+    card: Card
+    cells: tuple[tuple[str, str | None], ...]  # name of the column, text
+
+
+@dataclass(frozen=True)
+class CatalogueTable:
+    """One page of the catalogue as a table."""
+
+    columns: tuple[TableColumn, ...]
+    choices: tuple[Choice, ...]  # of columns
+    rows: tuple[TableRow, ...]
 
 
 @dataclass(frozen=True)
@@ -49,7 +79,14 @@ class CataloguePage(PageContext):
     errors: tuple[str, ...]
     windows: tuple[ClassCount, ...]  # links that change the window shown
     counts: tuple[ClassCount, ...]
+    looks: tuple[ClassCount, ...]  # links to pictures and to the table
     cards: tuple[Card, ...]
+    table: CatalogueTable | None
+    here: str  # this page, to come back to
+    all_kept: tuple[tuple[str, str], ...]  # the whole address as fields, without its columns
+    class_names: tuple[str, ...]
+    can_label: bool
+    undo: str | None  # the labels that were just given
     exports: tuple[Download, ...]  # the whole selection as files
     first_href: str | None  # back to the first page, on later ones
     previous_href: str | None
@@ -93,6 +130,7 @@ class GlitchPage(PageContext):
     centring: str | None  # where the views are centred, if that is worth a word
     novelty: Novelty
     facts: tuple[Fact, ...]
+    elsewhere: tuple[Download, ...]  # pages of others about this time
     labels: tuple[LabelEntry, ...]
     suggested: tuple[str, ...]  # by the review of a cluster, not accepted yet
     class_names: tuple[str, ...]

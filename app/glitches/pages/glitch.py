@@ -45,6 +45,7 @@ def glitch_page(
         base=base_url(request),
         near=parse_catalogue_query(params),
         show=show if show in SHOWS else SEEN,
+        templates=runtime_of(request).settings.links,
     )
     return render(request, page, visitor, status=400 if page.near_errors else 200)
 
@@ -75,6 +76,7 @@ def add_label(
         glitch,
         principal,
         base=base_url(request),
+        templates=runtime_of(request).settings.links,
         label_error=error,
         label_typed=name[:LONGEST_LABEL],
     )

@@ -17,16 +17,20 @@ from app.frame.words import CARD_WINDOW_S, NOVEL_P_VALUE, ORIGIN_TEXTS, UNUSUAL_
 from app.glitches.pages.contexts import FilterForm
 from app.glitches.records import GlitchFilters
 from glitch.detectors import DETECTORS
+from glitch.observing_runs import OBSERVING_RUNS, run_bounds_s
 from glitch.views import VIEW_DURATIONS_S
 
 MAX_CHARACTERS = 100
 UNLABELLED = "-"  # no class can have this name: names start with a letter or a digit
 _DAY_S = 86_400
+_TICK = Decimal("1e-9")  # s
 
 _TEXT_FIELDS = (
     *("label", "start", "end", "snr_min", "snr_max"),
-    *("frequency_min", "frequency_max", "origin", "novelty", "batch", "window", "after"),
+    *("frequency_min", "frequency_max", "origin", "novelty", "batch", "run"),
+    *("window", "view", "sort", "after"),
 )
+_LOOKS = {"window", "view", "sort", "after"}  # what changes how glitches are shown, not which
 _NOVELTIES = {
     "": "any",
     "novel": f"novel (p ≤ {NOVEL_P_VALUE:g})",
@@ -41,6 +45,7 @@ class CatalogueQuery:
 
     values: Mapping[str, str]  # single-valued parameters as typed, without the empty ones
     ifos: tuple[str, ...]
+    columns: tuple[str, ...]  # of the table; none are the usual ones
     filters: GlitchFilters
     window_s: float
     errors: tuple[str, ...]  # sentences about values that cannot be used
@@ -53,13 +58,29 @@ class CatalogueQuery:
     @property
     def is_narrowed(self) -> bool:
         """Whether any filter is set."""
-        return bool(self.ifos or set(self.values) - {"window", "after"})
+        return bool(self.ifos or set(self.values) - _LOOKS)
+
+    @property
+    def is_table(self) -> bool:
+        """Whether a table is wanted in place of pictures."""
+        return self.values.get("view") == "table"
+
+    @property
+    def sort(self) -> tuple[str, bool] | None:
+        """By what to order, and whether the largest comes first; None for the order of storing."""
+        by = self.values.get("sort", "")
+        return (by.removeprefix("-"), by.startswith("-")) if by else None
+
+    def pairs(self, **changes: str | None) -> list[tuple[str, str]]:
+        """The parameters with some changed, or dropped where None."""
+        values = {**self.values, **changes}
+        pairs = [("ifo", ifo) for ifo in self.ifos]
+        pairs += [("column", name) for name in self.columns]
+        return pairs + [(name, value) for name, value in values.items() if value]
 
     def href(self, **changes: str | None) -> str:
         """Address of this selection with some parameters changed, or dropped where None."""
-        values = {**self.values, **changes}
-        pairs = [("ifo", ifo) for ifo in self.ifos]
-        pairs += [(name, value) for name, value in values.items() if value]
+        pairs = self.pairs(**changes)
         return f"/ui/glitches?{urlencode(pairs)}" if pairs else "/ui/glitches"
 
 
@@ -68,11 +89,13 @@ def parse_catalogue_query(params: QueryParams) -> CatalogueQuery:
     values = {name: params.get(name, "").strip() for name in _TEXT_FIELDS}
     values = {name: value for name, value in values.items() if value}
     ifos = tuple(dict.fromkeys(ifo.strip() for ifo in params.getlist("ifo") if ifo.strip()))
+    columns = tuple(dict.fromkeys(name[:20] for name in params.getlist("column")[:20] if name))
     reader = _Reader(values)
+    start, end = reader.stretch()
     filters = GlitchFilters(
         ifos=reader.ifos(ifos),
-        gps_start=reader.time("start", is_end=False),
-        gps_end=reader.time("end", is_end=True),
+        gps_start=start,
+        gps_end=end,
         snr_min=reader.number("snr_min", "The lowest SNR"),
         snr_max=reader.number("snr_max", "The highest SNR"),
         peak_frequency_min=reader.number("frequency_min", "The lowest peak frequency"),
@@ -85,7 +108,7 @@ def parse_catalogue_query(params: QueryParams) -> CatalogueQuery:
         is_judged=False if reader.novelty() == "unjudged" else None,
     )
     reader.compare(filters)
-    return CatalogueQuery(values, ifos, filters, reader.window(), tuple(reader.errors))
+    return CatalogueQuery(values, ifos, columns, filters, reader.window(), tuple(reader.errors))
 
 
 class _Reader:
@@ -140,6 +163,26 @@ class _Reader:
             return None
         # "to 2020-02-22" means the end of that day.
         return gps_time + _DAY_S if is_end and is_date(text) else gps_time
+
+    def stretch(self) -> tuple[Decimal | None, Decimal | None]:
+        """Both ends of the time, within the observing run if one is chosen."""
+        start, end = self.time("start", is_end=False), self.time("end", is_end=True)
+        run = self.values.get("run")
+        if not run:
+            return start, end
+        if run not in OBSERVING_RUNS:
+            self.errors.append(f"“{run[:20]}” is no run: choose {', '.join(OBSERVING_RUNS)}.")
+            return start, end
+        first, last = (None if at is None else Decimal(int(at)) for at in run_bounds_s(run))
+        if (start and last and start >= last) or (end and first and end < first):
+            self.errors.append(f"The times given lie outside of {run}: clear them, or the run.")
+            return None, None
+        if last is not None:  # what begins there is of the next run
+            last -= _TICK
+        return (
+            max((one for one in (start, first) if one is not None), default=None),
+            min((one for one in (end, last) if one is not None), default=None),
+        )
 
     def number(self, name: str, meaning: str) -> float | None:
         text = self.values.get(name)
@@ -202,7 +245,14 @@ def filter_form(query: CatalogueQuery, class_names: tuple[str, ...]) -> FilterFo
         snr_max=values.get("snr_max", ""),
         frequency_min=values.get("frequency_min", ""),
         frequency_max=values.get("frequency_max", ""),
+        runs=(
+            Choice("", "any", "run" not in values),
+            *(Choice(one, one, one == values.get("run")) for one in OBSERVING_RUNS),
+        ),
         window=values.get("window", ""),
         batch=values.get("batch", ""),
         is_narrowed=query.is_narrowed,
+        kept=tuple(
+            (name, value) for name, value in query.pairs() if name in {"column", "view", "sort"}
+        ),
     )

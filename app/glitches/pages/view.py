@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import usable_class_names
 from app.clusters.review.suggestions import suggested_classes
+from app.core.elsewhere import Templates, pages_elsewhere
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.principals import Principal, Role
 from app.frame.contexts import Card, ClassCount, Download, Fact
@@ -79,6 +80,7 @@ def glitch_page_of(
     base: str,
     near: CatalogueQuery = EVERYTHING,
     show: str = SEEN,
+    templates: Templates | None = None,
     label_error: str | None = None,
     label_typed: str = "",
 ) -> GlitchPage:
@@ -91,6 +93,7 @@ def glitch_page_of(
         base: Address of the service as the visitor sees it, for the link to share.
         near: Which glitches may be neighbours.
         show: What the four panels show: ``views``, ``reconstruction`` or ``residual``.
+        templates: Of addresses elsewhere, as the operator sets them.
         label_error: What was wrong with a label.
         label_typed: What was typed as its class.
     """
@@ -112,6 +115,12 @@ def glitch_page_of(
         centring=glitch.centring,
         novelty=novelty(embedding.novelty if embedding else None),
         facts=_facts(glitch, embedding),
+        elsewhere=()
+        if glitch.is_simulated
+        else tuple(
+            Download(name, address)
+            for name, address in pages_elsewhere(templates or {}, glitch.ifo, glitch.gps_time)
+        ),
         labels=tuple(
             _label_entry(label, glitch, principal) for label in list_labels(session, glitch.id)
         ),

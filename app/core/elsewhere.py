@@ -1,0 +1,57 @@
+"""Pages of others about a detector and a time, by addresses that the operator sets."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from string import Formatter
+
+from glitch.gps import gps_to_utc
+
+PLACES = ("ifo", "gps", "gps_s", "date", "day", "year", "month", "utc")
+EVERY = "*"  # detectors without addresses of their own, and those with them too
+
+Templates = dict[str, dict[str, str]]  # detector or EVERY -> what the page is called -> address
+
+
+def check_templates(templates: Templates) -> Templates:
+    """Refuse what is no address, or has places that nothing is known for.
+
+    Raises:
+        ValueError: says which and why.
+    """
+    for ifo, pages in templates.items():
+        for name, address in pages.items():
+            if not address.startswith(("https://", "http://")):
+                raise ValueError(f"{name} of {ifo}: {address[:80]!r} does not begin with https://.")
+            try:
+                unknown = {place for _, place, _, _ in Formatter().parse(address)} - {None, *PLACES}
+            except ValueError as error:
+                raise ValueError(f"{name} of {ifo}: {error}.") from error
+            if unknown:
+                raise ValueError(
+                    f"{name} of {ifo} has a place {{{sorted(map(str, unknown))[0]}}}; those that "
+                    f"are filled in are {', '.join(f'{{{one}}}' for one in PLACES)}."
+                )
+    return templates
+
+
+def pages_elsewhere(
+    templates: Templates, ifo: str | None, gps_time: Decimal | None
+) -> tuple[tuple[str, str], ...]:
+    """Names and addresses of the pages about this time in this detector; none without a time."""
+    if gps_time is None or ifo is None:
+        return ()
+    utc: datetime = gps_to_utc(gps_time)
+    values = {
+        "ifo": ifo,
+        "gps": format(gps_time.normalize(), "f"),
+        "gps_s": str(int(gps_time)),
+        "date": f"{utc:%Y-%m-%d}",
+        "day": f"{utc:%Y%m%d}",
+        "year": f"{utc:%Y}",
+        "month": f"{utc:%m}",
+        "utc": f"{utc:%Y-%m-%dT%H:%M:%S}",
+    }
+    pages = {**templates.get(EVERY, {}), **templates.get(ifo, {})}
+    return tuple((name, address.format_map(values)) for name, address in pages.items())

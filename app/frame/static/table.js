@@ -1,0 +1,38 @@
+// The catalogue's table: choose rows, copy them as a spreadsheet takes them, copy the address.
+
+export function attachTable(root) {
+  const table = root.querySelector("table#glitches");
+  if (!table) return;
+  const boxes = [...table.querySelectorAll("input[name=member]")];
+  const all = table.querySelector("#choose-all");
+  const told = root.querySelector("#chosen-count");
+  const none = told.textContent;
+  const chosen = () => boxes.filter((box) => box.checked);
+  const tell = () => {
+    const count = chosen().length;
+    all.checked = count === boxes.length;
+    all.indeterminate = count > 0 && !all.checked;
+    told.textContent = count ? `${count} chosen` : none;
+  };
+  table.addEventListener("change", (event) => {
+    if (event.target === all) for (const box of boxes) box.checked = all.checked;
+    tell();
+  });
+  tell(); // the browser may have kept boxes from before
+  if (!navigator.clipboard) return;
+  const copy = (button, text) => {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const was = button.textContent;
+      await navigator.clipboard.writeText(text());
+      button.textContent = "Copied";
+      setTimeout(() => (button.textContent = was), 2000);
+    });
+  };
+  copy(root.querySelector("#copy-table"), () => {
+    const rows = chosen().length ? chosen().map((box) => box.closest("tr")) : boxes.map((box) => box.closest("tr"));
+    return [table.tHead.rows[0], ...rows].map((row) => [...row.cells].slice(1).map((cell) => cell.innerText.trim()).join("\t")).join("\n");
+  });
+  const search = root.querySelector("#copy-search");
+  copy(search, () => new URL(search.dataset.copied, location.href).href);
+}
