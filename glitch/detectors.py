@@ -18,12 +18,19 @@ _FRAME_NAME = re.compile(
     re.ASCII,
 )
 _SITES = {ifo[0]: ifo for ifo in reversed(DETECTORS) if ifo.endswith("1")}
+_NAMES = _SITES | {
+    **{"HANFORD": "H1", "LHO": "H1", "LIVINGSTON": "L1", "LLO": "L1", "VIRGO": "V1"},
+    **{"KAGRA": "K1", "GEO": "G1", "GEO600": "G1", "INDIA": "I1", "LIO": "I1"},
+}
 
 
 def parse_detector(text: str | None) -> str | None:
-    """The detector of this name, in whatever case: "h1" is H1; None if there is none such."""
-    name = (text or "").strip().upper()
-    return name if name in DETECTORS else None
+    """The detector of this name, in whatever case; None if there is none such.
+
+    "h1" is H1, as are its site's letter and name: H, LHO, Hanford.
+    """
+    name = re.sub(r"[^A-Z0-9]", "", (text or "").upper().removeprefix("LIGO"))
+    return name if name in DETECTORS else _NAMES.get(name)
 
 
 def detector_of_channel(channel: str | None) -> str | None:
@@ -61,9 +68,8 @@ def detector_of_file_name(name: str) -> str | None:
             _RELEASE.sub("", base) if "LOSC" in base or "GWOSC" in base else base
         )
     site, description = frame["site"], frame["description"]
-    named = parse_detector(site)
-    if named:
-        return named
+    if site in DETECTORS:
+        return site
     if len(site) > 1:
         return None  # HL-…: of several detectors
     for token in _TOKEN.finditer(description.replace("_", " ")):

@@ -14,10 +14,12 @@ LATEST_GPS_TIME = Decimal(4_000_000_000)  # s; the year 2106: beyond it a number
 _DAY = timedelta(days=1)
 _UTC = re.compile(
     r"(?P<date>\d{4}-\d{1,2}-\d{1,2})"
-    r"([T ]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(:(?P<second>\d{2})(?P<fraction>[.,]\d{1,9})?)?)?"
-    r"\s*(Z|UTC|GMT|[+-]00:?00)?",
+    r"([T ]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(:(?P<second>\d{2})(?P<fraction>[.,]\d{1,18})?)?)?"
+    r"\s*(Z|UTC|GMT|(?P<zone>[+-]\d{2}:?\d{2}))?",
     re.IGNORECASE | re.ASCII,
 )
+_BASIC = re.compile(r"(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})(?=\D|\Z)", re.ASCII)
+_STEP = Decimal("1e-9")  # s
 
 
 def plain_seconds(value: Decimal) -> str:
@@ -45,14 +47,21 @@ def parse_utc(text: str) -> Decimal | None:
     Returns:
         None if the text is no date and time of the calendar, or lies before GPS time began.
     """
-    match = _UTC.fullmatch(text.strip())
+    match = _UTC.fullmatch(_BASIC.sub(r"\1-\2-\3T\4:\5:\6", text.strip()))
     if match is None:
         return None
     year, month, day = (int(part) for part in match["date"].split("-"))
     hour, minute, second = (int(match[name] or 0) for name in ("hour", "minute", "second"))
+    if zone := (match["zone"] or "").replace(":", ""):
+        ahead = timedelta(minutes=int(zone[0] + "1") * (60 * int(zone[1:3]) + int(zone[3:])))
+        try:
+            moment = datetime(year, month, day, hour, minute, tzinfo=UTC) - ahead
+        except (ValueError, OverflowError):
+            return None
+        year, month, day, hour, minute = moment.timetuple()[:5]
     whole = _gps_second((year, month, day), hour, minute, second)
     fraction = Decimal("0" + (match["fraction"] or ".0").replace(",", "."))
-    return None if whole is None else whole + fraction
+    return None if whole is None else whole + fraction.quantize(_STEP)
 
 
 def _gps_second(date: tuple[int, int, int], hour: int, minute: int, second: int) -> Decimal | None:

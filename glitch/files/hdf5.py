@@ -8,8 +8,9 @@ the functions of this module, which stay inside the file and within stated sizes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
+from typing import Any
 
 import h5py
 import numpy as np
@@ -19,6 +20,7 @@ from glitch.errors import FormatError, TooLargeError
 
 MOST_CHUNK_BYTES = 1 << 26  # a chunk is decoded whole, whatever part of it is asked for
 MOST_SCALAR_BYTES = 1 << 16
+LONGEST_TEXT = 1000  # characters of a value in a table
 MOST_OBJECTS = 4_000  # looked at in one file
 DEEPEST = 32  # groups within groups; each level makes finding what lies in it slower
 
@@ -164,6 +166,37 @@ def read_cell(dataset: h5py.Dataset, index: int) -> object:
     return dataset[index]
 
 
+def read_fields(
+    dataset: h5py.Dataset, first: int, last: int, names: Sequence[str], *, most_bytes: int
+) -> dict[str, list[Any]]:
+    """Plain values of some fields of a table's rows; of text, as much as is ever read.
+
+    Args:
+        dataset: A compound, or where no name is given one column, which has the name "".
+        first: Row to begin with.
+        last: Row to end before.
+        names: Of the fields.
+        most_bytes: What may be in memory at once.
+
+    Raises:
+        FormatError: if the values lie in another file, or are neither numbers nor text.
+        TooLargeError: if the rows, or one chunk, would take more than is allowed in memory.
+    """
+    types = {name: dataset.dtype[name] if name else dataset.dtype for name in names or [""]}
+    for name, dtype in types.items():
+        if dtype.hasobject and h5py.check_string_dtype(dtype) is None:
+            raise FormatError(f"The column {name!r} holds neither numbers nor text: leave it out.")
+    _check_size(dataset, max(0, last - first), most_bytes, allows_text=True)
+    found: dict[str, list[Any]] = {}
+    for name, dtype in types.items():
+        column = dataset.fields(name) if name else dataset
+        if dtype.hasobject:  # one by one: many rows may share a text longer than memory
+            found[name] = [column[row][:LONGEST_TEXT] for row in range(first, last)]
+        else:
+            found[name] = np.asarray(column[first:last]).tolist()
+    return found
+
+
 def read_attribute(node: h5py.Dataset | h5py.Group, name: str) -> object:
     """The one value of an attribute, None where it is absent or holds several.
 
@@ -214,7 +247,7 @@ def _check_size(
     dataset: h5py.Dataset, n_values: int, most_bytes: int, *, allows_text: bool = False
 ) -> None:
     dtype = dataset.dtype
-    is_text = h5py.check_string_dtype(dtype) is not None
+    is_text = dtype.names is not None or h5py.check_string_dtype(dtype) is not None
     if dtype.hasobject and not (is_text and allows_text):
         raise FormatError(
             f"The dataset {str(dataset.name)!r} holds values without a fixed size. "

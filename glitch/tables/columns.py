@@ -10,7 +10,7 @@ from functools import lru_cache
 # ``plain_name`` gives it. The first that has a value counts.
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "file_name"),
-    "ifo": ("ifo", "detector", "interferometer", "instrument", "site"),
+    "ifo": ("ifo", "detector", "interferometer", "instrument", "site", "observatory"),
     "channel": ("channel", "channel_name"),
     "gravityspy_id": ("gravityspy_id", "uniqueid", "unique_id", "gravity_spy_id"),
     "id": ("id", "event_id", "subject_id"),
@@ -38,25 +38,35 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
 TIMES = (
     *("gps_time", "event_time", "gpstime", "peak_time_gps", "peak_gps", "gps", "peak_time"),
     *("trigger_time", "time", "t_peak", "tpeak", "peak", "gps_peak", "central_time", "end_time"),
-    "t0",
+    *("t0", "gps_seconds", "gpsseconds", "gps_sec", "event_gps", "gps_event", "geocent_time"),
+    *("gps_peak_time", "peak_gps_time", "tc"),
 )
+UTC_TIMES = ("utc", "utc_time", "time_utc", "event_time_utc", "datetime", "date_time")
 STARTS = ("tstart", "start_time", "start", "gps_start", "t_start")
 ENDS = ("tend", "end_time", "end", "stop", "gps_end", "stop_time", "t_end")
 LOWEST = ("fstart", "flow", "f_low", "freq_min")
 HIGHEST = ("fend", "fhigh", "f_high", "freq_max")
-NANOSECONDS = "_ns"
+DURATION = "duration"
 
 KEYS = frozenset({"path", "gravityspy_id", "id"})  # which tell what a row is of, beside times
 
+
+def nanoseconds_of(name: str) -> tuple[str, ...]:
+    """What a column of nanoseconds beside one of whole seconds is called."""
+    changed = (name.replace(of, to) for of, to in _NANOSECONDS if of in name)
+    return (f"{name}_ns", *changed)
+
+
+_NANOSECONDS = (("seconds", "nanoseconds"), ("_sec", "_nsec"), ("_sec", "_nanosec"))
 _UNIT = re.compile(r"\s*[\[(][^\])]*[\])]\s*\Z")
 _TELLING = frozenset(
-    (*TIMES, *(name for key in ("path", "gravityspy_id") for name in SPELLINGS[key]))
+    (*TIMES, *UTC_TIMES, *(name for key in ("path", "gravityspy_id") for name in SPELLINGS[key]))
 )
 _KNOWN = frozenset(
     (
         *(name for names in SPELLINGS.values() for name in names),
-        *(f"{name}{NANOSECONDS}" for name in (*TIMES, *STARTS, *ENDS)),
-        *(*TIMES, *STARTS, *ENDS, *LOWEST, *HIGHEST),
+        *(ns for name in (*TIMES, *STARTS, *ENDS) for ns in nanoseconds_of(name)),
+        *(*TIMES, *UTC_TIMES, *STARTS, *ENDS, *LOWEST, *HIGHEST),
     )
 )
 
@@ -75,8 +85,13 @@ def plain_name(name: str) -> str:
 def is_header(names: Iterable[str]) -> bool:
     """Whether names of columns tell what a row is of: a time, a path, or a Gravity Spy id."""
     plain = {plain_name(name) for name in names}
-    spans = plain & set(STARTS) and plain & set(ENDS)
+    spans = plain & set(STARTS) and plain & {*ENDS, DURATION}
     return bool(plain & _TELLING or spans)
+
+
+def is_time(name: str) -> bool:
+    """Whether a column holds the time of a trigger, or where it starts or ends."""
+    return plain_name(name) in (*TIMES, *UTC_TIMES, *STARTS, *ENDS)
 
 
 def is_known(name: str) -> bool:

@@ -112,13 +112,25 @@ def facts_of(row: Mapping[str, Any], *, ifo: str | None = None) -> Facts:
 
 
 def _said(row: Mapping[str, Any]) -> dict[str, str]:
-    """What a row says, as text by plain names; the first of two columns of one name counts."""
+    """What a row says, as text by plain names."""
     said: dict[str, str] = {}
     for name, value in row.items():
-        text = _text(value)
-        if text is not None:
-            said.setdefault(plain_name(name), text)
+        text, plain = _text(value), plain_name(name)
+        if text is None:
+            continue
+        if not _are_same(said.setdefault(plain, text), text) and is_known(plain):
+            raise TableError(
+                f"Two columns are called {plain} and say {said[plain][:40]!r} and {text[:40]!r}: "
+                "keep the right one."
+            )
     return said
+
+
+def _are_same(one: str, other: str) -> bool:
+    try:
+        return one == other or float(one) == float(other)
+    except ValueError:
+        return False
 
 
 def _text(value: Any) -> str | None:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from dataclasses import dataclass
 
-from glitch.tables.columns import is_header, is_known
+from glitch.files.text import encoding_of
+from glitch.tables.columns import is_header, is_known, is_time, plain_name
 
 HEAD_BYTES = 1 << 14
+COMMENTS = "#%"
+_MOST_HEADER_LINES = 200
+# Of a time: its unit, or its type as RDB, IPAC and FITS write it.
+_UNITS = frozenset(
+    {"s", "sec", "second", "seconds", "gps", "[s]", "(s)", "n", "double", "float", "float64", "f8"}
+)
+_WORD = re.compile(r"\s*([^\W\d][\w\s()\[\]/^*%.-]{0,20}|[\[(]\w{0,20}[\])]|)\s*")
+_NUMBERED = re.compile(r"\A\d+\s*[-:.)]\s*")  # cWB counts its columns
 _SEPARATORS = (",", "\t", ";", "|")
 _ECSV_DELIMITER = re.compile(r"#\s*delimiter:\s*'?(.)'?")
 
@@ -38,39 +48,89 @@ class Layout:
         return self.is_readable or sum(is_known(name) for name in self.columns) > 1
 
     @property
+    def is_telling(self) -> bool:
+        """Whether this is a header even below a line that is none; prose has blanks too."""
+        is_prose = self.separator == " " and not all(is_known(name) for name in self.columns)
+        return self.is_readable and len(self.columns) > 1 and not is_prose
+
+    @property
     def last_known(self) -> int:
         """Place of the last column that means something here."""
         return max((at for at, name in enumerate(self.columns) if is_known(name)), default=0)
+
+    def is_of_units(self, row: list[str]) -> bool:
+        """Whether a row says what the columns are measured in, or of which type they are."""
+        times = [cell for name, cell in zip(self.columns, row, strict=False) if is_time(name)]
+        return any(cell.strip().lower() in _UNITS for cell in times) and all(
+            _WORD.fullmatch(cell) for cell in row
+        )
 
 
 def find_layout(head: bytes) -> Layout | None:
     """The layout of a table from its beginning; None where it does not read as one.
 
-    Leading lines with ``#`` are comments (ECSV's among them); the header is the first line after
-    them, or the last of them where rows follow at once, as numpy writes it.
+    Leading lines with ``#`` or ``%`` are comments (ECSV's among them). The header is the first line
+    after them that names known columns, so that a title above it does no harm; or the last of the
+    comments, or one comment a column, where rows follow at once, as numpy, Omicron and cWB write.
     """
-    if b"\0" in head:
-        return None
-    try:
-        text = head.decode("utf-8-sig", "strict" if len(head) < HEAD_BYTES else "ignore")
-    except UnicodeDecodeError:
+    text = head.decode(encoding_of(head), "replace")
+    if "\0" in text:
         return None
     comments: list[str] = []
-    for number, line in enumerate(text.splitlines()):
+    first: Layout | None = None
+    lines = list(io.StringIO(text, newline=""))
+    number = 0
+    while number < min(len(lines), _MOST_HEADER_LINES):
+        line = lines[number]
+        number += 1
+        while line.count('"') % 2 and number < len(lines):  # a quoted name goes on
+            line += lines[number]
+            number += 1
         stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
+        if not stripped or stripped[0] in COMMENTS:
             comments.append(stripped)
             continue
-        layout = _header(stripped, number + 1, _declared(comments))
-        if layout.is_table:
+        layout = _header(stripped, number, _declared(comments))
+        if layout.is_table and (first is None or layout.is_telling):
+            return _with_index(layout, lines[number:])
+        if first is None and (commented := _commented(comments, stripped, number)) is not None:
+            return commented
+        first = first or layout
+    return first if first is not None and len(first.columns) > 1 else None
+
+
+def _commented(comments: list[str], row: str, number: int) -> Layout | None:
+    """The layout that comments above the first row give, where nothing else lies above it."""
+    said = [one.lstrip(COMMENTS).strip() for one in comments if one]
+    if not said or len(comments) != number - 1:
+        return None
+    in_one = _header(said[-1], number - 1, None)
+    if in_one.is_readable:
+        return _with_separator_of(in_one, row)
+    for separator in (*_SEPARATORS, " "):
+        listed = [_NUMBERED.sub("", one) for one in said[-len(_split(row, separator)) :]]
+        layout = Layout(tuple(listed), separator, number - 1)
+        if len(listed) > 1 and len(_split(row, separator)) == len(listed) and layout.is_readable:
             return layout
-        last = next((one for one in reversed(comments) if one), "")
-        if last and len(comments) == number:
-            commented = _header(last.lstrip("#").strip(), number, None)
-            if commented.is_readable:
-                return _with_separator_of(commented, stripped)
-        return layout if len(layout.columns) > 1 else None
     return None
+
+
+def _with_index(layout: Layout, rows: list[str]) -> Layout:
+    """The layout with a first column that has no name, where rows have one value more.
+
+    Of blanks and tabs alone, as pandas and R write the names of rows; a comma too many is a slip.
+    """
+    first = next((row.strip() for row in rows if row.strip() and not is_rule(row)), "")
+    n_values = len(_split(first, layout.separator))
+    if layout.separator in " \t" and n_values == len(layout.columns) + 1:
+        return Layout(("", *layout.columns), layout.separator, layout.n_skipped)
+    return layout
+
+
+def is_rule(line: str) -> bool:
+    """Whether a line is drawn to part header and rows: "---- + ----"."""
+    text = line.strip()
+    return len(text) > 1 and not text.strip("-=+|: \t") and ("--" in text or "==" in text)
 
 
 def _declared(comments: list[str]) -> str | None:
@@ -83,11 +143,17 @@ def _declared(comments: list[str]) -> str | None:
 
 def _header(line: str, n_skipped: int, separator: str | None) -> Layout:
     layouts = [
-        Layout(tuple(_split(line, one)), one, n_skipped)
+        Layout(_distinct(_split(line, one)), one, n_skipped)
         for one in ([separator] if separator else [*_SEPARATORS, " "])
     ]
     # "GPS time, snr" has blanks within its names: commas count where there are any.
     return next((one for one in layouts if len(one.columns) > 1), layouts[0])
+
+
+def _distinct(names: list[str]) -> tuple[str, ...]:
+    """Names as written, but for blanks that tell a repeated one from the first."""
+    plain = [plain_name(name) for name in names]
+    return tuple(" " * plain[:at].count(plain[at]) + name for at, name in enumerate(names))
 
 
 def _with_separator_of(layout: Layout, row: str) -> Layout:
@@ -99,5 +165,6 @@ def _with_separator_of(layout: Layout, row: str) -> Layout:
 
 
 def _split(line: str, separator: str) -> list[str]:
-    fields = next(csv.reader([line], delimiter=separator, skipinitialspace=separator == " "), [])
-    return [field.strip() for field in fields]
+    lines = io.StringIO(line, newline="")  # a quoted name may hold more than one
+    fields = csv.reader(lines, delimiter=separator, skipinitialspace=separator == " ")
+    return [field.strip() for field in next(fields, [])]

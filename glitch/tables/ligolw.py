@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from xml.parsers import expat
 
 from glitch.errors import FormatError, TooLargeError
+from glitch.files.text import encoding_of
 from glitch.tables.columns import plain_name
 
 TABLES = ("sngl_burst", "sngl_inspiral")  # the first that a document holds is read
@@ -32,8 +33,8 @@ OWN_COLUMNS = {  # ours, and where our exports keep it
 
 def is_ligolw(head: bytes) -> bool:
     """Whether a file begins as a LIGO_LW document."""
-    start = head.lstrip(b"\xef\xbb\xbf \r\n\t")
-    return start.startswith((b"<?xml", b"<!DOCTYPE", b"<LIGO_LW")) and b"LIGO_LW" in head
+    start = head.decode(encoding_of(head), "replace").lstrip("\ufeff \r\n\t")
+    return start.startswith(("<?xml", "<!DOCTYPE", "<LIGO_LW")) and "LIGO_LW" in start
 
 
 def ligolw_rows(stream: io.BufferedIOBase, name: str) -> Iterator[tuple[int, dict[str, str] | str]]:
@@ -148,8 +149,10 @@ class _Tokens:
     """Splits a stream into its values: quoted ones may hold anything, a backslash escapes."""
 
     def __init__(self, delimiter: str) -> None:
-        mark = re.escape(delimiter)
-        self._value = re.compile(rf'\s*(?:"((?:[^"\\]|\\.)*)"|([^"{mark}]*?))\s*{mark}', re.DOTALL)
+        # XML turns a tab into a blank where it reads the delimiter.
+        plain, mark = (r"[^\s\"]+", r"\s") if delimiter.isspace() else (None, re.escape(delimiter))
+        plain = plain or rf'[^"{mark}]*?'
+        self._value = re.compile(rf'\s*(?:"((?:[^"\\]|\\.)*)"|({plain}))\s*?{mark}', re.DOTALL)
         self._delimiter = delimiter
         self.rest = ""  # what no delimiter has ended yet
 
@@ -167,7 +170,10 @@ class _Tokens:
 
     def end(self) -> list[str]:
         """The last value, which no delimiter needs to follow."""
-        return self.feed(self._delimiter) if self.rest.strip() else []
+        found = self.feed(self._delimiter) if self.rest.strip() else []
+        if self.rest.strip():
+            raise FormatError("Its table is not split as its delimiter says: write it again.")
+        return found
 
 
 def _unescaped(match: re.Match[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,12 +18,14 @@ from typing import Any
 
 from glitch.detectors import detector_of_file_name
 from glitch.errors import FormatError, GlitchError, TableError
+from glitch.files.text import encoding_of
 from glitch.tables.columns import plain_name
 from glitch.tables.facts import Facts, facts_of
-from glitch.tables.layout import HEAD_BYTES, Layout, find_layout
+from glitch.tables.layout import COMMENTS, HEAD_BYTES, Layout, find_layout, is_rule
 from glitch.tables.ligolw import is_ligolw, ligolw_rows
 
 LONGEST_LINE = 100_000
+_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*", re.ASCII)
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, OSError)
 
 
@@ -112,7 +115,7 @@ def read_text_table(path: Path, name: str) -> Iterator[TableRow]:
                     "event_time): its first row must name the columns, separated by commas, tabs "
                     "or blanks."
                 )
-            rows = _text_rows(stream, layout)
+            rows = _text_rows(stream, layout, encoding_of(head))
         try:
             for number, values in rows:
                 label = f"{name} row {number}"
@@ -145,25 +148,36 @@ def _head(path: Path) -> bytes:
 
 
 def _text_rows(
-    stream: io.BufferedIOBase, layout: Layout
+    stream: io.BufferedIOBase, layout: Layout, encoding: str
 ) -> Iterator[tuple[int, dict[str, str] | str]]:
     """Rows with their numbers, the header being number 1 where it is the first line."""
     # The wrapper owns the stream and closes it with itself.
-    with io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="") as lines:  # type: ignore[type-var]
+    with io.TextIOWrapper(stream, encoding, errors="replace", newline="") as lines:  # type: ignore[type-var]
         for _ in range(layout.n_skipped):
             lines.readline(LONGEST_LINE)
         numbered = _Numbered(lines, layout)
-        last_known = layout.last_known
+        last_known, n_columns, is_first = layout.last_known, len(layout.columns), True
         for row in csv.reader(
             numbered, delimiter=layout.separator, skipinitialspace=layout.separator == " "
         ):
             number = numbered.number
-            if not row or row == [""]:
+            if not row or row == [""] or is_rule(layout.separator.join(row)):
+                continue
+            is_units, is_first = is_first and layout.is_of_units(row), False
+            if is_units:
                 continue
             if len(row) <= last_known:
                 yield number, "The row is shorter than the header."
-                continue
-            yield number, dict(zip(layout.columns, row, strict=False))
+            elif any(cell.strip() for cell in row[n_columns:]):
+                yield number, "The row is longer than the header: quote values that hold commas."
+            else:
+                cells = [_with_point(cell) for cell in row] if layout.separator in ";\t" else row
+                yield number, dict(zip(layout.columns, cells, strict=False))
+
+
+def _with_point(cell: str) -> str:
+    """A number as spreadsheets of many countries write it, with a point for its comma."""
+    return cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell
 
 
 class _Numbered:
@@ -172,6 +186,7 @@ class _Numbered:
     def __init__(self, lines: io.TextIOBase, layout: Layout) -> None:
         self._lines = lines
         self._layout = layout
+        self._is_quoted = False  # whether a quoted value goes on
         self.number = layout.n_skipped
 
     def __iter__(self) -> Iterator[str]:
@@ -179,6 +194,8 @@ class _Numbered:
             if len(line) == LONGEST_LINE:
                 raise csv.Error("a row is too long")
             self.number += 1
-            if line.lstrip().startswith("#"):
+            if not self._is_quoted and line.lstrip()[:1] in tuple(COMMENTS):
                 continue
+            if line.count('"') % 2:
+                self._is_quoted = not self._is_quoted
             yield line.strip(" \t\r\n") + "\n" if self._layout.separator == " " else line

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
 from glitch.gps import LATEST_GPS_TIME, parse_utc
-from glitch.tables.columns import ENDS, NANOSECONDS, STARTS, TIMES
+from glitch.tables.columns import DURATION, ENDS, STARTS, TIMES, UTC_TIMES, nanoseconds_of
 
 STEP = Decimal("1e-9")  # s; the catalogue's resolution
 _SAME_MOMENT = Decimal("1e-5")  # s; a float64 holds GPS times to 1e-7, printed ones are coarser
@@ -32,12 +32,13 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
     if found:
         best = found[0]
         return next((pair for pair in exact if abs(pair - best) < _SAME_MOMENT), best)
+    times += [name for name in UTC_TIMES if name in said]
     for name in times:
         if (utc := parse_utc(said[name])) is not None:
             return utc
-    start, end = (_first(said, names) for names in (STARTS, ENDS))
-    if start is not None and end is not None:
-        return ((start + end) / 2).quantize(STEP)
+    start, span = _first(said, STARTS), span_of(said)
+    if start is not None and span is not None:
+        return (start + span / 2).quantize(STEP)
     # Where a time is not known, tables of whole numbers hold zero.
     wrong = next((said[name] for name in times if _decimal(said[name]) != 0), None)
     if wrong is not None:
@@ -46,9 +47,14 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
 
 
 def span_of(said: Mapping[str, str]) -> Decimal | None:
-    """The length in s of a row that says where its trigger starts and ends."""
+    """The length in s of a row that says where its trigger starts and ends, or how long it is."""
     start, end = (_first(said, names) for names in (STARTS, ENDS))
-    return None if start is None or end is None or end <= start else end - start
+    if start is None:
+        return None
+    if end is None:
+        length = _decimal(said.get(DURATION))
+        return length if length is not None and length >= 0 else None
+    return end - start if end > start else None
 
 
 def _first(said: Mapping[str, str], names: tuple[str, ...]) -> Decimal | None:
@@ -65,7 +71,9 @@ def _seconds(said: Mapping[str, str], name: str) -> Decimal | None:
 
 
 def _pair(said: Mapping[str, str], name: str) -> Decimal | None:
-    seconds, nanoseconds = _decimal(said.get(name)), _decimal(said.get(name + NANOSECONDS))
+    seconds = _decimal(said.get(name))
+    found = (_decimal(said.get(ns)) for ns in nanoseconds_of(name))
+    nanoseconds = next((one for one in found if one is not None), None)
     if seconds is None or nanoseconds is None or seconds != seconds.to_integral_value():
         return None
     return _valid(seconds + nanoseconds * STEP)

@@ -55,6 +55,23 @@ LAYOUTS = {
     "nanoseconds beside": "peak_time,peak_time_ns,ifo,snr\n1126259455,150000000,H1,9.5\n",
     "UTC beside GPS": "time,gps,ifo,snr\n2015-09-14 09:50:38,1126259455.15,H1,9.5\n",
     "UTC alone": "time,ifo,snr\n2015-09-14T09:50:38.15+00:00,H1,9.5\n",
+    "UTC of another zone": "UTC time,ifo,snr\n2015-09-14T11:50:38.150000000000+02:00,H1,9.5\n",
+    "UTC without marks": "datetime,ifo,snr\n20150914T095038.15Z,H1,9.5\n",
+    "decimal commas": "gps_time;ifo;snr\n1126259455,15;H1;9,5\n",
+    "carriage returns": "gps_time,ifo,snr\r1126259455.15,H1,9.5\r",
+    "quoted lines": 'gps_time,"a\nnote",ifo,snr\n1126259455.15,"two\n# lines, x",H1,9.5\n',
+    "a title": "Triggers of O1, by hand\ngps_time,ifo,snr\n1126259455.15,H1,9.5\n",
+    "percent comments": "% by Matlab\ngps_time,ifo,snr\n1126259455.15,H1,9.5\n",
+    "units below": "gps_time,ifo,snr\ns,,\n1126259455.15,H1,9.5\n",
+    "Markdown": "| gps_time | ifo | snr |\n|---|---|---|\n| 1126259455.15 | H1 | 9.5 |\n",
+    "a rule": "gps_time      ifo snr\n------------- --- ---\n1126259455.15 H1  9.5\n",
+    "pandas' names of rows": "        gps_time ifo  snr\n0  1126259455.15  H1  9.5\n",
+    "a column a comment": "# time [s]\n# ifo\n# SNR []\n1126259455.15 H1 9.5\n",
+    "cWB's numbers": "# 1 - time\n# 2 - ifo\n# 3 - rho\n1126259455.15 H1 9.5\n",
+    "start and duration": "start,duration,ifo,snr\n1126259455.05,0.2,H1,9.5\n",
+    "seconds and nanoseconds": "gps_seconds,gps_nanoseconds,ifo,snr\n1126259455,150000000,H1,9.5\n",
+    "a site's name": "GPS,Observatory,SNR\n1126259455.15,LIGO Hanford,9.5\n",
+    "a column twice": "gps_time,ifo,snr,snr\n1126259455.15,H1,9.5,9.50\n",
 }
 
 
@@ -66,7 +83,36 @@ def test_layouts(tmp_path: Path, layout: str) -> None:
     assert packed == facts
 
 
-@pytest.mark.parametrize("text_format", ["ascii", "ascii.ecsv", "ascii.csv", "ascii.tab"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig", "cp1252"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    text = "gps_time,ifo,snr,label\n1126259455.15,H1,9.5,Scie à ruban\n"
+    facts = _only(tmp_path / "a.csv", text.encode(encoding))
+    assert (facts.gps_time, facts.label) == (ROW.gps_time, "Scie à ruban")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("gps_time,ifo,snr,snr\n1126259455.1,H1,9,7\n", "Two columns are called snr"),
+        ("gps_time,ifo,IFO\n1126259455.1,H1,L1\n", "Two columns are called ifo"),
+        ("gps_time,ifo\n1126259455.1,H1,L1\n", "The row is longer than the header"),
+    ],
+)
+def test_a_row_that_says_two_things_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    [row] = read_text_table(path, "a.csv")
+    assert row.facts is None
+    assert row.reason.startswith(reason)
+
+
+TEXT_FORMATS = [
+    *("ascii", "ascii.ecsv", "ascii.csv", "ascii.tab", "ascii.fixed_width", "ascii.rdb"),
+    *("ascii.fixed_width_two_line", "ascii.rst", "ascii.commented_header"),
+]
+
+
+@pytest.mark.parametrize("text_format", TEXT_FORMATS)
 def test_what_astropy_writes(tmp_path: Path, text_format: str) -> None:
     table = GravitySpyTable(
         rows=[(1126259455.15, "H1", 9.5, "8FHTgA8MEu", "Blip", 0.97)],
@@ -298,3 +344,56 @@ def test_no_bytes_make_a_reader_stumble(content: bytes) -> None:
         if is_text_table(path):
             with suppress(FormatError):
                 list(read_text_table(path, "a.csv"))
+
+
+def _of_detectors(tree: h5py.File, nested: str) -> None:
+    """As PyCBC writes them: a group a detector, and segments and gates beside the triggers."""
+    for ifo, time in (("H1", 1126259455.15), ("L1", 1126259460.25)):
+        group = tree.create_group(f"{ifo}{nested}")
+        group["end_time"], group["snr"] = [time, time + 1], np.array([9.5, 8], "f4")
+        group["template_id"], group["psd"], group["gates"] = [3, 4], np.ones(9), np.ones((1, 3))
+        group["search/start_time"], group["search/end_time"] = [1126259440.0], [1126259500.0]
+
+
+@pytest.mark.parametrize("nested", ["", "/triggers"])
+def test_hdf5_of_several_detectors(tmp_path: Path, nested: str) -> None:
+    path = tmp_path / "H1L1-Live-1126259450-8.hdf"
+    with h5py.File(path, "w") as tree:
+        _of_detectors(tree, nested)
+        tree["foreground/H1/end_time"], tree["foreground/H1/snr"] = [1126259455.15], [9.5]
+    table = trigger_table(path, path.name)
+    columns = ["end_time", "ifo", "snr"]
+    assert trigger_rows(path, path.name, columns, 1, 2) == [
+        [1126259456.15, "H1", 8.0],
+        [1126259460.25, "L1", 9.5],
+    ]
+    assert table.count == 4
+
+
+@pytest.mark.parametrize("is_compound", [True, False])
+def test_hdf5_with_text_of_any_length(tmp_path: Path, is_compound: bool) -> None:
+    path = tmp_path / "a.h5"
+    text, names = h5py.string_dtype(), ["time", "ifo", "label"]
+    with h5py.File(path, "w") as tree:
+        if is_compound:
+            kind = np.dtype([("time", "f8"), ("ifo", text), ("label", text)])
+            tree["events"] = np.array([(1126259455.15, "H1", "é" * 2000)], kind)
+        else:
+            tree["time"] = [1126259455.15]
+            tree.create_dataset("ifo", data=["H1"], dtype=text)
+            tree.create_dataset("label", data=["é" * 2000], dtype=text)
+    assert holds_triggers(path)
+    [row] = trigger_rows(path, "a.h5", names, 0, 9)
+    facts = facts_of(dict(zip(names, row, strict=True)))
+    assert (facts.gps_time, facts.ifo) == ("1126259455.15", "H1")
+    assert set(facts.label or "") == {"é"}
+
+
+def test_a_stream_that_its_delimiter_does_not_split(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_text(
+        "<LIGO_LW><Table Name='sngl_burst'><Column Name='ifo'/><Column Name='peak_time'/>"
+        "<Stream Name='sngl_burst' Delimiter=','>\"H1\"\t1126259455</Stream></Table></LIGO_LW>"
+    )
+    with pytest.raises(FormatError, match="not split as its delimiter says"):
+        list(read_text_table(path, "a.xml"))

@@ -19,6 +19,7 @@ import numpy as np
 
 from glitch.detectors import detector_of_text
 from glitch.errors import FormatError, TooLargeError
+from glitch.files.text import encoding_of
 from glitch.strain.placing import place_samples
 from glitch.strain.source import Request, Source, decimal_seconds
 
@@ -81,10 +82,11 @@ def text_head(path: Path) -> bytes:
 
 def is_numeric_text(head: bytes) -> bool:
     """Whether the beginning of a file reads as one or two columns of numbers."""
-    if not head or b"\0" in head:
+    text = head.decode(encoding_of(head), "replace")
+    if not text or "\0" in text:
         return False
     try:
-        _layout(head.decode("utf-8", "replace"), Request(""))
+        _layout(text, Request(""))
     except FormatError:
         return False
     return True
@@ -109,7 +111,7 @@ def _text(path: Path, request: Request) -> str:
             f"{request.shown_name} has over {MAX_TEXT_BYTES:,} bytes of text, which is the most "
             "that is read. Cut it to the 64 s around the GPS time, or send HDF5."
         )
-    return data.decode("utf-8", "replace")
+    return data.decode(encoding_of(data[:_HEAD_BYTES]), "replace")
 
 
 def _whole_rows(text: str, delimiter: str | None, n_columns: int) -> str:

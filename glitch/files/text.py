@@ -1,0 +1,27 @@
+"""In which encoding a text is written, told by its beginning."""
+
+from __future__ import annotations
+
+import codecs
+
+_FEW = 0.02  # of the bytes: text of Latin letters in UTF-16 has every second byte zero
+
+
+def encoding_of(head: bytes) -> str:
+    """The encoding to read a text with, from its first kilobytes; a byte order mark is taken off.
+
+    UTF-8, UTF-16 (as spreadsheets and PowerShell write it, with or without a mark), else Windows'.
+    """
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if b"\0" in head:
+        even, odd = head[::2], head[1::2]
+        if odd.count(0) > len(odd) / 2 and even.count(0) <= _FEW * len(even):
+            return "utf-16-le"
+        if even.count(0) > len(even) / 2 and odd.count(0) <= _FEW * len(odd):
+            return "utf-16-be"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8-sig"
