@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -18,6 +19,11 @@ COMMAND = [sys.executable, "-c", "from app.cli import main; main()"]
 FOREIGN = ("DATABASE_URL", "REDIS_URL", "GLITCH_DATA_DIR", "GLITCH_TOKEN", "GLITCH_URL")
 # Generous, because the suite shares its cores with whatever else runs; none is waited out in vain.
 PATIENCE_S = 400.0
+
+
+def new_folder() -> Path:
+    """A folder whose parents every user may pass, as the embedded database under root needs."""
+    return Path(tempfile.mkdtemp(prefix="glitch e2e ")) / "data"  # with a space, on purpose
 
 
 class Service:

@@ -102,7 +102,8 @@ _FULL_OF_DATABASE = "53100"  # PostgreSQL's disk_full
 
 def failure_of(error: Exception) -> Failure | None:
     """How an error is answered, the most derived class deciding; None for one nobody foresaw."""
-    if is_disk_full(error):
+    # FastAPI takes a full disk while a form is spooled for a form that cannot be parsed.
+    if is_disk_full(error) or is_disk_full(error.__cause__):
         return _DISK_FULL
     return next((FAILURES[base] for base in type(error).__mro__ if base in FAILURES), None)
 
@@ -113,7 +114,7 @@ def field_of(error: Exception) -> str | None:
     return field
 
 
-def is_disk_full(error: Exception) -> bool:
+def is_disk_full(error: BaseException | None) -> bool:
     """Whether a disk of the service, or of its database, has no room left."""
     state = getattr(getattr(error, "orig", None), "sqlstate", None)
     return getattr(error, "errno", None) in _FULL or state == _FULL_OF_DATABASE

@@ -227,9 +227,9 @@ def explain(error: Exception) -> Explained | None:
         wrong = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors()[:5])
         sentence = f"Correct these fields and send the form again: {wrong}."
         return Explained(422, "The form is not complete", sentence)
-    if isinstance(error, HTTPException):
-        return Explained(error.status_code, "The request cannot be served", error.detail)
     known = failure_of(error)
+    if known is None and isinstance(error, HTTPException):
+        return Explained(error.status_code, "The request cannot be served", error.detail)
     if known is None:
         return None
     return Explained(

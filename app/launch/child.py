@@ -7,11 +7,43 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from app.launch.parent_watch import PARENT_PIPE_VARIABLE
 
 _KILL_AFTER_S = 10.0
+# glibc gives threads heaps of their own, which keep what a request once needed: with many threads
+# that adds up to hundreds of MB. What the environment says goes before.
+_ALLOCATOR = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),  # above, memory goes back as soon as it is free
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
+}
+
+
+class Ends:
+    """How often something ended of late, and whether starting it once more has any sense.
+
+    Args:
+        most: So many ends within the window are started again; one more is too many.
+        window_s: How long an end counts, in seconds.
+        clock: In seconds.
+    """
+
+    def __init__(
+        self, most: int, window_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most = most
+        self._window_s = window_s
+        self._clock = clock
+        self._times: list[float] = []
+
+    def note(self) -> int:
+        """Count one more end; how many there were within the window, 0 while they are few."""
+        now = self._clock()
+        self._times = [end for end in self._times if now - end < self._window_s] + [now]
+        return len(self._times) if len(self._times) > self._most else 0
 
 
 class Child:
@@ -48,7 +80,12 @@ class Child:
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
                 [sys.executable, "-m", module, *arguments],
-                env={**os.environ, **environment, PARENT_PIPE_VARIABLE: str(child_end)},
+                env={
+                    **_ALLOCATOR,
+                    **os.environ,
+                    **environment,
+                    PARENT_PIPE_VARIABLE: str(child_end),
+                },
                 stdin=subprocess.PIPE if is_conversing else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if is_conversing else None,
                 pass_fds=(child_end, *keep_open),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from app.launch.errors import LaunchError
 
+LOGS = ("database/postgres.log", "redis/redis.log")
+MOST_LOG_BYTES = 16 << 20
 _PROBE_BYTES = 64 * 1024
 _LEAST_FREE_MB = 200  # an empty catalogue takes 60 MB, its log of changes as much again
 _SET_ANOTHER = "set GLITCH_DATA_DIR to a folder that you may write to."
@@ -44,6 +47,20 @@ def prepare_data_directory(path: Path) -> Path:
             f"{_LEAST_FREE_MB} MB are needed): free some space or {_SET_ANOTHER}"
         )
     return folder.resolve()
+
+
+def bound_logs(folder: Path) -> None:
+    """Begin the logs of the programs beside the service again once they are long.
+
+    What was in one is kept in a file beside it, until that happens again. Both programs append, so
+    they go on at the new beginning.
+    """
+    for name in LOGS:
+        log = folder / name
+        with contextlib.suppress(OSError):  # it may not be there yet, or the disk be full
+            if log.stat().st_size > MOST_LOG_BYTES:
+                shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+                os.truncate(log, 0)
 
 
 def _sentence(folder: Path, error: OSError) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
 from app.core.engine import make_engine, make_session_factory, parse_database_url
 from app.core.settings import Settings
-from app.launch.child import Child
+from app.launch.child import Child, Ends
 from app.launch.data_directory import prepare_data_directory
 from app.launch.errors import DataDirectoryBusyError, LaunchError
 from app.launch.lock import hold_data_directory
@@ -45,7 +45,7 @@ class RunningDatabase:
     url: str
     place: Path | None = None
     _postmaster: int = 0
-    _ends: list[float] = field(default_factory=list)
+    _ends: Ends = field(default_factory=lambda: Ends(_MOST_RESTARTS, _RESTART_WINDOW_S))
 
     def __post_init__(self) -> None:
         if self.place is not None:
@@ -65,12 +65,10 @@ class RunningDatabase:
         if self.place is None or not _has_ended(self._postmaster):
             return
         log = self.place / "postgres.log"
-        now = time.monotonic()
-        self._ends = [end for end in self._ends if now - end < _RESTART_WINDOW_S] + [now]
-        if len(self._ends) > _MOST_RESTARTS:
+        if times := self._ends.note():
             raise LaunchError(
-                f"The database ended {len(self._ends)} times within {_RESTART_WINDOW_S / 60:g} "
-                f"minutes: {log} says why. Start again once that is mended; what was answered is "
+                f"The database ended {times} times within {_RESTART_WINDOW_S / 60:g} minutes: "
+                f"{log} says why. Start again once that is mended; what was answered is "
                 "kept."
             )
         say(f"The database ended unexpectedly ({log} says why): it is started again.")

@@ -17,19 +17,21 @@ from rich.console import Console
 
 from app.launch.address import base_url, take_address
 from app.launch.background import Background
-from app.launch.data_directory import prepare_data_directory
+from app.launch.child import Ends
+from app.launch.data_directory import bound_logs, prepare_data_directory
 from app.launch.database import RunningDatabase, running_database
 from app.launch.demo_progress import show_filling
 from app.launch.errors import LaunchError
 from app.launch.lock import STOPPING, HeldLock, hold_data_directory
 from app.launch.parent_watch import stop_with_parent
-from app.launch.redis.broker import running_broker
+from app.launch.redis.broker import RunningBroker, running_broker
 from app.launch.service_process import Prepared, ServiceProcess, log_format
 from app.launch.settings import LaunchSettings
 from app.launch.token_file import TOKEN_FILE, read_token
 from app.launch.watchdog import Watchdog
 
 _POLL_S = 0.1
+_LOGS_EVERY_S = 60.0
 _MOST_RESTARTS = 3
 _RESTART_WINDOW_S = 60.0
 
@@ -46,15 +48,15 @@ class _Place:
     lock: HeldLock
     listener: socket.socket
     url: str
-    redis_url: str
+    broker: RunningBroker
 
     def spawn(self) -> ServiceProcess:
-        return ServiceProcess(self.folder, self.lock, self.listener, self.url, self.redis_url)
+        return ServiceProcess(self.folder, self.lock, self.listener, self.url, self.broker.url)
 
     def start_background(self, database: RunningDatabase, console: Console) -> Background:
         environment = {
             "DATABASE_URL": database.url,
-            "REDIS_URL": self.redis_url,
+            "REDIS_URL": self.broker.url,
             "GLITCH_DATA_DIR": str(self.folder),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
             **log_format(),
@@ -94,8 +96,10 @@ class Supervisor:
             url = base_url(listener, self._settings.host)
             lock.describe(f"the service at {url}")
             try:
-                with running_broker(self._settings, folder, lock.descriptor) as redis_url:
-                    self._run_parts(_Place(folder, lock, listener, url, redis_url))
+                with running_broker(
+                    self._settings, folder, lock.descriptor, self._console
+                ) as broker:
+                    self._run_parts(_Place(folder, lock, listener, url, broker))
             finally:
                 lock.describe(STOPPING)
 
@@ -108,15 +112,13 @@ class Supervisor:
             )
             stack.callback(self._stop_background)
             told = False
-            ends: list[float] = []
+            ends = Ends(_MOST_RESTARTS, _RESTART_WINDOW_S)
             while True:
                 code = self._run_service(place, service, database, is_first=not told)
                 told = True
-                now = time.monotonic()
-                ends = [end for end in ends if now - end < _RESTART_WINDOW_S] + [now]
-                if len(ends) > _MOST_RESTARTS:
+                if times := ends.note():
                     raise LaunchError(
-                        f"The service ended {len(ends)} times within a minute (last exit code "
+                        f"The service ended {times} times within a minute (last exit code "
                         f"{code}): its messages above say why."
                     )
                 self._console.print(f"The service ended with exit code {code}: starting it again.")
@@ -137,9 +139,14 @@ class Supervisor:
                 if prepared.demo_job and prepared.login_code and token:
                     show_filling(place.url, token, prepared.demo_job, self._console)
             with contextlib.closing(Watchdog(place.url)) as watchdog:
+                logs_at = 0.0
                 while (code := service.exit_code) is None:
                     self._check_stop()
                     database.check(self._console.print)
+                    place.broker.check()
+                    if time.monotonic() > logs_at:
+                        bound_logs(place.folder)
+                        logs_at = time.monotonic() + _LOGS_EVERY_S
                     if self._background is not None:
                         self._background.check()
                     if watchdog.is_silent:

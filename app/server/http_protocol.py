@@ -1,7 +1,7 @@
-"""HTTP connections that must say what they want in time.
+"""HTTP connections that must say what they want in time, and in few bytes.
 
-uvicorn waits for ever for the head of a request: a few hundred half-sent ones would take every
-descriptor of the process.
+uvicorn waits for ever for the head of a request, and keeps whatever comes of it: a few hundred
+half-sent ones would take every descriptor of the process, and an endless one all its memory.
 """
 
 from __future__ import annotations
@@ -12,16 +12,34 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_WITHIN_S = 15.0
+MOST_HEAD_BYTES = 1 << 16  # cookies and addresses of browsers stay far below
+_TOO_LONG_BODY = b"The head of the request is over 64 KiB: send fewer or shorter header fields."
+_TOO_LONG = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n"
+    b"Content-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(_TOO_LONG_BODY), _TOO_LONG_BODY)
+)
 
 
 class TimedHttpProtocol(HttpToolsProtocol):
-    """Closes a connection whose request head does not arrive whole within HEAD_WITHIN_S."""
+    """Closes a connection whose request head takes over HEAD_WITHIN_S or MOST_HEAD_BYTES."""
 
     head_within_s = HEAD_WITHIN_S
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, unless the head does not end."""
+        super().data_received(data)
+        if self._head_timer is None or self.transport.is_closing():
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MOST_HEAD_BYTES:
+            self.transport.write(_TOO_LONG)
+            self.transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Await the first head from here on."""
@@ -45,6 +63,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _await_head(self) -> None:
+        self._head_bytes = 0
         self._head_timer = self.loop.call_later(self.head_within_s, self._give_up)
 
     def _stop_waiting(self) -> None:

@@ -129,6 +129,8 @@ def _reason(item: Mapping[str, Any], *, is_form: bool) -> str:
 def _http_problem(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):  # pragma: no cover - narrows the type
         raise TypeError("only HTTP exceptions come here") from error
+    if failure_of(error) is not None:
+        return _known_problem(request, error)
     phrase = HTTPStatus(error.status_code).phrase
     detail = error.detail
     if detail == phrase:  # Starlette's own, which says nothing to do next

@@ -1,11 +1,13 @@
-"""Damaged twins of good files, sent to `POST /embed`: what is answered, how soon, in what memory.
+"""Damaged twins of good files: what is answered, how soon, in what memory.
 
-    python -m benchmarks.service.fuzz_uploads --mutants 20000        starts a service of its own
+    python -m benchmarks.service.fuzz_uploads --mutants 20000
     python -m benchmarks.service.fuzz_uploads --seed 7 --mutants 50 --kinds hdf5   repeats a part
 
-Prints the statuses by kind, the slowest answer, the service's largest memory (all its processes,
-the children that decode included), and how long a second client's GET /glitches took meanwhile.
-A server error or a hang is kept under --keep, to be looked into. Its exit status tells of any.
+One in ten (`--by-http`) is sent to `POST /embed` of a service of its own; the others are decoded as
+the service decodes them, by its children or, pictures, in this process. Prints the statuses by
+kind, the slowest answer, the largest memory of the service and of one child that decodes, and how
+long a second client's GET /glitches took meanwhile. A server error, a hang, and what no reader
+foresaw are kept under --keep, to be looked into. Its exit status tells of any error or hang.
 """
 
 from __future__ import annotations
@@ -13,21 +15,26 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import h5py
 import httpx
 import numpy as np
-import psutil
 
+from app.core.failures import failure_of
+from app.decoding.files import read_upload
+from app.decoding.pool import running_pool
 from benchmarks.machine import heading
-from benchmarks.service.embed_latency import own_service
-from glitch.images import render_omega_scan
+from benchmarks.service.parts import Memory, own_service
+from glitch.images import is_image, read_spectrogram, render_omega_scan
+from glitch.views import Preprocessing
 from tests.mutants import MUTATIONS, mutant
 
 RATE = 4096
@@ -35,7 +42,8 @@ GPS_START = 1_126_259_446
 GPS_TIME = str(GPS_START + 16)
 HANG_S = 20.0
 FRAMES = Path(__file__).parents[3] / "shared/data/strain"
-MEMORY_BOUND = 3 << 30
+CHILD_BOUND_MIB = 700  # 512 beyond what the fork server holds
+TEXT_BOUND_MIB = 1700
 
 
 Originals = dict[str, list[tuple[str, bytes, dict[str, str]]]]
@@ -96,19 +104,25 @@ class Findings:
     bad: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def note(self, kind: str, status: int, took_s: float, told: str) -> bool:
+        """Keep one answer; whether it is an error of ours."""
+        is_bad = status == 0 or status >= 500
+        with self.lock:
+            self.statuses[kind][status] += 1
+            self.slowest_s[kind] = max(self.slowest_s[kind], took_s)
+            if is_bad:
+                self.bad.append(f"{told}: {status} after {took_s:.1f} s")
+        return is_bad
+
 
 class Beside:
-    """Watches from beside: a second client's waits, and the memory of the service's processes."""
+    """A second client, and how long it waits."""
 
-    def __init__(self, url: str, token: str) -> None:
-        self._client = httpx.Client(
-            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60
-        )
+    def __init__(self, url: str, headers: dict[str, str]) -> None:
+        self._client = httpx.Client(base_url=url, headers=headers, timeout=60)
         self._is_over = threading.Event()
         self.waits_s: list[float] = []
         self.errors: Counter[str] = Counter()
-        self.largest_bytes = 0
-        self.largest_child_bytes = 0
         self._thread = threading.Thread(target=self._watch)
 
     def __enter__(self) -> Beside:
@@ -121,7 +135,7 @@ class Beside:
         self._client.close()
 
     def _watch(self) -> None:
-        while not self._is_over.wait(0.1):
+        while not self._is_over.wait(0.5):
             started = time.monotonic()
             try:
                 status = self._client.get("/glitches?limit=5").status_code
@@ -130,19 +144,31 @@ class Beside:
             except httpx.HTTPError as error:
                 self.errors[type(error).__name__] += 1
             self.waits_s.append(time.monotonic() - started)
-            self._weigh()
 
-    def _weigh(self) -> None:
-        total = 0
-        for process in psutil.process_iter(["cmdline", "memory_info"]):
-            words = " ".join(process.info["cmdline"] or ())
-            memory = process.info["memory_info"]
-            if memory is None or not ("app.launch.serve" in words or "fork_server" in words):
-                continue
-            total += memory.rss
-            if "fork_server" in words:
-                self.largest_child_bytes = max(self.largest_child_bytes, memory.rss)
-        self.largest_bytes = max(self.largest_bytes, total)
+
+def _decode(path: Path, name: str, content: bytes, fields: dict[str, str]) -> int:
+    """The status that the service would answer, but for what it does with what was read."""
+    recipe = Preprocessing()
+    try:
+        if is_image(content[:64]):
+            read_spectrogram(content, name, recipe, None)
+            return 200
+        path.write_bytes(content)
+        rate = fields.get("sample_rate_hz")
+        read = read_upload(
+            path,
+            name,
+            recipe,
+            is_array_wanted=True,
+            is_strain_wanted=True,
+            gps_time=Decimal(GPS_TIME),
+            ifo=fields.get("ifo"),
+            sample_rate_hz=float(rate) if rate else None,
+        )
+    except Exception as error:  # noqa: BLE001 - which are wanted
+        known = failure_of(error)
+        return known.status if known else 500
+    return 200 if read.kind else 415
 
 
 def main() -> int:
@@ -151,6 +177,7 @@ def main() -> int:
     parser.add_argument("--mutants", type=int, default=20_000)
     parser.add_argument("--kinds", nargs="+", choices=sorted(MUTATIONS), default=sorted(MUTATIONS))
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--by-http", type=float, default=0.1, help="this share of them")
     parser.add_argument("--minutes", type=float, default=600, help="end after so many")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"))
@@ -158,44 +185,56 @@ def main() -> int:
     files = {k: v for k, v in originals().items() if k in arguments.kinds}
     print(heading(), flush=True)
     findings = Findings()
-    with own_service() as (url, token), Beside(url, token) as beside:
-        _check_originals(url, token, files)
+    with (
+        own_service(GLITCH_DEMO="false") as service,
+        Memory(service) as memory,
+        Beside(service.url, service.headers) as beside,
+        running_pool(children=arguments.clients, timeout_s=60),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        _check_originals(service.url, service.token, files)
         started = time.monotonic()
         local = threading.local()
+
+        def by_http(name: str, content: bytes, fields: dict[str, str]) -> int:
+            if not hasattr(local, "client"):
+                local.client = httpx.Client(
+                    base_url=service.url, headers=service.headers, timeout=HANG_S
+                )
+            try:
+                answer = local.client.post(
+                    "/embed", files={"file": (name, content)}, data={**fields, "store": "false"}
+                )
+            except httpx.HTTPError:
+                return 0
+            return int(answer.status_code)
 
         def send(number: int) -> None:
             if time.monotonic() - started > 60 * arguments.minutes:
                 return
-            if not hasattr(local, "client"):
-                headers = {"Authorization": f"Bearer {token}"}
-                local.client = httpx.Client(base_url=url, headers=headers, timeout=HANG_S)
             dice = np.random.default_rng([arguments.seed, number])
             kind = list(files)[number % len(files)]
             name, content, fields = files[kind][int(dice.integers(len(files[kind])))]
             content = mutant(kind, content, dice)
             begun = time.monotonic()
-            try:
-                answer = local.client.post(
-                    "/embed", files={"file": (name, content)}, data={**fields, "store": "false"}
-                )
-                status = answer.status_code
-            except httpx.HTTPError:
-                status = 0
-            took = time.monotonic() - begun
-            with findings.lock:
-                findings.statuses[kind][status] += 1
-                findings.slowest_s[kind] = max(findings.slowest_s[kind], took)
-                if status == 0 or status >= 500:
-                    arguments.keep.mkdir(exist_ok=True)
-                    (arguments.keep / f"{number}-{status}-{name}").write_bytes(content)
-                    findings.bad.append(f"{number} {status} {name} after {took:.1f} s")
+            if dice.random() < arguments.by_http:
+                status = by_http(name, content, fields)
+            else:
+                path = Path(folder) / str(threading.get_ident())
+                status = _decode(path, name, content, fields)
+                if time.monotonic() - begun > HANG_S:
+                    status = 0
+            if findings.note(kind, status, time.monotonic() - begun, f"{number} {name}"):
+                arguments.keep.mkdir(exist_ok=True)
+                (arguments.keep / f"{number}-{status}-{name}").write_bytes(content)
 
         with ThreadPoolExecutor(arguments.clients) as pool:
             for done, _ in enumerate(pool.map(send, range(arguments.mutants)), 1):
                 if done % 1000 == 0:
                     print(f"{done} after {time.monotonic() - started:.0f} s", file=sys.stderr)
-    _report(findings, beside)
-    return 1 if findings.bad or beside.errors else 0
+    _report(findings, beside, memory)
+    bound = TEXT_BOUND_MIB if "text" in files else CHILD_BOUND_MIB
+    return 1 if findings.bad or beside.errors or memory.largest["decoder"] > bound else 0
 
 
 def _check_originals(url: str, token: str, files: Originals) -> None:
@@ -209,7 +248,7 @@ def _check_originals(url: str, token: str, files: Originals) -> None:
                 raise SystemExit(f"{name} is refused as it is: {answer.text}")
 
 
-def _report(findings: Findings, beside: Beside) -> None:
+def _report(findings: Findings, beside: Beside, memory: Memory) -> None:
     count = sum(sum(statuses.values()) for statuses in findings.statuses.values())
     print(f"\n{count} mutants\nkind   slowest s  statuses")
     for kind, statuses in findings.statuses.items():
@@ -221,8 +260,7 @@ def _report(findings: Findings, beside: Beside) -> None:
         f"\nserver errors and hangs: {len(findings.bad)}"
         f"\nsecond client: {len(waits)} times GET /glitches, p50 {1000 * middle:.0f} ms, p99 "
         f"{1000 * late:.0f} ms, longest {1000 * waits[-1]:.0f} ms, errors {dict(beside.errors)}"
-        f"\nlargest memory: service and decoders {beside.largest_bytes / 2**20:.0f} MiB, one "
-        f"decoder {beside.largest_child_bytes / 2**20:.0f} MiB"
+        "\nlargest memory, MiB: " + ", ".join(f"{k} {v:.0f}" for k, v in memory.largest.items())
     )
     for line in findings.bad[:20]:
         print(line)

@@ -20,7 +20,7 @@ from jaxtyping import Shaped
 from glitch.errors import FormatError, TooLargeError
 from glitch.files.damage import damage_as
 from glitch.files.hdf5 import dataset_shape, find_dataset, read_whole
-from glitch.files.npy import Stream, read_npy_header, read_npy_values
+from glitch.files.npy import Stream, open_npz_archive, read_npy_header, read_npy_values
 
 MAX_VALUES = 1 << 22  # of one array, which is computed with as float64: 32 MiB
 _NPY = b"\x93NUMPY"
@@ -62,7 +62,7 @@ def open_container(path: Path, file_name: str) -> Iterator[Container]:
             with path.open("rb") as file:
                 yield _Npy(file)
         elif magic.startswith(_ZIP):
-            with zipfile.ZipFile(path) as archive:
+            with open_npz_archive(path) as archive:
                 yield _Npz(archive)
         elif magic and h5py.is_hdf5(path):
             with h5py.File(path, "r") as tree:

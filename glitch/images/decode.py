@@ -18,6 +18,8 @@ from glitch.errors import FormatError, GlitchError, ImageError, TooLargeError
 
 MAX_PIXELS = 4_000_000  # Gravity Spy's have 480,000
 MAX_BYTES = 16 * 2**20
+MOST_CHUNKS = 10_000  # of a PNG; each takes time, even an empty one
+MOST_SCANS = 100  # of a JPEG; each may go over the whole picture, and encoders make ten
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _OTHER_PICTURES = {
@@ -84,6 +86,11 @@ def decode_picture(data: bytes) -> Picture:
             f"The picture declares {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} in all "
             "are read. Send the 800x600 original."
         )
+    if _n_pieces(data) > (MOST_CHUNKS if data.startswith(_PNG) else MOST_SCANS):
+        raise TooLargeError(
+            "The picture is stored in more pieces than any encoder makes, each of which takes time "
+            "to decode. Save it again as a PNG and send that."
+        )
     try:
         picture = Image.open(BytesIO(data), formats=("PNG", "JPEG"))
         _refuse_surprises(picture, (width, height))
@@ -144,6 +151,20 @@ def _declared_size(data: bytes) -> tuple[int, int]:
             "The picture is truncated or damaged: its header states no size. Send the file again."
         )
     return size
+
+
+def _n_pieces(data: bytes) -> int:
+    """How many chunks a PNG has, or scans a JPEG (ISO/IEC 10918-1, B.2.3), at most.
+
+    In the coded data of a JPEG no 0xFF is followed by anything but zero or a restart.
+    """
+    if not data.startswith(_PNG):
+        return data.count(b"\xff\xda")
+    count, at = 0, len(_PNG)
+    while at + 8 <= len(data) and count <= MOST_CHUNKS:
+        count += 1
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return count
 
 
 def _png_size(data: bytes) -> tuple[int, int] | None:

@@ -8,7 +8,6 @@ time), optionally ``observed`` (glitch, view, freq), the shared axes ``durations
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
@@ -27,7 +26,7 @@ from glitch.files.hdf5 import (
     read_rows,
     read_whole,
 )
-from glitch.files.npy import Stream, read_npy_header
+from glitch.files.npy import Stream, open_npz_archive, read_npy_header
 from glitch.images.arrays import views_in
 from glitch.images.containers import MAX_VALUES, Array, Container, check_array
 from glitch.views import Preprocessing, Views
@@ -156,7 +155,7 @@ def holds_stack(path: Path) -> bool:
 def is_npz_stack(path: Path) -> bool:
     """Whether a file is an npz with the views of many glitches."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_npz_archive(path) as archive:
             names = archive.namelist()
             if not names or not all(name.endswith(".npy") for name in names):
                 return False
@@ -184,7 +183,7 @@ def npz_to_hdf5(
     total = 0
     part = target.with_name(target.name + ".part")
     try:
-        with zipfile.ZipFile(path) as archive, h5py.File(part, "w") as tree:
+        with open_npz_archive(path) as archive, h5py.File(part, "w") as tree:
             for name in archive.namelist():
                 with archive.open(name) as stream:
                     total += _copy(

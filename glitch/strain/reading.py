@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import h5py
 from glitch.detectors import detector_of_file_name
 from glitch.errors import FormatError, StrainError
 from glitch.files.damage import DAMAGE
-from glitch.files.npy import read_npy_header
+from glitch.files.npy import open_npz_archive, read_npy_header
 from glitch.strain.formats.arrays import npz_strain_name, open_npy, open_npz
 from glitch.strain.formats.gwf import open_gwf
 from glitch.strain.formats.hdf5 import open_hdf5, strain_names
@@ -192,7 +191,7 @@ def _npy_holds_strain(path: Path) -> bool:
 
 
 def _npz_holds_strain(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
+    with open_npz_archive(path) as archive:
         name = npz_strain_name(archive)
         if name is None:
             return False

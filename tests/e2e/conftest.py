@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from service_process import Service
+from service_process import Service, new_folder
 
 Starts = Callable[..., Service]
-
-
-def new_folder() -> Path:
-    """A folder whose parents every user may pass, as the embedded database under root needs."""
-    return Path(tempfile.mkdtemp(prefix="glitch e2e ")) / "data"  # with a space, on purpose
 
 
 @pytest.fixture(scope="session")

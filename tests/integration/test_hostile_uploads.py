@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import hostile_files
+import hostile_twins
 import httpx
 import psutil
 import pytest
@@ -80,6 +81,26 @@ def assert_refused(service: Service, name: str, content: bytes) -> None:
 def test_a_hostile_file(service: Service, tmp_path: Path, name: str) -> None:
     path = hostile_files.EMBEDDABLE[name](tmp_path / name)
     assert_refused(service, name, path.read_bytes())
+
+
+def test_hostile_files_of_every_kind(service: Service) -> None:
+    """Smaller ones, one after the other, under one pair of eyes."""
+    before = psutil.Process().memory_info().rss
+    with watched(service) as watch, service.client() as client:
+        for name, make in hostile_twins.EMBEDDABLE.items():
+            said = {} if name in hostile_twins.HDF5 else {"sample_rate_hz": "4096"}
+            fields = FIELDS | ({"view_duration_s": "1"} if name in hostile_twins.PICTURES else said)
+            content = make()
+            started = time.monotonic()
+            answer = client.post("/embed", files={"file": (name, content)}, data=fields)
+            assert 400 <= answer.status_code < 500, (name, answer.text)
+            assert_problem(answer, answer.status_code)
+            assert time.monotonic() - started < REFUSED_WITHIN_S, name
+        good = ("many-attributes.h5", hostile_twins.many_attributes())
+        assert client.post("/embed", files={"file": good}, data=FIELDS).status_code == 200
+    assert watch.statuses == {200}
+    assert watch.longest_s < SERVED_WITHIN_S
+    assert watch.most_bytes - before < MOST_GROWTH
 
 
 @pytest.mark.real_data

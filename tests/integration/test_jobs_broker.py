@@ -10,11 +10,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 from redis import Redis
+from rich.console import Console
 
 from app.core.settings import Settings
 from app.jobs.broker import BrokerUrlError, celery_url, check_redis_url
@@ -64,6 +66,13 @@ def server_of(url: str) -> psutil.Process:
         client.close()
 
 
+@contextmanager
+def broker_of(settings: Settings, folder: Path, descriptor: int) -> Iterator[str]:
+    """The address of one that is looked after, as the supervisor does."""
+    with running_broker(settings, folder, descriptor, Console(stderr=True)) as broker:
+        yield broker.url
+
+
 @pytest.fixture(params=["the machine's", "the wheel's"])
 def _program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "the wheel's":
@@ -74,7 +83,7 @@ def _program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def test_it_keeps_what_it_was_told_and_starts_again(
     folder: Path, settings: Settings, descriptor: int
 ) -> None:
-    with running_broker(settings, folder, descriptor) as url:
+    with broker_of(settings, folder, descriptor) as url:
         eventually(lambda: Redis.from_url(url).ping())
         client = Redis.from_url(url)
         client.set("kept", "1")
@@ -94,13 +103,13 @@ def test_it_keeps_what_it_was_told_and_starts_again(
 def test_it_starts_empty_where_its_files_are_damaged(
     folder: Path, settings: Settings, descriptor: int
 ) -> None:
-    with running_broker(settings, folder, descriptor) as url:
+    with broker_of(settings, folder, descriptor) as url:
         eventually(lambda: Redis.from_url(url).set("kept", "1"))
     kept = folder / "redis"
     damaged = [*kept.glob("appendonlydir/*.manifest"), *kept.glob("appendonly.aof")]
     assert damaged  # the one of Redis 7 and later, the other of those before
     damaged[0].write_text("nonsense")
-    with running_broker(settings, folder, descriptor) as url:
+    with broker_of(settings, folder, descriptor) as url:
         eventually(lambda: Redis.from_url(url).ping())
         assert Redis.from_url(url).get("kept") is None
     assert list((folder / "redis").glob("*.damaged-*"))
@@ -109,10 +118,11 @@ def test_it_starts_empty_where_its_files_are_damaged(
 def test_it_ends_with_a_killed_supervisor(folder: Path) -> None:
     script = (
         "import os, sys, time; from pathlib import Path; from app.core.settings import Settings;"
+        "from rich.console import Console;"
         "from app.launch.redis.broker import running_broker;"
         "folder = Path(sys.argv[1]); lock = os.open(folder / 'lock', os.O_RDWR | os.O_CREAT);"
-        "entered = running_broker(Settings(data_dir=folder), folder, lock);"
-        "print(entered.__enter__(), flush=True); time.sleep(600)"
+        "entered = running_broker(Settings(data_dir=folder), folder, lock, Console(stderr=True));"
+        "print(entered.__enter__().url, flush=True); time.sleep(600)"
     )
     environment = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
     supervisor = subprocess.Popen(
@@ -131,13 +141,13 @@ def test_it_ends_with_a_killed_supervisor(folder: Path) -> None:
 def test_an_operators_own_is_taken_as_it_is(folder: Path, descriptor: int) -> None:
     url = "redis://:secret@queue.example.org:6379/3"
     settings = Settings(data_dir=folder, redis_url=url)
-    with running_broker(settings, folder, descriptor) as taken:
+    with broker_of(settings, folder, descriptor) as taken:
         assert taken == url
     assert not (folder / "redis").exists()
     wrong = Settings(data_dir=folder, redis_url="amqp://guest:secret@queue")
     with (
         pytest.raises(LaunchError, match="REDIS_URL is no Redis address") as raised,
-        running_broker(wrong, folder, descriptor),
+        broker_of(wrong, folder, descriptor),
     ):
         pass
     assert "secret" not in str(raised.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import socket
 import tempfile
 import threading
@@ -10,13 +11,16 @@ import time
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 import uvicorn
 from api_fixtures import Service, assert_problem
+from small_disk import small_file_system
 
 from app.core.leftovers import PREFIXES, sweep_leftovers
 from app.glitches.exports.service import filters_from_json
-from app.server.http_protocol import TimedHttpProtocol
+from app.server import readiness
+from app.server.http_protocol import MOST_HEAD_BYTES, TimedHttpProtocol
 
 
 def test_json_that_is_none_is_answered_as_json(service: Service) -> None:
@@ -26,6 +30,29 @@ def test_json_that_is_none_is_answered_as_json(service: Service) -> None:
             answer = client.post("/exports", content=content, headers=headers)
             detail = assert_problem(answer, 400, 422)
             assert "multipart" not in detail
+
+
+def test_a_full_disk_is_told_as_one(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = np.random.default_rng(1).bytes(2_000_000)
+    with small_file_system(tmp_path) as folder, service.client("submitter") as client:
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        monkeypatch.setattr(service.settings, "data_dir", folder)
+        filler = folder / "filler"
+        filler.write_bytes(bytes(shutil.disk_usage(folder).free - 500_000))
+        answers = [
+            client.post("/embed", files={"file": ("a.h5", content)}),
+            client.post("/batches", files={"file": ("a.tar", content)}),
+        ]
+        filler.write_bytes(bytes(shutil.disk_usage(folder).free + filler.stat().st_size))
+        answers.append(client.get("/exports", params={"format": "hdf5"}))
+        for answer in answers:
+            assert_problem(answer, 507)
+        filler.unlink()
+        monkeypatch.setattr(readiness, "disk_free_bytes", lambda _: 8_000_000)
+        assert "make room" in assert_problem(client.get("/readyz"), 503)
+        assert client.post("/embed", files={"file": ("a.h5", content)}).status_code == 415
 
 
 def test_truth_is_no_number(service: Service) -> None:
@@ -74,6 +101,10 @@ class _Impatient(TimedHttpProtocol):
     head_within_s = 0.5
 
 
+def _long_head() -> bytes:
+    return b"GET / HTTP/1.1\r\n" + b"X-A: y\r\n" * 200_000
+
+
 async def _answer(scope: dict, receive: object, send) -> None:
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": 204, "headers": []})
@@ -95,6 +126,9 @@ def test_a_head_that_does_not_come_ends_the_connection(begin: bytes) -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
             client.sendall(begin)
             assert client.recv(100) == b""
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+            client.sendall(_long_head()[: MOST_HEAD_BYTES + 100_000])
+            assert client.recv(12) == b"HTTP/1.1 431"
     finally:
         server.should_exit = True
         thread.join(30)

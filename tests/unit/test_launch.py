@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from app.launch.address import base_url, reachable_host, take_address
-from app.launch.child import Child
-from app.launch.data_directory import prepare_data_directory
+from app.launch.child import Child, Ends
+from app.launch.data_directory import LOGS, MOST_LOG_BYTES, bound_logs, prepare_data_directory
+from app.launch.database import RunningDatabase
 from app.launch.errors import DataDirectoryBusyError, LaunchError
 from app.launch.lock import STOPPING, hold_data_directory
 from app.launch.settings import read_settings
@@ -238,3 +239,41 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLITCH_DEMO", "perhaps")
     with pytest.raises(LaunchError, match=r"GLITCH_PORT: .*integer.*GLITCH_DEMO: .*boolean"):
         read_settings()
+
+
+def test_ends_count_while_they_are_recent() -> None:
+    times = iter((0.0, 10.0, 20.0, 301.0, 302.0))
+    ends = Ends(3, 300, clock=times.__next__)
+    assert [ends.note() for _ in range(5)] == [0, 0, 0, 0, 4]  # at 301 s the first is forgotten
+
+
+def test_a_database_that_ends_again_and_again_is_not_started_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Path] = []
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "postmaster.pid").write_text("999999999\n")  # no such process
+    monkeypatch.setattr("app.launch.database._start", started.append)
+    database = RunningDatabase("postgresql://", tmp_path)
+    said: list[str] = []
+    for _ in range(3):
+        database.check(said.append)
+    with pytest.raises(LaunchError, match=r"ended 4 times within 5 minutes: .*postgres\.log says"):
+        database.check(said.append)
+    assert started == [tmp_path] * 3
+    assert len(said) == 3
+
+
+def test_long_logs_begin_again_and_the_last_of_them_is_kept(tmp_path: Path) -> None:
+    log = tmp_path / LOGS[0]
+    log.parent.mkdir()
+    bound_logs(tmp_path)  # none is there yet
+    log.write_text("short\n")
+    bound_logs(tmp_path)
+    assert log.read_text() == "short\n"
+    with log.open("a") as program:  # as PostgreSQL's standard error is
+        program.truncate(MOST_LOG_BYTES + 1)
+        bound_logs(tmp_path)
+        program.write("later\n")
+    assert log.read_text() == "later\n"
+    assert log.with_name("postgres.log.1").stat().st_size == MOST_LOG_BYTES + 1

@@ -10,10 +10,14 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+from rich.console import Console
 
 from app.core.settings import Settings
 from app.jobs.broker import BrokerUrlError, check_redis_url
+from app.launch.background import KeptChild
 from app.launch.child import Child
 from app.launch.errors import LaunchError
 
@@ -45,9 +49,24 @@ def find_redis_server() -> Path:
     )
 
 
+@dataclass(frozen=True)
+class RunningBroker:
+    """A Redis that serves, or is about to."""
+
+    url: str
+    _beside: KeptChild | None = None
+
+    def check(self) -> None:
+        """Start the process beside Redis again if it has ended. Call it often."""
+        if self._beside is not None:
+            self._beside.check()
+
+
 @contextlib.contextmanager
-def running_broker(settings: Settings, folder: Path, lock_descriptor: int) -> Iterator[str]:
-    """The address of a Redis that serves, or is about to: nobody waits for it.
+def running_broker(
+    settings: Settings, folder: Path, lock_descriptor: int, console: Console
+) -> Iterator[RunningBroker]:
+    """A Redis that serves, or is about to: nobody waits for it.
 
     One of ours is reached through a socket in a private folder, never over the network. A process
     beside it starts it again should it end, and ends it with the supervisor.
@@ -56,13 +75,14 @@ def running_broker(settings: Settings, folder: Path, lock_descriptor: int) -> It
         settings: ``REDIS_URL`` decides which Redis it is.
         folder: the data directory, held by the caller.
         lock_descriptor: of the data directory's lock, which the process beside Redis holds too.
+        console: where an end of the process beside Redis is told.
 
     Raises:
         LaunchError: if there is no Redis to start, or the address is none.
     """
     if settings.redis_url is not None:
         try:
-            yield check_redis_url(settings.redis_url.get_secret_value())
+            yield RunningBroker(check_redis_url(settings.redis_url.get_secret_value()))
         except BrokerUrlError as error:
             raise LaunchError(str(error)) from None
         return
@@ -71,17 +91,21 @@ def running_broker(settings: Settings, folder: Path, lock_descriptor: int) -> It
     place.mkdir(mode=0o700, exist_ok=True)
     place.chmod(0o700)
     socket = _socket_path(place)
-    child = Child(
-        "Redis",
-        "app.launch.redis.process",
-        [str(program), str(place), str(socket)],
-        environment={},
-        keep_open=(lock_descriptor,),
-    )
+
+    def start() -> Child:
+        return Child(
+            "Redis",
+            "app.launch.redis.process",
+            [str(program), str(place), str(socket)],
+            environment={},
+            keep_open=(lock_descriptor,),
+        )
+
+    beside = KeptChild("The process beside Redis", start, console)
     try:
-        yield f"unix://{socket}"
+        yield RunningBroker(f"unix://{socket}", beside)
     finally:
-        child.stop()
+        beside.stop()
 
 
 def _socket_path(place: Path) -> Path:

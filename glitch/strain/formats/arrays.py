@@ -12,7 +12,7 @@ import numpy as np
 from glitch.detectors import detector_of_text
 from glitch.errors import FormatError, TooLargeError
 from glitch.files.damage import damage_as
-from glitch.files.npy import read_npy_header, read_npy_values
+from glitch.files.npy import open_npz_archive, read_npy_header, read_npy_values
 from glitch.strain.source import (
     Request,
     Samples,
@@ -58,7 +58,7 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
         FormatError: if it is damaged, has no strain, or holds pickled objects.
         TooLargeError: if its strain would decode to more than 256 MiB.
     """
-    with damage_as(_damaged(request)), zipfile.ZipFile(path) as archive:
+    with damage_as(_damaged(request)), open_npz_archive(path) as archive:
         name = npz_strain_name(archive)
         if name is None:
             raise FormatError(

@@ -38,6 +38,8 @@ _GWOSC = "strain/Strain"
 _STEP_NAMES = ("Xspacing", "dx", "delta_t", "dt")
 _RATE_NAMES = ("sample_rate_hz", "sample_rate", "sampling_frequency", "sampling_rate", "fs")
 _START_NAMES = ("Xstart", "x0", "start_time", "gps_start", "GPSstart", "t0", "epoch")
+_OWN_STARTS = ("Xstart", "x0")  # which nobody uses for anything else
+_GWOSC_START = "meta/GPSstart"
 _USUAL_NAMES = ("strain", "data", "values")  # where nothing beside them tells
 _LOWEST_RATE_HZ = 256  # what is slower is no strain but a mask or a state
 _MAX_MASK_BYTES = 1 << 20
@@ -171,6 +173,8 @@ def _series(file: h5py.File, path: str) -> _Series:
 
 def _source(file: h5py.File, series: _Series, request: Request) -> Source:
     dataset = series.dataset
+    if series.start is None:
+        _refuse_odd_start(file, dataset, request)
     stated = _text(_beside(file, "meta/Detector"))
 
     def read(first: int, last: int) -> Samples:
@@ -191,6 +195,20 @@ def _source(file: h5py.File, series: _Series, request: Request) -> Source:
         channel=series.name if series.name and ":" in series.name else None,
         read=read,
     )
+
+
+def _refuse_odd_start(file: h5py.File, dataset: h5py.Dataset, request: Request) -> None:
+    """A file that does not say when it starts is taken as centred on the glitch; one that says it
+    in a way that cannot be read must not be.
+    """
+    said = next((name for name in _OWN_STARTS if name in dataset.attrs), None)
+    if said is None and find_dataset(file, _GWOSC_START) is not None:
+        said = _GWOSC_START
+    if said is not None:
+        raise FormatError(
+            f"{request.shown_name} says when it starts ({said}), but that is no GPS time. Save it "
+            "with the GPS time of its first sample in seconds, or without any."
+        )
 
 
 def _without_missing(
@@ -227,7 +245,7 @@ def _start(file: h5py.File, path: str, dataset: h5py.Dataset) -> Decimal | None:
         start = decimal_seconds(_said(file, path, dataset, name))
         if start is not None:
             return start
-    return decimal_seconds(_beside(file, "meta/GPSstart"))
+    return decimal_seconds(_beside(file, _GWOSC_START))
 
 
 def _said(file: h5py.File, path: str, dataset: h5py.Dataset, name: str) -> object:

@@ -25,6 +25,8 @@ from glitch.strain.source import Request, Source, decimal_seconds
 
 MAX_TEXT_BYTES = 1 << 27
 _HEAD_BYTES = 1 << 16
+_GZIP = b"\x1f\x8b\x08"
+_MOST_GZIP_MEMBERS = 4_000  # bgzip packs 64 KiB into each
 _LINES_FOR_STEP = 200
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:samples per second|Hz)", re.IGNORECASE)
 _START = re.compile(r"(?:starting GPS|gps_start|GPSstart)\s*[:=]?\s*(\d{6,}(?:\.\d+)?)", re.I)
@@ -74,9 +76,15 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
 def text_head(path: Path) -> bytes:
     """The beginning of a file, unpacked where it is gzipped; nothing where that is damaged."""
     try:
-        with _opened(path) as file:
-            return file.read(_HEAD_BYTES)
-    except (OSError, EOFError, zlib.error):
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return b""
+    if not head.startswith(_GZIP):
+        return head
+    try:  # of its first member alone: there may be a million empty ones
+        return zlib.decompressobj(31).decompress(head, _HEAD_BYTES)
+    except zlib.error:
         return b""
 
 
@@ -92,16 +100,21 @@ def is_numeric_text(head: bytes) -> bool:
     return True
 
 
-def _opened(path: Path) -> io.BufferedIOBase:
-    with path.open("rb") as file:
-        is_gzip = file.read(2) == b"\x1f\x8b"
-    return gzip.GzipFile(path) if is_gzip else path.open("rb")
-
-
 def _text(path: Path, request: Request) -> str:
+    with path.open("rb") as file:
+        packed = file.read(MAX_TEXT_BYTES + 1)
+    # Each member takes time, even an empty one; by chance alone few bytes are taken for one.
+    if packed.startswith(_GZIP) and packed.count(_GZIP) > _MOST_GZIP_MEMBERS:
+        raise TooLargeError(
+            f"{request.shown_name} is gzipped in over {_MOST_GZIP_MEMBERS:,} pieces: gzip the "
+            "text as one."
+        )
     try:
-        with _opened(path) as file:
-            data = file.read(MAX_TEXT_BYTES + 1)
+        if packed.startswith(_GZIP):
+            with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+                data = file.read(MAX_TEXT_BYTES + 1)
+        else:
+            data = packed
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FormatError(
             f"{request.shown_name} is truncated or damaged gzipped text. Send it again."

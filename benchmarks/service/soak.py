@@ -1,0 +1,78 @@
+"""What the service's processes hold after so many requests: whether memory grows for ever.
+
+    python -m benchmarks.service.soak --requests 25000
+    MALLOC_ARENA_MAX=16 python -m benchmarks.service.soak      as glibc would have it on two cores
+
+Eight clients: of four requests one stores a spectrogram, one has 32 s of strain looked at, two read
+the catalogue and a glitch. Any error ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from benchmarks.machine import heading
+from benchmarks.service.embed_latency import spectrogram_request, strain_request
+from benchmarks.service.parts import Memory, own_service
+
+_SHOWN = ("API", "worker", "scheduler", "PostgreSQL")
+
+
+def main() -> None:
+    """A row for each twelfth of the requests."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--requests", type=int, default=25_000)
+    parser.add_argument("--clients", type=int, default=8)
+    chosen = parser.parse_args()
+    print(heading())
+    spectrogram, strain = spectrogram_request(), strain_request()
+    local = threading.local()
+    with own_service(GLITCH_DEMO="false") as service:
+
+        def ask(number: int) -> float:
+            if not hasattr(local, "client"):
+                local.client = httpx.Client(
+                    base_url=service.url, headers=service.headers, timeout=120
+                )
+            started = time.monotonic()
+            match number % 4:
+                case 0:
+                    answer = local.client.post("/embed", **spectrogram(number))
+                case 1:
+                    sent = strain(number % 10_000)
+                    sent["data"] = {**sent["data"], "store": "false"}  # type: ignore[dict-item]
+                    answer = local.client.post("/embed", **sent)
+                case 2:
+                    answer = local.client.get("/glitches?limit=50")
+                case _:
+                    answer = local.client.get("/classes")
+            answer.raise_for_status()
+            return time.monotonic() - started
+
+        memory = Memory(service)
+        print(f"\nrequests  a second   p50 ms  {' MiB  '.join(_SHOWN)} MiB   load", flush=True)
+        with ThreadPoolExecutor(chosen.clients) as pool:
+            step = max(1, chosen.requests // 12)
+            for first in range(0, chosen.requests + 1, step):
+                held = memory.now()
+                if not first:
+                    took, started = [0.0], time.monotonic()
+                rate = len(took) / (time.monotonic() - started) if first else 0.0
+                print(
+                    f"{first:>8} {rate:>9.1f} {1e3 * sorted(took)[len(took) // 2]:>8.0f}  "
+                    + " ".join(f"{held[name]:>{len(name) + 4}.0f}" for name in _SHOWN)
+                    + f" {os.getloadavg()[0]:>8.1f}",
+                    flush=True,
+                )
+                started = time.monotonic()
+                took = list(pool.map(ask, range(first, first + step)))
+
+
+if __name__ == "__main__":
+    main()
