@@ -13,16 +13,18 @@ from sqlalchemy.orm import Session
 from app.batches.keeping import clear_work, upload_path, work_folder
 from app.batches.open_data import OpenData, open_data_folder
 from app.batches.options import BatchOptions
-from app.batches.planning import (
-    CONTENT,
-    FETCHED,
-    KNOWN,
-    PICTURES,
-    REFUSED,
-    STACK,
-    TRIGGERS,
-    BatchPlanner,
+from app.batches.payload import (
+    BATCH_CHUNK,
+    NotReadChunk,
+    OfPictures,
+    OfViews,
+    ReadChunk,
+    StackChunk,
+    StoredChunk,
+    TableChunk,
+    TriggersChunk,
 )
+from app.batches.planning import CONTENT, BatchPlanner
 from app.batches.reading import (
     ReadGlitch,
     StrainRoots,
@@ -69,16 +71,17 @@ class IngestHandler:
         self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
     ) -> ChunkResult:
         """Read, encode and store together; one that cannot be spoils no other."""
-        if chunk.payload["kind"] == REFUSED:
-            return ChunkResult(_refused(chunk))
-        if chunk.payload["kind"] == KNOWN:
-            return ChunkResult(_known(session, chunk, job.author))
+        planned = BATCH_CHUNK.validate_python(chunk.payload)
+        if isinstance(planned, NotReadChunk):
+            return ChunkResult(_not_read(chunk, planned))
+        if isinstance(planned, StoredChunk):
+            return ChunkResult(_known(session, chunk, planned, job.author))
         options = BatchOptions.from_json(job.parameters)
         checkpoint = active_checkpoint(session)
         encoder = context.encoder(checkpoint.digest)
         results: list[ItemResult] = []
         good: list[tuple[ReadGlitch, ParsedUpload]] = []
-        for read in _read(job, chunk, context, encoder.preprocessing):
+        for read in _read(job, chunk, planned, context, encoder.preprocessing):
             if read.upload is None:
                 reason = read.failure or "It cannot be read."
                 results.append(ItemResult(read.position, "failed", reason))
@@ -90,13 +93,10 @@ class IngestHandler:
         if hold_active_checkpoint(session).id != checkpoint.id:
             raise BusyError("Another checkpoint became active meanwhile: this part is done again.")
         origin = job.parameters.get("origin")
-        planned = chunk.payload.get("origin")  # by an earlier version, for all of a chunk
         stored = insert_glitches(
             session,
             [
-                NewGlitch(
-                    upload.views, encoding, _metadata(upload, origin or read.origin or planned)
-                )
+                NewGlitch(upload.views, encoding, _metadata(upload, origin or read.origin))
                 for (read, upload), encoding in zip(good, encodings, strict=True)
             ],
             checkpoint=checkpoint,
@@ -132,23 +132,22 @@ HANDLER = IngestHandler()
 
 
 def _read(
-    job: JobRecord, chunk: Chunk, context: JobContext, preprocessing: Preprocessing
+    job: JobRecord,
+    chunk: Chunk,
+    planned: ReadChunk,
+    context: JobContext,
+    preprocessing: Preprocessing,
 ) -> Iterator[ReadGlitch]:
     options = BatchOptions.from_json(job.parameters)
     folder = work_folder(context.data_dir, job.id)
-    payload = chunk.payload
     source: Path = (
-        folder / CONTENT
-        if payload["is_unpacked"]
-        else upload_path(context.data_dir, options.upload)
+        folder / CONTENT if planned.is_unpacked else upload_path(context.data_dir, options.upload)
     )
-    if payload["kind"] == STACK:
-        path = folder / payload["stack"] if "stack" in payload else source
-        positions = [item.position for item in chunk.items]
-        yield from read_stack(path, payload["start"], positions, options.ifo, preprocessing)
-        return
-    glitches = [(item.position, payload["glitches"][item.position]) for item in chunk.items]
-    if payload["kind"] == TRIGGERS:
+    positions = [item.position for item in chunk.items]
+    if isinstance(planned, StackChunk):
+        path = folder / planned.stack if planned.stack else source
+        yield from read_stack(path, planned.start, positions, options.ifo, preprocessing)
+    elif isinstance(planned, TriggersChunk):
         url = context.settings.gwosc_url
         roots = StrainRoots(
             folder,
@@ -161,41 +160,45 @@ def _read(
             context.settings.device,
             options.centre,
         )
-        yield from read_triggers(roots, glitches, preprocessing)
-    elif payload["kind"] == FETCHED and options.references is not None:
-        yield from read_fetched(options.references.picture_host, glitches, preprocessing)
-    elif payload["kind"] == PICTURES:
-        pictures = [one for one in glitches if "members" in one[1]]
-        arrays = [one for one in glitches if "file" in one[1]]
+        triggers = [(at, planned.glitches[at]) for at in positions]
+        yield from read_triggers(roots, triggers, preprocessing)
+    elif isinstance(planned, TableChunk):
+        if options.references is not None:
+            rows = [(at, planned.glitches[at]) for at in positions]
+            yield from read_fetched(options.references.picture_host, rows, preprocessing)
+    else:
+        asked = [(at, planned.glitches[at]) for at in positions]
+        pictures = [(at, one) for at, one in asked if isinstance(one, OfPictures)]
+        arrays = [(at, one) for at, one in asked if isinstance(one, OfViews)]
         scales = parse_scales(options.energy_max, options.frequency_range)
         yield from read_pictures(source, pictures, preprocessing, scales)
         yield from read_arrays(folder, arrays, preprocessing)
 
 
-def _refused(chunk: Chunk) -> list[ItemResult]:
+def _not_read(chunk: Chunk, planned: NotReadChunk) -> list[ItemResult]:
     return [
-        ItemResult(item.position, "skipped" if one["is_harmless"] else "failed", one["reason"])
+        ItemResult(item.position, "skipped" if one.is_harmless else "failed", one.reason)
         for item in chunk.items
-        for one in [chunk.payload["glitches"][item.position]]
+        for one in [planned.glitches[item.position]]
     ]
 
 
-def _known(session: Session, chunk: Chunk, author_name: str) -> list[ItemResult]:
+def _known(
+    session: Session, chunk: Chunk, planned: StoredChunk, author_name: str
+) -> list[ItemResult]:
     """Rows of our own exports: nothing is stored again; a label that was changed is given."""
-    rows = {item.position: chunk.payload["glitches"][item.position] for item in chunk.items}
-    found = {
-        one.id: one for one in get_glitches(session, [UUID(r["glitch"]) for r in rows.values()])
-    }
+    rows = {item.position: planned.glitches[item.position] for item in chunk.items}
+    found = {one.id: one for one in get_glitches(session, [row.glitch for row in rows.values()])}
     results: list[ItemResult] = []
     reads: list[ReadGlitch] = []
     stored: list[StoredGlitch | ServiceError] = []
     for position, row in rows.items():
-        glitch = found.get(UUID(row["glitch"]))
+        glitch = found.get(row.glitch)
         if glitch is None:
             reason = "The glitch was deleted meanwhile: send the batch again."
             results.append(ItemResult(position, "failed", reason))
             continue
-        reads.append(ReadGlitch(position, label=row["label"]))
+        reads.append(ReadGlitch(position, label=row.label))
         stored.append(StoredGlitch(glitch, False, _NOT_JUDGED_ANEW))
     return results + list(_told(reads, stored, _label(session, reads, stored, author_name)))
 

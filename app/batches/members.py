@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from app.batches.bounds import (
     LONGEST_NAME,
@@ -41,8 +41,7 @@ _IS_ENCRYPTED = 1
 _DAMAGED_REST = "The tar is damaged from here on: what came before was read. Pack it again."
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """A file within the archive, and where its bytes are."""
 
     name: str
@@ -51,15 +50,6 @@ class Member:
     size: int  # bytes once unpacked
     method: str = PLAIN
     crc: int | None = None
-
-    def as_list(self) -> list[object]:
-        """JSON for a chunk's payload."""
-        return [self.name, self.offset, self.stored, self.size, self.method, self.crc]
-
-    @classmethod
-    def from_list(cls, values: list[object]) -> Member:
-        """The member of ``as_list``."""
-        return cls(*values)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -19,6 +19,23 @@ from app.batches.known import known_glitches
 from app.batches.manifest import Manifest
 from app.batches.members import Member, Refused, list_members, read_member, shown
 from app.batches.options import BatchOptions
+from app.batches.payload import (
+    OPEN_DATA,
+    BatchChunk,
+    NotRead,
+    NotReadChunk,
+    OfPictures,
+    OfTable,
+    OfTrigger,
+    OfViews,
+    Pictured,
+    PicturesChunk,
+    StackChunk,
+    StoredAlready,
+    StoredChunk,
+    TableChunk,
+    TriggersChunk,
+)
 from app.batches.strain_shelf import UPLOADED, Place, StrainShelf
 from app.batches.table_files import is_table, read_table
 from app.batches.wanted import STRAIN, Choice, key_at_random
@@ -32,15 +49,17 @@ from glitch.tables import Facts
 from glitch.tables.columns import plain_name
 
 GLITCHES = 32  # in a chunk: seconds of work, and what a killed worker loses
-PICTURES, VIEWS, TRIGGERS, STACK, REFUSED = "pictures", "views", "triggers", "stack", "refused"
-FETCHED = "fetched"  # rows of a published table that names pictures
-KNOWN = "known"  # rows of our own exports that name glitches which are stored
-OPEN_DATA = "open data"  # where a trigger's strain comes from
+# Entries of the index, by which the glitches are ordered.
+PICTURES, VIEWS, TRIGGERS, REFUSED = "pictures", "views", "triggers", "refused"
+FETCHED, KNOWN = "fetched", "known"
 CONTENT, STACK_FILE = "content", "stack.h5"  # in the job's work folder
 _PICTURE = re.compile(r"\.(png|jpe?g)\Z", re.IGNORECASE)
 _WINDOW = re.compile(r"(_spectrogram_|__)[0-9.]{1,6}\.[A-Za-z]{3,4}\Z")
 _BLOCK = 992  # a whole number of chunks of GLITCHES
-Found = tuple[str, dict[str, Any]]  # an item's name and what its chunk must know of it
+GlitchT = TypeVar("GlitchT")
+NamedT = TypeVar("NamedT", StoredAlready, NotRead)
+FactsT = TypeVar("FactsT", OfPictures | OfViews, OfTable)
+Found = tuple[str, GlitchT]  # an item's name and what its chunk must know of it
 
 
 class BatchPlanner:
@@ -65,6 +84,7 @@ class BatchPlanner:
         self._manifest = Manifest(self._index)
         self._shelf = StrainShelf()
         self._has_strain = False
+        self._is_unpacked = False
         references = options.references
         self._choice = None if references is None else Choice(references)
 
@@ -75,19 +95,18 @@ class BatchPlanner:
             GlitchError: if nothing of the upload can be used; says why.
         """
         source = upload_path(self._context.data_dir, self._options.upload)
-        is_unpacked = unpack_whole(
+        self._is_unpacked = unpack_whole(
             source, self._folder / CONTENT, self._bounds, self._context.heartbeat
         )
-        if is_unpacked:
+        if self._is_unpacked:
             source = self._folder / CONTENT
         if self._options.manifest is not None:
             manifest = upload_path(self._context.data_dir, self._options.manifest)
             self._add_rows(manifest, "the manifest")
-        common = {"is_unpacked": is_unpacked}
         count = 0
         for plan in self._of(source):
             count += 1
-            yield replace(plan, payload={**common, **plan.payload})
+            yield plan
         if not count and self._has_strain:
             raise FormatError(
                 "The batch holds strain, and no trigger says where in it to look: put a table of "
@@ -108,9 +127,9 @@ class BatchPlanner:
                 self._bounds.unpacked,
                 self._context.heartbeat,
             )
-            yield from self._stack(self._folder / STACK_FILE, {"stack": STACK_FILE})
+            yield from self._stack(self._folder / STACK_FILE, STACK_FILE)
         elif kinds.is_stack:
-            yield from self._stack(source, {})
+            yield from self._stack(source, None)
         elif _is_archive(source):  # before tables: a tar begins with its first member
             yield from self._archive(source)
         elif is_table(source):
@@ -128,7 +147,7 @@ class BatchPlanner:
 
     # --- views of many glitches in one file -------------------------------------------------------
 
-    def _stack(self, path: Path, payload: dict[str, Any]) -> Iterator[ChunkPlan]:
+    def _stack(self, path: Path, unpacked: str | None) -> Iterator[ChunkPlan]:
         if self._options.manifest is not None:
             raise FormatError(
                 "A manifest tells of the members of an archive: put the columns into the file of "
@@ -145,8 +164,8 @@ class BatchPlanner:
             ]
             self._context.heartbeat()
             for at in range(0, len(names), GLITCHES):
-                chunk = {"kind": STACK, "start": start + at, **payload}
-                yield ChunkPlan(chunk, names[at : at + GLITCHES])
+                chunk = StackChunk(is_unpacked=self._is_unpacked, start=start + at, stack=unpacked)
+                yield _plan(chunk, names[at : at + GLITCHES])
 
     # --- archives ---------------------------------------------------------------------------------
 
@@ -169,7 +188,7 @@ class BatchPlanner:
                     self._context.heartbeat()
                     waiting = []
         self._add_pictures(waiting)
-        yield from _cut(PICTURES, self._chosen(self._pictures()))
+        yield from self._cut(PicturesChunk, self._chosen(self._pictures()))
         if (rows := self._manifest.unheard()) is not None:
             self._refuse(rows.name, rows.reason, is_harmless=rows.is_harmless)
         yield from self._triggers()
@@ -252,13 +271,13 @@ class BatchPlanner:
                 key = f"time {ifo} {name.gps_time}"
             else:
                 key = f"name {_WINDOW.sub('', member.name)}"
-            content = {"member": member.as_list(), "facts": said.as_json()}
+            content = {"member": member, "facts": said.as_json()}
             self._index.add(PICTURES, key, content)
 
-    def _pictures(self) -> Iterator[Found]:
+    def _pictures(self) -> Iterator[Found[OfPictures | OfViews]]:
         """The pictures of each glitch, and the arrays of views that are a glitch each."""
         key, facts = "", Facts()
-        members: list[Any] = []
+        members: list[Pictured] = []
         for own_key, content in self._index.ordered(PICTURES):
             if own_key != key and members:
                 yield self._picture(key, members, facts)
@@ -271,7 +290,7 @@ class BatchPlanner:
                 )
                 continue
             said = Facts.from_json(content["facts"])
-            members.append([*content["member"], said.window_s])
+            members.append(Pictured._make([*content["member"], said.window_s]))
             facts = facts.over(said)
         if members:
             yield self._picture(key, members, facts)
@@ -279,13 +298,13 @@ class BatchPlanner:
             facts = self._manifest.about([content["member"]])[content["member"]]
             facts = replace(facts.of_glitch(), ifo=facts.ifo or self._options.ifo)
             name = shown(content["member"])
-            yield name, {"file": content["file"], "name": name, "facts": facts.as_json()}
+            yield name, OfViews(file=content["file"], name=name, facts=facts)
 
-    def _chosen(self, found: Iterator[Found]) -> Iterator[Found]:
+    def _chosen(self, found: Iterator[Found[FactsT]]) -> Iterator[Found[FactsT]]:
         """Those that are asked for, of a published archive; of any other batch all."""
-        for name, content in found:
-            if self._choice is None or self._choice.takes(Facts.from_json(content["facts"])):
-                yield name, content
+        for name, glitch in found:
+            if self._choice is None or self._choice.takes(glitch.facts):
+                yield name, glitch
         if self._choice is None:
             return
         rest = self._choice.passed_over
@@ -294,17 +313,15 @@ class BatchPlanner:
         if rest is not None:
             self._refuse("(the rest of the archive)", rest, is_harmless=True)
 
-    def _picture(self, key: str, members: list[Any], facts: Facts) -> Found:
+    def _picture(
+        self, key: str, members: list[Pictured], facts: Facts
+    ) -> Found[OfPictures | OfViews]:
         kind, _, rest = key.partition(" ")
         ifo = self._options.ifo if facts.ifo is None else facts.ifo
         has_id = kind == "id"
-        name = rest if has_id else shown(members[0][0])
-        return name, {
-            "members": members,
-            "facts": replace(
-                facts.of_glitch(), ifo=ifo, gravityspy_id=rest if has_id else None
-            ).as_json(),
-        }
+        name = rest if has_id else shown(members[0].name)
+        said = replace(facts.of_glitch(), ifo=ifo, gravityspy_id=rest if has_id else None)
+        return name, OfPictures(members=tuple(members), facts=said)
 
     # --- published tables -------------------------------------------------------------------------
 
@@ -317,14 +334,14 @@ class BatchPlanner:
                 facts = replace(row.facts, ifo=row.facts.ifo or self._options.ifo)
                 self._index.add(FETCHED, key_at_random(facts), facts.as_json())
         rows = self._chosen(
-            (str(content.get("gravityspy_id") or content.get("gps_time")), {"facts": content})
-            for _, content in self._index.ordered(FETCHED)
+            (str(facts.gravityspy_id or facts.gps_time), OfTable(facts=facts))
+            for facts in (Facts.from_json(one) for _, one in self._index.ordered(FETCHED))
         )
         if choice.wanted.rows_from == STRAIN:
-            for name, content in rows:
-                self._add_trigger(name, Facts.from_json(content["facts"]))
+            for name, row_taken in rows:
+                self._add_trigger(name, row_taken.facts)
         else:
-            yield from _cut(FETCHED, rows)
+            yield from self._cut(TableChunk, rows)
 
     # --- triggers ---------------------------------------------------------------------------------
 
@@ -337,8 +354,10 @@ class BatchPlanner:
                 if row.facts is None:
                     self._refuse(row.name, row.reason)
                 elif place in known:
-                    content = {"glitch": str(known[place]), "label": row.facts.label}
-                    self._index.add(KNOWN, "", {"name": row.name, **content})
+                    stored = StoredAlready(
+                        name=row.name, glitch=known[place], label=row.facts.label
+                    )
+                    self._index.add(KNOWN, "", stored.model_dump(mode="json"))
                 else:
                     self._add_trigger(row.name, row.facts)
 
@@ -356,12 +375,16 @@ class BatchPlanner:
         folder = self._context.settings.strain_dir
         if folder is not None:
             self._shelf.add_folder(folder)
-        yield from _cut(TRIGGERS, self._merged())
-        known = ((content["name"], content) for _, content in self._index.ordered(KNOWN))
-        yield from _cut(KNOWN, known, size=_BLOCK // 2)
-        yield from self._refusals()
+        yield from self._cut(TriggersChunk, self._merged())
+        yield from self._cut(StoredChunk, self._named(KNOWN, StoredAlready), size=_BLOCK // 2)
+        yield from self._cut(NotReadChunk, self._named(REFUSED, NotRead), size=_BLOCK // 2)
 
-    def _merged(self) -> Iterator[Found]:
+    def _named(self, entries: str, made: type[NamedT]) -> Iterator[Found[NamedT]]:
+        for _, content in self._index.ordered(entries):
+            one = made.model_validate(content)
+            yield one.name, one
+
+    def _merged(self) -> Iterator[Found[OfTrigger]]:
         """Triggers that follow one another within the window as the loudest of them."""
         loudest: Facts | None = None
         last = Decimal(0)
@@ -382,41 +405,41 @@ class BatchPlanner:
         if loudest is not None:
             yield from self._trigger(loudest, n_merged)
 
-    def _trigger(self, facts: Facts, n_merged: int) -> Iterator[Found]:
+    def _trigger(self, facts: Facts, n_merged: int) -> Iterator[Found[OfTrigger]]:
         ifo, gps_time = str(facts.ifo), Decimal(str(facts.gps_time))
         name = f"{ifo} {gps_time:f}"
-        content: dict[str, Any] = {"facts": facts.as_json(), "n_merged": n_merged}
         stretch = self._shelf.find(ifo, gps_time)
         if stretch is not None:
-            files = [[place.root, place.path, place.name] for place in stretch.places]
-            yield name, {**content, "strain": files, "gap": stretch.gap}
+            files, gap = stretch.places, stretch.gap
+            yield name, OfTrigger(facts=facts, n_merged=n_merged, strain=files, gap=gap)
         elif self._context.settings.gwosc_url is not None:
-            yield name, {**content, "strain": OPEN_DATA}
+            yield name, OfTrigger(facts=facts, n_merged=n_merged, strain=OPEN_DATA)
         else:
             self._refuse(name, self._shelf.why_not(ifo, gps_time))
 
     # --- what is not read -------------------------------------------------------------------------
 
     def _refuse(self, name: str, reason: str, *, is_harmless: bool = False) -> None:
-        content = {"name": name, "reason": reason, "is_harmless": is_harmless}
-        self._index.add(REFUSED, "", content)
+        refused = NotRead(name=name, reason=reason, is_harmless=is_harmless)
+        self._index.add(REFUSED, "", refused.model_dump(mode="json"))
 
-    def _refusals(self) -> Iterator[ChunkPlan]:
-        found = ((content["name"], content) for _, content in self._index.ordered(REFUSED))
-        yield from _cut(REFUSED, found, size=_BLOCK // 2)
+    # --- chunks -----------------------------------------------------------------------------------
+
+    def _cut(
+        self,
+        make: Callable[..., BatchChunk],
+        found: Iterator[Found[GlitchT]],
+        *,
+        size: int = GLITCHES,
+    ) -> Iterator[ChunkPlan]:
+        while block := list(islice(found, size)):
+            glitches = tuple(glitch for _, glitch in block)
+            chunk = make(is_unpacked=self._is_unpacked, glitches=glitches)
+            yield _plan(chunk, [name for name, _ in block])
 
 
-def _cut(kind: str, found: Iterator[Found], *, size: int = GLITCHES) -> Iterator[ChunkPlan]:
-    names: list[str] = []
-    glitches: list[dict[str, Any]] = []
-    for name, content in found:
-        names.append(name)
-        glitches.append(content)
-        if len(names) == size:
-            yield ChunkPlan({"kind": kind, "glitches": glitches}, names)
-            names, glitches = [], []
-    if names:
-        yield ChunkPlan({"kind": kind, "glitches": glitches}, names)
+def _plan(chunk: BatchChunk, names: Sequence[str]) -> ChunkPlan:
+    return ChunkPlan(chunk.model_dump(mode="json", exclude_none=True), names)
 
 
 def _is_archive(path: Path) -> bool:

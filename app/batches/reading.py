@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from app.batches.fetched import PictureHost
-from app.batches.members import Member, read_member, shown
+from app.batches.members import read_member, shown
 from app.batches.open_data import OpenData
-from app.batches.planning import OPEN_DATA
+from app.batches.payload import OPEN_DATA, OfPictures, OfTable, OfTrigger, OfViews
 from app.batches.strain_shelf import KNOWN
 from app.core.errors import InvalidRequestError, NotReadyError, ServiceError
 from app.decoding.files import open_stack_file, read_joined
@@ -58,25 +58,25 @@ class ReadGlitch:
 
 def read_pictures(
     source: Path,
-    glitches: Sequence[tuple[int, Any]],
+    glitches: Sequence[tuple[int, OfPictures]],
     preprocessing: Preprocessing,
     scales: Scales | None = None,
 ) -> Iterator[ReadGlitch]:
     """Glitches whose pictures lie in an archive, of these scales."""
     with source.open("rb") as archive:
-        for position, content in glitches:
+        for position, glitch in glitches:
             with _told(position) as failed:
-                yield _read_pictures(archive, position, content, preprocessing, scales)
+                yield _read_pictures(archive, position, glitch, preprocessing, scales)
             if failed:
-                yield _with_pictures(failed[0], content)
+                yield _with_pictures(failed[0], glitch)
 
 
-def _with_pictures(failed: ReadGlitch, content: Any) -> ReadGlitch:
+def _with_pictures(failed: ReadGlitch, glitch: OfPictures) -> ReadGlitch:
     """Which picture it was; and all of them are stored or none, which is worth a word."""
-    n_others = len(content["members"]) - 1
+    n_others = len(glitch.members) - 1
     if not n_others:
-        name = shown(content["members"][0][0])
-        has_id = "gravityspy_id" in content["facts"]  # then that is the item's name
+        name = shown(glitch.members[0].name)
+        has_id = glitch.facts.gravityspy_id is not None  # then that is the item's name
         if has_id and name not in str(failed.failure):
             return replace(failed, failure=f"{name}: {failed.failure}")
         return failed
@@ -87,21 +87,20 @@ def _with_pictures(failed: ReadGlitch, content: Any) -> ReadGlitch:
 def _read_pictures(
     archive: BinaryIO,
     position: int,
-    content: Any,
+    glitch: OfPictures,
     preprocessing: Preprocessing,
     scales: Scales | None,
 ) -> ReadGlitch:
-    facts = Facts.from_json(content["facts"])
     found: list[Picture] = []
-    for *member_values, window_s in content["members"]:
-        member = Member.from_list(member_values)
+    for picture in glitch.members:
+        member = picture.member
         data = read_member(archive, member)
         if not is_image(data[:64]):
             raise FormatError(
                 f"{shown(member.name)} is no PNG or JPG, whatever its name says: pack it again."
             )
-        found.append((member.name, data, _window(member.name, window_s)))
-    return _of_pictures(position, found, facts, preprocessing, scales)
+        found.append((member.name, data, _window(member.name, picture.window_s)))
+    return _of_pictures(position, found, glitch.facts, preprocessing, scales)
 
 
 def _of_pictures(
@@ -132,13 +131,13 @@ def _of_pictures(
 
 
 def read_fetched(
-    host: str, glitches: Sequence[tuple[int, Any]], preprocessing: Preprocessing
+    host: str, glitches: Sequence[tuple[int, OfTable]], preprocessing: Preprocessing
 ) -> Iterator[ReadGlitch]:
     """Glitches whose pictures a published table names, fetched from that host alone."""
     with PictureHost(host) as pictures:
-        for position, content in glitches:
+        for position, glitch in glitches:
             with _told(position) as failed:
-                facts = Facts.from_json(content["facts"])
+                facts = glitch.facts
                 found = [
                     (url.rpartition("/")[2], pictures.fetch(url), window)
                     for url, window in zip(facts.urls, VIEW_DURATIONS_S, strict=True)
@@ -167,13 +166,13 @@ def _window(name: str, said: float | None) -> float:
 
 
 def read_arrays(
-    folder: Path, glitches: Sequence[tuple[int, Any]], preprocessing: Preprocessing
+    folder: Path, glitches: Sequence[tuple[int, OfViews]], preprocessing: Preprocessing
 ) -> Iterator[ReadGlitch]:
     """Glitches that are a file of views each, unpacked into the job's folder."""
-    for position, content in glitches:
+    for position, glitch in glitches:
         with _told(position) as failed:
-            facts = Facts.from_json(content["facts"])
-            file = SpooledFile(folder / content["file"], clean_name(content["name"]))
+            facts = glitch.facts
+            file = SpooledFile(folder / glitch.file, clean_name(glitch.name))
             upload = parse_upload(
                 [file], _details(facts), preprocessing=preprocessing, strain_to_views=_no_strain
             )
@@ -218,7 +217,7 @@ class StrainRoots:
     device: str
     centre: bool = True  # views on the loudest tile, else on the trigger's time
 
-    def files(self, content: Any, facts: Facts) -> tuple[list[StrainFile], str | None]:
+    def files(self, glitch: OfTrigger) -> tuple[list[StrainFile], str | None]:
         """A trigger's files, and where they end if that is too soon.
 
         Raises:
@@ -226,7 +225,8 @@ class StrainRoots:
             StrainError: if GWOSC has none.
             NotReadyError: if GWOSC cannot be reached.
         """
-        if content["strain"] == OPEN_DATA:
+        facts = glitch.facts
+        if glitch.strain == OPEN_DATA:
             if self.open_data is None:
                 raise FormatError(
                     "The strain was to come from GWOSC, which GLITCH_GWOSC_URL does not name any "
@@ -235,11 +235,8 @@ class StrainRoots:
             stretch = self.open_data.files(str(facts.ifo), Decimal(str(facts.gps_time)))
             found = [self.open_data.file(place.path, place.name) for place in stretch.places]
             return found, stretch.gap
-        places = content["strain"]
-        if isinstance(places[0], str):  # planned before files were joined
-            places = [places]
-        files = [StrainFile(self._path(root, path), name) for root, path, name in places]
-        return files, content.get("gap")
+        files = [StrainFile(self._path(root, path), name) for root, path, name in glitch.strain]
+        return files, glitch.gap
 
     def _path(self, root: str, path: str) -> Path:
         folder = self.known if root == KNOWN else self.uploaded
@@ -249,20 +246,21 @@ class StrainRoots:
                 return found
         raise FormatError(f"The strain file {path} is no longer there: send the batch again.")
 
-    def read(self, content: Any, facts: Facts) -> tuple[Strain, str | None]:
+    def read(self, glitch: OfTrigger) -> tuple[Strain, str | None]:
         """The strain around a trigger, and where it ends if that is within 32 s.
 
         Raises:
             GlitchError: if it cannot be read, or holds too little; says where it ends.
             NotReadyError: if GWOSC cannot be reached.
         """
-        files, gap = self.files(content, facts)
+        files, gap = self.files(glitch)
+        facts = glitch.facts
         try:
             strain = read_joined(
                 files,
                 gps_time=Decimal(str(facts.gps_time)),
                 # What GWOSC sends says its rate; the option chose among its files.
-                sample_rate_hz=None if content["strain"] == OPEN_DATA else self.sample_rate_hz,
+                sample_rate_hz=None if glitch.strain == OPEN_DATA else self.sample_rate_hz,
                 channel=self.channel,
                 ifo=facts.ifo,
                 preferred_channel=_own_channel(facts),
@@ -273,31 +271,31 @@ class StrainRoots:
 
 
 def read_triggers(
-    roots: StrainRoots, glitches: Sequence[tuple[int, Any]], preprocessing: Preprocessing
+    roots: StrainRoots, glitches: Sequence[tuple[int, OfTrigger]], preprocessing: Preprocessing
 ) -> Iterator[ReadGlitch]:
     """Glitches at triggers, transformed several at a time."""
     for start in range(0, len(glitches), TRANSFORMED_AT_ONCE):
-        ready: list[tuple[int, Facts, Strain, Any]] = []
-        for position, content in glitches[start : start + TRANSFORMED_AT_ONCE]:
+        ready: list[tuple[int, OfTrigger, Strain, str | None]] = []
+        for position, glitch in glitches[start : start + TRANSFORMED_AT_ONCE]:
             with _told(position) as failed:
-                facts = Facts.from_json(content["facts"])
-                strain, gap = roots.read(content, facts)
-                ready.append((position, facts, strain, {**content, "gap": gap}))
+                strain, gap = roots.read(glitch)
+                ready.append((position, glitch, strain, gap))
             if failed:
                 yield failed[0]
         made = _transformed(
-            [(strain, facts) for _, facts, strain, _ in ready], preprocessing, roots
+            [(strain, glitch.facts) for _, glitch, strain, _ in ready], preprocessing, roots
         )
-        for (position, facts, strain, content), one in zip(ready, made, strict=True):
+        for (position, glitch, strain, gap), one in zip(ready, made, strict=True):
             if isinstance(one, str):
-                yield ReadGlitch(position, failure=_with_gap(one, content["gap"]))
+                yield ReadGlitch(position, failure=_with_gap(one, gap))
                 continue
+            facts = glitch.facts
             upload = ParsedUpload(
                 views=one.views,
                 channel=strain.channel or _strain_channel(facts),
                 **measured(one),
             )
-            merged = content.get("n_merged", 1)
+            merged = glitch.n_merged
             note = None if merged == 1 else f"The loudest of {merged} triggers close in time."
             said = replace(facts, channel=None)  # what was read counts, not what was triggered on
             yield ReadGlitch(position, _with(upload, said), facts.label, facts.origin, note)

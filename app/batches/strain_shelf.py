@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 from glitch.detectors import detector_of_file_name
 from glitch.errors import TooLargeError
@@ -27,8 +28,7 @@ _FRAME_NAME = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A strain file: under which root, its path there, and what it was called."""
 
     root: str  # UPLOADED or KNOWN

@@ -1,0 +1,135 @@
+"""What the planning of a batch leaves for the reading of each chunk; stored as JSON in between."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from app.batches.members import Member
+from app.batches.strain_shelf import Place
+from glitch.tables import Facts
+
+OPEN_DATA: Literal["open data"] = "open data"  # where a trigger's strain comes from
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Pictured(NamedTuple):
+    """A picture: where its bytes are in the archive, and its window in s where that is said."""
+
+    name: str
+    offset: int
+    stored: int
+    size: int
+    method: str
+    crc: int | None
+    window_s: float | None
+
+    @property
+    def member(self) -> Member:
+        """Where it lies in the archive."""
+        return Member(*self[:-1])
+
+
+class OfPictures(_Stored):
+    """A glitch that pictures of the archive show."""
+
+    members: tuple[Pictured, ...]
+    facts: Facts
+
+
+class OfViews(_Stored):
+    """A glitch whose views are a file of their own, unpacked into the job's folder."""
+
+    file: str
+    name: str
+    facts: Facts
+
+
+class OfTable(_Stored):
+    """A row of a published table, which may name pictures."""
+
+    facts: Facts
+
+
+class OfTrigger(_Stored):
+    """A trigger, and the strain around it."""
+
+    facts: Facts
+    n_merged: int = 1  # triggers that it is the loudest of
+    strain: tuple[Place, ...] | Literal["open data"]
+    gap: str | None = None  # where the strain ends, if that is too soon
+
+
+class StoredAlready(_Stored):
+    """A row of our own exports, which names a glitch that is stored."""
+
+    name: str
+    glitch: UUID
+    label: str | None = None
+
+
+class NotRead(_Stored):
+    """An input that is not read, and why."""
+
+    name: str
+    reason: str
+    is_harmless: bool = False
+
+
+class _ChunkOf(_Stored):
+    is_unpacked: bool  # whether the upload was unpacked whole into the job's folder
+
+
+class StackChunk(_ChunkOf):
+    """Glitches of one HDF5 file of many, from this one on."""
+
+    kind: Literal["stack"] = "stack"
+    start: int
+    stack: str | None = None  # the file in the job's folder, where it is not the upload itself
+
+
+class PicturesChunk(_ChunkOf):
+    """Glitches of an archive: pictures, or views a file each."""
+
+    kind: Literal["pictures"] = "pictures"
+    glitches: tuple[OfPictures | OfViews, ...]
+
+
+class TableChunk(_ChunkOf):
+    """Rows whose pictures are fetched."""
+
+    kind: Literal["fetched"] = "fetched"
+    glitches: tuple[OfTable, ...]
+
+
+class TriggersChunk(_ChunkOf):
+    """Triggers whose views are made from strain."""
+
+    kind: Literal["triggers"] = "triggers"
+    glitches: tuple[OfTrigger, ...]
+
+
+class StoredChunk(_ChunkOf):
+    """Rows that name stored glitches."""
+
+    kind: Literal["known"] = "known"
+    glitches: tuple[StoredAlready, ...]
+
+
+class NotReadChunk(_ChunkOf):
+    """What is not read."""
+
+    kind: Literal["refused"] = "refused"
+    glitches: tuple[NotRead, ...]
+
+
+ReadChunk = StackChunk | PicturesChunk | TableChunk | TriggersChunk
+BatchChunk = ReadChunk | StoredChunk | NotReadChunk
+BATCH_CHUNK: TypeAdapter[BatchChunk] = TypeAdapter(
+    Annotated[BatchChunk, Field(discriminator="kind")]
+)
