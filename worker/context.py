@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from glitch.encoder import Encoder
 
 
-class EncoderShelf:
+class EncoderCache:
     """The encoders of this process, loaded at first need and kept: torch is imported only then."""
 
     def __init__(self, settings: Settings) -> None:
@@ -44,7 +44,7 @@ class EncoderShelf:
 class WorkerContext:
     """A ``JobContext`` for one chunk."""
 
-    def __init__(self, settings: Settings, encoders: EncoderShelf, lease: HeldLease) -> None:
+    def __init__(self, settings: Settings, encoders: EncoderCache, lease: HeldLease) -> None:
         self.settings = settings
         self._encoders = encoders
         self._lease = lease

@@ -33,7 +33,7 @@ from app.jobs.records import Chunk, JobRecord, Phase
 from app.jobs.registry import handler_of
 from app.jobs.settling import settle
 from glitch.errors import GlitchError
-from worker.context import EncoderShelf, WorkerContext
+from worker.context import EncoderCache, WorkerContext
 from worker.lease import HeldLease, WorkerStoppingError
 
 _log = logging.getLogger("worker")
@@ -70,7 +70,7 @@ class JobRunner:
         self._sessions = sessions
         self._settings = settings
         self._lease = timedelta(seconds=settings.job_lease_s)
-        self._encoders = EncoderShelf(settings)
+        self._encoders = EncoderCache(settings)
         self._notify = notify
         self._is_stopping = is_stopping
         self._on_abandoned = on_abandoned

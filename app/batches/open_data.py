@@ -20,7 +20,7 @@ import httpx
 
 from app.batches.bounds import MOST_MEMBER_BYTES
 from app.batches.keeping import FOLDER
-from app.batches.strain_shelf import StrainShelf, Stretch
+from app.batches.strain_index import StrainIndex, Stretch
 from app.core.errors import NotReadyError
 from glitch.errors import FormatError, StrainError, TooLargeError
 from glitch.strain import StrainFile
@@ -83,11 +83,11 @@ class OpenData:
             os.utime(self._folder / path)
         return StrainFile(self._folder / path, name)
 
-    def _here(self) -> StrainShelf:
+    def _here(self) -> StrainIndex:
         self._folder.mkdir(parents=True, exist_ok=True)
-        shelf = StrainShelf()
-        shelf.add_folder(self._folder)
-        return shelf
+        index = StrainIndex()
+        index.add_folder(self._folder)
+        return index
 
     def _urls(self, ifo: str, gps_time: Decimal) -> list[str]:
         from gwosc.locate import get_run_urls

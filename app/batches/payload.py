@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from app.batches.members import Member
-from app.batches.strain_shelf import Place
+from app.batches.strain_index import Place
 from glitch.tables import Facts
 
 OPEN_DATA: Literal["open data"] = "open data"  # where a trigger's strain comes from

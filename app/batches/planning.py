@@ -36,7 +36,7 @@ from app.batches.payload import (
     TableChunk,
     TriggersChunk,
 )
-from app.batches.strain_shelf import UPLOADED, Place, StrainShelf
+from app.batches.strain_index import UPLOADED, Place, StrainIndex
 from app.batches.table_files import is_table, read_table
 from app.batches.wanted import STRAIN, Choice, key_at_random
 from app.decoding.files import kinds_of, open_stack_file, span_of
@@ -82,7 +82,7 @@ class BatchPlanner:
         self._session = session
         self._index = BatchIndex(session, context.heartbeat)
         self._manifest = Manifest(self._index)
-        self._shelf = StrainShelf()
+        self._strain = StrainIndex()
         self._has_strain = False
         self._is_unpacked = False
         references = options.references
@@ -248,7 +248,7 @@ class BatchPlanner:
             lacks = "when it starts" if span is None else "its detector"
             self._refuse(name, f"The strain does not say {lacks}: send HDF5 or GWF that does.")
             return
-        self._shelf.add(ifo, span.gps_start, span.gps_end, Place(UPLOADED, path.name, name))
+        self._strain.add(ifo, span.gps_start, span.gps_end, Place(UPLOADED, path.name, name))
         self._has_strain = True
 
     def _add_rows(self, path: Path, name: str) -> None:
@@ -374,7 +374,7 @@ class BatchPlanner:
     def _triggers(self) -> Iterator[ChunkPlan]:
         folder = self._context.settings.strain_dir
         if folder is not None:
-            self._shelf.add_folder(folder)
+            self._strain.add_folder(folder)
         yield from self._cut(TriggersChunk, self._merged())
         yield from self._cut(StoredChunk, self._named(KNOWN, StoredAlready), size=_BLOCK // 2)
         yield from self._cut(NotReadChunk, self._named(REFUSED, NotRead), size=_BLOCK // 2)
@@ -408,14 +408,14 @@ class BatchPlanner:
     def _trigger(self, facts: Facts, n_merged: int) -> Iterator[Found[OfTrigger]]:
         ifo, gps_time = str(facts.ifo), Decimal(str(facts.gps_time))
         name = f"{ifo} {gps_time:f}"
-        stretch = self._shelf.find(ifo, gps_time)
+        stretch = self._strain.find(ifo, gps_time)
         if stretch is not None:
             files, gap = stretch.places, stretch.gap
             yield name, OfTrigger(facts=facts, n_merged=n_merged, strain=files, gap=gap)
         elif self._context.settings.gwosc_url is not None:
             yield name, OfTrigger(facts=facts, n_merged=n_merged, strain=OPEN_DATA)
         else:
-            self._refuse(name, self._shelf.why_not(ifo, gps_time))
+            self._refuse(name, self._strain.why_not(ifo, gps_time))
 
     # --- what is not read -------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from app.batches.fetched import PictureHost
 from app.batches.members import read_member, shown
 from app.batches.open_data import OpenData
 from app.batches.payload import OPEN_DATA, OfPictures, OfTable, OfTrigger, OfViews
-from app.batches.strain_shelf import KNOWN
+from app.batches.strain_index import KNOWN
 from app.core.errors import InvalidRequestError, NotReadyError, ServiceError
 from app.decoding.files import open_stack_file, read_joined
 from app.glitches.facts import NUMBERS, measured

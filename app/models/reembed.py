@@ -33,7 +33,7 @@ from app.models.checkpoints import (
     lock_publishing,
 )
 from app.models.records import CheckpointRecord
-from app.novelty import REJUDGED_AT_ONCE, Shelf, recalibrate, rejudge
+from app.novelty import REJUDGED_AT_ONCE, KnownCache, recalibrate, rejudge
 from glitch.codec import unpack_view
 from glitch.novelty.conditions import condition_of
 from glitch.views import Preprocessing, Views
@@ -269,7 +269,7 @@ def _judge(portions: sessionmaker[Session], target: CheckpointRecord, context: J
         recalibrate(own, target.id)
         if not has_rows(own, target.id, REJUDGED_AT_ONCE + 1):
             return  # recalibrate has judged them
-    shelf = Shelf(target.id)
+    cache = KnownCache(target.id)
     last: UUID | None = None
     while True:
         page = select(Embedding.glitch_id).where(Embedding.checkpoint_id == target.id)
@@ -277,7 +277,7 @@ def _judge(portions: sessionmaker[Session], target: CheckpointRecord, context: J
             page = page.where(Embedding.glitch_id > last)
         with portions.begin() as own:
             ids = list(own.scalars(page.order_by(Embedding.glitch_id).limit(_REJUDGED)))
-            rejudge(own, target.id, ids, shelf)
+            rejudge(own, target.id, ids, cache)
         if not ids:
             return
         context.heartbeat()

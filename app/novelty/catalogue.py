@@ -129,7 +129,7 @@ class Vectors:
     gps_times: Times  # s; NaN where not known
 
 
-class Shelf:
+class KnownCache:
     """What is known of each detector and kind, loaded at first need and kept."""
 
     def __init__(self, checkpoint_id: int) -> None:
@@ -217,7 +217,7 @@ def rejudge(
     session: Session,
     checkpoint_id: int,
     glitch_ids: Collection[UUID],
-    shelf: Shelf | None = None,
+    cache: KnownCache | None = None,
 ) -> int:
     """Judge stored glitches again and store the judgements.
 
@@ -227,12 +227,12 @@ def rejudge(
         session: The transaction to write in.
         checkpoint_id: Under which checkpoint.
         glitch_ids: Which glitches; memory grows with their number.
-        shelf: What is known, where it is used again; loaded if absent.
+        cache: What is known, where it is used again; loaded if absent.
 
     Returns:
         How many of them are judged now.
     """
-    shelf = shelf or Shelf(checkpoint_id)
+    cache = cache or KnownCache(checkpoint_id)
     kinds: dict[Kind | None, list[Stored]] = {}
     for ifo, is_simulated, glitch_id, mean, time, *others in session.execute(
         select(
@@ -255,7 +255,7 @@ def rejudge(
         if kind is None:
             judgements.update({row.glitch_id: NO_DETECTOR for row in rows})
             continue
-        known = shelf.get(session, kind)
+        known = cache.get(session, kind)
         scores = novelty_scores(
             np.array([row.mean for row in rows], dtype=np.float32),
             np.array([row.gps_time for row in rows]),

@@ -20,7 +20,7 @@ from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
 from app.jobs.service import create_job
 from app.jobs.tables import Job
 from app.models.tables import Checkpoint
-from app.novelty.catalogue import REJUDGED_AT_ONCE, Shelf, recalibrate, rejudge
+from app.novelty.catalogue import REJUDGED_AT_ONCE, KnownCache, recalibrate, rejudge
 
 KIND = "judge"
 JUDGED = 5000  # glitches in a chunk: some seconds of work
@@ -73,7 +73,7 @@ class JudgeHandler:
     """A ``JobHandler``. What is known is kept from chunk to chunk of one job."""
 
     def __init__(self) -> None:
-        self._shelf: tuple[UUID, Shelf] | None = None
+        self._known: tuple[UUID, KnownCache] | None = None
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
         """Take the calibration again, then ranges of ids; a small catalogue is judged by that."""
@@ -107,14 +107,14 @@ class JudgeHandler:
             )
         ).all()
         context.heartbeat()
-        if self._shelf is None or self._shelf[0] != job.id:
-            self._shelf = (job.id, Shelf(checkpoint_id))
-        rejudge(session, checkpoint_id, ids, self._shelf[1])
+        if self._known is None or self._known[0] != job.id:
+            self._known = (job.id, KnownCache(checkpoint_id))
+        rejudge(session, checkpoint_id, ids, self._known[1])
         return ChunkResult()
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
         """How many are judged; another job, where something changed while this one was at work."""
-        self._shelf = None
+        self._known = None
         context.heartbeat()
         checkpoint_id = job.parameters["checkpoint_id"]
         judged, calibrating = session.execute(

@@ -52,7 +52,7 @@ def write_table(path: Path, rows: int) -> None:
             file.write(f"{at},{ifo},{rng.uniform(7.5, 50):.2f},{rng.uniform(20, 900):.1f},Blip\n")
 
 
-def write_shelf(folder: Path, rows: int) -> None:
+def write_strain(folder: Path, rows: int) -> None:
     """Empty files whose names say what they hold: planning reads no more."""
     folder.mkdir()
     for start in range(START, START + rows // 2 * STEP_S + FILE_S, FILE_S):
@@ -66,7 +66,7 @@ def plan(folder: Path, server: EmbeddedServer, rows: int) -> None:
     engine = make_engine(url)
     sessions = make_session_factory(engine)
     write_table(folder / "triggers.csv", rows)
-    write_shelf(folder / "strain", rows)
+    write_strain(folder / "strain", rows)
     settings = Settings(data_dir=folder, database_url=url, strain_dir=folder / "strain")
     author = Principal(uuid7(), "benchmark", Role.SUBMITTER)
     with sessions.begin() as session, (folder / "triggers.csv").open("rb") as stream:

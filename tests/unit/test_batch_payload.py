@@ -26,7 +26,7 @@ from app.batches.payload import (
     TableChunk,
     TriggersChunk,
 )
-from app.batches.strain_shelf import Place
+from app.batches.strain_index import Place
 from glitch.tables import Facts
 
 FACTS = Facts(ifo="L1", gps_time="1187008882.4", snr=12.5)

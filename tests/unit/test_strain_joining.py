@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from app.batches.strain_shelf import KNOWN, Place, StrainShelf
+from app.batches.strain_index import KNOWN, Place, StrainIndex
 from glitch.errors import StrainError
 from glitch.strain import StrainFile, read_joined_strain, read_strain
 
@@ -66,14 +66,14 @@ def test_what_does_not_fit_is_refused(
         read_joined_strain(files, gps_time=Decimal(START + 31))
 
 
-def test_the_shelf_finds_those_that_abut() -> None:
-    shelf = StrainShelf()
+def test_the_index_finds_those_that_abut() -> None:
+    index = StrainIndex()
     for start, end in ((0, 16), (16, 32), (32, 64), (64, 128), (130, 194)):
         name = f"{start}-{end}"
-        shelf.add("H1", Decimal(start), Decimal(end), Place(KNOWN, name, name))
+        index.add("H1", Decimal(start), Decimal(end), Place(KNOWN, name, name))
 
     def names(at: float) -> tuple[list[str], bool]:
-        stretch = shelf.find("H1", Decimal(str(at)))
+        stretch = index.find("H1", Decimal(str(at)))
         assert stretch is not None
         return [place.name for place in stretch.places], stretch.is_whole
 
@@ -83,18 +83,18 @@ def test_the_shelf_finds_those_that_abut() -> None:
     assert names(20) == (["0-16", "16-32", "32-64"], False)  # nothing before 0
     assert names(120) == (["64-128"], False)  # a gap of 2 s
     assert names(131) == (["130-194"], False)
-    near_the_gap = shelf.find("H1", Decimal(127))
+    near_the_gap = index.find("H1", Decimal(127))
     assert near_the_gap is not None
     assert near_the_gap.gap == "No strain of H1 abuts on 64 to 128."
-    assert shelf.find("H1", Decimal(129)) is None
-    assert shelf.find("L1", Decimal(40)) is None
+    assert index.find("H1", Decimal(129)) is None
+    assert index.find("L1", Decimal(40)) is None
 
 
-def test_the_shelf_names_the_nearest_stretch_of_a_time_outside() -> None:
-    shelf = StrainShelf()
+def test_the_index_names_the_nearest_stretch_of_a_time_outside() -> None:
+    index = StrainIndex()
     for start, end in ((100, 200), (110, 120), (300, 310), (305, 400)):  # a short one in a long one
-        shelf.add("H1", Decimal(start), Decimal(end), Place(KNOWN, str(start), str(start)))
+        index.add("H1", Decimal(start), Decimal(end), Place(KNOWN, str(start), str(start)))
     for at, nearest in ((50, "100 to 200"), (230, "100 to 200"), (290, "300 to 310"), (500, "305")):
-        reason = shelf.why_not("H1", Decimal(at))
+        reason = index.why_not("H1", Decimal(at))
         assert f"the nearest stretch is {nearest}" in reason
-    assert "strain of: H1" in shelf.why_not("L1", Decimal(50))
+    assert "strain of: H1" in index.why_not("L1", Decimal(50))

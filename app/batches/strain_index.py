@@ -60,7 +60,7 @@ class Stretch:
         return self.gap is None
 
 
-class StrainShelf:
+class StrainIndex:
     """Stretches of strain by detector."""
 
     def __init__(self) -> None:
