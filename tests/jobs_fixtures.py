@@ -24,7 +24,7 @@ class ProbeHandler:
     """Writes one ``audit_event`` an item; its parameters say what goes wrong on the way.
 
     ``items`` and ``per_chunk`` (how many), ``slow_s`` (seconds an item), ``fail`` (names that fail
-    until the file ``mended`` exists), ``break_chunk`` (an ordinal that raises), ``deaf`` (does not
+    until the file ``mended`` exists), ``break_chunk`` (an ordinal that raises), ``busy`` (does not
     listen to cancel or stop), ``write_mb`` (a file an item), ``padding`` (characters a row).
     """
 
@@ -64,7 +64,7 @@ class ProbeHandler:
             if megabytes := job.parameters.get("write_mb"):
                 (context.data_dir / f"{job.id}-{item.name}").write_bytes(bytes(megabytes * 2**20))
             time.sleep(job.parameters.get("slow_s", 0))
-            if not job.parameters.get("deaf"):
+            if not job.parameters.get("busy"):
                 context.heartbeat()
             results.append(ItemResult(item.position))
         return ChunkResult(results)

@@ -24,9 +24,9 @@ if __name__ == "__main__":
     from jobs_fixtures import KIND, ProbeHandler
 
     from app.jobs.registry import register
-    from worker import hearing
+    from worker import stalled
     from worker.main import run_worker
 
-    hearing.PATIENCE_S = 6.0
+    stalled.PATIENCE_S = 6.0
     register(KIND, ProbeHandler())
     sys.exit(run_worker(Settings()))

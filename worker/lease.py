@@ -1,4 +1,4 @@
-"""Keeping a chunk while it is at work, and hearing that it should be left."""
+"""Keeping a chunk while it is at work, and learning that it should be left."""
 
 from __future__ import annotations
 

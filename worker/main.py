@@ -10,7 +10,7 @@ from celery import Celery, signals
 from app.core.settings import Settings
 from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, RECONCILE_TASK, WORK_TASK, make_celery
 from worker.celery_process import addresses, quieten
-from worker.hearing import watch_hearing
+from worker.stalled import watch_for_stall
 from worker.stopping import ask_to_stop
 from worker.tasks import Process
 
@@ -21,7 +21,7 @@ _LARGEST_PROCESS_KIB = 1_400_000
 def run_worker(settings: Settings) -> int:
     """Work on jobs until SIGTERM or SIGINT; the exit code.
 
-    Ends with ``hearing.EXIT_DEAF`` where it no longer hears its messages and should be started
+    Ends with ``stalled.EXIT_STALLED`` where it no longer hears its messages and should be started
     again.
 
     Raises:
@@ -31,7 +31,7 @@ def run_worker(settings: Settings) -> int:
     application = make_celery(redis_url)
     _declare_tasks(application, settings, database_url, redis_url)
     quieten(settings)
-    signals.worker_ready.connect(lambda **_: watch_hearing(redis_url), weak=False)
+    signals.worker_ready.connect(lambda **_: watch_for_stall(redis_url), weak=False)
     signals.worker_shutting_down.connect(_on_shutdown, weak=False)
     application.conf.update(
         worker_hijack_root_logger=False,

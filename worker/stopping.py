@@ -1,4 +1,4 @@
-"""Hearing in every process of a worker that it is to stop."""
+"""Learning in every process of a worker that it is to stop."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ from app.jobs.broker import (
 from app.jobs.notify import notifier_info
 from app.jobs.reconciling import open_jobs, reconcile
 from app.server.upkeep import UPKEEP, UPKEEP_EVERY_S
-from worker.hearing import AtWork
 from worker.runner import JobRunner
+from worker.stalled import AtWork
 from worker.stopping import is_stopping, leave_now
 
 _log = logging.getLogger("worker")

@@ -21,7 +21,7 @@ from app.core.principals import Role
 from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, CeleryNotifier, make_celery
 from app.jobs.records import JobRecord
 from app.jobs.service import cancel_job
-from worker.hearing import EXIT_DEAF
+from worker.stalled import EXIT_STALLED
 
 ADA = person(Role.SUBMITTER, "ada")
 SLOW = {"items": 24, "per_chunk": 6, "slow_s": 0.2}  # four chunks of more than a second
@@ -124,7 +124,7 @@ def test_a_worker_that_no_longer_hears_ends_itself(stack: Stack) -> None:
         for queue in (JOBS_QUEUE, RECONCILE_QUEUE):
             application.control.cancel_consumer(queue)
     job = stack.make(items=4)
-    assert worker.wait(PATIENCE_S) == EXIT_DEAF
+    assert worker.wait(PATIENCE_S) == EXIT_STALLED
     assert stack.look(job.id).state == "queued"
     assert_all_stored_once(stack, job, kept_up=True)
 
@@ -174,7 +174,7 @@ def test_workers_whose_clocks_are_wrong(running: Stack) -> None:
     [
         ("planning", {"items": 4, "slow_plan_s": 30}, 0),
         ("a chunk", {"items": 60, "per_chunk": 60, "slow_s": 0.5}, 1),
-        ("a chunk that does not listen", {"items": 8, "per_chunk": 8, "slow_s": 0.5, "deaf": 1}, 1),
+        ("a chunk that does not listen", {"items": 8, "per_chunk": 8, "slow_s": 0.5, "busy": 1}, 1),
         ("the finish", {"items": 4, "slow_finish_s": 30}, 2),
     ],
 )
@@ -187,12 +187,12 @@ def test_cancel(stack: Stack, stage: str, parameters: dict[str, float], phase: i
     assert ended.state == "cancelled"
     with stack.sessions() as session:
         assert len(stored(session, job)) == ended.done
-    assert ended.done == {0: 0, 1: 8 if parameters.get("deaf") else 0, 2: 4}[phase]
+    assert ended.done == {0: 0, 1: 8 if parameters.get("busy") else 0, 2: 4}[phase]
 
 
-@pytest.mark.parametrize("deaf", [False, True])
-def test_a_stopped_worker_gives_its_chunk_back(stack: Stack, deaf: bool) -> None:
-    job = stack.make(items=1000, per_chunk=1000, slow_s=0.2, deaf=deaf)
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_stopped_worker_gives_its_chunk_back(stack: Stack, busy: bool) -> None:
+    job = stack.make(items=1000, per_chunk=1000, slow_s=0.2, busy=busy)
     stack.owner_at_work(job)
     worker = stack.worker()
     started = time.monotonic()
@@ -202,7 +202,7 @@ def test_a_stopped_worker_gives_its_chunk_back(stack: Stack, deaf: bool) -> None
     with stack.sessions() as session:
         states = text("SELECT state, attempts FROM job_chunk WHERE job_id = :job AND phase = 1")
         assert session.execute(states, {"job": job.id}).one() == ("queued", 0)
-    assert took_s < 60  # about 1 s, or 5 s for the deaf one, on an idle machine; the chunk 200
+    assert took_s < 60  # about 1 s, or 5 s for the busy one, on an idle machine; the chunk 200
     with stack.sessions.begin() as session:
         assert cancel_job(session, job.id, ADA).state == "cancelled"
 

@@ -1,4 +1,4 @@
-"""Noticing that this worker no longer hears its messages, and ending it to be started again.
+"""Noticing that this worker takes no messages any more, and ending it to be started again.
 
 After Redis was away a Celery worker may count itself connected and yet never take a message again
 (celery/celery issues 8030, 8091, 10302). Nothing in it says so; what shows is that messages wait in
@@ -23,7 +23,7 @@ from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, open_redis, waiting_mes
 _log = logging.getLogger("worker")
 PATIENCE_S = 20.0
 LOOK_EVERY_S = 2.0
-EXIT_DEAF = 75  # EX_TEMPFAIL of sysexits.h: worth another try
+EXIT_STALLED = 75  # EX_TEMPFAIL of sysexits.h: worth another try
 
 # Made before the pool forks, so that all of its processes share it. The clock is the machine's
 # (monotonic), not a process's.
@@ -51,7 +51,7 @@ class AtWork:
             time.sleep(LOOK_EVERY_S)
 
 
-class Hearing:
+class StallCheck:
     """Whether messages wait that this worker, which is idle, does not take.
 
     Args:
@@ -62,7 +62,7 @@ class Hearing:
         self._patience_s = patience_s
         self._waiting_since: float | None = None
 
-    def is_lost(self, now: float, waiting: int, last_sign: float) -> bool:
+    def is_stalled(self, now: float, waiting: int, last_sign: float) -> bool:
         """Judge by one more look.
 
         Args:
@@ -78,18 +78,18 @@ class Hearing:
         return now - max(self._waiting_since, last_sign) >= self._patience_s
 
 
-def watch_hearing(redis_url: str) -> None:
-    """Look every two seconds, in a thread; end this worker when it has become deaf."""
+def watch_for_stall(redis_url: str) -> None:
+    """Look every two seconds, in a thread; end this worker when it has stalled."""
     redis = open_redis(redis_url)
 
     def watch() -> None:
-        hearing = Hearing(PATIENCE_S)
+        check = StallCheck(PATIENCE_S)
         while True:
             time.sleep(LOOK_EVERY_S)
-            if hearing.is_lost(time.monotonic(), _waiting(redis), _last_sign.value):
+            if check.is_stalled(time.monotonic(), _waiting(redis), _last_sign.value):
                 _end_worker()
 
-    threading.Thread(target=watch, name="hearing", daemon=True).start()
+    threading.Thread(target=watch, name="stall-check", daemon=True).start()
 
 
 def _waiting(redis: Redis) -> int:
@@ -105,8 +105,8 @@ def _end_worker() -> None:
         "messages wait in Redis, and this worker has taken none for %.0f s: it ends with exit code "
         "%d, to be started again",
         PATIENCE_S,
-        EXIT_DEAF,
+        EXIT_STALLED,
     )
     for process in psutil.Process().children(recursive=True):
         process.kill()
-    os._exit(EXIT_DEAF)
+    os._exit(EXIT_STALLED)

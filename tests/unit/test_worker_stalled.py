@@ -1,14 +1,14 @@
-"""When a worker counts as deaf: messages wait, and nobody in it has been at work."""
+"""When a worker counts as stalled: messages wait, and nobody in it has been at work."""
 
 from __future__ import annotations
 
 import pytest
 
-from worker.hearing import Hearing
+from worker.stalled import StallCheck
 
 
 @pytest.mark.parametrize(
-    ("looks", "is_lost"),
+    ("looks", "is_stalled"),
     [
         # (time, messages waiting, when somebody was last at work)
         ([(0, 1, 0), (10, 1, 0), (20, 1, 0)], True),
@@ -20,6 +20,8 @@ from worker.hearing import Hearing
         ([(1000, 1, 0)], False),  # a message that has just come after a long silence
     ],
 )
-def test_deafness(looks: list[tuple[float, int, float]], is_lost: bool) -> None:
-    hearing = Hearing(patience_s=20)
-    assert [hearing.is_lost(*look) for look in looks][-1] is is_lost
+def test_when_a_worker_counts_as_stalled(
+    looks: list[tuple[float, int, float]], is_stalled: bool
+) -> None:
+    check = StallCheck(patience_s=20)
+    assert [check.is_stalled(*look) for look in looks][-1] is is_stalled
