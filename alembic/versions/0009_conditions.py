@@ -37,7 +37,7 @@ UPDATE embedding SET condition = words.condition FROM (
   ) AS grouped GROUP BY glitch_id
 ) AS words WHERE words.glitch_id = embedding.glitch_id
 """
-# The calibration is taken anew by it.
+# It takes the calibration again.
 _JUDGE = (
     "WITH made AS ("
     " INSERT INTO job (id, kind, key, parameters, author)"

@@ -1,4 +1,4 @@
-"""How large a stranger's batch may be, and what is said where it is larger."""
+"""How large an untrusted batch may be, and what is said where it is larger."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from glitch.views import Preprocessing
 
 LABEL_SOURCE = "batch"
-_NOT_JUDGED_ANEW = Judgement(None, None, False, "Nothing was stored, so nothing was judged.")
+_NOT_JUDGED_AGAIN = Judgement(None, None, False, "Nothing was stored, so nothing was judged.")
 
 
 class IngestHandler:
@@ -199,7 +199,7 @@ def _known(
             results.append(ItemResult(position, "failed", reason))
             continue
         reads.append(ReadGlitch(position, label=row.label))
-        stored.append(StoredGlitch(glitch, False, _NOT_JUDGED_ANEW))
+        stored.append(StoredGlitch(glitch, False, _NOT_JUDGED_AGAIN))
     return results + list(_told(reads, stored, _label(session, reads, stored, author_name)))
 
 

@@ -1,4 +1,4 @@
-"""Taking away what a child that decodes a stranger's file does not need.
+"""Taking away what a child that decodes an untrusted file does not need.
 
 Limits of memory, processor time, time and output hold on every kernel. Where the kernel has
 Landlock (Linux 5.13), the child can open the one file that it decodes and Python's own, and

@@ -1,4 +1,4 @@
-"""Reading strangers' files, as services do it: each function has a child do the reading.
+"""Reading untrusted files, as services do it: each function has a child do the reading.
 
 Frame files (GWF) are decoded by a process of their own that ``glitch.strain.formats.gwf`` starts.
 """

@@ -91,7 +91,7 @@ def require_csrf(
         CsrfError: if it is missing or another session's.
     """
     if not signer.is_csrf_token(visitor.nonce, csrf):
-        if visitor.principal is None and request.url.path not in _FORMS_OF_STRANGERS:
+        if visitor.principal is None and request.url.path not in _FORMS_WITHOUT_LOGIN:
             raise service.UnauthenticatedError("Your session has ended: log in again.")
         raise CsrfError(
             "This form is from an older session or from another site, so nothing was done: go "
@@ -99,7 +99,7 @@ def require_csrf(
         )
 
 
-_FORMS_OF_STRANGERS = ("/ui/login", "/ui/logout", "/ui/clock", "/ui/scheme")
+_FORMS_WITHOUT_LOGIN = ("/ui/login", "/ui/logout", "/ui/clock", "/ui/scheme")
 CsrfChecked = Depends(require_csrf)
 
 
@@ -116,7 +116,7 @@ def logged_in(visitor: Visitor) -> Principal:
     """Who looks at the page.
 
     Raises:
-        UnauthenticatedError: if it is a stranger.
+        UnauthenticatedError: if nobody is logged in.
     """
     if visitor.principal is None:
         raise service.UnauthenticatedError("Log in with your token to see this page.")
@@ -161,7 +161,7 @@ class LookPageRoute(PageRoute):
 
 
 class UploadPageRoute(PageRoute):
-    """Looks at the role before it reads the body, so that strangers cannot fill the disk."""
+    """Looks at the role before it reads the body, so that the untrusted cannot fill the disk."""
 
     body_role = Role.SUBMITTER
 

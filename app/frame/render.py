@@ -84,12 +84,12 @@ SECURITY_HEADERS = {
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who looks at a page: a logged-in principal or a stranger."""
+    """Who looks at a page: a logged-in principal, or nobody known."""
 
     principal: Principal | None
     nonce: str  # behind the CSRF token of every form on the page
     csrf: str
-    is_new: bool = False  # a stranger without a nonce yet: the answer must set the cookie
+    is_new: bool = False  # nobody known, without a nonce yet: the answer must set the cookie
 
 
 def render(

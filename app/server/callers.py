@@ -135,7 +135,7 @@ OpenOrReader = Annotated[None, Depends(open_or_reader, scope="function")]
 
 
 class UploadRoute(APIRoute):
-    """Looks at the token before it reads the body, so that strangers cannot fill the disk."""
+    """Looks at the token before it reads the body, so that the untrusted cannot fill the disk."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()

@@ -1,4 +1,4 @@
-"""Named arrays out of a stranger's npy, npz or HDF5 file, within a stated size, never unpickled.
+"""Named arrays out of an untrusted npy, npz or HDF5 file, within a stated size, never unpickled.
 
 Shapes are read from headers first, and what they declare decides whether a byte is decoded.
 """

@@ -1,4 +1,4 @@
-"""Bytes of a stranger's PNG or JPEG -> RGB pixels, or a sentence that says why not.
+"""Bytes of an untrusted PNG or JPEG -> RGB pixels, or a sentence that says why not.
 
 The size is read from the header, by us, before any decoder runs: a bomb is never unpacked.
 """

@@ -1,4 +1,4 @@
-"""What a spectrogram's file name says. A stranger's claim: strict grammar."""
+"""What a spectrogram's file name says. An untrusted claim: strict grammar."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def test_newcomers_join_without_moving_anything(service: Service, drawn: list[UU
         assert apart.argmin() % 2 == index % 2  # beside its own kind
 
 
-def test_drawing_anew_replaces_the_map_when_it_is_whole(
+def test_drawing_again_replaces_the_map_when_it_is_whole(
     service: Service, drawn: list[UUID]
 ) -> None:
     with service.client("submitter") as client:

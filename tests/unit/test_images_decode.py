@@ -1,4 +1,4 @@
-"""Strangers' pictures: what is refused, and with which words."""
+"""Untrusted pictures: what is refused, and with which words."""
 
 import struct
 import zlib

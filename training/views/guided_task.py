@@ -117,7 +117,7 @@ class GuidedTask:
         if self._config.is_parametric and pack.parameters is None:
             raise PackError(
                 "The simulated pack has no parameters, but guidance.parameters is above 0: make "
-                "the pack anew with simulate-pack, or set guidance.parameters to 0."
+                "the pack again with simulate-pack, or set guidance.parameters to 0."
             )
         if guidance.is_twin_the_target and pack.twins is None:
             raise PackError(
