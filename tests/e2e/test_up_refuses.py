@@ -28,16 +28,6 @@ def refusal(service: Service) -> str:
     return told[0]
 
 
-def test_two_services_on_one_data_directory(start: Callable[..., Service], copied: Path) -> None:
-    first = start(copied)
-    url = first.wait_until_ready()
-    sentence = refusal(start(copied))
-    assert f"process {first.process.pid}, the service at {url}" in sentence
-    with first.client() as client:
-        assert client.get("/readyz").status_code == 200
-    assert first.stop() == 0
-
-
 def test_two_starts_at_once_give_one_service(start: Callable[..., Service], copied: Path) -> None:
     pair = [start(copied), start(copied)]
     codes = []
@@ -87,16 +77,6 @@ def test_a_full_disk(start: Callable[..., Service], tmp_path: Path) -> None:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_damaged_admin_token(start: Callable[..., Service], copied: Path) -> None:
-    (copied / "admin-token").write_bytes(b"\0\0\0")
-    assert "is damaged: remove the file and start again" in refusal(start(copied))
-    (copied / "admin-token").unlink()
-    mended = start(copied)
-    mended.wait_until_ready()
-    with mended.client() as client:
-        assert client.get("/glitches").status_code == 200
-
-
 def test_a_damaged_database(start: Callable[..., Service], copied: Path) -> None:
     version = copied / "database" / "postgres" / "PG_VERSION"
     version.write_text("12\n")
@@ -115,12 +95,25 @@ def test_tables_of_a_newer_version(start: Callable[..., Service], copied: Path) 
     assert "newer version of Glitch Discovery" in refusal(start(copied))
 
 
-def test_a_lock_file_that_was_left_behind(start: Callable[..., Service], copied: Path) -> None:
+def test_a_damaged_token_a_lock_left_behind_and_a_second_service(
+    start: Callable[..., Service], copied: Path
+) -> None:
+    (copied / "admin-token").write_bytes(b"\0\0\0")
+    assert "is damaged: remove the file and start again" in refusal(start(copied))
+    (copied / "admin-token").unlink()
     (copied / "up.lock").write_text(f"{os.getpid()} the service at http://127.0.0.1:1\n")
     (copied / "database" / "postgres" / "postmaster.pid").write_text(
         f"{os.getpid()}\n{copied}\n0\n5432\n\n\n\nready\n"
     )
-    start(copied).wait_until_ready()
+    first = start(copied)
+    url = first.wait_until_ready()
+    with first.client() as client:
+        assert client.get("/glitches").status_code == 200
+    sentence = refusal(start(copied))
+    assert f"process {first.process.pid}, the service at {url}" in sentence
+    with first.client() as client:
+        assert client.get("/readyz").status_code == 200
+    assert first.stop() == 0
 
 
 def test_a_wrong_setting(start: Callable[..., Service]) -> None:
