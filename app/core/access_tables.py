@@ -58,12 +58,22 @@ class LoginCode(Base):
 
 
 class WebSessionRow(Base):
-    """A session of the pages: its cookie names this row."""
+    """A session of the pages: its cookie names this row.
+
+    It is of a token's holder, or of one whom a provider of logins vouched for.
+    """
 
     __tablename__ = "web_session"
+    __table_args__ = (
+        CheckConstraint(one_of("role", ROLES), name="role"),
+        CheckConstraint("num_nonnulls(token_id, name) = 1", name="holder"),
+        CheckConstraint("num_nonnulls(name, role) <> 1", name="name_and_role"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    token_id: Mapped[UUID] = mapped_column(ForeignKey("api_token.id"))
+    token_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_token.id"))
+    name: Mapped[str | None]
+    role: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]

@@ -185,6 +185,35 @@ class Settings(BaseSettings):
         },
         description="The role that each scope of a SciToken gives, as a JSON object.",
     )
+    oidc_issuer: str | None = Field(
+        default=None,
+        description="The OpenID Connect provider that may log people in on the pages: its address "
+        "as in `iss`, such as https://cilogon.org. Unset: the pages take tokens alone.",
+    )
+    oidc_client_id: str = Field(
+        default="", description="Under which the provider knows this service."
+    )
+    oidc_client_secret: SecretStr | None = Field(
+        default=None,
+        description="The secret that goes with it. Unset: a public client, with PKCE alone.",
+    )
+    oidc_scope: str = Field(
+        default="openid profile", description="The scopes asked of the provider."
+    )
+    oidc_name_claim: str = Field(
+        default="sub",
+        description="The claim of the ID token that names people in labels and the audit; one that "
+        "nobody can choose freely, such as sub or eppn.",
+    )
+    oidc_groups_claim: str = Field(
+        default="groups", description="The claim of the ID token that lists somebody's groups."
+    )
+    oidc_roles: Roles = Field(
+        default={}, description="The role that each group gives, as a JSON object."
+    )
+    oidc_label: str = Field(
+        default="your institution", description="What the login page calls the provider."
+    )
     worker_processes: int = Field(
         default=1, ge=1, le=256, description="How many jobs' chunks one worker does at a time."
     )
@@ -250,6 +279,19 @@ class Settings(BaseSettings):
             raise ValueError(
                 "GLITCH_SCITOKEN_ISSUERS needs GLITCH_SCITOKEN_AUDIENCE, or GLITCH_PUBLIC_URL"
             )
+        return self
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _provider_is_safe(cls, value: str | None) -> str | None:
+        if value is not None and not is_safe_address(value):
+            raise ValueError("GLITCH_OIDC_ISSUER must start with https://")
+        return value
+
+    @model_validator(mode="after")
+    def _provider_is_whole(self) -> Self:
+        if self.oidc_issuer and not (self.oidc_client_id and self.oidc_roles):
+            raise ValueError("GLITCH_OIDC_ISSUER needs GLITCH_OIDC_CLIENT_ID and GLITCH_OIDC_ROLES")
         return self
 
     @property

@@ -12,7 +12,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, update
 from sqlalchemy.orm import Session
 
 from app.core.access import is_good, parse_role
@@ -77,21 +77,19 @@ def open_session(session: Session, principal: Principal, lifetime_s: int, way: s
         session: The transaction to write in.
         principal: Whose it is.
         lifetime_s: How long it may last, in seconds.
-        way: How they came in (token, code), for the audit.
+        way: How they came in (token, code, provider), for the audit.
     """
     now = datetime.now(UTC)
     session.execute(delete(WebSessionRow).where(WebSessionRow.expires_at < now - _KEPT))
-    row = WebSessionRow(token_id=principal.token_id, expires_at=now + timedelta(seconds=lifetime_s))
+    row = WebSessionRow(
+        token_id=principal.token_id,
+        name=None if principal.token_id else principal.name,
+        role=None if principal.token_id else principal.role.label,
+        expires_at=now + timedelta(seconds=lifetime_s),
+    )
     session.add(row)
     session.flush()
-    record_event(
-        session,
-        actor=principal.name,
-        action="log in",
-        subject="token",
-        subject_id=principal.token_id,
-        way=way,
-    )
+    _record(session, principal, row.id, "log in", way=way)
     return row.id
 
 
@@ -102,12 +100,20 @@ def end_session(session: Session, session_id: str, principal: Principal) -> None
         .where(WebSessionRow.id == UUID(session_id), WebSessionRow.ended_at.is_(None))
         .values(ended_at=func.now())
     )
+    _record(session, principal, session_id, "log out")
+
+
+def _record(
+    session: Session, principal: Principal, session_id: object, action: str, **details: str
+) -> None:
+    is_of_token = principal.token_id is not None
     record_event(
         session,
         actor=principal.name,
-        action="log out",
-        subject="token",
-        subject_id=principal.token_id,
+        action=action,
+        subject="token" if is_of_token else "session",
+        subject_id=principal.token_id or session_id,
+        **details,
     )
 
 
@@ -124,16 +130,14 @@ def holder_of_session(session: Session, session_id: str) -> Principal | None:
         wanted = UUID(session_id)
     except ValueError:
         return None
-    found = session.execute(
-        select(WebSessionRow, ApiToken)
-        .join(ApiToken, ApiToken.id == WebSessionRow.token_id)
-        .where(WebSessionRow.id == wanted)
-    ).first()
-    if found is None:
-        return None
-    row, token = found
+    row = session.get(WebSessionRow, wanted)
     now = datetime.now(UTC)
-    if row.ended_at is not None or row.expires_at <= now or not is_good(token, now):
+    if row is None or row.ended_at is not None or row.expires_at <= now:
+        return None
+    if row.name is not None and row.role is not None:
+        return Principal(None, row.name, parse_role(row.role))
+    token = session.get(ApiToken, row.token_id)
+    if token is None or not is_good(token, now):
         return None
     return Principal(token.id, token.name, parse_role(token.role))
 

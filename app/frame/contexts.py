@@ -153,6 +153,8 @@ class LoginPage(PageContext):
     next_path: str
     code: str | None = None  # of a login link: to be confirmed
     holder: str | None = None  # whom the code lets in
+    provider: str | None = None  # who else lets people in
+    provider_href: str = ""
 
     @property
     def title(self) -> str:

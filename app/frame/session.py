@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hmac
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request, Response
 
 from app.core.access import verify_token
-from app.core.errors import UnauthenticatedError
+from app.core.errors import NotFoundError, PermissionDeniedError, UnauthenticatedError
 from app.core.principals import Principal
 from app.core.sign_on import (
     end_session,
@@ -25,16 +27,25 @@ from app.frame.deps import (
     SignerDep,
     VisitorDep,
     is_https,
+    runtime_of,
     see_other,
     set_cookie,
+    visitor_of,
 )
 from app.frame.render import CLOCK_COOKIE_NAME, SCHEME_COOKIE_NAME, local_path, render
-from app.frame.sessions import COOKIE_NAME
+from app.frame.sessions import COOKIE_NAME, MAX_COOKIE_CHARACTERS
+from app.issuers.attempt import Attempt
+from app.server.request_scope import base_url
+
+if TYPE_CHECKING:
+    from app.issuers.login import LoginProvider
 
 router = APIRouter(route_class=PageRoute)
 
 _YEAR_S = 365 * 24 * 3600
 _LONGEST_TOKEN = 200
+_LOGIN_S = 600  # that a login at the provider may take
+LOGIN_COOKIE_NAME = "glitch_login"
 
 
 @router.get("/login")
@@ -55,11 +66,11 @@ def login_form(
     if code is None:
         if visitor.principal is not None:
             return see_other(next_path)
-        return render(request, LoginPage(None, next_path), visitor)
+        return render(request, _form(request, None, next_path), visitor)
     try:
         holder = holder_of_code(session, code)
     except UnauthenticatedError as error:
-        return render(request, LoginPage(str(error), next_path), visitor, status=401)
+        return render(request, _form(request, str(error), next_path), visitor, status=401)
     page = LoginPage(None, next_path, code=code, holder=holder.name)
     return _unkept(render(request, page, visitor))
 
@@ -82,11 +93,104 @@ def login(
     except UnauthenticatedError as error:
         note_refused_login(session, client_of(request))
         sentence = "That token is unknown or revoked: check that all of it was copied."
-        page = LoginPage(sentence if code is None else str(error), next_path)
+        page = _form(request, sentence if code is None else str(error), next_path)
         return render(request, page, visitor, status=401)
+    way = "token" if code is None else "code"
+    return _let_in(request, session, signer, principal, way, next_path=next_path)
+
+
+@router.get("/login/provider")
+def to_provider(
+    request: Request,
+    signer: SignerDep,
+    next: Annotated[str | None, Query()] = None,  # noqa: A002 - the name in the address
+) -> Response:
+    """Off to the provider of logins; a signed cookie says what it was begun for.
+
+    A link, not a form: the policy of the pages sends forms to this service alone.
+    """
+    address, attempt = _provider(request).begin(_come_back_to(request))
+    kept = (attempt.state, attempt.nonce, attempt.verifier, int(time.time()) + _LOGIN_S)
+    cookie = signer.seal("login", *kept, local_path(next))
+    if len(cookie) > MAX_COOKIE_CHARACTERS:
+        cookie = signer.seal("login", *kept, local_path(None))
+    response = see_other(address)
+    set_cookie(request, response, LOGIN_COOKIE_NAME, cookie, _LOGIN_S)
+    return _unkept(response)
+
+
+@router.get("/login/callback")
+def from_provider(
+    *,
+    request: Request,
+    session: SessionDep,
+    signer: SignerDep,
+    visitor: VisitorDep,
+    state: Annotated[str, Query()] = "",
+    code: Annotated[str, Query()] = "",
+) -> Response:
+    """Back from the provider: the code says who it is, if this browser went there."""
+    provider = _provider(request)
+    begun = signer.unseal("login", request.cookies.get(LOGIN_COOKIE_NAME))
+    next_path = local_path(begun[4] if begun else None)
+    try:
+        attempt = _attempt(begun, state, code)
+        principal = provider.finish(_come_back_to(request), code, attempt)
+    except (UnauthenticatedError, PermissionDeniedError) as error:
+        note_refused_login(session, client_of(request))
+        status = 401 if isinstance(error, UnauthenticatedError) else 403
+        form = _form(request, str(error), next_path)
+        response: Response = render(request, form, visitor, status=status)
+    else:
+        response = _let_in(request, session, signer, principal, "provider", next_path=next_path)
+    response.delete_cookie(LOGIN_COOKIE_NAME, path="/ui")
+    return _unkept(response)
+
+
+def _form(request: Request, error: str | None, next_path: str) -> LoginPage:
+    runtime = runtime_of(request)
+    if runtime.login_provider is None:
+        return LoginPage(error, next_path)
+    href = f"/ui/login/provider?{urlencode({'next': next_path})}"
+    label = runtime.settings.oidc_label
+    return LoginPage(error, next_path, provider=label, provider_href=href)
+
+
+def _provider(request: Request) -> LoginProvider:
+    provider = runtime_of(request).login_provider
+    if provider is None:
+        raise NotFoundError("Only tokens log in here: enter one at /ui/login.")
+    return provider
+
+
+def _come_back_to(request: Request) -> str:
+    return f"{base_url(request)}/ui/login/callback"
+
+
+def _attempt(begun: list[Any], state: str, code: str) -> Attempt:
+    """What this browser began, where the state that came back is that one's."""
+    expected = str(begun[0]) if begun and begun[3] > time.time() else ""
+    if not expected or not hmac.compare_digest(expected.encode(), state.encode()):
+        raise UnauthenticatedError(
+            "This login was begun in another browser, or too long ago: start again."
+        )
+    if not code:
+        raise UnauthenticatedError("The login was not completed: start again, or use a token.")
+    return Attempt(*begun[:3])
+
+
+def _let_in(
+    request: Request,
+    session: SessionDep,
+    signer: SignerDep,
+    principal: Principal,
+    way: str,
+    *,
+    next_path: str,
+) -> Response:
+    visitor = visitor_of(request)
     if visitor.principal is not None:
         end_session(session, request.state.session_id, visitor.principal)
-    way = "token" if code is None else "code"
     session_id = open_session(session, principal, signer.lifetime_s, way)
     cookie, _ = signer.issue(str(session_id), time.time())
     response = see_other(next_path)

@@ -14,6 +14,7 @@ import hmac
 import json
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 COOKIE_NAME = "glitch_session"
 VISITOR_COOKIE_NAME = "glitch_visitor"  # carries the nonce behind the login form's CSRF token
@@ -47,23 +48,34 @@ class SessionSigner:
     def issue(self, session_id: str, now_s: float) -> tuple[str, WebSession]:
         """Cookie value and content of a fresh session that starts at ``now_s`` (Unix time)."""
         session = WebSession(session_id, int(now_s) + self.lifetime_s, secrets.token_urlsafe(16))
-        payload = json.dumps([session.session_id, session.expires_at, session.nonce]).encode()
-        body = base64.urlsafe_b64encode(payload).decode()
-        return f"{body}.{self._sign('session', body)}", session
+        return self.seal("session", session.session_id, session.expires_at, session.nonce), session
 
     def read(self, cookie: str | None, now_s: float) -> WebSession | None:
         """The session, or None where the cookie is absent, forged, damaged or expired."""
-        if not cookie or len(cookie) > MAX_COOKIE_CHARACTERS:
-            return None
-        body, _, signature = cookie.partition(".")
-        if not _is_equal(signature, self._sign("session", body)):
-            return None
         try:
-            session_id, expires_at, nonce = json.loads(base64.urlsafe_b64decode(body))
+            session_id, expires_at, nonce = self.unseal("session", cookie)
             session = WebSession(str(session_id), int(expires_at), str(nonce))
-        except (binascii.Error, ValueError, TypeError):
+        except (ValueError, TypeError):
             return None
         return session if now_s < session.expires_at else None
+
+    def seal(self, purpose: str, *values: str | int) -> str:
+        """Values as a cookie that nobody else can make, nor use for another purpose."""
+        body = base64.urlsafe_b64encode(json.dumps(values).encode()).decode()
+        return f"{body}.{self._sign(purpose, body)}"
+
+    def unseal(self, purpose: str, cookie: str | None) -> list[Any]:
+        """What ``seal`` was given; nothing where the cookie is absent, forged or damaged."""
+        if not cookie or len(cookie) > MAX_COOKIE_CHARACTERS:
+            return []
+        body, _, signature = cookie.partition(".")
+        if not _is_equal(signature, self._sign(purpose, body)):
+            return []
+        try:
+            values = json.loads(base64.urlsafe_b64decode(body))
+        except (binascii.Error, ValueError):
+            return []
+        return values if isinstance(values, list) else []
 
     def csrf_token(self, nonce: str) -> str:
         """The token that each form of this session (or visitor) must carry."""

@@ -35,6 +35,7 @@ from glitch.encoder import Encoder
 
 if TYPE_CHECKING:
     from app.issuers.bearer import SciTokens
+    from app.issuers.login import LoginProvider
 
 CHECKPOINTS_FOLDER = "checkpoints"  # in the data directory
 
@@ -54,6 +55,7 @@ class Runtime:
     picture_links: PictureLinks
     redis: Redis | None = None  # None: REDIS_URL is not set
     scitokens: SciTokens | None = None  # None: nobody's are taken
+    login_provider: LoginProvider | None = None  # None: tokens alone
 
     def active_encoder(self) -> tuple[CheckpointRecord, BatchingEncoder]:
         """The active checkpoint and its encoder, loaded at first need.
@@ -119,6 +121,7 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
                 picture_links=PictureLinks(secret, lifetime_days=settings.picture_link_days),
                 redis=redis,
                 scitokens=_scitokens(settings),
+                login_provider=_login_provider(settings),
             )
     finally:
         probe.close()
@@ -135,6 +138,14 @@ def _scitokens(settings: Settings) -> SciTokens | None:
     from app.issuers.bearer import SciTokens
 
     return SciTokens.of(settings)
+
+
+def _login_provider(settings: Settings) -> LoginProvider | None:
+    if settings.oidc_issuer is None:
+        return None
+    from app.issuers.login import LoginProvider
+
+    return LoginProvider(settings)
 
 
 def checkpoint_roots(settings: Settings) -> tuple[Path, ...]:

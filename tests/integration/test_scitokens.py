@@ -162,9 +162,9 @@ def test_scopes_for_something_else_do_nothing(
 
 
 def test_signatures_by_others_are_refused(service: Service, issuer: LocalIssuer) -> None:
-    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    other_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     kid = {"kid": "one"}
-    forged = jwt.encode(issuer.claims(), stranger, algorithm="RS256", headers=kid)
+    forged = jwt.encode(issuer.claims(), other_key, algorithm="RS256", headers=kid)
     assert "signed" in assert_problem(ask(service, forged), 401)
     unsigned = jwt.encode(issuer.claims(), None, algorithm="none", headers=kid)
     assert "signed" in assert_problem(ask(service, unsigned), 401)
@@ -218,7 +218,7 @@ def test_a_new_key_is_found(
         checker.principal(issuer.token())  # withdrawn
 
 
-def test_an_issuer_that_is_away_is_told_and_not_asked_by_each(
+def test_an_issuer_that_is_away_is_not_asked_by_each_token(
     checker: SciTokens, issuer: LocalIssuer
 ) -> None:
     issuer.is_down = True

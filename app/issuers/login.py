@@ -1,0 +1,141 @@
+"""Logins by an OpenID Connect provider: authorization code with PKCE, groups give the role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jwt
+from authlib.common.errors import AuthlibBaseError
+from authlib.common.security import generate_token
+from authlib.integrations.requests_client import OAuth2Session
+from authlib.oidc.core import CodeIDToken
+from joserfc.errors import JoseError
+from requests import RequestException
+
+from app.core.access import LONGEST_NAME, parse_role
+from app.core.errors import IssuerUnreachableError, PermissionDeniedError, UnauthenticatedError
+from app.core.principals import Principal
+from app.core.settings import Settings
+from app.issuers.attempt import Attempt
+from app.issuers.keys import LONGEST_TOKEN, SKEW_S, Issuer
+
+_PATIENCE_S = 5.0
+
+
+class LoginProvider:
+    """The provider that the settings name; ``oidc_issuer`` is set."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._issuer = Issuer(settings.oidc_issuer or "")
+        secret = settings.oidc_client_secret
+        self._secret = secret.get_secret_value() if secret else None
+        self._roles = {group: parse_role(role) for group, role in settings.oidc_roles.items()}
+
+    def begin(self, come_back_to: str) -> tuple[str, Attempt]:
+        """The provider's address to send a browser to, and what the browser must keep.
+
+        Args:
+            come_back_to: Where the provider sends the browser afterwards.
+
+        Raises:
+            IssuerUnreachableError: if the provider cannot be reached.
+        """
+        attempt = Attempt(generate_token(32), generate_token(32), generate_token(64))
+        with self._client(come_back_to) as client:
+            address, _ = client.create_authorization_url(
+                self._endpoint("authorization_endpoint"),
+                state=attempt.state,
+                nonce=attempt.nonce,
+                code_verifier=attempt.verifier,
+            )
+        return str(address), attempt
+
+    def finish(self, come_back_to: str, code: str, attempt: Attempt) -> Principal:
+        """Who came back with this code. The caller has compared the state.
+
+        Raises:
+            UnauthenticatedError: if the provider does not take the code, or does not say who it is.
+            PermissionDeniedError: if none of their groups has a role here.
+            IssuerUnreachableError: if the provider cannot be reached.
+        """
+        claims = self._claims(come_back_to, code, attempt)
+        name = claims.get(self._settings.oidc_name_claim)
+        if (
+            not isinstance(name, str)
+            or not 1 <= len(name) <= LONGEST_NAME
+            or not name.isprintable()
+        ):
+            raise UnauthenticatedError(
+                f"{self._issuer.url} gave no {self._settings.oidc_name_claim} of 1 to "
+                f"{LONGEST_NAME} printable characters: tell the operator."
+            )
+        held = claims.get(self._settings.oidc_groups_claim, [])
+        groups = [held] if isinstance(held, str) else held if isinstance(held, list) else []
+        roles = [
+            self._roles[name] for name in groups if isinstance(name, str) and name in self._roles
+        ]
+        if not roles:
+            raise PermissionDeniedError(
+                f"{name} is in no group that may use this service: ask the operator which groups "
+                "may, or log in with a token."
+            )
+        return Principal(None, f"{name} ({self._issuer.label})", max(roles))
+
+    def _claims(self, come_back_to: str, code: str, attempt: Attempt) -> dict[str, Any]:
+        endpoint = self._endpoint("token_endpoint")
+        try:
+            with self._client(come_back_to) as client:
+                answer = client.fetch_token(
+                    endpoint,
+                    grant_type="authorization_code",
+                    code=code,
+                    code_verifier=attempt.verifier,
+                    timeout=_PATIENCE_S,
+                    allow_redirects=False,
+                )
+            token = answer.get("id_token")
+            if not isinstance(token, str) or len(token) > LONGEST_TOKEN:
+                raise UnauthenticatedError(
+                    f"{self._issuer.url} did not say who logs in: tell the operator."
+                )
+            claims = self._issuer.verified(token, ("aud", "sub", "iat"))
+            client_id = self._settings.oidc_client_id
+            CodeIDToken(
+                claims,
+                jwt.get_unverified_header(token),
+                options={"aud": {"essential": True, "value": client_id}},
+                params={
+                    "nonce": attempt.nonce,
+                    "client_id": client_id,
+                    "access_token": answer.get("access_token"),
+                },
+            ).validate(leeway=SKEW_S)
+        except (RequestException, ValueError) as error:
+            raise IssuerUnreachableError(
+                f"{self._issuer.url} does not answer ({type(error).__name__}): try again in a "
+                "minute, or log in with a token."
+            ) from error
+        except (AuthlibBaseError, JoseError) as error:
+            raise UnauthenticatedError(
+                f"{self._issuer.url} did not confirm the login ({str(error)[:200]}): start again."
+            ) from error
+        return claims
+
+    def _endpoint(self, name: str) -> str:
+        address = self._issuer.document().get(name)
+        if not isinstance(address, str):
+            raise IssuerUnreachableError(
+                f"{self._issuer.url} publishes no {name}: tell the operator."
+            )
+        return address
+
+    def _client(self, come_back_to: str) -> OAuth2Session:
+        return OAuth2Session(
+            self._settings.oidc_client_id,
+            self._secret,
+            token_endpoint_auth_method="client_secret_basic" if self._secret else "none",
+            scope=self._settings.oidc_scope,
+            redirect_uri=come_back_to,
+            code_challenge_method="S256",
+        )

@@ -1,0 +1,256 @@
+"""Logging in on the pages by an OpenID Connect provider on this machine."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import httpx
+import jwt
+import pytest
+from api_fixtures import Service, running_service
+from local_issuer import WELL_KNOWN, LocalIssuer, local_issuer
+from pydantic import ValidationError
+from sqlalchemy import text
+from web_fixtures import Page, Walker
+
+from app.core.embedded import EmbeddedServer
+from app.core.settings import Settings
+from app.frame.session import LOGIN_COOKIE_NAME
+from app.frame.sessions import COOKIE_NAME
+
+CLIENT = "glitches"
+SECRET = "a secret with % and :"
+
+
+class Provider(LocalIssuer):
+    """Logs in whoever comes; ``person`` is what it then says of them."""
+
+    def __init__(self, issuer: LocalIssuer) -> None:
+        self.__dict__ = issuer.__dict__
+        self.pages[WELL_KNOWN] |= {
+            "authorization_endpoint": f"{self.url}/authorize?tenant=1",
+            "token_endpoint": f"{self.url}/token",
+        }
+        self.pages |= {"/authorize": self.authorize, "/token": self.exchange}
+        self.begun: dict[str, dict[str, str]] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        self.person: dict[str, Any] = {"groups": ["LSC", "DetChar"]}
+        self.answer: dict[str, Any] = {}
+        self.is_down = False
+
+    def authorize(self, request: Any, _: str) -> tuple[int, dict[str, str], Any]:
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(request.path).query).items()}
+        assert asked["response_type"] == "code"
+        assert asked["client_id"] == CLIENT
+        assert "openid" in asked["scope"].split()
+        assert asked["code_challenge_method"] == "S256"
+        code = f"code-{len(self.begun)}"
+        self.begun[code] = asked
+        back = urlencode({"code": code, "state": asked["state"]})
+        return 302, {"Location": f"{asked['redirect_uri']}?{back}"}, {}
+
+    def exchange(self, request: Any, body: str) -> tuple[int, dict[str, str], Any]:
+        sent = {name: values[0] for name, values in parse_qs(body).items()}
+        name, _, secret = (
+            base64.b64decode(request.headers["Authorization"].split()[1]).decode().partition(":")
+        )
+        asked = self.begun.pop(sent["code"], None)  # a code is good once
+        challenge = hashlib.sha256(sent["code_verifier"].encode()).digest()
+        is_good = (
+            asked is not None
+            and (name, secret) == (CLIENT, SECRET)
+            and asked["redirect_uri"] == sent["redirect_uri"]
+            and asked["code_challenge"] == base64.urlsafe_b64encode(challenge).decode().rstrip("=")
+        )
+        json = {"Content-Type": "application/json"}
+        if not is_good or asked is None:
+            return 400, json, {"error": "invalid_grant"}
+        claims = {"aud": CLIENT, "nonce": asked["nonce"], "scope": None, "ver": None}
+        token = self.token(**(claims | self.person))
+        good = {"access_token": "opaque", "token_type": "Bearer", "id_token": token}
+        return 200, json, good | self.answer
+
+
+@pytest.fixture(scope="module")
+def running_provider() -> Iterator[Provider]:
+    with local_issuer() as running:
+        yield Provider(running)
+
+
+@pytest.fixture
+def provider(running_provider: Provider) -> Provider:
+    running_provider.reset()
+    return running_provider
+
+
+@pytest.fixture(scope="module")
+def service(
+    postgres_server: EmbeddedServer,
+    migrated_template: str,
+    data_folder: Path,
+    running_provider: Provider,
+) -> Iterator[Service]:
+    with running_service(
+        postgres_server,
+        migrated_template,
+        data_folder,
+        oidc_issuer=running_provider.url,
+        oidc_client_id=CLIENT,
+        oidc_client_secret=SECRET,
+        oidc_roles={"LSC": "reader", "DetChar": "reviewer", "Operators": "admin"},
+        oidc_label="the Collaboration",
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def walker(service: Service) -> Iterator[Walker]:
+    with Walker(service, None) as walker:
+        yield walker
+
+
+def begin(walker: Walker) -> str:
+    """Where the provider sends a browser that began to log in; it is not there yet."""
+    away = walker.client.get("/ui/login/provider", follow_redirects=False)
+    assert away.headers["cache-control"] == "no-store"
+    return httpx.get(away.headers["location"]).headers["location"]
+
+
+def test_a_login_from_the_page_asked_for_and_back(
+    service: Service, walker: Walker, provider: Provider
+) -> None:
+    page = walker.get("/ui/glitches?ifo=H1")
+    assert "Log in with the Collaboration" in page.text
+    link = next(link for link in page.links if "provider" in link)
+    page = walker.get(link)
+    assert page.path == "/ui/glitches?ifo=H1"
+    name = f"albert.einstein@ligo.org ({provider.url.removeprefix('http://')})"
+    assert name in page.text
+    assert "reviewer" in page.text
+    assert LOGIN_COOKIE_NAME not in walker.client.cookies
+    copied = walker.client.cookies[COOKIE_NAME]
+    assert walker.get("/ui/tokens").status == 200
+    assert "You are logged out." in walker.submit(page, "/ui/logout").text
+    with httpx.Client(base_url=service.url, cookies={COOKIE_NAME: copied}) as thief:
+        assert thief.get("/ui/classes").status_code == 303
+    with service.engine.connect() as connection:
+        acts = connection.execute(
+            text("SELECT action, actor, subject FROM audit_event ORDER BY id DESC LIMIT 2")
+        ).all()
+    assert acts == [("log out", name, "session"), ("log in", name, "session")]
+
+
+def test_tokens_log_in_beside_it(service: Service) -> None:
+    with Walker(service, "reader") as walker:
+        assert walker.get("/ui/classes").status == 200
+
+
+@pytest.mark.parametrize(
+    ("person", "status", "said"),
+    [
+        ({"groups": ["Visitors"]}, 403, "in no group"),
+        ({"groups": None}, 403, "in no group"),
+        ({"groups": [{}, 7]}, 403, "in no group"),
+        ({"groups": 7}, 403, "in no group"),
+        ({"nonce": "another"}, 401, "did not confirm"),
+        ({"nonce": None}, 401, "did not confirm"),
+        ({"aud": "another"}, 401, "did not confirm"),
+        ({"aud": [CLIENT, "another"]}, 401, "did not confirm"),  # and no azp
+        ({"azp": "another"}, 401, "did not confirm"),
+        ({"exp": 1}, 401, "expired"),
+        ({"iss": "https://evil.example"}, 401, "not one that"),
+        ({"at_hash": "wrong"}, 401, "did not confirm"),
+        ({"sub": "x" * 101}, 401, "gave no sub"),
+    ],
+    ids=str,
+)
+def test_what_the_provider_says_is_checked(
+    walker: Walker, provider: Provider, person: dict[str, Any], status: int, said: str
+) -> None:
+    provider.person |= person
+    page = walker.get("/ui/login/provider")
+    assert (page.status, said in page.alerts[0]) == (status, True), page.alerts
+    assert COOKIE_NAME not in walker.client.cookies
+
+
+def test_one_group_may_come_as_a_word(walker: Walker, provider: Provider) -> None:
+    provider.person["groups"] = "LSC"
+    assert "reader" in walker.get("/ui/login/provider?next=/ui/classes").text
+
+
+@pytest.mark.parametrize("id_token", [None, 7, "x", "x" * 9000])
+def test_a_provider_that_does_not_say_who_it_is(
+    walker: Walker, provider: Provider, id_token: Any
+) -> None:
+    provider.answer = {"id_token": id_token}
+    assert walker.get("/ui/login/provider").status == 401
+    forged = jwt.encode(provider.claims(aud=CLIENT), "k" * 32, algorithm="HS256")
+    provider.answer = {"id_token": forged}
+    assert walker.get("/ui/login/provider").status == 401
+
+
+def test_nobody_is_logged_in_by_a_link_of_somebody_else(
+    service: Service, walker: Walker, provider: Provider
+) -> None:
+    back = begin(walker)
+    with Walker(service, None) as victim:
+        page = Page(victim.client.get(back))
+        assert (page.status, "another browser" in page.alerts[0]) == (401, True)
+        begin(victim)  # with a login of their own under way
+        assert Page(victim.client.get(back)).status == 401
+        assert COOKIE_NAME not in victim.client.cookies
+    assert Page(walker.client.get(back)).status == 200
+    assert Page(walker.client.get(back)).status == 401  # not twice
+
+
+@pytest.mark.parametrize("query", ["", "state=x&code=y", "state=%C3%A9", "error=access_denied"])
+def test_a_login_that_does_not_end_well(walker: Walker, provider: Provider, query: str) -> None:
+    begin(walker)
+    page = walker.get(f"/ui/login/callback?{query}")
+    assert page.status == 401
+    assert page.forms
+
+
+def test_a_login_that_was_declined(walker: Walker, provider: Provider) -> None:
+    state = parse_qs(urlsplit(begin(walker)).query)["state"][0]
+    page = walker.get(f"/ui/login/callback?error=access_denied&state={state}")
+    assert (page.status, "not completed" in page.alerts[0]) == (401, True)
+
+
+def test_a_login_never_leads_off_the_site(walker: Walker, provider: Provider) -> None:
+    page = walker.get("/ui/login/provider?" + urlencode({"next": "https://evil.example"}))
+    assert page.path == "/ui/clusters"
+    page = walker.get("/ui/login/provider?" + urlencode({"next": "/ui/glitches?" + "x" * 3000}))
+    assert page.status == 200
+
+
+def test_a_provider_that_is_away_leaves_tokens(service: Service, provider: Provider) -> None:
+    with Walker(service, None) as walker:
+        back = begin(walker)
+        provider.is_down = True
+        page = Page(walker.client.get(back))
+        assert page.status == 503
+        assert page.response.headers["retry-after"]
+    with Walker(service, "reader") as walker:
+        assert walker.get("/ui/classes").status == 200
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"oidc_issuer": "http://cilogon.org"},
+        {"oidc_issuer": "https://cilogon.org", "oidc_client_id": "x"},
+        {"oidc_issuer": "https://cilogon.org", "oidc_roles": {"LSC": "reader"}},
+        {"oidc_roles": {"LSC": "king"}},
+    ],
+)
+def test_settings_that_say_half_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**wrong)
