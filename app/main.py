@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -23,6 +22,7 @@ from app.server.metrics import CountRequests, Metrics
 from app.server.middleware import BodyBounds, RequestContext
 from app.server.runtime import Runtime, open_runtime
 from glitch.errors import GlitchError
+from glitch_discovery.version import VERSION
 
 _log = logging.getLogger("app.main")
 
@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     application = FastAPI(
         title="Glitch Discovery",
         summary="Embeds gravitational-wave detector glitches and finds their neighbours.",
-        version=version("glitch-discovery"),
+        version=VERSION,
         license_info={"name": "GPL-3.0-or-later", "identifier": "GPL-3.0-or-later"},
         lifespan=lifespan,
         docs_url=None,  # the stock page loads its scripts from elsewhere: app.frame.api_docs

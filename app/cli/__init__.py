@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import catalogue, jobs, references, running, tokens, training
+from app.cli import backups, catalogue, jobs, references, running, tokens, training
 from app.cli.options import DataDir, set_environment
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(running.app)
+app.add_typer(backups.app)
 app.add_typer(catalogue.app)
 app.add_typer(references.app)
 app.add_typer(jobs.app, name="jobs")
@@ -29,9 +30,9 @@ app.add_typer(training.app)
 
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
-        from importlib.metadata import version
+        from glitch_discovery.version import VERSION
 
-        typer.echo(f"glitch-discovery {version('glitch-discovery')}")
+        typer.echo(f"glitch-discovery {VERSION}")
         raise typer.Exit
 
 

@@ -119,6 +119,11 @@ def start_embedded(folder: Path) -> EmbeddedServer:
     return server
 
 
+def postgres_programs() -> Path:
+    """Where PostgreSQL's programs lie, those of the version that the service brings."""
+    return _binaries()[1]
+
+
 def _binaries() -> tuple[int, Path]:
     # Imported here: the wheel warns at import where XDG_RUNTIME_DIR is not set, and only a process
     # that starts a server needs it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from app.core.principals import Principal
 from app.frame.contexts import Clock, Frame, NavItem, PageContext, Scheme
 from app.frame.figures import VIRIDIS
+from glitch_discovery.version import VERSION
 
 APP = Path(__file__).parents[1]  # each room has its own templates and static files
 CLOCK_COOKIE_NAME = "glitch_clock"
@@ -127,7 +127,7 @@ def _frame(request: Request, visitor: Visitor | None, section: str) -> Frame:
     is_get = request.method == "GET"
     return Frame(
         static=f"/ui/static/{static_digest()}",
-        version=version("glitch-discovery"),
+        version=VERSION,
         path=f"{request.url.path}{query}" if is_get else "/ui/",
         clock=clock(request),
         scheme=scheme(request),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.pool import QueuePool
@@ -15,6 +13,7 @@ from app.server.callers import MAY_BE_OPEN, OpenOrReader, RuntimeDep
 from app.server.metrics import Metrics
 from app.server.readiness import OK, disk_free_bytes
 from app.server.runtime import Runtime
+from glitch_discovery.version import VERSION
 
 router = APIRouter(tags=["operations"])
 
@@ -22,7 +21,7 @@ router = APIRouter(tags=["operations"])
 @router.get("/healthz", summary="Whether the process answers")
 async def healthz() -> server_schemas.Health:
     """Touches nothing: on the event loop, so that a full thread pool does not hide it."""
-    return server_schemas.Health(status="ok", version=version("glitch-discovery"))
+    return server_schemas.Health(status="ok", version=VERSION)
 
 
 @router.get(

@@ -1,0 +1,43 @@
+"""One version, which moves: the next release while work goes on, with a changelog that says so."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.version import Version
+from typer.testing import CliRunner
+
+from app.cli import app
+from glitch_discovery.version import VERSION
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_command_says_it() -> None:
+    assert CliRunner().invoke(app, ["--version"]).output == f"glitch-discovery {VERSION}\n"
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "glitch_discovery"])
+def test_distributions_take_it_from_its_one_place(folder: Path) -> None:
+    settings = tomllib.loads((folder / "pyproject.toml").read_text())
+    assert "version" not in settings["project"]
+    assert settings["tool"]["setuptools"]["dynamic"]["version"] == {
+        "attr": "glitch_discovery.version.VERSION"
+    }
+
+
+def test_changelog_and_citation_follow() -> None:
+    """Under way: `Unreleased` on top. At a release: its number, here and in the citation."""
+    on_top = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert on_top is not None
+    cited = Version(yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"])
+    if Version(VERSION).is_devrelease:
+        assert on_top[1] == "Unreleased"
+        assert cited < Version(VERSION)
+    else:
+        assert on_top[1] == VERSION
+        assert cited == Version(VERSION)
