@@ -47,7 +47,7 @@ from app.jobs.records import Chunk, JobRecord
 from app.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
 from app.jobs.tables import JobItem
 from app.map.service import request_placing
-from app.models.checkpoints import active_checkpoint, hold_active_checkpoint
+from app.models.checkpoints import active_checkpoint, hold_active
 from app.novelty import request_judging
 from glitch.novelty import Judgement
 
@@ -90,7 +90,7 @@ class IngestHandler:
             context.heartbeat()
         encodings = encoder.encode([upload.views for _, upload in good])
         context.heartbeat()
-        if hold_active_checkpoint(session).id != checkpoint.id:
+        if not hold_active(session, checkpoint.id):
             raise BusyError("Another checkpoint became active meanwhile: this part is done again.")
         origin = job.parameters.get("origin")
         stored = insert_glitches(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
 
 POSTGRESQL_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
@@ -50,14 +52,26 @@ def make_engine(
     Nothing is prepared on the server: a plan must see the checkpoint, the filters and the limit to
     choose partition and index, and connection poolers in front of PostgreSQL keep working.
     """
-    return create_engine(
+    engine = create_engine(
         parse_database_url(database_url),
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=wait_s,
-        pool_pre_ping=True,
         connect_args={"prepare_threshold": None, "application_name": "glitch-discovery"},
     )
+    event.listen(engine, "checkout", _refuse_left)
+    return engine
+
+
+def _refuse_left(connection: Any, *_: object) -> None:
+    """Have a connection opened again whose server has gone: what it says unasked is its leave.
+
+    A look at the socket, where asking the server would cost every request a round trip.
+    """
+    look = select.poll()
+    look.register(connection.fileno(), select.POLLIN)
+    if look.poll(0):
+        raise InvalidatePoolError
 
 
 def make_session_factory(

@@ -22,7 +22,7 @@ from app.glitches.records import GlitchMetadata, StoredGlitch
 from app.jobs.records import Chunk, JobRecord
 from app.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
 from app.map.service import start_drawing
-from app.models.checkpoints import active_checkpoint, hold_active_checkpoint
+from app.models.checkpoints import active_checkpoint, hold_active
 from app.novelty import recalibrate
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class DemoHandler:
         checkpoint = active_checkpoint(session)
         made = make_glitches(places, context.encoder(checkpoint.digest))
         context.heartbeat()
-        if hold_active_checkpoint(session).id != checkpoint.id:
+        if not hold_active(session, checkpoint.id):
             raise BusyError("Another checkpoint became active meanwhile: this part is done again.")
         stored = insert_glitches(session, made, checkpoint=checkpoint)
         by_class: dict[str, list[UUID]] = {}

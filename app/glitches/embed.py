@@ -16,7 +16,7 @@ from app.glitches.neighbours import MOST_NEIGHBOURS, find_neighbours
 from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, Neighbour
 from app.glitches.service import get_embedding, get_glitch, insert_glitch
 from app.glitches.upload import ParsedUpload, StrainToViews, parse_details, parse_upload, spooled
-from app.models.checkpoints import hold_active_checkpoint
+from app.models.checkpoints import hold_active
 from app.models.inference import BatchingEncoder
 from app.models.records import CheckpointRecord
 from app.novelty import judge_novelty
@@ -169,7 +169,7 @@ def embed_and_store(
         BusyError: if another checkpoint became active since the encoding.
     """
     check_neighbours(k)
-    if hold_active_checkpoint(session).id != checkpoint.id:
+    if not hold_active(session, checkpoint.id):
         raise BusyError("Another model became active this moment: send it again.")
     stored = insert_glitch(
         session,

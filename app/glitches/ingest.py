@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import delete, select, update
+from sqlalchemy import Row, Table, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -22,7 +22,7 @@ from app.core.identifiers import uuid7
 from app.glitches.facts import NUMBERS
 from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, StoredGlitch
 from app.glitches.sameness import known_digests
-from app.glitches.selection import check_ifo, get_glitch, get_glitches
+from app.glitches.selection import check_ifo, get_glitch, record_of
 from app.glitches.tables import ORIGINS, Embedding, Glitch, View
 from app.models.records import CheckpointRecord
 from app.novelty import judge_novelty, note_class_change
@@ -72,13 +72,13 @@ def insert_glitch(
     digest = known_digests(session, [(views, metadata)]).get(0) or content_digest(
         views, metadata.ifo, metadata.gps_time
     )
-    glitch_id = _claim(session, [(digest, metadata)]).get(digest)
-    is_new = glitch_id is not None
-    if glitch_id is None:
-        glitch_id = _known(session, digest, views, metadata)
+    claimed = _claim(session, [(digest, metadata)]).get(digest)
+    is_new = claimed is not None
+    if claimed is None:
+        glitch = get_glitch(session, _known(session, digest, views, metadata))
     else:
-        _insert_views(session, {glitch_id: views})
-    glitch = get_glitch(session, glitch_id)
+        glitch = _new_record(claimed, views)
+        _insert_views(session, {glitch.id: views})
     novelty = None
     if is_new or not _is_embedded(session, glitch, checkpoint):
         pictured = NewGlitch(views, encoding, metadata)
@@ -86,7 +86,7 @@ def insert_glitch(
     if novelty is None:
         novelty = _judge_stored(session, glitch, checkpoint)
     elif not is_new:
-        note_class_change(session, glitch_id)  # it may be labelled already
+        note_class_change(session, glitch.id)  # it may be labelled already
     return StoredGlitch(glitch, is_new, novelty)
 
 
@@ -153,21 +153,25 @@ def _insert_new(
 ) -> dict[int, StoredGlitch]:
     """Store those that are not known yet, by their places."""
     found = [(digest, glitches[place].metadata) for digest, place in digests.items()]
-    places = {glitch_id: digests[digest] for digest, glitch_id in _claim(session, found).items()}
-    if not places:
+    records = {
+        digests[digest]: _new_record(glitch, glitches[digests[digest]].views)
+        for digest, glitch in _claim(session, found).items()
+    }
+    if not records:
         return {}
-    _insert_views(
-        session, {glitch_id: glitches[place].views for glitch_id, place in places.items()}
-    )
-    records = get_glitches(session, list(places))
+    _insert_views(session, {glitch.id: glitches[place].views for place, glitch in records.items()})
     embedded = {
-        glitch.id: _embedding(session, glitch, glitches[places[glitch.id]], checkpoint)
-        for glitch in records
+        place: _embedding(session, glitch, glitches[place], checkpoint)
+        for place, glitch in records.items()
     }
     session.execute(insert(Embedding), [row for row, _ in embedded.values()])
     return {
-        places[glitch.id]: StoredGlitch(glitch, True, embedded[glitch.id][1]) for glitch in records
+        place: StoredGlitch(glitch, True, embedded[place][1]) for place, glitch in records.items()
     }
+
+
+def _new_record(glitch: Row[Any], views: Views) -> GlitchRecord:
+    return record_of(glitch, None, tuple(sorted(views.durations_s)))
 
 
 def content_digest(views: Views, ifo: str | None, gps_time: Decimal | None) -> bytes:
@@ -225,8 +229,10 @@ def _check(
             raise InvalidRequestError(f"{name} must be a finite number.")
 
 
-def _claim(session: Session, found: Sequence[tuple[bytes, GlitchMetadata]]) -> dict[bytes, UUID]:
-    """Add rows unless digest or Gravity Spy id are known; the ids of those added, by digest.
+def _claim(
+    session: Session, found: Sequence[tuple[bytes, GlitchMetadata]]
+) -> dict[bytes, Row[Any]]:
+    """Add rows unless digest or Gravity Spy id are known; those added, by digest.
 
     In the order of the digests, so that two who store the same at once never deadlock.
     """
@@ -241,13 +247,13 @@ def _claim(session: Session, found: Sequence[tuple[bytes, GlitchMetadata]]) -> d
         }
         for digest, metadata in sorted(found, key=itemgetter(0))
     ]
-    added = session.execute(
-        insert(Glitch)
-        .values(rows)
-        .on_conflict_do_nothing()
-        .returning(Glitch.id, Glitch.content_digest)
-    )
-    return {row.content_digest: row.id for row in added}
+    added = session.execute(_ADD_GLITCHES, rows)
+    return {row.content_digest: row for row in added}
+
+
+# One statement for all rows, compiled once: as ``values(rows)`` it would be every time.
+_TABLE = cast("Table", Glitch.__table__)
+_ADD_GLITCHES = insert(_TABLE).on_conflict_do_nothing().returning(*_TABLE.columns)
 
 
 def _known(session: Session, digest: bytes, views: Views, metadata: GlitchMetadata) -> UUID:

@@ -17,7 +17,6 @@ from sqlalchemy import ColumnElement, Select, cast, select, text
 from sqlalchemy.orm import Session
 
 from app.core.errors import InvalidRequestError
-from app.core.partitions import has_vector_index
 from app.glitches.records import GlitchFilters, Neighbour
 from app.glitches.selection import (
     check_filters,
@@ -68,14 +67,14 @@ def find_neighbours(
             f"neighbours must be 0 to {MOST_NEIGHBOURS}, not {k}.", field="neighbours"
         )
     check_filters(filters)
-    size = checkpoints.latent_size(session, checkpoint_id)
-    query = check_vector(vector, size)
+    facts = checkpoints.search_facts(session, checkpoint_id)
+    query = check_vector(vector, facts.latent_size)
     if k == 0:
         return []
-    is_indexed = not exact and has_vector_index(session, checkpoint_id)
+    is_indexed = facts.is_indexed and not exact
     if is_indexed:
-        _prepare_index_scan(session)
-    distance = distance_to(query, size if is_indexed else None)
+        prepare_index_scan(session)
+    distance = distance_to(query, facts.latent_size if is_indexed else None)
     nearest: Select[*tuple[Any, ...]] = select(
         Embedding.glitch_id, distance.label("distance")
     ).where(Embedding.checkpoint_id == checkpoint_id, *embedding_conditions(filters))
@@ -139,7 +138,7 @@ def _narrow(
     return statement
 
 
-def _prepare_index_scan(session: Session) -> None:
+def prepare_index_scan(session: Session) -> None:
     """Let the index look further when filters reject what it finds; for this transaction."""
     session.execute(
         text(

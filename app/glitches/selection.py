@@ -42,12 +42,18 @@ def select_glitches(*extra: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
 
 def to_record(row: Row[*tuple[Any, ...]]) -> GlitchRecord:
     """The record of a row of ``select_glitches``."""
-    glitch: Glitch = row[0]
+    return record_of(row[0], row[1], tuple(row[2]))
+
+
+def record_of(
+    glitch: Glitch | Row[Any], label: str | None, durations_s: tuple[float, ...]
+) -> GlitchRecord:
+    """The record of a row of the table, with what other tables hold of it."""
     return GlitchRecord(
         id=glitch.id,
         origin=glitch.origin,
-        label=row[1],
-        views=tuple(row[2]),
+        label=label,
+        views=durations_s,
         created_at=glitch.created_at,
         **facts_of(glitch),
     )

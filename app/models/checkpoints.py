@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from app.core.access_tables import AuditEvent
 from app.core.errors import InvalidRequestError, NotFoundError, NotReadyError
-from app.core.partitions import create_partition
+from app.core.partitions import create_partition, vector_index_name
 from app.glitches.tables import Embedding, Glitch
 from app.models.records import CheckpointRecord
 from app.models.tables import Checkpoint
@@ -102,16 +103,18 @@ def active_checkpoint(session: Session) -> CheckpointRecord:
     return _to_record(row)
 
 
-def hold_active_checkpoint(session: Session) -> CheckpointRecord:
-    """The active checkpoint, which stays so until the end of the transaction.
+def active_id(session: Session) -> int | None:
+    """Which checkpoint is active: its manifest, tens of kilobytes, stays where it is."""
+    return session.scalar(select(Checkpoint.id).where(Checkpoint.is_active))
+
+
+def hold_active(session: Session, checkpoint_id: int) -> bool:
+    """Whether this checkpoint is active; if so, it stays so until the end of the transaction.
 
     For whoever stores under it: a switch waits for them, so that it leaves no glitch behind.
-
-    Raises:
-        NotReadyError: if there is none.
     """
     session.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _PUBLISHERS_LOCK})
-    return active_checkpoint(session)
+    return active_id(session) == checkpoint_id
 
 
 def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
@@ -127,15 +130,53 @@ def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
 
 
 def latent_size(session: Session, checkpoint_id: int) -> int:
-    """How many latents a checkpoint has: its manifest, tens of kilobytes, stays where it is.
+    """How many latents a checkpoint has.
 
     Raises:
         NotFoundError: if there is no such checkpoint.
     """
-    size = session.scalar(select(Checkpoint.latent_size).where(Checkpoint.id == checkpoint_id))
-    if size is None:
-        raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
-    return size
+    return search_facts(session, checkpoint_id).latent_size
+
+
+@dataclass(frozen=True)
+class SearchFacts:
+    """What a search among the vectors of a checkpoint has to know."""
+
+    latent_size: int
+    is_indexed: bool  # by a finished vector index
+    is_spherical: bool  # means have one length, so that Euclid and angle order them alike
+
+
+def search_facts(session: Session, checkpoint_id: int) -> SearchFacts:
+    """Of this checkpoint; asked for once a transaction.
+
+    Raises:
+        NotFoundError: if there is no such checkpoint.
+    """
+    known: WeakKeyDictionary[Any, dict[int, SearchFacts]] = session.info.setdefault(
+        _KNOWN, WeakKeyDictionary()
+    )
+    of_now = known.get(session.get_transaction(), {})
+    if checkpoint_id not in of_now:
+        row = session.execute(
+            _SEARCH_FACTS, {"id": checkpoint_id, "name": vector_index_name(checkpoint_id)}
+        ).first()
+        if row is None:
+            raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
+        of_now = known.setdefault(session.get_transaction(), {})
+        of_now[checkpoint_id] = SearchFacts(
+            row.latent_size, bool(row.is_indexed), bool(row.is_spherical)
+        )
+    return of_now[checkpoint_id]
+
+
+_KNOWN = "facts of checkpoints, by transaction"
+_SEARCH_FACTS = text(
+    # Only the architecture with a front end puts its means on a sphere.
+    "SELECT latent_size, manifest -> 'architecture' ? 'front_end' AS is_spherical,"
+    " (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)) AS is_indexed"
+    " FROM checkpoint WHERE id = :id"
+)
 
 
 def list_checkpoints(session: Session) -> list[CheckpointRecord]:

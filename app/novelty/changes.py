@@ -96,7 +96,7 @@ def _calibrate(session: Session, glitch_id: UUID) -> None:
             continue
         if _is_stood_for(session, same_kind, mean, glitch.gps_time, glitch.class_id):
             continue
-        score = score_against(
+        score, _ = score_against(
             session,
             np.asarray(mean, dtype=np.float32),
             [*same_kind, Embedding.is_reference, Embedding.glitch_id != glitch_id],

@@ -1,4 +1,9 @@
-"""How novel one glitch is, by one scan of the references in SQL."""
+"""How novel one glitch is, by one search of the references in SQL.
+
+Where the checkpoint has a vector index, it searches first. An index may miss references, and then
+the distance comes out larger and the p-value smaller, never the reverse: who is not novel by it is
+not novel. Whoever might be, with a p-value of ``EXACT_BELOW`` or less, is judged by a scan.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from jaxtyping import Float
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.glitches.neighbours import check_vector
+from app.glitches.neighbours import check_vector, distance_to, prepare_index_scan
 from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 from app.novelty.conditions import angle
@@ -27,7 +32,8 @@ from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S
 from glitch.observing_runs import observing_run
 
 MOST_CALIBRATION = 2000  # of a detector, kind and run; finer p-values change no decision
-_SPARE = 20  # references fetched beyond the nearest, in case some are of the same event
+EXACT_BELOW = 0.1  # p-values that may flag are never the index's
+_FETCHED = LEAST_REFERENCES  # more than the nearest, as some may be of the same event
 NO_DETECTOR = Judgement(
     None,
     None,
@@ -65,8 +71,8 @@ def judge_novelty(
         InvalidRequestError: a vector of another size or not finite.
         NotFoundError: if there is no such checkpoint.
     """
-    size = checkpoints.latent_size(session, checkpoint_id)
-    query = check_vector(vector, size)
+    facts = checkpoints.search_facts(session, checkpoint_id)
+    query = check_vector(vector, facts.latent_size)
     if ifo is None:
         return NO_DETECTOR
     same_kind = [
@@ -74,20 +80,46 @@ def judge_novelty(
         Embedding.ifo == ifo,
         Embedding.is_simulated.is_(origin == "simulated"),
     ]
-    own = [*same_kind, Embedding.glitch_id == exclude_id]
+    is_reference = False
     if exclude_id is not None:
+        own = [*same_kind, Embedding.glitch_id == exclude_id]
+        is_reference = bool(session.scalar(select(Embedding.is_reference).where(*own)))
         same_kind.append(Embedding.glitch_id != exclude_id)
     references = [*same_kind, Embedding.is_reference]
-    few = select(Embedding.glitch_id).where(*references).limit(LEAST_REFERENCES).subquery()
-    n_references = session.scalar(select(func.count()).select_from(few)) or 0
-    score = score_against(
-        session, query, references, gps_time, is_reference=_is_reference(session, own)
-    )
+    run = observing_run(None if gps_time is None else float(gps_time))
     named = None if origin == "simulated" else ifo
-    if score is None:
-        return judge(None, n_references, Calibration(0, 0), ifo=named)
+
+    def judged(index_size: int | None) -> Judgement:
+        score, n_references = score_against(
+            session,
+            query,
+            references,
+            gps_time,
+            is_reference=is_reference,
+            index_size=index_size,
+        )
+        if score is None or n_references < LEAST_REFERENCES:
+            return judge(score, n_references, Calibration(0, 0), ifo=named)
+        counts = _calibration(session, same_kind, score, condition)
+        whole = Calibration(
+            sum(one.n for one in counts.values()), sum(one.n_as_novel for one in counts.values())
+        )
+        of_run = counts.get(run) if run else None
+        return judge(score, n_references, whole, of_run, run, condition=condition, ifo=named)
+
+    if facts.is_indexed and facts.is_spherical:
+        judgement = judged(facts.latent_size)
+        if judgement.p_value is not None and judgement.p_value > EXACT_BELOW:
+            return judgement
+    return judged(None)
+
+
+def _calibration(
+    session: Session, same_kind: list[Any], score: float, condition: str
+) -> dict[str | None, Calibration]:
+    """How many calibrate, and how many of them look as novel, by observing run."""
     calibration = Embedding.calibration_score
-    counts = {
+    return {
         run: Calibration(n, n_as_novel)
         for run, n, n_as_novel in session.execute(
             select(
@@ -99,12 +131,6 @@ def judge_novelty(
             .group_by(Embedding.calibration_run)
         )
     }
-    whole = Calibration(
-        sum(one.n for one in counts.values()), sum(one.n_as_novel for one in counts.values())
-    )
-    run = observing_run(None if gps_time is None else float(gps_time))
-    of_run = counts.get(run) if run else None
-    return judge(score, n_references, whole, of_run, run, condition=condition, ifo=named)
 
 
 def score_against(
@@ -114,18 +140,24 @@ def score_against(
     gps_time: Decimal | None,
     *,
     is_reference: bool,
-) -> float | None:
-    """Distance to the ``NEAREST``-th nearest reference of another event.
+    index_size: int | None = None,
+) -> tuple[float | None, int]:
+    """Distance to the ``NEAREST``-th nearest reference of another event, and how many there are.
 
-    As ``glitch.novelty.novelty_scores`` has it: to a reference, copies are no others.
+    As ``glitch.novelty.novelty_scores`` has it: to a reference, copies are no others. From
+    ``LEAST_REFERENCES`` on, how many is no longer counted. By the vector index (``index_size``: the
+    latent size) a reference may be missed, so the distance is never less than by a scan.
     """
-    distance = angle(Embedding.mean.cosine_distance(query))
-    limit = NEAREST + _SPARE
+    distance = order = angle(Embedding.mean.cosine_distance(query))
+    if index_size is not None:
+        prepare_index_scan(session)
+        order = distance_to(query, index_size)
+    limit = _FETCHED
     while True:
         nearest = (
             select(Embedding.glitch_id, distance.label("distance"))
             .where(*references)
-            .order_by(distance)
+            .order_by(order)
             .limit(limit)
             .subquery()
         )
@@ -140,14 +172,10 @@ def score_against(
             if not _is_same_event(one, time, gps_time, copies=is_reference)
         ]
         if len(others) >= NEAREST:
-            return float(others[NEAREST - 1])
+            return float(others[NEAREST - 1]), len(rows)
         if len(rows) < limit:
-            return None
+            return None, len(rows)
         limit *= 4
-
-
-def _is_reference(session: Session, own: list[Any]) -> bool:
-    return bool(session.scalar(select(Embedding.is_reference).where(*own)))
 
 
 def _is_same_event(

@@ -141,10 +141,8 @@ class UploadRoute(APIRoute):
         handler = super().get_route_handler()
 
         def identify(request: Request) -> Principal:
-            with runtime_of(request).sessions() as session:
-                principal = principal_of(request, session)
-                session.commit()
-                return principal
+            with runtime_of(request).look_ups() as session:
+                return principal_of(request, session)
 
         async def guarded(request: Request) -> Response:
             request.state.principal = await look_up(request, identify)

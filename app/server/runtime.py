@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from app.core.signing_key import signing_secret
 from app.decoding.pool import running_pool
 from app.jobs.broker import CeleryNotifier, open_redis
 from app.jobs.notify import notifier_info
-from app.models.checkpoints import active_checkpoint
+from app.models.checkpoints import active_checkpoint, active_id
 from app.models.index import IndexAudit, latest_audit
 from app.models.inference import BatchingEncoder, Encoders, StrainTransform
 from app.models.painting import Painter
@@ -56,6 +57,13 @@ class Runtime:
     redis: Redis | None = None  # None: REDIS_URL is not set
     scitokens: SciTokens | None = None  # None: nobody's are taken
     login_provider: LoginProvider | None = None  # None: tokens alone
+    _published: dict[int, CheckpointRecord] = field(default_factory=dict)  # served so far
+
+    @cached_property
+    def look_ups(self) -> sessionmaker[Session]:
+        """Sessions that read a thing or two: each statement is a transaction of its own."""
+        engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        return make_session_factory(engine)
 
     def active_encoder(self) -> tuple[CheckpointRecord, BatchingEncoder]:
         """The active checkpoint and its encoder, loaded at first need.
@@ -65,8 +73,11 @@ class Runtime:
         Raises:
             NotReadyError: if none is active, or its weights are not here.
         """
-        with self.sessions() as session:
-            checkpoint = active_checkpoint(session)
+        with self.look_ups() as session:
+            checkpoint = self._published.get(active_id(session) or 0)
+            if checkpoint is None:
+                checkpoint = active_checkpoint(session)
+                self._published[checkpoint.id] = checkpoint
         return checkpoint, self.encoders.get(checkpoint.digest)
 
     def index_audit(self) -> IndexAudit | None:

@@ -3,9 +3,10 @@
     python -m benchmarks.catalogue.big_catalogue FOLDER [--glitches 100000] [--views 1.0]
 
 FOLDER becomes a data directory (``GLITCH_DATA_DIR``) with a database of its own. Glitches fall into
-40 kinds around points of the latent space; seven in ten are labelled, a twentieth are of kinds that
-nobody has named. Clusters are stored as if they had been found. Each glitch has a label or none, a
-novelty, one small view, and a place on the map (made up: UMAP is not run).
+40 kinds on the sphere that v2's means lie on; seven in ten are labelled, a fiftieth are of kinds
+that nobody has named. Up to 2000 of a detector and observing run calibrate. Clusters are stored as
+if they had been found. Each glitch has a label or none, a novelty, one small view, and a place on
+the map (made up: UMAP is not run).
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ from app.core.migrate import upgrade
 from app.launch.publish import publish_shipped
 from app.map.points import count_points, store_places, to_uuid
 from app.map.tables import Projection
+from app.novelty.single import MOST_CALIBRATION
 from benchmarks.catalogue.big_clusters import store_clusters
 from glitch.codec import pack_view
+from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S
 
 KINDS = 40
 UNKNOWN_KINDS = 4  # the last ones: never labelled, always novel
@@ -41,6 +44,7 @@ IFOS = np.array([b"H1", b"L1", b"V1"], dtype="S2")
 SMALLEST_CLUSTER, LARGEST_CLUSTER = 5, 300
 PICTURES = 64  # different views, dealt out by turns
 FLOAT4_OID = 700
+CONDITION = b"1 s, 10 to 2048 Hz"  # one picture of a second
 
 
 def fill(engine: Engine, folder: Path, count: int, share_with_views: float) -> None:
@@ -73,6 +77,7 @@ def _invent(session: Session, count: int, latent: int) -> dict[str, np.ndarray]:
     is_labelled = ~is_unknown & (rng.random(count) < LABELLED)
     middles = rng.standard_normal((KINDS, latent)) * 1.5
     means = middles[kind] + 0.6 * rng.standard_normal((count, latent))
+    means *= np.sqrt(latent) / np.linalg.norm(means, axis=1, keepdims=True)
     around = np.stack([np.cos(np.arange(KINDS) * 2.4), np.sin(np.arange(KINDS) * 2.4)], axis=1)
     spots = around * np.sqrt((np.arange(KINDS) + 0.5) / KINDS)[:, None] * 0.9
     spread = np.where(is_unknown, 0.008, 0.035)[:, None]
@@ -150,6 +155,7 @@ def _store_embeddings(session: Session, made: dict[str, np.ndarray], checkpoint_
         ("log_variance", array),
         *((name, "f8") for name in ("reconstruction_error", "kl", "novelty_score", "p_value")),
         ("is_judged", "?"),
+        ("condition", f"S{len(CONDITION)}"),
     ]
     rows = np.zeros(count, dtype=columns)
     rows["glitch_id"], rows["checkpoint_id"], rows["ifo"] = made["id"], checkpoint_id, made["ifo"]
@@ -161,7 +167,27 @@ def _store_embeddings(session: Session, made: dict[str, np.ndarray], checkpoint_
     rows["reconstruction_error"], rows["kl"] = 100.0, 20.0
     rows["novelty_score"], rows["p_value"] = 1 - made["p_value"], made["p_value"]
     rows["is_judged"] = True
+    rows["condition"] = CONDITION
     write_rows(session, "embedding", rows)
+    _calibrate(session, checkpoint_id)
+
+
+def _calibrate(session: Session, checkpoint_id: int) -> None:
+    """References of each detector and run with made-up scores: as many as a judging takes."""
+    ends = zip(OBSERVING_RUNS, RUN_ENDS_S, strict=False)
+    run = "CASE " + " ".join(f"WHEN gps_time < {end} THEN '{name}'" for name, end in ends)
+    session.execute(
+        text(
+            "UPDATE embedding SET calibration_run = chosen.run,"  # noqa: S608 - our own runs
+            " calibration_score = 0.02 + 0.2 * random()"
+            f" FROM (SELECT id, run, row_number() OVER (PARTITION BY ifo, run) AS place"
+            f" FROM (SELECT id, ifo, {run} END AS run FROM glitch WHERE class_id IS NOT NULL)"
+            " AS known) AS chosen"
+            " WHERE glitch_id = chosen.id AND checkpoint_id = :checkpoint"
+            " AND chosen.place <= :most"
+        ),
+        {"checkpoint": checkpoint_id, "most": MOST_CALIBRATION},
+    )
 
 
 def _store_labels(session: Session) -> None:

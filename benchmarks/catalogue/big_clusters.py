@@ -35,7 +35,6 @@ def store_clusters(session: Session, checkpoint_id: int, groups: Sequence[Sequen
         n_clustered=total,
         n_noise=0,
         n_clusters=len(groups),
-        detail="Made up for a benchmark.",
         author="benchmark",
     )
     session.add(run)
@@ -56,13 +55,15 @@ def _store(session: Session, run: ClusteringRun, group: Sequence[UUID]) -> None:
         ifos=[row[1] for row in rows],
         gps_times=[row[2] for row in rows],
         vectors=np.array([row[3] for row in rows], dtype=np.float32),
+        weights=np.ones(len(rows)),
+        looks={},
         n_judged=run.n_judged,
         n_unjudged=0,
         n_flagged=run.n_flagged,
         threshold=0.01,
         judged_by_ifo={},
         calibration_by_ifo={},
-        sentences=[],
+        findings=[],
     )
     everyone = np.arange(len(rows))
     found = describe_cluster(unit_vectors(chosen.vectors), everyone, np.ones(len(rows)), 0.9)

@@ -1,10 +1,12 @@
 """How long `POST /embed` takes: one spectrogram, and 32 s of 4 kHz strain; 1 client and 16.
 
-    python -m benchmarks.service.embed_latency  starts a service, demo included
+    python -m benchmarks.service.embed_latency [--before REVISION] [--glitches 2000]
     python -m benchmarks.service.embed_latency --url URL  measures a running one (GLITCH_TOKEN)
 
 Every request is a glitch that the service has not seen (its GPS time differs), is stored, judged,
-and answered with ten neighbours: the whole of the contract, over HTTP on this machine.
+and answered with ten neighbours: the whole of the contract, over HTTP on this machine. Services of
+its own start with a made-up catalogue (``big_catalogue``). With ``--before`` the code of another
+revision serves a copy of it, the two are asked by turns, and each row ends with the ratio.
 """
 
 from __future__ import annotations
@@ -38,28 +40,58 @@ GWOSC = Path(__file__).parents[3] / "shared/data/strain/H-H1_LOSC_4_V2-112625944
 Request = Callable[[int], dict[str, object]]
 
 
+ROOT = Path(__file__).parents[2]
+
+
 @contextlib.contextmanager
-def own_service() -> Iterator[tuple[str, str]]:
-    """Address and token of a service with the whole demo catalogue, gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="embed-latency-") as folder:
-        environment = {**os.environ, "GLITCH_DATA_DIR": f"{folder}/data", "GLITCH_PORT": "0"}
-        environment.pop("DATABASE_URL", None)
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from app.cli import main; main()", "up"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
+def own_service(data: Path, tree: Path = ROOT) -> Iterator[tuple[str, str]]:
+    """Address and token of a service of that tree's code on that data directory."""
+    environment = {
+        **os.environ,
+        "GLITCH_DATA_DIR": str(data),
+        "GLITCH_PORT": "0",
+        "GLITCH_DEMO": "false",
+        "PYTHONPATH": str(tree),
+    }
+    environment.pop("DATABASE_URL", None)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", "from app.cli import main; main()", "up"],
+        env=environment,
+        cwd=data,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        lines = iter(process.stdout or ())
+        ready = next((line for line in lines if line.startswith("ready ")), None)
+        if ready is None:
+            raise SystemExit("The service did not start: run `glitch-discovery up` to see why.")
+        yield ready.split()[1], (data / "admin-token").read_text().strip()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+
+
+@contextlib.contextmanager
+def own_services(before: str | None, glitches: int) -> Iterator[dict[str, tuple[str, str]]]:
+    """This code's service and that of a revision, each on a catalogue of its own, by name."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="embed-latency-")))
+        maker = [sys.executable, "-m", "benchmarks.catalogue.big_catalogue", folder / "now"]
+        subprocess.run(
+            [*maker, "--glitches", str(glitches)], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
         )
-        try:
-            lines = iter(process.stdout or ())
-            ready = next((line for line in lines if line.startswith("ready ")), None)
-            if ready is None:
-                raise SystemExit("The service did not start: run `glitch-discovery up` to see why.")
-            yield ready.split()[1], Path(f"{folder}/data/admin-token").read_text().strip()
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate()
+        found = {}
+        if before:
+            subprocess.run(["cp", "-a", folder / "now", folder / "before"], check=True)
+            tree = folder / "tree"
+            git = ["git", "-C", str(ROOT), "worktree"]
+            subprocess.run([*git, "add", "-q", "--detach", tree, before], check=True)
+            stack.callback(subprocess.run, [*git, "remove", "--force", tree], check=False)
+            found["before"] = stack.enter_context(own_service(folder / "before", tree))
+        found["now"] = stack.enter_context(own_service(folder / "now"))
+        yield found
 
 
 def spectrogram_request() -> Request:
@@ -106,8 +138,8 @@ def gwosc_file(values: np.ndarray, gps_start: float) -> bytes:
 
 def measure(
     connect: Callable[[], httpx.Client], request: Request, numbers: range, clients: int
-) -> str:
-    """Send a request for each number from ``clients`` at once; a table row of what they took."""
+) -> tuple[list[float], float]:
+    """Send a request for each number from ``clients`` at once; what each took, and all, in s."""
     times: list[float] = []
     remaining = iter(numbers)
     lock = threading.Lock()
@@ -130,34 +162,64 @@ def measure(
     started = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(work, range(clients)))
-    rate = len(numbers) / (time.perf_counter() - started)
-    p50, p99 = np.percentile(np.array(times) * 1e3, [50, 99])
-    return f"{clients:>7} {len(numbers):>8} {p50:>8.1f} {p99:>8.1f} {rate:>10.1f}"
+    return times, time.perf_counter() - started
+
+
+def compare(services: dict[str, Callable[[], httpx.Client]], requests: int, turns: int) -> None:
+    """A table for each kind of upload: each service in turn, several times over."""
+    first = int(time.time()) % 100_000  # another run against the same service is new again
+    for name, make in (("spectrogram", spectrogram_request), ("strain", strain_request)):
+        request = make()
+        print(f"\n{name}\ncode   clients requests   p50 ms   p99 ms requests/s", flush=True)
+        for connect in services.values():
+            measure(connect, request, range(first, first + 10), 1)  # warm
+        first += 10
+        for clients in (1, 16):
+            times: dict[str, list[float]] = {code: [] for code in services}
+            walls = dict.fromkeys(services, 0.0)
+            for _ in range(turns):
+                numbers = range(first, first + requests // turns)
+                first += len(numbers)
+                for code, connect in services.items():
+                    took, wall = measure(connect, request, numbers, clients)
+                    times[code] += took
+                    walls[code] += wall
+            medians = {}
+            for code, took in times.items():
+                p50, p99 = np.percentile(np.array(took) * 1e3, [50, 99])
+                medians[code] = p50
+                rate = len(took) / walls[code]
+                row = f"{code:6} {clients:>7} {len(took):>8} {p50:>8.1f} {p99:>8.1f} {rate:>10.1f}"
+                print(row, flush=True)
+            if "before" in medians:
+                print(f"before / now, p50: {medians['before'] / medians['now']:.2f}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--url", help="a running service; default: one of its own")
+    parser.add_argument("--before", help="a revision to compare with")
+    parser.add_argument("--glitches", type=int, default=2000, help="in the catalogue")
     parser.add_argument("--requests", type=int, default=200, help="per row")
+    parser.add_argument("--turns", type=int, default=4, help="of each service per row")
     chosen = parser.parse_args()
     print(heading())
     with contextlib.ExitStack() as stack:
-        if chosen.url:
-            url, token = chosen.url, os.environ["GLITCH_TOKEN"]
-        else:
-            url, token = stack.enter_context(own_service())
-        headers = {"Authorization": f"Bearer {token}"}
-        connect = partial(httpx.Client, base_url=url, headers=headers, timeout=120)
-        first = int(time.time()) % 10_000  # another run against the same service is new again
-        for name, make in (("spectrogram", spectrogram_request), ("strain", strain_request)):
-            request = make()
-            measure(connect, request, range(first, first + 10), 1)  # warm
-            first += 10
-            print(f"\n{name}\nclients requests   p50 ms   p99 ms requests/s", flush=True)
-            for clients in (1, 16):
-                numbers = range(first, first + chosen.requests)
-                print(measure(connect, request, numbers, clients), flush=True)
-                first += chosen.requests
+        found = (
+            {"now": (chosen.url, os.environ["GLITCH_TOKEN"])}
+            if chosen.url
+            else stack.enter_context(own_services(chosen.before, chosen.glitches))
+        )
+        services = {
+            code: partial(
+                httpx.Client,
+                base_url=url,
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=120,
+            )
+            for code, (url, token) in found.items()
+        }
+        compare(services, chosen.requests, chosen.turns)
 
 
 if __name__ == "__main__":

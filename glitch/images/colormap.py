@@ -17,6 +17,7 @@ N_COLORS = 256
 _BITS = 6  # of each channel in the look-up table; first-order refinement gives back the rest
 _SHIFT = 8 - _BITS
 _REACH = 2.5  # colours: how far refinement may move from the table's answer
+_BRIGHT = sum(1 << (_BITS * place - 1) for place in (1, 2, 3))  # the top bit of any channel
 _COLORED = 40  # largest less smallest channel: viridis has 83 or more, page and text about 0
 
 Codes = Int32[np.ndarray, "height width"]
@@ -67,8 +68,11 @@ def _tables() -> _Tables:
 
 def color_codes(pixels: UInt8[np.ndarray, "height width 3"]) -> Codes:
     """Coarse RGB cell of every pixel, the key of the look-up tables."""
-    coarse = (pixels >> _SHIFT).astype(np.int32)
-    return (coarse[..., 0] << 2 * _BITS) | (coarse[..., 1] << _BITS) | coarse[..., 2]
+    codes = (pixels[..., 0] >> _SHIFT).astype(np.int32)
+    for channel in (1, 2):  # in place: every pass over a picture costs as much as its arithmetic
+        codes <<= _BITS
+        codes |= pixels[..., channel] >> _SHIFT
+    return codes
 
 
 def is_colored(codes: Codes) -> Bool[np.ndarray, "height width"]:
@@ -76,7 +80,12 @@ def is_colored(codes: Codes) -> Bool[np.ndarray, "height width"]:
 
     Nearness to viridis would not do here: a resampled edge between purple and yellow is far off.
     """
-    return np.asarray(_tables().is_colored[codes], dtype=np.bool_)
+    return np.asarray(_tables().is_colored.take(codes), dtype=np.bool_)
+
+
+def is_dark(codes: Codes) -> Bool[np.ndarray, "height width"]:
+    """Which pixels text, ticks and frames are drawn with: all channels below 128 of 255."""
+    return np.asarray((codes & _BRIGHT) == 0, dtype=np.bool_)
 
 
 def invert(
@@ -96,10 +105,12 @@ def invert(
         RGB distance (0 to 441) of the drawn rows to the colour map: higher is less an omega scan.
     """
     tables = _tables()
-    coarse = tables.nearest[codes]
-    position = np.take(tables.offset, coarse)  # take: twice as fast as indexing here
+    coarse = tables.nearest.take(codes)  # take: twice as fast as indexing here
+    position = tables.offset.take(coarse)
     for channel in range(3):
-        position += np.take(tables.slope[channel], coarse) * pixels[..., channel]
+        along = tables.slope[channel].take(coarse)
+        along *= pixels[..., channel]
+        position += along
     center = coarse.astype(np.float32)
     np.clip(position, center - _REACH, center + _REACH, out=position)
     np.clip(position, 0, N_COLORS - 1, out=position)

@@ -141,7 +141,10 @@ def _as_rgb(picture: Image.Image) -> RgbPixels:
         if lowest != 255:
             page = Image.new("RGBA", picture.size, "white")
             picture = Image.alpha_composite(page, picture)
-    return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+    rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
+    # Pillow holds four bytes a pixel: to take them as they are is twice as fast as to pack them.
+    held = np.frombuffer(rgb.tobytes("raw", "RGBX"), dtype=np.uint8)
+    return held.reshape(rgb.height, rgb.width, 4)[..., :3]
 
 
 def _declared_size(data: bytes) -> tuple[int, int]:

@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
 from glitch.errors import ImageError
-from glitch.images.colormap import color_codes, invert, is_colored
+from glitch.images.colormap import color_codes, invert, is_colored, is_dark
 from glitch.images.decode import decode_picture
 from glitch.images.grid import LEAST_COVER, cell_means, even_edges
 from glitch.images.names import SpectrogramName, parse_file_name
 from glitch.images.panel import SMALLEST_SIDE, DrawnCells, FoundPanel, find_panel
-from glitch.images.scales import DARK, Scales, check_scales, row_edges
+from glitch.images.scales import Scales, check_scales, row_edges
 from glitch.types import ViewArray
 from glitch.views import Preprocessing, Views, views_from_images
 
@@ -61,8 +61,8 @@ def read_spectrogram(
     codes = color_codes(pixels)
     colored = is_colored(codes)
     drawn = DrawnCells.parse(stated_cells, pixels.shape[1], pixels.shape[0])
-    is_dark = np.asarray(pixels.max(axis=2) < DARK, dtype=np.bool_)
-    box, has_rival = FoundPanel(drawn.box) if drawn else find_panel(colored, is_dark)
+    dark = is_dark(codes)
+    box, has_rival = FoundPanel(drawn.box) if drawn else find_panel(colored, dark)
     if min(box.width, box.height) < SMALLEST_SIDE:
         raise ImageError(
             f"The spectrogram is only {box.width} x {box.height} pixels; at least "
@@ -85,7 +85,7 @@ def read_spectrogram(
     own_range = (recipe.lowest_frequency_hz, recipe.highest_frequency_hz)
     if drawn is None:
         check_scales(
-            pixels,
+            dark,
             colored,
             box,
             said,

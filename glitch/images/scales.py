@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from math import log2
 
 import numpy as np
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Bool, Float64
 
 from glitch.errors import ImageError
 from glitch.images.grid import even_edges
 from glitch.images.panel import Box
 
-DARK = 128  # of 255: text, ticks and frames
 _BESIDE = 0.035  # of the picture's width: labels end or begin this near the axes
 _CLEAR = 6  # pixels beside the axes that hold ticks rather than labels
 _OVER = 0.015  # of the axis: a label at its end stands so far beyond; those of the time, further
@@ -57,7 +56,7 @@ class Scales:
 
 
 def check_scales(
-    pixels: UInt8[np.ndarray, "height width 3"],
+    is_dark: Bool[np.ndarray, "height width"],
     is_colored: Bool[np.ndarray, "height width"],
     box: Box,
     said: Scales,
@@ -70,7 +69,7 @@ def check_scales(
     Where there are none, as in a cropped picture, nothing can be told and the scales are assumed.
 
     Args:
-        pixels: the whole picture, RGB.
+        is_dark: which pixels of the whole picture text and ticks are drawn with.
         is_colored: which pixels have a colour.
         box: the panel.
         said: what the caller says; that is not checked.
@@ -80,7 +79,6 @@ def check_scales(
     Raises:
         ImageError: naming what to give.
     """
-    is_dark = np.asarray(pixels.max(axis=2) < DARK)
     if said.frequency_range_hz is None and not _may_span(is_dark, box, frequency_range_hz):
         low, high = frequency_range_hz
         raise ImageError(

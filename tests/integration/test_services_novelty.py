@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 from store_helpers import LATENT, Store, make_views, person
 
@@ -19,8 +19,9 @@ from app.core.principals import Role
 from app.glitches.labels import append_label, append_labels, list_labels, revoke_label
 from app.glitches.service import get_embedding
 from app.glitches.tables import Embedding, Glitch
+from app.models import checkpoints
 from app.models.records import CheckpointRecord
-from app.novelty import judge_novelty, recalibrate, rejudge
+from app.novelty import judge_novelty, recalibrate, rejudge, single
 from glitch.novelty import (
     LEAST_CALIBRATION,
     LEAST_OF_CLASS,
@@ -340,3 +341,58 @@ def test_vectors_of_another_size(session: Session, checkpoint: CheckpointRecord)
             origin="upload",
             condition=SEEN,
         )
+
+
+def test_the_index_judges_who_is_not_novel_and_a_scan_who_may_be(
+    session: Session,
+    checkpoint: CheckpointRecord,
+    labelled: Any,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labelled()
+    recalibrate(session, checkpoint.id)
+    asked: list[int | None] = []
+    search = single.score_against
+
+    def noted(*arguments: Any, index_size: int | None = None, **more: Any) -> Any:
+        asked.append(index_size)
+        score, count = search(*arguments, index_size=index_size, **more)
+        is_missing = index_size is not None and score is not None and len(asked) % 2
+        return (score + 10 if is_missing else score), count  # as if it had found none of the near
+
+    monkeypatch.setattr(single, "score_against", noted)
+    queries = rng.normal(1.5, size=(12, LATENT)).astype(np.float32)
+
+    def judged(query: np.ndarray) -> Judgement:
+        return judge_novelty(
+            session,
+            vector=query,
+            checkpoint_id=checkpoint.id,
+            ifo="H1",
+            origin="simulated",
+            condition=SEEN,
+        )
+
+    exact = [judged(query) for query in queries]
+    assert set(asked) == {None}
+    partition = f"embedding_p{checkpoint.id}"
+    mean = f"(mean::vector({LATENT})) vector_l2_ops"
+    session.execute(text(f"CREATE INDEX {partition}_mean_hnsw ON {partition} USING hnsw ({mean})"))
+    session.execute(
+        text("UPDATE checkpoint SET manifest = :manifest WHERE id = :id"),
+        {"manifest": '{"architecture": {"front_end": "one that ends on a sphere"}}'}
+        | {"id": checkpoint.id},
+    )
+    monkeypatch.setattr(checkpoints, "_KNOWN", "another transaction's facts")
+    asked.clear()
+    for query, wanted in zip(queries, exact, strict=True):
+        found = judged(query)
+        assert wanted.p_value is not None
+        assert found.p_value is not None
+        if asked[-1] is None:  # it might be novel
+            assert found == wanted
+        else:
+            assert single.EXACT_BELOW < found.p_value <= wanted.p_value
+    assert asked.count(LATENT) == len(queries)
+    assert asked.count(None) >= len(queries) // 3  # every miss at least
