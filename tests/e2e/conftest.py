@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -14,16 +16,40 @@ from service_process import Service, new_folder
 Starts = Callable[..., Service]
 
 
+@contextmanager
+def locked_note(root: Path) -> Iterator[Path]:
+    """A file that the test processes of this session read and write in turn."""
+    with (root / "filled.lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield root / "filled"
+
+
 @pytest.fixture(scope="session")
-def filled() -> Iterator[Path]:
-    """A data directory after a first start and a clean stop; copy it to change it."""
-    folder = new_folder()
-    service = Service(folder)
-    service.wait_until_ready()
-    service.wait_until_filled()
-    assert service.stop() == 0
-    yield folder
-    shutil.rmtree(folder.parent, ignore_errors=True)
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data directory after a first start and a clean stop; copy it to change it.
+
+    Filled by whichever test process needs it first, removed by the last one that is done.
+    """
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with locked_note(root) as note:
+        if not note.exists():
+            folder = new_folder()
+            service = Service(folder)
+            service.wait_until_ready()
+            service.wait_until_filled()
+            assert service.stop() == 0
+            note.write_text(f"0 {folder}")
+        users, _, name = note.read_text().partition(" ")
+        note.write_text(f"{int(users) + 1} {name}")
+    yield Path(name)
+    with locked_note(root) as note:
+        users, _, name = note.read_text().partition(" ")
+        if int(users) > 1:
+            note.write_text(f"{int(users) - 1} {name}")
+        else:
+            note.unlink()
+            shutil.rmtree(Path(name).parent, ignore_errors=True)
 
 
 @pytest.fixture

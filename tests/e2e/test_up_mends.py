@@ -95,7 +95,10 @@ def test_what_does_jobs_comes_back_and_no_job_is_lost(mended: Service) -> None:
         eventually(lambda: states()[third] == "succeeded", mended)
 
 
-def test_a_service_that_is_frozen_is_replaced(mended: Service) -> None:
+def test_a_service_that_is_killed_or_frozen_is_replaced(mended: Service) -> None:
+    kill(mended, "app.launch.serve")
+    eventually(lambda: answers(mended), mended)
+    assert any("The service ended" in line and "again" in line for line in mended.errors)
     frozen = part(mended, "app.launch.serve")
     assert frozen is not None
     frozen.suspend()  # as a library that loops with the interpreter's lock held
