@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -26,6 +26,7 @@ class Failure:
         sentence: What to tell where the error's own words are not for people.
         retry_after_s: When the same request may succeed, of a status 503.
         level: Of the log line about it; 0 for none.
+        field: The input that the sentence calls by the API's name, where it names one.
     """
 
     status: int
@@ -35,6 +36,12 @@ class Failure:
     sentence: str = ""
     retry_after_s: int = 5
     level: int = 0
+    field: str | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether nothing is broken: the same request may succeed soon."""
+        return self.code == "busy"
 
 
 _BUSY = Failure(503, "busy", "The service is busy")
@@ -101,17 +108,20 @@ _FULL_OF_DATABASE = "53100"  # PostgreSQL's disk_full
 
 
 def failure_of(error: Exception) -> Failure | None:
-    """How an error is answered, the most derived class deciding; None for one nobody foresaw."""
+    """How an error is answered, in its own words; None for one nobody foresaw.
+
+    The most derived class decides.
+    """
     # FastAPI takes a full disk while a form is spooled for a form that cannot be parsed.
     if is_disk_full(error) or is_disk_full(error.__cause__):
         return _DISK_FULL
-    return next((FAILURES[base] for base in type(error).__mro__ if base in FAILURES), None)
-
-
-def field_of(error: Exception) -> str | None:
-    """The API's name of the input that the error's sentence names; None where it names none."""
-    field: str | None = getattr(error, "field", None)
-    return field
+    known = next((FAILURES[base] for base in type(error).__mro__ if base in FAILURES), None)
+    return known and replace(
+        known,
+        sentence=known.sentence or str(error),
+        retry_after_s=getattr(error, "retry_after_s", known.retry_after_s),
+        field=getattr(error, "field", None),
+    )
 
 
 def is_disk_full(error: BaseException | None) -> bool:

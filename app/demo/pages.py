@@ -5,7 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from app.demo.service import remove_demonstration, start_demonstration
-from app.frame.deps import Admin, CsrfChecked, PageRoute, SessionDep, see_other
+from app.frame.deps import Admin, CsrfChecked, PageRoute
+from app.frame.failures import see_other
+from app.server.request_scope import SessionDep
 
 router = APIRouter(route_class=PageRoute)
 

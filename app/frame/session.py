@@ -20,22 +20,13 @@ from app.core.sign_on import (
     redeem_code,
 )
 from app.frame.contexts import LoginPage
-from app.frame.deps import (
-    CsrfChecked,
-    PageRoute,
-    SessionDep,
-    SignerDep,
-    VisitorDep,
-    is_https,
-    runtime_of,
-    see_other,
-    set_cookie,
-    visitor_of,
-)
+from app.frame.cookies import is_https, set_cookie
+from app.frame.deps import CsrfChecked, PageRoute, SignerDep, VisitorDep, visitor_of
+from app.frame.failures import see_other
 from app.frame.render import CLOCK_COOKIE_NAME, SCHEME_COOKIE_NAME, local_path, render
 from app.frame.sessions import COOKIE_NAME, MAX_COOKIE_CHARACTERS
 from app.issuers.attempt import Attempt
-from app.server.request_scope import base_url
+from app.server.request_scope import SessionDep, base_url, runtime_of
 
 if TYPE_CHECKING:
     from app.issuers.login import LoginProvider

@@ -12,19 +12,12 @@ from app.core.access import LONGEST_NAME, create_token, list_tokens, parse_role,
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.principals import Principal, Role, TokenRecord
 from app.frame.contexts import Choice
-from app.frame.deps import (
-    Admin,
-    CsrfChecked,
-    PageRoute,
-    Reader,
-    SessionDep,
-    VisitorDep,
-    explain,
-    see_other,
-)
+from app.frame.deps import Admin, CsrfChecked, PageRoute, Reader, VisitorDep
+from app.frame.failures import explain, see_other
 from app.frame.render import render
 from app.frame.token_contexts import MadeToken, TokenRow, TokensPage
 from app.frame.words import stamp
+from app.server.request_scope import SessionDep
 
 router = APIRouter(route_class=PageRoute)
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from app.core.failures import FAILURES, failure_of, field_of
+from app.core.failures import FAILURES, failure_of
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:glitch-discovery:problem:"
@@ -77,18 +77,17 @@ def _known_problem(request: Request, error: Exception) -> JSONResponse:
     if failure.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="glitch-discovery"'
     if failure.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        retry_after_s = getattr(error, "retry_after_s", failure.retry_after_s)
-        headers["Retry-After"] = str(retry_after_s)
+        headers["Retry-After"] = str(failure.retry_after_s)
     if failure.level:
         _log.log(failure.level, "%s: %s", failure.code, error, exc_info=error)
     return problem_response(
         failure.status,
-        failure.sentence or str(error),
+        failure.sentence,
         name=failure.code,
         title=failure.title,
         request_id=_request_id(request),
         headers=headers,
-        extra={"field": field} if (field := field_of(error)) else None,
+        extra={"field": failure.field} if failure.field else None,
     )
 
 

@@ -15,22 +15,14 @@ from app.batches.pages.contexts import BatchPage
 from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
 from app.core.principals import Principal, Role
 from app.frame.contexts import Choice
-from app.frame.deps import (
-    CsrfChecked,
-    Reader,
-    RuntimeDep,
-    SessionDep,
-    Submitter,
-    UploadPageRoute,
-    VisitorDep,
-    explain,
-    see_other,
-)
+from app.frame.deps import CsrfChecked, Reader, Submitter, UploadPageRoute, VisitorDep
+from app.frame.failures import explain, see_other
 from app.frame.render import render
 from app.frame.typed import number_typed
 from app.frame.words import ORIGIN_TEXTS
 from app.jobs.pages.view import job_href
 from app.jobs.records import JobRecord
+from app.server.request_scope import RuntimeDep, SessionDep
 from app.server.runtime import Runtime
 from glitch.detectors import DETECTORS
 from glitch.errors import GlitchError

@@ -13,8 +13,10 @@ from app.classes.pages.view import class_href, class_page_of, classes_page_of
 from app.classes.service import change_class, get_class, get_class_named
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.events.log import Redo, Undo
-from app.frame.deps import CsrfChecked, PageRoute, Reader, SessionDep, VisitorDep, see_other
+from app.frame.deps import CsrfChecked, PageRoute, Reader, VisitorDep
+from app.frame.failures import see_other
 from app.frame.render import render
+from app.server.request_scope import SessionDep
 
 router = APIRouter(route_class=PageRoute)
 

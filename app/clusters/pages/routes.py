@@ -22,18 +22,11 @@ from app.clusters.service import get_cluster, start_clustering
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.events.log import Redo, Undo
 from app.core.principals import Principal
-from app.frame.deps import (
-    CsrfChecked,
-    ForReaders,
-    PageRoute,
-    Reader,
-    SessionDep,
-    Submitter,
-    VisitorDep,
-    see_other,
-)
+from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter, VisitorDep
+from app.frame.failures import see_other
 from app.frame.render import render
 from app.models.traversals import cluster_plane
+from app.server.request_scope import SessionDep
 from glitch.errors import GlitchError
 from glitch.views import VIEW_DURATIONS_S
 

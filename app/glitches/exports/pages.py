@@ -10,21 +10,15 @@ from sqlalchemy.orm import Session
 
 from app.clusters.service import get_cluster
 from app.core.errors import InvalidRequestError
-from app.frame.deps import (
-    CsrfChecked,
-    ForReaders,
-    PageRoute,
-    RuntimeDep,
-    SessionDep,
-    Submitter,
-    see_other,
-)
+from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Submitter
+from app.frame.failures import see_other
 from app.glitches.exports.formats import format_named
 from app.glitches.exports.service import start_export
 from app.glitches.pages.query import parse_catalogue_query
 from app.glitches.records import GlitchFilters
 from app.jobs.pages.view import job_href
 from app.server.answers import export_answer, exported_answer
+from app.server.request_scope import RuntimeDep, SessionDep
 
 router = APIRouter(route_class=PageRoute)
 

@@ -14,16 +14,8 @@ from app.core.errors import InvalidRequestError
 from app.core.paging import Page
 from app.core.principals import Principal, Role
 from app.frame.contexts import ClassCount
-from app.frame.deps import (
-    CsrfChecked,
-    PageRoute,
-    Reader,
-    Reviewer,
-    RuntimeDep,
-    SessionDep,
-    VisitorDep,
-    see_other,
-)
+from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer, VisitorDep
+from app.frame.failures import see_other
 from app.frame.render import local_path, render
 from app.frame.words import card, count, export_links
 from app.glitches.browsing import ClassTally, judgements_of, tally_by_class
@@ -36,6 +28,7 @@ from app.glitches.service import list_glitches
 from app.glitches.sorting import list_sorted
 from app.map.bulk import label_selection, undo_selection
 from app.server.answers import export_answer
+from app.server.request_scope import RuntimeDep, SessionDep
 from glitch.views import VIEW_DURATIONS_S
 
 router = APIRouter(route_class=PageRoute)

@@ -11,12 +11,13 @@ import numpy as np
 from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
-from app.frame.deps import ForReaders, PageRoute, SessionDep
+from app.frame.deps import ForReaders, PageRoute
 from app.frame.words import moment
 from app.glitches.labels import list_labels
 from app.glitches.pages.view import embedding_of, find_or_refuse
 from app.glitches.records import EmbeddingRecord, GlitchRecord, LabelRecord, ViewRecord
 from app.glitches.service import get_view
+from app.server.request_scope import SessionDep
 from glitch.codec import unpack_view
 from glitch.images import render_omega_scan, render_view
 

@@ -10,21 +10,14 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import class_meant, list_classes
 from app.core.errors import InvalidRequestError, NotFoundError
-from app.frame.deps import (
-    CsrfChecked,
-    PageRoute,
-    Reader,
-    SessionDep,
-    Submitter,
-    VisitorDep,
-    runtime_of,
-    see_other,
-)
+from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter, VisitorDep
+from app.frame.failures import see_other
 from app.frame.render import render
 from app.frame.words import glitch_href
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.pages.query import parse_catalogue_query
 from app.glitches.pages.view import SEEN, SHOWS, find_or_refuse, glitch_page_of
+from app.server.request_scope import SessionDep, runtime_of
 
 router = APIRouter(route_class=PageRoute)
 

@@ -17,7 +17,8 @@ from app.classes.naming import list_classes
 from app.clusters.service import get_cluster
 from app.core.errors import NotFoundError
 from app.frame.contexts import Fact
-from app.frame.deps import ForReaders, PageRoute, SessionDep, VisitorDep, see_other
+from app.frame.deps import ForReaders, PageRoute, VisitorDep
+from app.frame.failures import see_other
 from app.frame.gps import TimeError, is_date, parse_time
 from app.frame.render import render
 from app.frame.words import count, glitch_href, moment, seconds
@@ -26,6 +27,7 @@ from app.glitches.pages.contexts import SearchPage
 from app.glitches.records import GlitchFilters
 from app.glitches.service import find_glitch, list_glitches
 from app.jobs.service import get_job
+from app.server.request_scope import SessionDep
 
 router = APIRouter(route_class=PageRoute)
 

@@ -19,19 +19,10 @@ from app.core.errors import (
     ServiceError,
     UnsupportedFileError,
 )
-from app.core.failures import field_of
 from app.core.principals import Principal, Role
 from app.frame.contexts import Choice
-from app.frame.deps import (
-    CsrfChecked,
-    LookPageRoute,
-    Reader,
-    RuntimeDep,
-    SessionDep,
-    VisitorDep,
-    explain,
-    see_other,
-)
+from app.frame.deps import CsrfChecked, LookPageRoute, Reader, VisitorDep
+from app.frame.failures import explain, see_other
 from app.frame.gps import TimeError, parse_time
 from app.frame.render import render
 from app.frame.typed import number_typed
@@ -39,6 +30,7 @@ from app.frame.words import glitch_href
 from app.glitches.embed import UploadRequest, embed_upload
 from app.glitches.pages.contexts import UploadPage
 from app.glitches.pages.look import NEIGHBOURS_SHOWN, look_page_of
+from app.server.request_scope import RuntimeDep, SessionDep
 from app.server.runtime import Runtime
 from glitch.detectors import DETECTORS
 from glitch.errors import GlitchError
@@ -133,10 +125,10 @@ def upload(
         raise
     except (ServiceError, GlitchError, TimeError) as error:
         session.rollback()  # the form can still be drawn after the database refused something
-        told = explain(error)
-        status = told.status if told else 400
-        page = _page(session, runtime, principal, typed, error=_as_on_the_form(error))
-        return render(request, page, visitor, status=status)
+        known = explain(error)
+        field = None if known is None else known.field
+        page = _page(session, runtime, principal, typed, error=_as_on_the_form(error, field))
+        return render(request, page, visitor, status=known.status if known else 400)
     if embedded.glitch is None:
         look = look_page_of(embedded, can_store=principal.role >= Role.SUBMITTER)
         return render(request, look, visitor, has_own_pictures=True)
@@ -144,9 +136,9 @@ def upload(
     return see_other(f"{glitch_href(embedded.glitch.id)}?done={done}")
 
 
-def _as_on_the_form(error: Exception) -> str:
+def _as_on_the_form(error: Exception, field: str | None) -> str:
     """Its sentence with the form's own words for fields, and where a file goes that is a batch."""
-    sentence, field = str(error), field_of(error)
+    sentence = str(error)
     if field in LABELS:
         sentence = sentence.replace(field, LABELS[field])
     if isinstance(error, UnsupportedFileError):

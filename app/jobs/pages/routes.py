@@ -22,12 +22,11 @@ from app.frame.deps import (
     ForReaders,
     PageRoute,
     Reader,
-    SessionDep,
     Submitter,
     VisitorDep,
     logged_in,
-    see_other,
 )
+from app.frame.failures import see_other
 from app.frame.render import Visitor, environment, render
 from app.jobs.follow import STILL_HERE, STREAM_HEADERS, follow
 from app.jobs.follow import last_event_id as last_event_id_of
@@ -36,6 +35,7 @@ from app.jobs.pages.view import STATES, job_href, job_page_of, job_row, kind_tex
 from app.jobs.records import JobRecord
 from app.jobs.registry import known_kinds
 from app.jobs.service import cancel_job, get_job, list_jobs, retry_job
+from app.server.request_scope import SessionDep
 
 router = APIRouter(route_class=PageRoute)
 

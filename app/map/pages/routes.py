@@ -23,13 +23,10 @@ from app.frame.deps import (
     PageRoute,
     Reader,
     Reviewer,
-    RuntimeDep,
-    SessionDep,
     Submitter,
     VisitorDep,
-    explain,
-    see_other,
 )
+from app.frame.failures import explain, see_other
 from app.frame.palette import class_colour
 from app.frame.render import SECURITY_HEADERS, environment, render
 from app.frame.words import ORIGIN_TEXTS, card, count, stamp
@@ -44,6 +41,7 @@ from app.map.records import BulkLabelRecord, MapState, ProjectionRecord
 from app.map.region import read_region, resolve
 from app.map.service import glitches_of, map_state, start_drawing, start_placing
 from app.server.answers import export_answer
+from app.server.request_scope import RuntimeDep, SessionDep
 
 router = APIRouter(route_class=PageRoute)
 _Region = Annotated[str, Form(max_length=64_000)]

@@ -7,10 +7,12 @@ from fastapi import APIRouter, Request, Response
 from app.core.access import require_role
 from app.core.errors import ConflictError
 from app.core.principals import Role
-from app.frame.deps import CsrfChecked, PageRoute, Reader, SessionDep, VisitorDep, see_other
+from app.frame.deps import CsrfChecked, PageRoute, Reader, VisitorDep
+from app.frame.failures import see_other
 from app.frame.render import render
 from app.models.pages.view import checkpoints_page_of
 from app.models.reembed import switch_checkpoint
+from app.server.request_scope import SessionDep
 
 router = APIRouter(route_class=PageRoute)
 

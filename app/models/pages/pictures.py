@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from app.frame.deps import ForReaders, PageRoute, RuntimeDep, SessionDep
+from app.frame.deps import ForReaders, PageRoute
 from app.glitches.browsing import list_views
 from app.glitches.files import glitch_hdf5
 from app.glitches.pages.view import find_or_refuse
 from app.models.pictures import four_windows, plan_comparison, plan_strip
 from app.server.answers import painted_answer
+from app.server.request_scope import RuntimeDep, SessionDep
 
 router = APIRouter(route_class=PageRoute)
 

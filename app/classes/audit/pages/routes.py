@@ -26,21 +26,14 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, N
 from app.core.paging import Page
 from app.core.principals import Principal, Role
 from app.frame.contexts import Choice, ClassCount
-from app.frame.deps import (
-    CsrfChecked,
-    PageRoute,
-    Reader,
-    SessionDep,
-    Submitter,
-    VisitorDep,
-    logged_in,
-    see_other,
-)
+from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter, VisitorDep, logged_in
+from app.frame.failures import see_other
 from app.frame.render import Visitor, local_path, render
 from app.frame.words import ORIGIN_TEXTS, card, count, stamp
 from app.glitches.labels import append_label, revoke_label
 from app.jobs.pages.view import job_href
 from app.jobs.service import list_jobs
+from app.server.request_scope import SessionDep
 from glitch.detectors import DETECTORS
 
 router = APIRouter(route_class=PageRoute)

@@ -1,0 +1,76 @@
+"""What went wrong, as pages say it: a page of its own, or the way to the login."""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import urlencode, urlsplit
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from starlette.exceptions import HTTPException
+
+from app.core import errors as service
+from app.core.failures import Failure, failure_of
+from app.frame.contexts import FailurePage
+from app.frame.render import local_path, render
+from app.frame.sessions import COOKIE_NAME
+
+_log = logging.getLogger("app.frame")
+
+
+class CsrfError(service.PermissionDeniedError):
+    """A form came without the token of this session."""
+
+
+def explain(error: Exception) -> Failure | None:
+    """How a visitor is answered about an error; None if it is not one to act on."""
+    if isinstance(error, RequestValidationError):
+        wrong = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors()[:5])
+        sentence = f"Correct these fields and send the form again: {wrong}."
+        return Failure(422, "payload", "The form is not complete", sentence=sentence)
+    known = failure_of(error)
+    if known is None and isinstance(error, HTTPException):
+        title = "The request cannot be served"
+        return Failure(error.status_code, "http", title, sentence=error.detail)
+    return known
+
+
+def failure(request: Request, error: Exception) -> Response:
+    """The page for an error that a visitor can act on; any other error is raised again."""
+    if isinstance(error, service.UnauthenticatedError):
+        return _to_login(request)
+    known = explain(error)
+    if known is None:
+        raise error
+    if known.status >= 500 and not known.is_busy:
+        _log.error("a page could not be served", exc_info=error)
+    request_id = getattr(request.state, "request_id", None)
+    heading = known.page_title or known.title
+    page = FailurePage(heading=heading, sentence=known.sentence, request_id=request_id)
+    response = render(request, page, request.state.visitor, status=known.status)
+    if known.status == 503:
+        response.headers["Retry-After"] = str(known.retry_after_s)
+    return response
+
+
+def _to_login(request: Request) -> Response:
+    """To the login form, and from there back: to the page asked for, or the one of the form.
+
+    A form is not sent again.
+    """
+    if request.method == "GET":
+        query = f"?{request.url.query}" if request.url.query else ""
+        asked = local_path(f"{request.url.path}{query}")
+    else:
+        came_from = urlsplit(request.headers.get("referer", ""))
+        asked = local_path(came_from.path if came_from.netloc == request.url.netloc else None)
+    query_of_login = {"next": asked}
+    if COOKIE_NAME in request.cookies:
+        query_of_login["done"] = "session-ended"
+    return RedirectResponse(f"/ui/login?{urlencode(query_of_login)}", status_code=303)
+
+
+def see_other(path: str) -> RedirectResponse:
+    """After a form: a fresh GET, so that reloading does not send the form again."""
+    return RedirectResponse(path, status_code=303)
