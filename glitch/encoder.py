@@ -12,6 +12,7 @@ from jaxtyping import Float32
 from glitch.errors import GlitchError
 from glitch.loaded import LoadedModel
 from glitch.model import kl_to_standard_normal
+from glitch.types import LatentArray
 from glitch.views import Views
 
 BATCH = 64  # glitches at a time: bounds memory, changes no result
@@ -36,6 +37,27 @@ class Encoder(LoadedModel):
         Raises:
             GlitchError: if views were made with other preprocessing than the checkpoint's.
         """
+        self._check(views)
+        encodings: list[Encoding] = []
+        for start in range(0, len(views), BATCH):
+            encodings += self._encode_batch(views[start : start + BATCH])
+        return encodings
+
+    @torch.inference_mode()
+    def means(self, views: Sequence[Views]) -> LatentArray:
+        """The posterior means alone, which takes half the time.
+
+        Raises:
+            GlitchError: if views were made with other preprocessing than the checkpoint's.
+        """
+        self._check(views)
+        parts = []
+        for start in range(0, len(views), BATCH):
+            pixels, observed = self._prepared(views[start : start + BATCH])
+            parts.append(self._model.encode(pixels, observed).mean.cpu().numpy())
+        return np.concatenate(parts)
+
+    def _check(self, views: Sequence[Views]) -> None:
         wanted = self.preprocessing.digest()
         for one in views:
             if one.preprocessing is not self.preprocessing and one.preprocessing.digest() != wanted:
@@ -43,17 +65,17 @@ class Encoder(LoadedModel):
                     "These views were made with other preprocessing than the checkpoint's: "
                     "make them again with the preprocessing of its manifest."
                 )
-        encodings: list[Encoding] = []
-        for start in range(0, len(views), BATCH):
-            encodings += self._encode_batch(views[start : start + BATCH])
-        return encodings
+
+    def _prepared(self, views: Sequence[Views]) -> tuple[torch.Tensor, torch.Tensor]:
+        values = torch.from_numpy(np.stack([one.values for one in views])).to(self._device)
+        rows = torch.from_numpy(np.stack([one.observed for one in views])).to(self._device)
+        pixels, observed = self._model.prepare(values, rows)
+        return pixels, observed
 
     @torch.inference_mode()
     def _encode_batch(self, views: Sequence[Views]) -> list[Encoding]:
         model = self._model
-        values = torch.from_numpy(np.stack([one.values for one in views])).to(self._device)
-        rows = torch.from_numpy(np.stack([one.observed for one in views])).to(self._device)
-        pixels, observed = model.prepare(values, rows)
+        pixels, observed = self._prepared(views)
         posterior = model.encode(pixels, observed)
         prediction = model.decode(posterior.mean, observed.any(dim=2))
         errors = model.likelihood.reduced_chi_square(pixels, prediction, observed).cpu()

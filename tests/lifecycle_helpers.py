@@ -92,7 +92,9 @@ def do_job(
     """Plan, run and finish a job in this transaction; its result."""
     job = get_job(session, job_id)
     handler = handler_of(job.kind)
-    context: Any = SimpleNamespace(heartbeat=heartbeat, data_dir=data_dir, settings=settings)
+    context: Any = SimpleNamespace(
+        heartbeat=heartbeat, data_dir=data_dir, settings=settings, encoder=None
+    )
     for ordinal, plan in enumerate(list(handler.plan(session, job, context))):
         handler.run_chunk(session, job, _chunk(job, ordinal, plan), context)
     result = handler.finish(session, job, context)

@@ -12,9 +12,11 @@ from jaxtyping import Float, Int
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.clusters.otherwise import Reencoding
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.catalogue import Kind
 from glitch.clustering.dormancy import Recurrence, recurrences_in
+from glitch.novelty.common_masks import judge_seen_otherwise
 from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
 from glitch.types import LatentArray
 
@@ -30,7 +32,8 @@ class Tested:
     scores: Float[np.ndarray, " test"]
     weights: Float[np.ndarray, " test"]  # what each counts for: a burst as one
     looks: Int[np.ndarray, " test"]  # ids of the classes that they look like
-    n_unjudged: int = 0  # judged alone, but not in company
+    n_unjudged: int = 0  # unlabelled, but could not be judged
+    n_otherwise: int = 0  # judged by what they and the references both show
     recurrences: Mapping[int, Recurrence] = field(default_factory=dict)  # by class id
 
     @property
@@ -40,13 +43,21 @@ class Tested:
 
     def ids(self, chosen: np.ndarray) -> list[UUID]:
         """The ids of those at these positions."""
-        return [UUID(bytes=bytes(key).ljust(16, b"\0")) for key in self.keys[chosen]]
+        return _ids(self.keys, chosen)
+
+
+def _ids(keys: np.ndarray, chosen: np.ndarray) -> list[UUID]:
+    return [UUID(bytes=bytes(key).ljust(16, b"\0")) for key in keys[chosen]]
 
 
 def tested_in_company(
-    session: Session, checkpoint_id: int, kind: Kind, dormancy: tuple[int, int] | None
+    session: Session,
+    checkpoint_id: int,
+    kind: Kind,
+    dormancy: tuple[int, int] | None,
+    again: Reencoding | None,
 ) -> Tested:
-    """Test every unlabelled glitch of a detector and kind that was judged alone.
+    """Test every unlabelled glitch of a detector and kind.
 
     Memory grows with the catalogue: some 200 bytes a glitch of 32 latent dimensions.
 
@@ -56,9 +67,16 @@ def tested_in_company(
         kind: The detector, and whether simulated glitches are meant.
         dormancy: Days with data and without a class after which it counts as dormant, and how many
             unlabelled glitches make a recurrence; None to look for none.
+        again: How those that were seen otherwise than the references are encoded again; None to
+            leave them unjudged.
     """
     keys, pool = _read(session, checkpoint_id, kind)
     tests = judge_pool(pool)
+    n_tests = int((pool.classes == UNLABELLED).sum())
+    n_alike = int(np.isfinite(tests.p_values).sum())
+    if again is not None and n_alike < n_tests and pool.is_reference.any():
+        seen = again.seen(session, lambda places: _ids(keys, places), pool)
+        tests = judge_seen_otherwise(pool, tests, seen)
     recurrences = (
         {} if dormancy is None else recurrences_in(pool, tests.looks, tests.is_sure, *dormancy)
     )
@@ -69,7 +87,8 @@ def tested_in_company(
         tests.scores[could],
         tests.weights[could],
         tests.looks[tests.places[could]],
-        int((~could).sum()),
+        n_tests - int(could.sum()),
+        int(could.sum()) - n_alike,
         recurrences,
     )
 

@@ -127,6 +127,10 @@ KINDS: dict[str, Callable[[Facts], str]] = {
     ),
     "tested": _tested,
     "unjudged": lambda facts: f"{facts['n']} more could not be judged: {_WHY}",
+    "seen_otherwise": lambda facts: (
+        f"{_many(facts['n'], 'glitch was', 'glitches were')} seen in other windows or another band "
+        "than the references, and judged by what both show."
+    ),
     "pile_up": _pile_up,
     "too_few_calibrate": _too_few_calibrate,
     "too_many": _too_many,

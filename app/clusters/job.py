@@ -31,6 +31,7 @@ class ClusterHandler(OneTransaction):
             author=job.author,
             job_id=job.id,
             heartbeat=context.heartbeat,
+            encoder=context.encoder,
         )
         context.heartbeat()  # cancelled meanwhile: nothing of it is kept
         return {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import numpy as np
@@ -14,6 +16,7 @@ from sqlalchemy.types import Uuid
 from app.clusters.decided import Part, hold_splits
 from app.clusters.findings import Finding, found
 from app.clusters.keeping import Draft, Keeper
+from app.clusters.otherwise import Reencoding
 from app.clusters.records import ClusteringParameters, RunRecord
 from app.clusters.selection import Selection, select_novel
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
@@ -22,6 +25,9 @@ from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 from app.novelty import REJUDGED_AT_ONCE, recalibrate
 from glitch.clustering import FoundCluster, Match, find_clusters, match_clusters, unit_vectors
+
+if TYPE_CHECKING:
+    from glitch.encoder import Encoder  # imports torch
 
 _SEED = 20_160_601  # of the subsamples for stability: the same catalogue, the same figures
 
@@ -37,6 +43,7 @@ def run_clustering(
     author: str,
     job_id: UUID | None = None,
     heartbeat: Callable[[], None] = _nothing,
+    encoder: Callable[[str], Encoder] | None = None,
 ) -> RunRecord:
     """Flag what is novel at the rate, cluster it, compare with the run before, store it all.
 
@@ -48,6 +55,8 @@ def run_clustering(
         author: Who asked.
         job_id: The job that does it, if one does.
         heartbeat: Called every few seconds; may end the clustering by an exception.
+        encoder: The encoder of a checkpoint's digest, by which glitches that were seen otherwise
+            than the references are encoded again; None to leave those unjudged.
 
     Raises:
         InvalidRequestError: if a parameter cannot be.
@@ -66,7 +75,10 @@ def run_clustering(
     if (session.scalar(select(func.count()).select_from(embedded)) or 0) <= REJUDGED_AT_ONCE:
         recalibrate(session, checkpoint.id)
     heartbeat()
-    selection = select_novel(session, checkpoint.id, parameters)
+    again = None
+    if encoder is not None:
+        again = Reencoding(partial(encoder, checkpoint.digest), heartbeat)
+    selection = select_novel(session, checkpoint.id, parameters, again)
     heartbeat()
     previous = _latest_run(session, parameters)
     clusters, findings = _cluster(selection, parameters, heartbeat)

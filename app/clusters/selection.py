@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from app.clusters.company import Tested, tested_in_company
 from app.clusters.decided import waiting_members
 from app.clusters.findings import Finding, found
+from app.clusters.otherwise import Reencoding
 from app.clusters.records import ClusteringParameters
 from app.clusters.returning import Returned, returned
 from app.glitches.tables import Embedding, Glitch
@@ -53,7 +54,10 @@ class Selection:
 
 
 def select_novel(
-    session: Session, checkpoint_id: int, parameters: ClusteringParameters
+    session: Session,
+    checkpoint_id: int,
+    parameters: ClusteringParameters,
+    again: Reencoding | None = None,
 ) -> Selection:
     """The unlabelled glitches to cluster, in the order of their ids: one that never changes.
 
@@ -63,17 +67,17 @@ def select_novel(
     population = _population(checkpoint_id, parameters)
     # The label decides what is known: only unlabelled glitches are asked whether they are novel.
     tested = [*population, Glitch.class_id.is_(None)]
-    ifos = list(_count_by_ifo(session, [*tested, Embedding.p_value.is_not(None)]))
+    ifos = list(_count_by_ifo(session, tested))
     calibration_by_ifo = _count_by_ifo(
         session, [*population, Embedding.calibration_score.is_not(None)]
     )
-    n_unjudged = _count(session, [*tested, Embedding.p_value.is_(None)])
+    n_unjudged = _count(session, [*tested, Embedding.ifo.is_(None)])
     # Simulated glitches have no time in a detector.
     dormancy = (
         None if parameters.is_simulated else (parameters.dormant_days, parameters.min_cluster_size)
     )
     tests = [
-        tested_in_company(session, checkpoint_id, (ifo, parameters.is_simulated), dormancy)
+        tested_in_company(session, checkpoint_id, (ifo, parameters.is_simulated), dormancy, again)
         for ifo in ifos
     ]
     n_unjudged += sum(one.n_unjudged for one in tests)
@@ -87,6 +91,8 @@ def select_novel(
     n_judged = len(p_values)
     n_flagged = 0 if threshold is None else int((p_values <= threshold).sum())
     findings = _about_tests(parameters, n_judged, n_unjudged, n_flagged)
+    if n_otherwise := sum(one.n_otherwise for one in tests):
+        findings.append(found("seen_otherwise", n=n_otherwise))
     if n_judged and threshold is None and calibration_by_ifo:
         least = min(
             least_flaggable(math.ceil(weights.sum()), count, parameters.fdr)

@@ -15,13 +15,14 @@ from app.glitches.tables import Embedding, Glitch
 from glitch.clustering import FoundCluster
 
 FAINT_SNR = 7.5  # Gravity Spy takes triggers from here on
+OFF_CENTRE_S = 0.05  # a tenth of the shortest window
 _TOLD = 3  # windows and classes, the commonest ones
 
 
 def trust_in(
     session: Session, checkpoint_id: int, selection: Selection, cluster: FoundCluster
 ) -> dict[str, Any]:
-    """How the members were seen, how many have a time, how many are faint, what each looks like.
+    """How the members were seen; how many have a time, are faint, are off centre; their looks.
 
     A cluster of several looks, or whose parts were seen in other windows, is likely a mixture.
     JSON values.
@@ -37,10 +38,13 @@ def trust_in(
         .group_by(Embedding.condition)
         .order_by(func.count().desc(), Embedding.condition)
     ).all()
-    timed, faint = session.execute(
+    timed, faint, off_centre = session.execute(
         select(
             func.count(Glitch.gps_time),
             func.count().filter(Glitch.snr < FAINT_SNR),
+            func.count().filter(
+                func.abs(Glitch.peak_gps_time - Glitch.centre_gps_time) > OFF_CENTRE_S
+            ),
         ).where(Glitch.id == any_(cast(members, ARRAY(Uuid))))
     ).one()
     looks: dict[int, int] = {}
@@ -57,6 +61,7 @@ def trust_in(
     return {
         "n_timed": timed,
         "n_faint": faint,
+        "n_off_centre": off_centre,
         "seen": [{"condition": condition, "n": n} for condition, n in seen],
         "looks": [
             {"label": names[class_id], "n": n}
@@ -81,6 +86,11 @@ def trust_sentence(size: int, trust: Mapping[str, Any]) -> str:
         )
     if trust["n_faint"]:
         parts.append(f"{trust['n_faint']:,} are faint (SNR below {FAINT_SNR:g})")
+    if trust.get("n_off_centre"):  # earlier versions did not count them
+        parts.append(
+            f"{trust['n_off_centre']:,} are off centre (loudest over {OFF_CENTRE_S:g} s from the "
+            "middle of their views)"
+        )
     looks = trust["looks"]
     if len(looks) > 1:
         nearest = ", ".join(f"{one['label']} for {one['n']:,}" for one in looks[:_TOLD])

@@ -21,7 +21,8 @@ from app.core.audit import record_event
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, NotFoundError
 from app.core.partitions import INDEX_FROM_ROWS, ensure_vector_index, has_rows
-from app.glitches.tables import Embedding, Glitch, View
+from app.glitches.stored_views import stored_views
+from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import Chunk, JobRecord
 from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
 from app.jobs.service import create_job
@@ -34,9 +35,7 @@ from app.models.checkpoints import (
 )
 from app.models.records import CheckpointRecord
 from app.novelty import REJUDGED_AT_ONCE, KnownCache, recalibrate, rejudge
-from glitch.codec import unpack_view
 from glitch.novelty.conditions import condition_of
-from glitch.views import Preprocessing, Views
 
 if TYPE_CHECKING:
     from glitch.encoder import Encoder
@@ -206,7 +205,7 @@ def _embed(
     glitches = session.execute(
         select(Glitch.id, Glitch.ifo, Glitch.is_simulated).where(Glitch.id.in_(glitch_ids))
     ).all()
-    views = _stored_views(session, glitch_ids, encoder.preprocessing)
+    views = stored_views(session, glitch_ids, encoder.preprocessing)
     encodings = encoder.encode([views[glitch.id] for glitch in glitches])
     session.execute(
         insert(Embedding).on_conflict_do_nothing(),  # by a worker that was taken for dead
@@ -228,21 +227,6 @@ def _embed(
             for glitch, encoding in zip(glitches, encodings, strict=True)
         ],
     )
-
-
-def _stored_views(
-    session: Session, glitch_ids: Sequence[UUID], recipe: Preprocessing
-) -> dict[UUID, Views]:
-    shape = (len(recipe.durations_s), recipe.n_frequency, recipe.n_time)
-    values = {one: np.zeros(shape, dtype=np.float32) for one in glitch_ids}
-    observed = {one: np.zeros(shape[:2], dtype=np.bool_) for one in glitch_ids}
-    for view in session.scalars(select(View).where(View.glitch_id.in_(glitch_ids))):
-        index = recipe.view_index(view.duration)
-        values[view.glitch_id][index] = unpack_view(view.packed, shape[1:])
-        rows = np.unpackbits(np.frombuffer(view.observed, dtype=np.uint8), count=view.n_frequency)
-        observed[view.glitch_id][index] = rows.astype(np.bool_)
-    session.expunge_all()  # or the session would keep every picture it has seen
-    return {one: Views(values[one], observed[one], recipe) for one in glitch_ids}
 
 
 def _catch_up(

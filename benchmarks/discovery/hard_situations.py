@@ -26,10 +26,12 @@ from benchmarks.discovery.situations import (
     burst,
     few_labels,
     frequent,
+    in_common,
     in_company,
     judge,
     labels_copied_without_times,
     labels_in_episodes,
+    labels_of_window,
     observed_otherwise,
     one_event,
     plain,
@@ -66,13 +68,15 @@ SITUATIONS: dict[str, Make] = {
     "labels of one window": observed_otherwise(is_open=False, windows="one"),
     "tests of 4 kHz strain": observed_otherwise(is_open=True, highest_hz=OF_4_KHZ),
     "tests of 2 kHz strain": observed_otherwise(is_open=True, highest_hz=OF_2_KHZ),
+    "labels of the 1 s window": labels_of_window(1.0),
+    "labels of the 4 s window": labels_of_window(4.0),
     "13 labels a class": few_labels(13),
     "uneven frequencies": uneven(1.2),
     "one class 20 times as frequent": frequent("Fast_Scattering", 20),
     "two detectors": two_detectors,
     "only typical labels": typical_labels(0.75),
 }
-WAYS = {"alone": alone, "in company": in_company}
+WAYS = {"alone": alone, "in company": in_company, "in common": in_common}
 
 
 def report(

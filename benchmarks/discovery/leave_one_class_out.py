@@ -278,7 +278,7 @@ def cluster_directly(  # noqa: PLR0917
     ):
         if p_value is not None:
             alone[place[key]] = score
-    tested = tested_in_company(session, checkpoint_id, ("L1", False), None)
+    tested = tested_in_company(session, checkpoint_id, ("L1", False), None, None)
     at = np.array([place[key] for key in tested.ids(np.arange(len(tested.keys)))])
     flagged, clusters = [], []
     for rate in RATES:

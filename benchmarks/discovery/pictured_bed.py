@@ -28,6 +28,7 @@ class PicturedBed:
         self.windows = [
             tuple(np.array(recipe.durations_s)[rows.any(axis=1)]) for rows in pack.observed
         ]
+        self._masked: dict[tuple[int, int, bytes], np.ndarray] = {}
         self._known: dict[tuple[int, Variant], np.ndarray] = {}
         if cache is not None and cache.exists():
             with np.load(cache) as kept:
@@ -51,10 +52,37 @@ class PicturedBed:
 
     def conditions(self, places: np.ndarray, variants: Sequence[Variant]) -> np.ndarray:
         seen = [
-            self._observed(place, variant).tobytes()
+            self.observed(place, variant).tobytes()
             for place, variant in zip(places.tolist(), variants, strict=True)
         ]
         return np.unique(np.array(seen), return_inverse=True)[1]
+
+    def observed(self, place: int, variant: Variant) -> np.ndarray:
+        """Which rows of which view one was observed in."""
+        recipe: Preprocessing = self._encoder.preprocessing
+        observed = np.array(self._pack.observed[place])
+        if variant.window_s is not None:
+            other = np.arange(len(observed)) != recipe.view_index(variant.window_s)
+            observed[other] = False
+        if variant.highest_hz is not None:
+            observed[:, recipe.frequencies_hz() > variant.highest_hz] = False
+        return observed
+
+    def masked(
+        self, places: np.ndarray, variants: Sequence[Variant], mask: np.ndarray
+    ) -> np.ndarray:
+        """Posterior means under a mask that each of them contains; kept for this process."""
+        key = mask.tobytes()
+        wanted = [
+            (place, one.copy, key) for place, one in zip(places.tolist(), variants, strict=True)
+        ]
+        lacking = [one for one in dict.fromkeys(wanted) if one not in self._masked]
+        for start in range(0, len(lacking), _BLOCK):
+            block = lacking[start : start + _BLOCK]
+            views = [self._views(place, Variant(copy), mask) for place, copy, _ in block]
+            for one, encoding in zip(block, self._encoder.encode(views), strict=True):
+                self._masked[one] = encoding.mean
+        return np.stack([self._masked[one] for one in wanted])
 
     def keep(self) -> None:
         """Write what was encoded, so that the next run need not."""
@@ -70,19 +98,9 @@ class PicturedBed:
             means=np.stack([self._known[key] for key in keys]),
         )
 
-    def _observed(self, place: int, variant: Variant) -> np.ndarray:
-        recipe: Preprocessing = self._encoder.preprocessing
-        observed = np.array(self._pack.observed[place])
-        if variant.window_s is not None:
-            other = np.arange(len(observed)) != recipe.view_index(variant.window_s)
-            observed[other] = False
-        if variant.highest_hz is not None:
-            observed[:, recipe.frequencies_hz() > variant.highest_hz] = False
-        return observed
-
-    def _views(self, place: int, variant: Variant) -> Views:
+    def _views(self, place: int, variant: Variant, mask: np.ndarray | None = None) -> Views:
         values = self._pack.values[place].astype(np.float32) / GREY_LEVELS
-        observed = self._observed(place, variant)
+        observed = self.observed(place, variant) if mask is None else mask
         if variant.copy:
             rng = np.random.default_rng([place, variant.copy])
             shift = int(rng.integers(-MOST_SHIFT, MOST_SHIFT + 1))

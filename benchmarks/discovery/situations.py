@@ -15,17 +15,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from glitch.novelty import (
-    LEAST_CALIBRATION,
     LEAST_OF_CLASS,
-    LEAST_REFERENCES,
-    References,
     conformal_p_value,
-    directions,
-    novelty_scores,
 )
-from glitch.novelty.episodes import one_an_episode
+from glitch.novelty.common_masks import Seen, judge_seen_otherwise, score_pool
 from glitch.novelty.false_discovery import flagging_threshold
-from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
+from glitch.novelty.pool import UNLABELLED, Pool, PoolTests, judge_pool
 from glitch.taxonomy import CATCH_ALLS
 
 START = 1_240_000_000  # GPS, s: in O3a, so that one observing run calibrates
@@ -60,6 +55,16 @@ class Bed(Protocol):
 
     def conditions(self, places: np.ndarray, variants: Sequence[Variant]) -> np.ndarray:
         """A number for the windows and rows that each was observed in."""
+        ...
+
+    def observed(self, place: int, variant: Variant) -> np.ndarray:
+        """Which rows of which view one was observed in."""
+        ...
+
+    def masked(
+        self, places: np.ndarray, variants: Sequence[Variant], mask: np.ndarray
+    ) -> np.ndarray:
+        """Posterior means, had no more than this mask been observed."""
         ...
 
 
@@ -214,6 +219,21 @@ def observed_otherwise(
     return make
 
 
+def labels_of_window(window_s: float) -> Make:
+    """The labels with this window alone; glitches that lack it are left out."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
+        has = [window_s in bed.windows[place] for place in situation.places]
+        situation = situation.chosen(np.array(has))
+        variants = [
+            one if is_open else one._replace(window_s=window_s)
+            for one, is_open in zip(situation.variants, situation.is_open, strict=True)
+        ]
+        return replace(situation, variants=tuple(variants))
+
+    return make
+
+
 def few_labels(least: int) -> Make:
     """So many labels of a class, or what there are."""
 
@@ -297,34 +317,43 @@ class Judged:
 def pool_of(situation: Situation, bed: Bed) -> Pool:
     """What the service would hold of a situation of one detector."""
     means = bed.means(situation.places, situation.variants).astype(np.float32)
-    names, classes = np.unique(np.array(bed.labels), return_inverse=True)
-    classes = np.where(situation.is_open, UNLABELLED, classes[situation.places])
-    times = situation.gps_times
-    is_reference = (classes != UNLABELLED) & ~np.isin(names, list(CATCH_ALLS))[classes]
-    conditions = bed.conditions(situation.places, situation.variants)
-    references, places = References.ordered(means[is_reference], times[is_reference])
-    own = np.full(len(means), -1)
-    own[is_reference] = places
-    scores = novelty_scores(means, times, own, references)
-    counts = np.bincount(classes[classes != UNLABELLED], minlength=len(names))
-    calibrates = np.nonzero(is_reference & (counts[classes] >= LEAST_OF_CLASS))[0]
-    stands = one_an_episode(directions(means[calibrates]), times[calibrates], classes[calibrates])
-    calibration = np.full(len(means), np.nan)
-    calibration[calibrates[stands]] = scores[calibrates[stands]]
-    seen = np.bincount(conditions[np.isfinite(calibration)], minlength=conditions.max() + 1)
-    can_be = (seen >= LEAST_CALIBRATION)[conditions] & (is_reference.sum() >= LEAST_REFERENCES)
-    return Pool(
-        means=means,
-        gps_times=times,
-        is_reference=is_reference,
+    classes, is_reference, is_established = _known(situation, bed)
+    return score_pool(
+        means,
+        situation.gps_times,
         classes=classes,
-        conditions=conditions,
-        judged=np.where(can_be, scores, np.nan),
-        calibration=calibration,
+        is_reference=is_reference,
+        is_established=is_established,
+        conditions=bed.conditions(situation.places, situation.variants),
     )
 
 
-def alone(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
+def seen_of(situation: Situation, bed: Bed) -> Seen:
+    """What its glitches show, and how the bed pictures less of it."""
+    conditions = bed.conditions(situation.places, situation.variants)
+    firsts = np.unique(conditions, return_index=True)[1]
+
+    def encode(places: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        variants = [situation.variants[place] for place in places]
+        return bed.masked(situation.places[places], variants, mask).astype(np.float32)
+
+    observed = [bed.observed(situation.places[at], situation.variants[at]) for at in firsts]
+    return Seen(np.array(observed), _known(situation, bed)[2], encode)
+
+
+def _known(situation: Situation, bed: Bed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Classes, which are references, and which of these are of a class that calibrates."""
+    names, classes = np.unique(np.array(bed.labels), return_inverse=True)
+    classes = np.where(situation.is_open, UNLABELLED, classes[situation.places])
+    is_reference = (classes != UNLABELLED) & ~np.isin(names, list(CATCH_ALLS))[classes]
+    counts = np.bincount(classes[classes != UNLABELLED], minlength=len(names))
+    return classes, is_reference, is_reference & (counts[classes] >= LEAST_OF_CLASS)
+
+
+Way = Callable[[Pool, Seen], tuple[np.ndarray, np.ndarray]]
+
+
+def alone(pool: Pool, seen: Seen) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001
     """p-values and weights of every unlabelled glitch by its own distance to the known."""
     p_values = np.full(len(pool.means), np.nan)
     for condition in np.unique(pool.conditions):
@@ -336,9 +365,17 @@ def alone(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
     return p_values, np.ones(len(pool.means))
 
 
-def in_company(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
-    """The same as a clustering tests them."""
-    found = judge_pool(pool)
+def in_company(pool: Pool, seen: Seen) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001
+    """The same among all others, of those that enough references were seen alike with."""
+    return _of_tests(pool, judge_pool(pool))
+
+
+def in_common(pool: Pool, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
+    """The same as a clustering tests them: what was seen otherwise by what both sides show."""
+    return _of_tests(pool, judge_seen_otherwise(pool, judge_pool(pool), seen))
+
+
+def _of_tests(pool: Pool, found: PoolTests) -> tuple[np.ndarray, np.ndarray]:
     p_values, weights = np.full(len(pool.means), np.nan), np.ones(len(pool.means))
     p_values[found.places], weights[found.places] = found.p_values, found.weights
     return p_values, weights
@@ -347,15 +384,19 @@ def in_company(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
 def judge(
     situation: Situation,
     bed: Bed,
-    way: Callable[[Pool], tuple[np.ndarray, np.ndarray]] = in_company,
+    way: Way = in_company,
 ) -> Judged:
     """Test a situation, one detector after the other."""
     p_values = np.full(len(situation.places), np.nan)
     weights = np.ones(len(situation.places))
     for detector in np.unique(situation.detectors):
         here = np.nonzero(situation.detectors == detector)[0]
-        p_values[here], weights[here] = way(pool_of(situation.chosen(here), bed))
+        mine = situation.chosen(here)
+        p_values[here], weights[here] = way(pool_of(mine, bed), seen_of(mine, bed))
     return Judged(p_values, weights)
+
+
+_DRAWN_ROWS_HZ = (500.0, 1000.0, 2000.0)
 
 
 class DrawnBed:
@@ -381,6 +422,24 @@ class DrawnBed:
             found[row] += 1.5 * self._otherwise[0] * (one.window_s is not None)
             found[row] += 1.5 * self._otherwise[1] * (one.highest_hz is not None)
         return found
+
+    def observed(self, place: int, variant: Variant) -> np.ndarray:  # noqa: ARG002
+        rows = np.ones((4, len(_DRAWN_ROWS_HZ)), dtype=bool)
+        if variant.window_s is not None:
+            rows[np.array(self.windows[0]) != variant.window_s] = False
+        if variant.highest_hz is not None:
+            rows[:, np.array(_DRAWN_ROWS_HZ) > variant.highest_hz] = False
+        return rows
+
+    def masked(
+        self, places: np.ndarray, variants: Sequence[Variant], mask: np.ndarray
+    ) -> np.ndarray:
+        is_there = mask.any(axis=1)
+        window = self.windows[0][int(is_there.argmax())] if is_there.sum() == 1 else None
+        rows = mask.any(axis=0)
+        highest = None if rows.all() else max(np.array(_DRAWN_ROWS_HZ)[rows])
+        less = [Variant(one.copy, window, highest) for one in variants]
+        return self.means(places, less)
 
     def conditions(self, places: np.ndarray, variants: Sequence[Variant]) -> np.ndarray:  # noqa: ARG002
         seen = np.array([(one.window_s or 0, one.highest_hz or 0) for one in variants])

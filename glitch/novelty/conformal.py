@@ -232,7 +232,8 @@ def too_few_calibrate(n: int, condition: str | None = None) -> str:
     return (
         f"only {n} calibration glitches of this detector and origin{seen}, at least "
         f"{LEAST_CALIBRATION} are needed. One labelled glitch of each episode of "
-        f"{EPISODE_S:g} s calibrates, where its class has {LEAST_OF_CLASS} of them."
+        f"{EPISODE_S:g} s calibrates, where its class has {LEAST_OF_CLASS} of them. A clustering "
+        f"judges by the windows and band that both show, where {LEAST_CALIBRATION} share some."
     )
 
 

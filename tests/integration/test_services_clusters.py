@@ -219,7 +219,8 @@ def test_why_nothing_could_be_tested_is_said(session: Session, fill: Fill) -> No
     assert run(session).detail == (
         "None of 7 unlabelled glitches could be judged: their detector must be known and have 50 "
         "labelled glitches, 20 of them seen in the same windows and band, of different episodes, "
-        "and of classes with 12 or more."
+        "and of classes with 12 or more. Published ones are loaded by the command "
+        "`glitch-discovery references training-set`."
     )
 
 
@@ -405,7 +406,7 @@ def test_the_job_runs_it_once(
     author = person(Role.SUBMITTER)
     job = start_clustering(session, PARAMETERS, principal=author)
     assert start_clustering(session, PARAMETERS, principal=author).id == job.id  # still open
-    context: Any = SimpleNamespace(heartbeat=lambda: None)
+    context: Any = SimpleNamespace(heartbeat=lambda: None, encoder=None)
     job = get_job(session, job.id)
     assert len(list(HANDLER.plan(session, job, context))) == 1
     chunk: Any = None

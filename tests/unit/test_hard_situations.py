@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import glitch.novelty.common_masks
 import glitch.novelty.conformal
 import glitch.novelty.crowds
 
@@ -111,6 +112,86 @@ def test_what_was_seen_otherwise_cannot_be_judged(bed: Any, is_open: bool) -> No
     assert flagged(bed, situations.observed_otherwise(is_open=True, highest_hz=646.0))[3] == 1
 
 
+OTHERWISE = {
+    "tests of one window": situations.observed_otherwise(is_open=True, windows="one"),
+    "labels of the 1 s window": situations.labels_of_window(1.0),
+    "tests of 4 kHz strain": situations.observed_otherwise(is_open=True, highest_hz=1291.0),
+    "tests of 2 kHz strain": situations.observed_otherwise(is_open=True, highest_hz=646.0),
+    "labels of 4 kHz strain": situations.observed_otherwise(is_open=False, highest_hz=1291.0),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_what_was_seen_otherwise_is_judged_by_what_both_sides_show(bed: Any, name: str) -> None:
+    wrong, _, _, unjudged = flagged(bed, OTHERWISE[name], way=situations.in_common)
+    assert unjudged == 0
+    assert wrong < 1
+    _, rate, recall, unjudged = flagged(
+        bed, OTHERWISE[name], hidden="new", way=situations.in_common
+    )
+    assert unjudged == 0
+    assert recall > 0.5
+    assert rate < 0.15
+
+
+def test_tests_under_a_mask_that_references_are_not_under_break_it(
+    bed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault that this mends: the tests see less, and the references that judge them do not."""
+    make = OTHERWISE["tests of 4 kHz strain"]
+    masked = situations.DrawnBed.masked
+
+    def tests_alone(bed: Any, places: Any, variants: Any, mask: Any) -> Any:
+        as_they_are = bed.means(places, variants)
+        is_less = np.array([one.highest_hz is not None for one in variants])
+        return np.where(is_less[:, None], masked(bed, places, variants, mask), as_they_are)
+
+    monkeypatch.setattr(situations.DrawnBed, "masked", tests_alone)
+    assert flagged(bed, make, way=situations.in_common)[0] >= 10
+
+
+def test_with_several_masks_the_largest_p_value_counts(
+    bed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """References of one window each, and each class has its own: every mask lacks most classes."""
+    rng = np.random.default_rng([0, 3])
+    case = situations.plain(bed, rng, KNOWN, "new")
+    variants = [
+        one if is_open else one._replace(window_s=bed.windows[0][number % 4])
+        for one, is_open, number in zip(case.variants, case.is_open, case.classes, strict=True)
+    ]
+    case = situations.replace(case, variants=tuple(variants))
+    found = situations.judge(case, bed, situations.in_common)
+    assert not (found.flagged(0.1) & ~case.is_hidden).any()
+    every = glitch.novelty.common_masks.common_masks
+    single = []
+    for place in range(4):
+        monkeypatch.setattr(
+            glitch.novelty.common_masks,
+            "common_masks",
+            lambda *asked, place=place: every(*asked)[place : place + 1],
+        )
+        single.append(situations.judge(case, bed, situations.in_common).p_values)
+    largest = np.max(np.array(single)[:, case.is_open], axis=0)
+    np.testing.assert_array_equal(found.p_values[case.is_open], largest)
+    assert (np.array(single)[:, case.is_open].min(axis=0) < largest).any()
+
+
+def test_masks_cover_the_references_and_are_contained_in_what_was_seen() -> None:
+    """Three conditions of references: the first alone has enough, one shares nothing."""
+    whole = np.ones((3, 2), dtype=bool)
+    first, second, third = (np.zeros((3, 2), dtype=bool) for _ in range(3))
+    first[0], second[:2], third[2] = True, True, True
+    conditions = np.stack([first, second, third])
+    chosen = glitch.novelty.common_masks.common_masks(whole, conditions, np.array([30, 10, 25]))
+    assert [one.tolist() for one in chosen] == [first.tolist(), third.tolist()]
+    less = second.copy()
+    less[0] = False
+    (only,) = glitch.novelty.common_masks.common_masks(less, conditions, np.array([30, 40, 25]))
+    assert only.tolist() == less.tolist()
+    assert not glitch.novelty.common_masks.common_masks(third, conditions, np.array([30, 40, 19]))
+
+
 def nothing_is_one_event(distances: Any, times: Any, others: Any) -> Any:
     """Only a glitch itself: it is at no distance."""
     return np.abs(distances) < 1e-9
@@ -142,7 +223,7 @@ def test_labels_that_all_calibrate_break_it(bed: Any, monkeypatch: pytest.Monkey
     def none_is_apart(distances: Any, times: Any, others: Any) -> Any:
         return nothing_is_one_event(distances, times, others)
 
-    monkeypatch.setattr(situations, "one_an_episode", all_stand)
+    monkeypatch.setattr(glitch.novelty.common_masks, "one_an_episode", all_stand)
     monkeypatch.setattr(glitch.novelty.conformal, "EPISODE_S", -1.0)
     monkeypatch.setattr(glitch.novelty.crowds, "same_event", none_is_apart)
     assert flagged(bed, SITUATIONS["labels in episodes of ten"], way=situations.alone)[0] >= 10

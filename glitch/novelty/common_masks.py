@@ -1,0 +1,184 @@
+"""Glitches that were seen otherwise than the references: judged by what both show.
+
+Only references seen in the same windows and band calibrate (``glitch.novelty.conditions``). Where
+too few are, a mask is sought that both sides contain: windows and rows that the tests show, and
+enough references too. Everything that shows as much is encoded again under that mask, tests and
+references alike, and the tests are judged by the references under it: like by like, so the argument
+of ``glitch.novelty`` holds within each mask. What does not show as much stays as it is, for both.
+
+References may show different windows, each with classes of its own, and a test of a class that a
+mask lacks would be called new under it. So several masks are tried, until they cover the
+references, and a glitch's p-value is the largest: it is small only if no mask explains the glitch.
+The choice looks at windows and counts alone, never at vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from glitch.novelty import (
+    LEAST_CALIBRATION,
+    LEAST_REFERENCES,
+    References,
+    directions,
+    novelty_scores,
+)
+from glitch.novelty.episodes import Times, one_an_episode
+from glitch.novelty.kinds import Classes
+from glitch.novelty.pool import UNLABELLED, Pool, PoolTests, judge_pool
+from glitch.types import LatentArray, ObservedArray
+
+MOST_MASKS = 4  # a condition: one for each window, where every reference has a single one
+MOST_ENCODED = 20_000  # under one mask: some minutes; where more show as much, none is judged
+# Vectors of the glitches at these places, encoded under this mask alone.
+Encode = Callable[[Int[np.ndarray, " glitch"], ObservedArray], LatentArray]
+Conditions = Bool[np.ndarray, "condition view freq"]  # the rows observed in each condition
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the glitches of a pool show, for judging some of them by less."""
+
+    observed: Conditions  # of each number in ``Pool.conditions``
+    is_established: Bool[np.ndarray, " glitch"]  # of a class that calibrates
+    encode: Encode
+
+
+def score_pool(
+    means: LatentArray,
+    gps_times: Times,
+    *,
+    classes: Classes,
+    is_reference: Bool[np.ndarray, " glitch"],
+    is_established: Bool[np.ndarray, " glitch"],
+    conditions: Int[np.ndarray, " glitch"],
+) -> Pool:
+    """A pool of these glitches, scored and calibrated by each other as they are now.
+
+    Args:
+        means: Posterior means, shape (glitch, latent).
+        gps_times: In s; NaN where not known.
+        classes: A number for each class; ``UNLABELLED`` where there is no label.
+        is_reference: Which are references.
+        is_established: Which of them are of a class that calibrates.
+        conditions: A number for the windows and band of each.
+    """
+    references, places = References.ordered(means[is_reference], gps_times[is_reference])
+    own = np.full(len(means), -1)
+    own[is_reference] = places
+    scores = novelty_scores(means, gps_times, own, references)
+    calibrates = np.nonzero(is_reference & is_established)[0]
+    stands = one_an_episode(
+        directions(means[calibrates]), gps_times[calibrates], classes[calibrates]
+    )
+    calibration = np.full(len(means), np.nan)
+    calibration[calibrates[stands]] = scores[calibrates[stands]]
+    seen = np.bincount(
+        conditions[np.isfinite(calibration)], minlength=int(conditions.max(initial=0)) + 1
+    )
+    can_be = (seen >= LEAST_CALIBRATION)[conditions] & (is_reference.sum() >= LEAST_REFERENCES)
+    return Pool(
+        means=means,
+        gps_times=gps_times,
+        is_reference=is_reference,
+        classes=classes,
+        conditions=conditions,
+        judged=np.where(can_be, scores, np.nan),
+        calibration=calibration,
+    )
+
+
+def common_masks(
+    own: ObservedArray, seen: Conditions, n_calibration: Int[np.ndarray, " condition"]
+) -> list[ObservedArray]:
+    """Masks that glitches which show ``own`` share with the references, the most useful first.
+
+    Args:
+        own: Rows observed of each view.
+        seen: Those of each condition that references were seen in.
+        n_calibration: How many of each calibrate.
+
+    Returns:
+        At most ``MOST_MASKS``; none where no mask is shared with ``LEAST_CALIBRATION`` of them.
+    """
+    shared = [own & one for one, n in zip(seen, n_calibration, strict=True) if n]
+    candidates = list({one.tobytes(): one for one in shared if one.any()}.values())
+    covers = [(seen | ~mask).all(axis=(1, 2)) for mask in candidates]
+    left = np.asarray(n_calibration).copy()
+    masks: list[ObservedArray] = []
+    while len(masks) < MOST_MASKS and candidates:
+        gains = [
+            (int(left[cover].sum()), int(mask.sum()))
+            for cover, mask in zip(covers, candidates, strict=True)
+        ]
+        best = max(range(len(gains)), key=gains.__getitem__)
+        if not gains[best][0]:
+            break
+        left[covers[best]] = 0
+        if n_calibration[covers[best]].sum() >= LEAST_CALIBRATION:
+            masks.append(candidates[best])
+        del candidates[best], covers[best]
+    return masks
+
+
+def judge_seen_otherwise(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
+    """Those tests, and what could not be judged among them judged under common masks.
+
+    Args:
+        pool: All glitches of a detector and kind.
+        tests: What ``judge_pool`` said of it.
+        seen: What they show, and how to encode less of it.
+    """
+    n = len(pool.classes)
+    p_values, scores, weights = np.full(n, np.nan), np.full(n, np.nan), np.ones(n)
+    p_values[tests.places] = tests.p_values
+    scores[tests.places], weights[tests.places] = tests.scores, tests.weights
+    lacking = (pool.classes == UNLABELLED) & ~np.isfinite(p_values)
+    n_calibration = np.bincount(
+        pool.conditions[pool.is_reference & seen.is_established], minlength=len(seen.observed)
+    )
+    asking: dict[bytes, tuple[ObservedArray, list[int]]] = {}
+    for condition in np.unique(pool.conditions[lacking]):
+        for mask in common_masks(seen.observed[condition], seen.observed, n_calibration):
+            asking.setdefault(mask.tobytes(), (mask, []))[1].append(int(condition))
+    for mask, conditions in asking.values():
+        shows = (seen.observed | ~mask).all(axis=(1, 2))[pool.conditions]
+        if shows.sum() > MOST_ENCODED:
+            continue
+        found = judge_pool(_under(pool, mask, shows, seen))
+        asked = np.isin(found.places, np.nonzero(lacking & np.isin(pool.conditions, conditions))[0])
+        asked &= np.isfinite(found.p_values)
+        places = found.places[asked]
+        is_larger = ~(found.p_values[asked] <= p_values[places])  # NaN: none so far
+        places = places[is_larger]
+        p_values[places] = found.p_values[asked][is_larger]
+        scores[places] = found.scores[asked][is_larger]
+        weights[places] = found.weights[asked][is_larger]
+    places = np.union1d(tests.places, np.nonzero(lacking)[0])
+    return replace(
+        tests,
+        places=places,
+        p_values=p_values[places],
+        scores=scores[places],
+        weights=weights[places],
+    )
+
+
+def _under(pool: Pool, mask: ObservedArray, shows: Bool[np.ndarray, " glitch"], seen: Seen) -> Pool:
+    """The pool with everything that shows as much encoded under the mask, which is tested alone."""
+    means: Float[np.ndarray, "glitch latent"] = pool.means.copy()
+    places = np.nonzero(shows)[0]
+    means[places] = seen.encode(places, mask)
+    under = score_pool(
+        means,
+        pool.gps_times,
+        classes=pool.classes,
+        is_reference=pool.is_reference,
+        is_established=seen.is_established,
+        conditions=np.where(shows, 0, 1 + pool.conditions),
+    )
+    return replace(under, judged=np.where(shows, under.judged, np.nan))

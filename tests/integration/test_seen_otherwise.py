@@ -1,0 +1,137 @@
+"""References of one window, own glitches of four: the first thing that a group does."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy.orm import Session
+from store_helpers import person
+
+from app.classes.naming import seed_classes
+from app.clusters.otherwise import Reencoding
+from app.clusters.records import ClusteringParameters
+from app.clusters.run import run_clustering
+from app.core.principals import Role
+from app.glitches.ingest import NewGlitch, insert_glitches
+from app.glitches.labels import append_labels
+from app.glitches.records import GlitchMetadata, StoredGlitch
+from app.glitches.stored_views import stored_views
+from app.models.checkpoints import active_checkpoint, publish_checkpoint
+from app.novelty import recalibrate
+from glitch.checkpoint import load_checkpoint
+from glitch.encoder import Encoder
+from glitch.novelty.pool import Pool
+from glitch.views import Preprocessing, Views
+
+RECIPE = Preprocessing()
+PARAMETERS = ClusteringParameters(fdr=0.1, min_cluster_size=5)
+KINDS = ("Blip", "Koi_Fish", "Tomte")
+
+
+@pytest.fixture
+def encoder(session: Session, data_folder: Path) -> Encoder:
+    checkpoint = load_checkpoint(data_folder / "checkpoints" / "tiny")
+    seed_classes(session)
+    publish_checkpoint(
+        session,
+        name="tiny",
+        digest=checkpoint.digest,
+        preprocessing_digest=checkpoint.manifest.preprocessing.digest(),
+        latent_size=checkpoint.manifest.architecture.latent,
+        manifest={"name": "tiny"},
+    )
+    return Encoder(checkpoint)
+
+
+def views_of(kind: int, seed: int, *, windows: int) -> Views:
+    """A blob whose height and width tell its kind, in the first so many windows."""
+    rng = np.random.default_rng([kind, seed])
+    row, column = np.mgrid[0:128, 0:128]
+    heights, widths = (20, 60, 100), (4, 25, 60)
+    blob = np.exp(
+        -(((row - heights[kind]) / 10) ** 2) - ((column - 64) / (widths[kind] + rng.normal())) ** 2
+    )
+    values = np.zeros((4, 128, 128), dtype=np.float32)
+    values[:windows] = np.clip(blob + 0.05 * rng.random((windows, 128, 128)), 0, 1)
+    observed = np.zeros((4, 128), dtype=np.bool_)
+    observed[:windows] = True
+    return Views(values, observed, RECIPE)
+
+
+def store(session: Session, encoder: Encoder, views: list[Views], first: int) -> list[StoredGlitch]:
+    new = [
+        NewGlitch(
+            one,
+            encoding,
+            GlitchMetadata(
+                origin="upload", ifo="L1", gps_time=Decimal(1_240_000_000 + 3600 * (first + place))
+            ),
+        )
+        for place, (one, encoding) in enumerate(zip(views, encoder.encode(views), strict=True))
+    ]
+    stored = insert_glitches(session, new, checkpoint=active_checkpoint(session))
+    assert all(isinstance(one, StoredGlitch) for one in stored)
+    return [one for one in stored if isinstance(one, StoredGlitch)]
+
+
+def test_glitches_of_four_windows_are_judged_by_references_of_one(
+    session: Session, encoder: Encoder
+) -> None:
+    for kind, name in enumerate(KINDS):
+        known = store(
+            session, encoder, [views_of(kind, seed, windows=1) for seed in range(20)], 20 * kind
+        )
+        append_labels(
+            session, [one.glitch.id for one in known], name, author=person(Role.SUBMITTER)
+        )
+    own = [views_of(seed % 3, 100 + seed, windows=4) for seed in range(6)]
+    tested = store(session, encoder, own, 1000)
+    recalibrate(session, active_checkpoint(session).id)
+    for one in tested:
+        said = str(one.novelty.reason)
+        assert "glitch-discovery references training-set --ifo L1" in said
+    before = run_clustering(session, PARAMETERS, author="test")
+    assert (before.n_judged, before.n_unjudged) == (0, 6)
+    run = run_clustering(session, PARAMETERS, author="test", encoder=lambda _: encoder)
+    assert (run.n_judged, run.n_unjudged, run.n_flagged) == (6, 0, 0)
+    assert "seen_otherwise" in {one.kind for one in run.findings}
+    assert "judged by what both show" in run.detail
+
+
+def test_what_is_encoded_again_is_what_the_mask_shows(session: Session, encoder: Encoder) -> None:
+    stored = store(session, encoder, [views_of(1, 7, windows=4), views_of(2, 8, windows=4)], 0)
+    ids = [one.glitch.id for one in stored]
+    n = len(ids)
+    nothing = np.full(n, np.nan)
+    pool = Pool(
+        means=np.zeros((n, 8), dtype=np.float32),
+        gps_times=nothing,
+        is_reference=np.ones(n, dtype=np.bool_),
+        classes=np.zeros(n, dtype=np.int64),
+        conditions=np.zeros(n, dtype=np.int64),
+        judged=nothing,
+        calibration=nothing,
+    )
+    beats: list[int] = []
+    again = Reencoding(lambda: encoder, lambda: beats.append(1))
+    seen = again.seen(session, lambda places: [ids[at] for at in places], pool)
+    assert seen.observed.shape == (1, 4, 128)
+    assert not seen.is_established.any()  # two are no class that calibrates
+    mask = seen.observed[0].copy()
+    mask[1:], mask[0, 100:] = False, False
+    views = stored_views(session, ids, RECIPE)
+    wanted = []
+    for one in ids:
+        values = views[one].values.copy()
+        values[~mask] = 0
+        wanted.append(Views(values, mask, RECIPE))
+    np.testing.assert_allclose(
+        seen.encode(np.arange(n), mask),
+        [one.mean for one in encoder.encode(wanted)],
+        rtol=1e-5,
+        atol=1e-6,
+    )
+    assert beats

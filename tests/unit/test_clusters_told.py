@@ -1,0 +1,39 @@
+"""What a clustering says in sentences."""
+
+from __future__ import annotations
+
+from app.clusters.trust import trust_sentence
+
+SEEN = {"condition": "0.5 + 1 + 2 + 4 s, 10 to 2048 Hz", "n": 33}
+TRUST = {"n_timed": 23, "n_faint": 0, "n_off_centre": 0, "seen": [SEEN], "looks": []}
+
+
+def test_the_sentence_of_trust_tells_a_seam() -> None:
+    """34 Whistle and 23 Koi_Fish, of which the latter alone carry a time."""
+    told = trust_sentence(
+        57,
+        {
+            **TRUST,
+            "n_faint": 4,
+            "n_off_centre": 2,
+            "seen": [SEEN, {"condition": "4 s, 10 to 2048 Hz", "n": 24}],
+            "looks": [{"label": "Whistle", "n": 34}, {"label": "Koi_Fish", "n": 23}],
+        },
+    )
+    assert told == (
+        "23 of 57 members carry a time; they were seen otherwise: 33 in 0.5 + 1 + 2 + 4 s, 10 to "
+        "2048 Hz; 24 in 4 s, 10 to 2048 Hz; 4 are faint (SNR below 7.5); 2 are off centre (loudest "
+        "over 0.05 s from the middle of their views); their nearest known classes disagree: "
+        "Whistle for 34, Koi_Fish for 23."
+    )
+
+
+def test_what_is_well_is_not_dwelt_on() -> None:
+    told = trust_sentence(33, {**TRUST, "looks": [{"label": "Whistle", "n": 33}]})
+    assert told == (
+        "23 of 33 members carry a time; all were seen in 0.5 + 1 + 2 + 4 s, 10 to 2048 Hz; the "
+        "nearest known class of each is Whistle."
+    )
+    kept_earlier = {key: one for key, one in TRUST.items() if key != "n_off_centre"}
+    assert "off centre" not in trust_sentence(33, kept_earlier)
+    assert trust_sentence(33, {}) == ""
