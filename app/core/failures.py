@@ -6,7 +6,7 @@ import errno
 import logging
 from dataclasses import dataclass, replace
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.core import errors as service
@@ -85,6 +85,14 @@ FAILURES: dict[type[Exception], Failure] = {
         "The database did not answer; nothing was stored. Try again in a few seconds, and if it "
         "lasts, tell the operator (see /readyz).",
         level=logging.ERROR,
+    ),
+    DataError: Failure(
+        400,
+        "bad-request",
+        "The request cannot be served",
+        sentence="A value of the request is none that can be stored or looked up: a text with a "
+        "NUL character, or a number beyond all bounds. Correct it and send again.",
+        level=logging.WARNING,
     ),
     PoolTimeoutError: Failure(
         503,

@@ -55,6 +55,11 @@ def test_a_full_disk_is_told_as_one(
         assert client.post("/embed", files={"file": ("a.h5", content)}).status_code == 415
 
 
+def test_a_text_that_no_database_takes_is_a_bad_request(service: Service) -> None:
+    with service.client() as client:
+        assert "NUL" in assert_problem(client.get("/jobs?kind=%00"), 400)
+
+
 def test_truth_is_no_number(service: Service) -> None:
     with service.client("submitter") as client:
         answer = client.post("/exports", json={"snr_max": True})
