@@ -18,6 +18,7 @@ from app.core.settings import Settings
 from app.models.inference import set_torch_threads
 from app.page_routes import create_web_router
 from app.server import problems
+from app.server.load import LoadCollector
 from app.server.metrics import CountRequests, Metrics
 from app.server.middleware import BodyBounds, RequestContext
 from app.server.runtime import Runtime, open_runtime
@@ -42,9 +43,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         set_torch_threads(chosen.torch_threads)
         with open_runtime(chosen) as runtime:
             application.state.runtime = runtime
+            load = LoadCollector(runtime)
+            metrics.registry.register(load)
             to_thread.current_default_thread_limiter().total_tokens = runtime.admissions.threads
             await run_in_threadpool(_load_model, runtime)
             yield
+            metrics.registry.unregister(load)
 
     application = FastAPI(
         title="Glitch Discovery",

@@ -63,6 +63,10 @@ class Settings(BaseSettings):
         description="The address that clients see, for links in answers, such as "
         "https://glitches.example.org. Unset: taken from each request.",
     )
+    contact: str = Field(
+        default="root@localhost",
+        description="The address of whoever runs the service, in /status.json.",
+    )
     database_url: SecretStr | None = Field(
         default=None,
         validation_alias="DATABASE_URL",

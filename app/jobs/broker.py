@@ -6,10 +6,15 @@ is a sign of life that is renewed every few seconds.
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
+
+import psutil
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -22,6 +27,9 @@ JOBS_QUEUE = "jobs"
 RECONCILE_QUEUE = "reconcile"
 _ALIVE_KEY = f"{PREFIX}worker-alive"
 _ALIVE_S = 60
+_WORKER_KEYS = f"{PREFIX}worker:"
+_HEARD_S = 300  # each message reaches one worker: with many, one hears less often
+_MOST_WORKERS = 10_000
 _SCHEMES = ("redis", "rediss", "unix")
 _CONNECT_S = 2.0
 # Longer than any slice of work; a message delivered twice all the same does no harm.
@@ -131,8 +139,16 @@ class CeleryNotifier:
 
 
 def note_worker_alive(redis: Redis) -> None:
-    """Leave a sign that a worker listens, for a minute."""
+    """Leave a sign that a worker listens, for a minute, and how large this one is."""
     redis.set(_ALIVE_KEY, "1", ex=_ALIVE_S)
+    own_key = f"{_WORKER_KEYS}{socket.gethostname()}:{os.getpid()}"
+    redis.set(own_key, psutil.Process().memory_info().rss, ex=_HEARD_S)
+
+
+def workers_heard(redis: Redis) -> list[int]:
+    """The memory of each worker process that was heard of in five minutes, in bytes."""
+    keys = list(islice(redis.scan_iter(f"{_WORKER_KEYS}*", count=500), _MOST_WORKERS))
+    return [int(size) for size in redis.mget(keys) if size is not None] if keys else []
 
 
 def is_worker_alive(redis: Redis) -> bool:

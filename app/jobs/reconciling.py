@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.jobs.leases import is_due
@@ -58,3 +58,13 @@ def is_any_chunk_at_work(session: Session) -> bool:
         JobChunk.state == "running", JobChunk.lease_until > DATABASE_CLOCK
     )
     return session.scalar(at_work.limit(1)) is not None
+
+
+def open_job_load(session: Session) -> dict[str, tuple[int, float]]:
+    """How many jobs wait and run, and for how long the oldest has been there, in seconds."""
+    age = func.extract("epoch", DATABASE_CLOCK - func.min(Job.created_at))
+    rows = session.execute(
+        select(Job.state, func.count(), age).where(Job.state.in_(OPEN_STATES)).group_by(Job.state)
+    )
+    found = {state: (int(number), max(0.0, float(age_s))) for state, number, age_s in rows}
+    return {state: found.get(state, (0, 0.0)) for state in OPEN_STATES}

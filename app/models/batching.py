@@ -48,6 +48,8 @@ class Batcher(Generic[_Item, _Answer]):
         self._wait_s = wait_s
         self._queue: queue.Queue[tuple[_Item, Future[_Answer]] | None] = queue.Queue(max_queue)
         self._had_company = False
+        self.passes = 0  # batches answered, and the items in them
+        self.answered = 0
         self._closed = threading.Event()
         self._submission = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -98,6 +100,8 @@ class Batcher(Generic[_Item, _Answer]):
             live = [entry for entry in batch if entry[1].set_running_or_notify_cancel()]
             if live:
                 self._answer(live)
+                self.passes += 1
+                self.answered += len(live)
             if is_last:
                 return
 

@@ -72,6 +72,16 @@ class BatchingEncoder:
         """
         return self._batcher.submit(views, timeout_s=self._timeout_s)
 
+    @property
+    def passes(self) -> int:
+        """Batches answered since it was loaded."""
+        return self._batcher.passes
+
+    @property
+    def answered(self) -> int:
+        """Glitches in these batches."""
+        return self._batcher.answered
+
     def close(self) -> None:
         """Answer what waits, then stop the thread."""
         self._batcher.close()
@@ -105,6 +115,11 @@ class Encoders:
             if digest not in self._loaded:
                 self._loaded[digest] = self._make(find_checkpoint(self._roots, digest))
             return self._loaded[digest]
+
+    def work_done(self) -> tuple[int, int]:
+        """Passes of the encoders that are loaded, and the glitches in them."""
+        loaded = list(self._loaded.values())  # without the lock, which is held while one loads
+        return sum(one.passes for one in loaded), sum(one.answered for one in loaded)
 
     def close(self) -> None:
         """Stop every encoder."""

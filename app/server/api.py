@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy.pool import QueuePool
 
-from app.decoding.pool import shared_pool
 from app.server import problems
 from app.server import schemas as server_schemas
 from app.server.callers import MAY_BE_OPEN, OpenOrReader, RuntimeDep
 from app.server.metrics import Metrics
-from app.server.readiness import OK, disk_free_bytes
-from app.server.runtime import Runtime
+from app.server.readiness import OK
+from glitch.gps import utc_to_gps
 from glitch_discovery.version import VERSION
 
 router = APIRouter(tags=["operations"])
+_STATUS_S = 300  # how long a status says something of now
 
 
 @router.get("/healthz", summary="Whether the process answers")
@@ -54,34 +55,38 @@ async def readyz(request: Request, runtime: RuntimeDep) -> Response:
     )
 
 
+@router.get("/status.json", summary="The state, for igwn-monitor's check_json")
+async def status(runtime: RuntimeDep) -> server_schemas.MonitorStatus:
+    """As `/readyz` finds it, always with 200: OK 0, degraded 1, not ready 2, and unknown 3 to
+    whoever holds an answer of more than five minutes.
+    """
+    found = await runtime.readiness.look()
+    if not found.is_ready:
+        number, words = 2, " ".join(state for state in found.checks.values() if state != OK)
+    elif found.background != OK:
+        number, words = 1, found.background
+    else:
+        number, words = 0, "Uploads are served and workers work."
+    now = server_schemas.StatusInterval(
+        start_sec=0, end_sec=_STATUS_S, num_status=number, txt_status=words
+    )
+    later = server_schemas.StatusInterval(
+        start_sec=_STATUS_S, num_status=3, txt_status="The status was not asked for since."
+    )
+    return server_schemas.MonitorStatus(
+        author={"name": f"Glitch Discovery {VERSION}", "email": runtime.settings.contact},
+        created_gps=int(utc_to_gps(datetime.now(UTC))),
+        status_intervals=[now, later],
+    )
+
+
 @router.get(
     "/metrics",
     summary="Counters for Prometheus",
     response_class=Response,
     openapi_extra=MAY_BE_OPEN,
 )
-def metrics(request: Request, runtime: RuntimeDep, _: OpenOrReader) -> Response:
+def metrics(request: Request, _: OpenOrReader) -> Response:
     """Prometheus text. Open on a loopback address, else for the role reader."""
     known: Metrics = request.app.state.metrics
-    if (audit := runtime.index_audit()) is not None:
-        known.index_recall.labels(audit.checkpoint).set(audit.recall)
-        known.index_audited.labels(audit.checkpoint).set(audit.made_at.timestamp())
-    _note_load(known, runtime)
     return Response(generate_latest(known.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-def _note_load(known: Metrics, runtime: Runtime) -> None:
-    """How much of what is bounded is in use at this moment."""
-    for kind, admission in (
-        ("read", runtime.admissions.reads),
-        ("upload", runtime.admissions.uploads),
-    ):
-        known.places.labels(kind, "at_work").set(admission.at_work)
-        known.places.labels(kind, "waiting").set(admission.waiting)
-        known.places.labels(kind, "refused").set(admission.refused)
-    known.decoding.set(shared_pool().at_work)
-    pool = runtime.engine.pool
-    if isinstance(pool, QueuePool):
-        known.connections.set(pool.checkedout())
-    if (free := disk_free_bytes(runtime.settings.data_dir)) is not None:
-        known.disk_free.set(free)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30)
@@ -31,39 +31,14 @@ class Metrics:
         self.in_progress = Gauge(
             "glitch_http_requests_in_progress", "Requests being answered", registry=self.registry
         )
-        self.index_recall = Gauge(
-            "glitch_vector_index_recall",
-            "Share of the ten nearest that the vector index finds, at its last audit",
-            ("checkpoint",),
-            registry=self.registry,
-        )
-        self.index_audited = Gauge(
-            "glitch_vector_index_audited_timestamp_seconds",
-            "When the vector index was last audited",
-            ("checkpoint",),
-            registry=self.registry,
-        )
-        self.places = Gauge(
-            "glitch_requests_by_place",
-            "Requests with a place, waiting for one, and refused since the start",
-            ("kind", "state"),
-            registry=self.registry,
-        )
-        self.decoding = Gauge(
-            "glitch_decoders_at_work", "Files being decoded by children", registry=self.registry
-        )
-        self.connections = Gauge(
-            "glitch_database_connections_in_use", "Of the pool", registry=self.registry
-        )
-        self.disk_free = Gauge(
-            "glitch_data_disk_free_bytes",
-            "Left on the disk of the data directory",
-            registry=self.registry,
-        )
+        ProcessCollector(registry=self.registry)  # memory, processor time, open files
 
 
 class CountRequests:
-    """Counts and times each request under its route's template, never under its path."""
+    """Counts and times each request under its route's template, never under its path.
+
+    So the size of a scrape is bounded by the routes there are, whatever is asked for.
+    """
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self.app = app
@@ -86,10 +61,18 @@ class CountRequests:
             try:
                 await self.app(scope, receive, send_and_note)
             finally:
-                route = getattr(scope.get("route"), "path", "none")
+                route = _template(scope)
                 method = scope["method"] if scope["method"] in _METHODS else "other"
                 self.metrics.requests.labels(method, route, str(status)).inc()
                 self.metrics.seconds.labels(method, route).observe(time.monotonic() - started)
 
 
+def _template(scope: Scope) -> str:
+    """The route's template as in the address: a page's own lacks the prefix of all pages."""
+    template: str = getattr(scope.get("route"), "path", "none")
+    is_page = scope["path"].startswith(_PAGES) and template.startswith("/")
+    return _PAGES + template if is_page and not template.startswith(_PAGES) else template
+
+
+_PAGES = "/ui"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -23,7 +23,7 @@ _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _SMALL_BODY_BYTES = 1_000_000  # for whatever is no multipart upload, since that is held in memory
 _DRAIN_S = 10.0
 _BATCH_PATHS = frozenset({"/batches", "/ui/batch"})
-_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/status.json"})  # asked every few seconds
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",

@@ -34,7 +34,7 @@ SUBMITTER_ROUTES = [
     ("POST", f"/jobs/{SOME}/retry"),
 ]
 REVIEWER_ROUTES = [("POST", "/classes")]
-OPEN_ROUTES = ["/healthz", "/readyz", "/metrics"]
+OPEN_ROUTES = ["/healthz", "/readyz", "/status.json", "/metrics"]
 
 
 def call(client: httpx.Client, method: str, path: str) -> httpx.Response:
