@@ -1,5 +1,7 @@
 # The service without an embedded database: give it DATABASE_URL. See docs/operations/docker.md.
-FROM python:3.11-slim AS build
+# To pin the base: --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:...
+ARG PYTHON_IMAGE=python:3.11-slim
+FROM ${PYTHON_IMAGE} AS build
 # For another package index, such as PyTorch's own for the smaller CPU-only torch.
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
@@ -19,8 +21,9 @@ COPY app app
 COPY worker worker
 RUN /opt/glitch/bin/pip install --no-deps .
 
-FROM python:3.11-slim
-RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin glitch \
+FROM ${PYTHON_IMAGE}
+RUN groupadd --system --gid 10001 glitch \
+    && useradd --system --uid 10001 --gid 10001 --home-dir /data --shell /usr/sbin/nologin glitch \
     && install --directory --owner glitch --group glitch /data
 COPY --from=build /opt/glitch /opt/glitch
 # Migrations are read from here; the packages themselves lie in the virtual environment.
@@ -28,9 +31,10 @@ COPY alembic.ini /srv/alembic.ini
 COPY alembic /srv/alembic
 WORKDIR /srv
 ENV PATH=/opt/glitch/bin:$PATH PYTHONUNBUFFERED=1 GLITCH_DATA_DIR=/data GLITCH_HOST=0.0.0.0
-USER glitch
+# By number, so that an orchestrator can see that it is not root.
+USER 10001:10001
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
-CMD ["uvicorn", "--factory", "app.main:create_app", "--host", "0.0.0.0", "--port", "8000", "--http", "app.server.http_protocol:TimedHttpProtocol", "--no-server-header", "--no-access-log"]
+CMD ["uvicorn", "--factory", "app.main:create_app", "--host", "0.0.0.0", "--port", "8000", "--http", "app.server.http_protocol:TimedHttpProtocol", "--no-server-header", "--no-access-log", "--timeout-graceful-shutdown", "8"]
