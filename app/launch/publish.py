@@ -18,6 +18,7 @@ from app.server.runtime import CHECKPOINTS_FOLDER
 from glitch.checkpoint import (
     MANIFEST_FILE,
     SHIPPED_BEFORE,
+    SHIPPED_NAME,
     WEIGHTS_FILE,
     load_checkpoint,
     shipped_checkpoint,
@@ -68,9 +69,9 @@ def publish_shipped(session: Session, data_directory: Path) -> CheckpointRecord:
     """Publish the checkpoint that ships; returns the active one.
 
     It becomes active at once only where none is, because embeddings under two checkpoints cannot
-    be compared. A catalogue that a former release's checkpoint serves is embedded again by a job,
-    once, while that one serves on. Whoever activated another checkpoint, or went back, keeps it:
-    which one serves is the operator's choice.
+    be compared. A catalogue that a former release's checkpoint serves, also one of the same name
+    with other weights, is embedded again by a job, once, while that one serves on. Whoever
+    activated another checkpoint, or went back, keeps it: which one serves is the operator's choice.
     """
     try:
         active = active_checkpoint(session)
@@ -78,7 +79,7 @@ def publish_shipped(session: Session, data_directory: Path) -> CheckpointRecord:
         return publish_folder(session, shipped_checkpoint(), data_directory, activate=True)
     known = {one.digest for one in list_checkpoints(session)}
     shipped = publish_folder(session, shipped_checkpoint(), data_directory, activate=False)
-    if shipped.digest not in known and active.name in SHIPPED_BEFORE:
+    if shipped.digest not in known and active.name in (*SHIPPED_BEFORE, SHIPPED_NAME):
         switch_checkpoint(session, shipped.id, _AUTHOR)
     return active_checkpoint(session)
 

@@ -199,3 +199,32 @@ def test_a_new_release_embeds_what_the_former_one_shipped(
         assert start() == old  # whoever goes back stays there
     with sessions.begin() as session:
         reembed.activate_checkpoint(session, before.id)
+
+
+def test_other_weights_of_the_shipped_name_are_embedded_once(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions, data_dir = make_session_factory(service.engine), service.settings.data_dir
+    with sessions() as session:
+        before = active_checkpoint(session)
+    with sessions.begin() as session:
+        first = publish_folder(session, _saved(tmp_path, SHIPPED_NAME, 21), data_dir, activate=True)
+    with service.client("admin") as client:
+        upload(client, 60, "weights060")
+    monkeypatch.setattr(publish, "shipped_checkpoint", lambda: _saved(tmp_path, SHIPPED_NAME, 22))
+    for _ in range(2):  # the service is started again
+        with sessions.begin() as session:
+            assert publish_shipped(session, data_dir).digest == first.digest
+    second = load_checkpoint(_saved(tmp_path, SHIPPED_NAME, 22)).digest
+    with sessions() as session:
+        jobs = session.scalars(select(Job).where(Job.kind == reembed.KIND)).all()
+        (job,) = [one.id for one in jobs if one.parameters["digest"] == second]
+    JobRunner(sessions, service.settings).work(job)
+    with sessions() as session:
+        active = active_checkpoint(session)
+    assert active.digest == second != first.digest
+    with service.client("admin") as client:  # the name alone no longer says which
+        answer = client.post(f"/checkpoints/{SHIPPED_NAME}/activate")
+        assert first.digest[:12] in assert_problem(answer, 409)
+    with sessions.begin() as session:
+        reembed.activate_checkpoint(session, before.id)

@@ -1,0 +1,188 @@
+"""What each part of the vector's recipe adds: runs without it, over folds by group and seeds.
+
+    python benchmarks/vector_ablation.py ../shared/data/gravityspy_images PACK
+        [--folds 0 1 2] [--seeds 0] [--steps 1000] [--only NAME...] [--looks runs/looks.npz]
+
+PACK is what `glitch-discovery simulate-pack` writes. Every variant is the shipped configuration but
+for what its name says, trained without the held-out fold and judged on it as
+`vector_value.py` judges (each picture alone; cells are accuracy / balanced accuracy, means over
+folds and seeds). The last column is the standard error of the mean of a row's eight figures over
+its runs. Features are made once for all runs and kept in the file of --looks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from machine import heading
+from sklearn.decomposition import PCA
+from vector_value import cells, scores, sides_of
+
+from glitch.model import ScatteringVAE
+from glitch.views import Preprocessing
+from training.core.config import LogConfig, ObjectiveConfig
+from training.data.pack import Pack, read_pack
+from training.data.real_images import read_real_images
+from training.evaluation.probe import grouped_folds
+from training.views.config import load_config
+from training.views.export import load_run
+from training.views.guided_config import GuidedConfig
+from training.views.looks import RawLooks, see
+from training.views.train import train
+
+CONFIG = Path(__file__).parents[1] / "training" / "configs" / "shipped.yaml"
+Change = Callable[[GuidedConfig], GuidedConfig]
+
+
+def architecture(**changes: object) -> Change:
+    return lambda one: replace(one, architecture=replace(one.architecture, **changes))
+
+
+def guidance(**changes: object) -> Change:
+    return lambda one: replace(one, guidance=replace(one.guidance, **changes))
+
+
+def looks(**changes: object) -> Change:
+    return lambda one: replace(one, looks=replace(one.looks, **changes))
+
+
+def data(**changes: object) -> Change:
+    return lambda one: replace(one, data=replace(one.data, **changes))
+
+
+VARIANTS: dict[str, Change] = {
+    "as shipped": lambda one: one,
+    "no guidance": guidance(classes=0.0),
+    "no unnamed shapes": guidance(unnamed_share=0.0),
+    "own noise explained": guidance(is_twin_the_target=False),
+    "lone views, own window": looks(several_views_share=0.0, other_view_share=0.0),
+    "parameters guided too": guidance(parameters=30.0),
+    "a tenth real": data(real_share=0.1),
+    "48 latents": architecture(latent=48),
+    "64 latents": architecture(latent=64),
+}
+
+
+def shipped(steps: int | None) -> GuidedConfig:
+    config = load_config(CONFIG)
+    if not isinstance(config, GuidedConfig):
+        raise SystemExit(f"{CONFIG} is not of the scattering model.")
+    steps = steps or config.optimiser.steps
+    annealed = {**config.objective.parameters, "annealing_steps": int(0.4 * steps)}
+    return replace(
+        config,
+        is_painted=False,
+        objective=ObjectiveConfig(config.objective.kind, annealed),
+        optimiser=replace(config.optimiser, steps=steps),
+        log=LogConfig(log_every=steps, evaluate_every=steps, save_every=steps),
+    )
+
+
+def looks_once(kept: Path, config: GuidedConfig, packs: dict[str, Pack]) -> dict[str, RawLooks]:
+    """Looks at the whole packs, made once."""
+    if not kept.exists():
+        made = see(ScatteringVAE(config.architecture), packs, config.looks, config.seed)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(kept.with_suffix(".partial.npz"), **made)
+        kept.with_suffix(".partial.npz").replace(kept)
+    with np.load(kept) as file:
+        return {name: file[name] for name in packs}
+
+
+@torch.inference_mode()
+def lone_vectors(model: ScatteringVAE, raw: RawLooks, pack: Pack) -> np.ndarray:
+    """Posterior means of every view alone, from its first look; in the order of `lone_views`."""
+    glitch, view = np.asarray(pack.observed).any(axis=2).nonzero()
+    found = torch.from_numpy(raw[glitch, 0, view].astype(np.float32))
+    projected = model.project_features(found[:, :-1], found[:, -1])
+    lone, window = torch.arange(len(view)), torch.from_numpy(view)
+    return model.encode_projected(projected, lone, window, len(view)).mean.numpy()
+
+
+def scattering_pca(raw: RawLooks, train_pack: Pack, held_raw: RawLooks, held: Pack) -> list[float]:
+    flat = []
+    for looked, pack in ((raw, train_pack), (held_raw, held)):
+        glitch, view = np.asarray(pack.observed).any(axis=2).nonzero()
+        flat.append(looked[glitch, 0, view, :-1].astype(np.float32))
+    reduce = PCA(32, random_state=0).fit(flat[0])
+    sides = sides_of(*_whole(train_pack, held), train_pack, held)
+    return scores(*(reduce.transform(one) for one in flat), sides)
+
+
+def _whole(train_pack: Pack, held: Pack) -> tuple[Pack]:
+    both = Pack(
+        np.empty((0,)),
+        np.empty((0,)),
+        train_pack.labels + held.labels,
+        train_pack.groups + held.groups,
+    )
+    return (both,)
+
+
+def row(name: str, found: list[list[float]]) -> None:
+    mean = np.mean(found, axis=0)
+    level = np.asarray(found).mean(axis=1)
+    spread = level.std(ddof=1) / np.sqrt(len(found)) if len(found) > 1 else float("nan")
+    print(f"| {name} | {cells(mean)} | {spread:.4f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("pack", type=Path)
+    parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--only", nargs="+", choices=sorted(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--looks", type=Path, default=Path("runs/looks.npz"))
+    asked = parser.parse_args()
+
+    print(heading())
+    config = shipped(asked.steps)
+    real, simulated = read_real_images(asked.folder), read_pack(asked.pack, Preprocessing())
+    seen = looks_once(asked.looks, config, {"real": real, "simulated": simulated})
+    folds = list(grouped_folds(real.labels, real.groups, 3, config.data.split_seed))
+    print(f"{asked.folds} of 3 folds, seeds {asked.seeds}, {config.optimiser.steps} steps")
+    probes = "linear, 12 | kNN, 12 | linear, 23 | kNN, 23"
+    print(f"| variant | {probes} | error |")
+    print("| --- |" + " --- |" * 5)
+    found: list[list[float]] = []
+    for fold in asked.folds:
+        sides = [(real.subset(part), seen["real"][part]) for part in folds[fold]]
+        found.append(scattering_pca(sides[0][1], sides[0][0], sides[1][1], sides[1][0]))
+    row("scattering PCA-32", found)
+    for name in asked.only:
+        found = []
+        for fold in asked.folds:
+            known, judged = (real.subset(part) for part in folds[fold])
+            looked = [seen["real"][part] for part in folds[fold]]
+            for seed in asked.seeds:
+                one = replace(VARIANTS[name](config), seed=seed)
+                with tempfile.TemporaryDirectory() as place:
+                    train(
+                        one,
+                        Path(place),
+                        real_train=known,
+                        validation=None,
+                        simulated=simulated,
+                        seen={"real": looked[0], "simulated": seen["simulated"]},
+                    )
+                    model = load_run(Path(place))[1]
+                if not isinstance(model, ScatteringVAE):
+                    raise SystemExit("The run made another model.")
+                vectors = (
+                    lone_vectors(model, looked[0], known),
+                    lone_vectors(model, looked[1], judged),
+                )
+                found.append(scores(*vectors, sides_of(real, known, judged)))
+        row(name, found)
+
+
+if __name__ == "__main__":
+    main()
