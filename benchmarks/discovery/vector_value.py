@@ -8,8 +8,7 @@ vectors; "12" are the classes of at least 8 groups, "23" of at least 3; cells ar
 balanced accuracy. The second table is the same with probes that learn from all groups but those
 that they answer for (`protocol_h`). Novelty: AUROC of the eight largest classes without references
 (cosine distance to the fifth nearest, which orders as Euclid does where vectors have one length).
-"Linear": the
-share of the vector's variance that ridge regression on pixels explains on held-out pictures.
+"Linear": the share of the vector's variance that ridge regression on pixels explains.
 Shifts: neighbours' accuracy (12) after moving the held-out pictures by so many of 128 columns.
 Painted: squared residuals of held-out pictures over those about the mean picture of their window.
 The last table has neighbours' accuracy (12 / 23) by distance, of vectors as they are and

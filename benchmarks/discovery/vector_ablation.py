@@ -1,6 +1,6 @@
 """What each part of the vector's recipe adds: runs without it, over folds by group and seeds.
 
-    python benchmarks/vector_ablation.py ../shared/data/gravityspy_images PACK
+    python -m benchmarks.discovery.vector_ablation ../shared/data/gravityspy_images PACK
         [--folds 0 1 2] [--seeds 0] [--steps 1000] [--only NAME...] [--looks runs/looks.npz]
 
 PACK is what `glitch-discovery simulate-pack` writes. Every variant is the shipped configuration but
@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from machine import heading
 from sklearn.decomposition import PCA
-from vector_value import cells, scores, sides_of
 
+from benchmarks.discovery.vector_value import cells, scores, sides_of
+from benchmarks.machine import heading
 from glitch.model import ScatteringVAE
 from glitch.views import Preprocessing
 from training.core.config import LogConfig, ObjectiveConfig
@@ -36,7 +36,7 @@ from training.views.guided_config import GuidedConfig
 from training.views.looks import RawLooks, see
 from training.views.train import train
 
-CONFIG = Path(__file__).parents[1] / "training" / "configs" / "shipped.yaml"
+CONFIG = Path(__file__).parents[2] / "training" / "configs" / "shipped.yaml"
 Change = Callable[[GuidedConfig], GuidedConfig]
 
 
