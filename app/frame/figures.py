@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float32
 
 from glitch.views import Preprocessing
 
-PANEL_WIDTH, PANEL_HEIGHT = 340.0, 288.0
 PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, PLOT_HEIGHT = 42.0, 22.0, 290.0, 228.0
 FREQUENCY_TICKS_HZ = (16, 32, 64, 128, 256, 512, 1024, 2048)
 

@@ -51,11 +51,14 @@ def ratio_of(run: Path, real_images: Path) -> tuple[np.ndarray, float]:
     for index in range(BATCHES):
         batch = source.batch(step + index)
         target, rows = model.prepare(batch.values, batch.observed)
-        owed, shown = rows & batch.owed[..., None], rows & batch.shown[..., None]
-        posterior = model.encode(target * batch.shown[..., None, None], shown)
+        target_views, input_views = (
+            rows & batch.target_views[..., None],
+            rows & batch.input_views[..., None],
+        )
+        posterior = model.encode(target * batch.input_views[..., None, None], input_views)
         draw = sample_posterior(posterior, torch.Generator().manual_seed(index))
-        painted = model.decode(draw, batch.owed)
-        parts.append(sum_residuals(target, painted, owed, batch.owed_weight))
+        painted = model.decode(draw, batch.target_views)
+        parts.append(sum_residuals(target, painted, target_views, batch.target_weight))
         n_members += len(batch.values)
     squares = sum(part.squares for part in parts)
     pixels = sum(part.pixels for part in parts)

@@ -36,7 +36,6 @@ from glitch.model.views_model import Members, PooledRows, PooledTensor, ViewsMod
 from glitch.types import LatentTensor
 
 FRONT_END = "wavelet_scattering"
-LOWEST_AXIS_VARIANCE = 1e-6  # of a projected feature, whose variance is near 1
 
 Projected = Float[Tensor, "picture axis"]  # features on the principal axes, then the loudness
 LOUDNESS_CENTRE = -2.3  # so that what is read has about mean 0 and variance 1 or less

@@ -48,8 +48,6 @@ LOWEST = ("fstart", "flow", "f_low", "freq_min")
 HIGHEST = ("fend", "fhigh", "f_high", "freq_max")
 DURATION = "duration"
 
-KEYS = frozenset({"path", "gravityspy_id", "id"})  # which tell what a row is of, beside times
-
 
 def nanoseconds_of(name: str) -> tuple[str, ...]:
     """What a column of nanoseconds beside one of whole seconds is called."""

@@ -190,11 +190,11 @@ def test_a_state_that_cannot_be_continued_is_a_sentence(tmp_path: Path, damage: 
 
 def test_lone_views_are_one_entry_for_each_view_present() -> None:
     pack = toy_pack(6)
-    singles, shown, origin = lone_views(pack)
+    singles, input_views, origin = lone_views(pack)
     assert len(singles) == 4 * 6 - 2
-    assert (shown.sum(axis=1) == 1).all()
+    assert (input_views.sum(axis=1) == 1).all()
     assert origin.tolist() == sorted(origin.tolist())
-    assert not shown[(origin == 0) | (origin == 5), 3].any()
+    assert not input_views[(origin == 0) | (origin == 5), 3].any()
 
 
 def test_evaluation_sees_what_it_says(tmp_path: Path) -> None:
@@ -292,11 +292,13 @@ def test_the_closed_form_variance_is_the_mean_square_residual_after_training(
         for step in range(200):
             batch = source.batch(step)
             target, rows = model.prepare(batch.values, batch.observed)
-            owed = rows & batch.owed[..., None]
-            shown = rows & batch.shown[..., None]
-            posterior = model.encode(target * batch.shown[..., None, None], shown)
+            target_views = rows & batch.target_views[..., None]
+            input_views = rows & batch.input_views[..., None]
+            posterior = model.encode(target * batch.input_views[..., None, None], input_views)
             draw = sample_posterior(posterior, torch.Generator().manual_seed(step))
-            found = sum_residuals(target, model.decode(draw, batch.owed), owed, batch.owed_weight)
+            found = sum_residuals(
+                target, model.decode(draw, batch.target_views), target_views, batch.target_weight
+            )
             squares, pixels = squares + found.squares, pixels + found.pixels
     ratio = model.likelihood.log_variance().exp() / (squares / pixels)
     assert abs(ratio.log().mean().item()) < 0.05  # within 5 % of the optimum

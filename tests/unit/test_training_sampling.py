@@ -7,7 +7,7 @@ import torch
 from glitch.errors import GlitchError
 from training.data.config import AugmentationConfig
 from training.data.pack import Pack
-from training.data.sampling import BatchSource, StratifiedSampler, hide_views, owe_views, vary
+from training.data.sampling import BatchSource, StratifiedSampler, choose_targets, hide_views, vary
 
 NONE = AugmentationConfig(
     single_view_share=0, some_views_share=0, shift_pixels=0, energy_scale=1, owed_views=4
@@ -36,7 +36,7 @@ def source(seed: int = 0, augmentation: AugmentationConfig | None = None) -> Bat
 
 def test_a_step_always_gives_the_same_batch() -> None:
     first, again = source().batch(5), source().batch(5)
-    for name in ("values", "observed", "shown", "owed", "owed_weight"):
+    for name in ("values", "observed", "input_views", "target_views", "target_weight"):
         assert torch.equal(getattr(first, name), getattr(again, name))
     assert not torch.equal(first.values, source().batch(6).values)
     assert not torch.equal(first.values, source(seed=1).batch(5).values)
@@ -49,9 +49,9 @@ def test_without_augmentation_a_batch_holds_the_pack_itself() -> None:
     assert all(one.tobytes() in known for one in grey)
     real = {pack().values[i].tobytes() for i in range(6)}
     assert sum(one.tobytes() in real for one in grey) == 2  # a quarter of eight
-    assert torch.equal(batch.shown, batch.observed.any(dim=2))
-    assert torch.equal(batch.owed, batch.shown)
-    assert torch.equal(batch.owed_weight, torch.ones(8))
+    assert torch.equal(batch.input_views, batch.observed.any(dim=2))
+    assert torch.equal(batch.target_views, batch.input_views)
+    assert torch.equal(batch.target_weight, torch.ones(8))
 
 
 def test_strata_are_drawn_evenly_however_large() -> None:
@@ -67,24 +67,24 @@ def test_hiding_leaves_at_least_one_present_view_and_the_stated_shares() -> None
     observed = torch.ones(4000, 4, 8, dtype=torch.bool)
     observed[::2, 2:] = False
     settings = AugmentationConfig(single_view_share=0.5, some_views_share=0.0)
-    shown = hide_views(observed, settings, np.random.default_rng(0))
+    input_views = hide_views(observed, settings, np.random.default_rng(0))
     present = observed.any(dim=2)
-    assert not (shown & ~present).any()
-    counts = shown.sum(dim=1)
+    assert not (input_views & ~present).any()
+    counts = input_views.sum(dim=1)
     assert counts.min() == 1
     assert abs((counts == 1).float().mean() - 0.5) < 0.03
     assert ((counts == 1) | (counts == present.sum(dim=1))).all()
-    lone = shown[(counts == 1) & (present.sum(dim=1) == 4)].float().mean(dim=0)
+    lone = input_views[(counts == 1) & (present.sum(dim=1) == 4)].float().mean(dim=0)
     assert (lone - 0.25).abs().max() < 0.05  # no view is favoured
 
 
-def test_owed_views_are_weighted_so_that_the_sum_stays_unbiased() -> None:
+def test_target_views_are_weighted_so_that_the_sum_stays_unbiased() -> None:
     observed = torch.ones(20_000, 4, 2, dtype=torch.bool)
     observed[1::2, 3] = False
-    owed, weight = owe_views(observed, 2, np.random.default_rng(0))
-    assert (owed.sum(dim=1) == 2).all()
+    target_views, weight = choose_targets(observed, 2, np.random.default_rng(0))
+    assert (target_views.sum(dim=1) == 2).all()
     cost = torch.tensor([1.0, 10.0, 100.0, 1000.0])
-    estimate = (owed * cost).sum(dim=1) * weight
+    estimate = (target_views * cost).sum(dim=1) * weight
     assert abs(estimate[::2].mean() / 1111 - 1) < 0.03
     assert abs(estimate[1::2].mean() / 111 - 1) < 0.03
 

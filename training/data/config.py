@@ -67,7 +67,7 @@ class AugmentationConfig:
 
     single_view_share: float = 0.4  # the encoder sees one view, the decoder owes all of them
     some_views_share: float = 0.2  # the encoder sees a random subset
-    owed_views: int = 2  # painted in a step, at random; weighted so that the sum is unbiased
+    owed_views: int = 2  # targets of a step, at random; weighted so that the sum is unbiased
     shift_pixels: int = 2  # largest shift in time, either way, drawn for each view
     energy_scale: float = 1.2  # energies are multiplied by up to this, or divided by it
 

@@ -25,9 +25,9 @@ class Batch:
 
     values: ViewsTensor  # energy over the clip, [0, 1]
     observed: ObservedTensor
-    shown: Bool[Tensor, "batch view"]  # the views that the encoder sees
-    owed: Bool[Tensor, "batch view"]  # the views that the decoder is asked for in this step
-    owed_weight: Float[Tensor, " batch"]  # views observed over views owed: the sum stays unbiased
+    input_views: Bool[Tensor, "batch view"]  # the views that the encoder sees
+    target_views: Bool[Tensor, "batch view"]  # the views that the decoder is asked for in this step
+    target_weight: Float[Tensor, " batch"]  # views observed over targets: the sum stays unbiased
 
 
 class StratifiedSampler:
@@ -90,9 +90,9 @@ class BatchSource:
         rows = np.concatenate([pack.observed[indices] for pack, indices in drawn])
         observed = torch.from_numpy(rows)
         varied = vary(grey, self._augmentation, rng)
-        shown = hide_views(observed, self._augmentation, rng)
-        owed, weight = owe_views(observed, self._augmentation.owed_views, rng)
-        return Batch(varied, observed, shown, owed, weight)
+        input_views = hide_views(observed, self._augmentation, rng)
+        target_views, weight = choose_targets(observed, self._augmentation.owed_views, rng)
+        return Batch(varied, observed, input_views, target_views, weight)
 
 
 def vary(
@@ -130,11 +130,11 @@ def hide_views(
     single = fate < augmentation.single_view_share
     some = fate < augmentation.single_view_share + augmentation.some_views_share
     kept = np.where(single, 1, np.where(some, subset, counts))
-    shown = present & (order < kept[:, None])
-    return torch.from_numpy(shown)
+    input_views = present & (order < kept[:, None])
+    return torch.from_numpy(input_views)
 
 
-def owe_views(
+def choose_targets(
     observed: ObservedTensor, limit: int, rng: np.random.Generator
 ) -> tuple[Bool[Tensor, "batch view"], Float[Tensor, " batch"]]:
     """At most ``limit`` random views of each glitch, and what to multiply their distortion by.
@@ -143,9 +143,9 @@ def owe_views(
     it stands for, has the same expected distortion and gradient.
     """
     present = observed.any(dim=2).numpy()
-    owed = present & (_random_ranks(present, rng) < limit)
-    weight = present.sum(axis=1) / np.maximum(owed.sum(axis=1), 1)
-    return torch.from_numpy(owed), torch.from_numpy(weight).float()
+    target_views = present & (_random_ranks(present, rng) < limit)
+    weight = present.sum(axis=1) / np.maximum(target_views.sum(axis=1), 1)
+    return torch.from_numpy(target_views), torch.from_numpy(weight).float()
 
 
 def _random_ranks(

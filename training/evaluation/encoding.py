@@ -32,14 +32,14 @@ class Encoded:
 
 @torch.inference_mode()
 def encode_pack(
-    model: ViewsModel, pack: Pack, shown: Bool[np.ndarray, "glitch view"] | None = None
+    model: ViewsModel, pack: Pack, input_views: Bool[np.ndarray, "glitch view"] | None = None
 ) -> Encoded:
     """Posterior means of a pack, rates, and distortions of all that was observed.
 
     Args:
         model: put into evaluation mode by the caller.
         pack: the glitches.
-        shown: views that the encoder may see; all present ones if not given.
+        input_views: those that the encoder may see; all present ones if not given.
     """
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for start in range(0, len(pack), BATCH):
@@ -47,8 +47,8 @@ def encode_pack(
         values, observed = pack.tensors(chosen)
         target, target_rows = model.prepare(values, observed)
         visible = observed
-        if shown is not None:
-            visible = observed & torch.from_numpy(shown[chosen])[..., None]
+        if input_views is not None:
+            visible = observed & torch.from_numpy(input_views[chosen])[..., None]
         seen, seen_rows = model.prepare(values * visible[..., None], visible)
         posterior = model.encode(seen, seen_rows)
         prediction = model.decode(posterior.mean, target_rows.any(dim=2))
@@ -67,9 +67,9 @@ def lone_views(pack: Pack) -> tuple[Pack, Bool[np.ndarray, "glitch view"], np.nd
         position in ``pack`` it came from.
     """
     origin, view = np.nonzero(np.asarray(pack.observed).any(axis=2))
-    shown = np.zeros((len(origin), pack.observed.shape[1]), dtype=np.bool_)
-    shown[np.arange(len(origin)), view] = True
-    return pack.subset(origin), shown, origin
+    input_views = np.zeros((len(origin), pack.observed.shape[1]), dtype=np.bool_)
+    input_views[np.arange(len(origin)), view] = True
+    return pack.subset(origin), input_views, origin
 
 
 def lone_view_agreement(model: ViewsModel, pack: Pack) -> dict[str, float]:
@@ -84,8 +84,8 @@ def lone_view_agreement(model: ViewsModel, pack: Pack) -> dict[str, float]:
         return {}
     chosen = pack.subset(several)
     full = encode_pack(model, chosen).mean
-    singles, shown, origin = lone_views(chosen)
-    lone = encode_pack(model, singles, shown).mean
+    singles, input_views, origin = lone_views(chosen)
+    lone = encode_pack(model, singles, input_views).mean
     distances = np.linalg.norm(lone[:, None] - full[None], axis=2)
     between = np.linalg.norm(full[:, None] - full[None], axis=2)
     others = between[~np.eye(len(full), dtype=bool)]

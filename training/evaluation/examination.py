@@ -156,10 +156,10 @@ def _class_rows(
 ) -> list[ClassRow]:
     """Of all views together, and of every window by itself."""
     rows = by_class("all views", vectors, real.labels, is_known)
-    singles, shown, origin = lone_views(real)
-    alone = encode_pack(model, singles, shown).mean
-    for view, duration_s in enumerate(VIEW_DURATIONS_S[: shown.shape[1]]):
-        chosen = np.nonzero(shown[:, view])[0]
+    singles, input_views, origin = lone_views(real)
+    alone = encode_pack(model, singles, input_views).mean
+    for view, duration_s in enumerate(VIEW_DURATIONS_S[: input_views.shape[1]]):
+        chosen = np.nonzero(input_views[:, view])[0]
         labels = [singles.labels[index] for index in chosen]
         sample = f"{duration_s:g} s alone"
         rows += by_class(sample, alone[chosen], labels, is_known[origin[chosen]])

@@ -108,15 +108,15 @@ def examine(
     """
     model.eval()
     n_latent = model.architecture.latent
-    singles, shown, _ = lone_views(real)
-    lone_means, panels = encode_pack(model, singles, shown).mean, lone_panels(real)
+    singles, input_views, _ = lone_views(real)
+    lone_means, panels = encode_pack(model, singles, input_views).mean, lone_panels(real)
     # (name of the sample, what PCA is given, whether absent views can be filled, vectors)
     samples = [
         ("all views", real, True, encode_pack(model, real).mean),
         ("any lone view", panels, False, lone_means),
     ]
     for view, duration_s in enumerate(Preprocessing().durations_s):
-        chosen = np.nonzero(shown[:, view])[0]
+        chosen = np.nonzero(input_views[:, view])[0]
         if len(chosen) == 0:
             continue
         samples.append(

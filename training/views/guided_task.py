@@ -48,9 +48,9 @@ class _Part:
     """A step's members from one pack."""
 
     seen: Float[Tensor, "member view axis"]
-    shown: Bool[Tensor, "member view"]
+    input_views: Bool[Tensor, "member view"]
     target: Float[Tensor, "member axis"]
-    owed: Int[Tensor, " member"]  # the view that the target is of
+    target_view: Int[Tensor, " member"]  # the view that the target is of
     chosen: Int[np.ndarray, " member"]
     looks: Looks
 
@@ -151,10 +151,10 @@ class GuidedTask:
         config, rng = self._config, np.random.default_rng([self._config.seed, step])
         parts = self._parts(rng)
         seen = torch.cat([part.seen for part in parts])
-        shown = torch.cat([part.shown for part in parts])
+        input_views = torch.cat([part.input_views for part in parts])
         target = torch.cat([part.target for part in parts])
-        owed = torch.cat([part.owed for part in parts])
-        member, view = shown.nonzero(as_tuple=True)
+        target_view = torch.cat([part.target_view for part in parts])
+        member, view = input_views.nonzero(as_tuple=True)
         noise = torch.randn(seen.shape, generator=generator) * config.looks.feature_noise
         # Dropout draws from the global stream: seeded by the step, a resumed run repeats it.
         with torch.random.fork_rng(devices=[]):
@@ -163,8 +163,8 @@ class GuidedTask:
                 (seen + noise)[member, view], member, view, len(seen)
             )
         draw = sample_posterior(posterior, generator)
-        explained = self.model.explain(draw, torch.arange(len(seen)), owed)
-        distortion = self._distortion(target, explained, owed, step)
+        explained = self.model.explain(draw, torch.arange(len(seen)), target_view)
+        distortion = self._distortion(target, explained, target_view, step)
         n_real = sum(len(part.chosen) for part in parts if part.looks is self._looks.get("real"))
         guidance = self._taught(posterior.mean[n_real:], parts)
         return Outcome(distortion, posterior, draw, guidance=guidance)
@@ -240,36 +240,38 @@ class GuidedTask:
         present, how = looks.present[chosen], self._config.looks
         order = np.where(present, rng.random(present.shape), np.inf).argsort(axis=1)
         lone = order[:, 0]
-        shown = np.zeros_like(present)
-        shown[np.arange(len(chosen)), lone] = True
+        input_views = np.zeros_like(present)
+        input_views[np.arange(len(chosen)), lone] = True
         several = rng.random(len(chosen)) < how.several_views_share
-        shown |= present & (rng.random(present.shape) < 0.6) & several[:, None]
+        input_views |= present & (rng.random(present.shape) < 0.6) & several[:, None]
         again = np.where(present, rng.random(present.shape), np.inf).argsort(axis=1)[:, 0]
-        owed = np.where(rng.random(len(chosen)) < how.other_view_share, again, lone)
-        target = drawn(looks, chosen, target_look)[torch.arange(len(chosen)), owed]
+        target_view = np.where(rng.random(len(chosen)) < how.other_view_share, again, lone)
+        target = drawn(looks, chosen, target_look)[torch.arange(len(chosen)), target_view]
         return _Part(
             drawn(looks, chosen, look),
-            torch.from_numpy(shown),
+            torch.from_numpy(input_views),
             target,
-            torch.from_numpy(owed),
+            torch.from_numpy(target_view),
             chosen,
             looks,
         )
 
     def _distortion(
-        self, target: Tensor, explained: Tensor, owed: Tensor, step: int
+        self, target: Tensor, explained: Tensor, target_view: Tensor, step: int
     ) -> Float[Tensor, " member"]:
         """Nats of the features, with each window's variance at its optimum (Rybkin et al. 2021)."""
         squares = (target - explained).square()  # (B, axis)
         with torch.no_grad():
-            window = torch.nn.functional.one_hot(owed, self.model.architecture.n_views).float()
+            window = torch.nn.functional.one_hot(
+                target_view, self.model.architecture.n_views
+            ).float()
             count = window.sum(dim=0)
             found = (window.T @ squares.mean(dim=1)) / count.clamp_min(1)
             before = self.model.axis_log_variance.exp()
             share = max(1 - MEMORY, 1 / (step + 1))
             moved = torch.where(count > 0, torch.lerp(before, found, share), before)
             self.model.axis_log_variance.copy_(moved.clamp_min(1e-6).log())
-        log_variance = self.model.axis_log_variance[owed][:, None]
+        log_variance = self.model.axis_log_variance[target_view][:, None]
         nats = 0.5 * (squares * (-log_variance).exp() + log_variance + np.log(2 * np.pi))
         summed: Tensor = nats.sum(dim=1)
         return summed

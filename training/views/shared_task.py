@@ -36,9 +36,9 @@ class _Share(nn.Module):
         self,
         values: Tensor,
         observed: Tensor,
-        shown: Tensor,
-        owed: Tensor,
-        owed_weight: Tensor,
+        input_views: Tensor,
+        target_views: Tensor,
+        target_weight: Tensor,
         *,
         noise: Tensor,
         is_half_precision: bool,
@@ -46,18 +46,18 @@ class _Share(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         model = self.model
         pixels, rows = model.prepare(values, observed)
-        seen_rows, owed_rows = rows & shown[..., None], rows & owed[..., None]
+        seen_rows, target_rows = rows & input_views[..., None], rows & target_views[..., None]
         with torch.autocast("cpu", torch.bfloat16, enabled=is_half_precision):
-            posterior = model.encode(pixels * shown[..., None, None], seen_rows)
+            posterior = model.encode(pixels * input_views[..., None, None], seen_rows)
             draw = posterior.mean + (0.5 * posterior.log_variance).exp() * noise
-            prediction = model.decode(draw, owed)
+            prediction = model.decode(draw, target_views)
         prediction = prediction.float()
         if variance_share:
-            residuals = sum_residuals(pixels, prediction, owed_rows, owed_weight)
+            residuals = sum_residuals(pixels, prediction, target_rows, target_weight)
             for part in (residuals.squares, residuals.pixels):
                 dist.all_reduce(part)  # of the whole batch, so that all processes agree
             model.likelihood.follow(residuals, variance_share)
-        distortion = model.likelihood.distortion(pixels, prediction, owed_rows)
+        distortion = model.likelihood.distortion(pixels, prediction, target_rows)
         return distortion, posterior.mean, posterior.log_variance, draw
 
 
@@ -92,12 +92,12 @@ class SharedViewsTask(ViewsTask):
         parts = self._parallel(
             batch.values[share],
             batch.observed[share],
-            batch.shown[share],
-            batch.owed[share],
-            batch.owed_weight[share],
+            batch.input_views[share],
+            batch.target_views[share],
+            batch.target_weight[share],
             noise=noise[share],
             is_half_precision=is_half_precision,
             variance_share=self._config.variance.share(step),
         )
         distortion, mean, log_variance, draw = (with_others(part.float()) for part in parts)
-        return Outcome(distortion * batch.owed_weight, Posterior(mean, log_variance), draw)
+        return Outcome(distortion * batch.target_weight, Posterior(mean, log_variance), draw)

@@ -50,7 +50,7 @@ class ViewsTask:
                 self.model.likelihood.row_log_variance.fill_(math.log(self._config.variance.fixed))
 
     def outcome(self, step: int, generator: torch.Generator, *, is_half_precision: bool) -> Outcome:
-        """Encodes what is shown of the step's batch, draws, decodes what is owed."""
+        """Encodes the input views of the step's batch, draws, decodes the target views."""
         batch = self._source.batch(step)
         return compute_outcome(
             self.model,
@@ -81,27 +81,30 @@ def compute_outcome(
     variance_share: float = 0.0,
     is_bernoulli: bool = False,
 ) -> Outcome:
-    """Encodes what is shown, draws, decodes what is owed.
+    """Encodes the input views, draws, decodes the target views.
 
     Before anything is scored, the likelihood's variances go ``variance_share`` of the way to the
     batch's optimum; see :meth:`glitch.model.RowGaussian.follow`. With ``is_bernoulli`` what is
     decoded are logits, and the model's Gaussian has no part.
     """
     pixels, rows = model.prepare(batch.values, batch.observed)
-    seen_rows, owed_rows = rows & batch.shown[..., None], rows & batch.owed[..., None]
+    seen_rows, target_rows = (
+        rows & batch.input_views[..., None],
+        rows & batch.target_views[..., None],
+    )
     with torch.autocast("cpu", torch.bfloat16, enabled=is_half_precision):
-        posterior = model.encode(pixels * batch.shown[..., None, None], seen_rows)
+        posterior = model.encode(pixels * batch.input_views[..., None, None], seen_rows)
         draw = sample_posterior(posterior, generator)
-        prediction = model.decode(draw, batch.owed)
+        prediction = model.decode(draw, batch.target_views)
     prediction = prediction.float()
     if variance_share:
-        residuals = sum_residuals(pixels, prediction, owed_rows, batch.owed_weight)
+        residuals = sum_residuals(pixels, prediction, target_rows, batch.target_weight)
         model.likelihood.follow(residuals, variance_share)
     if is_bernoulli:
-        distortion = bernoulli_distortion(pixels, prediction, owed_rows)
+        distortion = bernoulli_distortion(pixels, prediction, target_rows)
     else:
-        distortion = model.likelihood.distortion(pixels, prediction, owed_rows)
-    return Outcome(distortion * batch.owed_weight, posterior, draw)
+        distortion = model.likelihood.distortion(pixels, prediction, target_rows)
+    return Outcome(distortion * batch.target_weight, posterior, draw)
 
 
 def bernoulli_distortion(

@@ -39,7 +39,7 @@ class Rates:
 
 @torch.inference_mode()
 def measure_rates(model: ViewsModel, pack: Pack, *, seed: int = 0, n_draws: int = 4) -> Rates:
-    """Rate and distortion of a pack, all views shown and all owed.
+    """Rate and distortion of a pack, all views as input and as targets.
 
     Args:
         model: put into evaluation mode by the caller.

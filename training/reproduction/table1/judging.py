@@ -75,8 +75,8 @@ def _sampled(model: ViewsVAE, pack: Pack, sample: str) -> tuple[Pack, Encoded]:
     """Glitches with all their views, or each view as a glitch of its own; and their vectors."""
     if sample == "all views":
         return pack, encode_pack(model, pack)
-    lone, shown, _ = lone_views(pack)
-    return lone, encode_pack(model, lone, shown)
+    lone, input_views, _ = lone_views(pack)
+    return lone, encode_pack(model, lone, input_views)
 
 
 def judge_pixels(
