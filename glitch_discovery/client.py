@@ -106,7 +106,7 @@ class Client:
             view_duration_s: windows of the pictures, in s, in their order.
             centre: strain's views on its loudest moment within 0.25 s of ``gps_time``; False
                 keeps that time in the middle.
-            neighbours: how many, 0 to 200.
+            neighbours: how many, 0 to 10,000.
             store: False keeps nothing.
             label: a class to label it with.
 
@@ -137,7 +137,7 @@ class Client:
 
         Args:
             glitch_id: of the stored glitch.
-            k: how many, 0 to 200.
+            k: how many, 0 to 10,000.
             **filters: among which glitches.
         """
         said = self._transport.ask(

@@ -25,9 +25,17 @@ def as_archive(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="glitch-discovery-") as folder:
         archive = Path(folder) / f"{path.resolve().name}.tar"
         with tarfile.open(archive, "w") as tar:
-            for file in sorted(path.rglob("*")):
-                name = file.relative_to(path)
-                is_hidden = any(part.startswith(".") for part in name.parts)
-                if file.is_file() and not file.is_symlink() and not is_hidden:
-                    tar.add(file, arcname=name.as_posix(), recursive=False)
+            for file in files_in(path):
+                tar.add(file, arcname=file.relative_to(path).as_posix(), recursive=False)
         yield archive
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder that are packed, in the order of their names."""
+    return [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+        and not file.is_symlink()
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]

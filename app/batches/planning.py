@@ -85,6 +85,7 @@ class BatchPlanner:
         self._strain = StrainIndex()
         self._has_strain = False
         self._is_unpacked = False
+        self._without_strain: dict[str, list[Decimal]] = {}  # times by detector
         references = options.references
         self._choice = None if references is None else Choice(references)
 
@@ -377,6 +378,7 @@ class BatchPlanner:
             self._strain.add_folder(folder)
         yield from self._cut(TriggersChunk, self._merged())
         yield from self._cut(StoredChunk, self._named(KNOWN, StoredAlready), size=_BLOCK // 2)
+        self._say_without_strain()
         yield from self._cut(NotReadChunk, self._named(REFUSED, NotRead), size=_BLOCK // 2)
 
     def _named(self, entries: str, made: type[NamedT]) -> Iterator[Found[NamedT]]:
@@ -414,8 +416,16 @@ class BatchPlanner:
             yield name, OfTrigger(facts=facts, n_merged=n_merged, strain=files, gap=gap)
         elif self._context.settings.gwosc_url is not None:
             yield name, OfTrigger(facts=facts, n_merged=n_merged, strain=OPEN_DATA)
-        else:
+        elif self._strain.holds(ifo):
             self._refuse(name, self._strain.why_not(ifo, gps_time))
+        else:
+            self._without_strain.setdefault(ifo, []).append(gps_time)
+
+    def _say_without_strain(self) -> None:
+        """Say of each detector once that nothing of it can be read, however long the table is."""
+        for ifo, times in sorted(self._without_strain.items()):
+            name = f"{ifo} {times[0]:f}" if len(times) == 1 else f"{len(times):,} triggers of {ifo}"
+            self._refuse(name, self._strain.why_not(ifo, times[0]))
 
     # --- what is not read -------------------------------------------------------------------------
 

@@ -145,14 +145,19 @@ class StrainIndex:
                 self._latest[ifo] = list(accumulate(spans, _later))
             self._is_sorted = True
 
+    def holds(self, ifo: str) -> bool:
+        """Whether there is any strain of a detector."""
+        return bool(self._spans.get(ifo))
+
     def why_not(self, ifo: str, gps_time: Decimal) -> str:
         """Why ``find`` found nothing, as a sentence."""
         spans = self._spans.get(ifo, [])
         if not spans:
             there = ", ".join(sorted(self._spans)) or "none at all"
             return (
-                f"There is no strain of {ifo} with this batch (strain of: {there}): pack it "
-                "beside the table, or ask the operator to set GLITCH_STRAIN_DIR."
+                f"There is no strain of {ifo} with this batch (strain of: {there}): pack the strain "
+                "files and the table into one archive or folder, or ask the operator to name a "
+                "folder of strain (GLITCH_STRAIN_DIR) or GWOSC (GLITCH_GWOSC_URL)."
             )
         self._sort()
         after = bisect_right(spans, gps_time, key=lambda span: span[0])

@@ -41,7 +41,7 @@ def embed(
         typer.Option(help="Centre strain on its loudest moment within 0.25 s of the GPS time."),
     ] = True,
     label: Annotated[str | None, typer.Option(help="The class that you know it to be.")] = None,
-    neighbours: Annotated[int, typer.Option(help="How many, 0 to 200.")] = 10,
+    neighbours: Annotated[int, typer.Option(help="How many, 0 to 10,000.")] = 10,
     store: Annotated[bool, typer.Option(help="Keep it in the catalogue.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as it came.")] = False,
     url: ServiceUrl = None,

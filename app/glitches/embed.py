@@ -133,11 +133,11 @@ def check_neighbours(k: int) -> int:
     """The number of neighbours asked for, if it may be asked for.
 
     Raises:
-        InvalidRequestError: outside 0 to 200.
+        InvalidRequestError: outside 0 to 10,000.
     """
     if not 0 <= k <= MOST_NEIGHBOURS:
         raise InvalidRequestError(
-            f"neighbours must lie between 0 and {MOST_NEIGHBOURS}, not {k}.", field="neighbours"
+            f"neighbours must lie between 0 and {MOST_NEIGHBOURS:,}, not {k}.", field="neighbours"
         )
     return k
 
@@ -160,7 +160,7 @@ def embed_and_store(
         encoding: Of those views, under ``checkpoint``.
         checkpoint: The active one.
         principal: The author of the label.
-        k: How many neighbours, 0 to 200.
+        k: How many neighbours, 0 to 10,000.
         label: A class to label the glitch with, unless it carries that label already.
 
     Raises:
@@ -215,7 +215,7 @@ def embed_only(
     A stored glitch with the same views comes first among the neighbours, at distance 0.
 
     Raises:
-        InvalidRequestError: if ``k`` lies outside 0 to 200.
+        InvalidRequestError: if ``k`` lies outside 0 to 10,000.
     """
     check_neighbours(k)
     return Embedded(

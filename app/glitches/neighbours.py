@@ -28,8 +28,8 @@ from app.glitches.selection import (
 from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 
-MOST_NEIGHBOURS = 200
-EF_SEARCH = 200  # candidates that an index search keeps; iterative scans go on beyond them
+MOST_NEIGHBOURS = 10_000
+EF_SEARCH = 200  # candidates that an index search keeps; more neighbours take a scan of all rows
 _NO_FILTERS = GlitchFilters()
 
 
@@ -49,7 +49,7 @@ def find_neighbours(
         session: The transaction to read in.
         vector: Posterior mean to compare with, shape (latent,).
         checkpoint_id: Under which checkpoint it was encoded; others are never looked at.
-        k: How many, 0 to 200; fewer come back where fewer pass the filters.
+        k: How many, 0 to 10,000; fewer come back where fewer pass the filters.
         filters: Which glitches may be neighbours; novelty here means under ``checkpoint_id``.
         exclude_id: A glitch to leave out, usually the one asked about.
         exact: Scan every row even where there is a vector index (to audit its recall).
@@ -64,14 +64,14 @@ def find_neighbours(
     """
     if not 0 <= k <= MOST_NEIGHBOURS:
         raise InvalidRequestError(
-            f"neighbours must be 0 to {MOST_NEIGHBOURS}, not {k}.", field="neighbours"
+            f"neighbours must be 0 to {MOST_NEIGHBOURS:,}, not {k}.", field="neighbours"
         )
     check_filters(filters)
     facts = checkpoints.search_facts(session, checkpoint_id)
     query = check_vector(vector, facts.latent_size)
     if k == 0:
         return []
-    is_indexed = facts.is_indexed and not exact
+    is_indexed = facts.is_indexed and not exact and k <= EF_SEARCH
     if is_indexed:
         prepare_index_scan(session)
     distance = distance_to(query, facts.latent_size if is_indexed else None)

@@ -30,7 +30,7 @@ EVERY_ERA = (Decimal(1126400000), Decimal(1584057618))  # s; what gwpy sends for
 _NUMBER = r"[0-9]{1,10}(?:\.[0-9]{1,9})?"
 _ERA = re.compile(rf"event_time BETWEEN ({_NUMBER}) AND ({_NUMBER})", re.ASCII)
 _IFOS = re.compile(r"'[A-Z][0-9]'(?:, ?'[A-Z][0-9]')*", re.ASCII)
-_HOW_MANY = re.compile(r"[0-9]{1,4}", re.ASCII)
+_HOW_MANY = re.compile(r"[0-9]{1,5}", re.ASCII)
 _DATABASE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
@@ -55,7 +55,7 @@ def parse_similarity_query(
     first days of September 2015, GW150914 among them, and pictures of no known time.
 
     Args:
-        howmany: Digits, 1 to 200.
+        howmany: Digits, 1 to 10,000.
         imageid: A Gravity Spy id, or one of ours.
         era: ``event_time BETWEEN a AND b``, GPS seconds.
         ifo: ``'H1', 'L1'``.
@@ -65,7 +65,7 @@ def parse_similarity_query(
         InvalidRequestError: if one of them is anything else; says which and what would do.
     """
     if not _HOW_MANY.fullmatch(howmany) or not 1 <= int(howmany) <= MOST_NEIGHBOURS:
-        raise InvalidRequestError(f"howmany must be a whole number from 1 to {MOST_NEIGHBOURS}.")
+        raise InvalidRequestError(f"howmany must be a whole number from 1 to {MOST_NEIGHBOURS:,}.")
     if not is_spelled_like_an_id(imageid):
         raise InvalidRequestError(
             "imageid must be a Gravity Spy id such as 8FHTgA8MEu, or an id of this service."

@@ -324,6 +324,15 @@ def test_a_table_that_cannot_be_read_spoils_no_other(ingest: Ingest) -> None:
     assert (job.state, items["besides444"].state) == ("succeeded", "done")
 
 
+def test_triggers_without_strain_are_said_once(ingest: Ingest) -> None:
+    rows = "".join(f"{1126400009 + n},{ifo}\n" for n in range(600) for ifo in ("V1", "K1"))
+    job, items = ingest(tar({"b.csv": f"event_time,ifo\n{rows}".encode()}))
+    assert (job.state, sorted(items)) == ("failed", ["600 triggers of K1", "600 triggers of V1"])
+    reason = items["600 triggers of V1"].reason
+    assert "no strain of V1" in reason
+    assert "into one archive or folder" in reason
+
+
 def test_rows_that_tell_of_nothing_here_are_told(ingest: Ingest) -> None:
     """A slip in the paths of a manifest would else cost every label without a word."""
     members = spectrograms(440, "unheard444")

@@ -85,7 +85,7 @@ class ListQuery(Filters):
 class NeighboursQuery(Filters):
     """How many neighbours, among which glitches."""
 
-    neighbours: int = Field(default=10, description="How many, 0 to 200.")
+    neighbours: int = Field(default=10, description="How many, 0 to 10,000.")
 
 
 @router.get("", summary="List glitches, latest stored first")

@@ -50,7 +50,7 @@ async def _sent(
             "time; false keeps that time in the middle."
         ),
     ] = True,
-    neighbours: Annotated[int, Form(description="How many neighbours, 0 to 200.")] = 10,
+    neighbours: Annotated[int, Form(description="How many neighbours, 0 to 10,000.")] = 10,
 ) -> UploadRequest:
     return UploadRequest(
         files=[(one.filename, one.file) for one in file],
