@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.batches.datafind import DataFind
 from app.batches.keeping import clear_work, upload_path, work_folder
 from app.batches.open_data import OpenData, open_data_folder
 from app.batches.options import BatchOptions
@@ -148,13 +149,17 @@ def _read(
         path = folder / planned.stack if planned.stack else source
         yield from read_stack(path, planned.start, positions, options.ifo, preprocessing)
     elif isinstance(planned, TriggersChunk):
-        url = context.settings.gwosc_url
+        settings = context.settings
+        remote: list[DataFind | OpenData] = []
+        if settings.datafind_url:
+            remote.append(DataFind(settings.datafind_url, settings.frame_types_by_detector))
+        if settings.gwosc_url:
+            kept_in = open_data_folder(context.data_dir)
+            remote.append(OpenData(settings.gwosc_url, kept_in, options.sample_rate_hz))
         roots = StrainRoots(
             folder,
             context.settings.strain_dir,
-            OpenData(url, open_data_folder(context.data_dir), options.sample_rate_hz)
-            if url
-            else None,
+            remote,
             options.channel,
             options.sample_rate_hz,
             context.settings.device,
@@ -198,7 +203,7 @@ def _known(
             reason = "The glitch was deleted meanwhile: send the batch again."
             results.append(ItemResult(position, "failed", reason))
             continue
-        reads.append(ReadGlitch(position, label=row.label))
+        reads.append(ReadGlitch(position, label=row.label, confidence=row.confidence))
         stored.append(StoredGlitch(glitch, False, _NOT_JUDGED_AGAIN))
     return results + list(_told(reads, stored, _label(session, reads, stored, author_name)))
 
@@ -221,18 +226,24 @@ def _label(
     """
     source = LABEL_SOURCE if references is None else references.source
     author = Principal(UUID(int=0), author_name, Role.SUBMITTER)
-    wanted: dict[str, set[UUID]] = {}
+    wanted: dict[str, dict[UUID, float | None]] = {}
     for read, one in zip(reads, stored, strict=True):
         if not isinstance(one, StoredGlitch) or read.label is None:
             continue
         has_any = references is not None and one.glitch.label is not None
-        if not has_any and not _is_labelled(one, read.label):
-            wanted.setdefault(read.label, set()).add(one.glitch.id)
+        is_same = _is_labelled(one, read.label) and read.confidence in (
+            None,
+            one.glitch.ml_confidence,
+        )
+        if not has_any and not is_same:
+            wanted.setdefault(read.label, {})[one.glitch.id] = read.confidence
     refused: dict[str, str] = {}
-    for name, glitch_ids in sorted(wanted.items()):
+    for name, given in sorted(wanted.items()):
         try:
             with session.begin_nested():
-                append_labels(session, glitch_ids, name, author=author, source=source)
+                append_labels(
+                    session, list(given), name, author=author, source=source, confidences=given
+                )
         except (InvalidRequestError, ConflictError) as error:
             refused[name] = f"Stored without its label: {error}"
     return refused

@@ -71,6 +71,7 @@ class StoredAlready(_Stored):
     name: str
     glitch: UUID
     label: str | None = None
+    confidence: float | None = None  # of the label, 0 to 1
 
 
 class NotRead(_Stored):

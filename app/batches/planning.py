@@ -356,7 +356,10 @@ class BatchPlanner:
                     self._refuse(row.name, row.reason)
                 elif place in known:
                     stored = StoredAlready(
-                        name=row.name, glitch=known[place], label=row.facts.label
+                        name=row.name,
+                        glitch=known[place],
+                        label=row.facts.label,
+                        confidence=row.facts.confidence,
                     )
                     self._index.add(KNOWN, "", stored.model_dump(mode="json"))
                 else:
@@ -414,7 +417,7 @@ class BatchPlanner:
         if stretch is not None:
             files, gap = stretch.places, stretch.gap
             yield name, OfTrigger(facts=facts, n_merged=n_merged, strain=files, gap=gap)
-        elif self._context.settings.gwosc_url is not None:
+        elif self._context.settings.has_remote_strain:
             yield name, OfTrigger(facts=facts, n_merged=n_merged, strain=OPEN_DATA)
         elif self._strain.holds(ifo):
             self._refuse(name, self._strain.why_not(ifo, gps_time))

@@ -11,11 +11,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO
 
+from app.batches.datafind import DataFind
 from app.batches.fetched import PictureHost
 from app.batches.members import read_member, shown
 from app.batches.open_data import OpenData
 from app.batches.payload import OPEN_DATA, OfPictures, OfTable, OfTrigger, OfViews
-from app.batches.strain_index import KNOWN
+from app.batches.strain_index import KNOWN, LISTED
 from app.core.errors import InvalidRequestError, NotReadyError, ServiceError
 from app.decoding.files import open_stack_file, read_joined
 from app.glitches.facts import NUMBERS, measured
@@ -51,6 +52,7 @@ class ReadGlitch:
     position: int
     upload: ParsedUpload | None = None
     label: str | None = None
+    confidence: float | None = None  # of the label, 0 to 1
     origin: str | None = None  # that the table says
     note: str | None = None
     failure: str | None = None
@@ -127,7 +129,7 @@ def _of_pictures(
             files, details, preprocessing=preprocessing, strain_to_views=_no_strain
         )
     note = None if not repeated else f"{repeated} of its pictures came twice and count once."
-    return ReadGlitch(position, _with(upload, facts), facts.label, facts.origin, note)
+    return _found(position, upload, facts, note)
 
 
 def read_fetched(
@@ -176,7 +178,7 @@ def read_arrays(
             upload = parse_upload(
                 [file], _details(facts), preprocessing=preprocessing, strain_to_views=_no_strain
             )
-            yield ReadGlitch(position, _with(upload, facts), facts.label, facts.origin)
+            yield _found(position, upload, facts)
         if failed:
             yield failed[0]
 
@@ -199,8 +201,8 @@ def read_stack(
                 raise one
             cells, views = one
             facts = facts_of(cells, ifo=ifo)
-            upload = _with(ParsedUpload(views=views), facts)
-            yield ReadGlitch(position, upload, facts.label, facts.origin)
+            upload = ParsedUpload(views=views)
+            yield _found(position, upload, facts)
         if failed:
             yield failed[0]
 
@@ -211,7 +213,7 @@ class StrainRoots:
 
     uploaded: Path
     known: Path | None
-    open_data: OpenData | None
+    remote: Sequence[DataFind | OpenData]  # asked in this order for what is not at hand
     channel: str | None
     sample_rate_hz: float | None
     device: str
@@ -222,23 +224,35 @@ class StrainRoots:
 
         Raises:
             FormatError: if one is not below its root, or gone.
-            StrainError: if GWOSC has none.
-            NotReadyError: if GWOSC cannot be reached.
+            StrainError: if frame server and GWOSC have none.
+            NotReadyError: if they cannot be reached.
         """
         facts = glitch.facts
         if glitch.strain == OPEN_DATA:
-            if self.open_data is None:
-                raise FormatError(
-                    "The strain was to come from GWOSC, which GLITCH_GWOSC_URL does not name any "
-                    "more: send the batch again with its strain."
-                )
-            stretch = self.open_data.files(str(facts.ifo), Decimal(str(facts.gps_time)))
-            found = [self.open_data.file(place.path, place.name) for place in stretch.places]
-            return found, stretch.gap
+            return self._remote_files(str(facts.ifo), Decimal(str(facts.gps_time)))
         files = [StrainFile(self._path(root, path), name) for root, path, name in glitch.strain]
         return files, glitch.gap
 
+    def _remote_files(self, ifo: str, gps_time: Decimal) -> tuple[list[StrainFile], str | None]:
+        if not self.remote:
+            raise FormatError(
+                "The strain was to come from a frame server or GWOSC, which GLITCH_DATAFIND_URL "
+                "and GLITCH_GWOSC_URL do not name any more: send the batch again with its strain."
+            )
+        reasons: list[str] = []
+        for source in self.remote:
+            try:
+                stretch = source.files(ifo, gps_time)
+                files = [source.file(place.path, place.name) for place in stretch.places]
+            except StrainError as error:
+                reasons.append(str(error))
+            else:
+                return files, stretch.gap
+        raise StrainError(" ".join(reasons))
+
     def _path(self, root: str, path: str) -> Path:
+        if root == LISTED and Path(path).is_file():
+            return Path(path)
         folder = self.known if root == KNOWN else self.uploaded
         if folder is not None:
             found = folder / path
@@ -251,7 +265,7 @@ class StrainRoots:
 
         Raises:
             GlitchError: if it cannot be read, or holds too little; says where it ends.
-            NotReadyError: if GWOSC cannot be reached.
+            NotReadyError: if frame server or GWOSC cannot be reached.
         """
         files, gap = self.files(glitch)
         facts = glitch.facts
@@ -298,7 +312,7 @@ def read_triggers(
             merged = glitch.n_merged
             note = None if merged == 1 else f"The loudest of {merged} triggers close in time."
             said = replace(facts, channel=None)  # what was read counts, not what was triggered on
-            yield ReadGlitch(position, _with(upload, said), facts.label, facts.origin, note)
+            yield _found(position, upload, said, note)
 
 
 def _with_gap(reason: str, gap: str | None) -> str:
@@ -360,6 +374,14 @@ def _strain_channel(facts: Facts) -> str | None:
 
 def _details(facts: Facts) -> UploadDetails:
     return parse_details(gps_time=facts.gps_time, ifo=facts.ifo, channel=facts.channel)
+
+
+def _found(
+    position: int, upload: ParsedUpload, facts: Facts, note: str | None = None
+) -> ReadGlitch:
+    """A glitch that was read, with what its table says."""
+    upload = _with(upload, facts)
+    return ReadGlitch(position, upload, facts.label, facts.confidence, facts.origin, note)
 
 
 def _with(upload: ParsedUpload, facts: Facts) -> ParsedUpload:

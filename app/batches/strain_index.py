@@ -12,12 +12,14 @@ from decimal import Decimal
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from glitch.detectors import detector_of_file_name
 from glitch.errors import TooLargeError
 from glitch.strain.series import LONGEST_SEGMENT_S
 
 UPLOADED, KNOWN = "uploaded", "known"  # unpacked from the batch; in the server's strain folder
+LISTED = "listed"  # anywhere, as a cache file in that folder or the frame server says
 _REACH_S = Decimal(LONGEST_SEGMENT_S) / 2  # of strain to each side of a glitch
 _MOST_FILES = 1_000_000
 # LIGO-T050017: site, description, GPS start, length, suffix.
@@ -28,10 +30,14 @@ _FRAME_NAME = re.compile(
 )
 
 
+_CACHE_FILE = re.compile(r".+\.(?:lcf|cache|ffl)", re.IGNORECASE)
+_LONGEST_CACHE_LINE = 10_000
+
+
 class Place(NamedTuple):
     """A strain file: under which root, its path there, and what it was called."""
 
-    root: str  # UPLOADED or KNOWN
+    root: str  # UPLOADED, KNOWN or LISTED
     path: str
     name: str
 
@@ -60,6 +66,29 @@ class Stretch:
         return self.gap is None
 
 
+def frame_span(name: str) -> tuple[Decimal, Decimal] | None:
+    """GPS start and end of a file named after LIGO-T050017; None for another name."""
+    match = _FRAME_NAME.fullmatch(name)
+    if match is None:
+        return None
+    start = Decimal(match["start"])
+    return start, start + int(match["length"])
+
+
+def listed_files(cache: Path) -> Iterator[Path]:
+    """The files that a cache file names: LAL's, whose lines end in a URL, or Virgo's FFL, which
+    begin with a path. A relative path counts from the cache file.
+    """
+    with cache.open(encoding="utf-8", errors="replace") as lines:
+        while line := lines.readline(_LONGEST_CACHE_LINE):
+            fields = line.split()
+            if not fields or fields[0].startswith("#"):
+                continue
+            text = fields[4] if len(fields) == 5 and "/" not in fields[0] else fields[0]
+            path = unquote(urlsplit(text).path) if text.startswith("file:") else text
+            yield cache.parent / path
+
+
 class StrainIndex:
     """Stretches of strain by detector."""
 
@@ -78,25 +107,30 @@ class StrainIndex:
     def add_folder(self, folder: Path) -> None:
         """Put every file under a folder whose name follows LIGO-T050017 there, by its name alone.
 
+        Files that a cache file lies there for (LAL's ``.lcf``, Virgo's ``.ffl``) count too.
+
         Raises:
             TooLargeError: if there are over a million.
         """
         count = 0
         for parent, _, names in os.walk(folder):
             for name in names:
-                match = _FRAME_NAME.fullmatch(name)
-                ifo = detector_of_file_name(name)
-                if match is None or ifo is None:
-                    continue
-                count += 1
-                if count > _MOST_FILES:
-                    raise TooLargeError(
-                        f"The server's strain folder has over {_MOST_FILES:,} files: point "
-                        "GLITCH_STRAIN_DIR to a part of it."
-                    )
-                start = Decimal(match["start"])
-                path = str((Path(parent) / name).relative_to(folder))
-                self.add(ifo, start, start + int(match["length"]), Place(KNOWN, path, name))
+                own = Path(parent) / name
+                if _CACHE_FILE.fullmatch(name):
+                    places = [Place(LISTED, str(one), one.name) for one in listed_files(own)]
+                else:
+                    places = [Place(KNOWN, str(own.relative_to(folder)), name)]
+                for place in places:
+                    span, ifo = frame_span(place.name), detector_of_file_name(place.name)
+                    if span is None or ifo is None:
+                        continue
+                    count += 1
+                    if count > _MOST_FILES:
+                        raise TooLargeError(
+                            f"The server's strain folder has over {_MOST_FILES:,} files: point "
+                            "GLITCH_STRAIN_DIR to a part of it."
+                        )
+                    self.add(ifo, *span, place)
 
     def find(self, ifo: str, gps_time: Decimal) -> Stretch | None:
         """The file in which a time lies deepest, with those that abut where it is too short.
@@ -155,8 +189,8 @@ class StrainIndex:
         if not spans:
             there = ", ".join(sorted(self._spans)) or "none at all"
             return (
-                f"There is no strain of {ifo} with this batch (strain of: {there}): pack the strain "
-                "files and the table into one archive or folder, or ask the operator to name a "
+                f"There is no strain of {ifo} with this batch (strain of: {there}): pack strain "
+                "files and table into one archive or folder, or ask the operator to name a "
                 "folder of strain (GLITCH_STRAIN_DIR) or GWOSC (GLITCH_GWOSC_URL)."
             )
         self._sort()

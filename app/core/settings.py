@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -122,6 +123,16 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Pages of others about a time, linked from each glitch: JSON of detector (or "
         "*) to name to address, with {gps}, {gps_s}, {date}, {day}, {year}, {month}, {utc}, {ifo}.",
+    )
+    datafind_url: str | None = Field(
+        default=None,
+        description="A GWDataFind server, such as https://datafind.ligo.org, asked where the "
+        "frames of a trigger lie; they must be mounted here. Unset: none is asked.",
+    )
+    frame_types: str | None = Field(
+        default=None,
+        description="The type of frames of each detector, for GLITCH_DATAFIND_URL, such as "
+        "H1=H1_HOFT_C00,L1=L1_HOFT_C00,V1=V1Online.",
     )
     queue_timeout_s: float = Field(
         default=30,
@@ -263,6 +274,33 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise ValueError(f"GLITCH_LINKS: {error}") from error
 
+    @field_validator("datafind_url")
+    @classmethod
+    def _datafind_without_slash(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("GLITCH_DATAFIND_URL must start with http:// or https://")
+        return value.rstrip("/") if value else None
+
+    @field_validator("frame_types")
+    @classmethod
+    def _pairs(cls, value: str | None) -> str | None:
+        if not all(re.fullmatch(r"[GHIKLV][12]=\w[\w+#.]*", one) for one in _listed(value)):
+            raise ValueError(
+                "GLITCH_FRAME_TYPES must read as H1=H1_HOFT_C00,L1=L1_HOFT_C00: a detector and its "
+                "type of frames each"
+            )
+        return value
+
+    @property
+    def frame_types_by_detector(self) -> dict[str, str]:
+        """The type of frames of each detector."""
+        return dict(one.split("=", 1) for one in _listed(self.frame_types))
+
+    @property
+    def has_remote_strain(self) -> bool:
+        """Whether strain that is not at hand is asked for elsewhere."""
+        return self.gwosc_url is not None or self.datafind_url is not None
+
     @field_validator("signing_key")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
@@ -327,3 +365,7 @@ class Settings(BaseSettings):
     @property
     def max_batch_unpacked_bytes(self) -> int:
         return int(self.max_batch_unpacked_mb * 1_000_000)
+
+
+def _listed(text: str | None) -> list[str]:
+    return [one for one in re.split(r"[,\s]+", text or "") if one]

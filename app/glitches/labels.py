@@ -1,18 +1,20 @@
 """Labels: append-only statements that a glitch is of a class.
 
-The current label of a glitch is its latest one that is not revoked; ``glitch.class_id`` repeats it
-(see ``app.glitches.tables.Glitch``) and is set here alone, in the same transaction.
+The current label of a glitch is its latest one that is not revoked; ``glitch.class_id`` and
+``glitch.ml_confidence`` repeat it (see ``app.glitches.tables.Glitch``) and are set here alone, in
+the same transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
     Row,
+    ScalarSelect,
     Select,
     Uuid,
     any_,
@@ -127,8 +129,17 @@ def append_labels(
     *,
     author: Principal,
     source: str = "human",
+    confidences: Mapping[UUID, float | None] | None = None,
 ) -> list[UUID]:
     """Say the same of many glitches, in a handful of statements; the ids of the labels.
+
+    Args:
+        session: The transaction to write in.
+        glitch_ids: Which glitches.
+        class_name: A class that is not retired.
+        author: Who says so; a submitter or above.
+        source: By what means.
+        confidences: Of each label where its source states one, 0 to 1, by glitch.
 
     Raises:
         PermissionDeniedError: if the author may only read.
@@ -151,6 +162,7 @@ def append_labels(
                     "class_id": class_id,
                     "author": author.name,
                     "source": source,
+                    "confidence": (confidences or {}).get(glitch_id),
                 }
                 for label_id, glitch_id in zip(label_ids, wanted, strict=True)
             ],
@@ -203,7 +215,7 @@ def revoke_labels_of_source(session: Session, source: str, *, revoked_by: str) -
     rows = session.execute(
         update(Glitch)
         .where(_is_one_of(Glitch.id, glitch_ids))
-        .values(class_id=_LATEST)
+        .values(**_CURRENT)
         .returning(Glitch.id, Glitch.class_id)
         .execution_options(synchronize_session=False)
     ).all()
@@ -232,6 +244,7 @@ _LABELS: Select[*tuple[Any, ...]] = select(
     GlitchClass.name,
     Label.author,
     Label.source,
+    Label.confidence,
     Label.created_at,
     Label.revoked_at,
     Label.revoked_by,
@@ -294,21 +307,25 @@ def _usable_class(session: Session, name: str) -> int:
     return row.id
 
 
-_LATEST = (
-    select(Label.class_id)
-    .where(Label.glitch_id == Glitch.id, Label.revoked_at.is_(None))
-    .order_by(Label.id.desc())
-    .limit(1)
-    .correlate(Glitch)
-    .scalar_subquery()
-)
+def _latest(column: InstrumentedAttribute[Any]) -> ScalarSelect[Any]:
+    return (
+        select(column)
+        .where(Label.glitch_id == Glitch.id, Label.revoked_at.is_(None))
+        .order_by(Label.id.desc())
+        .limit(1)
+        .correlate(Glitch)
+        .scalar_subquery()
+    )
+
+
+_CURRENT = {"class_id": _latest(Label.class_id), "ml_confidence": _latest(Label.confidence)}
 
 
 def _set_current(session: Session, glitch_id: UUID) -> None:
     session.execute(
         update(Glitch)
         .where(Glitch.id == glitch_id)
-        .values(class_id=_LATEST)
+        .values(**_CURRENT)
         .execution_options(synchronize_session=False)
     )
     session.expire_all()
@@ -319,7 +336,7 @@ def _set_current_of_many(session: Session, glitch_ids: Sequence[UUID]) -> None:
     session.execute(
         update(Glitch)
         .where(_is_one_of(Glitch.id, glitch_ids))
-        .values(class_id=_LATEST)
+        .values(**_CURRENT)
         .execution_options(synchronize_session=False)
     )
     session.expire_all()

@@ -49,6 +49,7 @@ class GlitchRecord(GlitchFacts):
     id: UUID
     origin: str
     label: str | None  # class of the latest label that is not revoked
+    ml_confidence: float | None  # of that label, 0 to 1; None for a person's
     views: tuple[float, ...]  # window lengths that are present, s, ascending
     created_at: datetime
 
@@ -113,6 +114,7 @@ class LabelRecord:
     label: str  # the name of the class
     author: str
     source: str
+    confidence: float | None  # that the source gave it, 0 to 1
     created_at: datetime
     revoked_at: datetime | None
     revoked_by: str | None
@@ -133,6 +135,7 @@ class GlitchFilters:
     peak_frequency_min: float | None = None  # Hz
     peak_frequency_max: float | None = None  # Hz
     labels: tuple[str, ...] = ()  # class names; the current label must be one of them
+    ml_confidence_min: float | None = None  # of the current label, 0 to 1
     with_subclasses: bool = False  # let labels of their sub-classes pass too
     cluster_id: UUID | None = None  # members of this cluster
     batch_id: UUID | None = None  # stored, or recognised, by this batch

@@ -43,6 +43,9 @@ class GlitchSummary(Model):
     peak_frequency: float | None = Field(description="Hz")
     duration: float | None = Field(description="s")
     label: str | None
+    ml_confidence: float | None = Field(
+        description="That a classifier gave the label, 0 to 1; null for a person's."
+    )
     views: list[float] = Field(description="Window lengths that are present, in seconds.")
     origin: str = Field(description="upload, gravityspy, omicron, or simulated.")
     links: Links
@@ -113,6 +116,7 @@ class Label(Model):
     label: str = Field(description="The name of the class.")
     author: str
     source: str
+    confidence: float | None = Field(description="That the source gave it, 0 to 1.")
     created_at: datetime
     revoked_at: datetime | None
     revoked_by: str | None

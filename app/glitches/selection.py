@@ -53,6 +53,7 @@ def record_of(
         id=glitch.id,
         origin=glitch.origin,
         label=label,
+        ml_confidence=glitch.ml_confidence,
         views=durations_s,
         created_at=glitch.created_at,
         **facts_of(glitch),
@@ -107,6 +108,7 @@ def check_filters(filters: GlitchFilters) -> None:
             "peak_frequency_max",
             filters.peak_frequency_max,
         ),
+        ("ml_confidence_min", filters.ml_confidence_min, "", None),
         ("p_value", None, "p_value_max", filters.p_value_max),
     )
     for low_name, low, high_name, high in ranges:
@@ -175,6 +177,7 @@ def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnEl
         (Glitch.gps_time, filters.gps_start, filters.gps_end),
         (Glitch.snr, filters.snr_min, filters.snr_max),
         (Glitch.peak_frequency, filters.peak_frequency_min, filters.peak_frequency_max),
+        (Glitch.ml_confidence, filters.ml_confidence_min, None),
     )
     for column, low, high in bounds:
         if low is not None:

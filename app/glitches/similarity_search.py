@@ -129,6 +129,7 @@ def similarity_search(
         "peak_frequency": [glitch.peak_frequency for glitch in found],
         "links_subjects": [NO_SUBJECT for _ in found],
         "ml_label": [glitch.label or "" for glitch in found],
+        "ml_confidence": [glitch.ml_confidence for glitch in found],
         "searchedID": [query.image_id for _ in found],
         "snr": [glitch.snr for glitch in found],
         "gravityspy_id": [glitch.public_id for glitch in found],

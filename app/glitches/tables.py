@@ -33,8 +33,9 @@ ORIGINS = ("upload", "simulated", "gravityspy", "omicron")
 class Glitch(Base):
     """A glitch. ``class_id`` is the class of its latest label that is not revoked.
 
-    That column repeats what ``label`` says, so that filters by class stay one index scan at a
-    million rows; ``app.glitches.labels`` alone writes it, in the transaction of the label.
+    That column and ``ml_confidence`` repeat what ``label`` says, so that filters by them stay one
+    index scan at a million rows; ``app.glitches.labels`` alone writes them, in the transaction of
+    the label.
     """
 
     __tablename__ = "glitch"
@@ -58,6 +59,7 @@ class Glitch(Base):
         Index("ix_glitch_gps_time", "gps_time"),
         Index("ix_glitch_snr", "snr"),
         Index("ix_glitch_peak_frequency", "peak_frequency"),
+        Index("ix_glitch_ml_confidence", "ml_confidence"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
@@ -76,6 +78,7 @@ class Glitch(Base):
     origin: Mapped[str]
     content_digest: Mapped[bytes]
     class_id: Mapped[int | None] = mapped_column(ForeignKey(GlitchClass.id))
+    ml_confidence: Mapped[float | None]  # of that label, 0 to 1; null: a person's, or not said
     is_simulated: Mapped[bool] = mapped_column(Computed("origin = 'simulated'", persisted=True))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -155,6 +158,7 @@ class Label(Base):
     class_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id))
     author: Mapped[str]
     source: Mapped[str]
+    confidence: Mapped[float | None]  # that the source gave it, 0 to 1
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     revoked_at: Mapped[datetime | None]
     revoked_by: Mapped[str | None]

@@ -107,7 +107,7 @@ def facts_of(row: Mapping[str, Any], *, ifo: str | None = None) -> Facts:
         url2=_first(said, "url2"),
         url3=_first(said, "url3"),
         url4=_first(said, "url4"),
-        **(numbers | _extents(said, numbers)),
+        **(numbers | _extents(said, numbers) | {"confidence": _share(numbers["confidence"])}),
     )
 
 
@@ -154,6 +154,11 @@ def _number(ours: str, said: Mapping[str, str]) -> float | None:
     except ValueError:
         raise TableError(f"{ours} {text[:40]!r} is no number: correct that row.") from None
     return value if math.isfinite(value) and value >= _LEAST_KNOWN else None
+
+
+def _share(value: float | None) -> float | None:
+    """A confidence; LIGO_LW's column of that name may hold anything."""
+    return value if value is not None and value <= 1 else None
 
 
 def _extents(said: Mapping[str, str], numbers: Mapping[str, float | None]) -> dict[str, Any]:

@@ -191,3 +191,86 @@ def test_a_network_that_is_away_is_told_and_a_retry_mends_it(
     JobRunner(make_session_factory(service.engine), service.settings).work(job.id)
     assert client.get(f"/jobs/{job.id}").json()["progress"]["done"] == 1
     assert np.isfinite(VALUES).all()
+
+
+class _FrameServer(BaseHTTPRequestHandler):
+    """GWDataFind's question for the frames of a stretch."""
+
+    folder: Path
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        type(self).asked.append(self.path)
+        _, first = self.path.removesuffix("/file.json").rsplit("/", 1)
+        start, end = (int(one) for one in first.split(","))
+        spans = {path: path.stem.split("-")[2:] for path in self.folder.glob("*.hdf5")}
+        urls = [
+            f"file://localhost{path}"
+            for path, (at, length) in spans.items()
+            if int(at) < end and int(at) + int(length) > start and "/H1_HOFT/" in self.path
+        ]
+        body = json.dumps(urls).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def frame_server(tmp_path: Path) -> Iterator[str]:
+    handler = type("Handler", (_FrameServer,), {"folder": tmp_path, "asked": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_strain_is_found_by_the_frame_server(
+    service: Service, frame_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for first_s, last_s in ((0, 32), (32, 64)):
+        name, content = frame(first_s, last_s, start=GPS_START + 4000)
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr(service.settings, "datafind_url", frame_server)
+    monkeypatch.setattr(service.settings, "frame_types", "H1=H1_HOFT,L1=L1_HOFT")
+    _, [item] = ingest(service, table(f"{MIDDLE + 4000}.25"))
+    assert item.state == "done", item
+    for ifo, at, reason in (
+        ("H1", MIDDLE + 9000, "The frame server has no H1_HOFT at GPS time"),
+        ("L1", MIDDLE + 4000, "The frame server has no L1_HOFT at GPS time"),
+        ("V1", MIDDLE + 4000, "There is no type of frames of V1 (there are of H1, L1)"),
+    ):
+        _, [item] = ingest(service, table(f"{at}.25", ifo=ifo))
+        assert str(item.reason).startswith(reason)
+    monkeypatch.setattr(service.settings, "datafind_url", frame_server.rstrip("0123456789") + "9")
+    _, items = ingest(service, table(f"{MIDDLE + 4000}.75"))
+    assert all("cannot be reached" in str(item.reason) for item in items), items
+
+
+@pytest.mark.parametrize("kind", ["lcf", "ffl"])
+def test_strain_is_found_by_cache_files(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    start = GPS_START + (5000 if kind == "lcf" else 6000)
+    name, content = frame(0, 64, start=start)
+    path = elsewhere / name
+    path.write_bytes(content)
+    lines = {
+        "lcf": f"H GWOSC_4KHZ_R1 {start} 64 file://localhost{path}\n",
+        "ffl": f"{path} {start}.000000 64.000000 0 0\n",
+    }
+    folder = tmp_path / "strain"
+    folder.mkdir()
+    (folder / f"frames.{kind}").write_text("# made by hand\n" + lines[kind])
+    monkeypatch.setattr(service.settings, "strain_dir", folder)
+    _, [item] = ingest(service, table(f"{start + 32}.25"))
+    assert item.state == "done", item
+    path.unlink()
+    _, [item] = ingest(service, table(f"{start + 33}.25"))
+    assert "is no longer there" in str(item.reason)

@@ -191,6 +191,34 @@ def test_labels_count_without_regard_to_case(send: Send, service: Service) -> No
     assert [one["label"] for one in catalogue(service)] == ["Koi_Fish"]
 
 
+def test_the_confidence_of_a_label_is_kept_and_a_person_has_none(
+    send: Send, service: Service, client: httpx.Client
+) -> None:
+    rows = [
+        {"gps_time": AT - 4 * n, "ifo": "H1", "ml_label": "Blip", "ml_confidence": confidence}
+        for n, confidence in enumerate((0.97, 0.5, 40, ""))
+    ]
+    for expected in ("done", "skipped"):
+        assert {item.state for item in send(with_strain(csv_of(*rows)))} == {expected}
+
+    def found(**filters: str) -> list[float | None]:
+        items = client.get("/glitches", params=filters).json()["items"]
+        return [one["ml_confidence"] for one in items]
+
+    assert sorted(found(), key=str) == [0.5, 0.97, None, None]
+    assert found(ml_confidence_min="0.9") == [0.97]
+    [sure] = client.get("/glitches", params={"ml_confidence_min": "0.9"}).json()["items"]
+    labels = f"/glitches/{sure['id']}/labels"
+    [label] = client.get(labels).json()["items"]
+    assert (label["source"], label["confidence"]) == ("batch", 0.97)
+    given = client.post(labels, json={"label": "Whistle"}).json()
+    assert (given["confidence"], found(ml_confidence_min="0.9")) == (None, [])
+    client.delete(f"{labels}/{given['id']}")
+    assert found(ml_confidence_min="0.9") == [0.97]
+    page = client.get("/ui/glitches", params={"confidence_min": "0.9", "view": "table"})
+    assert page.status_code in (200, 303)
+
+
 LIGOLW = f"""<?xml version='1.0' encoding='utf-8'?><LIGO_LW><Table Name="sngl_burst:table">
 <Column Name="sngl_burst:event_id" Type="ilwd:char"/><Column Name="sngl_burst:ifo" Type="lstring"/>
 <Column Name="sngl_burst:peak_time" Type="int_4s"/>
@@ -227,7 +255,8 @@ def test_an_export_sent_back_changes_nothing(
         files = {"file": (name, picture(20 + number))}
         answer = client.post("/embed", files=files, data=fields)
         assert answer.status_code == 201, answer.text
-    send(with_strain(csv_of({"gps_time": f"{AT}.999999999", "ifo": "H1"})))
+    sure = {"gps_time": f"{AT}.999999999", "ifo": "H1", "label": "Blip", "ml_confidence": 1 / 3}
+    send(with_strain(csv_of(sure)))
     before = catalogue(service)
     exported = client.get("/exports", params={"format": format_name})
     for content in (exported.content, with_strain(exported.content, f"back.{format_name}")):

@@ -81,7 +81,7 @@ def test_sql_in_a_parameter_is_refused(name: str, value: str) -> None:
     "value", ["0", "-1", "10001", "100000", "1.5", "ten", "\u0661", "99999999999"]
 )
 def test_howmany_is_bounded(value: str) -> None:
-    with pytest.raises(InvalidRequestError, match="howmany must be a whole number from 1 to 10,000"):
+    with pytest.raises(InvalidRequestError, match=r"howmany must be .* from 1 to 10,000"):
         parse_similarity_query(**{**GOOD, "howmany": value})
 
 
@@ -161,7 +161,7 @@ def test_gwpy_reads_the_answer(session: Session, catalogue: dict[str, str]) -> N
     table = GravitySpyTable(ask(session))
     assert set(table.colnames) == {
         *("ifo", "peak_frequency", "links_subjects", "ml_label", "searchedID", "snr"),
-        *("gravityspy_id", "searchedzooID", "url1", "url2", "url3", "url4"),
+        *("ml_confidence", "gravityspy_id", "searchedzooID", "url1", "url2", "url3", "url4"),
     }
     assert len(table) == 4
     assert (table[0]["ifo"], table[0]["ml_label"], table[0]["snr"]) == ("H1", "Scratchy", 9.0)

@@ -42,6 +42,9 @@ class Filters(core_schemas.Model):
     peak_frequency_min: _Number | None = Field(default=None, description="Hz")
     peak_frequency_max: _Number | None = Field(default=None, description="Hz")
     label: list[_Text] = Field(default=[], description="Current class; may be repeated.")
+    ml_confidence_min: _Number | None = Field(
+        default=None, description="Least confidence of the current label, 0 to 1."
+    )
     subclasses: bool = Field(default=False, description="Let sub-classes of `label` pass too.")
     cluster: UUID | None = Field(default=None, description="Members of this cluster.")
     batch: UUID | None = Field(
@@ -63,6 +66,7 @@ class Filters(core_schemas.Model):
             peak_frequency_min=self.peak_frequency_min,
             peak_frequency_max=self.peak_frequency_max,
             labels=tuple(self.label),
+            ml_confidence_min=self.ml_confidence_min,
             with_subclasses=self.subclasses,
             cluster_id=self.cluster,
             batch_id=self.batch,

@@ -23,10 +23,17 @@ from app.glitches.exports import ligolw
 from app.glitches.exports.rows import COLUMNS, FETCHED, Column
 
 TABLE = "triggers"  # the dataset of an HDF5 export, as Omicron calls its own
-_TEXT = 64  # bytes of a text cell in HDF5; channels are cut there
+_TEXT = 64  # bytes of a text cell in HDF5
+_LONG_TEXT = 400  # of channels and classes, which have up to 200 and 100 characters
+
+
+def _width(column: Column) -> int:
+    return _LONG_TEXT if column.name in ("channel", "ml_label") else _TEXT
+
+
 _DTYPE = np.dtype(
     [
-        (column.name, f"S{_TEXT}" if column.is_text else "i8" if column.is_whole else "f8")
+        (column.name, f"S{_width(column)}" if column.is_text else "i8" if column.is_whole else "f8")
         for column in COLUMNS
     ]
 )
@@ -187,7 +194,7 @@ def _cell(column: Column, value: Any) -> str:
 
 def _packed(column: Column, value: Any) -> Any:
     if column.is_text:
-        return ("" if value is None else str(value)).encode()[:_TEXT]
+        return ("" if value is None else str(value)).encode()[: _width(column)]
     if value is None:
         return 0 if column.is_whole else np.nan
     return int(value) if column.is_whole else float(value)

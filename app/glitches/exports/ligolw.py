@@ -30,6 +30,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("central_freq", "real_4", lambda row: row.peak_frequency),
     ("bandwidth", "real_4", lambda row: row.bandwidth),
     ("snr", "real_4", lambda row: row.snr),
+    ("confidence", "real_4", lambda row: row.ml_confidence),
     ("param_one_name", "lstring", lambda row: row.gravityspy_id or str(row.id)),
     ("param_one_value", "real_8", lambda row: row.q),
     ("param_two_name", "lstring", lambda row: row.label),

@@ -54,6 +54,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("q_value", False, lambda row: row.q),
     Column("gravityspy_id", True, lambda row: row.gravityspy_id or str(row.id)),
     Column("ml_label", True, lambda row: row.label),
+    Column("ml_confidence", False, lambda row: row.ml_confidence),
     Column("origin", True, lambda row: row.origin),
     Column("novelty_score", False, lambda row: row.novelty_score),
     Column("p_value", False, lambda row: row.p_value),
@@ -127,6 +128,7 @@ def _matching(
         statement = select(
             Glitch.id,
             Glitch.origin,
+            Glitch.ml_confidence,
             *facts_of(Glitch).values(),
             GlitchClass.name.label("label"),
             Embedding.novelty_score,

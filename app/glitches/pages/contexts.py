@@ -33,6 +33,7 @@ class FilterForm:
     snr_max: str
     frequency_min: str
     frequency_max: str
+    confidence_min: str
     window: str
     batch: str  # the job that stored them; empty for whoever did
     is_narrowed: bool  # whether any filter is set

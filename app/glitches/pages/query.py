@@ -27,7 +27,7 @@ _TICK = Decimal("1e-9")  # s
 
 _TEXT_FIELDS = (
     *("label", "start", "end", "snr_min", "snr_max"),
-    *("frequency_min", "frequency_max", "origin", "novelty", "batch", "run"),
+    *("frequency_min", "frequency_max", "confidence_min", "origin", "novelty", "batch", "run"),
     *("window", "view", "sort", "after"),
 )
 _LOOKS = {"window", "view", "sort", "after"}  # what changes how glitches are shown, not which
@@ -100,6 +100,7 @@ def parse_catalogue_query(params: QueryParams) -> CatalogueQuery:
         snr_max=reader.number("snr_max", "The highest SNR"),
         peak_frequency_min=reader.number("frequency_min", "The lowest peak frequency"),
         peak_frequency_max=reader.number("frequency_max", "The highest peak frequency"),
+        ml_confidence_min=reader.number("confidence_min", "The least confidence"),
         labels=reader.labels(),
         batch_id=reader.batch(),
         is_labelled=False if values.get("label") == UNLABELLED else None,
@@ -245,6 +246,7 @@ def filter_form(query: CatalogueQuery, class_names: tuple[str, ...]) -> FilterFo
         snr_max=values.get("snr_max", ""),
         frequency_min=values.get("frequency_min", ""),
         frequency_max=values.get("frequency_max", ""),
+        confidence_min=values.get("confidence_min", ""),
         runs=(
             Choice("", "any", "run" not in values),
             *(Choice(one, one, one == values.get("run")) for one in OBSERVING_RUNS),

@@ -40,6 +40,12 @@ _COLUMNS: Mapping[str, _Column] = {
     "duration": _Column("Duration", lambda glitch: seconds(glitch.duration), "duration", True),
     "bandwidth": _Column("Bandwidth", lambda glitch: frequency(glitch.bandwidth), None, True),
     "q": _Column("Q", lambda glitch: None if glitch.q is None else f"{glitch.q:.3g}", None, True),
+    "confidence": _Column(
+        "Label's confidence",
+        lambda glitch: None if glitch.ml_confidence is None else f"{glitch.ml_confidence:.3g}",
+        None,
+        True,
+    ),
     "novelty": _Column("Novelty", lambda _: None, "novelty"),
     "channel": _Column("Channel", lambda glitch: glitch.channel),
     "origin": _Column("Origin", lambda glitch: ORIGIN_TEXTS[glitch.origin]),

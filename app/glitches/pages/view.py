@@ -234,7 +234,9 @@ def _label_entry(label: LabelRecord, glitch: GlitchRecord, principal: Principal)
     return LabelEntry(
         class_name=label.label,
         author=label.author,
-        source=label.source,
+        source=label.source
+        if label.confidence is None
+        else f"{label.source}, confidence {label.confidence:.3g}",
         created=stamp(label.created_at),
         created_iso=label.created_at.isoformat(),
         revoked=(
