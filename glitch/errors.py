@@ -37,9 +37,5 @@ class TableError(GlitchError):
     """A row of a table holds a value that cannot be."""
 
 
-class MissingExtraError(GlitchError):
-    """An optional dependency is needed; the message names the extra to install."""
-
-
 class CheckpointError(GlitchError):
     """A checkpoint folder is incomplete, damaged, or of another architecture."""

@@ -54,7 +54,6 @@ FAILURES: dict[type[Exception], Failure] = {
     science.StrainError: Failure(400, "bad-strain", "The strain cannot be turned into views"),
     science.ImageError: Failure(400, "bad-picture", "The picture is not a usable omega scan"),
     science.TooLargeError: Failure(413, "too-large", "The input is too large"),
-    science.MissingExtraError: Failure(415, "missing-extra", "This file needs an optional package"),
     science.CheckpointError: Failure(503, "checkpoint", "The model cannot be used"),
     service.InvalidRequestError: Failure(400, "bad-request", "The request cannot be served"),
     service.NotFoundError: Failure(404, "not-found", "There is no such thing", "Not found"),

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from hashlib import sha256
 
 import numpy as np
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, or_, select, text
 from sqlalchemy.orm import Session
 
 from app.glitches.records import GlitchMetadata
@@ -18,6 +19,7 @@ from app.glitches.tables import Glitch, View
 from glitch.codec import STEPS, unpack_view
 from glitch.views import Views
 
+_LOCKS = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
 _STEP = Decimal("1e-9")  # s; the column's resolution
 _SAME_STEPS = 1  # of 255; what rounding moves a cell by
 
@@ -42,6 +44,7 @@ def known_digests(
     }
     if not keys:
         return {}
+    _hold(session, set(keys.values()))
     near = [
         and_(Glitch.ifo == ifo, Glitch.gps_time == time) for ifo, time in sorted(set(keys.values()))
     ]
@@ -60,6 +63,15 @@ def known_digests(
         if (row.ifo, row.gps_time) == (ifo, time)
         and _are_same(found[place][0], views.get(row.id, {}))
     }
+
+
+def _hold(session: Session, keys: set[tuple[str, Decimal]]) -> None:
+    """Let no two store what was seen at one time by one detector at once, until the transaction's
+    end: neither would see the other's row. In one order, so that two who store many never deadlock.
+    """
+    names = (f"{ifo} {time}".encode() for ifo, time in keys)
+    numbers = (int.from_bytes(sha256(name).digest()[:8], "big", signed=True) for name in names)
+    session.execute(_LOCKS, {"keys": sorted(numbers)})
 
 
 def _are_same(views: Views, stored: dict[float, View]) -> bool:

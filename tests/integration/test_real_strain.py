@@ -25,8 +25,6 @@ FILES = [
 
 
 def _read(path: Path, gps_time: Decimal) -> Strain:
-    if path.suffix == ".gwf":
-        pytest.importorskip("gwframe", reason="needs the extra gwf")
     return read_strain(path, file_name=path.name, gps_time=gps_time)
 
 

@@ -104,15 +104,29 @@ def test_another_detector_or_time_is_another_glitch(
     assert store(views=views, **other).is_new
 
 
+@pytest.mark.parametrize("is_rounded", [False, True])
 def test_simultaneous_identical_uploads_give_one_row(
-    engine: Engine, session: Session, checkpoint: CheckpointRecord, rng: np.random.Generator
+    engine: Engine,
+    session: Session,
+    checkpoint: CheckpointRecord,
+    rng: np.random.Generator,
+    is_rounded: bool,
 ) -> None:
+    """Also where each rounds another cell to the step beside, as another batch does."""
     session.commit()
-    views, factory = make_views(rng), make_session_factory(engine)
+    given, factory = make_views(rng), make_session_factory(engine)
     outcomes: list[Any] = []
     barrier = threading.Barrier(8)
+    said: dict[str, Any] = (
+        {"gps_time": Decimal("1126259462.4")} if is_rounded else {"gravityspy_id": "abc"}
+    )
 
-    def upload() -> None:
+    def upload(number: int) -> None:
+        values = given.values.copy()
+        if is_rounded:
+            cell = values[0, number, 0]
+            values[0, number, 0] = cell + (1 if cell < 0.5 else -1) / 255
+        views = replace(given, values=values)
         with factory() as own:
             barrier.wait()
             outcomes.append(
@@ -121,12 +135,12 @@ def test_simultaneous_identical_uploads_give_one_row(
                     views=views,
                     encoding=encoding(1, 2, 3, 4),
                     checkpoint=checkpoint,
-                    metadata=GlitchMetadata(origin="upload", ifo="H1", gravityspy_id="abc"),
+                    metadata=GlitchMetadata(origin="upload", ifo="H1", **said),
                 )
             )
             own.commit()
 
-    threads = [threading.Thread(target=upload) for _ in range(8)]
+    threads = [threading.Thread(target=upload, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

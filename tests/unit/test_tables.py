@@ -279,7 +279,6 @@ def test_ligolw_of_inspirals(tmp_path: Path) -> None:
 
 
 def test_ligolw_as_gwpy_writes_it(tmp_path: Path) -> None:
-    pytest.importorskip("lal", reason="gwpy writes LIGO_LW through lalsuite")
     names = ["ifo", "peak_time", "peak_time_ns", "snr", "peak_frequency"]
     table = EventTable(rows=[("H1", 1126259455, 150000000, 9.5, 150.5)], names=names)
     path = tmp_path / "a.xml"
