@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +13,12 @@ from app.core.settings import Settings
 from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, RECONCILE_TASK, WORK_TASK, make_celery
 from worker.celery_process import addresses, quieten
 from worker.stalled import watch_for_stall
-from worker.stopping import ask_to_stop
+from worker.stopping import ask_to_stop, is_stopping
 from worker.tasks import Process
 
 # A process that has grown over this is replaced after its task. KiB, as Celery counts.
 _LARGEST_PROCESS_KIB = 1_400_000
+_LOOK_S = 2.0
 
 
 def run_worker(settings: Settings) -> int:
@@ -52,6 +55,34 @@ def run_worker(settings: Settings) -> int:
     )
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def run_until_idle(settings: Settings, idle_s: float) -> int:
+    """Work on whatever is due in this one process, and end once nothing has been for ``idle_s``.
+
+    For batch systems, which start and end their jobs themselves: no message is waited for. What is
+    due is read from the database, where other workers claim chunks beside this one.
+
+    Raises:
+        NotReadyError: if DATABASE_URL or REDIS_URL is not set.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _on_signal)
+    process = Process(settings, *addresses(settings))
+    try:
+        last_s = time.monotonic()
+        while not is_stopping() and time.monotonic() - last_s < idle_s:
+            if process.work_once():
+                last_s = time.monotonic()
+            else:
+                time.sleep(_LOOK_S)
+    finally:
+        process.close()
+    return 0
+
+
+def _on_signal(*_: object) -> None:
+    ask_to_stop()
 
 
 def _declare_tasks(

@@ -59,6 +59,19 @@ class Process:
             if self.runner.work(job_id, slice_s=SLICE_S):
                 self._notify(job_id)
 
+    def work_once(self) -> bool:
+        """Do a slice of each open job of which something is due; whether any was."""
+        has_worked = False
+        with self.sessions() as session:
+            job_ids = open_jobs(session)
+        for job_id in job_ids:
+            with self.sessions.begin() as session:
+                is_due = reconcile(session, job_id)
+            if is_due and not is_stopping():
+                self.work(job_id)
+                has_worked = True
+        return has_worked
+
     def reconcile(self) -> None:
         """Leave a sign of life, end what has ended, and notify of what is due.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from app.batches.payload import (
     BATCH_CHUNK,
     NotReadChunk,
     OfPictures,
+    OfTrigger,
     OfViews,
     ReadChunk,
     StackChunk,
@@ -35,10 +35,12 @@ from app.batches.reading import (
     read_stack,
     read_triggers,
 )
+from app.batches.strain_index import UPLOADED
 from app.batches.wanted import Wanted
 from app.classes.naming import plain_class_name
 from app.core.errors import BusyError, ConflictError, InvalidRequestError, ServiceError
 from app.core.principals import Principal, Role
+from app.core.storage import storage_of
 from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, StoredGlitch
@@ -67,6 +69,7 @@ class IngestHandler:
         folder = work_folder(context.data_dir, job.id)
         options = BatchOptions.from_json(job.parameters)
         yield from BatchPlanner(session, options, context, folder).chunks()
+        storage_of(context.data_dir).keep(folder)
 
     def run_chunk(
         self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
@@ -141,10 +144,15 @@ def _read(
 ) -> Iterator[ReadGlitch]:
     options = BatchOptions.from_json(job.parameters)
     folder = work_folder(context.data_dir, job.id)
-    source: Path = (
-        folder / CONTENT if planned.is_unpacked else upload_path(context.data_dir, options.upload)
-    )
+    storage = storage_of(context.data_dir)
+    if planned.is_unpacked:
+        source = folder / CONTENT
+        storage.fetch(source)
+    else:
+        source = upload_path(context.data_dir, options.upload)
     positions = [item.position for item in chunk.items]
+    for name in _unpacked(planned, positions):
+        storage.fetch(folder / name)
     if isinstance(planned, StackChunk):
         path = folder / planned.stack if planned.stack else source
         yield from read_stack(path, planned.start, positions, options.ifo, preprocessing)
@@ -178,6 +186,19 @@ def _read(
         scales = parse_scales(options.energy_max, options.frequency_range)
         yield from read_pictures(source, pictures, preprocessing, scales)
         yield from read_arrays(folder, arrays, preprocessing)
+
+
+def _unpacked(planned: ReadChunk, positions: Sequence[int]) -> set[str]:
+    """Files that the planning unpacked and these glitches of a chunk need."""
+    if isinstance(planned, StackChunk):
+        return {planned.stack} if planned.stack else set()
+    names: set[str] = set()
+    for one in (planned.glitches[at] for at in positions):
+        if isinstance(one, OfViews):
+            names.add(one.file)
+        elif isinstance(one, OfTrigger) and not isinstance(one.strain, str):
+            names |= {place.path for place in one.strain if place.root == UPLOADED}
+    return names
 
 
 def _not_read(chunk: Chunk, planned: NotReadChunk) -> list[ItemResult]:

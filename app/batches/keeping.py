@@ -8,7 +8,6 @@ import hashlib
 import lzma
 import os
 import re
-import shutil
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import zstandard
 
 from app.batches.bounds import MOST_RATIO, RATIO_FROM_BYTES, Bounds
 from app.core.errors import BusyError
+from app.core.storage import storage_of
 from glitch.errors import FormatError, TooLargeError
 
 FOLDER = "batches"
@@ -50,9 +50,10 @@ def keep_upload(data_dir: Path, stream: BinaryIO) -> tuple[str, int, bool]:
             os.fsync(target.fileno())  # the job that names it must not outlive it
         if not length:
             raise FormatError("The file is empty: send the batch again.")
-        kept = folder / digest.hexdigest()
-        is_known = kept.exists()
+        kept, storage = folder / digest.hexdigest(), storage_of(data_dir)
+        is_known = storage.holds(kept)
         path.replace(kept)
+        storage.keep(kept)
     finally:
         path.unlink(missing_ok=True)
     return digest.hexdigest(), length, is_known
@@ -72,10 +73,8 @@ def upload_path(data_dir: Path, digest: str) -> Path:
         FormatError: if it is not there any more.
     """
     path = data_dir / FOLDER / "uploads" / digest
-    if not _DIGEST.fullmatch(digest) or not path.is_file():
-        raise FormatError(
-            "The uploaded file is no longer in the data directory: send the batch again."
-        )
+    if not _DIGEST.fullmatch(digest) or not storage_of(data_dir).fetch(path):
+        raise FormatError("The uploaded file is no longer kept: send the batch again.")
     return path
 
 
@@ -86,7 +85,8 @@ def check_kept(data_dir: Path, *digests: str | None) -> None:
         BusyError: if one was.
     """
     folder = data_dir / FOLDER / "uploads"
-    if not all((folder / digest).is_file() for digest in digests if digest is not None):
+    storage = storage_of(data_dir)
+    if not all(storage.holds(folder / digest) for digest in digests if digest is not None):
         raise BusyError("The file was removed as it came: send the batch again.")
 
 
@@ -99,7 +99,7 @@ def work_folder(data_dir: Path, job_id: UUID) -> Path:
 
 def clear_work(data_dir: Path, job_id: UUID) -> None:
     """Remove what a job unpacked; nothing happens where there is nothing."""
-    shutil.rmtree(data_dir / FOLDER / "work" / str(job_id), ignore_errors=True)
+    storage_of(data_dir).remove(data_dir / FOLDER / "work" / str(job_id))
 
 
 def unpack_whole(path: Path, target: Path, bounds: Bounds, heartbeat: Callable[[], None]) -> bool:

@@ -7,12 +7,8 @@ was killed between the file and its job) goes by its age.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +20,7 @@ from sqlalchemy.orm import Session
 from app.batches.keeping import FOLDER, clear_work
 from app.batches.open_data import open_data_folder
 from app.batches.options import KIND
+from app.core.storage import Kept, SharedFolder, storage_of
 from app.jobs.records import OPEN_STATES
 from app.jobs.service import INPUTS_REMOVED, add_event
 from app.jobs.settling import DATABASE_CLOCK
@@ -68,22 +65,22 @@ def sweep_batches(session: Session, data_dir: Path, keep: timedelta) -> Swept:
         jobs += 1
     session.flush()
     uploads = leftovers = 0
-    for path in _files(data_dir / FOLDER / "uploads"):
-        if not _is_abandoned(path):
+    storage, here = storage_of(data_dir), SharedFolder()
+    for one in storage.listed(data_dir / FOLDER / "uploads"):
+        if not _is_abandoned(one):
             continue
-        if not _DIGEST.fullmatch(path.name):
-            leftovers += _remove(path)
-        elif not session.scalar(_needing(path.name)):
-            uploads += _remove(path)
-    for path in _files(data_dir / FOLDER / "work"):
-        if _is_abandoned(path) and not _is_known(session, path.name):
-            shutil.rmtree(path, ignore_errors=True)
-            leftovers += 1
-    for folder in _files(open_data_folder(data_dir)):
-        for path in _files(folder):
-            is_part = path.name.startswith(".")
-            if _is_abandoned(path, ABANDONED_S if is_part else keep.total_seconds()):
-                leftovers += _remove(path)
+        if not _DIGEST.fullmatch(one.path.name):
+            leftovers += storage.remove(one.path)
+        elif not session.scalar(_needing(one.path.name)):
+            uploads += storage.remove(one.path)
+    for one in storage.listed(data_dir / FOLDER / "work"):
+        if _is_abandoned(one) and not _is_known(session, one.path.name):
+            leftovers += storage.remove(one.path)
+    for folder in here.listed(open_data_folder(data_dir)):  # each machine fetches for itself
+        for one in here.listed(folder.path):
+            is_part = one.path.name.startswith(".")
+            if _is_abandoned(one, ABANDONED_S if is_part else keep.total_seconds()):
+                leftovers += here.remove(one.path)
     return Swept(jobs, uploads, leftovers)
 
 
@@ -131,25 +128,9 @@ def _is_known(session: Session, name: str) -> bool:
     return bool(session.scalar(found))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        yield from (Path(entry.path) for entry in entries)
-
-
-def _is_abandoned(path: Path, after_s: float = ABANDONED_S) -> bool:
+def _is_abandoned(one: Kept, after_s: float = ABANDONED_S) -> bool:
     """Whether nobody has written to it for hours: a request that is at work has."""
-    try:
-        return time.time() - path.stat().st_mtime > after_s
-    except FileNotFoundError:
-        return False
-
-
-def _remove(path: Path) -> bool:
-    try:
-        path.unlink()
-    except OSError:  # gone meanwhile, or not ours to remove: the next look tries again
-        return False
-    return True
+    return time.time() - one.modified_s > after_s
 
 
 def _shown(span: timedelta) -> str:

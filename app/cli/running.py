@@ -105,11 +105,19 @@ def demo(
 
 
 @app.command()
-def worker() -> None:
+def worker(
+    *,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="End once nothing is due, as in a batch system.")
+    ] = False,
+    idle_s: Annotated[
+        float, typer.Option(min=0, help="With --until-idle: after so many seconds.")
+    ] = 60.0,
+) -> None:
     """Work on jobs until stopped. `up` runs one; elsewhere set DATABASE_URL and REDIS_URL."""
     from app.launch.worker_process import run
 
-    raise typer.Exit(run("worker"))
+    raise typer.Exit(run("worker", idle_s if until_idle else None))
 
 
 @app.command()

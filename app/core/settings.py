@@ -83,6 +83,12 @@ class Settings(BaseSettings):
     database_pool: int = Field(
         default=20, ge=1, le=500, description="The most database connections one process holds."
     )
+    storage_url: str | None = Field(
+        default=None,
+        description="Where uploads of batches, exports and checkpoints are kept, such as "
+        "s3://bucket/folder (with AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and the like). Unset: in the "
+        "data directory, which every process must then share.",
+    )
     max_upload_mb: float = Field(
         default=256, gt=0, description="The largest request body accepted, in MB of 10^6 bytes."
     )
@@ -258,6 +264,13 @@ class Settings(BaseSettings):
         if not value.startswith(("http://", "https://")):
             raise ValueError("GLITCH_PUBLIC_URL must start with http:// or https://")
         return value.rstrip("/")
+
+    @field_validator("storage_url")
+    @classmethod
+    def _known_storage(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("s3://", "gs://", "az://", "file:///")):
+            raise ValueError("GLITCH_STORAGE_URL must be s3://bucket/folder or file:///folder")
+        return value or None
 
     @field_validator("gwosc_url")
     @classmethod

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotReadyError
+from app.core.storage import storage_of
 from app.launch.errors import LaunchError
 from app.models.checkpoints import active_checkpoint, list_checkpoints, publish_checkpoint
 from app.models.records import CheckpointRecord
@@ -49,6 +50,8 @@ def publish_folder(
     copy = data_directory / CHECKPOINTS_FOLDER / checkpoint.digest
     try:
         _keep_copy(folder, copy)
+        if not storage_of(data_directory).holds(copy / WEIGHTS_FILE):
+            storage_of(data_directory).keep(copy)
     except OSError as error:
         raise LaunchError(
             f"The checkpoint {folder} cannot be copied into {data_directory} ({error.strerror})."

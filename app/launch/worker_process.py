@@ -10,8 +10,13 @@ from app.launch.sentences import told_as_sentences
 ROLES = ("worker", "scheduler")
 
 
-def run(role: str) -> int:
-    """Be a worker, or the scheduler, until SIGTERM; the exit code."""
+def run(role: str, idle_s: float | None = None) -> int:
+    """Be a worker, or the scheduler, until SIGTERM; the exit code.
+
+    Args:
+        role: Which.
+        idle_s: End a worker once it has had nothing to do for so long, in seconds; None: never.
+    """
     with told_as_sentences():
         from app.core.logs import configure_logging
         from app.launch.settings import read_settings
@@ -19,9 +24,9 @@ def run(role: str) -> int:
         settings = read_settings()
         configure_logging(settings)
         if role == "worker":
-            from worker.main import run_worker
+            from worker.main import run_until_idle, run_worker
 
-            return run_worker(settings)
+            return run_worker(settings) if idle_s is None else run_until_idle(settings, idle_s)
         from worker.scheduler import run_scheduler  # never the worker's modules: they are heavy
 
         run_scheduler(settings)

@@ -15,9 +15,10 @@ from typing import Protocol
 import torch
 
 from app.core.errors import BusyError, NotReadyError
+from app.core.storage import storage_of
 from app.models.batching import Batcher
 from app.models.painting import Painter
-from glitch.checkpoint import MANIFEST_FILE, Checkpoint, load_checkpoint
+from glitch.checkpoint import MANIFEST_FILE, WEIGHTS_FILE, Checkpoint, load_checkpoint
 from glitch.encoder import Encoding
 from glitch.errors import CheckpointError
 from glitch.strain import Strain, StrainViews, views_from_strain
@@ -139,6 +140,19 @@ def find_checkpoint(roots: Sequence[Path], digest: str) -> Checkpoint:
     Raises:
         NotReadyError: if no folder here holds that checkpoint.
     """
+    found = _found(roots, digest)
+    if found is None and roots and _fetch(roots[0] / digest):
+        found = _found(roots[:1], digest)
+    if found is not None:
+        return found
+    places = ", ".join(str(root) for root in roots)
+    raise NotReadyError(
+        f"The weights of the active checkpoint {digest[:12]} are in none of {places}: publish "
+        "it again with `glitch-discovery publish FOLDER`."
+    )
+
+
+def _found(roots: Sequence[Path], digest: str) -> Checkpoint | None:
     for folder in _checkpoint_folders(roots):
         try:
             checkpoint = load_checkpoint(folder)
@@ -147,11 +161,13 @@ def find_checkpoint(roots: Sequence[Path], digest: str) -> Checkpoint:
             continue
         if checkpoint.digest == digest:
             return checkpoint
-    places = ", ".join(str(root) for root in roots)
-    raise NotReadyError(
-        f"The weights of the active checkpoint {digest[:12]} are in none of {places}: publish "
-        "it again with `glitch-discovery publish FOLDER`."
-    )
+    return None
+
+
+def _fetch(folder: Path) -> bool:
+    """Have a checkpoint here that was published on another machine."""
+    storage = storage_of(folder.parents[1])  # checkpoints lie in a folder of the data directory
+    return all(storage.fetch(folder / name) for name in (WEIGHTS_FILE, MANIFEST_FILE))
 
 
 def _checkpoint_folders(roots: Sequence[Path]) -> Iterator[Path]:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from app.batches.keeping import uploads_folder, work_folder
 from app.batches.sweeping import hold_uploads
 from app.core.errors import InvalidRequestError, NotReadyError
+from app.core.storage import storage_of
 from app.jobs.records import Chunk, JobRecord
 from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
 from app.references.archives import PublishedFile, archive_named, published_files
@@ -85,6 +86,7 @@ class ReferencesHandler:
             # A second name, so that this may be done twice; the first goes with the job's folder.
             with suppress(FileExistsError):
                 os.link(path, uploads_folder(context.data_dir) / digest)
+            storage_of(context.data_dir).keep(uploads_folder(context.data_dir) / digest)
             os.utime(path)
             digests[file.name] = digest
         started = start_batches(session, job.parameters, digests, job.author)

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from app.core.storage import storage_of
 from app.glitches.exports.formats import format_named
 from app.glitches.exports.rows import FETCHED, export_ids, export_rows
 from app.glitches.exports.service import filters_from_json, folder_of, result_path, sweep_exports
@@ -53,6 +54,7 @@ class ExportHandler:
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
+        storage_of(context.data_dir).keep(path)
         return ChunkResult()
 
     def finish(
@@ -65,17 +67,24 @@ class ExportHandler:
         wanted = format_named(job.parameters["format"])
         path = result_path(context.data_dir, job.id, wanted)
         path.parent.mkdir(parents=True, exist_ok=True)
-        parts = sorted(path.parent.glob("part-*.done"))
-        if parts or not path.exists():  # else an attempt before this one got so far
+        storage = storage_of(context.data_dir)
+        names = storage.names(path.parent)
+        parts = [path.parent / name for name in names if name.endswith(".done")]
+        if parts or path.name not in names:  # else an attempt before this one got so far
+            for part in parts:
+                storage.fetch(part)
+                context.heartbeat()
             aside = path.with_suffix(".tmp")
             try:
                 wanted.join(parts, aside)
                 aside.replace(path)
             finally:
                 aside.unlink(missing_ok=True)
+            storage.keep(path)
             context.heartbeat()
+        storage.fetch(path)
         for part in parts:
-            part.unlink(missing_ok=True)
+            storage.remove(part)
         until = datetime.now(UTC) + timedelta(hours=context.settings.keep_exports_hours)
         return {
             "format": wanted.name,

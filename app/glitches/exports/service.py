@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,6 +18,7 @@ from sqlalchemy.orm import Session
 from app.core.access import require_role
 from app.core.errors import ConflictError, NotFoundError
 from app.core.principals import Principal, Role
+from app.core.storage import storage_of
 from app.glitches.exports.formats import Format, format_named
 from app.glitches.exports.rows import count_rows
 from app.glitches.records import GlitchFilters
@@ -90,7 +90,7 @@ def export_file(
     wanted = format_named(job.parameters["format"])
     path = result_path(data_dir, job_id, wanted)
     until = job.finished_at + keep
-    if until < datetime.now(UTC) or not path.is_file():
+    if until < datetime.now(UTC) or not storage_of(data_dir).fetch(path):
         raise NotFoundError(
             f"The file was kept for {keep.total_seconds() / 3600:g} hours and is gone: ask for the "
             "export again."
@@ -111,9 +111,9 @@ def result_path(data_dir: Path, job_id: UUID, wanted: Format) -> Path:
 def outdated_folders(session: Session, data_dir: Path, keep: timedelta) -> list[Path]:
     """Folders of exports that nobody may ask for any more, or whose job is unknown."""
     named = {
-        path.name: path
-        for path in sorted((data_dir / FOLDER).glob("*"))
-        if re.fullmatch(r"[0-9a-f-]{36}", path.name)
+        one.path.name: one.path
+        for one in storage_of(data_dir).listed(data_dir / FOLDER)
+        if re.fullmatch(r"[0-9a-f-]{36}", one.path.name)
     }
     if not named:
         return []
@@ -131,7 +131,7 @@ def sweep_exports(session: Session, data_dir: Path, keep: timedelta) -> int:
     """Remove the files of exports whose time is over; how many."""
     folders = outdated_folders(session, data_dir, keep)
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        storage_of(data_dir).remove(folder)
     return len(folders)
 
 

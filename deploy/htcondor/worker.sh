@@ -1,0 +1,9 @@
+#!/bin/sh
+# DATABASE_URL, REDIS_URL, GLITCH_STORAGE_URL and AWS_...: from a file that only its owner may read.
+set -eu
+set -a
+. ./glitch.env
+set +a
+export GLITCH_DATA_DIR="${_CONDOR_SCRATCH_DIR:-$PWD}/data" OMP_NUM_THREADS=1
+mkdir -p "$GLITCH_DATA_DIR"
+exec glitch-discovery worker --until-idle --idle-s 600

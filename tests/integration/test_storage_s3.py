@@ -1,0 +1,156 @@
+"""Workers that share no folder: a real S3 server, one worker killed in the middle of a batch."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from api_fixtures import picture
+from jobs_stack import LEASE_S, Stack
+from sqlalchemy import text
+
+from app.batches.keeping import keep_upload
+from app.batches.options import BatchOptions, submit_batch
+from app.classes.naming import seed_classes
+from app.core.principals import Principal, Role
+from app.core.storage import storage_of
+from app.glitches.exports.service import export_file, start_export
+from app.glitches.records import GlitchFilters
+from app.launch.publish import publish_shipped
+
+ADA = Principal(UUID(int=1), "ada", Role.SUBMITTER)
+GLITCHES = 70  # three chunks
+PATIENCE_S = 600
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a bucket of an S3 server that is a process of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                bucket = urllib.request.Request(f"{url}/glitches", method="PUT")
+                urllib.request.urlopen(bucket, timeout=5).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                assert server.poll() is None
+                time.sleep(0.2)
+        for name, value in {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "GLITCH_STORAGE_URL": "s3://glitches/site",
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield "s3://glitches/site"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    made = Stack()
+    yield made
+    made.close()
+
+
+def _worker(stack: Stack, folder: Path) -> subprocess.Popen[bytes]:
+    """A worker with a data directory of its own; it ends once nothing is due."""
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-c", "from app.cli import main; main()", "worker"),
+            *("--until-idle", "--idle-s", str(4 * LEASE_S)),
+        ],
+        cwd=folder.parent,
+        env={
+            **os.environ,
+            "DATABASE_URL": stack.url,
+            "REDIS_URL": stack.redis_url,
+            "GLITCH_DATA_DIR": str(folder),
+            "GLITCH_JOB_LEASE_S": str(LEASE_S),
+            "GLITCH_LOG_LEVEL": "warning",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        },
+    )
+
+
+def _archive() -> bytes:
+    """Compressed, so that the planning unpacks it and other workers read what one unpacked."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
+        for number in range(GLITCHES):
+            data = picture(number)
+            info = tarfile.TarInfo(f"H1_glitch{number:05d}_spectrogram_1.0.png")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def test_a_worker_killed_on_another_machine_loses_and_doubles_nothing(
+    stack: Stack, s3: str, tmp_path: Path
+) -> None:
+    service, *workers = [tmp_path / name for name in ("service", "one", "other", "third")]
+    with stack.sessions.begin() as session:
+        seed_classes(session)
+        publish_shipped(session, service)
+        digest, _, is_known = keep_upload(service, io.BytesIO(_archive()))
+        job = submit_batch(session, BatchOptions(digest, "a.tar.gz"), ADA)
+    assert not is_known
+    children = [_worker(stack, folder) for folder in workers[:2]]
+    try:
+        killed = stack.owner_at_work(job)  # chunks of the batch are at work
+        os.kill(killed, signal.SIGKILL)
+        [dead] = [child for child in children if child.pid == killed]
+        assert dead.wait(20) == -signal.SIGKILL
+        children.append(_worker(stack, workers[2]))
+        with stack.sessions.begin() as session:
+            export = start_export(session, GlitchFilters(), "csv", principal=ADA)
+        deadline = time.monotonic() + PATIENCE_S
+        while stack.look(job.id).is_open:
+            assert time.monotonic() < deadline, stack.look(job.id)
+            time.sleep(0.2)
+        survivors = [child for child in children if child.pid != killed]
+        assert [child.wait(PATIENCE_S) for child in survivors] == [0, 0]  # nothing was left to do
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+
+    ended = stack.look(job.id)
+    assert (ended.state, ended.done, ended.failed) == ("succeeded", GLITCHES, 0), ended
+    with stack.sessions() as session:
+        stored = session.execute(
+            text("SELECT count(*), count(DISTINCT content_digest) FROM glitch")
+        ).one()
+        embedded = session.scalar(text("SELECT count(*) FROM embedding"))
+        assert (*stored, embedded) == (GLITCHES, GLITCHES, GLITCHES)
+        path, _, _ = export_file(session, export.id, service, timedelta(days=1))
+    assert path.is_relative_to(service)
+    assert path.read_text().startswith("id,")
+    kept = storage_of(service)
+    assert not list(kept.listed(service / "batches/work"))  # what was unpacked is gone
+    assert [one.path.name for one in kept.listed(service / "batches/uploads")] == [digest]
+    assert kept.names(service / "exports" / str(export.id)) == ["glitches.csv"]

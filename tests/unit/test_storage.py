@@ -1,0 +1,108 @@
+"""Files that machines share through a store. A real S3 server is in the integration test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.core import storage
+from app.core.errors import BusyError
+from app.core.settings import Settings
+from app.core.storage import COPIES_S, SharedFolder, Storage, storage_of
+
+
+@pytest.fixture
+def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, Storage]]:
+    """Data directories of two machines, and their ways to one store."""
+    monkeypatch.setenv("GLITCH_STORAGE_URL", f"file://{tmp_path}/store")
+    folders = [tmp_path / name for name in ("one", "other")]
+    return [(folder, storage_of(folder)) for folder in folders]
+
+
+def _write(path: Path, content: bytes = b"strain") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_what_one_machine_keeps_another_fetches_lists_and_removes(
+    machines: list[tuple[Path, Storage]],
+) -> None:
+    (one, first), (other, second) = machines
+    first.keep(_write(one / "batches/uploads/abc"))
+    _write(one / "batches/work/job/file-1")
+    _write(one / "batches/work/job/file-2", b"more")
+    first.keep(one / "batches/work/job")
+
+    there = other / "batches/uploads/abc"
+    assert second.holds(there)
+    assert not there.exists()
+    assert second.fetch(there)
+    assert there.read_bytes() == b"strain"
+    assert second.names(other / "batches/work/job") == ["file-1", "file-2"]
+    assert [kept.path for kept in second.listed(other / "batches/work")] == [
+        other / "batches/work/job"
+    ]
+    assert second.remove(other / "batches/work/job")
+    assert not first.holds(one / "batches/work/job/file-1")
+    assert first.holds(one / "batches/uploads/abc")  # a name that begins alike is another
+    assert not second.remove(other / "batches/work/job")
+
+
+def test_what_is_not_kept_is_not_there(machines: list[tuple[Path, Storage]]) -> None:
+    (one, first), _ = machines
+    assert not first.fetch(one / "exports/unknown")
+    assert not first.holds(one / "exports/unknown")
+    assert first.names(one / "exports") == []
+    assert [path.name for path in one.rglob("*") if path.is_file()] == []  # nor half a file
+
+
+def test_copies_that_nobody_uses_go_and_come_again(
+    machines: list[tuple[Path, Storage]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one, first), _ = machines
+    path = _write(one / "batches/uploads/abc")
+    first.keep(path)
+    later = path.stat().st_mtime + 2 * COPIES_S
+    monkeypatch.setattr(storage.time, "time", lambda: later)
+    own = _write(one / "batches/work/job/half")  # nowhere else
+    first.keep(_write(one / "exports/job/part"))
+    assert not path.exists()
+    assert own.exists()
+    assert first.fetch(path)
+
+
+def test_without_an_address_the_data_directory_is_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GLITCH_STORAGE_URL", raising=False)
+    kept = storage_of(tmp_path)
+    assert isinstance(kept, SharedFolder)
+    path = _write(tmp_path / "exports/job/part")
+    kept.keep(path)
+    assert kept.fetch(path)
+    assert kept.names(path.parent) == ["part"]
+    assert [one.path for one in kept.listed(tmp_path / "exports")] == [path.parent]
+    assert kept.remove(path.parent)
+    assert not path.exists()
+
+
+def test_a_store_that_does_not_answer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLITCH_STORAGE_URL", "s3://bucket/nowhere")
+    for name, value in (("ENDPOINT_URL", "http://127.0.0.1:9"), ("REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    monkeypatch.setattr(storage, "RETRY_S", 0.1)
+    path = _write(tmp_path / "exports/job/part")
+    with pytest.raises(BusyError, match="GLITCH_STORAGE_URL"):
+        storage_of(tmp_path).keep(path)
+
+
+def test_an_address_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLITCH_STORAGE_URL", "ftp://host/folder")
+    with pytest.raises(ValueError, match="s3://bucket/folder"):
+        Settings()
