@@ -156,14 +156,13 @@ def search_facts(session: Session, checkpoint_id: int) -> SearchFacts:
     known: WeakKeyDictionary[Any, dict[int, SearchFacts]] = session.info.setdefault(
         _KNOWN, WeakKeyDictionary()
     )
-    of_now = known.get(session.get_transaction(), {})
+    of_now = known.setdefault(session.get_transaction() or session.begin(), {})
     if checkpoint_id not in of_now:
         row = session.execute(
             _SEARCH_FACTS, {"id": checkpoint_id, "name": vector_index_name(checkpoint_id)}
         ).first()
         if row is None:
             raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
-        of_now = known.setdefault(session.get_transaction(), {})
         of_now[checkpoint_id] = SearchFacts(
             row.latent_size, bool(row.is_indexed), bool(row.is_spherical)
         )

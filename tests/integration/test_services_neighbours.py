@@ -227,3 +227,13 @@ def test_unknown_excluded_glitch_changes_nothing(
         session, vector=query, checkpoint_id=checkpoint.id, k=3, exclude_id=uuid4()
     )
     assert len(found) == 3
+
+
+def test_a_search_may_be_the_first_thing_that_a_session_does(
+    session: Session, checkpoint: CheckpointRecord
+) -> None:
+    session.commit()
+    found = find_neighbours(
+        session, vector=np.zeros(LATENT, dtype=np.float32), checkpoint_id=checkpoint.id, k=1
+    )
+    assert found == []

@@ -149,8 +149,8 @@ def test_a_worker_killed_on_another_machine_loses_and_doubles_nothing(
         assert (*stored, embedded) == (GLITCHES, GLITCHES, GLITCHES)
         path, _, _ = export_file(session, export.id, service, timedelta(days=1))
     assert path.is_relative_to(service)
-    assert path.read_text().startswith("id,")
+    assert path.read_text().startswith("event_time,ifo,")
     kept = storage_of(service)
-    assert not list(kept.listed(service / "batches/work"))  # what was unpacked is gone
+    assert not list(kept.listed(service / "batches" / "work"))  # what was unpacked is gone
     assert [one.path.name for one in kept.listed(service / "batches/uploads")] == [digest]
     assert kept.names(service / "exports" / str(export.id)) == ["glitches.csv"]

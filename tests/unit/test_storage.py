@@ -11,6 +11,8 @@ from app.core.errors import BusyError
 from app.core.settings import Settings
 from app.core.storage import COPIES_S, SharedFolder, Storage, storage_of
 
+WORK = Path("batches", "work")
+
 
 @pytest.fixture
 def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, Storage]]:
@@ -31,23 +33,21 @@ def test_what_one_machine_keeps_another_fetches_lists_and_removes(
 ) -> None:
     (one, first), (other, second) = machines
     first.keep(_write(one / "batches/uploads/abc"))
-    _write(one / "batches/work/job/file-1")
-    _write(one / "batches/work/job/file-2", b"more")
-    first.keep(one / "batches/work/job")
+    _write(one / WORK / "job" / "file-1")
+    _write(one / WORK / "job/file-2", b"more")
+    first.keep(one / WORK / "job")
 
     there = other / "batches/uploads/abc"
     assert second.holds(there)
     assert not there.exists()
     assert second.fetch(there)
     assert there.read_bytes() == b"strain"
-    assert second.names(other / "batches/work/job") == ["file-1", "file-2"]
-    assert [kept.path for kept in second.listed(other / "batches/work")] == [
-        other / "batches/work/job"
-    ]
-    assert second.remove(other / "batches/work/job")
-    assert not first.holds(one / "batches/work/job/file-1")
+    assert second.names(other / WORK / "job") == ["file-1", "file-2"]
+    assert [kept.path for kept in second.listed(other / WORK)] == [other / WORK / "job"]
+    assert second.remove(other / WORK / "job")
+    assert not first.holds(one / WORK / "job" / "file-1")
     assert first.holds(one / "batches/uploads/abc")  # a name that begins alike is another
-    assert not second.remove(other / "batches/work/job")
+    assert not second.remove(other / WORK / "job")
 
 
 def test_what_is_not_kept_is_not_there(machines: list[tuple[Path, Storage]]) -> None:
@@ -66,7 +66,7 @@ def test_copies_that_nobody_uses_go_and_come_again(
     first.keep(path)
     later = path.stat().st_mtime + 2 * COPIES_S
     monkeypatch.setattr(storage.time, "time", lambda: later)
-    own = _write(one / "batches/work/job/half")  # nowhere else
+    own = _write(one / WORK / "job/half")  # nowhere else
     first.keep(_write(one / "exports/job/part"))
     assert not path.exists()
     assert own.exists()
