@@ -355,6 +355,11 @@ class Settings(BaseSettings):
         return self.scitoken_audience or ((self.public_url,) if self.public_url else ())
 
     @property
+    def base_url(self) -> str:
+        """Where people reach the service, as far as the settings tell; no slash at the end."""
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
         return _is_loopback(self.host)

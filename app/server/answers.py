@@ -50,7 +50,7 @@ def export_answer(
             media_type="text/csv",
             headers={"Content-Disposition": f'attachment; filename="{file_name}"'},
         )
-    path = write_export(session, filters, wanted)
+    path = write_export(session, filters, wanted, runtime.settings.base_url)
     return FileResponse(
         path,
         media_type=wanted.media_type,
@@ -79,5 +79,6 @@ def exported_answer(runtime: Runtime, session: Session, job_id: UUID) -> FileRes
 
 def _csv(runtime: Runtime, filters: GlitchFilters) -> Iterator[str]:
     """In a transaction of its own: the request's ends before the answer is sent."""
-    with runtime.sessions() as session, closing(export_rows(session, filters)) as rows:
+    base = runtime.settings.base_url
+    with runtime.sessions() as session, closing(export_rows(session, filters, base=base)) as rows:
         yield from csv_lines(rows)

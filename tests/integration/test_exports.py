@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
+import h5py
 import numpy as np
 import pytest
 from cluster_helpers import store_cluster, store_run
@@ -17,7 +18,7 @@ from gwpy.table import EventTable
 from hypothesis import given
 from hypothesis import strategies as st
 from lifecycle_helpers import do_job, fill
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from store_helpers import person
 
@@ -37,14 +38,15 @@ from app.glitches.exports.service import (
     start_export,
 )
 from app.glitches.records import GlitchFilters
-from app.glitches.tables import Glitch
+from app.glitches.tables import Embedding, Glitch
 from app.jobs.leases import JobCancelledError
 from app.jobs.service import cancel_job
 from app.jobs.tables import Job
 from app.models.records import CheckpointRecord
 
 ANN = person(Role.SUBMITTER, "Ann")
-SETTINGS = SimpleNamespace(keep_exports_hours=72.0)
+BASE = "https://glitches.example.org"
+SETTINGS = SimpleNamespace(keep_exports_hours=72.0, base_url=BASE)
 EVERYTHING = GlitchFilters()
 KEEP = timedelta(hours=72)
 READERS: dict[str, Callable[[Path], Any]] = {
@@ -95,6 +97,14 @@ def test_parts_make_one_table_that_gwpy_reads(
     assert str(label[19]) == "Blip"
     assert float(table["snr"][3]) == 10.0
     assert not np.isfinite(float(np.ma.filled(table["snr"][22], np.nan)))
+    if format_name != "ligolw":
+        pages = [str(one) for one in table["page"]]
+        assert pages == [f"{BASE}/ui/glitches/{one}" for one in catalogue]
+    if format_name == "hdf5":
+        with h5py.File(path) as file:
+            latents = file["latents"][:]
+        means = {row.glitch_id: row.mean for row in session.scalars(select(Embedding))}
+        np.testing.assert_allclose(latents, [means[one] for one in catalogue], rtol=1e-6)
     session.execute(update(Job).where(Job.id == job_id).values(finished_at=Job.created_at))
     found, wanted, _ = export_file(session, job_id, tmp_path, KEEP)
     assert (found, wanted.name) == (path, format_name)
@@ -105,7 +115,7 @@ def test_the_csv_of_a_job_is_the_csv_that_streams(
 ) -> None:
     filters = GlitchFilters(labels=("Blip",), snr_min=5.0)
     path, _ = exported(session, tmp_path, "csv", filters)
-    assert path.read_text() == "".join(csv_lines(export_rows(session, filters)))
+    assert path.read_text() == "".join(csv_lines(export_rows(session, filters, base=BASE)))
     assert path.read_text().count("\n") == 21
 
 

@@ -23,17 +23,10 @@ from app.glitches.exports import ligolw
 from app.glitches.exports.rows import COLUMNS, FETCHED, Column
 
 TABLE = "triggers"  # the dataset of an HDF5 export, as Omicron calls its own
-_TEXT = 64  # bytes of a text cell in HDF5
-_LONG_TEXT = 400  # of channels and classes, which have up to 200 and 100 characters
-
-
-def _width(column: Column) -> int:
-    return _LONG_TEXT if column.name in ("channel", "ml_label") else _TEXT
-
-
+LATENTS = "latents"  # beside it: the latent vector of each row, NaN where there is none
 _DTYPE = np.dtype(
     [
-        (column.name, f"S{_width(column)}" if column.is_text else "i8" if column.is_whole else "f8")
+        (column.name, f"S{column.width}" if column.is_text else "i8" if column.is_whole else "f8")
         for column in COLUMNS
     ]
 )
@@ -50,6 +43,7 @@ class Format:
         media_type: Of the answer.
         write_part: Writes rows to a file that ``join`` takes; how many rows.
         join: Makes one file of parts, in their order.
+        has_latents: Whether its rows must have their latent vectors.
     """
 
     name: str
@@ -58,6 +52,7 @@ class Format:
     media_type: str
     write_part: Callable[[Iterable[Any], Path], int]
     join: Callable[[Sequence[Path], Path], None]
+    has_latents: bool = False
 
     @property
     def is_streamed(self) -> bool:
@@ -158,7 +153,32 @@ def _write_hdf5(rows: Iterable[Any], path: Path) -> int:
         for block in _blocks(rows):
             packed = [tuple(_packed(one, one.value(row)) for one in COLUMNS) for row in block]
             _append(table, np.array(packed, dtype=_DTYPE))
+            _append_latents(file, [row.mean for row in block])
         return int(table.shape[0])
+
+
+def _append_latents(file: h5py.File, vectors: Sequence[Any]) -> None:
+    """Rows without a vector before the first with one are made up for once its length is known."""
+    known = next((one for one in vectors if one is not None), None)
+    if LATENTS not in file:
+        if known is None:
+            return
+        shape = (0, len(known))
+        before = file[TABLE].shape[0] - len(vectors)
+        file.create_dataset(
+            LATENTS,
+            shape,
+            "f4",
+            maxshape=(None, len(known)),
+            chunks=(FETCHED, len(known)),
+            fillvalue=np.nan,
+        ).resize(before, axis=0)
+    latents = file[LATENTS]
+    block = np.full((len(vectors), latents.shape[1]), np.nan, dtype=np.float32)
+    for place, one in enumerate(vectors):
+        if one is not None:
+            block[place] = one
+    _append(latents, block)
 
 
 def _join_hdf5(parts: Sequence[Path], path: Path) -> None:
@@ -167,7 +187,10 @@ def _join_hdf5(parts: Sequence[Path], path: Path) -> None:
         for part in parts:
             with h5py.File(part, "r") as source:
                 for start in range(0, source[TABLE].shape[0], FETCHED):
-                    _append(table, source[TABLE][start : start + FETCHED])
+                    block = source[TABLE][start : start + FETCHED]
+                    _append(table, block)
+                    found = source[LATENTS][start : start + FETCHED] if LATENTS in source else None
+                    _append_latents(file, [None] * len(block) if found is None else list(found))
 
 
 def _empty_table(file: h5py.File) -> h5py.Dataset:
@@ -194,7 +217,7 @@ def _cell(column: Column, value: Any) -> str:
 
 def _packed(column: Column, value: Any) -> Any:
     if column.is_text:
-        return ("" if value is None else str(value)).encode()[: _width(column)]
+        return ("" if value is None else str(value)).encode()[: column.width]
     if value is None:
         return 0 if column.is_whole else np.nan
     return int(value) if column.is_whole else float(value)
@@ -204,7 +227,7 @@ FORMATS: dict[str, Format] = {
     one.name: one
     for one in (
         Format("csv", "CSV", "csv", "text/csv", _write_csv, _join_csv),
-        Format("hdf5", "HDF5", "h5", "application/x-hdf5", _write_hdf5, _join_hdf5),
+        Format("hdf5", "HDF5", "h5", "application/x-hdf5", _write_hdf5, _join_hdf5, True),
         Format("ligolw", "LIGO_LW", "xml", "application/xml", _write_ligolw, _join_ligolw),
     )
 }

@@ -49,7 +49,15 @@ class ExportHandler:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_suffix(f".{chunk.claim}.tmp")
         try:
-            with closing(export_rows(session, filters, within=within)) as rows:
+            with closing(
+                export_rows(
+                    session,
+                    filters,
+                    base=context.settings.base_url,
+                    within=within,
+                    with_latents=wanted.has_latents,
+                )
+            ) as rows:
                 wanted.write_part(_beating(rows, context), aside)
             aside.replace(path)
         finally:

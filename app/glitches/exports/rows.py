@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import Select, Text, and_, cast, func, literal, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
@@ -18,6 +18,7 @@ from app.glitches.selection import check_filters, embedding_conditions, glitch_c
 from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import active_checkpoint
 
+_LONG_TEXT = 400  # bytes of channels and classes, which have up to 200 and 100 characters
 FETCHED = 2000  # rows at a time, of a cursor on the server: memory does not grow with the export
 
 
@@ -29,6 +30,7 @@ class Column:
     is_text: bool
     value: Callable[[Any], Any]  # of a row; None where it is not known
     is_whole: bool = False
+    width: int = 64  # bytes of a text in HDF5; what is longer is cut there
 
 
 def _seconds(row: Any) -> int | None:
@@ -49,33 +51,44 @@ COLUMNS: tuple[Column, ...] = (
     Column("duration", False, lambda row: row.duration),
     Column("peak_frequency", False, lambda row: row.peak_frequency),
     Column("bandwidth", False, lambda row: row.bandwidth),
-    Column("channel", True, lambda row: row.channel),
+    Column("channel", True, lambda row: row.channel, width=_LONG_TEXT),
     Column("snr", False, lambda row: row.snr),
     Column("q_value", False, lambda row: row.q),
     Column("gravityspy_id", True, lambda row: row.gravityspy_id or str(row.id)),
-    Column("ml_label", True, lambda row: row.label),
+    Column("ml_label", True, lambda row: row.label, width=_LONG_TEXT),
     Column("ml_confidence", False, lambda row: row.ml_confidence),
     Column("origin", True, lambda row: row.origin),
     Column("novelty_score", False, lambda row: row.novelty_score),
     Column("p_value", False, lambda row: row.p_value),
+    Column("page", True, lambda row: row.page, width=160),
 )
 
 
 def export_rows(
-    session: Session, filters: GlitchFilters, *, within: tuple[UUID, UUID] | None = None
+    session: Session,
+    filters: GlitchFilters,
+    *,
+    base: str = "",
+    within: tuple[UUID, UUID] | None = None,
+    with_latents: bool = False,
 ) -> Generator[Any, None, None]:
     """The glitches that pass, by id; close it where not all rows are read.
 
     Args:
         session: The transaction to read in; it must stay open while the rows are read.
         filters: Which glitches.
+        base: Address of the service, for the glitches' pages.
         within: Only those from the first id to the last, both included.
+        with_latents: Whether each row has its latent vector too, as ``mean``; None without one.
 
     Raises:
         InvalidRequestError: a filter without sense, a class that is none.
         NotReadyError: if novelty is asked for and no checkpoint is active.
     """
-    statement = _matching(session, filters, with_values=True).order_by(Glitch.id)
+    page = literal(f"{base}/ui/glitches/").concat(cast(Glitch.id, Text)).label("page")
+    extra = (page, Embedding.mean) if with_latents else (page,)
+    statement = _matching(session, filters, with_values=True).add_columns(*extra)
+    statement = statement.order_by(Glitch.id)
     if within is not None:
         statement = statement.where(Glitch.id.between(*within))
     return _streamed(session, statement)
