@@ -3,6 +3,7 @@
 const CELLS = 24; // of the grid, along each side, in which the densest place is sought
 const FEWEST = 3; // points that are worth a name
 const [HEIGHT, WIDTH] = [16, 7]; // px: of a line, and of a letter
+const ABOVE = 15; // px: the points themselves stay in sight
 
 export class Names {
   constructor(sheet, catalogue, plot) {
@@ -44,9 +45,14 @@ export class Names {
   draw() {
     const taken = [];
     const made = [];
+    const { width, height } = this.layer.parentElement.getBoundingClientRect();
     for (const { text, x, y } of this.places ?? []) {
-      const [left, top] = this.plot.onSheet(x, y);
-      const box = { left: left - (text.length * WIDTH) / 2, top: top - HEIGHT / 2, right: left + (text.length * WIDTH) / 2, bottom: top + HEIGHT / 2 };
+      const [across, down] = this.plot.onSheet(x, y);
+      if (across < 0 || across > width || down < 0 || down > height) continue; // zoomed past it
+      const half = (text.length * WIDTH) / 2;
+      const left = Math.min(Math.max(across, half), width - half);
+      const top = Math.max(down - ABOVE, HEIGHT / 2);
+      const box = { left: left - half, top: top - HEIGHT / 2, right: left + half, bottom: top + HEIGHT / 2 };
       if (taken.some((one) => box.left < one.right && box.right > one.left && box.top < one.bottom && box.bottom > one.top)) continue;
       taken.push(box);
       const name = document.createElement("span");
