@@ -156,6 +156,22 @@ class Client:
         path = f"/glitches/{glitch_id}/views/{duration_s}.png"
         return self._transport.read(path, params=form({"axes": axes}))
 
+    def traversal(
+        self, glitch_id: str, latent: int | None = None, *, duration_s: float = 1.0
+    ) -> bytes:
+        """Seven views painted while one latent moves from -3 to 3 and the others stay, as a PNG.
+
+        Args:
+            glitch_id: of the stored glitch.
+            latent: which; None takes the one that says most about this glitch.
+            duration_s: window of the views: 0.5, 1, 2 or 4.
+        """
+        path = f"/glitches/{glitch_id}/traversals"
+        if latent is None:
+            found = self._transport.ask("GET", path)["units"]
+            latent = found[0]["unit"] if found else 0
+        return self._transport.read(f"{path}/{latent}.png", params=form({"duration": duration_s}))
+
     # --- the catalogue ----------------------------------------------------------------------------
 
     def glitches(self, **filters: Any) -> Iterator[Glitch]:

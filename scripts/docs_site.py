@@ -7,15 +7,17 @@ of the benchmarks lie outside `docs/`, where people look for them; the site show
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+from glitch_discovery.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "reference"
@@ -26,8 +28,7 @@ _OUTWARD_LINK = re.compile(r"\]\((?:\.\./)+([A-Za-z_]+(?:/[^)#]+)?(?:\.\w+)?)(?=
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put the version into the foot of every page, and complete the navigation."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    config.copyright = f"Version {project['version']}. {config.copyright}"
+    config.copyright = f"Version {VERSION}. {config.copyright}"
     records = sorted(path.name for path in (ROOT / "docs/decisions").glob("0*.md"))
     config.nav.append({"Decisions": [f"decisions/{name}" for name in records]})
     config.nav.append({"Reference": [{name: _reference_page(name)} for name in _modules()]})
@@ -42,6 +43,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, source in _ROOT_PAGES.items():
         text = (ROOT / source).read_text(encoding="utf-8").replace("](docs/", "](")
         files.append(File.generated(config, page, content=text))
+    notebook = (ROOT / "docs/tutorial.ipynb").read_text(encoding="utf-8")
+    files.append(File.generated(config, "tutorial.md", content=notebook_as_page(notebook)))
     for path in sorted((ROOT / _EVIDENCE).glob("*.txt")):
         files.append(File.generated(config, f"{_EVIDENCE}/{path.name}", abs_src_path=str(path)))
     return files
@@ -61,6 +64,23 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
         return f"]({posixpath.relpath(target or outside, folder or '.')}"
 
     return _OUTWARD_LINK.sub(led, markdown)
+
+
+def notebook_as_page(notebook: str) -> str:
+    """An executed notebook in Markdown, with what its cells printed and drew."""
+    parts = []
+    for cell in json.loads(notebook)["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            text = output.get("text") or data.get("text/plain", "")
+            if "image/png" in data:
+                picture = "".join(data["image/png"]).replace("\n", "")
+                parts.append(f"![What the cell draws](data:image/png;base64,{picture})")
+            elif text:
+                parts.append(f"```text\n{''.join(text).rstrip()}\n```")
+    return "\n\n".join(parts) + "\n"
 
 
 def _modules() -> list[str]:
