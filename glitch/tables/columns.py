@@ -55,6 +55,7 @@ def nanoseconds_of(name: str) -> tuple[str, ...]:
     return (f"{name}_ns", *changed)
 
 
+LONGEST_NAME = 300  # characters that are looked at
 _NANOSECONDS = (("seconds", "nanoseconds"), ("_sec", "_nsec"), ("_sec", "_nanosec"))
 _UNIT = re.compile(r"\s*[\[(][^\])]*[\])]\s*\Z")
 _TELLING = frozenset(
@@ -75,7 +76,7 @@ def plain_name(name: str) -> str:
 
     "GPS time [s]", "#gps-time" and "sngl_burst:gps_time" are all ``gps_time``.
     """
-    text = name.strip().strip("\ufeff").lstrip("#%").strip().strip("'\"").lower()
+    text = name[:LONGEST_NAME].strip().strip("\ufeff").lstrip("#%").strip().strip("'\"").lower()
     text = _UNIT.sub("", text).rpartition(":")[2]
     return re.sub(r"[\s\-.]+", "_", text.strip())
 

@@ -16,7 +16,7 @@ from gwpy.table import EventTable, GravitySpyTable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glitch.errors import FormatError, TableError
+from glitch.errors import FormatError, GlitchError, TableError
 from glitch.gps import parse_utc
 from glitch.tables import Facts, facts_of, is_text_table, origin_of, read_text_table
 from glitch.tables.hdf5 import holds_triggers, trigger_rows, trigger_table
@@ -300,6 +300,36 @@ def test_damaged_ligolw(tmp_path: Path, text: str, message: str) -> None:
     path.write_text(text)
     with pytest.raises(FormatError, match=message):
         list(read_text_table(path, "a.xml"))
+
+
+STREAM = (
+    '<LIGO_LW><Table Name="sngl_burst:table"><Column Name="peak_time" Type="int_4s"/>'
+    '<Column Name="ifo" Type="lstring"/><Stream Delimiter="," Type="Local">'
+)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(STREAM + " " * 90_000, "well-formed", id="blanks"),  # once days, not 10 ms
+        pytest.param(STREAM + '"' + "\\" * 90_001, "well-formed", id="backslashes"),
+        pytest.param(STREAM.replace("ifo", " " * 300_000), "no element found", id="name"),
+        pytest.param("<LIGO_LW>" + "<a>" * 1000, "100 deep", id="deep"),
+        pytest.param("<LIGO_LW><!--" + "a" * 2_000_000, "a tag or comment", id="comment"),
+        pytest.param("<LIGO_LW><a b='" + "a" * 2_000_000, "a tag or comment", id="attribute"),
+        pytest.param(
+            f"<!DOCTYPE LIGO_LW [<!ATTLIST a b CDATA '{'c' * 999}'>]><LIGO_LW><a/>",
+            "more attributes",
+            id="default",
+        ),
+    ],
+)
+def test_ligolw_that_costs_more_than_it_has(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "a.xml"
+    path.write_text(text)
+    with pytest.raises(GlitchError, match=message):
+        list(read_text_table(path, path.name))
 
 
 def _hdf5_facts(path: Path) -> list[Facts]:

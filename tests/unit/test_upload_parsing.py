@@ -19,6 +19,7 @@ from app.glitches.upload import (
     parse_details,
     parse_gps_time,
     parse_ifo,
+    parse_scales,
     parse_upload,
     spooled,
 )
@@ -115,6 +116,17 @@ def test_channel_tells_the_detector() -> None:
     for wrong in ("x" * 201, "a\x00", "a\nb", "a;b", "a'b", "é"):
         with pytest.raises(InvalidRequestError, match="channel"):
             parse_details(channel=wrong)
+
+
+@pytest.mark.timeout(20)
+def test_frequency_ranges() -> None:
+    for text in ("10,4096", " 10 to 4096", "10 - 4096", "10  4096"):
+        scales = parse_scales(None, text)
+        assert scales is not None
+        assert scales.frequency_range_hz == (10, 4096)
+    for text in ("10", "10,,4096", "1" + " " * 64_000 + "x"):
+        with pytest.raises(InvalidRequestError, match="is no range"):
+            parse_scales(None, text)
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])

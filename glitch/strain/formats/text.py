@@ -28,8 +28,8 @@ _HEAD_BYTES = 1 << 16
 _GZIP = b"\x1f\x8b\x08"
 _MOST_GZIP_MEMBERS = 4_000  # bgzip packs 64 KiB into each
 _LINES_FOR_STEP = 200
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:samples per second|Hz)", re.IGNORECASE)
-_START = re.compile(r"(?:starting GPS|gps_start|GPSstart)\s*[:=]?\s*(\d{6,}(?:\.\d+)?)", re.I)
+_RATE = re.compile(r"(?<!\d)(\d++(?:\.\d+)?)\s*+(?:samples per second|Hz)", re.IGNORECASE)
+_START = re.compile(r"(?:starting GPS|gps_start|GPSstart)\s*+[:=]?\s*+(\d{6,}(?:\.\d+)?)", re.I)
 
 
 @contextmanager
