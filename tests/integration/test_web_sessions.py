@@ -45,6 +45,8 @@ def test_every_route_but_these_asks_who_is_there(service: Service) -> None:
     open_to_all = {
         "/docs",
         "/login",
+        "/login/provider",
+        "/login/callback",
         "/logout",
         "/clock",
         "/scheme",

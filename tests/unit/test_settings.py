@@ -30,13 +30,13 @@ def test_defaults_are_those_of_the_contract() -> None:
 def test_environment_is_read_at_construction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLITCH_PORT", "9001")
     monkeypatch.setenv("GLITCH_MAX_UPLOAD_MB", "1.5")
-    monkeypatch.setenv("DATABASE_URL", "postgresql://u:secret@h/db")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:hidden@h/db")
     settings = Settings()
     assert settings.port == 9001
     assert settings.max_upload_bytes == 1_500_000
     assert settings.database_url is not None
-    assert settings.database_url.get_secret_value() == "postgresql://u:secret@h/db"
-    assert "secret" not in repr(settings)
+    assert settings.database_url.get_secret_value() == "postgresql://u:hidden@h/db"
+    assert "hidden" not in repr(settings)
 
 
 def test_every_setting_reaches_the_containers() -> None:
