@@ -49,9 +49,15 @@ def _many(n: int, one: str, many: str) -> str:
 
 
 def _tested(facts: Facts) -> str:
+    # No test can tell, so it is said of every run that flags something.
+    provided = (
+        ", if the labels are a fair sample of the known kinds, unusual members included"
+        if facts["n_flagged"]
+        else ""
+    )
     return (
         f"{facts['n_flagged']} of {facts['n_judged']} unlabelled glitches are novel at a "
-        f"false-discovery rate of {facts['fdr']:g}."
+        f"false-discovery rate of {facts['fdr']:g}{provided}."
     )
 
 

@@ -19,7 +19,7 @@ from glitch.novelty import (
     conformal_p_value,
 )
 from glitch.novelty.common_masks import Seen, judge_seen_otherwise, score_pool
-from glitch.novelty.false_discovery import flagging_threshold
+from glitch.novelty.false_discovery import flagging_threshold, pile_up
 from glitch.novelty.pool import UNLABELLED, Pool, PoolTests, judge_pool
 from glitch.taxonomy import CATCH_ALLS
 
@@ -219,6 +219,11 @@ def observed_otherwise(
     return make
 
 
+def of_four_windows(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
+    """Only glitches of four windows, for comparison with those of which some show less."""
+    return situation.chosen(np.array([len(bed.windows[at]) == 4 for at in situation.places]))
+
+
 def labels_of_window(window_s: float) -> Make:
     """The labels with this window alone; glitches that lack it are left out."""
 
@@ -312,6 +317,12 @@ class Judged:
         values, at = np.unique(self.p_values[known], return_inverse=True)
         threshold = flagging_threshold(values, np.bincount(at, self.weights[known]), rate)
         return known & (np.nan_to_num(self.p_values, nan=2.0) <= (threshold or -1.0))
+
+    def piles_up(self, rate: float) -> bool:
+        """Whether a clustering at this rate would say that p-values pile up."""
+        known = np.isfinite(self.p_values)
+        unflagged = known & ~self.flagged(rate)
+        return pile_up(self.p_values[unflagged], self.weights[unflagged], None) is not None
 
 
 def pool_of(situation: Situation, bed: Bed) -> Pool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 from store_helpers import LATENT, person
 
 from app.classes.tables import GlitchClass
-from app.clusters.browsing import ClusterFilters, ranked_clusters
+from app.clusters.browsing import ClusterFilters, ranked_clusters, run_that_waits
 from app.clusters.changes import changes_since
 from app.clusters.records import ClusteringParameters, ClusterRecord, RunRecord
 from app.clusters.review.log import Action, Dismiss, Merge, Split
@@ -26,9 +27,11 @@ from app.core.identifiers import uuid7
 from app.core.principals import Role
 from app.glitches.tables import Embedding, Glitch
 from app.models.records import CheckpointRecord
+from glitch.novelty.false_discovery import MAY_BE_CHANCE
 
 ADA = person(Role.REVIEWER, "ada")
 KNOWN, NOVEL = np.array([3.0, 0, 0, 0]), np.array([0.0, 3.0, 0, 0])
+OTHER = np.array([0.0, 0, 3.0, 0])
 Fill = Callable[..., list[UUID]]
 
 
@@ -65,7 +68,7 @@ def fill(session: Session, checkpoint: CheckpointRecord, rng: np.random.Generato
                     "is_simulated": False,
                     "is_reference": label is not None,
                     "mean": centre
-                    + rng.normal(scale=0.15 if centre is NOVEL else 0.3, size=LATENT),
+                    + rng.normal(scale=0.3 if centre is KNOWN else 0.15, size=LATENT),
                     "log_variance": [0.0] * LATENT,
                     "reconstruction_error": 1.0,
                     "kl": 1.0,
@@ -233,3 +236,81 @@ def test_a_dismissed_look_stays_dismissed(
         review(session, again.id, Undo(log.done[-1]), author=ADA, last_event_id=log.last_id)
         reviewed = ranked_clusters(session, run.id, ClusterFilters(state="flagged"), limit=5)
         assert [one.id for one in reviewed] == [again.id]
+
+
+def test_nothing_is_lost_over_a_split_a_merge_a_dismissal_and_two_later_runs(
+    session: Session, fill: Fill
+) -> None:
+    """Two kinds that nobody has named: one is split and merged, the other dismissed."""
+    fill(300, KNOWN, "Blip")
+    fill(20, KNOWN)
+    fill(40, NOVEL)
+    fill(30, OTHER)
+    first, found = cluster_now(session)
+    [arches, lines] = sorted(found, key=lambda one: -one.size)
+    everyone, dismissed = members(session, arches), members(session, lines)
+    off = set(sorted(everyone)[:6])
+    rest_id = decide(session, arches, Split(tuple(off)))
+    [rest] = [
+        one
+        for one in ranked_clusters(session, first.id, ClusterFilters(), limit=10)
+        if one.id == rest_id
+    ]
+    decide(session, rest, Merge("Whistle"))
+    decide(session, lines, Dismiss())
+    for later in range(2):
+        run, found = cluster_now(session)
+        states = {one.id: one.state for one in found}
+        assert sorted(states.values()) == ["dismissed", "flagged", "merged"]
+        by_state = {one.state: one for one in found}
+        assert members(session, by_state["merged"]) == everyone - off
+        assert members(session, by_state["flagged"]) == off
+        assert members(session, by_state["dismissed"]) == dismissed
+        assert (by_state["merged"].identity, by_state["dismissed"].identity) == (
+            arches.identity,
+            lines.identity,
+        )
+        assert history(session, by_state["merged"].id).done  # and can be undone still
+        told = changes_since(session, run)
+        assert told is not None
+        assert (told.new, told.grown, told.shrunk, told.lost) == (0, 0, 0, 0), later
+        assert f"{run.n_flagged} of {run.n_judged} unlabelled glitches are novel" in run.detail
+        assert "what a reviewer split stays apart" in run.detail.lower()
+
+
+def test_the_page_opens_with_the_run_that_waits(session: Session, flagged: ClusterRecord) -> None:
+    """A later run of another population, which found nothing, hides no cluster that waits."""
+    empty = run_clustering(session, ClusteringParameters(is_simulated=True), author="someone")
+    assert empty.n_clusters == 0
+    waits = run_that_waits(session)
+    assert waits is not None
+    assert waits.id == flagged.run_id
+    decide(session, flagged, Dismiss())
+    assert run_that_waits(session) is None
+
+
+def test_a_cluster_that_simulated_glitches_lie_nearer_to_says_so(
+    session: Session, fill: Fill
+) -> None:
+    fill(300, KNOWN, "Blip")
+    fill(20, KNOWN)
+    fill(40, NOVEL)
+    simulated = fill(40, NOVEL, "Koi_Fish")
+    session.execute(
+        Glitch.__table__.update().where(Glitch.id.in_(simulated)).values(origin="simulated")
+    )
+    session.execute(
+        Embedding.__table__.update()
+        .where(Embedding.glitch_id.in_(simulated))
+        .values(is_simulated=True)
+    )
+    session.expire_all()
+    _, [found] = cluster_now(session)
+    look = found.summary["simulated_look"]
+    assert look["label"] == "Koi_Fish"
+    assert look["n"] > 0
+    assert found.significance is not None
+    assert not found.may_be_chance
+    lucky = replace(found, significance=1.0)
+    assert lucky.may_be_chance
+    assert not replace(found, significance=MAY_BE_CHANCE).may_be_chance
