@@ -8,13 +8,13 @@ BIN := .venv/bin
 # their number of tests, so that the few long ones of e2e are not the last, beside an idle core.
 TEST_PROCESSES ?= 2
 
-.PHONY: up test lint docs bench clean chromium openapi scatterplot swagger-ui
+.PHONY: up test lint docs bench clean chromium promtool openapi scatterplot swagger-ui
 
 up: .venv/.installed
 	@exec $(BIN)/glitch-discovery up --stop-with-parent
 
 test: export OMP_NUM_THREADS = 1
-test: lint docs chromium
+test: lint docs chromium promtool
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/coverage report --include='glitch/*' --fail-under=95
 	$(BIN)/coverage report --fail-under=85
@@ -26,6 +26,13 @@ chromium:
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver >/dev/null; } || { \
 	  echo 'The page tests need Chromium and its driver:' \
 	       'on Debian and Ubuntu install chromium and chromium-driver.' >&2; exit 1; }
+
+# The alert rules are checked by Debian's promtool; where it cannot be had, those tests say so. No
+# service is started (RUNLEVEL).
+promtool:
+	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	  --no-install-recommends prometheus >/dev/null 2>&1; } || true
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
