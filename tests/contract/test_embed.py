@@ -35,6 +35,7 @@ def assert_answer(body: dict[str, Any]) -> None:
     assert body["glitch"].keys() == {
         *("id", "gravityspy_id", "ifo", "gps_time", "snr", "peak_frequency", "duration", "label"),
         *("views", "links", "origin", "peak_gps_time", "centre_gps_time", "centring"),
+        "ml_confidence",
     }
     assert body["embedding"].keys() == {
         *("checkpoint", "mean", "log_variance", "reconstruction_error"),
