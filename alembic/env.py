@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from alembic import context
 from app.core.engine import make_engine
-from app.core.partitions import PARTITION_PATTERN
+from app.core.postgres.partitions import PARTITION_PATTERN
 from app.tables import metadata
 
 UPGRADER_LOCK = 6_720_341_905  # any constant; two upgraders must agree on it

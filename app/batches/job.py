@@ -39,8 +39,8 @@ from app.batches.strain_index import UPLOADED
 from app.batches.wanted import Wanted
 from app.classes.naming import plain_class_name
 from app.core.errors import BusyError, ConflictError, InvalidRequestError, ServiceError
+from app.core.files.storage import storage_of
 from app.core.principals import Principal, Role
-from app.core.storage import storage_of
 from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, StoredGlitch

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from app.batches.keeping import FOLDER, clear_work
 from app.batches.open_data import open_data_folder
 from app.batches.options import KIND
-from app.core.storage import Kept, SharedFolder, storage_of
+from app.core.files.storage import Kept, SharedFolder, storage_of
 from app.jobs.records import OPEN_STATES
 from app.jobs.service import INPUTS_REMOVED, add_event
 from app.jobs.settling import DATABASE_CLOCK

@@ -1,7 +1,8 @@
 """The nearest known glitches of a latent vector, by Euclidean distance in SQL.
 
-Exact below the size where a checkpoint gets its vector index (``app.core.partitions``), within the
-index's recall above. ``glitch.neighbours`` is the reference that tests hold this against.
+Exact below the size where a checkpoint gets its vector index (``app.core.postgres.partitions``),
+within the index's recall above. ``glitch.neighbours`` is the reference that tests hold this
+against.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
-from app.core.binary_copy import read_rows
+from app.core.postgres.binary_copy import read_rows
 from app.glitches.tables import ORIGINS
 from app.map.records import ProjectionRecord
 from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S

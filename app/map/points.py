@@ -9,7 +9,7 @@ from psycopg import sql
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.core.binary_copy import read_rows, write_rows
+from app.core.postgres.binary_copy import read_rows, write_rows
 from app.map.tables import MapPoint, Projection
 from glitch.projection import Coordinates
 from glitch.types import LatentArray

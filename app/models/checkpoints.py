@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.core.access_tables import AuditEvent
 from app.core.errors import InvalidRequestError, NotFoundError, NotReadyError
-from app.core.partitions import create_partition, vector_index_name
+from app.core.postgres.partitions import create_partition, vector_index_name
 from app.glitches.tables import Embedding, Glitch
 from app.models.records import CheckpointRecord
 from app.models.tables import Checkpoint

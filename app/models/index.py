@@ -18,7 +18,12 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotReadyError
-from app.core.partitions import INDEX_FROM_ROWS, ensure_vector_index, has_rows, has_vector_index
+from app.core.postgres.partitions import (
+    INDEX_FROM_ROWS,
+    ensure_vector_index,
+    has_rows,
+    has_vector_index,
+)
 from app.glitches.neighbours import find_neighbours
 from app.glitches.tables import Embedding
 from app.jobs.records import OPEN_STATES, Chunk, JobRecord

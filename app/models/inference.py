@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 
 from app.core.errors import BusyError, NotReadyError
-from app.core.storage import storage_of
+from app.core.files.storage import storage_of
 from app.models.batching import Batcher
 from app.models.painting import Painter
 from glitch.checkpoint import MANIFEST_FILE, WEIGHTS_FILE, Checkpoint, load_checkpoint

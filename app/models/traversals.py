@@ -14,7 +14,7 @@ from sqlalchemy.sql import tablesample
 from app.clusters.service import get_cluster
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.errors import NotFoundError
-from app.core.partitions import partition_name
+from app.core.postgres.partitions import partition_name
 from app.glitches.service import get_embedding, get_glitch
 from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import get_checkpoint

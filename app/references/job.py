@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.batches.keeping import uploads_folder, work_folder
 from app.batches.sweeping import hold_uploads
 from app.core.errors import InvalidRequestError, NotReadyError
-from app.core.storage import storage_of
+from app.core.files.storage import storage_of
 from app.jobs.records import Chunk, JobRecord
 from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
 from app.references.archives import PublishedFile, archive_named, published_files

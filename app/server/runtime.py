@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.engine import make_engine, make_session_factory
 from app.core.errors import NotReadyError, ServiceError
-from app.core.leftovers import sweep_leftovers
+from app.core.files.leftovers import sweep_leftovers
 from app.core.settings import Settings
 from app.core.signing_key import signing_secret
 from app.decoding.pool import running_pool

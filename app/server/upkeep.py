@@ -12,7 +12,7 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from app.batches.sweeping import Swept, sweep_batches
-from app.core.leftovers import sweep_leftovers
+from app.core.files.leftovers import sweep_leftovers
 from app.core.settings import Settings
 from app.glitches.exports.service import sweep_exports
 from app.map.service import request_what_is_due

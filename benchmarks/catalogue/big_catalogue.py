@@ -24,10 +24,10 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import seed_classes
 from app.classes.tables import GlitchClass
-from app.core.binary_copy import write_rows
 from app.core.embedded import EmbeddedServer, start_embedded
 from app.core.engine import make_engine, make_session_factory
 from app.core.migrate import upgrade
+from app.core.postgres.binary_copy import write_rows
 from app.launch.publish import publish_shipped
 from app.map.points import count_points, store_places, to_uuid
 from app.map.tables import Projection

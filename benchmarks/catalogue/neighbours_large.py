@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from app.classes.tables import GlitchClass
 from app.core.embedded import start_embedded
 from app.core.engine import make_engine, make_session_factory
-from app.core.partitions import HNSW_EF_CONSTRUCTION, HNSW_M, ensure_vector_index
+from app.core.postgres.partitions import HNSW_EF_CONSTRUCTION, HNSW_M, ensure_vector_index
 from app.glitches import neighbours
 from app.glitches.records import GlitchFilters
 from app.glitches.tables import Embedding, Glitch

@@ -32,7 +32,7 @@ from app.core.embedded import EmbeddedServer, start_embedded
 from app.core.engine import make_engine, make_session_factory
 from app.core.identifiers import uuid7
 from app.core.migrate import upgrade
-from app.core.partitions import ensure_vector_index
+from app.core.postgres.partitions import ensure_vector_index
 from app.glitches.neighbours import find_neighbours
 from app.glitches.records import GlitchFilters
 from app.models.checkpoints import publish_checkpoint

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from store_helpers import LATENT, SMALL, Store, encoding, ids, make_views, person
 
 from app.core.errors import InvalidRequestError, NotFoundError
-from app.core.partitions import ensure_vector_index, has_vector_index, vector_index_name
+from app.core.postgres.partitions import ensure_vector_index, has_vector_index, vector_index_name
 from app.core.principals import Role
 from app.glitches.labels import append_label
 from app.glitches.neighbours import find_neighbours

@@ -17,7 +17,7 @@ import uvicorn
 from api_fixtures import Service, assert_problem
 from small_disk import small_file_system
 
-from app.core.leftovers import PREFIXES, sweep_leftovers
+from app.core.files.leftovers import PREFIXES, sweep_leftovers
 from app.glitches.exports.service import filters_from_json
 from app.server import readiness
 from app.server.http_protocol import MOST_HEAD_BYTES, TimedHttpProtocol

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from store_helpers import LATENT, Store
 
 from app.core.engine import make_session_factory
-from app.core.partitions import ensure_vector_index, has_vector_index
+from app.core.postgres.partitions import ensure_vector_index, has_vector_index
 from app.core.settings import Settings
 from app.jobs.leases import JobCancelledError
 from app.jobs.service import get_job

@@ -1,0 +1,1 @@
+"""Files that processes share, and those that killed ones left behind."""

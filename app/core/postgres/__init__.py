@@ -1,0 +1,1 @@
+"""What only PostgreSQL can: partitions, and rows as arrays."""
