@@ -30,7 +30,7 @@ COPY --from=build /opt/glitch /opt/glitch
 COPY alembic.ini /srv/alembic.ini
 COPY alembic /srv/alembic
 WORKDIR /srv
-ENV PATH=/opt/glitch/bin:$PATH PYTHONUNBUFFERED=1 GLITCH_DATA_DIR=/data GLITCH_HOST=0.0.0.0
+ENV PATH=/opt/glitch/bin:$PATH PYTHONUNBUFFERED=1 MALLOC_ARENA_MAX=2 GLITCH_DATA_DIR=/data GLITCH_HOST=0.0.0.0
 # By number, so that an orchestrator can see that it is not root.
 USER 10001:10001
 VOLUME /data

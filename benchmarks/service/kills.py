@@ -28,7 +28,7 @@ from benchmarks.service.parts import OwnService, own_service
 _CLIENTS = 4
 _PATIENCE_S = 300.0
 _FIRST_GPS = 1_000_000_000
-ORDER = ("worker", "scheduler", "Redis", "decoder", "API", "PostgreSQL")
+ORDER = ("worker", "scheduler", "Redis", "API", "PostgreSQL")  # decoders come back at need
 
 
 class Writers:
@@ -99,17 +99,17 @@ def _batch() -> bytes:
     return buffer.getvalue()
 
 
-def _kill(service: OwnService, part: str) -> int:
+def _kill(service: OwnService, part: str) -> None:
     """The oldest process of the part, on which the others depend."""
     found = [process for name, process in service.parts() if name == part]
-    oldest = min(found, key=psutil.Process.create_time)
-    oldest.kill()
-    return oldest.pid
+    min(found, key=psutil.Process.create_time).kill()
 
 
-def _back(service: OwnService, part: str, killed: int) -> bool:
-    """Whether another process is in its place."""
-    return any(name == part and process.pid != killed for name, process in service.parts())
+def _is_back(service: OwnService, part: str, killed_at: float) -> bool:
+    """Whether a process of the part was made since; ``killed_at`` is a time of day."""
+    return any(
+        name == part and process.create_time() > killed_at for name, process in service.parts()
+    )
 
 
 def _stored_times(client: httpx.Client) -> list[Decimal]:
@@ -138,12 +138,12 @@ def main() -> int:
         with Writers(service) as writers:
             for part in ORDER:
                 time.sleep(5)
-                moment = time.monotonic()
-                killed = _kill(service, part)
-                while not _back(service, part, killed):
+                moment, killed_at = time.monotonic(), time.time() - 2  # its clock is another
+                _kill(service, part)
+                while not _is_back(service, part, killed_at):
                     time.sleep(0.05)
                 back_s = time.monotonic() - moment
-                while (then := writers.stored_after(moment)) is None:
+                while (then := writers.stored_after(moment + back_s)) is None:
                     time.sleep(0.05)
                     if time.monotonic() - moment > _PATIENCE_S:
                         raise SystemExit(f"Nothing was stored after {part} was killed.")

@@ -1,7 +1,7 @@
 """What the service's processes hold after so many requests: whether memory grows for ever.
 
     python -m benchmarks.service.soak --requests 25000
-    MALLOC_ARENA_MAX=16 python -m benchmarks.service.soak      as glibc would have it on two cores
+    MALLOC_ARENA_MAX=16 python -m benchmarks.service.soak      with as many heaps as glibc has
 
 Eight clients: of four requests one stores a spectrogram, one has 32 s of strain looked at, two read
 the catalogue and a glitch. Any error ends it.
