@@ -298,4 +298,4 @@ def _sample(
             )
         )
     rows = session.scalars(query.limit(_MOST_SAMPLED)).all()
-    return np.array(rows, dtype=np.float32).reshape(len(rows), -1)
+    return np.array(rows, dtype=np.float32).reshape(len(rows), len(rows[0]) if rows else 0)

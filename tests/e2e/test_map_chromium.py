@@ -34,9 +34,7 @@ GROUND = "rgb(255, 255, 255)"
 def open_with(*arguments: str) -> webdriver.Chrome:
     options = Options()
     options.binary_location = program("chromium", "chromium-browser", "google-chrome")
-    # The drawing library draws no farther than the screen reaches: 800 x 600 where none is given.
-    size = "--window-size=1440,1600"
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", size, *arguments):
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", *arguments):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     return webdriver.Chrome(options=options, service=DriverService(program("chromedriver")))
