@@ -83,6 +83,7 @@ class DataFind:
                 on_gaps="ignore",
                 host=self._url,
                 timeout=_TIMEOUT_S,
+                cert=False,  # retired; a SciToken of the machine's is found and sent
             )
         except (RequestException, OSError) as error:
             raise NotReadyError(

@@ -248,7 +248,7 @@ def test_strain_is_found_by_the_frame_server(
         assert str(item.reason).startswith(reason)
     monkeypatch.setattr(service.settings, "datafind_url", frame_server.rstrip("0123456789") + "9")
     _, items = ingest(service, table(f"{MIDDLE + 4000}.75"))
-    assert all("cannot be reached" in str(item.reason) for item in items), items
+    assert [item.state for item in items] == ["queued"]  # for another try, as where GWOSC is away
 
 
 @pytest.mark.parametrize("kind", ["lcf", "ffl"])
