@@ -189,7 +189,7 @@ def test_refused(client: httpx.Client, case: str) -> None:
         assert answer.json()["field"] == word
 
 
-@pytest.mark.parametrize("case", ["truncated HDF5", "huge PNG", "unknown ifo", "10,000 neighbours"])
+@pytest.mark.parametrize("case", ["truncated HDF5", "huge PNG", "unknown ifo", "10,001 neighbours"])
 def test_refused_as_a_query_too(client: httpx.Client, case: str) -> None:
     name, content, fields, statuses, _ = CASES[case]
     answer = client.post("/neighbours", files={"file": (name, content)}, data=fields)
