@@ -48,5 +48,5 @@ def run_bounds_s(name: str) -> tuple[float | None, float | None]:
         ValueError: if it is none of them.
     """
     place = OBSERVING_RUNS.index(name)
-    start = RUN_ENDS_S[place - 1] if place else None
-    return start, RUN_ENDS_S[place] if place < len(RUN_ENDS_S) else None
+    start = float(RUN_ENDS_S[place - 1]) if place else None
+    return start, float(RUN_ENDS_S[place]) if place < len(RUN_ENDS_S) else None
