@@ -37,4 +37,4 @@ VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
-CMD ["uvicorn", "--factory", "app.main:create_app", "--host", "0.0.0.0", "--port", "8000", "--http", "app.server.http_protocol:TimedHttpProtocol", "--no-server-header", "--no-access-log", "--timeout-graceful-shutdown", "8"]
+CMD ["uvicorn", "--factory", "app.main:create_app", "--host", "0.0.0.0", "--port", "8000", "--http", "app.server.http_protocol:TimedHttpProtocol", "--no-server-header", "--no-access-log", "--timeout-graceful-shutdown", "8", "--timeout-keep-alive", "30"]

@@ -16,6 +16,9 @@ from app.launch.parent_watch import stop_with_supervisor
 from app.launch.sentences import told_as_sentences
 
 _GRACEFUL_STOP_S = 8
+_KEEP_ALIVE_S = (
+    30  # clients and proxies reuse connections; uvicorn closes after 5 s, in their faces
+)
 
 
 def main() -> None:
@@ -39,6 +42,7 @@ def main() -> None:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_GRACEFUL_STOP_S,
+            timeout_keep_alive=_KEEP_ALIVE_S,
         )
         listener = socket.socket(fileno=int(sys.argv[1]))
         server = uvicorn.Server(config)
