@@ -147,7 +147,7 @@ def test_answer_is_an_object_of_equal_lists(
         {"ifo": "H1"},
         {"ifo": ""},
         {"ifo": "'X9'"},
-        {"howmany": "10000"},
+        {"howmany": "10001"},
         {"howmany": "-1"},
         {"howmany": "1; SELECT 1"},
         {"howmany": "ten"},

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
-from api_fixtures import Service
+from api_fixtures import Service, gwosc_hdf5, strain_values
 from sqlalchemy import text
 
 from app.core.engine import make_session_factory
@@ -23,13 +24,16 @@ PATIENCE_S = 60
 
 
 def triggers(n: int, seed: int) -> bytes:
-    """A table of triggers without strain; it unpacks to a few hundred kB."""
+    """A table of triggers outside the strain there is; it unpacks to a few hundred kB."""
     lines = [f"{1_150_000_000 + seed + 10 * number}.5,H1,9" for number in range(n)]
     return "\n".join(["gps_time,ifo,snr", *reversed(lines)]).encode()
 
 
 @pytest.fixture
-def runner(service: Service) -> JobRunner:
+def runner(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobRunner:
+    # With strain of the detector at another time each trigger is a line of its own.
+    (tmp_path / "H-H1_TEST-1000000000-32.hdf5").write_bytes(gwosc_hdf5(strain_values(9)))
+    monkeypatch.setattr(service.settings, "strain_dir", tmp_path)
     return JobRunner(make_session_factory(service.engine), service.settings)
 
 

@@ -223,7 +223,7 @@ def test_a_model_that_was_switched_is_told(
         assert "The model former found this cluster; tiny serves now" in page.text
         split = reviewer.submit(page, "/review", act="split", member=str(glitches[1].id))
         assert split.status == 409
-        assert "has been replaced: cluster again" in split.alerts[0]
+        assert "has not embedded all of these glitches: cluster again" in split.alerts[0]
         assert (
             "Named the new class"
             in reviewer.submit(page, "/review", act="promote", new_class="From_Former").text
