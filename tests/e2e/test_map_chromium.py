@@ -337,6 +337,7 @@ def test_without_webgl_the_page_says_so_and_the_table_works(
         open_map(browser)
         browser.wait_for_text("#map-failure", "offers no WebGL")
         browser.find("#select-shown").click()
+        browser.wait_for_text("#selection-heading", f"{COUNT} glitches selected")
         browser.find("#look-table").click()
         WebDriverWait(driver, PATIENCE_S).until(
             lambda _: len(driver.find_elements(By.CSS_SELECTOR, "#shown tbody tr")) == COUNT

@@ -142,6 +142,14 @@ def read_glitches(tier: TableTier, real_images: Path) -> Pack:
     return pack_views(views, labels, [f"simulated-{index}" for index in range(len(views))])
 
 
+def read_splits(tier: TableTier, real_images: Path) -> dict[int, tuple[Pack, Pack]]:
+    """The glitches to learn from and those held out, for each seed."""
+    glitches = read_glitches(tier, real_images)
+    return {
+        seed: split_real(glitches, configuration(tier, PLAIN, seed).data) for seed in tier.seeds
+    }
+
+
 def run_table1(
     tier: str,
     folder: Path,
@@ -174,11 +182,7 @@ def run_table1(
         GlitchError: if the tier is unknown, the pictures are missing, or a run goes wrong.
     """
     settings = with_budget(tier_named(tier), budget or Budget())
-    glitches = read_glitches(settings, real_images)
-    splits = {
-        seed: split_real(glitches, configuration(settings, PLAIN, seed).data)
-        for seed in settings.seeds
-    }
+    splits = read_splits(settings, real_images)
     # Seed by seed: a table that was cut short holds whole pairs.
     works = [
         Work(f"{names[0]}, seed {seed}", len(names) * settings.steps, do)

@@ -20,13 +20,12 @@ from training.core.budget import Budget
 from training.core.side_by_side import OnStep, Progress, Work, do_all
 from training.core.state import STATE_FILE, saved_step
 from training.data.pack import Pack
-from training.data.split import split_real
 from training.reproduction.table1.command import (
     CLOSED_FORM,
     OBJECTIVES,
     PLAIN,
     configuration,
-    read_glitches,
+    read_splits,
     run_folder,
     tier_named,
     train_run,
@@ -77,11 +76,7 @@ def run_likelihoods(
     """
     wish = budget or Budget()
     settings = with_budget(tier_named(tier), Budget(wish.steps, wish.seeds or N_SEEDS))
-    glitches = read_glitches(settings, real_images)
-    splits = {
-        seed: split_real(glitches, configuration(settings, PLAIN, seed).data)
-        for seed in settings.seeds
-    }
+    splits = read_splits(settings, real_images)
     planned = [
         (likelihood, name, configuration(settings, name, seed, variance=variance))
         for seed in settings.seeds
