@@ -46,12 +46,12 @@ class DataFind:
                 f"There is no type of frames of {ifo} (there are of {known}): ask the operator to "
                 "add it to GLITCH_FRAME_TYPES."
             )
-        shelf = StrainIndex()
+        index = StrainIndex()
         for url in self._urls(ifo[0], kind, gps_time):
             path = Path(unquote(urlsplit(url).path))
             if (span := frame_span(path.name)) is not None:
-                shelf.add(ifo, *span, Place(LISTED, str(path), path.name))
-        found = shelf.find(ifo, gps_time)
+                index.add(ifo, *span, Place(LISTED, str(path), path.name))
+        found = index.find(ifo, gps_time)
         if found is None:
             raise StrainError(f"The frame server has no {kind} at GPS time {gps_time}.")
         return found

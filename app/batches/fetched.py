@@ -13,7 +13,11 @@ from glitch.errors import FormatError, TooLargeError
 
 MOST_PICTURE_BYTES = 5_000_000  # Gravity Spy's have some 100 kB
 _TIMEOUT_S = 30.0
-_TRY_AGAIN = (408, 425, 429)  # and every 5xx: the host's trouble, which passes
+
+
+def is_to_be_asked_again(answer: httpx.Response) -> bool:
+    """Whether an answer speaks of the host's own trouble, which passes."""
+    return answer.status_code in {408, 425, 429} or answer.is_server_error
 
 
 class PictureHost:
@@ -55,7 +59,7 @@ class PictureHost:
         data = bytearray()
         try:
             with self._client.stream("GET", url) as answer:
-                if answer.status_code in _TRY_AGAIN or answer.is_server_error:
+                if is_to_be_asked_again(answer):
                     raise self._unreachable(f"it answers {answer.status_code}")
                 if not answer.is_success:
                     raise FormatError(

@@ -23,4 +23,4 @@ def load(session: SessionDep, principal: Admin) -> Response:
 def remove(session: SessionDep, principal: Admin) -> Response:
     """Take it out, and start with what is one's own."""
     remove_demonstration(session, principal=principal)
-    return see_other("/ui/clusters?done=demo-removed")
+    return see_other("/ui/clusters", done="demo-removed")

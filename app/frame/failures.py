@@ -71,6 +71,13 @@ def _to_login(request: Request) -> Response:
     return RedirectResponse(f"/ui/login?{urlencode(query_of_login)}", status_code=303)
 
 
-def see_other(path: str) -> RedirectResponse:
-    """After a form: a fresh GET, so that reloading does not send the form again."""
+def see_other(path: str, **said: str) -> RedirectResponse:
+    """After a form: a fresh GET, so that reloading does not send the form again.
+
+    Args:
+        path: Of the page, with what is asked of it if anything.
+        said: What the page is to say of the form, as further parameters.
+    """
+    if said:
+        path += f"{'&' if '?' in path else '?'}{urlencode(said)}"
     return RedirectResponse(path, status_code=303)

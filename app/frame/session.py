@@ -213,7 +213,7 @@ def logout(request: Request, session: SessionDep, visitor: VisitorDep) -> Respon
     """End the session, here and wherever its cookie was copied to."""
     if visitor.principal is not None:
         end_session(session, request.state.session_id, visitor.principal)
-    response = see_other("/ui/login?done=logged-out")
+    response = see_other("/ui/login", done="logged-out")
     response.delete_cookie(COOKIE_NAME, path="/ui")
     return response
 

@@ -68,8 +68,8 @@ def end_token(session: SessionDep, principal: Reader, token_id: str) -> Response
         raise NotFoundError("There is no such token: the list has those that there are.") from None
     revoke_token(session, wanted, principal=principal)
     if wanted == principal.token_id:
-        return see_other("/ui/login?done=own-token-revoked")
-    return see_other("/ui/tokens?done=token-revoked")
+        return see_other("/ui/login", done="own-token-revoked")
+    return see_other("/ui/tokens", done="token-revoked")
 
 
 def _page(

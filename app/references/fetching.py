@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from app.batches.fetched import is_to_be_asked_again
 from app.core.errors import InvalidRequestError, NotReadyError
 from app.references.archives import PublishedFile
 from glitch.errors import FormatError
@@ -18,7 +19,6 @@ from glitch.errors import FormatError
 PIECE_BYTES = 16_000_000  # what a broken connection or a killed worker costs
 _TIMEOUT_S = 60.0
 _READ = 1 << 20
-_TRY_AGAIN = (408, 425, 429)
 
 
 def size_of(file: PublishedFile) -> tuple[int | None, bool]:
@@ -115,7 +115,7 @@ def _asked(url: str, headers: dict[str, str]) -> AbstractContextManager[httpx.Re
 
 
 def _check(answer: httpx.Response, file: PublishedFile) -> None:
-    if answer.status_code in _TRY_AGAIN or answer.is_server_error:
+    if is_to_be_asked_again(answer):
         raise _broken(file, f"it answers {answer.status_code}")
     if not answer.is_success:
         raise InvalidRequestError(

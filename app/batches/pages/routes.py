@@ -81,7 +81,7 @@ def send_batch(
         told = explain(error)
         page = _page(runtime, principal, typed, error=str(error))
         return render(request, page, visitor, status=told.status if told else 400)
-    return see_other(f"{job_href(job)}?done=batch")
+    return see_other(job_href(job), done="batch")
 
 
 def _submit(

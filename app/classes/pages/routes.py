@@ -58,7 +58,7 @@ def add(
             typed_description=description,
         )
         return render(request, page, visitor, status=_status(error))
-    return see_other(f"{class_href(made.id)}?done=class-added")
+    return see_other(class_href(made.id), done="class-added")
 
 
 @router.get("/classes/{which}")
@@ -135,10 +135,10 @@ def change(
         page = class_page_of(session, record, principal, error=str(error), typed=typed)
         return render(request, page, visitor, status=_status(error))
     if outcome.record is None:
-        return see_other("/ui/classes?done=undone")
+        return see_other("/ui/classes", done="undone")
     done = act if act in {"undo", "redo"} else "changed"
     notice = {"undo": "undone", "redo": "redone", "changed": "class-changed"}[done]
-    return see_other(f"{class_href(class_id)}?done={notice}")
+    return see_other(class_href(class_id), done=notice)
 
 
 def _status(error: Exception) -> int:

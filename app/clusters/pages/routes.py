@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -62,7 +61,7 @@ def start(
     except (InvalidRequestError, GlitchError) as error:
         form = run_form(typed, str(error))
     else:
-        return see_other("/ui/clusters?done=clustering")
+        return see_other("/ui/clusters", done="clustering")
     return _list_page(request, session, visitor, principal, form=form)
 
 
@@ -211,7 +210,7 @@ def decide(
         done |= {"of": str(outcome.cluster_id), "event": str(outcome.event.id)}
         if not outcome.n_suggested:  # else they wait to be accepted here
             target = queue_of(session, get_cluster(session, target)).next_id or target
-    return see_other(f"/ui/clusters/{target}?{urlencode(done)}")
+    return see_other(f"/ui/clusters/{target}", **done)
 
 
 def _ids_in(also: str) -> list[UUID]:

@@ -49,7 +49,7 @@ def start(
     """Have a file written that is too large to wait for; the job's page gives it."""
     filters, _ = _selection(request, session, cluster)
     job = start_export(session, filters, format, principal=principal)
-    return see_other(f"{job_href(job)}?done=export")
+    return see_other(job_href(job), done="export")
 
 
 @router.get("/exports/{job_id}", dependencies=[ForReaders])

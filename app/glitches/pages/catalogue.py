@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
@@ -87,9 +86,7 @@ def act_on_chosen(
     done = label_selection(
         session, member or (), class_meant(session, class_name), reviewer=principal
     )
-    told = urlencode({"done": "labelled", "event": str(done.id)})
-    target = local_path(back, "/ui/glitches")
-    return see_other(f"{target}{'&' if '?' in target else '?'}{told}")
+    return see_other(local_path(back, "/ui/glitches"), done="labelled", event=str(done.id))
 
 
 @router.post("/glitches/chosen/undo", dependencies=[CsrfChecked])
@@ -101,8 +98,7 @@ def undo_chosen(
 ) -> Response:
     """Take the labels back that were just given."""
     undo_selection(session, bulk, reviewer=principal)
-    target = local_path(back, "/ui/glitches")
-    return see_other(f"{target}{'&' if '?' in target else '?'}done=undone")
+    return see_other(local_path(back, "/ui/glitches"), done="undone")
 
 
 def _page(session: Session, query: CatalogueQuery) -> Page[GlitchRecord]:

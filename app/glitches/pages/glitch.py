@@ -63,7 +63,7 @@ def add_label(
     name, error = _meant(session, class_name.strip())
     if error is None:
         append_label(session, glitch.id, name, author=principal)
-        return see_other(f"{glitch_href(glitch.id)}?done=labelled")
+        return see_other(glitch_href(glitch.id), done="labelled")
     page = glitch_page_of(
         session,
         glitch,
@@ -103,4 +103,4 @@ def take_label_back(
     if all(label.id != label_id for label in list_labels(session, glitch.id)):
         raise NotFoundError("This glitch has no such label: reload its page to see which it has.")
     revoke_label(session, label_id, principal=principal)
-    return see_other(f"{glitch_href(glitch.id)}?done=revoked")
+    return see_other(glitch_href(glitch.id), done="revoked")

@@ -133,7 +133,7 @@ def upload(
         look = look_page_of(embedded, can_store=principal.role >= Role.SUBMITTER)
         return render(request, look, visitor, has_own_pictures=True)
     done = "stored" if embedded.is_new else "known"
-    return see_other(f"{glitch_href(embedded.glitch.id)}?done={done}")
+    return see_other(glitch_href(embedded.glitch.id), done=done)
 
 
 def _as_on_the_form(error: Exception, field: str | None) -> str:

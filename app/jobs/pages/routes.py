@@ -178,4 +178,4 @@ def _act(
         status = 409 if isinstance(error, ConflictError) else 403
         page = job_page_of(session, get_job(session, found.id), principal, error=str(error))
         return render(request, page, visitor, status=status)
-    return see_other(f"{job_href(found)}?done={notice}")
+    return see_other(job_href(found), done=notice)

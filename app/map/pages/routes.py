@@ -98,9 +98,9 @@ def draw(
     """Have the map drawn again, or newcomers placed on it."""
     if act == "place":
         start_placing(session, principal=principal)
-        return see_other("/ui/map?done=placing")
+        return see_other("/ui/map", done="placing")
     start_drawing(session, principal=principal)
-    return see_other("/ui/map?done=drawing")
+    return see_other("/ui/map", done="drawing")
 
 
 @router.get("/map/progress", dependencies=[ForReaders])
@@ -203,7 +203,7 @@ def export(
 def undo(session: SessionDep, principal: Reviewer, bulk_id: UUID) -> Response:
     """Take the labels of a selection back."""
     undo_selection(session, bulk_id, reviewer=principal)
-    return see_other("/ui/map?done=undone")
+    return see_other("/ui/map", done="undone")
 
 
 def _or_sentence(act: Callable[[], Response], session: Session | None = None) -> Response:

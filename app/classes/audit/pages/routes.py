@@ -88,7 +88,7 @@ def start(
         job = start_audit(session, principal=principal, n_voters=number)
     except (InvalidRequestError, NotReadyError) as error:
         return _refused(request, session, visitor, str(error), n_voters)
-    return see_other(f"{job_href(job)}?done=audit")
+    return see_other(job_href(job), done="audit")
 
 
 def _refused(
@@ -124,8 +124,7 @@ def look_again(
         values = dict(parse_qsl(urlsplit(target).query))
         page = _page(session, logged_in(visitor), values, label_error=str(error))
         return render(request, page, visitor, status=400)
-    done = urlencode({"done": "kept" if act == "keep" else "labelled", "event": str(given.id)})
-    return see_other(f"{target}{'&' if '?' in target else '?'}{done}")
+    return see_other(target, done="kept" if act == "keep" else "labelled", event=str(given.id))
 
 
 @router.post("/label-audit/undo", dependencies=[CsrfChecked])
@@ -137,8 +136,7 @@ def undo(
 ) -> Response:
     """Take back what was just said."""
     revoke_label(session, label, principal=principal)
-    target = local_path(back, PATH)
-    return see_other(f"{target}{'&' if '?' in target else '?'}done=undone")
+    return see_other(local_path(back, PATH), done="undone")
 
 
 def _page(
