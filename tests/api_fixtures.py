@@ -19,7 +19,6 @@ import h5py
 import httpx
 import numpy as np
 import torch
-import uvicorn
 from postgres_fixtures import execute
 from sqlalchemy import Engine, text
 
@@ -29,6 +28,7 @@ from app.core.embedded import EmbeddedServer
 from app.core.engine import make_engine, make_session_factory
 from app.core.principals import Role
 from app.core.settings import Settings
+from app.launch.http_server import http_server
 from app.main import create_app
 from app.models.checkpoints import publish_checkpoint
 from glitch.checkpoint import load_checkpoint, save_checkpoint
@@ -124,12 +124,9 @@ def running_service(
 
 @contextmanager
 def listening(settings: Settings) -> Iterator[str]:
-    """The application under uvicorn in a thread, at a free port; yields its address."""
+    """The application and its server in a thread, at a free port; yields its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=5
-    )
-    running = uvicorn.Server(config)
+    running = http_server(create_app(settings))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

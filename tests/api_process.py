@@ -20,10 +20,9 @@ def _for_ever(*_: Any, **__: Any) -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    import uvicorn
-
     from app.batches import api as batches
     from app.core.settings import Settings
+    from app.launch.http_server import http_server
     from app.main import create_app
 
     if sys.argv[2] == "keeping":
@@ -31,5 +30,4 @@ if __name__ == "__main__":
     elif sys.argv[2] == "storing":
         batches.submit_batch = _for_ever  # type: ignore[assignment]  # it has, and no job
     listener = socket.socket(fileno=int(sys.argv[1]))
-    server = uvicorn.Server(uvicorn.Config(create_app(Settings()), log_config=None))
-    server.run(sockets=[listener])
+    http_server(create_app(Settings())).run(sockets=[listener])

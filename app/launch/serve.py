@@ -15,40 +15,20 @@ import sys
 from app.launch.parent_watch import stop_with_supervisor
 from app.launch.sentences import told_as_sentences
 
-_GRACEFUL_STOP_S = 8
-_KEEP_ALIVE_S = (
-    30  # clients and proxies reuse connections; uvicorn closes after 5 s, in their faces
-)
-
 
 def main() -> None:
     """Prepare and serve, on the socket that the supervisor has bound, until SIGTERM."""
     stop_with_supervisor()
     with told_as_sentences():
-        import uvicorn
-
+        from app.launch.http_server import http_server
         from app.launch.prepare import prepare
         from app.main import create_app
-        from app.server.http_protocol import TimedHttpProtocol
 
         os.environ["DATABASE_URL"] = _await_order("prepare")
         print(json.dumps(prepare()), flush=True)  # noqa: T201 - the supervisor reads it
         _await_order("serve")
-        application = create_app()
-        config = uvicorn.Config(
-            application,
-            http=TimedHttpProtocol,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACEFUL_STOP_S,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-        )
         listener = socket.socket(fileno=int(sys.argv[1]))
-        server = uvicorn.Server(config)
-        # Streams of events would else hold the stop up until its grace is over.
-        application.state.is_stopping = lambda: server.should_exit
-        server.run(sockets=[listener])
+        http_server(create_app()).run(sockets=[listener])
 
 
 def _await_order(wanted: str) -> str:

@@ -16,6 +16,7 @@ from store_helpers import Store, make_views, person
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.principals import Role
 from app.glitches.labels import append_label
+from app.glitches.neighbours import MOST_NEIGHBOURS
 from app.glitches.similarity_search import (
     SimilarityQuery,
     parse_similarity_query,
@@ -100,13 +101,14 @@ FRAGMENTS = st.sampled_from(
     name=st.sampled_from(sorted(GOOD)), parts=st.lists(st.one_of(FRAGMENTS, st.text()), max_size=4)
 )
 @example(name="era", parts=["event_time BETWEEN 1 AND 2", "; DROP TABLE glitch"])
+@example(name="howmany", parts=["10", "10"])
 def test_whatever_is_accepted_holds_no_sql(name: str, parts: list[str]) -> None:
     try:
         query = parse_similarity_query(**{**GOOD, name: "".join(parts)})
     except InvalidRequestError:
         return
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", query.image_id)
-    assert 1 <= query.how_many <= 200
+    assert 1 <= query.how_many <= MOST_NEIGHBOURS
     if query.gps_start is not None and query.gps_end is not None:
         assert 0 <= query.gps_start <= query.gps_end < 10**10
     assert all(re.fullmatch(r"[A-Z][0-9]", ifo, re.ASCII) for ifo in query.ifos)

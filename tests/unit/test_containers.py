@@ -12,7 +12,7 @@ import pytest
 import yaml
 from uvicorn.main import main as uvicorn_command
 
-from app.launch.serve import _GRACEFUL_STOP_S
+from app.launch.http_server import GRACEFUL_STOP_S, KEEP_ALIVE_S
 
 ROOT = Path(__file__).parents[2]
 Instruction = tuple[str, str]
@@ -97,7 +97,10 @@ def test_commands_are_ones_that_the_programs_take(final: list[Instruction]) -> N
     assert words[0] == "uvicorn"
     context = uvicorn_command.make_context("uvicorn", words[1:])
     chosen = context.params
-    assert chosen["timeout_graceful_shutdown"] == _GRACEFUL_STOP_S
+    assert chosen["timeout_graceful_shutdown"] == GRACEFUL_STOP_S
+    assert chosen["timeout_keep_alive"] == KEEP_ALIVE_S
+    assert not chosen["server_header"]
+    assert not chosen["access_log"]
     for name in (chosen["app"], chosen["http"]):
         module, _, attribute = name.partition(":")
         assert hasattr(importlib.import_module(module), attribute)
@@ -129,7 +132,7 @@ def test_stops_end_before_the_kill(compose: dict[str, Any]) -> None:
     def grace_s(name: str) -> int:
         return int(compose["services"][name]["stop_grace_period"].removesuffix("s"))
 
-    assert grace_s("api") >= 2 * _GRACEFUL_STOP_S
+    assert grace_s("api") >= 2 * GRACEFUL_STOP_S
     assert grace_s("worker") >= 30  # a chunk is given back within seconds
     assert grace_s("db") >= 60
 
