@@ -3,6 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples everywhere, however slow the machine; `pytest --hypothesis-profile explore`
+# looks for new ones.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=2000, deadline=None)
+settings.load_profile("fixed")
 
 pytest_plugins = [
     "postgres_fixtures",

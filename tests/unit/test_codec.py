@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
@@ -20,7 +20,6 @@ views = st_numpy.arrays(
 )
 
 
-@settings(deadline=None)  # the machine may be busy; nothing here is timed
 @given(views)
 def test_round_trip_is_within_half_a_step(view: np.ndarray) -> None:
     back = unpack_view(pack_view(view), view.shape)
@@ -48,7 +47,6 @@ def test_values_that_are_no_view_are_not_packed(value: float) -> None:
         pack_view(np.array([[0.5, value]], dtype=np.float32))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 255))
 def test_a_changed_byte_is_an_error_or_shows_no_change(position: int, change: int) -> None:
     view = np.random.default_rng(1).random((32, 32), dtype=np.float32)
@@ -62,7 +60,6 @@ def test_a_changed_byte_is_an_error_or_shows_no_change(position: int, change: in
     np.testing.assert_array_equal(back, unpack_view(pack_view(view), (32, 32)))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_clear_error(data: bytes) -> None:
     with pytest.raises(FormatError, match="stored view"):

@@ -145,7 +145,7 @@ def test_transparency_lies_on_a_white_page() -> None:
     assert (decode_picture(encode(clear)).pixels == 255).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, len(PNG) - 1), st.integers(1, 255))
 def test_a_changed_byte_never_escapes_as_another_error(position: int, change: int) -> None:
     data = bytearray(PNG)
@@ -154,7 +154,7 @@ def test_a_changed_byte_never_escapes_as_another_error(position: int, change: in
         read_spectrogram(bytes(data), "x.png")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(2, len(JPEG) - 1), st.integers(1, 255))
 def test_a_changed_byte_of_a_jpeg_never_escapes_either(position: int, change: int) -> None:
     data = bytearray(JPEG)

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from glitch.images import SpectrogramName, parse_file_name
@@ -96,7 +96,6 @@ def test_a_window_that_gravity_spy_does_not_draw_is_unknown() -> None:
     assert parsed == SpectrogramName("L1", "HlF0RJURZ9")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=400))
 def test_any_text_gives_only_what_the_grammar_allows(text: str) -> None:
     for name in (text, f"{text}_spectrogram_0.5.png", f"L1_{text}_spectrogram_1.0.png"):

@@ -62,7 +62,7 @@ def test_omega_scan_round_trip() -> None:
 
 
 @given(st.integers(128, 700), st.integers(128, 700))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_plain_round_trip_at_any_size(width: int, height: int) -> None:
     image = read_spectrogram(render_view(VIEW, size=(width, height)), "x.png")
     assert np.abs(image.values - VIEW).max() < ROUND_TRIP

@@ -18,7 +18,7 @@ def plain(directions: np.ndarray, classes: np.ndarray, asked: np.ndarray, k: int
     return classes[np.argsort(-similar, axis=1, kind="stable")[:, :k]]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n=st.integers(2, 700), k=st.integers(1, 12), seed=st.integers(0, 2**31), coarse=st.booleans()
 )
