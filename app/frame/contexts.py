@@ -53,21 +53,12 @@ class PageContext:
     template: ClassVar[str]
     section: ClassVar[str] = ""  # which entry of the bar is current
 
-    @property
-    def title(self) -> str:
-        """Of the browser's tab and, on most pages, of the heading."""
-        raise NotImplementedError
-
 
 @dataclass(frozen=True)
 class ApiDocsPage(PageContext):
     """The HTTP interface; its script fetches what it shows."""
 
     template: ClassVar[str] = "api_docs.html"
-
-    @property
-    def title(self) -> str:
-        return "API"
 
 
 @dataclass(frozen=True)
@@ -119,10 +110,10 @@ class ClassCount:
     """How many glitches of the chosen ones are of a class, with the link that shows them."""
 
     text: str
-    count: str
-    share: float  # of the most frequent class, in percent, for the bar
     href: str
     is_chosen: bool
+    count: str = ""
+    share: float = 0.0  # of the most frequent class, in percent, for the bar
 
 
 @dataclass(frozen=True)
@@ -156,10 +147,6 @@ class LoginPage(PageContext):
     provider: str | None = None  # who else lets people in
     provider_href: str = ""
 
-    @property
-    def title(self) -> str:
-        return "Log in"
-
 
 @dataclass(frozen=True)
 class FailurePage(PageContext):
@@ -170,7 +157,3 @@ class FailurePage(PageContext):
     heading: str
     sentence: str
     request_id: str | None
-
-    @property
-    def title(self) -> str:
-        return self.heading

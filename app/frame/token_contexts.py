@@ -44,7 +44,3 @@ class TokensPage(PageContext):
     typed_name: str
     made: MadeToken | None
     error: str | None
-
-    @property
-    def title(self) -> str:
-        return "Access tokens" if self.can_create else "Your access token"

@@ -11,12 +11,11 @@ from sqlalchemy.orm import Session
 from app.core.access import LONGEST_NAME, create_token, list_tokens, parse_role, revoke_token
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.principals import Principal, Role, TokenRecord
-from app.frame.contexts import Choice
 from app.frame.deps import Admin, CsrfChecked, PageRoute, Reader, VisitorDep
 from app.frame.failures import explain, see_other
 from app.frame.render import render
 from app.frame.token_contexts import MadeToken, TokenRow, TokensPage
-from app.frame.words import stamp
+from app.frame.words import choices, stamp
 from app.server.request_scope import SessionDep
 
 router = APIRouter(route_class=PageRoute)
@@ -87,9 +86,7 @@ def _page(
         rows=tuple(_row(token, principal) for token in seen if token.revoked_at is None),
         revoked=tuple(_row(token, principal) for token in seen if token.revoked_at is not None),
         can_create=is_admin,
-        roles=tuple(
-            Choice(role.label, text, role.label == typed_role) for role, text in ROLE_TEXTS.items()
-        ),
+        roles=choices({role.label: text for role, text in ROLE_TEXTS.items()}, typed_role),
         typed_name=typed_name[:LONGEST_NAME],
         made=made,
         error=error,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from app.frame.contexts import Card, Download, Moment, Novelty
+from app.frame.contexts import Card, Choice, Download, Moment, Novelty
 from app.glitches.exports.formats import FORMATS
 from app.glitches.exports.service import DIRECT_ROWS
 from app.glitches.records import GlitchRecord, Neighbour
@@ -67,6 +67,16 @@ def seconds(value: float | None) -> str | None:
 def count(number: int, one: str, many: str | None = None) -> str:
     """``1,204 glitches``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def choices(texts: Mapping[str, str], chosen: str) -> tuple[Choice, ...]:
+    """What a list to choose from offers: values with what they are called."""
+    return tuple(Choice(value, text, value == chosen) for value, text in texts.items())
+
+
+def choices_of(names: Iterable[str], chosen: str, none: str = "any") -> tuple[Choice, ...]:
+    """The same of values that are called what they are, under one for none of them."""
+    return choices({"": none} | {name: name for name in names}, chosen)
 
 
 def p_value_text(p_value: float) -> str:

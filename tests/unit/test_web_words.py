@@ -165,7 +165,7 @@ def test_a_filter_without_sense_is_named_and_kept_in_the_form(address: str) -> N
     form = filter_form(query, ("Blip",))
     first = QueryParams(address).multi_items()[0]
     if first[0] in {"snr_min", "snr_max", "start", "end", "frequency_min"}:
-        assert getattr(form, first[0]) == first[1]
+        assert form.typed[first[0]] == first[1]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,3 @@ class BatchPage(PageContext):
     limit_bytes: int
     role: str
     can_upload: bool
-
-    @property
-    def title(self) -> str:
-        return "Send a batch"

@@ -14,12 +14,11 @@ from app.batches.packing import MOST_LOOSE_FILES, packed
 from app.batches.pages.contexts import BatchPage
 from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
 from app.core.principals import Principal, Role
-from app.frame.contexts import Choice
 from app.frame.deps import CsrfChecked, Reader, Submitter, UploadPageRoute, VisitorDep
 from app.frame.failures import explain, see_other
 from app.frame.render import render
 from app.frame.typed import number_typed
-from app.frame.words import ORIGIN_TEXTS
+from app.frame.words import ORIGIN_TEXTS, choices, choices_of
 from app.jobs.pages.view import job_href
 from app.jobs.records import JobRecord
 from app.server.request_scope import RuntimeDep, SessionDep
@@ -147,14 +146,10 @@ _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst
 def _page(
     runtime: Runtime, principal: Principal, typed: _Typed, *, error: str | None = None
 ) -> BatchPage:
-    ifos = {"": "from the files"} | {ifo: ifo for ifo in DETECTORS}
-    origins = {"": "told from the files"} | ORIGIN_TEXTS
     return BatchPage(
         error=error,
-        ifos=tuple(Choice(value, text, value == typed.ifo) for value, text in ifos.items()),
-        origins=tuple(
-            Choice(value, text, value == typed.origin) for value, text in origins.items()
-        ),
+        ifos=choices_of(DETECTORS, typed.ifo, "from the files"),
+        origins=choices({"": "told from the files"} | ORIGIN_TEXTS, typed.origin),
         channel=typed.channel[:LONGEST_FIELD],
         sample_rate_hz=typed.sample_rate_hz[:LONGEST_FIELD],
         merge_window_s=typed.merge_window_s[:LONGEST_FIELD],

@@ -50,10 +50,6 @@ class ClassesPage(PageContext):
     typed_name: str
     typed_description: str
 
-    @property
-    def title(self) -> str:
-        return "Classes"
-
 
 @dataclass(frozen=True)
 class RateChart:
@@ -102,7 +98,3 @@ class ClassPage(PageContext):
     can_retire: bool
     error: str | None
     typed: dict[str, str]  # what a refused form held, by field
-
-    @property
-    def title(self) -> str:
-        return self.name

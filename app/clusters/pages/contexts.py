@@ -93,10 +93,6 @@ class ClustersPage(PageContext):
     can_start: bool
     form: RunForm
 
-    @property
-    def title(self) -> str:
-        return "Clusters"
-
 
 @dataclass(frozen=True)
 class MemberChoice:
@@ -203,10 +199,6 @@ class ClusterPage(PageContext):
     chosen: frozenset[str]  # members, on this page of the gallery or not
     chosen_elsewhere: str  # those that it does not show, with spaces between
 
-    @property
-    def title(self) -> str:
-        return self.heading
-
 
 @dataclass(frozen=True)
 class SeenPage(PageContext):
@@ -222,7 +214,3 @@ class SeenPage(PageContext):
     first: Moment | None
     last: Moment | None
     runs: tuple[Fact, ...]
-
-    @property
-    def title(self) -> str:
-        return "Seen before"

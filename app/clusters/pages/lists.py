@@ -21,9 +21,9 @@ from app.clusters.service import KIND, ClusterFilters, get_run, list_runs
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.principals import Principal, Role
 from app.demo.service import Demonstration, demonstration
-from app.frame.contexts import Choice, ClassCount
+from app.frame.contexts import ClassCount
 from app.frame.gps import TimeError, is_date, parse_time
-from app.frame.words import count, stamp
+from app.frame.words import choices, choices_of, count, stamp
 from app.glitches.service import list_glitches
 from app.jobs.pages.contexts import FollowedJob
 from app.jobs.pages.view import followed
@@ -80,15 +80,11 @@ def run_form(typed: RunTyped, error: str | None = None) -> RunForm:
         fdr=typed.fdr,
         min_cluster_size=typed.min_cluster_size,
         dormant_days=typed.dormant_days,
-        ifos=_choices({"": "all"} | {one: one for one in DETECTORS}, typed.ifo),
+        ifos=choices_of(DETECTORS, typed.ifo, "all"),
         is_simulated=bool(typed.simulated),
         is_everything=bool(typed.everything),
         error=error,
     )
-
-
-def _choices(texts: Mapping[str, str], chosen: str) -> tuple[Choice, ...]:
-    return tuple(Choice(value, text, value == chosen) for value, text in texts.items())
 
 
 def clusters_page_of(
@@ -134,20 +130,14 @@ def clusters_page_of(
             ClassCount(
                 text="all" if name == _EVERY else STATE_TEXTS[name],
                 count=f"{sum(counts.values()) if name == _EVERY else counts.get(name, 0):,}",
-                share=0.0,
                 href=_href(values, state=None if name == "flagged" else name, page=None),
                 is_chosen=name == chosen_state,
             )
             for name in ("flagged", "promoted", "merged", "dismissed", _EVERY)
         ),
-        runs=tuple(
-            Choice(str(one.id), _run_text(one), run is not None and one.id == run.id)
-            for one in runs
-        ),
-        ifos=_choices({"": "any"} | {name: name for name in DETECTORS}, values.get("ifo", "")),
-        observing_runs=_choices(
-            {"": "any"} | {name: name for name in OBSERVING_RUNS}, values.get("observing_run", "")
-        ),
+        runs=choices({str(one.id): _run_text(one) for one in runs}, str(run.id) if run else ""),
+        ifos=choices_of(DETECTORS, values.get("ifo", "")),
+        observing_runs=choices_of(OBSERVING_RUNS, values.get("observing_run", "")),
         state=chosen_state,
         min_size=values.get("min_size", ""),
         start=values.get("start", ""),
@@ -184,8 +174,6 @@ def _changes(
     links = tuple(
         ClassCount(
             text=text,
-            count="",
-            share=0.0,
             href=_href(values, change=None if values.get("change") == name else name, page=None),
             is_chosen=values.get("change") == name,
         )

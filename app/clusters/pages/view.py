@@ -267,11 +267,7 @@ def cluster_page_of(
         window=f"{window:g} s",
         windows=tuple(
             ClassCount(
-                text=f"{one:g} s",
-                count="",
-                share=0.0,
-                href=f"{cluster_href(cluster)}?window={one:g}",
-                is_chosen=one == window,
+                f"{one:g} s", f"{cluster_href(cluster)}?window={one:g}", is_chosen=one == window
             )
             for one in windows
         ),
@@ -292,7 +288,7 @@ def cluster_page_of(
         time_ends=ends,
         members=shown,
         orders=tuple(
-            ClassCount(text, "", 0.0, _address(cluster, value, 1, window), value == order)
+            ClassCount(text, _address(cluster, value, 1, window), value == order)
             for value, text in (("distance", "distance to the medoid"), ("time", "time"))
         ),
         next_href=_address(cluster, order, page + 1, window) if is_more else None,

@@ -132,18 +132,12 @@ def _catalogue_page(
         form=filter_form(query, tuple(record.name for record in list_classes(session))),
         errors=errors,
         windows=tuple(
-            ClassCount(
-                text=f"{length:g} s",
-                count="",
-                share=0.0,
-                href=query.href(window=f"{length:g}"),
-                is_chosen=length == query.window_s,
-            )
+            ClassCount(f"{length:g} s", query.href(window=f"{length:g}"), length == query.window_s)
             for length in VIEW_DURATIONS_S
         ),
         counts=_class_counts(query, tallies),
         looks=tuple(
-            ClassCount(text, "", 0.0, query.href(view=view), is_chosen=query.is_table == bool(view))
+            ClassCount(text, query.href(view=view), is_chosen=query.is_table == bool(view))
             for text, view in (("Pictures", None), ("Table", "table"))
         ),
         table=catalogue_table(query, page.items, judgements) if query.is_table else None,

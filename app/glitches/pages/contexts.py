@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,15 +28,7 @@ class FilterForm:
     origins: tuple[Choice, ...]
     runs: tuple[Choice, ...]
     novelties: tuple[Choice, ...]
-    start: str
-    end: str
-    snr_min: str
-    snr_max: str
-    frequency_min: str
-    frequency_max: str
-    confidence_min: str
-    window: str
-    batch: str  # the job that stored them; empty for whoever did
+    typed: Mapping[str, str]  # every field by name, empty where nothing was typed
     is_narrowed: bool  # whether any filter is set
     kept: tuple[tuple[str, str], ...]  # what the address says besides, such as the order
 
@@ -95,10 +88,6 @@ class CataloguePage(PageContext):
     is_empty_catalogue: bool
     can_upload: bool
 
-    @property
-    def title(self) -> str:
-        return "Catalogue"
-
 
 @dataclass(frozen=True)
 class LabelEntry:
@@ -151,11 +140,6 @@ class GlitchPage(PageContext):
     checkpoint: str | None
     downloads: tuple[Download, ...]
 
-    @property
-    def title(self) -> str:
-        kind = self.label or "Unlabelled glitch"
-        return f"{kind} {self.ifo}" if self.ifo else kind
-
 
 @dataclass(frozen=True)
 class UploadPage(PageContext):
@@ -184,10 +168,6 @@ class UploadPage(PageContext):
     role: str
     can_upload: bool
 
-    @property
-    def title(self) -> str:
-        return "Upload"
-
 
 @dataclass(frozen=True)
 class SearchPage(PageContext):
@@ -200,7 +180,3 @@ class SearchPage(PageContext):
     query: str
     sentence: str
     links: tuple[Fact, ...]  # what may have been meant: ``name`` to read, ``value`` to go to
-
-    @property
-    def title(self) -> str:
-        return "Search"

@@ -36,10 +36,6 @@ class LookPage(PageContext):
     known_href: str | None  # of a stored glitch with the same views
     can_store: bool
 
-    @property
-    def title(self) -> str:
-        return "Looked at, not stored"
-
 
 def look_page_of(embedded: Embedded, *, can_store: bool) -> LookPage:
     """The page. Its pictures are in it, since nothing is kept that an address could lead to."""

@@ -13,7 +13,14 @@ from fastapi.datastructures import QueryParams
 
 from app.frame.contexts import Choice
 from app.frame.gps import TimeError, is_date, parse_time
-from app.frame.words import CARD_WINDOW_S, NOVEL_P_VALUE, ORIGIN_TEXTS, UNUSUAL_P_VALUE
+from app.frame.words import (
+    CARD_WINDOW_S,
+    NOVEL_P_VALUE,
+    ORIGIN_TEXTS,
+    UNUSUAL_P_VALUE,
+    choices,
+    choices_of,
+)
 from app.glitches.pages.contexts import FilterForm
 from app.glitches.records import GlitchFilters
 from glitch.detectors import DETECTORS
@@ -224,35 +231,13 @@ def filter_form(query: CatalogueQuery, class_names: tuple[str, ...]) -> FilterFo
     detectors = tuple(dict.fromkeys((*DETECTORS, *query.filters.ifos)))
     return FilterForm(
         ifos=tuple(Choice(ifo, ifo, ifo in query.ifos) for ifo in detectors),
-        labels=(
-            Choice("", "any", not label),
-            Choice(UNLABELLED, "unlabelled", label == UNLABELLED),
-            *(Choice(name, name, name == label) for name in names),
+        labels=choices(
+            {"": "any", UNLABELLED: "unlabelled"} | {name: name for name in names}, label
         ),
-        origins=(
-            Choice("", "any", not query.filters.origins),
-            *(
-                Choice(value, text, value in query.filters.origins)
-                for value, text in ORIGIN_TEXTS.items()
-            ),
-        ),
-        novelties=tuple(
-            Choice(value, text, value == values.get("novelty", ""))
-            for value, text in _NOVELTIES.items()
-        ),
-        start=values.get("start", ""),
-        end=values.get("end", ""),
-        snr_min=values.get("snr_min", ""),
-        snr_max=values.get("snr_max", ""),
-        frequency_min=values.get("frequency_min", ""),
-        frequency_max=values.get("frequency_max", ""),
-        confidence_min=values.get("confidence_min", ""),
-        runs=(
-            Choice("", "any", "run" not in values),
-            *(Choice(one, one, one == values.get("run")) for one in OBSERVING_RUNS),
-        ),
-        window=values.get("window", ""),
-        batch=values.get("batch", ""),
+        origins=choices({"": "any"} | ORIGIN_TEXTS, "".join(query.filters.origins)),
+        novelties=choices(_NOVELTIES, values.get("novelty", "")),
+        runs=choices_of(OBSERVING_RUNS, values.get("run", "")),
+        typed={**dict.fromkeys(_TEXT_FIELDS, ""), **values},
         is_narrowed=query.is_narrowed,
         kept=tuple(
             (name, value) for name, value in query.pairs() if name in {"column", "view", "sort"}

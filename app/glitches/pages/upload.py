@@ -5,7 +5,6 @@ Without storing, which readers may do as well, the answer is a page that is kept
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -20,13 +19,12 @@ from app.core.errors import (
     UnsupportedFileError,
 )
 from app.core.principals import Principal, Role
-from app.frame.contexts import Choice
 from app.frame.deps import CsrfChecked, LookPageRoute, Reader, VisitorDep
 from app.frame.failures import explain, see_other
 from app.frame.gps import TimeError, parse_time
 from app.frame.render import render
 from app.frame.typed import number_typed
-from app.frame.words import glitch_href
+from app.frame.words import choices, choices_of, glitch_href
 from app.glitches.embed import UploadRequest, embed_upload
 from app.glitches.pages.contexts import UploadPage
 from app.glitches.pages.look import NEIGHBOURS_SHOWN, look_page_of
@@ -203,12 +201,12 @@ def _page(
         frequency_range=typed.frequency_range[:LONGEST_FIELD],
         keeps_time=bool(typed.keep_time),
         is_kept=typed.is_kept,
-        durations=_choices(
+        durations=choices(
             {"": "from the file name"}
             | {f"{length:g}": f"{length:g} s" for length in VIEW_DURATIONS_S},
             typed.view_duration_s,
         ),
-        ifos=_choices({"": "from the file"} | {ifo: ifo for ifo in DETECTORS}, typed.ifo),
+        ifos=choices_of(DETECTORS, typed.ifo, "from the file"),
         class_names=usable_class_names(session),
         suffixes=SUFFIXES,
         limit=f"{runtime.settings.max_upload_mb:g} MB",
@@ -216,7 +214,3 @@ def _page(
         role=principal.role.label,
         can_upload=principal.role >= Role.SUBMITTER,
     )
-
-
-def _choices(texts: Mapping[str, str], chosen: str) -> tuple[Choice, ...]:
-    return tuple(Choice(value, text, value == chosen) for value, text in texts.items())

@@ -146,7 +146,7 @@ def glitch_page_of(
 
 def _shows(glitch: GlitchRecord, shown: str) -> tuple[ClassCount, ...]:
     return tuple(
-        ClassCount(text, "", 0.0, f"{glitch_href(glitch.id)}?show={kind}#sights", kind == shown)
+        ClassCount(text, f"{glitch_href(glitch.id)}?show={kind}#sights", kind == shown)
         for kind, text in SHOWS.items()
     )
 

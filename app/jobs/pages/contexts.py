@@ -50,10 +50,6 @@ class JobsPage(PageContext):
     first_href: str | None
     next_href: str | None
 
-    @property
-    def title(self) -> str:
-        return "Jobs"
-
 
 @dataclass(frozen=True)
 class FollowedJob:
@@ -130,7 +126,3 @@ class JobPage(PageContext):
     error: str | None
     first_href: str | None
     next_href: str | None
-
-    @property
-    def title(self) -> str:
-        return self.heading

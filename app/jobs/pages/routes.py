@@ -69,11 +69,11 @@ def jobs(
     context = JobsPage(
         rows=tuple(job_row(one, now) for one in page.items),
         states=tuple(
-            ClassCount(text, "", 0.0, _list_href(kind=kind, state=name), name == (state or ""))
+            ClassCount(text, _list_href(kind=kind, state=name), name == (state or ""))
             for name, text in states
         ),
         kinds=tuple(
-            ClassCount(text, "", 0.0, _list_href(kind=name, state=state), name == (kind or ""))
+            ClassCount(text, _list_href(kind=name, state=state), name == (kind or ""))
             for name, text in kinds
         ),
         error=error,

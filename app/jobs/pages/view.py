@@ -251,7 +251,6 @@ def _states(job: JobRecord, href: str, chosen: str) -> tuple[ClassCount, ...]:
         ClassCount(
             text="all" if name == "all" else ITEM_STATES[name][0],
             count=f"{number:,}",
-            share=0.0,
             href=_items_href(href, name),
             is_chosen=name == chosen,
         )

@@ -50,11 +50,6 @@ class MapPage(PageContext):
     most_at_once: int
     acts: tuple[BulkAct, ...]
 
-    @property
-    def title(self) -> str:
-        """Of the tab."""
-        return "Map"
-
 
 @dataclass(frozen=True)
 class MapCards(PageContext):
@@ -64,8 +59,3 @@ class MapCards(PageContext):
 
     cards: tuple[Card, ...]
     is_table: bool
-
-    @property
-    def title(self) -> str:
-        """Never shown: it is a part of a page."""
-        return "Glitches"

@@ -16,7 +16,6 @@ from app.clusters.chosen import cluster_by_hand
 from app.clusters.pages.view import STATE_TEXTS
 from app.core.errors import NotReadyError
 from app.core.principals import Role
-from app.frame.contexts import Choice
 from app.frame.deps import (
     CsrfChecked,
     ForReaders,
@@ -29,7 +28,7 @@ from app.frame.deps import (
 from app.frame.failures import explain, see_other
 from app.frame.palette import class_colour
 from app.frame.render import SECURITY_HEADERS, environment, render
-from app.frame.words import ORIGIN_TEXTS, card, count, stamp
+from app.frame.words import ORIGIN_TEXTS, card, choices, count, stamp
 from app.glitches.browsing import judgements_of
 from app.glitches.exports.formats import FORMATS, format_named
 from app.glitches.records import GlitchFilters
@@ -79,7 +78,7 @@ def map_page(
         job=_job(state.job) if state and state.job else None,
         colours=json.dumps({name: class_colour(name) for name in everything}),
         words=json.dumps({"states": STATE_TEXTS, "origins": ORIGIN_TEXTS}),
-        formats=tuple(Choice(one.name, one.title, False) for one in FORMATS.values()),
+        formats=choices({one.name: one.title for one in FORMATS.values()}, ""),
         classes=names,
         can_order=principal.role >= Role.SUBMITTER,
         can_label=principal.role >= Role.REVIEWER,

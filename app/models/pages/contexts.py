@@ -55,7 +55,3 @@ class CheckpointsPage(PageContext):
     checkpoints: tuple[CheckpointCard, ...]
     job: SwitchJob | None
     error: str | None
-
-    @property
-    def title(self) -> str:
-        return "Checkpoints"

@@ -60,7 +60,3 @@ class AuditPage(PageContext):
     can_label: bool
     first_href: str | None
     next_href: str | None
-
-    @property
-    def title(self) -> str:
-        return "Label audit"

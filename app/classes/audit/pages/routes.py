@@ -29,7 +29,7 @@ from app.frame.contexts import Choice, ClassCount
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter, VisitorDep, logged_in
 from app.frame.failures import see_other
 from app.frame.render import Visitor, local_path, render
-from app.frame.words import ORIGIN_TEXTS, card, count, stamp
+from app.frame.words import ORIGIN_TEXTS, card, choices, choices_of, count, stamp
 from app.glitches.labels import append_label, revoke_label
 from app.jobs.pages.view import job_href
 from app.jobs.service import list_jobs
@@ -180,10 +180,7 @@ def _page(
         ifos=_choices(DETECTORS, chosen.get("ifo", "")),
         labels=_choices(names, chosen.get("label", "")),
         suggestions=_choices(names, chosen.get("suggestion", "")),
-        origins=tuple(
-            Choice(value, text, value == chosen.get("origin", ""))
-            for value, text in {"": "any", **ORIGIN_TEXTS}.items()
-        ),
+        origins=choices({"": "any"} | ORIGIN_TEXTS, chosen.get("origin", "")),
         classes=tuple(
             ClassCount(
                 text=one.name,
@@ -215,8 +212,7 @@ def _href(values: dict[str, str]) -> str:
 
 
 def _choices(names: tuple[str, ...], chosen: str) -> tuple[Choice, ...]:
-    known = names if chosen in {"", *names} else (*names, chosen)
-    return (Choice("", "any", not chosen), *(Choice(one, one, one == chosen) for one in known))
+    return choices_of(names if chosen in {"", *names} else (*names, chosen), chosen)
 
 
 def _summary(audit: AuditRecord) -> str:
