@@ -28,9 +28,9 @@ from app.core.embedded import EmbeddedServer
 from app.core.engine import make_engine, make_session_factory
 from app.core.principals import Role
 from app.core.settings import Settings
-from app.launch.http_server import http_server
 from app.main import create_app
 from app.models.checkpoints import publish_checkpoint
+from app.server.http_protocol import http_server
 from glitch.checkpoint import load_checkpoint, save_checkpoint
 from glitch.images import render_omega_scan, render_view
 from glitch.model import Architecture, ViewsVAE

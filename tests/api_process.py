@@ -22,8 +22,8 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from app.batches import api as batches
     from app.core.settings import Settings
-    from app.launch.http_server import http_server
     from app.main import create_app
+    from app.server.http_protocol import http_server
 
     if sys.argv[2] == "keeping":
         os.fsync = _for_ever  # the file is written, and has no name yet

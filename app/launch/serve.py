@@ -20,9 +20,9 @@ def main() -> None:
     """Prepare and serve, on the socket that the supervisor has bound, until SIGTERM."""
     stop_with_supervisor()
     with told_as_sentences():
-        from app.launch.http_server import http_server
         from app.launch.prepare import prepare
         from app.main import create_app
+        from app.server.http_protocol import http_server
 
         os.environ["DATABASE_URL"] = _await_order("prepare")
         print(json.dumps(prepare()), flush=True)  # noqa: T201 - the supervisor reads it

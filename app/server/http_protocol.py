@@ -1,4 +1,4 @@
-"""HTTP connections that must say what they want in time, and in few bytes.
+"""The HTTP server as every process runs it; connections must say what they want in time.
 
 uvicorn waits for ever for the head of a request, and keeps whatever comes of it: a few hundred
 half-sent ones would take every descriptor of the process, and an endless one all its memory.
@@ -9,8 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import uvicorn
+from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+GRACEFUL_STOP_S = 8
+KEEP_ALIVE_S = 30  # clients and proxies reuse connections; uvicorn closes after 5 s, in their faces
 HEAD_WITHIN_S = 15.0
 MOST_HEAD_BYTES = 1 << 16  # cookies and addresses of browsers stay far below
 _TOO_LONG_BODY = b"The head of the request is over 64 KiB: send fewer or shorter header fields."
@@ -75,3 +79,20 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self._head_timer = None
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def http_server(application: FastAPI) -> uvicorn.Server:
+    """A server of the application; ``run(sockets=[...])`` listens until it should exit."""
+    config = uvicorn.Config(
+        application,
+        http=TimedHttpProtocol,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACEFUL_STOP_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
+    server = uvicorn.Server(config)
+    # Streams of events would else hold the stop up until its grace is over.
+    application.state.is_stopping = lambda: server.should_exit
+    return server

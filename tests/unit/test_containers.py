@@ -12,7 +12,7 @@ import pytest
 import yaml
 from uvicorn.main import main as uvicorn_command
 
-from app.launch.http_server import GRACEFUL_STOP_S, KEEP_ALIVE_S
+from app.server.http_protocol import GRACEFUL_STOP_S, KEEP_ALIVE_S
 
 ROOT = Path(__file__).parents[2]
 Instruction = tuple[str, str]
