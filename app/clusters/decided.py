@@ -66,7 +66,7 @@ def hold_splits(
         found: The clusters among them.
     """
     groups = _divided(session, parameters)
-    if not groups or not found:
+    if not groups:
         return [Part(one, None) for one in found]
     latest = _latest(session, list(groups))
     place = {key: at for at, key in enumerate(ids)}

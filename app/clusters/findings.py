@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,11 @@ def found(kind: str, **facts: Any) -> Finding:
 
 def _many(n: int, one: str, many: str) -> str:
     return f"{n:,} {one if n == 1 else many}"
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    *first, last = (f"{n:,}" for n in numbers)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _tested(facts: Facts) -> str:
@@ -148,7 +153,7 @@ KINDS: dict[str, Callable[[Facts], str]] = {
     "clusters": lambda facts: f"They make {_many(facts['n'], 'cluster', 'clusters')}.",
     "continued": lambda facts: f"The cluster of {facts['before']} members has now {facts['now']}.",
     "held_apart": lambda facts: (
-        f"What a reviewer split stays apart: parts of {', '.join(map(str, facts['sizes']))}."
+        f"What a reviewer split stays apart: parts of {_listed(facts['sizes'])} glitches."
     ),
     "beside": _beside,
     "dismissed_before": _dismissed_before,

@@ -128,15 +128,10 @@ class Keeper:
         return findings
 
     def _about(self, cluster: FoundCluster, draft: Draft, summary: dict[str, Any]) -> list[Finding]:
-        size, findings = len(cluster.members), []
-        if draft.before is not None and draft.part.n_parts == 1:
-            findings.append(found("continued", before=draft.before.size, now=size))
-        if draft.part.n_parts > 1 and draft.before is not None:
-            findings.append(found("held_apart", sizes=[size]))
-        ifos = " and ".join(summary["ifos"])
-        findings += [
-            found("dormant", label=name, n=size, ifo=ifos) for name in summary["returning"]
-        ]
+        size, before, ifos = len(cluster.members), draft.before, " and ".join(summary["ifos"])
+        findings = [found("dormant", label=name, n=size, ifo=ifos) for name in summary["returning"]]
+        if before is not None and draft.part.n_parts == 1 and size != before.size:
+            findings.insert(0, found("continued", before=before.size, now=size))
         return findings
 
     def _dismissed(

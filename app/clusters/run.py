@@ -81,7 +81,7 @@ def run_clustering(
     selection = select_novel(session, checkpoint.id, parameters, again)
     heartbeat()
     previous = _latest_run(session, parameters)
-    clusters, findings = _cluster(selection, parameters, heartbeat)
+    clusters = _cluster(selection, parameters, heartbeat)
     units = unit_vectors(selection.vectors)
     parts = hold_splits(session, parameters, selection.ids, units, clusters)
     n_noise = len(selection.ids) - sum(len(part.cluster.members) for part in parts)
@@ -111,17 +111,24 @@ def run_clustering(
     prescribed = {part.continues.identity for part in parts if part.continues is not None}
     earlier, matches = _match(session, previous, selection, whole, prescribed)
     drafts = [Draft(part, part.continues, None) for part in parts if part.continues is not None]
+    held = [len(one.part.cluster.members) for one in drafts if one.part.n_parts > 1]
     drafts += [
         Draft(part, earlier[match.previous] if match else None, match)
         for part, match in zip(whole, matches, strict=True)
     ]
     keeper = Keeper(session, run, parameters, selection, units)
+    told = [found("held_apart", sizes=sorted(held, reverse=True))] if held else []
     for draft in drafts:
         heartbeat()
-        findings += keeper.keep(draft)
+        told += keeper.keep(draft)
     run.n_clusters = keeper.n_kept
-    findings += [one.finding for one in selection.returned]
-    run.findings = [one.as_json() for one in [*selection.findings, *findings]]
+    findings = [
+        *selection.findings,
+        *_counted(selection, parameters, keeper.n_kept),
+        *told,
+        *(one.finding for one in selection.returned),
+    ]
+    run.findings = [one.as_json() for one in findings]
     session.flush()
     session.refresh(run)
     return to_run_record(run)
@@ -135,17 +142,23 @@ def to_run_record(row: ClusteringRun) -> RunRecord:
 
 def _cluster(
     selection: Selection, parameters: ClusteringParameters, heartbeat: Callable[[], None]
-) -> tuple[list[FoundCluster], list[Finding]]:
-    n = len(selection.ids)
-    if not n and not selection.n_judged:
-        return [], []  # the selection says why
-    if n < parameters.min_cluster_size:
-        return [], [found("too_few", n=n, min_cluster_size=parameters.min_cluster_size)]
+) -> list[FoundCluster]:
+    if len(selection.ids) < parameters.min_cluster_size:
+        return []
     # The selection has a fixed order, so the same catalogue gives the same clusters.
-    clusters = find_clusters(
+    return find_clusters(
         selection.vectors, parameters.min_cluster_size, np.random.default_rng(_SEED), heartbeat
     )
-    return clusters, [found("clusters", n=len(clusters))]
+
+
+def _counted(selection: Selection, parameters: ClusteringParameters, n_kept: int) -> list[Finding]:
+    """How many clusters there are, those apart by a decision included."""
+    n = len(selection.ids)
+    if not n and not selection.n_judged:
+        return []  # the selection says why
+    if n < parameters.min_cluster_size and not n_kept:
+        return [found("too_few", n=n, min_cluster_size=parameters.min_cluster_size)]
+    return [found("clusters", n=n_kept)]
 
 
 def _latest_run(session: Session, parameters: ClusteringParameters) -> ClusteringRun | None:

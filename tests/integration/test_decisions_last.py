@@ -17,7 +17,7 @@ from app.classes.tables import GlitchClass
 from app.clusters.browsing import ClusterFilters, ranked_clusters, run_that_waits
 from app.clusters.changes import changes_since
 from app.clusters.records import ClusteringParameters, ClusterRecord, RunRecord
-from app.clusters.review.log import Action, Dismiss, Merge, Split
+from app.clusters.review.log import Accept, Action, Dismiss, Merge, Split
 from app.clusters.review.service import history, review
 from app.clusters.review.tables import ReviewEvent
 from app.clusters.run import run_clustering
@@ -140,6 +140,22 @@ def test_a_split_and_a_merge_survive_two_runs(
     assert everyone - off <= judged
     assert sum(one.summary.get("n_unjudged", 0) for one in found) == len(judged - everyone) < 5
     assert len(waiting - off) >= 5
+
+
+def test_the_few_that_wait_stay_when_all_the_others_are_labelled(
+    session: Session, flagged: ClusterRecord
+) -> None:
+    """Four that were split off are fewer than a cluster may have, and alone they make none."""
+    off = set(sorted(members(session, flagged))[:4])
+    rest_id = decide(session, flagged, Split(tuple(off)))
+    for action in (Merge("Whistle"), Accept()):
+        last = history(session, rest_id).last_id
+        review(session, rest_id, action, author=ADA, last_event_id=last)
+    for _ in range(2):
+        run, [waiting] = cluster_now(session)
+        assert (waiting.state, members(session, waiting)) == ("flagged", off)
+        assert "They make 1 cluster." in run.detail
+        assert "What a reviewer split stays apart: parts of 4 glitches." in run.detail
 
 
 def test_an_undone_split_binds_nothing(session: Session, flagged: ClusterRecord) -> None:
