@@ -13,6 +13,7 @@ from app.clusters import api as clusters
 from app.clusters.review import api as reviews
 from app.core import schemas as core_schemas
 from app.demo import api as demo
+from app.digest import api as digest
 from app.glitches.api import glitches, similarity, uploads
 from app.glitches.exports import api as exports
 from app.jobs import api as jobs
@@ -65,5 +66,6 @@ router.include_router(reviews.router, responses=_WRITING)
 router.include_router(jobs.router, responses=_WRITING)
 router.include_router(map_routes.router, responses=_WRITING)
 router.include_router(demo.router, responses=_WRITING)
+router.include_router(digest.router, responses=_READING)
 router.include_router(similarity.router, responses=_READING)
 router.include_router(health.router, responses=_problems(s401="No valid token", s503="Not ready"))

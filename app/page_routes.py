@@ -11,6 +11,7 @@ from app.classes.pages import routes as classes
 from app.clusters.pages import routes as clusters
 from app.core.errors import NotFoundError
 from app.demo import pages as demo
+from app.digest import pages as digest
 from app.frame import api_docs, session, tokens
 from app.frame import static_files as static
 from app.frame.deps import PageRoute
@@ -32,7 +33,7 @@ def create_web_router() -> APIRouter:
     web.include_router(api_docs.router)
     parts = (
         *(clusters, catalogue, glitch, files, pictures, upload, batch, jobs, label_audit),
-        *(map_routes, exports, search, demo, classes, checkpoints, tokens, session, static),
+        *(map_routes, exports, search, demo, digest, classes, checkpoints, tokens, session, static),
     )
     for part in parts:
         web.include_router(part.router, prefix=PREFIX)

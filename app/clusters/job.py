@@ -14,6 +14,7 @@ from app.clusters.records import ClusteringParameters
 from app.clusters.run import run_clustering
 from app.jobs.records import JobRecord
 from app.jobs.registry import JobContext, OneTransaction
+from app.jobs.service import create_job
 
 
 class ClusterHandler(OneTransaction):
@@ -33,6 +34,8 @@ class ClusterHandler(OneTransaction):
             heartbeat=context.heartbeat,
             encoder=context.encoder,
         )
+        if run.n_flagged and context.settings.digest_webhook is not None:
+            create_job(session, "digest", {}, job.author, key=str(run.id))
         context.heartbeat()  # cancelled meanwhile: nothing of it is kept
         return {
             "run": str(run.id),

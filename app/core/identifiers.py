@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from datetime import datetime
 from uuid import UUID
 
 
@@ -13,3 +14,8 @@ def uuid7() -> UUID:
     fraction = nanoseconds * 4096 // 1_000_000  # RFC 9562 section 6.2, method 3
     value = milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | secrets.randbits(62)
     return UUID(int=value)
+
+
+def least_of(when: datetime) -> UUID:
+    """Every identifier made at that time or later is at least this."""
+    return UUID(int=int(when.timestamp() * 1000) << 80)

@@ -50,7 +50,9 @@ class Settings(BaseSettings):
     under these names.
     """
 
-    model_config = SettingsConfigDict(env_prefix="GLITCH_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="GLITCH_", extra="ignore", populate_by_name=True, env_ignore_empty=True
+    )
 
     data_dir: Path = Field(
         default=Path("data"),
@@ -129,6 +131,11 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Pages of others about a time, linked from each glitch: JSON of detector (or "
         "*) to name to address, with {gps}, {gps_s}, {date}, {day}, {year}, {month}, {utc}, {ifo}.",
+    )
+    digest_webhook: SecretStr | None = Field(
+        default=None,
+        description="Where what is new is posted once a day, and when a clustering flags "
+        "something: an address that takes JSON with `text`, as chat services do. Unset: nowhere.",
     )
     datafind_url: str | None = Field(
         default=None,
@@ -286,6 +293,13 @@ class Settings(BaseSettings):
             return check_templates(value)
         except ValueError as error:
             raise ValueError(f"GLITCH_LINKS: {error}") from error
+
+    @field_validator("digest_webhook")
+    @classmethod
+    def _webhook_is_an_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("GLITCH_DIGEST_WEBHOOK must start with http:// or https://")
+        return value
 
     @field_validator("datafind_url")
     @classmethod

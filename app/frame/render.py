@@ -30,6 +30,7 @@ NAVIGATION = (
     NavItem("classes", "Classes", "/ui/classes"),
     NavItem("upload", "Upload", "/ui/upload"),
     NavItem("jobs", "Jobs", "/ui/jobs"),
+    NavItem("digest", "What is new", "/ui/digest", is_more=True),
     NavItem("label-audit", "Label audit", "/ui/label-audit", is_more=True),
     NavItem("checkpoints", "Checkpoints", "/ui/checkpoints", is_more=True),
 )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BUILT_IN: dict[str, str] = {
     "cluster": "app.clusters.job:HANDLER",
     "demo": "app.demo.job:HANDLER",
+    "digest": "app.digest.job:HANDLER",
     "index": "app.models.index:HANDLER",
     "export": "app.glitches.exports.job:HANDLER",
     "ingest": "app.batches.job:HANDLER",

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app.batches.sweeping import Swept, sweep_batches
 from app.core.files.leftovers import sweep_leftovers
 from app.core.settings import Settings
+from app.digest.service import request_daily
 from app.glitches.exports.service import sweep_exports
 from app.map.service import request_what_is_due
 from app.models.index import queue_index_jobs
@@ -45,6 +46,11 @@ def _keep_map(session: Session, _: Settings) -> str | None:
     return f"asked for, to {job.parameters['act']}" if job else None
 
 
+def _send_digest(session: Session, settings: Settings) -> str | None:
+    job = None if settings.digest_webhook is None else request_daily(session)
+    return "asked for" if job else None
+
+
 def _remove_leftovers(_: Session, __: Settings) -> str | None:
     number = sweep_leftovers()
     return f"{number} temporary folders" if number else None
@@ -56,4 +62,5 @@ UPKEEP: dict[str, Step] = {
     "leftovers of killed processes removed": _remove_leftovers,
     "vector index": _keep_index,
     "map": _keep_map,
+    "daily digest": _send_digest,
 }

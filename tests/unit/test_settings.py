@@ -51,6 +51,18 @@ def test_every_setting_reaches_the_containers() -> None:
     assert {name for name in names if f"\n    {name}:" not in service} == fixed
 
 
+def test_what_is_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As compose passes on a line such as ``GLITCH_LINKS=`` in .env."""
+    for name, field in Settings.model_fields.items():
+        monkeypatch.setenv(str(field.validation_alias or f"GLITCH_{name.upper()}"), "")
+    emptied = Settings()
+    for name in Settings.model_fields:
+        monkeypatch.delenv(
+            str(Settings.model_fields[name].validation_alias or f"GLITCH_{name.upper()}")
+        )
+    assert emptied == Settings()
+
+
 @pytest.mark.parametrize(
     ("host", "is_loopback"),
     [

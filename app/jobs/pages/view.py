@@ -33,6 +33,7 @@ KINDS: Mapping[str, str] = {
     "ingest": "Batch",
     "cluster": "Clustering",
     "demo": "Demonstration",
+    "digest": "Daily digest",
     "judge": "Judging novelty",
     "label_audit": "Label audit",
     "project": "Map",

@@ -1,0 +1,1 @@
+"""What is new since yesterday: a page, JSON, and a message to the operator's webhook."""

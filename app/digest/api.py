@@ -1,0 +1,22 @@
+"""`/digest`: what is new since yesterday."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from app.digest.service import Digest, digest
+from app.server.callers import Reader, SessionDep
+
+router = APIRouter(prefix="/digest", tags=["digest"])
+
+
+@router.get("", summary="What is new since yesterday")
+def new(
+    session: SessionDep,
+    _: Reader,
+    days: Annotated[int, Query(description="Of how many days, 1 to 31.")] = 1,
+) -> Digest:
+    """New glitches by detector, clusterings, decisions, and jobs that failed."""
+    return digest(session, days=days)

@@ -1,0 +1,64 @@
+"""The job of kind ``digest``: the digest as JSON, sent to the operator's webhook."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from pydantic import TypeAdapter
+from sqlalchemy.orm import Session
+
+from app.digest.service import Digest, digest
+from app.jobs.records import JobRecord
+from app.jobs.registry import JobContext, OneTransaction
+
+TIMEOUT_S = 10.0  # from the name to the status of the answer
+_log = logging.getLogger("digest")
+_JSON = TypeAdapter(Digest)
+
+
+class DigestHandler(OneTransaction):
+    """Sends what is new. A receiver that fails is noted, and keeps nobody from anything."""
+
+    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
+        """The digest, and whether it was taken."""
+        del job
+        made = digest(session)
+        result = {**_JSON.dump_python(made, mode="json"), "sentences": made.sentences}
+        address = context.settings.digest_webhook
+        if address is None:
+            return {**result, "sent": "GLITCH_DIGEST_WEBHOOK is not set, so it was sent nowhere."}
+        page = f"{context.settings.base_url}/ui/digest"
+        message = {"text": "\n".join([*made.sentences, page]), "digest": result}
+        return {**result, "sent": _send(address.get_secret_value(), message)}
+
+
+def _send(address: str, message: Mapping[str, Any]) -> str:
+    """Post it; what became of it in a sentence. The address may be a secret: it is told nobody."""
+    try:
+        status = asyncio.run(_post(address, message))
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        told = f"The webhook could not be reached ({type(error).__name__})."
+    else:
+        if 200 <= status < 300:
+            return f"The webhook took it (status {status})."
+        told = f"The webhook answered with status {status}."
+    _log.warning("digest: %s", told)
+    return told
+
+
+async def _post(address: str, message: Mapping[str, Any]) -> int:
+    """The status of the answer. Its body is not read: it might have no end."""
+    # httpx bounds each step alone, and a receiver may send its answer byte by byte.
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        httpx.AsyncClient(timeout=TIMEOUT_S) as client,
+        client.stream("POST", address, json=message) as answer,
+    ):
+        return answer.status_code
+
+
+HANDLER = DigestHandler()

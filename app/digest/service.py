@@ -1,0 +1,188 @@
+"""What is new in the catalogue: one answer for the page, the API and the webhook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select, union_all
+from sqlalchemy.orm import Session
+
+from app.classes.tables import ClassEvent
+from app.clusters.review.tables import ReviewEvent
+from app.clusters.tables import Cluster, ClusteringRun
+from app.core.errors import InvalidRequestError
+from app.core.identifiers import least_of
+from app.glitches.tables import Glitch
+from app.jobs.records import JobRecord
+from app.jobs.service import create_job
+from app.jobs.tables import Job
+
+KIND = "digest"
+AUTHOR = "scheduler"
+MOST_DAYS = 31
+_MOST_LISTED = 50
+_ACTS = {
+    "promote": "clusters named",
+    "merge": "clusters or classes merged",
+    "split": "clusters split",
+    "dismiss": "clusters dismissed",
+    "assign": "times members labelled",
+    "accept": "times suggestions accepted",
+    "comment": "comments",
+    "undo": "acts undone or redone",
+    "create": "classes made",
+}
+
+
+@dataclass(frozen=True)
+class NewGlitches:
+    """Glitches that were stored, of one detector."""
+
+    ifo: str | None
+    is_simulated: bool
+    count: int
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """A clustering, and how many of its clusters wait for review."""
+
+    id: UUID
+    ifo: str | None
+    is_simulated: bool
+    author: str
+    n_flagged: int
+    n_clusters: int
+    n_waiting: int
+
+    @property
+    def sentence(self) -> str:
+        """In words."""
+        of = "simulated glitches" if self.is_simulated else self.ifo or "all detectors"
+        return (
+            f"{self.author} clustered {of}: glitches flagged {self.n_flagged:,}, clusters "
+            f"{self.n_clusters:,}, to review {self.n_waiting:,}."
+        )
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What somebody decided about clusters and classes."""
+
+    author: str
+    what: str
+    count: int
+
+
+@dataclass(frozen=True)
+class FailedJob:
+    """Work that failed, and why."""
+
+    id: UUID
+    kind: str
+    detail: str | None
+
+
+@dataclass(frozen=True)
+class Digest:
+    """What is new since a time; of runs and failed jobs the latest fifty."""
+
+    since: datetime
+    until: datetime
+    glitches: list[NewGlitches]
+    runs: list[NewRun]
+    decisions: list[Decisions]
+    failed_jobs: list[FailedJob]
+
+    @property
+    def sentences(self) -> list[str]:
+        """The same in words; one sentence where nothing is new."""
+        told = [
+            ", ".join(
+                f"{one.count:,} new{' simulated' * one.is_simulated} glitches of "
+                f"{one.ifo or 'no named detector'}"
+                for one in self.glitches
+            )
+            + "."
+        ] * bool(self.glitches)
+        told += [one.sentence for one in self.runs]
+        told += [f"{one.author}: {one.what} {one.count:,}." for one in self.decisions]
+        told += [
+            f"A job of kind {one.kind} failed: {one.detail or 'no reason is known.'}"
+            for one in self.failed_jobs
+        ]
+        return told or ["Nothing is new."]
+
+
+def digest(session: Session, *, days: int = 1) -> Digest:
+    """What is new in the last days.
+
+    Raises:
+        InvalidRequestError: if there is no such number of days.
+    """
+    if not 1 <= days <= MOST_DAYS:
+        raise InvalidRequestError(
+            f"days must lie between 1 and {MOST_DAYS}, not {days}: 1 is since yesterday.",
+            field="days",
+        )
+    until = datetime.now(UTC)
+    since = until - timedelta(days=days)
+    glitches = session.execute(
+        select(Glitch.ifo, Glitch.is_simulated, func.count())
+        .where(Glitch.id >= least_of(since))  # ids are in order of time, and indexed
+        .group_by(Glitch.ifo, Glitch.is_simulated)
+        .order_by(Glitch.is_simulated, Glitch.ifo)
+    )
+    n_waiting = (
+        select(func.count())
+        .where(Cluster.run_id == ClusteringRun.id, Cluster.state == "flagged")
+        .scalar_subquery()
+    )
+    runs = session.execute(
+        select(
+            *(ClusteringRun.id, ClusteringRun.ifo, ClusteringRun.is_simulated),
+            *(ClusteringRun.author, ClusteringRun.n_flagged, ClusteringRun.n_clusters, n_waiting),
+        )
+        .where(ClusteringRun.created_at >= since)
+        .order_by(ClusteringRun.created_at.desc())
+        .limit(_MOST_LISTED)
+    )
+    acts = union_all(
+        *(
+            select(table.author, table.kind).where(table.created_at >= since)
+            for table in (ReviewEvent, ClassEvent)
+        )
+    ).subquery()
+    decided = session.execute(
+        select(acts.c.author, acts.c.kind, func.count())
+        .group_by(acts.c.author, acts.c.kind)
+        .order_by(acts.c.author, acts.c.kind)
+    )
+    failed = session.execute(
+        select(Job.id, Job.kind, Job.detail)
+        .where(Job.state == "failed", Job.finished_at >= since)
+        .order_by(Job.finished_at.desc())
+        .limit(_MOST_LISTED)
+    )
+    return Digest(
+        since,
+        until,
+        [NewGlitches(*row) for row in glitches],
+        [NewRun(*row) for row in runs],
+        [
+            Decisions(author, _ACTS.get(kind, "classes changed"), number)
+            for author, kind, number in decided
+        ],
+        [FailedJob(*row) for row in failed],
+    )
+
+
+def request_daily(session: Session) -> JobRecord | None:
+    """The job that sends today's digest; None where it was asked for today (UTC) already."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    is_there = select(Job.id).where(Job.kind == KIND, Job.author == AUTHOR, Job.created_at >= today)
+    if session.scalar(is_there.limit(1)) is not None:
+        return None
+    return create_job(session, KIND, {}, AUTHOR, key=f"{today:%Y-%m-%d}")

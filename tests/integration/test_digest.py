@@ -1,0 +1,267 @@
+"""What is new since yesterday: the page, JSON, and what the webhook is sent or is not."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from uuid import UUID
+
+import pytest
+from api_fixtures import Service
+from cluster_helpers import store_cluster, store_run
+from map_helpers import work
+from pydantic import SecretStr, ValidationError
+from sqlalchemy import text
+from web_fixtures import Walker, fill_catalogue, service
+
+import app.digest.job
+from app.core.engine import make_session_factory
+from app.core.settings import Settings
+from app.digest.service import request_daily
+from app.glitches.records import GlitchRecord
+from app.jobs.service import create_job
+from app.server.upkeep import UPKEEP
+
+__all__ = ["service"]
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@pytest.fixture(scope="module")
+def glitches(service: Service) -> list[GlitchRecord]:
+    return fill_catalogue(service, 20)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def a_day(service: Service, glitches: list[GlitchRecord]) -> None:
+    """A clustering, two decisions about it, a job that failed; and a glitch of the day before."""
+    with make_session_factory(service.engine).begin() as session:
+        run = store_run(session)
+        ids = [store_cluster(session, run, [one.id]).id for one in glitches[1:4]]
+        failed = create_job(session, "export", {"format": "csv"}, "bea").id
+        session.execute(
+            text(
+                "UPDATE job SET state = 'failed', finished_at = now(), detail = 'The disk is full.'"
+                " WHERE id = :id"
+            ),
+            {"id": failed},
+        )
+    with service.client("reviewer") as client:
+        for one, act in zip(
+            ids, ({"action": "dismiss"}, {"action": "merge", "class_name": "Tomte"}), strict=False
+        ):
+            answer = client.post(f"/clusters/{one}/review", json={**act, "last_event_id": 0})
+            assert answer.status_code == 200, answer.text
+
+
+def test_what_is_new_by_json(service: Service) -> None:
+    with service.client("reader") as client:
+        new = client.get("/digest").json()
+        assert [(one["ifo"], one["is_simulated"], one["count"]) for one in new["glitches"]] == [
+            ("H1", False, 5),
+            ("L1", False, 10),
+            ("H1", True, 5),
+        ]
+        (run,) = new["runs"]
+        assert (run["n_flagged"], run["n_waiting"]) == (20, 1)
+        decided = {(one["author"], one["what"], one["count"]) for one in new["decisions"]}
+        assert decided == {
+            ("reviewer", "clusters dismissed", 1),
+            ("reviewer", "clusters or classes merged", 1),
+        }
+        (failed,) = new["failed_jobs"]
+        assert (failed["kind"], failed["detail"]) == ("export", "The disk is full.")
+        assert client.get("/digest", params={"days": 32}).status_code == 400
+    with service.client(None) as client:
+        assert client.get("/digest").status_code == 401
+
+
+def test_what_is_older_is_not_new(service: Service) -> None:
+    with make_session_factory(service.engine)() as session:
+        for statement in (
+            "UPDATE glitch_class SET exemplar_ids = '{}'",
+            "UPDATE clustering_run SET created_at = now() - interval '25 hours'",
+            "UPDATE review_event SET created_at = now() - interval '25 hours'",
+            "UPDATE job SET finished_at = now() - interval '25 hours'",
+        ):
+            session.execute(text(statement))
+        day, week = (app.digest.service.digest(session, days=n) for n in (1, 7))
+    assert (day.runs, day.decisions, day.failed_jobs) == ([], [], [])
+    assert (len(week.runs), len(week.decisions), len(week.failed_jobs)) == (1, 2, 1)
+    nothing = replace(day, glitches=[])
+    assert nothing.sentences == ["Nothing is new."]
+
+
+def test_what_is_new_on_the_page(service: Service) -> None:
+    with Walker(service, "reader") as walker:
+        page = walker.get("/ui/digest")
+        assert page.status == 200
+        for told in (
+            "ada clustered all detectors: glitches flagged 20, clusters 1, to review 1.",
+            "clusters dismissed: 1",
+            "The disk is full.",
+        ):
+            assert told in page.text
+        assert any(link.startswith("/ui/clusters?run=") for link in page.links)
+        assert "/ui/digest" in walker.get("/ui/clusters").links
+        assert walker.get("/ui/digest?days=0").status == 400
+
+
+class Receiver:
+    """A webhook of one's own: remembers what it was sent, answers as it is told."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.sent: list[dict[str, Any]] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["Content-Length"])
+                receiver.sent.append(json.loads(self.rfile.read(length)))
+                answer(self)
+
+            def log_message(self, *_: object) -> None:
+                """Nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.address = f"http://127.0.0.1:{self.server.server_port}/hook"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def receiving() -> Iterator[Callable[[Answer], Receiver]]:
+    made: list[Receiver] = []
+
+    def make(answer: Answer) -> Receiver:
+        made.append(Receiver(answer))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.server.shutdown()
+        one.server.server_close()
+
+
+def take(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(204)
+    handler.end_headers()
+
+
+def refuse(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(500)
+    handler.end_headers()
+
+
+def move(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(307)
+    handler.send_header("Location", "http://169.254.169.254/")
+    handler.end_headers()
+
+
+def dribble(handler: BaseHTTPRequestHandler) -> None:
+    """An answer of which a byte comes now and then, for ever."""
+    try:
+        while True:
+            handler.wfile.write(b"H")
+            time.sleep(0.1)
+    except OSError:
+        return
+
+
+def sent_by(service: Service, address: str, **settings: object) -> dict[str, Any]:
+    """The result of a digest's job, which always succeeds."""
+    chosen = service.settings.model_copy(
+        update={"digest_webhook": SecretStr(address), "public_url": "https://g.example", **settings}
+    )
+    with make_session_factory(service.engine).begin() as session:
+        job_id = create_job(session, "digest", {}, "ada").id
+    job = work(replace(service, settings=chosen), job_id)
+    assert job.state == "succeeded", job
+    assert job.result is not None
+    return dict(job.result)
+
+
+def test_the_webhook_is_sent_what_is_new(
+    service: Service, receiving: Callable[[Answer], Receiver]
+) -> None:
+    receiver = receiving(take)
+    result = sent_by(service, receiver.address)
+    (message,) = receiver.sent
+    assert result["sent"] == "The webhook took it (status 204)."
+    assert message["text"].splitlines()[0].startswith("5 new glitches of H1, 10 new glitches of L1")
+    assert message["text"].endswith("https://g.example/ui/digest")
+    assert message["digest"]["failed_jobs"][0]["detail"] == "The disk is full."
+    assert receiver.address not in json.dumps(result)  # it may be a secret
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (refuse, "The webhook answered with status 500."),
+        (move, "The webhook answered with status 307."),  # and nobody goes where it points
+        (dribble, "The webhook could not be reached (TimeoutError)."),
+    ],
+)
+def test_a_webhook_that_fails_is_noted_and_holds_nothing_up(
+    service: Service,
+    receiving: Callable[[Answer], Receiver],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Answer,
+    told: str,
+) -> None:
+    monkeypatch.setattr(app.digest.job, "TIMEOUT_S", 1.0)
+    began = time.monotonic()
+    assert sent_by(service, receiving(answer).address)["sent"] == told
+    assert time.monotonic() - began < 20
+
+
+def test_nobody_there(service: Service) -> None:
+    for address in ("http://127.0.0.1:9/hook", "http://[", "http://"):
+        assert "could not be reached" in sent_by(service, address)["sent"]
+
+
+def test_once_a_day_where_there_is_a_webhook(service: Service) -> None:
+    step, sessions = UPKEEP["daily digest"], make_session_factory(service.engine)
+    chosen = service.settings.model_copy(update={"digest_webhook": SecretStr("http://h.example")})
+    with sessions.begin() as session:
+        assert step(session, service.settings) is None
+        assert step(session, chosen) == "asked for"
+        assert step(session, chosen) is None
+    with sessions.begin() as session:
+        session.execute(
+            text("UPDATE job SET state = 'cancelled', created_at = created_at - interval '1 day'")
+        )
+        assert request_daily(session) is not None
+        session.rollback()
+
+
+@pytest.mark.parametrize(("n_flagged", "is_told"), [(12, True), (0, False)])
+def test_a_clustering_that_flags_something_is_told_at_once(
+    service: Service, monkeypatch: pytest.MonkeyPatch, n_flagged: int, *, is_told: bool
+) -> None:
+    def flagging(session: Any, *_: object, **__: object) -> Any:
+        run = store_run(session)
+        run.n_flagged = n_flagged
+        return app.clusters.run.to_run_record(run)
+
+    monkeypatch.setattr("app.clusters.job.run_clustering", flagging)
+    chosen = service.settings.model_copy(update={"digest_webhook": SecretStr("http://h.example")})
+    with service.client("submitter") as client:
+        job_id = client.post("/clusters/runs", json={}).json()["id"]
+        assert work(replace(service, settings=chosen), UUID(job_id)).state == "succeeded"
+        asked = client.get("/jobs", params={"kind": "digest", "state": "queued"}).json()["items"]
+    assert any(one["author"] == "submitter" for one in asked) == is_told
+    with make_session_factory(service.engine).begin() as session:
+        session.execute(text("UPDATE job SET state = 'cancelled' WHERE state = 'queued'"))
+
+
+def test_an_address_that_is_none_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLITCH_DIGEST_WEBHOOK", "ftp://chat.example")
+    with pytest.raises(ValidationError, match="must start with http"):
+        Settings()
