@@ -75,6 +75,15 @@ def _pile_up(facts: Facts) -> str:
     )
 
 
+def _few_labels(facts: Facts) -> str:
+    more = facts["n"] - len(facts["classes"])
+    return (
+        f"A class is known from {LEAST_OF_CLASS} labelled glitches of a detector on; of these "
+        f"there are fewer, so their own glitches may be flagged: {', '.join(facts['classes'])}"
+        f"{f' and {more:,} more' if more else ''}."
+    )
+
+
 def _beside(facts: Facts) -> str:
     return (
         f"{_many(facts['n'], 'glitch', 'glitches')} came to a cluster that was "
@@ -142,6 +151,7 @@ KINDS: dict[str, Callable[[Facts], str]] = {
         f"{_many(facts['n'], 'glitch was', 'glitches were')} seen in other windows or another band "
         "than the references, and judged by what both show."
     ),
+    "few_labels": _few_labels,
     "pile_up": _pile_up,
     "too_few_calibrate": _too_few_calibrate,
     "too_many": _too_many,

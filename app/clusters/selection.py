@@ -14,6 +14,7 @@ from jaxtyping import Float
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from app.classes.tables import GlitchClass
 from app.clusters.company import Tested, tested_in_company
 from app.clusters.decided import waiting_members
 from app.clusters.findings import Finding, found
@@ -22,6 +23,7 @@ from app.clusters.records import ClusteringParameters
 from app.clusters.returning import Returned, returned
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import is_one_of
+from glitch.novelty import LEAST_OF_CLASS
 from glitch.novelty.false_discovery import (
     PILE_UP_LEVEL,
     flagging_threshold,
@@ -31,6 +33,7 @@ from glitch.novelty.false_discovery import (
 from glitch.types import LatentArray
 
 MOST_CLUSTERED = 1_500_000  # some 6 GB and a quarter of an hour
+MOST_NAMED = 8  # classes of few labels in one sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +108,8 @@ def select_novel(
                 least=least,
             )
         )
+    if n_flagged:
+        findings += _few_labels(session, population)
     piled = pile_up(p_values, weights, threshold)
     if piled is not None:
         findings.append(found("pile_up", observed=piled, level=PILE_UP_LEVEL))
@@ -161,6 +166,23 @@ def _about_tests(
         return [found("none_judged", n_unjudged=n_unjudged)]
     tested = found("tested", n_flagged=n_flagged, n_judged=n_judged, fdr=parameters.fdr)
     return [tested, found("unjudged", n=n_unjudged)] if n_unjudged else [tested]
+
+
+def _few_labels(session: Session, population: list[ColumnElement[bool]]) -> list[Finding]:
+    """Classes of too few labels to be known by: their own glitches may be among the flagged."""
+    n_labels = func.count()
+    rows = session.execute(
+        select(GlitchClass.name, Embedding.ifo, n_labels)
+        .select_from(Embedding)
+        .join(Glitch, Glitch.id == Embedding.glitch_id)
+        .join(GlitchClass, GlitchClass.id == Glitch.class_id)
+        .where(*population, Embedding.is_reference, Embedding.ifo.is_not(None))
+        .group_by(GlitchClass.name, Embedding.ifo)
+        .having(n_labels < LEAST_OF_CLASS)
+        .order_by(n_labels.desc(), GlitchClass.name, Embedding.ifo)
+    ).all()
+    few = [f"{name} ({ifo}: {number})" for name, ifo, number in rows]
+    return [found("few_labels", classes=few[:MOST_NAMED], n=len(few))] if few else []
 
 
 def _most_novel(tests: list[Tested], threshold: float | None) -> list[UUID]:

@@ -252,6 +252,26 @@ def few_labels(least: int) -> Make:
     return make
 
 
+def labels_of_class(name: str, n: int) -> Make:
+    """So many labels of one class, all of the others."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
+        mine = ~situation.is_open & (np.array(bed.labels)[situation.places] == name)
+        kept = ~mine
+        kept[rng.permutation(np.nonzero(mine)[0])[:n]] = True
+        return situation.chosen(kept)
+
+    return make
+
+
+def has_few_labels(situation: Situation, bed: Bed) -> np.ndarray:
+    """Which of the unlabelled are of a class with labels, too few to be known by."""
+    names, numbers = np.unique(np.array(bed.labels)[situation.places], return_inverse=True)
+    counts = np.bincount(numbers[~situation.is_open], minlength=len(names))
+    is_few = situation.is_open & ~situation.is_hidden & (counts < LEAST_OF_CLASS)[numbers]
+    return np.asarray(is_few)
+
+
 def uneven(width: float) -> Make:
     """The unlabelled of each known class thinned to frequencies log-normal of this width."""
 

@@ -185,6 +185,21 @@ def test_what_came_to_a_decided_cluster_waits_by_itself(
     assert run.n_clusters == 2
 
 
+def test_a_run_that_flags_names_the_classes_with_few_labels(session: Session, fill: Fill) -> None:
+    fill(300, KNOWN, "Blip")
+    fill(11, OTHER, "Tomte")
+    run, _ = cluster_now(session)
+    assert "may be flagged" not in run.detail  # nothing is
+    fill(20, KNOWN)
+    fill(40, NOVEL)
+    run, _ = cluster_now(session)
+    assert "so their own glitches may be flagged: Tomte (H1: 11)." in run.detail
+    fill(1, OTHER, "Tomte")
+    run, _ = cluster_now(session)
+    assert run.n_flagged
+    assert "may be flagged" not in run.detail
+
+
 def test_a_new_cluster_says_which_members_were_dismissed(
     session: Session, flagged: ClusterRecord, fill: Fill
 ) -> None:

@@ -112,6 +112,17 @@ def test_what_was_seen_otherwise_cannot_be_judged(bed: Any, is_open: bool) -> No
     assert flagged(bed, situations.observed_otherwise(is_open=True, highest_hz=646.0))[3] == 1
 
 
+def test_a_class_is_known_from_twelve_labels_on(bed: Any) -> None:
+    """With fewer its own glitches may be flagged, and are counted apart: a run says which."""
+    assert flagged(bed, situations.labels_of_class("a", 12))[0] < 1
+    assert flagged(bed, situations.labels_of_class("a", 2))[0] >= 5
+    case = situations.plain(bed, np.random.default_rng(1), KNOWN, "new")
+    case = situations.labels_of_class("a", 11)(case, bed, np.random.default_rng(1))
+    is_few = situations.has_few_labels(case, bed)
+    is_a = np.array(bed.labels)[case.places] == "a"
+    np.testing.assert_array_equal(is_few, is_a & case.is_open)
+
+
 OTHERWISE = {
     "tests of one window": situations.observed_otherwise(is_open=True, windows="one"),
     "labels of the 1 s window": situations.labels_of_window(1.0),
