@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import torch
 from anyio import to_thread
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,7 +16,6 @@ from app.api_routes import router
 from app.core.errors import ServiceError
 from app.core.logs import configure_logging
 from app.core.settings import Settings
-from app.models.inference import set_torch_threads
 from app.page_routes import create_web_router
 from app.server import problems
 from app.server.load import LoadCollector
@@ -40,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(application: FastAPI) -> AsyncIterator[None]:
-        set_torch_threads(chosen.torch_threads)
+        torch.set_num_threads(chosen.torch_threads)
         with open_runtime(chosen) as runtime:
             application.state.runtime = runtime
             load = LoadCollector(runtime)

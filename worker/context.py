@@ -29,12 +29,14 @@ class EncoderCache:
         """
         with self._lock:
             if digest not in self._loaded:
-                from app.models.inference import find_checkpoint, set_torch_threads
+                import torch
+
+                from app.models.inference import find_checkpoint
                 from app.server.runtime import checkpoint_roots
                 from glitch.encoder import Encoder
 
                 # Processes share the cores; more threads in each would only fight over them.
-                set_torch_threads(self._settings.torch_threads or 1)
+                torch.set_num_threads(self._settings.torch_threads)
                 checkpoint = find_checkpoint(checkpoint_roots(self._settings), digest)
                 self._loaded.clear()  # one at a time: a worker's memory is bounded
                 self._loaded[digest] = Encoder(checkpoint, device=self._settings.device)

@@ -175,8 +175,11 @@ class Settings(BaseSettings):
     encoder_queue: int = Field(
         default=256, ge=1, description="How many requests may wait for the encoder; more get 503."
     )
-    torch_threads: int | None = Field(
-        default=None, ge=1, description="Threads within one tensor operation. Unset: torch's own."
+    torch_threads: int = Field(
+        default=1,
+        ge=1,
+        description="Threads within one tensor operation. More than one make waiting cores spin: "
+        "worth while for strain on a machine that does nothing else.",
     )
     device: str = Field(default="cpu", description="Where the model runs: cpu, cuda, cuda:1.")
     public_search: bool | None = Field(

@@ -12,8 +12,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
-import torch
-
 from app.core.errors import BusyError, NotReadyError
 from app.core.files.storage import storage_of
 from app.models.batching import Batcher
@@ -217,9 +215,3 @@ class StrainTransform:
             yield
         finally:
             self._turns.release()
-
-
-def set_torch_threads(threads: int | None) -> None:
-    """Bound the threads of one tensor operation; once, before the first one."""
-    if threads is not None:
-        torch.set_num_threads(threads)

@@ -6,7 +6,8 @@
 Every request is a glitch that the service has not seen (its GPS time differs), is stored, judged,
 and answered with ten neighbours: the whole of the contract, over HTTP on this machine. Services of
 its own start with a made-up catalogue (``big_catalogue``). With ``--before`` the code of another
-revision serves a copy of it, the two are asked by turns, and each row ends with the ratio.
+revision serves a copy of it, the two are asked by turns, and each row ends with the ratio. The last
+column is the processor time of the service's processes and PostgreSQL's for a request.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import math
 import os
 import signal
 import subprocess
@@ -23,13 +25,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 
 import h5py
 import httpx
 import numpy as np
+import psutil
 
 from benchmarks.machine import heading
 from glitch.images import render_omega_scan
@@ -43,9 +46,36 @@ Request = Callable[[int], dict[str, object]]
 ROOT = Path(__file__).parents[2]
 
 
+@dataclass(frozen=True)
+class Served:
+    """A running service; one of this benchmark's own has a process and a folder."""
+
+    url: str
+    token: str
+    pid: int | None = None
+    folder: Path | None = None
+
+    def connect(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=120)
+
+    def processor_s(self) -> float:
+        """Processor time of its processes and PostgreSQL's so far; nan of one that is not ours."""
+        if self.pid is None or self.folder is None:
+            return math.nan
+        lock = self.folder / "database" / "postgres" / "postmaster.pid"  # it detaches itself
+        family = [psutil.Process(self.pid), psutil.Process(int(lock.read_text().split()[0]))]
+        family += [one for root in tuple(family) for one in root.children(recursive=True)]
+        total = 0.0
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                total += sum(process.cpu_times()[:4])  # of children that have ended, too
+        return total
+
+
 @contextlib.contextmanager
-def own_service(data: Path, tree: Path = ROOT) -> Iterator[tuple[str, str]]:
-    """Address and token of a service of that tree's code on that data directory."""
+def own_service(data: Path, tree: Path = ROOT) -> Iterator[Served]:
+    """A service of that tree's code on that data directory."""
     environment = {
         **os.environ,
         "GLITCH_DATA_DIR": str(data),
@@ -67,14 +97,15 @@ def own_service(data: Path, tree: Path = ROOT) -> Iterator[tuple[str, str]]:
         ready = next((line for line in lines if line.startswith("ready ")), None)
         if ready is None:
             raise SystemExit("The service did not start: run `glitch-discovery up` to see why.")
-        yield ready.split()[1], (data / "admin-token").read_text().strip()
+        token = (data / "admin-token").read_text().strip()
+        yield Served(ready.split()[1], token, process.pid, data)
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate()
 
 
 @contextlib.contextmanager
-def own_services(before: str | None, glitches: int) -> Iterator[dict[str, tuple[str, str]]]:
+def own_services(before: str | None, glitches: int) -> Iterator[dict[str, Served]]:
     """This code's service and that of a revision, each on a catalogue of its own, by name."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="embed-latency-")))
@@ -165,23 +196,26 @@ def measure(
     return times, time.perf_counter() - started
 
 
-def compare(services: dict[str, Callable[[], httpx.Client]], requests: int, turns: int) -> None:
+def compare(services: dict[str, Served], requests: int, turns: int) -> None:
     """A table for each kind of upload: each service in turn, several times over."""
     first = int(time.time()) % 100_000  # another run against the same service is new again
     for name, make in (("spectrogram", spectrogram_request), ("strain", strain_request)):
         request = make()
-        print(f"\n{name}\ncode   clients requests   p50 ms   p99 ms requests/s", flush=True)
-        for connect in services.values():
-            measure(connect, request, range(first, first + 10), 1)  # warm
+        print(f"\n{name}\ncode   clients requests   p50 ms   p99 ms requests/s  cpu ms", flush=True)
+        for service in services.values():
+            measure(service.connect, request, range(first, first + 10), 1)  # warm
         first += 10
         for clients in (1, 16):
             times: dict[str, list[float]] = {code: [] for code in services}
             walls = dict.fromkeys(services, 0.0)
+            spent_s = dict.fromkeys(services, 0.0)
             for _ in range(turns):
                 numbers = range(first, first + requests // turns)
                 first += len(numbers)
-                for code, connect in services.items():
-                    took, wall = measure(connect, request, numbers, clients)
+                for code, service in services.items():
+                    spent_s[code] -= service.processor_s()
+                    took, wall = measure(service.connect, request, numbers, clients)
+                    spent_s[code] += service.processor_s()
                     times[code] += took
                     walls[code] += wall
             medians = {}
@@ -190,7 +224,7 @@ def compare(services: dict[str, Callable[[], httpx.Client]], requests: int, turn
                 medians[code] = p50
                 rate = len(took) / walls[code]
                 row = f"{code:6} {clients:>7} {len(took):>8} {p50:>8.1f} {p99:>8.1f} {rate:>10.1f}"
-                print(row, flush=True)
+                print(f"{row} {1e3 * spent_s[code] / len(took):>7.1f}", flush=True)
             if "before" in medians:
                 print(f"before / now, p50: {medians['before'] / medians['now']:.2f}", flush=True)
 
@@ -205,20 +239,11 @@ def main() -> None:
     chosen = parser.parse_args()
     print(heading())
     with contextlib.ExitStack() as stack:
-        found = (
-            {"now": (chosen.url, os.environ["GLITCH_TOKEN"])}
+        services = (
+            {"now": Served(chosen.url, os.environ["GLITCH_TOKEN"])}
             if chosen.url
             else stack.enter_context(own_services(chosen.before, chosen.glitches))
         )
-        services = {
-            code: partial(
-                httpx.Client,
-                base_url=url,
-                headers={"Authorization": f"Bearer {token}"},
-                timeout=120,
-            )
-            for code, (url, token) in found.items()
-        }
         compare(services, chosen.requests, chosen.turns)
 
 

@@ -109,9 +109,9 @@ class Scattering(nn.Module):
             centred = band(_single(np.fft.fftshift(np.stack(made), axes=(1, 2))), scale)
             self.register_buffer(f"wavelets_{scale}", centred.contiguous(), persistent=False)
         for level in range(scales):
-            rows, columns = self._averaging(n_rows, level), self._averaging(n_columns, level)
-            weights = _single(np.kron(rows, columns).T)
-            self.register_buffer(f"patches_{level}", weights, persistent=False)
+            for axis, size in (("rows", n_rows), ("columns", n_columns)):
+                weights = _single(self._averaging(size, level).T)
+                self.register_buffer(f"{axis}_{level}", weights, persistent=False)
 
     def _averaging(self, size: int, level: int) -> Float64[np.ndarray, "patch pixel"]:
         """Weights that average a padded line, every ``2 ** level``-th pixel of it, over patches.
@@ -160,8 +160,9 @@ class Scattering(nn.Module):
         return power.sqrt_().mul_(0.25 ** (scale - level))
 
     def _average(self, moduli: Tensor, level: int) -> Tensor:
-        averages: Tensor = moduli.flatten(2) @ self.get_buffer(f"patches_{level}")
-        return averages.reshape(*averages.shape[:2], self.n_cells, self.n_patches)
+        over_time = moduli @ self.get_buffer(f"columns_{level}")  # (N, path, F, patch)
+        averages: Tensor = over_time.transpose(2, 3) @ self.get_buffer(f"rows_{level}")
+        return averages.transpose(2, 3)  # (N, path, cell, patch)
 
 
 class ScatteringFeatures(nn.Module):
