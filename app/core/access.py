@@ -13,7 +13,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -131,12 +131,15 @@ def verify_token(session: Session, secret: str) -> Principal:
         raise refusal
     hashed = _hash(secret)
     now = datetime.now(UTC)
-    row = session.scalar(select(ApiToken).where(ApiToken.secret_hash == hashed))
+    row = session.scalar(_OF_HASH, {"hash": hashed})
     if row is None or not hmac.compare_digest(row.secret_hash, hashed) or not is_good(row, now):
         raise refusal
     if row.last_used_at is None or row.last_used_at < now - LAST_USED_RESOLUTION:
         _note_use(session, row.id, now)
     return Principal(row.id, row.name, parse_role(row.role))
+
+
+_OF_HASH = select(ApiToken).where(ApiToken.secret_hash == bindparam("hash"))
 
 
 def require_role(principal: Principal, role: Role) -> None:

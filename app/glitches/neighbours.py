@@ -8,13 +8,24 @@ against.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 from jaxtyping import Float
 from pgvector.sqlalchemy import Vector
-from sqlalchemy import ColumnElement, Select, cast, select, text
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Select,
+    Uuid,
+    bindparam,
+    cast,
+    select,
+    text,
+)
 from sqlalchemy.orm import Session
 
 from app.core.errors import InvalidRequestError
@@ -31,7 +42,9 @@ from app.models import checkpoints
 
 MOST_NEIGHBOURS = 10_000
 EF_SEARCH = 200  # candidates that an index search keeps; more neighbours take a scan of all rows
+QUERY: BindParameter[Any] = bindparam("query", type_=Vector())
 _NO_FILTERS = GlitchFilters()
+NOBODY = UUID(int=0)
 
 
 def find_neighbours(
@@ -75,21 +88,39 @@ def find_neighbours(
     is_indexed = facts.is_indexed and not exact and k <= EF_SEARCH
     if is_indexed:
         prepare_index_scan(session)
-    distance = distance_to(query, facts.latent_size if is_indexed else None)
-    nearest: Select[*tuple[Any, ...]] = select(
-        Embedding.glitch_id, distance.label("distance")
-    ).where(Embedding.checkpoint_id == checkpoint_id, *embedding_conditions(filters))
-    nearest = _narrow(session, nearest, filters)
-    if exclude_id is not None:
-        nearest = nearest.where(Embedding.glitch_id != exclude_id)
+    index_size = facts.latent_size if is_indexed else None
+    if filters == _NO_FILTERS:
+        statement = _nearest_of_all(index_size)
+    else:
+        statement = _nearest(_narrow(session, _by_distance(index_size), filters), index_size)
+    # No glitch has the id of zeros: with it the statement is one, whether one is left out or not.
+    values = {"checkpoint_id": checkpoint_id, "k": k, "left_out": exclude_id or NOBODY}
+    rows = session.execute(statement, {QUERY.key: query, **values})
+    return [Neighbour(to_record(row), float(row.distance)) for row in rows]
+
+
+def _by_distance(index_size: int | None) -> Select[*tuple[Any, ...]]:
+    distance = distance_to(QUERY, index_size)
+    return select(Embedding.glitch_id, distance.label("distance")).where(
+        Embedding.checkpoint_id == bindparam("checkpoint_id"),
+        Embedding.glitch_id != bindparam("left_out", type_=Uuid),
+    )
+
+
+def _nearest(found: Select[*tuple[Any, ...]], index_size: int | None) -> Select[*tuple[Any, ...]]:
     # First the k ids alone, then what is known of them: sorting whole rows would cost more.
-    chosen = nearest.order_by(distance, Embedding.glitch_id).limit(k).subquery()
-    rows = session.execute(
+    order = (distance_to(QUERY, index_size), Embedding.glitch_id)
+    chosen = found.order_by(*order).limit(bindparam("k", type_=Integer)).subquery()
+    return (
         select_glitches(chosen.c.distance)
         .join(chosen, chosen.c.glitch_id == Glitch.id)
         .order_by(chosen.c.distance, Glitch.id)
     )
-    return [Neighbour(to_record(row), float(row.distance)) for row in rows]
+
+
+@cache  # an upload's; to build it takes longer than to search a small catalogue
+def _nearest_of_all(index_size: int | None) -> Select[*tuple[Any, ...]]:
+    return _nearest(_by_distance(index_size), index_size)
 
 
 def check_vector(
@@ -111,13 +142,11 @@ def check_vector(
     return query
 
 
-def distance_to(
-    query: Float[np.ndarray, " latent"], index_size: int | None = None
-) -> ColumnElement[float]:
+def distance_to(query: BindParameter[Any], index_size: int | None = None) -> ColumnElement[float]:
     """Euclidean distance of ``embedding.mean`` to a vector.
 
     Args:
-        query: The vector, shape (latent,).
+        query: What the vector is bound to.
         index_size: The latent size, where the vector index is to be used: it covers the mean cast
             to its size, because the parent table leaves the size open.
     """
@@ -129,7 +158,8 @@ def distance_to(
 def _narrow(
     session: Session, statement: Select[*tuple[Any, ...]], filters: GlitchFilters
 ) -> Select[*tuple[Any, ...]]:
-    """Apply the filters on the glitch; that on the detector needs no join."""
+    """Apply the filters; that on the detector needs no join."""
+    statement = statement.where(*embedding_conditions(filters))
     if filters.ifos:
         statement = statement.where(Embedding.ifo.in_(filters.ifos))
     others = replace(filters, ifos=())

@@ -11,15 +11,20 @@ from decimal import Decimal
 from hashlib import sha256
 
 import numpy as np
-from sqlalchemy import and_, or_, select, text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.glitches.records import GlitchMetadata
-from app.glitches.tables import Glitch, View
+from app.glitches.tables import View
 from glitch.codec import STEPS, unpack_view
 from glitch.views import Views
 
 _LOCKS = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
+_AT_THESE_TIMES = text(
+    "SELECT id, ifo, gps_time, content_digest FROM glitch"
+    " JOIN unnest(CAST(:ifos AS text[]), CAST(:times AS numeric[])) AS key (ifo, gps_time)"
+    " USING (ifo, gps_time)"
+)
 _STEP = Decimal("1e-9")  # s; the column's resolution
 _SAME_STEPS = 1  # of 255; what rounding moves a cell by
 
@@ -45,12 +50,8 @@ def known_digests(
     if not keys:
         return {}
     _hold(session, set(keys.values()))
-    near = [
-        and_(Glitch.ifo == ifo, Glitch.gps_time == time) for ifo, time in sorted(set(keys.values()))
-    ]
-    stored = session.execute(
-        select(Glitch.id, Glitch.ifo, Glitch.gps_time, Glitch.content_digest).where(or_(*near))
-    ).all()
+    ifos, times = zip(*sorted(set(keys.values())), strict=True)
+    stored = session.execute(_AT_THESE_TIMES, {"ifos": list(ifos), "times": list(times)}).all()
     if not stored:
         return {}
     views: dict[object, dict[float, View]] = {}

@@ -105,7 +105,10 @@ def active_checkpoint(session: Session) -> CheckpointRecord:
 
 def active_id(session: Session) -> int | None:
     """Which checkpoint is active: its manifest, tens of kilobytes, stays where it is."""
-    return session.scalar(select(Checkpoint.id).where(Checkpoint.is_active))
+    return session.scalar(_ACTIVE_ID)
+
+
+_ACTIVE_ID = select(Checkpoint.id).where(Checkpoint.is_active)
 
 
 def hold_active(session: Session, checkpoint_id: int) -> bool:
@@ -113,8 +116,11 @@ def hold_active(session: Session, checkpoint_id: int) -> bool:
 
     For whoever stores under it: a switch waits for them, so that it leaves no glitch behind.
     """
-    session.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _PUBLISHERS_LOCK})
-    return active_id(session) == checkpoint_id
+    session.execute(_HOLD, {"key": _PUBLISHERS_LOCK})
+    return _read_facts(session, checkpoint_id).is_active  # what was read before may be past
+
+
+_HOLD = text("SELECT pg_advisory_xact_lock_shared(:key)")
 
 
 def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
@@ -143,6 +149,7 @@ class SearchFacts:
     """What a search among the vectors of a checkpoint has to know."""
 
     latent_size: int
+    is_active: bool
     is_indexed: bool  # by a finished vector index
     is_spherical: bool  # means have one length, so that Euclid and angle order them alike
 
@@ -153,26 +160,33 @@ def search_facts(session: Session, checkpoint_id: int) -> SearchFacts:
     Raises:
         NotFoundError: if there is no such checkpoint.
     """
+    return _known_facts(session).get(checkpoint_id) or _read_facts(session, checkpoint_id)
+
+
+def _known_facts(session: Session) -> dict[int, SearchFacts]:
     known: WeakKeyDictionary[Any, dict[int, SearchFacts]] = session.info.setdefault(
         _KNOWN, WeakKeyDictionary()
     )
-    of_now = known.setdefault(session.get_transaction() or session.begin(), {})
-    if checkpoint_id not in of_now:
-        row = session.execute(
-            _SEARCH_FACTS, {"id": checkpoint_id, "name": vector_index_name(checkpoint_id)}
-        ).first()
-        if row is None:
-            raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
-        of_now[checkpoint_id] = SearchFacts(
-            row.latent_size, bool(row.is_indexed), bool(row.is_spherical)
-        )
-    return of_now[checkpoint_id]
+    return known.setdefault(session.get_transaction() or session.begin(), {})
+
+
+def _read_facts(session: Session, checkpoint_id: int) -> SearchFacts:
+    row = session.execute(
+        _SEARCH_FACTS, {"id": checkpoint_id, "name": vector_index_name(checkpoint_id)}
+    ).first()
+    if row is None:
+        raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
+    facts = SearchFacts(
+        row.latent_size, row.is_active, bool(row.is_indexed), bool(row.is_spherical)
+    )
+    _known_facts(session)[checkpoint_id] = facts
+    return facts
 
 
 _KNOWN = "facts of checkpoints, by transaction"
 _SEARCH_FACTS = text(
     # Only the architecture with a front end puts its means on a sphere.
-    "SELECT latent_size, manifest -> 'architecture' ? 'front_end' AS is_spherical,"
+    "SELECT latent_size, is_active, manifest -> 'architecture' ? 'front_end' AS is_spherical,"
     " (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)) AS is_indexed"
     " FROM checkpoint WHERE id = :id"
 )

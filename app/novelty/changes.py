@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import is_established, is_of_a_class, is_one_of
 from app.novelty.job import request_judging
-from app.novelty.single import MOST_CALIBRATION, score_against
+from app.novelty.single import MOST_CALIBRATION, Alike, score_against
 from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S
 from glitch.observing_runs import observing_run
 
@@ -99,7 +99,7 @@ def _calibrate(session: Session, glitch_id: UUID) -> None:
         score, _ = score_against(
             session,
             np.asarray(mean, dtype=np.float32),
-            [*same_kind, Embedding.is_reference, Embedding.glitch_id != glitch_id],
+            Alike(checkpoint_id, glitch.ifo, glitch.is_simulated, left_out=glitch_id),
             glitch.gps_time,
             is_reference=True,
         )

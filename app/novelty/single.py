@@ -7,16 +7,18 @@ not novel. Whoever might be, with a p-value of ``EXACT_BELOW`` or less, is judge
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 from jaxtyping import Float
-from sqlalchemy import func, select
+from sqlalchemy import Double, Integer, Select, Uuid, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from app.glitches.neighbours import check_vector, distance_to, prepare_index_scan
+from app.glitches.neighbours import NOBODY, QUERY, check_vector, distance_to, prepare_index_scan
 from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 from app.novelty.conditions import angle
@@ -41,6 +43,20 @@ NO_DETECTOR = Judgement(
     "Could not be judged: the detector is not known, and glitches are compared within one "
     "detector. Give ifo.",
 )
+
+
+@dataclass(frozen=True)
+class Alike:
+    """The glitches that one is compared with, but for itself."""
+
+    checkpoint_id: int
+    ifo: str | None
+    is_simulated: bool
+    left_out: UUID | None = None
+
+    def values(self) -> dict[str, Any]:
+        """What the statements below bind."""
+        return {**vars(self), "left_out": self.left_out or NOBODY}
 
 
 def judge_novelty(
@@ -75,17 +91,11 @@ def judge_novelty(
     query = check_vector(vector, facts.latent_size)
     if ifo is None:
         return NO_DETECTOR
-    same_kind = [
-        Embedding.checkpoint_id == checkpoint_id,
-        Embedding.ifo == ifo,
-        Embedding.is_simulated.is_(origin == "simulated"),
-    ]
+    alike = Alike(checkpoint_id, ifo, origin == "simulated", exclude_id)
     is_reference = False
     if exclude_id is not None:
-        own = [*same_kind, Embedding.glitch_id == exclude_id]
+        own = (Embedding.checkpoint_id == checkpoint_id, Embedding.glitch_id == exclude_id)
         is_reference = bool(session.scalar(select(Embedding.is_reference).where(*own)))
-        same_kind.append(Embedding.glitch_id != exclude_id)
-    references = [*same_kind, Embedding.is_reference]
     run = observing_run(None if gps_time is None else float(gps_time))
     named = None if origin == "simulated" else ifo
 
@@ -93,14 +103,14 @@ def judge_novelty(
         score, n_references = score_against(
             session,
             query,
-            references,
+            alike,
             gps_time,
             is_reference=is_reference,
             index_size=index_size,
         )
         if score is None or n_references < LEAST_REFERENCES:
             return judge(score, n_references, Calibration(0, 0), ifo=named)
-        counts = _calibration(session, same_kind, score, condition)
+        counts = _calibration(session, alike, score, condition)
         whole = Calibration(
             sum(one.n for one in counts.values()), sum(one.n_as_novel for one in counts.values())
         )
@@ -115,28 +125,19 @@ def judge_novelty(
 
 
 def _calibration(
-    session: Session, same_kind: list[Any], score: float, condition: str
+    session: Session, alike: Alike, score: float, condition: str
 ) -> dict[str | None, Calibration]:
     """How many calibrate, and how many of them look as novel, by observing run."""
-    calibration = Embedding.calibration_score
+    values = {**alike.values(), "least": score - TIE, "condition": condition}
     return {
-        run: Calibration(n, n_as_novel)
-        for run, n, n_as_novel in session.execute(
-            select(
-                Embedding.calibration_run,
-                func.count(),
-                func.count().filter(calibration >= score - TIE),
-            )
-            .where(*same_kind, calibration.is_not(None), Embedding.condition == condition)
-            .group_by(Embedding.calibration_run)
-        )
+        run: Calibration(n, n_as_novel) for run, n, n_as_novel in session.execute(_COUNTS, values)
     }
 
 
 def score_against(
     session: Session,
     query: Float[np.ndarray, " latent"],
-    references: list[Any],
+    alike: Alike,
     gps_time: Decimal | None,
     *,
     is_reference: bool,
@@ -148,24 +149,13 @@ def score_against(
     ``LEAST_REFERENCES`` on, how many is no longer counted. By the vector index (``index_size``: the
     latent size) a reference may be missed, so the distance is never less than by a scan.
     """
-    distance = order = angle(Embedding.mean.cosine_distance(query))
     if index_size is not None:
         prepare_index_scan(session)
-        order = distance_to(query, index_size)
+    statement = _nearest_references(index_size)
+    values = {**alike.values(), QUERY.key: query}
     limit = _FETCHED
     while True:
-        nearest = (
-            select(Embedding.glitch_id, distance.label("distance"))
-            .where(*references)
-            .order_by(order)
-            .limit(limit)
-            .subquery()
-        )
-        rows = session.execute(
-            select(nearest.c.distance, Glitch.gps_time)
-            .join(Glitch, Glitch.id == nearest.c.glitch_id)
-            .order_by(nearest.c.distance)
-        ).all()
+        rows = session.execute(statement, {**values, "limit": limit}).all()
         others = [
             one
             for one, time in rows
@@ -176,6 +166,45 @@ def score_against(
         if len(rows) < limit:
             return None, len(rows)
         limit *= 4
+
+
+# Statements that every upload runs: to build one takes longer than to run it in a small catalogue.
+@cache
+def _nearest_references(index_size: int | None) -> Select[*tuple[Any, ...]]:
+    distance = angle(Embedding.mean.cosine_distance(QUERY))
+    nearest = (
+        select(Embedding.glitch_id, distance.label("distance"))
+        .where(*_ALIKE, Embedding.is_reference)
+        .order_by(distance if index_size is None else distance_to(QUERY, index_size))
+        .limit(bindparam("limit", type_=Integer))
+        .subquery()
+    )
+    return (
+        select(nearest.c.distance, Glitch.gps_time)
+        .join(Glitch, Glitch.id == nearest.c.glitch_id)
+        .order_by(nearest.c.distance)
+    )
+
+
+_ALIKE = (
+    Embedding.checkpoint_id == bindparam("checkpoint_id"),
+    Embedding.ifo == bindparam("ifo"),
+    Embedding.is_simulated == bindparam("is_simulated"),
+    Embedding.glitch_id != bindparam("left_out", type_=Uuid),
+)
+_COUNTS = (
+    select(
+        Embedding.calibration_run,
+        func.count(),
+        func.count().filter(Embedding.calibration_score >= bindparam("least", type_=Double)),
+    )
+    .where(
+        *_ALIKE,
+        Embedding.calibration_score.is_not(None),
+        Embedding.condition == bindparam("condition"),
+    )
+    .group_by(Embedding.calibration_run)
+)
 
 
 def _is_same_event(
