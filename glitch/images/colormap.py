@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 N_COLORS = 256
 _BITS = 6  # of each channel in the look-up table; first-order refinement gives back the rest
@@ -20,7 +20,7 @@ _REACH = 2.5  # colours: how far refinement may move from the table's answer
 _BRIGHT = sum(1 << (_BITS * place - 1) for place in (1, 2, 3))  # the top bit of any channel
 _COLORED = 40  # largest less smallest channel: viridis has 83 or more, page and text about 0
 
-Codes = Int32[np.ndarray, "height width"]
+_ROWS_AT_ONCE = 32  # of a picture; an even number
 
 
 class _Tables(NamedTuple):
@@ -66,59 +66,79 @@ def _tables() -> _Tables:
     )
 
 
-def color_codes(pixels: UInt8[np.ndarray, "height width 3"]) -> Codes:
-    """Coarse RGB cell of every pixel, the key of the look-up tables."""
-    codes = (pixels[..., 0] >> _SHIFT).astype(np.int32)
-    for channel in (1, 2):  # in place: every pass over a picture costs as much as its arithmetic
-        codes <<= _BITS
-        codes |= pixels[..., channel] >> _SHIFT
-    return codes
+class Colors(NamedTuple):
+    """What each pixel's colour says."""
+
+    nearest: UInt8[np.ndarray, "height width"]  # index of the nearest colour of viridis, coarsely
+    # Viridis and its mixtures have a colour; page, frame and text do not. Nearness to viridis would
+    # not do here: a resampled edge between purple and yellow is far off.
+    is_colored: Bool[np.ndarray, "height width"]
+    is_dark: Bool[np.ndarray, "height width"]  # as text and frames are: all channels below 128
 
 
-def is_colored(codes: Codes) -> Bool[np.ndarray, "height width"]:
-    """Which pixels have a colour: viridis and its mixtures do; page, frame and text do not.
-
-    Nearness to viridis would not do here: a resampled edge between purple and yellow is far off.
-    """
-    return np.asarray(_tables().is_colored.take(codes), dtype=np.bool_)
-
-
-def is_dark(codes: Codes) -> Bool[np.ndarray, "height width"]:
-    """Which pixels text, ticks and frames are drawn with: all channels below 128 of 255."""
-    return np.asarray((codes & _BRIGHT) == 0, dtype=np.bool_)
+def read_colors(pixels: UInt8[np.ndarray, "height width 3"]) -> Colors:
+    """What the colours of a picture's pixels say."""
+    tables = _tables()
+    shape = pixels.shape[:2]
+    colors = Colors(np.empty(shape, np.uint8), np.empty(shape, np.bool_), np.empty(shape, np.bool_))
+    for rows in _blocks(len(pixels)):
+        codes = (pixels[rows, :, 0] >> _SHIFT).astype(np.int32)
+        for channel in (1, 2):
+            codes <<= _BITS
+            codes |= pixels[rows, :, channel] >> _SHIFT
+        tables.nearest.take(codes, out=colors.nearest[rows], mode="clip")  # faster than indexing
+        tables.is_colored.take(codes, out=colors.is_colored[rows], mode="clip")
+        np.equal(codes & _BRIGHT, 0, out=colors.is_dark[rows])
+    return colors
 
 
 def invert(
     pixels: UInt8[np.ndarray, "height width 3"],
-    codes: Codes,
+    nearest: UInt8[np.ndarray, "height width"],
     is_drawn: Bool[np.ndarray, " height"],
 ) -> tuple[Float32[np.ndarray, "height width"], float]:
     """Invert viridis by nearest colour.
 
     Args:
         pixels: RGB.
-        codes: the pixels' `color_codes`.
+        nearest: the pixels' `Colors.nearest`.
         is_drawn: rows that count for the distance.
 
     Returns:
         The fraction of the colour scale at each pixel, float32 in [0, 1]; and the mean Euclidean
         RGB distance (0 to 441) of the drawn rows to the colour map: higher is less an omega scan.
     """
-    tables = _tables()
-    coarse = tables.nearest.take(codes)  # take: twice as fast as indexing here
-    position = tables.offset.take(coarse)
-    for channel in range(3):
-        along = tables.slope[channel].take(coarse)
-        along *= pixels[..., channel]
-        position += along
-    center = coarse.astype(np.float32)
-    np.clip(position, center - _REACH, center + _REACH, out=position)
-    np.clip(position, 0, N_COLORS - 1, out=position)
-    by_row = _row_distances(pixels[::2, ::2], position[::2, ::2])  # a quarter tells the mean
-    fraction = (position + np.float32(0.5)) / np.float32(N_COLORS)
-    fraction[position >= N_COLORS - 1.5] = 1
+    fraction = np.empty(nearest.shape, dtype=np.float32)
+    by_row = np.empty((len(nearest) + 1) // 2, dtype=np.float32)
+    for rows in _blocks(len(nearest)):
+        position = _positions(pixels[rows], nearest[rows])
+        # a quarter of the pixels tells the mean
+        halved = slice(rows.start // 2, rows.stop // 2)
+        by_row[halved] = _row_distances(pixels[rows][::2, ::2], position[::2, ::2])
+        fraction[rows] = (position + np.float32(0.5)) / np.float32(N_COLORS)
+        fraction[rows][position >= N_COLORS - 1.5] = 1
     counted = by_row[is_drawn[::2]]
     return fraction, float(counted.mean() if counted.size else by_row.mean())
+
+
+def _blocks(n_rows: int) -> list[slice]:
+    """A picture by parts whose temporaries stay in the processor's cache: half the time."""
+    return [slice(start, start + _ROWS_AT_ONCE) for start in range(0, n_rows, _ROWS_AT_ONCE)]
+
+
+def _positions(
+    pixels: UInt8[np.ndarray, "height width 3"], nearest: UInt8[np.ndarray, "height width"]
+) -> Float32[np.ndarray, "height width"]:
+    """Where between the colours of viridis each pixel lies: 0 to 255."""
+    tables = _tables()
+    position = tables.offset.take(nearest)
+    for channel in range(3):
+        along = tables.slope[channel].take(nearest)
+        along *= pixels[..., channel]
+        position += along
+    center = nearest.astype(np.float32)
+    np.clip(position, center - _REACH, center + _REACH, out=position)
+    return np.clip(position, 0, N_COLORS - 1, out=position)
 
 
 def _row_distances(

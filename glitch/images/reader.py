@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
 from glitch.errors import ImageError
-from glitch.images.colormap import color_codes, invert, is_colored, is_dark
+from glitch.images.colormap import invert, read_colors
 from glitch.images.decode import decode_picture
 from glitch.images.grid import LEAST_COVER, cell_means, even_edges
 from glitch.images.names import SpectrogramName, parse_file_name
@@ -58,10 +58,8 @@ def read_spectrogram(
     recipe = preprocessing or Preprocessing()
     _require_gravity_spy_scales(recipe)
     pixels, stated_cells = decode_picture(data)
-    codes = color_codes(pixels)
-    colored = is_colored(codes)
+    nearest, colored, dark = read_colors(pixels)
     drawn = DrawnCells.parse(stated_cells, pixels.shape[1], pixels.shape[0])
-    dark = is_dark(codes)
     box, has_rival = FoundPanel(drawn.box) if drawn else find_panel(colored, dark)
     if min(box.width, box.height) < SMALLEST_SIDE:
         raise ImageError(
@@ -70,7 +68,7 @@ def read_spectrogram(
         )
     inside = np.s_[box.top : box.bottom, box.left : box.right]
     is_drawn = _drawn_rows(colored[inside])
-    fractions, distance = invert(pixels[inside], codes[inside], is_drawn)
+    fractions, distance = invert(pixels[inside], nearest[inside], is_drawn)
     if distance > MAX_COLORMAP_DISTANCE:
         raise ImageError(
             f"The picture is no omega scan in the viridis colour map: its pixels lie "

@@ -9,7 +9,7 @@ import pytest
 
 from glitch.errors import ImageError
 from glitch.images import MAX_COLORMAP_DISTANCE, SpectrogramImage, parse_file_name, read_spectrogram
-from glitch.images.colormap import color_codes, is_colored
+from glitch.images.colormap import read_colors
 from glitch.images.decode import decode_picture
 from glitch.images.panel import Box, find_panel
 
@@ -97,7 +97,7 @@ def test_the_panel_is_found_in_every_original(originals: list[Path]) -> None:
     for path in originals:
         pixels = decode_picture(path.read_bytes()).pixels
         height, width, _ = pixels.shape
-        assert find_panel(is_colored(color_codes(pixels))).box == PANELS[width, height], path.name
+        assert find_panel(read_colors(pixels).is_colored).box == PANELS[width, height], path.name
 
 
 def test_every_original_comes_in_with_all_rows(

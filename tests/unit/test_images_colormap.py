@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from glitch.images.colormap import color_codes, invert, viridis
+from glitch.images.colormap import invert, read_colors, viridis
 
 
 def levels(colours: np.ndarray) -> tuple[np.ndarray, float]:
     """What each colour is read as, in levels of 256."""
     pixels = np.tile(colours.astype(np.uint8)[None], (4, 1, 1))
-    fraction, distance = invert(pixels, color_codes(pixels), np.ones(4, dtype=np.bool_))
+    fraction, distance = invert(pixels, read_colors(pixels).nearest, np.ones(4, dtype=np.bool_))
     return 256 * fraction[0], distance
 
 
