@@ -17,6 +17,7 @@ from app.glitches.tables import Embedding, Glitch
 from app.novelty.catalogue import Kind
 from glitch.clustering.dormancy import Recurrence, recurrences_in
 from glitch.novelty.common_masks import judge_seen_otherwise
+from glitch.novelty.fair_sample import NO_SLANT, Slant
 from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
 from glitch.types import LatentArray
 
@@ -32,6 +33,7 @@ class Tested:
     scores: Float[np.ndarray, " test"]
     weights: Float[np.ndarray, " test"]  # what each counts for: a burst as one
     looks: Int[np.ndarray, " test"]  # ids of the classes that they look like
+    slant: Slant = NO_SLANT  # whether the labels look like a fair sample
     n_unjudged: int = 0  # unlabelled, but could not be judged
     n_otherwise: int = 0  # judged by what they and the references both show
     recurrences: Mapping[int, Recurrence] = field(default_factory=dict)  # by class id
@@ -87,6 +89,7 @@ def tested_in_company(
         tests.scores[could],
         tests.weights[could],
         tests.looks[tests.places[could]],
+        tests.slant,
         n_tests - int(could.sum()),
         int(could.sum()) - n_alike,
         recurrences,

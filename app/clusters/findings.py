@@ -66,12 +66,12 @@ def _tested(facts: Facts) -> str:
     )
 
 
-def _pile_up(facts: Facts) -> str:
+def _typical_labels(facts: Facts) -> str:
     return (
-        f"Of the glitches that are not flagged {facts['observed']:.0%} have a p-value up to "
-        f"{facts['level']:g}, where {facts['level']:.0%} are expected: the labels seem to be no "
-        "fair sample of the known kinds (only typical examples, perhaps), and then known glitches "
-        "are flagged oftener than the rate says."
+        "Unlabelled glitches amid labelled ones lie farther from the known than those do "
+        f"({facts['sigmas']:g} standard deviations): the labels seem to be typical examples and no "
+        "fair sample, and then known glitches are flagged oftener than the rate says. Label "
+        "unusual members too."
     )
 
 
@@ -152,7 +152,7 @@ KINDS: dict[str, Callable[[Facts], str]] = {
         "than the references, and judged by what both show."
     ),
     "few_labels": _few_labels,
-    "pile_up": _pile_up,
+    "typical_labels": _typical_labels,
     "too_few_calibrate": _too_few_calibrate,
     "too_many": _too_many,
     "too_few": _too_few,

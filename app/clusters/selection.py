@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 from uuid import UUID
 
@@ -24,12 +25,8 @@ from app.clusters.returning import Returned, returned
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import is_one_of
 from glitch.novelty import LEAST_OF_CLASS
-from glitch.novelty.false_discovery import (
-    PILE_UP_LEVEL,
-    flagging_threshold,
-    least_flaggable,
-    pile_up,
-)
+from glitch.novelty.fair_sample import NO_SLANT, SIGMAS, Slant
+from glitch.novelty.false_discovery import flagging_threshold, least_flaggable
 from glitch.types import LatentArray
 
 MOST_CLUSTERED = 1_500_000  # some 6 GB and a quarter of an hour
@@ -110,9 +107,9 @@ def select_novel(
         )
     if n_flagged:
         findings += _few_labels(session, population)
-    piled = pile_up(p_values, weights, threshold)
-    if piled is not None:
-        findings.append(found("pile_up", observed=piled, level=PILE_UP_LEVEL))
+    slant = reduce(Slant.plus, (one.slant for one in tests), NO_SLANT)
+    if slant.sigmas >= SIGMAS:
+        findings.append(found("typical_labels", sigmas=round(slant.sigmas, 1)))
     if parameters.scope == "everything":
         chosen: list[Any] = population
         n_chosen = _count(session, population)

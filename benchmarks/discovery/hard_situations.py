@@ -7,10 +7,10 @@ Real pictures through the encoder. A quarter of the groups of each class with 12
 unlabelled; first nothing among them is new, and everything flagged is wrong; then each such class
 is hidden in turn. `situations.py` says what is done to such a catalogue. A line gives the glitches
 judged, those that could not be, P(p <= 0.05) of known kinds, in which share of the draws a
-clustering would say that p-values pile up, how many are flagged at 10 % of classes with fewer than
-12 labels (which are neither known nor hidden), and at nominal 5, 10 and 20 %: the recall of the
-hidden class, the realised rate (mean share of known kinds among the flagged), and flagged known
-glitches, mean and largest of a draw.
+clustering would say that the labels are no fair sample, how many are flagged at 10 % of classes
+with fewer than 12 labels (which are neither known nor hidden), and at nominal 5, 10 and 20 %: the
+recall of the hidden class, the realised rate (mean share of known kinds among the flagged), and
+flagged known glitches, mean and largest of a draw.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ from benchmarks.discovery.situations import (
 from benchmarks.machine import heading
 from glitch.checkpoint import load_checkpoint, shipped_checkpoint
 from glitch.encoder import Encoder
+from glitch.novelty.fair_sample import SIGMAS
 from glitch.taxonomy import CATCH_ALLS
 from training.data.real_images import read_real_images
 from training.evaluation.probe import classes_with_groups
@@ -103,7 +104,7 @@ def report(
                 usual = found.p_values[judged & ~is_new & ~is_few]
                 row = [judged.sum(), (situation.is_open & ~judged).sum()]
                 row.append(float((usual <= 0.05).mean()) if len(usual) else np.nan)
-                row += [found.piles_up(0.1), (found.flagged(0.1) & is_few).sum()]
+                row += [found.slant.sigmas >= SIGMAS, (found.flagged(0.1) & is_few).sum()]
                 for rate in RATES:
                     flagged = found.flagged(rate)
                     wrong = (flagged & ~is_new & ~is_few).sum()
@@ -150,7 +151,7 @@ def main() -> None:
             continue
         print(f"\nhidden: {what}; {asked.draws} draws")
         print(
-            f"{'situation':<32}{'tested':<12}{'judged':>7}{'not':>7}{'p<.05':>8}{'piled':>7}"
+            f"{'situation':<32}{'tested':<12}{'judged':>7}{'not':>7}{'p<.05':>8}{'slant':>7}"
             f"{'few':>5}  "
             + "  ".join(f"{f'at {rate:g}: recall (rate) known':<26}" for rate in RATES)
         )

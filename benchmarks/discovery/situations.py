@@ -19,7 +19,8 @@ from glitch.novelty import (
     conformal_p_value,
 )
 from glitch.novelty.common_masks import Seen, judge_seen_otherwise, score_pool
-from glitch.novelty.false_discovery import flagging_threshold, pile_up
+from glitch.novelty.fair_sample import NO_SLANT, Slant
+from glitch.novelty.false_discovery import flagging_threshold
 from glitch.novelty.pool import UNLABELLED, Pool, PoolTests, judge_pool
 from glitch.taxonomy import CATCH_ALLS
 
@@ -330,6 +331,7 @@ class Judged:
 
     p_values: np.ndarray  # NaN where it could not be judged, and of the labelled
     weights: np.ndarray  # what each counts for
+    slant: Slant = NO_SLANT  # whether the labels look like a fair sample
 
     def flagged(self, rate: float) -> np.ndarray:
         """Which are flagged at a nominal false-discovery rate."""
@@ -337,12 +339,6 @@ class Judged:
         values, at = np.unique(self.p_values[known], return_inverse=True)
         threshold = flagging_threshold(values, np.bincount(at, self.weights[known]), rate)
         return known & (np.nan_to_num(self.p_values, nan=2.0) <= (threshold or -1.0))
-
-    def piles_up(self, rate: float) -> bool:
-        """Whether a clustering at this rate would say that p-values pile up."""
-        known = np.isfinite(self.p_values)
-        unflagged = known & ~self.flagged(rate)
-        return pile_up(self.p_values[unflagged], self.weights[unflagged], None) is not None
 
 
 def pool_of(situation: Situation, bed: Bed) -> Pool:
@@ -381,10 +377,10 @@ def _known(situation: Situation, bed: Bed) -> tuple[np.ndarray, np.ndarray, np.n
     return classes, is_reference, is_reference & (counts[classes] >= LEAST_OF_CLASS)
 
 
-Way = Callable[[Pool, Seen], tuple[np.ndarray, np.ndarray]]
+Way = Callable[[Pool, Seen], Judged]
 
 
-def alone(pool: Pool, seen: Seen) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001
+def alone(pool: Pool, seen: Seen) -> Judged:  # noqa: ARG001
     """p-values and weights of every unlabelled glitch by its own distance to the known."""
     p_values = np.full(len(pool.means), np.nan)
     for condition in np.unique(pool.conditions):
@@ -393,23 +389,23 @@ def alone(pool: Pool, seen: Seen) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG
         asked = np.nonzero(here & (pool.classes == UNLABELLED) & np.isfinite(pool.judged))[0]
         as_novel = len(known) - np.searchsorted(known, pool.judged[asked], side="left")
         p_values[asked] = [conformal_p_value(int(n), len(known)) for n in as_novel]
-    return p_values, np.ones(len(pool.means))
+    return Judged(p_values, np.ones(len(pool.means)))
 
 
-def in_company(pool: Pool, seen: Seen) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001
+def in_company(pool: Pool, seen: Seen) -> Judged:  # noqa: ARG001
     """The same among all others, of those that enough references were seen alike with."""
     return _of_tests(pool, judge_pool(pool))
 
 
-def in_common(pool: Pool, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
+def in_common(pool: Pool, seen: Seen) -> Judged:
     """The same as a clustering tests them: what was seen otherwise by what both sides show."""
     return _of_tests(pool, judge_seen_otherwise(pool, judge_pool(pool), seen))
 
 
-def _of_tests(pool: Pool, found: PoolTests) -> tuple[np.ndarray, np.ndarray]:
+def _of_tests(pool: Pool, found: PoolTests) -> Judged:
     p_values, weights = np.full(len(pool.means), np.nan), np.ones(len(pool.means))
     p_values[found.places], weights[found.places] = found.p_values, found.weights
-    return p_values, weights
+    return Judged(p_values, weights, found.slant)
 
 
 def judge(
@@ -419,12 +415,14 @@ def judge(
 ) -> Judged:
     """Test a situation, one detector after the other."""
     p_values = np.full(len(situation.places), np.nan)
-    weights = np.ones(len(situation.places))
+    weights, slant = np.ones(len(situation.places)), NO_SLANT
     for detector in np.unique(situation.detectors):
         here = np.nonzero(situation.detectors == detector)[0]
         mine = situation.chosen(here)
-        p_values[here], weights[here] = way(pool_of(mine, bed), seen_of(mine, bed))
-    return Judged(p_values, weights)
+        found = way(pool_of(mine, bed), seen_of(mine, bed))
+        p_values[here], weights[here] = found.p_values, found.weights
+        slant = slant.plus(found.slant)
+    return Judged(p_values, weights, slant)
 
 
 _DRAWN_ROWS_HZ = (500.0, 1000.0, 2000.0)

@@ -82,38 +82,6 @@ def flagging_threshold(
 
 # A cluster is called so where known glitches alone would give as many more often than this.
 MAY_BE_CHANCE = 0.01
-PILE_UP_LEVEL = 0.25
-_PILE_UP_SIGMAS = 4.0
-
-
-def pile_up(
-    p_values: Float[np.ndarray, " test"],
-    weights: Float[np.ndarray, " test"],
-    threshold: float | None,
-) -> float | None:
-    """The share of unflagged tests with a p-value up to ``PILE_UP_LEVEL``, if it is too high.
-
-    Glitches of known kinds have uniform p-values or larger ones where the labels are a fair sample
-    of those kinds. New kinds have small ones and are flagged, or are few. So a slope that is left
-    among what is not flagged points to the labels: only the typical examples of a kind, perhaps.
-    It proves nothing, and what the labels leave out entirely it cannot see.
-
-    Args:
-        p_values: In [0, 1].
-        weights: What each counts for.
-        threshold: The largest p-value flagged; None if nothing was.
-
-    Returns:
-        The share, weighted, in [0, 1]; None where it is no more than chance and four standard
-        deviations allow.
-    """
-    is_left = p_values > (threshold if threshold is not None else -1.0)
-    total = float(weights[is_left].sum())
-    if total <= 0:
-        return None
-    low = float(weights[is_left & (p_values <= PILE_UP_LEVEL)].sum()) / total
-    spread = math.sqrt(PILE_UP_LEVEL * (1 - PILE_UP_LEVEL) / total)
-    return low if low > PILE_UP_LEVEL + _PILE_UP_SIGMAS * spread else None
 
 
 def least_flaggable(n_tests: int, n_calibration: int, fdr: float) -> int:

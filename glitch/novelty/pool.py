@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from glitch.novelty.conformal import LEAST_CALIBRATION, LEAST_OF_RUN, directions
 from glitch.novelty.crowds import Company, company_of
 from glitch.novelty.episodes import Times
+from glitch.novelty.fair_sample import NO_SLANT, Slant, slant_of
 from glitch.novelty.kinds import Classes, kinds_of
 from glitch.novelty.weighting import Scored, weighted_p_values
 from glitch.observing_runs import observing_run
@@ -41,6 +42,7 @@ class PoolTests:
     weights: Float[np.ndarray, " test"]  # what each counts for, in (0, 1]
     looks: Classes  # of every glitch of the pool: the class that it looks like
     is_sure: Bool[np.ndarray, " glitch"]  # whether most of its nearest references are of it
+    slant: Slant = NO_SLANT  # whether the labels look like a fair sample
 
 
 def judge_pool(pool: Pool) -> PoolTests:
@@ -59,7 +61,8 @@ def judge_pool(pool: Pool) -> PoolTests:
         unknown = np.full(len(tests), np.nan)
         return PoolTests(tests, unknown, unknown, np.ones(len(tests)), looks, is_sure)
     company = company_of(units, pool.gps_times, pool.is_reference)
-    scores = company.scores(np.where(calibrates, pool.calibration, pool.judged))
+    to_known = np.where(calibrates, pool.calibration, pool.judged)
+    scores = company.scores(to_known)
     kinds = np.unique(looks, return_inverse=True)[1]
     p_values = np.full(len(tests), np.nan)
     runs = np.array([observing_run(time) or "" for time in pool.gps_times])
@@ -79,7 +82,9 @@ def judge_pool(pool: Pool) -> PoolTests:
     every = np.full(len(units), np.nan)
     every[tests] = p_values
     p_values = company.of_bursts(every)[tests]
-    return PoolTests(tests, scores[tests], p_values, company.weights[tests], looks, is_sure)
+    is_single = is_test & (company.weights == 1)
+    slant = slant_of(to_known, company.unlabelled, kinds, is_single, calibrates)
+    return PoolTests(tests, scores[tests], p_values, company.weights[tests], looks, is_sure, slant)
 
 
 def _scored(

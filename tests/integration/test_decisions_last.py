@@ -200,6 +200,20 @@ def test_a_run_that_flags_names_the_classes_with_few_labels(session: Session, fi
     assert "may be flagged" not in run.detail
 
 
+def test_a_run_says_that_labels_seem_to_be_typical(session: Session, fill: Fill) -> None:
+    fill(200, KNOWN, "Blip")
+    fill(40, KNOWN)
+    fair, _ = cluster_now(session)
+    assert "typical examples" not in fair.detail
+    narrow = KNOWN.copy()  # whatever is not KNOWN itself is scattered half as far
+    session.execute(Glitch.__table__.delete())
+    session.expire_all()
+    fill(200, narrow, "Blip")
+    fill(40, KNOWN)
+    run, _ = cluster_now(session)
+    assert "the labels seem to be typical examples" in run.detail
+
+
 def test_a_new_cluster_says_which_members_were_dismissed(
     session: Session, flagged: ClusterRecord, fill: Fill
 ) -> None:

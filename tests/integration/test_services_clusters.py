@@ -30,6 +30,7 @@ from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.identifiers import uuid7
 from app.core.principals import Role
+from app.core.settings import Settings
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.service import get_job
 from app.models.records import CheckpointRecord
@@ -406,7 +407,7 @@ def test_the_job_runs_it_once(
     author = person(Role.SUBMITTER)
     job = start_clustering(session, PARAMETERS, principal=author)
     assert start_clustering(session, PARAMETERS, principal=author).id == job.id  # still open
-    context: Any = SimpleNamespace(heartbeat=lambda: None, encoder=None)
+    context: Any = SimpleNamespace(heartbeat=lambda: None, encoder=None, settings=Settings())
     job = get_job(session, job.id)
     assert len(list(HANDLER.plan(session, job, context))) == 1
     chunk: Any = None

@@ -15,7 +15,6 @@ from glitch.novelty.false_discovery import (
     check_fdr,
     flagging_threshold,
     least_flaggable,
-    pile_up,
 )
 
 
@@ -94,19 +93,3 @@ def test_the_chance_at_its_ends() -> None:
     assert chance_of_as_many(10, 10, 20, 1.0) == 1.0
     with pytest.raises(GlitchError, match="n_members"):
         chance_of_as_many(11, 10, 20, 0.1)
-
-
-def test_p_values_that_pile_up_low_are_told() -> None:
-    rng = np.random.default_rng(4)
-    fair, sloped = rng.uniform(size=400), rng.uniform(size=400) ** 2
-    counts = np.ones(400)
-    assert pile_up(fair, counts, None) is None
-    found = pile_up(sloped, counts, None)
-    assert found == pytest.approx(0.5, abs=0.08)
-    # What is flagged explains itself, and a burst is one glitch.
-    new = np.concatenate([fair, np.full(300, 1e-6)])
-    assert pile_up(new, np.ones(700), 1e-3) is None
-    assert pile_up(new, np.ones(700), None) is not None
-    stormy = np.concatenate([fair, np.full(300, 0.1)])
-    assert pile_up(stormy, np.concatenate([counts, np.full(300, 1 / 300)]), None) is None
-    assert pile_up(np.empty(0), np.empty(0), None) is None

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import mannwhitneyu
 
 import glitch.novelty.common_masks
 import glitch.novelty.conformal
 import glitch.novelty.crowds
+from glitch.novelty.fair_sample import SIGMAS, Slant, slant_of
 
 
 def _load() -> ModuleType:
@@ -121,6 +123,25 @@ def test_a_class_is_known_from_twelve_labels_on(bed: Any) -> None:
     is_few = situations.has_few_labels(case, bed)
     is_a = np.array(bed.labels)[case.places] == "a"
     np.testing.assert_array_equal(is_few, is_a & case.is_open)
+
+
+def test_a_choice_of_typical_labels_is_told_and_nothing_else_is(bed: Any) -> None:
+    def sigmas(make: Any, hidden: str | None) -> list[float]:
+        found = []
+        for seed in range(DRAWS):
+            rng = np.random.default_rng([seed, 9])
+            case = situations.plain(bed, rng, KNOWN, hidden)
+            if hidden is None:
+                case = case.chosen(np.array(bed.labels)[case.places] != "new")
+            found.append(situations.judge(make(case, bed, rng), bed).slant.sigmas)
+        return found
+
+    for hidden in (None, "new"):
+        assert np.median(sigmas(situations.typical_labels(0.5), hidden)) > SIGMAS
+        for name, make in SITUATIONS.items():
+            fair = sigmas(make, hidden)
+            assert np.median(fair) < 1, (name, hidden)
+            assert sum(one >= SIGMAS for one in fair) <= 1, (name, hidden)
 
 
 OTHERWISE = {
@@ -265,3 +286,21 @@ def test_a_burst_counts_once_and_is_flagged_whole_or_not(bed: Any) -> None:
     assert found.weights[burst].sum() == pytest.approx(1)
     assert len(np.unique(found.p_values[burst])) == 1
     assert not found.flagged(0.2)[burst].any()
+
+
+def test_the_slant_is_the_sum_of_rank_tests() -> None:
+    rng = np.random.default_rng(2)
+    kinds = rng.integers(0, 2, 60)
+    is_test = rng.random(60) < 0.4
+    away = rng.random(60) + 0.5 * is_test
+    amid = np.where(np.arange(60) < 50, 0.1, 0.9)
+    found = slant_of(away, amid, kinds, is_test, ~is_test)
+    expected = Slant()
+    for kind in (0, 1):
+        one = (kinds == kind) & (amid < 0.5)
+        n, m = (one & is_test).sum(), (one & ~is_test).sum()
+        ranks = mannwhitneyu(away[one & is_test], away[one & ~is_test]).statistic - n * m / 2
+        expected = expected.plus(Slant(ranks, n * m * (n + m + 1) / 12))
+    np.testing.assert_allclose(found, expected)
+    assert found.sigmas > SIGMAS
+    assert slant_of(away, amid, kinds, is_test, np.zeros(60, dtype=bool)).sigmas == 0
