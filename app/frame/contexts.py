@@ -97,6 +97,16 @@ class Card:
 
 
 @dataclass(frozen=True)
+class MemberChoice:
+    """A glitch that may be chosen for an act."""
+
+    id: str
+    name: str  # for screen readers
+    suggested: str | None
+    can_choose: bool
+
+
+@dataclass(frozen=True)
 class Choice:
     """One value that a filter may take."""
 

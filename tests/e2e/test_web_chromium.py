@@ -57,12 +57,39 @@ def paths(glitches: list[GlitchRecord]) -> list[str]:
         *(
             "/ui/glitches",
             "/ui/glitches?ifo=H1&snr_min=x",
+            "/ui/glitches?view=table&column=class&column=time&column=confidence",
+            "/ui/digest?days=7",
             "/ui/upload",
             "/ui/classes",
             "/ui/checkpoints",
         ),
         *(f"/ui/glitches/{glitches[0].id}", f"/ui/glitches/{glitches[1].id}"),
     ]
+
+
+@pytest.mark.parametrize("look", ["", "&view=table"])
+def test_glitches_are_chosen_as_pictures_and_as_rows(
+    browser: Browser, glitches: list[GlitchRecord], look: str
+) -> None:
+    browser.open(f"/ui/glitches?label=-{look}")
+    boxes = browser.driver.find_elements(By.CSS_SELECTOR, "input[name=member]")
+    assert len(boxes) == 6
+    told = browser.find("#chosen-count")
+    assert told.text.startswith("None chosen")
+    boxes[0].click()
+    assert told.text == "1 chosen"
+    every = browser.find("#choose-all")
+    assert every.get_property("indeterminate")
+    every.click()
+    assert told.text == "6 chosen"
+    every.click()
+    for box in boxes[:2]:
+        box.click()
+    browser.find("#class_name").send_keys("tomt", Keys.ENTER)
+    browser.wait_for_text(".note.good", "label")
+    browser.find(".note.good button").click()
+    browser.wait_for_text(".note.good", "Undone")
+    assert len(browser.driver.find_elements(By.CSS_SELECTOR, "input[name=member]")) == 6
 
 
 def test_the_login_link_leaves_the_address_bar_clean(browser: Browser) -> None:

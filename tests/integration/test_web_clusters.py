@@ -82,6 +82,23 @@ def test_without_a_run_the_page_says_how_to_start_one(
     assert "Its clusters appear here by themselves." in started.text
 
 
+def test_an_address_in_a_comment_is_a_link_and_nothing_else_is(
+    reviewer: Walker, clusters: list[UUID]
+) -> None:
+    where = f"/ui/clusters/{clusters[0]}"
+    safe = "https://alog.example.org/?id=7&from=L1"
+    told = f'See {safe} or javascript:alert(1) <a href="http://evil.example">x</a> data:text/html,x'
+    page = decide(reviewer, reviewer.get(where), "comment", text=told)
+    html = page.response.text
+    assert told in page.text  # as it was typed: no markup of it came through
+    away = [link for link in page.links if not link.startswith(("/", "#", "?"))]
+    assert away[0] == safe
+    assert all(link.startswith(("https://", "http://")) for link in away)
+    for link in away:
+        (tag,) = re.findall(rf'<a href="{re.escape(link.replace("&", "&amp;"))}"[^>]*>', html)
+        assert 'rel="nofollow noopener noreferrer"' in tag
+
+
 def test_clusters_are_ranked_by_significance(reviewer: Walker, clusters: list[UUID]) -> None:
     page = reviewer.get("/ui/clusters")
     assert "2 clusters to review" in page.text

@@ -98,6 +98,7 @@ def test_the_latents_of_a_glitch_have_strips(
         ("snr_min=loud", 400, "is no number"),
         ("label=Nonsense", 400, "no class"),
         ("start=yesterday", 400, "no time"),
+        ("confidence_min=0.5", 200, "No glitch passes these filters"),
     ],
 )
 def test_neighbours_are_looked_for_among_some(

@@ -13,9 +13,9 @@ from app.classes.overview import Occurrence, Portrait, occurrences, portrait, ti
 from app.classes.pages.contexts import ClassesPage, ClassPage, ClassRow, RateChart
 from app.classes.records import ClassRecord
 from app.classes.service import class_history
-from app.clusters.pages.contexts import Likeness, Member, MemberChoice
+from app.clusters.pages.contexts import Likeness, Member
 from app.core.principals import Principal, Role
-from app.frame.contexts import Fact
+from app.frame.contexts import Fact, MemberChoice
 from app.frame.histograms import Bar
 from app.frame.history import entries_of
 from app.frame.palette import class_colour

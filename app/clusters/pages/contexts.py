@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from app.frame.contexts import Card, Choice, ClassCount, Download, Fact, Moment, PageContext
+from app.frame.contexts import (
+    Card,
+    Choice,
+    ClassCount,
+    Download,
+    Fact,
+    MemberChoice,
+    Moment,
+    PageContext,
+)
 from app.frame.figures import StripSection
 from app.frame.histograms import Histogram, Sparkline, Timeline
 from app.frame.history import HistoryEntry
@@ -92,16 +101,6 @@ class ClustersPage(PageContext):
     is_nothing_new: bool  # the run had no unlabelled glitch to test
     can_start: bool
     form: RunForm
-
-
-@dataclass(frozen=True)
-class MemberChoice:
-    """A member that may be chosen for an act."""
-
-    id: str
-    name: str  # for screen readers
-    suggested: str | None
-    can_choose: bool
 
 
 @dataclass(frozen=True)

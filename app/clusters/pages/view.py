@@ -27,7 +27,6 @@ from app.clusters.pages.contexts import (
     ClusterPage,
     Likeness,
     Member,
-    MemberChoice,
     UndoOffer,
 )
 from app.clusters.pages.model import comparison_of, model_note, strips_of
@@ -38,7 +37,7 @@ from app.clusters.review.suggestions import count_by_cluster, suggested_classes
 from app.clusters.trust import trust_sentence
 from app.core.errors import NotFoundError
 from app.core.principals import Principal, Role
-from app.frame.contexts import ClassCount, Fact, Moment
+from app.frame.contexts import ClassCount, Fact, MemberChoice, Moment
 from app.frame.figures import DIVERGING
 from app.frame.histograms import histogram, sparkline
 from app.frame.history import entries_of

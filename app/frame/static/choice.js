@@ -4,7 +4,7 @@ export class Choice {
   constructor(root) {
     this.root = root;
     this.boxes = new Map();
-    for (const box of root.querySelectorAll("input[name=member]")) this.boxes.set(box.value, box);
+    for (const box of root.querySelectorAll("input[name=member][form=review]")) this.boxes.set(box.value, box);
     this.field = root.querySelector("form#review input[name=also]");
     this.ids = new Set(this.field?.value.split(" ").filter(Boolean));
     this.listeners = [];

@@ -1,10 +1,10 @@
-// The catalogue's table: choose rows, copy them as a spreadsheet takes them, copy the address.
+// The catalogue: choose glitches, copy rows as a spreadsheet takes them, copy the address.
 
 export function attachTable(root) {
+  const all = root.querySelector("#choose-all");
+  if (!all) return;
   const table = root.querySelector("table#glitches");
-  if (!table) return;
-  const boxes = [...table.querySelectorAll("input[name=member]")];
-  const all = table.querySelector("#choose-all");
+  const boxes = [...root.querySelectorAll("input[name=member]")];
   const told = root.querySelector("#chosen-count");
   const none = told.textContent;
   const chosen = () => boxes.filter((box) => box.checked);
@@ -13,11 +13,14 @@ export function attachTable(root) {
     all.checked = count === boxes.length;
     all.indeterminate = count > 0 && !all.checked;
     told.textContent = count ? `${count} chosen` : none;
+    for (const box of boxes) box.closest(".card")?.classList.toggle("chosen-member", box.checked);
   };
-  table.addEventListener("change", (event) => {
-    if (event.target === all) for (const box of boxes) box.checked = all.checked;
+  all.closest("label")?.removeAttribute("hidden");
+  all.addEventListener("change", () => {
+    for (const box of boxes) box.checked = all.checked;
     tell();
   });
+  for (const box of boxes) box.addEventListener("change", tell);
   tell(); // the browser may have kept boxes from before
   if (!navigator.clipboard) return;
   const copy = (button, text) => {
@@ -29,7 +32,8 @@ export function attachTable(root) {
       setTimeout(() => (button.textContent = was), 2000);
     });
   };
-  copy(root.querySelector("#copy-table"), () => {
+  const rowsButton = root.querySelector("#copy-table");
+  if (table) copy(rowsButton, () => {
     const rows = chosen().length ? chosen().map((box) => box.closest("tr")) : boxes.map((box) => box.closest("tr"));
     return [table.tHead.rows[0], ...rows].map((row) => [...row.cells].slice(1).map((cell) => cell.innerText.trim()).join("\t")).join("\n");
   });

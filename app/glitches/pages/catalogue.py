@@ -12,7 +12,7 @@ from app.classes.naming import class_meant, list_classes, usable_class_names
 from app.core.errors import InvalidRequestError
 from app.core.paging import Page
 from app.core.principals import Principal, Role
-from app.frame.contexts import ClassCount
+from app.frame.contexts import ClassCount, MemberChoice
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer, VisitorDep
 from app.frame.failures import see_other
 from app.frame.render import local_path, render
@@ -146,10 +146,17 @@ def _catalogue_page(
         class_names=usable_class_names(session),
         can_label=principal.role >= Role.REVIEWER,
         undo=None if undo is None else str(undo),
+        ids=tuple(str(glitch.id) for glitch in page.items),
         cards=tuple(
             card(glitch, wanted_s=query.window_s, judgement=judgements.get(glitch.id))
             for glitch in page.items
             if not query.is_table
+        ),
+        choices=tuple(
+            MemberChoice(
+                str(one.id), f"Choose {one.label or 'unlabelled'} {one.public_id}", None, True
+            )
+            for one in page.items
         ),
         exports=export_links(
             query.href(after=None, window=None, view=None, sort=None),

@@ -12,6 +12,7 @@ from app.frame.contexts import (
     ClassCount,
     Download,
     Fact,
+    MemberChoice,
     Moment,
     Novelty,
     PageContext,
@@ -74,7 +75,9 @@ class CataloguePage(PageContext):
     windows: tuple[ClassCount, ...]  # links that change the window shown
     counts: tuple[ClassCount, ...]
     looks: tuple[ClassCount, ...]  # links to pictures and to the table
+    ids: tuple[str, ...]  # of the glitches on this page
     cards: tuple[Card, ...]
+    choices: tuple[MemberChoice, ...]  # of the cards
     table: CatalogueTable | None
     here: str  # this page, to come back to
     all_kept: tuple[tuple[str, str], ...]  # the whole address as fields, without its columns
