@@ -97,8 +97,9 @@ def parse_gps_time(text: str | None) -> Decimal | None:
     text = text.strip()
     if not _GPS_TIME.fullmatch(text) or not 0 < Decimal(text) <= LATEST_GPS_TIME:
         raise InvalidRequestError(
-            f"gps_time {_shown(text)} is no GPS time: give seconds since 6 January 1980 as a "
-            "plain decimal number with at most nine decimals, such as 1126259462.4.",
+            f"gps_time {_shown(text)} is no GPS time: give seconds since 6 January 1980, up to "
+            f"{LATEST_GPS_TIME:f}, as a plain decimal number with at most nine decimals, such as "
+            "1126259462.4.",
             field="gps_time",
         )
     return Decimal(text)

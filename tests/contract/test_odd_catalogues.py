@@ -1,0 +1,165 @@
+"""Catalogues that nobody foresees, clustered over HTTP: an answer that is true, and no wrong flag.
+
+Each is another detector of one service. What is tested of them is in unit/test_odd_catalogues.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from api_fixtures import Service, assert_problem, picture
+from doing_jobs import doing_jobs
+from sqlalchemy import insert, select
+
+from app.classes.tables import GlitchClass
+from app.core.engine import make_session_factory
+from app.core.identifiers import uuid7
+from app.glitches.tables import Embedding, Glitch
+from app.models.checkpoints import active_checkpoint
+from app.novelty import request_judging
+from glitch.gps import LATEST_GPS_TIME
+
+START = 1_240_000_000
+BURST = 100_000
+
+
+@dataclass(frozen=True)
+class Kind:
+    """So many glitches about one direction, labelled or not, at these times."""
+
+    n: int
+    axis: int
+    label: str | None = None
+    times: Sequence[float] | None = None
+    spread: float = 0.3
+
+
+def apart(n: int, start: float = START) -> list[float]:
+    return [start + 3600 * number for number in range(n)]
+
+
+def store(service: Service, ifo: str, *kinds: Kind) -> None:
+    rng = np.random.default_rng(3)
+    with make_session_factory(service.engine).begin() as session:
+        checkpoint = active_checkpoint(session)
+        for kind in kinds:
+            class_id = session.scalar(select(GlitchClass.id).where(GlitchClass.name == kind.label))
+            means = kind.spread * rng.standard_normal((kind.n, checkpoint.latent_size))
+            means[:, kind.axis] += 3
+            keys = [uuid7() for _ in range(kind.n)]
+            for first in range(0, kind.n, 10_000):
+                block = range(first, min(kind.n, first + 10_000))
+                session.execute(
+                    insert(Glitch),
+                    [
+                        {
+                            "id": keys[at],
+                            "ifo": ifo,
+                            "gps_time": None if kind.times is None else Decimal(kind.times[at]),
+                            "origin": "upload",
+                            "content_digest": secrets.token_bytes(32),
+                            "class_id": class_id,
+                        }
+                        for at in block
+                    ],
+                )
+                session.execute(
+                    insert(Embedding),
+                    [
+                        {
+                            "glitch_id": keys[at],
+                            "checkpoint_id": checkpoint.id,
+                            "ifo": ifo,
+                            "is_simulated": False,
+                            "is_reference": class_id is not None,
+                            "mean": means[at],
+                            "log_variance": [0.0] * checkpoint.latent_size,
+                            "reconstruction_error": 1.0,
+                            "kl": 1.0,
+                            "is_judged": False,
+                        }
+                        for at in block
+                    ],
+                )
+
+
+def clustered(service: Service, ifo: str, patience_s: float = 120) -> dict[str, Any]:
+    """Ask for a clustering as a script does, and wait; the run."""
+    with doing_jobs(service), service.client("submitter") as client:
+        job = client.post("/clusters/runs", json={"ifo": ifo}).json()
+        deadline = time.monotonic() + patience_s
+        while job["state"] in {"queued", "running"}:
+            assert time.monotonic() < deadline, job
+            time.sleep(0.1)
+            job = client.get(f"/jobs/{job['id']}").json()
+        assert job["state"] == "succeeded", job
+        runs = client.get("/clusters/runs").json()["items"]
+        return dict(next(one for one in runs if one["id"] == job["result"]["run"]))
+
+
+KNOWN = (Kind(60, 0, "Blip", apart(60)), Kind(60, 1, "Whistle", apart(60, START + 1e6)))
+
+
+def test_a_class_with_one_example(service: Service) -> None:
+    store(service, "H1", *KNOWN, Kind(1, 2, "Tomte", apart(1)), Kind(20, 0, None, apart(20)))
+    run = clustered(service, "H1")
+    assert (run["n_judged"], run["n_unjudged"], run["n_flagged"]) == (20, 0, 0)
+    assert "Tomte is back" not in run["detail"]
+
+
+def test_labels_without_times(service: Service) -> None:
+    known = (Kind(60, 0, "Blip"), Kind(60, 1, "Whistle"))
+    store(service, "L1", *known, Kind(20, 0, None, apart(20)))
+    run = clustered(service, "L1")
+    assert (run["n_judged"], run["n_unjudged"], run["n_flagged"]) == (20, 0, 0)
+    assert "is back" not in run["detail"]
+
+
+def test_a_detector_without_a_reference(service: Service) -> None:
+    store(service, "V1", Kind(30, 0, None, apart(30)))
+    run = clustered(service, "V1")
+    assert (run["n_judged"], run["n_unjudged"], run["n_clusters"]) == (0, 30, 0)
+    assert "None of 30 unlabelled glitches could be judged" in run["detail"]
+    assert "glitch-discovery references training-set" in run["detail"]
+
+
+def test_clocks_in_the_future(service: Service) -> None:
+    latest = int(LATEST_GPS_TIME)
+    future = apart(50, latest - 100 * 3600)
+    more = (Kind(20, 0, None, future[:20]), Kind(30, 3, None, future[20:], 0.1))
+    store(service, "K1", *KNOWN, *more)
+    run = clustered(service, "K1")
+    assert run["n_judged"] == 50
+    assert 25 <= run["n_flagged"] <= 33
+    assert "is back" not in run["detail"]
+    with service.client("reader") as client:
+        (found,) = client.get("/clusters", params={"run": run["id"]}).json()["items"]
+        assert float(found["summary"]["gps_times"]["last"]) <= latest
+        seen = client.get(f"/clusters/{found['id']}/seen-before").json()
+        assert len(seen["bins"]) < 1000
+    with service.client("submitter") as client:
+        later = client.post(
+            "/embed",
+            files={"file": ("a.png", picture(3))},
+            data={"view_duration_s": "0.5", "ifo": "K1", "gps_time": str(latest + 10)},
+        )
+        assert str(latest) in assert_problem(later, 400).replace(",", "")
+
+
+@pytest.mark.timeout(600)
+def test_a_burst_of_a_hundred_thousand(service: Service) -> None:
+    """One known event again and again within a minute: one test, and nothing of it is new."""
+    rng = np.random.default_rng(1)
+    times = list(START + 1e8 + 60 * rng.random(BURST))
+    store(service, "G1", *KNOWN, Kind(BURST, 0, None, times, 0.02))
+    with make_session_factory(service.engine).begin() as session:
+        assert request_judging(session, "a batch") is not None
+    run = clustered(service, "G1", 500)
+    assert (run["n_judged"], run["n_flagged"], run["n_clusters"]) == (BURST, 0, 0)
