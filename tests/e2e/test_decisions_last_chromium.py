@@ -241,7 +241,11 @@ def test_nothing_is_lost_and_nothing_undone(
             ["Merged it into Whistle", "Split off 6"],
         ),
         ("dismissed", f"Cluster of {len(dismissed)} glitches", ["Dismissed it"]),
-        ("flagged", f"Cluster of {SPLIT_OFF} glitches", ["Nobody has decided anything about"]),
+        (
+            "flagged",
+            f"Cluster of {SPLIT_OFF} glitches",
+            ["A reviewer split it off from a larger one; nobody has decided"],
+        ),
     ):
         browser.open(f"/ui/clusters/{found[state]['id']}")
         assert browser.find("h1").text == heading

@@ -181,6 +181,7 @@ class ClusterPage(PageContext):
     next_href: str | None
     first_href: str | None
     history: tuple[HistoryEntry, ...]
+    undecided: str  # where there is none
     last_event_id: int
     elsewhere: tuple[tuple[str, str], ...]  # address and text of what stands in for it now
     queue: str  # "2 of 7 to review"

@@ -172,6 +172,14 @@ def _not_judged(cluster: ClusterRecord) -> str | None:
     return None if not n else f"{count(n, 'member')} came since it was decided about"
 
 
+def _undecided(cluster: ClusterRecord) -> str:
+    if "is_part" in cluster.summary and "beside" not in cluster.summary:
+        return (
+            "A reviewer split it off from a larger one; nobody has decided anything about it yet."
+        )
+    return "Nobody has decided anything about this cluster yet."
+
+
 def _chance(significance: float | None) -> str:
     if significance is None:
         return "not tested"
@@ -293,6 +301,7 @@ def cluster_page_of(
         next_href=_address(cluster, order, page + 1, window) if is_more else None,
         first_href=_address(cluster, order, 1, window) if page > 1 else None,
         history=entries_of(log),
+        undecided=_undecided(cluster),
         last_event_id=log.last_id,
         elsewhere=elsewhere,
         queue=_queue_text(queue),
