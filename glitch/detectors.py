@@ -27,9 +27,10 @@ _NAMES = _SITES | {
 def parse_detector(text: str | None) -> str | None:
     """The detector of this name, in whatever case; None if there is none such.
 
-    "h1" is H1, as are its site's letter and name: H, LHO, Hanford.
+    "h1" is H1, as are its site's letter and name: H, LHO, Hanford. Blanks, "-" and "_" count for
+    nothing; what holds anything else is no name.
     """
-    name = re.sub(r"[^A-Z0-9]", "", (text or "").upper().removeprefix("LIGO"))
+    name = re.sub(r"[ _-]", "", (text or "").strip().upper().removeprefix("LIGO"))
     return name if name in DETECTORS else _NAMES.get(name)
 
 
