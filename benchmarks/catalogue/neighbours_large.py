@@ -201,7 +201,9 @@ def main() -> None:
             count = session.scalar(select(func.count()).select_from(Embedding))
             session.rollback()
             took, _ = timed(
-                lambda: ensure_vector_index(engine, checkpoint.id, checkpoint.latent_size)
+                lambda: ensure_vector_index(
+                    engine, checkpoint.id, checkpoint.latent_size, from_rows=1
+                )
             )
             print(f"{count:,} glitches; index there after {took / 1e3:.0f} s", flush=True)
             sample = select(Embedding.glitch_id, Embedding.mean, Embedding.ifo).where(
