@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import NotReadyError
 from app.core.postgres.partitions import (
     INDEX_FROM_ROWS,
+    build_progress,
     ensure_vector_index,
     has_rows,
     has_vector_index,
@@ -128,13 +129,20 @@ class IndexHandler:
     ) -> ChunkResult:
         """Build it beside reads and writes, on a connection of its own; a cancel is heard."""
         said = job.parameters
+        engine = cast("Engine", session.get_bind())
+
+        def check() -> None:
+            context.heartbeat()
+            context.note(build_progress(engine, said["checkpoint_id"]))
+
         ensure_vector_index(
-            cast("Engine", session.get_bind()),
+            engine,
             said["checkpoint_id"],
             said["latent_size"],
             from_rows=said["from_rows"],
-            check=context.heartbeat,
+            check=check,
         )
+        context.note(None)
         return ChunkResult()
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:

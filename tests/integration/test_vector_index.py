@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from store_helpers import LATENT, Store
 
 from app.core.engine import make_session_factory
-from app.core.postgres.partitions import ensure_vector_index, has_vector_index
+from app.core.postgres.partitions import build_progress, ensure_vector_index, has_vector_index
 from app.core.settings import Settings
 from app.jobs.leases import JobCancelledError
 from app.jobs.service import get_job
@@ -99,6 +99,24 @@ def test_a_build_is_stopped_and_done_again(
     assert not has_vector_index(session, checkpoint.id)
     session.rollback()
     assert ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=FEW, check=lambda: None)
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_a_build_says_how_far_it_is(
+    engine: Engine, session: Session, checkpoint: CheckpointRecord
+) -> None:
+    session.execute(text(f"DELETE FROM embedding_p{checkpoint.id} WHERE false"))  # noqa: S608
+    assert build_progress(engine, checkpoint.id) is None
+    said: list[str] = []
+
+    def ask() -> None:
+        if sentence := build_progress(engine, checkpoint.id):
+            said.append(sentence)
+            session.rollback()  # what the build waits for
+
+    assert ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=FEW, check=ask)
+    assert said[0] == "The vector index: waiting for writers before build."
+    assert build_progress(engine, checkpoint.id) is None
 
 
 @pytest.mark.usefixtures("catalogue")

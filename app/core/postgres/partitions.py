@@ -115,6 +115,20 @@ def ensure_vector_index(
     return True
 
 
+def build_progress(engine: Engine, checkpoint_id: int) -> str | None:
+    """How far the build of a checkpoint's index is, in PostgreSQL's words; None where none is."""
+    statement = text(
+        "SELECT phase, 100 * blocks_done / nullif(blocks_total, 0) AS percent"
+        " FROM pg_stat_progress_create_index WHERE relid = to_regclass(:table)"
+    )
+    with engine.connect() as connection:
+        row = connection.execute(statement, {"table": partition_name(checkpoint_id)}).first()
+    if row is None:
+        return None
+    share = "" if row.percent is None else f", {row.percent} % of the table"
+    return f"The vector index: {row.phase}{share}."
+
+
 def _build(
     connection: Connection, checkpoint_id: int, size: int, check: Callable[[], None] | None
 ) -> None:
