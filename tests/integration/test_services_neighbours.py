@@ -16,8 +16,9 @@ from store_helpers import LATENT, SMALL, Store, encoding, ids, make_views, perso
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.postgres.partitions import ensure_vector_index, has_vector_index, vector_index_name
 from app.core.principals import Role
+from app.glitches import neighbours
 from app.glitches.labels import append_label
-from app.glitches.neighbours import find_neighbours
+from app.glitches.neighbours import EF_SEARCH, find_neighbours
 from app.glitches.records import GlitchFilters, GlitchMetadata
 from app.glitches.service import insert_glitch
 from app.models.checkpoints import publish_checkpoint
@@ -198,6 +199,71 @@ def test_the_vector_index_is_built_when_large_and_then_used(
         {"name": vector_index_name(checkpoint.id)},
     )
     assert uses >= 3
+
+
+@pytest.fixture
+def index(
+    engine: Engine, session: Session, checkpoint: CheckpointRecord, catalogue: dict[Any, np.ndarray]
+) -> None:
+    session.commit()  # the build waits for every transaction that reads
+    ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=50)
+    session.execute(text("ANALYZE glitch"))
+    session.execute(text("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off"))
+
+
+@pytest.mark.usefixtures("index")
+def test_a_search_by_the_index_has_its_own_settings_for_one_transaction(
+    session: Session, checkpoint: CheckpointRecord
+) -> None:
+    def settings() -> tuple[str, ...]:
+        names = ("hnsw.ef_search", "hnsw.iterative_scan")
+        return tuple(session.scalar(text(f"SHOW {name}")) for name in names)
+
+    usual = settings()
+    find_neighbours(session, vector=np.zeros(LATENT), checkpoint_id=checkpoint.id, k=5)
+    assert settings() == (str(EF_SEARCH), "strict_order") != usual
+    session.rollback()
+    assert settings() == usual
+
+
+@pytest.mark.usefixtures("index")
+def test_where_the_index_finds_too_few_a_scan_finds_the_others(
+    session: Session, checkpoint: CheckpointRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shallow(session: Session) -> None:
+        session.execute(text("SET LOCAL hnsw.ef_search = 1; SET LOCAL hnsw.iterative_scan = off"))
+
+    monkeypatch.setattr(neighbours, "prepare_index_scan", shallow)
+    asked: dict[str, Any] = {"vector": np.zeros(LATENT), "checkpoint_id": checkpoint.id, "k": 5}
+    found = find_neighbours(session, **asked)
+    assert len(found) == 5
+    assert found == find_neighbours(session, **asked, exact=True)
+
+
+@pytest.mark.usefixtures("index")
+@pytest.mark.parametrize(
+    ("filters", "is_by_index"),
+    [
+        (GlitchFilters(), True),
+        (GlitchFilters(ifos=("H1", "L1")), True),
+        (GlitchFilters(snr_min=1e6), False),  # hardly any passes
+        (GlitchFilters(labels=("Blip",)), False),  # a class lies elsewhere than most queries
+        (GlitchFilters(p_value_max=0.5), False),
+    ],
+)
+def test_few_and_apart_are_searched_by_a_scan(
+    session: Session,
+    checkpoint: CheckpointRecord,
+    monkeypatch: pytest.MonkeyPatch,
+    filters: GlitchFilters,
+    is_by_index: bool,
+) -> None:
+    prepared: list[Session] = []
+    monkeypatch.setattr(neighbours, "prepare_index_scan", prepared.append)
+    find_neighbours(
+        session, vector=np.zeros(LATENT), checkpoint_id=checkpoint.id, k=1, filters=filters
+    )
+    assert bool(prepared) == is_by_index
 
 
 def test_an_unfinished_index_is_built_again(
