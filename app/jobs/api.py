@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,7 +15,8 @@ from app.jobs import schemas as job_schemas
 from app.jobs.follow import STILL_HERE, STREAM_HEADERS, follow
 from app.jobs.follow import last_event_id as last_event_id_of
 from app.jobs.service import cancel_job, get_job, list_items, list_jobs, retry_job
-from app.server.callers import Cursor, Reader, SessionDep, Submitter
+from app.server.callers import Cursor, Reader, SessionDep, Submitter, runtime_of
+from app.server.streams import AdmittedStream
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -88,14 +89,15 @@ def events(
     The stream ends with the job. A client that comes back with `Last-Event-ID` misses nothing.
     """
     get_job(session, job_id)
-    return StreamingResponse(
+    return AdmittedStream(
+        runtime_of(request).admissions.events,
         _stream(request, job_id, last_event_id_of(last_event_id)),
         media_type="text/event-stream",
         headers=STREAM_HEADERS,
     )
 
 
-async def _stream(request: Request, job_id: UUID, after: int) -> AsyncIterator[str]:
+async def _stream(request: Request, job_id: UUID, after: int) -> AsyncGenerator[str]:
     async for news in follow(request, job_id, after):
         if news is None:
             yield STILL_HERE

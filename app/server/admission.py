@@ -19,8 +19,10 @@ from app.core.errors import BusyError
 WAIT_S = 2.0  # of a request that reads: a page is asked for again sooner than waited for
 UPLOAD_PLACES = 16  # they wait for decoders and the encoder most of the time
 LOOK_UP_THREADS = 8  # for what holds a connection for a moment: who asks, a job's news
+EVENT_STREAMS = 200  # each asks for news twice a second, by the look-ups' threads
 SPARE_THREADS = 24  # for files and whatever else needs no connection
 _SHARE = 0.7  # of the connections; uploads and look-ups have the others
+_TABLES_SHARE = 0.1  # of the connections, for tables that are read while they are sent
 
 
 class Admission:
@@ -80,6 +82,8 @@ class Admissions:
 
     reads: Admission
     uploads: Admission
+    tables: Admission  # each holds a connection for as long as its reader takes
+    events: Admission = field(default_factory=lambda: Admission(EVENT_STREAMS, WAIT_S))
     look_ups: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOOK_UP_THREADS))
     endings: CapacityLimiter = field(init=False)  # commits and rollbacks
 
@@ -92,6 +96,7 @@ class Admissions:
         return cls(
             reads=Admission(max(1, int(_SHARE * connections)), WAIT_S),
             uploads=Admission(UPLOAD_PLACES, upload_wait_s),
+            tables=Admission(max(1, int(_TABLES_SHARE * connections)), WAIT_S),
         )
 
     @property

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from datetime import timedelta
 from uuid import UUID
 
 from fastapi import Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import FileResponse
 from sqlalchemy.orm import Session
 from starlette.background import BackgroundTask
 
@@ -19,6 +19,7 @@ from app.glitches.exports.service import export_file
 from app.glitches.records import GlitchFilters
 from app.models.pictures import PicturePlan, painter_of
 from app.server.runtime import Runtime
+from app.server.streams import AdmittedStream
 
 
 def painted_answer(request: Request, runtime: Runtime, plan: PicturePlan) -> Response:
@@ -45,7 +46,8 @@ def export_answer(
     file_name = f"{name}.{wanted.suffix}"
     if wanted.is_streamed:
         count_rows(session, filters, most=1)  # refuses senseless filters before the answer begins
-        return StreamingResponse(
+        return AdmittedStream(
+            runtime.admissions.tables,
             _csv(runtime, filters),
             media_type="text/csv",
             headers={"Content-Disposition": f'attachment; filename="{file_name}"'},
@@ -77,7 +79,7 @@ def exported_answer(runtime: Runtime, session: Session, job_id: UUID) -> FileRes
     )
 
 
-def _csv(runtime: Runtime, filters: GlitchFilters) -> Iterator[str]:
+def _csv(runtime: Runtime, filters: GlitchFilters) -> Generator[str]:
     """In a transaction of its own: the request's ends before the answer is sent."""
     base = runtime.settings.base_url
     with runtime.sessions() as session, closing(export_rows(session, filters, base=base)) as rows:

@@ -42,7 +42,12 @@ class LoadCollector(Collector):
             labels=("kind", "state"),
         )
         admissions = self._runtime.admissions
-        for kind, admission in (("read", admissions.reads), ("upload", admissions.uploads)):
+        for kind, admission in (
+            ("read", admissions.reads),
+            ("upload", admissions.uploads),
+            ("table", admissions.tables),
+            ("events", admissions.events),
+        ):
             places.add_metric((kind, "at_work"), admission.at_work)
             places.add_metric((kind, "waiting"), admission.waiting)
             places.add_metric((kind, "refused"), admission.refused)

@@ -14,6 +14,7 @@ import pytest
 from api_fixtures import Service, assert_problem, picture, running_service
 
 from app.core.embedded import EmbeddedServer
+from app.server import answers, streams
 
 ANSWERED_WITHIN_S = 20.0
 
@@ -121,3 +122,44 @@ def test_what_cannot_be_answered_is_refused_soon(small: Service) -> None:
             assert client.get("/readyz").status_code == 200
         holder.rollback()
         assert {one.result().status_code for one in waiting} <= {200, 503}
+
+
+def test_a_slow_reader_of_a_table_holds_up_no_other_reads(
+    small: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds a connection for as long as it reads: one of four, so a second one is refused."""
+    is_over = threading.Event()
+
+    def slow(_: object) -> Iterator[str]:
+        yield "id\n"
+        is_over.wait(60)
+
+    monkeypatch.setattr(answers, "csv_lines", slow)
+    with small.client() as client:
+        with client.stream("GET", "/exports?format=csv") as first:
+            lines = first.iter_lines()
+            assert next(lines) == "id"
+            refused = client.get("/exports?format=csv")
+            assert_problem(refused, 503)
+            assert int(refused.headers["retry-after"]) >= 1
+            assert {client.get("/glitches?limit=1").status_code for _ in range(5)} == {200}
+            is_over.set()
+            assert list(lines) == []
+        assert client.get("/exports?format=csv").status_code == 200
+
+
+def test_a_table_that_is_read_too_slowly_is_cut_off(
+    small: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(_: object) -> Iterator[str]:
+        while True:
+            yield "id\n"
+            time.sleep(0.05)
+
+    monkeypatch.setattr(answers, "csv_lines", endless)
+    monkeypatch.setattr(streams, "LONGEST_STREAM_S", 0.5)
+    with small.client() as client:
+        for _ in range(2):  # the place is free again
+            with pytest.raises(httpx.RemoteProtocolError):
+                client.get("/exports?format=csv")
+        assert client.get("/glitches?limit=1").status_code == 200

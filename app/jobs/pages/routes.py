@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
@@ -35,7 +34,8 @@ from app.jobs.pages.view import STATES, job_href, job_page_of, job_row, kind_tex
 from app.jobs.records import JobRecord
 from app.jobs.registry import known_kinds
 from app.jobs.service import cancel_job, get_job, list_jobs, retry_job
-from app.server.request_scope import SessionDep
+from app.server.request_scope import SessionDep, runtime_of
+from app.server.streams import AdmittedStream
 
 router = APIRouter(route_class=PageRoute)
 
@@ -125,14 +125,15 @@ def events(
 ) -> Response:
     """Server-sent events: ``live`` with the part of the page that changed, ``end`` at the end."""
     found = _job(session, job_id)
-    return StreamingResponse(
+    return AdmittedStream(
+        runtime_of(request).admissions.events,
         _stream(request, found.id, last_event_id_of(last_event_id)),
         media_type="text/event-stream",
         headers=STREAM_HEADERS,
     )
 
 
-async def _stream(request: Request, job_id: UUID, after: int) -> AsyncIterator[str]:
+async def _stream(request: Request, job_id: UUID, after: int) -> AsyncGenerator[str]:
     template = environment().get_template("job_live.html")
     async for news in follow(request, job_id, after):
         if news is None:
