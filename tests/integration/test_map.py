@@ -13,6 +13,7 @@ from api_fixtures import Service, assert_problem, running_service, tiny_data_fol
 from cluster_helpers import store_cluster, store_run
 from map_helpers import GPS_START, order_of, store_kinds, work
 from sqlalchemy import text
+from web_fixtures import Walker
 
 from app.core.embedded import EmbeddedServer
 from app.core.engine import make_session_factory
@@ -77,6 +78,15 @@ def test_there_is_no_map_until_one_is_drawn(service: Service) -> None:
     with service.client("reader") as reader:
         assert_problem(reader.post("/map", json={}), 403)
         assert reader.get("/map/state").status_code == 200
+
+
+def test_the_page_says_how_the_map_was_laid_out(
+    service: Service, drawn: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Walker(service, "reader") as walker:
+        assert "laid out by two principal directions." in walker.client.get("/ui/map").text
+        monkeypatch.setattr("glitch.projection.FEWEST_FOR_UMAP", len(drawn))
+        assert "laid out by UMAP." in walker.client.get("/ui/map").text
 
 
 def test_columns_say_what_the_catalogue_says(service: Service, drawn: list[UUID]) -> None:

@@ -41,6 +41,7 @@ from app.map.region import read_region, resolve
 from app.map.service import glitches_of, map_state, start_drawing, start_placing
 from app.server.answers import export_answer
 from app.server.request_scope import RuntimeDep, SessionDep
+from glitch import projection as layout
 
 router = APIRouter(route_class=PageRoute)
 _Region = Annotated[str, Form(max_length=64_000)]
@@ -220,11 +221,10 @@ def _or_sentence(act: Callable[[], Response], session: Session | None = None) ->
 
 def _drawn(checkpoint: str, projection: ProjectionRecord) -> str:
     others = projection.n_points - projection.n_laid_out
-    how = (
-        f"{projection.n_laid_out:,} laid out by UMAP, {others:,} placed among them"
-        if others
-        else "laid out by UMAP"
-    )
+    is_by_umap = projection.n_laid_out >= layout.FEWEST_FOR_UMAP
+    how = f"laid out by {'UMAP' if is_by_umap else 'two principal directions'}"
+    if others:
+        how = f"{projection.n_laid_out:,} {how}, {others:,} placed among them"
     return f"Drawn {stamp(projection.created_at)} with {checkpoint}: {how}."
 
 
