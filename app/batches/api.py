@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from pydantic import Field
 
 from app.batches.keeping import check_kept, keep_upload
-from app.batches.options import MERGE_WINDOW_S, BatchOptions, check_options, submit_batch
+from app.batches.options import MERGE_WINDOW_S, options_said, submit_batch
 from app.batches.sweeping import hold_uploads
 from app.core import schemas as core_schemas
 from app.core.access import require_role
@@ -17,6 +18,7 @@ from app.core.principals import Role
 from app.glitches.upload import clean_name
 from app.server import request_scope
 from app.server.callers import RuntimeDep, SessionDep, Uploader, UploadRoute
+from app.server.form_fields import EnergyMax, FrequencyRange
 
 router = APIRouter(route_class=UploadRoute, tags=["uploads"])
 
@@ -40,6 +42,33 @@ class Batch(core_schemas.Model):
     links: BatchLinks
 
 
+@dataclass(frozen=True)
+class BatchSaid:
+    """What is said about a batch."""
+
+    merge_window_s: Annotated[
+        float, Form(description="Triggers no further apart than this are one glitch, s.")
+    ] = MERGE_WINDOW_S
+    ifo: Annotated[str | None, Form(description="Detector of what does not name its own.")] = None
+    channel: Annotated[str | None, Form(description="Channel of the strain files.")] = None
+    sample_rate_hz: Annotated[
+        float | None, Form(description="Of strain files that do not say.")
+    ] = None
+    centre: Annotated[
+        bool,
+        Form(
+            description="Triggers: centre the views on the loudest tile within 0.25 s of a "
+            "trigger's time; false keeps that time in the middle."
+        ),
+    ] = True
+    origin: Annotated[
+        str | None,
+        Form(description="upload, simulated, gravityspy or omicron; else told from the files."),
+    ] = None
+    energy_max: EnergyMax = None
+    frequency_range: FrequencyRange = None
+
+
 @router.post("/batches", summary="Ingest many glitches", status_code=202)
 def new_batch(
     *,
@@ -58,67 +87,20 @@ def new_batch(
         UploadFile | None,
         File(description="CSV that tells of the pictures: path or gravityspy_id, label, ifo, …"),
     ] = None,
-    merge_window_s: Annotated[
-        float, Form(description="Triggers no further apart than this are one glitch, s.")
-    ] = MERGE_WINDOW_S,
-    ifo: Annotated[str | None, Form(description="Detector of what does not name its own.")] = None,
-    channel: Annotated[str | None, Form(description="Channel of the strain files.")] = None,
-    sample_rate_hz: Annotated[
-        float | None, Form(description="Of strain files that do not say.")
-    ] = None,
-    centre: Annotated[
-        bool,
-        Form(
-            description="Triggers: centre the views on the loudest tile within 0.25 s of a "
-            "trigger's time; false keeps that time in the middle."
-        ),
-    ] = True,
-    origin: Annotated[
-        str | None,
-        Form(description="upload, simulated, gravityspy or omicron; else told from the files."),
-    ] = None,
-    energy_max: Annotated[
-        float | None,
-        Form(description="Of pictures: energy at the top of the colour scale, where not 25.5."),
-    ] = None,
-    frequency_range: Annotated[
-        str | None,
-        Form(description="Of pictures: lowest and highest Hz, as 10,4096, where not 10,2048."),
-    ] = None,
+    said: Annotated[BatchSaid, Depends()],
 ) -> Batch:
     """202 with the job that reads, encodes and stores the glitches. Needs the role submitter.
 
     Sending the same again is cheap: the file is kept once, and known glitches are passed over.
     """
     require_role(principal, Role.SUBMITTER)
-    ifo, channel, origin = ((text or "").strip() or None for text in (ifo, channel, origin))
-    check_options(
-        merge_window_s=merge_window_s,
-        ifo=ifo,
-        channel=channel,
-        sample_rate_hz=sample_rate_hz,
-        origin=origin,
-        energy_max=energy_max,
-        frequency_range=frequency_range,
-    )
+    options = options_said(clean_name(file.filename), **vars(said))
     data_dir = runtime.settings.data_dir
     digest, n_bytes, is_known = keep_upload(data_dir, file.file)
     rows = None if manifest is None else keep_upload(data_dir, manifest.file)[0]
     hold_uploads(session)
     check_kept(data_dir, digest, rows)
-    options = BatchOptions(
-        upload=digest,
-        name=clean_name(file.filename),
-        manifest=rows,
-        merge_window_s=merge_window_s,
-        ifo=ifo,
-        channel=channel,
-        sample_rate_hz=sample_rate_hz,
-        origin=origin,
-        energy_max=energy_max,
-        frequency_range=frequency_range,
-        centre=centre,
-    )
+    options = replace(options, upload=digest, manifest=rows)
     job = submit_batch(session, options, principal)
     own = f"{request_scope.base_url(request)}/jobs/{job.id}"
     return Batch(

@@ -73,28 +73,26 @@ class BatchOptions:
         return cls(**values)
 
 
-def check_options(
-    *,
-    merge_window_s: float,
-    ifo: str | None,
-    channel: str | None,
-    sample_rate_hz: float | None,
-    origin: str | None,
-    energy_max: float | None = None,
-    frequency_range: str | None = None,
-) -> None:
-    """Refuse options that mean nothing, before anything is kept.
+def options_said(name: str, **said: Any) -> BatchOptions:
+    """The options of what is not kept yet, refused where they mean nothing.
+
+    Args:
+        name: What the file was called.
+        said: By the names of the fields; empty texts say nothing.
 
     Raises:
         InvalidRequestError: naming the field.
     """
+    texts = {key: one.strip() or None for key, one in said.items() if isinstance(one, str)}
+    options = BatchOptions(upload="", name=name, **said | texts)
     parse_details(
-        ifo=ifo,
-        channel=channel,
-        sample_rate_hz=sample_rate_hz,
-        energy_max=energy_max,
-        frequency_range=frequency_range,
+        ifo=options.ifo,
+        channel=options.channel,
+        sample_rate_hz=options.sample_rate_hz,
+        energy_max=options.energy_max,
+        frequency_range=options.frequency_range,
     )
+    merge_window_s, origin = options.merge_window_s, options.origin
     if not (math.isfinite(merge_window_s) and 0 <= merge_window_s <= LONGEST_MERGE_WINDOW_S):
         raise InvalidRequestError(
             f"merge_window_s must lie between 0 and {LONGEST_MERGE_WINDOW_S:g} seconds.",
@@ -102,6 +100,7 @@ def check_options(
         )
     if origin is not None and origin not in ORIGINS:
         raise InvalidRequestError(f"There is no such origin: give one of {', '.join(ORIGINS)}.")
+    return options
 
 
 def submit_batch(session: Session, options: BatchOptions, author: Principal) -> JobRecord:

@@ -83,6 +83,8 @@ def logged_in(visitor: Visitor) -> Principal:
     return visitor.principal
 
 
+LongText = Annotated[str, Form(max_length=20_000)]
+EventId = Annotated[int, Form(ge=0, le=2**62)]
 Reader = Annotated[Principal, Depends(_caller(Role.READER))]
 ForReaders = Depends(_caller(Role.READER))
 Submitter = Annotated[Principal, Depends(_caller(Role.SUBMITTER))]

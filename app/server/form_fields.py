@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Form
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 
 from app.core.errors import InvalidRequestError
 
+EnergyMax = Annotated[
+    float | None,
+    Form(description="Of pictures: energy at the top of the colour scale, where not 25.5."),
+]
+FrequencyRange = Annotated[
+    str | None,
+    Form(description="Of pictures: lowest and highest Hz, as 10,4096, where not 10,2048."),
+]
 _ONE_FILE = (
     "Send one {name}, not {count}: pack several into one tar or zip, or send each as a request of "
     "its own."

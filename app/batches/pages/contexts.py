@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from fastapi import Form
+
+from app.batches.options import MERGE_WINDOW_S
 from app.frame.contexts import Choice, PageContext
+
+
+@dataclass(frozen=True)
+class BatchTyped:
+    """The fields of the form of a batch, as typed."""
+
+    ifo: Annotated[str, Form()] = ""
+    channel: Annotated[str, Form()] = ""
+    sample_rate_hz: Annotated[str, Form()] = ""
+    merge_window_s: Annotated[str, Form()] = f"{MERGE_WINDOW_S:g}"
+    origin: Annotated[str, Form()] = ""
+    keep_time: Annotated[str, Form()] = ""  # of triggers in the middle of the views, if anything
 
 
 @dataclass(frozen=True)
@@ -18,11 +33,8 @@ class BatchPage(PageContext):
     error: str | None
     ifos: tuple[Choice, ...]
     origins: tuple[Choice, ...]
-    channel: str
-    sample_rate_hz: str
-    merge_window_s: str
-    keeps_time: bool  # whether triggers' own times are to be the middle of the views
-    has_options: bool  # whether any of them was typed: they are shown then
+    typed: BatchTyped
+    has_options: bool  # whether anything was typed: it is shown then
     most_files: int
     limit: str
     limit_bytes: int

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, BinaryIO
+from dataclasses import asdict, replace
+from typing import Annotated, BinaryIO
 
-from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Request, Response, UploadFile
 from sqlalchemy.orm import Session
 
 from app.batches.keeping import keep_upload
-from app.batches.options import MERGE_WINDOW_S, BatchOptions, check_options, submit_batch
+from app.batches.options import MERGE_WINDOW_S, options_said, submit_batch
 from app.batches.packing import MOST_LOOSE_FILES, packed
-from app.batches.pages.contexts import BatchPage
+from app.batches.pages.contexts import BatchPage, BatchTyped
 from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
 from app.core.principals import Principal, Role
 from app.frame.deps import CsrfChecked, Reader, Submitter, UploadPageRoute, VisitorDep
@@ -29,19 +29,6 @@ from glitch.errors import GlitchError
 router = APIRouter(route_class=UploadPageRoute)
 
 LONGEST_FIELD = 200
-_MERGE_WINDOW = f"{MERGE_WINDOW_S:g}"
-
-
-@dataclass(frozen=True)
-class _Typed:
-    """The text fields of the form."""
-
-    ifo: str = ""
-    channel: str = ""
-    sample_rate_hz: str = ""
-    merge_window_s: str = _MERGE_WINDOW
-    origin: str = ""
-    keep_time: str = ""
 
 
 @router.get("/batch")
@@ -49,7 +36,7 @@ def batch_form(
     request: Request, runtime: RuntimeDep, visitor: VisitorDep, principal: Reader
 ) -> Response:
     """The empty form."""
-    return render(request, _page(runtime, principal, _Typed()), visitor)
+    return render(request, _page(runtime, principal, BatchTyped()), visitor)
 
 
 @router.post("/batch", dependencies=[CsrfChecked])
@@ -62,15 +49,9 @@ def send_batch(
     principal: Submitter,
     file: Annotated[list[UploadFile | str], File()] = [],  # noqa: B006 - FastAPI copies it
     manifest: Annotated[UploadFile | str, File()] = "",
-    ifo: Annotated[str, Form()] = "",
-    channel: Annotated[str, Form()] = "",
-    sample_rate_hz: Annotated[str, Form()] = "",
-    merge_window_s: Annotated[str, Form()] = _MERGE_WINDOW,
-    origin: Annotated[str, Form()] = "",
-    keep_time: Annotated[str, Form()] = "",
+    typed: Annotated[BatchTyped, Depends()],
 ) -> Response:
     """Keep what was sent and have the workers ingest it."""
-    typed = _Typed(ifo, channel, sample_rate_hz, merge_window_s, origin, keep_time)
     try:
         with session.begin_nested():
             job = _submit(session, runtime, principal, (file, manifest), typed)
@@ -88,22 +69,23 @@ def _submit(
     runtime: Runtime,
     principal: Principal,
     sent: tuple[list[UploadFile | str], UploadFile | str],
-    typed: _Typed,
+    typed: BatchTyped,
 ) -> JobRecord:
     for name, value in asdict(typed).items():
         if len(value) > LONGEST_FIELD or "\0" in value:
             raise InvalidRequestError(
                 f"The field {name} may hold at most {LONGEST_FIELD} printable characters."
             )
-    said: dict[str, Any] = {
-        "ifo": typed.ifo.strip() or None,
-        "channel": typed.channel.strip() or None,
-        "origin": typed.origin.strip() or None,
-    }
     merge_window_s = number_typed(typed.merge_window_s, "The merging window")
-    merge_window_s = MERGE_WINDOW_S if merge_window_s is None else merge_window_s
-    sample_rate_hz = number_typed(typed.sample_rate_hz, "The sample rate")
-    check_options(merge_window_s=merge_window_s, sample_rate_hz=sample_rate_hz, **said)
+    options = options_said(
+        "",
+        ifo=typed.ifo,
+        channel=typed.channel,
+        origin=typed.origin,
+        merge_window_s=MERGE_WINDOW_S if merge_window_s is None else merge_window_s,
+        sample_rate_hz=number_typed(typed.sample_rate_hz, "The sample rate"),
+        centre=not typed.keep_time,
+    )
     files, manifests = _chosen(sent[0]), _chosen([sent[1]])
     if not manifests:
         files, manifests = _without_manifest(files)
@@ -111,15 +93,7 @@ def _submit(
     with packed(files) as (name, stream):
         digest, _, _ = keep_upload(data_dir, stream)
     rows = keep_upload(data_dir, manifests[0][1])[0] if manifests else None
-    options = BatchOptions(
-        upload=digest,
-        name=name,
-        manifest=rows,
-        merge_window_s=merge_window_s,
-        sample_rate_hz=sample_rate_hz,
-        centre=not typed.keep_time,
-        **said,
-    )
+    options = replace(options, upload=digest, name=name, manifest=rows)
     return submit_batch(session, options, principal)
 
 
@@ -144,17 +118,14 @@ _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst
 
 
 def _page(
-    runtime: Runtime, principal: Principal, typed: _Typed, *, error: str | None = None
+    runtime: Runtime, principal: Principal, typed: BatchTyped, *, error: str | None = None
 ) -> BatchPage:
     return BatchPage(
         error=error,
         ifos=choices_of(DETECTORS, typed.ifo, "from the files"),
         origins=choices({"": "told from the files"} | ORIGIN_TEXTS, typed.origin),
-        channel=typed.channel[:LONGEST_FIELD],
-        sample_rate_hz=typed.sample_rate_hz[:LONGEST_FIELD],
-        merge_window_s=typed.merge_window_s[:LONGEST_FIELD],
-        keeps_time=bool(typed.keep_time),
-        has_options=typed != _Typed(),
+        typed=typed,
+        has_options=typed != BatchTyped(),
         most_files=MOST_LOOSE_FILES,
         limit=_size(runtime.settings.max_batch_mb),
         limit_bytes=runtime.settings.max_batch_bytes,

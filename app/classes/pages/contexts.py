@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from fastapi import Form
 
 from app.clusters.pages.contexts import Likeness, Member
 from app.frame.contexts import Card, Fact, Moment, PageContext
+from app.frame.deps import EventId, LongText
 from app.frame.histograms import Bar
 from app.frame.history import HistoryEntry
 
@@ -63,6 +67,21 @@ class RateChart:
 
 
 @dataclass(frozen=True)
+class ChangeTyped:
+    """The fields of the form that changes a class, as typed and chosen."""
+
+    act: Annotated[str, Form(max_length=20)] = ""
+    last_event_id: EventId = 0
+    event_id: EventId = 0
+    name: LongText = ""
+    description: LongText = ""
+    parent: LongText = ""
+    into: LongText = ""
+    text: LongText = ""
+    member: Annotated[tuple[UUID, ...], Form(max_length=1000)] = ()
+
+
+@dataclass(frozen=True)
 class ClassPage(PageContext):
     """One class."""
 
@@ -97,4 +116,4 @@ class ClassPage(PageContext):
     can_merge: bool
     can_retire: bool
     error: str | None
-    typed: dict[str, str]  # what a refused form held, by field
+    typed: ChangeTyped  # what a refused form held

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from typing import Annotated
-from uuid import UUID
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from app.classes.log import Change, ChooseExemplars, Describe, MergeInto, Move, Rename, SetState
 from app.classes.naming import class_called, create_class
+from app.classes.pages.contexts import ChangeTyped
 from app.classes.pages.view import class_href, class_page_of, classes_page_of
 from app.classes.service import change_class, get_class, get_class_named
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.events.log import Redo, Undo
-from app.frame.deps import CsrfChecked, PageRoute, Reader, VisitorDep
+from app.frame.deps import CsrfChecked, LongText, PageRoute, Reader, VisitorDep
 from app.frame.failures import see_other
 from app.frame.render import render
 from app.server.request_scope import SessionDep
 
 router = APIRouter(route_class=PageRoute)
 
-_Text = Annotated[str, Form(max_length=20_000)]
-_EventId = Annotated[int, Form(ge=0, le=2**62)]
 _NO_REMARK = frozenset({"undo", "redo"})
 
 
@@ -40,8 +38,8 @@ def add(
     session: SessionDep,
     visitor: VisitorDep,
     principal: Reader,
-    name: _Text = "",
-    description: _Text = "",
+    name: LongText = "",
+    description: LongText = "",
 ) -> Response:
     """Add a class of ours; what speaks against it is said in place."""
     try:
@@ -90,29 +88,21 @@ def change(
     visitor: VisitorDep,
     principal: Reader,
     class_id: int,
-    act: Annotated[str, Form(max_length=20)] = "",
-    last_event_id: _EventId = 0,
-    event_id: _EventId = 0,
-    name: _Text = "",
-    description: _Text = "",
-    parent: _Text = "",
-    into: _Text = "",
-    text: _Text = "",
-    member: Annotated[list[UUID], Form(max_length=1000)] = [],  # noqa: B006  (FastAPI copies)
+    typed: Annotated[ChangeTyped, Depends()],
 ) -> Response:
     """Do something to a class; what speaks against it is said in place, with the latest state."""
-    record = get_class(session, class_id)
+    record, act = get_class(session, class_id), typed.act
     changes: dict[str, Change] = {
-        "rename": Rename(name.strip()),
-        "describe": Describe(description.strip()),
-        "move": Move(parent.strip() or None),
+        "rename": Rename(typed.name.strip()),
+        "describe": Describe(typed.description.strip()),
+        "move": Move(typed.parent.strip() or None),
         "retire": SetState("retired"),
         "reactivate": SetState("active"),
         "dormant": SetState("dormant"),
-        "exemplars": ChooseExemplars(tuple(member)),
-        "merge": MergeInto(class_called(session, into) or into.strip()),
-        "undo": Undo(event_id),
-        "redo": Redo(event_id),
+        "exemplars": ChooseExemplars(typed.member),
+        "merge": MergeInto(class_called(session, typed.into) or typed.into.strip()),
+        "undo": Undo(typed.event_id),
+        "redo": Redo(typed.event_id),
     }
     if act not in changes:
         raise NotFoundError("There is no such act: go back to the class and choose another.")
@@ -122,17 +112,12 @@ def change(
             class_id,
             changes[act],
             author=principal,
-            last_event_id=last_event_id,
-            remark="" if act in _NO_REMARK else text,
+            last_event_id=typed.last_event_id,
+            remark="" if act in _NO_REMARK else typed.text,
         )
     except (InvalidRequestError, ConflictError, PermissionDeniedError) as error:
-        typed = {
-            **{"name": name[:100], "description": description[:2000], "parent": parent[:100]},
-            **{"into": into[:100], "text": text[:4000]},
-        }
-        if act in _NO_REMARK or act == "exemplars":
-            typed = {}
-        page = class_page_of(session, record, principal, error=str(error), typed=typed)
+        kept = None if act in _NO_REMARK or act == "exemplars" else typed
+        page = class_page_of(session, record, principal, error=str(error), typed=kept)
         return render(request, page, visitor, status=_status(error))
     if outcome.record is None:
         return see_other("/ui/classes", done="undone")

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import list_classes
 from app.classes.overview import Occurrence, Portrait, occurrences, portrait, times_of
-from app.classes.pages.contexts import ClassesPage, ClassPage, ClassRow, RateChart
+from app.classes.pages.contexts import ChangeTyped, ClassesPage, ClassPage, ClassRow, RateChart
 from app.classes.records import ClassRecord
 from app.classes.service import class_history
 from app.clusters.pages.contexts import Likeness, Member
@@ -101,7 +101,7 @@ def class_page_of(
     *,
     after: str | None = None,
     error: str | None = None,
-    typed: Mapping[str, str] | None = None,
+    typed: ChangeTyped | None = None,
 ) -> ClassPage:
     """The page of one class."""
     known = list_classes(session)
@@ -160,11 +160,7 @@ def class_page_of(
         can_merge=principal.role >= Role.ADMIN,
         can_retire=can_change and (record.origin == "ours" or principal.role >= Role.ADMIN),
         error=error,
-        typed={
-            **{"name": "", "description": record.description, "parent": record.parent or ""},
-            **{"into": "", "text": ""},
-            **(typed or {}),
-        },
+        typed=typed or ChangeTyped(description=record.description, parent=record.parent or ""),
     )
 
 

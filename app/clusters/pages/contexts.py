@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from fastapi import Form
+
+from app.clusters.records import ClusteringParameters
+from app.core.errors import InvalidRequestError
 from app.frame.contexts import (
     Card,
     Choice,
@@ -48,16 +52,41 @@ class ClusterCard:
 
 
 @dataclass(frozen=True)
-class RunForm:
-    """How to start a clustering."""
+class RunTyped:
+    """The fields of the form that starts a clustering, as typed."""
 
-    fdr: str
-    min_cluster_size: str
-    dormant_days: str
-    ifos: tuple[Choice, ...]
-    is_simulated: bool
-    is_everything: bool  # labelled glitches too
-    error: str | None
+    fdr: Annotated[str, Form(max_length=40)] = f"{ClusteringParameters.fdr:g}"
+    min_cluster_size: Annotated[str, Form(max_length=40)] = (
+        f"{ClusteringParameters.min_cluster_size}"
+    )
+    dormant_days: Annotated[str, Form(max_length=20)] = f"{ClusteringParameters.dormant_days}"
+    ifo: Annotated[str, Form(max_length=10)] = ""
+    simulated: Annotated[str, Form(max_length=5)] = ""  # the simulated glitches, if anything
+    everything: Annotated[str, Form(max_length=5)] = ""  # labelled glitches too, if anything
+
+    def parsed(self) -> ClusteringParameters:
+        """The parameters as services take them.
+
+        Raises:
+            InvalidRequestError: if a number is none.
+        """
+        try:
+            return ClusteringParameters(
+                fdr=float(self.fdr),
+                min_cluster_size=int(self.min_cluster_size),
+                ifo=self.ifo or None,
+                scope="everything" if self.everything else ClusteringParameters.scope,
+                is_simulated=bool(self.simulated),
+                dormant_days=int(self.dormant_days),
+            )
+        except ValueError:
+            raise InvalidRequestError(
+                "Give the rate as a number such as 0.1, the smallest size and the days of silence "
+                "as whole numbers such as 5 and 60."
+            ) from None
+
+
+UNTYPED = RunTyped()
 
 
 @dataclass(frozen=True)
@@ -100,7 +129,9 @@ class ClustersPage(PageContext):
     is_empty_catalogue: bool
     is_nothing_new: bool  # the run had no unlabelled glitch to test
     can_start: bool
-    form: RunForm
+    typed: RunTyped
+    run_ifos: tuple[Choice, ...]  # of a new clustering
+    start_error: str | None  # why none was started
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from urllib.parse import urlencode
@@ -14,11 +13,11 @@ from sqlalchemy.orm import Session
 
 from app.clusters.browsing import count_by_state, ranked_clusters, run_that_waits
 from app.clusters.changes import CHANGES, changes_since
-from app.clusters.pages.contexts import ClustersPage, DemoNote, RunForm
+from app.clusters.pages.contexts import UNTYPED, ClustersPage, DemoNote, RunTyped
 from app.clusters.pages.view import STATE_TEXTS, cluster_cards
-from app.clusters.records import ClusteringParameters, ClusterRecord, RunRecord
+from app.clusters.records import ClusterRecord, RunRecord
 from app.clusters.service import KIND, ClusterFilters, get_run, list_runs
-from app.core.errors import InvalidRequestError, NotFoundError
+from app.core.errors import NotFoundError
 from app.core.principals import Principal, Role
 from app.demo.service import Demonstration, demonstration
 from app.frame.contexts import ClassCount
@@ -41,58 +40,12 @@ _FIELDS = ("run", "state", "ifo", "min_size", "observing_run", "start", "end", "
 _LONGEST = 60
 
 
-@dataclass(frozen=True)
-class RunTyped:
-    """The fields of the form that starts a clustering, as typed."""
-
-    fdr: str = f"{ClusteringParameters.fdr:g}"
-    min_cluster_size: str = f"{ClusteringParameters.min_cluster_size}"
-    dormant_days: str = f"{ClusteringParameters.dormant_days}"
-    ifo: str = ""
-    simulated: str = ""
-    everything: str = ""
-
-    def parsed(self) -> ClusteringParameters:
-        """The parameters as services take them.
-
-        Raises:
-            InvalidRequestError: if a number is none.
-        """
-        try:
-            return ClusteringParameters(
-                fdr=float(self.fdr),
-                min_cluster_size=int(self.min_cluster_size),
-                ifo=self.ifo or None,
-                scope="everything" if self.everything else ClusteringParameters.scope,
-                is_simulated=bool(self.simulated),
-                dormant_days=int(self.dormant_days),
-            )
-        except ValueError:
-            raise InvalidRequestError(
-                "Give the rate as a number such as 0.1, the smallest size and the days of silence "
-                "as whole numbers such as 5 and 60."
-            ) from None
-
-
-def run_form(typed: RunTyped, error: str | None = None) -> RunForm:
-    """The form that starts a clustering, as typed."""
-    return RunForm(
-        fdr=typed.fdr,
-        min_cluster_size=typed.min_cluster_size,
-        dormant_days=typed.dormant_days,
-        ifos=choices_of(DETECTORS, typed.ifo, "all"),
-        is_simulated=bool(typed.simulated),
-        is_everything=bool(typed.everything),
-        error=error,
-    )
-
-
 def clusters_page_of(
     session: Session,
     params: Mapping[str, str],
     principal: Principal,
-    *,
-    form: RunForm | None = None,
+    typed: RunTyped = UNTYPED,
+    start_error: str | None = None,
 ) -> ClustersPage:
     """The clusters that an address asks for; what makes no sense in it is said on the page."""
     values = {name: params.get(name, "").strip() for name in _FIELDS}
@@ -152,7 +105,9 @@ def clusters_page_of(
         is_empty_catalogue=run is None and not list_glitches(session, limit=1).items,
         is_nothing_new=run is not None and run.scope == "novel" and not run.n_judged,
         can_start=principal.role >= Role.SUBMITTER,
-        form=form or run_form(RunTyped()),
+        typed=typed,
+        run_ifos=choices_of(DETECTORS, typed.ifo, "all"),
+        start_error=start_error,
     )
 
 

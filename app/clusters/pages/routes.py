@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from app.classes.naming import class_called, class_meant
 from app.clusters.browsing import is_of_simulated, queue_of
-from app.clusters.pages.contexts import RunForm
-from app.clusters.pages.lists import RunTyped, clusters_page_of, run_form
+from app.clusters.pages.contexts import UNTYPED, RunTyped
+from app.clusters.pages.lists import clusters_page_of
 from app.clusters.pages.model import seen_page_of
 from app.clusters.pages.view import cluster_page_of, undo_offer
 from app.clusters.review.log import Accept, Action, Assign, Comment, Dismiss, Merge, Promote, Split
@@ -47,22 +47,14 @@ def start(
     session: SessionDep,
     visitor: VisitorDep,
     principal: Submitter,
-    fdr: Annotated[str, Form(max_length=40)] = RunTyped.fdr,
-    min_cluster_size: Annotated[str, Form(max_length=40)] = RunTyped.min_cluster_size,
-    ifo: Annotated[str, Form(max_length=10)] = "",
-    dormant_days: Annotated[str, Form(max_length=20)] = RunTyped.dormant_days,
-    simulated: Annotated[str, Form(max_length=5)] = "",
-    everything: Annotated[str, Form(max_length=5)] = "",
+    typed: Annotated[RunTyped, Depends()],
 ) -> Response:
     """Have the workers cluster the catalogue; the list then follows them to the result."""
-    typed = RunTyped(fdr, min_cluster_size, dormant_days, ifo, simulated, everything)
     try:
         start_clustering(session, typed.parsed(), principal=principal)
     except (InvalidRequestError, GlitchError) as error:
-        form = run_form(typed, str(error))
-    else:
-        return see_other("/ui/clusters", done="clustering")
-    return _list_page(request, session, visitor, principal, form=form)
+        return _list_page(request, session, visitor, principal, typed=typed, start_error=str(error))
+    return see_other("/ui/clusters", done="clustering")
 
 
 def _list_page(
@@ -71,10 +63,11 @@ def _list_page(
     visitor: VisitorDep,
     principal: Principal,
     *,
-    form: RunForm | None = None,
+    typed: RunTyped = UNTYPED,
+    start_error: str | None = None,
 ) -> Response:
-    context = clusters_page_of(session, request.query_params, principal, form=form)
-    is_bad = bool(context.errors) or context.form.error is not None
+    context = clusters_page_of(session, request.query_params, principal, typed, start_error)
+    is_bad = bool(context.errors) or start_error is not None
     return render(request, context, visitor, status=400 if is_bad else 200)
 
 

@@ -11,6 +11,7 @@ from app.glitches import schemas as glitch_schemas
 from app.glitches.embed import UploadRequest, embed_upload
 from app.server import request_scope
 from app.server.callers import RuntimeDep, SessionDep, Uploader, UploadRoute
+from app.server.form_fields import EnergyMax, FrequencyRange
 
 router = APIRouter(route_class=UploadRoute, tags=["uploads"])
 
@@ -35,14 +36,8 @@ async def _sent(
         list[float] | None,
         Form(description="Window of each picture in seconds, in the order of the files."),
     ] = None,
-    energy_max: Annotated[
-        float | None,
-        Form(description="Of pictures: energy at the top of the colour scale, where not 25.5."),
-    ] = None,
-    frequency_range: Annotated[
-        str | None,
-        Form(description="Of pictures: lowest and highest Hz, as 10,4096, where not 10,2048."),
-    ] = None,
+    energy_max: EnergyMax = None,
+    frequency_range: FrequencyRange = None,
     centre: Annotated[
         bool,
         Form(

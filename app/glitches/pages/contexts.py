@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from fastapi import Form
 
 from app.frame.contexts import (
     Card,
@@ -145,6 +147,22 @@ class GlitchPage(PageContext):
 
 
 @dataclass(frozen=True)
+class UploadTyped:
+    """The fields of the form of an upload, as typed."""
+
+    gps_time: Annotated[str, Form()] = ""
+    ifo: Annotated[str, Form()] = ""
+    channel: Annotated[str, Form()] = ""
+    sample_rate_hz: Annotated[str, Form()] = ""
+    view_duration_s: Annotated[str, Form()] = ""
+    energy_max: Annotated[str, Form()] = ""
+    frequency_range: Annotated[str, Form()] = ""
+    label: Annotated[str, Form()] = ""
+    keep_time: Annotated[str, Form(max_length=10)] = ""  # in the middle of the views, if anything
+    store: Annotated[str, Form(max_length=10)] = ""  # whether to, if anything
+
+
+@dataclass(frozen=True)
 class UploadPage(PageContext):
     """The upload form, with what was typed and what was wrong with it."""
 
@@ -152,16 +170,7 @@ class UploadPage(PageContext):
     section: ClassVar[str] = "upload"
 
     error: str | None
-    gps_time: str
-    ifo: str
-    channel: str
-    sample_rate_hz: str
-    label: str
-    view_duration_s: str
-    energy_max: str
-    frequency_range: str
-    keeps_time: bool  # whether the given time is to be the middle of the views
-    is_kept: bool  # whether it is to be stored
+    typed: UploadTyped
     durations: tuple[Choice, ...]
     ifos: tuple[Choice, ...]
     class_names: tuple[str, ...]

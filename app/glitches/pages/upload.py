@@ -5,10 +5,9 @@ Without storing, which readers may do as well, the answer is a page that is kept
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Request, Response, UploadFile
 from sqlalchemy.orm import Session
 
 from app.classes.naming import usable_class_names
@@ -26,7 +25,7 @@ from app.frame.render import render
 from app.frame.typed import number_typed
 from app.frame.words import choices, choices_of, glitch_href
 from app.glitches.embed import UploadRequest, embed_upload
-from app.glitches.pages.contexts import UploadPage
+from app.glitches.pages.contexts import UploadPage, UploadTyped
 from app.glitches.pages.look import NEIGHBOURS_SHOWN, look_page_of
 from app.server.request_scope import RuntimeDep, SessionDep
 from app.server.runtime import Runtime
@@ -48,22 +47,6 @@ LABELS = {
 SUFFIXES = ".hdf5,.hdf,.h5,.gwf,.csv,.txt,.gz,.npy,.npz,.png,.jpg,.jpeg"
 
 
-@dataclass(frozen=True)
-class _Typed:
-    """The text fields of the form."""
-
-    gps_time: str = ""
-    ifo: str = ""
-    channel: str = ""
-    sample_rate_hz: str = ""
-    view_duration_s: str = ""
-    energy_max: str = ""
-    frequency_range: str = ""
-    label: str = ""
-    keep_time: str = ""
-    is_kept: bool = True
-
-
 @router.get("/upload")
 def upload_form(
     request: Request,
@@ -73,7 +56,7 @@ def upload_form(
     principal: Reader,
 ) -> Response:
     """The empty form."""
-    typed = _Typed(is_kept=principal.role >= Role.SUBMITTER)
+    typed = UploadTyped(store="yes" if principal.role >= Role.SUBMITTER else "")
     return render(request, _page(session, runtime, principal, typed), visitor)
 
 
@@ -86,38 +69,17 @@ def upload(
     visitor: VisitorDep,
     principal: Reader,
     file: Annotated[list[UploadFile | str], File()] = [],  # noqa: B006 - FastAPI copies it
-    gps_time: Annotated[str, Form()] = "",
-    ifo: Annotated[str, Form()] = "",
-    channel: Annotated[str, Form()] = "",
-    sample_rate_hz: Annotated[str, Form()] = "",
-    view_duration_s: Annotated[str, Form()] = "",
-    energy_max: Annotated[str, Form()] = "",
-    frequency_range: Annotated[str, Form()] = "",
-    label: Annotated[str, Form()] = "",
-    keep_time: Annotated[str, Form(max_length=10)] = "",
-    store: Annotated[str, Form(max_length=10)] = "",
+    typed: Annotated[UploadTyped, Depends()],
 ) -> Response:
     """Embed what was sent, and store it if that is asked for."""
-    typed = _Typed(
-        gps_time=gps_time,
-        ifo=ifo,
-        channel=channel,
-        sample_rate_hz=sample_rate_hz,
-        view_duration_s=view_duration_s,
-        energy_max=energy_max,
-        frequency_range=frequency_range,
-        label=label,
-        keep_time=keep_time,
-        is_kept=bool(store),
-    )
     try:
         embedded = embed_upload(
             session,
             runtime,
             _sent(file, typed),
             principal=principal,
-            store=typed.is_kept,
-            label=typed.label if typed.is_kept else None,
+            store=bool(typed.store),
+            label=typed.label if typed.store else None,
         )
     except PermissionDeniedError:
         raise
@@ -144,10 +106,8 @@ def _as_on_the_form(error: Exception, field: str | None) -> str:
     return sentence
 
 
-def _sent(files: list[UploadFile | str], typed: _Typed) -> UploadRequest:
+def _sent(files: list[UploadFile | str], typed: UploadTyped) -> UploadRequest:
     for name, value in vars(typed).items():
-        if isinstance(value, bool):
-            continue
         if len(value) > LONGEST_FIELD or "\0" in value:
             raise InvalidRequestError(
                 f"The field {name} may hold at most {LONGEST_FIELD} printable characters."
@@ -165,7 +125,7 @@ def _sent(files: list[UploadFile | str], typed: _Typed) -> UploadRequest:
         sample_rate_hz=number_typed(typed.sample_rate_hz, "The sample rate"),
         view_durations_s=_durations(typed.view_duration_s),
         centre=not typed.keep_time,
-        neighbours=0 if typed.is_kept else NEIGHBOURS_SHOWN,  # the glitch's page lists its own
+        neighbours=0 if typed.store else NEIGHBOURS_SHOWN,  # the glitch's page lists its own
         energy_max=number_typed(typed.energy_max, "The top of the colour scale"),
         frequency_range=typed.frequency_range,
     )
@@ -185,22 +145,13 @@ def _page(
     session: Session,
     runtime: Runtime,
     principal: Principal,
-    typed: _Typed,
+    typed: UploadTyped,
     *,
     error: str | None = None,
 ) -> UploadPage:
     return UploadPage(
         error=error,
-        gps_time=typed.gps_time[:LONGEST_FIELD],
-        ifo=typed.ifo[:LONGEST_FIELD],
-        channel=typed.channel[:LONGEST_FIELD],
-        sample_rate_hz=typed.sample_rate_hz[:LONGEST_FIELD],
-        label=typed.label[:LONGEST_FIELD],
-        view_duration_s=typed.view_duration_s[:LONGEST_FIELD],
-        energy_max=typed.energy_max[:LONGEST_FIELD],
-        frequency_range=typed.frequency_range[:LONGEST_FIELD],
-        keeps_time=bool(typed.keep_time),
-        is_kept=typed.is_kept,
+        typed=typed,
         durations=choices(
             {"": "from the file name"}
             | {f"{length:g}": f"{length:g} s" for length in VIEW_DURATIONS_S},
