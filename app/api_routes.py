@@ -11,7 +11,7 @@ from app.classes import api as classes
 from app.classes.audit import api as label_audit
 from app.clusters import api as clusters
 from app.clusters.review import api as reviews
-from app.core import schemas as core_schemas
+from app.core.model import Problem
 from app.demo import api as demo
 from app.digest import api as digest
 from app.glitches.api import glitches, similarity, uploads
@@ -24,7 +24,7 @@ from app.server import api as health
 from app.server.problems import MEDIA_TYPE
 
 _PROBLEM = {
-    "content": {MEDIA_TYPE: {"schema": core_schemas.Problem.model_json_schema()}},
+    "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
 }
 
 

@@ -12,8 +12,8 @@ from pydantic import Field
 from app.batches.keeping import check_kept, keep_upload
 from app.batches.options import MERGE_WINDOW_S, options_said, submit_batch
 from app.batches.sweeping import hold_uploads
-from app.core import schemas as core_schemas
 from app.core.access import require_role
+from app.core.model import Model
 from app.core.principals import Role
 from app.glitches.upload import clean_name
 from app.server import request_scope
@@ -23,7 +23,7 @@ from app.server.form_fields import EnergyMax, FrequencyRange
 router = APIRouter(route_class=UploadRoute, tags=["uploads"])
 
 
-class BatchLinks(core_schemas.Model):
+class BatchLinks(Model):
     """Where to look on."""
 
     job: str
@@ -31,7 +31,7 @@ class BatchLinks(core_schemas.Model):
     events: str = Field(description="Progress as server-sent events.")
 
 
-class Batch(core_schemas.Model):
+class Batch(Model):
     """A batch that was accepted; its job does the work."""
 
     job: UUID

@@ -10,8 +10,9 @@ from fastapi import Path as InPath
 from app.classes import schemas as class_schemas
 from app.classes.naming import create_class, list_classes
 from app.classes.overview import occurrence_of, portrait
+from app.classes.records import GlitchClass
 from app.classes.service import change_class, class_history, get_class_named
-from app.core import schemas as core_schemas
+from app.core.model import ListOf
 from app.server import request_scope
 from app.server.callers import Reader, Reviewer, SessionDep
 
@@ -27,21 +28,18 @@ def classes(
     usable: Annotated[
         bool, Query(description="Only those that may be given to glitches: not retired ones.")
     ] = False,
-) -> core_schemas.ListOf[class_schemas.GlitchClass]:
+) -> ListOf[GlitchClass]:
     """Gravity Spy's and ours, by name."""
     found = [one for one in list_classes(session) if not (usable and one.is_retired)]
-    return core_schemas.ListOf(
-        items=[class_schemas.GlitchClass.model_validate(one) for one in found]
-    )
+    return ListOf(items=found)
 
 
 @router.post("", summary="Add a class of ours", status_code=201)
 def new_class(
     session: SessionDep, principal: Reviewer, body: class_schemas.NewClass
-) -> class_schemas.GlitchClass:
+) -> GlitchClass:
     """Needs the role reviewer."""
-    made = create_class(session, body.name, description=body.description, author=principal)
-    return class_schemas.GlitchClass.model_validate(made)
+    return create_class(session, body.name, description=body.description, author=principal)
 
 
 @router.get("/{name}", summary="One class")
@@ -82,9 +80,7 @@ def change(
         remark=body.remark,
     )
     return class_schemas.Changed(
-        glitch_class=None
-        if outcome.record is None
-        else class_schemas.GlitchClass.model_validate(outcome.record),
+        glitch_class=outcome.record,
         event_id=outcome.event.id,
         history=class_schemas.history(class_history(session, outcome.event.class_id)),
     )

@@ -10,7 +10,7 @@ from sqlalchemy import Row, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
-from app.classes.records import ClassRecord
+from app.classes import records
 from app.classes.tables import CLASS_STATES, ClassEvent, GlitchClass
 from app.core.access import require_role
 from app.core.audit import record_event
@@ -27,7 +27,7 @@ _LEAST_TYPED = 3  # letters: fewer are in a name by accident
 _CLASSES_LOCK = 6_720_341_907  # any constant; whoever changes names or the tree agrees on it
 
 
-def list_classes(session: Session) -> list[ClassRecord]:
+def list_classes(session: Session) -> list[records.GlitchClass]:
     """All classes by name, but those that an undone review withdrew."""
     rows = session.execute(
         select_classes().where(GlitchClass.state != WITHDRAWN).order_by(GlitchClass.name)
@@ -98,7 +98,7 @@ def create_class(
     author: Principal,
     state: str = "active",
     is_from_review: bool = False,
-) -> ClassRecord:
+) -> records.GlitchClass:
     """Add a class of ours.
 
     Args:
@@ -247,16 +247,7 @@ def select_classes() -> Select[GlitchClass, str | None]:
     )
 
 
-def to_class_record(row: Row[GlitchClass, str | None]) -> ClassRecord:
+def to_class_record(row: Row[GlitchClass, str | None]) -> records.GlitchClass:
     """The record of a row of ``select_classes``."""
-    known, parent = row[0], row[1]
-    return ClassRecord(
-        id=known.id,
-        name=known.name,
-        description=known.description,
-        state=known.state,
-        origin=known.origin,
-        parent=parent,
-        exemplar_ids=tuple(known.exemplar_ids),
-        created_at=known.created_at,
-    )
+    names = records.GlitchClass.model_fields.keys() - {"parent"}
+    return records.GlitchClass(**{name: getattr(row[0], name) for name in names}, parent=row[1])

@@ -12,7 +12,7 @@ from pgvector.sqlalchemy import Vector
 from sqlalchemy import Double, cast, func, select
 from sqlalchemy.orm import Session
 
-from app.classes.records import ClassRecord
+from app.classes import records
 from app.classes.tables import GlitchClass
 from app.core.errors import NotReadyError
 from app.glitches.records import GlitchRecord
@@ -123,7 +123,7 @@ def _occurrence(
     )
 
 
-def portrait(session: Session, known: ClassRecord) -> Portrait:
+def portrait(session: Session, known: records.GlitchClass) -> Portrait:
     """Exemplars of a class and the classes nearest to it.
 
     The middle of a class is the mean direction of its latest labelled glitches. Without an active

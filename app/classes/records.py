@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import Field
 
-@dataclass(frozen=True)
-class ClassRecord:
+from app.core.model import Model
+
+
+class GlitchClass(Model):
     """A class of glitches."""
 
-    id: int  # stays where the class is renamed
+    id: int = Field(description="Stays where the class is renamed.")
     name: str
     description: str
-    state: str  # active, dormant, candidate, retired
-    origin: str  # gravityspy, ours
-    parent: str | None  # the class that this one is a sub-class of
-    exemplar_ids: tuple[UUID, ...]  # glitches that staff chose to show it, best first
+    state: str = Field(description="active, dormant, candidate, or retired.")
+    origin: str = Field(description="gravityspy or ours.")
+    parent: str | None = Field(description="The class that this one is a sub-class of.")
     created_at: datetime
+    exemplar_ids: tuple[UUID, ...] = Field(
+        default=(), exclude=True
+    )  # chosen by staff to show it, best first
 
     @property
     def is_retired(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from pydantic import Field
 
 from app.classes import log
 from app.classes.overview import Occurrence, Portrait
-from app.classes.records import ClassRecord
+from app.classes.records import GlitchClass
 from app.core.events.log import Redo, Undo
 from app.core.events.schemas import (
     ActRequest,
@@ -20,7 +19,7 @@ from app.core.events.schemas import (
     UndoRequest,
     in_common,
 )
-from app.core.schemas import Model
+from app.core.model import Model
 from app.glitches import render
 from app.glitches.schemas import Glitch
 from glitch.gps import plain_seconds
@@ -31,18 +30,6 @@ class NewClass(Model):
 
     name: Annotated[str, Field(max_length=20_000)]
     description: Annotated[str, Field(min_length=1, max_length=20_000)]
-
-
-class GlitchClass(Model):
-    """A class of glitches."""
-
-    id: int = Field(description="Stays where the class is renamed.")
-    name: str
-    description: str
-    state: str = Field(description="active, dormant, candidate, or retired.")
-    origin: str = Field(description="gravityspy or ours.")
-    parent: str | None = Field(description="The class that this one is a sub-class of.")
-    created_at: datetime
 
 
 class RenameRequest(ActRequest):
@@ -174,11 +161,11 @@ def history(known: log.ClassLog) -> ClassHistory:
 
 
 def detail(
-    base: str, record: ClassRecord, seen: Occurrence, shown: Portrait, known: log.ClassLog
+    base: str, record: GlitchClass, seen: Occurrence, shown: Portrait, known: log.ClassLog
 ) -> ClassDetail:
     """One class in figures."""
     return ClassDetail(
-        **GlitchClass.model_validate(record).model_dump(),
+        **record.model_dump(),
         glitches=seen.total,
         simulated=seen.simulated,
         by_ifo=dict(seen.by_ifo),

@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.classes import records
 from app.classes.changes import KINDS, check_values, current_values, set_values, wanted_values
 from app.classes.log import Change, ClassEventRecord, ClassLog, MergeInto, SetState, replay
 from app.classes.merging import merge_into, take_back_merge
 from app.classes.naming import WITHDRAWN, find_class, lock_classes, select_classes, to_class_record
-from app.classes.records import ClassRecord
 from app.classes.tables import ClassEvent, GlitchClass
 from app.classes.usage import refuse_used
 from app.core.access import require_role
@@ -32,10 +32,10 @@ class ClassOutcome:
     """What a change led to; ``record`` is None where the class was taken back altogether."""
 
     event: ClassEventRecord
-    record: ClassRecord | None
+    record: records.GlitchClass | None
 
 
-def get_class(session: Session, class_id: int) -> ClassRecord:
+def get_class(session: Session, class_id: int) -> records.GlitchClass:
     """The class of this id.
 
     Raises:
@@ -49,7 +49,7 @@ def get_class(session: Session, class_id: int) -> ClassRecord:
     return to_class_record(row)
 
 
-def get_class_named(session: Session, name: str) -> ClassRecord:
+def get_class_named(session: Session, name: str) -> records.GlitchClass:
     """The class of this name.
 
     Raises:

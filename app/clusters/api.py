@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 
 from app.clusters import schemas as cluster_schemas
 from app.clusters.occurrences import seen_before
+from app.clusters.records import Cluster, Run, SeenBefore
 from app.clusters.service import (
     get_cluster,
     list_clusters,
@@ -16,7 +17,7 @@ from app.clusters.service import (
     list_runs,
     start_clustering,
 )
-from app.core import schemas as core_schemas
+from app.core.model import ListOf
 from app.jobs import schemas as job_schemas
 from app.server import request_scope
 from app.server.callers import Cursor, Reader, SessionDep, Submitter
@@ -35,14 +36,10 @@ def new_run(
 
 
 @router.get("/runs", summary="Clusterings, latest first")
-def runs(
-    session: SessionDep, _: Reader, limit: Limit = 50, cursor: Cursor = None
-) -> core_schemas.ListOf[cluster_schemas.Run]:
+def runs(session: SessionDep, _: Reader, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Run]:
     """What each flagged and found, in figures and in sentences."""
     page = list_runs(session, limit=limit, cursor=cursor)
-    return core_schemas.ListOf(
-        items=[cluster_schemas.run(one) for one in page.items], next=page.next
-    )
+    return ListOf[Run].model_validate(page)
 
 
 @router.get("", summary="Clusters, largest first")
@@ -59,7 +56,7 @@ def clusters(
     min_size: Annotated[int | None, Query(ge=0, le=2_000_000_000)] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> core_schemas.ListOf[cluster_schemas.Cluster]:
+) -> ListOf[Cluster]:
     """One page; pass `next` as `cursor`, with the same filters, to get the page after it."""
     page = list_clusters(
         session,
@@ -71,20 +68,19 @@ def clusters(
         limit=limit,
         cursor=cursor,
     )
-    found = [cluster_schemas.Cluster.model_validate(one) for one in page.items]
-    return core_schemas.ListOf(items=found, next=page.next)
+    return ListOf[Cluster].model_validate(page)
 
 
 @router.get("/{cluster_id}", summary="One cluster")
-def cluster(session: SessionDep, _: Reader, cluster_id: UUID) -> cluster_schemas.Cluster:
+def cluster(session: SessionDep, _: Reader, cluster_id: UUID) -> Cluster:
     """Where it lies, when it occurs, how sure it is."""
-    return cluster_schemas.Cluster.model_validate(get_cluster(session, cluster_id))
+    return get_cluster(session, cluster_id)
 
 
 @router.get("/{cluster_id}/seen-before", summary="How often this look occurred, over time")
-def seen(session: SessionDep, _: Reader, cluster_id: UUID) -> cluster_schemas.SeenBefore:
+def seen(session: SessionDep, _: Reader, cluster_id: UUID) -> SeenBefore:
     """Glitches of the whole catalogue, labelled or not, that are as near to its middle as it is."""
-    return cluster_schemas.SeenBefore.model_validate(seen_before(session, cluster_id))
+    return seen_before(session, cluster_id)
 
 
 @router.get("/{cluster_id}/members", summary="The glitches of a cluster")
@@ -99,10 +95,8 @@ def members(
     ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> core_schemas.ListOf[cluster_schemas.Member]:
+) -> ListOf[cluster_schemas.Member]:
     """From the medoid outwards."""
     page = list_members(session, cluster_id, is_exemplar=exemplar, limit=limit, cursor=cursor)
     base = request_scope.base_url(request)
-    return core_schemas.ListOf(
-        items=[cluster_schemas.member(base, one) for one in page.items], next=page.next
-    )
+    return ListOf(items=[cluster_schemas.member(base, one) for one in page.items], next=page.next)

@@ -12,13 +12,12 @@ from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
-from app.clusters.records import ClusterRecord, MemberRecord, RunRecord
-from app.clusters.run import to_run_record
+from app.clusters import records
+from app.clusters.records import MemberRecord, Run
 from app.clusters.service import (
     ClusterFilters,
     cluster_conditions,
     members_query,
-    to_cluster_record,
     to_member,
 )
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
@@ -43,7 +42,7 @@ class MemberFacts:
 
 def ranked_clusters(
     session: Session, run_id: UUID, filters: ClusterFilters, *, limit: int, offset: int = 0
-) -> list[ClusterRecord]:
+) -> list[records.Cluster]:
     """Clusters of a run, the most significant first; of two as significant, the larger.
 
     Raises:
@@ -56,7 +55,7 @@ def ranked_clusters(
         .limit(limit)
         .offset(offset)
     )
-    return [to_cluster_record(row) for row in session.scalars(query)]
+    return [records.Cluster.model_validate(row) for row in session.scalars(query)]
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Queue:
     next_id: UUID | None
 
 
-def queue_of(session: Session, cluster: ClusterRecord) -> Queue:
+def queue_of(session: Session, cluster: records.Cluster) -> Queue:
     """What waits before and after a cluster, in the order of ``ranked_clusters``.
 
     After the last comes the first, so that none is missed by whoever began in the middle.
@@ -160,7 +159,7 @@ def member_facts(session: Session, cluster_id: UUID) -> list[MemberFacts]:
     ]
 
 
-def latest_of(session: Session, identity: UUID) -> list[ClusterRecord]:
+def latest_of(session: Session, identity: UUID) -> list[records.Cluster]:
     """The cluster of this identity as its latest run, or a split since, left it; then the others.
 
     Parts that were split off carry other identities: see ``parts_of``.
@@ -168,10 +167,10 @@ def latest_of(session: Session, identity: UUID) -> list[ClusterRecord]:
     rows = session.scalars(
         select(Cluster).where(Cluster.identity == identity).order_by(Cluster.id.desc())
     )
-    return [to_cluster_record(row) for row in rows]
+    return [records.Cluster.model_validate(row) for row in rows]
 
 
-def parts_of(session: Session, cluster_id: UUID) -> list[ClusterRecord]:
+def parts_of(session: Session, cluster_id: UUID) -> list[records.Cluster]:
     """What a split cluster was split into."""
     whole = session.get(Cluster, cluster_id)
     if whole is None or whole.state != "split":
@@ -181,10 +180,10 @@ def parts_of(session: Session, cluster_id: UUID) -> list[ClusterRecord]:
         .where(Cluster.previous_id == cluster_id, Cluster.run_id == whole.run_id)
         .order_by(Cluster.size.desc())
     )
-    return [to_cluster_record(row) for row in rows]
+    return [records.Cluster.model_validate(row) for row in rows]
 
 
-def run_that_waits(session: Session) -> RunRecord | None:
+def run_that_waits(session: Session) -> Run | None:
     """The run to look at first: the latest of its kind with clusters to review, real ones first.
 
     None where nothing waits.
@@ -200,7 +199,7 @@ def run_that_waits(session: Session) -> RunRecord | None:
     for row in sorted(latest.values(), key=lambda one: one.is_simulated):
         is_waiting = exists().where(Cluster.run_id == row.id, Cluster.state == "flagged")
         if session.scalar(select(is_waiting)):
-            return to_run_record(row)
+            return Run.model_validate(row)
     return None
 
 
@@ -234,6 +233,6 @@ def class_pictures(
     return found
 
 
-def is_of_simulated(session: Session, cluster: ClusterRecord) -> bool:
+def is_of_simulated(session: Session, cluster: records.Cluster) -> bool:
     """Whether the members of a cluster were never in a detector."""
     return session.get_one(ClusteringRun, cluster.run_id).is_simulated

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
-from app.clusters.records import RunRecord
+from app.clusters.records import Run
 from app.clusters.service import change_condition
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.glitches.tables import Glitch
@@ -31,7 +31,7 @@ class Changes:
     lost: int  # nobody decided anything about them, and they are no cluster any more
 
 
-def changes_since(session: Session, run: RunRecord) -> Changes | None:
+def changes_since(session: Session, run: Run) -> Changes | None:
     """The run against the one before it; None where it is the first of its kind.
 
     Parts of a split count by themselves, the split whole does not.

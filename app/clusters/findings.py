@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,19 +24,14 @@ class Finding:
     kind: str
     facts: Facts
 
-    @property
-    def sentence(self) -> str:
-        """In words."""
-        return KINDS[self.kind](self.facts)
-
     def as_json(self) -> dict[str, Any]:
         """As it is stored and sent."""
         return {"kind": self.kind, **self.facts}
 
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Finding:
-        """The finding that ``as_json`` made."""
-        return cls(stored["kind"], {key: one for key, one in stored.items() if key != "kind"})
+
+def sentences(stored: Iterable[Facts]) -> list[str]:
+    """What findings say, as they are stored; in words."""
+    return [KINDS[one["kind"]](one) for one in stored]
 
 
 def found(kind: str, **facts: Any) -> Finding:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
@@ -10,6 +9,7 @@ from sqlalchemy import Integer, Numeric, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
+from app.clusters.records import RunCount, SeenBefore, TimeBin
 from app.clusters.tables import Cluster, ClusteringRun
 from app.core.errors import ConflictError, NotFoundError
 from app.glitches.tables import Embedding, Glitch
@@ -20,37 +20,6 @@ MOST_BINS = 120
 WIDTHS_S = (60, 3_600, 86_400, 604_800, 2_629_800, 31_557_600)
 
 
-@dataclass(frozen=True)
-class TimeBin:
-    """A stretch of time."""
-
-    gps_start: float  # s
-    gps_end: float  # s
-    count: int  # glitches that look so
-    total: int  # all glitches then: a quiet time is no rare look
-
-
-@dataclass(frozen=True)
-class RunCount:
-    """An observing run."""
-
-    observing_run: str
-    count: int
-    total: int
-
-
-@dataclass(frozen=True)
-class Occurrences:
-    """How often, when, and by which measure."""
-
-    threshold: float  # cosine distance to the medoid up to which a glitch looks alike
-    count: int
-    untimed: int  # of them without a time, in no bin
-    width_s: float  # of a bin
-    bins: tuple[TimeBin, ...]  # without gaps from the catalogue's first glitch to its last
-    runs: tuple[RunCount, ...]  # those in which the catalogue holds anything
-
-
 def reach_of(chord: float) -> float:
     """The cosine distance up to which a glitch looks alike, of a cluster of this radius.
 
@@ -59,7 +28,7 @@ def reach_of(chord: float) -> float:
     return chord**2 / 2 + 1e-6
 
 
-def seen_before(session: Session, cluster_id: UUID) -> Occurrences:
+def seen_before(session: Session, cluster_id: UUID) -> SeenBefore:
     """Glitches of the catalogue, labelled or not, as near to the medoid as nine in ten members.
 
     Raises:
@@ -97,7 +66,14 @@ def seen_before(session: Session, cluster_id: UUID) -> Occurrences:
         .where(*kind)
     ).one()
     if first is None or last is None:
-        return Occurrences(reach, count, untimed, float(WIDTHS_S[0]), (), ())
+        return SeenBefore(
+            threshold=reach,
+            count=count,
+            untimed=untimed,
+            width_s=float(WIDTHS_S[0]),
+            bins=(),
+            runs=(),
+        )
     width = bin_width(float(last - first))
     place = cast(func.floor((Glitch.gps_time - literal(first, Numeric)) / width), Integer)
     observing_run = func.width_bucket(Glitch.gps_time, cast(list(RUN_ENDS_S), ARRAY(Numeric)))
@@ -119,17 +95,22 @@ def seen_before(session: Session, cluster_id: UUID) -> Occurrences:
         by_bin[at] += (alike, total)
         by_run[when] += (alike, total)
     start = float(first)
-    return Occurrences(
+    return SeenBefore(
         threshold=reach,
         count=count,
         untimed=untimed,
         width_s=float(width),
         bins=tuple(
-            TimeBin(start + index * width, start + (index + 1) * width, int(alike), int(total))
+            TimeBin(
+                gps_start=start + index * width,
+                gps_end=start + (index + 1) * width,
+                count=int(alike),
+                total=int(total),
+            )
             for index, (alike, total) in enumerate(by_bin)
         ),
         runs=tuple(
-            RunCount(name, int(alike), int(total))
+            RunCount(observing_run=name, count=int(alike), total=int(total))
             for name, (alike, total) in zip(OBSERVING_RUNS, by_run, strict=True)
             if total
         ),

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.clusters.findings import Finding
+from pydantic import Field
+
 from app.clusters.tables import SCOPES
 from app.core.errors import InvalidRequestError
+from app.core.model import Model
 from app.glitches.records import GlitchRecord
 from app.glitches.selection import check_ifo
 from glitch.clustering import LEAST_CLUSTER_SIZE
-from glitch.novelty.false_discovery import MAY_BE_CHANCE, check_fdr
+from glitch.novelty.false_discovery import check_fdr
 
 LARGEST_MIN_CLUSTER_SIZE = 10_000
 DORMANT_DAYS = 60
@@ -59,57 +60,53 @@ class ClusteringParameters:
             )
 
 
-@dataclass(frozen=True)
-class RunRecord:
+class Run(Model):
     """One clustering of the catalogue."""
 
     id: UUID
     job_id: UUID | None
-    checkpoint_id: int
-    previous_run_id: UUID | None
+    checkpoint_id: int = Field(exclude=True)
+    previous_run_id: UUID | None = Field(description="The one it was compared with.")
     scope: str
     ifo: str | None
     is_simulated: bool
     fdr: float
     min_cluster_size: int
-    p_threshold: float | None  # the largest p-value flagged; None if nothing was
-    n_judged: int
-    n_unjudged: int
+    p_threshold: float | None = Field(description="The largest p-value that was flagged.")
+    n_judged: int = Field(description="Unlabelled glitches that were tested for novelty.")
+    n_unjudged: int = Field(description="That could not be.")
     n_flagged: int
     n_clustered: int
-    n_noise: int
+    n_noise: int = Field(description="Clustered glitches that are in no cluster.")
     n_clusters: int
-    findings: tuple[Finding, ...]
+    detail: str = Field(description="What was found and what was left out, in sentences.")
+    findings: list[dict[str, Any]] = Field(
+        description="The same as records: `kind` says which other fields there are."
+    )
     author: str
     created_at: datetime
 
-    @property
-    def detail(self) -> str:
-        """What was found, in sentences."""
-        return " ".join(one.sentence for one in self.findings)
 
-
-@dataclass(frozen=True)
-class ClusterRecord:
+class Cluster(Model):
     """Glitches that look alike, as one run found them."""
 
     id: UUID
     run_id: UUID
-    identity: UUID  # the same for the same cluster in every run
-    previous_id: UUID | None
-    overlap: float | None  # Jaccard index with the previous one; higher is more the same
+    identity: UUID = Field(description="The same for the same cluster in every run.")
+    previous_id: UUID | None = Field(description="The same cluster in the run before.")
+    overlap: float | None = Field(description="Jaccard index with it; higher is more the same.")
     size: int
-    stability: float  # in [0, 1]; higher is more stable
-    significance: float | None  # chance that known glitches alone give it; lower is rarer
+    stability: float = Field(description="0 to 1; higher is more stable.")
+    significance: float | None = Field(
+        description="Chance that known glitches alone give as many; lower is rarer."
+    )
+    may_be_chance: bool = Field(description="Whether that chance is above 0.01.")
     medoid_id: UUID | None
-    state: str  # one of app.clusters.tables.CLUSTER_STATES
-    summary: Mapping[str, Any]
+    state: str = Field(description="flagged, promoted, merged, dismissed, or split.")
+    summary: dict[str, Any] = Field(
+        description="Detectors, times, rate, nearest classes, how often it occurs."
+    )
     created_at: datetime
-
-    @property
-    def may_be_chance(self) -> bool:
-        """Whether known glitches alone would give as many now and then."""
-        return self.significance is not None and self.significance > MAY_BE_CHANCE
 
 
 @dataclass(frozen=True)
@@ -120,3 +117,31 @@ class MemberRecord:
     probability: float  # in [0, 1]; higher belongs more surely
     distance: float  # to the medoid, chord between directions, 0 to 2
     is_exemplar: bool
+
+
+class TimeBin(Model):
+    """A stretch of time."""
+
+    gps_start: float
+    gps_end: float
+    count: int = Field(description="Glitches that look like the cluster.")
+    total: int = Field(description="All glitches of the catalogue then.")
+
+
+class RunCount(Model):
+    """An observing run."""
+
+    observing_run: str
+    count: int
+    total: int
+
+
+class SeenBefore(Model):
+    """How often a look occurred."""
+
+    threshold: float = Field(description="Cosine distance to the medoid within which it is alike.")
+    count: int
+    untimed: int = Field(description="Of them without a GPS time, in no bin.")
+    width_s: float = Field(description="Of a bin: a minute, hour, day, week, month or year.")
+    bins: tuple[TimeBin, ...] = Field(description="Without gaps over the catalogue's GPS range.")
+    runs: tuple[RunCount, ...]

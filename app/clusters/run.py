@@ -17,7 +17,7 @@ from app.clusters.decided import Part, hold_splits
 from app.clusters.findings import Finding, found
 from app.clusters.keeping import Draft, Keeper
 from app.clusters.otherwise import Reencoding
-from app.clusters.records import ClusteringParameters, RunRecord
+from app.clusters.records import ClusteringParameters, Run
 from app.clusters.selection import Selection, select_novel
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.identifiers import uuid7
@@ -44,7 +44,7 @@ def run_clustering(
     job_id: UUID | None = None,
     heartbeat: Callable[[], None] = _nothing,
     encoder: Callable[[str], Encoder] | None = None,
-) -> RunRecord:
+) -> Run:
     """Flag what is novel at the rate, cluster it, compare with the run before, store it all.
 
     Too few glitches are no error: the run is stored without clusters and its ``detail`` says so.
@@ -131,13 +131,7 @@ def run_clustering(
     run.findings = [one.as_json() for one in findings]
     session.flush()
     session.refresh(run)
-    return to_run_record(run)
-
-
-def to_run_record(row: ClusteringRun) -> RunRecord:
-    """The row as services hand it out."""
-    fields = {name: getattr(row, name) for name in RunRecord.__dataclass_fields__}
-    return RunRecord(**fields | {"findings": tuple(map(Finding.from_json, row.findings))})
+    return Run.model_validate(run)
 
 
 def _cluster(

@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Integer, Numeric, Row, Select, cast, select
 from sqlalchemy.orm import Session
 
-from app.clusters.records import ClusteringParameters, ClusterRecord, MemberRecord, RunRecord
-from app.clusters.run import to_run_record
+from app.clusters import records
+from app.clusters.records import ClusteringParameters, MemberRecord, Run
 from app.clusters.tables import CLUSTER_STATES, Cluster, ClusteringRun, ClusterMember
 from app.core.access import require_role
 from app.core.errors import InvalidRequestError, NotFoundError
@@ -59,15 +59,15 @@ def start_clustering(
     return create_job(session, KIND, wanted, principal.name, key=key)
 
 
-def latest_run(session: Session) -> RunRecord | None:
+def latest_run(session: Session) -> Run | None:
     """The latest clustering; None if there was none."""
     row = session.scalar(
         select(ClusteringRun).order_by(ClusteringRun.created_at.desc(), ClusteringRun.id.desc())
     )
-    return None if row is None else to_run_record(row)
+    return None if row is None else Run.model_validate(row)
 
 
-def get_run(session: Session, run_id: UUID) -> RunRecord:
+def get_run(session: Session, run_id: UUID) -> Run:
     """The clustering of this id.
 
     Raises:
@@ -76,10 +76,10 @@ def get_run(session: Session, run_id: UUID) -> RunRecord:
     row = session.get(ClusteringRun, run_id)
     if row is None:
         raise NotFoundError(f"There is no clustering {run_id}: `GET /clusters/runs` lists them.")
-    return to_run_record(row)
+    return Run.model_validate(row)
 
 
-def list_runs(session: Session, *, limit: int = 50, cursor: str | None = None) -> Page[RunRecord]:
+def list_runs(session: Session, *, limit: int = 50, cursor: str | None = None) -> Page[Run]:
     """Clusterings, latest first.
 
     Raises:
@@ -93,7 +93,7 @@ def list_runs(session: Session, *, limit: int = 50, cursor: str | None = None) -
             beyond(last, ClusteringRun.created_at, ClusteringRun.id, falls=(True, True))
         )
     rows, mark = cut_page(session.scalars(query.limit(limit + 1)).all(), limit)
-    return Page(tuple(map(to_run_record, rows)), None if mark is None else str(mark.id))
+    return Page(tuple(map(Run.model_validate, rows)), None if mark is None else str(mark.id))
 
 
 def list_clusters(
@@ -106,7 +106,7 @@ def list_clusters(
     min_size: int | None = None,
     limit: int = 50,
     cursor: str | None = None,
-) -> Page[ClusterRecord]:
+) -> Page[records.Cluster]:
     """Clusters, largest first.
 
     Args:
@@ -141,7 +141,9 @@ def list_clusters(
         last = marked_row(session, Cluster, cursor_id(cursor))
         query = query.where(beyond(last, Cluster.size, Cluster.id, falls=(True, False)))
     rows, mark = cut_page(session.scalars(query.limit(limit + 1)).all(), limit)
-    return Page(tuple(map(to_cluster_record, rows)), None if mark is None else str(mark.id))
+    return Page(
+        tuple(map(records.Cluster.model_validate, rows)), None if mark is None else str(mark.id)
+    )
 
 
 def cluster_conditions(filters: ClusterFilters) -> list[ColumnElement[bool]]:
@@ -185,7 +187,7 @@ def change_condition(change: str) -> ColumnElement[bool]:
     }[change]
 
 
-def get_cluster(session: Session, cluster_id: UUID) -> ClusterRecord:
+def get_cluster(session: Session, cluster_id: UUID) -> records.Cluster:
     """The cluster of this id.
 
     Raises:
@@ -194,7 +196,7 @@ def get_cluster(session: Session, cluster_id: UUID) -> ClusterRecord:
     row = session.get(Cluster, cluster_id)
     if row is None:
         raise NotFoundError(f"There is no cluster {cluster_id}: `GET /clusters` lists them.")
-    return to_cluster_record(row)
+    return records.Cluster.model_validate(row)
 
 
 def list_members(
@@ -243,10 +245,3 @@ def members_query(cluster_id: UUID) -> Select[*tuple[Any, ...]]:
 def to_member(row: Row[*tuple[Any, ...]]) -> MemberRecord:
     """The record of a row of ``members_query``."""
     return MemberRecord(to_record(row), row.probability, row.distance, row.is_exemplar)
-
-
-def to_cluster_record(row: Cluster) -> ClusterRecord:
-    """The row as services hand it out."""
-    return ClusterRecord(
-        **{name: getattr(row, name) for name in ClusterRecord.__dataclass_fields__}
-    )

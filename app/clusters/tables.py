@@ -14,11 +14,13 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.clusters.findings import sentences
 from app.core.database import Base, one_of
 from app.core.identifiers import uuid7
 from app.glitches.tables import Glitch
 from app.jobs.tables import Job
 from app.models.tables import Checkpoint
+from glitch.novelty.false_discovery import MAY_BE_CHANCE
 
 CLUSTER_STATES = ("flagged", "promoted", "merged", "dismissed", "split")
 SCOPES = ("novel", "everything")
@@ -59,6 +61,11 @@ class ClusteringRun(Base):
     author: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
+    @property
+    def detail(self) -> str:
+        """What was found, in sentences."""
+        return " ".join(sentences(self.findings))
+
 
 class Cluster(Base):
     """Glitches that look alike, as one run found them. ``summary`` is for reading, not querying."""
@@ -86,6 +93,11 @@ class Cluster(Base):
     state: Mapped[str] = mapped_column(server_default=text("'flagged'"))
     summary: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    @property
+    def may_be_chance(self) -> bool:
+        """Whether known glitches alone would give as many now and then."""
+        return self.significance is not None and self.significance > MAY_BE_CHANCE
 
 
 class ClusterMember(Base):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from pydantic import Field
 
-from app.core.schemas import Model
+from app.core.model import Model
 from app.demo.service import remove_demonstration, start_demonstration
 from app.jobs import schemas as job_schemas
 from app.server.callers import Admin, SessionDep

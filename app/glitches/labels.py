@@ -13,7 +13,6 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
-    Row,
     ScalarSelect,
     Select,
     Uuid,
@@ -34,7 +33,7 @@ from app.core.audit import record_event
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.identifiers import uuid7
 from app.core.principals import Principal, Role
-from app.glitches.records import LabelRecord
+from app.glitches import records
 from app.glitches.tables import Glitch, Label
 from app.novelty import note_class_change, note_class_changes
 
@@ -48,7 +47,7 @@ def append_label(
     *,
     author: Principal,
     source: str = "human",
-) -> LabelRecord:
+) -> records.Label:
     """Say that a glitch is of a class; this becomes its current label.
 
     Args:
@@ -82,7 +81,7 @@ def append_label(
     return _get(session, label.id)
 
 
-def revoke_label(session: Session, label_id: UUID, *, principal: Principal) -> LabelRecord:
+def revoke_label(session: Session, label_id: UUID, *, principal: Principal) -> records.Label:
     """Take a label back; it stays in the history, and the one before it is current again.
 
     Its author may, and any reviewer.
@@ -226,7 +225,7 @@ def revoke_labels_of_source(session: Session, source: str, *, revoked_by: str) -
     return len(glitch_ids)
 
 
-def list_labels(session: Session, glitch_id: UUID) -> list[LabelRecord]:
+def list_labels(session: Session, glitch_id: UUID) -> list[records.Label]:
     """All labels of a glitch, revoked ones included, oldest first.
 
     Raises:
@@ -235,13 +234,13 @@ def list_labels(session: Session, glitch_id: UUID) -> list[LabelRecord]:
     rows = session.execute(_LABELS.where(Label.glitch_id == glitch_id).order_by(Label.id)).all()
     if not rows and session.get(Glitch, glitch_id) is None:
         raise NotFoundError(f"There is no glitch {glitch_id}.")
-    return [_to_record(row) for row in rows]
+    return [records.Label.model_validate(row) for row in rows]
 
 
 _LABELS: Select[*tuple[Any, ...]] = select(
     Label.id,
     Label.glitch_id,
-    GlitchClass.name,
+    GlitchClass.name.label("label"),
     Label.author,
     Label.source,
     Label.confidence,
@@ -251,15 +250,11 @@ _LABELS: Select[*tuple[Any, ...]] = select(
 ).join(GlitchClass, GlitchClass.id == Label.class_id)
 
 
-def _to_record(row: Row[*tuple[Any, ...]]) -> LabelRecord:
-    return LabelRecord(*row)
-
-
-def _get(session: Session, label_id: UUID) -> LabelRecord:
+def _get(session: Session, label_id: UUID) -> records.Label:
     row = session.execute(_LABELS.where(Label.id == label_id)).first()
     if row is None:
         raise NotFoundError(f"There is no label {label_id}.")
-    return _to_record(row)
+    return records.Label.model_validate(row)
 
 
 def _lock_glitch(session: Session, glitch_id: UUID) -> None:

@@ -10,7 +10,9 @@ from uuid import UUID
 
 import numpy as np
 from jaxtyping import Bool, Float32
+from pydantic import Field
 
+from app.core.model import Model
 from app.glitches.facts import GlitchFacts
 from glitch.novelty import Judgement
 
@@ -105,16 +107,15 @@ class Neighbour:
     distance: float  # lower is more alike
 
 
-@dataclass(frozen=True)
-class LabelRecord:
+class Label(Model):
     """One statement that a glitch is of a class."""
 
     id: UUID
     glitch_id: UUID
-    label: str  # the name of the class
+    label: str = Field(description="The name of the class.")
     author: str
     source: str
-    confidence: float | None  # that the source gave it, 0 to 1
+    confidence: float | None = Field(description="That the source gave it, 0 to 1.")
     created_at: datetime
     revoked_at: datetime | None
     revoked_by: str | None

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import numpy as np
 
-from app.core.schemas import Model
+from app.core.model import Model
 from app.glitches import schemas as glitch_schemas
 from app.glitches.embed import Embedded
 from app.glitches.records import EmbeddingRecord, EncodingLike, GlitchRecord, Neighbour

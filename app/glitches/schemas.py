@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.core.schemas import ClassName, Model
+from app.core.model import ClassName, Model
 
 
 class Links(Model):
@@ -106,20 +106,6 @@ class EmbedAnswer(Model):
     embedding: Embedding
     novelty: Novelty
     neighbours: list[Neighbour] = Field(description="Ascending distance.")
-
-
-class Label(Model):
-    """One statement that a glitch is of a class."""
-
-    id: UUID
-    glitch_id: UUID
-    label: str = Field(description="The name of the class.")
-    author: str
-    source: str
-    confidence: float | None = Field(description="That the source gave it, 0 to 1.")
-    created_at: datetime
-    revoked_at: datetime | None
-    revoked_by: str | None
 
 
 class NewLabel(Model):

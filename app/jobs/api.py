@@ -10,10 +10,11 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from app.core import schemas as core_schemas
+from app.core.model import ListOf
 from app.jobs import schemas as job_schemas
 from app.jobs.follow import STILL_HERE, STREAM_HEADERS, follow
 from app.jobs.follow import last_event_id as last_event_id_of
+from app.jobs.records import JobItem
 from app.jobs.service import cancel_job, get_job, list_items, list_jobs, retry_job
 from app.server.callers import Cursor, Reader, SessionDep, Submitter, runtime_of
 from app.server.streams import AdmittedStream
@@ -31,10 +32,10 @@ def jobs(
     ] = None,
     limit: Annotated[int, Query(description="Jobs on a page, 1 to 500.")] = 50,
     cursor: Cursor = None,
-) -> core_schemas.ListOf[job_schemas.Job]:
+) -> ListOf[job_schemas.Job]:
     """One page; pass `next` as `cursor` to get the page after it."""
     page = list_jobs(session, kind=kind, state=state, limit=limit, cursor=cursor)
-    return core_schemas.ListOf(items=[job_schemas.job(one) for one in page.items], next=page.next)
+    return ListOf(items=[job_schemas.job(one) for one in page.items], next=page.next)
 
 
 @router.get("/{job_id}", summary="One job with its progress")
@@ -51,12 +52,10 @@ def items(
     state: Annotated[str | None, Query(description="queued, done, failed or skipped.")] = None,
     limit: Annotated[int, Query(description="Items on a page, 1 to 500.")] = 100,
     cursor: Cursor = None,
-) -> core_schemas.ListOf[job_schemas.JobItem]:
+) -> ListOf[JobItem]:
     """In the order of the input; `state=failed` for what went wrong, with the reasons."""
     page = list_items(session, job_id, state=state, limit=limit, cursor=cursor)
-    return core_schemas.ListOf(
-        items=[job_schemas.JobItem.model_validate(one) for one in page.items], next=page.next
-    )
+    return ListOf[JobItem].model_validate(page)
 
 
 @router.post("/{job_id}/cancel", summary="Stop a job")
@@ -103,9 +102,7 @@ async def _stream(request: Request, job_id: UUID, after: int) -> AsyncGenerator[
             yield STILL_HERE
             continue
         for one in news.events:
-            yield _message(
-                "event", job_schemas.JobEvent.model_validate(one).model_dump(mode="json"), one.id
-            )
+            yield _message("event", one.model_dump(mode="json"), one.id)
         if news.is_changed:
             content = job_schemas.job(news.job).model_dump(mode="json")
             yield _message("progress", content, news.last_event_id)

@@ -12,7 +12,7 @@ from uuid import UUID
 from fastapi import Request
 
 from app.core.errors import NotFoundError
-from app.jobs.records import JobEventRecord, JobRecord
+from app.jobs.records import JobEvent, JobRecord
 from app.jobs.service import get_job, list_events
 from app.server.request_scope import look_up, runtime_of
 
@@ -30,7 +30,7 @@ class News:
 
     job: JobRecord
     is_changed: bool  # since the look before
-    events: tuple[JobEventRecord, ...]  # since the look before
+    events: tuple[JobEvent, ...]  # since the look before
     last_event_id: int
 
 
@@ -67,9 +67,7 @@ async def follow(request: Request, job_id: UUID, after: int) -> AsyncIterator[Ne
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
-def _look(
-    request: Request, *, job_id: UUID, after: int
-) -> tuple[JobRecord, tuple[JobEventRecord, ...]]:
+def _look(request: Request, *, job_id: UUID, after: int) -> tuple[JobRecord, tuple[JobEvent, ...]]:
     with runtime_of(request).sessions() as session:
         found = get_job(session, job_id)  # before the events: an ended job's are all there
         return found, list_events(session, job_id, after=after)

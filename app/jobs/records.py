@@ -9,6 +9,10 @@ from enum import IntEnum
 from typing import Any
 from uuid import UUID
 
+from pydantic import Field
+
+from app.core.model import Model
+
 OPEN_STATES = frozenset({"queued", "running"})
 
 
@@ -75,19 +79,17 @@ class Chunk:
     items: tuple[PendingItem, ...]  # only those not yet done; all of them the first time
 
 
-@dataclass(frozen=True)
-class ItemRecord:
+class JobItem(Model):
     """One input of a job and what became of it."""
 
     ordinal: int
     name: str
-    state: str  # one of app.jobs.tables.ITEM_STATES
-    reason: str | None  # a sentence where it failed or was skipped
+    state: str = Field(description="queued, done, failed or skipped.")
+    reason: str | None
     glitch_id: UUID | None
 
 
-@dataclass(frozen=True)
-class JobEventRecord:
+class JobEvent(Model):
     """Something that happened to a job."""
 
     id: int

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.core.schemas import Model
+from app.core.model import Model
 from app.jobs.made import made_by
 from app.jobs.records import JobRecord
 
@@ -48,43 +48,12 @@ class Job(Model):
     finished_at: datetime | None
 
 
-class JobItem(Model):
-    """One input of a job and what became of it."""
-
-    ordinal: int
-    name: str
-    state: str = Field(description="queued, done, failed or skipped.")
-    reason: str | None
-    glitch_id: UUID | None
-
-
-class JobEvent(Model):
-    """Something that happened to a job."""
-
-    id: int
-    created_at: datetime
-    name: str
-    detail: str | None
-
-
 def job(record: JobRecord) -> Job:
     """A job."""
     made = made_by(record, datetime.now(UTC))
+    own = {name: getattr(record, name) for name in Job.model_fields.keys() - {"progress", "made"}}
     return Job(
-        id=record.id,
-        kind=record.kind,
-        state=record.state,
-        is_cancel_requested=record.is_cancel_requested,
-        can_be_retried=record.can_be_retried,
-        progress=JobProgress(
-            total=record.total, done=record.done, failed=record.failed, skipped=record.skipped
-        ),
-        parameters=dict(record.parameters),
-        result=None if record.result is None else dict(record.result),
+        **own,
+        progress=JobProgress.model_validate(record),
         made=None if made is None else Made(href=made.href, page=made.page),
-        author=record.author,
-        detail=record.detail,
-        created_at=record.created_at,
-        started_at=record.started_at,
-        finished_at=record.finished_at,
     )

@@ -14,8 +14,9 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, P
 from app.core.identifiers import uuid7
 from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row, wrong_cursor
 from app.core.principals import Principal, Role
+from app.jobs import records
 from app.jobs.notify import notify_after_commit
-from app.jobs.records import OPEN_STATES, ItemRecord, JobEventRecord, JobRecord, Phase
+from app.jobs.records import OPEN_STATES, JobRecord, Phase
 from app.jobs.registry import known_kinds
 from app.jobs.settling import lock_job, settle
 from app.jobs.tables import ITEM_STATES, JOB_STATES, OPEN, Job, JobChunk, JobEvent, JobItem
@@ -115,7 +116,7 @@ def list_items(
     state: str | None = None,
     limit: int = 100,
     cursor: str | None = None,
-) -> Page[ItemRecord]:
+) -> Page[records.JobItem]:
     """The inputs of a job and what became of each, in their order.
 
     Raises:
@@ -133,15 +134,13 @@ def list_items(
             raise wrong_cursor()
         query = query.where(JobItem.ordinal > int(cursor))
     rows, mark = cut_page(session.scalars(query.limit(limit + 1)).all(), limit)
-    items = tuple(
-        ItemRecord(row.ordinal, row.name, row.state, row.reason, row.glitch_id) for row in rows
-    )
+    items = tuple(map(records.JobItem.model_validate, rows))
     return Page(items, None if mark is None else str(mark.ordinal))
 
 
 def list_events(
     session: Session, job_id: UUID, *, after: int = 0, limit: int = 200
-) -> tuple[JobEventRecord, ...]:
+) -> tuple[records.JobEvent, ...]:
     """What happened to a job after the event of that number, in order."""
     rows = session.scalars(
         select(JobEvent)
@@ -149,7 +148,7 @@ def list_events(
         .order_by(JobEvent.id)
         .limit(limit)
     )
-    return tuple(JobEventRecord(row.id, row.created_at, row.name, row.detail) for row in rows)
+    return tuple(map(records.JobEvent.model_validate, rows))
 
 
 def cancel_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord:

@@ -10,11 +10,12 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
 from app.clusters.chosen import cluster_by_hand
-from app.core import schemas as core_schemas
+from app.core.model import ListOf
 from app.jobs import schemas as job_schemas
 from app.map import schemas as map_schemas
 from app.map.bulk import label_selection, list_bulk_labels, undo_selection
 from app.map.files import coding_for, files_of_version, headers_for, is_known, map_files, stream
+from app.map.records import BulkLabel
 from app.map.region import Region, resolve
 from app.map.service import map_state, start_drawing, start_placing
 from app.server.callers import Reader, Reviewer, RuntimeDep, SessionDep, Submitter
@@ -76,11 +77,10 @@ def region(runtime: RuntimeDep, _: Reader, body: Region) -> map_schemas.PointsFo
 @router.post("/labels", summary="Label a selection", status_code=201)
 def label(
     runtime: RuntimeDep, session: SessionDep, principal: Reviewer, body: map_schemas.Selection
-) -> map_schemas.BulkLabel:
+) -> BulkLabel:
     """All of them or none, in one transaction that can be undone."""
     ids = _ids(runtime.settings.data_dir, body)
-    made = label_selection(session, ids, body.label, reviewer=principal, is_new=body.is_new)
-    return map_schemas.bulk_label(made)
+    return label_selection(session, ids, body.label, reviewer=principal, is_new=body.is_new)
 
 
 @router.post("/clusters", summary="Make a selection a cluster", status_code=201)
@@ -97,16 +97,15 @@ def labelled(
     session: SessionDep,
     _: Reader,
     limit: Annotated[int, Query(ge=1, le=500, description="How many, 1 to 500.")] = 50,
-) -> core_schemas.ListOf[map_schemas.BulkLabel]:
+) -> ListOf[BulkLabel]:
     """With their authors, and who undid them."""
-    found = list_bulk_labels(session, limit=limit)
-    return core_schemas.ListOf(items=[map_schemas.bulk_label(one) for one in found], next=None)
+    return ListOf(items=list(list_bulk_labels(session, limit=limit)))
 
 
 @router.post("/labels/{bulk_id}/undo", summary="Take the labels of a selection back")
-def undo(session: SessionDep, principal: Reviewer, bulk_id: UUID) -> map_schemas.BulkLabel:
+def undo(session: SessionDep, principal: Reviewer, bulk_id: UUID) -> BulkLabel:
     """Each glitch is what it was before, unless somebody labelled it since."""
-    return map_schemas.bulk_label(undo_selection(session, bulk_id, reviewer=principal))
+    return undo_selection(session, bulk_id, reviewer=principal)
 
 
 def _ids(data_dir: Path, points: map_schemas.Points) -> list[UUID]:

@@ -17,7 +17,7 @@ from app.core.audit import record_event
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.principals import Principal, Role
 from app.glitches.labels import append_labels, revoke_labels
-from app.map.records import BulkLabelRecord
+from app.map import records
 from app.map.tables import BulkLabel
 
 MOST_AT_ONCE = 10_000  # glitches labelled in one transaction
@@ -31,7 +31,7 @@ def label_selection(
     *,
     reviewer: Principal,
     is_new: bool = False,
-) -> BulkLabelRecord:
+) -> records.BulkLabel:
     """Label a selection of glitches, all or none.
 
     Args:
@@ -82,7 +82,7 @@ def label_selection(
     return get_bulk_label(session, row.id)
 
 
-def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> BulkLabelRecord:
+def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> records.BulkLabel:
     """Take such labels back, all at once; what each glitch was before, it is again.
 
     A label that somebody gave one of them since stays. A class that was made for them goes too,
@@ -120,7 +120,7 @@ def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> B
     return get_bulk_label(session, bulk_id)
 
 
-def get_bulk_label(session: Session, bulk_id: UUID) -> BulkLabelRecord:
+def get_bulk_label(session: Session, bulk_id: UUID) -> records.BulkLabel:
     """One such act.
 
     Raises:
@@ -129,19 +129,19 @@ def get_bulk_label(session: Session, bulk_id: UUID) -> BulkLabelRecord:
     row = session.execute(_ACTS.where(BulkLabel.id == bulk_id)).first()
     if row is None:
         raise NotFoundError(f"No selection was labelled under {bulk_id}.")
-    return BulkLabelRecord(*row)
+    return records.BulkLabel.model_validate(row)
 
 
-def list_bulk_labels(session: Session, *, limit: int = 5) -> tuple[BulkLabelRecord, ...]:
+def list_bulk_labels(session: Session, *, limit: int = 5) -> tuple[records.BulkLabel, ...]:
     """The latest such acts, latest first."""
     rows = session.execute(_ACTS.order_by(BulkLabel.created_at.desc()).limit(limit))
-    return tuple(BulkLabelRecord(*row) for row in rows)
+    return tuple(records.BulkLabel.model_validate(row) for row in rows)
 
 
 _ACTS: Select[*tuple[Any, ...]] = select(
     BulkLabel.id,
-    GlitchClass.name,
-    func.cardinality(BulkLabel.label_ids),
+    GlitchClass.name.label("label"),
+    func.cardinality(BulkLabel.label_ids).label("n_glitches"),
     BulkLabel.author,
     BulkLabel.created_at,
     BulkLabel.undone_at,

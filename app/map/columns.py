@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from app.classes.tables import GlitchClass
 from app.core.postgres.binary_copy import read_rows
 from app.glitches.tables import ORIGINS
-from app.map.records import ProjectionRecord
+from app.map.records import Projection
 from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S
 
 MAGIC = b"GLMAP001"
@@ -82,7 +82,7 @@ class Columns:
     ids: bytes  # 16 bytes a glitch, in the order of the points
 
 
-def build_columns(session: Session, projection: ProjectionRecord, version: str) -> Columns:
+def build_columns(session: Session, projection: Projection, version: str) -> Columns:
     """Every point of a projection with what it may be coloured by, ordered by id."""
     query = sql.SQL(_POINTS).format(
         shown=sql.SQL(_SHOWN_CLUSTERS),

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import NotFoundError, NotReadyError
 from app.map.columns import build_columns
-from app.map.records import MapFiles, ProjectionRecord
+from app.map.records import MapFiles, Projection
 from app.map.service import current_projection
 
 Coding = Literal["zstd", "gzip", "identity"]
@@ -65,7 +65,7 @@ def map_files(session: Session, data_dir: Path) -> MapFiles:
     return files
 
 
-def map_version(session: Session, projection: ProjectionRecord) -> str:
+def map_version(session: Session, projection: Projection) -> str:
     """What the columns show, in 20 hexadecimal digits: another one where anything has changed."""
     state = session.execute(text(_STATE)).one()
     # The time too: in a database made again the numbers begin again.
@@ -136,7 +136,7 @@ def _files(folder: Path, version: str) -> MapFiles:
     return MapFiles(version, folder / f"{version}.points.zst", folder / f"{version}.ids")
 
 
-def _build(session: Session, projection: ProjectionRecord, files: MapFiles) -> None:
+def _build(session: Session, projection: Projection, files: MapFiles) -> None:
     columns = build_columns(session, projection, files.version)
     packed = zstandard.ZstdCompressor(level=_LEVEL).compress(columns.points)
     try:

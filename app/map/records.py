@@ -7,6 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+from pydantic import Field
+
+from app.core.model import Model
 from app.jobs.records import JobRecord
 
 KIND = "project"
@@ -15,13 +18,12 @@ LAID_OUT_AT_MOST = 50_000  # glitches that UMAP itself lays out; the others join
 FEWEST = 3  # glitches below which a map says nothing
 
 
-@dataclass(frozen=True)
-class ProjectionRecord:
-    """One layout of a checkpoint's embeddings."""
+class Projection(Model):
+    """A map that was drawn."""
 
     id: int
-    checkpoint_id: int
-    n_laid_out: int
+    checkpoint_id: int = Field(exclude=True)
+    n_laid_out: int = Field(description="Glitches that UMAP laid out itself.")
     n_points: int
     author: str
     created_at: datetime
@@ -32,7 +34,7 @@ class MapState:
     """Whether there is a map, how far it is behind the catalogue, and what is done about it."""
 
     checkpoint: str
-    projection: ProjectionRecord | None  # None: none was drawn for the active checkpoint
+    projection: Projection | None  # None: none was drawn for the active checkpoint
     n_embedded: int
     job: JobRecord | None  # one that is open, or else the latest if it failed
 
@@ -51,12 +53,11 @@ class MapFiles:
     ids: Path  # 16 bytes a glitch, in the order of the points
 
 
-@dataclass(frozen=True)
-class BulkLabelRecord:
-    """Labels given to a selection at once."""
+class BulkLabel(Model):
+    """Labels that were given at once."""
 
     id: UUID
-    class_name: str
+    label: str
     n_glitches: int
     author: str
     created_at: datetime

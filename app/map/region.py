@@ -15,7 +15,7 @@ import zstandard
 from pydantic import Field, ValidationError
 
 from app.core.errors import InvalidRequestError
-from app.core.schemas import Model
+from app.core.model import Model
 from app.map.columns import CATEGORIES, unpack
 from app.map.files import files_of_version
 from glitch.projection import inside

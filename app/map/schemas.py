@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from app.core.schemas import ClassName, Model
+from app.core.model import ClassName, Model
 from app.jobs.schemas import Job, job
 from app.map.bulk import MOST_AT_ONCE
-from app.map.records import LAID_OUT_AT_MOST, BulkLabelRecord, MapState
+from app.map.records import LAID_OUT_AT_MOST, MapState, Projection
 from app.map.region import Region
 
 
@@ -28,16 +27,6 @@ class MapOrder(Model):
         le=2_000_000_000,
         description="For `draw`: how many glitches UMAP lays out itself; the others join them.",
     )
-
-
-class Projection(Model):
-    """A map that was drawn."""
-
-    id: int
-    n_laid_out: int = Field(description="Glitches that UMAP laid out itself.")
-    n_points: int
-    author: str
-    created_at: datetime
 
 
 class State(Model):
@@ -83,37 +72,12 @@ class NewCluster(Model):
     id: UUID = Field(description="GET /clusters/{id} has it.")
 
 
-class BulkLabel(Model):
-    """Labels that were given at once."""
-
-    id: UUID
-    label: str
-    n_glitches: int
-    author: str
-    created_at: datetime
-    undone_at: datetime | None
-    undone_by: str | None
-
-
 def state(found: MapState) -> State:
     """The record as JSON."""
     return State(
         checkpoint=found.checkpoint,
-        projection=found.projection and Projection.model_validate(found.projection),
+        projection=found.projection,
         n_embedded=found.n_embedded,
         n_unplaced=found.n_unplaced,
         job=None if found.job is None else job(found.job),
-    )
-
-
-def bulk_label(record: BulkLabelRecord) -> BulkLabel:
-    """The record as JSON."""
-    return BulkLabel(
-        id=record.id,
-        label=record.class_name,
-        n_glitches=record.n_glitches,
-        author=record.author,
-        created_at=record.created_at,
-        undone_at=record.undone_at,
-        undone_by=record.undone_by,
     )

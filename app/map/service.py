@@ -17,7 +17,8 @@ from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import OPEN_STATES, JobRecord
 from app.jobs.service import create_job, list_jobs
 from app.jobs.tables import Job
-from app.map.records import FEWEST, KIND, LAID_OUT_AT_MOST, MapState, ProjectionRecord
+from app.map import records
+from app.map.records import FEWEST, KIND, LAID_OUT_AT_MOST, MapState
 from app.map.tables import Projection
 from app.models import checkpoints
 from app.models.tables import Checkpoint
@@ -106,7 +107,7 @@ def request_placing(session: Session) -> JobRecord | None:
     return _start(session, PLACE, checkpoint_id, _SCHEDULER)
 
 
-def latest_projection(session: Session, checkpoint_id: int) -> ProjectionRecord | None:
+def latest_projection(session: Session, checkpoint_id: int) -> records.Projection | None:
     """The map of a checkpoint; None if none is ready."""
     row = session.scalar(
         select(Projection)
@@ -114,10 +115,10 @@ def latest_projection(session: Session, checkpoint_id: int) -> ProjectionRecord 
         .order_by(Projection.id.desc())
         .limit(1)
     )
-    return None if row is None else _to_record(row)
+    return None if row is None else records.Projection.model_validate(row)
 
 
-def current_projection(session: Session) -> ProjectionRecord:
+def current_projection(session: Session) -> records.Projection:
     """The map of the active checkpoint.
 
     Raises:
@@ -166,11 +167,6 @@ def _embedded(session: Session, checkpoint_id: int, most: int | None) -> int:
         .subquery()
     )
     return session.scalar(select(func.count()).select_from(found)) or 0
-
-
-def _to_record(row: Projection) -> ProjectionRecord:
-    names = ProjectionRecord.__dataclass_fields__
-    return ProjectionRecord(**{name: getattr(row, name) for name in names})
 
 
 def glitches_of(session: Session, ids: Sequence[UUID]) -> tuple[GlitchRecord, ...]:

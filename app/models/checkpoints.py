@@ -66,7 +66,7 @@ def publish_checkpoint(
     is_any_active = session.scalar(select(Checkpoint.id).where(Checkpoint.is_active)) is not None
     if activate or not is_any_active:
         return activate_checkpoint(session, row.id)
-    return _to_record(row)
+    return CheckpointRecord.model_validate(row)
 
 
 def activate_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
@@ -86,7 +86,7 @@ def activate_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecor
             update(Checkpoint).where(Checkpoint.id == checkpoint_id).values(is_active=True)
         )
         session.refresh(row)
-    return _to_record(row)
+    return CheckpointRecord.model_validate(row)
 
 
 def active_checkpoint(session: Session) -> CheckpointRecord:
@@ -100,7 +100,7 @@ def active_checkpoint(session: Session) -> CheckpointRecord:
         raise NotReadyError(
             "No checkpoint is active: publish one with 'glitch-discovery publish FOLDER'."
         )
-    return _to_record(row)
+    return CheckpointRecord.model_validate(row)
 
 
 def active_id(session: Session) -> int | None:
@@ -132,7 +132,7 @@ def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
     row = session.get(Checkpoint, checkpoint_id)
     if row is None:
         raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
-    return _to_record(row)
+    return CheckpointRecord.model_validate(row)
 
 
 def latent_size(session: Session, checkpoint_id: int) -> int:
@@ -194,7 +194,7 @@ _SEARCH_FACTS = text(
 
 def list_checkpoints(session: Session) -> list[CheckpointRecord]:
     """All checkpoints, latest first."""
-    return [_to_record(row) for row in session.scalars(_LATEST_FIRST)]
+    return [CheckpointRecord.model_validate(row) for row in session.scalars(_LATEST_FIRST)]
 
 
 _LATEST_FIRST = select(Checkpoint).order_by(Checkpoint.id.desc())
@@ -239,16 +239,3 @@ def standings(session: Session) -> tuple[int, dict[int, Standing]]:
 def lock_publishing(session: Session) -> None:
     """Publish and activate one at a time, until the end of the transaction."""
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PUBLISHERS_LOCK})
-
-
-def _to_record(row: Checkpoint) -> CheckpointRecord:
-    return CheckpointRecord(
-        id=row.id,
-        name=row.name,
-        digest=row.digest,
-        preprocessing_digest=row.preprocessing_digest,
-        latent_size=row.latent_size,
-        manifest=row.manifest,
-        is_active=row.is_active,
-        created_at=row.created_at,
-    )

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from app.core.model import Model
 
 
-@dataclass(frozen=True)
-class CheckpointRecord:
-    """A published checkpoint."""
+class Checkpoint(Model):
+    """A published model."""
 
-    id: int
     name: str
-    digest: str  # hex SHA-256 of the checkpoint
-    preprocessing_digest: str  # hex SHA-256, glitch.views.Preprocessing.digest()
+    digest: str
+    preprocessing_digest: str
     latent_size: int
-    manifest: Mapping[str, Any]
     is_active: bool
     created_at: datetime
+    manifest: dict[str, Any]
+
+
+class CheckpointRecord(Checkpoint):
+    """The same with its number in the database."""
+
+    id: int
+
+
+class Point(Model):
+    """One member."""
+
+    id: UUID
+    x: float
+    y: float
+    distance: float = Field(description="To the medoid.")
+    snr: float | None
+    peak_frequency: float | None
+    gps_time: float | None
+    ifo: str | None
+
+
+class Plane(Model):
+    """Members in the plane, from the medoid outwards."""
+
+    points: list[Point]
+    shares: tuple[float, float] = Field(description="Of the variance along x and y.")
+    size: int = Field(description="Of the cluster; more than the points where it is very large.")

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from pydantic import Field
 
-from app.core.schemas import Model
-from app.models.traversals import ClusterPlane, steps_between
+from app.core.model import Model
 from app.models.traversals import Traversals as TraversalsRecord
 from app.models.traversals import UnitStory as UnitRecord
-
-
-class Checkpoint(Model):
-    """A published model."""
-
-    name: str
-    digest: str
-    preprocessing_digest: str
-    latent_size: int
-    is_active: bool
-    created_at: datetime
-    manifest: dict[str, Any]
+from app.models.traversals import steps_between
 
 
 class Unit(Model):
@@ -53,27 +39,6 @@ class Traversals(Model):
     reason: str | None = Field(description="Why there are none.")
 
 
-class Point(Model):
-    """One member."""
-
-    id: UUID
-    x: float
-    y: float
-    distance: float = Field(description="To the medoid.")
-    snr: float | None
-    peak_frequency: float | None
-    gps_time: float | None
-    ifo: str | None
-
-
-class Plane(Model):
-    """Members in the plane, from the medoid outwards."""
-
-    points: list[Point]
-    shares: tuple[float, float] = Field(description="Of the variance along x and y.")
-    size: int = Field(description="Of the cluster; more than the points where it is very large.")
-
-
 def traversals(base: str, told: TraversalsRecord) -> Traversals:
     """As the API answers it."""
     return Traversals(
@@ -99,21 +64,3 @@ def _unit(base: str, told: TraversalsRecord, story: UnitRecord) -> Unit:
         nats=story.nats,
         picture=f"{base}/glitches/{told.glitch_id}/traversals/{story.unit}.png?{query}",
     )
-
-
-def plane(found: ClusterPlane) -> Plane:
-    """As the API answers it."""
-    points = [
-        Point(
-            id=one.glitch_id,
-            x=one.x,
-            y=one.y,
-            distance=one.distance,
-            snr=one.snr,
-            peak_frequency=one.peak_frequency,
-            gps_time=one.gps_time,
-            ifo=one.ifo,
-        )
-        for one in found.points
-    ]
-    return Plane(points=points, shares=found.shares, size=found.size)

@@ -18,6 +18,7 @@ from app.core.postgres.partitions import partition_name
 from app.glitches.service import get_embedding, get_glitch
 from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import get_checkpoint
+from app.models.records import Plane, Point
 from glitch.clustering.distinction import mean_differences, principal_plane, spread_of
 from glitch.decoder import active_units
 
@@ -223,30 +224,7 @@ def member_vectors(session: Session, cluster_id: UUID, limit: int = MOST_MEMBERS
     )
 
 
-@dataclass(frozen=True)
-class PlanePoint:
-    """One member in the plane of its cluster."""
-
-    glitch_id: UUID
-    x: float
-    y: float
-    distance: float  # to the medoid
-    snr: float | None
-    peak_frequency: float | None  # Hz
-    gps_time: float | None  # s
-    ifo: str | None
-
-
-@dataclass(frozen=True)
-class ClusterPlane:
-    """Members along the two leading principal components of their directions."""
-
-    points: tuple[PlanePoint, ...]
-    shares: tuple[float, float]  # of the variance along each
-    size: int  # of the cluster; more than there are points where it is very large
-
-
-def cluster_plane(session: Session, cluster_id: UUID) -> ClusterPlane:
+def cluster_plane(session: Session, cluster_id: UUID) -> Plane:
     """Where the members lie, for splitting by eye.
 
     Clusters are found by direction, so it is directions that the plane shows.
@@ -258,9 +236,9 @@ def cluster_plane(session: Session, cluster_id: UUID) -> ClusterPlane:
     members = member_vectors(session, cluster_id)
     lengths = np.linalg.norm(members.vectors, axis=1, keepdims=True)
     plane = principal_plane(members.vectors / np.maximum(lengths, 1e-12))
-    points = tuple(
-        PlanePoint(
-            glitch_id=glitch_id,
+    points = [
+        Point(
+            id=glitch_id,
             x=float(plane.points[index, 0]),
             y=float(plane.points[index, 1]),
             distance=members.distances[index],
@@ -270,8 +248,8 @@ def cluster_plane(session: Session, cluster_id: UUID) -> ClusterPlane:
             ifo=members.ifos[index],
         )
         for index, glitch_id in enumerate(members.glitch_ids)
-    )
-    return ClusterPlane(points, plane.shares, cluster.size)
+    ]
+    return Plane(points=points, shares=plane.shares, size=cluster.size)
 
 
 def _sample(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from app.core.schemas import Model
+from app.core.model import Model
 
 
 class Health(Model):

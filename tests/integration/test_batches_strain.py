@@ -16,7 +16,7 @@ import pytest
 from api_fixtures import GPS_START, GPS_TIME, SAMPLE_RATE_HZ, Service, gwosc_hdf5, strain_values
 
 from app.core.engine import make_session_factory
-from app.jobs.records import ItemRecord, JobRecord
+from app.jobs.records import JobItem, JobRecord
 from app.jobs.service import get_job, list_items
 from worker.runner import JobRunner
 
@@ -34,7 +34,7 @@ def frame(first_s: int, last_s: int, start: int = GPS_START) -> tuple[str, bytes
     return name, gwosc_hdf5(part, start=start + first_s)
 
 
-def ingest(service: Service, rows: bytes, **fields: str) -> tuple[JobRecord, list[ItemRecord]]:
+def ingest(service: Service, rows: bytes, **fields: str) -> tuple[JobRecord, list[JobItem]]:
     """Send a table alone, let a worker do it."""
     sessions = make_session_factory(service.engine)
     with service.client() as client:

@@ -20,6 +20,7 @@ from sqlalchemy import text
 from web_fixtures import Walker, fill_catalogue, service
 
 import app.digest.job
+from app.clusters.records import Run
 from app.core.engine import make_session_factory
 from app.core.settings import Settings
 from app.digest.service import request_daily
@@ -248,7 +249,7 @@ def test_a_clustering_that_flags_something_is_told_at_once(
     def flagging(session: Any, *_: object, **__: object) -> Any:
         run = store_run(session)
         run.n_flagged = n_flagged
-        return app.clusters.run.to_run_record(run)
+        return Run.model_validate(run)
 
     monkeypatch.setattr("app.clusters.job.run_clustering", flagging)
     chosen = service.settings.model_copy(update={"digest_webhook": SecretStr("http://h.example")})

@@ -26,21 +26,21 @@ from api_fixtures import (
 from sqlalchemy import text
 
 from app.core.engine import make_session_factory
-from app.jobs.records import ItemRecord
+from app.jobs.records import JobItem
 from app.jobs.service import get_job, list_items
 from worker.runner import JobRunner
 
 AT = int(GPS_TIME)
 STRAIN = strain_values(3)
 STRAIN_NAME = f"H-H1_TEST-{GPS_START}-32.hdf5"
-Send = Callable[..., list[ItemRecord]]
+Send = Callable[..., list[JobItem]]
 
 
 @pytest.fixture
 def send(service: Service) -> Send:
     """Send a batch and let a worker do it; its items."""
 
-    def send(content: bytes, name: str = "batch.tar", **fields: str) -> list[ItemRecord]:
+    def send(content: bytes, name: str = "batch.tar", **fields: str) -> list[JobItem]:
         sessions = make_session_factory(service.engine)
         with service.client() as client:
             answer = client.post("/batches", files={"file": (name, content)}, data=fields)

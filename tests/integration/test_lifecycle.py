@@ -14,7 +14,7 @@ from store_helpers import Store, ids, person
 from app.classes.log import Change, ChooseExemplars, Describe, MergeInto, Move, Rename, SetState
 from app.classes.naming import create_class, find_class, list_classes, usable_class_names
 from app.classes.overview import occurrences, times_of
-from app.classes.records import ClassRecord
+from app.classes.records import GlitchClass
 from app.classes.service import (
     ClassOutcome,
     change_class,
@@ -44,7 +44,7 @@ ANN, BOB = person(Role.REVIEWER, "Ann"), person(Role.REVIEWER, "Bob")
 EVE = person(Role.ADMIN, "Eve")
 
 
-def made(session: Session, name: str) -> ClassRecord:
+def made(session: Session, name: str) -> GlitchClass:
     return create_class(session, name, description=f"Looks like {name}.", author=ANN)
 
 

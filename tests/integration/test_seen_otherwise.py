@@ -97,7 +97,7 @@ def test_glitches_of_four_windows_are_judged_by_references_of_one(
     assert (before.n_judged, before.n_unjudged) == (0, 6)
     run = run_clustering(session, PARAMETERS, author="test", encoder=lambda _: encoder)
     assert (run.n_judged, run.n_unjudged, run.n_flagged) == (6, 0, 0)
-    assert "seen_otherwise" in {one.kind for one in run.findings}
+    assert "seen_otherwise" in {one["kind"] for one in run.findings}
     assert "judged by what both show" in run.detail
 
 

@@ -17,7 +17,7 @@ from store_helpers import LATENT, person
 from app.classes.tables import GlitchClass
 from app.clusters.job import HANDLER
 from app.clusters.occurrences import MOST_BINS, bin_width, seen_before
-from app.clusters.records import ClusteringParameters, RunRecord
+from app.clusters.records import ClusteringParameters, Run
 from app.clusters.run import run_clustering
 from app.clusters.service import (
     get_cluster,
@@ -97,7 +97,7 @@ def catalogue(fill: Fill) -> dict[str, list[UUID]]:
     }
 
 
-def run(session: Session, **changes: Any) -> RunRecord:
+def run(session: Session, **changes: Any) -> Run:
     wanted = {"fdr": 0.1, "min_cluster_size": 5} | changes
     return run_clustering(session, ClusteringParameters(**wanted), author="someone")
 

@@ -6,24 +6,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.clusters.records import ClusterRecord
+from pydantic import Field
+
+from app.clusters.records import Cluster
+from app.core.model import Model
 from app.glitches.records import GlitchRecord
 
 
-@dataclass(frozen=True)
-class AuditRecord:
-    """One audit of all labels, as it was finished."""
+class Audit(Model):
+    """One audit of all labels."""
 
-    id: UUID  # of the job that made it
-    checkpoint: str  # the model whose latent space was looked at
-    n_voters: int  # neighbours asked of each glitch
-    n_labelled: int  # labelled glitches with an embedding
-    n_audited: int  # those with enough labelled neighbours of their detector and kind
-    n_doubtful: int  # findings that still stand: the label is what it was
+    id: UUID = Field(description="Of the job that made it.")
+    checkpoint: str
+    n_voters: int
+    n_labelled: int = Field(description="Labelled glitches with an embedding.")
+    n_audited: int = Field(
+        description="Those with enough labelled neighbours of their detector and kind."
+    )
+    n_doubtful: int = Field(description="Findings whose label still is what it was.")
     author: str
     created_at: datetime
     finished_at: datetime
-    is_current: bool  # false where another model serves by now
+    is_current: bool = Field(description="False where another model serves by now.")
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,14 @@ class AuditedGlitch:
         return self.n_suggesting - self.n_agreeing
 
 
-@dataclass(frozen=True)
-class AuditedCluster:
+class ImpureCluster(Model):
     """A cluster whose labelled members do not agree."""
 
-    cluster: ClusterRecord
-    label: str  # the commonest among its labelled members
+    cluster: Cluster
+    label: str = Field(description="The commonest among its labelled members.")
     n_labelled: int
-    purity: float  # share of the labelled that carry that label
-    score: float  # (1 - purity) x labelled members; higher deserves a look sooner
+    purity: float
+    score: float = Field(description="(1 - purity) x labelled members.")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.classes.audit.records import AuditedCluster, AuditedGlitch, AuditRecord, DoubtedClass
+from app.classes.audit.records import Audit, AuditedGlitch, DoubtedClass, ImpureCluster
 from app.classes.audit.tables import LabelAudit, LabelFinding
 from app.classes.tables import GlitchClass
 from app.clusters.service import get_cluster, latest_run
@@ -17,8 +17,9 @@ from app.core.access import require_role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row, wrong_cursor
 from app.core.principals import Principal, Role
+from app.glitches import records
 from app.glitches.labels import append_label
-from app.glitches.records import GlitchFilters, LabelRecord
+from app.glitches.records import GlitchFilters
 from app.glitches.selection import (
     check_filters,
     check_ifo,
@@ -61,7 +62,7 @@ def start_audit(session: Session, *, principal: Principal, n_voters: int = VOTER
     return create_job(session, KIND, parameters, principal.name, key=f"{active.id} {n_voters}")
 
 
-def latest_audit(session: Session) -> AuditRecord | None:
+def latest_audit(session: Session) -> Audit | None:
     """The latest audit that was finished; None if there was none."""
     row = session.execute(
         select(LabelAudit, Checkpoint.name, Checkpoint.is_active)
@@ -76,7 +77,7 @@ def latest_audit(session: Session) -> AuditRecord | None:
     n_doubtful = session.scalar(
         select(func.count()).select_from(LabelFinding).join(Glitch).where(*_standing(audit.id))
     )
-    return AuditRecord(
+    return Audit(
         id=audit.id,
         checkpoint=row[1],
         n_voters=audit.n_voters,
@@ -152,7 +153,7 @@ def list_doubtful_glitches(
     return Page(shown, None if mark is None else str(shown[-1].glitch.id))
 
 
-def keep_label(session: Session, glitch_id: UUID, *, author: Principal) -> LabelRecord:
+def keep_label(session: Session, glitch_id: UUID, *, author: Principal) -> records.Label:
     """Say that the label of a glitch is right: no audit lists it again while it has that label.
 
     It is a label like any other, so that its author may be asked, and it may be revoked.
@@ -196,7 +197,7 @@ def rank_doubted_classes(session: Session) -> tuple[DoubtedClass, ...]:
 
 def list_impure_clusters(
     session: Session, *, run_id: UUID | None = None, limit: int = 50, cursor: str | None = None
-) -> Page[AuditedCluster]:
+) -> Page[ImpureCluster]:
     """Clusters of a run whose labelled members disagree, the worst first.
 
     Args:
@@ -256,7 +257,7 @@ def list_impure_clusters(
     # The last of each stays: the commonest, of equals the first by name.
     commonest = {row.cluster_id: row.name for row in named}
     shown = tuple(
-        AuditedCluster(
+        ImpureCluster(
             cluster=get_cluster(session, row.cluster_id),
             label=commonest[row.cluster_id],
             n_labelled=int(row.n_labelled),

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.classes.naming import list_classes
 from app.classes.overview import Occurrence, Portrait, occurrences, portrait, times_of
 from app.classes.pages.contexts import ChangeTyped, ClassesPage, ClassPage, ClassRow, RateChart
-from app.classes.records import ClassRecord
+from app.classes.records import GlitchClass
 from app.classes.service import class_history
 from app.clusters.pages.contexts import Likeness, Member
 from app.core.principals import Principal, Role
@@ -96,7 +96,7 @@ def classes_page_of(
 
 def class_page_of(
     session: Session,
-    record: ClassRecord,
+    record: GlitchClass,
     principal: Principal,
     *,
     after: str | None = None,
@@ -164,14 +164,14 @@ def class_page_of(
     )
 
 
-def _as_tree(known: Sequence[ClassRecord]) -> list[tuple[int, ClassRecord]]:
+def _as_tree(known: Sequence[GlitchClass]) -> list[tuple[int, GlitchClass]]:
     """Classes by name, each followed by its sub-classes; with how deep they lie."""
-    below: dict[str | None, list[ClassRecord]] = {}
+    below: dict[str | None, list[GlitchClass]] = {}
     names = {one.name for one in known}
     for one in known:
         below.setdefault(one.parent if one.parent in names else None, []).append(one)
 
-    def walk(above: str | None, depth: int) -> list[tuple[int, ClassRecord]]:
+    def walk(above: str | None, depth: int) -> list[tuple[int, GlitchClass]]:
         found = []
         for one in sorted(below.get(above, []), key=lambda one: (one.is_retired, one.name)):
             found += [(depth, one), *walk(one.name, depth + 1)]
@@ -180,8 +180,8 @@ def _as_tree(known: Sequence[ClassRecord]) -> list[tuple[int, ClassRecord]]:
     return walk(None, 0)
 
 
-def _above(record: ClassRecord, by_name: Mapping[str, ClassRecord]) -> list[ClassRecord]:
-    found: list[ClassRecord] = []
+def _above(record: GlitchClass, by_name: Mapping[str, GlitchClass]) -> list[GlitchClass]:
+    found: list[GlitchClass] = []
     above = by_name.get(record.parent or "")
     while above is not None and above not in found:
         found.append(above)
@@ -231,7 +231,7 @@ def _rate(times: Sequence[tuple[float, int]], own: Occurrence) -> RateChart | No
     return RateChart(tuple(bars), f"{most:,}", first, last, summary)
 
 
-def _facts(record: ClassRecord, own: Occurrence) -> tuple[Fact, ...]:
+def _facts(record: GlitchClass, own: Occurrence) -> tuple[Fact, ...]:
     lines = [
         ("Glitches", f"{own.total:,}"),
         ("By detector", ", ".join(f"{ifo} {number:,}" for ifo, number in own.by_ifo.items())),

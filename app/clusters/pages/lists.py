@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from app.clusters.browsing import count_by_state, ranked_clusters, run_that_waits
 from app.clusters.changes import CHANGES, changes_since
+from app.clusters.findings import sentences
 from app.clusters.pages.contexts import UNTYPED, ClustersPage, DemoNote, RunTyped
 from app.clusters.pages.view import STATE_TEXTS, cluster_cards
-from app.clusters.records import ClusterRecord, RunRecord
+from app.clusters.records import Cluster, Run
 from app.clusters.service import KIND, ClusterFilters, get_run, list_runs
 from app.core.errors import NotFoundError
 from app.core.principals import Principal, Role
@@ -55,7 +56,7 @@ def clusters_page_of(
     run = _chosen_run(session, runs, values.get("run"), errors)
     if run is not None and run not in runs:  # an older one, which a job's page links to
         runs = (*runs, run)
-    found: list[ClusterRecord] = []
+    found: list[Cluster] = []
     counts: dict[str, int] = {}
     if run is not None and not errors:
         offset = PAGE_SIZE * (page - 1)
@@ -67,7 +68,7 @@ def clusters_page_of(
     changes, changes_text = _changes(session, run, values)
     chosen_state = values.get("state", "flagged")
     total = sum(counts.values()) if chosen_state == _EVERY else counts.get(chosen_state, 0)
-    told = () if run is None else tuple(one.sentence for one in run.findings)
+    told = () if run is None else tuple(sentences(run.findings))
     words = {"flagged": "cluster to review", _EVERY: "cluster"}
     one = words.get(chosen_state, f"cluster: {STATE_TEXTS.get(chosen_state, '')}")
     many = one.replace("cluster", "clusters", 1)
@@ -112,7 +113,7 @@ def clusters_page_of(
 
 
 def _changes(
-    session: Session, run: RunRecord | None, values: Mapping[str, str]
+    session: Session, run: Run | None, values: Mapping[str, str]
 ) -> tuple[tuple[ClassCount, ...], str | None]:
     """What is otherwise than in the run before, as links to the clusters that it means."""
     if run is None:
@@ -151,15 +152,15 @@ def _href(values: Mapping[str, str], **changes: str | None) -> str:
     return f"/ui/clusters?{urlencode(pairs)}" if pairs else "/ui/clusters"
 
 
-def _run_text(run: RunRecord) -> str:
+def _run_text(run: Run) -> str:
     kind = "simulated" if run.is_simulated else run.ifo or "all detectors"
     number = count(run.n_clusters, "cluster")
     return f"{stamp(run.created_at)} · {kind} · FDR {run.fdr:g} · {number}"
 
 
 def _chosen_run(
-    session: Session, runs: tuple[RunRecord, ...], wanted: str | None, errors: list[str]
-) -> RunRecord | None:
+    session: Session, runs: tuple[Run, ...], wanted: str | None, errors: list[str]
+) -> Run | None:
     if wanted is None:
         return run_that_waits(session) or next(iter(runs), None)
     try:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.clusters.occurrences import seen_before
 from app.clusters.pages.contexts import Comparison, SeenPage
-from app.clusters.records import ClusterRecord
+from app.clusters.records import Cluster
 from app.clusters.service import get_run
 from app.core.errors import NotFoundError, NotReadyError
 from app.frame.contexts import Fact
@@ -37,7 +37,7 @@ _CAPTIONS = {
 }
 
 
-def strips_of(session: Session, cluster: ClusterRecord) -> StripSection:
+def strips_of(session: Session, cluster: Cluster) -> StripSection:
     """The latents that set the cluster apart, or why that cannot be told."""
     try:
         window_s = _window_of_medoid(session, cluster)
@@ -46,7 +46,7 @@ def strips_of(session: Session, cluster: ClusterRecord) -> StripSection:
         return StripSection((), "", "", str(error))
 
 
-def comparison_of(session: Session, cluster: ClusterRecord) -> Comparison | None:
+def comparison_of(session: Session, cluster: Cluster) -> Comparison | None:
     """The medoid before and after the model, in one window; None where it is gone."""
     if cluster.medoid_id is None:
         return None
@@ -68,7 +68,7 @@ def comparison_of(session: Session, cluster: ClusterRecord) -> Comparison | None
     )
 
 
-def model_note(session: Session, cluster: ClusterRecord) -> str | None:
+def model_note(session: Session, cluster: Cluster) -> str | None:
     """That another model serves now than the one that found the cluster, and what follows."""
     run = get_run(session, cluster.run_id)
     try:
@@ -84,7 +84,7 @@ def model_note(session: Session, cluster: ClusterRecord) -> str | None:
     )
 
 
-def seen_page_of(session: Session, cluster: ClusterRecord) -> SeenPage:
+def seen_page_of(session: Session, cluster: Cluster) -> SeenPage:
     """When glitches that look like the cluster's middle occurred, of all there were.
 
     Raises:
@@ -128,7 +128,7 @@ def stamp_of(gps_s: float) -> str:
     return found.utc[:16] if found else ""
 
 
-def _window_of_medoid(session: Session, cluster: ClusterRecord) -> float:
+def _window_of_medoid(session: Session, cluster: Cluster) -> float:
     if cluster.medoid_id is None:
         raise NotFoundError("The medoid of this cluster was deleted, so nothing can be painted.")
     views = get_glitch(session, cluster.medoid_id).views

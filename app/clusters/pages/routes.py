@@ -117,7 +117,7 @@ def plane(session: SessionDep, cluster_id: UUID) -> Response:
         {
             "shares": found.shares,
             "size": found.size,
-            "ids": [str(one.glitch_id) for one in found.points],
+            "ids": [str(one.id) for one in found.points],
             "x": [round(one.x, 5) for one in found.points],
             "y": [round(one.y, 5) for one in found.points],
             "distance": [round(one.distance, 4) for one in found.points],

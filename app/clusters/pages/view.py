@@ -30,7 +30,7 @@ from app.clusters.pages.contexts import (
     UndoOffer,
 )
 from app.clusters.pages.model import comparison_of, model_note, strips_of
-from app.clusters.records import ClusterRecord, MemberRecord
+from app.clusters.records import Cluster, MemberRecord
 from app.clusters.review.log import Log
 from app.clusters.review.service import class_names_of, history
 from app.clusters.review.suggestions import count_by_cluster, suggested_classes
@@ -64,13 +64,13 @@ STATE_TEXTS = {
 _LEAST_CHANCE = 1e-12
 
 
-def cluster_href(cluster: ClusterRecord) -> str:
+def cluster_href(cluster: Cluster) -> str:
     """Address of a cluster's page."""
     return f"/ui/clusters/{cluster.id}"
 
 
 def cluster_cards(
-    session: Session, clusters: Sequence[ClusterRecord], *, is_simulated: bool
+    session: Session, clusters: Sequence[Cluster], *, is_simulated: bool
 ) -> tuple[ClusterCard, ...]:
     """Clusters for the list."""
     shown = exemplars_of(session, [cluster.id for cluster in clusters])
@@ -82,7 +82,7 @@ def cluster_cards(
 
 
 def _card(
-    cluster: ClusterRecord,
+    cluster: Cluster,
     shown: Sequence[GlitchRecord],
     named: str | None,
     *,
@@ -119,7 +119,7 @@ def _card(
     )
 
 
-def _title(cluster: ClusterRecord, named: str | None) -> str:
+def _title(cluster: Cluster, named: str | None) -> str:
     number = count(cluster.size, "glitch", "glitches")
     return f"{named}, {number}" if named else number
 
@@ -130,7 +130,7 @@ def _spark_text(first: Moment | None, last: Moment | None) -> str:
     return f"Members from {first.utc[:10]} to {last.utc[:10]}"
 
 
-def _change(cluster: ClusterRecord) -> str | None:
+def _change(cluster: Cluster) -> str | None:
     before = cluster.summary.get("previous_size")
     if "by_hand" in cluster.summary:
         return f"put together by {cluster.summary['by_hand']}"
@@ -145,20 +145,20 @@ def _change(cluster: ClusterRecord) -> str | None:
     return f"shrank from {before:,}" if cluster.size < before else "as in the run before"
 
 
-def _stability(cluster: ClusterRecord) -> str:
+def _stability(cluster: Cluster) -> str:
     """Of a part that a reviewer made nobody knows how surely it is found again."""
     whole = ", of the whole that it is a part of" if cluster.summary.get("is_part") else ""
     return f"{cluster.stability:.2f} of 1{whole}"
 
 
-def _hint(cluster: ClusterRecord) -> str | None:
+def _hint(cluster: Cluster) -> str | None:
     look = cluster.summary.get("simulated_look")
     if not look:
         return None
     return f"looks like simulated {look['label']}: {look['n']:,} of them lie about its middle"
 
 
-def _warning(cluster: ClusterRecord) -> str | None:
+def _warning(cluster: Cluster) -> str | None:
     told = [
         f"{one['n']:,} of these were dismissed by {one['author']} on {one['on']}"
         for one in cluster.summary.get("dismissed_before", [])
@@ -167,7 +167,7 @@ def _warning(cluster: ClusterRecord) -> str | None:
     return "; ".join([*told, *([since] if since else [])]) or None
 
 
-def _not_judged(cluster: ClusterRecord) -> str | None:
+def _not_judged(cluster: Cluster) -> str | None:
     n = cluster.summary.get("n_unjudged")
     return None if not n else f"{count(n, 'member')} came since it was decided about"
 
@@ -188,7 +188,7 @@ def _chance(significance: float | None) -> str:
     return f"p = {significance:.2g}"
 
 
-def _rate(cluster: ClusterRecord) -> str | None:
+def _rate(cluster: Cluster) -> str | None:
     times = cluster.summary.get("gps_times", {})
     per_day, n_timed = times.get("rate_per_day"), times.get("n_timed")
     if n_timed is not None and n_timed < cluster.size:
@@ -209,7 +209,7 @@ def _moment(text: str | None) -> Moment | None:
 
 def cluster_page_of(
     session: Session,
-    cluster: ClusterRecord,
+    cluster: Cluster,
     principal: Principal,
     *,
     is_simulated: bool,
@@ -345,14 +345,14 @@ def _queue_text(queue: Queue) -> str:
     return f"{queue.total:,} to review" if queue.total else "nothing left to review"
 
 
-def _address(cluster: ClusterRecord, order: str, page: int, window_s: float) -> str:
+def _address(cluster: Cluster, order: str, page: int, window_s: float) -> str:
     values = {"order": order} | ({"page": str(page)} if page > 1 else {})
     if window_s != CARD_WINDOW_S:
         values["window"] = f"{window_s:g}"
     return f"{cluster_href(cluster)}?{urlencode(values)}#members"
 
 
-def _heading(cluster: ClusterRecord, class_name: str | None) -> str:
+def _heading(cluster: Cluster, class_name: str | None) -> str:
     number = count(cluster.size, "glitch", "glitches")
     return f"{class_name}: cluster of {number}" if class_name else f"Cluster of {number}"
 
@@ -364,7 +364,7 @@ def _class_name(log: Log) -> str | None:
     return str(names[-1]) if names else None
 
 
-def _facts(cluster: ClusterRecord) -> tuple[Fact, ...]:
+def _facts(cluster: Cluster) -> tuple[Fact, ...]:
     summary = cluster.summary
     alike = summary.get("looks_alike", {})
     lines = [
@@ -382,7 +382,7 @@ def _facts(cluster: ClusterRecord) -> tuple[Fact, ...]:
 
 
 def _likenesses(
-    session: Session, cluster: ClusterRecord, window_s: float, *, is_simulated: bool
+    session: Session, cluster: Cluster, window_s: float, *, is_simulated: bool
 ) -> tuple[Likeness, ...]:
     names = [one["label"] for one in cluster.summary.get("nearest_classes", [])]
     known = exemplars(session) | class_pictures(session, names, window_s, is_simulated=is_simulated)
@@ -404,7 +404,7 @@ def _likenesses(
 
 def _members(
     session: Session,
-    cluster: ClusterRecord,
+    cluster: Cluster,
     members: Sequence[MemberRecord],
     *,
     can_choose: bool,
@@ -425,7 +425,7 @@ def _members(
     )
 
 
-def _elsewhere(session: Session, cluster: ClusterRecord) -> tuple[tuple[str, str], ...]:
+def _elsewhere(session: Session, cluster: Cluster) -> tuple[tuple[str, str], ...]:
     """Where to go instead: the parts of a split, or what a later run found."""
     parts = parts_of(session, cluster.id)
     if parts:

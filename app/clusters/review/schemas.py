@@ -20,7 +20,7 @@ from app.core.events.schemas import (
     UndoRequest,
     in_common,
 )
-from app.core.schemas import Model
+from app.core.model import Model
 
 _Members = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MOST_MEMBERS)]
 

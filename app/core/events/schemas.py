@@ -9,7 +9,7 @@ from pydantic import Field
 
 from app.core.events import log as event_log
 from app.core.events.acts import LONGEST_REMARK
-from app.core.schemas import Model
+from app.core.model import Model
 
 # Names and texts are checked by the services, which say what is wrong with them.
 Name = Annotated[str, Field(max_length=20_000)]

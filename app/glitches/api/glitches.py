@@ -8,16 +8,16 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from app.core import schemas as core_schemas
 from app.core.access import require_role
 from app.core.errors import NotFoundError
+from app.core.model import ListOf, Model
 from app.core.principals import Role
 from app.glitches import render
 from app.glitches import schemas as glitch_schemas
 from app.glitches.embed import check_neighbours
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.neighbours import find_neighbours
-from app.glitches.records import GlitchFilters
+from app.glitches.records import GlitchFilters, Label
 from app.glitches.service import get_embedding, get_glitch, get_view, list_glitches
 from app.glitches.upload import parse_gps_time, parse_ifo
 from app.server import request_scope
@@ -31,7 +31,7 @@ _Text = Annotated[str, Field(pattern=r"^[^\x00]{1,100}$")]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Filters(core_schemas.Model):
+class Filters(Model):
     """Which glitches to consider; a parameter left out lets everything pass."""
 
     ifo: list[_Text] = Field(default=[], description="Detector; may be repeated.")
@@ -95,13 +95,11 @@ class NeighboursQuery(Filters):
 @router.get("", summary="List glitches, latest stored first")
 def glitches(
     request: Request, session: SessionDep, _: Reader, query: Annotated[ListQuery, Query()]
-) -> core_schemas.ListOf[glitch_schemas.Glitch]:
+) -> ListOf[glitch_schemas.Glitch]:
     """One page; pass `next` as `cursor` to get the page after it."""
     page = list_glitches(session, query.parsed(), limit=query.limit, cursor=query.cursor)
     base = request_scope.base_url(request)
-    return core_schemas.ListOf(
-        items=[render.glitch_item(base, glitch) for glitch in page.items], next=page.next
-    )
+    return ListOf(items=[render.glitch_item(base, glitch) for glitch in page.items], next=page.next)
 
 
 @router.get("/{glitch_id}", summary="One glitch with its embedding")
@@ -124,7 +122,7 @@ def neighbours(
     _: Reader,
     glitch_id: UUID,
     query: Annotated[NeighboursQuery, Query()],
-) -> core_schemas.ListOf[glitch_schemas.Neighbour]:
+) -> ListOf[glitch_schemas.Neighbour]:
     """Ascending Euclidean distance under the active checkpoint; the glitch itself is left out."""
     check_neighbours(query.neighbours)
     get_glitch(session, glitch_id)
@@ -138,7 +136,7 @@ def neighbours(
         exclude_id=glitch_id,
     )
     base = request_scope.base_url(request)
-    return core_schemas.ListOf(items=[render.neighbour(base, found) for found in nearest])
+    return ListOf(items=[render.neighbour(base, found) for found in nearest])
 
 
 @router.get(
@@ -180,34 +178,28 @@ def view_picture(
 
 
 @router.get("/{glitch_id}/labels", summary="All labels of a glitch")
-def labels(
-    session: SessionDep, _: Reader, glitch_id: UUID
-) -> core_schemas.ListOf[glitch_schemas.Label]:
+def labels(session: SessionDep, _: Reader, glitch_id: UUID) -> ListOf[Label]:
     """Oldest first, revoked ones included."""
     get_glitch(session, glitch_id)
-    return core_schemas.ListOf(
-        items=[glitch_schemas.Label.model_validate(one) for one in list_labels(session, glitch_id)]
-    )
+    return ListOf(items=list(list_labels(session, glitch_id)))
 
 
 @router.post("/{glitch_id}/labels", summary="Label a glitch", status_code=201)
 def new_label(
     session: SessionDep, principal: Submitter, glitch_id: UUID, body: glitch_schemas.NewLabel
-) -> glitch_schemas.Label:
+) -> Label:
     """Append a label; it becomes the current one. Labels are never changed, only revoked."""
-    return glitch_schemas.Label.model_validate(
-        append_label(session, glitch_id, body.label, author=principal)
-    )
+    return append_label(session, glitch_id, body.label, author=principal)
 
 
 @router.delete("/{glitch_id}/labels/{label_id}", summary="Revoke a label")
 def revoked_label(
     session: SessionDep, principal: Submitter, glitch_id: UUID, label_id: UUID
-) -> glitch_schemas.Label:
+) -> Label:
     """Its author may, or a reviewer. It stays in the history; the label before it is current."""
     get_glitch(session, glitch_id)
     if all(one.id != label_id for one in list_labels(session, glitch_id)):
         raise NotFoundError(
             f"Glitch {glitch_id} has no label {label_id}: GET its labels to see which it has."
         )
-    return glitch_schemas.Label.model_validate(revoke_label(session, label_id, principal=principal))
+    return revoke_label(session, label_id, principal=principal)

@@ -15,7 +15,7 @@ from app.frame.deps import ForReaders, PageRoute
 from app.frame.words import moment
 from app.glitches.labels import list_labels
 from app.glitches.pages.view import embedding_of, find_or_refuse
-from app.glitches.records import EmbeddingRecord, GlitchRecord, LabelRecord, ViewRecord
+from app.glitches.records import EmbeddingRecord, GlitchRecord, Label, ViewRecord
 from app.glitches.service import get_view
 from app.server.request_scope import SessionDep
 from glitch.codec import unpack_view
@@ -78,7 +78,7 @@ def _stored_view(session: Session, public_id: str, duration_s: float) -> ViewRec
 
 
 def _record(
-    glitch: GlitchRecord, embedding: EmbeddingRecord | None, labels: Sequence[LabelRecord]
+    glitch: GlitchRecord, embedding: EmbeddingRecord | None, labels: Sequence[Label]
 ) -> dict[str, Any]:
     when = moment(glitch.gps_time)
     content: dict[str, Any] = {

@@ -32,7 +32,7 @@ from app.glitches.neighbours import find_neighbours
 from app.glitches.pages.contexts import GlitchPage, LabelEntry
 from app.glitches.pages.measures import measures
 from app.glitches.pages.query import CatalogueQuery, filter_form, parse_catalogue_query
-from app.glitches.records import EmbeddingRecord, GlitchRecord, LabelRecord, ViewRecord
+from app.glitches.records import EmbeddingRecord, GlitchRecord, Label, ViewRecord
 from app.glitches.service import find_glitch, get_embedding
 from app.models.pages.strips import strip_section
 from app.models.traversals import glitch_traversals
@@ -226,7 +226,7 @@ def _facts(glitch: GlitchRecord, embedding: EmbeddingRecord | None) -> tuple[Fac
     return tuple(Fact(name, value, is_code) for name, value, is_code in lines if value is not None)
 
 
-def _label_entry(label: LabelRecord, glitch: GlitchRecord, principal: Principal) -> LabelEntry:
+def _label_entry(label: Label, glitch: GlitchRecord, principal: Principal) -> LabelEntry:
     may_revoke = principal.role >= Role.REVIEWER or (
         principal.role >= Role.SUBMITTER and label.author == principal.name
     )

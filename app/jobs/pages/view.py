@@ -24,7 +24,7 @@ from app.jobs.pages.contexts import (
     JobRow,
     Progress,
 )
-from app.jobs.records import ItemRecord, JobEventRecord, JobRecord
+from app.jobs.records import JobEvent, JobItem, JobRecord
 from app.jobs.service import list_events, list_items
 
 ITEMS_SHOWN = 100
@@ -196,7 +196,7 @@ def job_page_of(
     # What failed is what one comes for.
     chosen = state or ("failed" if job.failed and not job.is_open else None)
     listed = None if chosen in {None, "all"} else chosen
-    page: Page[ItemRecord] = Page()
+    page: Page[JobItem] = Page()
     if has_items:
         page = list_items(session, job.id, state=listed, limit=ITEMS_SHOWN, cursor=cursor)
     may_act = principal.role >= Role.REVIEWER or (
@@ -260,7 +260,7 @@ def _states(job: JobRecord, href: str, chosen: str) -> tuple[ClassCount, ...]:
     )
 
 
-def _item(item: ItemRecord) -> ItemRow:
+def _item(item: JobItem) -> ItemRow:
     state, level = ITEM_STATES.get(item.state, (item.state, "off"))
     return ItemRow(
         number=f"{item.ordinal + 1:,}",
@@ -272,7 +272,7 @@ def _item(item: ItemRecord) -> ItemRow:
     )
 
 
-def _happening(event: JobEventRecord) -> HappeningRow:
+def _happening(event: JobEvent) -> HappeningRow:
     text = event.name if event.detail is None else f"{event.name}: {event.detail}"
     if event.detail and event.detail.startswith("by "):
         text = f"{event.name} {event.detail}"

@@ -36,7 +36,7 @@ from app.jobs.records import OPEN_STATES, JobRecord
 from app.map.bulk import MOST_AT_ONCE, label_selection, list_bulk_labels, undo_selection
 from app.map.files import coding_for, files_of_version, headers_for, is_known, map_files, stream
 from app.map.pages.contexts import BulkAct, MapCards, MapJob, MapPage
-from app.map.records import BulkLabelRecord, MapState, ProjectionRecord
+from app.map.records import BulkLabel, MapState, Projection
 from app.map.region import read_region, resolve
 from app.map.service import glitches_of, map_state, start_drawing, start_placing
 from app.server.answers import export_answer
@@ -179,7 +179,7 @@ def act_on_selection(
         name = class_name.strip() if is_new else class_meant(session, class_name)
         labelled = label_selection(session, ids, name, reviewer=principal, is_new=is_new)
         done = _act(labelled)
-        name = labelled.class_name
+        name = labelled.label
         content = {"class_name": name, "colour": class_colour(name)}
         return JSONResponse({**content, "href": done.href, "what": done.what}, status_code=201)
 
@@ -219,7 +219,7 @@ def _or_sentence(act: Callable[[], Response], session: Session | None = None) ->
         return JSONResponse({"detail": told.sentence}, status_code=told.status)
 
 
-def _drawn(checkpoint: str, projection: ProjectionRecord) -> str:
+def _drawn(checkpoint: str, projection: Projection) -> str:
     others = projection.n_points - projection.n_laid_out
     is_by_umap = projection.n_laid_out >= layout.FEWEST_FOR_UMAP
     how = f"laid out by {'UMAP' if is_by_umap else 'two principal directions'}"
@@ -228,10 +228,10 @@ def _drawn(checkpoint: str, projection: ProjectionRecord) -> str:
     return f"Drawn {stamp(projection.created_at)} with {checkpoint}: {how}."
 
 
-def _act(record: BulkLabelRecord) -> BulkAct:
+def _act(record: BulkLabel) -> BulkAct:
     return BulkAct(
         href=f"/ui/map/labels/{record.id}/undo",
-        what=f"{count(record.n_glitches, 'glitch', 'glitches')} labelled {record.class_name}",
+        what=f"{count(record.n_glitches, 'glitch', 'glitches')} labelled {record.label}",
         who=f"by {record.author}, {stamp(record.created_at)}",
         undone=f"taken back by {record.undone_by}" if record.undone_by else None,
     )

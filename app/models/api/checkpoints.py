@@ -8,10 +8,10 @@ from fastapi import APIRouter, Response
 from fastapi import Path as InPath
 from pydantic import Field
 
-from app.core import schemas as core_schemas
+from app.core.model import ListOf, Model
 from app.jobs import schemas as job_schemas
-from app.models import schemas as model_schemas
 from app.models.checkpoints import list_checkpoints
+from app.models.records import Checkpoint
 from app.models.reembed import find_checkpoint_named, switch_checkpoint
 from app.server.callers import Admin, Reader, SessionDep
 
@@ -19,17 +19,15 @@ router = APIRouter(tags=["catalogue"])
 
 
 @router.get("/checkpoints", summary="The published models")
-def checkpoints(session: SessionDep, _: Reader) -> core_schemas.ListOf[model_schemas.Checkpoint]:
+def checkpoints(session: SessionDep, _: Reader) -> ListOf[Checkpoint]:
     """Latest first; one of them is active and embeds what is uploaded."""
-    return core_schemas.ListOf(
-        items=[model_schemas.Checkpoint.model_validate(one) for one in list_checkpoints(session)]
-    )
+    return ListOf(items=list(list_checkpoints(session)))
 
 
-class Switch(core_schemas.Model):
+class Switch(Model):
     """A checkpoint that was asked to serve."""
 
-    checkpoint: model_schemas.Checkpoint
+    checkpoint: Checkpoint
     job: job_schemas.Job | None = Field(
         description="Embeds the catalogue and then switches; null where it serves already."
     )
@@ -55,6 +53,6 @@ def activated(
     record, job = switch_checkpoint(session, wanted.id, principal.name)
     response.status_code = 200 if job is None else 202
     return Switch(
-        checkpoint=model_schemas.Checkpoint.model_validate(record),
+        checkpoint=record,
         job=None if job is None else job_schemas.job(job),
     )

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from app.models import schemas as picture_schemas
 from app.models.pictures import plan_comparison, plan_strip
+from app.models.records import Plane
 from app.models.traversals import cluster_plane, cluster_traversals, glitch_traversals
 from app.server import request_scope
 from app.server.answers import painted_answer
@@ -122,6 +123,6 @@ def cluster_units(
 @cluster_router.get(
     "/clusters/{cluster_id}/plane", summary="Where the members of a cluster lie in a plane"
 )
-def plane(session: SessionDep, _: Reader, cluster_id: UUID) -> picture_schemas.Plane:
+def plane(session: SessionDep, _: Reader, cluster_id: UUID) -> Plane:
     """Along the two leading principal components of their directions, to split a cluster by eye."""
-    return picture_schemas.plane(cluster_plane(session, cluster_id))
+    return cluster_plane(session, cluster_id)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from app.classes.audit.pages.contexts import AuditPage, Doubt, ImpureRow
-from app.classes.audit.records import AuditedCluster, AuditedGlitch, AuditRecord
+from app.classes.audit.records import Audit, AuditedGlitch, ImpureCluster
 from app.classes.audit.service import (
     KIND,
     VOTERS,
@@ -215,7 +215,7 @@ def _choices(names: tuple[str, ...], chosen: str) -> tuple[Choice, ...]:
     return choices_of(names if chosen in {"", *names} else (*names, chosen), chosen)
 
 
-def _summary(audit: AuditRecord) -> str:
+def _summary(audit: Audit) -> str:
     return (
         f"Of {count(audit.n_labelled, 'labelled glitch', 'labelled glitches')}, "
         f"{audit.n_audited:,} had {audit.n_voters} labelled neighbours of their own detector to "
@@ -248,7 +248,7 @@ def _doubt(found: AuditedGlitch) -> Doubt:
     )
 
 
-def _impure(found: AuditedCluster) -> ImpureRow:
+def _impure(found: ImpureCluster) -> ImpureRow:
     agreeing = round(found.purity * found.n_labelled)
     return ImpureRow(
         href=f"/ui/clusters/{found.cluster.id}",
