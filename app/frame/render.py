@@ -14,8 +14,10 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.core.principals import Principal
+from app.frame import words as words_of
 from app.frame.contexts import Clock, Frame, NavItem, PageContext, Scheme
 from app.frame.figures import VIRIDIS
+from app.frame.palette import class_colour
 from glitch_discovery.version import VERSION
 
 APP = Path(__file__).parents[1]  # each room has its own templates and static files
@@ -166,6 +168,9 @@ def environment() -> Environment:
     )
     constants: dict[str, Any] = {"viridis": VIRIDIS}
     made.globals.update(constants)
+    words = (words_of.card, words_of.count, words_of.frequency, words_of.moment, words_of.stamp)
+    made.filters |= {one.__name__: one for one in words} | {"commas": "{:,}".format}
+    made.filters["colour"] = class_colour
     return made
 
 

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
+from uuid import UUID
 
+from app.core.principals import TokenRecord
 from app.frame.contexts import Choice, PageContext
-
-
-@dataclass(frozen=True)
-class TokenRow:
-    """One token; never its secret."""
-
-    name: str
-    role: str
-    made: str
-    used: str
-    revoked: str | None
-    revoke_href: str | None  # where to post, if this visitor may revoke it
-    is_own: bool  # the one that this session came in with
 
 
 @dataclass(frozen=True)
@@ -37,8 +26,9 @@ class TokensPage(PageContext):
     template: ClassVar[str] = "tokens.html"
     section: ClassVar[str] = "tokens"
 
-    rows: tuple[TokenRow, ...]
-    revoked: tuple[TokenRow, ...]
+    rows: tuple[TokenRecord, ...]
+    revoked: tuple[TokenRecord, ...]
+    own_id: UUID | None  # of the one that this session came in with
     can_create: bool
     roles: tuple[Choice, ...]
     typed_name: str

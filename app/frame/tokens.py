@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 
 from app.core.access import LONGEST_NAME, create_token, list_tokens, parse_role, revoke_token
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.core.principals import Principal, Role, TokenRecord
+from app.core.principals import Principal, Role
 from app.frame.deps import Admin, CsrfChecked, PageRoute, Reader, VisitorDep
 from app.frame.failures import explain, see_other
 from app.frame.render import render
-from app.frame.token_contexts import MadeToken, TokenRow, TokensPage
-from app.frame.words import choices, stamp
+from app.frame.token_contexts import MadeToken, TokensPage
+from app.frame.words import choices
 from app.server.request_scope import SessionDep
 
 router = APIRouter(route_class=PageRoute)
@@ -83,24 +83,12 @@ def _page(
     is_admin = principal.role >= Role.ADMIN
     seen = [token for token in list_tokens(session) if is_admin or token.id == principal.token_id]
     return TokensPage(
-        rows=tuple(_row(token, principal) for token in seen if token.revoked_at is None),
-        revoked=tuple(_row(token, principal) for token in seen if token.revoked_at is not None),
+        rows=tuple(token for token in seen if token.revoked_at is None),
+        revoked=tuple(token for token in seen if token.revoked_at is not None),
+        own_id=principal.token_id,
         can_create=is_admin,
         roles=choices({role.label: text for role, text in ROLE_TEXTS.items()}, typed_role),
         typed_name=typed_name[:LONGEST_NAME],
         made=made,
         error=error,
-    )
-
-
-def _row(token: TokenRecord, principal: Principal) -> TokenRow:
-    is_live = token.revoked_at is None
-    return TokenRow(
-        name=token.name,
-        role=token.role.label,
-        made=stamp(token.created_at),
-        used=stamp(token.last_used_at) if token.last_used_at else "never",
-        revoked=stamp(token.revoked_at) if token.revoked_at else None,
-        revoke_href=f"/ui/tokens/{token.id}/revoke" if is_live else None,
-        is_own=token.id == principal.token_id,
     )

@@ -8,33 +8,25 @@ from uuid import UUID
 
 from fastapi import Form
 
+from app.classes.overview import Occurrence
+from app.classes.records import GlitchClass
+from app.classes.schemas import ClassEvent
 from app.clusters.pages.contexts import Likeness, Member
 from app.frame.contexts import Card, Fact, Moment, PageContext
 from app.frame.deps import EventId, LongText
 from app.frame.histograms import Bar
-from app.frame.history import HistoryEntry
+from app.glitches.records import GlitchRecord
 
 
 @dataclass(frozen=True)
 class ClassRow:
     """One class in the list."""
 
-    href: str
-    selection_href: str  # its glitches in the catalogue
-    name: str
-    colour: str
-    depth: int  # 0 for a class of its own
-    above: str | None  # the class that it is a sub-class of
-    picture: str | None
-    is_picture_simulated: bool
-    description: str
-    state: str | None  # None for an active one, which most are
-    is_ours: bool
-    counts: tuple[str, ...]  # of the detectors that head the columns
-    simulated: str
-    total: str
-    last: str | None  # day when it was seen last
-    share: float  # of the most frequent one's, in percent
+    record: GlitchClass
+    depth: int  # below how many classes
+    exemplar: GlitchRecord | None
+    own: Occurrence
+    share: float  # of the most frequent class, in percent, for the bar
 
 
 @dataclass(frozen=True)
@@ -46,9 +38,8 @@ class ClassesPage(PageContext):
 
     rows: tuple[ClassRow, ...]
     ifos: tuple[str, ...]
-    summary: str
-    unlabelled: str
-    unlabelled_href: str
+    n_ours: int
+    n_unlabelled: int
     can_add: bool
     error: str | None
     typed_name: str
@@ -109,7 +100,7 @@ class ClassPage(PageContext):
     members: tuple[Member, ...]
     next_href: str | None
     first_href: str | None
-    history: tuple[HistoryEntry, ...]
+    history: tuple[ClassEvent, ...]
     last_event_id: int
     class_names: tuple[str, ...]  # that it can be moved under or merged into
     can_change: bool

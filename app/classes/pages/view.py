@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from sqlalchemy.orm import Session
 
+from app.classes import schemas as class_schemas
 from app.classes.naming import list_classes
 from app.classes.overview import Occurrence, Portrait, occurrences, portrait, times_of
 from app.classes.pages.contexts import ChangeTyped, ClassesPage, ClassPage, ClassRow, RateChart
@@ -17,11 +18,9 @@ from app.clusters.pages.contexts import Likeness, Member
 from app.core.principals import Principal, Role
 from app.frame.contexts import Fact, MemberChoice
 from app.frame.histograms import Bar
-from app.frame.history import entries_of
 from app.frame.palette import class_colour
 from app.frame.words import card, count, moment, stamp
 from app.glitches.browsing import exemplars
-from app.glitches.pages.query import UNLABELLED
 from app.glitches.records import GlitchFilters
 from app.glitches.service import list_glitches
 
@@ -58,35 +57,13 @@ def classes_page_of(
     rows = []
     for depth, record in _as_tree(known):
         own = seen.get(record.id, Occurrence())
-        exemplar = shown.get(record.name)
-        rows.append(
-            ClassRow(
-                href=class_href(record.id),
-                selection_href=selection_href(record.name),
-                name=record.name,
-                colour=class_colour(record.name),
-                depth=depth,
-                above=record.parent,
-                picture=None if exemplar is None else card(exemplar).picture,
-                is_picture_simulated=exemplar is not None and exemplar.is_simulated,
-                description=record.description,
-                state=None if record.state == "active" else record.state,
-                is_ours=record.origin == "ours",
-                counts=tuple(f"{own.by_ifo.get(ifo, 0):,}" for ifo in ifos),
-                simulated=f"{own.simulated:,}",
-                total=f"{own.total:,}",
-                last=_day(own.last),
-                share=round(100 * own.total / most, 1) if most else 0.0,
-            )
-        )
-    n_ours = sum(record.origin == "ours" for record in known)
-    unlabelled = seen.get(None, Occurrence()).total
+        share = round(100 * own.total / most, 1) if most else 0.0
+        rows.append(ClassRow(record, depth, shown.get(record.name), own, share))
     return ClassesPage(
         rows=tuple(rows),
         ifos=ifos,
-        summary=f"{len(known) - n_ours} of Gravity Spy's, {n_ours} named here",
-        unlabelled=count(unlabelled, "glitch", "glitches"),
-        unlabelled_href=selection_href(UNLABELLED),
+        n_ours=sum(record.origin == "ours" for record in known),
+        n_unlabelled=seen.get(None, Occurrence()).total,
         can_add=principal.role >= Role.REVIEWER,
         error=error,
         typed_name=typed_name[:100],
@@ -153,7 +130,7 @@ def class_page_of(
         ),
         next_href=f"{href}?{urlencode({'after': page.next})}#members" if page.next else None,
         first_href=f"{href}#members" if after else None,
-        history=entries_of(log),
+        history=tuple(reversed(class_schemas.history(log).items)),
         last_event_id=log.last_id,
         class_names=tuple(one.name for one in known if one.id != record.id and not one.is_retired),
         can_change=can_change,

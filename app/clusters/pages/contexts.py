@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from fastapi import Form
 
 from app.clusters.records import ClusteringParameters
+from app.clusters.review.schemas import ReviewEvent
 from app.core.errors import InvalidRequestError
 from app.frame.contexts import (
     Card,
@@ -21,7 +22,6 @@ from app.frame.contexts import (
 )
 from app.frame.figures import StripSection
 from app.frame.histograms import Histogram, Sparkline, Timeline
-from app.frame.history import HistoryEntry
 from app.jobs.pages.contexts import FollowedJob
 
 
@@ -211,7 +211,7 @@ class ClusterPage(PageContext):
     orders: tuple[ClassCount, ...]
     next_href: str | None
     first_href: str | None
-    history: tuple[HistoryEntry, ...]
+    history: tuple[ReviewEvent, ...]
     undecided: str  # where there is none
     last_event_id: int
     elsewhere: tuple[tuple[str, str], ...]  # address and text of what stands in for it now

@@ -31,6 +31,7 @@ from app.clusters.pages.contexts import (
 )
 from app.clusters.pages.model import comparison_of, model_note, strips_of
 from app.clusters.records import Cluster, MemberRecord
+from app.clusters.review import schemas as review_schemas
 from app.clusters.review.log import Log
 from app.clusters.review.service import class_names_of, history
 from app.clusters.review.suggestions import count_by_cluster, suggested_classes
@@ -40,7 +41,6 @@ from app.core.principals import Principal, Role
 from app.frame.contexts import ClassCount, Fact, MemberChoice, Moment
 from app.frame.figures import DIVERGING
 from app.frame.histograms import histogram, sparkline
-from app.frame.history import entries_of
 from app.frame.words import (
     CARD_WINDOW_S,
     card,
@@ -300,7 +300,7 @@ def cluster_page_of(
         ),
         next_href=_address(cluster, order, page + 1, window) if is_more else None,
         first_href=_address(cluster, order, 1, window) if page > 1 else None,
-        history=entries_of(log),
+        history=tuple(reversed(review_schemas.history(log).items)),
         undecided=_undecided(cluster),
         last_event_id=log.last_id,
         elsewhere=elsewhere,

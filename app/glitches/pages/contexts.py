@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
+from uuid import UUID
 
 from fastapi import Form
 
@@ -20,6 +21,7 @@ from app.frame.contexts import (
     PageContext,
 )
 from app.frame.figures import LatentChart, StripSection, ViewPanel
+from app.glitches.records import Label
 
 
 @dataclass(frozen=True)
@@ -95,19 +97,6 @@ class CataloguePage(PageContext):
 
 
 @dataclass(frozen=True)
-class LabelEntry:
-    """One label of a glitch, revoked ones included."""
-
-    class_name: str
-    author: str
-    source: str
-    created: str
-    created_iso: str
-    revoked: str | None  # when and by whom
-    revoke_href: str | None  # where to post, if this visitor may revoke it
-
-
-@dataclass(frozen=True)
 class GlitchPage(PageContext):
     """One glitch."""
 
@@ -126,7 +115,8 @@ class GlitchPage(PageContext):
     novelty: Novelty
     facts: tuple[Fact, ...]
     elsewhere: tuple[Download, ...]  # pages of others about this time
-    labels: tuple[LabelEntry, ...]
+    labels: tuple[Label, ...]
+    revocable: frozenset[UUID]  # those of them that this visitor may revoke
     suggested: tuple[str, ...]  # by the review of a cluster, not accepted yet
     class_names: tuple[str, ...]
     can_label: bool

@@ -29,10 +29,10 @@ from app.frame.words import (
 from app.glitches.browsing import list_views
 from app.glitches.labels import list_labels
 from app.glitches.neighbours import find_neighbours
-from app.glitches.pages.contexts import GlitchPage, LabelEntry
+from app.glitches.pages.contexts import GlitchPage
 from app.glitches.pages.measures import measures
 from app.glitches.pages.query import CatalogueQuery, filter_form, parse_catalogue_query
-from app.glitches.records import EmbeddingRecord, GlitchRecord, Label, ViewRecord
+from app.glitches.records import EmbeddingRecord, GlitchRecord, ViewRecord
 from app.glitches.service import find_glitch, get_embedding
 from app.models.pages.strips import strip_section
 from app.models.traversals import glitch_traversals
@@ -100,6 +100,7 @@ def glitch_page_of(
     embedding = embedding_of(session, glitch)
     can_label = principal.role >= Role.SUBMITTER
     errors = list(near.errors)
+    labels = tuple(list_labels(session, glitch.id))
     neighbours = () if errors else _neighbours(session, glitch, embedding, near, errors)
     shown = show if embedding else SEEN
     class_names = usable_class_names(session)
@@ -121,8 +122,12 @@ def glitch_page_of(
             Download(name, address)
             for name, address in pages_elsewhere(templates or {}, glitch.ifo, glitch.gps_time)
         ),
-        labels=tuple(
-            _label_entry(label, glitch, principal) for label in list_labels(session, glitch.id)
+        labels=labels,
+        revocable=frozenset(
+            label.id
+            for label in labels
+            if label.revoked_at is None
+            and (principal.role >= Role.REVIEWER or (can_label and label.author == principal.name))
         ),
         suggested=suggested_classes(session, [glitch.id]).get(glitch.id, ()),
         class_names=class_names if can_label else (),
@@ -224,32 +229,6 @@ def _facts(glitch: GlitchRecord, embedding: EmbeddingRecord | None) -> tuple[Fac
             ("Rate", f"{embedding.kl:.1f} nats", False),
         ]
     return tuple(Fact(name, value, is_code) for name, value, is_code in lines if value is not None)
-
-
-def _label_entry(label: Label, glitch: GlitchRecord, principal: Principal) -> LabelEntry:
-    may_revoke = principal.role >= Role.REVIEWER or (
-        principal.role >= Role.SUBMITTER and label.author == principal.name
-    )
-    is_standing = label.revoked_at is None
-    return LabelEntry(
-        class_name=label.label,
-        author=label.author,
-        source=label.source
-        if label.confidence is None
-        else f"{label.source}, confidence {label.confidence:.3g}",
-        created=stamp(label.created_at),
-        created_iso=label.created_at.isoformat(),
-        revoked=(
-            None
-            if label.revoked_at is None
-            else f"revoked by {label.revoked_by}, {stamp(label.revoked_at)}"
-        ),
-        revoke_href=(
-            f"{glitch_href(glitch.id)}/labels/{label.id}/revoke"
-            if is_standing and may_revoke
-            else None
-        ),
-    )
 
 
 def _downloads(glitch: GlitchRecord) -> tuple[Download, ...]:

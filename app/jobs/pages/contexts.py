@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from app.frame.contexts import ClassCount, Fact, PageContext
+from app.jobs.records import JobEvent, JobItem, JobRecord
 
 
 @dataclass(frozen=True)
@@ -23,15 +25,9 @@ class Progress:
 class JobRow:
     """One job in the list."""
 
-    href: str
+    job: JobRecord
     title: str
-    state: str
-    level: str  # which look the state has: waiting, busy, good, bad, off
-    progress: Progress | None
-    detail: str | None
-    author: str
-    made: str
-    took: str | None
+    live: JobLive
 
 
 @dataclass(frozen=True)
@@ -81,27 +77,6 @@ class JobFragment:
 
 
 @dataclass(frozen=True)
-class ItemRow:
-    """One input of a job."""
-
-    number: str
-    name: str
-    state: str
-    level: str
-    reason: str | None
-    href: str | None  # of the glitch that it became
-
-
-@dataclass(frozen=True)
-class HappeningRow:
-    """Something that happened to a job."""
-
-    when: str
-    when_iso: str
-    text: str
-
-
-@dataclass(frozen=True)
 class JobPage(PageContext):
     """One job."""
 
@@ -116,10 +91,11 @@ class JobPage(PageContext):
     result_text: str | None  # what came of it in sentences, where the job has some
     results: tuple[Fact, ...]
     outcome: tuple[str, str] | None  # address and text of what it made
-    items: tuple[ItemRow, ...]
+    items: tuple[JobItem, ...]
+    item_states: Mapping[str, tuple[str, str]]  # what each is called, and which look it has
     has_items: bool
     states: tuple[ClassCount, ...]  # links that choose which items are listed
-    happenings: tuple[HappeningRow, ...]
+    happenings: tuple[JobEvent, ...]
     can_cancel: bool
     can_retry: bool
     retry_text: str

@@ -29,8 +29,8 @@ from app.frame.failures import see_other
 from app.frame.render import Visitor, environment, render
 from app.jobs.follow import STILL_HERE, STREAM_HEADERS, follow
 from app.jobs.follow import last_event_id as last_event_id_of
-from app.jobs.pages.contexts import JobFragment, JobsPage
-from app.jobs.pages.view import STATES, job_href, job_page_of, job_row, kind_text, live_of
+from app.jobs.pages.contexts import JobFragment, JobRow, JobsPage
+from app.jobs.pages.view import STATES, heading_of, job_href, job_page_of, kind_text, live_of
 from app.jobs.records import JobRecord
 from app.jobs.registry import known_kinds
 from app.jobs.service import cancel_job, get_job, list_jobs, retry_job
@@ -67,7 +67,7 @@ def jobs(
     states = (("", "all"), *((name, text) for name, (text, _) in STATES.items()))
     kinds = (("", "all"), *((name, kind_text(name)) for name in known_kinds()))
     context = JobsPage(
-        rows=tuple(job_row(one, now) for one in page.items),
+        rows=tuple(JobRow(one, heading_of(one), live_of(one, now)) for one in page.items),
         states=tuple(
             ClassCount(text, _list_href(kind=kind, state=name), name == (state or ""))
             for name, text in states

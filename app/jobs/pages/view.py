@@ -12,19 +12,16 @@ from sqlalchemy.orm import Session
 from app.core.paging import Page
 from app.core.principals import Principal, Role
 from app.frame.contexts import ClassCount, Fact
-from app.frame.words import count, glitch_href, stamp
+from app.frame.words import count, stamp
 from app.glitches.exports.formats import format_named
 from app.jobs.made import made_by
 from app.jobs.pages.contexts import (
     FollowedJob,
-    HappeningRow,
-    ItemRow,
     JobLive,
     JobPage,
-    JobRow,
     Progress,
 )
-from app.jobs.records import JobEvent, JobItem, JobRecord
+from app.jobs.records import JobItem, JobRecord
 from app.jobs.service import list_events, list_items
 
 ITEMS_SHOWN = 100
@@ -90,22 +87,6 @@ def heading_of(job: JobRecord) -> str:
     elif job.kind == "export":
         name = format_named(job.parameters["format"]).title
     return f"{kind}: {name}" if name else kind
-
-
-def job_row(job: JobRecord, now: datetime) -> JobRow:
-    """One line of the list."""
-    live = live_of(job, now)
-    return JobRow(
-        href=job_href(job),
-        title=heading_of(job),
-        state=live.state,
-        level=live.level,
-        progress=live.progress,
-        detail=job.detail,
-        author=job.author,
-        made=stamp(job.created_at),
-        took=live.took,
-    )
 
 
 def followed(job: JobRecord, now: datetime, title: str, text: str) -> FollowedJob:
@@ -220,12 +201,11 @@ def job_page_of(
         result_text=(job.result or {}).get("detail"),
         results=_facts(job.result or {}),
         outcome=None if made is None else (made.page, made.text),
-        items=tuple(_item(one) for one in page.items),
+        items=page.items,
+        item_states=ITEM_STATES,
         has_items=has_items,
         states=_states(job, href, chosen or "all"),
-        happenings=tuple(
-            _happening(one) for one in list_events(session, job.id, limit=HAPPENINGS_SHOWN)
-        ),
+        happenings=list_events(session, job.id, limit=HAPPENINGS_SHOWN),
         can_cancel=may_act and job.is_open and not job.is_cancel_requested,
         can_retry=may_act and job.can_be_retried,
         retry_text="Retry what failed" if job.failed else "Take it up again",
@@ -257,29 +237,6 @@ def _states(job: JobRecord, href: str, chosen: str) -> tuple[ClassCount, ...]:
         )
         for name, number in counts.items()
         if number or name in {"all", chosen}
-    )
-
-
-def _item(item: JobItem) -> ItemRow:
-    state, level = ITEM_STATES.get(item.state, (item.state, "off"))
-    return ItemRow(
-        number=f"{item.ordinal + 1:,}",
-        name=item.name,
-        state=state,
-        level=level,
-        reason=item.reason,
-        href=glitch_href(item.glitch_id) if item.glitch_id else None,
-    )
-
-
-def _happening(event: JobEvent) -> HappeningRow:
-    text = event.name if event.detail is None else f"{event.name}: {event.detail}"
-    if event.detail and event.detail.startswith("by "):
-        text = f"{event.name} {event.detail}"
-    return HappeningRow(
-        when=stamp(event.created_at),
-        when_iso=event.created_at.astimezone(UTC).isoformat(timespec="seconds"),
-        text=text[:1].upper() + text[1:],
     )
 
 

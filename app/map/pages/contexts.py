@@ -6,16 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from app.frame.contexts import Card, Choice, PageContext
-
-
-@dataclass(frozen=True)
-class BulkAct:
-    """Labels that were given to a selection, and who took them back if anybody did."""
-
-    href: str  # of the undo
-    what: str
-    who: str
-    undone: str | None
+from app.map.records import BulkLabel
 
 
 @dataclass(frozen=True)
@@ -48,7 +39,7 @@ class MapPage(PageContext):
     can_order: bool
     can_label: bool
     most_at_once: int
-    acts: tuple[BulkAct, ...]
+    acts: tuple[BulkLabel, ...]
 
 
 @dataclass(frozen=True)

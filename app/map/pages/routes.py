@@ -35,8 +35,8 @@ from app.glitches.records import GlitchFilters
 from app.jobs.records import OPEN_STATES, JobRecord
 from app.map.bulk import MOST_AT_ONCE, label_selection, list_bulk_labels, undo_selection
 from app.map.files import coding_for, files_of_version, headers_for, is_known, map_files, stream
-from app.map.pages.contexts import BulkAct, MapCards, MapJob, MapPage
-from app.map.records import BulkLabel, MapState, Projection
+from app.map.pages.contexts import MapCards, MapJob, MapPage
+from app.map.records import MapState, Projection
 from app.map.region import read_region, resolve
 from app.map.service import glitches_of, map_state, start_drawing, start_placing
 from app.server.answers import export_answer
@@ -84,7 +84,7 @@ def map_page(
         can_order=principal.role >= Role.SUBMITTER,
         can_label=principal.role >= Role.REVIEWER,
         most_at_once=MOST_AT_ONCE,
-        acts=tuple(map(_act, list_bulk_labels(session))),
+        acts=list_bulk_labels(session),
     )
     response = render(request, page, visitor)
     response.headers["Content-Security-Policy"] = _POLICY
@@ -178,10 +178,14 @@ def act_on_selection(
         is_new = act == "new-class"
         name = class_name.strip() if is_new else class_meant(session, class_name)
         labelled = label_selection(session, ids, name, reviewer=principal, is_new=is_new)
-        done = _act(labelled)
         name = labelled.label
-        content = {"class_name": name, "colour": class_colour(name)}
-        return JSONResponse({**content, "href": done.href, "what": done.what}, status_code=201)
+        content = {
+            "class_name": name,
+            "colour": class_colour(name),
+            "href": f"/ui/map/labels/{labelled.id}/undo",
+            "what": f"{count(labelled.n_glitches, 'glitch', 'glitches')} labelled {name}",
+        }
+        return JSONResponse(content, status_code=201)
 
     return _or_sentence(do, session)
 
@@ -226,15 +230,6 @@ def _drawn(checkpoint: str, projection: Projection) -> str:
     if others:
         how = f"{projection.n_laid_out:,} {how}, {others:,} placed among them"
     return f"Drawn {stamp(projection.created_at)} with {checkpoint}: {how}."
-
-
-def _act(record: BulkLabel) -> BulkAct:
-    return BulkAct(
-        href=f"/ui/map/labels/{record.id}/undo",
-        what=f"{count(record.n_glitches, 'glitch', 'glitches')} labelled {record.label}",
-        who=f"by {record.author}, {stamp(record.created_at)}",
-        undone=f"taken back by {record.undone_by}" if record.undone_by else None,
-    )
 
 
 def _job(job: JobRecord) -> MapJob:

@@ -5,30 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from app.frame.contexts import Card, Choice, ClassCount, PageContext
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """A glitch whose neighbours contradict its label."""
-
-    id: str
-    card: Card
-    suggestion: str
-    suggestion_href: str
-    vote: str  # "8 of 10 neighbours are Blip, 1 is Whistle"
-
-
-@dataclass(frozen=True)
-class ImpureRow:
-    """A cluster whose labelled members disagree."""
-
-    href: str
-    title: str
-    label: str
-    vote: str  # "31 of 40 labelled members"
-    others: str
-    share: float  # of the labelled members with the commonest label, in percent
+from app.classes.audit.records import AuditedGlitch, ImpureCluster
+from app.frame.contexts import Choice, ClassCount, PageContext
 
 
 @dataclass(frozen=True)
@@ -43,8 +21,8 @@ class AuditPage(PageContext):
     job: tuple[str, str] | None  # address and sentence of an audit at work, or that failed
     is_job_bad: bool
     total: str
-    doubts: tuple[Doubt, ...]
-    clusters: tuple[ImpureRow, ...]
+    doubts: tuple[AuditedGlitch, ...]
+    clusters: tuple[ImpureCluster, ...]
     classes: tuple[ClassCount, ...]  # in doubt, the most doubted first
     class_names: tuple[str, ...]
     undo: str | None  # the label that was just given

@@ -9,8 +9,8 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Query, Request, Response
 from sqlalchemy.orm import Session
 
-from app.classes.audit.pages.contexts import AuditPage, Doubt, ImpureRow
-from app.classes.audit.records import Audit, AuditedGlitch, ImpureCluster
+from app.classes.audit.pages.contexts import AuditPage
+from app.classes.audit.records import Audit, AuditedGlitch
 from app.classes.audit.service import (
     KIND,
     VOTERS,
@@ -29,7 +29,7 @@ from app.frame.contexts import Choice, ClassCount
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter, VisitorDep, logged_in
 from app.frame.failures import see_other
 from app.frame.render import Visitor, local_path, render
-from app.frame.words import ORIGIN_TEXTS, card, choices, choices_of, count, stamp
+from app.frame.words import ORIGIN_TEXTS, choices, choices_of, count, stamp
 from app.glitches.labels import append_label, revoke_label
 from app.jobs.pages.view import job_href
 from app.jobs.service import list_jobs
@@ -175,8 +175,8 @@ def _page(
         job=job,
         is_job_bad=is_bad,
         total="" if audit is None else count(audit.n_doubtful, "label in doubt", "labels in doubt"),
-        doubts=tuple(_doubt(one) for one in doubts.items),
-        clusters=tuple(_impure(one) for one in clusters.items),
+        doubts=doubts.items,
+        clusters=clusters.items,
         ifos=_choices(DETECTORS, chosen.get("ifo", "")),
         labels=_choices(names, chosen.get("label", "")),
         suggestions=_choices(names, chosen.get("suggestion", "")),
@@ -232,29 +232,3 @@ def _job(session: Session) -> tuple[tuple[str, str] | None, bool]:
     if latest.is_open:
         return (job_href(latest), "An audit is at work: see how far it is."), False
     return (job_href(latest), f"The latest audit failed: {latest.detail or 'see its job.'}"), True
-
-
-def _doubt(found: AuditedGlitch) -> Doubt:
-    own = found.glitch.label or "its own label"
-    return Doubt(
-        id=str(found.glitch.id),
-        card=card(found.glitch),
-        suggestion=found.suggestion,
-        suggestion_href=f"/ui/glitches?{urlencode({'label': found.suggestion})}",
-        vote=(
-            f"{found.n_suggesting} of {found.n_neighbours} neighbours are {found.suggestion}, "
-            f"{found.n_agreeing or 'none'} {'is' if found.n_agreeing <= 1 else 'are'} {own}"
-        ),
-    )
-
-
-def _impure(found: ImpureCluster) -> ImpureRow:
-    agreeing = round(found.purity * found.n_labelled)
-    return ImpureRow(
-        href=f"/ui/clusters/{found.cluster.id}",
-        title=f"Cluster of {count(found.cluster.size, 'glitch', 'glitches')}",
-        label=found.label,
-        vote=f"{agreeing:,} of {count(found.n_labelled, 'labelled member')}",
-        others=f"{found.n_labelled - agreeing:,} otherwise",
-        share=round(100 * found.purity, 1),
-    )
