@@ -81,11 +81,14 @@ def histogram(
         number = 10**value if is_logarithmic else value
         return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
-    bars = _bars(
+    bars = bars_of(
         counts,
-        [f"{shown(a)} to {shown(b)} {unit}".strip() for a, b in pairwise(edges)]
-        if texts is None
-        else [""] * BINS,
+        _members(
+            counts,
+            [f"{shown(a)} to {shown(b)} {unit}".strip() for a, b in pairwise(edges)]
+            if texts is None
+            else None,
+        ),
         left=LEFT,
         right=WIDTH,
         top=TOP,
@@ -118,7 +121,8 @@ class Timeline:
 
 
 TIMELINE_WIDTH, TIMELINE_LEFT = 900.0, 40.0
-_ALIKE, _EVERYTHING = (8.0, 70.0), (84.0, 116.0)  # top and bottom of either row
+_ALIKE = {"left": TIMELINE_LEFT, "right": TIMELINE_WIDTH, "top": 8.0, "bottom": 70.0}
+_EVERYTHING = _ALIKE | {"top": 84.0, "bottom": 116.0}
 
 
 def timeline(counts: Sequence[tuple[int, int, str]], summary: str) -> Timeline | None:
@@ -133,36 +137,21 @@ def timeline(counts: Sequence[tuple[int, int, str]], summary: str) -> Timeline |
     texts = [f"{name}: {alike:,} of {total:,}" for alike, total, name in counts]
     alike, everything = [one[0] for one in counts], [one[1] for one in counts]
     return Timeline(
-        alike=_row(alike, texts, *_ALIKE),
-        everything=_row(everything, texts, *_EVERYTHING),
+        alike=bars_of(alike, texts, **_ALIKE) if any(alike) else (),
+        everything=bars_of(everything, texts, **_EVERYTHING),
         most_alike=f"{max(alike):,}",
         most=f"{max(everything):,}",
         summary=summary,
     )
 
 
-def _row(values: Sequence[int], texts: Sequence[str], top: float, bottom: float) -> tuple[Bar, ...]:
-    step = (TIMELINE_WIDTH - TIMELINE_LEFT) / len(values)
-    most = max(*values, 1)
-    made = []
-    for index, (value, text) in enumerate(zip(values, texts, strict=True)):
-        if value:
-            height = max(1.5, (bottom - top) * value / most)
-            x = TIMELINE_LEFT + index * step
-            width = max(step - 1, 0.8)
-            made.append(
-                Bar(round(x, 2), round(bottom - height, 2), round(width, 2), round(height, 2), text)
-            )
-    return tuple(made)
-
-
 def sparkline(counts: Sequence[int], summary: str) -> Sparkline | None:
     """Counts as small bars; None where there are none."""
     if not counts or not max(counts):
         return None
-    bars = _bars(
+    bars = bars_of(
         np.asarray(counts),
-        [""] * len(counts),
+        _members(counts, None),
         left=0,
         right=SPARK_WIDTH,
         top=0,
@@ -171,7 +160,7 @@ def sparkline(counts: Sequence[int], summary: str) -> Sparkline | None:
     return Sparkline(bars, summary)
 
 
-def _bars(
+def bars_of(
     counts: Sequence[int] | np.ndarray,
     texts: Sequence[str],
     *,
@@ -180,21 +169,28 @@ def _bars(
     top: float,
     bottom: float,
 ) -> tuple[Bar, ...]:
+    """Counts as bars between these ends, the most as high as there is room; none of nothing."""
     step = (right - left) / len(counts)
     most = max(int(count) for count in counts)
     made = []
     for index, (count, text) in enumerate(zip(counts, texts, strict=True)):
-        if not count:
-            continue
-        height = max(1.5, (bottom - top) * int(count) / most)
-        members = f"{int(count)} member{'s' if count != 1 else ''}"
-        made.append(
-            Bar(
-                x=round(left + index * step + 0.5, 2),
-                y=round(bottom - height, 2),
-                width=round(max(step - 1, 0.5), 2),
-                height=round(height, 2),
-                text=f"{text}: {members}" if text else members,
+        if count:
+            height = max(1.5, (bottom - top) * int(count) / most)
+            made.append(
+                Bar(
+                    x=round(left + index * step + 0.5, 2),
+                    y=round(bottom - height, 2),
+                    width=round(max(step - 1, 0.5), 2),
+                    height=round(height, 2),
+                    text=text,
+                )
             )
-        )
     return tuple(made)
+
+
+def _members(counts: Sequence[int] | np.ndarray, texts: Sequence[str] | None) -> list[str]:
+    """What each bar says."""
+    numbers = [f"{int(number)} member{'s' if number != 1 else ''}" for number in counts]
+    if texts is None:
+        return numbers
+    return [f"{text}: {number}" for text, number in zip(texts, numbers, strict=True)]

@@ -14,9 +14,9 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.core.principals import Principal
-from app.frame import words as words_of
+from app.frame import words
 from app.frame.contexts import Clock, Frame, NavItem, PageContext, Scheme
-from app.frame.figures import VIRIDIS
+from app.frame.figures import DIVERGING, VIRIDIS
 from app.frame.palette import class_colour
 from glitch_discovery.version import VERSION
 
@@ -166,11 +166,11 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    constants: dict[str, Any] = {"viridis": VIRIDIS}
+    constants: dict[str, Any] = {"viridis": VIRIDIS, "diverging": DIVERGING}
     made.globals.update(constants)
-    words = (words_of.card, words_of.count, words_of.frequency, words_of.moment, words_of.stamp)
-    made.filters |= {one.__name__: one for one in words} | {"commas": "{:,}".format}
-    made.filters["colour"] = class_colour
+    names = ("card", "count", "frequency", "moment", "seconds", "snr", "stamp")
+    made.filters |= {name: getattr(words, name) for name in names}
+    made.filters |= {"colour": class_colour, "commas": "{:,}".format}
     return made
 
 

@@ -11,7 +11,16 @@ def test_a_list_of_measurements_is_told_one_by_one() -> None:
     probe = {"sample": "all views", "probe": "linear", "accuracy": 0.9375, "n_glitches": 320}
     metrics = {"probes": [probe | {"accuracy_spread": 0.1}] * 6, "agreement": {"distance": 0.26449}}
     now = datetime(2026, 5, 4, tzinfo=UTC)
-    record = CheckpointRecord(1, "v1", "ab" * 32, "cd" * 32, 32, {"metrics": metrics}, True, now)
+    record = CheckpointRecord(
+        id=1,
+        name="v1",
+        digest="ab" * 32,
+        preprocessing_digest="cd" * 32,
+        latent_size=32,
+        manifest={"metrics": metrics},
+        is_active=True,
+        created_at=now,
+    )
     card = checkpoint_card(record, Standing(), total=3, can_switch=False)
     assert [(row.name, row.value) for row in card.tables[0].rows] == [
         *[("All views, linear", "accuracy 0.9375")] * 4,

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from fastapi.datastructures import QueryParams
 
+from app.frame.contexts import Frame
 from app.frame.figures import PLOT_HEIGHT, PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, latent_chart, view_panel
-from app.frame.render import local_path
+from app.frame.render import environment, local_path
 from app.frame.words import frequency, moment, nearest_window, novelty, p_value_text, seconds
 from app.glitches.pages.query import filter_form, parse_catalogue_query
 from app.models.checkpoints import Standing
+from app.models.pages.contexts import CheckpointsPage
 from app.models.pages.view import checkpoint_card
 from app.models.records import CheckpointRecord
 from glitch.novelty import Judgement
@@ -213,11 +215,18 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
     )
     held = Standing(embedded=750, activated_at=record.created_at, activated_by="eve")
     told = checkpoint_card(record, held, total=1000, can_switch=True)
-    assert (told.embedded, told.share) == ("750 of 1,000 glitches embedded", 75.0)
-    assert told.served == "made to serve 2026-11-22 12:30 UTC by eve"
-    assert told.switch_text == "Back to this model: embed 250 glitches first"
     assert not told.can_switch  # it serves already
-    assert told.published == "2026-11-22 12:30 UTC"
+    other = CheckpointRecord(**{**dict(record), "is_active": False})
+    cards = (told, checkpoint_card(other, held, total=1000, can_switch=True))
+    frame = Frame("", "", "", "gps", "light", "", None, None, (), (), None, "", None)
+    shown = environment().get_template("checkpoints.html")
+    text = shown.render(frame=frame, page=CheckpointsPage(cards, job=None, error=None))
+    assert text.count("750 of 1,000 glitches embedded") == 2
+    assert text.count('<rect width="75.0"') == 2
+    assert (
+        text.count("published 2026-11-22 12:30 UTC, made to serve 2026-11-22 12:30 UTC by eve") == 2
+    )
+    assert text.count(">Back to this model: embed 250 glitches first</button>") == 1
     assert told.tables[0].name == "Metrics"
     assert "Schedule" not in [table.name for table in told.tables]
     rows = {row.name: row.value for table in told.tables for row in table.rows}

@@ -12,7 +12,7 @@ from app.classes.overview import Occurrence
 from app.classes.records import GlitchClass
 from app.classes.schemas import ClassEvent
 from app.clusters.pages.contexts import Likeness, Member
-from app.frame.contexts import Card, Fact, Moment, PageContext
+from app.frame.contexts import Moment, PageContext
 from app.frame.deps import EventId, LongText
 from app.frame.histograms import Bar
 from app.glitches.records import GlitchRecord
@@ -80,23 +80,14 @@ class ClassPage(PageContext):
     section: ClassVar[str] = "classes"
 
     href: str
-    name: str
-    colour: str
-    state: str
-    is_retired: bool
-    is_ours: bool
-    description: str
-    above: tuple[tuple[str, str], ...]  # addresses and names, the nearest first
-    below: tuple[tuple[str, str, str], ...]  # addresses, names and counts
-    total: str
-    selection_href: str
-    exemplars: tuple[Card, ...]
+    record: GlitchClass
+    own: Occurrence
+    above: tuple[GlitchClass, ...]  # the nearest first
+    below: tuple[tuple[GlitchClass, int], ...]  # with how many glitches each has
+    exemplars: tuple[GlitchRecord, ...]
     are_chosen: bool
     nearest: tuple[Likeness, ...]
     rate: RateChart | None
-    facts: tuple[Fact, ...]
-    first: Moment | None
-    last: Moment | None
     members: tuple[Member, ...]
     next_href: str | None
     first_href: str | None

@@ -16,27 +16,20 @@ from app.classes.records import GlitchClass
 from app.classes.service import class_history
 from app.clusters.pages.contexts import Likeness, Member
 from app.core.principals import Principal, Role
-from app.frame.contexts import Fact, MemberChoice
-from app.frame.histograms import Bar
-from app.frame.palette import class_colour
-from app.frame.words import card, count, moment, stamp
+from app.frame.contexts import MemberChoice
+from app.frame.histograms import BOTTOM, LEFT, TOP, WIDTH, bars_of
+from app.frame.words import card, count, moment
 from app.glitches.browsing import exemplars
 from app.glitches.records import GlitchFilters
 from app.glitches.service import list_glitches
 
 MEMBERS_SHOWN = 24
 LEAST_IFOS = ("H1", "L1", "V1")
-CHART_WIDTH, CHART_LEFT, CHART_TOP, CHART_BOTTOM = 360.0, 30.0, 8.0, 90.0
 
 
 def class_href(class_id: int) -> str:
     """Address of a class's page."""
     return f"/ui/classes/{class_id}"
-
-
-def selection_href(label: str) -> str:
-    """Address of its glitches in the catalogue."""
-    return f"/ui/glitches?{urlencode({'label': label})}"
 
 
 def classes_page_of(
@@ -94,33 +87,16 @@ def class_page_of(
     )
     can_change = principal.role >= Role.REVIEWER
     href = class_href(record.id)
-    first, last = moment(own.first), moment(own.last)
     return ClassPage(
         href=href,
-        name=record.name,
-        colour=class_colour(record.name),
-        state=record.state,
-        is_retired=record.is_retired,
-        is_ours=record.origin == "ours",
-        description=record.description,
-        above=tuple((class_href(one.id), one.name) for one in _above(record, by_name)),
-        below=tuple(
-            (
-                class_href(one.id),
-                one.name,
-                f"{seen.get(one.id, Occurrence()).total:,}",
-            )
-            for one in below
-        ),
-        total=count(own.total, "glitch", "glitches"),
-        selection_href=selection_href(record.name),
-        exemplars=tuple(card(one) for one in shown.exemplars),
+        record=record,
+        own=own,
+        above=tuple(_above(record, by_name)),
+        below=tuple((one, seen.get(one.id, Occurrence()).total) for one in below),
+        exemplars=shown.exemplars,
         are_chosen=shown.are_chosen,
         nearest=_nearest(session, shown, seen),
         rate=_rate(times_of(session, record.id), own),
-        facts=_facts(record, own),
-        first=first,
-        last=last,
         members=tuple(
             Member(
                 card(one),
@@ -188,35 +164,16 @@ def _rate(times: Sequence[tuple[float, int]], own: Occurrence) -> RateChart | No
     first, last = moment(own.first), moment(own.last)
     if not times or first is None or last is None:
         return None
-    most = max(number for _, number in times)
-    step = (CHART_WIDTH - CHART_LEFT) / len(times)
-    bars = []
-    for index, (start, number) in enumerate(times):
-        if number:
-            height = max(1.5, (CHART_BOTTOM - CHART_TOP) * number / most)
-            bars.append(
-                Bar(
-                    x=round(CHART_LEFT + index * step + 0.25, 2),
-                    y=round(CHART_BOTTOM - height, 2),
-                    width=round(max(step - 0.5, 0.5), 2),
-                    height=round(height, 2),
-                    text=f"from {_day(Decimal(int(start)))}: {count(number, 'glitch', 'glitches')}",
-                )
-            )
+    numbers = [number for _, number in times]
+    most = max(numbers)
+    texts = [
+        f"from {_day(Decimal(int(start)))}: {count(number, 'glitch', 'glitches')}"
+        for start, number in times
+    ]
+    bars = bars_of(numbers, texts, left=LEFT, right=WIDTH, top=TOP, bottom=BOTTOM)
     total = count(own.measured, "glitch", "glitches")
     summary = f"{total} from {first.utc[:10]} to {last.utc[:10]}, at most {most:,} in one bar."
-    return RateChart(tuple(bars), f"{most:,}", first, last, summary)
-
-
-def _facts(record: GlitchClass, own: Occurrence) -> tuple[Fact, ...]:
-    lines = [
-        ("Glitches", f"{own.total:,}"),
-        ("By detector", ", ".join(f"{ifo} {number:,}" for ifo, number in own.by_ifo.items())),
-        ("Simulated", f"{own.simulated:,}" if own.simulated else ""),
-        ("Named by", "Gravity Spy" if record.origin == "gravityspy" else "reviewers here"),
-        ("Added", stamp(record.created_at)),
-    ]
-    return tuple(Fact(name, value) for name, value in lines if value)
+    return RateChart(bars, f"{most:,}", first, last, summary)
 
 
 def _day(gps_time: Decimal | None) -> str | None:

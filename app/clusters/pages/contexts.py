@@ -203,7 +203,6 @@ class ClusterPage(PageContext):
     model_note: str | None  # that another model serves now
     strips: StripSection
     comparison: Comparison | None
-    diverging: tuple[str, ...]  # colours of a residual, lowest first
     charts: tuple[Histogram, ...]
     times: Histogram | None
     time_ends: tuple[Moment, Moment] | None

@@ -39,7 +39,6 @@ from app.clusters.trust import trust_sentence
 from app.core.errors import NotFoundError
 from app.core.principals import Principal, Role
 from app.frame.contexts import ClassCount, Fact, MemberChoice, Moment
-from app.frame.figures import DIVERGING
 from app.frame.histograms import histogram, sparkline
 from app.frame.words import (
     CARD_WINDOW_S,
@@ -285,7 +284,6 @@ def cluster_page_of(
         model_note=model_note(session, cluster),
         strips=strips_of(session, cluster),
         comparison=comparison_of(session, cluster),
-        diverging=DIVERGING,
         charts=tuple(chart for chart in charts if chart is not None),
         times=histogram(
             [one.gps_time for one in facts],

@@ -16,12 +16,11 @@ from app.frame.contexts import (
     Download,
     Fact,
     MemberChoice,
-    Moment,
     Novelty,
     PageContext,
 )
 from app.frame.figures import LatentChart, StripSection, ViewPanel
-from app.glitches.records import Label
+from app.glitches.records import EmbeddingRecord, GlitchRecord, Label
 
 
 @dataclass(frozen=True)
@@ -103,17 +102,12 @@ class GlitchPage(PageContext):
     template: ClassVar[str] = "glitch.html"
     section: ClassVar[str] = "catalogue"
 
-    id: str
+    glitch: GlitchRecord
     href: str
-    label: str | None
-    ifo: str | None
-    moment: Moment | None
-    is_simulated: bool
     origin: str
     panels: tuple[ViewPanel, ...]
-    centring: str | None  # where the views are centred, if that is worth a word
     novelty: Novelty
-    facts: tuple[Fact, ...]
+    embedding: EmbeddingRecord | None  # under the active checkpoint
     elsewhere: tuple[Download, ...]  # pages of others about this time
     labels: tuple[Label, ...]
     revocable: frozenset[UUID]  # those of them that this visitor may revoke
@@ -124,7 +118,6 @@ class GlitchPage(PageContext):
     label_typed: str
     shows: tuple[ClassCount, ...]  # links to what the four panels may show
     show: str  # views, reconstruction or residual
-    diverging: tuple[str, ...]  # colours of a residual, lowest first
     neighbours: tuple[Card, ...]
     neighbour_classes: str  # "8 Blip, 5 Tomte, 1 unlabelled": what the neighbours are
     near: FilterForm  # which glitches may be neighbours
@@ -132,7 +125,6 @@ class GlitchPage(PageContext):
     traversals: StripSection | None
     share: str  # address to send to a colleague
     latent: LatentChart | None
-    checkpoint: str | None
     downloads: tuple[Download, ...]
 
 

@@ -6,11 +6,11 @@ import base64
 from dataclasses import dataclass
 from typing import ClassVar
 
-from app.frame.contexts import Card, Fact, Moment, Novelty, PageContext
+from app.frame.contexts import Card, Novelty, PageContext
 from app.frame.figures import LatentChart, ViewPanel, latent_chart, view_panel
-from app.frame.words import moment, neighbour_card, novelty
+from app.frame.words import neighbour_card, novelty
 from app.glitches.embed import Embedded
-from app.glitches.pages.measures import measures
+from app.glitches.facts import GlitchFacts
 from app.glitches.upload import ParsedUpload
 from glitch.images import render_view
 
@@ -24,12 +24,9 @@ class LookPage(PageContext):
     template: ClassVar[str] = "look.html"
     section: ClassVar[str] = "upload"
 
-    ifo: str | None
-    moment: Moment | None
+    known: GlitchFacts
     panels: tuple[ViewPanel, ...]
-    centring: str | None  # where the views are centred, if that is worth a word
     novelty: Novelty
-    facts: tuple[Fact, ...]
     neighbours: tuple[Card, ...]
     latent: LatentChart
     checkpoint: str
@@ -43,12 +40,9 @@ def look_page_of(embedded: Embedded, *, can_store: bool) -> LookPage:
     cards = tuple(neighbour_card(one) for one in embedded.neighbours)
     nearest = embedded.neighbours[0] if embedded.neighbours else None
     return LookPage(
-        ifo=upload.ifo,
-        moment=moment(upload.gps_time),
+        known=upload,
         panels=_panels(upload),
-        centring=upload.centring,
         novelty=novelty(embedded.novelty),
-        facts=_facts(upload),
         neighbours=cards,
         latent=latent_chart(embedded.encoding.mean, embedded.encoding.log_variance),
         checkpoint=embedded.checkpoint,
@@ -77,12 +71,3 @@ def _panels(upload: ParsedUpload) -> tuple[ViewPanel, ...]:
             )
         )
     return tuple(panels)
-
-
-def _facts(upload: ParsedUpload) -> tuple[Fact, ...]:
-    lines = (
-        *measures(upload),
-        ("Channel", upload.channel),
-        ("Gravity Spy id", upload.gravityspy_id),
-    )
-    return tuple(Fact(name, value) for name, value in lines if value is not None)

@@ -13,24 +13,21 @@ from app.clusters.review.suggestions import suggested_classes
 from app.core.elsewhere import Templates, pages_elsewhere
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.principals import Principal, Role
-from app.frame.contexts import Card, ClassCount, Download, Fact
-from app.frame.figures import DIVERGING, StripSection, ViewPanel, latent_chart, view_panel
+from app.frame.contexts import Card, ClassCount, Download
+from app.frame.figures import StripSection, ViewPanel, latent_chart, view_panel
 from app.frame.words import (
     CARD_WINDOW_S,
     ORIGIN_TEXTS,
     glitch_href,
-    moment,
     nearest_window,
     neighbour_card,
     novelty,
-    stamp,
     view_href,
 )
 from app.glitches.browsing import list_views
 from app.glitches.labels import list_labels
 from app.glitches.neighbours import find_neighbours
 from app.glitches.pages.contexts import GlitchPage
-from app.glitches.pages.measures import measures
 from app.glitches.pages.query import CatalogueQuery, filter_form, parse_catalogue_query
 from app.glitches.records import EmbeddingRecord, GlitchRecord, ViewRecord
 from app.glitches.service import find_glitch, get_embedding
@@ -105,17 +102,12 @@ def glitch_page_of(
     shown = show if embedding else SEEN
     class_names = usable_class_names(session)
     return GlitchPage(
-        id=glitch.public_id,
+        glitch=glitch,
         href=glitch_href(glitch.id),
-        label=glitch.label,
-        ifo=glitch.ifo,
-        moment=moment(glitch.gps_time),
-        is_simulated=glitch.is_simulated,
         origin=ORIGIN_TEXTS.get(glitch.origin, glitch.origin),
         panels=_panels(glitch, list_views(session, glitch.id), shown),
-        centring=glitch.centring,
         novelty=novelty(embedding.novelty if embedding else None),
-        facts=_facts(glitch, embedding),
+        embedding=embedding,
         elsewhere=()
         if glitch.is_simulated
         else tuple(
@@ -136,7 +128,6 @@ def glitch_page_of(
         label_typed=label_typed,
         shows=_shows(glitch, shown) if embedding else (),
         show=shown,
-        diverging=DIVERGING,
         neighbours=neighbours,
         neighbour_classes=_neighbour_classes(neighbours),
         near=filter_form(near, class_names),
@@ -144,7 +135,6 @@ def glitch_page_of(
         traversals=_strips(session, glitch) if embedding else None,
         share=f"{base}{glitch_href(glitch.id)}",
         latent=latent_chart(embedding.mean, embedding.log_variance) if embedding else None,
-        checkpoint=embedding.checkpoint if embedding else None,
         downloads=_downloads(glitch),
     )
 
@@ -210,25 +200,6 @@ def _neighbour_classes(neighbours: Sequence[Card]) -> str:
     named = [f"{number} {name}" for name, number in tally[:CLASSES_NAMED]]
     others = sum(number for _, number in tally[CLASSES_NAMED:])
     return ", ".join([*named, f"{others} of other classes"] if others else named)
-
-
-def _facts(glitch: GlitchRecord, embedding: EmbeddingRecord | None) -> tuple[Fact, ...]:
-    lines: list[tuple[str, str | None, bool]] = [
-        *((name, value, False) for name, value in measures(glitch)),
-        ("Channel", glitch.channel, True),
-        ("Origin", ORIGIN_TEXTS.get(glitch.origin, glitch.origin), False),
-        ("Stored", stamp(glitch.created_at), False),
-        ("Gravity Spy id", glitch.gravityspy_id, True),
-        ("Id", str(glitch.id), True),
-    ]
-    if embedding is not None:
-        score = embedding.novelty.score
-        lines += [
-            ("Novelty score", None if score is None else f"{score:.3g}", False),
-            ("Reconstruction error", f"{embedding.reconstruction_error:.4g}", False),
-            ("Rate", f"{embedding.kl:.1f} nats", False),
-        ]
-    return tuple(Fact(name, value, is_code) for name, value, is_code in lines if value is not None)
 
 
 def _downloads(glitch: GlitchRecord) -> tuple[Download, ...]:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from app.frame.contexts import Fact, PageContext
+from app.models.checkpoints import Standing
+from app.models.index import IndexAudit
+from app.models.records import CheckpointRecord
 
 
 @dataclass(frozen=True)
@@ -18,21 +21,16 @@ class MetricTable:
 
 @dataclass(frozen=True)
 class CheckpointCard:
-    """One published model."""
+    """One published model, and how it stands to the catalogue."""
 
-    name: str
-    is_active: bool
-    published: str
+    record: CheckpointRecord
+    held: Standing
+    total: int  # glitches of the catalogue
+    audit: IndexAudit | None
+    can_switch: bool
     facts: tuple[Fact, ...]
     tables: tuple[MetricTable, ...]
     manifest: str  # the whole of it, as indented JSON
-    embedded: str  # how much of the catalogue it has embedded, in words
-    share: float  # of it, in percent
-    served: str | None  # when it was made to serve last, and by whom
-    recall: str | None  # how well its vector index finds
-    switch_href: str
-    switch_text: str
-    can_switch: bool
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.core.principals import Principal, Role
 from app.frame.contexts import Fact
-from app.frame.words import count, stamp
+from app.frame.words import count
 from app.jobs.records import JobRecord
 from app.jobs.service import list_jobs
 from app.models.checkpoints import Standing, list_checkpoints, standings
@@ -89,18 +89,12 @@ def checkpoint_card(
             facts.append(Fact(_title(name), text, is_code=is_digest))
     # Measures are what a reader came for.
     tables.sort(key=lambda table: table.name != "Metrics")
-    missing = max(total - held.embedded, 0)
     return CheckpointCard(
-        switch_href=f"/ui/checkpoints/{record.id}/activate",
-        embedded=f"{held.embedded:,} of {total:,} glitches embedded",
-        share=100.0 if not total else round(100 * held.embedded / total, 1),
-        served=None if held.activated_at is None else _served(held),
-        recall=None if audit is None else _recall(audit),
-        switch_text=_switch_text(missing, has_served=held.activated_at is not None),
+        record=record,
+        held=held,
+        total=total,
+        audit=audit,
         can_switch=can_switch and not record.is_active,
-        name=record.name,
-        is_active=record.is_active,
-        published=stamp(record.created_at),
         facts=tuple(facts),
         tables=tuple(tables),
         manifest=json.dumps(record.manifest, indent=2, ensure_ascii=False, default=str),
@@ -188,23 +182,3 @@ def _switch_job(job: JobRecord) -> SwitchJob | None:
         done=round(100 * job.done / job.total, 1) if job.total else 0.0,
         is_open=job.is_open,
     )
-
-
-def _served(held: Standing) -> str:
-    when = "" if held.activated_at is None else stamp(held.activated_at)
-    return f"made to serve {when} by {held.activated_by}"
-
-
-def _recall(audit: IndexAudit) -> str:
-    return (
-        f"its index finds {100 * audit.recall:.1f} % of the ten nearest "
-        f"({audit.index_ms:.3g} ms a search, {audit.exact_ms:.3g} ms without; "
-        f"{audit.searches} searches, {stamp(audit.made_at)})"
-    )
-
-
-def _switch_text(missing: int, *, has_served: bool) -> str:
-    back = "Back to this model" if has_served else "Let it serve"
-    if not missing:
-        return f"{back} now"
-    return f"{back}: embed {count(missing, 'glitch', 'glitches')} first"
