@@ -23,6 +23,7 @@ from glitch_discovery.version import VERSION
 APP = Path(__file__).parents[1]  # each room has its own templates and static files
 CLOCK_COOKIE_NAME = "glitch_clock"
 SCHEME_COOKIE_NAME = "glitch_scheme"
+LONGEST_PATH = 4000  # characters of an address to go back to
 
 # In the order of a day's work. A page that is added gets a line here.
 NAVIGATION = (
@@ -197,7 +198,7 @@ def static_digest() -> str:
 
 def local_path(path: str | None, fallback: str = "/ui/") -> str:
     """A path on our own pages to go back to; anything else, such as another host, is refused."""
-    if not path or len(path) > 2000 or not path.startswith("/ui/") or "\\" in path:
+    if not path or len(path) > LONGEST_PATH or not path.startswith("/ui/") or "\\" in path:
         return fallback
     if any(ord(character) < 32 for character in path):
         return fallback

@@ -10,7 +10,7 @@ from fastapi.datastructures import QueryParams
 
 from app.frame.contexts import Frame
 from app.frame.figures import PLOT_HEIGHT, PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, latent_chart, view_panel
-from app.frame.render import environment, local_path
+from app.frame.render import LONGEST_PATH, environment, local_path
 from app.frame.words import frequency, moment, nearest_window, novelty, p_value_text, seconds
 from app.glitches.pages.query import filter_form, parse_catalogue_query
 from app.models.checkpoints import Standing
@@ -174,7 +174,7 @@ def test_a_filter_without_sense_is_named_and_kept_in_the_form(address: str) -> N
     "path",
     [
         *(None, "", "/", "https://evil.example/ui/", "//evil.example/ui/", "/uix", "ui/"),
-        *("/ui/\\evil.example", "/ui/\r\nSet-Cookie: a=b", "/ui/" + "a" * 3000),
+        *("/ui/\\evil.example", "/ui/\r\nSet-Cookie: a=b", "/ui/" + "a" * LONGEST_PATH),
     ],
 )
 def test_only_our_own_pages_are_gone_back_to(path: str | None) -> None:
@@ -182,7 +182,9 @@ def test_only_our_own_pages_are_gone_back_to(path: str | None) -> None:
 
 
 def test_our_own_pages_keep_their_query() -> None:
-    assert local_path("/ui/glitches?ifo=H1&label=Blip") == "/ui/glitches?ifo=H1&label=Blip"
+    for path in ("/ui/glitches?ifo=H1&label=Blip", "/ui/glitches?q=".ljust(LONGEST_PATH, "a")):
+        assert local_path(path) == path
+    assert local_path("/ui/glitches?q=".ljust(LONGEST_PATH + 1, "a")) == "/ui/"
 
 
 def test_an_id_is_part_of_card_addresses() -> None:

@@ -15,7 +15,7 @@ from app.core.principals import Principal, Role
 from app.frame.contexts import ClassCount, MemberChoice
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer, VisitorDep
 from app.frame.failures import see_other
-from app.frame.render import local_path, render
+from app.frame.render import LONGEST_PATH, local_path, render
 from app.frame.words import card, count, export_links
 from app.glitches.browsing import ClassTally, judgements_of, tally_by_class
 from app.glitches.exports.formats import format_named
@@ -75,7 +75,7 @@ def act_on_chosen(
     shown: Annotated[str, Form(max_length=40 * PAGE_SIZE)] = "",
     class_name: Annotated[str, Form(max_length=100)] = "",
     act: Annotated[str, Form(max_length=10)] = "csv",
-    back: Annotated[str, Form(max_length=4000)] = "/ui/glitches",
+    back: Annotated[str, Form(max_length=LONGEST_PATH)] = "/ui/glitches",
 ) -> Response:
     """Label what was chosen on a page, or give it as a file; all that is shown where none is."""
     if act != "label":
@@ -94,7 +94,7 @@ def undo_chosen(
     session: SessionDep,
     principal: Reviewer,
     bulk: Annotated[UUID, Form()],
-    back: Annotated[str, Form(max_length=4000)] = "/ui/glitches",
+    back: Annotated[str, Form(max_length=LONGEST_PATH)] = "/ui/glitches",
 ) -> Response:
     """Take the labels back that were just given."""
     undo_selection(session, bulk, reviewer=principal)

@@ -28,7 +28,7 @@ from app.core.principals import Principal, Role
 from app.frame.contexts import Choice, ClassCount
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter, VisitorDep, logged_in
 from app.frame.failures import see_other
-from app.frame.render import Visitor, local_path, render
+from app.frame.render import LONGEST_PATH, Visitor, local_path, render
 from app.frame.words import ORIGIN_TEXTS, choices, choices_of, count, stamp
 from app.glitches.labels import append_label, revoke_label
 from app.jobs.pages.view import job_href
@@ -109,7 +109,7 @@ def look_again(
     act: Annotated[str, Form(max_length=10)] = "label",
     class_name: Annotated[str, Form(max_length=100)] = "",
     other: Annotated[str, Form(max_length=100)] = "",
-    back: Annotated[str, Form(max_length=1000)] = PATH,
+    back: Annotated[str, Form(max_length=LONGEST_PATH)] = PATH,
 ) -> Response:
     """Say what a doubted glitch is, or that its label is right: then it is no longer listed."""
     target = local_path(back, PATH)
@@ -132,7 +132,7 @@ def undo(
     session: SessionDep,
     principal: Submitter,
     label: Annotated[UUID, Form()],
-    back: Annotated[str, Form(max_length=1000)] = PATH,
+    back: Annotated[str, Form(max_length=LONGEST_PATH)] = PATH,
 ) -> Response:
     """Take back what was just said."""
     revoke_label(session, label, principal=principal)
