@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, func, select
@@ -13,12 +12,10 @@ from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
 from app.clusters import records
-from app.clusters.records import MemberRecord, Run
+from app.clusters.records import Run
 from app.clusters.service import (
     ClusterFilters,
     cluster_conditions,
-    members_query,
-    to_member,
 )
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.glitches.records import GlitchRecord
@@ -28,7 +25,6 @@ from app.glitches.tables import Glitch, View
 MOST_EXEMPLARS = 3
 _RUNS_LOOKED_AT = 100
 _LATEST_LOOKED_AT = 300
-Order = Literal["distance", "time"]
 
 
 @dataclass(frozen=True)
@@ -131,19 +127,6 @@ def exemplars_of(
     for row in rows:
         found[row.cluster_id].append(to_record(row))
     return {cluster_id: tuple(records) for cluster_id, records in found.items()}
-
-
-def gallery(
-    session: Session, cluster_id: UUID, order: Order, *, limit: int, offset: int = 0
-) -> list[MemberRecord]:
-    """Members of a cluster from its medoid outwards, or from the earliest on."""
-    by: list[ColumnElement[Any]] = (
-        [ClusterMember.distance.asc()]
-        if order == "distance"
-        else [Glitch.gps_time.asc().nulls_last()]
-    )
-    query = members_query(cluster_id).order_by(*by, ClusterMember.glitch_id)
-    return [to_member(row) for row in session.execute(query.limit(limit).offset(offset))]
 
 
 def member_facts(session: Session, cluster_id: UUID) -> list[MemberFacts]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Numeric, Row, Select, cast, select
+from sqlalchemy import ColumnElement, Integer, Numeric, Select, cast, select
 from sqlalchemy.orm import Session
 
 from app.clusters import records
@@ -25,6 +25,7 @@ from app.models import checkpoints
 
 KIND = "cluster"
 LARGEST_PAGE = 500
+Order = Literal["distance", "time"]
 
 
 @dataclass(frozen=True)
@@ -204,10 +205,14 @@ def list_members(
     cluster_id: UUID,
     *,
     is_exemplar: bool | None = None,
+    order: Order = "distance",
     limit: int = 50,
     cursor: str | None = None,
+    offset: int = 0,
 ) -> Page[MemberRecord]:
-    """The members of a cluster, from its medoid outwards.
+    """The members of a cluster, from its medoid outwards, or from the earliest on.
+
+    A cursor is of the order by distance.
 
     Raises:
         NotFoundError: if there is no such cluster.
@@ -215,7 +220,8 @@ def list_members(
     """
     get_cluster(session, cluster_id)
     check_limit(limit, LARGEST_PAGE)
-    query = members_query(cluster_id).order_by(ClusterMember.distance, ClusterMember.glitch_id)
+    first = ClusterMember.distance if order == "distance" else Glitch.gps_time.asc().nulls_last()
+    query = _members_query(cluster_id).order_by(first, ClusterMember.glitch_id).offset(offset)
     if is_exemplar is not None:
         query = query.where(ClusterMember.is_exemplar.is_(is_exemplar))
     if cursor is not None:
@@ -224,12 +230,13 @@ def list_members(
             beyond(last, ClusterMember.distance, ClusterMember.glitch_id, falls=(False, False))
         )
     rows, mark = cut_page(session.execute(query.limit(limit + 1)).all(), limit)
-    shown = tuple(map(to_member, rows))
+    shown = tuple(
+        MemberRecord(to_record(row), row.probability, row.distance, row.is_exemplar) for row in rows
+    )
     return Page(shown, None if mark is None else str(shown[-1].glitch.id))
 
 
-def members_query(cluster_id: UUID) -> Select[*tuple[Any, ...]]:
-    """The members of a cluster, for ``to_member``, in no order yet."""
+def _members_query(cluster_id: UUID) -> Select[*tuple[Any, ...]]:
     about: list[Any] = [
         ClusterMember.probability,
         ClusterMember.distance,
@@ -240,8 +247,3 @@ def members_query(cluster_id: UUID) -> Select[*tuple[Any, ...]]:
         .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
         .where(ClusterMember.cluster_id == cluster_id)
     )
-
-
-def to_member(row: Row[*tuple[Any, ...]]) -> MemberRecord:
-    """The record of a row of ``members_query``."""
-    return MemberRecord(to_record(row), row.probability, row.distance, row.is_exemplar)

@@ -12,11 +12,9 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import usable_class_names
 from app.clusters.browsing import (
-    Order,
     Queue,
     class_pictures,
     exemplars_of,
-    gallery,
     latest_of,
     member_facts,
     parts_of,
@@ -35,6 +33,7 @@ from app.clusters.review import schemas as review_schemas
 from app.clusters.review.log import Log
 from app.clusters.review.service import class_names_of, history
 from app.clusters.review.suggestions import count_by_cluster, suggested_classes
+from app.clusters.service import Order, list_members
 from app.clusters.trust import trust_sentence
 from app.core.errors import NotFoundError
 from app.core.principals import Principal, Role
@@ -234,17 +233,18 @@ def cluster_page_of(
     can_review = principal.role >= Role.REVIEWER
     elsewhere = _elsewhere(session, cluster)
     can_choose = can_review and not elsewhere
-    members = gallery(
-        session, cluster.id, order, limit=MEMBERS_SHOWN + 1, offset=MEMBERS_SHOWN * (page - 1)
+    members = list_members(
+        session,
+        cluster.id,
+        order=order,
+        limit=MEMBERS_SHOWN,
+        offset=MEMBERS_SHOWN * (page - 1),
     )
-    is_more = len(members) > MEMBERS_SHOWN
     facts = member_facts(session, cluster.id)
     times = cluster.summary.get("gps_times", {})
     first, last = _moment(times.get("first")), _moment(times.get("last"))
     class_name = _class_name(log)
-    shown = _members(
-        session, cluster, members[:MEMBERS_SHOWN], can_choose=can_choose, window_s=window
-    )
+    shown = _members(session, cluster, members.items, can_choose=can_choose, window_s=window)
     charts = (
         histogram([one.snr for one in facts], name="SNR", is_logarithmic=True),
         histogram(
@@ -296,7 +296,7 @@ def cluster_page_of(
             ClassCount(text, _address(cluster, value, 1, window), value == order)
             for value, text in (("distance", "distance to the medoid"), ("time", "time"))
         ),
-        next_href=_address(cluster, order, page + 1, window) if is_more else None,
+        next_href=_address(cluster, order, page + 1, window) if members.next else None,
         first_href=_address(cluster, order, 1, window) if page > 1 else None,
         history=tuple(reversed(review_schemas.history(log).items)),
         undecided=_undecided(cluster),
