@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from fastapi import Form
 
+from app.clusters.pages.words import ClusterInWords
 from app.clusters.records import ClusteringParameters
 from app.clusters.review.schemas import ReviewEvent
 from app.core.errors import InvalidRequestError
@@ -22,6 +23,7 @@ from app.frame.contexts import (
 )
 from app.frame.figures import StripSection
 from app.frame.histograms import Histogram, Sparkline, Timeline
+from app.glitches.records import GlitchRecord
 from app.jobs.pages.contexts import FollowedJob
 
 
@@ -29,25 +31,11 @@ from app.jobs.pages.contexts import FollowedJob
 class ClusterCard:
     """One cluster in the list."""
 
-    href: str
+    words: ClusterInWords
     title: str  # what it is called: its class, or its size
-    pictures: tuple[str, ...]  # of its exemplars, the medoid first
-    size: str
-    ifos: tuple[tuple[str, str], ...]  # detector and how many
-    state: str
-    is_flagged: bool
-    change: str | None  # "new", "grew from 12"
-    first: Moment | None
-    last: Moment | None
-    rate: str | None
+    exemplars: tuple[GlitchRecord, ...]  # the medoid first
     spark: Sparkline | None
-    chance: str  # significance in words
-    may_be_chance: bool
-    hint: str | None  # what simulated class it looks like
-    warning: str | None  # what was dismissed among it, or came since it was decided
-    stability: str
-    nearest: str | None
-    nearest_distance: str | None
+    nearest: tuple[str, str | None] | None  # the nearest class, and how far it is
     is_simulated: bool
 
 
@@ -182,22 +170,12 @@ class ClusterPage(PageContext):
 
     href: str
     heading: str
-    state: str
-    class_name: str | None
+    words: ClusterInWords
     is_simulated: bool
-    is_open: bool  # flagged: it waits for a decision
     suggestions: int
-    size: str
-    facts: tuple[Fact, ...]
-    chance: str
-    may_be_chance: bool
     trust: str  # one sentence
-    hint: str | None
-    warning: str | None
     window: str  # in which the medoid and the classes are shown beside each other
     windows: tuple[ClassCount, ...]  # those of the medoid
-    first: Moment | None
-    last: Moment | None
     medoid: str | None
     likenesses: tuple[Likeness, ...]
     model_note: str | None  # that another model serves now
@@ -205,13 +183,11 @@ class ClusterPage(PageContext):
     comparison: Comparison | None
     charts: tuple[Histogram, ...]
     times: Histogram | None
-    time_ends: tuple[Moment, Moment] | None
     members: tuple[Member, ...]
     orders: tuple[ClassCount, ...]
     next_href: str | None
     first_href: str | None
     history: tuple[ReviewEvent, ...]
-    undecided: str  # where there is none
     last_event_id: int
     elsewhere: tuple[tuple[str, str], ...]  # address and text of what stands in for it now
     queue: str  # "2 of 7 to review"

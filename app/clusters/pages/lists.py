@@ -15,7 +15,8 @@ from app.clusters.browsing import count_by_state, ranked_clusters, run_that_wait
 from app.clusters.changes import CHANGES, changes_since
 from app.clusters.findings import sentences
 from app.clusters.pages.contexts import UNTYPED, ClustersPage, DemoNote, RunTyped
-from app.clusters.pages.view import STATE_TEXTS, cluster_cards
+from app.clusters.pages.view import cluster_cards
+from app.clusters.pages.words import STATE_TEXTS
 from app.clusters.records import Cluster, Run
 from app.clusters.service import KIND, ClusterFilters, get_run, list_runs
 from app.core.errors import NotFoundError

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import class_meant, list_classes, usable_class_names
 from app.clusters.chosen import cluster_by_hand
-from app.clusters.pages.view import STATE_TEXTS
+from app.clusters.pages.words import STATE_TEXTS
 from app.core.errors import NotReadyError
 from app.core.principals import Role
 from app.frame.deps import (

@@ -1,0 +1,125 @@
+"""A cluster as people read it: its record, and what the templates say of it in several places."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+
+from app.clusters.records import Cluster
+from app.frame.contexts import Moment
+from app.frame.words import count, moment
+
+STATE_TEXTS = {
+    "flagged": "to review",
+    "promoted": "new class",
+    "merged": "merged",
+    "dismissed": "dismissed",
+    "split": "split",
+}
+_LEAST_CHANCE = 1e-12
+
+
+@dataclass(frozen=True)
+class ClusterInWords:
+    """One cluster."""
+
+    cluster: Cluster
+
+    @property
+    def state(self) -> str:
+        """What its state is called."""
+        return STATE_TEXTS[self.cluster.state]
+
+    @property
+    def change(self) -> str | None:
+        """Since the run before: "new in this run", "grew from 12"."""
+        cluster, summary = self.cluster, self.cluster.summary
+        before = summary.get("previous_size")
+        if "by_hand" in summary:
+            return f"put together by {summary['by_hand']}"
+        if "split_from" in summary:
+            return f"split off by hand from {summary['split_from']:,}"
+        if "beside" in summary and before is None:
+            return "came to a decided cluster since"
+        if before is None:
+            return "new in this run"
+        if cluster.size > before:
+            return f"grew from {before:,}"
+        return f"shrank from {before:,}" if cluster.size < before else "as in the run before"
+
+    @property
+    def stability(self) -> str:
+        """Of a part that a reviewer made nobody knows how surely it is found again."""
+        is_part = self.cluster.summary.get("is_part")
+        whole = ", of the whole that it is a part of" if is_part else ""
+        return f"{self.cluster.stability:.2f} of 1{whole}"
+
+    @property
+    def hint(self) -> str | None:
+        """What simulated class it looks like."""
+        look = self.cluster.summary.get("simulated_look")
+        if not look:
+            return None
+        return f"looks like simulated {look['label']}: {look['n']:,} of them lie about its middle"
+
+    @property
+    def warning(self) -> str | None:
+        """What was dismissed among it, or came since it was decided."""
+        dismissed = [
+            f"{one['n']:,} of these were dismissed by {one['author']} on {one['on']}"
+            for one in self.cluster.summary.get("dismissed_before", [])
+        ]
+        return "; ".join([*dismissed, *filter(None, [self.not_judged])]) or None
+
+    @property
+    def not_judged(self) -> str | None:
+        """How many came since it was decided."""
+        n = self.cluster.summary.get("n_unjudged")
+        return None if not n else f"{count(n, 'member')} came since it was decided about"
+
+    @property
+    def undecided(self) -> str:
+        """What stands for its history where there is none."""
+        if "is_part" in self.cluster.summary and "beside" not in self.cluster.summary:
+            return (
+                "A reviewer split it off from a larger one; nobody has decided anything about it "
+                "yet."
+            )
+        return "Nobody has decided anything about this cluster yet."
+
+    @property
+    def chance(self) -> str:
+        """Its significance."""
+        significance = self.cluster.significance
+        if significance is None:
+            return "not tested"
+        if significance < _LEAST_CHANCE:
+            return f"p < {_LEAST_CHANCE:.0e}"
+        return f"p = {significance:.2g}"
+
+    @property
+    def rate(self) -> str | None:
+        """How often it occurs."""
+        times = self.cluster.summary.get("gps_times", {})
+        per_day, n_timed = times.get("rate_per_day"), times.get("n_timed")
+        if n_timed is not None and n_timed < self.cluster.size:
+            return f"{n_timed:,} of {self.cluster.size:,} carry a time"
+        if per_day is None:
+            return None
+        return f"{per_day:.3g} a day" if per_day >= 1 else f"one in {1 / per_day:.3g} days"
+
+    @property
+    def ends(self) -> tuple[Moment, Moment] | None:
+        """When the first and the last of it occurred."""
+        times = self.cluster.summary.get("gps_times", {})
+        first, last = (
+            moment(None if times.get(name) is None else Decimal(times[name]))
+            for name in ("first", "last")
+        )
+        return None if first is None or last is None else (first, last)
+
+
+def chord(cosine: float | None) -> str | None:
+    """A cosine distance as the chord that the members' distances are."""
+    return None if cosine is None else f"{math.sqrt(2 * max(cosine, 0.0)):.2f}"
