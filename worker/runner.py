@@ -44,7 +44,7 @@ _MOST_RINGS = 16
 
 
 def _nothing() -> None:
-    """The default for what need not be told."""
+    """The default for what need not be reported."""
 
 
 class JobRunner:

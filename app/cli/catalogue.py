@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.options import ServiceUrl, told
+from app.cli.options import ServiceUrl, reported
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -50,7 +50,7 @@ def embed(
 
     The token comes from GLITCH_TOKEN, else from the data directory.
     """
-    with told():
+    with reported():
         from app.client.remote import find_service, print_answer
 
         fields = {
@@ -96,7 +96,7 @@ def ingest(
     url: ServiceUrl = None,
 ) -> None:
     """Send many glitches to a running service, and watch them being stored."""
-    with told():
+    with reported():
         from app.client.batches import ingest as send
         from app.client.jobs import show
 
@@ -132,7 +132,7 @@ def cluster(
     url: ServiceUrl = None,
 ) -> None:
     """Cluster what the known classes do not explain, and show the clusters."""
-    with told():
+    with reported():
         from app.client.clusters import cluster as run
 
         wanted = {
@@ -172,7 +172,7 @@ def export_catalogue(
     url: ServiceUrl = None,
 ) -> None:
     """Write the catalogue, or a part of it, to a file that gwpy reads."""
-    with told():
+    with reported():
         from app.client.exports import export_catalogue as run
         from app.client.exports import format_of
 

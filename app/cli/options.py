@@ -32,11 +32,11 @@ def set_environment(**values: object) -> None:
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Within it, what a user can act on is told as a sentence, not a traceback."""
-    from app.launch.sentences import told_as_sentences
+def reported() -> Iterator[None]:
+    """Within it, what a user can act on is reported as a sentence, not a traceback."""
+    from app.launch.sentences import reported_as_sentences
 
-    with told_as_sentences():
+    with reported_as_sentences():
         yield
 
 

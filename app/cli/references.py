@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.options import ServiceUrl, open_store, told
+from app.cli.options import ServiceUrl, open_store, reported
 
 if TYPE_CHECKING:
     from app.references.archives import Archive, PublishedFile
@@ -79,7 +79,7 @@ def references(
     The workers of the service fetch and store them in the background; a transfer that breaks off is
     continued. Their labels carry the archive's name, and never replace a person's.
     """
-    with told():
+    with reported():
         from app.batches.wanted import PICTURES, STRAIN, Wanted
         from app.references.archives import archive_named
 

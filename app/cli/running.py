@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.options import DataDir, ServiceUrl, open_store, set_environment, told
+from app.cli.options import DataDir, ServiceUrl, open_store, reported, set_environment
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -35,7 +35,7 @@ def up(
 ) -> None:
     """Start everything in the foreground; Ctrl-C stops it."""
     set_environment(GLITCH_DATA_DIR=data_dir, GLITCH_HOST=host, GLITCH_PORT=port)
-    with told():
+    with reported():
         from app.launch.settings import read_settings
         from app.launch.up import up as run
 
@@ -55,7 +55,7 @@ def publish(
     ] = None,
 ) -> None:
     """Make a checkpoint known to the service, without a restart."""
-    with told(), open_store() as database:
+    with reported(), open_store() as database:
         from app.launch.data_directory import prepare_data_directory
         from app.launch.publish import publish_folder, publish_shipped
         from app.launch.settings import read_settings
@@ -81,7 +81,7 @@ def publish(
 @app.command()
 def migrate() -> None:
     """Bring the database's tables to this version."""
-    with told(), open_store() as database:
+    with reported(), open_store() as database:
         from app.launch.database import upgrade_schema
 
         upgrade_schema(database.url)
@@ -98,7 +98,7 @@ def demo(
     url: ServiceUrl = None,
 ) -> None:
     """Load the demonstration of simulated glitches into a running service, or remove it."""
-    with told():
+    with reported():
         from app.client.demo import load, remove_all
 
         raise typer.Exit(remove_all(url) if remove else load(url, is_followed=follow))

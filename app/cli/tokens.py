@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.options import open_store, told
+from app.cli.options import open_store, reported
 
 app = typer.Typer(help="Bearer tokens of the service.", no_args_is_help=True)
 
@@ -21,7 +21,7 @@ def create(
     ] = None,
 ) -> None:
     """Make a token and print it: it is shown this once."""
-    with told(), open_store() as database:
+    with reported(), open_store() as database:
         from datetime import timedelta
 
         from app.core.access import create_token, parse_role
@@ -35,7 +35,7 @@ def create(
 @app.command("list")
 def list_all() -> None:
     """List the tokens, never their secrets."""
-    with told(), open_store() as database:
+    with reported(), open_store() as database:
         from rich.table import Table
 
         from app.client.remote import plain_console
@@ -61,7 +61,7 @@ def revoke(
     token_id: Annotated[UUID, typer.Argument(metavar="ID", help="As `token list` shows it.")],
 ) -> None:
     """Make a token useless from now on."""
-    with told(), open_store() as database:
+    with reported(), open_store() as database:
         from app.core.access import revoke_token
 
         with database.transaction() as session:
@@ -79,7 +79,7 @@ def link(
     ),
 ) -> None:
     """Print a login link for the pages: good once, for 15 minutes."""
-    with told(), open_store() as database:
+    with reported(), open_store() as database:
         from app.core.access import list_tokens
         from app.core.errors import NotFoundError
         from app.core.sign_on import create_login_code

@@ -24,7 +24,7 @@ _OPEN = ("queued", "running")
 _LOOK_EVERY_S = 0.5
 _MOST_FAILURES = 20
 FAILED = 1
-_ADDRESSES = frozenset({"href", "page", "detail"})  # of a result; told as what was made
+_ADDRESSES = frozenset({"href", "page", "detail"})  # of a result; printed as what was made
 
 
 def print_jobs(url: str | None, *, state: str | None, kind: str | None, limit: int) -> None:

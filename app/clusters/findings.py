@@ -1,4 +1,4 @@
-"""What a clustering found, as records that are told in sentences: never the other way round."""
+"""What a clustering found, as records that are said in sentences: never the other way round."""
 
 from __future__ import annotations
 

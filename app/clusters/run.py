@@ -33,7 +33,7 @@ _SEED = 20_160_601  # of the subsamples for stability: the same catalogue, the s
 
 
 def _nothing() -> None:
-    """The default for what need not be told."""
+    """The default for what need not be reported."""
 
 
 def run_clustering(

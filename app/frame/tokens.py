@@ -51,9 +51,9 @@ def make_token(
         with session.begin_nested():
             new = create_token(session, name, parse_role(role), author=principal)
     except (InvalidRequestError, ConflictError) as error:
-        told = explain(error)
+        failure = explain(error)
         page = _page(session, principal, typed_name=name, typed_role=role, error=str(error))
-        return render(request, page, visitor, status=told.status if told else 400)
+        return render(request, page, visitor, status=failure.status if failure else 400)
     made = MadeToken(new.record.name, new.record.role.label, new.secret)
     return render(request, _page(session, principal, made=made), visitor)
 

@@ -175,16 +175,16 @@ def _write_plan(
 def _check(chunk: Chunk, result: ChunkResult) -> Counter[str]:
     positions = [item.position for item in result.items]
     if len(set(positions)) != len(positions):
-        raise HandlerMistakeError("An item was told of twice.")
+        raise HandlerMistakeError("An item was reported twice.")
     expected = {item.position for item in chunk.items}
     if chunk.items and set(positions) != expected:
         raise HandlerMistakeError(
-            f"{len(expected - set(positions))} items were not told of, and "
+            f"{len(expected - set(positions))} items were not reported, and "
             f"{len(set(positions) - expected)} that were not asked for were."
         )
     for item in result.items:
         if item.state not in ITEM_STATES[1:] or not 0 <= item.position < chunk.units:
-            raise HandlerMistakeError(f"An item was told of as {item.state} at {item.position}.")
+            raise HandlerMistakeError(f"An item was reported as {item.state} at {item.position}.")
         if item.state == "failed" and not item.reason:
             raise HandlerMistakeError("An item failed without a reason.")
     return Counter(item.state for item in result.items)

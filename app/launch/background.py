@@ -1,6 +1,6 @@
 """The worker and the scheduler beside the service: started after it, started again when they end.
 
-The service serves without them, so their trouble is told and never ends it.
+The service serves without them, so their trouble is reported and never ends it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Background:
         Args:
             environment: the addresses of database and Redis, and the data directory.
             keep_open: the descriptor of the data directory's lock.
-            console: where their ends are told.
+            console: where their ends are reported.
         """
 
         def starter(role: str) -> Callable[[], Child]:

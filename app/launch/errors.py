@@ -12,7 +12,7 @@ class DataDirectoryBusyError(LaunchError):
 
 
 class ChildFailedError(LaunchError):
-    """A child process ended with an error that it has already told on the terminal."""
+    """A child process ended with an error that it has already reported on the terminal."""
 
     def __init__(self, name: str, exit_code: int) -> None:
         super().__init__(f"{name} ended with exit code {exit_code}.")

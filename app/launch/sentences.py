@@ -12,7 +12,7 @@ FAILED = 1
 
 
 @contextlib.contextmanager
-def told_as_sentences() -> Iterator[None]:
+def reported_as_sentences() -> Iterator[None]:
     """Print the sentence of a foreseen error to standard error and exit with its code.
 
     Raises:
@@ -20,7 +20,7 @@ def told_as_sentences() -> Iterator[None]:
     """
     try:
         yield
-    except ChildFailedError as error:  # it has told its own reason already
+    except ChildFailedError as error:  # it has given its own reason already
         raise SystemExit(error.exit_code) from None
     except LaunchError as error:
         _fail(str(error))

@@ -13,13 +13,13 @@ import socket
 import sys
 
 from app.launch.parent_watch import stop_with_supervisor
-from app.launch.sentences import told_as_sentences
+from app.launch.sentences import reported_as_sentences
 
 
 def main() -> None:
     """Prepare and serve, on the socket that the supervisor has bound, until SIGTERM."""
     stop_with_supervisor()
-    with told_as_sentences():
+    with reported_as_sentences():
         from app.launch.prepare import prepare
         from app.main import create_app
         from app.server.http_protocol import http_server

@@ -76,7 +76,7 @@ class ServiceProcess:
             check_stop: raises when a stop was asked for.
 
         Raises:
-            ChildFailedError: if it ends; it has told why.
+            ChildFailedError: if it ends; it has said why.
             LaunchError: if it takes unreasonably long.
         """
         self._child.tell(f"prepare {database_url}")
@@ -91,7 +91,7 @@ class ServiceProcess:
         """Have it serve; returns once ``/readyz`` answers 200.
 
         Raises:
-            ChildFailedError: if it ends; it has told why.
+            ChildFailedError: if it ends; it has said why.
             LaunchError: if it is not ready in time.
         """
         self._child.tell("serve")

@@ -92,7 +92,7 @@ class Supervisor:
             hold_data_directory(folder, "a service that is starting") as lock,
             contextlib.closing(take_address(self._settings.host, self._settings.port)) as listener,
         ):
-            read_token(folder)  # a damaged one is told before anything starts
+            read_token(folder)  # a damaged one is reported before anything starts
             url = base_url(listener, self._settings.host)
             lock.describe(f"the service at {url}")
             try:
@@ -111,11 +111,11 @@ class Supervisor:
                 running_database(self._settings, place.folder, place.lock.descriptor)
             )
             stack.callback(self._stop_background)
-            told = False
+            is_announced = False
             ends = Ends(_MOST_RESTARTS, _RESTART_WINDOW_S)
             while True:
-                code = self._run_service(place, service, database, is_first=not told)
-                told = True
+                code = self._run_service(place, service, database, is_first=not is_announced)
+                is_announced = True
                 if times := ends.note():
                     raise LaunchError(
                         f"The service ended {times} times within a minute (last exit code "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from app.launch.parent_watch import stop_with_supervisor
-from app.launch.sentences import told_as_sentences
+from app.launch.sentences import reported_as_sentences
 
 ROLES = ("worker", "scheduler")
 
@@ -17,7 +17,7 @@ def run(role: str, idle_s: float | None = None) -> int:
         role: Which.
         idle_s: End a worker once it has had nothing to do for so long, in seconds; None: never.
     """
-    with told_as_sentences():
+    with reported_as_sentences():
         from app.core.logs import configure_logging
         from app.launch.settings import read_settings
 

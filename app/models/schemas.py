@@ -39,21 +39,21 @@ class Traversals(Model):
     reason: str | None = Field(description="Why there are none.")
 
 
-def traversals(base: str, told: TraversalsRecord) -> Traversals:
+def traversals(base: str, found: TraversalsRecord) -> Traversals:
     """As the API answers it."""
     return Traversals(
-        glitch_id=told.glitch_id,
-        checkpoint=told.checkpoint,
-        units=[_unit(base, told, story) for story in told.stories],
-        n_active=told.n_active,
-        dead=list(told.dead),
-        n_others=told.n_others,
-        reason=told.reason,
+        glitch_id=found.glitch_id,
+        checkpoint=found.checkpoint,
+        units=[_unit(base, found, story) for story in found.stories],
+        n_active=found.n_active,
+        dead=list(found.dead),
+        n_others=found.n_others,
+        reason=found.reason,
     )
 
 
-def _unit(base: str, told: TraversalsRecord, story: UnitRecord) -> Unit:
-    query = f"low={story.low:.4g}&high={story.high:.4g}&checkpoint={told.checkpoint_id}"
+def _unit(base: str, found: TraversalsRecord, story: UnitRecord) -> Unit:
+    query = f"low={story.low:.4g}&high={story.high:.4g}&checkpoint={found.checkpoint_id}"
     return Unit(
         unit=story.unit,
         value=story.value,
@@ -62,5 +62,5 @@ def _unit(base: str, told: TraversalsRecord, story: UnitRecord) -> Unit:
         group=story.group,
         difference=story.difference,
         nats=story.nats,
-        picture=f"{base}/glitches/{told.glitch_id}/traversals/{story.unit}.png?{query}",
+        picture=f"{base}/glitches/{found.glitch_id}/traversals/{story.unit}.png?{query}",
     )

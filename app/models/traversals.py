@@ -28,7 +28,7 @@ MOST_MEMBERS = 5_000  # of a cluster that are looked at for its range and its pl
 _SAMPLE_PAGES = 200  # of the table of embeddings: about 4,000 glitches of 32 latents
 _MOST_SAMPLED = 8_000
 _SEED = 5  # the same catalogue, the same sample
-_LEAST_OTHERS = 20  # fewer tell nothing of what is usual
+_LEAST_OTHERS = 20  # fewer say nothing of what is usual
 _RANGE = (0.05, 0.95)  # quantiles: one stray glitch must not stretch a strip
 _PRIOR_REACH = 3.0  # sigmas of the prior that a glitch's strips span
 
@@ -94,7 +94,7 @@ def glitch_traversals(session: Session, glitch_id: UUID) -> Traversals:
         )
         for unit in _leading(nats, is_active)
     )
-    return _told(made, stories, is_active)
+    return _with_stories(made, stories, is_active)
 
 
 def cluster_traversals(session: Session, cluster_id: UUID) -> Traversals:
@@ -132,7 +132,7 @@ def cluster_traversals(session: Session, cluster_id: UUID) -> Traversals:
         )
         for unit in _leading(np.abs(differences), is_active)
     )
-    return _told(made, stories, is_active)
+    return _with_stories(made, stories, is_active)
 
 
 def steps_between(low: float, high: float, number: int = STEPS) -> tuple[float, ...]:
@@ -145,7 +145,9 @@ def _leading(weights: np.ndarray, is_active: np.ndarray) -> list[int]:
     return [int(unit) for unit in order[:MOST_UNITS] if is_active[unit] and weights[unit] > 0]
 
 
-def _told(made: Traversals, stories: tuple[UnitStory, ...], is_active: np.ndarray) -> Traversals:
+def _with_stories(
+    made: Traversals, stories: tuple[UnitStory, ...], is_active: np.ndarray
+) -> Traversals:
     return Traversals(
         made.glitch_id,
         made.checkpoint_id,

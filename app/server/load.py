@@ -20,7 +20,7 @@ from app.server.runtime import Runtime
 class LoadCollector(Collector):
     """The load of one process, and of the background work that all share.
 
-    What cannot be told (the database or Redis is away) is left out, so that an alert can ask for
+    What cannot be known (the database or Redis is away) is left out, so that an alert can ask for
     its absence. The number of series is fixed, however many workers and jobs there are.
     """
 

@@ -1,4 +1,4 @@
-"""What Prometheus is told of each request. One registry an application, none global."""
+"""What Prometheus counts of each request. One registry an application, none global."""
 
 from __future__ import annotations
 

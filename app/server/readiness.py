@@ -142,7 +142,7 @@ class ReadinessProbe:
 
 
 def disk_free_bytes(folder: Path) -> int | None:
-    """What is left for the service on the disk of a folder; None where that cannot be told."""
+    """What is left for the service on the disk of a folder; None where that cannot be known."""
     try:
         return shutil.disk_usage(folder).free
     except OSError:

@@ -49,14 +49,14 @@ def work(url: str, folder: Path, job_id: UUID) -> None:
     with sessions() as session:
         job = get_job(session, job_id)
     result = dict(job.result or {})
-    told = ", ".join(
+    row = ", ".join(
         f"{result[one]:,} {one}"
         for one in ("rows", "bytes", "audited", "doubtful")
         if one in result
     )
     print(
         f"{wall:7.1f} s wall {cpu:7.1f} s processor   peak {most:6.0f} MB "
-        f"(+{most - before:.0f} MB)   {job.state}: {told}",
+        f"(+{most - before:.0f} MB)   {job.state}: {row}",
         flush=True,
     )
 

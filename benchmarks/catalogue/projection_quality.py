@@ -62,7 +62,9 @@ def from_pack(folder: Path, most: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array(means, dtype=np.float32), labels
 
 
-def told(name: str, seconds: float, vectors: np.ndarray, places: np.ndarray, score: float) -> None:
+def report(
+    name: str, seconds: float, vectors: np.ndarray, places: np.ndarray, score: float
+) -> None:
     trust = trustworthiness(unit_vectors(vectors), places, n_neighbors=NEIGHBOURS)
     print(
         f"{name:44} {seconds:8.2f} s   trustworthiness {trust:.4f}   label by nearest {score:.3f}"
@@ -83,7 +85,7 @@ def compare(vectors: np.ndarray, labels: np.ndarray) -> None:
     print(f"label by neighbours in the latent space itself, held out: "
           f"{in_latent.score(unit_vectors(vectors[new]), labels[new]):.3f}")  # fmt: skip
     score = by_kin.score(places, labels[kept])
-    told(f"laid out, {len(kept):,} glitches", seconds, vectors[kept], places, score)
+    report(f"laid out, {len(kept):,} glitches", seconds, vectors[kept], places, score)
     for count, near in ((1, 0.05), (3, 9), (5, 9), (10, 9), (5, 0.02), (5, 0.05), (10, 0.05)):
         projection.PLACED_BY, projection.NEAR = count, near
         started = time.perf_counter()
@@ -91,7 +93,7 @@ def compare(vectors: np.ndarray, labels: np.ndarray) -> None:
         seconds = time.perf_counter() - started
         score = by_kin.score(placed, labels[new])
         which = f"mean of {count}" + (f" within {near}" if near < 1 and count > 1 else "")
-        told(f"{len(new):,} newcomers, {which}", seconds, vectors[new], placed, score)
+        report(f"{len(new):,} newcomers, {which}", seconds, vectors[new], placed, score)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from umap import UMAP
@@ -103,7 +105,7 @@ def compare(vectors: np.ndarray, labels: np.ndarray) -> None:
         moved = model.transform(unit_vectors(vectors[new]).astype(np.float32))
         seconds = time.perf_counter() - started
     score = KNeighborsClassifier(NEIGHBOURS).fit(model.embedding_, labels[kept])
-    told(
+    report(
         f"{len(new):,} newcomers, umap transform",
         seconds,
         vectors[new],

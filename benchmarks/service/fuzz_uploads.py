@@ -104,14 +104,14 @@ class Findings:
     bad: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def note(self, kind: str, status: int, took_s: float, told: str) -> bool:
+    def note(self, kind: str, status: int, took_s: float, row: str) -> bool:
         """Keep one answer; whether it is an error of ours."""
         is_bad = status == 0 or status >= 500
         with self.lock:
             self.statuses[kind][status] += 1
             self.slowest_s[kind] = max(self.slowest_s[kind], took_s)
             if is_bad:
-                self.bad.append(f"{told}: {status} after {took_s:.1f} s")
+                self.bad.append(f"{row}: {status} after {took_s:.1f} s")
         return is_bad
 
 
@@ -252,8 +252,8 @@ def _report(findings: Findings, beside: Beside, memory: Memory) -> None:
     count = sum(sum(statuses.values()) for statuses in findings.statuses.values())
     print(f"\n{count} mutants\nkind   slowest s  statuses")
     for kind, statuses in findings.statuses.items():
-        told = "  ".join(f"{status}: {n}" for status, n in sorted(statuses.items()))
-        print(f"{kind:<6} {findings.slowest_s[kind]:9.1f}  {told}")
+        row = "  ".join(f"{status}: {n}" for status, n in sorted(statuses.items()))
+        print(f"{kind:<6} {findings.slowest_s[kind]:9.1f}  {row}")
     waits = sorted(beside.waits_s)
     middle, late = waits[len(waits) // 2], waits[int(len(waits) * 0.99)]
     print(

@@ -148,7 +148,7 @@ def open_session(driver: webdriver.Chrome, address: str, token: str) -> None:
     WebDriverWait(driver, DRAWN_S).until(lambda it: "/ui/login" not in it.current_url)
 
 
-def told(times_ms: list[float]) -> str:
+def spread(times_ms: list[float]) -> str:
     if not times_ms:
         return f"{'-':>8} {'-':>8}"
     p50, p95 = np.percentile(times_ms, [50, 95])
@@ -204,7 +204,10 @@ def measure_pages(
                     if (found := first_paint(driver)) is not None:
                         paint.append(found)
                 load = os.getloadavg()[0]
-                print(f"{name:22} {told(server)} {cpu:9.0f} {told(paint)}   {load:.0f}", flush=True)
+                print(
+                    f"{name:22} {spread(server)} {cpu:9.0f} {spread(paint)}   {load:.0f}",
+                    flush=True,
+                )
         finally:
             driver.quit()
 

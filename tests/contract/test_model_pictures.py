@@ -110,11 +110,11 @@ def test_the_latents_of_a_glitch_and_of_a_cluster(
     nats = [unit["nats"] for unit in own["units"]]
     assert len(nats) == 4
     assert nats == sorted(nats, reverse=True)
-    told = client.get(f"/clusters/{cluster}/traversals").json()
-    assert told["n_others"] == 35  # 45 real glitches less the ten members
-    differences = [abs(unit["difference"]) for unit in told["units"]]
+    said = client.get(f"/clusters/{cluster}/traversals").json()
+    assert said["n_others"] == 35  # 45 real glitches less the ten members
+    differences = [abs(unit["difference"]) for unit in said["units"]]
     assert differences == sorted(differences, reverse=True)
-    for unit in told["units"]:
+    for unit in said["units"]:
         assert unit["steps"][0] == pytest.approx(min(unit["group"][0], unit["others"][0]))
         assert unit["steps"][-1] == pytest.approx(max(unit["group"][1], unit["others"][1]))
         strip = pixels(httpx.get(unit["picture"], headers=client.headers))
@@ -136,9 +136,9 @@ def test_a_latent_that_never_moves_is_said_to_be_dead(
             )
         )
     try:
-        told = client.get(f"/glitches/{glitches[1].id}/traversals").json()
-        assert told["dead"] == [5]
-        assert 5 not in [unit["unit"] for unit in told["units"]]
+        said = client.get(f"/glitches/{glitches[1].id}/traversals").json()
+        assert said["dead"] == [5]
+        assert 5 not in [unit["unit"] for unit in said["units"]]
     finally:
         with service.engine.begin() as connection:
             connection.execute(

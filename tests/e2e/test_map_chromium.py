@@ -175,7 +175,7 @@ def test_a_lasso_selects_one_kind_which_is_labelled_and_taken_back(
     assert detectors == {"H1"}  # the other kind is L1's
     browser.find("#class_name").send_keys("whist")  # a part of a name will do
     browser.find("#bulk button[value=label]").click()
-    browser.wait_for_text("#bulk-told", f"{COUNT // 2} glitches labelled Whistle.")
+    browser.wait_for_text("#bulk-status", f"{COUNT // 2} glitches labelled Whistle.")
     browser.wait_for_text(".legend", "Whistle")
     browser.wait_for_text("#shown .card .name", "Whistle")
     open_map(browser)
@@ -272,11 +272,11 @@ def test_the_map_is_accessible_and_fits(*, browser: Browser, width: int, scheme:
             "const done = arguments[0];"
             "axe.run({resultTypes: ['violations']}).then((r) => done(r.violations));"
         )
-        told = [
+        said = [
             {"rule": item["id"], "where": [node["html"][:150] for node in item["nodes"][:3]]}
             for item in report
         ]
-        assert told == [], json.dumps(told, indent=1)
+        assert said == [], json.dumps(said, indent=1)
 
 
 def test_a_selection_is_named_downloaded_and_made_a_cluster(
@@ -295,9 +295,9 @@ def test_a_selection_is_named_downloaded_and_made_a_cluster(
     browser.wait_for_text("#selection-heading", f"{len(chosen)} glitches selected")
     browser.find("#class_name").send_keys("Thunder")
     browser.find("#bulk button[value=label]").click()
-    browser.wait_for_text("#bulk-told", "There is no class")
+    browser.wait_for_text("#bulk-status", "There is no class")
     browser.find("#bulk button[value=new-class]").click()
-    browser.wait_for_text("#bulk-told", f"{len(chosen)} glitches labelled Thunder.")
+    browser.wait_for_text("#bulk-status", f"{len(chosen)} glitches labelled Thunder.")
     browser.wait_for_text(".names", "Thunder")
     csv = browser.driver.execute_async_script(
         """
@@ -317,7 +317,7 @@ def test_a_selection_is_named_downloaded_and_made_a_cluster(
     browser.find("#select-shown").click()
     browser.wait_for_text("#selection-heading", f"{COUNT} glitches selected")
     browser.find("#bulk button[value=cluster]").click()
-    browser.wait_for_text("#bulk-told", "are simulated and others are not")
+    browser.wait_for_text("#bulk-status", "are simulated and others are not")
     Select(browser.find("#origin")).select_by_visible_text("uploaded")
     browser.find("#map-filters button.main").click()
     browser.find("#select-shown").click()

@@ -29,11 +29,11 @@ def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
     program = f"{ignoring}; from training.cli import app; app()"
     command = [sys.executable, "-c", program, "reproduce", *TARGETS, "--tier", "smoke"]
-    with told_in(folder).open("w") as told:
+    with told_in(folder).open("w") as said:
         process = subprocess.Popen(
             [*command, "--folder", str(folder), *options],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stderr=told,
+            stderr=said,
             text=True,
             start_new_session=True,
         )
@@ -64,9 +64,9 @@ def test_the_smoke_tier_is_stopped_continued_and_reported(tmp_path: Path) -> Non
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         assert process.wait(200) == 130
-    told = told_in(folder).read_text()
-    assert "the same command continues" in told
-    assert "Traceback" not in told
+    said = told_in(folder).read_text()
+    assert "the same command continues" in said
+    assert "Traceback" not in said
     before = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/scores.json")}
     assert len(before) < N_RUNS
 

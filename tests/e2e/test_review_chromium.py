@@ -337,11 +337,11 @@ def test_review_is_accessible_and_fits(
             "const done = arguments[0];"
             "axe.run({resultTypes: ['violations']}).then((r) => done(r.violations));"
         )
-        told = [
+        said = [
             {"rule": item["id"], "where": [node["html"][:150] for node in item["nodes"][:3]]}
             for item in report
         ]
-        assert told == [], (path, json.dumps(told, indent=1))
+        assert said == [], (path, json.dumps(said, indent=1))
 
 
 def test_every_key_of_a_class(
@@ -371,7 +371,7 @@ def test_every_key_of_a_class(
     )  # a letter typed in a field is no key, on a button it is
     last_act("Marked it dormant")
     assert "No reason." in browser.find(".history li:first-child").text
-    for key, told in (
+    for key, said in (
         ("a", "Reactivated it"),
         ("R", "Retired it"),
         ("R", "Reactivated it"),
@@ -379,7 +379,7 @@ def test_every_key_of_a_class(
         ("r", "Redid “reactivated it”"),
     ):
         browser.press(key)
-        last_act(told)
+        last_act(said)
     tab_to(browser, ".card:has(input[name=member]) a.cover")
     browser.press("x", "s")
     last_act("Chose 1 exemplar")

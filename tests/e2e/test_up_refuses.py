@@ -22,10 +22,10 @@ def refusal(service: Service) -> str:
     """The one sentence of a start that failed."""
     assert service.ends() == 1, service.errors
     assert service.lines == []
-    told = [line for line in service.errors if line.startswith("error: ")]
-    assert len(told) == 1, service.errors
+    said = [line for line in service.errors if line.startswith("error: ")]
+    assert len(said) == 1, service.errors
     assert not any("Traceback" in line for line in service.errors)
-    return told[0]
+    return said[0]
 
 
 def test_two_starts_at_once_give_one_service(start: Callable[..., Service], copied: Path) -> None:

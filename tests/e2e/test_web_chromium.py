@@ -119,11 +119,11 @@ def test_every_page_is_accessible_and_fits(
         )
         report, passed = report
         assert "color-contrast" in passed, path  # it did look
-        told = [
+        said = [
             {"rule": item["id"], "where": [node["html"][:150] for node in item["nodes"][:3]]}
             for item in report
         ]
-        assert told == [], (path, json.dumps(told, indent=1))
+        assert said == [], (path, json.dumps(said, indent=1))
     # The page with a refused filter answers 400, which the console notes; nothing else may show.
     assert all("400 (Bad Request)" in line for line in browser.complaints())
 

@@ -80,7 +80,7 @@ def test_a_dropped_batch_is_followed_to_its_end(browser: Browser, service: Servi
     work(service, UUID(browser.driver.current_url.split("/jobs/")[1].partition("?")[0]))
     browser.wait_for_text("#live", "4 of 4: 3 done, 1 failed")
     browser.wait_for_text("#items", "broken0001")  # what failed, with its reason
-    assert browser.find("#told").get_attribute("textContent") == "The job is done."
+    assert browser.find("#job-status").get_attribute("textContent") == "The job is done."
     assert browser.driver.execute_script("return window.mark") == 1  # no reload
     assert browser.find(".job a.button.main").text == "See its glitches"
 
@@ -177,8 +177,8 @@ def assert_accessible(browser: Browser, path: str) -> None:
         "(r) => done([r.violations, r.passes.map((item) => item.id)]));"
     )
     assert "color-contrast" in passed, path  # it did look
-    told = [
+    said = [
         {"rule": item["id"], "where": [node["html"][:150] for node in item["nodes"][:3]]}
         for item in report
     ]
-    assert told == [], (path, json.dumps(told, indent=1))
+    assert said == [], (path, json.dumps(said, indent=1))

@@ -129,9 +129,9 @@ def test_a_split_and_a_merge_survive_two_runs(
         assert members(session, by_state["flagged"]) == off
         assert members(session, by_state["merged"]) == everyone - off
         assert by_state["merged"].identity == flagged.identity
-        told = changes_since(session, run)
-        assert told is not None
-        assert (told.new, told.grown, told.shrunk, told.lost) == (0, 0, 0, 0)
+        said = changes_since(session, run)
+        assert said is not None
+        assert (said.new, said.grown, said.shrunk, said.lost) == (0, 0, 0, 0)
         assert "stays apart" in run.detail
     fill(20, NOVEL)
     run, found = cluster_now(session)
@@ -231,8 +231,8 @@ def test_a_new_cluster_says_which_members_were_dismissed(
     waiting = [one for one in found if one.state == "flagged"]
     for one in waiting:
         among = members(session, one) & set(few)
-        told = one.summary.get("dismissed_before", [])
-        assert [(item["n"], item["author"]) for item in told] == (
+        said = one.summary.get("dismissed_before", [])
+        assert [(item["n"], item["author"]) for item in said] == (
             [(len(among), "ada")] if among else []
         )
     in_dismissed = [members(session, one) for one in found if one.state == "dismissed"]
@@ -260,8 +260,8 @@ def test_members_of_a_dismissed_cluster_in_another_are_told(
     session.expire_all()
     run, [again] = cluster_now(session)
     assert again.state == "flagged"
-    [told] = again.summary["dismissed_before"]
-    assert (told["n"], told["author"]) == (again.size, "ada")
+    [said] = again.summary["dismissed_before"]
+    assert (said["n"], said["author"]) == (again.size, "ada")
     assert f"{again.size} of the {again.size} in a cluster were dismissed by ada" in run.detail
 
 
@@ -317,9 +317,9 @@ def test_nothing_is_lost_over_a_split_a_merge_a_dismissal_and_two_later_runs(
             lines.identity,
         )
         assert history(session, by_state["merged"].id).done  # and can be undone still
-        told = changes_since(session, run)
-        assert told is not None
-        assert (told.new, told.grown, told.shrunk, told.lost) == (0, 0, 0, 0), later
+        said = changes_since(session, run)
+        assert said is not None
+        assert (said.new, said.grown, said.shrunk, said.lost) == (0, 0, 0, 0), later
         assert f"{run.n_flagged} of {run.n_judged} unlabelled glitches are novel" in run.detail
         assert "what a reviewer split stays apart" in run.detail.lower()
 

@@ -248,8 +248,8 @@ def test_a_selection_is_labelled_and_taken_back_as_one(service: Service, drawn: 
         assert undone.json()["undone_by"] == "reviewer"
         labels = [client.get(f"/glitches/{one}").json()["label"] for one in chosen]
         assert labels == ["Blip", "Tomte", None, None, None]
-        told = assert_problem(client.post(f"/map/labels/{made.json()['id']}/undo"), 409)
-        assert "by reviewer" in told
+        said = assert_problem(client.post(f"/map/labels/{made.json()['id']}/undo"), 409)
+        assert "by reviewer" in said
         assert [one["id"] for one in client.get("/map/labels").json()["items"]] == [
             made.json()["id"]
         ]
@@ -317,8 +317,8 @@ def test_a_region_that_means_nothing_is_refused(service: Service, drawn: list[UU
 def test_a_selection_becomes_a_cluster_to_review(service: Service, drawn: list[UUID]) -> None:
     chosen = [str(one) for one in drawn[1:5]]
     with service.client("reviewer") as client:
-        told = assert_problem(client.post("/map/clusters", json={"glitch_ids": chosen}), 409)
-        assert "start a clustering" in told
+        said = assert_problem(client.post("/map/clusters", json={"glitch_ids": chosen}), 409)
+        assert "start a clustering" in said
         with make_session_factory(service.engine).begin() as session:
             store_run(session)
         everyone = {"glitch_ids": [str(one) for one in drawn]}

@@ -281,8 +281,8 @@ def test_two_reviewers_at_the_same_moment(
     for thread in threads:
         thread.join()
     assert results.count("done") == 1
-    told = next(result for result in results if result != "done")
-    assert "Somebody was quicker" in told
+    said = next(result for result in results if result != "done")
+    assert "Somebody was quicker" in said
     assert len(history(session, cluster.id).events) == 1
 
 

@@ -260,13 +260,13 @@ def test_a_job_is_followed_until_its_end(service: Service, submitter: Walker) ->
     page = submitter.get(f"/ui/jobs/{job}")
     assert f'data-follow="/ui/jobs/{job}/events"' in page.response.text
     work(service, job)
-    told: list[tuple[str, str]] = []
+    said: list[tuple[str, str]] = []
     with submitter.client.stream("GET", f"/ui/jobs/{job}/events") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         lines = [line for line in stream.iter_lines() if line.startswith(("event:", "data:"))]
-    told = list(zip(lines[::2], lines[1::2], strict=True))
-    assert [name for name, _ in told] == ["event: live", "event: end"]
-    assert "3 of 3 done" in json.loads(told[0][1].removeprefix("data: "))
+    said = list(zip(lines[::2], lines[1::2], strict=True))
+    assert [name for name, _ in said] == ["event: live", "event: end"]
+    assert "3 of 3 done" in json.loads(said[0][1].removeprefix("data: "))
     assert "data-follow" not in submitter.get(f"/ui/jobs/{job}").response.text
 
 

@@ -10,7 +10,7 @@ TRUST = {"n_timed": 23, "n_faint": 0, "n_off_centre": 0, "seen": [SEEN], "looks"
 
 def test_the_sentence_of_trust_tells_a_seam() -> None:
     """34 Whistle and 23 Koi_Fish, of which the latter alone carry a time."""
-    told = trust_sentence(
+    said = trust_sentence(
         57,
         {
             **TRUST,
@@ -20,7 +20,7 @@ def test_the_sentence_of_trust_tells_a_seam() -> None:
             "looks": [{"label": "Whistle", "n": 34}, {"label": "Koi_Fish", "n": 23}],
         },
     )
-    assert told == (
+    assert said == (
         "23 of 57 members carry a time; they were seen otherwise: 33 in 0.5 + 1 + 2 + 4 s, 10 to "
         "2048 Hz; 24 in 4 s, 10 to 2048 Hz; 4 are faint (SNR below 7.5); 2 are off centre (loudest "
         "over 0.05 s from the middle of their views); their nearest known classes disagree: "
@@ -29,8 +29,8 @@ def test_the_sentence_of_trust_tells_a_seam() -> None:
 
 
 def test_what_is_well_is_not_dwelt_on() -> None:
-    told = trust_sentence(33, {**TRUST, "looks": [{"label": "Whistle", "n": 33}]})
-    assert told == (
+    said = trust_sentence(33, {**TRUST, "looks": [{"label": "Whistle", "n": 33}]})
+    assert said == (
         "23 of 33 members carry a time; all were seen in 0.5 + 1 + 2 + 4 s, 10 to 2048 Hz; the "
         "nearest known class of each is Whistle."
     )

@@ -48,13 +48,13 @@ def works(folder: Path, *endings: str) -> list[Work]:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_all_are_done_and_steps_are_told(tmp_path: Path, jobs: int) -> None:
-    told: list[tuple[int, int | None, str]] = []
+    said: list[tuple[int, int | None, str]] = []
     assert do_all(
-        works(tmp_path, "done", "done"), jobs=jobs, progress=lambda *one: told.append(one)
+        works(tmp_path, "done", "done"), jobs=jobs, progress=lambda *one: said.append(one)
     )
-    done = [one[0] for one in told]
+    done = [one[0] for one in said]
     assert done == sorted(done)
-    assert {total for _, total, _ in told} == {6}
+    assert {total for _, total, _ in said} == {6}
     assert max(done) >= 3 + 3 * (jobs == 1)
     workers = {(tmp_path / name).read_text() for name in "01"}
     assert len(workers) == jobs

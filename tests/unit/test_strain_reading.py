@@ -371,21 +371,21 @@ def test_file_names_are_shown_without_tricks(tmp_path: Path) -> None:
 
 
 def test_which_files_are_strain(tmp_path: Path) -> None:
-    def told(path: Path) -> bool:
+    def said(path: Path) -> bool:
         return is_strain_file(path, path.name)
 
-    assert told(_gwosc(tmp_path / "a.hdf5"))
-    assert told(_write(tmp_path / "a.csv", "1.0,2.0\n"))
-    assert told(_write(tmp_path / "a.gwf", b"IGWD\0"))
-    assert told(_write(tmp_path / "broken.hdf5", b"\x89HDF\r\n\x1a\n"))
-    assert not told(_write(tmp_path / "a.png", b"\x89PNG\r\n\x1a\n"))
-    assert not told(_write(tmp_path / "empty", b""))
+    assert said(_gwosc(tmp_path / "a.hdf5"))
+    assert said(_write(tmp_path / "a.csv", "1.0,2.0\n"))
+    assert said(_write(tmp_path / "a.gwf", b"IGWD\0"))
+    assert said(_write(tmp_path / "broken.hdf5", b"\x89HDF\r\n\x1a\n"))
+    assert not said(_write(tmp_path / "a.png", b"\x89PNG\r\n\x1a\n"))
+    assert not said(_write(tmp_path / "empty", b""))
     np.save(tmp_path / "views.npy", np.ones((4, 8, 8)))
-    assert not told(tmp_path / "views.npy")
+    assert not said(tmp_path / "views.npy")
     np.savez(tmp_path / "views.npz", views=np.ones((4, 8, 8)))
-    assert not told(tmp_path / "views.npz")
+    assert not said(tmp_path / "views.npz")
     np.savez(tmp_path / "a.npz", strain=NOISE)
-    assert told(tmp_path / "a.npz")
+    assert said(tmp_path / "a.npz")
     with h5py.File(tmp_path / "views.h5", "w") as file:
         file["views"] = np.ones((4, 8, 8))
-    assert not told(tmp_path / "views.h5")
+    assert not said(tmp_path / "views.h5")

@@ -56,10 +56,10 @@ def test_the_table_is_written_resumed_and_compares_pairs(
     small = replace(table1.SMALL, channels=(4, 4, 4), painter_channels=(4, 4, 4), hidden=8)
     tier = table1.TableTier(3, 4, 3e-3, (0, 1), small)
     monkeypatch.setitem(table1.TIERS, "smoke", tier)
-    told: list[tuple[int, int, str]] = []
+    said: list[tuple[int, int, str]] = []
     out = tmp_path / "out"
-    report = table1.run_table1("smoke", out, lambda *one: told.append(one), real_images=pictures)
-    assert told[-1] == (30, 30, "")
+    report = table1.run_table1("smoke", out, lambda *one: said.append(one), real_images=pictures)
+    assert said[-1] == (30, 30, "")
     rows = read_rows(out)
     names = table1.CONTENDERS
     assert {(row["contender"], row["seed"]) for row in rows} == {

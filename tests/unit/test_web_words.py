@@ -38,18 +38,18 @@ def judged(p_value: float) -> Judgement:
     ],
 )
 def test_novelty_in_words(p_value: float, level: str, words: str) -> None:
-    told = novelty(judged(p_value))
-    assert told.level == level
-    assert words in told.sentence.replace("\N{NO-BREAK SPACE}", " ")
+    said = novelty(judged(p_value))
+    assert said.level == level
+    assert words in said.sentence.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_not_judged_is_its_own_answer_with_the_reason() -> None:
     reason = "Could not be judged: only 3 labelled glitches of this detector, 50 are needed."
     for judgement in (Judgement(None, None, False, reason), Judgement(2.0, None, False, None)):
-        told = novelty(judgement)
-        assert told.level == "unjudged"
-        assert told.sentence.startswith("Could not be judged")
-        assert "not novel" not in told.sentence
+        said = novelty(judgement)
+        assert said.level == "unjudged"
+        assert said.sentence.startswith("Could not be judged")
+        assert "not novel" not in said.sentence
     assert novelty(None).level == "unjudged"
     assert "only 3 labelled glitches" in novelty(Judgement(None, None, False, reason)).sentence
 
@@ -65,10 +65,10 @@ def test_numbers_as_people_write_them() -> None:
 
 
 def test_a_moment_keeps_the_digits_of_its_gps_time_that_help() -> None:
-    told = moment(Decimal("1266281982.660000000"))
-    assert told is not None
-    assert told.gps == "1266281982.66"
-    assert told.utc == "2020-02-21 00:59:24.660"
+    said = moment(Decimal("1266281982.660000000"))
+    assert said is not None
+    assert said.gps == "1266281982.66"
+    assert said.utc == "2020-02-21 00:59:24.660"
     assert moment(Decimal("1266281980")).gps == "1266281980"
     assert moment(None) is None
     drawn = moment(Decimal("1187008882.443359375"))
@@ -216,10 +216,10 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
         created_at=datetime(2026, 11, 22, 12, 30, tzinfo=UTC),
     )
     held = Standing(embedded=750, activated_at=record.created_at, activated_by="eve")
-    told = checkpoint_card(record, held, total=1000, can_switch=True)
-    assert not told.can_switch  # it serves already
+    said = checkpoint_card(record, held, total=1000, can_switch=True)
+    assert not said.can_switch  # it serves already
     other = CheckpointRecord(**{**dict(record), "is_active": False})
-    cards = (told, checkpoint_card(other, held, total=1000, can_switch=True))
+    cards = (said, checkpoint_card(other, held, total=1000, can_switch=True))
     frame = Frame("", "", "", "gps", "light", "", None, None, (), (), None, "", None)
     shown = environment().get_template("checkpoints.html")
     text = shown.render(frame=frame, page=CheckpointsPage(cards, job=None, error=None))
@@ -229,9 +229,9 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
         text.count("published 2026-11-22 12:30 UTC, made to serve 2026-11-22 12:30 UTC by eve") == 2
     )
     assert text.count(">Back to this model: embed 250 glitches first</button>") == 1
-    assert told.tables[0].name == "Metrics"
-    assert "Schedule" not in [table.name for table in told.tables]
-    rows = {row.name: row.value for table in told.tables for row in table.rows}
+    assert said.tables[0].name == "Metrics"
+    assert "Schedule" not in [table.name for table in said.tables]
+    rows = {row.name: row.value for table in said.tables for row in table.rows}
     assert rows["kNN accuracy"] == "0.8889"
     assert rows["KL"] == "21.5"
     assert len(rows["Note"]) == 90
@@ -243,8 +243,8 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
     assert rows["Channels"] == "32, 64"
     assert rows["Initialise from"] == "\N{EN DASH}"
     assert rows["and 27 more"] == "in the manifest"
-    facts = {fact.name: fact for fact in told.facts}
+    facts = {fact.name: fact for fact in said.facts}
     assert facts["Git revision"].value == "0123456789abcdef"
     assert facts["Git revision"].is_code
     assert facts["Licence"].value == "GPL-3.0-or-later"
-    assert '"deep"' in told.manifest
+    assert '"deep"' in said.manifest

@@ -48,7 +48,7 @@ def open_dsprites(
         side: 64, or 32: a pixel is white where at least two of its four are.
         npz: the public file; our own rendering of the same grid if None.
         orientation_stride: more than one leaves the orientations between out.
-        on_progress: told how many more pictures are read or rendered.
+        on_progress: called with how many more pictures are read or rendered.
 
     Raises:
         FormatError: if the public file is absent, damaged or not dSprites, or the packed file is

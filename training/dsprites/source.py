@@ -106,7 +106,7 @@ def render_dsprites(
     """Draw the whole grid ourselves, or every so many orientations of it.
 
     Args:
-        progress: told how many images were added.
+        progress: called with how many images were added.
         orientation_stride: more than one gives a smaller grid, in the same order.
     """
     n_shapes, n_scales, n_orientations = FACTOR_SIZES[:3]

@@ -61,7 +61,7 @@ def reproduce(
         sources: data that this project cannot ship.
         budget: other steps or seeds than the tier's; the lemma's ladder keeps its own.
         is_report_only: trains nothing: tables and figures from the runs that are finished.
-        progress: told what is done, of how much, and what is under way.
+        progress: called with what is done, of how much, and what is under way.
 
     Returns:
         The report, or None if the work was stopped; the same call continues it.

@@ -75,7 +75,7 @@ def perform_all(place: Workplace, runs: Sequence[Run], *, jobs: int, progress: P
         place: where.
         runs: the first ones start first.
         jobs: processes; with one, runs are done in this process.
-        progress: told the steps done, those of all runs together, and what is under way.
+        progress: called with the steps done, those of all runs together, and what is under way.
 
     Returns:
         False if the work was stopped; the same call continues it.

@@ -58,9 +58,9 @@ def send_batch(
     except PermissionDeniedError:
         raise
     except (ServiceError, GlitchError) as error:
-        told = explain(error)
+        failure = explain(error)
         page = _page(runtime, principal, typed, error=str(error))
-        return render(request, page, visitor, status=told.status if told else 400)
+        return render(request, page, visitor, status=failure.status if failure else 400)
     return see_other(job_href(job), done="batch")
 
 

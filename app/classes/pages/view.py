@@ -78,8 +78,8 @@ def class_page_of(
     by_name = {one.name: one for one in known}
     shown = portrait(session, record)
     below = [one for one in known if one.parent == record.name]
-    told = (record.id, *(one.id for one in below), *(one.id for one in shown.nearest))
-    seen = occurrences(session, told)
+    wanted = (record.id, *(one.id for one in below), *(one.id for one in shown.nearest))
+    seen = occurrences(session, wanted)
     own = seen.get(record.id, Occurrence())
     log = class_history(session, record.id)
     page = list_glitches(

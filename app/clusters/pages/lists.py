@@ -69,14 +69,14 @@ def clusters_page_of(
     changes, changes_text = _changes(session, run, values)
     chosen_state = values.get("state", "flagged")
     total = sum(counts.values()) if chosen_state == _EVERY else counts.get(chosen_state, 0)
-    told = () if run is None else tuple(sentences(run.findings))
+    said = () if run is None else tuple(sentences(run.findings))
     words = {"flagged": "cluster to review", _EVERY: "cluster"}
     one = words.get(chosen_state, f"cluster: {STATE_TEXTS.get(chosen_state, '')}")
     many = one.replace("cluster", "clusters", 1)
     return ClustersPage(
         heading="Clusters" if run is None or errors else count(total, one, many),
-        run=told[:_SENTENCES_SHOWN],
-        run_more=told[_SENTENCES_SHOWN:],
+        run=said[:_SENTENCES_SHOWN],
+        run_more=said[_SENTENCES_SHOWN:],
         changes=changes,
         changes_text=changes_text,
         run_made=None if run is None else f"{stamp(run.created_at)}, by {run.author}",
@@ -119,14 +119,14 @@ def _changes(
     """What is otherwise than in the run before, as links to the clusters that it means."""
     if run is None:
         return (), None
-    told = changes_since(session, run)
-    if told is None:
+    changed = changes_since(session, run)
+    if changed is None:
         return (), "This is the first run of its kind: everything in it is new."
     words = {
-        "new": f"{told.new:,} new",
-        "grown": f"{told.grown:,} grew",
-        "shrunk": f"{told.shrunk:,} shrank",
-        "same": f"{told.same:,} as before",
+        "new": f"{changed.new:,} new",
+        "grown": f"{changed.grown:,} grew",
+        "shrunk": f"{changed.shrunk:,} shrank",
+        "same": f"{changed.same:,} as before",
     }
     links = tuple(
         ClassCount(
@@ -135,15 +135,15 @@ def _changes(
             is_chosen=values.get("change") == name,
         )
         for name, text in words.items()
-        if getattr(told, name) or values.get("change") == name
+        if getattr(changed, name) or values.get("change") == name
     )
     fates = [
-        (told.labelled, "all labelled since"),
-        (told.decided, "decided, and found no more"),
-        (told.lost, "not found again"),
+        (changed.labelled, "all labelled since"),
+        (changed.decided, "decided, and found no more"),
+        (changed.lost, "not found again"),
     ]
     gone = ", ".join(f"{number:,} {fate}" for number, fate in fates if number)
-    return links, f"since the run of {stamp(told.previous_made)}" + (
+    return links, f"since the run of {stamp(changed.previous_made)}" + (
         f"; of the clusters of then {gone}" if gone else ""
     )
 

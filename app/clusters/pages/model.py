@@ -38,7 +38,7 @@ _CAPTIONS = {
 
 
 def strips_of(session: Session, cluster: Cluster) -> StripSection:
-    """The latents that set the cluster apart, or why that cannot be told."""
+    """The latents that set the cluster apart, or why that cannot be known."""
     try:
         window_s = _window_of_medoid(session, cluster)
         return strip_section(cluster_traversals(session, cluster.id), window_s)

@@ -1,7 +1,7 @@
 """What every act passes that goes into a log, be it about a cluster or a class.
 
 The last event that a caller has seen comes with each act. If something else happened since, the
-act is refused with who did what: of two people at once, the second is told, and nothing of the
+act is refused with who did what: of two people at once, the second is refused, and nothing of the
 first's work is lost. An undo or redo is let through when it is its turn.
 """
 
@@ -11,7 +11,7 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.events.log import EventLog, EventT, Redo, Undo
 
 LONGEST_REMARK = 4000
-_EVENTS_TOLD = 3
+_EVENTS_NAMED = 3
 
 
 def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
@@ -36,12 +36,12 @@ def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
         if event.id > last_event_id and log.event(log.root_of[event.id]).kind != "comment"
     ]
     if unseen:
-        told = "; ".join(
+        done = "; ".join(
             f"{event.author}: {log.tell(event)} ({event.created_at:%H:%M} UTC)"
-            for event in unseen[-_EVENTS_TOLD:]
+            for event in unseen[-_EVENTS_NAMED:]
         )
         raise ConflictError(
-            f"Somebody was quicker, so nothing was changed. Since you looked: {told}. Reload the "
+            f"Somebody was quicker, so nothing was changed. Since you looked: {done}. Reload the "
             f"{log.thing} and decide again."
         )
 

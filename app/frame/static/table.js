@@ -5,14 +5,14 @@ export function attachTable(root) {
   if (!all) return;
   const table = root.querySelector("table#glitches");
   const boxes = [...root.querySelectorAll("input[name=member]")];
-  const told = root.querySelector("#chosen-count");
-  const none = told.textContent;
+  const status = root.querySelector("#chosen-count");
+  const none = status.textContent;
   const chosen = () => boxes.filter((box) => box.checked);
   const tell = () => {
     const count = chosen().length;
     all.checked = count === boxes.length;
     all.indeterminate = count > 0 && !all.checked;
-    told.textContent = count ? `${count} chosen` : none;
+    status.textContent = count ? `${count} chosen` : none;
     for (const box of boxes) box.closest(".card")?.classList.toggle("chosen-member", box.checked);
   };
   all.closest("label")?.removeAttribute("hidden");

@@ -1,7 +1,7 @@
 """The job of kind ``export``: parts of some ten thousand rows each, then one file.
 
 A part is written aside and renamed, so that a killed worker leaves none half done. Rows of
-different parts are read at different times: a glitch labelled meanwhile may be told as it was.
+different parts are read at different times: a glitch labelled meanwhile may be written as it was.
 """
 
 from __future__ import annotations

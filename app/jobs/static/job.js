@@ -14,7 +14,7 @@ export function attachJob(root) {
       location.reload(); // another page that waits for what the job makes
       return;
     }
-    root.querySelector("#told").textContent = `The job is ${JSON.parse(event.data)}.`;
+    root.querySelector("#job-status").textContent = `The job is ${JSON.parse(event.data)}.`;
     renew(root);
   });
   source.addEventListener("error", () => {

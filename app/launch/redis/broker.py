@@ -75,7 +75,7 @@ def running_broker(
         settings: ``REDIS_URL`` decides which Redis it is.
         folder: the data directory, held by the caller.
         lock_descriptor: of the data directory's lock, which the process beside Redis holds too.
-        console: where an end of the process beside Redis is told.
+        console: where an end of the process beside Redis is reported.
 
     Raises:
         LaunchError: if there is no Redis to start, or the address is none.

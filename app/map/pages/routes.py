@@ -107,9 +107,9 @@ def draw(
 def progress(session: SessionDep) -> Response:
     """How far the drawing is, for the page that waits."""
     job = map_state(session).job
-    told = None if job is None else _job(job)
+    state = None if job is None else _job(job)
     return JSONResponse(
-        {"is_open": bool(told and told.is_open), "sentence": told.sentence if told else ""}
+        {"is_open": bool(state and state.is_open), "sentence": state.sentence if state else ""}
     )
 
 
@@ -215,12 +215,12 @@ def _or_sentence(act: Callable[[], Response], session: Session | None = None) ->
     try:
         return act()
     except Exception as error:
-        told = explain(error)
-        if told is None:
+        failure = explain(error)
+        if failure is None:
             raise
         if session is not None:
             session.rollback()
-        return JSONResponse({"detail": told.sentence}, status_code=told.status)
+        return JSONResponse({"detail": failure.sentence}, status_code=failure.status)
 
 
 def _drawn(checkpoint: str, projection: Projection) -> str:

@@ -1,4 +1,4 @@
-// The sheet of points: regl-scatterplot, told what to colour, filter and select.
+// The sheet of points: regl-scatterplot, given what to colour, filter and select.
 import { categories, steps } from "./map-colours.js";
 import { LISTS } from "./map-data.js";
 

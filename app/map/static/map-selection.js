@@ -144,11 +144,11 @@ export class Selection {
     try {
       const answer = await fetch(this.form.action, { method: "POST", body });
       if (answer.redirected) throw new Error("Your session has ended: log in again; nothing was done.");
-      const told = await answer.json().catch(() => ({ detail: `The service answered ${answer.status}: reload the page.` }));
-      if (!answer.ok) throw new Error(told.detail);
-      if (told.page) return location.assign(told.page);
-      this.#apply(told);
-      this.#tell(`${told.what}.`, told.href);
+      const content = await answer.json().catch(() => ({ detail: `The service answered ${answer.status}: reload the page.` }));
+      if (!answer.ok) throw new Error(content.detail);
+      if (content.page) return location.assign(content.page);
+      this.#apply(content);
+      this.#tell(`${content.what}.`, content.href);
     } catch (error) {
       this.#tell(error.message);
     } finally {
@@ -175,7 +175,7 @@ export class Selection {
   }
 
   #tell(sentence, undo = null) {
-    this.root.querySelector("#bulk-told").textContent = sentence;
+    this.root.querySelector("#bulk-status").textContent = sentence;
     const form = this.root.querySelector("#bulk-undo");
     form.hidden = !undo;
     if (undo) form.action = undo;

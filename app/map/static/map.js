@@ -183,7 +183,7 @@ function fail(sentence) {
 }
 
 async function follow(note) {
-  const told = note.querySelector(".told");
+  const status = note.querySelector(".status");
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, 2000));
     const answer = await fetch(note.dataset.progress).catch(() => null);
@@ -193,6 +193,6 @@ async function follow(note) {
       location.assign("/ui/map");
       return;
     }
-    told.textContent = state.sentence;
+    status.textContent = state.sentence;
   }
 }

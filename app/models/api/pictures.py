@@ -73,8 +73,8 @@ def glitch_units(
     request: Request, session: SessionDep, _: Reader, glitch_id: UUID
 ) -> picture_schemas.Traversals:
     """Each with the strip of views that shows what it does, under the active checkpoint."""
-    told = glitch_traversals(session, glitch_id)
-    return picture_schemas.traversals(request_scope.base_url(request), told)
+    found = glitch_traversals(session, glitch_id)
+    return picture_schemas.traversals(request_scope.base_url(request), found)
 
 
 @router.get(
@@ -116,8 +116,8 @@ def cluster_units(
     request: Request, session: SessionDep, _: Reader, cluster_id: UUID
 ) -> picture_schemas.Traversals:
     """By standardised difference from the other glitches; the strips start from the medoid."""
-    told = cluster_traversals(session, cluster_id)
-    return picture_schemas.traversals(request_scope.base_url(request), told)
+    found = cluster_traversals(session, cluster_id)
+    return picture_schemas.traversals(request_scope.base_url(request), found)
 
 
 @cluster_router.get(

@@ -12,28 +12,28 @@ _MINUS = "\N{MINUS SIGN}"
 _DEAD_NAMED = 12
 
 
-def strip_section(told: Traversals, window_s: float) -> StripSection:
+def strip_section(found: Traversals, window_s: float) -> StripSection:
     """The strips, painted for one window."""
     return StripSection(
-        strips=tuple(_strip(told, story, window_s) for story in told.stories),
+        strips=tuple(_strip(found, story, window_s) for story in found.stories),
         window=f"{window_s:g} s",
-        note=_note(told),
-        reason=told.reason,
+        note=_note(found),
+        reason=found.reason,
     )
 
 
-def _strip(told: Traversals, story: UnitStory, window_s: float) -> Strip:
+def _strip(found: Traversals, story: UnitStory, window_s: float) -> Strip:
     query = {
         "low": f"{story.low:.4g}",
         "high": f"{story.high:.4g}",
         "duration": f"{window_s:g}",
-        "checkpoint": str(told.checkpoint_id),
+        "checkpoint": str(found.checkpoint_id),
     }
     name = f"z{story.unit}"
     return Strip(
         name=name,
         sentence=_sentence(story),
-        picture=f"{glitch_href(told.glitch_id)}/traversals/{story.unit}.png?{urlencode(query)}",
+        picture=f"{glitch_href(found.glitch_id)}/traversals/{story.unit}.png?{urlencode(query)}",
         description=(
             f"{STEPS} painted spectrograms of {window_s:g} s while {name} goes from "
             f"{_number(story.low)} to {_number(story.high)}"
@@ -63,15 +63,15 @@ def _sentence(story: UnitStory) -> str:
     )
 
 
-def _note(told: Traversals) -> str:
-    compared = count(told.n_others, "other glitch", "other glitches")
-    text = f"Compared with {compared}. {count(told.n_active, 'latent')} of the model "
-    text += "says something" if told.n_active == 1 else "say something"
-    if not told.dead:
+def _note(found: Traversals) -> str:
+    compared = count(found.n_others, "other glitch", "other glitches")
+    text = f"Compared with {compared}. {count(found.n_active, 'latent')} of the model "
+    text += "says something" if found.n_active == 1 else "say something"
+    if not found.dead:
         return f"{text}; none is dead."
-    named = ", ".join(f"z{unit}" for unit in told.dead[:_DEAD_NAMED])
-    more = " and others" if len(told.dead) > _DEAD_NAMED else ""
-    verb = "is" if len(told.dead) == 1 else "are"
+    named = ", ".join(f"z{unit}" for unit in found.dead[:_DEAD_NAMED])
+    more = " and others" if len(found.dead) > _DEAD_NAMED else ""
+    verb = "is" if len(found.dead) == 1 else "are"
     return f"{text}; {named}{more} {verb} dead: the same for all glitches, and never shown."
 
 
