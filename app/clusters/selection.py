@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
-from app.clusters.company import Tested, tested_in_company
+from app.clusters.crowds import Tested, tested_as_crowds
 from app.clusters.decided import waiting_members
 from app.clusters.findings import Finding, found
 from app.clusters.otherwise import Reencoding
@@ -61,7 +61,7 @@ def select_novel(
 ) -> Selection:
     """The unlabelled glitches to cluster, in the order of their ids: one that never changes.
 
-    They are tested in company (``glitch.novelty.crowds``), one detector after the other; memory
+    They are tested as a crowd (``glitch.novelty.crowds``), one detector after the other; memory
     holds the vectors of one detector.
     """
     population = _population(checkpoint_id, parameters)
@@ -77,7 +77,7 @@ def select_novel(
         None if parameters.is_simulated else (parameters.dormant_days, parameters.min_cluster_size)
     )
     tests = [
-        tested_in_company(session, checkpoint_id, (ifo, parameters.is_simulated), dormancy, again)
+        tested_as_crowds(session, checkpoint_id, (ifo, parameters.is_simulated), dormancy, again)
         for ifo in ifos
     ]
     n_unjudged += sum(one.n_unjudged for one in tests)

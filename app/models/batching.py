@@ -21,7 +21,7 @@ _log = logging.getLogger("app.batching")
 class Batcher(Generic[_Item, _Answer]):
     """One thread that answers items in batches; callers block in their own threads.
 
-    A batch takes whatever waits already. Only where the batch before had company does it wait up
+    A batch takes whatever waits already. Only where the batch before was of several does it wait up
     to ``wait_s`` for more, so a lone caller never waits for nobody. An exception hurts only the
     member that causes it: a failed batch is worked off again one by one.
 
@@ -47,7 +47,7 @@ class Batcher(Generic[_Item, _Answer]):
         self._max_batch = max_batch
         self._wait_s = wait_s
         self._queue: queue.Queue[tuple[_Item, Future[_Answer]] | None] = queue.Queue(max_queue)
-        self._had_company = False
+        self._was_shared = False
         self.passes = 0  # batches answered, and the items in them
         self.answered = 0
         self._closed = threading.Event()
@@ -109,7 +109,7 @@ class Batcher(Generic[_Item, _Answer]):
         self, first: tuple[_Item, Future[_Answer]]
     ) -> tuple[list[tuple[_Item, Future[_Answer]]], bool]:
         batch = [first]
-        deadline = time.monotonic() + (self._wait_s if self._had_company else 0)
+        deadline = time.monotonic() + (self._wait_s if self._was_shared else 0)
         while len(batch) < self._max_batch:
             try:
                 entry = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -118,7 +118,7 @@ class Batcher(Generic[_Item, _Answer]):
             if entry is None:
                 return batch, True
             batch.append(entry)
-        self._had_company = len(batch) > 1
+        self._was_shared = len(batch) > 1
         return batch, False
 
     def _answer(self, batch: Sequence[tuple[_Item, Future[_Answer]]]) -> None:

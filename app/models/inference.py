@@ -39,7 +39,7 @@ class BatchingEncoder:
         encoder: Used by that thread alone.
         preprocessing: The recipe that the views must follow.
         max_batch: The most requests in one pass.
-        wait_s: How long a request waits for company, in seconds.
+        wait_s: How long a request waits for others, in seconds.
         max_queue: How many may wait; more are refused with ``BusyError``.
         timeout_s: How long one request may wait for its answer, in seconds.
         painter: Paints views from this checkpoint's latents; None where nobody asks for that.

@@ -25,12 +25,12 @@ from benchmarks.discovery.situations import (
     RATES,
     Make,
     alone,
+    as_a_crowd,
     burst,
     few_labels,
     frequent,
     has_few_labels,
     in_common,
-    in_company,
     judge,
     labels_copied_without_times,
     labels_in_episodes,
@@ -84,7 +84,7 @@ SITUATIONS: dict[str, Make] = {
     "50 % most typical labels": typical_labels(0.5),
     "four windows on both sides": of_four_windows,
 }
-WAYS = {"alone": alone, "in company": in_company, "in common": in_common}
+WAYS = {"alone": alone, "as a crowd": as_a_crowd, "in common": in_common}
 
 
 def report(

@@ -5,7 +5,7 @@ are unlabelled besides the hidden class, in several splits. Of simulated views 1
 500 more are not, and 40 of the hidden class; once with all known classes equally frequent, and then
 with frequencies that are log-normal of some width among the unlabelled, and among the labelled too,
 so that some classes have next to no label: what false-discovery rates must stand. "Unweighted" is
-the test in company without regard for how frequent each kind is now.
+the test as a crowd without regard for how frequent each kind is now.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from glitch.novelty import (
     directions,
     novelty_scores,
 )
-from glitch.novelty.crowds import company_of
+from glitch.novelty.crowds import crowds_of
 from glitch.novelty.episodes import one_an_episode
 from glitch.novelty.false_discovery import benjamini_hochberg
 from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
@@ -43,7 +43,7 @@ MOST_OF_CLASS = 160  # labelled, of 240 in a pack: others are to be tested
 MIXES = ((0.0, 0.0), (0.0, 0.36), (0.0, 1.2), (0.8, 0.8), (1.2, 1.2))
 EVEN = MIXES[0]
 NEAREST = (1, 3, 5, 10)
-WAYS = ("alone", "in company, unweighted", "in company")
+WAYS = ("alone", "as a crowd, unweighted", "as a crowd")
 START, STEP_S = 1_240_000_000, 600  # GPS times of the groups
 
 
@@ -153,17 +153,17 @@ def tests_of(pool: Pool, case: Case) -> tuple[Found, ...]:
         if np.isfinite(score):
             alone[place] = conformal_p_value(int((known >= score).sum()), len(known))
     together = judge_pool(pool)
-    company = company_of(directions(pool.means), pool.gps_times, pool.is_reference)
-    in_company = company.scores(np.where(calibrates, pool.calibration, pool.judged))
-    p_values, of_test = np.full((2, len(scores)), np.nan), np.isfinite(in_company[asked])
+    crowds = crowds_of(directions(pool.means), pool.gps_times, pool.is_reference)
+    as_a_crowd = crowds.scores(np.where(calibrates, pool.calibration, pool.judged))
+    p_values, of_test = np.full((2, len(scores)), np.nan), np.isfinite(as_a_crowd[asked])
     p_values[0, of_test] = weighted_p_values(
-        _alike(in_company[asked][of_test]), _alike(in_company[calibrates])
+        _alike(as_a_crowd[asked][of_test]), _alike(as_a_crowd[calibrates])
     )
     p_values[1, together.places] = together.p_values
     return (
         _found(is_hidden, scores, alone),
-        _found(is_hidden, in_company[asked], p_values[0]),
-        _found(is_hidden, in_company[asked], p_values[1]),
+        _found(is_hidden, as_a_crowd[asked], p_values[0]),
+        _found(is_hidden, as_a_crowd[asked], p_values[1]),
     )
 
 
@@ -187,7 +187,7 @@ def _found(is_hidden: np.ndarray, scores: np.ndarray, p_values: np.ndarray) -> F
     return Found(float(roc_auc_score(is_hidden, scores)), tuple(rates))
 
 
-def report_company(
+def report_crowds(
     pack: Pack, encodings: list[Encoding], classes: list[str], *, is_real: bool
 ) -> None:
     """AUROC, recall and realised rate of the ways to test, of every class or their means."""

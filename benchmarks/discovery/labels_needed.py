@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.discovery.hard_situations import LEAST_GROUPS
 from benchmarks.discovery.pictured_bed import PicturedBed
-from benchmarks.discovery.situations import alone, in_company, judge, labels_of_class, plain
+from benchmarks.discovery.situations import alone, as_a_crowd, judge, labels_of_class, plain
 from benchmarks.machine import heading
 from glitch.checkpoint import load_checkpoint, shipped_checkpoint
 from glitch.encoder import Encoder
@@ -30,7 +30,7 @@ LABELS = (1, 2, 3, 5, 8, 10, 12, 14, 16, 20, 30)
 
 
 def report(bed: PicturedBed, known: list[str], n: int, draws: int) -> None:
-    for name, way in (("in company", in_company), ("alone", alone)):
+    for name, way in (("as a crowd", as_a_crowd), ("alone", alone)):
         tested, low, flagged = (dict.fromkeys(known, 0) for _ in range(3))
         for one in known:
             for seed in range(draws):

@@ -12,7 +12,7 @@ PACK is what `glitch-discovery simulate-pack runs/simulated-a --per-class 240 --
 and scheduler, a batch for each hidden class over HTTP, then the jobs `ingest`, `judge`, `cluster`;
 what it calls flagged are the members of clusters. ``direct`` stores encodings in a database of its
 own and calls the services; what it calls flagged is flagged. ``scores`` computes on encodings, over
-several splits, what tests alone and in company find, and other scores (`hidden_class_scores.py`).
+several splits, what tests alone and as a crowd find, and other scores (`hidden_class_scores.py`).
 
 ``encoders`` is ``direct`` with an encoder for each hidden class that never met it, neither real nor
 simulated (`unmet_classes.py`): that is what a class which is new to everyone meets.
@@ -41,7 +41,7 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import seed_classes
 from app.classes.tables import GlitchClass
-from app.clusters.company import tested_in_company
+from app.clusters.crowds import tested_as_crowds
 from app.clusters.records import ClusteringParameters
 from app.clusters.run import run_clustering
 from app.clusters.tables import Cluster, ClusterMember
@@ -58,7 +58,7 @@ from benchmarks.discovery.hidden_class_scores import (
     compare_scores,
     digest,
     is_held_back,
-    report_company,
+    report_crowds,
 )
 from benchmarks.discovery.unmet_classes import EIGHT, encoders
 from benchmarks.machine import heading
@@ -278,7 +278,7 @@ def cluster_directly(  # noqa: PLR0917
     ):
         if p_value is not None:
             alone[place[key]] = score
-    tested = tested_in_company(session, checkpoint_id, ("L1", False), None, None)
+    tested = tested_as_crowds(session, checkpoint_id, ("L1", False), None, None)
     at = np.array([place[key] for key in tested.ids(np.arange(len(tested.keys)))])
     flagged, clusters = [], []
     for rate in RATES:
@@ -332,7 +332,7 @@ def main() -> None:
     print(f"checkpoint {checkpoint.manifest.name} {checkpoint.digest[:12]}, {len(pack)} glitches")
     if how == "scores":
         encodings = encoded(pack, checkpoint)
-        report_company(pack, encodings, classes, is_real=is_real)
+        report_crowds(pack, encodings, classes, is_real=is_real)
         compare_scores(pack, encodings, classes, is_real=is_real)
         return
     report_head()

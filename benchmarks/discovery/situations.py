@@ -392,7 +392,7 @@ def alone(pool: Pool, seen: Seen) -> Judged:  # noqa: ARG001
     return Judged(p_values, np.ones(len(pool.means)))
 
 
-def in_company(pool: Pool, seen: Seen) -> Judged:  # noqa: ARG001
+def as_a_crowd(pool: Pool, seen: Seen) -> Judged:  # noqa: ARG001
     """The same among all others, of those that enough references were seen alike with."""
     return _of_tests(pool, judge_pool(pool))
 
@@ -411,7 +411,7 @@ def _of_tests(pool: Pool, found: PoolTests) -> Judged:
 def judge(
     situation: Situation,
     bed: Bed,
-    way: Way = in_company,
+    way: Way = as_a_crowd,
 ) -> Judged:
     """Test a situation, one detector after the other."""
     p_values = np.full(len(situation.places), np.nan)

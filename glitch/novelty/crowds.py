@@ -1,4 +1,4 @@
-"""How novel glitches are in company: a crowd that no known class explains counts for more.
+"""How novel glitches are as a crowd: a crowd that no known class explains counts for more.
 
 A glitch alone is judged by its distance to the known (``glitch.novelty``). Where many unlabelled
 ones are at hand, more can be said: a new class is a place where unlabelled glitches are near each
@@ -8,12 +8,12 @@ other and the known are not. The score compares the two distances,
         + share of unlabelled glitches among the 10 nearest of all
         + distance to the 5th nearest known,
 
-which for a glitch without company grows with its distance alone. Known glitches are scored in the
+which for a glitch with nothing near grows with its distance alone. Known glitches are scored in the
 same way, each without itself, and calibrate (Bates et al. 2023; Marandon, Lei, Mary & Roquain 2024
 for scores that look at calibration and tests together).
 
-Company is other events (``glitch.novelty.episodes``): none of the glitch's own episode, and one of
-each other. Else one known glitch that a detector repeats within minutes would be a crowd.
+A crowd is of other events (``glitch.novelty.episodes``): none of the glitch's own episode, and one
+of each other. Else one known glitch that a detector repeats within minutes would be a crowd.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from glitch.novelty.conformal import NEAREST
 from glitch.novelty.episodes import EPISODE_S, Times, same_event, standing_for
 from glitch.types import LatentArray
 
-COMPANY = 10
+CROWD = 10
 SOFTENING = 0.1  # cosine distance: crowds nearer to each other than this gain little more
-_SOUGHT = COMPANY + 20  # at first; more for those that find too few other events among them
+_SOUGHT = CROWD + 20  # at first; more for those that find too few other events among them
 # An episode is stood for by so few that ten others are always found among as many.
 _MOST_SOUGHT = 1024
 
@@ -39,7 +39,7 @@ Distances = Float[np.ndarray, "glitch near"]  # cosine
 
 
 @dataclass(frozen=True, eq=False)
-class Company:
+class Crowds:
     """What is near each glitch of a detector, known or not, beyond its own episode."""
 
     to_any: Float[np.ndarray, " glitch"]  # cosine distance to the 5th nearest; NaN where fewer
@@ -80,10 +80,10 @@ class Company:
         return scores
 
 
-def company_of(
+def crowds_of(
     units: LatentArray, gps_times: Times, is_known: Bool[np.ndarray, " glitch"]
-) -> Company:
-    """The company of each glitch among all of its detector and kind.
+) -> Crowds:
+    """The crowd of each glitch among all of its detector and kind.
 
     Takes time that grows little faster than their number, however many are of one burst.
 
@@ -120,7 +120,7 @@ def company_of(
     for one, other in (pairs, pairs[::-1]):
         np.add.at(mates, one, own[other])
     weights = 1 / np.maximum(1, mates[stands] + copies.sum(axis=1))
-    return Company(to_any, unlabelled, weights, stands, pairs)
+    return Crowds(to_any, unlabelled, weights, stands, pairs)
 
 
 def _nearest(units: LatentArray, stands: Int[np.ndarray, " glitch"]) -> tuple[Places, Distances]:
@@ -154,16 +154,16 @@ def _other_events(
 ) -> tuple[Int[np.ndarray, "asked ten"], Float[np.ndarray, "asked ten"]]:
     """The nearest of other events, one of each: of those given in order of distance."""
     n = len(asked)
-    found = np.full((n, COMPANY), -1, dtype=np.int64)
-    away = np.full((n, COMPANY), np.inf)
-    times = np.full((n, COMPANY), np.inf)  # of those found: far from everything where none is
+    found = np.full((n, CROWD), -1, dtype=np.int64)
+    away = np.full((n, CROWD), np.inf)
+    times = np.full((n, CROWD), np.inf)  # of those found: far from everything where none is
     count = np.zeros(n, dtype=np.int64)
     own = gps_times[asked]
     for column in range(places.shape[1]):
         near, distance = places[:, column], distances[:, column]
         is_own = same_event(distance, own, gps_times[near])
         is_seen = (np.abs(times - gps_times[near][:, None]) <= EPISODE_S).any(axis=1)
-        is_other = np.asarray((count < COMPANY) & ~is_own & ~is_seen)
+        is_other = np.asarray((count < CROWD) & ~is_own & ~is_seen)
         unsure = np.nonzero(is_other & (np.isnan(gps_times[near]) | np.isnan(times).any(axis=1)))[0]
         if len(unsure):
             is_other[unsure] = ~_is_copy(near[unsure], found[unsure], units, gps_times)
@@ -172,7 +172,7 @@ def _other_events(
         away[rows, count[rows]] = distance[rows]
         times[rows, count[rows]] = gps_times[near[rows]]
         count[rows] += 1
-        if (count == COMPANY).all():
+        if (count == CROWD).all():
             break
     return found, away
 

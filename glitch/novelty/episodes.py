@@ -22,7 +22,7 @@ EPISODE_S = 120.0  # s; storms last longer, and then count once every two minute
 # Cosine distance; of one in a hundred real glitches another event lies within 0.020, the same
 # picture ten per cent brighter at 0.005.
 COPY_DISTANCE = 0.01
-# Of the glitches of one stretch of ``EPISODE_S``, so many stand for all where company is sought.
+# Of the glitches of one stretch of ``EPISODE_S``, so many stand for all where a crowd is sought.
 MOST_OF_EPISODE = 16
 
 Times = Float[np.ndarray, " glitch"]  # s; NaN where not known
@@ -96,11 +96,11 @@ def _repeats(
 
 
 def standing_for(units: LatentArray, gps_times: Times) -> Int[np.ndarray, " glitch"]:
-    """The glitch that stands for each one where company is sought; most stand for themselves.
+    """The glitch that stands for each one where a crowd is sought; most stand for themselves.
 
     Of the glitches in one stretch of ``EPISODE_S`` at most ``MOST_OF_EPISODE`` stand, chosen as
     unlike each other as can be (farthest first: Gonzalez 1985), and each other one is stood for by
-    the nearest of them. So a burst of any length takes linear time and bounded company.
+    the nearest of them. So a burst of any length takes linear time and a bounded crowd.
 
     Args:
         units: Vectors of length one, float32, shape (glitch, latent).

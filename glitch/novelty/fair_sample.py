@@ -4,7 +4,7 @@ Where only typical members of a class carry its label the others look new, and n
 it is exchangeability itself that fails. But then unlabelled glitches that lie amid labelled ones
 are farther from the known than the labelled ones are. A rank test compares the two, kind by kind
 (Wilcoxon 1945; the sum over strata of Lehmann 1975, section 3.3). New kinds do not move it: their
-company is unlabelled, so they do not lie amid labelled ones. It finds a choice, proves none, and
+crowds are unlabelled, so they do not lie amid labelled ones. It finds a choice, proves none, and
 says nothing of kinds that no label names.
 """
 

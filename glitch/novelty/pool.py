@@ -1,4 +1,4 @@
-"""All glitches of one detector and kind, and the test of the unlabelled ones in company."""
+"""All glitches of one detector and kind, and the test of the unlabelled ones as a crowd."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from glitch.novelty.conformal import LEAST_CALIBRATION, LEAST_OF_RUN, directions
-from glitch.novelty.crowds import Company, company_of
+from glitch.novelty.crowds import Crowds, crowds_of
 from glitch.novelty.episodes import Times
 from glitch.novelty.fair_sample import NO_SLANT, Slant, slant_of
 from glitch.novelty.kinds import Classes, kinds_of
@@ -46,7 +46,7 @@ class PoolTests:
 
 
 def judge_pool(pool: Pool) -> PoolTests:
-    """Test in company every unlabelled glitch that was judged alone.
+    """Test as a crowd every unlabelled glitch that was judged alone.
 
     A glitch of an observing run with ``LEAST_OF_RUN`` calibration scores is judged by those, others
     by all. One that was seen under conditions in which fewer than ``LEAST_CALIBRATION`` of them
@@ -60,9 +60,9 @@ def judge_pool(pool: Pool) -> PoolTests:
     if not len(tests) or not len(known):
         unknown = np.full(len(tests), np.nan)
         return PoolTests(tests, unknown, unknown, np.ones(len(tests)), looks, is_sure)
-    company = company_of(units, pool.gps_times, pool.is_reference)
+    crowds = crowds_of(units, pool.gps_times, pool.is_reference)
     to_known = np.where(calibrates, pool.calibration, pool.judged)
-    scores = company.scores(to_known)
+    scores = crowds.scores(to_known)
     kinds = np.unique(looks, return_inverse=True)[1]
     p_values = np.full(len(tests), np.nan)
     runs = np.array([observing_run(time) or "" for time in pool.gps_times])
@@ -76,20 +76,20 @@ def judge_pool(pool: Pool) -> PoolTests:
         chosen = chosen[is_enough[chosen]]
         if len(asked):
             p_values[asked] = weighted_p_values(
-                _scored(pool, company, scores, kinds, tests[asked]),
-                _scored(pool, company, scores, kinds, chosen, weigh=False),
+                _scored(pool, crowds, scores, kinds, tests[asked]),
+                _scored(pool, crowds, scores, kinds, chosen, weigh=False),
             )
     every = np.full(len(units), np.nan)
     every[tests] = p_values
-    p_values = company.of_bursts(every)[tests]
-    is_single = is_test & (company.weights == 1)
-    slant = slant_of(to_known, company.unlabelled, kinds, is_single, calibrates)
-    return PoolTests(tests, scores[tests], p_values, company.weights[tests], looks, is_sure, slant)
+    p_values = crowds.of_bursts(every)[tests]
+    is_single = is_test & (crowds.weights == 1)
+    slant = slant_of(to_known, crowds.unlabelled, kinds, is_single, calibrates)
+    return PoolTests(tests, scores[tests], p_values, crowds.weights[tests], looks, is_sure, slant)
 
 
 def _scored(
     pool: Pool,
-    company: Company,
+    crowds: Crowds,
     scores: Float[np.ndarray, " glitch"],
     kinds: Int[np.ndarray, " glitch"],
     places: Int[np.ndarray, " chosen"],
@@ -97,5 +97,5 @@ def _scored(
     weigh: bool = True,
 ) -> Scored:
     # Of the known one an episode calibrates, so that each counts for itself.
-    weights = company.weights[places] if weigh else np.ones(len(places))
+    weights = crowds.weights[places] if weigh else np.ones(len(places))
     return Scored(scores[places], kinds[places], pool.conditions[places], weights)

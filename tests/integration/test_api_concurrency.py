@@ -27,7 +27,7 @@ CLIENTS = 16
 def crowded(
     postgres_server: EmbeddedServer, migrated_template: str, data_folder: Path
 ) -> Iterator[Service]:
-    """Waits a little for company, so that concurrent requests do share passes."""
+    """Waits a little for others, so that concurrent requests do share passes."""
     with running_service(
         postgres_server, migrated_template, data_folder, encoder_wait_ms=20
     ) as service:

@@ -1,4 +1,4 @@
-"""The batcher: company where there is some, and each member's own answer or error."""
+"""The batcher: one pass for all that wait, and each member's own answer or error."""
 
 from __future__ import annotations
 

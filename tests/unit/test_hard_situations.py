@@ -48,7 +48,7 @@ def flagged(
 ) -> tuple[float, float, float, float]:
     """Known flagged a draw, the realised rate, recall, and the share that could not be judged."""
     wrong, rates, recall, unjudged = [], [], [], []
-    way = way or situations.in_company
+    way = way or situations.as_a_crowd
     for seed in range(DRAWS):
         rng = np.random.default_rng([seed, 3])
         case = situations.plain(bed, rng, KNOWN, hidden)

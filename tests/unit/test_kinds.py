@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from glitch.novelty import References, directions, novelty_scores
-from glitch.novelty.crowds import company_of
+from glitch.novelty.crowds import crowds_of
 from glitch.novelty.false_discovery import benjamini_hochberg
 from glitch.novelty.kinds import kinds_of
 from glitch.novelty.weighting import Scored, weighted_p_values
@@ -90,7 +90,7 @@ def test_a_new_crowd_beside_a_class_of_few_is_flagged(rng: np.random.Generator) 
     references, places = References.ordered(means[:208], nowhen[:208])
     own = np.concatenate([places, np.full(130, -1)])
     units, is_known = directions(means), classes != OPEN
-    scores = company_of(units, nowhen, is_known).scores(
+    scores = crowds_of(units, nowhen, is_known).scores(
         novelty_scores(means, nowhen, own, references)
     )
     kinds, _ = kinds_of(units, nowhen, classes, is_known, classes == COMMON)

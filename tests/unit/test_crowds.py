@@ -1,4 +1,4 @@
-"""Novelty in company: what is flagged, and that the false-discovery rate holds."""
+"""Novelty as a crowd: what is flagged, and that the false-discovery rate holds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from glitch.nearest import nearest_among, nearest_to
 from glitch.novelty import References, directions, novelty_scores
-from glitch.novelty.crowds import Company, company_of
+from glitch.novelty.crowds import Crowds, crowds_of
 from glitch.novelty.false_discovery import benjamini_hochberg
 from glitch.novelty.weighting import Scored, weighted_p_values
 
@@ -32,7 +32,7 @@ def p_values_of(known: np.ndarray, kinds: np.ndarray, tested: np.ndarray) -> np.
     alone = novelty_scores(means, nowhen, own, references)
     units = directions(means)
     is_known = np.arange(len(means)) < len(known)
-    scores = company_of(units, nowhen, is_known).scores(alone)
+    scores = crowds_of(units, nowhen, is_known).scores(alone)
     near, _ = nearest_to(units, units[: len(known)], 2)
     itself = near[:, 0] == np.arange(len(means))
     looks = kinds[np.where(itself, near[:, 1], near[:, 0])]
@@ -159,28 +159,28 @@ def test_beyond_the_exact_the_nearest_are_nearly_all_found_and_the_same_each_tim
     np.testing.assert_array_equal(places, again)
 
 
-def test_company_is_one_of_each_other_event() -> None:
+def test_a_crowd_is_one_of_each_other_event() -> None:
     rng = np.random.default_rng(12)
     means = np.eye(3)[np.repeat([0, 1, 2], [30, 30, 40])] + rng.normal(scale=0.05, size=(100, 3))
     means = means.astype(np.float32)
     means[50:60] = means[50]  # ten of one minute
     times = 1000.0 * np.arange(100)
     times[50:60] = 50_000 + np.arange(10)
-    company = company_of(directions(means), times, np.zeros(100, bool))
-    alone = company_of(
+    crowds = crowds_of(directions(means), times, np.zeros(100, bool))
+    alone = crowds_of(
         directions(np.delete(means, np.arange(51, 60), axis=0)),
         np.delete(times, np.arange(51, 60)),
         np.zeros(91, bool),
     )
-    np.testing.assert_allclose(company.to_any[:51], alone.to_any[:51], atol=1e-6)
-    np.testing.assert_allclose(company.weights[50:60], 0.1)
-    assert (company.weights[:50] == 1).all()
+    np.testing.assert_allclose(crowds.to_any[:51], alone.to_any[:51], atol=1e-6)
+    np.testing.assert_allclose(crowds.weights[50:60], 0.1)
+    assert (crowds.weights[:50] == 1).all()
 
 
-def test_too_few_other_events_is_no_company() -> None:
+def test_too_few_other_events_is_no_crowd() -> None:
     means = np.ones((30, 3)) + 0.01 * np.random.default_rng(1).normal(size=(30, 3))
     units = directions(means.astype(np.float32))
-    assert np.isnan(company_of(units, 1000.0 + np.arange(30), np.zeros(30, bool)).to_any).all()
+    assert np.isnan(crowds_of(units, 1000.0 + np.arange(30), np.zeros(30, bool)).to_any).all()
 
 
 @pytest.mark.timeout(300)
@@ -191,14 +191,14 @@ def test_a_burst_of_a_hundred_thousand_takes_linear_time() -> None:
     burst = rng.normal(size=8) + 0.1 * rng.normal(size=(100_000, 8))
     units = directions(np.concatenate([usual, burst]).astype(np.float32))
     times = np.concatenate([1000.0 * np.arange(2000), 5e6 + np.sort(rng.uniform(0, 100, 100_000))])
-    company = company_of(units, times, np.arange(102_000) < 1000)
-    assert company.weights[2000:].sum() < 40  # at most those that stand for the episode
-    assert np.isfinite(company.to_any).all()
-    assert (company.weights[:2000] == 1).all()
+    crowds = crowds_of(units, times, np.arange(102_000) < 1000)
+    assert crowds.weights[2000:].sum() < 40  # at most those that stand for the episode
+    assert np.isfinite(crowds.to_any).all()
+    assert (crowds.weights[:2000] == 1).all()
 
 
 def test_the_score_by_hand_and_by_brute_force() -> None:
-    by_hand = Company(
+    by_hand = Crowds(
         np.array([0.1, 0.3]), np.array([0.6, 0.0]), np.ones(2), np.arange(2), np.zeros((2, 0), int)
     )
     np.testing.assert_allclose(by_hand.scores(np.array([0.4, 0.3])), [2 + 0.6 + 0.4, 0.75 + 0.3])
@@ -206,7 +206,7 @@ def test_the_score_by_hand_and_by_brute_force() -> None:
     units = directions(rng.normal(size=(60, 4)).astype(np.float32))
     is_known = rng.random(60) < 0.5
     to_known = rng.random(60)
-    found = company_of(units, 1000.0 * np.arange(60), is_known).scores(to_known)
+    found = crowds_of(units, 1000.0 * np.arange(60), is_known).scores(to_known)
     cosine = 1 - units.astype(np.float64) @ units.T.astype(np.float64)
     for one in range(60):
         others = np.argsort(cosine[one] + 9 * (np.arange(60) == one))

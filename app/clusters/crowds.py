@@ -1,4 +1,4 @@
-"""Which unlabelled glitches are novel in company: the tests of one clustering, from the store."""
+"""Which unlabelled glitches are novel as a crowd: the tests of one clustering, from the store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FETCHED = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """The unlabelled, judged glitches of one detector and kind, and their p-values in company."""
+    """The unlabelled, judged glitches of one detector and kind, and their p-values as a crowd."""
 
     keys: np.ndarray  # ids as 16 bytes
     p_values: Float[np.ndarray, " test"]
@@ -52,7 +52,7 @@ def _ids(keys: np.ndarray, chosen: np.ndarray) -> list[UUID]:
     return [UUID(bytes=bytes(key).ljust(16, b"\0")) for key in keys[chosen]]
 
 
-def tested_in_company(
+def tested_as_crowds(
     session: Session,
     checkpoint_id: int,
     kind: Kind,
