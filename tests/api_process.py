@@ -1,6 +1,6 @@
 """The service as a process that a test may kill, stopped at a chosen moment of an upload.
 
-``python api_process.py LISTENING_DESCRIPTOR keeping|storing|nowhere``; settings come from the
+``python api_process.py LISTENING_DESCRIPTOR storage|storing|nowhere``; settings come from the
 environment.
 """
 
@@ -25,7 +25,7 @@ if __name__ == "__main__":
     from app.main import create_app
     from app.server.http_protocol import http_server
 
-    if sys.argv[2] == "keeping":
+    if sys.argv[2] == "storage":
         os.fsync = _for_ever  # the file is written, and has no name yet
     elif sys.argv[2] == "storing":
         batches.submit_batch = _for_ever  # type: ignore[assignment]  # it has, and no job

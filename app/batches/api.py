@@ -9,9 +9,9 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from pydantic import Field
 
-from app.batches.keeping import check_kept, keep_upload
+from app.batches.cleanup import hold_uploads
 from app.batches.options import MERGE_WINDOW_S, options_said, submit_batch
-from app.batches.sweeping import hold_uploads
+from app.batches.storage import check_kept, keep_upload
 from app.core.access import require_role
 from app.core.model import Model
 from app.core.principals import Role

@@ -10,7 +10,6 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.batches.datafind import DataFind
-from app.batches.keeping import clear_work, upload_path, work_folder
 from app.batches.open_data import OpenData, open_data_folder
 from app.batches.options import BatchOptions
 from app.batches.payload import (
@@ -35,6 +34,7 @@ from app.batches.reading import (
     read_stack,
     read_triggers,
 )
+from app.batches.storage import clear_work, upload_path, work_folder
 from app.batches.strain_index import UPLOADED
 from app.batches.wanted import Wanted
 from app.classes.naming import plain_class_name

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from app.batches.bounds import MOST_MEMBER_BYTES
-from app.batches.keeping import FOLDER
+from app.batches.storage import FOLDER
 from app.batches.strain_index import StrainIndex, Stretch
 from app.core.errors import NotReadyError
 from glitch.errors import FormatError, StrainError, TooLargeError

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from app.batches.bounds import MOST_FILES, MOST_PICTURES, Bounds
 from app.batches.index import BatchIndex
-from app.batches.keeping import unpack_whole, upload_path
 from app.batches.known import known_glitches
 from app.batches.manifest import Manifest
 from app.batches.members import Member, Refused, list_members, read_member, shown
@@ -36,6 +35,7 @@ from app.batches.payload import (
     TableChunk,
     TriggersChunk,
 )
+from app.batches.storage import unpack_whole, upload_path
 from app.batches.strain_index import UPLOADED, Place, StrainIndex
 from app.batches.table_files import is_table, read_table
 from app.batches.wanted import STRAIN, Choice, key_at_random

@@ -15,10 +15,10 @@ from sqlalchemy.types import Uuid
 
 from app.clusters.decided import Part, hold_splits
 from app.clusters.findings import Finding, found
-from app.clusters.keeping import Draft, Keeper
 from app.clusters.otherwise import Reencoding
 from app.clusters.records import ClusteringParameters, Run
 from app.clusters.selection import Selection, select_novel
+from app.clusters.storage import ClusterStore, Draft
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.identifiers import uuid7
 from app.glitches.tables import Embedding, Glitch
@@ -116,16 +116,16 @@ def run_clustering(
         Draft(part, earlier[match.previous] if match else None, match)
         for part, match in zip(whole, matches, strict=True)
     ]
-    keeper = Keeper(session, run, parameters, selection, units)
-    told = [found("held_apart", sizes=sorted(held, reverse=True))] if held else []
+    store = ClusterStore(session, run, parameters, selection, units)
+    about = [found("held_apart", sizes=sorted(held, reverse=True))] if held else []
     for draft in drafts:
         heartbeat()
-        told += keeper.keep(draft)
-    run.n_clusters = keeper.n_kept
+        about += store.add(draft)
+    run.n_clusters = store.n_stored
     findings = [
         *selection.findings,
-        *_counted(selection, parameters, keeper.n_kept),
-        *told,
+        *_counted(selection, parameters, store.n_stored),
+        *about,
         *(one.finding for one in selection.returned),
     ]
     run.findings = [one.as_json() for one in findings]

@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.batches.keeping import uploads_folder, work_folder
-from app.batches.sweeping import hold_uploads
+from app.batches.cleanup import hold_uploads
+from app.batches.storage import uploads_folder, work_folder
 from app.core.errors import InvalidRequestError, NotReadyError
 from app.core.files.storage import storage_of
 from app.jobs.records import Chunk, JobRecord

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.engine import make_engine, make_session_factory
 from app.core.errors import NotReadyError, ServiceError
-from app.core.files.leftovers import sweep_leftovers
+from app.core.files.leftovers import clean_up_leftovers
 from app.core.settings import Settings
 from app.core.signing_key import signing_secret
 from app.decoding.pool import running_pool
@@ -101,7 +101,7 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
             "DATABASE_URL is not set: give the address of a PostgreSQL server with pgvector, or "
             "start with `make up`, which brings its own."
         )
-    sweep_leftovers()
+    clean_up_leftovers()
     address = settings.database_url.get_secret_value()
     engine = make_engine(address, pool_size=settings.database_pool, max_overflow=0, wait_s=WAIT_S)
     probe_engine = make_engine(address, pool_size=1, max_overflow=0, wait_s=WAIT_S)

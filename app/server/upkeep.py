@@ -11,11 +11,11 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from app.batches.sweeping import Swept, sweep_batches
-from app.core.files.leftovers import sweep_leftovers
+from app.batches.cleanup import Removed, clean_up_batches
+from app.core.files.leftovers import clean_up_leftovers
 from app.core.settings import Settings
 from app.digest.service import request_daily
-from app.glitches.exports.service import sweep_exports
+from app.glitches.exports.service import clean_up_exports
 from app.map.service import request_what_is_due
 from app.models.index import queue_index_jobs
 
@@ -24,15 +24,17 @@ Step = Callable[[Session, Settings], str | None]
 
 
 def _remove_batch_files(session: Session, settings: Settings) -> str | None:
-    swept = sweep_batches(session, settings.data_dir, timedelta(days=settings.keep_batches_days))
-    if swept == Swept():
+    removed = clean_up_batches(
+        session, settings.data_dir, timedelta(days=settings.keep_batches_days)
+    )
+    if removed == Removed():
         return None
-    return f"{swept.jobs} jobs, {swept.uploads} uploads, {swept.leftovers} leftovers"
+    return f"{removed.jobs} jobs, {removed.uploads} uploads, {removed.leftovers} leftovers"
 
 
 def _remove_export_files(session: Session, settings: Settings) -> str | None:
     keep = timedelta(hours=settings.keep_exports_hours)
-    number = sweep_exports(session, settings.data_dir, keep)
+    number = clean_up_exports(session, settings.data_dir, keep)
     return f"{number} exports" if number else None
 
 
@@ -52,7 +54,7 @@ def _send_digest(session: Session, settings: Settings) -> str | None:
 
 
 def _remove_leftovers(_: Session, __: Settings) -> str | None:
-    number = sweep_leftovers()
+    number = clean_up_leftovers()
     return f"{number} temporary folders" if number else None
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import psutil
 
-from app.batches.keeping import keep_upload
 from app.batches.options import BatchOptions, submit_batch
+from app.batches.storage import keep_upload
 from app.core.embedded import EmbeddedServer, start_embedded
 from app.core.engine import make_engine, make_session_factory
 from app.core.identifiers import uuid7

@@ -31,8 +31,8 @@ from uuid import UUID
 import numpy as np
 import psutil
 
-from app.batches.keeping import keep_upload
 from app.batches.options import BatchOptions, submit_batch
+from app.batches.storage import keep_upload
 from app.classes.naming import seed_classes
 from app.core.embedded import EmbeddedServer, start_embedded
 from app.core.engine import make_engine, make_session_factory

@@ -154,7 +154,7 @@ def test_what_is_too_much_at_once_is_sent_to_a_job(
     refuse_large(session, GlitchFilters(ifos=("H1",)), FORMATS["hdf5"])
 
 
-def test_files_are_kept_for_a_time_and_swept_away_then(
+def test_files_are_kept_for_a_time_and_removed_then(
     session: Session, catalogue: list[UUID], tmp_path: Path
 ) -> None:
     with pytest.raises(PermissionDeniedError):
@@ -174,7 +174,7 @@ def test_files_are_kept_for_a_time_and_swept_away_then(
     with pytest.raises(NotFoundError, match="kept for 72 hours"):
         export_file(session, job_id, tmp_path, KEEP)
     exported(session, tmp_path, "hdf5")
-    assert not path.parent.exists()  # the next export swept it
+    assert not path.parent.exists()  # the next export removed it
     assert not stranger.exists()
     cancelled = start_export(session, GlitchFilters(ifos=("L1",)), "csv", principal=ANN)
     cancel_job(session, cancelled.id, ANN)

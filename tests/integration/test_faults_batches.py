@@ -21,13 +21,13 @@ from api_fixtures import GPS_START, Service, gwosc_hdf5, picture, strain_values
 from small_disk import small_file_system
 from sqlalchemy import text
 
-from app.batches.sweeping import ABANDONED_S, sweep_batches
+from app.batches.cleanup import ABANDONED_S, clean_up_batches
 from app.core.engine import make_session_factory
 from worker.runner import JobRunner
 
 SCRIPT = Path(__file__).parents[1] / "api_process.py"
 PATIENCE_S = 400  # the suite shares its cores with whatever else runs; none is waited out in vain
-STAGES = {"arriving": 200, "keeping": 210, "storing": 220}  # and the seeds of their pictures
+STAGES = {"arriving": 200, "storage": 210, "storing": 220}  # and the seeds of their pictures
 
 
 def tar(members: dict[str, bytes]) -> bytes:
@@ -119,7 +119,7 @@ def test_the_service_is_killed_during_an_upload(service: Service, stage: str) ->
             sender.start()
             wait_until(
                 lambda: any(
-                    path.name.startswith(".") == (stage == "keeping")
+                    path.name.startswith(".") == (stage == "storage")
                     for path in kept(service)
                     if path not in before
                 )
@@ -149,8 +149,8 @@ def test_the_service_is_killed_during_an_upload(service: Service, stage: str) ->
     for path in kept(service):
         os.utime(path, (then, then))
     with make_session_factory(service.engine).begin() as session:
-        swept = sweep_batches(session, service.settings.data_dir, timedelta(days=30))
-    assert swept.leftovers == (stage == "keeping")
+        removed = clean_up_batches(session, service.settings.data_dir, timedelta(days=30))
+    assert removed.leftovers == (stage == "storage")
     names = {path.name for path in kept(service)}
     assert answer.json()["upload"] in names  # for a day more
     assert not any(name.startswith(".") for name in names)

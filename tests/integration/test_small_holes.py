@@ -17,7 +17,7 @@ import uvicorn
 from api_fixtures import Service, assert_problem
 from small_disk import small_file_system
 
-from app.core.files.leftovers import PREFIXES, sweep_leftovers
+from app.core.files.leftovers import PREFIXES, clean_up_leftovers
 from app.glitches.exports.service import filters_from_json
 from app.server import readiness
 from app.server.http_protocol import MOST_HEAD_BYTES, TimedHttpProtocol
@@ -145,8 +145,8 @@ def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
     (old / "upload-0").write_bytes(b"half")
     other = tmp_path / "somebody-elses"
     other.mkdir()
-    assert sweep_leftovers(tmp_path) == 0
-    assert sweep_leftovers(tmp_path, older_than_s=-1) == 1
+    assert clean_up_leftovers(tmp_path) == 0
+    assert clean_up_leftovers(tmp_path, older_than_s=-1) == 1
     assert not old.exists()
     assert other.exists()
 

@@ -21,8 +21,8 @@ from api_fixtures import picture
 from jobs_stack import LEASE_S, Stack
 from sqlalchemy import text
 
-from app.batches.keeping import keep_upload
 from app.batches.options import BatchOptions, submit_batch
+from app.batches.storage import keep_upload
 from app.classes.naming import seed_classes
 from app.core.files.storage import storage_of
 from app.core.principals import Principal, Role

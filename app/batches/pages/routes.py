@@ -8,10 +8,10 @@ from typing import Annotated, BinaryIO
 from fastapi import APIRouter, Depends, File, Request, Response, UploadFile
 from sqlalchemy.orm import Session
 
-from app.batches.keeping import keep_upload
 from app.batches.options import MERGE_WINDOW_S, options_said, submit_batch
 from app.batches.packing import MOST_LOOSE_FILES, packed
 from app.batches.pages.contexts import BatchPage, BatchTyped
+from app.batches.storage import keep_upload
 from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
 from app.core.principals import Principal, Role
 from app.frame.deps import CsrfChecked, Reader, Submitter, UploadPageRoute, VisitorDep

@@ -12,7 +12,7 @@ PREFIXES = ("glitch-upload-", "glitch-batch-", "glitch-export-")
 _OLD_S = 6 * 3600.0  # longer than any request or chunk lasts
 
 
-def sweep_leftovers(folder: Path | None = None, older_than_s: float = _OLD_S) -> int:
+def clean_up_leftovers(folder: Path | None = None, older_than_s: float = _OLD_S) -> int:
     """Remove this user's temporary files and folders that are too old to be in use; how many.
 
     Args:

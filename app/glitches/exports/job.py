@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.core.files.storage import storage_of
 from app.glitches.exports.formats import format_named
 from app.glitches.exports.rows import FETCHED, export_ids, export_rows
-from app.glitches.exports.service import filters_from_json, folder_of, result_path, sweep_exports
+from app.glitches.exports.service import clean_up_exports, filters_from_json, folder_of, result_path
 from app.jobs.records import Chunk, JobRecord
 from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
 
@@ -29,9 +29,9 @@ class ExportHandler:
     """A ``JobHandler``; holds nothing between calls."""
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
-        """The glitches that pass, by ranges of ids. Sweeps away what earlier exports left."""
+        """The glitches that pass, by ranges of ids. Removes what earlier exports left."""
         keep = timedelta(hours=context.settings.keep_exports_hours)
-        sweep_exports(session, context.data_dir, keep)
+        clean_up_exports(session, context.data_dir, keep)
         filters = filters_from_json(job.parameters["filters"])
         with closing(export_ids(session, filters, PART_ROWS)) as parts:
             for ids in parts:

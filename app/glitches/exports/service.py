@@ -127,7 +127,7 @@ def outdated_folders(session: Session, data_dir: Path, keep: timedelta) -> list[
     return [path for name, path in named.items() if name not in alive]
 
 
-def sweep_exports(session: Session, data_dir: Path, keep: timedelta) -> int:
+def clean_up_exports(session: Session, data_dir: Path, keep: timedelta) -> int:
     """Remove the files of exports whose time is over; how many."""
     folders = outdated_folders(session, data_dir, keep)
     for folder in folders:

@@ -17,9 +17,9 @@ from uuid import UUID
 from sqlalchemy import Select, and_, func, or_, select, text
 from sqlalchemy.orm import Session
 
-from app.batches.keeping import FOLDER, clear_work
 from app.batches.open_data import open_data_folder
 from app.batches.options import KIND
+from app.batches.storage import FOLDER, clear_work
 from app.core.files.storage import Kept, SharedFolder, storage_of
 from app.jobs.records import OPEN_STATES
 from app.jobs.service import INPUTS_REMOVED, add_event
@@ -35,7 +35,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Swept:
+class Removed:
     """What was removed."""
 
     jobs: int = 0  # whose files are gone
@@ -48,7 +48,7 @@ def hold_uploads(session: Session) -> None:
     session.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _LOCK})
 
 
-def sweep_batches(session: Session, data_dir: Path, keep: timedelta) -> Swept:
+def clean_up_batches(session: Session, data_dir: Path, keep: timedelta) -> Removed:
     """Remove what no job needs: uploads, unpacked members, half-received files.
 
     Args:
@@ -81,7 +81,7 @@ def sweep_batches(session: Session, data_dir: Path, keep: timedelta) -> Swept:
             is_part = one.path.name.startswith(".")
             if _is_abandoned(one, ABANDONED_S if is_part else keep.total_seconds()):
                 leftovers += here.remove(one.path)
-    return Swept(jobs, uploads, leftovers)
+    return Removed(jobs, uploads, leftovers)
 
 
 def _past_their_time(keep: timedelta) -> Select[UUID]:

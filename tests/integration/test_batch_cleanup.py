@@ -17,9 +17,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from store_helpers import person
 
-from app.batches.keeping import check_kept, keep_upload, work_folder
+from app.batches.cleanup import ABANDONED_S, Removed, clean_up_batches
 from app.batches.options import BatchOptions, submit_batch
-from app.batches.sweeping import ABANDONED_S, Swept, sweep_batches
+from app.batches.storage import check_kept, keep_upload, work_folder
 from app.core.errors import BusyError, ConflictError
 from app.core.principals import Role
 from app.core.settings import Settings
@@ -85,10 +85,10 @@ def test_files_go_when_a_retry_needs_them_no_more(
     session: Session, tmp_path: Path, days_ago: float, job: dict[str, object], is_kept: bool
 ) -> None:
     job_id = ended(session, tmp_path, b"a batch", days_ago, **job)
-    swept = sweep_batches(session, tmp_path, KEEP)
-    assert swept == (Swept() if is_kept else Swept(jobs=1, uploads=1))
+    removed = clean_up_batches(session, tmp_path, KEEP)
+    assert removed == (Removed() if is_kept else Removed(jobs=1, uploads=1))
     assert left(tmp_path) == ((1, 1) if is_kept else (0, 0))
-    assert sweep_batches(session, tmp_path, KEEP) == Swept()  # told once
+    assert clean_up_batches(session, tmp_path, KEEP) == Removed()  # told once
     if is_kept:
         return
     assert [one.name for one in list_events(session, job_id)][-1] == "inputs removed"
@@ -100,10 +100,10 @@ def test_files_go_when_a_retry_needs_them_no_more(
 def test_an_upload_stays_while_another_job_needs_it(session: Session, tmp_path: Path) -> None:
     ended(session, tmp_path, b"the same", 40, done=1, failed=1)
     later = ended(session, tmp_path, b"the same", 3, done=1, failed=1)
-    assert sweep_batches(session, tmp_path, KEEP) == Swept(jobs=1)
+    assert clean_up_batches(session, tmp_path, KEEP) == Removed(jobs=1)
     assert left(tmp_path) == (1, 1)
     assert retry_job(session, later, ADA).state == "queued"
-    assert sweep_batches(session, tmp_path, timedelta(0)) == Swept()  # it is open again
+    assert clean_up_batches(session, tmp_path, timedelta(0)) == Removed()  # it is open again
 
 
 def test_what_killed_requests_and_workers_leave_goes_by_its_age(
@@ -113,10 +113,10 @@ def test_what_killed_requests_and_workers_leave_goes_by_its_age(
     orphan = upload(tmp_path, kept(tmp_path, b"its job was never stored"))
     arriving.write_bytes(b"half")
     unpacked = work_folder(tmp_path, UUID(int=7))
-    assert sweep_batches(session, tmp_path, KEEP) == Swept()  # they may be at work
+    assert clean_up_batches(session, tmp_path, KEEP) == Removed()  # they may be at work
     for path in (arriving, orphan, unpacked):
         age(path)
-    assert sweep_batches(session, tmp_path, KEEP) == Swept(uploads=1, leftovers=2)
+    assert clean_up_batches(session, tmp_path, KEEP) == Removed(uploads=1, leftovers=2)
     assert left(tmp_path) == (0, 0)
     with pytest.raises(BusyError, match="send the batch again"):
         check_kept(tmp_path, orphan.name)
@@ -135,7 +135,7 @@ def test_the_scheduler_sweeps(session: Session, tmp_path: Path) -> None:
 @pytest.fixture
 def redis_url() -> Iterator[str]:
     """A real Redis; its folder's path is short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="glitch-keeping-") as folder:
+    with tempfile.TemporaryDirectory(prefix="glitch-cleanup-") as folder:
         path = f"{folder}/redis.sock"
         words = ["--port", "0", "--save", "", "--dir", folder, "--unixsocket", path]
         server = subprocess.Popen([str(find_redis_server()), *words], stdout=subprocess.DEVNULL)

@@ -45,7 +45,7 @@ class Draft:
 
 
 @dataclass
-class Keeper:
+class ClusterStore:
     """Stores the clusters of one run."""
 
     session: Session
@@ -53,10 +53,10 @@ class Keeper:
     parameters: ClusteringParameters
     selection: Selection
     units: Unit
-    n_kept: int = 0
+    n_stored: int = 0
     _dismissals: list[Dismissal] | None = field(default=None, init=False)
 
-    def keep(self, draft: Draft) -> list[Finding]:
+    def add(self, draft: Draft) -> list[Finding]:
         """Store a cluster; what came to a decided one since then apart, if it can be a cluster."""
         before, cluster = draft.before, draft.part.cluster
         if before is None or before.state not in DECIDED:
@@ -124,7 +124,7 @@ class Keeper:
         if look is not None:
             self._dismiss(key, look)
         self._store_members(key, cluster)
-        self.n_kept += 1
+        self.n_stored += 1
         return findings
 
     def _about(self, cluster: FoundCluster, draft: Draft, summary: dict[str, Any]) -> list[Finding]:
