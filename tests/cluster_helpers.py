@@ -64,7 +64,7 @@ def store_cluster(
         gps_times=[row[2] for row in rows],
         vectors=np.array([row[3] for row in rows], dtype=np.float32),
         weights=np.ones(len(rows)),
-        looks={},
+        predicted={},
         n_judged=100,
         n_unjudged=0,
         n_flagged=20,

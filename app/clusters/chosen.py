@@ -173,7 +173,7 @@ def _select(session: Session, run: ClusteringRun, glitch_ids: Sequence[UUID]) ->
         gps_times=[row[2] for row in rows],
         vectors=np.array([row[3] for row in rows], dtype=np.float32),
         weights=np.ones(len(rows)),
-        looks={},
+        predicted={},
         n_judged=run.n_judged,
         n_unjudged=run.n_unjudged,
         n_flagged=run.n_flagged,

@@ -32,7 +32,7 @@ class Tested:
     p_values: Float[np.ndarray, " test"]
     scores: Float[np.ndarray, " test"]
     weights: Float[np.ndarray, " test"]  # what each counts for: a burst as one
-    looks: Int[np.ndarray, " test"]  # ids of the classes that they look like
+    predicted: Int[np.ndarray, " test"]  # ids of the classes that they look like
     slant: Slant = NO_SLANT  # whether the labels look like a fair sample
     n_unjudged: int = 0  # unlabelled, but could not be judged
     n_otherwise: int = 0  # judged by what they and the references both show
@@ -80,7 +80,7 @@ def tested_as_crowds(
         seen = again.seen(session, lambda places: _ids(keys, places), pool)
         tests = judge_seen_otherwise(pool, tests, seen)
     recurrences = (
-        {} if dormancy is None else recurrences_in(pool, tests.looks, tests.is_sure, *dormancy)
+        {} if dormancy is None else recurrences_in(pool, tests.predicted, tests.is_sure, *dormancy)
     )
     could = np.isfinite(tests.p_values)
     return Tested(
@@ -88,7 +88,7 @@ def tested_as_crowds(
         tests.p_values[could],
         tests.scores[could],
         tests.weights[could],
-        tests.looks[tests.places[could]],
+        tests.predicted[tests.places[could]],
         tests.slant,
         n_tests - int(could.sum()),
         int(could.sum()) - n_alike,

@@ -42,7 +42,7 @@ class Selection:
     gps_times: list[Decimal | None]
     vectors: LatentArray
     weights: Float[np.ndarray, " glitch"]  # what each counts for: a burst as one
-    looks: Mapping[bytes, int]  # by id: the class that the nearest references of each are of
+    predicted: Mapping[bytes, int]  # by id: the class that the nearest references of each are of
     n_judged: int
     n_unjudged: int
     n_flagged: int
@@ -140,7 +140,7 @@ def select_novel(
             else np.empty((0, 0), dtype=np.float32)
         ),
         weights=np.array([counts_for.get(row[0].bytes, 1.0) for row in rows]),
-        looks=_looks_of(tests, threshold),
+        predicted=_predicted_of(tests, threshold),
         n_judged=n_judged,
         n_unjudged=n_unjudged,
         n_flagged=n_flagged,
@@ -197,15 +197,15 @@ def _most_novel(tests: list[Tested], threshold: float | None) -> list[UUID]:
     return [key for _, _, key in sorted(found)[:MOST_CLUSTERED]]
 
 
-def _looks_of(tests: list[Tested], threshold: float | None) -> dict[bytes, int]:
+def _predicted_of(tests: list[Tested], threshold: float | None) -> dict[bytes, int]:
     """What the flagged ones look like, by id."""
     if threshold is None:
         return {}
     return {
-        key.bytes: int(look)
+        key.bytes: int(class_id)
         for one in tests
         for chosen in [np.nonzero(one.p_values <= threshold)[0]]
-        for key, look in zip(one.ids(chosen), one.looks[chosen], strict=True)
+        for key, class_id in zip(one.ids(chosen), one.predicted[chosen], strict=True)
     }
 
 

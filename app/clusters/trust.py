@@ -16,15 +16,16 @@ from glitch.clustering import FoundCluster
 
 FAINT_SNR = 7.5  # Gravity Spy takes triggers from here on
 OFF_CENTRE_S = 0.05  # a tenth of the shortest window
-_TOLD = 3  # windows and classes, the commonest ones
+_NAMED = 3  # windows and classes, the commonest ones
 
 
 def trust_in(
     session: Session, checkpoint_id: int, selection: Selection, cluster: FoundCluster
 ) -> dict[str, Any]:
-    """How the members were seen; how many have a time, are faint, are off centre; their looks.
+    """How the members were seen; how many have a time, are faint, are off centre; which class
+    each is predicted to be of.
 
-    A cluster of several looks, or whose parts were seen in other windows, is likely a mixture.
+    A cluster of several such classes, or with parts seen in other windows, is likely a mixture.
     JSON values.
     """
     members = [selection.ids[index] for index in cluster.members]
@@ -47,15 +48,15 @@ def trust_in(
             ),
         ).where(Glitch.id == any_(cast(members, ARRAY(Uuid))))
     ).one()
-    looks: dict[int, int] = {}
+    predicted: dict[int, int] = {}
     for index in cluster.members:
-        class_id = selection.looks.get(selection.ids[index].bytes)
+        class_id = selection.predicted.get(selection.ids[index].bytes)
         if class_id is not None:
-            looks[class_id] = looks.get(class_id, 0) + 1
+            predicted[class_id] = predicted.get(class_id, 0) + 1
     names = {
         row.id: row.name
         for row in session.execute(
-            select(GlitchClass.id, GlitchClass.name).where(GlitchClass.id.in_(looks))
+            select(GlitchClass.id, GlitchClass.name).where(GlitchClass.id.in_(predicted))
         )
     }
     return {
@@ -65,7 +66,7 @@ def trust_in(
         "seen": [{"condition": condition, "n": n} for condition, n in seen],
         "looks": [
             {"label": names[class_id], "n": n}
-            for class_id, n in sorted(looks.items(), key=lambda one: -one[1])
+            for class_id, n in sorted(predicted.items(), key=lambda one: -one[1])
             if class_id in names
         ],
     }
@@ -82,7 +83,7 @@ def trust_sentence(size: int, trust: Mapping[str, Any]) -> str:
     elif seen:
         parts.append(
             "they were seen otherwise: "
-            + "; ".join(f"{one['n']:,} in {one['condition']}" for one in seen[:_TOLD])
+            + "; ".join(f"{one['n']:,} in {one['condition']}" for one in seen[:_NAMED])
         )
     if trust["n_faint"]:
         parts.append(f"{trust['n_faint']:,} are faint (SNR below {FAINT_SNR:g})")
@@ -91,10 +92,10 @@ def trust_sentence(size: int, trust: Mapping[str, Any]) -> str:
             f"{trust['n_off_centre']:,} are off centre (loudest over {OFF_CENTRE_S:g} s from the "
             "middle of their views)"
         )
-    looks = trust["looks"]
-    if len(looks) > 1:
-        nearest = ", ".join(f"{one['label']} for {one['n']:,}" for one in looks[:_TOLD])
+    predicted = trust["looks"]
+    if len(predicted) > 1:
+        nearest = ", ".join(f"{one['label']} for {one['n']:,}" for one in predicted[:_NAMED])
         parts.append(f"their nearest known classes disagree: {nearest}")
-    elif looks:
-        parts.append(f"the nearest known class of each is {looks[0]['label']}")
+    elif predicted:
+        parts.append(f"the nearest known class of each is {predicted[0]['label']}")
     return "; ".join(parts) + "."

@@ -71,7 +71,7 @@ def recurrence(
 
 def recurrences_in(
     pool: Pool,
-    looks: Int[np.ndarray, " glitch"],
+    predicted: Int[np.ndarray, " glitch"],
     is_sure: Bool[np.ndarray, " glitch"],
     least_days: int,
     least_glitches: int,
@@ -83,7 +83,7 @@ def recurrences_in(
 
     Args:
         pool: The glitches of the detector.
-        looks: The class id that most of the nearest references of each name.
+        predicted: The class id that most of the nearest references of each name.
         is_sure: Whether that is more than half of them.
         least_days: Days with data and without the class that make a silence.
         least_glitches: Unlabelled ones since then, fewer are chance.
@@ -98,7 +98,7 @@ def recurrences_in(
         own = pool.calibration[mine & np.isfinite(pool.calibration)]
         if mine.sum() < LEAST_OF_CLASS:
             continue
-        alike = is_unlabelled & is_sure & (looks == class_id)
+        alike = is_unlabelled & is_sure & (predicted == class_id)
         alike &= pool.judged <= np.quantile(own, AS_NEAR)
         back = recurrence(pool.gps_times[mine | alike], days, least_days)
         if back is None or (pool.gps_times[alike] >= back.first_after).sum() < least_glitches:

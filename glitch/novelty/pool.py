@@ -40,7 +40,7 @@ class PoolTests:
     scores: Float[np.ndarray, " test"]  # higher is more novel
     p_values: Float[np.ndarray, " test"]  # lower is more novel; NaN where it could not be judged
     weights: Float[np.ndarray, " test"]  # what each counts for, in (0, 1]
-    looks: Classes  # of every glitch of the pool: the class that it looks like
+    predicted: Classes  # of every glitch of the pool: the class that it looks like
     is_sure: Bool[np.ndarray, " glitch"]  # whether most of its nearest references are of it
     slant: Slant = NO_SLANT  # whether the labels look like a fair sample
 
@@ -56,14 +56,16 @@ def judge_pool(pool: Pool) -> PoolTests:
     calibrates = np.isfinite(pool.calibration)
     tests, known = np.nonzero(is_test)[0], np.nonzero(calibrates)[0]
     units = directions(pool.means)
-    looks, is_sure = kinds_of(units, pool.gps_times, pool.classes, pool.is_reference, calibrates)
+    predicted, is_sure = kinds_of(
+        units, pool.gps_times, pool.classes, pool.is_reference, calibrates
+    )
     if not len(tests) or not len(known):
         unknown = np.full(len(tests), np.nan)
-        return PoolTests(tests, unknown, unknown, np.ones(len(tests)), looks, is_sure)
+        return PoolTests(tests, unknown, unknown, np.ones(len(tests)), predicted, is_sure)
     crowds = crowds_of(units, pool.gps_times, pool.is_reference)
     to_known = np.where(calibrates, pool.calibration, pool.judged)
     scores = crowds.scores(to_known)
-    kinds = np.unique(looks, return_inverse=True)[1]
+    kinds = np.unique(predicted, return_inverse=True)[1]
     p_values = np.full(len(tests), np.nan)
     runs = np.array([observing_run(time) or "" for time in pool.gps_times])
     known = known[np.isfinite(scores[known])]
@@ -84,7 +86,9 @@ def judge_pool(pool: Pool) -> PoolTests:
     p_values = crowds.of_bursts(every)[tests]
     is_single = is_test & (crowds.weights == 1)
     slant = slant_of(to_known, crowds.unlabelled, kinds, is_single, calibrates)
-    return PoolTests(tests, scores[tests], p_values, crowds.weights[tests], looks, is_sure, slant)
+    return PoolTests(
+        tests, scores[tests], p_values, crowds.weights[tests], predicted, is_sure, slant
+    )
 
 
 def _scored(

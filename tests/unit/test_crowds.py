@@ -35,9 +35,9 @@ def p_values_of(known: np.ndarray, kinds: np.ndarray, tested: np.ndarray) -> np.
     scores = crowds_of(units, nowhen, is_known).scores(alone)
     near, _ = nearest_to(units, units[: len(known)], 2)
     itself = near[:, 0] == np.arange(len(means))
-    looks = kinds[np.where(itself, near[:, 1], near[:, 0])]
+    predicted = kinds[np.where(itself, near[:, 1], near[:, 0])]
     return weighted(
-        scores[len(known) :], looks[len(known) :], scores[: len(known)], looks[: len(known)]
+        scores[len(known) :], predicted[len(known) :], scores[: len(known)], predicted[: len(known)]
     )
 
 

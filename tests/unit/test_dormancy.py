@@ -74,12 +74,12 @@ def test_a_class_recurs_where_unlabelled_glitches_look_like_it_after_a_silence()
     classes = np.concatenate([np.full(20, 7), np.full(105, 8), np.full(5, -1)])
     judged = np.where(classes < 0, 0.1, np.nan)  # nearer to the known than nine in ten of class 7
     pool = pool_of(days, classes, judged)
-    looks, sure = np.where(classes < 0, 7, classes), np.ones(len(days), bool)
-    found = recurrences_in(pool, looks, sure, 60, 5)
+    predicted, sure = np.where(classes < 0, 7, classes), np.ones(len(days), bool)
+    found = recurrences_in(pool, predicted, sure, 60, 5)
     assert set(found) == {7}
     assert (found[7].silent_days, found[7].n_after) == (80, 5)
-    assert not recurrences_in(pool, looks, sure, 60, 6)  # fewer are chance
-    assert not recurrences_in(pool, looks, sure, 81, 5)  # silent for less
-    assert not recurrences_in(pool, looks, np.zeros(len(days), bool), 60, 5)  # unlike it
+    assert not recurrences_in(pool, predicted, sure, 60, 6)  # fewer are chance
+    assert not recurrences_in(pool, predicted, sure, 81, 5)  # silent for less
+    assert not recurrences_in(pool, predicted, np.zeros(len(days), bool), 60, 5)  # unlike it
     far = pool_of(days, classes, np.where(classes < 0, 0.3, np.nan))
-    assert not recurrences_in(far, looks, sure, 60, 5)
+    assert not recurrences_in(far, predicted, sure, 60, 5)

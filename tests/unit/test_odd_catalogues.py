@@ -58,7 +58,7 @@ def test_the_unlabelled_are_judged_all_the_same(what: str, rng: np.random.Genera
     found = judge_pool(pool)
     assert np.isfinite(found.p_values).all()
     assert found.p_values.min() > 0.01
-    assert not recurrences_in(pool, found.looks, found.is_sure, 60, 5)
+    assert not recurrences_in(pool, found.predicted, found.is_sure, 60, 5)
 
 
 def test_without_a_reference_nothing_is_judged_and_nothing_breaks(

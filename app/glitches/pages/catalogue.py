@@ -136,7 +136,7 @@ def _catalogue_page(
             for length in VIEW_DURATIONS_S
         ),
         counts=_class_counts(query, tallies),
-        looks=tuple(
+        displays=tuple(
             ClassCount(text, query.href(view=view), is_chosen=query.is_table == bool(view))
             for text, view in (("Pictures", None), ("Table", "table"))
         ),

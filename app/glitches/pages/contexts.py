@@ -77,7 +77,7 @@ class CataloguePage(PageContext):
     errors: tuple[str, ...]
     windows: tuple[ClassCount, ...]  # links that change the window shown
     counts: tuple[ClassCount, ...]
-    looks: tuple[ClassCount, ...]  # links to pictures and to the table
+    displays: tuple[ClassCount, ...]  # links to pictures and to the table
     ids: tuple[str, ...]  # of the glitches on this page
     cards: tuple[Card, ...]
     choices: tuple[MemberChoice, ...]  # of the cards
