@@ -26,7 +26,7 @@ def mutant(kind: str, content: bytes, dice: np.random.Generator) -> bytes:
     return content
 
 
-def _bytes(content: bytes, dice: np.random.Generator, at: int | None = None) -> bytes:
+def damaged(content: bytes, dice: np.random.Generator, at: int | None = None) -> bytes:
     """One change at one place, whatever the format."""
     data = bytearray(content)
     at = int(dice.integers(len(data))) if at is None else min(at, len(data) - 1)
@@ -59,11 +59,11 @@ def _hdf5(content: bytes, dice: np.random.Generator) -> bytes:
     marks = [match.start() for match in _HDF5_MARKS.finditer(content)] or [0]
     place = int(dice.integers(4))
     if place == 0:
-        return _bytes(content, dice, int(dice.integers(min(2048, len(content)))))
+        return damaged(content, dice, int(dice.integers(min(2048, len(content)))))
     if place < 3:
         mark = marks[int(dice.integers(len(marks)))]
-        return _bytes(content, dice, mark + int(dice.integers(200)))
-    return _bytes(content, dice)
+        return damaged(content, dice, mark + int(dice.integers(200)))
+    return damaged(content, dice)
 
 
 def _npy(content: bytes, dice: np.random.Generator) -> bytes:
@@ -72,7 +72,7 @@ def _npy(content: bytes, dice: np.random.Generator) -> bytes:
     header, rest = content[:end], content[end:]
     match int(dice.integers(4)):
         case 0:
-            return _bytes(content, dice, int(dice.integers(max(end, 1))))
+            return damaged(content, dice, int(dice.integers(max(end, 1))))
         case 1:
             number = str(int(dice.choice((-1, 0, 10**6, 2**31, 2**62)))).encode()
             return re.sub(rb"(?<=[(, ])\d+(?=[,)])", number, header, count=1) + rest
@@ -81,20 +81,20 @@ def _npy(content: bytes, dice: np.random.Generator) -> bytes:
             kind = kinds[int(dice.integers(len(kinds)))]
             return re.sub(rb"'[<>|=][a-zA-Z]\d*'", b"'" + kind + b"'", header, count=1) + rest
         case _:
-            return _bytes(content, dice)
+            return damaged(content, dice)
 
 
 def _npz(content: bytes, dice: np.random.Generator) -> bytes:
     """In the archive's own bytes, or in a member that is packed again without a fault."""
     if dice.integers(2):
-        return _bytes(content, dice)
+        return damaged(content, dice)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
     except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError, ValueError):
-        return _bytes(content, dice)
+        return damaged(content, dice)
     if not members:
-        return _bytes(content, dice)
+        return damaged(content, dice)
     chosen = list(members)[int(dice.integers(len(members)))]
     members[chosen] = _npy(members[chosen] or b"\n", dice)
     packed = io.BytesIO()
@@ -107,17 +107,17 @@ def _npz(content: bytes, dice: np.random.Generator) -> bytes:
 def _png(content: bytes, dice: np.random.Generator) -> bytes:
     """A chunk changed and its checksum made good, or any byte."""
     if dice.integers(2) or len(content) < 20:
-        return _bytes(content, dice)
+        return damaged(content, dice)
     chunks, at = [], 8
     while at + 12 <= len(content):
         (length,) = struct.unpack(">I", content[at : at + 4])
         chunks.append((content[at + 4 : at + 8], content[at + 8 : at + 8 + length]))
         at += 12 + length
     if not chunks:
-        return _bytes(content, dice)
+        return damaged(content, dice)
     chosen = int(dice.integers(len(chunks)))
     kind, data = chunks[chosen]
-    chunks[chosen] = kind, _bytes(data or b"\x00", dice)
+    chunks[chosen] = kind, damaged(data or b"\x00", dice)
     packed = content[:8]
     for kind, data in chunks:
         checksum = zlib.crc32(kind + data)
@@ -128,7 +128,7 @@ def _png(content: bytes, dice: np.random.Generator) -> bytes:
 def _text(content: bytes, dice: np.random.Generator) -> bytes:
     """A word of one line replaced by one that parsers stumble over."""
     if dice.integers(3) == 0:
-        return _bytes(content, dice)
+        return damaged(content, dice)
     at = int(dice.integers(len(content)))
     word = _TEXTS[int(dice.integers(len(_TEXTS)))]
     return content[:at] + word + content[at + int(dice.integers(12)) :]
@@ -139,6 +139,6 @@ MUTATIONS: dict[str, Mutate] = {
     "npy": _npy,
     "npz": _npz,
     "png": _png,
-    "gwf": _bytes,
+    "gwf": damaged,
     "text": _text,
 }

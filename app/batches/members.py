@@ -183,6 +183,9 @@ def _tar_members(path: Path) -> Iterator[Member | Refused]:
             if info is None:
                 yield from _rest_of_tar(file, archive.offset)
                 return
+            if archive.offset <= info.offset:  # a negative size: the next header would be this one
+                yield Refused("(the rest of the archive)", _DAMAGED_REST)
+                return
             archive.members.clear()  # or it would keep them all
             if info.isdir():
                 continue
@@ -191,7 +194,7 @@ def _tar_members(path: Path) -> Iterator[Member | Refused]:
                     shown(info.name),
                     "Links, devices and sparse files are not followed: pack the file itself.",
                 )
-            elif info.offset_data + info.size > length:
+            elif not 0 <= info.size <= length - info.offset_data:
                 yield Refused(shown(info.name), "The archive ends within it: send it again.")
             else:
                 yield Member(_text(info.name), info.offset_data, info.size, info.size)
@@ -225,13 +228,15 @@ def _zip_members(path: Path) -> Iterator[Member | Refused]:
         )
     methods = {zipfile.ZIP_STORED: STORED, zipfile.ZIP_DEFLATED: DEFLATED}
     for info in infos:
-        if info.is_dir():
+        if info.filename.endswith("/"):
             continue
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
             yield Refused(
                 shown(info.filename), "Links and devices are not followed: pack the file itself."
             )
+        elif not 0 <= info.header_offset < length:
+            yield Refused(shown(info.filename), "It lies outside of the archive: pack it again.")
         elif info.flag_bits & _IS_ENCRYPTED:
             yield Refused(shown(info.filename), "It is encrypted: pack it without a password.")
         elif info.compress_type not in methods:
@@ -260,7 +265,7 @@ def _check_zip_contents(path: Path, length: int) -> None:
             raise FormatError("The zip is damaged or incomplete: send it again.")
         _, _, _, _, count, contents, *_ = _CONTENTS_END.unpack_from(tail, at)
         if tail[max(at - 20, 0) : at].startswith(b"PK\x06\x07"):  # zip64
-            file.seek(struct.unpack_from("<Q", tail, at - 12)[0])
+            file.seek(min(length, struct.unpack_from("<Q", tail, at - 12)[0]))
             record = file.read(56)
             if len(record) < 56 or not record.startswith(b"PK\x06\x06"):
                 raise FormatError("The zip is damaged or incomplete: send it again.")
