@@ -41,6 +41,7 @@ def made_by(job: JobRecord, now: datetime) -> Made | None:
 _CHECKPOINTS = Made("See the checkpoints", "/ui/checkpoints", "/checkpoints")
 _BY_KIND = {
     "demo": Made("See what was found", "/ui/clusters", "/clusters"),
+    "digest": Made("See what is new", "/ui/digest", "/digest"),
     "judge": Made("See what is novel", "/ui/glitches?novelty=novel", "/glitches?is_judged=true"),
     "label_audit": Made("See the findings", "/ui/label-audit", "/label-audit"),
     "project": Made("See the map", "/ui/map", "/map/state"),
