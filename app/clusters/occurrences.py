@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import Integer, Numeric, cast, func, literal, select
+from sqlalchemy import Double, Integer, Row, Select, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
@@ -49,52 +51,33 @@ def seen_before(session: Session, cluster_id: UUID) -> SeenBefore:
             "The glitch at the middle of this cluster is no longer in the catalogue: cluster again."
         )
     reach = reach_of(float(cluster.summary["radius"]))
-    kind = [
-        Embedding.checkpoint_id == run.checkpoint_id,
-        Embedding.is_simulated.is_(run.is_simulated),
-    ]
-    is_alike = Embedding.mean.cosine_distance(np.asarray(medoid)) <= reach
-    first, last, count, untimed = session.execute(
-        select(
-            func.min(Glitch.gps_time),
-            func.max(Glitch.gps_time),
-            func.count().filter(is_alike),
-            func.count().filter(is_alike, Glitch.gps_time.is_(None)),
+    first, last = session.execute(
+        select(func.min(Glitch.gps_time), func.max(Glitch.gps_time)).where(
+            Glitch.is_simulated.is_(run.is_simulated)
         )
-        .select_from(Embedding)
-        .join(Glitch, Glitch.id == Embedding.glitch_id)
-        .where(*kind)
     ).one()
-    if first is None or last is None:
-        return SeenBefore(
-            threshold=reach,
-            count=count,
-            untimed=untimed,
-            width_s=float(WIDTHS_S[0]),
-            bins=(),
-            runs=(),
-        )
-    width = bin_width(float(last - first))
-    place = cast(func.floor((Glitch.gps_time - literal(first, Numeric)) / width), Integer)
-    observing_run = func.width_bucket(Glitch.gps_time, cast(list(RUN_ENDS_S), ARRAY(Numeric)))
-    counted = session.execute(
-        select(
-            place.label("place"),
-            observing_run.label("observing_run"),
-            func.count().filter(is_alike),
-            func.count(),
-        )
-        .select_from(Embedding)
-        .join(Glitch, Glitch.id == Embedding.glitch_id)
-        .where(*kind, Glitch.gps_time.is_not(None))
-        .group_by("place", "observing_run")
-    ).all()
-    n_bins = int(float(last - first) // width) + 1
+    span = (float(first or 0), float(last or 0))
+    width = bin_width(span[1] - span[0])
+    every = select().select_from(Glitch).where(Glitch.is_simulated.is_(run.is_simulated))
+    alike = every.join(Embedding, Embedding.glitch_id == Glitch.id).where(
+        Embedding.checkpoint_id == run.checkpoint_id,
+        Embedding.mean.cosine_distance(np.asarray(medoid)) <= reach,
+    )
+    n_bins = int((span[1] - span[0]) // width) + 1
     by_bin, by_run = np.zeros((n_bins, 2), dtype=int), np.zeros((len(OBSERVING_RUNS), 2), dtype=int)
-    for at, when, alike, total in counted:
-        by_bin[at] += (alike, total)
-        by_run[when] += (alike, total)
-    start = float(first)
+    count = untimed = 0
+    for column, wanted in enumerate((alike, every)):
+        for place, observing_run, number in _over_time(session, wanted, span[0], width):
+            count += number if wanted is alike else 0
+            if place is not None:
+                by_bin[min(place, n_bins - 1), column] += number
+                by_run[observing_run, column] += number
+            elif wanted is alike:
+                untimed = number
+    if first is None:
+        return SeenBefore(
+            threshold=reach, count=count, untimed=untimed, width_s=WIDTHS_S[0], bins=(), runs=()
+        )
     return SeenBefore(
         threshold=reach,
         count=count,
@@ -102,19 +85,32 @@ def seen_before(session: Session, cluster_id: UUID) -> SeenBefore:
         width_s=float(width),
         bins=tuple(
             TimeBin(
-                gps_start=start + index * width,
-                gps_end=start + (index + 1) * width,
-                count=int(alike),
+                gps_start=span[0] + index * width,
+                gps_end=span[0] + (index + 1) * width,
+                count=int(seen),
                 total=int(total),
             )
-            for index, (alike, total) in enumerate(by_bin)
+            for index, (seen, total) in enumerate(by_bin)
         ),
         runs=tuple(
-            RunCount(observing_run=name, count=int(alike), total=int(total))
-            for name, (alike, total) in zip(OBSERVING_RUNS, by_run, strict=True)
+            RunCount(observing_run=name, count=int(seen), total=int(total))
+            for name, (seen, total) in zip(OBSERVING_RUNS, by_run, strict=True)
             if total
         ),
     )
+
+
+def _over_time(
+    session: Session, wanted: Select[*tuple[Any, ...]], start_s: float, width_s: int
+) -> Sequence[Row[*tuple[Any, ...]]]:
+    """How many glitches by bin and observing run; those without a time by None and None."""
+    # As floats: exact decimals take several times as long, and a bin is a minute at least.
+    when = cast(Glitch.gps_time, Double)
+    place = cast(func.floor((when - start_s) / width_s), Integer).label("place")
+    run = func.width_bucket(when, cast(list(RUN_ENDS_S), ARRAY(Double))).label("observing_run")
+    return session.execute(
+        wanted.add_columns(place, run, func.count()).group_by("place", "observing_run")
+    ).all()
 
 
 def bin_width(span_s: float) -> int:

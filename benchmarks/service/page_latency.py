@@ -134,7 +134,7 @@ def open_chromium() -> webdriver.Chrome:
 
 def log_in(client: httpx.Client, token: str) -> None:
     """Begin a session of the pages, as the login form does."""
-    found = re.search(r'name="csrf" value="([0-9a-f]+)"', client.get("/ui/login").text)
+    found = re.search(r'name="csrf" value="([^"]+)"', client.get("/ui/login").text)
     csrf = found[1] if found else ""
     client.post("/ui/login", data={"csrf": csrf, "token": token}).raise_for_status()
 
