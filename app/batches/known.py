@@ -40,13 +40,17 @@ def known_glitches(session: Session, rows: Sequence[Facts]) -> dict[int, UUID]:
     found: dict[int, UUID] = {}
     for place, text in said.items():
         match = by_id.get(ids[text]) if text in ids else by_name.get(text)
-        if match is not None and _agrees(rows[place], match.ifo, match.gps_time):
+        if match is not None and agrees(rows[place], match.ifo, match.gps_time):
             found[place] = match.id
     return found
 
 
-def _agrees(row: Facts, ifo: str | None, gps_time: Decimal | None) -> bool:
-    if row.ifo != ifo or (row.gps_time is None) != (gps_time is None):
+def agrees(row: Facts, ifo: str | None, gps_time: Decimal | None) -> bool:
+    """Whether a row may be of the glitch with this detector and time.
+
+    A table's file name gives all its rows a detector, also those of glitches without any.
+    """
+    if ifo not in (None, row.ifo) or (row.gps_time is None) != (gps_time is None):
         return False
     return gps_time is None or abs(Decimal(str(row.gps_time)) - gps_time) <= _SAME_TIME
 

@@ -1,0 +1,105 @@
+"""Any export of any glitch, read again as a table of a batch: the same glitch, nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.batches.known import agrees
+from app.batches.table_files import read_table
+from app.decoding.pool import running_pool
+from app.glitches.exports.formats import format_named
+from glitch.detectors import DETECTORS
+from glitch.tables import Facts
+from glitch.tables.facts import ORIGINS
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_NAMES = st.text(_LETTERS, min_size=10, max_size=10).filter(lambda text: not text.isdigit())
+_MEASURE = st.none() | st.floats(0, 1e6, allow_nan=False)
+_TIMES = st.none() | st.builds(
+    lambda second, nano: Decimal(second) + Decimal(nano) / 10**9,
+    st.integers(1, 2**31 - 2),
+    st.sampled_from([0, 1, 5, 999_999_999, 999_999_990, 500_000_000]) | st.integers(0, 10**9 - 1),
+)
+# As far as `POST /embed` takes them: HDF5's own names of series too.
+_CHANNEL = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 :/_.,()\[\]{}+@#%*=~\-]{0,80}", fullmatch=True)
+
+
+@st.composite
+def _row(draw: st.DrawFn) -> SimpleNamespace:
+    ifo = draw(st.none() | st.sampled_from(DETECTORS))
+    label = draw(st.none() | st.sampled_from(["Blip", "None_of_the_Above", "Koi_Fish", "x-1"]))
+    return SimpleNamespace(
+        id=draw(st.uuids(version=4)),
+        gravityspy_id=draw(st.none() | _NAMES),
+        ifo=ifo,
+        gps_time=draw(_TIMES),
+        channel=draw(st.none() | _CHANNEL.map(lambda text: f"{ifo}:{text}" if ifo else None)),
+        label=label,
+        ml_confidence=draw(st.none() | st.floats(0, 1)) if label else None,
+        origin=draw(st.sampled_from(ORIGINS)),
+        novelty_score=draw(_MEASURE),
+        p_value=draw(st.none() | st.floats(0, 1)),
+        page="http://127.0.0.1:8000/ui/glitches/1",
+        mean=None,
+        **{
+            name: draw(_MEASURE) for name in ("snr", "duration", "peak_frequency", "bandwidth", "q")
+        },
+    )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def decoders() -> Iterator[None]:
+    with running_pool(children=1, timeout_s=30):
+        yield
+
+
+@pytest.mark.parametrize("format_name", ["csv", "hdf5", "ligolw"])
+@given(
+    rows=st.lists(_row(), min_size=1, max_size=5),
+    name=st.sampled_from(["export", "H1-export", "L1_OMICRON_1126259462-4"]),
+)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_export_comes_back_as_it_was(
+    tmp_path: Path, format_name: str, rows: list[SimpleNamespace], name: str
+) -> None:
+    made = format_named(format_name)
+    part, path = tmp_path / "part", tmp_path / f"{name}.{made.suffix}"
+    for old in (part, path):
+        old.unlink(missing_ok=True)
+    assert made.write_part(rows, part) == len(rows)
+    made.join([part], path)
+    found = list(read_table(path, path.name))
+    assert [one.reason for one in found] == [""] * len(rows)
+    for row, one in zip(rows, found, strict=True):
+        facts = one.facts
+        assert facts is not None
+        assert facts.glitch_id == (row.gravityspy_id or str(row.id))
+        assert agrees(facts, row.ifo, row.gps_time)
+        if row.gps_time is not None:
+            assert abs(Decimal(str(facts.gps_time)) - row.gps_time) < Decimal("1e-9")
+        assert facts.label == row.label
+        assert facts.confidence == (row.ml_confidence if row.label else None)
+        assert facts.channel == (row.channel and row.channel.strip())
+        assert facts.origin == row.origin
+        for measure in ("snr", "duration", "peak_frequency", "bandwidth", "q"):
+            said, kept = getattr(facts, measure), getattr(row, measure)
+            assert said == (None if kept is None else pytest.approx(kept, rel=1e-6)), measure
+
+
+def test_an_id_alone_is_no_agreement() -> None:
+    row = Facts(glitch_id=str(uuid4()), ifo="H1", gps_time="5.5")
+    assert agrees(row, "H1", Decimal("5.5"))
+    assert agrees(row, None, Decimal("5.5"))  # the detector that a file's name gives to all rows
+    assert not agrees(row, "L1", Decimal("5.5"))
+    assert not agrees(row, "H1", Decimal("5.6"))
+    assert not agrees(row, None, None)
