@@ -90,6 +90,8 @@ class Client:
         channel: str | None = None,
         sample_rate_hz: float | None = None,
         view_duration_s: Sequence[float] | None = None,
+        energy_max: float | None = None,
+        frequency_range: tuple[float, float] | None = None,
         centre: bool = True,
         neighbours: int = 10,
         store: bool = True,
@@ -104,6 +106,8 @@ class Client:
             channel: such as ``H1:GDS-CALIB_STRAIN``.
             sample_rate_hz: where the file does not say it.
             view_duration_s: windows of the pictures, in s, in their order.
+            energy_max: of pictures: normalised energy at the top of the colour scale, if not 25.5.
+            frequency_range: of pictures: lowest and highest frequency in Hz, if not 10 to 2048.
             centre: strain's views on its loudest moment within 0.25 s of ``gps_time``; False
                 keeps that time in the middle.
             neighbours: how many, 0 to 10,000.
@@ -119,6 +123,8 @@ class Client:
             "channel": channel,
             "sample_rate_hz": sample_rate_hz,
             "view_duration_s": view_duration_s,
+            "energy_max": energy_max,
+            "frequency_range": frequency_range and ",".join(f"{hz:f}" for hz in frequency_range),
             "centre": centre,
             "neighbours": neighbours,
             "store": store,
@@ -243,7 +249,7 @@ class Client:
             wait: stay until every glitch is stored or refused.
             on_progress: called with the job, twice a second.
             **fields: ``ifo``, ``channel``, ``sample_rate_hz``, ``merge_window_s``, ``origin``,
-                ``centre``.
+                ``centre``, ``energy_max``, ``frequency_range`` (a text, as ``10,4096``).
 
         Raises:
             JobFailedError: if the whole batch failed. One bad glitch never fails it:

@@ -21,6 +21,7 @@ class Glitch:
         peak_frequency: Hz.
         duration: s.
         label: its current class.
+        ml_confidence: that a classifier gave the label, 0 to 1; None for a person's.
         views: window lengths that it has, in s.
         origin: ``upload``, ``gravityspy``, ``omicron`` or ``simulated``: never in a detector.
         page: address of its web page.
@@ -48,6 +49,7 @@ class Glitch:
     peak_gps_time: Decimal | None = None
     centre_gps_time: Decimal | None = None
     centring: str | None = None
+    ml_confidence: float | None = None
 
     @property
     def is_simulated(self) -> bool:
@@ -68,6 +70,7 @@ class Glitch:
             peak_gps_time=_decimal(said.get("peak_gps_time")),
             centre_gps_time=_decimal(said.get("centre_gps_time")),
             centring=said.get("centring"),
+            ml_confidence=said.get("ml_confidence"),
         )
 
 
@@ -162,12 +165,18 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Answer:
-    """What ``embed`` answers: the glitch, its vector, its novelty, its neighbours by distance."""
+    """What ``embed`` answers: the glitch, its vector, its novelty, its neighbours by distance.
+
+    Attributes:
+        assumed: ``energy_max`` and ``frequency_range`` of pictures, where neither the caller nor
+            labels in the picture say so: 25.5 and 10 to 2048 Hz.
+    """
 
     glitch: Glitch
     embedding: Embedding
     novelty: Novelty
     neighbours: tuple[Neighbour, ...]
+    assumed: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, said: Mapping[str, Any]) -> Answer:
@@ -177,6 +186,7 @@ class Answer:
             Embedding.parse(said["embedding"]),
             Novelty.parse(said["novelty"]),
             tuple(Neighbour.parse(one) for one in said["neighbours"]),
+            tuple(said.get("assumed", ())),
         )
 
 

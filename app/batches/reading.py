@@ -380,8 +380,9 @@ def _found(
     position: int, upload: ParsedUpload, facts: Facts, note: str | None = None
 ) -> ReadGlitch:
     """A glitch that was read, with what its table says."""
+    notes = " ".join(one for one in (note, upload.assumption) if one) or None
     upload = _with(upload, facts)
-    return ReadGlitch(position, upload, facts.label, facts.confidence, facts.origin, note)
+    return ReadGlitch(position, upload, facts.label, facts.confidence, facts.origin, notes)
 
 
 def _with(upload: ParsedUpload, facts: Facts) -> ParsedUpload:

@@ -102,4 +102,5 @@ def embed_answer(base: str, embedded: Embedded) -> glitch_schemas.EmbedAnswer:
         embedding=_embedding(embedded.checkpoint, embedded.encoding),
         novelty=glitch_schemas.Novelty.model_validate(embedded.novelty),
         neighbours=[neighbour(base, found) for found in embedded.neighbours],
+        assumed=list(embedded.upload.assumed),
     )

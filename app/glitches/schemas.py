@@ -106,6 +106,10 @@ class EmbedAnswer(Model):
     embedding: Embedding
     novelty: Novelty
     neighbours: list[Neighbour] = Field(description="Ascending distance.")
+    assumed: list[str] = Field(
+        description="Of pictures: energy_max (25.5) and frequency_range (10 to 2048 Hz), where "
+        "neither the request nor labels in the picture say so."
+    )
 
 
 class NewLabel(Model):

@@ -44,6 +44,10 @@ _CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 :/_.,()\[\]{}+@#%*=~\-]{0,199}", r
 _HERTZ = r"(\d{1,6}(?:\.\d{1,6})?)"
 # No two parts may match the same blanks: 4,000 of them took 0.1 s, and a field may hold 64,000.
 _RANGE = re.compile(rf"{_HERTZ}(?:\s*+(?:,|-|to)\s*+|\s++){_HERTZ}", re.ASCII)
+_ASSUMED = {
+    "frequency_range": "a frequency axis of 10 to 2048 Hz",
+    "energy_max": "a colour scale of 0 to 25.5",
+}
 _UNPRINTABLE = re.compile(r"[^\w .,()+@=~\-]")
 
 _Value = TypeVar("_Value")
@@ -84,6 +88,15 @@ class ParsedUpload(GlitchFacts):
     """One glitch as uploaded: its views, and what is known of it."""
 
     views: Views
+    assumed: tuple[str, ...] = ()  # scales of its pictures that nobody gave and no labels confirm
+
+    @property
+    def assumption(self) -> str | None:
+        """What was assumed of its pictures, as a sentence."""
+        if not self.assumed:
+            return None
+        what = " and ".join(_ASSUMED[field] for field in self.assumed)
+        return f"Assumed, as the picture has no labels: {what}."
 
 
 def parse_gps_time(text: str | None) -> Decimal | None:
@@ -378,6 +391,7 @@ def _from_pictures(
         channel=details.channel,
         gps_time=_agreed("gps_time", details.gps_time, [name.gps_time for name in names]),
         gravityspy_id=_agreed("Gravity Spy id", None, [name.gravityspy_id for name in names]),
+        assumed=tuple(sorted({field for one in images.values() for field in one.assumed})),
     )
 
 

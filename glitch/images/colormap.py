@@ -92,6 +92,18 @@ def read_colors(pixels: UInt8[np.ndarray, "height width 3"]) -> Colors:
     return colors
 
 
+def is_text(colors: Colors) -> Bool[np.ndarray, "height width"]:
+    """Which pixels text, ticks and frames are drawn with: dark ones, or bright on a dark page.
+
+    What the page is, its edge says.
+    """
+    _, is_colored, is_dark = colors
+    edge = np.s_[[0, -1]], np.s_[:, [0, -1]]
+    page = np.concatenate([is_dark[side][~is_colored[side]] for side in edge])
+    is_dark_page = page.size > 0 and bool(page.mean() > 0.5)
+    return ~is_dark & ~is_colored if is_dark_page else is_dark
+
+
 def invert(
     pixels: UInt8[np.ndarray, "height width 3"],
     nearest: UInt8[np.ndarray, "height width"],

@@ -117,7 +117,13 @@ def find_panel(
         # A frame's ends are blurred by JPEG; where the box is known, it is exact.
         near = max(abs(one - other) for one, other in zip(framed, known, strict=True))
         box = known if is_known and near <= _FRAME else framed
-    if (width, height) in KNOWN_PANELS and box.height < _MOSTLY * known.height:
+    is_part = (
+        abs(box.left - known.left) <= _FRAME
+        and abs(box.right - known.right) <= _FRAME
+        and box.top >= known.top - _FRAME
+        and box.bottom <= known.bottom + _FRAME
+    )
+    if is_part and (width, height) in KNOWN_PANELS and box.height < _MOSTLY * known.height:
         return FoundPanel(known)  # rows drawn grey, as not measured, belong to the panel
     sides = ((columns, box.width), (rows, box.height))
     return FoundPanel(

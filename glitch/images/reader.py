@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32, Float64, UInt8
 
 from glitch.errors import ImageError
-from glitch.images.colormap import invert, read_colors
+from glitch.images.colormap import invert, is_text, read_colors
 from glitch.images.decode import decode_picture
 from glitch.images.grid import LEAST_COVER, cell_means, even_edges
+from glitch.images.grid_lines import without_grid
 from glitch.images.names import SpectrogramName, parse_file_name
-from glitch.images.panel import SMALLEST_SIDE, DrawnCells, FoundPanel, find_panel
-from glitch.images.scales import Scales, check_scales, row_edges
+from glitch.images.panel import SMALLEST_SIDE, Box, DrawnCells, FoundPanel, find_panel
+from glitch.images.scales import Scales, check_scales, find_bar, row_edges
 from glitch.types import ViewArray
 from glitch.views import Preprocessing, Views, views_from_images
 
@@ -29,6 +30,7 @@ class SpectrogramImage:
     observed: Bool[np.ndarray, " freq"]  # rows that the picture shows as measured
     name: SpectrogramName
     colormap_distance: float  # mean RGB distance to viridis, 0 to 441; higher is a worse fit
+    assumed: tuple[str, ...] = ()  # which of its scales neither the caller nor its labels give
 
 
 def read_spectrogram(
@@ -58,9 +60,11 @@ def read_spectrogram(
     recipe = preprocessing or Preprocessing()
     _require_gravity_spy_scales(recipe)
     pixels, stated_cells = decode_picture(data)
-    nearest, colored, dark = read_colors(pixels)
+    colors = read_colors(pixels)
+    nearest, colored, _ = colors
     drawn = DrawnCells.parse(stated_cells, pixels.shape[1], pixels.shape[0])
-    box, has_rival = FoundPanel(drawn.box) if drawn else find_panel(colored, dark)
+    text = is_text(colors)
+    box, has_rival = FoundPanel(drawn.box) if drawn else find_panel(colored, text)
     if min(box.width, box.height) < SMALLEST_SIDE:
         raise ImageError(
             f"The spectrogram is only {box.width} x {box.height} pixels; at least "
@@ -81,10 +85,16 @@ def read_spectrogram(
         )
     said = scales or Scales()
     own_range = (recipe.lowest_frequency_hz, recipe.highest_frequency_hz)
+    assumed: tuple[str, ...] = ()
     if drawn is None:
-        check_scales(
-            dark,
-            colored,
+        fractions, is_filled = without_grid(pixels[inside], fractions)
+        is_drawn |= is_filled
+        bar = find_bar(colored, box)
+        if bar is not None:
+            _refuse_turned(pixels, nearest, bar)
+        assumed = check_scales(
+            text,
+            bar,
             box,
             said,
             frequency_range_hz=own_range,
@@ -98,7 +108,23 @@ def read_spectrogram(
     spanned = said.frequency_range_hz or own_range
     edges = row_edges(spanned, own_range, box.height, recipe.n_frequency, is_ours)
     values, observed = _average_to_grid(energies, is_drawn[::-1], shape, is_ours, edges)
-    return SpectrogramImage(values, observed, parse_file_name(file_name), distance)
+    return SpectrogramImage(values, observed, parse_file_name(file_name), distance, assumed)
+
+
+def _refuse_turned(
+    pixels: UInt8[np.ndarray, "height width 3"],
+    nearest: UInt8[np.ndarray, "height width"],
+    bar: Box,
+) -> None:
+    """Viridis turned round lies on the map as well; its bar is yellow at the bottom."""
+    inside = np.s_[bar.top : bar.bottom, bar.left : bar.right]
+    fractions, _ = invert(pixels[inside], nearest[inside], np.ones(bar.height, dtype=np.bool_))
+    quarter = max(1, bar.height // 4)
+    if fractions[:quarter].mean() < fractions[-quarter:].mean():
+        raise ImageError(
+            "The colour bar is yellow at its bottom: viridis turned round is not read. Draw the "
+            "picture in viridis and send that."
+        )
 
 
 def _drawn_rows(colored: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, " height"]:

@@ -7,8 +7,9 @@ colour bar it gives how many steps the scale has.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log2
+from math import floor, log2, log10
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -24,8 +25,12 @@ _LEAST_LABELS = 3
 _EVEN = 0.06  # of a spacing: labels of one axis stand no less evenly
 _OCTAVES_OFF = 0.4  # older renders of Gravity Spy span 10.6 to 1850 Hz
 _PHASE_OFF = 0.2  # octaves
-_STEPS_OFF = 0.05  # of the bar's steps: 25.5 is 5.1 steps of 5, 25 is 5.0
+_SAID_OCTAVES_OFF = 0.1
+_STEPS_OFF = 0.01  # of the bar's number of steps: 25.5 is 5.1 steps of 5, 25 is 5.0
 _STEPS = (1.0, 2.5, 5.0, 10.0)
+_ROUND = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.5, 8.0, 10.0)  # steps that matplotlib takes
+_OCTAVES_APART = (1.0, 2.0, 3.0, 4.0, log2(10), 2 * log2(10))
+_GRAVITY_SPY_HZ = (10.0, 2048.0)
 
 
 @dataclass(frozen=True)
@@ -56,83 +61,121 @@ class Scales:
 
 
 def check_scales(
-    is_dark: Bool[np.ndarray, "height width"],
-    is_colored: Bool[np.ndarray, "height width"],
+    is_text: Bool[np.ndarray, "height width"],
+    bar: Box | None,
     box: Box,
     said: Scales,
     *,
     frequency_range_hz: tuple[float, float],
     energy_max: float,
-) -> None:
-    """See that labels beside the panel do not contradict the scales that would be taken.
-
-    Where there are none, as in a cropped picture, nothing can be told and the scales are assumed.
+) -> tuple[str, ...]:
+    """See that labels beside the panel do not contradict the scales that are said or taken.
 
     Args:
-        is_dark: which pixels of the whole picture text and ticks are drawn with.
-        is_colored: which pixels have a colour.
+        is_text: which pixels of the whole picture text and ticks are drawn with.
+        bar: the colour bar, if there is one.
         box: the panel.
-        said: what the caller says; that is not checked.
+        said: what the caller says.
         frequency_range_hz: what is taken where nothing is said.
         energy_max: likewise.
+
+    Returns:
+        The fields that nobody gave and no labels confirm, as in a cropped picture.
 
     Raises:
         ImageError: naming what to give.
     """
-    if said.frequency_range_hz is None and not _may_span(is_dark, box, frequency_range_hz):
-        low, high = frequency_range_hz
-        raise ImageError(
-            f"The labels of the frequency axis are not spaced as on one of {low:g} to {high:g} Hz: "
-            "give frequency_range, its lowest and highest frequency in Hz, such as 20,1024.",
-            field="frequency_range",
+    width = is_text.shape[1]
+    left_of = slice(max(0, box.left - round(_BESIDE * width)), max(0, box.left - _CLEAR))
+    of_axis = _labels(is_text[:, left_of], box)
+    of_bar: list[float] = []
+    if bar is not None:
+        right_of = slice(bar.right + _CLEAR, bar.right + round(_BESIDE * width))
+        of_bar = _labels(is_text[:, right_of], bar)
+    _check_axis(of_axis, said.frequency_range_hz, frequency_range_hz)
+    _check_bar(of_bar, said.energy_max, energy_max)
+    return tuple(
+        field
+        for field, given, labels in (
+            ("frequency_range", said.frequency_range_hz, of_axis),
+            ("energy_max", said.energy_max, of_bar),
         )
-    if said.energy_max is None and not _may_reach(is_dark, is_colored, box, energy_max):
-        raise ImageError(
-            f"The labels of the colour bar are not spaced as on one of 0 to {energy_max:g}: give "
-            "energy_max, the normalised energy at its top, such as 15.",
-            field="energy_max",
-        )
+        if given is None and not labels
+    )
 
 
-def _may_span(
-    is_dark: Bool[np.ndarray, "height width"], box: Box, span: tuple[float, float]
-) -> bool:
-    width = is_dark.shape[1]
-    band = slice(max(0, box.left - round(_BESIDE * width)), max(0, box.left - _CLEAR))
-    labels = _labels(is_dark[:, band], box)
-    if len(labels) < _LEAST_LABELS:
-        return True
+def _check_axis(
+    labels: list[float], said: tuple[float, float] | None, usual: tuple[float, float]
+) -> None:
+    low, high = said or usual
+    if said is None:
+        # One or two labels stand on no axis like Gravity Spy's, which has one an octave.
+        if labels and (len(labels) < _LEAST_LABELS or not _may_span(labels, usual, (1.0,))):
+            raise ImageError(
+                f"The labels of the frequency axis are not spaced as on one of {low:g} to "
+                f"{high:g} Hz: give frequency_range, its lowest and highest frequency in Hz, such "
+                "as 20,1024.",
+                field="frequency_range",
+            )
+        return
+    # Labels such as 20, 50, 100 stand unevenly and are believed.
+    if _even_spacing(labels) is None or _may_span(labels, said, _OCTAVES_APART):
+        return
+    raise ImageError(
+        f"The labels of the frequency axis do not stand as on a logarithmic one of {low:g} to "
+        f"{high:g} Hz: give the frequency_range that the picture shows. A linear axis is not read.",
+        field="frequency_range",
+    )
+
+
+def _may_span(labels: list[float], span: tuple[float, float], apart: Sequence[float]) -> bool:
+    """Whether labels may stand so on a logarithmic axis, so many octaves apart."""
     spacing = _even_spacing(labels)
     if spacing is None:
         return False
     octaves = log2(span[1] / span[0])
-    if abs(1 / spacing - octaves) > _OCTAVES_OFF:
-        return False
-    first = labels[0] / spacing  # octaves from the bottom to the lowest label
-    phase = (first + log2(span[0])) % 1  # labels stand at whole octaves of 1 Hz
-    return bool(min(phase, 1 - phase) <= _PHASE_OFF)
+    off = _OCTAVES_OFF if span == _GRAVITY_SPY_HZ else _SAID_OCTAVES_OFF
+    for step in apart:
+        if abs(step / spacing - octaves) <= off:
+            # From 1 Hz to the lowest label, which stands at a whole number of steps.
+            phase = (labels[0] / spacing + log2(span[0]) / step) % 1
+            if min(phase, 1 - phase) * step <= _PHASE_OFF:
+                return True
+    return False
 
 
-def _may_reach(
-    is_dark: Bool[np.ndarray, "height width"],
-    is_colored: Bool[np.ndarray, "height width"],
-    box: Box,
-    energy_max: float,
-) -> bool:
-    bar = _bar(is_colored, box)
-    if bar is None:
-        return True
-    width = is_dark.shape[1]
-    labels = _labels(is_dark[:, bar.right + _CLEAR : bar.right + round(_BESIDE * width)], bar)
-    if len(labels) < _LEAST_LABELS:
-        return True
+def _check_bar(labels: list[float], said: float | None, usual: float) -> None:
     spacing = _even_spacing(labels)
-    if spacing is None:
-        return False
-    return any(bool(abs(1 / spacing - energy_max / step) <= _STEPS_OFF) for step in _STEPS)
+    if said is None:
+        is_denied = bool(labels) and (
+            spacing is None
+            or not any(
+                abs(1 / spacing - usual / step) <= _STEPS_OFF * usual / step for step in _STEPS
+            )
+        )
+        if is_denied:
+            raise ImageError(
+                f"The labels of the colour bar are not spaced as on one of 0 to {usual:g}: give "
+                "energy_max, the normalised energy at its top, such as 15.",
+                field="energy_max",
+            )
+        return
+    if len(labels) >= _LEAST_LABELS and (spacing is None or not _is_round(spacing * said)):
+        raise ImageError(
+            f"The labels of the colour bar do not stand as on a linear one of 0 to {said:g}: give "
+            "the energy_max that the picture shows. Logarithmic bars, and those that do not begin "
+            "at 0, are not read.",
+            field="energy_max",
+        )
 
 
-def _bar(is_colored: Bool[np.ndarray, "height width"], box: Box) -> Box | None:
+def _is_round(step: float) -> bool:
+    """Whether labels may stand so far apart, in the scale's own unit."""
+    digits = step / 10 ** floor(log10(step))
+    return any(abs(digits - one) <= 0.02 * one for one in _ROUND)
+
+
+def find_bar(is_colored: Bool[np.ndarray, "height width"], box: Box) -> Box | None:
     """The colour bar: a narrow coloured block right of the panel, over its whole height."""
     right_of = is_colored[box.top : box.bottom, box.right + 2 :].mean(axis=0) > 0.9
     if not right_of.any():
@@ -162,7 +205,9 @@ def _labels(is_dark: Bool[np.ndarray, "height band"], box: Box) -> list[float]:
 
 
 def _even_spacing(labels: list[float]) -> float | None:
-    """How far labels stand apart; None where they do not stand evenly."""
+    """How far labels stand apart; None where they are too few or do not stand evenly."""
+    if len(labels) < _LEAST_LABELS:
+        return None
     steps = np.diff(labels)
     spacing = float((labels[-1] - labels[0]) / (len(labels) - 1))
     return spacing if spacing > 0 and np.abs(steps - spacing).max() <= _EVEN * spacing else None

@@ -22,6 +22,7 @@ from api_fixtures import (
     picture,
     strain_values,
 )
+from PIL import Image
 
 WINDOWS = (0.5, 1.0, 2.0, 4.0)
 
@@ -31,7 +32,7 @@ def embed(client: httpx.Client, *files: tuple[str, bytes], **fields: Any) -> htt
 
 
 def assert_answer(body: dict[str, Any]) -> None:
-    assert body.keys() == {"glitch", "embedding", "novelty", "neighbours"}
+    assert body.keys() == {"glitch", "embedding", "novelty", "neighbours", "assumed"}
     assert body["glitch"].keys() == {
         *("id", "gravityspy_id", "ifo", "gps_time", "snr", "peak_frequency", "duration", "label"),
         *("views", "links", "origin", "peak_gps_time", "centre_gps_time", "centring"),
@@ -235,3 +236,17 @@ def test_gps_time_stays_exact(client: httpx.Client) -> None:
     assert answer.json()["glitch"]["gps_time"] == exact
     kept = client.get(answer.json()["glitch"]["links"]["self"]).json()
     assert kept["gps_time"] == exact
+
+
+def test_what_is_assumed_of_a_picture_is_said(client: httpx.Client) -> None:
+    """A picture without labels, as a crop or a screenshot is, and without our own statement."""
+    bare = io.BytesIO()
+    with Image.open(io.BytesIO(picture(8))) as drawn:
+        drawn.convert("RGB").save(bare, "PNG")
+    file, said = ("scan.png", bare.getvalue()), {"view_duration_s": "0.5", "store": "false"}
+    assert embed(client, file, **said).json()["assumed"] == ["energy_max", "frequency_range"]
+    half = embed(client, file, **said, energy_max="25.5").json()
+    assert half["assumed"] == ["frequency_range"]
+    both = embed(client, file, **said, energy_max="25.5", frequency_range="10,2048").json()
+    assert both["assumed"] == []
+    assert both["embedding"]["mean"] == half["embedding"]["mean"]

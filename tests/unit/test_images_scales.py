@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 
+import matplotlib.style
 import numpy as np
 import pytest
 from matplotlib import rc_context, rcdefaults
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+from PIL import Image
 
 from glitch.errors import ImageError
 from glitch.images import Scales, SpectrogramImage, read_spectrogram
@@ -26,12 +28,29 @@ def _drawn(
     step: float = 5,
     grid: bool = False,
     base: int = 2,
+    style: str | None = None,
+    cmap: str = "viridis",
+    is_linear: bool = False,
+    vmin: float = 0,
+    bar: tuple[float, float, float, float] | None = (0.865, 0.1, 0.036, 0.8),
 ) -> bytes:
     """A scan with one glitch, drawn by matplotlib's own style; blank above ``top``."""
     with rc_context():
         rcdefaults()  # other tests' imports may have changed the style of the whole process
+        if style:
+            matplotlib.style.use(style)
         return _drawn_in_style(
-            size=size, axis=axis, top=top, vmax=vmax, step=step, base=base, has_grid=grid
+            size=size,
+            axis=axis,
+            top=top,
+            vmin=vmin,
+            vmax=vmax,
+            step=step,
+            base=base,
+            has_grid=grid,
+            cmap=cmap,
+            is_linear=is_linear,
+            bar_at=bar,
         )
 
 
@@ -44,6 +63,10 @@ def _drawn_in_style(
     step: float,
     base: int,
     has_grid: bool,
+    cmap: str,
+    is_linear: bool,
+    vmin: float,
+    bar_at: tuple[float, float, float, float] | None,
 ) -> bytes:
     rng = np.random.default_rng(0)
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100)
@@ -54,18 +77,19 @@ def _drawn_in_style(
     energy = rng.exponential(1.0, (299, 299))
     row = np.exp(-(np.log(frequency[:-1] / PEAK_HZ) ** 2) * 8)
     energy += 30 * row[:, None] * np.exp(-((time[:-1] / 0.02) ** 2))
-    mesh = axes.pcolormesh(time, frequency, energy, cmap="viridis", vmin=0, vmax=vmax)
-    axes.set_yscale("log", base=base)
+    mesh = axes.pcolormesh(time, frequency, energy, cmap=cmap, vmin=vmin, vmax=vmax)
+    if not is_linear:
+        axes.set_yscale("log", base=base)
     axes.set_ylim(*axis)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     if has_grid:
         axes.grid(visible=True, color="white")
     else:
         axes.grid(visible=False)
-    bar = figure.colorbar(
-        mesh, cax=figure.add_axes((0.865, 0.1, 0.036, 0.8)), ticks=np.arange(0, vmax + 1e-9, step)
-    )
-    bar.ax.grid(visible=False)
+    if bar_at is not None:
+        ticks = np.arange(vmin, vmax + 1e-9, step)
+        bar = figure.colorbar(mesh, cax=figure.add_axes(bar_at), ticks=ticks)
+        bar.ax.grid(visible=False)
     out = io.BytesIO()
     canvas.print_png(out)
     return out.getvalue()
@@ -93,8 +117,6 @@ def test_the_blank_band_of_4_khz_scans_is_marked_at_any_size(size: tuple[int, in
 
 
 def test_a_cropped_scan_keeps_its_blank_band() -> None:
-    from PIL import Image
-
     picture = Image.open(io.BytesIO(_drawn(top=1291))).convert("RGB").crop((101, 61, 676, 540))
     out = io.BytesIO()
     picture.save(out, "PNG")
@@ -130,7 +152,67 @@ def test_another_colour_scale_is_asked_for_and_read(vmax: float, step: float) ->
 def test_scans_of_kagra_are_read_with_both_given() -> None:
     image = _read(Scales((10.0, 4096.0), 20.0), axis=(10, 4096), vmax=20, grid=True)
     assert image.observed.all()
-    assert _peak_hz(image) == pytest.approx(PEAK_HZ, rel=0.15)
+    assert image.assumed == ()
+    assert _peak_hz(image) == pytest.approx(PEAK_HZ, rel=0.12)
+    without = _read(Scales((10.0, 4096.0), 20.0), axis=(10, 4096), vmax=20)
+    assert np.abs(image.values - without.values).max() < 0.15  # the lines were up to 1
+    assert np.abs(image.values - without.values).mean() < 0.01
+
+
+@pytest.mark.parametrize("axis", [(20.0, 1024.0), (20.0, 2048.0), (10.0, 1024.0)])
+def test_an_axis_with_two_labels_is_none_of_gravity_spy(axis: tuple[float, float]) -> None:
+    with pytest.raises(ImageError, match="give frequency_range"):
+        _read(axis=axis, base=10)
+    _read(Scales(frequency_range_hz=axis), axis=axis, base=10)
+
+
+@pytest.mark.parametrize("axis", [(20.0, 1024.0), (10.0, 2048.0), (8.0, 2048.0), (10.0, 4096.0)])
+def test_a_linear_axis_is_refused_whatever_is_said(axis: tuple[float, float]) -> None:
+    with pytest.raises(ImageError, match="A linear axis is not read"):
+        _read(Scales(frequency_range_hz=axis), axis=axis, is_linear=True)
+
+
+def test_a_range_that_the_labels_deny_is_refused() -> None:
+    with pytest.raises(ImageError, match="frequency_range that the picture shows"):
+        _read(Scales(frequency_range_hz=(10.0, 4096.0)))
+
+
+@pytest.mark.parametrize("style", ["dark_background", "bmh", "fivethirtyeight"])
+def test_labels_of_any_style_are_seen(style: str) -> None:
+    image = _read(style=style)
+    assert image.assumed == ()
+    assert _peak_hz(image) == pytest.approx(PEAK_HZ, rel=0.1)
+    with pytest.raises(ImageError, match="give energy_max"):
+        _read(style=style, vmax=15)
+    with pytest.raises(ImageError, match="give frequency_range"):
+        _read(style=style, axis=(20, 1024))
+
+
+def test_viridis_turned_round_is_refused() -> None:
+    with pytest.raises(ImageError, match="yellow at its bottom"):
+        _read(cmap="viridis_r")
+
+
+def test_a_bar_that_does_not_begin_at_zero_is_refused() -> None:
+    for said in (None, Scales(energy_max=25.5)):
+        with pytest.raises(ImageError, match="colour bar"):
+            _read(said, vmin=5)
+
+
+def test_scales_without_labels_are_said_to_be_assumed() -> None:
+    without_bar = _read(bar=None)
+    assert without_bar.assumed == ("energy_max",)
+    assert _read(Scales(energy_max=25.5), bar=None).assumed == ()
+    panel = Image.open(io.BytesIO(_drawn())).convert("RGB").crop((101, 61, 676, 540))
+    out = io.BytesIO()
+    panel.save(out, "PNG")
+    cropped = read_spectrogram(out.getvalue(), "a.png")
+    assert cropped.assumed == ("frequency_range", "energy_max")
+
+
+def test_a_panel_elsewhere_in_a_picture_of_the_known_size_is_found() -> None:
+    low = _read(Scales((10.0, 2048.0), 25.5), bar=(0.125, 0.02, 0.72, 0.02))
+    assert _peak_hz(low) == pytest.approx(PEAK_HZ, rel=0.1)
 
 
 def test_an_axis_with_other_labels_is_asked_for() -> None:

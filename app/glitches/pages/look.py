@@ -26,6 +26,7 @@ class LookPage(PageContext):
 
     known: GlitchFacts
     panels: tuple[ViewPanel, ...]
+    assumption: str | None  # of the scales of its pictures
     novelty: Novelty
     neighbours: tuple[Card, ...]
     latent: LatentChart
@@ -42,6 +43,7 @@ def look_page_of(embedded: Embedded, *, can_store: bool) -> LookPage:
     return LookPage(
         known=upload,
         panels=_panels(upload),
+        assumption=upload.assumption,
         novelty=novelty(embedded.novelty),
         neighbours=cards,
         latent=latent_chart(embedded.encoding.mean, embedded.encoding.log_variance),

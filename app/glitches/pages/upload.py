@@ -92,7 +92,8 @@ def upload(
     if embedded.glitch is None:
         look = look_page_of(embedded, can_store=principal.role >= Role.SUBMITTER)
         return render(request, look, visitor, has_own_pictures=True)
-    done = "stored" if embedded.is_new else "known"
+    stored = "stored-assumed" if embedded.upload.assumed else "stored"
+    done = stored if embedded.is_new else "known"
     return see_other(glitch_href(embedded.glitch.id), done=done)
 
 

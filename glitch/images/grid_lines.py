@@ -1,0 +1,81 @@
+"""Lines of a grid across a spectrogram: found by their colours, and filled from beside them.
+
+On viridis's purple ground a white or grey line raises red, green and blue together, and a black one
+lowers red and blue. Nothing drawn in viridis does so, nor a blend of its colours: on the way from
+purple to any mixture of them, the lesser rise of red and blue is at most 0.29 of green's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from glitch.errors import ImageError
+
+_LEAST_RISE = 12.0  # of green, of 255, in the mean of the line
+_LEAST_SHARE = 0.33  # of that rise, for the lesser of red and blue
+_BESIDE = 21  # lines of pixels whose median tells what is beside one
+_THICKEST = 0.012  # of the side; thicker is a blank band
+_FEWEST = 3  # in one direction; one or two may be a glitch's, whose colours were blended
+_MARGIN = 3  # pixels at the sides, where ticks and the frame reach in
+_MOST = 0.5  # of the lines of pixels; beyond that too little is left to fill from
+
+Pixels = UInt8[np.ndarray, "line other 3"]
+Fractions = Float32[np.ndarray, "line other"]
+Lines = Bool[np.ndarray, " line"]
+
+
+def without_grid(pixels: Pixels, fractions: Fractions) -> tuple[Fractions, Lines]:
+    """The fractions of the colour scale with rows and columns of a grid filled from beside them.
+
+    Args:
+        pixels: RGB, of the panel.
+        fractions: of the colour scale at each pixel.
+
+    Returns:
+        The fractions, and which rows were filled.
+
+    Raises:
+        ImageError: if the lines cover half of the panel.
+    """
+    filled, rows = _without_rows(pixels, fractions)
+    turned, _ = _without_rows(pixels.transpose(1, 0, 2), filled.T)
+    return turned.T, rows
+
+
+def _without_rows(pixels: Pixels, fractions: Fractions) -> tuple[Fractions, Lines]:
+    is_line = _lines(pixels)
+    if not is_line.any():
+        return fractions, is_line
+    is_line[1:-1] |= is_line[:-2] | is_line[2:]  # the blurred edges of a line
+    if is_line.mean() > _MOST:
+        raise ImageError(
+            "The lines of a grid cover half of the spectrogram: draw it without them and send that."
+        )
+    kept, lost = np.flatnonzero(~is_line), np.flatnonzero(is_line)
+    after = np.searchsorted(kept, lost)
+    above, below = kept[after - 1], kept[after]
+    share = ((lost - above) / (below - above)).astype(np.float32)[:, None]
+    out = fractions.copy()
+    out[lost] = fractions[above] * (1 - share) + fractions[below] * share
+    return out, is_line
+
+
+def _lines(pixels: Pixels) -> Lines:
+    means = pixels[:, ::4].mean(axis=1, dtype=np.float32)  # (line, 3); every fourth is enough
+    around = np.pad(means, ((_BESIDE // 2, _BESIDE // 2), (0, 0)), mode="edge")
+    usual = np.median(np.lib.stride_tricks.sliding_window_view(around, _BESIDE, axis=0), axis=-1)
+    red, green, blue = (means - usual).T
+    lesser = np.minimum(red, blue)
+    is_light = (green > _LEAST_RISE) & (lesser > _LEAST_SHARE * green)
+    fall = -np.maximum(red, blue)
+    is_dark = (fall > _LEAST_RISE) & (np.abs(green) < fall)
+    found = np.asarray(is_light | is_dark, dtype=np.bool_)
+    found[:_MARGIN] = found[-_MARGIN:] = False
+    thickest = max(3, round(_THICKEST * len(found)))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], found.astype(np.int8), [0]])))
+    thin = [(start, stop) for start, stop in edges.reshape(-1, 2) if stop - start <= thickest]
+    found[:] = False
+    for start, stop in thin if len(thin) >= _FEWEST else ():
+        found[start:stop] = True
+    return found
