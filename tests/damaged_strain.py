@@ -60,15 +60,15 @@ def draw(rng: np.random.Generator) -> Case:
     )
 
 
-def clean_strain(rate_hz: int, seed: int = 0) -> np.ndarray:
-    """Coloured noise with one sine-Gaussian at ``EVENT_S``, float64."""
+def clean_strain(rate_hz: int, seed: int = 0, height: float = 12.0) -> np.ndarray:
+    """Coloured noise with one sine-Gaussian of that height at ``EVENT_S``, float64."""
     rng = np.random.default_rng(seed)
     n = SECONDS * rate_hz
     frequency = np.fft.rfftfreq(n, 1 / rate_hz)
     shape = 1 / (1 + (50 / np.maximum(frequency, 5)) ** 2)
     noise = np.fft.irfft(np.fft.rfft(rng.normal(size=n)) * shape, n) * np.sqrt(rate_hz / 4096)
     times = np.arange(n) / rate_hz - EVENT_S
-    burst = 12 * np.exp(-((times / 0.02) ** 2)) * np.sin(2 * np.pi * 120 * times)
+    burst = height * np.exp(-((times / 0.02) ** 2)) * np.sin(2 * np.pi * 120 * times)
     return np.asarray(1e-21 * (noise + burst))
 
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from glitch.strain import StrainViews
 from tests.damaged_strain import clean_strain, draw, room_s, views_of, write
 
 SNR_WITHIN = 0.12
+NOISES = 6  # whose pairs tell how far the same burst lies in other noise
 _INTERVAL = re.compile(r"(span|from) 1187008\d+(\.\d+)? to 1187008\d+")
 
 
@@ -97,13 +99,15 @@ def _taken(path: Path) -> StrainViews:
 def _scale(encoder: Encoder, clean: dict[int, StrainViews]) -> float:
     """How far the same burst lies in other noise: the measure of what a hole may do."""
     rate = min(clean)
+    made = [clean[rate]]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "other.npz"
-        strain = clean_strain(rate, seed=1)
-        np.savez(path, strain=strain, sample_rate_hz=rate, gps_start="1187008860")
-        other = _taken(path)
-    one, two = encoder.encode([clean[rate].views, other.views])
-    return float(np.linalg.norm(one.mean - two.mean))
+        for seed in range(1, NOISES):
+            strain = clean_strain(rate, seed=seed)
+            np.savez(path, strain=strain, sample_rate_hz=rate, gps_start="1187008860")
+            made.append(_taken(path))
+    vectors = [one.mean for one in encoder.encode([each.views for each in made])]
+    return float(np.median([np.linalg.norm(a - b) for a, b in combinations(vectors, 2)]))
 
 
 if __name__ == "__main__":
