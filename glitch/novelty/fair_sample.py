@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 AMID = 0.3  # a glitch lies amid labelled ones where at most so many of its ten nearest are not
-SIGMAS = 2.0  # from which on it is said; fair samples reach it once in 40 times
+SIGMAS = 2.0  # from which on it is said; by chance alone once in 40 times
 
 
 class Slant(NamedTuple):
