@@ -190,6 +190,35 @@ def test_the_story_with_the_keyboard_alone(
 
 
 @pytest.mark.usefixtures("no_clusters")
+def test_a_split_a_merge_a_dismissal_and_their_undo_with_the_keyboard_alone(
+    browser: Browser, service: Service, glitches: list[GlitchRecord]
+) -> None:
+    cluster = flag(service, [glitches[index].id for index in range(1, 40, 3)])
+    browser.open(cluster)
+    browser.wait_until_found(".card input[name=member]")
+    for _ in range(2):
+        tab_to(browser, ".card:not(.chosen-member):has(input[name=member]) a.cover")
+        browser.press("x")
+    browser.wait_for_text(".chosen-count", "2 members chosen")
+    browser.press("s")
+    browser.wait_for_text(".note.good", "The cluster was split.")
+    assert browser.find("h1").text == "Cluster of 11 glitches"
+    browser.press("m")
+    browser.press("tomt", Keys.ENTER)
+    browser.wait_for_text(".note.good", "The class is suggested")
+    browser.open("/ui/clusters")
+    tab_to(browser, ".group a.cover")
+    browser.press(Keys.ENTER)
+    browser.wait_for_text("h1", "Cluster of 2 glitches")
+    browser.press("d")
+    browser.wait_for_text(".note.good", "The cluster was dismissed")
+    browser.press("u")
+    browser.wait_for_text(".note.good", "Undone")
+    assert browser.find("h1").text == "Cluster of 2 glitches"
+    assert browser.find(".badge.open").text == "to review"
+
+
+@pytest.mark.usefixtures("no_clusters")
 def test_of_two_reviewers_at_once_the_second_is_told(
     browser: Browser, service: Service, glitches: list[GlitchRecord]
 ) -> None:
