@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-import numpy as np
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.clusters.records import ClusteringParameters
-from app.clusters.selection import Selection
-from app.clusters.summary import summarise
-from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.clusters.chosen import store_chosen
+from app.clusters.tables import Cluster, ClusteringRun
 from app.core.identifiers import uuid7
-from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import active_checkpoint
-from glitch.clustering import describe_cluster, unit_vectors
 
 
 def store_run(session: Session, *, is_simulated: bool = False) -> ClusteringRun:
@@ -52,53 +46,17 @@ def store_cluster(
     significance: float = 1e-6,
 ) -> Cluster:
     """A flagged cluster of these glitches."""
-    rows = session.execute(
-        select(Glitch.id, Glitch.ifo, Glitch.gps_time, Embedding.mean)
-        .join(Embedding, Embedding.glitch_id == Glitch.id)
-        .where(Glitch.id.in_(glitch_ids), Embedding.checkpoint_id == run.checkpoint_id)
-        .order_by(Glitch.id)
-    ).all()
-    chosen = Selection(
-        ids=[row[0] for row in rows],
-        ifos=[row[1] for row in rows],
-        gps_times=[row[2] for row in rows],
-        vectors=np.array([row[3] for row in rows], dtype=np.float32),
-        weights=np.ones(len(rows)),
-        predicted={},
-        n_judged=100,
-        n_unjudged=0,
-        n_flagged=20,
-        threshold=0.01,
-        judged_by_ifo={},
-        calibration_by_ifo={},
-        findings=[],
-    )
-    everyone = np.arange(len(rows))
-    found = describe_cluster(unit_vectors(chosen.vectors), everyone, np.ones(len(rows)), 0.9)
     key = uuid7()
-    summary = summarise(session, run.checkpoint_id, ClusteringParameters(), chosen, found)
-    cluster = Cluster(
-        id=key,
-        run_id=run.id,
+    store_chosen(
+        session,
+        run,
+        dict.fromkeys(glitch_ids, 1.0),
+        cluster_id=key,
         identity=identity or key,
-        size=len(rows),
         stability=0.9,
-        significance=significance,
-        medoid_id=chosen.ids[found.medoid],
-        state="flagged",
-        summary={**summary, "previous_size": None},
+        more={},
     )
-    session.add(cluster)
-    session.flush()
-    session.add_all(
-        ClusterMember(
-            cluster_id=key,
-            glitch_id=glitch_id,
-            probability=1.0,
-            distance=float(found.distances[index]),
-            is_exemplar=index in set(found.exemplars),
-        )
-        for index, glitch_id in enumerate(chosen.ids)
-    )
+    cluster = session.get_one(Cluster, key)
+    cluster.significance = significance
     session.flush()
     return cluster

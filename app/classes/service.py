@@ -275,12 +275,5 @@ def _formerly(session: Session, name: str) -> str | None:
 
 
 def _to_record(row: ClassEvent) -> ClassEventRecord:
-    return ClassEventRecord(
-        id=row.id,
-        class_id=row.class_id,
-        kind=row.kind,
-        author=row.author,
-        created_at=row.created_at,
-        payload=row.payload,
-        undoes_event_id=row.undoes_event_id,
-    )
+    names = ClassEventRecord.__dataclass_fields__
+    return ClassEventRecord(**{name: getattr(row, name) for name in names})

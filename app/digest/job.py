@@ -37,17 +37,17 @@ class DigestHandler(OneTransaction):
 
 
 def _send(address: str, message: Mapping[str, Any]) -> str:
-    """Post it; what became of it in a sentence. The address may be a secret: it is told nobody."""
+    """Post it; what became of it in a sentence. The address may be a secret: nobody is shown it."""
     try:
         status = asyncio.run(_post(address, message))
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-        told = f"The webhook could not be reached ({type(error).__name__})."
+        said = f"The webhook could not be reached ({type(error).__name__})."
     else:
         if 200 <= status < 300:
             return f"The webhook took it (status {status})."
-        told = f"The webhook answered with status {status}."
-    _log.warning("digest: %s", told)
-    return told
+        said = f"The webhook answered with status {status}."
+    _log.warning("digest: %s", said)
+    return said
 
 
 async def _post(address: str, message: Mapping[str, Any]) -> int:

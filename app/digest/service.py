@@ -99,7 +99,7 @@ class Digest:
     @property
     def sentences(self) -> list[str]:
         """The same in words; one sentence where nothing is new."""
-        told = [
+        lines = [
             ", ".join(
                 f"{one.count:,} new{' simulated' * one.is_simulated} glitches of "
                 f"{one.ifo or 'no named detector'}"
@@ -107,13 +107,13 @@ class Digest:
             )
             + "."
         ] * bool(self.glitches)
-        told += [one.sentence for one in self.runs]
-        told += [f"{one.author}: {one.what} {one.count:,}." for one in self.decisions]
-        told += [
+        lines += [one.sentence for one in self.runs]
+        lines += [f"{one.author}: {one.what} {one.count:,}." for one in self.decisions]
+        lines += [
             f"A job of kind {one.kind} failed: {one.detail or 'no reason is known.'}"
             for one in self.failed_jobs
         ]
-        return told or ["Nothing is new."]
+        return lines or ["Nothing is new."]
 
 
 def digest(session: Session, *, days: int = 1) -> Digest:

@@ -14,7 +14,6 @@ from glitch.detectors import parse_detector
 from glitch.observing_runs import OBSERVING_RUNS
 
 ZENODO = "https://zenodo.org"
-PICTURE_HOST = "https://panoptes-uploads.zooniverse.org"  # that Gravity Spy's tables name
 _TIMEOUT_S = 30.0
 
 

@@ -95,13 +95,4 @@ def read_log(session: Session, identity: UUID) -> Log:
 
 def to_event_record(row: ReviewEvent) -> EventRecord:
     """The row as services hand it out."""
-    return EventRecord(
-        id=row.id,
-        identity=row.identity,
-        cluster_id=row.cluster_id,
-        kind=row.kind,
-        author=row.author,
-        created_at=row.created_at,
-        payload=row.payload,
-        undoes_event_id=row.undoes_event_id,
-    )
+    return EventRecord(**{name: getattr(row, name) for name in EventRecord.__dataclass_fields__})
