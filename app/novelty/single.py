@@ -99,15 +99,12 @@ def judge_novelty(
     run = observing_run(None if gps_time is None else float(gps_time))
     named = None if origin == "simulated" else ifo
 
-    def judged(index_size: int | None) -> Judgement:
-        score, n_references = score_against(
-            session,
-            query,
-            alike,
-            gps_time,
-            is_reference=is_reference,
-            index_size=index_size,
+    def searched(index_size: int | None) -> tuple[float | None, int]:
+        return score_against(
+            session, query, alike, gps_time, is_reference=is_reference, index_size=index_size
         )
+
+    def judged(score: float | None, n_references: int) -> Judgement:
         if score is None or n_references < LEAST_REFERENCES:
             return judge(score, n_references, Calibration(0, 0), ifo=named)
         counts = _calibration(session, alike, score, condition)
@@ -118,10 +115,13 @@ def judge_novelty(
         return judge(score, n_references, whole, of_run, run, condition=condition, ifo=named)
 
     if facts.is_indexed and facts.is_spherical:
-        judgement = judged(facts.latent_size)
+        found = searched(facts.latent_size)
+        judgement = judged(*found)
         if judgement.p_value is not None and judgement.p_value > EXACT_BELOW:
             return judgement
-    return judged(None)
+        exact = searched(None)
+        return judgement if exact == found else judged(*exact)
+    return judged(*searched(None))
 
 
 def _calibration(
