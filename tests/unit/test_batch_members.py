@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zipfile
 from collections import Counter
@@ -21,7 +22,7 @@ FILES = {
     "dir/b.csv": b"gps_time,ifo\n1187008882.4,H1\n" * 20,
     "c.hdf5": bytes(3000),
 }
-MUTANTS = 250  # of each
+MUTANTS = int(os.environ.get("MUTANTS", "250"))  # of each
 
 
 def tarred(kind: int) -> bytes:
