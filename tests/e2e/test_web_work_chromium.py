@@ -125,7 +125,7 @@ def test_menus_colours_and_keys_need_no_mouse(browser: Browser) -> None:
     more = browser.find("nav details.menu")
     more.find_element(By.TAG_NAME, "summary").send_keys(Keys.ENTER)
     browser.press(Keys.TAB)
-    assert browser.focused().text == "Label audit"
+    assert browser.focused().text == "What is new"
     browser.press(Keys.ESCAPE)
     assert more.get_attribute("open") is None
     assert browser.focused().text == "More"
