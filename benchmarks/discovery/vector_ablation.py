@@ -1,10 +1,10 @@
 """What each part of the vector's recipe adds: runs without it, over folds by group and seeds.
 
-    python -m benchmarks.discovery.vector_ablation ../shared/data/gravityspy_images PACK
+    python -m benchmarks.discovery.vector_ablation ../shared/data/gravityspy_images PACK...
         [--folds 0 1 2] [--seeds 0] [--steps 1000] [--only NAME...] [--looks runs/looks.npz]
 
-PACK is what `glitch-discovery simulate-pack` writes. Every variant is the shipped configuration but
-for what its name says, trained without the held-out fold and judged on it as
+PACKs are what `glitch-discovery simulate-pack` writes. Every variant is the shipped configuration
+but for what its name says, trained without the held-out fold and judged on it as
 `vector_value.py` judges (each picture alone; cells are accuracy / balanced accuracy, means over
 folds and seeds). The last column is the standard error of the mean of a row's eight figures over
 its runs. Features are made once for all runs and kept in the file of --looks.
@@ -19,7 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from sklearn.decomposition import PCA
 
 from benchmarks.discovery.vector_value import cells, scores, sides_of
@@ -27,8 +26,9 @@ from benchmarks.machine import heading
 from glitch.model import ScatteringVAE
 from glitch.views import Preprocessing
 from training.core.config import LogConfig, ObjectiveConfig
-from training.data.pack import Pack, read_pack
+from training.data.pack import Pack, join_packs, read_pack
 from training.data.real_images import read_real_images
+from training.evaluation.encoding import encode_pack, lone_views
 from training.evaluation.probe import grouped_folds
 from training.views.config import load_config
 from training.views.export import load_run
@@ -58,6 +58,7 @@ def data(**changes: object) -> Change:
 
 VARIANTS: dict[str, Change] = {
     "as shipped": lambda one: one,
+    "a trunk beside": architecture(trunk=64),
     "no guidance": guidance(classes=0.0),
     "no unnamed shapes": guidance(unnamed_share=0.0),
     "own noise explained": guidance(is_twin_the_target=False),
@@ -95,14 +96,10 @@ def looks_once(kept: Path, config: GuidedConfig, packs: dict[str, Pack]) -> dict
         return {name: file[name] for name in packs}
 
 
-@torch.inference_mode()
-def lone_vectors(model: ScatteringVAE, raw: RawLooks, pack: Pack) -> np.ndarray:
-    """Posterior means of every view alone, from its first look; in the order of `lone_views`."""
-    glitch, view = np.asarray(pack.observed).any(axis=2).nonzero()
-    found = torch.from_numpy(raw[glitch, 0, view].astype(np.float32))
-    projected = model.project_features(found[:, :-1], found[:, -1])
-    lone, window = torch.arange(len(view)), torch.from_numpy(view)
-    return model.encode_projected(projected, lone, window, len(view)).mean.numpy()
+def lone_vectors(model: ScatteringVAE, pack: Pack) -> np.ndarray:
+    """Posterior means of every view alone."""
+    alone, input_views, _ = lone_views(pack)
+    return encode_pack(model, alone, input_views).mean
 
 
 def scattering_pca(raw: RawLooks, train_pack: Pack, held_raw: RawLooks, held: Pack) -> list[float]:
@@ -135,7 +132,7 @@ def row(name: str, found: list[list[float]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("pack", type=Path)
+    parser.add_argument("packs", type=Path, nargs="+")
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int)
@@ -145,7 +142,8 @@ def main() -> None:
 
     print(heading())
     config = shipped(asked.steps)
-    real, simulated = read_real_images(asked.folder), read_pack(asked.pack, Preprocessing())
+    real = read_real_images(asked.folder)
+    simulated = join_packs([read_pack(pack, Preprocessing()) for pack in asked.packs])
     seen = looks_once(asked.looks, config, {"real": real, "simulated": simulated})
     folds = list(grouped_folds(real.labels, real.groups, 3, config.data.split_seed))
     print(f"{asked.folds} of 3 folds, seeds {asked.seeds}, {config.optimiser.steps} steps")
@@ -177,8 +175,8 @@ def main() -> None:
                 if not isinstance(model, ScatteringVAE):
                     raise SystemExit("The run made another model.")
                 vectors = (
-                    lone_vectors(model, looked[0], known),
-                    lone_vectors(model, looked[1], judged),
+                    lone_vectors(model, known),
+                    lone_vectors(model, judged),
                 )
                 found.append(scores(*vectors, sides_of(real, known, judged)))
         row(name, found)

@@ -1,12 +1,13 @@
 """Packs on disk: streamed in, mapped out, refused when unfinished or of another recipe."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from glitch.views import Preprocessing, Views
-from training.data.pack import PackError, pack_views, read_pack, write_pack
+from training.data.pack import PackError, join_packs, pack_views, read_pack, write_pack
 
 
 def views(seed: int) -> Views:
@@ -49,3 +50,20 @@ def test_a_pack_of_other_preprocessing_is_refused(tmp_path: Path) -> None:
     write_pack(tmp_path, [("a", views(0))], 1, Preprocessing())
     with pytest.raises(PackError, match="other preprocessing"):
         read_pack(tmp_path, Preprocessing(energy_clip=20.0))
+
+
+def test_packs_are_joined_and_keep_only_what_all_of_them_have() -> None:
+    one = pack_views([views(seed) for seed in range(3)], "abc", "uvw")
+    other = pack_views([views(seed) for seed in (3, 4)], "de", "xy")
+    one, other = (
+        replace(pack, twins=pack.values + np.uint8(1), parameters=None if pack is one else asked)
+        for pack, asked in ((one, None), (other, np.ones((2, 5), dtype=np.float32)))
+    )
+    both = join_packs([one, other])
+    assert (both.labels, both.groups) == (tuple("abcde"), tuple("uvwxy"))
+    np.testing.assert_array_equal(both.values[3:], other.values)
+    np.testing.assert_array_equal(both.observed[:3], one.observed)
+    assert both.twins is not None
+    np.testing.assert_array_equal(both.twins, both.values + np.uint8(1))
+    assert both.parameters is None
+    assert join_packs([one]) is one

@@ -21,6 +21,7 @@ class DataConfig:
     # for a checkpoint whose recipe was judged on folds before
     split: str = "folds"
     simulated: str | None = None  # folder of a pack made by ``simulate-pack``
+    more_simulated: tuple[str, ...] = ()  # further such packs, of other seeds
     real_share: float = 0.5  # of each batch, where both are given
     anchor_glitches: int = 4_000  # fit the linear part first; 0 leaves it out
     n_folds: int = 3  # one fold of the real groups is held out for validation
@@ -31,6 +32,10 @@ class DataConfig:
         require(
             self.real_images is not None or self.simulated is not None,
             "data.real_images and data.simulated are both null: give at least one.",
+        )
+        require(
+            self.simulated is not None or not self.more_simulated,
+            "data.more_simulated goes with data.simulated: name the first pack there.",
         )
         require(
             self.real_layout in READERS,

@@ -146,3 +146,25 @@ def read_pack(folder: Path, preprocessing: Preprocessing) -> Pack:
         for name in (TWINS_FILE, PARAMETERS_FILE)
     )
     return Pack(values, observed, labels, groups, twins, parameters)
+
+
+def join_packs(packs: Sequence[Pack]) -> Pack:
+    """Packs one after another; what simulation adds is kept where every pack has it.
+
+    A single pack stays mapped; several are read into memory.
+    """
+    if len(packs) == 1:
+        return packs[0]
+
+    def together(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+        found = [part for part in parts if part is not None]
+        return np.concatenate(found) if len(found) == len(parts) else None
+
+    return Pack(
+        np.concatenate([pack.values for pack in packs]),
+        np.concatenate([pack.observed for pack in packs]),
+        tuple(label for pack in packs for label in pack.labels),
+        tuple(group for pack in packs for group in pack.groups),
+        together([pack.twins for pack in packs]),
+        together([pack.parameters for pack in packs]),
+    )
