@@ -37,7 +37,7 @@ from app.batches.payload import (
 )
 from app.batches.storage import unpack_whole, upload_path
 from app.batches.strain_index import UPLOADED, Place, StrainIndex
-from app.batches.table_files import is_table, read_table
+from app.batches.table_files import Flags, is_root, is_table, read_table
 from app.batches.wanted import STRAIN, Choice, key_at_random
 from app.decoding.files import kinds_of, open_stack_file, span_of
 from app.glitches.upload import parse_ifo
@@ -53,6 +53,10 @@ GLITCHES = 32  # in a chunk: seconds of work, and what a killed worker loses
 PICTURES, VIEWS, TRIGGERS, REFUSED = "pictures", "views", "triggers", "refused"
 FETCHED, KNOWN = "fetched", "known"
 CONTENT, STACK_FILE = "content", "stack.h5"  # in the job's work folder
+_ROOT = (
+    "is a ROOT file, which is not read here: send the triggers as HDF5 or LIGO_LW, which Omicron "
+    "writes as well, or cWB's EVENTS.txt."
+)
 _PICTURE = re.compile(r"\.(png|jpe?g)\Z", re.IGNORECASE)
 _WINDOW = re.compile(r"(_spectrogram_|__)[0-9.]{1,6}\.[A-Za-z]{3,4}\Z")
 _BLOCK = 992  # a whole number of chunks of GLITCHES
@@ -83,6 +87,7 @@ class BatchPlanner:
         self._index = BatchIndex(session, context.heartbeat)
         self._manifest = Manifest(self._index)
         self._strain = StrainIndex()
+        self._flags = Flags()
         self._has_strain = False
         self._is_unpacked = False
         self._without_strain: dict[str, list[Decimal]] = {}  # times by detector
@@ -139,6 +144,8 @@ class BatchPlanner:
             else:
                 yield from self._references(source, self._choice)
             yield from self._triggers()
+        elif is_root(source):
+            raise FormatError(f"{shown(self._options.name)} {_ROOT}")
         else:
             raise FormatError(
                 f"{shown(self._options.name)} is no batch that is read here: send a tar or zip, "
@@ -218,13 +225,18 @@ class BatchPlanner:
                 try:
                     path.write_bytes(read_member(archive, found))
                     kinds = kinds_of(path, name)
-                    if is_table(path):
+                    if self._flags.add(path, name, is_hdf5_table=kinds.holds_triggers):
+                        path.unlink()
+                    elif is_table(path):
                         tables.append((path, name))
                     elif kinds.holds_views:
                         has_glitches = True
                         self._add_views(path.name, found.name)
                     elif kinds.is_strain:
                         self._add_strain(path, name)
+                    elif is_root(path):
+                        self._refuse(name, f"{name} {_ROOT}")
+                        path.unlink()
                     else:
                         self._refuse(
                             name,
@@ -366,13 +378,15 @@ class BatchPlanner:
                     self._add_trigger(row.name, row.facts)
 
     def _add_trigger(self, name: str, facts: Facts) -> None:
-        ifo, gps_time = facts.ifo or self._options.ifo, facts.gps_time
+        ifo, gps_time = parse_ifo(facts.ifo or self._options.ifo), facts.gps_time
         if gps_time is None:
             self._refuse(name, "The trigger has no GPS time: give it in its row.")
         elif ifo is None:
             self._refuse(name, "The trigger has no detector: give it, or ifo for all.")
+        elif (outside := self._flags.why_not(ifo, Decimal(gps_time))) is not None:
+            self._refuse(f"{ifo} {gps_time}", outside, is_harmless=True)
         else:
-            said = replace(facts.of_glitch(), ifo=parse_ifo(ifo))
+            said = replace(facts.of_glitch(), ifo=ifo)
             self._index.add(TRIGGERS, f"{ifo} {Decimal(gps_time):021.9f}", said.as_json())
 
     def _triggers(self) -> Iterator[ChunkPlan]:

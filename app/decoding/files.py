@@ -20,6 +20,7 @@ from glitch.strain.joining import StrainFile, join_pieces, read_piece
 from glitch.strain.reading import StrainSpan, read_strain, strain_span
 from glitch.strain.series import Strain
 from glitch.tables.hdf5 import TriggerTable
+from glitch.tables.segments import Segments
 from glitch.views import Preprocessing, Views
 
 _MIB = 1 << 20
@@ -217,6 +218,19 @@ def open_triggers(file: Path, name: str) -> TriggerFile:
     found = _perform("triggers", file, name)
     table = TriggerTable(found["count"], tuple(found["columns"]), found["channel"], found["ifo"])
     return TriggerFile(file, name, table)
+
+
+def segments_in(file: Path, name: str) -> list[Segments]:
+    """The data-quality flags of an HDF5 file; none where it holds none.
+
+    Raises:
+        FormatError: if it is damaged.
+        TooLargeError: if it holds more segments than any flag has.
+    """
+    found = _perform("segments", file, name)
+    for one in found:
+        one["active"] = tuple((start, end) for start, end in one["active"])
+    return [Segments(**one) for one in found]
 
 
 def _perform(do: str, file: Path, name: str, *, limits: Limits | None = None, **said: Any) -> Any:

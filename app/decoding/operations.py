@@ -20,6 +20,7 @@ from glitch.strain.joining import read_piece
 from glitch.strain.reading import is_strain_file, read_strain, strain_span
 from glitch.strain.source import Request
 from glitch.tables.hdf5 import holds_triggers, trigger_rows, trigger_table
+from glitch.tables.segments import hdf5_segments
 from glitch.views import Preprocessing, Views
 
 ARRAY, STRAIN = "array", "strain"  # kinds of upload
@@ -144,6 +145,10 @@ def _trigger_rows(file: Path, arguments: _Arguments) -> list[Any]:
     )
 
 
+def _segments(file: Path, arguments: _Arguments) -> list[Any]:
+    return [_fields_of(flag) for flag in hdf5_segments(file, arguments["name"])]
+
+
 def _fields_of(thing: Any) -> dict[str, Any]:
     return {field.name: getattr(thing, field.name) for field in fields(thing)}
 
@@ -168,4 +173,5 @@ OPERATIONS: dict[str, _Operation] = {
     "stack_glitches": _stack_glitches,
     "triggers": _triggers,
     "trigger_rows": _trigger_rows,
+    "segments": _segments,
 }

@@ -55,6 +55,7 @@ def nanoseconds_of(name: str) -> tuple[str, ...]:
     return (f"{name}_ns", *changed)
 
 
+TIME_IN_DETECTOR = re.compile(r"time_for_([a-z][0-9])_detector")  # cWB, for each of its detectors
 LONGEST_NAME = 300  # characters that are looked at
 _NANOSECONDS = (("seconds", "nanoseconds"), ("_sec", "_nsec"), ("_sec", "_nanosec"))
 _UNIT = re.compile(r"\s*[\[(][^\])]*[\])]\s*\Z")
@@ -85,7 +86,7 @@ def is_header(names: Iterable[str]) -> bool:
     """Whether names of columns tell what a row is of: a time, a path, or a Gravity Spy id."""
     plain = {plain_name(name) for name in names}
     spans = plain & set(STARTS) and plain & {*ENDS, DURATION}
-    return bool(plain & _TELLING or spans)
+    return bool(plain & _TELLING or spans or any(map(TIME_IN_DETECTOR.fullmatch, plain)))
 
 
 def is_time(name: str) -> bool:
@@ -95,4 +96,5 @@ def is_time(name: str) -> bool:
 
 def is_known(name: str) -> bool:
     """Whether a column means something here."""
-    return plain_name(name) in _KNOWN
+    plain = plain_name(name)
+    return plain in _KNOWN or TIME_IN_DETECTOR.fullmatch(plain) is not None

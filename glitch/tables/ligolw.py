@@ -41,18 +41,21 @@ def is_ligolw(head: bytes) -> bool:
     return start.startswith(("<?xml", "<!DOCTYPE", "<LIGO_LW")) and "LIGO_LW" in start
 
 
-def ligolw_rows(stream: io.BufferedIOBase, name: str) -> Iterator[tuple[int, dict[str, str] | str]]:
+def ligolw_rows(
+    stream: io.BufferedIOBase, name: str, tables: tuple[str, ...] = TABLES
+) -> Iterator[tuple[int, dict[str, str] | str]]:
     """Rows of the document's table of triggers with their numbers, from 1.
 
     Args:
         stream: The document, unpacked.
         name: What it was called, for messages.
+        tables: Names of tables, of which the first that the document holds is read.
 
     Raises:
         FormatError: if it is no well-formed document, or has no such table.
         TooLargeError: if a row is longer than any trigger is.
     """
-    document = _Document(name)
+    document = _Document(name, tables)
     number = 0
     while True:
         piece = stream.read(_PIECE)
@@ -62,16 +65,18 @@ def ligolw_rows(stream: io.BufferedIOBase, name: str) -> Iterator[tuple[int, dic
         if not piece:
             break
     if not document.found:
+        kind = "triggers" if tables == TABLES else "segments"
         raise FormatError(
-            f"{name} holds no table of triggers: {' or '.join(TABLES)} is read, with its columns."
+            f"{name} holds no table of {kind}: {' or '.join(tables)} is read, with its columns."
         )
 
 
 class _Document:
     """What is known of a document so far, and the rows that wait."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, tables: tuple[str, ...]) -> None:
         self._name = name
+        self._tables = tables
         self.found: str | None = None  # the table that is read
         self._table: str | None = None  # the one that the parser is in
         self._columns: list[str] = []
@@ -122,7 +127,7 @@ class _Document:
             raise TooLargeError(f"{self._name} has elements {_DEEPEST} deep: send the table alone.")
         if tag == "Table":
             table = _table_name(attributes.get("Name", ""))
-            self._table = table if table in TABLES and self.found in (None, table) else None
+            self._table = table if table in self._tables and self.found in (None, table) else None
             self._columns = []
         elif tag == "Column" and self._table:
             self._columns.append(plain_name(attributes.get("Name", "")[:LONGEST_NAME]))

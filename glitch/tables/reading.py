@@ -19,6 +19,7 @@ from typing import Any
 from glitch.detectors import detector_of_file_name
 from glitch.errors import FormatError, GlitchError, TableError
 from glitch.files.text import encoding_of
+from glitch.tables.coherent import of_each_detector
 from glitch.tables.columns import plain_name
 from glitch.tables.facts import Facts, facts_of
 from glitch.tables.layout import COMMENTS, HEAD_BYTES, Layout, find_layout, is_rule
@@ -122,7 +123,8 @@ def read_text_table(path: Path, name: str) -> Iterator[TableRow]:
                 if isinstance(values, str):
                     yield TableRow(label, None, values, number)
                 else:
-                    yield replace(table_row(label, values, ifo=ifo), number=number)
+                    for row in of_each_detector(values):
+                        yield replace(table_row(label, row, ifo=ifo), number=number)
         except csv.Error as error:
             reason = f"The table cannot be read on ({error}): correct it."
             yield TableRow(f"{name} (its rest)", None, reason)

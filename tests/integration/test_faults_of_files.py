@@ -6,6 +6,7 @@ import csv
 import io
 import tarfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gwframe
@@ -23,6 +24,7 @@ from api_fixtures import (
     picture,
     strain_values,
 )
+from gwpy.segments import DataQualityFlag
 from sqlalchemy import text
 
 from app.core.engine import make_session_factory
@@ -291,3 +293,32 @@ def test_fields_that_would_be_dropped_are_refused(client: httpx.Client) -> None:
     assert "There is no field 'gpstime' here" in detail
     assert "gps_time" in detail
     assert client.get("/glitches").json()["items"] == []
+
+
+def test_a_root_file_is_said_to_be_one(send: Send) -> None:
+    items = send(with_strain(b"root\0\0\xf5\xe1" + bytes(500), "H1-OMICRON.root"))
+    assert "is a ROOT file, which is not read here" in str([item.reason for item in items])
+
+
+@pytest.mark.parametrize("kind", ["txt", "h5"])
+def test_triggers_outside_active_segments_are_passed_over(
+    send: Send, service: Service, tmp_path: Path, kind: str
+) -> None:
+    """By a flag's file beside the table, whose own times are no triggers."""
+    flag = DataQualityFlag("H1:DMT-READY:1", active=[(AT - 2, AT + 1)], known=[(AT - 9, AT + 9)])
+    path = tmp_path / f"H1-segments.{kind}"
+    if kind == "txt":
+        flag.active.write(path, format="segwizard")
+    else:
+        flag.write(path, format="hdf5")
+    rows = csv_of(*({"gps_time": AT + after, "ifo": "H1"} for after in (0, 3)))
+    strain = gwosc_hdf5(STRAIN, start=GPS_START)
+    content = {
+        path.name: path.read_bytes(),
+        "t.csv": rows,
+        f"H-H1_TEST-{GPS_START}-32.hdf5": strain,
+    }
+    taken, passed = sorted(send(tar(**content)), key=lambda item: item.state)
+    assert (taken.state, passed.state) == ("done", "skipped")
+    assert "lies outside the active segments of the flag H1" in str(passed.reason)
+    assert [int(float(str(one["gps_time"]))) for one in catalogue(service)] == [AT]

@@ -426,3 +426,33 @@ def test_a_stream_that_its_delimiter_does_not_split(tmp_path: Path) -> None:
     )
     with pytest.raises(FormatError, match="not split as its delimiter says"):
         list(read_text_table(path, "a.xml"))
+
+
+CWB = """# correlation threshold = 0.000000
+# network rho threshold = 0.000000
+# -/+ - not passed/passed final selection cuts
+#  1 - effective correlated amplitude rho
+#  2 - central frequency
+#  3 - bandwidth
+#  4 - duration
+#  5 - time for L1 detector
+#  6 - time for H1 detector
+#  7 - sSNR for L1 detector
+#  8 - sSNR for H1 detector
++ - 72.5067 123 67 0.023 1420000000.2036 1420000000.2059 2.8e+03 2.5e+03
+- - 18.1662 109 66 0.172 1420000001.1299 1420000001.1361 2.5e+02 1.6e+02
+"""
+
+
+def test_an_event_of_coherent_waveburst_is_a_trigger_in_each_detector(tmp_path: Path) -> None:
+    path = tmp_path / "EVENTS.txt"
+    path.write_text(CWB)
+    rows = _rows(path)
+    assert [row.ifo for row in rows] == ["L1", "H1", "L1", "H1"]
+    table = EventTable.read(path, format="ascii.cwb")
+    for place, ifo in enumerate(("L1", "H1")):
+        for row, said in zip(rows[place::2], table, strict=True):
+            assert float(str(row.gps_time)) == said[f"time for {ifo} detector"]
+            assert row.snr == pytest.approx(said[f"sSNR for {ifo} detector"] ** 0.5)
+            assert row.peak_frequency == said["central frequency"]
+            assert (row.bandwidth, row.duration) == (said["bandwidth"], said["duration"])

@@ -1,0 +1,30 @@
+"""Coherent WaveBurst's EVENTS.txt: an event a line, with a time and an SNR for each detector."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from glitch.tables.columns import TIME_IN_DETECTOR, plain_name
+
+_SHARED = {"central_frequency": "peak_frequency", "bandwidth": "bandwidth", "duration": "duration"}
+
+
+def of_each_detector(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The row of a table; of an event in several detectors, a row for each.
+
+    Args:
+        values: By the table's own names. cWB's ``sSNR`` is the square of the SNR.
+    """
+    plain = {plain_name(name): value for name, value in values.items()}
+    found = [match for name in plain if (match := TIME_IN_DETECTOR.fullmatch(name))]
+    if not found:
+        yield values
+    for match in found:
+        row = {ours: plain[theirs] for theirs, ours in _SHARED.items() if theirs in plain}
+        row |= {"gps_time": plain[match[0]], "ifo": match[1]}
+        with contextlib.suppress(KeyError, ValueError):  # where it is not said
+            row["snr"] = math.sqrt(float(plain[f"ssnr_for_{match[1]}_detector"]))
+        yield row

@@ -1,0 +1,170 @@
+"""Data-quality segments: when a flag was active, from the files that gwpy's flags read and write.
+
+gwpy's own readers hold a file in memory whole, and need lalsuite for XML; these are bounded.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import h5py
+
+from glitch.detectors import detector_of_text
+from glitch.errors import FormatError, TooLargeError
+from glitch.files.damage import damage_as
+from glitch.files.hdf5 import find_dataset, read_attribute, read_fields, walk_datasets
+from glitch.files.text import encoding_of
+from glitch.tables.ligolw import is_ligolw, ligolw_rows
+
+Span = tuple[Decimal, Decimal]  # s, the end excluded
+
+MOST_SEGMENTS = 500_000  # a flag of a whole run has some thousands
+_MOST_BYTES = 32 * MOST_SEGMENTS
+_HEAD_BYTES = 1 << 14
+_SEGWIZARD = re.compile(r"\s*#\s*seg\s+start\s+(stop|end)\s+duration", re.IGNORECASE)
+_DEFINER = re.compile(r"segment_definer|\"segment:table\"")
+_FIELDS = ("start_time", "start_time_ns", "end_time", "end_time_ns")
+
+
+@dataclass(frozen=True)
+class Segments:
+    """When a flag was active.
+
+    Attributes:
+        name: Of the flag, or of the file where that is all there is.
+        ifo: The detector that it is of; None where nothing says it, so that it counts for all.
+        active: In order, none touching another.
+        is_good: Whether data are usable while it is active, and not while it is not; False for a
+            flag of bad data.
+    """
+
+    name: str
+    ifo: str | None
+    active: tuple[Span, ...]
+    is_good: bool = True
+
+    def is_active(self, gps_time: Decimal) -> bool:
+        """Whether the flag was active then."""
+        at = bisect_right(self.active, (gps_time, Decimal("Infinity"))) - 1
+        return at >= 0 and gps_time < self.active[at][1]
+
+    def why_not(self, gps_time: Decimal) -> str | None:
+        """Why data of then are not usable, as a sentence."""
+        if self.is_active(gps_time) == self.is_good:
+            return None
+        where = "outside the active segments" if self.is_good else "in a segment"
+        return f"It lies {where} of the {'' if self.is_good else 'bad-data '}flag {self.name}."
+
+
+def is_text_of_segments(path: Path) -> bool:
+    """Whether a file is a list of segments as text: segwizard's, or a LIGO_LW document."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    text = head.decode(encoding_of(head), "replace")
+    if is_ligolw(head):
+        return _DEFINER.search(text) is not None
+    return _SEGWIZARD.match(text) is not None
+
+
+def text_segments(path: Path, name: str) -> list[Segments]:
+    """The flags of a file of text.
+
+    Raises:
+        FormatError: if it is damaged, or holds no flag.
+        TooLargeError: if it holds more segments than any flag has.
+    """
+    with path.open("rb") as file:
+        is_document = is_ligolw(file.read(_HEAD_BYTES))
+    return _of_document(path, name) if is_document else [_of_lines(path, name)]
+
+
+def hdf5_segments(path: Path, name: str) -> list[Segments]:
+    """The flags of an HDF5 file as gwpy writes them; none where it holds none.
+
+    Raises:
+        FormatError: if it is damaged.
+        TooLargeError: if it holds more segments than any flag has.
+    """
+    with damage_as(name), h5py.File(path, "r") as tree:
+        found = []
+        for inside, dataset in walk_datasets(tree):
+            group, _, last = inside.rpartition("/")
+            if last != "active" or find_dataset(tree, f"{group}/known".lstrip("/")) is None:
+                continue
+            if not set(_FIELDS) <= set(dataset.dtype.names or ()):
+                continue
+            flag = group.strip("/") or name
+            count = dataset.shape[0]
+            columns = read_fields(dataset, 0, count, _FIELDS, most_bytes=_MOST_BYTES)
+            rows = zip(*(columns[field] for field in _FIELDS), strict=True)
+            spans = [(_seconds(a, b), _seconds(c, d)) for a, b, c, d in rows]
+            said = read_attribute(dataset.parent, "isgood")
+            found.append(_flag(flag, name, spans, is_good=said is None or bool(said)))
+        return found
+
+
+def _of_lines(path: Path, name: str) -> Segments:
+    spans: list[Span] = []
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(iter(lambda: lines.readline(1000), ""), 1):
+            values = line.split("#")[0].split()
+            if not values:
+                continue
+            try:  # number, start, end, length
+                start, end = Decimal(values[1]), Decimal(values[2])
+            except (IndexError, InvalidOperation):
+                raise FormatError(f"{name}: line {number} is no segment: correct it.") from None
+            spans.append((start, end))
+            if len(spans) > MOST_SEGMENTS:
+                raise _too_many(name)
+    return _flag("", name, spans)
+
+
+def _of_document(path: Path, name: str) -> list[Segments]:
+    def rows(table: str) -> Iterable[Mapping[str, str]]:
+        with path.open("rb") as stream:
+            for _, row in ligolw_rows(stream, name, (table,)):
+                if not isinstance(row, str):
+                    yield row
+
+    flags = {
+        row.get("segment_def_id", ""): ":".join(
+            part for part in (row.get("ifos"), row.get("name"), row.get("version")) if part
+        )
+        for row in rows("segment_definer")
+    }
+    spans: dict[str, list[Span]] = {key: [] for key in flags}
+    for count, row in enumerate(rows("segment"), 1):
+        if count > MOST_SEGMENTS:
+            raise _too_many(name)
+        try:
+            start, start_ns, end, end_ns = (int(row.get(field) or 0) for field in _FIELDS)
+        except ValueError:
+            raise FormatError(f"{name}: segment {count} has no times: write it again.") from None
+        span = _seconds(start, start_ns), _seconds(end, end_ns)
+        spans.setdefault(row.get("segment_def_id", ""), []).append(span)
+    return [_flag(flags.get(key, ""), name, found) for key, found in spans.items()]
+
+
+def _seconds(whole: int, nanoseconds: int) -> Decimal:
+    return Decimal(int(whole)) + Decimal(int(nanoseconds)) / 10**9
+
+
+def _flag(flag: str, file: str, spans: list[Span], *, is_good: bool = True) -> Segments:
+    joined: list[Span] = []
+    for start, end in sorted(one for one in spans if one[1] > one[0]):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    ifo = detector_of_text(flag.partition(":")[0]) or detector_of_text(file)
+    return Segments(flag or file, ifo, tuple(joined), is_good)
+
+
+def _too_many(name: str) -> TooLargeError:
+    return TooLargeError(f"{name} holds over {MOST_SEGMENTS:,} segments: cut it.")

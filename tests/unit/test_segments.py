@@ -1,0 +1,72 @@
+"""Data-quality segments, as gwpy writes them, against gwpy's own answer."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from gwpy.segments import DataQualityDict, DataQualityFlag
+
+from glitch.errors import FormatError
+from glitch.tables.segments import (
+    Segments,
+    hdf5_segments,
+    is_text_of_segments,
+    text_segments,
+)
+
+START = 1126259446
+ACTIVE = [(START, START + 14), (START + 20.5, START + 32), (START + 25, START + 40)]
+FLAGS = DataQualityDict(
+    {
+        name: DataQualityFlag(name, active=active, known=[(START, START + 64)])
+        for name, active in (("H1:DMT-READY:1", ACTIVE), ("L1:DCH-OTHER:2", ACTIVE[:1]))
+    }
+)
+
+
+def _written(folder: Path, kind: str) -> tuple[list[Segments], list[str]]:
+    path = folder / f"H1-flags.{kind}"
+    if kind == "txt":
+        FLAGS["H1:DMT-READY:1"].active.write(path, format="segwizard")
+        return text_segments(path, path.name), ["H1:DMT-READY:1"]
+    FLAGS.write(path, format={"h5": "hdf5", "xml": "ligolw"}[kind])
+    found = hdf5_segments(path, path.name) if kind == "h5" else text_segments(path, path.name)
+    return found, list(FLAGS)
+
+
+@pytest.mark.parametrize("kind", ["txt", "h5", "xml"])
+def test_segments_as_gwpy_writes_them(tmp_path: Path, kind: str) -> None:
+    if kind == "xml":
+        pytest.importorskip("lal", reason="gwpy writes LIGO_LW with lalsuite")
+    found, names = _written(tmp_path, kind)
+    assert kind == "h5" or is_text_of_segments(tmp_path / f"H1-flags.{kind}")
+    assert [flag.ifo for flag in found] == [name[:2] for name in names]
+    assert kind == "txt" or [flag.name for flag in found] == names
+    for flag, name in zip(found, names, strict=True):
+        for tenths in range(-10, 700, 3):
+            time = Decimal(START) + Decimal(tenths) / 10
+            assert flag.is_active(time) == any(
+                start <= time < end for start, end in FLAGS[name].active
+            )
+
+
+def test_a_flag_of_bad_data(tmp_path: Path) -> None:
+    path = tmp_path / "bad.h5"
+    flag = DataQualityFlag("H1:BAD:1", active=[(START, START + 2)], known=[(START, START + 9)])
+    flag.isgood = False
+    flag.write(path, format="hdf5")
+    [found] = hdf5_segments(path, path.name)
+    assert "in a segment of the bad-data flag H1:BAD:1" in str(found.why_not(Decimal(START + 1)))
+    assert found.why_not(Decimal(START + 3)) is None
+
+
+def test_what_is_no_list_of_segments(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("# time, snr\n1126259450 9.5\n")
+    assert not is_text_of_segments(path)
+    path.write_text("# seg\tstart\tstop\tduration\n0 1126259446 x 3\n")
+    assert is_text_of_segments(path)
+    with pytest.raises(FormatError, match="line 2 is no segment"):
+        text_segments(path, path.name)
