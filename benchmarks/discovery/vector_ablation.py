@@ -58,7 +58,6 @@ def data(**changes: object) -> Change:
 
 VARIANTS: dict[str, Change] = {
     "as shipped": lambda one: one,
-    "a trunk beside": architecture(trunk=64),
     "no guidance": guidance(classes=0.0),
     "no unnamed shapes": guidance(unnamed_share=0.0),
     "own noise explained": guidance(is_twin_the_target=False),
