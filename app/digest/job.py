@@ -8,16 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
-from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
-from app.digest.service import Digest, digest
+from app.digest.service import digest
 from app.jobs.records import JobRecord
 from app.jobs.registry import JobContext, OneTransaction
 
 TIMEOUT_S = 10.0  # from the name to the status of the answer
 _log = logging.getLogger("digest")
-_JSON = TypeAdapter(Digest)
 
 
 class DigestHandler(OneTransaction):
@@ -27,7 +25,7 @@ class DigestHandler(OneTransaction):
         """The digest, and whether it was taken."""
         del job
         made = digest(session)
-        result = {**_JSON.dump_python(made, mode="json"), "sentences": made.sentences}
+        result = {**made.model_dump(mode="json"), "sentences": made.sentences}
         address = context.settings.digest_webhook
         if address is None:
             return {**result, "sent": "GLITCH_DIGEST_WEBHOOK is not set, so it was sent nowhere."}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from app.clusters.review.tables import ReviewEvent
 from app.clusters.tables import Cluster, ClusteringRun
 from app.core.errors import InvalidRequestError
 from app.core.identifiers import least_of
+from app.core.model import Model
 from app.glitches.tables import Glitch
 from app.jobs.records import JobRecord
 from app.jobs.service import create_job
@@ -36,8 +36,7 @@ _ACTS = {
 }
 
 
-@dataclass(frozen=True)
-class NewGlitches:
+class NewGlitches(Model):
     """Glitches that were stored, of one detector."""
 
     ifo: str | None
@@ -45,8 +44,7 @@ class NewGlitches:
     count: int
 
 
-@dataclass(frozen=True)
-class NewRun:
+class NewRun(Model):
     """A clustering, and how many of its clusters wait for review."""
 
     id: UUID
@@ -67,8 +65,7 @@ class NewRun:
         )
 
 
-@dataclass(frozen=True)
-class Decisions:
+class Decisions(Model):
     """What somebody decided about clusters and classes."""
 
     author: str
@@ -76,8 +73,7 @@ class Decisions:
     count: int
 
 
-@dataclass(frozen=True)
-class FailedJob:
+class FailedJob(Model):
     """Work that failed, and why."""
 
     id: UUID
@@ -85,8 +81,7 @@ class FailedJob:
     detail: str | None
 
 
-@dataclass(frozen=True)
-class Digest:
+class Digest(Model):
     """What is new since a time; of runs and failed jobs the latest fifty."""
 
     since: datetime
@@ -99,14 +94,12 @@ class Digest:
     @property
     def sentences(self) -> list[str]:
         """The same in words; one sentence where nothing is new."""
-        lines = [
-            ", ".join(
-                f"{one.count:,} new{' simulated' * one.is_simulated} glitches of "
-                f"{one.ifo or 'no named detector'}"
-                for one in self.glitches
-            )
-            + "."
-        ] * bool(self.glitches)
+        stored = ", ".join(
+            f"{one.count:,} new{' simulated' * one.is_simulated} glitches of "
+            f"{one.ifo or 'no named detector'}"
+            for one in self.glitches
+        )
+        lines = [f"{stored}."] if stored else []
         lines += [one.sentence for one in self.runs]
         lines += [f"{one.author}: {one.what} {one.count:,}." for one in self.decisions]
         lines += [
@@ -130,7 +123,7 @@ def digest(session: Session, *, days: int = 1) -> Digest:
     until = datetime.now(UTC)
     since = until - timedelta(days=days)
     glitches = session.execute(
-        select(Glitch.ifo, Glitch.is_simulated, func.count())
+        select(Glitch.ifo, Glitch.is_simulated, func.count().label("count"))
         .where(Glitch.id >= least_of(since))  # ids are in order of time, and indexed
         .group_by(Glitch.ifo, Glitch.is_simulated)
         .order_by(Glitch.is_simulated, Glitch.ifo)
@@ -139,6 +132,7 @@ def digest(session: Session, *, days: int = 1) -> Digest:
         select(func.count())
         .where(Cluster.run_id == ClusteringRun.id, Cluster.state == "flagged")
         .scalar_subquery()
+        .label("n_waiting")
     )
     runs = session.execute(
         select(
@@ -167,15 +161,15 @@ def digest(session: Session, *, days: int = 1) -> Digest:
         .limit(_MOST_LISTED)
     )
     return Digest(
-        since,
-        until,
-        [NewGlitches(*row) for row in glitches],
-        [NewRun(*row) for row in runs],
-        [
-            Decisions(author, _ACTS.get(kind, "classes changed"), number)
+        since=since,
+        until=until,
+        glitches=[NewGlitches.model_validate(row) for row in glitches],
+        runs=[NewRun.model_validate(row) for row in runs],
+        decisions=[
+            Decisions(author=author, what=_ACTS.get(kind, "classes changed"), count=number)
             for author, kind, number in decided
         ],
-        [FailedJob(*row) for row in failed],
+        failed_jobs=[FailedJob.model_validate(row) for row in failed],
     )
 
 

@@ -94,7 +94,7 @@ def test_what_is_older_is_not_new(service: Service) -> None:
         day, week = (app.digest.service.digest(session, days=n) for n in (1, 7))
     assert (day.runs, day.decisions, day.failed_jobs) == ([], [], [])
     assert (len(week.runs), len(week.decisions), len(week.failed_jobs)) == (1, 2, 1)
-    nothing = replace(day, glitches=[])
+    nothing = day.model_copy(update={"glitches": []})
     assert nothing.sentences == ["Nothing is new."]
 
 
