@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, or_, select, text
+from sqlalchemy import Select, and_, exists, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from app.batches.open_data import open_data_folder
@@ -32,6 +32,7 @@ ABANDONED_S = 6 * 3600.0  # what no job names, and nobody has written to for so 
 _JOBS_AT_ONCE = 500
 _LOCK = 6_720_341_907  # any constant; whoever keeps and whoever removes must agree on it
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_IS_REMOVED = exists().where(JobEvent.job_id == Job.id, JobEvent.name == INPUTS_REMOVED)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,6 @@ def clean_up_batches(session: Session, data_dir: Path, keep: timedelta) -> Remov
 
 def _past_their_time(keep: timedelta) -> Select[UUID]:
     """Ended jobs that have kept their files long enough."""
-    removed = select(JobEvent.id).where(JobEvent.job_id == Job.id, JobEvent.name == INPUTS_REMOVED)
     is_whole = and_(Job.state == "succeeded", Job.failed == 0)
     return (
         select(Job.id)
@@ -97,7 +97,7 @@ def _past_their_time(keep: timedelta) -> Select[UUID]:
                 Job.finished_at < DATABASE_CLOCK - keep,
                 and_(is_whole, Job.finished_at < DATABASE_CLOCK - min(keep, KEEP_DONE)),
             ),
-            ~removed.exists(),
+            ~_IS_REMOVED,
         )
         .order_by(Job.created_at)
         .limit(_JOBS_AT_ONCE)
@@ -108,13 +108,10 @@ def _past_their_time(keep: timedelta) -> Select[UUID]:
 
 def _needing(digest: str) -> Select[bool]:
     """Whether some job may still read the upload of this digest."""
-    removed = select(JobEvent.id).where(JobEvent.job_id == Job.id, JobEvent.name == INPUTS_REMOVED)
     names_it = or_(
         Job.parameters["upload"].astext == digest, Job.parameters["manifest"].astext == digest
     )
-    return select(
-        select(Job.id).where(Job.kind == KIND, names_it, ~removed.exists()).limit(1).exists()
-    )
+    return select(select(Job.id).where(Job.kind == KIND, names_it, ~_IS_REMOVED).limit(1).exists())
 
 
 def _is_known(session: Session, name: str) -> bool:
@@ -123,8 +120,7 @@ def _is_known(session: Session, name: str) -> bool:
         job_id = UUID(name)
     except ValueError:
         return False
-    removed = select(JobEvent.id).where(JobEvent.job_id == Job.id, JobEvent.name == INPUTS_REMOVED)
-    found = select(func.count()).select_from(Job).where(Job.id == job_id, ~removed.exists())
+    found = select(func.count()).select_from(Job).where(Job.id == job_id, ~_IS_REMOVED)
     return bool(session.scalar(found))
 
 
