@@ -138,6 +138,26 @@ class Walker:
         self.client.close()
 
 
+@pytest.fixture(scope="module")
+def glitches(service: Service) -> list[GlitchRecord]:
+    """The small catalogue of that service."""
+    return fill_catalogue(service)
+
+
+@pytest.fixture
+def reviewer(service: Service, glitches: list[GlitchRecord]) -> Iterator[Walker]:
+    """A reviewer who walks the pages of the catalogue."""
+    with Walker(service, "reviewer") as walker:
+        yield walker
+
+
+@pytest.fixture
+def reader(service: Service, glitches: list[GlitchRecord]) -> Iterator[Walker]:
+    """A reader, likewise."""
+    with Walker(service, "reader") as walker:
+        yield walker
+
+
 def fill_catalogue(service: Service, n_glitches: int = 60) -> list[GlitchRecord]:
     """Glitches of two classes and two detectors, one in four simulated, some unlabelled."""
     rng = np.random.default_rng(7)

@@ -16,19 +16,14 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-from web_fixtures import fill_catalogue, service
+from web_fixtures import glitches, service
 
 from app.core.engine import make_session_factory
 from app.glitches.records import GlitchRecord
 
-__all__ = ["chromium", "service"]
+__all__ = ["chromium", "glitches", "service"]
 
 LOOKS = ((1440, "light"), (800, "dark"))  # each width and each scheme once
-
-
-@pytest.fixture(scope="module")
-def glitches(service: Service) -> list[GlitchRecord]:
-    return fill_catalogue(service)
 
 
 @pytest.fixture(scope="module")

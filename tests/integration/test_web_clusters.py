@@ -10,7 +10,7 @@ import pytest
 from api_fixtures import Service
 from cluster_helpers import store_cluster, store_run
 from sqlalchemy import delete
-from web_fixtures import Page, Walker, fill_catalogue, service
+from web_fixtures import Page, Walker, glitches, service
 
 from app.clusters.review.tables import LabelSuggestion, ReviewEvent
 from app.clusters.tables import Cluster, ClusteringRun
@@ -18,12 +18,7 @@ from app.core.engine import make_session_factory
 from app.glitches.records import GlitchRecord
 from app.jobs.service import list_jobs
 
-__all__ = ["service"]
-
-
-@pytest.fixture(scope="module")
-def glitches(service: Service) -> list[GlitchRecord]:
-    return fill_catalogue(service)
+__all__ = ["glitches", "service"]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from cluster_helpers import store_cluster, store_run
 from PIL import Image
 from sqlalchemy import delete, text, update
 from sqlalchemy.orm import Session
-from web_fixtures import Walker, fill_catalogue, service
+from web_fixtures import Walker, glitches, service
 
 from app.clusters.review.tables import LabelSuggestion, ReviewEvent
 from app.clusters.tables import Cluster, ClusteringRun
@@ -24,12 +24,7 @@ from app.glitches.records import GlitchRecord
 from glitch.images import read_views
 from glitch.views import Preprocessing
 
-__all__ = ["service"]
-
-
-@pytest.fixture(scope="module")
-def glitches(service: Service) -> list[GlitchRecord]:
-    return fill_catalogue(service)
+__all__ = ["glitches", "service"]
 
 
 @pytest.fixture(scope="module")

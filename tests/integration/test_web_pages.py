@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 
 import pytest
 from api_fixtures import Service, gwosc_hdf5, picture, strain_values
 from PIL import Image
-from web_fixtures import Walker, fill_catalogue, service
+from web_fixtures import Walker, glitches, reader, reviewer, service
 
 from app.frame.render import static_files
 from app.glitches.records import GlitchRecord
 
-__all__ = ["service"]
-
-
-@pytest.fixture(scope="module")
-def glitches(service: Service) -> list[GlitchRecord]:
-    return fill_catalogue(service)
-
-
-@pytest.fixture
-def reviewer(service: Service, glitches: list[GlitchRecord]) -> Iterator[Walker]:
-    with Walker(service, "reviewer") as walker:
-        yield walker
-
-
-@pytest.fixture
-def reader(service: Service, glitches: list[GlitchRecord]) -> Iterator[Walker]:
-    with Walker(service, "reader") as walker:
-        yield walker
+__all__ = ["glitches", "reader", "reviewer", "service"]
 
 
 PAGES = (
