@@ -1,5 +1,7 @@
 """Works in processes of their own: told, stopped, failed and killed together."""
 
+import atexit
+import multiprocessing
 import os
 import signal
 import time
@@ -23,6 +25,14 @@ def do(folder: Path, name: str, ending: str, on_step: OnStep) -> bool:
     for step in (1, 2, 3):
         on_step(step)
     (folder / name).write_text(str(os.getpid()))
+    if ending == "lingers":  # as whatever a library does at a process's end
+
+        def linger() -> None:
+            (folder / f"{name}.ending").touch()
+            time.sleep(1)
+            (folder / f"{name}.ended").touch()
+
+        atexit.register(linger)
     while ending in {"error", "killed"} and not list(folder.glob("*.waits")):
         time.sleep(0.01)
     if ending == "error":
@@ -36,7 +46,7 @@ def do(folder: Path, name: str, ending: str, on_step: OnStep) -> bool:
         while not asked:
             time.sleep(0.01)
         (folder / f"{name}.saved").touch()
-    return ending == "done"
+    return ending in {"done", "lingers"}
 
 
 def works(folder: Path, *endings: str) -> list[Work]:
@@ -79,3 +89,28 @@ def test_a_failure_names_its_work_and_lets_the_others_save(
     with pytest.raises(GlitchError, match=words):
         do_all(works(tmp_path, ending, "waits"), jobs=2, progress=lambda *_: None)
     assert (tmp_path / "1.saved").exists()
+
+
+def test_a_terminals_interrupt_does_not_reach_a_work_that_has_just_been_started(
+    tmp_path: Path,
+) -> None:
+    interrupted: list[int] = []
+
+    def interrupt(*_progress: object) -> None:
+        for process in multiprocessing.active_children():
+            if process.pid is not None and process.pid not in interrupted:
+                os.kill(process.pid, signal.SIGINT)  # while it imports
+                interrupted.append(process.pid)
+
+    assert do_all(works(tmp_path, "done", "done"), jobs=2, progress=interrupt)
+    assert len(interrupted) == 2
+
+
+def test_a_work_that_has_ended_is_not_cut_off_at_its_processs_end(tmp_path: Path) -> None:
+    def interrupt(*_progress: object) -> None:
+        while len(list(tmp_path.glob("*.ending"))) != 2:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    assert not do_all(works(tmp_path, "lingers", "lingers"), jobs=2, progress=interrupt)
+    assert len(list(tmp_path.glob("*.ended"))) == 2

@@ -26,6 +26,16 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C comes after what is inside; a process that is started inside never gets it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
     """Turns the first Ctrl-C or SIGTERM into a flag; a second one interrupts at once."""
     received: list[int] = []

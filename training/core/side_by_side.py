@@ -10,8 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.resource_tracker import ensure_running
 
 from glitch.errors import GlitchError
+from training.core.interrupts import interrupts_held_back
 
 OnStep = Callable[[int], None]
 # Told what is done, of how much (steps; None where that is not known), and what is under way.
@@ -59,6 +61,7 @@ def do_all(works: Sequence[Work], *, jobs: int, progress: Progress) -> bool:
 def _side_by_side(works: Sequence[Work], jobs: int, progress: Progress) -> bool:
     # Spawned: a fork would copy a half-initialised torch.
     context = multiprocessing.get_context("spawn")
+    ensure_running()  # spawned with the first process otherwise, and then it unblocks SIGINT
     waiting, active = list(range(len(works))), dict[Connection, tuple[int, SpawnProcess]]()
     steps, total = [0] * len(works), sum(work.steps for work in works)
     is_whole = True
@@ -68,7 +71,10 @@ def _side_by_side(works: Sequence[Work], jobs: int, progress: Progress) -> bool:
                 index = waiting.pop(0)
                 ours, theirs = context.Pipe(duplex=False)
                 process = context.Process(target=_do_apart, args=(works[index], theirs))
-                process.start()
+                # A terminal's Ctrl-C reaches the whole group; this process tells the others, which
+                # would otherwise be interrupted twice, or while they import.
+                with interrupts_held_back():
+                    process.start()
                 theirs.close()
                 active[ours] = (index, process)
             progress(sum(steps), total, ", ".join(works[i].label for i, _ in active.values()))
@@ -124,9 +130,6 @@ def _do_apart(work: Work, answer: Connection) -> None:
     import torch
 
     torch.set_num_threads(1)
-    # A terminal's Ctrl-C reaches the whole group, and then the parent's SIGTERM comes second,
-    # which would end the loop before it has saved.
-    os.setpgid(0, 0)
     parent = multiprocessing.parent_process()
 
     def on_step(step: int) -> None:
@@ -140,3 +143,5 @@ def _do_apart(work: Work, answer: Connection) -> None:
         answer.send(work.do(on_step))
     except GlitchError as error:
         answer.send(str(error))
+    # Nothing is left to stop, and what runs at the process's end is not to be cut in two.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
