@@ -1,6 +1,7 @@
 """What the service's processes hold after so many requests: whether memory grows for ever.
 
     python -m benchmarks.service.soak --requests 25000
+    python -m benchmarks.service.soak --requests 50400 --a-second 7          two hours of it
     MALLOC_ARENA_MAX=16 python -m benchmarks.service.soak      with as many heaps as glibc has
 
 Eight clients: of four requests one stores a spectrogram, one has 32 s of strain looked at, two read
@@ -13,9 +14,11 @@ import argparse
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import httpx
+import numpy as np
 
 from benchmarks.machine import heading
 from benchmarks.service.embed_latency import spectrogram_request, strain_request
@@ -29,6 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=25_000)
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument(
+        "--a-second", type=float, help="requests are sent at this rate, not as soon as possible"
+    )
     chosen = parser.parse_args()
     print(heading())
     spectrogram, strain = spectrogram_request(), strain_request()
@@ -56,7 +62,9 @@ def main() -> None:
             return time.monotonic() - started
 
         memory = Memory(service)
-        print(f"\nrequests  a second   p50 ms  {' MiB  '.join(_SHOWN)} MiB   load", flush=True)
+        print(
+            f"\nrequests  a second   p50 ms  p99 ms  {' MiB  '.join(_SHOWN)} MiB   load", flush=True
+        )
         with ThreadPoolExecutor(chosen.clients) as pool:
             step = max(1, chosen.requests // 12)
             for first in range(0, chosen.requests + 1, step):
@@ -65,13 +73,33 @@ def main() -> None:
                     took, started = [0.0], time.monotonic()
                 rate = len(took) / (time.monotonic() - started) if first else 0.0
                 print(
-                    f"{first:>8} {rate:>9.1f} {1e3 * sorted(took)[len(took) // 2]:>8.0f}  "
+                    f"{first:>8} {rate:>9.1f} {1e3 * np.percentile(took, 50):>8.0f}"
+                    f" {1e3 * np.percentile(took, 99):>7.0f}  "
                     + " ".join(f"{held[name]:>{len(name) + 4}.0f}" for name in _SHOWN)
                     + f" {os.getloadavg()[0]:>8.1f}",
                     flush=True,
                 )
                 started = time.monotonic()
-                took = list(pool.map(ask, range(first, first + step)))
+                took = [
+                    asked.result() for asked in sent_at(chosen.a_second, pool, ask, first, step)
+                ]
+
+
+def sent_at(
+    a_second: float | None,
+    pool: ThreadPoolExecutor,
+    ask: Callable[[int], float],
+    first: int,
+    count: int,
+) -> list[Future[float]]:
+    """So many requests, each when it is due; all at once without a rate."""
+    started = time.monotonic()
+    asked: list[Future[float]] = []
+    for number in range(count):
+        if a_second is not None:
+            time.sleep(max(0.0, started + number / a_second - time.monotonic()))
+        asked.append(pool.submit(ask, first + number))
+    return asked
 
 
 if __name__ == "__main__":
