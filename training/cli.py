@@ -30,6 +30,7 @@ console = Console(stderr=True)
 # What is done, of how much (None where nobody knows), and what is under way.
 Progressed = Callable[[int, int | None, str], None]
 
+DEVICE_HELP = "Where batches are learnt from, as torch names it: cpu, cuda, cuda:1."
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a training run.")]
 
 
@@ -68,8 +69,10 @@ def train(
     folder: Annotated[
         Path | None, typer.Option(help="Where the run is kept; runs/NAME if not given.")
     ] = None,
+    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "cpu",
 ) -> None:
     """Train, or continue a run that was stopped or killed."""
+    from training.core.devices import device_named
     from training.core.distributed import is_first, process_group
     from training.core.interrupts import interruptible
     from training.core.logs import tensorboard_log
@@ -78,7 +81,7 @@ def train(
     from training.views.train import train as run_training
 
     with _user_errors(), interruptible(), process_group():
-        settings = load_config(config)
+        place, settings = device_named(device), load_config(config)
         destination = folder or Path("runs") / settings.name
         with _progress("Reading pictures") as show:
             data = load_data(settings.data, on_progress=lambda done, total: show(done, total, ""))
@@ -107,6 +110,7 @@ def train(
                 validation=data.validation,
                 simulated=data.simulated,
                 report=report,
+                device=place,
             )
     state = "Done" if result.is_complete else "Stopped; the same command continues"
     console.print(f"{state}: {destination} at step {result.step}, best {result.best:.3f}.")
@@ -233,6 +237,7 @@ def reproduce(  # noqa: PLR0917 - a command's options
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Train nothing; report what is finished.")
     ] = False,
+    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "cpu",
 ) -> None:
     """Reproduce the paper's tables, figures and lemma; the same command continues a stopped one."""
     from training.core.budget import Budget
@@ -248,7 +253,7 @@ def reproduce(  # noqa: PLR0917 - a command's options
             destination,
             jobs=jobs,
             sources=Sources(dsprites, chairs, real_images),
-            budget=Budget(steps, seeds),
+            budget=Budget(steps, seeds, device),
             is_report_only=report_only,
             progress=show,
         )

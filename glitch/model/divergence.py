@@ -28,7 +28,12 @@ def kl_to_standard_normal(posterior: Posterior) -> Float[Tensor, "batch latent"]
 
 
 def sample_posterior(posterior: Posterior, generator: torch.Generator) -> LatentTensor:
-    """One reparametrised draw for each member of the batch (Kingma and Welling 2013)."""
+    """One reparametrised draw for each member of the batch (Kingma and Welling 2013).
+
+    Drawn where the generator is: one of the host gives the same draws on every device.
+    """
     mean, log_variance = posterior
-    noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+    noise = torch.randn(
+        mean.shape, generator=generator, dtype=mean.dtype, device=generator.device
+    ).to(mean.device)
     return mean + (0.5 * log_variance).exp() * noise

@@ -27,6 +27,7 @@ from training.core.config import (
     differing_keys,
     read_yaml,
 )
+from training.core.devices import CPU, on_host
 from training.core.distributed import (
     any_process,
     is_first,
@@ -114,6 +115,7 @@ def run_task(
     folder: Path,
     *,
     report: Report = lambda _step, _metrics: None,
+    device: torch.device = CPU,
 ) -> Result:
     """Trains, or continues the run that ``folder`` holds, to ``config.optimiser.steps``.
 
@@ -125,6 +127,7 @@ def run_task(
         build: makes the task; the weights' first values come from the seed.
         folder: where state, metrics (JSON lines) and the best weights are kept.
         report: called after each logged step with its metrics.
+        device: where batches are learnt from. Held-out data are judged on the host.
 
     Raises:
         TrainingError: if the folder holds another run, or a loss or gradient is not finite.
@@ -139,18 +142,19 @@ def run_task(
     task = build()
     model = task.model
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state_path = folder / STATE_FILE
+    if not state_path.exists():
+        task.start()
+    model.to(device)
     # Fused: one pass over each weight and its moments instead of a dozen.
     optimiser = torch.optim.Adam(model.parameters(), lr=config.optimiser.learning_rate, fused=True)
     objective, clock = config.objective.build(), time.perf_counter()
-    discriminator = _discriminator_for(objective, task, config.seed)
-    state_path = folder / STATE_FILE
+    discriminator = _discriminator_for(objective, task, config.seed, device)
     step, best = 0, -math.inf
     if state_path.exists():
         step, best = load_state(state_path, model, optimiser, discriminator)
         if is_first():
             _forget_after(folder / METRICS_FILE, step)
-    else:
-        task.start()
     wait_for_all()
     with (
         full_disk_as_error(folder),
@@ -175,7 +179,8 @@ def run_task(
                 continue
             found: dict[str, float] = {}
             if is_evaluated:
-                found = task.evaluate()
+                with on_host(model):
+                    found = task.evaluate()
                 metrics |= {f"validation.{name}": value for name, value in found.items()}
             if found.get("selection", -math.inf) > best:
                 best = found["selection"]
@@ -261,13 +266,15 @@ def optimise(
     return metrics
 
 
-def _discriminator_for(objective: Objective, task: Task, seed: int) -> Discriminator | None:
+def _discriminator_for(
+    objective: Objective, task: Task, seed: int, device: torch.device
+) -> Discriminator | None:
     """A FactorVAE's discriminator; its first weights come from the seed alone."""
     if not isinstance(objective, FactorVAE):
         return None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Discriminator(task.n_latent)
+        return Discriminator(task.n_latent).to(device)
 
 
 def claim_folder(config: RunSettings, folder: Path) -> None:

@@ -29,6 +29,10 @@ class Batch:
     target_views: Bool[Tensor, "batch view"]  # the views that the decoder is asked for in this step
     target_weight: Float[Tensor, " batch"]  # views observed over targets: the sum stays unbiased
 
+    def to(self, device: torch.device) -> Batch:
+        """The batch on that device."""
+        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+
 
 class StratifiedSampler:
     """Draws strata (groups, or labels of simulated views) evenly, then a member of each."""

@@ -8,6 +8,7 @@ import torch
 
 from glitch.errors import FormatError
 from glitch.model import kl_to_standard_normal, sample_posterior
+from training.core.devices import CPU, device_of
 from training.core.loop import CONFIG_FILE, Report, Result, run_task
 from training.core.objectives import Outcome
 from training.core.state import STATE_FILE, load_state
@@ -29,7 +30,7 @@ class PictureTask:
 
     def outcome(self, step: int, generator: torch.Generator, *, is_half_precision: bool) -> Outcome:
         """The step's batch, encoded, drawn from and decoded."""
-        pictures = self._source.batch(step)
+        pictures = self._source.batch(step).to(device_of(self.model))
         return picture_outcome(self.model, pictures, generator, is_half_precision=is_half_precision)
 
     def details(self, outcome: Outcome) -> dict[str, float]:
@@ -50,7 +51,7 @@ def picture_outcome(
     is_half_precision: bool,
 ) -> Outcome:
     """Pictures encoded, drawn from and decoded to a distortion summed over their pixels."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=is_half_precision):
+    with torch.autocast(pictures.device.type, torch.bfloat16, enabled=is_half_precision):
         posterior = model.encode(pictures)
         draw = sample_posterior(posterior, generator)
         logits = model.decode(draw)
@@ -63,6 +64,7 @@ def train_on_pictures(
     pictures: PictureSet,
     *,
     report: Report = lambda _step, _metrics: None,
+    device: torch.device = CPU,
 ) -> Result:
     """Trains, or continues the run that ``folder`` holds; see :func:`training.core.loop.run_task`.
 
@@ -82,7 +84,7 @@ def train_on_pictures(
         source = PictureSource(pictures, batch_size=config.optimiser.batch_size, seed=config.seed)
         return PictureTask(PictureVAE(config.architecture), source)
 
-    return run_task(config, build, folder, report=report)
+    return run_task(config, build, folder, report=report, device=device)
 
 
 def load_picture_run(folder: Path) -> tuple[PictureConfig, PictureVAE, int]:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from training.core.devices import device_named
 from training.core.full_disk import full_disk_as_error
 from training.core.side_by_side import OnStep, Progress, Work, do_all
 from training.dsprites import train_on_pictures
@@ -60,7 +61,11 @@ def perform(place: Workplace, run: Run, on_step: OnStep = lambda _step: None) ->
     pictures = place.dsprites()
     config = run.config(place.tier, pictures.name)
     result = train_on_pictures(
-        config, folder, pictures, report=lambda step, _metrics: on_step(step)
+        config,
+        folder,
+        pictures,
+        report=lambda step, _metrics: on_step(step),
+        device=device_named(place.tier.device),
     )
     if result.is_complete:
         with full_disk_as_error(folder):

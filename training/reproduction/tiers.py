@@ -29,6 +29,7 @@ class Tier:
     figure2_beta: float  # beta_0 of the annealing that figure 2 follows
     bottleneck_gamma: float  # the paper leaves it unsaid
     other_gamma: float  # one more, at the main C, because the verdict hangs on it
+    device: str = "cpu"  # of its trainings
 
 
 TIERS = {
@@ -104,7 +105,8 @@ def tier_named(name: str) -> Tier:
 
 
 def with_budget(tier: Tier, budget: Budget) -> Tier:
-    """The tier with another number of steps (schedules in proportion), or of seeds everywhere."""
+    """The tier with other steps (schedules in proportion) or seeds everywhere, on that device."""
+    tier = replace(tier, device=budget.device)
     if budget.steps is not None:
         annealing = max(1, round(budget.steps * tier.annealing_steps / tier.steps))
         tier = replace(tier, steps=budget.steps, annealing_steps=annealing)

@@ -22,6 +22,7 @@ from torch.nn.functional import cross_entropy
 from glitch.model import ScatteringVAE, sample_posterior
 from glitch.simulate import UNNAMED
 from glitch.types import LatentTensor
+from training.core.devices import device_of, on_host
 from training.core.objectives import Outcome
 from training.data.pack import PARAMETERS, Pack, PackError
 from training.data.sampling import StratifiedSampler
@@ -149,21 +150,23 @@ class GuidedTask:
         self._see()
         self._project()
         config, rng = self._config, np.random.default_rng([self._config.seed, step])
+        device = device_of(self.model)
         parts = self._parts(rng)
         seen = torch.cat([part.seen for part in parts])
         input_views = torch.cat([part.input_views for part in parts])
-        target = torch.cat([part.target for part in parts])
-        target_view = torch.cat([part.target_view for part in parts])
+        target = torch.cat([part.target for part in parts]).to(device)
+        target_view = torch.cat([part.target_view for part in parts]).to(device)
         member, view = input_views.nonzero(as_tuple=True)
         noise = torch.randn(seen.shape, generator=generator) * config.looks.feature_noise
+        shown = (seen + noise)[member, view].to(device)
         # Dropout draws from the global stream: seeded by the step, a resumed run repeats it.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((config.seed << 32) + step)
             posterior = self.model.encode_projected(
-                (seen + noise)[member, view], member, view, len(seen)
+                shown, member.to(device), view.to(device), len(seen)
             )
         draw = sample_posterior(posterior, generator)
-        explained = self.model.explain(draw, torch.arange(len(seen)), target_view)
+        explained = self.model.explain(draw, torch.arange(len(seen), device=device), target_view)
         distortion = self._distortion(target, explained, target_view, step)
         n_real = sum(len(part.chosen) for part in parts if part.looks is self._looks.get("real"))
         guidance = self._taught(posterior.mean[n_real:], parts)
@@ -197,13 +200,15 @@ class GuidedTask:
         """Makes every look, once; a pure function of the packs and the seed."""
         if self._raw or self._looks:
             return
-        self._raw = see(self.model, self.packs, self._config.looks, self._config.seed)
+        with on_host(self.model):
+            self._raw = see(self.model, self.packs, self._config.looks, self._config.seed)
 
     def _project(self) -> None:
         if self._looks:
             return
-        for name, pack in self.packs.items():
-            self._looks[name] = project_looks(self.model, self._raw[name], pack)
+        with on_host(self.model):
+            for name, pack in self.packs.items():
+                self._looks[name] = project_looks(self.model, self._raw[name], pack)
         self._raw = {}
 
     def _parts(self, rng: np.random.Generator) -> list[_Part]:
@@ -285,14 +290,16 @@ class GuidedTask:
         chosen = parts[-1].chosen
         if model.namer is not None:
             known = {name: index for index, name in enumerate(model.architecture.classes)}
-            named = torch.tensor([known.get(pack.labels[index], -1) for index in chosen])
-            is_named = named >= 0
-            answers = model.namer(means[is_named])
-            loss = loss + guidance.classes * cross_entropy(answers, named[is_named])
+            numbers = [known.get(pack.labels[index], -1) for index in chosen]
+            is_named = [place for place, number in enumerate(numbers) if number >= 0]
+            named = torch.tensor(numbers, device=means.device)[is_named]
+            loss = loss + guidance.classes * cross_entropy(model.namer(means[is_named]), named)
         if model.describer is not None and pack.parameters is not None:
             everything = np.asarray(pack.parameters)
             wanted = (everything[chosen] - everything.mean(axis=0)) / everything.std(axis=0)
-            error = (model.describer(means) - torch.from_numpy(wanted)).square().mean()
+            error = (
+                (model.describer(means) - torch.from_numpy(wanted).to(means.device)).square().mean()
+            )
             loss = loss + guidance.parameters * error
         return loss
 

@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from glitch.model import ViewsVAE, sample_posterior, sum_residuals
 from glitch.types import ObservedTensor, ViewsTensor
+from training.core.devices import device_of
 from training.core.objectives import Outcome
 from training.core.state import STATE_FILE, load_state
 from training.data.pack import Pack
@@ -51,7 +52,7 @@ class ViewsTask:
 
     def outcome(self, step: int, generator: torch.Generator, *, is_half_precision: bool) -> Outcome:
         """Encodes the input views of the step's batch, draws, decodes the target views."""
-        batch = self._source.batch(step)
+        batch = self._source.batch(step).to(device_of(self.model))
         return compute_outcome(
             self.model,
             batch,
@@ -92,7 +93,7 @@ def compute_outcome(
         rows & batch.input_views[..., None],
         rows & batch.target_views[..., None],
     )
-    with torch.autocast("cpu", torch.bfloat16, enabled=is_half_precision):
+    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=is_half_precision):
         posterior = model.encode(pixels * batch.input_views[..., None, None], seen_rows)
         draw = sample_posterior(posterior, generator)
         prediction = model.decode(draw, batch.target_views)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+
 from glitch.model import ViewsVAE
+from training.core.devices import CPU
 from training.core.distributed import n_processes
 from training.core.loop import Report, Result, TrainingError, run_task
 from training.data.pack import Pack
@@ -27,6 +30,7 @@ def train(
     simulated: Pack | None,
     report: Report = lambda _step, _metrics: None,
     seen: Mapping[str, RawLooks] | None = None,
+    device: torch.device = CPU,
 ) -> Result:
     """Trains the model of views; :func:`training.core.loop.run_task` says how.
 
@@ -38,10 +42,14 @@ def train(
         simulated: simulated glitches to learn from.
         report: called after each logged step with its metrics.
         seen: of the scattering model, looks that several runs share; see ``training.views.looks``.
+        device: where batches are learnt from.
 
     Raises:
-        TrainingError: if the folder holds another run, or a loss or gradient is not finite.
+        TrainingError: if the folder holds another run, or a loss or gradient is not finite; if
+            several processes are to share a run on a GPU.
     """
+    if device != CPU and n_processes() > 1:
+        raise TrainingError("Several processes share a run on processors alone: leave one out.")
     if isinstance(config, GuidedConfig):
         guided = config
         if n_processes() > 1:
@@ -51,6 +59,7 @@ def train(
             lambda: GuidedTask(guided, real_train, validation, simulated, folder=folder, seen=seen),
             folder,
             report=report,
+            device=device,
         )
 
     def build() -> ViewsTask:
@@ -65,4 +74,4 @@ def train(
         kind = ViewsTask if n_processes() == 1 else SharedViewsTask
         return kind(config, ViewsVAE(config.architecture), source, real_train, validation)
 
-    return run_task(config, build, folder, report=report)
+    return run_task(config, build, folder, report=report, device=device)

@@ -64,5 +64,5 @@ def permute_each_latent(
     draw: LatentTensor, generator: torch.Generator | None = None
 ) -> LatentTensor:
     """Draws from the product of marginals: each latent permuted over the batch by itself."""
-    order = torch.rand(draw.shape, generator=generator, device=draw.device).argsort(dim=0)
-    return draw.gather(0, order)
+    order = torch.rand(draw.shape, generator=generator).argsort(dim=0)
+    return draw.gather(0, order.to(draw.device))

@@ -24,6 +24,7 @@ from glitch.model import Architecture
 from glitch.simulate import simulate_views
 from training.core.budget import Budget
 from training.core.config import LogConfig, ObjectiveConfig, OptimiserConfig
+from training.core.devices import device_named
 from training.core.loop import METRICS_FILE
 from training.core.side_by_side import OnStep, Progress, Work, do_all
 from training.core.state import STATE_FILE, saved_step
@@ -47,6 +48,7 @@ class TableTier:
     seeds: tuple[int, ...]
     architecture: Architecture = field(default_factory=Architecture)
     n_simulated: int = 0  # of each class, in place of real pictures; 0 means the real ones
+    device: str = "cpu"  # of its trainings
 
 
 # Small pictures and few channels, so that twenty runs fit an hour of one processor core.
@@ -244,12 +246,14 @@ def _train_chain(  # noqa: PLR0917 - what a work is bound to, in its order
         def after(step: int, before: int = index * tier.steps) -> None:
             on_step(before + step)
 
-        if not train_run(config, folder, learnt, after):
+        if not train_run(config, folder, learnt, tier.device, after):
             return False
     return True
 
 
-def train_run(config: TrainingConfig, folder: Path, learnt: Pack, on_step: OnStep) -> bool:
+def train_run(
+    config: TrainingConfig, folder: Path, learnt: Pack, device: str, on_step: OnStep
+) -> bool:
     """One training to its end, or as far as it gets; whether it is complete."""
 
     def report(step: int, _metrics: dict[str, float]) -> None:
@@ -262,6 +266,7 @@ def train_run(config: TrainingConfig, folder: Path, learnt: Pack, on_step: OnSte
         validation=None,
         simulated=None,
         report=report,
+        device=device_named(device),
     )
     return result.is_complete
 
@@ -278,9 +283,10 @@ def tier_named(tier: str) -> TableTier:
 
 
 def with_budget(tier: TableTier, budget: Budget) -> TableTier:
-    """The tier with another number of steps or seeds."""
+    """The tier with another number of steps or seeds, on that device."""
     seeds = tier.seeds if budget.seeds is None else tuple(range(budget.seeds))
-    return replace(tier, steps=budget.steps or tier.steps, seeds=seeds)
+    steps = budget.steps or tier.steps
+    return replace(tier, steps=steps, seeds=seeds, device=budget.device)
 
 
 def describe(tier: str, settings: TableTier) -> list[str]:

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from training.core.budget import Budget
-from training.core.side_by_side import OnStep, Progress, Work, do_all
+from training.core.side_by_side import Progress, Work, do_all
 from training.core.state import STATE_FILE, saved_step
-from training.data.pack import Pack
 from training.reproduction.table1.command import (
     CLOSED_FORM,
     OBJECTIVES,
@@ -33,7 +32,7 @@ from training.reproduction.table1.command import (
 )
 from training.reproduction.table1.judging import judge_run
 from training.reproduction.table1.results import PAPER_CLASSES_NAME, Scored
-from training.views.config import TrainingConfig, VarianceConfig
+from training.views.config import VarianceConfig
 
 LIKELIHOODS = {
     "variance at its optimum": CLOSED_FORM,
@@ -75,7 +74,7 @@ def run_likelihoods(
         GlitchError: if the tier is unknown, the pictures are missing, or a run goes wrong.
     """
     wish = budget or Budget()
-    settings = with_budget(tier_named(tier), Budget(wish.steps, wish.seeds or N_SEEDS))
+    settings = with_budget(tier_named(tier), replace(wish, seeds=wish.seeds or N_SEEDS))
     splits = read_splits(settings, real_images)
     planned = [
         (likelihood, name, configuration(settings, name, seed, variance=variance))
@@ -87,7 +86,7 @@ def run_likelihoods(
         Work(
             f"{name}, {likelihood}, seed {config.seed}",
             settings.steps,
-            partial(_train, config, folder, splits[config.seed][0]),
+            partial(train_run, config, folder, splits[config.seed][0], settings.device),
         )
         for likelihood, name, config in planned
     ]
@@ -100,10 +99,6 @@ def run_likelihoods(
         for one in judge_run(config, run_folder(folder, config), name, splits[config.seed])
     ]
     return _write(folder, found) if found else None
-
-
-def _train(config: TrainingConfig, folder: Path, learnt: Pack, on_step: OnStep) -> bool:
-    return train_run(config, folder, learnt, on_step)
 
 
 def _write(folder: Path, found: Sequence[tuple[str, Scored]]) -> Path:

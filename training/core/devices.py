@@ -1,0 +1,50 @@
+"""Where trainings run: the processor, or a GPU.
+
+A run's data, draws and first weights come from the host either way, so that a GPU sees the batches
+that a processor would. Only rounding differs: a run is repeated to the bit on one kind of device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from glitch.errors import GlitchError
+
+CPU = torch.device("cpu")
+
+
+def device_named(name: str) -> torch.device:
+    """The device of that name, as torch spells it ("cpu", "cuda", "cuda:1").
+
+    Raises:
+        GlitchError: if it is not a device, or not of this machine.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        raise GlitchError(
+            f"There is no device {name!r} here: leave --device out to train on the processor, or "
+            "install the build of torch for this machine's GPU and driver."
+        ) from error
+    return device
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's weights are."""
+    return next(model.parameters()).device
+
+
+@contextmanager
+def on_host(model: nn.Module) -> Iterator[None]:
+    """The model's weights on the host inside, and where they were afterwards."""
+    device = device_of(model)
+    model.to(CPU)
+    try:
+        yield
+    finally:
+        model.to(device)
