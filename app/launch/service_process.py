@@ -52,7 +52,7 @@ class ServiceProcess:
             "The service",
             "app.launch.serve",
             [str(listener.fileno())],
-            environment={"GLITCH_DATA_DIR": str(folder), "REDIS_URL": redis_url, **log_format()},
+            environment={"GLITCH_DATA_DIR": str(folder), "REDIS_URL": redis_url, **terminal_logs()},
             keep_open=(lock.descriptor, listener.fileno()),
             is_conversing=True,
         )
@@ -116,11 +116,15 @@ class ServiceProcess:
         self._child.stop()
 
 
-def log_format() -> dict[str, str]:
-    """Plain text for a person at a terminal; else what the environment says, JSON by default."""
-    if sys.stderr.isatty() and "GLITCH_LOG_FORMAT" not in os.environ:
-        return {"GLITCH_LOG_FORMAT": "text"}
-    return {}
+def terminal_logs() -> dict[str, str]:
+    """For a person at a terminal plain text and warnings alone; requests bury the login link.
+
+    What the environment says goes before; where no terminal is, nothing is changed.
+    """
+    if not sys.stderr.isatty():
+        return {}
+    wanted = {"GLITCH_LOG_FORMAT": "text", "GLITCH_LOG_LEVEL": "warning"}
+    return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
 def _answers(url: str) -> bool:

@@ -25,7 +25,7 @@ from app.launch.errors import LaunchError
 from app.launch.lock import STOPPING, HeldLock, hold_data_directory
 from app.launch.parent_watch import stop_with_parent
 from app.launch.redis.broker import RunningBroker, running_broker
-from app.launch.service_process import Prepared, ServiceProcess, log_format
+from app.launch.service_process import Prepared, ServiceProcess, terminal_logs
 from app.launch.settings import LaunchSettings
 from app.launch.token_file import TOKEN_FILE, read_token
 from app.launch.watchdog import Watchdog
@@ -59,7 +59,7 @@ class _Place:
             "REDIS_URL": self.broker.url,
             "GLITCH_DATA_DIR": str(self.folder),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
-            **log_format(),
+            **terminal_logs(),
         }
         return Background(environment, (self.lock.descriptor,), console)
 

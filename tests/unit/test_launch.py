@@ -20,6 +20,7 @@ from app.launch.data_directory import LOGS, MOST_LOG_BYTES, bound_logs, prepare_
 from app.launch.database import RunningDatabase
 from app.launch.errors import DataDirectoryBusyError, LaunchError
 from app.launch.lock import STOPPING, hold_data_directory
+from app.launch.service_process import terminal_logs
 from app.launch.settings import read_settings
 from app.launch.token_file import TOKEN_FILE, read_token, write_token
 
@@ -277,3 +278,16 @@ def test_long_logs_begin_again_and_the_last_of_them_is_kept(tmp_path: Path) -> N
         program.write("later\n")
     assert log.read_text() == "later\n"
     assert log.with_name("postgres.log.1").stat().st_size == MOST_LOG_BYTES + 1
+
+
+def test_at_a_terminal_requests_do_not_bury_the_login_link(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("GLITCH_LOG_FORMAT", "GLITCH_LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert terminal_logs() == {"GLITCH_LOG_FORMAT": "text", "GLITCH_LOG_LEVEL": "warning"}
+    monkeypatch.setenv("GLITCH_LOG_LEVEL", "info")
+    assert terminal_logs() == {"GLITCH_LOG_FORMAT": "text"}
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+    assert terminal_logs() == {}
