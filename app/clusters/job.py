@@ -34,7 +34,7 @@ class ClusterHandler(OneTransaction):
             heartbeat=context.heartbeat,
             encoder=context.encoder,
         )
-        if run.n_flagged and context.settings.digest_webhook is not None:
+        if run.n_flagged and context.settings.sends_digest:
             create_job(session, "digest", {}, job.author, key=str(run.id))
         context.heartbeat()  # cancelled meanwhile: nothing of it is kept
         return {

@@ -34,6 +34,26 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def check_mail_server(url: str) -> None:
+    """Refuse an address of a mail server that is none, or gives a password away.
+
+    Raises:
+        ValueError: with what it must look like; never with the address, which holds a password.
+    """
+    parts = urlsplit(url)
+    try:
+        is_one = parts.scheme in MAIL_PORTS and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number
+        is_one = False
+    if not is_one or parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError(
+            "GLITCH_SMTP_URL must look like smtp://user:password@mail.example.org:587, smtps://… "
+            "or smtp+plain://…; in user and password write @ : / ? # % as %40 %3A %2F %3F %23 %25"
+        )
+    if parts.username and parts.scheme == "smtp+plain" and not _is_loopback(parts.hostname or ""):
+        raise ValueError("GLITCH_SMTP_URL must not send a password unencrypted: write smtp://…")
+
+
 def _words(value: Any) -> Any:
     return tuple(value.split()) if isinstance(value, str) else value
 
@@ -41,6 +61,10 @@ def _words(value: Any) -> Any:
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 """Several values, with blanks between them."""
 Roles = dict[str, Literal["reader", "submitter", "reviewer", "admin"]]
+
+
+MAIL_PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
+"""Of the ways to a mail server: STARTTLS, TLS from the start, neither."""
 
 
 class Settings(BaseSettings):
@@ -136,6 +160,19 @@ class Settings(BaseSettings):
         default=None,
         description="Where what is new is posted once a day, and when a clustering flags "
         "something: an address that takes JSON with `text`, as chat services do. Unset: nowhere.",
+    )
+    digest_mail: Words = Field(
+        default=(),
+        description="Who is mailed the same: addresses with blanks between them. Unset: nobody.",
+    )
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="The mail server: smtp://user:password@mail.example.org:587 (STARTTLS), "
+        "smtps:// (TLS from the start), or smtp+plain:// (neither, for a relay nearby; no password "
+        "but on this machine). Unset: no mail.",
+    )
+    mail_from: str | None = Field(
+        default=None, description="Whom mail comes from. Unset: GLITCH_CONTACT."
     )
     datafind_url: str | None = Field(
         default=None,
@@ -303,6 +340,37 @@ class Settings(BaseSettings):
         if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
             raise ValueError("GLITCH_DIGEST_WEBHOOK must start with http:// or https://")
         return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server_is_safe(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_mail_server(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _mail_can_be_sent(self) -> Self:
+        if not self.digest_mail:
+            return self
+        if self.smtp_url is None:
+            raise ValueError("GLITCH_DIGEST_MAIL needs GLITCH_SMTP_URL")
+        for address in (*self.digest_mail, self.mail_sender):
+            if not re.fullmatch(r"[!-~]+@[!-~]+", address) or re.search(r"[<>,;:]", address):
+                raise ValueError(
+                    "GLITCH_DIGEST_MAIL and GLITCH_MAIL_FROM (else GLITCH_CONTACT) must hold "
+                    "addresses such as detchar@example.org"
+                )
+        return self
+
+    @property
+    def mail_sender(self) -> str:
+        """Whom mail comes from."""
+        return self.mail_from or self.contact
+
+    @property
+    def sends_digest(self) -> bool:
+        """Whether anybody is told what is new."""
+        return self.digest_webhook is not None or bool(self.digest_mail)
 
     @field_validator("datafind_url")
     @classmethod

@@ -1,1 +1,1 @@
-"""What is new since yesterday: a page, JSON, and a message to the operator's webhook."""
+"""What is new since yesterday: a page, JSON, a message to the operator's webhook, mail."""

@@ -1,4 +1,4 @@
-"""The job of kind ``digest``: the digest as JSON, sent to the operator's webhook."""
+"""The job of kind ``digest``: the digest as JSON, sent to the operator's webhook and by mail."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from sqlalchemy.orm import Session
 
+from app.digest.mail import send_mail
 from app.digest.service import digest
 from app.jobs.records import JobRecord
 from app.jobs.registry import JobContext, OneTransaction
@@ -23,15 +24,20 @@ class DigestHandler(OneTransaction):
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
         """The digest, and whether it was taken."""
-        del job
+        settings = context.settings
         made = digest(session)
         result = {**made.model_dump(mode="json"), "sentences": made.sentences}
-        address = context.settings.digest_webhook
-        if address is None:
-            return {**result, "sent": "GLITCH_DIGEST_WEBHOOK is not set, so it was sent nowhere."}
-        page = f"{context.settings.base_url}/ui/digest"
-        message = {"text": "\n".join([*made.sentences, page]), "digest": result}
-        return {**result, "sent": _send(address.get_secret_value(), message)}
+        sent = []
+        if settings.digest_webhook is not None:
+            page = f"{settings.base_url}/ui/digest"
+            message = {"text": "\n".join([*made.sentences, page]), "digest": result}
+            sent.append(_send(settings.digest_webhook.get_secret_value(), message))
+        if settings.digest_mail:
+            sent.append(send_mail(settings, made, str(job.id)))
+        nowhere = (
+            "Neither GLITCH_DIGEST_WEBHOOK nor GLITCH_DIGEST_MAIL is set: it was sent nowhere."
+        )
+        return {**result, "sent": " ".join(sent) or nowhere}
 
 
 def _send(address: str, message: Mapping[str, Any]) -> str:

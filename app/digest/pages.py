@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.digest.service import MOST_DAYS, Digest, digest
+from app.digest.service import MOST_DAYS, Digest, Sending, digest, last_sending
 from app.frame.contexts import ClassCount, PageContext
 from app.frame.deps import PageRoute, Reader, VisitorDep
 from app.frame.render import render
@@ -29,6 +29,8 @@ class DigestPage(PageContext):
     since: str
     spans: tuple[ClassCount, ...]
     failed: tuple[tuple[str, str, str], ...]  # address, what it was, why
+    sent: Sending | None
+    sent_at: str
 
 
 @router.get("/digest")
@@ -40,7 +42,7 @@ def page(
     days: Annotated[int, Query()] = 1,
 ) -> Response:
     """What is new since yesterday, or in the days asked for."""
-    made = digest(session, days=days)
+    made, last = digest(session, days=days), last_sending(session)
     context = DigestPage(
         digest=made,
         since=stamp(made.since),
@@ -52,5 +54,7 @@ def page(
             (f"/ui/jobs/{one.id}", kind_text(one.kind), one.detail or "no reason is known")
             for one in made.failed_jobs
         ),
+        sent=last,
+        sent_at=stamp(last.finished_at) if last else "",
     )
     return render(request, context, visitor)

@@ -1,4 +1,4 @@
-"""What is new in the catalogue: one answer for the page, the API and the webhook."""
+"""What is new in the catalogue: one answer for the page, the API, the webhook and the mail."""
 
 from __future__ import annotations
 
@@ -92,6 +92,18 @@ class Digest(Model):
     failed_jobs: list[FailedJob]
 
     @property
+    def headline(self) -> str:
+        """The same in a line."""
+        counts = {
+            "new glitches": sum(one.count for one in self.glitches),
+            "clusters to review": sum(one.n_waiting for one in self.runs),
+            "decisions": sum(one.count for one in self.decisions),
+            "failed jobs": len(self.failed_jobs),
+        }
+        told = ", ".join(f"{what} {number:,}" for what, number in counts.items() if number)
+        return told or "nothing is new"
+
+    @property
     def sentences(self) -> list[str]:
         """The same in words; one sentence where nothing is new."""
         stored = ", ".join(
@@ -171,6 +183,25 @@ def digest(session: Session, *, days: int = 1) -> Digest:
         ],
         failed_jobs=[FailedJob.model_validate(row) for row in failed],
     )
+
+
+class Sending(Model):
+    """When somebody was last told what is new, and what became of it."""
+
+    job: UUID
+    finished_at: datetime
+    sent: str
+
+
+def last_sending(session: Session) -> Sending | None:
+    """The latest; None where nothing was ever sent."""
+    row = session.execute(
+        select(Job.id.label("job"), Job.finished_at, Job.result["sent"].astext.label("sent"))
+        .where(Job.kind == KIND, Job.state == "succeeded", Job.result.has_key("sent"))
+        .order_by(Job.finished_at.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else Sending.model_validate(row)
 
 
 def request_daily(session: Session) -> JobRecord | None:

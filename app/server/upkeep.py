@@ -49,7 +49,7 @@ def _keep_map(session: Session, _: Settings) -> str | None:
 
 
 def _send_digest(session: Session, settings: Settings) -> str | None:
-    job = None if settings.digest_webhook is None else request_daily(session)
+    job = request_daily(session) if settings.sends_digest else None
     return "asked for" if job else None
 
 
