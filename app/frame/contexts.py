@@ -159,6 +159,16 @@ class LoginPage(PageContext):
 
 
 @dataclass(frozen=True)
+class LoggedOutPage(PageContext):
+    """Leads on to the provider, where a session is still open."""
+
+    template: ClassVar[str] = "logged_out.html"
+
+    provider: str
+    href: str
+
+
+@dataclass(frozen=True)
 class FailurePage(PageContext):
     """Anything that went wrong, said in a sentence."""
 

@@ -19,7 +19,7 @@ from app.core.sign_on import (
     open_session,
     redeem_code,
 )
-from app.frame.contexts import LoginPage
+from app.frame.contexts import LoggedOutPage, LoginPage
 from app.frame.cookies import is_https, set_cookie
 from app.frame.deps import CsrfChecked, PageRoute, SignerDep, VisitorDep, visitor_of
 from app.frame.failures import see_other
@@ -37,6 +37,8 @@ _YEAR_S = 365 * 24 * 3600
 _LONGEST_TOKEN = 200
 _LOGIN_S = 600  # that a login at the provider may take
 LOGIN_COOKIE_NAME = "glitch_login"
+PROVIDER_COOKIE_NAME = "glitch_provider"  # the ID token that a session began with, for its end
+_LONGEST_KEPT_TOKEN = 3800  # browsers drop cookies of more than 4096 bytes
 
 
 @router.get("/login")
@@ -126,7 +128,7 @@ def from_provider(
     next_path = local_path(begun[4] if begun else None)
     try:
         attempt = _attempt(begun, state, code)
-        principal = provider.finish(_come_back_to(request), code, attempt)
+        principal, id_token = provider.finish(_come_back_to(request), code, attempt)
     except (UnauthenticatedError, PermissionDeniedError) as error:
         note_refused_login(session, client_of(request))
         status = 401 if isinstance(error, UnauthenticatedError) else 403
@@ -134,6 +136,8 @@ def from_provider(
         response: Response = render(request, form, visitor, status=status)
     else:
         response = _let_in(request, session, signer, principal, "provider", next_path=next_path)
+        kept = id_token if len(id_token) <= _LONGEST_KEPT_TOKEN else ""
+        set_cookie(request, response, PROVIDER_COOKIE_NAME, f"={kept}", signer.lifetime_s)
     response.delete_cookie(LOGIN_COOKIE_NAME, path="/ui")
     return _unkept(response)
 
@@ -186,6 +190,7 @@ def _let_in(
     cookie, _ = signer.issue(str(session_id), time.time())
     response = see_other(next_path)
     set_cookie(request, response, COOKIE_NAME, cookie, signer.lifetime_s)
+    response.delete_cookie(PROVIDER_COOKIE_NAME, path="/ui")  # of a session before
     return _unkept(response)
 
 
@@ -213,9 +218,35 @@ def logout(request: Request, session: SessionDep, visitor: VisitorDep) -> Respon
     """End the session, here and wherever its cookie was copied to."""
     if visitor.principal is not None:
         end_session(session, request.state.session_id, visitor.principal)
-    response = see_other("/ui/login", done="logged-out")
+    is_of_provider = PROVIDER_COOKIE_NAME in request.cookies
+    response = see_other("/ui/logout/provider") if is_of_provider else _logged_out()
     response.delete_cookie(COOKIE_NAME, path="/ui")
     return response
+
+
+@router.get("/logout/provider")
+def logout_at_provider(request: Request, visitor: VisitorDep) -> Response:
+    """On to the provider, whose session would let the next person at this browser in.
+
+    A page that leads on by itself, because the policy of pages sends forms, and what they are
+    redirected to, to this service alone. A link elsewhere cannot log out who is logged in.
+    """
+    provider = runtime_of(request).login_provider
+    kept = request.cookies.get(PROVIDER_COOKIE_NAME)
+    if visitor.principal is not None or provider is None or kept is None:
+        return _logged_out()
+    href = provider.farewell(f"{base_url(request)}/ui/login", kept.removeprefix("="))
+    if href is None:
+        response = _logged_out()
+    else:
+        page = LoggedOutPage(runtime_of(request).settings.oidc_label, href)
+        response = render(request, page, visitor)
+    response.delete_cookie(PROVIDER_COOKIE_NAME, path="/ui")
+    return _unkept(response)
+
+
+def _logged_out() -> Response:
+    return see_other("/ui/login", done="logged-out")
 
 
 @router.post("/clock", dependencies=[CsrfChecked])

@@ -1,4 +1,4 @@
-"""Logins by an OpenID Connect provider: authorization code with PKCE, groups give the role."""
+"""Logins and logouts by an OpenID Connect provider: code with PKCE, groups give the role."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import jwt
 from authlib.common.errors import AuthlibBaseError
 from authlib.common.security import generate_token
+from authlib.common.urls import add_params_to_uri
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oidc.core import CodeIDToken
 from joserfc.errors import JoseError
@@ -15,7 +16,7 @@ from requests import RequestException
 from app.core.access import LONGEST_NAME, parse_role
 from app.core.errors import IssuerUnreachableError, PermissionDeniedError, UnauthenticatedError
 from app.core.principals import Principal
-from app.core.settings import Settings
+from app.core.settings import Settings, is_safe_address
 from app.issuers.attempt import Attempt
 from app.issuers.keys import LONGEST_TOKEN, SKEW_S, Issuer
 
@@ -51,15 +52,17 @@ class LoginProvider:
             )
         return str(address), attempt
 
-    def finish(self, come_back_to: str, code: str, attempt: Attempt) -> Principal:
-        """Who came back with this code. The caller has compared the state.
+    def finish(self, come_back_to: str, code: str, attempt: Attempt) -> tuple[Principal, str]:
+        """Who came back with this code, and the ID token that says so.
+
+        The caller has compared the state.
 
         Raises:
             UnauthenticatedError: if the provider does not take the code, or does not say who it is.
             PermissionDeniedError: if none of their groups has a role here.
             IssuerUnreachableError: if the provider cannot be reached.
         """
-        claims = self._claims(come_back_to, code, attempt)
+        claims, token = self._claims(come_back_to, code, attempt)
         name = claims.get(self._settings.oidc_name_claim)
         if (
             not isinstance(name, str)
@@ -80,9 +83,32 @@ class LoginProvider:
                 f"{name} is in no group that may use this service: ask the operator which groups "
                 "may, or log in with a token."
             )
-        return Principal(None, f"{name} ({self._issuer.label})", max(roles))
+        return Principal(None, f"{name} ({self._issuer.label})", max(roles)), token
 
-    def _claims(self, come_back_to: str, code: str, attempt: Attempt) -> dict[str, Any]:
+    def farewell(self, come_back_to: str, id_token: str | None) -> str | None:
+        """Where a browser ends its session at the provider (RP-Initiated Logout 1.0).
+
+        Args:
+            come_back_to: Where the provider sends the browser afterwards.
+            id_token: Of that session; without it the provider may ask whether it is meant.
+
+        Returns:
+            The address; None where the provider offers none, or cannot be reached.
+        """
+        try:
+            address = self._issuer.document().get("end_session_endpoint")
+        except IssuerUnreachableError:
+            return None
+        if not isinstance(address, str) or not is_safe_address(address):
+            return None
+        said = {
+            "client_id": self._settings.oidc_client_id,
+            "post_logout_redirect_uri": come_back_to,
+            **({"id_token_hint": id_token} if id_token else {}),
+        }
+        return str(add_params_to_uri(address, list(said.items())))
+
+    def _claims(self, come_back_to: str, code: str, attempt: Attempt) -> tuple[dict[str, Any], str]:
         endpoint = self._endpoint("token_endpoint")
         try:
             with self._client(come_back_to) as client:
@@ -120,7 +146,7 @@ class LoginProvider:
             raise UnauthenticatedError(
                 f"{self._issuer.url} did not confirm the login ({str(error)[:200]}): start again."
             ) from error
-        return claims
+        return claims, token
 
     def _endpoint(self, name: str) -> str:
         address = self._issuer.document().get(name)

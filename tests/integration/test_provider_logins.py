@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -20,8 +21,9 @@ from web_fixtures import Page, Walker
 
 from app.core.embedded import EmbeddedServer
 from app.core.settings import Settings
-from app.frame.session import LOGIN_COOKIE_NAME
+from app.frame.session import LOGIN_COOKIE_NAME, PROVIDER_COOKIE_NAME
 from app.frame.sessions import COOKIE_NAME
+from app.issuers.login import LoginProvider
 
 CLIENT = "glitches"
 SECRET = "a secret with % and :"
@@ -35,8 +37,10 @@ class Provider(LocalIssuer):
         self.pages[WELL_KNOWN] |= {
             "authorization_endpoint": f"{self.url}/authorize?tenant=1",
             "token_endpoint": f"{self.url}/token",
+            "end_session_endpoint": f"{self.url}/end?tenant=1",
         }
-        self.pages |= {"/authorize": self.authorize, "/token": self.exchange}
+        self.pages |= {"/authorize": self.authorize, "/token": self.exchange, "/end": self.end}
+        self.ended: list[dict[str, str]] = []
         self.begun: dict[str, dict[str, str]] = {}
         self.reset()
 
@@ -55,6 +59,11 @@ class Provider(LocalIssuer):
         self.begun[code] = asked
         back = urlencode({"code": code, "state": asked["state"]})
         return 302, {"Location": f"{asked['redirect_uri']}?{back}"}, {}
+
+    def end(self, request: Any, _: str) -> tuple[int, dict[str, str], Any]:
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(request.path).query).items()}
+        self.ended.append(asked)
+        return 302, {"Location": asked["post_logout_redirect_uri"]}, {}
 
     def exchange(self, request: Any, body: str) -> tuple[int, dict[str, str], Any]:
         sent = {name: values[0] for name, values in parse_qs(body).items()}
@@ -136,8 +145,9 @@ def test_a_login_from_the_page_asked_for_and_back(
     assert "reviewer" in page.text
     assert LOGIN_COOKIE_NAME not in walker.client.cookies
     copied = walker.client.cookies[COOKIE_NAME]
+    assert walker.get("/ui/logout/provider").path == "/ui/clusters"  # not for who is logged in
     assert walker.get("/ui/tokens").status == 200
-    assert "You are logged out." in walker.submit(page, "/ui/logout").text
+    assert "You are logged out here." in walker.submit(page, "/ui/logout").text
     with httpx.Client(base_url=service.url, cookies={COOKIE_NAME: copied}) as thief:
         assert thief.get("/ui/classes").status_code == 303
     with service.engine.connect() as connection:
@@ -208,6 +218,48 @@ def test_nobody_is_logged_in_by_a_link_of_somebody_else(
         assert COOKIE_NAME not in victim.client.cookies
     assert Page(walker.client.get(back)).status == 200
     assert Page(walker.client.get(back)).status == 401  # not twice
+
+
+@pytest.mark.parametrize("is_token_long", [False, True], ids=str)
+def test_logging_out_goes_on_to_the_provider(
+    service: Service, walker: Walker, provider: Provider, *, is_token_long: bool
+) -> None:
+    provider.person["groups"] = ["LSC", *["x" * 4000] * is_token_long]
+    page = walker.submit(walker.get("/ui/login/provider"), "/ui/logout")
+    assert (page.status, page.path) == (200, "/ui/logout/provider")
+    assert page.response.headers["cache-control"] == "no-store"
+    assert not {COOKIE_NAME, PROVIDER_COOKIE_NAME} & set(walker.client.cookies)
+    (address,) = (link for link in page.links if link.startswith(provider.url))
+    assert f'http-equiv="refresh" content="0; url={escape(address)}"' in page.response.text
+    assert httpx.get(address).headers["location"] == f"{service.url}/ui/login"
+    said = provider.ended.pop()
+    assert (said["client_id"], said["tenant"]) == (CLIENT, "1")
+    if is_token_long:
+        assert "id_token_hint" not in said
+    else:
+        claims = jwt.decode(said["id_token_hint"], options={"verify_signature": False})
+        assert claims["aud"] == CLIENT
+    assert walker.get("/ui/logout/provider").path.startswith("/ui/login")  # once
+
+
+def test_who_logs_in_with_a_token_later_has_nothing_to_end_there(
+    service: Service, walker: Walker, provider: Provider
+) -> None:
+    walker.get("/ui/login/provider")
+    walker.client.cookies.delete(COOKIE_NAME)
+    form = walker.get("/ui/login")
+    page = walker.submit(form, "/ui/login", token=service.tokens["reader"])
+    assert "You are logged out." in walker.submit(page, "/ui/logout").text
+
+
+def test_a_provider_that_ends_no_sessions_or_is_away(service: Service, provider: Provider) -> None:
+    known = provider.pages[WELL_KNOWN]
+    for offered in (None, 7, "http://evil.example/end", "javascript:alert(1)"):
+        provider.pages[WELL_KNOWN] = known | {"end_session_endpoint": offered}
+        assert LoginProvider(service.settings).farewell("https://g.example", "x") is None
+    provider.pages[WELL_KNOWN] = known
+    provider.is_down = True
+    assert LoginProvider(service.settings).farewell("https://g.example", "x") is None
 
 
 @pytest.mark.parametrize("query", ["", "state=x&code=y", "state=%C3%A9", "error=access_denied"])
