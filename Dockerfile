@@ -5,12 +5,14 @@ FROM ${PYTHON_IMAGE} AS build
 # For another package index, such as PyTorch's own for the smaller CPU-only torch.
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
+# Of pyproject.toml's, such as tracing.
+ARG EXTRAS
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/glitch
 WORKDIR /src
 # Dependencies first: their layer is kept while only our code changes.
 COPY pyproject.toml constraints.txt ./
-RUN python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))" > requirements.txt \
+RUN python -c "import sys, tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print('\n'.join(p['dependencies'] + sum((p['optional-dependencies'][e] for e in sys.argv[1:]), [])))" ${EXTRAS} > requirements.txt \
     && /opt/glitch/bin/pip install --constraint constraints.txt --requirement requirements.txt
 COPY README.md LICENSE alembic.ini ./
 COPY alembic alembic

@@ -22,6 +22,7 @@ from app.server.load import LoadCollector
 from app.server.metrics import CountRequests, Metrics
 from app.server.middleware import BodyBounds, RequestContext
 from app.server.runtime import Runtime, open_runtime
+from app.server.tracing import start_tracing
 from glitch.errors import GlitchError
 from glitch_discovery.version import VERSION
 
@@ -48,6 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             to_thread.current_default_thread_limiter().total_tokens = runtime.admissions.threads
             await run_in_threadpool(_load_model, runtime)
             yield
+            await run_in_threadpool(stop_tracing)
             metrics.registry.unregister(load)
 
     application = FastAPI(
@@ -74,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     application.add_middleware(CountRequests, metrics=metrics)
     application.add_middleware(RequestContext)
+    stop_tracing = start_tracing(application)
     return application
 
 

@@ -1,0 +1,74 @@
+"""Traces by OpenTelemetry, where its ordinary environment variables ask for them.
+
+Nothing of it is imported otherwise, so that it costs neither time nor memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+
+from glitch_discovery.version import VERSION
+
+_ASKED_BY = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_PROBES = r"/healthz$,/readyz$,/metrics$,/status\.json$"
+_WITH_QUERY = ("http.url", "http.target", "url.full")
+_FLUSH_S = 3.0  # a collector that is away must not hold up the end
+_log = logging.getLogger("app.tracing")
+
+
+def start_tracing(application: FastAPI) -> Callable[[], None]:
+    """Have a span of each request sent to the collector that the environment names, if any.
+
+    Returns:
+        What sends the last spans and ends it.
+    """
+    if not any(os.environ.get(name) for name in _ASKED_BY):
+        return lambda: None
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+        from opentelemetry.metrics import NoOpMeterProvider
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
+        _log.warning(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but no traces are sent, because %s is not "
+            "installed: pip install 'glitch-discovery[tracing]'.",
+            error.name,
+        )
+        return lambda: None
+    resource = Resource.create()
+    if str(resource.attributes["service.name"]).startswith("unknown_service"):
+        resource = resource.merge(Resource({"service.name": "glitch-discovery"}))
+    provider = TracerProvider(resource=resource.merge(Resource({"service.version": VERSION})))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    FastAPIInstrumentor.instrument_app(
+        application,
+        server_request_hook=_without_query,
+        tracer_provider=provider,
+        meter_provider=NoOpMeterProvider(),  # /metrics tells of the numbers
+        excluded_urls=None if os.environ.get("OTEL_PYTHON_EXCLUDED_URLS") else _PROBES,
+        http_capture_headers_server_response=["x-request-id"],
+        exclude_spans=["receive", "send"],
+    )
+
+    def stop() -> None:
+        ending = threading.Thread(target=provider.shutdown, daemon=True)
+        ending.start()
+        ending.join(_FLUSH_S)
+
+    return stop
+
+
+def _without_query(span: Any, scope: dict[str, Any]) -> None:
+    """A query can carry a signature or the code of a login: nobody else is told."""
+    for name in _WITH_QUERY:
+        span.set_attribute(name, scope["path"])
+    span.set_attribute("url.query", "")

@@ -1,0 +1,113 @@
+"""Traces go to the collector that the ordinary variables name, and tell no secret."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from api_fixtures import running_service
+from fastapi import FastAPI
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from app.core.embedded import EmbeddedServer
+from app.server.tracing import start_tracing
+
+SENT = tuple[str, bytes]  # path, body
+
+
+@contextmanager
+def collector() -> Iterator[tuple[str, list[SENT]]]:
+    """One that takes spans by OTLP over HTTP; its address, and what came."""
+    came: list[SENT] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            is_packed = self.headers.get("Content-Encoding") == "gzip"
+            came.append((self.path, gzip.decompress(body) if is_packed else body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", came
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_requests_become_spans_without_their_secrets(
+    postgres_server: EmbeddedServer,
+    migrated_template: str,
+    data_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with collector() as (url, came):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        with (
+            running_service(postgres_server, migrated_template, data_folder) as service,
+            service.client("reader") as client,
+        ):
+            client.get("/glitches", params={"limit": 1, "cursor": "a-secret"})
+            request_id = client.get("/classes").headers["x-request-id"]
+            client.get("/healthz")
+            client.get("/readyz")
+            client.get("/ui/login", params={"code": "a-secret"})
+        assert {path for path, _ in came} == {"/v1/traces"}
+    assert not any(b"a-secret" in body for _, body in came)
+    assert not any(service.tokens["reader"].encode() in body for _, body in came)
+    (resource,) = {
+        str(found.resource)
+        for _, body in came
+        for found in ExportTraceServiceRequest.FromString(body).resource_spans
+    }
+    assert "glitch-discovery" in resource
+    spans = [
+        span
+        for _, body in came
+        for found in ExportTraceServiceRequest.FromString(body).resource_spans
+        for scope in found.scope_spans
+        for span in scope.spans
+    ]
+    assert sorted(span.name for span in spans) == ["GET /classes", "GET /glitches", "GET /ui/login"]
+    (classes,) = (span for span in spans if span.name == "GET /classes")
+    assert request_id in str(classes.attributes)
+
+
+def test_a_collector_that_is_away_holds_nothing_up(
+    postgres_server: EmbeddedServer,
+    migrated_template: str,
+    data_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    with (
+        running_service(postgres_server, migrated_template, data_folder) as service,
+        service.client(None) as client,
+    ):
+        assert client.get("/ui/login").status_code == 200  # and the service ends after it
+
+
+def test_without_the_extra_a_sentence_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    caplog.set_level("WARNING", "app.tracing")
+    start_tracing(FastAPI())()
+    assert caplog.messages == []  # nobody asked
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    start_tracing(FastAPI())()
+    (said,) = caplog.messages
+    assert "pip install 'glitch-discovery[tracing]'" in said
