@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
@@ -13,6 +13,8 @@ from app.frame.figures import PLOT_HEIGHT, PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, late
 from app.frame.render import LONGEST_PATH, environment, local_path
 from app.frame.words import frequency, moment, nearest_window, novelty, p_value_text, seconds
 from app.glitches.pages.query import filter_form, parse_catalogue_query
+from app.jobs.pages.view import live_of
+from app.jobs.records import JobRecord
 from app.models.checkpoints import Standing
 from app.models.pages.contexts import CheckpointsPage
 from app.models.pages.view import checkpoint_card
@@ -248,3 +250,26 @@ def test_a_manifest_is_told_measures_first_and_never_at_endless_length() -> None
     assert facts["Git revision"].is_code
     assert facts["Licence"].value == "GPL-3.0-or-later"
     assert '"deep"' in said.manifest
+
+
+@pytest.mark.parametrize(
+    ("state", "total", "sentence"),
+    [
+        ("running", 1, None),  # a full bar would say that it is done
+        ("succeeded", 1, "1 of 1 done"),
+        ("running", 2, "2 of 2 done, the last step is under way"),
+        ("succeeded", 2, "2 of 2 done"),
+    ],
+)
+def test_a_job_in_its_last_step_does_not_look_done(
+    state: str, total: int, sentence: str | None
+) -> None:
+    now = datetime(2026, 11, 28, tzinfo=UTC)
+    job = JobRecord(
+        **{"id": uuid4(), "kind": "cluster", "key": None, "state": state},
+        **{"is_cancel_requested": False, "parameters": {}, "result": None, "detail": None},
+        **{"total": total, "done": total, "failed": 0, "skipped": 0, "author": "ada"},
+        **{"created_at": now, "started_at": now, "finished_at": None},
+    )
+    progress = live_of(job, now).progress
+    assert (progress and progress.sentence) == sentence

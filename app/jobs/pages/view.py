@@ -112,6 +112,9 @@ def _progress(job: JobRecord, now: datetime) -> Progress | None:
     if not job.total:
         return None
     ended = job.done + job.failed + job.skipped
+    is_ending = job.state == "running" and ended >= job.total
+    if is_ending and job.total == 1:
+        return None  # a full bar would say that it is done
     words = [
         f"{number:,} {word}"
         for number, word in (
@@ -127,7 +130,7 @@ def _progress(job: JobRecord, now: datetime) -> Progress | None:
         done=round(100 * job.done / job.total, 2),
         skipped=round(100 * job.skipped / job.total, 2),
         failed=round(100 * job.failed / job.total, 2),
-        sentence=f"{ended:,} of {job.total:,}{parts}",
+        sentence=f"{ended:,} of {job.total:,}{parts}{', the last step is under way' * is_ending}",
         left=_left(job, ended, now),
     )
 

@@ -2,7 +2,7 @@
 
 const CELLS = 24; // of the grid, along each side, in which the densest place is sought
 const FEWEST = 3; // points that are worth a name
-const [HEIGHT, WIDTH] = [16, 7]; // px: of a line, and of a letter
+const [HEIGHT, WIDTH] = [16, 8]; // px: of a line, and of a letter of the widest font
 const ABOVE = 15; // px: the points themselves stay in sight
 
 export class Names {

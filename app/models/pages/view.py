@@ -155,6 +155,8 @@ def _shown(value: object) -> str:
         return f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
+    if value in ("", []):
+        return "\N{EN DASH}"
     if isinstance(value, list | tuple):
         text = ", ".join(_shown(item) for item in value)
     else:
