@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -18,13 +19,15 @@ from app.classes.log import Change, ClassEventRecord, ClassLog, MergeInto, SetSt
 from app.classes.merging import merge_into, take_back_merge
 from app.classes.naming import WITHDRAWN, find_class, lock_classes, select_classes, to_class_record
 from app.classes.tables import ClassEvent, GlitchClass
-from app.classes.usage import refuse_used
+from app.classes.tree import Tree
+from app.clusters.review.tables import LabelSuggestion
 from app.core.access import require_role
 from app.core.audit import record_event
 from app.core.errors import ConflictError, NotFoundError
 from app.core.events.acts import act_to_turn, check_remark, refuse_stale
 from app.core.events.log import Redo, Undo
 from app.core.principals import Principal, Role
+from app.glitches.tables import Label
 
 
 @dataclass(frozen=True)
@@ -277,3 +280,37 @@ def _formerly(session: Session, name: str) -> str | None:
 def _to_record(row: ClassEvent) -> ClassEventRecord:
     names = ClassEventRecord.__dataclass_fields__
     return ClassEventRecord(**{name: getattr(row, name) for name in names})
+
+
+def refuse_used(session: Session, known: GlitchClass, *, beside: UUID | None = None) -> None:
+    """Refuse to take back a class that others have built on.
+
+    Args:
+        session: The transaction to read in.
+        known: The class.
+        beside: The identity of a cluster whose own suggestions do not count.
+
+    Raises:
+        ConflictError: says what there is: labels, suggestions, sub-classes.
+    """
+    labels = session.execute(
+        select(func.count(), func.max(Label.author)).where(
+            Label.class_id == known.id, Label.revoked_at.is_(None)
+        )
+    ).one()
+    if labels[0]:
+        raise ConflictError(
+            f"{labels[0]:,} glitches were labelled {known.name} by now, by {labels[1]} among "
+            "others: revoke those labels first."
+        )
+    waiting = select(func.count()).where(LabelSuggestion.class_id == known.id)
+    if beside is not None:
+        waiting = waiting.where(LabelSuggestion.identity != beside)
+    if session.scalar(waiting):
+        raise ConflictError(
+            f"Another cluster was merged into {known.name} by now: undo that merge first."
+        )
+    children = Tree.load(session).children(known.id)
+    if children:
+        name = session.get_one(GlitchClass, children[0]).name
+        raise ConflictError(f"{name} is a sub-class of {known.name} by now: move it first.")

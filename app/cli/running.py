@@ -99,7 +99,7 @@ def demo(
 ) -> None:
     """Load the demonstration of simulated glitches into a running service, or remove it."""
     with reported():
-        from app.client.demo import load, remove_all
+        from app.client.jobs import load, remove_all
 
         raise typer.Exit(remove_all(url) if remove else load(url, is_followed=follow))
 

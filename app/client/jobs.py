@@ -121,3 +121,25 @@ def _print_failures(service: RemoteService, console: Console, job: dict[str, Any
 
 def _done(progress: dict[str, Any]) -> str:
     return f"{progress['done']}/{progress['total']}" if progress["total"] else str(progress["done"])
+
+
+def load(url: str | None, *, is_followed: bool) -> int:
+    """Have it loaded, or what is missing of it, and show how far it is; the exit code.
+
+    Raises:
+        LaunchError: if the token or the service is missing, or it refuses.
+    """
+    job = find_service(url).ask("POST", "/demonstration")
+    return show(url, UUID(job["id"]), is_followed=is_followed)
+
+
+def remove_all(url: str | None) -> int:
+    """Take it out; the exit code.
+
+    Raises:
+        LaunchError: if the token or the service is missing, or it refuses.
+    """
+    gone = find_service(url).ask("DELETE", "/demonstration")["glitches"]
+    said = f"{gone:,} simulated glitches are gone." if gone else "There was no demonstration."
+    plain_console().print(said)
+    return 0

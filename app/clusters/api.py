@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
+from pydantic import Field
 
-from app.clusters import schemas as cluster_schemas
 from app.clusters.occurrences import seen_before
-from app.clusters.records import Cluster, Run, SeenBefore
+from app.clusters.records import Cluster, ClusteringParameters, MemberRecord, Run, SeenBefore
 from app.clusters.service import (
     get_cluster,
     list_clusters,
@@ -17,10 +17,66 @@ from app.clusters.service import (
     list_runs,
     start_clustering,
 )
-from app.core.model import ListOf
+from app.core.model import ListOf, Model
+from app.glitches import render
+from app.glitches.schemas import Glitch
 from app.jobs import schemas as job_schemas
 from app.server import request_scope
 from app.server.callers import Cursor, Reader, SessionDep, Submitter
+
+
+class NewRun(Model):
+    """What to cluster and how."""
+
+    fdr: Annotated[float, Field(allow_inf_nan=False)] = Field(
+        default=0.1, description="Nominal false-discovery rate of what is flagged, in (0, 1)."
+    )
+    min_cluster_size: int = Field(
+        default=5, description="Fewer glitches are no cluster; 3 or more."
+    )
+    ifo: Annotated[str, Field(max_length=10, pattern=r"^[^\x00]*$")] | None = Field(
+        default=None, description="Only this detector."
+    )
+    scope: Literal["novel", "everything"] = Field(
+        default="novel", description="What is flagged as novel, or labelled and unlabelled alike."
+    )
+    simulated: bool = Field(default=False, description="The simulated glitches, not the real ones.")
+    dormant_days: int = Field(
+        default=60,
+        description="Days with data and without a known class after which it counts as dormant; "
+        "one that occurs again within as many is reported.",
+    )
+
+    def parsed(self) -> ClusteringParameters:
+        """The parameters as services take them."""
+        return ClusteringParameters(
+            fdr=self.fdr,
+            min_cluster_size=self.min_cluster_size,
+            ifo=self.ifo,
+            scope=self.scope,
+            is_simulated=self.simulated,
+            dormant_days=self.dormant_days,
+        )
+
+
+class Member(Model):
+    """A glitch in a cluster."""
+
+    glitch: Glitch
+    probability: float = Field(description="0 to 1; higher belongs more surely.")
+    distance: float = Field(description="To the medoid, chord between directions, 0 to 2.")
+    is_exemplar: bool
+
+
+def member(base: str, record: MemberRecord) -> Member:
+    """One member."""
+    return Member(
+        glitch=render.glitch_item(base, record.glitch),
+        probability=record.probability,
+        distance=record.distance,
+        is_exemplar=record.is_exemplar,
+    )
+
 
 router = APIRouter(prefix="/clusters", tags=["clusters"])
 
@@ -28,9 +84,7 @@ Limit = Annotated[int, Query(description="How many on a page, 1 to 500.")]
 
 
 @router.post("/runs", summary="Cluster what is novel", status_code=202)
-def new_run(
-    session: SessionDep, principal: Submitter, body: cluster_schemas.NewRun
-) -> job_schemas.Job:
+def new_run(session: SessionDep, principal: Submitter, body: NewRun) -> job_schemas.Job:
     """Starts a job; its result names the run. The same request while it is open is the same job."""
     return job_schemas.job(start_clustering(session, body.parsed(), principal=principal))
 
@@ -95,8 +149,8 @@ def members(
     ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> ListOf[cluster_schemas.Member]:
+) -> ListOf[Member]:
     """From the medoid outwards."""
     page = list_members(session, cluster_id, is_exemplar=exemplar, limit=limit, cursor=cursor)
     base = request_scope.base_url(request)
-    return ListOf(items=[cluster_schemas.member(base, one) for one in page.items], next=page.next)
+    return ListOf(items=[member(base, one) for one in page.items], next=page.next)

@@ -5,16 +5,224 @@ So a job that failed or was cancelled, at whatever moment, leaves no clusters be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+import numpy as np
+from sqlalchemy import any_, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
+from sqlalchemy.types import Uuid
 
-from app.clusters.records import ClusteringParameters
-from app.clusters.run import run_clustering
+from app.clusters.decided import Part, hold_splits
+from app.clusters.findings import Finding, found
+from app.clusters.otherwise import Reencoding
+from app.clusters.records import ClusteringParameters, Run
+from app.clusters.selection import Selection, select_novel
+from app.clusters.storage import ClusterStore, Draft
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.core.identifiers import uuid7
+from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import JobRecord
 from app.jobs.registry import JobContext, OneTransaction
 from app.jobs.service import create_job
+from app.models import checkpoints
+from app.novelty import REJUDGED_AT_ONCE, recalibrate
+from glitch.clustering import FoundCluster, Match, find_clusters, match_clusters, unit_vectors
+
+if TYPE_CHECKING:
+    from glitch.encoder import Encoder  # imports torch
+
+_SEED = 20_160_601  # of the subsamples for stability: the same catalogue, the same figures
+
+
+def _nothing() -> None:
+    """The default for what need not be reported."""
+
+
+def run_clustering(
+    session: Session,
+    parameters: ClusteringParameters,
+    *,
+    author: str,
+    job_id: UUID | None = None,
+    heartbeat: Callable[[], None] = _nothing,
+    encoder: Callable[[str], Encoder] | None = None,
+) -> Run:
+    """Flag what is novel at the rate, cluster it, compare with the run before, store it all.
+
+    Too few glitches are no error: the run is stored without clusters and its ``detail`` says so.
+
+    Args:
+        session: The transaction to write in.
+        parameters: What to cluster and how.
+        author: Who asked.
+        job_id: The job that does it, if one does.
+        heartbeat: Called every few seconds; may end the clustering by an exception.
+        encoder: The encoder of a checkpoint's digest, by which glitches that were seen otherwise
+            than the references are encoded again; None to leave those unjudged.
+
+    Raises:
+        InvalidRequestError: if a parameter cannot be.
+        GlitchError: if the false-discovery rate is none.
+        NotReadyError: if no checkpoint is active.
+    """
+    parameters.check()
+    checkpoint = checkpoints.active_checkpoint(session)
+    # A small catalogue is judged by what is known today; a large one as it was when it came in.
+    embedded = (
+        select(Embedding.glitch_id)
+        .where(Embedding.checkpoint_id == checkpoint.id)
+        .limit(REJUDGED_AT_ONCE + 1)
+        .subquery()
+    )
+    if (session.scalar(select(func.count()).select_from(embedded)) or 0) <= REJUDGED_AT_ONCE:
+        recalibrate(session, checkpoint.id)
+    heartbeat()
+    again = None
+    if encoder is not None:
+        again = Reencoding(partial(encoder, checkpoint.digest), heartbeat)
+    selection = select_novel(session, checkpoint.id, parameters, again)
+    heartbeat()
+    previous = _latest_run(session, parameters)
+    clusters = _cluster(selection, parameters, heartbeat)
+    units = unit_vectors(selection.vectors)
+    parts = hold_splits(session, parameters, selection.ids, units, clusters)
+    n_noise = len(selection.ids) - sum(len(part.cluster.members) for part in parts)
+    run = ClusteringRun(
+        id=uuid7(),
+        job_id=job_id,
+        checkpoint_id=checkpoint.id,
+        previous_run_id=previous.id if previous else None,
+        scope=parameters.scope,
+        ifo=parameters.ifo,
+        is_simulated=parameters.is_simulated,
+        fdr=parameters.fdr,
+        min_cluster_size=parameters.min_cluster_size,
+        p_threshold=selection.threshold,
+        n_judged=selection.n_judged,
+        n_unjudged=selection.n_unjudged,
+        n_flagged=selection.n_flagged,
+        n_clustered=len(selection.ids),
+        n_noise=n_noise,
+        n_clusters=len(parts),
+        findings=[],
+        author=author,
+    )
+    session.add(run)
+    session.flush()
+    whole = [part for part in parts if part.continues is None]
+    prescribed = {part.continues.identity for part in parts if part.continues is not None}
+    earlier, matches = _match(session, previous, selection, whole, prescribed)
+    drafts = [Draft(part, part.continues, None) for part in parts if part.continues is not None]
+    held = [len(one.part.cluster.members) for one in drafts if one.part.n_parts > 1]
+    drafts += [
+        Draft(part, earlier[match.previous] if match else None, match)
+        for part, match in zip(whole, matches, strict=True)
+    ]
+    store = ClusterStore(session, run, parameters, selection, units)
+    about = [found("held_apart", sizes=sorted(held, reverse=True))] if held else []
+    for draft in drafts:
+        heartbeat()
+        about += store.add(draft)
+    run.n_clusters = store.n_stored
+    findings = [
+        *selection.findings,
+        *_counted(selection, parameters, store.n_stored),
+        *about,
+        *(one.finding for one in selection.returned),
+    ]
+    run.findings = [one.as_json() for one in findings]
+    session.flush()
+    session.refresh(run)
+    return Run.model_validate(run)
+
+
+def _cluster(
+    selection: Selection, parameters: ClusteringParameters, heartbeat: Callable[[], None]
+) -> list[FoundCluster]:
+    if len(selection.ids) < parameters.min_cluster_size:
+        return []
+    # The selection has a fixed order, so the same catalogue gives the same clusters.
+    return find_clusters(
+        selection.vectors, parameters.min_cluster_size, np.random.default_rng(_SEED), heartbeat
+    )
+
+
+def _counted(selection: Selection, parameters: ClusteringParameters, n_kept: int) -> list[Finding]:
+    """How many clusters there are, those apart by a decision included."""
+    n = len(selection.ids)
+    if not n and not selection.n_judged:
+        return []  # the selection says why
+    if n < parameters.min_cluster_size and not n_kept:
+        return [found("too_few", n=n, min_cluster_size=parameters.min_cluster_size)]
+    return [found("clusters", n=n_kept)]
+
+
+def _latest_run(session: Session, parameters: ClusteringParameters) -> ClusteringRun | None:
+    """The run before of the same kind: only like is compared with like."""
+    return session.scalar(
+        select(ClusteringRun)
+        .where(
+            ClusteringRun.scope == parameters.scope,
+            ClusteringRun.is_simulated.is_(parameters.is_simulated),
+            ClusteringRun.ifo.is_(None)
+            if parameters.ifo is None
+            else ClusteringRun.ifo == parameters.ifo,
+        )
+        .order_by(ClusteringRun.created_at.desc(), ClusteringRun.id.desc())
+        .limit(1)
+    )
+
+
+def _match(
+    session: Session,
+    previous: ClusteringRun | None,
+    selection: Selection,
+    parts: list[Part],
+    prescribed: Collection[UUID],
+) -> tuple[list[Cluster], list[Match | None]]:
+    """The clusters of the run before, and which of them each found one continues.
+
+    None continues an identity that is prescribed to another.
+    """
+    if previous is None or not parts:
+        return [], [None] * len(parts)
+    rows = list(
+        session.scalars(
+            select(Cluster)
+            .where(
+                Cluster.run_id == previous.id,
+                Cluster.state != "split",
+                Cluster.identity.not_in(prescribed),
+            )
+            .order_by(Cluster.id)
+        )
+    )
+    members: dict[UUID, set[object]] = {row.id: set() for row in rows}
+    for cluster_id, glitch_id in session.execute(
+        select(ClusterMember.cluster_id, ClusterMember.glitch_id)
+        .join(Cluster, Cluster.id == ClusterMember.cluster_id)
+        .where(Cluster.id.in_(members))
+    ):
+        members[cluster_id].add(glitch_id)
+    # What was stored after that run it could not have seen: growth is no difference.
+    seen = set(
+        session.scalars(
+            select(Glitch.id).where(
+                Glitch.id == any_(cast(selection.ids, ARRAY(Uuid))),
+                Glitch.created_at <= previous.created_at,
+            )
+        )
+    )
+    current: list[set[object]] = [
+        {selection.ids[index] for index in part.cluster.members} & seen for part in parts
+    ]
+    # Both sides hold only what is clustered again, else a glitch labelled since would count.
+    again = set(selection.ids)
+    return rows, match_clusters(current, [members[row.id] & again for row in rows])
 
 
 class ClusterHandler(OneTransaction):

@@ -21,13 +21,56 @@ from app.clusters.decided import waiting_members
 from app.clusters.findings import Finding, found
 from app.clusters.otherwise import Reencoding
 from app.clusters.records import ClusteringParameters
-from app.clusters.returning import Returned, returned
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import is_one_of
+from glitch.clustering.dormancy import Recurrence
 from glitch.novelty import LEAST_OF_CLASS
 from glitch.novelty.fair_sample import NO_SLANT, SIGMAS, Slant
 from glitch.novelty.false_discovery import flagging_threshold, least_flaggable
 from glitch.types import LatentArray
+
+_GONE = ("retired", "withdrawn")
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A class that is back in one detector."""
+
+    label: str
+    ifo: str
+    how: Recurrence
+
+    @property
+    def finding(self) -> Finding:
+        """For whoever reads what a run found."""
+        return found(
+            "back",
+            label=self.label,
+            ifo=self.ifo,
+            silent_days=int(self.how.silent_days),
+            n_after=int(self.how.n_after),
+            first_after=float(self.how.first_after),
+        )
+
+
+def returned(
+    session: Session, recurrences: Mapping[str, Mapping[int, Recurrence]]
+) -> tuple[Returned, ...]:
+    """The same with names, by detector and name; without classes that are in use no more."""
+    ids = {class_id for of_ifo in recurrences.values() for class_id in of_ifo}
+    rows = session.execute(
+        select(GlitchClass.id, GlitchClass.name).where(
+            GlitchClass.id.in_(ids), GlitchClass.state.not_in(_GONE)
+        )
+    )
+    names = {row.id: row.name for row in rows}
+    return tuple(
+        Returned(names[class_id], ifo, how)
+        for ifo, of_ifo in sorted(recurrences.items())
+        for class_id, how in sorted(of_ifo.items(), key=lambda one: names.get(one[0], ""))
+        if class_id in names
+    )
+
 
 MOST_CLUSTERED = 1_500_000  # some 6 GB and a quarter of an hour
 MOST_NAMED = 8  # classes of few labels in one sentence

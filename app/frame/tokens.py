@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
@@ -10,13 +11,40 @@ from sqlalchemy.orm import Session
 
 from app.core.access import LONGEST_NAME, create_token, list_tokens, parse_role, revoke_token
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.core.principals import Principal, Role
+from app.core.principals import Principal, Role, TokenRecord
+from app.frame.contexts import Choice, PageContext
 from app.frame.deps import Admin, CsrfChecked, PageRoute, Reader, VisitorDep
 from app.frame.failures import explain, see_other
 from app.frame.render import render
-from app.frame.token_contexts import MadeToken, TokensPage
 from app.frame.words import choices
 from app.server.request_scope import SessionDep
+
+
+@dataclass(frozen=True)
+class MadeToken:
+    """A token just made; its secret is shown on this page and never again."""
+
+    name: str
+    role: str
+    secret: str
+
+
+@dataclass(frozen=True)
+class TokensPage(PageContext):
+    """The tokens that the visitor may see."""
+
+    template: ClassVar[str] = "tokens.html"
+    section: ClassVar[str] = "tokens"
+
+    rows: tuple[TokenRecord, ...]
+    revoked: tuple[TokenRecord, ...]
+    own_id: UUID | None  # of the one that this session came in with
+    can_create: bool
+    roles: tuple[Choice, ...]
+    typed_name: str
+    made: MadeToken | None
+    error: str | None
+
 
 router = APIRouter(route_class=PageRoute)
 

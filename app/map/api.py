@@ -3,22 +3,81 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
+from pydantic import Field, model_validator
 
 from app.clusters.chosen import cluster_by_hand
-from app.core.model import ListOf
+from app.core.model import ClassName, ListOf, Model
 from app.jobs import schemas as job_schemas
-from app.map import schemas as map_schemas
-from app.map.bulk import label_selection, list_bulk_labels, undo_selection
+from app.map.bulk import MOST_AT_ONCE, label_selection, list_bulk_labels, undo_selection
 from app.map.files import coding_for, files_of_version, headers_for, is_known, map_files, stream
-from app.map.records import BulkLabel
+from app.map.records import LAID_OUT_AT_MOST, BulkLabel, Projection
 from app.map.region import Region, resolve
 from app.map.service import map_state, start_drawing, start_placing
 from app.server.callers import Reader, Reviewer, RuntimeDep, SessionDep, Submitter
+
+
+class MapOrder(Model):
+    """What a worker is to do."""
+
+    act: Literal["draw", "place"] = Field(
+        default="draw",
+        description="`draw`: lay everything out again; `place`: add newcomers, moving nothing.",
+    )
+    sample: int = Field(
+        default=LAID_OUT_AT_MOST,
+        ge=0,
+        le=2_000_000_000,
+        description="For `draw`: how many glitches UMAP lays out itself; the others join them.",
+    )
+
+
+class State(Model):
+    """How the map stands."""
+
+    checkpoint: str
+    projection: Projection | None = Field(description="null: it was not drawn yet.")
+    n_embedded: int
+    n_unplaced: int = Field(description="Glitches that are not on it yet.")
+    job: job_schemas.Job | None = Field(description="What is at work on it, or why it failed.")
+
+
+class Points(Model):
+    """Glitches, by their ids or by a region of the map."""
+
+    glitch_ids: list[UUID] | None = Field(default=None, min_length=1, max_length=MOST_AT_ONCE)
+    region: Region | None = Field(default=None, description="Instead of ids.")
+
+    @model_validator(mode="after")
+    def _are_meant_once(self) -> Self:
+        if (self.glitch_ids is None) == (self.region is None):
+            raise ValueError("give either glitch_ids or region")
+        return self
+
+
+class Selection(Points):
+    """Glitches to label at once."""
+
+    label: ClassName = Field(description="The name of a class; GET /classes lists them.")
+    is_new: bool = Field(default=False, description="Make the class; an undo takes it back too.")
+
+
+class PointsFound(Model):
+    """The glitches of a region."""
+
+    n_glitches: int
+    glitch_ids: list[UUID]
+
+
+class NewCluster(Model):
+    """A cluster that was put together."""
+
+    id: UUID = Field(description="GET /clusters/{id} has it.")
+
 
 router = APIRouter(prefix="/map", tags=["map"])
 
@@ -28,7 +87,7 @@ _A_DAY = {"Cache-Control": "private, max-age=86400"}  # a version never changes
 
 
 @router.post("", summary="Draw the map, or place newcomers on it", status_code=202)
-def order(session: SessionDep, principal: Submitter, body: map_schemas.MapOrder) -> job_schemas.Job:
+def order(session: SessionDep, principal: Submitter, body: MapOrder) -> job_schemas.Job:
     """Starts a job. The same request while it is open is the same job; the old map serves on."""
     if body.act == "place":
         return job_schemas.job(start_placing(session, principal=principal))
@@ -36,9 +95,11 @@ def order(session: SessionDep, principal: Submitter, body: map_schemas.MapOrder)
 
 
 @router.get("/state", summary="How the map stands")
-def state(session: SessionDep, _: Reader) -> map_schemas.State:
+def state(session: SessionDep, _: Reader) -> State:
     """Whether there is one, how far it is behind the catalogue, and what is at work on it."""
-    return map_schemas.state(map_state(session))
+    found = map_state(session)
+    job = None if found.job is None else job_schemas.job(found.job)
+    return State(**(vars(found) | {"n_unplaced": found.n_unplaced, "job": job}))
 
 
 @router.get(
@@ -68,15 +129,15 @@ def ids(
 
 
 @router.post("/region", summary="The glitches of a region")
-def region(runtime: RuntimeDep, _: Reader, body: Region) -> map_schemas.PointsFound:
+def region(runtime: RuntimeDep, _: Reader, body: Region) -> PointsFound:
     """Those within a polygon, but what is left out, in the version that the asker has."""
     found = resolve(runtime.settings.data_dir, body)
-    return map_schemas.PointsFound(n_glitches=len(found.ids), glitch_ids=found.ids)
+    return PointsFound(n_glitches=len(found.ids), glitch_ids=found.ids)
 
 
 @router.post("/labels", summary="Label a selection", status_code=201)
 def label(
-    runtime: RuntimeDep, session: SessionDep, principal: Reviewer, body: map_schemas.Selection
+    runtime: RuntimeDep, session: SessionDep, principal: Reviewer, body: Selection
 ) -> BulkLabel:
     """All of them or none, in one transaction that can be undone."""
     ids = _ids(runtime.settings.data_dir, body)
@@ -85,11 +146,11 @@ def label(
 
 @router.post("/clusters", summary="Make a selection a cluster", status_code=201)
 def cluster(
-    runtime: RuntimeDep, session: SessionDep, principal: Reviewer, body: map_schemas.Points
-) -> map_schemas.NewCluster:
+    runtime: RuntimeDep, session: SessionDep, principal: Reviewer, body: Points
+) -> NewCluster:
     """To be reviewed beside the clusters of the latest clustering."""
     ids = _ids(runtime.settings.data_dir, body)
-    return map_schemas.NewCluster(id=cluster_by_hand(session, ids, author=principal))
+    return NewCluster(id=cluster_by_hand(session, ids, author=principal))
 
 
 @router.get("/labels", summary="Selections that were labelled, latest first")
@@ -108,7 +169,7 @@ def undo(session: SessionDep, principal: Reviewer, bulk_id: UUID) -> BulkLabel:
     return undo_selection(session, bulk_id, reviewer=principal)
 
 
-def _ids(data_dir: Path, points: map_schemas.Points) -> list[UUID]:
+def _ids(data_dir: Path, points: Points) -> list[UUID]:
     if points.region is not None:
         return resolve(data_dir, points.region).ids
     return points.glitch_ids or []

@@ -18,8 +18,8 @@ from app.glitches.exports.rows import count_rows, export_rows
 from app.glitches.exports.service import export_file
 from app.glitches.records import GlitchFilters
 from app.models.pictures import PicturePlan, painter_of
+from app.server.admission import AdmittedStream
 from app.server.runtime import Runtime
-from app.server.streams import AdmittedStream
 
 
 def painted_answer(request: Request, runtime: Runtime, plan: PicturePlan) -> Response:

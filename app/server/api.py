@@ -6,29 +6,62 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import Field
 
+from app.core.model import Model
 from app.server import problems
-from app.server import schemas as server_schemas
 from app.server.callers import MAY_BE_OPEN, OpenOrReader, RuntimeDep
 from app.server.metrics import Metrics
 from app.server.readiness import OK
 from glitch.gps import utc_to_gps
 from glitch_discovery.version import VERSION
 
+
+class Health(Model):
+    """The process answers."""
+
+    status: str
+    version: str
+
+
+class Readiness(Model):
+    """Whether requests can be served, and what each part says."""
+
+    status: str = Field(description="ready, or degraded: uploads are served, jobs wait")
+    checks: dict[str, str]
+
+
+class StatusInterval(Model):
+    """What is so from ``start_sec`` after ``created_gps`` on."""
+
+    start_sec: int
+    end_sec: int | None = None
+    num_status: int = Field(ge=0, le=3, description="0 OK, 1 warning, 2 critical, 3 unknown")
+    txt_status: str
+
+
+class MonitorStatus(Model):
+    """The form that igwn-monitor's `check_json` reads."""
+
+    author: dict[str, str] = Field(description="name and email")
+    created_gps: int
+    status_intervals: list[StatusInterval]
+
+
 router = APIRouter(tags=["operations"])
 _STATUS_S = 300  # how long a status says something of now
 
 
 @router.get("/healthz", summary="Whether the process answers")
-async def healthz() -> server_schemas.Health:
+async def healthz() -> Health:
     """Touches nothing: on the event loop, so that a full thread pool does not hide it."""
-    return server_schemas.Health(status="ok", version=VERSION)
+    return Health(status="ok", version=VERSION)
 
 
 @router.get(
     "/readyz",
     summary="Whether uploads can be served",
-    responses={200: {"model": server_schemas.Readiness}},
+    responses={200: {"model": Readiness}},
 )
 async def readyz(request: Request, runtime: RuntimeDep) -> Response:
     """200 once the database answers, its migrations are current, the model is loaded and there is
@@ -38,7 +71,7 @@ async def readyz(request: Request, runtime: RuntimeDep) -> Response:
     """
     found = await runtime.readiness.look()
     if found.is_ready:
-        body = server_schemas.Readiness(
+        body = Readiness(
             status="ready" if found.background == OK else "degraded",
             checks={**found.checks, "background": found.background},
         )
@@ -56,7 +89,7 @@ async def readyz(request: Request, runtime: RuntimeDep) -> Response:
 
 
 @router.get("/status.json", summary="The state, for igwn-monitor's check_json")
-async def status(runtime: RuntimeDep) -> server_schemas.MonitorStatus:
+async def status(runtime: RuntimeDep) -> MonitorStatus:
     """As `/readyz` finds it, always with 200: OK 0, degraded 1, not ready 2, and unknown 3 to
     whoever holds an answer of more than five minutes.
     """
@@ -67,13 +100,11 @@ async def status(runtime: RuntimeDep) -> server_schemas.MonitorStatus:
         number, words = 1, found.background
     else:
         number, words = 0, "Uploads are served and workers work."
-    now = server_schemas.StatusInterval(
-        start_sec=0, end_sec=_STATUS_S, num_status=number, txt_status=words
-    )
-    later = server_schemas.StatusInterval(
+    now = StatusInterval(start_sec=0, end_sec=_STATUS_S, num_status=number, txt_status=words)
+    later = StatusInterval(
         start_sec=_STATUS_S, num_status=3, txt_status="The status was not asked for since."
     )
-    return server_schemas.MonitorStatus(
+    return MonitorStatus(
         author={"name": f"Glitch Discovery {VERSION}", "email": runtime.settings.contact},
         created_gps=int(utc_to_gps(datetime.now(UTC))),
         status_intervals=[now, later],

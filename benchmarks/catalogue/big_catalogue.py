@@ -29,7 +29,7 @@ from app.core.engine import make_engine, make_session_factory
 from app.core.migrate import upgrade
 from app.core.postgres.binary_copy import write_rows
 from app.launch.publish import publish_shipped
-from app.map.points import count_points, store_places, to_uuid
+from app.map.job import count_points, store_places, to_uuid
 from app.map.tables import Projection
 from app.novelty.single import MOST_CALIBRATION
 from benchmarks.catalogue.big_clusters import store_clusters

@@ -42,8 +42,8 @@ from sqlalchemy.orm import Session
 from app.classes.naming import seed_classes
 from app.classes.tables import GlitchClass
 from app.clusters.crowds import tested_as_crowds
+from app.clusters.job import run_clustering
 from app.clusters.records import ClusteringParameters
-from app.clusters.run import run_clustering
 from app.clusters.tables import Cluster, ClusterMember
 from app.core.embedded import start_embedded
 from app.core.engine import make_engine, make_session_factory

@@ -8,8 +8,8 @@ import pytest
 from api_fixtures import Service
 from sqlalchemy.orm import Session
 
+from app.clusters.job import run_clustering
 from app.clusters.records import ClusteringParameters
-from app.clusters.run import run_clustering
 
 NOBODY = UUID(int=7)
 

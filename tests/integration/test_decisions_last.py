@@ -16,11 +16,11 @@ from app.classes.tables import GlitchClass
 from app.clusters import records
 from app.clusters.browsing import ClusterFilters, ranked_clusters, run_that_waits
 from app.clusters.changes import changes_since
+from app.clusters.job import run_clustering
 from app.clusters.records import ClusteringParameters, Run
 from app.clusters.review.log import Accept, Action, Dismiss, Merge, Split
 from app.clusters.review.service import history, review
 from app.clusters.review.tables import ReviewEvent
-from app.clusters.run import run_clustering
 from app.clusters.service import get_cluster
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.events.log import Undo

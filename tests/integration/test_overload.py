@@ -14,7 +14,7 @@ import pytest
 from api_fixtures import Service, assert_problem, picture, running_service
 
 from app.core.embedded import EmbeddedServer
-from app.server import answers, streams
+from app.server import admission, answers
 
 ANSWERED_WITHIN_S = 20.0
 
@@ -157,7 +157,7 @@ def test_a_table_that_is_read_too_slowly_is_cut_off(
             time.sleep(0.05)
 
     monkeypatch.setattr(answers, "csv_lines", endless)
-    monkeypatch.setattr(streams, "LONGEST_STREAM_S", 0.5)
+    monkeypatch.setattr(admission, "LONGEST_STREAM_S", 0.5)
     with small.client() as client:
         for _ in range(2):  # the place is free again
             with pytest.raises(httpx.RemoteProtocolError):

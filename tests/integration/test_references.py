@@ -24,7 +24,7 @@ from app import cli
 from app.core.engine import make_session_factory
 from app.core.errors import NotReadyError
 from app.jobs.service import get_job, list_items
-from app.references import fetching
+from app.references import job as fetching
 from app.references import job as references_job
 from app.references.archives import PublishedFile
 from worker.runner import JobRunner
@@ -285,7 +285,7 @@ def test_a_full_disk_is_said_and_waits_for_room(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr("app.references.fetching.os.pwrite", full)
+        patched.setattr("app.references.job.os.pwrite", full)
         (fetched,) = load("training-set")
     assert fetched.is_open
     with make_session_factory(service.engine).begin() as session:

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from store_helpers import person
 
 from app.classes.naming import seed_classes
+from app.clusters.job import run_clustering
 from app.clusters.otherwise import Reencoding
 from app.clusters.records import ClusteringParameters
-from app.clusters.run import run_clustering
 from app.core.principals import Role
 from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.labels import append_labels

@@ -15,10 +15,9 @@ from sqlalchemy.orm import Session
 from store_helpers import LATENT, person
 
 from app.classes.tables import GlitchClass
-from app.clusters.job import HANDLER
+from app.clusters.job import HANDLER, run_clustering
 from app.clusters.occurrences import MOST_BINS, bin_width, seen_before
 from app.clusters.records import ClusteringParameters, Run
-from app.clusters.run import run_clustering
 from app.clusters.service import (
     get_cluster,
     list_clusters,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from typing import Annotated, BinaryIO
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, BinaryIO, ClassVar
 
-from fastapi import APIRouter, Depends, File, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 from sqlalchemy.orm import Session
 
 from app.batches.options import MERGE_WINDOW_S, options_said, submit_batch
 from app.batches.packing import MOST_LOOSE_FILES, packed
-from app.batches.pages.contexts import BatchPage, BatchTyped
 from app.batches.storage import keep_upload
 from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
 from app.core.principals import Principal, Role
+from app.frame.contexts import Choice, PageContext
 from app.frame.deps import CsrfChecked, Reader, Submitter, UploadPageRoute, VisitorDep
 from app.frame.failures import explain, see_other
 from app.frame.render import render
@@ -25,6 +25,38 @@ from app.server.request_scope import RuntimeDep, SessionDep
 from app.server.runtime import Runtime
 from glitch.detectors import DETECTORS
 from glitch.errors import GlitchError
+
+
+@dataclass(frozen=True)
+class BatchTyped:
+    """The fields of the form of a batch, as typed."""
+
+    ifo: Annotated[str, Form()] = ""
+    channel: Annotated[str, Form()] = ""
+    sample_rate_hz: Annotated[str, Form()] = ""
+    merge_window_s: Annotated[str, Form()] = f"{MERGE_WINDOW_S:g}"
+    origin: Annotated[str, Form()] = ""
+    keep_time: Annotated[str, Form()] = ""  # of triggers in the middle of the views, if anything
+
+
+@dataclass(frozen=True)
+class BatchPage(PageContext):
+    """The form of a batch, with what was typed and what was wrong with it."""
+
+    template: ClassVar[str] = "batch.html"
+    section: ClassVar[str] = "upload"
+
+    error: str | None
+    ifos: tuple[Choice, ...]
+    origins: tuple[Choice, ...]
+    typed: BatchTyped
+    has_options: bool  # whether anything was typed: it is shown then
+    most_files: int
+    limit: str
+    limit_bytes: int
+    role: str
+    can_upload: bool
+
 
 router = APIRouter(route_class=UploadPageRoute)
 

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from app.classes.log import Change, ChooseExemplars, Describe, MergeInto, Move, Rename, SetState
 from app.classes.naming import class_called, create_class
-from app.classes.pages.contexts import ChangeTyped
-from app.classes.pages.view import class_href, class_page_of, classes_page_of
+from app.classes.pages.view import ChangeTyped, class_href, class_page_of, classes_page_of
 from app.classes.service import change_class, get_class, get_class_named
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.events.log import Redo, Undo

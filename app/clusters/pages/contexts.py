@@ -24,7 +24,7 @@ from app.frame.contexts import (
 from app.frame.figures import StripSection
 from app.frame.histograms import Histogram, Sparkline, Timeline
 from app.glitches.records import GlitchRecord
-from app.jobs.pages.contexts import FollowedJob
+from app.jobs.pages.view import FollowedJob
 
 
 @dataclass(frozen=True)

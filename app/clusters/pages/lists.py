@@ -26,8 +26,7 @@ from app.frame.contexts import ClassCount
 from app.frame.gps import TimeError, is_date, parse_time
 from app.frame.words import choices, choices_of, count, stamp
 from app.glitches.service import list_glitches
-from app.jobs.pages.contexts import FollowedJob
-from app.jobs.pages.view import followed
+from app.jobs.pages.view import FollowedJob, followed
 from app.jobs.service import list_jobs
 from glitch.detectors import DETECTORS
 from glitch.gps import LATEST_GPS_TIME

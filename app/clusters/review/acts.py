@@ -16,9 +16,8 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.classes.naming import WITHDRAWN, create_class, find_class, lock_classes
-from app.classes.service import class_history, note_withdrawal
+from app.classes.service import class_history, note_withdrawal, refuse_used
 from app.classes.tables import GlitchClass
-from app.classes.usage import refuse_used
 from app.clusters.review import suggestions
 from app.clusters.review.log import (
     Accept,

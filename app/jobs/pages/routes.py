@@ -29,13 +29,22 @@ from app.frame.failures import see_other
 from app.frame.render import Visitor, environment, render
 from app.jobs.follow import STILL_HERE, STREAM_HEADERS, follow
 from app.jobs.follow import last_event_id as last_event_id_of
-from app.jobs.pages.contexts import JobFragment, JobRow, JobsPage
-from app.jobs.pages.view import STATES, heading_of, job_href, job_page_of, kind_text, live_of
+from app.jobs.pages.view import (
+    STATES,
+    JobFragment,
+    JobRow,
+    JobsPage,
+    heading_of,
+    job_href,
+    job_page_of,
+    kind_text,
+    live_of,
+)
 from app.jobs.records import JobRecord
 from app.jobs.registry import known_kinds
 from app.jobs.service import cancel_job, get_job, list_jobs, retry_job
+from app.server.admission import AdmittedStream
 from app.server.request_scope import SessionDep, runtime_of
-from app.server.streams import AdmittedStream
 
 router = APIRouter(route_class=PageRoute)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -16,6 +17,7 @@ from app.clusters.chosen import cluster_by_hand
 from app.clusters.pages.words import STATE_TEXTS
 from app.core.errors import NotReadyError
 from app.core.principals import Role
+from app.frame.contexts import Card, Choice, PageContext
 from app.frame.deps import (
     CsrfChecked,
     ForReaders,
@@ -35,13 +37,56 @@ from app.glitches.records import GlitchFilters
 from app.jobs.records import OPEN_STATES, JobRecord
 from app.map.bulk import MOST_AT_ONCE, label_selection, list_bulk_labels, undo_selection
 from app.map.files import coding_for, files_of_version, headers_for, is_known, map_files, stream
-from app.map.pages.contexts import MapCards, MapJob, MapPage
-from app.map.records import MapState, Projection
+from app.map.records import BulkLabel, MapState, Projection
 from app.map.region import read_region, resolve
 from app.map.service import glitches_of, map_state, start_drawing, start_placing
 from app.server.answers import export_answer
 from app.server.request_scope import RuntimeDep, SessionDep
 from glitch import projection as layout
+
+
+@dataclass(frozen=True)
+class MapJob:
+    """What is at work on the map, or failed."""
+
+    href: str
+    sentence: str
+    is_open: bool
+    progress: str | None  # address that tells how far it is, while it is open
+
+
+@dataclass(frozen=True)
+class MapPage(PageContext):
+    """Every glitch as a point."""
+
+    template: ClassVar[str] = "map.html"
+    section: ClassVar[str] = "map"
+
+    is_drawn: bool
+    is_empty_catalogue: bool
+    heading: str
+    drawn: str | None  # when, of what, by whom
+    unplaced: str | None  # how many are not on it yet
+    job: MapJob | None
+    colours: str  # JSON: name of a class -> its colour; "" for no label
+    words: str  # JSON: states of clusters and origins, as the other pages call them
+    formats: tuple[Choice, ...]  # that a selection may be downloaded in
+    classes: tuple[str, ...]  # that a selection may be labelled as
+    can_order: bool
+    can_label: bool
+    most_at_once: int
+    acts: tuple[BulkLabel, ...]
+
+
+@dataclass(frozen=True)
+class MapCards(PageContext):
+    """Some glitches of the map, as cards or as rows of a table."""
+
+    template: ClassVar[str] = "map_cards.html"
+
+    cards: tuple[Card, ...]
+    is_table: bool
+
 
 router = APIRouter(route_class=PageRoute)
 _Region = Annotated[str, Form(max_length=64_000)]

@@ -8,13 +8,75 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from app.models import schemas as picture_schemas
+from app.core.model import Model
 from app.models.pictures import plan_comparison, plan_strip
 from app.models.records import Plane
-from app.models.traversals import cluster_plane, cluster_traversals, glitch_traversals
+from app.models.traversals import Traversals as TraversalsRecord
+from app.models.traversals import UnitStory as UnitRecord
+from app.models.traversals import (
+    cluster_plane,
+    cluster_traversals,
+    glitch_traversals,
+    steps_between,
+)
 from app.server import request_scope
 from app.server.answers import painted_answer
 from app.server.callers import Reader, RuntimeDep, SessionDep
+
+
+class Unit(Model):
+    """One latent."""
+
+    unit: int
+    value: float = Field(description="Of the glitch, or of the medoid.")
+    steps: list[float] = Field(description="The value of each view in the strip.")
+    others: tuple[float, float] = Field(description="Middle nine tenths of the other glitches.")
+    group: tuple[float, float] | None = Field(description="Middle nine tenths of the members.")
+    difference: float | None = Field(
+        description="Standardised difference of the means; above 0: higher in the cluster."
+    )
+    nats: float | None = Field(description="How much it says about the glitch.")
+    picture: str
+
+
+class Traversals(Model):
+    """What to move, and what cannot be moved."""
+
+    glitch_id: UUID = Field(description="Whose vector the strips start from.")
+    checkpoint: str
+    units: list[Unit] = Field(description="The most telling first.")
+    n_active: int
+    dead: list[int] = Field(description="Latents that hardly move between any two glitches.")
+    n_others: int = Field(description="Glitches compared with; a sample where there are many.")
+    reason: str | None = Field(description="Why there are none.")
+
+
+def traversals(base: str, found: TraversalsRecord) -> Traversals:
+    """As the API answers it."""
+    return Traversals(
+        glitch_id=found.glitch_id,
+        checkpoint=found.checkpoint,
+        units=[_unit(base, found, story) for story in found.stories],
+        n_active=found.n_active,
+        dead=list(found.dead),
+        n_others=found.n_others,
+        reason=found.reason,
+    )
+
+
+def _unit(base: str, found: TraversalsRecord, story: UnitRecord) -> Unit:
+    query = f"low={story.low:.4g}&high={story.high:.4g}&checkpoint={found.checkpoint_id}"
+    return Unit(
+        unit=story.unit,
+        value=story.value,
+        steps=list(steps_between(story.low, story.high)),
+        others=story.others,
+        group=story.group,
+        difference=story.difference,
+        nats=story.nats,
+        picture=f"{base}/glitches/{found.glitch_id}/traversals/{story.unit}.png?{query}",
+    )
+
 
 router = APIRouter(tags=["glitches"])
 cluster_router = APIRouter(tags=["clusters"])
@@ -69,12 +131,10 @@ def residual(
 
 
 @router.get("/glitches/{glitch_id}/traversals", summary="Which latents say most about a glitch")
-def glitch_units(
-    request: Request, session: SessionDep, _: Reader, glitch_id: UUID
-) -> picture_schemas.Traversals:
+def glitch_units(request: Request, session: SessionDep, _: Reader, glitch_id: UUID) -> Traversals:
     """Each with the strip of views that shows what it does, under the active checkpoint."""
     found = glitch_traversals(session, glitch_id)
-    return picture_schemas.traversals(request_scope.base_url(request), found)
+    return traversals(request_scope.base_url(request), found)
 
 
 @router.get(
@@ -112,12 +172,10 @@ def strip(
 @cluster_router.get(
     "/clusters/{cluster_id}/traversals", summary="Which latents set a cluster apart"
 )
-def cluster_units(
-    request: Request, session: SessionDep, _: Reader, cluster_id: UUID
-) -> picture_schemas.Traversals:
+def cluster_units(request: Request, session: SessionDep, _: Reader, cluster_id: UUID) -> Traversals:
     """By standardised difference from the other glitches; the strips start from the medoid."""
     found = cluster_traversals(session, cluster_id)
-    return picture_schemas.traversals(request_scope.base_url(request), found)
+    return traversals(request_scope.base_url(request), found)
 
 
 @cluster_router.get(

@@ -5,20 +5,65 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from sqlalchemy.orm import Session
 
 from app.core.principals import Principal, Role
-from app.frame.contexts import Fact
+from app.frame.contexts import Fact, PageContext
 from app.frame.words import count
 from app.jobs.records import JobRecord
 from app.jobs.service import list_jobs
 from app.models.checkpoints import Standing, list_checkpoints, standings
 from app.models.index import IndexAudit, latest_audit
-from app.models.pages.contexts import CheckpointCard, CheckpointsPage, MetricTable, SwitchJob
 from app.models.records import CheckpointRecord
 from app.models.reembed import KIND
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    """A group of measures from a manifest."""
+
+    name: str
+    rows: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class CheckpointCard:
+    """One published model, and how it stands to the catalogue."""
+
+    record: CheckpointRecord
+    held: Standing
+    total: int  # glitches of the catalogue
+    audit: IndexAudit | None
+    can_switch: bool
+    facts: tuple[Fact, ...]
+    tables: tuple[MetricTable, ...]
+    manifest: str  # the whole of it, as indented JSON
+
+
+@dataclass(frozen=True)
+class SwitchJob:
+    """The job that embeds the catalogue with another model."""
+
+    href: str
+    sentence: str
+    done: float  # percent
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class CheckpointsPage(PageContext):
+    """The published models."""
+
+    template: ClassVar[str] = "checkpoints.html"
+    section: ClassVar[str] = "checkpoints"
+
+    checkpoints: tuple[CheckpointCard, ...]
+    job: SwitchJob | None
+    error: str | None
+
 
 LONGEST_VALUE = 90
 ROWS_SHOWN = 14

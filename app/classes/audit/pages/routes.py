@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from sqlalchemy.orm import Session
 
-from app.classes.audit.pages.contexts import AuditPage
-from app.classes.audit.records import Audit, AuditedGlitch
+from app.classes.audit.records import Audit, AuditedGlitch, ImpureCluster
 from app.classes.audit.service import (
     KIND,
     VOTERS,
@@ -25,7 +25,7 @@ from app.classes.naming import class_meant, usable_class_names
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, NotReadyError
 from app.core.paging import Page
 from app.core.principals import Principal, Role
-from app.frame.contexts import Choice, ClassCount
+from app.frame.contexts import Choice, ClassCount, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter, VisitorDep, logged_in
 from app.frame.failures import see_other
 from app.frame.render import LONGEST_PATH, Visitor, local_path, render
@@ -35,6 +35,38 @@ from app.jobs.pages.view import job_href
 from app.jobs.service import list_jobs
 from app.server.request_scope import SessionDep
 from glitch.detectors import DETECTORS
+
+
+@dataclass(frozen=True)
+class AuditPage(PageContext):
+    """What the latest audit doubts."""
+
+    template: ClassVar[str] = "label_audit.html"
+    section: ClassVar[str] = "label-audit"
+
+    summary: str | None  # of the latest audit; None where there was none
+    note: str | None  # why it may be out of date
+    job: tuple[str, str] | None  # address and sentence of an audit at work, or that failed
+    is_job_bad: bool
+    total: str
+    doubts: tuple[AuditedGlitch, ...]
+    clusters: tuple[ImpureCluster, ...]
+    classes: tuple[ClassCount, ...]  # in doubt, the most doubted first
+    class_names: tuple[str, ...]
+    undo: str | None  # the label that was just given
+    ifos: tuple[Choice, ...]
+    labels: tuple[Choice, ...]
+    suggestions: tuple[Choice, ...]
+    origins: tuple[Choice, ...]
+    is_narrowed: bool
+    errors: tuple[str, ...]
+    back: str  # this page with its filters, to come back to after a label
+    n_voters: str
+    start_error: str | None
+    can_label: bool
+    first_href: str | None
+    next_href: str | None
+
 
 router = APIRouter(route_class=PageRoute)
 
