@@ -6,15 +6,66 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as InPath
+from pydantic import Field
 
-from app.classes import schemas as class_schemas
+from app.classes.log import Change, ClassEvent, ClassLog
 from app.classes.naming import create_class, list_classes
 from app.classes.overview import occurrence_of, portrait
 from app.classes.records import GlitchClass
 from app.classes.service import change_class, class_history, get_class_named
-from app.core.model import ListOf
+from app.core.model import ListOf, Model
+from app.glitches import render
+from app.glitches.schemas import Glitch
 from app.server import request_scope
 from app.server.callers import Reader, Reviewer, SessionDep
+from glitch.gps import plain_seconds
+
+
+class NewClass(Model):
+    """A class of ours. What a name may be is checked by the service, which says what is wrong."""
+
+    name: Annotated[str, Field(max_length=20_000)]
+    description: Annotated[str, Field(min_length=1, max_length=20_000)]
+
+
+ChangeRequest = Annotated[Change, Field(discriminator="action")]
+
+
+class ClassHistory(Model):
+    """What was done to a class, oldest first."""
+
+    items: list[ClassEvent]
+    last_event_id: int = Field(description="Send it along with what you do next.")
+
+
+class NearbyClass(Model):
+    """Another class, and how near its middle lies."""
+
+    name: str
+    state: str
+    distance: float = Field(description="Chord between mean directions, 0 to 2.")
+
+
+class ClassDetail(GlitchClass):
+    """A class with how often it occurs and what it looks like."""
+
+    glitches: int = Field(description="Labelled so now, simulated ones included.")
+    simulated: int
+    by_ifo: dict[str, int] = Field(description="Measured ones by detector.")
+    first_gps_time: str | None
+    last_gps_time: str | None
+    nearest_classes: list[NearbyClass]
+    exemplars: list[Glitch] = Field(description="Chosen by staff, else those nearest its middle.")
+    last_event_id: int
+
+
+class Changed(Model):
+    """What a change led to."""
+
+    glitch_class: GlitchClass | None = Field(description="Null where it was taken back.")
+    event_id: int
+    history: ClassHistory
+
 
 router = APIRouter(prefix="/classes", tags=["catalogue"])
 
@@ -35,32 +86,34 @@ def classes(
 
 
 @router.post("", summary="Add a class of ours", status_code=201)
-def new_class(
-    session: SessionDep, principal: Reviewer, body: class_schemas.NewClass
-) -> GlitchClass:
+def new_class(session: SessionDep, principal: Reviewer, body: NewClass) -> GlitchClass:
     """Needs the role reviewer."""
     return create_class(session, body.name, description=body.description, author=principal)
 
 
 @router.get("/{name}", summary="One class")
-def glitch_class(
-    request: Request, session: SessionDep, _: Reader, name: ClassPath
-) -> class_schemas.ClassDetail:
+def glitch_class(request: Request, session: SessionDep, _: Reader, name: ClassPath) -> ClassDetail:
     """How often it occurs, where it lies, which glitches show it."""
     found = get_class_named(session, name)
-    return class_schemas.detail(
-        request_scope.base_url(request),
-        found,
-        occurrence_of(session, found.id),
-        portrait(session, found),
-        class_history(session, found.id),
+    seen, shown = occurrence_of(session, found.id), portrait(session, found)
+    base = request_scope.base_url(request)
+    return ClassDetail(
+        **found.model_dump(),
+        glitches=seen.total,
+        simulated=seen.simulated,
+        by_ifo=dict(seen.by_ifo),
+        first_gps_time=None if seen.first is None else plain_seconds(seen.first),
+        last_gps_time=None if seen.last is None else plain_seconds(seen.last),
+        nearest_classes=[NearbyClass.model_validate(one) for one in shown.nearest],
+        exemplars=[render.glitch_item(base, one) for one in shown.exemplars],
+        last_event_id=class_history(session, found.id).last_id,
     )
 
 
 @router.get("/{name}/history", summary="What was done to a class")
-def history(session: SessionDep, _: Reader, name: ClassPath) -> class_schemas.ClassHistory:
+def history(session: SessionDep, _: Reader, name: ClassPath) -> ClassHistory:
     """Every act with its author, undone ones included, oldest first."""
-    return class_schemas.history(class_history(session, get_class_named(session, name).id))
+    return _history(class_history(session, get_class_named(session, name).id))
 
 
 @router.post("/{name}/changes", summary="Change a class")
@@ -68,19 +121,17 @@ def change(
     session: SessionDep,
     principal: Reviewer,
     name: ClassPath,
-    body: class_schemas.ChangeRequest,
-) -> class_schemas.Changed:
+    body: ChangeRequest,
+) -> Changed:
     """Rename, describe, retire, move, choose exemplars, merge, undo, redo. Reviewer or admin."""
-    outcome = change_class(
-        session,
-        get_class_named(session, name).id,
-        class_schemas.parsed(body),
-        author=principal,
-        last_event_id=body.last_event_id,
-        remark=body.remark,
-    )
-    return class_schemas.Changed(
+    class_id = get_class_named(session, name).id
+    outcome = change_class(session, class_id, body, author=principal)
+    return Changed(
         glitch_class=outcome.record,
         event_id=outcome.event.id,
-        history=class_schemas.history(class_history(session, outcome.event.class_id)),
+        history=_history(outcome.log),
     )
+
+
+def _history(log: ClassLog) -> ClassHistory:
+    return ClassHistory(items=list(log.events), last_event_id=log.last_id)

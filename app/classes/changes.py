@@ -9,14 +9,21 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.classes.log import ChooseExemplars, Describe, Move, Rename, SetState
+from app.classes.log import (
+    DescribeRequest,
+    ExemplarsRequest,
+    MoveRequest,
+    RenameRequest,
+    Simple,
+    StateRequest,
+)
 from app.classes.naming import (
     WITHDRAWN,
     check_class_name,
     check_description,
     check_state,
-    find_class,
     refuse_taken,
+    usable_class,
 )
 from app.classes.tables import GlitchClass
 from app.classes.tree import DEEPEST, Tree
@@ -26,14 +33,6 @@ from app.glitches.tables import Glitch
 MOST_EXEMPLARS = 12
 
 Values = dict[str, Any]
-Simple = Rename | Describe | SetState | Move | ChooseExemplars
-KINDS: dict[type[Any], str] = {
-    Rename: "rename",
-    Describe: "describe",
-    SetState: "state",
-    Move: "move",
-    ChooseExemplars: "exemplars",
-}
 
 
 def wanted_values(session: Session, known: GlitchClass, change: Simple) -> tuple[Values, Values]:
@@ -43,16 +42,16 @@ def wanted_values(session: Session, known: GlitchClass, change: Simple) -> tuple
         InvalidRequestError: if the new value cannot be; says why.
         ConflictError: if it contradicts the other classes, or is what it was.
     """
-    if isinstance(change, Rename):
+    if isinstance(change, RenameRequest):
         return _renamed(session, known, change), {}
-    if isinstance(change, Describe):
+    if isinstance(change, DescribeRequest):
         check_description(change.description)
         return {"description": change.description.strip()}, {}
-    if isinstance(change, SetState):
+    if isinstance(change, StateRequest):
         check_state(change.state)
         return {"state": change.state}, {}
-    if isinstance(change, Move):
-        above = None if change.parent is None else _usable(session, change.parent)
+    if isinstance(change, MoveRequest):
+        above = None if change.parent is None else usable_class(session, change.parent)
         values = {"parent_id": None if above is None else above.id}
         return values, {"parent": None if above is None else above.name}
     return {"exemplar_ids": _exemplars(session, known, change)}, {}
@@ -92,7 +91,7 @@ def set_values(session: Session, known: GlitchClass, values: Mapping[str, Any]) 
     session.refresh(known)
 
 
-def _renamed(session: Session, known: GlitchClass, change: Rename) -> Values:
+def _renamed(session: Session, known: GlitchClass, change: RenameRequest) -> Values:
     if known.origin == "gravityspy":
         raise ConflictError(
             f"{known.name} is Gravity Spy's name, by which its tools know the class: add a class "
@@ -101,17 +100,6 @@ def _renamed(session: Session, known: GlitchClass, change: Rename) -> Values:
     check_class_name(change.name)
     refuse_taken(session, change.name, by_other_than=known.id)
     return {"name": change.name}
-
-
-def _usable(session: Session, name: str) -> GlitchClass:
-    found = find_class(session, name)
-    if found is None:
-        raise InvalidRequestError(
-            f"There is no class {name[:64]!r}: the list of classes names all of them."
-        )
-    if found.state == "retired":
-        raise ConflictError(f"The class {found.name} is retired: choose one that is in use.")
-    return found
 
 
 def _check_place(session: Session, known: GlitchClass, parent_id: int) -> None:
@@ -133,7 +121,7 @@ def _check_place(session: Session, known: GlitchClass, parent_id: int) -> None:
         )
 
 
-def _exemplars(session: Session, known: GlitchClass, change: ChooseExemplars) -> list[str]:
+def _exemplars(session: Session, known: GlitchClass, change: ExemplarsRequest) -> list[str]:
     wanted = list(dict.fromkeys(change.glitch_ids))
     if len(wanted) > MOST_EXEMPLARS:
         raise InvalidRequestError(

@@ -3,73 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from app.core.events.log import EventLog, LoggedEvent, Redo, Undo, replay_events
+from pydantic import Field
+
+from app.core.events.log import (
+    ActRequest,
+    EventLog,
+    LoggedEvent,
+    Name,
+    RedoRequest,
+    UndoRequest,
+    replay_events,
+)
 
 
-@dataclass(frozen=True)
-class Rename:
-    """Give it another name; its labels follow."""
+class RenameRequest(ActRequest):
+    """Give a class of ours another name; its labels follow."""
 
-    name: str
+    action: Literal["rename"]
+    name: Name
 
 
-@dataclass(frozen=True)
-class Describe:
+class DescribeRequest(ActRequest):
     """Say what it looks like and where it comes from."""
 
-    description: str
+    action: Literal["describe"]
+    description: Annotated[str, Field(max_length=20_000)]
 
 
-@dataclass(frozen=True)
-class SetState:
-    """Retire it, bring it back, or say that it is dormant or a candidate."""
+class StateRequest(ActRequest):
+    """Retire it, bring it back, mark it dormant or a candidate."""
 
-    state: str
-
-
-@dataclass(frozen=True)
-class Move:
-    """Make it a sub-class of another class, or of none."""
-
-    parent: str | None
+    action: Literal["state"]
+    state: Annotated[str, Field(max_length=100)] = Field(
+        description="active, dormant, candidate or retired."
+    )
 
 
-@dataclass(frozen=True)
-class ChooseExemplars:
-    """Say which glitches show it best, best first; none lets the service choose."""
+class MoveRequest(ActRequest):
+    """Make it a sub-class."""
 
-    glitch_ids: tuple[UUID, ...]
-
-
-@dataclass(frozen=True)
-class MergeInto:
-    """Give all its glitches the label of another class, and retire it."""
-
-    into: str
+    action: Literal["move"]
+    parent: Name | None = Field(description="The class above; null for none.")
 
 
-Change = Rename | Describe | SetState | Move | ChooseExemplars | MergeInto | Undo | Redo
+class ExemplarsRequest(ActRequest):
+    """Choose the glitches that show it best."""
+
+    action: Literal["exemplars"]
+    glitch_ids: Annotated[tuple[UUID, ...], Field(max_length=1000)] = Field(
+        description="Best first, at most 12; none leaves the choice to the service."
+    )
 
 
-@dataclass(frozen=True)
-class ClassEventRecord(LoggedEvent):
-    """One event of a class's history."""
+class MergeClassRequest(ActRequest):
+    """Label all its glitches as another class, and retire it. Needs the role admin."""
 
-    class_id: int
-
-
-ClassLog = EventLog[ClassEventRecord]
+    action: Literal["merge"]
+    into: Name
 
 
-def replay(events: Sequence[ClassEventRecord]) -> ClassLog:
-    """What follows from these events, given oldest first."""
-    return replay_events(events, thing="class", tell_act=_tell)
+Simple = RenameRequest | DescribeRequest | StateRequest | MoveRequest | ExemplarsRequest
+Change = Simple | MergeClassRequest | UndoRequest | RedoRequest
 
 
-def _tell(act: ClassEventRecord) -> str:
+class ClassEvent(LoggedEvent):
+    """Something that was done to a class."""
+
+    kind: str = Field(
+        description="create, rename, describe, state, move, exemplars, merge, undo or redo."
+    )
+    remark: str | None
+
+
+ClassLog = EventLog[ClassEvent]
+
+
+def replay(rows: Sequence[Any]) -> ClassLog:
+    """What follows from these rows of the table of events, oldest first."""
+    return replay_events(
+        rows,
+        lambda row, common: ClassEvent(**common, remark=row.payload.get("remark")),
+        thing="class",
+        tell_act=_tell,
+    )
+
+
+def _tell(act: Any) -> str:
     before, after = act.payload.get("before", {}), act.payload.get("after", {})
     if act.kind == "state":
         return {

@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.classes.log import MergeInto
 from app.classes.naming import find_class
 from app.classes.tables import GlitchClass
 from app.classes.tree import DEEPEST, Tree
@@ -30,7 +29,7 @@ Memory = dict[str, Any]
 
 
 def merge_into(
-    session: Session, known: GlitchClass, change: MergeInto, *, author: Principal, event_id: int
+    session: Session, known: GlitchClass, name: str, *, author: Principal, event_id: int
 ) -> Memory:
     """Append the other class's label to all glitches of this one; what the undo needs to know.
 
@@ -38,7 +37,7 @@ def merge_into(
         InvalidRequestError: if there is no such class, or it is the same.
         ConflictError: if one of them is retired, suggestions wait, or sub-classes stand in the way.
     """
-    into = _target(session, known, change.into)
+    into = _target(session, known, name)
     _refuse_waiting(session, known)
     # Whoever labels a glitch holds a key share of the class (app.glitches.labels): wait for them,
     # so that no label of this class is added behind our back.

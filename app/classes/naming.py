@@ -49,6 +49,23 @@ def find_class(session: Session, name: str) -> GlitchClass | None:
     )
 
 
+def usable_class(session: Session, name: str) -> GlitchClass:
+    """The row of a class that may be given to glitches.
+
+    Raises:
+        InvalidRequestError: if there is no such class.
+        ConflictError: if it is retired.
+    """
+    found = find_class(session, name)
+    if found is None:
+        raise InvalidRequestError(
+            f"There is no class {name[:64]!r}: the list of classes names all of them."
+        )
+    if found.state == "retired":
+        raise ConflictError(f"The class {found.name} is retired: choose one that is in use.")
+    return found
+
+
 def plain_class_name(name: str) -> str:
     """A class name as it is compared: without regard to capitals, or to blanks for underscores."""
     return "_".join(name.replace("\0", "").lower().split())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from uuid import UUID
 
 import numpy as np
 from pgvector.sqlalchemy import Vector
@@ -16,7 +15,7 @@ from app.classes import records
 from app.classes.tables import GlitchClass
 from app.core.errors import NotReadyError
 from app.glitches.records import GlitchRecord
-from app.glitches.selection import select_glitches, to_record
+from app.glitches.selection import glitches_in_order, select_glitches, to_record
 from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import active_checkpoint
 
@@ -129,7 +128,7 @@ def portrait(session: Session, known: records.GlitchClass) -> Portrait:
     The middle of a class is the mean direction of its latest labelled glitches. Without an active
     checkpoint, or without labels, there is neither.
     """
-    chosen = _glitches(session, known.exemplar_ids)
+    chosen = glitches_in_order(session, known.exemplar_ids)
     try:
         checkpoint_id = active_checkpoint(session).id
     except NotReadyError:
@@ -232,12 +231,3 @@ def _nearest_to(
         .limit(EXEMPLARS)
     )
     return tuple(to_record(row) for row in rows)
-
-
-def _glitches(session: Session, glitch_ids: tuple[UUID, ...]) -> tuple[GlitchRecord, ...]:
-    """These glitches in this order; those that are gone are left out."""
-    if not glitch_ids:
-        return ()
-    rows = session.execute(select_glitches().where(Glitch.id.in_(glitch_ids)))
-    found = {row[0].id: to_record(row) for row in rows}
-    return tuple(found[one] for one in glitch_ids if one in found)

@@ -13,19 +13,19 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.classes import records
-from app.classes.changes import KINDS, check_values, current_values, set_values, wanted_values
-from app.classes.log import Change, ClassEventRecord, ClassLog, MergeInto, SetState, replay
+from app.classes import records, tables
+from app.classes.changes import check_values, current_values, set_values, wanted_values
+from app.classes.log import Change, ClassEvent, ClassLog, MergeClassRequest, StateRequest, replay
 from app.classes.merging import merge_into, take_back_merge
 from app.classes.naming import WITHDRAWN, find_class, lock_classes, select_classes, to_class_record
-from app.classes.tables import ClassEvent, GlitchClass
+from app.classes.tables import GlitchClass
 from app.classes.tree import Tree
 from app.clusters.review.tables import LabelSuggestion
 from app.core.access import require_role
 from app.core.audit import record_event
 from app.core.errors import ConflictError, NotFoundError
 from app.core.events.acts import act_to_turn, check_remark, refuse_stale
-from app.core.events.log import Redo, Undo
+from app.core.events.log import RedoRequest, UndoRequest
 from app.core.principals import Principal, Role
 from app.glitches.tables import Label
 
@@ -34,8 +34,13 @@ from app.glitches.tables import Label
 class ClassOutcome:
     """What a change led to; ``record`` is None where the class was taken back altogether."""
 
-    event: ClassEventRecord
+    log: ClassLog
     record: records.GlitchClass | None
+
+    @property
+    def event(self) -> ClassEvent:
+        """What was done."""
+        return self.log.events[-1]
 
 
 def get_class(session: Session, class_id: int) -> records.GlitchClass:
@@ -70,30 +75,24 @@ def get_class_named(session: Session, name: str) -> records.GlitchClass:
 def class_history(session: Session, class_id: int) -> ClassLog:
     """What was done to a class, oldest first."""
     rows = session.scalars(
-        select(ClassEvent).where(ClassEvent.class_id == class_id).order_by(ClassEvent.id)
+        select(tables.ClassEvent)
+        .where(tables.ClassEvent.class_id == class_id)
+        .order_by(tables.ClassEvent.id)
     )
-    return replay([_to_record(row) for row in rows])
+    return replay(rows.all())
 
 
 def change_class(
-    session: Session,
-    class_id: int,
-    change: Change,
-    *,
-    author: Principal,
-    last_event_id: int,
-    remark: str = "",
+    session: Session, class_id: int, change: Change, *, author: Principal
 ) -> ClassOutcome:
     """Do something to a class, in the caller's transaction.
 
     Args:
         session: The transaction to write in.
         class_id: Which class.
-        change: What to do.
+        change: What to do, why, and the last event of its history that the author has seen.
         author: Who does it: a reviewer, and an admin to merge, or to retire a class of Gravity
             Spy's.
-        last_event_id: The last event of its history that the author has seen; 0 for none.
-        remark: Why; kept with the event.
 
     Raises:
         PermissionDeniedError: if the role is too weak.
@@ -102,15 +101,15 @@ def change_class(
         ConflictError: if somebody was quicker, or it contradicts other classes; says who and what.
     """
     require_role(author, Role.REVIEWER)
-    noted = {"remark": check_remark(remark)} if remark.strip() else {}
+    noted = {"remark": check_remark(change.remark)} if change.remark.strip() else {}
     lock_classes(session)
     known = session.get(GlitchClass, class_id, populate_existing=True)
     log = class_history(session, class_id)
-    if known is None or (known.state == WITHDRAWN and not isinstance(change, Redo)):
+    if known is None or (known.state == WITHDRAWN and not isinstance(change, RedoRequest)):
         raise NotFoundError(f"There is no class {class_id}: the list of classes names all of them.")
-    refuse_stale(log, last_event_id)
+    refuse_stale(log, change.last_event_id)
     with session.begin_nested():  # what is refused leaves no event, even if the caller goes on
-        if isinstance(change, Undo | Redo):
+        if isinstance(change, UndoRequest | RedoRequest):
             row = _turn(session, known, log, change, author=author, noted=noted)
         else:
             row = _do(session, known, change, author=author, noted=noted)
@@ -124,7 +123,8 @@ def change_class(
     )
     session.flush()
     is_gone = known.state == WITHDRAWN
-    return ClassOutcome(_to_record(row), None if is_gone else get_class(session, class_id))
+    log = class_history(session, class_id)
+    return ClassOutcome(log, None if is_gone else get_class(session, class_id))
 
 
 def note_withdrawal(session: Session, class_id: int, *, author: Principal) -> None:
@@ -132,7 +132,7 @@ def note_withdrawal(session: Session, class_id: int, *, author: Principal) -> No
     log = class_history(session, class_id)
     if log.done:
         session.add(
-            ClassEvent(
+            tables.ClassEvent(
                 class_id=class_id,
                 kind="undo",
                 author=author.name,
@@ -168,14 +168,13 @@ def _do(
     *,
     author: Principal,
     noted: Mapping[str, Any],
-) -> ClassEvent:
+) -> tables.ClassEvent:
     _require_admin(known, change, author)
-    if isinstance(change, MergeInto):
-        row = _add(session, known, "merge", author)
-        memory = merge_into(session, known, change, author=author, event_id=row.id)
+    row = _add(session, known, change.action, author)
+    if isinstance(change, MergeClassRequest):
+        memory = merge_into(session, known, change.into, author=author, event_id=row.id)
         values: dict[str, Any] = {"state": "retired"}
     else:
-        row = _add(session, known, KINDS[type(change)], author)
         values, memory = wanted_values(session, known, change)
     before = current_values(known, values)
     if before == values:
@@ -191,14 +190,14 @@ def _turn(
     session: Session,
     known: GlitchClass,
     log: ClassLog,
-    change: Undo | Redo,
+    change: UndoRequest | RedoRequest,
     *,
     author: Principal,
     noted: Mapping[str, Any],
-) -> ClassEvent:
+) -> tables.ClassEvent:
     """Undo or redo an event."""
     root = act_to_turn(log, change)
-    is_undo = isinstance(change, Undo)
+    is_undo = isinstance(change, UndoRequest)
     if root.kind == "merge":
         require_role(author, Role.ADMIN)
     row = _add(session, known, "undo", author, undoes=log.tip_of[root.id])
@@ -225,8 +224,8 @@ def _turn(
         if is_undo:
             take_back_merge(session, known, memory, did.id)
         else:
-            again = MergeInto(_name_of(session, memory["into_id"]))
-            memory = {**memory, **merge_into(session, known, again, author=author, event_id=row.id)}
+            into = session.get_one(GlitchClass, memory["into_id"]).name
+            memory = {**memory, **merge_into(session, known, into, author=author, event_id=row.id)}
     if root.kind == "create" and not is_undo:
         values = {**values, "name": known.name}
     check_values(session, known, values)
@@ -237,8 +236,8 @@ def _turn(
 
 
 def _require_admin(known: GlitchClass, change: Change, author: Principal) -> None:
-    is_retiring = isinstance(change, SetState) and change.state == "retired"
-    if isinstance(change, MergeInto) or (is_retiring and known.origin == "gravityspy"):
+    is_retiring = isinstance(change, StateRequest) and change.state == "retired"
+    if isinstance(change, MergeClassRequest) or (is_retiring and known.origin == "gravityspy"):
         require_role(author, Role.ADMIN)
 
 
@@ -249,8 +248,8 @@ def _add(
     author: Principal,
     *,
     undoes: int | None = None,
-) -> ClassEvent:
-    row = ClassEvent(
+) -> tables.ClassEvent:
+    row = tables.ClassEvent(
         class_id=known.id, kind=kind, author=author.name, payload={}, undoes_event_id=undoes
     )
     session.add(row)
@@ -258,28 +257,20 @@ def _add(
     return row
 
 
-def _name_of(session: Session, class_id: int) -> str:
-    return session.get_one(GlitchClass, class_id).name
-
-
 def _formerly(session: Session, name: str) -> str | None:
     """What the class is called now that was renamed from this name last."""
+    event = tables.ClassEvent
     return session.scalar(
         select(GlitchClass.name)
-        .join(ClassEvent, ClassEvent.class_id == GlitchClass.id)
+        .join(event, event.class_id == GlitchClass.id)
         .where(
-            ClassEvent.kind == "rename",
-            func.lower(ClassEvent.payload["before"]["name"].astext) == name.lower(),
+            event.kind == "rename",
+            func.lower(event.payload["before"]["name"].astext) == name.lower(),
             GlitchClass.state != WITHDRAWN,
         )
-        .order_by(ClassEvent.id.desc())
+        .order_by(event.id.desc())
         .limit(1)
     )
-
-
-def _to_record(row: ClassEvent) -> ClassEventRecord:
-    names = ClassEventRecord.__dataclass_fields__
-    return ClassEventRecord(**{name: getattr(row, name) for name in names})
 
 
 def refuse_used(session: Session, known: GlitchClass, *, beside: UUID | None = None) -> None:

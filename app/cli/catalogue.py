@@ -97,7 +97,7 @@ def ingest(
 ) -> None:
     """Send many glitches to a running service, and watch them being stored."""
     with reported():
-        from app.client.batches import ingest as send
+        from app.client.catalogue import ingest as send
         from app.client.jobs import show
 
         fields = {
@@ -133,7 +133,7 @@ def cluster(
 ) -> None:
     """Cluster what the known classes do not explain, and show the clusters."""
     with reported():
-        from app.client.clusters import cluster as run
+        from app.client.catalogue import cluster as run
 
         wanted = {
             "fdr": fdr,
@@ -173,8 +173,8 @@ def export_catalogue(
 ) -> None:
     """Write the catalogue, or a part of it, to a file that gwpy reads."""
     with reported():
-        from app.client.exports import export_catalogue as run
-        from app.client.exports import format_of
+        from app.client.catalogue import export_catalogue as run
+        from app.client.catalogue import format_of
 
         wanted = {
             "format": format_of(path, format_name),

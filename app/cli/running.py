@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-from uuid import UUID
+from typing import Annotated
 
 import typer
 
 from app.cli.options import DataDir, ServiceUrl, open_store, reported, set_environment
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from app.models.records import CheckpointRecord
-
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -59,6 +52,7 @@ def publish(
         from app.launch.data_directory import prepare_data_directory
         from app.launch.publish import publish_folder, publish_shipped
         from app.launch.settings import read_settings
+        from app.models.reembed import switch_checkpoint
         from glitch.checkpoint import shipped_checkpoint
 
         data_directory = prepare_data_directory(read_settings().data_dir)
@@ -70,11 +64,11 @@ def publish(
                     session, folder or shipped_checkpoint(), data_directory, activate=False
                 )
             job = None
-            if activate is not None or folder is not None:
-                record, job = _switch(session, record, is_wanted=activate is not False)
+            if activate or (activate is None and folder is not None):
+                record, job = switch_checkpoint(session, record.id, "publish")
         state = "active" if record.is_active else "published, not active"
         if job is not None:
-            state = f"the catalogue is embedded with it, then it serves: jobs show {job}"
+            state = f"the catalogue is embedded with it, then it serves: jobs show {job.id}"
         typer.echo(f"checkpoint {record.name} ({record.digest[:12]}): {state}")
 
 
@@ -126,14 +120,3 @@ def scheduler() -> None:
     from app.launch.worker_process import run
 
     raise typer.Exit(run("scheduler"))
-
-
-def _switch(
-    session: Session, record: CheckpointRecord, *, is_wanted: bool
-) -> tuple[CheckpointRecord, UUID | None]:
-    from app.models.reembed import switch_checkpoint
-
-    if not is_wanted:
-        return record, None
-    now, job = switch_checkpoint(session, record.id, "publish")
-    return now, None if job is None else job.id

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from app.launch.address import reachable_host
+from app.launch.address import address_of
 from app.launch.errors import LaunchError
 from app.launch.settings import read_settings
 from app.launch.token_file import read_token
@@ -69,17 +69,15 @@ def _told() -> Iterator[None]:
     try:
         yield
     except ServiceError as error:
-        named = error.field
-        sentence = str(error).replace(named, _option(named)) if named else str(error)
+        named = error.field or ""  # the command line calls it by its option
+        sentence = (
+            str(error).replace(named, f"--{named.replace('_', '-')}") if named else str(error)
+        )
         raise LaunchError(sentence) from error
     except UnreachableError as error:
         raise LaunchError(f"{error} The option for it is --url.") from error
     except OSError as error:
         raise LaunchError(f"{error.filename} cannot be used ({error.strerror}).") from error
-
-
-def _option(field: str) -> str:
-    return f"--{field.replace('_', '-')}"
 
 
 def find_service(url: str | None) -> RemoteService:
@@ -89,7 +87,7 @@ def find_service(url: str | None) -> RemoteService:
         LaunchError: if there is no token for it.
     """
     settings = read_settings()
-    address = url or _address(settings.host, settings.port)
+    address = url or address_of(settings.host, settings.port)
     token = os.environ.get("GLITCH_TOKEN") or read_token(settings.data_dir)
     if token is None:
         raise LaunchError(
@@ -97,11 +95,6 @@ def find_service(url: str | None) -> RemoteService:
             "on this machine."
         )
     return RemoteService(address.rstrip("/"), token)
-
-
-def _address(host: str, port: int) -> str:
-    name = reachable_host(host)
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def print_answer(answer: Mapping[str, Any], *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from app.clusters.occurrences import seen_before
-from app.clusters.records import Cluster, ClusteringParameters, MemberRecord, Run, SeenBefore
+from app.clusters.records import Cluster, ClusteringParameters, Run, SeenBefore
 from app.clusters.service import (
     get_cluster,
     list_clusters,
@@ -49,14 +49,8 @@ class NewRun(Model):
 
     def parsed(self) -> ClusteringParameters:
         """The parameters as services take them."""
-        return ClusteringParameters(
-            fdr=self.fdr,
-            min_cluster_size=self.min_cluster_size,
-            ifo=self.ifo,
-            scope=self.scope,
-            is_simulated=self.simulated,
-            dormant_days=self.dormant_days,
-        )
+        same = self.model_dump(exclude={"simulated"})
+        return ClusteringParameters(**same, is_simulated=self.simulated)
 
 
 class Member(Model):
@@ -66,16 +60,6 @@ class Member(Model):
     probability: float = Field(description="0 to 1; higher belongs more surely.")
     distance: float = Field(description="To the medoid, chord between directions, 0 to 2.")
     is_exemplar: bool
-
-
-def member(base: str, record: MemberRecord) -> Member:
-    """One member."""
-    return Member(
-        glitch=render.glitch_item(base, record.glitch),
-        probability=record.probability,
-        distance=record.distance,
-        is_exemplar=record.is_exemplar,
-    )
 
 
 router = APIRouter(prefix="/clusters", tags=["clusters"])
@@ -153,4 +137,8 @@ def members(
     """From the medoid outwards."""
     page = list_members(session, cluster_id, is_exemplar=exemplar, limit=limit, cursor=cursor)
     base = request_scope.base_url(request)
-    return ListOf(items=[member(base, one) for one in page.items], next=page.next)
+    shown = [
+        Member(**(vars(one) | {"glitch": render.glitch_item(base, one.glitch)}))
+        for one in page.items
+    ]
+    return ListOf(items=shown, next=page.next)

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.clusters.occurrences import reach_of
 from app.clusters.records import ClusteringParameters
-from app.clusters.review.log import EventRecord
+from app.clusters.review.log import ReviewEvent
 from app.clusters.review.scene import read_log
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.glitches.tables import Embedding, Glitch
@@ -42,7 +42,7 @@ class Part:
 class Dismissal:
     """A dismissal that stands."""
 
-    event: EventRecord
+    event: ReviewEvent
     cluster: Cluster
     is_of_look: bool
 

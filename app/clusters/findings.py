@@ -31,7 +31,8 @@ class Finding:
 
 def sentences(stored: Iterable[Facts]) -> list[str]:
     """What findings say, as they are stored; in words."""
-    return [KINDS[one["kind"]](one) for one in stored]
+    said = ((KINDS[one["kind"]], one) for one in stored)
+    return [how.format_map(one) if isinstance(how, str) else how(one) for how, one in said]
 
 
 def found(kind: str, **facts: Any) -> Finding:
@@ -61,15 +62,6 @@ def _tested(facts: Facts) -> str:
     )
 
 
-def _typical_labels(facts: Facts) -> str:
-    return (
-        "Unlabelled glitches amid labelled ones lie farther from the known than those do "
-        f"({facts['sigmas']:g} standard deviations): the labels seem to be typical examples and no "
-        "fair sample, and then known glitches are flagged oftener than the rate says. Label "
-        "unusual members too."
-    )
-
-
 def _few_labels(facts: Facts) -> str:
     more = facts["n"] - len(facts["classes"])
     return (
@@ -79,93 +71,50 @@ def _few_labels(facts: Facts) -> str:
     )
 
 
-def _beside(facts: Facts) -> str:
-    return (
-        f"{_many(facts['n'], 'glitch', 'glitches')} came to a cluster that was "
-        f"{facts['state']} before: nobody has judged them, so they wait as a cluster of their own."
-    )
-
-
-def _dismissed_look(facts: Facts) -> str:
-    return (
-        f"A cluster of {facts['size']} looks like one whose look {facts['author']} dismissed on "
-        f"{facts['on']}, and is dismissed with it."
-    )
-
-
-def _dismissed_before(facts: Facts) -> str:
-    return (
-        f"{facts['n']} of the {facts['size']} in a cluster were dismissed by {facts['author']} on "
-        f"{facts['on']}."
-    )
-
-
-def _back(facts: Facts) -> str:
-    return (
-        f"{facts['label']} is back in {facts['ifo']} after {facts['silent_days']} days with data "
-        f"and without it: {facts['n_after']} glitches since GPS time {facts['first_after']:.0f} "
-        "are of that class or look like it."
-    )
-
-
-def _too_few_calibrate(facts: Facts) -> str:
-    return (
-        f"With the {facts['n_calibration']} calibration glitches there are, at least "
-        f"{facts['least']} must be novel before any can be flagged: label more, or raise the rate."
-    )
-
-
-def _too_many(facts: Facts) -> str:
-    return (
-        f"Only {facts['most']} of them were clustered: choose one detector or a lower rate to see "
-        "the rest."
-    )
-
-
-def _too_few(facts: Facts) -> str:
-    return (
-        f"{facts['n']} glitches are fewer than the minimum cluster size of "
-        f"{facts['min_cluster_size']}: nothing was clustered."
-    )
-
-
 def _nothing_unlabelled(facts: Facts) -> str:
     where = "" if facts["ifo"] is None else f" of {facts['ifo']}"
     return f"There are no unlabelled glitches{where}: nothing was tested."
 
 
-KINDS: dict[str, Callable[[Facts], str]] = {
-    "told": lambda facts: str(facts["text"]),  # by a version that kept sentences alone
+# Of each kind its sentence, or what makes it of the facts.
+KINDS: dict[str, str | Callable[[Facts], str]] = {
+    "told": "{text}",  # by a version that kept sentences alone
     "nothing_unlabelled": _nothing_unlabelled,
-    "none_judged": lambda facts: (
-        f"None of {facts['n_unjudged']} unlabelled glitches could be judged: {_WHY}"
-    ),
+    "none_judged": f"None of {{n_unjudged}} unlabelled glitches could be judged: {_WHY}",
     "tested": _tested,
-    "unjudged": lambda facts: f"{facts['n']} more could not be judged: {_WHY}",
+    "unjudged": f"{{n}} more could not be judged: {_WHY}",
     "seen_otherwise": lambda facts: (
         f"{_many(facts['n'], 'glitch was', 'glitches were')} seen in other windows or another band "
         "than the references, and judged by what both show."
     ),
     "few_labels": _few_labels,
-    "typical_labels": _typical_labels,
-    "too_few_calibrate": _too_few_calibrate,
-    "too_many": _too_many,
-    "too_few": _too_few,
+    "typical_labels": "Unlabelled glitches amid labelled ones lie farther from the known than "
+    "those do ({sigmas:g} standard deviations): the labels seem to be typical examples and no fair "
+    "sample, and then known glitches are flagged oftener than the rate says. Label unusual members "
+    "too.",
+    "too_few_calibrate": "With the {n_calibration} calibration glitches there are, at least "
+    "{least} must be novel before any can be flagged: label more, or raise the rate.",
+    "too_many": "Only {most} of them were clustered: choose one detector or a lower rate to see "
+    "the rest.",
+    "too_few": "{n} glitches are fewer than the minimum cluster size of {min_cluster_size}: "
+    "nothing was clustered.",
     "waiting": lambda facts: (
         f"{_many(facts['n'], 'glitch', 'glitches')} more, which are not novel any more, wait for "
         "review in clusters that a reviewer made."
     ),
     "clusters": lambda facts: f"They make {_many(facts['n'], 'cluster', 'clusters')}.",
-    "continued": lambda facts: f"The cluster of {facts['before']} members has now {facts['now']}.",
+    "continued": "The cluster of {before} members has now {now}.",
     "held_apart": lambda facts: (
         f"What a reviewer split stays apart: parts of {_listed(facts['sizes'])} glitches."
     ),
-    "beside": _beside,
-    "dismissed_before": _dismissed_before,
-    "dismissed_look": _dismissed_look,
-    "dormant": lambda facts: (
-        f"The dormant class {facts['label']} is back in {facts['ifo']}: {facts['n']} glitches "
-        "look like it."
+    "beside": lambda facts: (
+        f"{_many(facts['n'], 'glitch', 'glitches')} came to a cluster that was {facts['state']} "
+        "before: nobody has judged them, so they wait as a cluster of their own."
     ),
-    "back": _back,
+    "dismissed_before": "{n} of the {size} in a cluster were dismissed by {author} on {on}.",
+    "dismissed_look": "A cluster of {size} looks like one whose look {author} dismissed on {on}, "
+    "and is dismissed with it.",
+    "dormant": "The dormant class {label} is back in {ifo}: {n} glitches look like it.",
+    "back": "{label} is back in {ifo} after {silent_days} days with data and without it: {n_after} "
+    "glitches since GPS time {first_after:.0f} are of that class or look like it.",
 }

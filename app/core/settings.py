@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.elsewhere import Templates, check_templates
@@ -303,14 +310,14 @@ class Settings(BaseSettings):
         default="json", description="Log lines as JSON objects or as plain text."
     )
 
-    @field_validator("public_url")
+    @field_validator("public_url", "gwosc_url", "datafind_url", "digest_webhook")
     @classmethod
-    def _url_without_slash(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("GLITCH_PUBLIC_URL must start with http:// or https://")
-        return value.rstrip("/")
+    def _address(cls, value: Any, info: ValidationInfo) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value or ""
+        if text and not text.startswith(("http://", "https://")):
+            name = f"GLITCH_{info.field_name}".upper()
+            raise ValueError(f"{name} must start with http:// or https://")
+        return value if isinstance(value, SecretStr) else text.rstrip("/") or None
 
     @field_validator("storage_url")
     @classmethod
@@ -319,13 +326,6 @@ class Settings(BaseSettings):
             raise ValueError("GLITCH_STORAGE_URL must be s3://bucket/folder or file:///folder")
         return value or None
 
-    @field_validator("gwosc_url")
-    @classmethod
-    def _gwosc_without_slash(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError("GLITCH_GWOSC_URL must start with http:// or https://")
-        return value.rstrip("/") if value else None
-
     @field_validator("links")
     @classmethod
     def _known_places(cls, value: Templates) -> Templates:
@@ -333,13 +333,6 @@ class Settings(BaseSettings):
             return check_templates(value)
         except ValueError as error:
             raise ValueError(f"GLITCH_LINKS: {error}") from error
-
-    @field_validator("digest_webhook")
-    @classmethod
-    def _webhook_is_an_address(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
-            raise ValueError("GLITCH_DIGEST_WEBHOOK must start with http:// or https://")
-        return value
 
     @field_validator("smtp_url")
     @classmethod
@@ -371,13 +364,6 @@ class Settings(BaseSettings):
     def sends_digest(self) -> bool:
         """Whether anybody is told what is new."""
         return self.digest_webhook is not None or bool(self.digest_mail)
-
-    @field_validator("datafind_url")
-    @classmethod
-    def _datafind_without_slash(cls, value: str | None) -> str | None:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError("GLITCH_DATAFIND_URL must start with http:// or https://")
-        return value.rstrip("/") if value else None
 
     @field_validator("frame_types")
     @classmethod

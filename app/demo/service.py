@@ -16,7 +16,7 @@ from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.access import require_role
 from app.core.audit import record_event
 from app.core.errors import ConflictError
-from app.core.events.log import Undo
+from app.core.events.log import UndoRequest
 from app.core.principals import Principal, Role
 from app.demo.plan import AUTHOR, KIND, LABEL_SOURCE, PER_CLASS
 from app.glitches.tables import Glitch, Label
@@ -163,7 +163,7 @@ def _undo_reviews(session: Session, runs: Sequence[UUID], principal: Principal) 
             if not log.done:
                 break
             try:
-                act = Undo(log.done[-1])
-                review(session, cluster_id, act, author=principal, last_event_id=log.last_id)
+                act = UndoRequest.made(event_id=log.done[-1], last_event_id=log.last_id)
+                review(session, cluster_id, act, author=principal)
             except ConflictError:
                 break  # somebody built on it: their part of it stays

@@ -36,6 +36,12 @@ def explain(error: Exception) -> Failure | None:
     return known
 
 
+def status_of(error: Exception) -> int:
+    """The status of a page that says in place what was wrong with its form."""
+    known = explain(error)
+    return 400 if known is None else known.status
+
+
 def failure(request: Request, error: Exception) -> Response:
     """The page for an error that a visitor can act on; any other error is raised again."""
     if isinstance(error, service.UnauthenticatedError):

@@ -14,7 +14,7 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.principals import Principal, Role, TokenRecord
 from app.frame.contexts import Choice, PageContext
 from app.frame.deps import Admin, CsrfChecked, PageRoute, Reader, VisitorDep
-from app.frame.failures import explain, see_other
+from app.frame.failures import see_other, status_of
 from app.frame.render import render
 from app.frame.words import choices
 from app.server.request_scope import SessionDep
@@ -79,9 +79,8 @@ def make_token(
         with session.begin_nested():
             new = create_token(session, name, parse_role(role), author=principal)
     except (InvalidRequestError, ConflictError) as error:
-        failure = explain(error)
         page = _page(session, principal, typed_name=name, typed_role=role, error=str(error))
-        return render(request, page, visitor, status=failure.status if failure else 400)
+        return render(request, page, visitor, status=status_of(error))
     made = MadeToken(new.record.name, new.record.role.label, new.secret)
     return render(request, _page(session, principal, made=made), visitor)
 

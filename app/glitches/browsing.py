@@ -7,20 +7,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
 from app.core.errors import NotReadyError
 from app.glitches.records import GlitchFilters, GlitchRecord, ViewRecord
-from app.glitches.selection import (
-    check_filters,
-    embedding_conditions,
-    glitch_conditions,
-    select_glitches,
-    to_record,
-)
+from app.glitches.selection import matching, select_glitches, to_record, view_record
 from app.glitches.tables import Embedding, Glitch, View
 from app.models.checkpoints import active_checkpoint
 from glitch.novelty import Judgement
@@ -50,19 +43,12 @@ def tally_by_class(
         InvalidRequestError: if a filter makes no sense.
         NotReadyError: if novelty is asked for and no checkpoint is active.
     """
-    check_filters(filters)
     tallies = select(
         Glitch.class_id,
         func.count().filter(~Glitch.is_simulated).label("measured"),
         func.count().filter(Glitch.is_simulated).label("simulated"),
-    ).where(*glitch_conditions(session, filters))
-    about_embedding = embedding_conditions(filters)
-    if about_embedding:
-        active = active_checkpoint(session)
-        tallies = tallies.join(Embedding, Embedding.glitch_id == Glitch.id).where(
-            Embedding.checkpoint_id == active.id, *about_embedding
-        )
-    counted = tallies.group_by(Glitch.class_id).subquery()
+    ).group_by(Glitch.class_id)
+    counted = matching(session, tallies, filters).subquery()
     rows = session.execute(
         select(GlitchClass.name, counted.c.measured, counted.c.simulated)
         .select_from(counted)
@@ -120,17 +106,7 @@ def judgements_of(session: Session, glitch_ids: Sequence[UUID]) -> dict[UUID, Ju
 def list_views(session: Session, glitch_id: UUID) -> tuple[ViewRecord, ...]:
     """All views of a glitch as stored, shortest window first."""
     rows = session.scalars(select(View).where(View.glitch_id == glitch_id).order_by(View.duration))
-    return tuple(
-        ViewRecord(
-            duration_s=row.duration,
-            packed=row.packed,
-            shape=(row.n_frequency, row.n_time),
-            observed=np.unpackbits(
-                np.frombuffer(row.observed, dtype=np.uint8), count=row.n_frequency
-            ).astype(np.bool_),
-        )
-        for row in rows
-    )
+    return tuple(map(view_record, rows))
 
 
 def nearest_in_time(session: Session, gps_time: Decimal) -> tuple[GlitchRecord, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 from sqlalchemy import ColumnElement, Row, Select, Uuid, any_, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -17,9 +18,10 @@ from app.classes.tree import Tree
 from app.clusters.tables import Cluster, ClusterMember
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.glitches.facts import facts_of
-from app.glitches.records import GlitchFilters, GlitchRecord
+from app.glitches.records import GlitchFilters, GlitchRecord, ViewRecord
 from app.glitches.tables import ORIGINS, Embedding, Glitch, View
 from app.jobs.tables import Job, JobItem
+from app.models.checkpoints import active_checkpoint
 
 IFO_PATTERN = re.compile(r"[A-Z][0-9]")
 MOST_NAMES = 100  # names in one filter
@@ -78,6 +80,38 @@ def get_glitches(session: Session, glitch_ids: Collection[UUID]) -> list[GlitchR
         select_glitches().where(Glitch.id.in_(glitch_ids)).order_by(Glitch.id)
     ).all()
     return [to_record(row) for row in rows]
+
+
+def glitches_in_order(session: Session, glitch_ids: Collection[UUID]) -> tuple[GlitchRecord, ...]:
+    """These glitches in this order; those that are not there are left out."""
+    found = {one.id: one for one in get_glitches(session, glitch_ids)} if glitch_ids else {}
+    return tuple(found[one] for one in glitch_ids if one in found)
+
+
+def view_record(view: View) -> ViewRecord:
+    """The record of a row of the table."""
+    rows = np.unpackbits(np.frombuffer(view.observed, dtype=np.uint8), count=view.n_frequency)
+    shape = (view.n_frequency, view.n_time)
+    return ViewRecord(view.duration, view.packed, shape, rows.astype(np.bool_))
+
+
+def matching(
+    session: Session, statement: Select[*tuple[Any, ...]], filters: GlitchFilters
+) -> Select[*tuple[Any, ...]]:
+    """The statement about glitches, for those alone that pass the filters.
+
+    Raises:
+        InvalidRequestError: if a filter makes no sense.
+        NotReadyError: if novelty is asked for and no checkpoint is active.
+    """
+    check_filters(filters)
+    statement = statement.where(*glitch_conditions(session, filters))
+    if about_embedding := embedding_conditions(filters):
+        active = active_checkpoint(session)
+        statement = statement.join(Embedding, Embedding.glitch_id == Glitch.id).where(
+            Embedding.checkpoint_id == active.id, *about_embedding
+        )
+    return statement
 
 
 def check_filters(filters: GlitchFilters) -> None:

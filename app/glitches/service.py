@@ -16,12 +16,11 @@ from app.core.paging import Page
 from app.glitches.ingest import insert_glitch
 from app.glitches.records import EmbeddingRecord, GlitchFilters, GlitchRecord, ViewRecord
 from app.glitches.selection import (
-    check_filters,
-    embedding_conditions,
     get_glitch,
-    glitch_conditions,
+    matching,
     select_glitches,
     to_record,
+    view_record,
 )
 from app.glitches.tables import Embedding, Glitch, View
 from app.models import checkpoints
@@ -108,13 +107,7 @@ def get_view(session: Session, glitch_id: UUID, duration_s: float) -> ViewRecord
         raise NotFoundError(
             f"Glitch {glitch_id} has no view of {duration_s:g} s: it has those of {present} s."
         )
-    rows = np.unpackbits(np.frombuffer(view.observed, dtype=np.uint8), count=view.n_frequency)
-    return ViewRecord(
-        duration_s=view.duration,
-        packed=view.packed,
-        shape=(view.n_frequency, view.n_time),
-        observed=rows.astype(np.bool_),
-    )
+    return view_record(view)
 
 
 def list_glitches(
@@ -143,14 +136,7 @@ def list_glitches(
     """
     if not 1 <= limit <= LARGEST_PAGE:
         raise InvalidRequestError(f"limit must be 1 to {LARGEST_PAGE}, not {limit}.")
-    check_filters(filters)
-    statement = select_glitches().where(*glitch_conditions(session, filters))
-    about_embedding = embedding_conditions(filters)
-    if about_embedding:
-        active = checkpoints.active_checkpoint(session)
-        statement = statement.join(Embedding, Embedding.glitch_id == Glitch.id).where(
-            Embedding.checkpoint_id == active.id, *about_embedding
-        )
+    statement = matching(session, select_glitches(), filters)
     direction, mark = (_AFTER, None) if cursor is None else _read_cursor(cursor, filters)
     if direction == _BEFORE:
         later = statement.where(Glitch.id > mark).order_by(Glitch.id).limit(limit + 1)

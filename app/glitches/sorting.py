@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, or_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.classes.tables import GlitchClass
@@ -62,36 +62,20 @@ def list_sorted(
     if by not in SORTS:
         raise InvalidRequestError(f"There is no order by {by[:40]!r}: choose {', '.join(SORTS)}.")
     column = SORTS[by]
-    statement = (
-        select_glitches()
-        .outerjoin(
-            Embedding,
-            and_(
-                Embedding.glitch_id == Glitch.id,
-                Embedding.checkpoint_id == active_checkpoint(session).id,
-            ),
-        )
-        .where(*glitch_conditions(session, filters), *embedding_conditions(filters))
-        .order_by((column.desc() if is_falling else column.asc()).nulls_last(), Glitch.id)
+    under_active = and_(
+        Embedding.glitch_id == Glitch.id,
+        Embedding.checkpoint_id == active_checkpoint(session).id,
     )
+    every = select_glitches().add_columns(column).outerjoin(Embedding, under_active)
+    statement = every.where(
+        *glitch_conditions(session, filters), *embedding_conditions(filters)
+    ).order_by((column.desc() if is_falling else column.asc()).nulls_last(), Glitch.id)
     if cursor is not None:
         mark = cursor_id(cursor)
-        marked = session.execute(
-            select(column)
-            .select_from(Glitch)
-            .outerjoin(GlitchClass, GlitchClass.id == Glitch.class_id)
-            .outerjoin(
-                Embedding,
-                and_(
-                    Embedding.glitch_id == Glitch.id,
-                    Embedding.checkpoint_id == active_checkpoint(session).id,
-                ),
-            )
-            .where(Glitch.id == mark)
-        ).first()
+        marked = session.execute(every.where(Glitch.id == mark)).first()
         if marked is None:
             raise wrong_cursor()
-        value = marked[0]
+        value = marked[-1]
         if value is None:
             statement = statement.where(column.is_(None), Glitch.id > mark)
         else:

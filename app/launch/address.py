@@ -24,10 +24,7 @@ def take_address(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except socket.gaierror as error:
-        raise LaunchError(
-            f"GLITCH_HOST={host} is no address of this machine: use 127.0.0.1 for this machine "
-            "alone or 0.0.0.0 for every network."
-        ) from error
+        raise LaunchError(_no_address(host)) from error
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -39,6 +36,13 @@ def take_address(host: str, port: int) -> socket.socket:
         listener.close()
         raise LaunchError(_taken(host, port))
     return listener
+
+
+def _no_address(host: str) -> str:
+    return (
+        f"GLITCH_HOST={host} is no address of this machine: use 127.0.0.1 for this machine alone "
+        "or 0.0.0.0 for every network."
+    )
 
 
 def _taken(host: str, port: int) -> str:
@@ -61,10 +65,7 @@ def _sentence(host: str, port: int, error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"No permission to listen on port {port}: set GLITCH_PORT to a port above 1023."
     if error.errno == errno.EADDRNOTAVAIL:
-        return (
-            f"GLITCH_HOST={host} is no address of this machine: use 127.0.0.1 for this machine "
-            "alone or 0.0.0.0 for every network."
-        )
+        return _no_address(host)
     return (
         f"Cannot listen on {host} port {port} ({error.strerror}): set GLITCH_HOST and GLITCH_PORT."
     )
@@ -81,6 +82,10 @@ def reachable_host(host: str) -> str:
 
 def base_url(listener: socket.socket, host: str) -> str:
     """`http://host:port` as a client on this machine writes it; the port is the one taken."""
-    port: int = listener.getsockname()[1]
+    return address_of(host, listener.getsockname()[1])
+
+
+def address_of(host: str, port: int) -> str:
+    """`http://host:port` of a service that listens there, for a client on this machine."""
     name = reachable_host(host)
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"

@@ -137,7 +137,10 @@ def running_database(
         try:
             yield RunningDatabase(server.url(), place)
         finally:
-            _stop(server)
+            try:
+                server.stop()
+            except EmbeddedDatabaseError as error:
+                raise LaunchError(str(error)) from error
     finally:
         watchdog.stop()
 
@@ -185,13 +188,6 @@ def _start(place: Path) -> EmbeddedServer:
             f"The database in {place} cannot be used ({error.strerror}: {error.filename}): mend "
             "its permissions, or set GLITCH_DATA_DIR to another folder."
         ) from error
-
-
-def _stop(server: EmbeddedServer) -> None:
-    try:
-        server.stop()
-    except EmbeddedDatabaseError as error:
-        raise LaunchError(str(error)) from error
 
 
 def upgrade_schema(url: str) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from app.launch.errors import DataDirectoryBusyError, LaunchError
 
 LOCK_NAME = "up.lock"
@@ -77,7 +79,7 @@ def _acquire(descriptor: int, folder: Path, wait_s: float) -> None:
         except BlockingIOError:
             text = os.pread(descriptor, 200, 0).decode(errors="replace")
             pid, _, purpose = text.strip().partition(" ")
-            is_busy = pid.isdigit() and _is_alive(int(pid)) and purpose != STOPPING
+            is_busy = pid.isdigit() and psutil.pid_exists(int(pid)) and purpose != STOPPING
             if time.monotonic() - started > (wait_s if is_busy else RELEASE_WAIT_S):
                 who = f"process {pid}, {purpose}" if pid else "another process"
                 raise DataDirectoryBusyError(
@@ -87,14 +89,3 @@ def _acquire(descriptor: int, folder: Path, wait_s: float) -> None:
             time.sleep(_POLL_S)
         else:
             return
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether a process of this number exists, whoever owns it."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

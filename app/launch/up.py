@@ -14,13 +14,13 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.launch.address import base_url, take_address
 from app.launch.background import Background
 from app.launch.child import Ends
 from app.launch.data_directory import bound_logs, prepare_data_directory
 from app.launch.database import RunningDatabase, running_database
-from app.launch.demo_progress import show_filling
 from app.launch.errors import LaunchError
 from app.launch.lock import STOPPING, HeldLock, hold_data_directory
 from app.launch.parent_watch import stop_with_parent
@@ -29,6 +29,7 @@ from app.launch.service_process import Prepared, ServiceProcess, terminal_logs
 from app.launch.settings import LaunchSettings
 from app.launch.token_file import TOKEN_FILE, read_token
 from app.launch.watchdog import Watchdog
+from glitch_discovery import Client, Job, JobFailedError, ServiceError, UnreachableError
 
 _POLL_S = 0.1
 _LOGS_EVERY_S = 60.0
@@ -208,3 +209,39 @@ def up(settings: LaunchSettings, *, is_stopped_with_parent: bool) -> None:
     if is_stopped_with_parent:
         stop_with_parent()
     Supervisor(settings, Console(stderr=True, highlight=False)).run()
+
+
+def show_filling(url: str, token: str, job_id: str, console: Console) -> None:
+    """Show a bar until the job has ended, from a thread that ends with the process.
+
+    Args:
+        url: where the service answers.
+        token: to ask it with.
+        job_id: of the job that fills the demonstration.
+        console: where no terminal is behind it, two lines are printed instead.
+    """
+    threading.Thread(target=_follow, args=(url, token, job_id, console), daemon=True).start()
+
+
+def _follow(url: str, token: str, job_id: str, console: Console) -> None:
+    what = "Filling the demonstration"
+    if not console.is_terminal:
+        console.print(f"{what} with simulated glitches, once; the first page shows how far it is.")
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with (
+        Client(url, token=token) as service,
+        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
+    ):
+        task = bar.add_task(what, total=None)
+
+        def show(job: Job) -> None:
+            ended = job.done + job.failed + job.skipped
+            bar.update(task, total=job.total or None, completed=ended)
+
+        try:
+            job = service.wait(job_id, on_progress=show)
+        except (JobFailedError, ServiceError, UnreachableError) as error:
+            said = str(error)
+        else:
+            said = f"The demonstration has {job.done:,} glitches: see {url}/ui/clusters"
+    console.print(said)

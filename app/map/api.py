@@ -14,10 +14,11 @@ from app.clusters.chosen import cluster_by_hand
 from app.core.model import ClassName, ListOf, Model
 from app.jobs import schemas as job_schemas
 from app.map.bulk import MOST_AT_ONCE, label_selection, list_bulk_labels, undo_selection
-from app.map.files import coding_for, files_of_version, headers_for, is_known, map_files, stream
+from app.map.files import map_files
 from app.map.records import LAID_OUT_AT_MOST, BulkLabel, Projection
 from app.map.region import Region, resolve
 from app.map.service import map_state, start_drawing, start_placing
+from app.server.answers import map_answer, map_ids_answer
 from app.server.callers import Reader, Reviewer, RuntimeDep, SessionDep, Submitter
 
 
@@ -81,9 +82,7 @@ class NewCluster(Model):
 
 router = APIRouter(prefix="/map", tags=["map"])
 
-BINARY = "application/octet-stream"
-_FILE: dict[int | str, dict[str, Any]] = {200: {"content": {BINARY: {}}}}
-_A_DAY = {"Cache-Control": "private, max-age=86400"}  # a version never changes
+_FILE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
 
 
 @router.post("", summary="Draw the map, or place newcomers on it", status_code=202)
@@ -107,12 +106,7 @@ def state(session: SessionDep, _: Reader) -> State:
 )
 def points(request: Request, runtime: RuntimeDep, session: SessionDep, _: Reader) -> Response:
     """One little-endian buffer with a JSON header that describes it; has an ETag."""
-    files = map_files(session, runtime.settings.data_dir)
-    coding = coding_for(request.headers.get("accept-encoding", ""))
-    headers = headers_for(files, coding)
-    if is_known(request.headers.get("if-none-match", ""), files, coding):
-        return Response(status_code=304, headers=headers)
-    return StreamingResponse(stream(files.points, coding), media_type=BINARY, headers=headers)
+    return map_answer(request, map_files(session, runtime.settings.data_dir))
 
 
 @router.get("/ids", summary="The ids of the points", response_class=FileResponse, responses=_FILE)
@@ -122,10 +116,7 @@ def ids(
     version: Annotated[str, Query(max_length=64, description="`version` of the points' header.")],
 ) -> Response:
     """16 bytes a glitch, in the order of the points of that version."""
-    path = files_of_version(runtime.settings.data_dir, version).ids
-    return FileResponse(
-        path, media_type=BINARY, headers={"Cache-Control": "private, max-age=86400"}
-    )
+    return map_ids_answer(runtime, version)
 
 
 @router.post("/region", summary="The glitches of a region")

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from uuid import UUID
-
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.access import require_role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.principals import Principal, Role
-from app.glitches.records import GlitchRecord
-from app.glitches.selection import select_glitches, to_record
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import OPEN_STATES, JobRecord
 from app.jobs.service import create_job, list_jobs
@@ -167,10 +162,3 @@ def _embedded(session: Session, checkpoint_id: int, most: int | None) -> int:
         .subquery()
     )
     return session.scalar(select(func.count()).select_from(found)) or 0
-
-
-def glitches_of(session: Session, ids: Sequence[UUID]) -> tuple[GlitchRecord, ...]:
-    """These glitches in this order; what is not there is left out."""
-    rows = session.execute(select_glitches().where(Glitch.id.in_(ids)))
-    found = {row[0].id: to_record(row) for row in rows}
-    return tuple(found[one] for one in ids if one in found)

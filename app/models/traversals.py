@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 from jaxtyping import Float32
-from sqlalchemy import exists, func, literal, select, text
+from sqlalchemy import Row, exists, func, literal, select, text
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql import tablesample
 
@@ -112,7 +114,7 @@ def cluster_traversals(session: Session, cluster_id: UUID) -> Traversals:
     run = session.get_one(ClusteringRun, cluster.run_id)
     checkpoint = get_checkpoint(session, run.checkpoint_id)
     medoid = get_embedding(session, cluster.medoid_id, run.checkpoint_id).mean
-    members = member_vectors(session, cluster_id).vectors
+    _, members = _members(session, cluster_id)
     others = _sample(session, checkpoint.id, is_simulated=run.is_simulated, without=cluster_id)
     made = Traversals(cluster.medoid_id, checkpoint.id, checkpoint.name, (), 0, (), len(others))
     if len(others) < _LEAST_OTHERS:
@@ -148,15 +150,8 @@ def _leading(weights: np.ndarray, is_active: np.ndarray) -> list[int]:
 def _with_stories(
     made: Traversals, stories: tuple[UnitStory, ...], is_active: np.ndarray
 ) -> Traversals:
-    return Traversals(
-        made.glitch_id,
-        made.checkpoint_id,
-        made.checkpoint,
-        stories,
-        int(is_active.sum()),
-        tuple(int(unit) for unit in np.flatnonzero(~is_active)),
-        made.n_others,
-    )
+    dead = tuple(int(unit) for unit in np.flatnonzero(~is_active))
+    return replace(made, stories=stories, n_active=int(is_active.sum()), dead=dead)
 
 
 def _too_few(made: Traversals) -> Traversals:
@@ -164,26 +159,11 @@ def _too_few(made: Traversals) -> Traversals:
         f"There are {made.n_others} other glitches to compare with, and {_LEAST_OTHERS} are needed "
         "to tell what is usual: load more."
     )
-    return Traversals(
-        made.glitch_id, made.checkpoint_id, made.checkpoint, (), 0, (), made.n_others, reason
-    )
+    return replace(made, reason=reason)
 
 
-@dataclass(frozen=True, eq=False)
-class MemberVectors:
-    """Members of a cluster with what they can be chosen by; from the medoid outwards."""
-
-    glitch_ids: tuple[UUID, ...]
-    vectors: Vectors  # posterior means under the checkpoint of the run
-    distances: tuple[float, ...]  # to the medoid
-    snrs: tuple[float | None, ...]
-    peak_frequencies: tuple[float | None, ...]  # Hz
-    gps_times: tuple[float | None, ...]  # s
-    ifos: tuple[str | None, ...]
-
-
-def member_vectors(session: Session, cluster_id: UUID, limit: int = MOST_MEMBERS) -> MemberVectors:
-    """The members nearest to the medoid, at most so many.
+def _members(session: Session, cluster_id: UUID) -> tuple[Sequence[Row[*tuple[Any, ...]]], Vectors]:
+    """The members nearest to the medoid, from there outwards; their posterior means in the run.
 
     Raises:
         NotFoundError: if the checkpoint that found the cluster has embedded none of them any more.
@@ -191,12 +171,12 @@ def member_vectors(session: Session, cluster_id: UUID, limit: int = MOST_MEMBERS
     rows = session.execute(
         select(
             Glitch.id,
-            Embedding.mean,
             ClusterMember.distance,
             Glitch.snr,
             Glitch.peak_frequency,
             Glitch.gps_time,
             Glitch.ifo,
+            Embedding.mean,
         )
         .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
         .join(Cluster, Cluster.id == ClusterMember.cluster_id)
@@ -208,22 +188,14 @@ def member_vectors(session: Session, cluster_id: UUID, limit: int = MOST_MEMBERS
         )
         .where(ClusterMember.cluster_id == cluster_id)
         .order_by(ClusterMember.distance, Glitch.id)
-        .limit(limit)
+        .limit(MOST_MEMBERS)
     ).all()
     if not rows:
         raise NotFoundError(
             "The model that found this cluster has been replaced, and its vectors are gone: "
             "cluster again to see what sets it apart."
         )
-    return MemberVectors(
-        glitch_ids=tuple(row[0] for row in rows),
-        vectors=np.array([row[1] for row in rows], dtype=np.float32),
-        distances=tuple(row[2] for row in rows),
-        snrs=tuple(row[3] for row in rows),
-        peak_frequencies=tuple(row[4] for row in rows),
-        gps_times=tuple(None if row[5] is None else float(row[5]) for row in rows),
-        ifos=tuple(row[6] for row in rows),
-    )
+    return rows, np.array([row.mean for row in rows], dtype=np.float32)
 
 
 def cluster_plane(session: Session, cluster_id: UUID) -> Plane:
@@ -235,21 +207,13 @@ def cluster_plane(session: Session, cluster_id: UUID) -> Plane:
         NotFoundError: if there is no such cluster, or its vectors are gone.
     """
     cluster = get_cluster(session, cluster_id)
-    members = member_vectors(session, cluster_id)
-    lengths = np.linalg.norm(members.vectors, axis=1, keepdims=True)
-    plane = principal_plane(members.vectors / np.maximum(lengths, 1e-12))
+    rows, vectors = _members(session, cluster_id)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    plane = principal_plane(vectors / np.maximum(lengths, 1e-12))
+    names = Point.model_fields.keys() - {"x", "y"}
     points = [
-        Point(
-            id=glitch_id,
-            x=float(plane.points[index, 0]),
-            y=float(plane.points[index, 1]),
-            distance=members.distances[index],
-            snr=members.snrs[index],
-            peak_frequency=members.peak_frequencies[index],
-            gps_time=members.gps_times[index],
-            ifo=members.ifos[index],
-        )
-        for index, glitch_id in enumerate(members.glitch_ids)
+        Point(x=float(x), y=float(y), **{name: getattr(row, name) for name in names})
+        for (x, y), row in zip(plane.points, rows, strict=True)
     ]
     return Plane(points=points, shares=plane.shares, size=cluster.size)
 

@@ -1,4 +1,4 @@
-"""Answers that are files: painted pictures and exports, for API and pages alike."""
+"""Answers that are files: painted pictures, exports and the map, for API and pages alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from fastapi import Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, StreamingResponse
 from sqlalchemy.orm import Session
 from starlette.background import BackgroundTask
 
@@ -17,9 +17,13 @@ from app.glitches.exports.formats import Format, csv_lines
 from app.glitches.exports.rows import count_rows, export_rows
 from app.glitches.exports.service import export_file
 from app.glitches.records import GlitchFilters
+from app.map.files import coding_for, files_of_version, headers_for, is_known, stream
+from app.map.records import MapFiles
 from app.models.pictures import PicturePlan, painter_of
 from app.server.admission import AdmittedStream
 from app.server.runtime import Runtime
+
+_BINARY = "application/octet-stream"
 
 
 def painted_answer(request: Request, runtime: Runtime, plan: PicturePlan) -> Response:
@@ -77,6 +81,22 @@ def exported_answer(runtime: Runtime, session: Session, job_id: UUID) -> FileRes
         filename=f"glitches.{wanted.suffix}",
         headers={"Expires": until.strftime("%a, %d %b %Y %H:%M:%S GMT")},
     )
+
+
+def map_answer(request: Request, files: MapFiles) -> Response:
+    """The points of the map, compressed as the client takes it, or 304 where it has them."""
+    coding = coding_for(request.headers.get("accept-encoding", ""))
+    headers = headers_for(files, coding)
+    if is_known(request.headers.get("if-none-match", ""), files, coding):
+        return Response(status_code=304, headers=headers)
+    return StreamingResponse(stream(files.points, coding), media_type=_BINARY, headers=headers)
+
+
+def map_ids_answer(runtime: Runtime, version: str) -> FileResponse:
+    """The ids of the points of a version, which never changes."""
+    path = files_of_version(runtime.settings.data_dir, version).ids
+    headers = {"Cache-Control": "private, max-age=86400"}
+    return FileResponse(path, media_type=_BINARY, headers=headers)
 
 
 def _csv(runtime: Runtime, filters: GlitchFilters) -> Generator[str]:

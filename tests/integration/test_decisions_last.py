@@ -8,22 +8,21 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+from acts import Accept, Dismiss, Merge, Split, Undo, review
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 from store_helpers import LATENT, person
 
 from app.classes.tables import GlitchClass
 from app.clusters import records
-from app.clusters.browsing import ClusterFilters, ranked_clusters, run_that_waits
-from app.clusters.changes import changes_since
+from app.clusters.browsing import ClusterFilters, changes_since, ranked_clusters, run_that_waits
 from app.clusters.job import run_clustering
 from app.clusters.records import ClusteringParameters, Run
-from app.clusters.review.log import Accept, Action, Dismiss, Merge, Split
-from app.clusters.review.service import history, review
+from app.clusters.review.log import Action
+from app.clusters.review.service import history
 from app.clusters.review.tables import ReviewEvent
 from app.clusters.service import get_cluster
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
-from app.core.events.log import Undo
 from app.core.identifiers import uuid7
 from app.core.principals import Role
 from app.glitches.tables import Embedding, Glitch

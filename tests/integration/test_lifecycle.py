@@ -6,22 +6,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+from acts import (
+    ChooseExemplars,
+    Describe,
+    MergeInto,
+    Move,
+    Redo,
+    Rename,
+    SetState,
+    Undo,
+    change_class,
+)
 from lifecycle_helpers import fill
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from store_helpers import Store, ids, person
 
-from app.classes.log import Change, ChooseExemplars, Describe, MergeInto, Move, Rename, SetState
+from app.classes.log import Change
 from app.classes.naming import create_class, find_class, list_classes, usable_class_names
 from app.classes.overview import occurrences, times_of
 from app.classes.records import GlitchClass
-from app.classes.service import (
-    ClassOutcome,
-    change_class,
-    class_history,
-    get_class,
-    get_class_named,
-)
+from app.classes.service import ClassOutcome, class_history, get_class, get_class_named
 from app.core.access_tables import AuditEvent
 from app.core.errors import (
     ConflictError,
@@ -30,7 +35,6 @@ from app.core.errors import (
     PermissionDeniedError,
     ServiceError,
 )
-from app.core.events.log import Redo, Undo
 from app.core.principals import Principal, Role
 from app.glitches.browsing import exemplars
 from app.glitches.labels import append_label, list_labels
@@ -59,7 +63,7 @@ def change(
 
 def said(session: Session, class_id: int) -> list[str]:
     log = class_history(session, class_id)
-    return [f"{event.author} {log.tell(event)}" for event in log.events]
+    return [f"{event.author} {event.summary}" for event in log.events]
 
 
 def test_a_new_class_has_a_history(session: Session, checkpoint: CheckpointRecord) -> None:

@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from acts import Accept, Assign, Comment, Dismiss, Merge, Promote, Redo, Split, Undo, review
 from cluster_helpers import store_cluster, store_run
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from store_helpers import Store, person
 
 from app.classes.naming import list_classes
-from app.clusters.review.log import Accept, Action, Assign, Comment, Dismiss, Merge, Promote, Split
-from app.clusters.review.service import ReviewOutcome, history, review
+from app.clusters.review.log import Action
+from app.clusters.review.service import ReviewOutcome, history
 from app.clusters.review.suggestions import suggested_classes
 from app.clusters.tables import Cluster, ClusterMember
 from app.core.access_tables import AuditEvent
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
-from app.core.events.log import Redo, Undo
 from app.core.principals import Role
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.service import get_glitch

@@ -11,6 +11,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from acts import (
+    Accept,
+    Assign,
+    ChooseExemplars,
+    Describe,
+    Dismiss,
+    Merge,
+    MergeInto,
+    Move,
+    Promote,
+    Redo,
+    Rename,
+    SetState,
+    Split,
+    Undo,
+    change_class,
+    review,
+)
 from cluster_helpers import store_cluster, store_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,13 +37,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from store_helpers import person
 
-from app.classes.log import ChooseExemplars, Describe, MergeInto, Move, Rename, SetState
 from app.classes.naming import create_class
-from app.classes.service import change_class, class_history, get_class_named
-from app.clusters.review.log import Accept, Assign, Dismiss, Merge, Promote, Split
-from app.clusters.review.service import history, review
+from app.classes.service import class_history, get_class_named
+from app.clusters.review.service import history
 from app.core.errors import ServiceError
-from app.core.events.log import Redo, Undo
 from app.core.principals import Role
 from app.models.records import CheckpointRecord
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.clusters.trust import trust_sentence
+from app.clusters.summary import trust_sentence
 
 SEEN = {"condition": "0.5 + 1 + 2 + 4 s, 10 to 2048 Hz", "n": 33}
 TRUST = {"n_timed": 23, "n_faint": 0, "n_off_centre": 0, "seen": [SEEN], "looks": []}

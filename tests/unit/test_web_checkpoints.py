@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from app.models.checkpoints import Standing
-from app.models.pages.view import checkpoint_card
+from app.models.pages.checkpoints import checkpoint_card
 from app.models.records import CheckpointRecord
 
 

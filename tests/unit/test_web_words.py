@@ -16,7 +16,7 @@ from app.glitches.pages.query import filter_form, parse_catalogue_query
 from app.jobs.pages.view import live_of
 from app.jobs.records import JobRecord
 from app.models.checkpoints import Standing
-from app.models.pages.view import CheckpointsPage, checkpoint_card
+from app.models.pages.checkpoints import CheckpointsPage, checkpoint_card
 from app.models.records import CheckpointRecord
 from glitch.novelty import Judgement
 from glitch.views import Preprocessing

@@ -127,11 +127,5 @@ def impure_clusters(
 
 
 def _glitch(base: str, record: AuditedGlitch) -> DoubtfulGlitch:
-    return DoubtfulGlitch(
-        glitch=render.glitch_item(base, record.glitch),
-        suggestion=record.suggestion,
-        n_agreeing=record.n_agreeing,
-        n_suggesting=record.n_suggesting,
-        n_neighbours=record.n_neighbours,
-        margin=record.margin,
-    )
+    known = vars(record) | {"glitch": render.glitch_item(base, record.glitch)}
+    return DoubtfulGlitch(**known, margin=record.margin)

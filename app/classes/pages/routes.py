@@ -6,14 +6,22 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from app.classes.log import Change, ChooseExemplars, Describe, MergeInto, Move, Rename, SetState
+from app.classes.log import (
+    Change,
+    DescribeRequest,
+    ExemplarsRequest,
+    MergeClassRequest,
+    MoveRequest,
+    RenameRequest,
+    StateRequest,
+)
 from app.classes.naming import class_called, create_class
 from app.classes.pages.view import ChangeTyped, class_href, class_page_of, classes_page_of
 from app.classes.service import change_class, get_class, get_class_named
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
-from app.core.events.log import Redo, Undo
+from app.core.events.log import RedoRequest, UndoRequest
 from app.frame.deps import CsrfChecked, LongText, PageRoute, Reader, VisitorDep
-from app.frame.failures import see_other
+from app.frame.failures import see_other, status_of
 from app.frame.render import render
 from app.server.request_scope import SessionDep
 
@@ -54,7 +62,7 @@ def add(
             typed_name=name,
             typed_description=description,
         )
-        return render(request, page, visitor, status=_status(error))
+        return render(request, page, visitor, status=status_of(error))
     return see_other(class_href(made.id), done="class-added")
 
 
@@ -91,41 +99,33 @@ def change(
 ) -> Response:
     """Do something to a class; what speaks against it is said in place, with the latest state."""
     record, act = get_class(session, class_id), typed.act
+    about = {
+        "last_event_id": typed.last_event_id,
+        "remark": "" if act in _NO_REMARK else typed.text,
+    }
+    into = class_called(session, typed.into) or typed.into.strip()
     changes: dict[str, Change] = {
-        "rename": Rename(typed.name.strip()),
-        "describe": Describe(typed.description.strip()),
-        "move": Move(typed.parent.strip() or None),
-        "retire": SetState("retired"),
-        "reactivate": SetState("active"),
-        "dormant": SetState("dormant"),
-        "exemplars": ChooseExemplars(typed.member),
-        "merge": MergeInto(class_called(session, typed.into) or typed.into.strip()),
-        "undo": Undo(typed.event_id),
-        "redo": Redo(typed.event_id),
+        "rename": RenameRequest.made(name=typed.name.strip(), **about),
+        "describe": DescribeRequest.made(description=typed.description.strip(), **about),
+        "move": MoveRequest.made(parent=typed.parent.strip() or None, **about),
+        "retire": StateRequest.made(state="retired", **about),
+        "reactivate": StateRequest.made(state="active", **about),
+        "dormant": StateRequest.made(state="dormant", **about),
+        "exemplars": ExemplarsRequest.made(glitch_ids=typed.member, **about),
+        "merge": MergeClassRequest.made(into=into, **about),
+        "undo": UndoRequest.made(event_id=typed.event_id, **about),
+        "redo": RedoRequest.made(event_id=typed.event_id, **about),
     }
     if act not in changes:
         raise NotFoundError("There is no such act: go back to the class and choose another.")
     try:
-        outcome = change_class(
-            session,
-            class_id,
-            changes[act],
-            author=principal,
-            last_event_id=typed.last_event_id,
-            remark="" if act in _NO_REMARK else typed.text,
-        )
+        outcome = change_class(session, class_id, changes[act], author=principal)
     except (InvalidRequestError, ConflictError, PermissionDeniedError) as error:
         kept = None if act in _NO_REMARK or act == "exemplars" else typed
         page = class_page_of(session, record, principal, error=str(error), typed=kept)
-        return render(request, page, visitor, status=_status(error))
+        return render(request, page, visitor, status=status_of(error))
     if outcome.record is None:
         return see_other("/ui/classes", done="undone")
     done = act if act in {"undo", "redo"} else "changed"
     notice = {"undo": "undone", "redo": "redone", "changed": "class-changed"}[done]
     return see_other(class_href(class_id), done=notice)
-
-
-def _status(error: Exception) -> int:
-    if isinstance(error, PermissionDeniedError):
-        return 403
-    return 409 if isinstance(error, ConflictError) else 400

@@ -12,11 +12,10 @@ from uuid import UUID
 from fastapi import Form
 from sqlalchemy.orm import Session
 
-from app.classes import schemas as class_schemas
+from app.classes.log import ClassEvent
 from app.classes.naming import list_classes
 from app.classes.overview import Occurrence, Portrait, occurrences, portrait, times_of
 from app.classes.records import GlitchClass
-from app.classes.schemas import ClassEvent
 from app.classes.service import class_history
 from app.clusters.pages.contexts import Likeness, Member
 from app.core.principals import Principal, Role
@@ -195,7 +194,7 @@ def class_page_of(
         ),
         next_href=f"{href}?{urlencode({'after': page.next})}#members" if page.next else None,
         first_href=f"{href}#members" if after else None,
-        history=tuple(reversed(class_schemas.history(log).items)),
+        history=tuple(reversed(log.events)),
         last_event_id=log.last_id,
         class_names=tuple(one.name for one in known if one.id != record.id and not one.is_retired),
         can_change=can_change,

@@ -9,7 +9,7 @@ from fastapi import Form
 
 from app.clusters.pages.words import ClusterInWords
 from app.clusters.records import ClusteringParameters
-from app.clusters.review.schemas import ReviewEvent
+from app.clusters.review.log import ReviewEvent
 from app.core.errors import InvalidRequestError
 from app.frame.contexts import (
     Card,

@@ -11,8 +11,13 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.clusters.browsing import count_by_state, ranked_clusters, run_that_waits
-from app.clusters.changes import CHANGES, changes_since
+from app.clusters.browsing import (
+    CHANGES,
+    changes_since,
+    count_by_state,
+    ranked_clusters,
+    run_that_waits,
+)
 from app.clusters.findings import sentences
 from app.clusters.pages.contexts import UNTYPED, ClustersPage, DemoNote, RunTyped
 from app.clusters.pages.view import cluster_cards

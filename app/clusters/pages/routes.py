@@ -10,19 +10,28 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from app.classes.naming import class_called, class_meant
-from app.clusters.browsing import is_of_simulated, queue_of
+from app.clusters.browsing import queue_of
 from app.clusters.pages.contexts import UNTYPED, RunTyped
 from app.clusters.pages.lists import clusters_page_of
 from app.clusters.pages.model import seen_page_of
 from app.clusters.pages.view import cluster_page_of, undo_offer
-from app.clusters.review.log import Accept, Action, Assign, Comment, Dismiss, Merge, Promote, Split
+from app.clusters.review.log import (
+    AcceptRequest,
+    Action,
+    AssignRequest,
+    CommentRequest,
+    DismissRequest,
+    MergeRequest,
+    PromoteRequest,
+    SplitRequest,
+)
 from app.clusters.review.service import review
 from app.clusters.service import get_cluster, start_clustering
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.core.events.log import Redo, Undo
+from app.core.events.log import RedoRequest, UndoRequest
 from app.core.principals import Principal
 from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter, VisitorDep
-from app.frame.failures import see_other
+from app.frame.failures import see_other, status_of
 from app.frame.render import render
 from app.models.traversals import cluster_plane
 from app.server.request_scope import SessionDep
@@ -94,7 +103,6 @@ def cluster_page(
         session,
         cluster,
         principal,
-        is_simulated=is_of_simulated(session, cluster),
         order="time" if order == "time" else "distance",
         window_s=next((one for one in VIEW_DURATIONS_S if f"{one:g}" == window), None),
         page=min(max(page, 1), 100_000),
@@ -148,55 +156,44 @@ def decide(
 ) -> Response:
     """Do something to a cluster; what speaks against it is said in place, with the latest state."""
     cluster = get_cluster(session, cluster_id)
-    merge_offer = None
     chosen = tuple(dict.fromkeys((*member, *_ids_in(also))))
-    actions: dict[str, Action] = {
-        "promote": Promote(new_class.strip()),
-        "merge": Merge(class_name.strip()),
-        "dismiss": Dismiss(),
-        "dismiss-look": Dismiss(is_of_look=True),
-        "split": Split(chosen),
-        "assign": Assign(class_name.strip(), chosen),
-        "accept": Accept(chosen),
-        "accept-all": Accept(),
-        "comment": Comment(text),
-        "undo": Undo(event_id),
-        "redo": Redo(event_id),
-    }
-    if act not in actions:
-        raise NotFoundError("There is no such act: go back to the cluster and choose another.")
     remark = "" if act in {"comment", "undo", "redo"} else text
+    about = {"last_event_id": last_event_id, "remark": remark}
+    if act not in _NOTICES:
+        raise NotFoundError("There is no such act: go back to the cluster and choose another.")
     try:
         _refuse_none_chosen(act, chosen)
+        name = class_name.strip()
         if act in {"merge", "assign"}:
-            meant = class_meant(session, class_name.strip())
-            actions[act] = Merge(meant) if act == "merge" else Assign(meant, chosen)
-        outcome = review(
-            session,
-            cluster_id,
-            actions[act],
-            author=principal,
-            last_event_id=last_event_id,
-            remark=remark,
-        )
+            name = class_meant(session, name)
+        actions: dict[str, Action] = {
+            "promote": PromoteRequest.made(class_name=new_class.strip(), **about),
+            "merge": MergeRequest.made(class_name=name, **about),
+            "dismiss": DismissRequest.made(**about),
+            "dismiss-look": DismissRequest.made(is_of_look=True, **about),
+            "split": SplitRequest.made(member_ids=chosen, **about),
+            "assign": AssignRequest.made(class_name=name, member_ids=chosen, **about),
+            "accept": AcceptRequest.made(member_ids=chosen, **about),
+            "accept-all": AcceptRequest.made(**about),
+            "comment": CommentRequest.made(text=text, **about),
+            "undo": UndoRequest.made(event_id=event_id, **about),
+            "redo": RedoRequest.made(event_id=event_id, **about),
+        }
+        outcome = review(session, cluster_id, actions[act], author=principal)
     except (InvalidRequestError, ConflictError) as error:
-        if act == "promote":
-            merge_offer = class_called(session, new_class)
         cluster = get_cluster(session, cluster_id)  # as whoever was quicker left it
         context = cluster_page_of(
             session,
             cluster,
             principal,
-            is_simulated=is_of_simulated(session, cluster),
             error=str(error),
-            merge_offer=merge_offer,
+            merge_offer=class_called(session, new_class) if act == "promote" else None,
             typed_new=new_class,
             typed_known=class_name,
             typed_text=text[:4000],
             chosen=frozenset(map(str, chosen)),
         )
-        status = 409 if isinstance(error, ConflictError) else 400
-        return render(request, context, visitor, status=status)
+        return render(request, context, visitor, status=status_of(error))
     done: dict[str, str] = {"done": _NOTICES[act]}
     target = outcome.cluster_id
     if act in _DECISIONS:

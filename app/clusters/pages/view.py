@@ -13,6 +13,7 @@ from app.clusters.browsing import (
     Queue,
     class_pictures,
     exemplars_of,
+    is_of_simulated,
     latest_of,
     member_facts,
     parts_of,
@@ -28,12 +29,11 @@ from app.clusters.pages.contexts import (
 from app.clusters.pages.model import comparison_of, model_note, strips_of
 from app.clusters.pages.words import ClusterInWords, chord
 from app.clusters.records import Cluster, MemberRecord
-from app.clusters.review import schemas as review_schemas
 from app.clusters.review.log import Log
 from app.clusters.review.service import class_names_of, history
 from app.clusters.review.suggestions import count_by_cluster, suggested_classes
 from app.clusters.service import Order, list_members
-from app.clusters.trust import trust_sentence
+from app.clusters.summary import trust_sentence
 from app.core.errors import NotFoundError
 from app.core.principals import Principal, Role
 from app.frame.contexts import ClassCount, MemberChoice
@@ -101,7 +101,6 @@ def cluster_page_of(
     cluster: Cluster,
     principal: Principal,
     *,
-    is_simulated: bool,
     order: Order = "distance",
     window_s: float | None = None,
     page: int = 1,
@@ -115,6 +114,7 @@ def cluster_page_of(
 ) -> ClusterPage:
     """The page of one cluster."""
     log = history(session, cluster.id)
+    is_simulated = is_of_simulated(session, cluster)
     queue = queue_of(session, cluster)
     names = usable_class_names(session)
     medoid = next(iter(exemplars_of(session, [cluster.id]).get(cluster.id, ())), None)
@@ -177,7 +177,7 @@ def cluster_page_of(
         ),
         next_href=_address(cluster, order, page + 1, window) if members.next else None,
         first_href=_address(cluster, order, 1, window) if page > 1 else None,
-        history=tuple(reversed(review_schemas.history(log).items)),
+        history=tuple(reversed(log.events)),
         last_event_id=log.last_id,
         elsewhere=elsewhere,
         queue=_queue_text(queue),

@@ -9,26 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.classes.naming import WITHDRAWN, create_class, find_class, lock_classes
+from app.classes.naming import WITHDRAWN, create_class, find_class, lock_classes, usable_class
 from app.classes.service import class_history, note_withdrawal, refuse_used
 from app.classes.tables import GlitchClass
 from app.clusters.review import suggestions
 from app.clusters.review.log import (
-    Accept,
+    AcceptRequest,
     Action,
-    Assign,
-    Comment,
-    Dismiss,
-    Kind,
-    Merge,
-    Promote,
-    Split,
+    AssignRequest,
+    CommentRequest,
+    DismissRequest,
+    MergeRequest,
+    PromoteRequest,
+    SplitRequest,
 )
 from app.clusters.review.scene import Memory, Scene, members_named, require_flagged, set_state
 from app.clusters.review.split import split, take_back_split
@@ -40,7 +39,7 @@ from app.glitches.labels import append_labels, revoke_labels
 SOURCE = "review"  # of the labels that reviewers accept or assign
 
 
-def promote(scene: Scene, action: Promote) -> Memory:
+def promote(scene: Scene, action: PromoteRequest) -> Memory:
     """Make a class and suggest it to the unlabelled members."""
     require_flagged(scene)
     description = action.description or (
@@ -74,7 +73,7 @@ def take_back_promotion(scene: Scene, memory: Mapping[str, Any]) -> None:
     take_back_naming(scene, memory)
 
 
-def merge(scene: Scene, action: Merge) -> Memory:
+def merge(scene: Scene, action: MergeRequest) -> Memory:
     """Suggest a known class to the unlabelled members."""
     require_flagged(scene)
     return _become(scene, "merged", action.class_name)
@@ -86,7 +85,7 @@ def take_back_naming(scene: Scene, _memory: Mapping[str, Any]) -> None:
     set_state(scene, "flagged")
 
 
-def dismiss(scene: Scene, _action: Dismiss) -> Memory:
+def dismiss(scene: Scene, _action: DismissRequest) -> Memory:
     """Take the cluster off the list."""
     require_flagged(scene)
     set_state(scene, "dismissed")
@@ -98,7 +97,7 @@ def take_back_dismissal(scene: Scene, _memory: Mapping[str, Any]) -> None:
     set_state(scene, "flagged")
 
 
-def assign(scene: Scene, action: Assign) -> Memory:
+def assign(scene: Scene, action: AssignRequest) -> Memory:
     """Label members; what was suggested for them is settled by that."""
     wanted = members_named(scene, action.member_ids)
     used = suggestions.take(scene.session, scene.cluster.identity, wanted)
@@ -115,7 +114,7 @@ def assign(scene: Scene, action: Assign) -> Memory:
     }
 
 
-def accept(scene: Scene, action: Accept) -> Memory:
+def accept(scene: Scene, action: AcceptRequest) -> Memory:
     """Make suggestions labels."""
     chosen = sorted(set(action.member_ids)) or None
     used = suggestions.take(scene.session, scene.cluster.identity, chosen)
@@ -159,7 +158,7 @@ def take_back_labels(scene: Scene, memory: Mapping[str, Any]) -> None:
         )
 
 
-def comment(_scene: Scene, action: Comment) -> Memory:
+def comment(_scene: Scene, action: CommentRequest) -> Memory:
     """Keep a remark."""
     return {"text": check_remark(action.text)}
 
@@ -169,13 +168,7 @@ def take_back_nothing(_scene: Scene, _memory: Mapping[str, Any]) -> None:
 
 
 def _become(scene: Scene, state: str, class_name: str) -> Memory:
-    found = find_class(scene.session, class_name)
-    if found is None:
-        raise InvalidRequestError(
-            f"There is no class {class_name[:64]!r}: the list of classes names all of them."
-        )
-    if found.state == "retired":
-        raise ConflictError(f"The class {class_name} is retired: choose one that is in use.")
+    found = usable_class(scene.session, class_name)
     n_suggested = suggestions.suggest(
         scene.session,
         cluster_id=scene.cluster.id,
@@ -217,42 +210,29 @@ def _refuse_changed(session: Session, found: GlitchClass) -> None:
     if later:
         last = later[-1]
         raise ConflictError(
-            f"The class {found.name} was changed since ({last.author}: {log.tell(last)}): undo "
+            f"The class {found.name} was changed since ({last.author}: {last.summary}): undo "
             "that on the class's page first."
         )
 
 
 @dataclass(frozen=True)
 class Act:
-    """The two halves of an act."""
+    """What an act is asked for by, and its two halves."""
 
-    kind: Kind
+    request: type[Action]
     do: Callable[[Scene, Any], Memory]
     take_back: Callable[[Scene, Mapping[str, Any]], None]
 
 
-ACTS: dict[type[Any], Act] = {
-    Promote: Act("promote", promote, take_back_promotion),
-    Merge: Act("merge", merge, take_back_naming),
-    Dismiss: Act("dismiss", dismiss, take_back_dismissal),
-    Split: Act("split", split, take_back_split),
-    Assign: Act("assign", assign, take_back_labels),
-    Accept: Act("accept", accept, take_back_labels),
-    Comment: Act("comment", comment, take_back_nothing),
+ACTS: dict[str, Act] = {
+    "promote": Act(PromoteRequest, promote, take_back_promotion),
+    "merge": Act(MergeRequest, merge, take_back_naming),
+    "dismiss": Act(DismissRequest, dismiss, take_back_dismissal),
+    "split": Act(SplitRequest, split, take_back_split),
+    "assign": Act(AssignRequest, assign, take_back_labels),
+    "accept": Act(AcceptRequest, accept, take_back_labels),
+    "comment": Act(CommentRequest, comment, take_back_nothing),
 }
-
-
-def act_of(kind: str) -> Act:
-    """The act of an event's kind."""
-    return next(act for act in ACTS.values() if act.kind == kind)
-
-
-def remember_action(action: Action) -> Memory:
-    """An action as JSON, so that it can be done again."""
-    return {
-        name: [str(one) for one in value] if isinstance(value, tuple) else value
-        for name, value in vars(action).items()
-    }
 
 
 def recall_action(session: Session, kind: str, payload: Mapping[str, Any]) -> Action:
@@ -261,9 +241,4 @@ def recall_action(session: Session, kind: str, payload: Mapping[str, Any]) -> Ac
     if kind in ("merge", "assign"):
         found = _class_of(session, payload)
         asked["class_name"] = asked["class_name"] if found is None else found.name
-    made = next(action for action, act in ACTS.items() if act.kind == kind)
-    values = {
-        name: tuple(UUID(one) for one in value) if isinstance(value, list) else value
-        for name, value in asked.items()
-    }
-    return cast("Action", made(**values))
+    return ACTS[kind].request.model_validate({"action": kind, "last_event_id": 0, **asked})

@@ -3,86 +3,124 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from app.core.events.log import EventLog, LoggedEvent, Redo, Undo, replay_events
+from pydantic import Field
 
-Kind = Literal["promote", "merge", "split", "dismiss", "assign", "comment", "accept", "undo"]
+from app.core.events.log import (
+    ActRequest,
+    EventLog,
+    LoggedEvent,
+    Name,
+    RedoRequest,
+    Remark,
+    UndoRequest,
+    replay_events,
+)
 
-
-@dataclass(frozen=True)
-class Promote:
-    """Make the cluster a new class; its unlabelled members are suggested to be of it."""
-
-    class_name: str
-    description: str = ""
-
-
-@dataclass(frozen=True)
-class Merge:
-    """Say that the cluster is a known class; its unlabelled members are suggested to be of it."""
-
-    class_name: str
+MOST_MEMBERS = 10_000  # in one act
+_Members = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MOST_MEMBERS)]
 
 
-@dataclass(frozen=True)
-class Dismiss:
-    """Say that the cluster is nothing of interest; or all that looks like it, now and later."""
+class PromoteRequest(ActRequest):
+    """Make the cluster a new class, suggested to its unlabelled members."""
 
-    is_of_look: bool = False
+    action: Literal["promote"]
+    class_name: Name = Field(description="1 to 64 letters, digits and underscores.")
+    description: Annotated[str, Field(max_length=2000)] = ""
 
 
-@dataclass(frozen=True)
-class Split:
+class MergeRequest(ActRequest):
+    """Say that it is a known class, suggested to its unlabelled members."""
+
+    action: Literal["merge"]
+    class_name: Name
+
+
+class DismissRequest(ActRequest):
+    """Say that it is nothing of interest."""
+
+    action: Literal["dismiss"]
+    is_of_look: bool = Field(
+        default=False,
+        description="Later clusters that look so are dismissed too, not only this one.",
+    )
+
+
+class SplitRequest(ActRequest):
     """Make these members a cluster of their own."""
 
-    member_ids: tuple[UUID, ...]
+    action: Literal["split"]
+    member_ids: _Members
 
 
-@dataclass(frozen=True)
-class Assign:
+class AssignRequest(ActRequest):
     """Label these members."""
 
-    class_name: str
-    member_ids: tuple[UUID, ...]
+    action: Literal["assign"]
+    class_name: Name
+    member_ids: _Members
 
 
-@dataclass(frozen=True)
-class Accept:
-    """Make suggestions labels: those of these members, or all where none is named."""
+class AcceptRequest(ActRequest):
+    """Make suggestions labels: of these members, or all where none is named."""
 
-    member_ids: tuple[UUID, ...] = ()
-
-
-@dataclass(frozen=True)
-class Comment:
-    """Leave a remark."""
-
-    text: str
+    action: Literal["accept"]
+    member_ids: Annotated[tuple[UUID, ...], Field(max_length=MOST_MEMBERS)] = ()
 
 
-Action = Promote | Merge | Dismiss | Split | Assign | Accept | Comment | Undo | Redo
+class CommentRequest(ActRequest):
+    """Leave a remark; it is never too late for one."""
+
+    action: Literal["comment"]
+    text: Remark
 
 
-@dataclass(frozen=True)
-class EventRecord(LoggedEvent):
-    """One event of a cluster's history."""
-
-    identity: UUID
-    cluster_id: UUID
-
-
-Log = EventLog[EventRecord]
-
-
-def replay(events: Sequence[EventRecord]) -> Log:
-    """What follows from these events, given oldest first."""
-    return replay_events(events, thing="cluster", tell_act=_tell)
+Action = (
+    PromoteRequest
+    | MergeRequest
+    | DismissRequest
+    | SplitRequest
+    | AssignRequest
+    | AcceptRequest
+    | CommentRequest
+    | UndoRequest
+    | RedoRequest
+)
 
 
-def _tell(act: EventRecord) -> str:
+class ReviewEvent(LoggedEvent):
+    """Something that was done to a cluster."""
+
+    kind: str = Field(
+        description="promote, merge, split, dismiss, assign, accept, comment, undo or redo."
+    )
+    cluster_id: UUID = Field(description="The cluster as the run of that day found it.")
+    class_name: str | None
+    n_glitches: int | None
+    text: str | None = Field(description="The comment, or the remark that was given with the act.")
+
+
+Log = EventLog[ReviewEvent]
+
+
+def replay(rows: Sequence[Any]) -> Log:
+    """What follows from these rows of the table of events, oldest first."""
+    return replay_events(rows, _event, thing="cluster", tell_act=_tell)
+
+
+def _event(row: Any, common: dict[str, Any]) -> ReviewEvent:
+    return ReviewEvent(
+        **common,
+        cluster_id=row.cluster_id,
+        class_name=row.payload.get("class_name"),
+        n_glitches=row.payload.get("n_glitches"),
+        text=row.payload.get("text") or row.payload.get("remark"),
+    )
+
+
+def _tell(act: Any) -> str:
     is_of_look = act.payload.get("asked", {}).get("is_of_look", False)
     name, number = act.payload.get("class_name"), act.payload.get("n_glitches", 0)
     return {

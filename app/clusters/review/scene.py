@@ -11,13 +11,11 @@ from sqlalchemy import Uuid, any_, cast, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
-from app.clusters.review.log import EventRecord, Log, replay
+from app.clusters.review.log import MOST_MEMBERS, Log, replay
 from app.clusters.review.tables import ReviewEvent
 from app.clusters.tables import Cluster, ClusterMember
 from app.core.errors import ConflictError, InvalidRequestError
 from app.core.principals import Principal
-
-MOST_MEMBERS = 10_000  # in one act
 
 Memory = dict[str, Any]
 
@@ -90,9 +88,4 @@ def read_log(session: Session, identity: UUID) -> Log:
     rows = session.scalars(
         select(ReviewEvent).where(ReviewEvent.identity == identity).order_by(ReviewEvent.id)
     )
-    return replay([to_event_record(row) for row in rows])
-
-
-def to_event_record(row: ReviewEvent) -> EventRecord:
-    """The row as services hand it out."""
-    return EventRecord(**{name: getattr(row, name) for name in EventRecord.__dataclass_fields__})
+    return replay(rows.all())

@@ -15,17 +15,18 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import check_class_name
 from app.classes.tables import GlitchClass
+from app.clusters.review import log as review_log
 from app.clusters.review import suggestions
-from app.clusters.review.acts import ACTS, act_of, recall_action, remember_action
-from app.clusters.review.log import Action, Comment, EventRecord, Kind, Log, Promote
-from app.clusters.review.scene import Scene, lock_identity, read_log, to_event_record
+from app.clusters.review.acts import ACTS, recall_action
+from app.clusters.review.log import Action, CommentRequest, Log, PromoteRequest
+from app.clusters.review.scene import Scene, lock_identity, read_log
 from app.clusters.review.tables import ReviewEvent
 from app.clusters.tables import Cluster
 from app.core.access import require_role
 from app.core.audit import record_event
 from app.core.errors import ConflictError, NotFoundError
 from app.core.events.acts import act_to_turn, check_remark, refuse_stale
-from app.core.events.log import Redo, Undo
+from app.core.events.log import RedoRequest, UndoRequest
 from app.core.principals import Principal, Role
 
 
@@ -33,30 +34,27 @@ from app.core.principals import Principal, Role
 class ReviewOutcome:
     """What an act led to."""
 
-    event: EventRecord
+    log: Log
     cluster_id: UUID  # the cluster to look at now
     state: str
     n_suggested: int  # labels that wait to be accepted
 
+    @property
+    def event(self) -> review_log.ReviewEvent:
+        """What was done."""
+        return self.log.events[-1]
+
 
 def review(
-    session: Session,
-    cluster_id: UUID,
-    action: Action,
-    *,
-    author: Principal,
-    last_event_id: int,
-    remark: str = "",
+    session: Session, cluster_id: UUID, action: Action, *, author: Principal
 ) -> ReviewOutcome:
     """Do something to a cluster, in the caller's transaction.
 
     Args:
         session: The transaction to write in.
         cluster_id: The cluster, as its latest run found it.
-        action: What to do.
+        action: What to do, why, and the last event of the history that the author has seen.
         author: Who does it; a reviewer or above.
-        last_event_id: The last event of the cluster's history that the author has seen; 0 for none.
-        remark: Why; kept with the event.
 
     Raises:
         PermissionDeniedError: if the author is no reviewer.
@@ -69,19 +67,19 @@ def review(
     cluster = _lock(session, cluster_id)
     identity = cluster.identity  # the row itself may go, where a split is undone
     log = read_log(session, identity)
-    if not isinstance(action, Comment):
-        refuse_stale(log, last_event_id)
+    if not isinstance(action, CommentRequest):
+        refuse_stale(log, action.last_event_id)
         _refuse_superseded(session, cluster, action)
-    if isinstance(action, Promote):
+    if isinstance(action, PromoteRequest):
         check_class_name(action.class_name)
-    noted = {"remark": check_remark(remark)} if remark.strip() else {}
+    noted = {"remark": check_remark(action.remark)} if action.remark.strip() else {}
     with session.begin_nested():  # what is refused leaves no event, even if the caller goes on
-        if isinstance(action, Undo | Redo):
+        if isinstance(action, UndoRequest | RedoRequest):
             row = _turn(session, cluster, log, action, author=author, noted=noted)
         else:
-            row = _add(session, cluster, ACTS[type(action)].kind, author)
-            memory = ACTS[type(action)].do(Scene(session, cluster, author, row.id), action)
-            row.payload = {"asked": remember_action(action), **memory, **noted}
+            row = _add(session, cluster, action.action, author)
+            memory = ACTS[action.action].do(Scene(session, cluster, author, row.id), action)
+            row.payload = {"asked": action.asked(), **memory, **noted}
     session.flush()
     record_event(
         session,
@@ -93,7 +91,8 @@ def review(
     )
     shown = _latest(session, identity)
     waiting = suggestions.count_by_cluster(session, [identity])
-    return ReviewOutcome(to_event_record(row), shown.id, shown.state, waiting.get(identity, 0))
+    log = read_log(session, identity)
+    return ReviewOutcome(log, shown.id, shown.state, waiting.get(identity, 0))
 
 
 def history(session: Session, cluster_id: UUID) -> Log:
@@ -128,7 +127,7 @@ def _turn(
     session: Session,
     cluster: Cluster,
     log: Log,
-    action: Undo | Redo,
+    action: UndoRequest | RedoRequest,
     *,
     author: Principal,
     noted: Mapping[str, Any],
@@ -137,8 +136,8 @@ def _turn(
     root = act_to_turn(log, action)
     row = _add(session, cluster, "undo", author, undoes=log.tip_of[root.id])
     scene = Scene(session, _latest(session, cluster.identity), author, root.id)
-    act = act_of(root.kind)
-    if isinstance(action, Undo):
+    act = ACTS[root.kind]
+    if isinstance(action, UndoRequest):
         act.take_back(scene, log.last_doing_of(root).payload)
         row.payload = dict(noted)
     else:
@@ -148,7 +147,7 @@ def _turn(
 
 
 def _refuse_superseded(session: Session, cluster: Cluster, action: Action) -> None:
-    if cluster.state == "split" and not isinstance(action, Undo):
+    if cluster.state == "split" and not isinstance(action, UndoRequest):
         raise ConflictError("This cluster was split: go to its parts, or undo the split.")
     latest = _latest(session, cluster.identity)
     if latest.id != cluster.id and latest.run_id != cluster.run_id:
@@ -177,7 +176,7 @@ def _latest(session: Session, identity: UUID) -> Cluster:
 def _add(
     session: Session,
     cluster: Cluster,
-    kind: Kind,
+    kind: str,
     author: Principal,
     *,
     undoes: int | None = None,

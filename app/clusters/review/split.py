@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from app.clusters.chosen import store_chosen
-from app.clusters.review.log import Split
+from app.clusters.review.log import SplitRequest
 from app.clusters.review.scene import (
     Memory,
     Scene,
@@ -24,7 +24,7 @@ from app.core.errors import ConflictError, InvalidRequestError
 from app.core.identifiers import uuid7
 
 
-def split(scene: Scene, action: Split) -> Memory:
+def split(scene: Scene, action: SplitRequest) -> Memory:
     """Make the named members a cluster of their own, and the others one of the old identity.
 
     Raises:
@@ -89,7 +89,7 @@ def take_back_split(scene: Scene, memory: Mapping[str, Any]) -> None:
         last = log.event(log.tip_of[log.done[-1]])
         raise ConflictError(
             f"The part that was split off was reviewed by now ({last.author}: "
-            f"{log.tell(last)}): undo that first."
+            f"{last.summary}): undo that first."
         )
     found_again = session.scalar(
         select(Cluster.id).where(Cluster.identity == parts[1], Cluster.id != parts[1]).limit(1)

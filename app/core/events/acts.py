@@ -8,9 +8,8 @@ first's work is lost. An undo or redo is let through when it is its turn.
 from __future__ import annotations
 
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.core.events.log import EventLog, EventT, Redo, Undo
+from app.core.events.log import LONGEST_REMARK, EventLog, EventT, RedoRequest, UndoRequest
 
-LONGEST_REMARK = 4000
 _EVENTS_NAMED = 3
 
 
@@ -37,7 +36,7 @@ def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
     ]
     if unseen:
         done = "; ".join(
-            f"{event.author}: {log.tell(event)} ({event.created_at:%H:%M} UTC)"
+            f"{event.author}: {event.summary} ({event.created_at:%H:%M} UTC)"
             for event in unseen[-_EVENTS_NAMED:]
         )
         raise ConflictError(
@@ -46,7 +45,7 @@ def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
         )
 
 
-def act_to_turn(log: EventLog[EventT], wanted: Undo | Redo) -> EventT:
+def act_to_turn(log: EventLog[EventT], wanted: UndoRequest | RedoRequest) -> EventT:
     """The act that an undo takes back, or that a redo does again.
 
     Raises:
@@ -56,8 +55,8 @@ def act_to_turn(log: EventLog[EventT], wanted: Undo | Redo) -> EventT:
     if wanted.event_id not in log.root_of:
         raise NotFoundError(f"There is no event {wanted.event_id} in this {log.thing}'s history.")
     root = log.event(log.root_of[wanted.event_id])
-    is_undo = isinstance(wanted, Undo)
-    if not (log.may_undo(root.id) if is_undo else log.may_redo(root.id)):
+    is_undo = isinstance(wanted, UndoRequest)
+    if not (root.may_undo if is_undo else root.may_redo):
         raise ConflictError(_why_not(log, root, is_undo=is_undo))
     return root
 
@@ -85,7 +84,7 @@ def _why_not(log: EventLog[EventT], root: EventT, *, is_undo: bool) -> str:
         return f"Event {root.id} is in force: there is nothing to do again."
     if is_undo:
         last = log.event(log.done[-1])
-        return f"{log.tell(last)} ({last.author}, event {last.id}) came later: undo it first."
+        return f"{last.summary} ({last.author}, event {last.id}) came later: undo it first."
     if root.id in log.undone:
         return f"Event {log.undone[-1]} was undone later: redo it first."
     return f"Something else was done since event {root.id} was undone, so it cannot be done again."

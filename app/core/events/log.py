@@ -9,33 +9,68 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, cast, get_args
+
+from pydantic import Field
+
+from app.core.model import Model
+
+# Names and texts are checked by the services, which say what is wrong with them.
+Name = Annotated[str, Field(max_length=20_000)]
+LONGEST_REMARK = 4000
+Remark = Annotated[str, Field(max_length=4 * LONGEST_REMARK)]
+_EventId = Annotated[int, Field(ge=1, le=2**62)]
 
 
-@dataclass(frozen=True)
-class Undo:
-    """Ask that an event be taken back."""
+class ActRequest(Model):
+    """What comes with every act."""
 
-    event_id: int
+    last_event_id: Annotated[int, Field(ge=0, le=2**62)] = Field(
+        description="`last_event_id` of the history as you saw it; 0 for none. If something "
+        "happened since, the answer is 409 with who did what."
+    )
+    remark: Remark = Field(default="", description="Why; kept with the event.")
+
+    @classmethod
+    def made(cls, **values: Any) -> Self:
+        """An act that a page or a job asks for; the services say what is wrong with it."""
+        (action,) = get_args(cls.model_fields["action"].annotation)
+        known: dict[str, Any] = {"action": action, **values}
+        return cast("Self", cls.model_construct(**known))
+
+    def asked(self) -> dict[str, Any]:
+        """What is asked for, as JSON, without what comes with every act."""
+        return self.model_dump(mode="json", exclude={"action", "last_event_id", "remark"})
 
 
-@dataclass(frozen=True)
-class Redo:
-    """Ask that an event be done again that was taken back."""
+class UndoRequest(ActRequest):
+    """Take back the last act that stands, or a comment."""
 
-    event_id: int
+    action: Literal["undo"]
+    event_id: _EventId
 
 
-@dataclass(frozen=True)
-class LoggedEvent:
+class RedoRequest(ActRequest):
+    """Do again what was taken back last."""
+
+    action: Literal["redo"]
+    event_id: _EventId
+
+
+class LoggedEvent(Model):
     """Something that was done."""
 
     id: int  # grows with time
-    kind: str  # ``comment`` is outside the stacks, ``undo`` takes another event back
+    kind: str  # ``comment`` is outside the stacks
+    summary: str = Field(description="What was done, in a few words.")
     author: str
     created_at: datetime
-    payload: Mapping[str, Any]  # what its undo and its redo need to know, and the remark
     undoes_event_id: int | None  # an undo of an undo does the act again
+    is_in_force: bool = Field(description="False for what was taken back.")
+    may_undo: bool
+    may_redo: bool
+    # What its undo and its redo need to know, and the remark.
+    payload: Mapping[str, Any] = Field(exclude=True)
 
 
 EventT = TypeVar("EventT", bound=LoggedEvent)
@@ -57,7 +92,6 @@ class EventLog(Generic[EventT]):
     tip_of: Mapping[int, int]  # act -> the last event about it
     standing: frozenset[int]  # acts that are in force, remarks included
     thing: str  # what the log is of: "cluster" or "class"
-    tell_act: Callable[[EventT], str]
 
     @property
     def last_id(self) -> int:
@@ -68,50 +102,33 @@ class EventLog(Generic[EventT]):
         """The event of this id, which must be one of this log."""
         return next(event for event in self.events if event.id == event_id)
 
-    def tell(self, event: EventT) -> str:
-        """What an event did, in a few words, without its author."""
-        root = self.event(self.root_of[event.id])
-        if event.id == root.id:
-            return self.tell_act(root)
-        return f"{'redid' if self.is_redo(event) else 'undid'} “{self.tell_act(root)}”"
-
-    def is_redo(self, event: EventT) -> bool:
-        """Whether the event, an undo by kind, does something again."""
-        depth = 0
-        while event.undoes_event_id is not None:
-            depth += 1
-            event = self.event(event.undoes_event_id)
-        return depth > 0 and depth % 2 == 0
-
     def about(self, root_id: int) -> list[EventT]:
         """The act of this id and everything that undid or redid it, oldest first."""
         return [event for event in self.events if self.root_of[event.id] == root_id]
 
     def last_doing_of(self, root: EventT) -> EventT:
         """The event that did an act last: the act itself, or its last repetition."""
-        repetitions = [event for event in self.about(root.id) if self.is_redo(event)]
+        repetitions = [event for event in self.about(root.id) if event.kind == "redo"]
         return repetitions[-1] if repetitions else root
 
     def may_undo(self, event_id: int) -> bool:
         """Whether this act may be undone now."""
-        is_last = bool(self.done) and self.done[-1] == event_id
-        is_remark = event_id in self.standing and self.event(event_id).kind == "comment"
-        return is_last or is_remark
-
-    def may_redo(self, event_id: int) -> bool:
-        """Whether this act may be done again now."""
-        is_last = bool(self.undone) and self.undone[-1] == event_id
-        known = event_id in self.tip_of and event_id not in self.standing
-        return is_last or (known and self.event(event_id).kind == "comment")
+        return event_id in self.root_of and self.event(event_id).may_undo
 
 
 def replay_events(
-    events: Sequence[EventT], *, thing: str, tell_act: Callable[[EventT], str]
+    rows: Sequence[Any],
+    record: Callable[[Any, dict[str, Any]], EventT],
+    *,
+    thing: str,
+    tell_act: Callable[[Any], str],
 ) -> EventLog[EventT]:
     """What follows from these events.
 
     Args:
-        events: All of them, oldest first.
+        rows: All of them as they are stored, oldest first; ``undo`` is the kind of those that take
+            another back.
+        record: An event, of its row and the fields that all histories have.
         thing: What they were done to.
         tell_act: What an act, no undo or redo, did, in a few words without its author.
     """
@@ -120,17 +137,19 @@ def replay_events(
     root_of: dict[int, int] = {}
     tip_of: dict[int, int] = {}
     standing: set[int] = set()
-    kinds = {event.id: event.kind for event in events}
-    for event in events:
-        root = event.id if event.undoes_event_id is None else root_of[event.undoes_event_id]
-        root_of[event.id] = root
-        tip_of[root] = event.id
-        is_remark = kinds[root] == "comment"
+    doing: set[int] = set()  # events that do an act, or do it again
+    by_id = {row.id: row for row in rows}
+    for row in rows:
+        root = row.id if row.undoes_event_id is None else root_of[row.undoes_event_id]
+        root_of[row.id] = root
+        tip_of[root] = row.id
+        is_remark = by_id[root].kind == "comment"
         if root not in standing:
             standing.add(root)
+            doing.add(row.id)
             if is_remark:
                 continue
-            if event.undoes_event_id is None:
+            if row.undoes_event_id is None:
                 undone.clear()
             else:
                 undone.remove(root)
@@ -140,13 +159,31 @@ def replay_events(
             if not is_remark:
                 done.remove(root)
                 undone.append(root)
+
+    def event(row: Any) -> EventT:
+        root, is_act = by_id[root_of[row.id]], row.undoes_event_id is None
+        is_remark, did = row.kind == "comment", "redid" if row.id in doing else "undid"
+        told = tell_act(root)
+        common = {
+            "id": row.id,
+            "kind": "redo" if did == "redid" and not is_act else row.kind,
+            "summary": told if is_act else f"{did} “{told}”",
+            "author": row.author,
+            "created_at": row.created_at,
+            "undoes_event_id": row.undoes_event_id,
+            "is_in_force": root.id in standing,
+            "may_undo": done[-1:] == [row.id] or (is_remark and row.id in standing),
+            "may_redo": undone[-1:] == [row.id] or (is_remark and row.id not in standing),
+            "payload": row.payload,
+        }
+        return record(row, common)
+
     return EventLog(
-        events=tuple(events),
+        events=tuple(map(event, rows)),
         done=tuple(done),
         undone=tuple(undone),
         root_of=root_of,
         tip_of=tip_of,
         standing=frozenset(standing),
         thing=thing,
-        tell_act=tell_act,
     )

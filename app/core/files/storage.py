@@ -225,14 +225,10 @@ def _opened(data_dir: Path, url: str) -> Storage:
         folder = Path(url.removeprefix("file://"))
         folder.mkdir(parents=True, exist_ok=True)
         return Bucket(data_dir, LocalStore(folder))
-    client: Any = {"allow_http": True} if _is_plain_http() else {}
+    is_plain_http = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+    client: Any = {"allow_http": True} if is_plain_http else {}
     retry: Any = {"max_retries": 8, "retry_timeout": timedelta(seconds=RETRY_S)}
     return Bucket(data_dir, from_url(url, client_options=client, retry_config=retry))
-
-
-def _is_plain_http() -> bool:
-    """Whether the store's address, which ``AWS_ENDPOINT_URL`` names, is one without TLS."""
-    return os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
 
 
 @contextmanager

@@ -31,6 +31,12 @@ _Text = Annotated[str, Field(pattern=r"^[^\x00]{1,100}$")]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
+_AS_NAMED = (  # filters that services take under the same names
+    *("snr_min", "snr_max", "peak_frequency_min", "peak_frequency_max", "ml_confidence_min"),
+    *("is_labelled", "p_value_max", "is_judged"),
+)
+
+
 class Filters(Model):
     """Which glitches to consider; a parameter left out lets everything pass."""
 
@@ -57,23 +63,17 @@ class Filters(Model):
 
     def parsed(self) -> GlitchFilters:
         """The filters as services take them."""
+        same = {name: getattr(self, name) for name in _AS_NAMED}
         return GlitchFilters(
             ifos=tuple(ifo for ifo in map(parse_ifo, self.ifo) if ifo),
             gps_start=parse_gps_time(self.gps_start),
             gps_end=parse_gps_time(self.gps_end),
-            snr_min=self.snr_min,
-            snr_max=self.snr_max,
-            peak_frequency_min=self.peak_frequency_min,
-            peak_frequency_max=self.peak_frequency_max,
             labels=tuple(self.label),
-            ml_confidence_min=self.ml_confidence_min,
             with_subclasses=self.subclasses,
             cluster_id=self.cluster,
             batch_id=self.batch,
-            is_labelled=self.is_labelled,
             origins=tuple(self.origin),
-            p_value_max=self.p_value_max,
-            is_judged=self.is_judged,
+            **same,
         )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import h5py
 import numpy as np
@@ -98,48 +98,35 @@ def _csv_text(rows: Iterable[Any]) -> str:
     return buffer.getvalue()
 
 
-def _write_csv(rows: Iterable[Any], path: Path) -> int:
-    return _write_text(rows, path, _csv_text, "")
+@dataclass(frozen=True)
+class _Text:
+    """How rows become text, and what stands before, between and after them."""
+
+    text_of: Callable[[Iterable[Any]], str]
+    header: str
+    between: str = ""
+    footer: str = ""
+
+    def write_part(self, rows: Iterable[Any], path: Path) -> int:
+        number = 0
+        with path.open("w", encoding="utf-8", newline="") as file:
+            for block in _blocks(rows):
+                file.write((self.between if number else "") + self.text_of(block))
+                number += len(block)
+        return number
+
+    def join(self, parts: Sequence[Path], path: Path) -> None:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            file.write(self.header)
+            for place, part in enumerate(one for one in parts if one.stat().st_size):
+                file.write(self.between if place else "")
+                with part.open(encoding="utf-8", newline="") as source:
+                    shutil.copyfileobj(source, file)
+            file.write(self.footer)
 
 
-def _join_csv(parts: Sequence[Path], path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(_csv_header())
-        _copy(parts, file, "")
-
-
-def _write_ligolw(rows: Iterable[Any], path: Path) -> int:
-    return _write_text(rows, path, ligolw.stream_text, ligolw.BETWEEN)
-
-
-def _join_ligolw(parts: Sequence[Path], path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(ligolw.HEADER)
-        _copy(parts, file, ligolw.BETWEEN)
-        file.write(ligolw.FOOTER)
-
-
-def _write_text(
-    rows: Iterable[Any], path: Path, text_of: Callable[[Iterable[Any]], str], between: str
-) -> int:
-    number = 0
-    with path.open("w", encoding="utf-8", newline="") as file:
-        for block in _blocks(rows):
-            file.write((between if number else "") + text_of(block))
-            number += len(block)
-    return number
-
-
-def _copy(parts: Sequence[Path], file: TextIO, between: str) -> None:
-    is_first = True
-    for part in parts:
-        if not part.stat().st_size:
-            continue
-        if not is_first:
-            file.write(between)
-        with part.open(encoding="utf-8", newline="") as source:
-            shutil.copyfileobj(source, file)
-        is_first = False
+_CSV = _Text(_csv_text, _csv_header())
+_LIGOLW = _Text(ligolw.stream_text, ligolw.HEADER, ligolw.BETWEEN, ligolw.FOOTER)
 
 
 def _write_hdf5(rows: Iterable[Any], path: Path) -> int:
@@ -226,8 +213,8 @@ def _packed(column: Column, value: Any) -> Any:
 FORMATS: dict[str, Format] = {
     one.name: one
     for one in (
-        Format("csv", "CSV", "csv", "text/csv", _write_csv, _join_csv),
+        Format("csv", "CSV", "csv", "text/csv", _CSV.write_part, _CSV.join),
         Format("hdf5", "HDF5", "h5", "application/x-hdf5", _write_hdf5, _join_hdf5, True),
-        Format("ligolw", "LIGO_LW", "xml", "application/xml", _write_ligolw, _join_ligolw),
+        Format("ligolw", "LIGO_LW", "xml", "application/xml", _LIGOLW.write_part, _LIGOLW.join),
     )
 }

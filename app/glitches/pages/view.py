@@ -49,17 +49,14 @@ def find_or_refuse(session: Session, public_id: str) -> GlitchRecord:
     Raises:
         NotFoundError: if there is none.
     """
-    found = find_glitch(session, public_id) if _is_plain(public_id) else None
+    is_plain = len(public_id) <= 100 and public_id.isprintable()
+    found = find_glitch(session, public_id) if is_plain else None
     if found is None:
         raise NotFoundError(
             f"There is no glitch “{public_id[:60]}” here: search for it by GPS time, or look for "
             "it in the catalogue."
         )
     return found
-
-
-def _is_plain(public_id: str) -> bool:
-    return len(public_id) <= 100 and public_id.isprintable()
 
 
 def embedding_of(session: Session, glitch: GlitchRecord) -> EmbeddingRecord | None:

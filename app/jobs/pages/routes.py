@@ -25,7 +25,7 @@ from app.frame.deps import (
     VisitorDep,
     logged_in,
 )
-from app.frame.failures import see_other
+from app.frame.failures import see_other, status_of
 from app.frame.render import Visitor, environment, render
 from app.jobs.follow import STILL_HERE, STREAM_HEADERS, follow
 from app.jobs.follow import last_event_id as last_event_id_of
@@ -185,7 +185,6 @@ def _act(
         with session.begin_nested():
             act(session, found.id, principal)
     except (ConflictError, PermissionDeniedError) as error:
-        status = 409 if isinstance(error, ConflictError) else 403
         page = job_page_of(session, get_job(session, found.id), principal, error=str(error))
-        return render(request, page, visitor, status=status)
+        return render(request, page, visitor, status=status_of(error))
     return see_other(job_href(found), done=notice)

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from app.classes.naming import class_meant, list_classes, usable_class_names
@@ -34,13 +34,14 @@ from app.frame.words import ORIGIN_TEXTS, card, choices, count, stamp
 from app.glitches.browsing import judgements_of
 from app.glitches.exports.formats import FORMATS, format_named
 from app.glitches.records import GlitchFilters
+from app.glitches.selection import glitches_in_order
 from app.jobs.records import OPEN_STATES, JobRecord
 from app.map.bulk import MOST_AT_ONCE, label_selection, list_bulk_labels, undo_selection
-from app.map.files import coding_for, files_of_version, headers_for, is_known, map_files, stream
+from app.map.files import map_files
 from app.map.records import BulkLabel, MapState, Projection
 from app.map.region import read_region, resolve
-from app.map.service import glitches_of, map_state, start_drawing, start_placing
-from app.server.answers import export_answer
+from app.map.service import map_state, start_drawing, start_placing
+from app.server.answers import export_answer, map_answer, map_ids_answer
 from app.server.request_scope import RuntimeDep, SessionDep
 from glitch import projection as layout
 
@@ -92,8 +93,6 @@ router = APIRouter(route_class=PageRoute)
 _Region = Annotated[str, Form(max_length=64_000)]
 
 CARDS_AT_ONCE = 24
-_BINARY = "application/octet-stream"
-_A_DAY = {"Cache-Control": "private, max-age=86400"}  # a version never changes
 # The drawing library compiles its WebGL calls from strings (docs/decisions/0007); scripts come from
 # here alone all the same.
 _POLICY = SECURITY_HEADERS["Content-Security-Policy"].replace(
@@ -161,19 +160,13 @@ def progress(session: SessionDep) -> Response:
 @router.get("/map/points", dependencies=[ForReaders])
 def points(request: Request, runtime: RuntimeDep, session: SessionDep) -> Response:
     """The columns that `GET /map` answers, for the page."""
-    files = map_files(session, runtime.settings.data_dir)
-    coding = coding_for(request.headers.get("accept-encoding", ""))
-    headers = headers_for(files, coding)
-    if is_known(request.headers.get("if-none-match", ""), files, coding):
-        return Response(status_code=304, headers=headers)
-    return StreamingResponse(stream(files.points, coding), media_type=_BINARY, headers=headers)
+    return map_answer(request, map_files(session, runtime.settings.data_dir))
 
 
 @router.get("/map/ids/{version}", dependencies=[ForReaders])
 def ids(runtime: RuntimeDep, version: str) -> Response:
     """The ids of the points of a version."""
-    path = files_of_version(runtime.settings.data_dir, version).ids
-    return FileResponse(path, media_type=_BINARY, headers=_A_DAY)
+    return map_ids_answer(runtime, version)
 
 
 @router.get("/map/cards", dependencies=[ForReaders])
@@ -185,7 +178,7 @@ def cards(
     """Some glitches as the gallery shows them, as cards or as rows of a table."""
     judgements = judgements_of(session, chosen)
     found = tuple(
-        card(one, judgement=judgements.get(one.id)) for one in glitches_of(session, chosen)
+        card(one, judgement=judgements.get(one.id)) for one in glitches_in_order(session, chosen)
     )
     page = MapCards(found, is_table=look == "table")
     html = environment().get_template(page.template).render(page=page)
@@ -198,7 +191,7 @@ def region(runtime: RuntimeDep, region: _Region) -> Response:
 
     def find() -> Response:
         indices = resolve(runtime.settings.data_dir, read_region(region)).indices
-        return Response(indices.astype("<u4").tobytes(), media_type=_BINARY)
+        return Response(indices.astype("<u4").tobytes(), media_type="application/octet-stream")
 
     return _or_sentence(find)
 

@@ -53,27 +53,16 @@ class Traversals(Model):
 
 def traversals(base: str, found: TraversalsRecord) -> Traversals:
     """As the API answers it."""
-    return Traversals(
-        glitch_id=found.glitch_id,
-        checkpoint=found.checkpoint,
-        units=[_unit(base, found, story) for story in found.stories],
-        n_active=found.n_active,
-        dead=list(found.dead),
-        n_others=found.n_others,
-        reason=found.reason,
-    )
+    known = {name: getattr(found, name) for name in Traversals.model_fields.keys() - {"units"}}
+    return Traversals(**known, units=[_unit(base, found, story) for story in found.stories])
 
 
 def _unit(base: str, found: TraversalsRecord, story: UnitRecord) -> Unit:
     query = f"low={story.low:.4g}&high={story.high:.4g}&checkpoint={found.checkpoint_id}"
+    known = {name: getattr(story, name) for name in Unit.model_fields.keys() - {"steps", "picture"}}
     return Unit(
-        unit=story.unit,
-        value=story.value,
+        **known,
         steps=list(steps_between(story.low, story.high)),
-        others=story.others,
-        group=story.group,
-        difference=story.difference,
-        nats=story.nats,
         picture=f"{base}/glitches/{found.glitch_id}/traversals/{story.unit}.png?{query}",
     )
 

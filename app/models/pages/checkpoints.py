@@ -2,17 +2,241 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
 from fastapi import APIRouter, Request, Response
+from sqlalchemy.orm import Session
 
 from app.core.access import require_role
 from app.core.errors import ConflictError
-from app.core.principals import Role
+from app.core.principals import Principal, Role
+from app.frame.contexts import Fact, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader, VisitorDep
 from app.frame.failures import see_other
 from app.frame.render import render
-from app.models.pages.view import checkpoints_page_of
-from app.models.reembed import switch_checkpoint
+from app.frame.words import count
+from app.jobs.records import JobRecord
+from app.jobs.service import list_jobs
+from app.models.checkpoints import Standing, list_checkpoints, standings
+from app.models.index import IndexAudit, latest_audit
+from app.models.records import CheckpointRecord
+from app.models.reembed import KIND, switch_checkpoint
 from app.server.request_scope import SessionDep
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    """A group of measures from a manifest."""
+
+    name: str
+    rows: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class CheckpointCard:
+    """One published model, and how it stands to the catalogue."""
+
+    record: CheckpointRecord
+    held: Standing
+    total: int  # glitches of the catalogue
+    audit: IndexAudit | None
+    can_switch: bool
+    facts: tuple[Fact, ...]
+    tables: tuple[MetricTable, ...]
+    manifest: str  # the whole of it, as indented JSON
+
+
+@dataclass(frozen=True)
+class SwitchJob:
+    """The job that embeds the catalogue with another model."""
+
+    href: str
+    sentence: str
+    done: float  # percent
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class CheckpointsPage(PageContext):
+    """The published models."""
+
+    template: ClassVar[str] = "checkpoints.html"
+    section: ClassVar[str] = "checkpoints"
+
+    checkpoints: tuple[CheckpointCard, ...]
+    job: SwitchJob | None
+    error: str | None
+
+
+LONGEST_VALUE = 90
+ROWS_SHOWN = 14
+MEASURES_SHOWN = 4  # of a list of them
+DIGITS_SHOWN = 16  # of a digest
+HIDDEN = frozenset({"name", "format_version", "latent_size", "preprocessing_digest"})
+WORDS = {
+    **{"elbo": "ELBO", "kl": "KL", "knn": "kNN", "sha256": "SHA-256", "hz": "(Hz)", "s": "(s)"},
+    **{"asd": "ASD", "fft": "FFT", "q": "Q", "git": "Git"},
+}
+NAMES = {"n_time": "time cells", "n_frequency": "frequency cells", "n_views": "views"}
+_DIGEST = re.compile(r"[0-9a-f]{32,}")
+
+
+def checkpoints_page_of(
+    session: Session, principal: Principal, *, error: str | None = None
+) -> CheckpointsPage:
+    """The published models, latest first."""
+    total, held = standings(session)
+    can_switch = principal.role >= Role.ADMIN
+    job = next(iter(list_jobs(session, kind=KIND, limit=1).items), None)
+    return CheckpointsPage(
+        checkpoints=tuple(
+            checkpoint_card(
+                record,
+                held.get(record.id, Standing()),
+                total=total,
+                can_switch=can_switch,
+                audit=latest_audit(session, record.id),
+            )
+            for record in list_checkpoints(session)
+        ),
+        job=None if job is None else _switch_job(job),
+        error=error,
+    )
+
+
+def checkpoint_card(
+    record: CheckpointRecord,
+    held: Standing,
+    *,
+    total: int,
+    can_switch: bool,
+    audit: IndexAudit | None = None,
+) -> CheckpointCard:
+    """A model as its manifest tells it, measures first, and how it stands to the catalogue.
+
+    Args:
+        record: The model.
+        held: How many glitches it has embedded, and when it was made to serve.
+        total: Glitches of the catalogue.
+        can_switch: Whether the visitor may let it serve.
+        audit: How well its vector index finds, where it has one.
+    """
+    facts = [
+        Fact("Latent size", str(record.latent_size)),
+        Fact("Digest", record.digest[:DIGITS_SHOWN], is_code=True),
+        Fact("Preprocessing", record.preprocessing_digest[:DIGITS_SHOWN], is_code=True),
+    ]
+    tables = []
+    for name, value in record.manifest.items():
+        if isinstance(value, Mapping):
+            if rows := _rows(value):
+                tables.append(MetricTable(_title(name), rows))
+        elif name not in HIDDEN:
+            is_digest = isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+            text = value[:DIGITS_SHOWN] if is_digest else _shown(value)
+            facts.append(Fact(_title(name), text, is_code=is_digest))
+    # Measures are what a reader came for.
+    tables.sort(key=lambda table: table.name != "Metrics")
+    return CheckpointCard(
+        record=record,
+        held=held,
+        total=total,
+        audit=audit,
+        can_switch=can_switch and not record.is_active,
+        facts=tuple(facts),
+        tables=tuple(tables),
+        manifest=json.dumps(record.manifest, indent=2, ensure_ascii=False, default=str),
+    )
+
+
+def _rows(values: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """Plain values and those one level down; what lies deeper is in the manifest below."""
+    rows: list[Fact] = []
+    for name, value in values.items():
+        if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+            rows.extend(_measured(one) for one in value[:MEASURES_SHOWN])
+            if further := value[MEASURES_SHOWN:]:
+                rows.append(Fact(f"{_title(name)}, {len(further)} more", "in the manifest"))
+            continue
+        if not isinstance(value, Mapping):
+            rows.append(Fact(_title(name), _shown(value)))
+            continue
+        rows.extend(
+            Fact(f"{_title(name)}, {_words(inner)}", _shown(leaf))
+            for inner, leaf in value.items()
+            if not isinstance(leaf, Mapping)
+        )
+    if len(rows) > ROWS_SHOWN:
+        left = len(rows) - ROWS_SHOWN + 1
+        rows = [*rows[: ROWS_SHOWN - 1], Fact(f"and {left} more", "in the manifest")]
+    return tuple(rows)
+
+
+def _measured(values: Mapping[str, Any]) -> Fact:
+    """One of a list of measurements: its words say what was measured, its numbers what came out."""
+    said = [value for value in values.values() if isinstance(value, str)]
+    figures = [
+        f"{_words(name)} {_shown(value)}"
+        for name, value in values.items()
+        if isinstance(value, float) and not name.endswith("_spread")
+    ]
+    return Fact(_title(", ".join(said)), ", ".join(figures))
+
+
+def _words(name: str) -> str:
+    if name in NAMES:
+        return NAMES[name]
+    return " ".join(WORDS.get(word, word) for word in re.split(r"[_.\s]+", name.strip()) if word)
+
+
+def _title(name: str) -> str:
+    text = _words(name)
+    return text if text.startswith("kNN") else text[:1].upper() + text[1:]
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "\N{EN DASH}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if value in ("", []):
+        return "\N{EN DASH}"
+    if isinstance(value, list | tuple):
+        text = ", ".join(_shown(item) for item in value)
+    else:
+        text = str(value)
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+def _switch_job(job: JobRecord) -> SwitchJob | None:
+    """What the latest re-embedding does, where that is of interest."""
+    if not job.is_open and job.state != "failed":
+        return None
+    name = job.parameters.get("checkpoint", "a model")
+    if job.is_open:
+        sentence = (
+            f"{count(job.total, 'glitch', 'glitches')} are embedded with {name} "
+            f"({job.done:,} done); the present model serves until all are."
+            if job.total
+            else f"A worker finds out which glitches {name} has not embedded."
+        )
+    else:
+        sentence = f"The switch to {name} failed: {job.detail or 'the job says why'}."
+    return SwitchJob(
+        href=f"/ui/jobs/{job.id}",
+        sentence=sentence,
+        done=round(100 * job.done / job.total, 1) if job.total else 0.0,
+        is_open=job.is_open,
+    )
+
 
 router = APIRouter(route_class=PageRoute)
 

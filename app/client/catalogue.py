@@ -1,0 +1,140 @@
+"""What the command line asks of a running service's catalogue: batches, clusterings, exports."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+from rich.table import Table
+
+from app.client.jobs import FAILED, follow
+from app.client.remote import RemoteService, find_service, plain_console
+from app.launch.errors import LaunchError
+from glitch_discovery.packing import as_archive, files_in
+
+
+def cluster(url: str | None, wanted: Mapping[str, Any]) -> int:
+    """Have the catalogue clustered, wait, and print what came out; the exit code."""
+    service, console = find_service(url), plain_console()
+    result = _result(service, console, "/clusters/runs", wanted)
+    if result is None:
+        return FAILED
+    console.print(result["detail"])
+    found = service.ask("GET", "/clusters", params={"run": result["run"], "limit": 500})
+    if found["items"]:
+        table = Table(
+            *("size", "stability", "significance", "detectors", "nearest class", "state", "id"),
+            box=None,
+            pad_edge=False,
+        )
+        for one in found["items"]:
+            nearest = one["summary"]["nearest_classes"]
+            chance = one["significance"]
+            table.add_row(
+                str(one["size"]),
+                f"{one['stability']:.2f}",
+                "unknown" if chance is None else f"{chance:.2g}",
+                ", ".join(one["summary"]["ifos"]),
+                nearest[0]["label"] if nearest else "none",
+                one["state"],
+                one["id"],
+            )
+        console.print(table)
+    return 0
+
+
+_FORMATS = {".csv": "csv", ".h5": "hdf5", ".hdf5": "hdf5", ".xml": "ligolw"}
+
+
+def format_of(path: Path, named: str | None) -> str:
+    """The format that was named, else the one that the file's name tells.
+
+    Raises:
+        LaunchError: if neither says.
+    """
+    found = named or _FORMATS.get(path.suffix.lower())
+    if found is None:
+        raise LaunchError(
+            f"{path.name} does not tell its format: end it in {', '.join(_FORMATS)}, or give "
+            "--format csv, hdf5 or ligolw."
+        )
+    return found
+
+
+def export_catalogue(url: str | None, path: Path, wanted: Mapping[str, Any]) -> int:
+    """Have the catalogue exported, wait, and keep the file; the exit code.
+
+    Raises:
+        LaunchError: if the file cannot be written, or the service is missing or refuses.
+    """
+    if not path.parent.is_dir():
+        raise LaunchError(f"{path.parent} is no folder: make it, or choose another.")
+    service, console = find_service(url), plain_console()
+    body = {name: value for name, value in wanted.items() if value not in (None, [], False)}
+    result = _result(service, console, "/exports", body)
+    if result is None:
+        return FAILED
+    service.fetch(result["href"], path)
+    rows = f"{result['rows']:,} row{'s' if result['rows'] != 1 else ''}"
+    console.print(f"{path}: {rows}, {result['format']}, {result['bytes']:,} bytes")
+    return 0
+
+
+def _result(
+    service: RemoteService, console: Console, path: str, wanted: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """What a job came to, once it has ended; None where it failed, which is printed."""
+    job = follow(service, service.ask("POST", path, json=dict(wanted)))
+    if job["state"] != "succeeded":
+        console.print(f"The job {job['id']} {job['state']}: {job['detail'] or 'no reason given'}")
+        return None
+    result: dict[str, Any] = job["result"]
+    return result
+
+
+def ingest(
+    path: Path, manifest: Path | None, fields: Mapping[str, object], *, url: str | None
+) -> UUID:
+    """Send a batch; the id of its job.
+
+    The files are streamed from disk, never held in memory; a folder is packed first.
+
+    Raises:
+        LaunchError: if a file, the token or the service is missing, or it refuses; in one sentence.
+    """
+    service = find_service(url)
+    console = Console(stderr=True, highlight=False)
+    try:
+        if path.is_dir():
+            console.print(_packed(path))
+        with as_archive(path) as archive:
+            console.print(f"Sending {archive.stat().st_size / 1e6:,.1f} MB to {service.address}")
+            files = [("file", archive)]
+            if manifest is not None:
+                files.append(("manifest", manifest))
+            answer = service.send("/batches", files, fields)
+    except OSError as error:
+        raise LaunchError(f"{path} cannot be packed ({error.strerror}).") from error
+    return UUID(answer["job"])
+
+
+def _packed(folder: Path) -> str:
+    """What is packed of a folder, as a sentence.
+
+    Raises:
+        LaunchError: if it holds nothing.
+    """
+    found = files_in(folder)
+    if not found:
+        raise LaunchError(
+            f"{folder} holds no files: name the folder of the pictures, or of the strain and its "
+            "table of triggers."
+        )
+    kinds = Counter(file.suffix.lower() or "no suffix" for file in found)
+    listed = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(5))
+    more = f" and {len(kinds) - 5} more kinds" if len(kinds) > 5 else ""
+    return f"Packing {len(found):,} files of {folder} ({listed}{more})"
