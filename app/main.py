@@ -18,8 +18,7 @@ from app.core.logs import configure_logging
 from app.core.settings import Settings
 from app.page_routes import create_web_router
 from app.server import problems
-from app.server.load import LoadCollector
-from app.server.metrics import CountRequests, Metrics
+from app.server.metrics import CountRequests, LoadCollector, Metrics
 from app.server.middleware import BodyBounds, RequestContext
 from app.server.runtime import Runtime, open_runtime
 from app.server.tracing import start_tracing

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.classes.log import (
@@ -22,13 +22,18 @@ from app.classes.naming import (
     check_class_name,
     check_description,
     check_state,
+    find_class,
     refuse_taken,
     usable_class,
 )
 from app.classes.tables import GlitchClass
 from app.classes.tree import DEEPEST, Tree
+from app.clusters.review.tables import LabelSuggestion
 from app.core.errors import ConflictError, InvalidRequestError
-from app.glitches.tables import Glitch
+from app.core.identifiers import uuid7
+from app.core.principals import Principal
+from app.glitches.labels import revoke_labels_of_source
+from app.glitches.tables import Glitch, Label
 
 MOST_EXEMPLARS = 12
 
@@ -138,3 +143,141 @@ def _exemplars(session: Session, known: GlitchClass, change: ExemplarsRequest) -
             "them so first, or leave them out."
         )
     return [str(one) for one in wanted]
+
+
+MOST_MERGED = 200_000  # glitches in one transaction
+_ROWS = 5000
+
+Memory = dict[str, Any]
+
+
+def merge_into(
+    session: Session, known: GlitchClass, name: str, *, author: Principal, event_id: int
+) -> Memory:
+    """Append the other class's label to all glitches of this one; what the undo needs to know.
+
+    These labels carry the merge as their source, so that its undo revokes those and no others,
+    whatever was labelled in between.
+
+    Raises:
+        InvalidRequestError: if there is no such class, or it is the same.
+        ConflictError: if one of them is retired, suggestions wait, or sub-classes stand in the way.
+    """
+    into = _target(session, known, name)
+    _refuse_waiting(session, known)
+    # Whoever labels a glitch holds a key share of the class (app.glitches.labels): wait for them,
+    # so that no label of this class is added behind our back.
+    session.execute(select(GlitchClass.id).where(GlitchClass.id == known.id).with_for_update())
+    moved = list(
+        session.scalars(
+            select(Glitch.id)
+            .where(Glitch.class_id == known.id)
+            .order_by(Glitch.id)
+            .limit(MOST_MERGED + 1)
+            .with_for_update(key_share=True)
+        )
+    )
+    if len(moved) > MOST_MERGED:
+        raise ConflictError(
+            f"More than {MOST_MERGED:,} glitches are labelled {known.name}, too many for one act: "
+            f"make {known.name} a sub-class of {into.name} instead."
+        )
+    for start in range(0, len(moved), _ROWS):
+        session.execute(
+            insert(Label),
+            [
+                {
+                    "id": uuid7(),
+                    "glitch_id": glitch_id,
+                    "class_id": into.id,
+                    "author": author.name,
+                    "source": source_of(event_id),
+                }
+                for glitch_id in moved[start : start + _ROWS]
+            ],
+        )
+    session.execute(
+        update(Glitch)
+        .where(Glitch.class_id == known.id)
+        .values(class_id=into.id)
+        .execution_options(synchronize_session=False)
+    )
+    children = list(Tree.load(session).children(known.id))
+    _move_children(session, children, into.id)
+    session.expire_all()
+    return {"into": into.name, "into_id": into.id, "n_glitches": len(moved), "children": children}
+
+
+def take_back_merge(
+    session: Session, known: GlitchClass, memory: Mapping[str, Any], event_id: int
+) -> None:
+    """Revoke the labels of the merge and put the sub-classes back.
+
+    Raises:
+        ConflictError: if a sub-class was moved since.
+    """
+    children = [int(one) for one in memory["children"]]
+    tree = Tree.load(session)
+    strayed = [one for one in children if tree.parents.get(one) != memory["into_id"]]
+    if strayed:
+        name = session.get_one(GlitchClass, strayed[0]).name
+        raise ConflictError(
+            f"The sub-class {name} was moved since the merge: undo that move first."
+        )
+    revoke_labels_of_source(session, source_of(event_id), revoked_by="undo of a merge")
+    _move_children(session, children, known.id)
+    session.expire_all()
+
+
+def source_of(event_id: int) -> str:
+    """The source of the labels that a merge appends."""
+    return f"merge of classes, event {event_id}"
+
+
+def _target(session: Session, known: GlitchClass, name: str) -> GlitchClass:
+    into = find_class(session, name)
+    if into is None:
+        raise InvalidRequestError(
+            f"There is no class {name[:64]!r}: the list of classes names all of them."
+        )
+    if into.id == known.id:
+        raise InvalidRequestError("A class cannot be merged into itself: choose another.")
+    for one in (known, into):
+        if one.state == "retired":
+            raise ConflictError(f"The class {one.name} is retired: reactivate it first.")
+    tree = Tree.load(session)
+    if known.id in tree.ancestors(into.id):
+        raise ConflictError(
+            f"{into.name} is a sub-class of {known.name}: merge it the other way round, or move "
+            f"{into.name} elsewhere first."
+        )
+    levels = len(tree.ancestors(into.id)) + 1 + tree.depth_below(known.id)
+    if levels > DEEPEST:
+        raise ConflictError(
+            f"The sub-classes of {known.name} would lie {levels} deep, more than {DEEPEST}: move "
+            "them first."
+        )
+    return into
+
+
+def _refuse_waiting(session: Session, known: GlitchClass) -> None:
+    waiting = session.scalar(
+        select(func.count())
+        .select_from(LabelSuggestion)
+        .where(LabelSuggestion.class_id == known.id)
+    )
+    if waiting:
+        raise ConflictError(
+            f"{waiting:,} suggested labels {known.name} wait to be accepted: accept them, or undo "
+            "the reviews that made them, and merge then."
+        )
+
+
+def _move_children(session: Session, children: list[int], parent_id: int) -> None:
+    if children:
+        session.execute(
+            update(GlitchClass)
+            .where(GlitchClass.id.in_(children))
+            .values(parent_id=parent_id)
+            .execution_options(synchronize_session=False)
+        )

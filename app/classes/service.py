@@ -14,9 +14,15 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.classes import records, tables
-from app.classes.changes import check_values, current_values, set_values, wanted_values
+from app.classes.changes import (
+    check_values,
+    current_values,
+    merge_into,
+    set_values,
+    take_back_merge,
+    wanted_values,
+)
 from app.classes.log import Change, ClassEvent, ClassLog, MergeClassRequest, StateRequest, replay
-from app.classes.merging import merge_into, take_back_merge
 from app.classes.naming import WITHDRAWN, find_class, lock_classes, select_classes, to_class_record
 from app.classes.tables import GlitchClass
 from app.classes.tree import Tree

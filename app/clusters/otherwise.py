@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 from sqlalchemy.orm import Session
 
-from app.glitches.stored_views import stored_views
+from app.glitches.browsing import stored_views
 from glitch.novelty import LEAST_OF_CLASS
 from glitch.novelty.common_masks import Seen
 from glitch.novelty.pool import UNLABELLED, Pool

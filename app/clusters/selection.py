@@ -34,7 +34,7 @@ _GONE = ("retired", "withdrawn")
 
 @dataclass(frozen=True)
 class Returned:
-    """A class that is back in one detector."""
+    """A known class that is back in one detector, without anybody having called it dormant."""
 
     label: str
     ifo: str

@@ -14,11 +14,39 @@ from app.core import errors as service
 from app.core.access import require_role
 from app.core.principals import Principal, Role
 from app.core.sign_on import holder_of_session
-from app.frame.cookies import with_visitor_cookie
 from app.frame.failures import CsrfError, failure
 from app.frame.render import Visitor
 from app.frame.sessions import COOKIE_NAME, VISITOR_COOKIE_NAME, SessionSigner
 from app.server.request_scope import look_up, runtime_of
+
+
+def with_visitor_cookie(request: Request, response: Response) -> Response:
+    visitor = request.state.visitor
+    is_page = response.headers.get("content-type", "").startswith("text/html")
+    if visitor is not None and visitor.is_new and is_page:
+        set_cookie(request, response, VISITOR_COOKIE_NAME, visitor.nonce, None)
+    return response
+
+
+def set_cookie(
+    request: Request, response: Response, name: str, value: str, lifetime_s: int | None
+) -> None:
+    """A cookie that scripts cannot read and other sites cannot send along with a form."""
+    response.set_cookie(
+        name,
+        value,
+        max_age=lifetime_s,
+        path="/ui",
+        httponly=True,
+        samesite="lax",
+        secure=is_https(request),
+    )
+
+
+def is_https(request: Request) -> bool:
+    """Whether visitors reach the service over TLS, its own or that of a proxy in front."""
+    public_url = runtime_of(request).settings.public_url or ""
+    return request.url.scheme == "https" or public_url.startswith("https://")
 
 
 def signer_of(request: Request) -> SessionSigner:

@@ -20,8 +20,15 @@ from app.core.sign_on import (
     redeem_code,
 )
 from app.frame.contexts import LoggedOutPage, LoginPage
-from app.frame.cookies import is_https, set_cookie
-from app.frame.deps import CsrfChecked, PageRoute, SignerDep, VisitorDep, visitor_of
+from app.frame.deps import (
+    CsrfChecked,
+    PageRoute,
+    SignerDep,
+    VisitorDep,
+    is_https,
+    set_cookie,
+    visitor_of,
+)
 from app.frame.failures import see_other
 from app.frame.render import CLOCK_COOKIE_NAME, SCHEME_COOKIE_NAME, local_path, render
 from app.frame.sessions import COOKIE_NAME, MAX_COOKIE_CHARACTERS

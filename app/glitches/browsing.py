@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
+import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -16,7 +17,9 @@ from app.glitches.records import GlitchFilters, GlitchRecord, ViewRecord
 from app.glitches.selection import matching, select_glitches, to_record, view_record
 from app.glitches.tables import Embedding, Glitch, View
 from app.models.checkpoints import active_checkpoint
+from glitch.codec import unpack_view
 from glitch.novelty import Judgement
+from glitch.views import Preprocessing, Views
 
 
 @dataclass(frozen=True)
@@ -120,3 +123,23 @@ def nearest_in_time(session: Session, gps_time: Decimal) -> tuple[GlitchRecord, 
     after = select_glitches().where(Glitch.gps_time >= gps_time).order_by(Glitch.gps_time).limit(1)
     rows = (session.execute(statement).first() for statement in (before, after))
     return tuple(to_record(row) for row in rows if row is not None)
+
+
+def stored_views(
+    session: Session, glitch_ids: Sequence[UUID], recipe: Preprocessing
+) -> dict[UUID, Views]:
+    """The views of stored glitches, on the grid of this recipe.
+
+    Raises:
+        GlitchError: if one has a window that the recipe does not have.
+    """
+    shape = (len(recipe.durations_s), recipe.n_frequency, recipe.n_time)
+    values = {one: np.zeros(shape, dtype=np.float32) for one in glitch_ids}
+    observed = {one: np.zeros(shape[:2], dtype=np.bool_) for one in glitch_ids}
+    for view in session.scalars(select(View).where(View.glitch_id.in_(glitch_ids))):
+        index = recipe.view_index(view.duration)
+        values[view.glitch_id][index] = unpack_view(view.packed, shape[1:])
+        rows = np.unpackbits(np.frombuffer(view.observed, dtype=np.uint8), count=view.n_frequency)
+        observed[view.glitch_id][index] = rows.astype(np.bool_)
+    session.expunge_all()  # or the session would keep every picture it has seen
+    return {one: Views(values[one], observed[one], recipe) for one in glitch_ids}

@@ -25,10 +25,9 @@ from app.launch.errors import LaunchError
 from app.launch.lock import STOPPING, HeldLock, hold_data_directory
 from app.launch.parent_watch import stop_with_parent
 from app.launch.redis.broker import RunningBroker, running_broker
-from app.launch.service_process import Prepared, ServiceProcess, terminal_logs
+from app.launch.service_process import Prepared, ServiceProcess, Watchdog, terminal_logs
 from app.launch.settings import LaunchSettings
 from app.launch.token_file import TOKEN_FILE, read_token
-from app.launch.watchdog import Watchdog
 from glitch_discovery import Client, Job, JobFailedError, ServiceError, UnreachableError
 
 _POLL_S = 0.1

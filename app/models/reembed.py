@@ -21,7 +21,7 @@ from app.core.audit import record_event
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, NotFoundError
 from app.core.postgres.partitions import INDEX_FROM_ROWS, ensure_vector_index, has_rows
-from app.glitches.stored_views import stored_views
+from app.glitches.browsing import stored_views
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import Chunk, JobRecord
 from app.jobs.registry import ChunkPlan, ChunkResult, JobContext

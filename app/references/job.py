@@ -1,4 +1,7 @@
-"""The job of kind ``references``: fetch an archive piece by piece, then load it as a batch."""
+"""The job of kind ``references``: fetch an archive piece by piece, then load it as a batch.
+
+Each piece that arrived stays, and is never fetched again.
+"""
 
 from __future__ import annotations
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Generator
 from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 from fastapi import Request, Response
@@ -12,16 +14,42 @@ from fastapi.responses import FileResponse, StreamingResponse
 from sqlalchemy.orm import Session
 from starlette.background import BackgroundTask
 
-from app.glitches.exports.direct import write_export
 from app.glitches.exports.formats import Format, csv_lines
 from app.glitches.exports.rows import count_rows, export_rows
-from app.glitches.exports.service import export_file
+from app.glitches.exports.service import export_file, refuse_large
 from app.glitches.records import GlitchFilters
 from app.map.files import coding_for, files_of_version, headers_for, is_known, stream
 from app.map.records import MapFiles
 from app.models.pictures import PicturePlan, painter_of
 from app.server.admission import AdmittedStream
 from app.server.runtime import Runtime
+
+
+def write_export(session: Session, filters: GlitchFilters, wanted: Format, base: str) -> Path:
+    """Write the glitches that pass the filters to a temporary file, which the caller removes.
+
+    ``base`` is the address of the service, for the glitches' pages.
+
+    Raises:
+        ConflictError: too many for an answer; says how to ask for a job.
+        InvalidRequestError: a filter without sense.
+    """
+    refuse_large(session, filters, wanted)
+    with tempfile.TemporaryDirectory(prefix="glitch-export-") as folder:
+        part = Path(folder) / "part"
+        with closing(
+            export_rows(session, filters, base=base, with_latents=wanted.has_latents)
+        ) as rows:
+            wanted.write_part(rows, part)
+        with tempfile.NamedTemporaryFile(prefix="glitch-export-", delete=False) as file:
+            path = Path(file.name)
+        try:
+            wanted.join([part], path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+    return path
+
 
 _BINARY = "application/octet-stream"
 

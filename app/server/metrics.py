@@ -1,11 +1,26 @@
-"""What Prometheus counts of each request. One registry an application, none global."""
+"""What Prometheus is told: counts of each request, and how much of what is bounded is in use.
+
+One registry an application, none global. The load is found when it is asked for and not before.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import QueuePool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.decoding.pool import shared_pool
+from app.jobs.broker import waiting_messages, workers_heard
+from app.jobs.reconciling import open_job_load
+from app.server.readiness import disk_free_bytes
+from app.server.runtime import Runtime
 
 _BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30)
 
@@ -76,3 +91,109 @@ def _template(scope: Scope) -> str:
 
 _PAGES = "/ui"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class LoadCollector(Collector):
+    """The load of one process, and of the background work that all share.
+
+    What cannot be known (the database or Redis is away) is left out, so that an alert can ask for
+    its absence. The number of series is fixed, however many workers and jobs there are.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they are now."""
+        yield from self._requests()
+        yield from self._encoder()
+        yield from self._machine()
+        yield from self._jobs()
+        yield from self._workers()
+
+    def _requests(self) -> Iterator[Metric]:
+        places = GaugeMetricFamily(
+            "glitch_requests_by_place",
+            "Requests with a place, waiting for one, and refused since the start",
+            labels=("kind", "state"),
+        )
+        admissions = self._runtime.admissions
+        for kind, admission in (
+            ("read", admissions.reads),
+            ("upload", admissions.uploads),
+            ("table", admissions.tables),
+            ("events", admissions.events),
+        ):
+            places.add_metric((kind, "at_work"), admission.at_work)
+            places.add_metric((kind, "waiting"), admission.waiting)
+            places.add_metric((kind, "refused"), admission.refused)
+        yield places
+        yield _gauge(
+            "glitch_decoders_at_work", "Files being decoded by children", shared_pool().at_work
+        )
+        settings = self._runtime.settings
+        yield _gauge("glitch_decoders_most", "Children at a time", settings.decoders)
+        pool = self._runtime.engine.pool
+        if isinstance(pool, QueuePool):
+            in_use = pool.checkedout()
+            yield _gauge("glitch_database_connections_in_use", "Of the pool", in_use)
+        most = settings.database_pool
+        yield _gauge("glitch_database_connections_most", "Size of the pool", most)
+
+    def _encoder(self) -> Iterator[Metric]:
+        passes, answered = self._runtime.encoders.work_done()
+        yield _counter("glitch_encoder_passes", "Batches that the encoder took", passes)
+        yield _counter("glitch_encoder_glitches", "Glitches in these batches", answered)
+
+    def _machine(self) -> Iterator[Metric]:
+        if (free := disk_free_bytes(self._runtime.settings.data_dir)) is not None:
+            name = "glitch_data_disk_free_bytes"
+            yield _gauge(name, "Left on the disk of the data directory", free)
+
+    def _jobs(self) -> Iterator[Metric]:
+        if (audit := self._runtime.index_audit()) is not None:
+            recall = GaugeMetricFamily(
+                "glitch_vector_index_recall",
+                "Share of the ten nearest that the vector index finds, at its last audit",
+                labels=("checkpoint",),
+            )
+            recall.add_metric((audit.checkpoint,), audit.recall)
+            audited = GaugeMetricFamily(
+                "glitch_vector_index_audited_timestamp_seconds",
+                "When the vector index was last audited",
+                labels=("checkpoint",),
+            )
+            audited.add_metric((audit.checkpoint,), audit.made_at.timestamp())
+            yield from (recall, audited)
+        try:
+            with self._runtime.sessions() as session:
+                load = open_job_load(session)
+        except SQLAlchemyError:
+            return
+        jobs = GaugeMetricFamily("glitch_jobs", "Jobs that have not ended", labels=("state",))
+        for state, (number, _) in load.items():
+            jobs.add_metric((state,), number)
+        yield jobs
+        oldest_s = load["queued"][1]
+        yield _gauge("glitch_oldest_waiting_job_seconds", "0 where none waits", oldest_s)
+
+    def _workers(self) -> Iterator[Metric]:
+        redis = self._runtime.redis
+        if redis is None:
+            return
+        try:
+            messages, sizes = waiting_messages(redis), workers_heard(redis)
+        except RedisError:
+            return
+        yield _gauge("glitch_messages_waiting", "About jobs, in Redis", messages)
+        yield _gauge("glitch_workers", "Worker processes heard within five minutes", len(sizes))
+        yield _gauge("glitch_workers_resident_bytes", "Memory of all of them", sum(sizes))
+        yield _gauge("glitch_workers_largest_resident_bytes", "Of one", max(sizes, default=0))
+
+
+def _gauge(name: str, words: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, words, value=value)
+
+
+def _counter(name: str, words: str, value: float) -> Metric:
+    return CounterMetricFamily(name, words, value=value)

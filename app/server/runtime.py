@@ -18,7 +18,6 @@ from app.core.engine import make_engine, make_session_factory
 from app.core.errors import NotReadyError, ServiceError
 from app.core.files.leftovers import clean_up_leftovers
 from app.core.settings import Settings
-from app.core.signing_key import signing_secret
 from app.decoding.pool import running_pool
 from app.jobs.broker import CeleryNotifier, open_redis
 from app.jobs.notify import notifier_info
@@ -37,6 +36,36 @@ from glitch.encoder import Encoder
 if TYPE_CHECKING:
     from app.issuers.bearer import SciTokens
     from app.issuers.login import LoginProvider
+
+
+import fcntl
+import os
+import secrets
+
+_FILE = "signing-key"
+_SHORTEST = 32  # characters
+
+
+def signing_secret(settings: Settings) -> bytes:
+    """The key, the same in every process that shares the data directory (a file of mode 0600).
+
+    The file is locked while it is read or made, so that processes that start at once agree on
+    one key; a file that a crash left short is written again.
+    """
+    if settings.signing_key is not None:
+        return settings.signing_key.get_secret_value().encode()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(settings.data_dir / _FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        kept = file.read().strip()
+        if len(kept) < _SHORTEST:
+            kept = secrets.token_urlsafe(_SHORTEST)
+            file.seek(0)
+            file.truncate()
+            file.write(kept + "\n")
+        return kept.encode()
+
 
 CHECKPOINTS_FOLDER = "checkpoints"  # in the data directory
 

@@ -175,7 +175,7 @@ def test_without_redis_and_database_the_rest_is_told(
 ) -> None:
     from sqlalchemy.exc import OperationalError
 
-    from app.server import load
+    from app.server import metrics as load
 
     def away(*_: Any) -> Any:
         raise OperationalError("SELECT", {}, Exception("gone"))

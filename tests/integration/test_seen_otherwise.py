@@ -15,10 +15,10 @@ from app.clusters.job import run_clustering
 from app.clusters.otherwise import Reencoding
 from app.clusters.records import ClusteringParameters
 from app.core.principals import Role
+from app.glitches.browsing import stored_views
 from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, StoredGlitch
-from app.glitches.stored_views import stored_views
 from app.models.checkpoints import active_checkpoint, publish_checkpoint
 from app.novelty import recalibrate
 from glitch.checkpoint import load_checkpoint

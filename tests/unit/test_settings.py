@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.core.settings import Settings
-from app.core.signing_key import signing_secret
+from app.server.runtime import signing_secret
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from app.launch.watchdog import Watchdog
+from app.launch.service_process import Watchdog
 
 
 def waits_for(watchdog: Watchdog, within_s: float) -> bool:

@@ -24,8 +24,7 @@ from app.glitches.exports.formats import format_named
 from app.glitches.pages.contexts import CataloguePage, CatalogueTable, TableColumn, TableRow
 from app.glitches.pages.query import UNLABELLED, CatalogueQuery, filter_form, parse_catalogue_query
 from app.glitches.records import GlitchFilters, GlitchRecord
-from app.glitches.service import list_glitches
-from app.glitches.sorting import list_sorted
+from app.glitches.service import list_glitches, list_sorted
 from app.map.bulk import label_selection, undo_selection
 from app.server.answers import export_answer
 from app.server.request_scope import RuntimeDep, SessionDep
