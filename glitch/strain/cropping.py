@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Complex64, Float32
 from torch import Tensor
 
-from glitch.strain.fourier import rfft
+from glitch.strain.fourier import power, rfft
 from glitch.strain.tiling import Plane, Row, bisquare, window
 
 FEWEST_TILES = 2048  # in a segment; shorter rows are always worked out over the whole of it
@@ -145,6 +145,4 @@ def tile_energies(
         width = each.values.shape[0]
         bins = spectrum[:, each.first_bin : each.first_bin + width]
         torch.mul(bins, each.values, out=padded[:, row, :width])
-    tiles = torch.view_as_real(torch.fft.ifft(padded, norm="forward")).square_()
-    energy: Tensor = tiles[..., 0] + tiles[..., 1]
-    return energy
+    return power(torch.fft.ifft(padded, norm="forward"))

@@ -32,3 +32,9 @@ def irfft(spectrum: Inexact[Tensor, "*batch bin"], n: int) -> Float[Tensor, "*ba
         else torch.fft.irfft(spectrum, n=n)
     )
     return values
+
+
+def power(spectrum: Complex[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Squared magnitudes. Overwrites the spectrum."""
+    parts = torch.view_as_real(spectrum).square_()
+    return parts[..., 0] + parts[..., 1]

@@ -127,32 +127,30 @@ class FrequencySamples:
     """Where the picture is sampled in frequency, and how a view's rows average the samples.
 
     Attributes:
-        narrow_hz: gwpy's samples every 0.5 Hz, under the rows that are narrower than a few.
-        narrow_means: means of those rows, (row, narrow sample).
-        wide_hz: a few points of each wider row, (row, point); its mean is theirs.
+        samples_hz: gwpy's samples every 0.5 Hz under the rows that are narrower than a few, then
+            a few points of each wider row.
+        means: means of the rows over them.
     """
 
-    narrow_hz: Float64[np.ndarray, " narrow"]
-    narrow_means: Matrix
-    wide_hz: Float64[np.ndarray, "wide_row point"]
+    samples_hz: Float64[np.ndarray, " sample"]
+    means: Float64[np.ndarray, "row sample"]
 
 
 def frequency_samples(
     preprocessing: Preprocessing, top_hz: float, n_points: int
 ) -> FrequencySamples:
-    """Frequencies at which the picture is sampled for the rows that end below ``top_hz``."""
-    n_observed = n_observed_rows(preprocessing, top_hz)
-    edges = frequency_edges_hz(preprocessing)[: n_observed + 1]
+    """Sample all rows of the view that end below ``top_hz``."""
+    edges = frequency_edges_hz(preprocessing)[: n_observed_rows(preprocessing, top_hz) + 1]
     widths = np.diff(edges)
     n_narrow = int((widths < n_points * FREQUENCY_STEP_HZ).sum())
     stop = min(edges[n_narrow] + FREQUENCY_STEP_HZ + 1e-9, top_hz)
     narrow = np.arange(edges[0], stop, FREQUENCY_STEP_HZ)
     points = (np.arange(n_points) + 0.5) / n_points
-    return FrequencySamples(
-        narrow_hz=narrow,
-        narrow_means=cell_means(narrow, edges[: n_narrow + 1]),
-        wide_hz=edges[n_narrow:-1, None] + widths[n_narrow:, None] * points,
-    )
+    wide = edges[n_narrow:-1, None] + widths[n_narrow:, None] * points
+    means = np.zeros((widths.size, narrow.size + wide.size))
+    means[:n_narrow, : narrow.size] = cell_means(narrow, edges[: n_narrow + 1])
+    means[n_narrow:, narrow.size :] = np.repeat(np.eye(len(wide)) / n_points, n_points, axis=1)
+    return FrequencySamples(np.concatenate([narrow, wide.ravel()]), means)
 
 
 def spline_across_rows(rows_hz: np.ndarray, samples_hz: np.ndarray) -> Matrix:

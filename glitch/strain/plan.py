@@ -21,6 +21,8 @@ SPLINE_BLOCK = 64  # samples whose spline is worked out by one product
 SPLINE_HALO = 11  # samples; the spline's memory of a neighbour fades by 0.27 a sample
 _LEAST_WEIGHT = 1e-12
 _LOWEST_LOCAL_RATE_HZ = 16.0  # slower rows are splined whole, so that the halo stays in the data
+_LEAST_SHARE = 1e-9  # of a row's energy in a picture: below it the row is left out
+_BAND_ROWS = 16  # of the view, drawn at once: their samples stay in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,20 +52,30 @@ class RowGroup:
 
 
 @dataclass(frozen=True, eq=False)
+class Band:
+    """Neighbouring rows of the view, and the rows of the plane that can be seen in them."""
+
+    rows: slice
+    to_samples: Float32[Tensor, "sample row"]  # spline across the rows
+    means: Float32[Tensor, "view_row sample"]
+
+
+@dataclass(frozen=True, eq=False)
 class PlanePlan:
     """One plane: its rows grouped, and how it is drawn on the view's frequency axis."""
 
     plane: Plane
     groups: tuple[RowGroup, ...]
-    to_samples: Float32[Tensor, "sample row"]  # spline across the rows
-    narrow_means: Float32[Tensor, "view_row narrow_sample"]
-    n_points: int  # samples of each wide row, which follow those of the narrow ones
+    bands: tuple[Band, ...]
 
-    def mean_rows(self, picture: Float32[Tensor, "sample time"]) -> Float32[Tensor, "row time"]:
-        """Average the picture over the view's rows."""
-        n_narrow = self.narrow_means.shape[1]
-        wide = picture[n_narrow:].view(-1, self.n_points, picture.shape[1])
-        return torch.cat([self.narrow_means @ picture[:n_narrow], wide.mean(dim=1)])
+    def mean_rows(
+        self, drawn: Float32[Tensor, "row time"], clip: float
+    ) -> Float32[Tensor, "view_row time"]:
+        """The clipped picture averaged over the view's rows."""
+        means = [
+            band.means @ (band.to_samples @ drawn[band.rows]).clamp_(0, clip) for band in self.bands
+        ]
+        return torch.cat(means)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,20 +125,11 @@ def view_plan(
     duration_s = n_samples / sample_rate_hz
     top_hz = highest_frequency_hz(preprocessing, float(sample_rate_hz))
 
-    def place(values: np.ndarray) -> Tensor:
-        return _placed(values, device)
-
     def plane_plan(plane: Plane) -> PlanePlan:
-        rows_hz = np.array([row.frequency_hz for row in plane.rows])
-        n_points = grid.points_per_cell(preprocessing, plane.q)
-        samples = grid.frequency_samples(preprocessing, top_hz, n_points)
-        samples_hz = np.concatenate([samples.narrow_hz, samples.wide_hz.ravel()])
         return PlanePlan(
-            plane=plane,
-            groups=_groups(plane, preprocessing, duration_s, device),
-            to_samples=place(grid.spline_across_rows(rows_hz, samples_hz)),
-            narrow_means=place(samples.narrow_means),
-            n_points=n_points,
+            plane,
+            _groups(plane, preprocessing, duration_s, device),
+            _bands(plane, preprocessing, top_hz, device),
         )
 
     planes = tuple(
@@ -146,7 +149,8 @@ def view_plan(
         times_s=torch.from_numpy(grid.sample_times_s(preprocessing)).to(device),
         n_observed_rows=grid.n_observed_rows(preprocessing, top_hz),
         time_means=tuple(
-            PooledTime(each.first, each.step, each.n_blocks, place(each.weights)) for each in means
+            PooledTime(each.first, each.step, each.n_blocks, _placed(each.weights, device))
+            for each in means
         ),
     )
 
@@ -161,8 +165,33 @@ def _placed(weights: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(kept, dtype=np.float32)).to(device)
 
 
+def _bands(
+    plane: Plane, preprocessing: Preprocessing, top_hz: float, device: torch.device
+) -> tuple[Band, ...]:
+    rows_hz = np.array([row.frequency_hz for row in plane.rows])
+    samples = grid.frequency_samples(
+        preprocessing, top_hz, grid.points_per_cell(preprocessing, plane.q)
+    )
+    to_samples = grid.spline_across_rows(rows_hz, samples.samples_hz)
+    means = samples.means
+    bands = []
+    for low in range(0, len(means), _BAND_ROWS):
+        high = low + _BAND_ROWS
+        used = np.flatnonzero((means[low:high] > _LEAST_SHARE).any(axis=0))
+        from_rows = to_samples[used]
+        seen = np.flatnonzero((np.abs(from_rows) > _LEAST_SHARE).any(axis=0))
+        rows = slice(int(seen[0]), int(seen[-1]) + 1)
+        bands.append(
+            Band(rows, _placed(from_rows[:, rows], device), _placed(means[low:high, used], device))
+        )
+    return tuple(bands)
+
+
 def _groups(
-    plane: Plane, preprocessing: Preprocessing, duration_s: float, device: torch.device
+    plane: Plane,
+    preprocessing: Preprocessing,
+    duration_s: float,
+    device: torch.device,
 ) -> tuple[RowGroup, ...]:
     groups: list[RowGroup] = []
     first_row = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Complex64, Float32
 from torch import Tensor
 
 from glitch.strain.cropping import FEWEST_TILES, tile_energies
@@ -22,7 +22,7 @@ from glitch.strain.plan import (
     ViewPlan,
     first_kept,
 )
-from glitch.strain.screening import possible_planes
+from glitch.strain.screening import possible_rows
 
 _CHUNK_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 26}  # FFT input at a time: cache, or memory
 
@@ -49,23 +49,24 @@ GroupEnergies = Float32[Tensor, "batch row kept"]
 
 @dataclass(frozen=True, eq=False)
 class PlaneEnergies:
-    """Normalised energies around the events of those members that may need this plane.
+    """Normalised energies around the events of those members whose loudest tile is this plane's.
 
     Attributes:
         members: their positions in the batch, ascending.
         events_s: seconds from the start of each to its GPS time, around which energies were kept.
-        groups: energies of each group of rows, in the members' order.
+        groups: of each group of rows, in the members' order, the energies and their spline's
+            moments. Tiles come first, so that a sample gathers one run of memory for all rows.
     """
 
     members: tuple[int, ...]
     events_s: tuple[float, ...]
-    groups: list[Tensor]
+    groups: list[Tensor]  # (member, tile, 2, row) each
 
 
 def loudest_planes(
     whitened: Float32[Tensor, "batch sample"], events_s: Sequence[float], plan: ViewPlan
 ) -> tuple[list[PlaneEnergies], list[Tile]]:
-    """Energies around the events in every plane that matters, and each member's loudest tile.
+    """Each member's loudest tile, and the energies around its event in the plane of that tile.
 
     Args:
         whitened: whitened segments.
@@ -73,7 +74,6 @@ def loudest_planes(
         plan: plan for the segments' rate and length.
     """
     spectrum = rfft(whitened)
-    everyone = tuple(range(len(events_s)))
     short: list[dict[int, Tensor]] = [
         {
             index: _group_energies(spectrum, events_s, group, plan)
@@ -82,34 +82,84 @@ def loudest_planes(
         }
         for plane in plan.planes
     ]
-    possible = np.ones((len(plan.planes), len(everyone)), dtype=np.bool_)
-    if plan.screen:
-        known = [
-            [_peak(plane, groups, member, events_s[member], plan) for member in everyone]
-            for plane, groups in zip(plan.planes, short, strict=True)
-        ]
-        known_peaks = torch.tensor(known, dtype=torch.float32, device=plan.device)
-        planes = possible_planes(whitened, events_s, known_peaks, plan.screen)
-        possible = planes.cpu().numpy()
+    rows = _rows_to_search(whitened, events_s, short, plan)
+    tiles = [
+        _loudest_of(
+            spectrum[member : member + 1],
+            event_s,
+            [each[member] for each in rows],
+            [{index: kept[member] for index, kept in known.items()} for known in short],
+            plan,
+        )
+        for member, event_s in enumerate(events_s)
+    ]
     energies: list[PlaneEnergies] = []
-    best: dict[int, Tile] = {}
     for number, plane in enumerate(plan.planes):
-        members = tuple(int(member) for member in np.flatnonzero(possible[number]))
+        members = tuple(member for member, tile in enumerate(tiles) if tile.plane == number)
         chosen = list(members)
-        theirs = tuple(events_s[member] for member in chosen)
+        theirs, spectra = tuple(events_s[member] for member in chosen), spectrum[chosen]
         groups = [
-            short[number][index][chosen]
-            if index in short[number]
-            else _group_energies(spectrum[chosen], theirs, group, plan)
+            _splined(
+                short[number][index][chosen]
+                if index in short[number]
+                else _group_energies(spectra, theirs, group, plan),
+                group,
+            )
             for index, group in enumerate(plane.groups)
+            if members
         ]
         energies.append(PlaneEnergies(members, theirs, groups))
-        for place, member in enumerate(members):
-            for group, kept in zip(plane.groups, groups, strict=True):
-                tile = _loudest(number, group, kept[place], events_s[member], plan)
-                if tile and (member not in best or tile.energy > best[member].energy):
-                    best[member] = tile
-    return energies, [best[member] for member in everyone]
+    return energies, tiles
+
+
+def _rows_to_search(
+    whitened: Tensor, events_s: Sequence[float], short: list[dict[int, Tensor]], plan: ViewPlan
+) -> list[np.ndarray]:
+    """Which rows but the short ones may hold the loudest tile: (batch, row) for each plane."""
+    n_rows = [
+        sum(group.n_rows for index, group in enumerate(plane.groups) if index not in known)
+        for plane, known in zip(plan.planes, short, strict=True)
+    ]
+    if not plan.screen:
+        return [np.ones((len(events_s), n), dtype=np.bool_) for n in n_rows]
+    known_peaks = [
+        max(
+            _peak(plane, known, member, event_s, plan)
+            for plane, known in zip(plan.planes, short, strict=True)
+        )
+        for member, event_s in enumerate(events_s)
+    ]
+    peaks = torch.tensor(known_peaks, dtype=torch.float32, device=plan.device)
+    return [rows.cpu().numpy() for rows in possible_rows(whitened, events_s, peaks, plan.screen)]
+
+
+def _loudest_of(
+    spectrum: Complex64[Tensor, "1 bin"],
+    event_s: float,
+    rows: Sequence[np.ndarray],
+    short: Sequence[dict[int, Tensor]],
+    plan: ViewPlan,
+) -> Tile:
+    """The loudest tile of one member among its short rows and the rows to be searched."""
+    best = Tile(0, plan.planes[0].plane.rows[0].frequency_hz, event_s, -1.0)
+    for number, plane in enumerate(plan.planes):
+        first = 0
+        for index, group in enumerate(plane.groups):
+            if index in short[number]:
+                chosen = list(range(group.n_rows))
+                kept = short[number][index]
+            else:
+                chosen = np.flatnonzero(rows[number][first : first + group.n_rows]).tolist()
+                first += group.n_rows
+                if not chosen:
+                    continue
+                kept = _group_energies(spectrum, [event_s], group, plan, chosen)[0]
+            loudest = _loudest(group, kept, event_s, best.energy, plan)
+            if loudest:
+                row, time_s, energy = loudest
+                tiled = plane.plane.rows[group.first_row + chosen[row]]
+                best = Tile(number, tiled.frequency_hz, time_s, energy)
+    return best
 
 
 def _peak(
@@ -123,20 +173,25 @@ def _peak(
 
 
 def _group_energies(
-    spectrum: Tensor, events_s: Sequence[float], group: RowGroup, plan: ViewPlan
+    spectrum: Complex64[Tensor, "batch bin"],
+    events_s: Sequence[float],
+    group: RowGroup,
+    plan: ViewPlan,
+    rows: Sequence[int] | None = None,
 ) -> GroupEnergies:
-    """Energies of a group's rows over their medians, kept around each member's event."""
+    """Energies of a group's rows (all, or some) over their medians, kept around the events."""
+    chosen = range(group.n_rows) if rows is None else rows
     starts = [first_kept(group, plan, event_s) for event_s in events_s]
-    kept = spectrum.new_empty((len(starts), group.n_rows, group.n_kept), dtype=torch.float32)
+    kept = spectrum.new_empty((len(starts), len(chosen), group.n_kept), dtype=torch.float32)
     elements = _CHUNK_ELEMENTS[plan.device.type] // max(1, len(starts))
     n_rows = max(1, elements // group.n_tiles)
-    for low in range(0, group.n_rows if starts else 0, n_rows):
-        rows = slice(low, min(low + n_rows, group.n_rows))
-        energy = tile_energies(spectrum, group.windows[rows], group.n_tiles)
+    for low in range(0, len(chosen), n_rows):
+        some = chosen[low : low + n_rows]
+        energy = tile_energies(spectrum, [group.windows[row] for row in some], group.n_tiles)
         norm = row_medians(energy)[..., None]
         for member, start in enumerate(starts):
             part = energy[member, :, start : start + group.n_kept]
-            torch.div(part, norm[member], out=kept[member, rows])
+            torch.div(part, norm[member], out=kept[member, low : low + len(some)])
     return kept
 
 
@@ -153,20 +208,21 @@ def _searched(
 
 
 def _loudest(
-    number: int, group: RowGroup, kept: Tensor, event_s: float, plan: ViewPlan
-) -> Tile | None:
+    group: RowGroup,
+    kept: Float32[Tensor, "row tile"],
+    event_s: float,
+    least: float,
+    plan: ViewPlan,
+) -> tuple[int, float, float] | None:
+    """Row, time in s and energy of the loudest tile in the search window, if above the least."""
     part, first = _searched(group, kept, event_s, plan)
-    if not part.numel():
+    energy = float(part.amax()) if part.numel() else -1.0
+    if energy <= least:
         return None
     row, column = divmod(int(part.argmax()), part.shape[1])
     place = first + column - first_kept(group, plan, event_s)
     shift = _summit(kept[row, max(0, place - 1) : place + 2]) if place else 0.0
-    return Tile(
-        plane=number,
-        frequency_hz=plan.planes[number].plane.rows[group.first_row + row].frequency_hz,
-        time_s=(first + column + shift) * plan.duration_s / group.n_tiles,
-        energy=float(part[row, column]),
-    )
+    return row, (first + column + shift) * plan.duration_s / group.n_tiles, energy
 
 
 def _summit(energies: Float32[Tensor, " three"]) -> float:
@@ -184,7 +240,7 @@ def _summit(energies: Float32[Tensor, " three"]) -> float:
 
 def draw_plane(
     energies: PlaneEnergies, member: int, centre_s: float, plane: PlanePlan, plan: ViewPlan
-) -> Float32[Tensor, "time row"]:
+) -> Float32[Tensor, "row time"]:
     """Energies of one member's plane splined to the picture's sample times.
 
     Args:
@@ -208,22 +264,23 @@ def draw_plane(
     lefts = torch.stack([left, left**3 - left], dim=-1)[..., None]  # (group, time, 2, 1)
     rights = torch.stack([right, right**3 - right], dim=-1)[..., None]
     index = index.long()
-    drawn = []
+    drawn = torch.empty((len(plane.plane.rows), plan.times_s.numel()), device=plan.device)
     for number, (group, everyones) in enumerate(zip(plane.groups, energies.groups, strict=True)):
-        kept = everyones[place]
-        # tiles first, so that a sample gathers one run of memory for all rows
-        both = torch.stack([kept.T, _moments(kept, group).T], dim=1)  # (tile, 2, row)
-        terms = both.index_select(0, index[number]).mul_(lefts[number])
-        terms.addcmul_(both.index_select(0, index[number] + 1), rights[number])
-        drawn.append(terms[:, 0] + terms[:, 1])
-    return torch.cat(drawn, dim=1)
+        splined = everyones[place]
+        terms = splined.index_select(0, index[number]).mul_(lefts[number])
+        terms.addcmul_(splined.index_select(0, index[number] + 1), rights[number])
+        rows = drawn[group.first_row : group.first_row + group.n_rows]
+        torch.add(terms[:, 0].T, terms[:, 1].T, out=rows)
+    return drawn
 
 
-def _moments(kept: Float32[Tensor, "row tile"], group: RowGroup) -> Float32[Tensor, "row tile"]:
-    """Second derivatives of the spline through each row, for ``grid``'s form of it."""
+def _splined(kept: GroupEnergies, group: RowGroup) -> Float32[Tensor, "batch kept 2 row"]:
+    """Energies and the second derivatives of the spline through each row, as ``grid`` has it."""
     if group.is_whole:
-        return kept @ group.moments
-    excess = -group.n_kept % SPLINE_BLOCK
-    padded = torch.nn.functional.pad(kept, (SPLINE_HALO, SPLINE_HALO + excess))
-    blocks = padded.unfold(1, SPLINE_BLOCK + 2 * SPLINE_HALO, SPLINE_BLOCK)
-    return (blocks @ group.moments).reshape(group.n_rows, -1)[:, : group.n_kept]
+        moments = kept @ group.moments
+    else:
+        excess = -group.n_kept % SPLINE_BLOCK
+        padded = torch.nn.functional.pad(kept, (SPLINE_HALO, SPLINE_HALO + excess))
+        blocks = padded.unfold(2, SPLINE_BLOCK + 2 * SPLINE_HALO, SPLINE_BLOCK)
+        moments = (blocks @ group.moments).flatten(2)[:, :, : group.n_kept]
+    return torch.stack([kept.transpose(1, 2), moments.transpose(1, 2)], dim=2)

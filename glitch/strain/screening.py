@@ -1,9 +1,9 @@
-"""Which planes could hold a member's loudest tile, told cheaply before any is worked out in full.
+"""Which rows could hold a member's loudest tile, told cheaply before any is worked out.
 
 Nearly all work of the transform goes into rows of many tiles, and all of it counts for one plane
 only. Two shortcuts give an estimate of those rows' normalised energies near the event: their
 peak from two or so seconds of data, and their median from the median spectrum of the whitened
-segment. Planes within reach of the best estimate are then worked out exactly, so that the
+segment. Rows within reach of the best estimate are then worked out exactly, so that the
 shortcut decides nothing but what is skipped.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 from torch import Tensor
 
 from glitch.strain.cropping import (
@@ -28,7 +28,7 @@ from glitch.strain.cropping import (
     crop_window,
     tile_energies,
 )
-from glitch.strain.fourier import rfft
+from glitch.strain.fourier import power, rfft
 from glitch.strain.medians import row_medians
 from glitch.strain.tiling import Plane, Row, window
 from glitch.views import Preprocessing
@@ -36,7 +36,7 @@ from glitch.views import Preprocessing
 _PIECE_S = 2.0  # of the median spectrum: 4 to 7 % deviation of a row's median
 _SHORTEST_CROP_S = 2.0
 _TILE_MEDIAN = 0.88  # of a median expected from the spectrum: tiles overlap, noise is not Gaussian
-REACH = 0.65  # of the best estimate; five deviations below it a plane is out
+REACH = 0.65  # of the best estimate; five deviations below it a row is out
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,13 +122,13 @@ def _levels(
     return found * np.float32(_TILE_MEDIAN * per_bin / 0.375)
 
 
-def possible_planes(
+def possible_rows(
     whitened: Float32[Tensor, "batch sample"],
     events_s: Sequence[float],
-    known_peaks: Float32[Tensor, "plane batch"],
+    known_peaks: Float32[Tensor, " batch"],
     plan: ScreenPlan,
-) -> Bool[Tensor, "plane batch"]:
-    """Whether each plane's loudest tile may be a member's loudest of all.
+) -> list[Tensor]:
+    """Whether each row of many tiles may hold a member's loudest: (batch, row) for each plane.
 
     Args:
         whitened: the whitened segments.
@@ -137,14 +137,13 @@ def possible_planes(
         plan: plan for segments of this rate and length.
     """
     crops = crop(whitened, events_s, plan.crop)
-    best = known_peaks.clone()
     spectrum = _median_spectrum(whitened, plan)
-    for plane, (rows, levels) in enumerate(zip(plan.planes, plan.levels, strict=True)):
-        if rows:
-            peaks = _rough_peaks(crops, events_s, rows, plan)
-            rough = (peaks / (spectrum @ levels)).amax(dim=1)
-            best[plane] = torch.maximum(best[plane], rough)
-    return best >= REACH * best.amax(dim=0)
+    rough = [
+        _rough_peaks(crops, events_s, rows, plan) / (spectrum @ levels)
+        for rows, levels in zip(plan.planes, plan.levels, strict=True)
+    ]
+    best = torch.cat([known_peaks[:, None], *rough], dim=1).amax(dim=1, keepdim=True)
+    return [each >= REACH * best for each in rough]
 
 
 def _median_spectrum(
@@ -153,8 +152,7 @@ def _median_spectrum(
     """Median power of pieces that overlap by half."""
     n_piece = plan.piece_window.shape[0]
     spectra = rfft(whitened.unfold(-1, n_piece, n_piece // 2) * plan.piece_window)
-    power = spectra.real.square() + spectra.imag.square()  # (batch, piece, spectrum_bin)
-    return row_medians(power.transpose(1, 2))
+    return row_medians(power(spectra).transpose(1, 2))  # from (batch, piece, spectrum_bin)
 
 
 def _rough_peaks(

@@ -23,7 +23,7 @@ from glitch.strain.whitening import whiten
 from glitch.views import Preprocessing, Views
 
 HIGHEST_PROCESSING_RATE_HZ = 8192  # holds the recipe's 2048 Hz with the widest window above it
-_MEMBERS_AT_ONCE = 8  # bounds memory: about 60 MB a member at 64 s and 8192 Hz
+_MEMBERS_AT_ONCE = 4  # about 60 MB a member at 64 s and 8192 Hz; with 8 memory goes back and forth
 
 
 def views_from_strain(
@@ -127,18 +127,17 @@ def _fitting(segment: Segment, centre_s: float, plan: ViewPlan) -> list[float]:
 
 
 def _views(
-    drawn: Float32[Tensor, "time row"],
+    drawn: Float32[Tensor, "row time"],
     durations_s: Sequence[float],
     plane: PlanePlan,
     plan: ViewPlan,
 ) -> Views:
     recipe = plan.preprocessing
-    picture = (plane.to_samples @ drawn.T).clamp_(0, recipe.energy_clip)  # (frequency, time)
     values = np.zeros(
         (len(recipe.durations_s), recipe.n_frequency, recipe.n_time), dtype=np.float32
     )
     observed = np.zeros(values.shape[:2], dtype=np.bool_)
-    rows_over_time = plane.mean_rows(picture) / recipe.energy_clip
+    rows_over_time = plane.mean_rows(drawn, recipe.energy_clip) / recipe.energy_clip
     pixels = torch.cat([means(rows_over_time) for means in plan.time_means], dim=1)
     for duration_s in durations_s:
         view = recipe.view_index(duration_s)

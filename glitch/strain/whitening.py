@@ -18,7 +18,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from glitch.errors import StrainError
-from glitch.strain.fourier import irfft, rfft
+from glitch.strain.fourier import irfft, power, rfft
 from glitch.strain.medians import row_medians
 from glitch.views import Preprocessing
 
@@ -107,9 +107,8 @@ def _median_asd(
     spectra = rfft(pieces * plan.window)
     # each piece's mean is taken off in the spectrum, where the Hann window has but two bins
     spectra[..., :2] -= pieces.mean(dim=-1, keepdim=True) * plan.window_bins
-    power = spectra.real.square() + spectra.imag.square()
-    power[..., 1:-1] *= 2  # one-sided: all but zero and Nyquist stand for two
-    asd = row_medians(power.transpose(1, 2)).sqrt()
+    asd = row_medians(power(spectra).transpose(1, 2)).sqrt()
+    asd[:, 1:-1] *= math.sqrt(2)  # one-sided: all but zero and Nyquist stand for two
     if not bool((asd > 0).all()):
         raise StrainError(
             "The noise spectrum is zero at some frequency: the strain is zero or constant over "
@@ -123,9 +122,9 @@ def _whitening_filter(
 ) -> Float64[Tensor, "batch bin"]:
     """Transfer function of the truncated filter: real, because the filter is symmetric."""
     half = plan.n_half_filter
-    low = asd[:, plan.interpolation_bin]
-    high = asd[:, plan.interpolation_bin + 1]
-    inverse = plan.taper / (low + plan.interpolation_weight * (high - low))
+    low = asd.index_select(1, plan.interpolation_bin)
+    high = asd.index_select(1, plan.interpolation_bin + 1)
+    inverse = plan.taper / low.lerp_(high, plan.interpolation_weight)
     impulse = irfft(inverse, n=plan.n_samples)
     padded = impulse.new_zeros((impulse.shape[0], plan.n_padded))
     padded[:, :half] = impulse[:, :half] * plan.fall

@@ -153,8 +153,6 @@ def test_rows_average_their_cells_and_stop_at_the_limit(top_hz: float) -> None:
     assert edges[-1] <= top_hz * (1 + 1e-9)
     assert n_observed == 128 or grid.frequency_edges_hz(RECIPE)[n_observed + 1] > top_hz
     samples = grid.frequency_samples(RECIPE, top_hz, 3)
-    centres = np.concatenate(
-        [samples.narrow_means @ samples.narrow_hz, samples.wide_hz.mean(axis=1)]
-    )
-    np.testing.assert_allclose(samples.narrow_means.sum(axis=1), 1)
+    centres = samples.means @ samples.samples_hz
+    np.testing.assert_allclose(samples.means.sum(axis=1), 1)
     np.testing.assert_allclose(centres, (edges[:-1] + edges[1:]) / 2, atol=0.02)
