@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import re
 import struct
+import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -134,6 +135,21 @@ def _text(content: bytes, dice: np.random.Generator) -> bytes:
     return content[:at] + word + content[at + int(dice.integers(12)) :]
 
 
+def _tar(content: bytes, dice: np.random.Generator) -> bytes:
+    """Mostly in the first bytes of a block, where headers are."""
+    if dice.integers(3) == 0:
+        return damaged(content, dice)
+    block = 512 * int(dice.integers(max(1, len(content) // 512)))
+    return damaged(content, dice, block + int(dice.integers(512)))
+
+
+def _zip(content: bytes, dice: np.random.Generator) -> bytes:
+    """Mostly at the end, where the directory is."""
+    if dice.integers(3) == 0:
+        return damaged(content, dice)
+    return damaged(content, dice, max(0, len(content) - int(dice.integers(1, 400))))
+
+
 MUTATIONS: dict[str, Mutate] = {
     "hdf5": _hdf5,
     "npy": _npy,
@@ -141,4 +157,39 @@ MUTATIONS: dict[str, Mutate] = {
     "png": _png,
     "gwf": damaged,
     "text": _text,
+    "tar": _tar,
+    "zip": _zip,
 }
+ARCHIVES = frozenset({"tar", "zip"})  # of many glitches: for POST /batches
+
+
+def tarred(files: Mapping[str, bytes], kind: int) -> bytes:
+    """A tar of tarfile's format ``kind``; long names where it has a way of its own for them."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=kind) as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name if kind == tarfile.USTAR_FORMAT else "ü" * 120 + name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def zipped(files: Mapping[str, bytes], method: int) -> bytes:
+    """A zip with zip64's fields, compressed by zipfile's ``method``."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, content in files.items():
+            with archive.open(name, "w", force_zip64=True) as member:
+                member.write(content)
+    return buffer.getvalue()
+
+
+def archives(files: Mapping[str, bytes]) -> dict[str, tuple[str, bytes]]:
+    """Archives of these files: by name, the kind for ``mutant`` and the content."""
+    return {
+        "pax tar": ("tar", tarred(files, tarfile.PAX_FORMAT)),
+        "GNU tar": ("tar", tarred(files, tarfile.GNU_FORMAT)),
+        "old tar": ("tar", tarred(files, tarfile.USTAR_FORMAT)),
+        "stored zip": ("zip", zipped(files, zipfile.ZIP_STORED)),
+        "deflated zip": ("zip", zipped(files, zipfile.ZIP_DEFLATED)),
+    }

@@ -4,7 +4,9 @@
     python -m benchmarks.service.fuzz_uploads --seed 7 --mutants 50 --kinds hdf5   repeats a part
 
 One in ten (`--by-http`) is sent to `POST /embed` of a service of its own; the others are decoded as
-the service decodes them, by its children or, pictures, in this process. Prints the statuses by
+the service decodes them, by its children or, pictures, in this process. Tars and zips all go to
+`POST /batches`, and count as what their job came to: 200 succeeded, 422 failed with a reason, 500
+failed for one that nobody foresaw. Prints the statuses by
 kind, the slowest answer, the largest memory of the service and of one child that decodes, and how
 long a second client's GET /glitches took meanwhile. A server error, a hang, and what no reader
 foresaw are kept under --keep, to be looked into. Its exit status tells of any error or hang.
@@ -35,12 +37,13 @@ from benchmarks.machine import heading
 from benchmarks.service.parts import Memory, own_service
 from glitch.images import is_image, read_spectrogram, render_omega_scan
 from glitch.views import Preprocessing
-from tests.mutants import MUTATIONS, mutant
+from tests.mutants import ARCHIVES, MUTATIONS, archives, mutant
 
 RATE = 4096
 GPS_START = 1_126_259_446
 GPS_TIME = str(GPS_START + 16)
 HANG_S = 20.0
+BATCH_S = 120.0  # that a batch may take, amid those of the other clients
 FRAMES = Path(__file__).parents[3] / "shared/data/strain"
 CHILD_BOUND_MIB = 700  # 512 beyond what the fork server holds
 TEXT_BOUND_MIB = 1700
@@ -89,6 +92,9 @@ def originals() -> Originals:
         "png": [("H1_x_spectrogram_1.0.png", render_omega_scan(views[1], 1.0), {"ifo": "H1"})],
         "text": [("strain.txt", text.getvalue().encode(), timed)],
     }
+    scans = {f"H1_x{n}_spectrogram_1.0.png": render_omega_scan(views[n], 1.0) for n in range(2)}
+    for kind, content in archives({**scans, "notes.txt": b"nothing\n"}).values():
+        found.setdefault(kind, []).append((f"many.{kind}", content, {}))
     frames = sorted(FRAMES.glob("*-32.gwf"))
     if frames:
         found["gwf"] = [("frame.gwf", frames[0].read_bytes(), at_time)]
@@ -146,6 +152,35 @@ class Beside:
             self.waits_s.append(time.monotonic() - started)
 
 
+def _send(
+    client: httpx.Client, kind: str, name: str, content: bytes, fields: dict[str, str]
+) -> int:
+    """The status of one upload, to where its kind goes."""
+    if kind in ARCHIVES:
+        return _batch(client, name, content)
+    files, data = {"file": (name, content)}, {**fields, "store": "false"}
+    return int(client.post("/embed", files=files, data=data).status_code)
+
+
+def _batch(client: httpx.Client, name: str, content: bytes) -> int:
+    """The status of a batch: of the answer, or of what its job came to; 0 if it never ends."""
+    answer = client.post("/batches", files={"file": (name, content)})
+    if answer.status_code != 202:
+        return int(answer.status_code)
+    address = f"/jobs/{answer.json()['job']}"
+    deadline = time.monotonic() + BATCH_S
+    while time.monotonic() < deadline:
+        job = client.get(address).json()
+        if job["state"] in {"succeeded", "failed"}:
+            items = client.get(f"{address}/items", params={"state": "failed"}).json()["items"]
+            told = [job["detail"] or "", *(one["reason"] or "" for one in items)]
+            if any(word in one for one in told for word in ("Unforeseen", "mistake of this")):
+                return 500
+            return 200 if job["state"] == "succeeded" else 422
+        time.sleep(0.1)
+    return 0
+
+
 def _decode(path: Path, name: str, content: bytes, fields: dict[str, str]) -> int:
     """The status that the service would answer, but for what it does with what was read."""
     recipe = Preprocessing()
@@ -196,18 +231,15 @@ def main() -> int:
         started = time.monotonic()
         local = threading.local()
 
-        def by_http(name: str, content: bytes, fields: dict[str, str]) -> int:
+        def by_http(kind: str, name: str, content: bytes, fields: dict[str, str]) -> int:
             if not hasattr(local, "client"):
                 local.client = httpx.Client(
                     base_url=service.url, headers=service.headers, timeout=HANG_S
                 )
             try:
-                answer = local.client.post(
-                    "/embed", files={"file": (name, content)}, data={**fields, "store": "false"}
-                )
+                return _send(local.client, kind, name, content, fields)
             except httpx.HTTPError:
                 return 0
-            return int(answer.status_code)
 
         def send(number: int) -> None:
             if time.monotonic() - started > 60 * arguments.minutes:
@@ -217,8 +249,8 @@ def main() -> int:
             name, content, fields = files[kind][int(dice.integers(len(files[kind])))]
             content = mutant(kind, content, dice)
             begun = time.monotonic()
-            if dice.random() < arguments.by_http:
-                status = by_http(name, content, fields)
+            if kind in ARCHIVES or dice.random() < arguments.by_http:
+                status = by_http(kind, name, content, fields)
             else:
                 path = Path(folder) / str(threading.get_ident())
                 status = _decode(path, name, content, fields)
@@ -241,11 +273,10 @@ def _check_originals(url: str, token: str, files: Originals) -> None:
     """Mutants of a file that is refused as it is would show little."""
     headers = {"Authorization": f"Bearer {token}"}
     with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
-        for name, content, fields in (one for some in files.values() for one in some):
-            sent = {"files": {"file": (name, content)}, "data": {**fields, "store": "false"}}
-            answer = client.post("/embed", **sent)  # type: ignore[arg-type]
-            if answer.status_code != 200:
-                raise SystemExit(f"{name} is refused as it is: {answer.text}")
+        for kind, some in files.items():
+            for name, content, fields in some:
+                if (status := _send(client, kind, name, content, fields)) != 200:
+                    raise SystemExit(f"{name} is refused as it is ({status}).")
 
 
 def _report(findings: Findings, beside: Beside, memory: Memory) -> None:

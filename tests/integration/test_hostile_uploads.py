@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import hostile_files
 import hostile_twins
@@ -14,7 +15,8 @@ import httpx
 import psutil
 import pytest
 from api_fixtures import GPS_TIME, Service, assert_problem, gwosc_hdf5, picture, strain_values
-from mutants import MUTATIONS, mutant
+from map_helpers import work
+from mutants import ARCHIVES, MUTATIONS, archives, mutant
 
 REFUSED_WITHIN_S = 12.0  # under two seconds on a quiet machine; tests share their cores
 MOST_GROWTH = 900 << 20  # two children of 512 MiB, less what they share
@@ -141,7 +143,7 @@ def test_the_children_outlast_a_row_of_hostile_files(service: Service, tmp_path:
         assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("kind", sorted(MUTATIONS.keys() - {"gwf"}))
+@pytest.mark.parametrize("kind", sorted(MUTATIONS.keys() - ARCHIVES - {"gwf"}))
 def test_damaged_twins_are_never_a_server_error(
     service: Service, tmp_path: Path, kind: str
 ) -> None:
@@ -161,6 +163,29 @@ def test_damaged_twins_are_never_a_server_error(
             name = f"twin_spectrogram_1.0.{kind}"
             answer = client.post("/embed", files={"file": (name, bad)}, data=fields)
             assert answer.status_code < 500, (seed, answer.text)
+
+
+@pytest.mark.parametrize("name", archives({}))
+def test_damaged_archives_never_fail_unforeseen(service: Service, name: str) -> None:
+    """By POST /batches and the worker: what can be read is done, the rest told in sentences."""
+    import numpy as np
+
+    files = {"H1_a_spectrogram_1.0.png": picture(3, duration_s=1.0), "dir/b": bytes(999)}
+    kind, content = archives(files)[name]
+    states = set()
+    with service.client() as client:
+        for seed in range(12):
+            bad = mutant(kind, content, np.random.default_rng([12, seed])) if seed else content
+            answer = client.post("/batches", files={"file": (f"many.{kind}", bad)})
+            assert answer.status_code < 500, (seed, answer.text)
+            if answer.status_code != 202:
+                continue
+            job = work(service, UUID(answer.json()["job"]))
+            items = client.get(f"/jobs/{job.id}/items", params={"state": "failed"}).json()["items"]
+            told = [job.detail or "", *(one["reason"] for one in items)]
+            assert not any("Unforeseen" in one or "mistake of this" in one for one in told), seed
+            states.add(job.state)
+    assert "succeeded" in states, told
 
 
 def saved(path: Path) -> bytes:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import os
 import tarfile
-import zipfile
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from mutants import damaged
+from mutants import archives, mutant, tarred
 
 from app.batches.bounds import Bounds
 from app.batches.members import Member, list_members, read_member
@@ -25,32 +23,7 @@ FILES = {
 MUTANTS = int(os.environ.get("MUTANTS", "250"))  # of each
 
 
-def tarred(kind: int) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=kind) as archive:
-        for name, content in FILES.items():
-            info = tarfile.TarInfo(name if kind == tarfile.USTAR_FORMAT else "ü" * 120 + name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def zipped(method: int) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
-        for name, content in FILES.items():
-            with archive.open(name, "w", force_zip64=True) as member:
-                member.write(content)
-    return buffer.getvalue()
-
-
-ARCHIVES = {
-    "pax tar": tarred(tarfile.PAX_FORMAT),
-    "GNU tar": tarred(tarfile.GNU_FORMAT),
-    "old tar": tarred(tarfile.USTAR_FORMAT),
-    "stored zip": zipped(zipfile.ZIP_STORED),
-    "deflated zip": zipped(zipfile.ZIP_DEFLATED),
-}
+ARCHIVES = archives(FILES)
 
 
 def read_all(path: Path) -> Counter[str]:
@@ -69,28 +42,15 @@ def read_all(path: Path) -> Counter[str]:
     return found
 
 
-def mutant(name: str, number: int) -> bytes:
-    """Damage near what a reader decides by: the end of a zip, a block of a tar; or anywhere."""
-    dice = np.random.default_rng([7, number])
-    content = ARCHIVES[name]
-    for _ in range(int(dice.choice((1, 1, 2, 4)))):
-        at: int | None = None
-        if dice.integers(3):
-            back = int(dice.integers(1, 400))
-            block = 512 * int(dice.integers(max(1, len(content) // 512)))
-            at = block + int(dice.integers(512)) if "tar" in name else max(0, len(content) - back)
-        content = damaged(content, dice, at) or b"\0"
-    return content
-
-
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_no_damage_is_an_error_of_ours(tmp_path: Path, name: str) -> None:
     path = tmp_path / "archive"
-    path.write_bytes(ARCHIVES[name])
+    kind, content = ARCHIVES[name]
+    path.write_bytes(content)
     assert read_all(path) == {"read": len(FILES)}
     outcomes: Counter[str] = Counter()
     for number in range(MUTANTS):
-        path.write_bytes(mutant(name, number))
+        path.write_bytes(mutant(kind, content, np.random.default_rng([7, number])))
         try:
             outcomes += read_all(path)
         except GlitchError:
@@ -112,5 +72,7 @@ def test_a_negative_size_is_no_endless_tar(tmp_path: Path, kind: bytes, size: in
     """The header after it would be itself, or the one before."""
     negative = size.to_bytes(12, "big", signed=True)
     path = tmp_path / "archive"
-    path.write_bytes(tarred(tarfile.USTAR_FORMAT)[:1536] + header(kind, negative) + bytes(1024))
+    path.write_bytes(
+        tarred(FILES, tarfile.USTAR_FORMAT)[:1536] + header(kind, negative) + bytes(1024)
+    )
     assert read_all(path)["refused"] >= 1
