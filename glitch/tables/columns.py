@@ -39,11 +39,14 @@ TIMES = (
     *("gps_time", "event_time", "gpstime", "peak_time_gps", "peak_gps", "gps", "peak_time"),
     *("trigger_time", "time", "t_peak", "tpeak", "peak", "gps_peak", "central_time", "end_time"),
     *("t0", "gps_seconds", "gpsseconds", "gps_sec", "event_gps", "gps_event", "geocent_time"),
-    *("gps_peak_time", "peak_gps_time", "tc"),
+    *("gps_peak_time", "peak_gps_time", "tc", "peaktime", "eventtime", "triggertime"),
 )
 UTC_TIMES = ("utc", "utc_time", "time_utc", "event_time_utc", "datetime", "date_time")
-STARTS = ("tstart", "start_time", "start", "gps_start", "t_start")
-ENDS = ("tend", "end_time", "end", "stop", "gps_end", "stop_time", "t_end")
+STARTS = ("tstart", "start_time", "start", "gps_start", "t_start", "gps_start_time", "starttime")
+ENDS = (
+    *("tend", "end_time", "end", "stop", "gps_end", "stop_time", "t_end", "gps_end_time"),
+    "endtime",
+)
 LOWEST = ("fstart", "flow", "f_low", "freq_min")
 HIGHEST = ("fend", "fhigh", "f_high", "freq_max")
 DURATION = "duration"
@@ -52,12 +55,14 @@ DURATION = "duration"
 def nanoseconds_of(name: str) -> tuple[str, ...]:
     """What a column of nanoseconds beside one of whole seconds is called."""
     changed = (name.replace(of, to) for of, to in _NANOSECONDS if of in name)
-    return (f"{name}_ns", *changed)
+    return (f"{name}_ns", f"{name}ns", *changed)
 
 
 TIME_IN_DETECTOR = re.compile(r"time_for_([a-z][0-9])_detector")  # cWB, for each of its detectors
 LONGEST_NAME = 300  # characters that are looked at
 _NANOSECONDS = (("seconds", "nanoseconds"), ("_sec", "_nsec"), ("_sec", "_nanosec"))
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3}(,\d{3})+(\.\d*)?|,\d{3}\.\d*)", re.ASCII)
+_FORTRAN = re.compile(r"([+-]?\d+\.?\d*)[dD]([+-]?\d+)", re.ASCII)
 _UNIT = re.compile(r"\s*[\[(][^\])]*[\])]\s*\Z")
 _TELLING = frozenset(
     (*TIMES, *UTC_TIMES, *(name for key in ("path", "gravityspy_id") for name in SPELLINGS[key]))
@@ -80,6 +85,17 @@ def plain_name(name: str) -> str:
     text = name[:LONGEST_NAME].strip().strip("\ufeff").lstrip("#%").strip().strip("'\"").lower()
     text = _UNIT.sub("", text).rpartition(":")[2]
     return re.sub(r"[\s\-.]+", "_", text.strip())
+
+
+def plain_number(text: str) -> str:
+    """A number as Python reads it, where it is Fortran's (1.5D3) or has commas for thousands.
+
+    Of one comma alone it cannot be told whether it stands for a point: it stays.
+    """
+    if _THOUSANDS.fullmatch(text):
+        return text.replace(",", "")
+    fortran = _FORTRAN.fullmatch(text)
+    return text if fortran is None else f"{fortran[1]}e{fortran[2]}"
 
 
 def is_header(names: Iterable[str]) -> bool:

@@ -12,7 +12,7 @@ from uuid import UUID
 from glitch.detectors import DETECTORS, detector_of_channel, parse_detector
 from glitch.errors import TableError
 from glitch.gravityspy import is_gravityspy_id, may_be_gravityspy_id
-from glitch.tables.columns import HIGHEST, LOWEST, SPELLINGS, is_known, plain_name
+from glitch.tables.columns import HIGHEST, LOWEST, SPELLINGS, is_known, plain_name, plain_number
 from glitch.tables.times import gps_time_of, span_of
 
 _NO_VALUE = frozenset({"", "none", "null", "nan", "--", "n/a", "nil", "<na>"})
@@ -150,7 +150,7 @@ def _number(ours: str, said: Mapping[str, str]) -> float | None:
     if text is None:
         return None
     try:
-        value = float(text)
+        value = float(plain_number(text))
     except ValueError:
         raise TableError(f"{ours} {text[:40]!r} is no number: correct that row.") from None
     return value if math.isfinite(value) and value >= _LEAST_KNOWN else None
@@ -176,7 +176,7 @@ def _extents(said: Mapping[str, str], numbers: Mapping[str, float | None]) -> di
 def _float(said: Mapping[str, str], names: tuple[str, ...]) -> float | None:
     text = next((said[name] for name in names if name in said), None)
     try:
-        value = math.nan if text is None else float(text)
+        value = math.nan if text is None else float(plain_number(text))
     except ValueError:
         return None
     return value if math.isfinite(value) else None

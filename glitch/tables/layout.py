@@ -166,5 +166,5 @@ def _with_separator_of(layout: Layout, row: str) -> Layout:
 
 def _split(line: str, separator: str) -> list[str]:
     lines = io.StringIO(line, newline="")  # a quoted name may hold more than one
-    fields = csv.reader(lines, delimiter=separator, skipinitialspace=separator == " ")
+    fields = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     return [field.strip() for field in next(fields, [])]

@@ -159,9 +159,7 @@ def _text_rows(
             lines.readline(LONGEST_LINE)
         numbered = _Numbered(lines, layout)
         last_known, n_columns, is_first = layout.last_known, len(layout.columns), True
-        for row in csv.reader(
-            numbered, delimiter=layout.separator, skipinitialspace=layout.separator == " "
-        ):
+        for row in csv.reader(numbered, delimiter=layout.separator, skipinitialspace=True):
             number = numbered.number
             if not row or row == [""] or is_rule(layout.separator.join(row)):
                 continue

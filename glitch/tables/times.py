@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
 from glitch.gps import LATEST_GPS_TIME, parse_utc
-from glitch.tables.columns import DURATION, ENDS, STARTS, TIMES, UTC_TIMES, nanoseconds_of
+from glitch.tables.columns import (
+    DURATION,
+    ENDS,
+    STARTS,
+    TIMES,
+    UTC_TIMES,
+    nanoseconds_of,
+    plain_number,
+)
 
 STEP = Decimal("1e-9")  # s; the catalogue's resolution
 _SAME_MOMENT = Decimal("1e-5")  # s; a float64 holds GPS times to 1e-7, printed ones are coarser
@@ -87,7 +95,7 @@ def _valid(seconds: Decimal | None) -> Decimal | None:
 
 def _decimal(text: str | None) -> Decimal | None:
     try:
-        value = Decimal(text) if text is not None else None
+        value = Decimal(plain_number(text)) if text is not None else None
     except InvalidOperation:
         return None
     return value if value is not None and value.is_finite() else None

@@ -71,6 +71,12 @@ LAYOUTS = {
     "start and duration": "start,duration,ifo,snr\n1126259455.05,0.2,H1,9.5\n",
     "seconds and nanoseconds": "gps_seconds,gps_nanoseconds,ifo,snr\n1126259455,150000000,H1,9.5\n",
     "a site's name": "GPS,Observatory,SNR\n1126259455.15,LIGO Hanford,9.5\n",
+    "blanks before quotes": '"GPS Time", "IFO", "SNR"\n"1126259455.15", "H1", "9.5"\n',
+    "Fortran's exponents": "gps_time ifo snr\n1.12625945515D+09 H1 9.5D0\n",
+    "commas for thousands": 'gps_time,ifo,snr\n"1,126,259,455.15",H1,9.5\n',
+    "words without marks": "peakTime,peakTimeNS,ifo,snr\n1126259455,150000000,H1,9.5\n",
+    "start and end in words": "% GPS start time, GPS end time, IFO, SNR\n"
+    "1126259455.1,1126259455.2,H1,9.5\n",
     "a column twice": "gps_time,ifo,snr,snr\n1126259455.15,H1,9.5,9.50\n",
 }
 
