@@ -249,7 +249,8 @@ class Client:
             wait: stay until every glitch is stored or refused.
             on_progress: called with the job, twice a second.
             **fields: ``ifo``, ``channel``, ``sample_rate_hz``, ``merge_window_s``, ``origin``,
-                ``centre``, ``energy_max``, ``frequency_range`` (a text, as ``10,4096``).
+                ``centre``, ``energy_max``, ``frequency_range`` (a text, as ``10,4096``),
+                ``segments`` (``filter`` or ``mark``), ``flags`` (a text, with commas).
 
         Raises:
             JobFailedError: if the whole batch failed. One bad glitch never fails it:

@@ -21,6 +21,7 @@ class Glitch:
         peak_frequency: Hz.
         duration: s.
         label: its current class.
+        data_quality: flags that were active then, of those that batches gave.
         ml_confidence: that a classifier gave the label, 0 to 1; None for a person's.
         views: window lengths that it has, in s.
         origin: ``upload``, ``gravityspy``, ``omicron`` or ``simulated``: never in a detector.
@@ -50,6 +51,7 @@ class Glitch:
     centre_gps_time: Decimal | None = None
     centring: str | None = None
     ml_confidence: float | None = None
+    data_quality: tuple[str, ...] = ()
 
     @property
     def is_simulated(self) -> bool:
@@ -71,6 +73,7 @@ class Glitch:
             centre_gps_time=_decimal(said.get("centre_gps_time")),
             centring=said.get("centring"),
             ml_confidence=said.get("ml_confidence"),
+            data_quality=tuple(said.get("data_quality", ())),
         )
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from app.batches.cleanup import hold_uploads
 from app.batches.options import MERGE_WINDOW_S, options_said, submit_batch
+from app.batches.quality.flags import FILTER
 from app.batches.storage import check_kept, keep_upload
 from app.core.access import require_role
 from app.core.model import Model
@@ -65,6 +66,20 @@ class BatchSaid:
         str | None,
         Form(description="upload, simulated, gravityspy or omicron; else told from the files."),
     ] = None
+    segments: Annotated[
+        str,
+        Form(
+            description="filter: triggers that data-quality flags exclude are passed over; mark: "
+            "they are stored. Either way glitches are stored with the flags that were active."
+        ),
+    ] = FILTER
+    flags: Annotated[
+        str | None,
+        Form(
+            description="Flags to ask of the segment database, with commas between them, such as "
+            "H1:DMT-ANALYSIS_READY:1."
+        ),
+    ] = None
     energy_max: EnergyMax = None
     frequency_range: FrequencyRange = None
 
@@ -94,7 +109,8 @@ def new_batch(
     Sending the same again is cheap: the file is kept once, and known glitches are passed over.
     """
     require_role(principal, Role.SUBMITTER)
-    options = options_said(clean_name(file.filename), **vars(said))
+    server = runtime.settings.segment_server
+    options = options_said(clean_name(file.filename), segment_server=server, **vars(said))
     data_dir = runtime.settings.data_dir
     digest, n_bytes, is_known = keep_upload(data_dir, file.file)
     rows = None if manifest is None else keep_upload(data_dir, manifest.file)[0]

@@ -41,6 +41,7 @@ from app.classes.naming import plain_class_name
 from app.core.errors import BusyError, ConflictError, InvalidRequestError, ServiceError
 from app.core.files.storage import storage_of
 from app.core.principals import Principal, Role
+from app.glitches.data_quality import add_flags
 from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, StoredGlitch
@@ -108,6 +109,7 @@ class IngestHandler:
         context.heartbeat()
         reads = [read for read, _ in good]
         refused = _label(session, reads, stored, job.author, options.references)
+        _mark(session, reads, stored)
         results += _told(reads, stored, refused)
         return ChunkResult(results)
 
@@ -224,8 +226,10 @@ def _known(
             reason = "The glitch was deleted meanwhile: send the batch again."
             results.append(ItemResult(position, "failed", reason))
             continue
-        reads.append(ReadGlitch(position, label=row.label, confidence=row.confidence))
+        about = row.model_dump(include={"label", "confidence", "data_quality"})
+        reads.append(ReadGlitch(position, **about))
         stored.append(StoredGlitch(glitch, False, _NOT_JUDGED_AGAIN))
+    _mark(session, reads, stored)
     return results + list(_told(reads, stored, _label(session, reads, stored, author_name)))
 
 
@@ -268,6 +272,17 @@ def _label(
         except (InvalidRequestError, ConflictError) as error:
             refused[name] = f"Stored without its label: {error}"
     return refused
+
+
+def _mark(
+    session: Session, reads: list[ReadGlitch], stored: list[StoredGlitch | ServiceError]
+) -> None:
+    """Keep the flags that were active, beside those that are kept already."""
+    marks: dict[UUID, set[str]] = {}
+    for read, one in zip(reads, stored, strict=True):
+        if isinstance(one, StoredGlitch) and read.data_quality is not None:
+            marks.setdefault(one.glitch.id, set()).update(read.data_quality.split())
+    add_flags(session, marks)
 
 
 def _is_labelled(stored: StoredGlitch, name: str | None) -> bool:

@@ -61,6 +61,14 @@ class Refused:
     is_harmless: bool = False  # litter of an operating system: skipped rather than failed
 
 
+def is_archive(path: Path) -> bool:
+    """Whether a file is a tar or a zip, by its beginning."""
+    with path.open("rb") as file:
+        head = file.read(262)
+    # An empty tar is zeros throughout; tars before POSIX have no magic and are not read.
+    return head.startswith(b"PK") or head[257:262] == b"ustar" or not any(head)
+
+
 def list_members(path: Path, bounds: Bounds) -> Iterator[Member | Refused]:
     """Every member of a plain tar or a zip, in the archive's order; folders are left out.
 

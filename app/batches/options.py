@@ -11,6 +11,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.batches.quality.database import flags_named
+from app.batches.quality.flags import FILTER, MARK
 from app.batches.wanted import Wanted
 from app.core.access import require_role
 from app.core.errors import InvalidRequestError
@@ -42,6 +44,9 @@ class BatchOptions:
         energy_max: Of the pictures, where it is not Gravity Spy's; see ``parse_scales``.
         frequency_range: Likewise.
         centre: Whether views of strain are centred on the loudest tile, else on the trigger.
+        segments: Whether triggers that data-quality flags exclude are passed over (``FILTER``), or
+            kept (``MARK``); all are stored with the flags that were active.
+        flags: Names of flags that are asked of the segment database.
         wanted: Of a published archive: which of its glitches, as ``Wanted.as_json`` has it.
     """
 
@@ -57,6 +62,8 @@ class BatchOptions:
     frequency_range: str | None = None
     centre: bool = True
     wanted: Mapping[str, Any] | None = None
+    segments: str = FILTER
+    flags: str | None = None
 
     @property
     def references(self) -> Wanted | None:
@@ -73,11 +80,12 @@ class BatchOptions:
         return cls(**values)
 
 
-def options_said(name: str, **said: Any) -> BatchOptions:
+def options_said(name: str, *, segment_server: str | None = None, **said: Any) -> BatchOptions:
     """The options of what is not kept yet, refused where they mean nothing.
 
     Args:
         name: What the file was called.
+        segment_server: The segment database, where the operator has named one.
         said: By the names of the fields; empty texts say nothing.
 
     Raises:
@@ -97,6 +105,14 @@ def options_said(name: str, **said: Any) -> BatchOptions:
         raise InvalidRequestError(
             f"merge_window_s must lie between 0 and {LONGEST_MERGE_WINDOW_S:g} seconds.",
             field="merge_window_s",
+        )
+    if options.segments not in (FILTER, MARK):
+        raise InvalidRequestError(f"segments must be {FILTER} or {MARK}.", field="segments")
+    if flags_named(options.flags) and segment_server is None:
+        raise InvalidRequestError(
+            "There is no segment database here: send the segments as a file beside the table, or "
+            "ask the operator to set GLITCH_SEGMENT_SERVER.",
+            field="flags",
         )
     if origin is not None and origin not in ORIGINS:
         raise InvalidRequestError(f"There is no such origin: give one of {', '.join(ORIGINS)}.")

@@ -72,6 +72,22 @@ class StoredAlready(_Stored):
     glitch: UUID
     label: str | None = None
     confidence: float | None = None  # of the label, 0 to 1
+    ifo: str | None = None
+    gps_time: str | None = None
+    data_quality: str | None = None  # flags that were active, with blanks between them
+
+    @classmethod
+    def of_row(cls, name: str, glitch: UUID, facts: Facts) -> StoredAlready:
+        """What a row of this name says of that glitch."""
+        return cls(
+            name=name,
+            glitch=glitch,
+            label=facts.label,
+            confidence=facts.confidence,
+            ifo=facts.ifo,
+            gps_time=facts.gps_time,
+            data_quality=facts.data_quality,
+        )
 
 
 class NotRead(_Stored):

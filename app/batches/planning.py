@@ -16,7 +16,7 @@ from app.batches.bounds import MOST_FILES, MOST_PICTURES, Bounds
 from app.batches.index import BatchIndex
 from app.batches.known import known_glitches
 from app.batches.manifest import Manifest
-from app.batches.members import Member, Refused, list_members, read_member, shown
+from app.batches.members import Member, Refused, is_archive, list_members, read_member, shown
 from app.batches.options import BatchOptions
 from app.batches.payload import (
     OPEN_DATA,
@@ -35,9 +35,11 @@ from app.batches.payload import (
     TableChunk,
     TriggersChunk,
 )
+from app.batches.quality.database import SegmentDatabase, flags_named
+from app.batches.quality.flags import Flags
 from app.batches.storage import unpack_whole, upload_path
 from app.batches.strain_index import UPLOADED, Place, StrainIndex
-from app.batches.table_files import Flags, is_root, is_table, read_table
+from app.batches.table_files import is_root, is_table, read_table
 from app.batches.wanted import STRAIN, Choice, key_at_random
 from app.decoding.files import kinds_of, open_stack_file, span_of
 from app.glitches.upload import parse_ifo
@@ -61,7 +63,6 @@ _PICTURE = re.compile(r"\.(png|jpe?g)\Z", re.IGNORECASE)
 _WINDOW = re.compile(r"(_spectrogram_|__)[0-9.]{1,6}\.[A-Za-z]{3,4}\Z")
 _BLOCK = 992  # a whole number of chunks of GLITCHES
 GlitchT = TypeVar("GlitchT")
-NamedT = TypeVar("NamedT", StoredAlready, NotRead)
 FactsT = TypeVar("FactsT", OfPictures | OfViews, OfTable)
 Found = tuple[str, GlitchT]  # an item's name and what its chunk must know of it
 
@@ -87,7 +88,12 @@ class BatchPlanner:
         self._index = BatchIndex(session, context.heartbeat)
         self._manifest = Manifest(self._index)
         self._strain = StrainIndex()
-        self._flags = Flags()
+        server = context.settings.segment_server
+        self._flags = Flags(
+            options.segments,
+            None if server is None else SegmentDatabase(server),
+            flags_named(options.flags),
+        )
         self._has_strain = False
         self._is_unpacked = False
         self._without_strain: dict[str, list[Decimal]] = {}  # times by detector
@@ -136,7 +142,7 @@ class BatchPlanner:
             yield from self._stack(self._folder / STACK_FILE, STACK_FILE)
         elif kinds.is_stack:
             yield from self._stack(source, None)
-        elif _is_archive(source):  # before tables: a tar begins with its first member
+        elif is_archive(source):  # before tables: a tar begins with its first member
             yield from self._archive(source)
         elif is_table(source):
             if self._choice is None:
@@ -284,6 +290,10 @@ class BatchPlanner:
                 key = f"time {ifo} {name.gps_time}"
             else:
                 key = f"name {_WINDOW.sub('', member.name)}"
+            if said.gps_time is None and name.gps_time is not None:
+                said = replace(said, gps_time=str(name.gps_time))
+            said = replace(said, ifo=ifo)
+            self._flags.reach(ifo or self._options.ifo, said.gps_time)
             content = {"member": member, "facts": said.as_json()}
             self._index.add(PICTURES, key, content)
 
@@ -334,7 +344,13 @@ class BatchPlanner:
         has_id = kind == "id"
         name = rest if has_id else shown(members[0].name)
         said = replace(facts.of_glitch(), ifo=ifo, gravityspy_id=rest if has_id else None)
+        said = self._marked(said)
         return name, OfPictures(members=tuple(members), facts=said)
+
+    def _marked(self, facts: Facts) -> Facts:
+        """With the flags that were active then, in place of those that its table names."""
+        marks = self._flags.active(facts.ifo, facts.gps_time)
+        return facts if marks is None else replace(facts, data_quality=marks)
 
     # --- published tables -------------------------------------------------------------------------
 
@@ -367,12 +383,8 @@ class BatchPlanner:
                 if row.facts is None:
                     self._refuse(row.name, row.reason)
                 elif place in known:
-                    stored = StoredAlready(
-                        name=row.name,
-                        glitch=known[place],
-                        label=row.facts.label,
-                        confidence=row.facts.confidence,
-                    )
+                    self._flags.reach(row.facts.ifo, row.facts.gps_time)
+                    stored = StoredAlready.of_row(row.name, known[place], row.facts)
                     self._index.add(KNOWN, "", stored.model_dump(mode="json"))
                 else:
                     self._add_trigger(row.name, row.facts)
@@ -383,9 +395,8 @@ class BatchPlanner:
             self._refuse(name, "The trigger has no GPS time: give it in its row.")
         elif ifo is None:
             self._refuse(name, "The trigger has no detector: give it, or ifo for all.")
-        elif (outside := self._flags.why_not(ifo, Decimal(gps_time))) is not None:
-            self._refuse(f"{ifo} {gps_time}", outside, is_harmless=True)
         else:
+            self._flags.reach(ifo, gps_time)
             said = replace(facts.of_glitch(), ifo=ifo)
             self._index.add(TRIGGERS, f"{ifo} {Decimal(gps_time):021.9f}", said.as_json())
 
@@ -394,22 +405,37 @@ class BatchPlanner:
         if folder is not None:
             self._strain.add_folder(folder)
         yield from self._cut(TriggersChunk, self._merged())
-        yield from self._cut(StoredChunk, self._named(KNOWN, StoredAlready), size=_BLOCK // 2)
+        yield from self._cut(StoredChunk, self._stored(), size=_BLOCK // 2)
         self._say_without_strain()
-        yield from self._cut(NotReadChunk, self._named(REFUSED, NotRead), size=_BLOCK // 2)
+        yield from self._cut(NotReadChunk, self._refused(), size=_BLOCK // 2)
 
-    def _named(self, entries: str, made: type[NamedT]) -> Iterator[Found[NamedT]]:
-        for _, content in self._index.ordered(entries):
-            one = made.model_validate(content)
+    def _stored(self) -> Iterator[Found[StoredAlready]]:
+        for _, content in self._index.ordered(KNOWN):
+            one = StoredAlready.model_validate(content)
+            marks = self._flags.active(one.ifo, one.gps_time)
+            yield one.name, one.model_copy(update={"data_quality": marks or one.data_quality})
+
+    def _refused(self) -> Iterator[Found[NotRead]]:
+        for _, content in self._index.ordered(REFUSED):
+            one = NotRead.model_validate(content)
             yield one.name, one
+
+    def _usable(self) -> Iterator[Facts]:
+        """The triggers by detector and time, but those that data-quality flags exclude."""
+        for _, content in self._index.ordered(TRIGGERS):
+            facts = Facts.from_json(content)
+            ifo, gps_time = str(facts.ifo), Decimal(str(facts.gps_time))
+            if (why_not := self._flags.why_not(ifo, gps_time)) is None:
+                yield facts
+            else:
+                self._refuse(f"{ifo} {facts.gps_time}", why_not, is_harmless=True)
 
     def _merged(self) -> Iterator[Found[OfTrigger]]:
         """Triggers that follow one another within the window as the loudest of them."""
         loudest: Facts | None = None
         last = Decimal(0)
         n_merged = 0
-        for _, content in self._index.ordered(TRIGGERS):
-            facts = Facts.from_json(content)
+        for facts in self._usable():
             time = Decimal(str(facts.gps_time))
             window = Decimal(str(self._options.merge_window_s))
             if loudest is not None and facts.ifo == loudest.ifo and time - last <= window:
@@ -427,6 +453,7 @@ class BatchPlanner:
     def _trigger(self, facts: Facts, n_merged: int) -> Iterator[Found[OfTrigger]]:
         ifo, gps_time = str(facts.ifo), Decimal(str(facts.gps_time))
         name = f"{ifo} {gps_time:f}"
+        facts = self._marked(facts)
         stretch = self._strain.find(ifo, gps_time)
         if stretch is not None:
             files, gap = stretch.places, stretch.gap
@@ -467,10 +494,3 @@ class BatchPlanner:
 
 def _plan(chunk: BatchChunk, names: Sequence[str]) -> ChunkPlan:
     return ChunkPlan(chunk.model_dump(mode="json", exclude_none=True), names)
-
-
-def _is_archive(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(262)
-    # An empty tar is zeros throughout; tars before POSIX have no magic and are not read.
-    return head.startswith(b"PK") or head[257:262] == b"ustar" or not any(head)

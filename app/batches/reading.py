@@ -53,6 +53,7 @@ class ReadGlitch:
     upload: ParsedUpload | None = None
     label: str | None = None
     confidence: float | None = None  # of the label, 0 to 1
+    data_quality: str | None = None  # flags that were active, with blanks between them
     origin: str | None = None  # that the table says
     note: str | None = None
     failure: str | None = None
@@ -382,7 +383,15 @@ def _found(
     """A glitch that was read, with what its table says."""
     notes = " ".join(one for one in (note, upload.assumption) if one) or None
     upload = _with(upload, facts)
-    return ReadGlitch(position, upload, facts.label, facts.confidence, facts.origin, notes)
+    return ReadGlitch(
+        position,
+        upload,
+        facts.label,
+        facts.confidence,
+        facts.data_quality,
+        facts.origin,
+        notes,
+    )
 
 
 def _with(upload: ParsedUpload, facts: Facts) -> ParsedUpload:

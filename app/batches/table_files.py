@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
-from app.decoding.files import kinds_of, open_triggers, segments_in
+from app.decoding.files import kinds_of, open_triggers
 from glitch.detectors import detector_of_channel, detector_of_file_name
 from glitch.tables import TableRow, is_text_table, read_text_table, table_row, wanted_columns
 from glitch.tables.reading import origin_of, text_columns
-from glitch.tables.segments import Segments, is_text_of_segments, text_segments
+from glitch.tables.segments import is_text_of_segments
 
 _ROWS = 8192  # of HDF5, read at a time
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -69,28 +68,3 @@ def _hdf5_rows(path: Path, name: str) -> Iterator[TableRow]:
             if table.channel:
                 values.setdefault("channel", table.channel)
             yield table_row(f"{name} row {number}", values, ifo=ifo).with_origin(origin)
-
-
-class Flags:
-    """The data-quality flags of one batch: which triggers lie outside their segments."""
-
-    def __init__(self) -> None:
-        self._flags: list[Segments] = []
-
-    def add(self, path: Path, name: str, *, is_hdf5_table: bool) -> bool:
-        """Take the flags of a file; False where it holds none.
-
-        Raises:
-            GlitchError: if it holds flags and cannot be read.
-        """
-        if is_hdf5_table:
-            found = segments_in(path, name)
-        else:
-            found = text_segments(path, name) if is_text_of_segments(path) else []
-        self._flags += found
-        return bool(found)
-
-    def why_not(self, ifo: str, gps_time: Decimal) -> str | None:
-        """Why a trigger is passed over, by the flags of its detector; None if it is not."""
-        reasons = [flag.why_not(gps_time) for flag in self._flags if flag.ifo in (None, ifo)]
-        return " ".join(filter(None, reasons)) or None

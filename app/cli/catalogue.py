@@ -92,6 +92,14 @@ def ingest(
     centre: Annotated[
         bool, typer.Option(help="Centre strain on the loudest moment within 0.25 s of a trigger.")
     ] = True,
+    segments: Annotated[
+        str | None,
+        typer.Option(help="Triggers that data-quality flags exclude: filter (default) or mark."),
+    ] = None,
+    flags: Annotated[
+        str | None,
+        typer.Option(help="Flags of the segment database, such as H1:DMT-ANALYSIS_READY:1."),
+    ] = None,
     follow: Annotated[bool, typer.Option(help="Stay with a bar until it is done.")] = True,
     url: ServiceUrl = None,
 ) -> None:
@@ -107,6 +115,8 @@ def ingest(
             "sample_rate_hz": sample_rate_hz,
             "origin": origin,
             "centre": centre,
+            "segments": segments,
+            "flags": flags,
         }
         job_id = send(path, manifest, fields, url=url)
         raise typer.Exit(show(url, job_id, is_followed=follow))

@@ -191,6 +191,11 @@ class Settings(BaseSettings):
         description="The type of frames of each detector, for GLITCH_DATAFIND_URL, such as "
         "H1=H1_HOFT_C00,L1=L1_HOFT_C00,V1=V1Online.",
     )
+    segment_server: str | None = Field(
+        default=None,
+        description="A segment database (DQSEGDB), such as https://segments.ligo.org, asked for "
+        "the data-quality flags that a batch names. Unset: none is asked.",
+    )
     queue_timeout_s: float = Field(
         default=30,
         gt=0,
@@ -310,7 +315,7 @@ class Settings(BaseSettings):
         default="json", description="Log lines as JSON objects or as plain text."
     )
 
-    @field_validator("public_url", "gwosc_url", "datafind_url", "digest_webhook")
+    @field_validator("public_url", "gwosc_url", "datafind_url", "segment_server", "digest_webhook")
     @classmethod
     def _address(cls, value: Any, info: ValidationInfo) -> Any:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value or ""

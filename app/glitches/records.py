@@ -54,6 +54,7 @@ class GlitchRecord(GlitchFacts):
     ml_confidence: float | None  # of that label, 0 to 1; None for a person's
     views: tuple[float, ...]  # window lengths that are present, s, ascending
     created_at: datetime
+    data_quality: tuple[str, ...]  # flags that were active then, of those that anybody gave
 
     @property
     def public_id(self) -> str:
@@ -137,6 +138,8 @@ class GlitchFilters:
     peak_frequency_max: float | None = None  # Hz
     labels: tuple[str, ...] = ()  # class names; the current label must be one of them
     ml_confidence_min: float | None = None  # of the current label, 0 to 1
+    data_quality: tuple[str, ...] = ()  # flags; all of them were active
+    not_data_quality: tuple[str, ...] = ()  # none of them was
     with_subclasses: bool = False  # let labels of their sub-classes pass too
     cluster_id: UUID | None = None  # members of this cluster
     batch_id: UUID | None = None  # stored, or recognised, by this batch

@@ -37,6 +37,7 @@ def _values(base: str, glitch: GlitchRecord) -> dict[str, Any]:
         "ml_confidence": glitch.ml_confidence,
         "views": list(glitch.views),
         "origin": glitch.origin,
+        "data_quality": list(glitch.data_quality),
         "created_at": glitch.created_at,
         "links": links(base, glitch.id, glitch.views),
     }

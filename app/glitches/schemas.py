@@ -57,6 +57,9 @@ class Glitch(GlitchSummary):
     channel: str | None
     bandwidth: float | None = Field(description="Hz")
     q: float | None
+    data_quality: list[str] = Field(
+        description="Data-quality flags that were active then, of those that batches gave."
+    )
     created_at: datetime
 
 

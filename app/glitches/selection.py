@@ -58,6 +58,7 @@ def record_of(
         ml_confidence=glitch.ml_confidence,
         views=durations_s,
         created_at=glitch.created_at,
+        data_quality=tuple(glitch.data_quality),
         **facts_of(glitch),
     )
 
@@ -128,7 +129,8 @@ def check_filters(filters: GlitchFilters) -> None:
             raise InvalidRequestError(
                 f"There is no origin {origin!r}: give one of {', '.join(ORIGINS)}."
             )
-    for names in (filters.ifos, filters.labels, filters.origins):
+    flags = filters.data_quality, filters.not_data_quality
+    for names in (filters.ifos, filters.labels, filters.origins, *flags):
         if len(names) > MOST_NAMES:
             raise InvalidRequestError(f"A filter takes at most {MOST_NAMES} names.")
         if any("\0" in name for name in names):
@@ -198,6 +200,7 @@ def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnEl
         if filters.with_subclasses:
             wanted = sorted(Tree.load(session).with_subclasses(wanted))
         conditions.append(Glitch.class_id.in_(wanted))
+    conditions += _flag_conditions(filters)
     if filters.cluster_id is not None:
         conditions.append(_is_member(session, filters.cluster_id))
     if filters.batch_id is not None:
@@ -218,6 +221,15 @@ def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnEl
             conditions.append(column >= low)
         if high is not None:
             conditions.append(column <= high)
+    return conditions
+
+
+def _flag_conditions(filters: GlitchFilters) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if filters.data_quality:
+        conditions.append(Glitch.data_quality.contains(filters.data_quality))
+    if filters.not_data_quality:
+        conditions.append(~Glitch.data_quality.overlap(filters.not_data_quality))
     return conditions
 
 

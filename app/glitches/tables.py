@@ -15,6 +15,7 @@ from sqlalchemy import (
     Index,
     Numeric,
     SmallInteger,
+    Text,
     UniqueConstraint,
     func,
     text,
@@ -60,6 +61,7 @@ class Glitch(Base):
         Index("ix_glitch_snr", "snr"),
         Index("ix_glitch_peak_frequency", "peak_frequency"),
         Index("ix_glitch_ml_confidence", "ml_confidence"),
+        Index("ix_glitch_data_quality", "data_quality", postgresql_using="gin"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
@@ -79,6 +81,8 @@ class Glitch(Base):
     content_digest: Mapped[bytes]
     class_id: Mapped[int | None] = mapped_column(ForeignKey(GlitchClass.id))
     ml_confidence: Mapped[float | None]  # of that label, 0 to 1; null: a person's, or not said
+    # Names of the data-quality flags that were active then, of those that anybody gave.
+    data_quality: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     is_simulated: Mapped[bool] = mapped_column(Computed("origin = 'simulated'", persisted=True))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

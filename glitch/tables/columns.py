@@ -16,6 +16,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "id": ("id", "event_id", "subject_id"),
     "label": ("label", "ml_label", "class", "gravityspy_label", "glitch_class"),
     "confidence": ("confidence", "ml_confidence"),
+    "data_quality": ("data_quality",),
     "origin": ("origin",),
     "novelty_score": ("novelty_score",),  # with ``origin``, only our exports have it
     "snr": ("snr", "sigma", "rho"),

@@ -19,6 +19,8 @@ _NO_VALUE = frozenset({"", "none", "null", "nan", "--", "n/a", "nil", "<na>"})
 _NUMBERS = ("snr", "peak_frequency", "duration", "bandwidth", "q", "window_s", "confidence")
 _LEAST_KNOWN = 0.0  # -999 and its like stand for a value that is not known
 _LONGEST_TEXT = 1000
+MOST_FLAGS = 20  # of one glitch
+LONGEST_FLAG = 100
 ORIGINS = ("upload", "simulated", "gravityspy", "omicron")
 
 
@@ -33,6 +35,7 @@ class Facts:
     glitch_id: str | None = None  # in an export of this product: our id, or Gravity Spy's
     label: str | None = None
     confidence: float | None = None  # of the label, 0 to 1
+    data_quality: str | None = None  # names of flags that were active, with blanks between them
     snr: float | None = None
     peak_frequency: float | None = None
     duration: float | None = None
@@ -101,6 +104,7 @@ def facts_of(row: Mapping[str, Any], *, ifo: str | None = None) -> Facts:
         gravityspy_id=gravityspy_id,
         glitch_id=glitch_id,
         label=_first(said, "label"),
+        data_quality=_flags(said),
         path=_first(said, "path"),
         origin=origin if origin in ORIGINS else None,
         url1=_first(said, "url1"),
@@ -197,6 +201,17 @@ def _ids(said: Mapping[str, str], *, is_own: bool) -> tuple[str | None, str | No
     if plain is not None and is_gravityspy_id(plain):
         return plain, glitch_id
     return None, glitch_id
+
+
+def flag_name(text: str) -> str:
+    """A data-quality flag's name as glitches keep it: without blanks, and bounded."""
+    kept = "".join(letter for letter in "_".join(text.split()) if letter.isprintable())
+    return kept[:LONGEST_FLAG]
+
+
+def _flags(said: Mapping[str, str]) -> str | None:
+    names = (_first(said, "data_quality") or "").split()
+    return " ".join(map(flag_name, names[:MOST_FLAGS])) or None
 
 
 def _is_uuid(text: str) -> bool:

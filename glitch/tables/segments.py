@@ -104,7 +104,7 @@ def hdf5_segments(path: Path, name: str) -> list[Segments]:
             rows = zip(*(columns[field] for field in _FIELDS), strict=True)
             spans = [(_seconds(a, b), _seconds(c, d)) for a, b, c, d in rows]
             said = read_attribute(dataset.parent, "isgood")
-            found.append(_flag(flag, name, spans, is_good=said is None or bool(said)))
+            found.append(segments_of(flag, spans, name, is_good=said is None or bool(said)))
         return found
 
 
@@ -122,7 +122,7 @@ def _of_lines(path: Path, name: str) -> Segments:
             spans.append((start, end))
             if len(spans) > MOST_SEGMENTS:
                 raise _too_many(name)
-    return _flag("", name, spans)
+    return segments_of("", spans, name)
 
 
 def _of_document(path: Path, name: str) -> list[Segments]:
@@ -148,14 +148,27 @@ def _of_document(path: Path, name: str) -> list[Segments]:
             raise FormatError(f"{name}: segment {count} has no times: write it again.") from None
         span = _seconds(start, start_ns), _seconds(end, end_ns)
         spans.setdefault(row.get("segment_def_id", ""), []).append(span)
-    return [_flag(flags.get(key, ""), name, found) for key, found in spans.items()]
+    return [segments_of(flags.get(key, ""), found, name) for key, found in spans.items()]
 
 
 def _seconds(whole: int, nanoseconds: int) -> Decimal:
     return Decimal(int(whole)) + Decimal(int(nanoseconds)) / 10**9
 
 
-def _flag(flag: str, file: str, spans: list[Span], *, is_good: bool = True) -> Segments:
+def segments_of(flag: str, spans: list[Span], file: str = "", *, is_good: bool = True) -> Segments:
+    """A flag of these spans, in whatever order.
+
+    Args:
+        flag: Its name; empty where only its file has one.
+        spans: When it was active.
+        file: What its file is called.
+        is_good: Whether data are usable while it is active.
+
+    Raises:
+        TooLargeError: if there are more than any flag has.
+    """
+    if len(spans) > MOST_SEGMENTS:
+        raise _too_many(flag or file)
     joined: list[Span] = []
     for start, end in sorted(one for one in spans if one[1] > one[0]):
         if joined and start <= joined[-1][1]:

@@ -20,6 +20,7 @@ from glitch.detectors import DETECTORS
 from glitch.tables import Facts
 from glitch.tables.facts import ORIGINS
 
+_FLAGS = ["H1:DMT-READY:1", "L1:DCH-A.B+C:20", "segments/H1-flags.txt"]
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _NAMES = st.text(_LETTERS, min_size=10, max_size=10).filter(lambda text: not text.isdigit())
 _MEASURE = st.none() | st.floats(0, 1e6, allow_nan=False)
@@ -47,6 +48,7 @@ def _row(draw: st.DrawFn) -> SimpleNamespace:
         origin=draw(st.sampled_from(ORIGINS)),
         novelty_score=draw(_MEASURE),
         p_value=draw(st.none() | st.floats(0, 1)),
+        data_quality=draw(st.lists(st.sampled_from(_FLAGS), unique=True).map(sorted)),
         page="http://127.0.0.1:8000/ui/glitches/1",
         mean=None,
         **{
@@ -91,6 +93,8 @@ def test_any_export_comes_back_as_it_was(
         assert facts.confidence == (row.ml_confidence if row.label else None)
         assert facts.channel == (row.channel and row.channel.strip())
         assert facts.origin == row.origin
+        if format_name != "ligolw":  # which has no column for it
+            assert (facts.data_quality or "").split() == row.data_quality
         for measure in ("snr", "duration", "peak_frequency", "bandwidth", "q"):
             said, kept = getattr(facts, measure), getattr(row, measure)
             assert said == (None if kept is None else pytest.approx(kept, rel=1e-6)), measure

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.batches.options import MERGE_WINDOW_S, options_said, submit_batch
 from app.batches.packing import MOST_LOOSE_FILES, packed
+from app.batches.quality.flags import FILTER, MARK
 from app.batches.storage import keep_upload
 from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
 from app.core.principals import Principal, Role
@@ -36,6 +37,8 @@ class BatchTyped:
     sample_rate_hz: Annotated[str, Form()] = ""
     merge_window_s: Annotated[str, Form()] = f"{MERGE_WINDOW_S:g}"
     origin: Annotated[str, Form()] = ""
+    segments: Annotated[str, Form()] = FILTER
+    flags: Annotated[str, Form()] = ""
     keep_time: Annotated[str, Form()] = ""  # of triggers in the middle of the views, if anything
 
 
@@ -49,6 +52,8 @@ class BatchPage(PageContext):
     error: str | None
     ifos: tuple[Choice, ...]
     origins: tuple[Choice, ...]
+    segments: tuple[Choice, ...]
+    has_segment_server: bool  # whether flags can be named
     typed: BatchTyped
     has_options: bool  # whether anything was typed: it is shown then
     most_files: int
@@ -61,6 +66,7 @@ class BatchPage(PageContext):
 router = APIRouter(route_class=UploadPageRoute)
 
 LONGEST_FIELD = 200
+_SEGMENTS = {FILTER: "passed over", MARK: "stored and marked"}
 
 
 @router.get("/batch")
@@ -114,6 +120,9 @@ def _submit(
         ifo=typed.ifo,
         channel=typed.channel,
         origin=typed.origin,
+        segments=typed.segments or FILTER,
+        flags=typed.flags,
+        segment_server=runtime.settings.segment_server,
         merge_window_s=MERGE_WINDOW_S if merge_window_s is None else merge_window_s,
         sample_rate_hz=number_typed(typed.sample_rate_hz, "The sample rate"),
         centre=not typed.keep_time,
@@ -156,6 +165,8 @@ def _page(
         error=error,
         ifos=choices_of(DETECTORS, typed.ifo, "from the files"),
         origins=choices({"": "told from the files"} | ORIGIN_TEXTS, typed.origin),
+        segments=choices(_SEGMENTS, typed.segments),
+        has_segment_server=runtime.settings.segment_server is not None,
         typed=typed,
         has_options=typed != BatchTyped(),
         most_files=MOST_LOOSE_FILES,

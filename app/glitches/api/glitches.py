@@ -51,6 +51,12 @@ class Filters(Model):
     ml_confidence_min: _Number | None = Field(
         default=None, description="Least confidence of the current label, 0 to 1."
     )
+    data_quality: list[_Text] = Field(
+        default=[], description="A flag that was active; of several, all were."
+    )
+    not_data_quality: list[_Text] = Field(
+        default=[], description="A flag that was not active, or not given; may be repeated."
+    )
     subclasses: bool = Field(default=False, description="Let sub-classes of `label` pass too.")
     cluster: UUID | None = Field(default=None, description="Members of this cluster.")
     batch: UUID | None = Field(
@@ -69,6 +75,8 @@ class Filters(Model):
             gps_start=parse_gps_time(self.gps_start),
             gps_end=parse_gps_time(self.gps_end),
             labels=tuple(self.label),
+            data_quality=tuple(self.data_quality),
+            not_data_quality=tuple(self.not_data_quality),
             with_subclasses=self.subclasses,
             cluster_id=self.cluster,
             batch_id=self.batch,

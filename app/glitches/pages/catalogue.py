@@ -222,6 +222,7 @@ _COLUMNS: Mapping[str, _Column] = {
         None,
         True,
     ),
+    "quality": _Column("Data quality", lambda glitch: " ".join(glitch.data_quality) or None),
     "novelty": _Column("Novelty", lambda _: None, "novelty"),
     "channel": _Column("Channel", lambda glitch: glitch.channel),
     "origin": _Column("Origin", lambda glitch: ORIGIN_TEXTS[glitch.origin]),

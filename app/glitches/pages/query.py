@@ -35,7 +35,7 @@ _TICK = Decimal("1e-9")  # s
 _TEXT_FIELDS = (
     *("label", "start", "end", "snr_min", "snr_max"),
     *("frequency_min", "frequency_max", "confidence_min", "origin", "novelty", "batch", "run"),
-    *("window", "view", "sort", "after"),
+    *("flag", "not_flag", "window", "view", "sort", "after"),
 )
 _LOOKS = {"window", "view", "sort", "after"}  # what changes how glitches are shown, not which
 _NOVELTIES = {
@@ -108,6 +108,8 @@ def parse_catalogue_query(params: QueryParams) -> CatalogueQuery:
         peak_frequency_min=reader.number("frequency_min", "The lowest peak frequency"),
         peak_frequency_max=reader.number("frequency_max", "The highest peak frequency"),
         ml_confidence_min=reader.number("confidence_min", "The least confidence"),
+        data_quality=reader.names("flag"),
+        not_data_quality=reader.names("not_flag"),
         labels=reader.labels(),
         batch_id=reader.batch(),
         is_labelled=False if values.get("label") == UNLABELLED else None,
@@ -140,6 +142,9 @@ class _Reader:
     def labels(self) -> tuple[str, ...]:
         label = self.values.get("label")
         return () if not label or label == UNLABELLED else (label[:MAX_CHARACTERS],)
+
+    def names(self, field: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.values.get(field, "")[:MAX_CHARACTERS].split()))
 
     def batch(self) -> UUID | None:
         text = self.values.get("batch")

@@ -1,0 +1,254 @@
+"""Data-quality flags, from files and from a segment database: what they exclude, and marks."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from api_fixtures import (
+    GPS_START,
+    GPS_TIME,
+    Service,
+    assert_problem,
+    gwosc_hdf5,
+    picture,
+    strain_values,
+)
+from gwpy.segments import DataQualityFlag
+from sqlalchemy import text
+from web_fixtures import Walker
+
+from app.core.engine import make_session_factory
+from app.jobs.records import JobItem
+from app.jobs.service import get_job, list_items
+from worker.runner import JobRunner
+
+AT = int(GPS_TIME)
+READY = "H1:DMT-READY:1"
+STRAIN = {f"H-H1_TEST-{GPS_START}-32.hdf5": gwosc_hdf5(strain_values(3), start=GPS_START)}
+Send = Callable[..., list[JobItem]]
+
+
+@pytest.fixture
+def send(service: Service) -> Send:
+    """Send a tar of files and let a worker do it; its items, or why there are none."""
+
+    def send(files: Mapping[str, bytes], **fields: str) -> list[JobItem]:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            for name, data in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+        sessions = make_session_factory(service.engine)
+        content = {"file": ("batch.tar", buffer.getvalue())}
+        with service.client() as client:
+            answer = client.post("/batches", files=content, data=fields)
+        assert answer.status_code == 202, answer.text
+        JobRunner(sessions, service.settings).work(answer.json()["job"])
+        with sessions() as session:
+            job = get_job(session, answer.json()["job"])
+            items = list(list_items(session, job.id, limit=500).items)
+        assert items, job.detail
+        return items
+
+    return send
+
+
+@pytest.fixture(autouse=True)
+def no_glitches(service: Service) -> None:
+    with service.engine.begin() as connection:
+        connection.execute(text("DELETE FROM glitch"))
+
+
+def triggers(*times: int) -> dict[str, bytes]:
+    rows = "".join(f"{at},H1\n" for at in times)
+    return {"t.csv": f"gps_time,ifo\n{rows}".encode()}
+
+
+def flag_file(folder: Path, kind: str, *, name: str = READY, is_good: bool = True) -> bytes:
+    flag = DataQualityFlag(name, active=[(AT - 2, AT + 1)], known=[(AT - 9, AT + 9)])
+    flag.isgood = is_good
+    path = folder / f"flag.{kind}"
+    if kind == "txt":
+        flag.active.write(path, format="segwizard")
+    else:
+        flag.write(path, format="hdf5", overwrite=True)
+    return path.read_bytes()
+
+
+def marks(client: httpx.Client, **query: Any) -> dict[int, list[str]]:
+    """By whole seconds: the flags of each glitch that passes the filters."""
+    items = client.get("/glitches", params=query).json()["items"]
+    return {int(float(one["gps_time"])): one["data_quality"] for one in items}
+
+
+@pytest.mark.parametrize("kind", ["txt", "h5"])
+def test_triggers_outside_active_segments_are_passed_over(
+    send: Send, client: httpx.Client, tmp_path: Path, kind: str
+) -> None:
+    """By a flag's file beside the table, whose own times are no triggers."""
+    name = f"H1-segments.{kind}"
+    items = send({name: flag_file(tmp_path, kind)} | triggers(AT, AT + 3) | STRAIN)
+    taken, passed = sorted(items, key=lambda item: item.state)
+    assert (taken.state, passed.state) == ("done", "skipped")
+    assert "lies outside the active segments of the flag H1" in str(passed.reason)
+    assert marks(client) == {AT: [name if kind == "txt" else READY]}
+
+
+def test_flags_only_mark(
+    send: Send, service: Service, client: httpx.Client, tmp_path: Path
+) -> None:
+    flags = {
+        "good.h5": flag_file(tmp_path, "h5"),
+        "bad.h5": flag_file(tmp_path, "h5", name="H1:BAD:2", is_good=False),
+        "other.h5": flag_file(tmp_path, "h5", name="L1:OTHER:1"),
+    }
+    items = send(flags | triggers(AT, AT + 3) | STRAIN, segments="mark")
+    assert [item.state for item in items] == ["done", "done"]
+    assert marks(client) == {AT: ["H1:BAD:2", READY], AT + 3: []}
+    assert marks(client, data_quality=READY) == {AT: ["H1:BAD:2", READY]}
+    assert marks(client, data_quality=[READY, "H1:NO:1"]) == {}
+    assert marks(client, not_data_quality="H1:BAD:2") == {AT + 3: []}
+    assert len(marks(client, not_data_quality="H1:NO:1")) == 2
+    [marked] = client.get("/glitches", params={"data_quality": READY}).json()["items"]
+    with Walker(service, "reader") as walker:
+        address = f"/ui/glitches?flag={READY}&view=table&column=quality"
+        assert "H1:BAD:2 H1:DMT-READY:1" in walker.get(address).text
+        address = "/ui/glitches?not_flag=H1:BAD:2&view=table&column=quality"
+        assert "H1:BAD:2" not in walker.get(address).text
+        page = walker.client.get(f"/ui/glitches/{marked['id']}").text
+        assert "/ui/glitches?flag=H1%3ADMT-READY%3A1" in page
+
+
+def test_an_export_sent_back_marks_what_is_stored(
+    send: Send, client: httpx.Client, tmp_path: Path
+) -> None:
+    send(triggers(AT, AT + 3) | STRAIN)
+    assert marks(client) == {AT: [], AT + 3: []}
+    export = client.get("/exports").content
+    items = send({"good.h5": flag_file(tmp_path, "h5"), "e.csv": export} | STRAIN)
+    assert [item.state for item in items] == ["skipped", "skipped"]
+    assert marks(client) == {AT: [READY], AT + 3: []}
+    rows = list(csv.DictReader(io.StringIO(client.get("/exports").text)))
+    assert sorted(row["data_quality"] for row in rows) == ["", READY]
+    send({"e.csv": client.get("/exports").content} | STRAIN)  # says the same again
+    assert marks(client) == {AT: [READY], AT + 3: []}
+
+
+class _SegmentServer(BaseHTTPRequestHandler):
+    """A segment database: DQSEGDB's addresses and answers (LIGO-T1300625)."""
+
+    asked: list[str]
+    answer: bytes | None
+
+    def do_GET(self) -> None:
+        type(self).asked.append(self.path)
+        address = urlsplit(self.path)
+        said = {name: values[0] for name, values in parse_qs(address.query).items()}
+        is_known = address.path == "/dq/H1/DMT-READY/1"
+        body = self.answer
+        if body is None:
+            start, end = int(said["s"]), int(said["e"])
+            assert set(said["include"].split(",")) == {"active", "known", "metadata"}
+            active = [[max(AT - 2, start), min(AT + 1, end)]]
+            metadata = {"active_indicates_ifo_badness": False}
+            what = {"ifo": "H1", "name": "DMT-READY", "version": 1, "metadata": metadata}
+            body = json.dumps(what | {"known": [[start, end]], "active": active}).encode()
+        self.send_response(200 if is_known else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_SegmentServer]]:
+    handler = type("Handler", (_SegmentServer,), {"asked": [], "answer": None})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{running.server_port}"
+        monkeypatch.setattr(service.settings, "segment_server", address)
+        yield handler
+        running.shutdown()
+
+
+def test_flags_of_the_segment_database(
+    send: Send, client: httpx.Client, server: type[_SegmentServer]
+) -> None:
+    items = send(triggers(AT + 3, AT, AT - 1) | STRAIN, flags=f"{READY}, L1:DMT-READY:1")
+    assert sorted(item.state for item in items) == ["done", "done", "skipped"]
+    assert marks(client) == {AT - 1: [READY], AT: [READY]}
+    [asked] = server.asked  # once for all of them, and of no detector that has none
+    assert (f"s={AT - 1}&" in asked, f"e={AT + 4}&" in asked) == (True, True)
+    scan = {f"H1_{AT}.5_spectrogram_0.5.png": picture(5)}
+    [item] = send(scan, flags=READY)
+    assert item.state == "done"
+    with_scan = client.get("/glitches", params={"origin": "upload"}).json()["items"]
+    assert [READY] in [one["data_quality"] for one in with_scan if one["gps_time"] == f"{AT}.5"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "answer", "reason"),
+    [
+        ("H1:NEVER-DEFINED:3", None, "The segment database has no flag H1:NEVER-DEFINED:3"),
+        (READY, b"<html>Sign in</html>", "does not answer as a segment database does"),
+        (READY, b'{"active": [["x", 5]]}', "does not answer as a segment database does"),
+        (READY, b'[{"active": []}]', "does not answer as a segment database does"),
+    ],
+)
+def test_what_the_segment_database_does_not_say(
+    service: Service, server: type[_SegmentServer], flags: str, answer: bytes | None, reason: str
+) -> None:
+    server.answer = answer
+    assert reason in outcome(service, flags, AT + len(reason) + len(answer or b""))
+
+
+def test_a_segment_database_that_does_not_answer(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.settings, "segment_server", "http://127.0.0.1:9")
+    assert "cannot be asked for H1:DMT-READY:1" in outcome(service, READY, AT)
+
+
+def outcome(service: Service, flags: str, at: int) -> str:
+    """What the job of a batch with these flags says once a worker has tried it."""
+    sent = {"file": ("t.csv", triggers(at)["t.csv"])}
+    with service.client() as client:
+        job = client.post("/batches", files=sent, data={"flags": flags}).json()["job"]
+        JobRunner(make_session_factory(service.engine), service.settings).work(job)
+        said = client.get(f"/jobs/{job}").json()
+        assert said["state"] in {"queued", "running", "failed"}
+        with service.engine.connect() as connection:
+            query = text("SELECT detail FROM job_chunk WHERE job_id = :job")
+            return " ".join(map(str, connection.scalars(query, {"job": job})))
+
+
+def test_flags_that_mean_nothing(client: httpx.Client, server: type[_SegmentServer]) -> None:
+    def refused(**fields: str) -> str:
+        sent = {"file": ("t.csv", triggers(AT)["t.csv"])}
+        return assert_problem(client.post("/batches", files=sent, data=fields), 400)
+
+    assert "is no data-quality flag: give detector, name and version" in refused(flags="H1:READY")
+    assert "segments must be filter or mark" in refused(segments="maybe")
+    assert "at most 20 flags" in refused(flags=" ".join(f"H1:A:{n}" for n in range(21)))
+    assert server.asked == []
+
+
+def test_flags_without_a_segment_database(client: httpx.Client) -> None:
+    sent = {"file": ("t.csv", triggers(AT)["t.csv"])}
+    answer = client.post("/batches", files=sent, data={"flags": READY})
+    assert "GLITCH_SEGMENT_SERVER" in assert_problem(answer, 400)
