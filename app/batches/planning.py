@@ -39,7 +39,7 @@ from app.batches.quality.database import SegmentDatabase, flags_named
 from app.batches.quality.flags import Flags
 from app.batches.storage import unpack_whole, upload_path
 from app.batches.strain_index import UPLOADED, Place, StrainIndex
-from app.batches.table_files import is_root, is_table, read_table
+from app.batches.table_files import is_table, read_table
 from app.batches.wanted import STRAIN, Choice, key_at_random
 from app.decoding.files import kinds_of, open_stack_file, span_of
 from app.glitches.upload import parse_ifo
@@ -55,10 +55,6 @@ GLITCHES = 32  # in a chunk: seconds of work, and what a killed worker loses
 PICTURES, VIEWS, TRIGGERS, REFUSED = "pictures", "views", "triggers", "refused"
 FETCHED, KNOWN = "fetched", "known"
 CONTENT, STACK_FILE = "content", "stack.h5"  # in the job's work folder
-_ROOT = (
-    "is a ROOT file, which is not read here: send the triggers as HDF5 or LIGO_LW, which Omicron "
-    "writes as well, or cWB's EVENTS.txt."
-)
 _PICTURE = re.compile(r"\.(png|jpe?g)\Z", re.IGNORECASE)
 _WINDOW = re.compile(r"(_spectrogram_|__)[0-9.]{1,6}\.[A-Za-z]{3,4}\Z")
 _BLOCK = 992  # a whole number of chunks of GLITCHES
@@ -150,8 +146,6 @@ class BatchPlanner:
             else:
                 yield from self._references(source, self._choice)
             yield from self._triggers()
-        elif is_root(source):
-            raise FormatError(f"{shown(self._options.name)} {_ROOT}")
         else:
             raise FormatError(
                 f"{shown(self._options.name)} is no batch that is read here: send a tar or zip, "
@@ -240,9 +234,6 @@ class BatchPlanner:
                         self._add_views(path.name, found.name)
                     elif kinds.is_strain:
                         self._add_strain(path, name)
-                    elif is_root(path):
-                        self._refuse(name, f"{name} {_ROOT}")
-                        path.unlink()
                     else:
                         self._refuse(
                             name,

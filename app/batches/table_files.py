@@ -1,4 +1,4 @@
-"""Tables and flags of a batch: text and LIGO_LW are read here, HDF5 by the child processes."""
+"""Tables of a batch: text and LIGO_LW are read here, HDF5 and ROOT by the child processes."""
 
 from __future__ import annotations
 
@@ -9,25 +9,22 @@ from app.decoding.files import kinds_of, open_triggers
 from glitch.detectors import detector_of_channel, detector_of_file_name
 from glitch.tables import TableRow, is_text_table, read_text_table, table_row, wanted_columns
 from glitch.tables.reading import origin_of, text_columns
+from glitch.tables.root import is_root
 from glitch.tables.segments import is_text_of_segments
 
-_ROWS = 8192  # of HDF5, read at a time
+_ROWS, _ROOT_ROWS = 8192, 65_536  # read at a time; of ROOT more, as loading uproot takes a second
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def is_table(path: Path) -> bool:
     """Whether a file is a table of a kind that is read, by its content."""
-    return holds_hdf5_table(path) or (is_text_table(path) and not is_text_of_segments(path))
+    return holds_binary_table(path) or (is_text_table(path) and not is_text_of_segments(path))
 
 
-def is_root(path: Path) -> bool:
-    """Whether a file is ROOT's, as Omicron and cWB write theirs."""
-    with path.open("rb") as file:
-        return file.read(4) == b"root"
-
-
-def holds_hdf5_table(path: Path) -> bool:
-    """Whether a file is HDF5 with a table of triggers."""
+def holds_binary_table(path: Path) -> bool:
+    """Whether a file is ROOT's, or HDF5 with a table of triggers."""
+    if is_root(path):
+        return True
     # At its very start: HDF5's own search would find one that lies first in a tar.
     with path.open("rb") as file:
         if file.read(len(_HDF5)) != _HDF5:
@@ -46,23 +43,24 @@ def read_table(path: Path, name: str) -> Iterator[TableRow]:
         FormatError: if it is damaged, or has no columns known here.
         TooLargeError: if its rows are longer than any trigger is.
     """
-    if holds_hdf5_table(path):
-        yield from _hdf5_rows(path, name)
+    if holds_binary_table(path):
+        yield from _binary_rows(path, name)
         return
     origin = origin_of(text_columns(path))
     for row in read_text_table(path, name):
         yield row.with_origin(origin)
 
 
-def _hdf5_rows(path: Path, name: str) -> Iterator[TableRow]:
+def _binary_rows(path: Path, name: str) -> Iterator[TableRow]:
     triggers = open_triggers(path, name)
     table = triggers.table
     ifo = table.ifo or detector_of_channel(table.channel) or detector_of_file_name(name)
     wanted = wanted_columns(table.columns)
     # Omicron's own files say which stream they are of.
     origin = origin_of(list(table.columns)) or ("omicron" if table.channel else None)
-    for start in range(0, table.count, _ROWS):
-        count = min(_ROWS, table.count - start)
+    size = _ROOT_ROWS if is_root(path) else _ROWS
+    for start in range(0, table.count, size):
+        count = min(size, table.count - start)
         for number, cells in enumerate(triggers.rows(start, count, wanted), start + 1):
             values = dict(zip(wanted, cells, strict=True))
             if table.channel:

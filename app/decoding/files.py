@@ -20,12 +20,14 @@ from glitch.strain.joining import StrainFile, join_pieces, read_piece
 from glitch.strain.reading import StrainSpan, read_strain, strain_span
 from glitch.strain.series import Strain
 from glitch.tables.hdf5 import TriggerTable
+from glitch.tables.root import MAGIC
 from glitch.tables.segments import Segments
 from glitch.views import Preprocessing, Views
 
 _MIB = 1 << 20
 _HDF5_LIMITS = Limits(cpu_s=1.5, wall_s=8, memory_bytes=512 * _MIB)
 _NUMPY_LIMITS = Limits(cpu_s=3, wall_s=12, memory_bytes=512 * _MIB)
+_ROOT_LIMITS = Limits(cpu_s=20, wall_s=60, memory_bytes=1024 * _MIB)  # a second to load uproot
 _TEXT_LIMITS = Limits(cpu_s=30, wall_s=60, memory_bytes=1536 * _MIB)
 _FRAME = b"IGWD\0"
 _NUMPY = (b"\x93NUMPY", b"PK\x03\x04")
@@ -189,7 +191,7 @@ def open_stack_file(file: Path, name: str) -> Stack:
 
 @dataclass(frozen=True)
 class TriggerFile:
-    """Omicron's triggers in an HDF5 file; see ``glitch.tables.hdf5``."""
+    """Triggers in an HDF5 or ROOT file; see ``glitch.tables.hdf5`` and ``root``."""
 
     file: Path
     name: str
@@ -209,10 +211,10 @@ class TriggerFile:
 
 
 def open_triggers(file: Path, name: str) -> TriggerFile:
-    """What an HDF5 file of triggers holds.
+    """What an HDF5 or ROOT file of triggers holds.
 
     Raises:
-        FormatError: if it is damaged, or its triggers are no table.
+        FormatError: if it is damaged, its triggers are no table, or ROOT's cannot be read here.
         TooLargeError: if its rows are longer than any trigger is.
     """
     found = _perform("triggers", file, name)
@@ -244,7 +246,7 @@ def _limits(file: Path) -> Limits:
         return _NUMPY_LIMITS
     if head.startswith(_GZIP) or is_numeric_text(head):
         return _TEXT_LIMITS
-    return _HDF5_LIMITS
+    return _ROOT_LIMITS if head.startswith(MAGIC) else _HDF5_LIMITS
 
 
 def _is_frame(file: Path) -> bool:

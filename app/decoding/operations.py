@@ -20,6 +20,7 @@ from glitch.strain.joining import read_piece
 from glitch.strain.reading import is_strain_file, read_strain, strain_span
 from glitch.strain.source import Request
 from glitch.tables.hdf5 import holds_triggers, trigger_rows, trigger_table
+from glitch.tables.root import is_root, root_rows, root_table
 from glitch.tables.segments import hdf5_segments
 from glitch.views import Preprocessing, Views
 
@@ -136,11 +137,13 @@ def _stack_glitches(file: Path, arguments: _Arguments) -> list[Any]:
 
 
 def _triggers(file: Path, arguments: _Arguments) -> dict[str, Any]:
-    return _fields_of(trigger_table(file, arguments["name"]))
+    read = root_table if is_root(file) else trigger_table
+    return _fields_of(read(file, arguments["name"]))
 
 
 def _trigger_rows(file: Path, arguments: _Arguments) -> list[Any]:
-    return trigger_rows(
+    read = root_rows if is_root(file) else trigger_rows
+    return read(
         file, arguments["name"], arguments["columns"], arguments["start"], arguments["count"]
     )
 

@@ -294,26 +294,29 @@ def test_fields_that_would_be_dropped_are_refused(client: httpx.Client) -> None:
     assert client.get("/glitches").json()["items"] == []
 
 
-def test_a_root_file_is_said_to_be_one(send: Send) -> None:
-    items = send(with_strain(b"root\0\0\xf5\xe1" + bytes(500), "H1-OMICRON.root"))
-    assert "is a ROOT file, which is not read here" in str([item.reason for item in items])
+def test_omicrons_triggers_in_a_root_file(send: Send, service: Service, tmp_path: Path) -> None:
+    uproot = pytest.importorskip("uproot")
+    times, ones = np.array([AT - 4.0, AT + 0.25]), np.ones(2)
+    with uproot.recreate(tmp_path / "x.root") as file:  # trees of triggers and segments, as Omicron
+        where = {"time": times, "tstart": times - 0.01, "tend": times + 0.03}
+        what = {"frequency": 70 * ones, "fstart": 50 * ones, "fend": 99 * ones, "q": 5 * ones}
+        file.mktree("triggers", where | what | {"snr": np.array([9.0, 8.0])})
+        file.mktree("segments", {"start": times - 9, "end": times + 9})
+    content = (tmp_path / "x.root").read_bytes()
+    items = send(with_strain(content, "H1-OMICRON-1126259440-40.root"))
+    assert [item.state for item in items] == ["done", "done"], items
+    stored = sorted(catalogue(service), key=lambda one: one["gps_time"])
+    assert [float(one["gps_time"]) for one in stored] == [AT - 4, AT + 0.25]
+    assert [(one["origin"], one["snr"]) for one in stored] == [("omicron", 9), ("omicron", 8)]
+    assert (stored[0]["peak_frequency"], stored[0]["bandwidth"]) == (70, 49)
 
 
-@pytest.mark.parametrize("kind", ["txt", "h5"])
-def test_triggers_outside_active_segments_are_passed_over(
-    send: Send, service: Service, tmp_path: Path, kind: str
-) -> None:
-    """By a flag's file beside the table, whose own times are no triggers."""
-    flag = DataQualityFlag("H1:DMT-READY:1", active=[(AT - 2, AT + 1)], known=[(AT - 9, AT + 9)])
-    path = tmp_path / f"H1-segments.{kind}"
-    if kind == "txt":
-        flag.active.write(path, format="segwizard")
-    else:
-        flag.write(path, format="hdf5")
-    rows = csv_of(*({"gps_time": AT + after, "ifo": "H1"} for after in (0, 3)))
-    strain = gwosc_hdf5(STRAIN, start=GPS_START)
-    content = {
-        path.name: path.read_bytes(),
-        "t.csv": rows,
-        f"H-H1_TEST-{GPS_START}-32.hdf5": strain,
+def test_a_root_file_that_cannot_be_read_is_said_to_be_one(send: Send) -> None:
+    [item] = send(with_strain(b"root\0\0\xf5\xe1" + bytes(500), "H1-OMICRON.root"))
+    assert item.reason in {
+        "H1-OMICRON.root has no tree of triggers with one time each, such as Omicron's 'triggers'; "
+        "of cWB send its EVENTS.txt.",
+        "H1-OMICRON.root is a ROOT file, which is read where uproot is installed: have the "
+        "operator install glitch-discovery[root], or send the triggers as HDF5 or LIGO_LW, which "
+        "Omicron writes as well.",
     }

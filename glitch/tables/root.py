@@ -1,0 +1,111 @@
+"""Triggers in ROOT's trees, as Omicron writes them, read by uproot where that is installed.
+
+gwpy's reader takes the same trees through uproot, but every branch of a file whole.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from glitch.errors import FormatError, GlitchError
+from glitch.tables.columns import TIMES, plain_name
+from glitch.tables.hdf5 import TRIGGERS, TriggerTable
+
+MAGIC = b"root"
+_MOST_TREES = 100
+_MOST_BRANCHES = 1000
+
+
+def is_root(path: Path) -> bool:
+    """Whether a file is ROOT's, as Omicron and cWB write theirs."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def root_table(path: Path, name: str) -> TriggerTable:
+    """What a file of triggers says of itself; its columns are those of one number a trigger.
+
+    Args:
+        path: Where it lies.
+        name: What it was called, for messages.
+
+    Raises:
+        FormatError: if uproot is not here, or the file is damaged or holds no triggers.
+    """
+    with _tree(path, name) as (tree, columns):
+        return TriggerTable(int(tree.num_entries), columns, None)
+
+
+def root_rows(
+    path: Path, name: str, columns: Sequence[str], start: int, count: int
+) -> list[list[Any]]:
+    """Plain values of some columns in rows ``start`` to before ``start + count``.
+
+    Raises:
+        FormatError: as ``root_table``.
+    """
+    with _tree(path, name) as (tree, _):
+        stop = min(start + count, int(tree.num_entries))
+        found = [
+            tree[column].array(entry_start=start, entry_stop=stop, library="np").tolist()
+            for column in columns
+        ]
+        return [list(row) for row in zip(*found, strict=True)]
+
+
+@contextmanager
+def _tree(path: Path, name: str) -> Iterator[tuple[Any, tuple[str, ...]]]:
+    """The tree that holds triggers, and its columns."""
+    try:
+        uproot = importlib.import_module("uproot")
+    except ImportError:
+        raise FormatError(
+            f"{name} is a ROOT file, which is read where uproot is installed: have the operator "
+            "install glitch-discovery[root], or send the triggers as HDF5 or LIGO_LW, which "
+            "Omicron writes as well."
+        ) from None
+    try:
+        with uproot.open(path, handler=uproot.MultithreadedFileSource, num_workers=1) as file:
+            names = file.keys(recursive=True, cycle=False, filter_classname="TTree")
+            trees = {one: file[one] for one in list(dict.fromkeys(names))[:_MOST_TREES]}
+            yield _chosen({one: (tree, _columns(tree)) for one, tree in trees.items()}, name)
+    except (GlitchError, MemoryError):
+        raise
+    except Exception as error:  # uproot's own errors have no common class
+        raise FormatError(f"{name} is truncated or damaged: send it again.") from error
+
+
+def _chosen(
+    trees: dict[str, tuple[Any, tuple[str, ...]]], name: str
+) -> tuple[Any, tuple[str, ...]]:
+    timed = {
+        one: found
+        for one, found in trees.items()
+        if any(plain_name(column) in TIMES for column in found[1])
+    }
+    named = {one: found for one, found in timed.items() if one.rpartition("/")[2] == TRIGGERS}
+    for found in (named, timed):
+        if len(found) == 1:
+            return next(iter(found.values()))
+    if timed:
+        listed = ", ".join(map(repr, list(timed)[:10]))
+        raise FormatError(f"{name} holds several tables of triggers ({listed}): send each alone.")
+    raise FormatError(
+        f"{name} has no tree of triggers with one time each, such as Omicron's {TRIGGERS!r}; of "
+        "cWB send its EVENTS.txt."
+    )
+
+
+def _columns(tree: Any) -> tuple[str, ...]:
+    """The branches that hold one number a row."""
+    return tuple(
+        branch.name
+        for branch in tree.branches[:_MOST_BRANCHES]
+        if (dtype := getattr(branch.interpretation, "to_dtype", None)) is not None
+        and dtype.kind in "fiu"
+        and not getattr(branch.interpretation, "inner_shape", ())
+    )

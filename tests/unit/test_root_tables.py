@@ -1,0 +1,67 @@
+"""Triggers in ROOT's trees, as uproot writes them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glitch.errors import FormatError
+from glitch.tables.root import root_rows, root_table
+
+TIMES = np.array([1126259462.25, 1126259463.5, 1126259464.0])
+
+
+def test_uproot_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uproot", None)  # as where it is not installed
+    with pytest.raises(FormatError, match=r"install glitch-discovery\[root\], or send"):
+        root_table(tmp_path / "x.root", "x.root")
+
+
+def test_one_tree_of_triggers_is_read(tmp_path: Path) -> None:
+    uproot = pytest.importorskip("uproot")
+    path = tmp_path / "x.root"
+    with uproot.recreate(path) as file:
+        file.mktree(
+            "deep/triggers",
+            {
+                "time": TIMES,
+                "snr": np.float32([8, 9, 10]),
+                "pair": np.ones((3, 2)),  # no column: two numbers a row
+            },
+        )
+        file.mktree("segments", {"start": TIMES, "end": TIMES + 1})
+    table = root_table(path, "x.root")
+    assert (table.count, table.columns) == (3, ("time", "snr"))
+    assert root_rows(path, "x.root", ["snr", "time"], 1, 9) == [[9, TIMES[1]], [10, TIMES[2]]]
+
+
+@pytest.mark.parametrize(
+    ("trees", "reason"),
+    [
+        (("one", "two"), "several tables of triggers \\('one', 'two'\\): send each alone"),
+        ((), "no tree of triggers"),
+    ],
+)
+def test_trees_that_are_not_one(tmp_path: Path, trees: tuple[str, ...], reason: str) -> None:
+    uproot = pytest.importorskip("uproot")
+    path = tmp_path / "x.root"
+    with uproot.recreate(path) as file:
+        file.mktree("segments", {"start": TIMES, "end": TIMES + 1})
+        for name in trees:
+            file.mktree(name, {"time": TIMES, "snr": TIMES})
+    with pytest.raises(FormatError, match=reason):
+        root_table(path, "x.root")
+
+
+@pytest.mark.parametrize("kept", [4, 100, 400, 1500])
+def test_cut_files_are_said_to_be_damaged(tmp_path: Path, kept: int) -> None:
+    uproot = pytest.importorskip("uproot")
+    path = tmp_path / "x.root"
+    with uproot.recreate(path) as file:
+        file.mktree("triggers", {"time": TIMES, "snr": TIMES})
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(FormatError, match="truncated or damaged"):
+        root_rows(path, "x.root", ["time"], 0, 3)
