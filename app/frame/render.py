@@ -171,7 +171,7 @@ def environment() -> Environment:
     )
     constants: dict[str, Any] = {"viridis": VIRIDIS, "diverging": DIVERGING}
     made.globals.update(constants)
-    names = ("card", "count", "frequency", "moment", "seconds", "snr", "stamp")
+    names = ("card", "coded", "count", "frequency", "moment", "seconds", "snr", "stamp")
     made.filters |= {name: getattr(words, name) for name in names}
     made.filters |= {"colour": class_colour, "commas": "{:,}".format}
     return made

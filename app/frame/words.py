@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
+from markupsafe import Markup, escape
+
 from app.frame.contexts import Card, Choice, Download, Moment, Novelty
 from app.glitches.exports.formats import FORMATS
 from app.glitches.exports.service import DIRECT_ROWS
@@ -77,6 +79,20 @@ def choices(texts: Mapping[str, str], chosen: str) -> tuple[Choice, ...]:
 def choices_of(names: Iterable[str], chosen: str, none: str = "any") -> tuple[Choice, ...]:
     """The same of values that are called what they are, under one for none of them."""
     return choices({"": none} | {name: name for name in names}, chosen)
+
+
+def coded(sentence: str) -> Markup:
+    """A sentence as HTML, what stands between backticks in it as code.
+
+    Without their pairs they stay as they are: they came with a name or a text of somebody's.
+    """
+    parts = sentence.split("`")
+    if len(parts) % 2 == 0:
+        return escape(sentence)
+    return Markup().join(
+        Markup("<code>{}</code>").format(part) if index % 2 else part
+        for index, part in enumerate(parts)
+    )
 
 
 def p_value_text(p_value: float) -> str:

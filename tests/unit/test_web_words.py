@@ -11,7 +11,7 @@ from fastapi.datastructures import QueryParams
 from app.frame.contexts import Frame
 from app.frame.figures import PLOT_HEIGHT, PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, latent_chart, view_panel
 from app.frame.render import LONGEST_PATH, environment, local_path
-from app.frame.words import frequency, moment, nearest_window, novelty, p_value_text, seconds
+from app.frame.words import coded, frequency, moment, nearest_window, novelty, p_value_text, seconds
 from app.glitches.pages.query import filter_form, parse_catalogue_query
 from app.jobs.pages.view import live_of
 from app.jobs.records import JobRecord
@@ -53,6 +53,15 @@ def test_not_judged_is_its_own_answer_with_the_reason() -> None:
         assert "not novel" not in said.sentence
     assert novelty(None).level == "unjudged"
     assert "only 3 labelled glitches" in novelty(Judgement(None, None, False, reason)).sentence
+
+
+def test_what_stands_between_backticks_is_code_and_everything_is_escaped() -> None:
+    assert coded("`GET /x?a=1&b=2` lists <them>.") == (
+        "<code>GET /x?a=1&amp;b=2</code> lists &lt;them&gt;."
+    )
+    assert coded("The name `is odd, and <b>stays</b>.") == (
+        "The name `is odd, and &lt;b&gt;stays&lt;/b&gt;."
+    )
 
 
 def test_numbers_as_people_write_them() -> None:
