@@ -85,14 +85,15 @@ class DataFind:
                 timeout=_TIMEOUT_S,
                 cert=False,  # retired; a SciToken of the machine's is found and sent
             )
-        except (RequestException, OSError) as error:
-            raise NotReadyError(
-                f"The frame server at {self._url} cannot be reached ({type(error).__name__}): "
-                "retry once it answers."
-            ) from error
+        # An answer that is no JSON is an error of requests, too.
         except (ValueError, KeyError, TypeError) as error:
             raise NotReadyError(
                 f"{self._url} does not answer as GWDataFind does: see that GLITCH_DATAFIND_URL is "
                 "right."
+            ) from error
+        except (RequestException, OSError) as error:
+            raise NotReadyError(
+                f"The frame server at {self._url} cannot be reached ({type(error).__name__}): "
+                "retry once it answers."
             ) from error
         return urls

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +16,9 @@ import numpy as np
 import pytest
 from api_fixtures import GPS_START, GPS_TIME, SAMPLE_RATE_HZ, Service, gwosc_hdf5, strain_values
 
+from app.batches.datafind import DataFind
 from app.core.engine import make_session_factory
+from app.core.errors import NotReadyError
 from app.jobs.records import JobItem, JobRecord
 from app.jobs.service import get_job, list_items
 from worker.runner import JobRunner
@@ -198,6 +201,7 @@ class _FrameServer(BaseHTTPRequestHandler):
 
     folder: Path
     asked: list[str]
+    is_other = False  # a web server of another kind
 
     def do_GET(self) -> None:
         type(self).asked.append(self.path)
@@ -209,7 +213,7 @@ class _FrameServer(BaseHTTPRequestHandler):
             for path, (at, length) in spans.items()
             if int(at) < end and int(at) + int(length) > start and "/H1_HOFT/" in self.path
         ]
-        body = json.dumps(urls).encode()
+        body = b"<html>Welcome</html>" if self.is_other else json.dumps(urls).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -220,13 +224,20 @@ class _FrameServer(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def frame_server(tmp_path: Path) -> Iterator[str]:
-    handler = type("Handler", (_FrameServer,), {"folder": tmp_path, "asked": []})
+@contextmanager
+def serving(folder: Path, *, is_other: bool = False) -> Iterator[str]:
+    known = {"folder": folder, "asked": [], "is_other": is_other}
+    handler = type("Handler", (_FrameServer,), known)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.fixture
+def frame_server(tmp_path: Path) -> Iterator[str]:
+    with serving(tmp_path) as url:
+        yield url
 
 
 def test_strain_is_found_by_the_frame_server(
@@ -249,6 +260,16 @@ def test_strain_is_found_by_the_frame_server(
     monkeypatch.setattr(service.settings, "datafind_url", frame_server.rstrip("0123456789") + "9")
     _, items = ingest(service, table(f"{MIDDLE + 4000}.75"))
     assert [item.state for item in items] == ["queued"]  # for another try, as where GWOSC is away
+
+
+def test_a_server_of_another_kind_is_told_from_one_that_is_away(tmp_path: Path) -> None:
+    with serving(tmp_path, is_other=True) as url:
+        other = DataFind(url, {"H1": "H1_HOFT"})
+        with pytest.raises(NotReadyError, match="see that GLITCH_DATAFIND_URL is right"):
+            other.files("H1", Decimal(MIDDLE))
+    away = DataFind("http://127.0.0.1:9", {"H1": "H1_HOFT"})
+    with pytest.raises(NotReadyError, match="cannot be reached"):
+        away.files("H1", Decimal(MIDDLE))
 
 
 @pytest.mark.parametrize("kind", ["lcf", "ffl"])
