@@ -197,7 +197,8 @@ def _let_in(
     cookie, _ = signer.issue(str(session_id), time.time())
     response = see_other(next_path)
     set_cookie(request, response, COOKIE_NAME, cookie, signer.lifetime_s)
-    response.delete_cookie(PROVIDER_COOKIE_NAME, path="/ui")  # of a session before
+    if PROVIDER_COOKIE_NAME in request.cookies:  # of a session before
+        response.delete_cookie(PROVIDER_COOKIE_NAME, path="/ui")
     return _unkept(response)
 
 

@@ -48,6 +48,7 @@ def test_every_route_but_these_asks_who_is_there(service: Service) -> None:
         "/login/provider",
         "/login/callback",
         "/logout",
+        "/logout/provider",
         "/clock",
         "/scheme",
         "/static/{digest}/{name:path}",
