@@ -19,11 +19,15 @@ def train(
     folder: Annotated[
         Path | None, typer.Option(help="Where the run is kept; runs/NAME if not given.")
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(help="Where batches are learnt from, as torch names it: cpu, cuda, cuda:1."),
+    ] = "cpu",
 ) -> None:
     """Train, or continue a run that was stopped or killed."""
     from training import cli
 
-    cli.train(config, folder)
+    cli.train(config, folder, device)
 
 
 @app.command()
@@ -111,12 +115,26 @@ def reproduce(  # noqa: PLR0917 - a command's options
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Train nothing; report what is finished.")
     ] = False,
+    device: Annotated[
+        str,
+        typer.Option(help="Where batches are learnt from, as torch names it: cpu, cuda, cuda:1."),
+    ] = "cpu",
 ) -> None:
     """Reproduce the paper's tables, figures and lemma; the same command continues a stopped one."""
     from training import cli
 
     cli.reproduce(
-        targets, tier, folder, jobs, dsprites, chairs, real_images, steps, seeds, report_only
+        targets,
+        tier,
+        folder,
+        jobs,
+        dsprites,
+        chairs,
+        real_images,
+        steps,
+        seeds,
+        report_only,
+        device,
     )
 
 
