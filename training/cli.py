@@ -30,8 +30,10 @@ console = Console(stderr=True)
 # What is done, of how much (None where nobody knows), and what is under way.
 Progressed = Callable[[int, int | None, str], None]
 
-DEVICE_HELP = "Where batches are learnt from, as torch names it: cpu, cuda, cuda:1."
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a training run.")]
+Device = Annotated[
+    str, typer.Option(help="Where batches are learnt from, as torch names it: cpu, cuda, cuda:1.")
+]
 
 
 @contextmanager
@@ -69,7 +71,7 @@ def train(
     folder: Annotated[
         Path | None, typer.Option(help="Where the run is kept; runs/NAME if not given.")
     ] = None,
-    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "cpu",
+    device: Device = "cpu",
 ) -> None:
     """Train, or continue a run that was stopped or killed."""
     from training.core.devices import device_named
@@ -237,7 +239,7 @@ def reproduce(  # noqa: PLR0917 - a command's options
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Train nothing; report what is finished.")
     ] = False,
-    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "cpu",
+    device: Device = "cpu",
 ) -> None:
     """Reproduce the paper's tables, figures and lemma; the same command continues a stopped one."""
     from training.core.budget import Budget

@@ -12,6 +12,10 @@ import typer
 
 app = typer.Typer(rich_markup_mode=None)
 
+Device = Annotated[
+    str, typer.Option(help="Where batches are learnt from, as torch names it: cpu, cuda, cuda:1.")
+]
+
 
 @app.command()
 def train(
@@ -19,10 +23,7 @@ def train(
     folder: Annotated[
         Path | None, typer.Option(help="Where the run is kept; runs/NAME if not given.")
     ] = None,
-    device: Annotated[
-        str,
-        typer.Option(help="Where batches are learnt from, as torch names it: cpu, cuda, cuda:1."),
-    ] = "cpu",
+    device: Device = "cpu",
 ) -> None:
     """Train, or continue a run that was stopped or killed."""
     from training import cli
@@ -115,10 +116,7 @@ def reproduce(  # noqa: PLR0917 - a command's options
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Train nothing; report what is finished.")
     ] = False,
-    device: Annotated[
-        str,
-        typer.Option(help="Where batches are learnt from, as torch names it: cpu, cuda, cuda:1."),
-    ] = "cpu",
+    device: Device = "cpu",
 ) -> None:
     """Reproduce the paper's tables, figures and lemma; the same command continues a stopped one."""
     from training import cli

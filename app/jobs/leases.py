@@ -46,7 +46,7 @@ def claim_chunk(
     job = lock_job(session, job_id)
     if job is None or job.state not in OPEN_STATES or job.is_cancel_requested:
         return None
-    _bury(session, job_id)
+    _fail_expired(session, job_id)
     other = aliased(JobChunk)
     unfinished = (
         select(other.ordinal)
@@ -185,7 +185,7 @@ def fail_chunk(
     session.flush()
 
 
-def _bury(session: Session, job_id: UUID) -> None:
+def _fail_expired(session: Session, job_id: UUID) -> None:
     """Fail the chunks that took their worker down too often."""
     dead = select(JobChunk).where(
         JobChunk.job_id == job_id,

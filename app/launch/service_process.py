@@ -117,7 +117,7 @@ class ServiceProcess:
 
 
 def terminal_logs() -> dict[str, str]:
-    """For a person at a terminal plain text and warnings alone; requests bury the login link.
+    """For a person at a terminal plain text and warnings alone; requests hide the login link.
 
     What the environment says goes before; where no terminal is, nothing is changed.
     """

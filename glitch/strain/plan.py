@@ -188,10 +188,7 @@ def _bands(
 
 
 def _groups(
-    plane: Plane,
-    preprocessing: Preprocessing,
-    duration_s: float,
-    device: torch.device,
+    plane: Plane, preprocessing: Preprocessing, duration_s: float, device: torch.device
 ) -> tuple[RowGroup, ...]:
     groups: list[RowGroup] = []
     first_row = 0

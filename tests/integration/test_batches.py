@@ -16,6 +16,7 @@ import h5py
 import httpx
 import numpy as np
 import pytest
+import sent_batches
 from api_fixtures import (
     GPS_START,
     GPS_TIME,
@@ -26,12 +27,12 @@ from api_fixtures import (
     picture,
     strain_values,
 )
+from sent_batches import tar
 from sqlalchemy import text
 from typer.testing import CliRunner
 
 from app import cli
 from app.core.engine import make_session_factory
-from app.jobs.service import get_job, list_items
 from worker.runner import JobRunner
 
 Ingested = tuple[Any, dict[str, Any]]
@@ -44,34 +45,14 @@ def runner(service: Service) -> JobRunner:
 
 
 @pytest.fixture
-def ingest(service: Service, client: httpx.Client, runner: JobRunner) -> Ingest:
+def ingest(service: Service) -> Ingest:
     """Send a batch, let a worker do it; the job, and its items by name."""
 
     def ingest(content: bytes, name: str = "batch.tar", **fields: Any) -> Ingested:
-        files = {"file": (name, content)}
-        if "manifest" in fields:
-            files["manifest"] = ("manifest.csv", fields.pop("manifest"))
-        answer = client.post("/batches", files=files, data=fields)
-        assert answer.status_code == 202, answer.text
-        runner.work(answer.json()["job"])
-        with make_session_factory(service.engine)() as session:
-            job = get_job(session, answer.json()["job"])
-            items = list_items(session, job.id, limit=500).items
+        job, items = sent_batches.ingest(service, content, name, **fields)
         return job, {item.name: item for item in items}
 
     return ingest
-
-
-def tar(members: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-        for info in extra:
-            archive.addfile(info)
-    return buffer.getvalue()
 
 
 def zipped(members: dict[str, bytes]) -> bytes:

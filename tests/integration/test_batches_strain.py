@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import numpy as np
 import pytest
+import sent_batches
 from api_fixtures import GPS_START, GPS_TIME, SAMPLE_RATE_HZ, Service, gwosc_hdf5, strain_values
+from local_server import QuietHandler, serving
 
 from app.batches.datafind import DataFind
 from app.core.engine import make_session_factory
 from app.core.errors import NotReadyError
 from app.jobs.records import JobItem, JobRecord
-from app.jobs.service import get_job, list_items
 from worker.runner import JobRunner
 
 VALUES = strain_values(3, seconds=64)
@@ -39,14 +39,7 @@ def frame(first_s: int, last_s: int, start: int = GPS_START) -> tuple[str, bytes
 
 def ingest(service: Service, rows: bytes, **fields: str) -> tuple[JobRecord, list[JobItem]]:
     """Send a table alone, let a worker do it."""
-    sessions = make_session_factory(service.engine)
-    with service.client() as client:
-        answer = client.post("/batches", files={"file": ("t.csv", rows)}, data=fields)
-    assert answer.status_code == 202, answer.text
-    JobRunner(sessions, service.settings).work(answer.json()["job"])
-    with sessions() as session:
-        job = get_job(session, answer.json()["job"])
-        return job, list(list_items(session, job.id).items)
+    return sent_batches.ingest(service, rows, "t.csv", **fields)
 
 
 def test_files_that_abut_are_joined_and_a_gap_is_told(
@@ -103,21 +96,21 @@ class Gwosc(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: Gwosc
 
-    def do_GET(self) -> None:
+    def reply(self) -> None:
         self.server.asked.append(self.path)
         parts = urlsplit(self.path)
         name = parts.path.rpartition("/")[2]
         if self.server.is_broken:
-            self._send(b"no", 404)
+            self.answer(404, b"no")
         elif name == "strain-files":
-            self._send(json.dumps(self._listed(parse_qs(parts.query))).encode(), 200)
+            self.answer(200, json.dumps(self._listed(parse_qs(parts.query))).encode())
         elif name in self.server.files:
-            self._send(self.server.files[name], 200)
+            self.answer(200, self.server.files[name])
         else:
-            self._send(b"there is no such file", 404)
+            self.answer(404, b"there is no such file")
 
     def _listed(self, query: dict[str, list[str]]) -> dict[str, object]:
         found = []
@@ -127,15 +120,6 @@ class _Handler(BaseHTTPRequestHandler):
             if is_inside and name.startswith(f"{query['detector'][0][0]}-{query['detector'][0]}_"):
                 found.append({"hdf5_url": f"{self.server.url}/archive/data/O9/{name}"})
         return {"results": found, "results_count": len(found), "num_pages": 1, "next": None}
-
-    def _send(self, body: bytes, status: int) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
 
 
 @pytest.fixture
@@ -196,14 +180,14 @@ def test_a_network_that_is_away_is_told_and_a_retry_mends_it(
     assert np.isfinite(VALUES).all()
 
 
-class _FrameServer(BaseHTTPRequestHandler):
+class _FrameServer(QuietHandler):
     """GWDataFind's question for the frames of a stretch."""
 
     folder: Path
     asked: list[str]
     is_other = False  # a web server of another kind
 
-    def do_GET(self) -> None:
+    def reply(self) -> None:
         type(self).asked.append(self.path)
         _, first = self.path.removesuffix("/file.json").rsplit("/", 1)
         start, end = (int(one) for one in first.split(","))
@@ -213,30 +197,17 @@ class _FrameServer(BaseHTTPRequestHandler):
             for path, (at, length) in spans.items()
             if int(at) < end and int(at) + int(length) > start and "/H1_HOFT/" in self.path
         ]
-        body = b"<html>Welcome</html>" if self.is_other else json.dumps(urls).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.answer(200, b"<html>Welcome</html>" if self.is_other else json.dumps(urls).encode())
 
 
-@contextmanager
-def serving(folder: Path, *, is_other: bool = False) -> Iterator[str]:
+def server_of(folder: Path, *, is_other: bool = False) -> type[_FrameServer]:
     known = {"folder": folder, "asked": [], "is_other": is_other}
-    handler = type("Handler", (_FrameServer,), known)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    return type("Handler", (_FrameServer,), known)
 
 
 @pytest.fixture
 def frame_server(tmp_path: Path) -> Iterator[str]:
-    with serving(tmp_path) as url:
+    with serving(server_of(tmp_path)) as url:
         yield url
 
 
@@ -263,7 +234,7 @@ def test_strain_is_found_by_the_frame_server(
 
 
 def test_a_server_of_another_kind_is_told_from_one_that_is_away(tmp_path: Path) -> None:
-    with serving(tmp_path, is_other=True) as url:
+    with serving(server_of(tmp_path, is_other=True)) as url:
         other = DataFind(url, {"H1": "H1_HOFT"})
         with pytest.raises(NotReadyError, match="see that GLITCH_DATAFIND_URL is right"):
             other.files("H1", Decimal(MIDDLE))

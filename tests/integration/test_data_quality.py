@@ -5,10 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import tarfile
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,12 +22,13 @@ from api_fixtures import (
     strain_values,
 )
 from gwpy.segments import DataQualityFlag
+from local_server import QuietHandler, serving
+from sent_batches import ingest, tar
 from sqlalchemy import text
 from web_fixtures import Walker
 
 from app.core.engine import make_session_factory
 from app.jobs.records import JobItem
-from app.jobs.service import get_job, list_items
 from worker.runner import JobRunner
 
 AT = int(GPS_TIME)
@@ -44,21 +42,7 @@ def send(service: Service) -> Send:
     """Send a tar of files and let a worker do it; its items, or why there are none."""
 
     def send(files: Mapping[str, bytes], **fields: str) -> list[JobItem]:
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as archive:
-            for name, data in files.items():
-                info = tarfile.TarInfo(name)
-                info.size = len(data)
-                archive.addfile(info, io.BytesIO(data))
-        sessions = make_session_factory(service.engine)
-        content = {"file": ("batch.tar", buffer.getvalue())}
-        with service.client() as client:
-            answer = client.post("/batches", files=content, data=fields)
-        assert answer.status_code == 202, answer.text
-        JobRunner(sessions, service.settings).work(answer.json()["job"])
-        with sessions() as session:
-            job = get_job(session, answer.json()["job"])
-            items = list(list_items(session, job.id, limit=500).items)
+        job, items = ingest(service, tar(files), **fields)
         assert items, job.detail
         return items
 
@@ -146,18 +130,18 @@ def test_an_export_sent_back_marks_what_is_stored(
     assert marks(client) == {AT: [READY], AT + 3: []}
 
 
-class _SegmentServer(BaseHTTPRequestHandler):
+class _SegmentServer(QuietHandler):
     """A segment database: DQSEGDB's addresses and answers (LIGO-T1300625)."""
 
     asked: list[str]
-    answer: bytes | None
+    body: bytes | None
 
-    def do_GET(self) -> None:
+    def reply(self) -> None:
         type(self).asked.append(self.path)
         address = urlsplit(self.path)
         said = {name: values[0] for name, values in parse_qs(address.query).items()}
         is_known = address.path == "/dq/H1/DMT-READY/1"
-        body = self.answer
+        body = self.body
         if body is None:
             start, end = int(said["s"]), int(said["e"])
             assert set(said["include"].split(",")) == {"active", "known", "metadata"}
@@ -165,25 +149,15 @@ class _SegmentServer(BaseHTTPRequestHandler):
             metadata = {"active_indicates_ifo_badness": False}
             what = {"ifo": "H1", "name": "DMT-READY", "version": 1, "metadata": metadata}
             body = json.dumps(what | {"known": [[start, end]], "active": active}).encode()
-        self.send_response(200 if is_known else 404)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.answer(200 if is_known else 404, body)
 
 
 @pytest.fixture
 def server(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_SegmentServer]]:
-    handler = type("Handler", (_SegmentServer,), {"asked": [], "answer": None})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{running.server_port}"
+    handler = type("Handler", (_SegmentServer,), {"asked": [], "body": None})
+    with serving(handler) as address:
         monkeypatch.setattr(service.settings, "segment_server", address)
         yield handler
-        running.shutdown()
 
 
 def test_flags_of_the_segment_database(
@@ -213,7 +187,7 @@ def test_flags_of_the_segment_database(
 def test_what_the_segment_database_does_not_say(
     service: Service, server: type[_SegmentServer], flags: str, answer: bytes | None, reason: str
 ) -> None:
-    server.answer = answer
+    server.body = answer
     assert reason in outcome(service, flags, AT + len(reason) + len(answer or b""))
 
 

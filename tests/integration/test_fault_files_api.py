@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from api_fixtures import Service, running_service, tiny_data_folder
+from sent_batches import ingest, tar
 from sqlalchemy import text
 
 from app.core.embedded import EmbeddedServer
-from app.core.engine import make_session_factory
-from app.jobs.service import list_items
-from worker.runner import JobRunner
 
 pytestmark = pytest.mark.real_data
 
@@ -33,22 +29,8 @@ def service(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator
         yield running
 
 
-def _tar(*paths: Path) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for path in paths:
-            archive.add(path, path.name)
-    return buffer.getvalue()
-
-
-def _batch(service: Service, content: bytes, name: str = "batch.tar") -> list[Any]:
-    sessions = make_session_factory(service.engine)
-    with service.client() as client:
-        answer = client.post("/batches", files={"file": (name, content)})
-    assert answer.status_code == 202, answer.text
-    JobRunner(sessions, service.settings).work(answer.json()["job"])
-    with sessions() as session:
-        return list(list_items(session, answer.json()["job"], limit=500).items)
+def _tar_of(*paths: Path) -> bytes:
+    return tar({path.name: path.read_bytes() for path in paths})
 
 
 EMBEDDED = [
@@ -90,18 +72,18 @@ def test_batches(service: Service, shared_data: Path, tmp_path: Path) -> None:
     faults, strain = shared_data / "faults", shared_data / "strain"
 
     def sent(content: bytes, name: str = "batch.tar") -> list[tuple[str, str | None]]:
-        return [(item.state, item.reason) for item in _batch(service, content, name)]
+        return [(item.state, item.reason) for item in ingest(service, content, name)[1]]
 
     zen = (faults / "tar_table_first_read_as_csv" / "zen_first.tar").read_bytes()
     assert sent(zen) == [("done", None)]
     _delete(service)
     ids = faults / "integer_id_column"
     for name, file in (("ids1.csv", SHORT), ("ids2.csv", LONG)):
-        done = sent(_tar(ids / name, strain / file))
+        done = sent(_tar_of(ids / name, strain / file))
         assert done == [("done", None)] * 3
     _delete(service)
     channels = faults / "wrong_channel_stored" / "chan.csv"
-    assert sent(_tar(channels, strain / SHORT_GWF))[0][0] == "done"
+    assert sent(_tar_of(channels, strain / SHORT_GWF))[0][0] == "done"
     with service.client() as client:
         found = client.get(
             "/glitches", params={"gps_start": "1126259460.8", "gps_end": "1126259461.4"}
@@ -113,7 +95,7 @@ def test_batches(service: Service, shared_data: Path, tmp_path: Path) -> None:
     for part, state in ((rows[1:], "done"), (rows[1::3], "skipped")):
         table = tmp_path / "triggers.csv"
         table.write_text("\n".join([rows[0], *part]))
-        assert {one[0] for one in sent(_tar(table, strain / LONG))} == {state}
+        assert {one[0] for one in sent(_tar_of(table, strain / LONG))} == {state}
     _delete(service)
     stacks = faults / "integer_id_swallows_glitches"
     for name in ("stA.h5", "stB.h5"):

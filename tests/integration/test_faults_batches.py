@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 from api_fixtures import GPS_START, Service, gwosc_hdf5, picture, strain_values
+from sent_batches import tar
 from small_disk import small_file_system
 from sqlalchemy import text
 
@@ -28,16 +27,6 @@ from worker.runner import JobRunner
 SCRIPT = Path(__file__).parents[1] / "api_process.py"
 PATIENCE_S = 400  # the suite shares its cores with whatever else runs; none is waited out in vain
 STAGES = {"arriving": 200, "storage": 210, "storing": 220}  # and the seeds of their pictures
-
-
-def tar(members: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 class KilledService:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,10 @@ from api_fixtures import (
     picture,
     strain_values,
 )
+from sent_batches import ingest, tar
 from sqlalchemy import text
 
-from app.core.engine import make_session_factory
 from app.jobs.records import JobItem
-from app.jobs.service import get_job, list_items
-from worker.runner import JobRunner
 
 AT = int(GPS_TIME)
 STRAIN = strain_values(3)
@@ -42,14 +39,7 @@ def send(service: Service) -> Send:
     """Send a batch and let a worker do it; its items."""
 
     def send(content: bytes, name: str = "batch.tar", **fields: str) -> list[JobItem]:
-        sessions = make_session_factory(service.engine)
-        with service.client() as client:
-            answer = client.post("/batches", files={"file": (name, content)}, data=fields)
-        assert answer.status_code == 202, answer.text
-        JobRunner(sessions, service.settings).work(answer.json()["job"])
-        with sessions() as session:
-            job = get_job(session, answer.json()["job"])
-            items = list(list_items(session, job.id, limit=500).items)
+        job, items = ingest(service, content, name, **fields)
         assert items, job.detail
         return items
 
@@ -62,20 +52,10 @@ def no_glitches(service: Service) -> None:
         connection.execute(text("DELETE FROM glitch"))
 
 
-def tar(**members: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
-
-
 def with_strain(table: bytes, name: str = "triggers.csv", shift_s: int = 0) -> bytes:
     """A tar of a table, which comes first, and strain."""
     strain = gwosc_hdf5(STRAIN, start=GPS_START + shift_s)
-    return tar(**{name: table, f"H-H1_TEST-{GPS_START + shift_s}-32.hdf5": strain})
+    return tar({name: table, f"H-H1_TEST-{GPS_START + shift_s}-32.hdf5": strain})
 
 
 def csv_of(*rows: dict[str, Any]) -> bytes:
@@ -150,7 +130,7 @@ def test_the_channel_that_was_read_is_stored(send: Send, service: Service) -> No
         {"gps_time": AT - 4 + 4 * n, "ifo": "H1", "channel": one} for n, one in enumerate(channels)
     ]
     frames = {f"H-H1_TEST-{GPS_START}-32.gwf": path_free.getvalue()}
-    items = send(tar(**{"t.csv": csv_of(*rows)}, **frames))
+    items = send(tar({"t.csv": csv_of(*rows), **frames}))
     assert [item.state for item in items] == ["done"] * 3, items
     stored = sorted(catalogue(service), key=lambda one: one["gps_time"])
     assert [one["channel"] for one in stored] == [names[0], names[0], names[1]]
@@ -285,7 +265,7 @@ def test_an_export_of_another_catalogue_brings_triggers(
 
 
 def test_fields_that_would_be_dropped_are_refused(client: httpx.Client) -> None:
-    two = [("file", ("a.tar", tar())), ("file", ("b.tar", tar()))]
+    two = [("file", ("a.tar", tar({}))), ("file", ("b.tar", tar({})))]
     assert "Send one file, not 2" in assert_problem(client.post("/batches", files=two), 400)
     scan = {"file": ("H1_abcdefghij_spectrogram_0.5.png", picture(5))}
     detail = assert_problem(client.post("/embed", files=scan, data={"gpstime": "1"}), 400)

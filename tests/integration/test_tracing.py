@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import gzip
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from api_fixtures import running_service
 from fastapi import FastAPI
+from local_server import QuietHandler, serving
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from app.core.embedded import EmbeddedServer
@@ -26,26 +25,15 @@ def collector() -> Iterator[tuple[str, list[SENT]]]:
     """One that takes spans by OTLP over HTTP; its address, and what came."""
     came: list[SENT] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Handler(QuietHandler):
+        def reply(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             is_packed = self.headers.get("Content-Encoding") == "gzip"
             came.append((self.path, gzip.decompress(body) if is_packed else body))
-            self.send_response(200)
-            self.end_headers()
+            self.answer(200)
 
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", came
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Handler) as url:
+        yield url, came
 
 
 def test_requests_become_spans_without_their_secrets(

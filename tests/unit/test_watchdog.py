@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from local_server import QuietHandler, serving
 
 from app.launch.service_process import Watchdog
 
@@ -25,21 +25,13 @@ def test_a_socket_that_takes_and_says_nothing() -> None:
         watchdog.close()
 
 
-class _Answers(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Keep quiet."""
+class _Answers(QuietHandler):
+    def reply(self) -> None:
+        self.answer(200)
 
 
 def test_a_service_that_answers() -> None:
-    with HTTPServer(("127.0.0.1", 0), _Answers) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        watchdog = Watchdog(f"http://127.0.0.1:{server.server_port}", pause_s=0.01)
+    with serving(_Answers) as url:
+        watchdog = Watchdog(url, pause_s=0.01)
         assert not waits_for(watchdog, 1)
         watchdog.close()
-        server.shutdown()
-        thread.join()
