@@ -16,6 +16,7 @@ from glitch.errors import FormatError, GlitchError
 from training.core.budget import Budget
 from training.core.loop import METRICS_FILE
 from training.core.objectives import OBJECTIVES
+from training.core.one_at_a_time import FolderInUseError, one_at_a_time
 from training.dsprites import PackedPictures, PictureArchitecture, PictureVAE
 from training.reproduction.bootstrap import paired_bootstrap
 from training.reproduction.command import Sources, reproduce
@@ -226,6 +227,13 @@ def test_tiers_do_not_share_a_folder_and_an_absent_npz_is_told(tmp_path: Path) -
         reproduce(["fig2"], "reduced", tmp_path / "out", sources=absent)
     with pytest.raises(GlitchError, match="another kind"):
         reproduce(["fig2"], "smoke", tmp_path / "out")
+
+
+def test_two_commands_never_fill_one_folder_but_one_may_report(tmp_path: Path) -> None:
+    with one_at_a_time(tmp_path):
+        with pytest.raises(FolderInUseError, match="Another command is at work"):
+            reproduce(["lemma"], "smoke", tmp_path)
+        assert reproduce(["lemma"], "smoke", tmp_path, is_report_only=True)
 
 
 def test_other_steps_keep_the_tail_and_have_a_folder_of_their_own(tmp_path: Path) -> None:

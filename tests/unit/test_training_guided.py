@@ -12,6 +12,7 @@ from glitch.simulate import UNNAMED
 from glitch.views import Preprocessing
 from training.core.config import ConfigError
 from training.core.loop import METRICS_FILE, Report, Result, TrainingError
+from training.core.one_at_a_time import FolderInUseError
 from training.data import simulated as simulating
 from training.data.pack import PARAMETERS, Pack, PackError, read_pack
 from training.views.config import config_from_mapping
@@ -227,6 +228,8 @@ def test_a_killed_simulation_goes_on_where_it_was(
     simulating.simulate_pack(whole, 10, seed=3)
 
     def stop(done: int, _total: int) -> None:
+        with pytest.raises(FolderInUseError):  # two would overwrite each other's glitches
+            simulating.simulate_pack(parts, 10, seed=3)
         if done == 10:
             raise KeyboardInterrupt
 

@@ -15,6 +15,7 @@ from glitch.errors import CheckpointError
 from glitch.model import ViewsVAE, sample_posterior, sum_residuals
 from training.core.config import ConfigError
 from training.core.loop import CONFIG_FILE, METRICS_FILE, TrainingError, optimise
+from training.core.one_at_a_time import FolderInUseError
 from training.core.state import STATE_FILE, load_state
 from training.data.pack import Pack
 from training.data.sampling import BatchSource
@@ -102,6 +103,19 @@ def test_a_run_starts_from_its_linear_part_and_keeps_it(tmp_path: Path) -> None:
     load_state(tmp_path / STATE_FILE, model, None)
     assert model.anchor.loadings.abs().max() > 0.05
     assert logged(tmp_path)[0]["rate"] > 1  # the prior alone would be zero
+
+
+def test_two_trainings_never_write_one_folder(tmp_path: Path) -> None:
+    config = toy_config()
+
+    def start_another(step: int, _metrics: dict[str, float]) -> None:
+        if step == 2:
+            with pytest.raises(FolderInUseError, match="Another command is at work"):
+                run(tmp_path, config)
+
+    assert run(tmp_path, config, report=start_another).is_complete
+    assert [entry["step"] for entry in logged(tmp_path)] == [1, 2, 3, 4, 5, 6]
+    assert run(tmp_path, config).is_complete  # and the folder is free again
 
 
 def test_another_configuration_may_not_take_the_folder(tmp_path: Path) -> None:

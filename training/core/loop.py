@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -36,6 +37,7 @@ from training.core.distributed import (
 from training.core.full_disk import full_disk_as_error
 from training.core.interrupts import stop_requests
 from training.core.objectives import Discriminator, FactorVAE, Objective, Outcome
+from training.core.one_at_a_time import one_at_a_time
 from training.core.schedules import learning_rate_factor
 from training.core.state import STATE_FILE, load_state, save_state
 
@@ -131,13 +133,26 @@ def run_task(
 
     Raises:
         TrainingError: if the folder holds another run, or a loss or gradient is not finite.
+        FolderInUseError: if another process trains in the folder.
         FullDiskError: if there is no room left for the log.
         CheckpointError: if there is none for the state, or the state cannot be read.
     """
-    if is_first():
-        with full_disk_as_error(folder):
+    with ExitStack() as held:
+        if is_first():
+            held.enter_context(full_disk_as_error(folder))
+            held.enter_context(one_at_a_time(folder))
             claim_folder(config, folder)
-    wait_for_all()
+        wait_for_all()
+        return _run(config, build, folder, report, device)
+
+
+def _run(
+    config: RunSettings,
+    build: Callable[[], Task],
+    folder: Path,
+    report: Report,
+    device: torch.device,
+) -> Result:
     torch.manual_seed(config.seed)  # the weights' first values are drawn from the global stream
     task = build()
     model = task.model

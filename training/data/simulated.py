@@ -17,6 +17,7 @@ from numpy.lib.format import open_memmap
 from glitch.simulate import SIMULATED_CLASSES, UNNAMED, in_other_noise, simulate_glitch
 from glitch.strain import StrainViews, views_from_strain
 from glitch.views import Preprocessing
+from training.core.one_at_a_time import one_at_a_time
 from training.data.pack import (
     NAMES_FILE,
     OBSERVED_FILE,
@@ -70,10 +71,22 @@ def simulate_pack(
 
     Raises:
         PackError: if the number cannot be, or the folder holds the beginning of another pack.
+        FolderInUseError: if another command makes a pack there.
     """
     recipe = preprocessing or Preprocessing()
     if per_class < 1:
         raise PackError(f"Simulate at least one glitch a class, not {per_class}.")
+    with one_at_a_time(folder):
+        _simulate(folder, per_class, seed, recipe, on_progress)
+
+
+def _simulate(
+    folder: Path,
+    per_class: int,
+    seed: int,
+    recipe: Preprocessing,
+    on_progress: Callable[[int, int], None],
+) -> None:
     labels = round_labels() * per_class
     size = ROUNDS * len(round_labels())
     plan = {"per_class": per_class, "seed": seed, "preprocessing_digest": recipe.digest()}
@@ -94,7 +107,6 @@ def _claim(folder: Path, plan: dict[str, object]) -> int:
     if not path.exists():
         if (folder / NAMES_FILE).exists():
             raise PackError(f"{folder} holds another pack: choose another folder.")
-        folder.mkdir(parents=True, exist_ok=True)
         return 0
     found = json.loads(path.read_text(encoding="utf-8"))
     done = int(found.pop("done"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from glitch.errors import GlitchError
 from training.core.budget import Budget
 from training.core.full_disk import full_disk_as_error
+from training.core.one_at_a_time import one_at_a_time
 from training.core.side_by_side import Progress
 from training.reproduction.figure1 import report_figure1
 from training.reproduction.figure2 import report_figure2
@@ -68,7 +69,7 @@ def reproduce(
 
     Raises:
         GlitchError: if a target or tier is unknown, data are missing or damaged, the folder holds
-            another tier, or a training went numerically wrong.
+            another tier, another command is at work in it, or a training went numerically wrong.
     """
     papers = set(ORDER) - set(BEYOND) if "all" in targets else set()
     wanted = tuple(target for target in ORDER if target in papers | set(targets))
@@ -87,7 +88,8 @@ def reproduce(
             _claim(place, wish)
             if is_report_only:
                 return _report_finished(place, wanted, given, wish)
-            return _reproduce(place, wanted, jobs, given, wish, progress)
+            with one_at_a_time(folder):
+                return _reproduce(place, wanted, jobs, given, wish, progress)
     except KeyboardInterrupt:  # outside a training, which ends by itself after saving
         return None
 
