@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +122,23 @@ def test_every_page_is_accessible_and_fits(
         assert said == [], (path, json.dumps(said, indent=1))
     # The page with a refused filter answers 400, which the console notes; nothing else may show.
     assert all("400 (Bad Request)" in line for line in browser.complaints())
+
+
+def test_the_rendered_api_has_the_colours_of_the_pages(browser: Browser) -> None:
+    def is_light() -> bool:
+        colour = browser.driver.execute_script(
+            "const path = document.querySelector('.swagger-ui .opblock-summary-path');"
+            "return getComputedStyle(path).color;"
+        )
+        red, green, blue = (int(part) for part in re.findall(r"\d+", colour)[:3])
+        return red + green + blue > 3 * 128
+
+    browser.look(1440, "dark")
+    browser.open("/docs")
+    browser.wait_until_found(".swagger-ui .opblock-summary-path")
+    assert is_light()
+    browser.look(1440, "light")
+    assert not is_light()
 
 
 def test_no_page_asks_the_network_for_anything_else(

@@ -1,5 +1,16 @@
 // The rendered API: Swagger UI on the service's own OpenAPI document. It sends nothing anywhere else.
 const place = document.querySelector("#api");
+const dark = document.querySelector("link#dark");
+const inTheDark = window.matchMedia("(prefers-color-scheme: dark)");
+
+// Swagger UI's own dark colours, wherever the page's are dark.
+function follow() {
+  document.documentElement.classList.toggle("dark-mode", window.matchMedia(dark.media).matches);
+}
+follow();
+inTheDark.addEventListener("change", follow);
+document.addEventListener("schemechange", follow);
+
 const script = document.createElement("script");
 script.src = place.dataset.bundle;
 script.addEventListener("load", () => {
