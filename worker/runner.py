@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.errors import BusyError, NotReadyError, ServiceError
 from app.core.settings import Settings
+from app.jobs.finalising import finalise
 from app.jobs.leases import (
     JobCancelledError,
     LeaseLostError,
@@ -31,7 +32,6 @@ from app.jobs.leases import (
 from app.jobs.outcomes import HandlerMistakeError, store_finish, store_plan, store_result
 from app.jobs.records import Chunk, JobRecord, Phase
 from app.jobs.registry import handler_of
-from app.jobs.settling import settle
 from glitch.errors import GlitchError
 from worker.context import EncoderCache, WorkerContext
 from worker.lease import HeldLease, WorkerStoppingError
@@ -91,16 +91,16 @@ class JobRunner:
             with self._sessions.begin() as session:
                 claimed = claim_chunk(session, job_id, self.owner, self._lease)
             if claimed is None:
-                self._settle(job_id)
+                self._finalise(job_id)
                 return False
             self._do(*claimed)
             if slice_s is not None and time.monotonic() - started > slice_s:
                 return True
         return False
 
-    def _settle(self, job_id: UUID) -> None:
+    def _finalise(self, job_id: UUID) -> None:
         with self._sessions.begin() as session:
-            settle(session, job_id)
+            finalise(session, job_id)
 
     def _do(self, job: JobRecord, chunk: Chunk) -> None:
         lease = HeldLease(

@@ -21,9 +21,9 @@ from app.batches.open_data import open_data_folder
 from app.batches.options import KIND
 from app.batches.storage import FOLDER, clear_work
 from app.core.files.storage import Kept, SharedFolder, storage_of
+from app.jobs.finalising import DATABASE_CLOCK
 from app.jobs.records import OPEN_STATES
 from app.jobs.service import INPUTS_REMOVED, add_event
-from app.jobs.settling import DATABASE_CLOCK
 from app.jobs.tables import Job, JobEvent
 
 _WITH_FILES = (KIND, "references")  # kinds of jobs that keep files in the data directory

@@ -16,9 +16,9 @@ from uuid import UUID
 from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from app.jobs.finalising import DATABASE_CLOCK, lock_job
 from app.jobs.records import OPEN_STATES, Chunk, JobRecord, PendingItem, Phase
 from app.jobs.service import add_event, to_record
-from app.jobs.settling import DATABASE_CLOCK, lock_job
 from app.jobs.tables import Job, JobChunk, JobItem
 
 MAX_ATTEMPTS = 5

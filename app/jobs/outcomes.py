@@ -10,11 +10,11 @@ from sqlalchemy import BigInteger, Integer, Text, Uuid, bindparam, insert, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
+from app.jobs.finalising import DATABASE_CLOCK, ending, lock_job
 from app.jobs.leases import LeaseLostError, end_chunk
 from app.jobs.records import Chunk, Phase
 from app.jobs.registry import ChunkPlan, ChunkResult
 from app.jobs.service import add_event
-from app.jobs.settling import DATABASE_CLOCK, ending, lock_job
 from app.jobs.tables import ITEM_STATES, Job, JobChunk
 
 _CHUNKS_A_STATEMENT = 500

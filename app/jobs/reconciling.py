@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from app.jobs.finalising import DATABASE_CLOCK, finalise
 from app.jobs.leases import is_due
 from app.jobs.records import OPEN_STATES, Phase
-from app.jobs.settling import DATABASE_CLOCK, settle
 from app.jobs.tables import Job, JobChunk
 
 
@@ -26,7 +26,7 @@ def reconcile(session: Session, job_id: UUID) -> bool:
 
     That is where a chunk waits that is due, or one whose worker is taken for dead.
     """
-    state = settle(session, job_id)
+    state = finalise(session, job_id)
     if state not in OPEN_STATES:
         return False
     other = aliased(JobChunk)

@@ -15,10 +15,10 @@ from app.core.identifiers import uuid7
 from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row, wrong_cursor
 from app.core.principals import Principal, Role
 from app.jobs import records
+from app.jobs.finalising import finalise, lock_job
 from app.jobs.notify import notify_after_commit
 from app.jobs.records import OPEN_STATES, JobRecord, Phase
 from app.jobs.registry import known_kinds
-from app.jobs.settling import lock_job, settle
 from app.jobs.tables import ITEM_STATES, JOB_STATES, OPEN, Job, JobChunk, JobEvent, JobItem
 
 LARGEST_PAGE = 500
@@ -170,7 +170,7 @@ def cancel_job(session: Session, job_id: UUID, principal: Principal) -> JobRecor
     job.is_cancel_requested = True
     add_event(session, job.id, "cancel requested", f"by {principal.name}")
     session.flush()
-    settle(session, job.id)
+    finalise(session, job.id)
     notify_after_commit(session, job.id)
     return get_job(session, job_id)
 

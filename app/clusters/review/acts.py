@@ -202,7 +202,7 @@ def take_back_dismissal(scene: Scene, _memory: Mapping[str, Any]) -> None:
 
 
 def assign(scene: Scene, action: AssignRequest) -> Memory:
-    """Label members; what was suggested for them is settled by that."""
+    """Label members; what was suggested for them is decided by that."""
     wanted = members_named(scene, action.member_ids)
     used = suggestions.take(scene.session, scene.cluster.identity, wanted)
     labels = append_labels(
@@ -244,10 +244,10 @@ def accept(scene: Scene, action: AcceptRequest) -> Memory:
 
 
 def take_back_labels(scene: Scene, memory: Mapping[str, Any]) -> None:
-    """Revoke the labels and suggest again what they had settled."""
+    """Revoke the labels and suggest again what they had decided."""
     revoke_labels(scene.session, [UUID(one) for one in memory["labels"]], reviewer=scene.author)
-    settled = memory.get("suggested", [])
-    if settled:
+    decided = memory.get("suggested", [])
+    if decided:
         found = _class_of(scene.session, memory, "suggested_class")
         if found is None:
             raise ConflictError(
@@ -255,7 +255,7 @@ def take_back_labels(scene: Scene, memory: Mapping[str, Any]) -> None:
             )
         suggestions.suggest_again(
             scene.session,
-            [UUID(one) for one in settled],
+            [UUID(one) for one in decided],
             identity=scene.cluster.identity,
             class_id=found.id,
             event_id=memory["suggested_by"],

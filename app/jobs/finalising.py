@@ -27,7 +27,7 @@ def lock_job(session: Session, job_id: UUID) -> Job | None:
     )
 
 
-def settle(session: Session, job_id: UUID) -> str | None:
+def finalise(session: Session, job_id: UUID) -> str | None:
     """End the job if nothing of it can go on: as cancelled, or as failed. Its state.
 
     Success is the finish's own, in its transaction. Waits for whoever holds the job's row, so two
