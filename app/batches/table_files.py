@@ -56,8 +56,7 @@ def _binary_rows(path: Path, name: str) -> Iterator[TableRow]:
     table = triggers.table
     ifo = table.ifo or detector_of_channel(table.channel) or detector_of_file_name(name)
     wanted = wanted_columns(table.columns)
-    # Omicron's own files say which stream they are of.
-    origin = origin_of(list(table.columns)) or ("omicron" if table.channel else None)
+    origin = origin_of(list(table.columns)) or ("omicron" if table.is_omicron else None)
     size = _ROOT_ROWS if is_root(path) else _ROWS
     for start in range(0, table.count, size):
         count = min(size, table.count - start)

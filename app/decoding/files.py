@@ -218,7 +218,7 @@ def open_triggers(file: Path, name: str) -> TriggerFile:
         TooLargeError: if its rows are longer than any trigger is.
     """
     found = _perform("triggers", file, name)
-    table = TriggerTable(found["count"], tuple(found["columns"]), found["channel"], found["ifo"])
+    table = TriggerTable(**found | {"columns": tuple(found["columns"])})
     return TriggerFile(file, name, table)
 
 

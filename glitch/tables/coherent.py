@@ -1,4 +1,6 @@
-"""Coherent WaveBurst's EVENTS.txt: an event a line, with a time and an SNR for each detector."""
+"""Tables with an event a line, and a time and an SNR in each detector: Coherent WaveBurst's
+EVENTS.txt, PyCBC's coincidences.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,11 @@ def of_each_detector(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if not found:
         yield values
     for match in found:
+        ifo = match[1] or match[2]
         row = {ours: plain[theirs] for theirs, ours in _SHARED.items() if theirs in plain}
-        row |= {"gps_time": plain[match[0]], "ifo": match[1]}
+        row |= {"gps_time": plain[match[0]], "ifo": ifo}
+        if f"{ifo}_snr" in plain:
+            row["snr"] = plain[f"{ifo}_snr"]
         with contextlib.suppress(KeyError, ValueError):  # where it is not said
-            row["snr"] = math.sqrt(float(plain[f"ssnr_for_{match[1]}_detector"]))
+            row["snr"] = math.sqrt(float(plain[f"ssnr_for_{ifo}_detector"]))
         yield row

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 from functools import lru_cache
 
 # Our name: what Gravity Spy's releases, Omicron, LIGO_LW, PyCBC and people call it, as
 # ``plain_name`` gives it. The first that has a value counts.
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "file_name"),
-    "ifo": ("ifo", "detector", "interferometer", "instrument", "site", "observatory"),
+    "ifo": (
+        *("ifo", "detector", "interferometer", "instrument", "site", "observatory", "det"),
+        *("ifos", "detectors", "instruments", "dets"),
+    ),
     "channel": ("channel", "channel_name"),
     "gravityspy_id": ("gravityspy_id", "uniqueid", "unique_id", "gravity_spy_id"),
     "id": ("id", "event_id", "subject_id"),
     "label": ("label", "ml_label", "class", "gravityspy_label", "glitch_class"),
-    "confidence": ("confidence", "ml_confidence"),
+    "confidence": ("ml_confidence", "confidence"),  # LIGO_LW's column has the shorter name
     "data_quality": ("data_quality",),
     "origin": ("origin",),
     "novelty_score": ("novelty_score",),  # with ``origin``, only our exports have it
     "snr": ("snr", "sigma", "rho"),
     "peak_frequency": (
         *("peak_frequency", "peakfreq", "peak_freq", "frequency", "fpeak", "freq"),
-        "central_freq",
+        *("central_freq", "central_frequency", "center_frequency", "fcent", "f_peak"),
     ),
     "duration": ("duration",),
     "bandwidth": ("bandwidth",),
@@ -41,12 +45,19 @@ TIMES = (
     *("trigger_time", "time", "t_peak", "tpeak", "peak", "gps_peak", "central_time", "end_time"),
     *("t0", "gps_seconds", "gpsseconds", "gps_sec", "event_gps", "gps_event", "geocent_time"),
     *("gps_peak_time", "peak_gps_time", "tc", "peaktime", "eventtime", "triggertime"),
+    *("time_gps", "t_gps", "trigger_gps", "gps_trigger", "peakgps", "gpspeak", "time_peak"),
+    *("time_of_peak", "trig_time", "tcent", "center_time", "centre_time", "merger_time"),
+    *("coalescence_time", "centraltime"),
 )
 UTC_TIMES = ("utc", "utc_time", "time_utc", "event_time_utc", "datetime", "date_time")
-STARTS = ("tstart", "start_time", "start", "gps_start", "t_start", "gps_start_time", "starttime")
+UTC_DATES = ("date", "utc_date", "date_utc")  # beside one of the time of the day
+STARTS = (
+    *("tstart", "start_time", "start", "gps_start", "t_start", "gps_start_time", "starttime"),
+    *("starting_time", "begin", "begin_time", "gps_begin", "t_min", "tmin"),
+)
 ENDS = (
     *("tend", "end_time", "end", "stop", "gps_end", "stop_time", "t_end", "gps_end_time"),
-    "endtime",
+    *("endtime", "ending_time", "tstop", "t_stop", "gps_stop", "t_max", "tmax"),
 )
 LOWEST = ("fstart", "flow", "f_low", "freq_min")
 HIGHEST = ("fend", "fhigh", "f_high", "freq_max")
@@ -59,33 +70,80 @@ def nanoseconds_of(name: str) -> tuple[str, ...]:
     return (f"{name}_ns", f"{name}ns", *changed)
 
 
-TIME_IN_DETECTOR = re.compile(r"time_for_([a-z][0-9])_detector")  # cWB, for each of its detectors
+# cWB's, and PyCBC's of coincidences, for each of their detectors.
+TIME_IN_DETECTOR = re.compile(
+    r"time_for_([ghiklv][12])_detector|([ghiklv][12])_(?:end_|peak_)?time", re.ASCII
+)
 LONGEST_NAME = 300  # characters that are looked at
 _NANOSECONDS = (("seconds", "nanoseconds"), ("_sec", "_nsec"), ("_sec", "_nanosec"))
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3}(,\d{3})+(\.\d*)?|,\d{3}\.\d*)", re.ASCII)
 _FORTRAN = re.compile(r"([+-]?\d+\.?\d*)[dD]([+-]?\d+)", re.ASCII)
-_UNIT = re.compile(r"\s*[\[(][^\])]*[\])]\s*\Z")
-_TELLING = frozenset(
-    (*TIMES, *UTC_TIMES, *(name for key in ("path", "gravityspy_id") for name in SPELLINGS[key]))
+_UNIT = re.compile(r"(?:\s*[\[(]([^\])]*)[\])])+\s*\Z")
+_UNIT_IN_NAME = re.compile(r"_(s|sec|seconds|ms|us|ns|hz|khz|percent)\Z")
+# Case tells a mega from a milli. What is not listed is the unit that we keep, or none at all.
+_UNITS = {
+    **{"ms": "1e-3", "msec": "1e-3", "us": "1e-6", "µs": "1e-6", "usec": "1e-6", "ns": "1e-9"},
+    **{"kHz": "1e3", "khz": "1e3", "KHz": "1e3", "mHz": "1e-3", "MHz": "1e6", "min": "60"},
+    **{"%": "1e-2", "percent": "1e-2"},
+}
+_ENDS_NS = frozenset(ns for name in ENDS for ns in nanoseconds_of(name))
+_MOMENTS = frozenset((*TIMES, *(ns for name in TIMES for ns in nanoseconds_of(name))))
+_SPANS = _ENDS_NS | frozenset(
+    (*STARTS, *ENDS, *(ns for name in STARTS for ns in nanoseconds_of(name)))
 )
-_KNOWN = frozenset(
-    (
-        *(name for names in SPELLINGS.values() for name in names),
-        *(ns for name in (*TIMES, *STARTS, *ENDS) for ns in nanoseconds_of(name)),
-        *(*TIMES, *UTC_TIMES, *STARTS, *ENDS, *LOWEST, *HIGHEST),
+_TELLING = _MOMENTS | frozenset(
+    (*UTC_TIMES, *(name for key in ("path", "gravityspy_id") for name in SPELLINGS[key]))
+)
+_KNOWN = (
+    _MOMENTS
+    | _SPANS
+    | frozenset((*UTC_TIMES, *UTC_DATES, *LOWEST, *HIGHEST)).union(*SPELLINGS.values())
+)
+_MEASURED = (
+    _MOMENTS
+    | _SPANS
+    | frozenset((*LOWEST, *HIGHEST)).union(
+        *(SPELLINGS[name] for name in ("peak_frequency", "duration", "bandwidth", "confidence"))
     )
 )
 
 
-@lru_cache(maxsize=1024)
 def plain_name(name: str) -> str:
     """A column's name without case, unit, comment mark, table name, or choice of separator.
 
-    "GPS time [s]", "#gps-time" and "sngl_burst:gps_time" are all ``gps_time``.
+    "GPS time [s]", "#gps-time", "gps_time_s" and "sngl_burst:gps_time" are all ``gps_time``.
     """
-    text = name[:LONGEST_NAME].strip().strip("\ufeff").lstrip("#%").strip().strip("'\"").lower()
-    text = _UNIT.sub("", text).rpartition(":")[2]
-    return re.sub(r"[\s\-.]+", "_", text.strip())
+    return _parts(name)[0]
+
+
+def unit_of(name: str) -> Decimal:
+    """What values of a column are multiplied with, so that they are in s, in Hz, or a share.
+
+    "duration [ms]" and "duration_ms" give 0.001; a column without a unit, or one that holds no
+    measure, gives 1.
+    """
+    plain, unit = _parts(name)
+    return Decimal(_UNITS.get(unit, "1") if plain in _MEASURED else "1")
+
+
+def with_unit(name: str, unit: str) -> str:
+    """A column's name as ``unit_of`` takes it, where its unit stands elsewhere."""
+    return name if not unit or _UNIT.search(name) else f"{name} [{unit}]"
+
+
+@lru_cache(maxsize=1024)
+def _parts(name: str) -> tuple[str, str]:
+    """A column's plain name, and its unit as written; empty where there is none."""
+    text = name[:LONGEST_NAME].strip().strip("\ufeff").lstrip("#%").strip().strip("'\"")
+    found = _UNIT.search(text)
+    text = _UNIT.sub("", text).rpartition(":")[2].lower()
+    plain = re.sub(r"[\s\-.]+", "_", text.strip())
+    if found is not None:
+        return plain, found[1].strip()
+    base = _UNIT_IN_NAME.sub("", plain)  # "duration_s" has a meaning of its own
+    if plain not in _KNOWN and base in _KNOWN:
+        return base, plain[len(base) + 1 :]
+    return plain, ""
 
 
 def plain_number(text: str) -> str:
@@ -102,13 +160,20 @@ def plain_number(text: str) -> str:
 def is_header(names: Iterable[str]) -> bool:
     """Whether names of columns tell what a row is of: a time, a path, or a Gravity Spy id."""
     plain = {plain_name(name) for name in names}
-    spans = plain & set(STARTS) and plain & {*ENDS, DURATION}
-    return bool(plain & _TELLING or spans or any(map(TIME_IN_DETECTOR.fullmatch, plain)))
+    return bool(plain & _TELLING or any(map(TIME_IN_DETECTOR.fullmatch, plain))) or has_times(plain)
+
+
+def has_times(names: Iterable[str]) -> bool:
+    """Whether columns give the GPS time of a row, or where it starts and ends."""
+    plain = {plain_name(name) for name in names}
+    starts = plain & (_SPANS - _ENDS_NS - set(ENDS))
+    return bool(plain & _MOMENTS or (starts and plain & {*ENDS, *_ENDS_NS, DURATION}))
 
 
 def is_time(name: str) -> bool:
     """Whether a column holds the time of a trigger, or where it starts or ends."""
-    return plain_name(name) in (*TIMES, *UTC_TIMES, *STARTS, *ENDS)
+    plain = plain_name(name)
+    return plain in _MOMENTS or plain in _SPANS or plain in UTC_TIMES
 
 
 def is_known(name: str) -> bool:

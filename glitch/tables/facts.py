@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
 from glitch.detectors import DETECTORS, detector_of_channel, parse_detector
 from glitch.errors import TableError
 from glitch.gravityspy import is_gravityspy_id, may_be_gravityspy_id
-from glitch.tables.columns import HIGHEST, LOWEST, SPELLINGS, is_known, plain_name, plain_number
-from glitch.tables.times import gps_time_of, span_of
+from glitch.tables.columns import (
+    HIGHEST,
+    LOWEST,
+    SPELLINGS,
+    is_known,
+    plain_name,
+    plain_number,
+    unit_of,
+)
+from glitch.tables.times import gps_time_of, span_of, why_no_time
 
-_NO_VALUE = frozenset({"", "none", "null", "nan", "--", "n/a", "nil", "<na>"})
+_NO_VALUE = frozenset(
+    (
+        *("", "none", "null", "nan", "--", "n/a", "nil", "<na>", "nat", "-", "---", "***"),
+        *("masked", "#n/a", "\\n", "?", "undefined"),
+    )
+)
+_QUOTED = re.compile(r"(?:b(?=['\"]))?(['\"])(.*)\1", re.DOTALL)  # as Python shows text and bytes
 _NUMBERS = ("snr", "peak_frequency", "duration", "bandwidth", "q", "window_s", "confidence")
 _LEAST_KNOWN = 0.0  # -999 and its like stand for a value that is not known
 _LONGEST_TEXT = 1000
@@ -122,6 +137,8 @@ def _said(row: Mapping[str, Any]) -> dict[str, str]:
         text, plain = _text(value), plain_name(name)
         if text is None:
             continue
+        if (unit := unit_of(name)) != 1:
+            text = _times(text, unit)
         if not _are_same(said.setdefault(plain, text), text) and is_known(plain):
             raise TableError(
                 f"Two columns are called {plain} and say {said[plain][:40]!r} and {text[:40]!r}: "
@@ -142,7 +159,17 @@ def _text(value: Any) -> str | None:
         value = value.decode("utf-8", "replace")
     text = repr(value) if isinstance(value, float) else str(value)
     text = text.replace("\0", "").strip()
+    if quoted := _QUOTED.fullmatch(text):
+        text = quoted[2].strip()
     return None if text.lower() in _NO_VALUE else text[:_LONGEST_TEXT]
+
+
+def _times(text: str, unit: Decimal) -> str:
+    """A number in another unit; what is none as it is."""
+    try:
+        return format(Decimal(plain_number(text)) * unit, "f")
+    except (InvalidOperation, ValueError):
+        return text
 
 
 def _first(said: Mapping[str, str], ours: str) -> str | None:
@@ -154,7 +181,7 @@ def _number(ours: str, said: Mapping[str, str]) -> float | None:
     if text is None:
         return None
     try:
-        value = float(plain_number(text))
+        value = float(plain_number(text.replace("_", " ")))  # which Python passes over in numbers
     except ValueError:
         raise TableError(f"{ours} {text[:40]!r} is no number: correct that row.") from None
     return value if math.isfinite(value) and value >= _LEAST_KNOWN else None
@@ -227,7 +254,9 @@ def _ifo(said: Mapping[str, str], channel: str | None) -> str | None:
         return detector_of_channel(channel)
     ifo = parse_detector(text)
     if ifo is None:
-        raise TableError(f"There is no detector {text[:20]!r}: give {', '.join(DETECTORS)}.")
+        raise TableError(
+            f"There is no detector {text[:20]!r}: give one a row, of {', '.join(DETECTORS)}."
+        )
     return ifo
 
 
@@ -235,10 +264,7 @@ def _gps_time(said: Mapping[str, str]) -> str | None:
     try:
         time = gps_time_of(said)
     except ValueError as error:
-        raise TableError(
-            f"gps_time {str(error)[:40]!r} is no GPS time: give seconds since 6 January 1980, or "
-            "UTC as 2015-09-14T09:50:45."
-        ) from None
+        raise TableError(why_no_time(str(error))) from None
     return None if time is None else format(_shortest(time), "f")
 
 

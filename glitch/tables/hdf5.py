@@ -8,27 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
-from glitch.detectors import detector_of_text, parse_detector
+from glitch.detectors import detector_of_channel, detector_of_text, parse_detector
 from glitch.errors import FormatError, GlitchError, TooLargeError
+from glitch.files.channels import is_strain_channel
 from glitch.files.damage import DAMAGE, damage_as
 from glitch.files.hdf5 import (
     dataset_shape,
     find_dataset,
     read_attribute,
     read_fields,
+    read_rows,
     walk_datasets,
 )
-from glitch.tables.columns import TIMES, is_known, is_time, plain_name
+from glitch.tables.columns import has_times, is_known, is_time, with_unit
+from glitch.tables.layout import ecsv_units
 
 TRIGGERS = "triggers"
 _IFO = "ifo"
 _MOST_ROW_BYTES = 2048  # Omicron writes 100
+_META, _MASK = ".__table_column_meta__", ".mask"  # as astropy calls what it keeps beside
+_MOST_META_LINES, _MOST_META_BYTES = 2_000, 1 << 20
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -40,6 +46,7 @@ class TriggerTable:
     columns: tuple[str, ...]
     channel: str | None  # of all of them
     ifo: str | None = None
+    is_omicron: bool = False  # whose files say which stream they are of
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +58,12 @@ class _Table:
     count: int
     row_bytes: int
     read: Callable[[int, int, Sequence[str]], Mapping[str, Sequence[Any]]]
+    coarse: tuple[str, ...] = ()  # times that are left out: floats of 32 bits hold them to 64 s
+
+    @property
+    def channel(self) -> str | None:
+        """The channel that its path names, as SNAX's do."""
+        return next((one for one in self.path.split("/") if detector_of_channel(one)), None)
 
     @property
     def ifo(self) -> str | None:
@@ -88,12 +101,14 @@ def trigger_table(path: Path, name: str) -> TriggerTable:
     """
     with _open(path, name) as (tree, table):
         value = read_attribute(tree, "Mstreamname")
-        channel = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        stream = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        is_omicron = isinstance(stream, str) and bool(stream)
         return TriggerTable(
             count=table.count,
             columns=table.columns,
-            channel=channel if isinstance(channel, str) and channel else None,
+            channel=str(stream) if is_omicron else table.channel,
             ifo=table.ifo,
+            is_omicron=is_omicron,
         )
 
 
@@ -128,15 +143,27 @@ def _open(path: Path, name: str) -> Iterator[tuple[h5py.File, _Table]]:
                 f"{name}: each trigger has {table.row_bytes:,} bytes; at most "
                 f"{_MOST_ROW_BYTES:,} are read. Leave out what Omicron does not write."
             )
+        if table.coarse and not has_times(table.columns):
+            raise FormatError(
+                f"{name}: the times in {table.coarse[0]!r} are floats of 32 bits, which hold a GPS "
+                "time to 64 s alone: write them as float64."
+            )
         yield tree, table
 
 
 def _chosen(tables: list[_Table]) -> _Table | None:
-    """The table that is meant: the only one, the one called so, or one of each detector as one."""
+    """The table that is meant: the only one, the one called so, or one of each detector as one.
+
+    Of a group for each channel with a table for each stretch, as SNAX writes, those of strain.
+    """
     named = [one for one in tables if one.path.rpartition("/")[2] == TRIGGERS]
     found = named or [one for one in tables if parse_detector(one.path)] or tables
+    if len(found) > 1:
+        found = [one for one in found if one.channel and is_strain_channel(one.channel)] or found
     if len(found) == 1:
         return found[0]
+    if found[0].channel and len({(one.channel, one.columns) for one in found}) == 1:
+        return replace(_joined(found), path=found[0].path)
     ifos = [one.ifo for one in found]
     if None in ifos or len(set(ifos)) < len(found):
         return None
@@ -168,7 +195,7 @@ def _joined(tables: list[_Table]) -> _Table:
 def _tables(tree: h5py.File) -> list[_Table]:
     own = find_dataset(tree, TRIGGERS)
     if own is not None and own.dtype.names is not None and len(dataset_shape(own)) == 1:
-        return [_compound(TRIGGERS, own)]
+        return [_compound(tree, TRIGGERS, own)]
     found: list[_Table] = []
     groups: dict[str, dict[str, h5py.Dataset]] = {}
     others: dict[str, list[tuple[int, ...]]] = {}  # what groups hold that is no column
@@ -176,8 +203,8 @@ def _tables(tree: h5py.File) -> list[_Table]:
         group, _, column = path.rpartition("/")
         if len(dataset_shape(dataset)) != 1:
             others.setdefault(group, []).append(dataset_shape(dataset))
-        elif dataset.dtype.names is not None and _has_time(dataset.dtype.names):
-            found.append(_compound(path, dataset))
+        elif dataset.dtype.names is not None and has_times(dataset.dtype.names):
+            found.append(_compound(tree, path, dataset))
         elif dataset.dtype.names is None:
             groups.setdefault(group, {})[column] = dataset
     return found or [
@@ -193,24 +220,47 @@ def _is_of_each(shape: tuple[int, ...], count: int) -> bool:
     return len(shape) > 2 or shape[:1] == (count,)
 
 
-def _has_time(columns: Sequence[str]) -> bool:
-    return any(plain_name(column) in TIMES for column in columns)
+def _compound(tree: h5py.File, path: str, dataset: h5py.Dataset) -> _Table:
+    """A compound as a table; of astropy's, what its units say and its masks hide counts."""
+    units = ecsv_units(_meta_lines(tree, path))
+    coarse = tuple(name for name in dataset.dtype.names if _is_coarse(name, dataset.dtype[name]))
+    own = {with_unit(name, units.get(name, "")): name for name in dataset.dtype.names}
+    masks = {name: f"{name}{_MASK}" for name in own.values() if f"{name}{_MASK}" in own.values()}
 
-
-def _compound(path: str, dataset: h5py.Dataset) -> _Table:
     def read(start: int, stop: int, columns: Sequence[str]) -> Mapping[str, Sequence[Any]]:
+        names = [own[column] for column in columns]
+        if not names:
+            return {}
         most_bytes = max(stop - start, 1) * _MOST_ROW_BYTES
-        return read_fields(dataset, start, stop, columns, most_bytes=most_bytes) if columns else {}
+        hidden = [masks[name] for name in names if name in masks]
+        found = read_fields(dataset, start, stop, [*names, *hidden], most_bytes=most_bytes)
+        for name in set(names) & masks.keys():
+            cells = zip(found[name], found[masks[name]], strict=True)
+            found[name] = [None if is_hidden else cell for cell, is_hidden in cells]
+        return {column: found[own[column]] for column in columns}
 
-    return _Table(
-        path, tuple(dataset.dtype.names), dataset_shape(dataset)[0], dataset.dtype.itemsize, read
-    )
+    columns = tuple(column for column, name in own.items() if name not in coarse)
+    count = dataset_shape(dataset)[0]
+    return _Table(path, columns, count, dataset.dtype.itemsize, read, coarse)
+
+
+def _is_coarse(name: str, dtype: np.dtype) -> bool:
+    return dtype.kind == "f" and dtype.itemsize < 8 and is_time(name)
+
+
+def _meta_lines(tree: h5py.File, path: str) -> list[str]:
+    """What astropy keeps beside a table, as lines of ECSV."""
+    meta = find_dataset(tree, path + _META)
+    if meta is None or meta.dtype.kind != "S" or len(dataset_shape(meta)) != 1:
+        return []
+    lines = read_rows(meta, 0, _MOST_META_LINES, most_bytes=_MOST_META_BYTES)
+    return [line.decode("utf-8", "replace") for line in lines.tolist()]
 
 
 def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
     """A group as a table, where it has times and more of one length; None where it is none."""
-    times = [name for name in datasets if plain_name(name) in TIMES]
-    if not times:
+    times = [name for name in datasets if is_time(name)]
+    if not has_times(datasets):
         return None
     count = dataset_shape(datasets[times[0]])[0]
     columns = {
@@ -220,6 +270,7 @@ def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
     }
     if all(is_time(name) for name in columns):  # segments have no more
         return None
+    coarse = tuple(name for name, one in columns.items() if _is_coarse(name, one.dtype))
 
     def read(start: int, stop: int, wanted: Sequence[str]) -> Mapping[str, Sequence[Any]]:
         most_bytes = max(stop - start, 1) * _MOST_ROW_BYTES
@@ -229,7 +280,8 @@ def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
         }
 
     row_bytes = sum(one.dtype.itemsize for one in columns.values())
-    return _Table(path, tuple(columns), count, row_bytes, read)
+    fine = tuple(name for name in columns if name not in coarse)
+    return _Table(path, fine, count, row_bytes, read, coarse)
 
 
 def _is_plain(dataset: h5py.Dataset) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from glitch.files.text import encoding_of
-from glitch.tables.columns import is_header, is_known, is_time, plain_name
+from glitch.tables.columns import is_header, is_known, is_time, plain_name, with_unit
 
 HEAD_BYTES = 1 << 14
 COMMENTS = "#%"
@@ -17,9 +18,10 @@ _MOST_HEADER_LINES = 200
 _UNITS = frozenset(
     {"s", "sec", "second", "seconds", "gps", "[s]", "(s)", "n", "double", "float", "float64", "f8"}
 )
-_WORD = re.compile(r"\s*([^\W\d][\w\s()\[\]/^*%.-]{0,20}|[\[(]\w{0,20}[\])]|)\s*")
+_WORD = re.compile(r"\s*(%|[^\W\d][\w\s()\[\]/^*%.-]{0,20}|[\[(]\w{0,20}[\])]|)\s*")
 _NUMBERED = re.compile(r"\A\d+\s*[-:.)]\s*")  # cWB counts its columns
 _SEPARATORS = (",", "\t", ";", "|")
+_ECSV_UNIT = re.compile(r"- \{name: ('[^']*'|\"[^\"]*\"|[^,}]*), unit: ([^,}]+)")
 _ECSV_DELIMITER = re.compile(r"#\s*delimiter:\s*'?(.)'?")
 
 
@@ -58,6 +60,11 @@ class Layout:
         """Place of the last column that means something here."""
         return max((at for at, name in enumerate(self.columns) if is_known(name)), default=0)
 
+    def with_units(self, units: Mapping[str, str]) -> Layout:
+        """The layout with units of columns in their names, by these."""
+        names = (with_unit(name, units.get(name.strip(), "")) for name in self.columns)
+        return replace(self, columns=tuple(names)) if units else self
+
     def is_of_units(self, row: list[str]) -> bool:
         """Whether a row says what the columns are measured in, or of which type they are."""
         times = [cell for name, cell in zip(self.columns, row, strict=False) if is_time(name)]
@@ -90,9 +97,9 @@ def find_layout(head: bytes) -> Layout | None:
         if not stripped or stripped[0] in COMMENTS:
             comments.append(stripped)
             continue
-        layout = _header(stripped, number, _declared(comments))
+        layout = _header(stripped, number, _declared(comments)).with_units(ecsv_units(comments))
         if layout.is_table and (first is None or layout.is_telling):
-            return _with_index(layout, lines[number:])
+            return _with_rows(layout, stripped, lines[number:])
         if first is None and (commented := _commented(comments, stripped, number)) is not None:
             return commented
         first = first or layout
@@ -105,25 +112,29 @@ def _commented(comments: list[str], row: str, number: int) -> Layout | None:
     if not said or len(comments) != number - 1:
         return None
     in_one = _header(said[-1], number - 1, None)
-    if in_one.is_readable:
-        return _with_separator_of(in_one, row)
+    fitting = _with_separator_of(in_one, row) if in_one.is_readable else None
+    if fitting is not None and len(_split(row, fitting.separator)) == len(fitting.columns):
+        return fitting
     for separator in (*_SEPARATORS, " "):
         listed = [_NUMBERED.sub("", one) for one in said[-len(_split(row, separator)) :]]
         layout = Layout(tuple(listed), separator, number - 1)
         if len(listed) > 1 and len(_split(row, separator)) == len(listed) and layout.is_readable:
             return layout
-    return None
+    return fitting
 
 
-def _with_index(layout: Layout, rows: list[str]) -> Layout:
-    """The layout with a first column that has no name, where rows have one value more.
+def _with_rows(layout: Layout, header: str, rows: list[str]) -> Layout:
+    """The layout as the first row shows it, where blanks or tabs part the columns.
 
-    Of blanks and tabs alone, as pandas and R write the names of rows; a comma too many is a slip.
+    A value more than names is a first column that has none, as pandas and R write the names of
+    rows; a comma too many is a slip. One value alone below several words is called by all of them.
     """
     first = next((row.strip() for row in rows if row.strip() and not is_rule(row)), "")
     n_values = len(_split(first, layout.separator))
     if layout.separator in " \t" and n_values == len(layout.columns) + 1:
-        return Layout(("", *layout.columns), layout.separator, layout.n_skipped)
+        return replace(layout, columns=("", *layout.columns))
+    if layout.separator == " " and n_values == 1 and is_time(header):
+        return replace(layout, columns=(header,), separator=",")
     return layout
 
 
@@ -139,6 +150,12 @@ def _declared(comments: list[str]) -> str | None:
         return None
     found = (_ECSV_DELIMITER.match(line) for line in comments)
     return next((match[1] for match in found if match), " ")
+
+
+def ecsv_units(lines: list[str]) -> dict[str, str]:
+    """Units of columns, from the lines that astropy writes about them."""
+    found = (_ECSV_UNIT.search(line) for line in lines)
+    return {match[1].strip("'\""): match[2].strip("'\" ") for match in found if match}
 
 
 def _header(line: str, n_skipped: int, separator: str | None) -> Layout:

@@ -20,7 +20,7 @@ from glitch.detectors import detector_of_file_name
 from glitch.errors import FormatError, GlitchError, TableError
 from glitch.files.text import encoding_of
 from glitch.tables.coherent import of_each_detector
-from glitch.tables.columns import plain_name
+from glitch.tables.columns import plain_name, with_unit
 from glitch.tables.facts import Facts, facts_of
 from glitch.tables.layout import COMMENTS, HEAD_BYTES, Layout, find_layout, is_rule
 from glitch.tables.ligolw import is_ligolw, ligolw_rows
@@ -158,13 +158,16 @@ def _text_rows(
         for _ in range(layout.n_skipped):
             lines.readline(LONGEST_LINE)
         numbered = _Numbered(lines, layout)
-        last_known, n_columns, is_first = layout.last_known, len(layout.columns), True
+        columns, last_known, is_first = layout.columns, layout.last_known, True
+        n_columns = len(columns)
         for row in csv.reader(numbered, delimiter=layout.separator, skipinitialspace=True):
             number = numbered.number
             if not row or row == [""] or is_rule(layout.separator.join(row)):
                 continue
             is_units, is_first = is_first and layout.is_of_units(row), False
             if is_units:
+                units = (cell.strip(" []()") for cell in row)
+                columns = tuple(map(with_unit, columns, [*units, *[""] * n_columns]))
                 continue
             if len(row) <= last_known:
                 yield number, "The row is shorter than the header."
@@ -172,7 +175,7 @@ def _text_rows(
                 yield number, "The row is longer than the header: quote values that hold commas."
             else:
                 cells = [_with_point(cell) for cell in row] if layout.separator in ";\t" else row
-                yield number, dict(zip(layout.columns, cells, strict=False))
+                yield number, dict(zip(columns, cells, strict=False))
 
 
 def _with_point(cell: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from glitch.errors import FormatError, GlitchError
-from glitch.tables.columns import TIMES, plain_name
+from glitch.tables.columns import has_times, is_time
 from glitch.tables.hdf5 import TRIGGERS, TriggerTable
 
 MAGIC = b"root"
@@ -85,7 +85,7 @@ def _chosen(
     timed = {
         one: found
         for one, found in trees.items()
-        if any(plain_name(column) in TIMES for column in found[1])
+        if has_times(found[1]) and not all(map(is_time, found[1]))  # segments have no more
     }
     named = {one: found for one, found in timed.items() if one.rpartition("/")[2] == TRIGGERS}
     for found in (named, timed):

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
-from glitch.gps import LATEST_GPS_TIME, parse_utc
+from glitch.gps import LATEST_GPS_TIME, is_utc_date, parse_utc
 from glitch.tables.columns import (
     DURATION,
     ENDS,
     STARTS,
     TIMES,
+    UTC_DATES,
     UTC_TIMES,
     nanoseconds_of,
     plain_number,
 )
 
 STEP = Decimal("1e-9")  # s; the catalogue's resolution
+_ONLY_NANOSECONDS = Decimal(10) ** 17  # what is more is no time in s, but ns since 1980
 _SAME_MOMENT = Decimal("1e-5")  # s; a float64 holds GPS times to 1e-7, printed ones are coarser
 
 
@@ -33,22 +35,23 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
     Raises:
         ValueError: with the value, if there are times and none is one.
     """
-    is_span = any(name in said for name in STARTS)  # then the end is no moment of the trigger
-    times = [name for name in TIMES if name in said and not (is_span and name in ENDS)]
+    is_span = any(_has(said, name) for name in STARTS)  # then the end is no moment of the trigger
+    times = [name for name in TIMES if _has(said, name) and not (is_span and name in ENDS)]
     found = [time for name in times if (time := _seconds(said, name)) is not None]
     exact = [time for name in times if (time := _pair(said, name)) is not None]
     if found:
         best = found[0]
         return next((pair for pair in exact if abs(pair - best) < _SAME_MOMENT), best)
-    times += [name for name in UTC_TIMES if name in said]
-    for name in times:
-        if (utc := parse_utc(said[name])) is not None:
+    texts = [said[name] for name in (*times, *UTC_TIMES) if name in said]
+    dates = [said[name] for name in UTC_DATES if name in said]
+    for text in [*texts, *(f"{date} {text}" for date in dates for text in texts), *dates]:
+        if not is_utc_date(text) and (utc := parse_utc(text)) is not None:
             return utc
     start, span = _first(said, STARTS), span_of(said)
     if start is not None and span is not None:
         return (start + span / 2).quantize(STEP)
     # Where a time is not known, tables of whole numbers hold zero.
-    wrong = next((said[name] for name in times if _decimal(said[name]) != 0), None)
+    wrong = next((text for text in texts if _decimal(text) != 0), None)
     if wrong is not None:
         raise ValueError(wrong)
     return None
@@ -65,37 +68,73 @@ def span_of(said: Mapping[str, str]) -> Decimal | None:
     return end - start if end > start else None
 
 
+def why_no_time(text: str) -> str:
+    """Why a value is no GPS time, as a sentence."""
+    value = _decimal(text)
+    if value is not None and value > 0 and _is_rounded(value):
+        return (
+            f"gps_time {text[:40]!r} has too few digits to tell the second: write it as "
+            "1126259462.4."
+        )
+    return (
+        f"gps_time {text[:40]!r} is no GPS time: give seconds since 6 January 1980, or UTC as "
+        "2015-09-14T09:50:45."
+    )
+
+
+def _has(said: Mapping[str, str], name: str) -> bool:
+    return name in said or any(ns in said for ns in nanoseconds_of(name))
+
+
 def _first(said: Mapping[str, str], names: tuple[str, ...]) -> Decimal | None:
-    times = (_seconds(said, name) for name in names if name in said)
+    times = (_seconds(said, name) for name in names)
     return next((time for time in times if time is not None), None)
 
 
 def _seconds(said: Mapping[str, str], name: str) -> Decimal | None:
     """The time in one column, with the nanoseconds beside it."""
     pair = _pair(said, name)
-    if pair is not None:
-        return pair
-    return _valid(_decimal(said.get(name)))
+    return pair if pair is not None else _valid(_decimal(said.get(name)))
 
 
 def _pair(said: Mapping[str, str], name: str) -> Decimal | None:
+    """Whole seconds with nanoseconds beside them, which may count all of the time."""
     seconds = _decimal(said.get(name))
     found = (_decimal(said.get(ns)) for ns in nanoseconds_of(name))
     nanoseconds = next((one for one in found if one is not None), None)
-    if seconds is None or nanoseconds is None or seconds != seconds.to_integral_value():
+    if nanoseconds is None:
+        return None
+    if nanoseconds >= _ONLY_NANOSECONDS and (seconds is None or _is_of(seconds, nanoseconds)):
+        return _valid(nanoseconds)
+    if seconds is None or seconds != seconds.to_integral_value():
         return None
     return _valid(seconds + nanoseconds * STEP)
 
 
+def _is_of(seconds: Decimal, nanoseconds: Decimal) -> bool:
+    """Whether nanoseconds count from the epoch, not from these seconds."""
+    return seconds == 0 or abs(nanoseconds * STEP - seconds) <= 1
+
+
 def _valid(seconds: Decimal | None) -> Decimal | None:
-    if seconds is None or not 0 < seconds <= LATEST_GPS_TIME:
+    if seconds is not None and seconds >= _ONLY_NANOSECONDS:  # of a clock that counts them alone
+        seconds = seconds * STEP
+    if seconds is None or not 0 < seconds <= LATEST_GPS_TIME or _is_rounded(seconds):
         return None
     return seconds.quantize(STEP)
 
 
+def _is_rounded(seconds: Decimal) -> bool:
+    """Whether a number has too few digits to tell its second: ``1.12626e+09``."""
+    exponent = seconds.as_tuple().exponent
+    return isinstance(exponent, int) and exponent > 0
+
+
 def _decimal(text: str | None) -> Decimal | None:
+    if text is None or "_" in text:  # which Python passes over in numbers
+        return None
     try:
-        value = Decimal(plain_number(text)) if text is not None else None
+        value = Decimal(plain_number(text))
     except InvalidOperation:
         return None
-    return value if value is not None and value.is_finite() else None
+    return value if value.is_finite() else None
