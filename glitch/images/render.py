@@ -63,7 +63,10 @@ def png_of_cells(picture: Image.Image, view: ViewArray, box: Box) -> bytes:
 
 
 def draw_cells(view: ViewArray, observed: RowMask | None, size: tuple[int, int]) -> Image.Image:
-    """An RGB picture of the cells, top row the highest frequency.
+    """A picture of the cells, top row the highest frequency.
+
+    Its colours are viridis' 256 as a palette, which a PNG holds and is written in a quarter of the
+    time that RGB takes; RGB where rows are absent, because their grey would be the 257th.
 
     Args:
         view: shape (freq, time), float32 in [0, 1].
@@ -76,10 +79,13 @@ def draw_cells(view: ViewArray, observed: RowMask | None, size: tuple[int, int])
     if not np.isfinite(view).all() or view.min() < 0 or view.max() > 1:
         raise GlitchError("Only a view with finite values in [0, 1] can be drawn.")
     index = np.minimum(view * N_COLORS, N_COLORS - 1).astype(np.uint8)
-    colors = viridis()[index]
-    if observed is not None:
-        colors[~observed] = ABSENT_GREY
     # The reader turns the picture over first: so must we, or ties would fall to other cells.
-    rows = cell_of_pixel(size[1], view.shape[0])[::-1]
+    rows = cell_of_pixel(size[1], view.shape[0])[::-1, None]
     columns = cell_of_pixel(size[0], view.shape[1])
-    return Image.fromarray(colors[rows[:, None], columns])
+    if observed is None or observed.all():
+        picture = Image.fromarray(index[rows, columns])
+        picture.putpalette(viridis().tobytes())
+        return picture
+    colors = viridis()[index]
+    colors[~observed] = ABSENT_GREY
+    return Image.fromarray(colors[rows, columns])
