@@ -72,7 +72,10 @@ def test_life_of_a_server(folder: Path) -> None:
     lock.write_text(f"{os.getpid()}\n{data / 'postgres'}\n0\n5432\n{data}\n\n0 0\nready\n")
     server = start_embedded(data)
     assert ask(server.url(), "SELECT answer FROM kept") == 42
+    (data / "postgres" / ".s.PGSQL.5432").unlink()  # as a cleaner of old sockets does
+    silent = server_process(data)
     server.stop()
+    assert psutil.wait_procs([silent], timeout=10)[0] == [silent]
 
     (data / "postgres" / "PG_VERSION").write_text("15\n")
     with pytest.raises(EmbeddedDatabaseError, match="are PostgreSQL 15's"):
