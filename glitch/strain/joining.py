@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from glitch.errors import StrainError
+from glitch.strain.missing import joined_overlap
 from glitch.strain.reading import detector_of, open_strain, read_strain
 from glitch.strain.series import LONGEST_SEGMENT_S, Strain
 from glitch.strain.source import Request, check_size
@@ -36,7 +37,7 @@ def read_joined_strain(
 ) -> Strain:
     """The 64 s around a GPS time, as far as these files hold them; one file is read alone.
 
-    What several files hold of the same time counts once, from the first.
+    What several files hold of the same time counts once, and must be the same.
 
     Args:
         files: in the order of time, without a gap between them.
@@ -48,7 +49,8 @@ def read_joined_strain(
 
     Raises:
         GlitchError: as ``read_strain``.
-        StrainError: if there is a gap, or the files differ in rate, detector or channel.
+        StrainError: if there is a gap, or the files differ in rate, detector, channel, or in
+            samples of the same time.
     """
     if len(files) == 1:
         [only] = files
@@ -78,16 +80,17 @@ def join_pieces(found: Sequence[tuple[StrainFile, Strain | None]], gps_time: Dec
     """Put together what ``read_piece`` found in files that abut, in the order of time.
 
     Raises:
-        StrainError: if there is a gap, or the files differ in rate, detector or channel.
+        StrainError: if there is a gap, or the files differ in rate, detector, channel, or in
+            samples of the same time.
     """
     joined = [(file, piece) for file, piece in found if piece is not None]
     if not joined:
         raise StrainError(f"None of the files reaches within 32 s of GPS time {gps_time}.")
     first = joined[0][1]
-    values = [first.values]
+    values = first.values
     for file, piece in joined[1:]:
         _check_alike(first, piece, file)
-        length = sum(part.size for part in values)
+        length = values.size
         at = float((piece.gps_start - first.gps_start) * Decimal(first.sample_rate_hz))
         if abs(at - round(at)) > _ALIGNED:
             raise StrainError(f"{file.name!r} does not start on a sample of the file before it.")
@@ -96,9 +99,18 @@ def join_pieces(found: Sequence[tuple[StrainFile, Strain | None]], gps_time: Dec
             raise StrainError(
                 f"There is a gap of {gap_s:g} s before {file.name!r}, and gaps are not bridged."
             )
-        values.append(piece.values[length - round(at) :])
+        place, own = round(at), piece.values[max(-round(at), 0) :]
+        place = max(place, 0)
+        shared = min(length - place, own.size)
+        overlap = joined_overlap(values[place : place + shared], own[:shared])
+        if overlap is None:
+            raise StrainError(
+                f"{file.name!r} and the files before it hold different samples of the same "
+                f"{shared / first.sample_rate_hz:g} s: send one of them."
+            )
+        values = np.concatenate([values[:place], overlap, values[place + shared :], own[shared:]])
     return Strain(
-        values=np.concatenate(values),
+        values=values,
         sample_rate_hz=first.sample_rate_hz,
         gps_start=first.gps_start,
         ifo=first.ifo,

@@ -38,6 +38,23 @@ def is_missing(values: StrainArray) -> Bool[np.ndarray, " sample"]:
     return missing
 
 
+def joined_overlap(first: StrainArray, second: StrainArray) -> StrainArray | None:
+    """What two series hold of the same time: the first, and the second where that has no data.
+
+    Args:
+        first: float64, 1-D.
+        second: as many samples of the same times.
+
+    Returns:
+        None where they differ by more than the rounding of a float of 32 bits.
+    """
+    lacking = is_missing(first)
+    both = ~lacking & ~is_missing(second)
+    if not np.allclose(first[both], second[both], rtol=1e-5, atol=0):
+        return None
+    return np.where(lacking, second, first)
+
+
 def good_stretch(missing: Bool[np.ndarray, " sample"], at: int) -> tuple[int, int]:
     """First and last (exclusive) sample of the unbroken data around a sample; empty in a hole.
 

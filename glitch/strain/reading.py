@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from glitch.strain.series import (
     check_gps_time,
     check_sample_rate,
 )
-from glitch.strain.source import Request, Source, check_size
+from glitch.strain.source import Request, Source, check_size, span_of_file_name
 from glitch.views import Preprocessing
 
 _HEAD_BYTES = 16
@@ -57,7 +57,8 @@ def read_strain(
 ) -> Strain:
     """Read strain, with a GPS time only the 64 s around it.
 
-    The kind of file is told by its content. A file without a GPS start is taken as centred on
+    The kind of file is told by its content. A file without a GPS start begins where its name
+    says, if that follows LIGO-T050017 and its length fits; else it is taken as centred on
     ``gps_time``, or on zero where that is not given either.
 
     Args:
@@ -105,7 +106,17 @@ def open_strain(path: Path, request: Request) -> Iterator[tuple[Source, float]]:
         check_sample_rate(rate)
         if source.n_samples == 0:
             raise StrainError(f"{request.shown_name} holds no samples.")
-        yield source, rate
+        yield _as_named(source, rate, request), rate
+
+
+def _as_named(source: Source, rate: float, request: Request) -> Source:
+    """With the start that the file's name states, where the file itself states none."""
+    said = span_of_file_name(request.file_name)
+    if source.gps_start is not None or said is None:
+        return source
+    start, length_s = said
+    is_whole = source.n_samples == length_s * Decimal(rate)  # else it was cut since it was named
+    return replace(source, gps_start=start) if is_whole else source
 
 
 def detector_of(source: Source, request: Request) -> str | None:

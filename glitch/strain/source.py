@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -12,8 +13,23 @@ import numpy as np
 from jaxtyping import Shaped
 
 from glitch.errors import FormatError, StrainError, TooLargeError
+from glitch.gps import is_utc_date, parse_utc
+
+# What files call these, beside HDF5's series and npz's arrays.
+STEP_NAMES = ("Xspacing", "dx", "delta_t", "dt")
+RATE_NAMES = ("sample_rate_hz", "sample_rate", "sampling_frequency", "sampling_rate", "fs")
+START_NAMES = ("Xstart", "x0", "start_time", "gps_start", "GPSstart", "t0", "epoch")
+IFO_NAMES = ("ifo", "detector", "Detector", "instrument")
+TIMES_NAMES = ("times", "time", "gps_times", "gps_time", "gps", "t")  # one for each sample
 
 MAX_SAMPLES = 1 << 24  # read at once: a GWOSC file of 4096 s at 4 kHz, 134 MB as float64
+
+_ONLY_NANOSECONDS = Decimal(10) ** 17  # what is more is no time in s, but ns since 1980
+_NUMBER = re.compile(r"\s*([+-]?\d+\.?\d*(?:[eE][+-]?\d+)?)\s*(?:s|sec|seconds|Hz)?\s*", re.ASCII)
+_FRAME_NAME = re.compile(
+    r"\A[A-Z][A-Z0-9]*-[A-Za-z0-9_+#.]+-(\d{9,10}(?:\.\d+)?)-(\d{1,6}(?:\.\d+)?)(?=\.[A-Za-z])",
+    re.ASCII,
+)
 
 Samples = Shaped[np.ndarray, "..."]
 
@@ -109,16 +125,59 @@ def rate_from_step(step_s: float) -> float:
     return float(round(rate)) if isclose(rate, round(rate), rel_tol=1e-6) else rate
 
 
+def series_of_times(first: float, last: float, n_samples: int) -> tuple[Decimal, float]:
+    """GPS start in s and rate in Hz of an even series whose first and last time are given.
+
+    Raises:
+        StrainError: if no even series of a whole rate has these times.
+    """
+    if n_samples < 2 or not last > first:
+        raise StrainError("Its times do not go up: send an even series, or its start and rate.")
+    rate = (n_samples - 1) / (last - first)
+    if not isclose(rate, round(rate), rel_tol=1e-4):
+        raise StrainError(
+            f"Its times give {rate:.6g} samples a second, so that some are missing: send one "
+            "stretch without gaps, or NaN where there are none."
+        )
+    return decimal_seconds(first) or Decimal(0), float(round(rate))
+
+
+def number_of(value: object) -> float | None:
+    """A number from whatever a file holds, as text with its unit too ("4096 Hz"); None if none."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        found = _NUMBER.fullmatch(value)
+        return float(found[1]) if found else None
+    return float(value) if isinstance(value, int | float | np.number) else None
+
+
 def decimal_seconds(value: object) -> Decimal | None:
-    """A GPS time from whatever number or text a file holds; None if it is none."""
+    """A GPS time from whatever number or text a file holds; None if it is none.
+
+    UTC as text, and whole nanoseconds, are times too.
+    """
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
+    if isinstance(value, str):
+        if not is_utc_date(value) and (utc := parse_utc(value)) is not None:
+            return utc
+        found = _NUMBER.fullmatch(value)
+        value = found[1] if found else value
     try:
         seconds = Decimal(repr(value) if isinstance(value, float) else value)
     except InvalidOperation:
         return None
+    if seconds.is_finite() and seconds >= _ONLY_NANOSECONDS:
+        seconds = seconds.scaleb(-9)
     return seconds if seconds.is_finite() and abs(seconds) < Decimal(10) ** 10 else None
+
+
+def span_of_file_name(name: str) -> tuple[Decimal, Decimal] | None:
+    """GPS start and length in s that a name after LIGO-T050017 states; None for another name."""
+    found = _FRAME_NAME.search(PurePosixPath(name.replace("\\", "/")).name)
+    return None if found is None else (Decimal(found[1]), Decimal(found[2]))

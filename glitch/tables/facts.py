@@ -27,7 +27,7 @@ from glitch.tables.times import gps_time_of, span_of, why_no_time
 _NO_VALUE = frozenset(
     (
         *("", "none", "null", "nan", "--", "n/a", "nil", "<na>", "nat", "-", "---", "***"),
-        *("masked", "#n/a", "\\n", "?", "undefined"),
+        *("#n/a", "\\n", "?"),
     )
 )
 _QUOTED = re.compile(r"(?:b(?=['\"]))?(['\"])(.*)\1", re.DOTALL)  # as Python shows text and bytes

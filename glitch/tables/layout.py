@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice, pairwise
 
 from glitch.files.text import encoding_of
 from glitch.tables.columns import is_header, is_known, is_time, plain_name, with_unit
@@ -14,6 +15,7 @@ from glitch.tables.columns import is_header, is_known, is_time, plain_name, with
 HEAD_BYTES = 1 << 14
 COMMENTS = "#%"
 _MOST_HEADER_LINES = 200
+_SAMPLES, _FEWEST_SAMPLES = 200, 20  # looked at, and needed, to tell a series from triggers
 # Of a time: its unit, or its type as RDB, IPAC and FITS write it.
 _UNITS = frozenset(
     {"s", "sec", "second", "seconds", "gps", "[s]", "(s)", "n", "double", "float", "float64", "f8"}
@@ -150,6 +152,24 @@ def _declared(comments: list[str]) -> str | None:
         return None
     found = (_ECSV_DELIMITER.match(line) for line in comments)
     return next((match[1] for match in found if match), " ")
+
+
+def is_series(head: bytes, layout: Layout) -> bool:
+    """Whether rows are samples of a series rather than triggers: times that go up by the
+    hundredth of a second and less, and beside them numbers that no table of triggers names.
+    """
+    times = [at for at, name in enumerate(layout.columns) if is_time(name)]
+    if len(times) != 1 or sum(map(is_known, layout.columns)) != 1 or len(layout.columns) < 2:
+        return False
+    lines = io.StringIO(head.decode(encoding_of(head), "replace"), newline="")
+    rows = list(islice(lines, layout.n_skipped, layout.n_skipped + _SAMPLES + 1))[:-1]
+    try:
+        cells = [[float(cell) for cell in _split(row, layout.separator)] for row in rows]
+        found = [row[times[0]] for row in cells]
+    except (ValueError, IndexError):
+        return False
+    goes_up = all(one <= other for one, other in pairwise(found))
+    return len(found) >= _FEWEST_SAMPLES and goes_up and found[-1] - found[0] < 0.01 * len(found)
 
 
 def ecsv_units(lines: list[str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from glitch.files.text import encoding_of
 from glitch.tables.coherent import of_each_detector
 from glitch.tables.columns import plain_name, with_unit
 from glitch.tables.facts import Facts, facts_of
-from glitch.tables.layout import COMMENTS, HEAD_BYTES, Layout, find_layout, is_rule
+from glitch.tables.layout import COMMENTS, HEAD_BYTES, Layout, find_layout, is_rule, is_series
 from glitch.tables.ligolw import is_ligolw, ligolw_rows
 
 LONGEST_LINE = 100_000
@@ -65,7 +65,8 @@ def is_text_table(path: Path) -> bool:
     head = _head(path)
     if is_ligolw(head):
         return True
-    return (layout := find_layout(head)) is not None and layout.is_table
+    layout = find_layout(head)
+    return layout is not None and layout.is_table and not is_series(head, layout)
 
 
 def origin_of(columns: Mapping[str, Any] | list[str]) -> str | None:

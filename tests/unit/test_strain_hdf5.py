@@ -111,3 +111,109 @@ def test_plain_strain_is_preferred_and_a_triggers_channel_before_it(tmp_path: Pa
     assert _read(path).channel == "H1:STRAIN"
     assert _read(path, preferred_channel="H1:STRAIN_CLEAN").channel == "H1:STRAIN_CLEAN"
     assert _read(path, channel="strain").channel == "H1:STRAIN"
+
+
+STRETCHES = {
+    "gwpy": [("H1:X-STRAIN_1", {"channel": "H1:X-STRAIN"}), ("two", {"channel": "H1:X-STRAIN"})],
+    "PyCBC": [(f"H1/{GPS}", {}), (f"H1/{GPS + 8}", {})],
+}
+
+
+def _stretches(path: Path, writer: str, starts: tuple[int, int] = (0, 8), gain: float = 1) -> Path:
+    (first, said), (second, said_too) = STRETCHES[writer]
+    with h5py.File(path, "w") as file:
+        _pycbc(file, first, NOISE[: 8 * RATE], GPS)
+        at = starts[1]
+        _pycbc(file, second, gain * NOISE[at * RATE : (at + 8) * RATE], GPS + at)
+        file[first].attrs.update(said)
+        file[second].attrs.update(said_too)
+    return path
+
+
+@pytest.mark.parametrize("writer", STRETCHES)
+@pytest.mark.parametrize("start", [8, 6])
+def test_stretches_of_one_channel_are_one_series(tmp_path: Path, writer: str, start: int) -> None:
+    strain = _read(_stretches(tmp_path / "a.h5", writer, (0, start)), GPS + 7.5)
+    np.testing.assert_array_equal(strain.values, NOISE[: (start + 8) * RATE])
+    assert (strain.gps_start, strain.ifo) == (GPS, "H1")
+
+
+def test_between_stretches_lies_a_hole(tmp_path: Path) -> None:
+    path = _stretches(tmp_path / "a.h5", "gwpy")
+    with h5py.File(path, "r+") as file:
+        file["two"].attrs["start_time"] = float(GPS + 9)
+    assert _read(path, GPS + 4).values.size == 8 * RATE
+    values = _read(path).values
+    assert np.flatnonzero(np.isnan(values)).tolist() == list(range(8 * RATE, 9 * RATE))
+    np.testing.assert_array_equal(values[9 * RATE :], NOISE[8 * RATE :])
+
+
+def test_stretches_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    path = _stretches(tmp_path / "a.h5", "gwpy", (0, 6), gain=1.01)
+    with pytest.raises(FormatError, match="hold different samples of the same time"):
+        _read(path, GPS + 7.5)
+    assert _read(path, GPS + 8, channel="two").gps_start == GPS + 6
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "ifo"),
+    [
+        ("strain", {"ifo": "L1"}, "L1"),
+        ("strain", {"detector": b"LIGO Livingston"}, "L1"),
+        ("V1/strain", {}, "V1"),
+    ],
+)
+def test_what_a_series_says_of_its_detector(
+    tmp_path: Path, name: str, said: dict[str, object], ifo: str
+) -> None:
+    """It counts before the name of the file and before what is said of the whole file."""
+    path = tmp_path / f"H-H1_X-{GPS}-16.h5"
+    with h5py.File(path, "w") as file:
+        _pycbc(file, name, NOISE)
+        file[name].attrs.update(said)
+        file.attrs["ifo"] = "K1"
+    assert _read(path).ifo == ifo
+    with h5py.File(path, "r+") as file:
+        for key in said:
+            del file[name].attrs[key]
+    assert _read(path).ifo == ("V1" if "/" in name else "K1")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"x0": GPS * 1000.0, "dx": 1000 / RATE, "xunit": "ms"},
+        {"x0": float(GPS), "dx": 1 / RATE, "xunit": "second"},
+        {"epoch": GPS * 10**9, "sample_rate": RATE},
+        {"t0": "2015-09-14T09:50:29", "sample_rate": f"{RATE} Hz"},
+        {"t0": f"{GPS} s", "sample_rate": str(RATE)},
+    ],
+)
+def test_starts_and_rates_in_whatever_form(tmp_path: Path, said: dict[str, object]) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["H1:X-STRAIN"] = NOISE
+        file["H1:X-STRAIN"].attrs.update(said)
+    strain = _read(path, GPS + 5)
+    assert (strain.gps_start, strain.sample_rate_hz) == (GPS, RATE)
+
+
+def test_a_start_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["strain"] = NOISE
+        file["strain"].attrs.update({"t0": "14 September", "sample_rate": RATE})
+    with pytest.raises(FormatError, match=r"says when it starts \(t0\), but that is no GPS time"):
+        _read(path, GPS + 5)
+
+
+def test_a_column_of_times_beside_a_series(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["strain"], file["time"] = NOISE, GPS + np.arange(NOISE.size) / RATE
+    strain = _read(path, GPS + 5)
+    assert (strain.gps_start, strain.sample_rate_hz) == (GPS, RATE)
+    with h5py.File(path, "r+") as file:
+        file["time"][8 * RATE :] += 3
+    with pytest.raises(StrainError, match="some are missing"):
+        _read(path, GPS + 5)

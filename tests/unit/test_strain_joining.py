@@ -21,7 +21,8 @@ def write(folder: Path, first_s: float, last_s: float, **said: object) -> Strain
     facts = {"rate": RATE, "ifo": "H1"} | said
     path = folder / f"H-H1_TEST-{START + first_s}-{last_s - first_s}.hdf5"
     with h5py.File(path, "w") as file:
-        values = WHOLE[round(first_s * RATE) : round(last_s * RATE)]
+        values = WHOLE[round(first_s * RATE) : round(last_s * RATE)] * facts.get("gain", 1)
+        values[: round(float(facts.get("blank_s", 0)) * RATE)] = facts.get("blank", np.nan)  # type: ignore[arg-type]
         data = file.create_dataset("strain/Strain", data=values)
         data.attrs["Xstart"], data.attrs["Xspacing"] = START + first_s, 1 / float(facts["rate"])  # type: ignore[arg-type]
         file["meta/GPSstart"], file["meta/Detector"] = START + first_s, facts["ifo"]
@@ -49,6 +50,16 @@ def test_joined_files_are_one_file(
     assert (joined.gps_start, joined.ifo, joined.sample_rate_hz) == (alone.gps_start, "H1", RATE)
 
 
+@pytest.mark.parametrize("blank", [np.nan, 0.0])
+def test_what_one_file_lacks_is_taken_from_the_other(tmp_path: Path, blank: float) -> None:
+    files = [write(tmp_path, 0, 40), write(tmp_path, 36, 96, blank=blank, blank_s=2)]
+    time = START + Decimal(38)
+    joined = read_joined_strain(files, gps_time=time)
+    whole = write(tmp_path, 0, 96)
+    alone = read_strain(whole.path, file_name=whole.name, gps_time=time)
+    np.testing.assert_array_equal(joined.values, alone.values)
+
+
 @pytest.mark.parametrize(
     ("spans", "said", "reason"),
     [
@@ -56,6 +67,7 @@ def test_joined_files_are_one_file(
         ([(0, 32), (32, 96)], {"rate": 8192}, "sample rate of 8192"),
         ([(0, 32), (32, 96)], {"ifo": "L1"}, "detector of L1"),
         ([(0, 32), (32.0001, 96)], {}, "does not start on a sample"),
+        ([(0, 34), (32, 96)], {"gain": 1.01}, "hold different samples of the same 2 s"),
     ],
 )
 def test_what_does_not_fit_is_refused(

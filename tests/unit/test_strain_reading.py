@@ -191,6 +191,31 @@ def test_npy_is_centred_on_the_gps_time(tmp_path: Path) -> None:
     assert _read(path, sample_rate_hz=RATE).gps_start == -8
 
 
+def test_a_name_says_when_an_npy_starts_unless_it_was_cut(tmp_path: Path) -> None:
+    path = tmp_path / f"H-H1_X-{GPS}-16.npy"
+    np.save(path, NOISE)
+    strain = _read(path, sample_rate_hz=RATE, gps_time=GPS + 5)
+    assert (strain.gps_start, strain.ifo) == (GPS, "H1")
+    np.save(path, NOISE[: 10 * RATE])
+    assert _read(path, sample_rate_hz=RATE, gps_time=GPS + 5).gps_start == GPS
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"fs": RATE, "t0": int(GPS)},
+        {"dt": 1 / RATE, "epoch": float(GPS)},
+        {"times": float(GPS) + np.arange(NOISE.size) / RATE},
+        {"sample_rate": RATE, "start_time": "2015-09-14T09:50:29"},
+    ],
+)
+def test_names_of_npz(tmp_path: Path, said: dict[str, object]) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, strain=NOISE, detector="L1", **said)  # type: ignore[arg-type]
+    strain = _read(path, gps_time=GPS + 5)
+    assert (strain.gps_start, strain.sample_rate_hz, strain.ifo) == (GPS, RATE, "L1")
+
+
 def test_npz(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez_compressed(

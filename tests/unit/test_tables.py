@@ -153,6 +153,16 @@ def test_numbers_without_names_are_no_table(tmp_path: Path) -> None:
         list(read_text_table(path, "a.csv"))
 
 
+@pytest.mark.parametrize("header", ["time,strain", "# gps_time,H1", "GPS time [s],H1:X-STRAIN"])
+def test_strain_with_named_columns_is_no_table_of_triggers(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "a.csv"
+    rows = [f"{1126259446 + n / 4096:.9f},{(n * 37 % 101) * 1e-23}" for n in range(500)]
+    path.write_text("\n".join([header, *rows, ""]))
+    assert not is_text_table(path)
+    path.write_text("\n".join([header.replace("strain", "snr"), *rows[::100], ""]))
+    assert is_text_table(path)  # a handful of rows is no series
+
+
 def test_a_short_row_and_a_cut_gzip_spoil_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("gps_time,ifo,snr\n1126259455.1,H1,9\n1126259456\n1126259457.1,H1,x\n")

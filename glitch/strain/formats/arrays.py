@@ -14,11 +14,19 @@ from glitch.errors import FormatError, TooLargeError
 from glitch.files.damage import damage_as
 from glitch.files.npy import open_npz_archive, read_npy_header, read_npy_values
 from glitch.strain.source import (
+    IFO_NAMES,
+    RATE_NAMES,
+    START_NAMES,
+    STEP_NAMES,
+    TIMES_NAMES,
     Request,
     Samples,
     Source,
     check_kind,
     decimal_seconds,
+    number_of,
+    rate_from_step,
+    series_of_times,
 )
 
 _MAX_BYTES = 1 << 28  # of one array, decoded
@@ -74,13 +82,21 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
         with archive.open(name + ".npy") as stream:
             header = read_npy_header(stream)
         check_kind(header.dtype, header.shape, request)
-        rate = _scalar(archive, "sample_rate_hz", request)
+        rate = number_of(_first(archive, RATE_NAMES, request))
+        step = number_of(_first(archive, STEP_NAMES, request))
+        start = decimal_seconds(_first(archive, START_NAMES, request))
+        if rate is None and step is not None:
+            rate = rate_from_step(step)
+        if start is None and (times := _ends_of_times(archive, header.n_values, request)):
+            start, rate_of_times = series_of_times(*times, header.n_values)
+            rate = rate or rate_of_times
+        ifo = _first(archive, IFO_NAMES, request)
         yield Source(
             n_samples=header.n_values,
-            sample_rate_hz=float(rate) if isinstance(rate, int | float) else None,
-            gps_start=decimal_seconds(_scalar(archive, "gps_start", request)),
+            sample_rate_hz=rate,
+            gps_start=start,
             ifo=detector_of_text(
-                _text(archive, "ifo", request), _text(archive, "channel", request)
+                ifo if isinstance(ifo, str) else None, _text(archive, "channel", request)
             ),
             channel=_text(archive, "channel", request),
             read=lambda first, last: _read_member(archive, name, first, last, request),
@@ -131,6 +147,29 @@ def _scalar(archive: zipfile.ZipFile, name: str, request: Request) -> object:
             )
         value = read_npy_values(stream, header)
     return value.reshape(()).item()
+
+
+def _first(archive: zipfile.ZipFile, names: tuple[str, ...], request: Request) -> object:
+    """The value of the first of these names that is there."""
+    found = (_scalar(archive, name, request) for name in names)
+    return next((one for one in found if one is not None), None)
+
+
+def _ends_of_times(
+    archive: zipfile.ZipFile, n_samples: int, request: Request
+) -> tuple[float, float] | None:
+    """The first and last of an array of times, None where none has a time for each sample."""
+    for name in TIMES_NAMES:
+        if f"{name}.npy" not in archive.namelist():
+            continue
+        with archive.open(f"{name}.npy") as stream:
+            header = read_npy_header(stream)
+        if header.shape == (n_samples,) and header.dtype.kind in "fiu":
+            ends = (
+                _read_member(archive, name, at, at + 1, request)[0] for at in (0, n_samples - 1)
+            )
+            return float(next(ends)), float(next(ends))
+    return None
 
 
 def _text(archive: zipfile.ZipFile, name: str, request: Request) -> str | None:

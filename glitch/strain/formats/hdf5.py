@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from glitch.detectors import detector_of_channel, detector_of_text
+from glitch.detectors import detector_of_channel, detector_of_text, parse_detector
 from glitch.errors import FormatError
 from glitch.files.channels import choose_channel, listed
 from glitch.files.damage import damage_as
@@ -24,25 +25,37 @@ from glitch.files.hdf5 import (
     read_scalar,
     walk_datasets,
 )
+from glitch.strain.missing import joined_overlap
 from glitch.strain.source import (
+    IFO_NAMES,
     MAX_SAMPLES,
+    RATE_NAMES,
+    START_NAMES,
+    STEP_NAMES,
+    TIMES_NAMES,
     Request,
     Samples,
     Source,
     check_kind,
+    check_size,
     decimal_seconds,
+    number_of,
     rate_from_step,
+    series_of_times,
 )
 
 _GWOSC = "strain/Strain"
-_STEP_NAMES = ("Xspacing", "dx", "delta_t", "dt")
-_RATE_NAMES = ("sample_rate_hz", "sample_rate", "sampling_frequency", "sampling_rate", "fs")
-_START_NAMES = ("Xstart", "x0", "start_time", "gps_start", "GPSstart", "t0", "epoch")
-_OWN_STARTS = ("Xstart", "x0")  # which nobody uses for anything else
+_OWN_STARTS = ("Xstart", "x0")  # in the unit of the step
 _GWOSC_START = "meta/GPSstart"
 _USUAL_NAMES = ("strain", "data", "values")  # where nothing beside them tells
 _LOWEST_RATE_HZ = 256  # what is slower is no strain but a mask or a state
 _MAX_MASK_BYTES = 1 << 20
+_TIME_UNITS = {  # what gwpy and people write, in s
+    **dict.fromkeys(("", "s", "sec", "second", "seconds"), Decimal(1)),
+    **{"ms": Decimal("1e-3"), "us": Decimal("1e-6"), "ns": Decimal("1e-9")},
+}
+_LAST_NUMBER = re.compile(r"[/_-]?\d+(?:\.\d+)?\Z", re.ASCII)
+_ALIGNED = 0.01  # of a sample: stretches of one series start on its samples
 
 
 @contextmanager
@@ -51,6 +64,7 @@ def open_hdf5(path: Path, request: Request) -> Iterator[Source]:
 
     Of several, the channel chooses (a path within the file, its last part, or the name that the
     series gives itself), else the detector, the GPS time, and the preference of ``channels``.
+    Stretches of one channel are one series, each where its start says, with NaN between them.
 
     Raises:
         FormatError: if there is none, or several and it cannot be told which, it is damaged, or
@@ -59,9 +73,10 @@ def open_hdf5(path: Path, request: Request) -> Iterator[Source]:
     """
     sentence = f"{request.shown_name} is a truncated or damaged HDF5 file. Send it again."
     with damage_as(sentence), h5py.File(path, "r") as file:
-        series = _chosen(file, request)
-        check_kind(series.dataset.dtype, dataset_shape(series.dataset), request)
-        yield _source(file, series, request)
+        parts = _chosen(file, request)
+        for one in parts:
+            check_kind(one.dataset.dtype, dataset_shape(one.dataset), request)
+        yield _source(file, parts, request)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +88,20 @@ class _Series:
     name: str | None  # that it gives itself
     rate_hz: float | None
     start: Decimal | None
+    ifo: str | None
 
     @property
-    def ifo(self) -> str | None:
-        return detector_of_text(self.name, self.path.replace("/", " "))
+    def key(self) -> tuple[str, float | None]:
+        """What stretches of one series have in common."""
+        return self.name or _LAST_NUMBER.sub("", self.path), self.rate_hz
+
+    @property
+    def length(self) -> int:
+        return dataset_shape(self.dataset)[0]
+
+    @property
+    def end(self) -> Decimal:
+        return (self.start or Decimal(0)) + Decimal(self.length) / Decimal(self.rate_hz or 1)
 
     @property
     def names(self) -> set[str]:
@@ -93,8 +118,7 @@ class _Series:
         """Whether it may hold a time."""
         if self.start is None or not self.rate_hz:
             return True
-        n_samples = dataset_shape(self.dataset)[0]
-        return self.start <= gps_time <= self.start + Decimal(n_samples) / Decimal(self.rate_hz)
+        return self.start <= gps_time <= self.end
 
 
 def strain_names(file: h5py.File) -> list[str]:
@@ -110,17 +134,18 @@ def strain_names(file: h5py.File) -> list[str]:
 
 
 def _looks_like_strain(file: h5py.File, path: str, dataset: h5py.Dataset) -> bool:
-    if any(key in dataset.attrs for key in (*_STEP_NAMES, *_RATE_NAMES)):
-        return _text(read_attribute(dataset, "xunit")) in (None, "", "s")
+    if any(key in dataset.attrs for key in (*STEP_NAMES, *RATE_NAMES)):
+        return _x_unit(dataset) is not None
     parts = path.lower().split("/")
     if dataset.dtype.kind not in "fi" or not any(
         word in parts[-1] for word in ("strain", "data", "values", "h(t)", "hoft")
     ):
         return False
-    return _rate(file, path, dataset) is not None
+    has_rate = _rate(file, path, dataset) is not None
+    return has_rate or _times_beside(file, path, dataset) is not None
 
 
-def _chosen(file: h5py.File, request: Request) -> _Series:
+def _chosen(file: h5py.File, request: Request) -> list[_Series]:
     found = [_series(file, name) for name in strain_names(file)]
     if request.channel and [one.path for one in found] != [_GWOSC]:
         wanted = request.channel.strip().upper()
@@ -135,20 +160,43 @@ def _chosen(file: h5py.File, request: Request) -> _Series:
         lambda one: request.ifo is not None and one.ifo == request.ifo,
         lambda one: (request.preferred or "").upper() in one.names,
         lambda one: not one.rate_hz or one.rate_hz >= _LOWEST_RATE_HZ,
-        lambda one: request.gps_time is not None and one.holds(request.gps_time),
     ):
         found = [one for one in found if len(found) > 1 and is_meant(one)] or found
-    if len(found) == 1:
-        return found[0]
-    names = [one.name or one.path for one in found]
+    groups = _stretches(found)
+    if len(groups) > 1 and (at := request.gps_time) is not None:
+        groups = [one for one in groups if any(part.holds(at) for part in one)] or groups
+    if len(groups) == 1:
+        return _unbroken(groups[0], request.gps_time)
+    names = [one[0].name or one[0].path for one in groups]
     chosen = choose_channel(names, None, request.ifo)
     if chosen is not None and names.count(chosen) == 1:
-        return found[names.index(chosen)]
+        return _unbroken(groups[names.index(chosen)], request.gps_time)
     raise FormatError(
         f"{request.shown_name} holds several series: give channel, one of "
-        f"{listed([one.shown for one in found])}.",
+        f"{listed([one.shown for group in groups for one in group])}.",
         field="channel",
     )
+
+
+def _stretches(found: list[_Series]) -> list[list[_Series]]:
+    """Series that are stretches of one, in the order of time, together; each other alone."""
+    groups: dict[object, list[_Series]] = {}
+    for place, one in enumerate(found):
+        is_placed = one.start is not None and one.rate_hz
+        groups.setdefault(one.key if is_placed else place, []).append(one)
+    return [sorted(group, key=lambda one: one.start or Decimal(0)) for group in groups.values()]
+
+
+def _unbroken(group: list[_Series], gps_time: Decimal | None) -> list[_Series]:
+    """Of stretches in the order of time, those that abut around a time; all where none holds it."""
+    runs: list[list[_Series]] = []
+    for one in group:
+        is_apart = not runs or one.start is None or one.start > max(part.end for part in runs[-1])
+        if is_apart:
+            runs.append([])
+        runs[-1].append(one)
+    holding = (run for run in runs if gps_time and any(part.holds(gps_time) for part in run))
+    return next(holding, group)
 
 
 def _of_bare_name(found: list[_Series], wanted: str) -> list[_Series]:
@@ -166,42 +214,106 @@ def _series(file: h5py.File, path: str) -> _Series:
     dataset = find_dataset(file, path)
     if dataset is None:  # the path was just found
         raise FormatError("The HDF5 file changed while it was read: send it again.")
-    return _Series(
-        path, dataset, _name(dataset), _rate(file, path, dataset), _start(file, path, dataset)
+    name = _name(dataset)
+    ifo = (
+        _detector(read_attribute(dataset, key) for key in IFO_NAMES)
+        or detector_of_text(name, path.replace("/", " "))
+        or _detector(_said(file, path, dataset, key) for key in IFO_NAMES)
     )
+    rate, start = _rate(file, path, dataset), _start(file, path, dataset)
+    if start is None and (times := _times_beside(file, path, dataset)) is not None:
+        start, found_rate = series_of_times(*times, dataset_shape(dataset)[0])
+        rate = rate or found_rate
+    return _Series(path, dataset, name, rate, start, ifo)
 
 
-def _source(file: h5py.File, series: _Series, request: Request) -> Source:
-    dataset = series.dataset
-    if series.start is None:
-        _refuse_odd_start(file, dataset, request)
+def _times_beside(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[float, float] | None:
+    """The first and the last time of a column of times beside a series; None where none is."""
+    shape, group = dataset_shape(dataset), path.rpartition("/")[0]
+    for name in TIMES_NAMES:
+        times = find_dataset(file, f"{group}/{name}".lstrip("/"))
+        if times is not None and dataset_shape(times) == shape and times.dtype.kind in "fiu":
+            ends = [read_rows(times, at, at + 1, most_bytes=64) for at in (0, shape[0] - 1)]
+            return float(ends[0][0]), float(ends[1][0])
+    return None
+
+
+def _detector(values: Iterable[object]) -> str | None:
+    return next((ifo for one in values if (ifo := parse_detector(_text(one)))), None)
+
+
+def _source(file: h5py.File, parts: list[_Series], request: Request) -> Source:
+    """Stretches of one series, of which there may be one, as one source."""
+    first = parts[0]
+    rate = first.rate_hz
+    if first.start is None:
+        _refuse_odd_start(file, first, request)
+    places = [_place(first, one, request) for one in parts]
     stated = _text(_beside(file, "meta/Detector"))
 
-    def read(first: int, last: int) -> Samples:
-        try:
-            most_bytes = MAX_SAMPLES * dataset.dtype.itemsize
-            values = read_rows(dataset, first, last, most_bytes=most_bytes).astype(np.float64)
-            return _without_missing(file, values, first, series.rate_hz)
-        except OSError as error:
-            raise FormatError(
-                f"{request.shown_name} is damaged: its strain cannot be decoded. Send it again."
-            ) from error
+    def read(start: int, stop: int) -> Samples:
+        if len(parts) == 1:
+            return _values(file, first, start, stop, request)
+        check_size(stop - start)
+        values = np.full(stop - start, np.nan)
+        for place, one in zip(places, parts, strict=True):
+            low, high = max(start, place), min(stop, place + one.length)
+            if low >= high:
+                continue
+            own = _values(file, one, low - place, high - place, request)
+            joined = joined_overlap(values[low - start : high - start], own)
+            if joined is None:
+                raise FormatError(
+                    f"{request.shown_name}: {one.path!r} and another part hold different samples "
+                    "of the same time. Give channel, one of "
+                    f"{listed([part.shown for part in parts])}.",
+                    field="channel",
+                )
+            values[low - start : high - start] = joined
+        return values
 
     return Source(
-        n_samples=dataset_shape(dataset)[0],
-        sample_rate_hz=series.rate_hz,
-        gps_start=series.start,
-        ifo=detector_of_text(stated) or series.ifo,
-        channel=series.name if series.name and ":" in series.name else None,
+        n_samples=max(place + one.length for place, one in zip(places, parts, strict=True)),
+        sample_rate_hz=rate,
+        gps_start=first.start,
+        ifo=detector_of_text(stated) or first.ifo,
+        channel=first.name if first.name and ":" in first.name else None,
         read=read,
     )
 
 
-def _refuse_odd_start(file: h5py.File, dataset: h5py.Dataset, request: Request) -> None:
+def _place(first: _Series, one: _Series, request: Request) -> int:
+    """The sample of the whole at which a stretch starts."""
+    if one is first:
+        return 0
+    at = ((one.start or Decimal(0)) - (first.start or Decimal(0))) * Decimal(first.rate_hz or 1)
+    if abs(at - round(at)) > _ALIGNED:
+        raise FormatError(
+            f"{request.shown_name}: {one.path!r} does not start on a sample of {first.path!r}. "
+            f"Give channel, one of {listed([first.shown, one.shown])}.",
+            field="channel",
+        )
+    return round(at)
+
+
+def _values(file: h5py.File, series: _Series, first: int, last: int, request: Request) -> Samples:
+    dataset = series.dataset
+    try:
+        most_bytes = MAX_SAMPLES * dataset.dtype.itemsize
+        values = read_rows(dataset, first, last, most_bytes=most_bytes).astype(np.float64)
+        return _without_missing(file, values, first, series.rate_hz)
+    except OSError as error:
+        raise FormatError(
+            f"{request.shown_name} is damaged: its strain cannot be decoded. Send it again."
+        ) from error
+
+
+def _refuse_odd_start(file: h5py.File, series: _Series, request: Request) -> None:
     """A file that does not say when it starts is taken as centred on the glitch; one that says it
     in a way that cannot be read must not be.
     """
-    said = next((name for name in _OWN_STARTS if name in dataset.attrs), None)
+    own = (name for name in START_NAMES if name in series.dataset.attrs)
+    said = next(own, None)
     if said is None and find_dataset(file, _GWOSC_START) is not None:
         said = _GWOSC_START
     if said is not None:
@@ -229,20 +341,22 @@ def _without_missing(
 
 
 def _rate(file: h5py.File, path: str, dataset: h5py.Dataset) -> float | None:
-    for name in _STEP_NAMES:
-        step = _number(_said(file, path, dataset, name))
+    for name in STEP_NAMES:
+        step = number_of(_said(file, path, dataset, name))
         if step is not None and step > 0:
-            return rate_from_step(step)
-    for name in _RATE_NAMES:
-        rate = _number(_said(file, path, dataset, name))
+            return rate_from_step(step * float(_x_unit(dataset) or 1))
+    for name in RATE_NAMES:
+        rate = number_of(_said(file, path, dataset, name))
         if rate is not None:
             return rate
     return None
 
 
 def _start(file: h5py.File, path: str, dataset: h5py.Dataset) -> Decimal | None:
-    for name in _START_NAMES:
-        start = decimal_seconds(_said(file, path, dataset, name))
+    for name in START_NAMES:
+        said = _said(file, path, dataset, name)
+        is_scaled = name in _OWN_STARTS and (_x_unit(dataset) or 1) != 1
+        start = _scaled(said, _x_unit(dataset)) if is_scaled else decimal_seconds(said)
         if start is not None:
             return start
     return decimal_seconds(_beside(file, _GWOSC_START))
@@ -276,8 +390,18 @@ def _name(dataset: h5py.Dataset) -> str | None:
     return None
 
 
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float | np.number) else None
+def _x_unit(dataset: h5py.Dataset) -> Decimal | None:
+    """What steps and starts of a series are in, in s; None where that is no time."""
+    return _TIME_UNITS.get((_text(read_attribute(dataset, "xunit")) or "").strip().lower())
+
+
+def _scaled(value: object, unit: Decimal | None) -> Decimal | None:
+    number = number_of(value)
+    return (
+        None
+        if number is None or unit is None
+        else decimal_seconds(str(Decimal(repr(number)) * unit))
+    )
 
 
 def _text(value: object) -> str | None:
