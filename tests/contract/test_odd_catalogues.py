@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import psycopg
 import pytest
 from api_fixtures import Service, assert_problem, picture
 from doing_jobs import doing_jobs
-from sqlalchemy import insert, select
+from psycopg import sql
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
 from app.core.engine import make_session_factory
 from app.core.identifiers import uuid7
-from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import active_checkpoint
 from app.novelty import request_judging
 from glitch.gps import LATEST_GPS_TIME
@@ -54,40 +55,34 @@ def store(service: Service, ifo: str, *kinds: Kind) -> None:
             means = kind.spread * rng.standard_normal((kind.n, checkpoint.latent_size))
             means[:, kind.axis] += 3
             keys = [uuid7() for _ in range(kind.n)]
-            for first in range(0, kind.n, 10_000):
-                block = range(first, min(kind.n, first + 10_000))
-                session.execute(
-                    insert(Glitch),
-                    [
-                        {
-                            "id": keys[at],
-                            "ifo": ifo,
-                            "gps_time": None if kind.times is None else Decimal(kind.times[at]),
-                            "origin": "upload",
-                            "content_digest": secrets.token_bytes(32),
-                            "class_id": class_id,
-                        }
-                        for at in block
-                    ],
-                )
-                session.execute(
-                    insert(Embedding),
-                    [
-                        {
-                            "glitch_id": keys[at],
-                            "checkpoint_id": checkpoint.id,
-                            "ifo": ifo,
-                            "is_simulated": False,
-                            "is_reference": class_id is not None,
-                            "mean": means[at],
-                            "log_variance": [0.0] * checkpoint.latent_size,
-                            "reconstruction_error": 1.0,
-                            "kl": 1.0,
-                            "is_judged": False,
-                        }
-                        for at in block
-                    ],
-                )
+            times = [None] * kind.n if kind.times is None else kind.times
+            _copy(
+                session,
+                "glitch (id, ifo, gps_time, origin, content_digest, class_id)",
+                (
+                    (key, ifo, time_s, "upload", secrets.token_bytes(32), class_id)
+                    for key, time_s in zip(keys, times, strict=True)
+                ),
+            )
+            rest = ([0.0] * checkpoint.latent_size, 1.0, 1.0, False)
+            _copy(
+                session,
+                "embedding (glitch_id, checkpoint_id, ifo, is_simulated, is_reference, mean,"
+                " log_variance, reconstruction_error, kl, is_judged)",
+                (
+                    (key, checkpoint.id, ifo, False, class_id is not None, str(mean), *rest)
+                    for key, mean in zip(keys, means.tolist(), strict=True)
+                ),
+            )
+
+
+def _copy(session: Session, columns: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    """By COPY: a hundred thousand rows by INSERT take longer than what is tested of them."""
+    driver = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
+    statement = sql.SQL("COPY {} FROM STDIN").format(sql.SQL(columns))
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
 
 
 def clustered(service: Service, ifo: str, patience_s: float = 120) -> dict[str, Any]:
