@@ -2,11 +2,12 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Two test processes with one thread each are faster than one with two: the numeric libraries'
-# threads fight over the cores as soon as anything else runs. A file stays in one process, so that
-# what its tests share (a database, a service) is started once; files come in their order, not by
-# their number of tests, so that the few long ones of e2e are not the last, beside an idle core.
-TEST_PROCESSES ?= 2
+# Each test process has one thread: the numeric libraries' threads fight over the cores as soon as
+# anything else runs. There is one more than a small machine has cores, because many tests wait: for
+# a service that starts, a lease that runs out, a page. A file stays in one process, so that what its
+# tests share (a database, a service) is started once; files come in their order, not by their number
+# of tests, so that the few long ones of e2e are not the last, beside an idle core.
+TEST_PROCESSES ?= 3
 
 .PHONY: up test lint docs bench clean chromium promtool openapi scatterplot swagger-ui
 
@@ -14,7 +15,10 @@ up: .venv/.installed
 	@exec $(BIN)/glitch-discovery up --stop-with-parent
 
 test: export OMP_NUM_THREADS = 1
-test: lint docs chromium promtool
+# The tests start some hundred processes of Python, which without it compile the sources each time.
+test: export PYTHONDONTWRITEBYTECODE =
+test: .venv/.installed-dev chromium promtool
+	@$(MAKE) --no-print-directory --jobs 2 lint docs
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/coverage report --include='glitch/*' --fail-under=95
 	$(BIN)/coverage report --fail-under=85
