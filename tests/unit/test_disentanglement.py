@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import mutual_info_score
 
 from glitch.errors import GlitchError
 from training.evaluation.disentanglement import (
@@ -15,6 +16,7 @@ from training.evaluation.disentanglement import (
     separated_attribute_predictability,
 )
 from training.evaluation.disentanglement.dci import disentanglement_of
+from training.evaluation.disentanglement.information import information_matrix
 
 SIZES = (3, 4, 5)
 
@@ -49,6 +51,15 @@ def test_scikit_learn_and_lightgbm_trees_agree_on_a_clear_case(rng: np.random.Ge
     slow = dci_disentanglement(grid, rng, n_train=400, trees=DciTrees.SCIKIT_LEARN)
     fast = dci_disentanglement(grid, rng, n_train=400, trees=DciTrees.LIGHTGBM)
     assert slow == pytest.approx(fast, abs=0.03)
+
+
+def test_mutual_information_is_scikit_learn_s(rng: np.random.Generator) -> None:
+    grid = EncodedGrid(one_latent_a_factor(1).means + rng.normal(size=(*SIZES, 4), scale=0.3))
+    factors, codes = grid.draw(500, rng)
+    ours = information_matrix(factors, codes)
+    cut = [np.digitize(one, np.histogram(one, 20)[1][:-1]) for one in codes.T]
+    theirs = [[mutual_info_score(one, factor) for factor in factors.T] for one in cut]
+    np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 
 def test_identical_latents_leave_no_gap(rng: np.random.Generator) -> None:

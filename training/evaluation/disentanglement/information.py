@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
-from sklearn.metrics import mutual_info_score
+from jaxtyping import Float64, Int
 
 from training.evaluation.disentanglement.grid import Codes, EncodedGrid, Factors
 
@@ -23,7 +22,7 @@ def mutual_information_gap(
     """
     factors, codes = grid.draw(n_points, rng)
     information = np.sort(information_matrix(factors, codes), axis=0)[::-1]
-    entropy = np.array([mutual_info_score(column, column) for column in factors.T])
+    entropy = np.array([_entropy(np.bincount(column)) for column in factors.T])
     varies = grid.varying_factors
     second = information[1] if grid.n_latent > 1 else np.zeros_like(entropy)
     return float(np.mean(((information[0] - second)[varies]) / entropy[varies]))
@@ -62,10 +61,29 @@ def modularity(
 
 
 def information_matrix(factors: Factors, codes: Codes) -> Float64[np.ndarray, "latent factor"]:
-    """Mutual information in nats of each latent, cut into 20 bins, with each factor."""
+    """Mutual information in nats of each latent, cut into 20 bins, with each factor.
+
+    As scikit-learn's ``mutual_info_score`` gives it, without what it checks of each pair, which
+    takes ten times as long as the sums.
+    """
     bins = np.stack(
         [np.digitize(c, np.histogram(c, HISTOGRAM_BINS)[1][:-1]) for c in codes.T], axis=1
     )
     return np.array(
-        [[mutual_info_score(latent, factor) for factor in factors.T] for latent in bins.T]
+        [[_mutual_information(latent, factor) for factor in factors.T] for latent in bins.T]
     )
+
+
+def _mutual_information(one: Int[np.ndarray, " point"], other: Int[np.ndarray, " point"]) -> float:
+    """Of two variables with values from 0 up, in nats."""
+    n_values = int(other.max()) + 1
+    joint = np.bincount(one * n_values + other, minlength=(int(one.max()) + 1) * n_values)
+    table = joint.reshape(-1, n_values)
+    information = _entropy(table.sum(axis=1)) + _entropy(table.sum(axis=0)) - _entropy(joint)
+    return max(0.0, information)
+
+
+def _entropy(counts: Int[np.ndarray, " value"]) -> float:
+    """In nats, of a variable that took its values so often."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
