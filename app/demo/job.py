@@ -8,19 +8,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.classes.audit.service import start_audit
 from app.clusters.records import ClusteringParameters
 from app.clusters.service import start_clustering
-from app.core.errors import BusyError, ConflictError
-from app.demo.plan import AUTHOR, LABEL_SOURCE, DemoGlitch, demo_plan
+from app.core.errors import BusyError, ConflictError, ServiceError
+from app.demo.plan import AUTHOR, KIND, LABEL_SOURCE, DemoGlitch, demo_plan
 from app.glitches.facts import measured
 from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.labels import append_labels
-from app.glitches.records import GlitchMetadata, StoredGlitch
+from app.glitches.records import GlitchMetadata, GlitchRecord
+from app.glitches.selection import get_glitches
+from app.glitches.tables import Embedding
 from app.jobs.records import Chunk, JobRecord
 from app.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
+from app.jobs.service import list_jobs
+from app.jobs.tables import Job, JobItem
 from app.map.service import start_drawing
 from app.models.checkpoints import active_checkpoint, hold_active
 from app.novelty import recalibrate
@@ -49,25 +54,29 @@ class DemoHandler:
         self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
     ) -> ChunkResult:
         """Simulate, encode and store together."""
-        start = chunk.payload["start"]
-        plan = _plan_of(job)
+        plan, start = _plan_of(job), chunk.payload["start"]
         places = [plan[start + item.position] for item in chunk.items]
         checkpoint = active_checkpoint(session)
-        made = make_glitches(places, context.encoder(checkpoint.digest))
+        known = _known(session, places, checkpoint.id)
+        new = [one for one in places if one.name not in known]
+        made = make_glitches(new, context.encoder(checkpoint.digest)) if new else []
         context.heartbeat()
         if not hold_active(session, checkpoint.id):
             raise BusyError("Another checkpoint became active meanwhile: this part is done again.")
         stored = insert_glitches(session, made, checkpoint=checkpoint)
+        by_name = {place.name: one for place, one in zip(new, stored, strict=True)}
         by_class: dict[str, list[UUID]] = {}
         results = []
-        for item, place, one in zip(chunk.items, places, stored, strict=True):
-            if not isinstance(one, StoredGlitch):
+        for item, place in zip(chunk.items, places, strict=True):
+            one = by_name.get(place.name)
+            if isinstance(one, ServiceError):
                 results.append(ItemResult(item.position, "failed", str(one)))
                 continue
-            if place.label is not None and one.glitch.label is None:
-                by_class.setdefault(place.label, []).append(one.glitch.id)
-            state = "done" if one.is_new else "skipped"
-            results.append(ItemResult(item.position, state, glitch_id=one.glitch.id))
+            glitch = known[place.name] if one is None else one.glitch
+            if place.label is not None and glitch.label is None:
+                by_class.setdefault(place.label, []).append(glitch.id)
+            state = "done" if one is not None and one.is_new else "skipped"
+            results.append(ItemResult(item.position, state, glitch_id=glitch.id))
         for label, ids in by_class.items():
             append_labels(session, ids, label, author=AUTHOR, source=LABEL_SOURCE)
         return ChunkResult(results)
@@ -81,6 +90,8 @@ class DemoHandler:
         """Judge all by all, and have clusters, audit and map made of them."""
         recalibrate(session, active_checkpoint(session).id)
         context.heartbeat()
+        if not job.done and list_jobs(session, kind=KIND, state="succeeded", limit=1).items:
+            return {"glitches": 0, "started": []}  # what an earlier load had made of them stands
         # In this order, because the first is what a newcomer is shown.
         started = [
             start_clustering(session, ClusteringParameters(is_simulated=True), principal=AUTHOR),
@@ -98,6 +109,24 @@ def _plan_of(job: JobRecord) -> tuple[DemoGlitch, ...]:
     from glitch.simulate import SIMULATED_CLASSES
 
     return demo_plan(SIMULATED_CLASSES, job.parameters["per_class"])
+
+
+def _known(
+    session: Session, places: Sequence[DemoGlitch], checkpoint_id: int
+) -> dict[str, GlitchRecord]:
+    """What an earlier load stored of these places, by their names; it need not be made again."""
+    rows = session.execute(
+        select(JobItem.name, Embedding.glitch_id)
+        .join(Job, Job.id == JobItem.job_id)
+        .join(Embedding, Embedding.glitch_id == JobItem.glitch_id)
+        .where(
+            Job.kind == KIND,
+            JobItem.name.in_([one.name for one in places]),
+            Embedding.checkpoint_id == checkpoint_id,
+        )
+    ).all()
+    found = {one.id: one for one in get_glitches(session, [glitch_id for _, glitch_id in rows])}
+    return {name: found[glitch_id] for name, glitch_id in rows}
 
 
 def make_glitches(places: Sequence[DemoGlitch], encoder: Encoder) -> list[NewGlitch]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from api_fixtures import Service, picture, running_service, tiny_data_folder
 from cluster_helpers import store_cluster, store_run
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
+from store_helpers import person
 from web_fixtures import Walker
 
 from app.classes.audit.service import latest_audit
@@ -18,13 +19,26 @@ from app.classes.tables import GlitchClass
 from app.clusters.service import list_clusters, list_members, list_runs
 from app.core.embedded import EmbeddedServer
 from app.core.engine import make_session_factory
-from app.demo.plan import DEMO_IFOS, HIDDEN_CLASS, LEFT_UNLABELLED, PER_CLASS, demo_plan
+from app.core.principals import Role
+from app.demo.job import make_glitches
+from app.demo.plan import (
+    DEMO_IFOS,
+    HIDDEN_CLASS,
+    LEFT_UNLABELLED,
+    PER_CLASS,
+    DemoGlitch,
+    demo_plan,
+)
 from app.demo.service import demonstration, start_at_first
+from app.glitches.ingest import NewGlitch
+from app.glitches.labels import list_labels, revoke_label
 from app.glitches.tables import Glitch
+from app.jobs.records import JobRecord
 from app.jobs.service import list_jobs
 from app.launch.publish import publish_folder
 from app.map.service import map_state
 from glitch.checkpoint import shipped_checkpoint
+from glitch.encoder import Encoder
 from glitch.simulate import SIMULATED_CLASSES
 from glitch_discovery import Client
 from worker.runner import JobRunner
@@ -41,13 +55,14 @@ def service(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator
         yield running
 
 
-def work_until_done(service: Service) -> None:
-    """What a worker does: every open job, and those that they start."""
+def work_until_done(service: Service, *, besides: Collection[str] = ()) -> None:
+    """What a worker does: every open job, and those that they start, but for some kinds."""
     sessions = make_session_factory(service.engine)
     runner = JobRunner(sessions, service.settings)
     for _ in range(100):
         with sessions() as session:
-            waiting = [job for job in list_jobs(session).items if job.is_open]
+            found = list_jobs(session).items
+        waiting = [job for job in found if job.is_open and job.kind not in besides]
         if not waiting:
             return
         runner.work(waiting[-1].id)
@@ -77,7 +92,10 @@ def test_each_class_can_calibrate_and_newcomers_fall_on_both_detectors() -> None
     assert PER_CLASS % LEFT_UNLABELLED == 0
 
 
-def test_it_fills_an_empty_catalogue_once_and_has_everything_made_of_it(service: Service) -> None:
+@pytest.mark.timeout(900)  # UMAP is compiled: minutes on a crowded machine
+def test_it_fills_an_empty_catalogue_once_and_goes_without_a_trace(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start(service, FEW)
     work_until_done(service)
 
@@ -91,20 +109,15 @@ def test_it_fills_an_empty_catalogue_once_and_has_everything_made_of_it(service:
     with Client(service.url, token=service.tokens["reader"]) as client:
         found = list(client.glitches())
     assert all(one.is_simulated for one in found)
-    assert Counter(one.label for one in found) == {
-        **dict.fromkeys(set(SIMULATED_CLASSES) - {HIDDEN_CLASS}, FEW),
-        None: FEW,
-    }
+    by_label = {**dict.fromkeys(set(SIMULATED_CLASSES) - {HIDDEN_CLASS}, FEW), None: FEW}
+    assert Counter(one.label for one in found) == by_label
 
+    load_what_is_missing(service, monkeypatch)
 
-def test_it_goes_without_a_trace_and_leaves_what_is_the_user_s(
-    service: Service, tmp_path: Path
-) -> None:
-    start(service, FEW)
-    work_until_done(service)
     path = tmp_path / "mine.png"
     path.write_bytes(picture(7))
     with Client(service.url, token=service.tokens["admin"]) as client:
+        assert Counter(one.label for one in client.glitches()) == by_label
         mine = client.embed(path, ifo="H1", view_duration_s=[1], label="Blip").glitch.id
         name_a_cluster_of_everything(service)
         assert "Never_Seen" in class_names(service)
@@ -121,6 +134,43 @@ def test_it_goes_without_a_trace_and_leaves_what_is_the_user_s(
         assert list_runs(session).items == ()
         assert latest_audit(session) is None
         assert map_state(session).projection is None
+
+
+def load_what_is_missing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load it again after a glitch was taken out and one lost its label, and again: no more."""
+    with session_of(service) as session:
+        lost, unlabelled = session.scalars(
+            select(Glitch.id).where(Glitch.class_id.is_not(None)).order_by(Glitch.id).limit(2)
+        )
+        session.execute(delete(Glitch).where(Glitch.id == lost))
+        [label] = list_labels(session, unlabelled)
+        revoke_label(session, label.id, principal=person(Role.ADMIN))
+        session.commit()
+    made = []
+
+    def counted(places: Sequence[DemoGlitch], encoder: Encoder) -> list[NewGlitch]:
+        made.extend(places)
+        return make_glitches(places, encoder)
+
+    monkeypatch.setattr("app.demo.job.make_glitches", counted)
+    n_places = FEW * len(SIMULATED_CLASSES)
+    again = load_again(service)
+    assert (again.state, again.done, again.skipped) == ("succeeded", 1, n_places - 1)
+    assert len(made) == 1
+    third = load_again(service)
+    assert (third.state, third.done, third.skipped) == ("succeeded", 0, n_places)
+    assert third.result == {"glitches": 0, "started": []}
+    assert len(made) == 1
+
+
+def load_again(service: Service) -> JobRecord:
+    with service.client("admin") as client:
+        client.post("/demonstration").raise_for_status()
+    work_until_done(service)
+    with session_of(service) as session:
+        job = demonstration(session).job
+    assert job is not None
+    return job
 
 
 def name_a_cluster_of_everything(service: Service) -> None:
@@ -178,7 +228,7 @@ def test_the_shipped_checkpoint_flags_the_hidden_class(service: Service) -> None
         publish_folder(session, shipped_checkpoint(), service.settings.data_dir, activate=True)
         session.commit()
     start(service, PER_CLASS)
-    work_until_done(service)
+    work_until_done(service, besides={"label_audit", "project"})
 
     with session_of(service) as session:
         found = list_clusters(session).items
