@@ -89,6 +89,13 @@ class Service:
                 assert time.monotonic() < deadline, jobs
                 time.sleep(0.5)
 
+    def cancel_jobs(self) -> None:
+        """Cancel what is still to be done."""
+        with self.client() as client:
+            for job in client.get("/jobs").raise_for_status().json()["items"]:
+                if job["state"] in {"queued", "running"}:
+                    client.post(f"/jobs/{job['id']}/cancel")  # unless it has ended meanwhile
+
     def client(self) -> httpx.Client:
         """With the admin's token, and the address that it said it was ready at."""
         token = (self.data_directory / "admin-token").read_text().strip()

@@ -28,6 +28,8 @@ def locked_note(root: Path) -> Iterator[Path]:
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data directory after a first start and a clean stop; copy it to change it.
 
+    What the demonstration goes on to make of its glitches, a map above all, is cancelled, else
+    every copy that starts would be at work on it.
     Filled by whichever test process needs it first, removed by the last one that is done.
     """
     base = tmp_path_factory.getbasetemp()
@@ -38,6 +40,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             service = Service(folder)
             service.wait_until_ready()
             service.wait_until_filled()
+            service.cancel_jobs()
             assert service.stop() == 0
             note.write_text(f"0 {folder}")
         users, _, name = note.read_text().partition(" ")

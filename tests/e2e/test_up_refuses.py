@@ -128,20 +128,20 @@ def test_a_database_that_does_not_answer(start: Callable[..., Service]) -> None:
 def test_a_demo_that_was_interrupted_goes_on(start: Callable[..., Service]) -> None:
     folder: Path | None = None
     for by, code in ((signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)):
-        interrupted = start(folder, GLITCH_DEMO_PER_CLASS="4")
+        interrupted = start(folder)
         folder = interrupted.data_directory
         interrupted.wait_until_ready()
         _wait_for_some(interrupted)
         interrupted.process.send_signal(by)
         assert interrupted.ends() == code
-    whole = start(folder, GLITCH_DEMO_PER_CLASS="4")
+    whole = start(folder)
     whole.wait_until_ready()
     whole.wait_until_filled()
     with whole.client() as client:
         answer = client.get("/glitches", params={"limit": 1000, "origin": "simulated"})
         items = answer.raise_for_status().json()["items"]
     labels = [item["label"] for item in items]
-    assert {labels.count(label) for label in set(labels)} == {4}
+    assert {labels.count(label) for label in set(labels)} == {2}
 
 
 def _wait_for_some(service: Service) -> None:
@@ -150,4 +150,4 @@ def _wait_for_some(service: Service) -> None:
     with service.client() as client:
         while not client.get("/glitches", params={"limit": 1}).raise_for_status().json()["items"]:
             assert time.monotonic() < deadline
-            time.sleep(0.05)
+            time.sleep(0.2)
