@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from sent_batches import ingest, tar
 from sqlalchemy import text
 from web_fixtures import Walker
 
+from app.batches.quality import database
 from app.core.engine import make_session_factory
 from app.jobs.records import JobItem
 from worker.runner import JobRunner
@@ -196,6 +199,44 @@ def test_a_segment_database_that_does_not_answer(
 ) -> None:
     monkeypatch.setattr(service.settings, "segment_server", "http://127.0.0.1:9")
     assert "cannot be asked for H1:DMT-READY:1" in outcome(service, READY, AT)
+
+
+class _SlowServer(QuietHandler):
+    """One that answers byte by byte, each in time: its head, or its body."""
+
+    head: bytes
+
+    def reply(self) -> None:
+        self.wfile.write(self.head)
+        with contextlib.suppress(OSError):  # until the client has enough
+            while True:
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.0 200 OK\r\nX-Long: ", b"HTTP/1.0 200 OK\r\nContent-Length: 99999999\r\n\r\n"],
+)
+def test_a_segment_database_that_answers_byte_by_byte(
+    service: Service, monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    monkeypatch.setattr(database, "_PATIENCE_S", 0.3)
+    with serving(type("Slow", (_SlowServer,), {"head": head})) as address:
+        monkeypatch.setattr(service.settings, "segment_server", address)
+        assert "cannot be asked for H1:DMT-READY:1 (Timeout" in outcome(
+            service, READY, AT + len(head)
+        )
+
+
+def test_an_answer_of_the_segment_database_is_bounded(
+    service: Service, server: type[_SegmentServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_MOST_BYTES", 1 << 17)
+    server.body = json.dumps({"active": [[AT, AT + 1]] * 20_000}).encode()
+    job, _ = ingest(service, tar(triggers(AT) | STRAIN), flags=READY)
+    assert "has over 131,072 bytes: send triggers of a shorter time" in str(job.detail)
 
 
 def outcome(service: Service, flags: str, at: int) -> str:

@@ -238,7 +238,13 @@ def test_an_export_sent_back_changes_nothing(
         assert answer.status_code == 201, answer.text
     sure = {"gps_time": f"{AT}.999999999", "ifo": "H1", "label": "Blip", "ml_confidence": 1 / 3}
     send(with_strain(csv_of(sure)))
+    with service.engine.begin() as connection:
+        flags = (
+            "UPDATE glitch SET data_quality = ARRAY['H1:BAD:2', 'H1:DMT-READY:1'] WHERE ifo = 'H1'"
+        )
+        connection.execute(text(flags))
     before = catalogue(service)
+    assert any(one["peak_gps_time"] for one in before)
     exported = client.get("/exports", params={"format": format_name})
     for content in (exported.content, with_strain(exported.content, f"back.{format_name}")):
         items = send(content, f"export.{format_name}")
