@@ -11,21 +11,22 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Int, UInt8, UInt16
+
+from glitch.images.decode import Words
 
 N_COLORS = 256
 _BITS = 6  # of each channel in the look-up table; first-order refinement gives back the rest
 _SHIFT = 8 - _BITS
 _REACH = 2.5  # colours: how far refinement may move from the table's answer
-_BRIGHT = sum(1 << (_BITS * place - 1) for place in (1, 2, 3))  # the top bit of any channel
+_BRIGHT = 0x808080  # of a word: the top bit of any channel
 _COLORED = 40  # largest less smallest channel: viridis has 83 or more, page and text about 0
 
-_ROWS_AT_ONCE = 32  # of a picture; an even number
+_AT_ONCE = 25_600  # pixels
 
 
 class _Tables(NamedTuple):
-    nearest: UInt8[np.ndarray, " code"]  # colour of each coarse RGB cell
-    is_colored: Bool[np.ndarray, " code"]
+    known: UInt16[np.ndarray, " code"]  # nearest colour of each coarse RGB cell, + 256 if coloured
     offset: Float32[np.ndarray, " color"]  # refined index = offset + slope . rgb
     slope: Float32[np.ndarray, "3 color"]
     color: Float32[np.ndarray, "3 color"]
@@ -45,21 +46,19 @@ def viridis() -> UInt8[np.ndarray, "256 3"]:
 def _tables() -> _Tables:
     colors = viridis().astype(np.float32)
     levels = (np.arange(1 << _BITS, dtype=np.float32) + 0.5) * (1 << _SHIFT) - 0.5
-    nearest = np.empty((len(levels),) * 3, dtype=np.uint8)
-    is_colored = np.empty_like(nearest, dtype=np.bool_)
+    known = np.empty((len(levels),) * 3, dtype=np.uint16)  # by blue, green, red
     grid = np.stack(np.meshgrid(levels, levels, indexing="ij"), axis=-1).reshape(-1, 2)
     for i, red in enumerate(levels):  # one slab of red at a time keeps the temporaries small
         points = np.concatenate([np.full((len(grid), 1), red, np.float32), grid], axis=1)
         score = points @ colors.T - (colors**2).sum(1) / 2  # highest at the nearest colour
-        nearest[i] = score.argmax(1).reshape(nearest[i].shape)
-        spread = points.max(1) - points.min(1)
-        is_colored[i] = (spread >= _COLORED).reshape(is_colored[i].shape)
+        is_colored = points.max(1) - points.min(1) >= _COLORED
+        slab = score.argmax(1) + N_COLORS * is_colored
+        known[:, :, i] = slab.reshape(len(levels), len(levels)).T
     tangent = np.gradient(colors, axis=0)
     slope = tangent / (tangent**2).sum(1, keepdims=True)
     offset = np.arange(N_COLORS, dtype=np.float32) - (slope * colors).sum(1)
     return _Tables(
-        nearest.ravel(),
-        is_colored.ravel(),
+        known.ravel(),
         offset.astype(np.float32),
         np.ascontiguousarray(slope.T, dtype=np.float32),
         np.ascontiguousarray(colors.T),
@@ -76,19 +75,21 @@ class Colors(NamedTuple):
     is_dark: Bool[np.ndarray, "height width"]  # as text and frames are: all channels below 128
 
 
-def read_colors(pixels: UInt8[np.ndarray, "height width 3"]) -> Colors:
+def read_colors(words: Words) -> Colors:
     """What the colours of a picture's pixels say."""
-    tables = _tables()
-    shape = pixels.shape[:2]
+    known = _tables().known
+    shape = words.shape
     colors = Colors(np.empty(shape, np.uint8), np.empty(shape, np.bool_), np.empty(shape, np.bool_))
-    for rows in _blocks(len(pixels)):
-        codes = (pixels[rows, :, 0] >> _SHIFT).astype(np.int32)
-        for channel in (1, 2):
-            codes <<= _BITS
-            codes |= pixels[rows, :, channel] >> _SHIFT
-        tables.nearest.take(codes, out=colors.nearest[rows], mode="clip")  # faster than indexing
-        tables.is_colored.take(codes, out=colors.is_colored[rows], mode="clip")
-        np.equal(codes & _BRIGHT, 0, out=colors.is_dark[rows])
+    keep = (1 << _BITS) - 1
+    for rows in _blocks(shape):
+        held = words[rows]
+        codes = (held >> _SHIFT) & keep
+        for channel in (1, 2):  # each one's upper bits, next to those of the channel before
+            codes |= (held >> (_SHIFT * (channel + 1))) & (keep << (_BITS * channel))
+        found = known.take(codes.astype(np.intp), mode="clip")  # faster than indexing
+        colors.nearest[rows] = found  # the lower byte
+        np.greater_equal(found, N_COLORS, out=colors.is_colored[rows])
+        np.equal(held & _BRIGHT, 0, out=colors.is_dark[rows])
     return colors
 
 
@@ -122,30 +123,34 @@ def invert(
     """
     fraction = np.empty(nearest.shape, dtype=np.float32)
     by_row = np.empty((len(nearest) + 1) // 2, dtype=np.float32)
-    for rows in _blocks(len(nearest)):
-        position = _positions(pixels[rows], nearest[rows])
+    for rows in _blocks(nearest.shape):
+        position = _positions(pixels[rows], nearest[rows].astype(np.intp))
         # a quarter of the pixels tells the mean
         halved = slice(rows.start // 2, rows.stop // 2)
         by_row[halved] = _row_distances(pixels[rows][::2, ::2], position[::2, ::2])
-        fraction[rows] = (position + np.float32(0.5)) / np.float32(N_COLORS)
-        fraction[rows][position >= N_COLORS - 1.5] = 1
+        is_top = position >= N_COLORS - 1.5
+        position += np.float32(0.5)
+        np.divide(position, np.float32(N_COLORS), out=fraction[rows])
+        fraction[rows][is_top] = 1
     counted = by_row[is_drawn[::2]]
     return fraction, float(counted.mean() if counted.size else by_row.mean())
 
 
-def _blocks(n_rows: int) -> list[slice]:
+def _blocks(shape: tuple[int, ...]) -> list[slice]:
     """A picture by parts whose temporaries stay in the processor's cache: half the time."""
-    return [slice(start, start + _ROWS_AT_ONCE) for start in range(0, n_rows, _ROWS_AT_ONCE)]
+    n_rows, width = shape
+    step = 2 * max(1, _AT_ONCE // (2 * width))  # even
+    return [slice(start, start + step) for start in range(0, n_rows, step)]
 
 
 def _positions(
-    pixels: UInt8[np.ndarray, "height width 3"], nearest: UInt8[np.ndarray, "height width"]
+    pixels: UInt8[np.ndarray, "height width 3"], nearest: Int[np.ndarray, "height width"]
 ) -> Float32[np.ndarray, "height width"]:
     """Where between the colours of viridis each pixel lies: 0 to 255."""
     tables = _tables()
-    position = tables.offset.take(nearest)
+    position = tables.offset.take(nearest, mode="clip")
     for channel in range(3):
-        along = tables.slope[channel].take(nearest)
+        along = tables.slope[channel].take(nearest, mode="clip")
         along *= pixels[..., channel]
         position += along
     center = nearest.astype(np.float32)
@@ -159,5 +164,8 @@ def _row_distances(
     index = np.rint(position).astype(np.intp)
     squared = np.zeros(position.shape, dtype=np.float32)
     for channel in range(3):
-        squared += (pixels[..., channel] - _tables().color[channel][index]) ** 2
-    return np.asarray(np.sqrt(squared).mean(axis=1), dtype=np.float32)
+        off = _tables().color[channel].take(index, mode="clip")
+        off -= pixels[..., channel]
+        off *= off
+        squared += off
+    return np.asarray(np.sqrt(squared, out=squared).mean(axis=1), dtype=np.float32)

@@ -1,6 +1,6 @@
 """Area-averaging resampling: every cell of the grid is the mean over what it covers.
 
-Running sums, not matrix products: a BLAS that starts threads for them triples the processor time
+Sums of lines, not matrix products: a BLAS that starts threads for them triples the processor time
 where a neighbour is busy.
 """
 
@@ -42,14 +42,25 @@ def cell_means(
         span at least half was. The mean of the others is 0.
     """
     widths = np.diff(from_edges) * is_measured
-    integral = np.zeros((len(values) + 1, values.shape[1]), dtype=values.dtype)
-    np.cumsum(values * widths[:, None].astype(values.dtype), axis=0, out=integral[1:])
     position = np.interp(to_edges, from_edges, np.arange(len(from_edges), dtype=np.float64))
-    before = np.minimum(position.astype(np.intp), len(values) - 1)
-    part = (position - before)[:, None].astype(values.dtype)
-    at_edges = integral[before] + part * (integral[before + 1] - integral[before])
+    starts, ends = position[:-1], position[1:]
+    first = np.minimum(starts.astype(np.intp), len(values) - 1)
+    n_lines = np.ceil(ends).astype(np.intp) - first
+    if values.strides[-1] != values.itemsize:
+        values = np.ascontiguousarray(values)
+    sums = np.zeros((len(starts), values.shape[1]), dtype=values.dtype)
+    for place in range(n_lines.max()):  # the first line of each cell, then the second of those ...
+        cells = np.flatnonzero(n_lines > place)
+        lines = first[cells] + place
+        shares = np.minimum(ends[cells], lines + 1) - np.maximum(starts[cells], lines)
+        part = values[lines]
+        part *= (shares * widths[lines])[:, None].astype(values.dtype)
+        if len(cells) == len(sums):
+            sums += part
+        else:
+            sums[cells] += part
     measured = np.diff(np.interp(to_edges, from_edges, np.concatenate([[0.0], np.cumsum(widths)])))
     is_covered = np.asarray(measured >= LEAST_COVER * np.diff(to_edges), dtype=np.bool_)
     weight = np.divide(1, measured, out=np.zeros_like(measured), where=is_covered)
-    means = np.diff(at_edges, axis=0) * weight[:, None].astype(values.dtype)
-    return np.asarray(means, dtype=values.dtype), is_covered
+    sums *= weight[:, None].astype(values.dtype)
+    return sums, is_covered

@@ -64,7 +64,8 @@ def _without_rows(pixels: Pixels, fractions: Fractions) -> tuple[Fractions, Line
 def _lines(pixels: Pixels) -> Lines:
     means = pixels[:, ::4].mean(axis=1, dtype=np.float32)  # (line, 3); every fourth is enough
     around = np.pad(means, ((_BESIDE // 2, _BESIDE // 2), (0, 0)), mode="edge")
-    usual = np.median(np.lib.stride_tricks.sliding_window_view(around, _BESIDE, axis=0), axis=-1)
+    beside = np.lib.stride_tricks.sliding_window_view(around, _BESIDE, axis=0)
+    usual = np.partition(beside, _BESIDE // 2, axis=-1)[..., _BESIDE // 2]  # the median, sooner
     red, green, blue = (means - usual).T
     lesser = np.minimum(red, blue)
     is_light = (green > _LEAST_RISE) & (lesser > _LEAST_SHARE * green)

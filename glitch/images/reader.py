@@ -59,10 +59,11 @@ def read_spectrogram(
     """
     recipe = preprocessing or Preprocessing()
     _require_gravity_spy_scales(recipe)
-    pixels, stated_cells = decode_picture(data)
-    colors = read_colors(pixels)
+    picture = decode_picture(data)
+    pixels = picture.pixels
+    colors = read_colors(picture.words)
     nearest, colored, _ = colors
-    drawn = DrawnCells.parse(stated_cells, pixels.shape[1], pixels.shape[0])
+    drawn = DrawnCells.parse(picture.stated_cells, pixels.shape[1], pixels.shape[0])
     text = is_text(colors)
     box, has_rival = FoundPanel(drawn.box) if drawn else find_panel(colored, text)
     if min(box.width, box.height) < SMALLEST_SIDE:
@@ -156,7 +157,7 @@ def _means(
     edges: Float64[np.ndarray, " edge"],
 ) -> tuple[Float32[np.ndarray, "cell other"], Bool[np.ndarray, " cell"]]:
     pixels = np.arange(len(values) + 1, dtype=np.float64)
-    return cell_means(np.ascontiguousarray(values), pixels, edges, is_measured)
+    return cell_means(values, pixels, edges, is_measured)
 
 
 def views_from_spectrograms(

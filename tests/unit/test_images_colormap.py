@@ -8,7 +8,8 @@ from glitch.images.colormap import invert, read_colors, viridis
 def levels(colours: np.ndarray) -> tuple[np.ndarray, float]:
     """What each colour is read as, in levels of 256."""
     pixels = np.tile(colours.astype(np.uint8)[None], (4, 1, 1))
-    fraction, distance = invert(pixels, read_colors(pixels).nearest, np.ones(4, dtype=np.bool_))
+    words = (pixels.astype(np.uint32) << np.array([0, 8, 16], np.uint32)).sum(axis=2, dtype="u4")
+    fraction, distance = invert(pixels, read_colors(words).nearest, np.ones(4, dtype=np.bool_))
     return 256 * fraction[0], distance
 
 
