@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from glitch.nearest import Graph, nearest_among
 from glitch.types import LatentArray
@@ -97,6 +95,10 @@ def _forest(
     n: int,
 ) -> tuple[Edges, Int[np.ndarray, " glitch"]]:
     """The least edges that join what the graph joins, and which part each belongs to."""
+    # A service that clusters nothing itself needs neither.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
+
     starts = np.repeat(np.arange(n), places.shape[1])
     ends, distances = places.ravel(), chords.ravel()
     is_edge = ends >= 0

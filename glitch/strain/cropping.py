@@ -18,6 +18,7 @@ from torch import Tensor
 
 from glitch.strain.fourier import power, rfft
 from glitch.strain.tiling import Plane, Row, bisquare, window
+from glitch.strain.windows import tukey
 
 FEWEST_TILES = 2048  # in a segment; shorter rows are always worked out over the whole of it
 
@@ -92,8 +93,6 @@ def crop_plan(
         taper_s: seconds at either end that fade out.
         device: where the taper is kept.
     """
-    from scipy.signal.windows import tukey  # takes its time to import
-
     halvings = math.floor(math.log2(n_samples / sample_rate_hz / shortest_s))
     if n_samples % FEWEST_TILES or halvings < 1:
         return None

@@ -20,6 +20,7 @@ from torch import Tensor
 from glitch.errors import StrainError
 from glitch.strain.fourier import irfft, power, rfft
 from glitch.strain.medians import row_medians
+from glitch.strain.windows import hann
 from glitch.views import Preprocessing
 
 _TAPER_BINS = 5  # at both ends of the transfer function, as gwpy's filter design does
@@ -47,8 +48,6 @@ def whitening_plan(
     preprocessing: Preprocessing, sample_rate_hz: int, n_samples: int, device: torch.device
 ) -> WhiteningPlan:
     """Prepare whitening of segments of ``n_samples`` (even)."""
-    from scipy.signal import get_window  # takes its time to import
-
     n_fft = round(preprocessing.asd_fft_s * sample_rate_hz)
     n_taps = round(preprocessing.whitening_filter_s * sample_rate_hz)
     n_half = n_taps // 2
@@ -57,7 +56,7 @@ def whitening_plan(
     taper = np.ones(n_samples // 2 + 1)
     edge = np.hanning(2 * _TAPER_BINS)
     taper[:_TAPER_BINS], taper[-_TAPER_BINS:] = edge[:_TAPER_BINS], edge[_TAPER_BINS:]
-    hann = get_window("hann", n_taps)
+    taps = hann(n_taps)
 
     def place(values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(device)
@@ -68,13 +67,13 @@ def whitening_plan(
         n_fft=n_fft,
         n_step=n_fft // 2,
         n_half_filter=n_half,
-        window=place(get_window("hann", n_fft)),
+        window=place(hann(n_fft)),
         window_bins=place(np.array([n_fft / 2, -n_fft / 4])),
         interpolation_bin=place(bins),
         interpolation_weight=place(position - bins),
         taper=place(taper),
-        rise=place(hann[:n_half]),
-        fall=place(hann[n_half:]),
+        rise=place(taps[:n_half]),
+        fall=place(taps[n_half:]),
     )
 
 

@@ -1,0 +1,22 @@
+"""Windows of the strain transform, as SciPy has them.
+
+Written out, as importing ``scipy.signal`` for two formulas takes half a second of the first strain
+that a process sees, and 24 MB for as long as it lives.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float64
+
+
+def hann(n: int) -> Float64[np.ndarray, " sample"]:
+    """``scipy.signal.get_window("hann", n)``: periodic, so that halves that overlap add up to 1."""
+    return np.asarray(0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, n + 1)[:-1]), dtype=np.float64)
+
+
+def tukey(n: int, share: float) -> Float64[np.ndarray, " sample"]:
+    """``scipy.signal.windows.tukey``: both ends fade, by ``share`` of the samples in all."""
+    ends = np.arange(int(share * (n - 1) / 2) + 1)
+    fade = 0.5 * (1 + np.cos(np.pi * (2.0 * ends / share / (n - 1) - 1)))
+    return np.concatenate([fade, np.ones(n - 2 * ends.size), fade[::-1]])
