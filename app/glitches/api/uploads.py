@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFil
 
 from app.glitches import render
 from app.glitches import schemas as glitch_schemas
-from app.glitches.embed import UploadRequest, embed_upload
+from app.glitches.embed import Embedded, UploadRequest, embed_upload
 from app.server import request_scope
 from app.server.callers import RuntimeDep, SessionDep, Uploader, UploadRoute
 from app.server.form_fields import EnergyMax, FrequencyRange
@@ -67,6 +67,7 @@ _SentDep = Annotated[UploadRequest, Depends(_sent)]
 @router.post(
     "/embed",
     summary="Embed one glitch and find its neighbours",
+    response_model=glitch_schemas.EmbedAnswer,
     status_code=201,
     responses={
         200: {"model": glitch_schemas.EmbedAnswer, "description": "Known already, or not stored"}
@@ -75,31 +76,39 @@ _SentDep = Annotated[UploadRequest, Depends(_sent)]
 def embed(
     *,
     request: Request,
-    response: Response,
     runtime: RuntimeDep,
     session: SessionDep,
     principal: Uploader,
     sent: _SentDep,
     store: Annotated[bool, Form(description="Whether to keep the glitch.")] = True,
     label: Annotated[str | None, Form(description="A class to label it with.")] = None,
-) -> glitch_schemas.EmbedAnswer:
+) -> Response:
     """201 where the glitch is new; 200 where it was known already, or nothing was stored.
 
     Storing needs the role submitter; `store=false` needs reader and answers null as `glitch.id`.
     """
     embedded = embed_upload(session, runtime, sent, principal=principal, store=store, label=label)
-    response.status_code = 201 if embedded.is_new else 200
-    return render.embed_answer(request_scope.base_url(request), embedded)
+    return _answer(request, embedded, status=201 if embedded.is_new else 200)
 
 
-@router.post("/neighbours", summary="Find the neighbours of an upload without storing it")
+@router.post(
+    "/neighbours",
+    summary="Find the neighbours of an upload without storing it",
+    response_model=glitch_schemas.EmbedAnswer,
+)
 def neighbours_of_upload(
     request: Request,
     runtime: RuntimeDep,
     session: SessionDep,
     principal: Uploader,
     sent: _SentDep,
-) -> glitch_schemas.EmbedAnswer:
+) -> Response:
     """The same answer as `POST /embed`, with nothing stored. Needs the role reader."""
     embedded = embed_upload(session, runtime, sent, principal=principal, store=False)
-    return render.embed_answer(request_scope.base_url(request), embedded)
+    return _answer(request, embedded, status=200)
+
+
+def _answer(request: Request, embedded: Embedded, *, status: int) -> Response:
+    """Written by the thread that has the request: FastAPI would pass it on to another first."""
+    answer = render.embed_answer(request_scope.base_url(request), embedded)
+    return Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")
