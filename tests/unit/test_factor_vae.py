@@ -23,11 +23,12 @@ def copies(n: int = 64, seed: int = 0) -> torch.Tensor:
 
 
 def test_it_has_six_leaky_layers_of_a_thousand_and_two_logits() -> None:
-    layers = [layer for layer in new_discriminator().model if isinstance(layer, torch.nn.Linear)]
+    discriminator = new_discriminator()
+    layers = [layer for layer in discriminator.model if isinstance(layer, torch.nn.Linear)]
     assert [layer.out_features for layer in layers] == [1000] * 6 + [2]
-    slopes = {a.negative_slope for a in new_discriminator().model if hasattr(a, "negative_slope")}
+    slopes = {a.negative_slope for a in discriminator.model if hasattr(a, "negative_slope")}
     assert slopes == {0.2}
-    group = new_discriminator().optimiser.param_groups[0]
+    group = discriminator.optimiser.param_groups[0]
     assert (group["lr"], group["betas"]) == (1e-4, (0.5, 0.9))
 
 
