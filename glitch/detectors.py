@@ -12,6 +12,8 @@ _PREFIX = re.compile(r"\s*([GHIKLV][12]):", re.ASCII)
 _TOKEN = re.compile(r"(?<![A-Za-z0-9])([GHIKLV][12])(?![A-Za-z0-9])", re.ASCII | re.IGNORECASE)
 # GWOSC names end in the release, of which V1 is no detector: LOSC_4_V1, GWOSC_4KHZ_V2, R1.
 _RELEASE = re.compile(r"(?<=[0-9A-Z])_[VR][0-9]+(?=[-.]|\Z)", re.ASCII)
+# triggers_v1.csv: of the table's own version; Virgo's are written V1.
+_VERSION = re.compile(r"(?<=[0-9A-Za-z])[ _.-]v[0-9]+(?![0-9A-Za-z])", re.ASCII)
 # LIGO-T050017: site, description, GPS start, length.
 _FRAME_NAME = re.compile(
     r"(?P<site>[A-Z][A-Z0-9]*)-(?P<description>[A-Za-z0-9_+#.]+)-\d{9,10}(?:\.\d+)?-\d{1,6}(?:\.\d+)?\.",
@@ -65,9 +67,8 @@ def detector_of_file_name(name: str) -> str | None:
     base = PurePosixPath(name.replace("\\", "/")).name
     frame = _FRAME_NAME.match(base)
     if frame is None:
-        return detector_of_text(
-            _RELEASE.sub("", base) if "LOSC" in base or "GWOSC" in base else base
-        )
+        text = _RELEASE.sub("", base) if "LOSC" in base or "GWOSC" in base else base
+        return detector_of_text(_VERSION.sub("", text))
     site, description = frame["site"], frame["description"]
     if site in DETECTORS:
         return site

@@ -35,7 +35,11 @@ _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _CONTENTS_END = struct.Struct("<4s4H2IH")
 _NESTED = re.compile(r"\.(zip|tar|tgz|tbz2?|txz|7z|rar|zst|bz2|xz|gz)\Z", re.IGNORECASE)
 _MAY_BE_GZIPPED = re.compile(r"\.(xml|csv|txt|tsv|ecsv|dat)\.gz\Z", re.IGNORECASE)
-_LITTER = re.compile(r"(\A|/)(__MACOSX/|\._|\.DS_Store\Z|Thumbs\.db\Z)")
+_LITTER = re.compile(
+    r"(\A|[/\\])(__MACOSX[/\\]|@eaDir[/\\]|\.(git|ipynb_checkpoints|Trash[^/\\]*)[/\\]|\._|~\$"
+    r"|(\.DS_Store|(eh)?thumbs\.db|desktop\.ini)\Z)",
+    re.IGNORECASE,
+)
 _LARGEST_TAR_READ = 1 << 20  # a header of a tar may claim any length
 _IS_ENCRYPTED = 1
 _DAMAGED_REST = "The tar is damaged from here on: what came before was read. Pack it again."
@@ -138,7 +142,9 @@ def _judged(member: Member) -> Member | Refused:  # noqa: PLR0911  (one return a
     name = member.name
     label = shown(name)
     if _LITTER.search(name):
-        return Refused(label, "Left out: a file of an operating system.", is_harmless=True)
+        return Refused(
+            label, "Left out: a file of an operating system or an editor.", is_harmless=True
+        )
     parts = re.split(r"[/\\]", name)
     if name.startswith(("/", "\\")) or ".." in parts or re.match(r"[A-Za-z]:", name):
         return Refused(label, "Its name leads out of the archive: pack it under a plain name.")

@@ -10,13 +10,13 @@ from glitch.views import VIEW_DURATIONS_S
 
 _MAX_NAME_LENGTH = 255
 _LENGTH = r"(?P<duration>[0-9]{1,2}(?:\.[0-9]{1,3})?)"
-_SUFFIX = r"\.(?:png|jpg|jpeg)"
+_SUFFIX = r"(?: ?\([0-9]{1,2}\)| copy| - copy)?\.(?:png|jpg|jpeg)"  # as browsers and systems copy
 
 # Gravity Spy: L1_HlF0RJURZ9_spectrogram_0.5.png; other sets put the GPS time in the id's place,
 # a prefix (the source, the label) before the detector, or write `__0.5` for the window.
 _WINDOW = re.compile(rf"(?:_spectrogram_|__){_LENGTH}{_SUFFIX}\Z", re.ASCII | re.IGNORECASE)
 _EVENT = re.compile(
-    r"(?:\A|[_-])(?P<ifo>[GHKLV]1)_"
+    r"(?:\A|[_-])(?P<ifo>(?i:[GHIKLV]1|H2))_"
     r"(?:(?P<gps>[0-9]{9,10}(?:\.[0-9]{1,9})?)|(?P<id>[A-Za-z0-9]{10}))\Z",
     re.ASCII,
 )
@@ -49,4 +49,4 @@ def parse_file_name(name: str) -> SpectrogramName:
     if event is None:
         return SpectrogramName(duration_s=duration_s)
     gps_time = Decimal(event["gps"]) if event["gps"] else None
-    return SpectrogramName(event["ifo"], event["id"], gps_time, duration_s)
+    return SpectrogramName(event["ifo"].upper(), event["id"], gps_time, duration_s)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mutants import archives, mutant, tarred
+from sent_batches import tar
 
 from app.batches.bounds import Bounds
 from app.batches.members import Member, list_members, read_member
@@ -76,3 +77,31 @@ def test_a_negative_size_is_no_endless_tar(tmp_path: Path, kind: bytes, size: in
         tarred(FILES, tarfile.USTAR_FORMAT)[:1536] + header(kind, negative) + bytes(1024)
     )
     assert read_all(path)["refused"] >= 1
+
+
+LITTER = [
+    *(
+        "Thumbs.db",
+        "a/thumbs.db",
+        "a\\Thumbs.db",
+        "a/desktop.ini",
+        "__MACOSX/a/._b.csv",
+        "a/._b.csv",
+    ),
+    *(
+        "a/.ipynb_checkpoints/b-checkpoint.csv",
+        ".git/config",
+        "a/@eaDir/c.png",
+        ".Trash-1000/d.csv",
+    ),
+    "~$triggers.csv",
+]
+
+
+def test_litter_of_systems_and_editors_is_left_out(tmp_path: Path) -> None:
+    """A notebook's checkpoint is an older copy of a table: its rows came twice."""
+    path = tmp_path / "a.tar"
+    path.write_bytes(tar(dict.fromkeys([*LITTER, "a/b.csv", "thumbs.csv"], b"x")))
+    found = list(list_members(path, Bounds(10**9)))
+    assert [one.name for one in found if isinstance(one, Member)] == ["a/b.csv", "thumbs.csv"]
+    assert all(one.is_harmless for one in found if not isinstance(one, Member))

@@ -30,6 +30,10 @@ from glitch.detectors import (
         ("GWOSC_4KHZ_V1.hdf5", None),
         ("I-I1_TEST-1371312000-64.gwf", "I1"),
         ("notes.txt", None),
+        ("triggers_v1.csv", None),
+        ("triggers_V1.csv", "V1"),
+        ("v1.csv", "V1"),
+        ("l1-final.v1.csv", "L1"),
     ],
 )
 def test_file_names(name: str, ifo: str | None) -> None:

@@ -31,6 +31,9 @@ NOTHING = SpectrogramName()
             SpectrogramName("H1", "2opsMxFqzF", None, 1.0),
         ),
         ("GravitySpy__H1_0XpMvFpiuh__2.0.png", SpectrogramName("H1", "0XpMvFpiuh", None, 2.0)),
+        ("h2_0123abcdeF_spectrogram_2.png", SpectrogramName("H2", "0123abcdeF", None, 2.0)),
+        ("l1_HlF0RJURZ9_spectrogram_0.5.png", SpectrogramName("L1", "HlF0RJURZ9", None, 0.5)),
+        ("I1_0123abcdeF_spectrogram_2 (1).png", SpectrogramName("I1", "0123abcdeF", None, 2.0)),
         ("golden_1080-2__0.5.png", SpectrogramName(duration_s=0.5)),
         (
             "/a/b c/L1_HlF0RJURZ9_spectrogram_0.5.png",
@@ -78,7 +81,6 @@ def test_other_names_say_nothing(name: str) -> None:
     ("name", "duration_s"),
     [
         ("X1_HlF0RJURZ9_spectrogram_0.5.png", 0.5),  # no such detector
-        ("l1_HlF0RJURZ9_spectrogram_0.5.png", 0.5),
         ("L1_HlF0RJURZ_spectrogram_0.5.png", 0.5),  # nine characters
         ("L1_HlF0RJUR'9_spectrogram_0.5.png", 0.5),
         ("L1_99_spectrogram_0.5.png", 0.5),
