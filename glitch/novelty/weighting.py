@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+LEAST_OF_GROUP = 5  # known glitches; fewer cannot tell which of the tested are ordinary
 ORDINARY = 0.5  # the p-value within its group above which a glitch tells how frequent the group is
 
 
@@ -37,26 +38,39 @@ def weighted_p_values(tested: Scored, known: Scored) -> Float[np.ndarray, " glit
         known: What calibrates, at least one.
     """
     by_kind = _weights_by(tested, tested.kinds, known, known.kinds, known.weights)
-    counted = known.weights * by_kind[known.kinds]
+    counted = known.weights * by_kind.known
     by_condition = _weights_by(tested, tested.conditions, known, known.conditions, counted)
-    weights = counted * by_condition[known.conditions]
-    own = by_kind[tested.kinds] * by_condition[tested.conditions]
+    weights = counted * by_condition.known
+    own = by_kind.tested * by_condition.tested
     at_least, total = _sum_of_at_least(tested.scores, known.scores, weights)
     p_values: Float[np.ndarray, " glitch"] = np.minimum((at_least + own) / (total + own), 1.0)
     return p_values
 
 
+@dataclass(frozen=True, eq=False)
+class _Weights:
+    """What each glitch weighs by how frequent its group is now."""
+
+    tested: Float[np.ndarray, " tested"]
+    known: Float[np.ndarray, " known"]
+
+
 def _weights_by(
     tested: Scored,
-    groups: Int[np.ndarray, " glitch"],
+    groups: Int[np.ndarray, " tested"],
     known: Scored,
     known_groups: Int[np.ndarray, " known"],
     counted: Float[np.ndarray, " known"],
-) -> Float[np.ndarray, " group"]:
-    """How much oftener each group occurs among the tested than among the known as counted."""
+) -> _Weights:
+    """How much oftener each group occurs among the tested than among the known as counted.
+
+    Where too few known ones are there to tell, the tested may all be ordinary, and weigh as if one
+    known glitch stood for all of them; the known ones weigh as those of the most frequent group.
+    """
     n_groups = int(max(groups.max(initial=0), known_groups.max())) + 1
-    ordinary = np.zeros(n_groups)
-    for group in np.unique(known_groups):
+    is_told = np.bincount(known_groups, minlength=n_groups) >= LEAST_OF_GROUP
+    ordinary = 1 + np.bincount(groups, weights=tested.weights, minlength=n_groups)
+    for group in np.nonzero(is_told)[0]:
         mine, theirs = groups == group, known_groups == group
         own = float(counted[theirs].mean())
         at_least, total = _sum_of_at_least(
@@ -64,12 +78,17 @@ def _weights_by(
         )
         is_ordinary = (at_least + own) / (total + own) > ORDINARY
         ordinary[group] = (1 + tested.weights[mine][is_ordinary].sum()) / (1 - ORDINARY)
-    share = np.bincount(known_groups, weights=counted, minlength=n_groups) / counted.sum()
-    is_there = share > 0
-    weights = np.zeros(n_groups)
-    weights[is_there] = ordinary[is_there] / ordinary.sum() / share[is_there]
-    weights[~is_there] = max(weights.max(), 1.0)  # nothing is known of it: least sure
-    return weights
+    expected = np.bincount(known_groups, weights=counted, minlength=n_groups)
+    expected[~is_told] = 1.0
+    if not is_told.any():
+        return _Weights(np.ones(len(groups)), np.ones(len(known_groups)))
+    rate = ordinary[is_told].sum() / expected[is_told].sum()
+    weights = ordinary / expected / rate
+    most = float(weights[is_told].max())
+    return _Weights(
+        np.where(is_told[groups], weights[groups], np.maximum(weights[groups], most)),
+        np.where(is_told[known_groups], weights[known_groups], most),
+    )
 
 
 def _sum_of_at_least(

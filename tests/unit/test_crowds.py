@@ -118,6 +118,27 @@ def test_weights_follow_the_kinds_of_now() -> None:
     assert unheard[0] >= 1 / 101
 
 
+def test_one_known_straggler_does_not_call_a_new_class_frequent() -> None:
+    """A kind of one known glitch, far out: what scores below it is not ordinary for that."""
+    known = np.concatenate([np.linspace(0, 2, 200), [9.0]])
+    known_kinds = np.concatenate([np.zeros(200, int), [1]])
+    tested = np.concatenate([np.linspace(0, 2, 100), np.full(30, 6.0)])
+    kinds = np.repeat([0, 1], [100, 30])
+    # A new class of which most look like the first kind, and the rest as the straggler does.
+    kinds[100:120] = 0
+    p_values = weighted(tested, kinds, known, known_kinds)
+    assert p_values[100:120].max() < 0.02  # .1 and more where the straggler speaks for its kind
+    assert (p_values[:100] <= 0.05).mean() <= 0.05
+    # The rest may all be a known class of few labels that is frequent now: less sure.
+    assert 0.02 < p_values[120:].min() == p_values[120:].max() < 0.2
+    # Of five, the middle one tells.
+    enough = np.concatenate([known_kinds[:200], np.ones(5, int)])
+    known = np.concatenate([known[:200], np.linspace(5, 7, 5)])
+    assert weighted(tested, kinds, known, enough)[120:].min() > 0.1
+    none_enough = weighted(np.array([0.0, 9.0]), np.array([0, 1]), known[:3], np.arange(3))
+    assert none_enough == pytest.approx([4 / 4, 1 / 4])  # each counts alike
+
+
 def test_conditions_weigh_as_kinds_do() -> None:
     """Scores of those seen through one window are high: among tests they are judged by theirs."""
     rng = np.random.default_rng(11)
