@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 
 # Our name: what Gravity Spy's releases, Omicron, LIGO_LW, PyCBC and people call it, as
 # ``plain_name`` gives it. The first that has a value counts.
@@ -64,6 +64,7 @@ HIGHEST = ("fend", "fhigh", "f_high", "freq_max")
 DURATION = "duration"
 
 
+@cache
 def nanoseconds_of(name: str) -> tuple[str, ...]:
     """What a column of nanoseconds beside one of whole seconds is called."""
     changed = (name.replace(of, to) for of, to in _NANOSECONDS if of in name)
@@ -91,6 +92,9 @@ _MOMENTS = frozenset((*TIMES, *(ns for name in TIMES for ns in nanoseconds_of(na
 _SPANS = _ENDS_NS | frozenset(
     (*STARTS, *ENDS, *(ns for name in STARTS for ns in nanoseconds_of(name)))
 )
+_SECONDS = {
+    column: name for name in (*TIMES, *STARTS, *ENDS) for column in (*nanoseconds_of(name), name)
+}
 _TELLING = _MOMENTS | frozenset(
     (*UTC_TIMES, *(name for key in ("path", "gravityspy_id") for name in SPELLINGS[key]))
 )
@@ -168,6 +172,11 @@ def has_times(names: Iterable[str]) -> bool:
     plain = {plain_name(name) for name in names}
     starts = plain & (_SPANS - _ENDS_NS - set(ENDS))
     return bool(plain & _MOMENTS or (starts and plain & {*ENDS, *_ENDS_NS, DURATION}))
+
+
+def moments_of(names: Iterable[str]) -> frozenset[str]:
+    """The columns of seconds that plain names are of, or stand for by their nanoseconds."""
+    return frozenset(_SECONDS[name] for name in names if name in _SECONDS)
 
 
 def is_time(name: str) -> bool:

@@ -13,6 +13,7 @@ from glitch.tables.columns import (
     TIMES,
     UTC_DATES,
     UTC_TIMES,
+    moments_of,
     nanoseconds_of,
     plain_number,
 )
@@ -35,8 +36,9 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
     Raises:
         ValueError: with the value, if there are times and none is one.
     """
-    is_span = any(_has(said, name) for name in STARTS)  # then the end is no moment of the trigger
-    times = [name for name in TIMES if _has(said, name) and not (is_span and name in ENDS)]
+    there = moments_of(said)
+    is_span = not there.isdisjoint(STARTS)  # then the end is no moment of the trigger
+    times = [name for name in TIMES if name in there and not (is_span and name in ENDS)]
     found = [time for name in times if (time := _seconds(said, name)) is not None]
     exact = [time for name in times if (time := _pair(said, name)) is not None]
     if found:
@@ -82,12 +84,9 @@ def why_no_time(text: str) -> str:
     )
 
 
-def _has(said: Mapping[str, str], name: str) -> bool:
-    return name in said or any(ns in said for ns in nanoseconds_of(name))
-
-
 def _first(said: Mapping[str, str], names: tuple[str, ...]) -> Decimal | None:
-    times = (_seconds(said, name) for name in names)
+    there = moments_of(said)
+    times = (_seconds(said, name) for name in names if name in there)
     return next((time for time in times if time is not None), None)
 
 
