@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
+from glitch.files.frame_names import parse_frame_name
+
 DETECTORS = ("G1", "H1", "H2", "I1", "K1", "L1", "V1")
 
 _PREFIX = re.compile(r"\s*([GHIKLV][12]):", re.ASCII)
@@ -14,11 +16,6 @@ _TOKEN = re.compile(r"(?<![A-Za-z0-9])([GHIKLV][12])(?![A-Za-z0-9])", re.ASCII |
 _RELEASE = re.compile(r"(?<=[0-9A-Z])_[VR][0-9]+(?=[-.]|\Z)", re.ASCII)
 # triggers_v1.csv: of the table's own version; Virgo's are written V1.
 _VERSION = re.compile(r"(?<=[0-9A-Za-z])[ _.-]v[0-9]+(?![0-9A-Za-z])", re.ASCII)
-# LIGO-T050017: site, description, GPS start, length.
-_FRAME_NAME = re.compile(
-    r"(?P<site>[A-Z][A-Z0-9]*)-(?P<description>[A-Za-z0-9_+#.]+)-\d{9,10}(?:\.\d+)?-\d{1,6}(?:\.\d+)?\.",
-    re.ASCII,
-)
 _SITES = {ifo[0]: ifo for ifo in reversed(DETECTORS) if ifo.endswith("1")}
 _NAMES = _SITES | {
     **{"HANFORD": "H1", "LHO": "H1", "LIVINGSTON": "L1", "LLO": "L1", "VIRGO": "V1"},
@@ -65,16 +62,16 @@ def detector_of_file_name(name: str) -> str | None:
     first detector counts, the number of a GWOSC release apart.
     """
     base = PurePosixPath(name.replace("\\", "/")).name
-    frame = _FRAME_NAME.match(base)
+    frame = parse_frame_name(base)
     if frame is None:
         text = _RELEASE.sub("", base) if "LOSC" in base or "GWOSC" in base else base
         return detector_of_text(_VERSION.sub("", text))
-    site, description = frame["site"], frame["description"]
+    site = frame.site
     if site in DETECTORS:
         return site
     if len(site) > 1:
         return None  # HL-…: of several detectors
-    for token in _TOKEN.finditer(description.replace("_", " ")):
+    for token in _TOKEN.finditer(frame.description.replace("_", " ")):
         found = parse_detector(token[1])
         if found and found[0] == site:
             return found

@@ -16,20 +16,14 @@ from urllib.parse import unquote, urlsplit
 
 from glitch.detectors import detector_of_file_name
 from glitch.errors import TooLargeError
+from glitch.files.frame_names import parse_frame_name
 from glitch.strain.series import LONGEST_SEGMENT_S
 
 UPLOADED, KNOWN = "uploaded", "known"  # unpacked from the batch; in the server's strain folder
 LISTED = "listed"  # anywhere, as a cache file in that folder or the frame server says
 _REACH_S = Decimal(LONGEST_SEGMENT_S) / 2  # of strain to each side of a glitch
 _MOST_FILES = 1_000_000
-# LIGO-T050017: site, description, GPS start, length, suffix.
-_FRAME_NAME = re.compile(
-    r"[A-Z][A-Z0-9]*-[A-Za-z0-9_+#.]+-(?P<start>\d{9,10})-(?P<length>\d{1,6})"
-    r"\.(?:gwf|h5|hdf5|hdf)",
-    re.ASCII,
-)
-
-
+_SUFFIXES = frozenset({"gwf", "h5", "hdf5", "hdf"})
 _CACHE_FILE = re.compile(r".+\.(?:lcf|cache|ffl)", re.IGNORECASE)
 _LONGEST_CACHE_LINE = 10_000
 
@@ -68,11 +62,11 @@ class Stretch:
 
 def frame_span(name: str) -> tuple[Decimal, Decimal] | None:
     """GPS start and end of a file named after LIGO-T050017; None for another name."""
-    match = _FRAME_NAME.fullmatch(name)
-    if match is None:
+    found = parse_frame_name(name)
+    if found is None or found.suffix not in _SUFFIXES or "." in found.start + found.length:
         return None
-    start = Decimal(match["start"])
-    return start, start + int(match["length"])
+    start = Decimal(found.start)
+    return start, start + int(found.length)
 
 
 def listed_files(cache: Path) -> Iterator[Path]:

@@ -69,6 +69,8 @@ def _weights_by(
     """
     n_groups = int(max(groups.max(initial=0), known_groups.max())) + 1
     is_told = np.bincount(known_groups, minlength=n_groups) >= LEAST_OF_GROUP
+    if not is_told.any():
+        return _Weights(np.ones(len(groups)), np.ones(len(known_groups)))
     ordinary = 1 + np.bincount(groups, weights=tested.weights, minlength=n_groups)
     for group in np.nonzero(is_told)[0]:
         mine, theirs = groups == group, known_groups == group
@@ -80,8 +82,6 @@ def _weights_by(
         ordinary[group] = (1 + tested.weights[mine][is_ordinary].sum()) / (1 - ORDINARY)
     expected = np.bincount(known_groups, weights=counted, minlength=n_groups)
     expected[~is_told] = 1.0
-    if not is_told.any():
-        return _Weights(np.ones(len(groups)), np.ones(len(known_groups)))
     rate = ordinary[is_told].sum() / expected[is_told].sum()
     weights = ordinary / expected / rate
     most = float(weights[is_told].max())

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from glitch.errors import FormatError, StrainError, TooLargeError
-from glitch.gps import is_utc_date, parse_utc
+from glitch.files.frame_names import parse_frame_name
+from glitch.gps import ONLY_NANOSECONDS, is_utc_date, parse_utc
 
 # What files call these, beside HDF5's series and npz's arrays.
 STEP_NAMES = ("Xspacing", "dx", "delta_t", "dt")
@@ -24,12 +25,7 @@ TIMES_NAMES = ("times", "time", "gps_times", "gps_time", "gps", "t")  # one for 
 
 MAX_SAMPLES = 1 << 24  # read at once: a GWOSC file of 4096 s at 4 kHz, 134 MB as float64
 
-_ONLY_NANOSECONDS = Decimal(10) ** 17  # what is more is no time in s, but ns since 1980
 _NUMBER = re.compile(r"\s*([+-]?\d+\.?\d*(?:[eE][+-]?\d+)?)\s*(?:s|sec|seconds|Hz)?\s*", re.ASCII)
-_FRAME_NAME = re.compile(
-    r"\A[A-Z][A-Z0-9]*-[A-Za-z0-9_+#.]+-(\d{9,10}(?:\.\d+)?)-(\d{1,6}(?:\.\d+)?)(?=\.[A-Za-z])",
-    re.ASCII,
-)
 
 Samples = Shaped[np.ndarray, "..."]
 
@@ -172,12 +168,14 @@ def decimal_seconds(value: object) -> Decimal | None:
         seconds = Decimal(repr(value) if isinstance(value, float) else value)
     except InvalidOperation:
         return None
-    if seconds.is_finite() and seconds >= _ONLY_NANOSECONDS:
+    if seconds.is_finite() and seconds >= ONLY_NANOSECONDS:
         seconds = seconds.scaleb(-9)
     return seconds if seconds.is_finite() and abs(seconds) < Decimal(10) ** 10 else None
 
 
 def span_of_file_name(name: str) -> tuple[Decimal, Decimal] | None:
     """GPS start and length in s that a name after LIGO-T050017 states; None for another name."""
-    found = _FRAME_NAME.search(PurePosixPath(name.replace("\\", "/")).name)
-    return None if found is None else (Decimal(found[1]), Decimal(found[2]))
+    found = parse_frame_name(PurePosixPath(name.replace("\\", "/")).name)
+    if found is None or not found.suffix[:1].isascii() or not found.suffix[:1].isalpha():
+        return None
+    return Decimal(found.start), Decimal(found.length)

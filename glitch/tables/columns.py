@@ -87,11 +87,14 @@ _UNITS = {
     **{"kHz": "1e3", "khz": "1e3", "KHz": "1e3", "mHz": "1e-3", "MHz": "1e6", "min": "60"},
     **{"%": "1e-2", "percent": "1e-2"},
 }
-_ENDS_NS = frozenset(ns for name in ENDS for ns in nanoseconds_of(name))
-_MOMENTS = frozenset((*TIMES, *(ns for name in TIMES for ns in nanoseconds_of(name))))
-_SPANS = _ENDS_NS | frozenset(
-    (*STARTS, *ENDS, *(ns for name in STARTS for ns in nanoseconds_of(name)))
-)
+
+
+def _with_nanoseconds(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(column for name in names for column in (name, *nanoseconds_of(name)))
+
+
+_MOMENTS, _BEGINNINGS, _ENDINGS = map(_with_nanoseconds, (TIMES, STARTS, ENDS))
+_SPANS = _BEGINNINGS | _ENDINGS
 _SECONDS = {
     column: name for name in (*TIMES, *STARTS, *ENDS) for column in (*nanoseconds_of(name), name)
 }
@@ -170,8 +173,7 @@ def is_header(names: Iterable[str]) -> bool:
 def has_times(names: Iterable[str]) -> bool:
     """Whether columns give the GPS time of a row, or where it starts and ends."""
     plain = {plain_name(name) for name in names}
-    starts = plain & (_SPANS - _ENDS_NS - set(ENDS))
-    return bool(plain & _MOMENTS or (starts and plain & {*ENDS, *_ENDS_NS, DURATION}))
+    return bool(plain & _MOMENTS or (plain & _BEGINNINGS and plain & (_ENDINGS | {DURATION})))
 
 
 def moments_of(names: Iterable[str]) -> frozenset[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
-from glitch.gps import LATEST_GPS_TIME, is_utc_date, parse_utc
+from glitch.gps import LATEST_GPS_TIME, ONLY_NANOSECONDS, is_utc_date, parse_utc
 from glitch.tables.columns import (
     DURATION,
     ENDS,
@@ -19,7 +19,6 @@ from glitch.tables.columns import (
 )
 
 STEP = Decimal("1e-9")  # s; the catalogue's resolution
-_ONLY_NANOSECONDS = Decimal(10) ** 17  # what is more is no time in s, but ns since 1980
 _SAME_MOMENT = Decimal("1e-5")  # s; a float64 holds GPS times to 1e-7, printed ones are coarser
 
 
@@ -103,7 +102,7 @@ def _pair(said: Mapping[str, str], name: str) -> Decimal | None:
     nanoseconds = next((one for one in found if one is not None), None)
     if nanoseconds is None:
         return None
-    if nanoseconds >= _ONLY_NANOSECONDS and (seconds is None or _is_of(seconds, nanoseconds)):
+    if nanoseconds >= ONLY_NANOSECONDS and (seconds is None or _is_of(seconds, nanoseconds)):
         return _valid(nanoseconds)
     if seconds is None or seconds != seconds.to_integral_value():
         return None
@@ -116,7 +115,7 @@ def _is_of(seconds: Decimal, nanoseconds: Decimal) -> bool:
 
 
 def _valid(seconds: Decimal | None) -> Decimal | None:
-    if seconds is not None and seconds >= _ONLY_NANOSECONDS:  # of a clock that counts them alone
+    if seconds is not None and seconds >= ONLY_NANOSECONDS:  # of a clock that counts them alone
         seconds = seconds * STEP
     if seconds is None or not 0 < seconds <= LATEST_GPS_TIME or _is_rounded(seconds):
         return None

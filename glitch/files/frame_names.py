@@ -1,0 +1,27 @@
+"""Names of strain files after LIGO-T050017: ``H-H1_GWOSC_4KHZ_R1-1126259447-32.hdf5``."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_NAME = re.compile(
+    r"([A-Z][A-Z0-9]*)-([A-Za-z0-9_+#.]+)-(\d{9,10}(?:\.\d+)?)-(\d{1,6}(?:\.\d+)?)\.(.*)",
+    re.ASCII | re.DOTALL,
+)
+
+
+class FrameName(NamedTuple):
+    """The parts of a name, as written."""
+
+    site: str
+    description: str
+    start: str  # GPS, s
+    length: str  # s
+    suffix: str  # behind the dot
+
+
+def parse_frame_name(name: str) -> FrameName | None:
+    """The parts of a file's name, without folders; None for a name of another kind."""
+    found = _NAME.fullmatch(name)
+    return None if found is None else FrameName(*found.groups())
