@@ -116,7 +116,13 @@ def start_embedded(folder: Path) -> EmbeddedServer:
             socket_folder = _socket_folder(data)
             _launch(folder, socket_folder)
     server = EmbeddedServer(folder, socket_folder)
-    server.ensure_database()
+    try:
+        server.ensure_database()
+    except psycopg.OperationalError as error:
+        raise EmbeddedDatabaseError(
+            f"The embedded PostgreSQL in {folder} started and then did not answer "
+            f"({_last_lines(str(error), 1)}): {folder / 'postgres.log'} says why."
+        ) from error
     return server
 
 

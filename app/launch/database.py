@@ -73,6 +73,7 @@ class RunningDatabase:
             )
         say(f"The database ended unexpectedly ({log} says why): it is started again.")
         self._start_again()
+        say("The database serves again.")
 
     def _start_again(self) -> None:
         """Its children hold on to its memory for a moment after it was killed."""
@@ -91,13 +92,17 @@ class RunningDatabase:
 
 
 def _postmaster_of(place: Path) -> int:
-    return int((place / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    """Its process; 0, which is never one, if it has ended already and its file is gone or empty."""
+    try:
+        return int((place / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    except (FileNotFoundError, IndexError):
+        return 0
 
 
 def _has_ended(pid: int) -> bool:
     """Whether no such process runs; one that nobody has waited for, as in containers, has ended."""
     try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+        return pid == 0 or bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 

@@ -86,6 +86,26 @@ def test_life_of_a_server(folder: Path) -> None:
         start_embedded(data)
 
 
+def test_a_server_that_is_killed_as_it_starts_is_a_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = folder / "data"
+    start_embedded(data).stop()
+    launch = embedded._launch
+
+    def launch_and_kill(place: Path, socket_folder: Path) -> None:
+        launch(place, socket_folder)
+        started = server_process(place)
+        started.kill()
+        psutil.wait_procs([started], timeout=10)
+
+    monkeypatch.setattr(embedded, "_launch", launch_and_kill)
+    with pytest.raises(EmbeddedDatabaseError, match=r"started and then did not answer .*says why"):
+        start_embedded(data)
+    monkeypatch.undo()
+    assert ask(start_embedded(data).url(), "SELECT 1") == 1
+
+
 def test_simultaneous_first_starts_find_one_server(folder: Path) -> None:
     found: list[EmbeddedServer] = []
     threads = [

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer
 from app.launch.address import base_url, reachable_host, take_address
 from app.launch.child import Child, Ends
 from app.launch.data_directory import LOGS, MOST_LOG_BYTES, bound_logs, prepare_data_directory
@@ -262,7 +263,32 @@ def test_a_database_that_ends_again_and_again_is_not_started_for_ever(
     with pytest.raises(LaunchError, match=r"ended 4 times within 5 minutes: .*postgres\.log says"):
         database.check(said.append)
     assert started == [tmp_path] * 3
-    assert len(said) == 3
+    assert ["again" in line for line in said] == [True] * 6  # its end, then that it serves
+
+
+def test_a_database_that_ends_while_it_is_started_again_is_started_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "postgres").mkdir()
+    lock = tmp_path / "postgres" / "postmaster.pid"
+    lock.write_text("999999999\n")
+    starts: list[Path] = []
+
+    def start(place: Path) -> EmbeddedServer:
+        starts.append(place)
+        if len(starts) == 1:
+            raise EmbeddedDatabaseError("The embedded PostgreSQL started and then did not answer.")
+        lock.unlink(missing_ok=True)  # and by the second time it has ended in order
+        return EmbeddedServer(place, place)
+
+    monkeypatch.setattr("app.launch.database.start_embedded", start)
+    monkeypatch.setattr("app.launch.database.time.sleep", lambda _s: None)
+    database = RunningDatabase("postgresql://", tmp_path)
+    said: list[str] = []
+    database.check(said.append)
+    assert len(starts) == 2
+    database.check(said.append)  # whose process is unknown, so it counts as ended
+    assert len(starts) == 3
 
 
 def test_long_logs_begin_again_and_the_last_of_them_is_kept(tmp_path: Path) -> None:
