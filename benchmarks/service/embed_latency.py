@@ -49,7 +49,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """One for all clients: each would read every root certificate for itself, for 40 ms."""
     return httpx.create_ssl_context()
 
@@ -65,7 +65,7 @@ class Served:
 
     def connect(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=120, verify=_tls())
+        return httpx.Client(base_url=self.url, headers=headers, timeout=120, verify=tls_context())
 
     def processor_s(self) -> float:
         """Processor time of its processes and PostgreSQL's so far; nan of one that is not ours."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import time
 from collections import Counter
@@ -21,7 +22,7 @@ import httpx
 import numpy as np
 
 from benchmarks.machine import heading
-from benchmarks.service.embed_latency import spectrogram_request
+from benchmarks.service.embed_latency import spectrogram_request, tls_context
 from benchmarks.service.parts import Memory, OwnService, own_service
 
 _READS = 9  # between two uploads
@@ -48,7 +49,6 @@ async def _crowd(service: OwnService, clients: int, seconds: float) -> Seen:
     over_at = time.monotonic() + seconds
     upload = spectrogram_request()(0)
     upload["data"] = {**upload["data"], "store": "false"}  # type: ignore[dict-item]
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 
     async def ask(client: httpx.AsyncClient, what: str) -> None:
         started = time.monotonic()
@@ -73,13 +73,17 @@ async def _crowd(service: OwnService, clients: int, seconds: float) -> Seen:
             await ask(client, "healthz")
             await asyncio.sleep(0.1)
 
-    async with (
-        httpx.AsyncClient(
-            base_url=service.url, headers=service.headers, timeout=60, limits=limits
-        ) as client,
-        httpx.AsyncClient(base_url=service.url, timeout=60) as beside,
-    ):
-        await asyncio.gather(probe(beside), *(one(client, number) for number in range(clients)))
+    def client() -> httpx.AsyncClient:
+        # Each its own, as people have: one pool of some hundred connections looks through all of
+        # them for every request, and its users wait for it rather than for the service.
+        return httpx.AsyncClient(
+            base_url=service.url, headers=service.headers, timeout=60, verify=tls_context()
+        )
+
+    async with contextlib.AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(client()) for _ in range(clients)]
+        beside = await stack.enter_async_context(client())
+        await asyncio.gather(probe(beside), *(one(own, n) for n, own in enumerate(crowd)))
     return seen
 
 
