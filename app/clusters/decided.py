@@ -14,8 +14,7 @@ from uuid import UUID
 
 import numpy as np
 from jaxtyping import Int
-from sqlalchemy import ColumnElement, Uuid, any_, cast, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, aliased
 
 from app.clusters.occurrences import reach_of
@@ -23,6 +22,7 @@ from app.clusters.records import ClusteringParameters
 from app.clusters.review.log import ReviewEvent
 from app.clusters.review.scene import read_log
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
 from glitch.clustering import FoundCluster, Unit, describe_cluster
 
@@ -170,7 +170,7 @@ def dismissed_among(
         select(ClusterMember.cluster_id, func.count())
         .where(
             ClusterMember.cluster_id.in_([one.cluster.id for one in dismissals]),
-            ClusterMember.glitch_id == any_(cast(list(members), ARRAY(Uuid))),
+            is_any_of(ClusterMember.glitch_id, members),
         )
         .group_by(ClusterMember.cluster_id)
     )

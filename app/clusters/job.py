@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import any_, cast, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
-from sqlalchemy.types import Uuid
 
 from app.clusters.decided import Part, hold_splits
 from app.clusters.findings import Finding, found
@@ -23,6 +21,7 @@ from app.clusters.records import ClusteringParameters, Run
 from app.clusters.selection import Selection, select_novel
 from app.clusters.storage import ClusterStore, Draft
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.core.database import is_any_of
 from app.core.identifiers import uuid7
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import JobRecord
@@ -212,8 +211,7 @@ def _match(
     seen = set(
         session.scalars(
             select(Glitch.id).where(
-                Glitch.id == any_(cast(selection.ids, ARRAY(Uuid))),
-                Glitch.created_at <= previous.created_at,
+                is_any_of(Glitch.id, selection.ids), Glitch.created_at <= previous.created_at
             )
         )
     )

@@ -21,8 +21,8 @@ from app.clusters.decided import waiting_members
 from app.clusters.findings import Finding, found
 from app.clusters.otherwise import Reencoding
 from app.clusters.records import ClusteringParameters
+from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
-from app.novelty.conditions import is_one_of
 from glitch.clustering.dormancy import Recurrence
 from glitch.novelty import LEAST_OF_CLASS
 from glitch.novelty.fair_sample import NO_SLANT, SIGMAS, Slant
@@ -161,7 +161,7 @@ def select_novel(
         waiting = set(waiting_members(session, parameters)) - set(flagged)
         if waiting:
             findings.append(found("waiting", n=len(waiting)))
-        chosen = [*population, is_one_of([*flagged, *waiting])]
+        chosen = [*population, is_any_of(Embedding.glitch_id, [*flagged, *waiting])]
         n_chosen = n_flagged
     rows = session.execute(
         select(Embedding.glitch_id, Glitch.ifo, Glitch.gps_time, Embedding.mean)

@@ -9,14 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Uuid, any_, cast, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
 from app.clusters.occurrences import reach_of
 from app.clusters.records import ClusteringParameters
 from app.clusters.selection import Selection
+from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
 from glitch.clustering import FoundCluster
 from glitch.novelty import LEAST_OF_CLASS
@@ -203,10 +203,7 @@ def trust_in(
     JSON values.
     """
     members = [selection.ids[index] for index in cluster.members]
-    mine = [
-        Embedding.checkpoint_id == checkpoint_id,
-        Embedding.glitch_id == any_(cast(members, ARRAY(Uuid))),
-    ]
+    mine = Embedding.checkpoint_id == checkpoint_id, is_any_of(Embedding.glitch_id, members)
     seen = session.execute(
         select(Embedding.condition, func.count())
         .where(*mine)
@@ -220,7 +217,7 @@ def trust_in(
             func.count().filter(
                 func.abs(Glitch.peak_gps_time - Glitch.centre_gps_time) > OFF_CENTRE_S
             ),
-        ).where(Glitch.id == any_(cast(members, ARRAY(Uuid))))
+        ).where(is_any_of(Glitch.id, members))
     ).one()
     predicted: dict[int, int] = {}
     for index in cluster.members:

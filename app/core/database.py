@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
+    ColumnElement,
     DateTime,
     Double,
     LargeBinary,
     MetaData,
     Text,
+    Uuid,
+    any_,
+    cast,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
 
 def one_of(column: str, values: tuple[str, ...]) -> str:
     """The SQL condition that a column holds one of these words."""
     return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+def is_any_of(column: InstrumentedAttribute[UUID], ids: Iterable[UUID]) -> ColumnElement[bool]:
+    """Whether a column holds one of these ids: one bound array, however many they are."""
+    return column == any_(cast(list(ids), ARRAY(Uuid)))
 
 
 class Base(DeclarativeBase):

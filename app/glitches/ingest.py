@@ -25,7 +25,7 @@ from app.glitches.sameness import known_digests
 from app.glitches.selection import check_ifo, get_glitch, record_of
 from app.glitches.tables import ORIGINS, Embedding, Glitch, View
 from app.models.records import CheckpointRecord
-from app.novelty import judge_novelty, note_class_change
+from app.novelty import judge_novelty, note_class_changes
 from glitch.codec import STEPS, pack_view
 from glitch.gravityspy import is_spelled_like_an_id
 from glitch.novelty import Judgement
@@ -86,7 +86,7 @@ def insert_glitch(
     if novelty is None:
         novelty = _judge_stored(session, glitch, checkpoint)
     elif not is_new:
-        note_class_change(session, glitch.id)  # it may be labelled already
+        note_class_changes(session, [glitch.id])  # it may be labelled already
     return StoredGlitch(glitch, is_new, novelty)
 
 
@@ -380,7 +380,7 @@ def _embedding(
         "checkpoint_id": checkpoint.id,
         "ifo": glitch.ifo,
         "is_simulated": glitch.is_simulated,
-        "is_reference": False,  # note_class_change says otherwise for one that is labelled
+        "is_reference": False,  # note_class_changes says otherwise for one that is labelled
         "condition": condition,
         "mean": np.asarray(encoding.mean, dtype=np.float32),
         "log_variance": [float(value) for value in encoding.log_variance],

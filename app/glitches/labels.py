@@ -11,31 +11,20 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    ScalarSelect,
-    Select,
-    Uuid,
-    any_,
-    cast,
-    func,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ScalarSelect, Select, func, insert, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.classes.naming import WITHDRAWN, plain_class_name
 from app.classes.tables import GlitchClass
 from app.core.access import require_role
 from app.core.audit import record_event
+from app.core.database import is_any_of
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.identifiers import uuid7
 from app.core.principals import Principal, Role
 from app.glitches import records
 from app.glitches.tables import Glitch, Label
-from app.novelty import note_class_change, note_class_changes
+from app.novelty import note_class_changes
 
 LONGEST_SOURCE = 50
 
@@ -68,17 +57,8 @@ def append_label(
         raise InvalidRequestError(
             f"The source of a label has 1 to {LONGEST_SOURCE} printable characters."
         )
-    _lock_glitch(session, glitch_id)
-    label = Label(
-        glitch_id=glitch_id,
-        class_id=_usable_class(session, class_name),
-        author=author.name,
-        source=source,
-    )
-    session.add(label)
-    session.flush()
-    _set_current(session, glitch_id)
-    return _get(session, label.id)
+    (label_id,) = append_labels(session, [glitch_id], class_name, author=author, source=source)
+    return _get(session, label_id)
 
 
 def revoke_label(session: Session, label_id: UUID, *, principal: Principal) -> records.Label:
@@ -97,7 +77,7 @@ def revoke_label(session: Session, label_id: UUID, *, principal: Principal) -> r
         raise PermissionDeniedError(
             f"Label {label_id} is {label.author}'s: only its author or a reviewer may revoke it."
         )
-    _lock_glitch(session, label.glitch_id)
+    _lock_glitches(session, [label.glitch_id])
     revoked = session.execute(
         update(Label)
         .where(Label.id == label_id, Label.revoked_at.is_(None))
@@ -108,7 +88,7 @@ def revoke_label(session: Session, label_id: UUID, *, principal: Principal) -> r
     if revoked is None:
         by = _get(session, label_id).revoked_by
         raise ConflictError(f"Label {label_id} was revoked before, by {by}.")
-    _set_current(session, label.glitch_id)
+    _set_current(session, [label.glitch_id])
     record_event(
         session,
         actor=principal.name,
@@ -166,7 +146,7 @@ def append_labels(
                 for label_id, glitch_id in zip(label_ids, wanted, strict=True)
             ],
         )
-        _set_current_of_many(session, wanted)
+        _set_current(session, wanted)
     return label_ids
 
 
@@ -180,7 +160,7 @@ def revoke_labels(session: Session, label_ids: Collection[UUID], *, reviewer: Pr
         PermissionDeniedError: if the principal is no reviewer.
     """
     require_role(reviewer, Role.REVIEWER)
-    about = _is_one_of(Label.id, list(label_ids))
+    about = is_any_of(Label.id, label_ids)
     glitch_ids = sorted(set(session.scalars(select(Label.glitch_id).where(about))))
     _lock_glitches(session, glitch_ids)
     revoked = session.scalars(
@@ -191,7 +171,7 @@ def revoke_labels(session: Session, label_ids: Collection[UUID], *, reviewer: Pr
         .execution_options(synchronize_session=False)
     ).all()
     if revoked:
-        _set_current_of_many(session, glitch_ids)
+        _set_current(session, glitch_ids)
     return len(revoked)
 
 
@@ -213,7 +193,7 @@ def revoke_labels_of_source(session: Session, source: str, *, revoked_by: str) -
     # Most stay labelled, so that they judge and calibrate as before: only the others need a look.
     rows = session.execute(
         update(Glitch)
-        .where(_is_one_of(Glitch.id, glitch_ids))
+        .where(is_any_of(Glitch.id, glitch_ids))
         .values(**_CURRENT)
         .returning(Glitch.id, Glitch.class_id)
         .execution_options(synchronize_session=False)
@@ -221,7 +201,7 @@ def revoke_labels_of_source(session: Session, source: str, *, revoked_by: str) -
     session.expire_all()
     for row in rows:
         if row.class_id is None:
-            note_class_change(session, row.id)
+            note_class_changes(session, [row.id])
     return len(glitch_ids)
 
 
@@ -257,29 +237,20 @@ def _get(session: Session, label_id: UUID) -> records.Label:
     return records.Label.model_validate(row)
 
 
-def _lock_glitch(session: Session, glitch_id: UUID) -> None:
-    """One change of a glitch's labels at a time, so that the current one is what it says."""
-    locked = select(Glitch.id).where(Glitch.id == glitch_id).with_for_update(key_share=True)
-    if session.scalar(locked) is None:
-        raise NotFoundError(f"There is no glitch {glitch_id}.")
-
-
 def _lock_glitches(session: Session, glitch_ids: Sequence[UUID]) -> None:
-    """As ``_lock_glitch``; in the order of their ids, so that two who label many never deadlock."""
+    """One change of a glitch's labels at a time, so that the current one is what it says.
+
+    In the order of their ids, so that two who label many never deadlock.
+    """
     locked = session.scalars(
         select(Glitch.id)
-        .where(_is_one_of(Glitch.id, glitch_ids))
+        .where(is_any_of(Glitch.id, glitch_ids))
         .order_by(Glitch.id)
         .with_for_update(key_share=True)
     ).all()
     if len(locked) < len(glitch_ids):
         missing = min(set(glitch_ids) - set(locked))
         raise NotFoundError(f"There is no glitch {missing}.")
-
-
-def _is_one_of(column: InstrumentedAttribute[UUID], ids: Sequence[UUID]) -> ColumnElement[bool]:
-    """One bound array, however many they are."""
-    return column == any_(cast(list(ids), ARRAY(Uuid)))
 
 
 def _usable_class(session: Session, name: str) -> int:
@@ -316,21 +287,10 @@ def _latest(column: InstrumentedAttribute[Any]) -> ScalarSelect[Any]:
 _CURRENT = {"class_id": _latest(Label.class_id), "ml_confidence": _latest(Label.confidence)}
 
 
-def _set_current(session: Session, glitch_id: UUID) -> None:
+def _set_current(session: Session, glitch_ids: Sequence[UUID]) -> None:
     session.execute(
         update(Glitch)
-        .where(Glitch.id == glitch_id)
-        .values(**_CURRENT)
-        .execution_options(synchronize_session=False)
-    )
-    session.expire_all()
-    note_class_change(session, glitch_id)
-
-
-def _set_current_of_many(session: Session, glitch_ids: Sequence[UUID]) -> None:
-    session.execute(
-        update(Glitch)
-        .where(_is_one_of(Glitch.id, glitch_ids))
+        .where(is_any_of(Glitch.id, glitch_ids))
         .values(**_CURRENT)
         .execution_options(synchronize_session=False)
     )

@@ -9,13 +9,13 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import ColumnElement, Row, Select, Uuid, any_, cast, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.classes.tables import GlitchClass
 from app.classes.tree import Tree
 from app.clusters.tables import Cluster, ClusterMember
+from app.core.database import is_any_of
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.glitches.facts import facts_of
 from app.glitches.records import GlitchFilters, GlitchRecord, ViewRecord
@@ -206,7 +206,7 @@ def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnEl
     if filters.batch_id is not None:
         conditions.append(_is_of_batch(session, filters.batch_id))
     if filters.ids is not None:
-        conditions.append(Glitch.id == any_(cast(list(filters.ids), ARRAY(Uuid))))
+        conditions.append(is_any_of(Glitch.id, filters.ids))
     if filters.is_labelled is not None:
         is_labelled = Glitch.class_id.is_not(None)
         conditions.append(is_labelled if filters.is_labelled else ~is_labelled)

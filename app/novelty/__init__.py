@@ -5,7 +5,7 @@ Only glitches of the same detector judge each other, and simulated ones never ju
 """
 
 from app.novelty.catalogue import REJUDGED_AT_ONCE, KnownCache, recalibrate, rejudge
-from app.novelty.changes import note_class_change, note_class_changes
+from app.novelty.changes import note_class_changes
 from app.novelty.job import request_judging
 from app.novelty.single import judge_novelty
 
@@ -13,7 +13,6 @@ __all__ = [
     "REJUDGED_AT_ONCE",
     "KnownCache",
     "judge_novelty",
-    "note_class_change",
     "note_class_changes",
     "recalibrate",
     "rejudge",

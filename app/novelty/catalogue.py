@@ -30,8 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
+from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
-from app.novelty.conditions import is_established, is_of_a_class, is_one_of
+from app.novelty.conditions import is_established, is_of_a_class
 from app.novelty.single import MOST_CALIBRATION, NO_DETECTOR
 from glitch.novelty import (
     TIE,
@@ -246,7 +247,7 @@ def rejudge(
             Embedding.calibration_score,
         )
         .join(Glitch, Glitch.id == Embedding.glitch_id)
-        .where(Embedding.checkpoint_id == checkpoint_id, is_one_of(glitch_ids))
+        .where(Embedding.checkpoint_id == checkpoint_id, is_any_of(Embedding.glitch_id, glitch_ids))
     ):
         row = Stored(glitch_id, mean, np.nan if time is None else float(time), *others)
         kinds.setdefault(None if ifo is None else (ifo, is_simulated), []).append(row)

@@ -11,8 +11,9 @@ import numpy as np
 from sqlalchemy import ColumnElement, Numeric, case, func, literal, null, or_, select, update
 from sqlalchemy.orm import Session
 
+from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
-from app.novelty.conditions import is_established, is_of_a_class, is_one_of
+from app.novelty.conditions import is_established, is_of_a_class
 from app.novelty.job import request_judging
 from app.novelty.single import MOST_CALIBRATION, Alike, score_against
 from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S
@@ -20,11 +21,6 @@ from glitch.observing_runs import observing_run
 
 CALIBRATED_AT_ONCE = 8  # labels changed together: each is scored by a scan of all references
 _AUTHOR = "labelling"  # of the job that follows many changes
-
-
-def note_class_change(session: Session, glitch_id: UUID) -> None:
-    """As ``note_class_changes``, for one glitch."""
-    note_class_changes(session, [glitch_id])
 
 
 def note_class_changes(session: Session, glitch_ids: Collection[UUID]) -> None:
@@ -45,7 +41,7 @@ def note_class_changes(session: Session, glitch_ids: Collection[UUID]) -> None:
     )
     session.execute(
         update(Embedding)
-        .where(is_one_of(glitch_ids))
+        .where(is_any_of(Embedding.glitch_id, glitch_ids))
         .values(is_reference=is_known, calibration_score=null(), calibration_run=null())
         .execution_options(synchronize_session=False)
     )

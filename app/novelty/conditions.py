@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from uuid import UUID
-
-from sqlalchemy import ColumnElement, Double, Uuid, any_, cast, func, literal, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, Double, cast, func, literal, select
 from sqlalchemy.orm import aliased
 
 from app.classes.tables import GlitchClass
-from app.glitches.tables import Embedding, Glitch
+from app.glitches.tables import Glitch
 from glitch.novelty import LEAST_OF_CLASS
 from glitch.taxonomy import CATCH_ALLS
 
@@ -49,8 +45,3 @@ def is_established() -> ColumnElement[bool]:
         .correlate(Glitch)
         .exists()
     )
-
-
-def is_one_of(glitch_ids: Collection[UUID]) -> ColumnElement[bool]:
-    """One bound array, however many they are."""
-    return Embedding.glitch_id == any_(cast(list(glitch_ids), ARRAY(Uuid)))

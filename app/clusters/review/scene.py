@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, any_, cast, func, select, update
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.clusters.review.log import MOST_MEMBERS, Log, replay
 from app.clusters.review.tables import ReviewEvent
 from app.clusters.tables import Cluster, ClusterMember
+from app.core.database import is_any_of
 from app.core.errors import ConflictError, InvalidRequestError
 from app.core.principals import Principal
 
@@ -66,7 +66,7 @@ def members_named(scene: Scene, member_ids: Sequence[UUID]) -> list[UUID]:
         .select_from(ClusterMember)
         .where(
             ClusterMember.cluster_id == scene.cluster.id,
-            ClusterMember.glitch_id == any_(cast(wanted, ARRAY(Uuid))),
+            is_any_of(ClusterMember.glitch_id, wanted),
         )
     )
     if found != len(wanted):

@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import Uuid, any_, cast, delete, func, insert, literal, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Uuid, delete, func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
 from app.clusters.review.tables import LabelSuggestion
 from app.clusters.tables import ClusterMember
+from app.core.database import is_any_of
 from app.glitches.tables import Glitch
 
 
@@ -57,7 +57,7 @@ def take(
     """Remove the suggestions of a cluster for these glitches, or all; what was removed."""
     conditions = [LabelSuggestion.identity == identity]
     if glitch_ids is not None:
-        conditions.append(LabelSuggestion.glitch_id == any_(cast(list(glitch_ids), ARRAY(Uuid))))
+        conditions.append(is_any_of(LabelSuggestion.glitch_id, glitch_ids))
     rows = session.scalars(
         select(LabelSuggestion).where(*conditions).order_by(LabelSuggestion.glitch_id)
     ).all()
@@ -86,7 +86,7 @@ def suggested_classes(
     query = (
         select(LabelSuggestion.glitch_id, GlitchClass.name)
         .join(GlitchClass, GlitchClass.id == LabelSuggestion.class_id)
-        .where(LabelSuggestion.glitch_id == any_(cast(list(glitch_ids), ARRAY(Uuid))))
+        .where(is_any_of(LabelSuggestion.glitch_id, glitch_ids))
         .order_by(GlitchClass.name)
     )
     if identity is not None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -137,30 +136,13 @@ def clean_up_exports(session: Session, data_dir: Path, keep: timedelta) -> int:
 
 def filters_as_json(filters: GlitchFilters) -> dict[str, Any]:
     """Filters as JSON; what is not set is left out."""
-    plain: dict[str, Any] = {}
-    for one in dataclasses.fields(filters):
-        value = getattr(filters, one.name)
-        if value in (None, (), False) and one.default == value:
-            continue
-        if isinstance(value, Decimal | UUID):
-            value = str(value)
-        plain[one.name] = list(value) if isinstance(value, tuple) else value
+    plain: dict[str, Any] = _FILTERS.dump_python(filters, mode="json", exclude_defaults=True)
     return plain
 
 
 def filters_from_json(plain: Mapping[str, Any]) -> GlitchFilters:
     """The filters that ``filters_as_json`` wrote."""
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
-    }
-    for name in ("gps_start", "gps_end"):
-        if name in values:
-            values[name] = Decimal(values[name])
-    for name in ("cluster_id", "batch_id"):
-        if name in values:
-            values[name] = UUID(values[name])
-    for one in dataclasses.fields(GlitchFilters):
-        # JSON of the database writes large numbers as whole ones, beyond what SQL takes back.
-        if "float" in str(one.type) and one.name in values:
-            values[one.name] = float(values[one.name])
-    return GlitchFilters(**values)
+    return _FILTERS.validate_python(plain)
+
+
+_FILTERS = TypeAdapter(GlitchFilters)
