@@ -162,7 +162,7 @@ def create_class(
             payload={"after": after, "is_from_review": is_from_review},
         )
     )
-    record_event(session, actor=author.name, action="create", subject="class", subject_id=name)
+    record_event(session, author.name, "create", "class", name)
     session.flush()
     return to_class_record(session.execute(select_classes().where(GlitchClass.id == row.id)).one())
 

@@ -119,14 +119,7 @@ def change_class(
             row = _turn(session, known, log, change, author=author, noted=noted)
         else:
             row = _do(session, known, change, author=author, noted=noted)
-    record_event(
-        session,
-        actor=author.name,
-        action=row.kind,
-        subject="class",
-        subject_id=known.name,
-        event=row.id,
-    )
+    record_event(session, author.name, row.kind, "class", known.name, event=row.id)
     session.flush()
     is_gone = known.state == WITHDRAWN
     log = class_history(session, class_id)

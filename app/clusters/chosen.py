@@ -68,14 +68,7 @@ def cluster_by_hand(session: Session, glitch_ids: Collection[UUID], *, author: P
     store_chosen(
         session, run, members, cluster_id=cluster_id, identity=cluster_id, stability=1.0, more=about
     )
-    record_event(
-        session,
-        actor=author.name,
-        action="create",
-        subject="cluster",
-        subject_id=cluster_id,
-        n_glitches=len(wanted),
-    )
+    record_event(session, author.name, "create", "cluster", cluster_id, n_glitches=len(wanted))
     return cluster_id
 
 

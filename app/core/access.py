@@ -29,20 +29,10 @@ from app.core.errors import (
 from app.core.principals import NewToken, Principal, Role, TokenRecord
 
 SECRET_BYTES = 32
-
-
 SECRET_PREFIX = "gd_"  # noqa: S105  (a mark by which scanners find leaked tokens, no secret)
-
-
 LONGEST_SECRET = 200
-
-
 LONGEST_NAME = 100
-
-
 LONGEST_LIFETIME = timedelta(days=3650)
-
-
 LAST_USED_RESOLUTION = timedelta(minutes=1)  # a row written at most this often, not per request
 
 
@@ -112,9 +102,7 @@ def create_token(
             f"A token named {name.strip()!r} is in use: choose another name or revoke that one."
         )
     actor = author.name if author else "command line"
-    record_event(
-        session, actor=actor, action="create", subject="token", subject_id=row.id, role=role.label
-    )
+    record_event(session, actor, "create", "token", row.id, role=role.label)
     return NewToken(secret, _to_record(row))
 
 
@@ -179,7 +167,7 @@ def revoke_token(
             raise NotFoundError(f"There is no token {token_id}.")
         raise ConflictError(f"Token {token_id} was revoked before.")
     actor = principal.name if principal else "command line"
-    record_event(session, actor=actor, action="revoke", subject="token", subject_id=token_id)
+    record_event(session, actor, "revoke", "token", token_id)
     return _to_record(row)
 
 

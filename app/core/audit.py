@@ -10,15 +10,8 @@ from app.core.access_tables import AuditEvent
 
 
 def record_event(
-    session: Session, *, actor: str, action: str, subject: str, subject_id: object, **details: Any
+    session: Session, actor: str, action: str, subject: str, subject_id: object, **details: Any
 ) -> None:
-    """Add an event. ``details`` must be what JSON can hold, and never a secret."""
-    session.add(
-        AuditEvent(
-            actor=actor,
-            action=action,
-            subject=subject,
-            subject_id=str(subject_id),
-            details=details,
-        )
-    )
+    """Add an event: who did what to what. ``details`` go into JSON, and are never a secret."""
+    what = {"action": action, "subject": subject, "subject_id": str(subject_id)}
+    session.add(AuditEvent(actor=actor, **what, details=details))

@@ -107,21 +107,14 @@ def _record(
     session: Session, principal: Principal, session_id: object, action: str, **details: str
 ) -> None:
     is_of_token = principal.token_id is not None
-    record_event(
-        session,
-        actor=principal.name,
-        action=action,
-        subject="token" if is_of_token else "session",
-        subject_id=principal.token_id or session_id,
-        **details,
-    )
+    subject = "token" if is_of_token else "session"
+    subject_id = principal.token_id or session_id
+    record_event(session, principal.name, action, subject, subject_id, **details)
 
 
 def note_refused_login(session: Session, client: str) -> None:
     """Keep that somebody was refused at the login, and where from; never what was sent."""
-    record_event(
-        session, actor="unknown", action="log in refused", subject="client", subject_id=client
-    )
+    record_event(session, "unknown", "log in refused", "client", client)
 
 
 def holder_of_session(session: Session, session_id: str) -> Principal | None:

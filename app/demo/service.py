@@ -104,14 +104,7 @@ def remove_demonstration(session: Session, *, principal: Principal) -> int:
     n_gone = len(gone.all())
     if n_gone:
         recalibrate(session, active_checkpoint(session).id)
-        record_event(
-            session,
-            actor=principal.name,
-            action="remove",
-            subject="demonstration",
-            subject_id="all",
-            glitches=n_gone,
-        )
+        record_event(session, principal.name, "remove", "demonstration", "all", glitches=n_gone)
     return n_gone
 
 

@@ -310,15 +310,8 @@ def _replace_views(
         )
     )
     _insert_views(session, {glitch_id: views})
-    record_event(
-        session,
-        actor="upload",
-        action="add views",
-        subject="glitch",
-        subject_id=glitch_id,
-        views=list(views.durations_s),
-        origin=metadata.origin,
-    )
+    details = {"views": list(views.durations_s), "origin": metadata.origin}
+    record_event(session, "upload", "add views", "glitch", glitch_id, **details)
 
 
 def _insert_views(session: Session, views: Mapping[UUID, Views]) -> None:

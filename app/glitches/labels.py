@@ -89,15 +89,8 @@ def revoke_label(session: Session, label_id: UUID, *, principal: Principal) -> r
         by = _get(session, label_id).revoked_by
         raise ConflictError(f"Label {label_id} was revoked before, by {by}.")
     _set_current(session, [label.glitch_id])
-    record_event(
-        session,
-        actor=principal.name,
-        action="revoke",
-        subject="label",
-        subject_id=label_id,
-        glitch=str(label.glitch_id),
-        label=label.label,
-    )
+    details = {"glitch": str(label.glitch_id), "label": label.label}
+    record_event(session, principal.name, "revoke", "label", label_id, **details)
     return _get(session, label_id)
 
 

@@ -70,15 +70,8 @@ def label_selection(
     )
     session.add(row)
     session.flush()
-    record_event(
-        session,
-        actor=reviewer.name,
-        action="label",
-        subject="selection",
-        subject_id=row.id,
-        class_name=class_name,
-        n_glitches=len(label_ids),
-    )
+    details = {"class_name": class_name, "n_glitches": len(label_ids)}
+    record_event(session, reviewer.name, "label", "selection", row.id, **details)
     return get_bulk_label(session, row.id)
 
 
@@ -107,14 +100,7 @@ def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> r
         .where(BulkLabel.id == bulk_id)
         .values(undone_at=func.now(), undone_by=reviewer.name)
     )
-    record_event(
-        session,
-        actor=reviewer.name,
-        action="undo",
-        subject="selection",
-        subject_id=bulk_id,
-        n_revoked=n_revoked,
-    )
+    record_event(session, reviewer.name, "undo", "selection", bulk_id, n_revoked=n_revoked)
     session.flush()
     session.expire_all()
     return get_bulk_label(session, bulk_id)

@@ -163,14 +163,7 @@ HANDLER = ReembedHandler()
 
 
 def _switch(session: Session, target: CheckpointRecord, author: str) -> CheckpointRecord:
-    record_event(
-        session,
-        actor=author,
-        action="activate",
-        subject="checkpoint",
-        subject_id=target.id,
-        digest=target.digest,
-    )
+    record_event(session, author, "activate", "checkpoint", target.id, digest=target.digest)
     return activate_checkpoint(session, target.id)
 
 

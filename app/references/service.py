@@ -154,15 +154,8 @@ def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
     revoked = revoke_labels_of_source(session, archive.source, revoked_by=AUTHOR)
     if gone or revoked:
         request_judging(session, AUTHOR)
-        record_event(
-            session,
-            actor=AUTHOR,
-            action="remove",
-            subject="references",
-            subject_id=archive.name,
-            glitches=len(gone),
-            labels=revoked,
-        )
+        details = {"glitches": len(gone), "labels": revoked}
+        record_event(session, AUTHOR, "remove", "references", archive.name, **details)
     return len(gone), revoked
 
 

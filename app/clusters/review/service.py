@@ -81,14 +81,7 @@ def review(
             memory = ACTS[action.action].do(Scene(session, cluster, author, row.id), action)
             row.payload = {"asked": action.asked(), **memory, **noted}
     session.flush()
-    record_event(
-        session,
-        actor=author.name,
-        action=row.kind,
-        subject="cluster",
-        subject_id=identity,
-        event=row.id,
-    )
+    record_event(session, author.name, row.kind, "cluster", identity, event=row.id)
     shown = _latest(session, identity)
     waiting = suggestions.count_by_cluster(session, [identity])
     log = read_log(session, identity)
