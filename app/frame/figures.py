@@ -7,6 +7,7 @@ visitor's colours.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +83,18 @@ def view_panel(
         ),
         unmeasured_height=round(unmeasured * PLOT_HEIGHT, 1),
         unmeasured_from=f"{round(edge_hz)} Hz" if unmeasured else None,
+    )
+
+
+def view_panels(
+    recipe: Preprocessing, seen: Mapping[float, tuple[str, Bool[np.ndarray, " freq"]]], *, name: str
+) -> tuple[ViewPanel, ...]:
+    """The panels of all windows, of the address and the measured rows of each that is there."""
+    absent = (None, None)
+    return tuple(
+        view_panel(duration_s, recipe, picture=picture, observed=observed, name=name)
+        for duration_s in recipe.durations_s
+        for picture, observed in [seen.get(duration_s, absent)]
     )
 
 

@@ -27,13 +27,7 @@ class ClassTally:
     """How many glitches carry one current label; ``name`` is None for those without one."""
 
     name: str | None
-    measured: int  # seen in a detector
-    simulated: int
-
-    @property
-    def total(self) -> int:
-        """Of both kinds."""
-        return self.measured + self.simulated
+    total: int
 
 
 def tally_by_class(
@@ -46,19 +40,15 @@ def tally_by_class(
         InvalidRequestError: if a filter makes no sense.
         NotReadyError: if novelty is asked for and no checkpoint is active.
     """
-    tallies = select(
-        Glitch.class_id,
-        func.count().filter(~Glitch.is_simulated).label("measured"),
-        func.count().filter(Glitch.is_simulated).label("simulated"),
-    ).group_by(Glitch.class_id)
+    tallies = select(Glitch.class_id, func.count().label("total")).group_by(Glitch.class_id)
     counted = matching(session, tallies, filters).subquery()
     rows = session.execute(
-        select(GlitchClass.name, counted.c.measured, counted.c.simulated)
+        select(GlitchClass.name, counted.c.total)
         .select_from(counted)
         .outerjoin(GlitchClass, GlitchClass.id == counted.c.class_id)
-        .order_by((counted.c.measured + counted.c.simulated).desc(), GlitchClass.name)
+        .order_by(counted.c.total.desc(), GlitchClass.name)
     )
-    return tuple(ClassTally(name, measured, simulated) for name, measured, simulated in rows)
+    return tuple(ClassTally(name, total) for name, total in rows)
 
 
 def exemplars(session: Session) -> dict[str, GlitchRecord]:

@@ -12,7 +12,7 @@ from app.core.access import require_role
 from app.core.errors import BusyError, InvalidRequestError
 from app.core.principals import Principal, Role
 from app.glitches.labels import append_label
-from app.glitches.neighbours import MOST_NEIGHBOURS, find_neighbours
+from app.glitches.neighbours import check_neighbours, find_neighbours
 from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, Neighbour
 from app.glitches.service import get_embedding, get_glitch, insert_glitch
 from app.glitches.upload import ParsedUpload, StrainToViews, parse_details, parse_upload, spooled
@@ -36,7 +36,7 @@ class Embedded:
     checkpoint: str  # its name
     encoding: EncodingLike  # as stored, where the glitch was known already
     novelty: Judgement
-    neighbours: tuple[Neighbour, ...]  # ascending distance, the glitch itself left out
+    neighbours: Sequence[Neighbour]  # ascending distance, the glitch itself left out
 
 
 class EncoderSource(Protocol):
@@ -123,52 +123,21 @@ def embed_upload(
     encoding = encoder.encode(upload.views)
     k = sent.neighbours
     if not store:
-        return embed_only(session, upload, encoding, checkpoint, k=k)
-    return embed_and_store(
-        session, upload, encoding, checkpoint, principal=principal, k=k, label=label
-    )
+        return _looked_at(session, upload, encoding, checkpoint, k=k)
+    return _stored(session, upload, encoding, checkpoint, principal=principal, k=k, label=label)
 
 
-def check_neighbours(k: int) -> int:
-    """The number of neighbours asked for, if it may be asked for.
-
-    Raises:
-        InvalidRequestError: outside 0 to 10,000.
-    """
-    if not 0 <= k <= MOST_NEIGHBOURS:
-        raise InvalidRequestError(
-            f"neighbours must lie between 0 and {MOST_NEIGHBOURS:,}, not {k}.", field="neighbours"
-        )
-    return k
-
-
-def embed_and_store(
+def _stored(
     session: Session,
     upload: ParsedUpload,
     encoding: EncodingLike,
     checkpoint: CheckpointRecord,
     *,
     principal: Principal,
-    k: int = 10,
-    label: str | None = None,
+    k: int,
+    label: str | None,
 ) -> Embedded:
-    """Store an encoded upload and say what it is like. The same upload twice is one glitch.
-
-    Args:
-        session: Its transaction is the caller's to commit.
-        upload: Views and what is known of them.
-        encoding: Of those views, under ``checkpoint``.
-        checkpoint: The active one.
-        principal: The author of the label.
-        k: How many neighbours, 0 to 10,000.
-        label: A class to label the glitch with, unless it carries that label already.
-
-    Raises:
-        InvalidRequestError: if ``k`` or ``label`` means nothing.
-        PermissionDeniedError: if the principal may not label.
-        BusyError: if another checkpoint became active since the encoding.
-    """
-    check_neighbours(k)
+    """Store it, and say what it is like. The same upload twice is one glitch."""
     if not hold_active(session, checkpoint.id):
         raise BusyError("Another model became active this moment: send it again.")
     stored = insert_glitch(
@@ -190,34 +159,21 @@ def embed_and_store(
         checkpoint=checkpoint.name,
         encoding=kept,
         novelty=stored.novelty,
-        neighbours=tuple(
-            find_neighbours(
-                session,
-                vector=kept.mean,
-                checkpoint_id=checkpoint.id,
-                k=k,
-                exclude_id=glitch.id,
-            )
+        neighbours=find_neighbours(
+            session, vector=kept.mean, checkpoint_id=checkpoint.id, k=k, exclude_id=glitch.id
         ),
     )
 
 
-def embed_only(
+def _looked_at(
     session: Session,
     upload: ParsedUpload,
     encoding: EncodingLike,
     checkpoint: CheckpointRecord,
     *,
-    k: int = 10,
+    k: int,
 ) -> Embedded:
-    """What an encoded upload is like, with nothing stored.
-
-    A stored glitch with the same views comes first among the neighbours, at distance 0.
-
-    Raises:
-        InvalidRequestError: if ``k`` lies outside 0 to 10,000.
-    """
-    check_neighbours(k)
+    """What it is like; a stored glitch with the same views comes first, at distance 0."""
     return Embedded(
         upload=upload,
         glitch=None,
@@ -233,7 +189,5 @@ def embed_only(
             gps_time=upload.gps_time,
             condition=condition_of(upload.views),
         ),
-        neighbours=tuple(
-            find_neighbours(session, vector=encoding.mean, checkpoint_id=checkpoint.id, k=k)
-        ),
+        neighbours=find_neighbours(session, vector=encoding.mean, checkpoint_id=checkpoint.id, k=k),
     )

@@ -48,6 +48,18 @@ _NO_FILTERS = GlitchFilters()
 NOBODY = UUID(int=0)
 
 
+def check_neighbours(k: int) -> None:
+    """Refuse a number of neighbours outside 0 to 10,000.
+
+    Raises:
+        InvalidRequestError: says so.
+    """
+    if not 0 <= k <= MOST_NEIGHBOURS:
+        raise InvalidRequestError(
+            f"neighbours must lie between 0 and {MOST_NEIGHBOURS:,}, not {k}.", field="neighbours"
+        )
+
+
 def find_neighbours(
     session: Session,
     *,
@@ -77,10 +89,7 @@ def find_neighbours(
             without sense.
         NotFoundError: if there is no such checkpoint.
     """
-    if not 0 <= k <= MOST_NEIGHBOURS:
-        raise InvalidRequestError(
-            f"neighbours must be 0 to {MOST_NEIGHBOURS:,}, not {k}.", field="neighbours"
-        )
+    check_neighbours(k)
     check_filters(filters)
     facts = checkpoints.search_facts(session, checkpoint_id)
     query = check_vector(vector, facts.latent_size)

@@ -101,6 +101,14 @@ def get_embedding(
     )
 
 
+def find_embedding(session: Session, glitch_id: UUID) -> EmbeddingRecord | None:
+    """The embedding of a glitch under the active checkpoint; None where it has none."""
+    try:
+        return get_embedding(session, glitch_id)
+    except NotFoundError:
+        return None
+
+
 def get_view(session: Session, glitch_id: UUID, duration_s: float) -> ViewRecord:
     """One view of a glitch as stored.
 
@@ -203,7 +211,6 @@ SORTS: dict[str, InstrumentedAttribute[Any]] = {
     "detector": Glitch.ifo,
     "novelty": Embedding.p_value,
 }
-_LARGEST_PAGE = 1000
 
 
 def list_sorted(
@@ -230,7 +237,7 @@ def list_sorted(
             cursor that is damaged.
         NotReadyError: if no checkpoint is active.
     """
-    check_limit(limit, _LARGEST_PAGE)
+    check_limit(limit, LARGEST_PAGE)
     check_filters(filters)
     if by not in SORTS:
         raise InvalidRequestError(f"There is no order by {by[:40]!r}: choose {', '.join(SORTS)}.")

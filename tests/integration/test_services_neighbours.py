@@ -135,7 +135,7 @@ def test_a_partition_holds_its_own_dimension_alone(
 
 @pytest.mark.parametrize("k", [-1, 10_001, 100_000])
 def test_k_out_of_range(session: Session, checkpoint: CheckpointRecord, k: int) -> None:
-    with pytest.raises(InvalidRequestError, match="neighbours must be 0 to 10,000"):
+    with pytest.raises(InvalidRequestError, match="neighbours must lie between 0 and 10,000"):
         find_neighbours(
             session,
             vector=np.zeros(LATENT, dtype=np.float32),

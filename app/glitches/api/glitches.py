@@ -14,11 +14,16 @@ from app.core.model import ListOf, Model
 from app.core.principals import Role
 from app.glitches import render
 from app.glitches import schemas as glitch_schemas
-from app.glitches.embed import check_neighbours
 from app.glitches.labels import append_label, list_labels, revoke_label
-from app.glitches.neighbours import find_neighbours
+from app.glitches.neighbours import check_neighbours, find_neighbours
 from app.glitches.records import GlitchFilters, Label
-from app.glitches.service import get_embedding, get_glitch, get_view, list_glitches
+from app.glitches.service import (
+    find_embedding,
+    get_embedding,
+    get_glitch,
+    get_view,
+    list_glitches,
+)
 from app.glitches.upload import parse_gps_time, parse_ifo
 from app.server import request_scope
 from app.server.callers import Reader, RuntimeDep, SessionDep, Submitter, principal_of
@@ -116,10 +121,7 @@ def glitch(
 ) -> glitch_schemas.GlitchDetail:
     """The embedding and novelty are those under the active checkpoint, null where there is none."""
     found = get_glitch(session, glitch_id)
-    try:
-        embedding = get_embedding(session, glitch_id)
-    except NotFoundError:
-        embedding = None
+    embedding = find_embedding(session, glitch_id)
     return render.glitch_detail(request_scope.base_url(request), found, embedding)
 
 

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from app.frame.deps import ForReaders, PageRoute
 from app.frame.words import moment
 from app.glitches.labels import list_labels
-from app.glitches.pages.view import embedding_of, find_or_refuse
+from app.glitches.pages.view import find_or_refuse
 from app.glitches.records import EmbeddingRecord, GlitchRecord, Label, ViewRecord
-from app.glitches.service import get_view
+from app.glitches.service import find_embedding, get_view
 from app.server.request_scope import SessionDep
 from glitch.codec import unpack_view
 from glitch.images import render_omega_scan, render_view
@@ -56,7 +56,7 @@ def scan(session: SessionDep, public_id: str, duration_s: float) -> Response:
 def record(session: SessionDep, public_id: str) -> Response:
     """Everything on the page but the pictures, as a file."""
     glitch = find_or_refuse(session, public_id)
-    embedding = embedding_of(session, glitch)
+    embedding = find_embedding(session, glitch.id)
     content = json.dumps(_record(glitch, embedding, list_labels(session, glitch.id)), indent=2)
     headers = {"Content-Disposition": f'attachment; filename="glitch-{glitch.id}.json"'}
     return Response(content + "\n", media_type="application/json", headers=headers)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from app.frame.contexts import Card, Novelty, PageContext
-from app.frame.figures import LatentChart, ViewPanel, latent_chart, view_panel
+from app.frame.figures import LatentChart, ViewPanel, latent_chart, view_panels
 from app.frame.words import neighbour_card, novelty
 from app.glitches.embed import Embedded
 from app.glitches.facts import GlitchFacts
-from app.glitches.upload import ParsedUpload
 from glitch.images import render_view
+from glitch.views import Views
 
 NEIGHBOURS_SHOWN = 20
 
@@ -42,7 +45,11 @@ def look_page_of(embedded: Embedded, *, can_store: bool) -> LookPage:
     nearest = embedded.neighbours[0] if embedded.neighbours else None
     return LookPage(
         known=upload,
-        panels=_panels(upload),
+        panels=view_panels(
+            upload.views.preprocessing,
+            dict(_pictures(upload.views)),
+            name="Spectrogram of the upload",
+        ),
         assumption=upload.assumption,
         novelty=novelty(embedded.novelty),
         neighbours=cards,
@@ -53,23 +60,8 @@ def look_page_of(embedded: Embedded, *, can_store: bool) -> LookPage:
     )
 
 
-def _panels(upload: ParsedUpload) -> tuple[ViewPanel, ...]:
-    recipe = upload.views.preprocessing
-    present = upload.views.durations_s
-    panels = []
-    for index, duration_s in enumerate(recipe.durations_s):
-        observed = upload.views.observed[index] if duration_s in present else None
-        picture = None
-        if observed is not None:
-            png = render_view(upload.views.view(duration_s), observed)
-            picture = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-        panels.append(
-            view_panel(
-                duration_s,
-                recipe,
-                picture=picture,
-                observed=observed,
-                name="Spectrogram of the upload",
-            )
-        )
-    return tuple(panels)
+def _pictures(views: Views) -> Iterator[tuple[float, tuple[str, np.ndarray]]]:
+    for duration_s in views.durations_s:
+        observed = views.observed[views.preprocessing.view_index(duration_s)]
+        png = render_view(views.view(duration_s), observed)
+        yield duration_s, (f"data:image/png;base64,{base64.b64encode(png).decode()}", observed)

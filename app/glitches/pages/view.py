@@ -14,7 +14,7 @@ from app.core.elsewhere import Templates, pages_elsewhere
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.principals import Principal, Role
 from app.frame.contexts import Card, ClassCount, Download
-from app.frame.figures import StripSection, ViewPanel, latent_chart, view_panel
+from app.frame.figures import StripSection, latent_chart, view_panels
 from app.frame.words import (
     CARD_WINDOW_S,
     ORIGIN_TEXTS,
@@ -29,8 +29,8 @@ from app.glitches.labels import list_labels
 from app.glitches.neighbours import find_neighbours
 from app.glitches.pages.contexts import GlitchPage
 from app.glitches.pages.query import CatalogueQuery, filter_form, parse_catalogue_query
-from app.glitches.records import EmbeddingRecord, GlitchRecord, ViewRecord
-from app.glitches.service import find_glitch, get_embedding
+from app.glitches.records import EmbeddingRecord, GlitchRecord
+from app.glitches.service import find_embedding, find_glitch
 from app.models.pages.strips import strip_section
 from app.models.traversals import glitch_traversals
 from glitch.views import Preprocessing
@@ -59,13 +59,6 @@ def find_or_refuse(session: Session, public_id: str) -> GlitchRecord:
     return found
 
 
-def embedding_of(session: Session, glitch: GlitchRecord) -> EmbeddingRecord | None:
-    try:
-        return get_embedding(session, glitch.id)
-    except NotFoundError:
-        return None
-
-
 def glitch_page_of(
     session: Session,
     glitch: GlitchRecord,
@@ -91,7 +84,7 @@ def glitch_page_of(
         label_error: What was wrong with a label.
         label_typed: What was typed as its class.
     """
-    embedding = embedding_of(session, glitch)
+    embedding = find_embedding(session, glitch.id)
     can_label = principal.role >= Role.SUBMITTER
     errors = list(near.errors)
     labels = tuple(list_labels(session, glitch.id))
@@ -102,7 +95,14 @@ def glitch_page_of(
         glitch=glitch,
         href=glitch_href(glitch.id),
         origin=ORIGIN_TEXTS.get(glitch.origin, glitch.origin),
-        panels=_panels(glitch, list_views(session, glitch.id), shown),
+        panels=view_panels(
+            Preprocessing(),
+            {
+                one.duration_s: (view_href(glitch.id, one.duration_s, shown), one.observed)
+                for one in list_views(session, glitch.id)
+            },
+            name=f"{_PICTURES[shown]} of {glitch.label or 'an unlabelled glitch'}",
+        ),
         novelty=novelty(embedding.novelty if embedding else None),
         embedding=embedding,
         elsewhere=()
@@ -146,25 +146,6 @@ def _shows(glitch: GlitchRecord, shown: str) -> tuple[ClassCount, ...]:
 def _strips(session: Session, glitch: GlitchRecord) -> StripSection:
     window_s = nearest_window(glitch.views, CARD_WINDOW_S) or CARD_WINDOW_S
     return strip_section(glitch_traversals(session, glitch.id), window_s)
-
-
-def _panels(glitch: GlitchRecord, views: Sequence[ViewRecord], show: str) -> tuple[ViewPanel, ...]:
-    recipe = Preprocessing()
-    by_window = {view.duration_s: view for view in views}
-    name = f"{_PICTURES[show]} of {glitch.label or 'an unlabelled glitch'}"
-    panels = []
-    for duration_s in recipe.durations_s:
-        stored = by_window.get(duration_s)
-        panels.append(
-            view_panel(
-                duration_s,
-                recipe,
-                picture=None if stored is None else view_href(glitch.id, duration_s, show),
-                observed=None if stored is None else stored.observed,
-                name=name,
-            )
-        )
-    return tuple(panels)
 
 
 def _neighbours(
