@@ -11,6 +11,7 @@ from pydantic import Field
 from app.clusters.occurrences import seen_before
 from app.clusters.records import Cluster, ClusteringParameters, Run, SeenBefore
 from app.clusters.service import (
+    ClusterFilters,
     get_cluster,
     list_clusters,
     list_members,
@@ -96,15 +97,9 @@ def clusters(
     cursor: Cursor = None,
 ) -> ListOf[Cluster]:
     """One page; pass `next` as `cursor`, with the same filters, to get the page after it."""
+    filters = ClusterFilters(state, ifo, min_size)
     page = list_clusters(
-        session,
-        run_id=run,
-        identity=identity,
-        state=state,
-        ifo=ifo,
-        min_size=min_size,
-        limit=limit,
-        cursor=cursor,
+        session, filters, run_id=run, identity=identity, limit=limit, cursor=cursor
     )
     return ListOf[Cluster].model_validate(page)
 

@@ -6,19 +6,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, Double, Row, cast, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from app.classes.tables import GlitchClass
 from app.clusters import records
 from app.clusters.records import Run
-from app.clusters.service import (
-    ClusterFilters,
-    change_condition,
-    cluster_conditions,
-)
+from app.clusters.service import ClusterFilters, change_condition, cluster_conditions
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.glitches.records import GlitchRecord
 from app.glitches.selection import select_glitches, to_record
@@ -27,15 +24,6 @@ from app.glitches.tables import Glitch, View
 MOST_EXEMPLARS = 3
 _RUNS_LOOKED_AT = 100
 _LATEST_LOOKED_AT = 300
-
-
-@dataclass(frozen=True)
-class MemberFacts:
-    """One member in a distribution."""
-
-    gps_time: float | None  # s
-    snr: float | None
-    peak_frequency: float | None  # Hz
 
 
 def ranked_clusters(
@@ -131,17 +119,13 @@ def exemplars_of(
     return {cluster_id: tuple(records) for cluster_id, records in found.items()}
 
 
-def member_facts(session: Session, cluster_id: UUID) -> list[MemberFacts]:
-    """When, how loud and how high each member was."""
-    rows = session.execute(
-        select(Glitch.gps_time, Glitch.snr, Glitch.peak_frequency)
+def member_facts(session: Session, cluster_id: UUID) -> Sequence[Row[*tuple[Any, ...]]]:
+    """When (``gps_time``), how loud (``snr``) and how high (``peak_frequency``) each member was."""
+    return session.execute(
+        select(cast(Glitch.gps_time, Double).label("gps_time"), Glitch.snr, Glitch.peak_frequency)
         .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
         .where(ClusterMember.cluster_id == cluster_id)
-    )
-    return [
-        MemberFacts(None if time is None else float(time), loudness, height)
-        for time, loudness, height in rows
-    ]
+    ).all()
 
 
 def latest_of(session: Session, identity: UUID) -> list[records.Cluster]:

@@ -7,13 +7,14 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.clusters.records import ClusteringParameters
 from app.clusters.selection import Selection
+from app.clusters.storage import store_members
 from app.clusters.summary import summarise
-from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.clusters.tables import Cluster, ClusteringRun
 from app.core.access import require_role
 from app.core.audit import record_event
 from app.core.errors import ConflictError, InvalidRequestError
@@ -83,17 +84,9 @@ def store_chosen(
     more: Mapping[str, Any],
     previous: Cluster | None = None,
 ) -> None:
-    """Store a flagged cluster of these members in a run.
+    """Store a flagged cluster in a run: of these members, each with how surely it belongs.
 
-    Args:
-        session: The transaction to write in.
-        run: Whose cluster it becomes.
-        probabilities: How surely each member belongs.
-        cluster_id: Its id.
-        identity: The same for the same cluster in every run.
-        stability: In [0, 1].
-        more: What its summary says besides.
-        previous: Whose part it is.
+    ``more`` is what its summary says besides, ``previous`` the cluster that it is a part of.
 
     Raises:
         ConflictError: if a member has no embedding of the run's model.
@@ -130,22 +123,7 @@ def store_chosen(
         )
     )
     session.flush()
-    exemplars = set(found.exemplars)
-    session.execute(
-        insert(ClusterMember),
-        [
-            {
-                "cluster_id": cluster_id,
-                "glitch_id": glitch_id,
-                "probability": probabilities[glitch_id],
-                "distance": float(distance),
-                "is_exemplar": index in exemplars,
-            }
-            for index, (glitch_id, distance) in enumerate(
-                zip(chosen.ids, found.distances, strict=True)
-            )
-        ],
-    )
+    store_members(session, cluster_id, chosen.ids, found)
 
 
 def _select(session: Session, run: ClusteringRun, glitch_ids: Sequence[UUID]) -> Selection:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Numeric, Select, cast, select
+from sqlalchemy import ColumnElement, Integer, Numeric, cast, select
 from sqlalchemy.orm import Session
 
 from app.clusters import records
@@ -38,6 +38,9 @@ class ClusterFilters:
     gps_start: Decimal | None = None  # s; clusters that lasted into it
     gps_end: Decimal | None = None  # s; clusters that began before it
     change: str | None = None  # since the run before: new, grown, shrunk or same
+
+
+_NO_FILTERS = ClusterFilters()
 
 
 def start_clustering(
@@ -99,26 +102,14 @@ def list_runs(session: Session, *, limit: int = 50, cursor: str | None = None) -
 
 def list_clusters(
     session: Session,
+    filters: ClusterFilters = _NO_FILTERS,
     *,
     run_id: UUID | None = None,
     identity: UUID | None = None,
-    state: str | None = None,
-    ifo: str | None = None,
-    min_size: int | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[records.Cluster]:
-    """Clusters, largest first.
-
-    Args:
-        session: The transaction to read in.
-        run_id: Of this run; if neither it nor ``identity`` is given, of the latest.
-        identity: This cluster through all runs.
-        state: In this state.
-        ifo: With members of this detector.
-        min_size: With at least so many members.
-        limit: Clusters on a page, 1 to 500.
-        cursor: ``next`` of the page before.
+    """Clusters of a run, or one cluster through all runs, largest first; else of the latest run.
 
     Raises:
         InvalidRequestError: if a filter, the limit or the cursor means nothing.
@@ -126,18 +117,14 @@ def list_clusters(
     """
     check_limit(limit, LARGEST_PAGE)
     query = select(Cluster).order_by(Cluster.size.desc(), Cluster.id)
-    if run_id is not None and session.get(ClusteringRun, run_id) is None:
-        raise NotFoundError(f"There is no clustering {run_id}: `GET /clusters/runs` lists them.")
-    if run_id is None and identity is None:
-        latest = latest_run(session)
-        if latest is None:
-            return Page((), None)
-        run_id = latest.id
-    if run_id is not None:
-        query = query.where(Cluster.run_id == run_id)
+    if run_id is not None or identity is None:
+        run = latest_run(session) if run_id is None else get_run(session, run_id)
+        if run is None:
+            return Page()
+        query = query.where(Cluster.run_id == run.id)
     if identity is not None:
         query = query.where(Cluster.identity == identity)
-    query = query.where(*cluster_conditions(ClusterFilters(state, ifo, min_size)))
+    query = query.where(*cluster_conditions(filters))
     if cursor is not None:
         last = marked_row(session, Cluster, cursor_id(cursor))
         query = query.where(beyond(last, Cluster.size, Cluster.id, falls=(True, False)))
@@ -221,7 +208,15 @@ def list_members(
     get_cluster(session, cluster_id)
     check_limit(limit, LARGEST_PAGE)
     first = ClusterMember.distance if order == "distance" else Glitch.gps_time.asc().nulls_last()
-    query = _members_query(cluster_id).order_by(first, ClusterMember.glitch_id).offset(offset)
+    query = (
+        select_glitches(
+            ClusterMember.probability, ClusterMember.distance, ClusterMember.is_exemplar
+        )
+        .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
+        .where(ClusterMember.cluster_id == cluster_id)
+        .order_by(first, ClusterMember.glitch_id)
+        .offset(offset)
+    )
     if is_exemplar is not None:
         query = query.where(ClusterMember.is_exemplar.is_(is_exemplar))
     if cursor is not None:
@@ -234,16 +229,3 @@ def list_members(
         MemberRecord(to_record(row), row.probability, row.distance, row.is_exemplar) for row in rows
     )
     return Page(shown, None if mark is None else str(shown[-1].glitch.id))
-
-
-def _members_query(cluster_id: UUID) -> Select[*tuple[Any, ...]]:
-    about: list[Any] = [
-        ClusterMember.probability,
-        ClusterMember.distance,
-        ClusterMember.is_exemplar,
-    ]
-    return (
-        select_glitches(*about)
-        .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
-        .where(ClusterMember.cluster_id == cluster_id)
-    )

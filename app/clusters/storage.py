@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -123,7 +124,7 @@ class ClusterStore:
         self.session.flush()
         if look is not None:
             self._dismiss(key, look)
-        self._store_members(key, cluster)
+        store_members(self.session, key, self.selection.ids, cluster)
         self.n_stored += 1
         return findings
 
@@ -151,10 +152,14 @@ class ClusterStore:
             for one, n in dismissed_among(self.session, self._dismissals, members)
         ]
         findings = [
-            found("dismissed_before", size=len(members), n=n, author=author, on=on)
-            for n, author, on in (
-                (one["n"], one["author"], one["on"]) for one in summary["dismissed_before"]
+            found(
+                "dismissed_before",
+                size=len(members),
+                n=one["n"],
+                author=one["author"],
+                on=one["on"],
             )
+            for one in summary["dismissed_before"]
         ]
         look = of_dismissed_look(
             self.session, self.run.checkpoint_id, self._dismissals, self.units[cluster.members]
@@ -185,20 +190,22 @@ class ClusterStore:
         )
         self.session.flush()
 
-    def _store_members(self, key: UUID, cluster: FoundCluster) -> None:
-        exemplars = set(cluster.exemplars)
-        self.session.execute(
-            insert(ClusterMember),
-            [
-                {
-                    "cluster_id": key,
-                    "glitch_id": self.selection.ids[index],
-                    "probability": float(probability),
-                    "distance": float(distance),
-                    "is_exemplar": int(index) in exemplars,
-                }
-                for index, probability, distance in zip(
-                    cluster.members, cluster.probabilities, cluster.distances, strict=True
-                )
-            ],
-        )
+
+def store_members(session: Session, key: UUID, ids: Sequence[UUID], cluster: FoundCluster) -> None:
+    """Store the members of a cluster, which are places among these ids."""
+    exemplars = set(cluster.exemplars)
+    session.execute(
+        insert(ClusterMember),
+        [
+            {
+                "cluster_id": key,
+                "glitch_id": ids[index],
+                "probability": float(probability),
+                "distance": float(distance),
+                "is_exemplar": int(index) in exemplars,
+            }
+            for index, probability, distance in zip(
+                cluster.members, cluster.probabilities, cluster.distances, strict=True
+            )
+        ],
+    )

@@ -35,7 +35,9 @@ _DURATIONS = func.array(
 )
 
 
-def select_glitches(*extra: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
+def select_glitches(
+    *extra: ColumnElement[Any] | InstrumentedAttribute[Any],
+) -> Select[*tuple[Any, ...]]:
     """Glitches with all that a record needs, then the extra columns."""
     return select(
         Glitch, GlitchClass.name.label("class_name"), _DURATIONS.label("durations"), *extra

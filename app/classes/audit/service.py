@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.classes.audit.records import Audit, AuditedGlitch, DoubtedClass, ImpureCluster
 from app.classes.audit.tables import LabelAudit, LabelFinding
 from app.classes.tables import GlitchClass
-from app.clusters.service import get_cluster, latest_run
-from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.clusters.service import get_cluster, get_run, latest_run
+from app.clusters.tables import Cluster, ClusterMember
 from app.core.access import require_role
-from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.core.errors import ConflictError, InvalidRequestError
 from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row, wrong_cursor
 from app.core.principals import Principal, Role
 from app.glitches import records
@@ -123,9 +122,8 @@ def list_doubtful_glitches(
     if audit is None:
         return Page()
     suggested = aliased(GlitchClass)
-    about: list[Any] = [suggested.name, LabelFinding.n_agreeing, LabelFinding.n_suggesting]
-    query: Select[*tuple[Any, ...]] = (
-        select_glitches(*about)
+    query = (
+        select_glitches(suggested.name, LabelFinding.n_agreeing, LabelFinding.n_suggesting)
         .join(LabelFinding, LabelFinding.glitch_id == Glitch.id)
         .join(suggested, suggested.id == LabelFinding.suggested_id)
         .where(*_standing(audit.id))
@@ -212,18 +210,14 @@ def list_impure_clusters(
         NotFoundError: if there is no such run.
     """
     check_limit(limit, LARGEST_PAGE)
-    if run_id is None:
-        latest = latest_run(session)
-        if latest is None:
-            return Page()
-        run_id = latest.id
-    elif session.get(ClusteringRun, run_id) is None:
-        raise NotFoundError(f"There is no clustering {run_id}: `GET /clusters/runs` lists them.")
+    run = latest_run(session) if run_id is None else get_run(session, run_id)
+    if run is None:
+        return Page()
     counted = (
         select(ClusterMember.cluster_id, Glitch.class_id, func.count().label("n_of_class"))
         .join(Cluster, Cluster.id == ClusterMember.cluster_id)
         .join(Glitch, Glitch.id == ClusterMember.glitch_id)
-        .where(Cluster.run_id == run_id, Glitch.class_id.is_not(None))
+        .where(Cluster.run_id == run.id, Glitch.class_id.is_not(None))
         .group_by(ClusterMember.cluster_id, Glitch.class_id)
         .subquery()
     )
