@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import jwt
 
 from app.core.errors import IssuerUnreachableError, UnauthenticatedError
+from app.core.fetching import UNREACHED, fetch
 from app.core.settings import is_safe_address
 
 ALGORITHMS = ("RS256", "ES256")  # those of SciTokens
@@ -122,7 +122,7 @@ class Issuer:
                 if self._is_due(key_id):  # another thread may just have asked
                     self._next_look_s = time.monotonic() + PAUSE_S
                     self._published = self._fetch()
-            except (httpx.HTTPError, ValueError, KeyError, TypeError, jwt.PyJWTError) as error:
+            except (*UNREACHED, ValueError, KeyError, TypeError, jwt.PyJWTError) as error:
                 _log.warning("%s: %s: %.200s", self.url, type(error).__name__, error)
             finally:
                 self._looking.release()
@@ -163,15 +163,7 @@ def _is_good(key: jwt.PyJWK) -> bool:
 
 def _json_at(url: str) -> dict[str, Any]:
     """A small JSON object, or an error within seconds; redirects are not followed."""
-    deadline = time.monotonic() + _PATIENCE_S
-    body = bytearray()
-    with httpx.stream("GET", url, timeout=_PATIENCE_S) as answer:
-        answer.raise_for_status()
-        for piece in answer.iter_bytes():
-            body += piece
-            if len(body) > _MOST_BYTES or time.monotonic() > deadline:
-                raise ValueError("its answer is too long or too slow")
-    found = json.loads(body)
+    found = json.loads(fetch(url, most_bytes=_MOST_BYTES, patience_s=_PATIENCE_S).good)
     if not isinstance(found, dict):
         raise TypeError("its answer is no JSON object")
     return found

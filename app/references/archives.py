@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from app.core.errors import InvalidRequestError, NotReadyError
+from app.core.fetching import UNREACHED, fetch
 from glitch.detectors import parse_detector
 from glitch.observing_runs import OBSERVING_RUNS
 
 ZENODO = "https://zenodo.org"
-_TIMEOUT_S = 30.0
+_PATIENCE_S = 30.0
+_MOST_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,9 @@ def published_files(archive: Archive, zenodo: str = ZENODO) -> dict[str, Publish
     """
     url = f"{zenodo.rstrip('/')}/api/records/{archive.record}"
     try:
-        answer = httpx.get(url, timeout=_TIMEOUT_S, follow_redirects=True)
-        answer.raise_for_status()
-        return {one.name: one for one in map(_file, answer.json()["files"])}
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+        answer = fetch(url, most_bytes=_MOST_BYTES, patience_s=_PATIENCE_S, follow_redirects=True)
+        return {one.name: one for one in map(_file, json.loads(answer.good)["files"])}
+    except (*UNREACHED, ValueError, KeyError, TypeError) as error:
         raise NotReadyError(
             f"{urlsplit(zenodo).netloc or zenodo} does not say what {archive.name} holds "
             f"({type(error).__name__}): see that this machine reaches it, or download the archive "

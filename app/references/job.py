@@ -20,9 +20,9 @@ import httpx
 from sqlalchemy.orm import Session
 
 from app.batches.cleanup import hold_uploads
-from app.batches.fetched import is_to_be_asked_again
 from app.batches.storage import uploads_folder, work_folder
 from app.core.errors import InvalidRequestError, NotReadyError
+from app.core.fetching import is_trouble
 from app.core.files.storage import storage_of
 from app.jobs.records import Chunk, JobRecord
 from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
@@ -129,7 +129,7 @@ def _asked(url: str, headers: dict[str, str]) -> AbstractContextManager[httpx.Re
 
 
 def _check(answer: httpx.Response, file: PublishedFile) -> None:
-    if is_to_be_asked_again(answer):
+    if is_trouble(answer.status_code):
         raise _broken(file, f"it answers {answer.status_code}")
     if not answer.is_success:
         raise InvalidRequestError(

@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import math
 import re
-import threading
-import time
-from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+
+import httpx
 
 from app.core.errors import InvalidRequestError, NotReadyError
-from glitch.errors import FormatError, GlitchError, TooLargeError
+from app.core.fetching import UNREACHED, AnswerTooLongError, fetch
+from glitch.errors import FormatError, TooLargeError
 from glitch.tables.facts import LONGEST_FLAG
 from glitch.tables.segments import Segments, segments_of
 
@@ -23,7 +22,6 @@ MOST_NAMED = 20
 _NAME = re.compile(r"[A-Z][0-9]:[A-Za-z0-9_.+-]+:[0-9]{1,5}", re.ASCII)
 _PATIENCE_S = 60.0  # for an answer whole, however slowly it comes
 _MOST_BYTES = 1 << 25  # of it; a flag of a whole run has some hundred thousand
-_PIECE = 1 << 12
 
 
 def flags_named(text: str | None) -> tuple[str, ...]:
@@ -63,32 +61,19 @@ class SegmentDatabase:
             TooLargeError: if it has more segments then than any flag has, or a longer answer.
             NotReadyError: if the server does not answer, or not as one of its kind.
         """
-        from requests import RequestException
-        from urllib3.exceptions import HTTPError
-
+        answer = self._answer(name, math.floor(first), math.floor(last) + 1)
         try:
-            said = self._said(name, math.floor(first), math.floor(last) + 1)
+            said = json.loads(answer)
             spans = [(Decimal(str(start)), Decimal(str(end))) for start, end in said["active"]]
             is_bad = bool(said.get("metadata", {}).get("active_indicates_ifo_badness", False))
-        except GlitchError:
-            raise
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise NotReadyError(
                 f"{self._url} does not answer as a segment database does: see that "
                 "GLITCH_SEGMENT_SERVER is right."
             ) from error
-        except (RequestException, HTTPError, OSError) as error:
-            if getattr(getattr(error, "response", None), "status_code", None) == 404:
-                raise FormatError(
-                    f"The segment database has no flag {name}: correct its name or version."
-                ) from error
-            raise NotReadyError(
-                f"The segment database at {self._url} cannot be asked for {name} "
-                f"({type(error).__name__}): retry once it answers."
-            ) from error
         return segments_of(name, spans, is_good=not is_bad)
 
-    def _said(self, name: str, start: int, end: int) -> Any:
+    def _answer(self, name: str, start: int, end: int) -> bytes:
         """What the server answers.
 
         As ``dqsegdb2.query.query_segments`` asks, which looks for a certificate, retired as they
@@ -98,61 +83,47 @@ class SegmentDatabase:
 
         ifo, tag, version = name.split(":")
         path = resources_path(ifo, tag, int(version))
-        asked = f"s={start}&e={end}&include=active,known,metadata"
-        return json.loads(within(_PATIENCE_S, lambda: self._body(f"{self._url}{path}?{asked}")))
-
-    def _body(self, url: str) -> bytes:
-        from dqsegdb2.requests import Session
-        from igwn_auth_utils.scitokens import target_audience
-
-        deadline = time.monotonic() + _PATIENCE_S
-        body = bytearray()
-        # A SciToken of the machine's is found and sent.
-        with (
-            Session(cert=False) as session,
-            session.get(
-                url,
-                stream=True,
-                timeout=_PATIENCE_S,
-                cert=False,
-                token_audience=target_audience(self._url),
-            ) as answer,
-        ):
-            for piece in answer.iter_content(_PIECE):
-                body += piece
-                if len(body) > _MOST_BYTES:
-                    raise TooLargeError(
-                        f"The segment database's answer has over {_MOST_BYTES:,} bytes: send "
-                        "triggers of a shorter time."
-                    )
-                if time.monotonic() > deadline:
-                    raise TimeoutError
-            answer.raise_for_status()
-        return bytes(body)
-
-
-def within(patience_s: float, work: Callable[[], bytes]) -> bytes:
-    """What work gives, or its error, within a time; it is left to itself after that.
-
-    Clients bound each read of a socket, and an answer may come byte by byte, its head too.
-
-    Raises:
-        TimeoutError: if it is not done by then.
-    """
-    found: list[bytes] = []
-    failed: list[Exception] = []
-
-    def do() -> None:
         try:
-            found.append(work())
-        except Exception as error:  # noqa: BLE001  (handed on to whoever waits)
-            failed.append(error)
+            answer = fetch(
+                f"{self._url}{path}?s={start}&e={end}&include=active,known,metadata",
+                most_bytes=_MOST_BYTES,
+                patience_s=_PATIENCE_S,
+                headers=_credentials(self._url),
+                follow_redirects=True,
+            )
+        except AnswerTooLongError:
+            raise TooLargeError(
+                f"The segment database's answer has over {_MOST_BYTES:,} bytes: send triggers of a "
+                "shorter time."
+            ) from None
+        except UNREACHED as error:
+            raise self._unreachable(name, type(error).__name__) from error
+        if answer.status == httpx.codes.NOT_FOUND:
+            raise FormatError(
+                f"The segment database has no flag {name}: correct its name or version."
+            )
+        if not httpx.codes.is_success(answer.status):
+            raise self._unreachable(name, f"it answers {answer.status}")
+        return answer.body
 
-    thread = threading.Thread(target=do, daemon=True)
-    thread.start()
-    thread.join(patience_s)
-    if failed:
-        raise failed.pop()  # or it would hold itself by its traceback
-    if not found:
-        raise TimeoutError
-    return found[0]
+    def _unreachable(self, name: str, why: str) -> NotReadyError:
+        return NotReadyError(
+            f"The segment database at {self._url} cannot be asked for {name} ({why}): retry once "
+            "it answers."
+        )
+
+
+def _credentials(url: str) -> dict[str, str]:
+    """A SciToken of the machine's, if there is one."""
+    from igwn_auth_utils import IgwnAuthError
+    from igwn_auth_utils.scitokens import (
+        find_token,
+        target_audience,
+        token_authorization_header,
+    )
+
+    try:
+        token = find_token(target_audience(url), "dqsegdb.read")
+    except IgwnAuthError:
+        return {}
+    return {"Authorization": token_authorization_header(token)}

@@ -1,0 +1,104 @@
+"""Small answers of servers elsewhere, bounded in bytes and in time, to their last byte.
+
+A client of HTTP bounds each step alone, and an answer may come byte by byte, its head too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+
+UNREACHED = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)  # what asking may end with
+
+
+class AnswerTooLongError(ValueError):
+    """The answer has more bytes than it may."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said."""
+
+    status: int
+    body: bytes
+
+    @property
+    def good(self) -> bytes:
+        """The body.
+
+        Raises:
+            ValueError: if the status is no success.
+        """
+        if not httpx.codes.is_success(self.status):
+            raise ValueError(f"it answers {self.status}")
+        return self.body
+
+
+def is_trouble(status: int) -> bool:
+    """Whether a status speaks of the server's own trouble, which passes."""
+    return status in {408, 425, 429} or httpx.codes.is_server_error(status)
+
+
+class Fetcher:
+    """Asks for one answer after the other, over connections that it keeps; for one thread.
+
+    Args:
+        most_bytes: Of an answer.
+        patience_s: How long one may take, in seconds, from the name of the server on.
+        options: Of ``httpx.AsyncClient``; redirects are not followed if they do not say so.
+    """
+
+    def __init__(self, most_bytes: int, patience_s: float, **options: Any) -> None:
+        self._most_bytes = most_bytes
+        self._patience_s = patience_s
+        self._runner = asyncio.Runner()
+        self._client = httpx.AsyncClient(timeout=None, **options)  # noqa: S113  (bounded below)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._runner.run(self._client.aclose())
+        self._runner.close()
+
+    def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """The answer; of one that is no success its body may be worth reading too.
+
+        Raises:
+            AnswerTooLongError: if it has too many bytes.
+            httpx.HTTPError, httpx.InvalidURL, TimeoutError: as ``UNREACHED`` has them.
+        """
+        return self._runner.run(self._get(url, headers))
+
+    async def _get(self, url: str, headers: Mapping[str, str] | None) -> Answer:
+        body = bytearray()
+        async with (
+            asyncio.timeout(self._patience_s),
+            self._client.stream("GET", url, headers=headers) as answer,
+        ):
+            async for piece in answer.aiter_bytes():
+                body += piece
+                if len(body) > self._most_bytes:
+                    raise AnswerTooLongError("its answer is too long")
+        return Answer(answer.status_code, bytes(body))
+
+
+def fetch(
+    url: str,
+    *,
+    most_bytes: int,
+    patience_s: float,
+    headers: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Answer:
+    """One answer, as a ``Fetcher`` gets it."""
+    with Fetcher(most_bytes, patience_s, **options) as fetcher:
+        return fetcher.get(url, headers)
