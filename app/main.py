@@ -29,11 +29,7 @@ _log = logging.getLogger("app.main")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The service as an ASGI application.
-
-    Args:
-        settings: Where absent, those of the environment.
-    """
+    """The service as an ASGI application."""
     chosen = settings or Settings()
     configure_logging(chosen)
     metrics = Metrics()

@@ -52,11 +52,8 @@ def hold_uploads(session: Session) -> None:
 def clean_up_batches(session: Session, data_dir: Path, keep: timedelta) -> Removed:
     """Remove what no job needs: uploads, unpacked members, half-received files.
 
-    Args:
-        session: The transaction to write in; short, and whoever stores a batch waits for it.
-        data_dir: The data directory.
-        keep: How long after its end a job that can be retried keeps its files; one without a
-            failure keeps them for a day at most.
+    Of a job that can be retried the files are kept for ``keep`` after its end, else for a day
+    at most. The transaction must be short: whoever stores a batch waits for it.
     """
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     jobs = 0

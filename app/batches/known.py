@@ -21,9 +21,7 @@ def known_glitches(session: Session, rows: Sequence[Facts]) -> dict[int, UUID]:
     A row counts only where detector and time agree with what is stored: an id alone never says that
     two are the same.
 
-    Args:
-        session: The transaction to read in.
-        rows: Of any table; those that name no glitch of ours are passed over.
+    Rows that name no glitch of ours are passed over.
     """
     said = {place: row.glitch_id for place, row in enumerate(rows) if row.glitch_id}
     if not said:

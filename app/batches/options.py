@@ -83,10 +83,7 @@ class BatchOptions:
 def options_said(name: str, *, segment_server: str | None = None, **said: Any) -> BatchOptions:
     """The options of what is not kept yet, refused where they mean nothing.
 
-    Args:
-        name: What the file was called.
-        segment_server: The segment database, where the operator has named one.
-        said: By the names of the fields; empty texts say nothing.
+    ``said`` goes by the names of the fields; empty texts say nothing.
 
     Raises:
         InvalidRequestError: naming the field.

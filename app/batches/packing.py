@@ -23,9 +23,6 @@ def packed(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[tuple[str, 
     Several are packed in the order of their names, without times and owners, so that the batch is
     known again when it is sent again.
 
-    Args:
-        files: Name and stream of each.
-
     Raises:
         InvalidRequestError: if there are none, too many, or two of one name.
     """

@@ -105,11 +105,8 @@ def clear_work(data_dir: Path, job_id: UUID) -> None:
 def unpack_whole(path: Path, target: Path, bounds: Bounds, heartbeat: Callable[[], None]) -> bool:
     """Unpack a gzip, bzip2, xz or zstd file to ``target``; False where it is none of these.
 
-    Args:
-        path: The file.
-        target: Where its content goes; it is there only once it is whole.
-        bounds: How large that may be.
-        heartbeat: Called with every piece; may end the unpacking by an exception.
+    ``target`` is there only once it is whole. ``heartbeat`` comes with every piece, and may end
+    the unpacking by an exception.
 
     Raises:
         FormatError: if it is damaged.

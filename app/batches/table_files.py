@@ -35,9 +35,7 @@ def holds_binary_table(path: Path) -> bool:
 def read_table(path: Path, name: str) -> Iterator[TableRow]:
     """The rows of a table, a bounded number in memory at a time; each with its origin.
 
-    Args:
-        path: Where it lies.
-        name: What it was called: names the detector where nothing else does.
+    What it was called names the detector where nothing else does.
 
     Raises:
         FormatError: if it is damaged, or has no columns known here.

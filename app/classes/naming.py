@@ -118,13 +118,8 @@ def create_class(
 ) -> records.GlitchClass:
     """Add a class of ours.
 
-    Args:
-        session: The transaction to write in.
-        name: A name that no class has, in any capitals.
-        description: What it looks like and, where known, what causes it.
-        author: Who adds it; a reviewer or above.
-        state: In which state it starts.
-        is_from_review: Whether a cluster was named so; the undo is in that cluster's history then.
+    No class may have the name, in any capitals. Where a cluster was named so
+    (``is_from_review``), the undo is in that cluster's history.
 
     Raises:
         PermissionDeniedError: if the author is no reviewer.

@@ -65,9 +65,7 @@ def occurrences(
 ) -> dict[int | None, Occurrence]:
     """How often classes occur, by id; None is for glitches without a label.
 
-    Args:
-        session: The transaction to read in.
-        class_ids: Only these; by default all, at the price of one pass over an index.
+    Of all classes where none are named, at the price of one pass over an index.
     """
     counted = select(Glitch.class_id, Glitch.ifo, Glitch.is_simulated, func.count())
     if class_ids is not None:

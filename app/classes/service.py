@@ -93,12 +93,8 @@ def change_class(
 ) -> ClassOutcome:
     """Do something to a class, in the caller's transaction.
 
-    Args:
-        session: The transaction to write in.
-        class_id: Which class.
-        change: What to do, why, and the last event of its history that the author has seen.
-        author: Who does it: a reviewer, and an admin to merge, or to retire a class of Gravity
-            Spy's.
+    The change says which event of the history its author has seen last. A reviewer may; to merge,
+    or to retire a class of Gravity Spy's, takes an admin.
 
     Raises:
         PermissionDeniedError: if the role is too weak.
@@ -275,10 +271,7 @@ def _formerly(session: Session, name: str) -> str | None:
 def refuse_used(session: Session, known: GlitchClass, *, beside: UUID | None = None) -> None:
     """Refuse to take back a class that others have built on.
 
-    Args:
-        session: The transaction to read in.
-        known: The class.
-        beside: The identity of a cluster whose own suggestions do not count.
+    Suggestions of the cluster of the identity ``beside`` do not count.
 
     Raises:
         ConflictError: says what there is: labels, suggestions, sub-classes.

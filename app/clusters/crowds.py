@@ -63,14 +63,9 @@ def tested_as_crowds(
 
     Memory grows with the catalogue: some 200 bytes a glitch of 32 latent dimensions.
 
-    Args:
-        session: The transaction to read in.
-        checkpoint_id: Under which checkpoint.
-        kind: The detector, and whether simulated glitches are meant.
-        dormancy: Days with data and without a class after which it counts as dormant, and how many
-            unlabelled glitches make a recurrence; None to look for none.
-        again: How those that were seen otherwise than the references are encoded again; None to
-            leave them unjudged.
+    ``dormancy`` says after how many days with data and without a class it counts as dormant,
+    and how many unlabelled glitches make a recurrence; None looks for none. ``again`` encodes
+    those that were seen otherwise than the references; without it they stay unjudged.
     """
     keys, pool = _read(session, checkpoint_id, kind)
     tests = judge_pool(pool)

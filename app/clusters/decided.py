@@ -58,12 +58,7 @@ def hold_splits(
 
     A member of none of the earlier parts joins the part whose nearest member is nearest.
 
-    Args:
-        session: The transaction to read in.
-        parameters: Of this run; splits of other populations bind nothing.
-        ids: The glitches that were clustered.
-        units: Their vectors, of length one.
-        found: The clusters among them.
+    Splits of other populations bind nothing.
     """
     groups = _divided(session, parameters)
     if not groups:

@@ -54,14 +54,9 @@ def run_clustering(
 
     Too few glitches are no error: the run is stored without clusters and its ``detail`` says so.
 
-    Args:
-        session: The transaction to write in.
-        parameters: What to cluster and how.
-        author: Who asked.
-        job_id: The job that does it, if one does.
-        heartbeat: Called every few seconds; may end the clustering by an exception.
-        encoder: The encoder of a checkpoint's digest, by which glitches that were seen otherwise
-            than the references are encoded again; None to leave those unjudged.
+    ``heartbeat`` comes every few seconds, and may end the clustering by an exception.
+    ``encoder`` gives that of a checkpoint's digest, by which glitches that were seen otherwise
+    than the references are encoded again; without it they stay unjudged.
 
     Raises:
         InvalidRequestError: if a parameter cannot be.

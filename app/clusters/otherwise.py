@@ -39,10 +39,7 @@ class Reencoding:
     def seen(self, session: Session, ids: Callable[[np.ndarray], list[UUID]], pool: Pool) -> Seen:
         """What the glitches of a pool show.
 
-        Args:
-            session: The transaction to read in.
-            ids: The ids of those at these places of the pool.
-            pool: All of a detector and kind.
+        ``ids`` gives the ids of those at some places of the pool.
         """
         encoder = self.encoder()
         recipe = encoder.preprocessing

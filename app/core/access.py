@@ -64,12 +64,8 @@ def create_token(
 ) -> NewToken:
     """Make a token; its secret is in the answer and nowhere else.
 
-    Args:
-        session: The transaction to write in.
-        name: Who will hold it; labels carry this name as their author.
-        role: What it may do.
-        author: Who makes it, if over HTTP; the command line needs none.
-        lifetime: How long it is good; without one, until it is revoked.
+    Labels carry its name as their author. Without a lifetime it is good until it is revoked;
+    the command line makes it without an author.
 
     Raises:
         PermissionDeniedError: if the author is no admin.

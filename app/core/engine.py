@@ -43,11 +43,8 @@ def make_engine(
 ) -> Engine:
     """An engine on this database.
 
-    Args:
-        database_url: Its address.
-        pool_size: How many connections are kept.
-        max_overflow: How many more there may be for a while.
-        wait_s: How long to wait for one that is free, in seconds.
+    ``max_overflow`` more connections may be there for a while than are kept; whoever needs one
+    waits ``wait_s`` seconds for it.
 
     Nothing is prepared on the server: a plan must see the checkpoint, the filters and the limit to
     choose partition and index, and connection poolers in front of PostgreSQL keep working.
@@ -77,10 +74,5 @@ def _refuse_left(connection: Any, *_: object) -> None:
 def make_session_factory(
     engine: Engine, *, info: Mapping[str, object] | None = None
 ) -> sessionmaker[Session]:
-    """Sessions for one request or task each; the caller commits, services never do.
-
-    Args:
-        engine: The database.
-        info: What every session carries in ``Session.info``.
-    """
+    """Sessions for one request or task each; the caller commits, services never do."""
     return sessionmaker(engine, expire_on_commit=False, info=dict(info or {}))

@@ -78,11 +78,8 @@ def beyond(
 ) -> ColumnElement[bool]:
     """Whether a row comes after a marked one.
 
-    Args:
-        mark: The marked row, with attributes of the columns' names.
-        first: The column that the list is ordered by.
-        second: The column that decides where the first is equal.
-        falls: Which of the two descends.
+    The list is ordered by the first column, and by the second where that is equal; ``falls``
+    says which of the two descend. ``mark`` has attributes of their names.
     """
     values = getattr(mark, first.key), getattr(mark, second.key)
     after = [

@@ -73,11 +73,7 @@ def redeem_code(session: Session, code: str) -> Principal:
 def open_session(session: Session, principal: Principal, lifetime_s: int, way: str) -> UUID:
     """Begin a browser session; its id.
 
-    Args:
-        session: The transaction to write in.
-        principal: Whose it is.
-        lifetime_s: How long it may last, in seconds.
-        way: How they came in (token, code, provider), for the audit.
+    ``way`` is how they came in (token, code, provider), for the audit.
     """
     now = datetime.now(UTC)
     session.execute(delete(WebSessionRow).where(WebSessionRow.expires_at < now - _KEPT))

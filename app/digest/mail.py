@@ -23,10 +23,7 @@ _log = logging.getLogger("digest")
 def send_mail(settings: Settings, made: Digest, key: str) -> str:
     """Mail it; what became of it in a sentence, without addresses or secrets.
 
-    Args:
-        settings: with ``digest_mail`` and ``smtp_url``.
-        made: What is new.
-        key: The same for what is sent again, so that a mailbox can tell.
+    ``key`` is the same for what is sent again, so that a mailbox can tell.
     """
     server = urlsplit(settings.smtp_url.get_secret_value() if settings.smtp_url else "")
     message = _message(settings, made, key)

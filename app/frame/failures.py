@@ -80,9 +80,7 @@ def _to_login(request: Request) -> Response:
 def see_other(path: str, **said: str) -> RedirectResponse:
     """After a form: a fresh GET, so that reloading does not send the form again.
 
-    Args:
-        path: Of the page, with what is asked of it if anything.
-        said: What the page is to say of the form, as further parameters.
+    ``said`` becomes further parameters, by which the page says what was done.
     """
     if said:
         path += f"{'&' if '?' in path else '?'}{urlencode(said)}"

@@ -56,12 +56,8 @@ def view_panel(
 ) -> ViewPanel:
     """The panel of one window: picture address, axes, and what was not measured.
 
-    Args:
-        duration_s: Window length in seconds.
-        recipe: Says the frequency range of the picture.
-        picture: Address of the bare picture, or None where the view is absent.
-        observed: Which rows were measured, lowest frequency first; None where absent.
-        name: Of the glitch, for the description.
+    ``observed`` says which rows were measured, lowest frequency first; it and the picture's
+    address are None where the view is absent.
     """
     unmeasured = _rows_missing_on_top(observed)
     low, high = recipe.lowest_frequency_hz, recipe.highest_frequency_hz

@@ -58,12 +58,8 @@ def histogram(
 ) -> Histogram | None:
     """How values are distributed; None where fewer than two are known.
 
-    Args:
-        values: As measured; unknown ones are left out.
-        name: Of the quantity.
-        unit: Of the axis.
-        is_logarithmic: Whether the axis is; values of 0 or less are then left out.
-        texts: Labels of the two ends of the axis, in place of the numbers.
+    Unknown values are left out, and of 0 or less on a logarithmic axis. ``texts`` label the two
+    ends of the axis in place of the numbers.
     """
     known = np.array(
         [value for value in values if value is not None and math.isfinite(value)], dtype=np.float64
@@ -128,9 +124,8 @@ _EVERYTHING = _ALIKE | {"top": 84.0, "bottom": 116.0}
 def timeline(counts: Sequence[tuple[int, int, str]], summary: str) -> Timeline | None:
     """Two rows of bars on one axis of time; None where nothing has a time.
 
-    Args:
-        counts: for each stretch of time, how many look alike, how many there are, and its name.
-        summary: for those who cannot see it.
+    ``counts`` has of each stretch of time how many look alike, how many there are, and its
+    name.
     """
     if not any(total for _, total, _ in counts):
         return None

@@ -96,8 +96,7 @@ def class_colour(name: str) -> str:
     eleven that no class of Gravity Spy has, so that it keeps it for good; two of ours may share
     one.
 
-    Args:
-        name: The class's name, or an empty one for "no label".
+    An empty name stands for no label.
     """
     if not name:
         return UNLABELLED_COLOUR

@@ -108,13 +108,8 @@ def render(
 ) -> HTMLResponse:
     """A whole page.
 
-    Args:
-        request: What is answered.
-        page: What the template is given.
-        visitor: Who looks at it.
-        status: Of the answer.
-        has_own_pictures: Whether pictures stand in the page itself (``data:``), as of an upload
-            that is not kept.
+    ``has_own_pictures`` where pictures stand in the page itself (``data:``), as of an upload
+    that is not kept.
     """
     template = environment().get_template(page.template)
     html = template.render(frame=_frame(request, visitor, page.section), page=page)

@@ -10,9 +10,7 @@ from app.core.errors import InvalidRequestError
 def number_typed(text: str, meaning: str) -> float | None:
     """A number; None where the field is empty.
 
-    Args:
-        text: As it was typed.
-        meaning: What begins the sentence, such as "The sample rate".
+    ``meaning`` begins the sentence about it, such as "The sample rate".
 
     Raises:
         InvalidRequestError: if it is no finite number.

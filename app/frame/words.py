@@ -190,10 +190,7 @@ def export_links(
 ) -> tuple[Download, ...]:
     """A selection of the catalogue, by its address, as files.
 
-    Args:
-        catalogue_href: The selection's address on the catalogue's page.
-        n_glitches: How many it has: many are written by a job, but for CSV, which streams.
-        may_start: Whether the visitor may start one.
+    Of many glitches they are written by a job, but for CSV, which streams.
     """
     _, _, query = catalogue_href.partition("?")
     links = (

@@ -17,12 +17,7 @@ _ADD = text(
 
 
 def add_flags(session: Session, flags: Mapping[UUID, Collection[str]]) -> None:
-    """Add names of flags to glitches; none is ever taken away, and one that is there stays.
-
-    Args:
-        session: The transaction to write in.
-        flags: Names by glitch.
-    """
+    """Add names of flags to glitches; none is ever taken away, and one that is there stays."""
     rows = [{"id": one, "names": sorted(names)} for one, names in sorted(flags.items()) if names]
     if rows:
         session.execute(_ADD, rows)

@@ -80,13 +80,7 @@ def embed_upload(
     Reading and encoding come first and take seconds under load: the session touches no database
     connection before they are done.
 
-    Args:
-        session: Not used yet by the caller; its transaction is the caller's to commit.
-        source: The process's encoders.
-        sent: Files and what was said about them.
-        principal: Who asks; to store takes the role submitter, to look the role reader.
-        store: Whether to keep the glitch.
-        label: A class to label it with; only where it is stored.
+    To store takes the role submitter, to look the role reader; a label is for what is stored.
 
     Raises:
         InvalidRequestError: if a field means nothing or contradicts another or a file.

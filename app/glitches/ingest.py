@@ -53,13 +53,6 @@ def insert_glitch(
     id that brings all the windows known and more replaces them; one that brings no more changes
     nothing. A known glitch that was not embedded under this checkpoint gets its embedding.
 
-    Args:
-        session: The transaction to write in.
-        views: What was seen, on the checkpoint's grid.
-        encoding: Of those views, by that checkpoint.
-        checkpoint: Which checkpoint encoded them.
-        metadata: What else is known.
-
     Returns:
         The glitch as stored, whether it is new, and how novel it is now.
 

@@ -39,12 +39,7 @@ def append_label(
 ) -> records.Label:
     """Say that a glitch is of a class; this becomes its current label.
 
-    Args:
-        session: The transaction to write in.
-        glitch_id: Which glitch.
-        class_name: A class that is not retired.
-        author: Who says so; a submitter or above.
-        source: By what means, for example ``"human"`` or ``"simulation"``.
+    ``source`` says by what means, for example ``"human"`` or ``"simulation"``.
 
     Raises:
         PermissionDeniedError: if the author may only read.
@@ -105,13 +100,7 @@ def append_labels(
 ) -> list[UUID]:
     """Say the same of many glitches, in a handful of statements; the ids of the labels.
 
-    Args:
-        session: The transaction to write in.
-        glitch_ids: Which glitches.
-        class_name: A class that is not retired.
-        author: Who says so; a submitter or above.
-        source: By what means.
-        confidences: Of each label where its source states one, 0 to 1, by glitch.
+    ``confidences`` are those of the labels whose source states one, 0 to 1, by glitch.
 
     Raises:
         PermissionDeniedError: if the author may only read.

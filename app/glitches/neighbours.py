@@ -72,14 +72,8 @@ def find_neighbours(
 ) -> list[Neighbour]:
     """The k nearest glitches under one checkpoint.
 
-    Args:
-        session: The transaction to read in.
-        vector: Posterior mean to compare with, shape (latent,).
-        checkpoint_id: Under which checkpoint it was encoded; others are never looked at.
-        k: How many, 0 to 10,000; fewer come back where fewer pass the filters.
-        filters: Which glitches may be neighbours; novelty here means under ``checkpoint_id``.
-        exclude_id: A glitch to leave out, usually the one asked about.
-        exact: Scan every row even where there is a vector index (to audit its recall).
+    Filters on novelty mean under this checkpoint. ``exact`` scans every row even where there is
+    a vector index, to audit its recall.
 
     Returns:
         Neighbours by ascending distance; equal distances by ascending id.
@@ -187,10 +181,8 @@ def check_vector(
 def distance_to(query: BindParameter[Any], index_size: int | None = None) -> ColumnElement[float]:
     """Euclidean distance of ``embedding.mean`` to a vector.
 
-    Args:
-        query: What the vector is bound to.
-        index_size: The latent size, where the vector index is to be used: it covers the mean cast
-            to its size, because the parent table leaves the size open.
+    With ``index_size``, the latent size, by the vector index: that covers the mean cast to its
+    size, because the parent table leaves the size open.
     """
     mean: Any = Embedding.mean if index_size is None else cast(Embedding.mean, Vector(index_size))
     distance: ColumnElement[float] = mean.l2_distance(query)

@@ -37,10 +37,6 @@ def known_digests(
     The same is what has detector and GPS time in common, and the same windows and rows with
     energies that differ by no more than rounding. What has no detector or no time is never taken
     for the same here: its digest decides.
-
-    Args:
-        session: The transaction to read in.
-        found: Views with what is known of each.
     """
     keys = {
         place: (one.ifo, one.gps_time.quantize(_STEP))

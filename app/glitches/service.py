@@ -136,12 +136,8 @@ def list_glitches(
     The order is by id, which grows with the time of storing, so that a page neither skips nor
     repeats a glitch while others are added.
 
-    Args:
-        session: The transaction to read in.
-        filters: Which glitches; those on novelty mean the active checkpoint.
-        limit: Glitches on a page, 1 to 1000.
-        cursor: ``next`` of the page before, or ``previous`` of the page after, asked with the same
-            filters; None for the first.
+    Filters on novelty mean under the active checkpoint. ``cursor`` is ``next`` of the page
+    before, or ``previous`` of the page after, with the same filters.
 
     Raises:
         InvalidRequestError: a limit out of range, a filter without sense, a class that is none,
@@ -224,13 +220,8 @@ def list_sorted(
 ) -> Page[GlitchRecord]:
     """A page of glitches, ordered by a quantity; what is not known comes last either way.
 
-    Args:
-        session: The transaction to read in.
-        filters: Which glitches; those on novelty mean the active checkpoint.
-        by: One of ``SORTS``.
-        is_falling: The largest first.
-        limit: Glitches on a page, 1 to 1000.
-        cursor: ``next`` of the page before, asked with the same order.
+    ``by`` is one of ``SORTS``, ``cursor`` is ``next`` of the page before in the same order;
+    filters on novelty mean under the active checkpoint.
 
     Raises:
         InvalidRequestError: an order that is none, a limit out of range, a filter without sense, a

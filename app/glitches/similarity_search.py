@@ -54,13 +54,6 @@ def parse_similarity_query(
     The era that gwpy calls "ALL" means every glitch: taken by its numbers it would leave out the
     first days of September 2015, GW150914 among them, and pictures of no known time.
 
-    Args:
-        howmany: Digits, 1 to 10,000.
-        imageid: A Gravity Spy id, or one of ours.
-        era: ``event_time BETWEEN a AND b``, GPS seconds.
-        ifo: ``'H1', 'L1'``.
-        database: A name; gwpy's default is ``similarity_index_o3``.
-
     Raises:
         InvalidRequestError: if one of them is anything else; says which and what would do.
     """
@@ -102,10 +95,7 @@ def similarity_search(
     Nearest first under the active checkpoint. As in Gravity Spy's own service, the glitch searched
     for is the first row if it lies in the era and the detectors asked for.
 
-    Args:
-        session: The transaction to read in.
-        query: What ``parse_similarity_query`` understood.
-        view_url: Gives the absolute address of a view's PNG for (glitch id, window length in s).
+    ``view_url`` gives the address of a view's PNG for (glitch id, window length in s).
 
     Raises:
         NotFoundError: if no glitch has that id, or it has no embedding. gwpy shows an HTTPError.

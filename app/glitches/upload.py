@@ -181,9 +181,8 @@ def parse_details(
 def parse_scales(energy_max: float | None, frequency_range: str | None) -> Scales | None:
     """What a picture's axes span; ``None`` where nothing is said.
 
-    Args:
-        energy_max: Normalised energy at the top of the colour scale.
-        frequency_range: Lowest and highest frequency in Hz, as ``10,4096``.
+    ``energy_max`` is the normalised energy at the top of the colour scale; a range is in Hz, as
+    ``10,4096``.
 
     Raises:
         ImageError: if they cannot be; the message names the field.
@@ -241,12 +240,6 @@ def parse_upload(
 
     What a file is, its content decides. Either one strain file, one array of views, or one to
     four pictures with different windows.
-
-    Args:
-        files: As spooled, in the client's order.
-        details: What the client says about them.
-        preprocessing: The recipe of the model that will encode the views.
-        strain_to_views: Turns strain into views at a GPS time; bounded by the caller.
 
     Raises:
         GlitchError: if a file cannot be used.

@@ -70,9 +70,7 @@ class Issuer:
     def verified(self, token: str, required: tuple[str, ...]) -> dict[str, Any]:
         """The claims of a token that this issuer signed and whose time is now.
 
-        Args:
-            token: As it was sent, at most LONGEST_TOKEN characters.
-            required: Claims that it must have.
+        ``required`` are claims that it must have.
 
         Raises:
             UnauthenticatedError: if it is not such a token; says what is wrong.

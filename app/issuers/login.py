@@ -36,9 +36,6 @@ class LoginProvider:
     def begin(self, come_back_to: str) -> tuple[str, Attempt]:
         """The provider's address to send a browser to, and what the browser must keep.
 
-        Args:
-            come_back_to: Where the provider sends the browser afterwards.
-
         Raises:
             IssuerUnreachableError: if the provider cannot be reached.
         """
@@ -88,9 +85,7 @@ class LoginProvider:
     def farewell(self, come_back_to: str, id_token: str | None) -> str | None:
         """Where a browser ends its session at the provider (RP-Initiated Logout 1.0).
 
-        Args:
-            come_back_to: Where the provider sends the browser afterwards.
-            id_token: Of that session; without it the provider may ask whether it is meant.
+        Without the ID token of the session the provider may ask whether it is meant.
 
         Returns:
             The address; None where the provider offers none, or cannot be reached.

@@ -36,13 +36,8 @@ def create_job(
 ) -> JobRecord:
     """Store a job; workers hear of it once the caller has committed.
 
-    Args:
-        session: The transaction to write in.
-        kind: A registered kind.
-        parameters: What its handler needs; JSON values, never a secret.
-        author: The name of whoever asked.
-        key: Where given, an open job of this kind and key is returned instead of a second one.
-        job_id: Where the caller has named a folder after it already.
+    Parameters are JSON values, never a secret. While a job of this kind and ``key`` is open, it
+    is that one. ``job_id`` is for who has named a folder after it already.
 
     Raises:
         InvalidRequestError: if there is no such kind.

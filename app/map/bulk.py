@@ -34,12 +34,8 @@ def label_selection(
 ) -> records.BulkLabel:
     """Label a selection of glitches, all or none.
 
-    Args:
-        session: The transaction to write in.
-        glitch_ids: Which; a glitch named twice is labelled once.
-        class_name: A class that is not retired.
-        reviewer: Who says so; a reviewer or above.
-        is_new: Whether the class is made for them; the undo takes it back too.
+    A glitch named twice is labelled once. With ``is_new`` the class is made for them, and the
+    undo takes it back too.
 
     Raises:
         PermissionDeniedError: if the caller is no reviewer.

@@ -28,10 +28,7 @@ def start_drawing(
 ) -> JobRecord:
     """Have the whole map laid out again; the old one stays in use until the new one is ready.
 
-    Args:
-        session: The transaction to write in.
-        principal: Who asks; a submitter or above.
-        sample: How many glitches at most UMAP lays out itself; the others join them.
+    UMAP lays out ``sample`` glitches at most itself; the others join them.
 
     Raises:
         PermissionDeniedError: if the caller may only read.

@@ -131,10 +131,6 @@ class Encoders:
 def find_checkpoint(roots: Sequence[Path], digest: str) -> Checkpoint:
     """The checkpoint with this digest, loaded from the first folder that holds it.
 
-    Args:
-        roots: Folders that hold checkpoint folders, or are one; searched in order.
-        digest: Hex SHA-256 of the checkpoint.
-
     Raises:
         NotReadyError: if no folder here holds that checkpoint.
     """

@@ -136,11 +136,7 @@ def plan_strip(
 
 
 def four_windows(views: Sequence[ViewRecord]) -> bytes:
-    """The windows of a glitch beside each other, shortest first; one that is absent is hatched.
-
-    Args:
-        views: those that are present, as stored.
-    """
+    """The windows of a glitch beside each other, shortest first; one that is absent is hatched."""
     recipe = Preprocessing()
     known = {one.duration_s: one for one in views}
     pictures, rows = [], []

@@ -71,11 +71,6 @@ def switch_checkpoint(
 ) -> tuple[CheckpointRecord, JobRecord | None]:
     """Make a checkpoint the active one: at once, or by a job where glitches lack its embedding.
 
-    Args:
-        session: The transaction to write in.
-        checkpoint_id: Which one.
-        author: Who asks, for the job and the audit.
-
     Returns:
         The checkpoint as it stands, and the job that will switch; None where it serves now.
 

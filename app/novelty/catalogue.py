@@ -224,11 +224,7 @@ def rejudge(
 
     What was stored first had little to be compared with; call after ``recalibrate``.
 
-    Args:
-        session: The transaction to write in.
-        checkpoint_id: Under which checkpoint.
-        glitch_ids: Which glitches; memory grows with their number.
-        cache: What is known, where it is used again; loaded if absent.
+    Memory grows with their number. ``cache`` is what is known, where it is used again.
 
     Returns:
         How many of them are judged now.

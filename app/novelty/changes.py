@@ -28,10 +28,6 @@ def note_class_changes(session: Session, glitch_ids: Collection[UUID]) -> None:
 
     A few are scored at once; after many, and for all others that the change concerns, a job does
     it (``app.novelty.job``).
-
-    Args:
-        session: The transaction that changed ``glitch.class_id``.
-        glitch_ids: Which glitches.
     """
     is_known = (
         select(is_of_a_class())

@@ -30,10 +30,6 @@ AGAIN = "again"  # in the parameters of one at work: what it has done is out of 
 def request_judging(session: Session, author: str) -> UUID | None:
     """Have the workers judge the catalogue again, once, however many ask.
 
-    Args:
-        session: The transaction that made it necessary.
-        author: Whose act that was.
-
     Returns:
         The job; None where no checkpoint is active, so that there is nothing to judge.
     """

@@ -72,16 +72,10 @@ def judge_novelty(
 ) -> Judgement:
     """How novel a latent vector is.
 
-    Args:
-        session: The transaction to read in.
-        vector: Posterior mean, shape (latent,).
-        checkpoint_id: Under which checkpoint it was encoded.
-        ifo: Its detector; without one it cannot be judged.
-        origin: Where the glitch comes from; simulated ones are judged by simulated ones alone.
-        gps_time: In s; decides on the observing run, and what else is of the same episode.
-        condition: The windows and band it was seen in (``glitch.novelty.conditions``): only
-            labelled glitches seen alike calibrate it.
-        exclude_id: The glitch itself, if it is stored: it must not judge itself.
+    Simulated glitches are judged by simulated ones alone, and without a detector none can be.
+    The time decides on the observing run, and on what else is of the same episode; only
+    labelled glitches of the same condition (``glitch.novelty.conditions``) calibrate. A stored
+    one must not judge itself: ``exclude_id``.
 
     Raises:
         InvalidRequestError: a vector of another size or not finite.

@@ -38,14 +38,8 @@ def start_references(
 ) -> JobRecord:
     """Have an archive fetched and loaded; while a job like it is open, that one.
 
-    Args:
-        session: The transaction to write in.
-        archive: Which.
-        wanted: Which of its glitches.
-        url: Where its one file lies, if not at Zenodo.
-        checksum: Of that file, as ``sha256:…`` or ``md5:…``.
-        manifest: Digest of a kept table that tells of the pictures.
-        zenodo: The host that lists the files.
+    ``url`` and ``checksum`` (``sha256:…`` or ``md5:…``) are of its one file, if that is not at
+    Zenodo; ``manifest`` is the digest of a kept table that tells of the pictures.
 
     Raises:
         InvalidRequestError: if there is no such detector or run, or the archive needs one named.
@@ -81,11 +75,7 @@ def start_batches(
 ) -> list[str]:
     """Start the batches that load kept files; the ids of their jobs.
 
-    Args:
-        session: The transaction to write in.
-        parameters: Of the job.
-        digests: Hex SHA-256 by name; of a picture archive the table comes last.
-        author: Of the jobs and the labels.
+    ``digests`` are by name; of a picture archive the table comes last.
     """
     names = list(digests)
     archive = archive_named(parameters["archive"])

@@ -39,14 +39,7 @@ def problem_response(
 ) -> JSONResponse:
     """One problem document.
 
-    Args:
-        status: HTTP status.
-        detail: A sentence that a person can act on.
-        name: Last part of the ``type`` URN; without it, the status phrase.
-        title: Short and the same for every problem of the type.
-        request_id: The id under which the log knows this request.
-        headers: Response headers to add.
-        extra: Further members.
+    ``name`` is the last part of the ``type`` URN; without it, the status phrase.
     """
     phrase = HTTPStatus(status).phrase
     content: dict[str, Any] = {

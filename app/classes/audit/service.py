@@ -43,10 +43,7 @@ LARGEST_PAGE = 200
 def start_audit(session: Session, *, principal: Principal, n_voters: int = VOTERS) -> JobRecord:
     """Have all labels audited by a worker. Asked for twice, it is done once.
 
-    Args:
-        session: The transaction to write in.
-        principal: Who asks; a submitter or above.
-        n_voters: How many nearest labelled glitches are asked of each, 1 to 50.
+    Of each glitch ``n_voters`` nearest labelled ones are asked, 1 to 50.
 
     Raises:
         PermissionDeniedError: if the role may only read.
@@ -105,14 +102,7 @@ def list_doubtful_glitches(
     A glitch whose label was changed since, or found right, is no longer listed: somebody has
     looked.
 
-    Args:
-        session: The transaction to read in.
-        ifo: Of this detector.
-        label: Labelled so.
-        suggestion: Called so by their neighbours.
-        origin: Of this origin.
-        limit: Glitches on a page, 1 to 200.
-        cursor: ``next`` of the page before.
+    ``suggestion`` is what their neighbours call them.
 
     Raises:
         InvalidRequestError: if a filter, the limit or the cursor means nothing.
@@ -198,12 +188,8 @@ def list_impure_clusters(
 ) -> Page[ImpureCluster]:
     """Clusters of a run whose labelled members disagree, the worst first.
 
-    Args:
-        session: The transaction to read in.
-        run_id: Of this run; by default of the latest. A run over everything holds the labelled
-            glitches, one over what is novel holds few.
-        limit: Clusters on a page, 1 to 200.
-        cursor: ``next`` of the page before.
+    By default of the latest run. One over everything holds the labelled glitches, one over what
+    is novel holds few.
 
     Raises:
         InvalidRequestError: if the limit or the cursor means nothing.

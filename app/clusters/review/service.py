@@ -50,11 +50,7 @@ def review(
 ) -> ReviewOutcome:
     """Do something to a cluster, in the caller's transaction.
 
-    Args:
-        session: The transaction to write in.
-        cluster_id: The cluster, as its latest run found it.
-        action: What to do, why, and the last event of the history that the author has seen.
-        author: Who does it; a reviewer or above.
+    The action says which event of the history its author, a reviewer, has seen last.
 
     Raises:
         PermissionDeniedError: if the author is no reviewer.

@@ -16,10 +16,6 @@ _EVENTS_NAMED = 3
 def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
     """Refuse an act of somebody who has not seen what was done last; remarks may go unseen.
 
-    Args:
-        log: What was done.
-        last_event_id: The last event that the caller has seen; 0 for none.
-
     Raises:
         InvalidRequestError: if the event is of another log.
         ConflictError: if something was done since; says who did what.

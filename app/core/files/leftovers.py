@@ -13,12 +13,7 @@ _OLD_S = 6 * 3600.0  # longer than any request or chunk lasts
 
 
 def clean_up_leftovers(folder: Path | None = None, older_than_s: float = _OLD_S) -> int:
-    """Remove this user's temporary files and folders that are too old to be in use; how many.
-
-    Args:
-        folder: Where they lie; the system's temporary folder where absent.
-        older_than_s: Since their last change, in seconds.
-    """
+    """Remove this user's temporary files and folders that are too old to be in use; how many."""
     before = time.time() - older_than_s
     count = 0
     for path in (folder or Path(tempfile.gettempdir())).iterdir():

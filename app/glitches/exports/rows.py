@@ -79,12 +79,9 @@ def export_rows(
 ) -> Generator[Any, None, None]:
     """The glitches that pass, by id; close it where not all rows are read.
 
-    Args:
-        session: The transaction to read in; it must stay open while the rows are read.
-        filters: Which glitches.
-        base: Address of the service, for the glitches' pages.
-        within: Only those from the first id to the last, both included.
-        with_latents: Whether each row has its latent vector too, as ``mean``; None without one.
+    The transaction must stay open while they are read. ``base`` is the service's address, for
+    their pages; ``within`` are the first and the last id; ``with_latents`` gives each its
+    latent vector too, as ``mean``.
 
     Raises:
         InvalidRequestError: a filter without sense, a class that is none.

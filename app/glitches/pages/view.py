@@ -73,16 +73,7 @@ def glitch_page_of(
 ) -> GlitchPage:
     """The page.
 
-    Args:
-        session: The transaction to read in.
-        glitch: Whose page.
-        principal: Who looks.
-        base: Address of the service as the visitor sees it, for the link to share.
-        near: Which glitches may be neighbours.
-        show: What the four panels show: ``views``, ``reconstruction`` or ``residual``.
-        templates: Of addresses elsewhere, as the operator sets them.
-        label_error: What was wrong with a label.
-        label_typed: What was typed as its class.
+    ``base`` is the service's address as the visitor sees it, for the link to share.
     """
     embedding = find_embedding(session, glitch.id)
     can_label = principal.role >= Role.SUBMITTER

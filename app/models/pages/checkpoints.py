@@ -116,15 +116,7 @@ def checkpoint_card(
     can_switch: bool,
     audit: IndexAudit | None = None,
 ) -> CheckpointCard:
-    """A model as its manifest tells it, measures first, and how it stands to the catalogue.
-
-    Args:
-        record: The model.
-        held: How many glitches it has embedded, and when it was made to serve.
-        total: Glitches of the catalogue.
-        can_switch: Whether the visitor may let it serve.
-        audit: How well its vector index finds, where it has one.
-    """
+    """A model as its manifest tells it, measures first, and how it stands to the catalogue."""
     facts = [
         Fact("Latent size", str(record.latent_size)),
         Fact("Digest", record.digest[:DIGITS_SHOWN], is_code=True),
