@@ -16,8 +16,9 @@ from worker.stalled import watch_for_stall
 from worker.stopping import ask_to_stop, is_stopping
 from worker.tasks import Process
 
-# A process that has grown over this is replaced after its task. KiB, as Celery counts.
-_LARGEST_PROCESS_KIB = 1_400_000
+# A process that has once been larger is replaced after its task. KiB, as Celery counts. Encoding
+# stays below; what drew the map or clustered many thousands does not, and would hold it for good.
+_LARGEST_PROCESS_KIB = 640 * 1024
 _LOOK_S = 2.0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import psutil
 import pytest
-from service_process import Service, new_folder
+from service_process import PATIENCE_S, Service, new_folder
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -49,8 +49,8 @@ def kill(service: Service, *parts: str) -> None:
         eventually(lambda words=words: part(service, words) is not None, service)
 
 
-def eventually(true: Callable[[], object], service: Service, within_s: float = 120) -> None:
-    deadline = time.monotonic() + within_s
+def eventually(true: Callable[[], object], service: Service) -> None:
+    deadline = time.monotonic() + PATIENCE_S
     while not true():
         assert time.monotonic() < deadline, service.errors
         time.sleep(0.2)
