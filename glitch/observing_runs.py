@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from decimal import Decimal
 
 # GPS seconds at which each run ended; the next begins there, engineering runs and all.
 _ENDS_S: tuple[tuple[str, float], ...] = (
@@ -24,7 +25,7 @@ OBSERVING_RUNS: tuple[str, ...] = (*(name for name, _ in _ENDS_S), _LAST)
 RUN_ENDS_S: tuple[float, ...] = tuple(end for _, end in _ENDS_S)  # where each but the last ends
 
 
-def observing_run(gps_time: float | None) -> str | None:
+def observing_run(gps_time: Decimal | float | None) -> str | None:
     """The run of this time, one of ``OBSERVING_RUNS``.
 
     Args:

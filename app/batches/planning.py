@@ -231,7 +231,9 @@ class BatchPlanner:
                         tables.append((path, name))
                     elif kinds.holds_views:
                         has_glitches = True
-                        self._add_views(path.name, found.name)
+                        self._index.add(
+                            VIEWS, found.name, {"file": path.name, "member": found.name}
+                        )
                     elif kinds.is_strain:
                         self._add_strain(path, name)
                     else:
@@ -264,9 +266,6 @@ class BatchPlanner:
     def _add_rows(self, path: Path, name: str) -> None:
         for row in self._manifest.read(path, name):
             self._refuse(row.name, row.reason)
-
-    def _add_views(self, file: str, name: str) -> None:
-        self._index.add(VIEWS, name, {"file": file, "member": name})
 
     def _add_pictures(self, members: list[Member]) -> None:
         facts = self._manifest.about([member.name for member in members])

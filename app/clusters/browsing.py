@@ -202,11 +202,6 @@ def class_pictures(
     return found
 
 
-def is_of_simulated(session: Session, cluster: records.Cluster) -> bool:
-    """Whether the members of a cluster were never in a detector."""
-    return session.get_one(ClusteringRun, cluster.run_id).is_simulated
-
-
 CHANGES = ("new", "grown", "shrunk", "same")
 
 

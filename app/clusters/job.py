@@ -37,17 +37,13 @@ if TYPE_CHECKING:
 _SEED = 20_160_601  # of the subsamples for stability: the same catalogue, the same figures
 
 
-def _nothing() -> None:
-    """The default for what need not be reported."""
-
-
 def run_clustering(
     session: Session,
     parameters: ClusteringParameters,
     *,
     author: str,
     job_id: UUID | None = None,
-    heartbeat: Callable[[], None] = _nothing,
+    heartbeat: Callable[[], None] = lambda: None,
     encoder: Callable[[str], Encoder] | None = None,
 ) -> Run:
     """Flag what is novel at the rate, cluster it, compare with the run before, store it all.

@@ -14,74 +14,25 @@ from hashlib import blake2b
 UNLABELLED_COLOUR = "#838d97"  # the muted grey of both themes' rules, for what has no label
 
 # Fixed, in the order in which they were drawn: the earlier, the easier to tell apart.
-_DRAWN = [
-    "#0070d8",
-    "#980088",
-    "#e080f8",
-    "#006000",
-    "#00c058",
-    "#d06000",
-    "#b80020",
-    "#6038b0",
-    "#a058a8",
-    "#f09000",
-    "#a890c8",
-    "#784060",
-    "#60a070",
-    "#487850",
-    "#f858a8",
-    "#9078f8",
-    "#b05860",
-    "#c02080",
-    "#a08048",
-    "#3048d0",
-    "#c068d0",
-    "#489000",
-    "#d08888",
-    "#7858c0",
-    "#78a0e8",
-    "#785888",
-    "#a80058",
-    "#884008",
-    "#98b028",
-    "#986038",
-    "#485098",
-    "#4890b0",
-    "#d058a0",
-    "#b09010",
-    "#a04068",
-    "#7860f0",
-]
+_DRAWN: tuple[str, ...] = (
+    *("#0070d8", "#980088", "#e080f8", "#006000", "#00c058", "#d06000"),
+    *("#b80020", "#6038b0", "#a058a8", "#f09000", "#a890c8", "#784060"),
+    *("#60a070", "#487850", "#f858a8", "#9078f8", "#b05860", "#c02080"),
+    *("#a08048", "#3048d0", "#c068d0", "#489000", "#d08888", "#7858c0"),
+    *("#78a0e8", "#785888", "#a80058", "#884008", "#98b028", "#986038"),
+    *("#485098", "#4890b0", "#d058a0", "#b09010", "#a04068", "#7860f0"),
+)
 # Every fourth, and the last few, are kept for classes that reviewers name: a new one must stand out
 # among the common ones of Gravity Spy, and keeps its colour whatever is named after it.
-_OURS = tuple(_DRAWN[4:33:4] + _DRAWN[33:])
+_OURS = _DRAWN[4:33:4] + _DRAWN[33:]
 _GRAVITY_SPYS = tuple(colour for colour in _DRAWN if colour not in _OURS)
 # The commonest of the O3 releases first: they meet on the map most often.
-_BY_FREQUENCY = (
-    "Scattered_Light",
-    "Fast_Scattering",
-    "Tomte",
-    "Blip",
-    "Koi_Fish",
-    "Low_Frequency_Burst",
-    "Extremely_Loud",
-    "Whistle",
-    "Low_Frequency_Lines",
-    "Blip_Low_Frequency",
-    "Scratchy",
-    "Power_Line",
-    "Repeating_Blips",
-    "No_Glitch",
-    "Violin_Mode",
-    "Light_Modulation",
-    "1080Lines",
-    "1400Ripples",
-    "Wandering_Line",
-    "Air_Compressor",
-    "Paired_Doves",
-    "Helix",
-    "Chirp",
-    "None_of_the_Above",
+_BY_FREQUENCY: tuple[str, ...] = (
+    *("Scattered_Light", "Fast_Scattering", "Tomte", "Blip", "Koi_Fish"),
+    *("Low_Frequency_Burst", "Extremely_Loud", "Whistle", "Low_Frequency_Lines"),
+    *("Blip_Low_Frequency", "Scratchy", "Power_Line", "Repeating_Blips", "No_Glitch"),
+    *("Violin_Mode", "Light_Modulation", "1080Lines", "1400Ripples", "Wandering_Line"),
+    *("Air_Compressor", "Paired_Doves", "Helix", "Chirp", "None_of_the_Above"),
     "High_Frequency_Burst",
 )
 _KNOWN = dict(zip(_BY_FREQUENCY, _GRAVITY_SPYS, strict=True))

@@ -22,7 +22,7 @@ from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
 from app.map.records import LAID_OUT_AT_MOST, SEED
 from app.map.service import DRAW, latest_projection
 from app.map.tables import MapPoint, Projection
-from app.models.checkpoints import latent_size
+from app.models.checkpoints import search_facts
 from glitch.projection import Coordinates
 from glitch.types import LatentArray
 
@@ -189,7 +189,7 @@ class ProjectHandler:
 
         checkpoint_id = job.parameters["checkpoint_id"]
         projection_id = chunk.payload["projection_id"]
-        size = latent_size(session, checkpoint_id)
+        size = search_facts(session, checkpoint_id).latent_size
         ids, vectors = unplaced_vectors(
             session,
             projection_id,
@@ -240,7 +240,7 @@ def _lay_out(session: Session, job: JobRecord, context: JobContext) -> int:
 
     checkpoint_id = job.parameters["checkpoint_id"]
     most = job.parameters.get("sample", LAID_OUT_AT_MOST)
-    size = latent_size(session, checkpoint_id)
+    size = search_facts(session, checkpoint_id).latent_size
     ids, vectors = sample_vectors(session, checkpoint_id, most, size)
 
     def tell(share: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from app.core.access import require_role
@@ -88,12 +88,7 @@ def request_placing(session: Session) -> JobRecord | None:
     latest = session.scalar(select(Glitch.id).order_by(Glitch.id.desc()).limit(1))
     if checkpoint_id is None or latest is None:
         return None
-    placed = session.scalar(
-        select(Projection.last_glitch_id)
-        .where(Projection.checkpoint_id == checkpoint_id, Projection.is_ready)
-        .order_by(Projection.id.desc())
-        .limit(1)
-    )
+    placed = session.scalar(_latest(checkpoint_id).with_only_columns(Projection.last_glitch_id))
     if placed is None or latest <= placed:
         return None
     return _start(session, PLACE, checkpoint_id, _SCHEDULER)
@@ -101,13 +96,17 @@ def request_placing(session: Session) -> JobRecord | None:
 
 def latest_projection(session: Session, checkpoint_id: int) -> records.Projection | None:
     """The map of a checkpoint; None if none is ready."""
-    row = session.scalar(
+    row = session.scalar(_latest(checkpoint_id))
+    return None if row is None else records.Projection.model_validate(row)
+
+
+def _latest(checkpoint_id: int) -> Select[Projection]:
+    return (
         select(Projection)
         .where(Projection.checkpoint_id == checkpoint_id, Projection.is_ready)
         .order_by(Projection.id.desc())
         .limit(1)
     )
-    return None if row is None else records.Projection.model_validate(row)
 
 
 def current_projection(session: Session) -> records.Projection:

@@ -1,4 +1,4 @@
-"""Collects what concurrent requests ask of one machine into batches."""
+"""What concurrent requests ask of one machine: collected into batches, or done in turns."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from app.core.errors import BusyError
@@ -16,6 +17,29 @@ from app.core.errors import BusyError
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
 _log = logging.getLogger("app.batching")
+
+
+class Turns:
+    """A bounded number of callers at a time; the others wait, and not for long."""
+
+    def __init__(self, number: int, timeout_s: float, sentence: str) -> None:
+        self._free = threading.BoundedSemaphore(number)
+        self._timeout_s = timeout_s
+        self._sentence = sentence
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold a turn for the length of the block.
+
+        Raises:
+            BusyError: if it does not come in time; says the sentence.
+        """
+        if not self._free.acquire(timeout=self._timeout_s):
+            raise BusyError(self._sentence, retry_after_s=5)
+        try:
+            yield
+        finally:
+            self._free.release()
 
 
 class Batcher(Generic[_Item, _Answer]):

@@ -135,15 +135,6 @@ def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
     return CheckpointRecord.model_validate(row)
 
 
-def latent_size(session: Session, checkpoint_id: int) -> int:
-    """How many latents a checkpoint has.
-
-    Raises:
-        NotFoundError: if there is no such checkpoint.
-    """
-    return search_facts(session, checkpoint_id).latent_size
-
-
 @dataclass(frozen=True)
 class SearchFacts:
     """What a search among the vectors of a checkpoint has to know."""

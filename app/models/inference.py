@@ -7,14 +7,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
-from app.core.errors import BusyError, NotReadyError
+from app.core.errors import NotReadyError
 from app.core.files.storage import storage_of
-from app.models.batching import Batcher
+from app.models.batching import Batcher, Turns
 from app.models.painting import Painter
 from glitch.checkpoint import MANIFEST_FILE, WEIGHTS_FILE, Checkpoint, load_checkpoint
 from glitch.encoder import Encoding
@@ -182,8 +181,8 @@ class StrainTransform:
     """
 
     def __init__(self, *, concurrency: int = 2, timeout_s: float = 30.0, device: str = "cpu"):
-        self._turns = threading.BoundedSemaphore(concurrency)
-        self._timeout_s = timeout_s
+        sentence = "Too much strain waits to be transformed: try again in a few seconds."
+        self._turns = Turns(concurrency, timeout_s, sentence)
         self._device = device
 
     def __call__(
@@ -195,19 +194,7 @@ class StrainTransform:
             BusyError: if its turn does not come in time.
             StrainError: if the strain cannot be turned into views.
         """
-        with self._turn():
+        with self._turns.one():
             return views_from_strain(
                 [strain], [gps_time], preprocessing, device=self._device, centre=centre
             )[0]
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=self._timeout_s):
-            raise BusyError(
-                "Too much strain waits to be transformed: try again in a few seconds.",
-                retry_after_s=5,
-            )
-        try:
-            yield
-        finally:
-            self._turns.release()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32
 
-from app.core.errors import BusyError
+from app.models.batching import Turns
 from glitch.types import LatentArray, ViewsArray
 from glitch.views import Preprocessing, Views
 
@@ -33,8 +31,8 @@ class Painter:
         self, decoder: Decoder, *, concurrency: int = CONCURRENCY, timeout_s: float = 30.0
     ) -> None:
         self._decoder = decoder
-        self._turns = threading.BoundedSemaphore(concurrency)
-        self._timeout_s = timeout_s
+        sentence = "Too many pictures wait to be painted: try again in a few seconds."
+        self._turns = Turns(concurrency, timeout_s, sentence)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -48,7 +46,7 @@ class Painter:
             BusyError: if its turn does not come in time.
             GlitchError: if that cannot be painted.
         """
-        with self._turn():
+        with self._turns.one():
             return self._decoder.paint(latents, durations_s)
 
     def residual(self, views: Views, latent: Float32[np.ndarray, " latent"]) -> ViewsArray:
@@ -58,17 +56,5 @@ class Painter:
             BusyError: if its turn does not come in time.
             GlitchError: if that cannot be painted.
         """
-        with self._turn():
+        with self._turns.one():
             return self._decoder.residual(views, latent)
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=self._timeout_s):
-            raise BusyError(
-                "Too many pictures wait to be painted: try again in a few seconds.",
-                retry_after_s=5,
-            )
-        try:
-            yield
-        finally:
-            self._turns.release()

@@ -61,7 +61,7 @@ def _calibrate(session: Session, glitch_id: UUID) -> None:
     ).first()
     if glitch is None:
         return
-    run = observing_run(None if glitch.gps_time is None else float(glitch.gps_time))
+    run = observing_run(glitch.gps_time)
     embedded = session.execute(
         select(Embedding.checkpoint_id, Embedding.mean, Embedding.condition).where(
             Embedding.glitch_id == glitch_id

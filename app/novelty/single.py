@@ -90,7 +90,7 @@ def judge_novelty(
     if exclude_id is not None:
         own = (Embedding.checkpoint_id == checkpoint_id, Embedding.glitch_id == exclude_id)
         is_reference = bool(session.scalar(select(Embedding.is_reference).where(*own)))
-    run = observing_run(None if gps_time is None else float(gps_time))
+    run = observing_run(gps_time)
     named = None if origin == "simulated" else ifo
 
     def searched(index_size: int | None) -> tuple[float | None, int]:

@@ -19,6 +19,7 @@ from app.glitches.selection import get_glitch
 from app.models.checkpoints import active_checkpoint, get_checkpoint
 from app.models.pages.strips import strip_section
 from app.models.traversals import cluster_traversals
+from glitch.gps import gps_to_utc
 
 _DAY_S, _YEAR_S = 86_400, 31_557_600
 _WIDTHS = {
@@ -92,8 +93,9 @@ def seen_page_of(session: Session, cluster: Cluster) -> SeenPage:
     """
     found = seen_before(session, cluster.id)
     before = cluster.summary.get("gps_times", {}).get("first")
+    shown = 10 if found.width_s >= _DAY_S else 16  # characters of UTC: to the day, or the minute
     counts = [
-        (one.count, one.total, stamp_of(one.gps_start)[: 10 if found.width_s >= _DAY_S else 16])
+        (one.count, one.total, str(gps_to_utc(Decimal(str(round(one.gps_start, 3)))))[:shown])
         for one in found.bins
     ]
     earlier = sum(
@@ -120,12 +122,6 @@ def seen_page_of(session: Session, cluster: Cluster) -> SeenPage:
             Fact(one.observing_run, f"{one.count:,} of {one.total:,}") for one in found.runs
         ),
     )
-
-
-def stamp_of(gps_s: float) -> str:
-    """A GPS time as UTC, to the minute."""
-    found = moment(Decimal(str(round(gps_s, 3))))
-    return found.utc[:16] if found else ""
 
 
 def _window_of_medoid(session: Session, cluster: Cluster) -> float:

@@ -13,7 +13,6 @@ from app.clusters.browsing import (
     Queue,
     class_pictures,
     exemplars_of,
-    is_of_simulated,
     latest_of,
     member_facts,
     parts_of,
@@ -32,7 +31,7 @@ from app.clusters.records import Cluster, MemberRecord
 from app.clusters.review.log import Log
 from app.clusters.review.service import class_names_of, history
 from app.clusters.review.suggestions import count_by_cluster, suggested_classes
-from app.clusters.service import Order, list_members
+from app.clusters.service import Order, get_run, list_members
 from app.clusters.summary import trust_sentence
 from app.core.errors import NotFoundError
 from app.core.principals import Principal, Role
@@ -71,11 +70,12 @@ def cluster_cards(
             if ends
             else "When the members occurred"
         )
-        is_named = one.state in {"promoted", "merged"}
+        name = named.get(one.identity) if one.state in {"promoted", "merged"} else None
+        number = count(one.size, "glitch", "glitches")
         cards.append(
             ClusterCard(
                 words=words,
-                title=_title(one, named.get(one.identity) if is_named else None),
+                title=f"{name}, {number}" if name else number,
                 exemplars=shown.get(one.id, ()),
                 spark=sparkline(counts, text),
                 nearest=next(
@@ -89,11 +89,6 @@ def cluster_cards(
             )
         )
     return tuple(cards)
-
-
-def _title(cluster: Cluster, named: str | None) -> str:
-    number = count(cluster.size, "glitch", "glitches")
-    return f"{named}, {number}" if named else number
 
 
 def cluster_page_of(
@@ -114,7 +109,7 @@ def cluster_page_of(
 ) -> ClusterPage:
     """The page of one cluster."""
     log = history(session, cluster.id)
-    is_simulated = is_of_simulated(session, cluster)
+    is_simulated = get_run(session, cluster.run_id).is_simulated
     queue = queue_of(session, cluster)
     names = usable_class_names(session)
     medoid = next(iter(exemplars_of(session, [cluster.id]).get(cluster.id, ())), None)
@@ -132,7 +127,7 @@ def cluster_page_of(
         offset=MEMBERS_SHOWN * (page - 1),
     )
     facts = member_facts(session, cluster.id)
-    class_name = _class_name(log)
+    class_name, number = _class_name(log), count(cluster.size, "glitch", "glitches")
     shown = _members(session, cluster, members.items, can_choose=can_choose, window_s=window)
     charts = (
         histogram([one.snr for one in facts], name="SNR", is_logarithmic=True),
@@ -147,7 +142,7 @@ def cluster_page_of(
     ends = words.ends
     return ClusterPage(
         href=cluster_href(cluster),
-        heading=_heading(cluster, class_name),
+        heading=f"{class_name}: cluster of {number}" if class_name else f"Cluster of {number}",
         words=words,
         is_simulated=is_simulated,
         suggestions=count_by_cluster(session, [cluster.identity]).get(cluster.identity, 0),
@@ -226,11 +221,6 @@ def _address(cluster: Cluster, order: str, page: int, window_s: float) -> str:
     if window_s != CARD_WINDOW_S:
         values["window"] = f"{window_s:g}"
     return f"{cluster_href(cluster)}?{urlencode(values)}#members"
-
-
-def _heading(cluster: Cluster, class_name: str | None) -> str:
-    number = count(cluster.size, "glitch", "glitches")
-    return f"{class_name}: cluster of {number}" if class_name else f"Cluster of {number}"
 
 
 def _class_name(log: Log) -> str | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -45,7 +44,7 @@ class ExportHandler:
         wanted = format_named(job.parameters["format"])
         within = UUID(chunk.payload["first"]), UUID(chunk.payload["last"])
         filters = filters_from_json(job.parameters["filters"])
-        path = _part(context.data_dir, job.id, chunk.ordinal)
+        path = folder_of(context.data_dir, job.id) / f"part-{chunk.ordinal:08d}.done"
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_suffix(f".{chunk.claim}.tmp")
         try:
@@ -104,10 +103,6 @@ class ExportHandler:
 
 
 HANDLER = ExportHandler()
-
-
-def _part(data_dir: Path, job_id: UUID, ordinal: int) -> Path:
-    return folder_of(data_dir, job_id) / f"part-{ordinal:08d}.done"
 
 
 def _beating(rows: Iterable[Any], context: JobContext) -> Iterator[Any]:

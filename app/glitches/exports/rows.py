@@ -43,10 +43,6 @@ def _nanoseconds(row: Any) -> int | None:
     return int((row.gps_time - int(row.gps_time)) * 1_000_000_000)
 
 
-def _flags(row: Any) -> str | None:
-    return " ".join(row.data_quality) or None
-
-
 COLUMNS: tuple[Column, ...] = (
     Column("event_time", False, lambda row: row.gps_time),
     Column("ifo", True, lambda row: row.ifo),
@@ -61,7 +57,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("gravityspy_id", True, lambda row: row.gravityspy_id or str(row.id)),
     Column("ml_label", True, lambda row: row.label, width=_LONG_TEXT),
     Column("ml_confidence", False, lambda row: row.ml_confidence),
-    Column("data_quality", True, _flags, width=_LONG_TEXT),
+    Column("data_quality", True, lambda row: " ".join(row.data_quality) or None, width=_LONG_TEXT),
     Column("origin", True, lambda row: row.origin),
     Column("novelty_score", False, lambda row: row.novelty_score),
     Column("p_value", False, lambda row: row.p_value),

@@ -199,16 +199,12 @@ class _Column:
     is_number: bool = False
 
 
-def _run(glitch: GlitchRecord) -> str | None:
-    return observing_run(None if glitch.gps_time is None else float(glitch.gps_time))
-
-
 # Detector, time, class and novelty are drawn as on cards.
 _COLUMNS: Mapping[str, _Column] = {
     "class": _Column("Class", lambda glitch: glitch.label or "Unlabelled", "class"),
     "detector": _Column("Detector", lambda glitch: glitch.ifo, "detector"),
     "time": _Column("Time", lambda glitch: str(glitch.gps_time), "time"),
-    "run": _Column("Run", _run),
+    "run": _Column("Run", lambda glitch: observing_run(glitch.gps_time)),
     "snr": _Column("SNR", lambda glitch: snr(glitch.snr), "snr", is_number=True),
     "frequency": _Column(
         "Peak frequency", lambda glitch: frequency(glitch.peak_frequency), "frequency", True

@@ -118,28 +118,19 @@ def _sent(files: list[UploadFile | str], typed: UploadTyped) -> UploadRequest:
     chosen = [(file.filename, file.file) for file in uploads if file.filename]
     if not chosen:
         raise InvalidRequestError("Choose a file first: strain, or up to four spectrograms.")
+    window_s = number_typed(typed.view_duration_s, "The window")
     return UploadRequest(
         files=chosen,
-        gps_time=_gps_time(typed.gps_time),
+        gps_time=format(parse_time(typed.gps_time), "f") if typed.gps_time.strip() else None,
         ifo=typed.ifo,
         channel=typed.channel,
         sample_rate_hz=number_typed(typed.sample_rate_hz, "The sample rate"),
-        view_durations_s=_durations(typed.view_duration_s),
+        view_durations_s=() if window_s is None else (window_s,),
         centre=not typed.keep_time,
         neighbours=0 if typed.store else NEIGHBOURS_SHOWN,  # the glitch's page lists its own
         energy_max=number_typed(typed.energy_max, "The top of the colour scale"),
         frequency_range=typed.frequency_range,
     )
-
-
-def _gps_time(text: str) -> str | None:
-    """GPS or UTC as typed, in the plain decimal that the upload service takes."""
-    return format(parse_time(text), "f") if text.strip() else None
-
-
-def _durations(text: str) -> tuple[float, ...]:
-    number = number_typed(text, "The window")
-    return () if number is None else (number,)
 
 
 def _page(

@@ -14,7 +14,7 @@ from app.core.elsewhere import Templates, pages_elsewhere
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.principals import Principal, Role
 from app.frame.contexts import Card, ClassCount, Download
-from app.frame.figures import StripSection, latent_chart, view_panels
+from app.frame.figures import latent_chart, view_panels
 from app.frame.words import (
     CARD_WINDOW_S,
     ORIGIN_TEXTS,
@@ -82,6 +82,7 @@ def glitch_page_of(
     neighbours = () if errors else _neighbours(session, glitch, embedding, near, errors)
     shown = show if embedding else SEEN
     class_names = usable_class_names(session)
+    window_s = nearest_window(glitch.views, CARD_WINDOW_S) or CARD_WINDOW_S
     return GlitchPage(
         glitch=glitch,
         href=glitch_href(glitch.id),
@@ -120,7 +121,9 @@ def glitch_page_of(
         neighbour_classes=_neighbour_classes(neighbours),
         near=filter_form(near, class_names),
         near_errors=tuple(errors),
-        traversals=_strips(session, glitch) if embedding else None,
+        traversals=strip_section(glitch_traversals(session, glitch.id), window_s)
+        if embedding
+        else None,
         share=f"{base}{glitch_href(glitch.id)}",
         latent=latent_chart(embedding.mean, embedding.log_variance) if embedding else None,
         downloads=_downloads(glitch),
@@ -132,11 +135,6 @@ def _shows(glitch: GlitchRecord, shown: str) -> tuple[ClassCount, ...]:
         ClassCount(text, f"{glitch_href(glitch.id)}?show={kind}#sights", kind == shown)
         for kind, text in SHOWS.items()
     )
-
-
-def _strips(session: Session, glitch: GlitchRecord) -> StripSection:
-    window_s = nearest_window(glitch.views, CARD_WINDOW_S) or CARD_WINDOW_S
-    return strip_section(glitch_traversals(session, glitch.id), window_s)
 
 
 def _neighbours(
