@@ -23,9 +23,7 @@ _TIMEOUT_S = 30.0
 class DataFind:
     """The frames that a GWDataFind server knows.
 
-    Args:
-        url: Of the server, such as ``https://datafind.ligo.org``.
-        frame_types: By detector, such as ``{"H1": "H1_HOFT_C00"}``.
+    ``frame_types`` are by detector, such as ``{"H1": "H1_HOFT_C00"}``.
     """
 
     def __init__(self, url: str, frame_types: Mapping[str, str]) -> None:

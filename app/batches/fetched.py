@@ -16,11 +16,7 @@ _PATIENCE_S = 60.0
 
 
 class PictureHost:
-    """One host of pictures; nothing is fetched from any other, nor followed to one.
-
-    Args:
-        address: With its scheme, such as ``https://panoptes-uploads.zooniverse.org``.
-    """
+    """One host of pictures; nothing is fetched from any other, nor followed to one."""
 
     def __init__(self, address: str) -> None:
         self._address = urlsplit(address)

@@ -55,9 +55,7 @@ _UNMARKED = text(
 class BatchIndex:
     """Entries of several kinds, each under a key. Gone with the session's transaction.
 
-    Args:
-        session: The planning's transaction.
-        heartbeat: Called with every block that is written or read.
+    ``heartbeat`` is called with every block that is written or read.
     """
 
     def __init__(self, session: Session, heartbeat: Callable[[], None]) -> None:

@@ -16,11 +16,7 @@ _NOWHERE = ""  # the key of a row that names no glitch: nothing is ever looked f
 
 
 class Manifest:
-    """The rows of one or several tables, kept in the planning's index.
-
-    Args:
-        index: Where they are kept.
-    """
+    """The rows of one or several tables, kept in the planning's index."""
 
     def __init__(self, index: BatchIndex) -> None:
         self._index = index

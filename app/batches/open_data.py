@@ -38,13 +38,7 @@ def open_data_folder(data_dir: Path) -> Path:
 
 
 class OpenData:
-    """GWOSC's strain of one sample rate.
-
-    Args:
-        url: Of the host, such as ``https://gwosc.org``.
-        folder: Where its files are kept.
-        sample_rate_hz: 4096 or 16384.
-    """
+    """GWOSC's strain of one sample rate."""
 
     def __init__(self, url: str, folder: Path, sample_rate_hz: float | None) -> None:
         self._url = url.rstrip("/")

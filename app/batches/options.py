@@ -29,41 +29,23 @@ LONGEST_MERGE_WINDOW_S = 10.0
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """A kept upload and what is said about it. ``None``: not said.
+    """A kept upload and what is said about it. ``None``: not said."""
 
-    Attributes:
-        upload: Digest of the kept file.
-        name: What it was called.
-        manifest: Digest of a kept CSV that tells of the pictures.
-        merge_window_s: Triggers no further apart than this are one glitch, s; 0 merges none but
-            those of equal time.
-        ifo: Detector of what does not name its own.
-        channel: Channel of the strain files.
-        sample_rate_hz: Of strain files that do not say.
-        origin: Where the glitches come from; else told from the files.
-        energy_max: Of the pictures, where it is not Gravity Spy's; see ``parse_scales``.
-        frequency_range: Likewise.
-        centre: Whether views of strain are centred on the loudest tile, else on the trigger.
-        segments: Whether triggers that data-quality flags exclude are passed over (``FILTER``), or
-            kept (``MARK``); all are stored with the flags that were active.
-        flags: Names of flags that are asked of the segment database.
-        wanted: Of a published archive: which of its glitches, as ``Wanted.as_json`` has it.
-    """
-
-    upload: str
-    name: str
-    manifest: str | None = None
-    merge_window_s: float = MERGE_WINDOW_S
-    ifo: str | None = None
-    channel: str | None = None
-    sample_rate_hz: float | None = None
-    origin: str | None = None
-    energy_max: float | None = None
+    upload: str  # digest of the kept file
+    name: str  # what it was called
+    manifest: str | None = None  # digest of a kept CSV that tells of the pictures
+    merge_window_s: float = MERGE_WINDOW_S  # s; triggers no further apart are one glitch
+    ifo: str | None = None  # detector of what does not name its own
+    channel: str | None = None  # of the strain files
+    sample_rate_hz: float | None = None  # of strain files that do not say
+    origin: str | None = None  # of the glitches; else told from the files
+    energy_max: float | None = None  # of the pictures; see ``parse_scales``
     frequency_range: str | None = None
-    centre: bool = True
-    wanted: Mapping[str, Any] | None = None
+    centre: bool = True  # views of strain on the loudest tile, else on the trigger
+    wanted: Mapping[str, Any] | None = None  # of a published archive, as JSON of ``Wanted``
+    # FILTER: triggers that flags exclude are passed over; MARK: they are kept.
     segments: str = FILTER
-    flags: str | None = None
+    flags: str | None = None  # that are asked of the segment database
 
     @property
     def references(self) -> Wanted | None:

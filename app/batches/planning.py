@@ -66,11 +66,7 @@ Found = tuple[str, GlitchT]  # an item's name and what its chunk must know of it
 class BatchPlanner:
     """One batch, from its kept upload to its chunks.
 
-    Args:
-        session: The planning's transaction, for a temporary table.
-        options: What was said about the batch.
-        context: For the data directory and the settings.
-        folder: The job's own, for what must be unpacked.
+    What must be unpacked goes into ``folder``, the job's own.
     """
 
     def __init__(

@@ -17,26 +17,15 @@ PICTURES, STRAIN = "pictures", "strain"  # where the views of a table's rows com
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is loaded of an archive.
+    """What is loaded of an archive."""
 
-    Attributes:
-        source: Of its labels; none of a person's has it.
-        ifos: Detectors; empty: all.
-        runs: Observing runs (``glitch.observing_runs``); empty: all.
-        per_class: At most so many of each class and detector; None: all.
-        least_confidence: Of a label that states its confidence, 0 to 1.
-        rows_from: Where the views of a table's rows come from: the pictures that it names, or
-            strain at their times.
-        picture_host: The one host, with its scheme, that named pictures are fetched from.
-    """
-
-    source: str
-    ifos: tuple[str, ...] = ()
-    runs: tuple[str, ...] = ()
-    per_class: int | None = None
-    least_confidence: float = 0.0
-    rows_from: str = PICTURES
-    picture_host: str = ""
+    source: str  # of its labels; none of a person's has it
+    ifos: tuple[str, ...] = ()  # all if empty
+    runs: tuple[str, ...] = ()  # observing runs; all if empty
+    per_class: int | None = None  # at most so many of each class and detector; all if None
+    least_confidence: float = 0.0  # of a label that states its confidence, 0 to 1
+    rows_from: str = PICTURES  # views of a table's rows: of the PICTURES it names, or of STRAIN
+    picture_host: str = ""  # the one, with its scheme, that named pictures are fetched from
 
     def as_json(self) -> dict[str, Any]:
         """As the job's parameters have it."""

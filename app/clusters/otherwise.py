@@ -26,15 +26,10 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Reencoding:
-    """How a clustering encodes stored glitches again.
+    """How a clustering encodes stored glitches again."""
 
-    Attributes:
-        encoder: Of the checkpoint; asked for at need, because it takes seconds to load.
-        heartbeat: Called every few seconds; may end the clustering by an exception.
-    """
-
-    encoder: Callable[[], Encoder]
-    heartbeat: Callable[[], None]
+    encoder: Callable[[], Encoder]  # takes seconds to load: asked for at need
+    heartbeat: Callable[[], None]  # comes every few seconds; may end the clustering by an exception
 
     def seen(self, session: Session, ids: Callable[[np.ndarray], list[UUID]], pool: Pool) -> Seen:
         """What the glitches of a pool show.

@@ -16,27 +16,16 @@ from glitch import errors as science
 
 @dataclass(frozen=True)
 class Failure:
-    """How an error is answered.
-
-    Attributes:
-        status: Of HTTP.
-        code: Last part of the problem's ``type``.
-        title: Short, and the same for every error of the kind.
-        page_title: Over the page that tells of it; the title where empty.
-        sentence: What to tell where the error's own words are not for people.
-        retry_after_s: When the same request may succeed, of a status 503.
-        level: Of the log line about it; 0 for none.
-        field: The input that the sentence calls by the API's name, where it names one.
-    """
+    """How an error is answered."""
 
     status: int
-    code: str
-    title: str
-    page_title: str = ""
-    sentence: str = ""
-    retry_after_s: int = 5
-    level: int = 0
-    field: str | None = None
+    code: str  # last part of the problem's ``type``
+    title: str  # short, and the same for every error of the kind
+    page_title: str = ""  # over the page that tells of it; the title where empty
+    sentence: str = ""  # what to tell where the error's own words are not for people
+    retry_after_s: int = 5  # s; when the same request may succeed, of a status 503
+    level: int = 0  # of the log line about it; 0 for none
+    field: str | None = None  # the input that the sentence calls by the API's name
 
     @property
     def is_busy(self) -> bool:

@@ -32,12 +32,7 @@ class _NoServerError(Exception):
 
 
 class DecoderPool:
-    """Decodes files in children, each of which answers one request and ends.
-
-    Args:
-        children: The most at a time.
-        timeout_s: How long a request may wait for its turn, in seconds.
-    """
+    """Decodes files in children, each of which answers one request and ends."""
 
     def __init__(self, children: int = 2, timeout_s: float = 30.0) -> None:
         self._turns = threading.BoundedSemaphore(children)

@@ -32,15 +32,10 @@ _EARLIER_AUTHOR = "demo catalogue"  # who labelled what versions before this one
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What there is of it.
+    """What there is of it."""
 
-    Attributes:
-        job: the latest load; None where an earlier version of the program loaded it.
-        is_there: whether any of its glitches is in the catalogue.
-    """
-
-    job: JobRecord | None
-    is_there: bool
+    job: JobRecord | None  # the latest load; None: one by an earlier version of the program
+    is_there: bool  # whether any of its glitches is in the catalogue
 
     @property
     def is_loading(self) -> bool:

@@ -28,10 +28,8 @@ _log = logging.getLogger("app.access")
 class SciTokens:
     """Checks SciTokens of the issuers that the operator trusts.
 
-    Args:
-        issuers: Addresses, as in ``iss``.
-        audience: What a token may be meant for; one of them must be in its ``aud``.
-        roles: What each scope lets its bearer be.
+    One of ``audience`` must be in a token's ``aud``; ``roles`` says what each scope lets its
+    bearer be.
     """
 
     def __init__(

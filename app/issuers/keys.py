@@ -44,8 +44,7 @@ class _Published:
 class Issuer:
     """One issuer. Any number of threads may use it.
 
-    Args:
-        url: Its address, exactly as its tokens name it in ``iss``.
+    ``url`` is its address, exactly as its tokens name it in ``iss``.
     """
 
     def __init__(self, url: str) -> None:

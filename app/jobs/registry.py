@@ -40,37 +40,24 @@ BUILT_IN: dict[str, str] = {
 
 @dataclass(frozen=True)
 class ChunkPlan:
-    """A part of a job, as ``plan`` yields it.
+    """A part of a job, as ``plan`` yields it."""
 
-    Attributes:
-        payload: What ``run_chunk`` needs to know; JSON values, small.
-        items: Names of its inputs, in order. Each is listed with its outcome, and a retry hands
-            only those that failed to ``run_chunk`` again.
-        units: Where there are no items: what the chunk counts for in the progress.
-    """
-
-    payload: Mapping[str, Any] = field(default_factory=dict)
-    items: Sequence[str] = ()
-    units: int = 1
+    payload: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what ``run_chunk`` needs; small JSON values
+    items: Sequence[str] = ()  # names of its inputs; a retry hands on those that failed
+    units: int = 1  # where there are no items: what it counts for in the progress
 
 
 @dataclass(frozen=True)
 class ItemResult:
-    """What became of one input.
+    """What became of one input."""
 
-    Attributes:
-        position: 0-based within the chunk, as in ``Chunk.items``.
-        state: ``done``, ``failed``, or ``skipped`` (known already: nothing to do).
-        reason: A sentence; needed where it failed.
-        glitch_id: The glitch it became.
-        name: Its name, where the chunk was planned without items.
-    """
-
-    position: int
-    state: str = "done"
-    reason: str | None = None
-    glitch_id: UUID | None = None
-    name: str | None = None
+    position: int  # 0-based within the chunk, as in ``Chunk.items``
+    state: str = "done"  # ``done``, ``failed``, or ``skipped`` (known already: nothing to do)
+    reason: str | None = None  # a sentence; needed where it failed
+    glitch_id: UUID | None = None  # that it became
+    name: str | None = None  # where the chunk was planned without items
 
 
 @dataclass(frozen=True)

@@ -49,12 +49,8 @@ class Batcher(Generic[_Item, _Answer]):
     to ``wait_s`` for more, so a lone caller never waits for nobody. An exception hurts only the
     member that causes it: a failed batch is worked off again one by one.
 
-    Args:
-        work: Answers a batch, in order, one answer an item. Runs in the one thread alone.
-        name: Of the thread and in messages.
-        max_batch: The most items in one call of ``work``.
-        wait_s: How long at most to wait for a fuller batch, in seconds.
-        max_queue: How many items may wait; more are refused.
+    ``work`` answers a batch in its order, one answer an item, and runs in the one thread alone.
+    Where ``max_queue`` items wait, more are refused.
     """
 
     def __init__(

@@ -34,14 +34,8 @@ class EncodesViews(Protocol):
 class BatchingEncoder:
     """One checkpoint's encoder behind one thread that batches concurrent requests.
 
-    Args:
-        encoder: Used by that thread alone.
-        preprocessing: The recipe that the views must follow.
-        max_batch: The most requests in one pass.
-        wait_s: How long a request waits for others, in seconds.
-        max_queue: How many may wait; more are refused with ``BusyError``.
-        timeout_s: How long one request may wait for its answer, in seconds.
-        painter: Paints views from this checkpoint's latents; None where nobody asks for that.
+    Where ``max_queue`` requests wait, more are refused. ``painter`` paints views from this
+    checkpoint's latents; None where nobody asks for that.
     """
 
     def __init__(
@@ -90,9 +84,8 @@ class Encoders:
 
     A checkpoint published while the service runs is thus served without a restart.
 
-    Args:
-        roots: Folders that hold checkpoint folders, or are one; searched in order.
-        make: Wraps a loaded checkpoint into a ``BatchingEncoder``.
+    ``roots`` are folders that hold checkpoint folders, or are one, searched in their order;
+    ``make`` wraps a loaded one.
     """
 
     def __init__(
@@ -172,13 +165,7 @@ def _checkpoint_folders(roots: Sequence[Path]) -> Iterator[Path]:
 
 
 class StrainTransform:
-    """Strain to views for concurrent requests, a bounded number of them at a time.
-
-    Args:
-        concurrency: How many run at once.
-        timeout_s: How long one may wait for its turn, in seconds.
-        device: Where the transform runs.
-    """
+    """Strain to views for concurrent requests, a bounded number of them at a time."""
 
     def __init__(self, *, concurrency: int = 2, timeout_s: float = 30.0, device: str = "cpu"):
         sentence = "Too much strain waits to be transformed: try again in a few seconds."

@@ -21,10 +21,7 @@ CONCURRENCY = 2  # pictures painted at once: more would only take turns on the s
 class Painter:
     """One checkpoint's decoder for concurrent requests. Blocks: call it from a pool thread.
 
-    Args:
-        decoder: Paints; threads may share it.
-        concurrency: How many paint at once.
-        timeout_s: How long one may wait for its turn, in seconds.
+    Threads share its decoder.
     """
 
     def __init__(

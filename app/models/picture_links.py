@@ -19,10 +19,7 @@ _DAY_S = 86400
 class PictureLinks:
     """Makes and checks signed links.
 
-    Args:
-        secret: The signing key, the same on every replica.
-        lifetime_days: How long a link stays good at least.
-        clock: Seconds since 1970.
+    The secret is the same on every replica.
     """
 
     def __init__(

@@ -30,26 +30,15 @@ class PublishedFile:
 
 @dataclass(frozen=True)
 class Archive:
-    """A published archive.
+    """A published archive."""
 
-    Attributes:
-        name: As the command calls it.
-        title: What it is.
-        record: Its number at Zenodo.
-        source: Of the labels that are loaded from it.
-        licence: Its terms.
-        size: What to expect, in words.
-        has_pictures: Whether it holds pictures, in one archive with a table beside it; else it is
-            one table a detector and observing run.
-    """
-
-    name: str
+    name: str  # as the command calls it
     title: str
-    record: int
-    source: str
+    record: int  # its number at Zenodo
+    source: str  # of the labels that are loaded from it
     licence: str
-    size: str
-    has_pictures: bool
+    size: str  # what to expect, in words
+    has_pictures: bool  # in one archive beside a table; else a table a detector and observing run
 
     def wanted_files(self, ifos: Iterable[str], runs: Iterable[str]) -> list[str]:
         """The names of its files for these detectors and runs; of a picture archive the table last.

@@ -33,10 +33,7 @@ _TABLES_SHARE = 0.1  # of the connections, for tables that are read while they a
 class Admission:
     """A number of places, for which requests wait in order and not for long.
 
-    Args:
-        places: How many requests may be at work.
-        wait_s: How long one waits for a place, in seconds.
-        most_waiting: How many may wait; more are refused at once.
+    Where ``most_waiting`` wait, more are refused at once.
     """
 
     def __init__(self, places: int, wait_s: float, most_waiting: int = 1000) -> None:

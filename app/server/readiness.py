@@ -44,12 +44,8 @@ class Readiness:
 class ReadinessProbe:
     """One look at a time, in a thread and with a database connection that no request can take.
 
-    Args:
-        engine: Of the probe alone.
-        sessions: On that engine.
-        encoders: Of the service; the active checkpoint's is loaded if it is not yet.
-        data_dir: Where uploads of batches and exports are kept.
-        redis: None where REDIS_URL is not set.
+    The active checkpoint's encoder is loaded if it is not yet. ``redis`` is None where
+    REDIS_URL is not set.
     """
 
     def __init__(

@@ -44,11 +44,7 @@ def flags_named(text: str | None) -> tuple[str, ...]:
 
 
 class SegmentDatabase:
-    """The flags that a server knows.
-
-    Args:
-        url: Such as ``https://segments.ligo.org``.
-    """
+    """The flags that a server knows."""
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -17,10 +17,7 @@ FILTER, MARK = "filter", "mark"  # triggers that flags exclude are passed over, 
 class Flags:
     """Flags of files, and of a segment database, which is asked once for what ``reach`` told.
 
-    Args:
-        mode: ``FILTER`` or ``MARK``.
-        database: Where ``named`` flags come from.
-        named: Such as ``H1:DMT-ANALYSIS_READY:1``.
+    Those ``named`` come from the database; ``mode`` is ``FILTER`` or ``MARK``.
     """
 
     def __init__(

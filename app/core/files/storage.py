@@ -99,12 +99,7 @@ class SharedFolder:
 
 
 class Bucket:
-    """An object store; the data directory holds copies.
-
-    Args:
-        root: The data directory of this machine.
-        store: As ``obstore`` opens it.
-    """
+    """An object store; the data directory holds copies."""
 
     def __init__(self, root: Path, store: ObjectStore) -> None:
         self._root = root.absolute()

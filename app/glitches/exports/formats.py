@@ -34,25 +34,15 @@ _DTYPE = np.dtype(
 
 @dataclass(frozen=True)
 class Format:
-    """A way to write a table.
+    """A way to write a table."""
 
-    Attributes:
-        name: What callers ask for.
-        title: What people call it.
-        suffix: Of the file.
-        media_type: Of the answer.
-        write_part: Writes rows to a file that ``join`` takes; how many rows.
-        join: Makes one file of parts, in their order.
-        has_latents: Whether its rows must have their latent vectors.
-    """
-
-    name: str
-    title: str
-    suffix: str
+    name: str  # what callers ask for
+    title: str  # what people call it
+    suffix: str  # of the file
     media_type: str
-    write_part: Callable[[Iterable[Any], Path], int]
-    join: Callable[[Sequence[Path], Path], None]
-    has_latents: bool = False
+    write_part: Callable[[Iterable[Any], Path], int]  # into a file for ``join``; how many
+    join: Callable[[Sequence[Path], Path], None]  # makes one file of parts, in their order
+    has_latents: bool = False  # whether its rows must have their latent vectors
 
     @property
     def is_streamed(self) -> bool:
