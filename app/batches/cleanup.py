@@ -30,7 +30,7 @@ _WITH_FILES = (KIND, "references")  # kinds of jobs that keep files in the data 
 KEEP_DONE = timedelta(days=1)  # of a batch without a failure: nothing can be retried
 ABANDONED_S = 6 * 3600.0  # what no job names, and nobody has written to for so long
 _JOBS_AT_ONCE = 500
-_LOCK = 6_720_341_907  # any constant; whoever keeps and whoever removes must agree on it
+_LOCK = 6_720_341_908  # any constant; whoever keeps and whoever removes must agree on it
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _IS_REMOVED = exists().where(JobEvent.job_id == Job.id, JobEvent.name == INPUTS_REMOVED)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -44,3 +45,14 @@ def test_processes_that_need_no_model_start_without_torch(module: str) -> None:
     """A worker embeds only where a job says so; importing torch takes seconds and 200 MB."""
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
+def test_every_lock_of_the_database_has_a_number_of_its_own() -> None:
+    """Two with one number would wait for each other, and might deadlock, for no reason."""
+    numbers = [
+        number
+        for path in [*(ROOT / "app").rglob("*.py"), ROOT / "alembic" / "env.py"]
+        for number in re.findall(r"_LOCK = ([\d_]+)", path.read_text())
+    ]
+    assert len(numbers) >= 3
+    assert len(set(numbers)) == len(numbers)
