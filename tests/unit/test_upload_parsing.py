@@ -23,7 +23,7 @@ from app.glitches.upload import (
     parse_upload,
     spooled,
 )
-from app.models.inference import StrainTransform
+from app.models.batching import Turns
 from glitch.detectors import DETECTORS
 from glitch.errors import FormatError, TooLargeError
 from glitch.images import render_view
@@ -280,10 +280,10 @@ def test_huge_pictures_are_not_even_read(tmp_path: Path) -> None:
         )
 
 
-def test_strain_waits_its_turn_but_not_for_ever() -> None:
-    transform = StrainTransform(concurrency=1, timeout_s=0.01)
-    with transform._turn(), pytest.raises(BusyError) as refused, transform._turn():
+def test_a_turn_is_waited_for_but_not_for_ever() -> None:
+    turns = Turns(1, 0.01, "Too many wait: try again in a few seconds.")
+    with turns.one(), pytest.raises(BusyError) as refused, turns.one():
         pass
     assert refused.value.retry_after_s >= 1
-    with transform._turn():
+    with turns.one():
         pass
