@@ -68,7 +68,7 @@ class IngestHandler:
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
         """The batch's glitches in chunks; what is refused comes last, each with its reason."""
         folder = work_folder(context.data_dir, job.id)
-        options = BatchOptions.from_json(job.parameters)
+        options = BatchOptions(**job.parameters)
         yield from BatchPlanner(session, options, context, folder).chunks()
         storage_of(context.data_dir).keep(folder)
 
@@ -81,7 +81,7 @@ class IngestHandler:
             return ChunkResult(_not_read(chunk, planned))
         if isinstance(planned, StoredChunk):
             return ChunkResult(_known(session, chunk, planned, job.author))
-        options = BatchOptions.from_json(job.parameters)
+        options = BatchOptions(**job.parameters)
         checkpoint = active_checkpoint(session)
         encoder = context.encoder(checkpoint.digest)
         results: list[ItemResult] = []
@@ -144,7 +144,7 @@ def _read(
     context: JobContext,
     preprocessing: Preprocessing,
 ) -> Iterator[ReadGlitch]:
-    options = BatchOptions.from_json(job.parameters)
+    options = BatchOptions(**job.parameters)
     folder = work_folder(context.data_dir, job.id)
     storage = storage_of(context.data_dir)
     if planned.is_unpacked:

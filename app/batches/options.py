@@ -52,15 +52,6 @@ class BatchOptions:
         """What is loaded of a published archive; None of any other batch."""
         return None if self.wanted is None else Wanted.from_json(self.wanted)
 
-    def as_json(self) -> dict[str, Any]:
-        """The job's parameters."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> BatchOptions:
-        """The options of ``as_json``."""
-        return cls(**values)
-
 
 def options_said(name: str, *, segment_server: str | None = None, **said: Any) -> BatchOptions:
     """The options of what is not kept yet, refused where they mean nothing.
@@ -110,7 +101,7 @@ def submit_batch(session: Session, options: BatchOptions, author: Principal) -> 
 
 def create_batch(session: Session, options: BatchOptions, author: str) -> JobRecord:
     """The same of a job that starts it on its own account."""
-    parameters = options.as_json()
+    parameters = asdict(options)
     said = json.dumps({**parameters, "name": "", "author": author}, sort_keys=True)
     key = hashlib.sha256(said.encode()).hexdigest()
     return create_job(session, KIND, parameters, author, key=key)

@@ -79,15 +79,8 @@ class StoredAlready(_Stored):
     @classmethod
     def of_row(cls, name: str, glitch: UUID, facts: Facts) -> StoredAlready:
         """What a row of this name says of that glitch."""
-        return cls(
-            name=name,
-            glitch=glitch,
-            label=facts.label,
-            confidence=facts.confidence,
-            ifo=facts.ifo,
-            gps_time=facts.gps_time,
-            data_quality=facts.data_quality,
-        )
+        said = {one: getattr(facts, one) for one in cls.model_fields.keys() - {"name", "glitch"}}
+        return cls(name=name, glitch=glitch, **said)
 
 
 class NotRead(_Stored):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from glitch.observing_runs import observing_run
@@ -27,13 +27,9 @@ class Wanted:
     rows_from: str = PICTURES  # views of a table's rows: of the PICTURES it names, or of STRAIN
     picture_host: str = ""  # the one, with its scheme, that named pictures are fetched from
 
-    def as_json(self) -> dict[str, Any]:
-        """As the job's parameters have it."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Wanted:
-        """What ``as_json`` said."""
+        """What the parameters of a job say."""
         lists = {name: tuple(values[name]) for name in ("ifos", "runs")}
         return cls(**{**values, **lists})
 

@@ -74,10 +74,6 @@ def seen_before(session: Session, cluster_id: UUID) -> SeenBefore:
                 by_run[observing_run, column] += number
             elif wanted is alike:
                 untimed = number
-    if first is None:
-        return SeenBefore(
-            threshold=reach, count=count, untimed=untimed, width_s=WIDTHS_S[0], bins=(), runs=()
-        )
     return SeenBefore(
         threshold=reach,
         count=count,
@@ -91,6 +87,7 @@ def seen_before(session: Session, cluster_id: UUID) -> SeenBefore:
                 total=int(total),
             )
             for index, (seen, total) in enumerate(by_bin)
+            if first is not None
         ),
         runs=tuple(
             RunCount(observing_run=name, count=int(seen), total=int(total))

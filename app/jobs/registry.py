@@ -42,9 +42,8 @@ BUILT_IN: dict[str, str] = {
 class ChunkPlan:
     """A part of a job, as ``plan`` yields it."""
 
-    payload: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # what ``run_chunk`` needs; small JSON values
+    # What ``run_chunk`` needs; small JSON values.
+    payload: Mapping[str, Any] = field(default_factory=dict)
     items: Sequence[str] = ()  # names of its inputs; a retry hands on those that failed
     units: int = 1  # where there are no items: what it counts for in the progress
 

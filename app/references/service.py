@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -154,5 +155,4 @@ def _parameters(
 ) -> dict[str, Any]:
     active_checkpoint(session)
     check_selection(wanted.ifos, wanted.runs)
-    values: Mapping[str, Any] = wanted.as_json()
-    return {"archive": archive.name, "wanted": dict(values), "manifest": manifest}
+    return {"archive": archive.name, "wanted": asdict(wanted), "manifest": manifest}

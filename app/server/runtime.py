@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,11 +39,6 @@ from glitch.encoder import Encoder
 if TYPE_CHECKING:
     from app.issuers.bearer import SciTokens
     from app.issuers.login import LoginProvider
-
-
-import fcntl
-import os
-import secrets
 
 _FILE = "signing-key"
 _SHORTEST = 32  # characters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, BinaryIO, ClassVar
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
@@ -12,13 +12,13 @@ from app.batches.options import MERGE_WINDOW_S, options_said, submit_batch
 from app.batches.packing import MOST_LOOSE_FILES, packed
 from app.batches.quality.flags import FILTER, MARK
 from app.batches.storage import keep_upload
-from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
+from app.core.errors import PermissionDeniedError, ServiceError
 from app.core.principals import Principal, Role
 from app.frame.contexts import Choice, PageContext
 from app.frame.deps import CsrfChecked, Reader, Submitter, UploadPageRoute, VisitorDep
-from app.frame.failures import explain, see_other
+from app.frame.failures import see_other, status_of
 from app.frame.render import render
-from app.frame.typed import number_typed
+from app.frame.typed import check_typed, files_chosen, number_typed
 from app.frame.words import ORIGIN_TEXTS, choices, choices_of
 from app.jobs.pages.view import job_href
 from app.jobs.records import JobRecord
@@ -65,7 +65,6 @@ class BatchPage(PageContext):
 
 router = APIRouter(route_class=UploadPageRoute)
 
-LONGEST_FIELD = 200
 _SEGMENTS = {FILTER: "passed over", MARK: "stored and marked"}
 
 
@@ -96,9 +95,8 @@ def send_batch(
     except PermissionDeniedError:
         raise
     except (ServiceError, GlitchError) as error:
-        failure = explain(error)
         page = _page(runtime, principal, typed, error=str(error))
-        return render(request, page, visitor, status=failure.status if failure else 400)
+        return render(request, page, visitor, status=status_of(error))
     return see_other(job_href(job), done="batch")
 
 
@@ -109,11 +107,7 @@ def _submit(
     sent: tuple[list[UploadFile | str], UploadFile | str],
     typed: BatchTyped,
 ) -> JobRecord:
-    for name, value in asdict(typed).items():
-        if len(value) > LONGEST_FIELD or "\0" in value:
-            raise InvalidRequestError(
-                f"The field {name} may hold at most {LONGEST_FIELD} printable characters."
-            )
+    check_typed(typed)
     merge_window_s = number_typed(typed.merge_window_s, "The merging window")
     options = options_said(
         "",
@@ -127,7 +121,7 @@ def _submit(
         sample_rate_hz=number_typed(typed.sample_rate_hz, "The sample rate"),
         centre=not typed.keep_time,
     )
-    files, manifests = _chosen(sent[0]), _chosen([sent[1]])
+    files, manifests = files_chosen(sent[0]), files_chosen([sent[1]])
     if not manifests:
         files, manifests = _without_manifest(files)
     data_dir = runtime.settings.data_dir
@@ -139,12 +133,6 @@ def _submit(
 
 
 _Files = list[tuple[str, BinaryIO]]
-
-
-def _chosen(uploads: list[UploadFile | str]) -> _Files:
-    """A file input left empty arrives as a text field, or as a file without a name."""
-    real = [one for one in uploads if not isinstance(one, str)]
-    return [(one.filename, one.file) for one in real if one.filename]
 
 
 def _without_manifest(files: _Files) -> tuple[_Files, _Files]:

@@ -22,7 +22,7 @@ from app.frame.deps import CsrfChecked, LookPageRoute, Reader, VisitorDep
 from app.frame.failures import explain, see_other
 from app.frame.gps import TimeError, parse_time
 from app.frame.render import render
-from app.frame.typed import number_typed
+from app.frame.typed import check_typed, files_chosen, number_typed
 from app.frame.words import choices, choices_of, glitch_href
 from app.glitches.embed import UploadRequest, embed_upload
 from app.glitches.pages.contexts import UploadPage, UploadTyped
@@ -35,7 +35,6 @@ from glitch.views import VIEW_DURATIONS_S
 
 router = APIRouter(route_class=LookPageRoute)
 
-LONGEST_FIELD = 200
 # What the services call by the API's names of fields has these labels on the form.
 LABELS = {
     "gps_time": "“GPS time”",
@@ -108,14 +107,8 @@ def _as_on_the_form(error: Exception, field: str | None) -> str:
 
 
 def _sent(files: list[UploadFile | str], typed: UploadTyped) -> UploadRequest:
-    for name, value in vars(typed).items():
-        if len(value) > LONGEST_FIELD or "\0" in value:
-            raise InvalidRequestError(
-                f"The field {name} may hold at most {LONGEST_FIELD} printable characters."
-            )
-    # A file input left empty arrives as a text field.
-    uploads = [file for file in files if not isinstance(file, str)]
-    chosen = [(file.filename, file.file) for file in uploads if file.filename]
+    check_typed(typed)
+    chosen = files_chosen(files)
     if not chosen:
         raise InvalidRequestError("Choose a file first: strain, or up to four spectrograms.")
     window_s = number_typed(typed.view_duration_s, "The window")
