@@ -14,7 +14,13 @@ from glitch.images.grid import LEAST_COVER, cell_means, even_edges
 from glitch.images.grid_lines import without_grid
 from glitch.images.names import SpectrogramName, parse_file_name
 from glitch.images.panel import SMALLEST_SIDE, Box, DrawnCells, FoundPanel, find_panel
-from glitch.images.scales import Scales, check_scales, find_bar, row_edges
+from glitch.images.scales import (
+    Scales,
+    check_scales,
+    find_bar,
+    refuse_bar_elsewhere,
+    row_edges,
+)
 from glitch.types import ViewArray
 from glitch.views import Preprocessing, Views, views_from_images
 
@@ -93,6 +99,8 @@ def read_spectrogram(
         bar = find_bar(colored, box)
         if bar is not None:
             _refuse_turned(pixels, nearest, bar)
+        elif said.energy_max is None:
+            refuse_bar_elsewhere(colored, box)
         assumed = check_scales(
             text,
             bar,

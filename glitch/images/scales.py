@@ -18,8 +18,9 @@ from glitch.errors import ImageError
 from glitch.images.grid import even_edges
 from glitch.images.panel import Box
 
-_BESIDE = 0.035  # of the picture's width: labels end or begin this near the axes
+_BESIDE, _LEAST_BESIDE = 0.035, 25  # of the picture's width, pixels: labels lie this near the axes
 _CLEAR = 6  # pixels beside the axes that hold ticks rather than labels
+_APART = 0.006  # of the picture's height: so far lies the name of an axis from its labels
 _OVER = 0.015  # of the axis: a label at its end stands so far beyond; those of the time, further
 _LEAST_LABELS = 3
 _EVEN = 0.06  # of a spacing: labels of one axis stand no less evenly
@@ -85,13 +86,11 @@ def check_scales(
     Raises:
         ImageError: naming what to give.
     """
-    width = is_text.shape[1]
-    left_of = slice(max(0, box.left - round(_BESIDE * width)), max(0, box.left - _CLEAR))
-    of_axis = _labels(is_text[:, left_of], box)
-    of_bar: list[float] = []
-    if bar is not None:
-        right_of = slice(bar.right + _CLEAR, bar.right + round(_BESIDE * width))
-        of_bar = _labels(is_text[:, right_of], bar)
+    of_axis = _labels_left(is_text, box)
+    if not of_axis:
+        is_clear = is_text if bar is None else is_text[:, : bar.left - 1]
+        of_axis = _labels_right(is_clear, box)
+    of_bar = [] if bar is None else _labels_right(is_text, bar)
     _check_axis(of_axis, said.frequency_range_hz, frequency_range_hz)
     _check_bar(of_bar, said.energy_max, energy_max)
     return tuple(
@@ -186,6 +185,51 @@ def find_bar(is_colored: Bool[np.ndarray, "height width"], box: Box) -> Box | No
     if length < 4 or not rows.size:
         return None
     return Box(left, int(rows[0]), left + length, int(rows[-1]) + 1)
+
+
+def refuse_bar_elsewhere(is_colored: Bool[np.ndarray, "height width"], box: Box) -> None:
+    """Ask for the scale of a picture whose colour bar is above, below or left of its panel.
+
+    Raises:
+        ImageError: if there is one; its labels are not looked for.
+    """
+    height, width = is_colored.shape
+    across = Box(box.top, box.left, box.bottom, box.right)
+    turned = (
+        (is_colored[:, ::-1], Box(width - box.right, box.top, width - box.left, box.bottom)),
+        (is_colored.T, across),
+        (is_colored.T[:, ::-1], across._replace(left=height - box.bottom, right=height - box.top)),
+    )
+    if any(find_bar(one, place) is not None for one, place in turned):
+        raise ImageError(
+            "The colour bar is not right of the panel, where its labels are looked at: give "
+            "energy_max, the normalised energy at its top, such as 25.5.",
+            field="energy_max",
+        )
+
+
+def _labels_left(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[float]:
+    return _nearest_labels(is_text[:, : max(0, box.left - _CLEAR)][:, ::-1], box, is_text.shape)
+
+
+def _labels_right(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[float]:
+    return _nearest_labels(is_text[:, box.right + _CLEAR :], box, is_text.shape)
+
+
+def _nearest_labels(
+    beside: Bool[np.ndarray, "height band"], box: Box, shape: tuple[int, ...]
+) -> list[float]:
+    """The labels next to the axis, from which its columns lead away; not the axis' name."""
+    height, width = shape
+    beside = beside[:, : max(_LEAST_BESIDE, round(_BESIDE * width)) - _CLEAR]
+    margin = round(_OVER * box.height)
+    is_filled = beside[max(0, box.top - margin) : box.bottom + margin].any(axis=0)
+    columns = np.flatnonzero(is_filled)
+    apart = max(3, round(_APART * height))
+    for block in np.split(columns, np.flatnonzero(np.diff(columns) > apart) + 1):
+        if block.size and (labels := _labels(beside[:, block[0] : block[-1] + 1], box)):
+            return labels
+    return []
 
 
 def _labels(is_dark: Bool[np.ndarray, "height band"], box: Box) -> list[float]:

@@ -33,6 +33,7 @@ def _drawn(
     is_linear: bool = False,
     vmin: float = 0,
     bar: tuple[float, float, float, float] | None = (0.865, 0.1, 0.036, 0.8),
+    labels: str = "left",
 ) -> bytes:
     """A scan with one glitch, drawn by matplotlib's own style; blank above ``top``."""
     with rc_context():
@@ -51,6 +52,7 @@ def _drawn(
             cmap=cmap,
             is_linear=is_linear,
             bar_at=bar,
+            labels_at=labels,
         )
 
 
@@ -67,6 +69,7 @@ def _drawn_in_style(
     is_linear: bool,
     vmin: float,
     bar_at: tuple[float, float, float, float] | None,
+    labels_at: str,
 ) -> bytes:
     rng = np.random.default_rng(0)
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100)
@@ -81,6 +84,10 @@ def _drawn_in_style(
     if not is_linear:
         axes.set_yscale("log", base=base)
     axes.set_ylim(*axis)
+    axes.set_ylabel("Frequency [Hz]")
+    if labels_at == "right":
+        axes.yaxis.tick_right()
+        axes.yaxis.set_label_position("right")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     if has_grid:
         axes.grid(visible=True, color="white")
@@ -88,7 +95,10 @@ def _drawn_in_style(
         axes.grid(visible=False)
     if bar_at is not None:
         ticks = np.arange(vmin, vmax + 1e-9, step)
-        bar = figure.colorbar(mesh, cax=figure.add_axes(bar_at), ticks=ticks)
+        along = "horizontal" if bar_at[2] > bar_at[3] else "vertical"
+        where = figure.add_axes(bar_at)
+        bar = figure.colorbar(mesh, cax=where, ticks=ticks, orientation=along)
+        bar.set_label("Normalized energy")
         bar.ax.grid(visible=False)
     out = io.BytesIO()
     canvas.print_png(out)
@@ -231,3 +241,24 @@ def test_an_axis_with_other_labels_is_asked_for() -> None:
 def test_scales_that_cannot_be(scales: dict[str, object], message: str) -> None:
     with pytest.raises(ImageError, match=message):
         Scales(**scales)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(1200, 600), (1600, 900), (400, 300), (1200, 400)])
+def test_labels_are_told_from_the_names_of_the_axes_at_any_size(size: tuple[int, int]) -> None:
+    assert _read(size=size).assumed == ()
+    with pytest.raises(ImageError, match="give energy_max"):
+        _read(size=size, vmax=15.0)
+    _read(Scales(energy_max=15.0), size=size, vmax=15.0)
+
+
+def test_labels_right_of_the_panel_are_seen() -> None:
+    assert _read(labels="right", bar=None).assumed == ("energy_max",)
+    with pytest.raises(ImageError, match="give frequency_range"):
+        _read(labels="right", bar=None, axis=(20.0, 1024.0))
+
+
+@pytest.mark.parametrize("bar", [(0.125, 0.92, 0.72, 0.03), (0.125, 0.02, 0.72, 0.03)])
+def test_a_bar_elsewhere_is_asked_for_its_scale(bar: tuple[float, float, float, float]) -> None:
+    with pytest.raises(ImageError, match="bar is not right of the panel"):
+        _read(bar=bar, vmax=15.0)
+    assert _read(Scales(energy_max=15.0), bar=bar, vmax=15.0).assumed == ()
