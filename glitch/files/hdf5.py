@@ -130,6 +130,18 @@ def read_rows(dataset: h5py.Dataset, first: int, last: int, *, most_bytes: int) 
     return np.asarray(dataset[first:last])
 
 
+def read_samples(dataset: h5py.Dataset, first: int, last: int, *, most_bytes: int) -> Array:
+    """As ``read_rows``, along the longest axis of a dataset whose others have a length of one."""
+    shape = dataset_shape(dataset)
+    if len(shape) < 2:
+        return read_rows(dataset, first, last, most_bytes=most_bytes)
+    along = shape.index(max(shape))
+    _check_size(dataset, last - first, most_bytes)
+    return np.asarray(
+        dataset[tuple(slice(first, last) if i == along else 0 for i in range(len(shape)))]
+    )
+
+
 def read_whole(dataset: h5py.Dataset, *, most_bytes: int) -> Array:
     """All values, in the dataset's own type.
 

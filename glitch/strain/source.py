@@ -70,12 +70,17 @@ class Source:
     read: Callable[[int, int], Samples]
 
 
+def is_one_row(shape: tuple[int, ...]) -> bool:
+    """Whether an array is one row of samples, be it saved as a column or a matrix of one row."""
+    return len(shape) == 1 or (len(shape) > 1 and sorted(shape)[-2] == 1)
+
+
 def check_kind(dtype: np.dtype, shape: tuple[int, ...], request: Request) -> None:
     """Refuse what cannot be one row of real numbers, from its header alone.
 
     Raises:
         FormatError: for objects, text, complex numbers.
-        StrainError: for anything but one axis.
+        StrainError: for anything but one row, or one column, of samples.
     """
     if dtype.kind == "O":
         raise FormatError(
@@ -89,7 +94,7 @@ def check_kind(dtype: np.dtype, shape: tuple[int, ...], request: Request) -> Non
         )
     if dtype.kind not in "fiu":
         raise FormatError(f"{request.shown_name} holds {dtype} values, not numbers.")
-    if len(shape) != 1:
+    if not is_one_row(shape):
         raise StrainError(
             f"{request.shown_name} holds an array of shape {shape}: send one row of strain."
         )

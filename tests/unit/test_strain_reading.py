@@ -130,6 +130,84 @@ def _lines(times: np.ndarray, decimals: int = 6) -> str:
     return "\n".join(f"{t:.{decimals}f} {v!r}" for t, v in zip(times, values, strict=True))
 
 
+def _rows(values: np.ndarray = NOISE) -> list[tuple[str, str]]:
+    times = float(GPS) + np.arange(values.size) / RATE
+    return [(f"{time:.7f}", f"{value:.9e}") for time, value in zip(times, values, strict=True)]
+
+
+@pytest.mark.parametrize("word", ["--", "masked", "nan", "NA", "NULL", "None", ""])
+def test_words_for_no_value_are_missing_samples(tmp_path: Path, word: str) -> None:
+    rows = _rows()
+    rows[100:120] = [(time, word) for time, _ in rows[100:120]]
+    text = "time,strain\n" + "\n".join(",".join(row) for row in rows)
+    strain = _read(_write(tmp_path / "H1.csv", text))
+    assert np.flatnonzero(np.isnan(strain.values)).tolist() == list(range(100, 120))
+    np.testing.assert_allclose(strain.values[120:], NOISE[120:], rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        (",time,strain", "{number},{time},{value}"),
+        ("strain,time", "{value},{time}"),
+        ("# index time strain", "{number} {time} {value}"),
+        ("time,L1,H1", "{time},0.5,{value}"),
+        ("time,strain,quality", "{time},{value},1"),
+        ("time;strain", "{time_comma};{value_comma}"),
+        ("time\tstrain", "{time_comma}\t{value_comma}"),
+        ("# no names", "{time_comma};{value_comma}"),
+        ('"time","strain"', '"{time}","{value}"'),
+        ("time strain", "{time} {value_d}"),
+    ],
+)
+def test_columns_are_told_by_their_names_and_numbers_of_any_spelling_read(
+    tmp_path: Path, header: str, row: str
+) -> None:
+    lines = [
+        row.format(
+            number=number,
+            time=time,
+            value=value,
+            time_comma=time.replace(".", ","),
+            value_comma=value.replace(".", ","),
+            value_d=value.replace("e", "D"),
+        )
+        for number, (time, value) in enumerate(_rows())
+    ]
+    path = _write(tmp_path / "x.csv", "\n".join([header, *lines]))
+    assert is_strain_file(path, path.name)
+    strain = _read(path, ifo="H1")
+    assert (strain.sample_rate_hz, strain.gps_start, strain.ifo) == (RATE, GPS, "H1")
+    np.testing.assert_allclose(strain.values, NOISE, rtol=1e-8)
+
+
+def test_a_channel_chooses_among_columns_of_text(tmp_path: Path) -> None:
+    lines = [f"{time} 0.5 {value}" for time, value in _rows()]
+    path = _write(tmp_path / "x.txt", "\n".join(["# time L1 H1", *lines]))
+    with pytest.raises(FormatError, match="give channel, one of 'l1', 'h1'"):
+        _read(path)
+    strain = _read(path, channel="H1")
+    assert strain.ifo == "H1"
+    np.testing.assert_allclose(strain.values, NOISE, rtol=1e-8)
+
+
+@pytest.mark.parametrize("shape", [(1, -1), (-1, 1)])
+def test_a_matrix_of_one_row_or_column_is_a_row_of_samples(
+    tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    values = NOISE.reshape(shape)
+    np.save(tmp_path / "a.npy", values)
+    np.savez(tmp_path / "a.npz", strain=values, sample_rate_hz=RATE, gps_start=int(GPS))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["strain"] = values
+        file["strain"].attrs.update({"x0": int(GPS), "dx": 1 / RATE})
+    for name in ("a.npy", "a.npz", "a.h5"):
+        strain = _read(tmp_path / name, sample_rate_hz=RATE)
+        np.testing.assert_array_equal(strain.values, NOISE)
+    part = _read(tmp_path / "a.h5", gps_time=GPS + 8)
+    np.testing.assert_array_equal(part.values, NOISE)
+
+
 def test_a_gap_in_text_is_missing_samples(tmp_path: Path) -> None:
     times = float(GPS) + np.arange(2000) / RATE
     times[1000:] += 1.5

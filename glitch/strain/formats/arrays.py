@@ -47,7 +47,7 @@ def open_npy(path: Path, request: Request) -> Iterator[Source]:
             header = read_npy_header(file)
             check_kind(header.dtype, header.shape, request)
             begin = file.tell()
-        values = np.memmap(path, header.dtype, mode="r", offset=begin, shape=header.shape)
+        values = np.memmap(path, header.dtype, mode="r", offset=begin, shape=(header.n_values,))
         yield Source(
             n_samples=values.shape[0],
             sample_rate_hz=None,

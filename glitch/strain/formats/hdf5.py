@@ -22,6 +22,7 @@ from glitch.files.hdf5 import (
     find_group,
     read_attribute,
     read_rows,
+    read_samples,
     read_scalar,
     walk_datasets,
 )
@@ -39,6 +40,7 @@ from glitch.strain.source import (
     check_kind,
     check_size,
     decimal_seconds,
+    is_one_row,
     number_of,
     rate_from_step,
     series_of_times,
@@ -97,7 +99,7 @@ class _Series:
 
     @property
     def length(self) -> int:
-        return dataset_shape(self.dataset)[0]
+        return max(dataset_shape(self.dataset), default=0)
 
     @property
     def end(self) -> Decimal:
@@ -128,7 +130,7 @@ def strain_names(file: h5py.File) -> list[str]:
     evenly = [
         path
         for path, dataset in walk_datasets(file)
-        if len(dataset_shape(dataset)) == 1 and _looks_like_strain(file, path, dataset)
+        if is_one_row(dataset_shape(dataset)) and _looks_like_strain(file, path, dataset)
     ]
     return evenly or [name for name in _USUAL_NAMES if find_dataset(file, name) is not None]
 
@@ -222,7 +224,7 @@ def _series(file: h5py.File, path: str) -> _Series:
     )
     rate, start = _rate(file, path, dataset), _start(file, path, dataset)
     if start is None and (times := _times_beside(file, path, dataset)) is not None:
-        start, found_rate = series_of_times(*times, dataset_shape(dataset)[0])
+        start, found_rate = series_of_times(*times, max(dataset_shape(dataset), default=0))
         rate = rate or found_rate
     return _Series(path, dataset, name, rate, start, ifo)
 
@@ -233,7 +235,7 @@ def _times_beside(file: h5py.File, path: str, dataset: h5py.Dataset) -> tuple[fl
     for name in TIMES_NAMES:
         times = find_dataset(file, f"{group}/{name}".lstrip("/"))
         if times is not None and dataset_shape(times) == shape and times.dtype.kind in "fiu":
-            ends = [read_rows(times, at, at + 1, most_bytes=64) for at in (0, shape[0] - 1)]
+            ends = [read_samples(times, at, at + 1, most_bytes=64) for at in (0, max(shape) - 1)]
             return float(ends[0][0]), float(ends[1][0])
     return None
 
@@ -300,7 +302,7 @@ def _values(file: h5py.File, series: _Series, first: int, last: int, request: Re
     dataset = series.dataset
     try:
         most_bytes = MAX_SAMPLES * dataset.dtype.itemsize
-        values = read_rows(dataset, first, last, most_bytes=most_bytes).astype(np.float64)
+        values = read_samples(dataset, first, last, most_bytes=most_bytes).astype(np.float64)
         return _without_missing(file, values, first, series.rate_hz)
     except OSError as error:
         raise FormatError(

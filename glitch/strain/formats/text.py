@@ -1,5 +1,7 @@
 """Strain from text: two columns of time and strain, or one of strain, as CSV or blanks.
 
+Of more columns, their names tell which are meant. What stands for no value is NaN.
+
 Gzipped text, as GWOSC publishes it, is unpacked in memory up to the same bound.
 """
 
@@ -14,14 +16,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from glitch.detectors import detector_of_text
 from glitch.errors import FormatError, TooLargeError
+from glitch.files.channels import is_strain_channel, listed
 from glitch.files.text import encoding_of
 from glitch.strain.placing import place_samples
-from glitch.strain.source import Request, Source, decimal_seconds
+from glitch.strain.source import TIMES_NAMES, Request, Source, decimal_seconds
 
 MAX_TEXT_BYTES = 1 << 27
 _HEAD_BYTES = 1 << 16
@@ -29,6 +33,11 @@ _GZIP = b"\x1f\x8b\x08"
 _MOST_GZIP_MEMBERS = 4_000  # bgzip packs 64 KiB into each
 _LINES_FOR_STEP = 200
 _RATE = re.compile(r"(?<!\d)(\d++(?:\.\d+)?)\s*+(?:samples per second|Hz)", re.IGNORECASE)
+_SEPARATED = ((";", False), (";", True), (",", False), (None, False), (None, True))
+_NO_VALUE = frozenset({"", "--", "masked", "na", "n/a", "null", "none"})
+_MISSING = re.compile(r"(?<![^\s,;])(?:--|masked|n/a|na|null|none)(?![^\s,;])", re.IGNORECASE)
+_FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)", re.ASCII)
+_ROW_NUMBERS = ("", "index", "unnamed: 0")  # as pandas writes them
 _START = re.compile(r"(?:starting GPS|gps_start|GPSstart)\s*+[:=]?\s*+(\d{6,}(?:\.\d+)?)", re.I)
 
 
@@ -42,14 +51,14 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
         TooLargeError: if it is longer than 128 MiB.
     """
     text = _text(path, request)
-    comments, delimiter, n_columns, n_skipped = _layout(text[:_HEAD_BYTES], request)
-    columns = _parse(_whole_rows(text, delimiter, n_columns), delimiter, n_skipped, request)
-    if columns.shape[1] != n_columns:
-        raise _wrong_columns(request)
+    layout = _layout(text[:_HEAD_BYTES], request)
+    comments = layout.comments
+    chosen = _chosen(layout, request)
+    columns = _parse(_whole_rows(text, layout), layout, chosen, request)
     values = columns[:, -1]
     start: Decimal | None
     comments_start = _START.search(comments)
-    if n_columns == 1:
+    if len(chosen) == 1:
         found = _RATE.search(comments)
         rate = float(found[1]) if found else None
         start = decimal_seconds(comments_start[1]) if comments_start else None
@@ -58,7 +67,7 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
         placed = place_samples(
             columns[:, 0],
             values,
-            step_s=_printed_step(text[:_HEAD_BYTES], delimiter, n_skipped),
+            step_s=_printed_step(text[:_HEAD_BYTES], layout, chosen[0]),
             rate_hz=request.sample_rate_hz or (float(said[1]) if said else None),
             shown_name=request.shown_name,
         )
@@ -67,7 +76,7 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
         n_samples=values.size,
         sample_rate_hz=rate,
         gps_start=start,
-        ifo=detector_of_text(comments),
+        ifo=detector_of_text(layout.names[chosen[-1]].upper() if layout.names else None, comments),
         channel=None,
         read=lambda first, last: values[first:last].copy(),
     )
@@ -127,75 +136,155 @@ def _text(path: Path, request: Request) -> str:
     return data.decode(encoding_of(data[:_HEAD_BYTES]), "replace")
 
 
-def _whole_rows(text: str, delimiter: str | None, n_columns: int) -> str:
+class _Layout(NamedTuple):
+    """How the rows of a text are laid out."""
+
+    comments: str
+    delimiter: str | None  # None: blanks
+    n_columns: int
+    n_skipped: int  # lines before the first number
+    names: tuple[str, ...] = ()  # of the columns, in small letters, where there are any
+    has_decimal_commas: bool = False
+
+    def fields(self, line: str) -> list[str]:
+        """The fields of a row, with points in their numbers."""
+        return _fields(line, self.delimiter, has_commas=self.has_decimal_commas)
+
+
+def _fields(line: str, delimiter: str | None, *, has_commas: bool) -> list[str]:
+    fields = [field.strip().strip('"').strip() for field in line.strip().split(delimiter)]
+    return [field.replace(",", ".") for field in fields] if has_commas else fields
+
+
+def _whole_rows(text: str, layout: _Layout) -> str:
     """The text without a last row that was cut off within."""
     at = text.rfind("\n") + 1
     last = text[at:].strip()
-    is_cut = bool(last) and last[0] not in "#%" and len(last.split(delimiter)) < n_columns
+    is_cut = last and last[0] not in "#%" and len(last.split(layout.delimiter)) < layout.n_columns
     return text[:at] if is_cut else text
 
 
-def _printed_step(head: str, delimiter: str | None, n_skipped: int) -> float:
+def _printed_step(head: str, layout: _Layout, column: int) -> float:
     """To how many seconds the times are printed: 0.001 for three decimals."""
     finest = 0.0
-    for line in head.splitlines()[n_skipped : n_skipped + _LINES_FOR_STEP]:
+    for line in head.splitlines()[layout.n_skipped : layout.n_skipped + _LINES_FOR_STEP]:
         with suppress(InvalidOperation, IndexError):
-            exponent = Decimal(line.strip().split(delimiter)[0].strip()).as_tuple().exponent
+            exponent = Decimal(layout.fields(line)[column]).as_tuple().exponent
             if isinstance(exponent, int):
                 finest = min(finest, exponent)
     return float(10.0**finest)
 
 
-def _layout(head: str, request: Request) -> tuple[str, str | None, int, int]:
-    """Comments, delimiter, number of columns, and lines before the first number."""
+def _layout(head: str, request: Request) -> _Layout:
+    """The layout of a text, from its comments, one line of names, and its first row of numbers.
+
+    Raises:
+        FormatError: if there are no such rows, or more columns than names tell apart.
+    """
     comments: list[str] = []
-    lines = head.splitlines()
-    for number, line in enumerate(lines):
+    for number, line in enumerate(head.splitlines()):
         stripped = line.strip()
         if not stripped or stripped[0] in "#%":
             comments.append(stripped)
             continue
-        delimiter = next((mark for mark in ",;" if mark in stripped), None)
-        fields = [field.strip() for field in stripped.split(delimiter)]
-        if all(_is_number(field) for field in fields):
-            if len(fields) > 2:
-                raise _wrong_columns(request)
-            return "\n".join(comments), delimiter, len(fields), number
-        if len(comments) < number or len(fields) > 2:  # more than one line of column names
+        for delimiter, has_commas in _SEPARATED:
+            fields = _fields(stripped, delimiter, has_commas=has_commas)
+            if (delimiter is None or delimiter in stripped) and all(map(_is_number, fields)):
+                said = (one.lstrip("#% ") for one in reversed(comments) if one)
+                names = tuple(_fields(next(said, "").lower(), delimiter, has_commas=False))
+                if len(names) != len(fields) or not set(names) & set(TIMES_NAMES):
+                    names = ()
+                if len(fields) > 2 and not names:
+                    raise _wrong_columns(request)
+                text = "\n".join(comments)
+                return _Layout(text, delimiter, len(fields), number, names, has_commas)
+        if any(one and one[0] not in "#%" for one in comments):  # two lines of names
             break
-        comments.append("")
+        comments.append(stripped)
     raise FormatError(
         f"{request.shown_name} is no strain file that is read here: send HDF5, GWF, npy, npz, or "
         "text with one column of strain or two of GPS time and strain."
     )
 
 
+def _chosen(layout: _Layout, request: Request) -> list[int]:
+    """Which columns are meant: of time, where there is one, and of strain.
+
+    Raises:
+        FormatError: if several may be strain; ``channel`` or ``ifo`` chooses.
+    """
+    if not layout.names:
+        return list(range(layout.n_columns))
+    time = next(layout.names.index(name) for name in TIMES_NAMES if name in layout.names)
+    strain = {
+        name: at for at, name in enumerate(layout.names) if at != time and name not in _ROW_NUMBERS
+    }
+    for is_meant in (
+        lambda name: name == (request.channel or "").strip().lower(),
+        lambda name: request.ifo is not None and detector_of_text(name.upper()) == request.ifo,
+        is_strain_channel,
+    ):
+        strain = {name: at for name, at in strain.items() if is_meant(name)} or strain
+    if len(strain) != 1:
+        raise FormatError(
+            f"{request.shown_name} holds several columns beside its times: give channel, one of "
+            f"{listed(list(strain))}.",
+            field="channel",
+        )
+    return [time, *strain.values()]
+
+
 def _is_number(field: str) -> bool:
     try:
-        float(field)
+        float(_FORTRAN.sub("e", field))
     except ValueError:
-        return False
+        return field.lower() in _NO_VALUE
     return True
 
 
-def _parse(text: str, delimiter: str | None, n_skipped: int, request: Request) -> np.ndarray:
+def _parse(text: str, layout: _Layout, columns: list[int], request: Request) -> np.ndarray:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # numpy only warns of an empty file
-            return np.loadtxt(
-                io.StringIO(text),
-                delimiter=delimiter,
-                skiprows=n_skipped,
-                comments=["#", "%"],
-                ndmin=2,
-            )
+        return _numbers(text, layout, columns)
+    except (ValueError, UserWarning):
+        pass
+    try:
+        return _numbers(_plain(text, layout), layout, columns)
     except (ValueError, UserWarning) as error:
         raise FormatError(
             f"{request.shown_name} cannot be read as columns of numbers ({error})."
         ) from error
 
 
+def _numbers(text: str, layout: _Layout, columns: list[int]) -> np.ndarray:
+    """The columns of a text, each row of as many."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # numpy only warns of an empty file
+        found = np.loadtxt(
+            io.StringIO(text),
+            delimiter=layout.delimiter,
+            skiprows=layout.n_skipped,
+            comments=["#", "%"],
+            ndmin=2,
+        )
+    if found.shape[1] != layout.n_columns:
+        raise ValueError(f"{found.shape[1]} columns, where its first row has {layout.n_columns}")
+    return found[:, columns]
+
+
+def _plain(text: str, layout: _Layout) -> str:
+    """A text with its numbers as Python writes them, and NaN for what stands for no value."""
+    text = text.replace('"', "")
+    if layout.has_decimal_commas:
+        text = text.replace(",", ".")
+    if layout.delimiter:
+        text = re.sub(
+            rf"(?<={layout.delimiter})(?=[ \t\r]*(?:{layout.delimiter}|$))", "nan", text, flags=re.M
+        )
+    return _FORTRAN.sub("e", _MISSING.sub("nan", text))
+
+
 def _wrong_columns(request: Request) -> FormatError:
     return FormatError(
-        f"{request.shown_name} must have one column (strain) or two (GPS time, strain)."
+        f"{request.shown_name} must have one column (strain) or two (GPS time, strain), or name "
+        "its columns, of which one is called time."
     )
