@@ -9,20 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from hashlib import sha256
+from uuid import UUID
 
 import numpy as np
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.core.postgres.one_trip import in_one_trip
 from app.glitches.records import GlitchMetadata
 from app.glitches.tables import View
 from glitch.codec import STEPS, unpack_view
 from glitch.views import Views
 
-_LOCKS = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
-_AT_THESE_TIMES = text(
+# No two may store what was seen at one time by one detector at once: neither would see the other's
+# row. Held in one order until the transaction's end, so that two who store many never deadlock.
+_AT_THESE_TIMES = (
+    "SELECT pg_advisory_xact_lock(key) FROM unnest(%(locks)s::bigint[]) AS key;"
     "SELECT id, ifo, gps_time, content_digest FROM glitch"
-    " JOIN unnest(CAST(:ifos AS text[]), CAST(:times AS numeric[])) AS key (ifo, gps_time)"
+    " JOIN unnest(%(ifos)s::text[], %(times)s::numeric[]) AS key (ifo, gps_time)"
     " USING (ifo, gps_time)"
 )
 _STEP = Decimal("1e-9")  # s; the column's resolution
@@ -45,30 +49,25 @@ def known_digests(
     }
     if not keys:
         return {}
-    _hold(session, set(keys.values()))
     ifos, times = zip(*sorted(set(keys.values())), strict=True)
-    stored = session.execute(_AT_THESE_TIMES, {"ifos": list(ifos), "times": list(times)}).all()
+    values = {"locks": sorted(map(_lock, ifos, times)), "ifos": list(ifos), "times": list(times)}
+    stored = in_one_trip(session, _AT_THESE_TIMES, values)
     if not stored:
         return {}
-    views: dict[object, dict[float, View]] = {}
-    for view in session.scalars(select(View).where(View.glitch_id.in_([one.id for one in stored]))):
+    views: dict[UUID, dict[float, View]] = {}
+    for view in session.scalars(select(View).where(View.glitch_id.in_([one[0] for one in stored]))):
         views.setdefault(view.glitch_id, {})[view.duration] = view
     return {
-        place: row.content_digest
-        for place, (ifo, time) in keys.items()
-        for row in stored
-        if (row.ifo, row.gps_time) == (ifo, time)
-        and _are_same(found[place][0], views.get(row.id, {}))
+        place: digest
+        for place, key in keys.items()
+        for glitch_id, *at, digest in stored
+        if tuple(at) == key and _are_same(found[place][0], views.get(glitch_id, {}))
     }
 
 
-def _hold(session: Session, keys: set[tuple[str, Decimal]]) -> None:
-    """Let no two store what was seen at one time by one detector at once, until the transaction's
-    end: neither would see the other's row. In one order, so that two who store many never deadlock.
-    """
-    names = (f"{ifo} {time}".encode() for ifo, time in keys)
-    numbers = (int.from_bytes(sha256(name).digest()[:8], "big", signed=True) for name in names)
-    session.execute(_LOCKS, {"keys": sorted(numbers)})
+def _lock(ifo: str, time: Decimal) -> int:
+    digest = sha256(f"{ifo} {time}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 def _are_same(views: Views, stored: dict[float, View]) -> bool:

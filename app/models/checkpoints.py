@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.core.access_tables import AuditEvent
 from app.core.errors import InvalidRequestError, NotFoundError, NotReadyError
+from app.core.postgres.one_trip import in_one_trip
 from app.core.postgres.partitions import create_partition, vector_index_name
 from app.glitches.tables import Embedding, Glitch
 from app.models.records import CheckpointRecord
@@ -116,11 +117,11 @@ def hold_active(session: Session, checkpoint_id: int) -> bool:
 
     For whoever stores under it: a switch waits for them, so that it leaves no glitch behind.
     """
-    session.execute(_HOLD, {"key": _PUBLISHERS_LOCK})
-    return _read_facts(session, checkpoint_id).is_active  # what was read before may be past
+    # What was read before may be past: the facts are read behind the lock.
+    return _read_facts(session, checkpoint_id, first=_HOLD).is_active
 
 
-_HOLD = text("SELECT pg_advisory_xact_lock_shared(:key)")
+_HOLD = f"SELECT pg_advisory_xact_lock_shared({_PUBLISHERS_LOCK});"
 
 
 def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
@@ -161,25 +162,23 @@ def _known_facts(session: Session) -> dict[int, SearchFacts]:
     return known.setdefault(session.get_transaction() or session.begin(), {})
 
 
-def _read_facts(session: Session, checkpoint_id: int) -> SearchFacts:
-    row = session.execute(
-        _SEARCH_FACTS, {"id": checkpoint_id, "name": vector_index_name(checkpoint_id)}
-    ).first()
-    if row is None:
+def _read_facts(session: Session, checkpoint_id: int, *, first: str = "") -> SearchFacts:
+    values = {"id": checkpoint_id, "name": vector_index_name(checkpoint_id)}
+    rows = in_one_trip(session, first + _SEARCH_FACTS, values)
+    if not rows:
         raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")
-    facts = SearchFacts(
-        row.latent_size, row.is_active, bool(row.is_indexed), bool(row.is_spherical)
-    )
+    facts = SearchFacts(*rows[0])
     _known_facts(session)[checkpoint_id] = facts
     return facts
 
 
 _KNOWN = "facts of checkpoints, by transaction"
-_SEARCH_FACTS = text(
+_SEARCH_FACTS = (
+    "SELECT latent_size, is_active,"
+    " coalesce((SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%(name)s)), false),"
     # Only the architecture with a front end puts its means on a sphere.
-    "SELECT latent_size, is_active, manifest -> 'architecture' ? 'front_end' AS is_spherical,"
-    " (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)) AS is_indexed"
-    " FROM checkpoint WHERE id = :id"
+    " coalesce(manifest -> 'architecture' ? 'front_end', false)"
+    " FROM checkpoint WHERE id = %(id)s"
 )
 
 

@@ -1,0 +1,33 @@
+"""Several statements in one trip to the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg import ClientCursor
+from sqlalchemy.orm import Session
+
+
+def in_one_trip(
+    session: Session, statements: str, values: Mapping[str, object]
+) -> Sequence[tuple[Any, ...]]:
+    """The rows of the last of several statements, parted by semicolons.
+
+    Each sees what others had committed when it began, as if it were sent alone: what comes behind
+    a lock sees what was done under it.
+
+    Args:
+        session: The transaction; the first statement must return rows, as a SELECT does.
+        statements: SQL with ``%(name)s`` where a value goes.
+        values: By name. They are written into the text, quoted: the server takes values apart from
+            it for single statements alone.
+    """
+    connection = session.connection()
+    text = ClientCursor(connection.connection.driver_connection).mogrify(statements, values)
+    result = connection.exec_driver_sql(text, execution_options={"no_parameters": True})
+    with result.cursor as cursor:
+        while cursor.nextset():
+            pass
+        rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
+    return rows
