@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -219,13 +219,13 @@ def spooled(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[list[Spool
         raise InvalidRequestError(
             f"Send one file, or up to {MOST_FILES} pictures of one glitch; these are {len(files)}."
         )
-    with tempfile.TemporaryDirectory(prefix="glitch-upload-") as folder:
+    with ExitStack() as stack:
         kept = []
-        for index, (name, stream) in enumerate(files):
-            path = Path(folder) / f"upload-{index}"
-            with path.open("wb") as target:
-                shutil.copyfileobj(stream, target, 1 << 20)
-            kept.append(SpooledFile(path, clean_name(name)))
+        for name, stream in files:
+            target = stack.enter_context(tempfile.NamedTemporaryFile(prefix="glitch-upload-"))
+            shutil.copyfileobj(stream, target, 1 << 20)
+            target.flush()
+            kept.append(SpooledFile(Path(target.name), clean_name(name)))
         yield kept
 
 

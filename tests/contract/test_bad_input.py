@@ -281,10 +281,14 @@ def test_temporary_files_are_gone(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # the service is a thread of this one
     made: list[str] = []
-    mkdtemp = tempfile.mkdtemp
-    monkeypatch.setattr(
-        tempfile, "mkdtemp", lambda *a, **k: made.append(mkdtemp(*a, **k)) or made[-1]
-    )
+    named = tempfile.NamedTemporaryFile
+
+    def noted(**said: Any) -> Any:
+        file = named(**said)
+        made.append(file.name)
+        return file
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", noted)
     client.post("/embed", files={"file": ("a.hdf5", GWOSC[:5000])}, data=AT)
     client.post("/embed", files={"file": ("a.hdf5", GWOSC)}, data=AT | {"store": "false"})
     assert len([one for one in made if Path(one).name.startswith("glitch-upload-")]) == 2
