@@ -24,10 +24,12 @@ def in_one_trip(
             it for single statements alone.
     """
     connection = session.connection()
-    text = ClientCursor(connection.connection.driver_connection).mogrify(statements, values)
+    driver: Any = connection.connection.driver_connection
+    text = ClientCursor(driver).mogrify(statements, values)
     result = connection.exec_driver_sql(text, execution_options={"no_parameters": True})
-    with result.cursor as cursor:
-        while cursor.nextset():
-            pass
-        rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
+    cursor: Any = result.cursor
+    while cursor.nextset():
+        pass
+    rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
+    result.close()
     return rows
