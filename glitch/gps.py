@@ -13,8 +13,9 @@ LATEST_GPS_TIME = Decimal(4_000_000_000)  # s; the year 2106: beyond it a number
 ONLY_NANOSECONDS = Decimal(10) ** 17  # what is more is no time in s, but ns since 1980
 
 _DAY = timedelta(days=1)
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UTC = re.compile(
-    r"(?P<date>\d{4}-\d{1,2}-\d{1,2})"
+    r"(?P<date>\d{4}(?P<mark>[-/])\d{1,2}(?P=mark)\d{1,2})"
     r"([T ]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(:(?P<second>\d{2})(?P<fraction>[.,]\d{1,18})?)?)?"
     r"\s*(Z|UTC|GMT|(?P<zone>[+-]\d{2}:?\d{2}))?",
     re.IGNORECASE | re.ASCII,
@@ -51,7 +52,7 @@ def parse_utc(text: str) -> Decimal | None:
     match = _UTC.fullmatch(_BASIC.sub(r"\1-\2-\3T\4:\5:\6", text.strip()))
     if match is None:
         return None
-    year, month, day = (int(part) for part in match["date"].split("-"))
+    year, month, day = (int(part) for part in match["date"].split(match["mark"]))
     hour, minute, second = (int(match[name] or 0) for name in ("hour", "minute", "second"))
     if zone := (match["zone"] or "").replace(":", ""):
         ahead = timedelta(minutes=int(zone[0] + "1") * (60 * int(zone[1:3]) + int(zone[3:])))
@@ -85,6 +86,30 @@ def utc_to_gps(moment: datetime) -> Decimal:
     elapsed = moment - GPS_EPOCH
     whole = elapsed.days * 86400 + elapsed.seconds + leap_seconds
     return Decimal(whole) + Decimal(elapsed.microseconds) / 1_000_000
+
+
+def unix_to_gps(seconds: Decimal) -> Decimal:
+    """GPS time in s of a Unix time, as which a leap second is the one after it."""
+    whole = int(seconds)
+    return utc_to_gps(_UNIX_EPOCH + timedelta(seconds=whole)) + (seconds - whole)
+
+
+def why_in_future(gps_time: Decimal, now: datetime) -> str | None:
+    """Why a GPS time is no glitch's, as a sentence; None where it lies not more than a day ahead.
+
+    Unix seconds taken for GPS lie ten years ahead.
+    """
+    latest = utc_to_gps(now + _DAY)
+    if gps_time <= latest:
+        return None
+    text = plain_seconds(gps_time)
+    as_unix = unix_to_gps(gps_time)
+    hint = (
+        f"As Unix time it would be GPS {plain_seconds(as_unix)}: give that."
+        if as_unix <= latest
+        else "Give seconds since 6 January 1980."
+    )
+    return f"GPS time {text} lies in the future. {hint}"
 
 
 def gps_to_utc(gps_time: Decimal) -> datetime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -45,6 +46,7 @@ from app.decoding.files import kinds_of, open_stack_file, span_of
 from app.glitches.upload import parse_ifo
 from app.jobs.registry import ChunkPlan, JobContext
 from glitch.errors import FormatError, GlitchError
+from glitch.gps import why_in_future
 from glitch.gravityspy import may_be_gravityspy_id
 from glitch.images import npz_to_hdf5, parse_file_name
 from glitch.tables import Facts
@@ -379,6 +381,8 @@ class BatchPlanner:
         ifo, gps_time = parse_ifo(facts.ifo or self._options.ifo), facts.gps_time
         if gps_time is None:
             self._refuse(name, "The trigger has no GPS time: give it in its row.")
+        elif (why := why_in_future(Decimal(gps_time), datetime.now(UTC))) is not None:
+            self._refuse(name, why)
         elif ifo is None:
             self._refuse(name, "The trigger has no detector: give it, or ifo for all.")
         else:

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from operator import itemgetter
 from typing import Any, cast
@@ -27,6 +28,7 @@ from app.glitches.tables import ORIGINS, Embedding, Glitch, View
 from app.models.records import CheckpointRecord
 from app.novelty import judge_novelty, note_class_changes
 from glitch.codec import STEPS, pack_view
+from glitch.gps import why_in_future
 from glitch.gravityspy import is_spelled_like_an_id
 from glitch.novelty import Judgement
 from glitch.novelty.conditions import condition_of
@@ -216,6 +218,8 @@ def _check(
         raise InvalidRequestError(
             "gps_time must be seconds of GPS time, for example 1126259462.4.", field="gps_time"
         )
+    if gps is not None and (why := why_in_future(gps, datetime.now(UTC))) is not None:
+        raise InvalidRequestError(why, field="gps_time")
     for name in NUMBERS:
         value = getattr(metadata, name)
         if value is not None and not math.isfinite(value):

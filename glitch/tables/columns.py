@@ -49,7 +49,8 @@ TIMES = (
     *("time_of_peak", "trig_time", "tcent", "center_time", "centre_time", "merger_time"),
     *("coalescence_time", "centraltime"),
 )
-UTC_TIMES = ("utc", "utc_time", "time_utc", "event_time_utc", "datetime", "date_time")
+UTC_TIMES = ("utc", "utc_time", "time_utc", "event_time_utc", "datetime", "date_time", "timestamp")
+UNIX_TIMES = ("unix_time", "unix", "unixtime", "time_unix", "unix_timestamp", "posix_time")
 UTC_DATES = ("date", "utc_date", "date_utc")  # beside one of the time of the day
 STARTS = (
     *("tstart", "start_time", "start", "gps_start", "t_start", "gps_start_time", "starttime"),
@@ -99,12 +100,15 @@ _SECONDS = {
     column: name for name in (*TIMES, *STARTS, *ENDS) for column in (*nanoseconds_of(name), name)
 }
 _TELLING = _MOMENTS | frozenset(
-    (*UTC_TIMES, *(name for key in ("path", "gravityspy_id") for name in SPELLINGS[key]))
+    (
+        *(*UTC_TIMES, *UNIX_TIMES, *UTC_DATES),
+        *(name for key in ("path", "gravityspy_id") for name in SPELLINGS[key]),
+    )
 )
 _KNOWN = (
     _MOMENTS
     | _SPANS
-    | frozenset((*UTC_TIMES, *UTC_DATES, *LOWEST, *HIGHEST)).union(*SPELLINGS.values())
+    | frozenset((*UTC_TIMES, *UNIX_TIMES, *UTC_DATES, *LOWEST, *HIGHEST)).union(*SPELLINGS.values())
 )
 _MEASURED = (
     _MOMENTS

@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import islice, pairwise, takewhile
 
 from glitch.files.text import encoding_of
 from glitch.tables.columns import is_header, is_known, is_time, plain_name, with_unit
@@ -131,6 +131,12 @@ def _with_rows(layout: Layout, header: str, rows: list[str]) -> Layout:
     A value more than names is a first column that has none, as pandas and R write the names of
     rows; a comma too many is a slip. One value alone below several words is called by all of them.
     """
+    heading = list(takewhile(lambda row: row.lstrip().startswith("|"), rows))
+    if header.startswith("|") and rows[len(heading) :] and "|" not in rows[len(heading)]:
+        # IPAC: types, units and null values below the names, and blanks in the rows.
+        units = _split(heading[1].strip(), "|") if len(heading) > 1 else [""] * len(layout.columns)
+        columns = tuple(map(with_unit, layout.columns, units))[1:-1]
+        return Layout(columns, " ", layout.n_skipped + len(heading))
     first = next((row.strip() for row in rows if row.strip() and not is_rule(row)), "")
     n_values = len(_split(first, layout.separator))
     if layout.separator in " \t" and n_values == len(layout.columns) + 1:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
-from glitch.gps import LATEST_GPS_TIME, ONLY_NANOSECONDS, is_utc_date, parse_utc
+from glitch.gps import (
+    LATEST_GPS_TIME,
+    ONLY_NANOSECONDS,
+    is_utc_date,
+    parse_utc,
+    unix_to_gps,
+)
 from glitch.tables.columns import (
     DURATION,
     ENDS,
     STARTS,
     TIMES,
+    UNIX_TIMES,
     UTC_DATES,
     UTC_TIMES,
     moments_of,
@@ -27,7 +34,8 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
 
     Nanoseconds belong to the column that they are named after alone: ``peak_time_ns`` to
     ``peak_time``. Where that pair tells the same moment as a column of seconds, the pair counts,
-    because a float has less digits. UTC counts where no column holds GPS seconds.
+    because a float has less digits. UTC, then Unix seconds, count where no column holds GPS
+    seconds.
 
     Args:
         said: Values as text by ``plain_name``; what is not known is left out.
@@ -48,6 +56,9 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
     for text in [*texts, *(f"{date} {text}" for date in dates for text in texts), *dates]:
         if not is_utc_date(text) and (utc := parse_utc(text)) is not None:
             return utc
+    unix = next((time for name in UNIX_TIMES if (time := _valid(_decimal(said.get(name))))), None)
+    if unix is not None:
+        return unix_to_gps(unix).quantize(STEP)
     start, span = _first(said, STARTS), span_of(said)
     if start is not None and span is not None:
         return (start + span / 2).quantize(STEP)
@@ -76,6 +87,11 @@ def why_no_time(text: str) -> str:
         return (
             f"gps_time {text[:40]!r} has too few digits to tell the second: write it as "
             "1126259462.4."
+        )
+    if _valid(value) is not None:
+        return (
+            f"Of {text[:40]!r} it cannot be told whether it is GPS or Unix time: call its column "
+            "gps_time or unix_time."
         )
     return (
         f"gps_time {text[:40]!r} is no GPS time: give seconds since 6 January 1980, or UTC as "

@@ -117,6 +117,18 @@ def test_a_column_of_utc_hides_no_gps(send: Send, service: Service) -> None:
     assert [str(one["gps_time"]) for one in catalogue(service)] == [f"{AT}.100000000"]
 
 
+def test_a_time_in_the_future_is_no_glitchs(send: Send, service: Service) -> None:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as tree:
+        tree["views"] = np.random.default_rng(1).random((2, 4, 128, 128), dtype=np.float32)
+        tree["gps_time"] = [3_000_000_000.5, float(AT)]
+    items = send(buffer.getvalue(), "stack.h5")
+    items += send(with_strain(csv_of({"time": 3_000_000_000.5, "ifo": "H1"})))
+    assert [item.state for item in items] == ["failed", "done", "failed"]
+    assert all("lies in the future" in str(item.reason) for item in (items[0], items[2]))
+    assert len(catalogue(service)) == 1
+
+
 def test_the_channel_that_was_read_is_stored(send: Send, service: Service) -> None:
     path_free = io.BytesIO()
     names = ("H1:GDS-CALIB_STRAIN", "H1:GDS-CALIB_STRAIN_CLEAN")
