@@ -39,6 +39,7 @@ class Architecture:
     hidden: int = 256
     latent: int = 32
     independent_share: float = 0.1  # of the pixels, which overlap; see glitch.model.likelihood
+    has_normalised_features: bool = False  # before the ReLU of each view's features
 
     def __post_init__(self) -> None:
         for name in ("n_views", "n_frequency", "n_time", "pooling", "hidden", "latent"):
@@ -87,6 +88,10 @@ class ViewsVAE(ViewsModel):
             self.trunk.append(nn.GroupNorm(_norm_groups(n_out), n_out)).append(nn.ReLU())
         self.features = nn.Linear(channels[-1] * n_coarsest, hidden)
         self.feature_offset = nn.Parameter(0.1 * torch.randn(architecture.n_views, hidden))
+        # Their mean is zero then, so that no step can switch all of them off.
+        self.feature_norm = (
+            nn.LayerNorm(hidden) if architecture.has_normalised_features else nn.Identity()
+        )
         n_joined = architecture.n_views * (hidden + 1) + architecture.latent
         self.join = nn.Linear(n_joined, hidden)
         self.correction = nn.Linear(hidden, 2 * architecture.latent)
@@ -139,7 +144,8 @@ class ViewsVAE(ViewsModel):
         pictures = torch.stack([pixels.sqrt()[member, view], mask[member, view]], dim=1)
         pictures = pictures.contiguous(memory_format=torch.channels_last)  # (N, 2, F, T)
         flat = self.trunk(pictures).flatten(1)
-        found: Tensor = relu(self.features(flat).float() + self.feature_offset[view])
+        features = self.features(flat).float() + self.feature_offset[view]
+        found: Tensor = relu(self.feature_norm(features))
         return found
 
     def live_features(self, pixels: PooledTensor, observed: PooledRows) -> Bool[Tensor, " hidden"]:

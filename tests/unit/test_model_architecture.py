@@ -1,5 +1,7 @@
 """ViewsVAE: absence, independence of the batch, shapes, and what configurations it refuses."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -43,6 +45,16 @@ def test_shapes_follow_the_architecture(model: ViewsVAE) -> None:
     assert posterior.mean.shape == posterior.log_variance.shape == (3, 4)
     painted = model.decode(posterior.mean, rows.any(dim=2))
     assert painted.shape == pixels.shape
+
+
+def test_normalised_features_cannot_all_be_switched_off() -> None:
+    values, observed = random_views(3)
+    for is_normalised in (False, True):
+        torch.manual_seed(0)
+        model = ViewsVAE(replace(SMALL, has_normalised_features=is_normalised))
+        with torch.no_grad():
+            model.features.bias -= 1000  # as a step too large leaves it
+        assert model.live_features(*model.prepare(values, observed)).any() == is_normalised
 
 
 def test_a_subset_of_the_batch_gives_the_same_rows(model: ViewsVAE) -> None:
