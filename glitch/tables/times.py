@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal, InvalidOperation
 
 from glitch.gps import (
@@ -46,11 +46,11 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
     there = moments_of(said)
     is_span = not there.isdisjoint(STARTS)  # then the end is no moment of the trigger
     times = [name for name in TIMES if name in there and not (is_span and name in ENDS)]
-    found = [time for name in times if (time := _seconds(said, name)) is not None]
-    exact = [time for name in times if (time := _pair(said, name)) is not None]
-    if found:
-        best = found[0]
-        return next((pair for pair in exact if abs(pair - best) < _SAME_MOMENT), best)
+    read = [_read(said, name) for name in times]
+    best = next((time for time, _ in read if time is not None), None)
+    if best is not None:
+        exact = (time for time, is_pair in read if is_pair and time is not None)
+        return next((time for time in exact if abs(time - best) < _SAME_MOMENT), best)
     texts = [said[name] for name in (*times, *UTC_TIMES) if name in said]
     dates = [said[name] for name in UTC_DATES if name in said]
     for text in [*texts, *(f"{date} {text}" for date in dates for text in texts), *dates]:
@@ -59,7 +59,7 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
     unix = next((time for name in UNIX_TIMES if (time := _valid(_decimal(said.get(name))))), None)
     if unix is not None:
         return unix_to_gps(unix).quantize(STEP)
-    start, span = _first(said, STARTS), span_of(said)
+    start, span = _span(said, there)
     if start is not None and span is not None:
         return (start + span / 2).quantize(STEP)
     # Where a time is not known, tables of whole numbers hold zero.
@@ -71,13 +71,7 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
 
 def span_of(said: Mapping[str, str]) -> Decimal | None:
     """The length in s of a row that says where its trigger starts and ends, or how long it is."""
-    start, end = (_first(said, names) for names in (STARTS, ENDS))
-    if start is None:
-        return None
-    if end is None:
-        length = _decimal(said.get(DURATION))
-        return length if length is not None and length >= 0 else None
-    return end - start if end > start else None
+    return _span(said, moments_of(said))[1]
 
 
 def why_no_time(text: str) -> str:
@@ -99,16 +93,24 @@ def why_no_time(text: str) -> str:
     )
 
 
-def _first(said: Mapping[str, str], names: tuple[str, ...]) -> Decimal | None:
-    there = moments_of(said)
-    times = (_seconds(said, name) for name in names if name in there)
-    return next((time for time in times if time is not None), None)
+def _span(said: Mapping[str, str], there: Collection[str]) -> tuple[Decimal | None, Decimal | None]:
+    """Where the trigger of a row starts, by those of the columns that are there, and its length."""
+    start, end = (
+        next((time for one in names if one in there and (time := _read(said, one)[0])), None)
+        for names in (STARTS, ENDS)
+    )
+    if start is None:
+        return None, None
+    if end is None:
+        length = _decimal(said.get(DURATION))
+        return start, length if length is not None and length >= 0 else None
+    return start, end - start if end > start else None
 
 
-def _seconds(said: Mapping[str, str], name: str) -> Decimal | None:
-    """The time in one column, with the nanoseconds beside it."""
+def _read(said: Mapping[str, str], name: str) -> tuple[Decimal | None, bool]:
+    """The time in one column, and whether nanoseconds beside it tell it."""
     pair = _pair(said, name)
-    return pair if pair is not None else _valid(_decimal(said.get(name)))
+    return (_valid(_decimal(said.get(name))), False) if pair is None else (pair, True)
 
 
 def _pair(said: Mapping[str, str], name: str) -> Decimal | None:
