@@ -37,21 +37,21 @@ class DataFind:
             StrainError: if the server knows none.
             NotReadyError: if it does not answer.
         """
-        kind = self._types.get(ifo)
-        if kind is None:
+        frame_type = self._types.get(ifo)
+        if frame_type is None:
             known = ", ".join(sorted(self._types)) or "no detector"
             raise StrainError(
                 f"There is no type of frames of {ifo} (there are of {known}): ask the operator to "
                 "add it to GLITCH_FRAME_TYPES."
             )
         index = StrainIndex()
-        for url in self._urls(ifo[0], kind, gps_time):
+        for url in self._urls(ifo[0], frame_type, gps_time):
             path = Path(unquote(urlsplit(url).path))
             if (span := frame_span(path.name)) is not None:
                 index.add(ifo, *span, Place(LISTED, str(path), path.name))
         found = index.find(ifo, gps_time)
         if found is None:
-            raise StrainError(f"The frame server has no {kind} at GPS time {gps_time}.")
+            raise StrainError(f"The frame server has no {frame_type} at GPS time {gps_time}.")
         return found
 
     def file(self, path: str, name: str) -> StrainFile:
@@ -67,7 +67,7 @@ class DataFind:
             )
         return StrainFile(Path(path), name)
 
-    def _urls(self, site: str, kind: str, gps_time: Decimal) -> list[str]:
+    def _urls(self, site: str, frame_type: str, gps_time: Decimal) -> list[str]:
         from gwdatafind import find_urls
         from requests import RequestException
 
@@ -75,7 +75,7 @@ class DataFind:
         try:
             urls: list[str] = find_urls(
                 site,
-                kind,
+                frame_type,
                 first,
                 last,
                 on_gaps="ignore",

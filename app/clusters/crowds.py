@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.clusters.otherwise import Reencoding
 from app.glitches.tables import Embedding, Glitch
-from app.novelty.catalogue import Kind
+from app.novelty.conditions import Population, in_population
 from glitch.clustering.dormancy import Recurrence, recurrences_in
 from glitch.novelty.common_masks import judge_seen_otherwise
 from glitch.novelty.fair_sample import NO_SLANT, Slant
@@ -26,7 +26,7 @@ _FETCHED = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """The unlabelled, judged glitches of one detector and kind, and their p-values as a crowd."""
+    """The unlabelled, judged glitches of one population, and their p-values as a crowd."""
 
     keys: np.ndarray  # ids as 16 bytes
     p_values: Float[np.ndarray, " test"]
@@ -55,11 +55,11 @@ def _ids(keys: np.ndarray, chosen: np.ndarray) -> list[UUID]:
 def tested_as_crowds(
     session: Session,
     checkpoint_id: int,
-    kind: Kind,
+    population: Population,
     dormancy: tuple[int, int] | None,
     again: Reencoding | None,
 ) -> Tested:
-    """Test every unlabelled glitch of a detector and kind.
+    """Test every unlabelled glitch of a population.
 
     Memory grows with the catalogue: some 200 bytes a glitch of 32 latent dimensions.
 
@@ -67,7 +67,7 @@ def tested_as_crowds(
     and how many unlabelled glitches make a recurrence; None looks for none. ``again`` encodes
     those that were seen otherwise than the references; without it they stay unjudged.
     """
-    keys, pool = _read(session, checkpoint_id, kind)
+    keys, pool = _read(session, checkpoint_id, population)
     tests = judge_pool(pool)
     n_tests = int((pool.classes == UNLABELLED).sum())
     n_alike = int(np.isfinite(tests.p_values).sum())
@@ -91,14 +91,9 @@ def tested_as_crowds(
     )
 
 
-def _read(session: Session, checkpoint_id: int, kind: Kind) -> tuple[np.ndarray, Pool]:
-    ifo, is_simulated = kind
-    of_kind = [
-        Embedding.checkpoint_id == checkpoint_id,
-        Embedding.ifo == ifo,
-        Embedding.is_simulated.is_(is_simulated),
-    ]
-    n = session.scalar(select(func.count()).select_from(Embedding).where(*of_kind)) or 0
+def _read(session: Session, checkpoint_id: int, population: Population) -> tuple[np.ndarray, Pool]:
+    wanted = in_population(checkpoint_id, population)
+    n = session.scalar(select(func.count()).select_from(Embedding).where(*wanted)) or 0
     rows = session.execute(
         select(
             Embedding.glitch_id,
@@ -112,7 +107,7 @@ def _read(session: Session, checkpoint_id: int, kind: Kind) -> tuple[np.ndarray,
             Embedding.mean,
         )
         .join(Glitch, Glitch.id == Embedding.glitch_id)
-        .where(*of_kind)
+        .where(*wanted)
         .order_by(Embedding.glitch_id)
         .limit(n)
         .execution_options(yield_per=_FETCHED)

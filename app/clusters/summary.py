@@ -49,7 +49,7 @@ def summarise(
     medoid = selection.vectors[cluster.medoid]
     reach = reach_of(chord)
     distance = Embedding.mean.cosine_distance(medoid)
-    kind = [
+    population = [
         Embedding.checkpoint_id == checkpoint_id,
         Embedding.is_simulated.is_(parameters.is_simulated),
     ]
@@ -57,7 +57,7 @@ def summarise(
         select(func.count(), func.min(Glitch.gps_time), func.max(Glitch.gps_time))
         .select_from(Embedding)
         .join(Glitch, Glitch.id == Embedding.glitch_id)
-        .where(*kind, distance <= reach)
+        .where(*population, distance <= reach)
     ).one()
     classes = session.execute(
         select(
@@ -71,7 +71,7 @@ def summarise(
         .select_from(Embedding)
         .join(Glitch, Glitch.id == Embedding.glitch_id)
         .join(GlitchClass, GlitchClass.id == Glitch.class_id)
-        .where(*kind)
+        .where(*population)
         .group_by(GlitchClass.id)
         .order_by("nearest", GlitchClass.name)
     ).all()

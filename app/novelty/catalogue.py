@@ -14,7 +14,6 @@ from uuid import UUID
 import numpy as np
 from jaxtyping import Float
 from sqlalchemy import (
-    ColumnElement,
     Double,
     Numeric,
     Select,
@@ -32,7 +31,7 @@ from sqlalchemy.orm import Session
 
 from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
-from app.novelty.conditions import is_established, is_of_a_class
+from app.novelty.conditions import Population, in_population, is_established, is_of_a_class
 from app.novelty.single import MOST_CALIBRATION, NO_DETECTOR
 from glitch.novelty import (
     TIE,
@@ -50,12 +49,11 @@ from glitch.types import LatentArray
 
 REJUDGED_AT_ONCE = 5000
 _FETCHED = 10_000  # rows read from the database at once
-Kind = tuple[str, bool]  # detector, is simulated
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What glitches of one detector and kind are judged by."""
+    """What glitches of one population are judged by."""
 
     references: References
     keys: np.ndarray  # ids of the references as 16 bytes, ascending
@@ -65,22 +63,24 @@ class Known:
     ifo: str | None = None  # of real glitches
 
     @classmethod
-    def load(cls, session: Session, checkpoint_id: int, kind: Kind) -> Known:
+    def load(cls, session: Session, checkpoint_id: int, population: Population) -> Known:
         """As they are stored; some 300 bytes a reference."""
-        found = read_vectors(session, checkpoint_id, kind, is_reference=True)
+        found = read_vectors(session, checkpoint_id, population, is_reference=True)
         references, places = References.ordered(found.means, found.gps_times)
         order = np.argsort(found.keys)
         scores: dict[tuple[str, str | None], list[float]] = {}
         for condition, run, score in session.execute(
             select(Embedding.condition, Embedding.calibration_run, Embedding.calibration_score)
-            .where(*_of_kind(checkpoint_id, kind), Embedding.calibration_score.is_not(None))
+            .where(
+                *in_population(checkpoint_id, population), Embedding.calibration_score.is_not(None)
+            )
             .order_by(Embedding.calibration_score)
         ):
             if score is not None:
                 for one in {run, None}:
                     scores.setdefault((condition, one), []).append(score)
         calibration = {key: np.array(values) for key, values in scores.items()}
-        ifo, is_simulated = kind
+        ifo, is_simulated = population
         named = None if is_simulated else ifo
         return cls(references, found.keys[order], places[order], calibration, named)
 
@@ -123,7 +123,7 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """Glitches of one detector and kind, as arrays."""
+    """Glitches of one population, as arrays."""
 
     keys: np.ndarray  # ids as 16 bytes
     means: LatentArray
@@ -131,17 +131,17 @@ class Vectors:
 
 
 class KnownCache:
-    """What is known of each detector and kind, loaded at first need and kept."""
+    """What is known of each population, loaded at first need and kept."""
 
     def __init__(self, checkpoint_id: int) -> None:
         self._checkpoint_id = checkpoint_id
-        self._loaded: dict[Kind, Known] = {}
+        self._loaded: dict[Population, Known] = {}
 
-    def get(self, session: Session, kind: Kind) -> Known:
-        """What glitches of this kind are judged by."""
-        if kind not in self._loaded:
-            self._loaded[kind] = Known.load(session, self._checkpoint_id, kind)
-        return self._loaded[kind]
+    def get(self, session: Session, population: Population) -> Known:
+        """What glitches of this population are judged by."""
+        if population not in self._loaded:
+            self._loaded[population] = Known.load(session, self._checkpoint_id, population)
+        return self._loaded[population]
 
 
 def set_references(session: Session, checkpoint_id: int) -> None:
@@ -162,7 +162,7 @@ def set_references(session: Session, checkpoint_id: int) -> None:
 def recalibrate(session: Session, checkpoint_id: int) -> int:
     """Take the references and calibration scores of a checkpoint again; call after a bulk load.
 
-    Of each detector, kind, observing run and condition at most ``MOST_CALIBRATION`` glitches
+    Of each population, observing run and condition at most ``MOST_CALIBRATION`` glitches
     calibrate: of those of the lowest digests, which is a random choice, one for each episode of a
     class (``glitch.novelty.episodes``). A catalogue of at most ``REJUDGED_AT_ONCE``
     glitches is judged again too; a larger one is for ``rejudge``, in batches.
@@ -177,15 +177,15 @@ def recalibrate(session: Session, checkpoint_id: int) -> int:
         .values(calibration_score=None, calibration_run=None)
         .execution_options(synchronize_session=False)
     )
-    kinds: dict[Kind, list[tuple[UUID, LatentArray, float, int]]] = {}
+    populations: dict[Population, list[tuple[UUID, LatentArray, float, int]]] = {}
     for glitch_id, ifo, is_simulated, mean, time, class_id in session.execute(
         _calibrating(checkpoint_id)
     ):
         member = (glitch_id, np.asarray(mean), np.nan if time is None else float(time), class_id)
-        kinds.setdefault((ifo, is_simulated), []).append(member)
+        populations.setdefault((ifo, is_simulated), []).append(member)
     n_calibration = 0
-    for kind, members in kinds.items():
-        known = Known.load(session, checkpoint_id, kind)
+    for population, members in populations.items():
+        known = Known.load(session, checkpoint_id, population)
         times = np.array([one[2] for one in members])
         means = np.array([one[1] for one in members], dtype=np.float32)
         scores = novelty_scores(
@@ -230,7 +230,7 @@ def rejudge(
         How many of them are judged now.
     """
     cache = cache or KnownCache(checkpoint_id)
-    kinds: dict[Kind | None, list[Stored]] = {}
+    populations: dict[Population | None, list[Stored]] = {}
     for ifo, is_simulated, glitch_id, mean, time, *others in session.execute(
         select(
             Embedding.ifo,
@@ -246,13 +246,13 @@ def rejudge(
         .where(Embedding.checkpoint_id == checkpoint_id, is_any_of(Embedding.glitch_id, glitch_ids))
     ):
         row = Stored(glitch_id, mean, np.nan if time is None else float(time), *others)
-        kinds.setdefault(None if ifo is None else (ifo, is_simulated), []).append(row)
+        populations.setdefault(None if ifo is None else (ifo, is_simulated), []).append(row)
     judgements: dict[UUID, Judgement] = {}
-    for kind, rows in kinds.items():
-        if kind is None:
+    for population, rows in populations.items():
+        if population is None:
             judgements.update({row.glitch_id: NO_DETECTOR for row in rows})
             continue
-        known = cache.get(session, kind)
+        known = cache.get(session, population)
         scores = novelty_scores(
             np.array([row.mean for row in rows], dtype=np.float32),
             np.array([row.gps_time for row in rows]),
@@ -268,12 +268,12 @@ def rejudge(
 def read_vectors(
     session: Session,
     checkpoint_id: int,
-    kind: Kind,
+    population: Population,
     *,
     is_reference: bool | None = None,
 ) -> Vectors:
-    """All glitches of a detector and kind, or those that are references or not, by id."""
-    conditions = _of_kind(checkpoint_id, kind)
+    """All glitches of a population, or those that are references or not, by id."""
+    conditions = in_population(checkpoint_id, population)
     if is_reference is not None:
         conditions.append(Embedding.is_reference.is_(is_reference))
     keys: list[bytes] = []
@@ -299,17 +299,8 @@ def as_keys(glitch_ids: Sequence[UUID]) -> np.ndarray:
     return np.array([one.bytes for one in glitch_ids], dtype="S16")
 
 
-def _of_kind(checkpoint_id: int, kind: Kind) -> list[ColumnElement[bool]]:
-    ifo, is_simulated = kind
-    return [
-        Embedding.checkpoint_id == checkpoint_id,
-        Embedding.ifo == ifo,
-        Embedding.is_simulated.is_(is_simulated),
-    ]
-
-
 def _calibrating(checkpoint_id: int) -> Select[*tuple[Any, ...]]:
-    """The glitches that may calibrate: id, detector, kind, mean, time, class."""
+    """The glitches that may calibrate: id, detector, whether simulated, mean, time, class."""
     run = func.width_bucket(Glitch.gps_time, cast(list(RUN_ENDS_S), ARRAY(Numeric)))
     place = func.row_number().over(
         partition_by=(Glitch.ifo, Glitch.is_simulated, run, Embedding.condition),

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
-from app.novelty.conditions import is_established, is_of_a_class
+from app.novelty.conditions import in_population, is_established, is_of_a_class
 from app.novelty.job import request_judging
 from app.novelty.single import MOST_CALIBRATION, Alike, score_against
 from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S
@@ -68,15 +68,11 @@ def _calibrate(session: Session, glitch_id: UUID) -> None:
         )
     ).all()
     for checkpoint_id, mean, condition in embedded:
-        same_kind = [
-            Embedding.checkpoint_id == checkpoint_id,
-            Embedding.ifo == glitch.ifo,
-            Embedding.is_simulated.is_(glitch.is_simulated),
-        ]
+        alike = in_population(checkpoint_id, (glitch.ifo, glitch.is_simulated))
         of_run = (
             select(Embedding.glitch_id)
             .where(
-                *same_kind,
+                *alike,
                 Embedding.calibration_score.is_not(None),
                 Embedding.calibration_run.is_not_distinct_from(run),
                 Embedding.condition == condition,
@@ -86,7 +82,7 @@ def _calibrate(session: Session, glitch_id: UUID) -> None:
         )
         if session.scalar(select(func.count()).select_from(of_run)) == MOST_CALIBRATION:
             continue
-        if _is_stood_for(session, same_kind, mean, glitch.gps_time, glitch.class_id):
+        if _is_stood_for(session, alike, mean, glitch.gps_time, glitch.class_id):
             continue
         score, _ = score_against(
             session,
@@ -105,7 +101,7 @@ def _calibrate(session: Session, glitch_id: UUID) -> None:
 
 def _is_stood_for(
     session: Session,
-    same_kind: list[ColumnElement[bool]],
+    alike: list[ColumnElement[bool]],
     mean: Any,
     gps_time: Decimal | None,
     class_id: int,
@@ -121,7 +117,7 @@ def _is_stood_for(
         select(Embedding.glitch_id)
         .join(Glitch, Glitch.id == Embedding.glitch_id)
         .where(
-            *same_kind,
+            *alike,
             Embedding.calibration_score.is_not(None),
             Glitch.class_id == class_id,
             is_same,

@@ -6,9 +6,21 @@ from sqlalchemy import ColumnElement, Double, cast, func, literal, select
 from sqlalchemy.orm import aliased
 
 from app.classes.tables import GlitchClass
-from app.glitches.tables import Glitch
+from app.glitches.tables import Embedding, Glitch
 from glitch.novelty import LEAST_OF_CLASS
 from glitch.taxonomy import CATCH_ALLS
+
+Population = tuple[str, bool]  # detector, whether simulated: only like is compared with like
+
+
+def in_population(checkpoint_id: int, population: Population) -> list[ColumnElement[bool]]:
+    """Embeddings of a population under a checkpoint."""
+    ifo, is_simulated = population
+    return [
+        Embedding.checkpoint_id == checkpoint_id,
+        Embedding.ifo == ifo,
+        Embedding.is_simulated.is_(is_simulated),
+    ]
 
 
 def angle(cosine_distance: ColumnElement[float]) -> ColumnElement[float]:

@@ -91,11 +91,11 @@ def digest_of(path: Path, file: PublishedFile, heartbeat: Callable[[], None]) ->
     Raises:
         FormatError: if they are not.
     """
-    kind, _, wanted = (file.checksum or "").partition(":")
-    if wanted and kind not in hashlib.algorithms_guaranteed:
+    algorithm, _, wanted = (file.checksum or "").partition(":")
+    if wanted and algorithm not in hashlib.algorithms_guaranteed:
         raise FormatError(f"The checksum {file.checksum} is of no known kind: give sha256:… .")
     digest = hashlib.sha256()
-    other = hashlib.new(kind, usedforsecurity=False) if wanted else None
+    other = hashlib.new(algorithm, usedforsecurity=False) if wanted else None
     with path.open("rb") as arrived:
         while piece := arrived.read(_READ):
             digest.update(piece)
@@ -110,9 +110,9 @@ def digest_of(path: Path, file: PublishedFile, heartbeat: Callable[[], None]) ->
         )
     if other is not None and other.hexdigest() != wanted.lower():
         raise FormatError(
-            f"{file.name} arrived with the checksum {kind}:{other.hexdigest()}, and {kind}:{wanted}"
-            " is stated: nothing of it is used. Start the command again; if it stays so, the "
-            "archive was changed."
+            f"{file.name} arrived with the checksum {algorithm}:{other.hexdigest()}, and "
+            f"{algorithm}:{wanted} is stated: nothing of it is used. Start the command again; if "
+            "it stays so, the archive was changed."
         )
     return digest.hexdigest()
 

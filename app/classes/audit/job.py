@@ -1,7 +1,7 @@
 """The job of kind ``label_audit``: every labelled glitch against its nearest labelled neighbours.
 
-A detector and kind (simulated or not) is audited by itself, in chunks of some thousand glitches;
-each chunk holds the latent vectors of its group in memory, 13 MB for 100,000 of 32 dimensions.
+A population (a detector, simulated or not) is audited by itself, in chunks of some thousand
+glitches; each holds the latent vectors of all of it in memory, 13 MB for 100,000 of 32 dimensions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import ColumnElement, Select, delete, func, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,7 @@ from app.classes.tree import Tree
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import Chunk, JobRecord
 from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
+from app.novelty.conditions import in_population
 from glitch.clustering import unit_vectors
 from glitch.label_votes import nearest_labels
 
@@ -31,7 +32,7 @@ class LabelAuditHandler:
     """A ``JobHandler``; holds nothing between calls."""
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
-        """Ranges of labelled glitches of one detector and kind, where there are enough voters."""
+        """Ranges of labelled glitches of one population, where there are enough voters."""
         checkpoint_id, n_voters = job.parameters["checkpoint_id"], job.parameters["n_voters"]
         groups = session.execute(
             select(Embedding.ifo, Embedding.is_simulated, func.count())
@@ -58,19 +59,16 @@ class LabelAuditHandler:
             ids = session.scalars(
                 select(Embedding.glitch_id)
                 .join(Glitch, Glitch.id == Embedding.glitch_id)
-                .where(*_group(checkpoint_id, ifo, is_simulated))
+                .where(*in_population(checkpoint_id, (ifo, is_simulated)))
+                .where(Glitch.class_id.is_not(None))
                 .order_by(Embedding.glitch_id)
                 .execution_options(yield_per=AUDITED)
             )
             with ids:
                 for part in ids.partitions():
                     context.heartbeat()
-                    payload = {
-                        "ifo": ifo,
-                        "is_simulated": is_simulated,
-                        "first": str(part[0]),
-                        "last": str(part[-1]),
-                    }
+                    of_population = {"ifo": ifo, "is_simulated": is_simulated}
+                    payload = of_population | {"first": str(part[0]), "last": str(part[-1])}
                     yield ChunkPlan(payload, units=len(part))
 
     def run_chunk(
@@ -142,29 +140,16 @@ class LabelAuditHandler:
 HANDLER = LabelAuditHandler()
 
 
-def _group(checkpoint_id: int, ifo: str, is_simulated: bool) -> list[ColumnElement[bool]]:
-    return [
-        Embedding.checkpoint_id == checkpoint_id,
-        Embedding.ifo == ifo,
-        Embedding.is_simulated.is_(is_simulated),
-        Glitch.class_id.is_not(None),
-    ]
-
-
 def _load(
     session: Session, job: JobRecord, chunk: Chunk, context: JobContext
 ) -> tuple[list[UUID], np.ndarray, np.ndarray]:
     """Ids, classes and unit vectors of a group, by id; the rows in passing only."""
+    population = chunk.payload["ifo"], chunk.payload["is_simulated"]
     statement: Select[tuple[UUID, int | None, Any]] = (
         select(Embedding.glitch_id, Glitch.class_id, Embedding.mean)
         .join(Glitch, Glitch.id == Embedding.glitch_id)
-        .where(
-            *_group(
-                job.parameters["checkpoint_id"],
-                chunk.payload["ifo"],
-                chunk.payload["is_simulated"],
-            )
-        )
+        .where(*in_population(job.parameters["checkpoint_id"], population))
+        .where(Glitch.class_id.is_not(None))
         .order_by(Embedding.glitch_id)
         .execution_options(yield_per=_READ)
     )
