@@ -39,16 +39,17 @@ from app.batches.payload import (
 from app.batches.quality.database import SegmentDatabase, flags_named
 from app.batches.quality.flags import Flags
 from app.batches.storage import unpack_whole, upload_path
-from app.batches.strain_index import UPLOADED, Place, StrainIndex
+from app.batches.strain_index import UPLOADED, Place, StrainIndex, spans_of
 from app.batches.table_files import is_table, read_table
 from app.batches.wanted import STRAIN, Choice, key_at_random
-from app.decoding.files import kinds_of, open_stack_file, span_of
+from app.decoding.files import kinds_of, open_stack_file
 from app.glitches.upload import parse_ifo
 from app.jobs.registry import ChunkPlan, JobContext
 from glitch.errors import FormatError, GlitchError
 from glitch.gps import why_in_future
 from glitch.gravityspy import may_be_gravityspy_id
 from glitch.images import npz_to_hdf5, parse_file_name
+from glitch.strain import StrainSpan
 from glitch.tables import Facts
 from glitch.tables.columns import plain_name
 
@@ -247,12 +248,11 @@ class BatchPlanner:
         return tables, has_glitches
 
     def _add_strain(self, path: Path, name: str) -> None:
-        span = span_of(
-            path,
-            name,
-            sample_rate_hz=self._options.sample_rate_hz,
-            channel=self._options.channel,
-        )
+        rate, channel = self._options.sample_rate_hz, self._options.channel
+        for span in spans_of(path, name, sample_rate_hz=rate, channel=channel):
+            self._add_span(path, name, span)
+
+    def _add_span(self, path: Path, name: str, span: StrainSpan | None) -> None:
         ifo = self._options.ifo if span is None else span.ifo or self._options.ifo
         if span is None or ifo is None:
             lacks = "when it starts" if span is None else "its detector"

@@ -252,8 +252,13 @@ class StrainRoots:
         raise StrainError(" ".join(reasons))
 
     def _path(self, root: str, path: str) -> Path:
-        if root == LISTED and Path(path).is_file():
-            return Path(path)
+        if root == LISTED:
+            if Path(path).is_file():
+                return Path(path)
+            raise FormatError(
+                f"The strain file {path} is not there, which a cache file or the frame server "
+                "names: ask the operator to correct that, or send the strain with the table."
+            )
         folder = self.known if root == KNOWN else self.uploaded
         if folder is not None:
             found = folder / path

@@ -7,6 +7,7 @@ import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
@@ -14,9 +15,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from glitch.detectors import detector_of_file_name
-from glitch.errors import TooLargeError
+from app.decoding.files import span_of
+from glitch.detectors import DETECTORS, detector_of_file_name
+from glitch.errors import FormatError, GlitchError, TooLargeError
 from glitch.files.frame_names import parse_frame_name
+from glitch.strain import StrainSpan
 from glitch.strain.series import LONGEST_SEGMENT_S
 
 UPLOADED, KNOWN = "uploaded", "known"  # unpacked from the batch; in the server's strain folder
@@ -79,8 +82,35 @@ def listed_files(cache: Path) -> Iterator[Path]:
             if not fields or fields[0].startswith("#"):
                 continue
             text = fields[4] if len(fields) == 5 and "/" not in fields[0] else fields[0]
-            path = unquote(urlsplit(text).path) if text.startswith("file:") else text
+            is_url = text.startswith("file:")
+            if "://" in text and not is_url:  # elsewhere in the network
+                continue
+            path = unquote(urlsplit(text).path) if is_url else text
             yield cache.parent / path
+
+
+def spans_of(
+    path: Path, name: str, *, sample_rate_hz: float | None, channel: str | None
+) -> list[StrainSpan | None]:
+    """The stretches of a strain file: one, or where it holds several detectors, one of each.
+
+    Raises:
+        GlitchError: if it cannot be read, or it cannot be told which of its channels is meant.
+    """
+    try:
+        return [span_of(path, name, sample_rate_hz=sample_rate_hz, channel=channel)]
+    except FormatError as error:
+        if error.field != "channel" or channel is not None:
+            raise
+        spans: list[StrainSpan | None] = []
+        for ifo in DETECTORS:
+            with suppress(GlitchError):
+                span = span_of(path, name, sample_rate_hz=sample_rate_hz, ifo=ifo)
+                if span is not None and span.ifo == ifo:
+                    spans.append(span)
+        if not spans:
+            raise
+        return spans
 
 
 class StrainIndex:

@@ -12,7 +12,7 @@ from glitch.detectors import detector_of_channel, detector_of_text
 _IS_STRAIN = re.compile(r"STRAIN|HREC|(?<![A-Z0-9])H_\d+HZ|HOFT", re.ASCII)
 # Least wanted last. Plain strain comes first: Omicron triggers on it, and Gravity Spy's pictures,
 # of which the shipped model has learnt, are made of it. Noise-subtracted channels come after.
-_VARIANTS = ("CLEAN", "NOLINES", "GATED", "SUB60HZ", "_AR", "INJ", "DQ_MASK", "MASK")
+_VARIANTS = ("CLEAN", "NOLINES", "GATED", "SUB60HZ", "_AR", "INJ", "20000HZ", "DQ_MASK", "MASK")
 _LISTED = 10
 
 

@@ -122,7 +122,9 @@ def _commented(comments: list[str], row: str, number: int) -> Layout | None:
         layout = Layout(tuple(listed), separator, number - 1)
         if len(listed) > 1 and len(_split(row, separator)) == len(listed) and layout.is_readable:
             return layout
-    return fitting
+    # A sentence of GWOSC's strain, "starting GPS 1126259446 duration 32", names no column of it.
+    is_shorter = fitting is None or len(_split(row, fitting.separator)) <= fitting.last_known
+    return None if is_shorter else fitting
 
 
 def _with_rows(layout: Layout, header: str, rows: list[str]) -> Layout:

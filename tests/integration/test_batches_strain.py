@@ -259,10 +259,11 @@ def test_strain_is_found_by_cache_files(
     }
     folder = tmp_path / "strain"
     folder.mkdir()
-    (folder / f"frames.{kind}").write_text("# made by hand\n" + lines[kind])
+    far = f"H GWOSC_4KHZ_R1 {start} 64 osdf:///igwn/{name}\n"
+    (folder / f"frames.{kind}").write_text("# made by hand\n" + far + lines[kind])
     monkeypatch.setattr(service.settings, "strain_dir", folder)
     _, [item] = ingest(service, table(f"{start + 32}.25"))
     assert item.state == "done", item
     path.unlink()
     _, [item] = ingest(service, table(f"{start + 33}.25"))
-    assert "is no longer there" in str(item.reason)
+    assert "is not there, which a cache file" in str(item.reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,35 @@ def test_a_column_of_utc_hides_no_gps(send: Send, service: Service) -> None:
     row = {"time": "2015-09-14 09:50:40", "gps": f"{AT}.1", "ifo": "h1"}
     send(with_strain(csv_of(row)))
     assert [str(one["gps_time"]) for one in catalogue(service)] == [f"{AT}.100000000"]
+
+
+def test_gwoscs_text_is_strain_in_a_batch_too(send: Send, service: Service) -> None:
+    rate = SAMPLE_RATE_HZ
+    said = (
+        f"# Gravitational wave strain for GW150914 for H1 (see http://losc.ligo.org)\n# This file "
+        f"has {rate} samples per second\n# starting GPS {GPS_START} duration 32\n"
+    )
+    strain = gzip.compress((said + "\n".join(f"{one:.9e}" for one in STRAIN)).encode(), 1)
+    name = f"H-H1_LOSC_4_V2-{GPS_START}-32.txt.gz"
+    [item] = send(tar({"t.csv": csv_of({"gps_time": AT, "ifo": "H1"}), name: strain}))
+    assert item.state == "done", item
+    assert catalogue(service)[0]["ifo"] == "H1"
+
+
+def test_a_frame_of_two_detectors_serves_the_triggers_of_both(
+    send: Send, service: Service, tmp_path: Path
+) -> None:
+    path = tmp_path / f"HL-X-{GPS_START}-32.gwf"
+    channels = {f"{ifo}:GDS-CALIB_STRAIN": strain_values(at) for at, ifo in ((3, "H1"), (5, "L1"))}
+    gwframe.write(path, channels, start=float(GPS_START), sample_rate=float(SAMPLE_RATE_HZ))
+    rows = csv_of(*({"gps_time": GPS_TIME, "ifo": ifo} for ifo in ("H1", "L1")))
+    items = send(tar({"t.csv": rows, path.name: path.read_bytes()}))
+    assert [item.state for item in items] == ["done", "done"], items
+    found = {one["ifo"]: (one["channel"], one["peak_frequency"]) for one in catalogue(service)}
+    assert {ifo: channel for ifo, (channel, _) in found.items()} == {
+        ifo: f"{ifo}:GDS-CALIB_STRAIN" for ifo in ("H1", "L1")
+    }
+    assert found["H1"][1] < found["L1"][1]  # 120 and 160 Hz
 
 
 def test_a_time_in_the_future_is_no_glitchs(send: Send, service: Service) -> None:

@@ -113,6 +113,9 @@ def test_the_detector_chooses_among_channels(tmp_path: Path) -> None:
         _read(path, channel="V1:STRAIN")
     virgo = _frames(tmp_path / "b.gwf", names=("V1:DQ_VETO", "V1:Hrec_hoft_16384Hz"))
     assert _read(virgo).channel == "V1:Hrec_hoft_16384Hz"
+    rates = ("V1:Hrec_hoft_20000Hz", "V1:Hrec_hoft_16384Hz", "V1:Hrec_hoft_16384Hz_Gated")
+    both = _frames(tmp_path / "c.gwf", names=rates)
+    assert _read(both).channel == "V1:Hrec_hoft_16384Hz"
 
 
 def test_a_detector_that_the_frame_denies_is_refused(tmp_path: Path) -> None:

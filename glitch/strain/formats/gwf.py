@@ -85,7 +85,9 @@ def _decode(path: Path, request: Request) -> tuple[dict[str, Any], bytes]:
     line, _, data = done.stdout.partition(b"\n")
     header = json.loads(line)
     if "problem" in header:
-        raise FormatError(f"{request.shown_name} holds {header['problem']}.")
+        problem = str(header["problem"])
+        field = "channel" if "give channel" in problem else None
+        raise FormatError(f"{request.shown_name} holds {problem}.", field=field)
     if len(data) != 8 * header["n_samples"]:
         raise _damaged(request)
     return header, data
