@@ -257,7 +257,9 @@ def test_labels_right_of_the_panel_are_seen() -> None:
         _read(labels="right", bar=None, axis=(20.0, 1024.0))
 
 
-@pytest.mark.parametrize("bar", [(0.125, 0.92, 0.72, 0.03), (0.125, 0.02, 0.72, 0.03)])
+@pytest.mark.parametrize(
+    "bar", [(0.125, 0.92, 0.72, 0.03), (0.125, 0.02, 0.72, 0.03), (0.01, 0.1, 0.02, 0.8)]
+)
 def test_a_bar_elsewhere_is_asked_for_its_scale(bar: tuple[float, float, float, float]) -> None:
     with pytest.raises(ImageError, match="bar is not right of the panel"):
         _read(bar=bar, vmax=15.0)
