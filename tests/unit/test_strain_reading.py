@@ -189,6 +189,9 @@ def test_a_channel_chooses_among_columns_of_text(tmp_path: Path) -> None:
     strain = _read(path, channel="H1")
     assert strain.ifo == "H1"
     np.testing.assert_allclose(strain.values, NOISE, rtol=1e-8)
+    triggers = _write(tmp_path / "t.csv", f"gps_time,snr,peak_frequency\n{GPS},13.0,120\n")
+    with pytest.raises(FormatError, match="A table of triggers is sent as a batch"):
+        _read(triggers)
 
 
 @pytest.mark.parametrize("shape", [(1, -1), (-1, 1)])

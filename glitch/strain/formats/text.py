@@ -228,7 +228,7 @@ def _chosen(layout: _Layout, request: Request) -> list[int]:
     if len(strain) != 1:
         raise FormatError(
             f"{request.shown_name} holds several columns beside its times: give channel, one of "
-            f"{listed(list(strain))}.",
+            f"{listed(list(strain))}, for strain. A table of triggers is sent as a batch.",
             field="channel",
         )
     return [time, *strain.values()]
