@@ -85,9 +85,8 @@ def _decode(path: Path, request: Request) -> tuple[dict[str, Any], bytes]:
     line, _, data = done.stdout.partition(b"\n")
     header = json.loads(line)
     if "problem" in header:
-        problem = str(header["problem"])
-        field = "channel" if "give channel" in problem else None
-        raise FormatError(f"{request.shown_name} holds {problem}.", field=field)
+        sentence = f"{request.shown_name} holds {header['problem']}."
+        raise FormatError(sentence, field=header.get("field"))
     if len(data) != 8 * header["n_samples"]:
         raise _damaged(request)
     return header, data

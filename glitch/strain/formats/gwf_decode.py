@@ -22,7 +22,8 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _choose(details: list[Any], request: dict[str, Any]) -> tuple[Any, str]:
+def _choose(details: list[Any], request: dict[str, Any]) -> tuple[Any, dict[str, str]]:
+    """The channel meant, or what to answer instead: the problem, and the field that solves it."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
     from glitch.files.channels import choose_channel, listed
 
@@ -31,12 +32,13 @@ def _choose(details: list[Any], request: dict[str, Any]) -> tuple[Any, str]:
     every = [detail.name for detail in details]
     name = choose_channel(every if wanted else fast, wanted, ifo, request["preferred"])
     if name is not None:
-        return next(detail for detail in details if detail.name == name), ""
+        return next(detail for detail in details if detail.name == name), {}
     if wanted:
-        return None, f"no channel {wanted!r}; it has {listed(every)}"
+        return None, {"problem": f"no channel {wanted!r}; it has {listed(every)}"}
     if not fast:
-        return None, f"no channel fast enough to be strain; it has {listed(every)}"
-    return None, f"several channels: give channel, one of {listed(fast)}"
+        return None, {"problem": f"no channel fast enough to be strain; it has {listed(every)}"}
+    problem = f"several channels: give channel, one of {listed(fast)}"
+    return None, {"problem": problem, "field": "channel"}
 
 
 def _placed(reader: Any, name: str, rate: float, first: float, last: float) -> Any:
@@ -83,9 +85,9 @@ def main() -> None:
         start, end = min(span[0] for span in spans), max(span[1] for span in spans)
         gps_time = request["gps_time"]
         holding = 0 if gps_time is None else _frame_at(spans, gps_time)
-        detail, problem = _choose(reader.channel_details(holding), request)
+        detail, answer = _choose(reader.channel_details(holding), request)
         if detail is None:
-            sys.stdout.write(json.dumps({"problem": problem}) + "\n")
+            sys.stdout.write(json.dumps(answer) + "\n")
             return
         rate = detail.sample_rate
         first, last = start, end
