@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.digest.service import MOST_DAYS, Digest, Sending, digest, last_sending
 from app.frame.contexts import ClassCount, PageContext
-from app.frame.deps import PageRoute, Reader, VisitorDep
+from app.frame.deps import PageRoute, Reader
 from app.frame.render import render
 from app.frame.words import count, stamp
 from app.jobs.pages.view import kind_text
@@ -35,11 +35,7 @@ class DigestPage(PageContext):
 
 @router.get("/digest")
 def page(
-    request: Request,
-    session: SessionDep,
-    visitor: VisitorDep,
-    _: Reader,
-    days: Annotated[int, Query()] = 1,
+    request: Request, session: SessionDep, _: Reader, days: Annotated[int, Query()] = 1
 ) -> Response:
     """What is new since yesterday, or in the days asked for."""
     made, last = digest(session, days=days), last_sending(session)
@@ -57,4 +53,4 @@ def page(
         sent=last,
         sent_at=stamp(last.finished_at) if last else "",
     )
-    return render(request, context, visitor)
+    return render(request, context)

@@ -54,7 +54,7 @@ def failure(request: Request, error: Exception) -> Response:
     request_id = getattr(request.state, "request_id", None)
     heading = known.page_title or known.title
     page = FailurePage(heading=heading, sentence=known.sentence, request_id=request_id)
-    response = render(request, page, request.state.visitor, status=known.status)
+    response = render(request, page, status=known.status)
     if known.status == 503:
         response.headers["Retry-After"] = str(known.retry_after_s)
     return response

@@ -101,18 +101,17 @@ class Visitor:
 def render(
     request: Request,
     page: PageContext,
-    visitor: Visitor | None,
     *,
     status: int = 200,
     has_own_pictures: bool = False,
 ) -> HTMLResponse:
-    """A whole page.
+    """A whole page, for the visitor that its route found.
 
     ``has_own_pictures`` where pictures stand in the page itself (``data:``), as of an upload
     that is not kept.
     """
     template = environment().get_template(page.template)
-    html = template.render(frame=_frame(request, visitor, page.section), page=page)
+    html = template.render(frame=_frame(request, page.section), page=page)
     headers = dict(SECURITY_HEADERS)
     if has_own_pictures:
         policy = headers["Content-Security-Policy"]
@@ -121,7 +120,8 @@ def render(
     return HTMLResponse(html, status_code=status, headers=headers)
 
 
-def _frame(request: Request, visitor: Visitor | None, section: str) -> Frame:
+def _frame(request: Request, section: str) -> Frame:
+    visitor: Visitor | None = request.state.visitor  # None where looking them up failed
     principal = visitor.principal if visitor else None
     more = tuple(item for item in NAVIGATION if item.is_more)
     query = f"?{request.url.query}" if request.url.query else ""

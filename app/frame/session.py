@@ -66,13 +66,13 @@ def login_form(
     if code is None:
         if visitor.principal is not None:
             return see_other(next_path)
-        return render(request, _form(request, None, next_path), visitor)
+        return render(request, _form(request, None, next_path))
     try:
         holder = holder_of_code(session, code)
     except UnauthenticatedError as error:
-        return render(request, _form(request, str(error), next_path), visitor, status=401)
+        return render(request, _form(request, str(error), next_path), status=401)
     page = LoginPage(None, next_path, code=code, holder=holder.name)
-    return _unkept(render(request, page, visitor))
+    return _unkept(render(request, page))
 
 
 @router.post("/login", dependencies=[CsrfChecked])
@@ -81,7 +81,6 @@ def login(
     request: Request,
     session: SessionDep,
     signer: SignerDep,
-    visitor: VisitorDep,
     token: Annotated[str, Form()] = "",
     code: Annotated[str | None, Form()] = None,
     next: Annotated[str | None, Form()] = None,  # noqa: A002 - the name in the form
@@ -94,7 +93,7 @@ def login(
         note_refused_login(session, client_of(request))
         sentence = "That token is unknown or revoked: check that all of it was copied."
         page = _form(request, sentence if code is None else str(error), next_path)
-        return render(request, page, visitor, status=401)
+        return render(request, page, status=401)
     way = "token" if code is None else "code"
     return _let_in(request, session, signer, principal, way, next_path=next_path)
 
@@ -125,7 +124,6 @@ def from_provider(
     request: Request,
     session: SessionDep,
     signer: SignerDep,
-    visitor: VisitorDep,
     state: Annotated[str, Query()] = "",
     code: Annotated[str, Query()] = "",
 ) -> Response:
@@ -140,7 +138,7 @@ def from_provider(
         note_refused_login(session, client_of(request))
         status = 401 if isinstance(error, UnauthenticatedError) else 403
         form = _form(request, str(error), next_path)
-        response: Response = render(request, form, visitor, status=status)
+        response: Response = render(request, form, status=status)
     else:
         response = _let_in(request, session, signer, principal, "provider", next_path=next_path)
         kept = id_token if len(id_token) <= _LONGEST_KEPT_TOKEN else ""
@@ -248,7 +246,7 @@ def logout_at_provider(request: Request, visitor: VisitorDep) -> Response:
         response = _logged_out()
     else:
         page = LoggedOutPage(runtime_of(request).settings.oidc_label, href)
-        response = render(request, page, visitor)
+        response = render(request, page)
     response.delete_cookie(PROVIDER_COOKIE_NAME, path="/ui")
     return _unkept(response)
 

@@ -13,7 +13,7 @@ from app.core.access import LONGEST_NAME, create_token, list_tokens, parse_role,
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.principals import Principal, Role, TokenRecord
 from app.frame.contexts import Choice, PageContext
-from app.frame.deps import Admin, CsrfChecked, PageRoute, Reader, VisitorDep
+from app.frame.deps import Admin, CsrfChecked, PageRoute, Reader
 from app.frame.failures import see_other, status_of
 from app.frame.render import render
 from app.frame.words import choices
@@ -57,11 +57,9 @@ ROLE_TEXTS = {
 
 
 @router.get("/tokens")
-def tokens(
-    request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader
-) -> Response:
+def tokens(request: Request, session: SessionDep, principal: Reader) -> Response:
     """The tokens that this visitor may see."""
-    return render(request, _page(session, principal), visitor)
+    return render(request, _page(session, principal))
 
 
 @router.post("/tokens", dependencies=[CsrfChecked])
@@ -69,7 +67,6 @@ def make_token(
     *,
     request: Request,
     session: SessionDep,
-    visitor: VisitorDep,
     principal: Admin,
     name: Annotated[str, Form()] = "",
     role: Annotated[str, Form(max_length=40)] = "",
@@ -80,9 +77,9 @@ def make_token(
             new = create_token(session, name, parse_role(role), author=principal)
     except (InvalidRequestError, ConflictError) as error:
         page = _page(session, principal, typed_name=name, typed_role=role, error=str(error))
-        return render(request, page, visitor, status=status_of(error))
+        return render(request, page, status=status_of(error))
     made = MadeToken(new.record.name, new.record.role.label, new.secret)
-    return render(request, _page(session, principal, made=made), visitor)
+    return render(request, _page(session, principal, made=made))
 
 
 @router.post("/tokens/{token_id}/revoke", dependencies=[CsrfChecked])

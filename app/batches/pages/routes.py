@@ -15,7 +15,7 @@ from app.batches.storage import keep_upload
 from app.core.errors import PermissionDeniedError, ServiceError
 from app.core.principals import Principal, Role
 from app.frame.contexts import Choice, PageContext
-from app.frame.deps import CsrfChecked, Reader, Submitter, UploadPageRoute, VisitorDep
+from app.frame.deps import CsrfChecked, Reader, Submitter, UploadPageRoute
 from app.frame.failures import see_other, status_of
 from app.frame.render import render
 from app.frame.typed import check_typed, files_chosen, number_typed
@@ -69,11 +69,9 @@ _SEGMENTS = {FILTER: "passed over", MARK: "stored and marked"}
 
 
 @router.get("/batch")
-def batch_form(
-    request: Request, runtime: RuntimeDep, visitor: VisitorDep, principal: Reader
-) -> Response:
+def batch_form(request: Request, runtime: RuntimeDep, principal: Reader) -> Response:
     """The empty form."""
-    return render(request, _page(runtime, principal, BatchTyped()), visitor)
+    return render(request, _page(runtime, principal, BatchTyped()))
 
 
 @router.post("/batch", dependencies=[CsrfChecked])
@@ -82,7 +80,6 @@ def send_batch(
     request: Request,
     session: SessionDep,
     runtime: RuntimeDep,
-    visitor: VisitorDep,
     principal: Submitter,
     file: Annotated[list[UploadFile | str], File()] = [],  # noqa: B006 - FastAPI copies it
     manifest: Annotated[UploadFile | str, File()] = "",
@@ -96,7 +93,7 @@ def send_batch(
         raise
     except (ServiceError, GlitchError) as error:
         page = _page(runtime, principal, typed, error=str(error))
-        return render(request, page, visitor, status=status_of(error))
+        return render(request, page, status=status_of(error))
     return see_other(job_href(job), done="batch")
 
 

@@ -20,7 +20,7 @@ from app.classes.pages.view import ChangeTyped, class_href, class_page_of, class
 from app.classes.service import change_class, get_class, get_class_named
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.events.log import RedoRequest, UndoRequest
-from app.frame.deps import CsrfChecked, LongText, PageRoute, Reader, VisitorDep
+from app.frame.deps import CsrfChecked, LongText, PageRoute, Reader
 from app.frame.failures import see_other, status_of
 from app.frame.render import render
 from app.server.request_scope import SessionDep
@@ -31,11 +31,9 @@ _NO_REMARK = frozenset({"undo", "redo"})
 
 
 @router.get("/classes")
-def classes(
-    request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader
-) -> Response:
+def classes(request: Request, session: SessionDep, principal: Reader) -> Response:
     """All classes with how often each occurs."""
-    return render(request, classes_page_of(session, principal), visitor)
+    return render(request, classes_page_of(session, principal))
 
 
 @router.post("/classes", dependencies=[CsrfChecked])
@@ -43,7 +41,6 @@ def add(
     *,
     request: Request,
     session: SessionDep,
-    visitor: VisitorDep,
     principal: Reader,
     name: LongText = "",
     description: LongText = "",
@@ -62,7 +59,7 @@ def add(
             typed_name=name,
             typed_description=description,
         )
-        return render(request, page, visitor, status=status_of(error))
+        return render(request, page, status=status_of(error))
     return see_other(class_href(made.id), done="class-added")
 
 
@@ -71,7 +68,6 @@ def one_class(
     *,
     request: Request,
     session: SessionDep,
-    visitor: VisitorDep,
     principal: Reader,
     which: str,
     after: str | None = None,
@@ -84,7 +80,7 @@ def one_class(
         return see_other(class_href(get_class_named(session, which).id))
     record = get_class(session, int(which))
     page = class_page_of(session, record, principal, after=(after or "")[:500] or None)
-    return render(request, page, visitor)
+    return render(request, page)
 
 
 @router.post("/classes/{class_id}/change", dependencies=[CsrfChecked])
@@ -92,7 +88,6 @@ def change(
     *,
     request: Request,
     session: SessionDep,
-    visitor: VisitorDep,
     principal: Reader,
     class_id: int,
     typed: Annotated[ChangeTyped, Depends()],
@@ -123,9 +118,8 @@ def change(
     except (InvalidRequestError, ConflictError, PermissionDeniedError) as error:
         kept = None if act in _NO_REMARK or act == "exemplars" else typed
         page = class_page_of(session, record, principal, error=str(error), typed=kept)
-        return render(request, page, visitor, status=status_of(error))
+        return render(request, page, status=status_of(error))
     if outcome.record is None:
         return see_other("/ui/classes", done="undone")
-    done = act if act in {"undo", "redo"} else "changed"
-    notice = {"undo": "undone", "redo": "redone", "changed": "class-changed"}[done]
+    notice = {"undo": "undone", "redo": "redone"}.get(act, "class-changed")
     return see_other(class_href(class_id), done=notice)

@@ -30,7 +30,7 @@ from app.clusters.service import get_cluster, start_clustering
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.events.log import RedoRequest, UndoRequest
 from app.core.principals import Principal
-from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter, VisitorDep
+from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter
 from app.frame.failures import see_other, status_of
 from app.frame.render import render
 from app.models.traversals import cluster_plane
@@ -42,11 +42,9 @@ router = APIRouter(route_class=PageRoute)
 
 
 @router.get("/clusters")
-def clusters(
-    request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader
-) -> Response:
+def clusters(request: Request, session: SessionDep, principal: Reader) -> Response:
     """The clusters of a run, the most significant first."""
-    return _list_page(request, session, visitor, principal)
+    return _list_page(request, session, principal)
 
 
 @router.post("/clusters/runs", dependencies=[CsrfChecked])
@@ -54,7 +52,6 @@ def start(
     *,
     request: Request,
     session: SessionDep,
-    visitor: VisitorDep,
     principal: Submitter,
     typed: Annotated[RunTyped, Depends()],
 ) -> Response:
@@ -62,14 +59,13 @@ def start(
     try:
         start_clustering(session, typed.parsed(), principal=principal)
     except (InvalidRequestError, GlitchError) as error:
-        return _list_page(request, session, visitor, principal, typed=typed, start_error=str(error))
+        return _list_page(request, session, principal, typed=typed, start_error=str(error))
     return see_other("/ui/clusters", done="clustering")
 
 
 def _list_page(
     request: Request,
     session: Session,
-    visitor: VisitorDep,
     principal: Principal,
     *,
     typed: RunTyped = UNTYPED,
@@ -77,7 +73,7 @@ def _list_page(
 ) -> Response:
     context = clusters_page_of(session, request.query_params, principal, typed, start_error)
     is_bad = bool(context.errors) or start_error is not None
-    return render(request, context, visitor, status=400 if is_bad else 200)
+    return render(request, context, status=400 if is_bad else 200)
 
 
 @router.get("/clusters/{cluster_id}")
@@ -85,7 +81,6 @@ def cluster_page(
     *,
     request: Request,
     session: SessionDep,
-    visitor: VisitorDep,
     principal: Reader,
     cluster_id: UUID,
     order: str = "distance",
@@ -108,13 +103,13 @@ def cluster_page(
         page=min(max(page, 1), 100_000),
         undo=undo_offer(session, of, event, principal) if of and event else None,
     )
-    return render(request, context, visitor)
+    return render(request, context)
 
 
 @router.get("/clusters/{cluster_id}/seen-before", dependencies=[ForReaders])
-def seen(request: Request, session: SessionDep, visitor: VisitorDep, cluster_id: UUID) -> Response:
+def seen(request: Request, session: SessionDep, cluster_id: UUID) -> Response:
     """When this look occurred before; apart, because it looks at the whole catalogue."""
-    return render(request, seen_page_of(session, get_cluster(session, cluster_id)), visitor)
+    return render(request, seen_page_of(session, get_cluster(session, cluster_id)))
 
 
 @router.get("/clusters/{cluster_id}/plane.json", dependencies=[ForReaders])
@@ -142,7 +137,6 @@ def decide(
     *,
     request: Request,
     session: SessionDep,
-    visitor: VisitorDep,
     principal: Reader,
     cluster_id: UUID,
     act: Annotated[str, Form(max_length=20)] = "",
@@ -193,7 +187,7 @@ def decide(
             typed_text=text[:4000],
             chosen=frozenset(map(str, chosen)),
         )
-        return render(request, context, visitor, status=status_of(error))
+        return render(request, context, status=status_of(error))
     done: dict[str, str] = {"done": _NOTICES[act]}
     target = outcome.cluster_id
     if act in _DECISIONS:

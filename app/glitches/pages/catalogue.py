@@ -15,7 +15,7 @@ from app.core.errors import InvalidRequestError
 from app.core.paging import Page
 from app.core.principals import Principal, Role
 from app.frame.contexts import Card, Choice, ClassCount, MemberChoice
-from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer, VisitorDep
+from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer
 from app.frame.failures import see_other
 from app.frame.render import LONGEST_PATH, local_path, render
 from app.frame.words import ORIGIN_TEXTS, card, count, export_links, frequency, seconds, snr
@@ -39,11 +39,7 @@ PAGE_SIZE = 48  # fills whole rows of 2, 3, 4, 6 and 8 cards
 
 @router.get("/glitches")
 def catalogue(
-    request: Request,
-    session: SessionDep,
-    visitor: VisitorDep,
-    principal: Reader,
-    event: UUID | None = None,
+    request: Request, session: SessionDep, principal: Reader, event: UUID | None = None
 ) -> Response:
     """One page of the glitches that pass the filters; ``event`` is what was just labelled."""
     query = parse_catalogue_query(request.query_params)
@@ -64,7 +60,7 @@ def catalogue(
         principal=principal,
         undo=event,
     )
-    return render(request, context, visitor, status=400 if errors else 200)
+    return render(request, context, status=400 if errors else 200)
 
 
 @router.post("/glitches/chosen", dependencies=[CsrfChecked])

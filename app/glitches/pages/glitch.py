@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import class_meant, list_classes
 from app.core.errors import InvalidRequestError, NotFoundError
-from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter, VisitorDep
+from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter
 from app.frame.failures import see_other
 from app.frame.render import render
 from app.frame.words import glitch_href
@@ -26,7 +26,7 @@ LONGEST_LABEL = 100
 
 @router.get("/glitches/{public_id}")
 def glitch_page(
-    request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader, public_id: str
+    request: Request, session: SessionDep, principal: Reader, public_id: str
 ) -> Response:
     """The page of one glitch, by our id or Gravity Spy's."""
     params = request.query_params
@@ -40,7 +40,7 @@ def glitch_page(
         show=show if show in SHOWS else SEEN,
         templates=runtime_of(request).settings.links,
     )
-    return render(request, page, visitor, status=400 if page.near_errors else 200)
+    return render(request, page, status=400 if page.near_errors else 200)
 
 
 def base_url(request: Request) -> str:
@@ -53,7 +53,6 @@ def add_label(
     *,
     request: Request,
     session: SessionDep,
-    visitor: VisitorDep,
     principal: Submitter,
     public_id: str,
     class_name: Annotated[str, Form()] = "",
@@ -73,7 +72,7 @@ def add_label(
         label_error=error,
         label_typed=name[:LONGEST_LABEL],
     )
-    return render(request, page, visitor, status=400)
+    return render(request, page, status=400)
 
 
 def _meant(session: Session, typed: str) -> tuple[str, str | None]:

@@ -17,7 +17,7 @@ from app.classes.naming import list_classes
 from app.clusters.service import get_cluster
 from app.core.errors import NotFoundError
 from app.frame.contexts import Fact
-from app.frame.deps import ForReaders, PageRoute, VisitorDep
+from app.frame.deps import ForReaders, PageRoute
 from app.frame.failures import see_other
 from app.frame.gps import TimeError, is_date, parse_time
 from app.frame.render import render
@@ -40,28 +40,21 @@ _NOTHING = "Nothing found"
 
 
 @router.get("/search", dependencies=[ForReaders])
-def search(
-    request: Request,
-    session: SessionDep,
-    visitor: VisitorDep,
-    q: Annotated[str, Query()] = "",
-) -> Response:
+def search(request: Request, session: SessionDep, q: Annotated[str, Query()] = "") -> Response:
     """Go to what the search box names, or say what it may have meant."""
     text = q.strip()
     if not text:
         return see_other("/ui/glitches")
     if len(text) > _LONGEST:
         sentence = f"That is longer than {_LONGEST} characters, so it is no id and no time."
-        return render(
-            request, SearchPage(_NOTHING, text[:40] + "…", sentence, ()), visitor, status=400
-        )
+        return render(request, SearchPage(_NOTHING, text[:40] + "…", sentence, ()), status=400)
     try:
         found = _find(session, text)
     except TimeError as error:
-        return render(request, SearchPage(_NOTHING, text, str(error), ()), visitor, status=400)
+        return render(request, SearchPage(_NOTHING, text, str(error), ()), status=400)
     if isinstance(found, str):
         return see_other(found)
-    return render(request, found, visitor, status=200 if found.links else 404)
+    return render(request, found, status=200 if found.links else 404)
 
 
 def _find(session: Session, text: str) -> str | SearchPage:

@@ -18,7 +18,7 @@ from app.core.errors import (
     UnsupportedFileError,
 )
 from app.core.principals import Principal, Role
-from app.frame.deps import CsrfChecked, LookPageRoute, Reader, VisitorDep
+from app.frame.deps import CsrfChecked, LookPageRoute, Reader
 from app.frame.failures import explain, see_other
 from app.frame.gps import TimeError, parse_time
 from app.frame.render import render
@@ -48,15 +48,11 @@ SUFFIXES = ".hdf5,.hdf,.h5,.gwf,.csv,.txt,.gz,.npy,.npz,.png,.jpg,.jpeg"
 
 @router.get("/upload")
 def upload_form(
-    request: Request,
-    session: SessionDep,
-    runtime: RuntimeDep,
-    visitor: VisitorDep,
-    principal: Reader,
+    request: Request, session: SessionDep, runtime: RuntimeDep, principal: Reader
 ) -> Response:
     """The empty form."""
     typed = UploadTyped(store="yes" if principal.role >= Role.SUBMITTER else "")
-    return render(request, _page(session, runtime, principal, typed), visitor)
+    return render(request, _page(session, runtime, principal, typed))
 
 
 @router.post("/upload", dependencies=[CsrfChecked])
@@ -65,7 +61,6 @@ def upload(
     request: Request,
     session: SessionDep,
     runtime: RuntimeDep,
-    visitor: VisitorDep,
     principal: Reader,
     file: Annotated[list[UploadFile | str], File()] = [],  # noqa: B006 - FastAPI copies it
     typed: Annotated[UploadTyped, Depends()],
@@ -87,10 +82,10 @@ def upload(
         known = explain(error)
         field = None if known is None else known.field
         page = _page(session, runtime, principal, typed, error=_as_on_the_form(error, field))
-        return render(request, page, visitor, status=known.status if known else 400)
+        return render(request, page, status=known.status if known else 400)
     if embedded.glitch is None:
         look = look_page_of(embedded, can_store=principal.role >= Role.SUBMITTER)
-        return render(request, look, visitor, has_own_pictures=True)
+        return render(request, look, has_own_pictures=True)
     stored = "stored-assumed" if embedded.upload.assumed else "stored"
     done = stored if embedded.is_new else "known"
     return see_other(glitch_href(embedded.glitch.id), done=done)

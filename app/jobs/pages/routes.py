@@ -16,17 +16,9 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, P
 from app.core.paging import Page
 from app.core.principals import Principal, Role
 from app.frame.contexts import ClassCount
-from app.frame.deps import (
-    CsrfChecked,
-    ForReaders,
-    PageRoute,
-    Reader,
-    Submitter,
-    VisitorDep,
-    logged_in,
-)
+from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter
 from app.frame.failures import see_other, status_of
-from app.frame.render import Visitor, environment, render
+from app.frame.render import environment, render
 from app.jobs.follow import STILL_HERE, STREAM_HEADERS, follow
 from app.jobs.follow import last_event_id as last_event_id_of
 from app.jobs.pages.view import (
@@ -58,7 +50,6 @@ def jobs(
     *,
     request: Request,
     session: SessionDep,
-    visitor: VisitorDep,
     principal: Reader,
     kind: Word = None,
     state: Word = None,
@@ -91,7 +82,7 @@ def jobs(
         first_href=_list_href(kind=kind, state=state) if after else None,
         next_href=_list_href(kind=kind, state=state, after=page.next) if page.next else None,
     )
-    return render(request, context, visitor, status=400 if error else 200)
+    return render(request, context, status=400 if error else 200)
 
 
 def _list_href(**values: str | None) -> str:
@@ -104,7 +95,6 @@ def job(
     *,
     request: Request,
     session: SessionDep,
-    visitor: VisitorDep,
     principal: Reader,
     job_id: str,
     state: Word = None,
@@ -113,7 +103,7 @@ def job(
     """One job; scripts keep it up to date."""
     found = _job(session, job_id)
     page = job_page_of(session, found, principal, state=state or None, cursor=after or None)
-    return render(request, page, visitor)
+    return render(request, page)
 
 
 def _job(session: Session, text: str) -> JobRecord:
@@ -157,34 +147,31 @@ async def _stream(request: Request, job_id: UUID, after: int) -> AsyncGenerator[
 
 
 @router.post("/jobs/{job_id}/cancel", dependencies=[CsrfChecked])
-def cancel(
-    request: Request, session: SessionDep, visitor: VisitorDep, _: Submitter, job_id: str
-) -> Response:
+def cancel(request: Request, session: SessionDep, principal: Submitter, job_id: str) -> Response:
     """Stop it; what is stored stays."""
-    return _act(request, session, visitor, _job(session, job_id), (cancel_job, "stopping"))
+    return _act(request, session, principal, job_id, cancel_job, done="stopping")
 
 
 @router.post("/jobs/{job_id}/retry", dependencies=[CsrfChecked])
-def retry(
-    request: Request, session: SessionDep, visitor: VisitorDep, _: Submitter, job_id: str
-) -> Response:
+def retry(request: Request, session: SessionDep, principal: Submitter, job_id: str) -> Response:
     """Do again what failed, or what was left undone."""
-    return _act(request, session, visitor, _job(session, job_id), (retry_job, "retried"))
+    return _act(request, session, principal, job_id, retry_job, done="retried")
 
 
 def _act(
     request: Request,
     session: Session,
-    visitor: Visitor,
-    found: JobRecord,
-    what: tuple[Callable[[Session, UUID, Principal], JobRecord], str],
+    principal: Principal,
+    job_id: str,
+    act: Callable[[Session, UUID, Principal], JobRecord],
+    *,
+    done: str,
 ) -> Response:
-    act, notice = what
-    principal = logged_in(visitor)
+    found = _job(session, job_id)
     try:
         with session.begin_nested():
             act(session, found.id, principal)
     except (ConflictError, PermissionDeniedError) as error:
         page = job_page_of(session, get_job(session, found.id), principal, error=str(error))
-        return render(request, page, visitor, status=status_of(error))
-    return see_other(job_href(found), done=notice)
+        return render(request, page, status=status_of(error))
+    return see_other(job_href(found), done=done)

@@ -25,7 +25,6 @@ from app.frame.deps import (
     Reader,
     Reviewer,
     Submitter,
-    VisitorDep,
 )
 from app.frame.failures import explain, see_other
 from app.frame.palette import class_colour
@@ -101,9 +100,7 @@ _POLICY = SECURITY_HEADERS["Content-Security-Policy"].replace(
 
 
 @router.get("/map")
-def map_page(
-    request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader
-) -> Response:
+def map_page(request: Request, session: SessionDep, principal: Reader) -> Response:
     """Every glitch as a point; its points are fetched by the page."""
     try:
         state: MapState | None = map_state(session)
@@ -130,7 +127,7 @@ def map_page(
         most_at_once=MOST_AT_ONCE,
         acts=list_bulk_labels(session),
     )
-    response = render(request, page, visitor)
+    response = render(request, page)
     response.headers["Content-Security-Policy"] = _POLICY
     return response
 

@@ -15,7 +15,7 @@ from app.core.access import require_role
 from app.core.errors import ConflictError
 from app.core.principals import Principal, Role
 from app.frame.contexts import Fact, PageContext
-from app.frame.deps import CsrfChecked, PageRoute, Reader, VisitorDep
+from app.frame.deps import CsrfChecked, PageRoute, Reader
 from app.frame.failures import see_other
 from app.frame.render import render
 from app.frame.words import count
@@ -234,20 +234,14 @@ router = APIRouter(route_class=PageRoute)
 
 
 @router.get("/checkpoints")
-def checkpoints(
-    request: Request, session: SessionDep, visitor: VisitorDep, principal: Reader
-) -> Response:
+def checkpoints(request: Request, session: SessionDep, principal: Reader) -> Response:
     """The published models, latest first."""
-    return render(request, checkpoints_page_of(session, principal), visitor)
+    return render(request, checkpoints_page_of(session, principal))
 
 
 @router.post("/checkpoints/{checkpoint_id}/activate", dependencies=[CsrfChecked])
 def activate(
-    request: Request,
-    session: SessionDep,
-    visitor: VisitorDep,
-    principal: Reader,
-    checkpoint_id: int,
+    request: Request, session: SessionDep, principal: Reader, checkpoint_id: int
 ) -> Response:
     """Let a model serve, at once or after a job; going back is the same."""
     require_role(principal, Role.ADMIN)
@@ -255,5 +249,5 @@ def activate(
         _, job = switch_checkpoint(session, checkpoint_id, principal.name)
     except ConflictError as error:
         page = checkpoints_page_of(session, principal, error=str(error))
-        return render(request, page, visitor, status=409)
+        return render(request, page, status=409)
     return see_other(f"/ui/checkpoints?done={'switched' if job is None else 'switching'}")

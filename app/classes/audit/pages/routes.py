@@ -26,9 +26,9 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, N
 from app.core.paging import Page
 from app.core.principals import Principal, Role
 from app.frame.contexts import Choice, ClassCount, PageContext
-from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter, VisitorDep, logged_in
+from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter
 from app.frame.failures import see_other
-from app.frame.render import LONGEST_PATH, Visitor, local_path, render
+from app.frame.render import LONGEST_PATH, local_path, render
 from app.frame.words import ORIGIN_TEXTS, choices, choices_of, count, stamp
 from app.glitches.labels import append_label, revoke_label
 from app.jobs.pages.view import job_href
@@ -81,8 +81,7 @@ def label_audit(
     *,
     request: Request,
     session: SessionDep,
-    visitor: VisitorDep,
-    _: Reader,
+    principal: Reader,
     ifo: Word = "",
     label: Word = "",
     suggestion: Word = "",
@@ -98,36 +97,33 @@ def label_audit(
         "origin": origin,
         "after": after,
     }
-    page = _page(session, logged_in(visitor), values, undo=event)
-    return render(request, page, visitor, status=400 if page.errors else 200)
+    page = _page(session, principal, values, undo=event)
+    return render(request, page, status=400 if page.errors else 200)
 
 
 @router.post("/label-audit", dependencies=[CsrfChecked])
 def start(
     request: Request,
     session: SessionDep,
-    visitor: VisitorDep,
     principal: Submitter,
     n_voters: Annotated[str, Form(max_length=20)] = str(VOTERS),
 ) -> Response:
     """Have the workers audit all labels."""
     try:
-        number = int(n_voters)
-    except ValueError:
-        sentence = f"“{n_voters[:20]}” is no number of neighbours: give one such as {VOTERS}."
-        return _refused(request, session, visitor, sentence, n_voters)
-    try:
-        job = start_audit(session, principal=principal, n_voters=number)
+        job = start_audit(session, principal=principal, n_voters=_voters(n_voters))
     except (InvalidRequestError, NotReadyError) as error:
-        return _refused(request, session, visitor, str(error), n_voters)
+        page = _page(session, principal, {}, start_error=str(error), n_voters=n_voters)
+        return render(request, page, status=400)
     return see_other(job_href(job), done="audit")
 
 
-def _refused(
-    request: Request, session: Session, visitor: Visitor, sentence: str, n_voters: str
-) -> Response:
-    page = _page(session, logged_in(visitor), {}, start_error=sentence, n_voters=n_voters)
-    return render(request, page, visitor, status=400)
+def _voters(typed: str) -> int:
+    try:
+        return int(typed)
+    except ValueError:
+        raise InvalidRequestError(
+            f"“{typed[:20]}” is no number of neighbours: give one such as {VOTERS}."
+        ) from None
 
 
 @router.post("/label-audit/label", dependencies=[CsrfChecked])
@@ -135,7 +131,6 @@ def look_again(
     *,
     request: Request,
     session: SessionDep,
-    visitor: VisitorDep,
     principal: Submitter,
     glitch: Annotated[UUID, Form()],
     act: Annotated[str, Form(max_length=10)] = "label",
@@ -154,8 +149,8 @@ def look_again(
     except (InvalidRequestError, ConflictError) as error:
         session.rollback()
         values = dict(parse_qsl(urlsplit(target).query))
-        page = _page(session, logged_in(visitor), values, label_error=str(error))
-        return render(request, page, visitor, status=400)
+        page = _page(session, principal, values, label_error=str(error))
+        return render(request, page, status=400)
     return see_other(target, done="kept" if act == "keep" else "labelled", event=str(given.id))
 
 
