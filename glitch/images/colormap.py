@@ -21,6 +21,7 @@ _SHIFT = 8 - _BITS
 _REACH = 2.5  # colours: how far refinement may move from the table's answer
 _BRIGHT = 0x808080  # of a word: the top bit of any channel
 _COLORED = 40  # largest less smallest channel: viridis has 83 or more, page and text about 0
+_FAINT = 60.0  # of 255 in the mean of the channels: text differs so far from its page
 
 _AT_ONCE = 25_600  # pixels
 
@@ -103,6 +104,17 @@ def is_text(colors: Colors) -> Bool[np.ndarray, "height width"]:
     page = np.concatenate([is_dark[side][~is_colored[side]] for side in edge])
     is_dark_page = page.size > 0 and bool(page.mean() > 0.5)
     return ~is_dark & ~is_colored if is_dark_page else is_dark
+
+
+def is_faint_text(
+    pixels: UInt8[np.ndarray, "height width 3"], colors: Colors
+) -> Bool[np.ndarray, "height width"]:
+    """As ``is_text``, for text that is neither dark nor bright: what differs from the page."""
+    brightness = pixels.mean(axis=2, dtype=np.float32)
+    edge = np.concatenate([brightness[[0, -1]].ravel(), brightness[:, [0, -1]].ravel()])
+    return np.asarray(
+        ~colors.is_colored & (np.abs(brightness - np.median(edge)) > _FAINT), dtype=np.bool_
+    )
 
 
 def invert(

@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 
 from glitch.errors import ImageError
-from glitch.images.colormap import invert, is_text, read_colors
+from glitch.images.colormap import invert, is_faint_text, is_text, read_colors
 from glitch.images.decode import decode_picture
 from glitch.images.grid import LEAST_COVER, cell_means, even_edges
 from glitch.images.grid_lines import without_grid
+from glitch.images.labels import labels_right
 from glitch.images.names import SpectrogramName, parse_file_name
 from glitch.images.panel import SMALLEST_SIDE, Box, DrawnCells, FoundPanel, find_panel
 from glitch.images.scales import (
@@ -99,6 +100,8 @@ def read_spectrogram(
         bar = find_bar(colored, box)
         if bar is not None:
             _refuse_turned(pixels, nearest, bar)
+            if not labels_right(text, bar):
+                text = is_faint_text(pixels, colors)
         elif said.energy_max is None:
             refuse_bar_elsewhere(colored, box)
         assumed = check_scales(

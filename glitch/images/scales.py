@@ -1,8 +1,9 @@
 """Which scales a picture has: told by its caller, else what the spacing of its labels allows.
 
-The labels are not read, only where they stand. On a logarithmic axis with a label an octave,
-their spacing gives how many octaves the axis spans, and the place of the lowest how it is cut; on a
-colour bar it gives how many steps the scale has.
+The labels are not read, only where they stand and how wide they are. On a logarithmic axis with a
+label an octave, their spacing gives how many octaves the axis spans, and the place of the lowest
+how it is cut; on a colour bar it gives how many steps the scale has, and the width of the highest
+how many digits it has.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ from jaxtyping import Bool, Float64
 
 from glitch.errors import ImageError
 from glitch.images.grid import even_edges
+from glitch.images.labels import Label, labels_left, labels_right
 from glitch.images.panel import Box
 
-_BESIDE, _LEAST_BESIDE = 0.035, 25  # of the picture's width, pixels: labels lie this near the axes
-_CLEAR = 6  # pixels beside the axes that hold ticks rather than labels
-_APART = 0.006  # of the picture's height: so far lies the name of an axis from its labels
-_OVER = 0.015  # of the axis: a label at its end stands so far beyond; those of the time, further
+_MARGIN = 12  # pixels left of the panel: a picture with more was not cut at its axes
 _LEAST_LABELS = 3
 _EVEN = 0.06  # of a spacing: labels of one axis stand no less evenly
 _OCTAVES_OFF = 0.4  # older renders of Gravity Spy span 10.6 to 1850 Hz
-_PHASE_OFF = 0.2  # octaves
+_PHASE_OFF = 0.2  # octaves, or steps of a colour bar
 _SAID_OCTAVES_OFF = 0.1
+_END_OFF = 0.03  # of the bar
+_LEGIBLE = 8  # pixels: of lower labels, places and widths tell too little against what is said
+_DIGIT = 0.83  # of the height of a digit: how much wider a label is by each more of them
+_DIGITS_OFF = 0.5
 _STEPS_OFF = 0.01  # of the bar's number of steps: 25.5 is 5.1 steps of 5, 25 is 5.0
 _STEPS = (1.0, 2.5, 5.0, 10.0)
 _ROUND = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.5, 8.0, 10.0)  # steps that matplotlib takes
@@ -86,13 +89,18 @@ def check_scales(
     Raises:
         ImageError: naming what to give.
     """
-    of_axis = _labels_left(is_text, box)
+    of_axis = labels_left(is_text, box)
     if not of_axis:
         is_clear = is_text if bar is None else is_text[:, : bar.left - 1]
-        of_axis = _labels_right(is_clear, box)
-    of_bar = [] if bar is None else _labels_right(is_text, bar)
-    _check_axis(of_axis, said.frequency_range_hz, frequency_range_hz)
+        of_axis = labels_right(is_clear, box)
+    of_bar = [] if bar is None else labels_right(is_text, bar)
+    _check_axis([label.place for label in of_axis], said.frequency_range_hz, frequency_range_hz)
     _check_bar(of_bar, said.energy_max, energy_max)
+    if bar is not None:
+        _ask_for_unseen(
+            is_axis_unseen=not of_axis and said.frequency_range_hz is None and box.left > _MARGIN,
+            is_bar_unseen=not of_bar and said.energy_max is None,
+        )
     return tuple(
         field
         for field, given, labels in (
@@ -101,6 +109,22 @@ def check_scales(
         )
         if given is None and not labels
     )
+
+
+def _ask_for_unseen(*, is_axis_unseen: bool, is_bar_unseen: bool) -> None:
+    """Ask for the scales of a picture that was drawn with axes whose labels are not made out."""
+    if is_bar_unseen:
+        raise ImageError(
+            "The labels of the colour bar cannot be made out: give energy_max, the normalised "
+            "energy at its top, such as 25.5.",
+            field="energy_max",
+        )
+    if is_axis_unseen:
+        raise ImageError(
+            "The labels of the frequency axis cannot be made out: give frequency_range, its lowest "
+            "and highest frequency in Hz, such as 10,2048.",
+            field="frequency_range",
+        )
 
 
 def _check_axis(
@@ -143,29 +167,58 @@ def _may_span(labels: list[float], span: tuple[float, float], apart: Sequence[fl
     return False
 
 
-def _check_bar(labels: list[float], said: float | None, usual: float) -> None:
-    spacing = _even_spacing(labels)
-    if said is None:
-        is_denied = bool(labels) and (
-            spacing is None
-            or not any(
-                abs(1 / spacing - usual / step) <= _STEPS_OFF * usual / step for step in _STEPS
-            )
-        )
-        if is_denied:
-            raise ImageError(
-                f"The labels of the colour bar are not spaced as on one of 0 to {usual:g}: give "
-                "energy_max, the normalised energy at its top, such as 15.",
-                field="energy_max",
-            )
+def _check_bar(labels: list[Label], said: float | None, usual: float) -> None:
+    if not labels or _may_be_bar(labels, said, usual):
         return
-    if len(labels) >= _LEAST_LABELS and (spacing is None or not _is_round(spacing * said)):
+    if said is None:
         raise ImageError(
-            f"The labels of the colour bar do not stand as on a linear one of 0 to {said:g}: give "
-            "the energy_max that the picture shows. Logarithmic bars, and those that do not begin "
-            "at 0, are not read.",
+            f"The labels of the colour bar do not stand as on one of 0 to {usual:g}: give "
+            "energy_max, the normalised energy at its top, such as 15.",
             field="energy_max",
         )
+    raise ImageError(
+        f"The labels of the colour bar do not stand as on a linear one of 0 to {said:g}: give "
+        "the energy_max that the picture shows. Logarithmic bars, and those that do not begin "
+        "at 0, are not read.",
+        field="energy_max",
+    )
+
+
+def _may_be_bar(labels: list[Label], said: float | None, usual: float) -> bool:
+    """Whether labels stand and are as wide as on a linear bar from 0 to what is said or usual."""
+    if said is not None and np.median([label.height for label in labels]) < _LEGIBLE:
+        return True
+    places = [label.place for label in labels]
+    if len(labels) < _LEAST_LABELS:
+        # One or two give no spacing; said, they stand at 0 and above, or one at either end.
+        is_at_end = abs(places[0]) <= _END_OFF or abs(places[0] - 1) <= _END_OFF
+        is_one = len(labels) == 1
+        return said is not None and is_at_end and (is_one or _has_digits(labels, said * places[-1]))
+    spacing = _even_spacing(places)
+    if spacing is None:
+        return False
+    phase = places[0] / spacing % 1
+    if min(phase, 1 - phase) > _PHASE_OFF:
+        return False
+    n_steps = round(places[-1] / spacing)
+    if said is not None:
+        return _is_round(spacing * said) and _has_digits(labels, n_steps * spacing * said)
+    return any(
+        abs(1 / spacing - usual / step) <= _STEPS_OFF * usual / step
+        and _has_digits(labels, n_steps * step)
+        for step in _STEPS
+    )
+
+
+def _has_digits(labels: list[Label], highest: float) -> bool:
+    """Whether the highest label, of that value, is as much wider than the lowest, a 0, as it must.
+
+    Labels of 0 to 25 stand as those of 0 to 250 do; those of a logarithm are all alike in width.
+    """
+    low, high = labels[0], labels[-1]
+    more = (high.width - low.width) / (_DIGIT * min(low.height, high.height))
+    expected = max(0, floor(log10(max(highest, 1) * 1.001)))
+    return abs(more - expected) <= _DIGITS_OFF
 
 
 def _is_round(step: float) -> bool:
@@ -206,46 +259,6 @@ def refuse_bar_elsewhere(is_colored: Bool[np.ndarray, "height width"], box: Box)
             "energy_max, the normalised energy at its top, such as 25.5.",
             field="energy_max",
         )
-
-
-def _labels_left(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[float]:
-    return _nearest_labels(is_text[:, : max(0, box.left - _CLEAR)][:, ::-1], box, is_text.shape)
-
-
-def _labels_right(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[float]:
-    return _nearest_labels(is_text[:, box.right + _CLEAR :], box, is_text.shape)
-
-
-def _nearest_labels(
-    beside: Bool[np.ndarray, "height band"], box: Box, shape: tuple[int, ...]
-) -> list[float]:
-    """The labels next to the axis, from which its columns lead away; not the axis' name."""
-    height, width = shape
-    beside = beside[:, : max(_LEAST_BESIDE, round(_BESIDE * width)) - _CLEAR]
-    margin = round(_OVER * box.height)
-    is_filled = beside[max(0, box.top - margin) : box.bottom + margin].any(axis=0)
-    columns = np.flatnonzero(is_filled)
-    apart = max(3, round(_APART * height))
-    for block in np.split(columns, np.flatnonzero(np.diff(columns) > apart) + 1):
-        if block.size and (labels := _labels(beside[:, block[0] : block[-1] + 1], box)):
-            return labels
-    return []
-
-
-def _labels(is_dark: Bool[np.ndarray, "height band"], box: Box) -> list[float]:
-    """Where labels stand, as fractions of the axis from its bottom, ascending."""
-    if not is_dark.size:
-        return []
-    rows = np.concatenate([[False], is_dark.any(axis=1), [False]])
-    edges = np.flatnonzero(rows[1:] != rows[:-1])
-    middles = [
-        (start + stop) / 2
-        for start, stop in zip(edges[::2], edges[1::2], strict=True)
-        if stop - start >= 4
-    ]
-    margin = _OVER * box.height
-    inside = [row for row in middles if box.top - margin <= row <= box.bottom + margin]
-    return sorted((box.bottom - row) / box.height for row in inside)
 
 
 def _even_spacing(labels: list[float]) -> float | None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from matplotlib import rc_context, rcdefaults
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from PIL import Image
@@ -34,6 +35,7 @@ def _drawn(
     vmin: float = 0,
     bar: tuple[float, float, float, float] | None = (0.865, 0.1, 0.036, 0.8),
     labels: str = "left",
+    is_log: bool = False,
 ) -> bytes:
     """A scan with one glitch, drawn by matplotlib's own style; blank above ``top``."""
     with rc_context():
@@ -53,6 +55,7 @@ def _drawn(
             is_linear=is_linear,
             bar_at=bar,
             labels_at=labels,
+            is_log=is_log,
         )
 
 
@@ -70,6 +73,7 @@ def _drawn_in_style(
     vmin: float,
     bar_at: tuple[float, float, float, float] | None,
     labels_at: str,
+    is_log: bool,
 ) -> bytes:
     rng = np.random.default_rng(0)
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100)
@@ -80,7 +84,8 @@ def _drawn_in_style(
     energy = rng.exponential(1.0, (299, 299))
     row = np.exp(-(np.log(frequency[:-1] / PEAK_HZ) ** 2) * 8)
     energy += 30 * row[:, None] * np.exp(-((time[:-1] / 0.02) ** 2))
-    mesh = axes.pcolormesh(time, frequency, energy, cmap=cmap, vmin=vmin, vmax=vmax)
+    scale = LogNorm(vmin, vmax) if is_log else Normalize(vmin, vmax)
+    mesh = axes.pcolormesh(time, frequency, energy, cmap=cmap, norm=scale)
     if not is_linear:
         axes.set_yscale("log", base=base)
     axes.set_ylim(*axis)
@@ -94,7 +99,7 @@ def _drawn_in_style(
     else:
         axes.grid(visible=False)
     if bar_at is not None:
-        ticks = np.arange(vmin, vmax + 1e-9, step)
+        ticks = None if is_log else np.arange(vmin, vmax + 1e-9, step)
         along = "horizontal" if bar_at[2] > bar_at[3] else "vertical"
         where = figure.add_axes(bar_at)
         bar = figure.colorbar(mesh, cax=where, ticks=ticks, orientation=along)
@@ -148,7 +153,8 @@ def test_another_frequency_axis_is_asked_for_and_read(axis: tuple[float, float])
 
 
 @pytest.mark.parametrize(
-    ("vmax", "step"), [(15.0, 5), (15.0, 2.5), (10.0, 2), (50.0, 10), (25.0, 5)]
+    ("vmax", "step"),
+    [(15.0, 5), (15.0, 2.5), (10.0, 2), (50.0, 10), (25.0, 5), (255.0, 50), (2.55, 0.5)],
 )
 def test_another_colour_scale_is_asked_for_and_read(vmax: float, step: float) -> None:
     with pytest.raises(ImageError, match="give energy_max"):
@@ -156,7 +162,7 @@ def test_another_colour_scale_is_asked_for_and_read(vmax: float, step: float) ->
     image = _read(Scales(energy_max=vmax), vmax=vmax, step=step)
     usual = _read()
     quiet = usual.values < min(vmax, 25.5) / 25.5 * 0.8
-    assert np.abs(image.values - usual.values)[quiet].mean() < 0.01
+    assert np.abs(image.values - usual.values)[quiet].mean() < 0.01 * max(1, vmax / 100)
 
 
 def test_scans_of_kagra_are_read_with_both_given() -> None:
@@ -187,7 +193,7 @@ def test_a_range_that_the_labels_deny_is_refused() -> None:
         _read(Scales(frequency_range_hz=(10.0, 4096.0)))
 
 
-@pytest.mark.parametrize("style", ["dark_background", "bmh", "fivethirtyeight"])
+@pytest.mark.parametrize("style", ["dark_background", "bmh", "fivethirtyeight", "Solarize_Light2"])
 def test_labels_of_any_style_are_seen(style: str) -> None:
     image = _read(style=style)
     assert image.assumed == ()
@@ -207,6 +213,33 @@ def test_a_bar_that_does_not_begin_at_zero_is_refused() -> None:
     for said in (None, Scales(energy_max=25.5)):
         with pytest.raises(ImageError, match="colour bar"):
             _read(said, vmin=5)
+
+
+@pytest.mark.parametrize(("vmin", "vmax"), [(0.5, 25.5), (1.0, 100.0), (1.0, 10.0), (0.1, 10.0)])
+def test_a_logarithmic_bar_is_refused_whatever_is_said(vmin: float, vmax: float) -> None:
+    for said in (None, Scales(energy_max=vmax)):
+        with pytest.raises(ImageError, match="colour bar do not stand") as refused:
+            _read(said, vmin=vmin, vmax=vmax, is_log=True)
+        assert refused.value.field == "energy_max"
+
+
+def test_a_colour_scale_ten_times_another_is_told_by_its_digits() -> None:
+    _read(Scales(energy_max=255.0), vmax=255.0, step=50)
+    for said, vmax, step in ((25.5, 255.0, 50), (255.0, 25.5, 5), (25.5, 2.55, 0.5)):
+        with pytest.raises(ImageError, match="energy_max that the picture shows"):
+            _read(Scales(energy_max=said), vmax=vmax, step=step)
+
+
+def test_labels_too_small_to_be_made_out_are_asked_for() -> None:
+    small = Image.open(io.BytesIO(_drawn(vmax=15))).convert("RGB").resize((140, 170))
+    out = io.BytesIO()
+    small.save(out, "PNG")
+    with pytest.raises(ImageError, match="give energy_max"):
+        read_spectrogram(out.getvalue(), "a.png", None, Scales((10.0, 2048.0)))
+    with pytest.raises(ImageError, match="give frequency_range"):
+        read_spectrogram(out.getvalue(), "a.png", None, Scales(energy_max=15.0))
+    image = read_spectrogram(out.getvalue(), "a.png", None, Scales((10.0, 2048.0), 15.0))
+    assert _peak_hz(image) == pytest.approx(PEAK_HZ, rel=0.1)
 
 
 def test_scales_without_labels_are_said_to_be_assumed() -> None:

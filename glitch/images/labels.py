@@ -1,0 +1,84 @@
+"""The labels beside an axis or a colour bar: where each stands and how large it is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool
+
+from glitch.images.panel import Box
+
+_BESIDE, _LEAST_BESIDE = 0.035, 25  # of the picture's width, pixels: labels begin this near an axis
+_CLEAR = 6  # pixels beside the axes that hold ticks rather than labels
+_APART = 0.006  # of the picture's height: so far lies the name of an axis from its labels
+_OVER = 0.015  # of the axis: a label at its end stands so far beyond; those of the time, further
+_LEAST_HEIGHT = 4  # pixels
+_BETWEEN = 0.45  # of a label's height: no further stand its digits from one another
+
+
+class Label(NamedTuple):
+    """One label: where it stands, as a fraction of the axis from its bottom; its size in pixels."""
+
+    place: float
+    width: int
+    height: int
+
+
+def labels_left(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[Label]:
+    """Labels left of a box, from its bottom up."""
+    return _nearest_labels(is_text[:, : max(0, box.left - _CLEAR)][:, ::-1], box, is_text.shape)
+
+
+def labels_right(is_text: Bool[np.ndarray, "height width"], box: Box) -> list[Label]:
+    """Labels right of a box, from its bottom up."""
+    return _nearest_labels(is_text[:, box.right + _CLEAR :], box, is_text.shape)
+
+
+def _nearest_labels(
+    beside: Bool[np.ndarray, "height band"], box: Box, shape: tuple[int, ...]
+) -> list[Label]:
+    """The labels next to the axis, from which its columns lead away; not the axis' name."""
+    height, width = shape
+    near = beside[:, : max(_LEAST_BESIDE, round(_BESIDE * width)) - _CLEAR]
+    margin = round(_OVER * box.height)
+    is_filled = near[max(0, box.top - margin) : box.bottom + margin].any(axis=0)
+    columns = np.flatnonzero(is_filled)
+    apart = max(3, round(_APART * height))
+    for block in np.split(columns, np.flatnonzero(np.diff(columns) > apart) + 1):
+        if not block.size:
+            continue
+        first = int(block[0])
+        rows = _label_rows(near[:, first : block[-1] + 1], box)
+        if rows:
+            # Long labels reach beyond where they are looked for.
+            return [
+                Label(
+                    (box.bottom - (start + stop) / 2) / box.height,
+                    _width(beside[start:stop, first:]),
+                    stop - start,
+                )
+                for start, stop in reversed(rows)
+            ]
+    return []
+
+
+def _label_rows(is_dark: Bool[np.ndarray, "height band"], box: Box) -> list[tuple[int, int]]:
+    """First and last row of each label, from above."""
+    rows = np.concatenate([[False], is_dark.any(axis=1), [False]])
+    edges = np.flatnonzero(rows[1:] != rows[:-1])
+    margin = _OVER * box.height
+    return [
+        (start, stop)
+        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+        if stop - start >= _LEAST_HEIGHT
+        and box.top - margin <= (start + stop) / 2 <= box.bottom + margin
+    ]
+
+
+def _width(is_dark: Bool[np.ndarray, "height band"]) -> int:
+    """Of the first run of columns with text, over the gaps between digits."""
+    columns = np.flatnonzero(is_dark.any(axis=0))
+    most = max(4.0, _BETWEEN * len(is_dark))
+    ends = np.flatnonzero(np.diff(columns) > most)
+    return int(columns[ends[0] if ends.size else -1] - columns[0]) + 1
