@@ -11,6 +11,8 @@ import pytest
 
 from glitch.errors import FormatError, StrainError
 from glitch.strain import Strain, read_strain
+from glitch.strain.reading import open_strain
+from glitch.strain.source import Request
 
 RATE = 1024
 GPS = 1126259446
@@ -217,3 +219,16 @@ def test_a_column_of_times_beside_a_series(tmp_path: Path) -> None:
         file["time"][8 * RATE :] += 3
     with pytest.raises(StrainError, match="some are missing"):
         _read(path, GPS + 5)
+
+
+def test_a_stretch_may_begin_within_a_second_that_is_marked_missing(tmp_path: Path) -> None:
+    path = tmp_path / "a.hdf5"
+    with h5py.File(path, "w") as file:
+        strain = file.create_dataset("strain/Strain", data=np.arange(4.0 * RATE))
+        strain.attrs["Xspacing"] = 1 / RATE
+        file["meta/GPSstart"] = 1_000_000_000
+        file["quality/simple/DQmask"] = np.array([127, 0, 127, 126])
+    with open_strain(path, Request(path.name)) as (source, _):
+        part = source.read(RATE + 100, 4 * RATE)
+    assert np.flatnonzero(np.isfinite(part)).tolist() == list(range(RATE - 100, 2 * RATE - 100))
+    assert part[RATE - 100] == 2 * RATE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -302,7 +303,8 @@ def _values(file: h5py.File, series: _Series, first: int, last: int, request: Re
     dataset = series.dataset
     try:
         most_bytes = MAX_SAMPLES * dataset.dtype.itemsize
-        values = read_samples(dataset, first, last, most_bytes=most_bytes).astype(np.float64)
+        values = read_samples(dataset, first, last, most_bytes=most_bytes)
+        values = values.astype(np.float64, copy=False)
         return _without_missing(file, values, first, series.rate_hz)
     except OSError as error:
         raise FormatError(
@@ -334,12 +336,14 @@ def _without_missing(
     mask = find_dataset(file, "quality/simple/DQmask")
     if mask is None or mask.dtype.kind not in "iu" or len(dataset_shape(mask)) != 1:
         return values
-    seconds = ((first + np.arange(values.size)) // rate_hz).astype(np.int64)
-    low = int(seconds[0])
-    bits = read_rows(mask, low, int(seconds[-1]) + 1, most_bytes=_MAX_MASK_BYTES)
-    if bits.size < int(seconds[-1]) + 1 - low:
+    low, high = int(first // rate_hz), int((first + values.size - 1) // rate_hz) + 1
+    bits = read_rows(mask, low, high, most_bytes=_MAX_MASK_BYTES)
+    if bits.size < high - low:
         return values
-    return np.where(bits[seconds - low] & 1, values, np.nan)
+    for second in low + np.flatnonzero((bits & 1) == 0):
+        start, end = (math.ceil(at * rate_hz) - first for at in (second, second + 1))
+        values[max(0, start) : end] = np.nan
+    return values
 
 
 def _rate(file: h5py.File, path: str, dataset: h5py.Dataset) -> float | None:
