@@ -21,6 +21,7 @@ _UTC = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _BASIC = re.compile(r"(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})(?=\D|\Z)", re.ASCII)
+_DAY_AND_MONTH = re.compile(r"\d{1,2}([-/.])\d{1,2}\1\d{4}(?!\d)", re.ASCII)
 _STEP = Decimal("1e-9")  # s
 
 
@@ -39,6 +40,16 @@ def is_utc_date(text: str) -> bool:
     """Whether a text has the form of a whole UTC day rather than a moment."""
     match = _UTC.fullmatch(text.strip())
     return match is not None and match["hour"] is None
+
+
+def why_ambiguous(text: str) -> str | None:
+    """Why a date such as ``11/28/2026`` is not read, as a sentence; None for another text."""
+    if _DAY_AND_MONTH.match(text.strip()) is None:
+        return None
+    return (
+        f"Of the date {text.strip()[:40]!r} it cannot be told which number is the month: write the "
+        "year first, as 2026-11-28 09:50:45 (UTC), or give GPS seconds."
+    )
 
 
 def parse_utc(text: str) -> Decimal | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from glitch.gps import LATEST_GPS_TIME, is_utc_date, is_utc_text, parse_utc
+from glitch.gps import LATEST_GPS_TIME, is_utc_date, is_utc_text, parse_utc, why_ambiguous
 
 MAX_CHARACTERS = 40
 
@@ -41,7 +41,8 @@ def parse_time(text: str) -> Decimal:
             )
     else:
         raise TimeError(
-            f"“{shown}” is no time: give GPS seconds such as 1266281982.66, or UTC such as "
+            why_ambiguous(text)
+            or f"“{shown}” is no time: give GPS seconds such as 1266281982.66, or UTC such as "
             "2020-02-22 00:59:24."
         )
     if not 0 <= gps_time <= LATEST_GPS_TIME:

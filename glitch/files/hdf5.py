@@ -258,6 +258,7 @@ def _find(group: h5py.Group, path: str) -> h5py.Dataset | h5py.Group | None:
 def _check_size(
     dataset: h5py.Dataset, n_values: int, most_bytes: int, *, allows_text: bool = False
 ) -> None:
+    _check_filters(dataset)
     dtype = dataset.dtype
     is_text = dtype.names is not None or h5py.check_string_dtype(dtype) is not None
     if dtype.hasobject and not (is_text and allows_text):
@@ -278,6 +279,19 @@ def _check_size(
             "values, which would have to be decoded whole. Rewrite it in chunks under "
             f"{MOST_CHUNK_BYTES >> 20} MiB."
         )
+
+
+def _check_filters(dataset: h5py.Dataset) -> None:
+    """Refuse what is compressed by a plugin that is not here: such a file is not damaged."""
+    made = dataset.id.get_create_plist()
+    for number in range(made.get_nfilters()):
+        code, _, _, name = made.get_filter(number)
+        if not h5py.h5z.filter_avail(code):
+            shown = name.decode("utf-8", "replace") or f"filter {code}"
+            raise FormatError(
+                f"The dataset {str(dataset.name)!r} is compressed with {shown}, which is not read "
+                "here: write it with gzip (zlib), or uncompressed."
+            )
 
 
 def _one(value: object) -> object:

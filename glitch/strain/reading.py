@@ -36,6 +36,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x93NUMPY", "npy"),
     (b"PK\x03\x04", "npz"),
 )
+_PACKED = {"hdf5": "HDF5", "gwf": "GWF", "npy": "npy", "npz": "npz"}
 _OPENERS: dict[str, _Opener] = {
     "hdf5": open_hdf5,
     "gwf": open_gwf,
@@ -225,7 +226,14 @@ def _kind(path: Path, request: Request) -> str:
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
-    if is_numeric_text(text_head(path)):
+    inside = text_head(path)
+    packed = next((name for magic, name in _MAGIC if inside.startswith(magic)), None)
+    if packed is not None:
+        raise FormatError(
+            f"{request.shown_name} is gzipped {_PACKED[packed]}: unpack it with gunzip and send "
+            "that."
+        )
+    if is_numeric_text(inside):
         return "text"
     raise FormatError(
         f"{request.shown_name} is no strain file that is read here: send HDF5 (GWOSC, gwpy), GWF, "

@@ -1,7 +1,7 @@
 """Tables of triggers in HDF5, of which a few rows are read at a time.
 
 Omicron and our exports call the table ``triggers``; gwpy and astropy put it at any path; PyCBC
-keeps a group for each detector, with a dataset for each column.
+keeps a group for each detector, with a dataset for each column; pandas has blocks of columns.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ from glitch.files.hdf5 import (
 )
 from glitch.tables.columns import has_times, is_known, is_time, with_unit
 from glitch.tables.layout import ecsv_units
+from glitch.tables.pandas_hdf5 import PandasTable, pandas_table
 
 TRIGGERS = "triggers"
 _IFO = "ifo"
 _MOST_ROW_BYTES = 2048  # Omicron writes 100
 _META, _MASK = ".__table_column_meta__", ".mask"  # as astropy calls what it keeps beside
 _MOST_META_LINES, _MOST_META_BYTES = 2_000, 1 << 20
+_OF_PANDAS = ("axis1", "table")  # a dataset of each of its two layouts
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -201,7 +203,10 @@ def _tables(tree: h5py.File) -> list[_Table]:
     others: dict[str, list[tuple[int, ...]]] = {}  # what groups hold that is no column
     for path, dataset in walk_datasets(tree):
         group, _, column = path.rpartition("/")
-        if len(dataset_shape(dataset)) != 1:
+        frame = pandas_table(tree, group) if column in _OF_PANDAS else None
+        if frame is not None and has_times(frame.columns):
+            found.append(_of_pandas(group, frame))
+        elif len(dataset_shape(dataset)) != 1:
             others.setdefault(group, []).append(dataset_shape(dataset))
         elif dataset.dtype.names is not None and has_times(dataset.dtype.names):
             found.append(_compound(tree, path, dataset))
@@ -213,6 +218,20 @@ def _tables(tree: h5py.File) -> list[_Table]:
         if (table := _columnar(path, columns)) is not None
         and not any(_is_of_each(shape, table.count) for shape in others.get(path, ()))
     ]
+
+
+def _of_pandas(path: str, frame: PandasTable) -> _Table:
+    coarse = tuple(
+        name
+        for name, (dataset, field, _) in frame.columns.items()
+        if _is_coarse(name, dataset.dtype[field].base if field else dataset.dtype)
+    )
+
+    def read(start: int, stop: int, wanted: Sequence[str]) -> Mapping[str, Sequence[Any]]:
+        return frame.read(start, stop, wanted, max(stop - start, 1) * _MOST_ROW_BYTES)
+
+    fine = tuple(name for name in frame.columns if name not in coarse)
+    return _Table(path, fine, frame.count, frame.row_bytes, read, coarse)
 
 
 def _is_of_each(shape: tuple[int, ...], count: int) -> bool:

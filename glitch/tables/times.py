@@ -11,6 +11,7 @@ from glitch.gps import (
     is_utc_date,
     parse_utc,
     unix_to_gps,
+    why_ambiguous,
 )
 from glitch.tables.columns import (
     DURATION,
@@ -87,7 +88,7 @@ def why_no_time(text: str) -> str:
             f"Of {text[:40]!r} it cannot be told whether it is GPS or Unix time: call its column "
             "gps_time or unix_time."
         )
-    return (
+    return why_ambiguous(text) or (
         f"gps_time {text[:40]!r} is no GPS time: give seconds since 6 January 1980, or UTC as "
         "2015-09-14T09:50:45."
     )

@@ -495,3 +495,18 @@ def test_which_files_are_strain(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "views.h5", "w") as file:
         file["views"] = np.ones((4, 8, 8))
     assert not said(tmp_path / "views.h5")
+
+
+def test_an_npz_with_one_unnamed_array_is_strain(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", NOISE)
+    assert is_strain_file(tmp_path / "a.npz", "a.npz")
+    strain = _read(tmp_path / "a.npz", sample_rate_hz=RATE, gps_time=GPS)
+    np.testing.assert_array_equal(strain.values, NOISE)
+    np.savez(tmp_path / "b.npz", NOISE, NOISE)
+    assert not is_strain_file(tmp_path / "b.npz", "b.npz")
+
+
+def test_a_gzipped_frame_is_told_to_be_unpacked(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.gwf.gz", gzip.compress(b"IGWD\0" + bytes(100)))
+    with pytest.raises(FormatError, match="is gzipped GWF: unpack it with gunzip"):
+        _read(path)

@@ -22,6 +22,7 @@ from glitch.gps import parse_utc, unix_to_gps, utc_to_gps, why_in_future
 from glitch.tables import Facts, facts_of, is_text_table, origin_of, read_text_table
 from glitch.tables.hdf5 import holds_triggers, trigger_rows, trigger_table
 from glitch.tables.reading import table_row, text_columns
+from glitch.tables.times import why_no_time
 
 
 def _rows(path: Path) -> list[Facts]:
@@ -235,6 +236,11 @@ def test_values_that_cannot_be_are_named() -> None:
     ):
         with pytest.raises(TableError, match=message):
             facts_of(row)
+
+
+@pytest.mark.parametrize("text", ["11/28/2026", "28.11.2026 12:00:00", "1-2-2020"])
+def test_a_date_whose_month_cannot_be_told_is_asked_to_begin_with_the_year(text: str) -> None:
+    assert "write the year first" in why_no_time(text)
 
 
 def test_what_stands_for_unknown_is_unknown() -> None:

@@ -33,6 +33,7 @@ _MAX_BYTES = 1 << 28  # of one array, decoded
 _MAX_SCALAR_BYTES = 4096
 _BLOCK = 1 << 20
 _STRAIN_NAMES = ("strain", "values", "data")
+_UNNAMED = "arr_0"  # of np.savez without names; alone in its file it is taken as strain
 
 
 @contextmanager
@@ -106,6 +107,8 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
 def npz_strain_name(archive: zipfile.ZipFile) -> str | None:
     """Name of the array that holds strain, None if there is none."""
     names = {entry.removesuffix(".npy") for entry in archive.namelist()}
+    if names == {_UNNAMED}:
+        return _UNNAMED
     return next((name for name in _STRAIN_NAMES if name in names), None)
 
 
