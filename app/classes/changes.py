@@ -84,16 +84,9 @@ def current_values(known: GlitchClass, names: Mapping[str, Any]) -> Values:
 
 def set_values(session: Session, known: GlitchClass, values: Mapping[str, Any]) -> None:
     """Write columns of a class."""
-    plain = dict(values)
-    if "exemplar_ids" in plain:
-        plain["exemplar_ids"] = [UUID(one) for one in plain["exemplar_ids"]]
-    session.execute(
-        update(GlitchClass)
-        .where(GlitchClass.id == known.id)
-        .values(**plain)
-        .execution_options(synchronize_session=False)
-    )
-    session.refresh(known)
+    for name, value in values.items():
+        setattr(known, name, [UUID(one) for one in value] if name == "exemplar_ids" else value)
+    session.flush()
 
 
 def _renamed(session: Session, known: GlitchClass, change: RenameRequest) -> Values:

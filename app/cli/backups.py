@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.options import reported
+from app.launch.sentences import reported_as_sentences
 
 if TYPE_CHECKING:
     from app.launch.backup.contents import Manifest
@@ -20,7 +20,7 @@ def backup(
     dest: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
 ) -> None:
     """Write database and files into a folder, while the service runs or not."""
-    with reported():
+    with reported_as_sentences():
         from app.launch.backup.taking import take_backup
         from app.launch.settings import read_settings
 
@@ -32,7 +32,7 @@ def restore(
     src: Annotated[Path, typer.Argument(help="A folder that `backup` made.")],
 ) -> None:
     """Bring a backup back into an empty data directory and database."""
-    with reported():
+    with reported_as_sentences():
         from app.launch.backup.restoring import restore_backup
         from app.launch.settings import read_settings
 

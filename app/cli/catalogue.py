@@ -8,7 +8,8 @@ from uuid import UUID
 
 import typer
 
-from app.cli.options import ServiceUrl, reported
+from app.cli.options import ServiceUrl
+from app.launch.sentences import reported_as_sentences
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -50,7 +51,7 @@ def embed(
 
     The token comes from GLITCH_TOKEN, else from the data directory.
     """
-    with reported():
+    with reported_as_sentences():
         from app.client.remote import find_service, print_answer
 
         fields = {
@@ -104,7 +105,7 @@ def ingest(
     url: ServiceUrl = None,
 ) -> None:
     """Send many glitches to a running service, and watch them being stored."""
-    with reported():
+    with reported_as_sentences():
         from app.client.catalogue import ingest as send
         from app.client.jobs import show
 
@@ -142,7 +143,7 @@ def cluster(
     url: ServiceUrl = None,
 ) -> None:
     """Cluster what the known classes do not explain, and show the clusters."""
-    with reported():
+    with reported_as_sentences():
         from app.client.catalogue import cluster as run
 
         wanted = {
@@ -182,7 +183,7 @@ def export_catalogue(
     url: ServiceUrl = None,
 ) -> None:
     """Write the catalogue, or a part of it, to a file that gwpy reads."""
-    with reported():
+    with reported_as_sentences():
         from app.client.catalogue import export_catalogue as run
         from app.client.catalogue import format_of
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import JobId, ServiceUrl, reported
+from app.cli.options import JobId, ServiceUrl
+from app.launch.sentences import reported_as_sentences
 
 app = typer.Typer(help="Background work of a running service.", no_args_is_help=True)
 
@@ -22,7 +23,7 @@ def list_jobs(
     url: ServiceUrl = None,
 ) -> None:
     """List jobs, latest first."""
-    with reported():
+    with reported_as_sentences():
         from app.client.jobs import print_jobs
 
         print_jobs(url, state=state, kind=kind, limit=limit)
@@ -36,7 +37,7 @@ def show_job(
     url: ServiceUrl = None,
 ) -> None:
     """Show a job's progress until it ends, then what failed. Exit code 1 if the job failed."""
-    with reported():
+    with reported_as_sentences():
         from app.client.jobs import show
 
         raise typer.Exit(show(url, job_id, is_followed=follow))
@@ -45,7 +46,7 @@ def show_job(
 @app.command("cancel")
 def cancel_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
     """Stop a job; what it has stored stays."""
-    with reported():
+    with reported_as_sentences():
         from app.client.jobs import act
 
         act(url, job_id, "cancel")
@@ -54,7 +55,7 @@ def cancel_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
 @app.command("retry")
 def retry_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
     """Do again what failed of a job, or what a cancelled one left undone."""
-    with reported():
+    with reported_as_sentences():
         from app.client.jobs import act
 
         act(url, job_id, "retry")

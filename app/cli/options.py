@@ -32,15 +32,6 @@ def set_environment(**values: object) -> None:
 
 
 @contextlib.contextmanager
-def reported() -> Iterator[None]:
-    """Within it, what a user can act on is reported as a sentence, not a traceback."""
-    from app.launch.sentences import reported_as_sentences
-
-    with reported_as_sentences():
-        yield
-
-
-@contextlib.contextmanager
 def open_store() -> Iterator[Database]:
     """The database that the settings name; for the embedded one, started if need be."""
     from app.launch.database import open_database

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import typer
 
-from app.cli.options import ServiceUrl, open_store, reported
+from app.cli.options import ServiceUrl, open_store
+from app.launch.sentences import reported_as_sentences
 
 if TYPE_CHECKING:
     from app.references.archives import Archive, PublishedFile
@@ -79,7 +80,7 @@ def references(
     The workers of the service fetch and store them in the background; a transfer that breaks off is
     continued. Their labels carry the archive's name, and never replace a person's.
     """
-    with reported():
+    with reported_as_sentences():
         from app.batches.wanted import PICTURES, STRAIN, Wanted
         from app.references.archives import archive_named
 
@@ -104,7 +105,7 @@ def references(
 
             table = None if manifest is None else _keep(manifest)
             digest = None if file is None else _keep(file)
-            with database.transaction() as session:
+            with database.sessions.begin() as session:
                 if file is not None and digest is not None:
                     job_id = load_kept(session, chosen, wanted, {file.name: digest}, manifest=table)
                 else:
@@ -156,7 +157,7 @@ def _line(archive: Archive, file: PublishedFile) -> str:
 def _remove(archive: Archive) -> None:
     from app.references.service import remove_references
 
-    with open_store() as database, database.transaction() as session:
+    with open_store() as database, database.sessions.begin() as session:
         glitches, labels = remove_references(session, archive)
     typer.echo(
         f"{glitches:,} glitches of {archive.title} are gone, and its labels on {labels:,} others."

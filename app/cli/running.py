@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import DataDir, ServiceUrl, open_store, reported, set_environment
+from app.cli.options import DataDir, ServiceUrl, open_store, set_environment
+from app.launch.sentences import reported_as_sentences
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -28,7 +29,7 @@ def up(
 ) -> None:
     """Start everything in the foreground; Ctrl-C stops it."""
     set_environment(GLITCH_DATA_DIR=data_dir, GLITCH_HOST=host, GLITCH_PORT=port)
-    with reported():
+    with reported_as_sentences():
         from app.launch.settings import read_settings
         from app.launch.up import up as run
 
@@ -48,7 +49,7 @@ def publish(
     ] = None,
 ) -> None:
     """Make a checkpoint known to the service, without a restart."""
-    with reported(), open_store() as database:
+    with reported_as_sentences(), open_store() as database:
         from app.launch.data_directory import prepare_data_directory
         from app.launch.publish import publish_folder, publish_shipped
         from app.launch.settings import read_settings
@@ -56,7 +57,7 @@ def publish(
         from glitch.checkpoint import shipped_checkpoint
 
         data_directory = prepare_data_directory(read_settings().data_dir)
-        with database.transaction() as session:
+        with database.sessions.begin() as session:
             if folder is None and activate is None:
                 record = publish_shipped(session, data_directory)
             else:
@@ -75,7 +76,7 @@ def publish(
 @app.command()
 def migrate() -> None:
     """Bring the database's tables to this version."""
-    with reported(), open_store() as database:
+    with reported_as_sentences(), open_store() as database:
         from app.launch.database import upgrade_schema
 
         upgrade_schema(database.url)
@@ -92,7 +93,7 @@ def demo(
     url: ServiceUrl = None,
 ) -> None:
     """Load the demonstration of simulated glitches into a running service, or remove it."""
-    with reported():
+    with reported_as_sentences():
         from app.client.jobs import load, remove_all
 
         raise typer.Exit(remove_all(url) if remove else load(url, is_followed=follow))

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import typer
 
-from app.cli.options import open_store, reported
+from app.cli.options import open_store
+from app.launch.sentences import reported_as_sentences
 
 app = typer.Typer(help="Bearer tokens of the service.", no_args_is_help=True)
 
@@ -21,13 +22,13 @@ def create(
     ] = None,
 ) -> None:
     """Make a token and print it: it is shown this once."""
-    with reported(), open_store() as database:
+    with reported_as_sentences(), open_store() as database:
         from datetime import timedelta
 
         from app.core.access import create_token, parse_role
 
         lifetime = None if expires_days is None else timedelta(days=expires_days)
-        with database.transaction() as session:
+        with database.sessions.begin() as session:
             made = create_token(session, name, parse_role(role), lifetime=lifetime)
         typer.echo(made.secret)
 
@@ -35,13 +36,13 @@ def create(
 @app.command("list")
 def list_all() -> None:
     """List the tokens, never their secrets."""
-    with reported(), open_store() as database:
+    with reported_as_sentences(), open_store() as database:
         from rich.table import Table
 
         from app.client.remote import plain_console
         from app.core.access import list_tokens
 
-        with database.transaction() as session:
+        with database.sessions.begin() as session:
             records = list_tokens(session)
         table = Table("id", "name", "role", "created", "last used", "expires", "revoked", box=None)
         for record in records:
@@ -61,10 +62,10 @@ def revoke(
     token_id: Annotated[UUID, typer.Argument(metavar="ID", help="As `token list` shows it.")],
 ) -> None:
     """Make a token useless from now on."""
-    with reported(), open_store() as database:
+    with reported_as_sentences(), open_store() as database:
         from app.core.access import revoke_token
 
-        with database.transaction() as session:
+        with database.sessions.begin() as session:
             record = revoke_token(session, token_id)
         typer.echo(f"Revoked the token {record.name!r}.")
 
@@ -79,14 +80,14 @@ def link(
     ),
 ) -> None:
     """Print a login link for the pages: good once, for 15 minutes."""
-    with reported(), open_store() as database:
+    with reported_as_sentences(), open_store() as database:
         from app.core.access import list_tokens
         from app.core.errors import NotFoundError
         from app.core.sign_on import create_login_code
         from app.launch.prepare import FIRST_RUN_TOKEN
 
         wanted = name or FIRST_RUN_TOKEN
-        with database.transaction() as session:
+        with database.sessions.begin() as session:
             good = [
                 token
                 for token in list_tokens(session)

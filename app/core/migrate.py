@@ -62,9 +62,7 @@ def check(database_url: str) -> None:
 
 def head_revision() -> str | None:
     """The latest revision that this code knows."""
-    config = Config()
-    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
-    return ScriptDirectory.from_config(config).get_current_head()
+    return ScriptDirectory.from_config(alembic_config("")).get_current_head()
 
 
 def current_revision(engine: Engine) -> str | None:

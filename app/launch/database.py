@@ -31,12 +31,6 @@ class Database:
     url: str
     sessions: sessionmaker[Session]
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[Session]:
-        """One transaction: committed at the end, rolled back on an error."""
-        with self.sessions.begin() as session:
-            yield session
-
 
 @dataclass
 class RunningDatabase:
@@ -72,23 +66,15 @@ class RunningDatabase:
                 "kept."
             )
         say(f"The database ended unexpectedly ({log} says why): it is started again.")
-        self._start_again()
-        say("The database serves again.")
-
-    def _start_again(self) -> None:
-        """Its children hold on to its memory for a moment after it was killed."""
-        place = self.place
-        if place is None:
-            return
-        for pause_s in (1.0, 2.0, 4.0):
-            try:
-                _start(place)
+        for pause_s in (1.0, 2.0, 4.0):  # its children hold on to its memory for a moment
+            with contextlib.suppress(LaunchError):
+                _start(self.place)
                 break
-            except LaunchError:
-                time.sleep(pause_s)
+            time.sleep(pause_s)
         else:
-            _start(place)
-        self._postmaster = _postmaster_of(place)
+            _start(self.place)
+        self._postmaster = _postmaster_of(self.place)
+        say("The database serves again.")
 
 
 def _postmaster_of(place: Path) -> int:

@@ -29,14 +29,14 @@ def prepare() -> dict[str, object]:
     kept_token = read_token(settings.data_dir)  # before anything is changed: it may be damaged
     with open_database(settings) as database:
         upgrade_schema(database.url)
-        with database.transaction() as session:
+        with database.sessions.begin() as session:
             checkpoint = publish_shipped(session, settings.data_dir)
         token_id = _see_to_token(database, settings.data_dir, kept_token)
         code = None
         if token_id is not None:
-            with database.transaction() as session:
+            with database.sessions.begin() as session:
                 code = create_login_code(session, token_id)
-        with database.transaction() as session:
+        with database.sessions.begin() as session:
             if settings.demo:
                 start_at_first(session, settings.demo_per_class)
             job = demonstration(session).job
@@ -54,7 +54,7 @@ def _see_to_token(database: Database, folder: Path, kept: str | None) -> UUID | 
     useless. So does a new database under an old file.
     """
     if kept is not None:
-        with database.transaction() as session:
+        with database.sessions.begin() as session:
             try:
                 holder = verify_token(session, kept)
             except UnauthenticatedError:
@@ -62,7 +62,7 @@ def _see_to_token(database: Database, folder: Path, kept: str | None) -> UUID | 
                     return None
             else:
                 return holder.token_id if holder.role is Role.ADMIN else None
-    with database.transaction() as session:
+    with database.sessions.begin() as session:
         for record in list_tokens(session):
             if record.name == FIRST_RUN_TOKEN and record.revoked_at is None:
                 revoke_token(session, record.id)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from app.classes.naming import create_class
@@ -91,11 +91,7 @@ def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> r
     n_revoked = revoke_labels(session, row.label_ids, reviewer=reviewer)
     if row.made_class:
         withdraw_untouched(session, row.class_id, author=reviewer)
-    session.execute(
-        update(BulkLabel)
-        .where(BulkLabel.id == bulk_id)
-        .values(undone_at=func.now(), undone_by=reviewer.name)
-    )
+    row.undone_at, row.undone_by = func.now(), reviewer.name
     record_event(session, reviewer.name, "undo", "selection", bulk_id, n_revoked=n_revoked)
     session.flush()
     session.expire_all()

@@ -83,10 +83,8 @@ def activate_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecor
     if not row.is_active:
         # The old one first: the partial unique index allows no moment with two.
         session.execute(update(Checkpoint).where(Checkpoint.is_active).values(is_active=False))
-        session.execute(
-            update(Checkpoint).where(Checkpoint.id == checkpoint_id).values(is_active=True)
-        )
-        session.refresh(row)
+        row.is_active = True
+        session.flush()
     return CheckpointRecord.model_validate(row)
 
 

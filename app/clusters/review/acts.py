@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.classes.naming import WITHDRAWN, create_class, find_class, lock_classes, usable_class
@@ -85,7 +85,7 @@ def split(scene: Scene, action: SplitRequest) -> Memory:
             more={"is_part": True, "split_from": cluster.size},
             previous=cluster,
         )
-    _set_own_state(session, cluster, "split")
+    cluster.state = "split"
     return {
         "n_glitches": len(new),
         "whole": str(cluster.id),
@@ -127,17 +127,7 @@ def take_back_split(scene: Scene, memory: Mapping[str, Any]) -> None:
         delete(Cluster).where(Cluster.id.in_(parts)).execution_options(synchronize_session=False)
     )
     session.expire_all()
-    _set_own_state(session, whole, "flagged")
-
-
-def _set_own_state(session: Session, cluster: Cluster, state: str) -> None:
-    session.execute(
-        update(Cluster)
-        .where(Cluster.id == cluster.id)
-        .values(state=state)
-        .execution_options(synchronize_session=False)
-    )
-    session.refresh(cluster)
+    whole.state = "flagged"
 
 
 SOURCE = "review"  # of the labels that reviewers accept or assign
@@ -166,13 +156,7 @@ def take_back_promotion(scene: Scene, memory: Mapping[str, Any]) -> None:
     if found is not None:
         _refuse_changed(scene.session, found)
         refuse_used(scene.session, found, beside=scene.cluster.identity)
-        scene.session.execute(
-            update(GlitchClass)
-            .where(GlitchClass.id == found.id)
-            .values(state=WITHDRAWN)
-            .execution_options(synchronize_session=False)
-        )
-        scene.session.refresh(found)
+        found.state = WITHDRAWN
         note_withdrawal(scene.session, found.id, author=scene.author)
     take_back_naming(scene, memory)
 

@@ -134,21 +134,14 @@ def run_program(program: str, url: str, *arguments: str) -> None:
         LaunchError: with what it said, if it failed.
     """
     parsed = parse_database_url(url)
-    address = URL.create(
-        "postgresql",
-        username=parsed.username,
-        host=parsed.host,
-        port=parsed.port,
-        database=parsed.database,
-        query=parsed.query,
-    ).render_as_string()
+    address = URL.create(**parsed._asdict() | {"drivername": "postgresql", "password": None})
     environment: Mapping[str, str] = {
         **os.environ,
         "LC_ALL": "C",
         **({"PGPASSWORD": str(parsed.password)} if parsed.password else {}),
     }
     finished = subprocess.run(  # noqa: S603
-        [str(postgres_programs() / program), f"--dbname={address}", *arguments],
+        [str(postgres_programs() / program), f"--dbname={address.render_as_string()}", *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -7,8 +7,8 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import ProgrammingError
 
 from app.core.settings import Settings
 from app.launch.backup.contents import (
@@ -92,13 +92,10 @@ def _write(settings: Settings, folder: Path) -> Manifest:
 
 
 def _revision(connection: Connection) -> str:
-    try:
-        found: str = connection.execute(
-            text("SELECT version_num FROM alembic_version")
-        ).scalar_one()
-    except ProgrammingError:
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found is None:
         raise LaunchError(
             "The database has no tables yet, so there is nothing to back up: see that "
             "GLITCH_DATA_DIR or DATABASE_URL are those of the service."
-        ) from None
+        )
     return found
