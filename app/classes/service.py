@@ -22,7 +22,7 @@ from app.classes.changes import (
     take_back_merge,
     wanted_values,
 )
-from app.classes.log import Change, ClassEvent, ClassLog, MergeClassRequest, StateRequest, replay
+from app.classes.log import Change, ClassLog, MergeClassRequest, StateRequest, replay
 from app.classes.naming import WITHDRAWN, find_class, lock_classes, select_classes, to_class_record
 from app.classes.tables import GlitchClass
 from app.classes.tree import Tree
@@ -42,11 +42,6 @@ class ClassOutcome:
 
     log: ClassLog
     record: records.GlitchClass | None
-
-    @property
-    def event(self) -> ClassEvent:
-        """What was done."""
-        return self.log.events[-1]
 
 
 def get_class(session: Session, class_id: int) -> records.GlitchClass:
@@ -126,15 +121,7 @@ def note_withdrawal(session: Session, class_id: int, *, author: Principal) -> No
     """Write into a class's history that the review which named it was undone."""
     log = class_history(session, class_id)
     if log.done:
-        session.add(
-            tables.ClassEvent(
-                class_id=class_id,
-                kind="undo",
-                author=author.name,
-                payload={},
-                undoes_event_id=log.tip_of[log.done[-1]],
-            )
-        )
+        _add(session, class_id, "undo", author, undoes=log.tip_of[log.done[-1]])
 
 
 def withdraw_untouched(session: Session, class_id: int, *, author: Principal) -> bool:
@@ -165,7 +152,7 @@ def _do(
     noted: Mapping[str, Any],
 ) -> tables.ClassEvent:
     _require_admin(known, change, author)
-    row = _add(session, known, change.action, author)
+    row = _add(session, known.id, change.action, author)
     if isinstance(change, MergeClassRequest):
         memory = merge_into(session, known, change.into, author=author, event_id=row.id)
         values: dict[str, Any] = {"state": "retired"}
@@ -195,7 +182,7 @@ def _turn(
     is_undo = isinstance(change, UndoRequest)
     if root.kind == "merge":
         require_role(author, Role.ADMIN)
-    row = _add(session, known, "undo", author, undoes=log.tip_of[root.id])
+    row = _add(session, known.id, "undo", author, undoes=log.tip_of[root.id])
     did = log.last_doing_of(root)
     memory = did.payload
     if root.kind == "create":
@@ -237,15 +224,10 @@ def _require_admin(known: GlitchClass, change: Change, author: Principal) -> Non
 
 
 def _add(
-    session: Session,
-    known: GlitchClass,
-    kind: str,
-    author: Principal,
-    *,
-    undoes: int | None = None,
+    session: Session, class_id: int, kind: str, author: Principal, *, undoes: int | None = None
 ) -> tables.ClassEvent:
     row = tables.ClassEvent(
-        class_id=known.id, kind=kind, author=author.name, payload={}, undoes_event_id=undoes
+        class_id=class_id, kind=kind, author=author.name, payload={}, undoes_event_id=undoes
     )
     session.add(row)
     session.flush()

@@ -21,7 +21,7 @@ from app.core.principals import Principal, Role
 from app.demo.plan import AUTHOR, KIND, LABEL_SOURCE, PER_CLASS
 from app.glitches.tables import Glitch, Label
 from app.jobs.records import OPEN_STATES, JobRecord
-from app.jobs.service import cancel_job, create_job, list_jobs
+from app.jobs.service import cancel_job, create_job, latest_job
 from app.jobs.tables import Job, JobItem
 from app.map.tables import Projection
 from app.models.checkpoints import active_checkpoint
@@ -49,7 +49,7 @@ def start_at_first(session: Session, per_class: int) -> JobRecord | None:
     So one that was removed does not come back at the next start.
     """
     has_glitches = session.scalar(select(exists(select(Glitch.id))))
-    if has_glitches or list_jobs(session, kind=KIND, limit=1).items:
+    if has_glitches or latest_job(session, KIND) is not None:
         return None
     return _start(session, per_class, AUTHOR)
 
@@ -70,7 +70,7 @@ def start_demonstration(session: Session, *, principal: Principal) -> JobRecord:
 
 def demonstration(session: Session) -> Demonstration:
     """How it stands."""
-    job = next(iter(list_jobs(session, kind=KIND, limit=1).items), None)
+    job = latest_job(session, KIND)
     return Demonstration(job, bool(session.scalar(select(exists(_glitches())))))
 
 

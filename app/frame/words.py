@@ -204,6 +204,6 @@ def export_links(
     return tuple(link for link in links if may_start or not link.is_job)
 
 
-def neighbour_card(neighbour: Neighbour, *, wanted_s: float = CARD_WINDOW_S) -> Card:
+def neighbour_card(neighbour: Neighbour) -> Card:
     """One neighbour for a gallery, with its distance."""
-    return card(neighbour.glitch, wanted_s=wanted_s, distance=neighbour.distance)
+    return card(neighbour.glitch, distance=neighbour.distance)

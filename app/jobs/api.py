@@ -17,7 +17,8 @@ from app.jobs.follow import last_event_id as last_event_id_of
 from app.jobs.records import JobItem
 from app.jobs.service import cancel_job, get_job, list_items, list_jobs, retry_job
 from app.server.admission import AdmittedStream
-from app.server.callers import Cursor, Reader, SessionDep, Submitter, runtime_of
+from app.server.callers import Cursor, Reader, Submitter
+from app.server.request_scope import SessionDep, runtime_of
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 

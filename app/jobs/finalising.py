@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.jobs.records import OPEN_STATES, Phase
@@ -39,7 +39,7 @@ def finalise(session: Session, job_id: UUID) -> str | None:
     if job.is_cancel_requested:
         _free_expired(session, job_id)
         if not _exists(session, job_id, JobChunk.state == "running"):
-            _end(session, job, "cancelled", "What was done before stays.")
+            end_job(session, job, "cancelled", "What was done before stays.")
     elif not _exists(
         session, job_id, JobChunk.phase < Phase.FINISH, JobChunk.state.in_(OPEN_STATES)
     ):
@@ -50,7 +50,7 @@ def finalise(session: Session, job_id: UUID) -> str | None:
             .limit(1)
         )
         if broken is not None:
-            _end(session, job, "failed", broken.detail or "A part of it failed.")
+            end_job(session, job, "failed", broken.detail or "A part of it failed.")
     session.flush()
     return job.state
 
@@ -74,20 +74,17 @@ def ending(session: Session, job_id: UUID) -> tuple[str, str | None]:
 def _free_expired(session: Session, job_id: UUID) -> None:
     """Take the chunks of dead workers back; theirs to commit no more."""
     expired = (
-        select(JobChunk.job_id, JobChunk.phase, JobChunk.ordinal)
+        select(JobChunk)
         .where(
             JobChunk.job_id == job_id,
             JobChunk.state == "running",
             JobChunk.lease_until < DATABASE_CLOCK,
         )
         .with_for_update(skip_locked=True)  # locked: about to be committed
+        .execution_options(populate_existing=True)
     )
-    for _, phase, ordinal in session.execute(expired).all():
-        session.execute(
-            update(JobChunk)
-            .where(JobChunk.job_id == job_id, JobChunk.phase == phase, JobChunk.ordinal == ordinal)
-            .values(state="queued", lease_owner=None, lease_until=None)
-        )
+    for chunk in session.scalars(expired):
+        chunk.state, chunk.lease_owner, chunk.lease_until = "queued", None, None
 
 
 def _exists(session: Session, job_id: UUID, *conditions: object) -> bool:
@@ -95,7 +92,8 @@ def _exists(session: Session, job_id: UUID, *conditions: object) -> bool:
     return session.scalar(query) is not None
 
 
-def _end(session: Session, job: Job, state: str, detail: str) -> None:
+def end_job(session: Session, job: Job, state: str, detail: str | None) -> None:
+    """Write that a job has ended, in its row, which is locked, and in its history."""
     job.state, job.detail = state, detail
     job.finished_at = DATABASE_CLOCK
     session.add(JobEvent(job_id=job.id, name=state, detail=detail))

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.jobs.finalising import DATABASE_CLOCK, lock_job
@@ -47,28 +47,7 @@ def claim_chunk(
     if job is None or job.state not in OPEN_STATES or job.is_cancel_requested:
         return None
     _fail_expired(session, job_id)
-    other = aliased(JobChunk)
-    unfinished = (
-        select(other.ordinal)
-        .where(
-            other.job_id == JobChunk.job_id,
-            other.phase < Phase.FINISH,
-            or_(other.state.in_(OPEN_STATES), other.state == "failed"),
-        )
-        .exists()
-    )
-    row = session.scalar(
-        select(JobChunk)
-        .where(
-            JobChunk.job_id == job_id,
-            JobChunk.state.in_(OPEN_STATES),
-            is_due(),
-            or_(JobChunk.phase < Phase.FINISH, ~unfinished),
-        )
-        .order_by(JobChunk.phase, JobChunk.ordinal)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
+    row = session.scalar(chunks_due(job_id).limit(1).with_for_update(skip_locked=True))
     if row is None:
         return None
     row.state, row.lease_owner, row.lease_until = "running", owner, DATABASE_CLOCK + lease
@@ -84,11 +63,30 @@ def claim_chunk(
     return to_record(job), _to_chunk(session, row)
 
 
-def is_due() -> Any:
-    """The condition that somebody should take a chunk up, by the database's clock."""
-    return or_(
-        and_(JobChunk.state == "queued", JobChunk.due_at <= DATABASE_CLOCK),
-        and_(JobChunk.state == "running", JobChunk.lease_until < DATABASE_CLOCK),
+def chunks_due(job_id: UUID) -> Select[JobChunk]:
+    """The chunks that somebody should take up by the database's clock, the first to do first."""
+    other = aliased(JobChunk)
+    unfinished = (
+        select(other.ordinal)
+        .where(
+            other.job_id == JobChunk.job_id,
+            other.phase < Phase.FINISH,
+            or_(other.state.in_(OPEN_STATES), other.state == "failed"),
+        )
+        .exists()
+    )
+    return (
+        select(JobChunk)
+        .where(
+            JobChunk.job_id == job_id,
+            JobChunk.state.in_(OPEN_STATES),  # by which the index of open chunks is found
+            or_(
+                and_(JobChunk.state == "queued", JobChunk.due_at <= DATABASE_CLOCK),
+                and_(JobChunk.state == "running", JobChunk.lease_until < DATABASE_CLOCK),
+            ),
+            or_(JobChunk.phase < Phase.FINISH, ~unfinished),
+        )
+        .order_by(JobChunk.phase, JobChunk.ordinal)
     )
 
 

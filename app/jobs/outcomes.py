@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Integer, Text, Uuid, bindparam, insert, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
-from app.jobs.finalising import DATABASE_CLOCK, ending, lock_job
+from app.jobs.finalising import end_job, ending, lock_job
 from app.jobs.leases import LeaseLostError, end_chunk
 from app.jobs.records import Chunk, Phase
 from app.jobs.registry import ChunkPlan, ChunkResult
@@ -142,9 +142,8 @@ def store_finish(session: Session, chunk: Chunk, owner: str, result: Mapping[str
     end_chunk(session, chunk, owner)
     state, detail = ending(session, chunk.job_id)
     job = _locked(session, chunk)
-    job.state, job.detail, job.result = state, detail, dict(result)
-    job.finished_at = DATABASE_CLOCK
-    add_event(session, chunk.job_id, state, detail)
+    job.result = dict(result)
+    end_job(session, job, state, detail)
     session.flush()
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from app.jobs.finalising import DATABASE_CLOCK, finalise
-from app.jobs.leases import is_due
-from app.jobs.records import OPEN_STATES, Phase
+from app.jobs.leases import chunks_due
+from app.jobs.records import OPEN_STATES
 from app.jobs.tables import Job, JobChunk
 
+_MOST_LOOKED_AT = 1000
 
-def open_jobs(session: Session, *, limit: int = 1000) -> tuple[UUID, ...]:
+
+def open_jobs(session: Session) -> tuple[UUID, ...]:
     """The jobs that have not ended, oldest first."""
-    rows = session.scalars(
-        select(Job.id).where(Job.state.in_(OPEN_STATES)).order_by(Job.created_at).limit(limit)
-    )
-    return tuple(rows)
+    jobs = select(Job.id).where(Job.state.in_(OPEN_STATES)).order_by(Job.created_at)
+    return tuple(session.scalars(jobs.limit(_MOST_LOOKED_AT)))
 
 
 def reconcile(session: Session, job_id: UUID) -> bool:
@@ -29,27 +29,7 @@ def reconcile(session: Session, job_id: UUID) -> bool:
     state = finalise(session, job_id)
     if state not in OPEN_STATES:
         return False
-    other = aliased(JobChunk)
-    unfinished = (
-        select(other.ordinal)
-        .where(
-            other.job_id == job_id,
-            other.phase < Phase.FINISH,
-            or_(other.state.in_(OPEN_STATES), other.state == "failed"),
-        )
-        .exists()
-    )
-    due = (
-        select(JobChunk.ordinal)
-        .where(
-            JobChunk.job_id == job_id,
-            JobChunk.state.in_(OPEN_STATES),
-            is_due(),
-            or_(JobChunk.phase < Phase.FINISH, ~unfinished),
-        )
-        .limit(1)
-    )
-    return session.scalar(due) is not None
+    return session.scalar(chunks_due(job_id).limit(1)) is not None
 
 
 def is_any_chunk_at_work(session: Session) -> bool:

@@ -164,16 +164,25 @@ def known_kinds() -> tuple[str, ...]:
     return tuple(sorted({*BUILT_IN, *_handlers}))
 
 
+def check_kind(kind: str) -> None:
+    """Refuse a kind that nobody here knows.
+
+    Raises:
+        InvalidRequestError: if there is no such kind.
+    """
+    if kind not in known_kinds():
+        known = ", ".join(known_kinds())
+        raise InvalidRequestError(f"There is no job of kind {kind[:40]!r}; known: {known}.")
+
+
 def handler_of(kind: str) -> JobHandler:
     """The handler of a kind.
 
     Raises:
         InvalidRequestError: if there is no such kind.
     """
+    check_kind(kind)
     if kind not in _handlers:
-        if kind not in BUILT_IN:
-            known = ", ".join(known_kinds()) or "none"
-            raise InvalidRequestError(f"There is no job of kind {kind[:40]!r}; known: {known}.")
         module, _, name = BUILT_IN[kind].partition(":")
         _handlers[kind] = cast("JobHandler", getattr(importlib.import_module(module), name))
     return _handlers[kind]

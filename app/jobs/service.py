@@ -11,14 +11,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
-from app.core.identifiers import uuid7
 from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row, wrong_cursor
 from app.core.principals import Principal, Role
 from app.jobs import records
 from app.jobs.finalising import finalise, lock_job
 from app.jobs.notify import notify_after_commit
 from app.jobs.records import OPEN_STATES, JobRecord, Phase
-from app.jobs.registry import known_kinds
+from app.jobs.registry import check_kind
 from app.jobs.tables import ITEM_STATES, JOB_STATES, OPEN, Job, JobChunk, JobEvent, JobItem
 
 LARGEST_PAGE = 500
@@ -32,24 +31,19 @@ def create_job(
     author: str,
     *,
     key: str | None = None,
-    job_id: UUID | None = None,
 ) -> JobRecord:
     """Store a job; workers hear of it once the caller has committed.
 
     Parameters are JSON values, never a secret. While a job of this kind and ``key`` is open, it
-    is that one. ``job_id`` is for who has named a folder after it already.
+    is that one.
 
     Raises:
         InvalidRequestError: if there is no such kind.
     """
-    if kind not in known_kinds():
-        known = ", ".join(known_kinds()) or "none"
-        raise InvalidRequestError(f"There is no job of kind {kind[:40]!r}; known: {known}.")
+    check_kind(kind)
     made = session.scalar(
         insert(Job)
-        .values(
-            id=job_id or uuid7(), kind=kind, key=key, parameters=dict(parameters), author=author
-        )
+        .values(kind=kind, key=key, parameters=dict(parameters), author=author)
         .on_conflict_do_nothing(index_elements=[Job.kind, Job.key], index_where=text(OPEN))
         .returning(Job)
     )
@@ -102,6 +96,11 @@ def list_jobs(
         query = query.where(beyond(last, Job.created_at, Job.id, falls=(True, True)))
     rows, mark = cut_page(session.scalars(query.limit(limit + 1)).all(), limit)
     return Page(tuple(map(to_record, rows)), None if mark is None else str(mark.id))
+
+
+def latest_job(session: Session, kind: str) -> JobRecord | None:
+    """The latest job of a kind; None where there was none."""
+    return next(iter(list_jobs(session, kind=kind, limit=1).items), None)
 
 
 def list_items(

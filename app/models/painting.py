@@ -24,12 +24,10 @@ class Painter:
     Threads share its decoder.
     """
 
-    def __init__(
-        self, decoder: Decoder, *, concurrency: int = CONCURRENCY, timeout_s: float = 30.0
-    ) -> None:
+    def __init__(self, decoder: Decoder, *, timeout_s: float = 30.0) -> None:
         self._decoder = decoder
         sentence = "Too many pictures wait to be painted: try again in a few seconds."
-        self._turns = Turns(concurrency, timeout_s, sentence)
+        self._turns = Turns(CONCURRENCY, timeout_s, sentence)
 
     @property
     def preprocessing(self) -> Preprocessing:

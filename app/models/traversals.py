@@ -137,9 +137,9 @@ def cluster_traversals(session: Session, cluster_id: UUID) -> Traversals:
     return _with_stories(made, stories, is_active)
 
 
-def steps_between(low: float, high: float, number: int = STEPS) -> tuple[float, ...]:
+def steps_between(low: float, high: float) -> tuple[float, ...]:
     """The values that a strip shows, evenly from one end to the other."""
-    return tuple(float(value) for value in np.linspace(low, high, number))
+    return tuple(np.linspace(low, high, STEPS).tolist())
 
 
 def _leading(weights: np.ndarray, is_active: np.ndarray) -> list[int]:

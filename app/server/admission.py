@@ -25,6 +25,7 @@ WAIT_S = 2.0  # of a request that reads: a page is asked for again sooner than w
 UPLOAD_PLACES = 16  # they wait for decoders and the encoder most of the time
 LOOK_UP_THREADS = 8  # for what holds a connection for a moment: who asks, a job's news
 EVENT_STREAMS = 200  # each asks for news twice a second, by the look-ups' threads
+MOST_WAITING = 1000  # for the same places
 SPARE_THREADS = 24  # for files and whatever else needs no connection
 _SHARE = 0.7  # of the connections; uploads and look-ups have the others
 _TABLES_SHARE = 0.1  # of the connections, for tables that are read while they are sent
@@ -33,13 +34,12 @@ _TABLES_SHARE = 0.1  # of the connections, for tables that are read while they a
 class Admission:
     """A number of places, for which requests wait in order and not for long.
 
-    Where ``most_waiting`` wait, more are refused at once.
+    Where ``MOST_WAITING`` wait, more are refused at once.
     """
 
-    def __init__(self, places: int, wait_s: float, most_waiting: int = 1000) -> None:
+    def __init__(self, places: int, wait_s: float) -> None:
         self.places = places
         self._wait_s = wait_s
-        self._most_waiting = most_waiting
         self._free = asyncio.Semaphore(places)
         self.waiting = 0
         self.at_work = 0
@@ -61,7 +61,7 @@ class Admission:
             self._free.release()
 
     async def _take(self) -> None:
-        if self.waiting >= self._most_waiting:
+        if self.waiting >= MOST_WAITING:
             self._refuse()
         self.waiting += 1
         try:

@@ -77,7 +77,7 @@ def test_a_new_class_has_a_history(session: Session, checkpoint: CheckpointRecor
         thunder.id,
         Redo(class_history(session, thunder.id).events[0].id),
         author=BOB,
-        last_event_id=undone.event.id,
+        last_event_id=undone.log.last_id,
     )
     assert again.record == thunder
     assert session.scalar(select(AuditEvent.actor).where(AuditEvent.subject == "class")) == "Ann"
@@ -100,9 +100,9 @@ def test_a_renamed_class_keeps_its_labels_and_is_found_by_its_former_name(
     assert said(session, thunder.id)[-1] == "Bob renamed it from Thunder to Rumble"
     made(session, "thunder")  # the name is free again, until the undo wants it
     with pytest.raises(ConflictError, match="class thunder already"):
-        change(session, "Rumble", Undo(outcome.event.id))
+        change(session, "Rumble", Undo(outcome.log.last_id))
     change(session, "thunder", Rename("Storm"))
-    change(session, "Rumble", Undo(outcome.event.id))
+    change(session, "Rumble", Undo(outcome.log.last_id))
     assert get_class(session, thunder.id).name == "Thunder"
 
 
@@ -166,7 +166,7 @@ def test_a_retired_class_keeps_its_labels_and_takes_no_new_ones(
     assert near[0].glitch.label == "Helix"
     found = list_glitches(session, GlitchFilters(labels=("Helix",))).items
     assert ids(found) == [old.id]
-    change(session, "Helix", Undo(outcome.event.id))
+    change(session, "Helix", Undo(outcome.log.last_id))
     append_label(session, new.id, "Helix", author=ANN)
     assert said(session, get_class_named(session, "Helix").id) == [
         "Eve retired it",
@@ -265,7 +265,7 @@ def test_a_merge_moves_labels_and_its_undo_brings_each_back(
     append_label(session, moved[1], "Tomte", author=ANN)  # meanwhile
     thunder = get_class_named(session, "Thunder").id
     assert said(session, thunder)[-1] == "Eve merged it into Blip (5 glitches)"
-    change(session, "Thunder", Undo(outcome.event.id))
+    change(session, "Thunder", Undo(outcome.log.last_id))
     now = {
         one.id: one.label
         for one in list_glitches(session, GlitchFilters(labels=("Thunder", "Tomte"))).items
@@ -273,9 +273,9 @@ def test_a_merge_moves_labels_and_its_undo_brings_each_back(
     assert now == {one: "Tomte" if one == moved[1] else "Thunder" for one in moved}
     assert get_class_named(session, "Thunder").state == "active"
     assert get_class_named(session, "Thunder_Far").parent == "Thunder"
-    again = change(session, "Thunder", Redo(outcome.event.id))
-    assert again.event.payload["n_glitches"] == 4
-    change(session, "Thunder", Undo(outcome.event.id))
+    again = change(session, "Thunder", Redo(outcome.log.last_id))
+    assert again.log.events[-1].payload["n_glitches"] == 4
+    change(session, "Thunder", Undo(outcome.log.last_id))
     assert (
         session.scalar(
             select(Label.id).where(Label.source.startswith("merge"), Label.revoked_at.is_(None))
@@ -329,21 +329,21 @@ def test_undo_goes_from_the_last_act_to_the_first(
     first = change(session, "Thunder", Describe("Loud."))
     second = change(session, "Thunder", SetState("dormant"), ANN)
     with pytest.raises(ConflictError, match=r"marked it dormant \(Ann, event"):
-        change(session, "Thunder", Undo(first.event.id))
+        change(session, "Thunder", Undo(first.log.last_id))
     with pytest.raises(ConflictError, match="nothing to do again"):
-        change(session, "Thunder", Redo(first.event.id))
+        change(session, "Thunder", Redo(first.log.last_id))
     with pytest.raises(NotFoundError, match="no event"):
         change(session, "Thunder", Undo(10**9))
-    change(session, "Thunder", Undo(second.event.id))
+    change(session, "Thunder", Undo(second.log.last_id))
     with pytest.raises(ConflictError, match="undone already, by Eve"):
-        change(session, "Thunder", Undo(second.event.id))
-    change(session, "Thunder", Undo(first.event.id))
+        change(session, "Thunder", Undo(second.log.last_id))
+    change(session, "Thunder", Undo(first.log.last_id))
     with pytest.raises(ConflictError, match="redo it first"):
-        change(session, "Thunder", Redo(second.event.id))
-    change(session, "Thunder", Redo(first.event.id))
+        change(session, "Thunder", Redo(second.log.last_id))
+    change(session, "Thunder", Redo(first.log.last_id))
     change(session, "Thunder", SetState("candidate"))
     with pytest.raises(ConflictError, match="Something else was done"):
-        change(session, "Thunder", Redo(second.event.id))
+        change(session, "Thunder", Redo(second.log.last_id))
     assert get_class(session, thunder.id).description == "Loud."
 
 

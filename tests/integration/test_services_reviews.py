@@ -129,7 +129,7 @@ def test_undo_restores_exactly_and_redo_does_the_same_again(
     append_label(session, members(session, cluster)[-1], "Koi_Fish", author=BOB)
     states, events = [state(session)], []
     for action in acts(session, cluster)[name]:
-        events.append(act(session, cluster, action).event.id)
+        events.append(act(session, cluster, action).log.last_id)
         states.append(state(session))
     for _ in range(2):
         for event_id, before in zip(reversed(events), reversed(states[:-1]), strict=True):
@@ -145,8 +145,8 @@ def test_undo_restores_exactly_and_redo_does_the_same_again(
 
 
 def test_only_the_last_act_can_be_undone(session: Session, cluster: Cluster) -> None:
-    first = act(session, cluster, Promote("New_Whistle")).event.id
-    second = act(session, cluster, Accept(), BOB).event.id
+    first = act(session, cluster, Promote("New_Whistle")).log.last_id
+    second = act(session, cluster, Accept(), BOB).log.last_id
     with pytest.raises(ConflictError, match=rf"accepted New_Whistle for 8 \(Bob, event {second}\)"):
         act(session, cluster, Undo(first))
     act(session, cluster, Undo(second))
@@ -163,7 +163,7 @@ def test_only_the_last_act_can_be_undone(session: Session, cluster: Cluster) -> 
 
 
 def test_a_class_that_others_use_stays(session: Session, cluster: Cluster, store: Store) -> None:
-    event = act(session, cluster, Promote("New_Whistle")).event.id
+    event = act(session, cluster, Promote("New_Whistle")).log.last_id
     elsewhere = store().glitch.id
     label = append_label(session, elsewhere, "New_Whistle", author=BOB)
     with pytest.raises(ConflictError, match=r"1 glitches were labelled New_Whistle by now, by Bob"):
@@ -191,9 +191,9 @@ def test_a_split_makes_two_clusters_that_can_be_reviewed(
         act(session, cluster, Dismiss())
     act(session, part, Dismiss(), BOB)
     with pytest.raises(ConflictError, match=r"reviewed by now \(Bob: dismissed it\)"):
-        act(session, rest, Undo(outcome.event.id))
+        act(session, rest, Undo(outcome.log.last_id))
     act(session, part, Undo(history(session, part.id).last_id))
-    act(session, rest, Undo(outcome.event.id))
+    act(session, rest, Undo(outcome.log.last_id))
     assert session.scalars(select(Cluster.id)).all() == [cluster.id]
 
 
@@ -292,7 +292,7 @@ def test_a_later_run_is_the_one_to_review(session: Session, cluster: Cluster) ->
     )
     with pytest.raises(ConflictError, match=f"found this cluster again, as {again.id}"):
         act(session, cluster, Dismiss())
-    event = act(session, again, Dismiss()).event.id
+    event = act(session, again, Dismiss()).log.last_id
     session.refresh(cluster)
     assert cluster.state == "dismissed"  # one identity, one decision
     act(session, again, Undo(event))

@@ -11,7 +11,8 @@ from pydantic import Field
 from app.clusters.review.log import Action, Log, ReviewEvent
 from app.clusters.review.service import history, review
 from app.core.model import Model
-from app.server.callers import Reader, Reviewer, SessionDep
+from app.server.callers import Reader, Reviewer
+from app.server.request_scope import SessionDep
 
 ReviewRequest = Annotated[Action, Field(discriminator="action")]
 
@@ -55,7 +56,7 @@ def review_cluster(
         cluster_id=outcome.cluster_id,
         state=outcome.state,
         suggestions=outcome.n_suggested,
-        event_id=outcome.event.id,
+        event_id=outcome.log.last_id,
         history=_history(outcome.log),
     )
 

@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import check_class_name
 from app.classes.tables import GlitchClass
-from app.clusters.review import log as review_log
 from app.clusters.review import suggestions
 from app.clusters.review.acts import ACTS, recall_action
 from app.clusters.review.log import Action, CommentRequest, Log, PromoteRequest
@@ -38,11 +37,6 @@ class ReviewOutcome:
     cluster_id: UUID  # the cluster to look at now
     state: str
     n_suggested: int  # labels that wait to be accepted
-
-    @property
-    def event(self) -> review_log.ReviewEvent:
-        """What was done."""
-        return self.log.events[-1]
 
 
 def review(

@@ -58,6 +58,16 @@ class JobsPage(PageContext):
 
 
 @dataclass(frozen=True)
+class JobNote:
+    """What the latest job of a kind does, or why it failed, on the page of what it makes."""
+
+    href: str
+    sentence: str
+    is_open: bool
+    done: float = 0.0  # percent
+
+
+@dataclass(frozen=True)
 class FollowedJob:
     """A job at work on whose page's result another page waits."""
 

@@ -34,7 +34,8 @@ from app.glitches.browsing import judgements_of
 from app.glitches.exports.formats import FORMATS, format_named
 from app.glitches.records import GlitchFilters
 from app.glitches.selection import glitches_in_order
-from app.jobs.records import OPEN_STATES, JobRecord
+from app.jobs.pages.view import JobNote, job_href
+from app.jobs.records import JobRecord
 from app.map.bulk import MOST_AT_ONCE, label_selection, list_bulk_labels, undo_selection
 from app.map.files import map_files
 from app.map.records import BulkLabel, MapState, Projection
@@ -43,16 +44,6 @@ from app.map.service import map_state, start_drawing, start_placing
 from app.server.answers import export_answer, map_answer, map_ids_answer
 from app.server.request_scope import RuntimeDep, SessionDep
 from glitch import projection as layout
-
-
-@dataclass(frozen=True)
-class MapJob:
-    """What is at work on the map, or failed."""
-
-    href: str
-    sentence: str
-    is_open: bool
-    progress: str | None  # address that tells how far it is, while it is open
 
 
 @dataclass(frozen=True)
@@ -67,7 +58,7 @@ class MapPage(PageContext):
     heading: str
     drawn: str | None  # when, of what, by whom
     unplaced: str | None  # how many are not on it yet
-    job: MapJob | None
+    job: JobNote | None
     colours: str  # JSON: name of a class -> its colour; "" for no label
     words: str  # JSON: states of clusters and origins, as the other pages call them
     formats: tuple[Choice, ...]  # that a selection may be downloaded in
@@ -267,14 +258,12 @@ def _drawn(checkpoint: str, projection: Projection) -> str:
     return f"Drawn {stamp(projection.created_at)} with {checkpoint}: {how}."
 
 
-def _job(job: JobRecord) -> MapJob:
-    is_open = job.state in OPEN_STATES
-    if not is_open:
+def _job(job: JobRecord) -> JobNote:
+    if not job.is_open:
         sentence = f"The last drawing {job.state}: {job.detail or 'its page says why.'}"
     elif not job.total:
         sentence = job.detail or "A worker lays the map out: some seconds to some minutes."
     else:
         share = round(100 * (job.done + job.failed + job.skipped) / job.total)
         sentence = f"A worker places glitches on the map: {share} % of {job.total:,}."
-    progress_href = "/ui/map/progress" if is_open else None
-    return MapJob(f"/ui/jobs/{job.id}", sentence, is_open, progress_href)
+    return JobNote(job_href(job), sentence, job.is_open)

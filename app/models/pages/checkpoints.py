@@ -19,8 +19,9 @@ from app.frame.deps import CsrfChecked, PageRoute, Reader
 from app.frame.failures import see_other
 from app.frame.render import render
 from app.frame.words import count
+from app.jobs.pages.view import JobNote, job_href
 from app.jobs.records import JobRecord
-from app.jobs.service import list_jobs
+from app.jobs.service import latest_job
 from app.models.checkpoints import Standing, list_checkpoints, standings
 from app.models.index import IndexAudit, latest_audit
 from app.models.records import CheckpointRecord
@@ -51,16 +52,6 @@ class CheckpointCard:
 
 
 @dataclass(frozen=True)
-class SwitchJob:
-    """The job that embeds the catalogue with another model."""
-
-    href: str
-    sentence: str
-    done: float  # percent
-    is_open: bool
-
-
-@dataclass(frozen=True)
 class CheckpointsPage(PageContext):
     """The published models."""
 
@@ -68,7 +59,7 @@ class CheckpointsPage(PageContext):
     section: ClassVar[str] = "checkpoints"
 
     checkpoints: tuple[CheckpointCard, ...]
-    job: SwitchJob | None
+    job: JobNote | None
     error: str | None
 
 
@@ -91,7 +82,7 @@ def checkpoints_page_of(
     """The published models, latest first."""
     total, held = standings(session)
     can_switch = principal.role >= Role.ADMIN
-    job = next(iter(list_jobs(session, kind=KIND, limit=1).items), None)
+    job = latest_job(session, KIND)
     return CheckpointsPage(
         checkpoints=tuple(
             checkpoint_card(
@@ -208,7 +199,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
 
 
-def _switch_job(job: JobRecord) -> SwitchJob | None:
+def _switch_job(job: JobRecord) -> JobNote | None:
     """What the latest re-embedding does, where that is of interest."""
     if not job.is_open and job.state != "failed":
         return None
@@ -222,8 +213,8 @@ def _switch_job(job: JobRecord) -> SwitchJob | None:
         )
     else:
         sentence = f"The switch to {name} failed: {job.detail or 'the job says why'}."
-    return SwitchJob(
-        href=f"/ui/jobs/{job.id}",
+    return JobNote(
+        href=job_href(job),
         sentence=sentence,
         done=round(100 * job.done / job.total, 1) if job.total else 0.0,
         is_open=job.is_open,

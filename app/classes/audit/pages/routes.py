@@ -31,8 +31,8 @@ from app.frame.failures import see_other
 from app.frame.render import LONGEST_PATH, local_path, render
 from app.frame.words import ORIGIN_TEXTS, choices, choices_of, count, stamp
 from app.glitches.labels import append_label, revoke_label
-from app.jobs.pages.view import job_href
-from app.jobs.service import list_jobs
+from app.jobs.pages.view import JobNote, job_href
+from app.jobs.service import latest_job
 from app.server.request_scope import SessionDep
 from glitch.detectors import DETECTORS
 
@@ -46,8 +46,7 @@ class AuditPage(PageContext):
 
     summary: str | None  # of the latest audit; None where there was none
     note: str | None  # why it may be out of date
-    job: tuple[str, str] | None  # address and sentence of an audit at work, or that failed
-    is_job_bad: bool
+    job: JobNote | None
     total: str
     doubts: tuple[AuditedGlitch, ...]
     clusters: tuple[ImpureCluster, ...]
@@ -195,12 +194,10 @@ def _page(
         errors = (*errors, str(error))
     clusters = list_impure_clusters(session, limit=CLUSTERS_SHOWN) if audit else Page()
     names = usable_class_names(session)
-    job, is_bad = _job(session)
     return AuditPage(
         summary=None if audit is None else _summary(audit),
         note=None if audit is None or audit.is_current else _OUTDATED,
-        job=job,
-        is_job_bad=is_bad,
+        job=_job(session),
         total="" if audit is None else count(audit.n_doubtful, "label in doubt", "labels in doubt"),
         doubts=doubts.items,
         clusters=clusters.items,
@@ -251,11 +248,12 @@ def _summary(audit: Audit) -> str:
     )
 
 
-def _job(session: Session) -> tuple[tuple[str, str] | None, bool]:
+def _job(session: Session) -> JobNote | None:
     """The latest audit's job, where it is at work or failed."""
-    latest = next(iter(list_jobs(session, kind=KIND, limit=1).items), None)
+    latest = latest_job(session, KIND)
     if latest is None or latest.state in {"succeeded", "cancelled"}:
-        return None, False
+        return None
+    sentence = f"The latest audit failed: {latest.detail or 'see its job.'}"
     if latest.is_open:
-        return (job_href(latest), "An audit is at work: see how far it is."), False
-    return (job_href(latest), f"The latest audit failed: {latest.detail or 'see its job.'}"), True
+        sentence = "An audit is at work: see how far it is."
+    return JobNote(job_href(latest), sentence, latest.is_open)
