@@ -128,15 +128,13 @@ def member_facts(session: Session, cluster_id: UUID) -> Sequence[Row[*tuple[Any,
     ).all()
 
 
-def latest_of(session: Session, identity: UUID) -> list[records.Cluster]:
-    """The cluster of this identity as its latest run, or a split since, left it; then the others.
+def latest_of(session: Session, identity: UUID) -> records.Cluster:
+    """The cluster of this identity as its latest run, or a split since, left it.
 
     Parts that were split off carry other identities: see ``parts_of``.
     """
-    rows = session.scalars(
-        select(Cluster).where(Cluster.identity == identity).order_by(Cluster.id.desc())
-    )
-    return [records.Cluster.model_validate(row) for row in rows]
+    latest = select(Cluster).where(Cluster.identity == identity).order_by(Cluster.id.desc())
+    return records.Cluster.model_validate(session.scalars(latest.limit(1)).one())
 
 
 def parts_of(session: Session, cluster_id: UUID) -> list[records.Cluster]:

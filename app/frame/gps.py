@@ -6,19 +6,18 @@ import re
 from decimal import Decimal
 
 from glitch.gps import LATEST_GPS_TIME, is_utc_date, is_utc_text, parse_utc, why_ambiguous
+from glitch.observing_runs import run_bounds_s
 
 MAX_CHARACTERS = 40
+Stretch = tuple[Decimal | None, Decimal | None]  # GPS seconds; None where it has no such end
+_DAY_S = 86_400
+_TICK = Decimal("1e-9")  # s
 
 _NUMBER = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
 
 
 class TimeError(ValueError):
     """The text is neither a GPS time nor a UTC time; the message says what would do."""
-
-
-def is_date(text: str) -> bool:
-    """Whether a person gave a whole UTC day rather than a moment."""
-    return is_utc_date(text)
 
 
 def parse_time(text: str) -> Decimal:
@@ -48,3 +47,27 @@ def parse_time(text: str) -> Decimal:
     if not 0 <= gps_time <= LATEST_GPS_TIME:
         raise TimeError(f"“{shown}” lies outside the GPS era (from 6 January 1980 on).")
     return gps_time
+
+
+def parse_end(text: str) -> Decimal:
+    """The same of the end of a stretch: "to 2020-02-22" means the end of that day.
+
+    Raises:
+        TimeError: as ``parse_time``.
+    """
+    return parse_time(text) + (_DAY_S if is_utc_date(text) else 0)
+
+
+def stretch_of_run(name: str) -> Stretch:
+    """From when to when an observing run went on; what begins at its end is of the next run."""
+    first, last = (None if at is None else Decimal(int(at)) for at in run_bounds_s(name))
+    return first, None if last is None else last - _TICK
+
+
+def overlap(one: Stretch, other: Stretch) -> Stretch:
+    """What two stretches of time share."""
+    starts, ends = zip(one, other, strict=True)
+    return (
+        max((at for at in starts if at is not None), default=None),
+        min((at for at in ends if at is not None), default=None),
+    )

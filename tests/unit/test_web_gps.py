@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from app.frame.gps import TimeError, is_date, parse_time
+from app.frame.gps import TimeError, overlap, parse_end, parse_time, stretch_of_run
 from glitch.gps import gps_to_utc, leap_second_days, utc_to_gps
+from glitch.observing_runs import OBSERVING_RUNS, observing_run
 
 
 @pytest.mark.parametrize("day", leap_second_days())
@@ -73,7 +74,25 @@ def test_no_time_is_refused_with_a_sentence_that_is_not_endless(text: str) -> No
     assert len(str(refusal.value)) < 200
 
 
-def test_a_day_is_told_from_a_moment() -> None:
-    assert is_date("2020-02-22")
-    assert not is_date("2020-02-22 00:00")
-    assert not is_date("1266368382")
+def test_a_day_ends_a_stretch_with_its_last_moment() -> None:
+    assert parse_end("2020-02-22") == parse_time("2020-02-23")
+    assert parse_end("2020-02-22 00:00") == parse_time("2020-02-22 00:00")
+    assert parse_end("1266368382") == 1266368382
+
+
+@pytest.mark.parametrize("run", OBSERVING_RUNS)
+def test_the_stretch_of_a_run_holds_that_run_alone(run: str) -> None:
+    first, last = stretch_of_run(run)
+    for at, step in ((first, -1), (last, 1)):
+        if at is not None:
+            assert observing_run(at) == run
+            assert observing_run(at + step) != run
+    assert (first, last) != (None, None)
+
+
+def test_stretches_overlap_where_both_go_on() -> None:
+    early, late = (Decimal(1), Decimal(5)), (Decimal(3), Decimal(9))
+    both = (Decimal(3), Decimal(5))
+    assert overlap(early, late) == both
+    assert overlap(early, (None, None)) == early
+    assert overlap((None, Decimal(5)), (Decimal(3), None)) == both

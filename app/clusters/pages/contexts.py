@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
+from uuid import UUID
 
 from fastapi import Form
 
@@ -21,6 +22,7 @@ from app.frame.contexts import (
     Moment,
     PageContext,
 )
+from app.frame.deps import EventId, LongText
 from app.frame.figures import StripSection
 from app.frame.histograms import Histogram, Sparkline, Timeline
 from app.glitches.records import GlitchRecord
@@ -75,6 +77,35 @@ class RunTyped:
 
 
 UNTYPED = RunTyped()
+
+
+@dataclass(frozen=True)
+class ReviewTyped:
+    """The fields of the form that reviews a cluster, as typed and chosen."""
+
+    act: Annotated[str, Form(max_length=20)] = ""
+    last_event_id: EventId = 0
+    event_id: EventId = 0
+    new_class: LongText = ""
+    class_name: LongText = ""
+    text: LongText = ""
+    member: Annotated[tuple[UUID, ...], Form(max_length=10_000)] = ()
+    also: Annotated[str, Form(max_length=400_000)] = ""  # members of pages that were not open
+
+    @property
+    def chosen(self) -> tuple[UUID, ...]:
+        """Members on the page of the gallery that was open, and on others, or chosen by eye.
+
+        Raises:
+            InvalidRequestError: if the list of the others is damaged.
+        """
+        try:
+            others = [UUID(part) for part in self.also.split()]
+        except ValueError:
+            raise InvalidRequestError(
+                "The list of chosen members is damaged: choose them again."
+            ) from None
+        return tuple(dict.fromkeys((*self.member, *others)))
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -28,20 +26,18 @@ from app.core.errors import NotFoundError
 from app.core.principals import Principal, Role
 from app.demo.service import Demonstration, demonstration
 from app.frame.contexts import ClassCount
-from app.frame.gps import TimeError, is_date, parse_time
+from app.frame.gps import Stretch, TimeError, overlap, parse_end, parse_time, stretch_of_run
 from app.frame.words import choices, choices_of, count, stamp
 from app.glitches.service import list_glitches
 from app.jobs.pages.view import FollowedJob, followed
-from app.jobs.service import list_jobs
+from app.jobs.service import latest_job
 from glitch.detectors import DETECTORS
-from glitch.gps import LATEST_GPS_TIME
-from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S
+from glitch.observing_runs import OBSERVING_RUNS
 
 PAGE_SIZE = 24
 RUNS_OFFERED = 20
 _EVERY = "all"
 _SENTENCES_SHOWN = 3  # of what a run says
-_DAY_S = 86_400
 _FIELDS = ("run", "state", "ifo", "min_size", "observing_run", "start", "end", "change", "page")
 _LONGEST = 60
 
@@ -194,7 +190,7 @@ def _read(values: Mapping[str, str]) -> tuple[ClusterFilters, int, list[str]]:
     page = values.get("page", "1")
     if not (page.isascii() and page.isdigit() and 0 < int(page[:9]) < 100_000):
         errors.append("There is no such page.")
-    times = _times(values, errors)
+    start, end = _times(values, errors)
     if errors:
         return ClusterFilters(), 1, errors
     return (
@@ -202,8 +198,8 @@ def _read(values: Mapping[str, str]) -> tuple[ClusterFilters, int, list[str]]:
             state=None if state == _EVERY else state,
             ifo=ifo,
             min_size=None if min_size is None else int(min_size),
-            gps_start=times.get("start"),
-            gps_end=times.get("end"),
+            gps_start=start,
+            gps_end=end,
             change=values.get("change"),
         ),
         int(page),
@@ -211,33 +207,21 @@ def _read(values: Mapping[str, str]) -> tuple[ClusterFilters, int, list[str]]:
     )
 
 
-def _times(values: Mapping[str, str], errors: list[str]) -> dict[str, Decimal]:
+def _times(values: Mapping[str, str], errors: list[str]) -> Stretch:
     """From when to when, of the times typed and the observing run chosen."""
-    times: dict[str, Decimal] = {}
-    for name in ("start", "end"):
-        if name in values:
-            try:
-                times[name] = parse_time(values[name])
-            except TimeError as error:
-                errors.append(str(error))
-            else:
-                if name == "end" and is_date(values[name]):
-                    times[name] += _DAY_S  # the whole of that day
+    start = end = None
+    try:
+        start = parse_time(values["start"]) if "start" in values else None
+        end = parse_end(values["end"]) if "end" in values else None
+    except TimeError as error:
+        errors.append(str(error))
     observing_run = values.get("observing_run")
-    if observing_run is not None and observing_run not in OBSERVING_RUNS:
+    if observing_run is None:
+        return start, end
+    if observing_run not in OBSERVING_RUNS:
         errors.append("There is no such observing run: choose one from the list.")
-    elif observing_run is not None:
-        began, ended = _span_of(observing_run)
-        times["start"] = max(times.get("start", began), began)
-        times["end"] = min(times.get("end", ended), ended)
-    return times
-
-
-def _span_of(name: str) -> tuple[Decimal, Decimal]:
-    """From when to when an observing run went on, GPS seconds."""
-    ends = (0.0, *RUN_ENDS_S, math.inf)
-    place = OBSERVING_RUNS.index(name)
-    return Decimal(ends[place]), min(Decimal(ends[place + 1]), LATEST_GPS_TIME)
+        return start, end
+    return overlap((start, end), stretch_of_run(observing_run))
 
 
 def _followed(session: Session, demo: Demonstration) -> tuple[FollowedJob | None, str | None]:
@@ -249,7 +233,7 @@ def _followed(session: Session, demo: Demonstration) -> tuple[FollowedJob | None
             "clustered, and the clusters to review appear here by themselves."
         )
         return followed(demo.job, now, "Filling the demonstration", text), None
-    latest = next(iter(list_jobs(session, kind=KIND, limit=1).items), None)
+    latest = latest_job(session, KIND)
     if latest is None:
         return None, None
     if latest.is_open:

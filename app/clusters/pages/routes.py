@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Form, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
-from app.classes.naming import class_called, class_meant
+from app.classes.naming import class_meant
 from app.clusters.browsing import queue_of
-from app.clusters.pages.contexts import UNTYPED, RunTyped
+from app.clusters.pages.contexts import UNTYPED, ReviewTyped, RunTyped
 from app.clusters.pages.lists import clusters_page_of
 from app.clusters.pages.model import seen_page_of
 from app.clusters.pages.view import cluster_page_of, undo_offer
@@ -139,29 +139,22 @@ def decide(
     session: SessionDep,
     principal: Reader,
     cluster_id: UUID,
-    act: Annotated[str, Form(max_length=20)] = "",
-    last_event_id: Annotated[int, Form(ge=0, le=2**62)] = 0,
-    event_id: Annotated[int, Form(ge=0, le=2**62)] = 0,
-    new_class: Annotated[str, Form(max_length=20_000)] = "",
-    class_name: Annotated[str, Form(max_length=20_000)] = "",
-    text: Annotated[str, Form(max_length=20_000)] = "",
-    member: Annotated[list[UUID], Form(max_length=10_000)] = [],  # noqa: B006  (FastAPI copies)
-    also: Annotated[str, Form(max_length=400_000)] = "",
+    typed: Annotated[ReviewTyped, Depends()],
 ) -> Response:
     """Do something to a cluster; what speaks against it is said in place, with the latest state."""
-    cluster = get_cluster(session, cluster_id)
-    chosen = tuple(dict.fromkeys((*member, *_ids_in(also))))
-    remark = "" if act in {"comment", "undo", "redo"} else text
-    about = {"last_event_id": last_event_id, "remark": remark}
+    get_cluster(session, cluster_id)
+    act, chosen = typed.act, typed.chosen
+    remark = "" if act in {"comment", "undo", "redo"} else typed.text
+    about = {"last_event_id": typed.last_event_id, "remark": remark}
     if act not in _NOTICES:
         raise NotFoundError("There is no such act: go back to the cluster and choose another.")
     try:
         _refuse_none_chosen(act, chosen)
-        name = class_name.strip()
+        name = typed.class_name.strip()
         if act in {"merge", "assign"}:
             name = class_meant(session, name)
         actions: dict[str, Action] = {
-            "promote": PromoteRequest.made(class_name=new_class.strip(), **about),
+            "promote": PromoteRequest.made(class_name=typed.new_class.strip(), **about),
             "merge": MergeRequest.made(class_name=name, **about),
             "dismiss": DismissRequest.made(**about),
             "dismiss-look": DismissRequest.made(is_of_look=True, **about),
@@ -169,42 +162,22 @@ def decide(
             "assign": AssignRequest.made(class_name=name, member_ids=chosen, **about),
             "accept": AcceptRequest.made(member_ids=chosen, **about),
             "accept-all": AcceptRequest.made(**about),
-            "comment": CommentRequest.made(text=text, **about),
-            "undo": UndoRequest.made(event_id=event_id, **about),
-            "redo": RedoRequest.made(event_id=event_id, **about),
+            "comment": CommentRequest.made(text=typed.text, **about),
+            "undo": UndoRequest.made(event_id=typed.event_id, **about),
+            "redo": RedoRequest.made(event_id=typed.event_id, **about),
         }
         outcome = review(session, cluster_id, actions[act], author=principal)
     except (InvalidRequestError, ConflictError) as error:
         cluster = get_cluster(session, cluster_id)  # as whoever was quicker left it
-        context = cluster_page_of(
-            session,
-            cluster,
-            principal,
-            error=str(error),
-            merge_offer=class_called(session, new_class) if act == "promote" else None,
-            typed_new=new_class,
-            typed_known=class_name,
-            typed_text=text[:4000],
-            chosen=frozenset(map(str, chosen)),
-        )
+        context = cluster_page_of(session, cluster, principal, error=str(error), typed=typed)
         return render(request, context, status=status_of(error))
     done: dict[str, str] = {"done": _NOTICES[act]}
     target = outcome.cluster_id
     if act in _DECISIONS:
-        done |= {"of": str(outcome.cluster_id), "event": str(outcome.event.id)}
+        done |= {"of": str(outcome.cluster_id), "event": str(outcome.log.last_id)}
         if not outcome.n_suggested:  # else they wait to be accepted here
             target = queue_of(session, get_cluster(session, target)).next_id or target
     return see_other(f"/ui/clusters/{target}", **done)
-
-
-def _ids_in(also: str) -> list[UUID]:
-    """Members that were chosen by eye and are on no page of the gallery that was open."""
-    try:
-        return [UUID(part) for part in also.split()]
-    except ValueError:
-        raise InvalidRequestError(
-            "The list of chosen members is damaged: choose them again."
-        ) from None
 
 
 def _refuse_none_chosen(act: str, chosen: tuple[UUID, ...]) -> None:

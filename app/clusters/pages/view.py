@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.classes.naming import usable_class_names
+from app.classes.naming import class_called, usable_class_names
 from app.clusters.browsing import (
     Queue,
     class_pictures,
@@ -23,6 +23,7 @@ from app.clusters.pages.contexts import (
     ClusterPage,
     Likeness,
     Member,
+    ReviewTyped,
     UndoOffer,
 )
 from app.clusters.pages.model import comparison_of, model_note, strips_of
@@ -47,6 +48,7 @@ from app.frame.words import (
 from app.glitches.browsing import exemplars
 
 MEMBERS_SHOWN = 48
+UNREVIEWED = ReviewTyped()
 
 
 def cluster_href(cluster: Cluster) -> str:
@@ -100,14 +102,10 @@ def cluster_page_of(
     window_s: float | None = None,
     page: int = 1,
     error: str | None = None,
-    typed_new: str = "",
-    typed_known: str = "",
-    typed_text: str = "",
-    chosen: frozenset[str] = frozenset(),
+    typed: ReviewTyped = UNREVIEWED,
     undo: UndoOffer | None = None,
-    merge_offer: str | None = None,
 ) -> ClusterPage:
-    """The page of one cluster."""
+    """The page of one cluster, with what was typed where that was refused with an error."""
     log = history(session, cluster.id)
     is_simulated = get_run(session, cluster.run_id).is_simulated
     queue = queue_of(session, cluster)
@@ -127,6 +125,9 @@ def cluster_page_of(
         offset=MEMBERS_SHOWN * (page - 1),
     )
     facts = member_facts(session, cluster.id)
+    chosen = frozenset(map(str, typed.chosen))
+    # What a second reviewer typed as a new class is kept, where only known ones are asked for.
+    known = typed.class_name or ("" if cluster.state == "flagged" else typed.new_class)
     class_name, number = _class_name(log), count(cluster.size, "glitch", "glitches")
     shown = _members(session, cluster, members.items, can_choose=can_choose, window_s=window)
     charts = (
@@ -179,15 +180,16 @@ def cluster_page_of(
         previous_cluster=_href_of(queue.previous_id),
         next_cluster=_href_of(queue.next_id),
         undo=undo,
-        merge_offer=merge_offer,
+        merge_offer=class_called(session, typed.new_class)
+        if error and typed.act == "promote"
+        else None,
         class_names=tuple(names),
         exports=export_links(f"/ui/glitches?cluster={cluster.id}"),
         can_review=can_review,
         error=error,
-        typed_new=typed_new[:100],
-        # What a second reviewer typed as a new class is kept, where only known ones are asked for.
-        typed_known=(typed_known or ("" if cluster.state == "flagged" else typed_new))[:100],
-        typed_text=typed_text,
+        typed_new=typed.new_class[:100],
+        typed_known=known[:100],
+        typed_text=typed.text[:4000],
         chosen=chosen,
         chosen_elsewhere=" ".join(sorted(chosen - {one.choice.id for one in shown})),
     )
@@ -279,7 +281,7 @@ def _elsewhere(session: Session, cluster: Cluster) -> tuple[tuple[str, str], ...
     parts = parts_of(session, cluster.id)
     if parts:
         return tuple((cluster_href(one), f"the part of {one.size:,}") for one in parts)
-    latest = latest_of(session, cluster.identity)[0]
+    latest = latest_of(session, cluster.identity)
     if latest.id != cluster.id:
         return ((cluster_href(latest), f"the latest, with {latest.size:,} members"),)
     return ()

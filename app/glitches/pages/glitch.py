@@ -17,7 +17,7 @@ from app.frame.words import glitch_href
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.pages.query import parse_catalogue_query
 from app.glitches.pages.view import SEEN, SHOWS, find_or_refuse, glitch_page_of
-from app.server.request_scope import SessionDep, runtime_of
+from app.server.request_scope import SessionDep, base_url, runtime_of
 
 router = APIRouter(route_class=PageRoute)
 
@@ -41,11 +41,6 @@ def glitch_page(
         templates=runtime_of(request).settings.links,
     )
     return render(request, page, status=400 if page.near_errors else 200)
-
-
-def base_url(request: Request) -> str:
-    """The address that this visitor sees the service at, without a slash at the end."""
-    return runtime_of(request).settings.public_url or str(request.base_url).rstrip("/")
 
 
 @router.post("/glitches/{public_id}/labels", dependencies=[CsrfChecked])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from urllib.parse import urlencode
@@ -12,7 +12,7 @@ from uuid import UUID
 from fastapi.datastructures import QueryParams
 
 from app.frame.contexts import Choice
-from app.frame.gps import TimeError, is_date, parse_time
+from app.frame.gps import Stretch, TimeError, overlap, parse_end, parse_time, stretch_of_run
 from app.frame.words import (
     CARD_WINDOW_S,
     NOVEL_P_VALUE,
@@ -24,13 +24,11 @@ from app.frame.words import (
 from app.glitches.pages.contexts import FilterForm
 from app.glitches.records import GlitchFilters
 from glitch.detectors import DETECTORS
-from glitch.observing_runs import OBSERVING_RUNS, run_bounds_s
+from glitch.observing_runs import OBSERVING_RUNS
 from glitch.views import VIEW_DURATIONS_S
 
 MAX_CHARACTERS = 100
 UNLABELLED = "-"  # no class can have this name: names start with a letter or a digit
-_DAY_S = 86_400
-_TICK = Decimal("1e-9")  # s
 
 _TEXT_FIELDS = (
     *("label", "start", "end", "snr_min", "snr_max"),
@@ -165,37 +163,28 @@ class _Reader:
         novelty = self.values.get("novelty", "")
         return novelty if novelty in _NOVELTIES else ""
 
-    def time(self, name: str, *, is_end: bool) -> Decimal | None:
+    def time(self, name: str, parse: Callable[[str], Decimal]) -> Decimal | None:
         text = self.values.get(name)
-        if not text:
-            return None
         try:
-            gps_time = parse_time(text)
+            return parse(text) if text else None
         except TimeError as error:
             self.errors.append(str(error))
             return None
-        # "to 2020-02-22" means the end of that day.
-        return gps_time + _DAY_S if is_end and is_date(text) else gps_time
 
-    def stretch(self) -> tuple[Decimal | None, Decimal | None]:
+    def stretch(self) -> Stretch:
         """Both ends of the time, within the observing run if one is chosen."""
-        start, end = self.time("start", is_end=False), self.time("end", is_end=True)
+        start, end = self.time("start", parse_time), self.time("end", parse_end)
         run = self.values.get("run")
         if not run:
             return start, end
         if run not in OBSERVING_RUNS:
             self.errors.append(f"“{run[:20]}” is no run: choose {', '.join(OBSERVING_RUNS)}.")
             return start, end
-        first, last = (None if at is None else Decimal(int(at)) for at in run_bounds_s(run))
-        if (start and last and start >= last) or (end and first and end < first):
+        first, last = stretch_of_run(run)
+        if (start and last and start > last) or (end and first and end < first):
             self.errors.append(f"The times given lie outside of {run}: clear them, or the run.")
             return None, None
-        if last is not None:  # what begins there is of the next run
-            last -= _TICK
-        return (
-            max((one for one in (start, first) if one is not None), default=None),
-            min((one for one in (end, last) if one is not None), default=None),
-        )
+        return overlap((start, end), (first, last))
 
     def number(self, name: str, meaning: str) -> float | None:
         text = self.values.get(name)

@@ -19,7 +19,7 @@ from app.core.errors import NotFoundError
 from app.frame.contexts import Fact
 from app.frame.deps import ForReaders, PageRoute
 from app.frame.failures import see_other
-from app.frame.gps import TimeError, is_date, parse_time
+from app.frame.gps import TimeError, parse_time
 from app.frame.render import render
 from app.frame.words import count, glitch_href, moment, seconds
 from app.glitches.browsing import nearest_in_time
@@ -28,6 +28,7 @@ from app.glitches.records import GlitchFilters
 from app.glitches.service import find_glitch, list_glitches
 from app.jobs.service import get_job
 from app.server.request_scope import SessionDep
+from glitch.gps import is_utc_date
 
 router = APIRouter(route_class=PageRoute)
 
@@ -106,7 +107,7 @@ def _classes(session: Session, text: str) -> tuple[Fact, ...]:
 def _by_time(session: Session, text: str) -> str | SearchPage:
     """The glitches around a time, or of a day; else those nearest to it."""
     gps_time = parse_time(text)
-    if is_date(text):
+    if is_utc_date(text):
         start, end, typed = gps_time, gps_time + _DAY_S, {"start": text, "end": text}
     else:
         half = Decimal(HALF_WIDTH_S)
@@ -119,7 +120,7 @@ def _by_time(session: Session, text: str) -> str | SearchPage:
         for one in nearest_in_time(session, gps_time)
         if one.gps_time is not None
     )
-    where = "on that day" if is_date(text) else f"within {HALF_WIDTH_S} s of that time"
+    where = "on that day" if is_utc_date(text) else f"within {HALF_WIDTH_S} s of that time"
     sentence = f"No glitch occurred {where}."
     if links:
         sentence += " The nearest before and after:" if len(links) > 1 else " The nearest:"
