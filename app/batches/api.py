@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, UploadFile
 from pydantic import Field
 
 from app.batches.cleanup import hold_uploads
@@ -17,9 +17,9 @@ from app.core.access import require_role
 from app.core.model import Model
 from app.core.principals import Role
 from app.glitches.upload import clean_name
-from app.server import request_scope
-from app.server.callers import RuntimeDep, SessionDep, Uploader, UploadRoute
+from app.server.callers import Uploader, UploadRoute
 from app.server.form_fields import EnergyMax, FrequencyRange
+from app.server.request_scope import BaseUrl, RuntimeDep, SessionDep
 
 router = APIRouter(route_class=UploadRoute, tags=["uploads"])
 
@@ -87,7 +87,7 @@ class BatchSaid:
 @router.post("/batches", summary="Ingest many glitches", status_code=202)
 def new_batch(
     *,
-    request: Request,
+    base: BaseUrl,
     runtime: RuntimeDep,
     session: SessionDep,
     principal: Uploader,
@@ -118,7 +118,7 @@ def new_batch(
     check_kept(data_dir, digest, rows)
     options = replace(options, upload=digest, manifest=rows)
     job = submit_batch(session, options, principal)
-    own = f"{request_scope.base_url(request)}/jobs/{job.id}"
+    own = f"{base}/jobs/{job.id}"
     return Batch(
         job=job.id,
         state=job.state,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from fastapi import Path as InPath
 from pydantic import Field
 
@@ -16,8 +16,8 @@ from app.classes.service import change_class, class_history, get_class_named
 from app.core.model import ListOf, Model
 from app.glitches import render
 from app.glitches.schemas import Glitch
-from app.server import request_scope
-from app.server.callers import Reader, Reviewer, SessionDep
+from app.server.callers import Reader, Reviewer
+from app.server.request_scope import BaseUrl, SessionDep
 from glitch.gps import plain_seconds
 
 
@@ -92,11 +92,10 @@ def new_class(session: SessionDep, principal: Reviewer, body: NewClass) -> Glitc
 
 
 @router.get("/{name}", summary="One class")
-def glitch_class(request: Request, session: SessionDep, _: Reader, name: ClassPath) -> ClassDetail:
+def glitch_class(base: BaseUrl, session: SessionDep, _: Reader, name: ClassPath) -> ClassDetail:
     """How often it occurs, where it lies, which glitches show it."""
     found = get_class_named(session, name)
     seen, shown = occurrence_of(session, found.id), portrait(session, found)
-    base = request_scope.base_url(request)
     return ClassDetail(
         **found.model_dump(),
         glitches=seen.total,
@@ -128,7 +127,7 @@ def change(
     outcome = change_class(session, class_id, body, author=principal)
     return Changed(
         glitch_class=outcome.record,
-        event_id=outcome.event.id,
+        event_id=outcome.log.last_id,
         history=_history(outcome.log),
     )
 

@@ -13,11 +13,10 @@ from sqlalchemy.orm import Session
 
 from app.classes import records
 from app.classes.tables import GlitchClass
-from app.core.errors import NotReadyError
 from app.glitches.records import GlitchRecord
 from app.glitches.selection import glitches_in_order, select_glitches, to_record
 from app.glitches.tables import Embedding, Glitch
-from app.models.checkpoints import active_checkpoint
+from app.models.checkpoints import active_id
 
 SAMPLED = 200  # latest glitches of a class that its middle is taken from
 EXEMPLARS = 5
@@ -127,13 +126,10 @@ def portrait(session: Session, known: records.GlitchClass) -> Portrait:
     checkpoint, or without labels, there is neither.
     """
     chosen = glitches_in_order(session, known.exemplar_ids)
-    try:
-        checkpoint_id = active_checkpoint(session).id
-    except NotReadyError:
-        return Portrait(chosen, bool(chosen), ())
-    middles = _middles(session, checkpoint_id)
+    checkpoint_id = active_id(session)
+    middles = {} if checkpoint_id is None else _middles(session, checkpoint_id)
     own = middles.get(known.id)
-    if own is None:
+    if checkpoint_id is None or own is None:
         return Portrait(chosen, bool(chosen), ())
     shown = chosen or _nearest_to(session, checkpoint_id, known.id, own)
     chords = sorted(

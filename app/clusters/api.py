@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import Field
 
 from app.clusters.occurrences import seen_before
@@ -22,8 +22,8 @@ from app.core.model import ListOf, Model
 from app.glitches import render
 from app.glitches.schemas import Glitch
 from app.jobs import schemas as job_schemas
-from app.server import request_scope
-from app.server.callers import Cursor, Reader, SessionDep, Submitter
+from app.server.callers import Cursor, Reader, Submitter
+from app.server.request_scope import BaseUrl, SessionDep
 
 
 class NewRun(Model):
@@ -119,7 +119,7 @@ def seen(session: SessionDep, _: Reader, cluster_id: UUID) -> SeenBefore:
 @router.get("/{cluster_id}/members", summary="The glitches of a cluster")
 def members(
     *,
-    request: Request,
+    base: BaseUrl,
     session: SessionDep,
     _: Reader,
     cluster_id: UUID,
@@ -131,7 +131,6 @@ def members(
 ) -> ListOf[Member]:
     """From the medoid outwards."""
     page = list_members(session, cluster_id, is_exemplar=exemplar, limit=limit, cursor=cursor)
-    base = request_scope.base_url(request)
     shown = [
         Member(**(vars(one) | {"glitch": render.glitch_item(base, one.glitch)}))
         for one in page.items

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sysconfig
+from functools import cache
 from pathlib import Path
 
 from alembic.config import Config
@@ -60,6 +61,7 @@ def check(database_url: str) -> None:
     command.check(alembic_config(database_url))
 
 
+@cache  # the migrations of a running process do not change, and probes ask often
 def head_revision() -> str | None:
     """The latest revision that this code knows."""
     return ScriptDirectory.from_config(alembic_config("")).get_current_head()

@@ -216,8 +216,6 @@ def _environment() -> dict[str, str]:
 @dataclass
 class _Shared:
     pool: DecoderPool | None = None
-    children: int = 2
-    timeout_s: float = 30.0
 
 
 _shared = _Shared()
@@ -228,7 +226,7 @@ def shared_pool() -> DecoderPool:
     """This process's pool, made at first need."""
     with _shared_lock:
         if _shared.pool is None:
-            _shared.pool = DecoderPool(_shared.children, _shared.timeout_s)
+            _shared.pool = DecoderPool()
         return _shared.pool
 
 

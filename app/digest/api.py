@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.digest.service import Digest, digest
-from app.server.callers import Reader, SessionDep
+from app.server.callers import Reader
+from app.server.request_scope import SessionDep
 
 router = APIRouter(prefix="/digest", tags=["digest"])
 

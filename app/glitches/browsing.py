@@ -12,11 +12,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
-from app.core.errors import NotReadyError
 from app.glitches.records import GlitchFilters, GlitchRecord, ViewRecord
 from app.glitches.selection import matching, select_glitches, to_record, view_record
 from app.glitches.tables import Embedding, Glitch, View
-from app.models.checkpoints import active_checkpoint
+from app.models.checkpoints import active_id
 from glitch.codec import unpack_view
 from glitch.novelty import Judgement
 from glitch.views import Preprocessing, Views
@@ -75,11 +74,8 @@ def judgements_of(session: Session, glitch_ids: Sequence[UUID]) -> dict[UUID, Ju
     Glitches that it has not embedded are absent from the answer, and without an active checkpoint
     all are.
     """
-    if not glitch_ids:
-        return {}
-    try:
-        active = active_checkpoint(session)
-    except NotReadyError:
+    active = active_id(session) if glitch_ids else None
+    if active is None:
         return {}
     rows = session.execute(
         select(
@@ -88,7 +84,7 @@ def judgements_of(session: Session, glitch_ids: Sequence[UUID]) -> dict[UUID, Ju
             Embedding.p_value,
             Embedding.is_judged,
             Embedding.not_judged_reason,
-        ).where(Embedding.checkpoint_id == active.id, Embedding.glitch_id.in_(glitch_ids))
+        ).where(Embedding.checkpoint_id == active, Embedding.glitch_id.in_(glitch_ids))
     )
     return {
         glitch_id: Judgement(score, p_value, is_judged, reason)
@@ -129,7 +125,6 @@ def stored_views(
     for view in session.scalars(select(View).where(View.glitch_id.in_(glitch_ids))):
         index = recipe.view_index(view.duration)
         values[view.glitch_id][index] = unpack_view(view.packed, shape[1:])
-        rows = np.unpackbits(np.frombuffer(view.observed, dtype=np.uint8), count=view.n_frequency)
-        observed[view.glitch_id][index] = rows.astype(np.bool_)
+        observed[view.glitch_id][index] = view_record(view).observed
     session.expunge_all()  # or the session would keep every picture it has seen
     return {one: Views(values[one], observed[one], recipe) for one in glitch_ids}

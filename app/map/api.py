@@ -19,7 +19,8 @@ from app.map.records import LAID_OUT_AT_MOST, BulkLabel, Projection
 from app.map.region import Region, resolve
 from app.map.service import map_state, start_drawing, start_placing
 from app.server.answers import map_answer, map_ids_answer
-from app.server.callers import Reader, Reviewer, RuntimeDep, SessionDep, Submitter
+from app.server.callers import Reader, Reviewer, Submitter
+from app.server.request_scope import RuntimeDep, SessionDep
 
 
 class MapOrder(Model):

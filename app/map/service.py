@@ -10,13 +10,12 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.principals import Principal, Role
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import OPEN_STATES, JobRecord
-from app.jobs.service import create_job, list_jobs
+from app.jobs.service import create_job, latest_job
 from app.jobs.tables import Job
 from app.map import records
 from app.map.records import FEWEST, KIND, LAID_OUT_AT_MOST, MapState
 from app.map.tables import Projection
 from app.models import checkpoints
-from app.models.tables import Checkpoint
 
 DRAW, PLACE = "draw", "place"
 SMALLEST_SAMPLE, LARGEST_SAMPLE = 16, 100_000
@@ -69,7 +68,7 @@ def request_what_is_due(session: Session) -> JobRecord | None:
     there was one for another; a drawing that failed or was cancelled is not tried again unasked.
     The first map is somebody's to ask for, because it keeps a worker busy for a while.
     """
-    checkpoint_id = session.scalar(select(Checkpoint.id).where(Checkpoint.is_active))
+    checkpoint_id = checkpoints.active_id(session)
     if checkpoint_id is None:
         return None
     if latest_projection(session, checkpoint_id) is not None:
@@ -84,7 +83,7 @@ def request_what_is_due(session: Session) -> JobRecord | None:
 
 def request_placing(session: Session) -> JobRecord | None:
     """Start placing what came since, if there is a map and something came."""
-    checkpoint_id = session.scalar(select(Checkpoint.id).where(Checkpoint.is_active))
+    checkpoint_id = checkpoints.active_id(session)
     latest = session.scalar(select(Glitch.id).order_by(Glitch.id.desc()).limit(1))
     if checkpoint_id is None or latest is None:
         return None
@@ -129,7 +128,7 @@ def map_state(session: Session) -> MapState:
         NotReadyError: if no checkpoint is active.
     """
     checkpoint = checkpoints.active_checkpoint(session)
-    job = next(iter(list_jobs(session, kind=KIND, limit=1).items), None)
+    job = latest_job(session, KIND)
     is_told = job is not None and (job.state in OPEN_STATES or job.state == "failed")
     return MapState(
         checkpoint=checkpoint.name,

@@ -64,8 +64,7 @@ def publish_checkpoint(
         session.add(row)
         session.flush()
         create_partition(session, row.id, latent_size)
-    is_any_active = session.scalar(select(Checkpoint.id).where(Checkpoint.is_active)) is not None
-    if activate or not is_any_active:
+    if activate or active_id(session) is None:
         return activate_checkpoint(session, row.id)
     return CheckpointRecord.model_validate(row)
 

@@ -65,7 +65,7 @@ class Known:
     @classmethod
     def load(cls, session: Session, checkpoint_id: int, population: Population) -> Known:
         """As they are stored; some 300 bytes a reference."""
-        found = read_vectors(session, checkpoint_id, population, is_reference=True)
+        found = _read_references(session, checkpoint_id, population)
         references, places = References.ordered(found.means, found.gps_times)
         order = np.argsort(found.keys)
         scores: dict[tuple[str, str | None], list[float]] = {}
@@ -265,24 +265,15 @@ def rejudge(
     return sum(judgement.is_judged for judgement in judgements.values())
 
 
-def read_vectors(
-    session: Session,
-    checkpoint_id: int,
-    population: Population,
-    *,
-    is_reference: bool | None = None,
-) -> Vectors:
-    """All glitches of a population, or those that are references or not, by id."""
-    conditions = in_population(checkpoint_id, population)
-    if is_reference is not None:
-        conditions.append(Embedding.is_reference.is_(is_reference))
+def _read_references(session: Session, checkpoint_id: int, population: Population) -> Vectors:
+    """The references of a population, by id."""
     keys: list[bytes] = []
     parts: list[LatentArray] = []
     times: list[float] = []
     rows = session.execute(
         select(Embedding.glitch_id, Embedding.mean, Glitch.gps_time)
         .join(Glitch, Glitch.id == Embedding.glitch_id)
-        .where(*conditions)
+        .where(*in_population(checkpoint_id, population), Embedding.is_reference)
         .order_by(Embedding.glitch_id)
         .execution_options(yield_per=_FETCHED)
     )

@@ -19,7 +19,7 @@ from app.jobs.records import OPEN_STATES, Chunk, JobRecord
 from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
 from app.jobs.service import create_job
 from app.jobs.tables import Job
-from app.models.tables import Checkpoint
+from app.models.checkpoints import active_id
 from app.novelty.catalogue import REJUDGED_AT_ONCE, KnownCache, recalibrate, rejudge
 
 KIND = "judge"
@@ -33,7 +33,7 @@ def request_judging(session: Session, author: str) -> UUID | None:
     Returns:
         The job; None where no checkpoint is active, so that there is nothing to judge.
     """
-    checkpoint_id = session.scalar(select(Checkpoint.id).where(Checkpoint.is_active))
+    checkpoint_id = active_id(session)
     if checkpoint_id is None:
         return None
     open_one = session.scalar(

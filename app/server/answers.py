@@ -22,6 +22,7 @@ from app.map.files import coding_for, files_of_version, headers_for, is_known, s
 from app.map.records import MapFiles
 from app.models.pictures import PicturePlan, painter_of
 from app.server.admission import AdmittedStream
+from app.server.request_scope import runtime_of
 from app.server.runtime import Runtime
 
 
@@ -54,13 +55,14 @@ def write_export(session: Session, filters: GlitchFilters, wanted: Format, base:
 _BINARY = "application/octet-stream"
 
 
-def painted_answer(request: Request, runtime: Runtime, plan: PicturePlan) -> Response:
+def painted_answer(request: Request, plan: PicturePlan) -> Response:
     """The picture as a PNG, or 304 where the client has it."""
     # The same address shows another picture once another checkpoint is active: always ask again.
     headers = {"ETag": plan.etag, "Cache-Control": "private, no-cache"}
     if plan.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    content = plan.draw(painter_of(runtime.encoders.get(plan.checkpoint)))
+    encoder = runtime_of(request).encoders.get(plan.checkpoint)
+    content = plan.draw(painter_of(encoder))
     return Response(content, media_type="image/png", headers=headers)
 
 

@@ -10,9 +10,10 @@ from pydantic import Field
 
 from app.core.model import Model
 from app.server import problems
-from app.server.callers import MAY_BE_OPEN, OpenOrReader, RuntimeDep
+from app.server.callers import MAY_BE_OPEN, OpenOrReader
 from app.server.metrics import Metrics
 from app.server.readiness import OK
+from app.server.request_scope import RuntimeDep
 from glitch.gps import utc_to_gps
 from glitch_discovery.version import VERSION
 

@@ -18,25 +18,6 @@ from app.core.principals import Principal, Role
 from app.server.form_fields import check_form_fields
 from app.server.request_scope import RuntimeDep, SessionDep, look_up, runtime_of
 
-__all__ = [
-    "MAY_BE_OPEN",
-    "Admin",
-    "Cursor",
-    "OpenOrReader",
-    "Reader",
-    "Reviewer",
-    "RuntimeDep",
-    "SessionDep",
-    "Submitter",
-    "UploadRoute",
-    "Uploader",
-    "open_or_reader",
-    "principal_of",
-    "runtime_of",
-    "token_of",
-    "upload_caller",
-]
-
 # auto_error off: our own error says what to do. The scheme is here for the OpenAPI document.
 _bearer = HTTPBearer(
     auto_error=False, description="A token made with `glitch-discovery token create`."

@@ -6,7 +6,6 @@ import asyncio
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from redis import Redis
@@ -94,7 +93,7 @@ class ReadinessProbe:
             current = current_revision(self._engine)
         except SQLAlchemyError:
             return "The database does not answer: see that it runs and that DATABASE_URL is right."
-        head = _known_head()
+        head = head_revision()
         if current != head:
             return (
                 f"The database is at migration {current}, this version needs {head}: run "
@@ -143,9 +142,3 @@ def disk_free_bytes(folder: Path) -> int | None:
         return shutil.disk_usage(folder).free
     except OSError:
         return None
-
-
-@cache
-def _known_head() -> str | None:
-    """Read once: the migrations of a running process do not change, and probes come often."""
-    return head_revision()

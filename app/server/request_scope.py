@@ -31,7 +31,12 @@ async def _runtime(request: Request) -> Runtime:
     return runtime_of(request)
 
 
+async def _base_url(request: Request) -> str:
+    return base_url(request)
+
+
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]
+BaseUrl = Annotated[str, Depends(_base_url)]
 
 
 async def transaction(request: Request, runtime: RuntimeDep) -> AsyncIterator[Session]:

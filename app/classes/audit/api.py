@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import Field
 
 from app.classes.audit.records import Audit, AuditedGlitch, ImpureCluster
@@ -22,8 +22,8 @@ from app.glitches import render
 from app.glitches import schemas as glitch_schemas
 from app.glitches.records import Label
 from app.jobs import schemas as job_schemas
-from app.server import request_scope
-from app.server.callers import Cursor, Reader, SessionDep, Submitter
+from app.server.callers import Cursor, Reader, Submitter
+from app.server.request_scope import BaseUrl, SessionDep
 
 router = APIRouter(prefix="/label-audit", tags=["clusters"])
 
@@ -67,14 +67,13 @@ def new_audit(session: SessionDep, principal: Submitter, body: NewAudit) -> job_
 
 @router.get("", summary="Labels that deserve a second look")
 def label_audit(
-    request: Request,
+    base: BaseUrl,
     session: SessionDep,
     _: Reader,
     run: Run = None,
     limit: Limit = 50,
 ) -> Summary:
     """Impure clusters, and glitches unlike their own label, the most doubtful first."""
-    base = request_scope.base_url(request)
     clusters = list_impure_clusters(session, run_id=run, limit=limit)
     glitches = list_doubtful_glitches(session, limit=limit)
     return Summary(
@@ -87,7 +86,7 @@ def label_audit(
 @router.get("/glitches", summary="Glitches whose neighbours contradict their label")
 def doubtful_glitches(
     *,
-    request: Request,
+    base: BaseUrl,
     session: SessionDep,
     _: Reader,
     ifo: Annotated[str | None, Query(max_length=10)] = None,
@@ -107,7 +106,6 @@ def doubtful_glitches(
         limit=limit,
         cursor=cursor,
     )
-    base = request_scope.base_url(request)
     return ListOf(items=[_glitch(base, one) for one in page.items], next=page.next)
 
 

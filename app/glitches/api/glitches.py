@@ -25,8 +25,8 @@ from app.glitches.service import (
     list_glitches,
 )
 from app.glitches.upload import parse_gps_time, parse_ifo
-from app.server import request_scope
-from app.server.callers import Reader, RuntimeDep, SessionDep, Submitter, principal_of
+from app.server.callers import Reader, Submitter, principal_of
+from app.server.request_scope import BaseUrl, RuntimeDep, SessionDep
 from glitch.codec import unpack_view
 from glitch.images import render_omega_scan, render_view
 
@@ -107,27 +107,26 @@ class NeighboursQuery(Filters):
 
 @router.get("", summary="List glitches, latest stored first")
 def glitches(
-    request: Request, session: SessionDep, _: Reader, query: Annotated[ListQuery, Query()]
+    base: BaseUrl, session: SessionDep, _: Reader, query: Annotated[ListQuery, Query()]
 ) -> ListOf[glitch_schemas.Glitch]:
     """One page; pass `next` as `cursor` to get the page after it."""
     page = list_glitches(session, query.parsed(), limit=query.limit, cursor=query.cursor)
-    base = request_scope.base_url(request)
     return ListOf(items=[render.glitch_item(base, glitch) for glitch in page.items], next=page.next)
 
 
 @router.get("/{glitch_id}", summary="One glitch with its embedding")
 def glitch(
-    request: Request, session: SessionDep, _: Reader, glitch_id: UUID
+    base: BaseUrl, session: SessionDep, _: Reader, glitch_id: UUID
 ) -> glitch_schemas.GlitchDetail:
     """The embedding and novelty are those under the active checkpoint, null where there is none."""
     found = get_glitch(session, glitch_id)
     embedding = find_embedding(session, glitch_id)
-    return render.glitch_detail(request_scope.base_url(request), found, embedding)
+    return render.glitch_detail(base, found, embedding)
 
 
 @router.get("/{glitch_id}/neighbours", summary="The nearest known glitches of a glitch")
 def neighbours(
-    request: Request,
+    base: BaseUrl,
     session: SessionDep,
     _: Reader,
     glitch_id: UUID,
@@ -145,7 +144,6 @@ def neighbours(
         filters=query.parsed(),
         exclude_id=glitch_id,
     )
-    base = request_scope.base_url(request)
     return ListOf(items=[render.neighbour(base, found) for found in nearest])
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 
 from app.glitches.similarity_search import parse_similarity_query, similarity_search
 from app.glitches.upload import parse_ifo
-from app.server import request_scope
-from app.server.callers import MAY_BE_OPEN, OpenOrReader, RuntimeDep, SessionDep
+from app.server.callers import MAY_BE_OPEN, OpenOrReader
+from app.server.request_scope import BaseUrl, RuntimeDep, SessionDep
 
 router = APIRouter(tags=["gwpy"])
 
@@ -24,7 +24,7 @@ _NO_NUL = r"^[^\x00]{0,500}$"
 )
 def search(
     *,
-    request: Request,
+    base: BaseUrl,
     runtime: RuntimeDep,
     session: SessionDep,
     _: OpenOrReader,
@@ -46,7 +46,6 @@ def search(
     )
     for detector in query.ifos:
         parse_ifo(detector)
-    base = request_scope.base_url(request)
 
     def view_url(glitch_id: str, duration_s: float) -> str:
         return base + runtime.picture_links.path(glitch_id, duration_s)

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFil
 from app.glitches import render
 from app.glitches import schemas as glitch_schemas
 from app.glitches.embed import Embedded, UploadRequest, embed_upload
-from app.server import request_scope
-from app.server.callers import RuntimeDep, SessionDep, Uploader, UploadRoute
+from app.server.callers import Uploader, UploadRoute
 from app.server.form_fields import EnergyMax, FrequencyRange
+from app.server.request_scope import RuntimeDep, SessionDep, base_url
 
 router = APIRouter(route_class=UploadRoute, tags=["uploads"])
 
@@ -110,5 +110,5 @@ def neighbours_of_upload(
 
 def _answer(request: Request, embedded: Embedded, *, status: int) -> Response:
     """Written by the thread that has the request: FastAPI would pass it on to another first."""
-    answer = render.embed_answer(request_scope.base_url(request), embedded)
+    answer = render.embed_answer(base_url(request), embedded)
     return Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")

@@ -13,7 +13,8 @@ from app.jobs import schemas as job_schemas
 from app.models.checkpoints import list_checkpoints
 from app.models.records import Checkpoint
 from app.models.reembed import find_checkpoint_named, switch_checkpoint
-from app.server.callers import Admin, Reader, SessionDep
+from app.server.callers import Admin, Reader
+from app.server.request_scope import SessionDep
 
 router = APIRouter(tags=["catalogue"])
 

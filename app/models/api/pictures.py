@@ -19,9 +19,9 @@ from app.models.traversals import (
     glitch_traversals,
     steps_between,
 )
-from app.server import request_scope
 from app.server.answers import painted_answer
-from app.server.callers import Reader, RuntimeDep, SessionDep
+from app.server.callers import Reader
+from app.server.request_scope import BaseUrl, SessionDep
 
 
 class Unit(Model):
@@ -86,7 +86,6 @@ _PNG = {200: {"content": {"image/png": {}}}, 304: {"description": "Not changed"}
 def reconstruction(
     *,
     request: Request,
-    runtime: RuntimeDep,
     session: SessionDep,
     _: Reader,
     glitch_id: UUID,
@@ -95,7 +94,7 @@ def reconstruction(
 ) -> Response:
     """From the posterior mean, in the colours of the view; rows that were not measured are grey."""
     plan = plan_comparison(session, glitch_id, duration, "reconstruction", checkpoint)
-    return painted_answer(request, runtime, plan)
+    return painted_answer(request, plan)
 
 
 @router.get(
@@ -107,7 +106,6 @@ def reconstruction(
 def residual(
     *,
     request: Request,
-    runtime: RuntimeDep,
     session: SessionDep,
     _: Reader,
     glitch_id: UUID,
@@ -116,14 +114,14 @@ def residual(
 ) -> Response:
     """White is zero, red louder than painted, blue fainter; the ends are 10.2 of energy."""
     plan = plan_comparison(session, glitch_id, duration, "residual", checkpoint)
-    return painted_answer(request, runtime, plan)
+    return painted_answer(request, plan)
 
 
 @router.get("/glitches/{glitch_id}/traversals", summary="Which latents say most about a glitch")
-def glitch_units(request: Request, session: SessionDep, _: Reader, glitch_id: UUID) -> Traversals:
+def glitch_units(base: BaseUrl, session: SessionDep, _: Reader, glitch_id: UUID) -> Traversals:
     """Each with the strip of views that shows what it does, under the active checkpoint."""
     found = glitch_traversals(session, glitch_id)
-    return traversals(request_scope.base_url(request), found)
+    return traversals(base, found)
 
 
 @router.get(
@@ -135,7 +133,6 @@ def glitch_units(request: Request, session: SessionDep, _: Reader, glitch_id: UU
 def strip(
     *,
     request: Request,
-    runtime: RuntimeDep,
     session: SessionDep,
     _: Reader,
     glitch_id: UUID,
@@ -155,16 +152,16 @@ def strip(
         high=high,
         checkpoint_id=checkpoint,
     )
-    return painted_answer(request, runtime, plan)
+    return painted_answer(request, plan)
 
 
 @cluster_router.get(
     "/clusters/{cluster_id}/traversals", summary="Which latents set a cluster apart"
 )
-def cluster_units(request: Request, session: SessionDep, _: Reader, cluster_id: UUID) -> Traversals:
+def cluster_units(base: BaseUrl, session: SessionDep, _: Reader, cluster_id: UUID) -> Traversals:
     """By standardised difference from the other glitches; the strips start from the medoid."""
     found = cluster_traversals(session, cluster_id)
-    return traversals(request_scope.base_url(request), found)
+    return traversals(base, found)
 
 
 @cluster_router.get(

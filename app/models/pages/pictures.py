@@ -10,7 +10,7 @@ from app.glitches.files import glitch_hdf5
 from app.glitches.pages.view import find_or_refuse
 from app.models.pictures import four_windows, plan_comparison, plan_strip
 from app.server.answers import painted_answer
-from app.server.request_scope import RuntimeDep, SessionDep
+from app.server.request_scope import SessionDep
 
 router = APIRouter(route_class=PageRoute)
 
@@ -19,7 +19,6 @@ router = APIRouter(route_class=PageRoute)
 def reconstruction(
     *,
     request: Request,
-    runtime: RuntimeDep,
     session: SessionDep,
     public_id: str,
     duration_s: float,
@@ -28,14 +27,13 @@ def reconstruction(
     """One view as the model paints it."""
     glitch = find_or_refuse(session, public_id)
     plan = plan_comparison(session, glitch.id, duration_s, "reconstruction", checkpoint)
-    return painted_answer(request, runtime, plan)
+    return painted_answer(request, plan)
 
 
 @router.get("/glitches/{public_id}/residual/{duration_s}.png", dependencies=[ForReaders])
 def residual(
     *,
     request: Request,
-    runtime: RuntimeDep,
     session: SessionDep,
     public_id: str,
     duration_s: float,
@@ -44,14 +42,13 @@ def residual(
     """What was seen less what the model paints."""
     glitch = find_or_refuse(session, public_id)
     plan = plan_comparison(session, glitch.id, duration_s, "residual", checkpoint)
-    return painted_answer(request, runtime, plan)
+    return painted_answer(request, plan)
 
 
 @router.get("/glitches/{public_id}/traversals/{unit}.png", dependencies=[ForReaders])
 def strip(
     *,
     request: Request,
-    runtime: RuntimeDep,
     session: SessionDep,
     public_id: str,
     unit: int,
@@ -71,7 +68,7 @@ def strip(
         high=high,
         checkpoint_id=checkpoint,
     )
-    return painted_answer(request, runtime, plan)
+    return painted_answer(request, plan)
 
 
 @router.get("/glitches/{public_id}/windows.png", dependencies=[ForReaders])
