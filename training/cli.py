@@ -1,4 +1,7 @@
-"""Commands of the trainer. ``glitch-discovery`` registers the functions; ``app`` is for tests."""
+"""Commands of the trainer, which ``glitch-discovery`` offers among its own.
+
+Each imports what it needs when it runs: ``glitch-discovery --help`` must not wait for torch.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,26 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from glitch.errors import GlitchError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from glitch.model import ViewsModel
     from training.data.config import DataConfig
     from training.data.datasets import RealGlitches
     from training.data.pack import Pack
     from training.evaluation.examination import JudgedModel
 
-app = typer.Typer(help="Train, evaluate and export models.", no_args_is_help=True)
-# Progress belongs on standard error, so that tables on standard output can be redirected.
-console = Console(stderr=True)
+app = typer.Typer(
+    help="Train, evaluate and export models.", no_args_is_help=True, rich_markup_mode=None
+)
 
 # What is done, of how much (None where nobody knows), and what is under way.
 Progressed = Callable[[int, int | None, str], None]
@@ -36,19 +40,35 @@ Device = Annotated[
 ]
 
 
+@cache
+def _console() -> Console:
+    """Progress belongs on standard error, so that tables on standard output can be redirected."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
 @contextmanager
 def _user_errors() -> Iterator[None]:
     """A sentence and exit code 1 in place of a traceback for what a user can act on."""
     try:
         yield
     except GlitchError as error:
-        console.print(str(error), style="red", markup=False)
+        _console().print(str(error), style="red", markup=False)
         raise typer.Exit(1) from error
 
 
 @contextmanager
 def _progress(what: str) -> Iterator[Progressed]:
     """A bar with its estimate of the time left, once what there is to do is known."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -56,7 +76,7 @@ def _progress(what: str) -> Iterator[Progressed]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=_console()) as bar:
         task = bar.add_task(what, total=None, note="")
 
         def show(done: int, in_all: int | None, note: str) -> None:
@@ -95,7 +115,7 @@ def train(
                 log(step, metrics)
                 note = f"rate {metrics['rate']:.1f}  distortion {metrics['distortion']:.0f}"
                 if "validation.selection" in metrics:
-                    console.print(
+                    _console().print(
                         f"step {step}: "
                         + "  ".join(
                             f"{name.removeprefix('validation.')} {value:.3f}"
@@ -115,7 +135,7 @@ def train(
                 device=place,
             )
     state = "Done" if result.is_complete else "Stopped; the same command continues"
-    console.print(f"{state}: {destination} at step {result.step}, best {result.best:.3f}.")
+    _console().print(f"{state}: {destination} at step {result.step}, best {result.best:.3f}.")
 
 
 @app.command()
@@ -156,11 +176,11 @@ def rate_distortion(
         glitches = _read_glitches(judged[0].config.data)
         points = rate_distortion_curve(judged, held_out_of_all(judged, glitches), out)
     for point in points:
-        console.print(
+        _console().print(
             f"{point.objective} {point.weight} {point.value:g}, seed {point.seed}: "
             f"rate {point.rate:.1f}, distortion {point.distortion:.1f}"
         )
-    console.print(f"Wrote {out}.")
+    _console().print(f"Wrote {out}.")
 
 
 @app.command()
@@ -188,7 +208,7 @@ def export(
             data=data,
             metrics=metrics,
         )
-    console.print(f"Wrote {destination} ({manifest.weights_sha256[:12]}).")
+    _console().print(f"Wrote {destination} ({manifest.weights_sha256[:12]}).")
 
 
 @app.command()
@@ -211,7 +231,8 @@ def reproduce(  # noqa: PLR0917 - a command's options
     targets: Annotated[
         list[str],
         typer.Argument(
-            metavar="TARGET...", help="table1, table2, fig1, fig2, fig3, fig4, lemma or all."
+            metavar="TARGET...",
+            help="table1, likelihoods, table2, fig1, fig2, fig3, fig4, lemma or all of the paper.",
         ),
     ],
     tier: Annotated[str, typer.Option(help="smoke, reduced or paper.")] = "reduced",
@@ -260,9 +281,9 @@ def reproduce(  # noqa: PLR0917 - a command's options
             progress=show,
         )
     if report is None:
-        console.print(f"Stopped; the same command continues {destination}.")
+        _console().print(f"Stopped; the same command continues {destination}.")
         raise typer.Exit(130)
-    console.print(f"Wrote {report}.")
+    _console().print(f"Wrote {report}.")
 
 
 @app.command()

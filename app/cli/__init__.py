@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import backups, catalogue, jobs, references, running, tokens, training
+from app.cli import backups, catalogue, jobs, references, running, tokens
 from app.cli.options import DataDir, set_environment
+from training import cli as training
 
 app = typer.Typer(
     name="glitch-discovery",
