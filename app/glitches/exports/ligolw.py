@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any
 from xml.sax.saxutils import escape
+
+from app.glitches.exports.rows import nanoseconds, whole_seconds
 
 BETWEEN = ",\n"  # rows; none may follow the last
 _TABLE = "sngl_burst"
@@ -21,10 +24,10 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("ifo", "lstring", lambda row: row.ifo),
     ("channel", "lstring", lambda row: row.channel),
     ("search", "lstring", lambda row: _SEARCH),  # noqa: ARG005  (all columns are asked alike)
-    ("peak_time", "int_4s", lambda row: _whole(row.gps_time)),
-    ("peak_time_ns", "int_4s", lambda row: _nanoseconds(row.gps_time)),
-    ("start_time", "int_4s", lambda row: _whole(_start(row))),
-    ("start_time_ns", "int_4s", lambda row: _nanoseconds(_start(row))),
+    ("peak_time", "int_4s", lambda row: whole_seconds(row.gps_time)),
+    ("peak_time_ns", "int_4s", lambda row: nanoseconds(row.gps_time)),
+    ("start_time", "int_4s", lambda row: whole_seconds(_start(row))),
+    ("start_time_ns", "int_4s", lambda row: nanoseconds(_start(row))),
     ("duration", "real_4", lambda row: row.duration),
     ("peak_frequency", "real_4", lambda row: row.peak_frequency),
     ("central_freq", "real_4", lambda row: row.peak_frequency),
@@ -66,15 +69,8 @@ def _token(kind: str, value: Any) -> str:
     return repr(number) if math.isfinite(number) else "nan"
 
 
-def _start(row: Any) -> Any:
-    if row.gps_time is None or not row.duration:
-        return row.gps_time
-    return row.gps_time - type(row.gps_time)(repr(row.duration / 2))
-
-
-def _whole(gps_time: Any) -> int:
-    return 0 if gps_time is None else math.floor(gps_time)
-
-
-def _nanoseconds(gps_time: Any) -> int:
-    return 0 if gps_time is None else int((gps_time - math.floor(gps_time)) * 1_000_000_000)
+def _start(row: Any) -> Decimal | None:
+    gps_time: Decimal | None = row.gps_time
+    if gps_time is None or not row.duration:
+        return gps_time
+    return gps_time - Decimal(repr(row.duration / 2))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -33,21 +35,21 @@ class Column:
     width: int = 64  # bytes of a text in HDF5; what is longer is cut there
 
 
-def _seconds(row: Any) -> int | None:
-    return None if row.gps_time is None else int(row.gps_time)
+def whole_seconds(gps_time: Decimal | None) -> int | None:
+    """The seconds of a time, as trigger tables keep them apart."""
+    return None if gps_time is None else math.floor(gps_time)
 
 
-def _nanoseconds(row: Any) -> int | None:
-    if row.gps_time is None:
-        return None
-    return int((row.gps_time - int(row.gps_time)) * 1_000_000_000)
+def nanoseconds(gps_time: Decimal | None) -> int | None:
+    """What it has beyond them."""
+    return None if gps_time is None else int((gps_time - math.floor(gps_time)) * 1_000_000_000)
 
 
 COLUMNS: tuple[Column, ...] = (
     Column("event_time", False, lambda row: row.gps_time),
     Column("ifo", True, lambda row: row.ifo),
-    Column("peak_time", False, _seconds, is_whole=True),
-    Column("peak_time_ns", False, _nanoseconds, is_whole=True),
+    Column("peak_time", False, lambda row: whole_seconds(row.gps_time), is_whole=True),
+    Column("peak_time_ns", False, lambda row: nanoseconds(row.gps_time), is_whole=True),
     Column("duration", False, lambda row: row.duration),
     Column("peak_frequency", False, lambda row: row.peak_frequency),
     Column("bandwidth", False, lambda row: row.bandwidth),
