@@ -88,7 +88,7 @@ def create_token(
     row = session.scalar(
         insert(ApiToken)
         .values(
-            name=name.strip(), role=role.label, secret_hash=_hash(secret), expires_at=expires_at
+            name=name.strip(), role=role.label, secret_hash=hash_of(secret), expires_at=expires_at
         )
         .on_conflict_do_nothing()
         .returning(ApiToken)
@@ -113,7 +113,7 @@ def verify_token(session: Session, secret: str) -> Principal:
     )
     if len(secret) > LONGEST_SECRET:
         raise refusal
-    hashed = _hash(secret)
+    hashed = hash_of(secret)
     now = datetime.now(UTC)
     row = session.scalar(_OF_HASH, {"hash": hashed})
     if row is None or not hmac.compare_digest(row.secret_hash, hashed) or not is_good(row, now):
@@ -175,7 +175,8 @@ def list_tokens(session: Session) -> list[TokenRecord]:
 _LATEST_FIRST = select(ApiToken).order_by(ApiToken.id.desc())
 
 
-def _hash(secret: str) -> bytes:
+def hash_of(secret: str) -> bytes:
+    """What is stored of a secret, which nobody can read back."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 

@@ -7,7 +7,6 @@ it wherever its cookie was copied to.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -15,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, update
 from sqlalchemy.orm import Session
 
-from app.core.access import is_good, parse_role
+from app.core.access import hash_of, is_good, parse_role
 from app.core.access_tables import ApiToken, LoginCode, WebSessionRow
 from app.core.audit import record_event
 from app.core.errors import UnauthenticatedError
@@ -33,7 +32,7 @@ def create_login_code(session: Session, token_id: UUID) -> str:
     session.execute(delete(LoginCode).where(LoginCode.expires_at < now - _KEPT))
     code = secrets.token_urlsafe(_CODE_BYTES)
     expires_at = now + CODE_LIFETIME
-    session.add(LoginCode(code_hash=_hash(code), token_id=token_id, expires_at=expires_at))
+    session.add(LoginCode(code_hash=hash_of(code), token_id=token_id, expires_at=expires_at))
     return code
 
 
@@ -43,7 +42,7 @@ def holder_of_code(session: Session, code: str) -> Principal:
     Raises:
         UnauthenticatedError: if it is unknown, used or too old, or its token is no longer good.
     """
-    row = session.get(LoginCode, _hash(code)) if 0 < len(code) <= LONGEST_CODE else None
+    row = session.get(LoginCode, hash_of(code)) if 0 < len(code) <= LONGEST_CODE else None
     if row is None or row.used_at is not None or row.expires_at <= datetime.now(UTC):
         raise _REFUSAL
     return _holder(session, row.token_id)
@@ -58,7 +57,7 @@ def redeem_code(session: Session, code: str) -> Principal:
     token_id = session.scalar(
         update(LoginCode)
         .where(
-            LoginCode.code_hash == _hash(code[: LONGEST_CODE + 1]),
+            LoginCode.code_hash == hash_of(code[: LONGEST_CODE + 1]),
             LoginCode.used_at.is_(None),
             LoginCode.expires_at > func.now(),
         )
@@ -142,7 +141,3 @@ def _holder(session: Session, token_id: UUID) -> Principal:
     if row is None or not is_good(row, datetime.now(UTC)):
         raise _REFUSAL
     return Principal(row.id, row.name, parse_role(row.role))
-
-
-def _hash(code: str) -> bytes:
-    return hashlib.sha256(code.encode("utf-8", "surrogatepass")).digest()
