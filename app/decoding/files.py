@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from app.decoding.confinement import Limits
-from app.decoding.operations import ARRAY, STRAIN, request_of
+from app.decoding.operations import ARRAY, STRAIN
 from app.decoding.pool import error_of, shared_pool
 from glitch.errors import GlitchError
 from glitch.strain.formats.text import is_numeric_text
 from glitch.strain.joining import StrainFile, join_pieces, read_piece
 from glitch.strain.reading import StrainSpan, read_strain, strain_span
 from glitch.strain.series import Strain
+from glitch.strain.source import Request
 from glitch.tables.hdf5 import TriggerTable
 from glitch.tables.root import MAGIC
 from glitch.tables.segments import Segments
@@ -140,7 +141,7 @@ def read_joined(files: Sequence[StrainFile], **said: Unpack[StrainSaid]) -> Stra
 def _piece(file: StrainFile, said: StrainSaid) -> Strain | None:
     if _is_frame(file.path):
         with shared_pool().turn():
-            return read_piece(file.path, request_of(file.name, said))
+            return read_piece(file.path, Request(file.name, **said))
     found = _perform("piece", file.path, file.name, strain=said)
     return None if found is None else Strain(**found)
 

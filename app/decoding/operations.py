@@ -84,20 +84,8 @@ def _strain(file: Path, arguments: _Arguments) -> dict[str, Any]:
 
 
 def _piece(file: Path, arguments: _Arguments) -> dict[str, Any] | None:
-    piece = read_piece(file, request_of(arguments["name"], arguments["strain"]))
+    piece = read_piece(file, Request(arguments["name"], **arguments["strain"]))
     return None if piece is None else _fields_of(piece)
-
-
-def request_of(name: str, said: Mapping[str, Any]) -> Request:
-    """What is known of a strain file, as the readers take it."""
-    return Request(
-        name,
-        said.get("gps_time"),
-        said.get("sample_rate_hz"),
-        said.get("channel"),
-        said.get("ifo"),
-        said.get("preferred_channel"),
-    )
 
 
 def _span(file: Path, arguments: _Arguments) -> dict[str, Any] | None:

@@ -39,7 +39,7 @@ class Request:
     sample_rate_hz: float | None = None
     channel: str | None = None
     ifo: str | None = None
-    preferred: str | None = None  # channel that is taken where the file has it
+    preferred_channel: str | None = None  # channel that is taken where the file has it
 
     @property
     def shown_name(self) -> str:

@@ -63,7 +63,7 @@ def _decode(path: Path, request: Request) -> tuple[dict[str, Any], bytes]:
         "path": str(path.resolve()),
         "channel": request.channel,
         "ifo": request.ifo,
-        "preferred": request.preferred,
+        "preferred": request.preferred_channel,
         "gps_time": None if request.gps_time is None else float(request.gps_time),
         "half_s": LONGEST_SEGMENT_S // 2,
         "max_samples": MAX_SAMPLES,

@@ -161,7 +161,7 @@ def _chosen(file: h5py.File, request: Request) -> list[_Series]:
         )
     for is_meant in (
         lambda one: request.ifo is not None and one.ifo == request.ifo,
-        lambda one: (request.preferred or "").upper() in one.names,
+        lambda one: (request.preferred_channel or "").upper() in one.names,
         lambda one: not one.rate_hz or one.rate_hz >= _LOWEST_RATE_HZ,
     ):
         found = [one for one in found if len(found) > 1 and is_meant(one)] or found
