@@ -166,7 +166,8 @@ def _positions(
         along *= pixels[..., channel]
         position += along
     center = nearest.astype(np.float32)
-    np.clip(position, center - _REACH, center + _REACH, out=position)
+    np.maximum(position, center - _REACH, out=position)  # np.clip's arrays take twice as long
+    np.minimum(position, center + _REACH, out=position)
     return np.clip(position, 0, N_COLORS - 1, out=position)
 
 

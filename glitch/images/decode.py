@@ -151,7 +151,8 @@ def _words(picture: Image.Image) -> Words:
     if picture.mode == "RGBA":
         held = picture.tobytes()
     else:
-        held = picture.convert("RGB").tobytes("raw", "RGBX")
+        colored = picture if picture.mode == "RGB" else picture.convert("RGB")  # which copies
+        held = colored.tobytes("raw", "RGBX")
     return np.frombuffer(held, dtype="<u4").reshape(picture.height, picture.width)
 
 
