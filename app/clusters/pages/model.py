@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.clusters.occurrences import seen_before
 from app.clusters.pages.contexts import Comparison, SeenPage
+from app.clusters.pages.words import cluster_href
 from app.clusters.records import Cluster
 from app.clusters.service import get_run
 from app.core.errors import NotFoundError, NotReadyError
@@ -112,7 +113,7 @@ def seen_page_of(session: Session, cluster: Cluster) -> SeenPage:
     if found.untimed:
         sentence += f"; {found.untimed:,} carry no time and are in no bar"
     return SeenPage(
-        href=f"/ui/clusters/{cluster.id}",
+        href=cluster_href(cluster.id),
         sentence=f"{sentence}.",
         timeline=timeline(counts, sentence),
         width=_WIDTHS.get(round(found.width_s), f"{found.width_s / _YEAR_S:.0f} years"),

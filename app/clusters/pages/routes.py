@@ -15,6 +15,7 @@ from app.clusters.pages.contexts import UNTYPED, ReviewTyped, RunTyped
 from app.clusters.pages.lists import clusters_page_of
 from app.clusters.pages.model import seen_page_of
 from app.clusters.pages.view import cluster_page_of, undo_offer
+from app.clusters.pages.words import cluster_href
 from app.clusters.review.log import (
     AcceptRequest,
     Action,
@@ -177,7 +178,7 @@ def decide(
         done |= {"of": str(outcome.cluster_id), "event": str(outcome.log.last_id)}
         if not outcome.n_suggested:  # else they wait to be accepted here
             target = queue_of(session, get_cluster(session, target)).next_id or target
-    return see_other(f"/ui/clusters/{target}", **done)
+    return see_other(cluster_href(target), **done)
 
 
 def _refuse_none_chosen(act: str, chosen: tuple[UUID, ...]) -> None:

@@ -27,7 +27,7 @@ from app.clusters.pages.contexts import (
     UndoOffer,
 )
 from app.clusters.pages.model import comparison_of, model_note, strips_of
-from app.clusters.pages.words import ClusterInWords, chord
+from app.clusters.pages.words import ClusterInWords, chord, cluster_href
 from app.clusters.records import Cluster, MemberRecord
 from app.clusters.review.log import Log
 from app.clusters.review.service import class_names_of, history
@@ -49,11 +49,6 @@ from app.glitches.browsing import exemplars
 
 MEMBERS_SHOWN = 48
 UNREVIEWED = ReviewTyped()
-
-
-def cluster_href(cluster: Cluster) -> str:
-    """Address of a cluster's page."""
-    return f"/ui/clusters/{cluster.id}"
 
 
 def cluster_cards(
@@ -142,7 +137,7 @@ def cluster_page_of(
     words = ClusterInWords(cluster)
     ends = words.ends
     return ClusterPage(
-        href=cluster_href(cluster),
+        href=cluster_href(cluster.id),
         heading=f"{class_name}: cluster of {number}" if class_name else f"Cluster of {number}",
         words=words,
         is_simulated=is_simulated,
@@ -151,7 +146,7 @@ def cluster_page_of(
         window=f"{window:g} s",
         windows=tuple(
             ClassCount(
-                f"{one:g} s", f"{cluster_href(cluster)}?window={one:g}", is_chosen=one == window
+                f"{one:g} s", f"{cluster_href(cluster.id)}?window={one:g}", is_chosen=one == window
             )
             for one in windows
         ),
@@ -177,8 +172,8 @@ def cluster_page_of(
         last_event_id=log.last_id,
         elsewhere=elsewhere,
         queue=_queue_text(queue),
-        previous_cluster=_href_of(queue.previous_id),
-        next_cluster=_href_of(queue.next_id),
+        previous_cluster=cluster_href(queue.previous_id) if queue.previous_id else None,
+        next_cluster=cluster_href(queue.next_id) if queue.next_id else None,
         undo=undo,
         merge_offer=class_called(session, typed.new_class)
         if error and typed.act == "promote"
@@ -205,11 +200,7 @@ def undo_offer(
         return None
     if not log.may_undo(event_id) or log.event(event_id).author != principal.name:
         return None
-    return UndoOffer(f"{_href_of(cluster_id)}/review", event_id, log.last_id)
-
-
-def _href_of(cluster_id: UUID | None) -> str | None:
-    return None if cluster_id is None else f"/ui/clusters/{cluster_id}"
+    return UndoOffer(f"{cluster_href(cluster_id)}/review", event_id, log.last_id)
 
 
 def _queue_text(queue: Queue) -> str:
@@ -222,7 +213,7 @@ def _address(cluster: Cluster, order: str, page: int, window_s: float) -> str:
     values = {"order": order} | ({"page": str(page)} if page > 1 else {})
     if window_s != CARD_WINDOW_S:
         values["window"] = f"{window_s:g}"
-    return f"{cluster_href(cluster)}?{urlencode(values)}#members"
+    return f"{cluster_href(cluster.id)}?{urlencode(values)}#members"
 
 
 def _class_name(log: Log) -> str | None:
@@ -280,8 +271,8 @@ def _elsewhere(session: Session, cluster: Cluster) -> tuple[tuple[str, str], ...
     """Where to go instead: the parts of a split, or what a later run found."""
     parts = parts_of(session, cluster.id)
     if parts:
-        return tuple((cluster_href(one), f"the part of {one.size:,}") for one in parts)
+        return tuple((cluster_href(one.id), f"the part of {one.size:,}") for one in parts)
     latest = latest_of(session, cluster.identity)
     if latest.id != cluster.id:
-        return ((cluster_href(latest), f"the latest, with {latest.size:,} members"),)
+        return ((cluster_href(latest.id), f"the latest, with {latest.size:,} members"),)
     return ()

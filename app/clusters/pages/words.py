@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import Decimal
+from uuid import UUID
 
 from app.clusters.records import Cluster
 from app.frame.contexts import Moment
@@ -18,6 +19,11 @@ STATE_TEXTS = {
     "split": "split",
 }
 _LEAST_CHANCE = 1e-12
+
+
+def cluster_href(cluster_id: UUID) -> str:
+    """Address of a cluster's page."""
+    return f"/ui/clusters/{cluster_id}"
 
 
 @dataclass(frozen=True)

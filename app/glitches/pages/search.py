@@ -14,6 +14,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from app.classes.naming import list_classes
+from app.clusters.pages.words import cluster_href
 from app.clusters.service import get_cluster
 from app.core.errors import NotFoundError
 from app.frame.contexts import Fact
@@ -26,6 +27,7 @@ from app.glitches.browsing import nearest_in_time
 from app.glitches.pages.contexts import SearchPage
 from app.glitches.records import GlitchFilters
 from app.glitches.service import find_glitch, list_glitches
+from app.jobs.pages.view import job_href
 from app.jobs.service import get_job
 from app.server.request_scope import SessionDep
 from glitch.gps import is_utc_date
@@ -84,11 +86,11 @@ def _find(session: Session, text: str) -> str | SearchPage:
 def _by_id(session: Session, wanted: UUID) -> str | SearchPage:
     """A cluster or a job, since no glitch has this id."""
     try:
-        return f"/ui/clusters/{get_cluster(session, wanted).id}"
+        return cluster_href(get_cluster(session, wanted).id)
     except NotFoundError:
         pass
     try:
-        return f"/ui/jobs/{get_job(session, wanted).id}"
+        return job_href(get_job(session, wanted))
     except NotFoundError:
         sentence = f"No glitch, no cluster and no job has the id {wanted}."
         return SearchPage(_NOTHING, str(wanted), sentence, ())

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import class_meant, list_classes, usable_class_names
 from app.clusters.chosen import cluster_by_hand
-from app.clusters.pages.words import STATE_TEXTS
+from app.clusters.pages.words import STATE_TEXTS, cluster_href
 from app.core.errors import NotReadyError
 from app.core.principals import Role
 from app.frame.contexts import Card, Choice, PageContext
@@ -200,7 +200,7 @@ def act_on_selection(
         ids = resolve(runtime.settings.data_dir, read_region(region)).ids
         if act == "cluster":
             made = cluster_by_hand(session, ids, author=principal)
-            return JSONResponse({"page": f"/ui/clusters/{made}"}, status_code=201)
+            return JSONResponse({"page": cluster_href(made)}, status_code=201)
         is_new = act == "new-class"
         name = class_name.strip() if is_new else class_meant(session, class_name)
         labelled = label_selection(session, ids, name, reviewer=principal, is_new=is_new)
