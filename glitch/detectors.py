@@ -17,6 +17,7 @@ _RELEASE = re.compile(r"(?<=[0-9A-Z])_[VR][0-9]+(?=[-.]|\Z)", re.ASCII)
 # triggers_v1.csv: of the table's own version; Virgo's are written V1.
 _VERSION = re.compile(r"(?<=[0-9A-Za-z])[ _.-]v[0-9]+(?![0-9A-Za-z])", re.ASCII)
 _SITES = {ifo[0]: ifo for ifo in reversed(DETECTORS) if ifo.endswith("1")}
+_SITE = re.compile("|".join([*DETECTORS, *_SITES]), re.ASCII)
 _NAMES = _SITES | {
     **{"HANFORD": "H1", "LHO": "H1", "LIVINGSTON": "L1", "LLO": "L1", "VIRGO": "V1"},
     **{"KAGRA": "K1", "GEO": "G1", "GEO600": "G1", "INDIA": "I1", "LIO": "I1"},
@@ -76,3 +77,15 @@ def detector_of_file_name(name: str) -> str | None:
         if found and found[0] == site:
             return found
     return _SITES.get(site)
+
+
+def detectors_of_file_name(name: str) -> tuple[str, ...]:
+    """The detectors that a file's name means: of ``HL-HL_GWOSC_4KHZ-…`` H1 and L1."""
+    frame = parse_frame_name(PurePosixPath(name.replace("\\", "/")).name)
+    if frame is None or len(frame.site) == 1 or frame.site in DETECTORS:
+        found = detector_of_file_name(name)
+        return () if found is None else (found,)
+    parts = _SITE.findall(frame.site)
+    if "".join(parts) != frame.site:
+        return ()
+    return tuple(dict.fromkeys(one if one in DETECTORS else _SITES[one] for one in parts))

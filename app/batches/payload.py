@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, NamedTuple
 from uuid import UUID
 
@@ -11,6 +12,21 @@ from app.batches.members import Member
 from app.batches.strain_index import Place
 from glitch.tables import Facts
 
+NO_KIND = (
+    "It is of no kind that is read in a batch: pictures (PNG, JPG), views, tables of triggers, and "
+    "strain are."
+)
+STACK_WITHIN = "It holds the views of many glitches: send it alone, not within a folder or archive."
+NO_TRIGGER = (
+    "The batch holds strain, and no trigger says where in it to look: put a table of triggers "
+    "beside it. One glitch alone goes to POST /embed."
+)
+_DOCUMENT = re.compile(
+    r"(\A|[/\\])(README|LICEN[CS]E|COPYING|NOTICE|CITATION|CHANGE(S|LOG)|AUTHORS|Makefile)"
+    r"(\.\w{1,5})?\Z"
+    r"|\.(md|rst|pdf|html?|docx?|pptx?|tex|bib|cff|py|ipynb|sh|m|log|ya?ml|toml|ini|sha256|md5)\Z",
+    re.IGNORECASE,
+)
 OPEN_DATA: Literal["open data"] = "open data"  # where a trigger's strain comes from
 
 
@@ -143,3 +159,8 @@ BatchChunk = ReadChunk | StoredChunk | NotReadChunk
 BATCH_CHUNK: TypeAdapter[BatchChunk] = TypeAdapter(
     Annotated[BatchChunk, Field(discriminator="kind")]
 )
+
+
+def is_document(name: str) -> bool:
+    """Whether a file accompanies data and holds none, by its name: README, LICENSE, notes.md."""
+    return _DOCUMENT.search(name) is not None

@@ -20,7 +20,10 @@ from app.batches.manifest import Manifest
 from app.batches.members import Member, Refused, is_archive, list_members, read_member, shown
 from app.batches.options import BatchOptions
 from app.batches.payload import (
+    NO_KIND,
+    NO_TRIGGER,
     OPEN_DATA,
+    STACK_WITHIN,
     BatchChunk,
     NotRead,
     NotReadChunk,
@@ -35,12 +38,13 @@ from app.batches.payload import (
     StoredChunk,
     TableChunk,
     TriggersChunk,
+    is_document,
 )
 from app.batches.quality.database import SegmentDatabase, flags_named
 from app.batches.quality.flags import Flags
 from app.batches.storage import unpack_whole, upload_path
 from app.batches.strain_index import UPLOADED, Place, StrainIndex, spans_of
-from app.batches.table_files import is_table, read_table
+from app.batches.table_files import is_of_triggers, is_table, read_table
 from app.batches.wanted import STRAIN, Choice, key_at_random
 from app.decoding.files import kinds_of, open_stack_file
 from app.glitches.upload import parse_ifo
@@ -90,6 +94,7 @@ class BatchPlanner:
             flags_named(options.flags),
         )
         self._has_strain = False
+        self._n_found = self._n_refused = 0  # of what is no document
         self._is_unpacked = False
         self._without_strain: dict[str, list[Decimal]] = {}  # times by detector
         references = options.references
@@ -115,10 +120,7 @@ class BatchPlanner:
             count += 1
             yield plan
         if not count and self._has_strain:
-            raise FormatError(
-                "The batch holds strain, and no trigger says where in it to look: put a table of "
-                "triggers beside it. One glitch alone goes to POST /embed."
-            )
+            raise FormatError(NO_TRIGGER)
         if not count:
             raise FormatError(
                 "The batch holds no glitch: send spectrograms in Gravity Spy's naming, views of "
@@ -180,7 +182,7 @@ class BatchPlanner:
         tables, has_glitches = self._unpack_files(source)
         for path, name in tables:
             try:
-                if has_glitches:
+                if has_glitches and not (self._may_read_strain and is_of_triggers(path, name)):
                     self._add_rows(path, name)
                 else:
                     self._add_triggers(path, name)
@@ -236,11 +238,8 @@ class BatchPlanner:
                     elif kinds.is_strain:
                         self._add_strain(path, name)
                     else:
-                        self._refuse(
-                            name,
-                            "It is of no kind that is read in a batch: pictures (PNG, JPG), views, "
-                            "tables of triggers, and strain are.",
-                        )
+                        is_stack = kinds.is_stack or kinds.is_npz_stack
+                        self._refuse(name, STACK_WITHIN if is_stack else NO_KIND)
                         path.unlink()
                 except GlitchError as error:
                     self._refuse(name, str(error))
@@ -260,6 +259,11 @@ class BatchPlanner:
             return
         self._strain.add(ifo, span.gps_start, span.gps_end, Place(UPLOADED, path.name, name))
         self._has_strain = True
+
+    @property
+    def _may_read_strain(self) -> bool:
+        settings = self._context.settings
+        return self._has_strain or settings.strain_dir is not None or settings.has_remote_strain
 
     def _add_rows(self, path: Path, name: str) -> None:
         for row in self._manifest.read(path, name):
@@ -397,7 +401,10 @@ class BatchPlanner:
         yield from self._cut(TriggersChunk, self._merged())
         yield from self._cut(StoredChunk, self._stored(), size=_BLOCK // 2)
         self._say_without_strain()
-        yield from self._cut(NotReadChunk, self._refused(), size=_BLOCK // 2)
+        if self._has_strain and self._n_refused and not self._n_found:
+            self._refuse("(the strain)", NO_TRIGGER)
+        if self._n_found or self._n_refused:  # else the batch as a whole is refused
+            yield from self._cut(NotReadChunk, self._refused(), size=_BLOCK // 2)
 
     def _stored(self) -> Iterator[Found[StoredAlready]]:
         for _, content in self._index.ordered(KNOWN):
@@ -464,6 +471,10 @@ class BatchPlanner:
     # --- what is not read -------------------------------------------------------------------------
 
     def _refuse(self, name: str, reason: str, *, is_harmless: bool = False) -> None:
+        if is_document(name):
+            is_harmless = True
+        else:
+            self._n_refused += 1
         refused = NotRead(name=name, reason=reason, is_harmless=is_harmless)
         self._index.add(REFUSED, "", refused.model_dump(mode="json"))
 
@@ -477,6 +488,7 @@ class BatchPlanner:
         size: int = GLITCHES,
     ) -> Iterator[ChunkPlan]:
         while block := list(islice(found, size)):
+            self._n_found += 0 if make is NotReadChunk else len(block)
             glitches = tuple(glitch for _, glitch in block)
             chunk = make(is_unpacked=self._is_unpacked, glitches=glitches)
             yield _plan(chunk, [name for name, _ in block])

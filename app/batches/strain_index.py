@@ -16,7 +16,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from app.decoding.files import span_of
-from glitch.detectors import DETECTORS, detector_of_file_name
+from glitch.detectors import DETECTORS, detectors_of_file_name
 from glitch.errors import FormatError, GlitchError, TooLargeError
 from glitch.files.frame_names import parse_frame_name
 from glitch.strain import StrainSpan
@@ -145,8 +145,8 @@ class StrainIndex:
                 else:
                     places = [Place(KNOWN, str(own.relative_to(folder)), name)]
                 for place in places:
-                    span, ifo = frame_span(place.name), detector_of_file_name(place.name)
-                    if span is None or ifo is None:
+                    span, ifos = frame_span(place.name), detectors_of_file_name(place.name)
+                    if span is None or not ifos:
                         continue
                     count += 1
                     if count > _MOST_FILES:
@@ -154,7 +154,8 @@ class StrainIndex:
                             f"The server's strain folder has over {_MOST_FILES:,} files: point "
                             "GLITCH_STRAIN_DIR to a part of it."
                         )
-                    self.add(ifo, *span, place)
+                    for ifo in ifos:  # HL-…: one frame of both
+                        self.add(ifo, *span, place)
 
     def find(self, ifo: str, gps_time: Decimal) -> Stretch | None:
         """The file in which a time lies deepest, with those that abut where it is too short.

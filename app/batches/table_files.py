@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from app.decoding.files import kinds_of, open_triggers
@@ -13,12 +14,26 @@ from glitch.tables.root import is_root
 from glitch.tables.segments import is_text_of_segments
 
 _ROWS, _ROOT_ROWS = 8192, 65_536  # read at a time; of ROOT more, as loading uproot takes a second
+_FIRST = 100  # rows by which it is told what a table is of
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def is_table(path: Path) -> bool:
     """Whether a file is a table of a kind that is read, by its content."""
     return holds_binary_table(path) or (is_text_table(path) and not is_text_of_segments(path))
+
+
+def is_of_triggers(path: Path, name: str) -> bool:
+    """Whether the first rows of a table tell of moments alone, and none of a picture by its path
+    or its Gravity Spy id.
+
+    Raises:
+        GlitchError: as ``read_table``.
+    """
+    said = [row.facts for row in islice(read_table(path, name), _FIRST) if row.facts is not None]
+    return bool(said) and all(
+        one.path is None and one.gravityspy_id is None and one.gps_time is not None for one in said
+    )
 
 
 def holds_binary_table(path: Path) -> bool:

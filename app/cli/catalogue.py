@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.options import ServiceUrl
+from app.cli.options import EnergyMax, FrequencyRange, ServiceUrl
 from app.launch.sentences import reported_as_sentences
 
 app = typer.Typer(rich_markup_mode=None)
@@ -37,6 +37,8 @@ def embed(
         list[float] | None,
         typer.Option(help="Window length of each spectrogram, where its name does not state it."),
     ] = None,
+    energy_max: EnergyMax = None,
+    frequency_range: FrequencyRange = None,
     centre: Annotated[
         bool,
         typer.Option(help="Centre strain on its loudest moment within 0.25 s of the GPS time."),
@@ -60,6 +62,8 @@ def embed(
             "channel": channel,
             "sample_rate_hz": sample_rate_hz,
             "view_duration_s": view_duration_s,
+            "energy_max": energy_max,
+            "frequency_range": frequency_range,
             "centre": centre,
             "label": label,
             "neighbours": neighbours,
@@ -87,6 +91,8 @@ def ingest(
     sample_rate_hz: Annotated[
         float | None, typer.Option(help="Of strain files that do not state it.")
     ] = None,
+    energy_max: EnergyMax = None,
+    frequency_range: FrequencyRange = None,
     origin: Annotated[
         str | None, typer.Option(help="upload, simulated, gravityspy or omicron.")
     ] = None,
@@ -114,6 +120,8 @@ def ingest(
             "ifo": ifo,
             "channel": channel,
             "sample_rate_hz": sample_rate_hz,
+            "energy_max": energy_max,
+            "frequency_range": frequency_range,
             "origin": origin,
             "centre": centre,
             "segments": segments,

@@ -20,6 +20,14 @@ ServiceUrl = Annotated[
     str | None,
     typer.Option("--url", envvar="GLITCH_URL", help="The service. Default: the one of `up`."),
 ]
+EnergyMax = Annotated[
+    float | None,
+    typer.Option(help="Of pictures: energy at the top of the colour scale, if not 25.5."),
+]
+FrequencyRange = Annotated[
+    str | None,
+    typer.Option(help="Of pictures: lowest and highest frequency, Hz, if not 10,2048."),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(help="The folder that holds all state. Default: GLITCH_DATA_DIR, else ./data."),

@@ -314,6 +314,29 @@ def test_triggers_without_strain_are_said_once(ingest: Ingest) -> None:
     assert "into one archive or folder" in reason
 
 
+def test_documents_beside_the_data_are_no_failure(ingest: Ingest) -> None:
+    job, items = ingest(tar(spectrograms(450, "documented") | {"set/README": b"Of O3."}))
+    assert (job.state, job.failed, items["set/README"].state) == ("succeeded", 0, "skipped")
+    strain = {"H-H1_TEST-1-32.hdf5": gwosc_hdf5(strain_values(3))}
+    job, items = ingest(tar(strain | {"README.md": b"Of O3."}))
+    assert (job.state, items) == ("failed", {})
+    assert "put a table of triggers" in job.detail
+    job, items = ingest(tar(strain | {"notes.xyz": b"?"}))
+    assert items["notes.xyz"].state == "failed"
+    assert "put a table of triggers" in items["(the strain)"].reason
+
+
+def test_a_table_of_triggers_beside_pictures_is_no_manifest(ingest: Ingest) -> None:
+    rows = table({"gps_time": GPS_TIME + 2, "ifo": "H1", "snr": 5})
+    strain = {f"H-H1_TEST-{GPS_START}-32.hdf5": gwosc_hdf5(strain_values(8))}
+    job, items = ingest(tar(spectrograms(460, "besidesit4") | strain | {"t.csv": rows}))
+    assert (job.state, job.failed) == ("succeeded", 0)
+    assert {name: one.state for name, one in items.items()} == {
+        "besidesit4": "done",
+        f"H1 {GPS_TIME + 2}": "done",
+    }
+
+
 def test_rows_that_tell_of_nothing_here_are_told(ingest: Ingest) -> None:
     """A slip in the paths of a manifest would else cost every label without a word."""
     members = spectrograms(440, "unheard444")

@@ -10,6 +10,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import h5py
 import httpx
 import numpy as np
 import pytest
@@ -267,3 +268,20 @@ def test_strain_is_found_by_cache_files(
     path.unlink()
     _, [item] = ingest(service, table(f"{start + 33}.25"))
     assert "is not there, which a cache file" in str(item.reason)
+
+
+def test_a_frame_of_both_sites_in_the_folder_serves_both(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = GPS_START + 7000
+    with h5py.File(tmp_path / f"HL-HL_TEST-{start}-64.hdf5", "w") as file:
+        for ifo, values in (("H1", VALUES), ("L1", VALUES[::-1])):
+            series = file.create_dataset(f"{ifo}:GDS-CALIB_STRAIN", data=values)
+            series.attrs.update(x0=start, dx=1 / SAMPLE_RATE_HZ, channel=f"{ifo}:GDS-CALIB_STRAIN")
+    monkeypatch.setattr(service.settings, "strain_dir", tmp_path)
+    rows = table(f"{start + 32}.25") + table(f"{start + 33}.25", ifo="L1").partition(b"\n")[2]
+    _, items = ingest(service, rows)
+    assert [item.state for item in items] == ["done", "done"], items
+    with service.client() as client:
+        found = [client.get(f"/glitches/{item.glitch_id}").json()["ifo"] for item in items]
+    assert found == ["H1", "L1"]

@@ -134,6 +134,20 @@ def test_embed_sends_files_fields_and_the_kept_token(
     assert "0.500" not in outcome.output  # the vector is for programs: --json
 
 
+def test_what_a_picture_is_asked_for_can_be_given(
+    data_directory: Path, strain_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLITCH_TOKEN", TOKEN)
+    service = FakeService(monkeypatch, httpx.Response(201, json=ANSWER))
+    scales = ["--energy-max", "15", "--frequency-range", "20,1024"]
+    outcome = RUNNER.invoke(cli.app, ["embed", str(strain_file), "--url", "http://h", *scales])
+    assert outcome.exit_code == 0, outcome.output
+    [request] = service.requests
+    sent = request["data"]
+    assert isinstance(sent, dict)
+    assert (sent["energy_max"], sent["frequency_range"]) == ("15.0", "20,1024")
+
+
 def test_embed_prints_the_answer_as_it_came(
     data_directory: Path, strain_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
