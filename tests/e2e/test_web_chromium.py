@@ -94,6 +94,19 @@ def test_the_login_link_leaves_the_address_bar_clean(browser: Browser) -> None:
     assert browser.driver.execute_script("return document.cookie") == ""  # HttpOnly
 
 
+def test_the_longest_names_fit_a_phone(browser: Browser, glitches: list[GlitchRecord]) -> None:
+    browser.look(390, "light")
+    for path, name in (("/ui/glitches", ".card .name"), (f"/ui/glitches/{glitches[0].id}", "h1")):
+        browser.open(path)
+        too_wide = browser.driver.execute_script(
+            "for (const one of document.querySelectorAll(arguments[0]))"
+            " one.textContent = 'K'.repeat(64);"
+            "return document.documentElement.scrollWidth - document.documentElement.clientWidth",
+            name,
+        )
+        assert too_wide <= 0, path
+
+
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_every_page_is_accessible_and_fits(
     *, browser: Browser, glitches: list[GlitchRecord], cluster: str, width: int, scheme: str
@@ -101,7 +114,7 @@ def test_every_page_is_accessible_and_fits(
     """axe-core finds nothing (contrast included), and nothing has to be scrolled sideways."""
     axe = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text()
     browser.look(width, scheme)
-    for path in (*paths(glitches), "/ui/clusters", cluster):
+    for path in (*paths(glitches), "/ui/clusters", cluster, f"/ui/classes/{'K' * 64}"):
         browser.open(path)
         found = browser.driver.execute_script(
             "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -120,8 +133,10 @@ def test_every_page_is_accessible_and_fits(
             for item in report
         ]
         assert said == [], (path, json.dumps(said, indent=1))
-    # The page with a refused filter answers 400, which the console notes; nothing else may show.
-    assert all("400 (Bad Request)" in line for line in browser.complaints())
+    # A refused filter answers 400 and an unknown class 404, which the console notes; nothing else
+    # may show.
+    answers = ("400 (Bad Request)", "404 (Not Found)")
+    assert all(any(answer in line for answer in answers) for line in browser.complaints())
 
 
 def test_the_rendered_api_has_the_colours_of_the_pages(browser: Browser) -> None:
