@@ -3,7 +3,7 @@
     python -m benchmarks.discovery.leave_one_class_out service|direct|scores FOLDER
     python -m benchmarks.discovery.leave_one_class_out service FOLDER Blip Whistle  # these alone
     python -m benchmarks.discovery.leave_one_class_out direct|scores PACK  # of simulated views
-    python -m benchmarks.discovery.leave_one_class_out encoders FOLDER PACK  # one a class
+    python -m benchmarks.discovery.leave_one_class_out encoders FOLDER PACK...  # one a class
 
 FOLDER is ../shared/data/gravityspy_images;
 PACK is what `glitch-discovery simulate-pack runs/simulated-a --per-class 240 --seed 1` writes.
@@ -345,7 +345,7 @@ def main() -> None:
         hidden = [name for name in EIGHT if name in classes]
         with own_database() as url:
             rows = []
-            for name, model in encoders(pack, Path(sys.argv[3]), hidden):
+            for name, model in encoders(pack, [Path(one) for one in sys.argv[3:]], hidden):
                 found = encoded(pack, replace(checkpoint, model=model))
                 with fresh_session(url, name) as session:
                     rows += in_services(

@@ -1,7 +1,7 @@
 """One encoder for each hidden class, which it never met: neither its pictures nor its simulation.
 
-Called by `leave_one_class_out.py encoders FOLDER PACK`: FOLDER holds real pictures, PACK is what
-`glitch-discovery simulate-pack` writes. Runs are kept in runs/unmet and continued.
+Called by `leave_one_class_out.py encoders FOLDER PACK...`: FOLDER holds real pictures, PACKs are
+what `glitch-discovery simulate-pack` writes. Runs are kept in runs/unmet and continued.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from glitch.model import ScatteringVAE
 from glitch.views import Preprocessing
 from training.core.config import LogConfig, ObjectiveConfig
-from training.data.pack import Pack, read_pack
+from training.data.pack import Pack, join_packs, read_pack
 from training.views.config import load_config
 from training.views.export import load_run
 from training.views.guided_config import GuidedConfig
@@ -68,10 +68,10 @@ def looks_once(config: GuidedConfig, packs: dict[str, Pack]) -> dict[str, RawLoo
 
 
 def encoders(
-    real: Pack, pack_folder: Path, hidden: list[str]
+    real: Pack, pack_folders: list[Path], hidden: list[str]
 ) -> Iterator[tuple[str, ScatteringVAE]]:
     """A trained encoder for each class, which never met it."""
-    simulated = read_pack(pack_folder, Preprocessing())
+    simulated = join_packs([read_pack(folder, Preprocessing()) for folder in pack_folders])
     config = short_config(None)
     seen = looks_once(config, {"real": real, "simulated": simulated})
     for name in hidden:

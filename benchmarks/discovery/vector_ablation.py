@@ -58,6 +58,8 @@ def data(**changes: object) -> Change:
 
 VARIANTS: dict[str, Change] = {
     "as shipped": lambda one: one,
+    "no trunk": architecture(trunk=0),
+    "a trunk of simulation alone": guidance(trunk_real_steps=0),
     "no guidance": guidance(classes=0.0),
     "no unnamed shapes": guidance(unnamed_share=0.0),
     "own noise explained": guidance(is_twin_the_target=False),

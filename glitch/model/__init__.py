@@ -8,6 +8,7 @@ from glitch.model.likelihood import Residuals, RowGaussian, sum_residuals
 from glitch.model.painter import Painter
 from glitch.model.scattering import Scattering, ScatteringFeatures
 from glitch.model.scattering_vae import ScatteringArchitecture, ScatteringVAE
+from glitch.model.trunk import Trunk
 from glitch.model.views_model import ViewsModel
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "ScatteringArchitecture",
     "ScatteringFeatures",
     "ScatteringVAE",
+    "Trunk",
     "ViewsModel",
     "ViewsVAE",
     "architecture_kind",

@@ -200,7 +200,7 @@ class ScatteringFeatures(nn.Module):
     def _some(self, pictures: Pictures, observed: PictureRows) -> tuple[Features, Loudness]:
         # wavelet filters at half precision would lose the small moduli
         with torch.autocast(pictures.device.type, enabled=False):
-            whole = _extended(pictures.float(), observed)
+            whole = extended(pictures.float(), observed)
             patches = self.scattering(whole)
             pooled = torch.cat([patches.mean(dim=3), patches.amax(dim=3)], dim=1).sqrt()
             rows = observed.float().reshape(len(observed), self.scattering.n_cells, -1)
@@ -215,7 +215,7 @@ class ScatteringFeatures(nn.Module):
             return centred / length.clamp_min(FAINTEST), loudness
 
 
-def _extended(pictures: Pictures, observed: PictureRows) -> Pictures:
+def extended(pictures: Pictures, observed: PictureRows) -> Pictures:
     """Pictures whose absent rows repeat the nearest observed one."""
     if bool(observed.all()):
         return pictures

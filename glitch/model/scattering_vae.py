@@ -1,9 +1,11 @@
 """ScatteringVAE: a variational autoencoder of the scattering of views, which also paints them.
 
 Each view that is present becomes scattering features (:mod:`glitch.model.scattering`), projected
-on the principal axes of many glitches; a shared network reads them with the window's length, and
-the mean over the views present gives the posterior. So one view, some or all give vectors that can
-be compared, an absent one adds nothing, and no member of a batch changes another's result.
+on the principal axes of many glitches, and, where the architecture has a trunk, features of
+convolutions that learnt simulated classes (:mod:`glitch.model.trunk`). A shared network reads them
+with the window's length, and the mean over the views present gives the posterior. So one view,
+some or all give vectors that can be compared, an absent one adds nothing, and no member of a batch
+changes another's result.
 
 Posterior means lie on a sphere whose radius is the root of the latent's size, where nearly all of
 a standard normal prior's mass is. Euclidean distance and angle then order neighbours alike: there
@@ -31,13 +33,15 @@ from glitch.errors import GlitchError
 from glitch.model.divergence import HIGHEST_LOG_VARIANCE, LOWEST_LOG_VARIANCE, Posterior
 from glitch.model.likelihood import RowGaussian
 from glitch.model.painter import Painter
-from glitch.model.scattering import ScatteringFeatures
+from glitch.model.scattering import ScatteringFeatures, extended
+from glitch.model.trunk import Trunk
 from glitch.model.views_model import Members, PooledRows, PooledTensor, ViewsModel
 from glitch.types import LatentTensor
 
 FRONT_END = "wavelet_scattering"
 
 Projected = Float[Tensor, "picture axis"]  # features on the principal axes, then the loudness
+Read = Float[Tensor, "picture read"]  # the same, then the trunk's features
 LOUDNESS_CENTRE = -2.3  # so that what is read has about mean 0 and variance 1 or less
 
 
@@ -53,6 +57,7 @@ class ScatteringArchitecture:
     scales: int = 3  # of the wavelets; frequency cells have 2 ** scales pooled rows
     directions: int = 8
     axes: int = 256  # principal axes of the features that are kept
+    trunk: int = 0  # features of convolutions that learnt simulated classes; 0: no such trunk
     hidden: int = 512
     dropout: float = 0.1
     latent: int = 32
@@ -71,6 +76,8 @@ class ScatteringArchitecture:
         for name in (*sizes, "hidden", "latent", "painter_centres", "painter_axes"):
             if getattr(self, name) < 1:
                 raise GlitchError(f"The architecture's {name} must be at least 1.")
+        if self.trunk < 0:
+            raise GlitchError("The architecture's trunk must not be negative.")
         if not 0 <= self.dropout < 1:
             raise GlitchError("The architecture's dropout must lie in [0, 1).")
         if not 0 < self.independent_share <= 1:
@@ -109,12 +116,16 @@ class ScatteringVAE(ViewsModel):
         shape = (self.front_end.n_features, architecture.axes)
         self.register_buffer("projection", torch.zeros(shape))
         self.register_buffer("axis_log_variance", torch.zeros(n_views))
-        n_read = architecture.axes + 1
+        n_explained = architecture.axes + 1
+        n_read = n_explained + architecture.trunk
+        self.trunk = Trunk(n_views, n_rows, architecture.trunk) if architecture.trunk else None
+        if self.trunk is not None:
+            self.trunk.requires_grad_(False)
         self.reader = _layer(n_read + n_views, hidden, architecture.dropout)
         self.joiner = _layer(hidden, hidden, architecture.dropout)
         self.posterior = nn.Linear(hidden, 2 * latent)
         self.explainer = nn.Sequential(
-            nn.Linear(latent + n_views, hidden), nn.GELU(), nn.Linear(hidden, n_read)
+            nn.Linear(latent + n_views, hidden), nn.GELU(), nn.Linear(hidden, n_explained)
         )
         self.namer = nn.Linear(latent, len(architecture.classes)) if architecture.classes else None
         self.describer = (
@@ -134,14 +145,19 @@ class ScatteringVAE(ViewsModel):
     def architecture(self) -> ScatteringArchitecture:
         return self._architecture
 
-    def project(self, pictures: Float[Tensor, "picture freq time"], observed: Tensor) -> Projected:
-        """Features of pooled pictures on the principal axes, and their loudness."""
-        return self.project_features(*self.front_end(pictures, observed))
+    def project(
+        self, pictures: Float[Tensor, "picture freq time"], observed: Tensor, view: Members
+    ) -> Read:
+        """Features of pooled pictures on the principal axes, their loudness, and the trunk's."""
+        projected = self.project_features(*self.front_end(pictures, observed))
+        if self.trunk is None:
+            return projected
+        return torch.cat([projected, self.trunk(extended(pictures, observed), view)], dim=1)
 
     def project_features(
         self, features: Float[Tensor, "picture feature"], loudness: Float[Tensor, " picture"]
     ) -> Projected:
-        """What the front end found, as the encoder reads it."""
+        """What the front end found, as the encoder reads it and the decoder explains it."""
         # A cell that was not observed is zero, and so is its deviation.
         projected: Projected = (features - self.mean * (features != 0)) @ self.projection
         return torch.cat([projected, loudness[:, None] - LOUDNESS_CENTRE], dim=1)
@@ -149,16 +165,16 @@ class ScatteringVAE(ViewsModel):
     def encode(self, pixels: PooledTensor, observed: PooledRows) -> Posterior:
         """Posterior given prepared views; absent ones add nothing."""
         member, view = observed.any(dim=2).nonzero(as_tuple=True)
-        projected = self.project(pixels[member, view], observed[member, view])
+        projected = self.project(pixels[member, view], observed[member, view], view)
         return self.encode_projected(projected, member, view, len(pixels))
 
     def encode_projected(
-        self, projected: Projected, member: Members, view: Members, n_batch: int
+        self, projected: Read, member: Members, view: Members, n_batch: int
     ) -> Posterior:
         """Posterior given the projected features of the views present.
 
         Args:
-            projected: one row for each view present.
+            projected: one row for each view present, with the trunk's features at its end.
             member: whose view each row is, of 0 to ``n_batch`` - 1, each at least once.
             view: which view it is.
             n_batch: number of glitches.

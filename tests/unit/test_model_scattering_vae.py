@@ -1,6 +1,6 @@
 """ScatteringVAE: absence, independence of the batch, one distance, and what it refuses."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -27,17 +27,17 @@ SMALL = ScatteringArchitecture(
 )
 
 
-def stirred(seed: int = 0) -> ScatteringVAE:
+def stirred(seed: int = 0, trunk: int = 0) -> ScatteringVAE:
     """A model whose front end passes something, as if it had been fitted."""
     torch.manual_seed(seed)
-    model = ScatteringVAE(SMALL)
+    model = ScatteringVAE(replace(SMALL, trunk=trunk))
     model.projection.normal_()
     return model.eval()
 
 
-@pytest.fixture(scope="module")
-def model() -> ScatteringVAE:
-    return stirred()
+@pytest.fixture(scope="module", params=[0, 3], ids=["no trunk", "trunk"])
+def model(request: pytest.FixtureRequest) -> ScatteringVAE:
+    return stirred(trunk=request.param)
 
 
 def batch(n: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -111,7 +111,7 @@ def test_checkpoints_keep_it_and_an_unknown_front_end_is_a_sentence(
     )
     loaded = load_checkpoint(tmp_path)
     assert isinstance(loaded.model, ScatteringVAE)
-    assert loaded.manifest.architecture == SMALL
+    assert loaded.manifest.architecture == model.architecture
     pixels, rows = model.prepare(*batch())
     torch.testing.assert_close(
         loaded.model.encode(pixels, rows).mean, model.encode(pixels, rows).mean
@@ -125,6 +125,7 @@ def test_checkpoints_keep_it_and_an_unknown_front_end_is_a_sentence(
     ("changes", "message"),
     [
         ({"axes": 0}, "axes"),
+        ({"trunk": -1}, "trunk"),
         ({"dropout": 1.0}, "dropout"),
         ({"independent_share": 0.0}, "independent_share"),
         ({"painter_axes": 0}, "painter_axes"),

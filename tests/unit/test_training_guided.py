@@ -19,7 +19,7 @@ from training.views.config import config_from_mapping
 from training.views.export import load_run
 from training.views.guided_config import GuidedConfig
 from training.views.guided_task import GuidedTask
-from training.views.looks import see
+from training.views.looks import see, see_by_trunk
 from training.views.train import train
 
 TINY = {
@@ -78,6 +78,12 @@ def config(**changes: object) -> GuidedConfig:
     return made
 
 
+WITH_TRUNK = {
+    "architecture": {**TINY["architecture"], "trunk": 4},
+    "guidance": {**TINY["guidance"], "trunk_steps": 30, "trunk_real_steps": 8},
+}
+
+
 def run(
     folder: Path,
     settings: GuidedConfig,
@@ -132,17 +138,45 @@ def test_the_painter_beats_the_mean_picture_on_held_out_glitches(tmp_path: Path)
     assert chi_square == pytest.approx(1, abs=0.5)
 
 
-def test_a_killed_run_continues_with_the_losses_it_would_have_had(tmp_path: Path) -> None:
+def test_the_trunk_learns_the_simulated_classes_and_then_stays(tmp_path: Path) -> None:
+    settings = config(**WITH_TRUNK)
+    task = GuidedTask(settings, REAL, HELD_OUT, SIMULATED, folder=tmp_path)
+    task.start()
+    model = task.model
+    assert model.trunk is not None
+    seen = see_by_trunk(model, {"real": REAL, "simulated": SIMULATED}, settings.looks, 0)
+    labels = np.asarray(SIMULATED.labels)
+    named = labels != UNNAMED
+    known, asked = (seen["simulated"][named, noise, 0].astype(float) for noise in (0, 1))
+    centres = {name: known[labels[named] == name].mean(axis=0) for name in "abc"}
+    nearest = np.asarray(list(centres))[
+        [np.argmin([np.square(one - centre).sum() for centre in centres.values()]) for one in asked]
+    ]
+    assert (nearest == labels[named]).mean() > 0.9
+    # of mean 0 and deviation 1 over simulated glitches, as far as the draw goes
+    assert np.abs(seen["simulated"][named].mean(axis=(0, 1, 2))).max() < 0.5
+    outcome = task.outcome(0, torch.Generator(), is_half_precision=False)
+    assert outcome.guidance is not None
+    (outcome.distortion.mean() + outcome.guidance).backward()
+    assert model.posterior.weight.grad is not None
+    assert all(weight.grad is None for weight in model.trunk.parameters())
+    assert not model.trunk.training  # no dropout
+
+
+@pytest.mark.parametrize("changes", [{}, WITH_TRUNK])
+def test_a_killed_run_continues_with_the_losses_it_would_have_had(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    run(whole, config())
+    run(whole, config(**changes))
 
     def killed(step: int, _metrics: dict[str, float]) -> None:
         if step == 8:
             raise SystemExit
 
     with pytest.raises(SystemExit):
-        run(parts, config(), report=killed)
-    run(parts, config())
+        run(parts, config(**changes), report=killed)
+    run(parts, config(**changes))
     losses, again = (
         [json.loads(line)["loss"] for line in (folder / METRICS_FILE).read_text().splitlines()]
         for folder in (whole, parts)
@@ -204,6 +238,16 @@ def test_a_pack_without_what_guides_is_a_sentence(
         ({"looks": {"real_looks": 0}}, "looks.real_looks"),
         ({"data": {"simulated": None}}, "guidance needs data.simulated"),
         ({"data": {"more_simulated": ["b"]}}, "name the first pack there"),
+        ({"guidance": {"trunk_steps": 0}}, "guidance.trunk_steps"),
+        ({"guidance": {"trunk_real_steps": -1}}, "guidance.trunk_real_steps"),
+        (
+            {
+                "architecture": WITH_TRUNK["architecture"],
+                "guidance": {"classes": 0.0},
+                "data": {},
+            },
+            "architecture.trunk learns from data.simulated",
+        ),
         ({"variance": {}}, "variance is unknown"),
         ({"architecture": {"front_end": "curvelets"}}, "front end 'curvelets' is unknown"),
         ({"architecture": {"front_end": "wavelet_scattering", "classes": ["a"]}}, "leave them out"),

@@ -20,11 +20,16 @@ class GuidanceConfig:
     parameters: float = 0.0  # mean square error of standardised parameters, from the same
     is_twin_the_target: bool = True  # features to explain come from the glitch in other noise
     unnamed_share: float = 0.2  # of simulated draws: shapes that no class has
+    trunk_steps: int = 1_200  # in which the trunk, if there is one, learns the simulated classes
+    trunk_real_steps: int = 500  # then its own sure answers on real glitches too
 
     def __post_init__(self) -> None:
         for name in ("classes", "parameters"):
             value = getattr(self, name)
             require(value >= 0, f"guidance.{name} must not be negative, but is {value}.")
+        for name, least in (("trunk_steps", 1), ("trunk_real_steps", 0)):
+            value = getattr(self, name)
+            require(value >= least, f"guidance.{name} must be at least {least}, but is {value}.")
         require(
             0 <= self.unnamed_share < 1,
             f"guidance.unnamed_share must lie in [0, 1), but is {self.unnamed_share}.",
@@ -94,6 +99,12 @@ class GuidedConfig:
             self.data.simulated is not None or not (self.guidance.classes or self.is_parametric),
             "guidance needs data.simulated: give a pack made by simulate-pack, or set "
             "guidance.classes and guidance.parameters to 0.",
+        )
+
+        require(
+            self.data.simulated is not None or not self.architecture.trunk,
+            "architecture.trunk learns from data.simulated: give a pack made by simulate-pack, or "
+            "set architecture.trunk to 0.",
         )
 
     @property

@@ -35,9 +35,11 @@ from training.views.looks import (
     fit_axes,
     project_looks,
     see,
+    see_by_trunk,
     views_present,
 )
 from training.views.painting import fit_painter
+from training.views.trunk import teach_trunk
 
 MEMORY = 0.95  # of the running mean of variances: what remains of it after one more step
 HEADS_FILE = "heads.json"  # of a run's folder: what its simulated pack lets the model name
@@ -87,11 +89,8 @@ class GuidedTask:
         hidden = config.hidden_class
         self._real, self._simulated = _without(real_train, hidden), _without(simulated, hidden)
         whole = {"real": real_train, "simulated": simulated}
-        self._raw: dict[str, RawLooks] = {
-            name: looks if hidden is None else looks[_kept(pack, hidden)]
-            for name, looks in (seen or {}).items()
-            if (pack := whole[name]) is not None
-        }
+        self._whole = {name: pack for name, pack in whole.items() if pack is not None}
+        self._raw = {} if seen is None else self._met(seen)
         self._real_train, self._validation = real_train, validation
         classes = self._check_guidance()
         names = PARAMETERS if config.is_parametric else ()
@@ -134,7 +133,17 @@ class GuidedTask:
         return tuple(sorted(set(pack.labels) - {UNNAMED})) if guidance.classes else ()
 
     def start(self) -> None:
-        """Finds the principal axes of the glitches learnt from."""
+        """Teaches the trunk, and finds the principal axes of the glitches learnt from."""
+        if self._simulated is not None:
+            config = self._config
+            teach_trunk(
+                self.model,
+                self._simulated,
+                self._real,
+                steps=config.guidance.trunk_steps,
+                real_steps=config.guidance.trunk_real_steps,
+                seed=config.seed,
+            )
         self._see()
         parts = [(self._raw[name], views_present(pack)) for name, pack in self.packs.items()]
         fit_axes(self.model, parts, AXIS_VIEWS, self._config.seed)
@@ -200,15 +209,27 @@ class GuidedTask:
         """Makes every look, once; a pure function of the packs and the seed."""
         if self._raw or self._looks:
             return
+        config = self._config
         with on_host(self.model):
-            self._raw = see(self.model, self.packs, self._config.looks, self._config.seed)
+            self._raw = self._met(see(self.model, self._whole, config.looks, config.seed))
+
+    def _met(self, seen: Mapping[str, RawLooks]) -> dict[str, RawLooks]:
+        """Of looks at the whole packs those that the encoder may meet."""
+        hidden = self._config.hidden_class
+        return {
+            name: seen[name] if hidden is None else seen[name][_kept(pack, hidden)]
+            for name, pack in self._whole.items()
+        }
 
     def _project(self) -> None:
         if self._looks:
             return
+        config = self._config
         with on_host(self.model):
+            by_trunk = self._met(see_by_trunk(self.model, self._whole, config.looks, config.seed))
             for name, pack in self.packs.items():
-                self._looks[name] = project_looks(self.model, self._raw[name], pack)
+                looks = project_looks(self.model, self._raw[name], by_trunk[name], pack)
+                self._looks[name] = looks
         self._raw = {}
 
     def _parts(self, rng: np.random.Generator) -> list[_Part]:
@@ -251,11 +272,12 @@ class GuidedTask:
         input_views |= present & (rng.random(present.shape) < 0.6) & several[:, None]
         again = np.where(present, rng.random(present.shape), np.inf).argsort(axis=1)[:, 0]
         target_view = np.where(rng.random(len(chosen)) < how.other_view_share, again, lone)
+        n_explained = self.model.architecture.axes + 1  # the trunk's features are only read
         target = drawn(looks, chosen, target_look)[torch.arange(len(chosen)), target_view]
         return _Part(
             drawn(looks, chosen, look),
             torch.from_numpy(input_views),
-            target,
+            target[:, :n_explained],
             torch.from_numpy(target_view),
             chosen,
             looks,

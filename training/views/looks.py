@@ -1,21 +1,24 @@
 """Looks at glitches: scattering features of varied pictures, made once and learnt from often.
 
 The front end has no weights, so features need not be made again in every step: each glitch has a
-few looks, shifted in time and scaled in energy, projected on the model's principal axes.
+few looks, shifted in time and scaled in energy, projected on the model's principal axes. The trunk
+is finished before, and its features are kept in the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float16, Float32, Int
 from sklearn.utils.extmath import randomized_svd
+from torch import Tensor
 
 from glitch.errors import GlitchError
 from glitch.model import ScatteringVAE
+from glitch.model.scattering import extended
 from training.data.config import AugmentationConfig
 from training.data.pack import Pack, PackedViews
 from training.data.sampling import vary
@@ -23,7 +26,8 @@ from training.views.guided_config import LooksConfig
 
 CHUNK = 16  # glitches prepared at a time
 
-RawLooks = Float16[np.ndarray, "glitch look view feature"]  # the last is the loudness
+_Members = Int[Tensor, " picture"]
+RawLooks = Float16[np.ndarray, "glitch look view feature"]  # of scattering the last is the loudness
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,74 +45,89 @@ def views_present(pack: Pack) -> Bool[np.ndarray, "glitch view"]:
     return np.asarray(np.any(pack.observed, axis=2), dtype=np.bool_)
 
 
-@torch.no_grad()
-def raw_looks(
-    model: ScatteringVAE,
-    pack: Pack,
-    sources: list[PackedViews],
-    config: LooksConfig,
-    rng: np.random.Generator,
-    *,
-    is_first_plain: bool,
-) -> RawLooks:
-    """Scattering features of each glitch, one look from each of ``sources``; absent views zero.
+def _pictures(
+    model: ScatteringVAE, packs: Mapping[str, Pack], config: LooksConfig, seed: int
+) -> Iterator[tuple[str, int, Int[np.ndarray, " picture"], _Members, Tensor, Tensor]]:
+    """Every look's pictures as the model prepares them, and their observed rows, in small parts.
 
-    Args:
-        model: whose front end looks.
-        pack: the glitches; its observed rows hold for every source.
-        sources: pictures to look at, for example the same ones several times.
-        config: how looks vary.
-        rng: of the variation.
-        is_first_plain: whether the first look is the picture as it is.
+    A pure function of packs, seed and ``config``. Real glitches are seen as they are and varied;
+    simulated ones once in each of their noises. Each part says its pack, its look, and which glitch
+    and view each picture is of.
     """
     how = AugmentationConfig(shift_pixels=config.shift_pixels, energy_scale=config.energy_scale)
     plain = AugmentationConfig(shift_pixels=0, energy_scale=1.0)
-    n_views = pack.observed.shape[1]
-    shape = (len(pack), len(sources), n_views, model.front_end.n_features + 1)
-    looks = np.zeros(shape, dtype=np.float16)
-    for look, source in enumerate(sources):
-        for start in range(0, len(pack), CHUNK):
-            chosen = np.arange(start, min(start + CHUNK, len(pack)))
-            chosen_how = plain if is_first_plain and look == 0 else how
-            values = vary(np.asarray(source[chosen]), chosen_how, rng)
-            observed = torch.from_numpy(np.asarray(pack.observed[chosen]))
-            pixels, rows = model.prepare(values, observed)
-            member, view = rows.any(dim=2).nonzero(as_tuple=True)
-            found, loudness = model.front_end(pixels[member, view], rows[member, view])
-            both = torch.cat([found, loudness[:, None]], dim=1)
-            looks[start + member.numpy(), look, view.numpy()] = both.half().numpy()
-    return looks
-
-
-def see(
-    model: ScatteringVAE, packs: Mapping[str, Pack], config: LooksConfig, seed: int
-) -> dict[str, RawLooks]:
-    """The looks that training takes at each pack: a pure function of packs, seed and ``config``.
-
-    Real glitches are seen as they are and varied; simulated ones once in each of their noises.
-    """
-    found = {}
     for index, (name, pack) in enumerate(packs.items()):
         rng = np.random.default_rng([seed, index, 3])
-        if name == "real":
-            sources = [pack.values] * config.real_looks
-        else:
-            sources = [pack.values] if pack.twins is None else [pack.values, pack.twins]
-        found[name] = raw_looks(model, pack, sources, config, rng, is_first_plain=name == "real")
-    return found
+        for look, source in enumerate(_sources(name, pack, config)):
+            for start in range(0, len(pack), CHUNK):
+                chosen = np.arange(start, min(start + CHUNK, len(pack)))
+                is_plain = name == "real" and look == 0
+                values = vary(np.asarray(source[chosen]), plain if is_plain else how, rng)
+                observed = torch.from_numpy(np.asarray(pack.observed[chosen]))
+                pixels, rows = model.prepare(values, observed)
+                member, view = rows.any(dim=2).nonzero(as_tuple=True)
+                glitch = start + member.numpy()
+                yield name, look, glitch, view, pixels[member, view], rows[member, view]
+
+
+def _sources(name: str, pack: Pack, config: LooksConfig) -> list[PackedViews]:
+    if name == "real":
+        return [pack.values] * config.real_looks
+    return [pack.values] if pack.twins is None else [pack.values, pack.twins]
+
+
+def _empty(packs: Mapping[str, Pack], config: LooksConfig, n_features: int) -> dict[str, RawLooks]:
+    return {
+        name: np.zeros(
+            (len(pack), len(_sources(name, pack, config)), pack.observed.shape[1], n_features),
+            dtype=np.float16,
+        )
+        for name, pack in packs.items()
+    }
 
 
 @torch.no_grad()
-def project_looks(model: ScatteringVAE, raw: RawLooks, pack: Pack) -> Looks:
-    """Raw looks on the model's principal axes."""
+def see(
+    model: ScatteringVAE, packs: Mapping[str, Pack], config: LooksConfig, seed: int
+) -> dict[str, RawLooks]:
+    """Scattering features of every look that training takes at each pack; absent views zero."""
+    looks = _empty(packs, config, model.front_end.n_features + 1)
+    for name, look, glitch, view, pictures, rows in _pictures(model, packs, config, seed):
+        found, loudness = model.front_end(pictures, rows)
+        both = torch.cat([found, loudness[:, None]], dim=1)
+        looks[name][glitch, look, view.numpy()] = both.half().numpy()
+    return looks
+
+
+@torch.no_grad()
+def see_by_trunk(
+    model: ScatteringVAE, packs: Mapping[str, Pack], config: LooksConfig, seed: int
+) -> dict[str, RawLooks]:
+    """The trunk's features of the same looks; no features where the model has no trunk."""
+    looks = _empty(packs, config, model.architecture.trunk)
+    if model.trunk is None:
+        return looks
+    trunk = model.trunk.eval()  # a run that continues begins in the mode that has dropout
+    for name, look, glitch, view, pictures, rows in _pictures(model, packs, config, seed):
+        found = trunk(extended(pictures, rows), view)
+        looks[name][glitch, look, view.numpy()] = found.half().numpy()
+    return looks
+
+
+@torch.no_grad()
+def project_looks(model: ScatteringVAE, raw: RawLooks, by_trunk: RawLooks, pack: Pack) -> Looks:
+    """Raw looks on the model's principal axes, and the trunk's features behind them."""
     shape = (*raw.shape[:3], model.projection.shape[1] + 1)
-    features = torch.zeros(shape)
+    features = torch.zeros(*shape[:3], shape[3] + by_trunk.shape[3])
     present = views_present(pack)
     for start in range(0, len(raw), CHUNK):
         part = torch.from_numpy(raw[start : start + CHUNK]).float()
         flat = part.flatten(0, 2)
         projected = model.project_features(flat[:, :-1], flat[:, -1])
-        features[start : start + CHUNK] = projected.reshape(*part.shape[:3], -1)
+        features[start : start + CHUNK, ..., : shape[3]] = projected.reshape(*part.shape[:3], -1)
+        features[start : start + CHUNK, ..., shape[3] :] = torch.from_numpy(
+            by_trunk[start : start + CHUNK]
+        ).float()
     return Looks(features, present, pack.values, np.asarray(pack.observed))
 
 

@@ -1,0 +1,61 @@
+"""Convolutions that have learnt to name simulated glitches, as features beside the scattering.
+
+Scattering keeps of a picture what no training chose; these filters keep what tells simulated
+classes apart. They are finished before the autoencoder learns, and never change with it.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from glitch.model.views_model import Members
+
+CHANNELS = (16, 32, 64, 96)  # each layer halves the picture
+HIDDEN = 128
+DROPOUT = 0.2
+NORM_GROUPS = 8
+
+
+class Trunk(nn.Module):
+    """Features of single pictures, of mean 0 and deviation 1 over simulated ones once fitted.
+
+    Over time each frequency cell keeps the mean and the largest, as the scattering does, so that
+    a shift of the picture hardly counts. Normalisation is by channel groups of one picture.
+    """
+
+    centre: Float[Tensor, " feature"]
+    spread: Float[Tensor, " feature"]
+
+    def __init__(self, n_views: int, n_rows: int, n_features: int) -> None:
+        super().__init__()
+        self._n_views, self.n_features = n_views, n_features
+        self.layers = nn.Sequential()
+        n_in, n_cells = 1, n_rows
+        for n_out in CHANNELS:
+            self.layers.append(nn.Conv2d(n_in, n_out, 3, 2, 1))
+            self.layers.append(nn.GroupNorm(NORM_GROUPS, n_out)).append(nn.GELU())
+            n_in, n_cells = n_out, (n_cells + 1) // 2
+        self.joiner = nn.Sequential(
+            nn.Linear(2 * n_in * n_cells + n_views, HIDDEN),
+            nn.LayerNorm(HIDDEN),
+            nn.GELU(),
+            nn.Dropout(DROPOUT),
+            nn.Linear(HIDDEN, n_features),
+        )
+        self.register_buffer("centre", torch.zeros(n_features))
+        self.register_buffer("spread", torch.ones(n_features))
+
+    def forward(
+        self, pictures: Float[Tensor, "picture freq time"], view: Members
+    ) -> Float[Tensor, "picture feature"]:
+        """Features of pooled pictures, each of the window that ``view`` says."""
+        # roots even out the noise, so that faint structure is seen beside bright
+        seen = pictures.sqrt()[:, None].contiguous(memory_format=torch.channels_last)
+        found = self.layers(seen)  # (N, C, cell, time)
+        pooled = torch.cat([found.mean(dim=3), found.amax(dim=3)], dim=1).flatten(1)
+        window = one_hot(view, self._n_views).to(pooled.dtype)
+        features: Tensor = self.joiner(torch.cat([pooled, window], dim=1)).float()
+        return (features - self.centre) / self.spread

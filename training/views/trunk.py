@@ -1,0 +1,220 @@
+"""Teaches the trunk to name glitches, before the autoencoder learns from it.
+
+First it learns the classes of simulated glitches; then, beside them, its own sure answers on real
+ones: what a slowly following copy says of all views of a glitch together, as it is, is what the
+trunk is to say of one strongly varied view of it (Sohn et al. 2020, FixMatch; Tarvainen and Valpola
+2017, mean teacher). Human labels have no part in either.
+"""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from glitch.model import ScatteringVAE, Trunk
+from glitch.model.scattering import extended
+from glitch.model.views_model import Members
+from glitch.simulate import UNNAMED
+from training.data.config import AugmentationConfig
+from training.data.pack import Pack
+from training.data.sampling import StratifiedSampler, vary
+
+SIMULATED_BATCH, REAL_BATCH = 96, 64
+LEARNING_RATE, WEIGHT_DECAY, WARMUP = 1e-3, 1e-2, 30
+FITTED = 4_000  # pictures that centre and spread of the features are found on
+
+PLAIN = AugmentationConfig(shift_pixels=0, energy_scale=1.0)
+SLIGHTLY_VARIED = AugmentationConfig(shift_pixels=4, energy_scale=1.2)
+VARIED = AugmentationConfig(shift_pixels=12, energy_scale=1.5)
+STRONGLY_VARIED = AugmentationConfig(shift_pixels=12, energy_scale=1.8)
+NOISE, STRONG_NOISE = 0.03, 0.08  # largest, of pixels in [0, 1]
+WIDEST_BAND = 8  # pooled rows or columns that strong variation hides
+QUIET = 0.03  # what hidden rows are set to
+
+SURE = 0.8  # probability from which the copy's answer is believed
+TEACHER_MEMORY = 0.99  # of the copy's weights: what remains after a step
+
+Pictures = Float[Tensor, "picture freq time"]
+Chosen = Int[np.ndarray, " draw"]
+
+
+class _Namer(nn.Module):
+    """The trunk with a linear head, which is thrown away."""
+
+    def __init__(self, trunk: Trunk, n_classes: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.head = nn.Linear(trunk.n_features, n_classes)
+
+    def forward(self, pictures: Pictures, view: Tensor) -> Float[Tensor, "picture class"]:
+        with torch.autocast("cpu", torch.bfloat16):
+            answers: Tensor = self.head(self.trunk(pictures, view))
+        return answers.float()
+
+
+def teach_trunk(
+    model: ScatteringVAE,
+    simulated: Pack,
+    real: Pack | None,
+    *,
+    steps: int,
+    real_steps: int,
+    seed: int,
+) -> None:
+    """Fits the trunk to the simulated classes, then to its sure answers on real glitches.
+
+    Args:
+        model: changed in place; nothing is done where it has no trunk.
+        simulated: simulated glitches; shapes without a name are left out.
+        real: real glitches, whose labels are not looked at; without them the second part is left
+            out.
+        steps: of the optimiser, with simulated glitches alone.
+        real_steps: of the optimiser, with both.
+        seed: of draws and variation.
+    """
+    trunk = model.trunk
+    if trunk is None:
+        return
+    rng = np.random.default_rng([seed, 5])
+    named = _Simulated(model, simulated, rng)
+    # Dropout, noise and first weights draw from the global stream.
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(seed)
+        namer = _Namer(trunk.requires_grad_(True), named.n_classes)
+        _learn(namer, named, None, steps, 2 * LEARNING_RATE)
+        if real is not None:
+            _learn(namer, named, _Real(model, real, rng), real_steps, LEARNING_RATE)
+        trunk.requires_grad_(False).zero_grad(set_to_none=True)
+        plain = [named.draw(PLAIN, noise=0.0) for _ in range(FITTED // SIMULATED_BATCH)]
+        found = torch.cat([trunk(pictures, view) for pictures, view, _ in plain])
+        trunk.centre.copy_(found.mean(dim=0))
+        trunk.spread.copy_(found.std(dim=0).clamp_min(1e-6))
+
+
+def _learn(
+    namer: _Namer, simulated: _Simulated, real: _Real | None, steps: int, rate: float
+) -> None:
+    """Steps of the optimiser, whose rate falls to nothing at their end."""
+    namer.train()
+    teacher = namer if real is None else deepcopy(namer).eval()
+    optimiser = torch.optim.AdamW(namer.parameters(), rate, weight_decay=WEIGHT_DECAY, fused=True)
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
+            group["lr"] = rate * min(1, (step + 1) / WARMUP) * cosine
+        pictures, view, wanted = simulated.draw(VARIED, NOISE)
+        weight = torch.full((len(wanted),), 1 / len(wanted))
+        if real is not None:
+            shown, window, answers, is_sure = real.draw(teacher)
+            pictures, view = torch.cat([pictures, shown]), torch.cat([view, window])
+            wanted = torch.cat([wanted, answers])
+            weight = torch.cat([weight, is_sure.float() / len(is_sure)])
+        loss = (weight * cross_entropy(namer(pictures, view), wanted, reduction="none")).sum()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        if real is not None:
+            _follow(teacher, namer, step)
+    namer.eval()
+
+
+@torch.no_grad()
+def _follow(teacher: _Namer, namer: _Namer, step: int) -> None:
+    memory = min(TEACHER_MEMORY, (step + 1) / (step + 10))
+    for kept, learnt in zip(teacher.parameters(), namer.parameters(), strict=True):
+        kept.lerp_(learnt, 1 - memory)
+
+
+class _Source:
+    """Lone pictures of a pack, as the model prepares them, varied."""
+
+    def __init__(self, model: ScatteringVAE, pack: Pack, rng: np.random.Generator) -> None:
+        self._model, self._pack, self._rng = model, pack, rng
+
+    def _lone_view(self, chosen: Chosen) -> Chosen:
+        """One of each glitch's views at random."""
+        present = np.asarray(self._pack.observed[chosen]).any(axis=2)
+        view: Chosen = np.where(present, self._rng.random(present.shape), np.inf).argmin(axis=1)
+        return view
+
+    def _varied(
+        self, grey: np.ndarray, rows: np.ndarray, how: AugmentationConfig, noise: float
+    ) -> Pictures:
+        values = vary(grey[:, None], how, self._rng)
+        pixels, seen = self._model.prepare(values, torch.from_numpy(np.array(rows[:, None])))
+        pictures = extended(pixels[:, 0], seen[:, 0])
+        level = noise * torch.rand(len(pictures), 1, 1)
+        return (pictures + level * torch.rand_like(pictures)).clamp(0, 1)
+
+
+class _Simulated(_Source):
+    """Draws even over the classes; shapes without a name are left out."""
+
+    def __init__(self, model: ScatteringVAE, pack: Pack, rng: np.random.Generator) -> None:
+        super().__init__(model, pack, rng)
+        self._named = np.asarray([i for i, name in enumerate(pack.labels) if name != UNNAMED])
+        labels = tuple(pack.labels[index] for index in self._named)
+        classes = sorted(set(labels))
+        self.n_classes = len(classes)
+        self._classes = torch.tensor([classes.index(label) for label in labels])
+        self._sampler = StratifiedSampler(labels)
+
+    def draw(self, how: AugmentationConfig, noise: float) -> tuple[Pictures, Members, Members]:
+        """Lone pictures in either noise, their windows, and which class each was made as."""
+        pack, drawn = self._pack, self._sampler.draw(SIMULATED_BATCH, self._rng)
+        chosen = self._named[drawn]
+        view = self._lone_view(chosen)
+        grey = np.array(pack.values[chosen, view])
+        if pack.twins is not None:
+            is_twin = self._rng.random(len(chosen)) < 0.5
+            grey[is_twin] = pack.twins[chosen[is_twin], view[is_twin]]
+        pictures = self._varied(grey, pack.observed[chosen, view], how, noise)
+        return pictures, torch.from_numpy(view), self._classes[torch.from_numpy(drawn)]
+
+
+class _Real(_Source):
+    """Draws even over the groups."""
+
+    def __init__(self, model: ScatteringVAE, pack: Pack, rng: np.random.Generator) -> None:
+        super().__init__(model, pack, rng)
+        self._sampler = StratifiedSampler(pack.groups)
+
+    def draw(self, teacher: _Namer) -> tuple[Pictures, Members, Members, Bool[Tensor, " picture"]]:
+        """Strongly varied lone pictures, their windows, the teacher's answers and which are sure.
+
+        The teacher answers by the geometric mean over all views that a glitch has.
+        """
+        pack, chosen = self._pack, self._sampler.draw(REAL_BATCH, self._rng)
+        member, view = np.nonzero(np.asarray(pack.observed[chosen]).any(axis=2))
+        with torch.no_grad():
+            grey, rows = pack.values[chosen[member], view], pack.observed[chosen[member], view]
+            slight = self._varied(grey, rows, SLIGHTLY_VARIED, NOISE / 3)
+            logs = teacher(slight, torch.from_numpy(view)).log_softmax(dim=1)
+            summed = logs.new_zeros(len(chosen), logs.shape[1])
+            summed.index_add_(0, torch.from_numpy(member), logs)
+            count = torch.from_numpy(np.bincount(member, minlength=len(chosen)))
+            probability, answers = (summed / count[:, None]).softmax(dim=1).max(dim=1)
+        lone = self._lone_view(chosen)
+        grey, rows = pack.values[chosen, lone], pack.observed[chosen, lone]
+        pictures = self._varied(grey, rows, STRONGLY_VARIED, STRONG_NOISE)
+        self._hide_bands(pictures)
+        return pictures, torch.from_numpy(lone), answers, probability > SURE
+
+    def _hide_bands(self, pictures: Pictures) -> None:
+        """Some rows of half of the pictures become quiet, and some columns of half of them even."""
+        n_rows, n_columns = pictures.shape[1:]
+        for picture in pictures:
+            if self._rng.random() < 0.5:
+                picture[self._band(n_rows)] = QUIET
+            if self._rng.random() < 0.5:
+                picture[:, self._band(n_columns)] = picture.mean()
+
+    def _band(self, length: int) -> slice:
+        start = int(self._rng.integers(length - WIDEST_BAND))
+        return slice(start, start + int(self._rng.integers(2, WIDEST_BAND)))
