@@ -21,8 +21,8 @@ from glitch.views import Preprocessing
 WEIGHTS_FILE, MANIFEST_FILE = "model.safetensors", "manifest.json"
 FORMAT_VERSION = 1
 Built = TypeVar("Built")
-SHIPPED_NAME = "gravityspy-views-v2"
-SHIPPED_BEFORE = ("gravityspy-views-v1",)
+SHIPPED_NAME = "gravityspy-views-v3"
+SHIPPED_BEFORE = ("gravityspy-views-v1", "gravityspy-views-v2")
 MANIFEST_KEYS = (
     "format_version",
     "name",

@@ -60,7 +60,7 @@ VARIANTS: dict[str, Change] = {
     "as shipped": lambda one: one,
     "no trunk": architecture(trunk=0),
     "a trunk of simulation alone": guidance(trunk_real_steps=0),
-    "no guidance": guidance(classes=0.0),
+    "no guidance": lambda one: architecture(trunk=0)(guidance(classes=0.0)(one)),
     "no unnamed shapes": guidance(unnamed_share=0.0),
     "own noise explained": guidance(is_twin_the_target=False),
     "lone views, own window": looks(several_views_share=0.0, other_view_share=0.0),
