@@ -1,5 +1,6 @@
 """The documentation names everything that an operator can type or set."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import typer
 from app.cli import app
 from app.core.settings import Settings
 from app.launch.settings import LaunchSettings
+from training.views.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("README.md")]
@@ -53,3 +55,10 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         and not (page.parent / target.split("#")[0]).exists()
     ]
     assert broken == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/science/model.md"])
+def test_pages_make_the_packs_that_the_recipe_which_ships_reads(page: str) -> None:
+    made = re.findall(r"simulate-pack (\S+) ", (ROOT / page).read_text(encoding="utf-8"))
+    data = load_config(ROOT / "training/configs/shipped.yaml").data
+    assert made == [data.simulated, *data.more_simulated]
