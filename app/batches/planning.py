@@ -93,7 +93,7 @@ class BatchPlanner:
             None if server is None else SegmentDatabase(server),
             flags_named(options.flags),
         )
-        self._has_strain = False
+        self._has_strain = self._has_table = False
         self._n_found = self._n_refused = 0  # of what is no document
         self._is_unpacked = False
         self._without_strain: dict[str, list[Decimal]] = {}  # times by detector
@@ -180,6 +180,7 @@ class BatchPlanner:
 
     def _archive(self, source: Path) -> Iterator[ChunkPlan]:
         tables, has_glitches = self._unpack_files(source)
+        self._has_table = bool(tables)
         for path, name in tables:
             try:
                 if has_glitches and not (self._may_read_strain and is_of_triggers(path, name)):
@@ -401,7 +402,8 @@ class BatchPlanner:
         yield from self._cut(TriggersChunk, self._merged())
         yield from self._cut(StoredChunk, self._stored(), size=_BLOCK // 2)
         self._say_without_strain()
-        if self._has_strain and self._n_refused and not self._n_found:
+        is_untold = self._has_strain and not self._has_table  # a refused one says so itself
+        if is_untold and self._n_refused and not self._n_found:
             self._refuse("(the strain)", NO_TRIGGER)
         if self._n_found or self._n_refused:  # else the batch as a whole is refused
             yield from self._cut(NotReadChunk, self._refused(), size=_BLOCK // 2)
