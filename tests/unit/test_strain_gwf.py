@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -121,3 +124,35 @@ def test_the_detector_chooses_among_channels(tmp_path: Path) -> None:
 def test_a_detector_that_the_frame_denies_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StrainError, match="holds strain of H1, but L1 was asked for"):
         _read(_frames(tmp_path / "a.gwf"), ifo="L1")
+
+
+def test_gwf_decoder_that_runs_away_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(*_: object, **__: object) -> None:
+        raise subprocess.TimeoutExpired("decode", 60)
+
+    path = tmp_path / "a.gwf"
+    path.write_bytes(b"IGWD\0" + bytes(100))
+    monkeypatch.setattr("subprocess.run", hang)
+    with pytest.raises(FormatError, match="truncated or damaged GWF"):
+        _read(path)
+
+
+def test_gwf_decoder_has_limits(tmp_path: Path) -> None:
+    script = Path(sys.modules["glitch.strain.formats.gwf"].__file__ or "").with_name(
+        "gwf_decode.py"
+    )
+    code = (
+        f"import runpy; m = runpy.run_path({str(script)!r}); m['_limit'](1 << 28, 5); "
+        "bytearray(1 << 30)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert b"MemoryError" in done.stderr
+
+
+def test_a_gzipped_frame_is_told_to_be_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "a.gwf.gz"
+    path.write_bytes(gzip.compress(b"IGWD\0" + bytes(100)))
+    with pytest.raises(FormatError, match="is gzipped GWF: unpack it with gunzip"):
+        _read(path)

@@ -17,7 +17,7 @@ from gwpy.table import EventTable, GravitySpyTable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glitch.errors import FormatError, GlitchError, TableError
+from glitch.errors import FormatError, TableError
 from glitch.gps import parse_utc, unix_to_gps, utc_to_gps, why_in_future
 from glitch.tables import Facts, facts_of, is_text_table, origin_of, read_text_table
 from glitch.tables.hdf5 import holds_triggers, trigger_rows, trigger_table
@@ -25,7 +25,7 @@ from glitch.tables.reading import table_row, text_columns
 from glitch.tables.times import why_no_time
 
 
-def _rows(path: Path) -> list[Facts]:
+def rows_in(path: Path) -> list[Facts]:
     assert is_text_table(path)
     rows = list(read_text_table(path, path.name))
     assert all(row.facts is not None for row in rows), rows
@@ -34,7 +34,7 @@ def _rows(path: Path) -> list[Facts]:
 
 def _only(path: Path, text: str | bytes) -> Facts:
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    [facts] = _rows(path)
+    [facts] = rows_in(path)
     return facts
 
 
@@ -133,7 +133,7 @@ def test_what_astropy_writes(tmp_path: Path, text_format: str) -> None:
     )
     path = tmp_path / "table.txt"
     table.write(path, format=text_format)
-    [facts] = _rows(path)
+    [facts] = rows_in(path)
     assert facts == Facts(
         gps_time="1126259455.15",
         ifo="H1",
@@ -290,93 +290,6 @@ def test_a_timestamp_that_may_be_of_either_clock_is_asked_for() -> None:
     assert "whether it is GPS or Unix time" in row.reason
 
 
-OLD = """<?xml version='1.0' encoding='utf-8'?>
-<LIGO_LW>
-  <Table Name="process:table"><Column Name="process:comment" Type="lstring"/>
-    <Stream Name="process:table" Delimiter="," Type="Local">"a, \\"quoted\\" one",</Stream></Table>
-  <Table Name="sngl_burstgroup:sngl_burst:table">
-    <Column Name="sngl_burstgroup:sngl_burst:event_id" Type="ilwd:char"/>
-    <Column Name="sngl_burstgroup:sngl_burst:ifo" Type="lstring"/>
-    <Column Name="sngl_burstgroup:sngl_burst:peak_time" Type="int_4s"/>
-    <Column Name="sngl_burstgroup:sngl_burst:peak_time_ns" Type="int_4s"/>
-    <Column Name="sngl_burstgroup:sngl_burst:snr" Type="real_4"/>
-    <Stream Name="sngl_burstgroup:sngl_burst:table" Delimiter="," Type="Local">
-      "sngl_burst:event_id:0","H1",1126259455,150000000,9.5,
-      "sngl_burst:event_id:1","H1",1126259456,5,19.5
-    </Stream></Table>
-</LIGO_LW>"""
-
-
-def test_ligolw_with_old_ids(tmp_path: Path) -> None:
-    path = tmp_path / "a.xml.gz"
-    path.write_bytes(gzip.compress(OLD.encode()))
-    assert _rows(path) == [
-        Facts(gps_time="1126259455.15", ifo="H1", snr=9.5),
-        Facts(gps_time="1126259456.000000005", ifo="H1", snr=19.5),
-    ]
-
-
-def test_ligolw_of_inspirals(tmp_path: Path) -> None:
-    text = OLD.replace("sngl_burst", "sngl_inspiral").replace("peak_time", "end_time")
-    path = tmp_path / "a.xml"
-    path.write_text(text)
-    assert [row.gps_time for row in _rows(path)] == ["1126259455.15", "1126259456.000000005"]
-
-
-def test_ligolw_as_gwpy_writes_it(tmp_path: Path) -> None:
-    names = ["ifo", "peak_time", "peak_time_ns", "snr", "peak_frequency"]
-    table = EventTable(rows=[("H1", 1126259455, 150000000, 9.5, 150.5)], names=names)
-    path = tmp_path / "a.xml"
-    table.write(path, format="ligolw", tablename="sngl_burst")
-    assert _rows(path) == [Facts(gps_time="1126259455.15", ifo="H1", snr=9.5, peak_frequency=150.5)]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (OLD[:-40], "no well-formed XML"),
-        (OLD.replace("sngl_burst", "sim_burst"), "holds no table of triggers"),
-        (OLD.replace(",19.5\n", "\n"), "the last row of its table is not whole"),
-        (OLD.replace("<LIGO_LW>", '<!DOCTYPE LIGO_LW [<!ENTITY a "b">]><LIGO_LW>'), "entities"),
-    ],
-)
-def test_damaged_ligolw(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "a.xml"
-    path.write_text(text)
-    with pytest.raises(FormatError, match=message):
-        list(read_text_table(path, "a.xml"))
-
-
-STREAM = (
-    '<LIGO_LW><Table Name="sngl_burst:table"><Column Name="peak_time" Type="int_4s"/>'
-    '<Column Name="ifo" Type="lstring"/><Stream Delimiter="," Type="Local">'
-)
-
-
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        pytest.param(STREAM + " " * 90_000, "well-formed", id="blanks"),  # once days, not 10 ms
-        pytest.param(STREAM + '"' + "\\" * 90_001, "well-formed", id="backslashes"),
-        pytest.param(STREAM.replace("ifo", " " * 300_000), "no element found", id="name"),
-        pytest.param("<LIGO_LW>" + "<a>" * 1000, "100 deep", id="deep"),
-        pytest.param("<LIGO_LW><!--" + "a" * 2_000_000, "a tag or comment", id="comment"),
-        pytest.param("<LIGO_LW><a b='" + "a" * 2_000_000, "a tag or comment", id="attribute"),
-        pytest.param(
-            f"<!DOCTYPE LIGO_LW [<!ATTLIST a b CDATA '{'c' * 999}'>]><LIGO_LW><a/>",
-            "more attributes",
-            id="default",
-        ),
-    ],
-)
-def test_ligolw_that_costs_more_than_it_has(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "a.xml"
-    path.write_text(text)
-    with pytest.raises(GlitchError, match=message):
-        list(read_text_table(path, path.name))
-
-
 def _hdf5_facts(path: Path) -> list[Facts]:
     assert holds_triggers(path)
     table = trigger_table(path, path.name)
@@ -492,7 +405,7 @@ CWB = """# correlation threshold = 0.000000
 def test_an_event_of_coherent_waveburst_is_a_trigger_in_each_detector(tmp_path: Path) -> None:
     path = tmp_path / "EVENTS.txt"
     path.write_text(CWB)
-    rows = _rows(path)
+    rows = rows_in(path)
     assert [row.ifo for row in rows] == ["L1", "H1", "L1", "H1"]
     table = EventTable.read(path, format="ascii.cwb")
     for place, ifo in enumerate(("L1", "H1")):
