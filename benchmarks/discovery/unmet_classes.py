@@ -15,7 +15,7 @@ import numpy as np
 from glitch.model import ScatteringVAE
 from glitch.views import Preprocessing
 from training.core.config import LogConfig, ObjectiveConfig
-from training.data.pack import Pack, join_packs, read_pack
+from training.data.pack import Pack, read_packs
 from training.views.config import load_config
 from training.views.export import load_run
 from training.views.guided_config import GuidedConfig
@@ -71,7 +71,7 @@ def encoders(
     real: Pack, pack_folders: list[Path], hidden: list[str]
 ) -> Iterator[tuple[str, ScatteringVAE]]:
     """A trained encoder for each class, which never met it."""
-    simulated = join_packs([read_pack(folder, Preprocessing()) for folder in pack_folders])
+    simulated = read_packs(pack_folders, Preprocessing())
     config = short_config(None)
     seen = looks_once(config, {"real": real, "simulated": simulated})
     for name in hidden:

@@ -26,7 +26,7 @@ from benchmarks.machine import heading
 from glitch.model import ScatteringVAE
 from glitch.views import Preprocessing
 from training.core.config import LogConfig, ObjectiveConfig
-from training.data.pack import Pack, join_packs, read_pack
+from training.data.pack import Pack, read_packs
 from training.data.real_images import read_real_images
 from training.evaluation.encoding import encode_pack, lone_views
 from training.evaluation.probe import grouped_folds
@@ -144,7 +144,7 @@ def main() -> None:
     print(heading())
     config = shipped(asked.steps)
     real = read_real_images(asked.folder)
-    simulated = join_packs([read_pack(pack, Preprocessing()) for pack in asked.packs])
+    simulated = read_packs(asked.packs, Preprocessing())
     seen = looks_once(asked.looks, config, {"real": real, "simulated": simulated})
     folds = list(grouped_folds(real.labels, real.groups, 3, config.data.split_seed))
     print(f"{asked.folds} of 3 folds, seeds {asked.seeds}, {config.optimiser.steps} steps")

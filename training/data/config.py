@@ -96,3 +96,6 @@ class AugmentationConfig:
             self.energy_scale >= 1,
             f"augmentation.energy_scale must be at least 1, but is {self.energy_scale}.",
         )
+
+
+PLAIN = AugmentationConfig(shift_pixels=0, energy_scale=1.0)  # each glitch as it is

@@ -148,6 +148,15 @@ def read_pack(folder: Path, preprocessing: Preprocessing) -> Pack:
     return Pack(values, observed, labels, groups, twins, parameters)
 
 
+def read_packs(folders: Iterable[Path], preprocessing: Preprocessing) -> Pack:
+    """Packs on disk as one.
+
+    Raises:
+        PackError: as ``read_pack``, of any of them.
+    """
+    return join_packs([read_pack(folder, preprocessing) for folder in folders])
+
+
 def join_packs(packs: Sequence[Pack]) -> Pack:
     """Packs one after another; what simulation adds is kept where every pack has it.
 

@@ -152,8 +152,22 @@ def choose_targets(
     return torch.from_numpy(target_views), torch.from_numpy(weight).float()
 
 
+def lone_view(
+    present: Bool[np.ndarray, "batch view"], rng: np.random.Generator
+) -> Int[np.ndarray, " batch"]:
+    """One of each member's present views, at random."""
+    view: Int[np.ndarray, " batch"] = _random_order(present, rng)[:, 0]
+    return view
+
+
 def _random_ranks(
     present: Bool[np.ndarray, "batch view"], rng: np.random.Generator
 ) -> Int[np.ndarray, "batch view"]:
     """A random order of each member's present views, from 0; absent ones come last."""
-    return np.where(present, rng.random(present.shape), np.inf).argsort(axis=1).argsort(axis=1)
+    return _random_order(present, rng).argsort(axis=1)
+
+
+def _random_order(
+    present: Bool[np.ndarray, "batch view"], rng: np.random.Generator
+) -> Int[np.ndarray, "batch view"]:
+    return np.where(present, rng.random(present.shape), np.inf).argsort(axis=1)

@@ -12,7 +12,7 @@ from glitch.views import Preprocessing
 from training.data.config import DataConfig
 from training.data.datasets import RealGlitches, read_real
 from training.data.datasets.collected import TRAIN, VALIDATION
-from training.data.pack import Pack, PackError, join_packs, read_pack
+from training.data.pack import Pack, PackError, read_packs
 from training.evaluation.probe import grouped_folds
 
 
@@ -103,7 +103,7 @@ def load_data(
     real_train = validation = simulated = None
     if config.simulated is not None:
         folders = (config.simulated, *config.more_simulated)
-        simulated = join_packs([read_pack(Path(folder), recipe) for folder in folders])
+        simulated = read_packs(map(Path, folders), recipe)
     if config.real_images is not None:
         real = glitches or read_glitches(config, recipe, on_progress)
         real_train, validation = split_glitches(real, config)

@@ -25,7 +25,7 @@ from glitch.types import LatentTensor
 from training.core.devices import device_of, on_host
 from training.core.objectives import Outcome
 from training.data.pack import PARAMETERS, Pack, PackError
-from training.data.sampling import StratifiedSampler
+from training.data.sampling import StratifiedSampler, lone_view
 from training.evaluation.encoding import evaluate_model
 from training.views.guided_config import GuidedConfig
 from training.views.looks import (
@@ -264,13 +264,12 @@ class GuidedTask:
         rng: np.random.Generator,
     ) -> _Part:
         present, how = looks.present[chosen], self._config.looks
-        order = np.where(present, rng.random(present.shape), np.inf).argsort(axis=1)
-        lone = order[:, 0]
+        lone = lone_view(present, rng)
         input_views = np.zeros_like(present)
         input_views[np.arange(len(chosen)), lone] = True
         several = rng.random(len(chosen)) < how.several_views_share
         input_views |= present & (rng.random(present.shape) < 0.6) & several[:, None]
-        again = np.where(present, rng.random(present.shape), np.inf).argsort(axis=1)[:, 0]
+        again = lone_view(present, rng)
         target_view = np.where(rng.random(len(chosen)) < how.other_view_share, again, lone)
         n_explained = self.model.architecture.axes + 1  # the trunk's features are only read
         target = drawn(looks, chosen, target_look)[torch.arange(len(chosen)), target_view]

@@ -19,7 +19,7 @@ from torch import Tensor
 from glitch.errors import GlitchError
 from glitch.model import ScatteringVAE
 from glitch.model.scattering import extended
-from training.data.config import AugmentationConfig
+from training.data.config import PLAIN, AugmentationConfig
 from training.data.pack import Pack, PackedViews
 from training.data.sampling import vary
 from training.views.guided_config import LooksConfig
@@ -55,14 +55,13 @@ def _pictures(
     and view each picture is of.
     """
     how = AugmentationConfig(shift_pixels=config.shift_pixels, energy_scale=config.energy_scale)
-    plain = AugmentationConfig(shift_pixels=0, energy_scale=1.0)
     for index, (name, pack) in enumerate(packs.items()):
         rng = np.random.default_rng([seed, index, 3])
         for look, source in enumerate(_sources(name, pack, config)):
             for start in range(0, len(pack), CHUNK):
                 chosen = np.arange(start, min(start + CHUNK, len(pack)))
                 is_plain = name == "real" and look == 0
-                values = vary(np.asarray(source[chosen]), plain if is_plain else how, rng)
+                values = vary(np.asarray(source[chosen]), PLAIN if is_plain else how, rng)
                 observed = torch.from_numpy(np.asarray(pack.observed[chosen]))
                 pixels, rows = model.prepare(values, observed)
                 member, view = rows.any(dim=2).nonzero(as_tuple=True)

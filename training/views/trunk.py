@@ -18,18 +18,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from glitch.model import ScatteringVAE, Trunk
-from glitch.model.scattering import extended
+from glitch.model.scattering import Pictures, extended
 from glitch.model.views_model import Members
 from glitch.simulate import UNNAMED
-from training.data.config import AugmentationConfig
+from training.data.config import PLAIN, AugmentationConfig
 from training.data.pack import Pack
-from training.data.sampling import StratifiedSampler, vary
+from training.data.sampling import StratifiedSampler, lone_view, vary
 
 SIMULATED_BATCH, REAL_BATCH = 96, 64
 LEARNING_RATE, WEIGHT_DECAY, WARMUP = 1e-3, 1e-2, 30
 FITTED = 4_000  # pictures that centre and spread of the features are found on
 
-PLAIN = AugmentationConfig(shift_pixels=0, energy_scale=1.0)
 SLIGHTLY_VARIED = AugmentationConfig(shift_pixels=4, energy_scale=1.2)
 VARIED = AugmentationConfig(shift_pixels=12, energy_scale=1.5)
 STRONGLY_VARIED = AugmentationConfig(shift_pixels=12, energy_scale=1.8)
@@ -40,7 +39,6 @@ QUIET = 0.03  # what hidden rows are set to
 SURE = 0.8  # probability from which the copy's answer is believed
 TEACHER_MEMORY = 0.99  # of the copy's weights: what remains after a step
 
-Pictures = Float[Tensor, "picture freq time"]
 Chosen = Int[np.ndarray, " draw"]
 
 
@@ -139,9 +137,8 @@ class _Source:
 
     def _lone_view(self, chosen: Chosen) -> Chosen:
         """One of each glitch's views at random."""
-        present = np.asarray(self._pack.observed[chosen]).any(axis=2)
-        view: Chosen = np.where(present, self._rng.random(present.shape), np.inf).argmin(axis=1)
-        return view
+        present = np.asarray(np.any(self._pack.observed[chosen], axis=2))
+        return lone_view(present, self._rng)
 
     def _varied(
         self, grey: np.ndarray, rows: np.ndarray, how: AugmentationConfig, noise: float
