@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -209,12 +210,14 @@ def _read(values: Mapping[str, str]) -> tuple[ClusterFilters, int, list[str]]:
 
 def _times(values: Mapping[str, str], errors: list[str]) -> Stretch:
     """From when to when, of the times typed and the observing run chosen."""
-    start = end = None
-    try:
-        start = parse_time(values["start"]) if "start" in values else None
-        end = parse_end(values["end"]) if "end" in values else None
-    except TimeError as error:
-        errors.append(str(error))
+    times: dict[str, Decimal] = {}
+    for name, parse in (("start", parse_time), ("end", parse_end)):
+        if name in values:
+            try:
+                times[name] = parse(values[name])
+            except TimeError as error:
+                errors.append(str(error))
+    start, end = times.get("start"), times.get("end")
     observing_run = values.get("observing_run")
     if observing_run is None:
         return start, end
