@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import ColumnElement, Numeric, case, func, literal, null, or_, select, update
+from sqlalchemy import ColumnElement, case, func, null, select, update
 from sqlalchemy.orm import Session
 
 from app.core.database import is_any_of
@@ -107,12 +107,10 @@ def _is_stood_for(
     class_id: int,
 ) -> bool:
     """Whether one of its class and episode, or a copy of it, calibrates already."""
-    time = literal(gps_time, Numeric)
-    is_copy = Embedding.mean.cosine_distance(np.asarray(mean)) <= COPY_DISTANCE
-    is_same = case(
-        (or_(Glitch.gps_time.is_(None), time.is_(None)), is_copy),
-        else_=func.abs(Glitch.gps_time - time) <= EPISODE_S,
-    )
+    is_same = Embedding.mean.cosine_distance(np.asarray(mean)) <= COPY_DISTANCE
+    if gps_time is not None:  # PostgreSQL refuses a NULL of which it knows no type
+        is_near = func.abs(Glitch.gps_time - gps_time) <= EPISODE_S
+        is_same = case((Glitch.gps_time.is_(None), is_same), else_=is_near)
     found = (
         select(Embedding.glitch_id)
         .join(Glitch, Glitch.id == Embedding.glitch_id)

@@ -214,6 +214,25 @@ def test_glitches_of_one_episode_do_not_vouch_for_each_other(
     assert sum(one is not None for one in session.scalars(of_copies)) <= 1
 
 
+def test_glitches_without_times_are_labelled_and_their_copies_do_not_calibrate(
+    session: Session, checkpoint: CheckpointRecord, labelled: Any, store: Store
+) -> None:
+    labelled()
+    recalibrate(session, checkpoint.id)
+    first, copy, other = (
+        store(mean, origin="simulated", gps_time=None).glitch.id
+        for mean in ((-9.0, 3.0, 0.0, 0.0), (-9.0, 3.0, 0.0, 0.0), (3.0, -9.0, 0.0, 0.0))
+    )
+    for glitch in (first, copy, other):
+        append_label(session, glitch, "Blip", author=AUTHOR)
+    calibrate = session.scalars(
+        select(Embedding.glitch_id).where(
+            Embedding.glitch_id.in_([first, copy, other]), Embedding.calibration_score.is_not(None)
+        )
+    )
+    assert set(calibrate) == {first, other}
+
+
 def test_an_observing_run_with_enough_calibrates_alone(
     session: Session, checkpoint: CheckpointRecord, labelled: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
