@@ -96,7 +96,7 @@ class ParsedUpload(GlitchFacts):
         if not self.assumed:
             return None
         what = " and ".join(_ASSUMED[field] for field in self.assumed)
-        return f"Assumed, as the picture has no labels: {what}."
+        return f"Assumed, as no labels in the picture say so: {what}."
 
 
 def parse_gps_time(text: str | None) -> Decimal | None:

@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 
 from glitch.errors import FormatError, GlitchError, ImageError, TooLargeError
 
-MAX_PIXELS = 4_000_000  # Gravity Spy's have 480,000
+MAX_PIXELS = 6_500_000  # Gravity Spy's have 480,000; 12 x 6 inches at 300 dots an inch 6,480,000
 MAX_BYTES = 16 * 2**20
 MOST_CHUNKS = 10_000  # of a PNG; each takes time, even an empty one
 MOST_SCANS = 100  # of a JPEG; each may go over the whole picture, and encoders make ten

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from glitch.images.panel import Box
 
 _BESIDE, _LEAST_BESIDE = 0.035, 25  # of the picture's width, pixels: labels begin this near an axis
 _CLEAR = 6  # pixels beside the axes that hold ticks rather than labels
-_APART = 0.006  # of the picture's height: so far lies the name of an axis from its labels
+_LEAST_APART = 3.0  # pixels
+_APART = 0.3  # of a label's height: further lies the name of an axis from its labels
 _OVER = 0.015  # of the axis: a label at its end stands so far beyond; those of the time, further
 _LEAST_HEIGHT = 4  # pixels
+LEAST_LABELS = 3  # of which it can be told whether they stand evenly
+_EVEN = 0.06  # of a spacing: labels of one axis stand no less evenly
 _BETWEEN = 0.45  # of a label's height: no further stand its digits from one another
 
 
@@ -39,18 +42,18 @@ def _nearest_labels(
     beside: Bool[np.ndarray, "height band"], box: Box, shape: tuple[int, ...]
 ) -> list[Label]:
     """The labels next to the axis, from which its columns lead away; not the axis' name."""
-    height, width = shape
-    near = beside[:, : max(_LEAST_BESIDE, round(_BESIDE * width)) - _CLEAR]
+    near = beside[:, : max(_LEAST_BESIDE, round(_BESIDE * shape[1])) - _CLEAR]
     margin = round(_OVER * box.height)
     is_filled = near[max(0, box.top - margin) : box.bottom + margin].any(axis=0)
     columns = np.flatnonzero(is_filled)
-    apart = max(3, round(_APART * height))
-    for block in np.split(columns, np.flatnonzero(np.diff(columns) > apart) + 1):
-        if not block.size:
-            continue
-        first = int(block[0])
+    while columns.size:
+        first = int(columns[0])
+        block = _up_to_gap(columns, _LEAST_APART)
         rows = _label_rows(near[:, first : block[-1] + 1], box)
         if rows:
+            # Its first digits tell how large the text is, and so how far apart its words stand.
+            height = float(np.median([stop - start for start, stop in rows]))
+            block = _up_to_gap(columns, max(_LEAST_APART, _APART * height))
             # Long labels reach beyond where they are looked for.
             return [
                 Label(
@@ -58,9 +61,16 @@ def _nearest_labels(
                     _width(beside[start:stop, first:]),
                     stop - start,
                 )
-                for start, stop in reversed(rows)
+                for start, stop in reversed(_label_rows(near[:, first : block[-1] + 1], box))
             ]
+        columns = columns[len(block) :]
     return []
+
+
+def _up_to_gap(columns: Int[np.ndarray, " filled"], apart: float) -> Int[np.ndarray, " block"]:
+    """The first of the columns, up to a gap that is wider."""
+    gaps = np.flatnonzero(np.diff(columns) > apart)
+    return columns[: gaps[0] + 1] if gaps.size else columns
 
 
 def _label_rows(is_dark: Bool[np.ndarray, "height band"], box: Box) -> list[tuple[int, int]]:
@@ -82,3 +92,12 @@ def _width(is_dark: Bool[np.ndarray, "height band"]) -> int:
     most = max(4.0, _BETWEEN * len(is_dark))
     ends = np.flatnonzero(np.diff(columns) > most)
     return int(columns[ends[0] if ends.size else -1] - columns[0]) + 1
+
+
+def even_spacing(places: list[float]) -> float | None:
+    """How far labels stand apart; None where they are too few or do not stand evenly."""
+    if len(places) < LEAST_LABELS:
+        return None
+    steps = np.diff(places)
+    spacing = float((places[-1] - places[0]) / (len(places) - 1))
+    return spacing if spacing > 0 and np.abs(steps - spacing).max() <= _EVEN * spacing else None

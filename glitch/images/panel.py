@@ -109,15 +109,17 @@ def find_panel(
         first, last = max(inner, key=_length)
         left, right = left + first, left + last
     box = Box(left, top, right, bottom)
+    span = None if is_dark is None else _framed_rows(box, is_dark)
     if min(box.width, box.height) < min(SMALLEST_SIDE, width, height):
         return FoundPanel(known)
     if box.height < _MOSTLY * height:
-        framed = _with_blank_rows(box, is_colored.shape, is_dark)
+        framed = _with_blank_rows(box, is_colored.shape, is_dark, span)
         is_known = (width, height) in KNOWN_PANELS and framed != box
         # A frame's ends are blurred by JPEG; where the box is known, it is exact.
         near = max(abs(one - other) for one, other in zip(framed, known, strict=True))
         box = known if is_known and near <= _FRAME else framed
-    is_part = (
+    is_alone = span is not None and box.height >= _MOSTLY * (span[1] - span[0])  # in its axes
+    is_part = not is_alone and (
         abs(box.left - known.left) <= _FRAME
         and abs(box.right - known.right) <= _FRAME
         and box.top >= known.top - _FRAME
@@ -132,7 +134,10 @@ def find_panel(
 
 
 def _with_blank_rows(
-    box: Box, shape: tuple[int, ...], is_dark: Bool[np.ndarray, "height width"] | None
+    box: Box,
+    shape: tuple[int, ...],
+    is_dark: Bool[np.ndarray, "height width"] | None,
+    span: tuple[int, int] | None,
 ) -> Box:
     """The panel with the blank rows between it and its frame, or the picture's own edges."""
     height, width = shape
@@ -141,16 +146,24 @@ def _with_blank_rows(
     if box.left <= 1 and box.right >= width - 1:  # without axes: blank above, where no text is
         is_blank = box.bottom >= height - 1 and not is_dark[: max(0, box.top - 1)].any()
         return Box(box.left, 0, box.right, height) if is_blank else box
+    if span is None:
+        return box
+    top, bottom = span
+    is_taller = box.height < (1 - _LEAST_BLANK) * (bottom - top)
+    return Box(box.left, top, box.right, bottom) if is_taller else box
+
+
+def _framed_rows(box: Box, is_dark: Bool[np.ndarray, "height width"]) -> tuple[int, int] | None:
+    """First and last row within a frame at both sides of the panel; one line may be of anything."""
     sides = [
         span
         for columns in (range(box.left - _FRAME, box.left), range(box.right, box.right + _FRAME))
         if (span := _frame(is_dark, columns, box)) is not None
     ]
-    if len(sides) < 2:  # one line may be of anything
-        return box
+    if len(sides) < 2:
+        return None
     top, bottom = (round(sum(ends) / len(ends)) for ends in zip(*sides, strict=True))
-    is_taller = box.height < (1 - _LEAST_BLANK) * (bottom - top)
-    return Box(box.left, top, box.right, bottom) if is_taller else box
+    return top, bottom
 
 
 def _frame(

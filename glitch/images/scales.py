@@ -1,14 +1,12 @@
 """Which scales a picture has: told by its caller, else what the spacing of its labels allows.
 
-The labels are not read, only where they stand and how wide they are. On a logarithmic axis with a
-label an octave, their spacing gives how many octaves the axis spans, and the place of the lowest
-how it is cut; on a colour bar it gives how many steps the scale has, and the width of the highest
-how many digits it has.
+The labels are not read, only where they stand and how wide they are. On a colour bar their spacing
+gives how many steps the scale has, and the width of the highest how many digits it has; of the
+frequency axis, ``axis`` tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, log2, log10
 
@@ -16,16 +14,15 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from glitch.errors import ImageError
+from glitch.images.axis import is_axis_known
 from glitch.images.grid import even_edges
-from glitch.images.labels import Label, labels_left, labels_right
-from glitch.images.panel import Box
+from glitch.images.labels import LEAST_LABELS, Label, even_spacing, labels_left, labels_right
+from glitch.images.panel import KNOWN_PANELS, Box
 
 _MARGIN = 12  # pixels left of the panel: a picture with more was not cut at its axes
-_LEAST_LABELS = 3
-_EVEN = 0.06  # of a spacing: labels of one axis stand no less evenly
-_OCTAVES_OFF = 0.4  # older renders of Gravity Spy span 10.6 to 1850 Hz
-_PHASE_OFF = 0.2  # octaves, or steps of a colour bar
-_SAID_OCTAVES_OFF = 0.1
+_PHASE_OFF = 0.2  # steps of a colour bar
+_WIDEST_LINE = 16  # pixels
+_MOSTLY = 0.9
 _END_OFF = 0.03  # of the bar
 _LEGIBLE = 8  # pixels: of lower labels, places and widths tell too little against what is said
 _DIGIT = 0.83  # of the height of a digit: how much wider a label is by each more of them
@@ -33,8 +30,6 @@ _DIGITS_OFF = 0.5
 _STEPS_OFF = 0.01  # of the bar's number of steps: 25.5 is 5.1 steps of 5, 25 is 5.0
 _STEPS = (1.0, 2.5, 5.0, 10.0)
 _ROUND = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.5, 8.0, 10.0)  # steps that matplotlib takes
-_OCTAVES_APART = (1.0, 2.0, 3.0, 4.0, log2(10), 2 * log2(10))
-_GRAVITY_SPY_HZ = (10.0, 2048.0)
 
 
 @dataclass(frozen=True)
@@ -84,7 +79,8 @@ def check_scales(
         energy_max: likewise.
 
     Returns:
-        The fields that nobody gave and no labels confirm, as in a cropped picture.
+        The fields that nobody gave and no labels confirm, as in a cropped picture or in older ones
+        of Gravity Spy, whose axes are a little shorter.
 
     Raises:
         ImageError: naming what to give.
@@ -94,21 +90,35 @@ def check_scales(
         is_clear = is_text if bar is None else is_text[:, : bar.left - 1]
         of_axis = labels_right(is_clear, box)
     of_bar = [] if bar is None else labels_right(is_text, bar)
-    _check_axis([label.place for label in of_axis], said.frequency_range_hz, frequency_range_hz)
+    height, width = is_text.shape
+    is_axis_sure = is_axis_known(
+        of_axis,
+        said.frequency_range_hz,
+        frequency_range_hz,
+        n_pixels=box.height,
+        line=_line_width(is_text, box),
+        may_be_older=box == KNOWN_PANELS.get((width, height)),
+    )
     _check_bar(of_bar, said.energy_max, energy_max)
     if bar is not None:
         _ask_for_unseen(
             is_axis_unseen=not of_axis and said.frequency_range_hz is None and box.left > _MARGIN,
             is_bar_unseen=not of_bar and said.energy_max is None,
         )
-    return tuple(
-        field
-        for field, given, labels in (
-            ("frequency_range", said.frequency_range_hz, of_axis),
-            ("energy_max", said.energy_max, of_bar),
-        )
-        if given is None and not labels
-    )
+    is_sure = {
+        "frequency_range": is_axis_sure,
+        "energy_max": said.energy_max is not None or bool(of_bar),
+    }
+    return tuple(field for field, is_one_sure in is_sure.items() if not is_one_sure)
+
+
+def _line_width(is_text: Bool[np.ndarray, "height width"], box: Box) -> int:
+    """How wide the line is that frames the panel at its left; 0 where none is seen."""
+    near = is_text[box.top : box.bottom, max(0, box.left - _WIDEST_LINE) : box.left]
+    is_line = near.mean(axis=0)[::-1] > _MOSTLY
+    # The panel may begin a pixel beside its frame, where colours are mixed.
+    first = int(np.argmax(is_line[:2])) if is_line[:2].any() else 0
+    return int(np.argmin(np.append(is_line[first:], False)))
 
 
 def _ask_for_unseen(*, is_axis_unseen: bool, is_bar_unseen: bool) -> None:
@@ -125,46 +135,6 @@ def _ask_for_unseen(*, is_axis_unseen: bool, is_bar_unseen: bool) -> None:
             "and highest frequency in Hz, such as 10,2048.",
             field="frequency_range",
         )
-
-
-def _check_axis(
-    labels: list[float], said: tuple[float, float] | None, usual: tuple[float, float]
-) -> None:
-    low, high = said or usual
-    if said is None:
-        # One or two labels stand on no axis like Gravity Spy's, which has one an octave.
-        if labels and (len(labels) < _LEAST_LABELS or not _may_span(labels, usual, (1.0,))):
-            raise ImageError(
-                f"The labels of the frequency axis are not spaced as on one of {low:g} to "
-                f"{high:g} Hz: give frequency_range, its lowest and highest frequency in Hz, such "
-                "as 20,1024.",
-                field="frequency_range",
-            )
-        return
-    # Labels such as 20, 50, 100 stand unevenly and are believed.
-    if _even_spacing(labels) is None or _may_span(labels, said, _OCTAVES_APART):
-        return
-    raise ImageError(
-        f"The labels of the frequency axis do not stand as on a logarithmic one of {low:g} to "
-        f"{high:g} Hz: give the frequency_range that the picture shows. A linear axis is not read.",
-        field="frequency_range",
-    )
-
-
-def _may_span(labels: list[float], span: tuple[float, float], apart: Sequence[float]) -> bool:
-    """Whether labels may stand so on a logarithmic axis, so many octaves apart."""
-    spacing = _even_spacing(labels)
-    if spacing is None:
-        return False
-    octaves = log2(span[1] / span[0])
-    off = _OCTAVES_OFF if span == _GRAVITY_SPY_HZ else _SAID_OCTAVES_OFF
-    for step in apart:
-        if abs(step / spacing - octaves) <= off:
-            # From 1 Hz to the lowest label, which stands at a whole number of steps.
-            phase = (labels[0] / spacing + log2(span[0]) / step) % 1
-            if min(phase, 1 - phase) * step <= _PHASE_OFF:
-                return True
-    return False
 
 
 def _check_bar(labels: list[Label], said: float | None, usual: float) -> None:
@@ -189,12 +159,12 @@ def _may_be_bar(labels: list[Label], said: float | None, usual: float) -> bool:
     if said is not None and np.median([label.height for label in labels]) < _LEGIBLE:
         return True
     places = [label.place for label in labels]
-    if len(labels) < _LEAST_LABELS:
+    if len(labels) < LEAST_LABELS:
         # One or two give no spacing; said, they stand at 0 and above, or one at either end.
         is_at_end = abs(places[0]) <= _END_OFF or abs(places[0] - 1) <= _END_OFF
         is_one = len(labels) == 1
         return said is not None and is_at_end and (is_one or _has_digits(labels, said * places[-1]))
-    spacing = _even_spacing(places)
+    spacing = even_spacing(places)
     if spacing is None:
         return False
     phase = places[0] / spacing % 1
@@ -259,15 +229,6 @@ def refuse_bar_elsewhere(is_colored: Bool[np.ndarray, "height width"], box: Box)
             "energy_max, the normalised energy at its top, such as 25.5.",
             field="energy_max",
         )
-
-
-def _even_spacing(labels: list[float]) -> float | None:
-    """How far labels stand apart; None where they are too few or do not stand evenly."""
-    if len(labels) < _LEAST_LABELS:
-        return None
-    steps = np.diff(labels)
-    spacing = float((labels[-1] - labels[0]) / (len(labels) - 1))
-    return spacing if spacing > 0 and np.abs(steps - spacing).max() <= _EVEN * spacing else None
 
 
 def row_edges(

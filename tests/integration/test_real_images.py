@@ -108,6 +108,17 @@ def test_every_original_comes_in_with_all_rows(
         assert image.colormap_distance < MAX_COLORMAP_DISTANCE / 2
 
 
+def test_only_the_shorter_axes_of_older_originals_are_said_to_be_assumed(
+    pairs: dict[Path, tuple[SpectrogramImage, SpectrogramImage]],
+) -> None:
+    assumed = {path.name: image.assumed for path, (image, _) in pairs.items()}
+    assert assumed["L1_HlF0RJURZ9_spectrogram_0.5.png"] == ()  # 10 to 2048 Hz
+    assert assumed["H1_0Sug0tqkoL_spectrogram_0.5.png"] == ("frequency_range",)  # 10.7 to 1832 Hz
+    whole = [fields for path, fields in assumed.items() if not path.startswith("mphysicus")]
+    assert whole.count(()) == 26
+    assert whole.count(("frequency_range",)) == 33
+
+
 def test_file_names_agree_with_the_manifest(rows: list[dict[str, str]]) -> None:
     stated = {"GravitySpy_official", "mphysicus_GravGlitch", "siddharth101_slow_fast_koi"}
     for row in rows:

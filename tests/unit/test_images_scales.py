@@ -36,6 +36,9 @@ def _drawn(
     bar: tuple[float, float, float, float] | None = (0.865, 0.1, 0.036, 0.8),
     labels: str = "left",
     is_log: bool = False,
+    dpi: int = 100,
+    has_powers: bool = False,
+    strain: bool = False,
 ) -> bytes:
     """A scan with one glitch, drawn by matplotlib's own style; blank above ``top``."""
     with rc_context():
@@ -56,6 +59,9 @@ def _drawn(
             bar_at=bar,
             labels_at=labels,
             is_log=is_log,
+            dpi=dpi,
+            has_powers=has_powers,
+            has_strain=strain,
         )
 
 
@@ -74,11 +80,19 @@ def _drawn_in_style(
     bar_at: tuple[float, float, float, float] | None,
     labels_at: str,
     is_log: bool,
+    dpi: int,
+    has_powers: bool,
+    has_strain: bool,
 ) -> bytes:
     rng = np.random.default_rng(0)
-    figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100)
+    figure = Figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi)
     canvas = FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.125, 0.1, 0.72, 0.8))
+    axes = figure.add_axes((0.125, 0.1, 0.72, 0.55 if has_strain else 0.8))
+    if has_strain:
+        above = figure.add_axes((0.125, 0.72, 0.72, 0.2))
+        above.plot(np.linspace(-0.5, 0.5, 500), rng.normal(size=500))
+        above.set_ylabel("Strain")
+        bar_at = bar_at and (*bar_at[:3], 0.55)
     frequency = np.geomspace(axis[0], top or axis[1], 300)
     time = np.linspace(-0.5, 0.5, 300)
     energy = rng.exponential(1.0, (299, 299))
@@ -93,7 +107,8 @@ def _drawn_in_style(
     if labels_at == "right":
         axes.yaxis.tick_right()
         axes.yaxis.set_label_position("right")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if not has_powers:
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     if has_grid:
         axes.grid(visible=True, color="white")
     else:
@@ -258,9 +273,58 @@ def test_a_panel_elsewhere_in_a_picture_of_the_known_size_is_found() -> None:
     assert _peak_hz(low) == pytest.approx(PEAK_HZ, rel=0.1)
 
 
-def test_an_axis_with_other_labels_is_asked_for() -> None:
+@pytest.mark.parametrize("size", [(800, 600), (741, 444), (1000, 700), (2000, 1500)])
+@pytest.mark.parametrize("base", [2, 10])
+def test_an_axis_is_taken_as_usual_to_a_pixel(size: tuple[int, int], base: int) -> None:
+    assert _read(size=size, base=base).assumed == ()
+    for axis in ((10.0, 1900.0), (10.5, 2048.0), (12.0, 2048.0)):
+        with pytest.raises(ImageError, match="give frequency_range"):
+            _read(size=size, base=base, axis=axis)
+
+
+def test_an_axis_that_ends_at_2000_hz_is_asked_for() -> None:
     with pytest.raises(ImageError, match="give frequency_range"):
-        _read(base=10)
+        _read(axis=(10.0, 2000.0))
+    assert _read(Scales((10.0, 2000.0)), axis=(10.0, 2000.0)).assumed == ()
+
+
+@pytest.mark.parametrize("axis", [(20.0, 4096.0), (5.0, 1024.0), (40.0, 8192.0)])
+@pytest.mark.parametrize("labels", ["numbers", "powers"])
+def test_an_axis_of_the_same_octaves_elsewhere_is_told_by_its_digits(
+    axis: tuple[float, float], labels: str
+) -> None:
+    """Its labels stand exactly where those of 10 to 2048 Hz do."""
+    drawn = {"axis": axis, "has_powers": labels == "powers"}
+    with pytest.raises(ImageError, match="give frequency_range"):
+        _read(**drawn)
+    if labels == "numbers":
+        with pytest.raises(ImageError, match="frequency_range that the picture shows"):
+            _read(Scales((10.0, 2048.0)), **drawn)
+    assert _read(Scales(axis), **drawn).assumed == ()
+
+
+def test_labels_as_powers_of_two_are_as_good_as_numbers() -> None:
+    assert _read(has_powers=True).assumed == ()
+
+
+@pytest.mark.parametrize(("size", "dpi"), [((2400, 1800), 300), ((3600, 1800), 300)])
+def test_pictures_for_print_are_read(size: tuple[int, int], dpi: int) -> None:
+    image = _read(size=size, dpi=dpi)
+    assert image.assumed == ()
+    assert image.observed.all()
+    assert _peak_hz(image) == pytest.approx(PEAK_HZ, rel=0.1)
+    with pytest.raises(ImageError, match="give frequency_range"):
+        _read(size=size, dpi=dpi, axis=(10.0, 2000.0))
+
+
+@pytest.mark.parametrize(("size", "dpi"), [((800, 600), 100), ((1200, 900), 150)])
+def test_a_scan_below_a_plot_of_the_strain_is_read_alone(size: tuple[int, int], dpi: int) -> None:
+    image = _read(size=size, dpi=dpi, strain=True)
+    assert image.assumed == ()
+    assert image.observed.all()
+    assert _peak_hz(image) == pytest.approx(PEAK_HZ, rel=0.1)
+    with pytest.raises(ImageError, match="give frequency_range"):
+        _read(size=size, dpi=dpi, strain=True, axis=(20.0, 1024.0))
 
 
 @pytest.mark.parametrize(

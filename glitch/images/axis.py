@@ -1,0 +1,133 @@
+"""What a logarithmic frequency axis spans, by where its labels stand and where they gain a digit.
+
+The labels are not read: their spacing gives how many octaves the axis spans, the place of the
+lowest how it is cut, and where they become wider which of them are 128 and 1024.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import floor, log2, log10
+from statistics import median
+from typing import NamedTuple
+
+from glitch.errors import ImageError
+from glitch.images.labels import Label, even_spacing
+
+_OCTAVES_APART = (1.0, 2.0, 3.0, 4.0, log2(10), 2 * log2(10))
+_LOWEST_STEPS = range(-4, 16)  # from 1 Hz to a lowest label
+_BLURRED = 1  # of the labels may seem narrower than it is
+_WIDER = 0.35  # of a label's height: more is a digit, if only one of an exponent
+
+
+class _Off(NamedTuple):
+    """How far an axis may be from what is said or usual, in octaves."""
+
+    span: float
+    phase: float
+    is_digit_needed: bool = True
+
+
+_PIXELS_OFF = 1.5  # labels and frames are drawn at whole pixels
+_EXACT = _Off(0.016, 0.05)
+_UNFRAMED = _Off(0.08, 0.05)  # lines in the colour of the page hide of the axis
+_OLDER = _Off(0.4, 0.2)  # older renders of Gravity Spy span 10.6 to 1850 Hz
+_SAID = _Off(0.1, 0.2, is_digit_needed=False)  # labels may be written as nobody foresees
+
+
+def is_axis_known(
+    labels: Sequence[Label],
+    said_hz: tuple[float, float] | None,
+    usual_hz: tuple[float, float],
+    *,
+    n_pixels: int,
+    line: int,
+    may_be_older: bool,
+) -> bool:
+    """See that labels do not contradict the axis that is said or taken.
+
+    Args:
+        labels: of the axis, from its bottom up.
+        said_hz: what the caller says that it spans.
+        usual_hz: what is taken where nothing is said.
+        n_pixels: height of the panel.
+        line: width of the frame around it in pixels, 0 where none is seen.
+        may_be_older: whether the picture is laid out as Gravity Spy's own, of which older ones
+            show less and are read as all others are.
+
+    Returns:
+        Whether the axis is said, or is as usual to a pixel.
+
+    Raises:
+        ImageError: if it is another.
+    """
+    low, high = said_hz or usual_hz
+    extent = n_pixels + line  # the axis ends in the middle of the frame's lines
+    places = [(label.place * n_pixels + line / 2) / extent for label in labels]
+    spacing = even_spacing(places)
+
+    def may_span(span_hz: tuple[float, float], off: _Off) -> bool:
+        if spacing is None:
+            return False
+        octaves = log2(span_hz[1] / span_hz[0])
+        pixels = _PIXELS_OFF * octaves / extent / (places[-1] - places[0])
+        for step in _OCTAVES_APART:
+            # The lowest label stands at a whole number of steps from 1 Hz.
+            lowest = log2(span_hz[0]) / step + places[0] / spacing
+            if (
+                abs(step / spacing - octaves) <= max(off.span, pixels)
+                and abs(lowest - round(lowest)) * step <= max(off.phase, pixels)
+                and _may_begin(labels, round(lowest), step, off)
+            ):
+                return True
+        return False
+
+    is_older = may_be_older and may_span(usual_hz, _OLDER)
+    if said_hz is None:
+        # One or two labels stand on no axis like Gravity Spy's.
+        if not labels or may_span(usual_hz, _EXACT if line else _UNFRAMED):
+            return bool(labels)
+        if is_older:
+            return False
+        raise ImageError(
+            f"The labels of the frequency axis do not stand as on one of {low:g} to {high:g} Hz: "
+            "give frequency_range, its lowest and highest frequency in Hz, such as 20,1024.",
+            field="frequency_range",
+        )
+    # Labels such as 20, 50, 100 stand unevenly and are believed.
+    if spacing is None or may_span(said_hz, _SAID) or (is_older and said_hz == usual_hz):
+        return True
+    raise ImageError(
+        f"The labels of the frequency axis do not stand as on a logarithmic one of {low:g} to "
+        f"{high:g} Hz: give the frequency_range that the picture shows. A linear axis is not read.",
+        field="frequency_range",
+    )
+
+
+def _may_begin(labels: Sequence[Label], lowest: int, step: float, off: _Off) -> bool:
+    """Whether labels gain digits where numbers from so many steps above 1 Hz on do.
+
+    An axis of 20 to 4096 Hz has its labels where one of 10 to 2048 has them.
+    """
+    wider = _WIDER * median(label.height for label in labels)
+    gains = [after.width - before.width > wider for before, after in pairwise(labels)]
+    found = [
+        one
+        for one in _LOWEST_STEPS
+        if any(
+            sum(is_wider != has_more for is_wider, has_more in zip(gains, digits, strict=True))
+            <= _BLURRED
+            for digits in _gains(one, len(labels), step)
+        )
+    ]
+    return lowest in found or not (found or off.is_digit_needed)
+
+
+def _gains(lowest: int, count: int, step: float) -> list[list[bool]]:
+    """Which of so many labels have more digits than the one below, as numbers and as powers."""
+    powers = range(lowest, lowest + count)
+    numbers = [max(0, floor(power * step * log10(2) + 1e-9)) for power in powers]
+    unit = log2(10) if step % 1 else 1.0
+    exponents = [len(str(round(power * step / unit))) for power in powers]
+    return [[after > before for before, after in pairwise(one)] for one in (numbers, exponents)]
