@@ -41,8 +41,8 @@ NAVIGATION = (
 # What ``?done=`` may say: a fixed table, so that a link cannot put words on the page.
 NOTICES = {
     "stored": "Stored: this is the glitch that you uploaded, and its nearest neighbours.",
-    "stored-assumed": "Stored. Gravity Spy's scales were assumed, as no labels in the picture say so. "
-    "If it has others, send it again with them.",
+    "stored-assumed": "Stored. Gravity Spy's scales were assumed, as no labels in the "
+    "picture say so. If it has others, send it again with them.",
     "known": "This glitch was known already, so nothing new was stored.",
     "labelled": "The label was added.",
     "kept": "The label stays, and no audit asks about it again.",
