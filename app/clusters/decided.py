@@ -2,19 +2,21 @@
 
 A split stays: glitches that a reviewer put into different clusters are never joined again. What
 came to a cluster after it was named, merged or dismissed has been judged by nobody, and waits as a
-cluster of its own. A dismissed look stays dismissed.
+cluster of its own, one for all that came, as long as the decision or one about it stands. A
+dismissed look stays dismissed.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 from jaxtyping import Int
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Uuid, cast, func, select
 from sqlalchemy.orm import Session, aliased
 
 from app.clusters.occurrences import reach_of
@@ -56,7 +58,8 @@ def hold_splits(
 ) -> list[Part]:
     """The clusters found, divided where a reviewer divided them before.
 
-    A member of none of the earlier parts joins the part whose nearest member is nearest.
+    A member of none of the earlier parts joins the part whose nearest member is nearest, or, where
+    that was decided, what came to it since and waits.
 
     Splits of other populations bind nothing.
     """
@@ -67,6 +70,11 @@ def hold_splits(
     place = {key: at for at, key in enumerate(ids)}
     identities = list(latest)
     number = {identity: at for at, identity in enumerate(identities)}
+    waits_beside = {
+        number[beside]: number[identity]
+        for identity, row in latest.items()
+        if row.state == "flagged" and (beside := beside_of(row.summary)) in number
+    }
     parts = np.full(len(ids), -1, dtype=np.int64)
     rows = session.execute(
         select(ClusterMember.glitch_id, Cluster.identity)
@@ -84,6 +92,11 @@ def hold_splits(
             held.append(Part(one, None))
             continue
         near = _nearest_part(units[one.members], labels)
+        for piece, waiting in waits_beside.items():
+            before = latest[identities[piece]]
+            if waiting in pieces and before.state != "flagged":
+                came = (labels < 0) & (near == piece)
+                near[came & unjudged(session, before, ids, one.members)] = waiting
         for piece in pieces:
             chosen = near == piece
             cluster = describe_cluster(
@@ -118,6 +131,12 @@ def waiting_members(session: Session, parameters: ClusteringParameters) -> list[
             .distinct()
         )
     )
+
+
+def beside_of(summary: Mapping[str, Any]) -> UUID | None:
+    """The identity of the decided cluster that one came to since and waits beside, if any."""
+    beside = summary.get("beside")
+    return None if beside is None else UUID(beside)
 
 
 def unjudged(
@@ -213,15 +232,21 @@ def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, U
         .where(whole.state == "split", ClusteringRun.is_simulated.is_(parameters.is_simulated))
     ).all()
     came_later = session.execute(
-        select(Cluster.summary["beside"].astext, Cluster.identity)
+        select(cast(Cluster.summary["beside"].astext, Uuid), Cluster.identity)
         .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
         .where(
             Cluster.summary.has_key("beside"),
             ClusteringRun.is_simulated.is_(parameters.is_simulated),
         )
+        .distinct()
     ).all()
+    now = _latest(session, [key for pair in came_later for key in pair])
+    # Where every decision was taken back since, nothing keeps them apart.
+    bound = [
+        pair for pair in came_later if {now[key].state for key in pair if key in now} != {"flagged"}
+    ]
     family: dict[UUID, UUID] = {}
-    for one, other in [*of_splits, *((UUID(one), other) for one, other in came_later)]:
+    for one, other in [*of_splits, *bound]:
         first, second = family.get(one, one), family.get(other, other)
         family |= {key: first for key, name in family.items() if name == second}
         family |= {one: first, other: first}

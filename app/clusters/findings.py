@@ -105,7 +105,7 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     "clusters": lambda facts: f"They make {_many(facts['n'], 'cluster', 'clusters')}.",
     "continued": "The cluster of {before} members has now {now}.",
     "held_apart": lambda facts: (
-        f"What a reviewer split stays apart: parts of {_listed(facts['sizes'])} glitches."
+        f"What a decision parted stays apart: parts of {_listed(facts['sizes'])} glitches."
     ),
     "beside": lambda facts: (
         f"{_many(facts['n'], 'glitch', 'glitches')} came to a cluster that was {facts['state']} "

@@ -107,16 +107,17 @@ def run_clustering(
     prescribed = {part.continues.identity for part in parts if part.continues is not None}
     earlier, matches = _match(session, previous, selection, whole, prescribed)
     drafts = [Draft(part, part.continues, None) for part in parts if part.continues is not None]
-    held = [len(one.part.cluster.members) for one in drafts if one.part.n_parts > 1]
     drafts += [
         Draft(part, earlier[match.previous] if match else None, match)
         for part, match in zip(whole, matches, strict=True)
     ]
     store = ClusterStore(session, run, parameters, selection, units)
-    about = [found("held_apart", sizes=sorted(held, reverse=True))] if held else []
+    about: list[Finding] = []
     for draft in drafts:
         heartbeat()
         about += store.add(draft)
+    if store.held:
+        about.insert(0, found("held_apart", sizes=sorted(store.held, reverse=True)))
     run.n_clusters = store.n_stored
     findings = [
         *selection.findings,

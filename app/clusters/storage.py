@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app.clusters.decided import (
     Dismissal,
     Part,
+    beside_of,
     dismissed_among,
     of_dismissed_look,
     standing_dismissals,
@@ -55,6 +56,7 @@ class ClusterStore:
     selection: Selection
     units: Unit
     n_stored: int = 0
+    held: list[int] = field(default_factory=list)  # how large the parts kept apart are
     _dismissals: list[Dismissal] | None = field(default=None, init=False)
 
     def add(self, draft: Draft) -> list[Finding]:
@@ -89,12 +91,16 @@ class ClusterStore:
     ) -> list[Finding]:
         before, key = draft.before, uuid7()
         is_part = draft.part.n_parts > 1 or beside is not None
+        if draft.part.n_parts > 1:
+            self.held.append(len(cluster.members))
         summary = summarise(
             self.session, self.run.checkpoint_id, self.parameters, self.selection, cluster
         )
         summary["previous_size"] = before.size if before else None
         if is_part:
             summary["is_part"] = True  # its stability is that of what was found, all of it
+        if beside is None and before is not None and before.state == "flagged":
+            beside = beside_of(before.summary)
         if beside is not None:
             summary["beside"] = str(beside)
         if n_unjudged:

@@ -17,6 +17,7 @@ from app.classes.tables import GlitchClass
 from app.clusters import records
 from app.clusters.browsing import ClusterFilters, changes_since, ranked_clusters, run_that_waits
 from app.clusters.job import run_clustering
+from app.clusters.pages.words import ClusterInWords
 from app.clusters.records import ClusteringParameters, Run
 from app.clusters.review.log import Action
 from app.clusters.review.service import history
@@ -155,7 +156,7 @@ def test_the_few_that_wait_stay_when_all_the_others_are_labelled(
         run, [waiting] = cluster_now(session)
         assert (waiting.state, members(session, waiting)) == ("flagged", off)
         assert "They make 1 cluster." in run.detail
-        assert "What a reviewer split stays apart: parts of 4 glitches." in run.detail
+        assert "What a decision parted stays apart: parts of 4 glitches." in run.detail
 
 
 def test_an_undone_split_binds_nothing(session: Session, flagged: records.Cluster) -> None:
@@ -183,6 +184,43 @@ def test_what_came_to_a_decided_cluster_waits_by_itself(
         assert by_state["flagged"].size >= 10
         assert not members(session, by_state["flagged"]) & everyone
     assert run.n_clusters == 2
+
+
+def test_what_comes_in_several_runs_waits_as_one_cluster_until_the_decision_is_undone(
+    session: Session, flagged: records.Cluster, fill: Fill
+) -> None:
+    everyone = members(session, flagged)
+    decide(session, flagged, Dismiss())
+    n_waiting = 0
+    for _ in range(3):
+        fill(12, NOVEL)
+        run, found = cluster_now(session)
+        by_state = {one.state: one for one in found}
+        assert sorted(one.state for one in found) == ["dismissed", "flagged"]
+        assert by_state["dismissed"].identity == flagged.identity
+        waiting = by_state["flagged"]
+        assert waiting.summary["beside"] == str(flagged.identity)
+        assert not members(session, waiting) & everyone
+        assert waiting.size >= n_waiting + 8
+        n_waiting = waiting.size
+        assert "split it off" not in ClusterInWords(waiting).undecided
+        assert "reviewer split" not in run.detail
+    assert n_waiting > by_state["dismissed"].size
+    sizes = f"{n_waiting} and {by_state['dismissed'].size}"
+    assert f"What a decision parted stays apart: parts of {sizes} glitches." in run.detail
+    log = history(session, by_state["dismissed"].id)
+    review(
+        session,
+        by_state["dismissed"].id,
+        Undo(log.done[-1]),
+        author=ADA,
+        last_event_id=log.last_id,
+    )
+    run, [whole] = cluster_now(session)
+    assert whole.state == "flagged"
+    assert whole.identity in {flagged.identity, waiting.identity}
+    assert whole.size > n_waiting + 15
+    assert "stays apart" not in run.detail
 
 
 def test_a_run_that_flags_names_the_classes_with_few_labels(session: Session, fill: Fill) -> None:
@@ -320,7 +358,7 @@ def test_nothing_is_lost_over_a_split_a_merge_a_dismissal_and_two_later_runs(
         assert said is not None
         assert (said.new, said.grown, said.shrunk, said.lost) == (0, 0, 0, 0), later
         assert f"{run.n_flagged} of {run.n_judged} unlabelled glitches are novel" in run.detail
-        assert "what a reviewer split stays apart" in run.detail.lower()
+        assert "what a decision parted stays apart" in run.detail.lower()
 
 
 def test_the_page_opens_with_the_run_that_waits(session: Session, flagged: records.Cluster) -> None:

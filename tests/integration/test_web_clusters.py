@@ -318,3 +318,24 @@ def test_the_pictures_of_a_cluster_are_of_the_window_that_is_chosen(
     assert any(image.endswith("/cards/0.5.png") for image in page.images)
     assert any("window=0.5" in link and "order=time" in link for link in page.links)
     assert reviewer.get(f"/ui/clusters/{clusters[0]}?window=3").status == 200
+
+
+def test_what_came_to_a_decided_cluster_names_it_until_the_decision_is_undone(
+    service: Service, reviewer: Walker, clusters: list[UUID]
+) -> None:
+    decided, later = clusters
+    with make_session_factory(service.engine)() as session:
+        cluster = session.get_one(Cluster, later)
+        cluster.summary = {**cluster.summary, "is_part": True, "beside": str(decided)}
+        session.commit()
+    decide(reviewer, reviewer.get(f"/ui/clusters/{decided}"), "dismiss")
+    page = reviewer.get(f"/ui/clusters/{later}")
+    assert (
+        "These look like the cluster of 6 glitches that was dismissed , and came later: nobody "
+        "has judged them." in page.text
+    )
+    assert f"/ui/clusters/{decided}" in page.links
+    assert "Nobody has decided anything about this cluster yet." in page.text
+    whole = reviewer.get(f"/ui/clusters/{decided}")
+    reviewer.submit(whole, "/review", **undo_of(whole))
+    assert "These look like" not in reviewer.get(f"/ui/clusters/{later}").text

@@ -221,6 +221,7 @@ class ClusterPage(PageContext):
     history: tuple[ReviewEvent, ...]
     last_event_id: int
     elsewhere: tuple[tuple[str, str], ...]  # address and text of what stands in for it now
+    beside: tuple[str, str] | None  # and of the decided cluster that it came to
     queue: str  # "2 of 7 to review"
     previous_cluster: str | None
     next_cluster: str | None

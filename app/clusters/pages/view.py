@@ -18,6 +18,7 @@ from app.clusters.browsing import (
     parts_of,
     queue_of,
 )
+from app.clusters.decided import beside_of
 from app.clusters.pages.contexts import (
     ClusterCard,
     ClusterPage,
@@ -171,6 +172,7 @@ def cluster_page_of(
         history=tuple(reversed(log.events)),
         last_event_id=log.last_id,
         elsewhere=elsewhere,
+        beside=_beside(session, cluster),
         queue=_queue_text(queue),
         previous_cluster=cluster_href(queue.previous_id) if queue.previous_id else None,
         next_cluster=cluster_href(queue.next_id) if queue.next_id else None,
@@ -265,6 +267,17 @@ def _members(
         )
         for one in members
     )
+
+
+def _beside(session: Session, cluster: Cluster) -> tuple[str, str] | None:
+    identity = beside_of(cluster.summary)
+    decided = None if identity is None else latest_of(session, identity)
+    if decided is None or decided.state == "flagged":  # what was decided was taken back
+        return None
+    name = class_names_of(session, [decided.identity]).get(decided.identity)
+    state = "was dismissed" if decided.state == "dismissed" else f"is {name}"
+    text = f"the cluster of {count(decided.size, 'glitch', 'glitches')} that {state}"
+    return cluster_href(decided.id), text
 
 
 def _elsewhere(session: Session, cluster: Cluster) -> tuple[tuple[str, str], ...]:

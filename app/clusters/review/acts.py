@@ -105,7 +105,8 @@ def take_back_split(scene: Scene, memory: Mapping[str, Any]) -> None:
     parts = [UUID(memory["rest"]), UUID(memory["part"])]
     if whole is None or scene.cluster.id != parts[0]:
         raise ConflictError(
-            "A later clustering run found the parts of this cluster again: split or merge those."
+            "A later clustering run found the parts of this cluster again, so the split stays: "
+            "name one of them, and merge the others into that class."
         )
     # The identity of the part is its first id.
     lock_identity(session, parts[1])
@@ -121,7 +122,8 @@ def take_back_split(scene: Scene, memory: Mapping[str, Any]) -> None:
     )
     if found_again is not None:
         raise ConflictError(
-            "A later clustering run found the part that was split off again, so the split stays."
+            "A later clustering run found the part that was split off again, so the split stays: "
+            "name one part, and merge the other into that class."
         )
     session.execute(
         delete(Cluster).where(Cluster.id.in_(parts)).execution_options(synchronize_session=False)
