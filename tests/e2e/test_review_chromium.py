@@ -303,6 +303,25 @@ def test_what_was_typed_outlives_the_session(
     assert browser.find(".chosen-count").text == "1 member chosen"
 
 
+@pytest.mark.usefixtures("no_clusters")
+def test_who_goes_back_after_a_decision_sees_that_it_was_made(
+    browser: Browser, service: Service, glitches: list[GlitchRecord]
+) -> None:
+    with make_session_factory(service.engine).begin() as session:
+        run = store_run(session)
+        for members in (UNLABELLED, (11, 31)):
+            store_cluster(session, run, [glitches[index].id for index in members])
+    browser.open("/ui/clusters")
+    browser.find(".group a.cover").click()
+    browser.find("textarea").send_keys("Known to the site.")
+    browser.find("button[value=dismiss]").click()
+    browser.wait_for_text(".note.good", "The cluster was dismissed")
+    browser.driver.back()
+    browser.wait_for_text(".head .badge", "dismissed")
+    browser.wait_for_text(".chosen-count", "0 members chosen")  # the page's scripts have run
+    assert browser.driver.find_elements(By.CSS_SELECTOR, ".note.warn") == []
+
+
 def test_four_windows_at_a_glance_and_pictures_that_blink(
     browser: Browser, glitches: list[GlitchRecord]
 ) -> None:

@@ -51,12 +51,14 @@ function attachOnly(root, choice) {
 
 // A form that is sent after its session ended leads to the login; what it held is not lost.
 function keepDraft(root, form, choice) {
-  const name = `draft ${form.getAttribute("action")}`;
+  const action = form.getAttribute("action");
   const fields = [...form.querySelectorAll("input[type=text], textarea")];
-  const kept = JSON.parse(sessionStorage.getItem(name) ?? "null");
-  sessionStorage.removeItem(name);
+  const kept = JSON.parse(sessionStorage.getItem("draft") ?? "null");
+  // The answer may be the page of the next cluster: whoever goes back from there was heard.
   const isAnswered = root.querySelector(".note.good, [role=alert]");
-  if (kept && !isAnswered) {
+  const isOwn = kept?.action === action;
+  if (isAnswered || isOwn) sessionStorage.removeItem("draft");
+  if (isOwn && !isAnswered) {
     for (const field of fields) field.value ||= kept.fields[field.name] ?? "";
     choice.ids = new Set([...choice.ids, ...kept.ids]);
     const note = root.createElement("p");
@@ -68,7 +70,7 @@ function keepDraft(root, form, choice) {
   root.addEventListener("submit", (event) => {
     if (event.target !== form) return;
     const held = Object.fromEntries(fields.map((field) => [field.name, field.value]));
-    sessionStorage.setItem(name, JSON.stringify({ fields: held, ids: [...choice.ids] }));
+    sessionStorage.setItem("draft", JSON.stringify({ action, fields: held, ids: [...choice.ids] }));
   });
 }
 
