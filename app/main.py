@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from app.core.logs import configure_logging
 from app.core.settings import Settings
 from app.page_routes import create_web_router
 from app.server import problems
-from app.server.metrics import CountRequests, LoadCollector, Metrics
+from app.server.metrics import CountRequests, LoadCollector, Metrics, OwnLoad
 from app.server.middleware import BodyBounds, RequestContext
 from app.server.runtime import Runtime, open_runtime
 from app.server.tracing import start_tracing
@@ -41,9 +42,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             application.state.runtime = runtime
             load = LoadCollector(runtime)
             metrics.registry.register(load)
+            application.state.own_load = OwnLoad(metrics, runtime)
+            noting = asyncio.create_task(application.state.own_load.note_for_ever())
             to_thread.current_default_thread_limiter().total_tokens = runtime.admissions.threads
             await run_in_threadpool(_load_model, runtime)
             yield
+            noting.cancel()
             await run_in_threadpool(stop_tracing)
             metrics.registry.unregister(load)
 

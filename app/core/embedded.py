@@ -31,11 +31,11 @@ from sqlalchemy.engine import URL
 ROOTS_STAND_IN = "pgserver"
 SUPERUSER = "postgres"
 START_TIMEOUT_S = 120  # a start after a crash replays the log first
+MOST_CONNECTIONS = 200  # of eight processes of the service, and workers
 LONGEST_SOCKET_PATH = 100  # bytes; the system's limit is 104 to 108
 CONFIGURATION = """
 # Added by Glitch Discovery: a local server, reached through a socket in a private folder.
 listen_addresses = ''
-max_connections = 100
 shared_buffers = 256MB
 effective_cache_size = 1GB
 work_mem = 16MB
@@ -347,7 +347,7 @@ def _socket_folder(data: Path) -> Path:
 def _launch(folder: Path, socket_folder: Path) -> None:
     # The path is quoted for the shell that pg_ctl uses, then for PostgreSQL's own list syntax.
     quoted = str(socket_folder).replace("'", "'\\''")
-    options = f"-c unix_socket_directories='{quoted}'"
+    options = f"-c unix_socket_directories='{quoted}' -c max_connections={MOST_CONNECTIONS}"
     _run(
         folder,
         "pg_ctl",

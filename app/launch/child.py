@@ -95,6 +95,11 @@ class Child:
             os.close(child_end)
 
     @property
+    def pid(self) -> int:
+        """Of the process, also when it has ended."""
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         """None while it runs; 128 + n after signal n, as shells count."""
         code = self._process.poll()

@@ -1,8 +1,9 @@
-"""The HTTP service as a child of `up`: `python -m app.launch.serve SOCKET_DESCRIPTOR`.
+"""The HTTP service as a child of `up`: `python -m app.launch.serve SOCKET_DESCRIPTOR...`.
 
 It imports its libraries, which takes seconds, while the supervisor starts the database; then does
 what the supervisor orders on standard input, line by line: ``prepare DATABASE_URL``, answered by
-one JSON line, and ``serve``. One process for both, so that the libraries are imported once.
+one JSON line, or ``join DATABASE_URL`` where another process has prepared it; then ``serve``. One
+process for both, so that the libraries are imported once.
 """
 
 from __future__ import annotations
@@ -17,26 +18,27 @@ from app.launch.sentences import reported_as_sentences
 
 
 def main() -> None:
-    """Prepare and serve, on the socket that the supervisor has bound, until SIGTERM."""
+    """Prepare and serve, on the sockets that the supervisor has bound, until SIGTERM."""
     stop_with_supervisor()
     with reported_as_sentences():
         from app.launch.prepare import prepare
         from app.main import create_app
         from app.server.http_protocol import http_server
 
-        os.environ["DATABASE_URL"] = _await_order("prepare")
-        print(json.dumps(prepare()), flush=True)  # noqa: T201 - the supervisor reads it
+        order, os.environ["DATABASE_URL"] = _await_order("prepare", "join")
+        if order == "prepare":
+            print(json.dumps(prepare()), flush=True)  # noqa: T201 - the supervisor reads it
         _await_order("serve")
-        listener = socket.socket(fileno=int(sys.argv[1]))
-        http_server(create_app()).run(sockets=[listener])
+        sockets = [socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:]]
+        http_server(create_app()).run(sockets=sockets)
 
 
-def _await_order(wanted: str) -> str:
-    """What follows the wanted word on the next line; ends the process if none comes."""
+def _await_order(*wanted: str) -> tuple[str, str]:
+    """One of the wanted words and what follows it on the next line; ends the process if none."""
     order, _, rest = sys.stdin.readline().rstrip("\n").partition(" ")
-    if order != wanted:
+    if order not in wanted:
         raise SystemExit(0)  # the supervisor is stopping
-    return rest
+    return order, rest
 
 
 if __name__ == "__main__":

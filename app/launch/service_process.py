@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,32 +36,48 @@ class ServiceProcess:
     """`app.launch.serve` as a child; it imports its libraries from the moment it is made."""
 
     def __init__(
-        self, folder: Path, lock: HeldLock, listener: socket.socket, url: str, redis_url: str
+        self,
+        folder: Path,
+        lock: HeldLock,
+        listener: socket.socket,
+        environment: Mapping[str, str],
     ) -> None:
         """Start it.
 
         Args:
             folder: the data directory.
             lock: its lock, which the child holds too.
-            listener: the bound socket to serve on.
-            url: where that is reached from here.
-            redis_url: where jobs are announced; Redis need not run yet.
+            listener: the bound socket to serve on, which several processes may share.
+            environment: of the service, beside this process's.
         """
-        self._url = url
-        self._child = Child(
-            "The service",
-            "app.launch.serve",
-            [str(listener.fileno())],
-            environment={"GLITCH_DATA_DIR": str(folder), "REDIS_URL": redis_url, **terminal_logs()},
-            keep_open=(lock.descriptor, listener.fileno()),
-            is_conversing=True,
-        )
+        # What comes to the shared socket, any of them answers: each has one of its own beside it.
+        with socket.create_server(("127.0.0.1", 0)) as own:
+            self._url = f"http://127.0.0.1:{own.getsockname()[1]}"
+            sockets = (listener.fileno(), own.fileno())
+            self._child = Child(
+                "The service",
+                "app.launch.serve",
+                [str(descriptor) for descriptor in sockets],
+                environment={
+                    "GLITCH_DATA_DIR": str(folder),
+                    **environment,
+                    **terminal_logs(),
+                },
+                keep_open=(lock.descriptor, *sockets),
+                is_conversing=True,
+            )
+        self._watchdog = Watchdog(self._url)
         self._answers: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, name="service-answers", daemon=True).start()
 
     def _listen(self) -> None:
         for line in self._child.lines():
             self._answers.put(line)
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._child.pid
 
     @property
     def exit_code(self) -> int | None:
@@ -87,6 +103,11 @@ class ServiceProcess:
             except queue.Empty:
                 self._check(check_stop, deadline, "The preparation of the database")
 
+    def join(self, database_url: str) -> None:
+        """Have it serve a database that another one has prepared; does not wait for it."""
+        self._child.tell(f"join {database_url}")
+        self._child.tell("serve")
+
     def serve(self, check_stop: Callable[[], None]) -> None:
         """Have it serve; returns once ``/readyz`` answers 200.
 
@@ -107,12 +128,22 @@ class ServiceProcess:
         if time.monotonic() > deadline:
             raise LaunchError(f"{what} was not ready in time: its messages above say why.")
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it does not answer any more, or never did."""
+        return self._watchdog.is_silent
+
     def kill(self) -> None:
         """End it at once: it does not answer, so it would not heed a request to stop."""
         self._child.kill()
 
+    def ask_to_stop(self) -> None:
+        """Have it begin to stop."""
+        self._child.ask_to_stop()
+
     def stop(self) -> None:
         """Stop it; requests that it has begun are answered first."""
+        self._watchdog.close()
         self._child.stop()
 
 
@@ -148,14 +179,21 @@ class Watchdog:
         url: The address of the service.
         pause_s: Between questions, in seconds.
         patience_s: How long one question may take, in seconds.
+        first_within_s: How long the first answer may take from now, in seconds.
     """
 
     def __init__(
-        self, url: str, *, pause_s: float = _PAUSE_S, patience_s: float = _PATIENCE_S
+        self,
+        url: str,
+        *,
+        pause_s: float = _PAUSE_S,
+        patience_s: float = _PATIENCE_S,
+        first_within_s: float = _PREPARED_WITHIN_S + _READY_WITHIN_S,
     ) -> None:
         self._url = f"{url}/healthz"
         self._pause_s = pause_s
         self._patience_s = patience_s
+        self._counts_from = time.monotonic() + first_within_s
         self._failures = 0
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._ask, name="watchdog", daemon=True)
@@ -175,5 +213,6 @@ class Watchdog:
             try:
                 with urllib.request.urlopen(self._url, timeout=self._patience_s):  # noqa: S310
                     self._failures = 0
+                    self._counts_from = 0.0
             except OSError:  # refused, too late, or another answer than 200
-                self._failures += 1
+                self._failures += time.monotonic() > self._counts_from

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -18,22 +18,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.launch.address import base_url, take_address
 from app.launch.background import Background
-from app.launch.child import Ends
 from app.launch.data_directory import bound_logs, prepare_data_directory
 from app.launch.database import RunningDatabase, running_database
-from app.launch.errors import LaunchError
 from app.launch.lock import STOPPING, HeldLock, hold_data_directory
 from app.launch.parent_watch import stop_with_parent
 from app.launch.redis.broker import RunningBroker, running_broker
-from app.launch.service_process import Prepared, ServiceProcess, Watchdog, terminal_logs
+from app.launch.service_process import Prepared, ServiceProcess, terminal_logs
+from app.launch.serving import COUNTS, Serving
 from app.launch.settings import LaunchSettings
 from app.launch.token_file import TOKEN_FILE, read_token
 from glitch_discovery import Client, Job, JobFailedError, ServiceError, UnreachableError
 
 _POLL_S = 0.1
 _LOGS_EVERY_S = 60.0
-_MOST_RESTARTS = 3
-_RESTART_WINDOW_S = 60.0
 
 
 class StopRequestedError(Exception):
@@ -50,8 +47,9 @@ class _Place:
     url: str
     broker: RunningBroker
 
-    def spawn(self) -> ServiceProcess:
-        return ServiceProcess(self.folder, self.lock, self.listener, self.url, self.broker.url)
+    def spawn(self, environment: Mapping[str, str]) -> ServiceProcess:
+        environment = {"REDIS_URL": self.broker.url, **environment}
+        return ServiceProcess(self.folder, self.lock, self.listener, environment)
 
     def start_background(self, database: RunningDatabase, console: Console) -> Background:
         environment = {
@@ -105,60 +103,39 @@ class Supervisor:
 
     def _run_parts(self, place: _Place) -> None:
         with contextlib.ExitStack() as stack:
-            service = place.spawn()  # first, so that it imports while the database starts
-            stack.callback(service.stop)
+            processes = self._settings.api_processes
+            serving = Serving(place.spawn, processes, place.folder / COUNTS, self._console)
+            stack.callback(serving.stop)
             database = stack.enter_context(
                 running_database(self._settings, place.folder, place.lock.descriptor)
             )
             stack.callback(self._stop_background)
-            is_announced = False
-            ends = Ends(_MOST_RESTARTS, _RESTART_WINDOW_S)
-            while True:
-                code = self._run_service(place, service, database, is_first=not is_announced)
-                is_announced = True
-                if times := ends.note():
-                    raise LaunchError(
-                        f"The service ended {times} times within a minute (last exit code "
-                        f"{code}): its messages above say why."
-                    )
-                self._console.print(f"The service ended with exit code {code}: starting it again.")
-                service = place.spawn()
+            stack.callback(serving.stop)  # before what it needs; above, if that does not start
+            try:
+                self._serve(place, serving, database)
+            except StopRequestedError:
+                place.listener.close()  # so that new clients are refused instead of kept waiting
+                raise
 
-    def _run_service(
-        self, place: _Place, service: ServiceProcess, database: RunningDatabase, *, is_first: bool
-    ) -> int:
-        """From its preparation to its end; its exit code."""
-        try:
-            prepared = service.prepare(database.url, self._check_stop)
-            service.serve(self._check_stop)
-            if is_first:
-                self._tell(place, prepared)
-                # Only now: their imports would compete with the service's for the cores.
-                self._background = place.start_background(database, self._console)
-                token = read_token(place.folder)
-                if prepared.demo_job and prepared.login_code and token:
-                    show_filling(place.url, token, prepared.demo_job, self._console)
-            with contextlib.closing(Watchdog(place.url)) as watchdog:
-                logs_at = 0.0
-                while (code := service.exit_code) is None:
-                    self._check_stop()
-                    database.check(self._console.print)
-                    place.broker.check()
-                    if time.monotonic() > logs_at:
-                        bound_logs(place.folder)
-                        logs_at = time.monotonic() + _LOGS_EVERY_S
-                    if self._background is not None:
-                        self._background.check()
-                    if watchdog.is_silent:
-                        self._console.print("The service does not answer any more: it is ended.")
-                        service.kill()
-                    time.sleep(_POLL_S)
-        except StopRequestedError:
-            place.listener.close()  # so that new clients are refused instead of kept waiting
-            raise
-        finally:
-            service.stop()
-        return code
+    def _serve(self, place: _Place, serving: Serving, database: RunningDatabase) -> None:
+        prepared = serving.open(database.url, self._check_stop)
+        self._tell(place, prepared)
+        # Only now: their imports would compete with the service's for the cores.
+        self._background = place.start_background(database, self._console)
+        token = read_token(place.folder)
+        if prepared.demo_job and prepared.login_code and token:
+            show_filling(place.url, token, prepared.demo_job, self._console)
+        logs_at = 0.0
+        while True:
+            self._check_stop()
+            database.check(self._console.print)
+            place.broker.check()
+            if time.monotonic() > logs_at:
+                bound_logs(place.folder)
+                logs_at = time.monotonic() + _LOGS_EVERY_S
+            self._background.check()
+            serving.check()
+            time.sleep(_POLL_S)
 
     def _tell(self, place: _Place, prepared: Prepared) -> None:
         print(f"ready {place.url}", flush=True)  # noqa: T201 - the line that scripts wait for

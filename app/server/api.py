@@ -11,7 +11,7 @@ from pydantic import Field
 from app.core.model import Model
 from app.server import problems
 from app.server.callers import MAY_BE_OPEN, OpenOrReader
-from app.server.metrics import Metrics
+from app.server.metrics import Metrics, OwnLoad
 from app.server.readiness import OK
 from app.server.request_scope import RuntimeDep
 from glitch.gps import utc_to_gps
@@ -121,4 +121,6 @@ async def status(runtime: RuntimeDep) -> MonitorStatus:
 def metrics(request: Request, _: OpenOrReader) -> Response:
     """Prometheus text. Open on a loopback address, else for the role reader."""
     known: Metrics = request.app.state.metrics
+    own: OwnLoad = request.app.state.own_load
+    own.note()
     return Response(generate_latest(known.registry), media_type=CONTENT_TYPE_LATEST)

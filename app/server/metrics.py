@@ -1,15 +1,22 @@
 """What Prometheus is told: counts of each request, and how much of what is bounded is in use.
 
-One registry an application, none global. The load is found when it is asked for and not before.
+One registry an application, none global. Where several processes answer on one socket, any of them
+may be asked: each writes what it counts into files of a folder that ``PROMETHEUS_MULTIPROC_DIR``
+names, and tells the sum.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
+import threading
 import time
 from collections.abc import Iterator
 
+import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,28 +32,65 @@ from app.server.runtime import Runtime
 _BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30)
 
 
+_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own
+_NOTED_EVERY_S = 5.0
+
+
 class Metrics:
-    """The counters of one application."""
+    """What one application counts; ``registry`` tells of all that share its folder of files."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        own = CollectorRegistry()
         self.requests = Counter(
             "glitch_http_requests",
             "Requests answered",
             ("method", "route", "status"),
-            registry=self.registry,
+            registry=own,
         )
         self.seconds = Histogram(
             "glitch_http_request_seconds",
             "Time from the first byte of the request to the end of the answer",
             ("method", "route"),
             buckets=_BUCKETS_S,
-            registry=self.registry,
+            registry=own,
         )
-        self.in_progress = Gauge(
-            "glitch_http_requests_in_progress", "Requests being answered", registry=self.registry
+
+        def gauge(name: str, words: str, labels: tuple[str, ...] = ()) -> Gauge:
+            return Gauge(name, words, labels, registry=own, multiprocess_mode="livesum")
+
+        self.in_progress = gauge("glitch_http_requests_in_progress", "Requests being answered")
+        self.places = gauge(
+            "glitch_requests_by_place",
+            "Requests with a place, waiting for one, and refused since the start",
+            ("kind", "state"),
         )
-        ProcessCollector(registry=self.registry)  # memory, processor time, open files
+        self.decoders = gauge("glitch_decoders_at_work", "Files being decoded by children")
+        self.most_decoders = gauge("glitch_decoders_most", "Children at a time")
+        self.connections = gauge("glitch_database_connections_in_use", "Of the pools")
+        self.most_connections = gauge("glitch_database_connections_most", "Size of the pools")
+        self.encoder_passes = Counter(
+            "glitch_encoder_passes", "Batches that the encoder took", registry=own
+        )
+        self.encoder_glitches = Counter(
+            "glitch_encoder_glitches", "Glitches in these batches", registry=own
+        )
+        self.processes = gauge("glitch_api_processes", "Processes that answer requests")
+        self.resident = gauge("glitch_api_resident_bytes", "Memory of all of them")
+        self.largest = Gauge(
+            "glitch_api_largest_resident_bytes",
+            "Memory of one of them",
+            registry=own,
+            multiprocess_mode="livemax",
+        )
+        self.cpu_seconds = Counter(
+            "glitch_api_cpu_seconds", "Processor time of all of them", registry=own
+        )
+        self.registry = own
+        if _FOLDER_VARIABLE in os.environ:
+            self.registry = CollectorRegistry()
+            MultiProcessCollector(self.registry)  # type: ignore[no-untyped-call]
+        else:
+            ProcessCollector(registry=own)  # of one process, so only where that is all
 
 
 class CountRequests:
@@ -93,8 +137,60 @@ _PAGES = "/ui"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+class OwnLoad:
+    """Notes in the metrics how much of what this process has is in use."""
+
+    def __init__(self, metrics: Metrics, runtime: Runtime) -> None:
+        self._metrics = metrics
+        self._runtime = runtime
+        self._encoded = (0, 0)  # as noted last
+        self._cpu_s = 0.0
+        self._lock = threading.Lock()
+
+    def note(self) -> None:
+        """As it is now."""
+        with self._lock:
+            self._note()
+
+    def _note(self) -> None:
+        metrics, settings = self._metrics, self._runtime.settings
+        admissions = self._runtime.admissions
+        for kind, admission in (
+            ("read", admissions.reads),
+            ("upload", admissions.uploads),
+            ("table", admissions.tables),
+            ("events", admissions.events),
+        ):
+            metrics.places.labels(kind, "at_work").set(admission.at_work)
+            metrics.places.labels(kind, "waiting").set(admission.waiting)
+            metrics.places.labels(kind, "refused").set(admission.refused)
+        metrics.decoders.set(shared_pool().at_work)
+        metrics.most_decoders.set(settings.decoders)
+        pool = self._runtime.engine.pool
+        if isinstance(pool, QueuePool):
+            metrics.connections.set(pool.checkedout())
+        metrics.most_connections.set(settings.database_pool)
+        passes, glitches = self._runtime.encoders.work_done()
+        metrics.encoder_passes.inc(passes - self._encoded[0])
+        metrics.encoder_glitches.inc(glitches - self._encoded[1])
+        self._encoded = passes, glitches
+        used = psutil.Process().memory_info().rss
+        metrics.processes.set(1)
+        metrics.resident.set(used)
+        metrics.largest.set(used)
+        cpu_s = time.process_time()
+        metrics.cpu_seconds.inc(cpu_s - self._cpu_s)
+        self._cpu_s = cpu_s
+
+    async def note_for_ever(self) -> None:
+        """Every few seconds, for whichever process is asked."""
+        while True:
+            self.note()
+            await asyncio.sleep(_NOTED_EVERY_S)
+
+
 class LoadCollector(Collector):
-    """The load of one process, and of the background work that all share.
+    """The machine's disk and the background work, which are the same for all processes.
 
     What cannot be known (the database or Redis is away) is left out, so that an alert can ask for
     its absence. The number of series is fixed, however many workers and jobs there are.
@@ -105,45 +201,9 @@ class LoadCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics as they are now."""
-        yield from self._requests()
-        yield from self._encoder()
         yield from self._machine()
         yield from self._jobs()
         yield from self._workers()
-
-    def _requests(self) -> Iterator[Metric]:
-        places = GaugeMetricFamily(
-            "glitch_requests_by_place",
-            "Requests with a place, waiting for one, and refused since the start",
-            labels=("kind", "state"),
-        )
-        admissions = self._runtime.admissions
-        for kind, admission in (
-            ("read", admissions.reads),
-            ("upload", admissions.uploads),
-            ("table", admissions.tables),
-            ("events", admissions.events),
-        ):
-            places.add_metric((kind, "at_work"), admission.at_work)
-            places.add_metric((kind, "waiting"), admission.waiting)
-            places.add_metric((kind, "refused"), admission.refused)
-        yield places
-        yield _gauge(
-            "glitch_decoders_at_work", "Files being decoded by children", shared_pool().at_work
-        )
-        settings = self._runtime.settings
-        yield _gauge("glitch_decoders_most", "Children at a time", settings.decoders)
-        pool = self._runtime.engine.pool
-        if isinstance(pool, QueuePool):
-            in_use = pool.checkedout()
-            yield _gauge("glitch_database_connections_in_use", "Of the pool", in_use)
-        most = settings.database_pool
-        yield _gauge("glitch_database_connections_most", "Size of the pool", most)
-
-    def _encoder(self) -> Iterator[Metric]:
-        passes, answered = self._runtime.encoders.work_done()
-        yield _counter("glitch_encoder_passes", "Batches that the encoder took", passes)
-        yield _counter("glitch_encoder_glitches", "Glitches in these batches", answered)
 
     def _machine(self) -> Iterator[Metric]:
         if (free := disk_free_bytes(self._runtime.settings.data_dir)) is not None:
@@ -193,7 +253,3 @@ class LoadCollector(Collector):
 
 def _gauge(name: str, words: str, value: float) -> Metric:
     return GaugeMetricFamily(name, words, value=value)
-
-
-def _counter(name: str, words: str, value: float) -> Metric:
-    return CounterMetricFamily(name, words, value=value)

@@ -105,8 +105,16 @@ def test_each_setting_is_documented() -> None:
     text = (DOCS / "operations" / "settings.md").read_text()
     for name, field in LaunchSettings.model_fields.items():
         variable = field.validation_alias or f"GLITCH_{name.upper()}"
-        assert f"`{variable}`" in text, f"docs/operations/settings.md lacks {variable}"
+        row = re.search(rf"^\| `{variable}` \| (.+) \| (.+) \|$", text, re.MULTILINE)
+        assert row, f"docs/operations/settings.md lacks {variable}"
+        default = field.get_default(call_default_factory=True)
+        shown = str(default).lower() if isinstance(default, bool) else f"{default}"
+        expected = "unset" if default in (None, (), {}, "") else f"`{shown}`"
+        assert row[1] in {expected, "as in [Sign-on](sign-on.md)"}, (variable, row[1], expected)
         assert field.description, name
+    known = {field.validation_alias for field in LaunchSettings.model_fields.values()}
+    known |= {f"GLITCH_{name.upper()}" for name in LaunchSettings.model_fields}
+    assert set(re.findall(r"^\| `([A-Z_]+)`", text, re.MULTILINE)) <= known
 
 
 def test_each_problem_type_is_documented() -> None:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def mended() -> Iterator[Service]:
     """A running service without the demonstration: the last test ends it."""
-    service = Service(new_folder(), GLITCH_DEMO="false")
+    service = Service(new_folder(), GLITCH_DEMO="false", GLITCH_API_PROCESSES="2")
     service.wait_until_ready()
     yield service
     service.stop()
@@ -28,13 +28,23 @@ def mended() -> Iterator[Service]:
 
 def part(service: Service, words: str) -> psutil.Process | None:
     """The supervisor's child whose command line holds the words."""
+    return next(parts(service, words), None)
+
+
+def parts(service: Service, words: str) -> Iterator[psutil.Process]:
+    """All of its children whose command lines hold the words."""
     for process in psutil.Process(service.process.pid).children(recursive=True):
         try:
             if words in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
-                return process
+                yield process
         except psutil.NoSuchProcess:
             continue
-    return None
+
+
+def metric(service: Service, name: str) -> float:
+    """What a scrape says; 0 where it does not say it."""
+    lines = httpx.get(f"{service.url}/metrics", timeout=20).text.splitlines()
+    return next((float(line.split()[-1]) for line in lines if line.startswith(f"{name} ")), 0.0)
 
 
 def kill(service: Service, *parts: str) -> None:
@@ -95,19 +105,42 @@ def test_what_does_jobs_comes_back_and_no_job_is_lost(mended: Service) -> None:
         eventually(lambda: states()[third] == "succeeded", mended)
 
 
-def test_a_service_that_is_killed_or_frozen_is_replaced(mended: Service) -> None:
-    kill(mended, "app.launch.serve")
-    eventually(lambda: answers(mended), mended)
-    assert any("The service ended" in line and "again" in line for line in mended.errors)
-    frozen = part(mended, "app.launch.serve")
+SERVE = "app.launch.serve"
+LOGINS = 'glitch_http_requests_total{method="GET",route="/ui/login",status="200"}'
+
+
+def test_processes_that_are_killed_or_frozen_are_replaced_while_others_answer(
+    mended: Service,
+) -> None:
+    def both_answer() -> bool:
+        return metric(mended, "glitch_api_processes") == 2
+
+    def ask() -> None:  # over a connection of its own, so whichever process takes it
+        assert httpx.get(f"{mended.url}/ui/login", timeout=20).status_code == 200
+
+    eventually(both_answer, mended)
+    for _ in range(20):
+        ask()
+    # Whoever answered, and whoever is asked; an answer is counted a moment after it is sent.
+    eventually(lambda: metric(mended, LOGINS) == 20, mended)
+    for process in list(parts(mended, SERVE)):
+        process.kill()
+        process.wait(30)
+        eventually(
+            lambda gone=process.pid: all(one.pid != gone for one in parts(mended, SERVE)), mended
+        )
+        eventually(both_answer, mended)
+    said = [line for line in mended.errors if "The service ended" in line and "again" in line]
+    assert len(said) == 2, mended.errors
+    frozen = part(mended, SERVE)
     assert frozen is not None
     frozen.suspend()  # as a library that loops with the interpreter's lock held
+    for _ in range(20):
+        ask()
     frozen.wait(120)
-    eventually(lambda: answers(mended), mended)
-    replaced = part(mended, "app.launch.serve")
-    assert replaced is not None
-    assert replaced.pid != frozen.pid
     assert any("does not answer any more" in line for line in mended.errors)
+    eventually(both_answer, mended)
+    eventually(lambda: metric(mended, LOGINS) == 40, mended)  # what the dead had counted is kept
 
 
 def test_a_database_that_is_killed_comes_back_until_it_is_too_often(mended: Service) -> None:

@@ -20,7 +20,16 @@ def waits_for(watchdog: Watchdog, within_s: float) -> bool:
 def test_a_socket_that_takes_and_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        watchdog = Watchdog(url, pause_s=0.01, patience_s=0.1)
+        watchdog = Watchdog(url, pause_s=0.01, patience_s=0.1, first_within_s=0)
+        assert waits_for(watchdog, 20)
+        watchdog.close()
+
+
+def test_a_service_has_time_until_its_first_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        watchdog = Watchdog(url, pause_s=0.01, patience_s=0.01, first_within_s=1)
+        assert not waits_for(watchdog, 0.8)
         assert waits_for(watchdog, 20)
         watchdog.close()
 
