@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select, union_all
-from sqlalchemy.orm import Session
+from sqlalchemy import exists, func, select, union_all
+from sqlalchemy.orm import Session, aliased
 
 from app.classes.tables import ClassEvent
 from app.clusters.review.tables import ReviewEvent
@@ -45,7 +45,7 @@ class NewGlitches(Model):
 
 
 class NewRun(Model):
-    """A clustering, and how many of its clusters wait for review."""
+    """A clustering, and how many of its clusters wait for review; none where a later one came."""
 
     id: UUID
     ifo: str | None
@@ -140,9 +140,17 @@ def digest(session: Session, *, days: int = 1) -> Digest:
         .group_by(Glitch.ifo, Glitch.is_simulated)
         .order_by(Glitch.is_simulated, Glitch.ifo)
     )
+    later = aliased(ClusteringRun)
     n_waiting = (
         select(func.count())
-        .where(Cluster.run_id == ClusteringRun.id, Cluster.state == "flagged")
+        .where(
+            Cluster.run_id == ClusteringRun.id,
+            Cluster.state == "flagged",
+            ~exists()
+            .where(later.previous_run_id == ClusteringRun.id)  # there they wait
+            .correlate(ClusteringRun),
+        )
+        .correlate(ClusteringRun)
         .scalar_subquery()
         .label("n_waiting")
     )

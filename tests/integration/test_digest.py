@@ -16,11 +16,12 @@ from api_fixtures import Service
 from cluster_helpers import store_cluster, store_run
 from map_helpers import work
 from pydantic import SecretStr, ValidationError
-from sqlalchemy import text
+from sqlalchemy import select, text
 from web_fixtures import Walker, fill_catalogue, service
 
 import app.digest.job
 from app.clusters.records import Run
+from app.clusters.tables import ClusteringRun
 from app.core.engine import make_session_factory
 from app.core.settings import Settings
 from app.digest.service import request_daily
@@ -80,6 +81,20 @@ def test_what_is_new_by_json(service: Service) -> None:
         assert client.get("/digest", params={"days": 32}).status_code == 400
     with service.client(None) as client:
         assert client.get("/digest").status_code == 401
+
+
+def test_clusters_wait_in_the_latest_run_alone(
+    service: Service, glitches: list[GlitchRecord]
+) -> None:
+    with make_session_factory(service.engine)() as session:
+        first = session.scalars(select(ClusteringRun)).one()
+        later = store_run(session)
+        later.previous_run_id = first.id
+        for index in (5, 6):
+            store_cluster(session, later, [glitches[index].id])
+        new = app.digest.service.digest(session)
+        assert {one.id: one.n_waiting for one in new.runs} == {first.id: 0, later.id: 2}
+        assert "clusters to review 2," in new.headline
 
 
 def test_what_is_older_is_not_new(service: Service) -> None:
