@@ -76,11 +76,15 @@ def nanoseconds_of(name: str) -> tuple[str, ...]:
 TIME_IN_DETECTOR = re.compile(
     r"time_for_([ghiklv][12])_detector|([ghiklv][12])_(?:end_|peak_)?time", re.ASCII
 )
+_EARLIEST_S = 3e8  # GPS time, of 1989
 LONGEST_NAME = 300  # characters that are looked at
 _NANOSECONDS = (("seconds", "nanoseconds"), ("_sec", "_nsec"), ("_sec", "_nanosec"))
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3}(,\d{3})+(\.\d*)?|,\d{3}\.\d*)", re.ASCII)
 _FORTRAN = re.compile(r"([+-]?\d+\.?\d*)[dD]([+-]?\d+)", re.ASCII)
 _UNIT = re.compile(r"(?:\s*[\[(]([^\])]*)[\])])+\s*\Z")
+_WITH_UNIT = re.compile(
+    r"([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)\s*(s|sec|seconds|ms|us|µs|ns|Hz|hz|kHz|%)", re.ASCII
+)
 _UNIT_IN_NAME = re.compile(r"_(s|sec|seconds|ms|us|ns|hz|khz|percent)\Z")
 # Case tells a mega from a milli. What is not listed is the unit that we keep, or none at all.
 _UNITS = {
@@ -113,7 +117,7 @@ _KNOWN = (
 _MEASURED = (
     _MOMENTS
     | _SPANS
-    | frozenset((*LOWEST, *HIGHEST)).union(
+    | frozenset((*UNIX_TIMES, *LOWEST, *HIGHEST)).union(
         *(SPELLINGS[name] for name in ("peak_frequency", "duration", "bandwidth", "confidence"))
     )
 )
@@ -135,6 +139,14 @@ def unit_of(name: str) -> Decimal:
     """
     plain, unit = _parts(name)
     return Decimal(_UNITS.get(unit, "1") if plain in _MEASURED else "1")
+
+
+def with_own_unit(name: str, text: str) -> str:
+    """A value without the unit that is written behind it, in the unit that we keep: "0.2 kHz"."""
+    found = _WITH_UNIT.fullmatch(text)
+    if found is None or plain_name(name) not in _MEASURED:
+        return text
+    return format(Decimal(found[1]) * Decimal(_UNITS.get(found[2], "1")), "f")
 
 
 def with_unit(name: str, unit: str) -> str:
@@ -175,9 +187,10 @@ def is_header(names: Iterable[str]) -> bool:
 
 
 def has_times(names: Iterable[str]) -> bool:
-    """Whether columns give the GPS time of a row, or where it starts and ends."""
+    """Whether columns give the time of a row, or where it starts and ends."""
     plain = {plain_name(name) for name in names}
-    return bool(plain & _MOMENTS or (plain & _BEGINNINGS and plain & (_ENDINGS | {DURATION})))
+    moments = _MOMENTS.union(UTC_TIMES, UNIX_TIMES)
+    return bool(plain & moments or (plain & _BEGINNINGS and plain & (_ENDINGS | {DURATION})))
 
 
 def moments_of(names: Iterable[str]) -> frozenset[str]:
@@ -189,6 +202,17 @@ def is_time(name: str) -> bool:
     """Whether a column holds the time of a trigger, or where it starts or ends."""
     plain = plain_name(name)
     return plain in _MOMENTS or plain in _SPANS or plain in UTC_TIMES
+
+
+def may_be_times(value: object) -> bool:
+    """Whether the first value of a column without a name tells that it holds GPS times.
+
+    pandas and R write the names of rows there, which are lower numbers, or texts.
+    """
+    try:
+        return float(plain_number(str(value))) > _EARLIEST_S
+    except ValueError:
+        return False
 
 
 def is_known(name: str) -> bool:

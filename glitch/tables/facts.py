@@ -21,6 +21,7 @@ from glitch.tables.columns import (
     plain_name,
     plain_number,
     unit_of,
+    with_own_unit,
 )
 from glitch.tables.times import gps_time_of, span_of, why_no_time
 
@@ -31,6 +32,7 @@ _NO_VALUE = frozenset(
     )
 )
 _QUOTED = re.compile(r"(?:b(?=['\"]))?(['\"])(.*)\1", re.DOTALL)  # as Python shows text and bytes
+_NO_NAME = re.compile(r"[+-]?\d+(\.\d*)?|true|false", re.ASCII | re.IGNORECASE)
 _NUMBERS = ("snr", "peak_frequency", "duration", "bandwidth", "q", "window_s", "confidence")
 _LEAST_KNOWN = 0.0  # -999 and its like stand for a value that is not known
 _LONGEST_TEXT = 1000
@@ -118,7 +120,7 @@ def facts_of(row: Mapping[str, Any], *, ifo: str | None = None) -> Facts:
         channel=channel,
         gravityspy_id=gravityspy_id,
         glitch_id=glitch_id,
-        label=_first(said, "label"),
+        label=_label(said),
         data_quality=_flags(said),
         path=_first(said, "path"),
         origin=origin if origin in ORIGINS else None,
@@ -137,7 +139,9 @@ def _said(row: Mapping[str, Any]) -> dict[str, str]:
         text, plain = _text(value), plain_name(name)
         if text is None:
             continue
-        if (unit := unit_of(name)) != 1:
+        if (own := with_own_unit(name, text)) != text:
+            text = own
+        elif (unit := unit_of(name)) != 1:
             text = _times(text, unit)
         if not _are_same(said.setdefault(plain, text), text) and is_known(plain):
             raise TableError(
@@ -159,8 +163,10 @@ def _text(value: Any) -> str | None:
         value = value.decode("utf-8", "replace")
     text = repr(value) if isinstance(value, float) else str(value)
     text = text.replace("\0", "").strip()
-    if quoted := _QUOTED.fullmatch(text):
+    if quoted := _QUOTED.fullmatch(text.removeprefix("=")):  # as spreadsheets keep their digits
         text = quoted[2].strip()
+    elif text.startswith("'"):
+        text = text[1:].strip()
     return None if text.lower() in _NO_VALUE else text[:_LONGEST_TEXT]
 
 
@@ -185,6 +191,16 @@ def _number(ours: str, said: Mapping[str, str]) -> float | None:
     except ValueError:
         raise TableError(f"{ours} {text[:40]!r} is no number: correct that row.") from None
     return value if math.isfinite(value) and value >= _LEAST_KNOWN else None
+
+
+def _label(said: Mapping[str, str]) -> str | None:
+    text = _first(said, "label")
+    if text is None or not _NO_NAME.fullmatch(text):
+        return text
+    raise TableError(
+        f"label {text[:40]!r} is no name of a class: write the classes by their names, or call "
+        "that column otherwise."
+    )
 
 
 def _share(value: float | None) -> float | None:

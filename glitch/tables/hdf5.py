@@ -29,14 +29,14 @@ from glitch.files.hdf5 import (
 )
 from glitch.tables.columns import has_times, is_known, is_time, with_unit
 from glitch.tables.layout import ecsv_units
-from glitch.tables.pandas_hdf5 import PandasTable, pandas_table
+from glitch.tables.pandas_hdf5 import LEVEL, PandasTable, pandas_table
 
 TRIGGERS = "triggers"
 _IFO = "ifo"
 _MOST_ROW_BYTES = 2048  # Omicron writes 100
 _META, _MASK = ".__table_column_meta__", ".mask"  # as astropy calls what it keeps beside
 _MOST_META_LINES, _MOST_META_BYTES = 2_000, 1 << 20
-_OF_PANDAS = ("axis1", "table")  # a dataset of each of its two layouts
+_OF_PANDAS = ("axis1", LEVEL, "table")  # a dataset of each of its two layouts
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 

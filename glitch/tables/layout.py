@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise, takewhile
 
 from glitch.files.text import encoding_of
-from glitch.tables.columns import is_header, is_known, is_time, plain_name, with_unit
+from glitch.tables.columns import is_header, is_known, is_time, may_be_times, plain_name, with_unit
 
 HEAD_BYTES = 1 << 14
 COMMENTS = "#%"
@@ -49,13 +49,18 @@ class Layout:
     @property
     def is_table(self) -> bool:
         """Whether this is a table at all, so that reading it can say what it lacks."""
-        return self.is_readable or sum(is_known(name) for name in self.columns) > 1
+        return self.is_readable or self.n_known > 1
 
     @property
     def is_telling(self) -> bool:
         """Whether this is a header even below a line that is none; prose has blanks too."""
         is_prose = self.separator == " " and not all(is_known(name) for name in self.columns)
         return self.is_readable and len(self.columns) > 1 and not is_prose
+
+    @property
+    def n_known(self) -> int:
+        """How many columns mean something here."""
+        return sum(map(is_known, self.columns))
 
     @property
     def last_known(self) -> int:
@@ -101,6 +106,13 @@ def find_layout(head: bytes) -> Layout | None:
             continue
         layout = _header(stripped, number, _declared(comments)).with_units(ecsv_units(comments))
         if layout.is_table and (first is None or layout.is_telling):
+            below = (
+                _header(lines[number].strip(), number + 1, layout.separator)
+                if (number < len(lines) and lines[number].strip())
+                else layout
+            )
+            if below.is_readable and below.n_known >= layout.n_known:  # pandas' names of two levels
+                layout, number = below, number + 1
             return _with_rows(layout, stripped, lines[number:])
         if first is None and (commented := _commented(comments, stripped, number)) is not None:
             return commented
@@ -139,10 +151,13 @@ def _with_rows(layout: Layout, header: str, rows: list[str]) -> Layout:
         units = _split(heading[1].strip(), "|") if len(heading) > 1 else [""] * len(layout.columns)
         columns = tuple(map(with_unit, layout.columns, units))[1:-1]
         return Layout(columns, " ", layout.n_skipped + len(heading))
-    first = next((row.strip() for row in rows if row.strip() and not is_rule(row)), "")
-    n_values = len(_split(first, layout.separator))
+    first = next((row.strip("\r\n") for row in rows if row.strip() and not is_rule(row)), "")
+    values = _split(first.strip(" "), layout.separator)
+    n_values = len(values)
     if layout.separator in " \t" and n_values == len(layout.columns) + 1:
-        return replace(layout, columns=("", *layout.columns))
+        layout = replace(layout, columns=("", *layout.columns))
+    if not (layout.columns[0] or layout.is_readable) and values and may_be_times(values[0]):
+        return replace(layout, columns=("gps_time", *layout.columns[1:]))
     if layout.separator == " " and n_values == 1 and is_time(header):
         return replace(layout, columns=(header,), separator=",")
     return layout

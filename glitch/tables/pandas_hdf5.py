@@ -1,6 +1,7 @@
 """Tables as pandas' ``to_hdf`` keeps them, ``fixed`` or ``table``, read without pandas or PyTables.
 
-Several columns of one type lie in one block. Names that pandas pickled are taken from the text of
+Several columns of one type lie in one block, and the index apart from them. Times as dates are
+kept as Unix time. Names that pandas pickled are taken from the text of
 the pickle, which is listed and never run; text columns of the fixed layout are pickled as a whole.
 """
 
@@ -24,7 +25,12 @@ from glitch.files.hdf5 import (
     read_fields,
     read_rows,
 )
+from glitch.tables.columns import has_times, is_time, may_be_times
 
+LEVEL = "axis1_level0"  # of an index of several
+_INDEX, _INDEX_NAME, _NONE = "index", "index_name", "N."  # as pandas calls them
+_DATES = re.compile(r"datetime64(?:\[(s|ms|us|ns).*\])?", re.ASCII)
+_Column = tuple[h5py.Dataset, str, int | None]
 _BLOCK = re.compile(r"block\d{1,4}_items", re.ASCII)
 _MOST_COLUMNS, _MOST_NAME_BYTES = 2_000, 1 << 20
 
@@ -33,7 +39,7 @@ _MOST_COLUMNS, _MOST_NAME_BYTES = 2_000, 1 << 20
 class PandasTable:
     """One DataFrame: its columns, each as the dataset, field and place in the block it lies in."""
 
-    columns: Mapping[str, tuple[h5py.Dataset, str, int | None]]
+    columns: Mapping[str, _Column]
     count: int
     row_bytes: int
 
@@ -65,13 +71,18 @@ def pandas_table(tree: h5py.File, group_path: str) -> PandasTable | None:
     if kind == "frame":
         return _fixed(group, group_path)
     table = find_dataset(group, "table") if kind == "frame_table" else None
-    return None if table is None or table.dtype.names is None else _appendable(table)
+    return None if table is None or table.dtype.names is None else _appendable(group, table)
 
 
 def _fixed(group: h5py.Group, path: str) -> PandasTable | None:
-    columns: dict[str, tuple[h5py.Dataset, str, int | None]] = {}
+    columns: dict[str, _Column] = {}
     pickled: list[str] = []
     index = find_dataset(group, "axis1")
+    if find_dataset(group, LEVEL) is not None:
+        raise FormatError(
+            f"pandas keeps the index of {path!r} in several levels: write the table with "
+            "reset_index() before to_hdf."
+        )
     if index is None or len(dataset_shape(index)) != 1:
         return None
     count = dataset_shape(index)[0]
@@ -86,29 +97,62 @@ def _fixed(group: h5py.Group, path: str) -> PandasTable | None:
             pickled += [name.decode("utf-8", "replace") for name in names]
         elif dataset_shape(values) == (count, len(names)):
             row_bytes += values.dtype.itemsize * len(names)
+            kind = _text(read_attribute(values, "value_type"))
             for place, name in enumerate(names):
-                columns[name.decode("utf-8", "replace")] = (values, "", place)
+                column = _name_in(name.decode("utf-8", "replace"), kind)
+                columns[column] = (values, "", place)
     if pickled:
         listed = ", ".join(repr(name) for name in pickled[:5])
         raise FormatError(
             f"pandas pickled the columns {listed} of {path!r}, which is never read: write it with "
             "to_hdf(..., format='table') or to_csv."
         )
+    row_bytes += index.dtype.itemsize
+    name, kind = (_text(read_attribute(index, one)) for one in ("name", "kind"))
+    _add_index(columns, (index, "", None), "" if name == _NONE else name, kind)
     return PandasTable(columns, count, row_bytes) if columns else None
 
 
-def _appendable(table: h5py.Dataset) -> PandasTable:
-    columns: dict[str, tuple[h5py.Dataset, str, int | None]] = {}
+def _appendable(group: h5py.Group, table: h5py.Dataset) -> PandasTable:
+    columns: dict[str, _Column] = {}
     for field in table.dtype.names:
         width = table.dtype[field].shape
+        kind = _text(read_attribute(table, f"{field}_dtype"))
         if not width:
-            if field != "index":
-                columns[field] = (table, field, None)
+            if field != _INDEX:
+                columns[_name_in(field, kind)] = (table, field, None)
             continue
         names = _pickled_names(read_attribute(table, f"{field}_kind"))
         if width == (len(names),):
-            columns.update({name: (table, field, place) for place, name in enumerate(names)})
+            named = ((_name_in(name, kind), place) for place, name in enumerate(names))
+            columns.update({name: (table, field, place) for name, place in named})
+    if _INDEX in table.dtype.names and not table.dtype[_INDEX].shape:
+        said = _pickled_names(read_attribute(group, "info"))
+        at = said.index(_INDEX_NAME) + 1 if _INDEX_NAME in said else len(said)
+        kind = _text(read_attribute(table, f"{_INDEX}_kind"))
+        _add_index(columns, (table, _INDEX, None), "".join(said[at : at + 1]), kind)
     return PandasTable(columns, dataset_shape(table)[0], table.dtype.itemsize)
+
+
+def _add_index(columns: dict[str, _Column], column: _Column, name: str, kind: str) -> None:
+    """Count the index as a column: one with a name, or one that holds times where no column does.
+
+    Without a name it is taken for GPS time where its numbers cannot be those of rows.
+    """
+    name = _name_in(name or ("time" if _DATES.fullmatch(kind) else ""), kind)
+    dataset, field, _ = column
+    dtype = dataset.dtype[field] if field else dataset.dtype
+    if not name and dtype.kind in "fiu" and not has_times(columns) and dataset_shape(dataset)[0]:
+        first = read_rows(dataset, 0, 1, most_bytes=_MOST_NAME_BYTES)[0]
+        name = "gps_time" if may_be_times(first[field] if field else first) else ""
+    if name and dtype.kind in "fiuS":
+        columns.setdefault(name, column)
+
+
+def _name_in(name: str, kind: str) -> str:
+    """A column's name; of times that are kept as Unix time, one which says so."""
+    dates = _DATES.fullmatch(kind)
+    return f"unix_time [{dates[1] or 'ns'}]" if dates and is_time(name) else name
 
 
 def _pickled_names(value: object) -> list[str]:
@@ -123,4 +167,4 @@ def _pickled_names(value: object) -> list[str]:
 
 
 def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")

@@ -56,6 +56,12 @@ LAYOUTS = {
     "start and end": "start,end,ifo,snr\n1126259455.1,1126259455.2,H1,9.5\n",
     "nanoseconds beside": "peak_time,peak_time_ns,ifo,snr\n1126259455,150000000,H1,9.5\n",
     "UTC beside GPS": "time,gps,ifo,snr\n2015-09-14 09:50:38,1126259455.15,H1,9.5\n",
+    "an index without a name": ",ifo,snr\n1126259455.15,H1,9.5\n",
+    "an index without a name and tabs": "ifo\tsnr\n1126259455.15\tH1\t9.5\n",
+    "names of two levels": "time,site,loudness\ngps_time,ifo,snr\n1126259455.15,H1,9.5\n",
+    "values with units": "gps_time,ifo,snr\n1126259455.15 s,H1,9.5\n",
+    "spreadsheets' texts": 'gps_time,ifo,snr\n"=""1126259455.15""",\'H1,\'9.5\n',
+    "Unix time in milliseconds": "unix_time_ms,ifo,snr\n1442224238150,H1,9.5\n",
     "UTC alone": "time,ifo,snr\n2015-09-14T09:50:38.15+00:00,H1,9.5\n",
     "UTC of another zone": "UTC time,ifo,snr\n2015-09-14T11:50:38.150000000000+02:00,H1,9.5\n",
     "Unix time": "unix_time,ifo,snr\n1442224238.15,H1,9.5\n",
@@ -241,6 +247,28 @@ def test_values_that_cannot_be_are_named() -> None:
 @pytest.mark.parametrize("text", ["11/28/2026", "28.11.2026 12:00:00", "1-2-2020"])
 def test_a_date_whose_month_cannot_be_told_is_asked_to_begin_with_the_year(text: str) -> None:
     assert "write the year first" in why_no_time(text)
+
+
+@pytest.mark.parametrize("label", ["True", "false", "3", "-1", 2, 1.0, np.True_])
+def test_a_number_or_a_truth_is_no_class(label: object) -> None:
+    with pytest.raises(TableError, match="is no name of a class: write the classes by their names"):
+        facts_of({"gps_time": "1126259455.15", "label": label})
+    assert facts_of({"gps_time": "1126259455.15", "label": "1080Lines"}).label == "1080Lines"
+
+
+def test_values_in_other_units_are_those_that_are_kept() -> None:
+    facts = facts_of({"peak_frequency": "0.2 kHz", "duration [s]": "20ms", "snr": 8})
+    assert (facts.peak_frequency, facts.duration) == (200.0, 0.02)
+    with pytest.raises(TableError, match="snr '8 dB' is no number"):
+        facts_of({"snr": "8 dB"})
+
+
+@pytest.mark.parametrize("first", ["0", "17", "a", "2015-09-14"])
+def test_rows_of_an_index_without_a_name_have_no_times(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f",ifo,snr\n{first},H1,9.5\n")
+    with pytest.raises(FormatError, match="none of the columns"):
+        list(read_text_table(path, path.name))
 
 
 def test_what_stands_for_unknown_is_unknown() -> None:
