@@ -14,7 +14,8 @@ def as_archive(path: Path) -> Iterator[Path]:
     """The file itself; of a folder, a tar of what is in it, for as long as the block lasts.
 
     Names are those within the folder. Hidden files and folders, which programs leave behind, and
-    links are left out. What lies there is stored as it is: pictures and strain hardly compress.
+    links to folders are left out; links to files stand for these. What lies there is stored as it
+    is: pictures and strain hardly compress.
 
     Raises:
         OSError: if a file cannot be read, or the archive not written.
@@ -24,7 +25,7 @@ def as_archive(path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="glitch-discovery-") as folder:
         archive = Path(folder) / f"{path.resolve().name}.tar"
-        with tarfile.open(archive, "w") as tar:
+        with tarfile.open(archive, "w", dereference=True) as tar:
             for file in files_in(path):
                 tar.add(file, arcname=file.relative_to(path).as_posix(), recursive=False)
         yield archive
@@ -36,6 +37,5 @@ def files_in(folder: Path) -> list[Path]:
         file
         for file in sorted(folder.rglob("*"))
         if file.is_file()
-        and not file.is_symlink()
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     ]

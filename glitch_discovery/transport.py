@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -131,7 +132,13 @@ def opened(files: Sequence[tuple[str, Path]]) -> Iterator[list[tuple[str, tuple[
         OSError: if one cannot be read.
     """
     with contextlib.ExitStack() as stack:
-        yield [(field, (path.name, stack.enter_context(path.open("rb")))) for field, path in files]
+        yield [(field, (path.name, stack.enter_context(_opened(path)))) for field, path in files]
+
+
+def _opened(path: Path) -> BinaryIO:
+    if path.is_fifo() or path.is_char_device():  # whose length nobody knows, and which may wait
+        raise OSError(errno.EINVAL, "a pipe or device: write it to a file first", str(path))
+    return path.open("rb")
 
 
 def form(fields: Mapping[str, object]) -> dict[str, str | list[str]]:

@@ -154,6 +154,8 @@ def _copy(
                 "do: it is not read. If it is right, send it uncompressed."
             )
         target.write(piece)
+    if not length:
+        raise FormatError("The compressed file holds nothing: send the batch again.")
 
 
 def _opened(path: Path, head: bytes) -> IO[bytes] | None:

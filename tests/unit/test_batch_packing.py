@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import os
 import tarfile
+from pathlib import Path
 
 import pytest
 
+from app.batches.bounds import Bounds
 from app.batches.packing import MOST_LOOSE_FILES, packed
+from app.batches.storage import unpack_whole
 from app.core.errors import InvalidRequestError
+from glitch.errors import FormatError
+from glitch_discovery.packing import as_archive, files_in
+from glitch_discovery.transport import opened
 
 
 def streams(*names: str) -> list[tuple[str | None, io.BytesIO]]:
@@ -45,3 +53,36 @@ def test_several_are_packed_the_same_in_any_order() -> None:
 def test_what_cannot_be_packed_is_said(names: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(InvalidRequestError, match=sentence), packed(streams(*names)):
         pass
+
+
+def test_links_in_a_folder_stand_for_their_files(tmp_path: Path) -> None:
+    """Frames are often linked from an archive; those to folders may go round."""
+    archive, folder = tmp_path / "archive", tmp_path / "mine"
+    archive.mkdir()
+    folder.mkdir()
+    (archive / "H1.gwf").write_bytes(b"frames")
+    (folder / "H1.gwf").symlink_to(archive / "H1.gwf")
+    (folder / "gone.gwf").symlink_to(archive / "gone.gwf")
+    (folder / "round").symlink_to(folder)
+    (folder / "itself").symlink_to(folder / "itself")
+    os.mkfifo(folder / "pipe.gwf")
+    assert [path.name for path in files_in(folder)] == ["H1.gwf"]
+    with as_archive(folder) as made, tarfile.open(made) as tar:
+        [member] = tar.getmembers()
+        content = tar.extractfile(member)
+        assert content is not None
+        assert (member.name, content.read()) == ("H1.gwf", b"frames")
+
+
+def test_a_pipe_is_refused_where_it_would_be_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", Path("/dev/zero")):
+        with pytest.raises(OSError, match="write it to a file first"), opened([("file", path)]):
+            pass
+
+
+def test_a_compressed_nothing_is_said_to_be_that(tmp_path: Path) -> None:
+    path = tmp_path / "triggers.csv.gz"
+    path.write_bytes(gzip.compress(b""))
+    with pytest.raises(FormatError, match="holds nothing"):
+        unpack_whole(path, tmp_path / "content", Bounds(100), lambda: None)
