@@ -96,6 +96,11 @@ def colours_drawn(browser: Browser) -> set[str]:
     return set(found)
 
 
+def darkest(browser: Browser) -> int:
+    """Red, green and blue of the sheet's darkest pixel, together."""
+    return min(sum(map(int, one.split(","))) for one in colours_drawn(browser))
+
+
 def place_of(browser: Browser, index: int) -> tuple[float, float]:
     """Where a point is on the sheet, from the columns alone: the whole map fills it."""
     x, y = browser.driver.execute_async_script(
@@ -160,11 +165,14 @@ def test_a_lasso_selects_one_kind_which_is_labelled_and_taken_back(
     places = [place_of(browser, index) for index in range(COUNT)]  # ids ascend, as points do
     xs, ys = zip(*places[::2], strict=True)
     left, right, top, bottom = min(xs) - 9, max(xs) + 9, min(ys) - 9, max(ys) + 9
+    at_first = darkest(browser)
     browser.find("#mode-lasso").click()
     corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top + 2)]
     drag(browser, corners)
     browser.wait_for_text("#selection-heading", f"{COUNT // 2} glitches selected")
     assert browser.find("#make-up").text == f"Unlabelled {COUNT // 2}"
+    # What is selected stands out, as dark as before; all the others step back.
+    WebDriverWait(browser.driver, PATIENCE_S).until(lambda _: darkest(browser) <= at_first)
     WebDriverWait(browser.driver, PATIENCE_S).until(
         lambda driver: len(driver.find_elements(By.CSS_SELECTOR, "#shown .card")) == COUNT // 2
     )

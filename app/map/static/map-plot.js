@@ -140,7 +140,8 @@ export class Plot {
   }
 
   select(points) {
-    if (points.length) this.scatterplot.select(points, { preventEvent: true });
+    // Of a typed array the library makes a single point, which is none.
+    if (points.length) this.scatterplot.select(Array.from(points), { preventEvent: true });
     else this.scatterplot.deselect({ preventEvent: true });
   }
 
