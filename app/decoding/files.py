@@ -57,6 +57,7 @@ class ReadUpload:
     kind: str | None  # ARRAY, STRAIN, or None: neither
     views: Views | None = None
     strain: Strain | None = None
+    reason: str = ""  # of neither: what it lacks
 
 
 def read_upload(
@@ -89,8 +90,8 @@ def read_upload(
         strain=said,
     )
     kind = found.pop("kind")
-    if not found:
-        return ReadUpload(kind)
+    if kind is None or not found:
+        return ReadUpload(kind, **found)
     if kind == ARRAY:
         return ReadUpload(kind, views=_views(found, recipe))
     return ReadUpload(kind, strain=Strain(**found))

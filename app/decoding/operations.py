@@ -17,7 +17,7 @@ from glitch.errors import FormatError, GlitchError, TooLargeError
 from glitch.images.arrays import holds_views, read_views
 from glitch.images.stacks import holds_stack, is_npz_stack, open_stack
 from glitch.strain.joining import read_piece
-from glitch.strain.reading import is_strain_file, read_strain, strain_span
+from glitch.strain.reading import is_strain_file, read_strain, strain_span, why_no_strain
 from glitch.strain.source import Request
 from glitch.tables.hdf5 import holds_triggers, trigger_rows, trigger_table
 from glitch.tables.root import is_root, root_rows, root_table
@@ -63,7 +63,7 @@ def _upload(file: Path, arguments: _Arguments) -> Any:
         views = read_views(file, arguments["name"], _recipe(arguments))
         return {"kind": ARRAY, **_views(views)}
     if not is_strain_file(file, arguments["name"]):
-        return {"kind": None}
+        return {"kind": None, "reason": why_no_strain(file, arguments["name"])}
     if not arguments["is_strain_wanted"]:
         return {"kind": STRAIN}
     return {"kind": STRAIN, **_strain(file, arguments)}

@@ -294,7 +294,7 @@ def _read(
     raise UnsupportedFileError(
         f"{file.name} is of no kind that is read here: send strain (HDF5, GWF, CSV, text, npy, "
         "npz), an omega scan (PNG, JPG), or an array of views (npy, npz, HDF5). Many "
-        "glitches and tables of triggers go to POST /batches (ingest)."
+        f"glitches and tables of triggers go to POST /batches (ingest). {found.reason}".rstrip()
     )
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from math import isclose
 from pathlib import Path
 
 import h5py
 
 from glitch.detectors import detector_of_file_name
-from glitch.errors import FormatError, StrainError
+from glitch.errors import FormatError, GlitchError, StrainError
 from glitch.files.damage import DAMAGE
 from glitch.files.npy import open_npz_archive, read_npy_header
 from glitch.strain.formats.arrays import npz_strain_name, open_npy, open_npz
@@ -183,7 +184,7 @@ def is_strain_file(path: Path, file_name: str) -> bool:
     try:
         kind = _kind(path, Request(file_name))
     except FormatError:
-        return False
+        return _packed_kind(path) is not None  # whose reading says to unpack it
     if kind not in _HOLDS_STRAIN:
         return True
     try:
@@ -226,19 +227,40 @@ def _kind(path: Path, request: Request) -> str:
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
-    inside = text_head(path)
-    packed = next((name for magic, name in _MAGIC if inside.startswith(magic)), None)
-    if packed is not None:
+    if (packed := _packed_kind(path)) is not None:
         raise FormatError(
             f"{request.shown_name} is gzipped {_PACKED[packed]}: unpack it with gunzip and send "
             "that."
         )
-    if is_numeric_text(inside):
+    if is_numeric_text(text_head(path)):
         return "text"
     raise FormatError(
         f"{request.shown_name} is no strain file that is read here: send HDF5 (GWOSC, gwpy), GWF, "
         "npy, npz, or text with one column of strain or two of GPS time and strain."
     )
+
+
+def _packed_kind(path: Path) -> str | None:
+    """What is gzipped in a file, where it is strain of another kind than text."""
+    inside = text_head(path)
+    return next((name for magic, name in _MAGIC if inside.startswith(magic)), None)
+
+
+def why_no_strain(path: Path, file_name: str) -> str:
+    """Why a file that may hold strain by its kind holds none, as a sentence; else nothing.
+
+    HDF5 without a series is told what a series of strain looks like.
+    """
+    request = Request(file_name)
+    try:
+        may_hold = _kind(path, request) in _HOLDS_STRAIN
+    except FormatError:
+        return ""
+    try:
+        with open_strain(path, request):
+            return ""
+    except GlitchError as error:
+        return str(error) if may_hold else ""
 
 
 def _sample_rate(source: Source, request: Request) -> float:
@@ -248,6 +270,8 @@ def _sample_rate(source: Source, request: Request) -> float:
             f"{request.shown_name} does not say its sample rate: give sample_rate_hz.",
             field="sample_rate_hz",
         )
+    if said is not None and given is not None and isclose(1000 * said, given, rel_tol=1e-6):
+        return given  # it says kHz
     if said is not None and given is not None and abs(said - given) > 1e-6 * said:
         raise StrainError(
             f"{request.shown_name} says {said:g} Hz but sample_rate_hz is {given:g}: which is it?",

@@ -126,6 +126,19 @@ def rate_from_step(step_s: float) -> float:
     return float(round(rate)) if isclose(rate, round(rate), rel_tol=1e-6) else rate
 
 
+def one_rate(of_step: float, said: float | None, name: str) -> float:
+    """The rate in Hz that spacing and rate of a series give together.
+
+    Raises:
+        StrainError: if they contradict each other.
+    """
+    if said is not None and not isclose(of_step, said, rel_tol=1e-4):
+        raise StrainError(
+            f"{name} says {said:g} Hz and a spacing that gives {of_step:g} Hz: correct one of them."
+        )
+    return of_step
+
+
 def series_of_times(first: float, last: float, n_samples: int) -> tuple[Decimal, float]:
     """GPS start in s and rate in Hz of an even series whose first and last time are given.
 

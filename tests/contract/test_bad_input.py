@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import struct
 import tempfile
@@ -105,6 +106,20 @@ def with_value(value: float, *, everywhere: bool = False) -> bytes:
     return gwosc_hdf5(values)
 
 
+def plain_hdf5() -> bytes:
+    """Times and strain as the rows of one array, of which nothing says so."""
+    out = io.BytesIO()
+    with h5py.File(out, "w") as file:
+        file["x"] = np.stack([np.arange(4096.0), strain_values()[:4096]])
+    return out.getvalue()
+
+
+def other_npz() -> bytes:
+    out = io.BytesIO()
+    np.savez(out, x=strain_values(), samplerate=SAMPLE_RATE_HZ)
+    return out.getvalue()
+
+
 GWOSC = gwosc_hdf5(strain_values())
 SCAN = picture(1)
 SAMPLES = npy(strain_values())
@@ -114,6 +129,16 @@ CASES: dict[str, tuple[str, bytes, dict[str, Any], tuple[int, ...], str]] = {
     "empty file": ("a.hdf5", b"", AT, (400,), "empty"),
     "wrong type": ("a.pdf", b"%PDF-1.7\n1 0 obj", AT, (415,), "no kind"),
     "executable named as a picture": ("a.png", b"\x7fELF" + b"\0" * 500, WINDOW, (415,), "no kind"),
+    "gzipped frames": ("a.gwf.gz", gzip.compress(b"IGWD\0" + bytes(100)), AT, (400,), "gunzip"),
+    "HDF5 of no series": ("a.hdf5", plain_hdf5(), AT, (415,), "a series with x0 and dx"),
+    "npz of other names": ("a.npz", other_npz(), AT, (415,), "np.savez(path, strain=..."),
+    "a table of triggers": (
+        "a.csv",
+        b"gps_time,ifo\n1187008882.4,H1\n",
+        AT,
+        (415,),
+        "POST /batches",
+    ),
     "html": ("a.html", b"<html><body>hello</body></html>", AT, (400, 415), ""),
     "truncated PNG": ("a.png", SCAN[: len(SCAN) // 2], WINDOW, (400,), ""),
     "PNG magic only": ("a.png", SCAN[:8], WINDOW, (400,), ""),

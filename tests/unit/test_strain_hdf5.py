@@ -51,6 +51,33 @@ def test_every_listed_name_is_accepted(several: Path) -> None:
         assert strain.ifo == name[:2]
 
 
+def test_a_rate_and_a_spacing_that_differ_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.hdf5"
+    with h5py.File(path, "w") as file:
+        _pycbc(file, "s", NOISE)
+        file["s"].attrs["sample_rate"] = RATE
+    assert _read(path).sample_rate_hz == RATE
+    with h5py.File(path, "r+") as file:
+        file["s"].attrs["sample_rate"] = 4 * RATE
+    with pytest.raises(StrainError, match="says 4096 Hz and a spacing that gives 1024 Hz"):
+        _read(path)
+    np.savez(tmp_path / "a.npz", strain=NOISE, dt=1 / RATE, fs=4 * RATE)
+    with pytest.raises(StrainError, match="says 4096 Hz and a spacing that gives 1024 Hz"):
+        _read(tmp_path / "a.npz")
+
+
+def test_a_rate_in_khz_is_taken_where_it_is_given_in_hz(tmp_path: Path) -> None:
+    path = tmp_path / "a.hdf5"
+    with h5py.File(path, "w") as file:
+        file["s"] = NOISE
+        file["s"].attrs.update({"sample_rate": RATE / 1000, "start_time": float(GPS)})
+    with pytest.raises(
+        StrainError, match=r"not 1\.024: .*give sample_rate_hz where that is in kHz"
+    ):
+        _read(path)
+    assert _read(path, sample_rate_hz=float(RATE)).sample_rate_hz == RATE  # type: ignore[arg-type]
+
+
 def test_detector_and_time_choose(several: Path) -> None:
     assert _read(several, ifo="H1").values[0] == NOISE[0]
     assert _read(several, GPS + 8, ifo="L1").values[0] == 2 * NOISE[0]

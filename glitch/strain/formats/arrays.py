@@ -25,6 +25,7 @@ from glitch.strain.source import (
     check_kind,
     decimal_seconds,
     number_of,
+    one_rate,
     rate_from_step,
     series_of_times,
 )
@@ -86,8 +87,8 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
         rate = number_of(_first(archive, RATE_NAMES, request))
         step = number_of(_first(archive, STEP_NAMES, request))
         start = decimal_seconds(_first(archive, START_NAMES, request))
-        if rate is None and step is not None:
-            rate = rate_from_step(step)
+        if step is not None:
+            rate = one_rate(rate_from_step(step), rate, request.shown_name)
         if start is None and (times := _ends_of_times(archive, header.n_values, request)):
             start, rate_of_times = series_of_times(*times, header.n_values)
             rate = rate or rate_of_times

@@ -43,6 +43,7 @@ from glitch.strain.source import (
     decimal_seconds,
     is_one_row,
     number_of,
+    one_rate,
     rate_from_step,
     series_of_times,
 )
@@ -350,7 +351,9 @@ def _rate(file: h5py.File, path: str, dataset: h5py.Dataset) -> float | None:
     for name in STEP_NAMES:
         step = number_of(_said(file, path, dataset, name))
         if step is not None and step > 0:
-            return rate_from_step(step * float(_x_unit(dataset) or 1))
+            own = (number_of(read_attribute(dataset, one)) for one in RATE_NAMES)
+            rate = next((one for one in own if one is not None), None)
+            return one_rate(rate_from_step(step * float(_x_unit(dataset) or 1)), rate, path)
     for name in RATE_NAMES:
         rate = number_of(_said(file, path, dataset, name))
         if rate is not None:
