@@ -18,6 +18,7 @@ from map_helpers import work
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 from sqlalchemy import delete, select
 from web_fixtures import fill_catalogue, service
@@ -351,7 +352,7 @@ def test_four_windows_at_a_glance_and_pictures_that_blink(
     assert not browser.find(".scale-of[data-scale=energy]").is_displayed()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (800, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (800, "light"), (390, "dark")])
 @pytest.mark.usefixtures("no_clusters")
 def test_review_is_accessible_and_fits(
     *,
@@ -373,6 +374,7 @@ def test_review_is_accessible_and_fits(
         browser.open(path)
         browser.wait_until_found(ready)
         if path == cluster:
+            way, form = (browser.find(one) for one in (".to-decision", "form#review"))
             browser.wait_for_text(".plane .shares", "of the spread")
             browser.wait_for_text(".later", "like the middle")
         time.sleep(0.1)  # one frame, so that what was just shown is laid out
@@ -390,6 +392,16 @@ def test_review_is_accessible_and_fits(
             for item in report
         ]
         assert said == [], (path, json.dumps(said, indent=1))
+        if path == cluster and width <= 1000:  # the way to the form goes where the form is seen
+            assert_shown_beside(browser, way, form)
+
+
+def assert_shown_beside(browser: Browser, way: WebElement, form: WebElement) -> None:
+    for place, is_shown in ((browser.find(".pager, #seen"), True), (form, False)):
+        browser.driver.execute_script("arguments[0].scrollIntoView()", place)
+        WebDriverWait(browser.driver, PATIENCE_S).until(
+            lambda _, is_shown=is_shown: way.is_displayed() is is_shown
+        )
 
 
 def test_every_key_of_a_class(

@@ -24,7 +24,7 @@ from app.glitches.records import GlitchRecord
 
 __all__ = ["chromium", "glitches", "service"]
 
-LOOKS = ((1440, "light"), (800, "dark"))  # each width and each scheme once
+LOOKS = ((1440, "light"), (800, "dark"), (390, "light"))  # each width once
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,8 @@ def test_every_page_is_accessible_and_fits(
     """axe-core finds nothing (contrast included), and nothing has to be scrolled sideways."""
     axe = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text()
     browser.look(width, scheme)
-    for path in (*paths(glitches), "/ui/clusters", cluster, f"/ui/classes/{'K' * 64}"):
+    also = ("/ui/clusters", "/ui/clusters?min_size=900", "/ui/glitches?label=Pizzicato", "/ui/no")
+    for path in (*paths(glitches), *also, cluster, f"/ui/classes/{'K' * 64}"):
         browser.open(path)
         found = browser.driver.execute_script(
             "return document.documentElement.scrollWidth - document.documentElement.clientWidth"

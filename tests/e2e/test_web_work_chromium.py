@@ -26,7 +26,7 @@ from worker.runner import JobRunner
 
 __all__ = ["chromium", "service"]
 
-LOOKS = ((1440, "dark"), (800, "light"))  # each width and each scheme once
+LOOKS = ((1440, "dark"), (800, "light"), (390, "dark"))  # each width once
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +162,9 @@ def test_the_pages_of_work_are_accessible_and_fit(
     browser.find("form.upload button[type=submit]").click()
     browser.wait_for_text("h1", "Looked at, not stored")
     assert_accessible(browser, "a look")  # its own pictures are let through: nothing complains
+    browser.driver.delete_all_cookies()
+    browser.open("/ui/login?next=/ui/jobs")
+    assert_accessible(browser, "the login")
 
 
 def assert_accessible(browser: Browser, path: str) -> None:

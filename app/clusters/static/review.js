@@ -29,6 +29,9 @@ export function attachReview(root, glance) {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
     if (press(root, event)) event.preventDefault();
   });
+  // The way to the form lies over the page, and is in the way where the form is seen.
+  const way = root.querySelector("a.to-decision");
+  if (way) new IntersectionObserver(([seen]) => (way.hidden = seen.isIntersecting)).observe(form);
   keepDraft(root, form, choice);
   choice.tell();
 }
