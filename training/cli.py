@@ -232,7 +232,7 @@ def reproduce(  # noqa: PLR0917 - a command's options
         list[str],
         typer.Argument(
             metavar="TARGET...",
-            help="table1, likelihoods, table2, fig1, fig2, fig3, fig4, lemma or all of the paper.",
+            help="table1, likelihoods, table2, grids, fig1 to fig4, lemma, or all of the paper.",
         ),
     ],
     tier: Annotated[str, typer.Option(help="smoke, reduced or paper.")] = "reduced",

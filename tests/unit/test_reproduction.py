@@ -29,12 +29,13 @@ from training.reproduction.plan import (
     MAIN_KINDS,
     Run,
     figure1_runs,
+    grid_runs,
     main_runs,
     table2_runs,
 )
 from training.reproduction.runs import Workplace
 from training.reproduction.scores import METRICS, SCORES_FILE, live_channels
-from training.reproduction.table2 import PAPER, report_table2
+from training.reproduction.table2 import PAPER, report_grids, report_table2
 from training.reproduction.tiers import TIERS, tier_named, with_budget
 
 PNG = b"\x89PNG"
@@ -86,6 +87,19 @@ def test_every_tier_pairs_seeds_and_leaves_a_long_tail(name: str) -> None:
     assert len(set(map(frozenset, seeds.values()))) == 1
     assert main_runs(tier) == figure1_runs(tier)[: len(main_runs(tier))]  # these come first
     assert len({run.name for run in table2_runs(tier)}) == len(table2_runs(tier))
+
+
+@pytest.mark.parametrize("name", TIERS)
+def test_the_grids_are_of_the_other_objectives_seed_by_seed(name: str) -> None:
+    tier = tier_named(name)
+    runs = grid_runs(tier)
+    others = {cell for cell in PAPER if cell[0] not in MAIN_KINDS}
+    assert len(others) == 12
+    for seed in range(tier.main_seeds):  # those that the main comparison has
+        part = runs[12 * seed : 12 * (seed + 1)]
+        assert {(run.kind, run.value) for run in part} == others
+        assert {run.seed for run in part} == {seed}
+    assert len(runs) == 12 * tier.main_seeds
 
 
 def test_trap_annealing_a_run_anneals_by_steps_over_its_tier() -> None:
@@ -147,6 +161,15 @@ def test_table_2_prints_ours_beside_the_papers(tmp_path: Path) -> None:
     rows = read_rows(tmp_path / "table2.csv")
     assert len(rows) == 9
     assert rows[0]["mig"] == "0.5"
+
+
+def test_the_grids_print_ours_beside_the_papers(tmp_path: Path) -> None:
+    runs = grid_runs(TIERS["reduced"])
+    text = report_grids(place_with(tmp_path, runs), runs)
+    [row] = [line for line in text.splitlines() if "β-TCVAE β = 10" in line]
+    assert "| 3 | none | 0.600 ± 0.100 (0.879) |" in row
+    assert len([line for line in text.splitlines() if line.startswith("| ")]) == 2 + 12
+    assert len(read_rows(tmp_path / "grids.csv")) == 36
 
 
 def test_figure_1_gives_the_verdict_on_reconstruction(tmp_path: Path) -> None:

@@ -20,11 +20,12 @@ from training.reproduction.plan import PLANS, Run
 from training.reproduction.report import BEYOND, ORDER, keep_section, write_report
 from training.reproduction.runs import Workplace, perform_all
 from training.reproduction.scores import SCORES_FILE
-from training.reproduction.table2 import report_table2
+from training.reproduction.table2 import report_grids, report_table2
 from training.reproduction.tiers import tier_named, with_budget
 
 _REPORTS: dict[str, Callable[[Workplace, Sequence[Run]], str]] = {
     "table2": report_table2,
+    "grids": report_grids,
     "fig1": report_figure1,
     "fig2": report_figure2,
     "fig3": report_figure3,
@@ -54,8 +55,8 @@ def reproduce(
     """Reproduces ``targets`` into ``folder``; what is there already is not done again.
 
     Args:
-        targets: of ``table1``, ``likelihoods``, ``table2``, ``fig1`` to ``fig4`` and ``lemma``, or
-            ``all`` that the paper has.
+        targets: of ``table1``, ``likelihoods``, ``table2``, ``grids``, ``fig1`` to ``fig4`` and
+            ``lemma``, or ``all`` that the paper has.
         tier: key of ``TIERS``.
         folder: one directory of results; a tier's runs may not be mixed with another's.
         jobs: trainings side by side.

@@ -142,8 +142,20 @@ def table2_runs(tier: Tier) -> list[Run]:
     return _unique(main_runs(tier) + others + figure1_runs(tier))
 
 
+def grid_runs(tier: Tier) -> list[Run]:
+    """The whole grid of the objectives beside the three that the paper compares, seed by seed."""
+    return [
+        Run(family.kind, value, seed)
+        for seed in range(tier.main_seeds)
+        for family in FAMILIES
+        if family.kind not in MAIN_KINDS
+        for value in family.values
+    ]
+
+
 PLANS = {
     "table2": table2_runs,
+    "grids": grid_runs,
     "fig1": figure1_runs,
     "fig2": figure2_runs,
     "fig3": figure3_runs,

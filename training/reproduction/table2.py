@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -38,12 +39,35 @@ PAPER: dict[tuple[str, float], tuple[float, ...]] = {
     ("beta_annealed", 50): (0.902, 0.805, 0.289, 0.397, 0.832, 0.076),
 }
 
+_READING = (
+    "Ours: mean ± standard deviation over seeds; the paper's number in brackets (it states no "
+    "number of seeds). Higher is better. The reference Modularity counts a dead latent's "
+    "noise as modular; the column beside it leaves dead latents out."
+)
+
 
 def report_table2(place: Workplace, runs: Sequence[Run]) -> str:
     """Writes ``table2.csv`` and gives the section of the report."""
     found = {run: read_scores(place, run) for run in runs}
+    _write(place, "table2.csv", found)
+    return (
+        f"## Table 2: disentanglement\n\n{_READING}\n\n"
+        + _table(found)
+        + "\n"
+        + _differences(place, runs)
+    )
+
+
+def report_grids(place: Workplace, runs: Sequence[Run]) -> str:
+    """Writes ``grids.csv`` and gives the section: Table 2's other objectives, their whole grids."""
+    found = {run: read_scores(place, run) for run in runs}
+    _write(place, "grids.csv", found)
+    return f"## Table 2: the grids of the other objectives\n\n{_READING}\n\n{_table(found)}"
+
+
+def _write(place: Workplace, name: str, found: Mapping[Run, Mapping[str, Any]]) -> None:
     write_csv(
-        place.folder / "table2.csv",
+        place.folder / name,
         [
             {"objective": run.kind, "hyperparameter": run.value, "gamma": run.gamma}
             | {"seed": run.seed}
@@ -54,10 +78,14 @@ def report_table2(place: Workplace, runs: Sequence[Run]) -> str:
             for run, score in found.items()
         ],
     )
+
+
+def _table(found: Mapping[Run, Mapping[str, Any]]) -> str:
+    """A row for each objective and hyperparameter that was run, over its seeds."""
     rows: list[list[str]] = []
     for family in FAMILIES:
         for value in family.values:
-            chosen = [run for run in runs if _is(run, family.kind, value)]
+            chosen = [run for run in found if _is(run, family.kind, value)]
             scores = [found[run]["metrics"] for run in chosen]
             if not scores:
                 continue
@@ -79,15 +107,7 @@ def report_table2(place: Workplace, runs: Sequence[Run]) -> str:
         "Modularity, live latents",
         "live latents",
     ]
-    return (
-        "## Table 2: disentanglement\n\n"
-        "Ours: mean ± standard deviation over seeds; the paper's number in brackets (it states no "
-        "number of seeds). Higher is better. The reference Modularity counts a dead latent's "
-        "noise as modular; the column beside it leaves dead latents out.\n\n"
-        + markdown_table(header, rows)
-        + "\n"
-        + _differences(place, runs)
-    )
+    return markdown_table(header, rows)
 
 
 def _differences(place: Workplace, runs: Sequence[Run]) -> str:
