@@ -6,8 +6,10 @@
 Every request is a glitch that the service has not seen (its GPS time differs), is stored, judged,
 and answered with ten neighbours: the whole of the contract, over HTTP on this machine. Services of
 its own start with a made-up catalogue (``big_catalogue``). With ``--before`` the code of another
-revision serves a copy of it, the two are asked by turns, and each row ends with the ratio. The last
-column is the processor time of the service's processes and PostgreSQL's for a request.
+revision serves a copy of it (a revision that does not know the checkpoint of now cannot), the two
+are asked by turns, and each row ends with the ratio; ``GLITCH_API_PROCESSES`` and the like hold for
+both. The last column is the processor time of the service's processes and PostgreSQL's for a
+request.
 """
 
 from __future__ import annotations
@@ -92,19 +94,22 @@ def own_service(data: Path, tree: Path = ROOT) -> Iterator[Served]:
         "PYTHONPATH": str(tree),
     }
     environment.pop("DATABASE_URL", None)
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", "from app.cli import main; main()", "up"],
-        env=environment,
-        cwd=data,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    said = data / "benchmark.log"
+    with said.open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", "from app.cli import main; main()", "up"],
+            env=environment,
+            cwd=data,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
     try:
         lines = iter(process.stdout or ())
         ready = next((line for line in lines if line.startswith("ready ")), None)
         if ready is None:
-            raise SystemExit("The service did not start: run `glitch-discovery up` to see why.")
+            why = "\n".join(said.read_text().splitlines()[-5:])
+            raise SystemExit(f"The service of {tree} did not start:\n{why}")
         token = (data / "admin-token").read_text().strip()
         yield Served(ready.split()[1], token, process.pid, data)
     finally:
