@@ -334,10 +334,7 @@ class Settings(BaseSettings):
     @field_validator("links")
     @classmethod
     def _known_places(cls, value: Templates) -> Templates:
-        try:
-            return check_templates(value)
-        except ValueError as error:
-            raise ValueError(f"GLITCH_LINKS: {error}") from error
+        return check_templates(value)
 
     @field_validator("smtp_url")
     @classmethod

@@ -41,10 +41,15 @@ def read_settings() -> LaunchSettings:
         return LaunchSettings()
     except ValidationError as error:
         problems = "; ".join(
-            f"{_variable(item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+            _said(item["loc"], item["msg"])
             for item in error.errors(include_url=False, include_input=False)
         )
         raise LaunchError(f"A setting has a wrong value: {problems}.") from None
+
+
+def _said(location: tuple[int | str, ...], message: str) -> str:
+    text = message.removeprefix("Value error, ").rstrip(".")
+    return text if text.startswith("GLITCH_") else f"{_variable(location)}: {text}"
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

@@ -11,6 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from app.core.settings import Settings
+from app.launch.errors import LaunchError
+from app.launch.settings import read_settings
 from app.server.runtime import signing_secret
 
 
@@ -78,6 +80,28 @@ def test_what_is_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_search_is_public_on_loopback_only(host: str, is_loopback: bool) -> None:
     assert Settings(host=host).is_loopback is is_loopback
     assert Settings(host=host).has_public_search is is_loopback
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("GLITCH_LINKS", '{"H1": {"Log": "log"}}', "GLITCH_LINKS: Log of H1: 'log' does not begin"),
+        ("GLITCH_STORAGE_URL", "ftp://x", "GLITCH_STORAGE_URL must be s3://"),
+        ("GLITCH_DIGEST_MAIL", "a@example.org", "GLITCH_DIGEST_MAIL needs GLITCH_SMTP_URL"),
+        ("GLITCH_PORT", "http", "GLITCH_PORT: Input should be a valid integer"),
+    ],
+)
+def test_the_start_names_the_variable_once(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(LaunchError) as refused:
+        read_settings()
+    sentence = str(refused.value)
+    assert sentence.startswith(f"A setting has a wrong value: {said}")
+    assert sentence.count(name) == 1
+    assert sentence.endswith(".")
+    assert not sentence.endswith("..")
 
 
 def test_search_is_not_public_behind_a_proxy() -> None:
