@@ -29,6 +29,7 @@ from glitch.images import (
     SpectrogramImage,
     SpectrogramName,
     is_image,
+    other_picture,
     read_spectrogram,
     views_from_spectrograms,
 )
@@ -291,6 +292,10 @@ def _read(
     )
     if found.kind is not None:
         return _KINDS[found.kind], found
+    if (other := other_picture(head)) is not None:
+        raise UnsupportedFileError(
+            f"{file.name} is {other}, whatever its name says: save the scan as PNG and send that."
+        )
     raise UnsupportedFileError(
         f"{file.name} is of no kind that is read here: send strain (HDF5, GWF, CSV, text, npy, "
         "npz), an omega scan (PNG, JPG), or an array of views (npy, npz, HDF5). Many "

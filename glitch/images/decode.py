@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8, UInt32
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 
 from glitch.errors import FormatError, GlitchError, ImageError, TooLargeError
 
@@ -29,7 +30,6 @@ _OTHER_PICTURES = {
     b"MM\x00*": "TIFF",
     b"%PDF": "PDF",
     b"<svg": "SVG",
-    b"<?xml": "SVG",
 }
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 # Everything Pillow is known to raise on damaged PNG and JPEG bytes.
@@ -72,6 +72,13 @@ def is_image(data: bytes) -> bool:
     return data.startswith((_PNG, _JPEG))
 
 
+def other_picture(data: bytes) -> str | None:
+    """Which kind that is not read these bytes begin like, whatever the file is called."""
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WebP"
+    return next((kind for magic, kind in _OTHER_PICTURES.items() if data.startswith(magic)), None)
+
+
 def decode_picture(data: bytes) -> Picture:
     """Decode a PNG or JPEG to 8-bit RGB; transparency is laid on white.
 
@@ -102,6 +109,7 @@ def decode_picture(data: bytes) -> Picture:
         _refuse_surprises(picture, (width, height))
         picture.load()
         _refuse_grey(picture)
+        _turn_upright(picture)
         stated = picture.info.get(CELLS_KEY)
         return Picture(_words(picture), str(stated) if stated is not None else None)
     except GlitchError:
@@ -117,9 +125,8 @@ def _refuse_other_kinds(data: bytes) -> None:
         raise FormatError("The file is empty.")
     if is_image(data):
         return
-    for magic, kind in _OTHER_PICTURES.items():
-        if data.startswith(magic):
-            raise FormatError(f"{kind} files are not read as pictures. Send a PNG or a JPEG.")
+    if (kind := other_picture(data)) is not None:
+        raise FormatError(f"{kind} files are not read as pictures. Send a PNG or a JPEG.")
     raise FormatError("The file is neither a PNG nor a JPEG picture.")
 
 
@@ -128,6 +135,12 @@ def _refuse_surprises(picture: ImageFile.ImageFile, declared: tuple[int, int]) -
         raise FormatError("The picture states two different sizes, so it is not read.")
     if getattr(picture, "is_animated", False):
         raise FormatError("The picture is animated. Send one still PNG for each window length.")
+
+
+def _turn_upright(picture: Image.Image) -> None:
+    """Turn a picture as its Exif says that it is to be shown, as every viewer does."""
+    with suppress(*_DECODER_ERRORS):  # what cannot be read there says nothing
+        ImageOps.exif_transpose(picture, in_place=True)
 
 
 def _refuse_grey(picture: Image.Image) -> None:

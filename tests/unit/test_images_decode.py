@@ -50,6 +50,28 @@ def test_the_content_tells_a_picture_not_its_name() -> None:
     assert not is_image(b"\x89HDF\r\n\x1a\n")
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize(
+    ("orientation", "turned"),
+    [(6, Image.Transpose.ROTATE_90), (3, Image.Transpose.ROTATE_180)],
+)
+def test_a_picture_is_read_as_its_exif_has_it_shown(
+    kind: str, orientation: int, turned: Image.Transpose
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = decode_picture(encode(RGB, kind, quality=95)).pixels
+    shown = decode_picture(encode(RGB.transpose(turned), kind, quality=95, exif=exif)).pixels
+    assert shown.shape == upright.shape
+    assert np.abs(shown.astype(int) - upright).mean() < (1 if kind == "JPEG" else 1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # a line in the log
+def test_exif_that_cannot_be_read_says_nothing() -> None:
+    data = encode(RGB, "PNG", exif=b"Exif\0\0MM\0*\0\0\xff\xff broken")
+    assert (decode_picture(data).pixels == np.asarray(RGB)).all()
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
