@@ -72,7 +72,9 @@ def _to_login(request: Request) -> Response:
         came_from = urlsplit(request.headers.get("referer", ""))
         asked = local_path(came_from.path if came_from.netloc == request.url.netloc else None)
     query_of_login = {"next": asked}
-    if COOKIE_NAME in request.cookies:
+    if request.method != "GET":
+        query_of_login["done"] = "unsent"
+    elif COOKIE_NAME in request.cookies:
         query_of_login["done"] = "session-ended"
     return RedirectResponse(f"/ui/login?{urlencode(query_of_login)}", status_code=303)
 

@@ -55,6 +55,8 @@ NOTICES = {
     "token-revoked": "The token was revoked.",
     "own-token-revoked": "Your token was revoked, so you are logged out.",
     "session-ended": "Your session has ended: log in again, and you come back to the page.",
+    "unsent": "Nothing was done, because you are not logged in: log in, and you come back to the "
+    "page.",
     "logged-out": "You are logged out.",
     "drawing": "The map was asked for: a worker draws it, and the old one stays until then.",
     "placing": "The newer glitches were asked for: a worker places them, and nothing moves.",

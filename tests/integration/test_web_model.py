@@ -271,14 +271,16 @@ def test_a_form_of_a_session_that_ended_leads_back_to_its_page(
             headers={"Referer": f"{service.url}{own}"},
             follow_redirects=False,
         )
-        assert answer.headers["location"] == f"/ui/login?next={own.replace('/', '%2F')}"
+        assert answer.headers["location"] == (
+            f"/ui/login?next={own.replace('/', '%2F')}&done=unsent"
+        )
         foreign = walker.client.post(
             f"{own}/review",
             data=sent,
             headers={"Referer": f"http://elsewhere.example{own}"},
             follow_redirects=False,
         )
-        assert foreign.headers["location"] == "/ui/login?next=%2Fui%2F"
+        assert foreign.headers["location"] == "/ui/login?next=%2Fui%2F&done=unsent"
 
 
 def test_a_cluster_tells_when_its_look_occurred(

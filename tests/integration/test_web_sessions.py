@@ -257,6 +257,19 @@ def test_who_comes_back_after_the_session_is_told_so_and_led_back(service: Servi
     assert 'name="next" value="/ui/jobs?state=failed"' in page.text
 
 
+def test_who_sends_a_form_after_the_session_is_told_that_nothing_was_done(
+    service: Service,
+) -> None:
+    answer = httpx.post(
+        f"{service.url}/ui/classes",
+        data={"name": "Lost"},
+        headers={"Referer": f"{service.url}/ui/classes"},
+    )
+    assert answer.headers["location"] == "/ui/login?next=%2Fui%2Fclasses&done=unsent"
+    page = httpx.get(f"{service.url}{answer.headers['location']}")
+    assert "Nothing was done, because you are not logged in: log in" in page.text
+
+
 def test_a_revoked_token_ends_its_sessions(service: Service) -> None:
     with make_session_factory(service.engine)() as db:
         from app.core.access import create_token
@@ -298,7 +311,7 @@ def test_the_token_of_another_session_is_refused(service: Service) -> None:
 def test_strangers_cannot_send_an_upload(service: Service) -> None:
     answer = httpx.post(f"{service.url}/ui/upload", files={"file": b"x" * 100_000})
     assert answer.status_code == 303
-    assert answer.headers["location"] == "/ui/login?next=%2Fui%2F"
+    assert answer.headers["location"] == "/ui/login?next=%2Fui%2F&done=unsent"
 
 
 def test_an_empty_catalogue_says_what_to_do(service: Service) -> None:
