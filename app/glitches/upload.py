@@ -298,8 +298,8 @@ def _read(
         )
     raise UnsupportedFileError(
         f"{file.name} is of no kind that is read here: send strain (HDF5, GWF, CSV, text, npy, "
-        "npz), an omega scan (PNG, JPG), or an array of views (npy, npz, HDF5). Many "
-        f"glitches and tables of triggers go to POST /batches (ingest). {found.reason}".rstrip()
+        "npz), an omega scan (PNG, JPG), or an array of views (npy, npz, HDF5). An "
+        f"archive or a table of triggers is sent as a batch. {found.reason}".rstrip()
     )
 
 

@@ -145,7 +145,7 @@ CASES: dict[str, tuple[str, bytes, dict[str, Any], tuple[int, ...], str]] = {
         b"gps_time,ifo\n1187008882.4,H1\n",
         AT,
         (415,),
-        "POST /batches",
+        "is sent as a batch",
     ),
     "html": ("a.html", b"<html><body>hello</body></html>", AT, (400, 415), ""),
     "truncated PNG": ("a.png", SCAN[: len(SCAN) // 2], WINDOW, (400,), ""),

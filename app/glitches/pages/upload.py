@@ -15,7 +15,6 @@ from app.core.errors import (
     InvalidRequestError,
     PermissionDeniedError,
     ServiceError,
-    UnsupportedFileError,
 )
 from app.core.principals import Principal, Role
 from app.frame.deps import CsrfChecked, LookPageRoute, Reader
@@ -92,12 +91,10 @@ def upload(
 
 
 def _as_on_the_form(error: Exception, field: str | None) -> str:
-    """Its sentence with the form's own words for fields, and where a file goes that is a batch."""
+    """Its sentence with the form's own words for fields."""
     sentence = str(error)
     if field in LABELS:
         sentence = sentence.replace(field, LABELS[field])
-    if isinstance(error, UnsupportedFileError):
-        sentence += " An archive or a table of triggers is sent as a batch."
     return sentence
 
 
