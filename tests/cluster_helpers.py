@@ -54,9 +54,7 @@ def store_cluster(
         cluster_id=key,
         identity=identity or key,
         stability=0.9,
+        significance=significance,
         more={},
     )
-    cluster = session.get_one(Cluster, key)
-    cluster.significance = significance
-    session.flush()
-    return cluster
+    return session.get_one(Cluster, key)

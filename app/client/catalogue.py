@@ -27,7 +27,7 @@ def cluster(url: str | None, wanted: Mapping[str, Any]) -> int:
     found = service.ask("GET", "/clusters", params={"run": result["run"], "limit": 500})
     if found["items"]:
         table = Table(
-            *("size", "stability", "significance", "detectors", "nearest class", "state", "id"),
+            *("size", "stability", "by chance", "detectors", "nearest class", "state", "id"),
             box=None,
             pad_edge=False,
         )
@@ -37,7 +37,7 @@ def cluster(url: str | None, wanted: Mapping[str, Any]) -> int:
             table.add_row(
                 str(one["size"]),
                 f"{one['stability']:.2f}",
-                "unknown" if chance is None else f"{chance:.2g}",
+                "not tested" if chance is None else f"{max(chance, 1e-12):.2g}",
                 ", ".join(one["summary"]["ifos"]),
                 nearest[0]["label"] if nearest else "none",
                 one["state"],

@@ -67,7 +67,14 @@ def cluster_by_hand(session: Session, glitch_ids: Collection[UUID], *, author: P
     about = {"by_hand": author.name}
     members = dict.fromkeys(wanted, 1.0)
     store_chosen(
-        session, run, members, cluster_id=cluster_id, identity=cluster_id, stability=1.0, more=about
+        session,
+        run,
+        members,
+        cluster_id=cluster_id,
+        identity=cluster_id,
+        stability=1.0,
+        significance=None,  # nobody tested it
+        more=about,
     )
     record_event(session, author.name, "create", "cluster", cluster_id, n_glitches=len(wanted))
     return cluster_id
@@ -81,6 +88,7 @@ def store_chosen(
     cluster_id: UUID,
     identity: UUID,
     stability: float,
+    significance: float | None,
     more: Mapping[str, Any],
     previous: Cluster | None = None,
 ) -> None:
@@ -116,7 +124,7 @@ def store_chosen(
             overlap=None if previous is None else len(chosen.ids) / previous.size,
             size=len(chosen.ids),
             stability=stability,
-            significance=None,  # nobody tested it
+            significance=significance,
             medoid_id=chosen.ids[found.medoid],
             state="flagged",
             summary={**summary, "previous_size": None, **more},

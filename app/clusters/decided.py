@@ -38,6 +38,7 @@ class Part:
     cluster: FoundCluster
     continues: Cluster | None
     n_parts: int = 1  # of the found cluster that was divided; 1 where it was not
+    whole: FoundCluster | None = None  # that one
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def hold_splits(
             cluster = describe_cluster(
                 units, one.members[chosen], one.probabilities[chosen], one.stability
             )
-            held.append(Part(cluster, latest[identities[piece]], len(pieces)))
+            held.append(Part(cluster, latest[identities[piece]], len(pieces), one))
     clustered = np.zeros(len(ids), dtype=np.bool_)
     for part in held:
         clustered[part.cluster.members] = True
@@ -261,7 +262,7 @@ def _hold(held: list[Part], waits: Cluster, left: Int[np.ndarray, " left"], unit
             known = dict(zip(part.cluster.members, part.cluster.probabilities, strict=True))
             sure = np.array([known.get(one, 0.0) for one in members])
             cluster = describe_cluster(units, members, sure, part.cluster.stability)
-            held[at] = Part(cluster, waits, part.n_parts)
+            held[at] = Part(cluster, waits, part.n_parts, part.whole)
             return
     held.append(Part(describe_cluster(units, left, np.zeros(len(left)), waits.stability), waits, 2))
 

@@ -98,7 +98,8 @@ class Cluster(Model):
     size: int
     stability: float = Field(description="0 to 1; higher is more stable.")
     significance: float | None = Field(
-        description="Chance that known glitches alone give as many; lower is rarer."
+        description="Chance that known glitches alone give as many; lower is rarer. Of a part "
+        "that a reviewer's decision divides: of the whole."
     )
     may_be_chance: bool = Field(description="Whether that chance is above 0.01.")
     medoid_id: UUID | None

@@ -70,7 +70,8 @@ class ClusterStore:
             return self._store(cluster, draft, n_unjudged=n)
         findings = self._store(self._some(cluster, ~is_new), draft)
         findings.append(found("beside", n=n, state=STATE_WORDS[before.state]))
-        apart = Draft(Part(self._some(cluster, is_new), None), None, None)
+        whole = draft.part.whole or cluster
+        apart = Draft(Part(self._some(cluster, is_new), None, whole=whole), None, None)
         return findings + self._store(apart.part.cluster, apart, beside=before.identity)
 
     def _some(self, cluster: FoundCluster, is_chosen: np.ndarray) -> FoundCluster:
@@ -98,7 +99,7 @@ class ClusterStore:
         )
         summary["previous_size"] = before.size if before else None
         if is_part:
-            summary["is_part"] = True  # its stability is that of what was found, all of it
+            summary["is_part"] = True  # stability and chance are those of what was found, whole
         if beside is None and before is not None and before.state == "flagged":
             beside = beside_of(before.summary)
         if beside is not None:
@@ -120,7 +121,7 @@ class ClusterStore:
                 overlap=draft.match.overlap if draft.match else None,
                 size=len(cluster.members),
                 stability=cluster.stability,
-                significance=significance(self.selection, cluster),
+                significance=significance(self.selection, draft.part.whole or draft.part.cluster),
                 medoid_id=self.selection.ids[cluster.medoid],
                 # What was decided about it stays decided.
                 state=state,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.clusters.chosen import store_chosen
-from app.clusters.tables import Cluster, ClusteringRun
+from app.clusters.tables import ClusteringRun
 from app.core.identifiers import uuid7
 
 
@@ -42,6 +41,6 @@ def store_clusters(session: Session, checkpoint_id: int, groups: Sequence[Sequen
             cluster_id=uuid7(),
             identity=uuid7(),
             stability=0.9,
+            significance=1e-6,
             more={},
         )
-    session.execute(update(Cluster).where(Cluster.run_id == run.id).values(significance=1e-6))

@@ -120,6 +120,11 @@ def test_a_split_and_a_merge_survive_two_runs(
     parts = ranked_clusters(session, flagged.run_id, ClusterFilters(), limit=10)
     assert {one.summary["previous_size"] for one in parts} == {None}
     assert {one.summary["split_from"] for one in parts} == {flagged.size}
+    assert {one.significance for one in parts} == {flagged.significance}
+    assert flagged.significance is not None
+    assert {ClusterInWords(one).chance for one in parts} == {
+        f"{ClusterInWords(flagged).chance} for the whole"
+    }
     [rest] = [one for one in parts if one.id == rest_id]
     decide(session, rest, Merge("Whistle"))
     for _ in range(2):
@@ -129,6 +134,9 @@ def test_a_split_and_a_merge_survive_two_runs(
         assert members(session, by_state["flagged"]) == off
         assert members(session, by_state["merged"]) == everyone - off
         assert by_state["merged"].identity == flagged.identity
+        # Of the crowd that was found, whatever a reviewer made of it: six alone may be chance.
+        assert by_state["flagged"].significance == by_state["merged"].significance
+        assert not by_state["flagged"].may_be_chance
         said = changes_since(session, run)
         assert said is not None
         assert (said.new, said.grown, said.shrunk, said.lost) == (0, 0, 0, 0)

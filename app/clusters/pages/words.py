@@ -57,8 +57,7 @@ class ClusterInWords:
     @property
     def stability(self) -> str:
         """Of a part that a reviewer made nobody knows how surely it is found again."""
-        is_part = self.cluster.summary.get("is_part")
-        whole = ", of the whole that it is a part of" if is_part else ""
+        whole = ", of the whole that it is a part of" if self._is_part else ""
         return f"{self.cluster.stability:.2f} of 1{whole}"
 
     @property
@@ -100,9 +99,15 @@ class ClusterInWords:
         significance = self.cluster.significance
         if significance is None:
             return "not tested"
+        # What was found is a crowd; how a reviewer parts it says nothing against that.
+        whole = " for the whole" if self._is_part else ""
         if significance < _LEAST_CHANCE:
-            return f"p < {_LEAST_CHANCE:.0e}"
-        return f"p = {significance:.2g}"
+            return f"p < {_LEAST_CHANCE:.0e}{whole}"
+        return f"p = {significance:.2g}{whole}"
+
+    @property
+    def _is_part(self) -> bool:
+        return bool(self.cluster.summary.get("is_part"))
 
     @property
     def rate(self) -> str | None:

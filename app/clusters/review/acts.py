@@ -81,7 +81,8 @@ def split(scene: Scene, action: SplitRequest) -> Memory:
             members,
             cluster_id=part_id,
             identity=identity,
-            stability=cluster.stability,  # how surely the whole was found
+            stability=cluster.stability,  # how surely the whole was found, and how rarely by chance
+            significance=cluster.significance,
             more={"is_part": True, "split_from": cluster.size},
             previous=cluster,
         )
