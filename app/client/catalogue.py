@@ -33,11 +33,10 @@ def cluster(url: str | None, wanted: Mapping[str, Any]) -> int:
         )
         for one in found["items"]:
             nearest = one["summary"]["nearest_classes"]
-            chance = one["significance"]
             table.add_row(
                 str(one["size"]),
                 f"{one['stability']:.2f}",
-                "not tested" if chance is None else f"{max(chance, 1e-12):.2g}",
+                _chance(one["significance"]),
                 ", ".join(one["summary"]["ifos"]),
                 nearest[0]["label"] if nearest else "none",
                 one["state"],
@@ -45,6 +44,12 @@ def cluster(url: str | None, wanted: Mapping[str, Any]) -> int:
             )
         console.print(table)
     return 0
+
+
+def _chance(significance: float | None) -> str:
+    if significance is None:
+        return "not tested"
+    return f"{significance:.2g}" if significance >= 1e-12 else "< 1e-12"
 
 
 _FORMATS = {".csv": "csv", ".h5": "hdf5", ".hdf5": "hdf5", ".xml": "ligolw"}

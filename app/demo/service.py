@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Select, delete, exists, or_, select, union
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import Select, cast, delete, exists, or_, select, union, update
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from sqlalchemy.orm import Session
 
 from app.classes.audit.tables import LabelAudit
@@ -98,9 +98,21 @@ def remove_demonstration(session: Session, *, principal: Principal) -> int:
     gone = session.execute(delete(Glitch).where(Glitch.id.in_(_glitches())).returning(Glitch.id))
     n_gone = len(gone.all())
     if n_gone:
+        _forget_likeness(session)
         recalibrate(session, active_checkpoint(session).id)
         record_event(session, principal.name, "remove", "demonstration", "all", glitches=n_gone)
     return n_gone
+
+
+def _forget_likeness(session: Session) -> None:
+    """Clusters of other glitches look like no simulated class where none is left."""
+    looks = Cluster.summary["simulated_look"].as_string()
+    none = cast({"simulated_look": None}, JSONB)
+    session.execute(
+        update(Cluster)
+        .where(looks.is_not(None), ~exists(select(Glitch.id).where(Glitch.is_simulated)))
+        .values(summary=Cluster.summary.op("||")(none))
+    )
 
 
 def _start(session: Session, per_class: int, author: Principal) -> JobRecord:

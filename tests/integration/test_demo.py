@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from api_fixtures import Service, picture, running_service, tiny_data_folder
@@ -17,6 +18,7 @@ from web_fixtures import Walker
 from app.classes.audit.service import latest_audit
 from app.classes.tables import GlitchClass
 from app.clusters.service import list_clusters, list_members, list_runs
+from app.clusters.tables import Cluster
 from app.core.embedded import EmbeddedServer
 from app.core.engine import make_session_factory
 from app.core.principals import Role
@@ -121,6 +123,11 @@ def test_it_fills_an_empty_catalogue_once_and_goes_without_a_trace(
         mine = client.embed(path, ifo="H1", view_duration_s=[1], label="Blip").glitch.id
         name_a_cluster_of_everything(service)
         assert "Never_Seen" in class_names(service)
+        with session_of(service) as session:
+            own = store_cluster(session, store_run(session), [UUID(mine)])
+            own.summary = {**own.summary, "simulated_look": {"label": "Blip", "n": 2}}
+            own_id = own.id
+            session.commit()
 
         gone = client._transport.ask("DELETE", "/demonstration")["glitches"]
 
@@ -131,7 +138,10 @@ def test_it_fills_an_empty_catalogue_once_and_goes_without_a_trace(
     with session_of(service) as session:
         assert not demonstration(session).is_there
         assert start_at_first(session, FEW) is None  # not again at the next start
-        assert list_runs(session).items == ()
+        own = session.get_one(Cluster, own_id)
+        assert [run.id for run in list_runs(session).items] == [own.run_id]
+        assert own.summary["simulated_look"] is None  # nothing is left that it could look like
+        assert own.summary["gps_times"]["n_timed"] == 0
         assert latest_audit(session) is None
         assert map_state(session).projection is None
 
