@@ -79,9 +79,14 @@ def _acquire(descriptor: int, folder: Path, wait_s: float) -> None:
         except BlockingIOError:
             text = os.pread(descriptor, 200, 0).decode(errors="replace")
             pid, _, purpose = text.strip().partition(" ")
-            is_busy = pid.isdigit() and psutil.pid_exists(int(pid)) and purpose != STOPPING
+            is_there = pid.isdigit() and psutil.pid_exists(int(pid))
+            is_busy = is_there and purpose != STOPPING
             if time.monotonic() - started > (wait_s if is_busy else RELEASE_WAIT_S):
-                who = f"process {pid}, {purpose}" if pid else "another process"
+                who = (
+                    f"process {pid}, {purpose}"
+                    if is_there
+                    else f"`fuser {folder / LOCK_NAME}` says by whom"
+                )
                 raise DataDirectoryBusyError(
                     f"The data directory {folder} is in use ({who}): use that service, stop it, "
                     "or set GLITCH_DATA_DIR and GLITCH_PORT for a second one."

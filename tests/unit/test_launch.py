@@ -136,6 +136,21 @@ def test_a_start_waits_for_a_service_that_is_ending(tmp_path: Path, within: str)
     process.communicate()
 
 
+def test_what_a_killed_service_left_behind_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.launch.lock.RELEASE_WAIT_S", 0.5)
+    left = (
+        "import subprocess; subprocess.Popen(['sleep', '5'], pass_fds=[lock.descriptor], stdout=2)"
+    )
+    end(holder(tmp_path, left))  # whose child is frozen, as it were
+    with (
+        pytest.raises(LaunchError, match=rf"\(`fuser {tmp_path}/up.lock` says by whom\)"),
+        hold_data_directory(tmp_path, "another", wait_s=0),
+    ):
+        pass
+
+
 def test_a_taken_port_is_told_before_anything_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
