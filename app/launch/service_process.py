@@ -20,6 +20,7 @@ from app.launch.lock import HeldLock
 
 _PREPARED_WITHIN_S = 600.0  # a migration of a large catalogue takes its time
 _READY_WITHIN_S = 120.0
+_JOINED_WITHIN_S = 180.0  # it imports its libraries first
 _POLL_S = 0.05
 
 
@@ -66,7 +67,7 @@ class ServiceProcess:
                 keep_open=(lock.descriptor, *sockets),
                 is_conversing=True,
             )
-        self._watchdog = Watchdog(self._url)
+        self._watchdog: Watchdog | None = None  # before it serves, whoever waits for it watches
         self._answers: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, name="service-answers", daemon=True).start()
 
@@ -107,6 +108,7 @@ class ServiceProcess:
         """Have it serve a database that another one has prepared; does not wait for it."""
         self._child.tell(f"join {database_url}")
         self._child.tell("serve")
+        self._watchdog = Watchdog(self._url, first_within_s=_JOINED_WITHIN_S)
 
     def serve(self, check_stop: Callable[[], None]) -> None:
         """Have it serve; returns once ``/readyz`` answers 200.
@@ -120,6 +122,7 @@ class ServiceProcess:
         while not _answers(f"{self._url}/readyz"):
             self._check(check_stop, deadline, f"The service at {self._url}")
             time.sleep(_POLL_S)
+        self._watchdog = Watchdog(self._url)
 
     def _check(self, check_stop: Callable[[], None], deadline: float, what: str) -> None:
         check_stop()
@@ -131,7 +134,7 @@ class ServiceProcess:
     @property
     def is_silent(self) -> bool:
         """Whether it does not answer any more, or never did."""
-        return self._watchdog.is_silent
+        return self._watchdog is not None and self._watchdog.is_silent
 
     def kill(self) -> None:
         """End it at once: it does not answer, so it would not heed a request to stop."""
@@ -143,7 +146,8 @@ class ServiceProcess:
 
     def stop(self) -> None:
         """Stop it; requests that it has begun are answered first."""
-        self._watchdog.close()
+        if self._watchdog is not None:
+            self._watchdog.close()
         self._child.stop()
 
 
@@ -188,7 +192,7 @@ class Watchdog:
         *,
         pause_s: float = _PAUSE_S,
         patience_s: float = _PATIENCE_S,
-        first_within_s: float = _PREPARED_WITHIN_S + _READY_WITHIN_S,
+        first_within_s: float = 0.0,
     ) -> None:
         self._url = f"{url}/healthz"
         self._pause_s = pause_s

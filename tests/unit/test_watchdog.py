@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import socket
 import time
+from functools import partial
+from pathlib import Path
 
+import psutil
+import pytest
 from local_server import QuietHandler, serving
 
+from app.launch import service_process
+from app.launch.lock import hold_data_directory
 from app.launch.service_process import Watchdog
 
 
@@ -44,3 +50,26 @@ def test_a_service_that_answers() -> None:
         watchdog = Watchdog(url, pause_s=0.01)
         assert not waits_for(watchdog, 1)
         watchdog.close()
+
+
+def test_one_that_joins_and_never_answers_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = partial(Watchdog, pause_s=0.01, patience_s=0.05)
+    monkeypatch.setattr(service_process, "Watchdog", quick)
+    monkeypatch.setattr(service_process, "_JOINED_WITHIN_S", 0.2)
+    with (
+        hold_data_directory(tmp_path, "a test") as lock,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        service = service_process.ServiceProcess(tmp_path, lock, listener, {})
+        psutil.Process(service.pid).suspend()
+        try:
+            service.join("postgresql://nowhere/at-all")
+            deadline = time.monotonic() + 20
+            while not service.is_silent:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        finally:
+            service.kill()
+            service.stop()
