@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +19,9 @@ from app.launch.service_process import Prepared, ServiceProcess
 
 COUNTS = "counts.txt"  # in the data directory
 _PREFIX = "glitch-counts-"
+_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of a secret name and for its user alone there
+_LEAST_ROOM = 64 << 20
 _MOST_RESTARTS = 3  # for each of them
 _RESTART_WINDOW_S = 60.0
 
@@ -40,20 +46,24 @@ class Serving:
             processes: how many there are to be.
             counts: a file that says where they count together, so that a killed start's goes.
             console: told of each that ended.
+
+        Raises:
+            LaunchError: if there is no place where they could count together.
         """
         self._spawn = spawn
         self._processes = processes
         self._note = counts
-        self._counts = _folder_in_memory(counts)
+        for name in (_VARIABLE, _VARIABLE.lower()):  # an operator's own is of other programs
+            os.environ.pop(name, None)
+        _remove_noted(counts)
+        self._counts = _folder_in_memory(counts) if processes > 1 else None  # one counts for itself
         self._console = console
         self._ends = Ends(_MOST_RESTARTS * processes, _RESTART_WINDOW_S)
         self._running = [self._start()]
         self._database_url = ""
 
     def _start(self) -> ServiceProcess:
-        # prometheus_client's own variable: one process alone counts in its memory.
-        is_alone = self._processes == 1
-        return self._spawn({} if is_alone else {"PROMETHEUS_MULTIPROC_DIR": str(self._counts)})
+        return self._spawn({} if self._counts is None else {_VARIABLE: str(self._counts)})
 
     def open(self, database_url: str, check_stop: Callable[[], None]) -> Prepared:
         """Have the first one prepare the database and serve; returns once it is ready.
@@ -81,8 +91,8 @@ class Serving:
             if (code := service.exit_code) is not None:
                 self._running.remove(service)
                 service.stop()
-                # Its part of what is in use goes; what it counted stays.
-                mark_process_dead(service.pid, str(self._counts))  # type: ignore[no-untyped-call]
+                if self._counts is not None:
+                    _close_counts(self._counts, service.pid)
                 if times := self._ends.note():
                     raise LaunchError(
                         f"The service ended {times} times within a minute (last exit code "
@@ -99,19 +109,38 @@ class Serving:
             service.ask_to_stop()
         for service in self._running:
             service.stop()
-        shutil.rmtree(self._counts, ignore_errors=True)
-        self._note.unlink(missing_ok=True)
+        _remove_noted(self._note)
+
+
+def _close_counts(folder: Path, pid: int) -> None:
+    """Of a process that has ended: what it counted stays, its part of what is in use goes."""
+    mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+    for file in folder.glob(f"*_{pid}.db"):  # its room, too, but for what the first number says
+        os.truncate(file, max(8, int.from_bytes(file.read_bytes()[:4], sys.byteorder)))
+
+
+def _remove_noted(note: Path) -> None:
+    folder = Path(note.read_text(errors="replace")) if note.is_file() else None
+    if folder is not None and folder.name.startswith(_PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
+    note.unlink(missing_ok=True)
 
 
 def _folder_in_memory(note: Path) -> Path:
-    """A new folder, whose path is noted; the one noted before is removed.
+    """A new folder, noted before it is made.
 
-    In memory, because processes map its files: on a full disk that would kill them.
+    In memory where there is room: processes map its files.
     """
-    left = Path(note.read_text(encoding="utf-8")) if note.is_file() else None
-    if left is not None and left.name.startswith(_PREFIX):
-        shutil.rmtree(left, ignore_errors=True)
-    memory = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a name and rights of its own there
-    folder = tempfile.mkdtemp(prefix=_PREFIX, dir=memory if memory.is_dir() else None)
-    note.write_text(folder, encoding="utf-8")
-    return Path(folder)
+    try:
+        is_good = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _LEAST_ROOM
+        place = _MEMORY if is_good else Path(tempfile.gettempdir())
+        folder = place / f"{_PREFIX}{secrets.token_hex(8)}"
+        note.write_text(str(folder))
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise LaunchError(
+            f"There is no place where several processes could count their requests "
+            f"({error.strerror}): make room on the disks of {note.parent} and of temporary files, "
+            "or set GLITCH_API_PROCESSES=1."
+        ) from error
+    return folder

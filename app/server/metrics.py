@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -23,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.core.errors import NotReadyError
 from app.decoding.pool import shared_pool
 from app.jobs.broker import waiting_messages, workers_heard
 from app.jobs.reconciling import open_job_load
@@ -34,12 +36,16 @@ _BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 
 
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own
 _NOTED_EVERY_S = 5.0
+_ROOM = {"counter": 1 << 17, "histogram": 1 << 20, "gauge_livesum": 1 << 16}  # bytes of each file
+_ROOM["gauge_livemax"] = 1 << 16
 
 
 class Metrics:
     """What one application counts; ``registry`` tells of all that share its folder of files."""
 
     def __init__(self) -> None:
+        if _FOLDER_VARIABLE in os.environ:
+            _take_room(Path(os.environ[_FOLDER_VARIABLE]))
         own = CollectorRegistry()
         self.requests = Counter(
             "glitch_http_requests",
@@ -91,6 +97,30 @@ class Metrics:
             MultiProcessCollector(self.registry)  # type: ignore[no-untyped-call]
         else:
             ProcessCollector(registry=own)  # of one process, so only where that is all
+
+
+def _take_room(folder: Path) -> None:
+    """Make the files that prometheus_client maps, before it does, with room for every route.
+
+    It would make them empty and let them grow: writing to a mapped page that a full disk has not
+    kills the process, and no scrape can read what one leaves that is killed in between.
+
+    Raises:
+        NotReadyError: if there is no room.
+    """
+    for kind, size in _ROOM.items():
+        file = folder / f"{kind}_{os.getpid()}.db"
+        aside = file if file.exists() else file.with_suffix("")  # an earlier one had this number
+        try:
+            with aside.open("ab") as opened:
+                opened.write(bytes(max(0, size - opened.tell())))
+            aside.replace(file)
+        except OSError as error:
+            aside.unlink(missing_ok=True)
+            raise NotReadyError(
+                f"The counts of requests find no place in {folder} ({error.strerror}): make room "
+                "there and start again."
+            ) from error
 
 
 class CountRequests:
