@@ -31,7 +31,8 @@ class Service:
 
     def __init__(self, data_directory: Path, **settings: str) -> None:
         self.data_directory = data_directory
-        self.settings = {"GLITCH_PORT": "0", "GLITCH_DEMO_PER_CLASS": "2", **settings}
+        few = {"GLITCH_DEMO_PER_CLASS": "2", "GLITCH_API_PROCESSES": "1"}
+        self.settings = {"GLITCH_PORT": "0", **few, **settings}
         self.url = ""
         self._is_closed = False
         self.lines: list[str] = []

@@ -12,12 +12,12 @@ from app.launch.errors import LaunchError
 class LaunchSettings(Settings):
     """The service's settings and those of its start."""
 
-    api_processes: int = Field(
-        default=1,
+    api_processes: int | None = Field(
+        default=None,
         ge=1,
         le=8,
         description="How many processes answer requests, on one address; each has the model, some "
-        "0.5 GB, and connections and decoders of its own.",
+        "0.5 GB, and connections and decoders of its own. Unset: two where there are two cores.",
     )
     demo: bool = Field(
         default=True,

@@ -31,6 +31,7 @@ from glitch_discovery import Client, Job, JobFailedError, ServiceError, Unreacha
 
 _POLL_S = 0.1
 _LOGS_EVERY_S = 60.0
+_PROCESSES = 2  # that answer, where there are cores for them
 
 
 class StopRequestedError(Exception):
@@ -103,7 +104,8 @@ class Supervisor:
 
     def _run_parts(self, place: _Place) -> None:
         with contextlib.ExitStack() as stack:
-            processes = self._settings.api_processes
+            cores = os.cpu_count() or 1
+            processes = self._settings.api_processes or min(cores, _PROCESSES)
             serving = Serving(place.spawn, processes, place.folder / COUNTS, self._console)
             stack.callback(serving.stop)
             database = stack.enter_context(
