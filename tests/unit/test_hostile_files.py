@@ -20,6 +20,9 @@ from glitch.strain.reading import is_strain_file, read_strain
 from glitch.tables.hdf5 import trigger_table
 
 GPS_TIME = Decimal(hostile_files.GPS_START + 16)
+# Of processor time; half a second of a slow one, five times that while coverage is measured on
+# shared cores. Without its bound the dearest took a hundred.
+REFUSED_WITHIN_S = 10.0
 BOUNDED_BY_THE_CHILD = {"inflating.h5"}  # only a limit of memory helps against it
 
 
@@ -40,7 +43,7 @@ def test_a_hostile_file_is_refused_quickly_and_in_little_memory(tmp_path: Path, 
     started = time.process_time()
     with pytest.raises((FormatError, TooLargeError)):
         read(path)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < REFUSED_WITHIN_S
     grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown_kb < 300_000
 
