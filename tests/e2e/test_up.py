@@ -15,6 +15,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from pace import slowness
 from PIL import Image
 from service_process import COMMAND, Service
 
@@ -182,10 +183,11 @@ def test_a_second_start_is_quick_and_nothing_is_lost_or_left(
     second = start(copied)
     second.wait_until_ready()
     # Ready within 10 s is the promise on two free cores; beside other work only the processor
-    # time that a start takes can be held to it.
+    # time that a start takes can be held to it: ten seconds on a quiet machine, two of them to
+    # import what one more process that answers needs.
     tree = [psutil.Process(second.process.pid)]
     tree += tree[0].children(recursive=True)
-    assert sum(sum(process.cpu_times()[:2]) for process in tree) < 12
+    assert sum(sum(process.cpu_times()[:2]) for process in tree) < 18 * slowness()
     assert (copied / "admin-token").read_text() == token
     with second.client() as client:
         kept = client.get(f"/glitches/{stored['glitch']['id']}").raise_for_status().json()

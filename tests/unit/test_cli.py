@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pace import slowness
 from typer.models import CommandInfo
 from typer.testing import CliRunner
 
@@ -84,7 +85,7 @@ def test_help_is_quick_and_names_every_command() -> None:
     for name in ("up", "embed", "publish", "migrate", "demo", "token", "train", "evaluate"):
         assert f"  {name} " in text
     # The real bound is 0.5 s on a machine of its own; here others share the cores.
-    assert min(times) < 2.0
+    assert min(times) < 2 * slowness()
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -1,0 +1,17 @@
+"""Bounds on time follow the machine."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pace
+import pytest
+
+
+@pytest.mark.parametrize(("pieces", "expected"), [(2.0, 2.0), (1 / 3, 1.0)])
+def test_a_slow_machine_has_more_time_and_a_quick_one_no_less(
+    monkeypatch: pytest.MonkeyPatch, pieces: float, expected: float
+) -> None:
+    now = iter((10.0, 10.0 + 5 * pieces * pace.REFERENCE_S))
+    monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    assert pace.slowness() == pytest.approx(expected)
