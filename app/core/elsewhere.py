@@ -25,9 +25,15 @@ def check_templates(templates: Templates) -> Templates:
             if not address.startswith(("https://", "http://")):
                 raise ValueError(f"{name} of {ifo}: {address[:80]!r} does not begin with https://.")
             try:
-                unknown = {place for _, place, _, _ in Formatter().parse(address)} - {None, *PLACES}
+                parts = list(Formatter().parse(address))
             except ValueError as error:
                 raise ValueError(f"{name} of {ifo}: {error}.") from error
+            if any(form or conversion for _, _, form, conversion in parts):
+                raise ValueError(
+                    f"{name} of {ifo} formats a place: what is filled in is text already, so write "
+                    "its name alone, such as {gps_s}."
+                )
+            unknown = {place for _, place, _, _ in parts} - {None, *PLACES}
             if unknown:
                 raise ValueError(
                     f"{name} of {ifo} has a place {{{sorted(map(str, unknown))[0]}}}; those that "

@@ -33,6 +33,9 @@ def test_places_are_filled_in_and_a_detectors_own_page_goes_first() -> None:
         ("https://example.org/{channel}", r"place \{channel\}"),
         ("https://example.org/{gps.__class__}", "place"),
         ("https://example.org/{", "Log of L1"),
+        ("https://example.org/{date:%Y}", "formats a place"),  # each glitch's page would fail
+        ("https://example.org/{gps_s:{day}}", "formats a place"),  # 20 MB of blanks
+        ("https://example.org/{gps!x}", "formats a place"),
     ],
 )
 def test_what_is_no_address_is_refused(address: str, sentence: str) -> None:
