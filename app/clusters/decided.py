@@ -3,7 +3,8 @@
 A split stays: glitches that a reviewer put into different clusters are never joined again. What
 came to a cluster after it was named, merged or dismissed has been judged by nobody, and waits as a
 cluster of its own, one for all that came, as long as the decision or one about it stands. A
-dismissed look stays dismissed.
+selection that a reviewer made a cluster waits as one until somebody decides. A dismissed look stays
+dismissed.
 """
 
 from __future__ import annotations
@@ -50,7 +51,59 @@ class Dismissal:
     is_of_look: bool
 
 
-def hold_splits(
+def hold_reviewed(
+    session: Session,
+    parameters: ClusteringParameters,
+    ids: Sequence[UUID],
+    units: Unit,
+    found: Sequence[FoundCluster],
+) -> list[Part]:
+    """The clusters found, divided where a reviewer divided them before, and waiting selections.
+
+    What others of the population were put together or divided binds nothing.
+    """
+    selections, left = _hold_selections(session, parameters, ids, units, found)
+    return _hold_splits(session, parameters, ids, units, left) + selections
+
+
+def _hold_selections(
+    session: Session,
+    parameters: ClusteringParameters,
+    ids: Sequence[UUID],
+    units: Unit,
+    found: Sequence[FoundCluster],
+) -> tuple[list[Part], list[FoundCluster]]:
+    """What was put together and waits, each as one cluster; and what is left of those found.
+
+    A found cluster of which it is the half or more joins it.
+    """
+    place = {key: at for at, key in enumerate(ids)}
+    held, left = [], list(found)
+    for before in _waiting_selections(session, parameters):
+        keys = session.scalars(
+            select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == before.id)
+        )
+        mine = np.array(sorted(place[key] for key in keys if key in place), dtype=np.int64)
+        if not len(mine):  # all are labelled by now
+            continue
+        others = []
+        for one in left:
+            inside = np.isin(one.members, mine)
+            if inside.mean() >= ALIKE:
+                mine = np.union1d(mine, one.members)
+            elif inside.any():
+                members, sure = one.members[~inside], one.probabilities[~inside]
+                others.append(describe_cluster(units, members, sure, one.stability))
+            else:
+                others.append(one)
+        left = others
+        held.append(
+            Part(describe_cluster(units, mine, np.ones(len(mine)), before.stability), before)
+        )
+    return held, left
+
+
+def _hold_splits(
     session: Session,
     parameters: ClusteringParameters,
     ids: Sequence[UUID],
@@ -61,8 +114,6 @@ def hold_splits(
 
     A member of none of the earlier parts joins the part whose nearest member is nearest, or, where
     that was decided, what came to it since and waits.
-
-    Splits of other populations bind nothing.
     """
     groups = _divided(session, parameters)
     if not groups:
@@ -118,6 +169,7 @@ def waiting_members(session: Session, parameters: ClusteringParameters) -> list[
     """The unlabelled members of clusters that reviewers made and nobody has decided about."""
     groups = _divided(session, parameters)
     waiting = [row.id for row in _latest(session, list(groups)).values() if row.state == "flagged"]
+    waiting += [row.id for row in _waiting_selections(session, parameters)]
     conditions: list[ColumnElement[bool]] = [
         Glitch.class_id.is_(None),
         ClusterMember.cluster_id.in_(waiting),
@@ -221,6 +273,31 @@ def of_dismissed_look(
         if (away <= reach_of(float(one.cluster.summary["radius"]))).mean() >= ALIKE:
             return one
     return None
+
+
+def is_of_kind(parameters: ClusteringParameters) -> list[ColumnElement[bool]]:
+    """Whether a run is of this kind: only like is compared with like."""
+    ifo = ClusteringRun.ifo
+    return [
+        ClusteringRun.scope == parameters.scope,
+        ClusteringRun.is_simulated.is_(parameters.is_simulated),
+        ifo.is_(None) if parameters.ifo is None else ifo == parameters.ifo,
+    ]
+
+
+def _waiting_selections(session: Session, parameters: ClusteringParameters) -> list[Cluster]:
+    """Clusters that a reviewer put together and nobody has decided about, as they are now."""
+    identities = session.scalars(
+        select(Cluster.identity)
+        .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
+        .where(Cluster.summary.has_key("by_hand"), *is_of_kind(parameters))
+        .distinct()
+    ).all()
+    return [
+        row
+        for row in _latest(session, identities).values()
+        if row.state == "flagged" and "by_hand" in row.summary  # none that was parted since
+    ]
 
 
 def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, UUID]:

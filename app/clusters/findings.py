@@ -99,8 +99,8 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     "too_few": "{n} glitches are fewer than the minimum cluster size of {min_cluster_size}: "
     "nothing was clustered.",
     "waiting": lambda facts: (
-        f"{_many(facts['n'], 'glitch', 'glitches')} more, which are not novel any more, wait for "
-        "review in clusters that a reviewer made."
+        f"{_many(facts['n'], 'glitch', 'glitches')} more, which this test does not flag, wait "
+        "for review in clusters that a reviewer made."
     ),
     "clusters": lambda facts: f"They make {_many(facts['n'], 'cluster', 'clusters')}.",
     "continued": "The cluster of {before} members has now {now}.",

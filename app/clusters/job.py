@@ -14,7 +14,7 @@ import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.clusters.decided import Part, hold_splits
+from app.clusters.decided import Part, hold_reviewed, is_of_kind
 from app.clusters.findings import Finding, found
 from app.clusters.otherwise import Reencoding
 from app.clusters.records import ClusteringParameters, Run
@@ -79,8 +79,8 @@ def run_clustering(
     previous = _latest_run(session, parameters)
     clusters = _cluster(selection, parameters, heartbeat)
     units = unit_vectors(selection.vectors)
-    parts = hold_splits(session, parameters, selection.ids, units, clusters)
-    n_noise = len(selection.ids) - sum(len(part.cluster.members) for part in parts)
+    parts = hold_reviewed(session, parameters, selection.ids, units, clusters)
+    in_some = {index for part in parts for index in part.cluster.members.tolist()}
     run = ClusteringRun(
         id=uuid7(),
         job_id=job_id,
@@ -96,7 +96,7 @@ def run_clustering(
         n_unjudged=selection.n_unjudged,
         n_flagged=selection.n_flagged,
         n_clustered=len(selection.ids),
-        n_noise=n_noise,
+        n_noise=len(selection.ids) - len(in_some),
         n_clusters=len(parts),
         findings=[],
         author=author,
@@ -153,16 +153,10 @@ def _counted(selection: Selection, parameters: ClusteringParameters, n_kept: int
 
 
 def _latest_run(session: Session, parameters: ClusteringParameters) -> ClusteringRun | None:
-    """The run before of the same kind: only like is compared with like."""
+    """The run before of the same kind."""
     return session.scalar(
         select(ClusteringRun)
-        .where(
-            ClusteringRun.scope == parameters.scope,
-            ClusteringRun.is_simulated.is_(parameters.is_simulated),
-            ClusteringRun.ifo.is_(None)
-            if parameters.ifo is None
-            else ClusteringRun.ifo == parameters.ifo,
-        )
+        .where(*is_of_kind(parameters))
         .order_by(ClusteringRun.created_at.desc(), ClusteringRun.id.desc())
         .limit(1)
     )

@@ -106,6 +106,9 @@ class ClusterStore:
             summary["beside"] = str(beside)
         if n_unjudged:
             summary["n_unjudged"] = n_unjudged
+        by_hand = before.summary.get("by_hand") if before and before.state == "flagged" else None
+        if by_hand is not None:
+            summary["by_hand"] = by_hand
         findings = self._about(cluster, draft, summary)
         look = None
         if before is None:
@@ -121,7 +124,9 @@ class ClusterStore:
                 overlap=draft.match.overlap if draft.match else None,
                 size=len(cluster.members),
                 stability=cluster.stability,
-                significance=significance(self.selection, draft.part.whole or draft.part.cluster),
+                significance=None  # nobody tested it: it was chosen by its looks
+                if by_hand is not None
+                else significance(self.selection, draft.part.whole or draft.part.cluster),
                 medoid_id=self.selection.ids[cluster.medoid],
                 # What was decided about it stays decided.
                 state=state,

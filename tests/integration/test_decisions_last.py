@@ -16,6 +16,7 @@ from store_helpers import LATENT, person
 from app.classes.tables import GlitchClass
 from app.clusters import records
 from app.clusters.browsing import ClusterFilters, changes_since, ranked_clusters, run_that_waits
+from app.clusters.chosen import cluster_by_hand
 from app.clusters.job import run_clustering
 from app.clusters.pages.words import ClusterInWords
 from app.clusters.records import ClusteringParameters, Run
@@ -175,6 +176,51 @@ def test_an_undone_split_binds_nothing(session: Session, flagged: records.Cluste
     _, [again] = cluster_now(session)
     assert members(session, again) == everyone
     assert again.identity == flagged.identity
+
+
+def test_a_selection_that_was_made_a_cluster_waits_in_later_runs(
+    session: Session, flagged: records.Cluster, fill: Fill
+) -> None:
+    """Some of a cluster that was found, and some that no test flags, put together on the map."""
+    everyone = members(session, flagged)
+    familiar = fill(5, KNOWN)
+    chosen = {*sorted(everyone)[:7], *familiar}
+    made = cluster_by_hand(session, chosen, author=ADA)
+    identity = get_cluster(session, made).identity
+    for _ in range(2):
+        run, found = cluster_now(session)
+        [kept] = [one for one in found if one.identity == identity]
+        [rest] = [one for one in found if one.identity == flagged.identity]
+        assert (members(session, kept), kept.state) == (chosen, "flagged")
+        assert everyone - chosen <= members(session, rest)
+        assert not chosen & members(session, rest)
+        words = ClusterInWords(kept)
+        assert (words.stability, words.chance) == ("not tested", "not tested")
+        assert words.change == "put together by ada"
+        in_some = set().union(*(members(session, one) for one in found))
+        assert run.n_noise == run.n_clustered - len(in_some)
+        said = changes_since(session, run)
+        assert said is not None
+        assert said.lost == 0
+    decide(session, kept, Split(tuple(familiar[:2])))
+    _, found = cluster_now(session)
+    assert chosen <= set().union(*(members(session, one) for one in found))
+    assert len({one.identity for one in found}) == len(found)
+
+
+def test_more_of_a_selection_joins_it_and_once_decided_it_is_like_others(
+    session: Session, flagged: records.Cluster, fill: Fill
+) -> None:
+    everyone = members(session, flagged)
+    made = get_cluster(session, cluster_by_hand(session, sorted(everyone)[:-2], author=ADA))
+    decide(session, flagged, Dismiss())
+    came = set(fill(10, NOVEL))
+    _, found = cluster_now(session)
+    [kept] = [one for one in found if one.identity == made.identity]
+    assert members(session, kept) & came
+    decide(session, kept, Dismiss())
+    _, found = cluster_now(session)
+    assert all(one.state == "dismissed" for one in found)
 
 
 def test_what_came_to_a_decided_cluster_waits_by_itself(

@@ -56,7 +56,9 @@ class ClusterInWords:
 
     @property
     def stability(self) -> str:
-        """Of a part that a reviewer made nobody knows how surely it is found again."""
+        """Of what a reviewer made nobody knows how surely it is found again."""
+        if "by_hand" in self.cluster.summary:
+            return "not tested"
         whole = ", of the whole that it is a part of" if self._is_part else ""
         return f"{self.cluster.stability:.2f} of 1{whole}"
 
