@@ -8,13 +8,25 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from app.cli import backups, catalogue, jobs, references, running, tokens
 from app.cli.options import DataDir, set_environment
+from app.launch.sentences import reported_as_sentences
 from training import cli as training
+
+
+class _Commands(TyperGroup):
+    """Commands whose foreseen errors become sentences."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with reported_as_sentences(but_not=typer.Exit):  # what `--help` ends with
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
     name="glitch-discovery",
+    cls=_Commands,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.launch.sentences import reported_as_sentences
-
 if TYPE_CHECKING:
     from app.launch.backup.contents import Manifest
 
@@ -20,11 +18,10 @@ def backup(
     dest: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
 ) -> None:
     """Write database and files into a folder, while the service runs or not."""
-    with reported_as_sentences():
-        from app.launch.backup.taking import take_backup
-        from app.launch.settings import read_settings
+    from app.launch.backup.taking import take_backup
+    from app.launch.settings import read_settings
 
-        typer.echo(f"{_words(take_backup(read_settings(), dest))}: {dest}")
+    typer.echo(f"{_words(take_backup(read_settings(), dest))}: {dest}")
 
 
 @app.command()
@@ -32,15 +29,14 @@ def restore(
     src: Annotated[Path, typer.Argument(help="A folder that `backup` made.")],
 ) -> None:
     """Bring a backup back into an empty data directory and database."""
-    with reported_as_sentences():
-        from app.launch.backup.restoring import restore_backup
-        from app.launch.settings import read_settings
+    from app.launch.backup.restoring import restore_backup
+    from app.launch.settings import read_settings
 
-        manifest = restore_backup(read_settings(), src)
-        typer.echo(
-            f"{_words(manifest)}: restored and counted. Start the service: its tables are brought "
-            "to this version then, and a new admin token is made."
-        )
+    manifest = restore_backup(read_settings(), src)
+    typer.echo(
+        f"{_words(manifest)}: restored and counted. Start the service: its tables are brought "
+        "to this version then, and a new admin token is made."
+    )
 
 
 def _words(manifest: Manifest) -> str:

@@ -9,7 +9,6 @@ from uuid import UUID
 import typer
 
 from app.cli.options import EnergyMax, FrequencyRange, ServiceUrl
-from app.launch.sentences import reported_as_sentences
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -53,24 +52,23 @@ def embed(
 
     The token comes from GLITCH_TOKEN, else from the data directory.
     """
-    with reported_as_sentences():
-        from app.client.remote import find_service, print_answer
+    from app.client.remote import find_service, print_answer
 
-        fields = {
-            "gps_time": gps_time,
-            "ifo": ifo,
-            "channel": channel,
-            "sample_rate_hz": sample_rate_hz,
-            "view_duration_s": view_duration_s,
-            "energy_max": energy_max,
-            "frequency_range": frequency_range,
-            "centre": centre,
-            "label": label,
-            "neighbours": neighbours,
-            "store": store,
-        }
-        answer = find_service(url).send("/embed", [("file", path) for path in files], fields)
-        print_answer(answer, as_json=as_json)
+    fields = {
+        "gps_time": gps_time,
+        "ifo": ifo,
+        "channel": channel,
+        "sample_rate_hz": sample_rate_hz,
+        "view_duration_s": view_duration_s,
+        "energy_max": energy_max,
+        "frequency_range": frequency_range,
+        "centre": centre,
+        "label": label,
+        "neighbours": neighbours,
+        "store": store,
+    }
+    answer = find_service(url).send("/embed", [("file", path) for path in files], fields)
+    print_answer(answer, as_json=as_json)
 
 
 @app.command(epilog="Example: glitch-discovery ingest pictures/ --manifest pictures.csv")
@@ -111,24 +109,23 @@ def ingest(
     url: ServiceUrl = None,
 ) -> None:
     """Send many glitches to a running service, and watch them being stored."""
-    with reported_as_sentences():
-        from app.client.catalogue import ingest as send
-        from app.client.jobs import show
+    from app.client.catalogue import ingest as send
+    from app.client.jobs import show
 
-        fields = {
-            "merge_window_s": merge_window_s,
-            "ifo": ifo,
-            "channel": channel,
-            "sample_rate_hz": sample_rate_hz,
-            "energy_max": energy_max,
-            "frequency_range": frequency_range,
-            "origin": origin,
-            "centre": centre,
-            "segments": segments,
-            "flags": flags,
-        }
-        job_id = send(path, manifest, fields, url=url)
-        raise typer.Exit(show(url, job_id, is_followed=follow))
+    fields = {
+        "merge_window_s": merge_window_s,
+        "ifo": ifo,
+        "channel": channel,
+        "sample_rate_hz": sample_rate_hz,
+        "energy_max": energy_max,
+        "frequency_range": frequency_range,
+        "origin": origin,
+        "centre": centre,
+        "segments": segments,
+        "flags": flags,
+    }
+    job_id = send(path, manifest, fields, url=url)
+    raise typer.Exit(show(url, job_id, is_followed=follow))
 
 
 @app.command(epilog="Example: glitch-discovery cluster --ifo L1 --fdr 0.05")
@@ -151,18 +148,17 @@ def cluster(
     url: ServiceUrl = None,
 ) -> None:
     """Cluster what the known classes do not explain, and show the clusters."""
-    with reported_as_sentences():
-        from app.client.catalogue import cluster as run
+    from app.client.catalogue import cluster as run
 
-        wanted = {
-            "fdr": fdr,
-            "min_cluster_size": min_cluster_size,
-            "ifo": ifo,
-            "scope": "everything" if everything else "novel",
-            "simulated": simulated,
-            "dormant_days": dormant_days,
-        }
-        raise typer.Exit(run(url, wanted))
+    wanted = {
+        "fdr": fdr,
+        "min_cluster_size": min_cluster_size,
+        "ifo": ifo,
+        "scope": "everything" if everything else "novel",
+        "simulated": simulated,
+        "dormant_days": dormant_days,
+    }
+    raise typer.Exit(run(url, wanted))
 
 
 @app.command(
@@ -191,20 +187,19 @@ def export_catalogue(
     url: ServiceUrl = None,
 ) -> None:
     """Write the catalogue, or a part of it, to a file that gwpy reads."""
-    with reported_as_sentences():
-        from app.client.catalogue import export_catalogue as run
-        from app.client.catalogue import format_of
+    from app.client.catalogue import export_catalogue as run
+    from app.client.catalogue import format_of
 
-        wanted = {
-            "format": format_of(path, format_name),
-            "ifo": ifo,
-            "label": label,
-            "subclasses": subclasses,
-            "cluster": None if cluster_id is None else str(cluster_id),
-            "batch": None if batch_id is None else str(batch_id),
-            "gps_start": gps_start,
-            "gps_end": gps_end,
-            "snr_min": snr_min,
-            "p_value_max": p_value_max,
-        }
-        raise typer.Exit(run(url, path, wanted))
+    wanted = {
+        "format": format_of(path, format_name),
+        "ifo": ifo,
+        "label": label,
+        "subclasses": subclasses,
+        "cluster": None if cluster_id is None else str(cluster_id),
+        "batch": None if batch_id is None else str(batch_id),
+        "gps_start": gps_start,
+        "gps_end": gps_end,
+        "snr_min": snr_min,
+        "p_value_max": p_value_max,
+    }
+    raise typer.Exit(run(url, path, wanted))

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from app.cli.options import JobId, ServiceUrl
-from app.launch.sentences import reported_as_sentences
 
 app = typer.Typer(help="Background work of a running service.", no_args_is_help=True)
 
@@ -23,10 +22,9 @@ def list_jobs(
     url: ServiceUrl = None,
 ) -> None:
     """List jobs, latest first."""
-    with reported_as_sentences():
-        from app.client.jobs import print_jobs
+    from app.client.jobs import print_jobs
 
-        print_jobs(url, state=state, kind=kind, limit=limit)
+    print_jobs(url, state=state, kind=kind, limit=limit)
 
 
 @app.command("show")
@@ -37,25 +35,22 @@ def show_job(
     url: ServiceUrl = None,
 ) -> None:
     """Show a job's progress until it ends, then what failed. Exit code 1 if the job failed."""
-    with reported_as_sentences():
-        from app.client.jobs import show
+    from app.client.jobs import show
 
-        raise typer.Exit(show(url, job_id, is_followed=follow))
+    raise typer.Exit(show(url, job_id, is_followed=follow))
 
 
 @app.command("cancel")
 def cancel_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
     """Stop a job; what it has stored stays."""
-    with reported_as_sentences():
-        from app.client.jobs import act
+    from app.client.jobs import act
 
-        act(url, job_id, "cancel")
+    act(url, job_id, "cancel")
 
 
 @app.command("retry")
 def retry_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
     """Do again what failed of a job, or what a cancelled one left undone."""
-    with reported_as_sentences():
-        from app.client.jobs import act
+    from app.client.jobs import act
 
-        act(url, job_id, "retry")
+    act(url, job_id, "retry")

@@ -9,7 +9,6 @@ from uuid import UUID
 import typer
 
 from app.cli.options import ServiceUrl, open_store
-from app.launch.sentences import reported_as_sentences
 
 if TYPE_CHECKING:
     from app.references.archives import Archive, PublishedFile
@@ -80,46 +79,45 @@ def references(
     The workers of the service fetch and store them in the background; a transfer that breaks off is
     continued. Their labels carry the archive's name, and never replace a person's.
     """
-    with reported_as_sentences():
-        from app.batches.wanted import PICTURES, STRAIN, Wanted
-        from app.references.archives import archive_named
+    from app.batches.wanted import PICTURES, STRAIN, Wanted
+    from app.references.archives import archive_named
 
-        if show_list or not archive:
-            _list(zenodo)
-            return
-        chosen = archive_named(archive)
-        if remove:
-            _remove(chosen)
-            return
-        wanted = Wanted(
-            chosen.source,
-            tuple(one.upper() for one in ifo or ()),
-            tuple(run or ()),
-            per_class or (None if chosen.has_pictures else _ROWS_PER_CLASS),
-            confidence,
-            STRAIN if strain else PICTURES,
-            picture_host.rstrip("/"),
-        )
-        with open_store() as database:
-            from app.references.service import load_kept, start_references
+    if show_list or not archive:
+        _list(zenodo)
+        return
+    chosen = archive_named(archive)
+    if remove:
+        _remove(chosen)
+        return
+    wanted = Wanted(
+        chosen.source,
+        tuple(one.upper() for one in ifo or ()),
+        tuple(run or ()),
+        per_class or (None if chosen.has_pictures else _ROWS_PER_CLASS),
+        confidence,
+        STRAIN if strain else PICTURES,
+        picture_host.rstrip("/"),
+    )
+    with open_store() as database:
+        from app.references.service import load_kept, start_references
 
-            table = None if manifest is None else _keep(manifest)
-            digest = None if file is None else _keep(file)
-            with database.sessions.begin() as session:
-                if file is not None and digest is not None:
-                    job_id = load_kept(session, chosen, wanted, {file.name: digest}, manifest=table)
-                else:
-                    job_id = start_references(
-                        session,
-                        chosen,
-                        wanted,
-                        url=from_url,
-                        checksum=checksum,
-                        manifest=table,
-                        zenodo=zenodo,
-                    ).id
-        typer.echo(f"{chosen.title}: job {job_id}")
-        raise typer.Exit(_follow(url, job_id) if follow else 0)
+        table = None if manifest is None else _keep(manifest)
+        digest = None if file is None else _keep(file)
+        with database.sessions.begin() as session:
+            if file is not None and digest is not None:
+                job_id = load_kept(session, chosen, wanted, {file.name: digest}, manifest=table)
+            else:
+                job_id = start_references(
+                    session,
+                    chosen,
+                    wanted,
+                    url=from_url,
+                    checksum=checksum,
+                    manifest=table,
+                    zenodo=zenodo,
+                ).id
+    typer.echo(f"{chosen.title}: job {job_id}")
+    raise typer.Exit(_follow(url, job_id) if follow else 0)
 
 
 def _follow(url: str | None, job_id: UUID) -> int:

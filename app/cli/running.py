@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from app.cli.options import DataDir, ServiceUrl, open_store, set_environment
-from app.launch.sentences import reported_as_sentences
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -29,11 +28,10 @@ def up(
 ) -> None:
     """Start everything in the foreground; Ctrl-C stops it."""
     set_environment(GLITCH_DATA_DIR=data_dir, GLITCH_HOST=host, GLITCH_PORT=port)
-    with reported_as_sentences():
-        from app.launch.settings import read_settings
-        from app.launch.up import up as run
+    from app.launch.settings import read_settings
+    from app.launch.up import up as run
 
-        run(read_settings(), is_stopped_with_parent=stop_with_parent)
+    run(read_settings(), is_stopped_with_parent=stop_with_parent)
 
 
 @app.command()
@@ -49,7 +47,7 @@ def publish(
     ] = None,
 ) -> None:
     """Make a checkpoint known to the service, without a restart."""
-    with reported_as_sentences(), open_store() as database:
+    with open_store() as database:
         from app.launch.data_directory import prepare_data_directory
         from app.launch.publish import publish_folder, publish_shipped
         from app.launch.settings import read_settings
@@ -76,7 +74,7 @@ def publish(
 @app.command()
 def migrate() -> None:
     """Bring the database's tables to this version."""
-    with reported_as_sentences(), open_store() as database:
+    with open_store() as database:
         from app.launch.database import upgrade_schema
 
         upgrade_schema(database.url)
@@ -93,10 +91,9 @@ def demo(
     url: ServiceUrl = None,
 ) -> None:
     """Load the demonstration of simulated glitches into a running service, or remove it."""
-    with reported_as_sentences():
-        from app.client.jobs import load, remove_all
+    from app.client.jobs import load, remove_all
 
-        raise typer.Exit(remove_all(url) if remove else load(url, is_followed=follow))
+    raise typer.Exit(remove_all(url) if remove else load(url, is_followed=follow))
 
 
 @app.command()

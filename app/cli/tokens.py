@@ -8,7 +8,6 @@ from uuid import UUID
 import typer
 
 from app.cli.options import open_store
-from app.launch.sentences import reported_as_sentences
 
 app = typer.Typer(help="Bearer tokens of the service.", no_args_is_help=True)
 
@@ -22,7 +21,7 @@ def create(
     ] = None,
 ) -> None:
     """Make a token and print it: it is shown this once."""
-    with reported_as_sentences(), open_store() as database:
+    with open_store() as database:
         from datetime import timedelta
 
         from app.core.access import create_token, parse_role
@@ -36,7 +35,7 @@ def create(
 @app.command("list")
 def list_all() -> None:
     """List the tokens, never their secrets."""
-    with reported_as_sentences(), open_store() as database:
+    with open_store() as database:
         from rich.table import Table
 
         from app.client.remote import plain_console
@@ -62,7 +61,7 @@ def revoke(
     token_id: Annotated[UUID, typer.Argument(metavar="ID", help="As `token list` shows it.")],
 ) -> None:
     """Make a token useless from now on."""
-    with reported_as_sentences(), open_store() as database:
+    with open_store() as database:
         from app.core.access import revoke_token
 
         with database.sessions.begin() as session:
@@ -80,7 +79,7 @@ def link(
     ),
 ) -> None:
     """Print a login link for the pages: good once, for 15 minutes."""
-    with reported_as_sentences(), open_store() as database:
+    with open_store() as database:
         from app.core.access import list_tokens
         from app.core.errors import NotFoundError
         from app.core.sign_on import create_login_code

@@ -17,22 +17,22 @@ def run(role: str, idle_s: float | None = None) -> int:
         role: Which.
         idle_s: End a worker once it has had nothing to do for so long, in seconds; None: never.
     """
-    with reported_as_sentences():
-        from app.core.logs import configure_logging
-        from app.launch.settings import read_settings
+    from app.core.logs import configure_logging
+    from app.launch.settings import read_settings
 
-        settings = read_settings()
-        configure_logging(settings)
-        if role == "worker":
-            from worker.main import run_until_idle, run_worker
+    settings = read_settings()
+    configure_logging(settings)
+    if role == "worker":
+        from worker.main import run_until_idle, run_worker
 
-            return run_worker(settings) if idle_s is None else run_until_idle(settings, idle_s)
-        from worker.scheduler import run_scheduler  # never the worker's modules: they are heavy
+        return run_worker(settings) if idle_s is None else run_until_idle(settings, idle_s)
+    from worker.scheduler import run_scheduler  # never the worker's modules: they are heavy
 
-        run_scheduler(settings)
+    run_scheduler(settings)
     return 0
 
 
 if __name__ == "__main__":
     stop_with_supervisor()
-    sys.exit(run(sys.argv[1]))
+    with reported_as_sentences():
+        sys.exit(run(sys.argv[1]))
