@@ -24,7 +24,7 @@ from glitch_discovery.records import (
     Reviewed,
 )
 from glitch_discovery.tables import Table
-from glitch_discovery.transport import Transport, form, opened
+from glitch_discovery.transport import Transport, form
 
 LOCAL = "http://127.0.0.1:8000"
 _PAGE = 500
@@ -130,9 +130,8 @@ class Client:
             "store": store,
             "label": label,
         }
-        with opened([("file", path) for path in _paths(files)]) as parts:
-            said = self._transport.ask("POST", "/embed", files=parts, data=form(fields))
-        return Answer.parse(said)
+        sent = [("file", path) for path in _paths(files)]
+        return Answer.parse(self._transport.send("/embed", sent, fields))
 
     def glitch(self, glitch_id: str) -> GlitchDetail:
         """A stored glitch with its vector and novelty under the active model."""
@@ -261,8 +260,7 @@ class Client:
             files = [("file", archive)]
             if manifest is not None:
                 files.append(("manifest", Path(manifest)))
-            with opened(files) as parts:
-                said = self._transport.ask("POST", "/batches", files=parts, data=form(fields))
+            said = self._transport.send("/batches", files, fields)
         return self.wait(said["job"], on_progress=on_progress) if wait else self.job(said["job"])
 
     def job(self, job_id: str) -> Job:

@@ -44,6 +44,19 @@ class Transport:
             answer = self._http.request(method, f"{self.url}{path}", **options)
         return self._content(answer)
 
+    def send(
+        self, path: str, files: Sequence[tuple[str, Path]], fields: Mapping[str, object]
+    ) -> dict[str, Any]:
+        """The JSON that the service answers to files, streamed from disk, and form fields.
+
+        Raises:
+            OSError: if a file cannot be read.
+            ServiceError: if the service refuses.
+            UnreachableError: if nothing answers, or something else does.
+        """
+        with opened(files) as parts:
+            return self.ask("POST", path, files=parts, data=form(fields))
+
     def fetch(self, path: str, target: Path, **options: Any) -> None:
         """Keep an answer as a file; streamed, so that memory does not grow with it.
 

@@ -52,7 +52,7 @@ def embed(
 
     The token comes from GLITCH_TOKEN, else from the data directory.
     """
-    from app.client.remote import find_service, print_answer
+    from app.client.remote import print_answer, service_at
 
     fields = {
         "gps_time": gps_time,
@@ -67,7 +67,8 @@ def embed(
         "neighbours": neighbours,
         "store": store,
     }
-    answer = find_service(url).send("/embed", [("file", path) for path in files], fields)
+    with service_at(url) as service:
+        answer = service.send("/embed", [("file", path) for path in files], fields)
     print_answer(answer, as_json=as_json)
 
 

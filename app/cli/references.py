@@ -123,10 +123,11 @@ def references(
 def _follow(url: str | None, job_id: UUID) -> int:
     """Stay with the job and those that it starts; the exit code."""
     from app.client.jobs import show
-    from app.client.remote import find_service
+    from app.client.remote import service_at
 
     code = show(url, job_id, is_followed=True)
-    result = find_service(url).ask("GET", f"/jobs/{job_id}")["result"] or {}
+    with service_at(url) as service:
+        result = service.ask("GET", f"/jobs/{job_id}")["result"] or {}
     for started in result.get("started", []):
         code = max(code, show(url, UUID(started), is_followed=True))
     return code

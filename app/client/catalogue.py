@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,19 +13,21 @@ from rich.console import Console
 from rich.table import Table
 
 from app.client.jobs import FAILED, follow
-from app.client.remote import RemoteService, find_service, plain_console
+from app.client.remote import plain_console, service_at
 from app.launch.errors import LaunchError
 from glitch_discovery.packing import as_archive, files_in
+from glitch_discovery.transport import Transport
 
 
 def cluster(url: str | None, wanted: Mapping[str, Any]) -> int:
     """Have the catalogue clustered, wait, and print what came out; the exit code."""
-    service, console = find_service(url), plain_console()
-    result = _result(service, console, "/clusters/runs", wanted)
-    if result is None:
-        return FAILED
+    console = plain_console()
+    with service_at(url) as service:
+        result = _result(service, console, "/clusters/runs", wanted)
+        if result is None:
+            return FAILED
+        found = service.ask("GET", "/clusters", params={"run": result["run"], "limit": 500})
     console.print(result["detail"])
-    found = service.ask("GET", "/clusters", params={"run": result["run"], "limit": 500})
     if found["items"]:
         table = Table(
             *("size", "stability", "by chance", "detectors", "nearest class", "state", "id"),
@@ -78,19 +81,20 @@ def export_catalogue(url: str | None, path: Path, wanted: Mapping[str, Any]) -> 
     """
     if not path.parent.is_dir():
         raise LaunchError(f"{path.parent} is no folder: make it, or choose another.")
-    service, console = find_service(url), plain_console()
+    console = plain_console()
     body = {name: value for name, value in wanted.items() if value not in (None, [], False)}
-    result = _result(service, console, "/exports", body)
-    if result is None:
-        return FAILED
-    service.fetch(result["href"], path)
+    with service_at(url) as service:
+        result = _result(service, console, "/exports", body)
+        if result is None:
+            return FAILED
+        service.fetch(result["href"], path)
     rows = f"{result['rows']:,} row{'s' if result['rows'] != 1 else ''}"
     console.print(f"{path}: {rows}, {result['format']}, {result['bytes']:,} bytes")
     return 0
 
 
 def _result(
-    service: RemoteService, console: Console, path: str, wanted: Mapping[str, Any]
+    service: Transport, console: Console, path: str, wanted: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """What a job came to, once it has ended; None where it failed, which is printed."""
     job = follow(service, service.ask("POST", path, json=dict(wanted)))
@@ -111,20 +115,19 @@ def ingest(
     Raises:
         LaunchError: if a file, the token or the service is missing, or it refuses; in one sentence.
     """
-    service = find_service(url)
     console = Console(stderr=True, highlight=False)
-    try:
+    with service_at(url) as service, contextlib.ExitStack() as stack:
         if path.is_dir():
             console.print(_packed(path))
-        with as_archive(path) as archive:
-            console.print(f"Sending {archive.stat().st_size / 1e6:,.1f} MB to {service.address}")
-            files = [("file", archive)]
-            if manifest is not None:
-                files.append(("manifest", manifest))
-            answer = service.send("/batches", files, fields)
-    except OSError as error:
-        raise LaunchError(f"{path} cannot be packed ({error.strerror}).") from error
-    return UUID(answer["job"])
+        try:
+            archive = stack.enter_context(as_archive(path))
+        except OSError as error:
+            raise LaunchError(f"{path} cannot be packed ({error.strerror}).") from error
+        console.print(f"Sending {archive.stat().st_size / 1e6:,.1f} MB to {service.url}")
+        files = [("file", archive)]
+        if manifest is not None:
+            files.append(("manifest", manifest))
+        return UUID(service.send("/batches", files, fields)["job"])
 
 
 def _packed(folder: Path) -> str:

@@ -18,7 +18,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from app.client.remote import RemoteService, find_service, plain_console
+from app.client.remote import plain_console, service_at
+from glitch_discovery.transport import Transport
 
 _OPEN = ("queued", "running")
 _LOOK_EVERY_S = 0.5
@@ -31,7 +32,8 @@ def print_jobs(url: str | None, *, state: str | None, kind: str | None, limit: i
     """Print a table of jobs, latest first."""
     wanted = {"state": state, "kind": kind, "limit": limit}
     query = {name: value for name, value in wanted.items() if value is not None}
-    answer = find_service(url).ask("GET", "/jobs", params=query)
+    with service_at(url) as service:
+        answer = service.ask("GET", "/jobs", params=query)
     table = Table("id", "kind", "state", "done", "failed", "author", "created", "", box=None)
     for job in answer["items"]:
         progress = job["progress"]
@@ -44,11 +46,18 @@ def print_jobs(url: str | None, *, state: str | None, kind: str | None, limit: i
 
 def show(url: str | None, job_id: UUID, *, is_followed: bool) -> int:
     """Show a job, with a bar for as long as it is at work; the exit code."""
-    service = find_service(url)
-    job = service.ask("GET", f"/jobs/{job_id}")
-    if is_followed and job["state"] in _OPEN:
-        job = follow(service, job)
     console = plain_console()
+    with service_at(url) as service:
+        job = service.ask("GET", f"/jobs/{job_id}")
+        if is_followed and job["state"] in _OPEN:
+            job = follow(service, job)
+        console.print(_facts(service.url, job))
+        if job["progress"]["failed"]:
+            _print_failures(service, console, job)
+    return FAILED if job["state"] == "failed" else 0
+
+
+def _facts(address: str, job: dict[str, Any]) -> Table:
     progress = job["progress"]
     facts = Table.grid(padding=(0, 2))
     facts.add_row("job", f"{job['kind']} {job['id']}, by {job['author']}")
@@ -63,15 +72,12 @@ def show(url: str | None, job_id: UUID, *, is_followed: bool) -> int:
         if name not in _ADDRESSES and value is not None:
             facts.add_row(name.replace("_", " "), str(value))
     if job["made"]:
-        facts.add_row("made", f"{service.address}{job['made']['href']}")
-        facts.add_row("its page", f"{service.address}{job['made']['page']}")
-    console.print(facts)
-    if progress["failed"]:
-        _print_failures(service, console, job)
-    return FAILED if job["state"] == "failed" else 0
+        facts.add_row("made", f"{address}{job['made']['href']}")
+        facts.add_row("its page", f"{address}{job['made']['page']}")
+    return facts
 
 
-def follow(service: RemoteService, job: dict[str, Any]) -> dict[str, Any]:
+def follow(service: Transport, job: dict[str, Any]) -> dict[str, Any]:
     """Stay with a job, with a live bar, until it has ended; the job then."""
     with Progress(
         TextColumn("{task.description}"),
@@ -99,14 +105,15 @@ def follow(service: RemoteService, job: dict[str, Any]) -> dict[str, Any]:
 
 def act(url: str | None, job_id: UUID, what: str) -> None:
     """Cancel or retry a job, and say how it stands."""
-    job = find_service(url).ask("POST", f"/jobs/{job_id}/{what}")
+    with service_at(url) as service:
+        job = service.ask("POST", f"/jobs/{job_id}/{what}")
     state = job["state"]
     if job["is_cancel_requested"] and state in _OPEN:
         state = "stopping"
     plain_console().print(f"{job['kind']} {job['id']}: {state}")
 
 
-def _print_failures(service: RemoteService, console: Console, job: dict[str, Any]) -> None:
+def _print_failures(service: Transport, console: Console, job: dict[str, Any]) -> None:
     query = {"state": "failed", "limit": _MOST_FAILURES}
     page = service.ask("GET", f"/jobs/{job['id']}/items", params=query)
     if page["items"]:
@@ -129,7 +136,8 @@ def load(url: str | None, *, is_followed: bool) -> int:
     Raises:
         LaunchError: if the token or the service is missing, or it refuses.
     """
-    job = find_service(url).ask("POST", "/demonstration")
+    with service_at(url) as service:
+        job = service.ask("POST", "/demonstration")
     return show(url, UUID(job["id"]), is_followed=is_followed)
 
 
@@ -139,7 +147,8 @@ def remove_all(url: str | None) -> int:
     Raises:
         LaunchError: if the token or the service is missing, or it refuses.
     """
-    gone = find_service(url).ask("DELETE", "/demonstration")["glitches"]
+    with service_at(url) as service:
+        gone = service.ask("DELETE", "/demonstration")["glitches"]
     said = f"{gone:,} simulated glitches are gone." if gone else "There was no demonstration."
     plain_console().print(said)
     return 0

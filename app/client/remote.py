@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -18,83 +16,39 @@ from app.launch.errors import LaunchError
 from app.launch.settings import read_settings
 from app.launch.token_file import read_token
 from glitch_discovery import ServiceError, UnreachableError
-from glitch_discovery.transport import Transport, form, opened
+from glitch_discovery.transport import Transport
 
 _WIDTH = 200
 
 
-@dataclass(frozen=True)
-class RemoteService:
-    """A running service, asked on behalf of a command; no connection outlives an answer."""
-
-    address: str
-    token: str
-
-    def ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        """The JSON that it answers; options are those of ``httpx.request``.
-
-        Raises:
-            LaunchError: if it is missing or refuses; in one sentence, which names options.
-        """
-        with _told(), self._connected() as transport:
-            return transport.ask(method, path, **options)
-
-    def send(
-        self, path: str, files: Sequence[tuple[str, Path]], fields: Mapping[str, object]
-    ) -> dict[str, Any]:
-        """The JSON that it answers to files, streamed from disk, and form fields.
-
-        Raises:
-            LaunchError: if a file cannot be read, or the service is missing or refuses.
-        """
-        with _told(), opened(files) as parts, self._connected() as transport:
-            return transport.ask("POST", path, files=parts, data=form(fields))
-
-    def fetch(self, path: str, target: Path) -> None:
-        """Keep what it answers as a file; streamed, so that memory does not grow with it.
-
-        Raises:
-            LaunchError: if it is missing or refuses, or the file cannot be written; no half of it
-                is left.
-        """
-        with _told(), self._connected() as transport:
-            transport.fetch(path, target)
-
-    def _connected(self) -> contextlib.closing[Transport]:
-        return contextlib.closing(Transport(self.address, self.token))
-
-
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except ServiceError as error:
-        named = error.field or ""  # the command line calls it by its option
-        sentence = (
-            str(error).replace(named, f"--{named.replace('_', '-')}") if named else str(error)
-        )
-        raise LaunchError(sentence) from error
-    except UnreachableError as error:
-        raise LaunchError(f"{error} The option for it is --url.") from error
-    except OSError as error:
-        raise LaunchError(f"{error.filename} cannot be used ({error.strerror}).") from error
-
-
-def find_service(url: str | None) -> RemoteService:
-    """The service at that address, else the one of this machine's settings.
+def service_at(url: str | None) -> Iterator[Transport]:
+    """The service at that address, else the one of this machine's settings, for one command.
 
     Raises:
-        LaunchError: if there is no token for it.
+        LaunchError: if there is no token for it, if it is missing or refuses, or a file cannot be
+            used; in one sentence, which names options.
     """
     settings = read_settings()
-    address = url or address_of(settings.host, settings.port)
     token = os.environ.get("GLITCH_TOKEN") or read_token(settings.data_dir)
     if token is None:
         raise LaunchError(
             "No token: set GLITCH_TOKEN, or GLITCH_DATA_DIR to the data directory of the service "
             "on this machine."
         )
-    return RemoteService(address.rstrip("/"), token)
+    address = url or address_of(settings.host, settings.port)
+    try:
+        with contextlib.closing(Transport(address, token)) as service:
+            yield service
+    except ServiceError as error:
+        said, named = str(error), error.field  # the command line calls it by its option
+        if named:
+            said = said.replace(named, f"--{named.replace('_', '-')}")
+        raise LaunchError(said) from error
+    except UnreachableError as error:
+        raise LaunchError(f"{error} The option for it is --url.") from error
+    except OSError as error:
+        raise LaunchError(f"{error.filename} cannot be used ({error.strerror}).") from error
 
 
 def print_answer(answer: Mapping[str, Any], *, as_json: bool) -> None:
