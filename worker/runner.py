@@ -31,9 +31,9 @@ from app.jobs.leases import (
 )
 from app.jobs.outcomes import HandlerMistakeError, store_finish, store_plan, store_result
 from app.jobs.records import Chunk, JobRecord, Phase
-from app.jobs.registry import handler_of
+from app.jobs.registry import JobContext, handler_of
 from glitch.errors import GlitchError
-from worker.context import EncoderCache, WorkerContext
+from worker.encoders import EncoderCache
 from worker.lease import HeldLease, WorkerStoppingError
 
 _log = logging.getLogger("worker")
@@ -41,10 +41,6 @@ _DISK_PAUSE = timedelta(seconds=15)
 _DISK_FULL_STATES = ("53100",)  # PostgreSQL's disk_full
 _LOST_STATES = ("08", "57P")  # connection exceptions; an administrator's shutdown
 _MOST_RINGS = 16
-
-
-def _nothing() -> None:
-    """The default for what need not be reported."""
 
 
 class JobRunner:
@@ -65,7 +61,7 @@ class JobRunner:
         *,
         notify: Callable[[UUID], None] = lambda _: None,
         is_stopping: Callable[[], bool] = lambda: False,
-        on_abandoned: Callable[[], None] = _nothing,
+        on_abandoned: Callable[[], None] = lambda: None,
     ) -> None:
         self._sessions = sessions
         self._settings = settings
@@ -113,7 +109,7 @@ class JobRunner:
         )
         try:
             with lease, self._sessions() as session:
-                context = WorkerContext(self._settings, self._encoders, lease)
+                context = JobContext(self._settings, self._encoders.get, lease.check, lease.note)
                 lease.check()
                 helpers = self._perform(session, job, chunk, context)
                 session.commit()
@@ -126,9 +122,7 @@ class JobRunner:
             for _ in range(min(helpers, _MOST_RINGS)):
                 self._notify(job.id)
 
-    def _perform(
-        self, session: Session, job: JobRecord, chunk: Chunk, context: WorkerContext
-    ) -> int:
+    def _perform(self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext) -> int:
         """Do the chunk and write its outcome; how many more workers could help from now on."""
         handler = handler_of(job.kind)
         if chunk.phase is Phase.PLAN:

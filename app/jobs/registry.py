@@ -7,7 +7,7 @@ the API need not import what only workers use.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -70,37 +70,24 @@ class ChunkResult:
     items: Sequence[ItemResult] = ()
 
 
-class JobContext(Protocol):
+@dataclass(frozen=True)
+class JobContext:
     """What a worker offers to a handler."""
 
-    @property
-    def settings(self) -> Settings:
-        """The service's settings."""
+    settings: Settings
+    # The encoder of the checkpoint of a digest, loaded once per process. Raises NotReadyError if
+    # its weights are not here.
+    encoder: Callable[[str], Encoder]
+    # To be called now and then in long loops; the lease itself is renewed by a thread. Raises
+    # JobCancelledError, or LeaseLostError if another worker has taken the chunk over.
+    heartbeat: Callable[[], None]
+    # Tells at once how far a long chunk is; None once that is of no interest any more.
+    note: Callable[[str | None], None]
 
     @property
     def data_dir(self) -> Path:
         """The data directory, which API and workers share."""
-
-    def encoder(self, digest: str) -> Encoder:
-        """The encoder of that checkpoint, loaded once per process.
-
-        Raises:
-            NotReadyError: if its weights are not here.
-        """
-
-    def heartbeat(self) -> None:
-        """Call it now and then in long loops. The lease itself is renewed by a thread.
-
-        Raises:
-            JobCancelledError: if the job was cancelled.
-            LeaseLostError: if another worker has taken the chunk over.
-        """
-
-    def is_cancelled(self) -> bool:
-        """Whether the job was cancelled, as far as is known here."""
-
-    def note(self, sentence: str | None) -> None:
-        """Tell at once how far a long chunk is; None once that is of no interest any more."""
+        return self.settings.data_dir
 
 
 class JobHandler(Protocol):
