@@ -12,13 +12,11 @@ from fastapi.responses import StreamingResponse
 
 from app.core.model import ListOf
 from app.jobs import schemas as job_schemas
-from app.jobs.follow import STILL_HERE, STREAM_HEADERS, follow
-from app.jobs.follow import last_event_id as last_event_id_of
+from app.jobs.follow import STILL_HERE, event_stream, follow
 from app.jobs.records import JobItem
 from app.jobs.service import cancel_job, get_job, list_items, list_jobs, retry_job
-from app.server.admission import AdmittedStream
 from app.server.callers import Cursor, Reader, Submitter
-from app.server.request_scope import SessionDep, runtime_of
+from app.server.request_scope import SessionDep
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -89,16 +87,13 @@ def events(
     The stream ends with the job. A client that comes back with `Last-Event-ID` misses nothing.
     """
     get_job(session, job_id)
-    return AdmittedStream(
-        runtime_of(request).admissions.events,
-        _stream(request, job_id, last_event_id_of(last_event_id)),
-        media_type="text/event-stream",
-        headers=STREAM_HEADERS,
-    )
+    return event_stream(request, _messages(request, job_id, last_event_id))
 
 
-async def _stream(request: Request, job_id: UUID, after: int) -> AsyncGenerator[str]:
-    async for news in follow(request, job_id, after):
+async def _messages(
+    request: Request, job_id: UUID, last_event_id: str | None
+) -> AsyncGenerator[str]:
+    async for news in follow(request, job_id, last_event_id):
         if news is None:
             yield STILL_HERE
             continue

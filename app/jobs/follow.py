@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -14,9 +14,10 @@ from fastapi import Request
 from app.core.errors import NotFoundError
 from app.jobs.records import JobEvent, JobRecord
 from app.jobs.service import get_job, list_events
+from app.server.admission import AdmittedStream
 from app.server.request_scope import look_up, runtime_of
 
-STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 STILL_HERE = ": still here\n\n"  # a comment of the event stream
 _LOOK_EVERY_S = 0.5
 _SPEAK_EVERY_S = 15.0  # proxies close what is silent
@@ -34,17 +35,28 @@ class News:
     last_event_id: int
 
 
-def last_event_id(header: str | None) -> int:
-    """The number of a ``Last-Event-ID``; 0 where it is absent or none of ours."""
-    return int(header) if header and _NUMBER.fullmatch(header) else 0
+def event_stream(request: Request, messages: AsyncGenerator[str]) -> AdmittedStream:
+    """Server-sent events as an answer, of which a bounded number is open at a time."""
+    return AdmittedStream(
+        runtime_of(request).admissions.events,
+        messages,
+        media_type="text/event-stream",
+        headers=_HEADERS,
+    )
 
 
-async def follow(request: Request, job_id: UUID, after: int) -> AsyncIterator[News | None]:
+async def follow(
+    request: Request, job_id: UUID, last_event_id: str | None
+) -> AsyncIterator[News | None]:
     """Look at a job now and then, in a pool thread, until it has ended or the service stops.
 
     Yields:
-        What is new; None where there has been nothing for so long that a proxy could hang up.
+        What is new since the event of the header ``Last-Event-ID``, or since the beginning where it
+        is absent or none of ours; None where there has been nothing for so long that a proxy could
+        hang up.
     """
+    is_known = last_event_id is not None and _NUMBER.fullmatch(last_event_id) is not None
+    after = int(last_event_id or 0) if is_known else 0
     is_stopping: Callable[[], bool] = getattr(request.app.state, "is_stopping", lambda: False)
     clock = asyncio.get_running_loop().time
     started = spoken = clock()

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from app.core.model import Model
-from app.jobs.made import made_by
+from app.jobs.made import Made, made_by
 from app.jobs.records import JobRecord
 
 
@@ -20,13 +20,6 @@ class JobProgress(Model):
     done: int
     failed: int = Field(description="`/jobs/{id}/items?state=failed` lists them with reasons.")
     skipped: int = Field(description="Known already: nothing to do.")
-
-
-class Made(Model):
-    """Where to find what a job made; addresses without the service's own."""
-
-    href: str = Field(description="In the API; of an export, the file.")
-    page: str
 
 
 class Job(Model):
@@ -50,10 +43,9 @@ class Job(Model):
 
 def job(record: JobRecord) -> Job:
     """A job."""
-    made = made_by(record, datetime.now(UTC))
     own = {name: getattr(record, name) for name in Job.model_fields.keys() - {"progress", "made"}}
     return Job(
         **own,
         progress=JobProgress.model_validate(record),
-        made=None if made is None else Made(href=made.href, page=made.page),
+        made=made_by(record, datetime.now(UTC)),
     )

@@ -85,7 +85,7 @@ def list_jobs(
         InvalidRequestError: if the state, the limit or the cursor means nothing.
     """
     check_limit(limit, LARGEST_PAGE)
-    _check_word("state", state, JOB_STATES)
+    _check_state(state, JOB_STATES)
     query = select(Job).order_by(Job.created_at.desc(), Job.id.desc())
     if kind is not None:
         query = query.where(Job.kind == kind)
@@ -119,7 +119,7 @@ def list_items(
     """
     _get(session, job_id)
     check_limit(limit, LARGEST_PAGE)
-    _check_word("state", state, ITEM_STATES)
+    _check_state(state, ITEM_STATES)
     query = select(JobItem).where(JobItem.job_id == job_id).order_by(JobItem.ordinal)
     if state is not None:
         query = query.where(JobItem.state == state)
@@ -201,16 +201,8 @@ def retry_job(session: Session, job_id: UUID, principal: Principal) -> JobRecord
         .values(state="queued", reason=None)
     )
     again = {"state": "queued", "failed": 0, "attempts": 0, "due_at": func.now(), "detail": None}
-    session.execute(
-        update(JobChunk)
-        .where(JobChunk.job_id == job.id, or_(JobChunk.state == "failed", JobChunk.failed > 0))
-        .values(again)
-    )
-    session.execute(
-        update(JobChunk)
-        .where(JobChunk.job_id == job.id, JobChunk.phase == Phase.FINISH)
-        .values(again)
-    )
+    has_to = or_(JobChunk.state == "failed", JobChunk.failed > 0, JobChunk.phase == Phase.FINISH)
+    session.execute(update(JobChunk).where(JobChunk.job_id == job.id, has_to).values(again))
     job.state, job.is_cancel_requested, job.failed = "queued", False, 0
     job.detail = job.finished_at = None
     add_event(session, job.id, "retried", f"by {principal.name}")
@@ -245,6 +237,6 @@ def _check_owner(job: Job, principal: Principal, act: str) -> None:
         )
 
 
-def _check_word(name: str, value: str | None, known: tuple[str, ...]) -> None:
-    if value is not None and value not in known:
-        raise InvalidRequestError(f"There is no {name} {value[:40]!r}; known: {', '.join(known)}.")
+def _check_state(state: str | None, known: tuple[str, ...]) -> None:
+    if state is not None and state not in known:
+        raise InvalidRequestError(f"There is no state {state[:40]!r}; known: {', '.join(known)}.")

@@ -19,8 +19,7 @@ from app.frame.contexts import ClassCount
 from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter
 from app.frame.failures import see_other, status_of
 from app.frame.render import environment, render
-from app.jobs.follow import STILL_HERE, STREAM_HEADERS, follow
-from app.jobs.follow import last_event_id as last_event_id_of
+from app.jobs.follow import STILL_HERE, event_stream, follow
 from app.jobs.pages.view import (
     STATES,
     JobFragment,
@@ -35,8 +34,7 @@ from app.jobs.pages.view import (
 from app.jobs.records import JobRecord
 from app.jobs.registry import known_kinds
 from app.jobs.service import cancel_job, get_job, list_jobs, retry_job
-from app.server.admission import AdmittedStream
-from app.server.request_scope import SessionDep, runtime_of
+from app.server.request_scope import SessionDep
 
 router = APIRouter(route_class=PageRoute)
 
@@ -124,17 +122,14 @@ def events(
 ) -> Response:
     """Server-sent events: ``live`` with the part of the page that changed, ``end`` at the end."""
     found = _job(session, job_id)
-    return AdmittedStream(
-        runtime_of(request).admissions.events,
-        _stream(request, found.id, last_event_id_of(last_event_id)),
-        media_type="text/event-stream",
-        headers=STREAM_HEADERS,
-    )
+    return event_stream(request, _messages(request, found.id, last_event_id))
 
 
-async def _stream(request: Request, job_id: UUID, after: int) -> AsyncGenerator[str]:
+async def _messages(
+    request: Request, job_id: UUID, last_event_id: str | None
+) -> AsyncGenerator[str]:
     template = environment().get_template("job_live.html")
-    async for news in follow(request, job_id, after):
+    async for news in follow(request, job_id, last_event_id):
         if news is None:
             yield STILL_HERE
             continue
