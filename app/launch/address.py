@@ -80,11 +80,6 @@ def reachable_host(host: str) -> str:
     return host
 
 
-def base_url(listener: socket.socket, host: str) -> str:
-    """`http://host:port` as a client on this machine writes it; the port is the one taken."""
-    return address_of(host, listener.getsockname()[1])
-
-
 def address_of(host: str, port: int) -> str:
     """`http://host:port` of a service that listens there, for a client on this machine."""
     name = reachable_host(host)

@@ -1,4 +1,4 @@
-"""The worker and the scheduler beside the service: started after it, started again when they end.
+"""Children beside the service: started after it, started again when they end.
 
 The service serves without them, so their trouble is reported and never ends it.
 """
@@ -6,12 +6,12 @@ The service serves without them, so their trouble is reported and never ends it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from rich.console import Console
 
 from app.launch.child import Child
-from app.launch.worker_process import ROLES
 
 _LONGEST_PAUSE_S = 60.0
 _STEADY_S = 60.0  # a child that lived this long is started again at once
@@ -21,12 +21,24 @@ _STOP_WITHIN_S = 15.0  # a chunk is given back after 4 s; Celery needs some more
 class KeptChild:
     """One child that is started again, after growing pauses, whenever it ends."""
 
-    def __init__(self, name: str, start: Callable[[], Child], console: Console) -> None:
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        keep_open: Sequence[int],
+        console: Console,
+    ) -> None:
+        """Start it, as ``Child``; its ends are reported on the console."""
         self._name = name
-        self._start = start
+        self._start = partial(
+            Child, name, module, arguments, environment=environment, keep_open=keep_open
+        )
         self._console = console
         self._ends = 0
-        self._child: Child | None = start()
+        self._child: Child | None = self._start()
         self._started = time.monotonic()
 
     def check(self) -> None:
@@ -54,41 +66,3 @@ class KeptChild:
         if self._child is not None:
             self._child.stop(within_s=_STOP_WITHIN_S)
             self._child = None
-
-
-class Background:
-    """The children that do jobs."""
-
-    def __init__(
-        self, environment: Mapping[str, str], keep_open: Sequence[int], console: Console
-    ) -> None:
-        """Start them.
-
-        Args:
-            environment: the addresses of database and Redis, and the data directory.
-            keep_open: the descriptor of the data directory's lock.
-            console: where their ends are reported.
-        """
-
-        def starter(role: str) -> Callable[[], Child]:
-            return lambda: Child(
-                f"The {role}",
-                "app.launch.worker_process",
-                [role],
-                environment=environment,
-                keep_open=keep_open,
-            )
-
-        self._children = [KeptChild(f"The {role}", starter(role), console) for role in ROLES]
-
-    def check(self) -> None:
-        """Start again what has ended."""
-        for child in self._children:
-            child.check()
-
-    def close(self) -> None:
-        """Stop them all; a chunk at work is finished or given back."""
-        for child in self._children:
-            child.ask_to_stop()
-        for child in self._children:
-            child.stop()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from app.launch.parent_watch import PARENT_PIPE_VARIABLE
 
-_KILL_AFTER_S = 10.0
+KILL_AFTER_S = 10.0
 # glibc gives threads heaps of their own, which keep what a request once needed: with many threads
 # that adds up to hundreds of MB. What the environment says goes before.
 _ALLOCATOR = {
@@ -133,7 +133,7 @@ class Child:
             self._process.kill()
             self._process.wait()
 
-    def stop(self, *, within_s: float = _KILL_AFTER_S) -> None:
+    def stop(self, *, within_s: float = KILL_AFTER_S) -> None:
         """SIGTERM, then SIGKILL if it does not end in time. Nothing if it has ended."""
         if self._process.poll() is None:
             self.ask_to_stop()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.launch.child import Child
+from app.launch.child import KILL_AFTER_S, Child
 from app.launch.errors import ChildFailedError, LaunchError
 from app.launch.lock import HeldLock
 
@@ -33,7 +33,7 @@ class Prepared:
     demo_job: str | None
 
 
-class ServiceProcess:
+class ServiceProcess(Child):
     """`app.launch.serve` as a child; it imports its libraries from the moment it is made."""
 
     def __init__(
@@ -55,7 +55,7 @@ class ServiceProcess:
         with socket.create_server(("127.0.0.1", 0)) as own:
             self._url = f"http://127.0.0.1:{own.getsockname()[1]}"
             sockets = (listener.fileno(), own.fileno())
-            self._child = Child(
+            super().__init__(
                 "The service",
                 "app.launch.serve",
                 [str(descriptor) for descriptor in sockets],
@@ -72,18 +72,8 @@ class ServiceProcess:
         threading.Thread(target=self._listen, name="service-answers", daemon=True).start()
 
     def _listen(self) -> None:
-        for line in self._child.lines():
+        for line in self.lines():
             self._answers.put(line)
-
-    @property
-    def pid(self) -> int:
-        """Of the process."""
-        return self._child.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        """None while it runs."""
-        return self._child.exit_code
 
     def prepare(self, database_url: str, check_stop: Callable[[], None]) -> Prepared:
         """Have it migrate, publish and see to the token.
@@ -96,7 +86,7 @@ class ServiceProcess:
             ChildFailedError: if it ends; it has said why.
             LaunchError: if it takes unreasonably long.
         """
-        self._child.tell(f"prepare {database_url}")
+        self.tell(f"prepare {database_url}")
         deadline = time.monotonic() + _PREPARED_WITHIN_S
         while True:
             try:
@@ -106,8 +96,8 @@ class ServiceProcess:
 
     def join(self, database_url: str) -> None:
         """Have it serve a database that another one has prepared; does not wait for it."""
-        self._child.tell(f"join {database_url}")
-        self._child.tell("serve")
+        self.tell(f"join {database_url}")
+        self.tell("serve")
         self._watchdog = Watchdog(self._url, first_within_s=_JOINED_WITHIN_S)
 
     def serve(self, check_stop: Callable[[], None]) -> None:
@@ -117,7 +107,7 @@ class ServiceProcess:
             ChildFailedError: if it ends; it has said why.
             LaunchError: if it is not ready in time.
         """
-        self._child.tell("serve")
+        self.tell("serve")
         deadline = time.monotonic() + _READY_WITHIN_S
         while not _answers(f"{self._url}/readyz"):
             self._check(check_stop, deadline, f"The service at {self._url}")
@@ -126,8 +116,8 @@ class ServiceProcess:
 
     def _check(self, check_stop: Callable[[], None], deadline: float, what: str) -> None:
         check_stop()
-        if (code := self._child.exit_code) is not None:
-            raise ChildFailedError(self._child.name, code or 1)
+        if (code := self.exit_code) is not None:
+            raise ChildFailedError(self.name, code or 1)
         if time.monotonic() > deadline:
             raise LaunchError(f"{what} was not ready in time: its messages above say why.")
 
@@ -136,19 +126,11 @@ class ServiceProcess:
         """Whether it does not answer any more, or never did."""
         return self._watchdog is not None and self._watchdog.is_silent
 
-    def kill(self) -> None:
-        """End it at once: it does not answer, so it would not heed a request to stop."""
-        self._child.kill()
-
-    def ask_to_stop(self) -> None:
-        """Have it begin to stop."""
-        self._child.ask_to_stop()
-
-    def stop(self) -> None:
+    def stop(self, *, within_s: float = KILL_AFTER_S) -> None:
         """Stop it; requests that it has begun are answered first."""
         if self._watchdog is not None:
             self._watchdog.close()
-        self._child.stop()
+        super().stop(within_s=within_s)
 
 
 def terminal_logs() -> dict[str, str]:
@@ -162,10 +144,10 @@ def terminal_logs() -> dict[str, str]:
     return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
-def _answers(url: str) -> bool:
-    """Whether the address answers 200."""
+def _answers(url: str, patience_s: float = 2.0) -> bool:
+    """Whether the address answers 200; not where it refuses, is too late, or says otherwise."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own http address
+        with urllib.request.urlopen(url, timeout=patience_s) as answer:  # noqa: S310 - http, ours
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -214,9 +196,8 @@ class Watchdog:
 
     def _ask(self) -> None:
         while not self._is_over.wait(self._pause_s):
-            try:
-                with urllib.request.urlopen(self._url, timeout=self._patience_s):  # noqa: S310
-                    self._failures = 0
-                    self._counts_from = 0.0
-            except OSError:  # refused, too late, or another answer than 200
+            if _answers(self._url, self._patience_s):
+                self._failures = 0
+                self._counts_from = 0.0
+            else:
                 self._failures += time.monotonic() > self._counts_from

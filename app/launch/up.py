@@ -16,8 +16,8 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app.launch.address import base_url, take_address
-from app.launch.background import Background
+from app.launch.address import address_of, take_address
+from app.launch.background import KeptChild
 from app.launch.data_directory import bound_logs, prepare_data_directory
 from app.launch.database import RunningDatabase, running_database
 from app.launch.lock import STOPPING, HeldLock, hold_data_directory
@@ -27,6 +27,7 @@ from app.launch.service_process import Prepared, ServiceProcess, terminal_logs
 from app.launch.serving import COUNTS, Serving
 from app.launch.settings import LaunchSettings
 from app.launch.token_file import TOKEN_FILE, read_token
+from app.launch.worker_process import ROLES
 from glitch_discovery import Client, Job, JobFailedError, ServiceError, UnreachableError
 
 _POLL_S = 0.1
@@ -52,7 +53,7 @@ class _Place:
         environment = {"REDIS_URL": self.broker.url, **environment}
         return ServiceProcess(self.folder, self.lock, self.listener, environment)
 
-    def start_background(self, database: RunningDatabase, console: Console) -> Background:
+    def start_background(self, database: RunningDatabase, console: Console) -> list[KeptChild]:
         environment = {
             "DATABASE_URL": database.url,
             "REDIS_URL": self.broker.url,
@@ -60,7 +61,17 @@ class _Place:
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
             **terminal_logs(),
         }
-        return Background(environment, (self.lock.descriptor,), console)
+        return [
+            KeptChild(
+                f"The {role}",
+                "app.launch.worker_process",
+                [role],
+                environment=environment,
+                keep_open=(self.lock.descriptor,),
+                console=console,
+            )
+            for role in ROLES
+        ]
 
 
 class Supervisor:
@@ -76,7 +87,7 @@ class Supervisor:
         self._settings = settings
         self._console = console
         self._stop = threading.Event()
-        self._background: Background | None = None
+        self._background: list[KeptChild] = []
 
     def run(self) -> None:
         """Serve until Ctrl-C or SIGTERM.
@@ -92,7 +103,7 @@ class Supervisor:
             contextlib.closing(take_address(self._settings.host, self._settings.port)) as listener,
         ):
             read_token(folder)  # a damaged one is reported before anything starts
-            url = base_url(listener, self._settings.host)
+            url = address_of(self._settings.host, listener.getsockname()[1])
             lock.describe(f"the service at {url}")
             try:
                 with running_broker(
@@ -126,7 +137,8 @@ class Supervisor:
         self._background = place.start_background(database, self._console)
         token = read_token(place.folder)
         if prepared.demo_job and prepared.login_code and token:
-            show_filling(place.url, token, prepared.demo_job, self._console)
+            told = (place.url, token, prepared.demo_job, self._console)
+            threading.Thread(target=_show_filling, args=told, daemon=True).start()
         logs_at = 0.0
         while True:
             self._check_stop()
@@ -135,7 +147,8 @@ class Supervisor:
             if time.monotonic() > logs_at:
                 bound_logs(place.folder)
                 logs_at = time.monotonic() + _LOGS_EVERY_S
-            self._background.check()
+            for child in self._background:
+                child.check()
             serving.check()
             time.sleep(_POLL_S)
 
@@ -151,8 +164,10 @@ class Supervisor:
             )
 
     def _stop_background(self) -> None:
-        if self._background is not None:
-            self._background.close()
+        for child in self._background:
+            child.ask_to_stop()  # all at once; a chunk at work is finished or given back
+        for child in self._background:
+            child.stop()
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
@@ -189,19 +204,8 @@ def up(settings: LaunchSettings, *, is_stopped_with_parent: bool) -> None:
     Supervisor(settings, Console(stderr=True, highlight=False)).run()
 
 
-def show_filling(url: str, token: str, job_id: str, console: Console) -> None:
-    """Show a bar until the job has ended, from a thread that ends with the process.
-
-    Args:
-        url: where the service answers.
-        token: to ask it with.
-        job_id: of the job that fills the demonstration.
-        console: where no terminal is behind it, two lines are printed instead.
-    """
-    threading.Thread(target=_follow, args=(url, token, job_id, console), daemon=True).start()
-
-
-def _follow(url: str, token: str, job_id: str, console: Console) -> None:
+def _show_filling(url: str, token: str, job_id: str, console: Console) -> None:
+    """Show a bar until the demonstration is filled; where no terminal is, print two lines."""
     what = "Filling the demonstration"
     if not console.is_terminal:
         console.print(f"{what} with simulated glitches, once; the first page shows how far it is.")

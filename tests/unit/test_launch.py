@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer
-from app.launch.address import base_url, reachable_host, take_address
+from app.launch.address import address_of, reachable_host, take_address
 from app.launch.child import Child, Ends
 from app.launch.data_directory import LOGS, MOST_LOG_BYTES, bound_logs, prepare_data_directory
 from app.launch.database import RunningDatabase
@@ -169,7 +169,7 @@ def test_a_foreign_address_is_refused(host: str) -> None:
 def test_an_address_is_refused_until_it_listens() -> None:
     with take_address("127.0.0.1", 0) as listener:
         address = listener.getsockname()
-        assert base_url(listener, "127.0.0.1") == f"http://127.0.0.1:{address[1]}"
+        assert address_of("127.0.0.1", address[1]) == f"http://127.0.0.1:{address[1]}"
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address, 1)
 
@@ -232,21 +232,18 @@ def test_a_child_is_told_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     assert remaining == ""
 
 
-def test_a_child_that_ignores_the_request_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_child_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
     (tmp_path / "stubborn.py").write_text(
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "print('up', flush=True)\ntime.sleep(60)\n"
     )
-    monkeypatch.setattr("app.launch.child._KILL_AFTER_S", 0.2)
     child = Child(
         "stubborn", "stubborn", environment={"PYTHONPATH": str(tmp_path)}, is_conversing=True
     )
     lines = child.lines()
     assert next(lines) == "up"
     assert child.exit_code is None
-    child.stop()
+    child.stop(within_s=0.2)
     assert child.exit_code == 128 + signal.SIGKILL
     assert list(lines) == []
 

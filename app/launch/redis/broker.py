@@ -18,7 +18,6 @@ from rich.console import Console
 from app.core.settings import Settings
 from app.jobs.broker import BrokerUrlError, check_redis_url
 from app.launch.background import KeptChild
-from app.launch.child import Child
 from app.launch.errors import LaunchError
 
 BROKER_FOLDER = "redis"
@@ -92,16 +91,14 @@ def running_broker(
     place.chmod(0o700)
     socket = _socket_path(place)
 
-    def start() -> Child:
-        return Child(
-            "Redis",
-            "app.launch.redis.process",
-            [str(program), str(place), str(socket)],
-            environment={},
-            keep_open=(lock_descriptor,),
-        )
-
-    beside = KeptChild("The process beside Redis", start, console)
+    beside = KeptChild(
+        "The process beside Redis",
+        "app.launch.redis.process",
+        [str(program), str(place), str(socket)],
+        environment={},
+        keep_open=(lock_descriptor,),
+        console=console,
+    )
     try:
         yield RunningBroker(f"unix://{socket}", beside)
     finally:
