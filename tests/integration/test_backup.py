@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from schema_helpers import check_tables, is_up_to_date
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 from store_helpers import SMALL, Store
@@ -87,7 +88,7 @@ def test_what_was_kept_comes_back(kept: Settings, empty: Settings, tmp_path: Pat
     assert rows(url_of(empty), EVERYTHING) == rows(url_of(kept), EVERYTHING) != []
     assert (empty.data_dir / "batches/uploads" / UPLOAD).read_bytes() == b"a batch"
     assert not (empty.data_dir / "admin-token").exists()
-    migrate.check(url_of(empty))
+    check_tables(url_of(empty))
     with pytest.raises(LaunchError, match="tables already"):
         restore_backup(empty, tmp_path / "backup")
 
@@ -283,7 +284,7 @@ def test_an_earlier_versions_catalogue_is_upgraded_or_restored_as_it_was(
     made = take_backup(older, tmp_path / "before")
     assert made.revision == "0008"
     migrate.upgrade(url_of(older))
-    assert migrate.is_up_to_date(url_of(older))
+    assert is_up_to_date(url_of(older))
     counts = {
         table: rows(url_of(older), f"SELECT count(*) FROM {table}")[0][0]  # noqa: S608
         for table in ("glitch", "view", "embedding", "label", "api_token", "glitch_class")
@@ -301,7 +302,7 @@ def test_an_earlier_versions_catalogue_is_upgraded_or_restored_as_it_was(
     assert rows(url_of(older), "SELECT kind FROM job") == [("judge",)]
     # The way back: what was before the upgrade, for the version before.
     assert restore_backup(empty, tmp_path / "before").revision == "0008"
-    assert not migrate.is_up_to_date(url_of(empty))
+    assert not is_up_to_date(url_of(empty))
     assert rows(url_of(empty), "SELECT count(*) FROM glitch") == [(5,)]
     migrate.upgrade(url_of(empty))
     assert rows(url_of(empty), EVERYTHING) == rows(url_of(older), EVERYTHING)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from app.core.errors import BusyError
 from app.core.settings import Settings
@@ -39,55 +39,35 @@ class Kept:
     modified_s: float  # when somebody last wrote to it, s since 1970
 
 
-class Storage(Protocol):
-    """Where files are kept. Paths lie in the data directory."""
+class SharedFolder:
+    """The data directory itself, which all processes share. Paths lie in it, as in a bucket."""
 
     def keep(self, path: Path) -> None:
         """Let every process find this file, which is whole, or all the files of this folder."""
 
-    def fetch(self, path: Path) -> bool:
-        """Have a kept file here; whether there is one."""
-
     def holds(self, path: Path) -> bool:
         """Whether this file is kept."""
+        return path.is_file()
+
+    def fetch(self, path: Path) -> bool:
+        """Have a kept file here; whether there is one."""
+        return path.is_file()
 
     def names(self, folder: Path) -> list[str]:
         """Names of the files kept in a folder, ascending."""
-
-    def listed(self, folder: Path) -> Iterator[Kept]:
-        """Files and folders in a folder; a folder is as old as the latest in it."""
-
-    def remove(self, path: Path) -> bool:
-        """Remove a file or folder everywhere; whether there was one."""
-
-
-class SharedFolder:
-    """The data directory itself, which all processes share."""
-
-    def keep(self, path: Path) -> None:
-        """It is kept where it is."""
-
-    def holds(self, path: Path) -> bool:
-        """Whether it is there."""
-        return path.is_file()
-
-    fetch = holds
-
-    def names(self, folder: Path) -> list[str]:
-        """Names of the files there."""
         with suppress(FileNotFoundError):
             return sorted(path.name for path in folder.iterdir() if path.is_file())
         return []
 
     def listed(self, folder: Path) -> Iterator[Kept]:
-        """What is there."""
+        """Files and folders in a folder; a folder is as old as the latest in it."""
         with suppress(FileNotFoundError), os.scandir(folder) as entries:
             for entry in entries:
                 with suppress(FileNotFoundError):
                     yield Kept(Path(entry.path), entry.stat().st_mtime)
 
     def remove(self, path: Path) -> bool:
-        """Remove it."""
+        """Remove a file or folder everywhere; whether there was one."""
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
             return True
@@ -201,6 +181,9 @@ class Bucket:
                     is_old = path.is_file() and now - path.stat().st_mtime > COPIES_S
                     if is_old and self.holds(path):
                         path.unlink()
+
+
+Storage = SharedFolder | Bucket
 
 
 def storage_of(data_dir: Path) -> Storage:
