@@ -49,9 +49,13 @@ def parse_role(text: str) -> Role:
     raise InvalidRequestError(f"There is no role {text[:40]!r}: give one of {known}.")
 
 
-def is_good(token: ApiToken, now: datetime) -> bool:
-    """Whether a token may be used: neither revoked nor expired."""
-    return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
+def holder_of(token: ApiToken | None) -> Principal | None:
+    """Who holds a token; None where it may not be used: not there, revoked or expired."""
+    if token is None or token.revoked_at is not None:
+        return None
+    if token.expires_at is not None and token.expires_at <= datetime.now(UTC):
+        return None
+    return Principal(token.id, token.name, parse_role(token.role))
 
 
 def create_token(
@@ -114,13 +118,16 @@ def verify_token(session: Session, secret: str) -> Principal:
     if len(secret) > LONGEST_SECRET:
         raise refusal
     hashed = hash_of(secret)
-    now = datetime.now(UTC)
     row = session.scalar(_OF_HASH, {"hash": hashed})
-    if row is None or not hmac.compare_digest(row.secret_hash, hashed) or not is_good(row, now):
+    if row is None or not hmac.compare_digest(row.secret_hash, hashed):
         raise refusal
+    holder = holder_of(row)
+    if holder is None:
+        raise refusal
+    now = datetime.now(UTC)
     if row.last_used_at is None or row.last_used_at < now - LAST_USED_RESOLUTION:
         _note_use(session, row.id, now)
-    return Principal(row.id, row.name, parse_role(row.role))
+    return holder
 
 
 _OF_HASH = select(ApiToken).where(ApiToken.secret_hash == bindparam("hash"))

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, update
 from sqlalchemy.orm import Session
 
-from app.core.access import hash_of, is_good, parse_role
+from app.core.access import hash_of, holder_of, parse_role
 from app.core.access_tables import ApiToken, LoginCode, WebSessionRow
 from app.core.audit import record_event
 from app.core.errors import UnauthenticatedError
@@ -119,15 +119,11 @@ def holder_of_session(session: Session, session_id: str) -> Principal | None:
     except ValueError:
         return None
     row = session.get(WebSessionRow, wanted)
-    now = datetime.now(UTC)
-    if row is None or row.ended_at is not None or row.expires_at <= now:
+    if row is None or row.ended_at is not None or row.expires_at <= datetime.now(UTC):
         return None
     if row.name is not None and row.role is not None:
         return Principal(None, row.name, parse_role(row.role))
-    token = session.get(ApiToken, row.token_id)
-    if token is None or not is_good(token, now):
-        return None
-    return Principal(token.id, token.name, parse_role(token.role))
+    return holder_of(session.get(ApiToken, row.token_id))
 
 
 _REFUSAL = UnauthenticatedError(
@@ -137,7 +133,7 @@ _REFUSAL = UnauthenticatedError(
 
 
 def _holder(session: Session, token_id: UUID) -> Principal:
-    row = session.get(ApiToken, token_id)
-    if row is None or not is_good(row, datetime.now(UTC)):
+    holder = holder_of(session.get(ApiToken, token_id))
+    if holder is None:
         raise _REFUSAL
-    return Principal(row.id, row.name, parse_role(row.role))
+    return holder

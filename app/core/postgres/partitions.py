@@ -51,16 +51,15 @@ def create_partition(session: Session, checkpoint_id: int, latent_size: int) -> 
     session.execute(text(f"ALTER TABLE embedding ATTACH PARTITION {table} FOR VALUES IN ({key})"))
 
 
+_IS_VALID = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
+
+
 def has_vector_index(session: Session, checkpoint_id: int) -> bool:
     """Whether searches under this checkpoint can use a finished vector index."""
-    found = session.scalar(
-        text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"),
-        {"name": vector_index_name(checkpoint_id)},
-    )
-    return bool(found)
+    return bool(session.scalar(_IS_VALID, {"name": vector_index_name(checkpoint_id)}))
 
 
-def has_rows(session: Session, checkpoint_id: int, least: int) -> bool:
+def has_rows(session: Session | Connection, checkpoint_id: int, least: int) -> bool:
     """Whether a checkpoint has at least so many embeddings; counts no further."""
     first = text(
         f"SELECT count(*) FROM (SELECT 1 FROM {partition_name(checkpoint_id)} LIMIT :least) AS few"  # noqa: S608
@@ -92,17 +91,13 @@ def ensure_vector_index(
     Returns:
         Whether there is an index now.
     """
-    table, index = partition_name(checkpoint_id), vector_index_name(checkpoint_id)
+    index = vector_index_name(checkpoint_id)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        enough = text(f"SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT :least) AS first_rows")  # noqa: S608
-        if connection.scalar(enough, {"least": from_rows}) != from_rows:
+        if not has_rows(connection, checkpoint_id, from_rows):
             return False
         _unless(connection, check, "SELECT pg_advisory_lock(hashtext(:name))", {"name": index})
         try:
-            is_valid = connection.scalar(
-                text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"),
-                {"name": index},
-            )
+            is_valid = connection.scalar(_IS_VALID, {"name": index})
             if is_valid is False:
                 connection.execute(text(f"DROP INDEX CONCURRENTLY {index}"))
             if not is_valid:
