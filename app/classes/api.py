@@ -11,7 +11,7 @@ from pydantic import Field
 from app.classes.log import Change, ClassEvent, ClassLog
 from app.classes.naming import create_class, list_classes
 from app.classes.overview import occurrence_of, portrait
-from app.classes.records import GlitchClass
+from app.classes.records import GlitchClass, NearbyClass
 from app.classes.service import change_class, class_history, get_class_named
 from app.core.model import ListOf, Model
 from app.glitches import render
@@ -36,14 +36,6 @@ class ClassHistory(Model):
 
     items: list[ClassEvent]
     last_event_id: int = Field(description="Send it along with what you do next.")
-
-
-class NearbyClass(Model):
-    """Another class, and how near its middle lies."""
-
-    name: str
-    state: str
-    distance: float = Field(description="Chord between mean directions, 0 to 2.")
 
 
 class ClassDetail(GlitchClass):
@@ -103,7 +95,7 @@ def glitch_class(base: BaseUrl, session: SessionDep, _: Reader, name: ClassPath)
         by_ifo=dict(seen.by_ifo),
         first_gps_time=None if seen.first is None else plain_seconds(seen.first),
         last_gps_time=None if seen.last is None else plain_seconds(seen.last),
-        nearest_classes=[NearbyClass.model_validate(one) for one in shown.nearest],
+        nearest_classes=list(shown.nearest),
         exemplars=[render.glitch_item(base, one) for one in shown.exemplars],
         last_event_id=class_history(session, found.id).last_id,
     )

@@ -41,22 +41,12 @@ class Occurrence:
 
 
 @dataclass(frozen=True)
-class ClassNearby:
-    """Another class and the angle between the middles of both, as a chord, 0 to 2."""
-
-    id: int
-    name: str
-    state: str
-    distance: float  # lower is more alike
-
-
-@dataclass(frozen=True)
 class Portrait:
     """What shows a class, under the active checkpoint."""
 
     exemplars: tuple[GlitchRecord, ...]
     are_chosen: bool  # by staff; else those nearest to the middle of the latest
-    nearest: tuple[ClassNearby, ...]
+    nearest: tuple[records.NearbyClass, ...]
 
 
 def occurrences(
@@ -144,7 +134,9 @@ def portrait(session: Session, known: records.GlitchClass) -> Portrait:
         )
     }
     nearest = tuple(
-        ClassNearby(class_id, names[class_id].name, names[class_id].state, chord)
+        records.NearbyClass(
+            id=class_id, name=names[class_id].name, state=names[class_id].state, distance=chord
+        )
         for chord, class_id in chords
     )
     return Portrait(shown, bool(chosen), nearest)

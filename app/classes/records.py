@@ -28,3 +28,12 @@ class GlitchClass(Model):
     def is_retired(self) -> bool:
         """Whether it is offered for new labels no more."""
         return self.state == "retired"
+
+
+class NearbyClass(Model):
+    """Another class, and how near its middle lies."""
+
+    id: int = Field(exclude=True)
+    name: str
+    state: str
+    distance: float = Field(description="Chord between mean directions, 0 to 2.")
