@@ -162,7 +162,7 @@ def _read(
         settings = context.settings
         remote: list[DataFind | OpenData] = []
         if settings.datafind_url:
-            remote.append(DataFind(settings.datafind_url, settings.frame_types_by_detector))
+            remote.append(DataFind(settings.datafind_url, settings.frame_types))
         if settings.gwosc_url:
             kept_in = open_data_folder(context.data_dir)
             remote.append(OpenData(settings.gwosc_url, kept_in, options.sample_rate_hz))

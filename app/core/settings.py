@@ -65,6 +65,18 @@ def _words(value: Any) -> Any:
     return tuple(value.split()) if isinstance(value, str) else value
 
 
+def _frame_types(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    pairs = re.split(r"[,\s]+", value.strip(", \t\n"))
+    if not all(re.fullmatch(r"[GHIKLV][12]=\w[\w+#.]*", one) for one in pairs):
+        raise ValueError(
+            "GLITCH_FRAME_TYPES must read as H1=H1_HOFT_C00,L1=L1_HOFT_C00: a detector and its "
+            "type of frames each"
+        )
+    return dict(one.split("=", 1) for one in pairs)
+
+
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 """Several values, with blanks between them."""
 Roles = dict[str, Literal["reader", "submitter", "reviewer", "admin"]]
@@ -186,8 +198,8 @@ class Settings(BaseSettings):
         description="A GWDataFind server, such as https://datafind.ligo.org, asked where the "
         "frames of a trigger lie; they must be mounted here. Unset: none is asked.",
     )
-    frame_types: str | None = Field(
-        default=None,
+    frame_types: Annotated[dict[str, str], NoDecode, BeforeValidator(_frame_types)] = Field(
+        default={},
         description="The type of frames of each detector, for GLITCH_DATAFIND_URL, such as "
         "H1=H1_HOFT_C00,L1=L1_HOFT_C00,V1=V1Online.",
     )
@@ -367,21 +379,6 @@ class Settings(BaseSettings):
         """Whether anybody is told what is new."""
         return self.digest_webhook is not None or bool(self.digest_mail)
 
-    @field_validator("frame_types")
-    @classmethod
-    def _pairs(cls, value: str | None) -> str | None:
-        if not all(re.fullmatch(r"[GHIKLV][12]=\w[\w+#.]*", one) for one in _listed(value)):
-            raise ValueError(
-                "GLITCH_FRAME_TYPES must read as H1=H1_HOFT_C00,L1=L1_HOFT_C00: a detector and its "
-                "type of frames each"
-            )
-        return value
-
-    @property
-    def frame_types_by_detector(self) -> dict[str, str]:
-        """The type of frames of each detector."""
-        return dict(one.split("=", 1) for one in _listed(self.frame_types))
-
     @property
     def has_remote_strain(self) -> bool:
         """Whether strain that is not at hand is asked for elsewhere."""
@@ -456,7 +453,3 @@ class Settings(BaseSettings):
     @property
     def max_batch_unpacked_bytes(self) -> int:
         return int(self.max_batch_unpacked_mb * 1_000_000)
-
-
-def _listed(text: str | None) -> list[str]:
-    return [one for one in re.split(r"[,\s]+", text or "") if one]

@@ -219,7 +219,7 @@ def test_strain_is_found_by_the_frame_server(
         name, content = frame(first_s, last_s, start=GPS_START + 4000)
         (tmp_path / name).write_bytes(content)
     monkeypatch.setattr(service.settings, "datafind_url", frame_server)
-    monkeypatch.setattr(service.settings, "frame_types", "H1=H1_HOFT,L1=L1_HOFT")
+    monkeypatch.setattr(service.settings, "frame_types", {"H1": "H1_HOFT", "L1": "L1_HOFT"})
     _, [item] = ingest(service, table(f"{MIDDLE + 4000}.25"))
     assert item.state == "done", item
     for ifo, at, reason in (
