@@ -34,7 +34,7 @@ from app.models.checkpoints import (
     lock_publishing,
 )
 from app.models.records import CheckpointRecord
-from app.novelty import REJUDGED_AT_ONCE, KnownCache, recalibrate, rejudge
+from app.novelty import REJUDGED_AT_ONCE, KnownCache, embedded_after, recalibrate, rejudge
 from glitch.novelty.conditions import condition_of
 
 if TYPE_CHECKING:
@@ -244,11 +244,8 @@ def _judge(portions: sessionmaker[Session], target: CheckpointRecord, context: J
     cache = KnownCache(target.id)
     last: UUID | None = None
     while True:
-        page = select(Embedding.glitch_id).where(Embedding.checkpoint_id == target.id)
-        if last is not None:
-            page = page.where(Embedding.glitch_id > last)
         with portions.begin() as own:
-            ids = list(own.scalars(page.order_by(Embedding.glitch_id).limit(_REJUDGED)))
+            ids = embedded_after(own, target.id, last, _REJUDGED)
             rejudge(own, target.id, ids, cache)
         if not ids:
             return

@@ -65,9 +65,9 @@ class Known:
     @classmethod
     def load(cls, session: Session, checkpoint_id: int, population: Population) -> Known:
         """As they are stored; some 300 bytes a reference."""
-        found = _read_references(session, checkpoint_id, population)
-        references, places = References.ordered(found.means, found.gps_times)
-        order = np.argsort(found.keys)
+        keys, means, times = _read_references(session, checkpoint_id, population)
+        references, places = References.ordered(means, times)
+        order = np.argsort(keys)
         scores: dict[tuple[str, str | None], list[float]] = {}
         for condition, run, score in session.execute(
             select(Embedding.condition, Embedding.calibration_run, Embedding.calibration_score)
@@ -82,7 +82,7 @@ class Known:
         calibration = {key: np.array(values) for key, values in scores.items()}
         ifo, is_simulated = population
         named = None if is_simulated else ifo
-        return cls(references, found.keys[order], places[order], calibration, named)
+        return cls(references, keys[order], places[order], calibration, named)
 
     def own_places(self, keys: np.ndarray) -> Positions:
         """Where glitches of these ids stand among the references; -1 for those that are none."""
@@ -119,15 +119,6 @@ class Stored(NamedTuple):
     condition: str
     is_reference: bool
     own_score: float | None  # with which it calibrates itself
-
-
-@dataclass(frozen=True, eq=False)
-class Vectors:
-    """Glitches of one population, as arrays."""
-
-    keys: np.ndarray  # ids as 16 bytes
-    means: LatentArray
-    gps_times: Times  # s; NaN where not known
 
 
 class KnownCache:
@@ -204,11 +195,7 @@ def recalibrate(session: Session, checkpoint_id: int) -> int:
             },
         )
     session.expire_all()
-    embedded = session.scalars(
-        select(Embedding.glitch_id)
-        .where(Embedding.checkpoint_id == checkpoint_id)
-        .limit(REJUDGED_AT_ONCE + 1)
-    ).all()
+    embedded = embedded_after(session, checkpoint_id, None, REJUDGED_AT_ONCE + 1)
     if len(embedded) <= REJUDGED_AT_ONCE:
         rejudge(session, checkpoint_id, embedded)
     return n_calibration
@@ -265,8 +252,20 @@ def rejudge(
     return sum(judgement.is_judged for judgement in judgements.values())
 
 
-def _read_references(session: Session, checkpoint_id: int, population: Population) -> Vectors:
-    """The references of a population, by id."""
+def embedded_after(
+    session: Session, checkpoint_id: int, last: UUID | None, most: int
+) -> Sequence[UUID]:
+    """Glitches with an embedding under a checkpoint, by id: the next after the last one seen."""
+    page = select(Embedding.glitch_id).where(Embedding.checkpoint_id == checkpoint_id)
+    if last is not None:
+        page = page.where(Embedding.glitch_id > last)
+    return session.scalars(page.order_by(Embedding.glitch_id).limit(most)).all()
+
+
+def _read_references(
+    session: Session, checkpoint_id: int, population: Population
+) -> tuple[np.ndarray, LatentArray, Times]:
+    """The references of a population: ids as 16 bytes, means, GPS times (s; NaN if not known)."""
     keys: list[bytes] = []
     parts: list[LatentArray] = []
     times: list[float] = []
@@ -282,7 +281,7 @@ def _read_references(session: Session, checkpoint_id: int, population: Populatio
         parts.append(np.array([row[1] for row in block], dtype=np.float32))
         times += [np.nan if row[2] is None else float(row[2]) for row in block]
     means = np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
-    return Vectors(np.array(keys, dtype="S16"), means, np.array(times, dtype=np.float64))
+    return np.array(keys, dtype="S16"), means, np.array(times, dtype=np.float64)
 
 
 def as_keys(glitch_ids: Sequence[UUID]) -> np.ndarray:

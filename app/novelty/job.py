@@ -20,7 +20,13 @@ from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
 from app.jobs.service import create_job
 from app.jobs.tables import Job
 from app.models.checkpoints import active_id
-from app.novelty.catalogue import REJUDGED_AT_ONCE, KnownCache, recalibrate, rejudge
+from app.novelty.catalogue import (
+    REJUDGED_AT_ONCE,
+    KnownCache,
+    embedded_after,
+    recalibrate,
+    rejudge,
+)
 
 KIND = "judge"
 JUDGED = 5000  # glitches in a chunk: some seconds of work
@@ -78,10 +84,7 @@ class JudgeHandler:
         last: UUID | None = None
         while True:
             context.heartbeat()
-            page = select(Embedding.glitch_id).where(Embedding.checkpoint_id == checkpoint_id)
-            if last is not None:
-                page = page.where(Embedding.glitch_id > last)
-            ids = session.scalars(page.order_by(Embedding.glitch_id).limit(JUDGED)).all()
+            ids = embedded_after(session, checkpoint_id, last, JUDGED)
             if not ids:
                 return
             is_all = last is None and len(ids) < JUDGED and len(ids) <= REJUDGED_AT_ONCE
