@@ -36,7 +36,7 @@ def run_worker(settings: Settings) -> int:
     _declare_tasks(application, settings, database_url, redis_url)
     quieten(settings)
     signals.worker_ready.connect(lambda **_: watch_for_stall(redis_url), weak=False)
-    signals.worker_shutting_down.connect(_on_shutdown, weak=False)
+    signals.worker_shutting_down.connect(ask_to_stop, weak=False)
     application.conf.update(
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
@@ -68,7 +68,7 @@ def run_until_idle(settings: Settings, idle_s: float) -> int:
         NotReadyError: if DATABASE_URL or REDIS_URL is not set.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _on_signal)
+        signal.signal(number, ask_to_stop)
     process = Process(settings, *addresses(settings))
     try:
         last_s = time.monotonic()
@@ -80,10 +80,6 @@ def run_until_idle(settings: Settings, idle_s: float) -> int:
     finally:
         process.close()
     return 0
-
-
-def _on_signal(*_: object) -> None:
-    ask_to_stop()
 
 
 def _declare_tasks(
@@ -108,7 +104,3 @@ def _declare_tasks(
     @application.task(name=RECONCILE_TASK, ignore_result=True)  # type: ignore[untyped-decorator]
     def reconcile() -> None:
         opened[0].reconcile()
-
-
-def _on_shutdown(**_: object) -> None:
-    ask_to_stop()

@@ -10,8 +10,8 @@ from multiprocessing.synchronize import Event
 _stop: Event = multiprocessing.get_context("fork").Event()
 
 
-def ask_to_stop() -> None:
-    """In the worker's main process: let the others leave their chunks."""
+def ask_to_stop(*_: object, **__: object) -> None:
+    """In the worker's main process, by Celery or a signal: let the others leave their chunks."""
     _stop.set()
 
 

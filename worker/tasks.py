@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from uuid import UUID
 
 from redis import Redis
@@ -62,15 +63,21 @@ class Process:
     def work_once(self) -> bool:
         """Do a slice of each open job of which something is due; whether any was."""
         has_worked = False
+        for job_id in self._due():
+            if not is_stopping():
+                self.work(job_id)
+                has_worked = True
+        return has_worked
+
+    def _due(self) -> Iterator[UUID]:
+        """The open jobs of which something is due; ends those that have come to their end."""
         with self.sessions() as session:
             job_ids = open_jobs(session)
         for job_id in job_ids:
             with self.sessions.begin() as session:
                 is_due = reconcile(session, job_id)
-            if is_due and not is_stopping():
-                self.work(job_id)
-                has_worked = True
-        return has_worked
+            if is_due:
+                yield job_id
 
     def reconcile(self) -> None:
         """Leave a sign of life, end what has ended, and notify of what is due.
@@ -90,12 +97,8 @@ class Process:
             is_my_turn = take_turn(self.redis, "upkeep", UPKEEP_EVERY_S)
         except RedisError:
             is_quiet, is_my_turn = True, False
-        with self.sessions() as session:
-            job_ids = open_jobs(session)
-        for job_id in job_ids:
-            with self.sessions.begin() as session:
-                is_due = reconcile(session, job_id)
-            if is_due and is_quiet:
+        for job_id in self._due():
+            if is_quiet:
                 self._notify(job_id)
         if is_my_turn:
             self.look_after()
