@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import psutil
-from jobs_fixtures import KIND, ProbeHandler
+from jobs_fixtures import KIND, ProbeHandler, register
 from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
@@ -32,7 +32,6 @@ from app.jobs.broker import (
 )
 from app.jobs.notify import notifier_info
 from app.jobs.records import JobRecord
-from app.jobs.registry import register
 from app.jobs.service import create_job, get_job
 from app.launch.redis.broker import find_redis_server
 

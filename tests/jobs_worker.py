@@ -21,9 +21,8 @@ if __name__ == "__main__":
 
         run_scheduler(Settings())
         sys.exit()
-    from jobs_fixtures import KIND, ProbeHandler
+    from jobs_fixtures import KIND, ProbeHandler, register
 
-    from app.jobs.registry import register
     from worker import stalled
     from worker.main import run_worker
 

@@ -138,17 +138,12 @@ class OneTransaction:
         return ChunkResult()
 
 
-_handlers: dict[str, JobHandler] = {}
-
-
-def register(kind: str, handler: JobHandler) -> None:
-    """Make a kind known to this process, besides the built-in ones."""
-    _handlers[kind] = handler
+_loaded: dict[str, JobHandler] = {}
 
 
 def known_kinds() -> tuple[str, ...]:
-    """Every kind that this process can plan and run, by name."""
-    return tuple(sorted({*BUILT_IN, *_handlers}))
+    """Every kind of job, by name."""
+    return tuple(sorted(BUILT_IN))
 
 
 def check_kind(kind: str) -> None:
@@ -157,7 +152,7 @@ def check_kind(kind: str) -> None:
     Raises:
         InvalidRequestError: if there is no such kind.
     """
-    if kind not in known_kinds():
+    if kind not in BUILT_IN:
         known = ", ".join(known_kinds())
         raise InvalidRequestError(f"There is no job of kind {kind[:40]!r}; known: {known}.")
 
@@ -169,7 +164,7 @@ def handler_of(kind: str) -> JobHandler:
         InvalidRequestError: if there is no such kind.
     """
     check_kind(kind)
-    if kind not in _handlers:
+    if kind not in _loaded:
         module, _, name = BUILT_IN[kind].partition(":")
-        _handlers[kind] = cast("JobHandler", getattr(importlib.import_module(module), name))
-    return _handlers[kind]
+        _loaded[kind] = cast("JobHandler", getattr(importlib.import_module(module), name))
+    return _loaded[kind]

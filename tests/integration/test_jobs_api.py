@@ -12,11 +12,10 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from api_fixtures import Service, assert_problem, running_service, tiny_data_folder
-from jobs_fixtures import KIND, ProbeHandler
+from jobs_fixtures import KIND, ProbeHandler, register
 
 from app.core.embedded import EmbeddedServer
 from app.core.engine import make_session_factory
-from app.jobs.registry import register
 from app.jobs.service import create_job
 from worker.runner import JobRunner
 

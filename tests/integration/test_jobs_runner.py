@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs_fixtures import KIND, ProbeHandler, expected, stored
+from jobs_fixtures import KIND, ProbeHandler, expected, register, stored
 from sqlalchemy import Engine, insert, text
 from sqlalchemy.orm import Session, sessionmaker
 from store_helpers import person
@@ -22,7 +22,6 @@ from app.core.principals import Role
 from app.core.settings import Settings
 from app.jobs.leases import MAX_ATTEMPTS, LeaseLostError, claim_chunk, end_chunk, renew_lease
 from app.jobs.records import JobRecord, Phase
-from app.jobs.registry import register
 from app.jobs.service import cancel_job, create_job, get_job, list_events, list_items, retry_job
 from app.jobs.tables import JobChunk
 from worker.runner import JobRunner

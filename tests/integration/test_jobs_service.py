@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from jobs_fixtures import register
 from sqlalchemy.orm import Session
 
 from app.core.errors import InvalidRequestError
-from app.jobs.registry import register
 from app.jobs.service import create_job, get_job, list_events
 
 
 @pytest.fixture(autouse=True)
 def _kind() -> None:
-    register("probe", object())  # type: ignore[arg-type]  (only its name is looked at here)
+    register("probe", object())  # only its name is looked at here
 
 
 def test_a_new_job_waits_and_says_so(session: Session) -> None:

@@ -22,7 +22,7 @@ from api_fixtures import (
     strain_values,
     tiny_data_folder,
 )
-from jobs_fixtures import KIND, ProbeHandler
+from jobs_fixtures import KIND, ProbeHandler, register
 from web_fixtures import Page, Walker, fill_catalogue
 
 from app.core.access import verify_token
@@ -32,7 +32,6 @@ from app.frame import words
 from app.glitches.exports.service import start_export
 from app.glitches.labels import append_label
 from app.glitches.records import GlitchFilters, GlitchRecord
-from app.jobs.registry import register
 from app.jobs.service import create_job
 from worker.runner import JobRunner
 
