@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Self
 from urllib.parse import urlsplit
 
-import httpx
-
 from app.core.errors import NotReadyError
 from app.core.fetching import UNREACHED, AnswerTooLongError, Fetcher, is_trouble
 from glitch.errors import FormatError, TooLargeError
@@ -50,11 +48,11 @@ class PictureHost:
             ) from None
         except UNREACHED as error:
             raise self._unreachable(type(error).__name__) from error
-        if is_trouble(answer.status):
-            raise self._unreachable(f"it answers {answer.status}")
-        if not httpx.codes.is_success(answer.status):
-            raise FormatError(f"Its picture is not there ({url} answers {answer.status}).")
-        return answer.body
+        if is_trouble(answer.status_code):
+            raise self._unreachable(f"it answers {answer.status_code}")
+        if not answer.is_success:
+            raise FormatError(f"Its picture is not there ({url} answers {answer.status_code}).")
+        return answer.content
 
     def _unreachable(self, why: str) -> NotReadyError:
         return NotReadyError(

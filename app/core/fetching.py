@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
@@ -17,25 +16,6 @@ UNREACHED = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)  # what asking may
 
 class AnswerTooLongError(ValueError):
     """The answer has more bytes than it may."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a server said."""
-
-    status: int
-    body: bytes
-
-    @property
-    def good(self) -> bytes:
-        """The body.
-
-        Raises:
-            ValueError: if the status is no success.
-        """
-        if not httpx.codes.is_success(self.status):
-            raise ValueError(f"it answers {self.status}")
-        return self.body
 
 
 def is_trouble(status: int) -> bool:
@@ -69,7 +49,7 @@ class Fetcher:
         self._runner.run(self._client.aclose())
         self._runner.close()
 
-    def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
+    def get(self, url: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """The answer; of one that is no success its body may be worth reading too.
 
         Raises:
@@ -78,7 +58,7 @@ class Fetcher:
         """
         return self._runner.run(self._get(url, headers))
 
-    async def _get(self, url: str, headers: Mapping[str, str] | None) -> Answer:
+    async def _get(self, url: str, headers: Mapping[str, str] | None) -> httpx.Response:
         body = bytearray()
         async with (
             asyncio.timeout(self._patience_s),
@@ -88,7 +68,7 @@ class Fetcher:
                 body += piece
                 if len(body) > self._most_bytes:
                     raise AnswerTooLongError("its answer is too long")
-        return Answer(answer.status_code, bytes(body))
+        return httpx.Response(answer.status_code, content=bytes(body), request=answer.request)
 
 
 def fetch(
@@ -98,7 +78,7 @@ def fetch(
     patience_s: float,
     headers: Mapping[str, str] | None = None,
     **options: Any,
-) -> Answer:
+) -> httpx.Response:
     """One answer, as a ``Fetcher`` gets it."""
     with Fetcher(most_bytes, patience_s, **options) as fetcher:
         return fetcher.get(url, headers)

@@ -7,7 +7,6 @@ thread, and never at an address that a token names.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -160,7 +159,8 @@ def _is_good(key: jwt.PyJWK) -> bool:
 
 def _json_at(url: str) -> dict[str, Any]:
     """A small JSON object, or an error within seconds; redirects are not followed."""
-    found = json.loads(fetch(url, most_bytes=_MOST_BYTES, patience_s=_PATIENCE_S).good)
+    answer = fetch(url, most_bytes=_MOST_BYTES, patience_s=_PATIENCE_S)
+    found = answer.raise_for_status().json()
     if not isinstance(found, dict):
         raise TypeError("its answer is no JSON object")
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -116,7 +115,7 @@ def published_files(archive: Archive, zenodo: str = ZENODO) -> dict[str, Publish
     url = f"{zenodo.rstrip('/')}/api/records/{archive.record}"
     try:
         answer = fetch(url, most_bytes=_MOST_BYTES, patience_s=_PATIENCE_S, follow_redirects=True)
-        return {one.name: one for one in map(_file, json.loads(answer.good)["files"])}
+        return {one.name: one for one in map(_file, answer.raise_for_status().json()["files"])}
     except (*UNREACHED, ValueError, KeyError, TypeError) as error:
         raise NotReadyError(
             f"{urlsplit(zenodo).netloc or zenodo} does not say what {archive.name} holds "

@@ -94,13 +94,13 @@ class SegmentDatabase:
             ) from None
         except UNREACHED as error:
             raise self._unreachable(name, type(error).__name__) from error
-        if answer.status == httpx.codes.NOT_FOUND:
+        if answer.status_code == httpx.codes.NOT_FOUND:
             raise FormatError(
                 f"The segment database has no flag {name}: correct its name or version."
             )
-        if not httpx.codes.is_success(answer.status):
-            raise self._unreachable(name, f"it answers {answer.status}")
-        return answer.body
+        if not answer.is_success:
+            raise self._unreachable(name, f"it answers {answer.status_code}")
+        return answer.content
 
     def _unreachable(self, name: str, why: str) -> NotReadyError:
         return NotReadyError(
