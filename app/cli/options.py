@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -39,11 +38,9 @@ def set_environment(**values: object) -> None:
     os.environ.update({name: str(value) for name, value in values.items() if value is not None})
 
 
-@contextlib.contextmanager
-def open_store() -> Iterator[Database]:
+def open_store() -> AbstractContextManager[Database]:
     """The database that the settings name; for the embedded one, started if need be."""
     from app.launch.database import open_database
     from app.launch.settings import read_settings
 
-    with open_database(read_settings()) as database:
-        yield database
+    return open_database(read_settings())

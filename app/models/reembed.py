@@ -34,7 +34,8 @@ from app.models.checkpoints import (
     lock_publishing,
 )
 from app.models.records import CheckpointRecord
-from app.novelty import REJUDGED_AT_ONCE, KnownCache, embedded_after, recalibrate, rejudge
+from app.novelty import REJUDGED_AT_ONCE, Known, embedded_after, recalibrate, rejudge
+from app.novelty.conditions import Population
 from glitch.novelty.conditions import condition_of
 
 if TYPE_CHECKING:
@@ -241,12 +242,12 @@ def _judge(portions: sessionmaker[Session], target: CheckpointRecord, context: J
         recalibrate(own, target.id)
         if not has_rows(own, target.id, REJUDGED_AT_ONCE + 1):
             return  # recalibrate has judged them
-    cache = KnownCache(target.id)
+    known_by: dict[Population, Known] = {}
     last: UUID | None = None
     while True:
         with portions.begin() as own:
             ids = embedded_after(own, target.id, last, _REJUDGED)
-            rejudge(own, target.id, ids, cache)
+            rejudge(own, target.id, ids, known_by)
         if not ids:
             return
         context.heartbeat()

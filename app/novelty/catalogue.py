@@ -121,20 +121,6 @@ class Stored(NamedTuple):
     own_score: float | None  # with which it calibrates itself
 
 
-class KnownCache:
-    """What is known of each population, loaded at first need and kept."""
-
-    def __init__(self, checkpoint_id: int) -> None:
-        self._checkpoint_id = checkpoint_id
-        self._loaded: dict[Population, Known] = {}
-
-    def get(self, session: Session, population: Population) -> Known:
-        """What glitches of this population are judged by."""
-        if population not in self._loaded:
-            self._loaded[population] = Known.load(session, self._checkpoint_id, population)
-        return self._loaded[population]
-
-
 def set_references(session: Session, checkpoint_id: int) -> None:
     """Let exactly those be references that carry the label of a class now."""
     is_known = is_of_a_class()
@@ -205,18 +191,19 @@ def rejudge(
     session: Session,
     checkpoint_id: int,
     glitch_ids: Collection[UUID],
-    cache: KnownCache | None = None,
+    known_by: dict[Population, Known] | None = None,
 ) -> int:
     """Judge stored glitches again and store the judgements.
 
     What was stored first had little to be compared with; call after ``recalibrate``.
 
-    Memory grows with their number. ``cache`` is what is known, where it is used again.
+    Memory grows with their number. ``known_by`` keeps what is known of each population of this
+    checkpoint, for those who judge several times.
 
     Returns:
         How many of them are judged now.
     """
-    cache = cache or KnownCache(checkpoint_id)
+    known_by = {} if known_by is None else known_by
     populations: dict[Population | None, list[Stored]] = {}
     for ifo, is_simulated, glitch_id, mean, time, *others in session.execute(
         select(
@@ -239,7 +226,9 @@ def rejudge(
         if population is None:
             judgements.update({row.glitch_id: NO_DETECTOR for row in rows})
             continue
-        known = cache.get(session, population)
+        if population not in known_by:
+            known_by[population] = Known.load(session, checkpoint_id, population)
+        known = known_by[population]
         scores = novelty_scores(
             np.array([row.mean for row in rows], dtype=np.float32),
             np.array([row.gps_time for row in rows]),

@@ -20,13 +20,8 @@ from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
 from app.jobs.service import create_job
 from app.jobs.tables import Job
 from app.models.checkpoints import active_id
-from app.novelty.catalogue import (
-    REJUDGED_AT_ONCE,
-    KnownCache,
-    embedded_after,
-    recalibrate,
-    rejudge,
-)
+from app.novelty.catalogue import REJUDGED_AT_ONCE, Known, embedded_after, recalibrate, rejudge
+from app.novelty.conditions import Population
 
 KIND = "judge"
 JUDGED = 5000  # glitches in a chunk: some seconds of work
@@ -75,7 +70,7 @@ class JudgeHandler:
     """A ``JobHandler``. What is known is kept from chunk to chunk of one job."""
 
     def __init__(self) -> None:
-        self._known: tuple[UUID, KnownCache] | None = None
+        self._known: tuple[UUID, dict[Population, Known]] | None = None
 
     def plan(self, session: Session, job: JobRecord, context: JobContext) -> Iterator[ChunkPlan]:
         """Take the calibration again, then ranges of ids; a small catalogue is judged by that."""
@@ -107,7 +102,7 @@ class JudgeHandler:
         ).all()
         context.heartbeat()
         if self._known is None or self._known[0] != job.id:
-            self._known = (job.id, KnownCache(checkpoint_id))
+            self._known = (job.id, {})
         rejudge(session, checkpoint_id, ids, self._known[1])
         return ChunkResult()
 
