@@ -99,25 +99,23 @@ def references(
         picture_host.rstrip("/"),
     )
     with open_store() as database:
-        from app.references.service import load_kept, start_references
+        from app.references.service import start_references
 
         table = None if manifest is None else _keep(manifest)
-        digest = None if file is None else _keep(file)
+        kept = {} if file is None else {file.name: _keep(file)}
         with database.sessions.begin() as session:
-            if file is not None and digest is not None:
-                job_id = load_kept(session, chosen, wanted, {file.name: digest}, manifest=table)
-            else:
-                job_id = start_references(
-                    session,
-                    chosen,
-                    wanted,
-                    url=from_url,
-                    checksum=checksum,
-                    manifest=table,
-                    zenodo=zenodo,
-                ).id
+            job_id = start_references(
+                session,
+                chosen,
+                wanted,
+                kept=kept,
+                url=from_url,
+                checksum=checksum,
+                manifest=table,
+                zenodo=zenodo,
+            )
     typer.echo(f"{chosen.title}: job {job_id}")
-    raise typer.Exit(_follow(url, job_id) if follow else 0)
+    raise typer.Exit(_follow(url, UUID(job_id)) if follow else 0)
 
 
 def _follow(url: str | None, job_id: UUID) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import delete, exists, or_, select
 from sqlalchemy.orm import Session, aliased
@@ -17,12 +16,12 @@ from app.core.audit import record_event
 from app.core.errors import ConflictError
 from app.glitches.labels import revoke_labels_of_source
 from app.glitches.tables import Glitch, Label
-from app.jobs.records import OPEN_STATES, JobRecord
+from app.jobs.records import OPEN_STATES
 from app.jobs.service import create_job
 from app.jobs.tables import Job, JobItem
 from app.models.checkpoints import active_checkpoint
 from app.novelty import request_judging
-from app.references.archives import ZENODO, Archive, archive_named, check_selection
+from app.references.archives import Archive, archive_named, check_selection
 
 KIND = "references"
 
@@ -32,43 +31,32 @@ def start_references(
     archive: Archive,
     wanted: Wanted,
     *,
-    url: str | None = None,
-    checksum: str | None = None,
-    manifest: str | None = None,
-    zenodo: str = ZENODO,
-) -> JobRecord:
-    """Have an archive fetched and loaded; while a job like it is open, that one.
+    kept: Mapping[str, str],
+    url: str | None,
+    checksum: str | None,
+    manifest: str | None,
+    zenodo: str,
+) -> str:
+    """Have an archive fetched and loaded; the id of the job. While one like it is open, that one.
 
-    ``url`` and ``checksum`` (``sha256:…`` or ``md5:…``) are of its one file, if that is not at
-    Zenodo; ``manifest`` is the digest of a kept table that tells of the pictures.
+    ``kept`` has the digest of its file by name where it is among the uploads already: then nothing
+    is fetched. ``url`` and ``checksum`` (``sha256:…`` or ``md5:…``) are of its one file, if that is
+    not at Zenodo; ``manifest`` is the digest of a kept table that tells of the pictures.
 
     Raises:
         InvalidRequestError: if there is no such detector or run, or the archive needs one named.
         NotReadyError: if no checkpoint is active.
     """
-    parameters = _parameters(session, archive, wanted, manifest)
+    active_checkpoint(session)
+    check_selection(wanted.ifos, wanted.runs)
+    parameters = {"archive": archive.name, "wanted": asdict(wanted), "manifest": manifest}
+    if kept:
+        return start_batches(session, parameters, kept, AUTHOR)[0]
     if url is None:
         archive.wanted_files(wanted.ifos, wanted.runs)
     parameters |= {"url": url, "checksum": checksum, "zenodo": zenodo}
-    return create_job(session, KIND, parameters, AUTHOR, key=f"{archive.name} {url or ''}")
-
-
-def load_kept(
-    session: Session,
-    archive: Archive,
-    wanted: Wanted,
-    digests: Mapping[str, str],
-    *,
-    manifest: str | None = None,
-) -> UUID:
-    """Have a file loaded that was kept among the uploads, by name; the id of the job.
-
-    Raises:
-        InvalidRequestError: if there is no such detector or run.
-        NotReadyError: if no checkpoint is active.
-    """
-    parameters = _parameters(session, archive, wanted, manifest)
-    return UUID(start_batches(session, parameters, digests, AUTHOR)[0])
+    key = f"{archive.name} {url or ''}"
+    return str(create_job(session, KIND, parameters, AUTHOR, key=key).id)
 
 
 def start_batches(
@@ -148,11 +136,3 @@ def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
         details = {"glitches": len(gone), "labels": revoked}
         record_event(session, AUTHOR, "remove", "references", archive.name, **details)
     return len(gone), revoked
-
-
-def _parameters(
-    session: Session, archive: Archive, wanted: Wanted, manifest: str | None
-) -> dict[str, Any]:
-    active_checkpoint(session)
-    check_selection(wanted.ifos, wanted.runs)
-    return {"archive": archive.name, "wanted": asdict(wanted), "manifest": manifest}
