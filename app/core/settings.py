@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
@@ -170,7 +171,7 @@ class Settings(BaseSettings):
         description="The host of open data from which strain is fetched that is nowhere else, such "
         "as https://gwosc.org. Unset: nothing is fetched.",
     )
-    links: Templates = Field(
+    links: Annotated[Templates, AfterValidator(check_templates)] = Field(
         default_factory=dict,
         description="Pages of others about a time, linked from each glitch: JSON of detector (or "
         "*) to name to address, with {gps}, {gps_s}, {date}, {day}, {year}, {month}, {utc}, {ifo}.",
@@ -342,11 +343,6 @@ class Settings(BaseSettings):
         if value and not value.startswith(("s3://", "gs://", "az://", "file:///")):
             raise ValueError("GLITCH_STORAGE_URL must be s3://bucket/folder or file:///folder")
         return value or None
-
-    @field_validator("links")
-    @classmethod
-    def _known_places(cls, value: Templates) -> Templates:
-        return check_templates(value)
 
     @field_validator("smtp_url")
     @classmethod

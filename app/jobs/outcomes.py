@@ -106,14 +106,7 @@ def store_result(session: Session, chunk: Chunk, owner: str, result: ChunkResult
     if not chunk.items:
         open_units = _open_units(session, chunk)
         states["done"] = open_units - states["failed"] - states["skipped"]
-    end_chunk(
-        session,
-        chunk,
-        owner,
-        done=states["done"],
-        failed=states["failed"],
-        skipped=states["skipped"],
-    )
+    end_chunk(session, chunk, owner, **states)
     if result.items:
         names = {item.position: item.name for item in chunk.items}
         session.execute(

@@ -12,19 +12,15 @@ from app.core.sign_on import create_login_code
 from app.demo.service import demonstration, start_at_first
 from app.launch.database import Database, open_database, upgrade_schema
 from app.launch.publish import publish_shipped
+from app.launch.service_process import Prepared
 from app.launch.settings import read_settings
 from app.launch.token_file import read_token, write_token
 
 FIRST_RUN_TOKEN = "first-run admin"  # noqa: S105 - its name
 
 
-def prepare() -> dict[str, object]:
-    """Migrate, publish the shipped checkpoint, see to the admin token, ask for the demonstration.
-
-    Returns:
-        ``checkpoint`` (name), ``login_code`` (None where the token in the folder is no good),
-        ``demo_job`` (its id while it is to be filled).
-    """
+def prepare() -> Prepared:
+    """Migrate, publish the shipped checkpoint, see to the admin token and the demonstration."""
     settings = read_settings()
     kept_token = read_token(settings.data_dir)  # before anything is changed: it may be damaged
     with open_database(settings) as database:
@@ -40,11 +36,8 @@ def prepare() -> dict[str, object]:
             if settings.demo:
                 start_at_first(session, settings.demo_per_class)
             job = demonstration(session).job
-    return {
-        "checkpoint": checkpoint.name,
-        "login_code": code,
-        "demo_job": str(job.id) if job is not None and job.is_open else None,
-    }
+    to_fill = str(job.id) if job is not None and job.is_open else None
+    return Prepared(checkpoint=checkpoint.name, login_code=code, demo_job=to_fill)
 
 
 def _see_to_token(database: Database, folder: Path, kept: str | None) -> UUID | None:

@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import sys
+from dataclasses import asdict
 
 from app.launch.parent_watch import stop_with_supervisor
 from app.launch.sentences import reported_as_sentences
@@ -27,7 +28,7 @@ def main() -> None:
 
         order, os.environ["DATABASE_URL"] = _await_order("prepare", "join")
         if order == "prepare":
-            print(json.dumps(prepare()), flush=True)  # noqa: T201 - the supervisor reads it
+            print(json.dumps(asdict(prepare())), flush=True)  # noqa: T201 - the supervisor reads it
         _await_order("serve")
         sockets = [socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:]]
         http_server(create_app()).run(sockets=sockets)

@@ -30,7 +30,7 @@ class Prepared:
 
     checkpoint: str
     login_code: str | None  # None: the token in the folder is no good
-    demo_job: str | None
+    demo_job: str | None  # its id, while it is to be filled
 
 
 class ServiceProcess(Child):

@@ -49,9 +49,7 @@ def read_settings() -> LaunchSettings:
 
 def _said(location: tuple[int | str, ...], message: str) -> str:
     text = message.removeprefix("Value error, ").rstrip(".")
-    return text if text.startswith("GLITCH_") else f"{_variable(location)}: {text}"
-
-
-def _variable(location: tuple[int | str, ...]) -> str:
+    if text.startswith("GLITCH_"):
+        return text
     name = str(location[0]) if location else "?"
-    return name if name.isupper() else f"GLITCH_{name.upper()}"
+    return f"{name if name.isupper() else f'GLITCH_{name.upper()}'}: {text}"
