@@ -65,6 +65,11 @@ class EmbeddedServer:
             query={"host": str(self.socket_folder)},
         ).render_as_string()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its process lives; one that nobody has waited for, as in containers, does not."""
+        return _owner_process(self.folder / "postgres") is not None
+
     def ensure_database(self, database: str = "glitch") -> str:
         """Make that database if it is missing; its address."""
         with _connect(self.socket_folder) as connection:
@@ -84,7 +89,7 @@ class EmbeddedServer:
         """
         with _exclusive(self.folder):
             # Whether it answers does not matter: its socket may have been deleted.
-            if _owner_process(self.folder / "postgres") is None:
+            if not self.is_running:
                 return
             _run(self.folder, "pg_ctl", "-w", "-m", "fast", "-t", "60", "-D", "postgres", "stop")
 
@@ -270,12 +275,13 @@ def _lock_lines(data: Path) -> list[str]:
 def _owner_process(data: Path) -> psutil.Process | None:
     """The live process that the lock file names, if it is indeed the server of these data.
 
-    After a crash or in a new container the number may belong to any other process.
+    After a crash or in a new container the number may belong to any other process. Its command
+    tells: the folder that it works in is not for everybody to read, not for root in a container.
     """
     lines = _lock_lines(data)
     try:
         process = psutil.Process(abs(int(lines[0])))
-        is_ours = process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == data
+        is_ours = process.status() != psutil.STATUS_ZOMBIE and str(data) in process.cmdline()
     except (IndexError, ValueError, OSError, psutil.Error):
         return None
     return process if is_ours else None

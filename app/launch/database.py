@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
@@ -34,16 +33,11 @@ class Database:
 
 @dataclass
 class RunningDatabase:
-    """A database that serves. ``place`` is the embedded server's folder, None for another's."""
+    """A database that serves. ``server`` is the embedded one, None for another's."""
 
     url: str
-    place: Path | None = None
-    _postmaster: int = 0
+    server: EmbeddedServer | None = None
     _ends: Ends = field(default_factory=lambda: Ends(_MOST_RESTARTS, _RESTART_WINDOW_S))
-
-    def __post_init__(self) -> None:
-        if self.place is not None:
-            self._postmaster = _postmaster_of(self.place)
 
     def check(self, say: Callable[[str], None]) -> None:
         """Start the embedded server again if it has ended by itself. Call it often.
@@ -56,9 +50,10 @@ class RunningDatabase:
         Raises:
             LaunchError: if it does not start, or ends again and again.
         """
-        if self.place is None or not _has_ended(self._postmaster):
+        if self.server is None or self.server.is_running:
             return
-        log = self.place / "postgres.log"
+        place = self.server.folder
+        log = place / "postgres.log"
         if times := self._ends.note():
             raise LaunchError(
                 f"The database ended {times} times within {_RESTART_WINDOW_S / 60:g} minutes: "
@@ -68,29 +63,12 @@ class RunningDatabase:
         say(f"The database ended unexpectedly ({log} says why): it is started again.")
         for pause_s in (1.0, 2.0, 4.0):  # its children hold on to its memory for a moment
             with contextlib.suppress(LaunchError):
-                _start(self.place)
+                _start(place)
                 break
             time.sleep(pause_s)
         else:
-            _start(self.place)
-        self._postmaster = _postmaster_of(self.place)
+            _start(place)
         say("The database serves again.")
-
-
-def _postmaster_of(place: Path) -> int:
-    """Its process; 0, which is never one, if it has ended already and its file is gone or empty."""
-    try:
-        return int((place / "postgres" / "postmaster.pid").read_text().splitlines()[0])
-    except (FileNotFoundError, IndexError):
-        return 0
-
-
-def _has_ended(pid: int) -> bool:
-    """Whether no such process runs; one that nobody has waited for, as in containers, has ended."""
-    try:
-        return pid == 0 or bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
 
 
 @contextlib.contextmanager
@@ -126,7 +104,7 @@ def running_database(
     try:
         server = _start(place)
         try:
-            yield RunningDatabase(server.url(), place)
+            yield RunningDatabase(server.url(), server)
         finally:
             try:
                 server.stop()

@@ -87,6 +87,24 @@ def test_life_of_a_server(folder: Path) -> None:
         start_embedded(data)
 
 
+def test_a_running_server_is_found_where_its_folder_may_not_be_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by root in a container, who lacks CAP_SYS_PTRACE: its lock must not be taken for stale."""
+
+    def refuse(process: psutil.Process) -> str:
+        raise psutil.AccessDenied(process.pid)
+
+    data = folder / "data"
+    server = start_embedded(data)
+    running = server_process(data)
+    monkeypatch.setattr(psutil.Process, "cwd", refuse)
+    assert start_embedded(data) == server
+    assert server_process(data) == running
+    server.stop()
+    assert psutil.wait_procs([running], timeout=10)[0] == [running]
+
+
 def test_a_server_that_is_killed_as_it_starts_is_a_sentence(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -268,7 +268,7 @@ def test_a_database_that_ends_again_and_again_is_not_started_for_ever(
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "postmaster.pid").write_text("999999999\n")  # no such process
     monkeypatch.setattr("app.launch.database._start", started.append)
-    database = RunningDatabase("postgresql://", tmp_path)
+    database = RunningDatabase("postgresql://", EmbeddedServer(tmp_path, tmp_path))
     said: list[str] = []
     for _ in range(3):
         database.check(said.append)
@@ -295,7 +295,7 @@ def test_a_database_that_ends_while_it_is_started_again_is_started_once_more(
 
     monkeypatch.setattr("app.launch.database.start_embedded", start)
     monkeypatch.setattr("app.launch.database.time.sleep", lambda _s: None)
-    database = RunningDatabase("postgresql://", tmp_path)
+    database = RunningDatabase("postgresql://", EmbeddedServer(tmp_path, tmp_path))
     said: list[str] = []
     database.check(said.append)
     assert len(starts) == 2
