@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app.core.access import hash_of, holder_of, parse_role
 from app.core.access_tables import ApiToken, LoginCode, WebSessionRow
 from app.core.audit import record_event
-from app.core.errors import UnauthenticatedError
+from app.core.errors import ConflictError, UnauthenticatedError
 from app.core.principals import Principal
 
 CODE_LIFETIME = timedelta(minutes=15)
@@ -27,7 +27,16 @@ _KEPT = timedelta(days=7)  # of what is over, for whoever looks into a login
 
 
 def create_login_code(session: Session, token_id: UUID) -> str:
-    """A code that lets its bearer in once, within CODE_LIFETIME, as the holder of a token."""
+    """A code that lets its bearer in once, within CODE_LIFETIME, as the holder of a token.
+
+    Raises:
+        ConflictError: if the token is no longer good, so that the code would let nobody in.
+    """
+    if holder_of(session.get(ApiToken, token_id)) is None:
+        raise ConflictError(
+            "This token has expired or was revoked, so it lets nobody in: make another with "
+            "`glitch-discovery token create`."
+        )
     now = datetime.now(UTC)
     session.execute(delete(LoginCode).where(LoginCode.expires_at < now - _KEPT))
     code = secrets.token_urlsafe(_CODE_BYTES)

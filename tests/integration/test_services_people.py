@@ -34,6 +34,7 @@ from app.core.errors import (
     UnauthenticatedError,
 )
 from app.core.principals import Role
+from app.core.sign_on import create_login_code
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.service import get_glitch
 from app.models.checkpoints import (
@@ -235,6 +236,15 @@ def test_tokens_are_hashed_and_verified(session: Session) -> None:
     for wrong in ("", "nonsense", made.secret[:-1], made.secret + "x", "x" * 300, "\udcff", "a\0"):
         with pytest.raises(UnauthenticatedError, match="not valid"):
             verify_token(session, wrong)
+
+
+def test_no_login_link_is_made_for_a_token_that_has_expired(session: Session) -> None:
+    made = create_token(session, "Ann", Role.READER, lifetime=timedelta(days=1))
+    assert create_login_code(session, made.record.id)
+    session.execute(update(ApiToken).values(expires_at=text("now() - interval '1 second'")))
+    session.expire_all()
+    with pytest.raises(ConflictError, match="has expired or was revoked"):
+        create_login_code(session, made.record.id)
 
 
 def test_revoked_tokens_are_useless_and_free_their_name(session: Session) -> None:
