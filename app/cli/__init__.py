@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from app.cli import backups, catalogue, jobs, references, running, tokens
+from app.cli import catalogue, jobs, references, running, tokens
 from app.cli.options import DataDir, set_environment
 from app.launch.sentences import reported_as_sentences
 from training import cli as training
@@ -33,7 +33,6 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(running.app)
-app.add_typer(backups.app)
 app.add_typer(catalogue.app)
 app.add_typer(references.app)
 app.add_typer(jobs.app, name="jobs")

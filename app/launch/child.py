@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from app.launch.parent_watch import PARENT_PIPE_VARIABLE
 
@@ -28,20 +28,16 @@ class Ends:
     Args:
         most: So many ends within the window are started again; one more is too many.
         window_s: How long an end counts, in seconds.
-        clock: In seconds.
     """
 
-    def __init__(
-        self, most: int, window_s: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, most: int, window_s: float) -> None:
         self._most = most
         self._window_s = window_s
-        self._clock = clock
         self._times: list[float] = []
 
     def note(self) -> int:
         """Count one more end; how many there were within the window, 0 while they are few."""
-        now = self._clock()
+        now = time.monotonic()
         self._times = [end for end in self._times if now - end < self._window_s] + [now]
         return len(self._times) if len(self._times) > self._most else 0
 

@@ -255,10 +255,13 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         read_settings()
 
 
-def test_ends_count_while_they_are_recent() -> None:
+def test_ends_count_while_they_are_recent(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter((0.0, 10.0, 20.0, 301.0, 302.0))
-    ends = Ends(3, 300, clock=times.__next__)
-    assert [ends.note() for _ in range(5)] == [0, 0, 0, 0, 4]  # at 301 s the first is forgotten
+    monkeypatch.setattr("app.launch.child.time.monotonic", times.__next__)
+    ends = Ends(3, 300)
+    counted = [ends.note() for _ in range(5)]
+    monkeypatch.undo()
+    assert counted == [0, 0, 0, 0, 4]  # at 301 s the first is forgotten
 
 
 def test_a_database_that_ends_again_and_again_is_not_started_for_ever(

@@ -22,6 +22,7 @@ from app.launch.backup.contents import (
 from app.launch.data_directory import prepare_data_directory
 from app.launch.database import Database, open_database
 from app.launch.errors import LaunchError
+from app.launch.token_file import TOKEN_FILE
 
 
 def restore_backup(settings: Settings, source: Path) -> Manifest:
@@ -106,9 +107,9 @@ def _refuse_used(database: Database, folder: Path) -> None:
             f"The database has {len(tables)} tables already: restore into an empty one, with "
             "another GLITCH_DATA_DIR, or DATABASE_URL of a new database."
         )
-    if (folder / "admin-token").exists():
+    if (folder / TOKEN_FILE).exists():
         raise LaunchError(
-            f"{folder} belongs to another catalogue (it has an admin-token): give another "
+            f"{folder} belongs to another catalogue (it has an {TOKEN_FILE}): give another "
             "GLITCH_DATA_DIR, or move that file away."
         )
 
