@@ -73,7 +73,7 @@ def ensure_vector_index(
     latent_size: int,
     *,
     from_rows: int = INDEX_FROM_ROWS,
-    check: Callable[[], None] | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> bool:
     """Build the HNSW index of a checkpoint's embeddings if they are many and it is missing.
 
@@ -125,7 +125,7 @@ def build_progress(engine: Engine, checkpoint_id: int) -> str | None:
 
 
 def _build(
-    connection: Connection, checkpoint_id: int, size: int, check: Callable[[], None] | None
+    connection: Connection, checkpoint_id: int, size: int, check: Callable[[], None]
 ) -> None:
     table, index = partition_name(checkpoint_id), vector_index_name(checkpoint_id)
     rows = connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0  # noqa: S608
@@ -158,15 +158,9 @@ def _build(
 
 
 def _unless(
-    connection: Connection,
-    check: Callable[[], None] | None,
-    statement: str,
-    values: dict[str, str],
+    connection: Connection, check: Callable[[], None], statement: str, values: dict[str, str]
 ) -> None:
     """Run a statement that may take long, unless ``check`` raises meanwhile."""
-    if check is None:
-        connection.execute(text(statement), values)
-        return
     with ThreadPoolExecutor(1, thread_name_prefix="vector-index") as thread:
         running = thread.submit(connection.execute, text(statement), values)
         try:
