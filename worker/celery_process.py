@@ -29,13 +29,9 @@ def addresses(settings: Settings) -> tuple[str, str]:
 
 def quieten(settings: Settings) -> None:
     """Keep Celery to what an operator wants to read: not a line for every look at the jobs."""
-    signals.setup_logging.connect(_keep_logging, weak=False)
+    signals.setup_logging.connect(lambda **_: None, weak=False)  # the log stays as it is set up
     if settings.log_level != "debug":
         for name in ("celery.app.trace", "celery.worker.strategy", "celery.beat"):
             logging.getLogger(name).setLevel(logging.WARNING)
     # It warns of root because of pickled messages; ours are JSON, and nothing else is accepted.
     warnings.simplefilter("ignore", SecurityWarning)
-
-
-def _keep_logging(**_: object) -> None:
-    """Connected so that Celery leaves the log as the caller has set it up."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import socket
-import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from app.launch.child import KILL_AFTER_S, Child
 from app.launch.errors import ChildFailedError, LaunchError
@@ -37,17 +34,12 @@ class ServiceProcess(Child):
     """`app.launch.serve` as a child; it imports its libraries from the moment it is made."""
 
     def __init__(
-        self,
-        folder: Path,
-        lock: HeldLock,
-        listener: socket.socket,
-        environment: Mapping[str, str],
+        self, lock: HeldLock, listener: socket.socket, environment: Mapping[str, str]
     ) -> None:
         """Start it.
 
         Args:
-            folder: the data directory.
-            lock: its lock, which the child holds too.
+            lock: of the data directory, which the child holds too.
             listener: the bound socket to serve on, which several processes may share.
             environment: of the service, beside this process's.
         """
@@ -59,11 +51,7 @@ class ServiceProcess(Child):
                 "The service",
                 "app.launch.serve",
                 [str(descriptor) for descriptor in sockets],
-                environment={
-                    "GLITCH_DATA_DIR": str(folder),
-                    **environment,
-                    **terminal_logs(),
-                },
+                environment=environment,
                 keep_open=(lock.descriptor, *sockets),
                 is_conversing=True,
             )
@@ -131,17 +119,6 @@ class ServiceProcess(Child):
         if self._watchdog is not None:
             self._watchdog.close()
         super().stop(within_s=within_s)
-
-
-def terminal_logs() -> dict[str, str]:
-    """For a person at a terminal plain text and warnings alone; requests hide the login link.
-
-    What the environment says goes before; where no terminal is, nothing is changed.
-    """
-    if not sys.stderr.isatty():
-        return {}
-    wanted = {"GLITCH_LOG_FORMAT": "text", "GLITCH_LOG_LEVEL": "warning"}
-    return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
 def _answers(url: str, patience_s: float = 2.0) -> bool:

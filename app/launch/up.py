@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ from app.launch.database import RunningDatabase, running_database
 from app.launch.lock import STOPPING, HeldLock, hold_data_directory
 from app.launch.parent_watch import stop_with_parent
 from app.launch.redis.broker import RunningBroker, running_broker
-from app.launch.service_process import Prepared, ServiceProcess, terminal_logs
+from app.launch.service_process import Prepared, ServiceProcess
 from app.launch.serving import COUNTS, Serving
 from app.launch.settings import LaunchSettings
 from app.launch.token_file import TOKEN_FILE, read_token
@@ -49,18 +50,19 @@ class _Place:
     url: str
     broker: RunningBroker
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of every process beside this one."""
+        folder, redis_url = str(self.folder), self.broker.url
+        return {"GLITCH_DATA_DIR": folder, "REDIS_URL": redis_url, **terminal_logs()}
+
     def spawn(self, environment: Mapping[str, str]) -> ServiceProcess:
-        environment = {"REDIS_URL": self.broker.url, **environment}
-        return ServiceProcess(self.folder, self.lock, self.listener, environment)
+        return ServiceProcess(self.lock, self.listener, {**self.environment, **environment})
 
     def start_background(self, database: RunningDatabase, console: Console) -> list[KeptChild]:
-        environment = {
-            "DATABASE_URL": database.url,
-            "REDIS_URL": self.broker.url,
-            "GLITCH_DATA_DIR": str(self.folder),
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
-            **terminal_logs(),
-        }
+        threads = os.environ.get("OMP_NUM_THREADS", "1")
+        own = {"DATABASE_URL": database.url, "OMP_NUM_THREADS": threads}
+        environment = self.environment | own
         return [
             KeptChild(
                 f"The {role}",
@@ -227,3 +229,14 @@ def _show_filling(url: str, token: str, job_id: str, console: Console) -> None:
         else:
             said = f"The demonstration has {job.done:,} glitches: see {url}/ui/clusters"
     console.print(said)
+
+
+def terminal_logs() -> dict[str, str]:
+    """For a person at a terminal plain text and warnings alone; requests hide the login link.
+
+    What the environment says goes before; where no terminal is, nothing is changed.
+    """
+    if not sys.stderr.isatty():
+        return {}
+    wanted = {"GLITCH_LOG_FORMAT": "text", "GLITCH_LOG_LEVEL": "warning"}
+    return {name: value for name, value in wanted.items() if name not in os.environ}

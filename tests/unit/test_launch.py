@@ -21,9 +21,9 @@ from app.launch.data_directory import LOGS, MOST_LOG_BYTES, bound_logs, prepare_
 from app.launch.database import RunningDatabase
 from app.launch.errors import DataDirectoryBusyError, LaunchError
 from app.launch.lock import STOPPING, hold_data_directory
-from app.launch.service_process import terminal_logs
 from app.launch.settings import read_settings
 from app.launch.token_file import TOKEN_FILE, read_token, write_token
+from app.launch.up import terminal_logs
 
 TOKEN = "t" * 43
 HOLD = """

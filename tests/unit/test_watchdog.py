@@ -62,7 +62,7 @@ def test_one_that_joins_and_never_answers_is_noticed(
         hold_data_directory(tmp_path, "a test") as lock,
         socket.create_server(("127.0.0.1", 0)) as listener,
     ):
-        service = service_process.ServiceProcess(tmp_path, lock, listener, {})
+        service = service_process.ServiceProcess(lock, listener, {"GLITCH_DATA_DIR": str(tmp_path)})
         psutil.Process(service.pid).suspend()
         try:
             service.join("postgresql://nowhere/at-all")
