@@ -140,7 +140,7 @@ class JobRunner:
         if (pause := _disk_sentence(error)) is not None:
             _log.error("chunk waits: %s", pause, extra=where)
             self._give_back(chunk, pause=_DISK_PAUSE, detail=pause)
-        elif _is_connection_lost(error):
+        elif is_connection_lost(error):
             _log.warning("the database went away under a chunk", extra=where)
             self._give_back(chunk)
         elif isinstance(error, HandlerMistakeError):
@@ -192,7 +192,8 @@ def _disk_sentence(error: Exception) -> str | None:
     return None
 
 
-def _is_connection_lost(error: Exception) -> bool:
+def is_connection_lost(error: Exception) -> bool:
+    """Whether the database went away, so that the same may succeed once it is back."""
     if not isinstance(error, DBAPIError):
         return False
     state = _sqlstate(error)

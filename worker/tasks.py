@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.engine import make_engine, make_session_factory
@@ -25,7 +26,7 @@ from app.jobs.broker import (
 from app.jobs.notify import notifier_info
 from app.jobs.reconciling import open_jobs, reconcile
 from app.server.upkeep import UPKEEP, UPKEEP_EVERY_S
-from worker.runner import JobRunner
+from worker.runner import JobRunner, is_connection_lost
 from worker.stalled import AtWork
 from worker.stopping import is_stopping, leave_now
 
@@ -56,9 +57,21 @@ class Process:
 
     def work(self, job_id: UUID) -> None:
         """Do a slice of a job, and notify again where more is due."""
-        with self.at_work:
+        with self._working():
             if self.runner.work(job_id, slice_s=SLICE_S):
                 self._notify(job_id)
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """Leave signs of life meanwhile; a database that is away is a line of the log, no more."""
+        try:
+            with self.at_work:
+                yield
+        except DBAPIError as error:
+            if not is_connection_lost(error):
+                raise
+            said = " ".join(str(error.orig).split())
+            _log.warning("the database is away: jobs go on once it serves (%s)", said)
 
     def work_once(self) -> bool:
         """Do a slice of each open job of which something is due; whether any was."""
@@ -85,7 +98,7 @@ class Process:
         Where messages about jobs wait already every worker is busy, and more of them would only
         pile up. Where requests to reconcile have piled up under busy workers, the last one serves.
         """
-        with self.at_work:
+        with self._working():
             self._reconcile()
 
     def _reconcile(self) -> None:
