@@ -210,12 +210,5 @@ def _note_use(session: Session, token_id: UUID, now: datetime) -> None:
 
 
 def _to_record(row: ApiToken) -> TokenRecord:
-    return TokenRecord(
-        id=row.id,
-        name=row.name,
-        role=parse_role(row.role),
-        created_at=row.created_at,
-        last_used_at=row.last_used_at,
-        revoked_at=row.revoked_at,
-        expires_at=row.expires_at,
-    )
+    known = {name: getattr(row, name) for name in TokenRecord.__dataclass_fields__}
+    return TokenRecord(**known | {"role": parse_role(row.role)})

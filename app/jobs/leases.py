@@ -253,14 +253,6 @@ def _to_chunk(session: Session, row: JobChunk) -> Chunk:
         .where(*_items_of(row), JobItem.state == "queued")
         .order_by(JobItem.ordinal)
     )
-    return Chunk(
-        job_id=row.job_id,
-        phase=Phase(row.phase),
-        ordinal=row.ordinal,
-        payload=row.payload,
-        first_item=row.first_item,
-        units=row.units,
-        attempts=row.attempts,
-        claim=row.claim,
-        items=tuple(PendingItem(ordinal - row.first_item, name) for ordinal, name in items),
-    )
+    own = {name: getattr(row, name) for name in Chunk.__dataclass_fields__.keys() - {"items"}}
+    pending = tuple(PendingItem(ordinal - row.first_item, name) for ordinal, name in items)
+    return Chunk(**own | {"phase": Phase(row.phase), "items": pending})

@@ -102,15 +102,8 @@ def latest_audit(session: Session, checkpoint_id: int) -> IndexAudit | None:
     )
     if row is None or not row.result or "recall" not in row.result or row.finished_at is None:
         return None
-    said = row.result
-    return IndexAudit(
-        checkpoint=row.parameters["checkpoint"],
-        recall=said["recall"],
-        searches=said["searches"],
-        index_ms=said["index_ms"],
-        exact_ms=said["exact_ms"],
-        made_at=row.finished_at,
-    )
+    found = {name: row.result[name] for name in ("recall", "searches", "index_ms", "exact_ms")}
+    return IndexAudit(checkpoint=row.parameters["checkpoint"], made_at=row.finished_at, **found)
 
 
 class IndexHandler:
