@@ -73,18 +73,9 @@ def latest_audit(session: Session) -> Audit | None:
     n_doubtful = session.scalar(
         select(func.count()).select_from(LabelFinding).join(Glitch).where(*_standing(audit.id))
     )
-    return Audit(
-        id=audit.id,
-        checkpoint=row[1],
-        n_voters=audit.n_voters,
-        n_labelled=audit.n_labelled,
-        n_audited=audit.n_audited,
-        n_doubtful=n_doubtful or 0,
-        author=audit.author,
-        created_at=audit.created_at,
-        finished_at=audit.finished_at or audit.created_at,
-        is_current=row[2],
-    )
+    others = {"checkpoint": row[1], "n_doubtful": n_doubtful or 0, "is_current": row[2]}
+    own = {name: getattr(audit, name) for name in Audit.model_fields.keys() - others.keys()}
+    return Audit(**own, **others)
 
 
 def list_doubtful_glitches(
