@@ -12,7 +12,7 @@ from app.classes.log import Change, ClassEvent, ClassLog
 from app.classes.naming import create_class, list_classes
 from app.classes.overview import occurrence_of, portrait
 from app.classes.records import GlitchClass, NearbyClass
-from app.classes.service import change_class, class_history, get_class_named
+from app.classes.service import change_class, class_history, get_class_named, told_history
 from app.core.model import ListOf, Model
 from app.glitches import render
 from app.glitches.schemas import Glitch
@@ -104,7 +104,7 @@ def glitch_class(base: BaseUrl, session: SessionDep, _: Reader, name: ClassPath)
 @router.get("/{name}/history", summary="What was done to a class")
 def history(session: SessionDep, _: Reader, name: ClassPath) -> ClassHistory:
     """Every act with its author, undone ones included, oldest first."""
-    return _history(class_history(session, get_class_named(session, name).id))
+    return _history(told_history(session, get_class_named(session, name).id))
 
 
 @router.post("/{name}/changes", summary="Change a class")

@@ -156,8 +156,7 @@ def merge_into(
         InvalidRequestError: if there is no such class, or it is the same.
         ConflictError: if one of them is retired, suggestions wait, or sub-classes stand in the way.
     """
-    into = _target(session, known, name)
-    _refuse_waiting(session, known)
+    into = mergeable_into(session, known, name)
     # Whoever labels a glitch holds a key share of the class (app.glitches.labels): wait for them,
     # so that no label of this class is added behind our back.
     session.execute(select(GlitchClass.id).where(GlitchClass.id == known.id).with_for_update())
@@ -209,6 +208,19 @@ def take_back_merge(
     Raises:
         ConflictError: if a sub-class was moved since.
     """
+    refuse_strayed(session, memory)
+    children = [int(one) for one in memory["children"]]
+    revoke_labels_of_source(session, source_of(event_id), revoked_by="undo of a merge")
+    _move_children(session, children, known.id)
+    session.expire_all()
+
+
+def refuse_strayed(session: Session, memory: Mapping[str, Any]) -> None:
+    """Refuse to undo a merge whose sub-classes lie elsewhere by now.
+
+    Raises:
+        ConflictError: names one.
+    """
     children = [int(one) for one in memory["children"]]
     tree = Tree.load(session)
     strayed = [one for one in children if tree.parents.get(one) != memory["into_id"]]
@@ -217,9 +229,6 @@ def take_back_merge(
         raise ConflictError(
             f"The sub-class {name} was moved since the merge: undo that move first."
         )
-    revoke_labels_of_source(session, source_of(event_id), revoked_by="undo of a merge")
-    _move_children(session, children, known.id)
-    session.expire_all()
 
 
 def source_of(event_id: int) -> str:
@@ -227,7 +236,13 @@ def source_of(event_id: int) -> str:
     return f"merge of classes, event {event_id}"
 
 
-def _target(session: Session, known: GlitchClass, name: str) -> GlitchClass:
+def mergeable_into(session: Session, known: GlitchClass, name: str) -> GlitchClass:
+    """The class of this name, which a class may be merged into.
+
+    Raises:
+        InvalidRequestError: if there is no such class, or it is the same.
+        ConflictError: if one of them is retired, suggestions wait, or sub-classes stand in the way.
+    """
     into = find_class(session, name)
     if into is None:
         raise InvalidRequestError(
@@ -250,6 +265,7 @@ def _target(session: Session, known: GlitchClass, name: str) -> GlitchClass:
             f"The sub-classes of {known.name} would lie {levels} deep, more than {DEEPEST}: move "
             "them first."
         )
+    _refuse_waiting(session, known)
     return into
 
 

@@ -18,18 +18,32 @@ from app.classes.changes import (
     check_values,
     current_values,
     merge_into,
+    mergeable_into,
+    refuse_strayed,
     set_values,
     take_back_merge,
     wanted_values,
 )
-from app.classes.log import Change, ClassLog, MergeClassRequest, StateRequest, replay
+from app.classes.log import (
+    Change,
+    ClassEvent,
+    ClassLog,
+    MergeClassRequest,
+    StateRequest,
+    replay,
+)
 from app.classes.naming import WITHDRAWN, find_class, lock_classes, select_classes, to_class_record
 from app.classes.tables import GlitchClass
 from app.classes.tree import Tree
 from app.clusters.review.tables import LabelSuggestion
 from app.core.access import require_role
 from app.core.audit import record_event
-from app.core.errors import ConflictError, NotFoundError
+from app.core.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from app.core.events.acts import act_to_turn, check_remark, refuse_stale
 from app.core.events.log import RedoRequest, UndoRequest
 from app.core.principals import Principal, Role
@@ -83,6 +97,28 @@ def class_history(session: Session, class_id: int) -> ClassLog:
     return replay(rows.all())
 
 
+def told_history(
+    session: Session, class_id: int, *, principal: Principal | None = None
+) -> ClassLog:
+    """The same, with what stands in the way of the act that would be undone or done again next.
+
+    Where somebody asks for themselves, their role counts.
+    """
+    known = session.get_one(GlitchClass, class_id)
+    log = class_history(session, class_id)
+
+    def hindrance(event: ClassEvent) -> str | None:
+        try:
+            if event.kind == "merge" and principal is not None:
+                require_role(principal, Role.ADMIN)
+            refuse_turn(session, known, log, event, is_undo=event.may_undo)
+        except (PermissionDeniedError, ConflictError, InvalidRequestError) as error:
+            return str(error)
+        return None
+
+    return log.hindered(hindrance)
+
+
 def change_class(
     session: Session, class_id: int, change: Change, *, author: Principal
 ) -> ClassOutcome:
@@ -113,7 +149,7 @@ def change_class(
     record_event(session, author.name, row.kind, "class", known.name, event=row.id)
     session.flush()
     is_gone = known.state == WITHDRAWN
-    log = class_history(session, class_id)
+    log = told_history(session, class_id)
     return ClassOutcome(log, None if is_gone else get_class(session, class_id))
 
 
@@ -182,11 +218,33 @@ def _turn(
     is_undo = isinstance(change, UndoRequest)
     if root.kind == "merge":
         require_role(author, Role.ADMIN)
+    refuse_turn(session, known, log, root, is_undo=is_undo)
     row = _add(session, known.id, "undo", author, undoes=log.tip_of[root.id])
     did = log.last_doing_of(root)
     memory = did.payload
+    values, _ = _values_of(root, memory, is_undo=is_undo)
+    if root.kind == "merge":
+        if is_undo:
+            take_back_merge(session, known, memory, did.id)
+        else:
+            into = session.get_one(GlitchClass, memory["into_id"]).name
+            memory = {**memory, **merge_into(session, known, into, author=author, event_id=row.id)}
+    set_values(session, known, values)
+    row.payload = dict(noted) if is_undo else {**memory, **noted}
+    session.flush()
+    return row
+
+
+def refuse_turn(
+    session: Session, known: GlitchClass, log: ClassLog, root: ClassEvent, *, is_undo: bool
+) -> None:
+    """Refuse to undo, or to do again, what others have built on or leave no room for.
+
+    Raises:
+        InvalidRequestError, ConflictError: says who and what.
+    """
+    memory = log.last_doing_of(root).payload
     if root.kind == "create":
-        before, after = {"state": WITHDRAWN}, {"state": root.payload["after"]["state"]}
         if root.payload.get("is_from_review"):
             raise ConflictError(
                 "A cluster was named so: undo that in the cluster's history, and the class goes "
@@ -194,27 +252,29 @@ def _turn(
             )
         if is_undo:
             refuse_used(session, known)
-    else:
-        before, after = memory["before"], memory["after"]
-    values, expected = (before, after) if is_undo else (after, before)
+    values, expected = _values_of(root, memory, is_undo=is_undo)
     if current_values(known, expected) != expected:
         raise ConflictError(
             f"{known.name} was changed since through another class: undo what was done to that "
             "one first."
         )
-    if root.kind == "merge":
-        if is_undo:
-            take_back_merge(session, known, memory, did.id)
-        else:
-            into = session.get_one(GlitchClass, memory["into_id"]).name
-            memory = {**memory, **merge_into(session, known, into, author=author, event_id=row.id)}
-    if root.kind == "create" and not is_undo:
-        values = {**values, "name": known.name}
-    check_values(session, known, values)
-    set_values(session, known, values)
-    row.payload = dict(noted) if is_undo else {**memory, **noted}
-    session.flush()
-    return row
+    if root.kind == "merge" and is_undo:
+        refuse_strayed(session, memory)
+    elif root.kind == "merge":
+        mergeable_into(session, known, session.get_one(GlitchClass, memory["into_id"]).name)
+    named = {"name": known.name} if root.kind == "create" and not is_undo else {}
+    check_values(session, known, {**values, **named})
+
+
+def _values_of(
+    root: ClassEvent, memory: Mapping[str, Any], *, is_undo: bool
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What an undo or redo sets, and what must be there now."""
+    if root.kind == "create":
+        before, after = {"state": WITHDRAWN}, {"state": root.payload["after"]["state"]}
+    else:
+        before, after = memory["before"], memory["after"]
+    return (before, after) if is_undo else (after, before)
 
 
 def _require_admin(known: GlitchClass, change: Change, author: Principal) -> None:
@@ -265,8 +325,9 @@ def refuse_used(session: Session, known: GlitchClass, *, beside: UUID | None = N
     ).one()
     if labels[0]:
         raise ConflictError(
-            f"{labels[0]:,} glitches were labelled {known.name} by now, by {labels[1]} among "
-            "others: revoke those labels first."
+            f"{labels[0]:,} {'glitch was' if labels[0] == 1 else 'glitches were'} labelled "
+            f"{known.name} by now, by {labels[1]}"
+            f"{'' if labels[0] == 1 else ' among others'}: revoke those labels first."
         )
     waiting = select(func.count()).where(LabelSuggestion.class_id == known.id)
     if beside is not None:

@@ -26,7 +26,13 @@ from app.classes.log import Change
 from app.classes.naming import create_class, find_class, list_classes, usable_class_names
 from app.classes.overview import occurrences, times_of
 from app.classes.records import GlitchClass
-from app.classes.service import ClassOutcome, class_history, get_class, get_class_named
+from app.classes.service import (
+    ClassOutcome,
+    class_history,
+    get_class,
+    get_class_named,
+    told_history,
+)
 from app.core.access_tables import AuditEvent
 from app.core.errors import (
     ConflictError,
@@ -351,7 +357,7 @@ def test_a_class_in_use_is_not_taken_back(session: Session, store: Store) -> Non
     thunder = made(session, "Thunder")
     added = class_history(session, thunder.id).last_id
     label = append_label(session, store().glitch.id, "Thunder", author=ANN)
-    with pytest.raises(ConflictError, match="1 glitches were labelled Thunder"):
+    with pytest.raises(ConflictError, match="1 glitch was labelled Thunder"):
         change(session, "Thunder", Undo(added))
     session.execute(Label.__table__.delete().where(Label.id == label.id))
     session.execute(Glitch.__table__.update().values(class_id=None))
@@ -359,6 +365,25 @@ def test_a_class_in_use_is_not_taken_back(session: Session, store: Store) -> Non
     change(session, "Thunder_Far", Move("Thunder"))
     with pytest.raises(ConflictError, match="Thunder_Far is a sub-class"):
         change(session, "Thunder", Undo(added))
+
+
+def test_no_undo_is_offered_that_would_be_refused(session: Session, store: Store) -> None:
+    def in_the_way(name: str, principal: Principal | None = None) -> str | None:
+        log = told_history(session, get_class_named(session, name).id, principal=principal)
+        last = log.events[-1]
+        assert last.may_undo == (last.why_not is None)
+        return last.why_not
+
+    made(session, "Thunder")
+    assert in_the_way("Thunder") is None
+    label = append_label(session, store().glitch.id, "Thunder", author=ANN)
+    assert "1 glitch was labelled Thunder" in (in_the_way("Thunder") or "")
+    create_class(session, "Rain", description="", author=ANN, is_from_review=True)
+    assert "undo that in the cluster's history" in (in_the_way("Rain") or "")
+    change(session, "Rain", MergeInto("Thunder"))
+    assert in_the_way("Rain", EVE) is None
+    assert "admin" in (in_the_way("Rain", ANN) or "")
+    assert label.label == "Thunder"
 
 
 def test_how_often_classes_occur_and_which_glitch_shows_each(

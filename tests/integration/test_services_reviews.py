@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from store_helpers import Store, person
 
-from app.classes.naming import list_classes
+from app.classes.naming import create_class, list_classes
 from app.clusters.review.log import Action
 from app.clusters.review.service import ReviewOutcome, history
 from app.clusters.review.suggestions import suggested_classes
@@ -162,13 +163,23 @@ def test_only_the_last_act_can_be_undone(session: Session, cluster: Cluster) -> 
         act(session, cluster, Undo(987))
 
 
+def in_the_way(session: Session, cluster: Cluster) -> str | None:
+    """What the history says stands in the way of the one act that it offers to undo, or to redo."""
+    [last] = [one for one in history(session, cluster.id).events if one.may_undo or one.why_not]
+    assert last.may_undo == (last.why_not is None)
+    return last.why_not
+
+
 def test_a_class_that_others_use_stays(session: Session, cluster: Cluster, store: Store) -> None:
     event = act(session, cluster, Promote("New_Whistle")).log.last_id
     elsewhere = store().glitch.id
     label = append_label(session, elsewhere, "New_Whistle", author=BOB)
-    with pytest.raises(ConflictError, match=r"1 glitches were labelled New_Whistle by now, by Bob"):
+    said = r"1 glitch was labelled New_Whistle by now, by Bob"
+    assert re.search(said, in_the_way(session, cluster) or "")
+    with pytest.raises(ConflictError, match=said):
         act(session, cluster, Undo(event))
     revoke_label(session, label.id, principal=BOB)
+    assert in_the_way(session, cluster) is None
     act(session, cluster, Undo(event))
     with pytest.raises(InvalidRequestError, match="no class"):  # gone, its name free
         append_label(session, elsewhere, "New_Whistle", author=BOB)
@@ -190,9 +201,12 @@ def test_a_split_makes_two_clusters_that_can_be_reviewed(
     with pytest.raises(ConflictError, match="was split"):
         act(session, cluster, Dismiss())
     act(session, part, Dismiss(), BOB)
-    with pytest.raises(ConflictError, match=r"reviewed by now \(Bob: dismissed it\)"):
+    said = r"reviewed by now \(Bob: dismissed it\)"
+    assert re.search(said, in_the_way(session, rest) or "")
+    with pytest.raises(ConflictError, match=said):
         act(session, rest, Undo(outcome.log.last_id))
     act(session, part, Undo(history(session, part.id).last_id))
+    assert in_the_way(session, rest) is None
     act(session, rest, Undo(outcome.log.last_id))
     assert session.scalars(select(Cluster.id)).all() == [cluster.id]
 
@@ -293,8 +307,40 @@ def test_a_later_run_is_the_one_to_review(session: Session, cluster: Cluster) ->
     with pytest.raises(ConflictError, match=f"found this cluster again, as {again.id}"):
         act(session, cluster, Dismiss())
     event = act(session, again, Dismiss()).log.last_id
+    assert "found this cluster again" in (in_the_way(session, cluster) or "")
+    assert in_the_way(session, again) is None
     session.refresh(cluster)
     assert cluster.state == "dismissed"  # one identity, one decision
     act(session, again, Undo(event))
     session.refresh(cluster)
     assert cluster.state == "flagged"
+
+
+def test_no_split_is_offered_to_be_undone_once_a_later_run_found_a_part_again(
+    session: Session, cluster: Cluster
+) -> None:
+    outcome = act(session, cluster, Split(tuple(members(session, cluster)[:3])))
+    rest = session.get_one(Cluster, outcome.cluster_id)
+    part = session.scalars(select(Cluster).where(Cluster.size == 3)).one()
+    assert in_the_way(session, rest) is None
+    store_cluster(session, store_run(session), members(session, part), identity=part.identity)
+    said = "found the part that was split off again"
+    assert said in (in_the_way(session, rest) or "")
+    with pytest.raises(ConflictError, match=said):
+        act(session, rest, Undo(outcome.log.last_id))
+
+
+def test_no_name_is_offered_again_that_another_class_has_by_now(
+    session: Session, cluster: Cluster
+) -> None:
+    event = act(session, cluster, Promote("New_Whistle")).log.last_id
+    act(session, cluster, Undo(event))
+    assert [one.may_redo for one in history(session, cluster.id).events] == [True, False]
+    create_class(session, "New_Whistle", description="", author=BOB)
+    [first, _] = history(session, cluster.id).events
+    assert (first.may_redo, first.why_not) == (
+        False,
+        "There is a class New_Whistle already: choose another name.",
+    )
+    with pytest.raises(ConflictError, match="There is a class New_Whistle already"):
+        act(session, cluster, Redo(event))

@@ -16,7 +16,7 @@ from app.classes.log import ClassEvent
 from app.classes.naming import list_classes
 from app.classes.overview import Occurrence, Portrait, occurrences, portrait, times_of
 from app.classes.records import GlitchClass
-from app.classes.service import class_history
+from app.classes.service import told_history
 from app.clusters.pages.contexts import Likeness, Member
 from app.core.principals import Principal, Role
 from app.frame.contexts import MemberChoice, Moment, PageContext
@@ -169,7 +169,7 @@ def class_page_of(
     wanted = (record.id, *(one.id for one in below), *(one.id for one in shown.nearest))
     seen = occurrences(session, wanted)
     own = seen.get(record.id, Occurrence())
-    log = class_history(session, record.id)
+    log = told_history(session, record.id, principal=principal)
     page = list_glitches(
         session, GlitchFilters(labels=(record.name,)), limit=MEMBERS_SHOWN, cursor=after
     )

@@ -15,7 +15,14 @@ from uuid import UUID
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.classes.naming import WITHDRAWN, create_class, find_class, lock_classes, usable_class
+from app.classes.naming import (
+    WITHDRAWN,
+    create_class,
+    find_class,
+    lock_classes,
+    refuse_taken,
+    usable_class,
+)
 from app.classes.service import class_history, note_withdrawal, refuse_used
 from app.classes.tables import GlitchClass
 from app.clusters.chosen import store_chosen
@@ -58,7 +65,7 @@ def split(scene: Scene, action: SplitRequest) -> Memory:
     """
     require_flagged(scene)
     session, cluster = scene.session, scene.cluster
-    off = set(members_named(scene, action.member_ids))
+    off = set(members_named(scene.session, scene.cluster, action.member_ids))
     rows = session.execute(
         select(ClusterMember.glitch_id, ClusterMember.probability)
         .where(ClusterMember.cluster_id == cluster.id)
@@ -102,15 +109,29 @@ def take_back_split(scene: Scene, memory: Mapping[str, Any]) -> None:
         ConflictError: if a part was reviewed, or a later run found it again.
     """
     session = scene.session
-    whole = session.get(Cluster, UUID(memory["whole"]))
     parts = [UUID(memory["rest"]), UUID(memory["part"])]
-    if whole is None or scene.cluster.id != parts[0]:
+    lock_identity(session, parts[1])
+    refuse_to_join(session, scene.cluster, memory)
+    whole = session.get_one(Cluster, UUID(memory["whole"]))
+    session.execute(
+        delete(Cluster).where(Cluster.id.in_(parts)).execution_options(synchronize_session=False)
+    )
+    session.expire_all()
+    whole.state = "flagged"
+
+
+def refuse_to_join(session: Session, cluster: Cluster, memory: Mapping[str, Any]) -> None:
+    """Refuse to undo a split that others built on.
+
+    Raises:
+        ConflictError: if a part was reviewed, or a later run found it again.
+    """
+    parts = [UUID(memory["rest"]), UUID(memory["part"])]  # of the second the identity too
+    if session.get(Cluster, UUID(memory["whole"])) is None or cluster.id != parts[0]:
         raise ConflictError(
             "A later clustering run found the parts of this cluster again, so the split stays: "
             "name one of them, and merge the others into that class."
         )
-    # The identity of the part is its first id.
-    lock_identity(session, parts[1])
     log = read_log(session, parts[1])
     if log.done:
         last = log.event(log.tip_of[log.done[-1]])
@@ -126,11 +147,6 @@ def take_back_split(scene: Scene, memory: Mapping[str, Any]) -> None:
             "A later clustering run found the part that was split off again, so the split stays: "
             "name one part, and merge the other into that class."
         )
-    session.execute(
-        delete(Cluster).where(Cluster.id.in_(parts)).execution_options(synchronize_session=False)
-    )
-    session.expire_all()
-    whole.state = "flagged"
 
 
 SOURCE = "review"  # of the labels that reviewers accept or assign
@@ -155,13 +171,24 @@ def promote(scene: Scene, action: PromoteRequest) -> Memory:
 def take_back_promotion(scene: Scene, memory: Mapping[str, Any]) -> None:
     """Withdraw the class, unless others use it by now."""
     lock_classes(scene.session)
+    refuse_to_withdraw(scene.session, scene.cluster, memory)
     found = _class_of(scene.session, memory)
     if found is not None:
-        _refuse_changed(scene.session, found)
-        refuse_used(scene.session, found, beside=scene.cluster.identity)
         found.state = WITHDRAWN
         note_withdrawal(scene.session, found.id, author=scene.author)
     take_back_naming(scene, memory)
+
+
+def refuse_to_withdraw(session: Session, cluster: Cluster, memory: Mapping[str, Any]) -> None:
+    """Refuse to take a class back that others use by now.
+
+    Raises:
+        ConflictError: says how they use it.
+    """
+    found = _class_of(session, memory)
+    if found is not None:
+        _refuse_changed(session, found)
+        refuse_used(session, found, beside=cluster.identity)
 
 
 def merge(scene: Scene, action: MergeRequest) -> Memory:
@@ -190,7 +217,7 @@ def take_back_dismissal(scene: Scene, _memory: Mapping[str, Any]) -> None:
 
 def assign(scene: Scene, action: AssignRequest) -> Memory:
     """Label members; what was suggested for them is decided by that."""
-    wanted = members_named(scene, action.member_ids)
+    wanted = members_named(scene.session, scene.cluster, action.member_ids)
     used = suggestions.take(scene.session, scene.cluster.identity, wanted)
     labels = append_labels(
         scene.session, wanted, action.class_name, author=scene.author, source=SOURCE
@@ -313,17 +340,33 @@ class Act:
     request: type[Action]
     do: Callable[[Scene, Any], Memory]
     take_back: Callable[[Scene, Mapping[str, Any]], None]
+    refuse_undo: Callable[[Session, Cluster, Mapping[str, Any]], None] = lambda *_: None
 
 
 ACTS: dict[str, Act] = {
-    "promote": Act(PromoteRequest, promote, take_back_promotion),
+    "promote": Act(PromoteRequest, promote, take_back_promotion, refuse_to_withdraw),
     "merge": Act(MergeRequest, merge, take_back_naming),
     "dismiss": Act(DismissRequest, dismiss, take_back_dismissal),
-    "split": Act(SplitRequest, split, take_back_split),
+    "split": Act(SplitRequest, split, take_back_split, refuse_to_join),
     "assign": Act(AssignRequest, assign, take_back_labels),
     "accept": Act(AcceptRequest, accept, take_back_labels),
     "comment": Act(CommentRequest, comment, take_back_nothing),
 }
+
+
+def refuse_redo(session: Session, cluster: Cluster, action: Action) -> None:
+    """Refuse to do again what the catalogue leaves no room for by now.
+
+    Raises:
+        ConflictError: the class has a namesake by now, or is retired.
+        InvalidRequestError: the class or the members are there no more.
+    """
+    if isinstance(action, PromoteRequest):
+        refuse_taken(session, action.class_name)
+    if isinstance(action, MergeRequest | AssignRequest):
+        usable_class(session, action.class_name)
+    if isinstance(action, SplitRequest | AssignRequest):
+        members_named(session, cluster, action.member_ids)
 
 
 def recall_action(session: Session, kind: str, payload: Mapping[str, Any]) -> Action:

@@ -52,7 +52,7 @@ def set_state(scene: Scene, state: str) -> None:
     scene.session.refresh(scene.cluster)
 
 
-def members_named(scene: Scene, member_ids: Sequence[UUID]) -> list[UUID]:
+def members_named(session: Session, cluster: Cluster, member_ids: Sequence[UUID]) -> list[UUID]:
     """These members without repetition, in the order of their ids.
 
     Raises:
@@ -61,11 +61,11 @@ def members_named(scene: Scene, member_ids: Sequence[UUID]) -> list[UUID]:
     wanted = sorted(set(member_ids))
     if not 1 <= len(wanted) <= MOST_MEMBERS:
         raise InvalidRequestError(f"Name 1 to {MOST_MEMBERS:,} members, not {len(wanted):,}.")
-    found = scene.session.scalar(
+    found = session.scalar(
         select(func.count())
         .select_from(ClusterMember)
         .where(
-            ClusterMember.cluster_id == scene.cluster.id,
+            ClusterMember.cluster_id == cluster.id,
             is_any_of(ClusterMember.glitch_id, wanted),
         )
     )

@@ -16,14 +16,15 @@ from sqlalchemy.orm import Session
 from app.classes.naming import check_class_name
 from app.classes.tables import GlitchClass
 from app.clusters.review import suggestions
-from app.clusters.review.acts import ACTS, recall_action
+from app.clusters.review.acts import ACTS, recall_action, refuse_redo
 from app.clusters.review.log import Action, CommentRequest, Log, PromoteRequest
+from app.clusters.review.log import ReviewEvent as ReviewEntry
 from app.clusters.review.scene import Scene, lock_identity, read_log
 from app.clusters.review.tables import ReviewEvent
 from app.clusters.tables import Cluster
 from app.core.access import require_role
 from app.core.audit import record_event
-from app.core.errors import ConflictError, NotFoundError
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.events.acts import act_to_turn, check_remark, refuse_stale
 from app.core.events.log import RedoRequest, UndoRequest
 from app.core.principals import Principal, Role
@@ -74,7 +75,7 @@ def review(
     record_event(session, author.name, row.kind, "cluster", identity, event=row.id)
     shown = _latest(session, identity)
     waiting = suggestions.count_by_cluster(session, [identity])
-    log = read_log(session, identity)
+    log = history(session, shown.id)
     return ReviewOutcome(log, shown.id, shown.state, waiting.get(identity, 0))
 
 
@@ -87,7 +88,23 @@ def history(session: Session, cluster_id: UUID) -> Log:
     cluster = session.get(Cluster, cluster_id)
     if cluster is None:
         raise NotFoundError(f"There is no cluster {cluster_id}.")
-    return read_log(session, cluster.identity)
+    log = read_log(session, cluster.identity)
+    return log.hindered(lambda event: _hindrance(session, cluster, log, event))
+
+
+def _hindrance(session: Session, cluster: Cluster, log: Log, event: ReviewEntry) -> str | None:
+    """Why the act that it is the turn of cannot be undone or done again after all."""
+    turn = UndoRequest if event.may_undo else RedoRequest
+    latest = _latest(session, cluster.identity)
+    try:
+        _refuse_superseded(session, cluster, turn.made(event_id=event.id))
+        if event.may_undo:
+            ACTS[event.kind].refuse_undo(session, latest, log.last_doing_of(event).payload)
+        else:
+            refuse_redo(session, latest, recall_action(session, event.kind, event.payload))
+    except (ConflictError, InvalidRequestError) as error:
+        return str(error)
+    return None
 
 
 def class_names_of(session: Session, identities: Collection[UUID]) -> dict[UUID, str]:

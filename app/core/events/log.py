@@ -7,7 +7,7 @@ histories of clusters and of classes are such logs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar, cast, get_args
 
@@ -69,6 +69,9 @@ class LoggedEvent(Model):
     is_in_force: bool = Field(description="False for what was taken back.")
     may_undo: bool
     may_redo: bool
+    why_not: str | None = Field(
+        default=None, description="What stands in the way, where it would be its turn."
+    )
     # What its undo and its redo need to know, and the remark.
     payload: Mapping[str, Any] = Field(exclude=True)
 
@@ -110,6 +113,19 @@ class EventLog(Generic[EventT]):
         """The event that did an act last: the act itself, or its last repetition."""
         repetitions = [event for event in self.about(root.id) if event.kind == "redo"]
         return repetitions[-1] if repetitions else root
+
+    def hindered(self, hindrance: Callable[[EventT], str | None]) -> Self:
+        """Where it is an event's turn but something outside the log is in the way, it says what."""
+
+        def told(event: EventT) -> EventT:
+            why_not = hindrance(event) if event.may_undo or event.may_redo else None
+            if why_not is None:
+                return event
+            return event.model_copy(
+                update={"may_undo": False, "may_redo": False, "why_not": why_not}
+            )
+
+        return replace(self, events=tuple(map(told, self.events)))
 
     def may_undo(self, event_id: int) -> bool:
         """Whether this act may be undone now."""
