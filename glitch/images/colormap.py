@@ -110,7 +110,9 @@ def is_faint_text(
     pixels: UInt8[np.ndarray, "height width 3"], colors: Colors
 ) -> Bool[np.ndarray, "height width"]:
     """As ``is_text``, for text that is neither dark nor bright: what differs from the page."""
-    brightness = pixels.mean(axis=2, dtype=np.float32)
+    brightness = np.add(pixels[..., 0], pixels[..., 1], dtype=np.float32)  # a fifth of mean's time
+    brightness += pixels[..., 2]
+    brightness /= 3
     edge = np.concatenate([brightness[[0, -1]].ravel(), brightness[:, [0, -1]].ravel()])
     return np.asarray(
         ~colors.is_colored & (np.abs(brightness - np.median(edge)) > _FAINT), dtype=np.bool_

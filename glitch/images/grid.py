@@ -12,6 +12,12 @@ from jaxtyping import Bool, Float, Float64
 LEAST_COVER = 0.5  # of a cell must be measured for its mean to count as observed
 
 
+def shares(are_true: Bool[np.ndarray, "row column"], axis: int) -> Float64[np.ndarray, " line"]:
+    """The share along an axis that is true: as ``mean``, in a sixth of the time."""
+    counts = np.add.reduce(are_true.view(np.uint8), axis=axis, dtype=np.uint32)
+    return np.asarray(counts / are_true.shape[axis], dtype=np.float64)
+
+
 def even_edges(n_pixels: int, n_cells: int, are_pixels_whole: bool) -> Float64[np.ndarray, " edge"]:
     """Edges of an even line of cells, in pixels.
 

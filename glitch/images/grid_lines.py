@@ -62,7 +62,10 @@ def _without_rows(pixels: Pixels, fractions: Fractions) -> tuple[Fractions, Line
 
 
 def _lines(pixels: Pixels) -> Lines:
-    means = pixels[:, ::4].mean(axis=1, dtype=np.float32)  # (line, 3); every fourth is enough
+    # Every fourth is enough; by channels, since sums over an inner axis of three take ten times as
+    # long.
+    channels = np.ascontiguousarray(pixels[:, ::4].transpose(2, 0, 1))
+    means = channels.mean(axis=2, dtype=np.float32).T  # (line, 3)
     around = np.pad(means, ((_BESIDE // 2, _BESIDE // 2), (0, 0)), mode="edge")
     beside = np.lib.stride_tricks.sliding_window_view(around, _BESIDE, axis=0)
     usual = np.partition(beside, _BESIDE // 2, axis=-1)[..., _BESIDE // 2]  # the median, sooner

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from glitch.images.grid import shares
+
 SMALLEST_SIDE = 64  # pixels; below this the grid would mostly be interpolated
 
 
@@ -95,16 +97,16 @@ def find_panel(
     """
     height, width = is_colored.shape
     known = KNOWN_PANELS.get((width, height), Box(0, 0, width, height))
-    columns = _runs(is_colored.mean(axis=0))
+    columns = _runs(shares(is_colored, 0))
     if not columns:
         return FoundPanel(known)
     left, right = max(columns, key=_length)
-    rows = _runs(is_colored[:, left:right].mean(axis=1))
+    rows = _runs(shares(is_colored[:, left:right], 1))
     if not rows:
         return FoundPanel(known)
     top, bottom = max(rows, key=_length)
     # A second look at the columns, now within the panel's rows only, is exact at the frame.
-    inner = _runs(is_colored[top:bottom, left:right].mean(axis=0))
+    inner = _runs(shares(is_colored[top:bottom, left:right], 0))
     if inner:
         first, last = max(inner, key=_length)
         left, right = left + first, left + last

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 from glitch.errors import ImageError
 from glitch.images.colormap import invert, is_faint_text, is_text, read_colors
 from glitch.images.decode import decode_picture
-from glitch.images.grid import LEAST_COVER, cell_means, even_edges
+from glitch.images.grid import LEAST_COVER, cell_means, even_edges, shares
 from glitch.images.grid_lines import without_grid
 from glitch.images.labels import labels_right
 from glitch.images.names import SpectrogramName, parse_file_name
@@ -144,7 +144,7 @@ def _drawn_rows(colored: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "
 
     Where hardly any is, all count, so that the distance to the colour map judges a white page.
     """
-    is_drawn = np.asarray(colored.mean(axis=1) >= LEAST_COVER, dtype=np.bool_)
+    is_drawn = np.asarray(shares(colored, 1) >= LEAST_COVER, dtype=np.bool_)
     return is_drawn if is_drawn.mean() >= _LEAST_DRAWN else np.ones_like(is_drawn)
 
 

@@ -1,8 +1,10 @@
 """Each of the 256 colours inverts to its own level, not to a neighbour's."""
 
 import numpy as np
+import pytest
 
 from glitch.images.colormap import invert, read_colors, viridis
+from glitch.images.grid import shares
 
 
 def levels(colours: np.ndarray) -> tuple[np.ndarray, float]:
@@ -30,3 +32,10 @@ def test_a_colour_between_two_is_read_between_them() -> None:
     errors = found[:253] - np.arange(1, 254)
     assert abs(errors.mean()) < 0.03
     assert np.median(np.abs(errors)) < 0.25  # channels are rounded to whole numbers
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_shares_are_means(axis: int) -> None:
+    are_true = np.random.default_rng(1).random((70_000, 6)) < 0.4  # more than 16 bits can count
+    part = are_true[3:, 1:5]
+    assert (shares(part, axis) == part.mean(axis=axis)).all()
