@@ -11,7 +11,7 @@ import httpx
 from sqlalchemy.orm import Session
 
 from app.digest.mail import send_mail
-from app.digest.service import digest
+from app.digest.service import unsent
 from app.jobs.records import JobRecord
 from app.jobs.registry import JobContext, OneTransaction
 
@@ -25,12 +25,12 @@ class DigestHandler(OneTransaction):
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
         """The digest, and whether it was taken."""
         settings = context.settings
-        made = digest(session)
+        made = unsent(session)
         result = {**made.model_dump(mode="json"), "sentences": made.sentences}
         sent = []
         if settings.digest_webhook is not None:
             page = f"{settings.base_url}/ui/digest"
-            message = {"text": "\n".join([*made.sentences, page]), "digest": result}
+            message = {"text": "\n".join([*made.message, page]), "digest": result}
             sent.append(_send(settings.digest_webhook.get_secret_value(), message))
         if settings.digest_mail:
             sent.append(send_mail(settings, made, str(job.id)))

@@ -48,7 +48,7 @@ def _message(settings: Settings, made: Digest, key: str) -> EmailMessage:
     message["Message-ID"] = f"<digest-{key}@{settings.mail_sender.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"  # nobody's holiday notice need answer it
     page = f"{settings.base_url}/ui/digest"
-    message.set_content("\n".join([*made.sentences, "", page, ""]))
+    message.set_content("\n".join([*made.message, "", page, ""]))
     return message
 
 

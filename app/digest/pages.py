@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Query, Request, Response
 
+from app.clusters.browsing import run_that_waits
 from app.digest.service import MOST_DAYS, Digest, Sending, digest, last_sending
 from app.frame.contexts import ClassCount, PageContext
 from app.frame.deps import PageRoute, Reader
@@ -29,6 +30,7 @@ class DigestPage(PageContext):
     since: str
     spans: tuple[ClassCount, ...]
     failed: tuple[tuple[str, str, str], ...]  # address, what it was, why
+    is_any_waiting: bool  # of earlier clusterings, for review
     sent: Sending | None
     sent_at: str
 
@@ -50,6 +52,7 @@ def page(
             (f"/ui/jobs/{one.id}", kind_text(one.kind), one.detail or "no reason is known")
             for one in made.failed_jobs
         ),
+        is_any_waiting=run_that_waits(session) is not None,
         sent=last,
         sent_at=stamp(last.finished_at) if last else "",
     )

@@ -82,7 +82,7 @@ class FailedJob(Model):
 
 
 class Digest(Model):
-    """What is new since a time; of runs and failed jobs the latest fifty."""
+    """What is new since a time; of runs and failed jobs the latest fifty are named."""
 
     since: datetime
     until: datetime
@@ -90,6 +90,7 @@ class Digest(Model):
     runs: list[NewRun]
     decisions: list[Decisions]
     failed_jobs: list[FailedJob]
+    n_failed_jobs: int
 
     @property
     def headline(self) -> str:
@@ -98,7 +99,7 @@ class Digest(Model):
             "new glitches": sum(one.count for one in self.glitches),
             "clusters to review": sum(one.n_waiting for one in self.runs),
             "decisions": sum(one.count for one in self.decisions),
-            "failed jobs": len(self.failed_jobs),
+            "failed jobs": self.n_failed_jobs,
         }
         told = ", ".join(f"{what} {number:,}" for what, number in counts.items() if number)
         return told or "nothing is new"
@@ -107,8 +108,8 @@ class Digest(Model):
     def sentences(self) -> list[str]:
         """The same in words; one sentence where nothing is new."""
         stored = ", ".join(
-            f"{one.count:,} new{' simulated' * one.is_simulated} glitches of "
-            f"{one.ifo or 'no named detector'}"
+            f"{one.count:,} new{' simulated' * one.is_simulated} "
+            f"{'glitch' if one.count == 1 else 'glitches'} of {one.ifo or 'no named detector'}"
             for one in self.glitches
         )
         lines = [f"{stored}."] if stored else []
@@ -118,11 +119,18 @@ class Digest(Model):
             f"A job of kind {one.kind} failed: {one.detail or 'no reason is known.'}"
             for one in self.failed_jobs
         ]
+        if self.n_failed_jobs > len(self.failed_jobs):
+            lines.append(f"{self.n_failed_jobs - len(self.failed_jobs):,} more jobs failed.")
         return lines or ["Nothing is new."]
 
+    @property
+    def message(self) -> list[str]:
+        """The lines of a message: since when, and what."""
+        return [f"Since {self.since:%Y-%m-%d %H:%M} UTC:", *self.sentences]
 
-def digest(session: Session, *, days: int = 1) -> Digest:
-    """What is new in the last days.
+
+def digest(session: Session, *, days: int = 1, since: datetime | None = None) -> Digest:
+    """What is new in the last days, or since a time.
 
     Raises:
         InvalidRequestError: if there is no such number of days.
@@ -133,7 +141,7 @@ def digest(session: Session, *, days: int = 1) -> Digest:
             field="days",
         )
     until = datetime.now(UTC)
-    since = until - timedelta(days=days)
+    since = since or until - timedelta(days=days)
     glitches = session.execute(
         select(Glitch.ifo, Glitch.is_simulated, func.count().label("count"))
         .where(Glitch.id >= least_of(since))  # ids are in order of time, and indexed
@@ -141,10 +149,10 @@ def digest(session: Session, *, days: int = 1) -> Digest:
         .order_by(Glitch.is_simulated, Glitch.ifo)
     )
     later = aliased(ClusteringRun)
+    in_run = select(func.count()).where(Cluster.run_id == ClusteringRun.id)
+    n_clusters = in_run.where(Cluster.state != "split").correlate(ClusteringRun).scalar_subquery()
     n_waiting = (
-        select(func.count())
-        .where(
-            Cluster.run_id == ClusteringRun.id,
+        in_run.where(
             Cluster.state == "flagged",
             ~exists()
             .where(later.previous_run_id == ClusteringRun.id)  # there they wait
@@ -157,7 +165,8 @@ def digest(session: Session, *, days: int = 1) -> Digest:
     runs = session.execute(
         select(
             *(ClusteringRun.id, ClusteringRun.ifo, ClusteringRun.is_simulated),
-            *(ClusteringRun.author, ClusteringRun.n_flagged, ClusteringRun.n_clusters, n_waiting),
+            *(ClusteringRun.author, ClusteringRun.n_flagged),
+            *(n_clusters.label("n_clusters"), n_waiting),  # what reviewers made of them counts
         )
         .where(ClusteringRun.created_at >= since)
         .order_by(ClusteringRun.created_at.desc())
@@ -174,9 +183,11 @@ def digest(session: Session, *, days: int = 1) -> Digest:
         .group_by(acts.c.author, acts.c.kind)
         .order_by(acts.c.author, acts.c.kind)
     )
+    has_failed = Job.state == "failed", Job.finished_at >= since
+    n_failed = session.scalar(select(func.count()).select_from(Job).where(*has_failed)) or 0
     failed = session.execute(
         select(Job.id, Job.kind, Job.detail)
-        .where(Job.state == "failed", Job.finished_at >= since)
+        .where(*has_failed)
         .order_by(Job.finished_at.desc())
         .limit(_MOST_LISTED)
     )
@@ -190,7 +201,25 @@ def digest(session: Session, *, days: int = 1) -> Digest:
             for author, kind, number in decided
         ],
         failed_jobs=[FailedJob.model_validate(row) for row in failed],
+        n_failed_jobs=n_failed,
     )
+
+
+def unsent(session: Session) -> Digest:
+    """What is new in the last day, and since the last day's was sent where that is longer ago.
+
+    A worker that was busy, or a service that was off, so leaves nothing out.
+    """
+    now = datetime.now(UTC)
+    told = session.scalar(
+        select(Job.result["until"].astext)
+        .where(Job.kind == KIND, Job.author == AUTHOR, Job.state == "succeeded")
+        .order_by(Job.finished_at.desc())
+        .limit(1)
+    )
+    day = now - timedelta(days=1)
+    since = day if told is None else min(day, datetime.fromisoformat(told))
+    return digest(session, since=max(since, now - timedelta(days=MOST_DAYS)))
 
 
 class Sending(Model):

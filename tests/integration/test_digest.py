@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import UUID
@@ -25,7 +26,7 @@ from app.clusters.records import Run
 from app.clusters.tables import ClusteringRun
 from app.core.engine import make_session_factory
 from app.core.settings import Settings
-from app.digest.service import request_daily
+from app.digest.service import AUTHOR, request_daily, unsent
 from app.glitches.records import GlitchRecord
 from app.jobs.service import create_job
 from app.server.upkeep import UPKEEP
@@ -119,7 +120,7 @@ def test_what_is_new_on_the_page(service: Service) -> None:
         page = walker.get("/ui/digest")
         assert page.status == 200
         for told in (
-            "ada clustered all detectors: glitches flagged 20, clusters 1, to review 1.",
+            "ada clustered all detectors: glitches flagged 20, clusters 3, to review 1.",
             "clusters dismissed: 1",
             "The disk is full.",
         ):
@@ -211,7 +212,9 @@ def test_the_webhook_is_sent_what_is_new(
     result = sent_by(service, receiver.address)
     (message,) = receiver.sent
     assert result["sent"] == "The webhook took it (status 204)."
-    assert message["text"].splitlines()[0].startswith("5 new glitches of H1, 10 new glitches of L1")
+    since, first, *_ = message["text"].splitlines()
+    assert since.startswith("Since 20")
+    assert first.startswith("5 new glitches of H1, 10 new glitches of L1")
     assert message["text"].endswith("https://g.example/ui/digest")
     assert message["digest"]["failed_jobs"][0]["detail"] == "The disk is full."
     assert receiver.address not in json.dumps(result)  # it may be a secret
@@ -241,6 +244,45 @@ def test_a_webhook_that_fails_is_noted_and_holds_nothing_up(
 def test_nobody_there(service: Service) -> None:
     for address in ("http://127.0.0.1:9/hook", "http://[", "http://"):
         assert "could not be reached" in sent_by(service, address)["sent"]
+
+
+@pytest.mark.parametrize(
+    ("made_hours_ago", "told_hours"),
+    [(None, 24), (3, 24), (27, 27), (24 * 40, 24 * 31)],
+    ids=["the first", "asked for again", "late today", "off for weeks"],
+)
+def test_nothing_is_left_out_between_two_days(
+    service: Service, made_hours_ago: int | None, told_hours: int
+) -> None:
+    with make_session_factory(service.engine)() as session:
+        if made_hours_ago is not None:
+            until = datetime.now(UTC) - timedelta(hours=made_hours_ago)
+            session.execute(
+                text(
+                    "UPDATE job SET state = 'succeeded', finished_at = now(),"
+                    " result = jsonb_build_object('until', cast(:until AS text)) WHERE id = :id"
+                ),
+                {"id": create_job(session, "digest", {}, AUTHOR).id, "until": until.isoformat()},
+            )
+        new = unsent(session)
+    hours = (new.until - new.since).total_seconds() / 3600
+    assert hours == pytest.approx(told_hours, abs=0.02)
+
+
+def test_more_failures_than_are_named_are_counted(service: Service) -> None:
+    with make_session_factory(service.engine)() as session:
+        for number in range(60):
+            create_job(session, "export", {"format": "csv"}, "bea", key=str(number))
+        session.execute(
+            text(
+                "UPDATE job SET state = 'failed', finished_at = now(), detail = 'Full.'"
+                " WHERE kind = 'export'"
+            )
+        )
+        new = app.digest.service.digest(session)
+    assert (len(new.failed_jobs), new.n_failed_jobs) == (50, 61)
+    assert "failed jobs 61" in new.headline
+    assert new.sentences[-1] == "11 more jobs failed."
 
 
 def test_once_a_day_where_there_is_a_webhook(service: Service) -> None:
