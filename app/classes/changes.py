@@ -23,6 +23,7 @@ from app.classes.naming import (
     check_description,
     check_state,
     find_class,
+    no_class,
     refuse_taken,
     usable_class,
 )
@@ -245,9 +246,7 @@ def mergeable_into(session: Session, known: GlitchClass, name: str) -> GlitchCla
     """
     into = find_class(session, name)
     if into is None:
-        raise InvalidRequestError(
-            f"There is no class {name[:64]!r}: the list of classes names all of them."
-        )
+        raise InvalidRequestError(no_class(session, name))
     if into.id == known.id:
         raise InvalidRequestError("A class cannot be merged into itself: choose another.")
     for one in (known, into):

@@ -49,6 +49,32 @@ def find_class(session: Session, name: str) -> GlitchClass | None:
     )
 
 
+def called_now(session: Session, name: str) -> str | None:
+    """What the class is called that was renamed from this name last; None where none was."""
+    if "\0" in name:
+        return None
+    return session.scalar(
+        select(GlitchClass.name)
+        .join(ClassEvent, ClassEvent.class_id == GlitchClass.id)
+        .where(
+            ClassEvent.kind == "rename",
+            func.lower(ClassEvent.payload["before"]["name"].astext) == name.lower(),
+            GlitchClass.state != WITHDRAWN,
+        )
+        .order_by(ClassEvent.id.desc())
+        .limit(1)
+    )
+
+
+def no_class(session: Session, name: str) -> str:
+    """What is said of a name that no class has."""
+    if not name.strip():
+        return "No class is named: give the name of one."
+    if former := called_now(session, name):
+        return f"The class {name[:LONGEST_NAME]} is called {former} now: ask for that one."
+    return f"There is no class {name[:LONGEST_NAME]!r}: the list of classes names all of them."
+
+
 def usable_class(session: Session, name: str) -> GlitchClass:
     """The row of a class that may be given to glitches.
 
@@ -58,9 +84,7 @@ def usable_class(session: Session, name: str) -> GlitchClass:
     """
     found = find_class(session, name)
     if found is None:
-        raise InvalidRequestError(
-            f"There is no class {name[:64]!r}: the list of classes names all of them."
-        )
+        raise InvalidRequestError(no_class(session, name))
     if found.state == "retired":
         raise ConflictError(f"The class {found.name} is retired: choose one that is in use.")
     return found

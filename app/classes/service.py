@@ -32,7 +32,14 @@ from app.classes.log import (
     StateRequest,
     replay,
 )
-from app.classes.naming import WITHDRAWN, find_class, lock_classes, select_classes, to_class_record
+from app.classes.naming import (
+    WITHDRAWN,
+    find_class,
+    lock_classes,
+    no_class,
+    select_classes,
+    to_class_record,
+)
 from app.classes.tables import GlitchClass
 from app.classes.tree import Tree
 from app.clusters.review.tables import LabelSuggestion
@@ -81,10 +88,7 @@ def get_class_named(session: Session, name: str) -> records.GlitchClass:
     found = find_class(session, name)
     if found is not None:
         return get_class(session, found.id)
-    former = None if "\0" in name else _formerly(session, name)
-    if former is not None:
-        raise NotFoundError(f"The class {name[:64]} is called {former} now: ask for that one.")
-    raise NotFoundError(f"There is no class {name[:64]!r}: `GET /classes` lists all of them.")
+    raise NotFoundError(no_class(session, name))
 
 
 def class_history(session: Session, class_id: int) -> ClassLog:
@@ -292,22 +296,6 @@ def _add(
     session.add(row)
     session.flush()
     return row
-
-
-def _formerly(session: Session, name: str) -> str | None:
-    """What the class is called now that was renamed from this name last."""
-    event = tables.ClassEvent
-    return session.scalar(
-        select(GlitchClass.name)
-        .join(event, event.class_id == GlitchClass.id)
-        .where(
-            event.kind == "rename",
-            func.lower(event.payload["before"]["name"].astext) == name.lower(),
-            GlitchClass.state != WITHDRAWN,
-        )
-        .order_by(event.id.desc())
-        .limit(1)
-    )
 
 
 def refuse_used(session: Session, known: GlitchClass, *, beside: UUID | None = None) -> None:

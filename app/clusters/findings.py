@@ -76,6 +76,7 @@ def _nothing_unlabelled(facts: Facts) -> str:
     return f"There are no unlabelled glitches{where}: nothing was tested."
 
 
+DOUBT = "typical_labels"  # of whatever the run flagged, so each cluster's page says it too
 # Of each kind its sentence, or what makes it of the facts.
 KINDS: dict[str, str | Callable[[Facts], str]] = {
     "told": "{text}",  # by a version that kept sentences alone
@@ -88,7 +89,7 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
         "than the references, and judged by what both show."
     ),
     "few_labels": _few_labels,
-    "typical_labels": "Unlabelled glitches amid labelled ones lie farther from the known than "
+    DOUBT: "Unlabelled glitches amid labelled ones lie farther from the known than "
     "those do ({sigmas:g} standard deviations): the labels seem to be typical examples and no fair "
     "sample, and then known glitches are flagged oftener than the rate says. Label unusual members "
     "too.",

@@ -134,6 +134,9 @@ def select_novel(
     n_judged = len(p_values)
     n_flagged = 0 if threshold is None else int((p_values <= threshold).sum())
     findings = _about_tests(parameters, n_judged, n_unjudged, n_flagged)
+    slant = reduce(Slant.plus, (one.slant for one in tests), NO_SLANT)
+    if slant.sigmas >= SIGMAS:  # said at once, because it takes back what was just said
+        findings.insert(1, found("typical_labels", sigmas=round(slant.sigmas, 1)))
     if n_otherwise := sum(one.n_otherwise for one in tests):
         findings.append(found("seen_otherwise", n=n_otherwise))
     if n_judged and threshold is None and calibration_by_ifo:
@@ -150,9 +153,6 @@ def select_novel(
         )
     if n_flagged:
         findings += _few_labels(session, population)
-    slant = reduce(Slant.plus, (one.slant for one in tests), NO_SLANT)
-    if slant.sigmas >= SIGMAS:
-        findings.append(found("typical_labels", sigmas=round(slant.sigmas, 1)))
     if parameters.scope == "everything":
         chosen: list[Any] = population
         n_chosen = _count(session, population)

@@ -250,12 +250,13 @@ def trust_sentence(size: int, trust: Mapping[str, Any]) -> str:
     parts = [f"{trust['n_timed']:,} of {size:,} members carry a time"]
     seen = [one for one in trust["seen"] if one["condition"]]
     if len(seen) == 1:
-        parts.append(f"all were seen in {seen[0]['condition']}")
+        n = seen[0]["n"]
+        parts.append(f"{'all' if n == size else f'{n:,}'} were seen in {seen[0]['condition']}")
     elif seen:
-        parts.append(
-            "they were seen otherwise: "
-            + "; ".join(f"{one['n']:,} in {one['condition']}" for one in seen[:_NAMED])
-        )
+        named = [f"{one['n']:,} in {one['condition']}" for one in seen[:_NAMED]]
+        if more := sum(one["n"] for one in seen[_NAMED:]):
+            named.append(f"{more:,} otherwise")
+        parts.append(f"they were not seen alike: {'; '.join(named)}")
     if trust["n_faint"]:
         parts.append(f"{trust['n_faint']:,} are faint (SNR below {FAINT_SNR:g})")
     if trust.get("n_off_centre"):  # earlier versions did not count them
@@ -265,8 +266,12 @@ def trust_sentence(size: int, trust: Mapping[str, Any]) -> str:
         )
     predicted = trust["looks"]
     if len(predicted) > 1:
-        nearest = ", ".join(f"{one['label']} for {one['n']:,}" for one in predicted[:_NAMED])
-        parts.append(f"their nearest known classes disagree: {nearest}")
+        nearest = [f"{one['label']} for {one['n']:,}" for one in predicted[:_NAMED]]
+        if more := sum(one["n"] for one in predicted[_NAMED:]):
+            nearest.append(f"others for {more:,}")
+        parts.append(f"their nearest known classes disagree: {', '.join(nearest)}")
     elif predicted:
-        parts.append(f"the nearest known class of each is {predicted[0]['label']}")
+        n = predicted[0]["n"]
+        of = "each" if n == size else f"{n:,} of them"
+        parts.append(f"the nearest known class of {of} is {predicted[0]['label']}")
     return "; ".join(parts) + "."

@@ -70,7 +70,8 @@ def _to_login(request: Request) -> Response:
         asked = local_path(f"{request.url.path}{query}")
     else:
         came_from = urlsplit(request.headers.get("referer", ""))
-        asked = local_path(came_from.path if came_from.netloc == request.url.netloc else None)
+        is_ours = came_from.netloc == request.url.netloc
+        asked = local_path(came_from._replace(scheme="", netloc="").geturl() if is_ours else None)
     query_of_login = {"next": asked}
     if request.method != "GET":
         query_of_login["done"] = "unsent"

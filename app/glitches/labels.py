@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import ScalarSelect, Select, func, insert, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.classes.naming import WITHDRAWN, plain_class_name
+from app.classes.naming import WITHDRAWN, no_class, plain_class_name
 from app.classes.tables import GlitchClass
 from app.core.access import require_role
 from app.core.audit import record_event
@@ -247,9 +247,7 @@ def _usable_class(session: Session, name: str) -> int:
         .execution_options(populate_existing=True)
     )
     if row is None or "\0" in name:
-        raise InvalidRequestError(
-            f"There is no class {name[:100]!r}: the list of classes names all of them."
-        )
+        raise InvalidRequestError(no_class(session, name))
     if row.state == "retired":
         raise ConflictError(f"The class {name} is retired: choose one that is in use.")
     return row.id

@@ -12,6 +12,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.classes.naming import no_class
 from app.classes.tables import GlitchClass
 from app.classes.tree import Tree
 from app.clusters.tables import Cluster, ClusterMember
@@ -184,9 +185,7 @@ def class_ids(session: Session, names: tuple[str, ...]) -> list[int]:
     found = {row.name: row.id for row in rows}
     missing = [name for name in names if name not in found]
     if missing:
-        raise InvalidRequestError(
-            f"There is no class {missing[0][:100]!r}: the list of classes names all of them."
-        )
+        raise InvalidRequestError(no_class(session, missing[0]))
     return list(found.values())
 
 

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -302,6 +303,22 @@ def test_what_was_typed_outlives_the_session(
     assert browser.find("textarea").get_attribute("value") == "Seen at night."
     assert browser.find("#new_class").get_attribute("value") == "Night_Owl"
     assert browser.find(".chosen-count").text == "1 member chosen"
+
+
+def test_a_description_outlives_the_session(browser: Browser, service: Service) -> None:
+    """Its field is never empty: what was typed must not give way to what the page came with."""
+    browser.open("/ui/classes/Blip")
+    page = urlsplit(browser.driver.current_url).path
+    browser.find("#description").send_keys(" Seen at night.")
+    browser.driver.delete_all_cookies()
+    browser.find("button[value=describe]").click()
+    browser.wait_for("/ui/login")
+    browser.find("#token").send_keys(service.tokens["reviewer"], Keys.ENTER)
+    browser.wait_for(page)
+    browser.wait_for_text("#review ~ *, .note.warn", "What you typed and chose is here again")
+    typed = browser.find("#description").get_attribute("value")
+    assert typed is not None
+    assert typed.endswith(" Seen at night.")
 
 
 @pytest.mark.usefixtures("no_clusters")

@@ -107,11 +107,22 @@ def test_a_doubted_label_is_mended_with_the_keyboard(
     browser.open("/ui/label-audit")
     assert browser.find("h1").text == "1 label in doubt"
     assert "5 of 5 neighbours are Blip" in browser.find(".doubt").text
+    added, undone = "The label was added.", "Undone"
+    for key, told in (("k", "The label stays"), ("u", undone), ("l", added), ("u", undone)):
+        browser.press(key)
+        browser.wait_for_text(".note.good", told)
     cover = browser.find(".doubt a.cover")
     browser.driver.execute_script("arguments[0].focus()", cover)
+    browser.driver.execute_script(  # a second doubt, to walk to and back from
+        "const li = document.querySelector('.doubt'); li.parentElement.append(li.cloneNode(true))"
+    )
+    browser.press(Keys.ARROW_RIGHT)
+    assert browser.focused() != cover
+    browser.press(Keys.ARROW_LEFT)
+    assert browser.focused() == cover
     browser.press(Keys.TAB)
     browser.press(Keys.TAB)
-    assert browser.focused().text == "Label Blip"
+    assert browser.focused().text.startswith("Label Blip")
     browser.press(Keys.ENTER)
     browser.wait_for_text(".note.good", "The label was added.")
     assert "No label is in doubt" in browser.find("main").text

@@ -17,6 +17,7 @@ from app.classes.tables import GlitchClass
 from app.clusters import records
 from app.clusters.browsing import ClusterFilters, changes_since, ranked_clusters, run_that_waits
 from app.clusters.chosen import cluster_by_hand
+from app.clusters.findings import sentences
 from app.clusters.job import run_clustering
 from app.clusters.pages.words import ClusterInWords
 from app.clusters.records import ClusteringParameters, Run
@@ -303,7 +304,8 @@ def test_a_run_says_that_labels_seem_to_be_typical(session: Session, fill: Fill)
     fill(200, narrow, "Blip")
     fill(40, KNOWN)
     run, _ = cluster_now(session)
-    assert "the labels seem to be typical examples" in run.detail
+    # Beside the claim that it takes back, not among what is folded away.
+    assert "the labels seem to be typical examples" in sentences(run.findings)[1]
 
 
 def test_a_new_cluster_says_which_members_were_dismissed(

@@ -134,7 +134,17 @@ def test_chosen_rows_are_labelled_taken_back_and_given_as_a_file(
     assert len(csv.splitlines()) == 1 + 2
     label = {"act": "label", "class_name": "heli"}
     refused = reviewer.submit(page, "/ui/glitches/chosen", **label)
-    assert "Nothing is selected" in refused.text
+    assert "Nothing is selected" in refused.alerts[0]
+    wrong = {**label, "class_name": "Nonsense", "member": chosen}
+    refused = reviewer.submit(page, "/ui/glitches/chosen", **wrong)
+    assert (refused.status, refused.path) == (400, "/ui/glitches/chosen")
+    assert "There is no class 'Nonsense'" in refused.alerts[0]
+    assert 'value="Nonsense"' in refused.response.text  # and what was chosen is still chosen
+    checked = re.findall(
+        r'name="member" value="([0-9a-f-]{36})" form="chosen" checked', refused.response.text
+    )
+    assert sorted(checked) == sorted(chosen)
+    assert 'aria-sort="ascending"' in refused.response.text  # in the same order
     done = reviewer.submit(page, "/ui/glitches/chosen", member=chosen, **label)
     assert done.path.startswith("/ui/glitches?view=table&sort=snr&done=labelled&event=")
     helix = reviewer.get("/ui/glitches?label=Helix")

@@ -82,6 +82,14 @@ def test_a_class_is_added_renamed_moved_retired_and_all_is_undone(reviewer: Walk
     assert "Redid" in page.text
 
 
+def test_a_former_name_leads_to_the_class(reviewer: Walker) -> None:
+    page = made(reviewer, "Candle")
+    act(reviewer, page, "rename", name="Taper")
+    assert reviewer.get("/ui/classes/Candle").path == page.path.partition("?")[0]
+    narrowed = reviewer.get("/ui/glitches?label=Candle")  # an address that somebody kept
+    assert narrowed.alerts == ["The class Candle is called Taper now: ask for that one."]
+
+
 @pytest.mark.parametrize(
     ("name", "status", "word"),
     [

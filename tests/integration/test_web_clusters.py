@@ -217,6 +217,21 @@ def test_a_split_leads_to_the_part_and_the_whole_to_both(
     assert "2 clusters to review" in reviewer.get("/ui/clusters").text
 
 
+def test_a_cluster_says_that_the_labels_of_its_run_seem_to_be_typical(
+    service: Service, reviewer: Walker, clusters: list[UUID]
+) -> None:
+    said = "the labels seem to be typical examples"
+    assert said not in reviewer.get(f"/ui/clusters/{clusters[0]}").text
+    with make_session_factory(service.engine).begin() as session:
+        run_id = session.get_one(Cluster, clusters[0]).run_id
+        run = session.get_one(ClusteringRun, run_id)
+        kept = run.findings
+        run.findings = [*kept, {"kind": "typical_labels", "sigmas": 3.1}]
+    assert said in reviewer.get(f"/ui/clusters/{clusters[0]}").text
+    with make_session_factory(service.engine).begin() as session:
+        session.get_one(ClusteringRun, run_id).findings = kept
+
+
 def test_roles_and_forged_forms(service: Service, clusters: list[UUID]) -> None:
     path = f"/ui/clusters/{clusters[0]}"
     with Walker(service, "submitter") as submitter:

@@ -266,6 +266,13 @@ def test_who_sends_a_form_after_the_session_is_told_that_nothing_was_done(
         headers={"Referer": f"{service.url}/ui/classes"},
     )
     assert answer.headers["location"] == "/ui/login?next=%2Fui%2Fclasses&done=unsent"
+    narrowed = httpx.post(  # back to the same list, with its filters
+        f"{service.url}/ui/glitches/chosen",
+        headers={"Referer": f"{service.url}/ui/glitches?ifo=H1&view=table"},
+    )
+    assert narrowed.headers["location"] == (
+        "/ui/login?next=%2Fui%2Fglitches%3Fifo%3DH1%26view%3Dtable&done=unsent"
+    )
     page = httpx.get(f"{service.url}{answer.headers['location']}")
     assert "Nothing was done, because you are not logged in: log in" in page.text
 

@@ -21,7 +21,7 @@ def test_the_sentence_of_trust_tells_a_seam() -> None:
         },
     )
     assert said == (
-        "23 of 57 members carry a time; they were seen otherwise: 33 in 0.5 + 1 + 2 + 4 s, 10 to "
+        "23 of 57 members carry a time; they were not seen alike: 33 in 0.5 + 1 + 2 + 4 s, 10 to "
         "2048 Hz; 24 in 4 s, 10 to 2048 Hz; 4 are faint (SNR below 7.5); 2 are off centre (loudest "
         "over 0.05 s from the middle of their views); their nearest known classes disagree: "
         "Whistle for 34, Koi_Fish for 23."
@@ -37,3 +37,21 @@ def test_what_is_well_is_not_dwelt_on() -> None:
     kept_earlier = {key: one for key, one in TRUST.items() if key != "n_off_centre"}
     assert "off centre" not in trust_sentence(33, kept_earlier)
     assert trust_sentence(33, {}) == ""
+
+
+def test_no_member_is_passed_over() -> None:
+    """Of four kinds three are named, and what is said of all is true of all."""
+    names = ("Whistle", "Tomte", "Blip", "Koi_Fish", "Helix")
+    said = trust_sentence(
+        57,
+        {
+            **TRUST,
+            "seen": [{"condition": f"{n} s", "n": 60 - 10 * n} for n in (1, 2, 3, 4)],
+            "looks": [{"label": name, "n": 9} for name in names],
+        },
+    )
+    assert "50 in 1 s; 40 in 2 s; 30 in 3 s; 20 otherwise;" in said
+    assert said.endswith("Whistle for 9, Tomte for 9, Blip for 9, others for 18.")
+    some = trust_sentence(57, {**TRUST, "looks": [{"label": "Whistle", "n": 9}]})
+    assert "; 33 were seen in 0.5" in some
+    assert some.endswith("the nearest known class of 9 of them is Whistle.")

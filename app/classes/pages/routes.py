@@ -15,7 +15,7 @@ from app.classes.log import (
     RenameRequest,
     StateRequest,
 )
-from app.classes.naming import class_called, create_class
+from app.classes.naming import called_now, class_called, create_class, find_class
 from app.classes.pages.view import ChangeTyped, class_href, class_page_of, classes_page_of
 from app.classes.service import change_class, get_class, get_class_named
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
@@ -74,10 +74,11 @@ def one_class(
 ) -> Response:
     """One class: what it looks like, when it occurs, what was done to it.
 
-    Its address has its id, which stays where the class is renamed; its name leads there.
+    Its address has its id, which stays where the class is renamed; its names lead there.
     """
     if not (which.isascii() and which.isdigit() and len(which) < 10):
-        return see_other(class_href(get_class_named(session, which).id))
+        known = which if find_class(session, which) else called_now(session, which)
+        return see_other(class_href(get_class_named(session, known or which).id))
     record = get_class(session, int(which))
     page = class_page_of(session, record, principal, after=(after or "")[:500] or None)
     return render(request, page)

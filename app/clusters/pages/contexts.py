@@ -205,6 +205,7 @@ class ClusterPage(PageContext):
     is_simulated: bool
     suggestions: int
     trust: str  # one sentence
+    doubt: str | None  # whether the labels of its run were a fair sample
     window: str  # in which the medoid and the classes are shown beside each other
     windows: tuple[ClassCount, ...]  # those of the medoid
     medoid: str | None

@@ -19,6 +19,7 @@ from app.clusters.browsing import (
     queue_of,
 )
 from app.clusters.decided import beside_of
+from app.clusters.findings import DOUBT, sentences
 from app.clusters.pages.contexts import (
     ClusterCard,
     ClusterPage,
@@ -103,7 +104,8 @@ def cluster_page_of(
 ) -> ClusterPage:
     """The page of one cluster, with what was typed where that was refused with an error."""
     log = history(session, cluster.id)
-    is_simulated = get_run(session, cluster.run_id).is_simulated
+    run = get_run(session, cluster.run_id)
+    is_simulated = run.is_simulated
     queue = queue_of(session, cluster)
     names = usable_class_names(session)
     medoid = next(iter(exemplars_of(session, [cluster.id]).get(cluster.id, ())), None)
@@ -144,6 +146,7 @@ def cluster_page_of(
         is_simulated=is_simulated,
         suggestions=count_by_cluster(session, [cluster.identity]).get(cluster.identity, 0),
         trust=trust_sentence(cluster.size, cluster.summary.get("trust", {})),
+        doubt=next(iter(sentences(one for one in run.findings if one["kind"] == DOUBT)), None),
         window=f"{window:g} s",
         windows=tuple(
             ClassCount(

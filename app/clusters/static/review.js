@@ -1,5 +1,6 @@
-// Review: keys for every act on a cluster, what is chosen, and a draft that outlives the session.
+// Review: what is chosen of a cluster, and a draft that outlives the session.
 import { Choice } from "./choice.js";
+import { isTyping } from "./keys.js";
 import { attachPlane } from "./plane.js";
 
 export function attachReview(root, glance) {
@@ -26,8 +27,11 @@ export function attachReview(root, glance) {
     button.click();
   });
   root.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
-    if (press(root, event)) event.preventDefault();
+    if (event.key !== "x" || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+    const box = event.target.closest?.(".card")?.querySelector("input[name=member]");
+    if (!box) return;
+    event.preventDefault();
+    box.click();
   });
   // The way to the form lies over the page, and is in the way where the form is seen.
   const way = root.querySelector("a.to-decision");
@@ -62,7 +66,7 @@ function keepDraft(root, form, choice) {
   const isOwn = kept?.action === action;
   if (isAnswered || isOwn) sessionStorage.removeItem("draft");
   if (isOwn && !isAnswered) {
-    for (const field of fields) field.value ||= kept.fields[field.name] ?? "";
+    for (const field of fields) field.value = kept.fields[field.name] ?? field.value;
     choice.ids = new Set([...choice.ids, ...kept.ids]);
     const note = root.createElement("p");
     note.className = "note warn";
@@ -75,26 +79,4 @@ function keepDraft(root, form, choice) {
     const held = Object.fromEntries(fields.map((field) => [field.name, field.value]));
     sessionStorage.setItem("draft", JSON.stringify({ action, fields: held, ids: [...choice.ids] }));
   });
-}
-
-function press(root, event) {
-  if (event.key === "x") {
-    const box = event.target.closest?.(".card")?.querySelector("input[name=member]");
-    box?.click();
-    return Boolean(box);
-  }
-  const target = root.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
-  if (!target || target.disabled) return false;
-  if (target.matches("input, textarea")) {
-    target.focus();
-    target.select();
-  } else {
-    target.focus();
-    target.click();
-  }
-  return true;
-}
-
-function isTyping(element) {
-  return element.matches?.("input:not([type=checkbox]), select, textarea, [contenteditable]");
 }

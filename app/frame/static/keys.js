@@ -1,4 +1,5 @@
-// Keys: "/" goes to the search box, "?" tells all keys; the arrows walk through a gallery of cards.
+// Keys: "/" goes to the search box, "?" tells all keys; the arrows walk through a gallery of cards;
+// what carries a data-key is pressed, or gone to, by that key.
 
 export function attachKeys(root) {
   const dialog = root.querySelector("dialog#keys");
@@ -23,21 +24,31 @@ export function attachKeys(root) {
       if (!dialog.open) dialog.showModal();
       return;
     }
+    if (dialog?.open) return;
     const current = event.target.closest?.("a.cover");
-    if (!current) return;
-    const target = neighbour(current, event.key);
-    if (!target) return;
-    event.preventDefault();
-    target.focus();
+    const next = current && neighbour(current, event.key);
+    if (next) next.focus();
+    if (next || press(root, event)) event.preventDefault();
   });
 }
 
-function isTyping(element) {
-  return element.matches?.("input, select, textarea, [contenteditable]");
+export function isTyping(element) {
+  return element.matches?.("input:not([type=checkbox]), select, textarea, [contenteditable]");
+}
+
+// Of several that have the key, that of the glitch in focus, else the first.
+function press(root, event) {
+  const selector = `[data-key="${CSS.escape(event.key)}"]`;
+  const target = event.target.closest?.("[data-keys]")?.querySelector(selector) ?? root.querySelector(selector);
+  if (!target || target.disabled || target.closest("[hidden]")) return false;
+  target.focus();
+  if (target.matches("input, textarea")) target.select();
+  else if (!target.matches("select")) target.click();
+  return true;
 }
 
 function neighbour(current, key) {
-  const covers = [...current.closest("ul").querySelectorAll("a.cover")];
+  const covers = [...(current.closest("ul.cards") ?? current.closest("ul")).querySelectorAll("a.cover")];
   const index = covers.indexOf(current);
   if (key === "ArrowRight") return covers[index + 1];
   if (key === "ArrowLeft") return covers[index - 1];

@@ -35,7 +35,9 @@ export function attachTable(root) {
   const rowsButton = root.querySelector("#copy-table");
   if (table) copy(rowsButton, () => {
     const rows = chosen().length ? chosen().map((box) => box.closest("tr")) : boxes.map((box) => box.closest("tr"));
-    return [table.tHead.rows[0], ...rows].map((row) => [...row.cells].slice(1).map((cell) => cell.innerText.trim()).join("\t")).join("\n");
+    // Without the arrow of the order, which would be part of a column's name.
+    const text = (cell) => cell.innerText.replace(/[▾▴]/u, "").trim();
+    return [table.tHead.rows[0], ...rows].map((row) => [...row.cells].slice(1).map(text).join("\t")).join("\n");
   });
   const search = root.querySelector("#copy-search");
   copy(search, () => new URL(search.dataset.copied, location.href).href);

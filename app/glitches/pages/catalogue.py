@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.orm import Session
+from starlette.datastructures import QueryParams
 
 from app.classes.naming import class_meant, list_classes, usable_class_names
-from app.core.errors import InvalidRequestError
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.paging import Page
 from app.core.principals import Principal, Role
 from app.frame.contexts import Card, Choice, ClassCount, MemberChoice
@@ -21,7 +23,13 @@ from app.frame.render import LONGEST_PATH, local_path, render
 from app.frame.words import ORIGIN_TEXTS, card, count, export_links, frequency, seconds, snr
 from app.glitches.browsing import ClassTally, judgements_of, tally_by_class
 from app.glitches.exports.formats import format_named
-from app.glitches.pages.contexts import CataloguePage, CatalogueTable, TableColumn, TableRow
+from app.glitches.pages.contexts import (
+    CataloguePage,
+    CatalogueTable,
+    Refused,
+    TableColumn,
+    TableRow,
+)
 from app.glitches.pages.query import UNLABELLED, CatalogueQuery, filter_form, parse_catalogue_query
 from app.glitches.records import GlitchFilters, GlitchRecord
 from app.glitches.service import list_glitches, list_sorted
@@ -42,7 +50,21 @@ def catalogue(
     request: Request, session: SessionDep, principal: Reader, event: UUID | None = None
 ) -> Response:
     """One page of the glitches that pass the filters; ``event`` is what was just labelled."""
-    query = parse_catalogue_query(request.query_params)
+    return _shown(
+        request, session, principal, parse_catalogue_query(request.query_params), undo=event
+    )
+
+
+def _shown(
+    request: Request,
+    session: Session,
+    principal: Principal,
+    query: CatalogueQuery,
+    *,
+    undo: UUID | None = None,
+    refused: Refused | None = None,
+) -> Response:
+    """What an address asks for; with what was chosen and typed where that was refused."""
     page: Page[GlitchRecord] = Page()
     errors = query.errors
     if not errors:
@@ -58,14 +80,16 @@ def catalogue(
         tallies=tallies,
         errors=errors,
         principal=principal,
-        undo=event,
+        undo=undo,
+        refused=refused,
     )
-    return render(request, context, status=400 if errors else 200)
+    return render(request, context, status=400 if errors or refused else 200)
 
 
 @router.post("/glitches/chosen", dependencies=[CsrfChecked])
 def act_on_chosen(
     *,
+    request: Request,
     runtime: RuntimeDep,
     session: SessionDep,
     principal: Reader,
@@ -81,10 +105,16 @@ def act_on_chosen(
         return export_answer(
             runtime, session, GlitchFilters(ids=ids), format_named("csv"), "glitches"
         )
-    done = label_selection(
-        session, member or (), class_meant(session, class_name), reviewer=principal
-    )
-    return see_other(local_path(back, "/ui/glitches"), done="labelled", event=str(done.id))
+    target = local_path(back, "/ui/glitches")
+    try:
+        name = class_meant(session, class_name)
+        done = label_selection(session, member or (), name, reviewer=principal)
+    except (InvalidRequestError, ConflictError, NotFoundError) as error:
+        session.rollback()
+        query = parse_catalogue_query(QueryParams(urlsplit(target).query))
+        refused = Refused(str(error), class_name, frozenset(map(str, member or ())))
+        return _shown(request, session, principal, query, refused=refused)
+    return see_other(target, done="labelled", event=str(done.id))
 
 
 @router.post("/glitches/chosen/undo", dependencies=[CsrfChecked])
@@ -122,6 +152,7 @@ def _catalogue_page(
     errors: tuple[str, ...],
     principal: Principal,
     undo: UUID | None,
+    refused: Refused | None,
 ) -> CataloguePage:
     judgements = judgements_of(session, [glitch.id for glitch in page.items])
     total = sum(tally.total for tally in tallies)
@@ -144,6 +175,7 @@ def _catalogue_page(
         class_names=usable_class_names(session),
         can_label=principal.role >= Role.REVIEWER,
         undo=None if undo is None else str(undo),
+        refused=refused,
         ids=tuple(str(glitch.id) for glitch in page.items),
         cards=tuple(
             card(glitch, wanted_s=query.window_s, judgement=judgements.get(glitch.id))

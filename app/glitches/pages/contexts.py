@@ -66,6 +66,15 @@ class CatalogueTable:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A label for chosen glitches that could not be given, and what its form held."""
+
+    sentence: str
+    class_name: str
+    chosen: frozenset[str]
+
+
+@dataclass(frozen=True)
 class CataloguePage(PageContext):
     """The catalogue: filters, counts by class and one page of cards."""
 
@@ -87,6 +96,7 @@ class CataloguePage(PageContext):
     class_names: tuple[str, ...]
     can_label: bool
     undo: str | None  # the labels that were just given
+    refused: Refused | None  # labels that were not given
     exports: tuple[Download, ...]  # the whole selection as files
     first_href: str | None  # back to the first page, on later ones
     previous_href: str | None

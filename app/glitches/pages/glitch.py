@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.orm import Session
 
-from app.classes.naming import class_meant, list_classes
+from app.classes.naming import class_meant, list_classes, no_class
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter
 from app.frame.failures import see_other
@@ -84,7 +84,7 @@ def _meant(session: Session, typed: str) -> tuple[str, str | None]:
     except InvalidRequestError as error:
         return typed, str(error)
     if name not in {record.name for record in list_classes(session)}:
-        return typed, f"There is no class “{typed}”: choose one from the list."
+        return typed, no_class(session, typed)
     return name, None
 
 
