@@ -21,6 +21,11 @@ _UTC = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _BASIC = re.compile(r"(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})(?=\D|\Z)", re.ASCII)
+_UTC_CELL = re.compile(
+    r"(?<![^\s,;|\"])(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d):(\d\d)((?:\.\d+)?)"
+    r"(?: ?(Z|UTC|[+-]\d\d:?\d\d))?(?![^\s,;|\"])",
+    re.ASCII,
+)
 _DAY_AND_MONTH = re.compile(r"\d{1,2}([-/.])\d{1,2}\1\d{4}(?!\d)", re.ASCII)
 _STEP = Decimal("1e-9")  # s
 
@@ -89,6 +94,22 @@ def _gps_second(date: tuple[int, int, int], hour: int, minute: int, second: int)
         return None
     gps = utc_to_gps(midnight) + hour * 3600 + minute * 60 + second
     return gps if 0 <= gps <= LATEST_GPS_TIME else None
+
+
+def utc_as_gps(text: str) -> str:
+    """A text with GPS seconds, of as many decimals, for each UTC among its fields."""
+
+    def as_gps(found: re.Match[str]) -> str:
+        minute = _gps_of_minute(found[1], found[2], found[5] or "")
+        return found[0] if minute is None else f"{minute + int(found[3])}{found[4]}"
+
+    return _UTC_CELL.sub(as_gps, text)
+
+
+@lru_cache(maxsize=256)
+def _gps_of_minute(date: str, minute: str, zone: str) -> int | None:
+    found = parse_utc(f"{date} {minute}{zone}")
+    return None if found is None else int(found)
 
 
 def utc_to_gps(moment: datetime) -> Decimal:

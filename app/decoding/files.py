@@ -15,7 +15,7 @@ from app.decoding.confinement import Limits
 from app.decoding.operations import ARRAY, STRAIN
 from app.decoding.pool import error_of, shared_pool
 from glitch.errors import GlitchError
-from glitch.strain.formats.text import is_numeric_text
+from glitch.strain.formats.text import is_numeric_text, text_head
 from glitch.strain.joining import StrainFile, join_pieces, read_piece
 from glitch.strain.reading import StrainSpan, read_strain, strain_span
 from glitch.strain.series import Strain
@@ -252,8 +252,7 @@ def _limits(file: Path) -> Limits:
 
 
 def _is_frame(file: Path) -> bool:
-    with file.open("rb") as stream:
-        return stream.read(len(_FRAME)) == _FRAME
+    return text_head(file).startswith(_FRAME)
 
 
 def _views(found: Mapping[str, Any], recipe: Preprocessing) -> Views:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 
 from glitch.errors import StrainError
-from glitch.strain.source import MAX_SAMPLES, rate_from_step
+from glitch.strain.source import MAX_SAMPLES, Request, Source, rate_from_step
 from glitch.types import StrainArray
 
 # Of detectors and of what is made from them; they decide only where printed times leave several.
@@ -59,6 +59,40 @@ def place_samples(
     if step_s * rough <= _COARSE:
         return _by_each_time(times, values, rate_hz, shown_name)
     return _by_all_times(times, values, step_s, rate_hz, shown_name)
+
+
+def pair_source(
+    pair: np.ndarray, request: Request, *, ifo: str | None = None, channel: str | None = None
+) -> Source:
+    """The series of an array of two rows, or two columns: times, which go up, and strain.
+
+    Raises:
+        StrainError: if it cannot be told which are the times, or as ``place_samples``.
+    """
+    rows = pair if len(pair) == 2 else pair.T
+    goes_up = [bool((np.diff(row) > 0).all()) for row in rows]
+    if sum(goes_up) != 1:
+        raise StrainError(
+            f"{request.shown_name} holds an array of shape {pair.shape}, of which it cannot be "
+            "told that one part is times and the other strain: send one row of strain, in an npz "
+            "with gps_start and sample_rate_hz."
+        )
+    times, values = rows if goes_up[0] else rows[::-1]
+    placed = place_samples(
+        times.astype(np.float64),
+        values.astype(np.float64),
+        step_s=float(np.spacing(times[-1])) if times.dtype.kind == "f" else 1.0,
+        rate_hz=request.sample_rate_hz,
+        shown_name=request.shown_name,
+    )
+    return Source(
+        n_samples=placed.values.size,
+        sample_rate_hz=placed.rate_hz,
+        gps_start=placed.start,
+        ifo=ifo,
+        channel=channel,
+        read=lambda first, last: placed.values[first:last].copy(),
+    )
 
 
 def _by_each_time(

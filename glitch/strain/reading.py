@@ -37,7 +37,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x93NUMPY", "npy"),
     (b"PK\x03\x04", "npz"),
 )
-_PACKED = {"hdf5": "HDF5", "gwf": "GWF", "npy": "npy", "npz": "npz"}
+_PACKED = {"hdf5": "HDF5", "npy": "npy", "npz": "npz"}  # gzipped frames are read
 _OPENERS: dict[str, _Opener] = {
     "hdf5": open_hdf5,
     "gwf": open_gwf,
@@ -227,7 +227,9 @@ def _kind(path: Path, request: Request) -> str:
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
-    if (packed := _packed_kind(path)) is not None:
+    if (packed := _packed_kind(path)) == "gwf":
+        return packed
+    if packed is not None:
         raise FormatError(
             f"{request.shown_name} is gzipped {_PACKED[packed]}: unpack it with gunzip and send "
             "that."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from math import isclose
@@ -14,15 +14,22 @@ from jaxtyping import Shaped
 
 from glitch.errors import FormatError, StrainError, TooLargeError
 from glitch.files.frame_names import parse_frame_name
-from glitch.gps import ONLY_NANOSECONDS, is_utc_date, parse_utc
+from glitch.gps import LATEST_GPS_TIME, ONLY_NANOSECONDS, is_utc_date, parse_utc
 
 # What files call these, beside HDF5's series and npz's arrays.
 STEP_NAMES = ("Xspacing", "dx", "delta_t", "dt")
-RATE_NAMES = ("sample_rate_hz", "sample_rate", "sampling_frequency", "sampling_rate", "fs")
+RATE_NAMES = ("sample_rate_hz", "sample_rate", "sampling_frequency", "sampling_rate", "fs", "srate")
 START_NAMES = ("Xstart", "x0", "start_time", "gps_start", "GPSstart", "t0", "epoch")
 IFO_NAMES = ("ifo", "detector", "Detector", "instrument")
 TIMES_NAMES = ("times", "time", "gps_times", "gps_time", "gps", "t")  # one for each sample
 
+# Of other names, those that tell a time: when a series starts, or when something happened.
+_IS_START = re.compile(r"start|begin|epoch|(?:\A|_)t0\Z", re.IGNORECASE)
+_IS_TIME = re.compile(r"gps|utc|event|trig|peak|merger|(?:\A|_)time\Z", re.IGNORECASE)
+_EARLIEST_S = Decimal(300_000_000)  # GPS, of 1989: less is a duration, or counted from elsewhere
+
+LONGEST_OFFSET_S = 1_000_000  # of times that do not count from the beginning of GPS time
+_LONGEST_PAIR = 1 << 22  # samples; 64 s of the fastest channel, read whole with their times
 MAX_SAMPLES = 1 << 24  # read at once: a GWOSC file of 4096 s at 4 kHz, 134 MB as float64
 
 _NUMBER = re.compile(r"\s*([+-]?\d+\.?\d*(?:[eE][+-]?\d+)?)\s*(?:s|sec|seconds|Hz)?\s*", re.ASCII)
@@ -75,12 +82,19 @@ def is_one_row(shape: tuple[int, ...]) -> bool:
     return len(shape) == 1 or (len(shape) > 1 and sorted(shape)[-2] == 1)
 
 
+def is_pair(shape: tuple[int, ...]) -> bool:
+    """Whether an array is two rows, or two columns: of times and strain, perhaps."""
+    return len(shape) == 2 and min(shape) == 2 < max(shape)
+
+
 def check_kind(dtype: np.dtype, shape: tuple[int, ...], request: Request) -> None:
-    """Refuse what cannot be one row of real numbers, from its header alone.
+    """Refuse what cannot be a row of real numbers, or one of times and one of strain, from its
+    header alone.
 
     Raises:
         FormatError: for objects, text, complex numbers.
-        StrainError: for anything but one row, or one column, of samples.
+        StrainError: for anything but one row, or one column, of samples, or two.
+        TooLargeError: for two that are longer than any that is read whole.
     """
     if dtype.kind == "O":
         raise FormatError(
@@ -92,11 +106,21 @@ def check_kind(dtype: np.dtype, shape: tuple[int, ...], request: Request) -> Non
             f"{request.shown_name} holds complex numbers. Strain is a real time series: "
             "send that, not its spectrum."
         )
+    if dtype.names is not None:
+        raise FormatError(
+            f"{request.shown_name} holds a table of {', '.join(dtype.names)[:80]}: save its times "
+            "and its strain as arrays of their own, called times and strain."
+        )
     if dtype.kind not in "fiu":
         raise FormatError(f"{request.shown_name} holds {dtype} values, not numbers.")
-    if not is_one_row(shape):
+    if not (is_one_row(shape) or is_pair(shape)):
         raise StrainError(
             f"{request.shown_name} holds an array of shape {shape}: send one row of strain."
+        )
+    if is_pair(shape) and max(shape) > _LONGEST_PAIR:
+        raise TooLargeError(
+            f"{request.shown_name} holds an array of shape {shape}; of times and strain in one at "
+            f"most {_LONGEST_PAIR:,} samples are read. Cut it to the 64 s around the GPS time."
         )
 
 
@@ -189,6 +213,58 @@ def decimal_seconds(value: object) -> Decimal | None:
     if seconds.is_finite() and seconds >= ONLY_NANOSECONDS:
         seconds = seconds.scaleb(-9)
     return seconds if seconds.is_finite() and abs(seconds) < Decimal(10) ** 10 else None
+
+
+def no_start(said: str, request: Request) -> FormatError:
+    """What to answer where a file says when it starts in a way that cannot be read: it must not
+    be taken as centred on the glitch, as one is that does not say it.
+    """
+    return FormatError(
+        f"{request.shown_name} says when it starts ({said}), but that is no GPS time. Save it "
+        "with the GPS time of its first sample in seconds, or without any."
+    )
+
+
+def started_at(said: Decimal | None, first: Decimal) -> Decimal:
+    """The GPS start of a series of which a start is said, and times are given: they may count
+    from there, as from the middle of a cut-out.
+    """
+    if said is None:
+        return first
+    return said + first if abs(first) <= LONGEST_OFFSET_S else said
+
+
+def start_under_other_names(said: Iterable[tuple[str, object]], request: Request) -> Decimal | None:
+    """The GPS start that a file states under a name which is not foreseen; None where it states
+    none, or the time of the glitch alone, on which the series is then taken as centred.
+
+    Args:
+        said: what the file holds of single values, with their names.
+        request: which tells the time of the glitch.
+
+    Raises:
+        StrainError: if it states another time, of which its name does not tell whether the series
+            starts there.
+    """
+    times = [(name, time) for name, value in said if (time := _told_time(name, value)) is not None]
+    start = next((time for name, time in times if _IS_START.search(name)), None)
+    if start is not None or request.gps_time is None:
+        return start
+    for name, time in times:
+        if abs(time - request.gps_time) > 1:
+            raise StrainError(
+                f"{request.shown_name} says {name} {time}, and not whether it starts then: call "
+                "that gps_start, or leave it out where the strain is centred on the GPS time."
+            )
+    return None
+
+
+def _told_time(name: str, value: object) -> Decimal | None:
+    """The GPS time that a value is, by its name and its size."""
+    if not (_IS_START.search(name) or _IS_TIME.search(name)):
+        return None
+    time = decimal_seconds(value)
+    return time if time is not None and _EARLIEST_S <= time <= LATEST_GPS_TIME else None
 
 
 def span_of_file_name(name: str) -> tuple[Decimal, Decimal] | None:

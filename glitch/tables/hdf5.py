@@ -28,12 +28,13 @@ from glitch.files.hdf5 import (
     walk_datasets,
 )
 from glitch.tables.columns import has_times, is_known, is_time, with_unit
-from glitch.tables.layout import ecsv_units
+from glitch.tables.layout import are_of_series, ecsv_units
 from glitch.tables.pandas_hdf5 import LEVEL, PandasTable, pandas_table
 
 TRIGGERS = "triggers"
 _IFO = "ifo"
 _MOST_ROW_BYTES = 2048  # Omicron writes 100
+_SAMPLES = 200  # looked at, to tell a series from triggers
 _META, _MASK = ".__table_column_meta__", ".mask"  # as astropy calls what it keeps beside
 _MOST_META_LINES, _MOST_META_BYTES = 2_000, 1 << 20
 _OF_PANDAS = ("axis1", LEVEL, "table")  # a dataset of each of its two layouts
@@ -209,6 +210,8 @@ def _tables(tree: h5py.File) -> list[_Table]:
         elif len(dataset_shape(dataset)) != 1:
             others.setdefault(group, []).append(dataset_shape(dataset))
         elif dataset.dtype.names is not None and has_times(dataset.dtype.names):
+            if _is_series(dataset):
+                continue
             found.append(_compound(tree, path, dataset))
         elif dataset.dtype.names is None:
             groups.setdefault(group, {})[column] = dataset
@@ -261,6 +264,16 @@ def _compound(tree: h5py.File, path: str, dataset: h5py.Dataset) -> _Table:
     columns = tuple(column for column, name in own.items() if name not in coarse)
     count = dataset_shape(dataset)[0]
     return _Table(path, columns, count, dataset.dtype.itemsize, read, coarse)
+
+
+def _is_series(dataset: h5py.Dataset) -> bool:
+    """Whether a compound holds samples of a series, with their times, rather than triggers."""
+    known = [name for name in dataset.dtype.names if is_known(name)]
+    if len(known) != 1 or dataset.dtype[known[0]].kind != "f":
+        return False
+    count = min(dataset_shape(dataset)[0], _SAMPLES)
+    most_bytes = _SAMPLES * _MOST_ROW_BYTES
+    return are_of_series(read_fields(dataset, 0, count, known, most_bytes=most_bytes)[known[0]])
 
 
 def _is_coarse(name: str, dtype: np.dtype) -> bool:

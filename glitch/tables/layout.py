@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise, takewhile
 
 from glitch.files.text import encoding_of
+from glitch.gps import utc_as_gps
 from glitch.tables.columns import is_header, is_known, is_time, may_be_times, plain_name, with_unit
 
 HEAD_BYTES = 1 << 14
@@ -184,15 +185,20 @@ def is_series(head: bytes, layout: Layout) -> bool:
     times = [at for at, name in enumerate(layout.columns) if is_time(name)]
     if len(times) != 1 or sum(map(is_known, layout.columns)) != 1 or len(layout.columns) < 2:
         return False
-    lines = io.StringIO(head.decode(encoding_of(head), "replace"), newline="")
+    lines = io.StringIO(utc_as_gps(head.decode(encoding_of(head), "replace")), newline="")
     rows = list(islice(lines, layout.n_skipped, layout.n_skipped + _SAMPLES + 1))[:-1]
     try:
         cells = [[float(cell) for cell in _split(row, layout.separator)] for row in rows]
         found = [row[times[0]] for row in cells]
     except (ValueError, IndexError):
         return False
-    goes_up = all(one <= other for one, other in pairwise(found))
-    return len(found) >= _FEWEST_SAMPLES and goes_up and found[-1] - found[0] < 0.01 * len(found)
+    return are_of_series(found)
+
+
+def are_of_series(times: list[float]) -> bool:
+    """Whether the first times of a table are of samples: they go up by less than 0.01 s each."""
+    goes_up = all(one <= other for one, other in pairwise(times))
+    return len(times) >= _FEWEST_SAMPLES and goes_up and times[-1] - times[0] < 0.01 * len(times)
 
 
 def ecsv_units(lines: list[str]) -> dict[str, str]:

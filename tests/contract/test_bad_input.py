@@ -137,7 +137,7 @@ CASES: dict[str, tuple[str, bytes, dict[str, Any], tuple[int, ...], str]] = {
     ),
     "sound": ("a.wav", b"RIFF\0\0\0\0WAVEfmt " + bytes(50), AT, (415,), "no kind"),
     "executable named as a picture": ("a.png", b"\x7fELF" + b"\0" * 500, WINDOW, (415,), "no kind"),
-    "gzipped frames": ("a.gwf.gz", gzip.compress(b"IGWD\0" + bytes(100)), AT, (400,), "gunzip"),
+    "gzipped frames": ("a.gwf.gz", gzip.compress(b"IGWD\0" + bytes(100)), AT, (400,), "damaged"),
     "HDF5 of no series": ("a.hdf5", plain_hdf5(), AT, (415,), "a series with x0 and dx"),
     "npz of other names": ("a.npz", other_npz(), AT, (415,), "np.savez(path, strain=..."),
     "a table of triggers": (

@@ -151,8 +151,30 @@ def test_gwf_decoder_has_limits(tmp_path: Path) -> None:
     assert b"MemoryError" in done.stderr
 
 
-def test_a_gzipped_frame_is_told_to_be_unpacked(tmp_path: Path) -> None:
-    path = tmp_path / "a.gwf.gz"
-    path.write_bytes(gzip.compress(b"IGWD\0" + bytes(100)))
-    with pytest.raises(FormatError, match="is gzipped GWF: unpack it with gunzip"):
-        _read(path)
+def test_gzipped_frames_are_read_within_bounds(tmp_path: Path) -> None:
+    frames, path = _frames(tmp_path / "a.gwf"), tmp_path / "a.gwf.gz"
+    path.write_bytes(gzip.compress(frames.read_bytes()))
+    np.testing.assert_array_equal(_read(path, START + 16.5).values, NOISE)
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(FormatError, match="truncated or damaged GWF"):
+        _read(path, START + 16.5)
+    bomb = b"IGWD\0" + bytes((1 << 29) + 1)
+    path.write_bytes(gzip.compress(bomb, 1))
+    with pytest.raises(FormatError, match="holds over 512 MiB once unpacked: cut it"):
+        _read(path, START + 16.5)
+
+
+def test_frames_of_the_same_time_must_hold_the_same_samples(tmp_path: Path) -> None:
+    def of_two(factor: float) -> Path:
+        path = tmp_path / f"{factor}.gwf"
+        with gwframe.FrameWriter(path) as writer:
+            for first_s in (0, 8):  # the second begins within the first
+                frame = gwframe.Frame(start=START + first_s, duration=16, name="H1")
+                part = NOISE[first_s * RATE : (first_s + 16) * RATE]
+                frame.add_channel("H1:STRAIN", part * (factor if first_s else 1), sample_rate=RATE)
+                writer.write_frame(frame)
+        return path
+
+    np.testing.assert_array_equal(_read(of_two(1), START + 12).values, NOISE[: 24 * RATE])
+    with pytest.raises(FormatError, match="different samples of the same time in frames of H1:STR"):
+        _read(of_two(2), START + 12)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from glitch.detectors import detector_of_text
 from glitch.errors import FormatError, TooLargeError
 from glitch.files.damage import damage_as
 from glitch.files.npy import open_npz_archive, read_npy_header, read_npy_values
+from glitch.strain.placing import pair_source
 from glitch.strain.source import (
     IFO_NAMES,
     RATE_NAMES,
@@ -24,10 +25,14 @@ from glitch.strain.source import (
     Source,
     check_kind,
     decimal_seconds,
+    is_pair,
+    no_start,
     number_of,
     one_rate,
     rate_from_step,
     series_of_times,
+    start_under_other_names,
+    started_at,
 )
 
 _MAX_BYTES = 1 << 28  # of one array, decoded
@@ -48,6 +53,9 @@ def open_npy(path: Path, request: Request) -> Iterator[Source]:
         with path.open("rb") as file:
             header = read_npy_header(file)
             check_kind(header.dtype, header.shape, request)
+            if is_pair(header.shape):
+                yield pair_source(read_npy_values(file, header), request)
+                return
             begin = file.tell()
         values = np.memmap(path, header.dtype, mode="r", offset=begin, shape=(header.n_values,))
         yield Source(
@@ -84,23 +92,33 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
         with archive.open(name + ".npy") as stream:
             header = read_npy_header(stream)
         check_kind(header.dtype, header.shape, request)
+        channel = _text(archive, "channel", request)
+        said_ifo = _first(archive, IFO_NAMES, request)
+        ifo = detector_of_text(said_ifo if isinstance(said_ifo, str) else None, channel)
+        if is_pair(header.shape):
+            with archive.open(name + ".npy") as stream:
+                pair = read_npy_values(stream, read_npy_header(stream))
+            yield pair_source(pair, request, ifo=ifo, channel=channel)
+            return
         rate = number_of(_first(archive, RATE_NAMES, request))
         step = number_of(_first(archive, STEP_NAMES, request))
-        start = decimal_seconds(_first(archive, START_NAMES, request))
+        said_start = _first(archive, START_NAMES, request)
+        start = decimal_seconds(said_start)
+        if start is None and said_start is not None:
+            raise no_start(repr(said_start)[:40], request)
         if step is not None:
             rate = one_rate(rate_from_step(step), rate, request.shown_name)
-        if start is None and (times := _ends_of_times(archive, header.n_values, request)):
-            start, rate_of_times = series_of_times(*times, header.n_values)
-            rate = rate or rate_of_times
-        ifo = _first(archive, IFO_NAMES, request)
+        if times := _ends_of_times(archive, header.n_values, request):
+            first, rate_of_times = series_of_times(*times, header.n_values)
+            start, rate = started_at(start, first), rate or rate_of_times
+        if start is None:
+            start = start_under_other_names(_scalars(archive, request), request)
         yield Source(
             n_samples=header.n_values,
             sample_rate_hz=rate,
             gps_start=start,
-            ifo=detector_of_text(
-                ifo if isinstance(ifo, str) else None, _text(archive, "channel", request)
-            ),
-            channel=_text(archive, "channel", request),
+            ifo=ifo,
+            channel=channel,
             read=lambda first, last: _read_member(archive, name, first, last, request),
         )
 
@@ -149,14 +167,23 @@ def _scalar(archive: zipfile.ZipFile, name: str, request: Request) -> object:
             raise FormatError(
                 f"{request.shown_name}: {name} is longer than any that is read: save it short."
             )
-        value = read_npy_values(stream, header)
-    return value.reshape(()).item()
+        value = read_npy_values(stream, header).reshape(())
+    return str(value) if header.dtype.kind == "M" else value.item()  # of ns it would be a number
 
 
 def _first(archive: zipfile.ZipFile, names: tuple[str, ...], request: Request) -> object:
     """The value of the first of these names that is there."""
     found = (_scalar(archive, name, request) for name in names)
     return next((one for one in found if one is not None), None)
+
+
+def _scalars(archive: zipfile.ZipFile, request: Request) -> Iterator[tuple[str, object]]:
+    """Every single value beside the strain, with its name."""
+    for info in archive.infolist():
+        if info.filename.endswith(".npy") and info.file_size <= _MAX_SCALAR_BYTES:
+            name = info.filename.removesuffix(".npy")
+            with suppress(FormatError):  # several values
+                yield name, _scalar(archive, name, request)
 
 
 def _ends_of_times(

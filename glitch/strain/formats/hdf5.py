@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from glitch.errors import FormatError
 from glitch.files.channels import choose_channel, listed
 from glitch.files.damage import damage_as
 from glitch.files.hdf5 import (
+    dataset_names,
     dataset_shape,
     find_dataset,
     find_group,
@@ -25,9 +26,11 @@ from glitch.files.hdf5 import (
     read_rows,
     read_samples,
     read_scalar,
+    read_whole,
     walk_datasets,
 )
 from glitch.strain.missing import joined_overlap
+from glitch.strain.placing import pair_source
 from glitch.strain.source import (
     IFO_NAMES,
     MAX_SAMPLES,
@@ -42,10 +45,14 @@ from glitch.strain.source import (
     check_size,
     decimal_seconds,
     is_one_row,
+    is_pair,
+    no_start,
     number_of,
     one_rate,
     rate_from_step,
     series_of_times,
+    start_under_other_names,
+    started_at,
 )
 
 _GWOSC = "strain/Strain"
@@ -54,6 +61,7 @@ _GWOSC_START = "meta/GPSstart"
 _USUAL_NAMES = ("strain", "data", "values")  # where nothing beside them tells
 _LOWEST_RATE_HZ = 256  # what is slower is no strain but a mask or a state
 _MAX_MASK_BYTES = 1 << 20
+_MOST_SAID = 200  # attributes of a node, and values in a group, that are looked at for a time
 _TIME_UNITS = {  # what gwpy and people write, in s
     **dict.fromkeys(("", "s", "sec", "second", "seconds"), Decimal(1)),
     **{"ms": Decimal("1e-3"), "us": Decimal("1e-6"), "ns": Decimal("1e-9")},
@@ -80,7 +88,11 @@ def open_hdf5(path: Path, request: Request) -> Iterator[Source]:
         parts = _chosen(file, request)
         for one in parts:
             check_kind(one.dataset.dtype, dataset_shape(one.dataset), request)
-        yield _source(file, parts, request)
+        if is_pair(dataset_shape(parts[0].dataset)):
+            pair = read_whole(parts[0].dataset, most_bytes=16 * MAX_SAMPLES)
+            yield pair_source(pair, request, ifo=parts[0].ifo)
+        else:
+            yield _source(file, parts, request)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,9 +237,9 @@ def _series(file: h5py.File, path: str) -> _Series:
         or _detector(_said(file, path, dataset, key) for key in IFO_NAMES)
     )
     rate, start = _rate(file, path, dataset), _start(file, path, dataset)
-    if start is None and (times := _times_beside(file, path, dataset)) is not None:
-        start, found_rate = series_of_times(*times, max(dataset_shape(dataset), default=0))
-        rate = rate or found_rate
+    if (times := _times_beside(file, path, dataset)) is not None:
+        first, found_rate = series_of_times(*times, max(dataset_shape(dataset), default=0))
+        start, rate = started_at(start, first), rate or found_rate
     return _Series(path, dataset, name, rate, start, ifo)
 
 
@@ -252,6 +264,8 @@ def _source(file: h5py.File, parts: list[_Series], request: Request) -> Source:
     rate = first.rate_hz
     if first.start is None:
         _refuse_odd_start(file, first, request)
+        said = start_under_other_names(_single_values(file, first), request)
+        parts = [first := replace(first, start=said), *parts[1:]]
     places = [_place(first, one, request) for one in parts]
     stated = _text(_beside(file, "meta/Detector"))
 
@@ -322,10 +336,7 @@ def _refuse_odd_start(file: h5py.File, series: _Series, request: Request) -> Non
     if said is None and find_dataset(file, _GWOSC_START) is not None:
         said = _GWOSC_START
     if said is not None:
-        raise FormatError(
-            f"{request.shown_name} says when it starts ({said}), but that is no GPS time. Save it "
-            "with the GPS time of its first sample in seconds, or without any."
-        )
+        raise no_start(said, request)
 
 
 def _without_missing(
@@ -389,6 +400,20 @@ def _said(file: h5py.File, path: str, dataset: h5py.Dataset, name: str) -> objec
 def _beside(group: h5py.Group, path: str) -> object:
     dataset = find_dataset(group, path)
     return None if dataset is None else read_scalar(dataset)
+
+
+def _single_values(file: h5py.File, series: _Series) -> Iterator[tuple[str, object]]:
+    """What is said of a series, with the names: by itself, then by the groups around it."""
+    path, nodes = series.path, [series.dataset]
+    while path:
+        path = path.rpartition("/")[0]
+        nodes.append(find_group(file, path) if path else file)
+    for node in filter(None, nodes):
+        for name in list(node.attrs)[:_MOST_SAID]:
+            yield name, read_attribute(node, name)
+    for node in filter(None, nodes[1:]):
+        for name in dataset_names(node)[:_MOST_SAID]:
+            yield name, _beside(node, name)
 
 
 def _name(dataset: h5py.Dataset) -> str | None:

@@ -24,21 +24,46 @@ from glitch.detectors import detector_of_text
 from glitch.errors import FormatError, TooLargeError
 from glitch.files.channels import is_strain_channel, listed
 from glitch.files.text import encoding_of
+from glitch.gps import utc_as_gps
 from glitch.strain.placing import place_samples
-from glitch.strain.source import TIMES_NAMES, Request, Source, decimal_seconds
+from glitch.strain.series import HIGHEST_SAMPLE_RATE_HZ, LOWEST_SAMPLE_RATE_HZ
+from glitch.strain.source import (
+    LONGEST_OFFSET_S,
+    TIMES_NAMES,
+    Request,
+    Source,
+    decimal_seconds,
+    start_under_other_names,
+    started_at,
+)
 
 MAX_TEXT_BYTES = 1 << 27
 _HEAD_BYTES = 1 << 16
 _GZIP = b"\x1f\x8b\x08"
 _MOST_GZIP_MEMBERS = 4_000  # bgzip packs 64 KiB into each
 _LINES_FOR_STEP = 200
-_RATE = re.compile(r"(?<!\d)(\d++(?:\.\d+)?)\s*+(?:samples per second|Hz)", re.IGNORECASE)
+_NUMBER = r"(?<![\w.])(\d++(?:\.\d+)?)\s*+"
+_RATES = tuple(  # in comments, the surest first
+    re.compile(text, re.IGNORECASE)
+    for text in (
+        rf"{_NUMBER}(k?)samples per second",
+        r"(?:sampling|sampled|sample[ _-]?rate|\brate|\bfs)\b[^\n]{0,24}?"
+        rf"{_NUMBER}(k?)(?:Hz|(?!\w))",
+        rf"{_NUMBER}(k?)Hz",
+    )
+)
+_OF_FILTERS = re.compile(r"pass|filter|band|cut|notch|whiten|line|peak|freq", re.IGNORECASE)
 _SEPARATED = ((";", False), (";", True), (",", False), (None, False), (None, True))
 _NO_VALUE = frozenset({"", "--", "masked", "na", "n/a", "null", "none"})
 _MISSING = re.compile(r"(?<![^\s,;])(?:--|masked|n/a|na|null|none)(?![^\s,;])", re.IGNORECASE)
 _FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)", re.ASCII)
+_UNIT = re.compile(r"\s*(?:\[[^\]]*\]|\([^)]*\))\Z")
+_IS_UNITS = re.compile(r"[\s,;]*(?:[\[(]?(?:gps|s|sec|seconds?|1|strain)?[\])]?[\s,;]*){1,4}", re.I)
 _ROW_NUMBERS = ("", "index", "unnamed: 0")  # as pandas writes them
-_START = re.compile(r"(?:starting GPS|gps_start|GPSstart)\s*+[:=]?\s*+(\d{6,}(?:\.\d+)?)", re.I)
+_START = re.compile(
+    r"(?:start|begin|\b[tx]0\b|epoch)[^\d\n]{0,20}?(?<![\d.])(\d{9,10}(?:\.\d+)?)(?![\d.]*\d)", re.I
+)
+_GPS = re.compile(r"(?<![\w.])(\d{9,10}(?:\.\d+)?)(?![\w.])", re.ASCII)
 
 
 @contextmanager
@@ -56,22 +81,17 @@ def open_text(path: Path, request: Request) -> Iterator[Source]:
     chosen = _chosen(layout, request)
     columns = _parse(_whole_rows(text, layout), layout, chosen, request)
     values = columns[:, -1]
-    start: Decimal | None
-    comments_start = _START.search(comments)
-    if len(chosen) == 1:
-        found = _RATE.search(comments)
-        rate = float(found[1]) if found else None
-        start = decimal_seconds(comments_start[1]) if comments_start else None
-    else:
-        said = _RATE.search(comments)
+    rate, start = _said_rate(comments), _said_start(comments, request)
+    if len(chosen) > 1 and not _are_row_numbers(columns[:, 0]):
         placed = place_samples(
             columns[:, 0],
             values,
             step_s=_printed_step(text[:_HEAD_BYTES], layout, chosen[0]),
-            rate_hz=request.sample_rate_hz or (float(said[1]) if said else None),
+            rate_hz=request.sample_rate_hz or rate,
             shown_name=request.shown_name,
         )
-        values, rate, start = placed.values, placed.rate_hz, placed.start
+        values, rate = placed.values, placed.rate_hz
+        start = started_at(None if placed.start > LONGEST_OFFSET_S else start, placed.start)
     yield Source(
         n_samples=values.size,
         sample_rate_hz=rate,
@@ -99,7 +119,7 @@ def text_head(path: Path) -> bytes:
 
 def is_numeric_text(head: bytes) -> bool:
     """Whether the beginning of a file reads as one or two columns of numbers."""
-    text = head.decode(encoding_of(head), "replace")
+    text = _with_gps_times(head.decode(encoding_of(head), "replace"))
     if not text or "\0" in text:
         return False
     try:
@@ -133,7 +153,40 @@ def _text(path: Path, request: Request) -> str:
             f"{request.shown_name} has over {MAX_TEXT_BYTES:,} bytes of text, which is the most "
             "that is read. Cut it to the 64 s around the GPS time, or send HDF5."
         )
-    return data.decode(encoding_of(data[:_HEAD_BYTES]), "replace")
+    return _with_gps_times(data.decode(encoding_of(data[:_HEAD_BYTES]), "replace"))
+
+
+def _with_gps_times(text: str) -> str:
+    """A text with lines that end as ours do, and GPS seconds for UTC where it begins with any."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return utc_as_gps(text) if utc_as_gps(text[:_HEAD_BYTES]) != text[:_HEAD_BYTES] else text
+
+
+def _said_rate(comments: str) -> float | None:
+    """The sample rate in Hz that comments state; other frequencies may stand beside it."""
+    for pattern in _RATES:
+        is_sure = pattern is not _RATES[-1]
+        if not is_sure and _OF_FILTERS.search(comments):
+            return None
+        found = {float(one[1]) * (1000 if one[2] else 1) for one in pattern.finditer(comments)}
+        rates = [one for one in found if LOWEST_SAMPLE_RATE_HZ <= one <= HIGHEST_SAMPLE_RATE_HZ]
+        if len(rates) == 1:
+            return rates[0]
+    return None
+
+
+def _said_start(comments: str, request: Request) -> Decimal | None:
+    """The GPS start in s that comments state; a time alone is the glitch's, if it is anyone's."""
+    if (found := _START.search(comments)) is not None:
+        return decimal_seconds(found[1])
+    times = [("GPS time", one[1]) for one in _GPS.finditer(comments)]
+    return start_under_other_names(times, request)
+
+
+def _are_row_numbers(column: np.ndarray) -> bool:
+    """Whether a first column counts rows, as pandas writes them; it is no time of strain."""
+    return column[0] in (0, 1) and np.array_equal(column, np.arange(column.size) + column[0])
 
 
 class _Layout(NamedTuple):
@@ -184,27 +237,35 @@ def _layout(head: str, request: Request) -> _Layout:
     comments: list[str] = []
     for number, line in enumerate(head.splitlines()):
         stripped = line.strip()
-        if not stripped or stripped[0] in "#%":
+        if not stripped or stripped[0] in "#%,;":  # pandas' header may be ",0"
             comments.append(stripped)
             continue
         for delimiter, has_commas in _SEPARATED:
             fields = _fields(stripped, delimiter, has_commas=has_commas)
             if (delimiter is None or delimiter in stripped) and all(map(_is_number, fields)):
-                said = (one.lstrip("#% ") for one in reversed(comments) if one)
-                names = tuple(_fields(next(said, "").lower(), delimiter, has_commas=False))
-                if len(names) != len(fields) or not set(names) & set(TIMES_NAMES):
-                    names = ()
+                said = (_names(one, delimiter) for one in reversed(comments) if one)
+                are_names = (
+                    one for one in said if len(one) == len(fields) and set(one) & set(TIMES_NAMES)
+                )
+                names = next(are_names, ())
                 if len(fields) > 2 and not names:
                     raise _wrong_columns(request)
                 text = "\n".join(comments)
                 return _Layout(text, delimiter, len(fields), number, names, has_commas)
-        if any(one and one[0] not in "#%" for one in comments):  # two lines of names
+        titles = [one for one in comments if one and one[0] not in "#%"]
+        if len(titles) > 1 or not all(map(_IS_UNITS.fullmatch, [stripped] if titles else [])):
             break
         comments.append(stripped)
     raise FormatError(
         f"{request.shown_name} is no strain file that is read here: send HDF5, GWF, npy, npz, or "
         "text with one column of strain or two of GPS time and strain."
     )
+
+
+def _names(line: str, delimiter: str | None) -> tuple[str, ...]:
+    """Names of columns in small letters, without units."""
+    fields = _fields(line.lstrip("#% ").lower(), delimiter, has_commas=False)
+    return tuple(_UNIT.sub("", name).strip().replace(" ", "_") for name in fields)
 
 
 def _chosen(layout: _Layout, request: Request) -> list[int]:

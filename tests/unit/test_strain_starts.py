@@ -1,0 +1,148 @@
+"""When strain in arrays starts, under whatever name a file says it; times beside or within it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from glitch.errors import FormatError, GlitchError, StrainError
+from glitch.strain import Strain, read_strain
+from glitch.tables.hdf5 import holds_triggers
+
+RATE = 1024
+GPS = 1126259446
+EVENT = Decimal("1126259455.3")
+NOISE = np.random.default_rng(0).normal(size=16 * RATE) * 1e-21
+TIMES = GPS + np.arange(NOISE.size) / RATE
+
+
+def _of_kind(kind: str, path: Path, said: dict[str, object]) -> Strain:
+    """What is read of a file of that kind which says these single values."""
+    if kind == "npz":
+        np.savez(path, strain=NOISE, sample_rate_hz=RATE, **said)  # type: ignore[arg-type]
+        path = path.with_name(path.name + ".npz")
+    else:
+        with h5py.File(path, "w") as file:
+            series = file.create_dataset("H1/strain", data=NOISE)
+            series.attrs["sample_rate"] = RATE
+            for name, value in said.items():
+                if kind == "datasets":
+                    file["H1"][name] = value
+                else:
+                    {"attributes": series, "root": file}[kind].attrs[name] = value
+    return read_strain(path, file_name=path.name, gps_time=EVENT)
+
+
+KINDS = pytest.mark.parametrize("kind", ["npz", "attributes", "root", "datasets"])
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "said",
+    [
+        *({name: GPS} for name in ("start", "t_start", "segment_start", "gpsStart", "begin_gps")),
+        {"start_time_s": str(GPS)},
+        {"utc_start": "2015-09-14T09:50:29"},
+        {"start": GPS, "event_time": float(EVENT)},
+    ],
+    ids="+".join,
+)
+def test_starts_under_names_that_are_not_foreseen(
+    tmp_path: Path, kind: str, said: dict[str, object]
+) -> None:
+    strain = _of_kind(kind, tmp_path / "a", said)
+    assert strain.gps_start == GPS
+    np.testing.assert_array_equal(strain.values, NOISE)
+
+
+@KINDS
+def test_another_time_is_asked_about_and_that_of_the_glitch_is_not(
+    tmp_path: Path, kind: str
+) -> None:
+    with pytest.raises(StrainError, match="says gps 1126259446, and not whether it starts then"):
+        _of_kind(kind, tmp_path / "a", {"gps": GPS})
+    assert _of_kind(kind, tmp_path / "b", {"gps": float(EVENT)}).gps_start == EVENT - 8
+    assert _of_kind(kind, tmp_path / "c", {"created": 1.4e9}).gps_start == EVENT - 8
+
+
+def test_a_start_of_numpy_and_one_that_is_no_time(tmp_path: Path) -> None:
+    start = np.datetime64("2015-09-14T09:50:29", "ns")
+    assert _of_kind("npz", tmp_path / "a", {"t0": start}).gps_start == GPS
+    with pytest.raises(FormatError, match="says when it starts"):
+        _of_kind("npz", tmp_path / "b", {"t0": "Monday"})
+
+
+def test_times_beside_that_count_from_a_stated_start(tmp_path: Path) -> None:
+    relative = TIMES - TIMES[0] - 8
+    np.savez(tmp_path / "a.npz", strain=NOISE, t=relative, t0=GPS + 8)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["strain"], file["t"] = NOISE, relative
+        file.attrs["t0"] = GPS + 8
+    for name in ("a.npz", "a.h5"):
+        strain = read_strain(tmp_path / name, file_name=name, gps_time=EVENT)
+        assert (strain.gps_start, strain.sample_rate_hz) == (GPS, RATE)
+
+
+def _save(path: Path, pair: np.ndarray) -> None:
+    if path.suffix == ".npy":
+        np.save(path, pair)
+    elif path.suffix == ".npz":
+        np.savez(path, strain=pair, ifo="L1")
+    else:
+        with h5py.File(path, "w") as file:
+            file["strain"] = pair
+
+
+PAIRS = pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.h5"])
+
+
+@PAIRS
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("is_across", [True, False])
+def test_times_and_strain_in_one_array(
+    tmp_path: Path, name: str, is_first: bool, is_across: bool
+) -> None:
+    pair = np.vstack([TIMES, NOISE] if is_first else [NOISE, TIMES])
+    _save(tmp_path / name, pair if is_across else pair.T)
+    strain = read_strain(tmp_path / name, file_name=name, gps_time=EVENT)
+    assert (strain.gps_start, strain.sample_rate_hz) == (GPS, RATE)
+    np.testing.assert_array_equal(strain.values, NOISE)
+    assert strain.ifo == ("L1" if name == "a.npz" else None)
+
+
+@PAIRS
+@pytest.mark.parametrize(
+    ("pair", "reason"),
+    [
+        (np.vstack([NOISE, NOISE[::-1]]), "cannot be told that one part is times"),
+        (np.vstack([TIMES, TIMES]), "cannot be told that one part is times"),
+        (np.vstack([TIMES, NOISE, NOISE]), "send one row of strain"),
+        (np.vstack([TIMES, NOISE]).astype("f4"), "cannot be told that one part is times"),
+        (np.zeros((2, (1 << 22) + 1), dtype="i1"), "at most 4,194,304 samples are read"),
+    ],
+    ids=["two detectors", "twice the times", "three rows", "times of 32 bits", "too long"],
+)
+def test_an_array_that_may_be_anything_is_refused(
+    tmp_path: Path, name: str, pair: np.ndarray, reason: str
+) -> None:
+    _save(tmp_path / name, pair)
+    with pytest.raises(GlitchError, match=reason):
+        read_strain(tmp_path / name, file_name=name, gps_time=EVENT)
+
+
+def test_a_compound_of_times_and_strain_is_no_table_of_triggers(tmp_path: Path) -> None:
+    rows = np.zeros(NOISE.size, dtype=[("time", "f8"), ("strain", "f8")])
+    rows["time"], rows["strain"] = TIMES, NOISE
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["strain"] = rows
+    assert not holds_triggers(path)
+    with pytest.raises(FormatError, match="holds a table of time, strain: save its times"):
+        read_strain(path, file_name="a.h5", gps_time=EVENT)
+    with h5py.File(path, "w") as file:
+        file["times_of_triggers"] = rows[:: 4 * RATE]
+    assert holds_triggers(path)

@@ -1,0 +1,113 @@
+"""What text of strain says of its rate, its start and its times, in the words that people use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glitch.errors import StrainError
+from glitch.strain import Strain, is_strain_file, read_strain
+from glitch.tables import is_text_table
+
+RATE = 1024
+GPS = 1126259446
+EVENT = Decimal("1126259455.3")
+NOISE = np.random.default_rng(0).normal(size=16 * RATE) * 1e-21
+BEGIN = datetime(2015, 9, 14, 9, 50, 29, tzinfo=UTC)  # of that GPS time
+
+
+def _read(path: Path, text: str, **said: float) -> Strain:
+    path.write_text(text)
+    assert is_strain_file(path, path.name)
+    return read_strain(path, file_name=path.name, gps_time=EVENT, **said)  # type: ignore[arg-type]
+
+
+def _column(values: np.ndarray = NOISE) -> str:
+    return "".join(f"{value:.9e}\n" for value in values)
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "# band-passed 20-1500 Hz, sampled at 1024 Hz\n# starting GPS 1126259446",
+        "# sample_rate = 1024\n# t0 = 1126259446.0",
+        "# Sampling rate of H1: 1.024 kHz; GPS start time (s): 1126259446",
+        "# number of samples: 16384\n# fs=1024\n# epoch: 1126259446",
+        "# 1024 samples per second, low-passed at 2048 Hz\n# begins 2015-09-14T09:50:29Z",
+        "# H1, 1024 Hz\n# gps_start 1126259446",
+    ],
+)
+def test_comments_tell_rate_and_start_beside_other_numbers(tmp_path: Path, comment: str) -> None:
+    strain = _read(tmp_path / "a.txt", f"{comment}\n{_column()}")
+    assert (strain.sample_rate_hz, strain.gps_start) == (RATE, GPS)
+    np.testing.assert_allclose(strain.values, NOISE, rtol=1e-8)
+
+
+def test_a_frequency_of_a_filter_is_no_sample_rate(tmp_path: Path) -> None:
+    text = f"# low-pass 2048 Hz\n{_column()}"
+    with pytest.raises(StrainError, match="does not say its sample rate"):
+        _read(tmp_path / "a.txt", text)
+    assert _read(tmp_path / "a.txt", text, sample_rate_hz=float(RATE)).sample_rate_hz == RATE
+
+
+def test_a_time_that_may_be_the_start_is_asked_about(tmp_path: Path) -> None:
+    with pytest.raises(StrainError, match="says GPS time 1126259446, and not whether it starts"):
+        _read(tmp_path / "a.txt", f"# 1126259446, 1024 samples per second\n{_column()}")
+    of_glitch = f"# glitch at {EVENT}, 1024 samples per second\n{_column()}"
+    assert _read(tmp_path / "a.txt", of_glitch).gps_start == EVENT - 8
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("time,strain", "{utc},{value}"),
+        ("", "{utc}Z,{value}"),
+        ("# time strain", "{utc} {value}"),
+        ("time;strain", "{utc}+00:00;{value}"),
+        (",time,strain", "{number},{utc},{value}"),
+    ],
+)
+@pytest.mark.parametrize("mark", ["T", " "])
+def test_times_in_utc(tmp_path: Path, header: str, row: str, mark: str) -> None:
+    path = tmp_path / "a.csv"
+    lines = [
+        row.format(
+            utc=(BEGIN + timedelta(seconds=number / RATE)).strftime(f"%Y-%m-%d{mark}%H:%M:%S.%f"),
+            value=f"{value:.9e}",
+            number=number,
+        )
+        for number, value in enumerate(NOISE)
+    ]
+    strain = _read(path, "\n".join([header, *lines]))
+    assert (strain.sample_rate_hz, strain.gps_start) == (RATE, GPS)
+    np.testing.assert_allclose(strain.values, NOISE, rtol=1e-8)
+    assert not is_text_table(path)  # each sample was a trigger of a batch
+
+
+@pytest.mark.parametrize("make", [lambda text: text.replace("\n", "\r"), lambda text: text])
+def test_units_below_names_and_lines_of_old_macs(
+    tmp_path: Path, make: Callable[[str], str]
+) -> None:
+    rows = "".join(f"{GPS + n / RATE:.6f},{value:.9e}\n" for n, value in enumerate(NOISE))
+    path = tmp_path / "a.csv"
+    path.write_bytes(make(f"GPS time [s],strain\n[s],[]\n{rows}").encode())
+    strain = read_strain(path, file_name="a.csv", gps_time=EVENT)
+    assert (strain.sample_rate_hz, strain.gps_start) == (RATE, GPS)
+
+
+def test_numbers_of_rows_are_no_times(tmp_path: Path) -> None:
+    text = ",0\n" + "".join(f"{n},{value:.9e}\n" for n, value in enumerate(NOISE))
+    strain = _read(tmp_path / "a.csv", text, sample_rate_hz=float(RATE))
+    assert strain.gps_start == EVENT - 8
+    np.testing.assert_allclose(strain.values, NOISE, rtol=1e-8)
+
+
+def test_times_that_count_from_a_stated_start(tmp_path: Path) -> None:
+    rows = "".join(f"{n / RATE - 8:.6f} {value:.9e}\n" for n, value in enumerate(NOISE))
+    strain = _read(tmp_path / "a.txt", f"# t0 = {GPS + 8}\n{rows}")
+    assert strain.gps_start == GPS
