@@ -26,6 +26,15 @@ _UTC_CELL = re.compile(
     r"(?: ?(Z|UTC|[+-]\d\d:?\d\d))?(?![^\s,;|\"])",
     re.ASCII,
 )
+# As tconvert, mails and Matlab write it: Sep 14 2015 09:50:45 UTC; Mon, 14 Sep 2015 09:50:45 GMT;
+# Mon Sep 14 09:50:45 UTC 2015.
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_IN_WORDS = re.compile(
+    r"(?:[a-z]{3,9},? )?(?:(?P<day>\d{1,2})[ -](?P<month>[a-z]{3})[a-z]{0,6}\.?,?"
+    r"|(?P<month2>[a-z]{3})[a-z]{0,6}\.? (?P<day2>\d{1,2}),?)[ -]"
+    r"(?:(?P<year>\d{4})(?P<rest>[ T].*|)|(?P<rest2>\d\d:\d\d.*) (?P<year2>\d{4}))",
+    re.IGNORECASE | re.ASCII,
+)
 _DAY_AND_MONTH = re.compile(r"\d{1,2}([-/.])\d{1,2}\1\d{4}(?!\d)", re.ASCII)
 _STEP = Decimal("1e-9")  # s
 
@@ -38,12 +47,12 @@ def plain_seconds(value: Decimal) -> str:
 
 def is_utc_text(text: str) -> bool:
     """Whether a text has the form of a UTC date, with or without a time of the day."""
-    return _UTC.fullmatch(text.strip()) is not None
+    return _UTC.fullmatch(_in_numbers(text.strip())) is not None
 
 
 def is_utc_date(text: str) -> bool:
     """Whether a text has the form of a whole UTC day rather than a moment."""
-    match = _UTC.fullmatch(text.strip())
+    match = _UTC.fullmatch(_in_numbers(text.strip()))
     return match is not None and match["hour"] is None
 
 
@@ -65,7 +74,7 @@ def parse_utc(text: str) -> Decimal | None:
     Returns:
         None if the text is no date and time of the calendar, or lies before GPS time began.
     """
-    match = _UTC.fullmatch(_BASIC.sub(r"\1-\2-\3T\4:\5:\6", text.strip()))
+    match = _UTC.fullmatch(_BASIC.sub(r"\1-\2-\3T\4:\5:\6", _in_numbers(text.strip())))
     if match is None:
         return None
     year, month, day = (int(part) for part in match["date"].split(match["mark"]))
@@ -80,6 +89,17 @@ def parse_utc(text: str) -> Decimal | None:
     whole = _gps_second((year, month, day), hour, minute, second)
     fraction = Decimal("0" + (match["fraction"] or ".0").replace(",", "."))
     return None if whole is None else whole + fraction.quantize(_STEP)
+
+
+def _in_numbers(text: str) -> str:
+    """A date whose month is a word, in numbers; any other text as it is."""
+    found = _IN_WORDS.fullmatch(" ".join(text[:60].split()))
+    month = None if found is None else (found["month"] or found["month2"]).lower()
+    if found is None or month not in _MONTHS:
+        return text
+    day, year = found["day"] or found["day2"], found["year"] or found["year2"]
+    rest = (found["rest"] or found["rest2"] or "").lstrip(" T")
+    return f"{year}-{_MONTHS.index(month) + 1}-{day} {rest}".strip()
 
 
 def _gps_second(date: tuple[int, int, int], hour: int, minute: int, second: int) -> Decimal | None:

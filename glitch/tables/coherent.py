@@ -25,11 +25,11 @@ def of_each_detector(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if not found:
         yield values
     for match in found:
-        ifo = match[1] or match[2]
+        ifo = match[1] or match[2] or match[3]
         row = {ours: plain[theirs] for theirs, ours in _SHARED.items() if theirs in plain}
         row |= {"gps_time": plain[match[0]], "ifo": ifo}
-        if f"{ifo}_snr" in plain:
-            row["snr"] = plain[f"{ifo}_snr"]
+        for name in {f"{ifo}_snr", f"snr_{ifo}"} & plain.keys():
+            row["snr"] = plain[name]
         with contextlib.suppress(KeyError, ValueError):  # where it is not said
             row["snr"] = math.sqrt(float(plain[f"ssnr_for_{ifo}_detector"]))
         yield row

@@ -23,10 +23,11 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "data_quality": ("data_quality",),
     "origin": ("origin",),
     "novelty_score": ("novelty_score",),  # with ``origin``, only our exports have it
-    "snr": ("snr", "sigma", "rho"),
+    "snr": ("snr", "signal_to_noise", "signal_to_noise_ratio", "sigma", "rho"),
     "peak_frequency": (
         *("peak_frequency", "peakfreq", "peak_freq", "frequency", "fpeak", "freq"),
         *("central_freq", "central_frequency", "center_frequency", "fcent", "f_peak"),
+        *("freq_peak", "frequency_peak", "peakfrequency"),
     ),
     "duration": ("duration",),
     "bandwidth": ("bandwidth",),
@@ -54,15 +55,18 @@ UNIX_TIMES = ("unix_time", "unix", "unixtime", "time_unix", "unix_timestamp", "p
 UTC_DATES = ("date", "utc_date", "date_utc")  # beside one of the time of the day
 STARTS = (
     *("tstart", "start_time", "start", "gps_start", "t_start", "gps_start_time", "starttime"),
-    *("starting_time", "begin", "begin_time", "gps_begin", "t_min", "tmin"),
+    *("starting_time", "begin", "begin_time", "gps_begin", "t_min", "tmin", "time_start"),
 )
 ENDS = (
     *("tend", "end_time", "end", "stop", "gps_end", "stop_time", "t_end", "gps_end_time"),
-    *("endtime", "ending_time", "tstop", "t_stop", "gps_stop", "t_max", "tmax"),
+    *("endtime", "ending_time", "tstop", "t_stop", "gps_stop", "t_max", "tmax", "time_end"),
 )
-LOWEST = ("fstart", "flow", "f_low", "freq_min")
-HIGHEST = ("fend", "fhigh", "f_high", "freq_max")
+LOWEST = ("fstart", "flow", "f_low", "freq_min", "freq_start", "fmin", "f_min")
+HIGHEST = ("fend", "fhigh", "f_high", "freq_max", "freq_end", "fmax", "f_max")
 DURATION = "duration"
+ORIGIN = "t0"  # of a time beside it that is too small to be of GPS
+NANOSECONDS = ("ns", "nsec", "nanosec", "nanosecond", "nanoseconds")  # of the one time beside them
+EARLIEST_S = 300_000_000  # GPS time, of 1989: less is of another clock
 
 
 @cache
@@ -74,9 +78,10 @@ def nanoseconds_of(name: str) -> tuple[str, ...]:
 
 # cWB's, and PyCBC's of coincidences, for each of their detectors.
 TIME_IN_DETECTOR = re.compile(
-    r"time_for_([ghiklv][12])_detector|([ghiklv][12])_(?:end_|peak_)?time", re.ASCII
+    r"time_for_([ghiklv][12])_detector|([ghiklv][12])_(?:end_|peak_)?time"
+    r"|(?:end_|peak_|gps_)?time_([ghiklv][12])",
+    re.ASCII,
 )
-_EARLIEST_S = 3e8  # GPS time, of 1989
 LONGEST_NAME = 300  # characters that are looked at
 _NANOSECONDS = (("seconds", "nanoseconds"), ("_sec", "_nsec"), ("_sec", "_nanosec"))
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3}(,\d{3})+(\.\d*)?|,\d{3}\.\d*)", re.ASCII)
@@ -112,7 +117,9 @@ _TELLING = _MOMENTS | frozenset(
 _KNOWN = (
     _MOMENTS
     | _SPANS
-    | frozenset((*UTC_TIMES, *UNIX_TIMES, *UTC_DATES, *LOWEST, *HIGHEST)).union(*SPELLINGS.values())
+    | frozenset((*UTC_TIMES, *UNIX_TIMES, *UTC_DATES, *LOWEST, *HIGHEST, *NANOSECONDS)).union(
+        *SPELLINGS.values()
+    )
 )
 _MEASURED = (
     _MOMENTS
@@ -210,7 +217,7 @@ def may_be_times(value: object) -> bool:
     pandas and R write the names of rows there, which are lower numbers, or texts.
     """
     try:
-        return float(plain_number(str(value))) > _EARLIEST_S
+        return float(plain_number(str(value))) > EARLIEST_S
     except ValueError:
         return False
 

@@ -14,6 +14,7 @@ from glitch.detectors import DETECTORS, detector_of_channel, parse_detector
 from glitch.errors import TableError
 from glitch.gravityspy import is_gravityspy_id, may_be_gravityspy_id
 from glitch.tables.columns import (
+    EARLIEST_S,
     HIGHEST,
     LOWEST,
     SPELLINGS,
@@ -28,7 +29,7 @@ from glitch.tables.times import gps_time_of, span_of, why_no_time
 _NO_VALUE = frozenset(
     (
         *("", "none", "null", "nan", "--", "n/a", "nil", "<na>", "nat", "-", "---", "***"),
-        *("#n/a", "\\n", "?"),
+        *("#n/a", "\\n", "?", "na", "masked"),
     )
 )
 _QUOTED = re.compile(r"(?:b(?=['\"]))?(['\"])(.*)\1", re.DOTALL)  # as Python shows text and bytes
@@ -111,11 +112,12 @@ def facts_of(row: Mapping[str, Any], *, ifo: str | None = None) -> Facts:
     """
     said = _said(row)
     numbers = {name: _number(name, said) for name in _NUMBERS}
-    gravityspy_id, glitch_id = _ids(said, is_own=_is_own(row))
+    is_own = _is_own(row)
+    gravityspy_id, glitch_id = _ids(said, is_own=is_own)
     channel = _first(said, "channel")
     origin = (_first(said, "origin") or "").lower()
     return Facts(
-        gps_time=_gps_time(said),
+        gps_time=_gps_time(said, is_own=is_own),
         ifo=_ifo(said, channel) or ifo,
         channel=channel,
         gravityspy_id=gravityspy_id,
@@ -276,11 +278,14 @@ def _ifo(said: Mapping[str, str], channel: str | None) -> str | None:
     return ifo
 
 
-def _gps_time(said: Mapping[str, str]) -> str | None:
+def _gps_time(said: Mapping[str, str], *, is_own: bool) -> str | None:
+    """The time of a row; in our exports simulated glitches may have any."""
     try:
         time = gps_time_of(said)
     except ValueError as error:
         raise TableError(why_no_time(str(error))) from None
+    if time is not None and time < EARLIEST_S and not is_own:
+        raise TableError(why_no_time(f"{_shortest(time):f}"))
     return None if time is None else format(_shortest(time), "f")
 
 

@@ -19,10 +19,11 @@ _MOST_HEADER_LINES = 200
 _SAMPLES, _FEWEST_SAMPLES = 200, 20  # looked at, and needed, to tell a series from triggers
 # Of a time: its unit, or its type as RDB, IPAC and FITS write it.
 _UNITS = frozenset(
-    {"s", "sec", "second", "seconds", "gps", "[s]", "(s)", "n", "double", "float", "float64", "f8"}
+    {"s", "sec", "second", "seconds", "gps", "gps s", "n", "double", "float", "float64", "f8"}
 )
-_WORD = re.compile(r"\s*(%|[^\W\d][\w\s()\[\]/^*%.-]{0,20}|[\[(]\w{0,20}[\])]|)\s*")
+_WORD = re.compile(r"\s*(%|[^\W\d][\w\s()\[\]/^*%.-]{0,20}|[\[(][\w /^*%.-]{0,20}[\])]|-+|1|)\s*")
 _NUMBERED = re.compile(r"\A\d+\s*[-:.)]\s*")  # cWB counts its columns
+_WIDE_BLANKS = re.compile(r"\s{2,}")
 _SEPARATORS = (",", "\t", ";", "|")
 _ECSV_UNIT = re.compile(r"- \{name: ('[^']*'|\"[^\"]*\"|[^,}]*), unit: ([^,}]+)")
 _ECSV_DELIMITER = re.compile(r"#\s*delimiter:\s*'?(.)'?")
@@ -76,9 +77,10 @@ class Layout:
     def is_of_units(self, row: list[str]) -> bool:
         """Whether a row says what the columns are measured in, or of which type they are."""
         times = [cell for name, cell in zip(self.columns, row, strict=False) if is_time(name)]
-        return any(cell.strip().lower() in _UNITS for cell in times) and all(
-            _WORD.fullmatch(cell) for cell in row
-        )
+        plain = [cell.strip(" []()").lower() for cell in times]
+        if not any(cell in _UNITS for cell in plain):
+            return False
+        return all(_WORD.fullmatch(cell) for cell in row)
 
 
 def find_layout(head: bytes) -> Layout | None:
@@ -155,6 +157,9 @@ def _with_rows(layout: Layout, header: str, rows: list[str]) -> Layout:
     first = next((row.strip("\r\n") for row in rows if row.strip() and not is_rule(row)), "")
     values = _split(first.strip(" "), layout.separator)
     n_values = len(values)
+    apart = _WIDE_BLANKS.split(header) if layout.separator == " " else []
+    if 0 < len(apart) == n_values < len(layout.columns):  # blanks within names: "GPS time   SNR"
+        return replace(layout, columns=tuple(apart))
     if layout.separator in " \t" and n_values == len(layout.columns) + 1:
         layout = replace(layout, columns=("", *layout.columns))
     if not (layout.columns[0] or layout.is_readable) and values and may_be_times(values[0]):

@@ -27,6 +27,7 @@ from glitch.tables.ligolw import is_ligolw, ligolw_rows
 
 LONGEST_LINE = 100_000
 _COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*", re.ASCII)
+_POINT = re.compile(r"\s*[+-]?\d+\.\d*([eE][+-]?\d+)?\s*", re.ASCII)
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, OSError)
 
 
@@ -175,13 +176,18 @@ def _text_rows(
             elif any(cell.strip() for cell in row[n_columns:]):
                 yield number, "The row is longer than the header: quote values that hold commas."
             else:
-                cells = [_with_point(cell) for cell in row] if layout.separator in ";\t" else row
+                cells = _with_points(row) if layout.separator in ";\t" else row
                 yield number, dict(zip(columns, cells, strict=False))
 
 
-def _with_point(cell: str) -> str:
-    """A number as spreadsheets of many countries write it, with a point for its comma."""
-    return cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell
+def _with_points(row: list[str]) -> list[str]:
+    """Numbers as spreadsheets of many countries write them, with points for their commas.
+
+    Where others have points, a comma may part thousands: it stays.
+    """
+    if any(_POINT.fullmatch(cell) for cell in row):
+        return row
+    return [cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell for cell in row]
 
 
 class _Numbered:

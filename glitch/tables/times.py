@@ -15,7 +15,10 @@ from glitch.gps import (
 )
 from glitch.tables.columns import (
     DURATION,
+    EARLIEST_S,
     ENDS,
+    NANOSECONDS,
+    ORIGIN,
     STARTS,
     TIMES,
     UNIX_TIMES,
@@ -48,10 +51,12 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
     is_span = not there.isdisjoint(STARTS)  # then the end is no moment of the trigger
     times = [name for name in TIMES if name in there and not (is_span and name in ENDS)]
     read = [_read(said, name) for name in times]
-    best = next((time for time, _ in read if time is not None), None)
+    found = [time for time, _ in read if time is not None]
+    best = next((time for time in found if time >= EARLIEST_S), None)
     if best is not None:
-        exact = (time for time, is_pair in read if is_pair and time is not None)
-        return next((time for time in exact if abs(time - best) < _SAME_MOMENT), best)
+        if times[[time for time, _ in read].index(best)] == ORIGIN:
+            _refuse_count_from_origin(said, times)
+        return _exactly(best, read)
     texts = [said[name] for name in (*times, *UTC_TIMES) if name in said]
     dates = [said[name] for name in UTC_DATES if name in said]
     for text in [*texts, *(f"{date} {text}" for date in dates for text in texts), *dates]:
@@ -61,13 +66,29 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
     if unix is not None:
         return unix_to_gps(unix).quantize(STEP)
     start, span = _span(said, there)
-    if start is not None and span is not None:
+    if start is not None and span is not None and not (found and start < EARLIEST_S):
         return (start + span / 2).quantize(STEP)
+    if found:
+        return _exactly(found[0], read)  # whose caller knows whether it may be so small
     # Where a time is not known, tables of whole numbers hold zero.
     wrong = next((text for text in texts if _decimal(text) != 0), None)
     if wrong is not None:
         raise ValueError(wrong)
     return None
+
+
+def _exactly(best: Decimal, read: list[tuple[Decimal | None, bool]]) -> Decimal:
+    """A time, or the pair of seconds and nanoseconds that tells the same moment."""
+    exact = (time for time, is_pair in read if is_pair and time is not None)
+    return next((time for time in exact if abs(time - best) < _SAME_MOMENT), best)
+
+
+def _refuse_count_from_origin(said: Mapping[str, str], times: list[str]) -> None:
+    """Refuse a row whose other time may count from the one that is called t0."""
+    for name in times:
+        seconds = _decimal(said.get(name))
+        if name != ORIGIN and seconds is not None and 0 < abs(seconds) < EARLIEST_S:
+            raise ValueError(said[name])
 
 
 def span_of(said: Mapping[str, str]) -> Decimal | None:
@@ -82,6 +103,11 @@ def why_no_time(text: str) -> str:
         return (
             f"gps_time {text[:40]!r} has too few digits to tell the second: write it as "
             "1126259462.4."
+        )
+    if value is not None and 0 <= value < EARLIEST_S:
+        return (
+            f"gps_time {text[:40]!r} is too small to be one, as seconds of a segment or days are: "
+            "give seconds since 6 January 1980."
         )
     if _valid(value) is not None:
         return (
@@ -117,7 +143,7 @@ def _read(said: Mapping[str, str], name: str) -> tuple[Decimal | None, bool]:
 def _pair(said: Mapping[str, str], name: str) -> Decimal | None:
     """Whole seconds with nanoseconds beside them, which may count all of the time."""
     seconds = _decimal(said.get(name))
-    found = (_decimal(said.get(ns)) for ns in nanoseconds_of(name))
+    found = (_decimal(said.get(ns)) for ns in (*nanoseconds_of(name), *NANOSECONDS))
     nanoseconds = next((one for one in found if one is not None), None)
     if nanoseconds is None:
         return None

@@ -90,6 +90,17 @@ LAYOUTS = {
     "words without marks": "peakTime,peakTimeNS,ifo,snr\n1126259455,150000000,H1,9.5\n",
     "start and end in words": "% GPS start time, GPS end time, IFO, SNR\n"
     "1126259455.1,1126259455.2,H1,9.5\n",
+    "a month in words": "time,ifo,snr\n14 Sep 2015 09:50:38.15 UTC,H1,9.5\n",
+    "a date of mails": 'date,ifo,snr\n"Mon, 14 Sep 2015 09:50:38.15 GMT",H1,9.5\n',
+    "a date of Unix": "time,ifo,snr\nMon Sep 14 09:50:38.15 UTC 2015,H1,9.5\n",
+    "blanks within names": "GPS time   IFO   SNR\n1126259455.15   H1   9.5\n",
+    "a bare column of nanoseconds": "gps,ns,ifo,snr\n1126259455,150000000,H1,9.5\n",
+    "units in brackets": "time,ifo,snr\n[GPS s],-,[]\n1126259455.15,H1,9.5\n",
+    "points within semicolons": "gps_time;ifo;snr;n\n1126259455.15;H1;9.5;1,337\n",
+    "a moment in seconds and GPS": "time,gps_seconds,ifo,snr\n9.15,1126259455.15,H1,9.5\n",
+    "a day and UTC": "time,utc,ifo,snr\n57279.4,2015-09-14T09:50:38.15,H1,9.5\n",
+    "a time for each detector": "gps_time_H1,snr_H1\n1126259455.15,9.5\n",
+    "words for a ratio": "Peak GPS Time,IFO,Signal-to-noise ratio\n1126259455.15,H1,9.5\n",
     "a column twice": "gps_time,ifo,snr,snr\n1126259455.15,H1,9.5,9.50\n",
 }
 
@@ -123,6 +134,36 @@ def test_a_row_that_says_two_things_is_refused(tmp_path: Path, text: str, reason
     [row] = read_text_table(path, "a.csv")
     assert row.facts is None
     assert row.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("gps_time,ifo\n16.4,H1\n", "gps_time '16.4' is too small"),
+        ("time,ifo\n57279.4102,H1\n", "gps_time '57279.4102' is too small"),
+        ("time,t0,ifo\n16.4,1126259446,H1\n", "gps_time '16.4' is too small"),
+        ("snr,gps_time\n1126259455.15,9.5\n", "gps_time '9.5' is too small"),
+        ("gps_time;peak_frequency\n1126259455.15;1,337\n", "peak_frequency '1,337' is no number"),
+        ("time,ifo\nSep 14 2015,H1\n", "gps_time 'Sep 14 2015' is no GPS time"),
+    ],
+)
+def test_numbers_of_other_clocks_and_other_countries_are_refused(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    [row] = read_text_table(tmp_path / "a.csv", "a.csv")
+    assert row.facts is None
+    assert row.reason.startswith(reason)
+
+
+def test_units_and_unknown_values_count_whatever_marks_they_have(tmp_path: Path) -> None:
+    text = "time,frequency,duration,snr\n(s),(kHz),[ms],-\n1126259455.15,0.15,100,NA\n"
+    facts = _only(tmp_path / "a.csv", text)
+    assert (facts.peak_frequency, facts.duration, facts.snr) == (150, 0.1, None)
+    text = "time_start,time_peak,time_end,freq_start,freq_peak,freq_end\n1e9,1000000001,1000000003,"
+    facts = _only(tmp_path / "b.csv", text.replace("1e9", "1000000000") + "10,20,30\n")
+    assert (facts.gps_time, facts.peak_frequency) == ("1000000001", 20)
+    assert (facts.duration, facts.bandwidth) == (3, 20)
 
 
 TEXT_FORMATS = [
@@ -277,7 +318,9 @@ def test_what_stands_for_unknown_is_unknown() -> None:
 
 
 def test_ends_of_a_tile_give_its_extent() -> None:
-    facts = facts_of({"time": 5.0, "tstart": 4.0, "tend": 6.5, "fstart": 10.0, "fend": 30.0})
+    facts = facts_of(
+        {"time": 1e9 + 5, "tstart": 1e9 + 4, "tend": 1e9 + 6.5, "fstart": 10.0, "fend": 30.0}
+    )
     assert (facts.duration, facts.bandwidth) == (2.5, 20.0)
 
 
