@@ -95,7 +95,8 @@ _UNIT_IN_NAME = re.compile(r"_(s|sec|seconds|ms|us|ns|hz|khz|percent)\Z")
 _UNITS = {
     **{"ms": "1e-3", "msec": "1e-3", "us": "1e-6", "µs": "1e-6", "usec": "1e-6", "ns": "1e-9"},
     **{"kHz": "1e3", "khz": "1e3", "KHz": "1e3", "mHz": "1e-3", "MHz": "1e6", "min": "60"},
-    **{"%": "1e-2", "percent": "1e-2"},
+    **{"minutes": "60", "h": "3600", "hours": "3600", "days": "86400"},
+    **{"%": "1e-2", "percent": "1e-2", "samples": "nan"},  # of which nobody says the rate
 }
 
 
@@ -121,12 +122,9 @@ _KNOWN = (
         *SPELLINGS.values()
     )
 )
-_MEASURED = (
-    _MOMENTS
-    | _SPANS
-    | frozenset((*UNIX_TIMES, *LOWEST, *HIGHEST)).union(
-        *(SPELLINGS[name] for name in ("peak_frequency", "duration", "bandwidth", "confidence"))
-    )
+# Nanoseconds beside a time are none of these: their unit is what they are named after.
+_MEASURED = frozenset((*TIMES, *STARTS, *ENDS, *UNIX_TIMES, *LOWEST, *HIGHEST)).union(
+    *(SPELLINGS[name] for name in ("peak_frequency", "duration", "bandwidth", "confidence"))
 )
 
 

@@ -296,7 +296,7 @@ def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
         return None
     count = dataset_shape(datasets[times[0]])[0]
     columns = {
-        name: one
+        with_unit(name, _unit(one)): one
         for name, one in datasets.items()
         if dataset_shape(one)[0] == count and _is_plain(one) and is_known(name)
     }
@@ -314,6 +314,13 @@ def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
     row_bytes = sum(one.dtype.itemsize for one in columns.values())
     fine = tuple(name for name in columns if name not in coarse)
     return _Table(path, fine, count, row_bytes, read, coarse)
+
+
+def _unit(dataset: h5py.Dataset) -> str:
+    """The unit that a column says it is in; empty where it says none."""
+    said = read_attribute(dataset, "unit") or read_attribute(dataset, "units")
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+    return text if isinstance(text, str) else ""
 
 
 def _is_plain(dataset: h5py.Dataset) -> bool:

@@ -150,7 +150,9 @@ class _Document:
     def _end(self, tag: str) -> None:
         self._depth -= 1
         if tag == "Stream" and self._tokens is not None:
-            self._add(self._tokens.end())
+            is_ended = not self._tokens.rest.strip()
+            is_null_last = is_ended and 0 < len(self._row) == len(self._columns) - 1
+            self._add([""] if is_null_last else self._tokens.end())
             if self._row:
                 raise FormatError(f"{self._name}: the last row of its table is not whole.")
             self._tokens = None

@@ -55,6 +55,12 @@ def test_ligolw_as_gwpy_writes_it(tmp_path: Path) -> None:
     ]
 
 
+def test_a_last_value_that_is_null(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_text(OLD.replace("5,19.5\n", "5,\n"))
+    assert [row.snr for row in rows_in(path)] == [9.5, None]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

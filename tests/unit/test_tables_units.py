@@ -28,6 +28,9 @@ TIME, NANOSECONDS = "1126259462.4", 1126259462400000000
         {"GPS time [ns]": NANOSECONDS},
         {"peak_time": 1126259462, "peak_time_ns": 400000000},
         {"peak_time": 1126259462, "peak_time_ns": NANOSECONDS},
+        {"peak_time [s]": 1126259462, "peak_time_ns [ns]": 400000000},
+        {"gps [s]": 1126259462, "ns [ns]": 400000000},
+        {"gps_time_ns [ns]": NANOSECONDS},
         {"peak_time": 1126259461, "peak_time_ns": 1400000000},
         {"start_time_ns": NANOSECONDS - 10**8, "end_time_ns": NANOSECONDS + 10**8},
         {"gps_time_s": 1126259462.4},
@@ -155,3 +158,25 @@ def test_a_column_a_comment_whose_last_names_a_time(tmp_path: Path) -> None:
     [row] = read_text_table(path, path.name)
     assert row.facts is not None
     assert (row.facts.gps_time, row.facts.snr, row.facts.duration) == (TIME, 9.5, 0.4)
+
+
+def test_units_of_the_columns_of_an_hdf5_group(tmp_path: Path) -> None:
+    path = tmp_path / "H1-triggers.h5"
+    with h5py.File(path, "w") as tree:
+        for name, value, unit in (
+            ("peak_time", 1126259462, "s"),
+            ("peak_time_ns", 400000000, "ns"),
+            ("duration", 250.0, "ms"),
+            ("snr", 9.5, ""),
+        ):
+            tree[f"events/{name}"] = [value]
+            tree[f"events/{name}"].attrs["unit"] = unit
+    table = trigger_table(path, path.name)
+    [row] = trigger_rows(path, path.name, list(table.columns), 0, 1)
+    facts = facts_of(dict(zip(table.columns, row, strict=True)))
+    assert (facts.gps_time, facts.duration, facts.snr) == (TIME, 0.25, 9.5)
+
+
+def test_a_length_in_samples_is_not_known_and_one_in_hours_is() -> None:
+    assert facts_of({"gps_time": TIME, "duration [samples]": 400}).duration is None
+    assert facts_of({"gps_time": TIME, "duration (h)": 0.5}).duration == 1800
