@@ -128,6 +128,11 @@ def test_it_fills_an_empty_catalogue_once_and_goes_without_a_trace(
             own.summary = {**own.summary, "simulated_look": {"label": "Blip", "n": 2}}
             own_id = own.id
             session.commit()
+        with Walker(service, "reader") as reader:  # beside clusters of one's own
+            page = reader.get("/ui/clusters")
+            assert "find it among its clusters" in page.text.replace("  ", " ")
+            [its] = [one for one in page.links if one.startswith("/ui/clusters?run=")][:1]
+            assert "simulated" in reader.get(its).text
 
         gone = client._transport.ask("DELETE", "/demonstration")["glitches"]
 

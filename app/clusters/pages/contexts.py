@@ -114,6 +114,7 @@ class DemoNote:
 
     is_there: bool  # or on its way
     is_admin: bool  # may remove it, or bring it back
+    its_run: str | None  # address of its clusters, where others are shown
 
 
 @dataclass(frozen=True)

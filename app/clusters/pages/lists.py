@@ -67,6 +67,7 @@ def clusters_page_of(
     shown = found[:PAGE_SIZE]
     demo = demonstration(session)
     at_work, trouble = _followed(session, demo)
+    simulated = next((one for one in runs if one.is_simulated), run)
     changes, changes_text = _changes(session, run, values)
     chosen_state = values.get("state", "flagged")
     total = sum(counts.values()) if chosen_state == _EVERY else counts.get(chosen_state, 0)
@@ -104,7 +105,13 @@ def clusters_page_of(
         first_href=_href(values, page=None) if page > 1 else None,
         followed=at_work,
         trouble=trouble,
-        demo=DemoNote(demo.is_there or demo.is_loading, principal.role >= Role.ADMIN),
+        demo=DemoNote(
+            is_there=demo.is_there or demo.is_loading,
+            is_admin=principal.role >= Role.ADMIN,
+            its_run=None
+            if simulated is None or simulated is run
+            else f"/ui/clusters?run={simulated.id}",
+        ),
         is_empty_catalogue=run is None and not list_glitches(session, limit=1).items,
         is_nothing_new=run is not None and run.scope == "novel" and not run.n_judged,
         can_start=principal.role >= Role.SUBMITTER,
