@@ -176,4 +176,5 @@ class FailurePage(PageContext):
 
     heading: str
     sentence: str
+    back: str | None  # the page that led here
     request_id: str | None

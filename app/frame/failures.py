@@ -53,7 +53,7 @@ def failure(request: Request, error: Exception) -> Response:
         _log.error("a page could not be served", exc_info=error)
     request_id = getattr(request.state, "request_id", None)
     heading = known.page_title or known.title
-    page = FailurePage(heading=heading, sentence=known.sentence, request_id=request_id)
+    page = FailurePage(heading, known.sentence, _came_from(request), request_id)
     response = render(request, page, status=known.status)
     if known.status == 503:
         response.headers["Retry-After"] = str(known.retry_after_s)
@@ -69,15 +69,22 @@ def _to_login(request: Request) -> Response:
         query = f"?{request.url.query}" if request.url.query else ""
         asked = local_path(f"{request.url.path}{query}")
     else:
-        came_from = urlsplit(request.headers.get("referer", ""))
-        is_ours = came_from.netloc == request.url.netloc
-        asked = local_path(came_from._replace(scheme="", netloc="").geturl() if is_ours else None)
+        asked = local_path(_came_from(request))
     query_of_login = {"next": asked}
     if request.method != "GET":
         query_of_login["done"] = "unsent"
     elif COOKIE_NAME in request.cookies:
         query_of_login["done"] = "session-ended"
     return RedirectResponse(f"/ui/login?{urlencode(query_of_login)}", status_code=303)
+
+
+def _came_from(request: Request) -> str | None:
+    """Our own page, with its filters, that a link or form was on; None if it was no other one."""
+    came_from = urlsplit(request.headers.get("referer", ""))
+    nowhere = ("/ui/login", request.url.path if request.method == "GET" else "")
+    if came_from.netloc != request.url.netloc or came_from.path in nowhere:
+        return None
+    return local_path(came_from._replace(scheme="", netloc="").geturl())
 
 
 def see_other(path: str, **said: str) -> RedirectResponse:

@@ -257,6 +257,20 @@ def test_who_comes_back_after_the_session_is_told_so_and_led_back(service: Servi
     assert 'name="next" value="/ui/jobs?state=failed"' in page.text
 
 
+def test_a_refusal_leads_back_to_the_page_that_led_there(service: Service) -> None:
+    nothing = f"{service.url}/ui/jobs/00000000-0000-0000-0000-000000000000"
+    with Walker(service, "admin") as walker:
+        for referer, back in (
+            (f"{service.url}/ui/jobs?state=failed", "/ui/jobs?state=failed"),
+            ("https://elsewhere.example/ui/jobs", "/ui/glitches"),
+            (f"{service.url}/ui/login?next=%2Fui%2Fjobs", "/ui/glitches"),
+            (nothing, "/ui/glitches"),  # itself
+        ):
+            answer = walker.client.get(nothing, headers={"Referer": referer})
+            assert answer.status_code == 404
+            assert f'<a class="button" href="{back}">' in answer.text, referer
+
+
 def test_who_sends_a_form_after_the_session_is_told_that_nothing_was_done(
     service: Service,
 ) -> None:
