@@ -60,13 +60,15 @@ def detector_of_file_name(name: str) -> str | None:
 
     Names after LIGO-T050017 begin with the site: ``V-HoftOnline-…`` is of V1. The description
     counts where it names a detector of that site: ``H-H2_LOSC_4_V1-…`` is of H2. Elsewhere the
-    first detector counts, the number of a GWOSC release apart.
+    detector counts, the number of a GWOSC release apart: ``H1_vs_L1.csv`` is of neither.
     """
     base = PurePosixPath(name.replace("\\", "/")).name
     frame = parse_frame_name(base)
     if frame is None:
         text = _RELEASE.sub("", base) if "LOSC" in base or "GWOSC" in base else base
-        return detector_of_text(_VERSION.sub("", text))
+        text = _VERSION.sub("", text).replace("_", " ")
+        named = {parse_detector(token[1]) for token in _TOKEN.finditer(text)}
+        return named.pop() if len(named) == 1 else None
     site = frame.site
     if site in DETECTORS:
         return site

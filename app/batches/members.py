@@ -37,7 +37,7 @@ _NESTED = re.compile(r"\.(zip|tar|tgz|tbz2?|txz|7z|rar|zst|bz2|xz|gz)\Z", re.IGN
 _MAY_BE_GZIPPED = re.compile(r"\.(xml|csv|txt|tsv|ecsv|dat|gwf)\.gz\Z", re.IGNORECASE)
 _LITTER = re.compile(
     r"(\A|[/\\])(__MACOSX[/\\]|@eaDir[/\\]|\.(git|ipynb_checkpoints|Trash[^/\\]*)[/\\]|\._|~\$"
-    r"|(\.DS_Store|(eh)?thumbs\.db|desktop\.ini)\Z)",
+    r"|(\.DS_Store|(eh)?thumbs\.db|desktop\.ini|[^/\\]+(~|\.sw[op])|#[^/\\]+#)\Z)",
     re.IGNORECASE,
 )
 _LARGEST_TAR_READ = 1 << 20  # a header of a tar may claim any length

@@ -86,6 +86,9 @@ LITTER = [
         "a\\Thumbs.db",
         "a/desktop.ini",
         "__MACOSX/a/._b.csv",
+        "a/b.csv~",
+        "a/.b.csv.swp",
+        "a/#b.csv#",
         "a/._b.csv",
     ),
     *(

@@ -34,6 +34,9 @@ from glitch.detectors import (
         ("triggers_V1.csv", "V1"),
         ("v1.csv", "V1"),
         ("l1-final.v1.csv", "L1"),
+        ("H1-L1.csv", None),
+        ("triggers_H1_vs_L1.csv", None),
+        ("h1/H1_omicron_h1.csv", "H1"),
     ],
 )
 def test_file_names(name: str, ifo: str | None) -> None:
