@@ -26,13 +26,16 @@ TIMES_NAMES = ("times", "time", "gps_times", "gps_time", "gps", "t")  # one for 
 # Of other names, those that tell a time: when a series starts, or when something happened.
 _IS_START = re.compile(r"start|begin|epoch|(?:\A|_)t0\Z", re.IGNORECASE)
 _IS_TIME = re.compile(r"gps|utc|event|trig|peak|merger|(?:\A|_)time\Z", re.IGNORECASE)
+OF_FILES = re.compile(r"creat|writ|saved|made|generat|modif|export|date", re.IGNORECASE)
 _EARLIEST_S = Decimal(300_000_000)  # GPS, of 1989: less is a duration, or counted from elsewhere
 
 LONGEST_OFFSET_S = 1_000_000  # of times that do not count from the beginning of GPS time
 _LONGEST_PAIR = 1 << 22  # samples; 64 s of the fastest channel, read whole with their times
 MAX_SAMPLES = 1 << 24  # read at once: a GWOSC file of 4096 s at 4 kHz, 134 MB as float64
 
-_NUMBER = re.compile(r"\s*([+-]?\d+\.?\d*(?:[eE][+-]?\d+)?)\s*(?:s|sec|seconds|Hz)?\s*", re.ASCII)
+_NUMBER = re.compile(
+    r"\s*(?:GPS[ :=]*)?([+-]?\d+\.?\d*(?:[eE][+-]?\d+)?)\s*(?:s|sec|seconds|Hz)?\s*", re.ASCII
+)
 
 Samples = Shaped[np.ndarray, "..."]
 
@@ -261,7 +264,7 @@ def start_under_other_names(said: Iterable[tuple[str, object]], request: Request
 
 def _told_time(name: str, value: object) -> Decimal | None:
     """The GPS time that a value is, by its name and its size."""
-    if not (_IS_START.search(name) or _IS_TIME.search(name)):
+    if OF_FILES.search(name) or not (_IS_START.search(name) or _IS_TIME.search(name)):
         return None
     time = decimal_seconds(value)
     return time if time is not None and _EARLIEST_S <= time <= LATEST_GPS_TIME else None

@@ -47,6 +47,7 @@ KINDS = pytest.mark.parametrize("kind", ["npz", "attributes", "root", "datasets"
         *({name: GPS} for name in ("start", "t_start", "segment_start", "gpsStart", "begin_gps")),
         {"start_time_s": str(GPS)},
         {"utc_start": "2015-09-14T09:50:29"},
+        {"start": f"GPS {GPS}"},
         {"start": GPS, "event_time": float(EVENT)},
     ],
     ids="+".join,
@@ -66,7 +67,7 @@ def test_another_time_is_asked_about_and_that_of_the_glitch_is_not(
     with pytest.raises(StrainError, match="says gps 1126259446, and not whether it starts then"):
         _of_kind(kind, tmp_path / "a", {"gps": GPS})
     assert _of_kind(kind, tmp_path / "b", {"gps": float(EVENT)}).gps_start == EVENT - 8
-    assert _of_kind(kind, tmp_path / "c", {"created": 1.4e9}).gps_start == EVENT - 8
+    assert _of_kind(kind, tmp_path / "c", {"creation_time": 1.4e9}).gps_start == EVENT - 8
 
 
 def test_a_start_of_numpy_and_one_that_is_no_time(tmp_path: Path) -> None:

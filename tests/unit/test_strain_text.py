@@ -58,6 +58,8 @@ def test_a_frequency_of_a_filter_is_no_sample_rate(tmp_path: Path) -> None:
 def test_a_time_that_may_be_the_start_is_asked_about(tmp_path: Path) -> None:
     with pytest.raises(StrainError, match="says GPS time 1126259446, and not whether it starts"):
         _read(tmp_path / "a.txt", f"# 1126259446, 1024 samples per second\n{_column()}")
+    of_file = f"# created 2026-11-29T10:00:00, 1024 samples per second\n{_column()}"
+    assert _read(tmp_path / "a.txt", of_file).gps_start == EVENT - 8
     of_glitch = f"# glitch at {EVENT}, 1024 samples per second\n{_column()}"
     assert _read(tmp_path / "a.txt", of_glitch).gps_start == EVENT - 8
 

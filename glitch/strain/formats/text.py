@@ -29,6 +29,7 @@ from glitch.strain.placing import place_samples
 from glitch.strain.series import HIGHEST_SAMPLE_RATE_HZ, LOWEST_SAMPLE_RATE_HZ
 from glitch.strain.source import (
     LONGEST_OFFSET_S,
+    OF_FILES,
     TIMES_NAMES,
     Request,
     Source,
@@ -52,7 +53,7 @@ _RATES = tuple(  # in comments, the surest first
         rf"{_NUMBER}(k?)Hz",
     )
 )
-_OF_FILTERS = re.compile(r"pass|filter|band|cut|notch|whiten|line|peak|freq", re.IGNORECASE)
+_OF_FILTERS = re.compile(r"pass|filter|band|cut|notch|whiten|\blines?\b|peak|freq", re.IGNORECASE)
 _SEPARATED = ((";", False), (";", True), (",", False), (None, False), (None, True))
 _NO_VALUE = frozenset({"", "--", "masked", "na", "n/a", "null", "none"})
 _MISSING = re.compile(r"(?<![^\s,;])(?:--|masked|n/a|na|null|none)(?![^\s,;])", re.IGNORECASE)
@@ -180,7 +181,8 @@ def _said_start(comments: str, request: Request) -> Decimal | None:
     """The GPS start in s that comments state; a time alone is the glitch's, if it is anyone's."""
     if (found := _START.search(comments)) is not None:
         return decimal_seconds(found[1])
-    times = [("GPS time", one[1]) for one in _GPS.finditer(comments)]
+    lines = (line for line in comments.splitlines() if not OF_FILES.search(line))
+    times = [("GPS time", one[1]) for line in lines for one in _GPS.finditer(line)]
     return start_under_other_names(times, request)
 
 
