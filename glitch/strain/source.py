@@ -237,6 +237,24 @@ def started_at(said: Decimal | None, first: Decimal) -> Decimal:
     return said + first if abs(first) <= LONGEST_OFFSET_S else said
 
 
+def start_and_rate(
+    said: tuple[Decimal | None, float | None], times: tuple[float, float], n_samples: int
+) -> tuple[Decimal | None, float | None]:
+    """GPS start in s and rate in Hz that are said, completed by a first and a last time.
+
+    Raises:
+        StrainError: if one of them is not said, and the times are of no even series.
+    """
+    start, rate = said
+    try:
+        first, rate_of_times = series_of_times(*times, n_samples)
+    except StrainError:
+        if start is None or rate is None:
+            raise
+        return said  # times of 32 bits, say, add nothing
+    return started_at(start, first), rate or rate_of_times
+
+
 def start_under_other_names(said: Iterable[tuple[str, object]], request: Request) -> Decimal | None:
     """The GPS start that a file states under a name which is not foreseen; None where it states
     none, or the time of the glitch alone, on which the series is then taken as centred.

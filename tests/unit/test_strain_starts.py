@@ -88,6 +88,17 @@ def test_times_beside_that_count_from_a_stated_start(tmp_path: Path) -> None:
         assert (strain.gps_start, strain.sample_rate_hz) == (GPS, RATE)
 
 
+def test_times_that_add_nothing_to_what_is_said_are_passed_over(tmp_path: Path) -> None:
+    times = TIMES.astype("f4")  # to 64 s
+    np.savez(tmp_path / "a.npz", strain=NOISE, time=times, t0=GPS, fs=RATE)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["strain"], file["time"] = NOISE, times
+        file.attrs.update(t0=GPS, fs=RATE)
+    for name in ("a.npz", "a.h5"):
+        strain = read_strain(tmp_path / name, file_name=name, gps_time=EVENT)
+        assert (strain.gps_start, strain.sample_rate_hz) == (GPS, RATE)
+
+
 def _save(path: Path, pair: np.ndarray) -> None:
     if path.suffix == ".npy":
         np.save(path, pair)

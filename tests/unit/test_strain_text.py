@@ -48,8 +48,11 @@ def test_comments_tell_rate_and_start_beside_other_numbers(tmp_path: Path, comme
     np.testing.assert_allclose(strain.values, NOISE, rtol=1e-8)
 
 
-def test_a_frequency_of_a_filter_is_no_sample_rate(tmp_path: Path) -> None:
-    text = f"# low-pass 2048 Hz\n{_column()}"
+@pytest.mark.parametrize(
+    "comment", ["low-pass 2048 Hz", "up to 2048 Hz", "fs=1024, downsampled from a rate of 2048 Hz"]
+)
+def test_a_frequency_of_something_else_is_no_sample_rate(tmp_path: Path, comment: str) -> None:
+    text = f"# {comment}\n{_column()}"
     with pytest.raises(StrainError, match="does not say its sample rate"):
         _read(tmp_path / "a.txt", text)
     assert _read(tmp_path / "a.txt", text, sample_rate_hz=float(RATE)).sample_rate_hz == RATE

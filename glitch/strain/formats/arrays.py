@@ -30,9 +30,8 @@ from glitch.strain.source import (
     number_of,
     one_rate,
     rate_from_step,
-    series_of_times,
+    start_and_rate,
     start_under_other_names,
-    started_at,
 )
 
 _MAX_BYTES = 1 << 28  # of one array, decoded
@@ -109,8 +108,7 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
         if step is not None:
             rate = one_rate(rate_from_step(step), rate, request.shown_name)
         if times := _ends_of_times(archive, header.n_values, request):
-            first, rate_of_times = series_of_times(*times, header.n_values)
-            start, rate = started_at(start, first), rate or rate_of_times
+            start, rate = start_and_rate((start, rate), times, header.n_values)
         if start is None:
             start = start_under_other_names(_scalars(archive, request), request)
         yield Source(

@@ -50,9 +50,8 @@ from glitch.strain.source import (
     number_of,
     one_rate,
     rate_from_step,
-    series_of_times,
+    start_and_rate,
     start_under_other_names,
-    started_at,
 )
 
 _GWOSC = "strain/Strain"
@@ -238,8 +237,7 @@ def _series(file: h5py.File, path: str) -> _Series:
     )
     rate, start = _rate(file, path, dataset), _start(file, path, dataset)
     if (times := _times_beside(file, path, dataset)) is not None:
-        first, found_rate = series_of_times(*times, max(dataset_shape(dataset), default=0))
-        start, rate = started_at(start, first), rate or found_rate
+        start, rate = start_and_rate((start, rate), times, max(dataset_shape(dataset), default=0))
     return _Series(path, dataset, name, rate, start, ifo)
 
 

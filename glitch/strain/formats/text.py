@@ -53,7 +53,10 @@ _RATES = tuple(  # in comments, the surest first
         rf"{_NUMBER}(k?)Hz",
     )
 )
-_OF_FILTERS = re.compile(r"pass|filter|band|cut|notch|whiten|\blines?\b|peak|freq", re.IGNORECASE)
+_OF_FILTERS = re.compile(
+    r"pass|filter|band|cut|notch|whiten|\blines?\b|peak|freq|max|min|nyquist|below|above|range|up",
+    re.IGNORECASE,
+)
 _SEPARATED = ((";", False), (";", True), (",", False), (None, False), (None, True))
 _NO_VALUE = frozenset({"", "--", "masked", "na", "n/a", "null", "none"})
 _MISSING = re.compile(r"(?<![^\s,;])(?:--|masked|n/a|na|null|none)(?![^\s,;])", re.IGNORECASE)
@@ -172,8 +175,8 @@ def _said_rate(comments: str) -> float | None:
             return None
         found = {float(one[1]) * (1000 if one[2] else 1) for one in pattern.finditer(comments)}
         rates = [one for one in found if LOWEST_SAMPLE_RATE_HZ <= one <= HIGHEST_SAMPLE_RATE_HZ]
-        if len(rates) == 1:
-            return rates[0]
+        if rates:
+            return rates[0] if len(rates) == 1 else None
     return None
 
 
