@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from glitch.tables.columns import TIME_IN_DETECTOR, plain_name
+from glitch.detectors import parse_detector
+from glitch.tables.columns import TIME_IN_DETECTOR, TIMES, plain_name
 
 _SHARED = {"central_frequency": "peak_frequency", "bandwidth": "bandwidth", "duration": "duration"}
 
@@ -22,9 +23,14 @@ def of_each_detector(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """
     plain = {plain_name(name): value for name, value in values.items()}
     found = [match for name in plain if (match := TIME_IN_DETECTOR.fullmatch(name))]
-    if not found:
+    is_of_one = parse_detector(str(plain.get("ifo"))) is not None and not plain.keys().isdisjoint(
+        TIMES
+    )
+    if not found or is_of_one:
         yield values
-    for match in found:
+        return
+    # Where a detector did not see it, PyCBC writes -1, and others nothing.
+    for match in [one for one in found if _is_there(plain[one[0]])] or found:
         ifo = match[1] or match[2] or match[3]
         row = {ours: plain[theirs] for theirs, ours in _SHARED.items() if theirs in plain}
         row |= {"gps_time": plain[match[0]], "ifo": ifo}
@@ -33,3 +39,10 @@ def of_each_detector(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         with contextlib.suppress(KeyError, ValueError):  # where it is not said
             row["snr"] = math.sqrt(float(plain[f"ssnr_for_{ifo}_detector"]))
         yield row
+
+
+def _is_there(time: Any) -> bool:
+    try:
+        return float(time) > 0
+    except (TypeError, ValueError):
+        return bool(str(time or "").strip())

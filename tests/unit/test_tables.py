@@ -156,6 +156,25 @@ def test_numbers_of_other_clocks_and_other_countries_are_refused(
     assert row.reason.startswith(reason)
 
 
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("time_H1,snr_H1,time_L1,snr_L1\n1126259455.1,9,1126259455.2,8\n", [("H1", 9), ("L1", 8)]),
+        ("time_H1,snr_H1,time_L1,snr_L1\n1126259455.1,9,-1,0\n", [("H1", 9)]),
+        ("H1_end_time,L1_end_time,H1_snr,L1_snr\n,1126259455.2,,8\n", [("L1", 8)]),
+        ("gps_time,ifo,snr,time_H1\n1126259455.2,L1,8,1126259455.1\n", [("L1", 8)]),
+    ],
+)
+def test_events_of_several_detectors_are_of_those_that_saw_them(
+    tmp_path: Path, text: str, seen: list[tuple[str, float]]
+) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    rows = rows_in(tmp_path / "a.csv")
+    assert [(row.ifo, row.snr) for row in rows] == seen
+    times = {"H1": "1126259455.1", "L1": "1126259455.2"}
+    assert all(row.gps_time == times[str(row.ifo)] for row in rows)
+
+
 def test_units_and_unknown_values_count_whatever_marks_they_have(tmp_path: Path) -> None:
     text = "time,frequency,duration,snr\n(s),(kHz),[ms],-\n1126259455.15,0.15,100,NA\n"
     facts = _only(tmp_path / "a.csv", text)
