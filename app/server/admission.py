@@ -65,7 +65,8 @@ class Admission:
             self._refuse()
         self.waiting += 1
         try:
-            await asyncio.wait_for(self._free.acquire(), self._wait_s)
+            async with asyncio.timeout(self._wait_s):
+                await self._free.acquire()
         except TimeoutError:
             self._refuse()
         finally:

@@ -134,7 +134,8 @@ class BodyBounds:
         async def bounded_receive() -> Message:
             nonlocal received
             try:
-                message = await asyncio.wait_for(receive(), max(0.001, deadline - time.monotonic()))
+                async with asyncio.timeout(max(0.001, deadline - time.monotonic())):
+                    message = await receive()
             except TimeoutError:
                 raise HTTPException(
                     408,

@@ -42,8 +42,9 @@ BaseUrl = Annotated[str, Depends(_base_url)]
 async def transaction(request: Request, runtime: RuntimeDep) -> AsyncIterator[Session]:
     """One transaction a request: committed before the answer goes out, or rolled back.
 
-    The request has a place while it lasts, and its end has threads of its own: a commit that
-    waited for the threads of requests that wait for its connection would never come.
+    The request has a place while it lasts, and its end, unless who worked on it ended it, has
+    threads of its own: a commit that waited for the threads of requests that wait for its
+    connection would never come.
 
     Raises:
         BusyError: if the request gets no place in time.
@@ -58,8 +59,9 @@ async def transaction(request: Request, runtime: RuntimeDep) -> AsyncIterator[Se
             with CancelScope(shield=True):
                 await to_thread.run_sync(session.close, limiter=admissions.endings)
             raise
-        with CancelScope(shield=True):
-            await to_thread.run_sync(_commit, session, limiter=admissions.endings)
+        if session.in_transaction():
+            with CancelScope(shield=True):
+                await to_thread.run_sync(_commit, session, limiter=admissions.endings)
 
 
 def _commit(session: Session) -> None:
