@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 GRACEFUL_STOP_S = 8
 KEEP_ALIVE_S = 30  # clients and proxies reuse connections; uvicorn closes after 5 s, in their faces
+LONGEST_CONNECTION_S = 5.0  # then it ends with its next answer, which says so
 HEAD_WITHIN_S = 15.0
 MOST_HEAD_BYTES = 1 << 16  # cookies and addresses of browsers stay far below
 _TOO_LONG_BODY = b"The head of the request is over 64 KiB: send fewer or shorter header fields."
@@ -26,14 +27,20 @@ _TOO_LONG = (
 
 
 class TimedHttpProtocol(HttpToolsProtocol):
-    """Closes a connection whose request head takes over HEAD_WITHIN_S or MOST_HEAD_BYTES."""
+    """Closes a connection whose request head takes over HEAD_WITHIN_S or MOST_HEAD_BYTES.
+
+    Where several processes share a socket, clients that connect at the same moment may all be
+    taken by one. So none stays for long: who comes back is taken by whichever has time.
+    """
 
     head_within_s = HEAD_WITHIN_S
+    longest_s = LONGEST_CONNECTION_S
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._is_old_at = 0.0
 
     def data_received(self, data: bytes) -> None:
         """Take what came, unless the head does not end."""
@@ -48,6 +55,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Await the first head from here on."""
         super().connection_made(transport)
+        self._is_old_at = self.loop.time() + self.longest_s
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -65,6 +73,8 @@ class TimedHttpProtocol(HttpToolsProtocol):
         """The head is there."""
         self._stop_waiting()
         super().on_headers_complete()
+        if self.loop.time() > self._is_old_at and not self.parser.should_upgrade():
+            self.cycle.keep_alive = False
 
     def _await_head(self) -> None:
         self._head_bytes = 0

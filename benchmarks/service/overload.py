@@ -5,7 +5,8 @@
 
 Each client asks again as soon as it has its answer, refused or not: nine times for a page of the
 catalogue, then sends a spectrogram (`store=false`). Meanwhile one more asks `/healthz` ten times a
-second. The exit status tells of any other answer, and of a refusal without Retry-After.
+second. Below the rows stands how many connections each process of the service had at the end. The
+exit status tells of any other answer, and of a refusal without Retry-After.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 
 import httpx
 import numpy as np
+import psutil
 
 from benchmarks.machine import heading
 from benchmarks.service.embed_latency import spectrogram_request, tls_context
@@ -34,6 +36,7 @@ class Seen:
 
     times_s: dict[tuple[str, int], list[float]] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
+    connections: list[int] = field(default_factory=list)  # of each process at the end
 
     def note(self, what: str, answer: httpx.Response, took_s: float) -> None:
         status = answer.status_code
@@ -84,7 +87,15 @@ async def _crowd(service: OwnService, clients: int, seconds: float) -> Seen:
         crowd = [await stack.enter_async_context(client()) for _ in range(clients)]
         beside = await stack.enter_async_context(client())
         await asyncio.gather(probe(beside), *(one(own, n) for n, own in enumerate(crowd)))
+        seen.connections = _connections(httpx.URL(service.url).port)
     return seen
+
+
+def _connections(port: int | None) -> list[int]:
+    """How many each process that answers at this port has."""
+    found = (one for one in psutil.net_connections("tcp") if one.laddr and one.laddr.port == port)
+    counts = Counter(one.pid for one in found if one.pid and one.status == psutil.CONN_ESTABLISHED)
+    return sorted(counts.values())
 
 
 def main() -> int:
@@ -110,6 +121,7 @@ def main() -> int:
                     f"{p99:>8.0f} {late:>14.0f} {load:>6.1f}",
                     flush=True,
                 )
+            print(f"{clients:>7} connections of each process: {seen.connections}", flush=True)
             others += seen.others
     print(f"\nother answers: {dict(others) or 'none'}")
     print("largest memory, MiB: " + ", ".join(f"{k} {v:.0f}" for k, v in memory.largest.items()))

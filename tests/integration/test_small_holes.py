@@ -8,6 +8,8 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -105,6 +107,25 @@ def test_public_routes_are_documented_as_open(service: Service) -> None:
 
 class _Impatient(TimedHttpProtocol):
     head_within_s = 0.5
+    longest_s = 2.0
+
+
+@contextmanager
+def _impatient() -> Iterator[int]:
+    """The port of a server that is."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(_answer, http=_Impatient, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        listener.close()
 
 
 def _long_head() -> bytes:
@@ -119,15 +140,7 @@ async def _answer(scope: dict, receive: object, send) -> None:
 
 @pytest.mark.parametrize("begin", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n"])
 def test_a_head_that_does_not_come_ends_the_connection(begin: bytes) -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(_answer, http=_Impatient, log_config=None, lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
-        port = listener.getsockname()[1]
+    with _impatient() as port:
         assert httpx.get(f"http://127.0.0.1:{port}/", timeout=30).status_code == 204
         with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
             client.sendall(begin)
@@ -135,10 +148,16 @@ def test_a_head_that_does_not_come_ends_the_connection(begin: bytes) -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
             client.sendall(_long_head()[: MOST_HEAD_BYTES + 100_000])
             assert client.recv(12) == b"HTTP/1.1 431"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        listener.close()
+
+
+def test_a_connection_ends_with_an_answer_once_it_is_old() -> None:
+    with _impatient() as port, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        assert "connection" not in client.get("/").headers
+        over_at = time.monotonic() + _Impatient.longest_s + 30
+        while client.get("/").headers.get("connection") != "close":
+            assert time.monotonic() < over_at
+            time.sleep(0.1)
+        assert "connection" not in client.get("/").headers  # of another connection
 
 
 def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
