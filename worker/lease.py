@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
 
@@ -30,6 +31,7 @@ class WorkerStoppingError(Exception):
     """This worker is asked to stop; the chunk goes back for another to do."""
 
 
+@dataclass(eq=False)
 class HeldLease:
     """Renews the lease of one chunk in a thread for as long as the block runs.
 
@@ -38,25 +40,17 @@ class HeldLease:
     goes on is for nothing.
     """
 
-    def __init__(
-        self,
-        sessions: sessionmaker[Session],
-        chunk: Chunk,
-        owner: str,
-        lease: timedelta,
-        *,
-        is_stopping: Callable[[], bool],
-        on_abandoned: Callable[[], None],
-    ) -> None:
-        self._sessions = sessions
-        self._chunk = chunk
-        self._owner = owner
-        self._lease = lease
-        self._is_stopping = is_stopping
-        self._on_abandoned = on_abandoned
-        self._is_over = threading.Event()
-        self._is_lost = False
-        self.is_cancelled = False
+    sessions: sessionmaker[Session]
+    chunk: Chunk
+    owner: str
+    lease: timedelta
+    is_stopping: Callable[[], bool]
+    on_abandoned: Callable[[], None]
+    is_cancelled: bool = field(default=False, init=False)
+    _is_lost: bool = field(default=False, init=False)
+    _is_over: threading.Event = field(default_factory=threading.Event, init=False)
+
+    def __post_init__(self) -> None:
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
 
     def __enter__(self) -> HeldLease:
@@ -84,26 +78,26 @@ class HeldLease:
             raise LeaseLostError
         if self.is_cancelled:
             raise JobCancelledError
-        if self._is_stopping():
+        if self.is_stopping():
             raise WorkerStoppingError
 
     def note(self, sentence: str | None) -> None:
         """Write a sentence on the job, in a transaction of its own; lost where that fails."""
         try:
-            with self._sessions.begin() as session:
-                note_on_job(session, self._chunk.job_id, sentence)
+            with self.sessions.begin() as session:
+                note_on_job(session, self.chunk.job_id, sentence)
         except SQLAlchemyError as error:
             _log.warning("progress could not be noted (%s)", type(error).__name__)
 
     def _keep(self) -> None:
-        wait_s = min(self._lease.total_seconds() / _RENEWALS_A_LEASE, _LONGEST_WAIT_S)
+        wait_s = min(self.lease.total_seconds() / _RENEWALS_A_LEASE, _LONGEST_WAIT_S)
         while not self._is_over.wait(wait_s):
-            if self._is_stopping() and not self._is_over.wait(STOP_GRACE_S):
+            if self.is_stopping() and not self._is_over.wait(STOP_GRACE_S):
                 self._abandon()
                 return
             try:
-                with self._sessions.begin() as session:
-                    cancelled = renew_lease(session, self._chunk, self._owner, self._lease)
+                with self.sessions.begin() as session:
+                    cancelled = renew_lease(session, self.chunk, self.owner, self.lease)
                 self.is_cancelled = self.is_cancelled or cancelled
             except LeaseLostError:
                 self._is_lost = True
@@ -113,12 +107,12 @@ class HeldLease:
 
     def _abandon(self) -> None:
         try:
-            with self._sessions.begin() as session:
-                release_chunk(session, self._chunk, self._owner)
+            with self.sessions.begin() as session:
+                release_chunk(session, self.chunk, self.owner)
         except SQLAlchemyError as error:
             _log.warning(
                 "the chunk could not be given back (%s): its lease will run out",
                 type(error).__name__,
             )
         self._is_lost = True
-        self._on_abandoned()
+        self.on_abandoned()

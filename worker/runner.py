@@ -13,6 +13,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -43,6 +44,7 @@ _LOST_STATES = ("08", "57P")  # connection exceptions; an administrator's shutdo
 _MOST_RINGS = 16
 
 
+@dataclass(eq=False)
 class JobRunner:
     """Does the chunks of jobs in this process.
 
@@ -54,22 +56,15 @@ class JobRunner:
         on_abandoned: Called where a chunk was given back under a handler that does not listen.
     """
 
-    def __init__(
-        self,
-        sessions: sessionmaker[Session],
-        settings: Settings,
-        *,
-        notify: Callable[[UUID], None] = lambda _: None,
-        is_stopping: Callable[[], bool] = lambda: False,
-        on_abandoned: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._sessions = sessions
-        self._settings = settings
-        self._lease = timedelta(seconds=settings.job_lease_s)
-        self._encoders = EncoderCache(settings)
-        self._notify = notify
-        self._is_stopping = is_stopping
-        self._on_abandoned = on_abandoned
+    sessions: sessionmaker[Session]
+    settings: Settings
+    notify: Callable[[UUID], None] = lambda _: None
+    is_stopping: Callable[[], bool] = lambda: False
+    on_abandoned: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self._lease = timedelta(seconds=self.settings.job_lease_s)
+        self._encoders = EncoderCache(self.settings)
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
     def work(self, job_id: UUID, *, slice_s: float | None = None) -> bool:
@@ -83,8 +78,8 @@ class JobRunner:
             Whether something was still due.
         """
         started = time.monotonic()
-        while not self._is_stopping():
-            with self._sessions.begin() as session:
+        while not self.is_stopping():
+            with self.sessions.begin() as session:
                 claimed = claim_chunk(session, job_id, self.owner, self._lease)
             if claimed is None:
                 self._finalise(job_id)
@@ -95,21 +90,21 @@ class JobRunner:
         return False
 
     def _finalise(self, job_id: UUID) -> None:
-        with self._sessions.begin() as session:
+        with self.sessions.begin() as session:
             finalise(session, job_id)
 
     def _do(self, job: JobRecord, chunk: Chunk) -> None:
         lease = HeldLease(
-            self._sessions,
+            self.sessions,
             chunk,
             self.owner,
             self._lease,
-            is_stopping=self._is_stopping,
-            on_abandoned=self._on_abandoned,
+            is_stopping=self.is_stopping,
+            on_abandoned=self.on_abandoned,
         )
         try:
-            with lease, self._sessions() as session:
-                context = JobContext(self._settings, self._encoders.get, lease.check, lease.note)
+            with lease, self.sessions() as session:
+                context = JobContext(self.settings, self._encoders.get, lease.check, lease.note)
                 lease.check()
                 helpers = self._perform(session, job, chunk, context)
                 session.commit()
@@ -120,7 +115,7 @@ class JobRunner:
             self._note(chunk, error)
         else:
             for _ in range(min(helpers, _MOST_RINGS)):
-                self._notify(job.id)
+                self.notify(job.id)
 
     def _perform(self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext) -> int:
         """Do the chunk and write its outcome; how many more workers could help from now on."""
@@ -161,14 +156,14 @@ class JobRunner:
         self, chunk: Chunk, *, pause: timedelta = timedelta(0), detail: str | None = None
     ) -> None:
         try:
-            with self._sessions.begin() as session:
+            with self.sessions.begin() as session:
                 release_chunk(session, chunk, self.owner, pause=pause, detail=detail)
         except SQLAlchemyError as error:
             _log.warning("not given back (%s): the lease will run out", type(error).__name__)
 
     def _fail(self, chunk: Chunk, sentence: str, is_final: bool) -> None:
         try:
-            with self._sessions.begin() as session:
+            with self.sessions.begin() as session:
                 fail_chunk(session, chunk, self.owner, sentence, is_final=is_final)
         except SQLAlchemyError as error:
             _log.warning("failure not noted (%s): the lease will run out", type(error).__name__)
