@@ -6,6 +6,8 @@ What happens to a class later (renamed, retired, moved under another) is in
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Row, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
@@ -137,7 +139,6 @@ def create_class(
     *,
     description: str,
     author: Principal,
-    state: str = "active",
     is_from_review: bool = False,
 ) -> records.GlitchClass:
     """Add a class of ours.
@@ -147,38 +148,30 @@ def create_class(
 
     Raises:
         PermissionDeniedError: if the author is no reviewer.
-        InvalidRequestError: if the name, the description or the state cannot be.
+        InvalidRequestError: if the name or the description cannot be.
         ConflictError: if the name is taken.
     """
     require_role(author, Role.REVIEWER)
     check_class_name(name)
-    check_state(state)
     check_description(description)
     lock_classes(session)
     refuse_taken(session, name)
+    after = {"description": description, "state": "active"}
+    new: dict[str, Any] = {**after, "origin": "ours", "parent_id": None, "exemplar_ids": []}
     row = session.scalars(
         insert(GlitchClass)
-        .values(name=name, description=description, state=state, origin="ours")
-        .on_conflict_do_update(  # refuse_taken let it pass, so it is a withdrawn one
-            index_elements=["name"],
-            set_={
-                "description": description,
-                "state": state,
-                "origin": "ours",
-                "parent_id": None,
-                "exemplar_ids": [],
-            },
-        )
+        .values(name=name, **new)
+        # refuse_taken let it pass, so it is a withdrawn one
+        .on_conflict_do_update(index_elements=["name"], set_=new)
         .returning(GlitchClass),
         execution_options={"populate_existing": True},
     ).one()
-    after = {"name": name, "description": description, "state": state}
     session.add(
         ClassEvent(
             class_id=row.id,
             kind="create",
             author=author.name,
-            payload={"after": after, "is_from_review": is_from_review},
+            payload={"after": {"name": name, **after}, "is_from_review": is_from_review},
         )
     )
     record_event(session, author.name, "create", "class", name)

@@ -33,7 +33,6 @@ from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
 from app.jobs.service import create_job
 from app.jobs.tables import Job
 from app.models.checkpoints import active_checkpoint
-from app.models.records import CheckpointRecord
 
 KIND = "index"
 AUTHOR = "scheduler"
@@ -75,21 +74,14 @@ def queue_index_jobs(session: Session, *, from_rows: int = INDEX_FROM_ROWS) -> t
     )
     if session.scalar(recent.limit(1)) is not None:
         return ()
-    queue_index_job(session, checkpoint, from_rows=from_rows)
-    return (checkpoint.name,)
-
-
-def queue_index_job(
-    session: Session, checkpoint: CheckpointRecord, *, from_rows: int = INDEX_FROM_ROWS
-) -> JobRecord:
-    """Store the job for one checkpoint; while one is open, that one."""
     parameters = {
         "checkpoint_id": checkpoint.id,
         "checkpoint": checkpoint.name,
         "latent_size": checkpoint.latent_size,
         "from_rows": from_rows,
     }
-    return create_job(session, KIND, parameters, AUTHOR, key=str(checkpoint.id))
+    create_job(session, KIND, parameters, AUTHOR, key=str(checkpoint.id))
+    return (checkpoint.name,)
 
 
 def latest_audit(session: Session, checkpoint_id: int) -> IndexAudit | None:

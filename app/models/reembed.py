@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.audit import record_event
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, NotFoundError
-from app.core.postgres.partitions import INDEX_FROM_ROWS, ensure_vector_index, has_rows
+from app.core.postgres.partitions import ensure_vector_index, has_rows
 from app.glitches.browsing import stored_views
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import Chunk, JobRecord
@@ -137,7 +137,6 @@ class ReembedHandler:
             cast("Engine", session.get_bind()),
             target.id,
             target.latent_size,
-            from_rows=INDEX_FROM_ROWS,
             check=context.heartbeat,
         )
         late = _catch_up(portions, target, encoder, context)

@@ -158,8 +158,6 @@ def test_classes(session: Session) -> None:
             create_class(session, name, description="", author=REVIEWER)
     with pytest.raises(InvalidRequestError, match="description"):
         create_class(session, "Rain", description="x" * 2001, author=REVIEWER)
-    with pytest.raises(InvalidRequestError, match="no state"):
-        create_class(session, "Rain", description="", author=REVIEWER, state="new")
 
 
 def test_exactly_one_checkpoint_is_active(session: Session) -> None:

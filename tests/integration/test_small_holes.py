@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import socket
 import tempfile
@@ -160,13 +161,17 @@ def test_a_connection_ends_with_an_answer_once_it_is_old() -> None:
         assert "connection" not in client.get("/").headers  # of another connection
 
 
-def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+def test_what_killed_processes_left_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     old = Path(tempfile.mkdtemp(prefix=PREFIXES[0], dir=tmp_path))
     (old / "upload-0").write_bytes(b"half")
     other = tmp_path / "somebody-elses"
     other.mkdir()
-    assert clean_up_leftovers(tmp_path) == 0
-    assert clean_up_leftovers(tmp_path, older_than_s=-1) == 1
+    assert clean_up_leftovers() == 0
+    os.utime(old, (0, 0))
+    assert clean_up_leftovers() == 1
     assert not old.exists()
     assert other.exists()
 

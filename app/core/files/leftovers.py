@@ -12,11 +12,11 @@ PREFIXES = ("glitch-upload-", "glitch-batch-", "glitch-export-")
 _OLD_S = 6 * 3600.0  # longer than any request or chunk lasts
 
 
-def clean_up_leftovers(folder: Path | None = None, older_than_s: float = _OLD_S) -> int:
+def clean_up_leftovers() -> int:
     """Remove this user's temporary files and folders that are too old to be in use; how many."""
-    before = time.time() - older_than_s
+    before = time.time() - _OLD_S
     count = 0
-    for path in (folder or Path(tempfile.gettempdir())).iterdir():
+    for path in Path(tempfile.gettempdir()).iterdir():
         if not path.name.startswith(PREFIXES):
             continue
         try:
