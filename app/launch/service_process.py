@@ -140,27 +140,15 @@ class Watchdog:
 
     Args:
         url: The address of the service.
-        pause_s: Between questions, in seconds.
-        patience_s: How long one question may take, in seconds.
         first_within_s: How long the first answer may take from now, in seconds.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        pause_s: float = _PAUSE_S,
-        patience_s: float = _PATIENCE_S,
-        first_within_s: float = 0.0,
-    ) -> None:
+    def __init__(self, url: str, *, first_within_s: float = 0.0) -> None:
         self._url = f"{url}/healthz"
-        self._pause_s = pause_s
-        self._patience_s = patience_s
         self._counts_from = time.monotonic() + first_within_s
         self._failures = 0
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._ask, name="watchdog", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._ask, name="watchdog", daemon=True).start()
 
     @property
     def is_silent(self) -> bool:
@@ -172,8 +160,8 @@ class Watchdog:
         self._is_over.set()
 
     def _ask(self) -> None:
-        while not self._is_over.wait(self._pause_s):
-            if _answers(self._url, self._patience_s):
+        while not self._is_over.wait(_PAUSE_S):
+            if _answers(self._url, _PATIENCE_S):
                 self._failures = 0
                 self._counts_from = 0.0
             else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from functools import partial
 from pathlib import Path
 
 import psutil
@@ -14,6 +13,12 @@ from local_server import QuietHandler, serving
 from app.launch import service_process
 from app.launch.lock import hold_data_directory
 from app.launch.service_process import Watchdog
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_process, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(service_process, "_PATIENCE_S", 0.1)
 
 
 def waits_for(watchdog: Watchdog, within_s: float) -> bool:
@@ -26,7 +31,7 @@ def waits_for(watchdog: Watchdog, within_s: float) -> bool:
 def test_a_socket_that_takes_and_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        watchdog = Watchdog(url, pause_s=0.01, patience_s=0.1, first_within_s=0)
+        watchdog = Watchdog(url)
         assert waits_for(watchdog, 20)
         watchdog.close()
 
@@ -34,7 +39,7 @@ def test_a_socket_that_takes_and_says_nothing() -> None:
 def test_a_service_has_time_until_its_first_answer() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        watchdog = Watchdog(url, pause_s=0.01, patience_s=0.01, first_within_s=1)
+        watchdog = Watchdog(url, first_within_s=1)
         assert not waits_for(watchdog, 0.8)
         assert waits_for(watchdog, 20)
         watchdog.close()
@@ -45,9 +50,10 @@ class _Answers(QuietHandler):
         self.answer(200)
 
 
-def test_a_service_that_answers() -> None:
+def test_a_service_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_process, "_PATIENCE_S", 5.0)
     with serving(_Answers) as url:
-        watchdog = Watchdog(url, pause_s=0.01)
+        watchdog = Watchdog(url)
         assert not waits_for(watchdog, 1)
         watchdog.close()
 
@@ -55,8 +61,6 @@ def test_a_service_that_answers() -> None:
 def test_one_that_joins_and_never_answers_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quick = partial(Watchdog, pause_s=0.01, patience_s=0.05)
-    monkeypatch.setattr(service_process, "Watchdog", quick)
     monkeypatch.setattr(service_process, "_JOINED_WITHIN_S", 0.2)
     with (
         hold_data_directory(tmp_path, "a test") as lock,
