@@ -8,6 +8,7 @@ it wherever its cookie was copied to.
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -24,6 +25,15 @@ CODE_LIFETIME = timedelta(minutes=15)
 LONGEST_CODE = 64
 _CODE_BYTES = 24
 _KEPT = timedelta(days=7)  # of what is over, for whoever looks into a login
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A login at a provider under way: what the browser keeps, signed, until it comes back."""
+
+    state: str
+    nonce: str
+    verifier: str  # of PKCE
 
 
 def create_login_code(session: Session, token_id: UUID) -> str:

@@ -13,6 +13,7 @@ from app.core.access import verify_token
 from app.core.errors import NotFoundError, PermissionDeniedError, UnauthenticatedError
 from app.core.principals import Principal
 from app.core.sign_on import (
+    Attempt,
     end_session,
     holder_of_code,
     note_refused_login,
@@ -32,7 +33,6 @@ from app.frame.deps import (
 from app.frame.failures import see_other
 from app.frame.render import CLOCK_COOKIE_NAME, SCHEME_COOKIE_NAME, local_path, render
 from app.frame.sessions import COOKIE_NAME, MAX_COOKIE_CHARACTERS
-from app.issuers.attempt import Attempt
 from app.server.request_scope import SessionDep, base_url, runtime_of
 
 if TYPE_CHECKING:

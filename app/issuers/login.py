@@ -17,7 +17,7 @@ from app.core.access import LONGEST_NAME, parse_role
 from app.core.errors import IssuerUnreachableError, PermissionDeniedError, UnauthenticatedError
 from app.core.principals import Principal
 from app.core.settings import Settings, is_safe_address
-from app.issuers.attempt import Attempt
+from app.core.sign_on import Attempt
 from app.issuers.keys import LONGEST_TOKEN, SKEW_S, Issuer
 
 _PATIENCE_S = 5.0
