@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.options import open_store
+from app.cli.options import ServiceUrl, open_store
 
 app = typer.Typer(help="Bearer tokens of the service.", no_args_is_help=True)
 
@@ -74,17 +74,19 @@ def link(
     name: Annotated[
         str | None, typer.Argument(help="The token's name; else the first-run admin's.")
     ] = None,
-    url: Annotated[str, typer.Option(envvar="GLITCH_URL", help="Where the service is.")] = (
-        "http://127.0.0.1:8000"
-    ),
+    url: ServiceUrl = None,
 ) -> None:
     """Print a login link for the pages: good once, for 15 minutes."""
     with open_store() as database:
         from app.core.access import list_tokens
         from app.core.errors import NotFoundError
         from app.core.sign_on import create_login_code
+        from app.launch.address import address_of
         from app.launch.prepare import FIRST_RUN_TOKEN
+        from app.launch.settings import read_settings
 
+        settings = read_settings()
+        address = url or settings.public_url or address_of(settings.host, settings.port)
         wanted = name or FIRST_RUN_TOKEN
         with database.sessions.begin() as session:
             good = [
@@ -97,4 +99,4 @@ def link(
                     f"There is no token named {wanted!r}: `token list` shows those that there are."
                 )
             code = create_login_code(session, good[0].id)
-        typer.echo(f"{url.rstrip('/')}/ui/login?code={code}")
+        typer.echo(f"{address.rstrip('/')}/ui/login?code={code}")

@@ -268,6 +268,12 @@ def test_the_life_of_a_token(
     [row] = [line for line in listed.splitlines() if "a pipeline" in line]
     assert "reader" in row
     assert secret not in listed
+    monkeypatch.setenv("GLITCH_PORT", "8123")
+    link = RUNNER.invoke(cli.app, ["token", "link", "a pipeline"]).stdout
+    assert link.startswith("http://127.0.0.1:8123/ui/login?code=")
+    monkeypatch.setenv("GLITCH_PUBLIC_URL", "https://glitches.example.org/")
+    link = RUNNER.invoke(cli.app, ["token", "link", "a pipeline"]).stdout
+    assert link.startswith("https://glitches.example.org/ui/login?code=")
     identifier = row.split()[0]
     assert RUNNER.invoke(cli.app, ["token", "revoke", identifier]).exit_code == 0
     again = RUNNER.invoke(cli.app, ["token", "revoke", identifier])
