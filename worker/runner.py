@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -34,8 +35,10 @@ from app.jobs.outcomes import HandlerMistakeError, store_finish, store_plan, sto
 from app.jobs.records import Chunk, JobRecord, Phase
 from app.jobs.registry import JobContext, handler_of
 from glitch.errors import GlitchError
-from worker.encoders import EncoderCache
 from worker.lease import HeldLease, WorkerStoppingError
+
+if TYPE_CHECKING:
+    from glitch.encoder import Encoder
 
 _log = logging.getLogger("worker")
 _DISK_PAUSE = timedelta(seconds=15)
@@ -64,7 +67,7 @@ class JobRunner:
 
     def __post_init__(self) -> None:
         self._lease = timedelta(seconds=self.settings.job_lease_s)
-        self._encoders = EncoderCache(self.settings)
+        self._loaded: tuple[str, Encoder] | None = None
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
     def work(self, job_id: UUID, *, slice_s: float | None = None) -> bool:
@@ -104,7 +107,7 @@ class JobRunner:
         )
         try:
             with lease, self.sessions() as session:
-                context = JobContext(self.settings, self._encoders.get, lease.check, lease.note)
+                context = JobContext(self.settings, self._encoder, lease.check, lease.note)
                 lease.check()
                 helpers = self._perform(session, job, chunk, context)
                 session.commit()
@@ -129,6 +132,22 @@ class JobRunner:
         else:
             store_finish(session, chunk, self.owner, handler.finish(session, job, context))
         return 0
+
+    def _encoder(self, digest: str) -> Encoder:
+        """That of a checkpoint, loaded at first need; one at a time, as memory is bounded."""
+        if self._loaded is None or self._loaded[0] != digest:
+            import torch
+
+            from app.models.inference import find_checkpoint
+            from app.server.runtime import checkpoint_roots
+            from glitch.encoder import Encoder
+
+            # Processes share the cores; more threads in each would only fight over them.
+            torch.set_num_threads(self.settings.torch_threads)
+            checkpoint = find_checkpoint(checkpoint_roots(self.settings), digest)
+            self._loaded = None
+            self._loaded = digest, Encoder(checkpoint, device=self.settings.device)
+        return self._loaded[1]
 
     def _note(self, chunk: Chunk, error: Exception) -> None:
         where = _where(chunk)
