@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -116,8 +116,10 @@ class CeleryNotifier:
 
     def __init__(self, redis_url: str) -> None:
         self._redis_url = check_redis_url(redis_url)
-        self._application: Celery | None = None
-        self._lock = threading.Lock()
+
+    @cached_property
+    def _application(self) -> Celery:
+        return make_celery(self._redis_url)
 
     def notify(self, job_id: UUID) -> None:
         """Send the message.
@@ -125,16 +127,13 @@ class CeleryNotifier:
         Raises:
             kombu.exceptions.OperationalError: where Redis is away.
         """
-        with self._lock:
-            if self._application is None:
-                self._application = make_celery(self._redis_url)
         self._application.send_task(
             WORK_TASK, args=[str(job_id)], queue=JOBS_QUEUE, retry=False, ignore_result=True
         )
 
     def close(self) -> None:
         """Close its connections."""
-        if self._application is not None:
+        if "_application" in vars(self):
             self._application.close()
 
 
