@@ -105,14 +105,10 @@ class EventLog(Generic[EventT]):
         """The event of this id, which must be one of this log."""
         return next(event for event in self.events if event.id == event_id)
 
-    def about(self, root_id: int) -> list[EventT]:
-        """The act of this id and everything that undid or redid it, oldest first."""
-        return [event for event in self.events if self.root_of[event.id] == root_id]
-
     def last_doing_of(self, root: EventT) -> EventT:
         """The event that did an act last: the act itself, or its last repetition."""
-        repetitions = [event for event in self.about(root.id) if event.kind == "redo"]
-        return repetitions[-1] if repetitions else root
+        about = [event for event in self.events if self.root_of[event.id] == root.id]
+        return next((event for event in reversed(about) if event.kind == "redo"), root)
 
     def hindered(self, hindrance: Callable[[EventT], str | None]) -> Self:
         """Where it is an event's turn but something outside the log is in the way, it says what."""
