@@ -47,8 +47,11 @@ def service_at(url: str | None) -> Iterator[Transport]:
         raise LaunchError(said) from error
     except UnreachableError as error:
         raise LaunchError(f"{error} The option for it is --url.") from error
+    except BrokenPipeError:  # who reads what is printed has gone, as `head` does
+        raise
     except OSError as error:
-        raise LaunchError(f"{error.filename} cannot be used ({error.strerror}).") from error
+        name = error.filename or "The file"
+        raise LaunchError(f"{name} cannot be used ({error.strerror}).") from error
 
 
 def print_answer(answer: Mapping[str, Any], *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from typer.models import CommandInfo
 from typer.testing import CliRunner
 
 from app import cli
+from app.client.remote import service_at
 from app.launch.token_file import write_token
 from training import cli as training_cli
 
@@ -216,6 +217,14 @@ def test_embed_without_the_file_or_the_service_says_so(
     outcome = RUNNER.invoke(cli.app, ["embed", str(strain_file), "--url", "http://127.0.0.1:9"])
     assert "No service answers at http://127.0.0.1:9" in outcome.stderr
     assert outcome.exit_code == 1
+
+
+def test_a_reader_of_the_output_may_go(
+    data_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLITCH_TOKEN", TOKEN)
+    with pytest.raises(BrokenPipeError), service_at("http://h"):
+        raise BrokenPipeError
 
 
 def test_options_count_before_the_environment(
