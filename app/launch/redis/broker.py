@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +53,8 @@ class RunningBroker:
     """A Redis that serves, or is about to."""
 
     url: str
-    _beside: KeptChild | None = None
-
-    def check(self) -> None:
-        """Start the process beside Redis again if it has ended. Call it often."""
-        if self._beside is not None:
-            self._beside.check()
+    # Starts the process beside Redis again if it has ended; to be called often.
+    check: Callable[[], None] = lambda: None
 
 
 @contextlib.contextmanager
@@ -100,7 +96,7 @@ def running_broker(
         console=console,
     )
     try:
-        yield RunningBroker(f"unix://{socket}", beside)
+        yield RunningBroker(f"unix://{socket}", beside.check)
     finally:
         beside.stop()
 
