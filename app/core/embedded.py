@@ -66,9 +66,9 @@ class EmbeddedServer:
         ).render_as_string()
 
     @property
-    def is_running(self) -> bool:
-        """Whether its process lives; one that nobody has waited for, as in containers, does not."""
-        return _owner_process(self.folder / "postgres") is not None
+    def process(self) -> psutil.Process | None:
+        """The server's, by its lock file; None where it does not run."""
+        return _owner_process(self.folder / "postgres")
 
     def ensure_database(self, database: str = "glitch") -> str:
         """Make that database if it is missing; its address."""
@@ -89,7 +89,7 @@ class EmbeddedServer:
         """
         with _exclusive(self.folder):
             # Whether it answers does not matter: its socket may have been deleted.
-            if not self.is_running:
+            if self.process is None:
                 return
             _run(self.folder, "pg_ctl", "-w", "-m", "fast", "-t", "60", "-D", "postgres", "stop")
 

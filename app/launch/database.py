@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
@@ -37,7 +38,11 @@ class RunningDatabase:
 
     url: str
     server: EmbeddedServer | None = None
+    _process: psutil.Process | None = None
     _ends: Ends = field(default_factory=lambda: Ends(_MOST_RESTARTS, _RESTART_WINDOW_S))
+
+    def __post_init__(self) -> None:
+        self._process = self.server and self.server.process
 
     def check(self, say: Callable[[str], None]) -> None:
         """Start the embedded server again if it has ended by itself. Call it often.
@@ -50,7 +55,7 @@ class RunningDatabase:
         Raises:
             LaunchError: if it does not start, or ends again and again.
         """
-        if self.server is None or self.server.is_running:
+        if self.server is None or _lives(self._process):
             return
         place = self.server.folder
         log = place / "postgres.log"
@@ -68,7 +73,16 @@ class RunningDatabase:
             time.sleep(pause_s)
         else:
             _start(place)
+        self._process = self.server.process
         say("The database serves again.")
+
+
+def _lives(process: psutil.Process | None) -> bool:
+    """Whether it runs; one that nobody has waited for, as in containers, does not."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if process is not None and process.is_running():
+            return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 @contextlib.contextmanager

@@ -281,6 +281,26 @@ def test_a_database_that_ends_again_and_again_is_not_started_for_ever(
     assert ["again" in line for line in said] == [True] * 6  # its end, then that it serves
 
 
+def test_a_database_lives_as_long_as_its_process_whatever_becomes_of_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "postgres").mkdir()
+    lock = tmp_path / "postgres" / "postmaster.pid"
+    command = [sys.executable, "-c", "import time; time.sleep(60)", str(tmp_path / "postgres")]
+    with subprocess.Popen(command) as process:
+        lock.write_text(f"{process.pid}\n")
+        started: list[Path] = []
+        monkeypatch.setattr("app.launch.database._start", started.append)
+        database = RunningDatabase("postgresql://", EmbeddedServer(tmp_path, tmp_path))
+        lock.unlink()  # as a cleaner of old files does
+        database.check(lambda _: None)
+        assert started == []
+        process.kill()
+        process.wait()
+        database.check(lambda _: None)
+        assert started == [tmp_path]
+
+
 def test_a_database_that_ends_while_it_is_started_again_is_started_once_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
