@@ -63,11 +63,7 @@ def restore_backup(settings: Settings, source: Path) -> Manifest:
             session.execute(text("ANALYZE"))
             session.commit()
     if found != manifest.counts:
-        wrong = sorted(
-            table
-            for table in found.keys() | manifest.counts.keys()
-            if found.get(table) != manifest.counts.get(table)
-        )
+        wrong = sorted({table for table, _ in found.items() ^ manifest.counts.items()})
         raise LaunchError(
             f"The restored tables {', '.join(wrong[:5])} have other numbers of rows than the "
             "backup says: do not use this database, restore another backup."

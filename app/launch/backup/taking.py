@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from datetime import UTC, datetime
@@ -83,10 +84,8 @@ def _write(settings: Settings, folder: Path) -> Manifest:
         for name in KEPT:
             for path in files_below(settings.data_dir / name):
                 within = f"{FILES}/{path.relative_to(settings.data_dir)}"
-                try:
+                with contextlib.suppress(FileNotFoundError):  # removed since: nothing needs it
                     files[within] = copy_file(path, folder / within)
-                except FileNotFoundError:  # removed since: nothing needs it any more
-                    continue
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
     return Manifest(made_at, VERSION, revision, counts, files)
 
