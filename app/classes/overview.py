@@ -159,14 +159,8 @@ def times_of(session: Session, class_id: int) -> tuple[tuple[float, int], ...]:
     place = func.least(
         func.width_bucket(when, cast(first, Double), cast(last, Double), TIME_BINS), TIME_BINS
     ).label("place")
-    counts = {
-        row.place: row.number
-        for row in session.execute(
-            select(place, func.count().label("number"))
-            .where(*about, Glitch.gps_time.is_not(None))
-            .group_by(place)
-        )
-    }
+    counted = select(place, func.count()).where(*about, Glitch.gps_time.is_not(None))
+    counts: dict[int, int] = dict(session.execute(counted.group_by(place)).all())
     width = float(last - first) / TIME_BINS
     return tuple(
         (float(first) + index * width, counts.get(index + 1, 0)) for index in range(TIME_BINS)

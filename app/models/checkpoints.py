@@ -199,14 +199,8 @@ class Standing:
 def standings(session: Session) -> tuple[int, dict[int, Standing]]:
     """How many glitches there are, and how each checkpoint stands to them, by its id."""
     total = session.scalar(select(func.count()).select_from(Glitch)) or 0
-    embedded = {
-        row.checkpoint_id: row.number
-        for row in session.execute(
-            select(Embedding.checkpoint_id, func.count().label("number")).group_by(
-                Embedding.checkpoint_id
-            )
-        )
-    }
+    counted = select(Embedding.checkpoint_id, func.count()).group_by(Embedding.checkpoint_id)
+    embedded = dict(session.execute(counted).all())
     about = [AuditEvent.subject == "checkpoint", AuditEvent.action == "activate"]
     latest = {
         row.subject_id: row

@@ -167,7 +167,7 @@ def rank_doubted_classes(session: Session) -> tuple[DoubtedClass, ...]:
         .where(Glitch.class_id.in_([row.class_id for row in rows]))
         .group_by(Glitch.class_id)
     )
-    n_labelled = {row[0]: row[1] for row in totals}
+    n_labelled = dict(totals.all())
     return tuple(
         DoubtedClass(row.name, row.n_doubtful, n_labelled.get(row.class_id, row.n_doubtful))
         for row in rows
