@@ -137,7 +137,7 @@ class PageRoute(APIRoute):
                 if body_role is not None and request.method == "POST":
                     require_role(logged_in(visitor), body_role)
                 response = await handler(request)
-            except Exception as error:  # noqa: BLE001 - whatever is not ours is raised again
+            except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for a page
                 response = failure(request, error)
             return with_visitor_cookie(request, response)
 

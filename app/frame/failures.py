@@ -17,6 +17,13 @@ from app.frame.render import local_path, render
 from app.frame.sessions import COOKIE_NAME
 
 _log = logging.getLogger("app.frame")
+_UNFORESEEN = Failure(
+    500,
+    "internal",
+    "An unexpected error",
+    sentence="Something failed here that should not have; nothing was stored. Try again, and if it "
+    "lasts, give the operator the number of the request below.",
+)
 
 
 class CsrfError(service.PermissionDeniedError):
@@ -43,12 +50,10 @@ def status_of(error: Exception) -> int:
 
 
 def failure(request: Request, error: Exception) -> Response:
-    """The page for an error that a visitor can act on; any other error is raised again."""
+    """The page that says what went wrong."""
     if isinstance(error, service.UnauthenticatedError):
         return _to_login(request)
-    known = explain(error)
-    if known is None:
-        raise error
+    known = explain(error) or _UNFORESEEN
     if known.status >= 500 and not known.is_busy:
         _log.error("a page could not be served", exc_info=error)
     request_id = getattr(request.state, "request_id", None)

@@ -271,6 +271,22 @@ def test_a_refusal_leads_back_to_the_page_that_led_there(service: Service) -> No
             assert f'<a class="button" href="{back}">' in answer.text, referer
 
 
+def test_what_nobody_foresaw_is_told_by_a_page(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("a secret of the inside")
+
+    monkeypatch.setattr("app.digest.pages.last_sending", fail)
+    with Walker(service, "reader") as walker:
+        page = walker.get("/ui/digest")
+    assert page.status == 500
+    assert page.response.headers["content-type"].startswith("text/html")
+    assert "Something failed here that should not have" in page.alerts[0]
+    assert page.response.headers["X-Request-ID"] in page.text
+    assert "secret" not in page.response.text
+
+
 def test_who_sends_a_form_after_the_session_is_told_that_nothing_was_done(
     service: Service,
 ) -> None:
