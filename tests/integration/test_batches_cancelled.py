@@ -17,9 +17,12 @@ from app.core.engine import make_session_factory
 from worker.lease import HeldLease
 from worker.runner import JobRunner
 
-ROWS = 3000
+pytestmark = pytest.mark.no_cover  # much of what is measured elsewhere
+
+ROWS = 2000
+MANY = 12_000
 # A worker should hear of a cancel within seconds, also on a busy machine.
-LONGEST_SHARE = 0.2  # of the planning of 20,000 rows, between two heartbeats; 0.06 to 0.11 measured
+LONGEST_SHARE = 0.33  # of the planning of so many rows, between two heartbeats; 0.13 measured
 PATIENCE_S = 60
 
 
@@ -101,12 +104,12 @@ def test_a_batch_is_cancelled_while_it_is_planned(
 def test_planning_is_never_long_without_a_heartbeat(
     client: httpx.Client, runner: JobRunner, beats: Beats
 ) -> None:
-    job = client.post("/batches", files={"file": ("many.csv", triggers(20_000, 7))}).json()["job"]
+    job = client.post("/batches", files={"file": ("many.csv", triggers(MANY, 7))}).json()["job"]
     beats.listen()
     started = time.thread_time()
     runner.work(job, slice_s=0)
-    assert client.get(f"/jobs/{job}").json()["progress"]["total"] == 20_000
-    assert len(beats.times) >= 40  # a block of a thousand rows, in and out
+    assert client.get(f"/jobs/{job}").json()["progress"]["total"] == MANY
+    assert len(beats.times) >= 2 * MANY / 1000  # a block of a thousand rows, in and out
     # Of processor time: what else a machine does stretches every gap alike.
     gaps = np.diff([started, *beats.times, time.thread_time()])
     assert gaps.max() < LONGEST_SHARE * gaps.sum()

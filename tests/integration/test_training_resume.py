@@ -67,13 +67,24 @@ def kill_after(process: subprocess.Popen[bytes], folder: Path, step: int, number
     process.wait(60)
 
 
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_inputs(tmp_path_factory.mktemp("resume"), "run")
+
+
+@pytest.fixture(scope="module")
+def whole(config: Path) -> Path:
+    """The folder of a run that nobody stopped."""
+    folder = config.parent / "whole"
+    assert start(config, folder).wait(120) == 0
+    return folder
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_run_has_the_losses_of_an_uninterrupted_one(
-    tmp_path: Path, number: signal.Signals
+    config: Path, whole: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    config = write_inputs(tmp_path, "run")
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert start(config, whole).wait(120) == 0
+    killed = tmp_path / "killed"
     kill_after(start(config, killed), killed, 10, number)
     assert len(losses(killed)) < N_STEPS
     assert start(config, killed).wait(120) == 0

@@ -129,35 +129,3 @@ def test_no_cluster_is_continued_twice_and_slight_overlap_is_none() -> None:
     assert match_clusters([], [{1}]) == []
     assert match_clusters([{1}], []) == [None]
     assert 0 < SAME_FROM < 0.5
-
-
-def test_many_are_clustered_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(11)
-    centres = 3 * np.eye(8)[:5]
-    crowd = np.repeat(np.arange(5), 60)
-    vectors = np.concatenate(
-        [
-            centres[crowd] + rng.normal(scale=0.35, size=(300, 8)),
-            rng.normal(scale=2, size=(100, 8)),
-        ]
-    ).astype(np.float32)
-    few = find_clusters(vectors, 10, np.random.default_rng(1))
-    monkeypatch.setattr("glitch.clustering.density.MANY", 50)
-    many = find_clusters(vectors, 10, np.random.default_rng(1))
-    again = find_clusters(vectors, 10, np.random.default_rng(1))
-    labels = [labelled(found, len(vectors)) for found in (few, many)]
-    assert adjusted_rand_score(*labels) > 0.9
-    for one, other in zip(many, again, strict=True):
-        np.testing.assert_array_equal(one.members, other.members)
-        assert one.stability == other.stability
-    assert min(one.stability for one in many if len(one.members) > 40) > 0.7
-    # Five crowds so far apart that no glitch has a neighbour in another are still one tree.
-    apart = find_clusters(vectors[:300] * 1.0, 30, np.random.default_rng(1))
-    assert len(apart) == 5
-
-
-def labelled(found: list[FoundCluster], n: int) -> np.ndarray:
-    labels = np.full(n, -1)
-    for place, cluster in enumerate(found):
-        labels[cluster.members] = place
-    return labels

@@ -165,21 +165,6 @@ def test_nearest_others_are_the_peers() -> None:
     assert nearest_among(units[:3], 7)[0].shape == (3, 2)
 
 
-@pytest.mark.timeout(1200)  # the search is compiled first: seconds, minutes on a crowded machine
-def test_beyond_the_exact_the_nearest_are_nearly_all_found_and_the_same_each_time() -> None:
-    rng = np.random.default_rng(9)
-    units = directions(rng.normal(size=(2000, 6)).astype(np.float32))
-    units[5] = units[6]  # the same place
-    exact, _ = nearest_among(units, 10)
-    places, chords = nearest_among(units, 10, most_exact=100)
-    assert (places != np.arange(2000)[:, None]).all()
-    assert (np.diff(chords, axis=1) >= 0).all()
-    found = [len(set(one) & set(other)) for one, other in zip(exact, places, strict=True)]
-    assert np.mean(found) > 9
-    again, _ = nearest_among(units, 10, most_exact=100)
-    np.testing.assert_array_equal(places, again)
-
-
 def test_a_crowd_is_one_of_each_other_event() -> None:
     rng = np.random.default_rng(12)
     means = np.eye(3)[np.repeat([0, 1, 2], [30, 30, 40])] + rng.normal(scale=0.05, size=(100, 3))
@@ -202,20 +187,6 @@ def test_too_few_other_events_is_no_crowd() -> None:
     means = np.ones((30, 3)) + 0.01 * np.random.default_rng(1).normal(size=(30, 3))
     units = directions(means.astype(np.float32))
     assert np.isnan(crowds_of(units, 1000.0 + np.arange(30), np.zeros(30, bool)).to_any).all()
-
-
-@pytest.mark.timeout(300)
-def test_a_burst_of_a_hundred_thousand_takes_linear_time() -> None:
-    """Every pair of them would be ten thousand million."""
-    rng = np.random.default_rng(13)
-    usual = rng.normal(size=(2000, 8))
-    burst = rng.normal(size=8) + 0.1 * rng.normal(size=(100_000, 8))
-    units = directions(np.concatenate([usual, burst]).astype(np.float32))
-    times = np.concatenate([1000.0 * np.arange(2000), 5e6 + np.sort(rng.uniform(0, 100, 100_000))])
-    crowds = crowds_of(units, times, np.arange(102_000) < 1000)
-    assert crowds.weights[2000:].sum() < 40  # at most those that stand for the episode
-    assert np.isfinite(crowds.to_any).all()
-    assert (crowds.weights[:2000] == 1).all()
 
 
 def test_the_score_by_hand_and_by_brute_force() -> None:
