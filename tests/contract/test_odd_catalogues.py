@@ -28,7 +28,8 @@ from app.novelty import request_judging
 from glitch.gps import LATEST_GPS_TIME
 
 START = 1_240_000_000
-BURST = 100_000
+# Beyond what is compared pair by pair; a crowd of 100,000 is in unit/test_many_glitches.py.
+BURST = 30_000
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def store(service: Service, ifo: str, *kinds: Kind) -> None:
 
 
 def _copy(session: Session, columns: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    """By COPY: a hundred thousand rows by INSERT take longer than what is tested of them."""
+    """By COPY: tens of thousands of rows by INSERT take longer than what is tested of them."""
     driver = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
     statement = sql.SQL("COPY {} FROM STDIN").format(sql.SQL(columns))
     with driver.cursor() as cursor, cursor.copy(statement) as copy:
@@ -149,7 +150,7 @@ def test_clocks_in_the_future(service: Service) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_burst_of_a_hundred_thousand(service: Service) -> None:
+def test_a_burst_of_tens_of_thousands(service: Service) -> None:
     """One known event again and again within a minute: one test, and nothing of it is new."""
     rng = np.random.default_rng(1)
     times = list(START + 1e8 + 60 * rng.random(BURST))
