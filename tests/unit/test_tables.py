@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import tempfile
 from contextlib import suppress
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glitch.errors import FormatError, TableError
-from glitch.gps import parse_utc, unix_to_gps, utc_to_gps, why_in_future
+from glitch.gps import parse_utc
 from glitch.tables import Facts, facts_of, is_text_table, origin_of, read_text_table
 from glitch.tables.hdf5 import holds_triggers, trigger_rows, trigger_table
-from glitch.tables.reading import table_row, text_columns
+from glitch.tables.reading import text_columns
 from glitch.tables.times import why_no_time
 
 
@@ -361,23 +360,6 @@ def test_the_channel_names_the_detector_of_a_row_without_one() -> None:
 )
 def test_utc(text: str, gps: Decimal | None) -> None:
     assert parse_utc(text) == gps
-
-
-def test_unix_time_taken_for_gps_lies_in_the_future() -> None:
-    now = datetime(2025, 6, 1, tzinfo=UTC)
-    assert unix_to_gps(Decimal("1442224245.4")) == Decimal("1126259462.4")
-    assert why_in_future(utc_to_gps(now), now) is None
-    unix = why_in_future(Decimal("1740000000.5"), now)
-    assert unix == (
-        "GPS time 1740000000.5 lies in the future. As Unix time it would be GPS 1424035218.5: "
-        "give that."
-    )
-    assert "Unix" not in str(why_in_future(Decimal(3_000_000_000), now))
-
-
-def test_a_timestamp_that_may_be_of_either_clock_is_asked_for() -> None:
-    row = table_row("row 1", {"timestamp": "1442224245.4"})
-    assert "whether it is GPS or Unix time" in row.reason
 
 
 def _hdf5_facts(path: Path) -> list[Facts]:

@@ -1,0 +1,26 @@
+"""Unix time where GPS time is meant: told from it, or asked about."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from glitch.gps import unix_to_gps, utc_to_gps, why_in_future
+from glitch.tables.reading import table_row
+
+
+def test_unix_time_taken_for_gps_lies_in_the_future() -> None:
+    now = datetime(2025, 6, 1, tzinfo=UTC)
+    assert unix_to_gps(Decimal("1442224245.4")) == Decimal("1126259462.4")
+    assert why_in_future(utc_to_gps(now), now) is None
+    unix = why_in_future(Decimal("1740000000.5"), now)
+    assert unix == (
+        "GPS time 1740000000.5 lies in the future. As Unix time it would be GPS 1424035218.5: "
+        "give that."
+    )
+    assert "Unix" not in str(why_in_future(Decimal(3_000_000_000), now))
+
+
+def test_a_timestamp_that_may_be_of_either_clock_is_asked_for() -> None:
+    row = table_row("row 1", {"timestamp": "1442224245.4"})
+    assert "whether it is GPS or Unix time" in row.reason
