@@ -172,7 +172,8 @@ class Answer:
 
     Attributes:
         assumed: ``energy_max`` and ``frequency_range`` of pictures, where neither the caller nor
-            labels in the picture say so: 25.5 and 10 to 2048 Hz.
+            labels in the picture say so: 25.5 and 10 to 2048 Hz. ``gps_start`` of strain, where
+            the file does not say when it starts: its middle is at the GPS time.
     """
 
     glitch: Glitch

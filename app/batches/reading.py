@@ -19,6 +19,7 @@ from app.batches.payload import OPEN_DATA, OfPictures, OfTable, OfTrigger, OfVie
 from app.batches.strain_index import KNOWN, LISTED
 from app.core.errors import InvalidRequestError, NotReadyError, ServiceError
 from app.decoding.files import open_stack_file, read_joined
+from app.glitches.assumed import assumption
 from app.glitches.facts import NUMBERS, measured
 from app.glitches.upload import (
     ParsedUpload,
@@ -386,7 +387,7 @@ def _found(
     position: int, upload: ParsedUpload, facts: Facts, note: str | None = None
 ) -> ReadGlitch:
     """A glitch that was read, with what its table says."""
-    notes = " ".join(one for one in (note, upload.assumption) if one) or None
+    notes = " ".join(one for one in (note, assumption(upload.assumed)) if one) or None
     upload = _with(upload, facts)
     return ReadGlitch(
         position,

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from app.glitches.assumed import assumption
 from app.launch.address import address_of
 from app.launch.errors import LaunchError
 from app.launch.settings import read_settings
@@ -66,6 +67,8 @@ def print_answer(answer: Mapping[str, Any], *, as_json: bool) -> None:
     facts.add_row("detector, GPS time", f"{_shown(glitch['ifo'])} {_shown(glitch['gps_time'])}")
     if glitch["centring"]:
         facts.add_row("views", glitch["centring"])
+    if told := assumption(answer["assumed"]):
+        facts.add_row("", told)
     facts.add_row("SNR", _shown(glitch["snr"]))
     facts.add_row("peak frequency", f"{_shown(glitch['peak_frequency'])} Hz")
     facts.add_row("label", _shown(glitch["label"]))

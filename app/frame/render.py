@@ -43,6 +43,9 @@ NOTICES = {
     "stored": "Stored: this is the glitch that you uploaded, and its nearest neighbours.",
     "stored-assumed": "Stored. Gravity Spy's scales were assumed, as no labels in the "
     "picture say so. If it has others, send it again with them.",
+    "stored-centred": "Stored. The file does not say when it starts, so its middle was taken to be "
+    "at the GPS time. If that is wrong, save it with the GPS time of its first sample and send it "
+    "again.",
     "known": "This glitch was known already, so nothing new was stored.",
     "labelled": "The label was added.",
     "kept": "The label stays, and no audit asks about it again.",

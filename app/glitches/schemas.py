@@ -111,7 +111,8 @@ class EmbedAnswer(Model):
     neighbours: list[Neighbour] = Field(description="Ascending distance.")
     assumed: list[str] = Field(
         description="Of pictures: energy_max (25.5) and frequency_range (10 to 2048 Hz), where "
-        "neither the request nor labels in the picture say so."
+        "neither the request nor labels in the picture say so. Of strain: gps_start (its middle "
+        "is at the GPS time), where the file does not say when it starts."
     )
 
 

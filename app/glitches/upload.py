@@ -20,6 +20,7 @@ from typing import BinaryIO, Protocol, TypeVar
 from app.core.errors import InvalidRequestError, UnsupportedFileError
 from app.decoding.files import ReadUpload, read_upload
 from app.decoding.operations import ARRAY, STRAIN
+from app.glitches.assumed import START
 from app.glitches.facts import GlitchFacts, measured
 from glitch.detectors import DETECTORS, detector_of_channel, parse_detector
 from glitch.errors import FormatError, TooLargeError
@@ -45,10 +46,6 @@ _CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 :/_.,()\[\]{}+@#%*=~\-]{0,199}", r
 _HERTZ = r"(\d{1,6}(?:\.\d{1,6})?)"
 # No two parts may match the same blanks: 4,000 of them took 0.1 s, and a field may hold 64,000.
 _RANGE = re.compile(rf"{_HERTZ}(?:\s*+(?:,|-|to)\s*+|\s++){_HERTZ}", re.ASCII)
-_ASSUMED = {
-    "frequency_range": "a frequency axis of 10 to 2048 Hz",
-    "energy_max": "a colour scale of 0 to 25.5",
-}
 _UNPRINTABLE = re.compile(r"[^\w .,()+@=~\-]")
 
 _Value = TypeVar("_Value")
@@ -89,15 +86,7 @@ class ParsedUpload(GlitchFacts):
     """One glitch as uploaded: its views, and what is known of it."""
 
     views: Views
-    assumed: tuple[str, ...] = ()  # scales of its pictures that nobody gave and no labels confirm
-
-    @property
-    def assumption(self) -> str | None:
-        """What was assumed of its pictures, as a sentence."""
-        if not self.assumed:
-            return None
-        what = " and ".join(_ASSUMED[field] for field in self.assumed)
-        return f"Assumed, as no labels in the picture say so: {what}."
+    assumed: tuple[str, ...] = ()  # what nobody gave and no file says; see ``assumed``
 
 
 def parse_gps_time(text: str | None) -> Decimal | None:
@@ -326,6 +315,7 @@ def _from_strain(
         ifo=parse_ifo(_agreed("ifo", details.ifo, [strain.ifo], file.name)),
         channel=strain.channel,
         gps_time=details.gps_time,
+        assumed=(START,) if strain.is_start_assumed else (),
         **measured(made),
     )
 

@@ -93,6 +93,7 @@ def read_strain(
             gps_start=start + Decimal(first) / Decimal(rate),
             ifo=detector_of(source, request),
             channel=source.channel or channel,
+            is_start_assumed=source.gps_start is None,
         )
 
 

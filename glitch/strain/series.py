@@ -29,6 +29,7 @@ class Strain:
         gps_start: GPS time of the first sample in seconds.
         ifo: detector such as "H1", None if unknown.
         channel: channel name such as "H1:GWOSC-4KHZ_R1_STRAIN", None if unknown.
+        is_start_assumed: nothing says when it starts, so its middle is at the glitch's GPS time.
     """
 
     values: StrainArray
@@ -36,6 +37,7 @@ class Strain:
     gps_start: Decimal
     ifo: str | None = None
     channel: str | None = None
+    is_start_assumed: bool = False
 
     def __post_init__(self) -> None:
         check_sample_rate(self.sample_rate_hz)

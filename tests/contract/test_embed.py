@@ -166,6 +166,9 @@ def test_bare_samples_need_a_rate_and_a_time(client: httpx.Client) -> None:
     answer = embed(client, samples, sample_rate_hz=str(SAMPLE_RATE_HZ), **fields)
     assert answer.status_code == 200, answer.text
     assert answer.json()["glitch"]["snr"] is not None
+    assert answer.json()["assumed"] == ["gps_start"]  # its middle is at the GPS time
+    told = ("H-H1_TEST-32.hdf5", gwosc_hdf5(strain_values(7)))
+    assert embed(client, told, gps_time=str(GPS_TIME), store="false").json()["assumed"] == []
 
 
 def test_nothing_is_stored_where_that_is_asked_for(service: Service, client: httpx.Client) -> None:

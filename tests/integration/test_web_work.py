@@ -15,6 +15,7 @@ import httpx
 import pytest
 from api_fixtures import (
     GPS_TIME,
+    SAMPLE_RATE_HZ,
     Service,
     gwosc_hdf5,
     picture,
@@ -439,6 +440,19 @@ def test_a_time_that_is_off_is_said_on_the_page(submitter: Walker) -> None:
     assert f"GPS {GPS_TIME:.2f}" in page.text  # when it is loudest
     kept = submitter.client.post("/ui/upload", data=fields | {"keep_time": "yes"}, files=files)
     assert "ms earlier; centred on the given time." in Page(kept).text
+
+
+def test_strain_without_a_start_is_said_to_be_centred(submitter: Walker) -> None:
+    form = submitter.get("/ui/upload").form("/ui/upload")
+    samples = "\n".join(map(str, strain_values(9))).encode()
+    fields = form.fields | {"gps_time": str(GPS_TIME + 5), "sample_rate_hz": str(SAMPLE_RATE_HZ)}
+    files = {"file": ("samples.txt", samples)}
+    page = Page(submitter.client.post("/ui/upload", data=fields, files=files))
+    assert page.path.startswith("/ui/glitches/")
+    assert "The file does not say when it starts" in page.text
+    del fields["store"]
+    look = Page(submitter.client.post("/ui/upload", data=fields, files=files))
+    assert "Assumed, as the file does not say when it starts: its middle is at" in look.text
 
 
 def test_a_submitter_chooses_whether_to_keep(service: Service, submitter: Walker) -> None:

@@ -45,6 +45,7 @@ ANSWER = {
             "distance": 0.25,
         }
     ],
+    "assumed": [],
 }
 
 
@@ -106,6 +107,27 @@ def test_the_trainers_commands_are_among_the_others(command: CommandInfo) -> Non
     assert outcome.exit_code == 0, outcome.output
     first_line = str(command.callback.__doc__).splitlines()[0]
     assert first_line in " ".join(outcome.output.split())
+
+
+@pytest.mark.parametrize(
+    ("assumed", "told"),
+    [
+        (["gps_start"], "its middle is at the GPS time"),
+        (["energy_max"], "no labels in the picture say so: a colour scale of 0 to 25.5."),
+    ],
+)
+def test_embed_says_what_was_assumed(
+    data_directory: Path,
+    strain_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    assumed: list[str],
+    told: str,
+) -> None:
+    write_token(data_directory, TOKEN)
+    FakeService(monkeypatch, httpx.Response(201, json={**ANSWER, "assumed": assumed}))
+    outcome = RUNNER.invoke(cli.app, ["embed", str(strain_file)])
+    assert outcome.exit_code == 0, outcome.output
+    assert told in outcome.output
 
 
 def test_embed_sends_files_fields_and_the_kept_token(

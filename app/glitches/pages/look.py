@@ -12,6 +12,7 @@ import numpy as np
 from app.frame.contexts import Card, Novelty, PageContext
 from app.frame.figures import LatentChart, ViewPanel, latent_chart, view_panels
 from app.frame.words import neighbour_card, novelty
+from app.glitches.assumed import assumption
 from app.glitches.embed import Embedded
 from app.glitches.facts import GlitchFacts
 from glitch.images import render_view
@@ -29,7 +30,7 @@ class LookPage(PageContext):
 
     known: GlitchFacts
     panels: tuple[ViewPanel, ...]
-    assumption: str | None  # of the scales of its pictures
+    assumption: str | None  # of the scales of its pictures, or of when its strain starts
     novelty: Novelty
     neighbours: tuple[Card, ...]
     latent: LatentChart
@@ -50,7 +51,7 @@ def look_page_of(embedded: Embedded, *, can_store: bool) -> LookPage:
             dict(_pictures(upload.views)),
             name="Spectrogram of the upload",
         ),
-        assumption=upload.assumption,
+        assumption=assumption(upload.assumed),
         novelty=novelty(embedded.novelty),
         neighbours=cards,
         latent=latent_chart(embedded.encoding.mean, embedded.encoding.log_variance),

@@ -23,6 +23,7 @@ from app.frame.gps import TimeError, parse_time
 from app.frame.render import render
 from app.frame.typed import check_typed, files_chosen, number_typed
 from app.frame.words import choices, choices_of, glitch_href
+from app.glitches.assumed import START
 from app.glitches.embed import UploadRequest, embed_upload
 from app.glitches.pages.contexts import UploadPage, UploadTyped
 from app.glitches.pages.look import NEIGHBOURS_SHOWN, look_page_of
@@ -85,7 +86,9 @@ def upload(
     if embedded.glitch is None:
         look = look_page_of(embedded, can_store=principal.role >= Role.SUBMITTER)
         return render(request, look, has_own_pictures=True)
-    stored = "stored-assumed" if embedded.upload.assumed else "stored"
+    stored = "stored"
+    if assumed := embedded.upload.assumed:
+        stored = "stored-centred" if START in assumed else "stored-assumed"
     done = stored if embedded.is_new else "known"
     return see_other(glitch_href(embedded.glitch.id), done=done)
 

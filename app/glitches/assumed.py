@@ -1,0 +1,24 @@
+"""What was assumed of a file because nobody said it: names in the API, a sentence for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+START = "gps_start"  # of strain
+_OF_PICTURES = {
+    "frequency_range": "a frequency axis of 10 to 2048 Hz",
+    "energy_max": "a colour scale of 0 to 25.5",
+}
+
+
+def assumption(assumed: Sequence[str]) -> str | None:
+    """The sentence for what was assumed of strain or of pictures; None for nothing."""
+    if START in assumed:
+        return (
+            "Assumed, as the file does not say when it starts: its middle is at the GPS time. If "
+            "that is wrong, save it with the GPS time of its first sample."
+        )
+    scales = [_OF_PICTURES[field] for field in assumed]
+    if not scales:
+        return None
+    return f"Assumed, as no labels in the picture say so: {' and '.join(scales)}."
