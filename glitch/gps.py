@@ -9,6 +9,7 @@ from functools import lru_cache
 
 GPS_EPOCH = datetime(1980, 1, 6, tzinfo=UTC)
 
+EARLIEST_GPS_TIME = 300_000_000  # s; the year 1989: less counts from elsewhere
 LATEST_GPS_TIME = Decimal(4_000_000_000)  # s; the year 2106: beyond it a number is a mistake
 ONLY_NANOSECONDS = Decimal(10) ** 17  # what is more is no time in s, but ns since 1980
 

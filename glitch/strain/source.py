@@ -14,7 +14,7 @@ from jaxtyping import Shaped
 
 from glitch.errors import FormatError, StrainError, TooLargeError
 from glitch.files.frame_names import parse_frame_name
-from glitch.gps import LATEST_GPS_TIME, ONLY_NANOSECONDS, is_utc_date, parse_utc
+from glitch.gps import EARLIEST_GPS_TIME, LATEST_GPS_TIME, ONLY_NANOSECONDS, is_utc_date, parse_utc
 
 # What files call these, beside HDF5's series and npz's arrays.
 STEP_NAMES = ("Xspacing", "dx", "delta_t", "dt")
@@ -27,7 +27,6 @@ TIMES_NAMES = ("times", "time", "gps_times", "gps_time", "gps", "t")  # one for 
 _IS_START = re.compile(r"start|begin|epoch|(?:\A|_)t0\Z", re.IGNORECASE)
 _IS_TIME = re.compile(r"gps|utc|event|trig|peak|merger|(?:\A|_)time\Z", re.IGNORECASE)
 OF_FILES = re.compile(r"creat|writ|saved|made|generat|modif|export|date", re.IGNORECASE)
-_EARLIEST_S = Decimal(300_000_000)  # GPS, of 1989: less is a duration, or counted from elsewhere
 
 LONGEST_OFFSET_S = 1_000_000  # of times that do not count from the beginning of GPS time
 _LONGEST_PAIR = 1 << 22  # samples; 64 s of the fastest channel, read whole with their times
@@ -285,7 +284,7 @@ def _told_time(name: str, value: object) -> Decimal | None:
     if OF_FILES.search(name) or not (_IS_START.search(name) or _IS_TIME.search(name)):
         return None
     time = decimal_seconds(value)
-    return time if time is not None and _EARLIEST_S <= time <= LATEST_GPS_TIME else None
+    return time if time is not None and EARLIEST_GPS_TIME <= time <= LATEST_GPS_TIME else None
 
 
 def span_of_file_name(name: str) -> tuple[Decimal, Decimal] | None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 from functools import cache, lru_cache
 
+from glitch.gps import EARLIEST_GPS_TIME
+
 # Our name: what Gravity Spy's releases, Omicron, LIGO_LW, PyCBC and people call it, as
 # ``plain_name`` gives it. The first that has a value counts.
 SPELLINGS: dict[str, tuple[str, ...]] = {
@@ -66,7 +68,6 @@ HIGHEST = ("fend", "fhigh", "f_high", "freq_max", "freq_end", "fmax", "f_max")
 DURATION = "duration"
 ORIGIN = "t0"  # of a time beside it that is too small to be of GPS
 NANOSECONDS = ("ns", "nsec", "nanosec", "nanosecond", "nanoseconds")  # of the one time beside them
-EARLIEST_S = 300_000_000  # GPS time, of 1989: less is of another clock
 
 
 @cache
@@ -215,7 +216,7 @@ def may_be_times(value: object) -> bool:
     pandas and R write the names of rows there, which are lower numbers, or texts.
     """
     try:
-        return float(plain_number(str(value))) > EARLIEST_S
+        return float(plain_number(str(value))) > EARLIEST_GPS_TIME
     except ValueError:
         return False
 

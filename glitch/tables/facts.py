@@ -12,9 +12,9 @@ from uuid import UUID
 
 from glitch.detectors import DETECTORS, detector_of_channel, parse_detector
 from glitch.errors import TableError
+from glitch.gps import EARLIEST_GPS_TIME
 from glitch.gravityspy import is_gravityspy_id, may_be_gravityspy_id
 from glitch.tables.columns import (
-    EARLIEST_S,
     HIGHEST,
     LOWEST,
     SPELLINGS,
@@ -284,7 +284,7 @@ def _gps_time(said: Mapping[str, str], *, is_own: bool) -> str | None:
         time = gps_time_of(said)
     except ValueError as error:
         raise TableError(why_no_time(str(error))) from None
-    if time is not None and time < EARLIEST_S and not is_own:
+    if time is not None and time < EARLIEST_GPS_TIME and not is_own:
         raise TableError(why_no_time(f"{_shortest(time):f}"))
     return None if time is None else format(_shortest(time), "f")
 

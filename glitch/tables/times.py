@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from decimal import Decimal, InvalidOperation
 
 from glitch.gps import (
+    EARLIEST_GPS_TIME,
     LATEST_GPS_TIME,
     ONLY_NANOSECONDS,
     is_utc_date,
@@ -15,7 +16,6 @@ from glitch.gps import (
 )
 from glitch.tables.columns import (
     DURATION,
-    EARLIEST_S,
     ENDS,
     NANOSECONDS,
     ORIGIN,
@@ -52,7 +52,7 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
     times = [name for name in TIMES if name in there and not (is_span and name in ENDS)]
     read = [_read(said, name) for name in times]
     found = [time for time, _ in read if time is not None]
-    best = next((time for time in found if time >= EARLIEST_S), None)
+    best = next((time for time in found if time >= EARLIEST_GPS_TIME), None)
     if best is not None:
         if times[[time for time, _ in read].index(best)] == ORIGIN:
             _refuse_count_from_origin(said, times)
@@ -66,7 +66,7 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
     if unix is not None:
         return unix_to_gps(unix).quantize(STEP)
     start, span = _span(said, there)
-    if start is not None and span is not None and not (found and start < EARLIEST_S):
+    if start is not None and span is not None and not (found and start < EARLIEST_GPS_TIME):
         return (start + span / 2).quantize(STEP)
     if found:
         return _exactly(found[0], read)  # whose caller knows whether it may be so small
@@ -87,7 +87,7 @@ def _refuse_count_from_origin(said: Mapping[str, str], times: list[str]) -> None
     """Refuse a row whose other time may count from the one that is called t0."""
     for name in times:
         seconds = _decimal(said.get(name))
-        if name != ORIGIN and seconds is not None and 0 < abs(seconds) < EARLIEST_S:
+        if name != ORIGIN and seconds is not None and 0 < abs(seconds) < EARLIEST_GPS_TIME:
             raise ValueError(said[name])
 
 
@@ -104,7 +104,7 @@ def why_no_time(text: str) -> str:
             f"gps_time {text[:40]!r} has too few digits to tell the second: write it as "
             "1126259462.4."
         )
-    if value is not None and 0 <= value < EARLIEST_S:
+    if value is not None and 0 <= value < EARLIEST_GPS_TIME:
         return (
             f"gps_time {text[:40]!r} is too small to be one, as seconds of a segment or days are: "
             "give seconds since 6 January 1980."

@@ -285,6 +285,16 @@ def test_members_are_chosen_by_a_loop_and_by_a_quantity(
     browser.wait_for_text("h1", f"Cluster of {len(members) - loud} glitches")
 
 
+def send_after_the_session(browser: Browser, service: Service, act: str, page: str) -> None:
+    """Send a form whose session has ended, log in, and come back to what was typed."""
+    browser.driver.delete_all_cookies()
+    browser.find(f"button[value={act}]").click()
+    browser.wait_for("/ui/login")
+    browser.find("#token").send_keys(service.tokens["reviewer"], Keys.ENTER)
+    browser.wait_for(page)
+    browser.wait_for_text("#review ~ *, .note.warn", "What you typed and chose is here again")
+
+
 @pytest.mark.usefixtures("no_clusters")
 def test_what_was_typed_outlives_the_session(
     browser: Browser, service: Service, glitches: list[GlitchRecord]
@@ -294,12 +304,7 @@ def test_what_was_typed_outlives_the_session(
     browser.find(".card input[name=member]").click()
     browser.find("textarea").send_keys("Seen at night.")
     browser.find("#new_class").send_keys("Night_Owl")
-    browser.driver.delete_all_cookies()
-    browser.find("button[value=promote]").click()
-    browser.wait_for("/ui/login")
-    browser.find("#token").send_keys(service.tokens["reviewer"], Keys.ENTER)
-    browser.wait_for(cluster)
-    browser.wait_for_text("#review ~ *, .note.warn", "What you typed and chose is here again")
+    send_after_the_session(browser, service, "promote", cluster)
     assert browser.find("textarea").get_attribute("value") == "Seen at night."
     assert browser.find("#new_class").get_attribute("value") == "Night_Owl"
     assert browser.find(".chosen-count").text == "1 member chosen"
@@ -310,12 +315,7 @@ def test_a_description_outlives_the_session(browser: Browser, service: Service) 
     browser.open("/ui/classes/Blip")
     page = urlsplit(browser.driver.current_url).path
     browser.find("#description").send_keys(" Seen at night.")
-    browser.driver.delete_all_cookies()
-    browser.find("button[value=describe]").click()
-    browser.wait_for("/ui/login")
-    browser.find("#token").send_keys(service.tokens["reviewer"], Keys.ENTER)
-    browser.wait_for(page)
-    browser.wait_for_text("#review ~ *, .note.warn", "What you typed and chose is here again")
+    send_after_the_session(browser, service, "describe", page)
     typed = browser.find("#description").get_attribute("value")
     assert typed is not None
     assert typed.endswith(" Seen at night.")
