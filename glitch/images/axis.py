@@ -57,7 +57,8 @@ def is_axis_known(
             show less and are read as all others are.
 
     Returns:
-        Whether the axis is said, or is as usual to a pixel.
+        Whether the axis is said, or is as usual to a pixel by labels that leave no other: those at
+        decades stand on one of 1 to 204.8 Hz as they do on one of 10 to 2048.
 
     Raises:
         ImageError: if it is another.
@@ -67,9 +68,10 @@ def is_axis_known(
     places = [(label.place * n_pixels + line / 2) / extent for label in labels]
     spacing = even_spacing(places)
 
-    def may_span(span_hz: tuple[float, float], off: _Off) -> bool:
+    def step_on(span_hz: tuple[float, float], off: _Off) -> float | None:
+        """How many octaves apart labels stand, if they may be of this axis."""
         if spacing is None:
-            return False
+            return None
         octaves = log2(span_hz[1] / span_hz[0])
         pixels = _PIXELS_OFF * octaves / extent / (places[-1] - places[0])
         for step in _OCTAVES_APART:
@@ -80,14 +82,15 @@ def is_axis_known(
                 and abs(lowest - round(lowest)) * step <= max(off.phase, pixels)
                 and _may_begin(labels, round(lowest), step, off)
             ):
-                return True
-        return False
+                return step
+        return None
 
-    is_older = may_be_older and may_span(usual_hz, _OLDER)
+    is_older = may_be_older and step_on(usual_hz, _OLDER) is not None
     if said_hz is None:
+        step = step_on(usual_hz, _EXACT if line else _UNFRAMED)
         # One or two labels stand on no axis like Gravity Spy's.
-        if not labels or may_span(usual_hz, _EXACT if line else _UNFRAMED):
-            return bool(labels)
+        if not labels or step is not None:
+            return step is not None and step % 1 == 0
         if is_older:
             return False
         raise ImageError(
@@ -96,7 +99,7 @@ def is_axis_known(
             field="frequency_range",
         )
     # Labels such as 20, 50, 100 stand unevenly and are believed.
-    if spacing is None or may_span(said_hz, _SAID) or (is_older and said_hz == usual_hz):
+    if spacing is None or step_on(said_hz, _SAID) or (is_older and said_hz == usual_hz):
         return True
     raise ImageError(
         f"The labels of the frequency axis do not stand as on a logarithmic one of {low:g} to "

@@ -72,10 +72,13 @@ class DrawnCells:
 
 
 class FoundPanel(NamedTuple):
-    """The panel, and whether another block of like size lies beside or below it."""
+    """The panel; whether another block of like size lies beside or below it, and whether a frame
+    was seen around it.
+    """
 
     box: Box
     has_rival: bool = False
+    is_framed: bool = False
 
 
 def find_panel(
@@ -128,11 +131,11 @@ def find_panel(
         and box.bottom <= known.bottom + _FRAME
     )
     if is_part and (width, height) in KNOWN_PANELS and box.height < _MOSTLY * known.height:
-        return FoundPanel(known)  # rows drawn grey, as not measured, belong to the panel
+        # Rows drawn grey, as not measured, belong to the panel.
+        return FoundPanel(known, is_framed=span is not None)
     sides = ((columns, box.width), (rows, box.height))
-    return FoundPanel(
-        box, any(sum(_length(run) > size / 2 for run in runs) > 1 for runs, size in sides)
-    )
+    has_rival = any(sum(_length(run) > size / 2 for run in runs) > 1 for runs, size in sides)
+    return FoundPanel(box, has_rival, span is not None)
 
 
 def _with_blank_rows(
@@ -173,17 +176,20 @@ def _frame(
 ) -> tuple[int, int] | None:
     """First and last row inside a vertical line beside the panel that reaches over all of it."""
     best: tuple[int, int] | None = None
+    thickness = 0
     for column in columns:
         if not 0 <= column < is_dark.shape[1]:
             continue
         line = np.concatenate([[False], is_dark[:, column], [False]])
         edges = np.flatnonzero(line[1:] != line[:-1])
         for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-            reaches = start <= box.top + _FRAME and stop >= box.bottom - _FRAME
-            if reaches and (best is None or stop - start > best[1] - best[0]):
+            if start > box.top + _FRAME or stop < box.bottom - _FRAME:
+                continue
+            thickness += 1
+            if best is None or stop - start > best[1] - best[0]:
                 best = start, stop
-    # The line ends with the lines across it, which are no rows of the panel.
-    return None if best is None else (best[0] + 1, best[1] - 1)
+    # The line ends with the lines across it, as thick as it is, which are no rows of the panel.
+    return None if best is None else (best[0] + thickness, best[1] - thickness)
 
 
 def _length(run: tuple[int, int]) -> int:

@@ -72,7 +72,12 @@ def read_spectrogram(
     nearest, colored, _ = colors
     drawn = DrawnCells.parse(picture.stated_cells, pixels.shape[1], pixels.shape[0])
     text = is_text(colors)
-    box, has_rival = FoundPanel(drawn.box) if drawn else find_panel(colored, text)
+    panel = FoundPanel(drawn.box) if drawn else find_panel(colored, text)
+    if drawn is None and not panel.is_framed and panel.box.left > 0:
+        faint = is_faint_text(pixels, colors)  # gwpy draws frames in grey, which JPEG may colour
+        if (framed := find_panel(colored, faint | colored)).is_framed:
+            panel, text = framed, faint
+    box = panel.box
     if min(box.width, box.height) < SMALLEST_SIDE:
         raise ImageError(
             f"The spectrogram is only {box.width} x {box.height} pixels; at least "
@@ -87,7 +92,7 @@ def read_spectrogram(
             f"{distance:.0f} from the map on average (RGB distance, limit "
             f"{MAX_COLORMAP_DISTANCE:.0f}). Send Gravity Spy's original PNG or JPEG."
         )
-    if has_rival:
+    if panel.has_rival:
         raise ImageError(
             "The picture holds several spectrograms. Send each window as a file of its own."
         )
