@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Complex64, Float32
 from torch import Tensor
 
-from glitch.strain.fourier import power, rfft
+from glitch.strain.fourier import magnitudes, rfft
 from glitch.strain.tiling import Plane, Row, bisquare, window
 from glitch.strain.windows import tukey
 
@@ -132,10 +132,10 @@ def crop_window(plane: Plane, row: Row, plan: CropPlan) -> BinWindow:
     return BinWindow(first, torch.from_numpy(values.astype(np.complex64)).to(plan.taper.device))
 
 
-def tile_energies(
+def tile_magnitudes(
     spectrum: Complex64[Tensor, "batch bin"], windows: Sequence[BinWindow], n_tiles: int
 ) -> Float32[Tensor, "batch row tile"]:
-    """Energy of every tile of some rows that have equally many.
+    """Root of the energy of every tile of some rows that have equally many.
 
     The windowed bins may start anywhere in the FFT's input: their place only turns the phase.
     """
@@ -144,4 +144,4 @@ def tile_energies(
         width = each.values.shape[0]
         bins = spectrum[:, each.first_bin : each.first_bin + width]
         torch.mul(bins, each.values, out=padded[:, row, :width])
-    return power(torch.fft.ifft(padded, norm="forward"))
+    return magnitudes(torch.fft.ifft(padded, norm="forward"))

@@ -6,6 +6,7 @@ that strain has (`rfft` of 131,072 float64: 1.4 against 4.7 ms) and as long for 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Complex, Float, Inexact
 from scipy import fft
@@ -34,7 +35,8 @@ def irfft(spectrum: Inexact[Tensor, "*batch bin"], n: int) -> Float[Tensor, "*ba
     return values
 
 
-def power(spectrum: Complex[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Squared magnitudes. Overwrites the spectrum."""
-    parts = torch.view_as_real(spectrum).square_()
-    return parts[..., 0] + parts[..., 1]
+def magnitudes(spectrum: Complex[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Absolute values; NumPy's take a tenth of the time of torch's."""
+    if spectrum.device.type == "cpu":
+        return torch.from_numpy(np.abs(spectrum.numpy()))
+    return spectrum.abs()

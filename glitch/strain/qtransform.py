@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Complex64, Float32
 from torch import Tensor
 
-from glitch.strain.cropping import FEWEST_TILES, tile_energies
+from glitch.strain.cropping import FEWEST_TILES, tile_magnitudes
 from glitch.strain.fourier import rfft
-from glitch.strain.medians import row_medians
+from glitch.strain.medians import median_energies
 from glitch.strain.plan import (
     SPLINE_BLOCK,
     SPLINE_HALO,
@@ -44,28 +44,31 @@ class Tile:
     energy: float
 
 
-GroupEnergies = Float32[Tensor, "batch row kept"]
+@dataclass(frozen=True, eq=False)
+class PlaneEnergies:
+    """Normalised energies of one plane around an event.
+
+    Attributes:
+        event_s: seconds from the start of the segment to the GPS time, around which they were kept.
+        groups: of each group of rows, the energies and their spline's moments. Tiles come first,
+            so that a sample gathers one run of memory for all rows.
+    """
+
+    event_s: float
+    groups: list[Tensor]  # (tile, 2, row) each
 
 
 @dataclass(frozen=True, eq=False)
-class PlaneEnergies:
-    """Normalised energies around the events of those members whose loudest tile is this plane's.
+class _Rows:
+    """Some rows of a group, ascending, and their energies around the event."""
 
-    Attributes:
-        members: their positions in the batch, ascending.
-        events_s: seconds from the start of each to its GPS time, around which energies were kept.
-        groups: of each group of rows, in the members' order, the energies and their spline's
-            moments. Tiles come first, so that a sample gathers one run of memory for all rows.
-    """
-
-    members: tuple[int, ...]
-    events_s: tuple[float, ...]
-    groups: list[Tensor]  # (member, tile, 2, row) each
+    rows: Sequence[int]
+    kept: Float32[Tensor, "row kept"]
 
 
 def loudest_planes(
     whitened: Float32[Tensor, "batch sample"], events_s: Sequence[float], plan: ViewPlan
-) -> tuple[list[PlaneEnergies], list[Tile]]:
+) -> list[tuple[Tile, PlaneEnergies]]:
     """Each member's loudest tile, and the energies around its event in the plane of that tile.
 
     Args:
@@ -74,46 +77,40 @@ def loudest_planes(
         plan: plan for the segments' rate and length.
     """
     spectrum = rfft(whitened)
-    short: list[dict[int, Tensor]] = [
+    short = [
         {
-            index: _group_energies(spectrum, events_s, group, plan)
+            index: _group_energies(spectrum, events_s, group, range(group.n_rows), plan)
             for index, group in enumerate(plane.groups)
             if plan.screen and group.n_tiles < FEWEST_TILES
         }
         for plane in plan.planes
     ]
-    rows = _rows_to_search(whitened, events_s, short, plan)
-    tiles = [
-        _loudest_of(
-            spectrum[member : member + 1],
-            event_s,
-            [each[member] for each in rows],
-            [{index: kept[member] for index, kept in known.items()} for known in short],
-            plan,
-        )
-        for member, event_s in enumerate(events_s)
-    ]
-    energies: list[PlaneEnergies] = []
-    for number, plane in enumerate(plan.planes):
-        members = tuple(member for member, tile in enumerate(tiles) if tile.plane == number)
-        chosen = list(members)
-        theirs, spectra = tuple(events_s[member] for member in chosen), spectrum[chosen]
-        groups = [
-            _splined(
-                short[number][index][chosen]
-                if index in short[number]
-                else _group_energies(spectra, theirs, group, plan),
-                group,
-            )
-            for index, group in enumerate(plane.groups)
-            if members
+    searched = _rows_to_search(whitened, events_s, short, plan)
+    results = []
+    for member, event_s in enumerate(events_s):
+        spectra = spectrum[member : member + 1]
+        known = [
+            {
+                index: _Rows(range(plane.groups[index].n_rows), kept[member])
+                for index, kept in theirs.items()
+            }
+            for plane, theirs in zip(plan.planes, short, strict=True)
         ]
-        energies.append(PlaneEnergies(members, theirs, groups))
-    return energies, tiles
+        tile = _loudest_of(spectra, event_s, [each[member] for each in searched], known, plan)
+        rows = known[tile.plane]
+        groups = [
+            _splined(_whole_group(spectra, event_s, group, rows.get(index), plan), group)
+            for index, group in enumerate(plan.planes[tile.plane].groups)
+        ]
+        results.append((tile, PlaneEnergies(event_s, groups)))
+    return results
 
 
 def _rows_to_search(
-    whitened: Tensor, events_s: Sequence[float], short: list[dict[int, Tensor]], plan: ViewPlan
+    whitened: Float32[Tensor, "batch sample"],
+    events_s: Sequence[float],
+    short: list[dict[int, Tensor]],
+    plan: ViewPlan,
 ) -> list[np.ndarray]:
     """Which rows but the short ones may hold the loudest tile: (batch, row) for each plane."""
     n_rows = [
@@ -136,28 +133,27 @@ def _rows_to_search(
 def _loudest_of(
     spectrum: Complex64[Tensor, "1 bin"],
     event_s: float,
-    rows: Sequence[np.ndarray],
-    short: Sequence[dict[int, Tensor]],
+    searched: Sequence[np.ndarray],
+    known: Sequence[dict[int, _Rows]],
     plan: ViewPlan,
 ) -> Tile:
-    """The loudest tile of one member among its short rows and the rows to be searched."""
+    """One member's loudest tile among the known rows and those to be searched, then known too."""
     best = Tile(0, plan.planes[0].plane.rows[0].frequency_hz, event_s, -1.0)
     for number, plane in enumerate(plan.planes):
         first = 0
         for index, group in enumerate(plane.groups):
-            if index in short[number]:
-                chosen = list(range(group.n_rows))
-                kept = short[number][index]
-            else:
-                chosen = np.flatnonzero(rows[number][first : first + group.n_rows]).tolist()
+            if index not in known[number]:
+                chosen = np.flatnonzero(searched[number][first : first + group.n_rows]).tolist()
                 first += group.n_rows
                 if not chosen:
                     continue
-                kept = _group_energies(spectrum, [event_s], group, plan, chosen)[0]
-            loudest = _loudest(group, kept, event_s, best.energy, plan)
+                kept = _group_energies(spectrum, [event_s], group, chosen, plan)[0]
+                known[number][index] = _Rows(chosen, kept)
+            some = known[number][index]
+            loudest = _loudest(group, some.kept, event_s, best.energy, plan)
             if loudest:
                 row, time_s, energy = loudest
-                tiled = plane.plane.rows[group.first_row + chosen[row]]
+                tiled = plane.plane.rows[group.first_row + some.rows[row]]
                 best = Tile(number, tiled.frequency_hz, time_s, energy)
     return best
 
@@ -172,26 +168,43 @@ def _peak(
     return max((float(part.amax()) for part in parts if part.numel()), default=0.0)
 
 
+def _whole_group(
+    spectrum: Complex64[Tensor, "1 bin"],
+    event_s: float,
+    group: RowGroup,
+    known: _Rows | None,
+    plan: ViewPlan,
+) -> Float32[Tensor, "row kept"]:
+    """The energies of all rows of a group, of which some may be known."""
+    if known and len(known.rows) == group.n_rows:
+        return known.kept
+    done = list(known.rows) if known else []
+    rest = [row for row in range(group.n_rows) if row not in done]
+    kept = _group_energies(spectrum, [event_s], group, rest, plan)[0]
+    if known:
+        kept = torch.cat([known.kept, kept])[np.argsort(done + rest)]
+    return kept
+
+
 def _group_energies(
     spectrum: Complex64[Tensor, "batch bin"],
     events_s: Sequence[float],
     group: RowGroup,
+    rows: Sequence[int],
     plan: ViewPlan,
-    rows: Sequence[int] | None = None,
-) -> GroupEnergies:
-    """Energies of a group's rows (all, or some) over their medians, kept around the events."""
-    chosen = range(group.n_rows) if rows is None else rows
+) -> Float32[Tensor, "batch row kept"]:
+    """Energies of some rows of a group over their medians, kept around the events."""
     starts = [first_kept(group, plan, event_s) for event_s in events_s]
-    kept = spectrum.new_empty((len(starts), len(chosen), group.n_kept), dtype=torch.float32)
+    kept = spectrum.new_empty((len(starts), len(rows), group.n_kept), dtype=torch.float32)
     elements = _CHUNK_ELEMENTS[plan.device.type] // max(1, len(starts))
     n_rows = max(1, elements // group.n_tiles)
-    for low in range(0, len(chosen), n_rows):
-        some = chosen[low : low + n_rows]
-        energy = tile_energies(spectrum, [group.windows[row] for row in some], group.n_tiles)
-        norm = row_medians(energy)[..., None]
+    for low in range(0, len(rows), n_rows):
+        some = rows[low : low + n_rows]
+        tiles = tile_magnitudes(spectrum, [group.windows[row] for row in some], group.n_tiles)
+        near = kept[:, low : low + len(some)]
         for member, start in enumerate(starts):
-            part = energy[member, :, start : start + group.n_kept]
-            torch.div(part, norm[member], out=kept[member, low : low + len(some)])
+            torch.square(tiles[member, :, start : start + group.n_kept], out=near[member])
+        near /= median_energies(tiles)[..., None]
     return kept
 
 
@@ -239,21 +252,18 @@ def _summit(energies: Float32[Tensor, " three"]) -> float:
 
 
 def draw_plane(
-    energies: PlaneEnergies, member: int, centre_s: float, plane: PlanePlan, plan: ViewPlan
+    energies: PlaneEnergies, centre_s: float, plane: PlanePlan, plan: ViewPlan
 ) -> Float32[Tensor, "row time"]:
     """Energies of one member's plane splined to the picture's sample times.
 
     Args:
         energies: of that plane.
-        member: position in the batch.
         centre_s: seconds from the start of the segment to the middle of the picture.
         plane: how the plane is drawn.
         plan: plan for the segments' rate and length.
     """
-    place = energies.members.index(member)
-    event_s = energies.events_s[place]
     rates = [group.n_tiles / plan.duration_s for group in plane.groups]
-    firsts = [first_kept(group, plan, event_s) for group in plane.groups]
+    firsts = [first_kept(group, plan, energies.event_s) for group in plane.groups]
     lasts = [group.n_kept - 2 for group in plane.groups]
     columns = torch.tensor([rates, firsts, lasts], dtype=torch.float64, device=plan.device)
     position = (plan.times_s + centre_s) * columns[0, :, None] - columns[1, :, None]
@@ -265,8 +275,7 @@ def draw_plane(
     rights = torch.stack([right, right**3 - right], dim=-1)[..., None]
     index = index.long()
     drawn = torch.empty((len(plane.plane.rows), plan.times_s.numel()), device=plan.device)
-    for number, (group, everyones) in enumerate(zip(plane.groups, energies.groups, strict=True)):
-        splined = everyones[place]
+    for number, (group, splined) in enumerate(zip(plane.groups, energies.groups, strict=True)):
         terms = splined.index_select(0, index[number]).mul_(lefts[number])
         terms.addcmul_(splined.index_select(0, index[number] + 1), rights[number])
         rows = drawn[group.first_row : group.first_row + group.n_rows]
@@ -274,13 +283,13 @@ def draw_plane(
     return drawn
 
 
-def _splined(kept: GroupEnergies, group: RowGroup) -> Float32[Tensor, "batch kept 2 row"]:
+def _splined(kept: Float32[Tensor, "row kept"], group: RowGroup) -> Float32[Tensor, "kept 2 row"]:
     """Energies and the second derivatives of the spline through each row, as ``grid`` has it."""
     if group.is_whole:
         moments = kept @ group.moments
     else:
         excess = -group.n_kept % SPLINE_BLOCK
         padded = torch.nn.functional.pad(kept, (SPLINE_HALO, SPLINE_HALO + excess))
-        blocks = padded.unfold(2, SPLINE_BLOCK + 2 * SPLINE_HALO, SPLINE_BLOCK)
-        moments = (blocks @ group.moments).flatten(2)[:, :, : group.n_kept]
-    return torch.stack([kept.transpose(1, 2), moments.transpose(1, 2)], dim=2)
+        blocks = padded.unfold(1, SPLINE_BLOCK + 2 * SPLINE_HALO, SPLINE_BLOCK)
+        moments = (blocks @ group.moments).flatten(1)[:, : group.n_kept]
+    return torch.stack([kept.T, moments.T], dim=1)

@@ -26,10 +26,10 @@ from glitch.strain.cropping import (
     crop,
     crop_plan,
     crop_window,
-    tile_energies,
+    tile_magnitudes,
 )
-from glitch.strain.fourier import power, rfft
-from glitch.strain.medians import row_medians
+from glitch.strain.fourier import magnitudes, rfft
+from glitch.strain.medians import median_energies
 from glitch.strain.tiling import Plane, Row, window
 from glitch.views import Preprocessing
 
@@ -152,7 +152,7 @@ def _median_spectrum(
     """Median power of pieces that overlap by half."""
     n_piece = plan.piece_window.shape[0]
     spectra = rfft(whitened.unfold(-1, n_piece, n_piece // 2) * plan.piece_window)
-    return row_medians(power(spectra).transpose(1, 2))  # from (batch, piece, spectrum_bin)
+    return median_energies(magnitudes(spectra).transpose(1, 2))  # from (batch, piece, spectrum_bin)
 
 
 def _rough_peaks(
@@ -167,10 +167,10 @@ def _rough_peaks(
     for n_tiles in {row.n_tiles for row in rows}:
         chosen = [index for index, row in enumerate(rows) if row.n_tiles == n_tiles]
         n_near = n_tiles >> plan.crop.halvings
-        energy = tile_energies(crops.spectrum, [rows[index].near for index in chosen], n_near)
+        tiles = tile_magnitudes(crops.spectrum, [rows[index].near for index in chosen], n_near)
         tile_rate_hz = n_near / plan.crop.duration_s
         for member, offset_s in enumerate(offsets_s):
             low = max(0, math.floor((offset_s - half_s) * tile_rate_hz))
             high = math.floor((offset_s + half_s) * tile_rate_hz)
-            peaks[member, chosen] = energy[member, :, low:high].amax(dim=1)
-    return peaks * plan.crop.energy_scale
+            peaks[member, chosen] = tiles[member, :, low:high].amax(dim=1)
+    return peaks.square_() * plan.crop.energy_scale

@@ -94,12 +94,12 @@ def _transform(
     strain = torch.from_numpy(np.stack([segment.values for segment in segments]))
     whitened = whiten(strain.to(plan.device), plan.whitening)
     events_s = [segment.event_s for segment in segments]
-    energies, tiles = loudest_planes(whitened, events_s, plan)
     results = []
-    for member, (segment, tile) in enumerate(zip(segments, tiles, strict=True)):
+    loudest = loudest_planes(whitened, events_s, plan)
+    for segment, (tile, energies) in zip(segments, loudest, strict=True):
         centre_s = _centre_s(segment, tile, plan) if is_centred else segment.event_s
         plane = plan.planes[tile.plane]
-        drawn = draw_plane(energies[tile.plane], member, centre_s, plane, plan)
+        drawn = draw_plane(energies, centre_s, plane, plan)
         views = _views(drawn, _fitting(segment, centre_s, plan), plane, plan)
         results.append(_described(views, segment, centre_s, tile, plan))
     return results

@@ -18,8 +18,8 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from glitch.errors import StrainError
-from glitch.strain.fourier import irfft, power, rfft
-from glitch.strain.medians import row_medians
+from glitch.strain.fourier import irfft, magnitudes, rfft
+from glitch.strain.medians import median_energies
 from glitch.strain.windows import hann
 from glitch.views import Preprocessing
 
@@ -106,7 +106,7 @@ def _median_asd(
     spectra = rfft(pieces * plan.window)
     # each piece's mean is taken off in the spectrum, where the Hann window has but two bins
     spectra[..., :2] -= pieces.mean(dim=-1, keepdim=True) * plan.window_bins
-    asd = row_medians(power(spectra).transpose(1, 2)).sqrt()
+    asd = median_energies(magnitudes(spectra).transpose(1, 2)).sqrt()
     asd[:, 1:-1] *= math.sqrt(2)  # one-sided: all but zero and Nyquist stand for two
     if not bool((asd > 0).all()):
         raise StrainError(
