@@ -8,8 +8,10 @@ process for both, so that the libraries are imported once.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import socket
 import sys
 from dataclasses import asdict
@@ -22,6 +24,7 @@ def main() -> None:
     """Prepare and serve, on the sockets that the supervisor has bound, until SIGTERM."""
     stop_with_supervisor()
     with reported_as_sentences():
+        _take_all_descriptors()
         from app.launch.prepare import prepare
         from app.main import create_app
         from app.server.http_protocol import http_server
@@ -32,6 +35,13 @@ def main() -> None:
         _await_order("serve")
         sockets = [socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:]]
         http_server(create_app()).run(sockets=sockets)
+
+
+def _take_all_descriptors() -> None:
+    """A connection needs one; shells and systemd give 1,024 to whoever does not ask for more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS names a limit that it refuses
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _await_order(*wanted: str) -> tuple[str, str]:

@@ -1,13 +1,16 @@
 """The HTTP server as every process runs it; connections must say what they want in time.
 
-uvicorn waits for ever for the head of a request, and keeps whatever comes of it: a few hundred
-half-sent ones would take every descriptor of the process, and an endless one all its memory.
+uvicorn waits for ever for the head of a request, for the rest of a body that it has answered and
+for a client to read, and keeps whatever comes of heads and trailers: a few hundred half-sent ones
+would take every descriptor of the process, and an endless one all its memory.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import resource
+import socket
+from typing import Any, ClassVar
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,6 +20,10 @@ GRACEFUL_STOP_S = 8
 KEEP_ALIVE_S = 30  # clients and proxies reuse connections; uvicorn closes after 5 s, in their faces
 LONGEST_CONNECTION_S = 5.0  # then it ends with its next answer, which says so
 HEAD_WITHIN_S = 15.0
+READ_WITHIN_S = 120  # of an answer, its next part; who takes nothing for so long is cut off
+_DESCRIPTORS, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+_MOST_IDLE = 4096  # connections without a request
+MOST_IDLE = min(_MOST_IDLE, _DESCRIPTORS // 2) if _DESCRIPTORS > 0 else _MOST_IDLE
 MOST_HEAD_BYTES = 1 << 16  # cookies and addresses of browsers stay far below
 _TOO_LONG_BODY = b"The head of the request is over 64 KiB: send fewer or shorter header fields."
 _TOO_LONG = (
@@ -29,64 +36,118 @@ _TOO_LONG = (
 class TimedHttpProtocol(HttpToolsProtocol):
     """Closes a connection whose request head takes over HEAD_WITHIN_S or MOST_HEAD_BYTES.
 
+    So long and so much may also be what follows a body that was answered before its end, or what
+    lies between two parts of a body (chunk extensions, trailers, which are dropped).
+
+    Above MOST_IDLE the connection that has asked for nothing for the longest time makes room.
+
     Where several processes share a socket, clients that connect at the same moment may all be
     taken by one. So none stays for long: who comes back is taken by whichever has time.
     """
 
     head_within_s = HEAD_WITHIN_S
     longest_s = LONGEST_CONNECTION_S
+    most_idle = MOST_IDLE
+    _idle: ClassVar[dict[TimedHttpProtocol, None]] = {}  # of the process, the oldest first
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._head_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_in_head = True
+        self._is_answered = True
+        self._empty_bytes = 0  # that came since the last ones that say something
         self._is_old_at = 0.0
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, unless the head does not end."""
+        """Take what came, unless it is no end of a head, or of what surrounds a body."""
+        self._empty_bytes += len(data)
         super().data_received(data)
-        if self._head_timer is None or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        self._head_bytes += len(data)
-        if self._head_bytes > MOST_HEAD_BYTES:
-            self.transport.write(_TOO_LONG)
+        if self._empty_bytes > MOST_HEAD_BYTES:
+            if self._is_in_head and self._is_answered:
+                self.transport.write(_TOO_LONG)
             self.transport.close()
+        elif self._is_answered and not (self._timer or self.timeout_keep_alive_task):
+            self.timeout_keep_alive_task = self.loop.call_later(  # uvicorn stops at any byte
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Await the first head from here on."""
         super().connection_made(transport)
+        connected = transport.get_extra_info("socket")
+        if hasattr(socket, "TCP_USER_TIMEOUT") and connected.family != socket.AF_UNIX:
+            level, option = socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT
+            connected.setsockopt(level, option, 1000 * READ_WITHIN_S)
         self._is_old_at = self.loop.time() + self.longest_s
-        self._await_head()
+        self._wait()
+        self._rest()
+
+    def _rest(self) -> None:
+        self._idle[self] = None
+        if len(self._idle) > self.most_idle:
+            oldest = next(iter(self._idle))
+            del self._idle[oldest]
+            oldest.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Await nothing more."""
         self._stop_waiting()
+        self._idle.pop(self, None)
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         """Await the head of a further request of the connection."""
         super().on_message_begin()
-        if self._head_timer is None:
-            self._await_head()
+        self._is_in_head = True
+        if self._timer is None:
+            self._wait()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep what belongs to the head."""
+        if self._is_in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is there."""
         self._stop_waiting()
+        self._idle.pop(self, None)
+        self._is_in_head = self._is_answered = False
+        self._empty_bytes = 0
         super().on_headers_complete()
         if self.loop.time() > self._is_old_at and not self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
-    def _await_head(self) -> None:
-        self._head_bytes = 0
-        self._head_timer = self.loop.call_later(self.head_within_s, self._give_up)
+    def on_body(self, body: bytes) -> None:
+        """Some of the body is there."""
+        self._empty_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """All of the body is there; where it was answered before, the next request may come."""
+        super().on_message_complete()
+        self._stop_waiting()
+
+    def on_response_complete(self) -> None:
+        """Await the rest of a body that was answered before its end."""
+        super().on_response_complete()
+        self._is_answered = self.cycle.response_complete  # or a further request has come already
+        if self._is_answered:
+            self._rest()
+            if self.cycle.more_body:
+                self._wait()
+
+    def _wait(self) -> None:
+        self._timer = self.loop.call_later(self.head_within_s, self._give_up)
 
     def _stop_waiting(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _give_up(self) -> None:
-        self._head_timer = None
+        self._timer = None
         if not self.transport.is_closing():
             self.transport.close()
 

@@ -50,6 +50,9 @@ class RequestContext:
         request_id = given if _ACCEPTED_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         token = request_id_of_context.set(request_id)
+        method = scope["method"]
+        if method == "HEAD":  # as GET is answered; the server leaves the body out
+            scope = {**scope, "method": "GET"}
         started = time.monotonic()
         status = 0
 
@@ -79,7 +82,7 @@ class RequestContext:
                 logging.DEBUG if is_probe else logging.INFO,
                 "request",
                 extra={
-                    "method": scope["method"],
+                    "method": method,
                     "path": scope["path"],
                     "status": status,
                     "duration_ms": round(1000 * (time.monotonic() - started), 1),

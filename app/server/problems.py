@@ -18,7 +18,7 @@ from app.core.failures import FAILURES, failure_of
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:glitch-discovery:problem:"
-_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 _log = logging.getLogger("app.server")
 
 _NEXT_STEP = {
@@ -150,7 +150,7 @@ def _methods_of(request: Request) -> set[str]:
         scope = {**request.scope, "method": method}
         if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
             found.add(method)
-    return found
+    return found | {"HEAD"} if "GET" in found else found
 
 
 def _unexpected_problem(request: Request, error: Exception) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
@@ -10,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -23,7 +24,7 @@ from small_disk import small_file_system
 
 from app.core.files.leftovers import PREFIXES, clean_up_leftovers
 from app.glitches.exports.service import filters_from_json
-from app.server import readiness
+from app.server import http_protocol, readiness
 from app.server.http_protocol import MOST_HEAD_BYTES, TimedHttpProtocol
 
 
@@ -34,6 +35,16 @@ def test_json_that_is_none_is_answered_as_json(service: Service) -> None:
             answer = client.post("/exports", content=content, headers=headers)
             detail = assert_problem(answer, 400, 422)
             assert "multipart" not in detail
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/glitches", "/ui/login", "/glitches/none"])
+def test_a_head_is_answered_as_a_get_without_its_body(service: Service, path: str) -> None:
+    with service.client("reader") as client:
+        whole, head = client.get(path), client.head(path)
+    assert head.status_code == whole.status_code
+    assert head.content == b""
+    assert head.headers["content-length"] == whole.headers["content-length"]
+    assert head.headers["content-type"] == whole.headers["content-type"]
 
 
 def test_a_full_disk_is_told_as_one(
@@ -75,7 +86,7 @@ def test_a_refused_method_is_told_all_that_the_address_takes(service: Service) -
     with service.client("submitter") as client:
         answer = client.put("/exports")
         assert_problem(answer, 405)
-        assert answer.headers["allow"] == "GET, POST"
+        assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
 def test_filters_of_the_largest_numbers_come_back_as_numbers() -> None:
@@ -109,13 +120,16 @@ def test_public_routes_are_documented_as_open(service: Service) -> None:
 class _Impatient(TimedHttpProtocol):
     head_within_s = 0.5
     longest_s = 2.0
+    most_idle = 50
 
 
 @contextmanager
 def _impatient() -> Iterator[int]:
     """The port of a server that is."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(_answer, http=_Impatient, log_config=None, lifespan="off")
+    config = uvicorn.Config(
+        _answer, http=_Impatient, log_config=None, lifespan="off", timeout_keep_alive=1
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -133,8 +147,22 @@ def _long_head() -> bytes:
     return b"GET / HTTP/1.1\r\n" + b"X-A: y\r\n" * 200_000
 
 
-async def _answer(scope: dict, receive: object, send) -> None:
-    if scope["type"] == "http":
+_LARGE_BYTES = 50_000_000
+
+
+async def _answer(scope: dict, receive, send) -> None:
+    if scope["path"] == "/never":
+        await asyncio.sleep(60)
+    elif scope["path"] == "/headers":
+        while (await receive())["more_body"]:
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": repr(scope["headers"]).encode()})
+    elif scope["path"] == "/large":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(_LARGE_BYTES)})
+    else:
+        await asyncio.sleep(1 if scope["path"] == "/slow" else 0)
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
@@ -149,6 +177,80 @@ def test_a_head_that_does_not_come_ends_the_connection(begin: bytes) -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
             client.sendall(_long_head()[: MOST_HEAD_BYTES + 100_000])
             assert client.recv(12) == b"HTTP/1.1 431"
+
+
+_POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
+_CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+_GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [(_POST, b"a"), (_POST, b"abcde"), (_GET, b"\r\n"), (_CHUNKED, b"5\r\nabcde\r\n0\r\nT: a")],
+)
+def test_what_follows_an_answer_does_not_keep_a_connection(begin: bytes, more: bytes) -> None:
+    with _impatient() as port, socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(begin)
+        assert client.recv(1000).startswith(b"HTTP/1.1 204")
+        client.sendall(more)
+        assert client.recv(100) == b""
+
+
+@pytest.mark.parametrize("endless", [b"0\r\n" + b"T: t\r\n" * 100_000, b"5;" + b"e" * 500_000])
+@pytest.mark.parametrize("path", [b"/", b"/never"])
+def test_what_surrounds_a_body_has_an_end(endless: bytes, path: bytes) -> None:
+    with _impatient() as port, socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        with suppress(ConnectionError):  # cut off while it sends
+            client.sendall(_CHUNKED.replace(b"/", path, 1) + endless)
+        with suppress(ConnectionResetError):
+            while client.recv(1000):
+                pass
+
+
+def test_a_request_after_a_body_that_was_answered_early_is_answered() -> None:
+    with _impatient() as port, socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(_POST)
+        assert client.recv(1000).startswith(b"HTTP/1.1 204")
+        client.sendall(b"abcde" + _GET)
+        assert client.recv(1000).startswith(b"HTTP/1.1 204")
+
+
+def test_trailers_are_no_headers() -> None:
+    with _impatient() as port, socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(_CHUNKED.replace(b"/", b"/headers", 1))
+        client.sendall(b"5\r\nabcde\r\n0\r\nAuthorization: Bearer t\r\n\r\n")
+        answer = client.recv(1000)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"authorization" not in answer
+
+
+def test_who_says_nothing_makes_room_for_who_does() -> None:
+    with _impatient() as port, ExitStack() as stack:
+        kept = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+        kept.sendall(_GET.replace(b"/", b"/slow", 1))
+        silent = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            for _ in range(_Impatient.most_idle + 1)
+        ]
+        assert silent[0].recv(1) == b""
+        silent[-1].sendall(_GET)
+        assert silent[-1].recv(12) == b"HTTP/1.1 204"
+        assert kept.recv(12) == b"HTTP/1.1 204"
+
+
+def test_who_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "READ_WITHIN_S", 1)
+    with _impatient() as port, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(30)
+        client.connect(("127.0.0.1", port))
+        client.sendall(_GET.replace(b"/", b"/large", 1))
+        time.sleep(6)  # the kernel asks for room more and more seldom
+        got = 0
+        with suppress(ConnectionResetError):
+            while part := client.recv(1 << 20):
+                got += len(part)
+        assert got < _LARGE_BYTES
 
 
 def test_a_connection_ends_with_an_answer_once_it_is_old() -> None:
