@@ -24,6 +24,7 @@ READ_WITHIN_S = 120  # of an answer, its next part; who takes nothing for so lon
 _DESCRIPTORS, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 _MOST_IDLE = 4096  # connections without a request
 MOST_IDLE = min(_MOST_IDLE, _DESCRIPTORS // 2) if _DESCRIPTORS > 0 else _MOST_IDLE
+MOST_PIPELINED = 50  # sent before the first was answered; hardly any client does so
 MOST_HEAD_BYTES = 1 << 16  # cookies and addresses of browsers stay far below
 _TOO_LONG_BODY = b"The head of the request is over 64 KiB: send fewer or shorter header fields."
 _TOO_LONG = (
@@ -111,6 +112,9 @@ class TimedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there."""
+        if len(self.pipeline) >= MOST_PIPELINED:
+            self.transport.close()
+            raise ValueError("too many requests before an answer")  # ends the parsing, too
         self._stop_waiting()
         self._idle.pop(self, None)
         self._is_in_head = self._is_answered = False

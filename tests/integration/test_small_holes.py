@@ -215,6 +215,18 @@ def test_a_request_after_a_body_that_was_answered_early_is_answered() -> None:
         assert client.recv(1000).startswith(b"HTTP/1.1 204")
 
 
+def test_requests_are_not_piled_up_before_an_answer() -> None:
+    slow = _GET.replace(b"/", b"/slow", 1)
+    with _impatient() as port, socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(slow + _GET * 10)
+        got = b""
+        while got.count(b"HTTP/1.1 204") < 11:
+            got += client.recv(10_000)
+    with _impatient() as port, socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(slow + _GET * 1000)
+        assert client.recv(100) == b""
+
+
 def test_trailers_are_no_headers() -> None:
     with _impatient() as port, socket.create_connection(("127.0.0.1", port), timeout=30) as client:
         client.sendall(_CHUNKED.replace(b"/", b"/headers", 1))
