@@ -1,6 +1,6 @@
 # The service without an embedded database: give it DATABASE_URL. See docs/operations/docker.md.
-# To pin the base: --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:...
-ARG PYTHON_IMAGE=python:3.11-slim
+# The digest is of the list of platforms; to build on a newer base: --build-arg PYTHON_IMAGE=...
+ARG PYTHON_IMAGE=python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7
 FROM ${PYTHON_IMAGE} AS build
 # For another package index, such as PyTorch's own for the smaller CPU-only torch.
 ARG PIP_INDEX_URL

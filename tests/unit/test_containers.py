@@ -56,12 +56,15 @@ def test_the_last_stage_has_no_build_tools_and_no_root(final: list[Instruction])
     assert values(final, "VOLUME") == ["/data"]
 
 
-def test_bases_are_named_and_pinned_as_far_as_it_goes(instructions: list[Instruction]) -> None:
+def test_images_are_named_by_tag_and_digest(
+    instructions: list[Instruction], compose: dict[str, Any]
+) -> None:
     arguments = dict(rest.partition("=")[::2] for rest in values(instructions, "ARG"))
+    images = [compose["services"][name]["image"] for name in ("db", "redis")]
     for base in values(instructions, "FROM"):
-        image = re.sub(r"\$\{(\w+)\}", lambda name: arguments[name[1]], base.split()[0])
-        _, _, tag = image.partition(":")
-        assert tag not in ("", "latest"), image
+        images.append(re.sub(r"\$\{(\w+)\}", lambda name: arguments[name[1]], base.split()[0]))
+    for image in images:
+        assert re.fullmatch(r"[a-z/]+:(?!latest@)[\w.-]+@sha256:[0-9a-f]{64}", image)
 
 
 def test_nothing_secret_and_nothing_from_elsewhere(instructions: list[Instruction]) -> None:
