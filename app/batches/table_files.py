@@ -8,6 +8,7 @@ from pathlib import Path
 
 from app.decoding.files import kinds_of, open_triggers
 from glitch.detectors import detector_of_channel, detector_of_file_name
+from glitch.files.foreign import refuse_foreign
 from glitch.tables import TableRow, is_text_table, read_text_table, table_row, wanted_columns
 from glitch.tables.reading import origin_of, text_columns
 from glitch.tables.root import is_root
@@ -53,9 +54,10 @@ def read_table(path: Path, name: str) -> Iterator[TableRow]:
     What it was called names the detector where nothing else does.
 
     Raises:
-        FormatError: if it is damaged, or has no columns known here.
+        FormatError: if it is damaged, of a kind that is not read, or has no columns known here.
         TooLargeError: if its rows are longer than any trigger is.
     """
+    refuse_foreign(path, name)
     if holds_binary_table(path):
         yield from _binary_rows(path, name)
         return

@@ -15,6 +15,7 @@ from app.decoding.confinement import Limits
 from app.decoding.operations import ARRAY, STRAIN
 from app.decoding.pool import error_of, shared_pool
 from glitch.errors import GlitchError
+from glitch.files.foreign import refuse_foreign
 from glitch.strain.formats.text import is_numeric_text, text_head
 from glitch.strain.joining import StrainFile, join_pieces, read_piece
 from glitch.strain.reading import StrainSpan, read_strain, strain_span
@@ -109,7 +110,12 @@ class FileKinds:
 
 
 def kinds_of(file: Path, name: str) -> FileKinds:
-    """What a file could be, by its content; a damaged one may be nothing."""
+    """What a file could be, by its content; a damaged one may be nothing.
+
+    Raises:
+        FormatError: if it is of a kind that is known and not read.
+    """
+    refuse_foreign(file, name)
     if _is_frame(file):
         return FileKinds(is_strain=True)
     try:

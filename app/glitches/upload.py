@@ -24,13 +24,13 @@ from app.glitches.assumed import START
 from app.glitches.facts import GlitchFacts, measured
 from glitch.detectors import DETECTORS, detector_of_channel, parse_detector
 from glitch.errors import FormatError, TooLargeError
+from glitch.files.foreign import refuse_foreign
 from glitch.gps import LATEST_GPS_TIME
 from glitch.images import (
     Scales,
     SpectrogramImage,
     SpectrogramName,
     is_image,
-    other_picture,
     read_spectrogram,
     views_from_spectrograms,
 )
@@ -281,10 +281,10 @@ def _read(
     )
     if found.kind is not None:
         return _KINDS[found.kind], found
-    if (other := other_picture(head)) is not None:
-        raise UnsupportedFileError(
-            f"{file.name} is {other}, whatever its name says: save the scan as PNG and send that."
-        )
+    try:
+        refuse_foreign(file.path, file.name)
+    except FormatError as error:
+        raise UnsupportedFileError(str(error)) from None
     raise UnsupportedFileError(
         f"{file.name} is of no kind that is read here: send strain (HDF5, GWF, CSV, text, npy, "
         "npz), an omega scan (PNG, JPG), or an array of views (npy, npz, HDF5). An "

@@ -1,7 +1,7 @@
 """Pictures in and out: Gravity Spy's spectrograms, arrays of views, and our own renders."""
 
 from glitch.images.arrays import holds_views, read_views
-from glitch.images.decode import is_image, other_picture
+from glitch.images.decode import is_image
 from glitch.images.differences import DIFFERENCE_LIMIT, render_difference, render_strip
 from glitch.images.names import SpectrogramName, parse_file_name
 from glitch.images.omega_scan import render_omega_scan
@@ -28,7 +28,6 @@ __all__ = [
     "is_npz_stack",
     "npz_to_hdf5",
     "open_stack",
-    "other_picture",
     "parse_file_name",
     "read_spectrogram",
     "read_views",

@@ -16,6 +16,7 @@ from jaxtyping import UInt8, UInt32
 from PIL import Image, ImageFile, ImageOps
 
 from glitch.errors import FormatError, GlitchError, ImageError, TooLargeError
+from glitch.files.foreign import foreign_kind
 
 MAX_PIXELS = 6_500_000  # Gravity Spy's have 480,000; 12 x 6 inches at 300 dots an inch 6,480,000
 MAX_BYTES = 16 * 2**20
@@ -23,14 +24,6 @@ MOST_CHUNKS = 10_000  # of a PNG; each takes time, even an empty one
 MOST_SCANS = 100  # of a JPEG; each may go over the whole picture, and encoders make ten
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
-_OTHER_PICTURES = {
-    b"GIF8": "GIF",
-    b"BM": "BMP",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
-    b"%PDF": "PDF",
-    b"<svg": "SVG",
-}
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 # Everything Pillow is known to raise on damaged PNG and JPEG bytes.
 _DECODER_ERRORS = (
@@ -70,13 +63,6 @@ class Picture(NamedTuple):
 def is_image(data: bytes) -> bool:
     """Whether the bytes begin like a PNG or a JPEG, whatever the file is called."""
     return data.startswith((_PNG, _JPEG))
-
-
-def other_picture(data: bytes) -> str | None:
-    """Which kind that is not read these bytes begin like, whatever the file is called."""
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WebP"
-    return next((kind for magic, kind in _OTHER_PICTURES.items() if data.startswith(magic)), None)
 
 
 def decode_picture(data: bytes) -> Picture:
@@ -125,8 +111,8 @@ def _refuse_other_kinds(data: bytes) -> None:
         raise FormatError("The file is empty.")
     if is_image(data):
         return
-    if (kind := other_picture(data)) is not None:
-        raise FormatError(f"{kind} files are not read as pictures. Send a PNG or a JPEG.")
+    if (foreign := foreign_kind(data)) is not None:
+        raise FormatError(f"{foreign.kind} files are not read as pictures. Send a PNG or a JPEG.")
     raise FormatError("The file is neither a PNG nor a JPEG picture.")
 
 

@@ -127,15 +127,21 @@ SAMPLES = npy(strain_values())
 # name -> (file name, content, fields, allowed statuses, a word of the sentence)
 CASES: dict[str, tuple[str, bytes, dict[str, Any], tuple[int, ...], str]] = {
     "empty file": ("a.hdf5", b"", AT, (400,), "empty"),
-    "wrong type": ("a.pdf", b"%PDF-1.7\n1 0 obj", AT, (415,), "is PDF, whatever"),
+    "wrong type": (
+        "a.pdf",
+        b"%PDF-1.7\n1 0 obj",
+        AT,
+        (415,),
+        "is PDF, which is not read here: save the scan as PNG",
+    ),
     "WebP named as a picture": (
         "a.png",
         b"RIFF\0\0\0\0WEBPVP8 " + bytes(50),
         WINDOW,
         (415,),
-        "a.png is WebP, whatever its name says: save the scan as PNG",
+        "a.png is WebP, which is not read here: save the scan as PNG",
     ),
-    "sound": ("a.wav", b"RIFF\0\0\0\0WAVEfmt " + bytes(50), AT, (415,), "no kind"),
+    "sound": ("a.wav", b"RIFF\0\0\0\0WAVEfmt " + bytes(50), AT, (415,), "is sound"),
     "executable named as a picture": ("a.png", b"\x7fELF" + b"\0" * 500, WINDOW, (415,), "no kind"),
     "gzipped frames": ("a.gwf.gz", gzip.compress(b"IGWD\0" + bytes(100)), AT, (400,), "damaged"),
     "HDF5 of no series": ("a.hdf5", plain_hdf5(), AT, (415,), "a series with x0 and dx"),

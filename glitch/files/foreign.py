@@ -1,0 +1,102 @@
+"""Kinds of file that are not read here: told by how they begin, with what to send instead."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from glitch.errors import FormatError
+
+_PICTURE = "save the scan as PNG and send that"
+_TABLE = "write its table as CSV (pandas: to_csv) and send that"
+_STRAIN = "save its strain with np.savez(path, strain=..., sample_rate_hz=..., gps_start=...)"
+_EITHER = f"{_STRAIN}, or its table as CSV"
+_UNPACK = "unpack it and send what it holds, or pack that as tar or zip"
+
+
+class Foreign(NamedTuple):
+    """A kind that is not read."""
+
+    kind: str
+    instead: str  # what to do, as the end of a sentence
+
+
+_KINDS: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
+    (re.compile(begins, re.DOTALL), Foreign(kind, instead))
+    for begins, kind, instead in (
+        (rb"GIF8", "GIF", _PICTURE),
+        (rb"BM.{4}\0\0\0\0", "BMP", _PICTURE),
+        (rb"II\*\0|MM\0\*", "TIFF", _PICTURE),
+        (rb"%PDF", "PDF", _PICTURE),
+        (rb"%!PS", "PostScript", _PICTURE),
+        (rb"(<\?xml.{0,400})?\s*<svg", "SVG", _PICTURE),
+        (rb"RIFF....WEBP", "WebP", _PICTURE),
+        (rb"\0\0\0.ftyp(avif|avis|heic|heix|mif1)", "AVIF or HEIC", _PICTURE),
+        (rb"\0\0\0\x0cjP  ", "JPEG 2000", _PICTURE),
+        (rb"RIFF....WAVE|RF64....WAVE|fLaC|OggS|FORM....AIF", "sound", _STRAIN),
+        (rb"\x80[\x02-\x05]|cnumpy|ccopy_reg|\((dp|lp)0", "a Python pickle", _EITHER),
+        (rb"SIMPLE  =", "FITS", _EITHER),
+        (
+            rb"MATLAB 5\.0",
+            "a MATLAB file of version 7 or older",
+            f"save it with -v7.3, or {_EITHER}",
+        ),
+        (rb"CDF[\x01\x02\x05]", "netCDF", _EITHER),
+        (rb"SQLite format 3\0", "an SQLite database", _TABLE),
+        (rb"PAR1[\0-\x1f]", "Parquet", _TABLE),
+        (rb"ARROW1|FEA1", "Feather or Arrow", _TABLE),
+        (rb"PK\x03\x04.{26}(\[Content_Types\]|_rels/|docProps/|xl/)", "an Office document", _TABLE),
+        (rb"PK\x03\x04.{26}mimetypeapplication/vnd\.oasis", "an OpenDocument file", _TABLE),
+        (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document", _TABLE),
+        (rb"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
+        (rb"Rar!\x1a", "a RAR archive", _UNPACK),
+        (rb"BZh[1-9]1AY&SY", "compressed by bzip2", _UNPACK),
+        (rb"\xfd7zXZ\0", "compressed by xz", _UNPACK),
+        (rb"\x28\xb5\x2f\xfd", "compressed by zstd", _UNPACK),
+        (
+            rb"version https://git-lfs",
+            "a pointer of Git LFS and not the file itself",
+            "fetch that with git lfs pull",
+        ),
+        (
+            rb"(?i:(\xef\xbb\xbf)?\s*<(!doctype\s+html|html|head|body|table)\b)",
+            "a web page, as is saved where a download asks for a log-in",
+            f"download the file again, or {_TABLE}",
+        ),
+        (
+            rb"(<\?xml.{0,800}?)?\s*<VOTABLE",
+            "a VOTable",
+            f"{_TABLE} (astropy: format='ascii.ecsv')",
+        ),
+        (rb"(\xef\xbb\xbf)?\s*(\{\s*[\"'}]|\[\s*[\[{\"'\d-])", "JSON", _EITHER),
+        (rb"(\xff\xfe\0\0|\0\0\xfe\xff)", "text in UTF-32", "save it in UTF-8"),
+    )
+)
+HEAD_BYTES = 1024
+
+
+def foreign_kind(head: bytes) -> Foreign | None:
+    """Which kind that is not read here a file begins like, whatever it is called.
+
+    Args:
+        head: its first ``HEAD_BYTES``, or fewer.
+    """
+    start = head[:HEAD_BYTES]
+    return next((kind for begins, kind in _KINDS if begins.match(start)), None)
+
+
+def refuse_foreign(path: Path, name: str) -> None:
+    """Refuse a file of a kind that is known and not read.
+
+    Args:
+        path: where it lies.
+        name: what it was called, for the message.
+
+    Raises:
+        FormatError: with what to send instead.
+    """
+    with path.open("rb") as file:
+        foreign = foreign_kind(file.read(HEAD_BYTES))
+    if foreign is not None:
+        raise FormatError(f"{name} is {foreign.kind}, which is not read here: {foreign.instead}.")
