@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from glitch.detectors import detector_of_channel, detector_of_text
+from glitch.detectors import DETECTORS, detector_of_channel, detector_of_text
 
 # GDS-CALIB_STRAIN, DCS-CALIB_STRAIN_C01, LOSC-STRAIN, CAL-CS_PROC_DARM_STRAIN_DBL_DQ;
 # Virgo's Hrec_hoft_16384Hz and h_16384Hz.
@@ -14,11 +14,22 @@ _IS_STRAIN = re.compile(r"STRAIN|HREC|(?<![A-Z0-9])H_\d+HZ|HOFT", re.ASCII)
 # of which the shipped model has learnt, are made of it. Noise-subtracted channels come after.
 _VARIANTS = ("CLEAN", "NOLINES", "GATED", "SUB60HZ", "_AR", "INJ", "20000HZ", "DQ_MASK", "MASK")
 _LISTED = 10
+_STRAIN_NAMES = ("strain", "values", "data", "h", "h(t)")
 
 
 def is_strain_channel(name: str) -> bool:
     """Whether a channel's name says that it is strain."""
     return _IS_STRAIN.search(name.upper()) is not None
+
+
+def may_be_strain(name: str) -> bool:
+    """Whether an array of this name may be strain: called so, or after a detector or a channel."""
+    return (
+        name.upper() in DETECTORS
+        or detector_of_channel(name) is not None
+        or is_strain_channel(name)
+        or name.lower() in _STRAIN_NAMES
+    )
 
 
 def choose_channel(

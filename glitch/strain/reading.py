@@ -15,7 +15,7 @@ from glitch.detectors import detector_of_file_name
 from glitch.errors import FormatError, GlitchError, StrainError
 from glitch.files.damage import DAMAGE
 from glitch.files.npy import open_npz_archive, read_npy_header
-from glitch.strain.formats.arrays import npz_strain_name, open_npy, open_npz
+from glitch.strain.formats.arrays import npz_strain_names, open_npy, open_npz
 from glitch.strain.formats.gwf import open_gwf
 from glitch.strain.formats.hdf5 import open_hdf5, strain_names
 from glitch.strain.formats.text import is_numeric_text, open_text, text_head
@@ -33,6 +33,7 @@ _MOST_AXES = 2  # arrays of more are views; one of two is misshaped strain, and 
 _Opener = Callable[[Path, Request], AbstractContextManager[Source]]
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89HDF\r\n\x1a\n", "hdf5"),
+    (b"MATLAB 7.3 MAT-", "hdf5"),  # behind half a kilobyte of its own
     (b"IGWD\0", "gwf"),
     (b"\x93NUMPY", "npy"),
     (b"PK\x03\x04", "npz"),
@@ -206,11 +207,10 @@ def _npy_holds_strain(path: Path) -> bool:
 
 def _npz_holds_strain(path: Path) -> bool:
     with open_npz_archive(path) as archive:
-        name = npz_strain_name(archive)
-        if name is None:
-            return False
-        with archive.open(name + ".npy") as stream:
-            return len(read_npy_header(stream).shape) <= _MOST_AXES
+        for name in npz_strain_names(archive)[:1]:
+            with archive.open(name + ".npy") as stream:
+                return len(read_npy_header(stream).shape) <= _MOST_AXES
+        return False
 
 
 _HOLDS_STRAIN: dict[str, Callable[[Path], bool]] = {

@@ -437,7 +437,7 @@ def test_gps_time_must_lie_inside(tmp_path: Path, offset: str, where: str) -> No
 
 
 def test_one_second_is_too_short(tmp_path: Path) -> None:
-    path = _gwosc(tmp_path / "a.hdf5", NOISE[:RATE])
+    path = _gwosc(tmp_path / "a.hdf5", NOISE[:RATE], np.array([127]))
     with pytest.raises(StrainError, match=r"holds 1 s of strain: at least 8 s"):
         _read(path, gps_time=GPS + Decimal("0.5"))
 

@@ -158,3 +158,67 @@ def test_a_compound_of_times_and_strain_is_no_table_of_triggers(tmp_path: Path) 
     with h5py.File(path, "w") as file:
         file["times_of_triggers"] = rows[:: 4 * RATE]
     assert holds_triggers(path)
+
+
+@pytest.mark.parametrize("kept", ["meta/Duration", "quality/simple/DQmask"])
+@pytest.mark.parametrize("first_s", [0, 4])
+def test_a_file_of_gwosc_of_which_the_strain_alone_was_cut_is_refused(
+    tmp_path: Path, kept: str, first_s: int
+) -> None:
+    """Its start was taken as stated, and its mask as that of its first seconds."""
+    path = tmp_path / "cut.hdf5"
+    with h5py.File(path, "w") as file:
+        cut = file.create_dataset(
+            "strain/Strain", data=NOISE[first_s * RATE : (first_s + 10) * RATE]
+        )
+        cut.attrs["Xspacing"] = 1 / RATE
+        file["meta/GPSstart"] = GPS
+        file[kept] = 16 if kept == "meta/Duration" else np.full(16, 127)
+    with pytest.raises(StrainError, match=rf"10 s of strain, and {kept} is of 16 s.*with gwpy"):
+        read_strain(path, file_name=path.name, gps_time=EVENT)
+
+
+OF_DETECTORS = pytest.mark.parametrize(
+    ("names", "asked", "detector"),
+    [
+        (("H1",), {}, "H1"),
+        (("H1:GDS-CALIB_STRAIN",), {}, "H1"),
+        (("l1_strain",), {}, "L1"),
+        (("hoft",), {}, None),
+        (("h",), {"ifo": "V1"}, "V1"),
+        (("H1", "L1"), {"ifo": "L1"}, "L1"),
+        (("H1", "L1"), {"channel": "L1"}, "L1"),
+    ],
+)
+
+
+@OF_DETECTORS
+def test_arrays_called_after_detectors_are_strain(
+    tmp_path: Path, names: tuple[str, ...], asked: dict[str, str], detector: str | None
+) -> None:
+    said = {"fs": RATE, "t0": GPS}
+    arrays = {name: (at + 1) * NOISE for at, name in enumerate(names)}
+    np.savez(tmp_path / "a.npz", **arrays, **said)  # type: ignore[arg-type]
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        for name, value in {**arrays, **said}.items():
+            file[name] = value
+    for path in (tmp_path / "a.npz", tmp_path / "a.hdf5"):
+        if len(names) > 1:
+            with pytest.raises(FormatError, match="give channel, one of 'H1', 'L1'") as caught:
+                read_strain(path, file_name=path.name, gps_time=EVENT)
+            assert caught.value.field == "channel"
+        strain = read_strain(path, file_name=path.name, gps_time=EVENT, **asked)  # type: ignore[arg-type]
+        assert (strain.ifo, strain.gps_start, strain.sample_rate_hz) == (detector, GPS, RATE)
+        np.testing.assert_array_equal(strain.values, len(names) * NOISE)
+
+
+def test_what_matlab_saves_as_hdf5_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["strain"] = NOISE[:, None]
+        file["fs"], file["t0"] = np.array([[float(RATE)]]), np.array([[float(GPS)]])
+    with path.open("r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64 HDF5 schema 1.00 .")
+    strain = read_strain(path, file_name=path.name, gps_time=EVENT)
+    assert (strain.gps_start, strain.sample_rate_hz, strain.is_start_assumed) == (GPS, RATE, False)
+    np.testing.assert_array_equal(strain.values, NOISE)

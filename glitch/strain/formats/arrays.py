@@ -11,9 +11,11 @@ import numpy as np
 
 from glitch.detectors import detector_of_text
 from glitch.errors import FormatError, TooLargeError
+from glitch.files.channels import choose_channel, listed, may_be_strain
 from glitch.files.damage import damage_as
 from glitch.files.npy import open_npz_archive, read_npy_header, read_npy_values
 from glitch.strain.placing import pair_source
+from glitch.strain.series import LOWEST_SAMPLE_RATE_HZ, SHORTEST_SEGMENT_S
 from glitch.strain.source import (
     IFO_NAMES,
     RATE_NAMES,
@@ -38,6 +40,7 @@ _MAX_BYTES = 1 << 28  # of one array, decoded
 _MAX_SCALAR_BYTES = 4096
 _BLOCK = 1 << 20
 _STRAIN_NAMES = ("strain", "values", "data")
+_FEWEST = SHORTEST_SEGMENT_S * LOWEST_SAMPLE_RATE_HZ  # samples of an array called after a detector
 _UNNAMED = "arr_0"  # of np.savez without names; alone in its file it is taken as strain
 
 
@@ -76,7 +79,13 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
         TooLargeError: if its strain would decode to more than 256 MiB.
     """
     with damage_as(_damaged(request)), open_npz_archive(path) as archive:
-        name = npz_strain_name(archive)
+        names = npz_strain_names(archive)
+        name = names[0] if len(names) == 1 else choose_channel(names, request.channel, request.ifo)
+        if name is None and names:
+            raise FormatError(
+                f"{request.shown_name} holds several series: give channel, one of {listed(names)}.",
+                field="channel",
+            )
         if name is None:
             raise FormatError(
                 f"{request.shown_name} has no array called strain. Save it with "
@@ -91,9 +100,9 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
         with archive.open(name + ".npy") as stream:
             header = read_npy_header(stream)
         check_kind(header.dtype, header.shape, request)
-        channel = _text(archive, "channel", request)
+        channel = _text(archive, "channel", request) or (name if ":" in name else None)
         said_ifo = _first(archive, IFO_NAMES, request)
-        ifo = detector_of_text(said_ifo if isinstance(said_ifo, str) else None, channel)
+        ifo = detector_of_text(said_ifo if isinstance(said_ifo, str) else None, channel, name)
         if is_pair(header.shape):
             with archive.open(name + ".npy") as stream:
                 pair = read_npy_values(stream, read_npy_header(stream))
@@ -121,12 +130,20 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
         )
 
 
-def npz_strain_name(archive: zipfile.ZipFile) -> str | None:
-    """Name of the array that holds strain, None if there is none."""
-    names = {entry.removesuffix(".npy") for entry in archive.namelist()}
-    if names == {_UNNAMED}:
-        return _UNNAMED
-    return next((name for name in _STRAIN_NAMES if name in names), None)
+def npz_strain_names(archive: zipfile.ZipFile) -> list[str]:
+    """Names of the arrays that hold strain: the usual one, else those called after detectors."""
+    names = [entry.removesuffix(".npy") for entry in archive.namelist() if entry.endswith(".npy")]
+    if names == [_UNNAMED]:
+        return names
+    if usual := [name for name in _STRAIN_NAMES if name in names]:
+        return usual[:1]
+    found = []
+    for name in filter(may_be_strain, names):
+        with archive.open(name + ".npy") as stream:
+            header = read_npy_header(stream)
+        if len(header.shape) == 1 and header.n_values >= _FEWEST:
+            found.append(name)
+    return found
 
 
 def _read_member(

@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 
 from glitch.detectors import detector_of_channel, detector_of_text, parse_detector
-from glitch.errors import FormatError
-from glitch.files.channels import choose_channel, listed
+from glitch.errors import FormatError, StrainError
+from glitch.files.channels import choose_channel, listed, may_be_strain
 from glitch.files.damage import damage_as
 from glitch.files.hdf5 import (
     dataset_names,
@@ -57,6 +57,7 @@ from glitch.strain.source import (
 _GWOSC = "strain/Strain"
 _OWN_STARTS = ("Xstart", "x0")  # in the unit of the step
 _GWOSC_START = "meta/GPSstart"
+_GWOSC_MASK = "quality/simple/DQmask"
 _USUAL_NAMES = ("strain", "data", "values")  # where nothing beside them tells
 _LOWEST_RATE_HZ = 256  # what is slower is no strain but a mask or a state
 _MAX_MASK_BYTES = 1 << 20
@@ -151,10 +152,11 @@ def strain_names(file: h5py.File) -> list[str]:
 def _looks_like_strain(file: h5py.File, path: str, dataset: h5py.Dataset) -> bool:
     if any(key in dataset.attrs for key in (*STEP_NAMES, *RATE_NAMES)):
         return _x_unit(dataset) is not None
-    parts = path.lower().split("/")
-    if dataset.dtype.kind not in "fi" or not any(
-        word in parts[-1] for word in ("strain", "data", "values", "h(t)", "hoft")
-    ):
+    last = path.lower().rpartition("/")[2]
+    is_named = may_be_strain(last) or any(
+        word in last for word in ("strain", "data", "values", "h(t)", "hoft")
+    )
+    if dataset.dtype.kind not in "fi" or not is_named:
         return False
     has_rate = _rate(file, path, dataset) is not None
     return has_rate or _times_beside(file, path, dataset) is not None
@@ -264,6 +266,8 @@ def _source(file: h5py.File, parts: list[_Series], request: Request) -> Source:
         _refuse_odd_start(file, first, request)
         said = start_under_other_names(_single_values(file, first), request)
         parts = [first := replace(first, start=said), *parts[1:]]
+    if first.path == _GWOSC:
+        _refuse_cut(file, first, request)
     places = [_place(first, one, request) for one in parts]
     stated = _text(_beside(file, "meta/Detector"))
 
@@ -337,13 +341,32 @@ def _refuse_odd_start(file: h5py.File, series: _Series, request: Request) -> Non
         raise no_start(said, request)
 
 
+def _refuse_cut(file: h5py.File, series: _Series, request: Request) -> None:
+    """Refuse a file of GWOSC of which the strain alone was cut: its start need not be the stated
+    one, and its data-quality mask is of other seconds.
+    """
+    rate_hz = series.rate_hz or request.sample_rate_hz
+    mask = find_dataset(file, _GWOSC_MASK)
+    said = {
+        "meta/Duration": number_of(_beside(file, "meta/Duration")),
+        _GWOSC_MASK: None if mask is None else float(max(dataset_shape(mask), default=0)),
+    }
+    for name, stated_s in said.items():
+        if rate_hz and stated_s and abs(stated_s - series.length / rate_hz) >= 1:
+            raise StrainError(
+                f"{request.shown_name} holds {series.length / rate_hz:g} s of strain, and {name} "
+                f"is of {stated_s:g} s, as where the strain alone was cut: when it starts cannot "
+                "be told. Cut it with gwpy (TimeSeries.crop), which keeps the time, and send that."
+            )
+
+
 def _without_missing(
     file: h5py.File, values: Samples, first: int, rate_hz: float | None
 ) -> Samples:
     """NaN where GWOSC's data-quality mask says that there are no data (bit 0, one a second)."""
     if not rate_hz or find_dataset(file, _GWOSC) is None:
         return values
-    mask = find_dataset(file, "quality/simple/DQmask")
+    mask = find_dataset(file, _GWOSC_MASK)
     if mask is None or mask.dtype.kind not in "iu" or len(dataset_shape(mask)) != 1:
         return values
     low, high = int(first // rate_hz), int((first + values.size - 1) // rate_hz) + 1
