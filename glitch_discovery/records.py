@@ -265,6 +265,7 @@ class Cluster:
         identity: the same for the same cluster in every run; ``id`` is this run's.
         stability: 0 to 1; higher is found again more surely.
         significance: the chance that known glitches alone give as many; lower is rarer.
+        doubt: why the false-discovery rate of its run may not hold, if anything says so.
         state: ``flagged``, ``promoted``, ``merged``, ``dismissed`` or ``split``.
         summary: detectors, times, nearest classes, as ``GET /clusters/{id}`` documents them.
     """
@@ -275,6 +276,7 @@ class Cluster:
     size: int
     stability: float
     significance: float | None
+    doubt: str | None
     state: str
     medoid_id: str | None
     summary: Mapping[str, Any]
@@ -287,7 +289,7 @@ class Cluster:
 
 _CLUSTER = (
     *("id", "identity", "run_id", "size", "stability"),
-    *("significance", "state", "medoid_id", "summary"),
+    *("significance", "doubt", "state", "medoid_id", "summary"),
 )
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import exists, func, select
+from sqlalchemy.orm import Session, aliased
 
 from app.clusters.records import ClusteringParameters
 from app.clusters.selection import Selection
 from app.clusters.storage import store_members
 from app.clusters.summary import summarise
-from app.clusters.tables import Cluster, ClusteringRun
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.access import require_role
 from app.core.audit import record_event
+from app.core.database import is_any_of
 from app.core.errors import ConflictError, InvalidRequestError
 from app.core.identifiers import uuid7
 from app.core.principals import Principal, Role
@@ -25,10 +26,13 @@ from app.models.checkpoints import active_checkpoint
 from glitch.clustering import describe_cluster, unit_vectors
 
 FEWEST, MOST = 2, 10_000  # members of a cluster that is put together by hand
+_ONE_AT_A_TIME = 4_202_611_291  # any number: of the lock while one is put together
 
 
-def cluster_by_hand(session: Session, glitch_ids: Collection[UUID], *, author: Principal) -> UUID:
+def cluster_by_hand(session: Session, glitch_ids: Iterable[UUID], *, author: Principal) -> UUID:
     """Put glitches together as a cluster to review, beside those of the latest clustering; its id.
+
+    While a cluster that was put together of the same ones waits, it is that one.
 
     Raises:
         PermissionDeniedError: if the author is no reviewer.
@@ -63,6 +67,10 @@ def cluster_by_hand(session: Session, glitch_ids: Collection[UUID], *, author: P
             f"No {kind} glitches were clustered with the model that serves: start a clustering, "
             "and the selection becomes one of its clusters."
         )
+    session.execute(select(func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
+    waiting = _waiting_of(session, wanted)
+    if waiting is not None:
+        return waiting
     cluster_id = uuid7()
     about = {"by_hand": author.name}
     members = dict.fromkeys(wanted, 1.0)
@@ -78,6 +86,25 @@ def cluster_by_hand(session: Session, glitch_ids: Collection[UUID], *, author: P
     )
     record_event(session, author.name, "create", "cluster", cluster_id, n_glitches=len(wanted))
     return cluster_id
+
+
+def _waiting_of(session: Session, glitch_ids: Sequence[UUID]) -> UUID | None:
+    """What was put together of just these glitches and waits, as its latest run holds it."""
+    later = aliased(Cluster)
+    n_among = select(func.count()).where(
+        ClusterMember.cluster_id == Cluster.id, is_any_of(ClusterMember.glitch_id, glitch_ids)
+    )
+    return session.scalar(
+        select(Cluster.id)
+        .where(
+            Cluster.state == "flagged",
+            Cluster.summary.has_key("by_hand"),
+            Cluster.size == len(glitch_ids),
+            n_among.correlate(Cluster).scalar_subquery() == len(glitch_ids),
+            ~exists().where(later.identity == Cluster.identity, later.id > Cluster.id),
+        )
+        .limit(1)
+    )
 
 
 def store_chosen(

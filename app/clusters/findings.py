@@ -76,7 +76,15 @@ def _nothing_unlabelled(facts: Facts) -> str:
     return f"There are no unlabelled glitches{where}: nothing was tested."
 
 
-DOUBT = "typical_labels"  # of whatever the run flagged, so each cluster's page says it too
+def doubt_of(stored: Iterable[Facts]) -> str | None:
+    """Why a run's false-discovery rate may not hold; None where nothing speaks against it.
+
+    It is of whatever the run flagged, so it is said wherever that is.
+    """
+    return next(iter(sentences(one for one in stored if one["kind"] == DOUBT)), None)
+
+
+DOUBT = "typical_labels"
 # Of each kind its sentence, or what makes it of the facts.
 KINDS: dict[str, str | Callable[[Facts], str]] = {
     "told": "{text}",  # by a version that kept sentences alone

@@ -102,6 +102,10 @@ class Cluster(Model):
         "that a reviewer's decision divides: of the whole."
     )
     may_be_chance: bool = Field(description="Whether that chance is above 0.01.")
+    doubt: str | None = Field(
+        description="Why the false-discovery rate of its run may not hold: the labels seem to be "
+        "no fair sample. Null where nothing speaks against it, which proves nothing."
+    )
     medoid_id: UUID | None
     state: str = Field(description="flagged, promoted, merged, dismissed, or split.")
     summary: dict[str, Any] = Field(

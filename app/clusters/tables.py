@@ -12,9 +12,9 @@ from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, func, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.clusters.findings import sentences
+from app.clusters.findings import doubt_of, sentences
 from app.core.database import Base, one_of
 from app.core.identifiers import uuid7
 from app.glitches.tables import Glitch
@@ -93,6 +93,12 @@ class Cluster(Base):
     state: Mapped[str] = mapped_column(server_default=text("'flagged'"))
     summary: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    run: Mapped[ClusteringRun] = relationship(viewonly=True)
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the rate at which its run flagged it may not hold."""
+        return doubt_of(self.run.findings)
 
     @property
     def may_be_chance(self) -> bool:

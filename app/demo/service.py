@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -23,6 +24,7 @@ from app.glitches.tables import Glitch, Label
 from app.jobs.records import OPEN_STATES, JobRecord
 from app.jobs.service import cancel_job, create_job, latest_job
 from app.jobs.tables import Job, JobItem
+from app.map.service import start_drawing
 from app.map.tables import Projection
 from app.models.checkpoints import active_checkpoint
 from app.novelty import recalibrate
@@ -77,6 +79,8 @@ def demonstration(session: Session) -> Demonstration:
 def remove_demonstration(session: Session, *, principal: Principal) -> int:
     """Take it out of the catalogue with all that was made of it; how many glitches went.
 
+    Where there was a map, one of what is left is drawn.
+
     What its clusters were named is undone as far as nothing else rests on it. The record of who did
     what stays. A load that is at work is cancelled, and what it stores until it notices goes too.
 
@@ -92,6 +96,7 @@ def remove_demonstration(session: Session, *, principal: Principal) -> int:
     runs = _runs(session)
     _undo_reviews(session, runs, principal)
     made_by = select(Job.id).where(Job.author == AUTHOR.name)
+    has_map = session.scalar(select(exists(select(Projection.id).where(Projection.is_ready))))
     session.execute(delete(Projection).where(Projection.job_id.in_(made_by)))
     session.execute(delete(LabelAudit).where(LabelAudit.id.in_(made_by)))
     session.execute(delete(ClusteringRun).where(ClusteringRun.id.in_(runs)))
@@ -100,6 +105,9 @@ def remove_demonstration(session: Session, *, principal: Principal) -> int:
     if n_gone:
         _forget_likeness(session)
         recalibrate(session, active_checkpoint(session).id)
+        if has_map:
+            with contextlib.suppress(ConflictError):  # too few are left for one
+                start_drawing(session, principal=principal)
         record_event(session, principal.name, "remove", "demonstration", "all", glitches=n_gone)
     return n_gone
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import httpx
 from sqlalchemy.orm import Session
 
 from app.digest.mail import send_mail
-from app.digest.service import unsent
+from app.digest.service import Digest, Sent, digest, unsent
 from app.jobs.records import JobRecord
 from app.jobs.registry import JobContext, OneTransaction
 
@@ -20,38 +21,53 @@ _log = logging.getLogger("digest")
 
 
 class DigestHandler(OneTransaction):
-    """Sends what is new. A receiver that fails is noted, and keeps nobody from anything."""
+    """Sends what is new. A receiver that fails is noted, and keeps nobody from anything.
+
+    The result says who took it and who did not: those are sent it again (``request_due``).
+    """
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
-        """The digest, and whether it was taken."""
+        """The digest, and what became of it."""
         settings = context.settings
-        made = unsent(session)
-        result = {**made.model_dump(mode="json"), "sentences": made.sentences}
-        sent = []
+        known: dict[str, Callable[[Digest], Sent]] = {}
         if settings.digest_webhook is not None:
-            page = f"{settings.base_url}/ui/digest"
-            message = {"text": "\n".join([*made.message, page]), "digest": result}
-            sent.append(_send(settings.digest_webhook.get_secret_value(), message))
+            address = settings.digest_webhook.get_secret_value()
+            known["webhook"] = partial(_send, address, f"{settings.base_url}/ui/digest")
         if settings.digest_mail:
-            sent.append(send_mail(settings, made, str(job.id)))
+            known["mail"] = partial(send_mail, settings, key=str(job.id))
+        wanted = job.parameters.get("receivers", known)
+        # All before the first is sent: a receiver takes its time, and what comes meanwhile is new.
+        digests = {name: unsent(session, name) for name in known if name in wanted}
+        sent = {name: known[name](made) for name, made in digests.items()}
         nowhere = (
             "Neither GLITCH_DIGEST_WEBHOOK nor GLITCH_DIGEST_MAIL is set: it was sent nowhere."
         )
-        return {**result, "sent": " ".join(sent) or nowhere}
+        first = next(iter(digests.values()), None) or digest(session)
+        return {
+            **_as_json(first),
+            "sent": " ".join(one.told for one in sent.values()) or nowhere,
+            "taken": [name for name, one in sent.items() if one.is_taken],
+            "refused": [name for name, one in sent.items() if not one.is_taken],
+        }
 
 
-def _send(address: str, message: Mapping[str, Any]) -> str:
-    """Post it; what became of it in a sentence. The address may be a secret: nobody is shown it."""
+def _as_json(made: Digest) -> dict[str, Any]:
+    return {**made.model_dump(mode="json"), "sentences": made.sentences}
+
+
+def _send(address: str, page: str, made: Digest) -> Sent:
+    """Post it to the webhook. The address may be a secret: nobody is shown it."""
+    message = {"text": "\n".join([*made.message, page]), "digest": _as_json(made)}
     try:
         status = asyncio.run(_post(address, message))
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         said = f"The webhook could not be reached ({type(error).__name__})."
     else:
         if 200 <= status < 300:
-            return f"The webhook took it (status {status})."
+            return Sent(f"The webhook took it (status {status}).", is_taken=True)
         said = f"The webhook answered with status {status}."
     _log.warning("digest: %s", said)
-    return said
+    return Sent(said, is_taken=False)
 
 
 async def _post(address: str, message: Mapping[str, Any]) -> int:

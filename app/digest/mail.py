@@ -14,13 +14,13 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from app.core.settings import MAIL_PORTS, Settings
-from app.digest.service import Digest
+from app.digest.service import Digest, Sent
 
 TIMEOUT_S = 20.0  # for the whole of it
 _log = logging.getLogger("digest")
 
 
-def send_mail(settings: Settings, made: Digest, key: str) -> str:
+def send_mail(settings: Settings, made: Digest, key: str) -> Sent:
     """Mail it; what became of it in a sentence, without addresses or secrets.
 
     ``key`` is the same for what is sent again, so that a mailbox can tell.
@@ -36,7 +36,9 @@ def send_mail(settings: Settings, made: Digest, key: str) -> str:
         return _failed(_reason(error))
     number = len(settings.digest_mail)
     taken = f"The mail server took it for {number - len(refused)} of {number} addresses."
-    return _failed(taken) if refused else taken
+    if refused:  # not sent again: the others have it
+        _log.warning("digest: %s", taken)
+    return Sent(taken, is_taken=True)
 
 
 def _message(settings: Settings, made: Digest, key: str) -> EmailMessage:
@@ -126,6 +128,6 @@ def _reason(error: OSError | ValueError) -> str:
     return f"The mail server could not be reached ({type(error).__name__})."
 
 
-def _failed(said: str) -> str:
+def _failed(said: str) -> Sent:
     _log.warning("digest: %s", said)
-    return said
+    return Sent(said, is_taken=False)

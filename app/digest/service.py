@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+from pydantic import Field, computed_field
 from sqlalchemy import exists, func, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from app.classes.tables import ClassEvent
+from app.clusters.findings import doubt_of
 from app.clusters.review.tables import ReviewEvent
 from app.clusters.tables import Cluster, ClusteringRun
 from app.core.errors import InvalidRequestError
@@ -22,6 +26,7 @@ from app.jobs.tables import Job
 KIND = "digest"
 AUTHOR = "scheduler"
 MOST_DAYS = 31
+AGAIN_AFTER = timedelta(hours=1)  # to a receiver that did not take it
 _MOST_LISTED = 50
 _ACTS = {
     "promote": "clusters named",
@@ -54,6 +59,13 @@ class NewRun(Model):
     n_flagged: int
     n_clusters: int
     n_waiting: int
+    findings: list[dict[str, Any]] = Field(exclude=True)
+
+    @computed_field(description="Why its false-discovery rate may not hold.")  # type: ignore[prop-decorator]
+    @property
+    def doubt(self) -> str | None:
+        """In words; None where nothing speaks against it."""
+        return doubt_of(self.findings)
 
     @property
     def sentence(self) -> str:
@@ -113,7 +125,8 @@ class Digest(Model):
             for one in self.glitches
         )
         lines = [f"{stored}."] if stored else []
-        lines += [one.sentence for one in self.runs]
+        for run in self.runs:
+            lines += [run.sentence, *([run.doubt] if run.doubt else [])]
         lines += [f"{one.author}: {one.what} {one.count:,}." for one in self.decisions]
         lines += [
             f"A job of kind {one.kind} failed: {one.detail or 'no reason is known.'}"
@@ -167,6 +180,7 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
             *(ClusteringRun.id, ClusteringRun.ifo, ClusteringRun.is_simulated),
             *(ClusteringRun.author, ClusteringRun.n_flagged),
             *(n_clusters.label("n_clusters"), n_waiting),  # what reviewers made of them counts
+            ClusteringRun.findings,
         )
         .where(ClusteringRun.created_at >= since)
         .order_by(ClusteringRun.created_at.desc())
@@ -205,21 +219,35 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
     )
 
 
-def unsent(session: Session) -> Digest:
-    """What is new in the last day, and since the last day's was sent where that is longer ago.
+@dataclass(frozen=True)
+class Sent:
+    """What became of a digest that was sent."""
 
-    A worker that was busy, or a service that was off, so leaves nothing out.
+    told: str
+    is_taken: bool  # by anybody: else it is sent again
+
+
+def unsent(session: Session, receiver: str) -> Digest:
+    """What is new in the last day, and since the receiver took a day's if that is longer ago.
+
+    So a worker that was busy, a service that was off and a receiver that was down leave nothing
+    out.
     """
     now = datetime.now(UTC)
-    told = session.scalar(
-        select(Job.result["until"].astext)
-        .where(Job.kind == KIND, Job.author == AUTHOR, Job.state == "succeeded")
-        .order_by(Job.finished_at.desc())
-        .limit(1)
+    until, since = Job.result["until"].astext, Job.result["since"].astext
+    of_days = Job.kind == KIND, Job.author == AUTHOR, Job.state == "succeeded"
+    took, refused = (Job.result[name].contains([receiver]) for name in ("taken", "refused"))
+    begins = session.scalar(
+        select(
+            func.coalesce(
+                select(func.max(until)).where(*of_days, took).scalar_subquery(),
+                select(func.min(since)).where(*of_days, refused).scalar_subquery(),
+            )
+        )
     )
     day = now - timedelta(days=1)
-    since = day if told is None else min(day, datetime.fromisoformat(told))
-    return digest(session, since=max(since, now - timedelta(days=MOST_DAYS)))
+    begins = day if begins is None else min(day, datetime.fromisoformat(begins))
+    return digest(session, since=max(begins, now - timedelta(days=MOST_DAYS)))
 
 
 class Sending(Model):
@@ -241,10 +269,18 @@ def last_sending(session: Session) -> Sending | None:
     return None if row is None else Sending.model_validate(row)
 
 
-def request_daily(session: Session) -> JobRecord | None:
-    """The job that sends today's digest; None where it was asked for today (UTC) already."""
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    is_there = select(Job.id).where(Job.kind == KIND, Job.author == AUTHOR, Job.created_at >= today)
-    if session.scalar(is_there.limit(1)) is not None:
+def request_due(session: Session) -> JobRecord | None:
+    """The job that sends the digest of a day (UTC), or what a receiver did not take an hour ago.
+
+    None where neither is due.
+    """
+    now = datetime.now(UTC)
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    of_today = select(Job).where(Job.kind == KIND, Job.created_at >= today)
+    if session.scalar(of_today.where(Job.author == AUTHOR).limit(1)) is None:
+        return create_job(session, KIND, {}, AUTHOR, key=f"{today:%Y-%m-%d}")
+    last = session.scalars(of_today.order_by(Job.created_at.desc(), Job.id.desc()).limit(1)).one()
+    refused = (last.result or {}).get("refused")
+    if not refused or last.finished_at is None or last.finished_at > now - AGAIN_AFTER:
         return None
-    return create_job(session, KIND, {}, AUTHOR, key=f"{today:%Y-%m-%d}")
+    return create_job(session, KIND, {"receivers": refused}, AUTHOR, key=f"again {today:%Y-%m-%d}")

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.batches.cleanup import Removed, clean_up_batches
 from app.core.files.leftovers import clean_up_leftovers
 from app.core.settings import Settings
-from app.digest.service import request_daily
+from app.digest.service import request_due
 from app.glitches.exports.service import clean_up_exports
 from app.map.service import request_what_is_due
 from app.models.index import queue_index_jobs
@@ -49,7 +49,7 @@ def _keep_map(session: Session, _: Settings) -> str | None:
 
 
 def _send_digest(session: Session, settings: Settings) -> str | None:
-    job = request_daily(session) if settings.sends_digest else None
+    job = request_due(session) if settings.sends_digest else None
     return "asked for" if job else None
 
 

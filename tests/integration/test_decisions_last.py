@@ -209,6 +209,20 @@ def test_a_selection_that_was_made_a_cluster_waits_in_later_runs(
     assert len({one.identity for one in found}) == len(found)
 
 
+def test_the_same_selection_is_one_cluster_as_long_as_it_waits(
+    session: Session, flagged: records.Cluster
+) -> None:
+    chosen = sorted(members(session, flagged))[:6]
+    made = cluster_by_hand(session, chosen, author=ADA)
+    assert cluster_by_hand(session, reversed(chosen), author=ADA) == made
+    assert cluster_by_hand(session, chosen[:5], author=ADA) != made
+    _, found = cluster_now(session)
+    [kept] = [one for one in found if members(session, one) == set(chosen)]
+    assert cluster_by_hand(session, chosen, author=ADA) == kept.id
+    decide(session, kept, Dismiss())
+    assert get_cluster(session, cluster_by_hand(session, chosen, author=ADA)).state == "flagged"
+
+
 def test_more_of_a_selection_joins_it_and_once_decided_it_is_like_others(
     session: Session, flagged: records.Cluster, fill: Fill
 ) -> None:

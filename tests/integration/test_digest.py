@@ -26,7 +26,7 @@ from app.clusters.records import Run
 from app.clusters.tables import ClusteringRun
 from app.core.engine import make_session_factory
 from app.core.settings import Settings
-from app.digest.service import AUTHOR, request_daily, unsent
+from app.digest.service import AUTHOR, request_due, unsent
 from app.glitches.records import GlitchRecord
 from app.jobs.service import create_job
 from app.server.upkeep import UPKEEP
@@ -260,11 +260,13 @@ def test_nothing_is_left_out_between_two_days(
             session.execute(
                 text(
                     "UPDATE job SET state = 'succeeded', finished_at = now(),"
-                    " result = jsonb_build_object('until', cast(:until AS text)) WHERE id = :id"
+                    " result = jsonb_build_object('until', cast(:until AS text), 'taken',"
+                    " jsonb_build_array('webhook')) WHERE id = :id"
                 ),
                 {"id": create_job(session, "digest", {}, AUTHOR).id, "until": until.isoformat()},
             )
-        new = unsent(session)
+        new = unsent(session, "webhook")
+        assert unsent(session, "mail").since > datetime.now(UTC) - timedelta(hours=25)
     hours = (new.until - new.since).total_seconds() / 3600
     assert hours == pytest.approx(told_hours, abs=0.02)
 
@@ -296,8 +298,62 @@ def test_once_a_day_where_there_is_a_webhook(service: Service) -> None:
         session.execute(
             text("UPDATE job SET state = 'cancelled', created_at = created_at - interval '1 day'")
         )
-        assert request_daily(session) is not None
+        assert request_due(session) is not None
         session.rollback()
+
+
+def test_what_a_receiver_did_not_take_is_sent_to_it_again(
+    service: Service, receiving: Callable[[Answer], Receiver]
+) -> None:
+    """Each hour until it is taken, all since it took something last."""
+    sessions = make_session_factory(service.engine)
+    with sessions.begin() as session:
+        session.execute(text("DELETE FROM job WHERE kind = 'digest'"))
+    answers = iter([refuse, refuse, take])
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        next(answers)(handler)
+
+    receiver = receiving(answer)
+    chosen = service.settings.model_copy(update={"digest_webhook": SecretStr(receiver.address)})
+    here = replace(service, settings=chosen)
+
+    def send(hours_later: float) -> dict[str, Any] | None:
+        with sessions.begin() as session:
+            session.execute(
+                text(
+                    "UPDATE job SET finished_at = finished_at - make_interval(mins => :minutes)"
+                    " WHERE kind = 'digest'"
+                ),
+                {"minutes": int(60 * hours_later)},
+            )
+            job = request_due(session)
+        if job is None:
+            return None
+        result = work(here, job.id).result
+        assert result is not None
+        return dict(result)
+
+    first = send(0)
+    assert first is not None
+    assert (first["taken"], first["refused"]) == ([], ["webhook"])
+    assert send(0.9) is None
+    with sessions.begin() as session:  # it was refused days ago, and never since
+        earlier = (datetime.now(UTC) - timedelta(days=3)).isoformat()
+        session.execute(
+            text(
+                "UPDATE job SET result = result || jsonb_build_object('since', cast(:at AS text))"
+                " WHERE kind = 'digest'"
+            ),
+            {"at": earlier},
+        )
+    for _ in range(2):
+        again = send(1.1)
+        assert again is not None
+        assert again["since"][:16] == earlier[:16]
+    assert again["taken"] == ["webhook"]
+    assert send(1.1) is None
+    assert len(receiver.sent) == 3
 
 
 @pytest.mark.parametrize(("n_flagged", "is_told"), [(12, True), (0, False)])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from acts import Accept, Assign, Comment, Dismiss, Merge, Promote, Redo, Split, Undo, review
 from cluster_helpers import store_cluster, store_run
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 from store_helpers import Store, person
 
@@ -304,7 +304,7 @@ def test_a_later_run_is_the_one_to_review(session: Session, cluster: Cluster) ->
     again = store_cluster(
         session, store_run(session), members(session, cluster), identity=cluster.identity
     )
-    with pytest.raises(ConflictError, match=f"found this cluster again, as {again.id}"):
+    with pytest.raises(ConflictError, match=r"found this cluster again \(.* UTC, 8 members\)"):
         act(session, cluster, Dismiss())
     event = act(session, again, Dismiss()).log.last_id
     assert "found this cluster again" in (in_the_way(session, cluster) or "")
@@ -328,6 +328,31 @@ def test_no_split_is_offered_to_be_undone_once_a_later_run_found_a_part_again(
     assert said in (in_the_way(session, rest) or "")
     with pytest.raises(ConflictError, match=said):
         act(session, rest, Undo(outcome.log.last_id))
+
+
+def test_a_long_talk_costs_no_more_questions(session: Session, cluster: Cluster) -> None:
+    """What stands in the way of an undo is asked once, however many comments there are."""
+    act(session, cluster, Promote("New_Whistle"))
+
+    def asked() -> int:
+        sent: list[str] = []
+        connection = session.connection()
+
+        def note(_1: object, _2: object, statement: str, *_: object) -> None:
+            sent.append(statement)
+
+        event.listen(connection, "before_cursor_execute", note)
+        try:
+            log = history(session, cluster.id)
+        finally:
+            event.remove(connection, "before_cursor_execute", note)
+        assert all(one.may_undo for one in log.events)
+        return len(sent)
+
+    before = asked()
+    for number in range(20):
+        act(session, cluster, Comment(f"Thought {number}."))
+    assert asked() == before
 
 
 def test_no_name_is_offered_again_that_another_class_has_by_now(

@@ -15,6 +15,7 @@ from web_fixtures import Page, Walker, glitches, service
 from app.clusters.review.tables import LabelSuggestion, ReviewEvent
 from app.clusters.tables import Cluster, ClusteringRun
 from app.core.engine import make_session_factory
+from app.digest.service import digest
 from app.glitches.records import GlitchRecord
 from app.jobs.service import list_jobs
 
@@ -217,17 +218,32 @@ def test_a_split_leads_to_the_part_and_the_whole_to_both(
     assert "2 clusters to review" in reviewer.get("/ui/clusters").text
 
 
-def test_a_cluster_says_that_the_labels_of_its_run_seem_to_be_typical(
+def test_wherever_a_run_is_told_it_is_said_that_its_labels_seem_to_be_typical(
     service: Service, reviewer: Walker, clusters: list[UUID]
 ) -> None:
     said = "the labels seem to be typical examples"
-    assert said not in reviewer.get(f"/ui/clusters/{clusters[0]}").text
+
+    def told() -> list[bool]:
+        pages = [f"/ui/clusters/{clusters[0]}", "/ui/clusters", "/ui/digest"]
+        with service.client("reader") as client:
+            [run] = client.get("/digest").json()["runs"]
+            doubts = [run, client.get(f"/clusters/{clusters[0]}").json()]
+            doubts += client.get("/clusters").json()["items"][:1]
+        with make_session_factory(service.engine)() as session:
+            message = " ".join(digest(session).message)
+        return [
+            *(said in reviewer.get(page).text for page in pages),
+            *(said in (one["doubt"] or "") for one in doubts),
+            said in message,
+        ]
+
+    assert not any(told())
     with make_session_factory(service.engine).begin() as session:
         run_id = session.get_one(Cluster, clusters[0]).run_id
         run = session.get_one(ClusteringRun, run_id)
         kept = run.findings
         run.findings = [*kept, {"kind": "typical_labels", "sigmas": 3.1}]
-    assert said in reviewer.get(f"/ui/clusters/{clusters[0]}").text
+    assert all(told())
     with make_session_factory(service.engine).begin() as session:
         session.get_one(ClusteringRun, run_id).findings = kept
 

@@ -127,6 +127,7 @@ class ClustersPage(PageContext):
     heading: str
     run: tuple[str, ...]  # what it found, in sentences
     run_more: tuple[str, ...]  # further ones, folded away
+    doubt: str | None  # whether its labels were a fair sample
     run_made: str | None
     changes: tuple[ClassCount, ...]  # since the run before, each with the clusters it means
     changes_text: str | None

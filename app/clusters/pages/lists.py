@@ -17,7 +17,7 @@ from app.clusters.browsing import (
     ranked_clusters,
     run_that_waits,
 )
-from app.clusters.findings import sentences
+from app.clusters.findings import DOUBT, doubt_of, sentences
 from app.clusters.pages.contexts import UNTYPED, ClustersPage, DemoNote, RunTyped
 from app.clusters.pages.view import cluster_cards
 from app.clusters.pages.words import STATE_TEXTS
@@ -71,7 +71,8 @@ def clusters_page_of(
     changes, changes_text = _changes(session, run, values)
     chosen_state = values.get("state", "flagged")
     total = sum(counts.values()) if chosen_state == _EVERY else counts.get(chosen_state, 0)
-    said = () if run is None else tuple(sentences(run.findings))
+    findings = () if run is None else run.findings
+    said = tuple(sentences(one for one in findings if one["kind"] != DOUBT))
     words = {"flagged": "cluster to review", _EVERY: "cluster"}
     one = words.get(chosen_state, f"cluster: {STATE_TEXTS.get(chosen_state, '')}")
     many = one.replace("cluster", "clusters", 1)
@@ -79,6 +80,7 @@ def clusters_page_of(
         heading="Clusters" if run is None or errors else count(total, one, many),
         run=said[:_SENTENCES_SHOWN],
         run_more=said[_SENTENCES_SHOWN:],
+        doubt=doubt_of(findings),
         changes=changes,
         changes_text=changes_text,
         run_made=None if run is None else f"{stamp(run.created_at)}, by {run.author}",

@@ -19,7 +19,6 @@ from app.clusters.browsing import (
     queue_of,
 )
 from app.clusters.decided import beside_of
-from app.clusters.findings import DOUBT, sentences
 from app.clusters.pages.contexts import (
     ClusterCard,
     ClusterPage,
@@ -146,7 +145,7 @@ def cluster_page_of(
         is_simulated=is_simulated,
         suggestions=count_by_cluster(session, [cluster.identity]).get(cluster.identity, 0),
         trust=trust_sentence(cluster.size, cluster.summary.get("trust", {})),
-        doubt=next(iter(sentences(one for one in run.findings if one["kind"] == DOUBT)), None),
+        doubt=cluster.doubt,
         window=f"{window:g} s",
         windows=tuple(
             ClassCount(

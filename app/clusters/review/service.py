@@ -60,7 +60,7 @@ def review(
     log = read_log(session, identity)
     if not isinstance(action, CommentRequest):
         refuse_stale(log, action.last_event_id)
-        _refuse_superseded(session, cluster, action)
+        _refuse_superseded(cluster, _latest(session, identity), action)
     if isinstance(action, PromoteRequest):
         check_class_name(action.class_name)
     noted = {"remark": check_remark(action.remark)} if action.remark.strip() else {}
@@ -88,16 +88,23 @@ def history(session: Session, cluster_id: UUID) -> Log:
     cluster = session.get(Cluster, cluster_id)
     if cluster is None:
         raise NotFoundError(f"There is no cluster {cluster_id}.")
-    log = read_log(session, cluster.identity)
-    return log.hindered(lambda event: _hindrance(session, cluster, log, event))
+    log, latest = read_log(session, cluster.identity), _latest(session, cluster.identity)
+
+    def hindrance(event: ReviewEntry) -> str | None:
+        return _hindrance(session, cluster, latest, log, event)
+
+    return log.hindered(hindrance)
 
 
-def _hindrance(session: Session, cluster: Cluster, log: Log, event: ReviewEntry) -> str | None:
+def _hindrance(
+    session: Session, cluster: Cluster, latest: Cluster, log: Log, event: ReviewEntry
+) -> str | None:
     """Why the act that it is the turn of cannot be undone or done again after all."""
     turn = UndoRequest if event.may_undo else RedoRequest
-    latest = _latest(session, cluster.identity)
     try:
-        _refuse_superseded(session, cluster, turn.made(event_id=event.id))
+        _refuse_superseded(cluster, latest, turn.made(event_id=event.id))
+        if ACTS[event.kind].request is CommentRequest:  # there may be many, and nothing hinders one
+            return None
         if event.may_undo:
             ACTS[event.kind].refuse_undo(session, latest, log.last_doing_of(event).payload)
         else:
@@ -146,13 +153,13 @@ def _turn(
     return row
 
 
-def _refuse_superseded(session: Session, cluster: Cluster, action: Action) -> None:
+def _refuse_superseded(cluster: Cluster, latest: Cluster, action: Action) -> None:
     if cluster.state == "split" and not isinstance(action, UndoRequest):
         raise ConflictError("This cluster was split: go to its parts, or undo the split.")
-    latest = _latest(session, cluster.identity)
     if latest.id != cluster.id and latest.run_id != cluster.run_id:
         raise ConflictError(
-            f"A later clustering run found this cluster again, as {latest.id}: review that one."
+            f"A later clustering found this cluster again ({latest.created_at:%Y-%m-%d %H:%M} UTC, "
+            f"{latest.size:,} members): review that one."
         )
 
 
