@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from sqlalchemy import ColumnElement, Uuid, cast, func, select
 from sqlalchemy.orm import Session, aliased
 
@@ -113,7 +113,8 @@ def _hold_splits(
     """The clusters found, divided where a reviewer divided them before.
 
     A member of none of the earlier parts joins the part whose nearest member is nearest, or, where
-    that was decided, what came to it since and waits.
+    that was decided, what came to it since and waits. A part that waits stays whole: of what is
+    found, whatever is half or more of it.
     """
     groups = _divided(session, parameters)
     if not groups:
@@ -136,12 +137,18 @@ def _hold_splits(
     for glitch_id, identity in rows:
         if glitch_id in place:
             parts[place[glitch_id]] = number[identity]
+    is_waiting = np.array([latest[identity].state == "flagged" for identity in identities])
     held: list[Part] = []
+    whole, sure = parts.copy(), np.zeros(len(ids))
     for one in found:
         labels = _labels_of(parts[one.members], [groups[identity] for identity in identities])
         pieces = np.unique(labels[labels >= 0])
         if len(pieces) < 2:
-            held.append(Part(one, None))
+            piece = _most_of(parts[one.members])
+            if piece >= 0 and is_waiting[piece]:
+                whole[one.members], sure[one.members] = piece, one.probabilities
+            else:
+                held.append(Part(one, None))
             continue
         near = _nearest_part(units[one.members], labels)
         for piece, waiting in waits_beside.items():
@@ -158,10 +165,9 @@ def _hold_splits(
     clustered = np.zeros(len(ids), dtype=np.bool_)
     for part in held:
         clustered[part.cluster.members] = True
-    for piece, identity in enumerate(identities):
-        left = np.nonzero((parts == piece) & ~clustered)[0]
-        if len(left) and latest[identity].state == "flagged":
-            _hold(held, latest[identity], left, units)
+    for piece in np.intersect1d(np.flatnonzero(is_waiting), whole[~clustered]):
+        left = np.flatnonzero((whole == piece) & ~clustered)
+        _hold(held, latest[identities[piece]], left, sure, units)
     return held
 
 
@@ -331,17 +337,23 @@ def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, U
     return family
 
 
-def _hold(held: list[Part], waits: Cluster, left: Int[np.ndarray, " left"], units: Unit) -> None:
-    """Members of a cluster that waits for review stay in it, though they cluster no more."""
+def _hold(
+    held: list[Part],
+    waits: Cluster,
+    left: Int[np.ndarray, " left"],
+    sure: Float[np.ndarray, " glitch"],
+    units: Unit,
+) -> None:
+    """Members of a cluster that waits for review stay in it, however they cluster now."""
     for at, part in enumerate(held):
         if part.continues is not None and part.continues.id == waits.id:
             members = np.sort(np.concatenate([part.cluster.members, left]))
-            known = dict(zip(part.cluster.members, part.cluster.probabilities, strict=True))
-            sure = np.array([known.get(one, 0.0) for one in members])
-            cluster = describe_cluster(units, members, sure, part.cluster.stability)
+            sure = sure.copy()
+            sure[part.cluster.members] = part.cluster.probabilities
+            cluster = describe_cluster(units, members, sure[members], part.cluster.stability)
             held[at] = Part(cluster, waits, part.n_parts, part.whole)
             return
-    held.append(Part(describe_cluster(units, left, np.zeros(len(left)), waits.stability), waits, 2))
+    held.append(Part(describe_cluster(units, left, sure[left], waits.stability), waits, 2))
 
 
 def _latest(session: Session, identities: Sequence[UUID]) -> dict[UUID, Cluster]:
@@ -352,6 +364,12 @@ def _latest(session: Session, identities: Sequence[UUID]) -> dict[UUID, Cluster]
         .order_by(Cluster.id)
     )
     return {row.identity: row for row in rows}
+
+
+def _most_of(parts: Int[np.ndarray, " member"]) -> int:
+    """The part that half or more of the members are of; -1 for none."""
+    [(piece, number)] = Counter(parts.tolist()).most_common(1)
+    return piece if number >= ALIKE * len(parts) else -1
 
 
 def _labels_of(parts: Int[np.ndarray, " member"], families: Sequence[UUID]) -> np.ndarray:

@@ -34,7 +34,7 @@ from glitch.novelty.false_discovery import MAY_BE_CHANCE
 
 ADA = person(Role.REVIEWER, "ada")
 KNOWN, NOVEL = np.array([3.0, 0, 0, 0]), np.array([0.0, 3.0, 0, 0])
-OTHER = np.array([0.0, 0, 3.0, 0])
+OTHER, ANOTHER = np.array([0.0, 0, 3.0, 0]), np.array([0.0, 0, 0, 3.0])
 Fill = Callable[..., list[UUID]]
 
 
@@ -167,6 +167,35 @@ def test_the_few_that_wait_stay_when_all_the_others_are_labelled(
         assert (waiting.state, members(session, waiting)) == ("flagged", off)
         assert "They make 1 cluster." in run.detail
         assert "What a decision parted stays apart: parts of 4 glitches." in run.detail
+
+
+def test_a_part_that_waits_stays_whole_when_what_held_it_together_is_labelled(
+    session: Session, flagged: records.Cluster, fill: Fill
+) -> None:
+    """Those split off may be of several kinds, which cluster apart once the others are known."""
+    fill(15, OTHER)
+    fill(15, ANOTHER)
+    _, found = cluster_now(session)
+    chosen = sorted(set().union(*(members(session, one) for one in found[:3])))
+    made = get_cluster(session, cluster_by_hand(session, chosen, author=ADA))
+    off = {
+        one
+        for other in found
+        if other.identity != flagged.identity
+        for one in members(session, other)
+    }
+    rest_id = decide(session, made, Split(tuple(sorted(off))))
+    for action in (Merge("Whistle"), Accept()):
+        last = history(session, rest_id).last_id
+        review(session, rest_id, action, author=ADA, last_event_id=last)
+    part = session.scalars(
+        select(Cluster).where(Cluster.previous_id == made.id, Cluster.id != rest_id)
+    ).one()
+    for _ in range(2):
+        _, found = cluster_now(session)
+        [kept] = [one for one in found if one.identity == part.identity]
+        assert members(session, kept) == off
+        assert [one.state for one in found] == ["flagged"]
 
 
 def test_an_undone_split_binds_nothing(session: Session, flagged: records.Cluster) -> None:
