@@ -149,6 +149,14 @@ def test_a_cluster_is_named_shown_accepted_and_undone(
     assert "Seen at night." in named.text
     assert "Odd_Whistle" in reviewer.get("/ui/classes").text
     assert "not accepted yet: Odd_Whistle" in reviewer.get(f"/ui/glitches/{glitches[0].id}").text
+    with service.client("reviewer") as client:
+        last = client.get("/classes/Odd_Whistle/history").json()["last_event_id"]
+        rename = {"action": "rename", "name": "Whistle_Odd", "last_event_id": last}
+        renamed = client.post("/classes/Odd_Whistle/changes", json=rename).json()["event_id"]
+        page = reviewer.get(f"/ui/clusters/{clusters[0]}")
+        assert "Whistle_Odd: cluster of 6 glitches" in page.text
+        back = {"action": "undo", "event_id": renamed, "last_event_id": renamed}
+        client.post("/classes/Whistle_Odd/changes", json=back).raise_for_status()
     accepted = decide(reviewer, named, "accept-all")
     assert "The suggestions are labels now" in accepted.text
     assert "Odd_Whistle" in reviewer.get(f"/ui/glitches/{glitches[0].id}").text

@@ -30,7 +30,6 @@ from app.clusters.pages.contexts import (
 from app.clusters.pages.model import comparison_of, model_note, strips_of
 from app.clusters.pages.words import ClusterInWords, chord, cluster_href
 from app.clusters.records import Cluster, MemberRecord
-from app.clusters.review.log import Log
 from app.clusters.review.service import class_names_of, history
 from app.clusters.review.suggestions import count_by_cluster, suggested_classes
 from app.clusters.service import Order, get_run, list_members
@@ -125,7 +124,7 @@ def cluster_page_of(
     chosen = frozenset(map(str, typed.chosen))
     # What a second reviewer typed as a new class is kept, where only known ones are asked for.
     known = typed.class_name or ("" if cluster.state == "flagged" else typed.new_class)
-    class_name, number = _class_name(log), count(cluster.size, "glitch", "glitches")
+    class_name, number = _class_name(session, cluster), count(cluster.size, "glitch", "glitches")
     shown = _members(session, cluster, members.items, can_choose=can_choose, window_s=window)
     charts = (
         histogram([one.snr for one in facts], name="SNR", is_logarithmic=True),
@@ -220,11 +219,11 @@ def _address(cluster: Cluster, order: str, page: int, window_s: float) -> str:
     return f"{cluster_href(cluster.id)}?{urlencode(values)}#members"
 
 
-def _class_name(log: Log) -> str | None:
-    """The class that the cluster was named, or merged into, if that stands."""
-    named = [log.event(root) for root in log.done]
-    names = [event.payload["class_name"] for event in named if event.kind in {"promote", "merge"}]
-    return str(names[-1]) if names else None
+def _class_name(session: Session, cluster: Cluster) -> str | None:
+    """The class that the cluster was named, or merged into, if that stands; as it is called now."""
+    if cluster.state not in {"promoted", "merged"}:
+        return None
+    return class_names_of(session, [cluster.identity]).get(cluster.identity)
 
 
 def _likenesses(
