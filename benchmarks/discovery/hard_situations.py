@@ -26,8 +26,10 @@ from benchmarks.discovery.situations import (
     Make,
     alone,
     as_a_crowd,
+    both,
     burst,
     few_labels,
+    fewer_labels,
     frequent,
     has_few_labels,
     in_common,
@@ -82,6 +84,15 @@ SITUATIONS: dict[str, Make] = {
     "only typical labels": typical_labels(0.75),
     "90 % most typical labels": typical_labels(0.9),
     "50 % most typical labels": typical_labels(0.5),
+    **{
+        f"{name} unlabelled{how}": both(fewer_labels(share), then)
+        for name, share in (("half", 1 / 3), ("3 of 4", 2 / 3))  # beside the quarter that is anyhow
+        for how, then in (
+            ("", unchanged),
+            (", 75 % typical", typical_labels(0.75)),
+            (", 50 % typical", typical_labels(0.5)),
+        )
+    },
     "four windows on both sides": of_four_windows,
 }
 WAYS = {"alone": alone, "as a crowd": as_a_crowd, "in common": in_common}

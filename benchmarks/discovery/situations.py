@@ -303,6 +303,26 @@ def two_detectors(situation: Situation, bed: Bed, rng: np.random.Generator) -> S
     return replace(situation, detectors=rng.integers(0, 2, groups.max() + 1)[groups])
 
 
+def fewer_labels(share: float) -> Make:
+    """So many of the labelled groups are unlabelled too."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
+        groups = np.unique(situation.gps_times, return_inverse=True)[1]
+        taken = rng.random(groups.max() + 1) < share
+        return replace(situation, classes=np.where(taken[groups], OPEN, situation.classes))
+
+    return make
+
+
+def both(first: Make, second: Make) -> Make:
+    """One after the other."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
+        return second(first(situation, bed, rng), bed, rng)
+
+    return make
+
+
 def typical_labels(share: float) -> Make:
     """Only the labels nearest to the middle of their class."""
 

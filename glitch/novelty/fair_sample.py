@@ -4,8 +4,9 @@ Where only typical members of a class carry its label the others look new, and n
 it is exchangeability itself that fails. But then unlabelled glitches that lie amid labelled ones
 are farther from the known than the labelled ones are. A rank test compares the two, kind by kind
 (Wilcoxon 1945; the sum over strata of Lehmann 1975, section 3.3). New kinds do not move it: their
-crowds are unlabelled, so they do not lie amid labelled ones. It finds a choice, proves none, and
-says nothing of kinds that no label names.
+crowds are unlabelled, so they do not lie amid labelled ones. How many of its neighbours are
+unlabelled depends on how many labels there are, so what counts as amid is taken from the labelled
+ones of the kind. It finds a choice, proves none, and says nothing of kinds that no label names.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-AMID = 0.3  # a glitch lies amid labelled ones where at most so many of its ten nearest are not
+USUAL = 0.9  # a glitch lies amid labelled ones where no more of its ten nearest are unlabelled
+# than of this share of the labelled ones of its kind; three of ten always do, ten of ten never.
+AMID_AT_LEAST, AMID_AT_MOST = 0.3, 0.9
 SIGMAS = 2.0  # from which on it is said; by chance alone once in 40 times
 
 
@@ -55,9 +58,10 @@ def slant_of(
         calibrates: Which calibrate.
     """
     found = NO_SLANT
-    amid = (unlabelled <= AMID) & np.isfinite(to_known)
-    for kind in np.unique(kinds[is_test & amid]):
-        here = amid & (kinds == kind)
+    for kind in np.unique(kinds[calibrates]):
+        of_kind = (kinds == kind) & np.isfinite(to_known)
+        usual = np.quantile(unlabelled[(kinds == kind) & calibrates], USUAL)
+        here = of_kind & (unlabelled <= np.clip(usual, AMID_AT_LEAST, AMID_AT_MOST))
         tests, known = to_known[here & is_test], np.sort(to_known[here & calibrates])
         n, m = len(tests), len(known)
         farther = sum(np.searchsorted(known, tests, side).sum() for side in ("left", "right")) / 2

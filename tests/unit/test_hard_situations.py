@@ -288,12 +288,25 @@ def test_a_burst_counts_once_and_is_flagged_whole_or_not(bed: Any) -> None:
     assert not found.flagged(0.2)[burst].any()
 
 
+def test_typical_labels_are_told_however_few_there_are() -> None:
+    """Where most glitches are unlabelled, most neighbours of the labelled ones are so too."""
+    rng = np.random.default_rng(3)
+    kinds, is_test = np.zeros(200, dtype=np.int64), np.arange(200) < 150
+    crowded = rng.choice([0.6, 0.7, 0.8], 200)
+    new = np.arange(200) < 60  # a new kind that looks most like this one: no label is near
+    among = np.where(new, 1.0, crowded)
+    fair = rng.random(200) + 5 * new
+    assert abs(slant_of(fair, among, kinds, is_test, ~is_test).sigmas) < SIGMAS
+    typical = fair + 0.4 * is_test
+    assert slant_of(typical, among, kinds, is_test, ~is_test).sigmas > SIGMAS
+
+
 def test_the_slant_is_the_sum_of_rank_tests() -> None:
     rng = np.random.default_rng(2)
     kinds = rng.integers(0, 2, 60)
     is_test = rng.random(60) < 0.4
     away = rng.random(60) + 0.5 * is_test
-    amid = np.where(np.arange(60) < 50, 0.1, 0.9)
+    amid = np.where(np.arange(60) < 50, 0.1, 1.0)
     found = slant_of(away, amid, kinds, is_test, ~is_test)
     expected = Slant()
     for kind in (0, 1):
