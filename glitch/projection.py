@@ -40,7 +40,7 @@ def lay_out(
 
     Deterministic: the same vectors in the same order with the same seed give the same places, at
     the price of one thread. 2,000 glitches take some seconds, 50,000 some minutes, and the first
-    call of a process compiles for a quarter of a minute.
+    call of an installation compiles for half a minute.
 
     Args:
         vectors: Posterior means, shape (glitch, latent), finite.
@@ -60,8 +60,15 @@ def lay_out(
     with warnings.catch_warnings():
         # It tells of a missing TensorFlow, and that a seed costs its threads: both are meant.
         warnings.simplefilter("ignore")
-        from umap import UMAP  # compiles for seconds, so only where it is needed
+        from umap import UMAP, umap_, utils  # seconds, so only where it is needed
 
+        # What umap-learn would compile anew in each process, and a worker draws few maps.
+        for compiled in (
+            umap_.smooth_knn_dist,
+            umap_.compute_membership_strengths,
+            utils.fast_knn_indices,
+        ):
+            compiled.enable_caching()
         layout = UMAP(
             n_components=2,
             n_neighbors=min(NEIGHBOURS, len(units) - 1),

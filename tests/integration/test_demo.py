@@ -105,7 +105,7 @@ def test_each_class_can_calibrate_and_newcomers_fall_on_both_detectors() -> None
     assert PER_CLASS % LEFT_UNLABELLED == 0
 
 
-@pytest.mark.timeout(900)  # UMAP is compiled: minutes on a crowded machine
+@pytest.mark.timeout(900)  # UMAP may be compiled: minutes on a crowded machine
 def test_it_fills_an_empty_catalogue_once_and_goes_without_a_trace(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

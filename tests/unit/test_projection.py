@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,17 @@ def test_umap_lays_out_the_same_map_twice_with_kin_together() -> None:
     placed = place(newcomers, vectors, places)
     nearest = np.linalg.norm(placed[:, None] - places[None], axis=2).argmin(axis=1)
     assert (kind[nearest] == theirs).all()
+    from umap import umap_, utils  # whose import takes seconds, and warns if it is not there yet
+
+    # Compiled for good: what takes a dozen seconds is read by the next process.
+    compiled = (
+        umap_.smooth_knn_dist,
+        umap_.compute_membership_strengths,
+        utils.fast_knn_indices,
+    )
+    for function in compiled:
+        kept = Path(function.stats.cache_path)
+        assert list(kept.glob(f"*.{function.__name__}-*.nbi"))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, FEWEST_FOR_UMAP - 1])
