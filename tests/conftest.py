@@ -1,5 +1,6 @@
 """Fixtures that every suite shares."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ pytest_plugins = [
 ]  # found through `pythonpath` in pyproject.toml
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+END_TO_END = Path(__file__).parent / "e2e"
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +30,25 @@ def shared_data() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The gates of coverage hold where there are no public files; so tests of them go untraced."""
+    """The gates of coverage hold where there are no public files; so tests of them go untraced.
+
+    Nor does a trace pay for itself end to end: what those tests run in their own process others
+    have run, and it makes it a third slower.
+    """
     for item in items:
-        if item.get_closest_marker("real_data"):
+        if item.get_closest_marker("real_data") or END_TO_END in item.path.parents:
             item.add_marker(pytest.mark.no_cover)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Leave the fixtures of an untraced test untraced too, and the threads that they start."""
+    plugin = item.config.pluginmanager.get_plugin("_cov")
+    controller = getattr(plugin, "cov_controller", None)  # None without --cov
+    if controller is None or not item.get_closest_marker("no_cover"):
+        return (yield)
+    controller.pause()
+    try:
+        return (yield)
+    finally:
+        controller.resume()
