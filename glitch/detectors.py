@@ -16,6 +16,9 @@ _TOKEN = re.compile(r"(?<![A-Za-z0-9])([GHIKLV][12])(?![A-Za-z0-9])", re.ASCII |
 _RELEASE = re.compile(r"(?<=[0-9A-Z])_[VR][0-9]+(?=[-.]|\Z)", re.ASCII)
 # triggers_v1.csv: of the table's own version; Virgo's are written V1.
 _VERSION = re.compile(r"(?<=[0-9A-Za-z])[ _.-]v[0-9]+(?![0-9A-Za-z])", re.ASCII)
+# H1_data_V1.csv: likewise, where the word before it pairs no detectors.
+_VERSION_OF = re.compile(r"(?<=[0-9A-Za-z])_V1(?=\.[A-Za-z]|\Z)", re.ASCII)
+_PAIRING = frozenset({"vs", "versus", "and", "or", "with", "plus", "to", "coinc", "coincident"})
 _SITES = {ifo[0]: ifo for ifo in reversed(DETECTORS) if ifo.endswith("1")}
 _SITE = re.compile("|".join([*DETECTORS, *_SITES]), re.ASCII)
 _NAMES = _SITES | {
@@ -60,14 +63,19 @@ def detector_of_file_name(name: str) -> str | None:
 
     Names after LIGO-T050017 begin with the site: ``V-HoftOnline-…`` is of V1. The description
     counts where it names a detector of that site: ``H-H2_LOSC_4_V1-…`` is of H2. Elsewhere the
-    detector counts, the number of a GWOSC release apart: ``H1_vs_L1.csv`` is of neither.
+    detector counts, the number of a release or a version apart: ``H1_data_V1.csv`` is of H1,
+    ``H1_V1.csv`` and ``H1_vs_L1.csv`` of neither of two.
     """
     base = PurePosixPath(name.replace("\\", "/")).name
     frame = parse_frame_name(base)
     if frame is None:
         text = _RELEASE.sub("", base) if "LOSC" in base or "GWOSC" in base else base
         text = _VERSION.sub("", text).replace("_", " ")
-        named = {parse_detector(token[1]) for token in _TOKEN.finditer(text)}
+        named = _detectors_in(text)
+        if len(named) == 2 and "V1" in named and (version := _VERSION_OF.search(base)):
+            word = re.split(r"[ _.-]", base[: version.start()])[-1].lower()
+            if word not in _PAIRING and parse_detector(word) is None:
+                named.discard("V1")
         return named.pop() if len(named) == 1 else None
     site = frame.site
     if site in DETECTORS:
@@ -79,6 +87,11 @@ def detector_of_file_name(name: str) -> str | None:
         if found and found[0] == site:
             return found
     return _SITES.get(site)
+
+
+def _detectors_in(text: str) -> set[str]:
+    """The detectors that a text names; V2 and L2 are none."""
+    return {ifo for token in _TOKEN.finditer(text) if (ifo := parse_detector(token[1]))}
 
 
 def detectors_of_file_name(name: str) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from glitch.files.damage import DAMAGE, damage_as
 from glitch.files.hdf5 import (
     dataset_shape,
     find_dataset,
+    find_group,
     read_attribute,
     read_fields,
     read_rows,
@@ -33,6 +34,8 @@ from glitch.tables.pandas_hdf5 import LEVEL, PandasTable, pandas_table
 
 TRIGGERS = "triggers"
 _IFO = "ifo"
+_CHANNELS = ("channel", "channel_name")
+_IFOS = ("ifo", "detector", "instrument")
 _MOST_ROW_BYTES = 2048  # Omicron writes 100
 _SAMPLES = 200  # looked at, to tell a series from triggers
 _META, _MASK = ".__table_column_meta__", ".mask"  # as astropy calls what it keeps beside
@@ -103,16 +106,35 @@ def trigger_table(path: Path, name: str) -> TriggerTable:
         TooLargeError: if a row is longer than any trigger is.
     """
     with _open(path, name) as (tree, table):
-        value = read_attribute(tree, "Mstreamname")
-        stream = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-        is_omicron = isinstance(stream, str) and bool(stream)
+        stream = _text(read_attribute(tree, "Mstreamname"))
+        is_omicron = stream is not None
+        channel = stream or table.channel or _said(tree, table, _CHANNELS)
+        detector = parse_detector(_said(tree, table, _IFOS))
         return TriggerTable(
             count=table.count,
             columns=table.columns,
-            channel=str(stream) if is_omicron else table.channel,
-            ifo=table.ifo,
+            channel=channel,
+            ifo=detector or table.ifo,
             is_omicron=is_omicron,
         )
+
+
+def _said(tree: h5py.File, table: _Table, names: Sequence[str]) -> str | None:
+    """What an attribute of one of these names says of a table: its own, else of what is around."""
+    path = table.path.strip("/")
+    while path:
+        node = find_dataset(tree, path) or find_group(tree, path)
+        path = path.rpartition("/")[0]
+        for name in names if node is not None else ():
+            if (text := _text(read_attribute(node, name))) is not None:
+                return text
+    return next((text for name in names if (text := _text(read_attribute(tree, name)))), None)
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    return value if isinstance(value, str) and value else None
 
 
 def trigger_rows(

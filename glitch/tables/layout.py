@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise, takewhile
@@ -24,6 +25,7 @@ _UNITS = frozenset(
 _WORD = re.compile(r"\s*(%|[^\W\d][\w\s()\[\]/^*%.-]{0,20}|[\[(][\w /^*%.-]{0,20}[\])]|-+|1|)\s*")
 _NUMBERED = re.compile(r"\A\d+\s*[-:.)]\s*")  # cWB counts its columns
 _WIDE_BLANKS = re.compile(r"\s{2,}")
+_MOST_REPEATED = 100  # columns of one name that are told apart
 _SEPARATORS = (",", "\t", ";", "|")
 _ECSV_UNIT = re.compile(r"- \{name: ('[^']*'|\"[^\"]*\"|[^,}]*), unit: ([^,}]+)")
 _ECSV_DELIMITER = re.compile(r"#\s*delimiter:\s*'?(.)'?")
@@ -89,6 +91,7 @@ def find_layout(head: bytes) -> Layout | None:
     Leading lines with ``#`` or ``%`` are comments (ECSV's among them). The header is the first line
     after them that names known columns, so that a title above it does no harm; or the last of the
     comments, or one comment a column, where rows follow at once, as numpy, Omicron and cWB write.
+    Lines of one GPS time each need none, as lists of times for gwdetchar-omega-batch have none.
     """
     text = head.decode(encoding_of(head), "replace")
     if "\0" in text:
@@ -119,6 +122,8 @@ def find_layout(head: bytes) -> Layout | None:
             return _with_rows(layout, stripped, lines[number:])
         if first is None and (commented := _commented(comments, stripped, number)) is not None:
             return commented
+        if first is None and may_be_times(stripped):  # a list of times and nothing else
+            return Layout(("gps_time",), ",", number - 1)
         first = first or layout
     return first if first is not None and len(first.columns) > 1 else None
 
@@ -223,8 +228,13 @@ def _header(line: str, n_skipped: int, separator: str | None) -> Layout:
 
 def _distinct(names: list[str]) -> tuple[str, ...]:
     """Names as written, but for blanks that tell a repeated one from the first."""
-    plain = [plain_name(name) for name in names]
-    return tuple(" " * plain[:at].count(plain[at]) + name for at, name in enumerate(names))
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        plain = plain_name(name)
+        found.append(" " * min(seen[plain], _MOST_REPEATED) + name)
+        seen[plain] += 1
+    return tuple(found)
 
 
 def _with_separator_of(layout: Layout, row: str) -> Layout:

@@ -146,7 +146,7 @@ def _opened(path: Path) -> io.BufferedIOBase:
 def _head(path: Path) -> bytes:
     try:
         with _opened(path) as stream:
-            return stream.read(HEAD_BYTES)
+            return stream.read(HEAD_BYTES) + stream.readline(LONGEST_LINE)  # names may be longer
     except _DAMAGE:
         return b""
 

@@ -55,6 +55,7 @@ LAYOUTS = {
     "start and end": "start,end,ifo,snr\n1126259455.1,1126259455.2,H1,9.5\n",
     "nanoseconds beside": "peak_time,peak_time_ns,ifo,snr\n1126259455,150000000,H1,9.5\n",
     "UTC beside GPS": "time,gps,ifo,snr\n2015-09-14 09:50:38,1126259455.15,H1,9.5\n",
+    "more names than a look": f"gps_time{',c' * 9000},ifo,snr\n1126259455.15{',1' * 9000},H1,9.5\n",
     "an index without a name": ",ifo,snr\n1126259455.15,H1,9.5\n",
     "an index without a name and tabs": "ifo\tsnr\n1126259455.15\tH1\t9.5\n",
     "names of two levels": "time,site,loudness\ngps_time,ifo,snr\n1126259455.15,H1,9.5\n",
@@ -486,3 +487,12 @@ def test_an_event_of_coherent_waveburst_is_a_trigger_in_each_detector(tmp_path: 
             assert row.snr == pytest.approx(said[f"sSNR for {ifo} detector"] ** 0.5)
             assert row.peak_frequency == said["central frequency"]
             assert (row.bandwidth, row.duration) == (said["bandwidth"], said["duration"])
+
+
+def test_a_list_of_gps_times_needs_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "H1_times.txt"
+    path.write_text("# for omega scans\n1126259455.15\n\n1126259460\n")
+    assert [(one.gps_time, one.ifo) for one in rows_in(path)] == [
+        ("1126259455.15", "H1"),
+        ("1126259460", "H1"),
+    ]
