@@ -48,7 +48,7 @@ def call(client: httpx.Client, method: str, path: str) -> httpx.Response:
 
 
 @pytest.fixture
-def stranger(service: Service) -> Iterator[httpx.Client]:
+def anonymous(service: Service) -> Iterator[httpx.Client]:
     with service.client(None) as client:
         yield client
 
@@ -69,12 +69,12 @@ def stranger(service: Service) -> Iterator[httpx.Client]:
         "Token abc",
     ],
 )
-def test_strangers_are_asked_who_they_are(
-    stranger: httpx.Client, method: str, path: str, authorization: str | None
+def test_callers_without_a_token_are_asked_who_they_are(
+    anonymous: httpx.Client, method: str, path: str, authorization: str | None
 ) -> None:
     if authorization is not None:
-        stranger.headers["Authorization"] = authorization
-    answer = call(stranger, method, path)
+        anonymous.headers["Authorization"] = authorization
+    answer = call(anonymous, method, path)
     assert "token" in assert_problem(answer, 401)
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
@@ -115,8 +115,8 @@ def test_readers_may_query_by_upload(service: Service) -> None:
 
 
 @pytest.mark.parametrize("path", OPEN_ROUTES)
-def test_supervisors_need_no_token(stranger: httpx.Client, path: str) -> None:
-    assert stranger.get(path).status_code == 200
+def test_supervisors_need_no_token(anonymous: httpx.Client, path: str) -> None:
+    assert anonymous.get(path).status_code == 200
 
 
 def test_token_may_come_as_the_password_of_an_address(service: Service) -> None:
@@ -151,7 +151,7 @@ def test_tokens_are_kept_hashed(service: Service) -> None:
         assert not any(secret in row or secret.encode().hex() in row for row in rows)
 
 
-def test_body_of_a_stranger_is_not_read(stranger: httpx.Client) -> None:
+def test_body_of_a_caller_without_a_token_is_not_read(anonymous: httpx.Client) -> None:
     class Told:
         sent = 0
 
@@ -162,7 +162,7 @@ def test_body_of_a_stranger_is_not_read(stranger: httpx.Client) -> None:
 
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     try:
-        answer = stranger.post("/embed", content=iter(Told()), headers=headers)
+        answer = anonymous.post("/embed", content=iter(Told()), headers=headers)
     except httpx.TransportError:  # the service closed the connection while we still sent
         pass
     else:

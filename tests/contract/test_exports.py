@@ -99,5 +99,5 @@ def test_filters_hold_and_senseless_ones_are_refused(client: httpx.Client) -> No
     assert client.get("/exports", params={"ifo": "V1"}).text.count("\n") == 1
     assert_problem(client.get("/exports", params={"snr_min": 9, "snr_max": 1}), 400)
     assert_problem(client.get("/exports", params={"format": "pickle"}), 422)
-    with httpx.Client(base_url=client.base_url) as stranger:
-        assert_problem(stranger.get("/exports"), 401)
+    with httpx.Client(base_url=client.base_url) as anonymous:
+        assert_problem(anonymous.get("/exports"), 401)

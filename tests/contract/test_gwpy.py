@@ -167,19 +167,19 @@ def test_strict_grammar(
 
 
 def test_search_is_open_on_this_machine_only(service: Service, stored: list[Any]) -> None:
-    with service.client(None) as stranger:
-        assert search(stranger).status_code == 200
-        stranger.headers["Host"] = "rebound.example.org"
-        assert_problem(search(stranger), 401)
+    with service.client(None) as anonymous:
+        assert search(anonymous).status_code == 200
+        anonymous.headers["Host"] = "rebound.example.org"
+        assert_problem(search(anonymous), 401)
 
 
 def test_picture_link_is_for_one_picture(service: Service, stored: list[dict[str, Any]]) -> None:
-    with service.client(None) as stranger:
-        link = search(stranger).json()["url2"][0]
-        assert stranger.get(link).headers["content-type"] == "image/png"
-        assert_problem(stranger.get(link.replace("/1.0.png", "/2.0.png")), 401)
-        assert_problem(stranger.get(link.split("&signature")[0]), 401)
-        assert_problem(stranger.get(link[:-1] + ("0" if link[-1] != "0" else "1")), 401)
+    with service.client(None) as anonymous:
+        link = search(anonymous).json()["url2"][0]
+        assert anonymous.get(link).headers["content-type"] == "image/png"
+        assert_problem(anonymous.get(link.replace("/1.0.png", "/2.0.png")), 401)
+        assert_problem(anonymous.get(link.split("&signature")[0]), 401)
+        assert_problem(anonymous.get(link[:-1] + ("0" if link[-1] != "0" else "1")), 401)
 
 
 def test_closed_search_takes_a_token_from_the_address(

@@ -102,5 +102,5 @@ def test_access(service: Service, cluster: str) -> None:
     with service.client("reader") as reader:
         assert reader.get(f"/clusters/{cluster}/history").status_code == 200
         assert_problem(reader.get(f"/clusters/{UUID(int=3)}/history"), 404)
-    with service.client(None) as stranger:
-        assert_problem(stranger.get(f"/clusters/{cluster}/history"), 401)
+    with service.client(None) as anonymous:
+        assert_problem(anonymous.get(f"/clusters/{cluster}/history"), 401)

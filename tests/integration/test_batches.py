@@ -407,8 +407,8 @@ def test_senseless_fields_are_refused(client: httpx.Client, fields: dict[str, An
 def test_readers_may_not_ingest(service: Service) -> None:
     with service.client("reader") as reader:
         assert_problem(reader.post("/batches", files={"file": ("a.tar", tar({}))}), 403)
-    with service.client(None) as stranger:
-        assert_problem(stranger.post("/batches", files={"file": ("a.tar", tar({}))}), 401)
+    with service.client(None) as anonymous:
+        assert_problem(anonymous.post("/batches", files={"file": ("a.tar", tar({}))}), 401)
 
 
 def test_the_command_sends_and_tells(

@@ -164,18 +164,18 @@ def test_files_are_kept_for_a_time_and_removed_then(
         export_file(session, job.id, tmp_path, KEEP)
     path, job_id = exported(session, tmp_path, "csv")
     assert job_id == job.id
-    stranger = tmp_path / "exports" / str(uuid4())
-    stranger.mkdir()
+    foreign = tmp_path / "exports" / str(uuid4())
+    foreign.mkdir()
     about = update(Job).where(Job.id == job_id)
     session.execute(about.values(finished_at=Job.created_at - timedelta(hours=71)))
-    assert outdated_folders(session, tmp_path, KEEP) == [stranger]
+    assert outdated_folders(session, tmp_path, KEEP) == [foreign]
     session.execute(about.values(finished_at=Job.created_at - timedelta(hours=73)))
-    assert set(outdated_folders(session, tmp_path, KEEP)) == {stranger, path.parent}
+    assert set(outdated_folders(session, tmp_path, KEEP)) == {foreign, path.parent}
     with pytest.raises(NotFoundError, match="kept for 72 hours"):
         export_file(session, job_id, tmp_path, KEEP)
     exported(session, tmp_path, "hdf5")
     assert not path.parent.exists()  # the next export removed it
-    assert not stranger.exists()
+    assert not foreign.exists()
     cancelled = start_export(session, GlitchFilters(ifos=("L1",)), "csv", principal=ANN)
     cancel_job(session, cancelled.id, ANN)
     with pytest.raises(NotFoundError, match="cancelled"):

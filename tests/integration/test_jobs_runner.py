@@ -265,9 +265,7 @@ def test_a_cancel_does_not_wait_for_the_rest_of_a_long_planning(
             assert cancel_job(session, job.id, ADA).is_cancel_requested
 
 
-def test_strangers_may_neither_cancel_nor_retry(
-    make: Make, sessions: sessionmaker[Session]
-) -> None:
+def test_others_may_neither_cancel_nor_retry(make: Make, sessions: sessionmaker[Session]) -> None:
     job = make()
     with sessions() as session:
         with pytest.raises(PermissionDeniedError, match="Only ada, a reviewer or an admin"):

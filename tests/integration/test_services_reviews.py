@@ -236,14 +236,14 @@ def test_names_that_no_class_may_have(
 
 
 def test_requests_without_sense(session: Session, cluster: Cluster, store: Store) -> None:
-    ids, stranger = members(session, cluster), store().glitch.id
+    ids, outsider = members(session, cluster), store().glitch.id
     with pytest.raises(PermissionDeniedError, match="reviewer"):
         act(session, cluster, Dismiss(), person(Role.SUBMITTER))
     for action, sentence in (
         (Split(tuple(ids)), "all members"),
         (Split(()), "Name 1 to"),
-        (Split((stranger,)), "no members of this cluster"),
-        (Assign("Blip", (ids[0], stranger)), "1 of these glitches are no members"),
+        (Split((outsider,)), "no members of this cluster"),
+        (Assign("Blip", (ids[0], outsider)), "1 of these glitches are no members"),
         (Assign("Nonsense", (ids[0],)), "no class"),
         (Merge("Nonsense"), "no class"),
         (Comment("  "), "1 to 4,000 characters"),
@@ -252,7 +252,7 @@ def test_requests_without_sense(session: Session, cluster: Cluster, store: Store
         with pytest.raises(InvalidRequestError, match=sentence):
             act(session, cluster, action)
     with pytest.raises(NotFoundError, match="no cluster"):
-        review(session, stranger, Dismiss(), author=ANN, last_event_id=0)
+        review(session, outsider, Dismiss(), author=ANN, last_event_id=0)
     with pytest.raises(InvalidRequestError, match="Event 99 is not in this cluster's history"):
         review(session, cluster.id, Dismiss(), author=ANN, last_event_id=99)
 

@@ -96,7 +96,9 @@ def test_filters_of_the_largest_numbers_come_back_as_numbers() -> None:
     assert isinstance(filters.snr_min, float)
 
 
-def test_a_stranger_who_declares_ten_gigabytes_is_refused_at_once(service: Service) -> None:
+def test_a_caller_without_a_token_who_declares_ten_gigabytes_is_refused_at_once(
+    service: Service,
+) -> None:
     host, port = service.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as client:
         started = time.monotonic()

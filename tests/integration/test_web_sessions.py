@@ -33,7 +33,9 @@ PRIVATE = (
 
 
 @pytest.mark.parametrize("path", PRIVATE)
-def test_strangers_are_led_to_the_login_and_nothing_is_shown(service: Service, path: str) -> None:
+def test_without_a_session_one_is_led_to_the_login_and_nothing_is_shown(
+    service: Service, path: str
+) -> None:
     answer = httpx.get(f"{service.url}{path}")
     assert answer.status_code == 303
     assert answer.headers["location"].startswith("/ui/login?next=%2Fui%2F")
@@ -229,7 +231,7 @@ def test_login_never_leads_off_the_site(service: Service) -> None:
             assert answer.headers["location"] == "/ui/"
 
 
-def test_a_forged_or_expired_session_is_a_stranger(service: Service) -> None:
+def test_a_forged_or_expired_session_is_none(service: Service) -> None:
     with make_session_factory(service.engine)() as db:
         admin = next(token for token in list_tokens(db) if token.name == "admin")
         holder = Principal(admin.id, admin.name, admin.role)
@@ -345,7 +347,7 @@ def test_the_token_of_another_session_is_refused(service: Service) -> None:
         assert other.client.post("/ui/logout", data={"csrf": csrf}).status_code == 403
 
 
-def test_strangers_cannot_send_an_upload(service: Service) -> None:
+def test_nobody_without_a_session_can_send_an_upload(service: Service) -> None:
     answer = httpx.post(f"{service.url}/ui/upload", files={"file": b"x" * 100_000})
     assert answer.status_code == 303
     assert answer.headers["location"] == "/ui/login?next=%2Fui%2F&done=unsent"
