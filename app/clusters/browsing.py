@@ -150,10 +150,10 @@ def parts_of(session: Session, cluster_id: UUID) -> list[records.Cluster]:
     return [records.Cluster.model_validate(row) for row in rows]
 
 
-def run_that_waits(session: Session) -> Run | None:
-    """The run to look at first: the latest of its kind with clusters to review, real ones first.
+def runs_that_wait(session: Session) -> list[tuple[Run, int]]:
+    """The latest run of each kind with clusters to review, and how many; real ones first.
 
-    None where nothing waits.
+    The first of them is the one to look at first.
     """
     rows = session.scalars(
         select(ClusteringRun)
@@ -163,11 +163,15 @@ def run_that_waits(session: Session) -> Run | None:
     latest: dict[tuple[str, str | None, bool], ClusteringRun] = {}
     for row in rows:
         latest.setdefault((row.scope, row.ifo, row.is_simulated), row)
-    for row in sorted(latest.values(), key=lambda one: one.is_simulated):
-        is_waiting = exists().where(Cluster.run_id == row.id, Cluster.state == "flagged")
-        if session.scalar(select(is_waiting)):
-            return Run.model_validate(row)
-    return None
+    waiting = select(Cluster.run_id, func.count()).where(
+        Cluster.run_id.in_([row.id for row in latest.values()]), Cluster.state == "flagged"
+    )
+    numbers = {row[0]: row[1] for row in session.execute(waiting.group_by(Cluster.run_id))}
+    return [
+        (Run.model_validate(row), numbers[row.id])
+        for row in sorted(latest.values(), key=lambda one: one.is_simulated)
+        if row.id in numbers
+    ]
 
 
 def class_pictures(

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.clusters.browsing import run_that_waits
+from app.clusters.browsing import runs_that_wait
 from app.digest.service import MOST_DAYS, Digest, Sending, digest, last_sending
 from app.frame.contexts import ClassCount, PageContext
 from app.frame.deps import PageRoute, Reader
@@ -52,7 +52,7 @@ def page(
             (f"/ui/jobs/{one.id}", kind_text(one.kind), one.detail or "no reason is known")
             for one in made.failed_jobs
         ),
-        is_any_waiting=run_that_waits(session) is not None,
+        is_any_waiting=bool(runs_that_wait(session)),
         sent=last,
         sent_at=stamp(last.finished_at) if last else "",
     )

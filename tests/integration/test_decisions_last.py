@@ -15,7 +15,7 @@ from store_helpers import LATENT, person
 
 from app.classes.tables import GlitchClass
 from app.clusters import records
-from app.clusters.browsing import ClusterFilters, changes_since, ranked_clusters, run_that_waits
+from app.clusters.browsing import ClusterFilters, changes_since, ranked_clusters, runs_that_wait
 from app.clusters.chosen import cluster_by_hand
 from app.clusters.findings import sentences
 from app.clusters.job import run_clustering
@@ -464,11 +464,9 @@ def test_the_page_opens_with_the_run_that_waits(session: Session, flagged: recor
     """A later run of another population, which found nothing, hides no cluster that waits."""
     empty = run_clustering(session, ClusteringParameters(is_simulated=True), author="someone")
     assert empty.n_clusters == 0
-    waits = run_that_waits(session)
-    assert waits is not None
-    assert waits.id == flagged.run_id
+    assert [(run.id, number) for run, number in runs_that_wait(session)] == [(flagged.run_id, 1)]
     decide(session, flagged, Dismiss())
-    assert run_that_waits(session) is None
+    assert runs_that_wait(session) == []
 
 
 def test_a_cluster_that_simulated_glitches_lie_nearer_to_says_so(

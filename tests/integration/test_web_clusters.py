@@ -105,6 +105,27 @@ def test_clusters_are_ranked_by_significance(reviewer: Walker, clusters: list[UU
     assert "new in this run" in page.text
 
 
+def test_clusters_that_wait_in_another_run_are_named(
+    service: Service, reviewer: Walker, clusters: list[UUID], glitches: list[GlitchRecord]
+) -> None:
+    """A clustering of one detector hides nothing that one of all left to review."""
+    said = "Clusters of other clusterings wait too"
+    assert said not in reviewer.get("/ui/clusters").text
+    with make_session_factory(service.engine).begin() as session:
+        run = store_run(session)
+        run.ifo = "H1"
+        store_cluster(session, run, [glitches[0].id])
+        before = session.get_one(Cluster, clusters[0]).run_id
+        later = run.id
+    page = reviewer.get("/ui/clusters")
+    assert "1 cluster to review" in page.text
+    assert f"{said}: 2 of all detectors." in " ".join(page.text.split()).replace(" .", ".")
+    assert f"/ui/clusters?run={before}" in page.links
+    assert "1 of H1" in reviewer.get(f"/ui/clusters?run={before}").text
+    with make_session_factory(service.engine).begin() as session:
+        session.delete(session.get_one(ClusteringRun, later))
+
+
 @pytest.mark.parametrize(
     ("query", "status", "sentence"),
     [

@@ -133,6 +133,7 @@ class ClustersPage(PageContext):
     changes_text: str | None
     cards: tuple[ClusterCard, ...]
     states: tuple[ClassCount, ...]
+    elsewhere: tuple[tuple[str, str], ...]  # other runs whose clusters wait: address and text
     runs: tuple[Choice, ...]
     ifos: tuple[Choice, ...]
     observing_runs: tuple[Choice, ...]  # observing runs

@@ -15,7 +15,7 @@ from app.clusters.browsing import (
     changes_since,
     count_by_state,
     ranked_clusters,
-    run_that_waits,
+    runs_that_wait,
 )
 from app.clusters.findings import DOUBT, doubt_of, sentences
 from app.clusters.pages.contexts import UNTYPED, ClustersPage, DemoNote, RunTyped
@@ -55,7 +55,9 @@ def clusters_page_of(
     values = {name: value for name, value in values.items() if value}
     runs = list_runs(session, limit=RUNS_OFFERED).items
     filters, page, errors = _read(values)
-    run = _chosen_run(session, runs, values.get("run"), errors)
+    waiting = runs_that_wait(session)
+    first = next((one for one, _ in waiting), next(iter(runs), None))
+    run = _chosen_run(session, first, values.get("run"), errors)
     if run is not None and run not in runs:  # an older one, which a job's page links to
         runs = (*runs, run)
     found: list[Cluster] = []
@@ -85,6 +87,12 @@ def clusters_page_of(
         changes_text=changes_text,
         run_made=None if run is None else f"{stamp(run.created_at)}, by {run.author}",
         cards=cluster_cards(session, shown, is_simulated=run is not None and run.is_simulated),
+        elsewhere=tuple(
+            (f"/ui/clusters?run={one.id}", f"{number:,} of {_kind(one)}")
+            for one, number in waiting
+            if (run is None or one.id != run.id)
+            and not one.is_simulated  # of which the demonstration's note tells
+        ),
         states=tuple(
             ClassCount(
                 text="all" if name == _EVERY else STATE_TEXTS[name],
@@ -164,16 +172,20 @@ def _href(values: Mapping[str, str], **changes: str | None) -> str:
 
 
 def _run_text(run: Run) -> str:
-    kind = "simulated" if run.is_simulated else run.ifo or "all detectors"
     number = count(run.n_clusters, "cluster")
-    return f"{stamp(run.created_at)} · {kind} · FDR {run.fdr:g} · {number}"
+    return f"{stamp(run.created_at)} · {_kind(run)} · FDR {run.fdr:g} · {number}"
+
+
+def _kind(run: Run) -> str:
+    kind = "simulated" if run.is_simulated else run.ifo or "all detectors"
+    return kind if run.scope == "novel" else f"{kind}, labelled ones too"
 
 
 def _chosen_run(
-    session: Session, runs: tuple[Run, ...], wanted: str | None, errors: list[str]
+    session: Session, first: Run | None, wanted: str | None, errors: list[str]
 ) -> Run | None:
     if wanted is None:
-        return run_that_waits(session) or next(iter(runs), None)
+        return first
     try:
         return get_run(session, UUID(wanted))
     except (ValueError, NotFoundError):
