@@ -15,6 +15,7 @@ _LEAST_APART = 3.0  # pixels
 _APART = 0.3  # of a label's height: further lies the name of an axis from its labels
 _OVER = 0.015  # of the axis: a label at its end stands so far beyond; those of the time, further
 _LEAST_HEIGHT = 4  # pixels
+_LEAST_SHARE = 0.006  # of the picture's height: lower are ticks, in pictures made larger
 LEAST_LABELS = 3  # of which it can be told whether they stand evenly
 _EVEN = 0.06  # of a spacing: labels of one axis stand no less evenly
 _BETWEEN = 0.45  # of a label's height: no further stand its digits from one another
@@ -78,11 +79,11 @@ def _label_rows(is_dark: Bool[np.ndarray, "height band"], box: Box) -> list[tupl
     rows = np.concatenate([[False], is_dark.any(axis=1), [False]])
     edges = np.flatnonzero(rows[1:] != rows[:-1])
     margin = _OVER * box.height
+    least = max(_LEAST_HEIGHT, _LEAST_SHARE * len(is_dark))
     return [
         (start, stop)
         for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-        if stop - start >= _LEAST_HEIGHT
-        and box.top - margin <= (start + stop) / 2 <= box.bottom + margin
+        if stop - start >= least and box.top - margin <= (start + stop) / 2 <= box.bottom + margin
     ]
 
 

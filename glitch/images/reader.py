@@ -14,7 +14,14 @@ from glitch.images.grid import LEAST_COVER, cell_means, even_edges, shares
 from glitch.images.grid_lines import without_grid
 from glitch.images.labels import labels_right
 from glitch.images.names import SpectrogramName, parse_file_name
-from glitch.images.panel import SMALLEST_SIDE, Box, DrawnCells, FoundPanel, find_panel
+from glitch.images.panel import (
+    KNOWN_PANELS,
+    SMALLEST_SIDE,
+    Box,
+    DrawnCells,
+    FoundPanel,
+    find_panel,
+)
 from glitch.images.scales import (
     Scales,
     check_scales,
@@ -27,6 +34,7 @@ from glitch.views import Preprocessing, Views, views_from_images
 
 MAX_COLORMAP_DISTANCE = 16.0  # mean RGB distance; docs/science/images.md has the distribution
 _LEAST_DRAWN = 0.1  # of the panel's rows
+_BLANK = 0.02  # of the panel: rows that a frame alone shows to belong to it
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +81,11 @@ def read_spectrogram(
     drawn = DrawnCells.parse(picture.stated_cells, pixels.shape[1], pixels.shape[0])
     text = is_text(colors)
     panel = FoundPanel(drawn.box) if drawn else find_panel(colored, text)
-    if drawn is None and not panel.is_framed and panel.box.left > 0:
+    if drawn is None and panel.box.left > 0 and panel.box not in KNOWN_PANELS.values():
         faint = is_faint_text(pixels, colors)  # gwpy draws frames in grey, which JPEG may colour
-        if (framed := find_panel(colored, faint | colored)).is_framed:
+        framed = find_panel(colored, faint | colored)
+        is_taller = framed.box.height > (1 + _BLANK) * panel.box.height
+        if framed.is_framed and (is_taller or not panel.is_framed):
             panel, text = framed, faint
     box = panel.box
     if min(box.width, box.height) < SMALLEST_SIDE:
