@@ -16,11 +16,11 @@ from uuid import UUID
 import numpy as np
 import pytest
 from api_fixtures import Service, energy
-from browser_fixtures import PATIENCE_S, Browser, chromium
+from browser_fixtures import PATIENCE_S, Browser, chromium, waiting
 from doing_jobs import doing_jobs
 from selenium import webdriver
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 from sqlalchemy import select
 from web_fixtures import service
 
@@ -157,7 +157,7 @@ class ByHand(ByScript):
         rate.clear()
         rate.send_keys("0.05")
         self.browser.find("form.start button[type=submit]").click()
-        WebDriverWait(self.browser.driver, PATIENCE_S).until(
+        waiting(self.browser.driver).until(
             lambda _: len(self.client.get("/clusters/runs").json()["items"]) > before
         )
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 from api_fixtures import Service
-from browser_fixtures import PATIENCE_S, Browser, program
+from browser_fixtures import Browser, program, waiting
 from cluster_helpers import store_run
 from map_helpers import store_kinds, work
 from selenium import webdriver
@@ -18,7 +18,7 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service as DriverService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 from web_fixtures import service
 
 from app.core.engine import make_session_factory
@@ -26,6 +26,7 @@ from app.core.engine import make_session_factory
 __all__ = ["service"]
 
 COUNT = 14
+PICTURES_EVERY_S = 0.5  # each look at the points takes a picture of the page
 SOFTWARE_GL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 NO_GL = ("--disable-gpu", "--disable-3d-apis")
 GROUND = "rgb(255, 255, 255)"
@@ -136,11 +137,13 @@ def drag(browser: Browser, points: list[tuple[float, float]]) -> None:
 
 def test_points_are_drawn_in_the_chosen_colours(browser: Browser) -> None:
     open_map(browser)
-    WebDriverWait(browser.driver, PATIENCE_S).until(lambda _: len(colours_drawn(browser)) >= 2)
+    waiting(browser.driver, every_s=PICTURES_EVERY_S).until(
+        lambda _: len(colours_drawn(browser)) >= 2
+    )
     by_label = colours_drawn(browser)
     Select(browser.find("#colour-by")).select_by_value("ifo")
     browser.wait_for_text("#legend-heading", "Detector")
-    WebDriverWait(browser.driver, PATIENCE_S).until(
+    waiting(browser.driver, every_s=PICTURES_EVERY_S).until(
         lambda _: len(colours_drawn(browser) - by_label) >= 2
     )
     names = [one.text for one in browser.driver.find_elements(By.CSS_SELECTOR, ".legend .name")]
@@ -172,8 +175,8 @@ def test_a_lasso_selects_one_kind_which_is_labelled_and_taken_back(
     browser.wait_for_text("#selection-heading", f"{COUNT // 2} glitches selected")
     assert browser.find("#make-up").text == f"Unlabelled {COUNT // 2}"
     # What is selected stands out, as dark as before; all the others step back.
-    WebDriverWait(browser.driver, PATIENCE_S).until(lambda _: darkest(browser) <= at_first)
-    WebDriverWait(browser.driver, PATIENCE_S).until(
+    waiting(browser.driver, every_s=PICTURES_EVERY_S).until(lambda _: darkest(browser) <= at_first)
+    waiting(browser.driver).until(
         lambda driver: len(driver.find_elements(By.CSS_SELECTOR, "#shown .card")) == COUNT // 2
     )
     browser.wait_for_text(".legend", f"{COUNT // 2} / {COUNT}")
@@ -206,7 +209,7 @@ def test_the_keyboard_alone_filters_selects_and_reads(browser: Browser) -> None:
     assert browser.focused().get_attribute("id") == "selection"
     browser.driver.execute_script("document.querySelector('#look-table').focus()")
     browser.press(Keys.SPACE)
-    WebDriverWait(browser.driver, PATIENCE_S).until(
+    waiting(browser.driver).until(
         lambda driver: len(driver.find_elements(By.CSS_SELECTOR, "#shown tbody tr")) == 6
     )
     Select(browser.find("#origin")).select_by_visible_text("simulated")
@@ -347,7 +350,7 @@ def test_without_webgl_the_page_says_so_and_the_table_works(
         browser.find("#select-shown").click()
         browser.wait_for_text("#selection-heading", f"{COUNT} glitches selected")
         browser.find("#look-table").click()
-        WebDriverWait(driver, PATIENCE_S).until(
+        waiting(driver).until(
             lambda _: len(driver.find_elements(By.CSS_SELECTOR, "#shown tbody tr")) == COUNT
         )
         assert not driver.find_elements(By.CSS_SELECTOR, "#bulk")  # a reader labels nothing

@@ -13,14 +13,13 @@ from uuid import UUID
 
 import pytest
 from api_fixtures import Service, picture
-from browser_fixtures import PATIENCE_S, Browser, chromium, drop, open_chromium
+from browser_fixtures import Browser, chromium, drop, open_chromium, waiting
 from cluster_helpers import store_cluster, store_run
 from map_helpers import work
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
 from sqlalchemy import delete, select
 from web_fixtures import fill_catalogue, service
 
@@ -180,7 +179,7 @@ def test_the_story_with_the_keyboard_alone(
     browser.wait_for_text(".note.good", "The suggestions are labels now")
     tab_to(browser, 'dl.facts a[href*="format=csv"]')
     browser.press(Keys.ENTER)
-    WebDriverWait(browser.driver, PATIENCE_S).until(lambda _: list(tmp_path.glob("*.csv")))
+    waiting(browser.driver).until(lambda _: list(tmp_path.glob("*.csv")))
     (file,) = tmp_path.glob("*.csv")
     with file.open() as lines:
         assert [row["ml_label"] for row in csv.DictReader(lines)] == [NAME] * 3
@@ -346,7 +345,7 @@ def test_four_windows_at_a_glance_and_pictures_that_blink(
     browser.open(f"/ui/glitches/{glitches[1].id}")
     card = browser.find(".card a.cover")
     webdriver.ActionChains(browser.driver).move_to_element(card).perform()
-    WebDriverWait(browser.driver, PATIENCE_S).until(
+    waiting(browser.driver).until(
         lambda driver: driver.execute_script(
             "const glance = document.querySelector('#glance');"
             "return !glance.hidden && glance.querySelector('img').naturalWidth === 924"
@@ -359,7 +358,7 @@ def test_four_windows_at_a_glance_and_pictures_that_blink(
     assert browser.find("#glance").is_displayed()
     browser.press("w", "v", "v")
     assert browser.driver.current_url.endswith("?show=residual#sights")
-    WebDriverWait(browser.driver, PATIENCE_S).until(
+    waiting(browser.driver).until(
         lambda driver: driver.execute_script(
             "return performance.getEntriesByType('resource').filter((entry) =>"
             "entry.name.includes('/residual/') && entry.responseStatus === 200).length === 4"
@@ -416,9 +415,7 @@ def test_review_is_accessible_and_fits(
 def assert_shown_beside(browser: Browser, way: WebElement, form: WebElement) -> None:
     for place, is_shown in ((browser.find(".pager, #seen"), True), (form, False)):
         browser.driver.execute_script("arguments[0].scrollIntoView()", place)
-        WebDriverWait(browser.driver, PATIENCE_S).until(
-            lambda _, is_shown=is_shown: way.is_displayed() is is_shown
-        )
+        waiting(browser.driver).until(lambda _, is_shown=is_shown: way.is_displayed() is is_shown)
 
 
 def test_every_key_of_a_class(

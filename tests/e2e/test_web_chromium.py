@@ -11,12 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 from api_fixtures import Service, gwosc_hdf5, picture, strain_values
-from browser_fixtures import PATIENCE_S, Browser, chromium, drop
+from browser_fixtures import Browser, chromium, drop, waiting
 from cluster_helpers import store_cluster, store_run
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 from web_fixtures import glitches, service
 
 from app.core.engine import make_session_factory
@@ -234,7 +233,7 @@ def test_the_arrows_walk_through_the_cards(browser: Browser) -> None:
 
 def test_pictures_are_really_drawn(browser: Browser, glitches: list[GlitchRecord]) -> None:
     browser.open(f"/ui/glitches/{glitches[1].id}")
-    WebDriverWait(browser.driver, PATIENCE_S).until(
+    waiting(browser.driver).until(
         lambda driver: driver.execute_script(
             "return [...document.querySelectorAll('.card img')].slice(0, 4)"
             ".every((image) => image.complete && image.naturalWidth === 285)"
