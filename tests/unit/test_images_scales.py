@@ -123,7 +123,7 @@ def _drawn_in_style(
         bar.set_label("Normalized energy")
         bar.ax.grid(visible=False)
     out = io.BytesIO()
-    canvas.print_png(out)
+    canvas.print_png(out, pil_kwargs={"compress_level": 1})
     return out.getvalue()
 
 
