@@ -22,11 +22,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import psutil
 import psycopg
 from psycopg import errors, sql
-from sqlalchemy.engine import URL
 
 ROOTS_STAND_IN = "pgserver"
 SUPERUSER = "postgres"
@@ -58,12 +58,9 @@ class EmbeddedServer:
 
     def url(self, database: str = "glitch") -> str:
         """SQLAlchemy address of one of its databases."""
-        return URL.create(
-            "postgresql+psycopg",
-            username=SUPERUSER,
-            database=database,
-            query={"host": str(self.socket_folder)},
-        ).render_as_string()
+        # By hand: SQLAlchemy takes a third of a second to import, before anything is started.
+        host = quote_plus(str(self.socket_folder))
+        return f"postgresql+psycopg://{SUPERUSER}@/{database}?host={host}"
 
     @property
     def process(self) -> psutil.Process | None:

@@ -10,11 +10,13 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-import numpy as np
-
 from app.core.principals import Principal, Role
+
+if TYPE_CHECKING:
+    import numpy as np
 
 KIND = "demo"  # of the job
 LABEL_SOURCE = "simulation"
@@ -57,6 +59,8 @@ class DemoGlitch:
     @property
     def random(self) -> np.random.Generator:
         """Its own random stream: the same glitch whatever is simulated before it."""
+        import numpy as np  # not at the top: the supervisor knows the plan, and starts without
+
         return np.random.default_rng([_SEED, zlib.crc32(self.simulated_as.encode()), self.number])
 
 

@@ -7,17 +7,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
-from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
-from app.core.engine import make_engine, make_session_factory, parse_database_url
 from app.core.settings import Settings
 from app.launch.child import Child, Ends
 from app.launch.data_directory import prepare_data_directory
 from app.launch.errors import DataDirectoryBusyError, LaunchError
 from app.launch.lock import hold_data_directory
+
+if TYPE_CHECKING:  # the supervisor starts its children first, and never needs SQLAlchemy
+    from sqlalchemy.orm import Session, sessionmaker
 
 DATABASE_FOLDER = "database"
 _MOST_RESTARTS = 3
@@ -103,6 +105,8 @@ def running_database(
         LaunchError: if it does not start.
     """
     if settings.database_url is not None:
+        from app.core.engine import parse_database_url
+
         url = settings.database_url.get_secret_value()
         parse_database_url(url)
         yield RunningDatabase(url)
@@ -135,6 +139,8 @@ def open_database(settings: Settings) -> Iterator[Database]:
     Raises:
         LaunchError: if it cannot be reached or started.
     """
+    from app.core.engine import make_engine, make_session_factory
+
     with contextlib.ExitStack() as stack:
         if settings.database_url is not None:
             url = settings.database_url.get_secret_value()
@@ -182,6 +188,7 @@ def upgrade_schema(url: str) -> None:
     from alembic.util import CommandError
 
     from app.classes.naming import seed_classes
+    from app.core.engine import make_engine, make_session_factory
     from app.core.migrate import upgrade
 
     try:

@@ -29,7 +29,6 @@ from app.launch.serving import COUNTS, Serving
 from app.launch.settings import LaunchSettings
 from app.launch.token_file import TOKEN_FILE, read_token
 from app.launch.worker_process import ROLES
-from glitch_discovery import Client, Job, JobFailedError, ServiceError, UnreachableError
 
 _POLL_S = 0.1
 _LOGS_EVERY_S = 60.0
@@ -208,6 +207,8 @@ def up(settings: LaunchSettings, *, is_stopped_with_parent: bool) -> None:
 
 def _show_filling(url: str, token: str, job_id: str, console: Console) -> None:
     """Show a bar until the demonstration is filled; where no terminal is, print two lines."""
+    from glitch_discovery import Client, Job, JobFailedError, ServiceError, UnreachableError
+
     what = "Filling the demonstration"
     if not console.is_terminal:
         console.print(f"{what} with simulated glitches, once; the first page shows how far it is.")
