@@ -335,6 +335,11 @@ class Settings(BaseSettings):
         if text and not text.startswith(("http://", "https://")):
             name = f"GLITCH_{info.field_name}".upper()
             raise ValueError(f"{name} must start with http:// or https://")
+        if info.field_name == "public_url" and urlsplit(text).path.strip("/"):
+            raise ValueError(
+                "GLITCH_PUBLIC_URL must name a host without a path: the pages' links begin at its "
+                "root, so give the service a host name of its own"
+            )
         return value if isinstance(value, SecretStr) else text.rstrip("/") or None
 
     @field_validator("storage_url")

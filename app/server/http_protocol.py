@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 GRACEFUL_STOP_S = 8
 KEEP_ALIVE_S = 30  # clients and proxies reuse connections; uvicorn closes after 5 s, in their faces
@@ -34,11 +34,34 @@ _TOO_LONG = (
 )
 
 
+class _LateClosing(asyncio.Transport):
+    """The transport as one answer sees it: not closed before the body of its request has come.
+
+    A connection that is closed while a body still comes is reset, and who sends it, a proxy
+    above all, may lose the answer.
+    """
+
+    def __init__(self, transport: asyncio.Transport, cycle: RequestResponseCycle) -> None:
+        super().__init__()
+        self._transport = transport
+        self._cycle = cycle
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        if not (self._cycle.response_complete and self._cycle.more_body):
+            self._transport.close()
+
+
 class TimedHttpProtocol(HttpToolsProtocol):
     """Closes a connection whose request head takes over HEAD_WITHIN_S or MOST_HEAD_BYTES.
 
-    So long and so much may also be what follows a body that was answered before its end, or what
-    lies between two parts of a body (chunk extensions, trailers, which are dropped).
+    So long may it also take until a body ends that was answered before, and so much may lie
+    between two parts of a body (chunk extensions, trailers); all that is thrown away.
 
     Above MOST_IDLE the connection that has asked for nothing for the longest time makes room.
 
@@ -119,9 +142,10 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self._idle.pop(self, None)
         self._is_in_head = self._is_answered = False
         self._empty_bytes = 0
+        before = self.cycle
         super().on_headers_complete()
-        if self.loop.time() > self._is_old_at and not self.parser.should_upgrade():
-            self.cycle.keep_alive = False
+        if self.cycle is not before:  # no WebSocket
+            self.cycle.transport = _LateClosing(self.transport, self.cycle)
 
     def on_body(self, body: bytes) -> None:
         """Some of the body is there."""
@@ -132,6 +156,12 @@ class TimedHttpProtocol(HttpToolsProtocol):
         """All of the body is there; where it was answered before, the next request may come."""
         super().on_message_complete()
         self._stop_waiting()
+        if self.parser.should_upgrade():
+            return
+        if self.cycle.response_complete and not self.cycle.keep_alive:
+            self.transport.close()
+        elif self.loop.time() > self._is_old_at and not self.cycle.response_started:
+            self.cycle.keep_alive = False
 
     def on_response_complete(self) -> None:
         """Await the rest of a body that was answered before its end."""

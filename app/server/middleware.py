@@ -21,7 +21,6 @@ from app.server.problems import problem_response, unexpected
 _log = logging.getLogger("app.access")
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _SMALL_BODY_BYTES = 1_000_000  # for whatever is no multipart upload, since that is held in memory
-_DRAIN_S = 10.0
 _BATCH_PATHS = frozenset({"/batches", "/ui/batch"})
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/status.json"})  # asked every few seconds
 
@@ -124,10 +123,6 @@ class BodyBounds:
         timeout_s = self.batch_timeout_s if is_batch else self.timeout_s
         declared = headers.get("content-length", "")
         if declared.isascii() and declared.isdigit() and int(declared) > limit:
-            # Reading a little on lets clients that send before they listen see the answer; who
-            # brings neither token nor session gets nothing for it.
-            if "authorization" in headers or "cookie" in headers:
-                await _drain(receive, limit)
             await self._refusal(scope, limit, is_batch=is_batch)(scope, receive, send)
             return
 
@@ -148,7 +143,7 @@ class BodyBounds:
             received += len(message.get("body", b""))
             if received > limit:
                 detail = _too_large(limit, is_batch=is_batch)
-                raise HTTPException(413, detail, headers={"Connection": "close"})
+                raise HTTPException(413, detail)
             return message
 
         body_is_read = False
@@ -175,7 +170,6 @@ class BodyBounds:
             name="too-large",
             title="The input is too large",
             request_id=scope.get("state", {}).get("request_id"),
-            headers={"Connection": "close"},
         )
 
 
@@ -189,17 +183,3 @@ def _too_large(limit: int, *, is_batch: bool) -> str:
         f"The request body is over the limit of {limit / 1e6:g} MB: cut the file to the seconds "
         "around the glitch (32 s are enough), or ask the operator to raise GLITCH_MAX_UPLOAD_MB."
     )
-
-
-async def _drain(receive: Receive, limit: int) -> None:
-    """Throw away up to ``limit`` more bytes of a body that is refused, for a few seconds."""
-    thrown = 0
-    try:
-        async with asyncio.timeout(_DRAIN_S):
-            while thrown <= limit:
-                message = await receive()
-                thrown += len(message.get("body", b""))
-                if message["type"] != "http.request" or not message.get("more_body", False):
-                    return
-    except TimeoutError:
-        return

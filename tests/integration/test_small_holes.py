@@ -217,6 +217,32 @@ def test_a_request_after_a_body_that_was_answered_early_is_answered() -> None:
         assert client.recv(1000).startswith(b"HTTP/1.1 204")
 
 
+@pytest.mark.parametrize("longest_s", [0.0, 2.0])
+@pytest.mark.parametrize("is_last", [False, True])
+def test_an_answer_before_the_end_of_a_body_is_not_lost(
+    longest_s: float, is_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closed while a body still comes, a connection is reset, and with it goes the answer."""
+    monkeypatch.setattr(_Impatient, "longest_s", longest_s)
+    body = bytes(20_000_000)
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(body)
+    head += b"Connection: close\r\n\r\n" if is_last else b"\r\n"
+    with _impatient() as port, socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(head + body)
+        assert client.recv(1000).startswith(b"HTTP/1.1 204")
+        assert client.recv(1000) == b""
+
+
+def test_too_large_a_body_is_told_also_to_who_sends_before_listening(service: Service) -> None:
+    length = int(service.settings.max_upload_mb * 1e6) + 1
+    host, port = httpx.URL(service.url).host, httpx.URL(service.url).port
+    for content_type in (b"multipart/form-data; boundary=x", b"application/json"):
+        head = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: %b\r\n" % content_type
+        with socket.create_connection((host, port), timeout=30) as client:
+            client.sendall(head + b"Content-Length: %d\r\n\r\n" % length + bytes(20_000_000))
+            assert client.recv(12) == b"HTTP/1.1 413"
+
+
 def test_requests_are_not_piled_up_before_an_answer() -> None:
     slow = _GET.replace(b"/", b"/slow", 1)
     with _impatient() as port, socket.create_connection(("127.0.0.1", port), timeout=30) as client:

@@ -122,6 +122,7 @@ def test_public_search_can_be_set(is_public: bool) -> None:
         {"port": 70000},
         {"max_upload_mb": 0},
         {"public_url": "glitches.example.org"},
+        {"public_url": "https://example.org/glitches"},
         {"signing_key": "short"},
         {"log_level": "loud"},
         {"encoder_batch": 0},
@@ -133,7 +134,7 @@ def test_wrong_values_are_refused(wrong: dict[str, object]) -> None:
 
 
 def test_public_url_loses_its_slash() -> None:
-    assert Settings(public_url="https://example.org/g/").public_url == "https://example.org/g"
+    assert Settings(public_url="https://example.org/").public_url == "https://example.org"
 
 
 def test_signing_secret_is_made_once_and_private(tmp_path: Path) -> None:
