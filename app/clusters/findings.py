@@ -57,7 +57,7 @@ def _tested(facts: Facts) -> str:
         else ""
     )
     return (
-        f"{facts['n_flagged']} of {facts['n_judged']} unlabelled glitches are novel at a "
+        f"{facts['n_flagged']:,} of {facts['n_judged']:,} unlabelled glitches are novel at a "
         f"false-discovery rate of {facts['fdr']:g}{provided}."
     )
 
@@ -89,9 +89,9 @@ DOUBT = "typical_labels"
 KINDS: dict[str, str | Callable[[Facts], str]] = {
     "told": "{text}",  # by a version that kept sentences alone
     "nothing_unlabelled": _nothing_unlabelled,
-    "none_judged": f"None of {{n_unjudged}} unlabelled glitches could be judged: {_WHY}",
+    "none_judged": f"None of {{n_unjudged:,}} unlabelled glitches could be judged: {_WHY}",
     "tested": _tested,
-    "unjudged": f"{{n}} more could not be judged: {_WHY}",
+    "unjudged": f"{{n:,}} more could not be judged: {_WHY}",
     "seen_otherwise": lambda facts: (
         f"{_many(facts['n'], 'glitch was', 'glitches were')} seen in other windows or another band "
         "than the references, and judged by what both show."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.clusters.findings import found, sentences
 from app.clusters.summary import trust_sentence
 
 SEEN = {"condition": "0.5 + 1 + 2 + 4 s, 10 to 2048 Hz", "n": 33}
@@ -55,3 +56,15 @@ def test_no_member_is_passed_over() -> None:
     some = trust_sentence(57, {**TRUST, "looks": [{"label": "Whistle", "n": 9}]})
     assert "; 33 were seen in 0.5" in some
     assert some.endswith("the nearest known class of 9 of them is Whistle.")
+
+
+def test_large_numbers_are_read_at_a_glance() -> None:
+    findings = [
+        found("tested", n_flagged=1024, n_judged=100184, fdr=0.1),
+        found("unjudged", n=100000),
+        found("none_judged", n_unjudged=100000),
+    ]
+    tested, more, none = sentences(one.as_json() for one in findings)
+    assert tested.startswith("1,024 of 100,184 unlabelled")
+    assert more.startswith("100,000 more")
+    assert none.startswith("None of 100,000 unlabelled")
