@@ -46,7 +46,7 @@ _CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 :/_.,()\[\]{}+@#%*=~\-]{0,199}", r
 _HERTZ = r"(\d{1,6}(?:\.\d{1,6})?)"
 # No two parts may match the same blanks: 4,000 of them took 0.1 s, and a field may hold 64,000.
 _RANGE = re.compile(rf"{_HERTZ}(?:\s*+(?:,|-|to)\s*+|\s++){_HERTZ}", re.ASCII)
-_UNPRINTABLE = re.compile(r"[^\w .,()+@=~\-]")
+_NOT_IN_NAMES = re.compile(r"[^\w .,()+@=~\-]")
 
 _Value = TypeVar("_Value")
 
@@ -192,7 +192,7 @@ def parse_scales(energy_max: float | None, frequency_range: str | None) -> Scale
 def clean_name(name: str | None) -> str:
     """A client's file name without folders, control characters or excess length."""
     last = re.split(r"[/\\]", name or "")[-1]
-    cleaned = _UNPRINTABLE.sub("_", last).strip()
+    cleaned = _NOT_IN_NAMES.sub("_", last).strip()
     if len(cleaned) > 120:
         cleaned = cleaned[-120:]  # the suffix and Gravity Spy's window are at the end
     return cleaned or "unnamed"
@@ -409,4 +409,4 @@ def _is_same(given: object, found: object) -> bool:
 
 
 def _shown(text: str) -> str:
-    return f"“{_UNPRINTABLE.sub('_', text[:40])}”"
+    return f"“{''.join(one if one.isprintable() else '_' for one in text[:40])}”"

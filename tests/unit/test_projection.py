@@ -21,7 +21,7 @@ def three_kinds(n: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return (vectors * rng.uniform(0.5, 5, (n, 1))).astype(np.float32), kind
 
 
-def test_umap_lays_out_the_same_map_twice_with_kin_together() -> None:
+def test_umap_lays_out_the_same_map_twice_with_those_alike_together() -> None:
     vectors, kind = three_kinds(90)
     places = lay_out(vectors, seed=SEED)
     assert places.shape == (90, 2)

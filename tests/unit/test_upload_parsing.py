@@ -95,6 +95,11 @@ def test_what_is_no_gps_time(text: str) -> None:
         parse_gps_time(text)
 
 
+def test_what_was_sent_is_shown_as_it_was_but_for_controls() -> None:
+    with pytest.raises(InvalidRequestError, match="“2100-01-01T00:00:00_” is no GPS time"):
+        parse_gps_time("2100-01-01T00:00:00\x1b")
+
+
 def test_detectors() -> None:
     for name in DETECTORS:
         assert parse_ifo(f" {name} ") == name
