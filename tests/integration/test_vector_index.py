@@ -11,7 +11,13 @@ from sqlalchemy.orm import Session
 from store_helpers import LATENT, Store
 
 from app.core.engine import make_session_factory
-from app.core.postgres.partitions import build_progress, ensure_vector_index, has_vector_index
+from app.core.postgres.partitions import (
+    HNSW_M,
+    build_progress,
+    ensure_vector_index,
+    graph_bytes,
+    has_vector_index,
+)
 from app.core.settings import Settings
 from app.jobs.leases import JobCancelledError
 from app.jobs.service import get_job
@@ -129,3 +135,34 @@ def test_a_cancelled_build_is_not_queued_again_the_same_day(
     session.commit()
     assert queue_index_jobs(session, from_rows=FEW) == ()
     assert get_job(session, job_id).state == "cancelled"
+
+
+def test_the_graph_of_an_index_fits_into_the_memory_that_is_reserved(engine: Engine) -> None:
+    rows, size, block_kb = 30_000, 32, 8192  # of PostgreSQL's memory
+    told: list[str] = []
+    with engine.begin() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        connection.execute(
+            text(
+                "CREATE TEMPORARY TABLE vectors ON COMMIT DROP AS"
+                " SELECT array_agg(random())::vector(32) AS mean"
+                " FROM generate_series(1, :rows) AS row, generate_series(1, 32) GROUP BY row"
+            ),
+            {"rows": rows},
+        )
+        driver.add_notice_handler(lambda notice: told.append(notice.message_primary))
+        for share in (0.5, 1.0):
+            kilobytes = int(share * graph_bytes(rows, size) / 1024) + block_kb
+            connection.execute(
+                text("SELECT set_config('maintenance_work_mem', :size, true)"),
+                {"size": f"{kilobytes}kB"},
+            )
+            connection.execute(
+                text(
+                    "CREATE INDEX ON vectors USING hnsw (mean vector_l2_ops)"
+                    f" WITH (m = {HNSW_M}, ef_construction = {2 * HNSW_M})"
+                )
+            )
+    assert len(told) == 1  # half is too little
+    assert "no longer fits" in told[0]
