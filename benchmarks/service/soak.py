@@ -67,10 +67,9 @@ def main() -> None:
         )
         with ThreadPoolExecutor(chosen.clients) as pool:
             step = max(1, chosen.requests // 12)
-            for first in range(0, chosen.requests + 1, step):
+            took, started = [0.0], time.monotonic()
+            for first in range(0, 12 * step + 1, step):
                 held = memory.now()
-                if not first:
-                    took, started = [0.0], time.monotonic()
                 rate = len(took) / (time.monotonic() - started) if first else 0.0
                 print(
                     f"{first:>8} {rate:>9.1f} {1e3 * np.percentile(took, 50):>8.0f}"
@@ -79,6 +78,8 @@ def main() -> None:
                     + f" {os.getloadavg()[0]:>8.1f}",
                     flush=True,
                 )
+                if first == 12 * step:
+                    break
                 started = time.monotonic()
                 took = [
                     asked.result() for asked in sent_at(chosen.a_second, pool, ask, first, step)
