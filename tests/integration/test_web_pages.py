@@ -267,7 +267,7 @@ def test_upload_of_strain_at_a_utc_time(reviewer: Walker) -> None:
     [
         ("", b"", {}, 400, "Choose a file"),
         ("empty.png", b"", {}, 400, "empty"),
-        ("x.pdf", b"%PDF-1.4", {}, 415, "is PDF, whatever"),
+        ("x.pdf", b"%PDF-1.4", {}, 415, "is PDF, which is not read here: save the scan as PNG"),
         ("x.tar.gz", b"\x1f\x8b\x08", {}, 415, "is sent as a batch"),
         ("L1_x_spectrogram_1.0.png", picture(5)[:200], {}, 400, ""),
         ("no_window.png", picture(5), {}, 400, "give “Window of a picture”"),
