@@ -151,7 +151,7 @@ def test_database_that_drops_its_connections_is_survived(fresh: Service) -> None
         with fresh.engine.connect() as connection:
             connection.execute(
                 text(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "  # waits
                     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
             )
