@@ -71,7 +71,7 @@ def detector_of_file_name(name: str) -> str | None:
     if frame is None:
         text = _RELEASE.sub("", base) if "LOSC" in base or "GWOSC" in base else base
         text = _VERSION.sub("", text).replace("_", " ")
-        named = _detectors_in(text)
+        named = {ifo for token in _TOKEN.finditer(text) if (ifo := parse_detector(token[1]))}
         if len(named) == 2 and "V1" in named and (version := _VERSION_OF.search(base)):
             word = re.split(r"[ _.-]", base[: version.start()])[-1].lower()
             if word not in _PAIRING and parse_detector(word) is None:
@@ -87,11 +87,6 @@ def detector_of_file_name(name: str) -> str | None:
         if found and found[0] == site:
             return found
     return _SITES.get(site)
-
-
-def _detectors_in(text: str) -> set[str]:
-    """The detectors that a text names; V2 and L2 are none."""
-    return {ifo for token in _TOKEN.finditer(text) if (ifo := parse_detector(token[1]))}
 
 
 def detectors_of_file_name(name: str) -> tuple[str, ...]:

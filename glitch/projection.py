@@ -62,7 +62,7 @@ def lay_out(
         warnings.simplefilter("ignore")
         from umap import UMAP, umap_, utils  # seconds, so only where it is needed
 
-        # What umap-learn would compile anew in each process, and a worker draws few maps.
+        # Else umap-learn compiles them in each process, and a worker draws few maps.
         for compiled in (
             umap_.smooth_knn_dist,
             umap_.compute_membership_strengths,

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.core.errors import BusyError
 
-WAIT_S = 1.5  # of a request that reads: it is answered or refused within 2 s
+WAIT_S = 1.5  # of a request that reads: a page is asked for again sooner than waited for
 UPLOAD_PLACES = 16  # they wait for decoders and the encoder most of the time
 LOOK_UP_THREADS = 8  # for what holds a connection for a moment: who asks, a job's news
 EVENT_STREAMS = 200  # each asks for news twice a second, by the look-ups' threads

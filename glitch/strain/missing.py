@@ -30,7 +30,7 @@ def is_missing(values: StrainArray) -> Bool[np.ndarray, " sample"]:
     if values.size < 2:
         return missing
     changes = np.flatnonzero(values[1:] != values[:-1]) + 1  # NaN differs from itself: runs of one
-    if changes.size == values.size - 1:
+    if changes.size == values.size - 1:  # nothing is held, as in nearly all strain
         return missing
     starts = np.concatenate([[0], changes])
     lengths = np.diff(np.concatenate([starts, [values.size]]))

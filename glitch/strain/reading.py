@@ -207,10 +207,11 @@ def _npy_holds_strain(path: Path) -> bool:
 
 def _npz_holds_strain(path: Path) -> bool:
     with open_npz_archive(path) as archive:
-        for name in npz_strain_names(archive)[:1]:
-            with archive.open(name + ".npy") as stream:
-                return len(read_npy_header(stream).shape) <= _MOST_AXES
-        return False
+        names = npz_strain_names(archive)
+        if not names:
+            return False
+        with archive.open(names[0] + ".npy") as stream:
+            return len(read_npy_header(stream).shape) <= _MOST_AXES
 
 
 _HOLDS_STRAIN: dict[str, Callable[[Path], bool]] = {

@@ -121,14 +121,11 @@ def trigger_table(path: Path, name: str) -> TriggerTable:
 
 def _said(tree: h5py.File, table: _Table, names: Sequence[str]) -> str | None:
     """What an attribute of one of these names says of a table: its own, else of what is around."""
-    path = table.path.strip("/")
-    while path:
-        node = find_dataset(tree, path) or find_group(tree, path)
-        path = path.rpartition("/")[0]
-        for name in names if node is not None else ():
-            if (text := _text(read_attribute(node, name))) is not None:
-                return text
-    return next((text for name in names if (text := _text(read_attribute(tree, name)))), None)
+    parts = table.path.strip("/").split("/")
+    paths = ("/".join(parts[:depth]) for depth in range(len(parts), 0, -1))
+    nodes = [*(find_dataset(tree, path) or find_group(tree, path) for path in paths), tree]
+    said = (_text(read_attribute(node, name)) for node in nodes if node for name in names)
+    return next(filter(None, said), None)
 
 
 def _text(value: object) -> str | None:

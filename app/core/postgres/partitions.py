@@ -127,7 +127,7 @@ def build_progress(engine: Engine, checkpoint_id: int) -> str | None:
 def graph_bytes(rows: int, size: int) -> int:
     """Memory for the graph of so many vectors.
 
-    Rows that it has no room for are put into it on disk, each in five times as long.
+    Rows that it has no room for are put into it on disk, each in several times as long.
     """
     return rows * (4 * size + _GRAPH_BYTES_A_ROW)
 

@@ -153,9 +153,7 @@ def _looks_like_strain(file: h5py.File, path: str, dataset: h5py.Dataset) -> boo
     if any(key in dataset.attrs for key in (*STEP_NAMES, *RATE_NAMES)):
         return _x_unit(dataset) is not None
     last = path.lower().rpartition("/")[2]
-    is_named = may_be_strain(last) or any(
-        word in last for word in ("strain", "data", "values", "h(t)", "hoft")
-    )
+    is_named = may_be_strain(last) or any(word in last for word in ("data", "values", "h(t)"))
     if dataset.dtype.kind not in "fi" or not is_named:
         return False
     has_rate = _rate(file, path, dataset) is not None
