@@ -11,7 +11,7 @@ from app.classes import log as classes
 from app.classes import service as classes_service
 from app.clusters.review import log as clusters
 from app.clusters.review import service as review_service
-from app.core.events.log import ActRequest, RedoRequest, UndoRequest
+from app.core.events import ActRequest, RedoRequest, UndoRequest
 
 
 def change_class(

@@ -23,10 +23,9 @@ from postgres_fixtures import execute
 from sqlalchemy import Engine, text
 
 from app.classes.naming import seed_classes
-from app.core.access import create_token
+from app.core.access import Role, create_token
 from app.core.embedded import EmbeddedServer
 from app.core.engine import make_engine, make_session_factory
-from app.core.principals import Role
 from app.core.settings import Settings
 from app.main import create_app
 from app.models.checkpoints import publish_checkpoint

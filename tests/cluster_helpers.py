@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.clusters.chosen import store_chosen
 from app.clusters.tables import Cluster, ClusteringRun
-from app.core.identifiers import uuid7
+from app.core.database import uuid7
 from app.models.checkpoints import active_checkpoint
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
-from app.core.identifiers import uuid7
+from app.core.database import uuid7
 from app.glitches.tables import Embedding, Glitch, Label
 from app.jobs.records import Chunk, JobRecord, PendingItem, Phase
 from app.jobs.registry import ChunkPlan, handler_of

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import numpy as np
 
-from app.core.principals import Principal, Role
+from app.core.access import Principal, Role
 from app.glitches.records import StoredGlitch
 from glitch.views import Preprocessing, Views, views_from_images
 

@@ -15,10 +15,9 @@ import pytest
 from api_fixtures import Service, energy, running_service, tiny_data_folder
 from sqlalchemy.orm import Session
 
-from app.core.access import verify_token
+from app.core.access import Principal, verify_token
 from app.core.embedded import EmbeddedServer
 from app.core.engine import make_session_factory
-from app.core.principals import Principal
 from app.glitches.labels import append_label
 from app.glitches.records import GlitchMetadata, GlitchRecord
 from app.glitches.service import insert_glitch

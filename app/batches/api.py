@@ -13,9 +13,8 @@ from app.batches.cleanup import hold_uploads
 from app.batches.options import MERGE_WINDOW_S, options_said, submit_batch
 from app.batches.quality.flags import FILTER
 from app.batches.storage import check_kept, keep_upload
-from app.core.access import require_role
+from app.core.access import Role, require_role
 from app.core.model import Model
-from app.core.principals import Role
 from app.glitches.upload import clean_name
 from app.server.callers import Uploader, UploadRoute
 from app.server.form_fields import EnergyMax, FrequencyRange

@@ -14,9 +14,8 @@ from sqlalchemy.orm import Session
 from app.batches.quality.database import flags_named
 from app.batches.quality.flags import FILTER, MARK
 from app.batches.wanted import Wanted
-from app.core.access import require_role
+from app.core.access import Principal, Role, require_role
 from app.core.errors import InvalidRequestError
-from app.core.principals import Principal, Role
 from app.glitches.tables import ORIGINS
 from app.glitches.upload import parse_details
 from app.jobs.records import JobRecord

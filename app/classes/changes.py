@@ -30,9 +30,9 @@ from app.classes.naming import (
 from app.classes.tables import GlitchClass
 from app.classes.tree import DEEPEST, Tree
 from app.clusters.review.tables import LabelSuggestion
+from app.core.access import Principal
+from app.core.database import uuid7
 from app.core.errors import ConflictError, InvalidRequestError
-from app.core.identifiers import uuid7
-from app.core.principals import Principal
 from app.glitches.labels import revoke_labels_of_source
 from app.glitches.tables import Glitch, Label
 

@@ -14,10 +14,8 @@ from sqlalchemy.orm import Session, aliased
 
 from app.classes import records
 from app.classes.tables import CLASS_STATES, ClassEvent, GlitchClass
-from app.core.access import require_role
-from app.core.audit import record_event
+from app.core.access import Principal, Role, record_event, require_role
 from app.core.errors import ConflictError, InvalidRequestError
-from app.core.principals import Principal, Role
 from glitch.taxonomy import CLASSES
 
 LONGEST_DESCRIPTION = 2000

@@ -43,17 +43,14 @@ from app.classes.naming import (
 from app.classes.tables import GlitchClass
 from app.classes.tree import Tree
 from app.clusters.review.tables import LabelSuggestion
-from app.core.access import require_role
-from app.core.audit import record_event
+from app.core.access import Principal, Role, record_event, require_role
 from app.core.errors import (
     ConflictError,
     InvalidRequestError,
     NotFoundError,
     PermissionDeniedError,
 )
-from app.core.events.acts import act_to_turn, check_remark, refuse_stale
-from app.core.events.log import RedoRequest, UndoRequest
-from app.core.principals import Principal, Role
+from app.core.events import RedoRequest, UndoRequest, act_to_turn, check_remark, refuse_stale
 from app.glitches.tables import Label
 
 

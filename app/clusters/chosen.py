@@ -15,12 +15,9 @@ from app.clusters.selection import Selection
 from app.clusters.storage import store_members
 from app.clusters.summary import summarise
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
-from app.core.access import require_role
-from app.core.audit import record_event
-from app.core.database import is_any_of
+from app.core.access import Principal, Role, record_event, require_role
+from app.core.database import is_any_of, uuid7
 from app.core.errors import ConflictError, InvalidRequestError
-from app.core.identifiers import uuid7
-from app.core.principals import Principal, Role
 from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import active_checkpoint
 from glitch.clustering import describe_cluster, unit_vectors

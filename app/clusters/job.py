@@ -21,8 +21,7 @@ from app.clusters.records import ClusteringParameters, Run
 from app.clusters.selection import Selection, select_novel
 from app.clusters.storage import ClusterStore, Draft
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
-from app.core.database import is_any_of
-from app.core.identifiers import uuid7
+from app.core.database import is_any_of, uuid7
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import JobRecord
 from app.jobs.registry import JobContext, OneTransaction

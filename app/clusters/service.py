@@ -13,10 +13,9 @@ from sqlalchemy.orm import Session
 from app.clusters import records
 from app.clusters.records import ClusteringParameters, MemberRecord, Run
 from app.clusters.tables import CLUSTER_STATES, Cluster, ClusteringRun, ClusterMember
-from app.core.access import require_role
+from app.core.access import Principal, Role, require_role
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row
-from app.core.principals import Principal, Role
 from app.glitches.selection import check_ifo, select_glitches, to_record
 from app.glitches.tables import Glitch
 from app.jobs.records import JobRecord

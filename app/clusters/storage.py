@@ -26,7 +26,7 @@ from app.clusters.review.tables import ReviewEvent
 from app.clusters.selection import Selection
 from app.clusters.summary import significance, summarise
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
-from app.core.identifiers import uuid7
+from app.core.database import uuid7
 from glitch.clustering import FoundCluster, Match, Unit, describe_cluster
 
 DECIDED = ("promoted", "merged", "dismissed")

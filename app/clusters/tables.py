@@ -15,8 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.clusters.findings import doubt_of, sentences
-from app.core.database import Base, one_of
-from app.core.identifiers import uuid7
+from app.core.database import Base, one_of, uuid7
 from app.glitches.tables import Glitch
 from app.jobs.tables import Job
 from app.models.tables import Checkpoint

@@ -1,4 +1,4 @@
-"""Bearer tokens: random, hashed at rest, with a role.
+"""Who asks, what they may do, and the trail of who did what: bearer tokens, hashed at rest.
 
 A secret holds 256 random bits, so a plain SHA-256 of it cannot be searched; slow password hashing
 would only cost every request its time. The look-up compares hashes, whose prefixes tell a caller
@@ -10,15 +10,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.core.access_tables import ApiToken
-from app.core.audit import record_event
+from app.core.access_tables import ApiToken, AuditEvent
 from app.core.errors import (
     ConflictError,
     InvalidRequestError,
@@ -26,7 +28,6 @@ from app.core.errors import (
     PermissionDeniedError,
     UnauthenticatedError,
 )
-from app.core.principals import NewToken, Principal, Role, TokenRecord
 
 SECRET_BYTES = 32
 SECRET_PREFIX = "gd_"  # noqa: S105  (a mark by which scanners find leaked tokens, no secret)
@@ -34,6 +35,58 @@ LONGEST_SECRET = 200
 LONGEST_NAME = 100
 LONGEST_LIFETIME = timedelta(days=3650)
 LAST_USED_RESOLUTION = timedelta(minutes=1)  # a row written at most this often, not per request
+
+
+class Role(IntEnum):
+    """What a token may do; a higher role may do all that a lower one may."""
+
+    READER = 1
+    SUBMITTER = 2
+    REVIEWER = 3
+    ADMIN = 4
+
+    @property
+    def label(self) -> str:
+        """The role's name as users write it, for example ``"reader"``."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who asks: the holder of a verified token."""
+
+    token_id: UUID | None  # None: another issuer's word for it, not a token of ours
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True)
+class TokenRecord:
+    """A token as it may be listed: never its secret."""
+
+    id: UUID
+    name: str
+    role: Role
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    expires_at: datetime | None = None  # None: never
+
+
+@dataclass(frozen=True)
+class NewToken:
+    """A token just made. ``secret`` is shown once and kept nowhere."""
+
+    secret: str
+    record: TokenRecord
+
+
+def record_event(
+    session: Session, actor: str, action: str, subject: str, subject_id: object, **details: Any
+) -> None:
+    """Add an event: who did what to what. ``details`` go into JSON, and are never a secret."""
+    what = {"action": action, "subject": subject, "subject_id": str(subject_id)}
+    session.add(AuditEvent(actor=actor, **what, details=details))
 
 
 def parse_role(text: str) -> Role:

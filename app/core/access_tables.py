@@ -16,8 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.database import Base, one_of
-from app.core.identifiers import uuid7
+from app.core.database import Base, one_of, uuid7
 
 ROLES = ("reader", "submitter", "reviewer", "admin")
 

@@ -15,11 +15,9 @@ from uuid import UUID
 from sqlalchemy import delete, func, update
 from sqlalchemy.orm import Session
 
-from app.core.access import hash_of, holder_of, parse_role
+from app.core.access import Principal, hash_of, holder_of, parse_role, record_event
 from app.core.access_tables import ApiToken, LoginCode, WebSessionRow
-from app.core.audit import record_event
 from app.core.errors import ConflictError, UnauthenticatedError
-from app.core.principals import Principal
 
 CODE_LIFETIME = timedelta(minutes=15)
 LONGEST_CODE = 64

@@ -15,7 +15,8 @@ from app.classes.audit.service import start_audit
 from app.clusters.records import ClusteringParameters
 from app.clusters.service import start_clustering
 from app.core.errors import BusyError, ConflictError, ServiceError
-from app.demo.plan import AUTHOR, KIND, LABEL_SOURCE, DemoGlitch, demo_plan
+from app.demo.plan import KIND, LABEL_SOURCE, DemoGlitch, demo_plan
+from app.demo.service import AUTHOR
 from app.glitches.facts import measured
 from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.labels import append_labels

@@ -11,16 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
-from uuid import UUID
-
-from app.core.principals import Principal, Role
 
 if TYPE_CHECKING:
     import numpy as np
 
 KIND = "demo"  # of the job
 LABEL_SOURCE = "simulation"
-AUTHOR = Principal(token_id=UUID(int=0), name="demonstration", role=Role.SUBMITTER)
 # Two detectors, because a class calibrates novelty in a detector from twelve labels on.
 DEMO_IFOS = ("H1", "L1")
 # Between the second and the third observing run, so that no real glitch of a run lies among

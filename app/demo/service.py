@@ -14,12 +14,10 @@ from sqlalchemy.orm import Session
 from app.classes.audit.tables import LabelAudit
 from app.clusters.review.service import history, review
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
-from app.core.access import require_role
-from app.core.audit import record_event
+from app.core.access import Principal, Role, record_event, require_role
 from app.core.errors import ConflictError
-from app.core.events.log import UndoRequest
-from app.core.principals import Principal, Role
-from app.demo.plan import AUTHOR, KIND, LABEL_SOURCE, PER_CLASS
+from app.core.events import UndoRequest
+from app.demo.plan import KIND, LABEL_SOURCE, PER_CLASS
 from app.glitches.tables import Glitch, Label
 from app.jobs.records import OPEN_STATES, JobRecord
 from app.jobs.service import cancel_job, create_job, latest_job
@@ -29,6 +27,7 @@ from app.map.tables import Projection
 from app.models.checkpoints import active_checkpoint
 from app.novelty import recalibrate
 
+AUTHOR = Principal(token_id=UUID(int=0), name="demonstration", role=Role.SUBMITTER)
 _EARLIER_AUTHOR = "demo catalogue"  # who labelled what versions before this one loaded
 
 

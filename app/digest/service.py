@@ -15,8 +15,8 @@ from app.classes.tables import ClassEvent
 from app.clusters.findings import doubt_of
 from app.clusters.review.tables import ReviewEvent
 from app.clusters.tables import Cluster, ClusteringRun
+from app.core.database import least_of
 from app.core.errors import InvalidRequestError
-from app.core.identifiers import least_of
 from app.core.model import Model
 from app.glitches.tables import Glitch
 from app.jobs.records import JobRecord

@@ -11,8 +11,7 @@ from fastapi import Depends, Form, Request, Response
 from fastapi.routing import APIRoute
 
 from app.core import errors as service
-from app.core.access import require_role
-from app.core.principals import Principal, Role
+from app.core.access import Principal, Role, require_role
 from app.core.sign_on import holder_of_session
 from app.frame.failures import CsrfError, failure
 from app.frame.render import Visitor

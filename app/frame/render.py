@@ -13,7 +13,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from app.core.principals import Principal
+from app.core.access import Principal
 from app.frame import words
 from app.frame.contexts import Clock, Frame, NavItem, PageContext, Scheme
 from app.frame.figures import DIVERGING, VIRIDIS

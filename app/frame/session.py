@@ -9,9 +9,8 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request, Response
 
-from app.core.access import verify_token
+from app.core.access import Principal, verify_token
 from app.core.errors import NotFoundError, PermissionDeniedError, UnauthenticatedError
-from app.core.principals import Principal
 from app.core.sign_on import (
     Attempt,
     end_session,

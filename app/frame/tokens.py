@@ -9,9 +9,17 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.orm import Session
 
-from app.core.access import LONGEST_NAME, create_token, list_tokens, parse_role, revoke_token
+from app.core.access import (
+    LONGEST_NAME,
+    Principal,
+    Role,
+    TokenRecord,
+    create_token,
+    list_tokens,
+    parse_role,
+    revoke_token,
+)
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.core.principals import Principal, Role, TokenRecord
 from app.frame.contexts import Choice, PageContext
 from app.frame.deps import Admin, CsrfChecked, PageRoute, Reader
 from app.frame.failures import see_other, status_of

@@ -8,9 +8,8 @@ from typing import BinaryIO, Protocol
 
 from sqlalchemy.orm import Session
 
-from app.core.access import require_role
+from app.core.access import Principal, Role, require_role
 from app.core.errors import BusyError, InvalidRequestError
-from app.core.principals import Principal, Role
 from app.glitches.labels import append_label
 from app.glitches.neighbours import check_neighbours, find_neighbours
 from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, Neighbour

@@ -17,9 +17,9 @@ from sqlalchemy import Row, Table, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.core.audit import record_event
+from app.core.access import record_event
+from app.core.database import uuid7
 from app.core.errors import ConflictError, InvalidRequestError, ServiceError
-from app.core.identifiers import uuid7
 from app.glitches.facts import NUMBERS
 from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, StoredGlitch
 from app.glitches.sameness import known_digests

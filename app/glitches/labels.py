@@ -16,12 +16,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.classes.naming import WITHDRAWN, no_class, plain_class_name
 from app.classes.tables import GlitchClass
-from app.core.access import require_role
-from app.core.audit import record_event
-from app.core.database import is_any_of
+from app.core.access import Principal, Role, record_event, require_role
+from app.core.database import is_any_of, uuid7
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
-from app.core.identifiers import uuid7
-from app.core.principals import Principal, Role
 from app.glitches import records
 from app.glitches.tables import Glitch, Label
 from app.novelty import note_class_changes

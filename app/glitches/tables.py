@@ -24,8 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, REAL
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.classes.tables import GlitchClass
-from app.core.database import Base, one_of
-from app.core.identifiers import uuid7
+from app.core.database import Base, one_of, uuid7
 from app.models.tables import Checkpoint
 
 ORIGINS = ("upload", "simulated", "gravityspy", "omicron")

@@ -15,9 +15,8 @@ import jwt
 from scitokens import Enforcer, SciToken
 from scitokens.scitokens import EnforcementError, ValidationFailure
 
-from app.core.access import LONGEST_NAME, parse_role
+from app.core.access import LONGEST_NAME, Principal, Role, parse_role
 from app.core.errors import PermissionDeniedError, ServiceError, UnauthenticatedError
-from app.core.principals import Principal, Role
 from app.core.settings import Settings
 from app.issuers.keys import LONGEST_TOKEN, Issuer
 

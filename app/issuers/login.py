@@ -13,9 +13,8 @@ from authlib.oidc.core import CodeIDToken
 from joserfc.errors import JoseError
 from requests import RequestException
 
-from app.core.access import LONGEST_NAME, parse_role
+from app.core.access import LONGEST_NAME, Principal, parse_role
 from app.core.errors import IssuerUnreachableError, PermissionDeniedError, UnauthenticatedError
-from app.core.principals import Principal
 from app.core.settings import Settings, is_safe_address
 from app.core.sign_on import Attempt
 from app.issuers.keys import LONGEST_TOKEN, SKEW_S, Issuer

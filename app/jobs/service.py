@@ -10,9 +10,9 @@ from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from app.core.access import Principal, Role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row, wrong_cursor
-from app.core.principals import Principal, Role
 from app.jobs import records
 from app.jobs.finalising import finalise, lock_job
 from app.jobs.notify import notify_after_commit

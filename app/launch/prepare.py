@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from uuid import UUID
 
-from app.core.access import create_token, list_tokens, revoke_token, verify_token
+from app.core.access import Role, create_token, list_tokens, revoke_token, verify_token
 from app.core.errors import UnauthenticatedError
-from app.core.principals import Role
 from app.core.sign_on import create_login_code
 from app.demo.service import demonstration, start_at_first
 from app.launch.database import Database, open_database, upgrade_schema

@@ -12,10 +12,8 @@ from sqlalchemy.orm import Session
 from app.classes.naming import create_class
 from app.classes.service import withdraw_untouched
 from app.classes.tables import GlitchClass
-from app.core.access import require_role
-from app.core.audit import record_event
+from app.core.access import Principal, Role, record_event, require_role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.core.principals import Principal, Role
 from app.glitches.labels import append_labels, revoke_labels
 from app.map import records
 from app.map.tables import BulkLabel

@@ -5,9 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from app.core.access import require_role
+from app.core.access import Principal, Role, require_role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.core.principals import Principal, Role
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import OPEN_STATES, JobRecord
 from app.jobs.service import create_job, latest_job

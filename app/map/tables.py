@@ -11,8 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Uuid
 
 from app.classes.tables import GlitchClass
-from app.core.database import Base
-from app.core.identifiers import uuid7
+from app.core.database import Base, uuid7
 from app.glitches.tables import Glitch
 from app.jobs.tables import Job
 from app.models.tables import Checkpoint

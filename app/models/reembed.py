@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Engine, and_, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.core.audit import record_event
+from app.core.access import record_event
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, NotFoundError
 from app.core.postgres.partitions import ensure_vector_index, has_rows

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from app.batches.options import KIND as BATCH
 from app.batches.options import BatchOptions, create_batch
 from app.batches.wanted import AUTHOR, Wanted
-from app.core.audit import record_event
+from app.core.access import record_event
 from app.core.errors import ConflictError
 from app.glitches.labels import revoke_labels_of_source
 from app.glitches.tables import Glitch, Label

@@ -13,9 +13,8 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
-from app.core.access import require_role, verify_token
+from app.core.access import Principal, Role, require_role, verify_token
 from app.core.errors import UnauthenticatedError
-from app.core.principals import Principal, Role
 from app.server.form_fields import check_form_fields
 from app.server.request_scope import RuntimeDep, SessionDep, look_up, runtime_of
 

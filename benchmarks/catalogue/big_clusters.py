@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.clusters.chosen import store_chosen
 from app.clusters.tables import ClusteringRun
-from app.core.identifiers import uuid7
+from app.core.database import uuid7
 
 
 def store_clusters(session: Session, checkpoint_id: int, groups: Sequence[Sequence[UUID]]) -> None:

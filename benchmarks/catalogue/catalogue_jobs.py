@@ -17,8 +17,8 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from app.classes.audit.service import start_audit
+from app.core.access import Principal, Role
 from app.core.engine import make_engine, make_session_factory
-from app.core.principals import Principal, Role
 from app.core.settings import Settings
 from app.glitches.exports.service import start_export
 from app.glitches.records import GlitchFilters

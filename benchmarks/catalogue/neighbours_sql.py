@@ -28,9 +28,9 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import seed_classes
 from app.classes.tables import GlitchClass
+from app.core.database import uuid7
 from app.core.embedded import EmbeddedServer, start_embedded
 from app.core.engine import make_engine, make_session_factory
-from app.core.identifiers import uuid7
 from app.core.migrate import upgrade
 from app.core.postgres.partitions import ensure_vector_index
 from app.glitches.neighbours import find_neighbours

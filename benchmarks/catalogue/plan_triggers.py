@@ -21,11 +21,11 @@ import psutil
 
 from app.batches.options import BatchOptions, submit_batch
 from app.batches.storage import keep_upload
+from app.core.access import Principal, Role
+from app.core.database import uuid7
 from app.core.embedded import EmbeddedServer, start_embedded
 from app.core.engine import make_engine, make_session_factory
-from app.core.identifiers import uuid7
 from app.core.migrate import upgrade
-from app.core.principals import Principal, Role
 from app.core.settings import Settings
 from app.jobs.service import get_job
 from benchmarks.catalogue.neighbours_sql import server_cpu_s

@@ -45,9 +45,9 @@ from app.clusters.crowds import tested_as_crowds
 from app.clusters.job import run_clustering
 from app.clusters.records import ClusteringParameters
 from app.clusters.tables import Cluster, ClusterMember
+from app.core.database import uuid7
 from app.core.embedded import start_embedded
 from app.core.engine import make_engine, make_session_factory
-from app.core.identifiers import uuid7
 from app.core.migrate import upgrade
 from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import publish_checkpoint

@@ -34,11 +34,11 @@ import psutil
 from app.batches.options import BatchOptions, submit_batch
 from app.batches.storage import keep_upload
 from app.classes.naming import seed_classes
+from app.core.access import Principal, Role
+from app.core.database import uuid7
 from app.core.embedded import EmbeddedServer, start_embedded
 from app.core.engine import make_engine, make_session_factory
-from app.core.identifiers import uuid7
 from app.core.migrate import upgrade
-from app.core.principals import Principal, Role
 from app.core.settings import Settings
 from app.jobs.service import get_job
 from app.models.checkpoints import publish_checkpoint

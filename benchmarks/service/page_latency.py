@@ -38,11 +38,10 @@ from sqlalchemy import Engine, select, text
 
 from app.classes.tables import GlitchClass
 from app.clusters.tables import Cluster
-from app.core.access import create_token
+from app.core.access import Role, create_token
 from app.core.embedded import start_embedded
 from app.core.engine import make_engine, make_session_factory
 from app.core.migrate import upgrade
-from app.core.principals import Role
 from app.glitches.tables import Glitch
 from app.map.columns import pack, unpack
 from app.map.files import FOLDER

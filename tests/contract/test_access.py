@@ -126,9 +126,8 @@ def test_token_may_come_as_the_password_of_an_address(service: Service) -> None:
 
 
 def test_revoked_token_is_dead_at_once(service: Service) -> None:
-    from app.core.access import create_token, revoke_token
+    from app.core.access import Role, create_token, revoke_token
     from app.core.engine import make_session_factory
-    from app.core.principals import Role
 
     sessions = make_session_factory(service.engine)
     with sessions() as session:

@@ -21,8 +21,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
+from app.core.database import uuid7
 from app.core.engine import make_session_factory
-from app.core.identifiers import uuid7
 from app.models.checkpoints import active_checkpoint
 from app.novelty import request_judging
 from glitch.gps import LATEST_GPS_TIME

@@ -20,8 +20,8 @@ from store_helpers import person
 from app.batches.cleanup import ABANDONED_S, Removed, clean_up_batches
 from app.batches.options import BatchOptions, submit_batch
 from app.batches.storage import check_kept, keep_upload, work_folder
+from app.core.access import Role
 from app.core.errors import BusyError, ConflictError
-from app.core.principals import Role
 from app.core.settings import Settings
 from app.jobs.service import list_events, retry_job
 from app.launch.redis.broker import find_redis_server

@@ -19,8 +19,8 @@ from app.classes.naming import seed_classes
 from app.classes.tables import GlitchClass
 from app.clusters.records import ClusteringParameters
 from app.clusters.service import list_clusters, list_runs, start_clustering
-from app.core.identifiers import uuid7
-from app.core.principals import Role
+from app.core.access import Role
+from app.core.database import uuid7
 from app.core.settings import Settings
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import JobRecord

@@ -26,8 +26,8 @@ from app.clusters.review.service import history
 from app.clusters.review.tables import ReviewEvent
 from app.clusters.service import get_cluster
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
-from app.core.identifiers import uuid7
-from app.core.principals import Role
+from app.core.access import Role
+from app.core.database import uuid7
 from app.glitches.tables import Embedding, Glitch
 from app.models.records import CheckpointRecord
 from glitch.novelty.false_discovery import MAY_BE_CHANCE

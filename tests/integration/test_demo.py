@@ -19,9 +19,9 @@ from app.classes.audit.service import latest_audit
 from app.classes.tables import GlitchClass
 from app.clusters.service import list_clusters, list_members, list_runs
 from app.clusters.tables import Cluster
+from app.core.access import Role
 from app.core.embedded import EmbeddedServer
 from app.core.engine import make_session_factory
-from app.core.principals import Role
 from app.demo.job import make_glitches
 from app.demo.plan import (
     DEMO_IFOS,

@@ -22,8 +22,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from store_helpers import person
 
+from app.core.access import Role
 from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
-from app.core.principals import Role
 from app.glitches.exports import job as export_job
 from app.glitches.exports import service as export_service
 from app.glitches.exports.formats import FORMATS, csv_lines, format_named

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from store_helpers import person
 
-from app.core.principals import Role
+from app.core.access import Role
 from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, CeleryNotifier, make_celery
 from app.jobs.records import JobRecord
 from app.jobs.service import cancel_job

@@ -16,9 +16,9 @@ from sqlalchemy import Engine, insert, text
 from sqlalchemy.orm import Session, sessionmaker
 from store_helpers import person
 
+from app.core.access import Role
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, PermissionDeniedError
-from app.core.principals import Role
 from app.core.settings import Settings
 from app.jobs.leases import MAX_ATTEMPTS, LeaseLostError, claim_chunk, end_chunk, renew_lease
 from app.jobs.records import JobRecord, Phase

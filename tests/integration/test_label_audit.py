@@ -22,8 +22,8 @@ from app.classes.audit.service import (
 from app.classes.audit.tables import LabelAudit, LabelFinding
 from app.classes.tables import GlitchClass
 from app.clusters.service import latest_run
+from app.core.access import Role
 from app.core.errors import InvalidRequestError, NotFoundError, PermissionDeniedError
-from app.core.principals import Role
 from app.glitches.labels import append_label, append_labels, revoke_label
 from app.models.records import CheckpointRecord
 

@@ -33,6 +33,7 @@ from app.classes.service import (
     get_class_named,
     told_history,
 )
+from app.core.access import Principal, Role
 from app.core.access_tables import AuditEvent
 from app.core.errors import (
     ConflictError,
@@ -41,7 +42,6 @@ from app.core.errors import (
     PermissionDeniedError,
     ServiceError,
 )
-from app.core.principals import Principal, Role
 from app.glitches.browsing import exemplars
 from app.glitches.labels import append_label, list_labels
 from app.glitches.neighbours import find_neighbours

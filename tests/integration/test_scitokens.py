@@ -17,9 +17,9 @@ from local_issuer import AUDIENCE, WELL_KNOWN, LocalIssuer, as_jwk, local_issuer
 from pydantic import ValidationError
 from sqlalchemy import text
 
+from app.core.access import Role
 from app.core.embedded import EmbeddedServer
 from app.core.errors import IssuerUnreachableError, UnauthenticatedError
-from app.core.principals import Role
 from app.core.settings import Settings
 from app.issuers import keys
 from app.issuers.bearer import SciTokens

@@ -14,7 +14,7 @@ from app.classes.naming import seed_classes
 from app.clusters.job import run_clustering
 from app.clusters.otherwise import Reencoding
 from app.clusters.records import ClusteringParameters
-from app.core.principals import Role
+from app.core.access import Role
 from app.glitches.browsing import stored_views
 from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.labels import append_labels

@@ -27,9 +27,9 @@ from app.clusters.service import (
     start_clustering,
 )
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.core.access import Role
+from app.core.database import uuid7
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
-from app.core.identifiers import uuid7
-from app.core.principals import Role
 from app.core.settings import Settings
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.service import get_job

@@ -14,10 +14,10 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 from store_helpers import SMALL, Store, encoding, ids, make_views, person
 
+from app.core.access import Role
 from app.core.access_tables import AuditEvent
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, NotReadyError
-from app.core.principals import Role
 from app.glitches.labels import append_label
 from app.glitches.records import GlitchFilters, GlitchMetadata
 from app.glitches.service import (

@@ -13,9 +13,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from store_helpers import LATENT, SMALL, Store, encoding, ids, make_views, person
 
+from app.core.access import Role
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.postgres.partitions import ensure_vector_index, has_vector_index, vector_index_name
-from app.core.principals import Role
 from app.glitches import neighbours
 from app.glitches.labels import append_label
 from app.glitches.neighbours import EF_SEARCH, find_neighbours

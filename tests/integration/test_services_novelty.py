@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from store_helpers import LATENT, Store, make_views, person
 
 from app.classes.tables import GlitchClass
+from app.core.access import Role
 from app.core.errors import InvalidRequestError
-from app.core.principals import Role
 from app.glitches.labels import append_label, append_labels, list_labels, revoke_label
 from app.glitches.service import get_embedding
 from app.glitches.tables import Embedding, Glitch

@@ -16,6 +16,7 @@ from store_helpers import Store, person
 from app.classes.naming import create_class, list_classes, seed_classes
 from app.classes.tables import GlitchClass
 from app.core.access import (
+    Role,
     create_token,
     list_tokens,
     parse_role,
@@ -33,7 +34,6 @@ from app.core.errors import (
     PermissionDeniedError,
     UnauthenticatedError,
 )
-from app.core.principals import Role
 from app.core.sign_on import create_login_code
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.service import get_glitch

@@ -19,10 +19,10 @@ from app.clusters.review.log import Action
 from app.clusters.review.service import ReviewOutcome, history
 from app.clusters.review.suggestions import suggested_classes
 from app.clusters.tables import Cluster, ClusterMember
+from app.core.access import Role
 from app.core.access_tables import AuditEvent
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
-from app.core.principals import Role
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.service import get_glitch
 from app.glitches.tables import Embedding, Glitch, Label

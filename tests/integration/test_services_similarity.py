@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 from store_helpers import Store, make_views, person
 
+from app.core.access import Role
 from app.core.errors import InvalidRequestError, NotFoundError
-from app.core.principals import Role
 from app.glitches.labels import append_label
 from app.glitches.neighbours import MOST_NEIGHBOURS
 from app.glitches.similarity_search import (

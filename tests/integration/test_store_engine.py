@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.core import migrate
+from app.core.database import uuid7
 from app.core.engine import DatabaseUrlError, make_engine, parse_database_url
-from app.core.identifiers import uuid7
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])

@@ -40,8 +40,8 @@ from store_helpers import person
 from app.classes.naming import create_class
 from app.classes.service import class_history, get_class_named
 from app.clusters.review.service import history
+from app.core.access import Role
 from app.core.errors import ServiceError
-from app.core.principals import Role
 from app.models.records import CheckpointRecord
 
 EVE = person(Role.ADMIN, "Eve")

@@ -13,9 +13,8 @@ from fastapi.routing import APIRoute
 from sqlalchemy import text
 from web_fixtures import Page, Walker, service
 
-from app.core.access import list_tokens, revoke_token
+from app.core.access import Principal, list_tokens, revoke_token
 from app.core.engine import make_session_factory
-from app.core.principals import Principal
 from app.core.sign_on import create_login_code, open_session
 from app.frame.deps import CsrfChecked
 from app.frame.render import environment
@@ -311,8 +310,7 @@ def test_who_sends_a_form_after_the_session_is_told_that_nothing_was_done(
 
 def test_a_revoked_token_ends_its_sessions(service: Service) -> None:
     with make_session_factory(service.engine)() as db:
-        from app.core.access import create_token
-        from app.core.principals import Role
+        from app.core.access import Role, create_token
 
         made = create_token(db, "soon gone", Role.READER)
         db.commit()

@@ -12,8 +12,8 @@ from app.batches.options import MERGE_WINDOW_S, options_said, submit_batch
 from app.batches.packing import MOST_LOOSE_FILES, packed
 from app.batches.quality.flags import FILTER, MARK
 from app.batches.storage import keep_upload
+from app.core.access import Principal, Role
 from app.core.errors import PermissionDeniedError, ServiceError
-from app.core.principals import Principal, Role
 from app.frame.contexts import Choice, PageContext
 from app.frame.deps import CsrfChecked, Reader, Submitter, UploadPageRoute
 from app.frame.failures import see_other, status_of

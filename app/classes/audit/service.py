@@ -12,10 +12,9 @@ from app.classes.audit.tables import LabelAudit, LabelFinding
 from app.classes.tables import GlitchClass
 from app.clusters.service import get_cluster, get_run, latest_run
 from app.clusters.tables import Cluster, ClusterMember
-from app.core.access import require_role
+from app.core.access import Principal, Role, require_role
 from app.core.errors import ConflictError, InvalidRequestError
 from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row, wrong_cursor
-from app.core.principals import Principal, Role
 from app.glitches import records
 from app.glitches.labels import append_label
 from app.glitches.records import GlitchFilters

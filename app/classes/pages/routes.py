@@ -19,7 +19,7 @@ from app.classes.naming import called_now, class_called, create_class, find_clas
 from app.classes.pages.view import ChangeTyped, class_href, class_page_of, classes_page_of
 from app.classes.service import change_class, get_class, get_class_named
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
-from app.core.events.log import RedoRequest, UndoRequest
+from app.core.events import RedoRequest, UndoRequest
 from app.frame.deps import CsrfChecked, LongText, PageRoute, Reader
 from app.frame.failures import see_other, status_of
 from app.frame.render import render

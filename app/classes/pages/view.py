@@ -18,7 +18,7 @@ from app.classes.overview import Occurrence, Portrait, occurrences, portrait, ti
 from app.classes.records import GlitchClass
 from app.classes.service import told_history
 from app.clusters.pages.contexts import Likeness, Member
-from app.core.principals import Principal, Role
+from app.core.access import Principal, Role
 from app.frame.contexts import MemberChoice, Moment, PageContext
 from app.frame.deps import EventId, LongText
 from app.frame.histograms import BOTTOM, LEFT, TOP, WIDTH, Bar, bars_of

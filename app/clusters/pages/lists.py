@@ -23,8 +23,8 @@ from app.clusters.pages.view import cluster_cards
 from app.clusters.pages.words import STATE_TEXTS
 from app.clusters.records import Cluster, Run
 from app.clusters.service import KIND, ClusterFilters, get_run, list_runs
+from app.core.access import Principal, Role
 from app.core.errors import NotFoundError
-from app.core.principals import Principal, Role
 from app.demo.service import Demonstration, demonstration
 from app.frame.contexts import ClassCount
 from app.frame.gps import Stretch, TimeError, overlap, parse_end, parse_time, stretch_of_run

@@ -28,9 +28,9 @@ from app.clusters.review.log import (
 )
 from app.clusters.review.service import review
 from app.clusters.service import get_cluster, start_clustering
+from app.core.access import Principal
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.core.events.log import RedoRequest, UndoRequest
-from app.core.principals import Principal
+from app.core.events import RedoRequest, UndoRequest
 from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter
 from app.frame.failures import see_other, status_of
 from app.frame.render import render

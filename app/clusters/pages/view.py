@@ -34,8 +34,8 @@ from app.clusters.review.service import class_names_of, history
 from app.clusters.review.suggestions import count_by_cluster, suggested_classes
 from app.clusters.service import Order, get_run, list_members
 from app.clusters.summary import trust_sentence
+from app.core.access import Principal, Role
 from app.core.errors import NotFoundError
-from app.core.principals import Principal, Role
 from app.frame.contexts import ClassCount, MemberChoice
 from app.frame.histograms import histogram, sparkline
 from app.frame.words import (

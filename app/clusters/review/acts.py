@@ -48,9 +48,9 @@ from app.clusters.review.scene import (
 )
 from app.clusters.review.tables import LabelSuggestion
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.core.database import uuid7
 from app.core.errors import ConflictError, InvalidRequestError
-from app.core.events.acts import check_remark
-from app.core.identifiers import uuid7
+from app.core.events import check_remark
 from app.glitches.labels import append_labels, revoke_labels
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.core.events.log import (
+from app.core.events import (
     ActRequest,
     EventLog,
     LoggedEvent,

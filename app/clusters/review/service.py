@@ -1,6 +1,6 @@
 """Reviewing clusters: every act an event with its author, every undo an event too.
 
-An act of somebody who has not seen the last event is refused (``app.core.events.acts``).
+An act of somebody who has not seen the last event is refused (``app.core.events``).
 """
 
 from __future__ import annotations
@@ -22,12 +22,9 @@ from app.clusters.review.log import ReviewEvent as ReviewEntry
 from app.clusters.review.scene import Scene, lock_identity, read_log
 from app.clusters.review.tables import ReviewEvent
 from app.clusters.tables import Cluster
-from app.core.access import require_role
-from app.core.audit import record_event
+from app.core.access import Principal, Role, record_event, require_role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.core.events.acts import act_to_turn, check_remark, refuse_stale
-from app.core.events.log import RedoRequest, UndoRequest
-from app.core.principals import Principal, Role
+from app.core.events import RedoRequest, UndoRequest, act_to_turn, check_remark, refuse_stale
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from app.core.access import require_role
+from app.core.access import Role, require_role
 from app.core.errors import NotFoundError
 from app.core.model import ListOf, Model
-from app.core.principals import Role
 from app.glitches import render
 from app.glitches import schemas as glitch_schemas
 from app.glitches.labels import append_label, list_labels, revoke_label

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import QueryParams
 
 from app.classes.naming import class_meant, list_classes, usable_class_names
+from app.core.access import Principal, Role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.paging import Page
-from app.core.principals import Principal, Role
 from app.frame.contexts import Card, Choice, ClassCount, MemberChoice
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer
 from app.frame.failures import see_other

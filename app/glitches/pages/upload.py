@@ -11,12 +11,12 @@ from fastapi import APIRouter, Depends, File, Request, Response, UploadFile
 from sqlalchemy.orm import Session
 
 from app.classes.naming import usable_class_names
+from app.core.access import Principal, Role
 from app.core.errors import (
     InvalidRequestError,
     PermissionDeniedError,
     ServiceError,
 )
-from app.core.principals import Principal, Role
 from app.frame.deps import CsrfChecked, LookPageRoute, Reader
 from app.frame.failures import explain, see_other
 from app.frame.gps import TimeError, parse_time

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import usable_class_names
 from app.clusters.review.suggestions import suggested_classes
+from app.core.access import Principal, Role
 from app.core.elsewhere import Templates, pages_elsewhere
 from app.core.errors import InvalidRequestError, NotFoundError
-from app.core.principals import Principal, Role
 from app.frame.contexts import Card, ClassCount, Download
 from app.frame.figures import latent_chart, view_panels
 from app.frame.words import (

@@ -12,9 +12,9 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy.orm import Session
 
+from app.core.access import Principal, Role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.paging import Page
-from app.core.principals import Principal, Role
 from app.frame.contexts import ClassCount
 from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter
 from app.frame.failures import see_other, status_of

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 from sqlalchemy.orm import Session
 
+from app.core.access import Principal, Role
 from app.core.paging import Page
-from app.core.principals import Principal, Role
 from app.frame.contexts import ClassCount, Fact, PageContext
 from app.frame.words import count, stamp
 from app.glitches.exports.formats import format_named

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from app.classes.naming import class_meant, list_classes, usable_class_names
 from app.clusters.chosen import cluster_by_hand
 from app.clusters.pages.words import STATE_TEXTS, cluster_href
+from app.core.access import Role
 from app.core.errors import NotReadyError
-from app.core.principals import Role
 from app.frame.contexts import Card, Choice, PageContext
 from app.frame.deps import (
     CsrfChecked,

@@ -11,9 +11,8 @@ from typing import Any, ClassVar
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
-from app.core.access import require_role
+from app.core.access import Principal, Role, require_role
 from app.core.errors import ConflictError
-from app.core.principals import Principal, Role
 from app.frame.contexts import Fact, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader
 from app.frame.failures import see_other

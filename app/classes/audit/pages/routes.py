@@ -22,9 +22,9 @@ from app.classes.audit.service import (
     start_audit,
 )
 from app.classes.naming import class_meant, usable_class_names
+from app.core.access import Principal, Role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, NotReadyError
 from app.core.paging import Page
-from app.core.principals import Principal, Role
 from app.frame.contexts import Choice, ClassCount, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter
 from app.frame.failures import see_other
