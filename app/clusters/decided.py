@@ -4,7 +4,8 @@ A split stays: glitches that a reviewer put into different clusters are never jo
 came to a cluster after it was named, merged or dismissed has been judged by nobody, and waits as a
 cluster of its own, one for all that came, as long as the decision or one about it stands. A
 selection that a reviewer made a cluster waits as one until somebody decides. A dismissed look stays
-dismissed.
+dismissed, and so do dismissed glitches of which a run of another detector or scope makes a cluster
+with no other among them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
 from glitch.clustering import FoundCluster, Unit, describe_cluster
 
-ALIKE = 0.5  # of a cluster's members must be within a dismissed look's reach to be of it
+ALIKE = 0.5  # of a cluster's members must be of a look, or of an earlier cluster, to be like it
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,11 @@ class Dismissal:
     event: ReviewEvent
     cluster: Cluster
     is_of_look: bool
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Who dismissed it, and when (ISO 8601 date)."""
+        return {"author": self.event.author, "on": f"{self.event.created_at:%Y-%m-%d}"}
 
 
 def hold_reviewed(

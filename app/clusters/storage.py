@@ -12,6 +12,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from app.clusters.decided import (
+    ALIKE,
     Dismissal,
     Part,
     beside_of,
@@ -110,11 +111,11 @@ class ClusterStore:
         if by_hand is not None:
             summary["by_hand"] = by_hand
         findings = self._about(cluster, draft, summary)
-        look = None
+        dismissed_with = None
         if before is None:
-            look, more = self._dismissed(cluster, summary)
+            dismissed_with, more = self._dismissed(cluster, summary)
             findings += more
-        state = before.state if before else "dismissed" if look else "flagged"
+        state = before.state if before else "dismissed" if dismissed_with else "flagged"
         self.session.add(
             Cluster(
                 id=key,
@@ -134,8 +135,8 @@ class ClusterStore:
             )
         )
         self.session.flush()
-        if look is not None:
-            self._dismiss(key, look)
+        if dismissed_with is not None:
+            self._dismiss(key, *dismissed_with)
         store_members(self.session, key, self.selection.ids, cluster)
         self.n_stored += 1
         return findings
@@ -149,54 +150,45 @@ class ClusterStore:
 
     def _dismissed(
         self, cluster: FoundCluster, summary: dict[str, Any]
-    ) -> tuple[Dismissal | None, list[Finding]]:
-        """What a new cluster has to do with dismissed ones: its look, or some of its members."""
+    ) -> tuple[tuple[Dismissal, str] | None, list[Finding]]:
+        """The dismissal that holds for a new cluster too, with why; and what to say of others."""
         if self._dismissals is None:
             self._dismissals = standing_dismissals(self.session, self.parameters)
         members = [self.selection.ids[index] for index in cluster.members]
+        among = dismissed_among(self.session, self._dismissals, members)
         summary["dismissed_before"] = [
-            {
-                "n": n,
-                "cluster_id": str(one.cluster.id),
-                "author": one.event.author,
-                "on": f"{one.event.created_at:%Y-%m-%d}",
-            }
-            for one, n in dismissed_among(self.session, self._dismissals, members)
+            {"n": n, "cluster_id": str(one.cluster.id), **one.facts} for one, n in among
         ]
-        findings = [
-            found(
-                "dismissed_before",
-                size=len(members),
-                n=one["n"],
-                author=one["author"],
-                on=one["on"],
-            )
-            for one in summary["dismissed_before"]
-        ]
+        size = len(members)
+        again = next((one for one, n in among if n == size and self._is_most_of(one, n)), None)
+        if again is not None:
+            said = found("dismissed_again", size=size, **again.facts)
+            return (again, "These glitches were dismissed"), [said]
+        findings = [found("dismissed_before", size=size, n=n, **one.facts) for one, n in among]
         look = of_dismissed_look(
             self.session, self.run.checkpoint_id, self._dismissals, self.units[cluster.members]
         )
-        if look is not None:
-            on = f"{look.event.created_at:%Y-%m-%d}"
-            findings.append(
-                found("dismissed_look", size=len(members), author=look.event.author, on=on)
-            )
-        return look, findings
+        if look is None:
+            return None, findings
+        findings.append(found("dismissed_look", size=size, **look.facts))
+        return (look, "Looks like a cluster whose look was dismissed"), findings
 
-    def _dismiss(self, key: UUID, look: Dismissal) -> None:
+    def _is_most_of(self, dismissal: Dismissal, n: int) -> bool:
+        """Whether n are half or more of the dismissed glitches that this run could cluster."""
+        [(_, everyone)] = dismissed_among(self.session, [dismissal], self.selection.ids)
+        return n >= ALIKE * everyone
+
+    def _dismiss(self, key: UUID, earlier: Dismissal, why: str) -> None:
         """An event of its own, so that it can be undone for this cluster alone."""
         self.session.add(
             ReviewEvent(
                 identity=key,
                 cluster_id=key,
                 kind="dismiss",
-                author=look.event.author,
+                author=earlier.event.author,
                 payload={
                     "asked": {"is_of_look": False},
-                    "remark": (
-                        "Looks like a cluster whose look was dismissed on "
-                        f"{look.event.created_at:%Y-%m-%d}: a clustering did it by itself."
-                    ),
+                    "remark": f"{why} on {earlier.facts['on']}: a clustering did it by itself.",
                 },
             )
         )

@@ -23,9 +23,8 @@ from app.clusters.pages.words import ClusterInWords
 from app.clusters.records import ClusteringParameters, Run
 from app.clusters.review.log import Action
 from app.clusters.review.service import history
-from app.clusters.review.tables import ReviewEvent
 from app.clusters.service import get_cluster
-from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.clusters.tables import Cluster, ClusterMember
 from app.core.access import Role
 from app.core.database import uuid7
 from app.glitches.tables import Embedding, Glitch
@@ -377,28 +376,51 @@ def test_a_new_cluster_says_which_members_were_dismissed(
     )
 
 
-def test_members_of_a_dismissed_cluster_in_another_are_told(
+def cluster_h1(session: Session) -> tuple[Run, list[records.Cluster]]:
+    """A run of another kind, which continues no cluster of all detectors."""
+    run = run_clustering(session, ClusteringParameters(fdr=0.05, ifo="H1"), author="someone")
+    return run, ranked_clusters(session, run.id, ClusterFilters(), limit=50)
+
+
+def test_dismissed_glitches_that_a_run_of_one_detector_finds_stay_dismissed(
     session: Session, flagged: records.Cluster
 ) -> None:
     decide(session, flagged, Dismiss())
-    # As after an upgrade that kept the decisions but not the run that they were about.
-    session.execute(
-        Cluster.__table__.update().where(Cluster.id == flagged.id).values(identity=uuid7())
-    )
-    session.execute(
-        ReviewEvent.__table__.update().values(
-            identity=select(Cluster.identity).where(Cluster.id == flagged.id).scalar_subquery()
-        )
-    )
-    session.execute(
-        ClusteringRun.__table__.update().values(scope="everything")  # so that nothing is matched
-    )
+    run, [again] = cluster_h1(session)
+    assert again.state == "dismissed"
+    assert again.identity != flagged.identity
+    assert f"A cluster of {again.size} is most of what ada dismissed on" in run.detail
+    # For this cluster alone it can be taken back, and then it stays so.
+    log = history(session, again.id)
+    review(session, again.id, Undo(log.done[-1]), author=ADA, last_event_id=log.last_id)
+    _, [later] = cluster_h1(session)
+    assert (later.identity, later.state) == (again.identity, "flagged")
+    _, [whole] = cluster_now(session)
+    assert (whole.identity, whole.state) == (flagged.identity, "dismissed")
+
+
+def test_a_few_of_a_dismissed_cluster_in_another_are_told(
+    session: Session, flagged: records.Cluster, rng: np.random.Generator
+) -> None:
+    """Whoever dismissed the whole may not have seen these few in it."""
+    decide(session, flagged, Dismiss())
+    everyone = sorted(members(session, flagged))
+    few, most = everyone[:10], everyone[10:]
+    for keys, direction in ((few, ANOTHER), (most, OTHER)):  # the whole was of two kinds
+        for key in keys:
+            session.execute(
+                Embedding.__table__.update()
+                .where(Embedding.glitch_id == key)
+                .values(mean=direction + rng.normal(scale=0.15, size=LATENT))
+            )
     session.expire_all()
-    run, [again] = cluster_now(session)
-    assert again.state == "flagged"
-    [said] = again.summary["dismissed_before"]
-    assert (said["n"], said["author"]) == (again.size, "ada")
-    assert f"{again.size} of the {again.size} in a cluster were dismissed by ada" in run.detail
+    run, found = cluster_h1(session)
+    [fewer] = [one for one in found if members(session, one) <= set(few)]
+    [more] = [one for one in found if members(session, one) <= set(most)]
+    assert (fewer.state, more.state) == ("flagged", "dismissed")
+    [said] = fewer.summary["dismissed_before"]
+    assert (said["n"], said["author"]) == (fewer.size, "ada")
+    assert f"{fewer.size} of the {fewer.size} in a cluster were dismissed by ada" in run.detail
 
 
 def test_a_dismissed_look_stays_dismissed(
