@@ -23,8 +23,8 @@ from app.jobs.broker import (
     take_turn,
     waiting_messages,
 )
+from app.jobs.leases import open_jobs, reconcile
 from app.jobs.notify import notifier_info
-from app.jobs.reconciling import open_jobs, reconcile
 from app.server.upkeep import UPKEEP, UPKEEP_EVERY_S
 from worker.runner import JobRunner, is_connection_lost
 from worker.stalled import AtWork

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from app.cli import catalogue, jobs, references, running, tokens
 from app.cli.options import DataDir, set_environment
-from app.launch.sentences import reported_as_sentences
+from app.launch.errors import reported_as_sentences
 from training import cli as training
 
 

@@ -10,7 +10,7 @@ import typer
 from app.cli.options import DataDir, ServiceUrl, open_store, set_environment
 
 if TYPE_CHECKING:
-    from app.launch.backup.contents import Manifest
+    from app.launch.backup import Manifest
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -128,7 +128,7 @@ def backup(
     dest: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
 ) -> None:
     """Write database and files into a folder, while the service runs or not."""
-    from app.launch.backup.taking import take_backup
+    from app.launch.backup import take_backup
     from app.launch.settings import read_settings
 
     typer.echo(f"{_words(take_backup(read_settings(), dest))}: {dest}")
@@ -139,7 +139,7 @@ def restore(
     src: Annotated[Path, typer.Argument(help="A folder that `backup` made.")],
 ) -> None:
     """Bring a backup back into an empty data directory and database."""
-    from app.launch.backup.restoring import restore_backup
+    from app.launch.backup import restore_backup
     from app.launch.settings import read_settings
 
     manifest = restore_backup(read_settings(), src)

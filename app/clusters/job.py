@@ -14,9 +14,9 @@ import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.clusters.crowds import Reencoding
 from app.clusters.decided import Part, hold_reviewed, is_of_kind
 from app.clusters.findings import Finding, found
-from app.clusters.otherwise import Reencoding
 from app.clusters.records import ClusteringParameters, Run
 from app.clusters.selection import Selection, select_novel
 from app.clusters.storage import ClusterStore, Draft

@@ -16,10 +16,9 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
-from app.clusters.crowds import Tested, tested_as_crowds
+from app.clusters.crowds import Reencoding, Tested, tested_as_crowds
 from app.clusters.decided import waiting_members
 from app.clusters.findings import Finding, found
-from app.clusters.otherwise import Reencoding
 from app.clusters.records import ClusteringParameters
 from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch

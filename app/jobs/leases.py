@@ -1,4 +1,4 @@
-"""Who may work on which chunk, and how its outcome is kept.
+"""Who may work on which chunk, how its outcome is kept, and which jobs nobody works on.
 
 A claim gives a chunk to one worker until a time of the database's clock; a thread of the worker
 puts that time off while it lives. Whoever claims a chunk raises its ``claim`` number, and every
@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from app.jobs.finalising import DATABASE_CLOCK, lock_job
+from app.jobs.finalising import DATABASE_CLOCK, finalise, lock_job
 from app.jobs.records import OPEN_STATES, Chunk, JobRecord, PendingItem, Phase
 from app.jobs.service import add_event, to_record
 from app.jobs.tables import Job, JobChunk, JobItem
@@ -256,3 +256,41 @@ def _to_chunk(session: Session, row: JobChunk) -> Chunk:
     own = {name: getattr(row, name) for name in Chunk.__dataclass_fields__.keys() - {"items"}}
     pending = tuple(PendingItem(ordinal - row.first_item, name) for ordinal, name in items)
     return Chunk(**own | {"phase": Phase(row.phase), "items": pending})
+
+
+_MOST_LOOKED_AT = 1000
+
+
+def open_jobs(session: Session) -> tuple[UUID, ...]:
+    """The jobs that have not ended, oldest first."""
+    jobs = select(Job.id).where(Job.state.in_(OPEN_STATES)).order_by(Job.created_at)
+    return tuple(session.scalars(jobs.limit(_MOST_LOOKED_AT)))
+
+
+def reconcile(session: Session, job_id: UUID) -> bool:
+    """End the job if it has come to its end; whether a worker should look at it now.
+
+    That is where a chunk waits that is due, or one whose worker is taken for dead.
+    """
+    state = finalise(session, job_id)
+    if state not in OPEN_STATES:
+        return False
+    return session.scalar(chunks_due(job_id).limit(1)) is not None
+
+
+def is_any_chunk_at_work(session: Session) -> bool:
+    """Whether some worker holds a lease that has not run out."""
+    at_work = select(JobChunk.ordinal).where(
+        JobChunk.state == "running", JobChunk.lease_until > DATABASE_CLOCK
+    )
+    return session.scalar(at_work.limit(1)) is not None
+
+
+def open_job_load(session: Session) -> dict[str, tuple[int, float]]:
+    """How many jobs wait and run, and for how long the oldest has been there, in seconds."""
+    age = func.extract("epoch", DATABASE_CLOCK - func.min(Job.created_at))
+    rows = session.execute(
+        select(Job.state, func.count(), age).where(Job.state.in_(OPEN_STATES)).group_by(Job.state)
+    )
+    found = {state: (int(number), max(0.0, float(age_s))) for state, number, age_s in rows}
+    return {state: found.get(state, (0, 0.0)) for state in OPEN_STATES}

@@ -14,9 +14,8 @@ import psutil
 from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
 from app.core.settings import Settings
 from app.launch.child import Child, Ends
-from app.launch.data_directory import prepare_data_directory
+from app.launch.data_directory import hold_data_directory, prepare_data_directory
 from app.launch.errors import DataDirectoryBusyError, LaunchError
-from app.launch.lock import hold_data_directory
 
 if TYPE_CHECKING:  # the supervisor starts its children first, and never needs SQLAlchemy
     from sqlalchemy.orm import Session, sessionmaker

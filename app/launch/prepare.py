@@ -9,11 +9,11 @@ from app.core.access import Role, create_token, list_tokens, revoke_token, verif
 from app.core.errors import UnauthenticatedError
 from app.core.sign_on import create_login_code
 from app.demo.service import demonstration, start_at_first
+from app.launch.data_directory import read_token, write_token
 from app.launch.database import Database, open_database, upgrade_schema
 from app.launch.publish import publish_shipped
 from app.launch.service_process import Prepared
 from app.launch.settings import read_settings
-from app.launch.token_file import read_token, write_token
 
 FIRST_RUN_TOKEN = "first-run admin"  # noqa: S105 - its name
 

@@ -17,8 +17,8 @@ import socket
 import sys
 from dataclasses import asdict
 
+from app.launch.errors import reported_as_sentences
 from app.launch.parent_watch import stop_with_supervisor
-from app.launch.sentences import reported_as_sentences
 
 
 def main() -> None:

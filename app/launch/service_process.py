@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.launch.child import KILL_AFTER_S, Child
+from app.launch.data_directory import HeldLock
 from app.launch.errors import ChildFailedError, LaunchError
-from app.launch.lock import HeldLock
 
 _PREPARED_WITHIN_S = 600.0  # a migration of a large catalogue takes its time
 _READY_WITHIN_S = 120.0

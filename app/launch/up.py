@@ -18,16 +18,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.launch.address import address_of, take_address
-from app.launch.background import KeptChild
-from app.launch.data_directory import bound_logs, prepare_data_directory
+from app.launch.child import KeptChild
+from app.launch.data_directory import (
+    STOPPING,
+    TOKEN_FILE,
+    HeldLock,
+    bound_logs,
+    hold_data_directory,
+    prepare_data_directory,
+    read_token,
+)
 from app.launch.database import RunningDatabase, running_database
-from app.launch.lock import STOPPING, HeldLock, hold_data_directory
 from app.launch.parent_watch import stop_with_parent
 from app.launch.redis.broker import RunningBroker, running_broker
 from app.launch.service_process import Prepared, ServiceProcess
 from app.launch.serving import COUNTS, Serving
 from app.launch.settings import LaunchSettings
-from app.launch.token_file import TOKEN_FILE, read_token
 from app.launch.worker_process import ROLES
 
 _POLL_S = 0.1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from app.launch.errors import reported_as_sentences
 from app.launch.parent_watch import stop_with_supervisor
-from app.launch.sentences import reported_as_sentences
 
 ROLES = ("worker", "scheduler")
 

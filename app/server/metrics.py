@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core.errors import NotReadyError
 from app.decoding.pool import shared_pool
 from app.jobs.broker import waiting_messages, workers_heard
-from app.jobs.reconciling import open_job_load
+from app.jobs.leases import open_job_load
 from app.server.readiness import disk_free_bytes
 from app.server.runtime import Runtime
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.errors import ServiceError
 from app.core.migrate import current_revision, head_revision
 from app.jobs.broker import is_worker_alive
-from app.jobs.reconciling import is_any_chunk_at_work
+from app.jobs.leases import is_any_chunk_at_work
 from app.models.checkpoints import active_checkpoint
 from app.models.inference import Encoders
 from glitch.errors import GlitchError

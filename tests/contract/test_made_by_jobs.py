@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest
 
 from app.core.settings import Settings
-from app.jobs.made import made_by
 from app.jobs.pages.view import KINDS
 from app.jobs.records import JobRecord
 from app.jobs.registry import BUILT_IN
+from app.jobs.schemas import made_by
 from app.main import create_app
 from app.page_routes import PREFIX, create_web_router
 

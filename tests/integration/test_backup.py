@@ -18,10 +18,7 @@ from app.cli import app
 from app.core import migrate
 from app.core.engine import make_engine
 from app.core.settings import Settings
-from app.launch.backup import contents, taking
-from app.launch.backup.contents import DUMP, MANIFEST, Manifest, run_program
-from app.launch.backup.restoring import restore_backup
-from app.launch.backup.taking import take_backup
+from app.launch.backup import DUMP, MANIFEST, Manifest, restore_backup, run_program, take_backup
 from app.launch.errors import LaunchError
 
 UPLOAD = "ab" * 32
@@ -108,8 +105,9 @@ def test_a_database_in_use_is_dumped_as_it_was_counted(
         (kept.data_dir / "batches/uploads" / UPLOAD).unlink()  # and tidied up
         run_program(program, url, *arguments)
 
-    monkeypatch.setattr(taking, "run_program", busy)
-    made = take_backup(kept, tmp_path / "backup")
+    with monkeypatch.context() as patched:
+        patched.setattr("app.launch.backup.run_program", busy)
+        made = take_backup(kept, tmp_path / "backup")
     assert rows(url_of(kept), "SELECT count(*) FROM glitch") == [(4,)]
     assert restore_backup(empty, tmp_path / "backup").counts["glitch"] == 3
     assert f"files/batches/uploads/{UPLOAD}" not in made.files
@@ -226,7 +224,7 @@ def test_a_password_is_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.update(options, arguments=arguments)
         return type("Finished", (), {"returncode": 1, "stderr": "no\n such  server"})()
 
-    monkeypatch.setattr(contents.subprocess, "run", run)
+    monkeypatch.setattr("app.launch.backup.subprocess.run", run)
     with pytest.raises(LaunchError, match="pg_dump failed: no such server"):
         run_program("pg_dump", "postgresql://me:s%40cret@db:5433/glitch?sslmode=require", "--x")
     assert seen["arguments"][1:] == [

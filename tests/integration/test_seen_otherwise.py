@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from store_helpers import person
 
 from app.classes.naming import seed_classes
+from app.clusters.crowds import Reencoding
 from app.clusters.job import run_clustering
-from app.clusters.otherwise import Reencoding
 from app.clusters.records import ClusteringParameters
 from app.core.access import Role
 from app.glitches.browsing import stored_views

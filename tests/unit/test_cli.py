@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from app import cli
 from app.client.remote import service_at
-from app.launch.token_file import write_token
+from app.launch.data_directory import write_token
 from training import cli as training_cli
 
 RUNNER = CliRunner()

@@ -17,19 +17,27 @@ import pytest
 from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer
 from app.launch.address import address_of, reachable_host, take_address
 from app.launch.child import Child, Ends
-from app.launch.data_directory import LOGS, MOST_LOG_BYTES, bound_logs, prepare_data_directory
+from app.launch.data_directory import (
+    LOGS,
+    MOST_LOG_BYTES,
+    STOPPING,
+    TOKEN_FILE,
+    bound_logs,
+    hold_data_directory,
+    prepare_data_directory,
+    read_token,
+    write_token,
+)
 from app.launch.database import RunningDatabase
 from app.launch.errors import DataDirectoryBusyError, LaunchError
-from app.launch.lock import STOPPING, hold_data_directory
 from app.launch.settings import read_settings
-from app.launch.token_file import TOKEN_FILE, read_token, write_token
 from app.launch.up import terminal_logs
 
 TOKEN = "t" * 43
 HOLD = """
 import sys, time
 from pathlib import Path
-from app.launch.lock import hold_data_directory
+from app.launch.data_directory import hold_data_directory
 with hold_data_directory(Path(sys.argv[1]), "the service at http://h:1") as lock:
     {within}
     print("held", flush=True)
@@ -139,7 +147,7 @@ def test_a_start_waits_for_a_service_that_is_ending(tmp_path: Path, within: str)
 def test_what_a_killed_service_left_behind_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.launch.lock.RELEASE_WAIT_S", 0.5)
+    monkeypatch.setattr("app.launch.data_directory.RELEASE_WAIT_S", 0.5)
     left = (
         "import subprocess; subprocess.Popen(['sleep', '5'], pass_fds=[lock.descriptor], stdout=2)"
     )

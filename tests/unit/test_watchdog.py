@@ -11,7 +11,7 @@ import pytest
 from local_server import QuietHandler, serving
 
 from app.launch import service_process
-from app.launch.lock import hold_data_directory
+from app.launch.data_directory import hold_data_directory
 from app.launch.service_process import Watchdog
 
 

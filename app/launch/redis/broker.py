@@ -17,7 +17,7 @@ from rich.console import Console
 
 from app.core.settings import Settings
 from app.jobs.broker import BrokerUrlError, check_redis_url
-from app.launch.background import KeptChild
+from app.launch.child import KeptChild
 from app.launch.errors import LaunchError
 
 BROKER_FOLDER = "redis"

@@ -1,0 +1,336 @@
+"""`glitch-discovery backup` and `restore`: the catalogue, and the files that it names.
+
+A backup is a folder with a dump of the database, files, and a manifest of both. It is taken of a
+running service too, and restored into an empty place, where what arrived is counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import URL
+
+from app.core.embedded import postgres_programs
+from app.core.engine import parse_database_url
+from app.core.migrate import alembic_config
+from app.core.settings import Settings
+from app.launch.data_directory import TOKEN_FILE, prepare_data_directory
+from app.launch.database import Database, open_database
+from app.launch.errors import LaunchError
+from glitch_discovery.version import VERSION
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+DUMP = "database.dump"
+FILES = "files"
+KEPT = ("checkpoints", "batches/uploads", "batches/work", "exports")
+"""Folders of the data directory. The map and fetched strain are made again, secrets stay out."""
+
+_TABLES = text(
+    "SELECT relation.oid::regclass::text FROM pg_class relation "
+    "JOIN pg_namespace namespace ON namespace.oid = relation.relnamespace "
+    "WHERE relation.relkind = 'r' AND namespace.nspname = 'public' ORDER BY 1"
+)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One file of a backup."""
+
+    n_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a backup holds."""
+
+    made_at: str  # ISO 8601
+    version: str
+    revision: str  # of the tables
+    counts: dict[str, int]  # rows by table
+    files: dict[str, Kept]  # by path within the backup; the dump is one of them
+
+    def write(self, folder: Path) -> None:
+        """Put it into the backup."""
+        content = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True)
+        (folder / MANIFEST).write_text(content + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """That of a backup.
+
+        Raises:
+            LaunchError: if the folder is no backup, or one that this version cannot read.
+        """
+        try:
+            content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            found_format = content.pop("format")
+            if found_format != FORMAT:
+                raise LaunchError(
+                    f"The backup in {folder} is of format {found_format}, which this version does "
+                    "not know: restore it with the version that made it."
+                )
+            files = {path: Kept(**kept) for path, kept in content.pop("files").items()}
+            counts = {str(table): int(rows) for table, rows in content.pop("counts").items()}
+            return cls(counts=counts, files=files, **content)
+        except FileNotFoundError:
+            raise LaunchError(
+                f"{folder} is no backup: it has no {MANIFEST}. Give the folder that "
+                "`glitch-discovery backup` made."
+            ) from None
+        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+            raise LaunchError(
+                f"{folder / MANIFEST} is damaged ({type(error).__name__}): use another backup."
+            ) from None
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all files together."""
+        return sum(kept.n_bytes for kept in self.files.values())
+
+
+def count_rows(connection: Connection) -> dict[str, int]:
+    """Rows of every table, as this transaction sees them."""
+    return {
+        table: connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()  # noqa: S608
+        for table in connection.scalars(_TABLES).all()
+    }
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Whole files, in order; what is just arriving has a name that starts with a dot."""
+    for path in sorted(folder.rglob("*")):
+        names = path.relative_to(folder).parts
+        if path.is_file() and not path.is_symlink() and not any(n.startswith(".") for n in names):
+            yield path
+
+
+def copy_file(source: Path, target: Path) -> Kept:
+    """Copy a file, and digest what was read."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with source.open("rb") as stream, target.open("wb") as copy:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+            copy.write(piece)
+        copy.flush()
+        os.fsync(copy.fileno())
+    shutil.copystat(source, target)
+    return Kept(target.stat().st_size, digest.hexdigest())
+
+
+def digest_of(path: Path) -> Kept:
+    """Length and digest of a file."""
+    with path.open("rb") as stream:
+        return Kept(path.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
+
+
+def run_program(program: str, url: str, *arguments: str) -> None:
+    """Run one of PostgreSQL's programs, those that the service brings, on a database.
+
+    The password goes by the environment: every user of the machine may read the arguments.
+
+    Raises:
+        LaunchError: with what it said, if it failed.
+    """
+    parsed = parse_database_url(url)
+    address = URL.create(**parsed._asdict() | {"drivername": "postgresql", "password": None})
+    environment: Mapping[str, str] = {
+        **os.environ,
+        "LC_ALL": "C",
+        **({"PGPASSWORD": str(parsed.password)} if parsed.password else {}),
+    }
+    finished = subprocess.run(  # noqa: S603
+        [str(postgres_programs() / program), f"--dbname={address.render_as_string()}", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    if finished.returncode:
+        said = " ".join(finished.stderr.split())[-600:]
+        raise LaunchError(f"{program} failed: {said}")
+
+
+def take_backup(settings: Settings, target: Path) -> Manifest:
+    """Write a backup; it appears under its name once it is whole.
+
+    The dump and the counts are of one snapshot of the database. Files are copied after it: what
+    the database names is written before it is named, so that nothing of the snapshot is missing
+    but what was removed meanwhile because nothing needs it any more.
+
+    Args:
+        settings: Which database and data directory.
+        target: A folder that does not exist yet, or is empty.
+
+    Raises:
+        LaunchError: if it cannot be taken.
+    """
+    target = target.expanduser().absolute()
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise LaunchError(f"{target} exists and is not empty: give another folder.")
+    partial: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".backup-", dir=target.parent))  # of mode 0700
+        manifest = _write(settings, partial)
+        manifest.write(partial)
+        partial.replace(target)
+    except OSError as error:
+        raise LaunchError(
+            f"The backup cannot be written to {target} ({error.strerror or error}): make room, or "
+            "give another folder."
+        ) from error
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def _write(settings: Settings, folder: Path) -> Manifest:
+    files: dict[str, Kept] = {}
+    with open_database(settings) as database, database.sessions() as session:
+        connection = session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        revision = _revision(connection)
+        snapshot = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
+        counts = count_rows(connection)
+        run_program(
+            "pg_dump",
+            database.url,
+            "--format=custom",
+            f"--snapshot={snapshot}",
+            "--no-owner",
+            "--no-privileges",
+            f"--file={folder / DUMP}",
+        )
+        files[DUMP] = digest_of(folder / DUMP)
+        for name in KEPT:
+            for path in files_below(settings.data_dir / name):
+                within = f"{FILES}/{path.relative_to(settings.data_dir)}"
+                with contextlib.suppress(FileNotFoundError):  # removed since: nothing needs it
+                    files[within] = copy_file(path, folder / within)
+    made_at = datetime.now(UTC).isoformat(timespec="seconds")
+    return Manifest(made_at, VERSION, revision, counts, files)
+
+
+def _revision(connection: Connection) -> str:
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found is None:
+        raise LaunchError(
+            "The database has no tables yet, so there is nothing to back up: see that "
+            "GLITCH_DATA_DIR or DATABASE_URL are those of the service."
+        )
+    return found
+
+
+def restore_backup(settings: Settings, source: Path) -> Manifest:
+    """Bring a backup back into a database without tables, and files into the data directory.
+
+    Everything is checked before anything is written; the database comes back in one transaction.
+    A restore that was cut short may be run again.
+
+    Raises:
+        LaunchError: if the backup is damaged or of a newer version, or the place is not empty.
+    """
+    source = source.expanduser().absolute()
+    manifest = Manifest.read(source)
+    _refuse_newer(manifest)
+    _refuse_damage(source, manifest)
+    folder = prepare_data_directory(settings.data_dir)
+    with open_database(settings) as database:
+        _refuse_used(database, folder)
+        try:
+            _restore_files(source, folder, manifest)
+        except OSError as error:
+            raise LaunchError(
+                f"The files cannot be put into {folder} ({error.strerror or error}): make room, "
+                "then restore again."
+            ) from error
+        run_program(
+            "pg_restore",
+            database.url,
+            "--no-owner",
+            "--no-privileges",
+            "--no-comments",
+            "--exit-on-error",
+            "--single-transaction",
+            str(source / DUMP),
+        )
+        with database.sessions() as session:
+            found = count_rows(session.connection())
+            session.execute(text("ANALYZE"))
+            session.commit()
+    if found != manifest.counts:
+        wrong = sorted({table for table, _ in found.items() ^ manifest.counts.items()})
+        raise LaunchError(
+            f"The restored tables {', '.join(wrong[:5])} have other numbers of rows than the "
+            "backup says: do not use this database, restore another backup."
+        )
+    return manifest
+
+
+def _refuse_newer(manifest: Manifest) -> None:
+    scripts = ScriptDirectory.from_config(alembic_config(""))
+    if manifest.revision not in {script.revision for script in scripts.walk_revisions()}:
+        raise LaunchError(
+            f"The backup is of version {manifest.version} with tables of revision "
+            f"{manifest.revision}, which this version does not know: restore it with that version "
+            "or a newer one."
+        )
+
+
+def _refuse_damage(source: Path, manifest: Manifest) -> None:
+    if DUMP not in manifest.files:
+        raise LaunchError(f"The backup in {source} names no {DUMP}: use another backup.")
+    for name, kept in manifest.files.items():
+        path = source / name
+        is_inside = name == DUMP or any(name.startswith(f"{FILES}/{top}/") for top in KEPT)
+        if not is_inside or ".." in Path(name).parts:
+            raise LaunchError(f"The backup names a file {name[:100]!r} of no known place.")
+        if not path.is_file():
+            raise LaunchError(f"The backup lacks {path}: use another backup.")
+        if digest_of(path) != kept:
+            raise LaunchError(f"{path} is not as it was written: use another backup.")
+
+
+def _refuse_used(database: Database, folder: Path) -> None:
+    with database.sessions() as session:
+        tables = count_rows(session.connection())
+    if tables:
+        raise LaunchError(
+            f"The database has {len(tables)} tables already: restore into an empty one, with "
+            "another GLITCH_DATA_DIR, or DATABASE_URL of a new database."
+        )
+    if (folder / TOKEN_FILE).exists():
+        raise LaunchError(
+            f"{folder} belongs to another catalogue (it has an {TOKEN_FILE}): give another "
+            "GLITCH_DATA_DIR, or move that file away."
+        )
+
+
+def _restore_files(source: Path, folder: Path, manifest: Manifest) -> None:
+    for name, kept in manifest.files.items():
+        if name == DUMP:
+            continue
+        target = folder / name.removeprefix(f"{FILES}/")
+        if not target.exists():
+            copy_file(source / name, target)
+        if digest_of(target) != kept:
+            raise LaunchError(
+                f"{target} is there already with another content: restore into an empty folder."
+            )

@@ -1,1 +1,0 @@
-"""`glitch-discovery backup` and `restore`: the catalogue, and the files that it names."""
