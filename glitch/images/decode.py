@@ -20,7 +20,7 @@ from glitch.files.foreign import foreign_kind
 
 MAX_PIXELS = 6_500_000  # Gravity Spy's have 480,000; 12 x 6 inches at 300 dots an inch 6,480,000
 MAX_BYTES = 16 * 2**20
-MOST_CHUNKS = 10_000  # of a PNG; each takes time, even an empty one
+MOST_CHUNKS = 10_000  # of a PNG, and segments of a JPEG; each takes time, even an empty one
 MOST_SCANS = 100  # of a JPEG; each may go over the whole picture, and encoders make ten
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
@@ -85,7 +85,7 @@ def decode_picture(data: bytes) -> Picture:
             f"The picture declares {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} in all "
             "are read. Send the 800x600 original."
         )
-    if _n_pieces(data) > (MOST_CHUNKS if data.startswith(_PNG) else MOST_SCANS):
+    if _is_in_pieces(data):
         raise TooLargeError(
             "The picture is stored in more pieces than any encoder makes, each of which takes time "
             "to decode. Save it again as a PNG and send that."
@@ -112,7 +112,7 @@ def _refuse_other_kinds(data: bytes) -> None:
     if is_image(data):
         return
     if (foreign := foreign_kind(data)) is not None:
-        raise FormatError(f"{foreign.kind} files are not read as pictures. Send a PNG or a JPEG.")
+        raise FormatError(f"The file is {foreign.kind}, which is not read here: {foreign.instead}.")
     raise FormatError("The file is neither a PNG nor a JPEG picture.")
 
 
@@ -164,18 +164,19 @@ def _declared_size(data: bytes) -> tuple[int, int]:
     return size
 
 
-def _n_pieces(data: bytes) -> int:
-    """How many chunks a PNG has, or scans a JPEG (ISO/IEC 10918-1, B.2.3), at most.
+def _is_in_pieces(data: bytes) -> bool:
+    """Whether a PNG has more chunks, or a JPEG more segments or scans, than are decoded.
 
-    In the coded data of a JPEG no 0xFF is followed by anything but zero or a restart.
+    In the coded data of a JPEG no 0xFF is followed by anything but zero or a restart (ISO/IEC
+    10918-1, B.2.3).
     """
     if not data.startswith(_PNG):
-        return data.count(b"\xff\xda")
+        return data.count(b"\xff\xda") > MOST_SCANS or len(_jpeg_segments(data)) > MOST_CHUNKS
     count, at = 0, len(_PNG)
     while at + 8 <= len(data) and count <= MOST_CHUNKS:
         count += 1
         at += 12 + int.from_bytes(data[at : at + 4], "big")
-    return count
+    return count > MOST_CHUNKS
 
 
 def _png_size(data: bytes) -> tuple[int, int] | None:
@@ -187,18 +188,26 @@ def _png_size(data: bytes) -> tuple[int, int] | None:
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     """Size in the first start-of-frame segment (ISO/IEC 10918-1, B.2.2)."""
-    at = 2
-    while at + 9 <= len(data):
-        if data[at] != 0xFF:
-            return None
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+    for marker, at in _jpeg_segments(data):
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 9 <= len(data):
             height, width = struct.unpack(">HH", data[at + 5 : at + 9])
             return int(width), int(height)
-        elif marker in (0xD9, 0xDA):
-            return None
+    return None
+
+
+def _jpeg_segments(data: bytes) -> list[tuple[int, int]]:
+    """Marker and place of each segment, and of each filling byte, before the first scan."""
+    found: list[tuple[int, int]] = []
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and len(found) <= MOST_CHUNKS:
+        marker = data[at + 1]
+        found.append((marker, at))
+        if marker in (0xD9, 0xDA):
+            break
+        if marker == 0xFF:
+            at += 1
+        elif marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # which have no length
+            at += 2
         else:
             at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
-    return None
+    return found

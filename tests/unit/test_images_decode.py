@@ -4,6 +4,7 @@ import struct
 import zlib
 from contextlib import suppress
 from io import BytesIO
+from time import process_time
 
 import numpy as np
 import pytest
@@ -77,8 +78,9 @@ def test_exif_that_cannot_be_read_says_nothing() -> None:
     [
         (b"", "empty"),
         (b"hello", "neither a PNG nor a JPEG"),
-        (b"GIF89a" + bytes(50), "GIF files are not read"),
-        (b"%PDF-1.7", "PDF files are not read"),
+        (b"GIF89a" + bytes(50), "The file is GIF, which is not read here: save the scan as PNG"),
+        (b"<!DOCTYPE html><html>", r"is a web page, as is .* log-in, which is not read here: down"),
+        (b"%PDF-1.7", "The file is PDF, which is not read"),
         (PNG[:8], "truncated or damaged"),
         (PNG[:20], "truncated or damaged"),
         (PNG[: len(PNG) // 2], "truncated or damaged"),
@@ -116,6 +118,21 @@ def test_too_many_bytes_are_refused_before_decoding(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Image, "open", None)
     with pytest.raises(TooLargeError, match="bytes; at most"):
         decode_picture(PNG + bytes(MAX_BYTES))
+
+
+@pytest.mark.parametrize("piece", [b"\xff", b"\xff\xe1\x00\x02", b"\xff\x00", b"\xff\xd0"])
+def test_a_jpeg_of_a_million_pieces_is_not_walked_through(
+    piece: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "open", None)
+    many = piece * (MAX_BYTES // len(piece) - 40_000)
+    scan = JPEG.index(b"\xff\xda")
+    started = process_time()
+    with pytest.raises(FormatError, match="states no size"):
+        decode_picture(b"\xff\xd8" + many + JPEG[2:])
+    with pytest.raises(TooLargeError, match="in more pieces"):
+        decode_picture(JPEG[:scan] + many + JPEG[scan:])
+    assert process_time() - started < 0.5
 
 
 def test_a_bomb_in_the_text_of_a_png_is_refused() -> None:
