@@ -37,6 +37,13 @@ def parse_detector(text: str | None) -> str | None:
     return name if name in DETECTORS else _NAMES.get(name)
 
 
+def parse_detectors(text: str) -> tuple[str, ...]:
+    """The detectors that a list such as "H1,L1", "H1 L1" or "H1L1V1" names; none if it is none."""
+    parts = re.findall(r"[GHIKLV][12]|[^\s,;+&/|'\"()\[\]{}-]", text.upper()[:100])
+    found = tuple(dict.fromkeys(parts))
+    return found if all(one in DETECTORS for one in found) else ()
+
+
 def detector_of_channel(channel: str | None) -> str | None:
     """The detector of a channel name such as "H1:GDS-CALIB_STRAIN", None if it states none."""
     found = _PREFIX.match((channel or "").upper())

@@ -69,7 +69,12 @@ _KINDS: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
             "a VOTable",
             f"{_TABLE} (astropy: format='ascii.ecsv')",
         ),
-        (rb"(\xef\xbb\xbf)?\s*(\{\s*[\"'}]|\[\s*[\[{\"'\d-])", "JSON", _EITHER),
+        (
+            rb"(\xef\xbb\xbf)?\s*(\{\s*(\}|\"[^\"]*\"\s*:|'[^']*'\s*:)"
+            rb"|\[\s*([\[{\"']|-?[\d.eE+-]+\s*(,|\]\s*\Z)))",
+            "JSON",
+            _EITHER,
+        ),
         (rb"(\xff\xfe\0\0|\0\0\xfe\xff)", "text in UTF-32", "save it in UTF-8"),
     )
 )

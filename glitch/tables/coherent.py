@@ -1,5 +1,5 @@
-"""Tables with an event a line, and a time and an SNR in each detector: Coherent WaveBurst's
-EVENTS.txt, PyCBC's coincidences.
+"""Tables with an event of several detectors a line: Coherent WaveBurst's EVENTS.txt and PyCBC's
+coincidences with a time and an SNR in each, GraceDB's with one time and names such as "H1,L1".
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from glitch.detectors import parse_detector
-from glitch.tables.columns import TIME_IN_DETECTOR, TIMES, plain_name
+from glitch.detectors import parse_detector, parse_detectors
+from glitch.tables.columns import SPELLINGS, TIME_IN_DETECTOR, TIMES, plain_name
 
 _SHARED = {"central_frequency": "peak_frequency", "bandwidth": "bandwidth", "duration": "duration"}
 
@@ -27,7 +27,7 @@ def of_each_detector(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         TIMES
     )
     if not found or is_of_one:
-        yield values
+        yield from _at_one_time(values)
         return
     # Where a detector did not see it, PyCBC writes -1, and others nothing.
     for match in [one for one in found if _is_there(plain[one[0]])] or found:
@@ -39,6 +39,22 @@ def of_each_detector(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         with contextlib.suppress(KeyError, ValueError):  # where it is not said
             row["snr"] = math.sqrt(float(plain[f"ssnr_for_{ifo}_detector"]))
         yield row
+
+
+def _at_one_time(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The row, or where it names several detectors, one of each; its SNR is that of all."""
+    named = [name for name in values if plain_name(name) in SPELLINGS["ifo"]]
+    ifos = next((found for name in named if (found := parse_detectors(str(values[name])))), ())
+    if len(ifos) < 2:
+        yield values
+        return
+    shared = {
+        name: value
+        for name, value in values.items()
+        if name not in named and plain_name(name) not in SPELLINGS["snr"]
+    }
+    for ifo in ifos:
+        yield {**shared, "ifo": ifo}
 
 
 def _is_there(time: Any) -> bool:

@@ -86,6 +86,10 @@ TIME_IN_DETECTOR = re.compile(
 LONGEST_NAME = 300  # characters that are looked at
 _NANOSECONDS = (("seconds", "nanoseconds"), ("_sec", "_nsec"), ("_sec", "_nanosec"))
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3}(,\d{3})+(\.\d*)?|,\d{3}\.\d*)", re.ASCII)
+_GROUPED = re.compile(  # as spreadsheets of many countries show numbers; one point parts no groups
+    r"([+-]?\d{1,3}(?:(?:[ '\u2019\u00a0\u2009\u202f]\d{3})+|(?:\.\d{3}){2,}(?!\.)))(?:[.,](\d*))?",
+    re.ASCII,
+)
 _FORTRAN = re.compile(r"([+-]?\d+\.?\d*)[dD]([+-]?\d+)", re.ASCII)
 _UNIT = re.compile(r"(?:\s*[\[(]([^\])]*)[\])])+\s*\Z")
 _WITH_UNIT = re.compile(
@@ -176,12 +180,14 @@ def _parts(name: str) -> tuple[str, str]:
 
 
 def plain_number(text: str) -> str:
-    """A number as Python reads it, where it is Fortran's (1.5D3) or has commas for thousands.
+    """A number as Python reads it, where it is Fortran's (1.5D3) or has marks between thousands.
 
     Of one comma alone it cannot be told whether it stands for a point: it stays.
     """
     if _THOUSANDS.fullmatch(text):
         return text.replace(",", "")
+    if grouped := _GROUPED.fullmatch(text):
+        return re.sub(r"[^\d+-]", "", grouped[1]) + f".{grouped[2] or 0}"
     fortran = _FORTRAN.fullmatch(text)
     return text if fortran is None else f"{fortran[1]}e{fortran[2]}"
 

@@ -189,7 +189,7 @@ def _number(ours: str, said: Mapping[str, str]) -> float | None:
     if text is None:
         return None
     try:
-        value = float(plain_number(text.replace("_", " ")))  # which Python passes over in numbers
+        value = float(plain_number(text.replace("_", "?")))  # which Python passes over in numbers
     except ValueError:
         raise TableError(f"{ours} {text[:40]!r} is no number: correct that row.") from None
     return value if math.isfinite(value) and value >= _LEAST_KNOWN else None

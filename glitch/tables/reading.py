@@ -12,6 +12,7 @@ import io
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -144,11 +145,12 @@ def _opened(path: Path) -> io.BufferedIOBase:
 
 
 def _head(path: Path) -> bytes:
-    try:
-        with _opened(path) as stream:
-            return stream.read(HEAD_BYTES) + stream.readline(LONGEST_LINE)  # names may be longer
-    except _DAMAGE:
-        return b""
+    """The first lines, as far as they are whole: a header may be longer than ``HEAD_BYTES``."""
+    head = bytearray()
+    with suppress(*_DAMAGE), _opened(path) as stream:
+        while len(head) < HEAD_BYTES and (line := stream.readline(LONGEST_LINE)):
+            head += line
+    return bytes(head)
 
 
 def _text_rows(

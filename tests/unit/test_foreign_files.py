@@ -73,6 +73,8 @@ def test_what_is_not_read_is_named_with_what_to_send(kind: str, tmp_path: Path) 
         b"MATLAB 7.3 MAT-file, Platform: GLNXA64",
         b"PAR10_time gps\n",
         b"{gps_time}\n",
+        b'{"gps_time"} {"snr"}\n',
+        b"[1] 1126259462.4\n[2] 1126259470.5\n",  # as R prints
     ],
 )
 def test_what_is_read_is_not_taken_for_another_kind(head: bytes) -> None:

@@ -87,6 +87,9 @@ LAYOUTS = {
     "blanks before quotes": '"GPS Time", "IFO", "SNR"\n"1126259455.15", "H1", "9.5"\n',
     "Fortran's exponents": "gps_time ifo snr\n1.12625945515D+09 H1 9.5D0\n",
     "commas for thousands": 'gps_time,ifo,snr\n"1,126,259,455.15",H1,9.5\n',
+    "points for thousands": "gps_time;ifo;snr\n1.126.259.455,15;H1;9,5\n",
+    "blanks for thousands": "gps_time;ifo;snr\n1\u202f126\u00a0259 455,15;H1;9,5\n",
+    "ticks for thousands": "gps_time,ifo,snr\n1'126\u2019259'455.15,H1,9.5\n",
     "words without marks": "peakTime,peakTimeNS,ifo,snr\n1126259455,150000000,H1,9.5\n",
     "start and end in words": "% GPS start time, GPS end time, IFO, SNR\n"
     "1126259455.1,1126259455.2,H1,9.5\n",
@@ -144,6 +147,7 @@ def test_a_row_that_says_two_things_is_refused(tmp_path: Path, text: str, reason
         ("time,t0,ifo\n16.4,1126259446,H1\n", "gps_time '16.4' is too small"),
         ("snr,gps_time\n1126259455.15,9.5\n", "gps_time '9.5' is too small"),
         ("gps_time;peak_frequency\n1126259455.15;1,337\n", "peak_frequency '1,337' is no number"),
+        ("gps_time,snr\n1126259455.15,9_500\n", "snr '9_500' is no number"),
         ("time,ifo\nSep 14 2015,H1\n", "gps_time 'Sep 14 2015' is no GPS time"),
     ],
 )
@@ -163,15 +167,17 @@ def test_numbers_of_other_clocks_and_other_countries_are_refused(
         ("time_H1,snr_H1,time_L1,snr_L1\n1126259455.1,9,-1,0\n", [("H1", 9)]),
         ("H1_end_time,L1_end_time,H1_snr,L1_snr\n,1126259455.2,,8\n", [("L1", 8)]),
         ("gps_time,ifo,snr,time_H1\n1126259455.2,L1,8,1126259455.1\n", [("L1", 8)]),
+        ('gpstime,instruments,snr\n1126259455.1,"H1, H2",24\n', [("H1", None), ("H2", None)]),
+        ("gps_time,ifos,rho\n1126259455.1,H1H2,24\n", [("H1", None), ("H2", None)]),
     ],
 )
 def test_events_of_several_detectors_are_of_those_that_saw_them(
-    tmp_path: Path, text: str, seen: list[tuple[str, float]]
+    tmp_path: Path, text: str, seen: list[tuple[str, float | None]]
 ) -> None:
     (tmp_path / "a.csv").write_text(text)
     rows = rows_in(tmp_path / "a.csv")
     assert [(row.ifo, row.snr) for row in rows] == seen
-    times = {"H1": "1126259455.1", "L1": "1126259455.2"}
+    times = {"H1": "1126259455.1", "H2": "1126259455.1", "L1": "1126259455.2"}
     assert all(row.gps_time == times[str(row.ifo)] for row in rows)
 
 
@@ -246,6 +252,11 @@ def test_a_short_row_and_a_cut_gzip_spoil_no_other(tmp_path: Path) -> None:
     body = "gps_time,ifo\n" + "".join(f"{1126259455 + n}.{n % 97},H1\n" for n in range(1500))
     path.write_bytes(gzip.compress(body.encode())[:-600])
     assert "damaged from here on" in list(read_text_table(path, "a.csv"))[-1].reason
+    path.write_bytes(gzip.compress(body[:1000].encode())[:-40])  # all of it within the first look
+    assert is_text_table(path)
+    rows = list(read_text_table(path, "a.csv"))
+    assert rows[0].facts is not None
+    assert "damaged from here on" in rows[-1].reason
 
 
 @pytest.mark.parametrize(
