@@ -19,6 +19,7 @@ import yaml
 from torch import nn
 
 from glitch.errors import GlitchError
+from training.core.adam import Adam
 from training.core.config import (
     LogConfig,
     ObjectiveConfig,
@@ -162,7 +163,7 @@ def _run(
         task.start()
     model.to(device)
     # Fused: one pass over each weight and its moments instead of a dozen.
-    optimiser = torch.optim.Adam(model.parameters(), lr=config.optimiser.learning_rate, fused=True)
+    optimiser = Adam(model.parameters(), lr=config.optimiser.learning_rate, fused=True)
     objective, clock = config.objective.build(), time.perf_counter()
     discriminator = _discriminator_for(objective, task, config.seed, device)
     step, best = 0, -math.inf

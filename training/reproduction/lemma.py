@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from glitch.errors import FormatError
+from training.core.adam import Adam
 from training.core.loop import optimise
 from training.core.objectives import BetaVAE, Bottleneck
 from training.core.plots import figure
@@ -114,9 +115,7 @@ def picture_ladder(
         PictureVAE(base.architecture),
         PictureSource(pictures, batch_size=base.optimiser.batch_size, seed=base.seed),
     )
-    optimiser = torch.optim.Adam(
-        task.model.parameters(), lr=base.optimiser.learning_rate, fused=True
-    )
+    optimiser = Adam(task.model.parameters(), lr=base.optimiser.learning_rate, fused=True)
     first = place.folder / _FOLDER / "first.safetensors"  # the same for both knobs
     if first.exists():
         step, _ = load_state(first, task.model, optimiser)

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from glitch.errors import GlitchError
+from training.core.adam import Adam
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class LinearVAE:
         n_steps: int = 2_000,
     ) -> Point:
         """Adam with a rate that falls to zero, from wherever the weights are."""
-        optimiser = torch.optim.Adam([self.encoder, self.decoder, self.log_variance], lr=0.02)
+        optimiser = Adam([self.encoder, self.decoder, self.log_variance], lr=0.02)
         for step in range(n_steps):
             optimiser.param_groups[0]["lr"] = 0.02 * (1 - step / n_steps) ** 2
             rate, distortion = self.rate_and_distortion()

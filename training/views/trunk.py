@@ -21,6 +21,7 @@ from glitch.model import ScatteringVAE, Trunk
 from glitch.model.scattering import Pictures, extended
 from glitch.model.views_model import Members
 from glitch.simulate import UNNAMED
+from training.core.adam import Adam
 from training.data.config import PLAIN, AugmentationConfig
 from training.data.pack import Pack
 from training.data.sampling import StratifiedSampler, lone_view, vary
@@ -101,7 +102,13 @@ def _learn(
     """Steps of the optimiser, whose rate falls to nothing at their end."""
     namer.train()
     teacher = namer if real is None else deepcopy(namer).eval()
-    optimiser = torch.optim.AdamW(namer.parameters(), rate, weight_decay=WEIGHT_DECAY, fused=True)
+    optimiser = Adam(
+        namer.parameters(),
+        rate,
+        weight_decay=WEIGHT_DECAY,
+        decoupled_weight_decay=True,
+        fused=True,
+    )
     for step in range(steps):
         for group in optimiser.param_groups:
             cosine = 0.5 * (1 + math.cos(math.pi * step / steps))

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from glitch.errors import GlitchError
 from glitch.types import LatentTensor
+from training.core.adam import Adam
 from training.core.objectives.outcome import Outcome
 from training.core.objectives.penalties import permute_each_latent
 
@@ -59,9 +60,7 @@ class Discriminator(nn.Module):
         for n_in, n_out in pairwise(widths):
             self.model.append(nn.Linear(n_in, n_out)).append(nn.LeakyReLU(LEAK))
         self.model.append(nn.Linear(HIDDEN_WIDTH, 2))
-        self.optimiser = torch.optim.Adam(
-            self.parameters(), lr=LEARNING_RATE, betas=MOMENTS, fused=True
-        )
+        self.optimiser = Adam(self.parameters(), lr=LEARNING_RATE, betas=MOMENTS, fused=True)
 
     def log_ratio(self, draw: LatentTensor) -> Float[Tensor, " batch"]:
         """``d_0 - d_1``: the estimated log density ratio of each draw, nats.
