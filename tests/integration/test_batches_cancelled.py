@@ -17,8 +17,6 @@ from app.core.engine import make_session_factory
 from worker.lease import HeldLease
 from worker.runner import JobRunner
 
-pytestmark = pytest.mark.no_cover  # much of what is measured elsewhere
-
 ROWS = 2000
 MANY = 12_000
 # A worker should hear of a cancel within seconds, also on a busy machine.

@@ -256,7 +256,6 @@ def test_only_an_admin_may_load_or_remove_it(service: Service) -> None:
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.no_cover  # long, and by ways that other tests take
 def test_the_shipped_checkpoint_flags_the_hidden_class(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

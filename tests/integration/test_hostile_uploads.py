@@ -19,8 +19,6 @@ from map_helpers import work
 from mutants import ARCHIVES, MUTATIONS, archives, mutant
 from pace import slowness
 
-pytestmark = pytest.mark.no_cover  # much of what is measured elsewhere
-
 REFUSED_WITHIN_S = 12.0  # under two seconds on a quiet machine; tests share their cores
 MOST_GROWTH = 900 << 20  # two children of 512 MiB, less what they share
 SERVED_WITHIN_S = 5.0

@@ -21,9 +21,9 @@ from glitch.strain.reading import is_strain_file, read_strain
 from glitch.tables.hdf5 import trigger_table
 
 GPS_TIME = Decimal(hostile_files.GPS_START + 16)
-# Of processor time; half a second of a slow one, five times that while coverage is measured on
-# shared cores. Without its bound the dearest took a hundred.
-REFUSED_WITHIN_S = 10.0
+# Of processor time; half a second of a slow one, two on shared cores. Without its bound the dearest
+# took a hundred.
+REFUSED_WITHIN_S = 5.0
 BOUNDED_BY_THE_CHILD = {"inflating.h5"}  # only a limit of memory helps against it
 
 

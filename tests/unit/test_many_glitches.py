@@ -17,7 +17,6 @@ from glitch.novelty.crowds import crowds_of
 pytestmark = pytest.mark.timeout(1200)
 
 
-@pytest.mark.no_cover  # here it is compiled, and traced that takes half as long again
 def test_beyond_the_exact_the_nearest_are_nearly_all_found_and_the_same_each_time() -> None:
     rng = np.random.default_rng(9)
     units = directions(rng.normal(size=(2000, 6)).astype(np.float32))
