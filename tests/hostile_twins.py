@@ -230,14 +230,14 @@ def _saved(**arrays: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _twice() -> bytes:
+def _twice(second: bytes) -> bytes:
     """Two members of one name: the reader's table of contents knows the last alone."""
     import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        good = npy("(131072,)", data=bytes(8 * 131072))
-        return npz(("strain.npy", good), ("strain.npy", npy("(-1,)", "|O", b"cos\nsystem\n.")))
+        good = npy("(131072,)", data=_VALUES.tobytes())
+        return npz(("strain.npy", good), ("strain.npy", second))
 
 
 def _lying_sizes(at: bytes, offset: int, size: int) -> bytes:
@@ -272,7 +272,8 @@ NUMPY: dict[str, Make] = {
     "bomb.npz": lambda: npz(("strain.npy", npy("(134217728,)", "|u1", bytes(1 << 27)))),
     "objects.npy": lambda: npy("(1000,)", "|O", b"cos\nsystem\n(S'true'\ntR."),
     "objects.npz": lambda: npz(("strain.npy", npy("(9,)", "|O", b"cos\nsystem\n(S'true'\ntR."))),
-    "twice.npz": _twice,
+    "twice.npz": lambda: _twice(npy("(-1,)", "|O", b"cos\nsystem\n.")),
+    "two-of-one-name.npz": lambda: _twice(npy("(131072,)", data=(2 * _VALUES).tobytes())),
     "many-members.npz": lambda: npz(*((f"{n}.npy", b"") for n in range(20_000))),
     "zip64.npz": _zip64,
     "longer.npz": lambda: _lying_sizes(b"PK\x01\x02", 24, 2**32 - 2),

@@ -16,7 +16,7 @@ from app.batches.fetched import PictureHost
 from app.batches.members import read_member, shown
 from app.batches.open_data import OpenData
 from app.batches.payload import OPEN_DATA, OfPictures, OfTable, OfTrigger, OfViews
-from app.batches.strain_index import KNOWN, LISTED
+from app.batches.strain_index import KNOWN, LISTED, is_readable
 from app.core.errors import InvalidRequestError, NotReadyError, ServiceError
 from app.decoding.files import open_stack_file, read_joined
 from app.glitches.assumed import assumption
@@ -253,18 +253,18 @@ class StrainRoots:
         raise StrainError(" ".join(reasons))
 
     def _path(self, root: str, path: str) -> Path:
-        if root == LISTED:
-            if Path(path).is_file():
-                return Path(path)
-            raise FormatError(
-                f"The strain file {path} is not there, which a cache file or the frame server "
-                "names: ask the operator to correct that, or send the strain with the table."
-            )
-        folder = self.known if root == KNOWN else self.uploaded
-        if folder is not None:
-            found = folder / path
-            if found.resolve().is_relative_to(folder.resolve()) and found.is_file():
+        if root in (KNOWN, LISTED):  # the operator's, where links may lead anywhere
+            found = Path(path) if self.known is None or root == LISTED else self.known / path
+            if is_readable(found):
                 return found
+            raise FormatError(
+                f"The strain file {path} cannot be read, which the server's strain folder, a cache "
+                "file or the frame server names: ask the operator to correct that, or send the "
+                "strain with the table."
+            )
+        found = self.uploaded / path
+        if found.resolve().is_relative_to(self.uploaded.resolve()) and found.is_file():
+            return found
         raise FormatError(f"The strain file {path} is no longer there: send the batch again.")
 
     def read(self, glitch: OfTrigger) -> tuple[Strain, str | None]:

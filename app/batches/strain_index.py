@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from bisect import bisect_right
@@ -29,6 +30,8 @@ _MOST_FILES = 1_000_000
 _SUFFIXES = frozenset({"gwf", "h5", "hdf5", "hdf"})
 _CACHE_FILE = re.compile(r".+\.(?:lcf|cache|ffl)", re.IGNORECASE)
 _LONGEST_CACHE_LINE = 10_000
+_IS_NO_UTF8 = re.compile("[\ud800-\udfff]")  # what Python makes of other bytes
+_log = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
@@ -113,6 +116,24 @@ def spans_of(
         return spans
 
 
+def is_readable(path: Path) -> bool:
+    """Whether this is a file, or a link to one, that may be opened; opening others may block."""
+    return path.is_file() and os.access(path, os.R_OK)
+
+
+def _places(folder: Path) -> Iterator[Place]:
+    """Every file under a folder, and those that its cache files list."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            own = Path(parent) / name
+            if not _CACHE_FILE.fullmatch(name):
+                yield Place(KNOWN, str(own.relative_to(folder)), name)
+            elif is_readable(own):
+                yield from (Place(LISTED, str(one), one.name) for one in listed_files(own))
+            else:
+                _log.warning("a cache file of strain cannot be read", extra={"file": ascii(own)})
+
+
 class StrainIndex:
     """Stretches of strain by detector."""
 
@@ -133,29 +154,29 @@ class StrainIndex:
 
         Files that a cache file lies there for (LAL's ``.lcf``, Virgo's ``.ffl``) count too.
 
+        What cannot be used is left out, and the log says so.
+
         Raises:
             TooLargeError: if there are over a million.
         """
         count = 0
-        for parent, _, names in os.walk(folder):
-            for name in names:
-                own = Path(parent) / name
-                if _CACHE_FILE.fullmatch(name):
-                    places = [Place(LISTED, str(one), one.name) for one in listed_files(own)]
-                else:
-                    places = [Place(KNOWN, str(own.relative_to(folder)), name)]
-                for place in places:
-                    span, ifos = frame_span(place.name), detectors_of_file_name(place.name)
-                    if span is None or not ifos:
-                        continue
-                    count += 1
-                    if count > _MOST_FILES:
-                        raise TooLargeError(
-                            f"The server's strain folder has over {_MOST_FILES:,} files: point "
-                            "GLITCH_STRAIN_DIR to a part of it."
-                        )
-                    for ifo in ifos:  # HL-…: one frame of both
-                        self.add(ifo, *span, place)
+        for place in _places(folder):
+            span, ifos = frame_span(place.name), detectors_of_file_name(place.name)
+            if span is None or not ifos:
+                continue
+            if _IS_NO_UTF8.search(place.path):  # which no database holds
+                _log.warning(
+                    "the path of a strain file is no UTF-8", extra={"file": ascii(place.path)}
+                )
+                continue
+            count += 1
+            if count > _MOST_FILES:
+                raise TooLargeError(
+                    f"The server's strain folder has over {_MOST_FILES:,} files: point "
+                    "GLITCH_STRAIN_DIR to a part of it."
+                )
+            for ifo in ifos:  # HL-…: one frame of both
+                self.add(ifo, *span, place)
 
     def find(self, ifo: str, gps_time: Decimal) -> Stretch | None:
         """The file in which a time lies deepest, with those that abut where it is too short.

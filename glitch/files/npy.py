@@ -56,12 +56,14 @@ def open_npz_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     may be 128 MiB at once.
 
     Raises:
-        zipfile.BadZipFile: if it is damaged, or a member is compressed in another way. Whoever
-            knows the file's name says so in a sentence.
+        zipfile.BadZipFile: if it is damaged, a member is compressed in another way, or two have
+            one name. Whoever knows the file's name says so in a sentence.
     """
     with zipfile.ZipFile(path) as archive:
         if any(info.compress_type not in _COMPRESSIONS for info in archive.infolist()):
             raise zipfile.BadZipFile("a member is compressed in an unusual way")
+        if len(archive.NameToInfo) < len(archive.infolist()):
+            raise zipfile.BadZipFile("two members have one name")
         yield archive
 
 

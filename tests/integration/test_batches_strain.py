@@ -267,7 +267,7 @@ def test_strain_is_found_by_cache_files(
     assert item.state == "done", item
     path.unlink()
     _, [item] = ingest(service, table(f"{start + 33}.25"))
-    assert "is not there, which a cache file" in str(item.reason)
+    assert "cannot be read, which the server's strain folder, a cache file" in str(item.reason)
 
 
 def test_a_frame_of_both_sites_in_the_folder_serves_both(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import h5py
 import numpy as np
 import pytest
 
+from app.batches.payload import OfTrigger
+from app.batches.reading import StrainRoots
 from app.batches.strain_index import KNOWN, Place, StrainIndex
-from glitch.errors import StrainError
+from glitch.errors import FormatError, StrainError
 from glitch.strain import StrainFile, read_joined_strain, read_strain
+from glitch.tables import Facts
 
 RATE, START = 4096, 1_187_008_800
 WHOLE = 1e-21 * np.random.default_rng(3).standard_normal(96 * RATE)
@@ -110,3 +114,32 @@ def test_the_index_names_the_nearest_stretch_of_a_time_outside() -> None:
         reason = index.why_not("H1", Decimal(at))
         assert f"the nearest stretch is {nearest}" in reason
     assert "strain of: H1" in index.why_not("L1", Decimal(50))
+
+
+def test_odd_entries_of_a_strain_folder_spoil_no_other(tmp_path: Path) -> None:
+    """Pipes, which block who opens them, links, and names that are no UTF-8."""
+    known, span = tmp_path / "strain", f"{START}-32.gwf"
+    (tmp_path / "elsewhere").touch()
+    for site, folder in (("H1", b"latin \xff"), ("H2", "a \u00fc\nb".encode())):
+        inside = known / os.fsdecode(folder)
+        inside.mkdir(parents=True)
+        (inside / f"H-{site}_TEST-{span}").touch()
+    (known / f"L-L1_TEST-{span}").symlink_to(tmp_path / "elsewhere")
+    (known / f"V-V1_TEST-{span}").symlink_to("nowhere")
+    (known / "a.lcf").symlink_to("nowhere")
+    for name in (f"K-K1_TEST-{span}", "b.ffl", "c.cache"):
+        os.mkfifo(known / name)
+    index = StrainIndex()
+    index.add_folder(known)
+    assert not index.holds("H1")  # no database holds its path
+    roots = StrainRoots(tmp_path, known, (), None, None, "cpu")
+    for ifo, is_readable in (("H2", True), ("L1", True), ("V1", False), ("K1", False)):
+        stretch = index.find(ifo, Decimal(START + 16))
+        assert stretch is not None
+        trigger = OfTrigger(facts=Facts(), strain=stretch.places)
+        if is_readable:
+            [file], _ = roots.files(trigger)
+            assert file.path.is_file()
+        else:
+            with pytest.raises(FormatError, match=f"{ifo}_TEST-{START}.* cannot be read"):
+                roots.files(trigger)
