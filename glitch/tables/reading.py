@@ -27,6 +27,7 @@ from glitch.tables.layout import COMMENTS, HEAD_BYTES, Layout, find_layout, is_r
 from glitch.tables.ligolw import is_ligolw, ligolw_rows
 
 LONGEST_LINE = 100_000
+_MOST_IDLE = 100_000  # lines without a row: gzip packs a thousand empty ones into a byte
 _COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*", re.ASCII)
 _POINT = re.compile(r"\s*[+-]?\d+\.\d*([eE][+-]?\d+)?\s*", re.ASCII)
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, OSError)
@@ -168,6 +169,7 @@ def _text_rows(
             number = numbered.number
             if not row or row == [""] or is_rule(layout.separator.join(row)):
                 continue
+            numbered.last_row = number
             is_units, is_first = is_first and layout.is_of_units(row), False
             if is_units:
                 units = (cell.strip(" []()") for cell in row)
@@ -199,13 +201,15 @@ class _Numbered:
         self._lines = lines
         self._layout = layout
         self._is_quoted = False  # whether a quoted value goes on
-        self.number = layout.n_skipped
+        self.number = self.last_row = layout.n_skipped
 
     def __iter__(self) -> Iterator[str]:
         while line := self._lines.readline(LONGEST_LINE):
             if len(line) == LONGEST_LINE:
                 raise csv.Error("a row is too long")
             self.number += 1
+            if self.number > self.last_row + _MOST_IDLE:
+                raise csv.Error(f"over {_MOST_IDLE:,} lines hold no row")
             if not self._is_quoted and line.lstrip()[:1] in tuple(COMMENTS):
                 continue
             if line.count('"') % 2:

@@ -259,6 +259,17 @@ def test_a_short_row_and_a_cut_gzip_spoil_no_other(tmp_path: Path) -> None:
     assert "damaged from here on" in rows[-1].reason
 
 
+@pytest.mark.parametrize("line", ["", "# 1", "----"])
+def test_lines_without_a_row_are_not_read_for_ever(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "a.csv.gz"
+    idle = f"{line}\n" * 60_000
+    text = f"gps_time,ifo\n{idle}1126259455.1,H1\n{idle}1126259456.1,H1\n{idle}{idle}"
+    path.write_bytes(gzip.compress(text.encode(), 1))
+    rows = list(read_text_table(path, "a.csv"))
+    assert [row.facts is not None for row in rows] == [True, True, False]
+    assert "over 100,000 lines hold no row" in rows[-1].reason
+
+
 @pytest.mark.parametrize(
     ("row", "gravityspy_id", "glitch_id"),
     [
