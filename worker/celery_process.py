@@ -1,7 +1,5 @@
 """What worker and scheduler have in common as processes of Celery."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 

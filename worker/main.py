@@ -1,7 +1,5 @@
 """The worker as a process: `glitch-discovery worker`."""
 
-from __future__ import annotations
-
 import signal
 import time
 from typing import Any

@@ -1,7 +1,5 @@
 """The scheduler as a process: `glitch-discovery scheduler`. It knows the broker and no job."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from app.core.settings import Settings

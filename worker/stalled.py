@@ -6,8 +6,6 @@ Redis while no process of the worker does anything. Such a worker is of no use, 
 (`up`, the container's restart policy, systemd) starts it again with a sound connection.
 """
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 import os

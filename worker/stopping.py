@@ -1,7 +1,5 @@
 """Learning in every process of a worker that it is to stop."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 from multiprocessing.synchronize import Event

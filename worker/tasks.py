@@ -1,7 +1,5 @@
 """The two tasks. Both may be delivered twice, late, or never: the database decides what is due."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager

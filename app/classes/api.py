@@ -1,7 +1,5 @@
 """`/classes`: the classes of glitches, and what staff do to them."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter, Query

@@ -1,7 +1,5 @@
 """What each act changes of a class: values before and after, so that its undo restores exactly."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID

@@ -4,8 +4,6 @@ What happens to a class later (renamed, retired, moved under another) is in
 ``app.classes``.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from sqlalchemy import Row, Select, func, select

@@ -1,7 +1,5 @@
 """What a class looks like from afar: how often it occurs, where it lies, which glitches show it."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Classes as services give them."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from uuid import UUID
 

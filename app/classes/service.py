@@ -3,8 +3,6 @@
 As in the review of clusters, an act of somebody who has not seen the last event is refused.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

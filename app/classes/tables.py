@@ -1,7 +1,5 @@
 """The history of classes: what was done to each, by whom, and what an undo needs to know."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 from uuid import UUID

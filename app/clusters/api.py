@@ -1,7 +1,5 @@
 """`/clusters`: have the catalogue clustered, look at what came out."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 from uuid import UUID
 

@@ -1,7 +1,5 @@
 """What the review pages need of clusters: ranked lists with exemplars, galleries, distributions."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Clusters whose members somebody chose: the parts of a split, and selections of the map."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID

@@ -8,8 +8,6 @@ dismissed, and so do dismissed glitches of which a run of another detector or sc
 with no other among them.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a clustering found, as records that are said in sentences: never the other way round."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """How often a look occurred before: the glitches like a cluster's middle, counted over time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID

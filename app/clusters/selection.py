@@ -1,7 +1,5 @@
 """Which glitches a clustering is about: those flagged as novel at a rate, or all of them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Clusters for whoever looks at them: start a clustering, list, look inside."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Literal

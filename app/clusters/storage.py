@@ -1,7 +1,5 @@
 """Storing what a run found: each cluster with what it continues and what was decided about it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any

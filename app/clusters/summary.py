@@ -1,7 +1,5 @@
 """What a cluster looks like from outside: where it lies, when it occurs, how often before."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence

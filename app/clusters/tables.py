@@ -4,8 +4,6 @@ A run never changes what an earlier one stored. What persists from run to run is
 ``identity``: the later cluster that shares most members with an earlier one inherits it.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 from uuid import UUID

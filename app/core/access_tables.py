@@ -1,7 +1,5 @@
 """The tables of tokens and of who did what."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 from uuid import UUID

@@ -1,7 +1,5 @@
 """The base of all tables, and ids. Names and constraints agree with ``alembic`` (tested)."""
 
-from __future__ import annotations
-
 import secrets
 import time
 from collections.abc import Iterable

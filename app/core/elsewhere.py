@@ -1,7 +1,5 @@
 """Pages of others about a detector and a time, by addresses that the operator sets."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from decimal import Decimal
 from string import Formatter

@@ -7,8 +7,6 @@ PostgreSQL refuses to run as root: started by root it runs as the user ``pgserve
 missing), who is given the right to pass through, not to read, the folders above the data.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os

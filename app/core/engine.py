@@ -1,7 +1,5 @@
 """The engine and the session factory."""
 
-from __future__ import annotations
-
 import select
 from collections.abc import Mapping
 from typing import Any

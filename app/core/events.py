@@ -7,8 +7,6 @@ at once the second is refused, and nothing of the first's work is lost. An undo 
 through when it is its turn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime

@@ -1,7 +1,5 @@
 """What each error means to whoever asked: one table, for the API's problems and for pages."""
 
-from __future__ import annotations
-
 import errno
 import logging
 from dataclasses import dataclass, replace

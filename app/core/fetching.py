@@ -3,8 +3,6 @@
 A client of HTTP bounds each step alone, and an answer may come byte by byte, its head too.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping
 from typing import Any, Self

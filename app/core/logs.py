@@ -1,7 +1,5 @@
 """Log lines: one JSON object each, or plain text, with the id of the request they belong to."""
 
-from __future__ import annotations
-
 import json
 import logging
 import sys

@@ -1,7 +1,5 @@
 """Migrations, run from Python: at start, by ``make up`` and by the compose file's migrate step."""
 
-from __future__ import annotations
-
 import sysconfig
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The JSON that all rooms share."""
 
-from __future__ import annotations
-
 from types import UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 

@@ -1,7 +1,5 @@
 """What lists share that are read page by page, from a mark onwards."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar

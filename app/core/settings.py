@@ -1,7 +1,5 @@
 """What an operator can set, read from the environment when asked for and never at import."""
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from pathlib import Path

@@ -5,8 +5,6 @@ minutes and for one login, and never the token itself. A session is a row, so th
 it wherever its cookie was copied to.
 """
 
-from __future__ import annotations
-
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """`/digest`: what is new since yesterday."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter, Query

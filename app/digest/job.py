@@ -1,7 +1,5 @@
 """The job of kind ``digest``: the digest as JSON, sent to the operator's webhook and by mail."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Mapping

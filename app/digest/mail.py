@@ -1,7 +1,5 @@
 """What is new, by mail: one message through the operator's server, and what became of it."""
 
-from __future__ import annotations
-
 import logging
 import smtplib
 import socket

@@ -1,7 +1,5 @@
 """The page of what is new."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 

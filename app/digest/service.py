@@ -1,7 +1,5 @@
 """What is new in the catalogue: one answer for the page, the API, the webhook and the mail."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """`/docs`: the HTTP interface, rendered by Swagger UI from the service's own files."""
 
-from __future__ import annotations
-
 from fastapi import APIRouter, Request, Response
 
 from app.frame.contexts import ApiDocsPage

@@ -3,8 +3,6 @@
 A template sees two names only: ``frame`` (what surrounds every page) and ``page``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 

@@ -1,7 +1,5 @@
 """What page routes ask for, and the route class that answers every failure with a page."""
 
-from __future__ import annotations
-
 import secrets
 import time
 from collections.abc import Callable, Coroutine

@@ -1,7 +1,5 @@
 """What went wrong, as pages say it: a page of its own, or the way to the login."""
 
-from __future__ import annotations
-
 import logging
 from urllib.parse import urlencode, urlsplit
 

@@ -4,8 +4,6 @@ Numbers only; the templates draw them as SVG, so that the text stays sharp and f
 visitor's colours.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Reading a time that a person typed: GPS seconds, or UTC."""
 
-from __future__ import annotations
-
 import re
 from decimal import Decimal
 

@@ -1,7 +1,5 @@
 """The geometry of server-made histograms: bars, axes and the sentence for those who cannot see."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ Oklab. All stand off the light and the dark panel by a contrast of 2.2 or more. 
 told apart by colour alone: wherever a colour stands, the name stands beside it.
 """
 
-from __future__ import annotations
-
 from hashlib import blake2b
 
 UNLABELLED_COLOUR = "#838d97"  # the muted grey of both themes' rules, for what has no label

@@ -1,7 +1,5 @@
 """Rendering: a context goes in, a page with its safe headers comes out."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from functools import cache

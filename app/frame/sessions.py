@@ -5,8 +5,6 @@ token or a logout ends the session at the next request, wherever the cookie is, 
 cannot be used with the API.
 """
 
-from __future__ import annotations
-
 import hashlib
 import secrets
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Scripts, sheets and pictures of the frame, kept for ever under a name that changes with them."""
 
-from __future__ import annotations
-
 from fastapi import APIRouter, Response
 
 from app.frame.render import static_digest, static_files

@@ -1,7 +1,5 @@
 """Access tokens: an admin's list of all, everybody else's own; made, shown once, revoked."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 from uuid import UUID

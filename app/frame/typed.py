@@ -1,7 +1,5 @@
 """What people type into the fields of a form: read, or refused in words."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import BinaryIO

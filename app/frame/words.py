@@ -1,7 +1,5 @@
 """Records of the services as people read them: times, numbers, judgements, cards."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -5,8 +5,6 @@ cannot be reached. Whatever tokens come, an issuer is asked once in half a minut
 thread, and never at an address that a token names.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

@@ -1,7 +1,5 @@
 """Logins and logouts by an OpenID Connect provider: code with PKCE, groups give the role."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import jwt

@@ -1,7 +1,5 @@
 """`/jobs`: background work, its items, its progress as it happens, cancel and retry."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """Whether a job has come to its end, judged from its chunks while its row is locked."""
 
-from __future__ import annotations
-
 from uuid import UUID
 
 from sqlalchemy import func, select

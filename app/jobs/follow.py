@@ -1,7 +1,5 @@
 """A job's news as they happen, for the event streams of API and pages alike."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable

@@ -7,8 +7,6 @@ was taken for dead and comes back finds that its transaction may not be committe
 stored twice.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 from uuid import UUID

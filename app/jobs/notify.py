@@ -5,8 +5,6 @@ see. A message that is lost, doubled or late costs nothing: the reconciler notif
 whatever is due, and a worker that finds nothing to do goes away.
 """
 
-from __future__ import annotations
-
 import logging
 from typing import Protocol
 from uuid import UUID

@@ -1,7 +1,5 @@
 """Writing what handlers say into the tables: plans into chunks and items, results into items."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any

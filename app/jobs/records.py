@@ -1,7 +1,5 @@
 """What the job services take and give: frozen dataclasses, never ORM rows."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Jobs as JSON, with where to find what each made, for API and pages alike."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID

@@ -1,7 +1,5 @@
 """Jobs for whoever asks for them: make, look at, cancel, retry."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID

@@ -4,8 +4,6 @@ Every time here is the database's: leases and due times are compared with its cl
 worker whose clock is wrong can neither keep nor steal a chunk.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 from uuid import UUID

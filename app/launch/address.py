@@ -1,7 +1,5 @@
 """The address to listen on, taken before anything slow starts."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import ipaddress

@@ -3,8 +3,6 @@
 The service serves without those that are started again, so their trouble never ends it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

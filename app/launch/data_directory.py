@@ -4,8 +4,6 @@ The kernel holds its lock, so that no crash leaves a stale one. The first-run ad
 it: of mode 0600, never half written.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import fcntl

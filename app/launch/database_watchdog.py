@@ -5,8 +5,6 @@ Run as `python -m app.launch.database_watchdog DIR`.
 A supervisor that ends in order stops the database itself and then this process.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

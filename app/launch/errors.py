@@ -3,8 +3,6 @@
 Errors that a person can act on become that sentence and an exit code; others keep their trace.
 """
 
-from __future__ import annotations
-
 import contextlib
 import sys
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ The supervisor keeps the write end of a pipe; the kernel closes it when the supe
 whatever way, and the child reads the end of the file. This works alike on Linux and macOS.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

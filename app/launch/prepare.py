@@ -1,7 +1,5 @@
 """Everything between a running database and a service that can answer."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from uuid import UUID
 

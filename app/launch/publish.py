@@ -1,7 +1,5 @@
 """Publishing a checkpoint folder: its files into the data directory, its row into the database."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

@@ -6,8 +6,6 @@ one JSON line, or ``join DATABASE_URL`` where another process has prepared it; t
 process for both, so that the libraries are imported once.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import json

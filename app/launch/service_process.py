@@ -1,7 +1,5 @@
 """The supervisor's side of the service process: its orders, its answers, whether it answers."""
 
-from __future__ import annotations
-
 import json
 import queue
 import socket

@@ -1,7 +1,5 @@
 """The processes that answer on one socket, each watched and replaced by itself."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import shutil

@@ -1,7 +1,5 @@
 """What steers `up` alone, besides the settings of the service."""
 
-from __future__ import annotations
-
 from pydantic import Field, ValidationError
 
 from app.core.settings import Settings

@@ -1,7 +1,5 @@
 """`glitch-discovery up`: from an empty folder to a service that answers, and back."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """Worker and scheduler as children of `up`: `python -m app.launch.worker_process worker`."""
 
-from __future__ import annotations
-
 import sys
 
 from app.launch.errors import reported_as_sentences

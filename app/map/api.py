@@ -1,7 +1,5 @@
 """`/map`: every glitch as a point, in columns; have it drawn; label a selection."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID

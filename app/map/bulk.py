@@ -1,7 +1,5 @@
 """Labels for a selection of the map: many glitches in one transaction, taken back as one."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Any
 from uuid import UUID

@@ -6,8 +6,6 @@ bytes from the start. Then come the columns. The header names each with its type
 the end of the header, and its length; it also holds what the columns index.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A million points take seconds to gather and a fraction of one to read back. A fi
 the version that it shows; a label, a clustering, a newcomer or a new layout makes another version.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import threading

@@ -4,8 +4,6 @@ UMAP runs while the job is planned, because what joins its layout can only be cu
 it stands. The new map is built beside the one in use and takes over when it is whole.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID

@@ -1,7 +1,5 @@
 """What the map's services give."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path

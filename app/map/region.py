@@ -4,8 +4,6 @@ It is resolved on the columns that the asker has seen, so that what is labelled 
 whatever happened to the catalogue since.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID

@@ -1,7 +1,5 @@
 """The map for whoever asks for it: have it drawn, have newcomers placed, see how it stands."""
 
-from __future__ import annotations
-
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 

@@ -1,7 +1,5 @@
 """The tables of the map: projections, the place of each glitch in one, and labels given in bulk."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from uuid import UUID
 

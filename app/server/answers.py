@@ -1,7 +1,5 @@
 """Answers that are files: painted pictures, exports and the map, for API and pages alike."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Generator
 from contextlib import closing

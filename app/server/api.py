@@ -1,7 +1,5 @@
 """`/healthz`, `/readyz` and `/metrics`: for supervisors and operators."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request, Response

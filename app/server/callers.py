@@ -1,7 +1,5 @@
 """What routes ask for, each named once: the caller by token, the transaction, the runtime."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 from collections.abc import Callable, Coroutine

@@ -1,7 +1,5 @@
 """Refusing form fields that a route does not know, or takes once only: none is dropped."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Any

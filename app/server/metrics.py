@@ -5,8 +5,6 @@ may be asked: each writes what it counts into files of a folder that ``PROMETHEU
 names, and tells the sum.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import threading

@@ -3,8 +3,6 @@
 Plain ASGI throughout: Starlette's ``BaseHTTPMiddleware`` breaks streaming and context variables.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import re

@@ -1,7 +1,5 @@
 """Every error as ``application/problem+json`` (RFC 9457)."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus

@@ -1,7 +1,5 @@
 """Whether the service can do its work, found out beside the requests and never behind them."""
 
-from __future__ import annotations
-
 import asyncio
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor

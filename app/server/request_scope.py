@@ -1,7 +1,5 @@
 """What a request has of the process: its runtime, and one transaction. For API and pages alike."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, TypeVar
 

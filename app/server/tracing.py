@@ -3,8 +3,6 @@
 Nothing of it is imported otherwise, so that it costs neither time nor memory.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import threading

@@ -4,8 +4,6 @@ Each step is one short transaction, safe to repeat and safe to miss; a step retu
 it did something.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import timedelta
 

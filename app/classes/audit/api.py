@@ -1,7 +1,5 @@
 """`/label-audit`: have all labels audited, and read what deserves a second look."""
 
-from __future__ import annotations
-
 from typing import Annotated
 from uuid import UUID
 

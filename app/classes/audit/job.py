@@ -4,8 +4,6 @@ A population (a detector, simulated or not) is audited by itself, in chunks of s
 glitches; each holds the latent vectors of all of it in memory, 13 MB for 100,000 of 32 dimensions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID

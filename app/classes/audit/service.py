@@ -1,7 +1,5 @@
 """Label audits for whoever asks: start one, read the findings of the latest, page by page."""
 
-from __future__ import annotations
-
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, or_, select

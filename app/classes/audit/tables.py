@@ -4,8 +4,6 @@ One row a doubtful glitch, none for those that agree: a catalogue of a million l
 thousands of findings.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from uuid import UUID
 

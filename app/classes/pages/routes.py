@@ -1,7 +1,5 @@
 """Classes: all of them, and one with its history and what may be done to it."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response

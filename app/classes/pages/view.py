@@ -1,7 +1,5 @@
 """The pages of classes, put together from what the services tell."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """What the templates of review are given."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 from uuid import UUID

@@ -1,7 +1,5 @@
 """The list of clusters: filters in an address, what changed since the last run, the run's job."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """What the model says of a cluster: what sets it apart, and what it makes of the medoid."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 
 from sqlalchemy.orm import Session

@@ -1,7 +1,5 @@
 """Flagged clusters: the list, one cluster, and what reviewers do to it."""
 
-from __future__ import annotations
-
 from typing import Annotated
 from uuid import UUID
 

@@ -1,7 +1,5 @@
 """The pages of review, put together from what the services tell."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from urllib.parse import urlencode
 from uuid import UUID

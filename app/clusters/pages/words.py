@@ -1,7 +1,5 @@
 """A cluster as people read it: its record, and what the templates say of it in several places."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from decimal import Decimal

@@ -5,8 +5,6 @@ remember; ``take_back`` restores what was there before, from that memory. Doing 
 ``do`` with the action that the event remembers. The caller holds the cluster's lock.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

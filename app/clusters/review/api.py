@@ -1,7 +1,5 @@
 """`/clusters/{id}/review` and its history."""
 
-from __future__ import annotations
-
 from typing import Annotated
 from uuid import UUID
 

@@ -1,7 +1,5 @@
 """The log of a cluster's review: what may be asked for, and what was done in words."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID

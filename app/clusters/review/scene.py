@@ -1,7 +1,5 @@
 """Where an act of a review takes place, and what every act may ask of it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

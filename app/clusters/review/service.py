@@ -3,8 +3,6 @@
 An act of somebody who has not seen the last event is refused (``app.core.events``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Suggested labels: what the review of a cluster says of its members, until somebody accepts it."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from uuid import UUID

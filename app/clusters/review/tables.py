@@ -1,7 +1,5 @@
 """The tables of review: what was done to clusters, and the labels that it suggests."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 from uuid import UUID

@@ -1,7 +1,5 @@
 """Temporary folders of processes that were killed: nobody else removes them."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

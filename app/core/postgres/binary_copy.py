@@ -4,8 +4,6 @@ A million rows as Python objects take tens of seconds and gigabytes; as one arra
 It needs rows of one length, so columns of fixed width without NULL.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from psycopg import Connection, sql
 from sqlalchemy.orm import Session

@@ -1,7 +1,5 @@
 """Several statements in one trip to the server."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Room for the embeddings of a checkpoint: its partition, and its vector index when large."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress

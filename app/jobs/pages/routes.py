@@ -1,7 +1,5 @@
 """Jobs: the list, one job with its progress as it happens, cancel and retry."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """The Redis of `up`: the operator's own, or one started beside the service."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import importlib.util

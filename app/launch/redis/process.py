@@ -4,8 +4,6 @@ Redis itself would outlive a killed supervisor, so this process stands between t
 keeps are notifications; where it cannot read its own files any more they are put aside.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

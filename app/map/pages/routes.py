@@ -1,7 +1,5 @@
 """The map: the page, its points, the glitches that are pointed at, labels for a selection."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import dataclass

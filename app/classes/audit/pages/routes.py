@@ -1,7 +1,5 @@
 """Labels that deserve a second look: audit them, look, and label again in place."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
