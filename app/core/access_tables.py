@@ -4,14 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    CheckConstraint,
-    ForeignKey,
-    Index,
-    UniqueConstraint,
-    func,
-    text,
-)
+import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import Base, one_of, uuid7
@@ -24,11 +17,11 @@ class ApiToken(Base):
 
     __tablename__ = "api_token"
     __table_args__ = (
-        UniqueConstraint("secret_hash"),
-        CheckConstraint(one_of("role", ROLES), name="role"),
-        CheckConstraint("octet_length(secret_hash) = 32", name="secret_hash"),
-        Index(
-            "uq_api_token_name", "name", unique=True, postgresql_where=text("revoked_at IS NULL")
+        sa.UniqueConstraint("secret_hash"),
+        sa.CheckConstraint(one_of("role", ROLES), name="role"),
+        sa.CheckConstraint("octet_length(secret_hash) = 32", name="secret_hash"),
+        sa.Index(
+            "uq_api_token_name", "name", unique=True, postgresql_where=sa.text("revoked_at IS NULL")
         ),
     )
 
@@ -36,7 +29,7 @@ class ApiToken(Base):
     name: Mapped[str]
     role: Mapped[str]
     secret_hash: Mapped[bytes]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]  # None: never
@@ -46,10 +39,10 @@ class LoginCode(Base):
     """What a login link carries: good once, for minutes. Its SHA-256, never itself."""
 
     __tablename__ = "login_code"
-    __table_args__ = (CheckConstraint("octet_length(code_hash) = 32", name="code_hash"),)
+    __table_args__ = (sa.CheckConstraint("octet_length(code_hash) = 32", name="code_hash"),)
 
     code_hash: Mapped[bytes] = mapped_column(primary_key=True)
-    token_id: Mapped[UUID] = mapped_column(ForeignKey("api_token.id"))
+    token_id: Mapped[UUID] = mapped_column(sa.ForeignKey("api_token.id"))
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
 
@@ -62,16 +55,16 @@ class WebSessionRow(Base):
 
     __tablename__ = "web_session"
     __table_args__ = (
-        CheckConstraint(one_of("role", ROLES), name="role"),
-        CheckConstraint("num_nonnulls(token_id, name) = 1", name="holder"),
-        CheckConstraint("num_nonnulls(name, role) <> 1", name="name_and_role"),
+        sa.CheckConstraint(one_of("role", ROLES), name="role"),
+        sa.CheckConstraint("num_nonnulls(token_id, name) = 1", name="holder"),
+        sa.CheckConstraint("num_nonnulls(name, role) <> 1", name="name_and_role"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    token_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_token.id"))
+    token_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey("api_token.id"))
     name: Mapped[str | None]
     role: Mapped[str | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
 
@@ -80,10 +73,10 @@ class AuditEvent(Base):
     """Who did what to what. Append-only."""
 
     __tablename__ = "audit_event"
-    __table_args__ = (Index("ix_audit_event_subject_id", "subject", "subject_id", "id"),)
+    __table_args__ = (sa.Index("ix_audit_event_subject_id", "subject", "subject_id", "id"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     actor: Mapped[str]
     action: Mapped[str]
     subject: Mapped[str]

@@ -7,17 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    DateTime,
-    Double,
-    LargeBinary,
-    MetaData,
-    Text,
-    Uuid,
-    any_,
-    cast,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
@@ -27,15 +17,15 @@ def one_of(column: str, values: tuple[str, ...]) -> str:
     return f"{column} IN ({', '.join(repr(value) for value in values)})"
 
 
-def is_any_of(column: InstrumentedAttribute[UUID], ids: Iterable[UUID]) -> ColumnElement[bool]:
+def is_any_of(column: InstrumentedAttribute[UUID], ids: Iterable[UUID]) -> sa.ColumnElement[bool]:
     """Whether a column holds one of these ids: one bound array, however many they are."""
-    return column == any_(cast(list(ids), ARRAY(Uuid)))
+    return column == sa.any_(sa.cast(list(ids), ARRAY(sa.Uuid)))
 
 
 class Base(DeclarativeBase):
     """Root of the tables; constraints get names that a migration can drop."""
 
-    metadata = MetaData(
+    metadata = sa.MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -45,10 +35,10 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map = {  # noqa: RUF012  (read by SQLAlchemy once, at class creation)
-        str: Text,
-        float: Double,
-        bytes: LargeBinary,
-        datetime: DateTime(timezone=True),
+        str: sa.Text,
+        float: sa.Double,
+        bytes: sa.LargeBinary,
+        datetime: sa.DateTime(timezone=True),
         dict[str, Any]: JSONB,
     }
 

@@ -8,17 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    ForeignKey,
-    Identity,
-    Index,
-    Integer,
-    SmallInteger,
-    func,
-    text,
-)
+import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import Base, one_of, uuid7
@@ -39,27 +29,27 @@ class Job(Base):
 
     __tablename__ = "job"
     __table_args__ = (
-        CheckConstraint(one_of("state", JOB_STATES), name="state"),
-        CheckConstraint("done + failed + skipped <= total", name="counts"),
-        Index("ix_job_created_at_id", "created_at", "id"),
-        Index("ix_job_open", "id", postgresql_where=text(OPEN)),
-        Index("uq_job_key_open", "kind", "key", unique=True, postgresql_where=text(OPEN)),
+        sa.CheckConstraint(one_of("state", JOB_STATES), name="state"),
+        sa.CheckConstraint("done + failed + skipped <= total", name="counts"),
+        sa.Index("ix_job_created_at_id", "created_at", "id"),
+        sa.Index("ix_job_open", "id", postgresql_where=sa.text(OPEN)),
+        sa.Index("uq_job_key_open", "kind", "key", unique=True, postgresql_where=sa.text(OPEN)),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     kind: Mapped[str]
     key: Mapped[str | None]  # at most one open job of a kind has it
     state: Mapped[str] = mapped_column(server_default="queued")
-    is_cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    is_cancel_requested: Mapped[bool] = mapped_column(server_default=sa.text("false"))
     parameters: Mapped[dict[str, Any]]
     result: Mapped[dict[str, Any] | None]
-    total: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    done: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    failed: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    skipped: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    total: Mapped[int] = mapped_column(sa.BigInteger, server_default=sa.text("0"))
+    done: Mapped[int] = mapped_column(sa.BigInteger, server_default=sa.text("0"))
+    failed: Mapped[int] = mapped_column(sa.BigInteger, server_default=sa.text("0"))
+    skipped: Mapped[int] = mapped_column(sa.BigInteger, server_default=sa.text("0"))
     author: Mapped[str]
     detail: Mapped[str | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
@@ -73,46 +63,48 @@ class JobChunk(Base):
 
     __tablename__ = "job_chunk"
     __table_args__ = (
-        CheckConstraint(one_of("state", CHUNK_STATES), name="state"),
-        CheckConstraint("phase BETWEEN 0 AND 2", name="phase"),
-        CheckConstraint("done + failed + skipped <= units", name="counts"),
-        CheckConstraint(
+        sa.CheckConstraint(one_of("state", CHUNK_STATES), name="state"),
+        sa.CheckConstraint("phase BETWEEN 0 AND 2", name="phase"),
+        sa.CheckConstraint("done + failed + skipped <= units", name="counts"),
+        sa.CheckConstraint(
             "(state = 'running') = (lease_owner IS NOT NULL AND lease_until IS NOT NULL)",
             name="lease",
         ),
-        Index("ix_job_chunk_open", "job_id", "phase", "ordinal", postgresql_where=text(OPEN)),
+        sa.Index("ix_job_chunk_open", "job_id", "phase", "ordinal", postgresql_where=sa.text(OPEN)),
         # A few rows, however many chunks wait: who is at work, and whose lease ran out.
-        Index(
+        sa.Index(
             "ix_job_chunk_running",
             "job_id",
             "lease_until",
-            postgresql_where=text("state = 'running'"),
+            postgresql_where=sa.text("state = 'running'"),
         ),
-        Index(
+        sa.Index(
             "ix_job_chunk_failed",
             "job_id",
             "phase",
             "ordinal",
-            postgresql_where=text("state = 'failed' OR failed > 0"),
+            postgresql_where=sa.text("state = 'failed' OR failed > 0"),
         ),
     )
 
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
-    phase: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
-    ordinal: Mapped[int] = mapped_column(Integer, primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(
+        sa.ForeignKey("job.id", ondelete="CASCADE"), primary_key=True
+    )
+    phase: Mapped[int] = mapped_column(sa.SmallInteger, primary_key=True)
+    ordinal: Mapped[int] = mapped_column(sa.Integer, primary_key=True)
     state: Mapped[str] = mapped_column(server_default="queued")
     payload: Mapped[dict[str, Any]]
-    first_item: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    units: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    done: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    failed: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    skipped: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    first_item: Mapped[int] = mapped_column(sa.BigInteger, server_default=sa.text("0"))
+    units: Mapped[int] = mapped_column(sa.Integer, server_default=sa.text("0"))
+    done: Mapped[int] = mapped_column(sa.Integer, server_default=sa.text("0"))
+    failed: Mapped[int] = mapped_column(sa.Integer, server_default=sa.text("0"))
+    skipped: Mapped[int] = mapped_column(sa.Integer, server_default=sa.text("0"))
+    attempts: Mapped[int] = mapped_column(sa.Integer, server_default=sa.text("0"))
     # Grows with every claim and never shrinks: what a late worker's commit is fenced by.
-    claim: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    claim: Mapped[int] = mapped_column(sa.Integer, server_default=sa.text("0"))
     lease_owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
-    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    due_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     detail: Mapped[str | None]
 
 
@@ -121,29 +113,35 @@ class JobItem(Base):
 
     __tablename__ = "job_item"
     __table_args__ = (
-        CheckConstraint(one_of("state", ITEM_STATES), name="state"),
-        CheckConstraint("state <> 'failed' OR reason IS NOT NULL", name="reason"),
-        Index("ix_job_item_failed", "job_id", "ordinal", postgresql_where=text("state = 'failed'")),
-        Index("ix_job_item_glitch_id", "glitch_id", postgresql_where=text("glitch_id IS NOT NULL")),
+        sa.CheckConstraint(one_of("state", ITEM_STATES), name="state"),
+        sa.CheckConstraint("state <> 'failed' OR reason IS NOT NULL", name="reason"),
+        sa.Index(
+            "ix_job_item_failed", "job_id", "ordinal", postgresql_where=sa.text("state = 'failed'")
+        ),
+        sa.Index(
+            "ix_job_item_glitch_id", "glitch_id", postgresql_where=sa.text("glitch_id IS NOT NULL")
+        ),
     )
 
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
-    ordinal: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(
+        sa.ForeignKey("job.id", ondelete="CASCADE"), primary_key=True
+    )
+    ordinal: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
     chunk: Mapped[int]
     name: Mapped[str]
     state: Mapped[str]
     reason: Mapped[str | None]
-    glitch_id: Mapped[UUID | None] = mapped_column(ForeignKey(Glitch.id, ondelete="SET NULL"))
+    glitch_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey(Glitch.id, ondelete="SET NULL"))
 
 
 class JobEvent(Base):
     """What happened to a job, in order. Append-only."""
 
     __tablename__ = "job_event"
-    __table_args__ = (Index("ix_job_event_job_id_id", "job_id", "id"),)
+    __table_args__ = (sa.Index("ix_job_event_job_id_id", "job_id", "id"),)
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
-    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(sa.ForeignKey("job.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.clock_timestamp())
     name: Mapped[str]
     detail: Mapped[str | None]

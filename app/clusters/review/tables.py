@@ -4,15 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    ForeignKey,
-    Identity,
-    Index,
-    UniqueConstraint,
-    func,
-)
+import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.classes.tables import GlitchClass
@@ -30,21 +22,21 @@ class ReviewEvent(Base):
 
     __tablename__ = "review_event"
     __table_args__ = (
-        UniqueConstraint("undoes_event_id"),
-        CheckConstraint(one_of("kind", EVENT_KINDS), name="kind"),
-        CheckConstraint("(kind = 'undo') = (undoes_event_id IS NOT NULL)", name="undo"),
-        Index("ix_review_event_identity_id", "identity", "id"),
+        sa.UniqueConstraint("undoes_event_id"),
+        sa.CheckConstraint(one_of("kind", EVENT_KINDS), name="kind"),
+        sa.CheckConstraint("(kind = 'undo') = (undoes_event_id IS NOT NULL)", name="undo"),
+        sa.Index("ix_review_event_identity_id", "identity", "id"),
     )
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
     identity: Mapped[UUID]  # of the cluster, the same in every run
     cluster_id: Mapped[UUID]  # as the run of that day found it
     kind: Mapped[str]
     author: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     payload: Mapped[dict[str, Any]]  # what was asked for, and what its undo needs to know
     undoes_event_id: Mapped[int | None] = mapped_column(
-        BigInteger, ForeignKey("review_event.id", name="fk_review_event_undoes_event_id")
+        sa.BigInteger, sa.ForeignKey("review_event.id", name="fk_review_event_undoes_event_id")
     )
 
 
@@ -57,14 +49,14 @@ class LabelSuggestion(Base):
 
     __tablename__ = "label_suggestion"
     __table_args__ = (
-        Index("ix_label_suggestion_glitch_id", "glitch_id"),
-        Index("ix_label_suggestion_class_id", "class_id"),
-        Index("ix_label_suggestion_event_id", "event_id"),
+        sa.Index("ix_label_suggestion_glitch_id", "glitch_id"),
+        sa.Index("ix_label_suggestion_class_id", "class_id"),
+        sa.Index("ix_label_suggestion_event_id", "event_id"),
     )
 
     identity: Mapped[UUID] = mapped_column(primary_key=True)
     glitch_id: Mapped[UUID] = mapped_column(
-        ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True
+        sa.ForeignKey(Glitch.id, ondelete="CASCADE"), primary_key=True
     )
-    class_id: Mapped[int] = mapped_column(ForeignKey(GlitchClass.id))
-    event_id: Mapped[int] = mapped_column(ForeignKey("review_event.id"))
+    class_id: Mapped[int] = mapped_column(sa.ForeignKey(GlitchClass.id))
+    event_id: Mapped[int] = mapped_column(sa.ForeignKey("review_event.id"))
