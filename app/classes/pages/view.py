@@ -15,7 +15,7 @@ from app.classes.naming import list_classes
 from app.classes.overview import Occurrence, Portrait, occurrences, portrait, times_of
 from app.classes.records import GlitchClass
 from app.classes.service import told_history
-from app.clusters.pages.contexts import Likeness, Member
+from app.clusters.pages.view import Likeness, Member
 from app.core.access import Principal, Role
 from app.frame.contexts import MemberChoice, Moment, PageContext
 from app.frame.deps import EventId, LongText

@@ -1,11 +1,14 @@
 """The list of clusters: filters in an address, what changed since the last run, the run's job."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Annotated, ClassVar
 from urllib.parse import urlencode
 from uuid import UUID
 
+from fastapi import Form
 from sqlalchemy.orm import Session
 
 from app.clusters.browsing import (
@@ -16,15 +19,14 @@ from app.clusters.browsing import (
     runs_that_wait,
 )
 from app.clusters.findings import DOUBT, doubt_of, sentences
-from app.clusters.pages.contexts import UNTYPED, ClustersPage, DemoNote, RunTyped
-from app.clusters.pages.view import cluster_cards
+from app.clusters.pages.view import ClusterCard, cluster_cards
 from app.clusters.pages.words import STATE_TEXTS
-from app.clusters.records import Cluster, Run
+from app.clusters.records import Cluster, ClusteringParameters, Run
 from app.clusters.service import KIND, ClusterFilters, get_run, list_runs
 from app.core.access import Principal, Role
-from app.core.errors import NotFoundError
+from app.core.errors import InvalidRequestError, NotFoundError
 from app.demo.service import Demonstration, demonstration
-from app.frame.contexts import ClassCount
+from app.frame.contexts import Choice, ClassCount, PageContext
 from app.frame.gps import Stretch, TimeError, overlap, parse_end, parse_time, stretch_of_run
 from app.frame.words import choices, choices_of, count, stamp
 from app.glitches.service import list_glitches
@@ -32,6 +34,93 @@ from app.jobs.pages.view import FollowedJob, followed
 from app.jobs.service import latest_job
 from glitch.detectors import DETECTORS
 from glitch.observing_runs import OBSERVING_RUNS
+
+
+@dataclass(frozen=True)
+class RunTyped:
+    """The fields of the form that starts a clustering, as typed."""
+
+    fdr: Annotated[str, Form(max_length=40)] = f"{ClusteringParameters.fdr:g}"
+    min_cluster_size: Annotated[str, Form(max_length=40)] = (
+        f"{ClusteringParameters.min_cluster_size}"
+    )
+    dormant_days: Annotated[str, Form(max_length=20)] = f"{ClusteringParameters.dormant_days}"
+    ifo: Annotated[str, Form(max_length=10)] = ""
+    simulated: Annotated[str, Form(max_length=5)] = ""  # the simulated glitches, if anything
+    everything: Annotated[str, Form(max_length=5)] = ""  # labelled glitches too, if anything
+
+    def parsed(self) -> ClusteringParameters:
+        """The parameters as services take them.
+
+        Raises:
+            InvalidRequestError: if a number is none.
+        """
+        try:
+            return ClusteringParameters(
+                fdr=float(self.fdr),
+                min_cluster_size=int(self.min_cluster_size),
+                ifo=self.ifo or None,
+                scope="everything" if self.everything else ClusteringParameters.scope,
+                is_simulated=bool(self.simulated),
+                dormant_days=int(self.dormant_days),
+            )
+        except ValueError:
+            raise InvalidRequestError(
+                "Give the rate as a number such as 0.1, the smallest size and the days of silence "
+                "as whole numbers such as 5 and 60."
+            ) from None
+
+
+UNTYPED = RunTyped()
+
+
+@dataclass(frozen=True)
+class DemoNote:
+    """How the demonstration stands, for who looks."""
+
+    is_there: bool  # or on its way
+    is_admin: bool  # may remove it, or bring it back
+    its_run: str | None  # address of its clusters, where others are shown
+
+
+@dataclass(frozen=True)
+class ClustersPage(PageContext):
+    """The clusters of a run."""
+
+    template: ClassVar[str] = "clusters.html"
+    section: ClassVar[str] = "clusters"
+
+    heading: str
+    run: tuple[str, ...]  # what it found, in sentences
+    run_more: tuple[str, ...]  # further ones, folded away
+    doubt: str | None  # whether its labels were a fair sample
+    run_made: str | None
+    changes: tuple[ClassCount, ...]  # since the run before, each with the clusters it means
+    changes_text: str | None
+    cards: tuple[ClusterCard, ...]
+    states: tuple[ClassCount, ...]
+    elsewhere: tuple[tuple[str, str], ...]  # other runs whose clusters wait: address and text
+    runs: tuple[Choice, ...]
+    ifos: tuple[Choice, ...]
+    observing_runs: tuple[Choice, ...]  # observing runs
+    state: str
+    min_size: str
+    start: str
+    end: str
+    is_narrowed: bool
+    errors: tuple[str, ...]
+    next_href: str | None
+    first_href: str | None
+    followed: FollowedJob | None  # at work, and of interest here
+    trouble: str | None  # why the last clustering failed
+    demo: DemoNote
+    is_empty_catalogue: bool
+    is_nothing_new: bool  # the run had no unlabelled glitch to test
+    can_start: bool
+    typed: RunTyped
+    run_ifos: tuple[Choice, ...]  # of a new clustering
+    start_error: str | None  # why none was started
+
 
 PAGE_SIZE = 24
 RUNS_OFFERED = 20

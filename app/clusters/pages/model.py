@@ -1,24 +1,51 @@
 """What the model says of a cluster: what sets it apart, and what it makes of the medoid."""
 
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import ClassVar
 
 from sqlalchemy.orm import Session
 
 from app.clusters.occurrences import seen_before
-from app.clusters.pages.contexts import Comparison, SeenPage
 from app.clusters.pages.words import cluster_href
 from app.clusters.records import Cluster
 from app.clusters.service import get_run
 from app.core.errors import NotFoundError, NotReadyError
-from app.frame.contexts import Fact
+from app.frame.contexts import Fact, Moment, PageContext
 from app.frame.figures import StripSection
-from app.frame.histograms import timeline
+from app.frame.histograms import Timeline, timeline
 from app.frame.words import CARD_WINDOW_S, count, glitch_href, moment, nearest_window
 from app.glitches.selection import get_glitch
 from app.models.checkpoints import active_checkpoint, get_checkpoint
 from app.models.pages.strips import strip_section
 from app.models.traversals import cluster_traversals
 from glitch.gps import gps_to_utc
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The medoid as it was seen, as the model paints it, and what is left."""
+
+    pictures: tuple[tuple[str, str, str], ...]  # address, caption, description
+    window: str  # "1 s"
+    href: str  # where all windows are compared
+
+
+@dataclass(frozen=True)
+class SeenPage(PageContext):
+    """When the look of a cluster occurred before."""
+
+    template: ClassVar[str] = "cluster_seen.html"
+    section: ClassVar[str] = "clusters"
+
+    href: str  # of the cluster
+    sentence: str
+    timeline: Timeline | None
+    width: str  # of a bar: "a day"
+    first: Moment | None
+    last: Moment | None
+    runs: tuple[Fact, ...]
+
 
 _DAY_S, _YEAR_S = 86_400, 31_557_600
 _WIDTHS = {

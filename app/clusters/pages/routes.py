@@ -9,10 +9,9 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import class_meant
 from app.clusters.browsing import queue_of
-from app.clusters.pages.contexts import UNTYPED, ReviewTyped, RunTyped
-from app.clusters.pages.lists import clusters_page_of
+from app.clusters.pages.lists import UNTYPED, RunTyped, clusters_page_of
 from app.clusters.pages.model import seen_page_of
-from app.clusters.pages.view import cluster_page_of, undo_offer
+from app.clusters.pages.view import ReviewTyped, cluster_page_of, undo_offer
 from app.clusters.pages.words import cluster_href
 from app.clusters.review.log import (
     AcceptRequest,

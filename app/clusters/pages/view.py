@@ -1,9 +1,12 @@
 """The pages of review, put together from what the services tell."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 from urllib.parse import urlencode
 from uuid import UUID
 
+from fastapi import Form
 from sqlalchemy.orm import Session
 
 from app.classes.naming import class_called, usable_class_names
@@ -17,25 +20,20 @@ from app.clusters.browsing import (
     queue_of,
 )
 from app.clusters.decided import beside_of
-from app.clusters.pages.contexts import (
-    ClusterCard,
-    ClusterPage,
-    Likeness,
-    Member,
-    ReviewTyped,
-    UndoOffer,
-)
-from app.clusters.pages.model import comparison_of, model_note, strips_of
+from app.clusters.pages.model import Comparison, comparison_of, model_note, strips_of
 from app.clusters.pages.words import ClusterInWords, chord, cluster_href
 from app.clusters.records import Cluster, MemberRecord
+from app.clusters.review.log import ReviewEvent
 from app.clusters.review.service import class_names_of, history
 from app.clusters.review.suggestions import count_by_cluster, suggested_classes
 from app.clusters.service import Order, get_run, list_members
 from app.clusters.summary import trust_sentence
 from app.core.access import Principal, Role
-from app.core.errors import NotFoundError
-from app.frame.contexts import ClassCount, MemberChoice
-from app.frame.histograms import histogram, sparkline
+from app.core.errors import InvalidRequestError, NotFoundError
+from app.frame.contexts import Card, ClassCount, Download, MemberChoice, PageContext
+from app.frame.deps import EventId, LongText
+from app.frame.figures import StripSection
+from app.frame.histograms import Histogram, Sparkline, histogram, sparkline
 from app.frame.words import (
     CARD_WINDOW_S,
     card,
@@ -44,6 +42,126 @@ from app.frame.words import (
     nearest_window,
 )
 from app.glitches.browsing import exemplars
+from app.glitches.records import GlitchRecord
+
+
+@dataclass(frozen=True)
+class ClusterCard:
+    """One cluster in the list."""
+
+    words: ClusterInWords
+    title: str  # what it is called: its class, or its size
+    exemplars: tuple[GlitchRecord, ...]  # the medoid first
+    spark: Sparkline | None
+    nearest: tuple[str, str | None] | None  # the nearest class, and how far it is
+    is_simulated: bool
+
+
+@dataclass(frozen=True)
+class ReviewTyped:
+    """The fields of the form that reviews a cluster, as typed and chosen."""
+
+    act: Annotated[str, Form(max_length=20)] = ""
+    last_event_id: EventId = 0
+    event_id: EventId = 0
+    new_class: LongText = ""
+    class_name: LongText = ""
+    text: LongText = ""
+    member: Annotated[tuple[UUID, ...], Form(max_length=10_000)] = ()
+    also: Annotated[str, Form(max_length=400_000)] = ""  # members of pages that were not open
+
+    @property
+    def chosen(self) -> tuple[UUID, ...]:
+        """Members on the page of the gallery that was open, and on others, or chosen by eye.
+
+        Raises:
+            InvalidRequestError: if the list of the others is damaged.
+        """
+        try:
+            others = [UUID(part) for part in self.also.split()]
+        except ValueError:
+            raise InvalidRequestError(
+                "The list of chosen members is damaged: choose them again."
+            ) from None
+        return tuple(dict.fromkeys((*self.member, *others)))
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member in the gallery."""
+
+    card: Card
+    choice: MemberChoice
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """A known class beside the cluster."""
+
+    name: str
+    href: str
+    picture: str | None
+    window: str  # "4 s" where none of the class was seen in the common one
+    distance: str | None
+    members: str
+    returning: bool  # dormant, and it occurs again
+
+
+@dataclass(frozen=True)
+class UndoOffer:
+    """The way back from what was just done, beside the sentence that says so."""
+
+    action: str
+    event_id: int
+    last_event_id: int
+
+
+@dataclass(frozen=True)
+class ClusterPage(PageContext):
+    """One cluster."""
+
+    template: ClassVar[str] = "cluster.html"
+    section: ClassVar[str] = "clusters"
+
+    href: str
+    heading: str
+    words: ClusterInWords
+    is_simulated: bool
+    suggestions: int
+    trust: str  # one sentence
+    doubt: str | None  # whether the labels of its run were a fair sample
+    window: str  # in which the medoid and the classes are shown beside each other
+    windows: tuple[ClassCount, ...]  # those of the medoid
+    medoid: str | None
+    likenesses: tuple[Likeness, ...]
+    model_note: str | None  # that another model serves now
+    strips: StripSection
+    comparison: Comparison | None
+    charts: tuple[Histogram, ...]
+    times: Histogram | None
+    members: tuple[Member, ...]
+    orders: tuple[ClassCount, ...]
+    next_href: str | None
+    first_href: str | None
+    history: tuple[ReviewEvent, ...]
+    last_event_id: int
+    elsewhere: tuple[tuple[str, str], ...]  # address and text of what stands in for it now
+    beside: tuple[str, str] | None  # and of the decided cluster that it came to
+    queue: str  # "2 of 7 to review"
+    previous_cluster: str | None
+    next_cluster: str | None
+    undo: UndoOffer | None
+    merge_offer: str | None  # the class whose name was given to the cluster as a new one
+    class_names: tuple[str, ...]
+    exports: tuple[Download, ...]
+    can_review: bool
+    error: str | None
+    typed_new: str
+    typed_known: str
+    typed_text: str
+    chosen: frozenset[str]  # members, on this page of the gallery or not
+    chosen_elsewhere: str  # those that it does not show, with spaces between
+
 
 MEMBERS_SHOWN = 48
 UNREVIEWED = ReviewTyped()
