@@ -34,23 +34,26 @@ def sample_vectors(
 
     A content digest is as good as a random number, and the same in every run.
     """
-    query = sql.SQL(
+    query = (
         "SELECT id, mean FROM (SELECT g.id, e.mean FROM glitch g"
         " JOIN embedding e ON e.glitch_id = g.id AND e.checkpoint_id = {checkpoint}"
         " ORDER BY g.content_digest LIMIT {most}) AS chosen ORDER BY id"
-    ).format(checkpoint=sql.Literal(checkpoint_id), most=sql.Literal(most))
-    return _vectors(session, query, latent_size)
+    )
+    return _vectors(session, query, latent_size, checkpoint=checkpoint_id, most=most)
+
+
+_UNPLACED = (
+    "FROM embedding e WHERE e.checkpoint_id = {checkpoint} AND NOT EXISTS (SELECT FROM map_point p"
+    " WHERE p.projection_id = {projection} AND p.glitch_id = e.glitch_id)"
+)
 
 
 def unplaced_ids(session: Session, projection_id: int, checkpoint_id: int) -> Ids:
     """The glitches with an embedding and without a place, by id."""
-    query = sql.SQL(
-        "SELECT e.glitch_id FROM embedding e WHERE e.checkpoint_id = {checkpoint}"
-        " AND NOT EXISTS (SELECT FROM map_point p"
-        " WHERE p.projection_id = {projection} AND p.glitch_id = e.glitch_id)"
-        " ORDER BY e.glitch_id"
-    ).format(checkpoint=sql.Literal(checkpoint_id), projection=sql.Literal(projection_id))
-    return _ids(session, query)
+    query = f"SELECT e.glitch_id {_UNPLACED} ORDER BY e.glitch_id"
+    columns = {"id": "V16"}
+    rows = _read(session, query, columns, checkpoint=checkpoint_id, projection=projection_id)
+    return np.ascontiguousarray(rows["id"])
 
 
 def unplaced_vectors(
@@ -63,33 +66,25 @@ def unplaced_vectors(
     last: UUID,
 ) -> tuple[Ids, LatentArray]:
     """The posterior means of the glitches of this range of ids that have no place, by id."""
-    query = sql.SQL(
-        "SELECT e.glitch_id, e.mean FROM embedding e WHERE e.checkpoint_id = {checkpoint}"
-        " AND e.glitch_id BETWEEN {first} AND {last}"
-        " AND NOT EXISTS (SELECT FROM map_point p"
-        " WHERE p.projection_id = {projection} AND p.glitch_id = e.glitch_id)"
-        " ORDER BY e.glitch_id"
-    ).format(
-        checkpoint=sql.Literal(checkpoint_id),
-        projection=sql.Literal(projection_id),
-        first=sql.Literal(first),
-        last=sql.Literal(last),
+    query = (
+        f"SELECT e.glitch_id, e.mean {_UNPLACED}"
+        " AND e.glitch_id BETWEEN {first} AND {last} ORDER BY e.glitch_id"
     )
-    return _vectors(session, query, latent_size)
+    about = {"checkpoint": checkpoint_id, "projection": projection_id}
+    return _vectors(session, query, latent_size, first=first, last=last, **about)
 
 
 def anchors_of(
     session: Session, projection_id: int, checkpoint_id: int, latent_size: int
 ) -> tuple[LatentArray, Coordinates]:
     """The glitches that UMAP placed: their posterior means and places."""
-    query = sql.SQL(
+    query = (
         "SELECT p.x, p.y, e.mean FROM map_point p JOIN embedding e"
         " ON e.glitch_id = p.glitch_id AND e.checkpoint_id = {checkpoint}"
         " WHERE p.projection_id = {projection} AND p.is_anchor ORDER BY p.glitch_id"
-    ).format(checkpoint=sql.Literal(checkpoint_id), projection=sql.Literal(projection_id))
-    rows = read_rows(
-        session, query, np.dtype([("x", ">f4"), ("y", ">f4"), ("mean", _vector(latent_size))])
     )
+    columns = {"x": ">f4", "y": ">f4", "mean": _vector(latent_size)}
+    rows = _read(session, query, columns, checkpoint=checkpoint_id, projection=projection_id)
     places = np.stack([rows["x"], rows["y"]], axis=1).astype(np.float32)
     return rows["mean"]["values"].astype(np.float32), places
 
@@ -98,16 +93,8 @@ def store_places(
     session: Session, projection_id: int, ids: Ids, places: Coordinates, *, is_anchor: bool
 ) -> None:
     """Give these glitches their places."""
-    rows = np.zeros(
-        len(ids),
-        dtype=[
-            ("projection_id", "i4"),
-            ("glitch_id", "V16"),
-            ("x", "f4"),
-            ("y", "f4"),
-            ("is_anchor", "?"),
-        ],
-    )
+    columns = {"projection_id": "i4", "glitch_id": "V16", "x": "f4", "y": "f4", "is_anchor": "?"}
+    rows = np.zeros(len(ids), dtype=list(columns.items()))
     rows["projection_id"], rows["glitch_id"], rows["is_anchor"] = projection_id, ids, is_anchor
     rows["x"], rows["y"] = places[:, 0], places[:, 1]
     write_rows(session, MapPoint.__tablename__, rows)
@@ -128,21 +115,19 @@ def count_points(session: Session, projection_id: int) -> int:
     return n_points
 
 
-def to_uuid(one: np.void) -> UUID:
-    """An id of such an array as everything else knows it."""
-    return UUID(bytes=one.tobytes())
+def _vectors(
+    session: Session, query: str, latent_size: int, **values: object
+) -> tuple[Ids, LatentArray]:
+    rows = _read(session, query, {"id": "V16", "mean": _vector(latent_size)}, **values)
+    vectors = np.ascontiguousarray(rows["mean"]["values"]).astype(np.float32)
+    return np.ascontiguousarray(rows["id"]), vectors
 
 
-def _ids(session: Session, query: sql.Composable) -> Ids:
-    return np.ascontiguousarray(read_rows(session, query, np.dtype([("id", "V16")]))["id"])
-
-
-def _vectors(session: Session, query: sql.Composable, latent_size: int) -> tuple[Ids, LatentArray]:
-    rows = read_rows(session, query, np.dtype([("id", "V16"), ("mean", _vector(latent_size))]))
-    return (
-        np.ascontiguousarray(rows["id"]),
-        np.ascontiguousarray(rows["mean"]["values"]).astype(np.float32),
-    )
+def _read(session: Session, query: str, columns: Mapping[str, Any], **values: object) -> np.ndarray:
+    """What a query of ours answers, with values where it names them in braces."""
+    literals = {name: sql.Literal(value) for name, value in values.items()}
+    statement = sql.SQL(query).format(**literals)
+    return read_rows(session, statement, np.dtype(list(columns.items())))
 
 
 def _vector(latent_size: int) -> np.dtype:
@@ -170,14 +155,9 @@ class ProjectHandler:
         for start in range(0, len(missing), GLITCHES):
             part = missing[start : start + GLITCHES]
             context.heartbeat()
-            yield ChunkPlan(
-                {
-                    "projection_id": projection_id,
-                    "first": str(to_uuid(part[0])),
-                    "last": str(to_uuid(part[-1])),
-                },
-                units=len(part),
-            )
+            first, last = (str(UUID(bytes=one.tobytes())) for one in (part[0], part[-1]))
+            payload = {"projection_id": projection_id, "first": first, "last": last}
+            yield ChunkPlan(payload, units=len(part))
 
     def run_chunk(
         self, session: Session, job: JobRecord, chunk: Chunk, context: JobContext
@@ -188,13 +168,9 @@ class ProjectHandler:
         checkpoint_id = job.parameters["checkpoint_id"]
         projection_id = chunk.payload["projection_id"]
         size = search_facts(session, checkpoint_id).latent_size
+        first, last = UUID(chunk.payload["first"]), UUID(chunk.payload["last"])
         ids, vectors = unplaced_vectors(
-            session,
-            projection_id,
-            checkpoint_id,
-            size,
-            first=UUID(chunk.payload["first"]),
-            last=UUID(chunk.payload["last"]),
+            session, projection_id, checkpoint_id, size, first=first, last=last
         )
         if len(ids):
             anchors, places = anchors_of(session, projection_id, checkpoint_id, size)
@@ -249,13 +225,8 @@ def _lay_out(session: Session, job: JobRecord, context: JobContext) -> int:
     places = lay_out(vectors, seed=SEED, on_progress=tell)
     context.note(None)
     context.heartbeat()
-    row = Projection(
-        checkpoint_id=checkpoint_id,
-        job_id=job.id,
-        seed=SEED,
-        n_laid_out=len(ids),
-        author=job.author,
-    )
+    about = {"checkpoint_id": checkpoint_id, "job_id": job.id, "author": job.author}
+    row = Projection(**about, seed=SEED, n_laid_out=len(ids))
     session.add(row)
     session.flush()
     store_places(session, row.id, ids, places, is_anchor=True)

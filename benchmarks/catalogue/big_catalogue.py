@@ -29,7 +29,7 @@ from app.core.engine import make_engine, make_session_factory
 from app.core.migrate import upgrade
 from app.core.postgres.binary_copy import write_rows
 from app.launch.publish import publish_shipped
-from app.map.job import count_points, store_places, to_uuid
+from app.map.job import count_points, store_places
 from app.map.tables import Projection
 from app.novelty.single import MOST_CALIBRATION
 from benchmarks.catalogue.big_clusters import store_clusters
@@ -241,7 +241,7 @@ def _groups(made: dict[str, np.ndarray]) -> list[list[UUID]]:
     groups = []
     for kind in range(KINDS):
         rows = np.flatnonzero((made["kind"] == kind) & (made["class_id"] == 0))[:LARGEST_CLUSTER]
-        groups.append([to_uuid(one) for one in made["id"][rows]])
+        groups.append([UUID(bytes=one.tobytes()) for one in made["id"][rows]])
     return [group for group in groups if len(group) >= SMALLEST_CLUSTER]
 
 
