@@ -10,7 +10,9 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -34,8 +36,13 @@ _BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 
 
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own
 _NOTED_EVERY_S = 5.0
-_ROOM = {"counter": 1 << 17, "histogram": 1 << 20, "gauge_livesum": 1 << 16}  # bytes of each file
-_ROOM["gauge_livemax"] = 1 << 16
+# Of each file, in bytes.
+_ROOM = {
+    "counter": 1 << 17,
+    "histogram": 1 << 20,
+    "gauge_livesum": 1 << 16,
+    "gauge_livemax": 1 << 16,
+}
 
 
 class Metrics:
@@ -45,23 +52,20 @@ class Metrics:
         if _FOLDER_VARIABLE in os.environ:
             _take_room(Path(os.environ[_FOLDER_VARIABLE]))
         own = CollectorRegistry()
-        self.requests = Counter(
-            "glitch_http_requests",
-            "Requests answered",
-            ("method", "route", "status"),
-            registry=own,
-        )
+        counter, by_route = partial(Counter, registry=own), ("method", "route")
+
+        def gauge(name: str, words: str, labels: tuple[str, ...] = (), of: str = "sum") -> Gauge:
+            mode: Any = f"live{of}"
+            return Gauge(name, words, labels, registry=own, multiprocess_mode=mode)
+
+        self.requests = counter("glitch_http_requests", "Requests answered", (*by_route, "status"))
         self.seconds = Histogram(
             "glitch_http_request_seconds",
             "Time from the first byte of the request to the end of the answer",
-            ("method", "route"),
+            by_route,
             buckets=_BUCKETS_S,
             registry=own,
         )
-
-        def gauge(name: str, words: str, labels: tuple[str, ...] = ()) -> Gauge:
-            return Gauge(name, words, labels, registry=own, multiprocess_mode="livesum")
-
         self.in_progress = gauge("glitch_http_requests_in_progress", "Requests being answered")
         self.places = gauge(
             "glitch_requests_by_place",
@@ -72,23 +76,12 @@ class Metrics:
         self.most_decoders = gauge("glitch_decoders_most", "Children at a time")
         self.connections = gauge("glitch_database_connections_in_use", "Of the pools")
         self.most_connections = gauge("glitch_database_connections_most", "Size of the pools")
-        self.encoder_passes = Counter(
-            "glitch_encoder_passes", "Batches that the encoder took", registry=own
-        )
-        self.encoder_glitches = Counter(
-            "glitch_encoder_glitches", "Glitches in these batches", registry=own
-        )
+        self.encoder_passes = counter("glitch_encoder_passes", "Batches that the encoder took")
+        self.encoder_glitches = counter("glitch_encoder_glitches", "Glitches in these batches")
         self.processes = gauge("glitch_api_processes", "Processes that answer requests")
         self.resident = gauge("glitch_api_resident_bytes", "Memory of all of them")
-        self.largest = Gauge(
-            "glitch_api_largest_resident_bytes",
-            "Memory of one of them",
-            registry=own,
-            multiprocess_mode="livemax",
-        )
-        self.cpu_seconds = Counter(
-            "glitch_api_cpu_seconds", "Processor time of all of them", registry=own
-        )
+        self.largest = gauge("glitch_api_largest_resident_bytes", "Memory of one of them", of="max")
+        self.cpu_seconds = counter("glitch_api_cpu_seconds", "Processor time of all of them")
         self.registry = own
         if _FOLDER_VARIABLE in os.environ:
             self.registry = CollectorRegistry()
@@ -189,9 +182,8 @@ class OwnLoad:
             ("table", admissions.tables),
             ("events", admissions.events),
         ):
-            metrics.places.labels(kind, "at_work").set(admission.at_work)
-            metrics.places.labels(kind, "waiting").set(admission.waiting)
-            metrics.places.labels(kind, "refused").set(admission.refused)
+            for state in ("at_work", "waiting", "refused"):
+                metrics.places.labels(kind, state).set(getattr(admission, state))
         metrics.decoders.set(shared_pool().at_work)
         metrics.most_decoders.set(settings.decoders)
         pool = self._runtime.engine.pool
@@ -229,30 +221,26 @@ class LoadCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics as they are now."""
-        yield from self._machine()
-        yield from self._jobs()
-        yield from self._workers()
-
-    def _machine(self) -> Iterator[Metric]:
         if (free := disk_free_bytes(self._runtime.settings.data_dir)) is not None:
             name = "glitch_data_disk_free_bytes"
             yield _gauge(name, "Left on the disk of the data directory", free)
+        yield from self._jobs()
+        yield from self._workers()
 
     def _jobs(self) -> Iterator[Metric]:
         if (audit := self._runtime.index_audit()) is not None:
-            recall = GaugeMetricFamily(
+            yield _gauge(
                 "glitch_vector_index_recall",
                 "Share of the ten nearest that the vector index finds, at its last audit",
-                labels=("checkpoint",),
+                audit.recall,
+                checkpoint=audit.checkpoint,
             )
-            recall.add_metric((audit.checkpoint,), audit.recall)
-            audited = GaugeMetricFamily(
+            yield _gauge(
                 "glitch_vector_index_audited_timestamp_seconds",
                 "When the vector index was last audited",
-                labels=("checkpoint",),
+                audit.made_at.timestamp(),
+                checkpoint=audit.checkpoint,
             )
-            audited.add_metric((audit.checkpoint,), audit.made_at.timestamp())
-            yield from (recall, audited)
         try:
             with self._runtime.sessions() as session:
                 load = open_job_load(session)
@@ -279,5 +267,7 @@ class LoadCollector(Collector):
         yield _gauge("glitch_workers_largest_resident_bytes", "Of one", max(sizes, default=0))
 
 
-def _gauge(name: str, words: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, words, value=value)
+def _gauge(name: str, words: str, value: float, **labels: str) -> Metric:
+    found = GaugeMetricFamily(name, words, labels=tuple(labels))
+    found.add_metric(tuple(labels.values()), value)
+    return found
