@@ -50,23 +50,16 @@ class AtWork:
 
 
 class StallCheck:
-    """Whether messages wait that this worker, which is idle, does not take.
-
-    Args:
-        patience_s: for how long both must be so at every look.
-    """
+    """Whether messages wait that this worker, idle, does not take, at every look for so long."""
 
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
         self._waiting_since: float | None = None
 
     def is_stalled(self, now: float, waiting: int, last_sign: float) -> bool:
-        """Judge by one more look.
+        """Judge by one more look, at monotonic times in seconds.
 
-        Args:
-            now: monotonic time, in seconds.
-            waiting: messages in Redis that no worker has taken.
-            last_sign: when a process of this worker was last at work.
+        ``waiting`` messages no worker has taken; ``last_sign`` is when this one was last at work.
         """
         if waiting == 0:
             self._waiting_since = None

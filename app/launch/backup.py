@@ -172,11 +172,8 @@ def take_backup(settings: Settings, target: Path) -> Manifest:
 
     The dump and the counts are of one snapshot of the database. Files are copied after it: what
     the database names is written before it is named, so that nothing of the snapshot is missing
-    but what was removed meanwhile because nothing needs it any more.
-
-    Args:
-        settings: Which database and data directory.
-        target: A folder that does not exist yet, or is empty.
+    but what was removed meanwhile because nothing needs it any more. The target does not exist yet,
+    or is an empty folder.
 
     Raises:
         LaunchError: if it cannot be taken.

@@ -63,15 +63,10 @@ class Child:
         keep_open: Sequence[int] = (),
         is_conversing: bool = False,
     ) -> None:
-        """Start it.
+        """Start it as ``python -m module``.
 
-        Args:
-            name: what it is called in messages.
-            module: run as ``python -m module``.
-            arguments: its command line.
-            environment: variables set on top of this process's.
-            keep_open: file descriptors that it inherits (the lock, a listening socket).
-            is_conversing: whether it takes orders with ``tell`` and answers in ``lines``.
+        It inherits the descriptors to ``keep_open`` (the lock, a listening socket). A conversing
+        one takes orders with ``tell`` and answers in ``lines``.
         """
         self.name = name
         self._is_read = False

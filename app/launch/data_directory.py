@@ -119,12 +119,8 @@ def hold_data_directory(
 
     `flock` goes with the process, so the file that a `kill -9` leaves behind locks nothing.
     Children that inherit the descriptor keep the lock until the last of them is gone, so a
-    restart never meets the old service's half-stopped processes.
-
-    Args:
-        folder: the data directory.
-        purpose: who holds it, for the message that another start shows; one line.
-        wait_s: how long to wait for a holder that is at work, in seconds.
+    restart never meets the old service's half-stopped processes. One that is at work is waited for
+    ``wait_s`` seconds; ``purpose`` is what another start shows of whoever holds it, in one line.
 
     Raises:
         DataDirectoryBusyError: if another process holds it, with its process id.

@@ -48,10 +48,8 @@ class RunningDatabase:
     def check(self, say: Callable[[str], None]) -> None:
         """Start the embedded server again if it has ended by itself. Call it often.
 
-        What was answered is kept; requests and chunks at work fail, or are done again.
-
-        Args:
-            say: Told that it is started again.
+        What was answered is kept; requests and chunks at work fail, or are done again. ``say`` is
+        told that it is started again.
 
         Raises:
             LaunchError: if it does not start, or ends again and again.
@@ -93,12 +91,7 @@ def running_database(
     """A running database; the embedded one is stopped at the end.
 
     A watchdog process stops the embedded server when this process is killed, because the server
-    would otherwise outlive it.
-
-    Args:
-        settings: ``DATABASE_URL`` decides which database it is.
-        folder: the data directory, held by the caller.
-        lock_descriptor: of the data directory's lock, which the watchdog holds too.
+    would otherwise outlive it; it holds the data directory's lock too.
 
     Raises:
         LaunchError: if it does not start.

@@ -32,13 +32,8 @@ def publish_folder(
     """Keep a copy of the checkpoint and make it known; the same checkpoint twice is one.
 
     A copy, because the catalogue's embeddings need these weights for as long as they are kept,
-    also when the folder is removed or a new release ships another checkpoint.
-
-    Args:
-        session: its transaction is the caller's to commit.
-        folder: holds ``model.safetensors`` and ``manifest.json``.
-        data_directory: the service's.
-        activate: whether new uploads are embedded with it from now on.
+    also when the folder is removed or a new release ships another checkpoint. An activated one
+    embeds new uploads from now on.
 
     Raises:
         CheckpointError: if the folder is incomplete or damaged.

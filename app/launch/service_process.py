@@ -34,13 +34,7 @@ class ServiceProcess(Child):
     def __init__(
         self, lock: HeldLock, listener: socket.socket, environment: Mapping[str, str]
     ) -> None:
-        """Start it.
-
-        Args:
-            lock: of the data directory, which the child holds too.
-            listener: the bound socket to serve on, which several processes may share.
-            environment: of the service, beside this process's.
-        """
+        """Start it, on a bound socket that several may share; it holds the lock too."""
         # What comes to the shared socket, any of them answers: each has one of its own beside it.
         with socket.create_server(("127.0.0.1", 0)) as own:
             self._url = f"http://127.0.0.1:{own.getsockname()[1]}"
@@ -62,11 +56,7 @@ class ServiceProcess(Child):
             self._answers.put(line)
 
     def prepare(self, database_url: str, check_stop: Callable[[], None]) -> Prepared:
-        """Have it migrate, publish and see to the token.
-
-        Args:
-            database_url: the running database.
-            check_stop: raises when a stop was asked for.
+        """Have it migrate, publish and see to the token; ``check_stop`` raises to end the wait.
 
         Raises:
             ChildFailedError: if it ends; it has said why.

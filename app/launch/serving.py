@@ -39,11 +39,8 @@ class Serving:
     ) -> None:
         """Start the first one, which imports while the database starts.
 
-        Args:
-            spawn: starts one more, with these variables in its environment.
-            processes: how many there are to be.
-            counts: a file that says where they count together, so that a killed start's goes.
-            console: told of each that ended.
+        ``spawn`` starts one with more variables in its environment. The file ``counts`` says where
+        they count together, so that a killed start's folder goes.
 
         Raises:
             LaunchError: if there is no place where they could count together.

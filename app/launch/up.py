@@ -83,12 +83,7 @@ class Supervisor:
     """Starts the parts in order, watches them, and stops them in reverse order."""
 
     def __init__(self, settings: LaunchSettings, console: Console) -> None:
-        """Take nothing yet; ``run`` does.
-
-        Args:
-            settings: from the environment.
-            console: for everything but the two lines on standard output.
-        """
+        """Take nothing yet; ``run`` does. All but two lines go to the console."""
         self._settings = settings
         self._console = console
         self._stop = threading.Event()
@@ -195,11 +190,7 @@ class Supervisor:
 
 
 def up(settings: LaunchSettings, *, is_stopped_with_parent: bool) -> None:
-    """Run the service in the foreground until it is asked to stop.
-
-    Args:
-        settings: from the environment.
-        is_stopped_with_parent: stop when the parent process (`make`) is gone.
+    """Run the service in the foreground until it is asked to stop, or its parent (`make`) is gone.
 
     Raises:
         LaunchError: in one sentence, if it cannot start or stay up.

@@ -11,9 +11,7 @@ ROLES = ("worker", "scheduler")
 def run(role: str, idle_s: float | None = None) -> int:
     """Be a worker, or the scheduler, until SIGTERM; the exit code.
 
-    Args:
-        role: Which.
-        idle_s: End a worker once it has had nothing to do for so long, in seconds; None: never.
+    A worker ends once it has had nothing to do for ``idle_s`` seconds, if that is given.
     """
     from app.core.logs import configure_logging
     from app.launch.settings import read_settings

@@ -79,12 +79,8 @@ def ensure_vector_index(
     short is dropped and done again. It waits for the transactions that are writing when it starts,
     so the caller must have written nothing in one of its own.
 
-    Args:
-        engine: Where; the build runs on a connection of its own, outside any transaction.
-        checkpoint_id: Whose embeddings.
-        latent_size: Their dimension.
-        from_rows: How many rows make an index worth while.
-        check: Called twice a second; what it raises ends the build, which is then undone.
+    ``from_rows`` make an index worth while. ``check`` is called twice a second; what it raises ends
+    the build, which is then undone.
 
     Returns:
         Whether there is an index now.

@@ -62,13 +62,8 @@ def running_broker(
     """A Redis that serves, or is about to: nobody waits for it.
 
     One of ours is reached through a socket in a private folder, never over the network. A process
-    beside it starts it again should it end, and ends it with the supervisor.
-
-    Args:
-        settings: ``REDIS_URL`` decides which Redis it is.
-        folder: the data directory, held by the caller.
-        lock_descriptor: of the data directory's lock, which the process beside Redis holds too.
-        console: where an end of the process beside Redis is reported.
+    beside it starts it again should it end, and ends it with the supervisor; it holds the data
+    directory's lock too.
 
     Raises:
         LaunchError: if there is no Redis to start, or the address is none.
