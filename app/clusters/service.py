@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from operator import attrgetter
 from typing import Literal
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from app.clusters.records import ClusteringParameters, MemberRecord, Run
 from app.clusters.tables import CLUSTER_STATES, Cluster, ClusteringRun, ClusterMember
 from app.core.access import Principal, Role, require_role
 from app.core.errors import InvalidRequestError, NotFoundError
-from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row
+from app.core.paging import Page, check_limit, read_page
 from app.glitches.selection import check_ifo, select_glitches, to_record
 from app.glitches.tables import Glitch
 from app.jobs.records import JobRecord
@@ -87,14 +88,11 @@ def list_runs(session: Session, *, limit: int = 50, cursor: str | None = None) -
         InvalidRequestError: if the limit or the cursor means nothing.
     """
     check_limit(limit, LARGEST_PAGE)
-    query = select(ClusteringRun).order_by(ClusteringRun.created_at.desc(), ClusteringRun.id.desc())
-    if cursor is not None:
-        last = marked_row(session, ClusteringRun, cursor_id(cursor))
-        query = query.where(
-            beyond(last, ClusteringRun.created_at, ClusteringRun.id, falls=(True, True))
-        )
-    rows, mark = cut_page(session.scalars(query.limit(limit + 1)).all(), limit)
-    return Page(tuple(map(Run.model_validate, rows)), None if mark is None else str(mark.id))
+    order = (ClusteringRun.created_at, True), (ClusteringRun.id, True)
+    query = select(ClusteringRun)
+    return read_page(
+        session, query, lambda row: Run.model_validate(row[0]), order, limit, cursor=cursor
+    )
 
 
 def list_clusters(
@@ -113,7 +111,7 @@ def list_clusters(
         NotFoundError: if there is no such run.
     """
     check_limit(limit, LARGEST_PAGE)
-    query = select(Cluster).order_by(Cluster.size.desc(), Cluster.id)
+    query = select(Cluster)
     if run_id is not None or identity is None:
         run = latest_run(session) if run_id is None else get_run(session, run_id)
         if run is None:
@@ -122,13 +120,9 @@ def list_clusters(
     if identity is not None:
         query = query.where(Cluster.identity == identity)
     query = query.where(*cluster_conditions(filters))
-    if cursor is not None:
-        last = marked_row(session, Cluster, cursor_id(cursor))
-        query = query.where(beyond(last, Cluster.size, Cluster.id, falls=(True, False)))
-    rows, mark = cut_page(session.scalars(query.limit(limit + 1)).all(), limit)
-    return Page(
-        tuple(map(records.Cluster.model_validate, rows)), None if mark is None else str(mark.id)
-    )
+    order = (Cluster.size, True), (Cluster.id, False)
+    seen = records.Cluster.model_validate
+    return read_page(session, query, lambda row: seen(row[0]), order, limit, cursor=cursor)
 
 
 def cluster_conditions(filters: ClusterFilters) -> list[ColumnElement[bool]]:
@@ -204,25 +198,25 @@ def list_members(
     """
     get_cluster(session, cluster_id)
     check_limit(limit, LARGEST_PAGE)
-    first = ClusterMember.distance if order == "distance" else Glitch.gps_time.asc().nulls_last()
     query = (
         select_glitches(
             ClusterMember.probability, ClusterMember.distance, ClusterMember.is_exemplar
         )
         .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
         .where(ClusterMember.cluster_id == cluster_id)
-        .order_by(first, ClusterMember.glitch_id)
         .offset(offset)
     )
+    if order == "time":
+        query = query.order_by(Glitch.gps_time.asc().nulls_last(), ClusterMember.glitch_id)
     if is_exemplar is not None:
         query = query.where(ClusterMember.is_exemplar.is_(is_exemplar))
-    if cursor is not None:
-        last = marked_row(session, ClusterMember, (cluster_id, cursor_id(cursor)))
-        query = query.where(
-            beyond(last, ClusterMember.distance, ClusterMember.glitch_id, falls=(False, False))
-        )
-    rows, mark = cut_page(session.execute(query.limit(limit + 1)).all(), limit)
-    shown = tuple(
-        MemberRecord(to_record(row), row.probability, row.distance, row.is_exemplar) for row in rows
+    return read_page(
+        session,
+        query,
+        lambda row: MemberRecord(to_record(row), row.probability, row.distance, row.is_exemplar),
+        ((ClusterMember.distance, False), (ClusterMember.glitch_id, False)),
+        limit,
+        cursor=cursor,
+        within=cluster_id,
+        id_of=attrgetter("glitch.id"),
     )
-    return Page(shown, None if mark is None else str(shown[-1].glitch.id))

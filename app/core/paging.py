@@ -1,11 +1,12 @@
 """What lists share that are read page by page, from a mark onwards."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import Select, and_, or_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.errors import InvalidRequestError
@@ -55,38 +56,6 @@ def cursor_id(cursor: str) -> UUID:
         raise wrong_cursor() from None
 
 
-def marked_row(session: Session, table: type[RowT], key: Any) -> RowT:
-    """The last row of the page before.
-
-    Raises:
-        InvalidRequestError: if it is not there.
-    """
-    row = session.get(table, key)
-    if row is None:
-        raise wrong_cursor()
-    return row
-
-
-def beyond(
-    mark: object,
-    first: InstrumentedAttribute[Any],
-    second: InstrumentedAttribute[Any],
-    *,
-    falls: tuple[bool, bool],
-) -> ColumnElement[bool]:
-    """Whether a row comes after a marked one.
-
-    The list is ordered by the first column, and by the second where that is equal; ``falls``
-    says which of the two descend. ``mark`` has attributes of their names.
-    """
-    values = getattr(mark, first.key), getattr(mark, second.key)
-    after = [
-        column < value if is_falling else column > value
-        for column, value, is_falling in zip((first, second), values, falls, strict=True)
-    ]
-    return or_(after[0], and_(first == values[0], after[1]))
-
-
 def cut_page(rows: Sequence[RowT], limit: int) -> tuple[Sequence[RowT], RowT | None]:
     """The rows to show of those that were read, one more than the limit; the mark, if more follow.
 
@@ -95,3 +64,40 @@ def cut_page(rows: Sequence[RowT], limit: int) -> tuple[Sequence[RowT], RowT | N
     """
     shown = rows[:limit]
     return shown, shown[-1] if len(rows) > limit else None
+
+
+def read_page(
+    session: Session,
+    query: Select[*tuple[Any, ...]],
+    record: Callable[[Any], Item],
+    order: Sequence[tuple[InstrumentedAttribute[Any], bool]],
+    limit: int,
+    *,
+    cursor: str | None,
+    within: UUID | None = None,
+    id_of: Callable[[Any], object] = attrgetter("id"),
+) -> Page[Item]:
+    """One page of the rows of a query, as records, in the order of two columns of one table.
+
+    With each column comes whether it falls. A cursor is the id of the last record, by which alone,
+    or with ``within`` before it, that table finds its row.
+
+    Raises:
+        InvalidRequestError: if the cursor means nothing.
+    """
+    query = query.order_by(*(column.desc() if falls else column.asc() for column, falls in order))
+    if cursor is not None:
+        key = cursor_id(cursor)
+        table: Any = order[0][0].class_
+        mark = session.get(table, key if within is None else (within, key))
+        if mark is None:
+            raise wrong_cursor()
+        values = [getattr(mark, column.key) for column, _ in order]
+        first, second = (
+            column < value if falls else column > value
+            for (column, falls), value in zip(order, values, strict=True)
+        )
+        query = query.where(or_(first, and_(order[0][0] == values[0], second)))
+    rows = session.execute(query.limit(limit + 1)).all()
+    shown = tuple(map(record, rows[:limit]))
+    return Page(shown, str(id_of(shown[-1])) if len(rows) > limit else None)

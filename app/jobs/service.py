@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.core.access import Principal, Role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
-from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row, wrong_cursor
+from app.core.paging import Page, check_limit, cut_page, read_page, wrong_cursor
 from app.jobs import records
 from app.jobs.finalising import finalise, lock_job
 from app.jobs.notify import notify_after_commit
@@ -84,16 +84,13 @@ def list_jobs(
     """
     check_limit(limit, LARGEST_PAGE)
     _check_state(state, JOB_STATES)
-    query = select(Job).order_by(Job.created_at.desc(), Job.id.desc())
+    query = select(Job)
     if kind is not None:
         query = query.where(Job.kind == kind)
     if state is not None:
         query = query.where(Job.state == state)
-    if cursor is not None:
-        last = marked_row(session, Job, cursor_id(cursor))
-        query = query.where(beyond(last, Job.created_at, Job.id, falls=(True, True)))
-    rows, mark = cut_page(session.scalars(query.limit(limit + 1)).all(), limit)
-    return Page(tuple(map(to_record, rows)), None if mark is None else str(mark.id))
+    order = (Job.created_at, True), (Job.id, True)
+    return read_page(session, query, lambda row: to_record(row[0]), order, limit, cursor=cursor)
 
 
 def latest_job(session: Session, kind: str) -> JobRecord | None:

@@ -1,5 +1,6 @@
 """Label audits for whoever asks: start one, read the findings of the latest, page by page."""
 
+from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -12,7 +13,7 @@ from app.clusters.service import get_cluster, get_run, latest_run
 from app.clusters.tables import Cluster, ClusterMember
 from app.core.access import Principal, Role, require_role
 from app.core.errors import ConflictError, InvalidRequestError
-from app.core.paging import Page, beyond, check_limit, cursor_id, cut_page, marked_row, wrong_cursor
+from app.core.paging import Page, check_limit, cursor_id, read_page, wrong_cursor
 from app.glitches import records
 from app.glitches.labels import append_label
 from app.glitches.records import GlitchFilters
@@ -105,7 +106,6 @@ def list_doubtful_glitches(
         .join(LabelFinding, LabelFinding.glitch_id == Glitch.id)
         .join(suggested, suggested.id == LabelFinding.suggested_id)
         .where(*_standing(audit.id))
-        .order_by(LabelFinding.margin, LabelFinding.glitch_id)
     )
     if ifo is not None:
         check_ifo(ifo)
@@ -117,16 +117,16 @@ def list_doubtful_glitches(
         query = query.where(LabelFinding.class_id.in_(class_ids(session, (label,))))
     if suggestion is not None:
         query = query.where(LabelFinding.suggested_id.in_(class_ids(session, (suggestion,))))
-    if cursor is not None:
-        last = marked_row(session, LabelFinding, (audit.id, cursor_id(cursor)))
-        query = query.where(
-            beyond(last, LabelFinding.margin, LabelFinding.glitch_id, falls=(False, False))
-        )
-    rows, mark = cut_page(session.execute(query.limit(limit + 1)).all(), limit)
-    shown = tuple(
-        AuditedGlitch(to_record(row), row[3], row[4], row[5], audit.n_voters) for row in rows
+    return read_page(
+        session,
+        query,
+        lambda row: AuditedGlitch(to_record(row), row[3], row[4], row[5], audit.n_voters),
+        ((LabelFinding.margin, False), (LabelFinding.glitch_id, False)),
+        limit,
+        cursor=cursor,
+        within=audit.id,
+        id_of=attrgetter("glitch.id"),
     )
-    return Page(shown, None if mark is None else str(shown[-1].glitch.id))
 
 
 def keep_label(session: Session, glitch_id: UUID, *, author: Principal) -> records.Label:
