@@ -107,18 +107,13 @@ def history(session: SessionDep, _: Reader, name: ClassPath) -> ClassHistory:
 
 @router.post("/{name}/changes", summary="Change a class")
 def change(
-    session: SessionDep,
-    principal: Reviewer,
-    name: ClassPath,
-    body: ChangeRequest,
+    session: SessionDep, principal: Reviewer, name: ClassPath, body: ChangeRequest
 ) -> Changed:
     """Rename, describe, retire, move, choose exemplars, merge, undo, redo. Reviewer or admin."""
     class_id = get_class_named(session, name).id
     outcome = change_class(session, class_id, body, author=principal)
     return Changed(
-        glitch_class=outcome.record,
-        event_id=outcome.log.last_id,
-        history=_history(outcome.log),
+        glitch_class=outcome.record, event_id=outcome.log.last_id, history=_history(outcome.log)
     )
 
 

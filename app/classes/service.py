@@ -22,14 +22,7 @@ from app.classes.changes import (
     take_back_merge,
     wanted_values,
 )
-from app.classes.log import (
-    Change,
-    ClassEvent,
-    ClassLog,
-    MergeClassRequest,
-    StateRequest,
-    replay,
-)
+from app.classes.log import Change, ClassEvent, ClassLog, MergeClassRequest, StateRequest, replay
 from app.classes.naming import (
     WITHDRAWN,
     find_class,
@@ -42,12 +35,7 @@ from app.classes.tables import GlitchClass
 from app.classes.tree import Tree
 from app.clusters.review.tables import LabelSuggestion
 from app.core.access import Principal, Role, record_event, require_role
-from app.core.errors import (
-    ConflictError,
-    InvalidRequestError,
-    NotFoundError,
-    PermissionDeniedError,
-)
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.events import RedoRequest, UndoRequest, act_to_turn, check_remark, refuse_stale
 from app.glitches.tables import Label
 

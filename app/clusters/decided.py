@@ -222,8 +222,7 @@ def standing_dismissals(session: Session, parameters: ClusteringParameters) -> l
         select(Cluster.identity)
         .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
         .where(
-            Cluster.state == "dismissed",
-            ClusteringRun.is_simulated.is_(parameters.is_simulated),
+            Cluster.state == "dismissed", ClusteringRun.is_simulated.is_(parameters.is_simulated)
         )
         .distinct()
     ).all()
@@ -256,10 +255,7 @@ def dismissed_among(
 
 
 def of_dismissed_look(
-    session: Session,
-    checkpoint_id: int,
-    dismissals: Sequence[Dismissal],
-    vectors: Unit,
+    session: Session, checkpoint_id: int, dismissals: Sequence[Dismissal], vectors: Unit
 ) -> Dismissal | None:
     """The dismissed look that most of these vectors (of length one) have; None if none.
 

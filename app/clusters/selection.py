@@ -142,11 +142,7 @@ def select_novel(
             for count in calibration_by_ifo.values()
         )
         findings.append(
-            found(
-                "too_few_calibrate",
-                n_calibration=max(calibration_by_ifo.values()),
-                least=least,
-            )
+            found("too_few_calibrate", n_calibration=max(calibration_by_ifo.values()), least=least)
         )
     if n_flagged:
         findings += _few_labels(session, population)

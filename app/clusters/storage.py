@@ -29,11 +29,7 @@ from app.core.database import uuid7
 from glitch.clustering import FoundCluster, Match, Unit, describe_cluster
 
 DECIDED = ("promoted", "merged", "dismissed")
-STATE_WORDS = {
-    "promoted": "named",
-    "merged": "merged into a class",
-    "dismissed": "dismissed",
-}
+STATE_WORDS = {"promoted": "named", "merged": "merged into a class", "dismissed": "dismissed"}
 
 
 @dataclass(frozen=True)

@@ -114,11 +114,7 @@ def _simulated_look(
         .select_from(Embedding)
         .join(Glitch, Glitch.id == Embedding.glitch_id)
         .join(GlitchClass, GlitchClass.id == Glitch.class_id)
-        .where(
-            Embedding.checkpoint_id == checkpoint_id,
-            Embedding.is_simulated,
-            distance <= reach,
-        )
+        .where(Embedding.checkpoint_id == checkpoint_id, Embedding.is_simulated, distance <= reach)
         .group_by(GlitchClass.id)
         .order_by(func.count().desc(), GlitchClass.name)
         .limit(1)

@@ -245,8 +245,7 @@ def _note_use(session: Session, token_id: UUID, now: datetime) -> None:
         .where(
             ApiToken.id == token_id,
             or_(
-                ApiToken.last_used_at.is_(None),
-                ApiToken.last_used_at < now - LAST_USED_RESOLUTION,
+                ApiToken.last_used_at.is_(None), ApiToken.last_used_at < now - LAST_USED_RESOLUTION
             ),
         )
         .with_for_update(skip_locked=True)

@@ -143,9 +143,7 @@ class Settings(BaseSettings):
         default=4000, gt=0, description="The largest batch accepted, in MB of 10^6 bytes."
     )
     max_batch_unpacked_mb: float = Field(
-        default=40_000,
-        gt=0,
-        description="What one batch may unpack to, in MB of 10^6 bytes.",
+        default=40_000, gt=0, description="What one batch may unpack to, in MB of 10^6 bytes."
     )
     batch_timeout_s: float = Field(
         default=3600, gt=0, description="How long one batch may take to arrive, in seconds."

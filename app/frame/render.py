@@ -102,11 +102,7 @@ class Visitor:
 
 
 def render(
-    request: Request,
-    page: PageContext,
-    *,
-    status: int = 200,
-    has_own_pictures: bool = False,
+    request: Request, page: PageContext, *, status: int = 200, has_own_pictures: bool = False
 ) -> HTMLResponse:
     """A whole page, for the visitor that its route found.
 

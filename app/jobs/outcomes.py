@@ -146,10 +146,7 @@ def _locked(session: Session, chunk: Chunk) -> Job:
 
 
 def _write_plan(
-    session: Session,
-    chunk: Chunk,
-    chunks: list[dict[str, Any]],
-    items: list[tuple[int, int, str]],
+    session: Session, chunk: Chunk, chunks: list[dict[str, Any]], items: list[tuple[int, int, str]]
 ) -> None:
     if chunks:
         session.execute(insert(JobChunk), chunks)

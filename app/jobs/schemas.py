@@ -86,7 +86,5 @@ def job(record: JobRecord) -> Job:
     """A job."""
     own = {name: getattr(record, name) for name in Job.model_fields.keys() - {"progress", "made"}}
     return Job(
-        **own,
-        progress=JobProgress.model_validate(record),
-        made=made_by(record, datetime.now(UTC)),
+        **own, progress=JobProgress.model_validate(record), made=made_by(record, datetime.now(UTC))
     )

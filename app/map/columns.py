@@ -123,9 +123,7 @@ def pack(header: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> bytes:
     kinds = {name: kind for name, (_, kind) in _COLUMNS.items()} | _MADE
     for name, kind in kinds.items():
         part = columns[name].astype(kind).tobytes()
-        about.append(
-            {"name": name, "type": kind[1:], "offset": offset, "length": len(part)},
-        )
+        about.append({"name": name, "type": kind[1:], "offset": offset, "length": len(part)})
         padding = -len(part) % _ALIGNED
         parts += [part, bytes(padding)]
         offset += len(part) + padding

@@ -39,11 +39,7 @@ class MapPoint(Base):
     __tablename__ = "map_point"
     __table_args__ = (
         Index("ix_map_point_glitch_id", "glitch_id"),  # for the cascade of a glitch
-        Index(
-            "ix_map_point_anchors",
-            "projection_id",
-            postgresql_where=text("is_anchor"),
-        ),
+        Index("ix_map_point_anchors", "projection_id", postgresql_where=text("is_anchor")),
     )
 
     projection_id: Mapped[int] = mapped_column(

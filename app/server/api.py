@@ -58,9 +58,7 @@ async def healthz() -> Health:
 
 
 @router.get(
-    "/readyz",
-    summary="Whether uploads can be served",
-    responses={200: {"model": Readiness}},
+    "/readyz", summary="Whether uploads can be served", responses={200: {"model": Readiness}}
 )
 async def readyz(request: Request, runtime: RuntimeDep) -> Response:
     """200 once the database answers, its migrations are current, the model is loaded and there is

@@ -143,8 +143,7 @@ class UploadRoute(APIRoute):
 
 
 async def upload_caller(
-    request: Request,
-    _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
+    request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None
 ) -> Principal:
     """Who uploads, as ``UploadRoute`` found; the form holds no field that would be dropped."""
     await check_form_fields(request)

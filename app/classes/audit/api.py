@@ -65,11 +65,7 @@ def new_audit(session: SessionDep, principal: Submitter, body: NewAudit) -> job_
 
 @router.get("", summary="Labels that deserve a second look")
 def label_audit(
-    base: BaseUrl,
-    session: SessionDep,
-    _: Reader,
-    run: Run = None,
-    limit: Limit = 50,
+    base: BaseUrl, session: SessionDep, _: Reader, run: Run = None, limit: Limit = 50
 ) -> Summary:
     """Impure clusters, and glitches unlike their own label, the most doubtful first."""
     clusters = list_impure_clusters(session, run_id=run, limit=limit)

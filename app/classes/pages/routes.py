@@ -51,11 +51,7 @@ def add(
             )
     except (InvalidRequestError, ConflictError) as error:
         page = classes_page_of(
-            session,
-            principal,
-            error=str(error),
-            typed_name=name,
-            typed_description=description,
+            session, principal, error=str(error), typed_name=name, typed_description=description
         )
         return render(request, page, status=status_of(error))
     return see_other(class_href(made.id), done="class-added")

@@ -185,8 +185,7 @@ def class_page_of(
         rate=_rate(times_of(session, record.id), own),
         members=tuple(
             Member(
-                card(one),
-                MemberChoice(str(one.id), f"Choose {one.public_id}", None, can_change),
+                card(one), MemberChoice(str(one.id), f"Choose {one.public_id}", None, can_change)
             )
             for one in page.items
         ),

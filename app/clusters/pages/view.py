@@ -34,13 +34,7 @@ from app.frame.contexts import Card, ClassCount, Download, MemberChoice, PageCon
 from app.frame.deps import EventId, LongText
 from app.frame.figures import StripSection
 from app.frame.histograms import Histogram, Sparkline, histogram, sparkline
-from app.frame.words import (
-    CARD_WINDOW_S,
-    card,
-    count,
-    export_links,
-    nearest_window,
-)
+from app.frame.words import CARD_WINDOW_S, card, count, export_links, nearest_window
 from app.glitches.browsing import exemplars
 from app.glitches.records import GlitchRecord
 
@@ -230,11 +224,7 @@ def cluster_page_of(
     elsewhere = _elsewhere(session, cluster)
     can_choose = can_review and not elsewhere
     members = list_members(
-        session,
-        cluster.id,
-        order=order,
-        limit=MEMBERS_SHOWN,
-        offset=MEMBERS_SHOWN * (page - 1),
+        session, cluster.id, order=order, limit=MEMBERS_SHOWN, offset=MEMBERS_SHOWN * (page - 1)
     )
     facts = member_facts(session, cluster.id)
     chosen = frozenset(map(str, typed.chosen))

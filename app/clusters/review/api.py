@@ -43,10 +43,7 @@ def cluster_history(session: SessionDep, _: Reader, cluster_id: UUID) -> History
 
 @router.post("/{cluster_id}/review", summary="Review a cluster")
 def review_cluster(
-    session: SessionDep,
-    principal: Reviewer,
-    cluster_id: UUID,
-    body: ReviewRequest,
+    session: SessionDep, principal: Reviewer, cluster_id: UUID, body: ReviewRequest
 ) -> Reviewed:
     """Name, merge, split, dismiss, assign, accept, comment, undo, redo. Needs the role reviewer."""
     outcome = review(session, cluster_id, body, author=principal)

@@ -62,10 +62,7 @@ def members_named(session: Session, cluster: Cluster, member_ids: Sequence[UUID]
     found = session.scalar(
         select(func.count())
         .select_from(ClusterMember)
-        .where(
-            ClusterMember.cluster_id == cluster.id,
-            is_any_of(ClusterMember.glitch_id, wanted),
-        )
+        .where(ClusterMember.cluster_id == cluster.id, is_any_of(ClusterMember.glitch_id, wanted))
     )
     if found != len(wanted):
         raise InvalidRequestError(

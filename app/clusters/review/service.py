@@ -176,12 +176,7 @@ def _latest(session: Session, identity: UUID) -> Cluster:
 
 
 def _add(
-    session: Session,
-    cluster: Cluster,
-    kind: str,
-    author: Principal,
-    *,
-    undoes: int | None = None,
+    session: Session, cluster: Cluster, kind: str, author: Principal, *, undoes: int | None = None
 ) -> ReviewEvent:
     row = ReviewEvent(
         identity=cluster.identity,

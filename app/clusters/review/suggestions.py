@@ -33,12 +33,7 @@ def suggest(
 
 
 def suggest_again(
-    session: Session,
-    glitch_ids: Collection[UUID],
-    *,
-    identity: UUID,
-    class_id: int,
-    event_id: int,
+    session: Session, glitch_ids: Collection[UUID], *, identity: UUID, class_id: int, event_id: int
 ) -> None:
     """Put back suggestions that an act had used up."""
     rows = [

@@ -16,14 +16,7 @@ from app.clusters.pages.words import STATE_TEXTS, cluster_href
 from app.core.access import Role
 from app.core.errors import NotReadyError
 from app.frame.contexts import Card, Choice, PageContext
-from app.frame.deps import (
-    CsrfChecked,
-    ForReaders,
-    PageRoute,
-    Reader,
-    Reviewer,
-    Submitter,
-)
+from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Reviewer, Submitter
 from app.frame.failures import explain, see_other
 from app.frame.palette import class_colour
 from app.frame.render import SECURITY_HEADERS, environment, render
