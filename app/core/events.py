@@ -46,6 +46,12 @@ class ActRequest(Model):
         return self.model_dump(mode="json", exclude={"action", "last_event_id", "remark"})
 
 
+def request_of(requests: Any, action: str, **values: Any) -> Any:
+    """The one of these requests, a union, whose action it is, as ``made``."""
+    known = {get_args(one.model_fields["action"].annotation)[0]: one for one in get_args(requests)}
+    return known[action].made(**values)
+
+
 class UndoRequest(ActRequest):
     """Take back the last act that stands, or a comment."""
 

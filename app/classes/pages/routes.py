@@ -1,23 +1,15 @@
 """Classes: all of them, and one with its history and what may be done to it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from app.classes.log import (
-    Change,
-    DescribeRequest,
-    ExemplarsRequest,
-    MergeClassRequest,
-    MoveRequest,
-    RenameRequest,
-    StateRequest,
-)
+from app.classes.log import Change
 from app.classes.naming import called_now, class_called, create_class, find_class
 from app.classes.pages.view import ChangeTyped, class_href, class_page_of, classes_page_of
 from app.classes.service import change_class, get_class, get_class_named
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
-from app.core.events import RedoRequest, UndoRequest
+from app.core.events import request_of
 from app.frame.deps import CsrfChecked, LongText, PageRoute, Reader
 from app.frame.failures import see_other, status_of
 from app.frame.render import render
@@ -94,22 +86,24 @@ def change(
         "remark": "" if act in _NO_REMARK else typed.text,
     }
     into = class_called(session, typed.into) or typed.into.strip()
-    changes: dict[str, Change] = {
-        "rename": RenameRequest.made(name=typed.name.strip(), **about),
-        "describe": DescribeRequest.made(description=typed.description.strip(), **about),
-        "move": MoveRequest.made(parent=typed.parent.strip() or None, **about),
-        "retire": StateRequest.made(state="retired", **about),
-        "reactivate": StateRequest.made(state="active", **about),
-        "dormant": StateRequest.made(state="dormant", **about),
-        "exemplars": ExemplarsRequest.made(glitch_ids=typed.member, **about),
-        "merge": MergeClassRequest.made(into=into, **about),
-        "undo": UndoRequest.made(event_id=typed.event_id, **about),
-        "redo": RedoRequest.made(event_id=typed.event_id, **about),
+    asked: dict[str, tuple[str, dict[str, Any]]] = {
+        "rename": ("rename", {"name": typed.name.strip()}),
+        "describe": ("describe", {"description": typed.description.strip()}),
+        "move": ("move", {"parent": typed.parent.strip() or None}),
+        "retire": ("state", {"state": "retired"}),
+        "reactivate": ("state", {"state": "active"}),
+        "dormant": ("state", {"state": "dormant"}),
+        "exemplars": ("exemplars", {"glitch_ids": typed.member}),
+        "merge": ("merge", {"into": into}),
+        "undo": ("undo", {"event_id": typed.event_id}),
+        "redo": ("redo", {"event_id": typed.event_id}),
     }
-    if act not in changes:
+    if act not in asked:
         raise NotFoundError("There is no such act: go back to the class and choose another.")
     try:
-        outcome = change_class(session, class_id, changes[act], author=principal)
+        action, values = asked[act]
+        wanted = request_of(Change, action, **values, **about)
+        outcome = change_class(session, class_id, wanted, author=principal)
     except (InvalidRequestError, ConflictError, PermissionDeniedError) as error:
         kept = None if act in _NO_REMARK or act == "exemplars" else typed
         page = class_page_of(session, record, principal, error=str(error), typed=kept)

@@ -1,6 +1,6 @@
 """Flagged clusters: the list, one cluster, and what reviewers do to it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -13,21 +13,12 @@ from app.clusters.pages.lists import UNTYPED, RunTyped, clusters_page_of
 from app.clusters.pages.model import seen_page_of
 from app.clusters.pages.view import ReviewTyped, cluster_page_of, undo_offer
 from app.clusters.pages.words import cluster_href
-from app.clusters.review.log import (
-    AcceptRequest,
-    Action,
-    AssignRequest,
-    CommentRequest,
-    DismissRequest,
-    MergeRequest,
-    PromoteRequest,
-    SplitRequest,
-)
+from app.clusters.review.log import Action
 from app.clusters.review.service import review
 from app.clusters.service import get_cluster, start_clustering
 from app.core.access import Principal
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.core.events import RedoRequest, UndoRequest
+from app.core.events import request_of
 from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter
 from app.frame.failures import see_other, status_of
 from app.frame.render import render
@@ -151,20 +142,19 @@ def decide(
         name = typed.class_name.strip()
         if act in {"merge", "assign"}:
             name = class_meant(session, name)
-        actions: dict[str, Action] = {
-            "promote": PromoteRequest.made(class_name=typed.new_class.strip(), **about),
-            "merge": MergeRequest.made(class_name=name, **about),
-            "dismiss": DismissRequest.made(**about),
-            "dismiss-look": DismissRequest.made(is_of_look=True, **about),
-            "split": SplitRequest.made(member_ids=chosen, **about),
-            "assign": AssignRequest.made(class_name=name, member_ids=chosen, **about),
-            "accept": AcceptRequest.made(member_ids=chosen, **about),
-            "accept-all": AcceptRequest.made(**about),
-            "comment": CommentRequest.made(text=typed.text, **about),
-            "undo": UndoRequest.made(event_id=typed.event_id, **about),
-            "redo": RedoRequest.made(event_id=typed.event_id, **about),
+        asked: dict[str, dict[str, Any]] = {
+            "promote": {"class_name": typed.new_class.strip()},
+            "merge": {"class_name": name},
+            "dismiss-look": {"is_of_look": True},
+            "split": {"member_ids": chosen},
+            "assign": {"class_name": name, "member_ids": chosen},
+            "accept": {"member_ids": chosen},
+            "comment": {"text": typed.text},
+            "undo": {"event_id": typed.event_id},
+            "redo": {"event_id": typed.event_id},
         }
-        outcome = review(session, cluster_id, actions[act], author=principal)
+        action = request_of(Action, act.partition("-")[0], **asked.get(act, {}), **about)
+        outcome = review(session, cluster_id, action, author=principal)
     except (InvalidRequestError, ConflictError) as error:
         cluster = get_cluster(session, cluster_id)  # as whoever was quicker left it
         context = cluster_page_of(session, cluster, principal, error=str(error), typed=typed)

@@ -174,7 +174,7 @@ def take_back_promotion(scene: Scene, memory: Mapping[str, Any]) -> None:
     if found is not None:
         found.state = WITHDRAWN
         note_withdrawal(scene.session, found.id, author=scene.author)
-    take_back_naming(scene, memory)
+    flag_again(scene, memory)
 
 
 def refuse_to_withdraw(session: Session, cluster: Cluster, memory: Mapping[str, Any]) -> None:
@@ -195,8 +195,8 @@ def merge(scene: Scene, action: MergeRequest) -> Memory:
     return _become(scene, "merged", action.class_name)
 
 
-def take_back_naming(scene: Scene, _memory: Mapping[str, Any]) -> None:
-    """Remove what was suggested; the cluster is flagged again."""
+def flag_again(scene: Scene, _memory: Mapping[str, Any]) -> None:
+    """Remove what was suggested, if anything; the cluster is on the list again."""
     suggestions.take(scene.session, scene.cluster.identity)
     set_state(scene, "flagged")
 
@@ -206,11 +206,6 @@ def dismiss(scene: Scene, _action: DismissRequest) -> Memory:
     require_flagged(scene)
     set_state(scene, "dismissed")
     return {}
-
-
-def take_back_dismissal(scene: Scene, _memory: Mapping[str, Any]) -> None:
-    """Put it back on the list."""
-    set_state(scene, "flagged")
 
 
 def assign(scene: Scene, action: AssignRequest) -> Memory:
@@ -279,10 +274,6 @@ def comment(_scene: Scene, action: CommentRequest) -> Memory:
     return {"text": check_remark(action.text)}
 
 
-def take_back_nothing(_scene: Scene, _memory: Mapping[str, Any]) -> None:
-    """A remark that is taken back stays in the history, struck out."""
-
-
 def _become(scene: Scene, state: str, class_name: str) -> Memory:
     found = usable_class(scene.session, class_name)
     n_suggested = suggestions.suggest(
@@ -343,12 +334,12 @@ class Act:
 
 ACTS: dict[str, Act] = {
     "promote": Act(PromoteRequest, promote, take_back_promotion, refuse_to_withdraw),
-    "merge": Act(MergeRequest, merge, take_back_naming),
-    "dismiss": Act(DismissRequest, dismiss, take_back_dismissal),
+    "merge": Act(MergeRequest, merge, flag_again),
+    "dismiss": Act(DismissRequest, dismiss, flag_again),
     "split": Act(SplitRequest, split, take_back_split, refuse_to_join),
     "assign": Act(AssignRequest, assign, take_back_labels),
     "accept": Act(AcceptRequest, accept, take_back_labels),
-    "comment": Act(CommentRequest, comment, take_back_nothing),
+    "comment": Act(CommentRequest, comment, lambda *_: None),  # taken back, it is struck out
 }
 
 
