@@ -16,9 +16,8 @@ from app.batches.storage import check_kept, keep_upload
 from app.core.access import Role, require_role
 from app.core.model import Model
 from app.glitches.upload import clean_name
-from app.server.callers import Uploader, UploadRoute
 from app.server.form_fields import EnergyMax, FrequencyRange
-from app.server.request_scope import BaseUrl, RuntimeDep, SessionDep
+from app.server.request_scope import BaseUrl, RuntimeDep, SessionDep, Uploader, UploadRoute
 
 router = APIRouter(route_class=UploadRoute, tags=["uploads"])
 

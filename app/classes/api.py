@@ -14,8 +14,7 @@ from app.classes.service import change_class, class_history, get_class_named, to
 from app.core.model import ListOf, Model
 from app.glitches import render
 from app.glitches.schemas import Glitch
-from app.server.callers import Reader, Reviewer
-from app.server.request_scope import BaseUrl, SessionDep
+from app.server.request_scope import BaseUrl, Reader, Reviewer, SessionDep
 from glitch.gps import plain_seconds
 
 

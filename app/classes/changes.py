@@ -27,7 +27,7 @@ from app.classes.naming import (
 )
 from app.classes.tables import GlitchClass
 from app.classes.tree import DEEPEST, Tree
-from app.clusters.review.tables import LabelSuggestion
+from app.clusters.tables import LabelSuggestion
 from app.core.access import Principal
 from app.core.database import uuid7
 from app.core.errors import ConflictError, InvalidRequestError

@@ -33,7 +33,7 @@ from app.classes.naming import (
 )
 from app.classes.tables import GlitchClass
 from app.classes.tree import Tree
-from app.clusters.review.tables import LabelSuggestion
+from app.clusters.tables import LabelSuggestion
 from app.core.access import Principal, Role, record_event, require_role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.events import RedoRequest, UndoRequest, act_to_turn, check_remark, refuse_stale

@@ -20,8 +20,7 @@ from app.core.model import ListOf, Model
 from app.glitches import render
 from app.glitches.schemas import Glitch
 from app.jobs import schemas as job_schemas
-from app.server.callers import Cursor, Reader, Submitter
-from app.server.request_scope import BaseUrl, SessionDep
+from app.server.request_scope import BaseUrl, Cursor, Reader, SessionDep, Submitter
 
 
 class NewRun(Model):

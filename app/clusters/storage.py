@@ -21,10 +21,9 @@ from app.clusters.decided import (
 )
 from app.clusters.findings import Finding, found
 from app.clusters.records import ClusteringParameters
-from app.clusters.review.tables import ReviewEvent
 from app.clusters.selection import Selection
 from app.clusters.summary import significance, summarise
-from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, ReviewEvent
 from app.core.database import uuid7
 from glitch.clustering import FoundCluster, Match, Unit, describe_cluster
 

@@ -8,8 +8,7 @@ from pydantic import Field
 from app.core.model import Model
 from app.demo.service import remove_demonstration, start_demonstration
 from app.jobs import schemas as job_schemas
-from app.server.callers import Admin
-from app.server.request_scope import SessionDep
+from app.server.request_scope import Admin, SessionDep
 
 router = APIRouter(prefix="/demonstration", tags=["demonstration"])
 

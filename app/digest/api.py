@@ -5,8 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.digest.service import Digest, digest
-from app.server.callers import Reader
-from app.server.request_scope import SessionDep
+from app.server.request_scope import Reader, SessionDep
 
 router = APIRouter(prefix="/digest", tags=["digest"])
 

@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.classes.tables import ClassEvent
 from app.clusters.findings import doubt_of
-from app.clusters.review.tables import ReviewEvent
-from app.clusters.tables import Cluster, ClusteringRun
+from app.clusters.tables import Cluster, ClusteringRun, ReviewEvent
 from app.core.database import least_of
 from app.core.errors import InvalidRequestError
 from app.core.model import Model

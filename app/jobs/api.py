@@ -13,8 +13,7 @@ from app.jobs import schemas as job_schemas
 from app.jobs.follow import STILL_HERE, event_stream, follow
 from app.jobs.records import JobItem
 from app.jobs.service import cancel_job, get_job, list_items, list_jobs, retry_job
-from app.server.callers import Cursor, Reader, Submitter
-from app.server.request_scope import SessionDep
+from app.server.request_scope import Cursor, Reader, SessionDep, Submitter
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 

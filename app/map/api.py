@@ -12,13 +12,12 @@ from app.clusters.chosen import cluster_by_hand
 from app.core.model import ClassName, ListOf, Model
 from app.jobs import schemas as job_schemas
 from app.map.bulk import MOST_AT_ONCE, label_selection, list_bulk_labels, undo_selection
-from app.map.files import map_files
+from app.map.columns import map_files
 from app.map.records import LAID_OUT_AT_MOST, BulkLabel, Projection
 from app.map.region import Region, resolve
 from app.map.service import map_state, start_drawing, start_placing
 from app.server.answers import map_answer, map_ids_answer
-from app.server.callers import Reader, Reviewer, Submitter
-from app.server.request_scope import RuntimeDep, SessionDep
+from app.server.request_scope import Reader, Reviewer, RuntimeDep, SessionDep, Submitter
 
 
 class MapOrder(Model):

@@ -14,8 +14,7 @@ from pydantic import Field, ValidationError
 
 from app.core.errors import InvalidRequestError
 from app.core.model import Model
-from app.map.columns import CATEGORIES, unpack
-from app.map.files import files_of_version
+from app.map.columns import CATEGORIES, files_of_version, unpack
 from glitch.projection import inside
 
 MOST_CORNERS = 2000

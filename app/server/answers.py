@@ -16,7 +16,7 @@ from app.glitches.exports.formats import Format, csv_lines
 from app.glitches.exports.rows import count_rows, export_rows
 from app.glitches.exports.service import export_file, refuse_large
 from app.glitches.records import GlitchFilters
-from app.map.files import coding_for, files_of_version, headers_for, is_known, stream
+from app.map.columns import coding_for, files_of_version, headers_for, is_known, stream
 from app.map.records import MapFiles
 from app.models.pictures import PicturePlan, painter_of
 from app.server.admission import AdmittedStream

@@ -8,10 +8,9 @@ from pydantic import Field
 
 from app.core.model import Model
 from app.server import problems
-from app.server.callers import MAY_BE_OPEN, OpenOrReader
 from app.server.metrics import Metrics, OwnLoad
 from app.server.readiness import OK
-from app.server.request_scope import RuntimeDep
+from app.server.request_scope import MAY_BE_OPEN, OpenOrReader, RuntimeDep
 from glitch.gps import utc_to_gps
 from glitch_discovery.version import VERSION
 

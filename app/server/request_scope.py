@@ -1,12 +1,25 @@
-"""What a request has of the process: its runtime, and one transaction. For API and pages alike."""
+"""What routes ask for, each named once: the caller by token, the transaction, the runtime.
 
-from collections.abc import AsyncIterator, Callable
-from typing import Annotated, TypeVar
+Pages ask for the last two alike.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import wraps
+from typing import Annotated, Any, TypeVar
 
 from anyio import CancelScope, to_thread
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request, Response, Security
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
+from app.core.access import Principal, Role, require_role, verify_token
+from app.core.errors import UnauthenticatedError
+from app.server.form_fields import check_form_fields
 from app.server.runtime import Runtime
 
 _Found = TypeVar("_Found")
@@ -76,3 +89,141 @@ async def look_up(request: Request, find: Callable[[Request], _Found]) -> _Found
 # scope="function" ends the dependency before the response is sent; the default would commit
 # after it, and a failed commit would still have answered 201.
 SessionDep = Annotated[Session, Depends(transaction, scope="function")]
+
+
+# auto_error off: our own error says what to do. The scheme is here for the OpenAPI document.
+_bearer = HTTPBearer(
+    auto_error=False, description="A token made with `glitch-discovery token create`."
+)
+
+_HOW_TO_GET_ONE = (
+    "send `Authorization: Bearer <token>`; `make up` keeps the first admin token in "
+    "$GLITCH_DATA_DIR/admin-token, and `glitch-discovery token create` makes others."
+)
+
+
+def token_of(request: Request) -> str:
+    """The token that a request carries: Bearer, or the password of Basic.
+
+    Basic is for clients that can be given an address only, such as gwpy's
+    ``GravitySpyTable.search(host="http://token:<token>@127.0.0.1:8000")``.
+
+    Raises:
+        UnauthenticatedError: if it carries none.
+    """
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    value = value.strip()
+    if scheme.lower() == "bearer" and value:
+        return value
+    if scheme.lower() == "basic" and value:
+        try:
+            password = base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            password = ""
+        if password:
+            return password
+    raise UnauthenticatedError(f"This address needs a token: {_HOW_TO_GET_ONE}")
+
+
+def principal_of(request: Request, session: Session) -> Principal:
+    """Who asks.
+
+    Raises:
+        UnauthenticatedError: if the token is missing, unknown or revoked.
+        IssuerUnreachableError: if it is a SciToken whose issuer's keys cannot be had.
+    """
+    secret = token_of(request)
+    if not secret.isascii() or not secret.isprintable():
+        raise UnauthenticatedError(f"That is no token of ours: {_HOW_TO_GET_ONE}")
+    scitokens = runtime_of(request).scitokens
+    if scitokens is not None and secret.count(".") == 2:  # a JWT; no token of ours holds a dot
+        principal = scitokens.principal(secret)
+    else:
+        principal = verify_token(session, secret)
+    request.state.who = principal.name
+    return principal
+
+
+def _caller(role: Role) -> Callable[..., Principal]:
+    def caller(
+        request: Request,
+        session: SessionDep,
+        _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
+    ) -> Principal:
+        principal = principal_of(request, session)
+        require_role(principal, role)
+        return principal
+
+    return caller
+
+
+Cursor = Annotated[str | None, Query(max_length=64, description="`next` of the page before.")]
+Reader = Annotated[Principal, Depends(_caller(Role.READER), scope="function")]
+Submitter = Annotated[Principal, Depends(_caller(Role.SUBMITTER), scope="function")]
+Reviewer = Annotated[Principal, Depends(_caller(Role.REVIEWER), scope="function")]
+Admin = Annotated[Principal, Depends(_caller(Role.ADMIN), scope="function")]
+
+
+def open_or_reader(
+    request: Request,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
+) -> None:
+    """Lets everyone of this machine in where the settings say so, else readers.
+
+    On a loopback address a browser can still be led here by a foreign page whose name was pointed
+    at 127.0.0.1; such a request carries that name as its host, so it needs a token.
+    """
+    settings = runtime.settings
+    is_own_name = (request.url.hostname or "") in _LOOPBACK_NAMES
+    if settings.has_public_search and (is_own_name or not settings.is_loopback):
+        return
+    require_role(principal_of(request, session), Role.READER)
+
+
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+MAY_BE_OPEN: dict[str, Any] = {"security": [{}]}
+"""For the OpenAPI document: beside a token, none may do."""
+OpenOrReader = Annotated[None, Depends(open_or_reader, scope="function")]
+
+
+class UploadRoute(APIRoute):
+    """Looks at the token before it reads the body, so that the untrusted cannot fill the disk.
+
+    The thread that runs the endpoint commits, too: to pass that on costs an upload milliseconds.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        @wraps(endpoint)
+        def committing(*, session: Session, **arguments: Any) -> Any:
+            answer = endpoint(session=session, **arguments)
+            session.commit()
+            return answer
+
+        super().__init__(path, committing, **options)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        def identify(request: Request) -> Principal:
+            with runtime_of(request).look_ups() as session:
+                return principal_of(request, session)
+
+        async def guarded(request: Request) -> Response:
+            request.state.principal = await look_up(request, identify)
+            return await handler(request)
+
+        return guarded
+
+
+async def upload_caller(
+    request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None
+) -> Principal:
+    """Who uploads, as ``UploadRoute`` found; the form holds no field that would be dropped."""
+    await check_form_fields(request)
+    principal: Principal = request.state.principal
+    return principal
+
+
+Uploader = Annotated[Principal, Depends(upload_caller)]

@@ -43,8 +43,7 @@ from app.core.embedded import start_embedded
 from app.core.engine import make_engine, make_session_factory
 from app.core.migrate import upgrade
 from app.glitches.tables import Glitch
-from app.map.columns import pack, unpack
-from app.map.files import FOLDER
+from app.map.columns import FOLDER, pack, unpack
 from benchmarks.machine import heading
 
 SOFTWARE_GL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")

@@ -23,8 +23,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from sqlalchemy import delete, select
 from web_fixtures import fill_catalogue, service
 
-from app.clusters.review.tables import LabelSuggestion, ReviewEvent
-from app.clusters.tables import Cluster, ClusteringRun
+from app.clusters.tables import Cluster, ClusteringRun, LabelSuggestion, ReviewEvent
 from app.core.engine import make_session_factory
 from app.glitches.records import GlitchRecord
 from app.glitches.tables import Glitch

@@ -12,8 +12,7 @@ from cluster_helpers import store_cluster, store_run
 from sqlalchemy import delete
 from web_fixtures import Page, Walker, glitches, service
 
-from app.clusters.review.tables import LabelSuggestion, ReviewEvent
-from app.clusters.tables import Cluster, ClusteringRun
+from app.clusters.tables import Cluster, ClusteringRun, LabelSuggestion, ReviewEvent
 from app.core.engine import make_session_factory
 from app.digest.service import digest
 from app.glitches.records import GlitchRecord

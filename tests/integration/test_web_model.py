@@ -17,8 +17,7 @@ from sqlalchemy import delete, text, update
 from sqlalchemy.orm import Session
 from web_fixtures import Walker, glitches, service
 
-from app.clusters.review.tables import LabelSuggestion, ReviewEvent
-from app.clusters.tables import Cluster, ClusteringRun
+from app.clusters.tables import Cluster, ClusteringRun, LabelSuggestion, ReviewEvent
 from app.core.engine import make_session_factory
 from app.glitches.records import GlitchRecord
 from glitch.images import read_views

@@ -20,8 +20,7 @@ from app.glitches import render
 from app.glitches import schemas as glitch_schemas
 from app.glitches.records import Label
 from app.jobs import schemas as job_schemas
-from app.server.callers import Cursor, Reader, Submitter
-from app.server.request_scope import BaseUrl, SessionDep
+from app.server.request_scope import BaseUrl, Cursor, Reader, SessionDep, Submitter
 
 router = APIRouter(prefix="/label-audit", tags=["clusters"])
 

@@ -44,8 +44,7 @@ from app.clusters.review.scene import (
     require_flagged,
     set_state,
 )
-from app.clusters.review.tables import LabelSuggestion
-from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
+from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, LabelSuggestion
 from app.core.database import uuid7
 from app.core.errors import ConflictError, InvalidRequestError
 from app.core.events import check_remark

@@ -9,8 +9,7 @@ from pydantic import Field
 from app.clusters.review.log import Action, Log, ReviewEvent
 from app.clusters.review.service import history, review
 from app.core.model import Model
-from app.server.callers import Reader, Reviewer
-from app.server.request_scope import SessionDep
+from app.server.request_scope import Reader, Reviewer, SessionDep
 
 ReviewRequest = Annotated[Action, Field(discriminator="action")]
 

@@ -9,8 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.clusters.review.log import MOST_MEMBERS, Log, replay
-from app.clusters.review.tables import ReviewEvent
-from app.clusters.tables import Cluster, ClusterMember
+from app.clusters.tables import Cluster, ClusterMember, ReviewEvent
 from app.core.access import Principal
 from app.core.database import is_any_of
 from app.core.errors import ConflictError, InvalidRequestError

@@ -18,8 +18,7 @@ from app.clusters.review.acts import ACTS, recall_action, refuse_redo
 from app.clusters.review.log import Action, CommentRequest, Log, PromoteRequest
 from app.clusters.review.log import ReviewEvent as ReviewEntry
 from app.clusters.review.scene import Scene, lock_identity, read_log
-from app.clusters.review.tables import ReviewEvent
-from app.clusters.tables import Cluster
+from app.clusters.tables import Cluster, ReviewEvent
 from app.core.access import Principal, Role, record_event, require_role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.events import RedoRequest, UndoRequest, act_to_turn, check_remark, refuse_stale

@@ -8,8 +8,7 @@ from sqlalchemy import Uuid, delete, func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
-from app.clusters.review.tables import LabelSuggestion
-from app.clusters.tables import ClusterMember
+from app.clusters.tables import ClusterMember, LabelSuggestion
 from app.core.database import is_any_of
 from app.glitches.tables import Glitch
 

@@ -24,8 +24,14 @@ from app.glitches.service import (
     list_glitches,
 )
 from app.glitches.upload import parse_gps_time, parse_ifo
-from app.server.callers import Reader, Submitter, principal_of
-from app.server.request_scope import BaseUrl, RuntimeDep, SessionDep
+from app.server.request_scope import (
+    BaseUrl,
+    Reader,
+    RuntimeDep,
+    SessionDep,
+    Submitter,
+    principal_of,
+)
 from glitch.codec import unpack_view
 from glitch.images import render_omega_scan, render_view
 

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Query
 
 from app.glitches.similarity_search import parse_similarity_query, similarity_search
 from app.glitches.upload import parse_ifo
-from app.server.callers import MAY_BE_OPEN, OpenOrReader
-from app.server.request_scope import BaseUrl, RuntimeDep, SessionDep
+from app.server.request_scope import MAY_BE_OPEN, BaseUrl, OpenOrReader, RuntimeDep, SessionDep
 
 router = APIRouter(tags=["gwpy"])
 

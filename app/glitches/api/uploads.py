@@ -9,9 +9,8 @@ from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFil
 from app.glitches import render
 from app.glitches import schemas as glitch_schemas
 from app.glitches.embed import Embedded, UploadRequest, embed_upload
-from app.server.callers import Uploader, UploadRoute
 from app.server.form_fields import EnergyMax, FrequencyRange
-from app.server.request_scope import RuntimeDep, SessionDep, base_url
+from app.server.request_scope import RuntimeDep, SessionDep, Uploader, UploadRoute, base_url
 
 router = APIRouter(route_class=UploadRoute, tags=["uploads"])
 

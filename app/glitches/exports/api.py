@@ -14,8 +14,7 @@ from app.glitches.exports.formats import format_named
 from app.glitches.exports.service import start_export
 from app.jobs import schemas as job_schemas
 from app.server.answers import export_answer, exported_answer
-from app.server.callers import Reader, Submitter
-from app.server.request_scope import RuntimeDep, SessionDep
+from app.server.request_scope import Reader, RuntimeDep, SessionDep, Submitter
 
 router = APIRouter(prefix="/exports", tags=["catalogue"])
 

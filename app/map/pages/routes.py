@@ -28,7 +28,7 @@ from app.glitches.selection import glitches_in_order
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.records import JobRecord
 from app.map.bulk import MOST_AT_ONCE, label_selection, list_bulk_labels, undo_selection
-from app.map.files import map_files
+from app.map.columns import map_files
 from app.map.records import BulkLabel, MapState, Projection
 from app.map.region import read_region, resolve
 from app.map.service import map_state, start_drawing, start_placing

@@ -13,8 +13,7 @@ from app.jobs import schemas as job_schemas
 from app.models.checkpoints import list_checkpoints
 from app.models.records import Checkpoint
 from app.models.reembed import find_checkpoint_named, switch_checkpoint
-from app.server.callers import Admin, Reader
-from app.server.request_scope import SessionDep
+from app.server.request_scope import Admin, Reader, SessionDep
 
 router = APIRouter(tags=["catalogue"])
 

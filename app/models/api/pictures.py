@@ -20,8 +20,7 @@ from app.models.traversals import (
     steps_between,
 )
 from app.server.answers import painted_answer
-from app.server.callers import Reader
-from app.server.request_scope import BaseUrl, SessionDep
+from app.server.request_scope import BaseUrl, Reader, SessionDep
 
 
 class Unit(Model):
