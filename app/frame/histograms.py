@@ -11,6 +11,7 @@ from app.frame.figures import Tick
 
 WIDTH, HEIGHT = 360.0, 112.0
 LEFT, TOP, BOTTOM = 30.0, 8.0, 90.0
+PLOT = (LEFT, WIDTH, TOP, BOTTOM)  # left, right, top and bottom of the bars
 BINS = 24
 SPARK_WIDTH, SPARK_HEIGHT = 120.0, 22.0
 
@@ -75,31 +76,20 @@ def histogram(
         number = 10**value if is_logarithmic else value
         return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
-    bars = bars_of(
-        counts,
-        _members(
-            counts,
-            [f"{shown(a)} to {shown(b)} {unit}".strip() for a, b in pairwise(edges)]
-            if texts is None
-            else None,
-        ),
-        left=LEFT,
-        right=WIDTH,
-        top=TOP,
-        bottom=BOTTOM,
-    )
+    said = _members(counts)
+    summary = f"{name} of {len(known)} members"
     if texts is None:
-        middle = (low + high) / 2
+        ranges = (f"{shown(a)} to {shown(b)} {unit}".strip() for a, b in pairwise(edges))
+        said = [f"{one}: {number}" for one, number in zip(ranges, said, strict=True)]
         ticks = tuple(
             Tick(LEFT + (WIDTH - LEFT) * share, shown(value))
-            for share, value in ((0, low), (0.5, middle), (1, high))
+            for share, value in ((0, low), (0.5, (low + high) / 2), (1, high))
         )
+        summary += f", median {shown(float(np.median(known)))} {unit}".rstrip()
     else:
         ticks = (Tick(LEFT, texts[0]), Tick(WIDTH, texts[1]))
-    median = shown(float(np.median(known)))
-    summary = f"{name} of {len(known)} members" + (
-        f", median {median} {unit}".rstrip() if texts is None else f", {texts[0]} to {texts[1]}"
-    )
+        summary += f", {texts[0]} to {texts[1]}"
+    bars = bars_of(counts, said, PLOT)
     return Histogram(name, unit, bars, ticks, int(counts.max()), f"{summary}.")
 
 
@@ -115,8 +105,8 @@ class Timeline:
 
 
 TIMELINE_WIDTH, TIMELINE_LEFT = 900.0, 40.0
-_ALIKE = {"left": TIMELINE_LEFT, "right": TIMELINE_WIDTH, "top": 8.0, "bottom": 70.0}
-_EVERYTHING = _ALIKE | {"top": 84.0, "bottom": 116.0}
+_ALIKE = (TIMELINE_LEFT, TIMELINE_WIDTH, 8.0, 70.0)
+_EVERYTHING = (TIMELINE_LEFT, TIMELINE_WIDTH, 84.0, 116.0)
 
 
 def timeline(counts: Sequence[tuple[int, int, str]], summary: str) -> Timeline | None:
@@ -130,8 +120,8 @@ def timeline(counts: Sequence[tuple[int, int, str]], summary: str) -> Timeline |
     texts = [f"{name}: {alike:,} of {total:,}" for alike, total, name in counts]
     alike, everything = [one[0] for one in counts], [one[1] for one in counts]
     return Timeline(
-        alike=bars_of(alike, texts, **_ALIKE) if any(alike) else (),
-        everything=bars_of(everything, texts, **_EVERYTHING),
+        alike=bars_of(alike, texts, _ALIKE) if any(alike) else (),
+        everything=bars_of(everything, texts, _EVERYTHING),
         most_alike=f"{max(alike):,}",
         most=f"{max(everything):,}",
         summary=summary,
@@ -142,27 +132,20 @@ def sparkline(counts: Sequence[int], summary: str) -> Sparkline | None:
     """Counts as small bars; None where there are none."""
     if not counts or not max(counts):
         return None
-    bars = bars_of(
-        np.asarray(counts),
-        _members(counts, None),
-        left=0,
-        right=SPARK_WIDTH,
-        top=0,
-        bottom=SPARK_HEIGHT,
-    )
-    return Sparkline(bars, summary)
+    box = (0.0, SPARK_WIDTH, 0.0, SPARK_HEIGHT)
+    return Sparkline(bars_of(counts, _members(counts), box), summary)
 
 
 def bars_of(
     counts: Sequence[int] | np.ndarray,
     texts: Sequence[str],
-    *,
-    left: float,
-    right: float,
-    top: float,
-    bottom: float,
+    box: tuple[float, float, float, float],
 ) -> tuple[Bar, ...]:
-    """Counts as bars between these ends, the most as high as there is room; none of nothing."""
+    """Counts as bars in a box of left, right, top and bottom, the most as high as that is.
+
+    There are none of nothing.
+    """
+    left, right, top, bottom = box
     step = (right - left) / len(counts)
     most = max(int(count) for count in counts)
     made = []
@@ -181,9 +164,6 @@ def bars_of(
     return tuple(made)
 
 
-def _members(counts: Sequence[int] | np.ndarray, texts: Sequence[str] | None) -> list[str]:
+def _members(counts: Sequence[int] | np.ndarray) -> list[str]:
     """What each bar says."""
-    numbers = [f"{int(number)} member{'s' if number != 1 else ''}" for number in counts]
-    if texts is None:
-        return numbers
-    return [f"{text}: {number}" for text, number in zip(texts, numbers, strict=True)]
+    return [f"{int(number)} member{'s' if number != 1 else ''}" for number in counts]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from markupsafe import Markup, escape
 
-from app.frame.contexts import Card, Choice, Download, Moment, Novelty
+from app.frame.contexts import Card, Choice, Download, Moment, Novelty, NoveltyLevel
 from app.glitches.exports.formats import FORMATS
 from app.glitches.exports.service import DIRECT_ROWS
 from app.glitches.records import GlitchRecord, Neighbour
@@ -17,6 +17,12 @@ from glitch.novelty import Judgement
 NOVEL_P_VALUE = 0.01
 UNUSUAL_P_VALUE = 0.05
 CARD_WINDOW_S = 1.0
+# What a p-value is called up to where, and how far known glitches with a lower one lie.
+_LEVELS: tuple[tuple[float, tuple[NoveltyLevel, str, str]], ...] = (
+    (NOVEL_P_VALUE, ("novel", "novel", "as far")),
+    (UNUSUAL_P_VALUE, ("unusual", "unusual", "as far")),
+    (float("inf"), ("ordinary", "familiar", "at least as far")),
+)
 _GPS_SHOWN = Decimal("0.0001")  # s
 _NBSP = "\N{NO-BREAK SPACE}"
 
@@ -110,28 +116,13 @@ def novelty(judgement: Judgement | None) -> Novelty:
         reason = judgement.reason or "Could not be judged; no reason is recorded."
         return Novelty("unjudged", "not judged", reason)
     p_value = judgement.p_value
-    share = _share(p_value)
     figure = f"p{_NBSP}={_NBSP}{p_value_text(p_value)}"
-    if p_value <= NOVEL_P_VALUE:
-        return Novelty(
-            "novel",
-            f"novel, {figure}",
-            f"Novel: at most {share} of known glitches of this detector lie as far from their "
-            f"nearest neighbours ({figure}).",
-        )
-    if p_value <= UNUSUAL_P_VALUE:
-        return Novelty(
-            "unusual",
-            f"unusual, {figure}",
-            f"Unusual: about {share} of known glitches of this detector lie as far from their "
-            f"nearest neighbours ({figure}).",
-        )
-    return Novelty(
-        "ordinary",
-        f"familiar, {figure}",
-        f"Familiar: about {share} of known glitches of this detector lie at least as far from "
-        f"their nearest neighbours ({figure}).",
+    level, word, lie = next(words for limit, words in _LEVELS if p_value <= limit)
+    sentence = (
+        f"{word.capitalize()}: {'at most' if level == 'novel' else 'about'} {_share(p_value)} of "
+        f"known glitches of this detector lie {lie} from their nearest neighbours ({figure})."
     )
+    return Novelty(level, f"{word}, {figure}", sentence)
 
 
 def _share(p_value: float) -> str:

@@ -19,7 +19,7 @@ from app.clusters.pages.view import Likeness, Member
 from app.core.access import Principal, Role
 from app.frame.contexts import MemberChoice, Moment, PageContext
 from app.frame.deps import EventId, LongText
-from app.frame.histograms import BOTTOM, LEFT, TOP, WIDTH, Bar, bars_of
+from app.frame.histograms import PLOT, Bar, bars_of
 from app.frame.words import card, count, moment
 from app.glitches.browsing import exemplars
 from app.glitches.records import GlitchFilters, GlitchRecord
@@ -255,7 +255,7 @@ def _rate(times: Sequence[tuple[float, int]], own: Occurrence) -> RateChart | No
         f"from {_day(Decimal(int(start)))}: {count(number, 'glitch', 'glitches')}"
         for start, number in times
     ]
-    bars = bars_of(numbers, texts, left=LEFT, right=WIDTH, top=TOP, bottom=BOTTOM)
+    bars = bars_of(numbers, texts, PLOT)
     total = count(own.measured, "glitch", "glitches")
     summary = f"{total} from {first.utc[:10]} to {last.utc[:10]}, at most {most:,} in one bar."
     return RateChart(bars, f"{most:,}", first, last, summary)
