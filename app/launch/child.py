@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich.console import Console
 
@@ -155,24 +154,13 @@ _STOP_WITHIN_S = 15.0  # a chunk is given back after 4 s; Celery needs some more
 class KeptChild:
     """One child that is started again, after growing pauses, whenever it ends."""
 
-    def __init__(
-        self,
-        name: str,
-        module: str,
-        arguments: Sequence[str],
-        *,
-        environment: Mapping[str, str],
-        keep_open: Sequence[int],
-        console: Console,
-    ) -> None:
-        """Start it, as ``Child``; its ends are reported on the console."""
-        self._name = name
-        self._start = partial(
-            Child, name, module, arguments, environment=environment, keep_open=keep_open
-        )
+    def __init__(self, start: Callable[[], Child], console: Console) -> None:
+        """Start it; its ends are reported on the console."""
+        self._start = start
         self._console = console
         self._ends = 0
-        self._child: Child | None = self._start()
+        self._child: Child | None = start()
+        self._name = self._child.name
         self._started = time.monotonic()
 
     def check(self) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.launch.address import address_of, take_address
-from app.launch.child import KeptChild
+from app.launch.child import Child, KeptChild
 from app.launch.data_directory import (
     STOPPING,
     TOKEN_FILE,
@@ -68,12 +69,15 @@ class _Place:
         environment = self.environment | own
         return [
             KeptChild(
-                f"The {role}",
-                "app.launch.worker_process",
-                [role],
-                environment=environment,
-                keep_open=(self.lock.descriptor,),
-                console=console,
+                partial(
+                    Child,
+                    f"The {role}",
+                    "app.launch.worker_process",
+                    [role],
+                    environment=environment,
+                    keep_open=(self.lock.descriptor,),
+                ),
+                console,
             )
             for role in ROLES
         ]

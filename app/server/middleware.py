@@ -8,6 +8,7 @@ import logging
 import re
 import time
 import uuid
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -90,26 +91,18 @@ class RequestContext:
             request_id_of_context.reset(token)
 
 
+@dataclass(frozen=True, eq=False)
 class BodyBounds:
     """Bounds a request body in bytes (declared, then counted as it streams) and in time.
 
     ``batch_bytes`` and ``batch_timeout_s`` hold for batches, by the API and by the page.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        max_bytes: int,
-        timeout_s: float,
-        batch_bytes: int,
-        batch_timeout_s: float,
-    ) -> None:
-        self.app = app
-        self.max_bytes = max_bytes
-        self.timeout_s = timeout_s
-        self.batch_bytes = batch_bytes
-        self.batch_timeout_s = batch_timeout_s
+    app: ASGIApp
+    max_bytes: int
+    timeout_s: float
+    batch_bytes: int
+    batch_timeout_s: float
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -117,11 +110,20 @@ class BodyBounds:
             return
         headers = Headers(scope=scope)
         is_batch = scope["path"] in _BATCH_PATHS
-        limit = self._limit(headers, self.batch_bytes if is_batch else self.max_bytes)
+        limit = self.batch_bytes if is_batch else self.max_bytes
+        if not headers.get("content-type", "").startswith("multipart/form-data"):
+            limit = min(limit, _SMALL_BODY_BYTES)
         timeout_s = self.batch_timeout_s if is_batch else self.timeout_s
         declared = headers.get("content-length", "")
         if declared.isascii() and declared.isdigit() and int(declared) > limit:
-            await self._refusal(scope, limit, is_batch=is_batch)(scope, receive, send)
+            refusal = problem_response(
+                413,
+                _too_large(limit, is_batch=is_batch),
+                name="too-large",
+                title="The input is too large",
+                request_id=scope.get("state", {}).get("request_id"),
+            )
+            await refusal(scope, receive, send)
             return
 
         received = 0
@@ -140,8 +142,7 @@ class BodyBounds:
                 ) from None
             received += len(message.get("body", b""))
             if received > limit:
-                detail = _too_large(limit, is_batch=is_batch)
-                raise HTTPException(413, detail)
+                raise HTTPException(413, _too_large(limit, is_batch=is_batch))
             return message
 
         body_is_read = False
@@ -156,19 +157,6 @@ class BodyBounds:
             return message
 
         await self.app(scope, receive_until_read, send)
-
-    def _limit(self, headers: Headers, largest: int) -> int:
-        is_upload = headers.get("content-type", "").startswith("multipart/form-data")
-        return largest if is_upload else min(largest, _SMALL_BODY_BYTES)
-
-    def _refusal(self, scope: Scope, limit: int, *, is_batch: bool) -> ASGIApp:
-        return problem_response(
-            413,
-            _too_large(limit, is_batch=is_batch),
-            name="too-large",
-            title="The input is too large",
-            request_id=scope.get("state", {}).get("request_id"),
-        )
 
 
 def _too_large(limit: int, *, is_batch: bool) -> str:

@@ -9,13 +9,14 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from app.core.settings import Settings
 from app.jobs.broker import BrokerUrlError, check_redis_url
-from app.launch.child import KeptChild
+from app.launch.child import Child, KeptChild
 from app.launch.errors import LaunchError
 
 BROKER_FOLDER = "redis"
@@ -80,14 +81,15 @@ def running_broker(
     place.chmod(0o700)
     socket = _socket_path(place)
 
-    beside = KeptChild(
+    start = partial(
+        Child,
         "The process beside Redis",
         "app.launch.redis.process",
         [str(program), str(place), str(socket)],
         environment={},
         keep_open=(lock_descriptor,),
-        console=console,
     )
+    beside = KeptChild(start, console)
     try:
         yield RunningBroker(f"unix://{socket}", beside.check)
     finally:
