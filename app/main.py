@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=VERSION,
         license_info={"name": "GPL-3.0-or-later", "identifier": "GPL-3.0-or-later"},
         lifespan=lifespan,
-        docs_url=None,  # the stock page loads its scripts from elsewhere: app.frame.api_docs
+        docs_url=None,  # the stock page loads its scripts from elsewhere: app.frame.static_files
         redoc_url=None,
         form_limits={"max_files": 16, "max_fields": 64, "max_part_size": 64 * 1024},
     )

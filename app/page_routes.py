@@ -12,7 +12,7 @@ from app.clusters.pages import routes as clusters
 from app.core.errors import NotFoundError
 from app.demo import pages as demo
 from app.digest import pages as digest
-from app.frame import api_docs, session, tokens
+from app.frame import session, tokens
 from app.frame import static_files as static
 from app.frame.deps import PageRoute
 from app.glitches.exports import pages as exports
@@ -30,7 +30,7 @@ def create_web_router() -> APIRouter:
     web = APIRouter(include_in_schema=False)
     for path in ("/", PREFIX, f"{PREFIX}/"):
         web.add_api_route(path, _to_pages)
-    web.include_router(api_docs.router)
+    web.include_router(static.docs_router)
     parts = (
         *(clusters, catalogue, glitch, files, pictures, upload, batch, jobs, label_audit),
         *(map_routes, exports, search, demo, digest, classes, checkpoints, tokens, session, static),

@@ -17,7 +17,7 @@ if __name__ == "__main__":
     from app.core.settings import Settings
 
     if sys.argv[1] == "scheduler":
-        from worker.scheduler import run_scheduler
+        from worker.celery_process import run_scheduler
 
         run_scheduler(Settings())
         sys.exit()

@@ -9,9 +9,8 @@ from celery import Celery, signals
 
 from app.core.settings import Settings
 from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, RECONCILE_TASK, WORK_TASK, make_celery
-from worker.celery_process import addresses, quieten
+from worker.celery_process import addresses, ask_to_stop, is_stopping, quieten
 from worker.stalled import watch_for_stall
-from worker.stopping import ask_to_stop, is_stopping
 from worker.tasks import Process
 
 # A process that has once been larger is replaced after its task. KiB, as Celery counts. Encoding

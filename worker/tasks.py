@@ -24,9 +24,9 @@ from app.jobs.broker import (
 from app.jobs.leases import open_jobs, reconcile
 from app.jobs.notify import notifier_info
 from app.server.upkeep import UPKEEP, UPKEEP_EVERY_S
+from worker.celery_process import is_stopping, leave_now
 from worker.runner import JobRunner, is_connection_lost
 from worker.stalled import AtWork
-from worker.stopping import is_stopping, leave_now
 
 _log = logging.getLogger("worker")
 SLICE_S = 20.0  # then another job gets its turn

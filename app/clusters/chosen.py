@@ -9,7 +9,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from app.clusters.records import ClusteringParameters
-from app.clusters.selection import Selection
+from app.clusters.selection import Selection, columns_of
 from app.clusters.storage import store_members
 from app.clusters.summary import summarise
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
@@ -169,10 +169,7 @@ def _select(session: Session, run: ClusteringRun, glitch_ids: Sequence[UUID]) ->
             "The model of this clustering has not embedded all of these glitches: cluster again."
         )
     return Selection(
-        ids=[row[0] for row in rows],
-        ifos=[row[1] for row in rows],
-        gps_times=[row[2] for row in rows],
-        vectors=np.array([row[3] for row in rows], dtype=np.float32),
+        **columns_of(rows),
         weights=np.ones(len(rows)),
         predicted={},
         n_judged=run.n_judged,

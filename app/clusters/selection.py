@@ -1,7 +1,7 @@
 """Which glitches a clustering is about: those flagged as novel at a rate, or all of them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import reduce
@@ -93,6 +93,13 @@ class Selection:
     returned: tuple[Returned, ...] = ()  # known classes that occur again
 
 
+def columns_of(rows: Sequence[Any]) -> dict[str, Any]:
+    """What a ``Selection`` holds of rows of id, detector, time and posterior mean."""
+    ids, ifos, times, means = zip(*rows, strict=True) if rows else ((), (), (), ())
+    vectors = np.array(means, dtype=np.float32) if rows else np.empty((0, 0), dtype=np.float32)
+    return {"ids": list(ids), "ifos": list(ifos), "gps_times": list(times), "vectors": vectors}
+
+
 def select_novel(
     session: Session,
     checkpoint_id: int,
@@ -167,14 +174,7 @@ def select_novel(
         findings.append(found("too_many", most=MOST_CLUSTERED))
     counts_for = _weights_of(tests)
     return Selection(
-        ids=[row[0] for row in rows],
-        ifos=[row[1] for row in rows],
-        gps_times=[row[2] for row in rows],
-        vectors=(
-            np.array([row[3] for row in rows], dtype=np.float32)
-            if rows
-            else np.empty((0, 0), dtype=np.float32)
-        ),
+        **columns_of(rows),
         weights=np.array([counts_for.get(row[0].bytes, 1.0) for row in rows]),
         predicted=_predicted_of(tests, threshold),
         n_judged=n_judged,

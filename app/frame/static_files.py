@@ -1,10 +1,16 @@
-"""Scripts, sheets and pictures of the frame, kept for ever under a name that changes with them."""
+"""What everybody may see: the frame's static files, and the HTTP interface.
 
-from fastapi import APIRouter, Response
+Files are kept for ever under a name that changes with them. Swagger UI renders `/docs` from them.
+"""
 
-from app.frame.render import static_digest, static_files
+from fastapi import APIRouter, Request, Response
+
+from app.frame.contexts import ApiDocsPage
+from app.frame.deps import PageRoute
+from app.frame.render import render, static_digest, static_files
 
 router = APIRouter()
+docs_router = APIRouter(route_class=PageRoute)
 
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -26,3 +32,10 @@ def static_file(digest: str, name: str) -> Response:
     suffix = name[name.rindex(".") :]
     headers = {"Cache-Control": caching, "X-Content-Type-Options": "nosniff"}
     return Response(content, media_type=MEDIA_TYPES[suffix], headers=headers)
+
+
+@docs_router.get("/docs")
+def api_docs(request: Request) -> Response:
+    """Open to everyone, as the document that it shows is."""
+    # Swagger UI draws its icons as pictures that stand in its style sheet.
+    return render(request, ApiDocsPage(), has_own_pictures=True)

@@ -1,12 +1,18 @@
-"""What people type into the fields of a form: read, or refused in words."""
+"""What people type into the fields of a form: read, or refused in words. Times are GPS or UTC."""
+
+from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import BinaryIO
 
 from fastapi import UploadFile
 
 from app.core.errors import InvalidRequestError
+from glitch.gps import LATEST_GPS_TIME, is_utc_date, is_utc_text, parse_utc, why_ambiguous
+from glitch.observing_runs import run_bounds_s
 
 LONGEST_FIELD = 200
 
@@ -47,3 +53,68 @@ def number_typed(text: str, meaning: str) -> float | None:
     if not math.isfinite(number):
         raise InvalidRequestError(f"{meaning}, “{text[:20]}”, is no number.")
     return number
+
+
+MAX_CHARACTERS = 40
+Stretch = tuple[Decimal | None, Decimal | None]  # GPS seconds; None where it has no such end
+_DAY_S = 86_400
+_TICK = Decimal("1e-9")  # s
+
+_NUMBER = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
+
+
+class TimeError(ValueError):
+    """The text is neither a GPS time nor a UTC time; the message says what would do."""
+
+
+def parse_time(text: str) -> Decimal:
+    """GPS time of ``1266281982.66``, ``2020-02-22 00:59:24.66`` or ``2020-02-22``.
+
+    Raises:
+        TimeError: if the text is neither, or lies before 1980 or after 2106.
+    """
+    text = text.strip()
+    shown = text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"
+    gps_time: Decimal | None = None
+    if _NUMBER.fullmatch(text):
+        gps_time = Decimal(text)
+    elif is_utc_text(text):
+        gps_time = parse_utc(text)
+        if gps_time is None:
+            raise TimeError(
+                f"“{shown}” is no date and time of the calendar from 6 January 1980 on, where GPS "
+                "time begins."
+            )
+    else:
+        raise TimeError(
+            why_ambiguous(text)
+            or f"“{shown}” is no time: give GPS seconds such as 1266281982.66, or UTC such as "
+            "2020-02-22 00:59:24."
+        )
+    if not 0 <= gps_time <= LATEST_GPS_TIME:
+        raise TimeError(f"“{shown}” lies outside the GPS era (from 6 January 1980 on).")
+    return gps_time
+
+
+def parse_end(text: str) -> Decimal:
+    """The same of the end of a stretch: "to 2020-02-22" means the end of that day.
+
+    Raises:
+        TimeError: as ``parse_time``.
+    """
+    return parse_time(text) + (_DAY_S if is_utc_date(text) else 0)
+
+
+def stretch_of_run(name: str) -> Stretch:
+    """From when to when an observing run went on; what begins at its end is of the next run."""
+    first, last = (None if at is None else Decimal(int(at)) for at in run_bounds_s(name))
+    return first, None if last is None else last - _TICK
+
+
+def overlap(one: Stretch, other: Stretch) -> Stretch:
+    """What two stretches of time share."""
+    starts, ends = zip(one, other, strict=True)
+    return (
+        max((at for at in starts if at is not None), default=None),
+        min((at for at in ends if at is not None), default=None),
+    )

@@ -22,7 +22,7 @@ def run(role: str, idle_s: float | None = None) -> int:
         from worker.main import run_until_idle, run_worker
 
         return run_worker(settings) if idle_s is None else run_until_idle(settings, idle_s)
-    from worker.scheduler import run_scheduler  # never the worker's modules: they are heavy
+    from worker.celery_process import run_scheduler  # never the worker's modules: they are heavy
 
     run_scheduler(settings)
     return 0

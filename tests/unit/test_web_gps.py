@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from app.frame.gps import TimeError, overlap, parse_end, parse_time, stretch_of_run
+from app.frame.typed import TimeError, overlap, parse_end, parse_time, stretch_of_run
 from glitch.gps import gps_to_utc, leap_second_days, utc_to_gps
 from glitch.observing_runs import OBSERVING_RUNS, observing_run
 

@@ -27,7 +27,7 @@ from app.core.access import Principal, Role
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.demo.service import Demonstration, demonstration
 from app.frame.contexts import Choice, ClassCount, PageContext
-from app.frame.gps import Stretch, TimeError, overlap, parse_end, parse_time, stretch_of_run
+from app.frame.typed import Stretch, TimeError, overlap, parse_end, parse_time, stretch_of_run
 from app.frame.words import choices, choices_of, count, stamp
 from app.glitches.service import list_glitches
 from app.jobs.pages.view import FollowedJob, followed

@@ -12,7 +12,7 @@ from uuid import UUID
 from fastapi.datastructures import QueryParams
 
 from app.frame.contexts import Choice
-from app.frame.gps import Stretch, TimeError, overlap, parse_end, parse_time, stretch_of_run
+from app.frame.typed import Stretch, TimeError, overlap, parse_end, parse_time, stretch_of_run
 from app.frame.words import (
     CARD_WINDOW_S,
     NOVEL_P_VALUE,

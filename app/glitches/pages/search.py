@@ -20,8 +20,8 @@ from app.core.errors import NotFoundError
 from app.frame.contexts import Fact
 from app.frame.deps import ForReaders, PageRoute
 from app.frame.failures import see_other
-from app.frame.gps import TimeError, parse_time
 from app.frame.render import render
+from app.frame.typed import TimeError, parse_time
 from app.frame.words import count, glitch_href, moment, seconds
 from app.glitches.browsing import nearest_in_time
 from app.glitches.pages.contexts import SearchPage

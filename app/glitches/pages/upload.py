@@ -19,9 +19,8 @@ from app.core.errors import (
 )
 from app.frame.deps import CsrfChecked, LookPageRoute, Reader
 from app.frame.failures import explain, see_other
-from app.frame.gps import TimeError, parse_time
 from app.frame.render import render
-from app.frame.typed import check_typed, files_chosen, number_typed
+from app.frame.typed import TimeError, check_typed, files_chosen, number_typed, parse_time
 from app.frame.words import choices, choices_of, glitch_href
 from app.glitches.assumed import START
 from app.glitches.embed import UploadRequest, embed_upload

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from app.classes.audit.records import Audit, AuditedGlitch, ImpureCluster
@@ -65,12 +65,25 @@ class AuditPage(PageContext):
     next_href: str | None
 
 
+Word = Annotated[str, Query(max_length=100)]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What of the findings an address asks for."""
+
+    ifo: Word = ""
+    label: Word = ""
+    suggestion: Word = ""
+    origin: Word = ""
+    after: Word = ""
+
+
 router = APIRouter(route_class=PageRoute)
 
 PATH = "/ui/label-audit"
 PAGE_SIZE = 24
 CLUSTERS_SHOWN = 12
-Word = Annotated[str, Query(max_length=100)]
 
 
 @router.get("/label-audit")
@@ -79,22 +92,11 @@ def label_audit(
     request: Request,
     session: SessionDep,
     principal: Reader,
-    ifo: Word = "",
-    label: Word = "",
-    suggestion: Word = "",
-    origin: Word = "",
-    after: Word = "",
+    asked: Annotated[Asked, Depends()],
     event: UUID | None = None,
 ) -> Response:
     """What the latest audit doubts, the most doubtful first; ``event`` is the label just given."""
-    values = {
-        "ifo": ifo,
-        "label": label,
-        "suggestion": suggestion,
-        "origin": origin,
-        "after": after,
-    }
-    page = _page(session, principal, values, undo=event)
+    page = _page(session, principal, vars(asked), undo=event)
     return render(request, page, status=400 if page.errors else 200)
 
 
@@ -179,15 +181,9 @@ def _page(
     doubts: Page[AuditedGlitch] = Page()
     errors: tuple[str, ...] = () if label_error is None else (label_error,)
     try:
-        doubts = list_doubtful_glitches(
-            session,
-            ifo=chosen.get("ifo"),
-            label=chosen.get("label"),
-            suggestion=chosen.get("suggestion"),
-            origin=chosen.get("origin"),
-            limit=PAGE_SIZE,
-            cursor=chosen.get("after"),
-        )
+        of = {name: chosen.get(name) for name in ("ifo", "label", "suggestion", "origin")}
+        cursor = chosen.get("after")
+        doubts = list_doubtful_glitches(session, **of, limit=PAGE_SIZE, cursor=cursor)
     except (InvalidRequestError, NotFoundError) as error:
         errors = (*errors, str(error))
     clusters = list_impure_clusters(session, limit=CLUSTERS_SHOWN) if audit else Page()
