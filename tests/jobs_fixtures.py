@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
-from app.core.access_tables import AuditEvent
+from app.core.access import AuditEvent
 from app.jobs import registry
 from app.jobs.records import Chunk, JobRecord
 from app.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from app.batches.open_data import open_data_folder
 from app.batches.options import KIND
 from app.batches.storage import FOLDER, clear_work
-from app.core.files.storage import Kept, SharedFolder, storage_of
+from app.core.storage import Kept, SharedFolder, storage_of
 from app.jobs.finalising import DATABASE_CLOCK
 from app.jobs.records import OPEN_STATES
 from app.jobs.service import INPUTS_REMOVED, add_event

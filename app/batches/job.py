@@ -40,7 +40,7 @@ from app.batches.wanted import Wanted
 from app.classes.naming import plain_class_name
 from app.core.access import Principal, Role
 from app.core.errors import BusyError, ConflictError, InvalidRequestError, ServiceError
-from app.core.files.storage import storage_of
+from app.core.storage import storage_of
 from app.glitches.data_quality import add_flags
 from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.labels import append_labels

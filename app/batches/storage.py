@@ -19,7 +19,7 @@ import zstandard
 
 from app.batches.bounds import MOST_RATIO, RATIO_FROM_BYTES, Bounds
 from app.core.errors import BusyError
-from app.core.files.storage import storage_of
+from app.core.storage import storage_of
 from glitch.errors import FormatError, TooLargeError
 
 FOLDER = "batches"

@@ -13,8 +13,16 @@ from uuid import UUID
 from sqlalchemy import delete, func, update
 from sqlalchemy.orm import Session
 
-from app.core.access import Principal, hash_of, holder_of, parse_role, record_event
-from app.core.access_tables import ApiToken, LoginCode, WebSessionRow
+from app.core.access import (
+    ApiToken,
+    LoginCode,
+    Principal,
+    WebSessionRow,
+    hash_of,
+    holder_of,
+    parse_role,
+    record_event,
+)
 from app.core.errors import ConflictError, UnauthenticatedError
 
 CODE_LIFETIME = timedelta(minutes=15)

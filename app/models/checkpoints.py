@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from app.core.access_tables import AuditEvent
+from app.core.access import AuditEvent
 from app.core.errors import InvalidRequestError, NotFoundError, NotReadyError
 from app.core.postgres.one_trip import in_one_trip
 from app.core.postgres.partitions import create_partition, vector_index_name

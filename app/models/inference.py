@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from app.core.errors import NotReadyError
-from app.core.files.storage import storage_of
+from app.core.storage import storage_of
 from app.models.batching import Batcher, Turns
 from app.models.painting import Painter
 from glitch.checkpoint import MANIFEST_FILE, WEIGHTS_FILE, Checkpoint, load_checkpoint

@@ -23,7 +23,7 @@ from app.batches.cleanup import hold_uploads
 from app.batches.storage import uploads_folder, work_folder
 from app.core.errors import InvalidRequestError, NotReadyError
 from app.core.fetching import is_trouble
-from app.core.files.storage import storage_of
+from app.core.storage import storage_of
 from app.jobs.records import Chunk, JobRecord
 from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
 from app.references.archives import PublishedFile, archive_named, published_files

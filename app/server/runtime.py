@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.engine import make_engine, make_session_factory
 from app.core.errors import NotReadyError, ServiceError
-from app.core.files.leftovers import clean_up_leftovers
 from app.core.settings import Settings
+from app.core.storage import clean_up_leftovers
 from app.decoding.pool import running_pool
 from app.jobs.broker import CeleryNotifier, open_redis
 from app.jobs.notify import notifier_info

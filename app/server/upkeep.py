@@ -10,8 +10,8 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from app.batches.cleanup import Removed, clean_up_batches
-from app.core.files.leftovers import clean_up_leftovers
 from app.core.settings import Settings
+from app.core.storage import clean_up_leftovers
 from app.digest.service import request_due
 from app.glitches.exports.service import clean_up_exports
 from app.map.service import request_what_is_due

@@ -33,8 +33,7 @@ from app.classes.service import (
     get_class_named,
     told_history,
 )
-from app.core.access import Principal, Role
-from app.core.access_tables import AuditEvent
+from app.core.access import AuditEvent, Principal, Role
 from app.core.errors import (
     ConflictError,
     InvalidRequestError,

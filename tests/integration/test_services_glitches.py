@@ -14,8 +14,7 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 from store_helpers import SMALL, Store, encoding, ids, make_views, person
 
-from app.core.access import Role
-from app.core.access_tables import AuditEvent
+from app.core.access import AuditEvent, Role
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, NotReadyError
 from app.glitches.labels import append_label

@@ -16,6 +16,8 @@ from store_helpers import Store, person
 from app.classes.naming import create_class, list_classes, seed_classes
 from app.classes.tables import GlitchClass
 from app.core.access import (
+    ApiToken,
+    AuditEvent,
     Role,
     create_token,
     list_tokens,
@@ -24,7 +26,6 @@ from app.core.access import (
     revoke_token,
     verify_token,
 )
-from app.core.access_tables import ApiToken, AuditEvent
 from app.core.engine import make_session_factory
 from app.core.errors import (
     ConflictError,

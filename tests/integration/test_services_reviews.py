@@ -16,11 +16,10 @@ from store_helpers import Store, person
 
 from app.classes.naming import create_class, list_classes
 from app.clusters.review.log import Action
+from app.clusters.review.scene import suggested_classes
 from app.clusters.review.service import ReviewOutcome, history
-from app.clusters.review.suggestions import suggested_classes
 from app.clusters.tables import Cluster, ClusterMember
-from app.core.access import Role
-from app.core.access_tables import AuditEvent
+from app.core.access import AuditEvent, Role
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.glitches.labels import append_label, list_labels, revoke_label

@@ -22,7 +22,7 @@ from api_fixtures import Service, assert_problem
 from pace import slowness
 from small_disk import small_file_system
 
-from app.core.files.leftovers import PREFIXES, clean_up_leftovers
+from app.core.storage import PREFIXES, clean_up_leftovers
 from app.glitches.exports.service import filters_from_json
 from app.server import http_protocol, readiness
 from app.server.http_protocol import MOST_HEAD_BYTES, TimedHttpProtocol

@@ -25,7 +25,7 @@ from app.batches.options import BatchOptions, submit_batch
 from app.batches.storage import keep_upload
 from app.classes.naming import seed_classes
 from app.core.access import Principal, Role
-from app.core.files.storage import storage_of
+from app.core.storage import storage_of
 from app.glitches.exports.service import export_file, start_export
 from app.glitches.records import GlitchFilters
 from app.launch.publish import publish_shipped

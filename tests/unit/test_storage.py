@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from app.core import storage
 from app.core.errors import BusyError
-from app.core.files import storage
-from app.core.files.storage import COPIES_S, SharedFolder, Storage, storage_of
 from app.core.settings import Settings
+from app.core.storage import COPIES_S, SharedFolder, Storage, storage_of
 
 WORK = Path("batches", "work")
 

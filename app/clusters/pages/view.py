@@ -24,8 +24,8 @@ from app.clusters.pages.model import Comparison, comparison_of, model_note, stri
 from app.clusters.pages.words import ClusterInWords, chord, cluster_href
 from app.clusters.records import Cluster, MemberRecord
 from app.clusters.review.log import ReviewEvent
+from app.clusters.review.scene import count_by_cluster, suggested_classes
 from app.clusters.review.service import class_names_of, history
-from app.clusters.review.suggestions import count_by_cluster, suggested_classes
 from app.clusters.service import Order, get_run, list_members
 from app.clusters.summary import trust_sentence
 from app.core.access import Principal, Role

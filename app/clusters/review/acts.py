@@ -24,7 +24,6 @@ from app.classes.naming import (
 from app.classes.service import class_history, note_withdrawal, refuse_used
 from app.classes.tables import GlitchClass
 from app.clusters.chosen import store_chosen
-from app.clusters.review import suggestions
 from app.clusters.review.log import (
     AcceptRequest,
     Action,
@@ -43,6 +42,9 @@ from app.clusters.review.scene import (
     read_log,
     require_flagged,
     set_state,
+    suggest,
+    suggest_again,
+    take_suggestions,
 )
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, LabelSuggestion
 from app.core.database import uuid7
@@ -196,7 +198,7 @@ def merge(scene: Scene, action: MergeRequest) -> Memory:
 
 def flag_again(scene: Scene, _memory: Mapping[str, Any]) -> None:
     """Remove what was suggested, if anything; the cluster is on the list again."""
-    suggestions.take(scene.session, scene.cluster.identity)
+    take_suggestions(scene.session, scene.cluster.identity)
     set_state(scene, "flagged")
 
 
@@ -210,7 +212,7 @@ def dismiss(scene: Scene, _action: DismissRequest) -> Memory:
 def assign(scene: Scene, action: AssignRequest) -> Memory:
     """Label members; what was suggested for them is decided by that."""
     wanted = members_named(scene.session, scene.cluster, action.member_ids)
-    used = suggestions.take(scene.session, scene.cluster.identity, wanted)
+    used = take_suggestions(scene.session, scene.cluster.identity, wanted)
     labels = append_labels(
         scene.session, wanted, action.class_name, author=scene.author, source=SOURCE
     )
@@ -227,7 +229,7 @@ def assign(scene: Scene, action: AssignRequest) -> Memory:
 def accept(scene: Scene, action: AcceptRequest) -> Memory:
     """Make suggestions labels."""
     chosen = sorted(set(action.member_ids)) or None
-    used = suggestions.take(scene.session, scene.cluster.identity, chosen)
+    used = take_suggestions(scene.session, scene.cluster.identity, chosen)
     if not used:
         raise ConflictError(
             "No label is suggested for these glitches: all are accepted, or none was suggested."
@@ -259,7 +261,7 @@ def take_back_labels(scene: Scene, memory: Mapping[str, Any]) -> None:
             raise ConflictError(
                 f"The class {memory['suggested_class']} that was suggested is gone by now."
             )
-        suggestions.suggest_again(
+        suggest_again(
             scene.session,
             [UUID(one) for one in decided],
             identity=scene.cluster.identity,
@@ -275,7 +277,7 @@ def comment(_scene: Scene, action: CommentRequest) -> Memory:
 
 def _become(scene: Scene, state: str, class_name: str) -> Memory:
     found = usable_class(scene.session, class_name)
-    n_suggested = suggestions.suggest(
+    n_suggested = suggest(
         scene.session,
         cluster_id=scene.cluster.id,
         identity=scene.cluster.identity,

@@ -13,11 +13,10 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import check_class_name
 from app.classes.tables import GlitchClass
-from app.clusters.review import suggestions
 from app.clusters.review.acts import ACTS, recall_action, refuse_redo
 from app.clusters.review.log import Action, CommentRequest, Log, PromoteRequest
 from app.clusters.review.log import ReviewEvent as ReviewEntry
-from app.clusters.review.scene import Scene, lock_identity, read_log
+from app.clusters.review.scene import Scene, count_by_cluster, lock_identity, read_log
 from app.clusters.tables import Cluster, ReviewEvent
 from app.core.access import Principal, Role, record_event, require_role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
@@ -68,7 +67,7 @@ def review(
     session.flush()
     record_event(session, author.name, row.kind, "cluster", identity, event=row.id)
     shown = _latest(session, identity)
-    waiting = suggestions.count_by_cluster(session, [identity])
+    waiting = count_by_cluster(session, [identity])
     log = history(session, shown.id)
     return ReviewOutcome(log, shown.id, shown.state, waiting.get(identity, 0))
 

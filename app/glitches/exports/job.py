@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.core.files.storage import storage_of
+from app.core.storage import storage_of
 from app.glitches.exports.formats import format_named
 from app.glitches.exports.rows import FETCHED, export_ids, export_rows
 from app.glitches.exports.service import clean_up_exports, filters_from_json, folder_of, result_path

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.core.access import Principal, Role, require_role
 from app.core.errors import ConflictError, NotFoundError
-from app.core.files.storage import storage_of
+from app.core.storage import storage_of
 from app.glitches.exports.formats import Format, format_named
 from app.glitches.exports.rows import count_rows
 from app.glitches.records import GlitchFilters

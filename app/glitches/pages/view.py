@@ -9,7 +9,7 @@ from fastapi.datastructures import QueryParams
 from sqlalchemy.orm import Session
 
 from app.classes.naming import usable_class_names
-from app.clusters.review.suggestions import suggested_classes
+from app.clusters.review.scene import suggested_classes
 from app.core.access import Principal, Role
 from app.core.elsewhere import Templates, pages_elsewhere
 from app.core.errors import InvalidRequestError, NotFoundError

@@ -3,7 +3,8 @@
 Code works with paths in the data directory. Where ``GLITCH_STORAGE_URL`` names an object store,
 that directory is a machine's own copy of it: what is written is kept in the store under the same
 path, and what is read is fetched from there first. Without it the directory itself is shared, and
-nothing is copied.
+nothing is copied. Temporary folders of processes that were killed are removed here too: nobody else
+does.
 """
 
 from __future__ import annotations
@@ -230,3 +231,28 @@ def _answering() -> Iterator[None]:
             "address, the credentials and the bucket.",
             retry_after_s=10,
         ) from error
+
+
+PREFIXES = ("glitch-upload-", "glitch-batch-", "glitch-export-")
+_OLD_S = 6 * 3600.0  # longer than any request or chunk lasts
+
+
+def clean_up_leftovers() -> int:
+    """Remove this user's temporary files and folders that are too old to be in use; how many."""
+    before = time.time() - _OLD_S
+    count = 0
+    for path in Path(tempfile.gettempdir()).iterdir():
+        if not path.name.startswith(PREFIXES):
+            continue
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            continue
+        if status.st_uid != os.geteuid() or status.st_mtime > before:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        count += 1
+    return count

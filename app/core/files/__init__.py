@@ -1,1 +1,0 @@
-"""Files that processes share, and those that killed ones left behind."""
