@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Text, Uuid, bindparam, insert, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
 from app.jobs.finalising import end_job, ending, lock_job
@@ -23,31 +22,21 @@ _PLAN_ITEMS = text(
     """
     INSERT INTO job_item (job_id, ordinal, chunk, name, state)
     SELECT :job_id, ordinal, chunk, name, 'queued'
-    FROM unnest(:ordinals, :chunks, :names) AS new (ordinal, chunk, name)
+    FROM unnest(CAST(:ordinals AS bigint[]), CAST(:chunks AS int[]), CAST(:names AS text[]))
+        AS new (ordinal, chunk, name)
     """
-).bindparams(
-    bindparam("ordinals", type_=ARRAY(BigInteger)),
-    bindparam("chunks", type_=ARRAY(Integer)),
-    bindparam("names", type_=ARRAY(Text)),
-    bindparam("job_id", type_=Uuid),
 )
 _END_ITEMS = text(
     """
     INSERT INTO job_item (job_id, ordinal, chunk, name, state, reason, glitch_id)
     SELECT :job_id, ordinal, :chunk, name, state, reason, glitch_id
-    FROM unnest(:ordinals, :names, :states, :reasons, :glitch_ids)
+    FROM unnest(CAST(:ordinals AS bigint[]), CAST(:names AS text[]), CAST(:states AS text[]),
+        CAST(:reasons AS text[]), CAST(:glitch_ids AS uuid[]))
         AS new (ordinal, name, state, reason, glitch_id)
     ON CONFLICT (job_id, ordinal) DO UPDATE
     SET state = excluded.state, reason = excluded.reason,
         glitch_id = coalesce(excluded.glitch_id, job_item.glitch_id)
     """
-).bindparams(
-    bindparam("ordinals", type_=ARRAY(BigInteger)),
-    bindparam("names", type_=ARRAY(Text)),
-    bindparam("states", type_=ARRAY(Text)),
-    bindparam("reasons", type_=ARRAY(Text)),
-    bindparam("glitch_ids", type_=ARRAY(Uuid)),
-    bindparam("job_id", type_=Uuid),
 )
 
 
