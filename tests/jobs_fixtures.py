@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.core.access import AuditEvent
 from app.jobs import registry
-from app.jobs.records import Chunk, JobRecord
-from app.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, ItemResult, JobContext, JobRecord
 from glitch.errors import GlitchError
 
 KIND = "probe"

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 from app.classes.tables import GlitchClass
 from app.core.database import uuid7
 from app.glitches.tables import Embedding, Glitch, Label
-from app.jobs.records import Chunk, JobRecord, PendingItem, Phase
-from app.jobs.registry import ChunkPlan, handler_of
+from app.jobs.records import Chunk, ChunkPlan, JobRecord, PendingItem, Phase
+from app.jobs.registry import handler_of
 from app.jobs.service import get_job
 from app.jobs.tables import Job
 from app.models.checkpoints import active_checkpoint

@@ -32,8 +32,8 @@ from app.jobs.leases import (
     release_chunk,
 )
 from app.jobs.outcomes import HandlerMistakeError, store_finish, store_plan, store_result
-from app.jobs.records import Chunk, JobRecord, Phase
-from app.jobs.registry import JobContext, handler_of
+from app.jobs.records import Chunk, JobContext, JobRecord, Phase
+from app.jobs.registry import handler_of
 from glitch.errors import GlitchError
 from worker.lease import HeldLease, WorkerStoppingError
 

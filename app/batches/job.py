@@ -47,8 +47,7 @@ from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, StoredGlitch
 from app.glitches.selection import get_glitches
 from app.glitches.upload import ParsedUpload, parse_scales
-from app.jobs.records import Chunk, JobRecord
-from app.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, ItemResult, JobContext, JobRecord
 from app.jobs.tables import JobItem
 from app.map.service import request_placing
 from app.models.checkpoints import active_checkpoint, hold_active

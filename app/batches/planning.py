@@ -48,7 +48,7 @@ from app.batches.table_files import is_of_triggers, is_table, read_table
 from app.batches.wanted import STRAIN, Choice, key_at_random
 from app.decoding.files import kinds_of, open_stack_file
 from app.glitches.upload import parse_ifo
-from app.jobs.registry import ChunkPlan, JobContext
+from app.jobs.records import ChunkPlan, JobContext
 from glitch.errors import FormatError, GlitchError
 from glitch.gps import why_in_future
 from glitch.gravityspy import may_be_gravityspy_id

@@ -23,8 +23,7 @@ from app.clusters.storage import ClusterStore, Draft
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.database import is_any_of, uuid7
 from app.glitches.tables import Embedding, Glitch
-from app.jobs.records import JobRecord
-from app.jobs.registry import JobContext, OneTransaction
+from app.jobs.records import JobContext, JobRecord, OneTransaction
 from app.jobs.service import create_job
 from app.models import checkpoints
 from app.novelty import REJUDGED_AT_ONCE, recalibrate

@@ -23,8 +23,7 @@ from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, GlitchRecord
 from app.glitches.selection import get_glitches
 from app.glitches.tables import Embedding
-from app.jobs.records import Chunk, JobRecord
-from app.jobs.registry import ChunkPlan, ChunkResult, ItemResult, JobContext
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, ItemResult, JobContext, JobRecord
 from app.jobs.service import list_jobs
 from app.jobs.tables import Job, JobItem
 from app.map.service import start_drawing

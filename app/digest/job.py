@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.digest.mail import send_mail
 from app.digest.service import Digest, Sent, digest, unsent
-from app.jobs.records import JobRecord
-from app.jobs.registry import JobContext, OneTransaction
+from app.jobs.records import JobContext, JobRecord, OneTransaction
 
 TIMEOUT_S = 10.0  # from the name to the status of the answer
 _log = logging.getLogger("digest")

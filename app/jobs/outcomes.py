@@ -9,8 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.jobs.finalising import end_job, ending, lock_job
 from app.jobs.leases import LeaseLostError, end_chunk
-from app.jobs.records import Chunk, Phase
-from app.jobs.registry import ChunkPlan, ChunkResult
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, Phase
 from app.jobs.service import add_event
 from app.jobs.tables import ITEM_STATES, Job, JobChunk
 

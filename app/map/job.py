@@ -15,8 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import ConflictError
 from app.core.postgres.binary_copy import read_rows, write_rows
-from app.jobs.records import Chunk, JobRecord
-from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
 from app.map.records import LAID_OUT_AT_MOST, SEED
 from app.map.service import DRAW, latest_projection
 from app.map.tables import MapPoint, Projection

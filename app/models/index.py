@@ -28,8 +28,7 @@ from app.core.postgres.partitions import (
 from app.glitches.neighbours import find_neighbours
 from app.glitches.tables import Embedding
 from app.jobs.finalising import DATABASE_CLOCK
-from app.jobs.records import OPEN_STATES, Chunk, JobRecord
-from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
+from app.jobs.records import OPEN_STATES, Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
 from app.jobs.service import create_job
 from app.jobs.tables import Job
 from app.models.checkpoints import active_checkpoint

@@ -23,8 +23,7 @@ from app.core.errors import ConflictError, NotFoundError
 from app.core.postgres.partitions import ensure_vector_index, has_rows
 from app.glitches.browsing import stored_views
 from app.glitches.tables import Embedding, Glitch
-from app.jobs.records import Chunk, JobRecord
-from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
 from app.jobs.service import create_job
 from app.models.checkpoints import (
     activate_checkpoint,

@@ -15,8 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from app.glitches.tables import Embedding
-from app.jobs.records import OPEN_STATES, Chunk, JobRecord
-from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
+from app.jobs.records import OPEN_STATES, Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
 from app.jobs.service import create_job
 from app.jobs.tables import Job
 from app.models.checkpoints import active_id

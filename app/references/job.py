@@ -24,8 +24,7 @@ from app.batches.storage import uploads_folder, work_folder
 from app.core.errors import InvalidRequestError, NotReadyError
 from app.core.fetching import is_trouble
 from app.core.storage import storage_of
-from app.jobs.records import Chunk, JobRecord
-from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
 from app.references.archives import PublishedFile, archive_named, published_files
 from app.references.service import start_batches
 from glitch.errors import FormatError

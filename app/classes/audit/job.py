@@ -16,8 +16,7 @@ from sqlalchemy.orm import Session
 from app.classes.audit.tables import LabelAudit, LabelFinding
 from app.classes.tree import Tree
 from app.glitches.tables import Embedding, Glitch
-from app.jobs.records import Chunk, JobRecord
-from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
 from app.novelty.conditions import in_population
 from glitch.clustering import unit_vectors
 from glitch.label_votes import nearest_labels

@@ -18,8 +18,7 @@ from app.core.storage import storage_of
 from app.glitches.exports.formats import format_named
 from app.glitches.exports.rows import FETCHED, export_ids, export_rows
 from app.glitches.exports.service import clean_up_exports, filters_from_json, folder_of, result_path
-from app.jobs.records import Chunk, JobRecord
-from app.jobs.registry import ChunkPlan, ChunkResult, JobContext
+from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
 
 PART_ROWS = 20_000
 
