@@ -184,6 +184,12 @@ def run_table1(
         GlitchError: if the tier is unknown, the pictures are missing, or a run goes wrong.
     """
     settings = with_budget(tier_named(tier), budget or Budget())
+
+    def whole() -> list[int]:
+        return [seed for seed in settings.seeds if _is_complete(settings, seed, folder)]
+
+    if is_report_only and not whole():
+        return None
     splits = read_splits(settings, real_images)
     # Seed by seed: a table that was cut short holds whole pairs.
     works = [
@@ -194,16 +200,13 @@ def run_table1(
     ]
     if not is_report_only and not do_all(works, jobs=jobs, progress=on_progress):
         return None
-    whole = [seed for seed in settings.seeds if _is_complete(settings, seed, folder)]
-    if not whole:
-        return None
     judged: list[JudgedRun] = []
-    for seed in whole:
+    for seed in whole():
         for name in (*OBJECTIVES, MATCHED, PLAIN):
             config = configuration(settings, name, seed, _capacity(settings, name, seed, folder))
             judged += judge_run(config, run_folder(folder, config), name, splits[seed])
         judged += judge_pixels(settings.architecture, splits[seed], seed)
-    done = replace(settings, seeds=tuple(whole))
+    done = replace(settings, seeds=tuple(whole()))
     return write_results(folder, judged, CONTENDERS, PAIRS, describe(tier, done))
 
 

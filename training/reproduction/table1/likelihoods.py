@@ -32,7 +32,7 @@ from training.reproduction.table1.command import (
 )
 from training.reproduction.table1.judging import judge_run
 from training.reproduction.table1.results import PAPER_CLASSES_NAME, Scored
-from training.views.config import VarianceConfig
+from training.views.config import TrainingConfig, VarianceConfig
 
 LIKELIHOODS = {
     "variance at its optimum": CLOSED_FORM,
@@ -75,13 +75,19 @@ def run_likelihoods(
     """
     wish = budget or Budget()
     settings = with_budget(tier_named(tier), replace(wish, seeds=wish.seeds or N_SEEDS))
-    splits = read_splits(settings, real_images)
     planned = [
         (likelihood, name, configuration(settings, name, seed, variance=variance))
         for seed in settings.seeds
         for likelihood, variance in LIKELIHOODS.items()
         for name in (*OBJECTIVES, PLAIN)
     ]
+
+    def is_complete(config: TrainingConfig) -> bool:
+        return saved_step(run_folder(folder, config) / STATE_FILE) >= settings.steps
+
+    if is_report_only and not any(is_complete(config) for *_, config in planned):
+        return None
+    splits = read_splits(settings, real_images)
     works = [
         Work(
             f"{name}, {likelihood}, seed {config.seed}",
@@ -95,10 +101,10 @@ def run_likelihoods(
     found = [
         (likelihood, one.row)
         for likelihood, name, config in planned
-        if saved_step(run_folder(folder, config) / STATE_FILE) >= settings.steps
+        if is_complete(config)
         for one in judge_run(config, run_folder(folder, config), name, splits[config.seed])
     ]
-    return _write(folder, found) if found else None
+    return _write(folder, found)
 
 
 def _write(folder: Path, found: Sequence[tuple[str, Scored]]) -> Path:
