@@ -1,6 +1,5 @@
 """Works in processes of their own: told, stopped, failed and killed together."""
 
-import atexit
 import multiprocessing
 import os
 import signal
@@ -9,44 +8,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from works_apart import do
 
 from glitch.errors import GlitchError
-from training.core.side_by_side import OnStep, Work, do_all
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other process finds ``do`` by this module's name."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
-
-
-def do(folder: Path, name: str, ending: str, on_step: OnStep) -> bool:
-    """Three steps that leave a mark, then one of the ways to end."""
-    for step in (1, 2, 3):
-        on_step(step)
-    (folder / name).write_text(str(os.getpid()))
-    if ending == "lingers":  # as whatever a library does at a process's end
-
-        def linger() -> None:
-            (folder / f"{name}.ending").touch()
-            time.sleep(1)
-            (folder / f"{name}.ended").touch()
-
-        atexit.register(linger)
-    while ending in {"error", "killed"} and not list(folder.glob("*.waits")):
-        time.sleep(0.01)
-    if ending == "error":
-        raise GlitchError("the loss is not finite")
-    if ending == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if ending == "waits":  # until it is asked to end, as a training does
-        asked: list[int] = []
-        signal.signal(signal.SIGTERM, lambda number, _frame: asked.append(number))
-        (folder / f"{name}.waits").touch()
-        while not asked:
-            time.sleep(0.01)
-        (folder / f"{name}.saved").touch()
-    return ending in {"done", "lingers"}
+from training.core.side_by_side import Work, do_all
 
 
 def works(folder: Path, *endings: str) -> list[Work]:
