@@ -3,23 +3,25 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from math import ceil
 
 import numpy as np
 from pgvector.sqlalchemy import Vector
-from sqlalchemy import Double, cast, func, select
+from sqlalchemy import BigInteger, Double, cast, func, select
 from sqlalchemy.orm import Session
 
 from app.classes import records
 from app.classes.tables import GlitchClass
 from app.glitches.records import GlitchRecord
 from app.glitches.selection import glitches_in_order, select_glitches, to_record
-from app.glitches.tables import Embedding, Glitch
+from app.glitches.tables import Embedding, Glitch, GlitchTally
 from app.models.checkpoints import active_id
 
 SAMPLED = 200  # latest glitches of a class that its middle is taken from
 EXEMPLARS = 5
 NEAREST_CLASSES = 6
 TIME_BINS = 48
+WEEK_S = 604_800
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,14 @@ class Portrait:
 def occurrences(
     session: Session, class_ids: Collection[int] | None = None
 ) -> dict[int | None, Occurrence]:
-    """How often classes occur, by id; None is for glitches without a label.
-
-    Of all classes where none are named, at the price of one pass over an index.
-    """
-    counted = select(Glitch.class_id, Glitch.ifo, Glitch.is_simulated, func.count())
+    """How often these classes occur, or all, by id; None is for glitches without a label."""
+    kind = GlitchTally.class_id, GlitchTally.ifo, GlitchTally.is_simulated
+    total = func.sum(GlitchTally.n)
+    counted = select(*kind, cast(total, BigInteger)).group_by(*kind).having(total > 0)
     if class_ids is not None:
-        counted = counted.where(Glitch.class_id.in_(class_ids))
+        counted = counted.where(GlitchTally.class_id.in_(class_ids))
     parts: dict[int | None, list[tuple[str | None, bool, int]]] = {}
-    for class_id, ifo, is_simulated, number in session.execute(
-        counted.group_by(Glitch.class_id, Glitch.ifo, Glitch.is_simulated)
-    ):
+    for class_id, ifo, is_simulated, number in session.execute(counted):
         parts.setdefault(class_id, []).append((ifo, is_simulated, number))
     times = _first_and_last(session, parts)
     return {class_id: _occurrence(found, times[class_id]) for class_id, found in parts.items()}
@@ -144,7 +143,8 @@ def times_of(session: Session, class_id: int) -> tuple[tuple[float, int], ...]:
     """When the measured glitches of a class occurred: the starts of equal bins, and how many.
 
     Returns:
-        At most ``TIME_BINS`` bins in GPS seconds, empty ones included; none without two times.
+        At most ``TIME_BINS`` bins in GPS seconds, empty ones included; none without two times. Bins
+        over more than ``TIME_BINS`` weeks are whole weeks.
     """
     about = Glitch.class_id == class_id, Glitch.is_simulated.is_(False)
     first, last = session.execute(
@@ -152,17 +152,28 @@ def times_of(session: Session, class_id: int) -> tuple[tuple[float, int], ...]:
     ).one()
     if first is None or last is None or first == last:
         return ()
-    # As floats: exact decimals take several times as long, and a bar is days wide.
-    when = cast(Glitch.gps_time, Double)
-    place = func.least(
-        func.width_bucket(when, cast(first, Double), cast(last, Double), TIME_BINS), TIME_BINS
-    ).label("place")
-    counted = select(place, func.count()).where(*about, Glitch.gps_time.is_not(None))
-    counts: dict[int, int] = dict(session.execute(counted.group_by(place)).all())
-    width = float(last - first) / TIME_BINS
-    return tuple(
-        (float(first) + index * width, counts.get(index + 1, 0)) for index in range(TIME_BINS)
-    )
+    start, end = float(first), float(last)
+    if end - start > TIME_BINS * WEEK_S:
+        first_week = int(start // WEEK_S)
+        n_weeks = int(end // WEEK_S) - first_week + 1
+        weeks = ceil(n_weeks / TIME_BINS)  # of one bin
+        n_bins = ceil(n_weeks / weeks)
+        start, width = float(first_week * WEEK_S), float(weeks * WEEK_S)
+        place = ((GlitchTally.week - first_week) // weeks).label("place")
+        counted = select(place, cast(func.sum(GlitchTally.n), BigInteger)).where(
+            GlitchTally.class_id == class_id,
+            GlitchTally.is_simulated.is_(False),
+            GlitchTally.week.is_not(None),
+        )
+    else:
+        n_bins, width = TIME_BINS, (end - start) / TIME_BINS
+        # As floats: exact decimals take several times as long, and a bar is hours wide.
+        when = cast(Glitch.gps_time, Double)
+        bucket = func.width_bucket(when, cast(first, Double), cast(last, Double), n_bins)
+        place = (func.least(bucket, n_bins) - 1).label("place")
+        counted = select(place, func.count()).where(*about, Glitch.gps_time.is_not(None))
+    counts: dict[int | None, int] = dict(session.execute(counted.group_by(place)).all())
+    return tuple((start + index * width, counts.get(index, 0)) for index in range(n_bins))
 
 
 def _middles(session: Session, checkpoint_id: int) -> dict[int, np.ndarray]:

@@ -8,13 +8,13 @@ from decimal import Decimal
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import BigInteger, cast, func, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
 from app.glitches.records import GlitchFilters, GlitchRecord, ViewRecord
 from app.glitches.selection import matching, select_glitches, to_record, view_record
-from app.glitches.tables import Embedding, Glitch, View
+from app.glitches.tables import Embedding, Glitch, GlitchTally, View
 from app.models.checkpoints import active_id
 from glitch.codec import unpack_view
 from glitch.novelty import Judgement
@@ -39,7 +39,10 @@ def tally_by_class(
         InvalidRequestError: if a filter makes no sense.
         NotReadyError: if novelty is asked for and no checkpoint is active.
     """
-    tallies = select(Glitch.class_id, func.count().label("total")).group_by(Glitch.class_id)
+    is_kept = filters == GlitchFilters()
+    class_id = (GlitchTally if is_kept else Glitch).class_id
+    number = cast(func.sum(GlitchTally.n) if is_kept else func.count(), BigInteger)
+    tallies = select(class_id, number.label("total")).group_by(class_id).having(number > 0)
     counted = matching(session, tallies, filters).subquery()
     rows = session.execute(
         select(GlitchClass.name, counted.c.total)

@@ -9,14 +9,17 @@ from uuid import UUID
 
 from pgvector.sqlalchemy import Vector
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Computed,
     ForeignKey,
+    Identity,
     Index,
     Numeric,
     SmallInteger,
     Text,
     UniqueConstraint,
+    false,
     func,
     text,
 )
@@ -84,6 +87,34 @@ class Glitch(Base):
     data_quality: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     is_simulated: Mapped[bool] = mapped_column(Computed("origin = 'simulated'", persisted=True))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class GlitchTally(Base):
+    """How many glitches there are by class, detector, simulated or not, and week: sums of ``n``.
+
+    A trigger of ``glitch`` (migration 0017) appends what each statement did and adds it to the row
+    of the sum now and then; nobody else writes here.
+    """
+
+    __tablename__ = "glitch_tally"
+    __table_args__ = (
+        Index(
+            "ix_glitch_tally_class_id_ifo_is_simulated_week",
+            *("class_id", "ifo", "is_simulated", "week"),
+            unique=True,
+            postgresql_where=text("is_sum"),
+            postgresql_nulls_not_distinct=True,
+        ),
+        Index("ix_glitch_tally_id", "id", postgresql_where=text("NOT is_sum")),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    class_id: Mapped[int | None]
+    ifo: Mapped[str | None]
+    is_simulated: Mapped[bool]
+    week: Mapped[int | None]  # of GPS time; null where that is not known
+    n: Mapped[int] = mapped_column(BigInteger)
+    is_sum: Mapped[bool] = mapped_column(server_default=false())
 
 
 class View(Base):

@@ -16,7 +16,7 @@ from app.core.access import AuditEvent
 from app.core.errors import InvalidRequestError, NotFoundError, NotReadyError
 from app.core.postgres.one_trip import in_one_trip
 from app.core.postgres.partitions import create_partition, vector_index_name
-from app.glitches.tables import Embedding, Glitch
+from app.glitches.tables import Embedding, GlitchTally
 from app.models.records import CheckpointRecord
 from app.models.tables import Checkpoint
 
@@ -198,7 +198,7 @@ class Standing:
 
 def standings(session: Session) -> tuple[int, dict[int, Standing]]:
     """How many glitches there are, and how each checkpoint stands to them, by its id."""
-    total = session.scalar(select(func.count()).select_from(Glitch)) or 0
+    total = int(session.scalar(select(func.sum(GlitchTally.n))) or 0)
     counted = select(Embedding.checkpoint_id, func.count()).group_by(Embedding.checkpoint_id)
     embedded = dict(session.execute(counted).all())
     about = [AuditEvent.subject == "checkpoint", AuditEvent.action == "activate"]
