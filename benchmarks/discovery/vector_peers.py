@@ -1,0 +1,214 @@
+"""A vector beside what human labels can teach: every picture alone, and all views of a glitch.
+
+    python -m benchmarks.discovery.vector_peers ../shared/data/gravityspy_images CHECKPOINT...
+
+Over three folds by group, accuracy / balanced accuracy for the classes of at least 8 groups ("12")
+and of at least 3 ("23"), which the other folds' labels are learnt from:
+
+- *supervised CNN*: the trunk's layers and a linear head, taught the labels themselves (classes
+  drawn evenly, pictures shifted, scaled and in noise as the trunk's). It has no vector of 32
+  numbers: what it says is under "linear". Of several views it takes the geometric mean.
+- *PCA-32* of pixels and of scattering: all four windows side by side, absent ones as the mean of
+  their window. Probes as in `vector_value`, and so for each CHECKPOINT, whose encoder has met the
+  pictures without labels (all but one fold's if its data were split).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from benchmarks.discovery.vector_value import answered, cells, marks, pixels_of
+from benchmarks.machine import heading
+from glitch.model import ScatteringFeatures, Trunk, ViewsModel
+from training.data.pack import Pack
+from training.data.real_images import read_real_images
+from training.data.sampling import StratifiedSampler, vary
+from training.evaluation.encoding import encode_pack, lone_views
+from training.evaluation.examination import load_judged
+from training.evaluation.probe import classes_with_groups, grouped_folds
+from training.views.trunk import LEARNING_RATE, NOISE, VARIED, WARMUP, WEIGHT_DECAY
+
+FOLDS, STEPS, BATCH, FEATURES = 3, 1500, 128, 64
+N_VIEWS, SIDE = 4, 64
+Both = tuple[list[float], list[float]]  # scores of lone pictures, and of whole glitches
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """What is learnt from and what is held out, whole and as lone pictures."""
+
+    train: Pack
+    held_out: Pack
+    sets: list[list[str]]
+    known: Pack = field(init=False)
+    asked: Pack = field(init=False)
+    known_shown: np.ndarray = field(init=False)
+    asked_shown: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        for lone, shown, pack in (
+            ("known", "known_shown", self.train),
+            ("asked", "asked_shown", self.held_out),
+        ):
+            pictures, views, _ = lone_views(pack)
+            object.__setattr__(self, lone, pictures)
+            object.__setattr__(self, shown, views)
+
+    def of_lone(self, known: np.ndarray, asked: np.ndarray) -> list[float]:
+        """Scores of vectors of lone pictures."""
+        return self._probed(known, self.known.labels, asked, self.asked.labels)
+
+    def of_whole(self, known: np.ndarray, asked: np.ndarray) -> list[float]:
+        """Scores of vectors of glitches."""
+        return self._probed(known, self.train.labels, asked, self.held_out.labels)
+
+    def _probed(
+        self, known: np.ndarray, labels: Sequence[str], asked: np.ndarray, truth: Sequence[str]
+    ) -> list[float]:
+        found: list[float] = []
+        for classes in self.sets:
+            learnt, judged = np.isin(labels, classes), np.isin(truth, classes)
+            right = np.array(truth)[judged]
+            for answers in answered(known[learnt], np.array(labels)[learnt], asked[judged]):
+                found += marks(right, answers)
+        return found
+
+
+def supervised(fold: Fold) -> Both:
+    """Scores of a network that is taught the labels."""
+    names = fold.sets[1]
+    chosen = fold.train.subset(np.flatnonzero(np.isin(fold.train.labels, names)))
+    known, views, _ = lone_views(chosen)
+    trunk, head = taught(known, views.argmax(axis=1), names)
+    _, shown, origin = lone_views(fold.held_out)
+    with torch.inference_mode():
+        windows = torch.from_numpy(shown.argmax(axis=1))
+        features = trunk(torch.from_numpy(pixels_of(fold.asked, shown)), windows)
+        logs = head(features).log_softmax(dim=1).numpy()
+    summed = np.zeros((len(fold.held_out), len(names)))
+    np.add.at(summed, origin, logs)
+    both: list[list[float]] = []
+    for given, truth in ((logs, fold.asked.labels), (summed, fold.held_out.labels)):
+        found: list[float] = []
+        for classes in fold.sets:
+            named, judged = np.isin(names, classes), np.isin(truth, classes)
+            answers = np.array(names)[named][given[judged][:, named].argmax(axis=1)]
+            found += [*marks(np.array(truth)[judged], answers), math.nan, math.nan]
+        both.append(found)
+    return both[0], both[1]
+
+
+def taught(known: Pack, view: np.ndarray, names: list[str]) -> tuple[Trunk, nn.Linear]:
+    """The network after its lesson, in evaluation mode."""
+    targets = torch.tensor([names.index(label) for label in known.labels])
+    sampler, rng = StratifiedSampler(known.labels), np.random.default_rng(0)
+    torch.manual_seed(0)
+    trunk = Trunk(N_VIEWS, SIDE, FEATURES)
+    head = nn.Linear(FEATURES, len(names))
+    weights = [*trunk.parameters(), *head.parameters()]
+    optimiser = torch.optim.AdamW(weights, 2 * LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    for step in range(STEPS):
+        share = min(1, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / STEPS))
+        optimiser.param_groups[0]["lr"] = 2 * LEARNING_RATE * share
+        drawn = sampler.draw(BATCH, rng)
+        varied = vary(np.asarray(known.values)[drawn, view[drawn]][:, None], VARIED, rng)
+        pictures = varied[:, 0].reshape(BATCH, SIDE, 2, SIDE, 2).mean(dim=(2, 4))
+        level = NOISE * torch.rand(BATCH, 1, 1)
+        pictures = (pictures + level * torch.rand_like(pictures)).clamp(0, 1)
+        answers = head(trunk(pictures, torch.from_numpy(view[drawn])))
+        loss = cross_entropy(answers, targets[torch.from_numpy(drawn)])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return trunk.eval(), head
+
+
+def components(fold: Fold, features_of: Callable[[np.ndarray], np.ndarray]) -> Both:
+    """Scores of 32 principal components of features of pictures."""
+    one, other = (
+        features_of(pixels_of(pack, shown))
+        for pack, shown in ((fold.known, fold.known_shown), (fold.asked, fold.asked_shown))
+    )
+    means = np.stack([one[fold.known_shown[:, view]].mean(axis=0) for view in range(N_VIEWS)])
+    lone = fold.of_lone(*reduced(one, other))
+    sides = windows_of(fold.train, one, means), windows_of(fold.held_out, other, means)
+    return lone, fold.of_whole(*reduced(*sides))
+
+
+def reduced(known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    found = PCA(32, random_state=0).fit(known)
+    return found.transform(known), found.transform(asked)
+
+
+def windows_of(pack: Pack, features: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Features of lone pictures (picture, feature) by glitch: all windows, absent ones the mean."""
+    _, shown, origin = lone_views(pack)
+    found = np.tile(means[None], (len(pack), 1, 1)).astype(np.float32)
+    found[origin, shown.argmax(axis=1)] = features
+    return np.asarray(found.reshape(len(pack), -1))
+
+
+def flat(pixels: np.ndarray) -> np.ndarray:
+    return pixels.reshape(len(pixels), -1)
+
+
+def scattered(pixels: np.ndarray) -> np.ndarray:
+    front_end = ScatteringFeatures(SIDE, SIDE)
+    rows = torch.ones(1, SIDE, dtype=torch.bool)
+    with torch.inference_mode():
+        parts = [
+            front_end(torch.from_numpy(part), rows.expand(len(part), -1))[0].numpy()
+            for part in np.array_split(pixels, len(pixels) // 200 + 1)
+        ]
+    return np.concatenate(parts)
+
+
+def encoded(fold: Fold, model: ViewsModel) -> Both:
+    """Scores of an encoder's vectors."""
+    return (
+        fold.of_lone(
+            encode_pack(model, fold.known, fold.known_shown).mean,
+            encode_pack(model, fold.asked, fold.asked_shown).mean,
+        ),
+        fold.of_whole(encode_pack(model, fold.train).mean, encode_pack(model, fold.held_out).mean),
+    )
+
+
+def main() -> None:
+    folder, places = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
+    print(heading())
+    real = read_real_images(folder)
+    sets = [list(classes_with_groups(real.labels, real.groups, least)) for least in (8, 3)]
+    vectors: dict[str, Callable[[Fold], Both]] = {
+        "supervised CNN": supervised,
+        "pixel PCA-32": partial(components, features_of=flat),
+        "scattering PCA-32": partial(components, features_of=scattered),
+    }
+    for place in places:
+        vectors[place.name] = partial(encoded, model=load_judged(place).model)
+    found: dict[str, list[Both]] = {name: [] for name in vectors}
+    for train, held_out in grouped_folds(real.labels, real.groups, FOLDS, 0):
+        fold = Fold(real.subset(train), real.subset(held_out), sets)
+        for name, scores_of in vectors.items():
+            found[name].append(scores_of(fold))
+    for side, title in enumerate(("each picture alone", "all views of a glitch")):
+        print(f"\n| {title} | linear, 12 | kNN, 12 | linear, 23 | kNN, 23 |")
+        print("| --- | --- | --- | --- | --- |")
+        for name, folds in found.items():
+            row = cells(np.mean([both[side] for both in folds], axis=0))
+            print(f"| {name} | {row} |".replace("nan / nan", ""))
+
+
+if __name__ == "__main__":
+    main()
