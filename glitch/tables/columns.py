@@ -17,7 +17,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
         *("ifo", "detector", "interferometer", "instrument", "site", "observatory", "det"),
         *("ifos", "detectors", "instruments", "dets"),
     ),
-    "channel": ("channel", "channel_name"),
+    "channel": ("channel", "channel_name", "chan"),
     "gravityspy_id": ("gravityspy_id", "uniqueid", "unique_id", "gravity_spy_id"),
     "id": ("id", "event_id", "subject_id"),
     "label": ("label", "ml_label", "class", "gravityspy_label", "glitch_class"),

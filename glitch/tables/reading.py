@@ -167,7 +167,7 @@ def _text_rows(
         n_columns = len(columns)
         for row in csv.reader(numbered, delimiter=layout.separator, skipinitialspace=True):
             number = numbered.number
-            if not row or row == [""] or is_rule(layout.separator.join(row)):
+            if not any(map(str.strip, row)) or is_rule(layout.separator.join(row)):
                 continue
             numbered.last_row = number
             is_units, is_first = is_first and layout.is_of_units(row), False

@@ -87,6 +87,7 @@ LAYOUTS = {
     "blanks before quotes": '"GPS Time", "IFO", "SNR"\n"1126259455.15", "H1", "9.5"\n',
     "Fortran's exponents": "gps_time ifo snr\n1.12625945515D+09 H1 9.5D0\n",
     "commas for thousands": 'gps_time,ifo,snr\n"1,126,259,455.15",H1,9.5\n',
+    "blank rows of a spreadsheet": "gps_time;ifo;snr\n;;\n1126259455.15;H1;9.5\n;;\n; ;\n",
     "points for thousands": "gps_time;ifo;snr\n1.126.259.455,15;H1;9,5\n",
     "blanks for thousands": "gps_time;ifo;snr\n1\u202f126\u00a0259 455,15;H1;9,5\n",
     "ticks for thousands": "gps_time,ifo,snr\n1'126\u2019259'455.15,H1,9.5\n",
