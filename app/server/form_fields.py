@@ -32,7 +32,7 @@ async def check_form_fields(request: Request) -> None:
         InvalidRequestError: naming the field, and those that there are.
     """
     route = request.scope.get("route")
-    content_type = request.headers.get("content-type", "")
+    content_type = request.headers.get("content-type", "").lower()
     if not isinstance(route, APIRoute) or not content_type.startswith("multipart/form-data"):
         return
     params = list(_body_params(route.dependant))

@@ -95,6 +95,7 @@ class RequestContext:
 class BodyBounds:
     """Bounds a request body in bytes (declared, then counted as it streams) and in time.
 
+    A form that was cut on its way is refused: the field that it was cut in would count as not sent.
     ``batch_bytes`` and ``batch_timeout_s`` hold for batches, by the API and by the page.
     """
 
@@ -111,7 +112,8 @@ class BodyBounds:
         headers = Headers(scope=scope)
         is_batch = scope["path"] in _BATCH_PATHS
         limit = self.batch_bytes if is_batch else self.max_bytes
-        if not headers.get("content-type", "").startswith("multipart/form-data"):
+        is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+        if not is_form:
             limit = min(limit, _SMALL_BODY_BYTES)
         timeout_s = self.batch_timeout_s if is_batch else self.timeout_s
         declared = headers.get("content-length", "")
@@ -127,10 +129,11 @@ class BodyBounds:
             return
 
         received = 0
+        end = b""
         deadline = time.monotonic() + timeout_s
 
         async def bounded_receive() -> Message:
-            nonlocal received
+            nonlocal received, end
             try:
                 async with asyncio.timeout(max(0.001, deadline - time.monotonic())):
                     message = await receive()
@@ -140,9 +143,17 @@ class BodyBounds:
                     f"The body did not arrive within {timeout_s:g} s: send a smaller file or "
                     "use a faster connection.",
                 ) from None
-            received += len(message.get("body", b""))
+            body = message.get("body", b"")
+            received += len(body)
+            end = (end + body[-16:])[-16:]
             if received > limit:
                 raise HTTPException(413, _too_large(limit, is_batch=is_batch))
+            is_last = message["type"] == "http.request" and not message.get("more_body", False)
+            if is_form and is_last and received and not end.rstrip().endswith(b"--"):
+                raise HTTPException(
+                    400,
+                    "The form does not end in its boundary: it was cut on the way. Send it again.",
+                )
             return message
 
         body_is_read = False

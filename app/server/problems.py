@@ -86,12 +86,8 @@ def _payload_problem(request: Request, error: Exception) -> JSONResponse:
     """422: the payload has the wrong shape. The values sent are not echoed back."""
     if not isinstance(error, RequestValidationError):  # pragma: no cover - narrows the type
         raise TypeError("only request validation errors come here") from error
-    is_form = request.headers.get("content-type", "").startswith("multipart/")
     wrong = [
-        {
-            "field": ".".join(str(part) for part in item["loc"]),
-            "reason": _reason(item, is_form=is_form),
-        }
+        {"field": ".".join(str(part) for part in item["loc"]), "reason": _reason(item)}
         for item in error.errors()
     ]
     sentence = "; ".join(f"{item['field']}: {item['reason']}" for item in wrong[:5])
@@ -105,10 +101,8 @@ def _payload_problem(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-def _reason(item: Mapping[str, Any], *, is_form: bool) -> str:
+def _reason(item: Mapping[str, Any]) -> str:
     """What is wrong with a field, in words of whoever sent it."""
-    if is_form and item["type"] == "missing":
-        return f"{item['msg']}. It was not sent, or the upload ended before it was whole"
     if "Expected UploadFile" in item["msg"]:
         return f"It is a file: send it as curl -F {item['loc'][-1]}=@PATH does"
     if item["type"] == "json_invalid":
