@@ -15,6 +15,8 @@ up: .venv/.installed
 	@exec $(BIN)/glitch-discovery up --stop-with-parent
 
 test: export OMP_NUM_THREADS = 1
+# PyTorch takes over the number of threads of whatever Numba does in parallel, which is one a core.
+test: export NUMBA_NUM_THREADS = 1
 # The tests start some hundred processes of Python, which without it compile the sources each time.
 test: export PYTHONDONTWRITEBYTECODE =
 # Counted by probes, without branches: a trace of them doubled the tests' processor time.

@@ -135,15 +135,16 @@ class JobRunner:
 
     def _encoder(self, digest: str) -> Encoder:
         """That of a checkpoint, loaded at first need; one at a time, as memory is bounded."""
-        if self._loaded is None or self._loaded[0] != digest:
-            import torch
+        import torch
 
+        # Processes share the cores; more threads in each would only fight over them. Said each
+        # time, for PyTorch takes over the number of what Numba does in parallel, as a map.
+        torch.set_num_threads(self.settings.torch_threads)
+        if self._loaded is None or self._loaded[0] != digest:
             from app.models.inference import find_checkpoint
             from app.server.runtime import checkpoint_roots
             from glitch.encoder import Encoder
 
-            # Processes share the cores; more threads in each would only fight over them.
-            torch.set_num_threads(self.settings.torch_threads)
             checkpoint = find_checkpoint(checkpoint_roots(self.settings), digest)
             self._loaded = None
             self._loaded = digest, Encoder(checkpoint, device=self.settings.device)
