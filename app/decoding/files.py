@@ -208,12 +208,7 @@ class TriggerFile:
     def rows(self, start: int, count: int, columns: Sequence[str]) -> list[list[Any]]:
         """The values of some columns in some rows, row by row."""
         found: list[list[Any]] = _perform(
-            "trigger_rows",
-            self.file,
-            self.name,
-            start=start,
-            count=count,
-            columns=list(columns),
+            "trigger_rows", self.file, self.name, start=start, count=count, columns=list(columns)
         )
         return found
 

@@ -11,8 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from app.decoding.messages import Message
-from app.decoding.values import pack, unpack
+from app.decoding.messages import Message, pack, unpack
 from glitch.errors import FormatError, GlitchError, TooLargeError
 from glitch.images.arrays import holds_views, read_views
 from glitch.images.stacks import holds_stack, is_npz_stack, open_stack
@@ -35,7 +34,7 @@ def perform(name: str, file: Path, packed: _Arguments) -> Message:
     Args:
         name: Of the operation in the table below.
         file: What it is done to.
-        packed: Its arguments, as ``values.pack`` gives them.
+        packed: Its arguments, as ``messages.pack`` gives them.
     """
     arguments = unpack(Message(packed))
     try:

@@ -17,8 +17,14 @@ from typing import Any
 from app.decoding.confinement import Limits
 from app.decoding.errors import DecodersBusyError
 from app.decoding.fork_server import STARTED
-from app.decoding.messages import BrokenMessageError, Message, receive_message, send_message
-from app.decoding.values import pack, unpack
+from app.decoding.messages import (
+    BrokenMessageError,
+    Message,
+    pack,
+    receive_message,
+    send_message,
+    unpack,
+)
 from glitch import errors as science
 
 _GRACE_S = 5.0  # beyond the child's own limit of time, for its answer to arrive

@@ -23,9 +23,8 @@ from pace import slowness
 from app.decoding import confinement, files
 from app.decoding.confinement import Limits
 from app.decoding.errors import DecodersBusyError
-from app.decoding.messages import BrokenMessageError, Message
+from app.decoding.messages import BrokenMessageError, Message, pack, unpack
 from app.decoding.pool import DecoderPool
-from app.decoding.values import pack, unpack
 from glitch.errors import FormatError, GlitchError, StrainError, TooLargeError
 from glitch.strain import StrainFile, read_joined_strain, read_strain, strain_span
 from glitch.views import Preprocessing
