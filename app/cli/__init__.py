@@ -52,8 +52,7 @@ def _print_version(is_wanted: bool) -> None:
 def common(
     *,
     version: Annotated[  # noqa: ARG001  (its callback acts before any command)
-        bool,
-        typer.Option("--version", help="Print it.", callback=_print_version, is_eager=True),
+        bool, typer.Option("--version", help="Print it.", callback=_print_version, is_eager=True)
     ] = False,
     data_dir: DataDir = None,
     port: Annotated[

@@ -21,8 +21,7 @@ def embed(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...",
-            help="A strain file, or up to four spectrograms of one glitch.",
+            metavar="FILE...", help="A strain file, or up to four spectrograms of one glitch."
         ),
     ],
     *,
@@ -111,7 +110,7 @@ def ingest(
 ) -> None:
     """Send many glitches to a running service, and watch them being stored."""
     from app.client.catalogue import ingest as send
-    from app.client.jobs import show
+    from app.client.remote import show
 
     fields = {
         "merge_window_s": merge_window_s,

@@ -22,7 +22,7 @@ def list_jobs(
     url: ServiceUrl = None,
 ) -> None:
     """List jobs, latest first."""
-    from app.client.jobs import print_jobs
+    from app.client.remote import print_jobs
 
     print_jobs(url, state=state, kind=kind, limit=limit)
 
@@ -35,7 +35,7 @@ def show_job(
     url: ServiceUrl = None,
 ) -> None:
     """Show a job's progress until it ends, then what failed. Exit code 1 if the job failed."""
-    from app.client.jobs import show
+    from app.client.remote import show
 
     raise typer.Exit(show(url, job_id, is_followed=follow))
 
@@ -43,7 +43,7 @@ def show_job(
 @app.command("cancel")
 def cancel_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
     """Stop a job; what it has stored stays."""
-    from app.client.jobs import act
+    from app.client.remote import act
 
     act(url, job_id, "cancel")
 
@@ -51,6 +51,6 @@ def cancel_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
 @app.command("retry")
 def retry_job(job_id: JobId, *, url: ServiceUrl = None) -> None:
     """Do again what failed of a job, or what a cancelled one left undone."""
-    from app.client.jobs import act
+    from app.client.remote import act
 
     act(url, job_id, "retry")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -11,6 +12,8 @@ from uuid import UUID
 import typer
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from app.launch.database import Database
 
 
@@ -24,8 +27,7 @@ EnergyMax = Annotated[
     typer.Option(help="Of pictures: energy at the top of the colour scale, if not 25.5."),
 ]
 FrequencyRange = Annotated[
-    str | None,
-    typer.Option(help="Of pictures: lowest and highest frequency, Hz, if not 10,2048."),
+    str | None, typer.Option(help="Of pictures: lowest and highest frequency, Hz, if not 10,2048.")
 ]
 DataDir = Annotated[
     Path | None,
@@ -44,3 +46,10 @@ def open_store() -> AbstractContextManager[Database]:
     from app.launch.settings import read_settings
 
     return open_database(read_settings())
+
+
+@contextmanager
+def store_session() -> Iterator[Session]:
+    """One transaction of that database."""
+    with open_store() as database, database.sessions.begin() as session:
+        yield session

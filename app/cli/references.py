@@ -120,8 +120,7 @@ def references(
 
 def _follow(url: str | None, job_id: UUID) -> int:
     """Stay with the job and those that it starts; the exit code."""
-    from app.client.jobs import show
-    from app.client.remote import service_at
+    from app.client.remote import service_at, show
 
     code = show(url, job_id, is_followed=True)
     with service_at(url) as service:

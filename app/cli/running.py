@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.options import DataDir, ServiceUrl, open_store, set_environment
+from app.cli.options import DataDir, ServiceUrl, open_store, set_environment, store_session
 
 if TYPE_CHECKING:
     from app.launch.backup import Manifest
@@ -45,12 +45,11 @@ def publish(
     ] = None,
     *,
     activate: Annotated[
-        bool | None,
-        typer.Option(help="Embed with it from now on. Default: yes for a FOLDER."),
+        bool | None, typer.Option(help="Embed with it from now on. Default: yes for a FOLDER.")
     ] = None,
 ) -> None:
     """Make a checkpoint known to the service, without a restart."""
-    with open_store() as database:
+    with store_session() as session:
         from app.launch.data_directory import prepare_data_directory
         from app.launch.publish import publish_folder, publish_shipped
         from app.launch.settings import read_settings
@@ -58,20 +57,19 @@ def publish(
         from glitch.checkpoint import shipped_checkpoint
 
         data_directory = prepare_data_directory(read_settings().data_dir)
-        with database.sessions.begin() as session:
-            if folder is None and activate is None:
-                record = publish_shipped(session, data_directory)
-            else:
-                record = publish_folder(
-                    session, folder or shipped_checkpoint(), data_directory, activate=False
-                )
-            job = None
-            if activate or (activate is None and folder is not None):
-                record, job = switch_checkpoint(session, record.id, "publish")
-        state = "active" if record.is_active else "published, not active"
-        if job is not None:
-            state = f"the catalogue is embedded with it, then it serves: jobs show {job.id}"
-        typer.echo(f"checkpoint {record.name} ({record.digest[:12]}): {state}")
+        if folder is None and activate is None:
+            record = publish_shipped(session, data_directory)
+        else:
+            record = publish_folder(
+                session, folder or shipped_checkpoint(), data_directory, activate=False
+            )
+        job = None
+        if activate or (activate is None and folder is not None):
+            record, job = switch_checkpoint(session, record.id, "publish")
+    state = "active" if record.is_active else "published, not active"
+    if job is not None:
+        state = f"the catalogue is embedded with it, then it serves: jobs show {job.id}"
+    typer.echo(f"checkpoint {record.name} ({record.digest[:12]}): {state}")
 
 
 @app.command()
@@ -94,7 +92,7 @@ def demo(
     url: ServiceUrl = None,
 ) -> None:
     """Load the demonstration of simulated glitches into a running service, or remove it."""
-    from app.client.jobs import load, remove_all
+    from app.client.remote import load, remove_all
 
     raise typer.Exit(remove_all(url) if remove else load(url, is_followed=follow))
 
@@ -124,9 +122,7 @@ def scheduler() -> None:
 
 
 @app.command()
-def backup(
-    dest: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
-) -> None:
+def backup(dest: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")]) -> None:
     """Write database and files into a folder, while the service runs or not."""
     from app.launch.backup import take_backup
     from app.launch.settings import read_settings
@@ -135,9 +131,7 @@ def backup(
 
 
 @app.command()
-def restore(
-    src: Annotated[Path, typer.Argument(help="A folder that `backup` made.")],
-) -> None:
+def restore(src: Annotated[Path, typer.Argument(help="A folder that `backup` made.")]) -> None:
     """Bring a backup back into an empty data directory and database."""
     from app.launch.backup import restore_backup
     from app.launch.settings import read_settings

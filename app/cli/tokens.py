@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.options import ServiceUrl, open_store
+from app.cli.options import ServiceUrl, store_session
 
 app = typer.Typer(help="Bearer tokens of the service.", no_args_is_help=True)
 
@@ -21,39 +21,32 @@ def create(
     ] = None,
 ) -> None:
     """Make a token and print it: it is shown this once."""
-    with open_store() as database:
-        from datetime import timedelta
+    from datetime import timedelta
 
-        from app.core.access import create_token, parse_role
+    from app.core.access import create_token, parse_role
 
-        lifetime = None if expires_days is None else timedelta(days=expires_days)
-        with database.sessions.begin() as session:
-            made = create_token(session, name, parse_role(role), lifetime=lifetime)
-        typer.echo(made.secret)
+    lifetime = None if expires_days is None else timedelta(days=expires_days)
+    with store_session() as session:
+        made = create_token(session, name, parse_role(role), lifetime=lifetime)
+    typer.echo(made.secret)
 
 
 @app.command("list")
 def list_all() -> None:
     """List the tokens, never their secrets."""
-    with open_store() as database:
-        from rich.table import Table
+    from rich.table import Table
 
-        from app.client.remote import plain_console
-        from app.core.access import list_tokens
+    from app.client.remote import plain_console
+    from app.core.access import list_tokens
 
-        with database.sessions.begin() as session:
-            records = list_tokens(session)
-        table = Table("id", "name", "role", "created", "last used", "expires", "revoked", box=None)
-        for record in records:
-            times = (
-                record.created_at,
-                record.last_used_at,
-                record.expires_at,
-                record.revoked_at,
-            )
-            shown = [f"{time:%Y-%m-%d %H:%M}" if time else "" for time in times]
-            table.add_row(str(record.id), record.name, record.role.label, *shown)
-        plain_console().print(table)
+    with store_session() as session:
+        records = list_tokens(session)
+    table = Table("id", "name", "role", "created", "last used", "expires", "revoked", box=None)
+    for record in records:
+        times = (record.created_at, record.last_used_at, record.expires_at, record.revoked_at)
+        shown = [f"{time:%Y-%m-%d %H:%M}" if time else "" for time in times]
+        table.add_row(str(record.id), record.name, record.role.label, *shown)
+    plain_console().print(table)
 
 
 @app.command("revoke")
@@ -61,12 +54,11 @@ def revoke(
     token_id: Annotated[UUID, typer.Argument(metavar="ID", help="As `token list` shows it.")],
 ) -> None:
     """Make a token useless from now on."""
-    with open_store() as database:
-        from app.core.access import revoke_token
+    from app.core.access import revoke_token
 
-        with database.sessions.begin() as session:
-            record = revoke_token(session, token_id)
-        typer.echo(f"Revoked the token {record.name!r}.")
+    with store_session() as session:
+        record = revoke_token(session, token_id)
+    typer.echo(f"Revoked the token {record.name!r}.")
 
 
 @app.command("link")
@@ -77,26 +69,21 @@ def link(
     url: ServiceUrl = None,
 ) -> None:
     """Print a login link for the pages: good once, for 15 minutes."""
-    with open_store() as database:
-        from app.core.access import list_tokens
-        from app.core.errors import NotFoundError
-        from app.core.sign_on import create_login_code
-        from app.launch.address import address_of
-        from app.launch.prepare import FIRST_RUN_TOKEN
-        from app.launch.settings import read_settings
+    from app.core.access import list_tokens
+    from app.core.errors import NotFoundError
+    from app.core.sign_on import create_login_code
+    from app.launch.address import address_of
+    from app.launch.prepare import FIRST_RUN_TOKEN
+    from app.launch.settings import read_settings
 
-        settings = read_settings()
-        address = url or settings.public_url or address_of(settings.host, settings.port)
-        wanted = name or FIRST_RUN_TOKEN
-        with database.sessions.begin() as session:
-            good = [
-                token
-                for token in list_tokens(session)
-                if token.name == wanted and token.revoked_at is None
-            ]
-            if not good:
-                raise NotFoundError(
-                    f"There is no token named {wanted!r}: `token list` shows those that there are."
-                )
-            code = create_login_code(session, good[0].id)
-        typer.echo(f"{address.rstrip('/')}/ui/login?code={code}")
+    settings = read_settings()
+    address = url or settings.public_url or address_of(settings.host, settings.port)
+    wanted = name or FIRST_RUN_TOKEN
+    with store_session() as session:
+        known = [one for one in list_tokens(session) if one.name == wanted and not one.revoked_at]
+        if not known:
+            raise NotFoundError(
+                f"There is no token named {wanted!r}: `token list` shows those that there are."
+            )
+        code = create_login_code(session, known[0].id)
+    typer.echo(f"{address.rstrip('/')}/ui/login?code={code}")

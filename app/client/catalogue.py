@@ -12,8 +12,7 @@ from uuid import UUID
 from rich.console import Console
 from rich.table import Table
 
-from app.client.jobs import FAILED, follow
-from app.client.remote import plain_console, service_at
+from app.client.remote import FAILED, follow, plain_console, service_at
 from app.launch.errors import LaunchError
 from glitch_discovery.packing import as_archive, files_in
 from glitch_discovery.transport import Transport

@@ -5,10 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
+from uuid import UUID
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from app.glitches.assumed import assumption
@@ -105,3 +116,136 @@ def _shown(value: object) -> str:
     if value is None:
         return "unknown"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+_OPEN = ("queued", "running")
+_LOOK_EVERY_S = 0.5
+_MOST_FAILURES = 20
+FAILED = 1
+_ADDRESSES = frozenset({"href", "page", "detail"})  # of a result; printed as what was made
+
+
+def print_jobs(url: str | None, *, state: str | None, kind: str | None, limit: int) -> None:
+    """Print a table of jobs, latest first."""
+    wanted = {"state": state, "kind": kind, "limit": limit}
+    query = {name: value for name, value in wanted.items() if value is not None}
+    with service_at(url) as service:
+        answer = service.ask("GET", "/jobs", params=query)
+    table = Table("id", "kind", "state", "done", "failed", "author", "created", "", box=None)
+    for job in answer["items"]:
+        progress = job["progress"]
+        table.add_row(
+            *(job["id"], job["kind"], job["state"], _done(progress), str(progress["failed"])),
+            *(job["author"], job["created_at"][:16].replace("T", " "), job["detail"] or ""),
+        )
+    plain_console().print(table)
+
+
+def show(url: str | None, job_id: UUID, *, is_followed: bool) -> int:
+    """Show a job, with a bar for as long as it is at work; the exit code."""
+    console = plain_console()
+    with service_at(url) as service:
+        job = service.ask("GET", f"/jobs/{job_id}")
+        if is_followed and job["state"] in _OPEN:
+            job = follow(service, job)
+        console.print(_facts(service.url, job))
+        if job["progress"]["failed"]:
+            _print_failures(service, console, job)
+    return FAILED if job["state"] == "failed" else 0
+
+
+def _facts(address: str, job: dict[str, Any]) -> Table:
+    progress = job["progress"]
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("job", f"{job['kind']} {job['id']}, by {job['author']}")
+    facts.add_row("state", job["state"])
+    facts.add_row(
+        "items",
+        f"{_done(progress)} done, {progress['failed']} failed, {progress['skipped']} known already",
+    )
+    if job["detail"]:
+        facts.add_row("detail", job["detail"])
+    for name, value in (job["result"] or {}).items():
+        if name not in _ADDRESSES and value is not None:
+            facts.add_row(name.replace("_", " "), str(value))
+    if job["made"]:
+        facts.add_row("made", f"{address}{job['made']['href']}")
+        facts.add_row("its page", f"{address}{job['made']['page']}")
+    return facts
+
+
+def follow(service: Transport, job: dict[str, Any]) -> dict[str, Any]:
+    """Stay with a job, with a live bar, until it has ended; the job then."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as bar:
+        task = bar.add_task(job["kind"], total=None)
+        while True:
+            progress = job["progress"]
+            ended = progress["done"] + progress["failed"] + progress["skipped"]
+            said = f"{job['kind']}: {job['state']}"
+            if progress["failed"]:
+                said += f", {progress['failed']} failed"
+            bar.update(task, description=said, total=progress["total"] or None, completed=ended)
+            if job["state"] not in _OPEN:
+                break
+            time.sleep(_LOOK_EVERY_S)
+            job = service.ask("GET", f"/jobs/{job['id']}")
+    return job
+
+
+def act(url: str | None, job_id: UUID, what: str) -> None:
+    """Cancel or retry a job, and say how it stands."""
+    with service_at(url) as service:
+        job = service.ask("POST", f"/jobs/{job_id}/{what}")
+    state = job["state"]
+    if job["is_cancel_requested"] and state in _OPEN:
+        state = "stopping"
+    plain_console().print(f"{job['kind']} {job['id']}: {state}")
+
+
+def _print_failures(service: Transport, console: Console, job: dict[str, Any]) -> None:
+    query = {"state": "failed", "limit": _MOST_FAILURES}
+    page = service.ask("GET", f"/jobs/{job['id']}/items", params=query)
+    if page["items"]:
+        table = Table("failed", "reason", box=None)
+        for item in page["items"]:
+            table.add_row(item["name"], item["reason"])
+        console.print()
+        console.print(table)
+    if page["next"]:
+        console.print(f"... and more: GET /jobs/{job['id']}/items?state=failed lists them all.")
+
+
+def _done(progress: dict[str, Any]) -> str:
+    return f"{progress['done']}/{progress['total']}" if progress["total"] else str(progress["done"])
+
+
+def load(url: str | None, *, is_followed: bool) -> int:
+    """Have it loaded, or what is missing of it, and show how far it is; the exit code.
+
+    Raises:
+        LaunchError: if the token or the service is missing, or it refuses.
+    """
+    with service_at(url) as service:
+        job = service.ask("POST", "/demonstration")
+    return show(url, UUID(job["id"]), is_followed=is_followed)
+
+
+def remove_all(url: str | None) -> int:
+    """Take it out; the exit code.
+
+    Raises:
+        LaunchError: if the token or the service is missing, or it refuses.
+    """
+    with service_at(url) as service:
+        gone = service.ask("DELETE", "/demonstration")["glitches"]
+    said = f"{gone:,} simulated glitches are gone." if gone else "There was no demonstration."
+    plain_console().print(said)
+    return 0
