@@ -10,8 +10,8 @@ import numpy as np
 from api_fixtures import Service, energy
 
 from app.core.engine import make_session_factory
+from app.glitches.ingest import insert_glitch
 from app.glitches.records import GlitchMetadata
-from app.glitches.service import insert_glitch
 from app.jobs.records import JobRecord
 from app.jobs.service import get_job
 from app.models.checkpoints import active_checkpoint

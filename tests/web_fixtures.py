@@ -18,11 +18,11 @@ from sqlalchemy.orm import Session
 from app.core.access import Principal, verify_token
 from app.core.embedded import EmbeddedServer
 from app.core.engine import make_session_factory
+from app.glitches.ingest import insert_glitch
 from app.glitches.labels import append_label
 from app.glitches.records import GlitchMetadata, GlitchRecord
-from app.glitches.service import insert_glitch
 from app.models.checkpoints import active_checkpoint
-from app.novelty import recalibrate
+from app.novelty.catalogue import recalibrate
 from glitch.encoder import Encoding
 from glitch.views import views_from_images
 

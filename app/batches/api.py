@@ -11,7 +11,7 @@ from pydantic import Field
 
 from app.batches.cleanup import hold_uploads
 from app.batches.options import MERGE_WINDOW_S, options_said, submit_batch
-from app.batches.quality.flags import FILTER
+from app.batches.quality import FILTER
 from app.batches.storage import check_kept, keep_upload
 from app.core.access import Role, require_role
 from app.core.model import Model

@@ -17,8 +17,8 @@ from uuid import UUID
 from sqlalchemy import Select, and_, exists, func, or_, select, text
 from sqlalchemy.orm import Session
 
-from app.batches.open_data import open_data_folder
 from app.batches.options import KIND
+from app.batches.remote import open_data_folder
 from app.batches.storage import FOLDER, clear_work
 from app.core.storage import Kept, SharedFolder, storage_of
 from app.jobs.finalising import DATABASE_CLOCK

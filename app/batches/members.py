@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from app.batches.bounds import (
+from app.batches.storage import (
     LONGEST_NAME,
     MOST_MEMBER_BYTES,
     MOST_MEMBERS,
@@ -26,7 +26,6 @@ from app.batches.bounds import (
     MOST_ZIP_CONTENTS_BYTES,
     MOST_ZIP_MEMBERS,
     RATIO_FROM_BYTES,
-    Bounds,
 )
 from glitch.errors import FormatError, TooLargeError
 
@@ -58,7 +57,7 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Refused:
-    """A member that is not read, and why."""
+    """A member or row that is not read, and why."""
 
     name: str
     reason: str
@@ -73,7 +72,7 @@ def is_archive(path: Path) -> bool:
     return head.startswith(b"PK") or head[257:262] == b"ustar" or not any(head)
 
 
-def list_members(path: Path, bounds: Bounds) -> Iterator[Member | Refused]:
+def list_members(path: Path, most_bytes: int) -> Iterator[Member | Refused]:
     """Every member of a plain tar or a zip, in the archive's order; folders are left out.
 
     Raises:
@@ -90,9 +89,10 @@ def list_members(path: Path, bounds: Bounds) -> Iterator[Member | Refused]:
             )
         if isinstance(found, Member):
             total += found.size
-            if total > bounds.unpacked:
+            if total > most_bytes:
                 raise TooLargeError(
-                    f"The archive would unpack to over {bounds.shown}: send it in several parts."
+                    f"The archive would unpack to over {most_bytes / 1e9:g} GB: send it in several "
+                    "parts."
                 )
             yield _judged(found)
         else:

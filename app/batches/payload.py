@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from app.batches.members import Member
+from app.batches.members import Member, Refused
 from app.batches.strain_index import Place
 from glitch.tables import Facts
 
@@ -99,14 +99,6 @@ class StoredAlready(_Stored):
         return cls(name=name, glitch=glitch, **said)
 
 
-class NotRead(_Stored):
-    """An input that is not read, and why."""
-
-    name: str
-    reason: str
-    is_harmless: bool = False
-
-
 class _ChunkOf(_Stored):
     is_unpacked: bool  # whether the upload was unpacked whole into the job's folder
 
@@ -151,7 +143,7 @@ class NotReadChunk(_ChunkOf):
     """What is not read."""
 
     kind: Literal["refused"] = "refused"
-    glitches: tuple[NotRead, ...]
+    glitches: tuple[Refused, ...]
 
 
 ReadChunk = StackChunk | PicturesChunk | TableChunk | TriggersChunk

@@ -4,48 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from app.batches.bounds import MOST_FILES, MOST_PICTURES, Bounds
-from app.batches.index import BatchIndex
-from app.batches.known import known_glitches
-from app.batches.manifest import Manifest
+from app.batches import payload
+from app.batches.index import BatchIndex, Manifest
 from app.batches.members import Member, Refused, is_archive, list_members, read_member, shown
-from app.batches.options import BatchOptions
-from app.batches.payload import (
-    NO_KIND,
-    NO_TRIGGER,
-    OPEN_DATA,
-    STACK_WITHIN,
-    BatchChunk,
-    NotRead,
-    NotReadChunk,
-    OfPictures,
-    OfTable,
-    OfTrigger,
-    OfViews,
-    Pictured,
-    PicturesChunk,
-    StackChunk,
-    StoredAlready,
-    StoredChunk,
-    TableChunk,
-    TriggersChunk,
-    is_document,
-)
-from app.batches.quality.database import SegmentDatabase, flags_named
-from app.batches.quality.flags import Flags
-from app.batches.storage import unpack_whole, upload_path
+from app.batches.options import STRAIN, BatchOptions, Choice, key_at_random
+from app.batches.quality import Flags, SegmentDatabase, flags_named
+from app.batches.storage import MOST_FILES, MOST_PICTURES, unpack_whole, upload_path
 from app.batches.strain_index import UPLOADED, Place, StrainIndex, spans_of
-from app.batches.table_files import is_of_triggers, is_table, read_table
-from app.batches.wanted import STRAIN, Choice, key_at_random
+from app.batches.table_files import is_of_triggers, is_table, known_glitches, read_table
 from app.decoding.files import kinds_of, open_stack_file
 from app.glitches.upload import parse_ifo
 from app.jobs.records import ChunkPlan, JobContext
@@ -66,7 +42,7 @@ _PICTURE = re.compile(r"\.(png|jpe?g)\Z", re.IGNORECASE)
 _WINDOW = re.compile(r"(_spectrogram_|__)[0-9.]{1,6}\.[A-Za-z]{3,4}\Z")
 _BLOCK = 992  # a whole number of chunks of GLITCHES
 GlitchT = TypeVar("GlitchT")
-FactsT = TypeVar("FactsT", OfPictures | OfViews, OfTable)
+FactsT = TypeVar("FactsT", payload.OfPictures | payload.OfViews, payload.OfTable)
 Found = tuple[str, GlitchT]  # an item's name and what its chunk must know of it
 
 
@@ -82,7 +58,7 @@ class BatchPlanner:
         self._options = options
         self._context = context
         self._folder = folder
-        self._bounds = Bounds(context.settings.max_batch_unpacked_bytes)
+        self._most_bytes = context.settings.max_batch_unpacked_bytes
         self._session = session
         self._index = BatchIndex(session, context.heartbeat)
         self._manifest = Manifest(self._index)
@@ -108,7 +84,7 @@ class BatchPlanner:
         """
         source = upload_path(self._context.data_dir, self._options.upload)
         self._is_unpacked = unpack_whole(
-            source, self._folder / CONTENT, self._bounds, self._context.heartbeat
+            source, self._folder / CONTENT, self._most_bytes, self._context.heartbeat
         )
         if self._is_unpacked:
             source = self._folder / CONTENT
@@ -120,7 +96,7 @@ class BatchPlanner:
             count += 1
             yield plan
         if not count and self._has_strain:
-            raise FormatError(NO_TRIGGER)
+            raise FormatError(payload.NO_TRIGGER)
         if not count:
             raise FormatError(
                 "The batch holds no glitch: send spectrograms in Gravity Spy's naming, views of "
@@ -131,10 +107,7 @@ class BatchPlanner:
         kinds = kinds_of(source, self._options.name)
         if kinds.is_npz_stack:
             npz_to_hdf5(
-                source,
-                self._folder / STACK_FILE,
-                self._bounds.unpacked,
-                self._context.heartbeat,
+                source, self._folder / STACK_FILE, self._most_bytes, self._context.heartbeat
             )
             yield from self._stack(self._folder / STACK_FILE, STACK_FILE)
         elif kinds.is_stack:
@@ -173,7 +146,9 @@ class BatchPlanner:
             ]
             self._context.heartbeat()
             for at in range(0, len(names), GLITCHES):
-                chunk = StackChunk(is_unpacked=self._is_unpacked, start=start + at, stack=unpacked)
+                chunk = payload.StackChunk(
+                    is_unpacked=self._is_unpacked, start=start + at, stack=unpacked
+                )
                 yield _plan(chunk, names[at : at + GLITCHES])
 
     # --- archives ---------------------------------------------------------------------------------
@@ -190,7 +165,7 @@ class BatchPlanner:
             except GlitchError as error:  # one of many members; the rows before it count
                 self._refuse(name, str(error))
         waiting: list[Member] = []
-        for found in list_members(source, self._bounds):
+        for found in list_members(source, self._most_bytes):
             if isinstance(found, Member) and _PICTURE.search(found.name):
                 waiting.append(found)
                 if len(waiting) >= _BLOCK:
@@ -198,7 +173,7 @@ class BatchPlanner:
                     self._context.heartbeat()
                     waiting = []
         self._add_pictures(waiting)
-        yield from self._cut(PicturesChunk, self._chosen(self._pictures()))
+        yield from self._cut(payload.PicturesChunk, self._chosen(self._pictures()))
         if (rows := self._manifest.unheard()) is not None:
             self._refuse(rows.name, rows.reason, is_harmless=rows.is_harmless)
         yield from self._triggers()
@@ -209,7 +184,7 @@ class BatchPlanner:
         has_glitches = False
         count = 0
         with source.open("rb") as archive:
-            for found in list_members(source, self._bounds):
+            for found in list_members(source, self._most_bytes):
                 if isinstance(found, Refused):
                     self._refuse(found.name, found.reason, is_harmless=found.is_harmless)
                     continue
@@ -240,7 +215,7 @@ class BatchPlanner:
                         self._add_strain(path, name)
                     else:
                         is_stack = kinds.is_stack or kinds.is_npz_stack
-                        self._refuse(name, STACK_WITHIN if is_stack else NO_KIND)
+                        self._refuse(name, payload.STACK_WITHIN if is_stack else payload.NO_KIND)
                         path.unlink()
                 except GlitchError as error:
                     self._refuse(name, str(error))
@@ -290,31 +265,27 @@ class BatchPlanner:
             content = {"member": member, "facts": said.as_json()}
             self._index.add(PICTURES, key, content)
 
-    def _pictures(self) -> Iterator[Found[OfPictures | OfViews]]:
+    def _pictures(self) -> Iterator[Found[payload.OfPictures | payload.OfViews]]:
         """The pictures of each glitch, and the arrays of views that are a glitch each."""
-        key, facts = "", Facts()
-        members: list[Pictured] = []
-        for own_key, content in self._index.ordered(PICTURES):
-            if own_key != key and members:
-                yield self._picture(key, members, facts)
-                members, facts = [], Facts()
-            key = own_key
-            if len(members) >= MOST_PICTURES:
-                self._refuse(
-                    shown(content["member"][0]),
-                    f"The glitch has over {MOST_PICTURES} pictures in this batch already.",
-                )
-                continue
-            said = Facts.from_json(content["facts"])
-            members.append(Pictured._make([*content["member"], said.window_s]))
-            facts = facts.over(said)
-        if members:
+        for key, entries in groupby(self._index.ordered(PICTURES), itemgetter(0)):
+            members: list[payload.Pictured] = []
+            facts = Facts()
+            for _, content in entries:
+                if len(members) >= MOST_PICTURES:
+                    self._refuse(
+                        shown(content["member"][0]),
+                        f"The glitch has over {MOST_PICTURES} pictures in this batch already.",
+                    )
+                    continue
+                said = Facts.from_json(content["facts"])
+                members.append(payload.Pictured._make([*content["member"], said.window_s]))
+                facts = facts.over(said)
             yield self._picture(key, members, facts)
         for _, content in self._index.ordered(VIEWS):
             facts = self._manifest.about([content["member"]])[content["member"]]
             facts = replace(facts.of_glitch(), ifo=facts.ifo or self._options.ifo)
             name = shown(content["member"])
-            yield name, OfViews(file=content["file"], name=name, facts=facts)
+            yield name, payload.OfViews(file=content["file"], name=name, facts=facts)
 
     def _chosen(self, found: Iterator[Found[FactsT]]) -> Iterator[Found[FactsT]]:
         """Those that are asked for, of a published archive; of any other batch all."""
@@ -330,15 +301,15 @@ class BatchPlanner:
             self._refuse("(the rest of the archive)", rest, is_harmless=True)
 
     def _picture(
-        self, key: str, members: list[Pictured], facts: Facts
-    ) -> Found[OfPictures | OfViews]:
+        self, key: str, members: list[payload.Pictured], facts: Facts
+    ) -> Found[payload.OfPictures | payload.OfViews]:
         kind, _, rest = key.partition(" ")
         ifo = self._options.ifo if facts.ifo is None else facts.ifo
         has_id = kind == "id"
         name = rest if has_id else shown(members[0].name)
         said = replace(facts.of_glitch(), ifo=ifo, gravityspy_id=rest if has_id else None)
         said = self._marked(said)
-        return name, OfPictures(members=tuple(members), facts=said)
+        return name, payload.OfPictures(members=tuple(members), facts=said)
 
     def _marked(self, facts: Facts) -> Facts:
         """With the flags that were active then, in place of those that its table names."""
@@ -356,14 +327,14 @@ class BatchPlanner:
                 facts = replace(row.facts, ifo=row.facts.ifo or self._options.ifo)
                 self._index.add(FETCHED, key_at_random(facts), facts.as_json())
         rows = self._chosen(
-            (str(facts.gravityspy_id or facts.gps_time), OfTable(facts=facts))
+            (str(facts.gravityspy_id or facts.gps_time), payload.OfTable(facts=facts))
             for facts in (Facts.from_json(one) for _, one in self._index.ordered(FETCHED))
         )
         if choice.wanted.rows_from == STRAIN:
             for name, row_taken in rows:
                 self._add_trigger(name, row_taken.facts)
         else:
-            yield from self._cut(TableChunk, rows)
+            yield from self._cut(payload.TableChunk, rows)
 
     # --- triggers ---------------------------------------------------------------------------------
 
@@ -377,7 +348,7 @@ class BatchPlanner:
                     self._refuse(row.name, row.reason)
                 elif place in known:
                     self._flags.reach(row.facts.ifo, row.facts.gps_time)
-                    stored = StoredAlready.of_row(row.name, known[place], row.facts)
+                    stored = payload.StoredAlready.of_row(row.name, known[place], row.facts)
                     self._index.add(KNOWN, "", stored.model_dump(mode="json"))
                 else:
                     self._add_trigger(row.name, row.facts)
@@ -399,24 +370,24 @@ class BatchPlanner:
         folder = self._context.settings.strain_dir
         if folder is not None:
             self._strain.add_folder(folder)
-        yield from self._cut(TriggersChunk, self._merged())
-        yield from self._cut(StoredChunk, self._stored(), size=_BLOCK // 2)
+        yield from self._cut(payload.TriggersChunk, self._merged())
+        yield from self._cut(payload.StoredChunk, self._stored(), size=_BLOCK // 2)
         self._say_without_strain()
         is_untold = self._has_strain and not self._has_table  # a refused one says so itself
         if is_untold and self._n_refused and not self._n_found:
-            self._refuse("(the strain)", NO_TRIGGER)
+            self._refuse("(the strain)", payload.NO_TRIGGER)
         if self._n_found or self._n_refused:  # else the batch as a whole is refused
-            yield from self._cut(NotReadChunk, self._refused(), size=_BLOCK // 2)
+            yield from self._cut(payload.NotReadChunk, self._refused(), size=_BLOCK // 2)
 
-    def _stored(self) -> Iterator[Found[StoredAlready]]:
+    def _stored(self) -> Iterator[Found[payload.StoredAlready]]:
         for _, content in self._index.ordered(KNOWN):
-            one = StoredAlready.model_validate(content)
+            one = payload.StoredAlready.model_validate(content)
             marks = self._flags.active(one.ifo, one.gps_time)
             yield one.name, one.model_copy(update={"data_quality": marks or one.data_quality})
 
-    def _refused(self) -> Iterator[Found[NotRead]]:
+    def _refused(self) -> Iterator[Found[Refused]]:
         for _, content in self._index.ordered(REFUSED):
-            one = NotRead.model_validate(content)
+            one = Refused(**content)
             yield one.name, one
 
     def _usable(self) -> Iterator[Facts]:
@@ -429,7 +400,7 @@ class BatchPlanner:
             else:
                 self._refuse(f"{ifo} {facts.gps_time}", why_not, is_harmless=True)
 
-    def _merged(self) -> Iterator[Found[OfTrigger]]:
+    def _merged(self) -> Iterator[Found[payload.OfTrigger]]:
         """Triggers that follow one another within the window as the loudest of them."""
         loudest: Facts | None = None
         last = Decimal(0)
@@ -449,16 +420,16 @@ class BatchPlanner:
         if loudest is not None:
             yield from self._trigger(loudest, n_merged)
 
-    def _trigger(self, facts: Facts, n_merged: int) -> Iterator[Found[OfTrigger]]:
+    def _trigger(self, facts: Facts, n_merged: int) -> Iterator[Found[payload.OfTrigger]]:
         ifo, gps_time = str(facts.ifo), Decimal(str(facts.gps_time))
         name = f"{ifo} {gps_time:f}"
         facts = self._marked(facts)
         stretch = self._strain.find(ifo, gps_time)
         if stretch is not None:
             files, gap = stretch.places, stretch.gap
-            yield name, OfTrigger(facts=facts, n_merged=n_merged, strain=files, gap=gap)
+            yield name, payload.OfTrigger(facts=facts, n_merged=n_merged, strain=files, gap=gap)
         elif self._context.settings.has_remote_strain:
-            yield name, OfTrigger(facts=facts, n_merged=n_merged, strain=OPEN_DATA)
+            yield name, payload.OfTrigger(facts=facts, n_merged=n_merged, strain=payload.OPEN_DATA)
         elif self._strain.holds(ifo):
             self._refuse(name, self._strain.why_not(ifo, gps_time))
         else:
@@ -473,28 +444,27 @@ class BatchPlanner:
     # --- what is not read -------------------------------------------------------------------------
 
     def _refuse(self, name: str, reason: str, *, is_harmless: bool = False) -> None:
-        if is_document(name):
+        if payload.is_document(name):
             is_harmless = True
         else:
             self._n_refused += 1
-        refused = NotRead(name=name, reason=reason, is_harmless=is_harmless)
-        self._index.add(REFUSED, "", refused.model_dump(mode="json"))
+        self._index.add(REFUSED, "", asdict(Refused(name, reason, is_harmless)))
 
     # --- chunks -----------------------------------------------------------------------------------
 
     def _cut(
         self,
-        make: Callable[..., BatchChunk],
+        make: Callable[..., payload.BatchChunk],
         found: Iterator[Found[GlitchT]],
         *,
         size: int = GLITCHES,
     ) -> Iterator[ChunkPlan]:
         while block := list(islice(found, size)):
-            self._n_found += 0 if make is NotReadChunk else len(block)
+            self._n_found += 0 if make is payload.NotReadChunk else len(block)
             glitches = tuple(glitch for _, glitch in block)
             chunk = make(is_unpacked=self._is_unpacked, glitches=glitches)
             yield _plan(chunk, [name for name, _ in block])
 
 
-def _plan(chunk: BatchChunk, names: Sequence[str]) -> ChunkPlan:
+def _plan(chunk: payload.BatchChunk, names: Sequence[str]) -> ChunkPlan:
     return ChunkPlan(chunk.model_dump(mode="json", exclude_none=True), names)

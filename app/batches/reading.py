@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
-from app.batches.datafind import DataFind
-from app.batches.fetched import PictureHost
 from app.batches.members import read_member, shown
-from app.batches.open_data import OpenData
-from app.batches.payload import OPEN_DATA, OfPictures, OfTable, OfTrigger, OfViews
+from app.batches.payload import OPEN_DATA, OfPictures, OfTable, OfTrigger, OfViews, Pictured
+from app.batches.remote import DataFind, OpenData, PictureHost
 from app.batches.strain_index import KNOWN, LISTED, is_readable
 from app.core.errors import InvalidRequestError, NotReadyError, ServiceError
 from app.decoding.files import open_stack_file, read_joined
@@ -25,94 +22,76 @@ from app.glitches.upload import (
     ParsedUpload,
     SpooledFile,
     UploadDetails,
+    UploadSaid,
     clean_name,
-    parse_details,
     parse_upload,
 )
 from glitch.detectors import detector_of_channel
 from glitch.errors import FormatError, GlitchError, StrainError
 from glitch.files.channels import is_strain_channel
 from glitch.images import Scales, is_image, parse_file_name
-from glitch.strain import (
-    Strain,
-    StrainFile,
-    StrainViews,
-    views_from_strain,
-)
+from glitch.strain import Strain, StrainFile, StrainViews, views_from_strain
 from glitch.tables import Facts, facts_of, wanted_columns
-from glitch.views import VIEW_DURATIONS_S, Preprocessing
+from glitch.views import VIEW_DURATIONS_S, Preprocessing, Views
 
+GlitchT = TypeVar("GlitchT")
+ResultT = TypeVar("ResultT")
 Picture = tuple[str, bytes, float]  # name, content, window in s
 TRANSFORMED_AT_ONCE = 8  # 64 s of strain each: bounds memory
 
 
 @dataclass(frozen=True, eq=False)
 class ReadGlitch:
-    """One glitch of a batch, read: what was found, or why nothing could be."""
+    """One glitch of a batch, read, and what its table says."""
 
-    position: int
-    upload: ParsedUpload | None = None
-    label: str | None = None
-    confidence: float | None = None  # of the label, 0 to 1
-    data_quality: str | None = None  # flags that were active, with blanks between them
-    origin: str | None = None  # that the table says
-    note: str | None = None
-    failure: str | None = None
+    upload: ParsedUpload
+    facts: Facts
+    note: str | None
+
+
+Read = Iterator[tuple[int, ReadGlitch | str]]  # position, and the glitch or what is wrong with it
 
 
 def read_pictures(
     source: Path,
     glitches: Sequence[tuple[int, OfPictures]],
     preprocessing: Preprocessing,
-    scales: Scales | None = None,
-) -> Iterator[ReadGlitch]:
+    scales: Scales | None,
+) -> Read:
     """Glitches whose pictures lie in an archive, of these scales."""
     with source.open("rb") as archive:
-        for position, glitch in glitches:
-            with _told(position) as failed:
-                yield _read_pictures(archive, position, glitch, preprocessing, scales)
-            if failed:
-                yield _with_pictures(failed[0], glitch)
+
+        def read(glitch: OfPictures) -> ReadGlitch:
+            found = [_picture(archive, picture) for picture in glitch.members]
+            return _of_pictures(found, glitch.facts, preprocessing, scales)
+
+        for position, glitch, found in _each(glitches, read):
+            yield position, _with_pictures(found, glitch) if isinstance(found, str) else found
 
 
-def _with_pictures(failed: ReadGlitch, glitch: OfPictures) -> ReadGlitch:
+def _with_pictures(failure: str, glitch: OfPictures) -> str:
     """Which picture it was; and all of them are stored or none, which is worth a word."""
     n_others = len(glitch.members) - 1
     if not n_others:
         name = shown(glitch.members[0].name)
         has_id = glitch.facts.gravityspy_id is not None  # then that is the item's name
-        if has_id and name not in str(failed.failure):
-            return replace(failed, failure=f"{name}: {failed.failure}")
-        return failed
+        return f"{name}: {failure}" if has_id and name not in failure else failure
     others = "other picture was" if n_others == 1 else f"{n_others} other pictures were"
-    return replace(failed, failure=f"{failed.failure} Its {others} not stored either.")
+    return f"{failure} Its {others} not stored either."
 
 
-def _read_pictures(
-    archive: BinaryIO,
-    position: int,
-    glitch: OfPictures,
-    preprocessing: Preprocessing,
-    scales: Scales | None,
-) -> ReadGlitch:
-    found: list[Picture] = []
-    for picture in glitch.members:
-        member = picture.member
-        data = read_member(archive, member)
-        if not is_image(data[:64]):
-            raise FormatError(
-                f"{shown(member.name)} is no PNG or JPG, whatever its name says: pack it again."
-            )
-        found.append((member.name, data, _window(member.name, picture.window_s)))
-    return _of_pictures(position, found, glitch.facts, preprocessing, scales)
+def _picture(archive: BinaryIO, picture: Pictured) -> Picture:
+    member = picture.member
+    data = read_member(archive, member)
+    if not is_image(data[:64]):
+        raise FormatError(
+            f"{shown(member.name)} is no PNG or JPG, whatever its name says: pack it again."
+        )
+    return member.name, data, _window(member.name, picture.window_s)
 
 
 def _of_pictures(
-    position: int,
-    found: Sequence[Picture],
-    facts: Facts,
-    preprocessing: Preprocessing,
-    scales: Scales | None,
+    found: Sequence[Picture], facts: Facts, preprocessing: Preprocessing, scales: Scales | None
 ) -> ReadGlitch:
     """The glitch that these pictures show."""
     pictures: dict[bytes, Picture] = {}
@@ -131,31 +110,30 @@ def _of_pictures(
             files, details, preprocessing=preprocessing, strain_to_views=_no_strain
         )
     note = None if not repeated else f"{repeated} of its pictures came twice and count once."
-    return _found(position, upload, facts, note)
+    return _found(upload, facts, note)
 
 
 def read_fetched(
     host: str, glitches: Sequence[tuple[int, OfTable]], preprocessing: Preprocessing
-) -> Iterator[ReadGlitch]:
+) -> Read:
     """Glitches whose pictures a published table names, fetched from that host alone."""
     with PictureHost(host) as pictures:
-        for position, glitch in glitches:
-            with _told(position) as failed:
-                facts = glitch.facts
-                found = [
-                    (url.rpartition("/")[2], pictures.fetch(url), window)
-                    for url, window in zip(facts.urls, VIEW_DURATIONS_S, strict=True)
-                    if url is not None
-                ]
-                if not found:
-                    raise FormatError(
-                        "Its row names no picture (url1 to url4), and a table holds none: load it "
-                        "with --strain, which takes its views from strain at its time."
-                    )
-                facts = facts.of_glitch()
-                yield _of_pictures(position, found, facts, preprocessing, None)
-            if failed:
-                yield failed[0]
+
+        def read(glitch: OfTable) -> ReadGlitch:
+            found = [
+                (url.rpartition("/")[2], pictures.fetch(url), window)
+                for url, window in zip(glitch.facts.urls, VIEW_DURATIONS_S, strict=True)
+                if url is not None
+            ]
+            if not found:
+                raise FormatError(
+                    "Its row names no picture (url1 to url4), and a table holds none: load it "
+                    "with --strain, which takes its views from strain at its time."
+                )
+            return _of_pictures(found, glitch.facts.of_glitch(), preprocessing, None)
+
+        for position, _, found in _each(glitches, read):
+            yield position, found
 
 
 def _window(name: str, said: float | None) -> float:
@@ -171,42 +149,37 @@ def _window(name: str, said: float | None) -> float:
 
 def read_arrays(
     folder: Path, glitches: Sequence[tuple[int, OfViews]], preprocessing: Preprocessing
-) -> Iterator[ReadGlitch]:
+) -> Read:
     """Glitches that are a file of views each, unpacked into the job's folder."""
-    for position, glitch in glitches:
-        with _told(position) as failed:
-            facts = glitch.facts
-            file = SpooledFile(folder / glitch.file, clean_name(glitch.name))
-            upload = parse_upload(
-                [file], _details(facts), preprocessing=preprocessing, strain_to_views=_no_strain
-            )
-            yield _found(position, upload, facts)
-        if failed:
-            yield failed[0]
+
+    def read(glitch: OfViews) -> ReadGlitch:
+        file = SpooledFile(folder / glitch.file, clean_name(glitch.name))
+        details = _details(glitch.facts)
+        upload = parse_upload(
+            [file], details, preprocessing=preprocessing, strain_to_views=_no_strain
+        )
+        return _found(upload, glitch.facts)
+
+    for position, _, found in _each(glitches, read):
+        yield position, found
 
 
 def read_stack(
-    path: Path,
-    start: int,
-    positions: Sequence[int],
-    ifo: str | None,
-    preprocessing: Preprocessing,
-) -> Iterator[ReadGlitch]:
+    path: Path, start: int, positions: Sequence[int], ifo: str | None, preprocessing: Preprocessing
+) -> Read:
     """Glitches of one HDF5 file of many."""
     stack = open_stack_file(path, path.name)
-    columns = wanted_columns(stack.columns)
     indices = [start + position for position in positions]
-    found = stack.glitches(indices, columns, preprocessing)
-    for position, one in zip(positions, found, strict=True):
-        with _told(position) as failed:
-            if isinstance(one, GlitchError):
-                raise one
-            cells, views = one
-            facts = facts_of(cells, ifo=ifo)
-            upload = ParsedUpload(views=views)
-            yield _found(position, upload, facts)
-        if failed:
-            yield failed[0]
+    content = stack.glitches(indices, wanted_columns(stack.columns), preprocessing)
+
+    def read(one: tuple[dict[str, Any], Views] | GlitchError) -> ReadGlitch:
+        if isinstance(one, GlitchError):
+            raise one
+        cells, views = one
+        return _found(ParsedUpload(views=views), facts_of(cells, ifo=ifo))
+
+    for position, _, found in _each(zip(positions, content, strict=True), read):
+        yield position, found
 
 
 @dataclass(frozen=True)
@@ -293,33 +266,30 @@ class StrainRoots:
 
 def read_triggers(
     roots: StrainRoots, glitches: Sequence[tuple[int, OfTrigger]], preprocessing: Preprocessing
-) -> Iterator[ReadGlitch]:
+) -> Read:
     """Glitches at triggers, transformed several at a time."""
     for start in range(0, len(glitches), TRANSFORMED_AT_ONCE):
         ready: list[tuple[int, OfTrigger, Strain, str | None]] = []
-        for position, glitch in glitches[start : start + TRANSFORMED_AT_ONCE]:
-            with _told(position) as failed:
-                strain, gap = roots.read(glitch)
-                ready.append((position, glitch, strain, gap))
-            if failed:
-                yield failed[0]
+        some = glitches[start : start + TRANSFORMED_AT_ONCE]
+        for position, glitch, found in _each(some, roots.read):
+            if isinstance(found, str):
+                yield position, found
+            else:
+                ready.append((position, glitch, *found))
         made = _transformed(
             [(strain, glitch.facts) for _, glitch, strain, _ in ready], preprocessing, roots
         )
         for (position, glitch, strain, gap), one in zip(ready, made, strict=True):
             if isinstance(one, str):
-                yield ReadGlitch(position, failure=_with_gap(one, gap))
+                yield position, _with_gap(one, gap)
                 continue
             facts = glitch.facts
-            upload = ParsedUpload(
-                views=one.views,
-                channel=strain.channel or _strain_channel(facts),
-                **measured(one),
-            )
+            channel = strain.channel or _strain_channel(facts)
+            upload = ParsedUpload(views=one.views, channel=channel, **measured(one))
             merged = glitch.n_merged
             note = None if merged == 1 else f"The loudest of {merged} triggers close in time."
             said = replace(facts, channel=None)  # what was read counts, not what was triggered on
-            yield _found(position, upload, said, note)
+            yield position, _found(upload, said, note)
 
 
 def _with_gap(reason: str, gap: str | None) -> str:
@@ -353,19 +323,23 @@ def _transformed(
         return made
 
 
-@contextmanager
-def _told(position: int) -> Iterator[list[ReadGlitch]]:
-    """Turn what is wrong with one glitch into its failure; a full disk or a dead network is not."""
-    failed: list[ReadGlitch] = []
-    try:
-        yield failed
-    except NotReadyError:
-        raise  # the network's or the operator's; the chunk is tried again
-    except (GlitchError, ServiceError) as error:
-        failed.append(ReadGlitch(position, failure=str(error)))
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        reason = f"It cannot be read ({type(error).__name__}): send it in one of the known forms."
-        failed.append(ReadGlitch(position, failure=reason))
+def _each(
+    glitches: Iterable[tuple[int, GlitchT]], read: Callable[[GlitchT], ResultT]
+) -> Iterator[tuple[int, GlitchT, ResultT | str]]:
+    """What is read of each, or what is wrong with it; a full disk or a dead network is not its."""
+    for position, glitch in glitches:
+        found: ResultT | str
+        try:
+            found = read(glitch)
+        except NotReadyError:
+            raise  # the network's or the operator's; the chunk is tried again
+        except (GlitchError, ServiceError) as error:
+            found = str(error)
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            found = (
+                f"It cannot be read ({type(error).__name__}): send it in one of the known forms."
+            )
+        yield position, glitch, found
 
 
 def _own_channel(facts: Facts) -> str | None:
@@ -380,24 +354,13 @@ def _strain_channel(facts: Facts) -> str | None:
 
 
 def _details(facts: Facts) -> UploadDetails:
-    return parse_details(gps_time=facts.gps_time, ifo=facts.ifo, channel=facts.channel)
+    return UploadSaid(gps_time=facts.gps_time, ifo=facts.ifo, channel=facts.channel).parsed()
 
 
-def _found(
-    position: int, upload: ParsedUpload, facts: Facts, note: str | None = None
-) -> ReadGlitch:
+def _found(upload: ParsedUpload, facts: Facts, note: str | None = None) -> ReadGlitch:
     """A glitch that was read, with what its table says."""
     notes = " ".join(one for one in (note, assumption(upload.assumed)) if one) or None
-    upload = _with(upload, facts)
-    return ReadGlitch(
-        position,
-        upload,
-        facts.label,
-        facts.confidence,
-        facts.data_quality,
-        facts.origin,
-        notes,
-    )
+    return ReadGlitch(_with(upload, facts), facts, notes)
 
 
 def _with(upload: ParsedUpload, facts: Facts) -> ParsedUpload:

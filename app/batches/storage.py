@@ -1,4 +1,4 @@
-"""Where batches lie in the data directory: each upload once, under its digest."""
+"""Where batches lie in the data directory, each upload once under its digest, and their bounds."""
 
 from __future__ import annotations
 
@@ -8,19 +8,33 @@ import hashlib
 import lzma
 import os
 import re
+import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 from uuid import UUID
 
 import zstandard
 
-from app.batches.bounds import MOST_RATIO, RATIO_FROM_BYTES, Bounds
-from app.core.errors import BusyError
+from app.core.errors import BusyError, InvalidRequestError
 from app.core.storage import storage_of
+from app.glitches.upload import clean_name
 from glitch.errors import FormatError, TooLargeError
+
+MOST_MEMBERS = 4_000_000  # of a tar: Gravity Spy's whole catalogue has 2.5 million pictures
+MOST_ZIP_MEMBERS = 300_000  # a zip's table of contents is held in memory while it is read
+MOST_ZIP_CONTENTS_BYTES = 100_000_000
+MOST_MEMBER_BYTES = 1_000_000_000  # strain of 4096 s at 16 kHz has half of that
+MOST_RATIO = 200  # pictures and strain compress 1 to 10 times
+RATIO_FROM_BYTES = 10_000_000  # below, a high ratio does no harm
+MOST_PICTURES = 16  # of one glitch, repeated ones included
+MOST_FILES = 20_000  # strain files and tables in one archive
+LONGEST_NAME = 1000
+
 
 FOLDER = "batches"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -102,7 +116,7 @@ def clear_work(data_dir: Path, job_id: UUID) -> None:
     storage_of(data_dir).remove(data_dir / FOLDER / "work" / str(job_id))
 
 
-def unpack_whole(path: Path, target: Path, bounds: Bounds, heartbeat: Callable[[], None]) -> bool:
+def unpack_whole(path: Path, target: Path, most_bytes: int, heartbeat: Callable[[], None]) -> bool:
     """Unpack a gzip, bzip2, xz or zstd file to ``target``; False where it is none of these.
 
     ``target`` is there only once it is whole. ``heartbeat`` comes with every piece, and may end
@@ -110,7 +124,7 @@ def unpack_whole(path: Path, target: Path, bounds: Bounds, heartbeat: Callable[[
 
     Raises:
         FormatError: if it is damaged.
-        TooLargeError: if it holds more than the bounds, or is a bomb.
+        TooLargeError: if it holds more than ``most_bytes``, or is a bomb.
     """
     with path.open("rb") as file:
         head = file.read(6)
@@ -120,7 +134,7 @@ def unpack_whole(path: Path, target: Path, bounds: Bounds, heartbeat: Callable[[
     part = target.with_name(target.name + ".part")
     try:
         with opened as source, part.open("wb") as unpacked:
-            _copy(source, unpacked, path.stat().st_size, bounds, heartbeat)
+            _copy(source, unpacked, path.stat().st_size, most_bytes, heartbeat)
         part.replace(target)
     except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile) as error:
         raise FormatError("The compressed file is damaged or cut short: send it again.") from error
@@ -134,19 +148,15 @@ def unpack_whole(path: Path, target: Path, bounds: Bounds, heartbeat: Callable[[
 
 
 def _copy(
-    source: IO[bytes],
-    target: BinaryIO,
-    packed: int,
-    bounds: Bounds,
-    heartbeat: Callable[[], None],
+    source: IO[bytes], target: BinaryIO, packed: int, most_bytes: int, heartbeat: Callable[[], None]
 ) -> None:
     length = 0
     while piece := source.read(_PIECE):
         heartbeat()
         length += len(piece)
-        if length > bounds.unpacked:
+        if length > most_bytes:
             raise TooLargeError(
-                f"The file unpacks to over {bounds.shown}: send it in several parts."
+                f"The file unpacks to over {most_bytes / 1e9:g} GB: send it in several parts."
             )
         if length > RATIO_FROM_BYTES and length > MOST_RATIO * packed:
             raise TooLargeError(
@@ -168,3 +178,42 @@ def _opened(path: Path, head: bytes) -> IO[bytes] | None:
     if head.startswith(b"\x28\xb5\x2f\xfd"):
         return cast("IO[bytes]", zstandard.open(path, "rb"))
     return None
+
+
+MOST_LOOSE_FILES = 12
+
+
+@contextmanager
+def packed(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[tuple[str, BinaryIO]]:
+    """The name and the bytes of a batch that was sent as one file or as several.
+
+    Several are packed in the order of their names, without times and owners, so that the batch is
+    known again when it is sent again.
+
+    Raises:
+        InvalidRequestError: if there are none, too many, or two of one name.
+    """
+    named = sorted(((clean_name(name), stream) for name, stream in files), key=itemgetter(0))
+    if not named:
+        raise InvalidRequestError(
+            "Choose a file first: a tar or zip, views of many glitches, or a table of triggers."
+        )
+    if len(named) > MOST_LOOSE_FILES:
+        raise InvalidRequestError(
+            f"These are {len(named)} files: pack more than {MOST_LOOSE_FILES} into a tar or zip."
+        )
+    names = [name for name, _ in named]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InvalidRequestError(f"Two files are called {twice}: rename one of them.")
+    if len(named) == 1:
+        yield named[0]
+        return
+    with tempfile.TemporaryFile(prefix="glitch-batch-") as file:
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for name, stream in named:
+                entry = tarfile.TarInfo(name)
+                entry.size = stream.seek(0, os.SEEK_END)
+                stream.seek(0)
+                tar.addfile(entry, stream)
+        file.seek(0)
+        yield f"{len(named)} files", cast("BinaryIO", file)

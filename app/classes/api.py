@@ -12,8 +12,7 @@ from app.classes.overview import occurrence_of, portrait
 from app.classes.records import GlitchClass, NearbyClass
 from app.classes.service import change_class, class_history, get_class_named, told_history
 from app.core.model import ListOf, Model
-from app.glitches import render
-from app.glitches.schemas import Glitch
+from app.glitches.schemas import Glitch, glitch_item
 from app.server.request_scope import BaseUrl, Reader, Reviewer, SessionDep
 from glitch.gps import plain_seconds
 
@@ -93,7 +92,7 @@ def glitch_class(base: BaseUrl, session: SessionDep, _: Reader, name: ClassPath)
         first_gps_time=None if seen.first is None else plain_seconds(seen.first),
         last_gps_time=None if seen.last is None else plain_seconds(seen.last),
         nearest_classes=list(shown.nearest),
-        exemplars=[render.glitch_item(base, one) for one in shown.exemplars],
+        exemplars=[glitch_item(base, one) for one in shown.exemplars],
         last_event_id=class_history(session, found.id).last_id,
     )
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.options import ServiceUrl, open_store
+from app.cli.options import ServiceUrl, store_session
 
 if TYPE_CHECKING:
     from app.references.archives import Archive, PublishedFile
@@ -79,7 +79,7 @@ def references(
     The workers of the service fetch and store them in the background; a transfer that breaks off is
     continued. Their labels carry the archive's name, and never replace a person's.
     """
-    from app.batches.wanted import PICTURES, STRAIN, Wanted
+    from app.batches.options import PICTURES, STRAIN, Wanted
     from app.references.archives import archive_named
 
     if show_list or not archive:
@@ -98,22 +98,21 @@ def references(
         STRAIN if strain else PICTURES,
         picture_host.rstrip("/"),
     )
-    with open_store() as database:
+    with store_session() as session:
         from app.references.service import start_references
 
         table = None if manifest is None else _keep(manifest)
         kept = {} if file is None else {file.name: _keep(file)}
-        with database.sessions.begin() as session:
-            job_id = start_references(
-                session,
-                chosen,
-                wanted,
-                kept=kept,
-                url=from_url,
-                checksum=checksum,
-                manifest=table,
-                zenodo=zenodo,
-            )
+        job_id = start_references(
+            session,
+            chosen,
+            wanted,
+            kept=kept,
+            url=from_url,
+            checksum=checksum,
+            manifest=table,
+            zenodo=zenodo,
+        )
     typer.echo(f"{chosen.title}: job {job_id}")
     raise typer.Exit(_follow(url, UUID(job_id)) if follow else 0)
 
@@ -153,7 +152,7 @@ def _line(archive: Archive, file: PublishedFile) -> str:
 def _remove(archive: Archive) -> None:
     from app.references.service import remove_references
 
-    with open_store() as database, database.sessions.begin() as session:
+    with store_session() as session:
         glitches, labels = remove_references(session, archive)
     typer.echo(
         f"{glitches:,} glitches of {archive.title} are gone, and its labels on {labels:,} others."

@@ -17,8 +17,7 @@ from app.clusters.service import (
     start_clustering,
 )
 from app.core.model import ListOf, Model
-from app.glitches import render
-from app.glitches.schemas import Glitch
+from app.glitches.schemas import Glitch, glitch_item
 from app.jobs import schemas as job_schemas
 from app.server.request_scope import BaseUrl, Cursor, Reader, SessionDep, Submitter
 
@@ -129,7 +128,6 @@ def members(
     """From the medoid outwards."""
     page = list_members(session, cluster_id, is_exemplar=exemplar, limit=limit, cursor=cursor)
     shown = [
-        Member(**(vars(one) | {"glitch": render.glitch_item(base, one.glitch)}))
-        for one in page.items
+        Member(**(vars(one) | {"glitch": glitch_item(base, one.glitch)})) for one in page.items
     ]
     return ListOf(items=shown, next=page.next)

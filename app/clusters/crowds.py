@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.glitches.browsing import stored_views
+from app.glitches.service import stored_views
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import Population, in_population
 from glitch.clustering.dormancy import Recurrence, recurrences_in

@@ -26,7 +26,7 @@ from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import JobContext, JobRecord, OneTransaction
 from app.jobs.service import create_job
 from app.models import checkpoints
-from app.novelty import REJUDGED_AT_ONCE, recalibrate
+from app.novelty.catalogue import REJUDGED_AT_ONCE, recalibrate
 from glitch.clustering import FoundCluster, Match, find_clusters, match_clusters, unit_vectors
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from app.jobs.service import list_jobs
 from app.jobs.tables import Job, JobItem
 from app.map.service import start_drawing
 from app.models.checkpoints import active_checkpoint, hold_active
-from app.novelty import recalibrate
+from app.novelty.catalogue import recalibrate
 
 if TYPE_CHECKING:
     from glitch.encoder import Encoder
@@ -81,12 +81,7 @@ class DemoHandler:
             append_labels(session, ids, label, author=AUTHOR, source=LABEL_SOURCE)
         return ChunkResult(results)
 
-    def finish(
-        self,
-        session: Session,
-        job: JobRecord,
-        context: JobContext,
-    ) -> Mapping[str, Any]:
+    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
         """Judge all by all, and have clusters, audit and map made of them."""
         recalibrate(session, active_checkpoint(session).id)
         context.heartbeat()
@@ -148,10 +143,7 @@ def make_glitches(places: Sequence[DemoGlitch], encoder: Encoder) -> list[NewGli
             item.views,
             encoding,
             GlitchMetadata(
-                origin="simulated",
-                ifo=place.ifo,
-                gps_time=place.gps_time,
-                **measured(item),
+                origin="simulated", ifo=place.ifo, gps_time=place.gps_time, **measured(item)
             ),
         )
         for place, item, encoding in zip(places, transformed, encodings, strict=True)

@@ -25,7 +25,7 @@ from app.jobs.tables import Job, JobItem
 from app.map.service import start_drawing
 from app.map.tables import Projection
 from app.models.checkpoints import active_checkpoint
-from app.novelty import recalibrate
+from app.novelty.catalogue import recalibrate
 
 AUTHOR = Principal(token_id=UUID(int=0), name="demonstration", role=Role.SUBMITTER)
 _EARLIER_AUTHOR = "demo catalogue"  # who labelled what versions before this one loaded

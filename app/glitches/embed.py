@@ -10,15 +10,17 @@ from sqlalchemy.orm import Session
 
 from app.core.access import Principal, Role, require_role
 from app.core.errors import BusyError, InvalidRequestError
+from app.glitches.ingest import insert_glitch
 from app.glitches.labels import append_label
 from app.glitches.neighbours import check_neighbours, find_neighbours
 from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, Neighbour
-from app.glitches.service import get_embedding, get_glitch, insert_glitch
-from app.glitches.upload import ParsedUpload, StrainToViews, parse_details, parse_upload, spooled
+from app.glitches.selection import get_glitch
+from app.glitches.service import get_embedding
+from app.glitches.upload import ParsedUpload, StrainToViews, UploadSaid, parse_upload, spooled
 from app.models.checkpoints import hold_active
 from app.models.inference import BatchingEncoder
 from app.models.records import CheckpointRecord
-from app.novelty import judge_novelty
+from app.novelty.single import judge_novelty
 from glitch.novelty import Judgement
 from glitch.novelty.conditions import condition_of
 
@@ -49,19 +51,11 @@ class EncoderSource(Protocol):
         """The active checkpoint and its encoder."""
 
 
-@dataclass(frozen=True)
-class UploadRequest:
+@dataclass(frozen=True, kw_only=True)
+class UploadRequest(UploadSaid):
     """What somebody sent, as it came: files with their names, and texts about them."""
 
     files: Sequence[tuple[str | None, BinaryIO]]
-    gps_time: str | None = None  # s, a decimal number
-    ifo: str | None = None
-    channel: str | None = None
-    sample_rate_hz: float | None = None
-    view_durations_s: Sequence[float] = ()  # in the order of the files
-    energy_max: float | None = None  # of pictures; see ``parse_scales``
-    frequency_range: str | None = None
-    centre: bool = True  # views of strain on the loudest tile, else on gps_time
     neighbours: int = 10
 
 
@@ -74,7 +68,7 @@ def embed_upload(
     store: bool = True,
     label: str | None = None,
 ) -> Embedded:
-    """Embed what was sent, and store it if that is asked for.
+    """Embed what was sent, and store it if that is asked for; the same twice is one glitch.
 
     Reading and encoding come first and take seconds under load: the session touches no database
     connection before they are done.
@@ -95,16 +89,7 @@ def embed_upload(
     if label is not None and "\x00" in label:
         raise InvalidRequestError("A label is the name of a class: GET /classes lists them.")
     check_neighbours(sent.neighbours)
-    details = parse_details(
-        gps_time=sent.gps_time,
-        ifo=sent.ifo,
-        channel=sent.channel,
-        sample_rate_hz=sent.sample_rate_hz,
-        view_durations_s=sent.view_durations_s,
-        energy_max=sent.energy_max,
-        frequency_range=sent.frequency_range,
-        is_centred=sent.centre,
-    )
+    details = sent.parsed()
     checkpoint, encoder = source.active_encoder()
     with spooled(sent.files) as files:
         upload = parse_upload(
@@ -113,67 +98,26 @@ def embed_upload(
             preprocessing=encoder.preprocessing,
             strain_to_views=source.strain_to_views,
         )
-    encoding = encoder.encode(upload.views)
-    k = sent.neighbours
-    if not store:
-        return _looked_at(session, upload, encoding, checkpoint, k=k)
-    return _stored(session, upload, encoding, checkpoint, principal=principal, k=k, label=label)
-
-
-def _stored(
-    session: Session,
-    upload: ParsedUpload,
-    encoding: EncodingLike,
-    checkpoint: CheckpointRecord,
-    *,
-    principal: Principal,
-    k: int,
-    label: str | None,
-) -> Embedded:
-    """Store it, and say what it is like. The same upload twice is one glitch."""
-    if not hold_active(session, checkpoint.id):
-        raise BusyError("Another model became active this moment: send it again.")
-    stored = insert_glitch(
-        session,
-        views=upload.views,
-        encoding=encoding,
-        checkpoint=checkpoint,
-        metadata=GlitchMetadata(origin=ORIGIN, **upload.facts()),
-    )
-    glitch = stored.glitch
-    if label is not None and glitch.label != label:
-        append_label(session, glitch.id, label, author=principal)
-        glitch = get_glitch(session, glitch.id)
-    kept = encoding if stored.is_new else get_embedding(session, glitch.id, checkpoint.id)
-    return Embedded(
-        upload=upload,
-        glitch=glitch,
-        is_new=stored.is_new,
-        checkpoint=checkpoint.name,
-        encoding=kept,
-        novelty=stored.novelty,
-        neighbours=find_neighbours(
-            session, vector=kept.mean, checkpoint_id=checkpoint.id, k=k, exclude_id=glitch.id
-        ),
-    )
-
-
-def _looked_at(
-    session: Session,
-    upload: ParsedUpload,
-    encoding: EncodingLike,
-    checkpoint: CheckpointRecord,
-    *,
-    k: int,
-) -> Embedded:
-    """What it is like; a stored glitch with the same views comes first, at distance 0."""
-    return Embedded(
-        upload=upload,
-        glitch=None,
-        is_new=False,
-        checkpoint=checkpoint.name,
-        encoding=encoding,
-        novelty=judge_novelty(
+    encoding: EncodingLike = encoder.encode(upload.views)
+    glitch, is_new = None, False
+    if store:
+        if not hold_active(session, checkpoint.id):
+            raise BusyError("Another model became active this moment: send it again.")
+        stored = insert_glitch(
+            session,
+            views=upload.views,
+            encoding=encoding,
+            checkpoint=checkpoint,
+            metadata=GlitchMetadata(origin=ORIGIN, **upload.facts()),
+        )
+        glitch, is_new, novelty = stored.glitch, stored.is_new, stored.novelty
+        if label is not None and glitch.label != label:
+            append_label(session, glitch.id, label, author=principal)
+            glitch = get_glitch(session, glitch.id)
+        if not is_new:
+            encoding = get_embedding(session, glitch.id, checkpoint.id)
+    else:
+        novelty = judge_novelty(
             session,
             vector=encoding.mean,
             checkpoint_id=checkpoint.id,
@@ -181,6 +125,13 @@ def _looked_at(
             origin=ORIGIN,
             gps_time=upload.gps_time,
             condition=condition_of(upload.views),
-        ),
-        neighbours=find_neighbours(session, vector=encoding.mean, checkpoint_id=checkpoint.id, k=k),
+        )
+    # Where nothing is stored, a stored glitch with the same views comes first, at distance 0.
+    neighbours = find_neighbours(
+        session,
+        vector=encoding.mean,
+        checkpoint_id=checkpoint.id,
+        k=sent.neighbours,
+        exclude_id=None if glitch is None else glitch.id,
     )
+    return Embedded(upload, glitch, is_new, checkpoint.name, encoding, novelty, neighbours)

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import sha256
 from operator import itemgetter
 from typing import Any, cast
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import Row, Table, delete, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Row, Table, Text, Uuid, bindparam, delete, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from app.core.access import record_event
 from app.core.database import uuid7
 from app.core.errors import ConflictError, InvalidRequestError, ServiceError
+from app.core.postgres.one_trip import in_one_trip
 from app.glitches.facts import NUMBERS
 from app.glitches.records import EncodingLike, GlitchMetadata, GlitchRecord, StoredGlitch
-from app.glitches.sameness import known_digests
 from app.glitches.selection import check_ifo, get_glitch, record_of
 from app.glitches.tables import ORIGINS, Embedding, Glitch, View
 from app.models.records import CheckpointRecord
-from app.novelty import judge_novelty, note_class_changes
-from glitch.codec import STEPS, pack_view
+from app.novelty.changes import note_class_changes
+from app.novelty.single import judge_novelty
+from glitch.codec import STEPS, pack_view, unpack_view
 from glitch.gps import why_in_future
 from glitch.gravityspy import is_spelled_like_an_id
 from glitch.novelty import Judgement
@@ -77,7 +79,9 @@ def insert_glitch(
     novelty = None
     if is_new or not _is_embedded(session, glitch, checkpoint):
         pictured = NewGlitch(views, encoding, metadata)
-        novelty = _insert_embedding(session, glitch, pictured, checkpoint)
+        row, judgement = _embedding(session, glitch, pictured, checkpoint)
+        if session.execute(_ADD_EMBEDDINGS, [row]).first() is not None:  # else another was quicker
+            novelty = judgement
     if novelty is None:
         novelty = _judge_stored(session, glitch, checkpoint)
     elif not is_new:
@@ -236,12 +240,7 @@ def _claim(
     if not found:
         return {}
     rows = [
-        {
-            "id": uuid7(),
-            "origin": metadata.origin,
-            "content_digest": digest,
-            **metadata.facts(),
-        }
+        {"id": uuid7(), "origin": metadata.origin, "content_digest": digest, **metadata.facts()}
         for digest, metadata in sorted(found, key=itemgetter(0))
     ]
     added = session.execute(_ADD_GLITCHES, rows)
@@ -336,23 +335,8 @@ def _is_embedded(session: Session, glitch: GlitchRecord, checkpoint: CheckpointR
     return session.scalar(select(Embedding.glitch_id).where(*key)) is not None
 
 
-def _insert_embedding(
-    session: Session,
-    glitch: GlitchRecord,
-    pictured: NewGlitch,
-    checkpoint: CheckpointRecord,
-) -> Judgement | None:
-    """Judge the glitch and add its embedding; None if another request was a moment quicker."""
-    row, judgement = _embedding(session, glitch, pictured, checkpoint)
-    added = session.execute(_ADD_EMBEDDINGS, [row]).first()
-    return None if added is None else judgement
-
-
 def _embedding(
-    session: Session,
-    glitch: GlitchRecord,
-    pictured: NewGlitch,
-    checkpoint: CheckpointRecord,
+    session: Session, glitch: GlitchRecord, pictured: NewGlitch, checkpoint: CheckpointRecord
 ) -> tuple[dict[str, Any], Judgement]:
     """The row of an embedding, and how novel it is."""
     encoding, condition = pictured.encoding, condition_of(pictured.views)
@@ -404,3 +388,81 @@ def _judge_stored(
         condition=condition,
         exclude_id=glitch.id,
     )
+
+
+_ADD = text(
+    "UPDATE glitch SET data_quality = ("
+    "SELECT array_agg(DISTINCT name ORDER BY name) FROM unnest(data_quality || :names) AS name)"
+    " WHERE id = :id AND NOT data_quality @> :names"
+).bindparams(bindparam("names", type_=ARRAY(Text)), bindparam("id", type_=Uuid))
+
+
+def add_flags(session: Session, flags: Mapping[UUID, Collection[str]]) -> None:
+    """Add names of flags to glitches; none is ever taken away, and one that is there stays."""
+    rows = [{"id": one, "names": sorted(names)} for one, names in sorted(flags.items()) if names]
+    if rows:
+        session.execute(_ADD, rows)
+
+
+# No two may store what was seen at one time by one detector at once: neither would see the other's
+# row. Held in one order until the transaction's end, so that two who store many never deadlock.
+_AT_THESE_TIMES = (
+    "SELECT pg_advisory_xact_lock(key) FROM unnest(%(locks)s::bigint[]) AS key;"
+    "SELECT id, ifo, gps_time, content_digest FROM glitch"
+    " JOIN unnest(%(ifos)s::text[], %(times)s::numeric[]) AS key (ifo, gps_time)"
+    " USING (ifo, gps_time)"
+)
+_SAME_STEPS = 1  # of 255; what rounding moves a cell by
+
+
+def known_digests(
+    session: Session, found: Sequence[tuple[Views, GlitchMetadata]]
+) -> dict[int, bytes]:
+    """Digests of stored glitches that are the same as these, by their places.
+
+    The same is what has detector and GPS time in common, and the same windows and rows with
+    energies that differ by no more than rounding. What has no detector or no time is never taken
+    for the same here: its digest decides.
+    """
+    keys = {
+        place: (one.ifo, one.gps_time.quantize(GPS_STEP))
+        for place, (_, one) in enumerate(found)
+        if one.ifo is not None and one.gps_time is not None
+    }
+    if not keys:
+        return {}
+    ifos, times = zip(*sorted(set(keys.values())), strict=True)
+    values = {"locks": sorted(map(_lock, ifos, times)), "ifos": list(ifos), "times": list(times)}
+    stored = in_one_trip(session, _AT_THESE_TIMES, values)
+    if not stored:
+        return {}
+    views: dict[UUID, dict[float, View]] = {}
+    for view in session.scalars(select(View).where(View.glitch_id.in_([one[0] for one in stored]))):
+        views.setdefault(view.glitch_id, {})[view.duration] = view
+    return {
+        place: digest
+        for place, key in keys.items()
+        for glitch_id, *at, digest in stored
+        if tuple(at) == key and _are_same(found[place][0], views.get(glitch_id, {}))
+    }
+
+
+def _lock(ifo: str, time: Decimal) -> int:
+    digest = sha256(f"{ifo} {time}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def _are_same(views: Views, stored: dict[float, View]) -> bool:
+    if set(views.durations_s) != set(stored):
+        return False
+    for duration_s, view in stored.items():
+        index = views.preprocessing.view_index(duration_s)
+        values = np.rint(views.values[index] * STEPS)
+        if values.shape != (view.n_frequency, view.n_time):
+            return False
+        if np.packbits(views.observed[index]).tobytes() != view.observed:
+            return False
+        known = np.rint(unpack_view(view.packed, values.shape) * STEPS)
+        if np.abs(values - known).max() > _SAME_STEPS:
+            return False
+    return True

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, func, insert, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.classes.naming import WITHDRAWN, no_class, plain_class_name
@@ -21,18 +21,13 @@ from app.core.database import is_any_of, uuid7
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.glitches import records
 from app.glitches.tables import Glitch, Label
-from app.novelty import note_class_changes
+from app.novelty.changes import note_class_changes
 
 LONGEST_SOURCE = 50
 
 
 def append_label(
-    session: Session,
-    glitch_id: UUID,
-    class_name: str,
-    *,
-    author: Principal,
-    source: str = "human",
+    session: Session, glitch_id: UUID, class_name: str, *, author: Principal, source: str = "human"
 ) -> records.Label:
     """Say that a glitch is of a class; this becomes its current label.
 
@@ -70,14 +65,7 @@ def revoke_label(session: Session, label_id: UUID, *, principal: Principal) -> r
             f"Label {label_id} is {label.author}'s: only its author or a reviewer may revoke it."
         )
     _lock_glitches(session, [label.glitch_id])
-    revoked = session.execute(
-        update(Label)
-        .where(Label.id == label_id, Label.revoked_at.is_(None))
-        .values(revoked_at=func.now(), revoked_by=principal.name)
-        .returning(Label.id)
-        .execution_options(synchronize_session=False)
-    ).first()
-    if revoked is None:
+    if not _revoke(session, Label.id == label_id, principal.name):
         by = _get(session, label_id).revoked_by
         raise ConflictError(f"Label {label_id} was revoked before, by {by}.")
     _set_current(session, [label.glitch_id])
@@ -142,13 +130,7 @@ def revoke_labels(session: Session, label_ids: Collection[UUID], *, reviewer: Pr
     about = is_any_of(Label.id, label_ids)
     glitch_ids = sorted(set(session.scalars(select(Label.glitch_id).where(about))))
     _lock_glitches(session, glitch_ids)
-    revoked = session.scalars(
-        update(Label)
-        .where(about, Label.revoked_at.is_(None))
-        .values(revoked_at=func.now(), revoked_by=reviewer.name)
-        .returning(Label.id)
-        .execution_options(synchronize_session=False)
-    ).all()
+    revoked = _revoke(session, about, reviewer.name)
     if revoked:
         _set_current(session, glitch_ids)
     return len(revoked)
@@ -163,24 +145,11 @@ def revoke_labels_of_source(session: Session, source: str, *, revoked_by: str) -
     about = [Label.source == source, Label.revoked_at.is_(None)]
     glitch_ids = sorted(set(session.scalars(select(Label.glitch_id).where(*about))))
     _lock_glitches(session, glitch_ids)
-    session.execute(
-        update(Label)
-        .where(*about)
-        .values(revoked_at=func.now(), revoked_by=revoked_by)
-        .execution_options(synchronize_session=False)
-    )
+    _revoke(session, Label.source == source, revoked_by)
     # Most stay labelled, so that they judge and calibrate as before: only the others need a look.
-    rows = session.execute(
-        update(Glitch)
-        .where(is_any_of(Glitch.id, glitch_ids))
-        .values(**_CURRENT)
-        .returning(Glitch.id, Glitch.class_id)
-        .execution_options(synchronize_session=False)
-    ).all()
-    session.expire_all()
-    for row in rows:
-        if row.class_id is None:
-            note_class_changes(session, [row.id])
+    for glitch_id, class_id in _write_current(session, glitch_ids):
+        if class_id is None:
+            note_class_changes(session, [glitch_id])
     return len(glitch_ids)
 
 
@@ -264,12 +233,28 @@ def _latest(column: InstrumentedAttribute[Any]) -> ScalarSelect[Any]:
 _CURRENT = {"class_id": _latest(Label.class_id), "ml_confidence": _latest(Label.confidence)}
 
 
-def _set_current(session: Session, glitch_ids: Sequence[UUID]) -> None:
-    session.execute(
+def _revoke(session: Session, about: ColumnElement[bool], by: str) -> Sequence[UUID]:
+    return session.scalars(
+        update(Label)
+        .where(about, Label.revoked_at.is_(None))
+        .values(revoked_at=func.now(), revoked_by=by)
+        .returning(Label.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+
+
+def _write_current(session: Session, glitch_ids: Sequence[UUID]) -> Sequence[Row[UUID, int | None]]:
+    rows = session.execute(
         update(Glitch)
         .where(is_any_of(Glitch.id, glitch_ids))
         .values(**_CURRENT)
+        .returning(Glitch.id, Glitch.class_id)
         .execution_options(synchronize_session=False)
-    )
+    ).all()
     session.expire_all()
+    return rows
+
+
+def _set_current(session: Session, glitch_ids: Sequence[UUID]) -> None:
+    _write_current(session, glitch_ids)
     note_class_changes(session, glitch_ids)

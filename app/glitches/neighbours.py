@@ -29,14 +29,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from app.core.errors import InvalidRequestError
+from app.glitches import selection
 from app.glitches.records import GlitchFilters, Neighbour
-from app.glitches.selection import (
-    check_filters,
-    embedding_conditions,
-    glitch_conditions,
-    select_glitches,
-    to_record,
-)
 from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 
@@ -84,7 +78,7 @@ def find_neighbours(
         NotFoundError: if there is no such checkpoint.
     """
     check_neighbours(k)
-    check_filters(filters)
+    selection.check_filters(filters)
     facts = checkpoints.search_facts(session, checkpoint_id)
     query = check_vector(vector, facts.latent_size)
     if k == 0:
@@ -98,7 +92,7 @@ def find_neighbours(
         else:
             statement = _nearest(_narrow(session, _by_distance(index_size), filters), index_size)
         rows = session.execute(statement, {QUERY.key: query, **values})
-        return [Neighbour(to_record(row), float(row.distance)) for row in rows]
+        return [Neighbour(selection.to_record(row), float(row.distance)) for row in rows]
 
     if facts.is_indexed and not exact and k <= EF_SEARCH and _lets_many_pass(session, filters):
         prepare_index_scan(session)
@@ -119,7 +113,7 @@ def _lets_many_pass(session: Session, filters: GlitchFilters) -> bool:
         return False
     if (filters.p_value_max, filters.is_judged) != (None, None):
         return False
-    conditions = glitch_conditions(session, filters)
+    conditions = selection.glitch_conditions(session, filters)
     if not conditions:
         return True
     statement = select(Glitch.id).where(*conditions)
@@ -148,7 +142,7 @@ def _nearest(found: Select[*tuple[Any, ...]], index_size: int | None) -> Select[
     order = (distance_to(QUERY, index_size), Embedding.glitch_id)
     chosen = found.order_by(*order).limit(bindparam("k", type_=Integer)).subquery()
     return (
-        select_glitches(chosen.c.distance)
+        selection.select_glitches(chosen.c.distance)
         .join(chosen, chosen.c.glitch_id == Glitch.id)
         .order_by(chosen.c.distance, Glitch.id)
     )
@@ -193,11 +187,11 @@ def _narrow(
     session: Session, statement: Select[*tuple[Any, ...]], filters: GlitchFilters
 ) -> Select[*tuple[Any, ...]]:
     """Apply the filters; that on the detector needs no join."""
-    statement = statement.where(*embedding_conditions(filters))
+    statement = statement.where(*selection.embedding_conditions(filters))
     if filters.ifos:
         statement = statement.where(Embedding.ifo.in_(filters.ifos))
     others = replace(filters, ifos=())
-    conditions = glitch_conditions(session, others)
+    conditions = selection.glitch_conditions(session, others)
     if conditions:
         statement = statement.join(Glitch, Glitch.id == Embedding.glitch_id).where(*conditions)
     return statement

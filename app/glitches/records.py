@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
 import numpy as np
@@ -16,25 +16,12 @@ from app.core.model import Model
 from app.glitches.facts import GlitchFacts
 from glitch.novelty import Judgement
 
+if TYPE_CHECKING:
+    from glitch.encoder import Encoding
 
-class EncodingLike(Protocol):
-    """What an encoder gives for one glitch (``glitch.encoder.Encoding`` is one)."""
 
-    @property
-    def mean(self) -> Float32[np.ndarray, " latent"]:
-        """Posterior mean."""
-
-    @property
-    def log_variance(self) -> Float32[np.ndarray, " latent"]:
-        """Natural logarithm of the posterior variance."""
-
-    @property
-    def reconstruction_error(self) -> float:
-        """Lower is better reconstructed."""
-
-    @property
-    def kl(self) -> float:
-        """Rate in nats."""
+# What an encoder gave for one glitch, or what is stored of it; torch is not loaded for a name.
+EncodingLike: TypeAlias = "Encoding | EmbeddingRecord"
 
 
 @dataclass(frozen=True)

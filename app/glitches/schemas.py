@@ -1,13 +1,19 @@
-"""The JSON that goes out and comes in."""
+"""The JSON of glitches that goes out and comes in, and how records of the services become it."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any, TypeVar
 from uuid import UUID
 
+import numpy as np
 from pydantic import Field
 
 from app.core.model import ClassName, Model
+from app.glitches.embed import Embedded
+from app.glitches.records import EmbeddingRecord, EncodingLike, GlitchRecord
+from app.glitches.records import Neighbour as NeighbourRecord
+from app.glitches.upload import ParsedUpload
 
 
 class Links(Model):
@@ -120,3 +126,74 @@ class NewLabel(Model):
     """What a caller says a glitch is."""
 
     label: ClassName = Field(description="The name of a class; GET /classes lists them.")
+
+
+SchemaT = TypeVar("SchemaT", bound=Model)
+
+
+def _values(base: str, glitch: GlitchRecord) -> dict[str, Any]:
+    own = f"{base}/glitches/{glitch.id}"
+    links = Links(
+        self=own,
+        page=f"{base}/ui/glitches/{glitch.id}",
+        neighbours=f"{own}/neighbours",
+        labels=f"{own}/labels",
+        views={f"{length:.1f}": f"{own}/views/{length:.1f}.png" for length in glitch.views},
+    )
+    return vars(glitch) | glitch.plain() | {"centring": glitch.centring, "links": links}
+
+
+def _unstored(upload: ParsedUpload) -> dict[str, Any]:
+    none = dict.fromkeys(("id", "label", "ml_confidence"))
+    known = {"centring": upload.centring, "views": upload.views.durations_s, "origin": "upload"}
+    return upload.plain() | none | known | {"links": Links()}
+
+
+def _filled(model: type[SchemaT], values: dict[str, Any]) -> SchemaT:
+    return model(**{name: values[name] for name in model.model_fields if name in values})
+
+
+def glitch_item(base: str, glitch: GlitchRecord) -> Glitch:
+    """A glitch in a list."""
+    return _filled(Glitch, _values(base, glitch))
+
+
+def glitch_detail(
+    base: str, glitch: GlitchRecord, embedding: EmbeddingRecord | None
+) -> GlitchDetail:
+    """A glitch by itself."""
+    more = {
+        "embedding": embedding and embedding_of(embedding.checkpoint, embedding),
+        "novelty": embedding and Novelty.model_validate(embedding.novelty),
+    }
+    return _filled(GlitchDetail, _values(base, glitch) | more)
+
+
+def embedding_of(checkpoint: str, encoding: EncodingLike) -> Embedding:
+    """Where a glitch lies under the checkpoint of this name."""
+    return Embedding(
+        checkpoint=checkpoint,
+        mean=np.asarray(encoding.mean, dtype=np.float64).tolist(),
+        log_variance=np.asarray(encoding.log_variance, dtype=np.float64).tolist(),
+        reconstruction_error=float(encoding.reconstruction_error),
+    )
+
+
+def neighbour(base: str, found: NeighbourRecord) -> Neighbour:
+    """One of the nearest glitches."""
+    values = _values(base, found.glitch) | {"distance": found.distance}
+    return _filled(Neighbour, values)
+
+
+def embed_answer(base: str, embedded: Embedded) -> EmbedAnswer:
+    """The whole answer to an upload."""
+    return EmbedAnswer(
+        glitch=_filled(
+            GlitchSummary,
+            _values(base, embedded.glitch) if embedded.glitch else _unstored(embedded.upload),
+        ),
+        embedding=embedding_of(embedded.checkpoint, embedded.encoding),
+        novelty=Novelty.model_validate(embedded.novelty),
+        neighbours=[neighbour(base, found) for found in embedded.neighbours],
+        assumed=list(embedded.upload.assumed),
+    )

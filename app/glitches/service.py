@@ -1,21 +1,23 @@
-"""Finding glitches: one by its id, many by filters, page by page."""
+"""Finding glitches: one by its id, many by filters, page by page; their views and judgements."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import and_, or_, select
+from sqlalchemy import BigInteger, and_, cast, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.classes.tables import GlitchClass
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.paging import Page, check_limit, cursor_id, cut_page, wrong_cursor
-from app.glitches.ingest import insert_glitch
 from app.glitches.records import EmbeddingRecord, GlitchFilters, GlitchRecord, ViewRecord
 from app.glitches.selection import (
     check_filters,
@@ -27,21 +29,12 @@ from app.glitches.selection import (
     to_record,
     view_record,
 )
-from app.glitches.tables import Embedding, Glitch, View
-from app.models import checkpoints
-from app.models.checkpoints import active_checkpoint
+from app.glitches.tables import Embedding, Glitch, GlitchTally, View
+from app.models.checkpoints import active_checkpoint, active_id
 from app.models.tables import Checkpoint
+from glitch.codec import unpack_view
 from glitch.novelty import Judgement
-
-__all__ = [
-    "LARGEST_PAGE",
-    "find_glitch",
-    "get_embedding",
-    "get_glitch",
-    "get_view",
-    "insert_glitch",
-    "list_glitches",
-]
+from glitch.views import Preprocessing, Views
 
 LARGEST_PAGE = 1000
 _AFTER, _BEFORE = 1, 2  # first byte of a cursor: which way its page lies
@@ -72,7 +65,7 @@ def get_embedding(
         NotReadyError: if no checkpoint is named and none is active.
     """
     if checkpoint_id is None:
-        checkpoint_id = checkpoints.active_checkpoint(session).id
+        checkpoint_id = active_checkpoint(session).id
     row = session.execute(
         select(Embedding, Checkpoint.name)
         .join(Checkpoint, Checkpoint.id == Embedding.checkpoint_id)
@@ -234,8 +227,7 @@ def list_sorted(
         raise InvalidRequestError(f"There is no order by {by[:40]!r}: choose {', '.join(SORTS)}.")
     column = SORTS[by]
     under_active = and_(
-        Embedding.glitch_id == Glitch.id,
-        Embedding.checkpoint_id == active_checkpoint(session).id,
+        Embedding.glitch_id == Glitch.id, Embedding.checkpoint_id == active_checkpoint(session).id
     )
     every = select_glitches().add_columns(column).outerjoin(Embedding, under_active)
     statement = every.where(
@@ -255,3 +247,115 @@ def list_sorted(
             statement = statement.where(or_(beyond, same, column.is_(None)))
     rows, last = cut_page(session.execute(statement.limit(limit + 1)).all(), limit)
     return Page(tuple(to_record(row) for row in rows), None if last is None else str(last[0].id))
+
+
+@dataclass(frozen=True)
+class ClassTally:
+    """How many glitches carry one current label; ``name`` is None for those without one."""
+
+    name: str | None
+    total: int
+
+
+def tally_by_class(
+    session: Session,
+    filters: GlitchFilters = GlitchFilters(),  # noqa: B008  (frozen)
+) -> tuple[ClassTally, ...]:
+    """How many of the glitches that pass the filters are of each class, most frequent first.
+
+    Raises:
+        InvalidRequestError: if a filter makes no sense.
+        NotReadyError: if novelty is asked for and no checkpoint is active.
+    """
+    is_kept = filters == GlitchFilters()
+    class_id = (GlitchTally if is_kept else Glitch).class_id
+    number = cast(func.sum(GlitchTally.n) if is_kept else func.count(), BigInteger)
+    tallies = select(class_id, number.label("total")).group_by(class_id).having(number > 0)
+    counted = matching(session, tallies, filters).subquery()
+    rows = session.execute(
+        select(GlitchClass.name, counted.c.total)
+        .select_from(counted)
+        .outerjoin(GlitchClass, GlitchClass.id == counted.c.class_id)
+        .order_by(counted.c.total.desc(), GlitchClass.name)
+    )
+    return tuple(ClassTally(name, total) for name, total in rows)
+
+
+def exemplars(session: Session) -> dict[str, GlitchRecord]:
+    """The latest glitch of each class, by the class's name; one seen in a detector if there is."""
+    latest = [
+        select(Glitch.id)
+        .where(Glitch.class_id == GlitchClass.id, Glitch.is_simulated.is_(is_simulated))
+        .order_by(Glitch.id.desc())
+        .limit(1)
+        .correlate(GlitchClass)
+        .scalar_subquery()
+        for is_simulated in (False, True)
+    ]
+    # By themselves, so that each is one look into an index however many glitches a class has.
+    chosen = session.scalars(select(func.coalesce(*latest)).select_from(GlitchClass)).all()
+    rows = session.execute(select_glitches().where(Glitch.id.in_(set(chosen) - {None})))
+    records = [to_record(row) for row in rows]
+    return {record.label: record for record in records if record.label is not None}
+
+
+def judgements_of(session: Session, glitch_ids: Sequence[UUID]) -> dict[UUID, Judgement]:
+    """How novel each of these glitches was found under the active checkpoint.
+
+    Glitches that it has not embedded are absent from the answer, and without an active checkpoint
+    all are.
+    """
+    active = active_id(session) if glitch_ids else None
+    if active is None:
+        return {}
+    rows = session.execute(
+        select(
+            Embedding.glitch_id,
+            Embedding.novelty_score,
+            Embedding.p_value,
+            Embedding.is_judged,
+            Embedding.not_judged_reason,
+        ).where(Embedding.checkpoint_id == active, Embedding.glitch_id.in_(glitch_ids))
+    )
+    return {
+        glitch_id: Judgement(score, p_value, is_judged, reason)
+        for glitch_id, score, p_value, is_judged, reason in rows
+    }
+
+
+def list_views(session: Session, glitch_id: UUID) -> tuple[ViewRecord, ...]:
+    """All views of a glitch as stored, shortest window first."""
+    rows = session.scalars(select(View).where(View.glitch_id == glitch_id).order_by(View.duration))
+    return tuple(map(view_record, rows))
+
+
+def nearest_in_time(session: Session, gps_time: Decimal) -> tuple[GlitchRecord, ...]:
+    """The last glitch before a GPS time (s) and the first one after it, where there are such."""
+    before = (
+        select_glitches()
+        .where(Glitch.gps_time < gps_time)
+        .order_by(Glitch.gps_time.desc())
+        .limit(1)
+    )
+    after = select_glitches().where(Glitch.gps_time >= gps_time).order_by(Glitch.gps_time).limit(1)
+    rows = (session.execute(statement).first() for statement in (before, after))
+    return tuple(to_record(row) for row in rows if row is not None)
+
+
+def stored_views(
+    session: Session, glitch_ids: Sequence[UUID], recipe: Preprocessing
+) -> dict[UUID, Views]:
+    """The views of stored glitches, on the grid of this recipe.
+
+    Raises:
+        GlitchError: if one has a window that the recipe does not have.
+    """
+    shape = (len(recipe.durations_s), recipe.n_frequency, recipe.n_time)
+    values = {one: np.zeros(shape, dtype=np.float32) for one in glitch_ids}
+    observed = {one: np.zeros(shape[:2], dtype=np.bool_) for one in glitch_ids}
+    for view in session.scalars(select(View).where(View.glitch_id.in_(glitch_ids))):
+        index = recipe.view_index(view.duration)
+        values[view.glitch_id][index] = unpack_view(view.packed, shape[1:])
+        observed[view.glitch_id][index] = view_record(view).observed
+    session.expunge_all()  # or the session would keep every picture it has seen
+    return {one: Views(values[one], observed[one], recipe) for one in glitch_ids}

@@ -40,10 +40,7 @@ class SimilarityQuery:
 
     image_id: str  # a Gravity Spy id, or one of ours
     how_many: int
-    gps_start: Decimal | None  # s; None: any time, and glitches of no known time
-    gps_end: Decimal | None  # s
-    ifos: tuple[str, ...]
-    database: str  # accepted as gwpy sends it; there is one catalogue here
+    filters: GlitchFilters  # of detectors and times; no bounds let glitches of no known time pass
 
 
 def parse_similarity_query(
@@ -77,14 +74,9 @@ def parse_similarity_query(
     if not _DATABASE.fullmatch(database):
         raise InvalidRequestError("database must be a name such as similarity_index_o3.")
     ifos = tuple(dict.fromkeys(part.strip(" '") for part in ifo.split(",")))
-    return SimilarityQuery(
-        image_id=imageid,
-        how_many=int(howmany),
-        gps_start=None if is_all else start,
-        gps_end=None if is_all else end,
-        ifos=ifos,
-        database=database,
-    )
+    first, last = (None, None) if is_all else (start, end)
+    filters = GlitchFilters(ifos=ifos, gps_start=first, gps_end=last)
+    return SimilarityQuery(imageid, int(howmany), filters)
 
 
 def similarity_search(
@@ -110,7 +102,7 @@ def similarity_search(
         vector=get_embedding(session, searched.id, checkpoint.id).mean,
         checkpoint_id=checkpoint.id,
         k=query.how_many,
-        filters=GlitchFilters(ifos=query.ifos, gps_start=query.gps_start, gps_end=query.gps_end),
+        filters=query.filters,
     )
     found = [neighbour.glitch for neighbour in nearest]
     found.sort(key=lambda glitch: glitch.id != searched.id)  # stable: twins at distance 0 follow

@@ -81,6 +81,56 @@ class UploadDetails:
     is_centred: bool = True  # on the loudest tile of strain, else on the GPS time
 
 
+@dataclass(frozen=True, kw_only=True)
+class UploadSaid:
+    """What a client says about its files, as it came."""
+
+    gps_time: str | None = None  # s, a decimal number
+    ifo: str | None = None
+    channel: str | None = None
+    sample_rate_hz: float | None = None
+    view_durations_s: Sequence[float] = ()  # in the order of the files
+    energy_max: float | None = None  # of pictures; see ``parse_scales``
+    frequency_range: str | None = None
+    is_centred: bool = True  # views of strain on the loudest tile, else on gps_time
+
+    def parsed(self) -> UploadDetails:
+        """Each field checked.
+
+        Raises:
+            InvalidRequestError: if one of them means nothing; the message names the field.
+        """
+        channel = (self.channel or "").strip() or None
+        if channel is not None and not _CHANNEL.fullmatch(channel):
+            raise InvalidRequestError(
+                f"channel {_shown(channel)} is no channel name: give one such as "
+                "H1:GDS-CALIB_STRAIN.",
+                field="channel",
+            )
+        rate_hz = self.sample_rate_hz
+        if rate_hz is not None and not (math.isfinite(rate_hz) and rate_hz > 0):
+            raise InvalidRequestError(
+                "sample_rate_hz must be a positive number of samples a second.",
+                field="sample_rate_hz",
+            )
+        detector = parse_ifo(self.ifo)
+        of_channel = detector_of_channel(channel)
+        if detector and of_channel and of_channel != detector:
+            raise InvalidRequestError(
+                f"channel {channel} belongs to {of_channel}, but ifo says {detector}: correct one.",
+                field="ifo",
+            )
+        return UploadDetails(
+            gps_time=parse_gps_time(self.gps_time),
+            ifo=detector or of_channel,
+            channel=channel,
+            sample_rate_hz=rate_hz,
+            view_durations_s=tuple(self.view_durations_s),
+            scales=parse_scales(self.energy_max, self.frequency_range),
+            is_centred=self.is_centred,
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class ParsedUpload(GlitchFacts):
     """One glitch as uploaded: its views, and what is known of it."""
@@ -122,50 +172,6 @@ def parse_ifo(text: str | None) -> str | None:
             field="ifo",
         )
     return parse_detector(text)
-
-
-def parse_details(
-    *,
-    gps_time: str | None = None,
-    ifo: str | None = None,
-    channel: str | None = None,
-    sample_rate_hz: float | None = None,
-    view_durations_s: Sequence[float] = (),
-    energy_max: float | None = None,
-    frequency_range: str | None = None,
-    is_centred: bool = True,
-) -> UploadDetails:
-    """The fields of an upload, each checked.
-
-    Raises:
-        InvalidRequestError: if one of them means nothing; the message names the field.
-    """
-    channel = (channel or "").strip() or None
-    if channel is not None and not _CHANNEL.fullmatch(channel):
-        raise InvalidRequestError(
-            f"channel {_shown(channel)} is no channel name: give one such as H1:GDS-CALIB_STRAIN.",
-            field="channel",
-        )
-    if sample_rate_hz is not None and not (math.isfinite(sample_rate_hz) and sample_rate_hz > 0):
-        raise InvalidRequestError(
-            "sample_rate_hz must be a positive number of samples a second.", field="sample_rate_hz"
-        )
-    detector = parse_ifo(ifo)
-    of_channel = detector_of_channel(channel)
-    if detector and of_channel and of_channel != detector:
-        raise InvalidRequestError(
-            f"channel {channel} belongs to {of_channel}, but ifo says {detector}: correct one.",
-            field="ifo",
-        )
-    return UploadDetails(
-        gps_time=parse_gps_time(gps_time),
-        ifo=detector or of_channel,
-        channel=channel,
-        sample_rate_hz=sample_rate_hz,
-        view_durations_s=tuple(view_durations_s),
-        scales=parse_scales(energy_max, frequency_range),
-        is_centred=is_centred,
-    )
 
 
 def parse_scales(energy_max: float | None, frequency_range: str | None) -> Scales | None:
@@ -327,10 +333,7 @@ def _from_array(views: Views | None, details: UploadDetails) -> ParsedUpload:
             field="view_duration_s",
         )
     return ParsedUpload(
-        views=views,
-        ifo=details.ifo,
-        channel=details.channel,
-        gps_time=details.gps_time,
+        views=views, ifo=details.ifo, channel=details.channel, gps_time=details.gps_time
     )
 
 

@@ -18,13 +18,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotReadyError
-from app.core.postgres.partitions import (
-    INDEX_FROM_ROWS,
-    build_progress,
-    ensure_vector_index,
-    has_rows,
-    has_vector_index,
-)
+from app.core.postgres import partitions
 from app.glitches.neighbours import find_neighbours
 from app.glitches.tables import Embedding
 from app.jobs.finalising import DATABASE_CLOCK
@@ -52,7 +46,9 @@ class IndexAudit:
     made_at: datetime
 
 
-def queue_index_jobs(session: Session, *, from_rows: int = INDEX_FROM_ROWS) -> tuple[str, ...]:
+def queue_index_jobs(
+    session: Session, *, from_rows: int = partitions.INDEX_FROM_ROWS
+) -> tuple[str, ...]:
     """Queue the build or the daily audit where the active checkpoint is due for it.
 
     A build that failed or was cancelled is tried again the next day.
@@ -64,7 +60,7 @@ def queue_index_jobs(session: Session, *, from_rows: int = INDEX_FROM_ROWS) -> t
         checkpoint = active_checkpoint(session)
     except NotReadyError:
         return ()
-    if not has_rows(session, checkpoint.id, from_rows):
+    if not partitions.has_rows(session, checkpoint.id, from_rows):
         return ()
     recent = select(Job.id).where(
         Job.kind == KIND,
@@ -117,9 +113,9 @@ class IndexHandler:
 
         def check() -> None:
             context.heartbeat()
-            context.note(build_progress(engine, said["checkpoint_id"]))
+            context.note(partitions.build_progress(engine, said["checkpoint_id"]))
 
-        ensure_vector_index(
+        partitions.ensure_vector_index(
             engine,
             said["checkpoint_id"],
             said["latent_size"],
@@ -132,7 +128,7 @@ class IndexHandler:
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
         """Search for stored glitches by both ways."""
         checkpoint_id = job.parameters["checkpoint_id"]
-        if not has_vector_index(session, checkpoint_id):
+        if not partitions.has_vector_index(session, checkpoint_id):
             return {"is_indexed": False}
         return {"is_indexed": True} | _audited(session, checkpoint_id, context)
 

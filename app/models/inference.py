@@ -1,4 +1,4 @@
-"""The encoder and the strain transform as a service shares them: batched, bounded, never blocking
+"""Encoder, decoder and strain transform as a service shares them: batched, bounded, never blocking
 the event loop.
 """
 
@@ -9,52 +9,239 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float32
 
 from app.core.errors import NotReadyError
 from app.core.storage import storage_of
-from app.models.batching import Batcher, Turns
-from app.models.painting import Painter
 from glitch.checkpoint import MANIFEST_FILE, WEIGHTS_FILE, Checkpoint, load_checkpoint
-from glitch.encoder import Encoding
+from glitch.encoder import Encoder, Encoding
 from glitch.errors import CheckpointError
 from glitch.strain import Strain, StrainViews, views_from_strain
+from glitch.types import LatentArray, ViewsArray
 from glitch.views import Preprocessing, Views
 
+if TYPE_CHECKING:
+    from glitch.decoder import Decoder
+
+
+import queue
+import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from app.core.errors import BusyError
+
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
 _log = logging.getLogger("app.inference")
 
 
-class EncodesViews(Protocol):
-    """What turns views into encodings, a batch at a time; ``glitch.encoder.Encoder`` does."""
+class Turns:
+    """A bounded number of callers at a time; the others wait, and not for long."""
 
-    def encode(self, views: Sequence[Views]) -> Sequence[Encoding]:
-        """One encoding for each member, in order; the same as each would get alone."""
+    def __init__(self, number: int, timeout_s: float, sentence: str) -> None:
+        self._free = threading.BoundedSemaphore(number)
+        self._timeout_s = timeout_s
+        self._sentence = sentence
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold a turn for the length of the block.
+
+        Raises:
+            BusyError: if it does not come in time; says the sentence.
+        """
+        if not self._free.acquire(timeout=self._timeout_s):
+            raise BusyError(self._sentence, retry_after_s=5)
+        try:
+            yield
+        finally:
+            self._free.release()
 
 
-class BatchingEncoder:
-    """One checkpoint's encoder behind one thread that batches concurrent requests.
+class Batcher(Generic[_Item, _Answer]):
+    """One thread that answers items in batches; callers block in their own threads.
 
-    Where ``max_queue`` requests wait, more are refused. ``painter`` paints views from this
-    checkpoint's latents; None where nobody asks for that.
+    A batch takes whatever waits already. Only where the batch before was of several does it wait up
+    to ``wait_s`` for more, so a lone caller never waits for nobody. An exception hurts only the
+    member that causes it: a failed batch is worked off again one by one.
+
+    ``work`` answers a batch in its order, one answer an item, and runs in the one thread alone.
+    Where ``max_queue`` items wait, more are refused.
     """
 
     def __init__(
         self,
-        encoder: EncodesViews,
-        preprocessing: Preprocessing,
+        work: Callable[[Sequence[_Item]], Sequence[_Answer]],
         *,
-        painter: Painter | None = None,
+        name: str,
         max_batch: int = 32,
         wait_s: float = 0.002,
         max_queue: int = 256,
-        timeout_s: float = 30.0,
     ) -> None:
+        self._work = work
+        self._name = name
+        self._max_batch = max_batch
+        self._wait_s = wait_s
+        self._queue: queue.Queue[tuple[_Item, Future[_Answer]] | None] = queue.Queue(max_queue)
+        self._was_shared = False
+        self.passes = 0  # batches answered, and the items in them
+        self.answered = 0
+        self._closed = threading.Event()
+        self._submission = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, item: _Item, *, timeout_s: float) -> _Answer:
+        """The answer to one item. Blocks the calling thread, so never call it on an event loop.
+
+        Raises:
+            BusyError: if the queue is full, the answer takes longer than ``timeout_s``, or the
+                service is stopping.
+        """
+        future: Future[_Answer] = Future()
+        with self._submission:  # nothing may enter the queue behind the end mark
+            if self._closed.is_set():
+                raise BusyError("The service is stopping: send the request again in a moment.")
+            try:
+                self._queue.put_nowait((item, future))
+            except queue.Full:
+                raise BusyError(
+                    f"Too many requests wait for the {self._name}: try again in a few seconds."
+                ) from None
+        try:
+            return future.result(timeout_s)
+        except FutureTimeoutError:
+            if future.cancel() or not future.done():
+                raise BusyError(
+                    f"The {self._name} did not answer within {timeout_s:g} s because of the load: "
+                    "try again in a few seconds."
+                ) from None
+            raise  # a TimeoutError of the work itself
+
+    def close(self) -> None:
+        """Answer what waits, then end the thread. May be called twice."""
+        with self._submission:
+            is_first = not self._closed.is_set()
+            self._closed.set()
+        if is_first:
+            self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            first = self._queue.get()
+            if first is None:
+                return
+            batch, is_last = self._collect(first)
+            live = [entry for entry in batch if entry[1].set_running_or_notify_cancel()]
+            if live:
+                self._answer(live)
+                self.passes += 1
+                self.answered += len(live)
+            if is_last:
+                return
+
+    def _collect(
+        self, first: tuple[_Item, Future[_Answer]]
+    ) -> tuple[list[tuple[_Item, Future[_Answer]]], bool]:
+        batch = [first]
+        deadline = time.monotonic() + (self._wait_s if self._was_shared else 0)
+        while len(batch) < self._max_batch:
+            try:
+                entry = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                break
+            if entry is None:
+                return batch, True
+            batch.append(entry)
+        self._was_shared = len(batch) > 1
+        return batch, False
+
+    def _answer(self, batch: Sequence[tuple[_Item, Future[_Answer]]]) -> None:
+        try:
+            answered = list(zip(batch, self._work([item for item, _ in batch]), strict=True))
+        except Exception as error:  # noqa: BLE001 - handed to the caller whose item it is
+            if len(batch) == 1:
+                batch[0][1].set_exception(error)
+                return
+            _log.warning("a batch failed and is worked off one by one", exc_info=error)
+            for entry in batch:
+                self._answer([entry])
+            return
+        for (_, future), answer in answered:
+            future.set_result(answer)
+
+
+CONCURRENCY = 2  # pictures painted at once: more would only take turns on the same cores
+
+
+class Painter:
+    """One checkpoint's decoder for concurrent requests. Blocks: call it from a pool thread.
+
+    Threads share its decoder.
+    """
+
+    def __init__(self, decoder: Decoder, *, timeout_s: float = 30.0) -> None:
+        self._decoder = decoder
+        sentence = "Too many pictures wait to be painted: try again in a few seconds."
+        self._turns = Turns(CONCURRENCY, timeout_s, sentence)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The recipe of the views that it paints."""
+        return self._decoder.preprocessing
+
+    def paint(self, latents: LatentArray, durations_s: Sequence[float]) -> ViewsArray:
+        """As ``glitch.decoder.Decoder.paint``.
+
+        Raises:
+            BusyError: if its turn does not come in time.
+            GlitchError: if that cannot be painted.
+        """
+        with self._turns.one():
+            return self._decoder.paint(latents, durations_s)
+
+    def residual(self, views: Views, latent: Float32[np.ndarray, " latent"]) -> ViewsArray:
+        """As ``glitch.decoder.Decoder.residual``.
+
+        Raises:
+            BusyError: if its turn does not come in time.
+            GlitchError: if that cannot be painted.
+        """
+        with self._turns.one():
+            return self._decoder.residual(views, latent)
+
+
+class BatchingEncoder(Batcher[Views, Encoding]):
+    """One checkpoint's encoder behind one thread that batches concurrent requests.
+
+    Where ``max_queue`` requests wait, more are refused. ``painter`` paints views from this
+    checkpoint's latents.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        preprocessing: Preprocessing,
+        painter: Painter,
+        *,
+        max_batch: int,
+        wait_s: float,
+        max_queue: int,
+        timeout_s: float,
+    ) -> None:
+        super().__init__(
+            encoder.encode, name="encoder", max_batch=max_batch, wait_s=wait_s, max_queue=max_queue
+        )
         self.preprocessing = preprocessing
         self.painter = painter
         self._timeout_s = timeout_s
-        self._batcher: Batcher[Views, Encoding] = Batcher(
-            encoder.encode, name="encoder", max_batch=max_batch, wait_s=wait_s, max_queue=max_queue
-        )
 
     def encode(self, views: Views) -> Encoding:
         """The encoding of one glitch. Blocks: call it from a pool thread.
@@ -62,21 +249,7 @@ class BatchingEncoder:
         Raises:
             BusyError: if too many wait, or the answer takes too long.
         """
-        return self._batcher.submit(views, timeout_s=self._timeout_s)
-
-    @property
-    def passes(self) -> int:
-        """Batches answered since it was loaded."""
-        return self._batcher.passes
-
-    @property
-    def answered(self) -> int:
-        """Glitches in these batches."""
-        return self._batcher.answered
-
-    def close(self) -> None:
-        """Answer what waits, then stop the thread."""
-        self._batcher.close()
+        return self.submit(views, timeout_s=self._timeout_s)
 
 
 class Encoders:

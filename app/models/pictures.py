@@ -17,13 +17,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 from sqlalchemy.orm import Session
 
-from app.core.errors import InvalidRequestError, NotReadyError
-from app.glitches.browsing import list_views
+from app.core.errors import InvalidRequestError
 from app.glitches.records import ViewRecord
-from app.glitches.service import get_embedding, get_view
+from app.glitches.service import get_embedding, get_view, list_views
 from app.models.checkpoints import get_checkpoint
-from app.models.inference import BatchingEncoder
-from app.models.painting import Painter
+from app.models.inference import Painter
 from app.models.traversals import STEPS, steps_between
 from glitch.codec import unpack_view
 from glitch.decoder import traversal
@@ -167,17 +165,6 @@ def _hatched(strip: bytes, places: Sequence[int]) -> bytes:
     content = io.BytesIO()
     picture.save(content, format="PNG")
     return content.getvalue()
-
-
-def painter_of(encoder: BatchingEncoder) -> Painter:
-    """Who paints for a loaded checkpoint.
-
-    Raises:
-        NotReadyError: if this process was opened without one.
-    """
-    if encoder.painter is None:
-        raise NotReadyError("This process encodes only: ask the service for pictures.")
-    return encoder.painter
 
 
 def _etag(*parts: str | bytes) -> str:

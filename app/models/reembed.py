@@ -21,19 +21,13 @@ from app.core.access import record_event
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, NotFoundError
 from app.core.postgres.partitions import ensure_vector_index, has_rows
-from app.glitches.browsing import stored_views
+from app.glitches.service import stored_views
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
 from app.jobs.service import create_job
-from app.models.checkpoints import (
-    activate_checkpoint,
-    active_checkpoint,
-    get_checkpoint,
-    list_checkpoints,
-    lock_publishing,
-)
+from app.models import checkpoints
 from app.models.records import CheckpointRecord
-from app.novelty import REJUDGED_AT_ONCE, Known, embedded_after, recalibrate, rejudge
+from app.novelty.catalogue import REJUDGED_AT_ONCE, Known, embedded_after, recalibrate, rejudge
 from app.novelty.conditions import Population
 from glitch.novelty.conditions import condition_of
 
@@ -54,7 +48,7 @@ def find_checkpoint_named(session: Session, name: str) -> CheckpointRecord:
         NotFoundError: if there is none.
         ConflictError: if several have the name; names their digests.
     """
-    published = list_checkpoints(session)
+    published = checkpoints.list_checkpoints(session)
     found = [one for one in published if one.name == name]
     if len(name) >= _LEAST_DIGITS:
         found += [one for one in published if one.digest.startswith(name) and one not in found]
@@ -78,13 +72,13 @@ def switch_checkpoint(
         NotFoundError: if there is no such checkpoint.
         ConflictError: if its views are made by another recipe than the stored ones.
     """
-    lock_publishing(session)
-    target = get_checkpoint(session, checkpoint_id)
+    checkpoints.lock_publishing(session)
+    target = checkpoints.get_checkpoint(session, checkpoint_id)
     if target.is_active:
         return target, None
     if not _missing(session, target.id, limit=1):
         return _switch(session, target, author), None
-    if target.preprocessing_digest != active_checkpoint(session).preprocessing_digest:
+    if target.preprocessing_digest != checkpoints.active_checkpoint(session).preprocessing_digest:
         raise ConflictError(
             f"Checkpoint {target.name} takes views made by another recipe than those stored, so "
             "the catalogue cannot be embedded with it: start another catalogue for it."
@@ -128,7 +122,7 @@ class ReembedHandler:
         """
         portions = make_session_factory(cast("Engine", session.get_bind()))
         with portions() as own:
-            target = get_checkpoint(own, job.parameters["checkpoint_id"])
+            target = checkpoints.get_checkpoint(own, job.parameters["checkpoint_id"])
         encoder = context.encoder(target.digest)
         _catch_up(portions, target, encoder, context)
         _judge(portions, target, context)
@@ -142,7 +136,7 @@ class ReembedHandler:
         with portions.begin() as own:
             rejudge(own, target.id, late)
         # From here nobody stores under the old one: what was just committed is seen and embedded.
-        lock_publishing(session)
+        checkpoints.lock_publishing(session)
         while missing := _missing(session, target.id, limit=GLITCHES):
             _embed(session, target.id, missing, encoder)
             rejudge(session, target.id, missing)
@@ -158,7 +152,7 @@ HANDLER = ReembedHandler()
 
 def _switch(session: Session, target: CheckpointRecord, author: str) -> CheckpointRecord:
     record_event(session, author, "activate", "checkpoint", target.id, digest=target.digest)
-    return activate_checkpoint(session, target.id)
+    return checkpoints.activate_checkpoint(session, target.id)
 
 
 def _missing(
@@ -217,10 +211,7 @@ def _embed(
 
 
 def _catch_up(
-    portions: sessionmaker[Session],
-    target: CheckpointRecord,
-    encoder: Encoder,
-    context: JobContext,
+    portions: sessionmaker[Session], target: CheckpointRecord, encoder: Encoder, context: JobContext
 ) -> list[UUID]:
     """Embed what lacks it, some hundred glitches a transaction; which ones those were."""
     done: list[UUID] = []

@@ -28,10 +28,7 @@ class Checkpoint(Base):
         UniqueConstraint("digest"),
         CheckConstraint("latent_size BETWEEN 1 AND 2000", name="latent_size"),
         Index(
-            "uq_checkpoint_is_active",
-            "is_active",
-            unique=True,
-            postgresql_where=text("is_active"),
+            "uq_checkpoint_is_active", "is_active", unique=True, postgresql_where=text("is_active")
         ),
     )
 

@@ -17,7 +17,8 @@ from app.clusters.service import get_cluster
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.errors import NotFoundError
 from app.core.postgres.partitions import partition_name
-from app.glitches.service import get_embedding, get_glitch
+from app.glitches.selection import get_glitch
+from app.glitches.service import get_embedding
 from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import get_checkpoint
 from app.models.records import Plane, Point

@@ -115,10 +115,7 @@ def _is_stood_for(
         select(Embedding.glitch_id)
         .join(Glitch, Glitch.id == Embedding.glitch_id)
         .where(
-            *alike,
-            Embedding.calibration_score.is_not(None),
-            Glitch.class_id == class_id,
-            is_same,
+            *alike, Embedding.calibration_score.is_not(None), Glitch.class_id == class_id, is_same
         )
         .limit(1)
     )

@@ -22,14 +22,7 @@ from app.glitches.neighbours import NOBODY, QUERY, check_vector, distance_to, pr
 from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 from app.novelty.conditions import angle
-from glitch.novelty import (
-    LEAST_REFERENCES,
-    NEAREST,
-    TIE,
-    Calibration,
-    Judgement,
-    judge,
-)
+from glitch.novelty import LEAST_REFERENCES, NEAREST, TIE, Calibration, Judgement, judge
 from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S
 from glitch.observing_runs import observing_run
 

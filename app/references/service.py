@@ -9,9 +9,8 @@ from typing import Any
 from sqlalchemy import delete, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from app.batches.options import AUTHOR, BatchOptions, Wanted, create_batch
 from app.batches.options import KIND as BATCH
-from app.batches.options import BatchOptions, create_batch
-from app.batches.wanted import AUTHOR, Wanted
 from app.core.access import record_event
 from app.core.errors import ConflictError
 from app.glitches.labels import revoke_labels_of_source
@@ -20,7 +19,7 @@ from app.jobs.records import OPEN_STATES
 from app.jobs.service import create_job
 from app.jobs.tables import Job, JobItem
 from app.models.checkpoints import active_checkpoint
-from app.novelty import request_judging
+from app.novelty.job import request_judging
 from app.references.archives import Archive, archive_named, check_selection
 
 KIND = "references"

@@ -18,7 +18,7 @@ from app.glitches.exports.service import export_file, refuse_large
 from app.glitches.records import GlitchFilters
 from app.map.columns import coding_for, files_of_version, headers_for, is_known, stream
 from app.map.records import MapFiles
-from app.models.pictures import PicturePlan, painter_of
+from app.models.pictures import PicturePlan
 from app.server.admission import AdmittedStream
 from app.server.request_scope import runtime_of
 from app.server.runtime import Runtime
@@ -60,7 +60,7 @@ def painted_answer(request: Request, plan: PicturePlan) -> Response:
     if plan.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     encoder = runtime_of(request).encoders.get(plan.checkpoint)
-    content = plan.draw(painter_of(encoder))
+    content = plan.draw(encoder.painter)
     return Response(content, media_type="image/png", headers=headers)
 
 

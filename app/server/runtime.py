@@ -26,8 +26,7 @@ from app.jobs.broker import CeleryNotifier, open_redis
 from app.jobs.notify import notifier_info
 from app.models.checkpoints import active_checkpoint, active_id
 from app.models.index import IndexAudit, latest_audit
-from app.models.inference import BatchingEncoder, Encoders, StrainTransform
-from app.models.painting import Painter
+from app.models.inference import BatchingEncoder, Encoders, Painter, StrainTransform
 from app.models.picture_links import PictureLinks
 from app.models.records import CheckpointRecord
 from app.server.admission import WAIT_S, Admissions
@@ -198,7 +197,7 @@ def encoder_maker(settings: Settings) -> Callable[[Checkpoint], BatchingEncoder]
         return BatchingEncoder(
             Encoder(checkpoint, device=settings.device),
             checkpoint.manifest.preprocessing,
-            painter=Painter(
+            Painter(
                 Decoder(checkpoint, device=settings.device), timeout_s=settings.queue_timeout_s
             ),
             max_batch=settings.encoder_batch,

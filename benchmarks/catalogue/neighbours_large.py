@@ -29,7 +29,8 @@ from app.glitches import neighbours
 from app.glitches.records import GlitchFilters
 from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import active_checkpoint
-from app.novelty import judge_novelty, single
+from app.novelty import single
+from app.novelty.single import judge_novelty
 from benchmarks.machine import heading
 
 Row = tuple[Any, np.ndarray, Any]  # id, mean, detector

@@ -36,7 +36,7 @@ from app.core.postgres.partitions import ensure_vector_index
 from app.glitches.neighbours import find_neighbours
 from app.glitches.records import GlitchFilters
 from app.models.checkpoints import publish_checkpoint
-from app.novelty import judge_novelty
+from app.novelty.single import judge_novelty
 from benchmarks.machine import heading
 
 GLITCH = "id, ifo, gps_time, snr, peak_frequency, origin, content_digest, class_id"

@@ -51,7 +51,7 @@ from app.core.engine import make_engine, make_session_factory
 from app.core.migrate import upgrade
 from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import publish_checkpoint
-from app.novelty import recalibrate
+from app.novelty.catalogue import recalibrate
 from benchmarks.discovery.class_hiding import Service, running_service, write_stack
 from benchmarks.discovery.hidden_class_scores import (
     RATES,

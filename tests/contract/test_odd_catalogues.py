@@ -24,7 +24,7 @@ from app.classes.tables import GlitchClass
 from app.core.database import uuid7
 from app.core.engine import make_session_factory
 from app.models.checkpoints import active_checkpoint
-from app.novelty import request_judging
+from app.novelty.job import request_judging
 from glitch.gps import LATEST_GPS_TIME
 
 START = 1_240_000_000

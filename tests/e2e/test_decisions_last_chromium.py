@@ -26,8 +26,8 @@ from web_fixtures import service
 
 from app.classes.tables import GlitchClass
 from app.core.engine import make_session_factory
+from app.glitches.ingest import insert_glitch
 from app.glitches.records import GlitchMetadata
-from app.glitches.service import insert_glitch
 from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import active_checkpoint
 from glitch.encoder import Encoding

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from store_helpers import LATENT, SMALL, Store, encoding, make_views
 
 from app.classes.naming import seed_classes
+from app.glitches.ingest import insert_glitch
 from app.glitches.records import GlitchMetadata, StoredGlitch
-from app.glitches.service import insert_glitch
 from app.models.checkpoints import publish_checkpoint
 from app.models.records import CheckpointRecord
 from glitch.views import Views

@@ -18,7 +18,7 @@ import sent_batches
 from api_fixtures import GPS_START, GPS_TIME, SAMPLE_RATE_HZ, Service, gwosc_hdf5, strain_values
 from local_server import QuietHandler, serving
 
-from app.batches.datafind import DataFind
+from app.batches.remote import DataFind
 from app.core.engine import make_session_factory
 from app.core.errors import NotReadyError
 from app.jobs.records import JobItem, JobRecord

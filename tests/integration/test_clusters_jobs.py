@@ -27,8 +27,8 @@ from app.jobs.records import JobRecord
 from app.jobs.service import cancel_job, create_job, get_job, list_jobs
 from app.models.checkpoints import publish_checkpoint
 from app.models.records import CheckpointRecord
-from app.novelty import note_class_changes, request_judging
-from app.novelty.job import HANDLER
+from app.novelty.changes import note_class_changes
+from app.novelty.job import HANDLER, request_judging
 from worker.runner import JobRunner
 
 SUBMITTER = person(Role.SUBMITTER, "ada")

@@ -29,7 +29,7 @@ from sent_batches import ingest, tar
 from sqlalchemy import text
 from web_fixtures import Walker
 
-from app.batches.quality import database
+from app.batches import quality
 from app.core.engine import make_session_factory
 from app.jobs.records import JobItem
 from worker.runner import JobRunner
@@ -222,7 +222,7 @@ class _SlowServer(QuietHandler):
 def test_a_segment_database_that_answers_byte_by_byte(
     service: Service, monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
-    monkeypatch.setattr(database, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(quality, "_PATIENCE_S", 0.3)
     with serving(type("Slow", (_SlowServer,), {"head": head})) as address:
         monkeypatch.setattr(service.settings, "segment_server", address)
         assert "cannot be asked for H1:DMT-READY:1 (Timeout" in outcome(
@@ -233,7 +233,7 @@ def test_a_segment_database_that_answers_byte_by_byte(
 def test_an_answer_of_the_segment_database_is_bounded(
     service: Service, server: type[_SegmentServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_MOST_BYTES", 1 << 17)
+    monkeypatch.setattr(quality, "_MOST_BYTES", 1 << 17)
     server.body = json.dumps({"active": [[AT, AT + 1]] * 20_000}).encode()
     job, _ = ingest(service, tar(triggers(AT) | STRAIN), flags=READY)
     assert "has over 131,072 bytes: send triggers of a shorter time" in str(job.detail)

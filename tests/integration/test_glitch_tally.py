@@ -17,9 +17,9 @@ from app.classes.overview import TIME_BINS, WEEK_S, times_of
 from app.core import migrate
 from app.core.access import Role
 from app.core.engine import make_engine
-from app.glitches.browsing import tally_by_class
 from app.glitches.labels import append_label, revoke_label
 from app.glitches.records import GlitchFilters
+from app.glitches.service import tally_by_class
 from app.glitches.tables import Glitch
 from app.models.records import CheckpointRecord
 

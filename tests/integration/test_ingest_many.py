@@ -16,7 +16,7 @@ from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.records import GlitchMetadata, StoredGlitch
 from app.glitches.tables import Embedding, Glitch, View
 from app.models.records import CheckpointRecord
-from app.novelty import judge_novelty
+from app.novelty.single import judge_novelty
 from glitch.novelty.conditions import condition_of
 from glitch.views import Views
 

@@ -41,11 +41,10 @@ from app.core.errors import (
     PermissionDeniedError,
     ServiceError,
 )
-from app.glitches.browsing import exemplars
 from app.glitches.labels import append_label, list_labels
 from app.glitches.neighbours import find_neighbours
 from app.glitches.records import GlitchFilters
-from app.glitches.service import list_glitches
+from app.glitches.service import exemplars, list_glitches
 from app.glitches.tables import Glitch, Label
 from app.models.records import CheckpointRecord
 

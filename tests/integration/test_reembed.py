@@ -19,7 +19,7 @@ from app.jobs.tables import Job
 from app.launch import publish
 from app.launch.publish import publish_folder, publish_shipped
 from app.models import reembed
-from app.models.checkpoints import active_checkpoint, publish_checkpoint
+from app.models.checkpoints import activate_checkpoint, active_checkpoint, publish_checkpoint
 from glitch.checkpoint import SHIPPED_BEFORE, SHIPPED_NAME, load_checkpoint, save_checkpoint
 from glitch.errors import GlitchError
 from glitch.model import Architecture, ViewsVAE
@@ -198,7 +198,7 @@ def test_a_new_release_embeds_what_the_former_one_shipped(
         JobRunner(sessions, service.settings).work(back)  # older glitches were not embedded so
         assert start() == old  # whoever goes back stays there
     with sessions.begin() as session:
-        reembed.activate_checkpoint(session, before.id)
+        activate_checkpoint(session, before.id)
 
 
 def test_other_weights_of_the_shipped_name_are_embedded_once(
@@ -227,4 +227,4 @@ def test_other_weights_of_the_shipped_name_are_embedded_once(
         answer = client.post(f"/checkpoints/{SHIPPED_NAME}/activate")
         assert first.digest[:12] in assert_problem(answer, 409)
     with sessions.begin() as session:
-        reembed.activate_checkpoint(session, before.id)
+        activate_checkpoint(session, before.id)

@@ -15,12 +15,12 @@ from app.clusters.crowds import Reencoding
 from app.clusters.job import run_clustering
 from app.clusters.records import ClusteringParameters
 from app.core.access import Role
-from app.glitches.browsing import stored_views
 from app.glitches.ingest import NewGlitch, insert_glitches
 from app.glitches.labels import append_labels
 from app.glitches.records import GlitchMetadata, StoredGlitch
+from app.glitches.service import stored_views
 from app.models.checkpoints import active_checkpoint, publish_checkpoint
-from app.novelty import recalibrate
+from app.novelty.catalogue import recalibrate
 from glitch.checkpoint import load_checkpoint
 from glitch.encoder import Encoder
 from glitch.novelty.pool import Pool

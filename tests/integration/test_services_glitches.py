@@ -17,16 +17,11 @@ from store_helpers import SMALL, Store, encoding, ids, make_views, person
 from app.core.access import AuditEvent, Role
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, NotReadyError
+from app.glitches.ingest import insert_glitch
 from app.glitches.labels import append_label
 from app.glitches.records import GlitchFilters, GlitchMetadata
-from app.glitches.service import (
-    find_glitch,
-    get_embedding,
-    get_glitch,
-    get_view,
-    insert_glitch,
-    list_glitches,
-)
+from app.glitches.selection import get_glitch
+from app.glitches.service import find_glitch, get_embedding, get_view, list_glitches
 from app.glitches.tables import Embedding, Glitch, View
 from app.models.checkpoints import publish_checkpoint
 from app.models.records import CheckpointRecord

@@ -17,10 +17,10 @@ from app.core.access import Role
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.postgres.partitions import ensure_vector_index, has_vector_index, vector_index_name
 from app.glitches import neighbours
+from app.glitches.ingest import insert_glitch
 from app.glitches.labels import append_label
 from app.glitches.neighbours import EF_SEARCH, find_neighbours
 from app.glitches.records import GlitchFilters, GlitchMetadata
-from app.glitches.service import insert_glitch
 from app.models.checkpoints import publish_checkpoint
 from app.models.records import CheckpointRecord
 

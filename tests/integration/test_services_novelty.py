@@ -21,7 +21,9 @@ from app.glitches.service import get_embedding
 from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 from app.models.records import CheckpointRecord
-from app.novelty import judge_novelty, recalibrate, rejudge, single
+from app.novelty import single
+from app.novelty.catalogue import recalibrate, rejudge
+from app.novelty.single import judge_novelty
 from glitch.novelty import (
     LEAST_CALIBRATION,
     LEAST_OF_CLASS,

@@ -37,7 +37,7 @@ from app.core.errors import (
 )
 from app.core.sign_on import create_login_code
 from app.glitches.labels import append_label, list_labels, revoke_label
-from app.glitches.service import get_glitch
+from app.glitches.selection import get_glitch
 from app.models.checkpoints import (
     activate_checkpoint,
     active_checkpoint,

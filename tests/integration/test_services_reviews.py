@@ -23,7 +23,7 @@ from app.core.access import AuditEvent, Role
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.glitches.labels import append_label, list_labels, revoke_label
-from app.glitches.service import get_glitch
+from app.glitches.selection import get_glitch
 from app.glitches.tables import Embedding, Glitch, Label
 
 ANN, BOB = person(Role.REVIEWER, "Ann"), person(Role.REVIEWER, "Bob")

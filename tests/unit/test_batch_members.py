@@ -12,7 +12,6 @@ import pytest
 from mutants import archives, mutant, tarred
 from sent_batches import tar
 
-from app.batches.bounds import Bounds
 from app.batches.members import Member, list_members, read_member
 from glitch.errors import GlitchError
 
@@ -31,7 +30,7 @@ def read_all(path: Path) -> Counter[str]:
     """What becomes of the members."""
     found: Counter[str] = Counter()
     with path.open("rb") as file:
-        for member in list_members(path, Bounds(10**9)):
+        for member in list_members(path, 10**9):
             if not isinstance(member, Member):
                 found["refused"] += 1
                 continue
@@ -105,6 +104,6 @@ def test_litter_of_systems_and_editors_is_left_out(tmp_path: Path) -> None:
     """A notebook's checkpoint is an older copy of a table: its rows came twice."""
     path = tmp_path / "a.tar"
     path.write_bytes(tar(dict.fromkeys([*LITTER, "a/b.csv", "thumbs.csv"], b"x")))
-    found = list(list_members(path, Bounds(10**9)))
+    found = list(list_members(path, 10**9))
     assert [one.name for one in found if isinstance(one, Member)] == ["a/b.csv", "thumbs.csv"]
     assert all(one.is_harmless for one in found if not isinstance(one, Member))

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.batches.bounds import Bounds
-from app.batches.packing import MOST_LOOSE_FILES, packed
-from app.batches.storage import unpack_whole
+from app.batches.storage import MOST_LOOSE_FILES, packed, unpack_whole
 from app.core.errors import InvalidRequestError
 from glitch.errors import FormatError
 from glitch_discovery.packing import as_archive, files_in
@@ -85,4 +83,4 @@ def test_a_compressed_nothing_is_said_to_be_that(tmp_path: Path) -> None:
     path = tmp_path / "triggers.csv.gz"
     path.write_bytes(gzip.compress(b""))
     with pytest.raises(FormatError, match="holds nothing"):
-        unpack_whole(path, tmp_path / "content", Bounds(100), lambda: None)
+        unpack_whole(path, tmp_path / "content", 100, lambda: None)

@@ -8,11 +8,10 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from app.batches.members import Member
+from app.batches.members import Member, Refused
 from app.batches.payload import (
     BATCH_CHUNK,
     BatchChunk,
-    NotRead,
     NotReadChunk,
     OfPictures,
     OfTable,
@@ -51,7 +50,7 @@ CHUNKS: list[BatchChunk] = [
         ),
     ),
     StoredChunk(is_unpacked=False, glitches=(StoredAlready(name="a", glitch=UUID(int=5)),)),
-    NotReadChunk(is_unpacked=False, glitches=(NotRead(name="x", reason="It is empty."),)),
+    NotReadChunk(is_unpacked=False, glitches=(Refused("x", "It is empty."),)),
 ]
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from app.core.errors import BusyError
-from app.models.batching import Batcher
+from app.models.inference import Batcher
 
 
 class Doubler:

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.batches.known import agrees
-from app.batches.table_files import read_table
+from app.batches.table_files import agrees, read_table
 from app.decoding.pool import running_pool
 from app.glitches.exports.formats import format_named
 from app.glitches.exports.rows import COLUMNS

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from local_server import QuietHandler, serving
 
-from app.batches.quality.database import SegmentDatabase
+from app.batches.quality import SegmentDatabase
 from app.core.fetching import UNREACHED, AnswerTooLongError, Fetcher, fetch, is_trouble
 
 

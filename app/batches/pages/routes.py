@@ -9,9 +9,8 @@ from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFil
 from sqlalchemy.orm import Session
 
 from app.batches.options import MERGE_WINDOW_S, options_said, submit_batch
-from app.batches.packing import MOST_LOOSE_FILES, packed
-from app.batches.quality.flags import FILTER, MARK
-from app.batches.storage import keep_upload
+from app.batches.quality import FILTER, MARK
+from app.batches.storage import MOST_LOOSE_FILES, keep_upload, packed
 from app.core.access import Principal, Role
 from app.core.errors import PermissionDeniedError, ServiceError
 from app.frame.contexts import Choice, PageContext

@@ -16,7 +16,6 @@ from app.classes.audit.service import (
     start_audit,
 )
 from app.core.model import ListOf, Model
-from app.glitches import render
 from app.glitches import schemas as glitch_schemas
 from app.glitches.records import Label
 from app.jobs import schemas as job_schemas
@@ -118,5 +117,5 @@ def impure_clusters(
 
 
 def _glitch(base: str, record: AuditedGlitch) -> DoubtfulGlitch:
-    known = vars(record) | {"glitch": render.glitch_item(base, record.glitch)}
+    known = vars(record) | {"glitch": glitch_schemas.glitch_item(base, record.glitch)}
     return DoubtfulGlitch(**known, margin=record.margin)

@@ -21,9 +21,8 @@ from app.frame.contexts import MemberChoice, Moment, PageContext
 from app.frame.deps import EventId, LongText
 from app.frame.histograms import PLOT, Bar, bars_of
 from app.frame.words import card, count, moment
-from app.glitches.browsing import exemplars
 from app.glitches.records import GlitchFilters, GlitchRecord
-from app.glitches.service import list_glitches
+from app.glitches.service import exemplars, list_glitches
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ from app.frame.deps import EventId, LongText
 from app.frame.figures import StripSection
 from app.frame.histograms import Histogram, Sparkline, histogram, sparkline
 from app.frame.words import CARD_WINDOW_S, card, count, export_links, nearest_window
-from app.glitches.browsing import exemplars
 from app.glitches.records import GlitchRecord
+from app.glitches.service import exemplars
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,12 @@ from pydantic import Field
 from app.core.access import Role, require_role
 from app.core.errors import NotFoundError
 from app.core.model import ListOf, Model
-from app.glitches import render
-from app.glitches import schemas as glitch_schemas
+from app.glitches import schemas
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.neighbours import check_neighbours, find_neighbours
 from app.glitches.records import GlitchFilters, Label
-from app.glitches.service import (
-    find_embedding,
-    get_embedding,
-    get_glitch,
-    get_view,
-    list_glitches,
-)
+from app.glitches.selection import get_glitch
+from app.glitches.service import find_embedding, get_embedding, get_view, list_glitches
 from app.glitches.upload import parse_gps_time, parse_ifo
 from app.server.request_scope import (
     BaseUrl,
@@ -41,10 +35,10 @@ _Text = Annotated[str, Field(pattern=r"^[^\x00]{1,100}$")]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
-_AS_NAMED = (  # filters that services take under the same names
-    *("snr_min", "snr_max", "peak_frequency_min", "peak_frequency_max", "ml_confidence_min"),
-    *("is_labelled", "p_value_max", "is_judged"),
-)
+_NAMES = {  # of filters that services call otherwise
+    **{"ifo": "ifos", "label": "labels", "origin": "origins"},
+    **{"subclasses": "with_subclasses", "cluster": "cluster_id", "batch": "batch_id"},
+}
 
 
 class Filters(Model):
@@ -79,20 +73,11 @@ class Filters(Model):
 
     def parsed(self) -> GlitchFilters:
         """The filters as services take them."""
-        same = {name: getattr(self, name) for name in _AS_NAMED}
-        return GlitchFilters(
-            ifos=tuple(ifo for ifo in map(parse_ifo, self.ifo) if ifo),
-            gps_start=parse_gps_time(self.gps_start),
-            gps_end=parse_gps_time(self.gps_end),
-            labels=tuple(self.label),
-            data_quality=tuple(self.data_quality),
-            not_data_quality=tuple(self.not_data_quality),
-            with_subclasses=self.subclasses,
-            cluster_id=self.cluster,
-            batch_id=self.batch,
-            origins=tuple(self.origin),
-            **same,
-        )
+        said = {_NAMES.get(name, name): getattr(self, name) for name in Filters.model_fields}
+        said = {name: tuple(one) if isinstance(one, list) else one for name, one in said.items()}
+        said["ifos"] = tuple(ifo for ifo in map(parse_ifo, self.ifo) if ifo)
+        said |= {name: parse_gps_time(said[name]) for name in ("gps_start", "gps_end")}
+        return GlitchFilters(**said)
 
 
 class ListQuery(Filters):
@@ -113,20 +98,18 @@ class NeighboursQuery(Filters):
 @router.get("", summary="List glitches, latest stored first")
 def glitches(
     base: BaseUrl, session: SessionDep, _: Reader, query: Annotated[ListQuery, Query()]
-) -> ListOf[glitch_schemas.Glitch]:
+) -> ListOf[schemas.Glitch]:
     """One page; pass `next` as `cursor` to get the page after it."""
     page = list_glitches(session, query.parsed(), limit=query.limit, cursor=query.cursor)
-    return ListOf(items=[render.glitch_item(base, glitch) for glitch in page.items], next=page.next)
+    return ListOf(items=[schemas.glitch_item(base, one) for one in page.items], next=page.next)
 
 
 @router.get("/{glitch_id}", summary="One glitch with its embedding")
-def glitch(
-    base: BaseUrl, session: SessionDep, _: Reader, glitch_id: UUID
-) -> glitch_schemas.GlitchDetail:
+def glitch(base: BaseUrl, session: SessionDep, _: Reader, glitch_id: UUID) -> schemas.GlitchDetail:
     """The embedding and novelty are those under the active checkpoint, null where there is none."""
     found = get_glitch(session, glitch_id)
     embedding = find_embedding(session, glitch_id)
-    return render.glitch_detail(base, found, embedding)
+    return schemas.glitch_detail(base, found, embedding)
 
 
 @router.get("/{glitch_id}/neighbours", summary="The nearest known glitches of a glitch")
@@ -136,7 +119,7 @@ def neighbours(
     _: Reader,
     glitch_id: UUID,
     query: Annotated[NeighboursQuery, Query()],
-) -> ListOf[glitch_schemas.Neighbour]:
+) -> ListOf[schemas.Neighbour]:
     """Ascending Euclidean distance under the active checkpoint; the glitch itself is left out."""
     check_neighbours(query.neighbours)
     get_glitch(session, glitch_id)
@@ -149,7 +132,7 @@ def neighbours(
         filters=query.parsed(),
         exclude_id=glitch_id,
     )
-    return ListOf(items=[render.neighbour(base, found) for found in nearest])
+    return ListOf(items=[schemas.neighbour(base, found) for found in nearest])
 
 
 @router.get(
@@ -199,7 +182,7 @@ def labels(session: SessionDep, _: Reader, glitch_id: UUID) -> ListOf[Label]:
 
 @router.post("/{glitch_id}/labels", summary="Label a glitch", status_code=201)
 def new_label(
-    session: SessionDep, principal: Submitter, glitch_id: UUID, body: glitch_schemas.NewLabel
+    session: SessionDep, principal: Submitter, glitch_id: UUID, body: schemas.NewLabel
 ) -> Label:
     """Append a label; it becomes the current one. Labels are never changed, only revoked."""
     return append_label(session, glitch_id, body.label, author=principal)

@@ -43,7 +43,7 @@ def search(
     query = parse_similarity_query(
         howmany=howmany, imageid=imageid, era=era, ifo=ifo, database=database
     )
-    for detector in query.ifos:
+    for detector in query.filters.ifos:
         parse_ifo(detector)
 
     def view_url(glitch_id: str, duration_s: float) -> str:

@@ -6,8 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 
-from app.glitches import render
-from app.glitches import schemas as glitch_schemas
+from app.glitches import schemas
 from app.glitches.embed import Embedded, UploadRequest, embed_upload
 from app.server.form_fields import EnergyMax, FrequencyRange
 from app.server.request_scope import RuntimeDep, SessionDep, Uploader, UploadRoute, base_url
@@ -55,7 +54,7 @@ async def _sent(
         view_durations_s=view_duration_s or [],
         energy_max=energy_max,
         frequency_range=frequency_range,
-        centre=centre,
+        is_centred=centre,
         neighbours=neighbours,
     )
 
@@ -66,11 +65,9 @@ _SentDep = Annotated[UploadRequest, Depends(_sent)]
 @router.post(
     "/embed",
     summary="Embed one glitch and find its neighbours",
-    response_model=glitch_schemas.EmbedAnswer,
+    response_model=schemas.EmbedAnswer,
     status_code=201,
-    responses={
-        200: {"model": glitch_schemas.EmbedAnswer, "description": "Known already, or not stored"}
-    },
+    responses={200: {"model": schemas.EmbedAnswer, "description": "Known already, or not stored"}},
 )
 def embed(
     *,
@@ -93,14 +90,10 @@ def embed(
 @router.post(
     "/neighbours",
     summary="Find the neighbours of an upload without storing it",
-    response_model=glitch_schemas.EmbedAnswer,
+    response_model=schemas.EmbedAnswer,
 )
 def neighbours_of_upload(
-    request: Request,
-    runtime: RuntimeDep,
-    session: SessionDep,
-    principal: Uploader,
-    sent: _SentDep,
+    request: Request, runtime: RuntimeDep, session: SessionDep, principal: Uploader, sent: _SentDep
 ) -> Response:
     """The same answer as `POST /embed`, with nothing stored. Needs the role reader."""
     embedded = embed_upload(session, runtime, sent, principal=principal, store=False)
@@ -109,5 +102,5 @@ def neighbours_of_upload(
 
 def _answer(request: Request, embedded: Embedded, *, status: int) -> Response:
     """Written by the thread that has the request: FastAPI would pass it on to another first."""
-    answer = render.embed_answer(base_url(request), embedded)
+    answer = schemas.embed_answer(base_url(request), embedded)
     return Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")

@@ -40,10 +40,7 @@ class ExportQuery(Filters):
     responses={200: {"content": _CONTENT}},
 )
 def export(
-    runtime: RuntimeDep,
-    session: SessionDep,
-    _: Reader,
-    query: Annotated[ExportQuery, Query()],
+    runtime: RuntimeDep, session: SessionDep, _: Reader, query: Annotated[ExportQuery, Query()]
 ) -> Response:
     """The filters of `GET /glitches`; columns in Gravity Spy's names, by time of storing.
 

@@ -13,12 +13,11 @@ from sqlalchemy import Select, Text, and_, cast, func, literal, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
-from app.core.errors import NotReadyError
+from app.glitches import selection
 from app.glitches.facts import facts_of
 from app.glitches.records import GlitchFilters
-from app.glitches.selection import check_filters, embedding_conditions, glitch_conditions
 from app.glitches.tables import Embedding, Glitch
-from app.models.checkpoints import active_checkpoint
+from app.models.checkpoints import active_checkpoint, active_id
 
 _LONG_TEXT = 400  # bytes of channels and classes, which have up to 200 and 100 characters
 FETCHED = 2000  # rows at a time, of a cursor on the server: memory does not grow with the export
@@ -87,8 +86,27 @@ def export_rows(
     """
     page = literal(f"{base}/ui/glitches/").concat(cast(Glitch.id, Text)).label("page")
     extra = (page, Embedding.mean) if with_latents else (page,)
-    statement = _matching(session, filters, with_values=True).add_columns(*extra)
-    statement = statement.order_by(Glitch.id)
+    selection.check_filters(filters)
+    about_embedding = selection.embedding_conditions(filters)
+    active = active_checkpoint(session).id if about_embedding else active_id(session)
+    under_active = and_(Embedding.glitch_id == Glitch.id, Embedding.checkpoint_id == active)
+    statement = (
+        select(
+            Glitch.id,
+            Glitch.origin,
+            Glitch.ml_confidence,
+            Glitch.data_quality,
+            *facts_of(Glitch).values(),
+            GlitchClass.name.label("label"),
+            Embedding.novelty_score,
+            Embedding.p_value,
+            *extra,
+        )
+        .outerjoin(GlitchClass, GlitchClass.id == Glitch.class_id)
+        .outerjoin(Embedding, under_active)
+        .where(*selection.glitch_conditions(session, filters), *about_embedding)
+        .order_by(Glitch.id)
+    )
     if within is not None:
         statement = statement.where(Glitch.id.between(*within))
     return _streamed(session, statement)
@@ -103,7 +121,7 @@ def export_ids(
         InvalidRequestError: a filter without sense.
         NotReadyError: if novelty is asked for and no checkpoint is active.
     """
-    statement = _matching(session, filters, with_values=False).order_by(Glitch.id)
+    statement = selection.matching(session, select(Glitch.id), filters).order_by(Glitch.id)
     with session.scalars(statement.execution_options(yield_per=size)) as rows:
         for part in rows.partitions():
             yield list(part)
@@ -116,40 +134,10 @@ def count_rows(session: Session, filters: GlitchFilters, *, most: int) -> int:
         InvalidRequestError: a filter without sense.
         NotReadyError: if novelty is asked for and no checkpoint is active.
     """
-    some = _matching(session, filters, with_values=False).limit(most).subquery()
+    some = selection.matching(session, select(Glitch.id), filters).limit(most).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
 
 
 def _streamed(session: Session, statement: Select[*tuple[Any, ...]]) -> Generator[Any, None, None]:
     with session.execute(statement.execution_options(yield_per=FETCHED)) as rows:
         yield from rows
-
-
-def _matching(
-    session: Session, filters: GlitchFilters, *, with_values: bool
-) -> Select[*tuple[Any, ...]]:
-    check_filters(filters)
-    about_embedding = embedding_conditions(filters)
-    try:
-        active: int | None = active_checkpoint(session).id
-    except NotReadyError:
-        if about_embedding:
-            raise
-        active = None
-    statement: Select[*tuple[Any, ...]] = select(Glitch.id)
-    if with_values:
-        statement = select(
-            Glitch.id,
-            Glitch.origin,
-            Glitch.ml_confidence,
-            Glitch.data_quality,
-            *facts_of(Glitch).values(),
-            GlitchClass.name.label("label"),
-            Embedding.novelty_score,
-            Embedding.p_value,
-        ).outerjoin(GlitchClass, GlitchClass.id == Glitch.class_id)
-    if with_values or about_embedding:
-        statement = statement.outerjoin(
-            Embedding, and_(Embedding.glitch_id == Glitch.id, Embedding.checkpoint_id == active)
-        )
-    return statement.where(*glitch_conditions(session, filters), *about_embedding)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -16,29 +16,102 @@ from app.classes.naming import class_meant, list_classes, usable_class_names
 from app.core.access import Principal, Role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.paging import Page
-from app.frame.contexts import Card, Choice, ClassCount, MemberChoice
+from app.frame.contexts import Card, Choice, ClassCount, Download, MemberChoice, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer
 from app.frame.failures import see_other
 from app.frame.render import LONGEST_PATH, local_path, render
 from app.frame.words import ORIGIN_TEXTS, card, count, export_links, frequency, seconds, snr
-from app.glitches.browsing import ClassTally, judgements_of, tally_by_class
 from app.glitches.exports.formats import format_named
-from app.glitches.pages.contexts import (
-    CataloguePage,
-    CatalogueTable,
-    Refused,
-    TableColumn,
-    TableRow,
+from app.glitches.pages.query import (
+    UNLABELLED,
+    CatalogueQuery,
+    FilterForm,
+    filter_form,
+    parse_catalogue_query,
 )
-from app.glitches.pages.query import UNLABELLED, CatalogueQuery, filter_form, parse_catalogue_query
 from app.glitches.records import GlitchFilters, GlitchRecord
-from app.glitches.service import list_glitches, list_sorted
+from app.glitches.service import (
+    ClassTally,
+    judgements_of,
+    list_glitches,
+    list_sorted,
+    tally_by_class,
+)
 from app.map.bulk import label_selection, undo_selection
 from app.server.answers import export_answer
 from app.server.request_scope import RuntimeDep, SessionDep
 from glitch.novelty import Judgement
 from glitch.observing_runs import observing_run
 from glitch.views import VIEW_DURATIONS_S
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """The head of a column."""
+
+    title: str
+    is_number: bool
+    href: str | None  # that orders by it, in turn falling, rising and not
+    order: str | None  # how the table is ordered by it now, as ARIA says it
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A glitch as a row."""
+
+    id: str
+    card: Card
+    cells: tuple[tuple[str, str | None], ...]  # name of the column, text
+
+
+@dataclass(frozen=True)
+class CatalogueTable:
+    """One page of the catalogue as a table."""
+
+    columns: tuple[TableColumn, ...]
+    choices: tuple[Choice, ...]  # of columns
+    rows: tuple[TableRow, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A label for chosen glitches that could not be given, and what its form held."""
+
+    sentence: str
+    class_name: str
+    chosen: frozenset[str]
+
+
+@dataclass(frozen=True)
+class CataloguePage(PageContext):
+    """The catalogue: filters, counts by class and one page of cards."""
+
+    template: ClassVar[str] = "catalogue.html"
+    section: ClassVar[str] = "catalogue"
+
+    total: str
+    form: FilterForm
+    errors: tuple[str, ...]
+    windows: tuple[ClassCount, ...]  # links that change the window shown
+    counts: tuple[ClassCount, ...]
+    displays: tuple[ClassCount, ...]  # links to pictures and to the table
+    ids: tuple[str, ...]  # of the glitches on this page
+    cards: tuple[Card, ...]
+    choices: tuple[MemberChoice, ...]  # of the cards
+    table: CatalogueTable | None
+    here: str  # this page, to come back to
+    all_kept: tuple[tuple[str, str], ...]  # the whole address as fields, without its columns
+    class_names: tuple[str, ...]
+    can_label: bool
+    undo: str | None  # the labels that were just given
+    refused: Refused | None  # labels that were not given
+    exports: tuple[Download, ...]  # the whole selection as files
+    first_href: str | None  # back to the first page, on later ones
+    previous_href: str | None
+    next_href: str | None
+    is_empty_catalogue: bool
+    can_upload: bool
+
 
 router = APIRouter(route_class=PageRoute)
 
@@ -73,15 +146,50 @@ def _shown(
         except InvalidRequestError as error:
             errors = (str(error),)
     tallies = () if errors else tally_by_class(session, query.filters)
-    context = _catalogue_page(
-        session,
-        query=query,
-        page=page,
-        tallies=tallies,
+    judgements = judgements_of(session, [glitch.id for glitch in page.items])
+    total = sum(tally.total for tally in tallies)
+    context = CataloguePage(
+        total="Catalogue" if errors else count(total, "glitch", "glitches"),
+        form=filter_form(query, tuple(record.name for record in list_classes(session))),
         errors=errors,
-        principal=principal,
-        undo=undo,
+        windows=tuple(
+            ClassCount(f"{length:g} s", query.href(window=f"{length:g}"), length == query.window_s)
+            for length in VIEW_DURATIONS_S
+        ),
+        counts=_class_counts(query, tallies),
+        displays=tuple(
+            ClassCount(text, query.href(view=view), is_chosen=query.is_table == bool(view))
+            for text, view in (("Pictures", None), ("Table", "table"))
+        ),
+        table=catalogue_table(query, page.items, judgements) if query.is_table else None,
+        here=query.href(),
+        all_kept=tuple(pair for pair in query.pairs(after=None) if pair[0] != "column"),
+        class_names=usable_class_names(session),
+        can_label=principal.role >= Role.REVIEWER,
+        undo=None if undo is None else str(undo),
         refused=refused,
+        ids=tuple(str(glitch.id) for glitch in page.items),
+        cards=tuple(
+            card(glitch, wanted_s=query.window_s, judgement=judgements.get(glitch.id))
+            for glitch in page.items
+            if not query.is_table
+        ),
+        choices=tuple(
+            MemberChoice(
+                str(one.id), f"Choose {one.label or 'unlabelled'} {one.public_id}", None, True
+            )
+            for one in page.items
+        ),
+        exports=export_links(
+            query.href(after=None, window=None, view=None, sort=None),
+            n_glitches=total,
+            may_start=principal.role >= Role.SUBMITTER,
+        ),
+        first_href=query.href(after=None) if query.cursor else None,
+        previous_href=query.href(after=page.previous) if page.previous else None,
+        next_href=query.href(after=page.next) if page.next else None,
+        is_empty_catalogue=not total and not query.is_narrowed and not errors,
+        can_upload=principal.role >= Role.SUBMITTER,
     )
     return render(request, context, status=400 if errors or refused else 200)
 
@@ -134,70 +242,7 @@ def _page(session: Session, query: CatalogueQuery) -> Page[GlitchRecord]:
         return list_glitches(session, query.filters, limit=PAGE_SIZE, cursor=query.cursor)
     by, is_falling = query.sort
     return list_sorted(
-        session,
-        query.filters,
-        by=by,
-        is_falling=is_falling,
-        limit=PAGE_SIZE,
-        cursor=query.cursor,
-    )
-
-
-def _catalogue_page(
-    session: Session,
-    *,
-    query: CatalogueQuery,
-    page: Page[GlitchRecord],
-    tallies: tuple[ClassTally, ...],
-    errors: tuple[str, ...],
-    principal: Principal,
-    undo: UUID | None,
-    refused: Refused | None,
-) -> CataloguePage:
-    judgements = judgements_of(session, [glitch.id for glitch in page.items])
-    total = sum(tally.total for tally in tallies)
-    return CataloguePage(
-        total="Catalogue" if errors else count(total, "glitch", "glitches"),
-        form=filter_form(query, tuple(record.name for record in list_classes(session))),
-        errors=errors,
-        windows=tuple(
-            ClassCount(f"{length:g} s", query.href(window=f"{length:g}"), length == query.window_s)
-            for length in VIEW_DURATIONS_S
-        ),
-        counts=_class_counts(query, tallies),
-        displays=tuple(
-            ClassCount(text, query.href(view=view), is_chosen=query.is_table == bool(view))
-            for text, view in (("Pictures", None), ("Table", "table"))
-        ),
-        table=catalogue_table(query, page.items, judgements) if query.is_table else None,
-        here=query.href(),
-        all_kept=tuple(pair for pair in query.pairs(after=None) if pair[0] != "column"),
-        class_names=usable_class_names(session),
-        can_label=principal.role >= Role.REVIEWER,
-        undo=None if undo is None else str(undo),
-        refused=refused,
-        ids=tuple(str(glitch.id) for glitch in page.items),
-        cards=tuple(
-            card(glitch, wanted_s=query.window_s, judgement=judgements.get(glitch.id))
-            for glitch in page.items
-            if not query.is_table
-        ),
-        choices=tuple(
-            MemberChoice(
-                str(one.id), f"Choose {one.label or 'unlabelled'} {one.public_id}", None, True
-            )
-            for one in page.items
-        ),
-        exports=export_links(
-            query.href(after=None, window=None, view=None, sort=None),
-            n_glitches=total,
-            may_start=principal.role >= Role.SUBMITTER,
-        ),
-        first_href=query.href(after=None) if query.cursor else None,
-        previous_href=query.href(after=page.previous) if page.previous else None,
-        next_href=query.href(after=page.next) if page.next else None,
-        is_empty_catalogue=not total and not query.is_narrowed and not errors,
-        can_upload=principal.role >= Role.SUBMITTER,
+        session, query.filters, by=by, is_falling=is_falling, limit=PAGE_SIZE, cursor=query.cursor
     )
 
 
@@ -256,19 +301,11 @@ SHOWN_AT_FIRST = ("class", "detector", "time", "snr", "frequency", "novelty", "o
 
 
 def catalogue_table(
-    query: CatalogueQuery,
-    glitches: tuple[GlitchRecord, ...],
-    judgements: Mapping[UUID, Judgement],
+    query: CatalogueQuery, glitches: tuple[GlitchRecord, ...], judgements: Mapping[UUID, Judgement]
 ) -> CatalogueTable:
     """The page as a table, with the columns and the order that the address asks for."""
     shown = tuple(name for name in _COLUMNS if name in (query.columns or SHOWN_AT_FIRST))
     by, is_falling = query.sort or ("", False)
-
-    def cells(glitch: GlitchRecord) -> tuple[tuple[str, str | None], ...]:
-        return tuple((name, _COLUMNS[name].text(glitch)) for name in shown)
-
-    def shared(glitch: GlitchRecord) -> Card:
-        return card(glitch, judgement=judgements.get(glitch.id))
 
     return CatalogueTable(
         columns=tuple(
@@ -285,7 +322,14 @@ def catalogue_table(
             for name in shown
         ),
         choices=tuple(Choice(name, one.title, name in shown) for name, one in _COLUMNS.items()),
-        rows=tuple(TableRow(str(one.id), shared(one), cells(one)) for one in glitches),
+        rows=tuple(
+            TableRow(
+                str(one.id),
+                card(one, judgement=judgements.get(one.id)),
+                tuple((name, _COLUMNS[name].text(one)) for name in shown),
+            )
+            for one in glitches
+        ),
     )
 
 

@@ -1,25 +1,29 @@
-"""What a glitch's page shows and gives as files: pictures and its record."""
+"""What a glitch's page shows and gives as files: pictures, its record, and HDF5."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import h5py
 import numpy as np
 from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
 from app.frame.deps import ForReaders, PageRoute
 from app.frame.words import moment
+from app.glitches import schemas
 from app.glitches.labels import list_labels
-from app.glitches.pages.view import find_or_refuse
+from app.glitches.pages.glitch import find_or_refuse
 from app.glitches.records import EmbeddingRecord, GlitchRecord, Label, ViewRecord
-from app.glitches.service import find_embedding, get_view
+from app.glitches.service import find_embedding, get_view, list_views
 from app.server.request_scope import SessionDep
 from glitch.codec import unpack_view
 from glitch.images import render_omega_scan, render_view
+from glitch.views import Preprocessing
 
 router = APIRouter(route_class=PageRoute)
 
@@ -60,6 +64,15 @@ def record(session: SessionDep, public_id: str) -> Response:
     content = json.dumps(_record(glitch, embedding, list_labels(session, glitch.id)), indent=2)
     headers = {"Content-Disposition": f'attachment; filename="glitch-{glitch.id}.json"'}
     return Response(content + "\n", media_type="application/json", headers=headers)
+
+
+@router.get("/glitches/{public_id}/glitch.h5", dependencies=[ForReaders])
+def hdf5(session: SessionDep, public_id: str) -> Response:
+    """The views and what is known of the glitch, as a file that the service reads back."""
+    glitch = find_or_refuse(session, public_id)
+    headers = {"Content-Disposition": f'attachment; filename="glitch-{glitch.id}.h5"'}
+    content = glitch_hdf5(session, glitch)
+    return Response(content, media_type="application/x-hdf5", headers=headers)
 
 
 def _png(content: bytes, file_name: str | None = None) -> Response:
@@ -104,17 +117,40 @@ def _record(
         "novelty": None,
     }
     if embedding is not None:
-        judgement = embedding.novelty
-        content["embedding"] = {
-            "checkpoint": embedding.checkpoint,
-            "mean": np.asarray(embedding.mean, dtype=np.float64).tolist(),
-            "log_variance": np.asarray(embedding.log_variance, dtype=np.float64).tolist(),
-            "reconstruction_error": embedding.reconstruction_error,
-        }
-        content["novelty"] = {
-            "score": judgement.score,
-            "p_value": judgement.p_value,
-            "is_judged": judgement.is_judged,
-            "reason": judgement.reason,
-        }
+        known = schemas.embedding_of(embedding.checkpoint, embedding)
+        content["embedding"] = known.model_dump()
+        novelty = schemas.Novelty.model_validate(embedding.novelty)
+        content["novelty"] = novelty.model_dump(exclude={"basis"})
     return content
+
+
+def glitch_hdf5(session: Session, glitch: GlitchRecord) -> bytes:
+    """The file's bytes.
+
+    ``views``, ``durations_s``, ``frequency_hz``, ``time_s`` and ``observed`` are as
+    docs/science/images.md says; the attributes of the root tell of the glitch, and the group
+    ``embedding`` of its place under the active checkpoint, where it has one.
+    """
+    views = list_views(session, glitch.id)
+    recipe = Preprocessing()
+    out = io.BytesIO()
+    with h5py.File(out, "w") as file:
+        file["views"] = np.stack([unpack_view(one.packed, one.shape) for one in views])
+        file["views"].attrs["unit"] = f"normalised energy / {recipe.energy_clip:g}"
+        file["observed"] = np.stack([one.observed for one in views])
+        file["durations_s"] = np.array([one.duration_s for one in views])
+        file["frequency_hz"] = recipe.frequencies_hz()
+        file["time_s"] = np.stack([recipe.times_s(one.duration_s) for one in views])
+        known = {"id": str(glitch.id), "origin": glitch.origin, "label": glitch.label}
+        for name, value in (known | glitch.plain()).items():
+            if value is not None:
+                file.attrs[name] = value
+        embedding = find_embedding(session, glitch.id)
+        if embedding is not None:
+            group = file.create_group("embedding")
+            group["mean"], group["log_variance"] = embedding.mean, embedding.log_variance
+            group.attrs["checkpoint"] = embedding.checkpoint
+            group.attrs["reconstruction_error"] = embedding.reconstruction_error
+            if embedding.novelty.p_value is not None:
+                group.attrs["p_value"] = embedding.novelty.p_value
+    return out.getvalue()

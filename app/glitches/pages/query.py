@@ -21,11 +21,25 @@ from app.frame.words import (
     choices,
     choices_of,
 )
-from app.glitches.pages.contexts import FilterForm
 from app.glitches.records import GlitchFilters
 from glitch.detectors import DETECTORS
 from glitch.observing_runs import OBSERVING_RUNS
 from glitch.views import VIEW_DURATIONS_S
+
+
+@dataclass(frozen=True)
+class FilterForm:
+    """The filters as typed, so that a refused value can be corrected in place."""
+
+    ifos: tuple[Choice, ...]
+    labels: tuple[Choice, ...]
+    origins: tuple[Choice, ...]
+    runs: tuple[Choice, ...]
+    novelties: tuple[Choice, ...]
+    typed: Mapping[str, str]  # every field by name, empty where nothing was typed
+    is_narrowed: bool  # whether any filter is set
+    kept: tuple[tuple[str, str], ...]  # what the address says besides, such as the order
+
 
 MAX_CHARACTERS = 100
 UNLABELLED = "-"  # no class can have this name: names start with a letter or a digit

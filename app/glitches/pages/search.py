@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, ClassVar
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -17,20 +18,32 @@ from app.classes.naming import list_classes
 from app.clusters.pages.words import cluster_href
 from app.clusters.service import get_cluster
 from app.core.errors import NotFoundError
-from app.frame.contexts import Fact
+from app.frame.contexts import Fact, PageContext
 from app.frame.deps import ForReaders, PageRoute
 from app.frame.failures import see_other
 from app.frame.render import render
 from app.frame.typed import TimeError, parse_time
 from app.frame.words import count, glitch_href, moment, seconds
-from app.glitches.browsing import nearest_in_time
-from app.glitches.pages.contexts import SearchPage
 from app.glitches.records import GlitchFilters
-from app.glitches.service import find_glitch, list_glitches
+from app.glitches.service import find_glitch, list_glitches, nearest_in_time
 from app.jobs.pages.view import job_href
 from app.jobs.service import get_job
 from app.server.request_scope import SessionDep
 from glitch.gps import is_utc_date
+
+
+@dataclass(frozen=True)
+class SearchPage(PageContext):
+    """What the search box says when there is no one thing to go to."""
+
+    template: ClassVar[str] = "search.html"
+    section: ClassVar[str] = "catalogue"
+
+    heading: str
+    query: str
+    sentence: str
+    links: tuple[Fact, ...]  # what may have been meant: ``name`` to read, ``value`` to go to
+
 
 router = APIRouter(route_class=PageRoute)
 

@@ -5,9 +5,13 @@ Without storing, which readers may do as well, the answer is a page that is kept
 
 from __future__ import annotations
 
-from typing import Annotated
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
-from fastapi import APIRouter, Depends, File, Request, Response, UploadFile
+import numpy as np
+from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 from sqlalchemy.orm import Session
 
 from app.classes.naming import usable_class_names
@@ -17,20 +21,107 @@ from app.core.errors import (
     PermissionDeniedError,
     ServiceError,
 )
+from app.frame.contexts import Card, Choice, Novelty, PageContext
 from app.frame.deps import CsrfChecked, LookPageRoute, Reader
 from app.frame.failures import explain, see_other
+from app.frame.figures import LatentChart, ViewPanel, latent_chart, view_panels
 from app.frame.render import render
 from app.frame.typed import TimeError, check_typed, files_chosen, number_typed, parse_time
-from app.frame.words import choices, choices_of, glitch_href
-from app.glitches.assumed import START
-from app.glitches.embed import UploadRequest, embed_upload
-from app.glitches.pages.contexts import UploadPage, UploadTyped
-from app.glitches.pages.look import NEIGHBOURS_SHOWN, look_page_of
+from app.frame.words import choices, choices_of, glitch_href, neighbour_card, novelty
+from app.glitches.assumed import START, assumption
+from app.glitches.embed import Embedded, UploadRequest, embed_upload
+from app.glitches.facts import GlitchFacts
 from app.server.request_scope import RuntimeDep, SessionDep
 from app.server.runtime import Runtime
 from glitch.detectors import DETECTORS
 from glitch.errors import GlitchError
-from glitch.views import VIEW_DURATIONS_S
+from glitch.images import render_view
+from glitch.views import VIEW_DURATIONS_S, Views
+
+NEIGHBOURS_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class LookPage(PageContext):
+    """What an upload is like."""
+
+    template: ClassVar[str] = "look.html"
+    section: ClassVar[str] = "upload"
+
+    known: GlitchFacts
+    panels: tuple[ViewPanel, ...]
+    assumption: str | None  # of the scales of its pictures, or of when its strain starts
+    novelty: Novelty
+    neighbours: tuple[Card, ...]
+    latent: LatentChart
+    checkpoint: str
+    known_href: str | None  # of a stored glitch with the same views
+    can_store: bool
+
+
+def look_page_of(embedded: Embedded, *, can_store: bool) -> LookPage:
+    """The page. Its pictures are in it, since nothing is kept that an address could lead to."""
+    upload = embedded.upload
+    cards = tuple(neighbour_card(one) for one in embedded.neighbours)
+    nearest = embedded.neighbours[0] if embedded.neighbours else None
+    return LookPage(
+        known=upload,
+        panels=view_panels(
+            upload.views.preprocessing,
+            dict(_pictures(upload.views)),
+            name="Spectrogram of the upload",
+        ),
+        assumption=assumption(upload.assumed),
+        novelty=novelty(embedded.novelty),
+        neighbours=cards,
+        latent=latent_chart(embedded.encoding.mean, embedded.encoding.log_variance),
+        checkpoint=embedded.checkpoint,
+        known_href=cards[0].href if nearest and nearest.distance == 0 else None,
+        can_store=can_store,
+    )
+
+
+def _pictures(views: Views) -> Iterator[tuple[float, tuple[str, np.ndarray]]]:
+    for duration_s in views.durations_s:
+        observed = views.observed[views.preprocessing.view_index(duration_s)]
+        png = render_view(views.view(duration_s), observed)
+        yield duration_s, (f"data:image/png;base64,{base64.b64encode(png).decode()}", observed)
+
+
+@dataclass(frozen=True)
+class UploadTyped:
+    """The fields of the form of an upload, as typed."""
+
+    gps_time: Annotated[str, Form()] = ""
+    ifo: Annotated[str, Form()] = ""
+    channel: Annotated[str, Form()] = ""
+    sample_rate_hz: Annotated[str, Form()] = ""
+    view_duration_s: Annotated[str, Form()] = ""
+    energy_max: Annotated[str, Form()] = ""
+    frequency_range: Annotated[str, Form()] = ""
+    label: Annotated[str, Form()] = ""
+    keep_time: Annotated[str, Form(max_length=10)] = ""  # in the middle of the views, if anything
+    store: Annotated[str, Form(max_length=10)] = ""  # whether to, if anything
+
+
+@dataclass(frozen=True)
+class UploadPage(PageContext):
+    """The upload form, with what was typed and what was wrong with it."""
+
+    template: ClassVar[str] = "upload.html"
+    section: ClassVar[str] = "upload"
+
+    error: str | None
+    typed: UploadTyped
+    durations: tuple[Choice, ...]
+    ifos: tuple[Choice, ...]
+    class_names: tuple[str, ...]
+    suffixes: str  # for the file chooser
+    limit: str
+    limit_bytes: int
+    role: str
+    can_upload: bool
+
 
 router = APIRouter(route_class=LookPageRoute)
 
@@ -79,8 +170,10 @@ def upload(
     except (ServiceError, GlitchError, TimeError) as error:
         session.rollback()  # the form can still be drawn after the database refused something
         known = explain(error)
-        field = None if known is None else known.field
-        page = _page(session, runtime, principal, typed, error=_as_on_the_form(error, field))
+        field, sentence = known.field if known else None, str(error)
+        if field in LABELS:
+            sentence = sentence.replace(field, LABELS[field])
+        page = _page(session, runtime, principal, typed, error=sentence)
         return render(request, page, status=known.status if known else 400)
     if embedded.glitch is None:
         look = look_page_of(embedded, can_store=principal.role >= Role.SUBMITTER)
@@ -90,14 +183,6 @@ def upload(
         stored = "stored-centred" if START in assumed else "stored-assumed"
     done = stored if embedded.is_new else "known"
     return see_other(glitch_href(embedded.glitch.id), done=done)
-
-
-def _as_on_the_form(error: Exception, field: str | None) -> str:
-    """Its sentence with the form's own words for fields."""
-    sentence = str(error)
-    if field in LABELS:
-        sentence = sentence.replace(field, LABELS[field])
-    return sentence
 
 
 def _sent(files: list[UploadFile | str], typed: UploadTyped) -> UploadRequest:
@@ -113,7 +198,7 @@ def _sent(files: list[UploadFile | str], typed: UploadTyped) -> UploadRequest:
         channel=typed.channel,
         sample_rate_hz=number_typed(typed.sample_rate_hz, "The sample rate"),
         view_durations_s=() if window_s is None else (window_s,),
-        centre=not typed.keep_time,
+        is_centred=not typed.keep_time,
         neighbours=0 if typed.store else NEIGHBOURS_SHOWN,  # the glitch's page lists its own
         energy_max=number_typed(typed.energy_max, "The top of the colour scale"),
         frequency_range=typed.frequency_range,

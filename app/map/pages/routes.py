@@ -21,10 +21,10 @@ from app.frame.failures import explain, see_other
 from app.frame.palette import class_colour
 from app.frame.render import SECURITY_HEADERS, environment, render
 from app.frame.words import ORIGIN_TEXTS, card, choices, count, stamp
-from app.glitches.browsing import judgements_of
 from app.glitches.exports.formats import FORMATS, format_named
 from app.glitches.records import GlitchFilters
 from app.glitches.selection import glitches_in_order
+from app.glitches.service import judgements_of
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.records import JobRecord
 from app.map.bulk import MOST_AT_ONCE, label_selection, list_bulk_labels, undo_selection

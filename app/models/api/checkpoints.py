@@ -52,7 +52,4 @@ def activated(
     wanted = find_checkpoint_named(session, name)
     record, job = switch_checkpoint(session, wanted.id, principal.name)
     response.status_code = 200 if job is None else 202
-    return Switch(
-        checkpoint=record,
-        job=None if job is None else job_schemas.job(job),
-    )
+    return Switch(checkpoint=record, job=None if job is None else job_schemas.job(job))

@@ -9,16 +9,9 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from app.core.model import Model
+from app.models import traversals as telling
 from app.models.pictures import plan_comparison, plan_strip
 from app.models.records import Plane
-from app.models.traversals import Traversals as TraversalsRecord
-from app.models.traversals import UnitStory as UnitRecord
-from app.models.traversals import (
-    cluster_plane,
-    cluster_traversals,
-    glitch_traversals,
-    steps_between,
-)
 from app.server.answers import painted_answer
 from app.server.request_scope import BaseUrl, Reader, SessionDep
 
@@ -50,18 +43,18 @@ class Traversals(Model):
     reason: str | None = Field(description="Why there are none.")
 
 
-def traversals(base: str, found: TraversalsRecord) -> Traversals:
+def traversals(base: str, found: telling.Traversals) -> Traversals:
     """As the API answers it."""
     known = {name: getattr(found, name) for name in Traversals.model_fields.keys() - {"units"}}
     return Traversals(**known, units=[_unit(base, found, story) for story in found.stories])
 
 
-def _unit(base: str, found: TraversalsRecord, story: UnitRecord) -> Unit:
+def _unit(base: str, found: telling.Traversals, story: telling.UnitStory) -> Unit:
     query = f"low={story.low:.4g}&high={story.high:.4g}&checkpoint={found.checkpoint_id}"
     known = {name: getattr(story, name) for name in Unit.model_fields.keys() - {"steps", "picture"}}
     return Unit(
         **known,
-        steps=list(steps_between(story.low, story.high)),
+        steps=list(telling.steps_between(story.low, story.high)),
         picture=f"{base}/glitches/{found.glitch_id}/traversals/{story.unit}.png?{query}",
     )
 
@@ -119,7 +112,7 @@ def residual(
 @router.get("/glitches/{glitch_id}/traversals", summary="Which latents say most about a glitch")
 def glitch_units(base: BaseUrl, session: SessionDep, _: Reader, glitch_id: UUID) -> Traversals:
     """Each with the strip of views that shows what it does, under the active checkpoint."""
-    found = glitch_traversals(session, glitch_id)
+    found = telling.glitch_traversals(session, glitch_id)
     return traversals(base, found)
 
 
@@ -143,13 +136,7 @@ def strip(
 ) -> Response:
     """Seven views beside each other, all other latents as the glitch has them."""
     plan = plan_strip(
-        session,
-        glitch_id,
-        unit,
-        duration_s=duration,
-        low=low,
-        high=high,
-        checkpoint_id=checkpoint,
+        session, glitch_id, unit, duration_s=duration, low=low, high=high, checkpoint_id=checkpoint
     )
     return painted_answer(request, plan)
 
@@ -159,7 +146,7 @@ def strip(
 )
 def cluster_units(base: BaseUrl, session: SessionDep, _: Reader, cluster_id: UUID) -> Traversals:
     """By standardised difference from the other glitches; the strips start from the medoid."""
-    found = cluster_traversals(session, cluster_id)
+    found = telling.cluster_traversals(session, cluster_id)
     return traversals(base, found)
 
 
@@ -168,4 +155,4 @@ def cluster_units(base: BaseUrl, session: SessionDep, _: Reader, cluster_id: UUI
 )
 def plane(session: SessionDep, _: Reader, cluster_id: UUID) -> Plane:
     """Along the two leading principal components of their directions, to split a cluster by eye."""
-    return cluster_plane(session, cluster_id)
+    return telling.cluster_plane(session, cluster_id)

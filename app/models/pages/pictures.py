@@ -1,13 +1,12 @@
-"""What the model makes of a glitch, as pictures for the pages; its four windows; its HDF5 file."""
+"""What the model makes of a glitch, as pictures for the pages; its four windows."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
 from app.frame.deps import ForReaders, PageRoute
-from app.glitches.browsing import list_views
-from app.glitches.files import glitch_hdf5
-from app.glitches.pages.view import find_or_refuse
+from app.glitches.pages.glitch import find_or_refuse
+from app.glitches.service import list_views
 from app.models.pictures import four_windows, plan_comparison, plan_strip
 from app.server.answers import painted_answer
 from app.server.request_scope import SessionDep
@@ -60,13 +59,7 @@ def strip(
     """Views painted while one latent moves."""
     glitch = find_or_refuse(session, public_id)
     plan = plan_strip(
-        session,
-        glitch.id,
-        unit,
-        duration_s=duration,
-        low=low,
-        high=high,
-        checkpoint_id=checkpoint,
+        session, glitch.id, unit, duration_s=duration, low=low, high=high, checkpoint_id=checkpoint
     )
     return painted_answer(request, plan)
 
@@ -78,12 +71,3 @@ def windows(session: SessionDep, public_id: str) -> Response:
     content = four_windows(list_views(session, glitch.id))
     headers = {"Cache-Control": "private, max-age=86400"}
     return Response(content, media_type="image/png", headers=headers)
-
-
-@router.get("/glitches/{public_id}/glitch.h5", dependencies=[ForReaders])
-def hdf5(session: SessionDep, public_id: str) -> Response:
-    """The views and what is known of the glitch, as a file that the service reads back."""
-    glitch = find_or_refuse(session, public_id)
-    headers = {"Content-Disposition": f'attachment; filename="glitch-{glitch.id}.h5"'}
-    content = glitch_hdf5(session, glitch)
-    return Response(content, media_type="application/x-hdf5", headers=headers)

@@ -1,6 +1,6 @@
-"""Data-quality flags from a segment database (DQSEGDB), which the operator names.
+"""The data-quality flags of one batch, from files and from a segment database (DQSEGDB).
 
-Only where ``GLITCH_SEGMENT_SERVER`` is set.
+The database is asked only where ``GLITCH_SEGMENT_SERVER`` is set.
 """
 
 from __future__ import annotations
@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 
 import httpx
 
 from app.core.errors import InvalidRequestError, NotReadyError
 from app.core.fetching import UNREACHED, AnswerTooLongError, fetch
+from app.decoding.files import segments_in
 from glitch.errors import FormatError, TooLargeError
-from glitch.tables.facts import LONGEST_FLAG
-from glitch.tables.segments import Segments, segments_of
+from glitch.tables.facts import LONGEST_FLAG, MOST_FLAGS, flag_name
+from glitch.tables.segments import Segments, is_text_of_segments, segments_of, text_segments
 
 MOST_NAMED = 20
 _NAME = re.compile(r"[A-Z][0-9]:[A-Za-z0-9_.+-]+:[0-9]{1,5}", re.ASCII)
@@ -112,14 +115,80 @@ class SegmentDatabase:
 def _credentials(url: str) -> dict[str, str]:
     """A SciToken of the machine's, if there is one."""
     from igwn_auth_utils import IgwnAuthError
-    from igwn_auth_utils.scitokens import (
-        find_token,
-        target_audience,
-        token_authorization_header,
-    )
+    from igwn_auth_utils.scitokens import find_token, target_audience, token_authorization_header
 
     try:
         token = find_token(target_audience(url), "dqsegdb.read")
     except IgwnAuthError:
         return {}
     return {"Authorization": token_authorization_header(token)}
+
+
+FILTER, MARK = "filter", "mark"  # triggers that flags exclude are passed over, or kept
+
+
+class Flags:
+    """Flags of files, and of a segment database, which is asked once for what ``reach`` told.
+
+    Those ``named`` come from the database; ``mode`` is ``FILTER`` or ``MARK``.
+    """
+
+    def __init__(
+        self, mode: str, database: SegmentDatabase | None = None, named: Sequence[str] = ()
+    ) -> None:
+        self._mode = mode
+        self._database = database
+        self._named = list(named)
+        self._flags: list[Segments] = []
+        self._spans: dict[str, tuple[Decimal, Decimal]] = {}
+
+    def add(self, path: Path, name: str, *, is_hdf5_table: bool) -> bool:
+        """Take the flags of a file; False where it holds none.
+
+        Raises:
+            GlitchError: if it holds flags and cannot be read.
+        """
+        if is_hdf5_table:
+            found = segments_in(path, name)
+        else:
+            found = text_segments(path, name) if is_text_of_segments(path) else []
+        self._flags += found
+        return bool(found)
+
+    def reach(self, ifo: str | None, gps_time: str | None) -> None:
+        """Note a time that will be asked about, before the first one is."""
+        if self._named and ifo is not None and gps_time is not None:
+            at = Decimal(gps_time)
+            first, last = self._spans.get(ifo, (at, at))
+            self._spans[ifo] = min(first, at), max(last, at)
+
+    def why_not(self, ifo: str, gps_time: Decimal) -> str | None:
+        """Why a trigger is passed over, by the flags of its detector; None if it is not.
+
+        Raises:
+            GlitchError: if the segment database does not know a flag.
+            NotReadyError: if it does not answer.
+        """
+        if self._mode == MARK:
+            return None
+        return " ".join(filter(None, (one.why_not(gps_time) for one in self._of(ifo)))) or None
+
+    def active(self, ifo: str | None, gps_time: str | None) -> str | None:
+        """The names of the flags that were active then, with blanks between them; None if none.
+
+        Raises:
+            GlitchError: if the segment database does not know a flag.
+            NotReadyError: if it does not answer.
+        """
+        if gps_time is None or ifo is None:
+            return None
+        at = Decimal(gps_time)
+        names = {flag_name(one.name) for one in self._of(ifo) if one.is_active(at)}
+        return " ".join(sorted(names)[:MOST_FLAGS]) or None
+
+    def _of(self, ifo: str) -> list[Segments]:
+        if self._database is not None and ifo in self._spans:
+            for name in [one for one in self._named if one.startswith(f"{ifo}:")]:
+                self._named.remove(name)
+                self._flags.append(self._database.flag(name, *self._spans[ifo]))
+        return [flag for flag in self._flags if flag.ifo in (None, ifo)]

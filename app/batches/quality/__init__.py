@@ -1,1 +1,0 @@
-"""Data quality in a batch: flags from files and from a segment database."""

@@ -1,0 +1,278 @@
+"""What a batch takes from elsewhere: strain of a frame server and of GWOSC, pictures of one host.
+
+A frame server (GWDataFind) says where frames lie on this machine, where the operator has set
+``GLITCH_DATAFIND_URL`` and ``GLITCH_FRAME_TYPES``. GWOSC's files (``GLITCH_GWOSC_URL``) are fetched
+once and kept under their own names, which say what they hold, so that the triggers of one stretch
+cost one transfer.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from app.batches.storage import FOLDER, MOST_MEMBER_BYTES
+from app.batches.strain_index import LISTED, Place, StrainIndex, Stretch, frame_span
+from app.core.errors import NotReadyError
+from app.core.fetching import UNREACHED, AnswerTooLongError, Fetcher, is_trouble
+from glitch.errors import FormatError, StrainError, TooLargeError
+from glitch.strain import StrainFile
+
+_REACH_S = 32
+_FRAME_SERVER_S, _GWOSC_S = 30.0, 60.0  # for an answer
+
+
+class DataFind:
+    """The frames that a GWDataFind server knows.
+
+    ``frame_types`` are by detector, such as ``{"H1": "H1_HOFT_C00"}``.
+    """
+
+    def __init__(self, url: str, frame_types: Mapping[str, str]) -> None:
+        self._url = url
+        self._types = frame_types
+
+    def files(self, ifo: str, gps_time: Decimal) -> Stretch:
+        """The files around a time.
+
+        Raises:
+            StrainError: if the server knows none.
+            NotReadyError: if it does not answer.
+        """
+        frame_type = self._types.get(ifo)
+        if frame_type is None:
+            known = ", ".join(sorted(self._types)) or "no detector"
+            raise StrainError(
+                f"There is no type of frames of {ifo} (there are of {known}): ask the operator to "
+                "add it to GLITCH_FRAME_TYPES."
+            )
+        index = StrainIndex()
+        for url in self._urls(ifo[0], frame_type, gps_time):
+            path = Path(unquote(urlsplit(url).path))
+            if (span := frame_span(path.name)) is not None:
+                index.add(ifo, *span, Place(LISTED, str(path), path.name))
+        found = index.find(ifo, gps_time)
+        if found is None:
+            raise StrainError(f"The frame server has no {frame_type} at GPS time {gps_time}.")
+        return found
+
+    def file(self, path: str, name: str) -> StrainFile:
+        """A file that ``files`` named.
+
+        Raises:
+            StrainError: if this machine does not have it.
+        """
+        if not Path(path).is_file():
+            raise StrainError(
+                f"The frame server says that {name} lies at {path}, which this machine does not "
+                "have: tell the operator to mount it."
+            )
+        return StrainFile(Path(path), name)
+
+    def _urls(self, site: str, frame_type: str, gps_time: Decimal) -> list[str]:
+        from gwdatafind import find_urls
+        from requests import RequestException
+
+        first, last = math.floor(gps_time) - _REACH_S, math.ceil(gps_time) + _REACH_S
+        try:
+            urls: list[str] = find_urls(
+                site,
+                frame_type,
+                first,
+                last,
+                on_gaps="ignore",
+                host=self._url,
+                timeout=_FRAME_SERVER_S,
+                cert=False,  # retired; a SciToken of the machine's is found and sent
+            )
+        # An answer that is no JSON is an error of requests, too.
+        except (ValueError, KeyError, TypeError) as error:
+            raise NotReadyError(
+                f"{self._url} does not answer as GWDataFind does: see that GLITCH_DATAFIND_URL is "
+                "right."
+            ) from error
+        except (RequestException, OSError) as error:
+            raise NotReadyError(
+                f"The frame server at {self._url} cannot be reached ({type(error).__name__}): "
+                "retry once it answers."
+            ) from error
+        return urls
+
+
+RATES_HZ = (4096, 16384)  # what GWOSC offers
+_PIECE = 1 << 20
+_NAME = re.compile(r"[A-Z]-[A-Z][0-9]_[A-Za-z0-9_]+-\d{9,10}-\d{1,6}\.hdf5", re.ASCII)
+
+
+def open_data_folder(data_dir: Path) -> Path:
+    """Where files of GWOSC are kept."""
+    return data_dir / FOLDER / "gwosc"
+
+
+class OpenData:
+    """GWOSC's strain of one sample rate."""
+
+    def __init__(self, url: str, folder: Path, sample_rate_hz: float | None) -> None:
+        self._url = url.rstrip("/")
+        self._rate = round(sample_rate_hz or RATES_HZ[0])
+        self._folder = folder / str(self._rate)
+
+    def files(self, ifo: str, gps_time: Decimal) -> Stretch:
+        """The files around a time, fetched where they are not here; paths are within ``root``.
+
+        Raises:
+            StrainError: if GWOSC has none.
+            NotReadyError: if it does not answer, or the transfer breaks off.
+        """
+        if self._rate not in RATES_HZ:
+            raise StrainError(
+                f"GWOSC offers strain of 4096 and 16384 Hz, not {self._rate}: give sample_rate_hz "
+                "as one of these.",
+                field="sample_rate_hz",
+            )
+        here = self._here().find(ifo, gps_time)
+        if here is not None and here.is_whole:
+            return here
+        for url in self._urls(ifo, gps_time):
+            self._fetch(url)
+        found = self._here().find(ifo, gps_time)
+        if found is None:
+            raise StrainError(
+                f"GWOSC has no open strain of {ifo} at GPS time {gps_time}: the detector did not "
+                "observe then, or the data are not public."
+            )
+        return found
+
+    def file(self, path: str, name: str) -> StrainFile:
+        """A file that ``files`` named; it is kept from now on for as long as a new one."""
+        with suppress(OSError):
+            os.utime(self._folder / path)
+        return StrainFile(self._folder / path, name)
+
+    def _here(self) -> StrainIndex:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        index = StrainIndex()
+        index.add_folder(self._folder)
+        return index
+
+    def _urls(self, ifo: str, gps_time: Decimal) -> list[str]:
+        from gwosc.locate import get_run_urls
+        from requests import RequestException
+        from tenacity import RetryError
+
+        try:
+            urls: list[str] = get_run_urls(
+                None,
+                ifo,
+                math.floor(gps_time) - _REACH_S,
+                math.ceil(gps_time) + _REACH_S,
+                sample_rate=self._rate,
+                host=self._url,
+            )
+        except (RequestException, RetryError, OSError) as error:
+            raise self._unreachable(error) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise NotReadyError(
+                f"{self._url} does not answer as GWOSC does: see that GLITCH_GWOSC_URL is right."
+            ) from error
+        for url in urls:
+            if urlsplit(url).hostname != urlsplit(self._url).hostname:
+                raise NotReadyError(
+                    f"{self._url} names strain on another host, which is not fetched: tell the "
+                    "operator."
+                )
+        return urls
+
+    def _fetch(self, url: str) -> None:
+        name = urlsplit(url).path.rpartition("/")[2]
+        if not _NAME.fullmatch(name):
+            raise FormatError(f"GWOSC names a file {name[:80]!r}, which is of no known kind.")
+        if (self._folder / name).is_file():
+            return
+        handle, part = tempfile.mkstemp(prefix=".arriving-", dir=self._folder)
+        path = Path(part)
+        try:
+            with os.fdopen(handle, "wb") as target:
+                for piece in self._pieces(url):
+                    target.write(piece)
+                    if target.tell() > MOST_MEMBER_BYTES:
+                        raise TooLargeError(f"{name} has over {MOST_MEMBER_BYTES:,} bytes.")
+            path.replace(self._folder / name)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _pieces(self, url: str) -> Iterator[bytes]:
+        try:
+            with httpx.stream("GET", url, timeout=_GWOSC_S) as answer:
+                answer.raise_for_status()
+                yield from answer.iter_bytes(_PIECE)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> NotReadyError:
+        return NotReadyError(
+            f"GWOSC at {self._url} cannot be reached ({type(error).__name__}): retry once the "
+            "network allows, or put the files into the folder GLITCH_STRAIN_DIR."
+        )
+
+
+MOST_PICTURE_BYTES = 5_000_000  # Gravity Spy's have some 100 kB
+_PATIENCE_S = 60.0
+
+
+class PictureHost:
+    """One host of pictures; nothing is fetched from any other, nor followed to one."""
+
+    def __init__(self, address: str) -> None:
+        self._address = urlsplit(address)
+        self._fetcher = Fetcher(MOST_PICTURE_BYTES, _PATIENCE_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._fetcher.close()
+
+    def fetch(self, url: str) -> bytes:
+        """The picture at an address.
+
+        Raises:
+            FormatError: if it is on another host, or not there.
+            TooLargeError: if it is larger than any spectrogram.
+            NotReadyError: if the host cannot be reached or has trouble: to be tried again.
+        """
+        found = urlsplit(url)
+        if (found.scheme, found.netloc) != (self._address.scheme, self._address.netloc):
+            raise FormatError(
+                f"The table names a picture on {(found.netloc or url)[:80]}, and only those on "
+                f"{self._address.netloc} are fetched: give --picture-host if that is right."
+            )
+        try:
+            answer = self._fetcher.get(url)
+        except AnswerTooLongError:
+            raise TooLargeError(
+                f"{url} has over {MOST_PICTURE_BYTES:,} bytes, as no spectrogram has."
+            ) from None
+        except UNREACHED as error:
+            raise self._unreachable(type(error).__name__) from error
+        if is_trouble(answer.status_code):
+            raise self._unreachable(f"it answers {answer.status_code}")
+        if not answer.is_success:
+            raise FormatError(f"Its picture is not there ({url} answers {answer.status_code}).")
+        return answer.content
+
+    def _unreachable(self, why: str) -> NotReadyError:
+        return NotReadyError(
+            f"{self._address.netloc} cannot be asked for pictures ({why}): retry once it can; what "
+            "is stored stays."
+        )
