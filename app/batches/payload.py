@@ -13,8 +13,8 @@ from app.batches.strain_index import Place
 from glitch.tables import Facts
 
 NO_KIND = (
-    "It is of no kind that is read in a batch: pictures (PNG, JPG), views, tables of triggers, and "
-    "strain are."
+    "It is of no kind that is read in a batch: pictures (PNG, JPG), views, strain, and tables of "
+    "triggers whose first line names the columns (gps_time,ifo,snr) are."
 )
 STACK_WITHIN = "It holds the views of many glitches: send it alone, not within a folder or archive."
 NO_TRIGGER = (

@@ -14,7 +14,7 @@ _IS_STRAIN = re.compile(r"STRAIN|HREC|(?<![A-Z0-9])H_\d+HZ|HOFT", re.ASCII)
 # of which the shipped model has learnt, are made of it. Noise-subtracted channels come after.
 _VARIANTS = ("CLEAN", "NOLINES", "GATED", "SUB60HZ", "_AR", "INJ", "20000HZ", "DQ_MASK", "MASK")
 _LISTED = 10
-_STRAIN_NAMES = ("strain", "values", "data", "h", "h(t)")
+STRAIN_NAMES = ("strain", "data", "values", "h", "h(t)")  # of arrays, the surest first
 
 
 def is_strain_channel(name: str) -> bool:
@@ -28,7 +28,7 @@ def may_be_strain(name: str) -> bool:
         name.upper() in DETECTORS
         or detector_of_channel(name) is not None
         or is_strain_channel(name)
-        or name.lower() in _STRAIN_NAMES
+        or name.lower() in STRAIN_NAMES
     )
 
 

@@ -106,6 +106,11 @@ def _by_each_time(
     step = float(np.median(steps))
     even = steps[np.abs(steps - step) < step / 2]  # the mean is finer than printed times
     rate = rate_hz or _whole(rate_from_step(float(even.mean()) if even.size else step))
+    if rate < 1:
+        raise StrainError(
+            f"The times in {shown_name} lie {step:.3g} s apart, as no strain's do. If it is a "
+            "table of triggers, name its columns in its first line, such as gps_time,snr."
+        )
     places = (times - times[0]) * rate
     whole = np.rint(places)
     off = np.abs(places - whole)

@@ -209,6 +209,18 @@ def test_a_matrix_of_one_row_or_column_is_a_row_of_samples(
     np.testing.assert_array_equal(part.values, NOISE)
 
 
+@pytest.mark.parametrize("name", ["strain", "data", "values", "h", "h(t)"])
+def test_usual_names_of_strain_are_the_same_in_npz_and_hdf5(tmp_path: Path, name: str) -> None:
+    others = {"mask": np.ones(9), "psd": NOISE[:99], "z": NOISE * 2}
+    np.savez(tmp_path / "a.npz", **others | {name: NOISE[:99]})  # type: ignore[arg-type]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for key, values in (others | {name: NOISE[:99]}).items():
+            file[key] = values
+    for path in (tmp_path / "a.npz", tmp_path / "a.h5"):
+        strain = _read(path, sample_rate_hz=RATE)
+        np.testing.assert_array_equal(strain.values, NOISE[:99])
+
+
 def test_a_gap_in_text_is_missing_samples(tmp_path: Path) -> None:
     times = float(GPS) + np.arange(2000) / RATE
     times[1000:] += 1.5
@@ -224,6 +236,9 @@ def test_times_off_an_even_series_are_refused(tmp_path: Path) -> None:
     times[1000:] += 0.5 / RATE
     with pytest.raises(StrainError, match="not evenly sampled: near row 1001"):
         _read(_write(tmp_path / "a.txt", _lines(times)))
+    triggers = _write(tmp_path / "t.txt", f"{GPS} 13.0\n{GPS + 11} 9.5\n{GPS + 17} 8\n")
+    with pytest.raises(StrainError, match="table of triggers, name its columns in its first line"):
+        _read(triggers)
     with pytest.raises(StrainError, match="row 1001 lies before the one above it"):
         _read(_write(tmp_path / "b.txt", _lines(np.concatenate([times[:1000], times[:1000]]))))
 

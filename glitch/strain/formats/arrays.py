@@ -11,7 +11,7 @@ import numpy as np
 
 from glitch.detectors import detector_of_text
 from glitch.errors import FormatError, TooLargeError
-from glitch.files.channels import choose_channel, listed, may_be_strain
+from glitch.files.channels import STRAIN_NAMES, choose_channel, listed, may_be_strain
 from glitch.files.damage import damage_as
 from glitch.files.npy import open_npz_archive, read_npy_header, read_npy_values
 from glitch.strain.placing import pair_source
@@ -39,7 +39,6 @@ from glitch.strain.source import (
 _MAX_BYTES = 1 << 28  # of one array, decoded
 _MAX_SCALAR_BYTES = 4096
 _BLOCK = 1 << 20
-_STRAIN_NAMES = ("strain", "values", "data")
 _FEWEST = SHORTEST_SEGMENT_S * LOWEST_SAMPLE_RATE_HZ  # samples of an array called after a detector
 _UNNAMED = "arr_0"  # of np.savez without names; alone in its file it is taken as strain
 
@@ -135,7 +134,7 @@ def npz_strain_names(archive: zipfile.ZipFile) -> list[str]:
     names = [entry.removesuffix(".npy") for entry in archive.namelist() if entry.endswith(".npy")]
     if names == [_UNNAMED]:
         return names
-    if usual := [name for name in _STRAIN_NAMES if name in names]:
+    if usual := [name for name in STRAIN_NAMES if name in names]:
         return usual[:1]
     found = []
     for name in filter(may_be_strain, names):

@@ -15,7 +15,7 @@ import numpy as np
 
 from glitch.detectors import detector_of_channel, detector_of_text, parse_detector
 from glitch.errors import FormatError, StrainError
-from glitch.files.channels import choose_channel, listed, may_be_strain
+from glitch.files.channels import STRAIN_NAMES, choose_channel, listed, may_be_strain
 from glitch.files.damage import damage_as
 from glitch.files.hdf5 import (
     dataset_names,
@@ -58,7 +58,6 @@ _GWOSC = "strain/Strain"
 _OWN_STARTS = ("Xstart", "x0")  # in the unit of the step
 _GWOSC_START = "meta/GPSstart"
 _GWOSC_MASK = "quality/simple/DQmask"
-_USUAL_NAMES = ("strain", "data", "values")  # where nothing beside them tells
 _LOWEST_RATE_HZ = 256  # what is slower is no strain but a mask or a state
 _MAX_MASK_BYTES = 1 << 20
 _MOST_SAID = 200  # attributes of a node, and values in a group, that are looked at for a time
@@ -146,7 +145,7 @@ def strain_names(file: h5py.File) -> list[str]:
         for path, dataset in walk_datasets(file)
         if is_one_row(dataset_shape(dataset)) and _looks_like_strain(file, path, dataset)
     ]
-    return evenly or [name for name in _USUAL_NAMES if find_dataset(file, name) is not None]
+    return evenly or [name for name in STRAIN_NAMES if find_dataset(file, name) is not None]
 
 
 def _looks_like_strain(file: h5py.File, path: str, dataset: h5py.Dataset) -> bool:
