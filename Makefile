@@ -3,26 +3,29 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Each test process has one thread: the numeric libraries' threads fight over the cores as soon as
-# anything else runs. There is one more than a small machine has cores, because many tests wait: for
+# anything else runs. There are two more than a small machine has cores, because many tests wait: for
 # a service that starts, a lease that runs out, a page. A file stays in one process, so that what its
-# tests share (a database, a service) is started once; files come in their order, not by their number
-# of tests, so that the few long ones of e2e are not the last, beside an idle core.
-TEST_PROCESSES ?= 3
+# tests share (a database, a service) is started once; files come in the order of tests/conftest.py,
+# not by their number of tests, so that the few long ones of e2e are not the last, beside an idle core.
+TEST_PROCESSES ?= 4
 
-.PHONY: up test lint docs bench clean chromium promtool openapi scatterplot swagger-ui
+.PHONY: up test pytest lint docs bench clean chromium promtool openapi scatterplot swagger-ui
 
 up: .venv/.installed
 	@exec $(BIN)/glitch-discovery up --stop-with-parent
 
-test: export OMP_NUM_THREADS = 1
-# PyTorch takes over the number of threads of whatever Numba does in parallel, which is one a core.
-test: export NUMBA_NUM_THREADS = 1
-# The tests start some hundred processes of Python, which without it compile the sources each time.
-test: export PYTHONDONTWRITEBYTECODE =
-# Counted by probes, without branches: a trace of them doubled the tests' processor time.
-test: export LINE_COVERAGE = 1
+# Types and documentation are checked in what the tests leave of the cores while they wait.
 test: .venv/.installed-dev chromium promtool
-	@$(MAKE) --no-print-directory --jobs 2 lint docs
+	@$(MAKE) --no-print-directory --jobs 3 lint docs pytest
+
+pytest: export OMP_NUM_THREADS = 1
+# PyTorch takes over the number of threads of whatever Numba does in parallel, which is one a core.
+pytest: export NUMBA_NUM_THREADS = 1
+# The tests start some hundred processes of Python, which without it compile the sources each time.
+pytest: export PYTHONDONTWRITEBYTECODE =
+# Counted by probes, without branches: a trace of them doubled the tests' processor time.
+pytest: export LINE_COVERAGE = 1
+pytest: .venv/.installed-dev
 	@$(BIN)/coverage erase
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet

@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Iterator
+from itertools import chain, groupby, zip_longest
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,12 @@ def pytest_collection() -> Iterator[object]:
     finally:
         gc.freeze()  # and never look through it again
         gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One file of the unit tests after each other file: they compute while others wait."""
+    computing, waiting = list[list[pytest.Item]](), list[list[pytest.Item]]()
+    for path, found in groupby(items, key=lambda item: item.path):
+        (computing if path.parent.name == "unit" else waiting).append(list(found))
+    turns = zip_longest(waiting, computing, fillvalue=())
+    items[:] = chain.from_iterable(chain.from_iterable(turns))
