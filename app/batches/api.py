@@ -1,7 +1,5 @@
 """`POST /batches`: thousands of glitches in one upload, done by a job."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Annotated
 from uuid import UUID

@@ -5,8 +5,6 @@ that a job can be retried no more, is decided from the jobs' rows; what no job k
 was killed between the file and its job) goes by its age.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from dataclasses import dataclass

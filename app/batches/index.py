@@ -4,8 +4,6 @@ Pictures of one glitch may lie anywhere in an archive, and triggers in any order
 them together is a sort, which PostgreSQL does without holding a million of them here.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence

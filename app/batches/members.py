@@ -5,8 +5,6 @@ declared before a byte is unpacked. A member is read later by its place in the f
 workers can share one archive without reading its table of contents again.
 """
 
-from __future__ import annotations
-
 import re
 import stat
 import struct

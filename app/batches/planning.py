@@ -1,7 +1,5 @@
 """Cutting a batch into chunks: what lies in the upload, put together glitch by glitch."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace

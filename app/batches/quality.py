@@ -3,8 +3,6 @@
 The database is asked only where ``GLITCH_SEGMENT_SERVER`` is set.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

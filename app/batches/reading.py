@@ -1,7 +1,5 @@
 """From one chunk's payload to glitches ready to be encoded; one bad glitch spoils no other."""
 
-from __future__ import annotations
-
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence

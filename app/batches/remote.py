@@ -6,8 +6,6 @@ once and kept under their own names, which say what they hold, so that the trigg
 cost one transfer.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import re

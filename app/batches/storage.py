@@ -1,7 +1,5 @@
 """Where batches lie in the data directory, each upload once under its digest, and their bounds."""
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import hashlib

@@ -1,7 +1,5 @@
 """Which strain file holds which GPS time of which detector."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """Tables of a batch: text and LIGO_LW are read here, HDF5 and ROOT by the child processes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import islice

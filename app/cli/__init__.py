@@ -3,8 +3,6 @@
 Each command imports what it needs when it runs: torch and gwpy take seconds, `--help` must not.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import typer

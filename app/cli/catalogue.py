@@ -1,7 +1,5 @@
 """Commands that ask a running service: embed, ingest, cluster, export."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID

@@ -1,7 +1,5 @@
 """`glitch-discovery jobs`: background work of a running service."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """`glitch-discovery token`: who may do what."""
 
-from __future__ import annotations
-
 from typing import Annotated
 from uuid import UUID
 

@@ -1,7 +1,5 @@
 """What the command line asks of a running service's catalogue: batches, clusterings, exports."""
 
-from __future__ import annotations
-
 import contextlib
 from collections import Counter
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """A client of a running service, for the command line."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -5,8 +5,6 @@ Landlock (Linux 5.13), the child can open the one file that it decodes and Pytho
 nothing else; without it, the readers' own guards against links to other files stand alone.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import resource

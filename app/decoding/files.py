@@ -3,8 +3,6 @@
 Frame files (GWF) are decoded by a process of their own that ``glitch.strain.formats.gwf`` starts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal

@@ -5,8 +5,6 @@ each socket that comes over the control socket it forks a child that answers the
 it and ends. It ends itself when the parent is gone.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import os

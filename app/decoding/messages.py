@@ -4,8 +4,6 @@ A message is the length of its header (4 bytes, big-endian), the header as JSON,
 the arrays that the header announces.
 """
 
-from __future__ import annotations
-
 import json
 import socket
 import struct

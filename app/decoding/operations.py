@@ -3,8 +3,6 @@
 Imports readers alone, never torch: the fork server has to be small and quick.
 """
 
-from __future__ import annotations
-
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import fields

@@ -1,7 +1,5 @@
 """The parent's side: a bounded number of children, made by a fork server that is kept running."""
 
-from __future__ import annotations
-
 import logging
 import os
 import socket

@@ -1,7 +1,5 @@
 """`/demonstration`: simulated glitches for a first look, and their removal."""
 
-from __future__ import annotations
-
 from fastapi import APIRouter
 from pydantic import Field
 

@@ -1,7 +1,5 @@
 """The demonstration's two buttons: load it, take it out."""
 
-from __future__ import annotations
-
 from fastapi import APIRouter, Response
 
 from app.demo.service import remove_demonstration, start_demonstration

@@ -1,7 +1,5 @@
 """The demonstration for whoever asks: load it, see whether it is there, remove it."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass

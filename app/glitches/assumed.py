@@ -1,7 +1,5 @@
 """What was assumed of a file because nobody said it: names in the API, a sentence for people."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 START = "gps_start"  # of strain

@@ -1,7 +1,5 @@
 """Embedding one upload: read, encode, store, judge, find its neighbours."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol

@@ -1,7 +1,5 @@
 """What is known of a glitch besides its views: one shape, wherever it travels."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any

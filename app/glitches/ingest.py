@@ -1,7 +1,5 @@
 """Storing a glitch: once, however often and from however many sides it comes."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence

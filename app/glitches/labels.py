@@ -5,8 +5,6 @@ The current label of a glitch is its latest one that is not revoked; ``glitch.cl
 the same transaction.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID

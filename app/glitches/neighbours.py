@@ -5,8 +5,6 @@ within the index's recall above. ``glitch.neighbours`` is the reference that tes
 against.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import cache
 from typing import Any

@@ -1,7 +1,5 @@
 """What services take and give: frozen dataclasses, never ORM rows."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Selecting glitches: which columns make a record, and which conditions a filter means."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Collection

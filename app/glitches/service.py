@@ -1,7 +1,5 @@
 """Finding glitches: one by its id, many by filters, page by page; their views and judgements."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib

@@ -5,8 +5,6 @@ into its query. Here a strict grammar reads them, and only the numbers and detec
 finds go on, as bound parameters.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

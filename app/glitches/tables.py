@@ -1,7 +1,5 @@
 """The tables of glitches, their views, embeddings and labels."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from decimal import Decimal
 from typing import Any

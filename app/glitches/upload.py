@@ -4,8 +4,6 @@ A file's name is data (Gravity Spy names carry the detector, the id and the wind
 uploads are spooled under names of our own.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import shutil

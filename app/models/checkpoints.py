@@ -1,7 +1,5 @@
 """Published checkpoints: exactly one is active, and every query is about one alone."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ HNSW index, which may miss a neighbour. How many it misses is looked at once a d
 are searched for by both ways, and the share that the index finds is the job's result.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ carries an expiry and an HMAC over glitch, window and expiry: it opens that one 
 nothing else, for a stated time.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import time

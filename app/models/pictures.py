@@ -4,8 +4,6 @@ Reading and painting are apart: what a plan needs of the database is read in the
 transaction, and ``etag`` names the picture, so that a browser that has it is not sent it again.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 from collections.abc import Callable, Sequence

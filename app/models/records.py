@@ -1,7 +1,5 @@
 """Checkpoints as services give them."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 from uuid import UUID

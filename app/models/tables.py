@@ -1,7 +1,5 @@
 """The table of published checkpoints."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

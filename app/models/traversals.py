@@ -1,7 +1,5 @@
 """Which latents say something about a glitch or a cluster, and over which range to move them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """What a change of labels does to the known."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from decimal import Decimal
 from typing import Any

@@ -1,7 +1,5 @@
 """Who is known and who calibrates, as SQL."""
 
-from __future__ import annotations
-
 from sqlalchemy import ColumnElement, Double, cast, func, literal, select
 from sqlalchemy.orm import aliased
 

@@ -4,8 +4,6 @@ It follows a batch, many labels at once, and an upgrade. One is open at a time: 
 one waits is served by it, and whoever asks while one is at work makes it end with another.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID

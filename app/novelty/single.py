@@ -5,8 +5,6 @@ the distance comes out larger and the p-value smaller, never the reverse: who is
 not novel. Whoever might be, with a p-value of ``EXACT_BELOW`` or less, is judged by a scan.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache

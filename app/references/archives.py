@@ -1,7 +1,5 @@
 """The published archives that references are loaded from, and what their publisher says of each."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 Each piece that arrived stays, and is never fetched again.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

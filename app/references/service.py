@@ -1,7 +1,5 @@
 """Loading published glitches as references, and taking them out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any

@@ -1,7 +1,5 @@
 """Send a batch; the answer is the page of its job, or the form again with what was wrong."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Annotated, BinaryIO, ClassVar
 

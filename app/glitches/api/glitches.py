@@ -1,7 +1,5 @@
 """`/glitches`: the catalogue, one glitch, its neighbours, its pictures, its labels."""
 
-from __future__ import annotations
-
 from typing import Annotated
 from uuid import UUID
 

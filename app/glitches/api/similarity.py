@@ -1,7 +1,5 @@
 """The similarity search of Gravity Spy's tools, as ``GravitySpyTable.search`` calls it."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query

@@ -1,7 +1,5 @@
 """`POST /embed` and `POST /neighbours`: an upload in, its vector and its neighbours out."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile

@@ -1,7 +1,5 @@
 """`/exports`: the catalogue as a file that gwpy and others read, at once or as a job."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 from uuid import UUID
 

@@ -3,8 +3,6 @@
 Nothing here holds more than a block of rows in memory, whatever the length of the table.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import shutil

@@ -4,8 +4,6 @@ A part is written aside and renamed, so that a killed worker leaves none half do
 different parts are read at different times: a glitch labelled meanwhile may be written as it was.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta

@@ -5,8 +5,6 @@ the format is plain enough to write row by row. Columns and their types are thos
 ``SnglBurstTable``; what has no column there goes into its three named parameters.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from decimal import Decimal

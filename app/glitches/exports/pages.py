@@ -1,7 +1,5 @@
 """The catalogue, a selection of it, or a cluster, as a file: what a reviewer takes elsewhere."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from uuid import UUID
 

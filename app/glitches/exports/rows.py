@@ -1,7 +1,5 @@
 """The rows of an export, and what each column holds."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass

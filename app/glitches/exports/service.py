@@ -1,7 +1,5 @@
 """Exports for whoever asks: at once where they are small, as a job where they are large."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

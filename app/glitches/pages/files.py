@@ -1,7 +1,5 @@
 """What a glitch's page shows and gives as files: pictures, its record, and HDF5."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """One glitch: its page and its labels."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

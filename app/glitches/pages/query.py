@@ -1,7 +1,5 @@
 """The filters of the catalogue as they stand in an address: read, refused in words, written."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

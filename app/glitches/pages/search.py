@@ -1,7 +1,5 @@
 """The search box: an id, a Gravity Spy id, a GPS or UTC time, a class; or what may be meant."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 Without storing, which readers may do as well, the answer is a page that is kept nowhere.
 """
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass

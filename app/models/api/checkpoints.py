@@ -1,7 +1,5 @@
 """`/checkpoints`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter, Response

@@ -1,7 +1,5 @@
 """What the model makes of a glitch or a cluster: painted views, and which latents say something."""
 
-from __future__ import annotations
-
 from typing import Annotated
 from uuid import UUID
 

@@ -1,7 +1,5 @@
 """The published models: their measures, and which of them serves."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

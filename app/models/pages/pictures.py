@@ -1,7 +1,5 @@
 """What the model makes of a glitch, as pictures for the pages; its four windows."""
 
-from __future__ import annotations
-
 from fastapi import APIRouter, Request, Response
 
 from app.frame.deps import ForReaders, PageRoute

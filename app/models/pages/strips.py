@@ -1,7 +1,5 @@
 """Traversals as the pages show them: one strip for each latent that says something."""
 
-from __future__ import annotations
-
 from urllib.parse import urlencode
 
 from app.frame.figures import Strip, StripSection, strip_ruler
