@@ -50,12 +50,7 @@ def landlock_version() -> int:
 
 
 def limit(limits: Limits, base_bytes: int) -> None:
-    """Bound this process: the kernel ends it when it takes more.
-
-    Args:
-        limits: What it may take.
-        base_bytes: The address space that it has already.
-    """
+    """Bound this process, which has ``base_bytes``: the kernel ends it when it takes more."""
     memory = base_bytes + limits.memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

@@ -27,12 +27,9 @@ _Operation = Callable[[Path, _Arguments], Any]
 
 
 def perform(name: str, file: Path, packed: _Arguments) -> Message:
-    """Do one thing with a file. What goes wrong is an answer too, never an exception.
+    """Do one thing of the table below with a file, with arguments as ``messages.pack`` gives them.
 
-    Args:
-        name: Of the operation in the table below.
-        file: What it is done to.
-        packed: Its arguments, as ``messages.pack`` gives them.
+    What goes wrong is an answer too, never an exception.
     """
     arguments = unpack(Message(packed))
     try:

@@ -65,14 +65,9 @@ class DecoderPool:
     def perform(
         self, do: str, file: Path, arguments: Mapping[str, Any], limits: Limits, name: str
     ) -> Any:
-        """The result of an operation on a file; see ``operations``.
+        """The result of one of ``operations`` on a file, which messages call by ``name``.
 
-        Args:
-            do: Its name in the table of operations.
-            file: What it is done to; the only file that the child can open.
-            arguments: Plain values.
-            limits: What it may take.
-            name: The file's name in messages.
+        The file is the only one that the child can open; ``arguments`` are plain values.
 
         Raises:
             GlitchError: the operation's own, or ``FormatError`` where the child was ended.

@@ -116,10 +116,7 @@ def append_labels(
 
 
 def revoke_labels(session: Session, label_ids: Collection[UUID], *, reviewer: Principal) -> int:
-    """Take many labels back, whoever gave them; those revoked before stay as they are.
-
-    Returns:
-        How many were revoked now.
+    """Take many labels back, whoever gave them; how many were not revoked before.
 
     Raises:
         PermissionDeniedError: if the principal is no reviewer.
@@ -135,11 +132,7 @@ def revoke_labels(session: Session, label_ids: Collection[UUID], *, reviewer: Pr
 
 
 def revoke_labels_of_source(session: Session, source: str, *, revoked_by: str) -> int:
-    """Take back every label that one act appended; those revoked before stay as they are.
-
-    Returns:
-        How many were revoked now.
-    """
+    """Take back every label that one act appended; how many were not revoked before."""
     about = [Label.source == source, Label.revoked_at.is_(None)]
     glitch_ids = sorted(set(session.scalars(select(Label.glitch_id).where(*about))))
     _lock_glitches(session, glitch_ids)

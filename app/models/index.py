@@ -47,12 +47,9 @@ class IndexAudit:
 def queue_index_jobs(
     session: Session, *, from_rows: int = partitions.INDEX_FROM_ROWS
 ) -> tuple[str, ...]:
-    """Queue the build or the daily audit where the active checkpoint is due for it.
+    """Queue the build or the daily audit where the active checkpoint is due for it; its name.
 
     A build that failed or was cancelled is tried again the next day.
-
-    Returns:
-        The names of the checkpoints it was queued for.
     """
     try:
         checkpoint = active_checkpoint(session)

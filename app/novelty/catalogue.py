@@ -193,15 +193,12 @@ def rejudge(
     glitch_ids: Collection[UUID],
     known_by: dict[Population, Known] | None = None,
 ) -> int:
-    """Judge stored glitches again and store the judgements.
+    """Judge stored glitches again and store the judgements; how many are judged now.
 
     What was stored first had little to be compared with; call after ``recalibrate``.
 
     Memory grows with their number. ``known_by`` keeps what is known of each population of this
     checkpoint, for those who judge several times.
-
-    Returns:
-        How many of them are judged now.
     """
     known_by = {} if known_by is None else known_by
     populations: dict[Population | None, list[Stored]] = {}

@@ -14,11 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.classes.naming import usable_class_names
 from app.core.access import Principal, Role
-from app.core.errors import (
-    InvalidRequestError,
-    PermissionDeniedError,
-    ServiceError,
-)
+from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
 from app.frame.contexts import Card, Choice, Novelty, PageContext
 from app.frame.deps import CsrfChecked, LookPageRoute, Reader
 from app.frame.failures import explain, see_other
