@@ -27,7 +27,6 @@ from glitch.errors import FormatError, GlitchError
 from glitch.gps import why_in_future
 from glitch.gravityspy import may_be_gravityspy_id
 from glitch.images import npz_to_hdf5, parse_file_name
-from glitch.strain import StrainSpan
 from glitch.tables import Facts
 from glitch.tables.columns import plain_name
 
@@ -223,16 +222,13 @@ class BatchPlanner:
     def _add_strain(self, path: Path, name: str) -> None:
         rate, channel = self._options.sample_rate_hz, self._options.channel
         for span in spans_of(path, name, sample_rate_hz=rate, channel=channel):
-            self._add_span(path, name, span)
-
-    def _add_span(self, path: Path, name: str, span: StrainSpan | None) -> None:
-        ifo = self._options.ifo if span is None else span.ifo or self._options.ifo
-        if span is None or ifo is None:
-            lacks = "when it starts" if span is None else "its detector"
-            self._refuse(name, f"The strain does not say {lacks}: send HDF5 or GWF that does.")
-            return
-        self._strain.add(ifo, span.gps_start, span.gps_end, Place(UPLOADED, path.name, name))
-        self._has_strain = True
+            ifo = self._options.ifo if span is None else span.ifo or self._options.ifo
+            if span is None or ifo is None:
+                lacks = "when it starts" if span is None else "its detector"
+                self._refuse(name, f"The strain does not say {lacks}: send HDF5 or GWF that does.")
+                continue
+            self._strain.add(ifo, span.gps_start, span.gps_end, Place(UPLOADED, path.name, name))
+            self._has_strain = True
 
     @property
     def _may_read_strain(self) -> bool:
