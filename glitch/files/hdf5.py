@@ -295,4 +295,6 @@ def _check_filters(dataset: h5py.Dataset) -> None:
 
 
 def _one(value: object) -> object:
-    return value.flat[0] if isinstance(value, np.ndarray) and value.size == 1 else value
+    """One value; of a text, which a file may make of any length, its beginning."""
+    one = value.flat[0] if isinstance(value, np.ndarray) and value.size == 1 else value
+    return one[:MOST_SCALAR_BYTES] if isinstance(one, str | bytes) else one

@@ -211,6 +211,7 @@ def test_what_is_read_is_bounded_before_it_is_read(tmp_path: Path) -> None:
         file.attrs["several"] = [1, 2]
         file.attrs["one"] = [3]
         file["numbers"].attrs.create("long", b"x" * 60_000)
+        file["endless"] = file.attrs["endless"] = "H1" * 1_000_000  # of no fixed length
         for refused in (
             lambda: read_whole(big, most_bytes=1 << 20),
             lambda: read_rows(big, 0, 1 << 20, most_bytes=1 << 20),
@@ -232,3 +233,5 @@ def test_what_is_read_is_bounded_before_it_is_read(tmp_path: Path) -> None:
         assert read_attribute(file, "absent") is None
         assert read_attribute(file, "one") == 3
         assert read_attribute(file["numbers"], "long") == "x" * 60_000
+        assert read_scalar(file["endless"]) == b"H1" * (MOST_SCALAR_BYTES // 2)
+        assert read_attribute(file, "endless") == "H1" * (MOST_SCALAR_BYTES // 2)
