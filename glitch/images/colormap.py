@@ -66,6 +66,9 @@ def _tables() -> _Tables:
     )
 
 
+Strips = tuple[tuple[slice, slice], ...]  # rows and columns of parts of a picture
+
+
 class Colors(NamedTuple):
     """What each pixel's colour says."""
 
@@ -94,29 +97,29 @@ def read_colors(words: Words) -> Colors:
     return colors
 
 
-def is_text(colors: Colors) -> Bool[np.ndarray, "height width"]:
+def is_text(colors: Colors, beside: Strips) -> Bool[np.ndarray, "height width"]:
     """Which pixels text, ticks and frames are drawn with: dark ones, or bright on a dark page.
 
-    What the page is, its edge says.
+    Args:
+        colors: of the picture.
+        beside: parts of it of which most is the page, or coloured.
     """
     _, is_colored, is_dark = colors
-    edge = np.s_[[0, -1]], np.s_[:, [0, -1]]
-    page = np.concatenate([is_dark[side][~is_colored[side]] for side in edge])
+    page = np.concatenate([is_dark[strip][~is_colored[strip]] for strip in beside])
     is_dark_page = page.size > 0 and bool(page.mean() > 0.5)
     return ~is_dark & ~is_colored if is_dark_page else is_dark
 
 
 def is_faint_text(
-    pixels: UInt8[np.ndarray, "height width 3"], colors: Colors
+    pixels: UInt8[np.ndarray, "height width 3"], colors: Colors, beside: Strips
 ) -> Bool[np.ndarray, "height width"]:
     """As ``is_text``, for text that is neither dark nor bright: what differs from the page."""
     brightness = np.add(pixels[..., 0], pixels[..., 1], dtype=np.float32)  # a fifth of mean's time
     brightness += pixels[..., 2]
     brightness /= 3
-    edge = np.concatenate([brightness[[0, -1]].ravel(), brightness[:, [0, -1]].ravel()])
-    return np.asarray(
-        ~colors.is_colored & (np.abs(brightness - np.median(edge)) > _FAINT), dtype=np.bool_
-    )
+    page = np.concatenate([brightness[strip][~colors.is_colored[strip]] for strip in beside])
+    shade = np.median(page) if page.size else np.float32(255)
+    return np.asarray(~colors.is_colored & (np.abs(brightness - shade) > _FAINT), dtype=np.bool_)
 
 
 def invert(

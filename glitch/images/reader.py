@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 
 from glitch.errors import ImageError
-from glitch.images.colormap import invert, is_faint_text, is_text, read_colors
+from glitch.images.colormap import Strips, invert, is_faint_text, is_text, read_colors
 from glitch.images.decode import decode_picture
 from glitch.images.grid import LEAST_COVER, cell_means, even_edges, shares
 from glitch.images.grid_lines import without_grid
@@ -79,10 +79,13 @@ def read_spectrogram(
     colors = read_colors(picture.words)
     nearest, colored, _ = colors
     drawn = DrawnCells.parse(picture.stated_cells, pixels.shape[1], pixels.shape[0])
-    text = is_text(colors)
+    beside = _beside(drawn.box if drawn else find_panel(colored).box)
+    text = is_text(colors, beside)
     panel = FoundPanel(drawn.box) if drawn else find_panel(colored, text)
     if drawn is None and panel.box.left > 0 and panel.box not in KNOWN_PANELS.values():
-        faint = is_faint_text(pixels, colors)  # gwpy draws frames in grey, which JPEG may colour
+        faint = is_faint_text(
+            pixels, colors, beside
+        )  # gwpy draws frames in grey, which JPEG may colour
         framed = find_panel(colored, faint | colored)
         is_taller = framed.box.height > (1 + _BLANK) * panel.box.height
         if framed.is_framed and (is_taller or not panel.is_framed):
@@ -116,7 +119,7 @@ def read_spectrogram(
         if bar is not None:
             _refuse_turned(pixels, nearest, bar)
             if not labels_right(text, bar):
-                text = is_faint_text(pixels, colors)
+                text = is_faint_text(pixels, colors, beside)
         elif said.energy_max is None:
             refuse_bar_elsewhere(colored, box)
         assumed = check_scales(
@@ -136,6 +139,16 @@ def read_spectrogram(
     edges = row_edges(spanned, own_range, box.height, recipe.n_frequency, is_ours)
     values, observed = _average_to_grid(energies, is_drawn[::-1], shape, is_ours, edges)
     return SpectrogramImage(values, observed, parse_file_name(file_name), distance, assumed)
+
+
+def _beside(box: Box) -> Strips:
+    """Left and right of the panel: the page that the axes stand on, whatever lies around that."""
+    reach = max(1, box.width // 20)
+    rows = slice(box.top, box.bottom)
+    return (
+        (rows, slice(max(0, box.left - reach), box.left)),
+        (rows, slice(box.right, box.right + reach)),
+    )
 
 
 def _refuse_turned(

@@ -379,3 +379,21 @@ def test_a_bar_elsewhere_is_asked_for_its_scale(bar: tuple[float, float, float, 
     with pytest.raises(ImageError, match="bar is not right of the panel"):
         _read(bar=bar, vmax=15.0)
     assert _read(Scales(energy_max=15.0), bar=bar, vmax=15.0).assumed == ()
+
+
+@pytest.mark.parametrize("shade", [20, 128, 255])
+@pytest.mark.parametrize("margin", [(10, 10), (20, 20), (400, 150)])
+@pytest.mark.parametrize("scales", [None, Scales((10.0, 2048.0), 25.5)])
+@pytest.mark.parametrize("style", [None, "dark_background"])
+def test_what_lies_around_the_page_of_a_scan_changes_nothing(
+    shade: int, margin: tuple[int, int], scales: Scales | None, style: str | None
+) -> None:
+    """Frames of other pages, and slides: grey text and dark pages are told beside the axes."""
+    scan = Image.open(io.BytesIO(_drawn(style=style))).convert("RGB")
+    around = Image.new("RGB", (800 + 2 * margin[0], 600 + 2 * margin[1]), (shade,) * 3)
+    around.paste(scan, margin)
+    written = [io.BytesIO(), io.BytesIO()]
+    for picture, file in zip((scan, around), written, strict=True):
+        picture.save(file, "PNG")
+    alone, framed = (read_spectrogram(file.getvalue(), "a.png", scales=scales) for file in written)
+    np.testing.assert_array_equal(framed.values, alone.values)
