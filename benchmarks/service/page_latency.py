@@ -287,17 +287,19 @@ def measure_map_page(address: str, token: str) -> None:
         WebDriverWait(driver, DRAWN_S).until(
             lambda one: one.execute_script("return document.querySelector('#map[data-ready]')")
         )
-        fetched, drawn, painted = driver.execute_script(
+        fetched, drawn, complete, painted = driver.execute_script(
             """
             const points = performance.getEntriesByType("resource")
               .find((one) => one.name.endsWith("/map/points"));
-            return [points.responseEnd, performance.getEntriesByName("map-drawn")[0].startTime,
+            const drawn = performance.getEntriesByName("map-drawn").map((one) => one.startTime);
+            return [points.responseEnd, drawn[0], drawn.at(-1),
                     performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN];
             """
         )
         print(f"page: first paint               {painted / 1e3:8.2f} s")
         print(f"page: points fetched            {fetched / 1e3:8.2f} s")
-        print(f"page: points first drawn        {drawn / 1e3:8.2f} s", flush=True)
+        print(f"page: points first drawn        {drawn / 1e3:8.2f} s")
+        print(f"page: all drawn, page ready     {complete / 1e3:8.2f} s", flush=True)
         frames = pan(driver)
         print(f"page: a frame while panning     p50 {np.median(frames):.0f} ms, "
               f"p95 {np.percentile(frames, 95):.0f} ms ({len(frames)} frames)")  # fmt: skip

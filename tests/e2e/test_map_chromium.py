@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from uuid import UUID
 
+import numpy as np
 import pytest
+import zstandard
 from api_fixtures import Service
 from browser_fixtures import Browser, program, waiting
 from cluster_helpers import store_run
@@ -22,6 +24,7 @@ from selenium.webdriver.support.ui import Select
 from web_fixtures import service
 
 from app.core.engine import make_session_factory
+from app.map.columns import FOLDER, pack, unpack
 
 __all__ = ["service"]
 
@@ -356,3 +359,25 @@ def test_without_webgl_the_page_says_so_and_the_table_works(
         assert not driver.find_elements(By.CSS_SELECTOR, "#bulk")  # a reader labels nothing
     finally:
         driver.quit()
+
+
+def test_some_of_many_points_are_drawn_before_all(browser: Browser, service: Service) -> None:
+    open_map(browser)
+    folder = service.settings.data_dir / FOLDER
+    kept = max(folder.glob("*.points.zst"), key=lambda path: path.stat().st_mtime)
+    before = kept.read_bytes()
+    header, columns = unpack(zstandard.ZstdDecompressor().decompress(before))
+    many = 60_000
+    repeated = {name: column[np.arange(many) % COUNT] for name, column in columns.items()}
+    browser.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
+    try:
+        buffer = pack(header | {"n_points": many}, repeated)
+        kept.write_bytes(zstandard.ZstdCompressor().compress(buffer))
+        browser.open("/ui/map")
+        browser.wait_until_found("#map[data-ready]")
+        browser.wait_for_text("#map-counts", "60,000 / 60,000 in view")
+        marks = "return performance.getEntriesByName('map-drawn').length"
+        assert browser.driver.execute_script(marks) == 2
+    finally:
+        kept.write_bytes(before)
+        browser.driver.execute_cdp_cmd("Network.clearBrowserCache", {})

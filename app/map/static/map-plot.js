@@ -3,34 +3,30 @@ import { categories, steps } from "./map-colours.js";
 import { LISTS } from "./map-data.js";
 
 const MARGIN = 0.94; // of the sheet that the map fills
+const AT_FIRST = 50_000; // points drawn before all of more: those take a second or two a million
 const REFIT_FROM = 0.05; // change of the sheet's shape that is worth laying the points out again
 
 export class Plot {
-  static async open(page, catalogue) {
+  // Before the points have come: WebGL takes a while to begin.
+  static async open(page) {
     const canvas = page.querySelector("#points");
     if (!document.createElement("canvas").getContext("webgl")) throw new Error("no WebGL");
     const { default: createScatterplot } = await import(page.dataset.scatterplot);
-    const plot = new Plot(canvas, catalogue, createScatterplot);
-    await plot.colour("class");
-    return plot;
+    return new Plot(canvas, createScatterplot);
   }
 
-  constructor(canvas, catalogue, createScatterplot) {
-    this.catalogue = catalogue;
+  constructor(canvas, createScatterplot) {
     this.canvas = canvas;
     this.sheet = canvas.parentElement;
     this.x = scale();
     this.y = scale();
     const { width, height } = this.sheet.getBoundingClientRect();
-    this.#spread(width / height);
     this.scatterplot = createScatterplot({
       canvas,
       width,
       height,
       xScale: this.x,
       yScale: this.y,
-      pointSize: catalogue.size > 200_000 ? 2 : catalogue.size > 20_000 ? 3 : catalogue.size > 2000 ? 4 : 6,
-      opacity: catalogue.size > 200_000 ? 0.5 : 0.85,
       opacityInactiveScale: 0.25,
       pointSizeSelected: 1,
       pointOutlineWidth: 1,
@@ -57,6 +53,14 @@ export class Plot {
       this.over = null;
       this.onHover?.(null);
     });
+  }
+
+  async show(catalogue) {
+    this.catalogue = catalogue;
+    const { width, height } = this.sheet.getBoundingClientRect();
+    this.#spread(width / height);
+    const { size } = catalogue;
+    this.scatterplot.set({ opacity: size > 200_000 ? 0.5 : 0.85, pointSize: size > 200_000 ? 2 : size > 20_000 ? 3 : size > 2000 ? 4 : 6 });
     new ResizeObserver(() => this.#fit()).observe(this.sheet);
     const again = () => {
       this.scatterplot.set(themed());
@@ -65,6 +69,8 @@ export class Plot {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
     const dark = document.querySelector("#dark");
     if (dark) new MutationObserver(again).observe(dark, { attributes: true, attributeFilter: ["media"] });
+    await this.colour("class");
+    return this;
   }
 
   // One point under the pointer is a click: it opens. What a lasso holds, the service says.
@@ -79,9 +85,10 @@ export class Plot {
     this.shape = shape;
     this.axes = ["x", "y"].map((name) => {
       let [low, high] = [Infinity, -Infinity];
-      for (const value of this.catalogue[name]) {
-        if (value < low) low = value;
-        if (value > high) high = value;
+      const column = this.catalogue[name];
+      for (let i = 0; i < column.length; i++) {
+        if (column[i] < low) low = column[i];
+        if (column[i] > high) high = column[i];
       }
       const reach = MARGIN * (name === "x" ? shape : 1);
       return { middle: (low + high) / 2, scale: high > low ? (2 * reach) / (high - low) : 1 };
@@ -119,9 +126,17 @@ export class Plot {
       ({ index: values, palette } = steps(catalogue, by));
     } else {
       palette = categories(catalogue, by);
-      values = Float32Array.from(catalogue[by]);
+      values = new Float32Array(catalogue[by]);
     }
     this.scatterplot.set({ colorBy: "valueA", pointColor: palette.length > 1 ? palette : [...palette, palette[0]] });
+    const every = Math.ceil(catalogue.size / AT_FIRST);
+    if (this.index === undefined && every > 1) {
+      // Most of the time goes into the index that tells which point is under the pointer.
+      const some = (column) => Float32Array.from({ length: Math.floor(column.length / every) }, (_, i) => column[i * every]);
+      await this.scatterplot.draw({ x: some(this.points.x), y: some(this.points.y), valueA: some(values) }, { zDataType: "categorical" });
+      await new Promise((painted) => requestAnimationFrame(() => setTimeout(painted)));
+      performance.mark("map-drawn");
+    }
     const options = { zDataType: "categorical", preventFilterReset: Boolean(this.index) };
     if (this.index) options.spatialIndex = this.index;
     await this.scatterplot.draw({ ...this.points, valueA: values }, options);

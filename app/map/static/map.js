@@ -16,9 +16,12 @@ if (page) start();
 
 async function start() {
   const counts = document.querySelector("#map-counts");
+  const loading = Catalogue.load(page.dataset.points, page.dataset.ids);
+  const opening = Plot.open(page);
+  opening.catch(() => {}); // told of below, once there is something to draw
   let catalogue;
   try {
-    catalogue = await Catalogue.load(page.dataset.points, page.dataset.ids);
+    catalogue = await loading;
   } catch (error) {
     counts.textContent = "";
     fail(`The points could not be loaded (${error.message}): reload the page, and if that does not help, tell the operator.`);
@@ -27,7 +30,7 @@ async function start() {
   catalogue.colours = JSON.parse(page.dataset.colours);
   catalogue.words = JSON.parse(page.dataset.words);
   offerCategories(catalogue);
-  const plot = await Plot.open(page, catalogue).catch((error) => {
+  const plot = await opening.then((opened) => opened.show(catalogue)).catch((error) => {
     console.info(error);
     fail(
       "The points cannot be drawn, because this browser offers no WebGL: switch hardware acceleration on, or use another browser. Filters, selection and its table work all the same.",
