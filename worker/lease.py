@@ -12,13 +12,7 @@ from types import TracebackType
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.jobs.leases import (
-    JobCancelledError,
-    LeaseLostError,
-    note_on_job,
-    release_chunk,
-    renew_lease,
-)
+from app.jobs import leases
 from app.jobs.records import Chunk
 
 _log = logging.getLogger("worker.lease")
@@ -75,9 +69,9 @@ class HeldLease:
             WorkerStoppingError: this worker is to stop.
         """
         if self._is_lost:
-            raise LeaseLostError
+            raise leases.LeaseLostError
         if self.is_cancelled:
-            raise JobCancelledError
+            raise leases.JobCancelledError
         if self.is_stopping():
             raise WorkerStoppingError
 
@@ -85,7 +79,7 @@ class HeldLease:
         """Write a sentence on the job, in a transaction of its own; lost where that fails."""
         try:
             with self.sessions.begin() as session:
-                note_on_job(session, self.chunk.job_id, sentence)
+                leases.note_on_job(session, self.chunk.job_id, sentence)
         except SQLAlchemyError as error:
             _log.warning("progress could not be noted (%s)", type(error).__name__)
 
@@ -97,9 +91,9 @@ class HeldLease:
                 return
             try:
                 with self.sessions.begin() as session:
-                    cancelled = renew_lease(session, self.chunk, self.owner, self.lease)
+                    cancelled = leases.renew_lease(session, self.chunk, self.owner, self.lease)
                 self.is_cancelled = self.is_cancelled or cancelled
-            except LeaseLostError:
+            except leases.LeaseLostError:
                 self._is_lost = True
                 return
             except SQLAlchemyError as error:  # the next try may reach the database again
@@ -108,7 +102,7 @@ class HeldLease:
     def _abandon(self) -> None:
         try:
             with self.sessions.begin() as session:
-                release_chunk(session, self.chunk, self.owner)
+                leases.release_chunk(session, self.chunk, self.owner)
         except SQLAlchemyError as error:
             _log.warning(
                 "the chunk could not be given back (%s): its lease will run out",

@@ -23,14 +23,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.errors import BusyError, NotReadyError, ServiceError
 from app.core.settings import Settings
+from app.jobs import leases
 from app.jobs.finalising import finalise
-from app.jobs.leases import (
-    JobCancelledError,
-    LeaseLostError,
-    claim_chunk,
-    fail_chunk,
-    release_chunk,
-)
 from app.jobs.outcomes import HandlerMistakeError, store_finish, store_plan, store_result
 from app.jobs.records import Chunk, JobContext, JobRecord, Phase
 from app.jobs.registry import handler_of
@@ -83,7 +77,7 @@ class JobRunner:
         started = time.monotonic()
         while not self.is_stopping():
             with self.sessions.begin() as session:
-                claimed = claim_chunk(session, job_id, self.owner, self._lease)
+                claimed = leases.claim_chunk(session, job_id, self.owner, self._lease)
             if claimed is None:
                 self._finalise(job_id)
                 return False
@@ -111,7 +105,7 @@ class JobRunner:
                 lease.check()
                 helpers = self._perform(session, job, chunk, context)
                 session.commit()
-        except (LeaseLostError, JobCancelledError, WorkerStoppingError) as error:
+        except (leases.LeaseLostError, leases.JobCancelledError, WorkerStoppingError) as error:
             _log.info("chunk left (%s)", type(error).__name__, extra=_where(chunk))
             self._give_back(chunk)
         except Exception as error:  # noqa: BLE001  (whatever it is, the job must tell of it)
@@ -177,14 +171,14 @@ class JobRunner:
     ) -> None:
         try:
             with self.sessions.begin() as session:
-                release_chunk(session, chunk, self.owner, pause=pause, detail=detail)
+                leases.release_chunk(session, chunk, self.owner, pause=pause, detail=detail)
         except SQLAlchemyError as error:
             _log.warning("not given back (%s): the lease will run out", type(error).__name__)
 
     def _fail(self, chunk: Chunk, sentence: str, is_final: bool) -> None:
         try:
             with self.sessions.begin() as session:
-                fail_chunk(session, chunk, self.owner, sentence, is_final=is_final)
+                leases.fail_chunk(session, chunk, self.owner, sentence, is_final=is_final)
         except SQLAlchemyError as error:
             _log.warning("failure not noted (%s): the lease will run out", type(error).__name__)
 

@@ -13,14 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.engine import make_engine, make_session_factory
 from app.core.settings import Settings
-from app.jobs.broker import (
-    RECONCILE_QUEUE,
-    CeleryNotifier,
-    note_worker_alive,
-    open_redis,
-    take_turn,
-    waiting_messages,
-)
+from app.jobs import broker
 from app.jobs.leases import open_jobs, reconcile
 from app.jobs.notify import notifier_info
 from app.server.upkeep import UPKEEP, UPKEEP_EVERY_S
@@ -38,8 +31,8 @@ class Process:
 
     def __init__(self, settings: Settings, database_url: str, redis_url: str) -> None:
         self.engine: Engine = make_engine(database_url, pool_size=_POOL, max_overflow=2)
-        self.notifier = CeleryNotifier(redis_url)
-        self.redis: Redis = open_redis(redis_url)
+        self.notifier = broker.CeleryNotifier(redis_url)
+        self.redis: Redis = broker.open_redis(redis_url)
         self.settings = settings
         self.at_work = AtWork()
         self.sessions: sessionmaker[Session] = make_session_factory(
@@ -101,11 +94,11 @@ class Process:
 
     def _reconcile(self) -> None:
         try:
-            note_worker_alive(self.redis)
-            if waiting_messages(self.redis, RECONCILE_QUEUE):
+            broker.note_worker_alive(self.redis)
+            if broker.waiting_messages(self.redis, broker.RECONCILE_QUEUE):
                 return
-            is_quiet = waiting_messages(self.redis) == 0
-            is_my_turn = take_turn(self.redis, "upkeep", UPKEEP_EVERY_S)
+            is_quiet = broker.waiting_messages(self.redis) == 0
+            is_my_turn = broker.take_turn(self.redis, "upkeep", UPKEEP_EVERY_S)
         except RedisError:
             is_quiet, is_my_turn = True, False
         for job_id in self._due():

@@ -7,24 +7,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.classes.log import (
-    DescribeRequest,
-    ExemplarsRequest,
-    MoveRequest,
-    RenameRequest,
-    Simple,
-    StateRequest,
-)
-from app.classes.naming import (
-    WITHDRAWN,
-    check_class_name,
-    check_description,
-    check_state,
-    find_class,
-    no_class,
-    refuse_taken,
-    usable_class,
-)
+from app.classes import log, naming
 from app.classes.tables import GlitchClass
 from app.classes.tree import DEEPEST, Tree
 from app.clusters.tables import LabelSuggestion
@@ -39,23 +22,25 @@ MOST_EXEMPLARS = 12
 Values = dict[str, Any]
 
 
-def wanted_values(session: Session, known: GlitchClass, change: Simple) -> tuple[Values, Values]:
+def wanted_values(
+    session: Session, known: GlitchClass, change: log.Simple
+) -> tuple[Values, Values]:
     """The columns that a change sets, and what the history is to say besides.
 
     Raises:
         InvalidRequestError: if the new value cannot be; says why.
         ConflictError: if it contradicts the other classes, or is what it was.
     """
-    if isinstance(change, RenameRequest):
+    if isinstance(change, log.RenameRequest):
         return _renamed(session, known, change), {}
-    if isinstance(change, DescribeRequest):
-        check_description(change.description)
+    if isinstance(change, log.DescribeRequest):
+        naming.check_description(change.description)
         return {"description": change.description.strip()}, {}
-    if isinstance(change, StateRequest):
-        check_state(change.state)
+    if isinstance(change, log.StateRequest):
+        naming.check_state(change.state)
         return {"state": change.state}, {}
-    if isinstance(change, MoveRequest):
-        above = None if change.parent is None else usable_class(session, change.parent)
+    if isinstance(change, log.MoveRequest):
+        above = None if change.parent is None else naming.usable_class(session, change.parent)
         values = {"parent_id": None if above is None else above.id}
         return values, {"parent": None if above is None else above.name}
     return {"exemplar_ids": _exemplars(session, known, change)}, {}
@@ -68,7 +53,7 @@ def check_values(session: Session, known: GlitchClass, values: Mapping[str, Any]
         ConflictError: a name that was taken, a parent that is gone or lies below.
     """
     if "name" in values:
-        refuse_taken(session, values["name"], by_other_than=known.id)
+        naming.refuse_taken(session, values["name"], by_other_than=known.id)
     if values.get("parent_id") is not None:
         _check_place(session, known, values["parent_id"])
 
@@ -88,21 +73,21 @@ def set_values(session: Session, known: GlitchClass, values: Mapping[str, Any]) 
     session.flush()
 
 
-def _renamed(session: Session, known: GlitchClass, change: RenameRequest) -> Values:
+def _renamed(session: Session, known: GlitchClass, change: log.RenameRequest) -> Values:
     if known.origin == "gravityspy":
         raise ConflictError(
             f"{known.name} is Gravity Spy's name, by which its tools know the class: add a class "
             "of your own, or a sub-class, under another name."
         )
-    check_class_name(change.name)
-    refuse_taken(session, change.name, by_other_than=known.id)
+    naming.check_class_name(change.name)
+    naming.refuse_taken(session, change.name, by_other_than=known.id)
     return {"name": change.name}
 
 
 def _check_place(session: Session, known: GlitchClass, parent_id: int) -> None:
     above = session.get_one(GlitchClass, parent_id, populate_existing=True)
     tree = Tree.load(session)
-    if above.state == WITHDRAWN:
+    if above.state == naming.WITHDRAWN:
         raise ConflictError("The class above was taken back by now: choose another.")
     if above.id == known.id:
         raise ConflictError("A class cannot be a sub-class of itself: choose another.")
@@ -118,7 +103,7 @@ def _check_place(session: Session, known: GlitchClass, parent_id: int) -> None:
         )
 
 
-def _exemplars(session: Session, known: GlitchClass, change: ExemplarsRequest) -> list[str]:
+def _exemplars(session: Session, known: GlitchClass, change: log.ExemplarsRequest) -> list[str]:
     wanted = list(dict.fromkeys(change.glitch_ids))
     if len(wanted) > MOST_EXEMPLARS:
         raise InvalidRequestError(
@@ -242,9 +227,9 @@ def mergeable_into(session: Session, known: GlitchClass, name: str) -> GlitchCla
         InvalidRequestError: if there is no such class, or it is the same.
         ConflictError: if one of them is retired, suggestions wait, or sub-classes stand in the way.
     """
-    into = find_class(session, name)
+    into = naming.find_class(session, name)
     if into is None:
-        raise InvalidRequestError(no_class(session, name))
+        raise InvalidRequestError(naming.no_class(session, name))
     if into.id == known.id:
         raise InvalidRequestError("A class cannot be merged into itself: choose another.")
     for one in (known, into):

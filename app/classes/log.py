@@ -6,32 +6,24 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.core.events import (
-    ActRequest,
-    EventLog,
-    LoggedEvent,
-    Name,
-    RedoRequest,
-    UndoRequest,
-    replay_events,
-)
+from app.core import events
 
 
-class RenameRequest(ActRequest):
+class RenameRequest(events.ActRequest):
     """Give a class of ours another name; its labels follow."""
 
     action: Literal["rename"]
-    name: Name
+    name: events.Name
 
 
-class DescribeRequest(ActRequest):
+class DescribeRequest(events.ActRequest):
     """Say what it looks like and where it comes from."""
 
     action: Literal["describe"]
     description: Annotated[str, Field(max_length=20_000)]
 
 
-class StateRequest(ActRequest):
+class StateRequest(events.ActRequest):
     """Retire it, bring it back, mark it dormant or a candidate."""
 
     action: Literal["state"]
@@ -40,14 +32,14 @@ class StateRequest(ActRequest):
     )
 
 
-class MoveRequest(ActRequest):
+class MoveRequest(events.ActRequest):
     """Make it a sub-class."""
 
     action: Literal["move"]
-    parent: Name | None = Field(description="The class above; null for none.")
+    parent: events.Name | None = Field(description="The class above; null for none.")
 
 
-class ExemplarsRequest(ActRequest):
+class ExemplarsRequest(events.ActRequest):
     """Choose the glitches that show it best."""
 
     action: Literal["exemplars"]
@@ -56,18 +48,18 @@ class ExemplarsRequest(ActRequest):
     )
 
 
-class MergeClassRequest(ActRequest):
+class MergeClassRequest(events.ActRequest):
     """Label all its glitches as another class, and retire it. Needs the role admin."""
 
     action: Literal["merge"]
-    into: Name
+    into: events.Name
 
 
 Simple = RenameRequest | DescribeRequest | StateRequest | MoveRequest | ExemplarsRequest
-Change = Simple | MergeClassRequest | UndoRequest | RedoRequest
+Change = Simple | MergeClassRequest | events.UndoRequest | events.RedoRequest
 
 
-class ClassEvent(LoggedEvent):
+class ClassEvent(events.LoggedEvent):
     """Something that was done to a class."""
 
     kind: str = Field(
@@ -76,12 +68,12 @@ class ClassEvent(LoggedEvent):
     remark: str | None
 
 
-ClassLog = EventLog[ClassEvent]
+ClassLog = events.EventLog[ClassEvent]
 
 
 def replay(rows: Sequence[Any]) -> ClassLog:
     """What follows from these rows of the table of events, oldest first."""
-    return replay_events(
+    return events.replay_events(
         rows,
         lambda row, common: ClassEvent(**common, remark=row.payload.get("remark")),
         thing="class",

@@ -11,26 +11,8 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.classes import records, tables
-from app.classes.changes import (
-    check_values,
-    current_values,
-    merge_into,
-    mergeable_into,
-    refuse_strayed,
-    set_values,
-    take_back_merge,
-    wanted_values,
-)
+from app.classes import changes, naming, records, tables
 from app.classes.log import Change, ClassEvent, ClassLog, MergeClassRequest, StateRequest, replay
-from app.classes.naming import (
-    WITHDRAWN,
-    find_class,
-    lock_classes,
-    no_class,
-    select_classes,
-    to_class_record,
-)
 from app.classes.tables import GlitchClass
 from app.classes.tree import Tree
 from app.clusters.tables import LabelSuggestion
@@ -55,11 +37,13 @@ def get_class(session: Session, class_id: int) -> records.GlitchClass:
         NotFoundError: if there is none, or it was withdrawn.
     """
     row = session.execute(
-        select_classes().where(GlitchClass.id == class_id, GlitchClass.state != WITHDRAWN)
+        naming.select_classes().where(
+            GlitchClass.id == class_id, GlitchClass.state != naming.WITHDRAWN
+        )
     ).first()
     if row is None:
         raise NotFoundError(f"There is no class {class_id}: the list of classes names all of them.")
-    return to_class_record(row)
+    return naming.to_class_record(row)
 
 
 def get_class_named(session: Session, name: str) -> records.GlitchClass:
@@ -68,10 +52,10 @@ def get_class_named(session: Session, name: str) -> records.GlitchClass:
     Raises:
         NotFoundError: if there is none; says what a class that had the name is called now.
     """
-    found = find_class(session, name)
+    found = naming.find_class(session, name)
     if found is not None:
         return get_class(session, found.id)
-    raise NotFoundError(no_class(session, name))
+    raise NotFoundError(naming.no_class(session, name))
 
 
 def class_history(session: Session, class_id: int) -> ClassLog:
@@ -122,10 +106,10 @@ def change_class(
     """
     require_role(author, Role.REVIEWER)
     noted = {"remark": check_remark(change.remark)} if change.remark.strip() else {}
-    lock_classes(session)
+    naming.lock_classes(session)
     known = session.get(GlitchClass, class_id, populate_existing=True)
     log = class_history(session, class_id)
-    if known is None or (known.state == WITHDRAWN and not isinstance(change, RedoRequest)):
+    if known is None or (known.state == naming.WITHDRAWN and not isinstance(change, RedoRequest)):
         raise NotFoundError(f"There is no class {class_id}: the list of classes names all of them.")
     refuse_stale(log, change.last_event_id)
     with session.begin_nested():  # what is refused leaves no event, even if the caller goes on
@@ -135,7 +119,7 @@ def change_class(
             row = _do(session, known, change, author=author, noted=noted)
     record_event(session, author.name, row.kind, "class", known.name, event=row.id)
     session.flush()
-    is_gone = known.state == WITHDRAWN
+    is_gone = known.state == naming.WITHDRAWN
     log = told_history(session, class_id)
     return ClassOutcome(log, None if is_gone else get_class(session, class_id))
 
@@ -152,7 +136,7 @@ def withdraw_untouched(session: Session, class_id: int, *, author: Principal) ->
 
     One that somebody uses or changed by now stays.
     """
-    lock_classes(session)
+    naming.lock_classes(session)
     known = session.get_one(GlitchClass, class_id, populate_existing=True)
     if any(event.kind != "create" for event in class_history(session, class_id).events):
         return False
@@ -160,7 +144,7 @@ def withdraw_untouched(session: Session, class_id: int, *, author: Principal) ->
         refuse_used(session, known)
     except ConflictError:
         return False
-    known.state = WITHDRAWN
+    known.state = naming.WITHDRAWN
     note_withdrawal(session, class_id, author=author)
     session.flush()
     return True
@@ -177,15 +161,15 @@ def _do(
     _require_admin(known, change, author)
     row = _add(session, known.id, change.action, author)
     if isinstance(change, MergeClassRequest):
-        memory = merge_into(session, known, change.into, author=author, event_id=row.id)
+        memory = changes.merge_into(session, known, change.into, author=author, event_id=row.id)
         values: dict[str, Any] = {"state": "retired"}
     else:
-        values, memory = wanted_values(session, known, change)
-    before = current_values(known, values)
+        values, memory = changes.wanted_values(session, known, change)
+    before = changes.current_values(known, values)
     if before == values:
         raise ConflictError(f"That is how {known.name} is already: nothing was changed.")
-    check_values(session, known, values)
-    set_values(session, known, values)
+    changes.check_values(session, known, values)
+    changes.set_values(session, known, values)
     row.payload = {"before": before, "after": values, **memory, **noted}
     session.flush()
     return row
@@ -212,11 +196,14 @@ def _turn(
     values, _ = _values_of(root, memory, is_undo=is_undo)
     if root.kind == "merge":
         if is_undo:
-            take_back_merge(session, known, memory, did.id)
+            changes.take_back_merge(session, known, memory, did.id)
         else:
             into = session.get_one(GlitchClass, memory["into_id"]).name
-            memory = {**memory, **merge_into(session, known, into, author=author, event_id=row.id)}
-    set_values(session, known, values)
+            memory = {
+                **memory,
+                **changes.merge_into(session, known, into, author=author, event_id=row.id),
+            }
+    changes.set_values(session, known, values)
     row.payload = dict(noted) if is_undo else {**memory, **noted}
     session.flush()
     return row
@@ -240,17 +227,17 @@ def refuse_turn(
         if is_undo:
             refuse_used(session, known)
     values, expected = _values_of(root, memory, is_undo=is_undo)
-    if current_values(known, expected) != expected:
+    if changes.current_values(known, expected) != expected:
         raise ConflictError(
             f"{known.name} was changed since through another class: undo what was done to that "
             "one first."
         )
     if root.kind == "merge" and is_undo:
-        refuse_strayed(session, memory)
+        changes.refuse_strayed(session, memory)
     elif root.kind == "merge":
-        mergeable_into(session, known, session.get_one(GlitchClass, memory["into_id"]).name)
+        changes.mergeable_into(session, known, session.get_one(GlitchClass, memory["into_id"]).name)
     named = {"name": known.name} if root.kind == "create" and not is_undo else {}
-    check_values(session, known, {**values, **named})
+    changes.check_values(session, known, {**values, **named})
 
 
 def _values_of(
@@ -258,7 +245,7 @@ def _values_of(
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """What an undo or redo sets, and what must be there now."""
     if root.kind == "create":
-        before, after = {"state": WITHDRAWN}, {"state": root.payload["after"]["state"]}
+        before, after = {"state": naming.WITHDRAWN}, {"state": root.payload["after"]["state"]}
     else:
         before, after = memory["before"], memory["after"]
     return (before, after) if is_undo else (after, before)

@@ -6,16 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from app.clusters import service
 from app.clusters.occurrences import seen_before
 from app.clusters.records import Cluster, ClusteringParameters, Run, SeenBefore
-from app.clusters.service import (
-    ClusterFilters,
-    get_cluster,
-    list_clusters,
-    list_members,
-    list_runs,
-    start_clustering,
-)
 from app.core.model import ListOf, Model
 from app.glitches.schemas import Glitch, glitch_item
 from app.jobs import schemas as job_schemas
@@ -67,13 +60,13 @@ Limit = Annotated[int, Query(description="How many on a page, 1 to 500.")]
 @router.post("/runs", summary="Cluster what is novel", status_code=202)
 def new_run(session: SessionDep, principal: Submitter, body: NewRun) -> job_schemas.Job:
     """Starts a job; its result names the run. The same request while it is open is the same job."""
-    return job_schemas.job(start_clustering(session, body.parsed(), principal=principal))
+    return job_schemas.job(service.start_clustering(session, body.parsed(), principal=principal))
 
 
 @router.get("/runs", summary="Clusterings, latest first")
 def runs(session: SessionDep, _: Reader, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Run]:
     """What each flagged and found, in figures and in sentences."""
-    page = list_runs(session, limit=limit, cursor=cursor)
+    page = service.list_runs(session, limit=limit, cursor=cursor)
     return ListOf[Run].model_validate(page)
 
 
@@ -93,8 +86,8 @@ def clusters(
     cursor: Cursor = None,
 ) -> ListOf[Cluster]:
     """One page; pass `next` as `cursor`, with the same filters, to get the page after it."""
-    filters = ClusterFilters(state, ifo, min_size)
-    page = list_clusters(
+    filters = service.ClusterFilters(state, ifo, min_size)
+    page = service.list_clusters(
         session, filters, run_id=run, identity=identity, limit=limit, cursor=cursor
     )
     return ListOf[Cluster].model_validate(page)
@@ -103,7 +96,7 @@ def clusters(
 @router.get("/{cluster_id}", summary="One cluster")
 def cluster(session: SessionDep, _: Reader, cluster_id: UUID) -> Cluster:
     """Where it lies, when it occurs, how sure it is."""
-    return get_cluster(session, cluster_id)
+    return service.get_cluster(session, cluster_id)
 
 
 @router.get("/{cluster_id}/seen-before", summary="How often this look occurred, over time")
@@ -126,7 +119,9 @@ def members(
     cursor: Cursor = None,
 ) -> ListOf[Member]:
     """From the medoid outwards."""
-    page = list_members(session, cluster_id, is_exemplar=exemplar, limit=limit, cursor=cursor)
+    page = service.list_members(
+        session, cluster_id, is_exemplar=exemplar, limit=limit, cursor=cursor
+    )
     shown = [
         Member(**(vars(one) | {"glitch": glitch_item(base, one.glitch)})) for one in page.items
     ]

@@ -9,16 +9,7 @@ import numpy as np
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from app.clusters.decided import (
-    ALIKE,
-    Dismissal,
-    Part,
-    beside_of,
-    dismissed_among,
-    of_dismissed_look,
-    standing_dismissals,
-    unjudged,
-)
+from app.clusters import decided
 from app.clusters.findings import Finding, found
 from app.clusters.records import ClusteringParameters
 from app.clusters.selection import Selection
@@ -35,7 +26,7 @@ STATE_WORDS = {"promoted": "named", "merged": "merged into a class", "dismissed"
 class Draft:
     """A cluster that was found, and the earlier one that it continues, if any."""
 
-    part: Part
+    part: decided.Part
     before: Cluster | None
     match: Match | None
 
@@ -51,21 +42,21 @@ class ClusterStore:
     units: Unit
     n_stored: int = 0
     held: list[int] = field(default_factory=list)  # how large the parts kept apart are
-    _dismissals: list[Dismissal] | None = field(default=None, init=False)
+    _dismissals: list[decided.Dismissal] | None = field(default=None, init=False)
 
     def add(self, draft: Draft) -> list[Finding]:
         """Store a cluster; what came to a decided one since then apart, if it can be a cluster."""
         before, cluster = draft.before, draft.part.cluster
         if before is None or before.state not in DECIDED:
             return self._store(cluster, draft)
-        is_new = unjudged(self.session, before, self.selection.ids, cluster.members)
+        is_new = decided.unjudged(self.session, before, self.selection.ids, cluster.members)
         n = int(is_new.sum())
         if not n or n < self.parameters.min_cluster_size or is_new.all():
             return self._store(cluster, draft, n_unjudged=n)
         findings = self._store(self._some(cluster, ~is_new), draft)
         findings.append(found("beside", n=n, state=STATE_WORDS[before.state]))
         whole = draft.part.whole or cluster
-        apart = Draft(Part(self._some(cluster, is_new), None, whole=whole), None, None)
+        apart = Draft(decided.Part(self._some(cluster, is_new), None, whole=whole), None, None)
         return findings + self._store(apart.part.cluster, apart, beside=before.identity)
 
     def _some(self, cluster: FoundCluster, is_chosen: np.ndarray) -> FoundCluster:
@@ -95,7 +86,7 @@ class ClusterStore:
         if is_part:
             summary["is_part"] = True  # stability and chance are those of what was found, whole
         if beside is None and before is not None and before.state == "flagged":
-            beside = beside_of(before.summary)
+            beside = decided.beside_of(before.summary)
         if beside is not None:
             summary["beside"] = str(beside)
         if n_unjudged:
@@ -143,12 +134,12 @@ class ClusterStore:
 
     def _dismissed(
         self, cluster: FoundCluster, summary: dict[str, Any]
-    ) -> tuple[tuple[Dismissal, str] | None, list[Finding]]:
+    ) -> tuple[tuple[decided.Dismissal, str] | None, list[Finding]]:
         """The dismissal that holds for a new cluster too, with why; and what to say of others."""
         if self._dismissals is None:
-            self._dismissals = standing_dismissals(self.session, self.parameters)
+            self._dismissals = decided.standing_dismissals(self.session, self.parameters)
         members = [self.selection.ids[index] for index in cluster.members]
-        among = dismissed_among(self.session, self._dismissals, members)
+        among = decided.dismissed_among(self.session, self._dismissals, members)
         summary["dismissed_before"] = [
             {"n": n, "cluster_id": str(one.cluster.id), **one.facts} for one, n in among
         ]
@@ -158,7 +149,7 @@ class ClusterStore:
             said = found("dismissed_again", size=size, **again.facts)
             return (again, "These glitches were dismissed"), [said]
         findings = [found("dismissed_before", size=size, n=n, **one.facts) for one, n in among]
-        look = of_dismissed_look(
+        look = decided.of_dismissed_look(
             self.session, self.run.checkpoint_id, self._dismissals, self.units[cluster.members]
         )
         if look is None:
@@ -166,12 +157,12 @@ class ClusterStore:
         findings.append(found("dismissed_look", size=size, **look.facts))
         return (look, "Looks like a cluster whose look was dismissed"), findings
 
-    def _is_most_of(self, dismissal: Dismissal, n: int) -> bool:
+    def _is_most_of(self, dismissal: decided.Dismissal, n: int) -> bool:
         """Whether n are half or more of the dismissed glitches that this run could cluster."""
-        [(_, everyone)] = dismissed_among(self.session, [dismissal], self.selection.ids)
-        return n >= ALIKE * everyone
+        [(_, everyone)] = decided.dismissed_among(self.session, [dismissal], self.selection.ids)
+        return n >= decided.ALIKE * everyone
 
-    def _dismiss(self, key: UUID, earlier: Dismissal, why: str) -> None:
+    def _dismiss(self, key: UUID, earlier: decided.Dismissal, why: str) -> None:
         """An event of its own, so that it can be undone for this cluster alone."""
         self.session.add(
             ReviewEvent(

@@ -21,14 +21,8 @@ from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from app.core import errors
 from app.core.database import Base, one_of, uuid7
-from app.core.errors import (
-    ConflictError,
-    InvalidRequestError,
-    NotFoundError,
-    PermissionDeniedError,
-    UnauthenticatedError,
-)
 
 ROLES = ("reader", "submitter", "reviewer", "admin")
 
@@ -175,7 +169,7 @@ def parse_role(text: str) -> Role:
         if role.label == text:
             return role
     known = ", ".join(role.label for role in Role)
-    raise InvalidRequestError(f"There is no role {text[:40]!r}: give one of {known}.")
+    raise errors.InvalidRequestError(f"There is no role {text[:40]!r}: give one of {known}.")
 
 
 def holder_of(token: ApiToken | None) -> Principal | None:
@@ -208,11 +202,11 @@ def create_token(
     if author is not None:
         require_role(author, Role.ADMIN)
     if not 1 <= len(name.strip()) <= LONGEST_NAME or not name.isprintable():
-        raise InvalidRequestError(
+        raise errors.InvalidRequestError(
             f"A token needs a name of 1 to {LONGEST_NAME} printable characters."
         )
     if lifetime is not None and not timedelta(0) < lifetime <= LONGEST_LIFETIME:
-        raise InvalidRequestError(
+        raise errors.InvalidRequestError(
             f"A token may expire after at most {LONGEST_LIFETIME.days:,} days; without a number "
             "it is good until it is revoked."
         )
@@ -227,7 +221,7 @@ def create_token(
         .returning(ApiToken)
     )
     if row is None:
-        raise ConflictError(
+        raise errors.ConflictError(
             f"A token named {name.strip()!r} is in use: choose another name or revoke that one."
         )
     actor = author.name if author else "command line"
@@ -241,7 +235,7 @@ def verify_token(session: Session, secret: str) -> Principal:
     Raises:
         UnauthenticatedError: if it is unknown, revoked or expired; the message does not say which.
     """
-    refusal = UnauthenticatedError(
+    refusal = errors.UnauthenticatedError(
         "The token is not valid: send a current one as 'Authorization: Bearer TOKEN'."
     )
     if len(secret) > LONGEST_SECRET:
@@ -269,7 +263,7 @@ def require_role(principal: Principal, role: Role) -> None:
         PermissionDeniedError: for everybody else.
     """
     if principal.role < role:
-        raise PermissionDeniedError(
+        raise errors.PermissionDeniedError(
             f"This needs the role {role.label} or a higher one; the token's role is "
             f"{principal.role.label}. Ask an admin for another token."
         )
@@ -296,8 +290,8 @@ def revoke_token(
     )
     if row is None:
         if session.get(ApiToken, token_id) is None:
-            raise NotFoundError(f"There is no token {token_id}.")
-        raise ConflictError(f"Token {token_id} was revoked before.")
+            raise errors.NotFoundError(f"There is no token {token_id}.")
+        raise errors.ConflictError(f"Token {token_id} was revoked before.")
     actor = principal.name if principal else "command line"
     record_event(session, actor, "revoke", "token", token_id)
     return _to_record(row)

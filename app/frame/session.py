@@ -9,26 +9,11 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request, Response
 
+from app.core import sign_on
 from app.core.access import Principal, verify_token
 from app.core.errors import NotFoundError, PermissionDeniedError, UnauthenticatedError
-from app.core.sign_on import (
-    Attempt,
-    end_session,
-    holder_of_code,
-    note_refused_login,
-    open_session,
-    redeem_code,
-)
+from app.frame import deps
 from app.frame.contexts import LoggedOutPage, LoginPage
-from app.frame.deps import (
-    CsrfChecked,
-    PageRoute,
-    SignerDep,
-    VisitorDep,
-    is_https,
-    set_cookie,
-    visitor_of,
-)
 from app.frame.failures import see_other
 from app.frame.render import CLOCK_COOKIE_NAME, SCHEME_COOKIE_NAME, local_path, render
 from app.frame.sessions import COOKIE_NAME, MAX_COOKIE_CHARACTERS
@@ -37,7 +22,7 @@ from app.server.request_scope import SessionDep, base_url, runtime_of
 if TYPE_CHECKING:
     from app.issuers.login import LoginProvider
 
-router = APIRouter(route_class=PageRoute)
+router = APIRouter(route_class=deps.PageRoute)
 
 _YEAR_S = 365 * 24 * 3600
 _LONGEST_TOKEN = 200
@@ -52,7 +37,7 @@ def login_form(
     *,
     request: Request,
     session: SessionDep,
-    visitor: VisitorDep,
+    visitor: deps.VisitorDep,
     code: Annotated[str | None, Query()] = None,
     next: Annotated[str | None, Query()] = None,  # noqa: A002 - the name in the address
 ) -> Response:
@@ -67,19 +52,19 @@ def login_form(
             return see_other(next_path)
         return render(request, _form(request, None, next_path))
     try:
-        holder = holder_of_code(session, code)
+        holder = sign_on.holder_of_code(session, code)
     except UnauthenticatedError as error:
         return render(request, _form(request, str(error), next_path), status=401)
     page = LoginPage(None, next_path, code=code, holder=holder.name)
     return _unkept(render(request, page))
 
 
-@router.post("/login", dependencies=[CsrfChecked])
+@router.post("/login", dependencies=[deps.CsrfChecked])
 def login(
     *,
     request: Request,
     session: SessionDep,
-    signer: SignerDep,
+    signer: deps.SignerDep,
     token: Annotated[str, Form()] = "",
     code: Annotated[str | None, Form()] = None,
     next: Annotated[str | None, Form()] = None,  # noqa: A002 - the name in the form
@@ -87,9 +72,11 @@ def login(
     """Exchange a token, or the code of a login link, for a session."""
     next_path = local_path(next)
     try:
-        principal = _principal(session, token) if code is None else redeem_code(session, code)
+        principal = (
+            _principal(session, token) if code is None else sign_on.redeem_code(session, code)
+        )
     except UnauthenticatedError as error:
-        note_refused_login(session, client_of(request))
+        sign_on.note_refused_login(session, client_of(request))
         sentence = "That token is unknown or revoked: check that all of it was copied."
         page = _form(request, sentence if code is None else str(error), next_path)
         return render(request, page, status=401)
@@ -100,7 +87,7 @@ def login(
 @router.get("/login/provider")
 def to_provider(
     request: Request,
-    signer: SignerDep,
+    signer: deps.SignerDep,
     next: Annotated[str | None, Query()] = None,  # noqa: A002 - the name in the address
 ) -> Response:
     """Off to the provider of logins; a signed cookie says what it was begun for.
@@ -113,7 +100,7 @@ def to_provider(
     if len(cookie) > MAX_COOKIE_CHARACTERS:
         cookie = signer.seal("login", *kept, local_path(None))
     response = see_other(address)
-    set_cookie(request, response, LOGIN_COOKIE_NAME, cookie, _LOGIN_S)
+    deps.set_cookie(request, response, LOGIN_COOKIE_NAME, cookie, _LOGIN_S)
     return _unkept(response)
 
 
@@ -122,7 +109,7 @@ def from_provider(
     *,
     request: Request,
     session: SessionDep,
-    signer: SignerDep,
+    signer: deps.SignerDep,
     state: Annotated[str, Query()] = "",
     code: Annotated[str, Query()] = "",
 ) -> Response:
@@ -134,14 +121,14 @@ def from_provider(
         attempt = _attempt(begun, state, code)
         principal, id_token = provider.finish(_come_back_to(request), code, attempt)
     except (UnauthenticatedError, PermissionDeniedError) as error:
-        note_refused_login(session, client_of(request))
+        sign_on.note_refused_login(session, client_of(request))
         status = 401 if isinstance(error, UnauthenticatedError) else 403
         form = _form(request, str(error), next_path)
         response: Response = render(request, form, status=status)
     else:
         response = _let_in(request, session, signer, principal, "provider", next_path=next_path)
         kept = id_token if len(id_token) <= _LONGEST_KEPT_TOKEN else ""
-        set_cookie(request, response, PROVIDER_COOKIE_NAME, f"={kept}", signer.lifetime_s)
+        deps.set_cookie(request, response, PROVIDER_COOKIE_NAME, f"={kept}", signer.lifetime_s)
     response.delete_cookie(LOGIN_COOKIE_NAME, path="/ui")
     return _unkept(response)
 
@@ -166,7 +153,7 @@ def _come_back_to(request: Request) -> str:
     return f"{base_url(request)}/ui/login/callback"
 
 
-def _attempt(begun: list[Any], state: str, code: str) -> Attempt:
+def _attempt(begun: list[Any], state: str, code: str) -> sign_on.Attempt:
     """What this browser began, where the state that came back is that one's."""
     expected = str(begun[0]) if begun and begun[3] > time.time() else ""
     if not expected or not hmac.compare_digest(expected.encode(), state.encode()):
@@ -175,25 +162,25 @@ def _attempt(begun: list[Any], state: str, code: str) -> Attempt:
         )
     if not code:
         raise UnauthenticatedError("The login was not completed: start again, or use a token.")
-    return Attempt(*begun[:3])
+    return sign_on.Attempt(*begun[:3])
 
 
 def _let_in(
     request: Request,
     session: SessionDep,
-    signer: SignerDep,
+    signer: deps.SignerDep,
     principal: Principal,
     way: str,
     *,
     next_path: str,
 ) -> Response:
-    visitor = visitor_of(request)
+    visitor = deps.visitor_of(request)
     if visitor.principal is not None:
-        end_session(session, request.state.session_id, visitor.principal)
-    session_id = open_session(session, principal, signer.lifetime_s, way)
+        sign_on.end_session(session, request.state.session_id, visitor.principal)
+    session_id = sign_on.open_session(session, principal, signer.lifetime_s, way)
     cookie, _ = signer.issue(str(session_id), time.time())
     response = see_other(next_path)
-    set_cookie(request, response, COOKIE_NAME, cookie, signer.lifetime_s)
+    deps.set_cookie(request, response, COOKIE_NAME, cookie, signer.lifetime_s)
     if PROVIDER_COOKIE_NAME in request.cookies:  # of a session before
         response.delete_cookie(PROVIDER_COOKIE_NAME, path="/ui")
     return _unkept(response)
@@ -218,11 +205,11 @@ def _unkept(response: Response) -> Response:
     return response
 
 
-@router.post("/logout", dependencies=[CsrfChecked])
-def logout(request: Request, session: SessionDep, visitor: VisitorDep) -> Response:
+@router.post("/logout", dependencies=[deps.CsrfChecked])
+def logout(request: Request, session: SessionDep, visitor: deps.VisitorDep) -> Response:
     """End the session, here and wherever its cookie was copied to."""
     if visitor.principal is not None:
-        end_session(session, request.state.session_id, visitor.principal)
+        sign_on.end_session(session, request.state.session_id, visitor.principal)
     is_of_provider = PROVIDER_COOKIE_NAME in request.cookies
     response = see_other("/ui/logout/provider") if is_of_provider else _logged_out()
     response.delete_cookie(COOKIE_NAME, path="/ui")
@@ -230,7 +217,7 @@ def logout(request: Request, session: SessionDep, visitor: VisitorDep) -> Respon
 
 
 @router.get("/logout/provider")
-def logout_at_provider(request: Request, visitor: VisitorDep) -> Response:
+def logout_at_provider(request: Request, visitor: deps.VisitorDep) -> Response:
     """On to the provider, whose session would let the next person at this browser in.
 
     A page that leads on by itself, because the policy of pages sends forms, and what they are
@@ -254,7 +241,7 @@ def _logged_out() -> Response:
     return see_other("/ui/login", done="logged-out")
 
 
-@router.post("/clock", dependencies=[CsrfChecked])
+@router.post("/clock", dependencies=[deps.CsrfChecked])
 def choose_clock(
     request: Request,
     clock: Annotated[str, Form()] = "gps",
@@ -264,7 +251,7 @@ def choose_clock(
     return _remembered(request, back, CLOCK_COOKIE_NAME, "utc" if clock == "utc" else "gps")
 
 
-@router.post("/scheme", dependencies=[CsrfChecked])
+@router.post("/scheme", dependencies=[deps.CsrfChecked])
 def choose_scheme(
     request: Request,
     scheme: Annotated[str, Form(max_length=10)] = "system",
@@ -279,6 +266,6 @@ def _remembered(request: Request, back: str | None, name: str, value: str) -> Re
     """Back to the page, with a choice kept in a cookie that scripts may write too."""
     response = see_other(local_path(back))
     response.set_cookie(
-        name, value, max_age=_YEAR_S, path="/ui", samesite="lax", secure=is_https(request)
+        name, value, max_age=_YEAR_S, path="/ui", samesite="lax", secure=deps.is_https(request)
     )
     return response

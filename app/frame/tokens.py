@@ -7,16 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.orm import Session
 
-from app.core.access import (
-    LONGEST_NAME,
-    Principal,
-    Role,
-    TokenRecord,
-    create_token,
-    list_tokens,
-    parse_role,
-    revoke_token,
-)
+from app.core import access
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.frame.contexts import Choice, PageContext
 from app.frame.deps import Admin, CsrfChecked, PageRoute, Reader
@@ -42,8 +33,8 @@ class TokensPage(PageContext):
     template: ClassVar[str] = "tokens.html"
     section: ClassVar[str] = "tokens"
 
-    rows: tuple[TokenRecord, ...]
-    revoked: tuple[TokenRecord, ...]
+    rows: tuple[access.TokenRecord, ...]
+    revoked: tuple[access.TokenRecord, ...]
     own_id: UUID | None  # of the one that this session came in with
     can_create: bool
     roles: tuple[Choice, ...]
@@ -55,10 +46,10 @@ class TokensPage(PageContext):
 router = APIRouter(route_class=PageRoute)
 
 ROLE_TEXTS = {
-    Role.READER: "reader: look, search, download",
-    Role.SUBMITTER: "submitter: also upload and label",
-    Role.REVIEWER: "reviewer: also review clusters and classes",
-    Role.ADMIN: "admin: also tokens and models",
+    access.Role.READER: "reader: look, search, download",
+    access.Role.SUBMITTER: "submitter: also upload and label",
+    access.Role.REVIEWER: "reviewer: also review clusters and classes",
+    access.Role.ADMIN: "admin: also tokens and models",
 }
 
 
@@ -80,7 +71,7 @@ def make_token(
     """Make a token. Its secret is in this answer alone, so that there is no page to go on to."""
     try:
         with session.begin_nested():
-            new = create_token(session, name, parse_role(role), author=principal)
+            new = access.create_token(session, name, access.parse_role(role), author=principal)
     except (InvalidRequestError, ConflictError) as error:
         page = _page(session, principal, typed_name=name, typed_role=role, error=str(error))
         return render(request, page, status=status_of(error))
@@ -95,7 +86,7 @@ def end_token(session: SessionDep, principal: Reader, token_id: str) -> Response
         wanted = UUID(token_id)
     except ValueError:
         raise NotFoundError("There is no such token: the list has those that there are.") from None
-    revoke_token(session, wanted, principal=principal)
+    access.revoke_token(session, wanted, principal=principal)
     if wanted == principal.token_id:
         return see_other("/ui/login", done="own-token-revoked")
     return see_other("/ui/tokens", done="token-revoked")
@@ -103,22 +94,24 @@ def end_token(session: SessionDep, principal: Reader, token_id: str) -> Response
 
 def _page(
     session: Session,
-    principal: Principal,
+    principal: access.Principal,
     *,
     typed_name: str = "",
-    typed_role: str = Role.READER.label,
+    typed_role: str = access.Role.READER.label,
     made: MadeToken | None = None,
     error: str | None = None,
 ) -> TokensPage:
-    is_admin = principal.role >= Role.ADMIN
-    seen = [token for token in list_tokens(session) if is_admin or token.id == principal.token_id]
+    is_admin = principal.role >= access.Role.ADMIN
+    seen = [
+        token for token in access.list_tokens(session) if is_admin or token.id == principal.token_id
+    ]
     return TokensPage(
         rows=tuple(token for token in seen if token.revoked_at is None),
         revoked=tuple(token for token in seen if token.revoked_at is not None),
         own_id=principal.token_id,
         can_create=is_admin,
         roles=choices({role.label: text for role, text in ROLE_TEXTS.items()}, typed_role),
-        typed_name=typed_name[:LONGEST_NAME],
+        typed_name=typed_name[: access.LONGEST_NAME],
         made=made,
         error=error,
     )

@@ -16,17 +16,9 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from app.launch import data_directory
 from app.launch.address import address_of, take_address
 from app.launch.child import Child, KeptChild
-from app.launch.data_directory import (
-    STOPPING,
-    TOKEN_FILE,
-    HeldLock,
-    bound_logs,
-    hold_data_directory,
-    prepare_data_directory,
-    read_token,
-)
 from app.launch.database import RunningDatabase, running_database
 from app.launch.parent_watch import stop_with_parent
 from app.launch.redis.broker import RunningBroker, running_broker
@@ -49,7 +41,7 @@ class _Place:
     """Where one service runs, held for as long as it does."""
 
     folder: Path
-    lock: HeldLock
+    lock: data_directory.HeldLock
     listener: socket.socket
     url: str
     broker: RunningBroker
@@ -99,14 +91,14 @@ class Supervisor:
         Raises:
             LaunchError: if a part cannot start or does not stay up, in one sentence.
         """
-        folder = prepare_data_directory(self._settings.data_dir)
+        folder = data_directory.prepare_data_directory(self._settings.data_dir)
         with (
             self._signals(),
             contextlib.suppress(StopRequestedError),
-            hold_data_directory(folder, "a service that is starting") as lock,
+            data_directory.hold_data_directory(folder, "a service that is starting") as lock,
             contextlib.closing(take_address(self._settings.host, self._settings.port)) as listener,
         ):
-            read_token(folder)  # a damaged one is reported before anything starts
+            data_directory.read_token(folder)  # a damaged one is reported before anything starts
             url = address_of(self._settings.host, listener.getsockname()[1])
             lock.describe(f"the service at {url}")
             try:
@@ -115,7 +107,7 @@ class Supervisor:
                 ) as broker:
                     self._run_parts(_Place(folder, lock, listener, url, broker))
             finally:
-                lock.describe(STOPPING)
+                lock.describe(data_directory.STOPPING)
 
     def _run_parts(self, place: _Place) -> None:
         with contextlib.ExitStack() as stack:
@@ -139,7 +131,7 @@ class Supervisor:
         self._tell(place, prepared)
         # Only now: their imports would compete with the service's for the cores.
         self._background = place.start_background(database, self._console)
-        token = read_token(place.folder)
+        token = data_directory.read_token(place.folder)
         if prepared.demo_job and prepared.login_code and token:
             told = (place.url, token, prepared.demo_job, self._console)
             threading.Thread(target=_show_filling, args=told, daemon=True).start()
@@ -149,7 +141,7 @@ class Supervisor:
             database.check(self._console.print)
             place.broker.check()
             if time.monotonic() > logs_at:
-                bound_logs(place.folder)
+                data_directory.bound_logs(place.folder)
                 logs_at = time.monotonic() + _LOGS_EVERY_S
             for child in self._background:
                 child.check()
@@ -162,9 +154,10 @@ class Supervisor:
             link = f"{place.url}/ui/login?code={prepared.login_code}"
             print(f"log in: {link}", flush=True)  # noqa: T201
         else:
+            file = place.folder / data_directory.TOKEN_FILE
             self._console.print(
-                f"The token in {place.folder / TOKEN_FILE} is unknown or revoked: remove the file "
-                "and start again for a new one, or use another token."
+                f"The token in {file} is unknown or revoked: remove the file and start again for a "
+                "new one, or use another token."
             )
 
     def _stop_background(self) -> None:

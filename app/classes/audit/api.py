@@ -6,15 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from app.classes.audit import service
 from app.classes.audit.records import Audit, AuditedGlitch, ImpureCluster
-from app.classes.audit.service import (
-    VOTERS,
-    keep_label,
-    latest_audit,
-    list_doubtful_glitches,
-    list_impure_clusters,
-    start_audit,
-)
 from app.core.model import ListOf, Model
 from app.glitches import schemas as glitch_schemas
 from app.glitches.records import Label
@@ -32,7 +25,8 @@ class NewAudit(Model):
     """How to audit."""
 
     n_voters: int = Field(
-        default=VOTERS, description="How many nearest labelled glitches to ask of each, 1 to 50."
+        default=service.VOTERS,
+        description="How many nearest labelled glitches to ask of each, 1 to 50.",
     )
 
 
@@ -58,7 +52,9 @@ class Summary(Model):
 @router.post("", summary="Audit all labels", status_code=202)
 def new_audit(session: SessionDep, principal: Submitter, body: NewAudit) -> job_schemas.Job:
     """Starts a job. The same request while it is open is the same job."""
-    return job_schemas.job(start_audit(session, principal=principal, n_voters=body.n_voters))
+    return job_schemas.job(
+        service.start_audit(session, principal=principal, n_voters=body.n_voters)
+    )
 
 
 @router.get("", summary="Labels that deserve a second look")
@@ -66,10 +62,10 @@ def label_audit(
     base: BaseUrl, session: SessionDep, _: Reader, run: Run = None, limit: Limit = 50
 ) -> Summary:
     """Impure clusters, and glitches unlike their own label, the most doubtful first."""
-    clusters = list_impure_clusters(session, run_id=run, limit=limit)
-    glitches = list_doubtful_glitches(session, limit=limit)
+    clusters = service.list_impure_clusters(session, run_id=run, limit=limit)
+    glitches = service.list_doubtful_glitches(session, limit=limit)
     return Summary(
-        audit=latest_audit(session),
+        audit=service.latest_audit(session),
         clusters=list(clusters.items),
         glitches=[_glitch(base, one) for one in glitches.items],
     )
@@ -89,7 +85,7 @@ def doubtful_glitches(
     cursor: Cursor = None,
 ) -> ListOf[DoubtfulGlitch]:
     """Of the latest audit, largest lead of the other label first; not those relabelled since."""
-    page = list_doubtful_glitches(
+    page = service.list_doubtful_glitches(
         session,
         ifo=ifo,
         label=label,
@@ -104,7 +100,7 @@ def doubtful_glitches(
 @router.post("/glitches/{glitch_id}/keep", summary="Say that a label is right", status_code=201)
 def keep(session: SessionDep, principal: Submitter, glitch_id: UUID) -> Label:
     """No audit lists the glitch again while it has that label. Revoke the answer to undo it."""
-    return keep_label(session, glitch_id, author=principal)
+    return service.keep_label(session, glitch_id, author=principal)
 
 
 @router.get("/clusters", summary="Clusters whose labelled members disagree")
@@ -112,7 +108,7 @@ def impure_clusters(
     session: SessionDep, _: Reader, run: Run = None, limit: Limit = 50, cursor: Cursor = None
 ) -> ListOf[ImpureCluster]:
     """By (1 - purity) x labelled members, the worst first."""
-    page = list_impure_clusters(session, run_id=run, limit=limit, cursor=cursor)
+    page = service.list_impure_clusters(session, run_id=run, limit=limit, cursor=cursor)
     return ListOf[ImpureCluster].model_validate(page)
 
 

@@ -14,17 +14,9 @@ from app.clusters.tables import Cluster, ClusterMember
 from app.core.access import Principal, Role, require_role
 from app.core.errors import ConflictError, InvalidRequestError
 from app.core.paging import Page, check_limit, cursor_id, read_page, wrong_cursor
-from app.glitches import records
+from app.glitches import records, selection
 from app.glitches.labels import append_label
 from app.glitches.records import GlitchFilters
-from app.glitches.selection import (
-    check_filters,
-    check_ifo,
-    class_ids,
-    get_glitch,
-    select_glitches,
-    to_record,
-)
 from app.glitches.tables import Glitch, Label
 from app.jobs.records import JobRecord
 from app.jobs.service import create_job
@@ -102,25 +94,29 @@ def list_doubtful_glitches(
         return Page()
     suggested = aliased(GlitchClass)
     query = (
-        select_glitches(suggested.name, LabelFinding.n_agreeing, LabelFinding.n_suggesting)
+        selection.select_glitches(
+            suggested.name, LabelFinding.n_agreeing, LabelFinding.n_suggesting
+        )
         .join(LabelFinding, LabelFinding.glitch_id == Glitch.id)
         .join(suggested, suggested.id == LabelFinding.suggested_id)
         .where(*_standing(audit.id))
     )
     if ifo is not None:
-        check_ifo(ifo)
+        selection.check_ifo(ifo)
         query = query.where(Glitch.ifo == ifo)
     if origin is not None:
-        check_filters(GlitchFilters(origins=(origin,)))
+        selection.check_filters(GlitchFilters(origins=(origin,)))
         query = query.where(Glitch.origin == origin)
     if label is not None:
-        query = query.where(LabelFinding.class_id.in_(class_ids(session, (label,))))
+        query = query.where(LabelFinding.class_id.in_(selection.class_ids(session, (label,))))
     if suggestion is not None:
-        query = query.where(LabelFinding.suggested_id.in_(class_ids(session, (suggestion,))))
+        query = query.where(
+            LabelFinding.suggested_id.in_(selection.class_ids(session, (suggestion,)))
+        )
     return read_page(
         session,
         query,
-        lambda row: AuditedGlitch(to_record(row), row[3], row[4], row[5], audit.n_voters),
+        lambda row: AuditedGlitch(selection.to_record(row), row[3], row[4], row[5], audit.n_voters),
         ((LabelFinding.margin, False), (LabelFinding.glitch_id, False)),
         limit,
         cursor=cursor,
@@ -139,7 +135,7 @@ def keep_label(session: Session, glitch_id: UUID, *, author: Principal) -> recor
         NotFoundError: if there is no such glitch.
         ConflictError: if it has no label, or its class is retired.
     """
-    name = get_glitch(session, glitch_id).label
+    name = selection.get_glitch(session, glitch_id).label
     if name is None:
         raise ConflictError("This glitch has no label by now, so there is none to be right.")
     return append_label(session, glitch_id, name, author=author, source=KEPT)

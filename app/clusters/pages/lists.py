@@ -11,13 +11,7 @@ from uuid import UUID
 from fastapi import Form
 from sqlalchemy.orm import Session
 
-from app.clusters.browsing import (
-    CHANGES,
-    changes_since,
-    count_by_state,
-    ranked_clusters,
-    runs_that_wait,
-)
+from app.clusters import browsing
 from app.clusters.findings import DOUBT, doubt_of, sentences
 from app.clusters.pages.view import ClusterCard, cluster_cards
 from app.clusters.pages.words import STATE_TEXTS
@@ -142,7 +136,7 @@ def clusters_page_of(
     values = {name: value for name, value in values.items() if value}
     runs = list_runs(session, limit=RUNS_OFFERED).items
     filters, page, errors = _read(values)
-    waiting = runs_that_wait(session)
+    waiting = browsing.runs_that_wait(session)
     first = next((one for one, _ in waiting), next(iter(runs), None))
     run = _chosen_run(session, first, values.get("run"), errors)
     if run is not None and run not in runs:  # an older one, which a job's page links to
@@ -151,8 +145,10 @@ def clusters_page_of(
     counts: dict[str, int] = {}
     if run is not None and not errors:
         offset = PAGE_SIZE * (page - 1)
-        found = ranked_clusters(session, run.id, filters, limit=PAGE_SIZE + 1, offset=offset)
-        counts = count_by_state(session, run.id, filters)
+        found = browsing.ranked_clusters(
+            session, run.id, filters, limit=PAGE_SIZE + 1, offset=offset
+        )
+        counts = browsing.count_by_state(session, run.id, filters)
     shown = found[:PAGE_SIZE]
     demo = demonstration(session)
     at_work, trouble = _followed(session, demo)
@@ -224,7 +220,7 @@ def _changes(
     """What is otherwise than in the run before, as links to the clusters that it means."""
     if run is None:
         return (), None
-    changed = changes_since(session, run)
+    changed = browsing.changes_since(session, run)
     if changed is None:
         return (), "This is the first run of its kind: everything in it is new."
     words = {
@@ -294,7 +290,7 @@ def _read(values: Mapping[str, str]) -> tuple[ClusterFilters, int, list[str]]:
         min_size.isascii() and min_size.isdigit() and len(min_size) < 9
     ):
         errors.append("The smallest size must be a whole number.")
-    if values.get("change", "new") not in CHANGES:
+    if values.get("change", "new") not in browsing.CHANGES:
         errors.append("There is no such change: choose one of those above the list.")
     page = values.get("page", "1")
     if not (page.isascii() and page.isdigit() and 0 < int(page[:9]) < 100_000):

@@ -10,15 +10,7 @@ from fastapi import Form
 from sqlalchemy.orm import Session
 
 from app.classes.naming import class_called, usable_class_names
-from app.clusters.browsing import (
-    Queue,
-    class_pictures,
-    exemplars_of,
-    latest_of,
-    member_facts,
-    parts_of,
-    queue_of,
-)
+from app.clusters import browsing
 from app.clusters.decided import beside_of
 from app.clusters.pages.model import Comparison, comparison_of, model_note, strips_of
 from app.clusters.pages.words import ClusterInWords, chord, cluster_href
@@ -165,7 +157,7 @@ def cluster_cards(
     session: Session, clusters: Sequence[Cluster], *, is_simulated: bool
 ) -> tuple[ClusterCard, ...]:
     """Clusters for the list."""
-    shown = exemplars_of(session, [cluster.id for cluster in clusters])
+    shown = browsing.exemplars_of(session, [cluster.id for cluster in clusters])
     named = class_names_of(session, [cluster.identity for cluster in clusters])
     cards = []
     for one in clusters:
@@ -214,9 +206,9 @@ def cluster_page_of(
     log = history(session, cluster.id)
     run = get_run(session, cluster.run_id)
     is_simulated = run.is_simulated
-    queue = queue_of(session, cluster)
+    queue = browsing.queue_of(session, cluster)
     names = usable_class_names(session)
-    medoid = next(iter(exemplars_of(session, [cluster.id]).get(cluster.id, ())), None)
+    medoid = next(iter(browsing.exemplars_of(session, [cluster.id]).get(cluster.id, ())), None)
     windows = () if medoid is None else medoid.views
     window = window_s if window_s in windows else nearest_window(windows, CARD_WINDOW_S)
     window = window or CARD_WINDOW_S
@@ -226,7 +218,7 @@ def cluster_page_of(
     members = list_members(
         session, cluster.id, order=order, limit=MEMBERS_SHOWN, offset=MEMBERS_SHOWN * (page - 1)
     )
-    facts = member_facts(session, cluster.id)
+    facts = browsing.member_facts(session, cluster.id)
     chosen = frozenset(map(str, typed.chosen))
     # What a second reviewer typed as a new class is kept, where only known ones are asked for.
     known = typed.class_name or ("" if cluster.state == "flagged" else typed.new_class)
@@ -312,7 +304,7 @@ def undo_offer(
     return UndoOffer(f"{cluster_href(cluster_id)}/review", event_id, log.last_id)
 
 
-def _queue_text(queue: Queue) -> str:
+def _queue_text(queue: browsing.Queue) -> str:
     if queue.place is not None:
         return f"{queue.place} of {queue.total:,} to review"
     return f"{queue.total:,} to review" if queue.total else "nothing left to review"
@@ -336,7 +328,9 @@ def _likenesses(
     session: Session, cluster: Cluster, window_s: float, *, is_simulated: bool
 ) -> tuple[Likeness, ...]:
     names = [one["label"] for one in cluster.summary.get("nearest_classes", [])]
-    known = exemplars(session) | class_pictures(session, names, window_s, is_simulated=is_simulated)
+    known = exemplars(session) | browsing.class_pictures(
+        session, names, window_s, is_simulated=is_simulated
+    )
     cards = {name: card(known[name], wanted_s=window_s) for name in names if name in known}
     returning = set(cluster.summary.get("returning", []))
     return tuple(
@@ -378,7 +372,7 @@ def _members(
 
 def _beside(session: Session, cluster: Cluster) -> tuple[str, str] | None:
     identity = beside_of(cluster.summary)
-    decided = None if identity is None else latest_of(session, identity)
+    decided = None if identity is None else browsing.latest_of(session, identity)
     if decided is None or decided.state == "flagged":  # what was decided was taken back
         return None
     name = class_names_of(session, [decided.identity]).get(decided.identity)
@@ -389,10 +383,10 @@ def _beside(session: Session, cluster: Cluster) -> tuple[str, str] | None:
 
 def _elsewhere(session: Session, cluster: Cluster) -> tuple[tuple[str, str], ...]:
     """Where to go instead: the parts of a split, or what a later run found."""
-    parts = parts_of(session, cluster.id)
+    parts = browsing.parts_of(session, cluster.id)
     if parts:
         return tuple((cluster_href(one.id), f"the part of {one.size:,}") for one in parts)
-    latest = latest_of(session, cluster.identity)
+    latest = browsing.latest_of(session, cluster.identity)
     if latest.id != cluster.id:
         return ((cluster_href(latest.id), f"the latest, with {latest.size:,} members"),)
     return ()

@@ -13,14 +13,7 @@ from uuid import UUID
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.classes.naming import (
-    WITHDRAWN,
-    create_class,
-    find_class,
-    lock_classes,
-    refuse_taken,
-    usable_class,
-)
+from app.classes import naming
 from app.classes.service import class_history, note_withdrawal, refuse_used
 from app.classes.tables import GlitchClass
 from app.clusters.chosen import store_chosen
@@ -157,7 +150,7 @@ def promote(scene: Scene, action: PromoteRequest) -> Memory:
     description = action.description or (
         f"Named by {scene.author.name} from a cluster of {scene.cluster.size} glitches."
     )
-    create_class(
+    naming.create_class(
         scene.session,
         action.class_name,
         description=description,
@@ -169,11 +162,11 @@ def promote(scene: Scene, action: PromoteRequest) -> Memory:
 
 def take_back_promotion(scene: Scene, memory: Mapping[str, Any]) -> None:
     """Withdraw the class, unless others use it by now."""
-    lock_classes(scene.session)
+    naming.lock_classes(scene.session)
     refuse_to_withdraw(scene.session, scene.cluster, memory)
     found = _class_of(scene.session, memory)
     if found is not None:
-        found.state = WITHDRAWN
+        found.state = naming.WITHDRAWN
         note_withdrawal(scene.session, found.id, author=scene.author)
     flag_again(scene, memory)
 
@@ -216,7 +209,7 @@ def assign(scene: Scene, action: AssignRequest) -> Memory:
     labels = append_labels(
         scene.session, wanted, action.class_name, author=scene.author, source=SOURCE
     )
-    found = find_class(scene.session, action.class_name)
+    found = naming.find_class(scene.session, action.class_name)
     return {
         "class_name": action.class_name,
         "class_name_id": None if found is None else found.id,
@@ -276,7 +269,7 @@ def comment(_scene: Scene, action: CommentRequest) -> Memory:
 
 
 def _become(scene: Scene, state: str, class_name: str) -> Memory:
-    found = usable_class(scene.session, class_name)
+    found = naming.usable_class(scene.session, class_name)
     n_suggested = suggest(
         scene.session,
         cluster_id=scene.cluster.id,
@@ -306,9 +299,9 @@ def _class_of(
     """The class that an event remembers, whatever it is called now; None if it was withdrawn."""
     class_id = memory.get(f"{key}_id")
     if class_id is None:  # remembered before classes could be renamed
-        return find_class(session, memory[key])
+        return naming.find_class(session, memory[key])
     found = session.get(GlitchClass, class_id, populate_existing=True)
-    return None if found is None or found.state == WITHDRAWN else found
+    return None if found is None or found.state == naming.WITHDRAWN else found
 
 
 def _refuse_changed(session: Session, found: GlitchClass) -> None:
@@ -352,9 +345,9 @@ def refuse_redo(session: Session, cluster: Cluster, action: Action) -> None:
         InvalidRequestError: the class or the members are there no more.
     """
     if isinstance(action, PromoteRequest):
-        refuse_taken(session, action.class_name)
+        naming.refuse_taken(session, action.class_name)
     if isinstance(action, MergeRequest | AssignRequest):
-        usable_class(session, action.class_name)
+        naming.usable_class(session, action.class_name)
     if isinstance(action, SplitRequest | AssignRequest):
         members_named(session, cluster, action.member_ids)
 

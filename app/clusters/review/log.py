@@ -6,37 +6,28 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.core.events import (
-    ActRequest,
-    EventLog,
-    LoggedEvent,
-    Name,
-    RedoRequest,
-    Remark,
-    UndoRequest,
-    replay_events,
-)
+from app.core import events
 
 MOST_MEMBERS = 10_000  # in one act
 _Members = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MOST_MEMBERS)]
 
 
-class PromoteRequest(ActRequest):
+class PromoteRequest(events.ActRequest):
     """Make the cluster a new class, suggested to its unlabelled members."""
 
     action: Literal["promote"]
-    class_name: Name = Field(description="1 to 64 letters, digits and underscores.")
+    class_name: events.Name = Field(description="1 to 64 letters, digits and underscores.")
     description: Annotated[str, Field(max_length=2000)] = ""
 
 
-class MergeRequest(ActRequest):
+class MergeRequest(events.ActRequest):
     """Say that it is a known class, suggested to its unlabelled members."""
 
     action: Literal["merge"]
-    class_name: Name
+    class_name: events.Name
 
 
-class DismissRequest(ActRequest):
+class DismissRequest(events.ActRequest):
     """Say that it is nothing of interest."""
 
     action: Literal["dismiss"]
@@ -46,33 +37,33 @@ class DismissRequest(ActRequest):
     )
 
 
-class SplitRequest(ActRequest):
+class SplitRequest(events.ActRequest):
     """Make these members a cluster of their own."""
 
     action: Literal["split"]
     member_ids: _Members
 
 
-class AssignRequest(ActRequest):
+class AssignRequest(events.ActRequest):
     """Label these members."""
 
     action: Literal["assign"]
-    class_name: Name
+    class_name: events.Name
     member_ids: _Members
 
 
-class AcceptRequest(ActRequest):
+class AcceptRequest(events.ActRequest):
     """Make suggestions labels: of these members, or all where none is named."""
 
     action: Literal["accept"]
     member_ids: Annotated[tuple[UUID, ...], Field(max_length=MOST_MEMBERS)] = ()
 
 
-class CommentRequest(ActRequest):
+class CommentRequest(events.ActRequest):
     """Leave a remark; it is never too late for one."""
 
     action: Literal["comment"]
-    text: Remark
+    text: events.Remark
 
 
 Action = (
@@ -83,12 +74,12 @@ Action = (
     | AssignRequest
     | AcceptRequest
     | CommentRequest
-    | UndoRequest
-    | RedoRequest
+    | events.UndoRequest
+    | events.RedoRequest
 )
 
 
-class ReviewEvent(LoggedEvent):
+class ReviewEvent(events.LoggedEvent):
     """Something that was done to a cluster."""
 
     kind: str = Field(
@@ -100,12 +91,12 @@ class ReviewEvent(LoggedEvent):
     text: str | None = Field(description="The comment, or the remark that was given with the act.")
 
 
-Log = EventLog[ReviewEvent]
+Log = events.EventLog[ReviewEvent]
 
 
 def replay(rows: Sequence[Any]) -> Log:
     """What follows from these rows of the table of events, oldest first."""
-    return replay_events(rows, _event, thing="cluster", tell_act=_tell)
+    return events.replay_events(rows, _event, thing="cluster", tell_act=_tell)
 
 
 def _event(row: Any, common: dict[str, Any]) -> ReviewEvent:

@@ -18,17 +18,7 @@ from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter
 from app.frame.failures import see_other, status_of
 from app.frame.render import environment, render
 from app.jobs.follow import STILL_HERE, event_stream, follow
-from app.jobs.pages.view import (
-    STATES,
-    JobFragment,
-    JobRow,
-    JobsPage,
-    heading_of,
-    job_href,
-    job_page_of,
-    kind_text,
-    live_of,
-)
+from app.jobs.pages import view
 from app.jobs.records import JobRecord
 from app.jobs.registry import known_kinds
 from app.jobs.service import cancel_job, get_job, list_jobs, retry_job
@@ -60,10 +50,12 @@ def jobs(
     except InvalidRequestError as refused:
         error = str(refused)
     now = datetime.now(UTC)
-    states = (("", "all"), *((name, text) for name, (text, _) in STATES.items()))
-    kinds = (("", "all"), *((name, kind_text(name)) for name in known_kinds()))
-    context = JobsPage(
-        rows=tuple(JobRow(one, heading_of(one), live_of(one, now)) for one in page.items),
+    states = (("", "all"), *((name, text) for name, (text, _) in view.STATES.items()))
+    kinds = (("", "all"), *((name, view.kind_text(name)) for name in known_kinds()))
+    context = view.JobsPage(
+        rows=tuple(
+            view.JobRow(one, view.heading_of(one), view.live_of(one, now)) for one in page.items
+        ),
         states=tuple(
             ClassCount(text, _list_href(kind=kind, state=name), name == (state or ""))
             for name, text in states
@@ -98,7 +90,7 @@ def job(
 ) -> Response:
     """One job; scripts keep it up to date."""
     found = _job(session, job_id)
-    page = job_page_of(session, found, principal, state=state or None, cursor=after or None)
+    page = view.job_page_of(session, found, principal, state=state or None, cursor=after or None)
     return render(request, page)
 
 
@@ -131,8 +123,8 @@ async def _messages(
         if news is None:
             yield STILL_HERE
             continue
-        live = live_of(news.job, datetime.now(UTC))
-        content = json.dumps(template.render(page=JobFragment(live)))
+        live = view.live_of(news.job, datetime.now(UTC))
+        content = json.dumps(template.render(page=view.JobFragment(live)))
         yield f"id: {news.last_event_id}\nevent: live\ndata: {content}\n\n"
         if not news.job.is_open:
             yield f"id: {news.last_event_id}\nevent: end\ndata: {json.dumps(live.state)}\n\n"
@@ -165,6 +157,6 @@ def _act(
         with session.begin_nested():
             act(session, found.id, principal)
     except (ConflictError, PermissionDeniedError) as error:
-        page = job_page_of(session, get_job(session, found.id), principal, error=str(error))
+        page = view.job_page_of(session, get_job(session, found.id), principal, error=str(error))
         return render(request, page, status=status_of(error))
-    return see_other(job_href(found), done=done)
+    return see_other(view.job_href(found), done=done)

@@ -8,17 +8,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from sqlalchemy.orm import Session
 
+from app.classes.audit import service
 from app.classes.audit.records import Audit, AuditedGlitch, ImpureCluster
-from app.classes.audit.service import (
-    KIND,
-    VOTERS,
-    keep_label,
-    latest_audit,
-    list_doubtful_glitches,
-    list_impure_clusters,
-    rank_doubted_classes,
-    start_audit,
-)
 from app.classes.naming import class_meant, usable_class_names
 from app.core.access import Principal, Role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, NotReadyError
@@ -105,11 +96,11 @@ def start(
     request: Request,
     session: SessionDep,
     principal: Submitter,
-    n_voters: Annotated[str, Form(max_length=20)] = str(VOTERS),
+    n_voters: Annotated[str, Form(max_length=20)] = str(service.VOTERS),
 ) -> Response:
     """Have the workers audit all labels."""
     try:
-        job = start_audit(session, principal=principal, n_voters=_voters(n_voters))
+        job = service.start_audit(session, principal=principal, n_voters=_voters(n_voters))
     except (InvalidRequestError, NotReadyError) as error:
         page = _page(session, principal, {}, start_error=str(error), n_voters=n_voters)
         return render(request, page, status=400)
@@ -121,7 +112,7 @@ def _voters(typed: str) -> int:
         return int(typed)
     except ValueError:
         raise InvalidRequestError(
-            f"“{typed[:20]}” is no number of neighbours: give one such as {VOTERS}."
+            f"“{typed[:20]}” is no number of neighbours: give one such as {service.VOTERS}."
         ) from None
 
 
@@ -141,7 +132,7 @@ def look_again(
     target = local_path(back, PATH)
     try:
         if act == "keep":
-            given = keep_label(session, glitch, author=principal)
+            given = service.keep_label(session, glitch, author=principal)
         else:
             name = class_meant(session, other) if act == "other" else class_name
             given = append_label(session, glitch, name, author=principal)
@@ -172,21 +163,21 @@ def _page(
     *,
     start_error: str | None = None,
     label_error: str | None = None,
-    n_voters: str = str(VOTERS),
+    n_voters: str = str(service.VOTERS),
     undo: UUID | None = None,
 ) -> AuditPage:
     chosen = {name: value.strip() for name, value in values.items() if value.strip()}
     filters = {name: value for name, value in chosen.items() if name != "after"}
-    audit = latest_audit(session)
+    audit = service.latest_audit(session)
     doubts: Page[AuditedGlitch] = Page()
     errors: tuple[str, ...] = () if label_error is None else (label_error,)
     try:
         of = {name: chosen.get(name) for name in ("ifo", "label", "suggestion", "origin")}
         cursor = chosen.get("after")
-        doubts = list_doubtful_glitches(session, **of, limit=PAGE_SIZE, cursor=cursor)
+        doubts = service.list_doubtful_glitches(session, **of, limit=PAGE_SIZE, cursor=cursor)
     except (InvalidRequestError, NotFoundError) as error:
         errors = (*errors, str(error))
-    clusters = list_impure_clusters(session, limit=CLUSTERS_SHOWN) if audit else Page()
+    clusters = service.list_impure_clusters(session, limit=CLUSTERS_SHOWN) if audit else Page()
     names = usable_class_names(session)
     return AuditPage(
         summary=None if audit is None else _summary(audit),
@@ -207,7 +198,7 @@ def _page(
                 href=_href({**filters, "label": one.name}),
                 is_chosen=one.name == chosen.get("label"),
             )
-            for one in rank_doubted_classes(session)
+            for one in service.rank_doubted_classes(session)
         ),
         class_names=names,
         undo=None if undo is None else str(undo),
@@ -244,7 +235,7 @@ def _summary(audit: Audit) -> str:
 
 def _job(session: Session) -> JobNote | None:
     """The latest audit's job, where it is at work or failed."""
-    latest = latest_job(session, KIND)
+    latest = latest_job(session, service.KIND)
     if latest is None or latest.state in {"succeeded", "cancelled"}:
         return None
     sentence = f"The latest audit failed: {latest.detail or 'see its job.'}"
