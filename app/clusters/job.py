@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.clusters.crowds import Reencoding
@@ -22,7 +22,8 @@ from app.clusters.selection import Selection, select_novel
 from app.clusters.storage import ClusterStore, Draft
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.database import is_any_of, uuid7
-from app.glitches.tables import Embedding, Glitch
+from app.core.postgres.partitions import has_rows
+from app.glitches.tables import Glitch
 from app.jobs.records import JobContext, JobRecord, OneTransaction
 from app.jobs.service import create_job
 from app.models import checkpoints
@@ -60,13 +61,7 @@ def run_clustering(
     parameters.check()
     checkpoint = checkpoints.active_checkpoint(session)
     # A small catalogue is judged by what is known today; a large one as it was when it came in.
-    embedded = (
-        select(Embedding.glitch_id)
-        .where(Embedding.checkpoint_id == checkpoint.id)
-        .limit(REJUDGED_AT_ONCE + 1)
-        .subquery()
-    )
-    if (session.scalar(select(func.count()).select_from(embedded)) or 0) <= REJUDGED_AT_ONCE:
+    if not has_rows(session, checkpoint.id, REJUDGED_AT_ONCE + 1):
         recalibrate(session, checkpoint.id)
     heartbeat()
     again = None

@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 
 from app.core.access import Principal, Role, require_role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
+from app.core.postgres.partitions import has_rows
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import OPEN_STATES, JobRecord
 from app.jobs.service import create_job, latest_job
@@ -38,7 +39,7 @@ def start_drawing(
             f"The sample must be from {SMALLEST_SAMPLE} to {LARGEST_SAMPLE:,} glitches."
         )
     checkpoint = checkpoints.active_checkpoint(session)
-    if _embedded(session, checkpoint.id, FEWEST) < FEWEST:
+    if not has_rows(session, checkpoint.id, FEWEST):
         raise ConflictError(
             f"A map needs {FEWEST} glitches at least: upload some first, then draw it."
         )
@@ -73,7 +74,7 @@ def request_what_is_due(session: Session) -> JobRecord | None:
     has_map = session.scalar(select(Projection.id).where(Projection.is_ready).limit(1))
     key = _key(DRAW, checkpoint_id)
     is_tried = session.scalar(select(Job.id).where(Job.kind == KIND, Job.key == key).limit(1))
-    if has_map is None or is_tried or _embedded(session, checkpoint_id, FEWEST) < FEWEST:
+    if has_map is None or is_tried or not has_rows(session, checkpoint_id, FEWEST):
         return None
     return _start(session, DRAW, checkpoint_id, _SCHEDULER)
 
@@ -127,10 +128,12 @@ def map_state(session: Session) -> MapState:
     checkpoint = checkpoints.active_checkpoint(session)
     job = latest_job(session, KIND)
     is_told = job is not None and (job.state in OPEN_STATES or job.state == "failed")
+    of_checkpoint = select(func.count()).where(Embedding.checkpoint_id == checkpoint.id)
+    n_embedded = session.scalar(of_checkpoint)
     return MapState(
         checkpoint=checkpoint.name,
         projection=latest_projection(session, checkpoint.id),
-        n_embedded=_embedded(session, checkpoint.id, None),
+        n_embedded=n_embedded or 0,
         job=job if is_told else None,
     )
 
@@ -144,13 +147,3 @@ def _start(
 
 def _key(act: str, checkpoint_id: int) -> str:
     return f"{act} {checkpoint_id}"
-
-
-def _embedded(session: Session, checkpoint_id: int, most: int | None) -> int:
-    found = (
-        select(Embedding.glitch_id)
-        .where(Embedding.checkpoint_id == checkpoint_id)
-        .limit(most)
-        .subquery()
-    )
-    return session.scalar(select(func.count()).select_from(found)) or 0
