@@ -96,233 +96,146 @@ class Settings(BaseSettings):
         env_prefix="GLITCH_", extra="ignore", populate_by_name=True, env_ignore_empty=True
     )
 
-    data_dir: Path = Field(
-        default=Path("data"),
-        description="The folder that holds all state of an embedded service: database, "
-        "checkpoints, first-run admin token.",
-    )
-    host: str = Field(default="127.0.0.1", description="The address to listen on.")
-    port: int = Field(default=8000, ge=0, le=65535, description="The port to listen on.")
-    public_url: str | None = Field(
-        default=None,
-        description="The address that clients see, for links in answers, such as "
-        "https://glitches.example.org. Unset: taken from each request.",
-    )
-    contact: str = Field(
-        default="root@localhost",
-        description="The address of whoever runs the service, in /status.json.",
-    )
-    database_url: SecretStr | None = Field(
-        default=None,
-        validation_alias="DATABASE_URL",
-        description="The PostgreSQL server to use, with pgvector. Unset: `make up` starts an "
-        "embedded one in the data directory.",
-    )
-    redis_url: SecretStr | None = Field(
-        default=None,
-        validation_alias="REDIS_URL",
-        description="The Redis server for background work. Unset: `make up` starts one in the data "
-        "directory.",
-    )
-    database_pool: int = Field(
-        default=20, ge=1, le=500, description="The most database connections one process holds."
-    )
-    storage_url: str | None = Field(
-        default=None,
-        description="Where uploads of batches, exports and checkpoints are kept, such as "
-        "s3://bucket/folder (with AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and the like). Unset: in the "
-        "data directory, which every process must then share.",
-    )
-    max_upload_mb: float = Field(
-        default=256, gt=0, description="The largest request body accepted, in MB of 10^6 bytes."
-    )
-    upload_timeout_s: float = Field(
-        default=120, gt=0, description="How long one request body may take to arrive, in seconds."
-    )
-    max_batch_mb: float = Field(
-        default=4000, gt=0, description="The largest batch accepted, in MB of 10^6 bytes."
-    )
-    max_batch_unpacked_mb: float = Field(
-        default=40_000, gt=0, description="What one batch may unpack to, in MB of 10^6 bytes."
-    )
-    batch_timeout_s: float = Field(
-        default=3600, gt=0, description="How long one batch may take to arrive, in seconds."
-    )
-    keep_batches_days: float = Field(
-        default=30,
-        ge=0,
-        description="How long the file of a batch is kept after its job ended, for a retry of what "
-        "failed, in days. Where nothing failed it goes after a day at most.",
-    )
-    keep_exports_hours: float = Field(
-        default=72, gt=0, description="How long the file of an export job is kept, in hours."
-    )
-    strain_dir: Path | None = Field(
-        default=None,
-        description="A folder of strain files, named as LIGO-T050017 says, from which triggers "
-        "without strain of their own are read. Unset: triggers need their strain beside them.",
-    )
-    gwosc_url: str | None = Field(
-        default=None,
-        description="The host of open data from which strain is fetched that is nowhere else, such "
-        "as https://gwosc.org. Unset: nothing is fetched.",
-    )
-    links: Annotated[Templates, AfterValidator(check_templates)] = Field(
-        default_factory=dict,
-        description="Pages of others about a time, linked from each glitch: JSON of detector (or "
-        "*) to name to address, with {gps}, {gps_s}, {date}, {day}, {year}, {month}, {utc}, {ifo}.",
-    )
-    digest_webhook: SecretStr | None = Field(
-        default=None,
-        description="Where what is new is posted once a day, and when a clustering flags "
-        "something: an address that takes JSON with `text`, as chat services do. Unset: nowhere.",
-    )
-    digest_mail: Words = Field(
-        default=(),
-        description="Who is mailed the same: addresses with blanks between them. Unset: nobody.",
-    )
-    smtp_url: SecretStr | None = Field(
-        default=None,
-        description="The mail server: smtp://user:password@mail.example.org:587 (STARTTLS), "
-        "smtps:// (TLS from the start), or smtp+plain:// (neither, for a relay nearby; no password "
-        "but on this machine). Unset: no mail.",
-    )
-    mail_from: str | None = Field(
-        default=None, description="Whom mail comes from. Unset: GLITCH_CONTACT."
-    )
-    datafind_url: str | None = Field(
-        default=None,
-        description="A GWDataFind server, such as https://datafind.ligo.org, asked where the "
-        "frames of a trigger lie; they must be mounted here. Unset: none is asked.",
-    )
+    data_dir: Path = Path("data")
+    """The folder that holds all state of an embedded service: database, checkpoints, first-run
+    admin token."""
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """The port to listen on."""
+    public_url: str | None = None
+    """The address that clients see, for links in answers, such as https://glitches.example.org.
+    Unset: taken from each request."""
+    contact: str = "root@localhost"
+    """The address of whoever runs the service, in /status.json."""
+    database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
+    """The PostgreSQL server to use, with pgvector. Unset: `make up` starts an embedded one in the
+    data directory."""
+    redis_url: SecretStr | None = Field(default=None, validation_alias="REDIS_URL")
+    """The Redis server for background work. Unset: `make up` starts one in the data directory."""
+    database_pool: int = Field(default=20, ge=1, le=500)
+    """The most database connections one process holds."""
+    storage_url: str | None = None
+    """Where uploads of batches, exports and checkpoints are kept, such as s3://bucket/folder (with
+    AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and the like). Unset: in the data directory, which every
+    process must then share."""
+    max_upload_mb: float = Field(default=256, gt=0)
+    """The largest request body accepted, in MB of 10^6 bytes."""
+    upload_timeout_s: float = Field(default=120, gt=0)
+    """How long one request body may take to arrive, in seconds."""
+    max_batch_mb: float = Field(default=4000, gt=0)
+    """The largest batch accepted, in MB of 10^6 bytes."""
+    max_batch_unpacked_mb: float = Field(default=40_000, gt=0)
+    """What one batch may unpack to, in MB of 10^6 bytes."""
+    batch_timeout_s: float = Field(default=3600, gt=0)
+    """How long one batch may take to arrive, in seconds."""
+    keep_batches_days: float = Field(default=30, ge=0)
+    """How long the file of a batch is kept after its job ended, for a retry of what failed, in
+    days. Where nothing failed it goes after a day at most."""
+    keep_exports_hours: float = Field(default=72, gt=0)
+    """How long the file of an export job is kept, in hours."""
+    strain_dir: Path | None = None
+    """A folder of strain files, named as LIGO-T050017 says, from which triggers without strain of
+    their own are read. Unset: triggers need their strain beside them."""
+    gwosc_url: str | None = None
+    """The host of open data from which strain is fetched that is nowhere else, such as
+    https://gwosc.org. Unset: nothing is fetched."""
+    links: Annotated[Templates, AfterValidator(check_templates)] = Field(default_factory=dict)
+    """Pages of others about a time, linked from each glitch: JSON of detector (or *) to name to
+    address, with {gps}, {gps_s}, {date}, {day}, {year}, {month}, {utc}, {ifo}."""
+    digest_webhook: SecretStr | None = None
+    """Where what is new is posted once a day, and when a clustering flags something: an address
+    that takes JSON with `text`, as chat services do. Unset: nowhere."""
+    digest_mail: Words = ()
+    """Who is mailed the same: addresses with blanks between them. Unset: nobody."""
+    smtp_url: SecretStr | None = None
+    """The mail server: smtp://user:password@mail.example.org:587 (STARTTLS), smtps:// (TLS from the
+    start), or smtp+plain:// (neither, for a relay nearby; no password but on this machine). Unset:
+    no mail."""
+    mail_from: str | None = None
+    """Whom mail comes from. Unset: GLITCH_CONTACT."""
+    datafind_url: str | None = None
+    """A GWDataFind server, such as https://datafind.ligo.org, asked where the frames of a trigger
+    lie; they must be mounted here. Unset: none is asked."""
     frame_types: Annotated[dict[str, str], NoDecode, BeforeValidator(_frame_types)] = Field(
-        default={},
-        description="The type of frames of each detector, for GLITCH_DATAFIND_URL, such as "
-        "H1=H1_HOFT_C00,L1=L1_HOFT_C00,V1=V1Online.",
+        default={}
     )
-    segment_server: str | None = Field(
-        default=None,
-        description="A segment database (DQSEGDB), such as https://segments.ligo.org, asked for "
-        "the data-quality flags that a batch names. Unset: none is asked.",
-    )
-    queue_timeout_s: float = Field(
-        default=30,
-        gt=0,
-        description="How long one upload may wait for its turn at the strain transform or the "
-        "encoder, in seconds; after it the answer is 503.",
-    )
-    decoders: int = Field(
-        default=2,
-        ge=1,
-        le=64,
-        description="How many uploaded files are decoded at the same time, each by a process of "
-        "its own that may take 512 MiB (text 1.5 GiB).",
-    )
-    strain_concurrency: int = Field(
-        default=2, ge=1, description="How many uploads turn strain into views at the same time."
-    )
-    encoder_batch: int = Field(
-        default=32, ge=1, description="The most requests that one pass of the encoder takes."
-    )
-    encoder_wait_ms: float = Field(
-        default=2,
-        ge=0,
-        description="How long the encoder waits for a fuller batch while requests come together, "
-        "in milliseconds.",
-    )
-    encoder_queue: int = Field(
-        default=256, ge=1, description="How many requests may wait for the encoder; more get 503."
-    )
-    torch_threads: int = Field(
-        default=1,
-        ge=1,
-        description="Threads within one tensor operation. More than one make waiting cores spin: "
-        "worth while for strain on a machine that does nothing else.",
-    )
-    device: str = Field(default="cpu", description="Where the model runs: cpu, cuda, cuda:1.")
-    public_search: bool | None = Field(
-        default=None,
-        description="Whether the gwpy-compatible similarity search answers without a token. "
-        "Unset: true on a loopback address without GLITCH_PUBLIC_URL, else false.",
-    )
-    picture_link_days: float = Field(
-        default=30,
-        gt=0,
-        description="How long the signed picture links of a similarity search stay good, in days.",
-    )
-    signing_key: SecretStr | None = Field(
-        default=None,
-        description="The secret that signs picture links, at least 32 characters; the same on "
-        "every replica. Unset: made once and kept in the data directory.",
-    )
-    scitoken_issuers: Words = Field(
-        default=(),
-        description="Whose SciTokens are taken beside tokens of the service: addresses as in the "
-        "claim `iss`, with blanks between them, such as https://cilogon.org/igwn. Unset: nobody's.",
-    )
-    scitoken_audience: Words = Field(
-        default=(),
-        description="What a SciToken must be meant for, in its claim `aud`; several with blanks "
-        "between them. Unset: GLITCH_PUBLIC_URL.",
-    )
+    """The type of frames of each detector, for GLITCH_DATAFIND_URL, such as
+    H1=H1_HOFT_C00,L1=L1_HOFT_C00,V1=V1Online."""
+    segment_server: str | None = None
+    """A segment database (DQSEGDB), such as https://segments.ligo.org, asked for the data-quality
+    flags that a batch names. Unset: none is asked."""
+    queue_timeout_s: float = Field(default=30, gt=0)
+    """How long one upload may wait for its turn at the strain transform or the encoder, in seconds;
+    after it the answer is 503."""
+    decoders: int = Field(default=2, ge=1, le=64)
+    """How many uploaded files are decoded at the same time, each by a process of its own that may
+    take 512 MiB (text 1.5 GiB)."""
+    strain_concurrency: int = Field(default=2, ge=1)
+    """How many uploads turn strain into views at the same time."""
+    encoder_batch: int = Field(default=32, ge=1)
+    """The most requests that one pass of the encoder takes."""
+    encoder_wait_ms: float = Field(default=2, ge=0)
+    """How long the encoder waits for a fuller batch while requests come together, in
+    milliseconds."""
+    encoder_queue: int = Field(default=256, ge=1)
+    """How many requests may wait for the encoder; more get 503."""
+    torch_threads: int = Field(default=1, ge=1)
+    """Threads within one tensor operation. More than one make waiting cores spin: worth while for
+    strain on a machine that does nothing else."""
+    device: str = "cpu"
+    """Where the model runs: cpu, cuda, cuda:1."""
+    public_search: bool | None = None
+    """Whether the gwpy-compatible similarity search answers without a token. Unset: true on a
+    loopback address without GLITCH_PUBLIC_URL, else false."""
+    picture_link_days: float = Field(default=30, gt=0)
+    """How long the signed picture links of a similarity search stay good, in days."""
+    signing_key: SecretStr | None = None
+    """The secret that signs picture links, at least 32 characters; the same on every replica.
+    Unset: made once and kept in the data directory."""
+    scitoken_issuers: Words = ()
+    """Whose SciTokens are taken beside tokens of the service: addresses as in the claim `iss`, with
+    blanks between them, such as https://cilogon.org/igwn. Unset: nobody's."""
+    scitoken_audience: Words = ()
+    """What a SciToken must be meant for, in its claim `aud`; several with blanks between them.
+    Unset: GLITCH_PUBLIC_URL."""
     scitoken_roles: Roles = Field(
         default={
             "glitch-discovery.read": "reader",
             "glitch-discovery.submit": "submitter",
             "glitch-discovery.review": "reviewer",
             "glitch-discovery.admin": "admin",
-        },
-        description="The role that each scope of a SciToken gives, as a JSON object.",
+        }
     )
-    oidc_issuer: str | None = Field(
-        default=None,
-        description="The OpenID Connect provider that may log people in on the pages: its address "
-        "as in `iss`, such as https://cilogon.org. Unset: the pages take tokens alone.",
-    )
-    oidc_client_id: str = Field(
-        default="", description="Under which the provider knows this service."
-    )
-    oidc_client_secret: SecretStr | None = Field(
-        default=None,
-        description="The secret that goes with it. Unset: a public client, with PKCE alone.",
-    )
-    oidc_scope: str = Field(
-        default="openid profile", description="The scopes asked of the provider."
-    )
-    oidc_name_claim: str = Field(
-        default="sub",
-        description="The claim of the ID token that names people in labels and the audit; one that "
-        "nobody can choose freely, such as sub or eppn.",
-    )
-    oidc_groups_claim: str = Field(
-        default="groups", description="The claim of the ID token that lists somebody's groups."
-    )
-    oidc_roles: Roles = Field(
-        default={}, description="The role that each group gives, as a JSON object."
-    )
-    oidc_label: str = Field(
-        default="your institution", description="What the login page calls the provider."
-    )
-    worker_processes: int = Field(
-        default=1, ge=1, le=256, description="How many jobs' chunks one worker does at a time."
-    )
-    job_lease_s: float = Field(
-        default=60,
-        ge=1,
-        description="After how long without a sign of life a worker's chunk goes to another, in "
-        "seconds.",
-    )
-    reconcile_s: float = Field(
-        default=5,
-        ge=0.2,
-        description="How often the scheduler looks for jobs that nobody works on, in seconds.",
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least severe log line written."
-    )
-    log_format: Literal["json", "text"] = Field(
-        default="json", description="Log lines as JSON objects or as plain text."
-    )
+    """The role that each scope of a SciToken gives, as a JSON object."""
+    oidc_issuer: str | None = None
+    """The OpenID Connect provider that may log people in on the pages: its address as in `iss`,
+    such as https://cilogon.org. Unset: the pages take tokens alone."""
+    oidc_client_id: str = ""
+    """Under which the provider knows this service."""
+    oidc_client_secret: SecretStr | None = None
+    """The secret that goes with it. Unset: a public client, with PKCE alone."""
+    oidc_scope: str = "openid profile"
+    """The scopes asked of the provider."""
+    oidc_name_claim: str = "sub"
+    """The claim of the ID token that names people in labels and the audit; one that nobody can
+    choose freely, such as sub or eppn."""
+    oidc_groups_claim: str = "groups"
+    """The claim of the ID token that lists somebody's groups."""
+    oidc_roles: Roles = Field(default={})
+    """The role that each group gives, as a JSON object."""
+    oidc_label: str = "your institution"
+    """What the login page calls the provider."""
+    worker_processes: int = Field(default=1, ge=1, le=256)
+    """How many jobs' chunks one worker does at a time."""
+    job_lease_s: float = Field(default=60, ge=1)
+    """After how long without a sign of life a worker's chunk goes to another, in seconds."""
+    reconcile_s: float = Field(default=5, ge=0.2)
+    """How often the scheduler looks for jobs that nobody works on, in seconds."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe log line written."""
+    log_format: Literal["json", "text"] = "json"
+    """Log lines as JSON objects or as plain text."""
 
     @field_validator("public_url", "gwosc_url", "datafind_url", "segment_server", "digest_webhook")
     @classmethod

@@ -10,23 +10,13 @@ from app.launch.errors import LaunchError
 class LaunchSettings(Settings):
     """The service's settings and those of its start."""
 
-    api_processes: int | None = Field(
-        default=None,
-        ge=1,
-        le=8,
-        description="How many processes answer requests, on one address; each has the model, some "
-        "0.5 GB, and connections and decoders of its own. Unset: two where there are two cores.",
-    )
-    demo: bool = Field(
-        default=True,
-        description="Whether the first start loads the demonstration of simulated glitches.",
-    )
-    demo_per_class: int = Field(
-        default=PER_CLASS,
-        ge=1,
-        le=1000,
-        description="How many simulated glitches of each class it has.",
-    )
+    api_processes: int | None = Field(default=None, ge=1, le=8)
+    """How many processes answer requests, on one address; each has the model, some 0.5 GB, and
+    connections and decoders of its own. Unset: two where there are two cores."""
+    demo: bool = True
+    """Whether the first start loads the demonstration of simulated glitches."""
+    demo_per_class: int = Field(default=PER_CLASS, ge=1, le=1000)
+    """How many simulated glitches of each class it has."""
 
 
 def read_settings() -> LaunchSettings:
