@@ -12,8 +12,6 @@ from app.core.database import Base, one_of
 
 # A class is withdrawn when the review that made it is undone: gone from every list, its name free.
 CLASS_STATES = ("active", "dormant", "candidate", "retired", "withdrawn")
-
-
 CLASS_ORIGINS = ("gravityspy", "ours")
 
 

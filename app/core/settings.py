@@ -79,8 +79,6 @@ def _frame_types(value: Any) -> Any:
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 """Several values, with blanks between them."""
 Roles = dict[str, Literal["reader", "submitter", "reviewer", "admin"]]
-
-
 MAIL_PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
 """Of the ways to a mail server: STARTTLS, TLS from the start, neither."""
 

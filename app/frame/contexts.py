@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 Clock = Literal["gps", "utc"]
-
-
 Scheme = Literal["system", "light", "dark"]
-
-
 NoveltyLevel = Literal["novel", "unusual", "ordinary", "unjudged"]
 
 

@@ -32,8 +32,6 @@ from app.server.readiness import disk_free_bytes
 from app.server.runtime import Runtime
 
 _BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30)
-
-
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own
 _NOTED_EVERY_S = 5.0
 # Of each file, in bytes.

@@ -17,16 +17,7 @@ from app.classes import naming
 from app.classes.service import class_history, note_withdrawal, refuse_used
 from app.classes.tables import GlitchClass
 from app.clusters.chosen import store_chosen
-from app.clusters.review.log import (
-    AcceptRequest,
-    Action,
-    AssignRequest,
-    CommentRequest,
-    DismissRequest,
-    MergeRequest,
-    PromoteRequest,
-    SplitRequest,
-)
+from app.clusters.review import log as requests
 from app.clusters.review.scene import (
     Memory,
     Scene,
@@ -46,7 +37,7 @@ from app.core.events import check_remark
 from app.glitches.labels import append_labels, revoke_labels
 
 
-def split(scene: Scene, action: SplitRequest) -> Memory:
+def split(scene: Scene, action: requests.SplitRequest) -> Memory:
     """Make the named members a cluster of their own, and the others one of the old identity.
 
     The split cluster keeps its members for the undo.
@@ -144,7 +135,7 @@ def refuse_to_join(session: Session, cluster: Cluster, memory: Mapping[str, Any]
 SOURCE = "review"  # of the labels that reviewers accept or assign
 
 
-def promote(scene: Scene, action: PromoteRequest) -> Memory:
+def promote(scene: Scene, action: requests.PromoteRequest) -> Memory:
     """Make a class and suggest it to the unlabelled members."""
     require_flagged(scene)
     description = action.description or (
@@ -183,7 +174,7 @@ def refuse_to_withdraw(session: Session, cluster: Cluster, memory: Mapping[str, 
         refuse_used(session, found, beside=cluster.identity)
 
 
-def merge(scene: Scene, action: MergeRequest) -> Memory:
+def merge(scene: Scene, action: requests.MergeRequest) -> Memory:
     """Suggest a known class to the unlabelled members."""
     require_flagged(scene)
     return _become(scene, "merged", action.class_name)
@@ -195,14 +186,14 @@ def flag_again(scene: Scene, _memory: Mapping[str, Any]) -> None:
     set_state(scene, "flagged")
 
 
-def dismiss(scene: Scene, _action: DismissRequest) -> Memory:
+def dismiss(scene: Scene, _action: requests.DismissRequest) -> Memory:
     """Take the cluster off the list."""
     require_flagged(scene)
     set_state(scene, "dismissed")
     return {}
 
 
-def assign(scene: Scene, action: AssignRequest) -> Memory:
+def assign(scene: Scene, action: requests.AssignRequest) -> Memory:
     """Label members; what was suggested for them is decided by that."""
     wanted = members_named(scene.session, scene.cluster, action.member_ids)
     used = take_suggestions(scene.session, scene.cluster.identity, wanted)
@@ -219,7 +210,7 @@ def assign(scene: Scene, action: AssignRequest) -> Memory:
     }
 
 
-def accept(scene: Scene, action: AcceptRequest) -> Memory:
+def accept(scene: Scene, action: requests.AcceptRequest) -> Memory:
     """Make suggestions labels."""
     chosen = sorted(set(action.member_ids)) or None
     used = take_suggestions(scene.session, scene.cluster.identity, chosen)
@@ -263,7 +254,7 @@ def take_back_labels(scene: Scene, memory: Mapping[str, Any]) -> None:
         )
 
 
-def comment(_scene: Scene, action: CommentRequest) -> Memory:
+def comment(_scene: Scene, action: requests.CommentRequest) -> Memory:
     """Keep a remark."""
     return {"text": check_remark(action.text)}
 
@@ -320,39 +311,41 @@ def _refuse_changed(session: Session, found: GlitchClass) -> None:
 class Act:
     """What an act is asked for by, and its two halves."""
 
-    request: type[Action]
+    request: type[requests.Action]
     do: Callable[[Scene, Any], Memory]
     take_back: Callable[[Scene, Mapping[str, Any]], None]
     refuse_undo: Callable[[Session, Cluster, Mapping[str, Any]], None] = lambda *_: None
 
 
 ACTS: dict[str, Act] = {
-    "promote": Act(PromoteRequest, promote, take_back_promotion, refuse_to_withdraw),
-    "merge": Act(MergeRequest, merge, flag_again),
-    "dismiss": Act(DismissRequest, dismiss, flag_again),
-    "split": Act(SplitRequest, split, take_back_split, refuse_to_join),
-    "assign": Act(AssignRequest, assign, take_back_labels),
-    "accept": Act(AcceptRequest, accept, take_back_labels),
-    "comment": Act(CommentRequest, comment, lambda *_: None),  # taken back, it is struck out
+    "promote": Act(requests.PromoteRequest, promote, take_back_promotion, refuse_to_withdraw),
+    "merge": Act(requests.MergeRequest, merge, flag_again),
+    "dismiss": Act(requests.DismissRequest, dismiss, flag_again),
+    "split": Act(requests.SplitRequest, split, take_back_split, refuse_to_join),
+    "assign": Act(requests.AssignRequest, assign, take_back_labels),
+    "accept": Act(requests.AcceptRequest, accept, take_back_labels),
+    "comment": Act(
+        requests.CommentRequest, comment, lambda *_: None
+    ),  # taken back, it is struck out
 }
 
 
-def refuse_redo(session: Session, cluster: Cluster, action: Action) -> None:
+def refuse_redo(session: Session, cluster: Cluster, action: requests.Action) -> None:
     """Refuse to do again what the catalogue leaves no room for by now.
 
     Raises:
         ConflictError: the class has a namesake by now, or is retired.
         InvalidRequestError: the class or the members are there no more.
     """
-    if isinstance(action, PromoteRequest):
+    if isinstance(action, requests.PromoteRequest):
         naming.refuse_taken(session, action.class_name)
-    if isinstance(action, MergeRequest | AssignRequest):
+    if isinstance(action, requests.MergeRequest | requests.AssignRequest):
         naming.usable_class(session, action.class_name)
-    if isinstance(action, SplitRequest | AssignRequest):
+    if isinstance(action, requests.SplitRequest | requests.AssignRequest):
         members_named(session, cluster, action.member_ids)
 
 
-def recall_action(session: Session, kind: str, payload: Mapping[str, Any]) -> Action:
+def recall_action(session: Session, kind: str, payload: Mapping[str, Any]) -> requests.Action:
     """The action that an event remembers, about its class by the name that it has now."""
     asked = dict(payload["asked"])
     if kind in ("merge", "assign"):
