@@ -1,22 +1,29 @@
-"""Clusters for whoever looks at them: start a clustering, list, look inside."""
+"""Clusters for whoever looks at them: start a clustering, list, rank, look inside, compare runs."""
 
-from dataclasses import asdict, dataclass
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from operator import attrgetter
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Numeric, cast, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Double, Integer, Numeric, Row, cast, exists, func, select
+from sqlalchemy.orm import Session, aliased
 
+from app.classes.tables import GlitchClass
 from app.clusters import records
 from app.clusters.records import ClusteringParameters, MemberRecord, Run
 from app.clusters.tables import CLUSTER_STATES, Cluster, ClusteringRun, ClusterMember
 from app.core.access import Principal, Role, require_role
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.core.paging import Page, check_limit, read_page
+from app.glitches.records import GlitchRecord
 from app.glitches.selection import check_ifo, select_glitches, to_record
-from app.glitches.tables import Glitch
+from app.glitches.tables import Glitch, View
 from app.jobs.records import JobRecord
 from app.jobs.service import create_job
 from app.models import checkpoints
@@ -63,10 +70,7 @@ def start_clustering(
 
 def latest_run(session: Session) -> Run | None:
     """The latest clustering; None if there was none."""
-    row = session.scalar(
-        select(ClusteringRun).order_by(ClusteringRun.created_at.desc(), ClusteringRun.id.desc())
-    )
-    return None if row is None else Run.model_validate(row)
+    return next(iter(list_runs(session, limit=1).items), None)
 
 
 def get_run(session: Session, run_id: UUID) -> Run:
@@ -219,4 +223,244 @@ def list_members(
         cursor=cursor,
         within=cluster_id,
         id_of=attrgetter("glitch.id"),
+    )
+
+
+MOST_EXEMPLARS = 3
+_RUNS_LOOKED_AT = 100
+_LATEST_LOOKED_AT = 300
+
+
+def ranked_clusters(
+    session: Session, run_id: UUID, filters: ClusterFilters, *, limit: int, offset: int = 0
+) -> list[records.Cluster]:
+    """Clusters of a run, the most significant first; of two as significant, the larger.
+
+    Raises:
+        InvalidRequestError: if the detector is none.
+    """
+    query = (
+        select(Cluster)
+        .where(Cluster.run_id == run_id, *_shown(filters))
+        .order_by(Cluster.significance.nulls_last(), Cluster.size.desc(), Cluster.id)
+        .limit(limit)
+        .offset(offset)
+    )
+    return [records.Cluster.model_validate(row) for row in session.scalars(query)]
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Where a cluster stands among those of its run that wait for a decision."""
+
+    place: int | None  # 1 for the first; None where it waits no longer
+    total: int
+    previous_id: UUID | None
+    next_id: UUID | None
+
+
+def queue_of(session: Session, cluster: records.Cluster) -> Queue:
+    """What waits before and after a cluster, in the order of ``ranked_clusters``.
+
+    After the last comes the first, so that none is missed by whoever began in the middle.
+    """
+    rows = session.execute(
+        select(Cluster.id, Cluster.state)
+        .where(Cluster.run_id == cluster.run_id)
+        .order_by(Cluster.significance.nulls_last(), Cluster.size.desc(), Cluster.id)
+    ).all()
+    here = next(place for place, row in enumerate(rows) if row.id == cluster.id)
+    around = [row.id for row in (*rows[here + 1 :], *rows[:here]) if row.state == "flagged"]
+    waiting = [row.id for row in rows if row.state == "flagged"]
+    return Queue(
+        place=waiting.index(cluster.id) + 1 if cluster.id in waiting else None,
+        total=len(waiting),
+        previous_id=around[-1] if around else None,
+        next_id=around[0] if around else None,
+    )
+
+
+def count_by_state(session: Session, run_id: UUID, filters: ClusterFilters) -> dict[str, int]:
+    """How many clusters of a run are in each state, whatever state the filters ask for."""
+    others = replace(filters, state=None)
+    rows = session.execute(
+        select(Cluster.state, func.count())
+        .where(Cluster.run_id == run_id, *_shown(others))
+        .group_by(Cluster.state)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _shown(filters: ClusterFilters) -> list[ColumnElement[bool]]:
+    """Without what was split, unless that is asked for: its parts are there in its stead."""
+    conditions = cluster_conditions(filters)
+    return [*conditions, Cluster.state != "split"] if filters.state is None else conditions
+
+
+def exemplars_of(
+    session: Session, cluster_ids: Sequence[UUID]
+) -> dict[UUID, tuple[GlitchRecord, ...]]:
+    """The few members that show each cluster best, its medoid first."""
+    ranked = (
+        select(
+            ClusterMember.cluster_id,
+            ClusterMember.glitch_id,
+            func.row_number()
+            .over(partition_by=ClusterMember.cluster_id, order_by=ClusterMember.distance)
+            .label("place"),
+        )
+        .where(ClusterMember.cluster_id.in_(cluster_ids), ClusterMember.is_exemplar)
+        .subquery()
+    )
+    rows = session.execute(
+        select_glitches(ranked.c.cluster_id)
+        .join(ranked, ranked.c.glitch_id == Glitch.id)
+        .where(ranked.c.place <= MOST_EXEMPLARS)
+        .order_by(ranked.c.cluster_id, ranked.c.place)
+    )
+    found: dict[UUID, list[GlitchRecord]] = defaultdict(list)
+    for row in rows:
+        found[row.cluster_id].append(to_record(row))
+    return {cluster_id: tuple(records) for cluster_id, records in found.items()}
+
+
+def member_facts(session: Session, cluster_id: UUID) -> Sequence[Row[*tuple[Any, ...]]]:
+    """When (``gps_time``), how loud (``snr``) and how high (``peak_frequency``) each member was."""
+    return session.execute(
+        select(cast(Glitch.gps_time, Double).label("gps_time"), Glitch.snr, Glitch.peak_frequency)
+        .join(ClusterMember, ClusterMember.glitch_id == Glitch.id)
+        .where(ClusterMember.cluster_id == cluster_id)
+    ).all()
+
+
+def latest_of(session: Session, identity: UUID) -> records.Cluster:
+    """The cluster of this identity as its latest run, or a split since, left it.
+
+    Parts that were split off carry other identities: see ``parts_of``.
+    """
+    latest = select(Cluster).where(Cluster.identity == identity).order_by(Cluster.id.desc())
+    return records.Cluster.model_validate(session.scalars(latest.limit(1)).one())
+
+
+def parts_of(session: Session, cluster_id: UUID) -> list[records.Cluster]:
+    """What a split cluster was split into."""
+    whole = session.get(Cluster, cluster_id)
+    if whole is None or whole.state != "split":
+        return []
+    rows = session.scalars(
+        select(Cluster)
+        .where(Cluster.previous_id == cluster_id, Cluster.run_id == whole.run_id)
+        .order_by(Cluster.size.desc())
+    )
+    return [records.Cluster.model_validate(row) for row in rows]
+
+
+def runs_that_wait(session: Session) -> list[tuple[Run, int]]:
+    """The latest run of each kind with clusters to review, and how many; real ones first.
+
+    The first of them is the one to look at first.
+    """
+    rows = session.scalars(
+        select(ClusteringRun)
+        .order_by(ClusteringRun.created_at.desc(), ClusteringRun.id.desc())
+        .limit(_RUNS_LOOKED_AT)
+    ).all()
+    latest: dict[tuple[str, str | None, bool], ClusteringRun] = {}
+    for row in rows:
+        latest.setdefault((row.scope, row.ifo, row.is_simulated), row)
+    waiting = select(Cluster.run_id, func.count()).where(
+        Cluster.run_id.in_([row.id for row in latest.values()]), Cluster.state == "flagged"
+    )
+    numbers = {row[0]: row[1] for row in session.execute(waiting.group_by(Cluster.run_id))}
+    return [
+        (Run.model_validate(row), numbers[row.id])
+        for row in sorted(latest.values(), key=lambda one: one.is_simulated)
+        if row.id in numbers
+    ]
+
+
+def class_pictures(
+    session: Session, names: Sequence[str], window_s: float, *, is_simulated: bool
+) -> dict[str, GlitchRecord]:
+    """The latest glitch of each class that was seen in this window, among its latest some hundred.
+
+    Classes of which none was are absent.
+    """
+    found: dict[str, GlitchRecord] = {}
+    for name in names:
+        latest = (
+            select(Glitch.id)
+            .join(GlitchClass, GlitchClass.id == Glitch.class_id)
+            .where(GlitchClass.name == name, Glitch.is_simulated.is_(is_simulated))
+            .order_by(Glitch.id.desc())
+            .limit(_LATEST_LOOKED_AT)
+            .subquery()
+        )
+        row = session.execute(
+            select_glitches()
+            .join(latest, latest.c.id == Glitch.id)
+            .join(View, View.glitch_id == Glitch.id)
+            .where(View.duration == window_s)
+            .order_by(Glitch.id.desc())
+            .limit(1)
+        ).first()
+        if row is not None:
+            found[name] = to_record(row)
+    return found
+
+
+CHANGES = ("new", "grown", "shrunk", "same")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How many clusters of a run are new since the one before, and so on."""
+
+    previous_made: datetime
+    new: int
+    grown: int
+    shrunk: int
+    same: int
+    # What became of the clusters of the run before that this one did not find again.
+    labelled: int  # all their members carry labels now
+    decided: int  # named, merged or dismissed, and not found again
+    lost: int  # nobody decided anything about them, and they are no cluster any more
+
+
+def changes_since(session: Session, run: Run) -> Changes | None:
+    """The run against the one before it; None where it is the first of its kind.
+
+    Parts of a split count by themselves, the split whole does not.
+    """
+    previous = (
+        None if run.previous_run_id is None else session.get(ClusteringRun, run.previous_run_id)
+    )
+    if previous is None:
+        return None
+    counts = session.execute(
+        select(*(func.count().filter(change_condition(name)) for name in CHANGES)).where(
+            Cluster.run_id == run.id, Cluster.state != "split"
+        )
+    ).one()
+    later, member = aliased(Cluster), aliased(ClusterMember)
+    has_unlabelled = (
+        exists()
+        .where(member.cluster_id == Cluster.id, Glitch.id == member.glitch_id)
+        .where(Glitch.class_id.is_(None))
+        .correlate(Cluster)
+    )
+    labelled, decided, lost = session.execute(
+        select(
+            func.count().filter(~has_unlabelled),
+            func.count().filter(has_unlabelled, Cluster.state != "flagged"),
+            func.count().filter(has_unlabelled, Cluster.state == "flagged"),
+        ).where(
+            Cluster.run_id == previous.id,
+            Cluster.state != "split",
+            ~exists().where(later.run_id == run.id, later.identity == Cluster.identity),
+        )
+    ).one()
+    new, grown, shrunk, same = (int(number) for number in counts)
+    return Changes(
+        previous.created_at, new, grown, shrunk, same, int(labelled), int(decided), int(lost)
     )

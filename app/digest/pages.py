@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.clusters.browsing import runs_that_wait
+from app.clusters.service import runs_that_wait
 from app.digest.service import MOST_DAYS, Digest, Sending, digest, last_sending
 from app.frame.contexts import ClassCount, PageContext
 from app.frame.deps import PageRoute, Reader

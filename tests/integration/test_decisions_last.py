@@ -15,7 +15,6 @@ from store_helpers import LATENT, person
 
 from app.classes.tables import GlitchClass
 from app.clusters import records
-from app.clusters.browsing import ClusterFilters, changes_since, ranked_clusters, runs_that_wait
 from app.clusters.chosen import cluster_by_hand
 from app.clusters.findings import sentences
 from app.clusters.job import run_clustering
@@ -23,7 +22,13 @@ from app.clusters.pages.words import ClusterInWords
 from app.clusters.records import ClusteringParameters, Run
 from app.clusters.review.log import Action
 from app.clusters.review.service import history
-from app.clusters.service import get_cluster
+from app.clusters.service import (
+    ClusterFilters,
+    changes_since,
+    get_cluster,
+    ranked_clusters,
+    runs_that_wait,
+)
 from app.clusters.tables import Cluster, ClusterMember
 from app.core.access import Role
 from app.core.database import uuid7

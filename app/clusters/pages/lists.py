@@ -11,12 +11,11 @@ from uuid import UUID
 from fastapi import Form
 from sqlalchemy.orm import Session
 
-from app.clusters import browsing
+from app.clusters import service
 from app.clusters.findings import DOUBT, doubt_of, sentences
 from app.clusters.pages.view import ClusterCard, cluster_cards
 from app.clusters.pages.words import STATE_TEXTS
 from app.clusters.records import Cluster, ClusteringParameters, Run
-from app.clusters.service import KIND, ClusterFilters, get_run, list_runs
 from app.core.access import Principal, Role
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.demo.service import Demonstration, demonstration
@@ -134,9 +133,9 @@ def clusters_page_of(
     """The clusters that an address asks for; what makes no sense in it is said on the page."""
     values = {name: params.get(name, "").strip() for name in _FIELDS}
     values = {name: value for name, value in values.items() if value}
-    runs = list_runs(session, limit=RUNS_OFFERED).items
+    runs = service.list_runs(session, limit=RUNS_OFFERED).items
     filters, page, errors = _read(values)
-    waiting = browsing.runs_that_wait(session)
+    waiting = service.runs_that_wait(session)
     first = next((one for one, _ in waiting), next(iter(runs), None))
     run = _chosen_run(session, first, values.get("run"), errors)
     if run is not None and run not in runs:  # an older one, which a job's page links to
@@ -145,10 +144,10 @@ def clusters_page_of(
     counts: dict[str, int] = {}
     if run is not None and not errors:
         offset = PAGE_SIZE * (page - 1)
-        found = browsing.ranked_clusters(
+        found = service.ranked_clusters(
             session, run.id, filters, limit=PAGE_SIZE + 1, offset=offset
         )
-        counts = browsing.count_by_state(session, run.id, filters)
+        counts = service.count_by_state(session, run.id, filters)
     shown = found[:PAGE_SIZE]
     demo = demonstration(session)
     at_work, trouble = _followed(session, demo)
@@ -220,7 +219,7 @@ def _changes(
     """What is otherwise than in the run before, as links to the clusters that it means."""
     if run is None:
         return (), None
-    changed = browsing.changes_since(session, run)
+    changed = service.changes_since(session, run)
     if changed is None:
         return (), "This is the first run of its kind: everything in it is new."
     words = {
@@ -270,13 +269,13 @@ def _chosen_run(
     if wanted is None:
         return first
     try:
-        return get_run(session, UUID(wanted))
+        return service.get_run(session, UUID(wanted))
     except (ValueError, NotFoundError):
         errors.append("There is no such run: choose one from the list.")
         return None
 
 
-def _read(values: Mapping[str, str]) -> tuple[ClusterFilters, int, list[str]]:
+def _read(values: Mapping[str, str]) -> tuple[service.ClusterFilters, int, list[str]]:
     """The filters in an address, the page, and a sentence for each value that cannot be used."""
     errors = [f"{name} is too long." for name, value in values.items() if len(value) > _LONGEST]
     state = values.get("state", "flagged")
@@ -290,16 +289,16 @@ def _read(values: Mapping[str, str]) -> tuple[ClusterFilters, int, list[str]]:
         min_size.isascii() and min_size.isdigit() and len(min_size) < 9
     ):
         errors.append("The smallest size must be a whole number.")
-    if values.get("change", "new") not in browsing.CHANGES:
+    if values.get("change", "new") not in service.CHANGES:
         errors.append("There is no such change: choose one of those above the list.")
     page = values.get("page", "1")
     if not (page.isascii() and page.isdigit() and 0 < int(page[:9]) < 100_000):
         errors.append("There is no such page.")
     start, end = _times(values, errors)
     if errors:
-        return ClusterFilters(), 1, errors
+        return service.ClusterFilters(), 1, errors
     return (
-        ClusterFilters(
+        service.ClusterFilters(
             state=None if state == _EVERY else state,
             ifo=ifo,
             min_size=None if min_size is None else int(min_size),
@@ -340,7 +339,7 @@ def _followed(session: Session, demo: Demonstration) -> tuple[FollowedJob | None
             "clustered, and the clusters to review appear here by themselves."
         )
         return followed(demo.job, now, "Filling the demonstration", text), None
-    latest = latest_job(session, KIND)
+    latest = latest_job(session, service.KIND)
     if latest is None:
         return None, None
     if latest.is_open:

@@ -8,14 +8,13 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from app.classes.naming import class_meant
-from app.clusters.browsing import queue_of
 from app.clusters.pages.lists import UNTYPED, RunTyped, clusters_page_of
 from app.clusters.pages.model import seen_page_of
 from app.clusters.pages.view import ReviewTyped, cluster_page_of, undo_offer
 from app.clusters.pages.words import cluster_href
 from app.clusters.review.log import Action
 from app.clusters.review.service import review
-from app.clusters.service import get_cluster, start_clustering
+from app.clusters.service import get_cluster, queue_of, start_clustering
 from app.core.access import Principal
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.events import request_of

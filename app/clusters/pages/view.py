@@ -10,7 +10,7 @@ from fastapi import Form
 from sqlalchemy.orm import Session
 
 from app.classes.naming import class_called, usable_class_names
-from app.clusters import browsing
+from app.clusters import service
 from app.clusters.decided import beside_of
 from app.clusters.pages.model import Comparison, comparison_of, model_note, strips_of
 from app.clusters.pages.words import ClusterInWords, chord, cluster_href
@@ -18,7 +18,6 @@ from app.clusters.records import Cluster, MemberRecord
 from app.clusters.review.log import ReviewEvent
 from app.clusters.review.scene import count_by_cluster, suggested_classes
 from app.clusters.review.service import class_names_of, history
-from app.clusters.service import Order, get_run, list_members
 from app.clusters.summary import trust_sentence
 from app.core.access import Principal, Role
 from app.core.errors import InvalidRequestError, NotFoundError
@@ -157,7 +156,7 @@ def cluster_cards(
     session: Session, clusters: Sequence[Cluster], *, is_simulated: bool
 ) -> tuple[ClusterCard, ...]:
     """Clusters for the list."""
-    shown = browsing.exemplars_of(session, [cluster.id for cluster in clusters])
+    shown = service.exemplars_of(session, [cluster.id for cluster in clusters])
     named = class_names_of(session, [cluster.identity for cluster in clusters])
     cards = []
     for one in clusters:
@@ -195,7 +194,7 @@ def cluster_page_of(
     cluster: Cluster,
     principal: Principal,
     *,
-    order: Order = "distance",
+    order: service.Order = "distance",
     window_s: float | None = None,
     page: int = 1,
     error: str | None = None,
@@ -204,21 +203,21 @@ def cluster_page_of(
 ) -> ClusterPage:
     """The page of one cluster, with what was typed where that was refused with an error."""
     log = history(session, cluster.id)
-    run = get_run(session, cluster.run_id)
+    run = service.get_run(session, cluster.run_id)
     is_simulated = run.is_simulated
-    queue = browsing.queue_of(session, cluster)
+    queue = service.queue_of(session, cluster)
     names = usable_class_names(session)
-    medoid = next(iter(browsing.exemplars_of(session, [cluster.id]).get(cluster.id, ())), None)
+    medoid = next(iter(service.exemplars_of(session, [cluster.id]).get(cluster.id, ())), None)
     windows = () if medoid is None else medoid.views
     window = window_s if window_s in windows else nearest_window(windows, CARD_WINDOW_S)
     window = window or CARD_WINDOW_S
     can_review = principal.role >= Role.REVIEWER
     elsewhere = _elsewhere(session, cluster)
     can_choose = can_review and not elsewhere
-    members = list_members(
+    members = service.list_members(
         session, cluster.id, order=order, limit=MEMBERS_SHOWN, offset=MEMBERS_SHOWN * (page - 1)
     )
-    facts = browsing.member_facts(session, cluster.id)
+    facts = service.member_facts(session, cluster.id)
     chosen = frozenset(map(str, typed.chosen))
     # What a second reviewer typed as a new class is kept, where only known ones are asked for.
     known = typed.class_name or ("" if cluster.state == "flagged" else typed.new_class)
@@ -304,7 +303,7 @@ def undo_offer(
     return UndoOffer(f"{cluster_href(cluster_id)}/review", event_id, log.last_id)
 
 
-def _queue_text(queue: browsing.Queue) -> str:
+def _queue_text(queue: service.Queue) -> str:
     if queue.place is not None:
         return f"{queue.place} of {queue.total:,} to review"
     return f"{queue.total:,} to review" if queue.total else "nothing left to review"
@@ -328,7 +327,7 @@ def _likenesses(
     session: Session, cluster: Cluster, window_s: float, *, is_simulated: bool
 ) -> tuple[Likeness, ...]:
     names = [one["label"] for one in cluster.summary.get("nearest_classes", [])]
-    known = exemplars(session) | browsing.class_pictures(
+    known = exemplars(session) | service.class_pictures(
         session, names, window_s, is_simulated=is_simulated
     )
     cards = {name: card(known[name], wanted_s=window_s) for name in names if name in known}
@@ -372,7 +371,7 @@ def _members(
 
 def _beside(session: Session, cluster: Cluster) -> tuple[str, str] | None:
     identity = beside_of(cluster.summary)
-    decided = None if identity is None else browsing.latest_of(session, identity)
+    decided = None if identity is None else service.latest_of(session, identity)
     if decided is None or decided.state == "flagged":  # what was decided was taken back
         return None
     name = class_names_of(session, [decided.identity]).get(decided.identity)
@@ -383,10 +382,10 @@ def _beside(session: Session, cluster: Cluster) -> tuple[str, str] | None:
 
 def _elsewhere(session: Session, cluster: Cluster) -> tuple[tuple[str, str], ...]:
     """Where to go instead: the parts of a split, or what a later run found."""
-    parts = browsing.parts_of(session, cluster.id)
+    parts = service.parts_of(session, cluster.id)
     if parts:
         return tuple((cluster_href(one.id), f"the part of {one.size:,}") for one in parts)
-    latest = browsing.latest_of(session, cluster.identity)
+    latest = service.latest_of(session, cluster.identity)
     if latest.id != cluster.id:
         return ((cluster_href(latest.id), f"the latest, with {latest.size:,} members"),)
     return ()
