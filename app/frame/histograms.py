@@ -137,9 +137,7 @@ def sparkline(counts: Sequence[int], summary: str) -> Sparkline | None:
 
 
 def bars_of(
-    counts: Sequence[int] | np.ndarray,
-    texts: Sequence[str],
-    box: tuple[float, float, float, float],
+    counts: Sequence[int] | np.ndarray, texts: Sequence[str], box: tuple[float, float, float, float]
 ) -> tuple[Bar, ...]:
     """Counts as bars in a box of left, right, top and bottom, the most as high as that is.
 
