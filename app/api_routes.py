@@ -1,7 +1,5 @@
 """All routes of the API, with the errors that every one may answer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import APIRouter

@@ -1,7 +1,5 @@
 """The application: ``uvicorn --factory app.main:create_app``."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """All pages under ``/ui``. The application includes what ``create_web_router`` gives."""
 
-from __future__ import annotations
-
 from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 

@@ -1,7 +1,5 @@
 """All tables together, as migrations compare them. Whoever works with some imports those."""
 
-from __future__ import annotations
-
 from app.classes import tables as class_tables
 from app.classes.audit import tables as audit_tables
 from app.clusters import tables as cluster_tables

@@ -4,8 +4,6 @@
 it is to stop.
 """
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """Clusters for whoever looks at them: start a clustering, list, rank, look inside, compare runs."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace

@@ -5,8 +5,6 @@ A run never changes what an earlier one stored. What persists from run to run is
 is the history of what was done to a cluster, and the labels that it suggests.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 from uuid import UUID

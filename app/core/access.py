@@ -5,8 +5,6 @@ would only cost every request its time. The look-up compares hashes, whose prefi
 who times it nothing of the secret; the last comparison is in constant time all the same.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import secrets

@@ -1,19 +1,28 @@
-"""The job of kind ``digest``: the digest as JSON, sent to the operator's webhook and by mail."""
+"""The job of kind ``digest``: what is new, sent as JSON to the operator's webhook and by mail."""
 
 import asyncio
 import logging
+import smtplib
+import socket
+import ssl
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from email.message import EmailMessage
+from email.utils import format_datetime
 from functools import partial
 from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpx
 from sqlalchemy.orm import Session
 
-from app.digest.mail import send_mail
+from app.core.settings import MAIL_PORTS, Settings
 from app.digest.service import Digest, Sent, digest, unsent
 from app.jobs.records import JobContext, JobRecord, OneTransaction
 
 TIMEOUT_S = 10.0  # from the name to the status of the answer
+MAIL_WITHIN_S = 20.0  # for the whole of it
 _log = logging.getLogger("digest")
 
 
@@ -58,13 +67,10 @@ def _send(address: str, page: str, made: Digest) -> Sent:
     try:
         status = asyncio.run(_post(address, message))
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-        said = f"The webhook could not be reached ({type(error).__name__})."
-    else:
-        if 200 <= status < 300:
-            return Sent(f"The webhook took it (status {status}).", is_taken=True)
-        said = f"The webhook answered with status {status}."
-    _log.warning("digest: %s", said)
-    return Sent(said, is_taken=False)
+        return _failed(f"The webhook could not be reached ({type(error).__name__}).")
+    if 200 <= status < 300:
+        return Sent(f"The webhook took it (status {status}).", is_taken=True)
+    return _failed(f"The webhook answered with status {status}.")
 
 
 async def _post(address: str, message: Mapping[str, Any]) -> int:
@@ -76,6 +82,119 @@ async def _post(address: str, message: Mapping[str, Any]) -> int:
         client.stream("POST", address, json=message) as answer,
     ):
         return answer.status_code
+
+
+def send_mail(settings: Settings, made: Digest, key: str) -> Sent:
+    """Mail it; what became of it in a sentence, without addresses or secrets.
+
+    ``key`` is the same for what is sent again, so that a mailbox can tell.
+    """
+    server = urlsplit(settings.smtp_url.get_secret_value() if settings.smtp_url else "")
+    message = _message(settings, made, key)
+    try:
+        with _session(server) as session:
+            refused = session.send_message(message, settings.mail_sender, settings.digest_mail)
+    except smtplib.SMTPRecipientsRefused as error:
+        return _failed(f"The mail server took none of the {len(error.recipients)} addresses.")
+    except (OSError, ValueError) as error:  # smtplib's errors are OSErrors
+        return _failed(_reason(error))
+    number = len(settings.digest_mail)
+    taken = f"The mail server took it for {number - len(refused)} of {number} addresses."
+    if refused:  # not sent again: the others have it
+        _log.warning("digest: %s", taken)
+    return Sent(taken, is_taken=True)
+
+
+def _message(settings: Settings, made: Digest, key: str) -> EmailMessage:
+    message = EmailMessage()
+    message["Subject"] = f"Glitch Discovery: {made.headline}"
+    message["From"] = settings.mail_sender
+    message["To"] = ", ".join(settings.digest_mail)
+    message["Date"] = format_datetime(made.until)
+    message["Message-ID"] = f"<digest-{key}@{settings.mail_sender.rpartition('@')[2]}>"
+    message["Auto-Submitted"] = "auto-generated"  # nobody's holiday notice need answer it
+    page = f"{settings.base_url}/ui/digest"
+    message.set_content("\n".join([*made.message, "", page, ""]))
+    return message
+
+
+class _Bounded(smtplib.SMTP):
+    """A session that is over after MAIL_WITHIN_S, whatever the server does.
+
+    smtplib's timeout is of one read alone, and a server may send its greeting letter by letter.
+    """
+
+    def connect(  # type: ignore[override]  # of typeshed's names
+        self, host: str, port: int, source_address: tuple[str, int] | None = None
+    ) -> tuple[int, bytes]:
+        self._end = threading.Timer(MAIL_WITHIN_S, self._cut)
+        self._end.daemon = True
+        self._end.start()
+        try:
+            return super().connect(host, port, source_address)
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._end.cancel()
+        super().close()
+
+    def _cut(self) -> None:
+        if self.sock is not None:
+            with suppress(OSError):  # closed meanwhile
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _BoundedTls(_Bounded, smtplib.SMTP_SSL):
+    """The same, encrypted from the start."""
+
+
+def _session(server: SplitResult) -> smtplib.SMTP:
+    """A session with the server, encrypted and logged in as its address says."""
+    host, port = server.hostname or "", server.port or MAIL_PORTS[server.scheme]
+    # Named, because smtplib would ask the name server for the rest of the name.
+    options: dict[str, Any] = {"local_hostname": socket.gethostname(), "timeout": MAIL_WITHIN_S}
+    context = ssl.create_default_context()
+    if server.scheme == "smtps":
+        session: smtplib.SMTP = _BoundedTls(host, port, context=context, **options)
+    else:
+        session = _Bounded(host, port, **options)
+    try:
+        if server.scheme == "smtp":
+            session.starttls(context=context)
+        if server.username:
+            session.login(unquote(server.username), unquote(server.password or ""))
+    except OSError:
+        session.close()
+        raise
+    return session
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        return (
+            "The mail server did not take the user and password of GLITCH_SMTP_URL "
+            f"({error.smtp_code})."
+        )
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return (
+            "The mail server does not offer what GLITCH_SMTP_URL asks of it (STARTTLS, or a "
+            "login): see whether it wants smtps://."
+        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            "The mail server's certificate is not trusted here: name its authority in "
+            "SSL_CERT_FILE, or the server by the name in its certificate."
+        )
+    if isinstance(error, smtplib.SMTPResponseException):
+        return f"The mail server refused it ({error.smtp_code})."
+    return f"The mail server could not be reached ({type(error).__name__})."
+
+
+def _failed(said: str) -> Sent:
+    _log.warning("digest: %s", said)
+    return Sent(said, is_taken=False)
 
 
 HANDLER = DigestHandler()

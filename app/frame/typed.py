@@ -1,7 +1,5 @@
 """What people type into the fields of a form: read, or refused in words. Times are GPS or UTC."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable

@@ -10,8 +10,6 @@ for each state of the catalogue, then only read. A file is named after the versi
 label, a clustering, a newcomer or a new layout makes another version.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -3,8 +3,6 @@
 Pages ask for the last two alike.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 from collections.abc import AsyncIterator, Callable, Coroutine

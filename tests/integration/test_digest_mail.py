@@ -27,7 +27,7 @@ from map_helpers import work
 from pydantic import SecretStr, ValidationError
 from web_fixtures import Walker, service
 
-import app.digest.mail
+import app.digest.job
 from app.core.engine import make_session_factory
 from app.core.settings import Settings
 from app.jobs.service import create_job
@@ -219,7 +219,7 @@ def test_a_server_that_is_not_there_or_never_ends(
 ) -> None:
     for url in (f"smtp+plain://127.0.0.1:{free_port()}", "smtp+plain://no-such-host.invalid"):
         assert "could not be reached" in mailed(service, url)["sent"]
-    monkeypatch.setattr(app.digest.mail, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(app.digest.job, "MAIL_WITHIN_S", 1.0)
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

@@ -3,8 +3,6 @@
 A suggested label is what the review of a cluster says of its members, until somebody accepts it.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
