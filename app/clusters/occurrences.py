@@ -10,8 +10,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from app.clusters.records import RunCount, SeenBefore, TimeBin
-from app.clusters.tables import Cluster, ClusteringRun
-from app.core.errors import ConflictError, NotFoundError
+from app.clusters.service import get_cluster
+from app.clusters.tables import ClusteringRun
+from app.core.errors import ConflictError
 from app.glitches.tables import Embedding, Glitch
 from glitch.observing_runs import OBSERVING_RUNS, RUN_ENDS_S
 
@@ -35,9 +36,7 @@ def seen_before(session: Session, cluster_id: UUID) -> SeenBefore:
         NotFoundError: if there is no such cluster.
         ConflictError: if its medoid was deleted.
     """
-    cluster = session.get(Cluster, cluster_id)
-    if cluster is None:
-        raise NotFoundError(f"There is no cluster {cluster_id}: `GET /clusters` lists them.")
+    cluster = get_cluster(session, cluster_id)
     run = session.get_one(ClusteringRun, cluster.run_id)
     medoid = session.scalar(
         select(Embedding.mean).where(

@@ -106,7 +106,7 @@ def running_database(
     place = folder / DATABASE_FOLDER
     watchdog = Child(
         "The database's watchdog",
-        "app.launch.database_watchdog",
+        "app.launch.parent_watch",
         [str(place)],
         environment={},
         keep_open=(lock_descriptor,),

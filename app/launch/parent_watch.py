@@ -2,12 +2,17 @@
 
 The supervisor keeps the write end of a pipe; the kernel closes it when the supervisor ends in
 whatever way, and the child reads the end of the file. This works alike on Linux and macOS.
+
+Run as `python -m app.launch.parent_watch DIR` it stops the embedded database then; a supervisor
+that ends in order stops the database itself and then this process.
 """
 
 import os
 import signal
+import sys
 import threading
 import time
+from pathlib import Path
 
 PARENT_PIPE_VARIABLE = "GLITCH_PARENT_PIPE_FD"
 _PARENT_POLL_S = 0.5
@@ -39,3 +44,18 @@ def stop_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def main() -> None:
+    """Wait for the supervisor's end, then stop the server of the folder given."""
+    descriptor = int(os.environ.pop(PARENT_PIPE_VARIABLE))
+    while os.read(descriptor, 1):
+        pass
+    from app.core.embedded import EmbeddedServer
+
+    folder = Path(sys.argv[1])
+    EmbeddedServer(folder, folder / "postgres").stop()
+
+
+if __name__ == "__main__":
+    main()
