@@ -2,119 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from decimal import Decimal
-from uuid import UUID
-
 import numpy as np
-import pytest
 from acts import Accept, Dismiss, Merge, Split, Undo, review
-from sqlalchemy import insert, select
+from found_clusters import ADA, ANOTHER, KNOWN, NOVEL, OTHER, Fill, cluster_now, decide, members
+from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
+from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
+from sqlalchemy import select
 from sqlalchemy.orm import Session
-from store_helpers import LATENT, person
+from store_helpers import LATENT
 
-from app.classes.tables import GlitchClass
 from app.clusters import records
 from app.clusters.chosen import cluster_by_hand
-from app.clusters.findings import sentences
 from app.clusters.job import run_clustering
 from app.clusters.pages.words import ClusterInWords
 from app.clusters.records import ClusteringParameters, Run
-from app.clusters.review.log import Action
 from app.clusters.review.service import history
-from app.clusters.service import (
-    ClusterFilters,
-    changes_since,
-    get_cluster,
-    ranked_clusters,
-    runs_that_wait,
-)
-from app.clusters.tables import Cluster, ClusterMember
-from app.core.access import Role
-from app.core.database import uuid7
+from app.clusters.service import ClusterFilters, changes_since, get_cluster, ranked_clusters
+from app.clusters.tables import Cluster
 from app.glitches.tables import Embedding, Glitch
-from app.models.records import CheckpointRecord
-from glitch.novelty.false_discovery import MAY_BE_CHANCE
-
-ADA = person(Role.REVIEWER, "ada")
-KNOWN, NOVEL = np.array([3.0, 0, 0, 0]), np.array([0.0, 3.0, 0, 0])
-OTHER, ANOTHER = np.array([0.0, 0, 3.0, 0]), np.array([0.0, 0, 0, 3.0])
-Fill = Callable[..., list[UUID]]
-
-
-@pytest.fixture
-def fill(session: Session, checkpoint: CheckpointRecord, rng: np.random.Generator) -> Fill:
-    """Store glitches about a direction, an hour apart."""
-    times = iter(range(1, 10_000))
-
-    def fill_one(n: int, centre: np.ndarray, label: str | None = None) -> list[UUID]:
-        named = select(GlitchClass.id).where(GlitchClass.name == label)
-        class_id = session.scalar(named) if label else None
-        keys = [uuid7() for _ in range(n)]
-        session.execute(
-            insert(Glitch),
-            [
-                {
-                    "id": key,
-                    "ifo": "H1",
-                    "gps_time": Decimal(1126259462 + 3600 * next(times)),
-                    "origin": "upload",
-                    "content_digest": rng.bytes(32),
-                    "class_id": class_id,
-                }
-                for key in keys
-            ],
-        )
-        session.execute(
-            insert(Embedding),
-            [
-                {
-                    "glitch_id": key,
-                    "checkpoint_id": checkpoint.id,
-                    "ifo": "H1",
-                    "is_simulated": False,
-                    "is_reference": label is not None,
-                    "mean": centre
-                    + rng.normal(scale=0.3 if centre is KNOWN else 0.15, size=LATENT),
-                    "log_variance": [0.0] * LATENT,
-                    "reconstruction_error": 1.0,
-                    "kl": 1.0,
-                    "is_judged": False,
-                }
-                for key in keys
-            ],
-        )
-        return keys
-
-    return fill_one
-
-
-def cluster_now(session: Session) -> tuple[Run, list[records.Cluster]]:
-    run = run_clustering(session, ClusteringParameters(fdr=0.05), author="someone")
-    return run, ranked_clusters(session, run.id, ClusterFilters(), limit=50)
-
-
-def members(session: Session, cluster: records.Cluster) -> set[UUID]:
-    return set(
-        session.scalars(
-            select(ClusterMember.glitch_id).where(ClusterMember.cluster_id == cluster.id)
-        )
-    )
-
-
-def decide(session: Session, cluster: records.Cluster, action: Action) -> UUID:
-    last = history(session, cluster.id).last_id
-    return review(session, cluster.id, action, author=ADA, last_event_id=last).cluster_id
-
-
-@pytest.fixture
-def flagged(session: Session, fill: Fill) -> records.Cluster:
-    fill(300, KNOWN, "Blip")
-    fill(20, KNOWN)
-    fill(40, NOVEL)
-    _, [found] = cluster_now(session)
-    assert found.size >= 15
-    return found
 
 
 def test_a_split_and_a_merge_survive_two_runs(
@@ -325,36 +230,6 @@ def test_what_comes_in_several_runs_waits_as_one_cluster_until_the_decision_is_u
     assert "stays apart" not in run.detail
 
 
-def test_a_run_that_flags_names_the_classes_with_few_labels(session: Session, fill: Fill) -> None:
-    fill(300, KNOWN, "Blip")
-    fill(11, OTHER, "Tomte")
-    run, _ = cluster_now(session)
-    assert "may be flagged" not in run.detail  # nothing is
-    fill(20, KNOWN)
-    fill(40, NOVEL)
-    run, _ = cluster_now(session)
-    assert "so their own glitches may be flagged: Tomte (H1: 11)." in run.detail
-    fill(1, OTHER, "Tomte")
-    run, _ = cluster_now(session)
-    assert run.n_flagged
-    assert "may be flagged" not in run.detail
-
-
-def test_a_run_says_that_labels_seem_to_be_typical(session: Session, fill: Fill) -> None:
-    fill(200, KNOWN, "Blip")
-    fill(40, KNOWN)
-    fair, _ = cluster_now(session)
-    assert "typical examples" not in fair.detail
-    narrow = KNOWN.copy()  # whatever is not KNOWN itself is scattered half as far
-    session.execute(Glitch.__table__.delete())
-    session.expire_all()
-    fill(200, narrow, "Blip")
-    fill(40, KNOWN)
-    run, _ = cluster_now(session)
-    # Beside the claim that it takes back, not among what is folded away.
-    assert "the labels seem to be typical examples" in sentences(run.findings)[1]
-
-
 def test_a_new_cluster_says_which_members_were_dismissed(
     session: Session, flagged: records.Cluster, fill: Fill
 ) -> None:
@@ -485,39 +360,3 @@ def test_nothing_is_lost_over_a_split_a_merge_a_dismissal_and_two_later_runs(
         assert (said.new, said.grown, said.shrunk, said.lost) == (0, 0, 0, 0), later
         assert f"{run.n_flagged} of {run.n_judged} unlabelled glitches are novel" in run.detail
         assert "what a decision parted stays apart" in run.detail.lower()
-
-
-def test_the_page_opens_with_the_run_that_waits(session: Session, flagged: records.Cluster) -> None:
-    """A later run of another population, which found nothing, hides no cluster that waits."""
-    empty = run_clustering(session, ClusteringParameters(is_simulated=True), author="someone")
-    assert empty.n_clusters == 0
-    assert [(run.id, number) for run, number in runs_that_wait(session)] == [(flagged.run_id, 1)]
-    decide(session, flagged, Dismiss())
-    assert runs_that_wait(session) == []
-
-
-def test_a_cluster_that_simulated_glitches_lie_nearer_to_says_so(
-    session: Session, fill: Fill
-) -> None:
-    fill(300, KNOWN, "Blip")
-    fill(20, KNOWN)
-    fill(40, NOVEL)
-    simulated = fill(40, NOVEL, "Koi_Fish")
-    session.execute(
-        Glitch.__table__.update().where(Glitch.id.in_(simulated)).values(origin="simulated")
-    )
-    session.execute(
-        Embedding.__table__.update()
-        .where(Embedding.glitch_id.in_(simulated))
-        .values(is_simulated=True)
-    )
-    session.expire_all()
-    _, [found] = cluster_now(session)
-    look = found.summary["simulated_look"]
-    assert look["label"] == "Koi_Fish"
-    assert look["n"] > 0
-    assert found.significance is not None
-    assert not found.may_be_chance
-    assert not Cluster(significance=MAY_BE_CHANCE).may_be_chance
-    session.get_one(Cluster, found.id).significance = 1.0
-    assert get_cluster(session, found.id).may_be_chance

@@ -1,0 +1,84 @@
+"""What a clustering says of itself: few or typical labels, what waits, what lies nearer."""
+
+from __future__ import annotations
+
+from acts import Dismiss
+from found_clusters import KNOWN, NOVEL, OTHER, Fill, cluster_now, decide
+from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
+from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
+from sqlalchemy.orm import Session
+
+from app.clusters import records
+from app.clusters.findings import sentences
+from app.clusters.job import run_clustering
+from app.clusters.records import ClusteringParameters
+from app.clusters.service import get_cluster, runs_that_wait
+from app.clusters.tables import Cluster
+from app.glitches.tables import Embedding, Glitch
+from glitch.novelty.false_discovery import MAY_BE_CHANCE
+
+
+def test_a_run_that_flags_names_the_classes_with_few_labels(session: Session, fill: Fill) -> None:
+    fill(300, KNOWN, "Blip")
+    fill(11, OTHER, "Tomte")
+    run, _ = cluster_now(session)
+    assert "may be flagged" not in run.detail  # nothing is
+    fill(20, KNOWN)
+    fill(40, NOVEL)
+    run, _ = cluster_now(session)
+    assert "so their own glitches may be flagged: Tomte (H1: 11)." in run.detail
+    fill(1, OTHER, "Tomte")
+    run, _ = cluster_now(session)
+    assert run.n_flagged
+    assert "may be flagged" not in run.detail
+
+
+def test_a_run_says_that_labels_seem_to_be_typical(session: Session, fill: Fill) -> None:
+    fill(200, KNOWN, "Blip")
+    fill(40, KNOWN)
+    fair, _ = cluster_now(session)
+    assert "typical examples" not in fair.detail
+    narrow = KNOWN.copy()  # whatever is not KNOWN itself is scattered half as far
+    session.execute(Glitch.__table__.delete())
+    session.expire_all()
+    fill(200, narrow, "Blip")
+    fill(40, KNOWN)
+    run, _ = cluster_now(session)
+    # Beside the claim that it takes back, not among what is folded away.
+    assert "the labels seem to be typical examples" in sentences(run.findings)[1]
+
+
+def test_the_page_opens_with_the_run_that_waits(session: Session, flagged: records.Cluster) -> None:
+    """A later run of another population, which found nothing, hides no cluster that waits."""
+    empty = run_clustering(session, ClusteringParameters(is_simulated=True), author="someone")
+    assert empty.n_clusters == 0
+    assert [(run.id, number) for run, number in runs_that_wait(session)] == [(flagged.run_id, 1)]
+    decide(session, flagged, Dismiss())
+    assert runs_that_wait(session) == []
+
+
+def test_a_cluster_that_simulated_glitches_lie_nearer_to_says_so(
+    session: Session, fill: Fill
+) -> None:
+    fill(300, KNOWN, "Blip")
+    fill(20, KNOWN)
+    fill(40, NOVEL)
+    simulated = fill(40, NOVEL, "Koi_Fish")
+    session.execute(
+        Glitch.__table__.update().where(Glitch.id.in_(simulated)).values(origin="simulated")
+    )
+    session.execute(
+        Embedding.__table__.update()
+        .where(Embedding.glitch_id.in_(simulated))
+        .values(is_simulated=True)
+    )
+    session.expire_all()
+    _, [found] = cluster_now(session)
+    look = found.summary["simulated_look"]
+    assert look["label"] == "Koi_Fish"
+    assert look["n"] > 0
+    assert found.significance is not None
+    assert not found.may_be_chance
+    assert not Cluster(significance=MAY_BE_CHANCE).may_be_chance
+    session.get_one(Cluster, found.id).significance = 1.0
+    assert get_cluster(session, found.id).may_be_chance
