@@ -171,6 +171,8 @@ def test_a_new_release_embeds_what_the_former_one_shipped(
     with sessions() as session:
         before = active_checkpoint(session)
     old, new = SHIPPED_BEFORE[-1], SHIPPED_NAME
+    with service.client("admin") as client:
+        upload(client, 39, "older039")
     with sessions.begin() as session:
         publish_folder(session, _saved(tmp_path, old, 11), data_dir, activate=True)
     monkeypatch.setattr(publish, "shipped_checkpoint", lambda: _saved(tmp_path, new, 12))
