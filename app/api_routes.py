@@ -21,9 +21,7 @@ from app.models.api import pictures
 from app.server import api as health
 from app.server.problems import MEDIA_TYPE
 
-_PROBLEM = {
-    "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
-}
+_PROBLEM = {"content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
 
 
 def _problems(**described: str) -> dict[int | str, dict[str, Any]]:

@@ -53,8 +53,7 @@ CLASSES: tuple[GlitchClass, ...] = (
         observing_runs=_SINCE_O3,
     ),
     GlitchClass(
-        "Chirp",
-        "A rising track that ends in a steep upturn, as a merging compact binary leaves.",
+        "Chirp", "A rising track that ends in a steep upturn, as a merging compact binary leaves."
     ),
     GlitchClass(
         "Extremely_Loud",
@@ -75,10 +74,7 @@ CLASSES: tuple[GlitchClass, ...] = (
         "A single upright dash of a few milliseconds near or above 1 kHz.",
         observing_runs=(),
     ),
-    GlitchClass(
-        "Koi_Fish",
-        "A loud teardrop with a wide low-frequency body and fins near 100 Hz.",
-    ),
+    GlitchClass("Koi_Fish", "A loud teardrop with a wide low-frequency body and fins near 100 Hz."),
     GlitchClass(
         "Light_Modulation",
         "A spike that reaches up to 2 kHz, with blobs at 10 to 50 Hz after it, from the "
@@ -100,9 +96,7 @@ CLASSES: tuple[GlitchClass, ...] = (
         "beam splitter's motion.",
     ),
     GlitchClass(
-        "Pizzicato",
-        "A cross near 1 kHz: a click that rings for some 50 ms.",
-        observing_runs=(),
+        "Pizzicato", "A cross near 1 kHz: a click that rings for some 50 ms.", observing_runs=()
     ),
     GlitchClass("Power_Line", "A narrow patch at 60 Hz, up to a second long, from the mains."),
     GlitchClass("Repeating_Blips", "Several blips of one kind, 0.1 to 1 s apart."),

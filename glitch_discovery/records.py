@@ -311,10 +311,7 @@ class Member:
     def parse(cls, said: Mapping[str, Any]) -> Member:
         """From the service's JSON."""
         return cls(
-            Glitch.parse(said["glitch"]),
-            said["probability"],
-            said["distance"],
-            said["is_exemplar"],
+            Glitch.parse(said["glitch"]), said["probability"], said["distance"], said["is_exemplar"]
         )
 
 

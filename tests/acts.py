@@ -21,13 +21,7 @@ def change_class(
 
 
 def review(
-    session: Session,
-    cluster_id: UUID,
-    act: Any,
-    *,
-    last_event_id: int,
-    remark: str = "",
-    **by: Any,
+    session: Session, cluster_id: UUID, act: Any, *, last_event_id: int, remark: str = "", **by: Any
 ) -> review_service.ReviewOutcome:
     return review_service.review(session, cluster_id, _as_of(act, last_event_id, remark), **by)
 

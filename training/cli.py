@@ -202,11 +202,7 @@ def export(
         train_groups = frozenset(data.real_train.groups if data.real_train else ())
         _, metrics = _examine(judged.model, glitches.pack, train_groups, n_seeds)
         manifest = export_run(
-            run,
-            destination,
-            name=name or destination.name,
-            data=data,
-            metrics=metrics,
+            run, destination, name=name or destination.name, data=data, metrics=metrics
         )
     _console().print(f"Wrote {destination} ({manifest.weights_sha256[:12]}).")
 
@@ -244,8 +240,7 @@ def reproduce(  # noqa: PLR0917 - a command's options
         Path | None, typer.Option(help="The public npz. Default: our re-rendering.")
     ] = None,
     chairs: Annotated[
-        Path | None,
-        typer.Option(help="Folder of 3D Chairs pictures. Default: simulated glitches."),
+        Path | None, typer.Option(help="Folder of 3D Chairs pictures. Default: simulated glitches.")
     ] = None,
     real_images: Annotated[
         Path, typer.Option(help="Folder of real glitch pictures, for table1.")

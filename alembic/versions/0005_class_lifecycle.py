@@ -28,11 +28,7 @@ def upgrade() -> None:
         ),
     )
     op.create_foreign_key(
-        "fk_glitch_class_parent_id",
-        "glitch_class",
-        "glitch_class",
-        ["parent_id"],
-        ["id"],
+        "fk_glitch_class_parent_id", "glitch_class", "glitch_class", ["parent_id"], ["id"]
     )
     op.create_check_constraint("ck_glitch_class_parent_id", "glitch_class", "parent_id <> id")
     op.create_index("ix_glitch_class_parent_id", "glitch_class", ["parent_id"])
@@ -85,24 +81,16 @@ def upgrade() -> None:
         sa.Column("margin", sa.SmallInteger, nullable=False),
         sa.PrimaryKeyConstraint("audit_id", "glitch_id", name="pk_label_finding"),
         sa.ForeignKeyConstraint(
-            ["audit_id"],
-            ["label_audit.id"],
-            name="fk_label_finding_audit_id",
-            ondelete="CASCADE",
+            ["audit_id"], ["label_audit.id"], name="fk_label_finding_audit_id", ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(
-            ["glitch_id"],
-            ["glitch.id"],
-            name="fk_label_finding_glitch_id",
-            ondelete="CASCADE",
+            ["glitch_id"], ["glitch.id"], name="fk_label_finding_glitch_id", ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(
             ["class_id"], ["glitch_class.id"], name="fk_label_finding_class_id"
         ),
         sa.ForeignKeyConstraint(
-            ["suggested_id"],
-            ["glitch_class.id"],
-            name="fk_label_finding_suggested_id",
+            ["suggested_id"], ["glitch_class.id"], name="fk_label_finding_suggested_id"
         ),
         sa.CheckConstraint(
             "n_suggesting > n_agreeing AND n_agreeing >= 0", name="ck_label_finding_votes"

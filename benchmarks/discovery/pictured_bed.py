@@ -43,9 +43,7 @@ class PicturedBed:
         for start in range(0, len(lacking), _BLOCK):
             block = lacking[start : start + _BLOCK]
             for key, one in zip(
-                block,
-                self._encoder.encode([self._views(*key) for key in block]),
-                strict=True,
+                block, self._encoder.encode([self._views(*key) for key in block]), strict=True
             ):
                 self._known[key] = one.mean
         return np.stack([self._known[one] for one in wanted])

@@ -14,10 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from glitch.novelty import (
-    LEAST_OF_CLASS,
-    conformal_p_value,
-)
+from glitch.novelty import LEAST_OF_CLASS, conformal_p_value
 from glitch.novelty.common_masks import Seen, judge_seen_otherwise, score_pool
 from glitch.novelty.fair_sample import NO_SLANT, Slant
 from glitch.novelty.false_discovery import flagging_threshold
@@ -428,11 +425,7 @@ def _of_tests(pool: Pool, found: PoolTests) -> Judged:
     return Judged(p_values, weights, found.slant)
 
 
-def judge(
-    situation: Situation,
-    bed: Bed,
-    way: Way = as_a_crowd,
-) -> Judged:
+def judge(situation: Situation, bed: Bed, way: Way = as_a_crowd) -> Judged:
     """Test a situation, one detector after the other."""
     p_values = np.full(len(situation.places), np.nan)
     weights, slant = np.ones(len(situation.places)), NO_SLANT

@@ -175,10 +175,7 @@ def main() -> None:
                     model = load_run(Path(place))[1]
                 if not isinstance(model, ScatteringVAE):
                     raise SystemExit("The run made another model.")
-                vectors = (
-                    lone_vectors(model, known),
-                    lone_vectors(model, judged),
-                )
+                vectors = (lone_vectors(model, known), lone_vectors(model, judged))
                 found.append(scores(*vectors, sides_of(real, known, judged)))
         row(name, found)
 

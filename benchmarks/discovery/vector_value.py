@@ -105,10 +105,7 @@ def answered(known: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> list[n
 def marks(truth: np.ndarray, answers: np.ndarray) -> list[float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return [
-            float((answers == truth).mean()),
-            float(balanced_accuracy_score(truth, answers)),
-        ]
+        return [float((answers == truth).mean()), float(balanced_accuracy_score(truth, answers))]
 
 
 def protocol_h(known: np.ndarray, asked: np.ndarray, sides: Sides) -> list[float]:

@@ -148,10 +148,7 @@ def main() -> int:
                     if time.monotonic() - moment > _PATIENCE_S:
                         raise SystemExit(f"Nothing was stored after {part} was killed.")
                 load = os.getloadavg()[0]
-                print(
-                    f"{part:<12} {back_s:>14.1f} {then - moment:>21.1f} {load:>9.1f}",
-                    flush=True,
-                )
+                print(f"{part:<12} {back_s:>14.1f} {then - moment:>21.1f} {load:>9.1f}", flush=True)
             time.sleep(5)
         while (state := client.get(f"/jobs/{job}").json())["state"] in ("queued", "running"):
             time.sleep(1)

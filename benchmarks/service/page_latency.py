@@ -377,12 +377,7 @@ def main() -> None:
         with serving(asked.folder, url) as (address, process):
             if not asked.map_only:
                 measure_pages(
-                    address,
-                    token,
-                    engine,
-                    rounds=asked.rounds,
-                    service=process,
-                    database=database,
+                    address, token, engine, rounds=asked.rounds, service=process, database=database
                 )
             measure_points(address, token, process, asked.folder)
             measure_map_page(address, token)

@@ -38,12 +38,7 @@ def without(graph: Graph, is_kept: Bool[np.ndarray, " glitch"]) -> Subgraph:
 
 
 def clusters_of_graph(
-    units: LatentArray,
-    graph: Graph,
-    min_cluster_size: int,
-    min_samples: int,
-    *,
-    may_be_lone: bool,
+    units: LatentArray, graph: Graph, min_cluster_size: int, min_samples: int, *, may_be_lone: bool
 ) -> tuple[Int[np.ndarray, " glitch"], Float[np.ndarray, " glitch"]]:
     """Labels (-1 is noise) and probabilities in [0, 1].
 

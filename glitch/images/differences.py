@@ -71,10 +71,7 @@ def render_difference(
 
 
 def render_strip(
-    views: Sequence[ViewArray],
-    size: tuple[int, int],
-    *,
-    observed: Sequence[RowMask] | None = None,
+    views: Sequence[ViewArray], size: tuple[int, int], *, observed: Sequence[RowMask] | None = None
 ) -> bytes:
     """Draw views in viridis beside each other, first left, with transparent gaps between.
 

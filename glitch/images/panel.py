@@ -32,10 +32,7 @@ class Box(NamedTuple):
 
 
 # Inside the axes' frame, seen in real files of these sizes (width, height).
-KNOWN_PANELS = {
-    (800, 600): Box(101, 61, 674, 540),
-    (600, 450): Box(76, 46, 505, 405),
-}
+KNOWN_PANELS = {(800, 600): Box(101, 61, 674, 540), (600, 450): Box(76, 46, 505, 405)}
 
 _MOSTLY = 0.95
 _FRAME = 4  # pixels beside the panel in which the frame of its axes is looked for

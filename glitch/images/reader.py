@@ -14,21 +14,8 @@ from glitch.images.grid import LEAST_COVER, cell_means, even_edges, shares
 from glitch.images.grid_lines import without_grid
 from glitch.images.labels import labels_right
 from glitch.images.names import SpectrogramName, parse_file_name
-from glitch.images.panel import (
-    KNOWN_PANELS,
-    SMALLEST_SIDE,
-    Box,
-    DrawnCells,
-    FoundPanel,
-    find_panel,
-)
-from glitch.images.scales import (
-    Scales,
-    check_scales,
-    find_bar,
-    refuse_bar_elsewhere,
-    row_edges,
-)
+from glitch.images.panel import KNOWN_PANELS, SMALLEST_SIDE, Box, DrawnCells, FoundPanel, find_panel
+from glitch.images.scales import Scales, check_scales, find_bar, refuse_bar_elsewhere, row_edges
 from glitch.types import ViewArray
 from glitch.views import Preprocessing, Views, views_from_images
 
@@ -123,12 +110,7 @@ def read_spectrogram(
         elif said.energy_max is None:
             refuse_bar_elsewhere(colored, box)
         assumed = check_scales(
-            text,
-            bar,
-            box,
-            said,
-            frequency_range_hz=own_range,
-            energy_max=recipe.energy_clip,
+            text, bar, box, said, frequency_range_hz=own_range, energy_max=recipe.energy_clip
         )
     shape = (recipe.n_frequency, recipe.n_time)
     is_ours = drawn is not None and drawn.shape == shape

@@ -199,11 +199,7 @@ def npz_to_hdf5(
 
 
 def _copy(
-    name: str,
-    stream: Stream,
-    tree: h5py.File,
-    room: int,
-    heartbeat: Callable[[], None] | None,
+    name: str, stream: Stream, tree: h5py.File, room: int, heartbeat: Callable[[], None] | None
 ) -> int:
     header = read_npy_header(stream)
     shape, is_fortran, dtype = header

@@ -29,9 +29,7 @@ Times = Float[np.ndarray, " glitch"]  # s; NaN where not known
 
 
 def same_event(
-    distances: Float[np.ndarray, ...],
-    times: Float[np.ndarray, ...],
-    others: Float[np.ndarray, ...],
+    distances: Float[np.ndarray, ...], times: Float[np.ndarray, ...], others: Float[np.ndarray, ...]
 ) -> Bool[np.ndarray, ...]:
     """Which pairs are of one episode, or may be copies of one picture.
 

@@ -114,12 +114,7 @@ def light_modulation(scene: Scene) -> Waveform:
             scene.phase(),
         )
     share = scene.log_uniform(0.12, 1.0)
-    numbers = {
-        "f0_hz": spike.f0_hz,
-        "gbw": spike.gbw,
-        "blobs": float(n_blobs),
-        "length_s": length,
-    }
+    numbers = {"f0_hz": spike.f0_hz, "gbw": spike.gbw, "blobs": float(n_blobs), "length_s": length}
     return Waveform(spectrum + scene.whitened(blobs, share), numbers, tiles=1 + share**2)
 
 

@@ -66,10 +66,7 @@ def _knot_mixing(n_knots: int) -> Float64[np.ndarray, "knot knot"]:
 
 
 def noise_spectrum(
-    ifo: str,
-    n_samples: int,
-    sample_rate_hz: float,
-    rng: np.random.Generator | None = None,
+    ifo: str, n_samples: int, sample_rate_hz: float, rng: np.random.Generator | None = None
 ) -> NoiseSpectrum:
     """The spectrum of a stretch of ``n_samples``.
 

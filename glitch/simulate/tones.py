@@ -43,10 +43,7 @@ def seventy_hz_line(scene: Scene) -> Waveform:
 
 def air_compressor(scene: Scene) -> Waveform:
     return _patch(
-        scene,
-        scene.uniform(46.0, 53.0),
-        scene.log_uniform(0.035, 0.09),
-        scene.normal(15.0, 15.0),
+        scene, scene.uniform(46.0, 53.0), scene.log_uniform(0.035, 0.09), scene.normal(15.0, 15.0)
     )
 
 

@@ -7,12 +7,7 @@ alone need not pay for it.
 from typing import TYPE_CHECKING, Any
 
 from glitch.strain.joining import StrainFile, read_joined_strain
-from glitch.strain.reading import (
-    StrainSpan,
-    is_strain_file,
-    read_strain,
-    strain_span,
-)
+from glitch.strain.reading import StrainSpan, is_strain_file, read_strain, strain_span
 from glitch.strain.series import Strain
 from glitch.strain.strain_views import StrainViews
 

@@ -77,12 +77,7 @@ class Crops:
 
 
 def crop_plan(
-    sample_rate_hz: int,
-    n_samples: int,
-    *,
-    shortest_s: float,
-    taper_s: float,
-    device: torch.device,
+    sample_rate_hz: int, n_samples: int, *, shortest_s: float, taper_s: float, device: torch.device
 ) -> CropPlan | None:
     """The shortest pieces that halving gives; None where that does not fall into step with tiles.
 

@@ -96,10 +96,7 @@ def pair_source(
 
 
 def _by_each_time(
-    times: StrainArray,
-    values: StrainArray,
-    rate_hz: float | None,
-    shown_name: str,
+    times: StrainArray, values: StrainArray, rate_hz: float | None, shown_name: str
 ) -> PlacedSamples:
     """Every sample where its own time says; jumps over whole samples are gaps."""
     steps = np.diff(times)

@@ -14,14 +14,7 @@ from torch import Tensor
 from glitch.strain.cropping import FEWEST_TILES, tile_magnitudes
 from glitch.strain.fourier import rfft
 from glitch.strain.medians import median_energies
-from glitch.strain.plan import (
-    SPLINE_BLOCK,
-    SPLINE_HALO,
-    PlanePlan,
-    RowGroup,
-    ViewPlan,
-    first_kept,
-)
+from glitch.strain.plan import SPLINE_BLOCK, SPLINE_HALO, PlanePlan, RowGroup, ViewPlan, first_kept
 from glitch.strain.screening import possible_rows
 
 _CHUNK_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 26}  # FFT input at a time: cache, or memory
@@ -221,11 +214,7 @@ def _searched(
 
 
 def _loudest(
-    group: RowGroup,
-    kept: Float32[Tensor, "row tile"],
-    event_s: float,
-    least: float,
-    plan: ViewPlan,
+    group: RowGroup, kept: Float32[Tensor, "row tile"], event_s: float, least: float, plan: ViewPlan
 ) -> tuple[int, float, float] | None:
     """Row, time in s and energy of the loudest tile in the search window, if above the least."""
     part, first = _searched(group, kept, event_s, plan)

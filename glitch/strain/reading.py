@@ -19,12 +19,7 @@ from glitch.strain.formats.arrays import npz_strain_names, open_npy, open_npz
 from glitch.strain.formats.gwf import open_gwf
 from glitch.strain.formats.hdf5 import open_hdf5, strain_names
 from glitch.strain.formats.text import is_numeric_text, open_text, text_head
-from glitch.strain.series import (
-    LONGEST_SEGMENT_S,
-    Strain,
-    check_gps_time,
-    check_sample_rate,
-)
+from glitch.strain.series import LONGEST_SEGMENT_S, Strain, check_gps_time, check_sample_rate
 from glitch.strain.source import Request, Source, check_size, span_of_file_name
 from glitch.views import Preprocessing
 

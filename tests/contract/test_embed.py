@@ -40,7 +40,7 @@ def assert_answer(body: dict[str, Any]) -> None:
         "ml_confidence",
     }
     assert body["embedding"].keys() == {
-        *("checkpoint", "mean", "log_variance", "reconstruction_error"),
+        *("checkpoint", "mean", "log_variance", "reconstruction_error")
     }
     assert body["novelty"].keys() == {"score", "p_value", "is_judged", "reason", "basis"}
     mean, log_variance = body["embedding"]["mean"], body["embedding"]["log_variance"]
@@ -48,7 +48,7 @@ def assert_answer(body: dict[str, Any]) -> None:
     assert all(math.isfinite(value) for value in mean + log_variance)
     for neighbour in body["neighbours"]:
         assert neighbour.keys() == {
-            *("id", "gravityspy_id", "ifo", "gps_time", "label", "distance", "links", "origin"),
+            *("id", "gravityspy_id", "ifo", "gps_time", "label", "distance", "links", "origin")
         }
     distances = [neighbour["distance"] for neighbour in body["neighbours"]]
     assert distances == sorted(distances)

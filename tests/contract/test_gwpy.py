@@ -28,10 +28,7 @@ def store_glitches(service: Service) -> list[dict[str, Any]]:
     with service.client() as client:
         for index in range(5):
             files = [
-                (
-                    "file",
-                    (f"{'HL'[index % 2]}1_gwpyTest0{index}_spectrogram_{window}.png", content),
-                )
+                ("file", (f"{'HL'[index % 2]}1_gwpyTest0{index}_spectrogram_{window}.png", content))
                 for window, content in (
                     (window, picture(200 + 10 * index + position))
                     for position, window in enumerate(WINDOWS)

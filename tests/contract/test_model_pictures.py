@@ -90,12 +90,7 @@ def test_a_picture_that_is_known_is_not_sent_again(
     ],
 )
 def test_what_cannot_be_painted_is_said(
-    *,
-    client: httpx.Client,
-    glitches: list[GlitchRecord],
-    path: str,
-    status: int,
-    sentence: str,
+    *, client: httpx.Client, glitches: list[GlitchRecord], path: str, status: int, sentence: str
 ) -> None:
     answer = client.get(f"/glitches/{path.format(lone=glitches[0].id)}")
     assert sentence in assert_problem(answer, status)

@@ -73,10 +73,7 @@ def catalogue(service: Service) -> Iterator[None]:
                 if label:
                     labelled.append(made.glitch.id)
         session.flush()
-        for table, values in (
-            (Glitch, {"class_id": blip}),
-            (Embedding, {"is_reference": True}),
-        ):
+        for table, values in ((Glitch, {"class_id": blip}), (Embedding, {"is_reference": True})):
             key = Glitch.id if table is Glitch else Embedding.glitch_id
             session.execute(table.__table__.update().where(key.in_(labelled)).values(**values))
     with doing_jobs(service):

@@ -370,12 +370,7 @@ def test_four_windows_at_a_glance_and_pictures_that_blink(
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (800, "light"), (390, "dark")])
 @pytest.mark.usefixtures("no_clusters")
 def test_review_is_accessible_and_fits(
-    *,
-    browser: Browser,
-    service: Service,
-    glitches: list[GlitchRecord],
-    width: int,
-    scheme: str,
+    *, browser: Browser, service: Service, glitches: list[GlitchRecord], width: int, scheme: str
 ) -> None:
     axe = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text()
     cluster = flag(service, [glitches[index].id for index in range(1, 40, 3)])

@@ -216,8 +216,7 @@ class _SlowServer(QuietHandler):
 
 
 @pytest.mark.parametrize(
-    "head",
-    [b"HTTP/1.0 200 OK\r\nX-Long: ", b"HTTP/1.0 200 OK\r\nContent-Length: 99999999\r\n\r\n"],
+    "head", [b"HTTP/1.0 200 OK\r\nX-Long: ", b"HTTP/1.0 200 OK\r\nContent-Length: 99999999\r\n\r\n"]
 )
 def test_a_segment_database_that_answers_byte_by_byte(
     service: Service, monkeypatch: pytest.MonkeyPatch, head: bytes

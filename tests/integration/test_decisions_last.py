@@ -217,11 +217,7 @@ def test_what_comes_in_several_runs_waits_as_one_cluster_until_the_decision_is_u
     assert f"What a decision parted stays apart: parts of {sizes} glitches." in run.detail
     log = history(session, by_state["dismissed"].id)
     review(
-        session,
-        by_state["dismissed"].id,
-        Undo(log.done[-1]),
-        author=ADA,
-        last_event_id=log.last_id,
+        session, by_state["dismissed"].id, Undo(log.done[-1]), author=ADA, last_event_id=log.last_id
     )
     run, [whole] = cluster_now(session)
     assert whole.state == "flagged"

@@ -23,14 +23,7 @@ from app.core.access import Role
 from app.core.embedded import EmbeddedServer
 from app.core.engine import make_session_factory
 from app.demo.job import make_glitches
-from app.demo.plan import (
-    DEMO_IFOS,
-    HIDDEN_CLASS,
-    LEFT_UNLABELLED,
-    PER_CLASS,
-    DemoGlitch,
-    demo_plan,
-)
+from app.demo.plan import DEMO_IFOS, HIDDEN_CLASS, LEFT_UNLABELLED, PER_CLASS, DemoGlitch, demo_plan
 from app.demo.service import demonstration, start_at_first
 from app.glitches.ingest import NewGlitch
 from app.glitches.labels import list_labels, revoke_label

@@ -183,10 +183,7 @@ def test_files_are_kept_for_a_time_and_removed_then(
 
 
 def test_a_cancelled_export_stops_within_a_part(
-    session: Session,
-    catalogue: list[UUID],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    session: Session, catalogue: list[UUID], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_job, "FETCHED", 2)
     beats = iter(range(9))

@@ -102,12 +102,7 @@ def test_row_numbers_are_no_ids_of_views(send: Send, service: Service, column: s
 
 
 def test_nanoseconds_belong_to_their_own_column(send: Send, service: Service) -> None:
-    row = {
-        "event_time": float(AT + 1),
-        "peak_time": AT,
-        "peak_time_ns": 999999990,
-        "ifo": "H1",
-    }
+    row = {"event_time": float(AT + 1), "peak_time": AT, "peak_time_ns": 999999990, "ifo": "H1"}
     send(with_strain(csv_of(row)))
     assert [str(one["gps_time"]) for one in catalogue(service)] == [f"{AT}.999999990"]
 
@@ -183,10 +178,7 @@ def test_the_channel_that_was_read_is_stored(send: Send, service: Service) -> No
     [
         ({"event_time": AT, "ifo": "H1", "ml_label": "Blip"}, "gravityspy"),
         ({"GPStime": AT, "peakFreq": 90, "ifo": "H1", "label": "Blip"}, "gravityspy"),
-        (
-            {"time": AT, "tstart": 1, "tend": 2, "fstart": 1, "fend": 2, "ifo": "H1"},
-            "omicron",
-        ),
+        ({"time": AT, "tstart": 1, "tend": 2, "fstart": 1, "fend": 2, "ifo": "H1"}, "omicron"),
         ({"gps_time": AT, "ifo": "H1"}, "upload"),
     ],
 )

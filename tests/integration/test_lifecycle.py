@@ -130,11 +130,7 @@ def test_a_renamed_class_keeps_its_labels_and_is_found_by_its_former_name(
     ],
 )
 def test_names_that_cannot_be(
-    session: Session,
-    checkpoint: CheckpointRecord,
-    name: str,
-    error: type[ServiceError],
-    word: str,
+    session: Session, checkpoint: CheckpointRecord, name: str, error: type[ServiceError], word: str
 ) -> None:
     thunder = made(session, "Thunder")
     change(session, "Helix", SetState("retired"))
@@ -406,7 +402,4 @@ def test_how_often_classes_occur_and_which_glitch_shows_each(
     assert occurrences(session, [helix.id]) == {helix.id: seen[helix.id]}
     assert sum(number for _, number in times_of(session, blip.id)) == 3
     shown = exemplars(session)
-    assert {name: one.id for name, one in shown.items()} == {
-        "Blip": latest,
-        "Helix": simulated[-1],
-    }
+    assert {name: one.id for name, one in shown.items()} == {"Blip": latest, "Helix": simulated[-1]}

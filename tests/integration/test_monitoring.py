@@ -135,7 +135,7 @@ def test_what_rules_and_dashboard_name_is_in_a_scrape(scrape: str) -> None:
     assert named - there == set()
     ours = {name for name in there if name.startswith("glitch_") and not name.endswith("_created")}
     assert ours - named <= {
-        *("glitch_http_request_seconds_count", "glitch_http_request_seconds_sum"),
+        *("glitch_http_request_seconds_count", "glitch_http_request_seconds_sum")
     }, "a metric that nobody watches"
     for rule in rules:
         assert {"summary", "action"} <= rule["annotations"].keys(), rule["alert"]

@@ -90,11 +90,7 @@ def fill(session: Session, checkpoint: CheckpointRecord, rng: np.random.Generato
 @pytest.fixture
 def catalogue(fill: Fill) -> dict[str, list[UUID]]:
     """Known blips, unlabelled ones like them, and unlabelled ones of another look."""
-    return {
-        "known": fill(150, KNOWN, "Blip"),
-        "alike": fill(20, KNOWN),
-        "novel": fill(15, NOVEL),
-    }
+    return {"known": fill(150, KNOWN, "Blip"), "alike": fill(20, KNOWN), "novel": fill(15, NOVEL)}
 
 
 def run(session: Session, **changes: Any) -> Run:
@@ -252,10 +248,7 @@ def test_everything_is_clustered_where_asked(
 
 
 def test_a_dormant_class_that_comes_back_is_named(
-    session: Session,
-    catalogue: dict[str, list[UUID]],
-    fill: Fill,
-    monkeypatch: pytest.MonkeyPatch,
+    session: Session, catalogue: dict[str, list[UUID]], fill: Fill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session.execute(update(GlitchClass).where(GlitchClass.name == "Helix").values(state="dormant"))
     fill(4, NOVEL, "Helix", spread=0.05)  # too few to be known by

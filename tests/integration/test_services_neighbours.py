@@ -137,10 +137,7 @@ def test_a_partition_holds_its_own_dimension_alone(
 def test_k_out_of_range(session: Session, checkpoint: CheckpointRecord, k: int) -> None:
     with pytest.raises(InvalidRequestError, match="neighbours must lie between 0 and 10,000"):
         find_neighbours(
-            session,
-            vector=np.zeros(LATENT, dtype=np.float32),
-            checkpoint_id=checkpoint.id,
-            k=k,
+            session, vector=np.zeros(LATENT, dtype=np.float32), checkpoint_id=checkpoint.id, k=k
         )
 
 
@@ -267,10 +264,7 @@ def test_few_and_apart_are_searched_by_a_scan(
 
 
 def test_an_unfinished_index_is_built_again(
-    engine: Engine,
-    session: Session,
-    checkpoint: CheckpointRecord,
-    catalogue: dict[Any, np.ndarray],
+    engine: Engine, session: Session, checkpoint: CheckpointRecord, catalogue: dict[Any, np.ndarray]
 ) -> None:
     session.commit()
     ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=50)

@@ -78,9 +78,7 @@ review_acts = st.one_of(
     st.tuples(st.just("accept"), st.sets(small, max_size=4)),
 )
 relaxed = settings(
-    max_examples=15,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -67,10 +67,7 @@ def test_it_is_queued_once_built_and_audited_daily(
 
 @pytest.mark.usefixtures("catalogue")
 def test_an_audit_tells_of_neighbours_that_the_index_misses(
-    engine: Engine,
-    session: Session,
-    checkpoint: CheckpointRecord,
-    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine, session: Session, checkpoint: CheckpointRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = vector_index.find_neighbours
 

@@ -109,9 +109,7 @@ def test_names_that_cannot_be_are_told_in_place(
 
 
 def test_the_second_of_two_is_told_and_keeps_what_was_typed(
-    service: Service,
-    reviewer: Walker,
-    admin: Walker,
+    service: Service, reviewer: Walker, admin: Walker
 ) -> None:
     stale = made(reviewer, "Ladder")
     act(admin, admin.get(stale.path), "describe", description="Rungs.")
@@ -121,10 +119,7 @@ def test_the_second_of_two_is_told_and_keeps_what_was_typed(
     assert 'value="Stairs"' in page.response.text
 
 
-def test_what_a_role_may_not_is_not_offered(
-    service: Service,
-    reviewer: Walker,
-) -> None:
+def test_what_a_role_may_not_is_not_offered(service: Service, reviewer: Walker) -> None:
     known = made(reviewer, "Anchor").path.partition("?")[0]
     with Walker(service, "reader") as reader:
         page = reader.get(known)

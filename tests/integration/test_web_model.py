@@ -96,12 +96,7 @@ def test_the_latents_of_a_glitch_have_strips(
     ],
 )
 def test_neighbours_are_looked_for_among_some(
-    *,
-    reviewer: Walker,
-    glitches: list[GlitchRecord],
-    query: str,
-    status: int,
-    sentence: str,
+    *, reviewer: Walker, glitches: list[GlitchRecord], query: str, status: int, sentence: str
 ) -> None:
     page = reviewer.get(f"/ui/glitches/{glitches[1].id}?{query}")
     assert page.status == status

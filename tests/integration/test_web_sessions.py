@@ -288,9 +288,7 @@ def test_what_nobody_foresaw_is_told_by_a_page(
     assert "secret" not in page.response.text
 
 
-def test_who_sends_a_form_after_the_session_is_told_that_nothing_was_done(
-    service: Service,
-) -> None:
+def test_who_sends_a_form_after_the_session_is_told_that_nothing_was_done(service: Service) -> None:
     answer = httpx.post(
         f"{service.url}/ui/classes",
         data={"name": "Lost"},

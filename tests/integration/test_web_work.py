@@ -201,8 +201,7 @@ def test_the_page_of_an_export_gives_its_file(
     assert file.headers["content-disposition"].startswith("attachment")
     assert file.content.startswith(start)
     made = httpx.get(
-        f"{service.url}/jobs/{job}",
-        headers={"Authorization": f"Bearer {service.tokens['reader']}"},
+        f"{service.url}/jobs/{job}", headers={"Authorization": f"Bearer {service.tokens['reader']}"}
     ).json()["made"]
     assert made == {"href": f"/exports/{job}", "page": address}
 

@@ -274,11 +274,7 @@ def test_options_count_before_the_environment(
     ],
 )
 def test_a_wrong_database_is_told_without_a_traceback(
-    data_directory: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    command: str,
-    address: str,
-    sentence: str,
+    data_directory: Path, monkeypatch: pytest.MonkeyPatch, command: str, address: str, sentence: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", address)
     outcome = RUNNER.invoke(cli.app, [command])

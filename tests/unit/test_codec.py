@@ -14,9 +14,7 @@ from glitch.errors import FormatError
 
 fractions = st.floats(0, 1, width=32)
 views = st_numpy.arrays(
-    np.float32,
-    st.tuples(st.integers(1, 40), st.integers(1, 40)),
-    elements=fractions,
+    np.float32, st.tuples(st.integers(1, 40), st.integers(1, 40)), elements=fractions
 )
 
 

@@ -19,8 +19,7 @@ from glitch.novelty.false_discovery import (
 
 
 @given(
-    st.lists(st.integers(1, 50), min_size=1, max_size=60),
-    st.sampled_from([0.01, 0.05, 0.1, 0.5]),
+    st.lists(st.integers(1, 50), min_size=1, max_size=60), st.sampled_from([0.01, 0.05, 0.1, 0.5])
 )
 def test_it_flags_what_scipy_flags(ranks: list[int], fdr: float) -> None:
     p_values = np.array(ranks) / 50.5

@@ -53,8 +53,7 @@ def test_the_content_tells_a_picture_not_its_name() -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 @pytest.mark.parametrize(
-    ("orientation", "turned"),
-    [(6, Image.Transpose.ROTATE_90), (3, Image.Transpose.ROTATE_180)],
+    ("orientation", "turned"), [(6, Image.Transpose.ROTATE_90), (3, Image.Transpose.ROTATE_180)]
 )
 def test_a_picture_is_read_as_its_exif_has_it_shown(
     kind: str, orientation: int, turned: Image.Transpose

@@ -44,12 +44,7 @@ def _drawn(path: Path, inches: tuple[float, float], dpi: int, *, base: int = 2) 
 
 @pytest.mark.parametrize(
     ("inches", "dpi", "kind"),
-    [
-        ((12, 6), 100, "PNG"),
-        ((12, 6), 100, "JPEG"),
-        ((8, 6), 150, "PNG"),
-        ((16, 9), 100, "PNG"),
-    ],
+    [((12, 6), 100, "PNG"), ((12, 6), 100, "JPEG"), ((8, 6), 150, "PNG"), ((16, 9), 100, "PNG")],
 )
 def test_scans_of_gwpy_are_read(
     tmp_path: Path, inches: tuple[float, float], dpi: int, kind: str

@@ -349,9 +349,7 @@ def test_long_logs_begin_again_and_the_last_of_them_is_kept(tmp_path: Path) -> N
     assert log.with_name("postgres.log.1").stat().st_size == MOST_LOG_BYTES + 1
 
 
-def test_at_a_terminal_requests_do_not_hide_the_login_link(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_at_a_terminal_requests_do_not_hide_the_login_link(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GLITCH_LOG_FORMAT", "GLITCH_LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)

@@ -49,10 +49,7 @@ def test_many_are_clustered_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
     centres = 3 * np.eye(8)[:5]
     crowd = np.repeat(np.arange(5), 60)
     vectors = np.concatenate(
-        [
-            centres[crowd] + rng.normal(scale=0.35, size=(300, 8)),
-            rng.normal(scale=2, size=(100, 8)),
-        ]
+        [centres[crowd] + rng.normal(scale=0.35, size=(300, 8)), rng.normal(scale=2, size=(100, 8))]
     ).astype(np.float32)
     few = find_clusters(vectors, 10, np.random.default_rng(1))
     monkeypatch.setattr("glitch.clustering.density.MANY", 50)

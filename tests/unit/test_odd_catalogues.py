@@ -61,9 +61,7 @@ def test_the_unlabelled_are_judged_all_the_same(what: str, rng: np.random.Genera
     assert not recurrences_in(pool, found.predicted, found.is_sure, 60, 5)
 
 
-def test_without_a_reference_nothing_is_judged_and_nothing_breaks(
-    rng: np.random.Generator,
-) -> None:
+def test_without_a_reference_nothing_is_judged_and_nothing_breaks(rng: np.random.Generator) -> None:
     found = judge_pool(catalogue(rng, np.full(30, UNLABELLED), apart(30)))
     assert not np.isfinite(found.p_values).any()
     assert len(judge_pool(catalogue(rng, np.empty(0, dtype=np.int64), apart(0))).places) == 0

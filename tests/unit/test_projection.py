@@ -41,11 +41,7 @@ def test_umap_lays_out_the_same_map_twice_with_those_alike_together() -> None:
     from umap import umap_, utils  # whose import takes seconds, and warns if it is not there yet
 
     # Compiled for good: what takes a dozen seconds is read by the next process.
-    compiled = (
-        umap_.smooth_knn_dist,
-        umap_.compute_membership_strengths,
-        utils.fast_knn_indices,
-    )
+    compiled = (umap_.smooth_knn_dist, umap_.compute_membership_strengths, utils.fast_knn_indices)
     for function in compiled:
         kept = Path(function.stats.cache_path)
         assert list(kept.glob(f"*.{function.__name__}-*.nbi"))

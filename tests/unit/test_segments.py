@@ -9,12 +9,7 @@ import pytest
 from gwpy.segments import DataQualityDict, DataQualityFlag
 
 from glitch.errors import FormatError
-from glitch.tables.segments import (
-    Segments,
-    hdf5_segments,
-    is_text_of_segments,
-    text_segments,
-)
+from glitch.tables.segments import Segments, hdf5_segments, is_text_of_segments, text_segments
 
 START = 1126259446
 ACTIVE = [(START, START + 14), (START + 20.5, START + 32), (START + 25, START + 40)]

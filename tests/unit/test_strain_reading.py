@@ -12,12 +12,7 @@ import numpy as np
 import pytest
 from gwpy.timeseries import TimeSeries
 
-from glitch.errors import (
-    FormatError,
-    GlitchError,
-    StrainError,
-    TooLargeError,
-)
+from glitch.errors import FormatError, GlitchError, StrainError, TooLargeError
 from glitch.strain import Strain, is_strain_file, read_strain
 from glitch.strain.formats.text import MAX_TEXT_BYTES
 

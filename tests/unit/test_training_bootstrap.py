@@ -33,8 +33,7 @@ def test_what_both_share_cancels_from_the_difference() -> None:
             changed[index] = False
         worse.append(changed)
     found = compare(
-        {"a": [answered(one) for one in right], "b": [answered(one) for one in worse]},
-        [("a", "b")],
+        {"a": [answered(one) for one in right], "b": [answered(one) for one in worse]}, [("a", "b")]
     )
     gain = found.accuracy_gain["a", "b"]
     assert gain.estimate == pytest.approx(10 / 200)

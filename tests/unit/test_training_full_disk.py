@@ -16,12 +16,7 @@ from glitch.model import Architecture, ViewsVAE
 from training.core.config import LogConfig, OptimiserConfig
 from training.core.full_disk import FullDiskError, full_disk_as_error
 from training.core.state import STATE_FILE, load_state, save_state
-from training.dsprites import (
-    PackedPictures,
-    PictureArchitecture,
-    PictureConfig,
-    train_on_pictures,
-)
+from training.dsprites import PackedPictures, PictureArchitecture, PictureConfig, train_on_pictures
 
 
 @contextmanager

@@ -241,11 +241,7 @@ def test_a_pack_without_what_guides_is_a_sentence(
         ({"guidance": {"trunk_steps": 0}}, "guidance.trunk_steps"),
         ({"guidance": {"trunk_real_steps": -1}}, "guidance.trunk_real_steps"),
         (
-            {
-                "architecture": WITH_TRUNK["architecture"],
-                "guidance": {"classes": 0.0},
-                "data": {},
-            },
+            {"architecture": WITH_TRUNK["architecture"], "guidance": {"classes": 0.0}, "data": {}},
             "architecture.trunk learns from data.simulated",
         ),
         ({"variance": {}}, "variance is unknown"),

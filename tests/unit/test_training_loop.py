@@ -154,12 +154,7 @@ def test_a_number_that_is_not_finite_stops_the_run_and_names_the_step(part: str)
     model = ViewsVAE(config.architecture)
     optimiser = torch.optim.Adam(model.parameters())
     source = BatchSource(
-        toy_pack(),
-        None,
-        real_share=1,
-        batch_size=8,
-        augmentation=config.augmentation,
-        seed=0,
+        toy_pack(), None, real_share=1, batch_size=8, augmentation=config.augmentation, seed=0
     )
     if part == "loss":
         with torch.no_grad():

@@ -120,8 +120,7 @@ def test_rows_that_were_not_measured_are_said_so() -> None:
 
 def test_the_latent_chart_keeps_every_bar_inside() -> None:
     chart = latent_chart(
-        np.array([0.0, 3.2, -40.0], dtype=np.float32),
-        np.array([0.0, -6.0, 90.0], dtype=np.float32),
+        np.array([0.0, 3.2, -40.0], dtype=np.float32), np.array([0.0, -6.0, 90.0], dtype=np.float32)
     )
     for bar in chart.bars:
         assert 0 <= bar.high_y <= bar.mean_y <= bar.low_y <= chart.height

@@ -30,11 +30,7 @@ from training.core.config import (
     read_yaml,
 )
 from training.core.devices import CPU, on_host
-from training.core.distributed import (
-    any_process,
-    is_first,
-    wait_for_all,
-)
+from training.core.distributed import any_process, is_first, wait_for_all
 from training.core.full_disk import full_disk_as_error
 from training.core.interrupts import stop_requests
 from training.core.objectives import Discriminator, FactorVAE, Objective, Outcome

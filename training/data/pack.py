@@ -82,10 +82,7 @@ def quantise(views: Views) -> UInt8[np.ndarray, "view freq time"]:
 
 
 def write_pack(
-    folder: Path,
-    samples: Iterable[tuple[str, Views]],
-    n_samples: int,
-    preprocessing: Preprocessing,
+    folder: Path, samples: Iterable[tuple[str, Views]], n_samples: int, preprocessing: Preprocessing
 ) -> None:
     """Streams labelled views into a pack on disk; memory does not grow with their number.
 

@@ -22,12 +22,7 @@ from training.core.loop import optimise
 from training.core.objectives import BetaVAE, Bottleneck
 from training.core.plots import figure
 from training.core.state import load_state, save_state
-from training.dsprites import (
-    PackedPictures,
-    PictureSet,
-    PictureTask,
-    PictureVAE,
-)
+from training.dsprites import PackedPictures, PictureSet, PictureTask, PictureVAE
 from training.dsprites.sets import PictureSource
 from training.reproduction.artefacts import COLOURS, MARKERS, markdown_table, write_csv
 from training.reproduction.linear_gaussian import (

@@ -43,13 +43,9 @@ class VarianceConfig:
             f"variance.kind is {self.kind!r}, which is none of {', '.join(VARIANCES)}.",
         )
         require(
-            1e-5 <= self.fixed <= 1,
-            f"variance.fixed must lie in [1e-5, 1], but is {self.fixed}.",
+            1e-5 <= self.fixed <= 1, f"variance.fixed must lie in [1e-5, 1], but is {self.fixed}."
         )
-        require(
-            0 <= self.memory < 1,
-            f"variance.memory must lie in [0, 1), but is {self.memory}.",
-        )
+        require(0 <= self.memory < 1, f"variance.memory must lie in [0, 1), but is {self.memory}.")
 
     def share(self, step: int) -> float:
         """How far the running mean goes towards the batch of a step; 0 where nothing follows."""

@@ -44,9 +44,7 @@ def _with_heads(architecture: AnyArchitecture, folder: Path) -> AnyArchitecture:
         return architecture
     heads = json.loads((folder / HEADS_FILE).read_text(encoding="utf-8"))
     return replace(
-        architecture,
-        classes=tuple(heads["classes"]),
-        parameters=tuple(heads["parameters"]),
+        architecture, classes=tuple(heads["classes"]), parameters=tuple(heads["parameters"])
     )
 
 

@@ -103,11 +103,7 @@ def _learn(
     namer.train()
     teacher = namer if real is None else deepcopy(namer).eval()
     optimiser = Adam(
-        namer.parameters(),
-        rate,
-        weight_decay=WEIGHT_DECAY,
-        decoupled_weight_decay=True,
-        fused=True,
+        namer.parameters(), rate, weight_decay=WEIGHT_DECAY, decoupled_weight_decay=True, fused=True
     )
     for step in range(steps):
         for group in optimiser.param_groups:

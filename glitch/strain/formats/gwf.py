@@ -15,14 +15,7 @@ import numpy as np
 from glitch.detectors import detector_of_text
 from glitch.errors import FormatError
 from glitch.strain.series import LONGEST_SEGMENT_S
-from glitch.strain.source import (
-    MAX_SAMPLES,
-    Request,
-    Samples,
-    Source,
-    check_size,
-    decimal_seconds,
-)
+from glitch.strain.source import MAX_SAMPLES, Request, Samples, Source, check_size, decimal_seconds
 
 _MEMORY_BYTES = 3 << 30  # address space, of which the libraries alone map about one GiB
 _CPU_S = 30

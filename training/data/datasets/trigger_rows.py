@@ -36,11 +36,7 @@ WHERE = (
     "for example H1_O3a.csv"
 )
 # Column names of the published releases, the newest first.
-COLUMNS = {
-    "event_time": ("event_time", "GPStime"),
-    "ifo": ("ifo",),
-    "label": ("label", "ml_label"),
-}
+COLUMNS = {"event_time": ("event_time", "GPStime"), "ifo": ("ifo",), "label": ("label", "ml_label")}
 SEGMENT_S = 64  # Gravity Spy analyses 64 s around the GPS time
 
 # Strain of a detector between two whole GPS seconds: samples and their rate.

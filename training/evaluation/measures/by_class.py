@@ -27,10 +27,7 @@ class ClassRow:
 
 
 def by_class(
-    sample: str,
-    vectors: Vectors,
-    labels: Sequence[str],
-    is_known: Bool[np.ndarray, " glitch"],
+    sample: str, vectors: Vectors, labels: Sequence[str], is_known: Bool[np.ndarray, " glitch"]
 ) -> list[ClassRow]:
     """Recall and precision of each class on the glitches whose labels the probe did not learn.
 
