@@ -70,9 +70,8 @@ def read_spectrogram(
     text = is_text(colors, beside)
     panel = FoundPanel(drawn.box) if drawn else find_panel(colored, text)
     if drawn is None and panel.box.left > 0 and panel.box not in KNOWN_PANELS.values():
-        faint = is_faint_text(
-            pixels, colors, beside
-        )  # gwpy draws frames in grey, which JPEG may colour
+        # gwpy draws frames in grey, which JPEG may colour.
+        faint = is_faint_text(pixels, colors, beside)
         framed = find_panel(colored, faint | colored)
         is_taller = framed.box.height > (1 + _BLANK) * panel.box.height
         if framed.is_framed and (is_taller or not panel.is_framed):
