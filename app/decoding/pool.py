@@ -1,5 +1,6 @@
 """The parent's side: a bounded number of children, made by a fork server that is kept running."""
 
+import atexit
 import logging
 import os
 import socket
@@ -226,6 +227,7 @@ def shared_pool() -> DecoderPool:
     with _shared_lock:
         if _shared.pool is None:
             _shared.pool = DecoderPool()
+            atexit.register(_end)
         return _shared.pool
 
 
@@ -242,6 +244,12 @@ def running_pool(*, children: int, timeout_s: float) -> Iterator[DecoderPool]:
         with _shared_lock:
             _shared.pool = before
         pool.close()
+
+
+def _end() -> None:
+    """At the end of the process, of which a forked one has no pool to close."""
+    if _shared.pool is not None:
+        _shared.pool.close()
 
 
 def _forget() -> None:
