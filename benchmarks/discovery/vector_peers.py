@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -28,9 +28,9 @@ from sklearn.decomposition import PCA
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from benchmarks.discovery.vector_value import answered, cells, marks, pixels_of
+from benchmarks.discovery.vector_value import cells, marks, pixels_of, probed, scattered
 from benchmarks.machine import heading
-from glitch.model import ScatteringFeatures, Trunk, ViewsModel
+from glitch.model import Trunk, ViewsModel
 from training.data.pack import Pack
 from training.data.real_images import read_real_images
 from training.data.sampling import StratifiedSampler, vary
@@ -45,61 +45,53 @@ Both = tuple[list[float], list[float]]  # scores of lone pictures, and of whole 
 
 
 @dataclass(frozen=True, eq=False)
+class Side:
+    """Glitches of one side of a fold, whole and as lone pictures."""
+
+    pack: Pack
+    lone: Pack
+    shown: np.ndarray  # which view each lone picture is of
+    origin: np.ndarray  # its glitch's place in the pack
+
+
+@dataclass(frozen=True, eq=False)
 class Fold:
-    """What is learnt from and what is held out, whole and as lone pictures."""
+    """What is learnt from and what is held out."""
 
-    train: Pack
-    held_out: Pack
+    train: Side
+    held_out: Side
     sets: list[list[str]]
-    known: Pack = field(init=False)
-    asked: Pack = field(init=False)
-    known_shown: np.ndarray = field(init=False)
-    asked_shown: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        for lone, shown, pack in (
-            ("known", "known_shown", self.train),
-            ("asked", "asked_shown", self.held_out),
-        ):
-            pictures, views, _ = lone_views(pack)
-            object.__setattr__(self, lone, pictures)
-            object.__setattr__(self, shown, views)
 
     def of_lone(self, known: np.ndarray, asked: np.ndarray) -> list[float]:
         """Scores of vectors of lone pictures."""
-        return self._probed(known, self.known.labels, asked, self.asked.labels)
+        labels, truth = np.array(self.train.lone.labels), np.array(self.held_out.lone.labels)
+        return probed(known, labels, asked, truth, self.sets)
 
     def of_whole(self, known: np.ndarray, asked: np.ndarray) -> list[float]:
         """Scores of vectors of glitches."""
-        return self._probed(known, self.train.labels, asked, self.held_out.labels)
+        labels, truth = np.array(self.train.pack.labels), np.array(self.held_out.pack.labels)
+        return probed(known, labels, asked, truth, self.sets)
 
-    def _probed(
-        self, known: np.ndarray, labels: Sequence[str], asked: np.ndarray, truth: Sequence[str]
-    ) -> list[float]:
-        found: list[float] = []
-        for classes in self.sets:
-            learnt, judged = np.isin(labels, classes), np.isin(truth, classes)
-            right = np.array(truth)[judged]
-            for answers in answered(known[learnt], np.array(labels)[learnt], asked[judged]):
-                found += marks(right, answers)
-        return found
+
+def side_of(pack: Pack) -> Side:
+    return Side(pack, *lone_views(pack))
 
 
 def supervised(fold: Fold) -> Both:
     """Scores of a network that is taught the labels."""
     names = fold.sets[1]
-    chosen = fold.train.subset(np.flatnonzero(np.isin(fold.train.labels, names)))
-    known, views, _ = lone_views(chosen)
-    trunk, head = taught(known, views.argmax(axis=1), names)
-    _, shown, origin = lone_views(fold.held_out)
+    chosen = np.flatnonzero(np.isin(fold.train.lone.labels, names))
+    known, view = fold.train.lone.subset(chosen), fold.train.shown[chosen].argmax(axis=1)
+    trunk, head = taught(known, view, names)
+    asked = fold.held_out
     with torch.inference_mode():
-        windows = torch.from_numpy(shown.argmax(axis=1))
-        features = trunk(torch.from_numpy(pixels_of(fold.asked, shown)), windows)
+        windows = torch.from_numpy(asked.shown.argmax(axis=1))
+        features = trunk(torch.from_numpy(pixels_of(asked.lone, asked.shown)), windows)
         logs = head(features).log_softmax(dim=1).numpy()
-    summed = np.zeros((len(fold.held_out), len(names)))
-    np.add.at(summed, origin, logs)
+    summed = np.zeros((len(asked.pack), len(names)))
+    np.add.at(summed, asked.origin, logs)
     both: list[list[float]] = []
-    for given, truth in ((logs, fold.asked.labels), (summed, fold.held_out.labels)):
+    for given, truth in ((logs, asked.lone.labels), (summed, asked.pack.labels)):
         found: list[float] = []
         for classes in fold.sets:
             named, judged = np.isin(names, classes), np.isin(truth, classes)
@@ -136,14 +128,11 @@ def taught(known: Pack, view: np.ndarray, names: list[str]) -> tuple[Trunk, nn.L
 
 def components(fold: Fold, features_of: Callable[[np.ndarray], np.ndarray]) -> Both:
     """Scores of 32 principal components of features of pictures."""
-    one, other = (
-        features_of(pixels_of(pack, shown))
-        for pack, shown in ((fold.known, fold.known_shown), (fold.asked, fold.asked_shown))
-    )
-    means = np.stack([one[fold.known_shown[:, view]].mean(axis=0) for view in range(N_VIEWS)])
-    lone = fold.of_lone(*reduced(one, other))
-    sides = windows_of(fold.train, one, means), windows_of(fold.held_out, other, means)
-    return lone, fold.of_whole(*reduced(*sides))
+    sides = fold.train, fold.held_out
+    one, other = (features_of(pixels_of(side.lone, side.shown)) for side in sides)
+    means = np.stack([one[fold.train.shown[:, view]].mean(axis=0) for view in range(N_VIEWS)])
+    whole = windows_of(fold.train, one, means), windows_of(fold.held_out, other, means)
+    return fold.of_lone(*reduced(one, other)), fold.of_whole(*reduced(*whole))
 
 
 def reduced(known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -151,38 +140,23 @@ def reduced(known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return found.transform(known), found.transform(asked)
 
 
-def windows_of(pack: Pack, features: np.ndarray, means: np.ndarray) -> np.ndarray:
+def windows_of(side: Side, features: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Features of lone pictures (picture, feature) by glitch: all windows, absent ones the mean."""
-    _, shown, origin = lone_views(pack)
-    found = np.tile(means[None], (len(pack), 1, 1)).astype(np.float32)
-    found[origin, shown.argmax(axis=1)] = features
-    return np.asarray(found.reshape(len(pack), -1))
+    found = np.tile(means[None], (len(side.pack), 1, 1)).astype(np.float32)
+    found[side.origin, side.shown.argmax(axis=1)] = features
+    return np.asarray(found.reshape(len(side.pack), -1))
 
 
 def flat(pixels: np.ndarray) -> np.ndarray:
     return pixels.reshape(len(pixels), -1)
 
 
-def scattered(pixels: np.ndarray) -> np.ndarray:
-    front_end = ScatteringFeatures(SIDE, SIDE)
-    rows = torch.ones(1, SIDE, dtype=torch.bool)
-    with torch.inference_mode():
-        parts = [
-            front_end(torch.from_numpy(part), rows.expand(len(part), -1))[0].numpy()
-            for part in np.array_split(pixels, len(pixels) // 200 + 1)
-        ]
-    return np.concatenate(parts)
-
-
 def encoded(fold: Fold, model: ViewsModel) -> Both:
     """Scores of an encoder's vectors."""
-    return (
-        fold.of_lone(
-            encode_pack(model, fold.known, fold.known_shown).mean,
-            encode_pack(model, fold.asked, fold.asked_shown).mean,
-        ),
-        fold.of_whole(encode_pack(model, fold.train).mean, encode_pack(model, fold.held_out).mean),
-    )
+    sides = fold.train, fold.held_out
+    lone = [encode_pack(model, side.lone, side.shown).mean for side in sides]
+    whole = [encode_pack(model, side.pack).mean for side in sides]
+    return fold.of_lone(*lone), fold.of_whole(*whole)
 
 
 def main() -> None:
@@ -199,7 +173,7 @@ def main() -> None:
         vectors[place.name] = partial(encoded, model=load_judged(place).model)
     found: dict[str, list[Both]] = {name: [] for name in vectors}
     for train, held_out in grouped_folds(real.labels, real.groups, FOLDS, 0):
-        fold = Fold(real.subset(train), real.subset(held_out), sets)
+        fold = Fold(side_of(real.subset(train)), side_of(real.subset(held_out)), sets)
         for name, scores_of in vectors.items():
             found[name].append(scores_of(fold))
     for side, title in enumerate(("each picture alone", "all views of a glitch")):

@@ -22,6 +22,7 @@ from __future__ import annotations
 import csv
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,11 +82,22 @@ def sides_of(real: Pack, train: Pack, held_out: Pack) -> Sides:
 
 def scores(known: np.ndarray, asked: np.ndarray, sides: Sides) -> list[float]:
     """Accuracy and balanced accuracy of both probes, for 12 and for 23 classes."""
+    return probed(known, sides.labels, asked, sides.asked_labels, sides.sets)
+
+
+def probed(
+    known: np.ndarray,
+    labels: np.ndarray,
+    asked: np.ndarray,
+    asked_labels: np.ndarray,
+    sets: Sequence[Sequence[str]],
+) -> list[float]:
+    """Accuracy and balanced accuracy of both probes, for each set of classes."""
     found: list[float] = []
-    for classes in sides.sets:
-        chosen, judged = np.isin(sides.labels, classes), np.isin(sides.asked_labels, classes)
-        truth = sides.asked_labels[judged]
-        for answers in answered(known[chosen], sides.labels[chosen], asked[judged]):
+    for classes in sets:
+        chosen, judged = np.isin(labels, classes), np.isin(asked_labels, classes)
+        truth = asked_labels[judged]
+        for answers in answered(known[chosen], labels[chosen], asked[judged]):
             found += marks(truth, answers)
     return found
 
@@ -278,18 +290,19 @@ def on_tiles(model: ViewsModel, sides: Sides, known: np.ndarray, tiles: Pack) ->
     return f"linear {found[0]}, kNN {found[1]} of {len(truth)} tiles"
 
 
+def scattered(pixels: np.ndarray) -> np.ndarray:
+    """Scattering features of pooled pictures of which all rows are observed."""
+    front_end = ScatteringFeatures(64, 64)
+    rows = torch.ones(1, 64, dtype=torch.bool)
+    with torch.inference_mode():
+        return np.asarray(front_end(torch.from_numpy(pixels), rows.expand(len(pixels), -1))[0])
+
+
 def baselines(sides: Sides) -> None:
     known, asked = (
         pixels_of(sides.known, sides.known_views),
         pixels_of(sides.asked, sides.asked_views),
     )
-    front_end = ScatteringFeatures(64, 64)
-    rows = torch.ones(len(known), 64, dtype=torch.bool)
-    with torch.inference_mode():
-        scattered = [
-            front_end(torch.from_numpy(part), rows[:1].expand(len(part), -1))[0].numpy()
-            for part in (known, asked)
-        ]
     for name, one, other in (
         ("pixel PCA-32 of energy", known.reshape(len(known), -1), asked.reshape(len(asked), -1)),
         (
@@ -297,7 +310,7 @@ def baselines(sides: Sides) -> None:
             np.sqrt(known).reshape(len(known), -1),
             np.sqrt(asked).reshape(len(asked), -1),
         ),
-        ("scattering PCA-32", *scattered),
+        ("scattering PCA-32", scattered(known), scattered(asked)),
     ):
         reduce = PCA(32, random_state=0).fit(one)
         vectors = reduce.transform(one), reduce.transform(other)

@@ -8,8 +8,8 @@ import torch
 class Adam(torch.optim.Adam):
     """``torch.optim.Adam`` whose methods do not import ``torch._dynamo`` at their first call.
 
-    PyTorch's own do, to tell its compiler to leave them alone: three seconds of processor time in
-    each process that trains. They hold the same functions beneath, so every number is the same.
+    PyTorch's own do, to tell its compiler to leave them alone: seconds of processor time in each
+    process that trains. They hold the same functions beneath, so every number is the same.
     """
 
     add_param_group = unwrap(torch.optim.Adam.add_param_group)
