@@ -79,7 +79,7 @@ def remove_demonstration(session: Session, *, principal: Principal) -> int:
     Where there was a map, one of what is left is drawn.
 
     What its clusters were named is undone as far as nothing else rests on it. The record of who did
-    what stays. A load that is at work is cancelled, and what it stores until it notices goes too.
+    what stays. A load that is at work is cancelled, and stores nothing more.
 
     Raises:
         PermissionDeniedError: if the caller is no admin.

@@ -134,6 +134,8 @@ def end_chunk(session: Session, chunk: Chunk, owner: str, **counts: int) -> None
 
     Raises:
         LeaseLostError: if the chunk is somebody else's by now: roll back.
+        JobCancelledError: if its job was cancelled meanwhile: roll back, for whoever cancelled it
+            may have cleared away what it had stored by then.
     """
     added = {name: getattr(JobChunk, name) + count for name, count in counts.items() if count}
     ended = session.execute(
@@ -144,6 +146,9 @@ def end_chunk(session: Session, chunk: Chunk, owner: str, **counts: int) -> None
     if ended is None:
         raise LeaseLostError
     _add_to_job(session, chunk.job_id, counts)
+    job = lock_job(session, chunk.job_id)
+    if job is not None and job.is_cancel_requested:
+        raise JobCancelledError
 
 
 def note_on_job(session: Session, job_id: UUID, sentence: str | None) -> None:

@@ -20,7 +20,14 @@ from app.core.access import Role
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, PermissionDeniedError
 from app.core.settings import Settings
-from app.jobs.leases import MAX_ATTEMPTS, LeaseLostError, claim_chunk, end_chunk, renew_lease
+from app.jobs.leases import (
+    MAX_ATTEMPTS,
+    JobCancelledError,
+    LeaseLostError,
+    claim_chunk,
+    end_chunk,
+    renew_lease,
+)
 from app.jobs.records import JobRecord, Phase
 from app.jobs.service import cancel_job, create_job, get_job, list_events, list_items, retry_job
 from app.jobs.tables import JobChunk
@@ -263,6 +270,26 @@ def test_a_cancel_does_not_wait_for_the_rest_of_a_long_planning(
         with sessions.begin() as session:
             session.execute(text("SET LOCAL lock_timeout = '5s'"))
             assert cancel_job(session, job.id, ADA).is_cancel_requested
+
+
+@pytest.mark.parametrize("n_before", [1, 3])
+def test_what_ends_after_a_cancel_is_not_stored(
+    *, make: Make, runner: JobRunner, sessions: sessionmaker[Session], n_before: int
+) -> None:
+    """Neither a part nor the finish: who removes what a job made cancels it, and then removes."""
+    job = make(items=8, per_chunk=4)
+    for _ in range(n_before):
+        runner.work(job.id, slice_s=0)
+    with sessions.begin() as session:
+        claimed = claim_chunk(session, job.id, "late", MINUTE)
+    assert claimed is not None
+    with sessions.begin() as session:
+        cancel_job(session, job.id, ADA)
+    counts = {"done": 4} if claimed[1].phase is Phase.RUN else {}
+    with pytest.raises(JobCancelledError), sessions.begin() as session:
+        end_chunk(session, claimed[1], "late", **counts)
+    ended = look(sessions, job)
+    assert (ended.done, ended.result) == (4 * (n_before - 1), None)
 
 
 def test_others_may_neither_cancel_nor_retry(make: Make, sessions: sessionmaker[Session]) -> None:
