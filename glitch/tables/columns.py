@@ -95,6 +95,7 @@ _UNIT = re.compile(r"(?:\s*[\[(]([^\])]*)[\])])+\s*\Z")
 _WITH_UNIT = re.compile(
     r"([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)\s*(s|sec|seconds|ms|us|µs|ns|Hz|hz|kHz|%)", re.ASCII
 )
+_LEVEL = re.compile(r"'([^']*)'")
 _UNIT_IN_NAME = re.compile(r"_(s|sec|seconds|ms|us|ns|hz|khz|percent)\Z")
 # Case tells a mega from a milli. What is not listed is the unit that we keep, or none at all.
 _UNITS = {
@@ -168,6 +169,9 @@ def with_unit(name: str, unit: str) -> str:
 def _parts(name: str) -> tuple[str, str]:
     """A column's plain name, and its unit as written; empty where there is none."""
     text = name[:LONGEST_NAME].strip().strip("\ufeff").lstrip("#%").strip().strip("'\"")
+    if text.startswith("('"):  # of pandas' columns of two levels, flattened: ('t', 'gps_time')
+        levels = _LEVEL.findall(text)
+        text = next((level for level in reversed(levels) if is_known(level)), text)
     found = _UNIT.search(text)
     text = _UNIT.sub("", text).rpartition(":")[2].lower()
     plain = re.sub(r"[\s\-.]+", "_", text.strip())

@@ -27,6 +27,9 @@ _NUMBERED = re.compile(r"\A\d+\s*[-:.)]\s*")  # cWB counts its columns
 _WIDE_BLANKS = re.compile(r"\s{2,}")
 _MOST_REPEATED = 100  # columns of one name that are told apart
 _SEPARATORS = (",", "\t", ";", "|")
+_BOXES = dict.fromkeys(range(0x2500, 0x2580), "+")  # as SQLite, DuckDB and rich draw them
+_BOXES |= dict.fromkeys(map(ord, "─━┄┅┈┉╌╍═"), "-") | dict.fromkeys(map(ord, "│┃┆┇┊┋╎╏║"), "|")
+_COUNT = re.compile(r"\(?\d+ rows?( in set.*| selected\.?|)\)?", re.IGNORECASE)
 _ECSV_UNIT = re.compile(r"- \{name: ('[^']*'|\"[^\"]*\"|[^,}]*), unit: ([^,}]+)")
 _ECSV_DELIMITER = re.compile(r"#\s*delimiter:\s*'?(.)'?")
 
@@ -93,7 +96,7 @@ def find_layout(head: bytes) -> Layout | None:
     comments, or one comment a column, where rows follow at once, as numpy, Omicron and cWB write.
     Lines of one GPS time each need none, as lists of times for gwdetchar-omega-batch have none.
     """
-    text = head.decode(encoding_of(head), "replace")
+    text = unboxed(head.decode(encoding_of(head), "replace"))
     if "\0" in text:
         return None
     comments: list[str] = []
@@ -109,6 +112,8 @@ def find_layout(head: bytes) -> Layout | None:
         stripped = line.strip()
         if not stripped or stripped[0] in COMMENTS:
             comments.append(stripped)
+            continue
+        if is_rule(stripped):
             continue
         layout = _header(stripped, number, _declared(comments)).with_units(ecsv_units(comments))
         if layout.is_table and (first is None or layout.is_telling):
@@ -154,7 +159,9 @@ def _with_rows(layout: Layout, header: str, rows: list[str]) -> Layout:
     rows; a comma too many is a slip. One value alone below several words is called by all of them.
     """
     heading = list(takewhile(lambda row: row.lstrip().startswith("|"), rows))
-    if header.startswith("|") and rows[len(heading) :] and "|" not in rows[len(heading)]:
+    is_ruled = bool(rows) and is_rule(rows[0])
+    is_bare = bool(rows[len(heading) :]) and "|" not in rows[len(heading)]
+    if header.startswith("|") and is_bare and not is_ruled:
         # IPAC: types, units and null values below the names, and blanks in the rows.
         units = _split(heading[1].strip(), "|") if len(heading) > 1 else [""] * len(layout.columns)
         columns = tuple(map(with_unit, layout.columns, units))[1:-1]
@@ -172,6 +179,16 @@ def _with_rows(layout: Layout, header: str, rows: list[str]) -> Layout:
     if layout.separator == " " and n_values == 1 and is_time(header):
         return replace(layout, columns=(header,), separator=",")
     return layout
+
+
+def unboxed(text: str) -> str:
+    """Text with the frames around its cells in plain letters: "┌──┬──┐" is "+--+--+"."""
+    return text if text.isascii() else text.translate(_BOXES)
+
+
+def is_no_row(line: str) -> bool:
+    """Whether a line among rows is none: a rule, or how many rows a database printed."""
+    return is_rule(line) or _COUNT.fullmatch(line.strip()) is not None
 
 
 def is_rule(line: str) -> bool:

@@ -23,7 +23,15 @@ from glitch.files.text import encoding_of
 from glitch.tables.coherent import of_each_detector
 from glitch.tables.columns import plain_name, with_unit
 from glitch.tables.facts import Facts, facts_of
-from glitch.tables.layout import COMMENTS, HEAD_BYTES, Layout, find_layout, is_rule, is_series
+from glitch.tables.layout import (
+    COMMENTS,
+    HEAD_BYTES,
+    Layout,
+    find_layout,
+    is_no_row,
+    is_series,
+    unboxed,
+)
 from glitch.tables.ligolw import is_ligolw, ligolw_rows
 
 LONGEST_LINE = 100_000
@@ -167,7 +175,7 @@ def _text_rows(
         n_columns = len(columns)
         for row in csv.reader(numbered, delimiter=layout.separator, skipinitialspace=True):
             number = numbered.number
-            if not any(map(str.strip, row)) or is_rule(layout.separator.join(row)):
+            if not any(map(str.strip, row)) or is_no_row(layout.separator.join(row)):
                 continue
             numbered.last_row = number
             is_units, is_first = is_first and layout.is_of_units(row), False
@@ -214,4 +222,7 @@ class _Numbered:
                 continue
             if line.count('"') % 2:
                 self._is_quoted = not self._is_quoted
-            yield line.strip(" \t\r\n") + "\n" if self._layout.separator == " " else line
+            if self._layout.separator == "|":
+                yield unboxed(line)
+            else:
+                yield line.strip(" \t\r\n") + "\n" if self._layout.separator == " " else line

@@ -1,11 +1,13 @@
-"""Triggers in ROOT's trees, as Omicron writes them, read by uproot where that is installed.
+"""Triggers in ROOT's trees, as Omicron writes them, or its newer RNTuples, read by uproot.
 
-gwpy's reader takes the same trees through uproot, but every branch of a file whole.
+That is an extra, which may not be installed. gwpy's reader takes the same trees through it, but
+every branch of a file whole.
 """
 
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,8 @@ from glitch.tables.hdf5 import TRIGGERS, TriggerTable
 
 MAGIC = b"root"
 _MOST_TREES = 100
+_CLASSES = ("TTree", "ROOT::RNTuple")
+_NUMBERS = re.compile(r"double|float|(std::)?u?int(8|16|32|64)_t")  # of an RNTuple's fields
 _MOST_BRANCHES = 1000
 
 
@@ -70,7 +74,7 @@ def _tree(path: Path, name: str) -> Iterator[tuple[Any, tuple[str, ...]]]:
         ) from None
     try:
         with uproot.open(path, handler=uproot.MultithreadedFileSource, num_workers=1) as file:
-            names = file.keys(recursive=True, cycle=False, filter_classname="TTree")
+            names = file.keys(recursive=True, cycle=False, filter_classname=_CLASSES)
             trees = {one: file[one] for one in list(dict.fromkeys(names))[:_MOST_TREES]}
             yield _chosen({one: (tree, _columns(tree)) for one, tree in trees.items()}, name)
     except (GlitchError, MemoryError):
@@ -101,7 +105,10 @@ def _chosen(
 
 
 def _columns(tree: Any) -> tuple[str, ...]:
-    """The branches that hold one number a row."""
+    """The branches, or fields, that hold one number a row."""
+    if not hasattr(tree, "branches"):
+        fields = tree.fields[:_MOST_BRANCHES]
+        return tuple(one.name for one in fields if _NUMBERS.fullmatch(str(one.typename)))
     return tuple(
         branch.name
         for branch in tree.branches[:_MOST_BRANCHES]

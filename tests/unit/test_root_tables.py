@@ -38,6 +38,18 @@ def test_one_tree_of_triggers_is_read(tmp_path: Path) -> None:
     assert root_rows(path, "x.root", ["snr", "time"], 1, 9) == [[9, TIMES[1]], [10, TIMES[2]]]
 
 
+def test_an_rntuple_is_read(tmp_path: Path) -> None:
+    """As uproot writes what is assigned to a file, since 5.7."""
+    uproot = pytest.importorskip("uproot")
+    path = tmp_path / "x.root"
+    with uproot.recreate(path) as file:
+        columns = {"time": TIMES, "snr": np.float32([8, 9, 10]), "pair": np.ones((3, 2))}
+        file.mkrntuple("triggers", columns)
+    table = root_table(path, "x.root")
+    assert (table.count, sorted(table.columns)) == (3, ["snr", "time"])
+    assert root_rows(path, "x.root", ["snr", "time"], 1, 9) == [[9, TIMES[1]], [10, TIMES[2]]]
+
+
 @pytest.mark.parametrize(
     ("trees", "reason"),
     [

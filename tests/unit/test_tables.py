@@ -103,6 +103,23 @@ LAYOUTS = {
     "a day and UTC": "time,utc,ifo,snr\n57279.4,2015-09-14T09:50:38.15,H1,9.5\n",
     "a time for each detector": "gps_time_H1,snr_H1\n1126259455.15,9.5\n",
     "words for a ratio": "Peak GPS Time,IFO,Signal-to-noise ratio\n1126259455.15,H1,9.5\n",
+    "pandas' names of two levels, flattened": "\"('t', 'gps_time')\",\"('ifo', '')\","
+    "\"('x', 'snr')\"\n1126259455.15,H1,9.5\n",
+    "MySQL": "mysql> SELECT * FROM triggers;\n+----------------+-----+-----+\n"
+    "| gps_time       | ifo | snr |\n+----------------+-----+-----+\n"
+    "|  1126259455.15 | H1  | 9.5 |\n+----------------+-----+-----+\n1 row in set (0.00 sec)\n",
+    "tabulate's psql": "+---------------+-----+-----+\n|      gps_time | ifo | snr |\n"
+    "|---------------+-----+-----|\n| 1126259455.15 | H1  | 9.5 |\n+---------------+-----+-----+\n",
+    "psql": "   gps_time    | ifo | snr\n---------------+-----+-----\n 1126259455.15 | H1  | 9.5\n"
+    "(1 row)\n\n",
+    "a grid": "+-----+---------------+-----+-----+\n|     |      gps_time | ifo | snr |\n"
+    "+=====+===============+=====+=====+\n|   0 | 1126259455.15 | H1  | 9.5 |\n"
+    "+-----+---------------+-----+-----+\n",
+    "a drawn box": "┌───────────────┬─────┬─────┐\n│   gps_time    │ ifo │ snr │\n"
+    "├───────────────┼─────┼─────┤\n│ 1126259455.15 │ H1  │ 9.5 │\n└───────────────┴─────┴─────┘\n",
+    "reStructuredText with names of rows": "==  =============  ===  ===\n"
+    "..       gps_time  ifo  snr\n==  =============  ===  ===\n"
+    " 0  1126259455.15  H1   9.5\n==  =============  ===  ===\n",
     "a column twice": "gps_time,ifo,snr,snr\n1126259455.15,H1,9.5,9.50\n",
 }
 
