@@ -1,12 +1,14 @@
 """A real worker or scheduler process that knows the tests' kind of job.
 
-``python jobs_worker.py worker|scheduler [CLOCK_SKEW_S]``; settings come from the environment.
+``python jobs_worker.py worker|scheduler [CLOCK_SKEW_S]``; settings come from the environment. The
+clock of a ``scheduler-set-back`` is set back by two hours after five seconds.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -16,7 +18,14 @@ if __name__ == "__main__":
         time.time = lambda: true_time() + skew_s
     from app.core.settings import Settings
 
-    if sys.argv[1] == "scheduler":
+    if sys.argv[1] == "scheduler-set-back":
+        from celery import Celery
+
+        true_now, back_at = Celery.now, time.monotonic() + 5
+        Celery.now = lambda self: (
+            true_now(self) - timedelta(hours=2 if time.monotonic() > back_at else 0)
+        )
+    if sys.argv[1].startswith("scheduler"):
         from worker.celery_process import run_scheduler
 
         run_scheduler(Settings())

@@ -7,9 +7,10 @@ it is to stop.
 import logging
 import multiprocessing
 import os
+import signal
+import threading
 import warnings
 from multiprocessing.synchronize import Event
-from typing import Any
 
 from celery import signals
 from celery.exceptions import SecurityWarning
@@ -17,6 +18,8 @@ from celery.exceptions import SecurityWarning
 from app.core.errors import NotReadyError
 from app.core.settings import Settings
 from app.jobs.broker import RECONCILE_QUEUE, RECONCILE_TASK, make_celery
+
+_log = logging.getLogger("worker.scheduler")
 
 
 def addresses(settings: Settings) -> tuple[str, str]:
@@ -38,7 +41,7 @@ def quieten(settings: Settings) -> None:
     """Keep Celery to what an operator wants to read: not a line for every look at the jobs."""
     signals.setup_logging.connect(lambda **_: None, weak=False)  # the log stays as it is set up
     if settings.log_level != "debug":
-        for name in ("celery.app.trace", "celery.worker.strategy", "celery.beat"):
+        for name in ("celery.app.trace", "celery.worker.strategy"):
             logging.getLogger(name).setLevel(logging.WARNING)
     # It warns of root because of pickled messages; ours are JSON, and nothing else is accepted.
     warnings.simplefilter("ignore", SecurityWarning)
@@ -69,25 +72,25 @@ def leave_now() -> None:
 def run_scheduler(settings: Settings) -> None:
     """Have jobs reconciled every few seconds, until SIGTERM or SIGINT. One is enough.
 
-    It keeps no file: what is due is in the database.
+    It keeps no file: what is due is in the database. Not by Celery's beat, which goes by the time
+    of day: where that is set back, it is silent for as long.
 
     Raises:
         NotReadyError: if REDIS_URL is not set.
     """
     _, redis_url = addresses(settings)
     application = make_celery(redis_url)
-    quieten(settings)
-    application.conf.update(
-        beat_scheduler="celery.beat:Scheduler",
-        beat_max_loop_interval=max(settings.reconcile_s / 2, 0.1),
-        beat_schedule={
-            "reconcile": {
-                "task": RECONCILE_TASK,
-                "schedule": settings.reconcile_s,
-                # Without "expires": it would compare the clocks of two machines.
-                "options": {"queue": RECONCILE_QUEUE, "retry": False},
-            }
-        },
-    )
-    beat: Any = application.Beat(loglevel=settings.log_level.upper(), quiet=True)
-    beat.run()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    is_away = False
+    while not stop.wait(settings.reconcile_s):
+        try:
+            # Without "expires": it would compare the clocks of two machines.
+            application.send_task(RECONCILE_TASK, queue=RECONCILE_QUEUE, retry=False)
+        except Exception as error:  # noqa: BLE001  (the next try may reach Redis again)
+            if not is_away:
+                _log.warning("Redis takes no messages (%s): tried on without a word", error)
+            is_away = True
+        else:
+            is_away = False

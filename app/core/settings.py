@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.elsewhere import Templates, check_templates
+
+LONGEST_LEASE = timedelta(minutes=10)  # a worker says that it lives far more often
 
 
 def is_safe_address(url: Any, is_plain_taken: bool = True) -> bool:
@@ -226,7 +229,7 @@ class Settings(BaseSettings):
     """What the login page calls the provider."""
     worker_processes: int = Field(default=1, ge=1, le=256)
     """How many jobs' chunks one worker does at a time."""
-    job_lease_s: float = Field(default=60, ge=1)
+    job_lease_s: float = Field(default=60, ge=1, le=LONGEST_LEASE.total_seconds())
     """After how long without a sign of life a worker's chunk goes to another, in seconds."""
     reconcile_s: float = Field(default=5, ge=0.2)
     """How often the scheduler looks for jobs that nobody works on, in seconds."""

@@ -1,14 +1,26 @@
 """Whether a job has come to its end, judged from its chunks while its row is locked."""
 
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.core.settings import LONGEST_LEASE
 from app.jobs.records import OPEN_STATES, Phase
 from app.jobs.tables import Job, JobChunk, JobEvent, JobItem
 
 DATABASE_CLOCK = func.clock_timestamp()  # now() stands still within a transaction
+LONGEST_PAUSE = timedelta(seconds=300)  # before a chunk is tried again
+
+
+def is_past(column: InstrumentedAttribute[Any], longest: timedelta) -> ColumnElement[bool]:
+    """Whether a time has come that was set no further ahead than ``longest``.
+
+    What lies further ahead was set before the clock was set back, and could else wait for hours.
+    """
+    return or_(column <= DATABASE_CLOCK, column > DATABASE_CLOCK + longest)
 
 
 def lock_job(session: Session, job_id: UUID) -> Job | None:
@@ -76,7 +88,7 @@ def _free_expired(session: Session, job_id: UUID) -> None:
         .where(
             JobChunk.job_id == job_id,
             JobChunk.state == "running",
-            JobChunk.lease_until < DATABASE_CLOCK,
+            is_past(JobChunk.lease_until, LONGEST_LEASE),
         )
         .with_for_update(skip_locked=True)  # locked: about to be committed
         .execution_options(populate_existing=True)

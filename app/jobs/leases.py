@@ -14,13 +14,13 @@ from uuid import UUID
 from sqlalchemy import Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from app.jobs.finalising import DATABASE_CLOCK, finalise, lock_job
+from app.core.settings import LONGEST_LEASE
+from app.jobs.finalising import DATABASE_CLOCK, LONGEST_PAUSE, finalise, is_past, lock_job
 from app.jobs.records import OPEN_STATES, Chunk, JobRecord, PendingItem, Phase
 from app.jobs.service import add_event, to_record
 from app.jobs.tables import Job, JobChunk, JobItem
 
 MAX_ATTEMPTS = 5
-_LONGEST_PAUSE_S = 300
 
 
 class LeaseLostError(Exception):
@@ -79,8 +79,8 @@ def chunks_due(job_id: UUID) -> Select[JobChunk]:
             JobChunk.job_id == job_id,
             JobChunk.state.in_(OPEN_STATES),  # by which the index of open chunks is found
             or_(
-                and_(JobChunk.state == "queued", JobChunk.due_at <= DATABASE_CLOCK),
-                and_(JobChunk.state == "running", JobChunk.lease_until < DATABASE_CLOCK),
+                and_(JobChunk.state == "queued", is_past(JobChunk.due_at, LONGEST_PAUSE)),
+                and_(JobChunk.state == "running", is_past(JobChunk.lease_until, LONGEST_LEASE)),
             ),
             or_(JobChunk.phase < Phase.FINISH, ~unfinished),
         )
@@ -179,7 +179,7 @@ def fail_chunk(
     if is_final or row.attempts >= MAX_ATTEMPTS:
         _fail_for_good(session, row, detail)
         return
-    pause = timedelta(seconds=min(2.0**row.attempts, _LONGEST_PAUSE_S))
+    pause = min(timedelta(seconds=2.0**row.attempts), LONGEST_PAUSE)
     row.state, row.lease_owner, row.lease_until = "queued", None, None
     row.due_at, row.detail = DATABASE_CLOCK + pause, detail
     add_event(session, row.job_id, "attempt failed", detail)
@@ -192,7 +192,7 @@ def _fail_expired(session: Session, job_id: UUID) -> None:
         JobChunk.job_id == job_id,
         JobChunk.state == "running",
         JobChunk.attempts >= MAX_ATTEMPTS,
-        JobChunk.lease_until < DATABASE_CLOCK,
+        is_past(JobChunk.lease_until, LONGEST_LEASE),
     )
     for row in session.scalars(dead.with_for_update(skip_locked=True)).all():
         _fail_for_good(
@@ -284,7 +284,7 @@ def reconcile(session: Session, job_id: UUID) -> bool:
 def is_any_chunk_at_work(session: Session) -> bool:
     """Whether some worker holds a lease that has not run out."""
     at_work = select(JobChunk.ordinal).where(
-        JobChunk.state == "running", JobChunk.lease_until > DATABASE_CLOCK
+        JobChunk.state == "running", ~is_past(JobChunk.lease_until, LONGEST_LEASE)
     )
     return session.scalar(at_work.limit(1)) is not None
 

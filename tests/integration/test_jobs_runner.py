@@ -26,6 +26,7 @@ from app.jobs.leases import (
     LeaseLostError,
     claim_chunk,
     end_chunk,
+    is_any_chunk_at_work,
     renew_lease,
 )
 from app.jobs.records import JobRecord, Phase
@@ -67,6 +68,31 @@ def runner(sessions: sessionmaker[Session], tmp_path: Path) -> JobRunner:
 def expire_leases(session: Session) -> None:
     past = "lease_until = now() - interval '1 s'"
     session.execute(text(f"UPDATE job_chunk SET {past} WHERE state = 'running'"))  # noqa: S608
+
+
+def test_a_clock_that_is_set_back_keeps_no_job_waiting(
+    sessions: sessionmaker[Session], make: Make, runner: JobRunner
+) -> None:
+    """By the clock of now, what was written before lies hours ahead."""
+    job = make(items=4)
+    with sessions.begin() as session:
+        session.execute(text("UPDATE job_chunk SET due_at = now() + interval '2 h'"))
+        claimed = claim_chunk(session, job.id, "one that died", MINUTE)
+        assert claimed is not None
+        assert claim_chunk(session, job.id, "another", MINUTE) is None
+        session.execute(
+            text(
+                "UPDATE job_chunk SET lease_until = now() + interval '2 h' WHERE state = 'running'"
+            )
+        )
+        assert not is_any_chunk_at_work(session)
+    runner.work(job.id)
+    assert look(sessions, job).state == "succeeded"
+    cancelled = make(items=4)
+    with sessions.begin() as session:
+        assert claim_chunk(session, cancelled.id, "one that died", timedelta(hours=2)) is not None
+        cancel_job(session, cancelled.id, ADA)
+    assert look(sessions, cancelled).state == "cancelled"
 
 
 def look(sessions: sessionmaker[Session], job: JobRecord) -> JobRecord:
