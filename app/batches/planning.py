@@ -17,7 +17,14 @@ from app.batches.index import BatchIndex, Manifest
 from app.batches.members import Member, Refused, is_archive, list_members, read_member, shown
 from app.batches.options import STRAIN, BatchOptions, Choice, key_at_random
 from app.batches.quality import Flags, SegmentDatabase, flags_named
-from app.batches.storage import MOST_FILES, MOST_PICTURES, unpack_whole, upload_path
+from app.batches.storage import (
+    CUT_SHORT,
+    MOST_FILES,
+    MOST_PICTURES,
+    Unpacked,
+    unpack_whole,
+    upload_path,
+)
 from app.batches.strain_index import UPLOADED, Place, StrainIndex, spans_of
 from app.batches.table_files import is_of_triggers, is_table, known_glitches, read_table
 from app.decoding.files import kinds_of, open_stack_file
@@ -80,11 +87,15 @@ class BatchPlanner:
             GlitchError: if nothing of the upload can be used; says why.
         """
         source = upload_path(self._context.data_dir, self._options.upload)
-        self._is_unpacked = unpack_whole(
-            source, self._folder / CONTENT, self._most_bytes, self._context.heartbeat
+        content = self._folder / CONTENT
+        unpacked = unpack_whole(source, content, self._most_bytes, self._context.heartbeat)
+        self._is_unpacked = unpacked is Unpacked.WHOLE or (
+            unpacked is Unpacked.CUT and is_archive(content)
         )
         if self._is_unpacked:
-            source = self._folder / CONTENT
+            source = content
+        elif unpacked is Unpacked.CUT and not is_table(source):  # whose reader unpacks by rows
+            raise FormatError(CUT_SHORT)
         if self._options.manifest is not None:
             manifest = upload_path(self._context.data_dir, self._options.manifest)
             self._add_rows(manifest, "the manifest")

@@ -1,8 +1,10 @@
 """Where batches lie in the data directory, each upload once under its digest, and their bounds."""
 
 import bz2
+import enum
 import gzip
 import hashlib
+import io
 import lzma
 import os
 import re
@@ -37,6 +39,7 @@ LONGEST_NAME = 1000
 FOLDER = "batches"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PIECE = 1 << 20
+_ZSTD, _ZSTD_HEAD = b"\x28\xb5\x2f\xfd", 18  # bytes of the longest header of a frame
 
 
 def keep_upload(data_dir: Path, stream: BinaryIO) -> tuple[str, int, bool]:
@@ -114,11 +117,24 @@ def clear_work(data_dir: Path, job_id: UUID) -> None:
     storage_of(data_dir).remove(data_dir / FOLDER / "work" / str(job_id))
 
 
-def unpack_whole(path: Path, target: Path, most_bytes: int, heartbeat: Callable[[], None]) -> bool:
-    """Unpack a gzip, bzip2, xz or zstd file to ``target``; False where it is none of these.
+class Unpacked(enum.Enum):
+    """What came of unpacking a file."""
 
-    ``target`` is there only once it is whole. ``heartbeat`` comes with every piece, and may end
-    the unpacking by an exception.
+    NOTHING = enum.auto()  # it is not compressed
+    WHOLE = enum.auto()
+    CUT = enum.auto()  # it ends too soon: what comes before is there
+
+
+CUT_SHORT = "The compressed file is cut short: send it again."
+
+
+def unpack_whole(
+    path: Path, target: Path, most_bytes: int, heartbeat: Callable[[], None]
+) -> Unpacked:
+    """Unpack a gzip, bzip2, xz or zstd file to ``target``.
+
+    ``target`` is there only once all that can be unpacked is in it. ``heartbeat`` comes with every
+    piece, and may end the unpacking by an exception.
 
     Raises:
         FormatError: if it is damaged.
@@ -128,28 +144,37 @@ def unpack_whole(path: Path, target: Path, most_bytes: int, heartbeat: Callable[
         head = file.read(6)
     opened = _opened(path, head)
     if opened is None:
-        return False
+        return Unpacked.NOTHING
+    found = Unpacked.WHOLE
     part = target.with_name(target.name + ".part")
     try:
         with opened as source, part.open("wb") as unpacked:
-            _copy(source, unpacked, path.stat().st_size, most_bytes, heartbeat)
+            try:
+                _copy(source, unpacked, path.stat().st_size, most_bytes, heartbeat)
+            except EOFError:
+                if not unpacked.tell():
+                    raise FormatError(CUT_SHORT) from None
+                found = Unpacked.CUT
         part.replace(target)
-    except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile) as error:
-        raise FormatError("The compressed file is damaged or cut short: send it again.") from error
+    except (zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile) as error:
+        raise FormatError("The compressed file is damaged: send it again.") from error
     except OSError as error:
         if error.errno is None:  # bz2 has no error of its own
             raise FormatError("The compressed file is damaged: send it again.") from error
         raise
     finally:
         part.unlink(missing_ok=True)
-    return True
+    if head.startswith(_ZSTD) and not _is_whole_zstd(path):
+        return Unpacked.CUT
+    return found
 
 
 def _copy(
     source: IO[bytes], target: BinaryIO, packed: int, most_bytes: int, heartbeat: Callable[[], None]
 ) -> None:
     length = 0
-    while piece := source.read(_PIECE):
+    # Not read(): where the file is cut, that would lose up to a piece of what comes before.
+    while piece := cast("io.BufferedReader", source).read1(_PIECE):
         heartbeat()
         length += len(piece)
         if length > most_bytes:
@@ -173,9 +198,34 @@ def _opened(path: Path, head: bytes) -> IO[bytes] | None:
         return cast("IO[bytes]", bz2.open(path))
     if head.startswith(b"\xfd7zXZ\0"):
         return cast("IO[bytes]", lzma.open(path))
-    if head.startswith(b"\x28\xb5\x2f\xfd"):
+    if head.startswith(_ZSTD):
         return cast("IO[bytes]", zstandard.open(path, "rb"))
     return None
+
+
+def _is_whole_zstd(path: Path) -> bool:
+    """Whether the last frame ends before the file does; zstandard reads a cut one as if whole."""
+    with path.open("rb") as file:
+        while head := file.read(_ZSTD_HEAD):
+            if len(head) < 8:
+                return False
+            if head.startswith(_ZSTD):
+                try:
+                    frame = zstandard.get_frame_parameters(head)
+                except zstandard.ZstdError:
+                    return False
+                file.seek(zstandard.frame_header_size(head) - len(head), os.SEEK_CUR)
+                is_last = 0
+                while not is_last:
+                    if len(block := file.read(3)) < 3:
+                        return False
+                    is_last, length = block[0] & 1, int.from_bytes(block, "little") >> 3
+                    is_repeated = block[0] & 6 == 2  # one byte stands for all
+                    file.seek(1 if is_repeated else length, os.SEEK_CUR)
+                file.seek(4 * frame.has_checksum, os.SEEK_CUR)
+            else:  # a frame of no data
+                file.seek(8 + int.from_bytes(head[4:8], "little") - len(head), os.SEEK_CUR)
+        return file.tell() <= path.stat().st_size
 
 
 MOST_LOOSE_FILES = 12

@@ -188,9 +188,16 @@ def test_zip_bombs_links_and_crc_in_zips(ingest: Ingest) -> None:
 
 def test_a_cut_tar_gives_what_it_has(ingest: Ingest, client: httpx.Client) -> None:
     whole = tar(spectrograms(61, "iiiiiiiiii") | spectrograms(71, "jjjjjjjjjj"))
-    _, items = ingest(whole[: len(whole) * 2 // 3])
-    assert items["iiiiiiiiii"].state == "done"
-    assert any("ends within it" in (item.reason or "") for item in items.values())
+    for number, sent in enumerate((whole, gzip.compress(whole))):
+        _, items = ingest(sent[: len(sent) * 2 // 3], f"cut-{number}.tar")
+        assert items["iiiiiiiiii"].state == ("skipped" if number else "done")
+        assert any("ends within it" in (item.reason or "") for item in items.values())
+    job, _ = ingest(gzip.compress(whole)[:20], "cut.tar.gz")
+    assert "cut short" in job.detail
+    rows = b"gps_time,ifo\n" + b"1126400009.5,H1\n" * 9
+    _, items = ingest(gzip.compress(rows, 0)[:-20], "cut.csv.gz")
+    assert "damaged from here on" in items["cut.csv.gz (its rest)"].reason
+    assert len(items) == 2  # and that there is no strain
     job, items = ingest(gzip.compress(whole), "whole.tar.gz")
     found = client.get(f"/glitches/{items['jjjjjjjjjj'].glitch_id}").json()
     assert found["views"] == [0.5, 1.0, 2.0, 4.0]
