@@ -5,16 +5,21 @@ the event loop.
 from __future__ import annotations
 
 import logging
+import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Float32
 
-from app.core.errors import NotReadyError
+from app.core.errors import BusyError, NotReadyError
 from app.core.storage import storage_of
 from glitch.checkpoint import MANIFEST_FILE, WEIGHTS_FILE, Checkpoint, load_checkpoint
 from glitch.encoder import Encoder, Encoding
@@ -25,16 +30,6 @@ from glitch.views import Preprocessing, Views
 
 if TYPE_CHECKING:
     from glitch.decoder import Decoder
-
-
-import queue
-import time
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
-from typing import Generic, TypeVar
-
-from app.core.errors import BusyError
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")

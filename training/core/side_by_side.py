@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -127,9 +128,10 @@ def _receive(answered: Connection, label: str) -> _Step | bool:
 
 def _do_apart(work: Work, answer: Connection) -> None:
     """One work in its own process: True if complete, False if stopped, or the error's sentence."""
-    import torch
+    if "torch" in sys.modules:  # a work that computes has brought it along
+        import torch
 
-    torch.set_num_threads(1)
+        torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
 
     def on_step(step: int) -> None:
