@@ -13,10 +13,11 @@ import pytest
 
 
 @contextmanager
-def small_file_system(below: Path) -> Iterator[Path]:
-    """A file system of 8 MB that every user may write to; skips where none can be mounted."""
+def small_file_system(below: Path, size_mb: int = 8) -> Iterator[Path]:
+    """A file system of that size that every user may write to; skips where none can be mounted."""
     folder = Path(tempfile.mkdtemp(prefix="small-", dir=below))
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=1777", "tmpfs", str(folder)]
+    options = f"size={size_mb}m,mode=1777"
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     mounted = shutil.which("mount") and subprocess.run(command, check=False, capture_output=True)
     if not mounted or mounted.returncode != 0:
         pytest.skip("a small file system cannot be mounted here: that takes root's rights")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # the supervisor starts its children first, and never needs S
 DATABASE_FOLDER = "database"
 _MOST_RESTARTS = 3
 _RESTART_WINDOW_S = 300.0
+_LOOK_AGAIN_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class RunningDatabase:
     server: EmbeddedServer | None = None
     _process: psutil.Process | None = None
     _ends: Ends = field(default_factory=lambda: Ends(_MOST_RESTARTS, _RESTART_WINDOW_S))
+    _looks_at: float = 0.0  # monotonic: while there is no place to start it in
 
     def __post_init__(self) -> None:
         self._process = self.server and self.server.process
@@ -49,15 +51,18 @@ class RunningDatabase:
         """Start the embedded server again if it has ended by itself. Call it often.
 
         What was answered is kept; requests and chunks at work fail, or are done again. ``say`` is
-        told that it is started again.
+        told that it is started again. Where its disk is full or read-only that waits until it is
+        not: meanwhile the service answers that the database is away, and ``/readyz`` says why.
 
         Raises:
             LaunchError: if it does not start, or ends again and again.
         """
-        if self.server is None or _lives(self._process):
+        if self.server is None or _lives(self._process) or time.monotonic() < self._looks_at:
             return
         place = self.server.folder
         log = place / "postgres.log"
+        if self._must_wait(place, say):
+            return
         if times := self._ends.note():
             raise LaunchError(
                 f"The database ended {times} times within {_RESTART_WINDOW_S / 60:g} minutes: "
@@ -71,9 +76,26 @@ class RunningDatabase:
                 break
             time.sleep(pause_s)
         else:
-            _start(place)
+            try:
+                _start(place)
+            except LaunchError:
+                if self._must_wait(place, say):
+                    return
+                raise
         self._process = self.server.process
         say("The database serves again.")
+
+    def _must_wait(self, place: Path, say: Callable[[str], None]) -> bool:
+        """Whether no server could be started there now, which ``say`` is told at first."""
+        try:
+            prepare_data_directory(place)
+        except LaunchError as error:
+            if not self._looks_at:
+                say(f"The database ended, and is started once this is mended: {error}")
+            self._looks_at = time.monotonic() + _LOOK_AGAIN_S
+            return True
+        self._looks_at = 0.0
+        return False
 
 
 def _lives(process: psutil.Process | None) -> bool:

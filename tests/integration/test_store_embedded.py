@@ -15,12 +15,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from jobs_stack import kill_tree
 from pace import slowness
+from small_disk import small_file_system
 from sqlalchemy import text
 
 from app.core import embedded
 from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer, start_embedded
 from app.core.engine import make_engine
+from app.launch.database import RunningDatabase
 
 
 @pytest.fixture
@@ -123,6 +126,31 @@ def test_a_server_that_is_killed_as_it_starts_is_a_sentence(
         start_embedded(data)
     monkeypatch.undo()
     assert ask(start_embedded(data).url(), "SELECT 1") == 1
+
+
+def test_one_that_a_full_disk_ended_is_started_once_there_is_room(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.launch.database._LOOK_AGAIN_S", 0.0)
+    with small_file_system(folder, 400) as disk:
+        server = start_embedded(disk / "database")
+        try:
+            ask(server.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
+            database = RunningDatabase(server.url(), server)
+            ballast = disk / "ballast"
+            ballast.write_bytes(bytes(shutil.disk_usage(disk).free))
+            kill_tree(server_process(disk / "database").pid)
+            said: list[str] = []
+            for _ in range(5):  # once too often, did each of them start it
+                database.check(said.append)
+            assert len(said) == 1
+            assert "is full: free some space" in said[0]
+            ballast.unlink()
+            database.check(said.append)
+            assert said[-1] == "The database serves again."
+            assert ask(server.url(), "SELECT answer FROM kept") == 42
+        finally:
+            server.stop()
 
 
 def test_simultaneous_first_starts_find_one_server(folder: Path) -> None:
