@@ -5,6 +5,7 @@ within the index's recall above. ``glitch.neighbours`` is the reference that tes
 against.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -36,6 +37,8 @@ MOST_NEIGHBOURS = 10_000
 EF_SEARCH = 400  # candidates that an index search keeps; more neighbours take a scan of all rows
 QUERY: BindParameter[Any] = bindparam("query", type_=Vector())
 LEAST_SHARE = 0.1  # of the catalogue must pass the filters for an index search
+LEAST_SHARE_OF_CLASS = 0.03  # the same of classes, whose glitches mostly lie together
+NEAR = EF_SEARCH // 2  # nearest of all among which those of a class are sought: well recalled
 _NO_FILTERS = GlitchFilters()
 NOBODY = UUID(int=0)
 
@@ -87,8 +90,10 @@ def find_neighbours(
     def found(index_size: int | None) -> list[Neighbour]:
         if filters == _NO_FILTERS:
             statement = _nearest_of_all(index_size)
+        elif filters.labels and index_size is not None:
+            statement = _of_the_near(selection.glitch_conditions(session, filters), index_size)
         else:
-            statement = _nearest(_narrow(session, _by_distance(index_size), filters), index_size)
+            statement = _nearest(_narrow(session, _by_distance(index_size), filters))
         rows = session.execute(statement, {QUERY.key: query, **values})
         return [Neighbour(selection.to_record(row), float(row.distance)) for row in rows]
 
@@ -104,10 +109,11 @@ def _lets_many_pass(session: Session, filters: GlitchFilters) -> bool:
     """Whether the index finds enough among what passes before it gives up.
 
     It hands on the nearest of all until enough pass, some thousands at most: of 100,000 glitches
-    it found a third of the ten nearest of a class, which lie elsewhere than most queries. The
-    planner's estimate decides; a class, a cluster, a batch and chosen ones are few and apart.
+    it found a third of the ten nearest of a class, which lie elsewhere than most queries. So those
+    of a class are sought among the nearest few alone. The planner's estimate decides; a cluster, a
+    batch and chosen ones are few and apart.
     """
-    if filters.labels or (filters.cluster_id, filters.batch_id, filters.ids) != (None, None, None):
+    if (filters.cluster_id, filters.batch_id, filters.ids) != (None, None, None):
         return False
     if (filters.p_value_max, filters.is_judged) != (None, None):
         return False
@@ -121,7 +127,7 @@ def _lets_many_pass(session: Session, filters: GlitchFilters) -> bool:
     )
     passing = plan.scalar_one()[0]["Plan"]["Plan Rows"]
     total = session.scalar(_ABOUT_ALL) or 0
-    return bool(passing >= LEAST_SHARE * total)
+    return bool(passing >= total * (LEAST_SHARE_OF_CLASS if filters.labels else LEAST_SHARE))
 
 
 _ABOUT_ALL = text("SELECT reltuples FROM pg_class WHERE oid = 'glitch'::regclass")
@@ -135,9 +141,18 @@ def _by_distance(index_size: int | None) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _nearest(found: Select[*tuple[Any, ...]], index_size: int | None) -> Select[*tuple[Any, ...]]:
+def _of_the_near(
+    conditions: Sequence[ColumnElement[bool]], index_size: int
+) -> Select[*tuple[Any, ...]]:
+    """Those of the nearest few of all that pass: the nearest that pass, if they are k."""
+    near = _by_distance(index_size).order_by(distance_to(QUERY, index_size)).limit(NEAR).subquery()
+    passing = select(near.c.glitch_id, near.c.distance).join(Glitch, Glitch.id == near.c.glitch_id)
+    return _nearest(passing.where(*conditions))
+
+
+def _nearest(found: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     # First the k ids alone, then what is known of them: sorting whole rows would cost more.
-    order = (distance_to(QUERY, index_size), Embedding.glitch_id)
+    order = (found.selected_columns.distance, found.selected_columns.glitch_id)
     chosen = found.order_by(*order).limit(bindparam("k", type_=Integer)).subquery()
     return (
         selection.select_glitches(chosen.c.distance)
@@ -148,7 +163,7 @@ def _nearest(found: Select[*tuple[Any, ...]], index_size: int | None) -> Select[
 
 @cache  # an upload's; to build it takes longer than to search a small catalogue
 def _nearest_of_all(index_size: int | None) -> Select[*tuple[Any, ...]]:
-    return _nearest(_by_distance(index_size), index_size)
+    return _nearest(_by_distance(index_size))
 
 
 def check_vector(

@@ -81,9 +81,30 @@ def find(
     return {one.glitch.id for one in found}
 
 
-def compare_searches(session: Session, rows: list[Row], checkpoint_id: int) -> None:
+def sampled(session: Session, checkpoint_id: int, count: int, *labels: str) -> list[Row]:
+    """Stored glitches at random, of these classes alone if there are any."""
+    wanted = select(Embedding.glitch_id, Embedding.mean, Embedding.ifo).where(
+        Embedding.checkpoint_id == checkpoint_id
+    )
+    if labels:
+        of_class = select(Glitch.id).join(GlitchClass, Glitch.class_id == GlitchClass.id)
+        wanted = wanted.where(Embedding.glitch_id.in_(of_class.where(GlitchClass.name.in_(labels))))
+    return [
+        (row[0], np.asarray(row[1], dtype=np.float32), row[2])
+        for row in session.execute(wanted.order_by(func.random()).limit(count))
+    ]
+
+
+def compare_searches(session: Session, anywhere: list[Row], checkpoint_id: int) -> None:
+    """Each search from anywhere, those of classes from their own glitches too."""
     print(f"\n{'search':32} {'p50':>7} {'p90':>7} {'scan p50':>9} {'ratio':>6} {'recall@10':>9}")
-    for name, filters in searches(session).items():
+    asked = [(name, filters, anywhere) for name, filters in searches(session).items()]
+    asked += [
+        (f"{name}, from there", one, sampled(session, checkpoint_id, len(anywhere), *one.labels))
+        for name, one, _ in asked
+        if one.labels
+    ]
+    for name, filters, rows in asked:
         times: tuple[list[float], list[float]] = ([], [])
         hits = wanted = 0
         for row in rows:
@@ -207,13 +228,7 @@ def main() -> None:
                 )
             )
             print(f"{count:,} glitches; index there after {took / 1e3:.0f} s", flush=True)
-            sample = select(Embedding.glitch_id, Embedding.mean, Embedding.ifo).where(
-                Embedding.checkpoint_id == checkpoint.id
-            )
-            rows = [
-                (row[0], np.asarray(row[1], dtype=np.float32), row[2])
-                for row in session.execute(sample.order_by(func.random()).limit(asked.queries))
-            ]
+            rows = sampled(session, checkpoint.id, asked.queries)
             compare_searches(session, rows, checkpoint.id)
             compare_novelty(session, rows, checkpoint.id)
             if asked.settings:

@@ -244,7 +244,7 @@ def test_where_the_index_finds_too_few_a_scan_finds_the_others(
         (GlitchFilters(), True),
         (GlitchFilters(ifos=("H1", "L1")), True),
         (GlitchFilters(snr_min=1e6), False),  # hardly any passes
-        (GlitchFilters(labels=("Blip",)), False),  # a class lies elsewhere than most queries
+        (GlitchFilters(labels=("Blip",)), False),  # none is labelled
         (GlitchFilters(p_value_max=0.5), False),
     ],
 )
@@ -261,6 +261,44 @@ def test_few_and_apart_are_searched_by_a_scan(
         session, vector=np.zeros(LATENT), checkpoint_id=checkpoint.id, k=1, filters=filters
     )
     assert bool(prepared) == is_by_index
+
+
+@pytest.mark.parametrize("ifos", [(), ("H1",)])
+@pytest.mark.parametrize(("at", "is_scanned"), [(3.0, False), (-3.0, True)])
+def test_of_a_common_class_the_nearest_of_all_are_looked_at_first(
+    engine: Engine,
+    session: Session,
+    checkpoint: CheckpointRecord,
+    catalogue: dict[Any, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    at: float,
+    is_scanned: bool,
+    ifos: tuple[str, ...],
+) -> None:
+    """Enough of them beside the query: those. Elsewhere: a scan finds them."""
+    of_class = [key for key, mean in catalogue.items() if mean[0] > 0]
+    for key in of_class:
+        append_label(session, key, "Blip", author=person(Role.SUBMITTER))
+    session.commit()
+    ensure_vector_index(engine, checkpoint.id, LATENT, from_rows=50)
+    session.execute(text("ANALYZE glitch"))
+    session.execute(text("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off"))
+    scans: list[Any] = []
+    narrow = neighbours._narrow
+    monkeypatch.setattr(neighbours, "NEAR", 12)
+    monkeypatch.setattr(neighbours, "_narrow", lambda *asked: scans.append(asked) or narrow(*asked))
+    asked: dict[str, Any] = {
+        "vector": np.array([at] + [0.0] * (LATENT - 1), dtype=np.float32),
+        "checkpoint_id": checkpoint.id,
+        "k": 4,
+        "filters": GlitchFilters(labels=("Blip",), ifos=ifos),
+    }
+    found = find_neighbours(session, **asked)
+    assert bool(scans) == is_scanned
+    assert found == find_neighbours(session, **asked, exact=True)
+    assert {one.glitch.label for one in found} == {"Blip"}
+    assert {one.glitch.ifo for one in found} <= {"H1", *(() if ifos else ("L1",))}
 
 
 def test_an_unfinished_index_is_built_again(
