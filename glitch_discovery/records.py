@@ -265,7 +265,9 @@ class Cluster:
         identity: the same for the same cluster in every run; ``id`` is this run's.
         stability: 0 to 1; higher is found again more surely.
         significance: the chance that known glitches alone give as many; lower is rarer.
-        doubt: why the false-discovery rate of its run may not hold, if anything says so.
+        fdr: the false-discovery rate at which its members were flagged; None where none was.
+        trust: how alike the members really are, in a sentence.
+        doubt: why that rate may not hold, if anything says so.
         state: ``flagged``, ``promoted``, ``merged``, ``dismissed`` or ``split``.
         summary: detectors, times, nearest classes, as ``GET /clusters/{id}`` documents them.
     """
@@ -276,6 +278,8 @@ class Cluster:
     size: int
     stability: float
     significance: float | None
+    fdr: float | None
+    trust: str | None
     doubt: str | None
     state: str
     medoid_id: str | None
@@ -289,7 +293,7 @@ class Cluster:
 
 _CLUSTER = (
     *("id", "identity", "run_id", "size", "stability"),
-    *("significance", "doubt", "state", "medoid_id", "summary"),
+    *("significance", "fdr", "trust", "doubt", "state", "medoid_id", "summary"),
 )
 
 

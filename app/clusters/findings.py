@@ -7,6 +7,9 @@ from typing import Any
 from glitch.novelty import LEAST_CALIBRATION, LEAST_OF_CLASS, LEAST_REFERENCES
 
 Facts = Mapping[str, Any]
+FAINT_SNR = 7.5  # Gravity Spy takes triggers from here on
+OFF_CENTRE_S = 0.05  # a tenth of the shortest window
+_NAMED = 3  # windows and classes, the commonest ones
 _WHY = (
     f"their detector must be known and have {LEAST_REFERENCES} labelled glitches, "
     f"{LEAST_CALIBRATION} of them seen in the same windows and band, of different episodes, and of "
@@ -50,7 +53,7 @@ def _listed(numbers: Sequence[int]) -> str:
 def _tested(facts: Facts) -> str:
     # No test can tell, so it is said of every run that flags something.
     provided = (
-        ", if the labels are a fair sample of the known kinds, unusual members included"
+        ", if the labels are a fair sample of the known kinds with their unusual members"
         if facts["n_flagged"]
         else ""
     )
@@ -95,10 +98,10 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
         "than the references, and judged by what both show."
     ),
     "few_labels": _few_labels,
-    DOUBT: "Unlabelled glitches amid labelled ones lie farther from the known than "
-    "those do ({sigmas:g} standard deviations): the labels seem to be typical examples and no fair "
-    "sample, and then known glitches are flagged oftener than the rate says. Label unusual members "
-    "too.",
+    DOUBT: "The labels seem to be typical examples, no fair sample of their kinds: unlabelled "
+    "glitches that look like a known kind lie farther from its labelled ones than these do from "
+    "each other, by {sigmas:g} standard deviations of chance. Then known glitches are flagged "
+    "oftener than the rate says: label unusual members too, and cluster again.",
     "too_few_calibrate": "With the {n_calibration} calibration glitches there are, at least "
     "{least} must be novel before any can be flagged: label more, or raise the rate.",
     "too_many": "Only {most} of them were clustered: choose one detector or a lower rate to see "
@@ -127,3 +130,45 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     "back": "{label} is back in {ifo} after {silent_days} days with data and without it: {n_after} "
     "glitches since GPS time {first_after:.0f} are of that class or look like it.",
 }
+
+
+def trust_sentence(size: int, trust: Facts) -> str:
+    """How alike a cluster's members really are; empty where nothing is known of it."""
+    if not trust:
+        return ""
+    n_timed = trust["n_timed"]
+    members = f"all {size:,}" if n_timed == size else f"{n_timed:,} of {size:,}"
+    parts = [f"{members} members carry a time"]
+    seen = [one for one in trust["seen"] if one["condition"]]
+    if len(seen) == 1:
+        n = seen[0]["n"]
+        parts.append(f"{'all' if n == size else f'{n:,}'} were seen in {seen[0]['condition']}")
+    elif seen:
+        told = [one["condition"].partition(", ") for one in seen]
+        is_one_band = len({band for _, _, band in told[:_NAMED]}) == 1
+        named = [
+            f"{one['n']:,} in {windows if is_one_band else one['condition']}"
+            for one, (windows, _, _) in zip(seen[:_NAMED], told, strict=False)
+        ]
+        if more := sum(one["n"] for one in seen[_NAMED:]):
+            named.append(f"{more:,} otherwise")
+        parts.append(f"they were not seen alike: {'; '.join(named)}")
+    if trust["n_faint"]:
+        parts.append(f"{trust['n_faint']:,} are faint (SNR below {FAINT_SNR:g})")
+    if trust.get("n_off_centre"):  # earlier versions did not count them
+        parts.append(
+            f"{trust['n_off_centre']:,} are off centre (loudest over {OFF_CENTRE_S:g} s from the "
+            "middle of their views)"
+        )
+    predicted = trust["looks"]
+    if len(predicted) > 1:
+        nearest = [f"{one['label']} for {one['n']:,}" for one in predicted[:_NAMED]]
+        if more := sum(one["n"] for one in predicted[_NAMED:]):
+            nearest.append(f"others for {more:,}")
+        parts.append(f"their nearest known classes disagree: {', '.join(nearest)}")
+    elif predicted:
+        n = predicted[0]["n"]
+        of = "each" if n == size else f"{n:,} of them"
+        parts.append(f"the nearest known class of {of} is {predicted[0]['label']}")
+    said = "; ".join(parts)
+    return f"{said[0].upper()}{said[1:]}."

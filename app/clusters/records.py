@@ -100,6 +100,13 @@ class Cluster(Model):
         "that a reviewer's decision divides: of the whole."
     )
     may_be_chance: bool = Field(description="Whether that chance is above 0.01.")
+    fdr: float | None = Field(
+        description="False-discovery rate at which its members were flagged; null where they were "
+        "not tested, as in a clustering of everything, or were put together by hand."
+    )
+    trust: str | None = Field(
+        description="How alike the members really are: times, windows, faint ones, nearest classes."
+    )
     doubt: str | None = Field(
         description="Why the false-discovery rate of its run may not hold: the labels seem to be "
         "no fair sample. Null where nothing speaks against it, which proves nothing."

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
+from app.clusters.findings import FAINT_SNR, OFF_CENTRE_S
 from app.clusters.occurrences import reach_of
 from app.clusters.records import ClusteringParameters
 from app.clusters.selection import Selection
@@ -182,11 +183,6 @@ def _number(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
 
 
-FAINT_SNR = 7.5  # Gravity Spy takes triggers from here on
-OFF_CENTRE_S = 0.05  # a tenth of the shortest window
-_NAMED = 3  # windows and classes, the commonest ones
-
-
 def trust_in(
     session: Session, checkpoint_id: int, selection: Selection, cluster: FoundCluster
 ) -> dict[str, Any]:
@@ -235,37 +231,3 @@ def trust_in(
             if class_id in names
         ],
     }
-
-
-def trust_sentence(size: int, trust: Mapping[str, Any]) -> str:
-    """The same in a sentence; empty where nothing is known of it."""
-    if not trust:
-        return ""
-    parts = [f"{trust['n_timed']:,} of {size:,} members carry a time"]
-    seen = [one for one in trust["seen"] if one["condition"]]
-    if len(seen) == 1:
-        n = seen[0]["n"]
-        parts.append(f"{'all' if n == size else f'{n:,}'} were seen in {seen[0]['condition']}")
-    elif seen:
-        named = [f"{one['n']:,} in {one['condition']}" for one in seen[:_NAMED]]
-        if more := sum(one["n"] for one in seen[_NAMED:]):
-            named.append(f"{more:,} otherwise")
-        parts.append(f"they were not seen alike: {'; '.join(named)}")
-    if trust["n_faint"]:
-        parts.append(f"{trust['n_faint']:,} are faint (SNR below {FAINT_SNR:g})")
-    if trust.get("n_off_centre"):  # earlier versions did not count them
-        parts.append(
-            f"{trust['n_off_centre']:,} are off centre (loudest over {OFF_CENTRE_S:g} s from the "
-            "middle of their views)"
-        )
-    predicted = trust["looks"]
-    if len(predicted) > 1:
-        nearest = [f"{one['label']} for {one['n']:,}" for one in predicted[:_NAMED]]
-        if more := sum(one["n"] for one in predicted[_NAMED:]):
-            nearest.append(f"others for {more:,}")
-        parts.append(f"their nearest known classes disagree: {', '.join(nearest)}")
-    elif predicted:
-        n = predicted[0]["n"]
-        of = "each" if n == size else f"{n:,} of them"
-        parts.append(f"the nearest known class of {of} is {predicted[0]['label']}")
-    return "; ".join(parts) + "."

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.classes.tables import GlitchClass
-from app.clusters.findings import doubt_of, sentences
+from app.clusters.findings import doubt_of, sentences, trust_sentence
 from app.core.database import Base, one_of, uuid7
 from app.glitches.tables import Glitch
 from app.jobs.tables import Job
@@ -99,6 +99,17 @@ class Cluster(Base):
     def doubt(self) -> str | None:
         """Why the rate at which its run flagged it may not hold."""
         return doubt_of(self.run.findings)
+
+    @property
+    def fdr(self) -> float | None:
+        """The false-discovery rate at which its members were flagged; None where none was."""
+        is_tested = self.run.scope == "novel" and "by_hand" not in self.summary
+        return self.run.fdr if is_tested else None
+
+    @property
+    def trust(self) -> str | None:
+        """How alike its members really are, in a sentence."""
+        return trust_sentence(self.size, self.summary.get("trust", {})) or None
 
     @property
     def may_be_chance(self) -> bool:

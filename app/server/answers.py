@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from starlette.background import BackgroundTask
 
 from app.glitches.exports.formats import Format, csv_lines
-from app.glitches.exports.rows import count_rows, export_rows
+from app.glitches.exports.rows import about_cluster, count_rows, export_rows
 from app.glitches.exports.service import export_file, refuse_large
 from app.glitches.records import GlitchFilters
 from app.map.columns import coding_for, files_of_version, headers_for, is_known, stream
@@ -43,7 +43,7 @@ def write_export(session: Session, filters: GlitchFilters, wanted: Format, base:
         with tempfile.NamedTemporaryFile(prefix="glitch-export-", delete=False) as file:
             path = Path(file.name)
         try:
-            wanted.join([part], path)
+            wanted.join([part], path, about_cluster(session, filters))
         except BaseException:
             path.unlink(missing_ok=True)
             raise

@@ -127,11 +127,48 @@ def test_nothing_to_export_is_an_empty_table(
     assert len(READERS[format_name](path)) == 0
 
 
-def test_members_of_a_cluster(session: Session, catalogue: list[UUID], tmp_path: Path) -> None:
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_a_table_of_a_cluster_says_how_far_to_trust_it(
+    session: Session, catalogue: list[UUID], tmp_path: Path, format_name: str
+) -> None:
     session.execute(update(Glitch).where(Glitch.gps_time.is_(None)).values(gps_time=1126259462))
-    cluster = store_cluster(session, store_run(session), catalogue[18:])
-    path, _ = exported(session, tmp_path, "csv", GlitchFilters(cluster_id=cluster.id))
-    assert path.read_text().count("\n") == 6
+    run = store_run(session)
+    run.findings = [*run.findings, {"kind": "typical_labels", "sigmas": 2.5}]
+    cluster = store_cluster(session, run, catalogue[18:])
+    trust, doubt = cluster.trust, cluster.doubt
+    assert str(trust).startswith("All 5 members carry a time")
+    assert str(doubt).startswith("The labels seem to be typical examples")
+    path, _ = exported(session, tmp_path, format_name, GlitchFilters(cluster_id=cluster.id))
+    table = READERS[format_name](path)
+    assert len(table) == 5
+    if format_name == "ligolw":
+        said = (
+            f"<Comment>cluster: {cluster.id}; cluster_fdr: 0.1; cluster_trust: {trust}; "
+            f"cluster_doubt: {doubt}</Comment>"
+        )
+        assert said in path.read_text()
+        everything, _ = exported(session, tmp_path, "ligolw")
+        assert "<Comment>" not in everything.read_text()
+        return
+    assert {str(one) for one in table["cluster"]} == {str(cluster.id)}
+    assert set(table["cluster_fdr"]) == {0.1}
+    if format_name == "hdf5":  # whose rows are bounded when they are read back
+        assert (table.meta["cluster_trust"], table.meta["cluster_doubt"]) == (trust, doubt)
+    else:
+        assert {str(one) for one in table["cluster_trust"]} == {trust}
+        assert {str(one) for one in table["cluster_doubt"]} == {doubt}
+
+
+def test_what_nobody_tested_has_no_false_discovery_rate(
+    session: Session, catalogue: list[UUID]
+) -> None:
+    run = store_run(session)
+    cluster = store_cluster(session, run, catalogue[:5])
+    assert cluster.fdr == 0.1
+    run.scope = "everything"
+    assert cluster.fdr is None
+    run.scope, cluster.summary = "novel", {**cluster.summary, "by_hand": "Ann"}
+    assert cluster.fdr is None
 
 
 def test_a_finish_that_is_repeated_changes_nothing(

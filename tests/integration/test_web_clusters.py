@@ -249,7 +249,7 @@ def test_a_split_leads_to_the_part_and_the_whole_to_both(
 def test_wherever_a_run_is_told_it_is_said_that_its_labels_seem_to_be_typical(
     service: Service, reviewer: Walker, clusters: list[UUID]
 ) -> None:
-    said = "the labels seem to be typical examples"
+    said = "The labels seem to be typical examples"
 
     def told() -> list[bool]:
         pages = [f"/ui/clusters/{clusters[0]}", "/ui/clusters", "/ui/digest"]

@@ -45,7 +45,7 @@ def test_a_run_says_that_labels_seem_to_be_typical(session: Session, fill: Fill)
     fill(40, KNOWN)
     run, _ = cluster_now(session)
     # Beside the claim that it takes back, not among what is folded away.
-    assert "the labels seem to be typical examples" in sentences(run.findings)[1]
+    assert "The labels seem to be typical examples" in sentences(run.findings)[1]
 
 
 def test_the_page_opens_with_the_run_that_waits(session: Session, flagged: records.Cluster) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from app.clusters.findings import found, sentences
-from app.clusters.summary import trust_sentence
+from app.clusters.findings import found, sentences, trust_sentence
 
 SEEN = {"condition": "0.5 + 1 + 2 + 4 s, 10 to 2048 Hz", "n": 33}
 TRUST = {"n_timed": 23, "n_faint": 0, "n_off_centre": 0, "seen": [SEEN], "looks": []}
@@ -22,10 +21,18 @@ def test_the_sentence_of_trust_tells_a_seam() -> None:
         },
     )
     assert said == (
-        "23 of 57 members carry a time; they were not seen alike: 33 in 0.5 + 1 + 2 + 4 s, 10 to "
-        "2048 Hz; 24 in 4 s, 10 to 2048 Hz; 4 are faint (SNR below 7.5); 2 are off centre (loudest "
-        "over 0.05 s from the middle of their views); their nearest known classes disagree: "
-        "Whistle for 34, Koi_Fish for 23."
+        "23 of 57 members carry a time; they were not seen alike: 33 in 0.5 + 1 + 2 + 4 s; 24 in "
+        "4 s; 4 are faint (SNR below 7.5); 2 are off centre (loudest over 0.05 s from the middle "
+        "of their views); their nearest known classes disagree: Whistle for 34, Koi_Fish for 23."
+    )
+
+
+def test_the_band_is_told_where_it_differs() -> None:
+    narrow = {"condition": "4 s, 10 to 1291 Hz", "n": 24}
+    said = trust_sentence(57, {**TRUST, "n_timed": 57, "seen": [SEEN, narrow]})
+    assert said == (
+        "All 57 members carry a time; they were not seen alike: 33 in 0.5 + 1 + 2 + 4 s, 10 to "
+        "2048 Hz; 24 in 4 s, 10 to 1291 Hz."
     )
 
 

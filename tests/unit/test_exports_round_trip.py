@@ -28,7 +28,14 @@ _COMPARED = {
     *("ml_confidence", "data_quality", "origin", "snr", "duration", "peak_frequency"),
     *("bandwidth", "q_value"),
 }
-_WORKED_OUT = {"novelty_score", "p_value", "page"}
+_OF_NO_CLUSTER = dict.fromkeys(("cluster", "cluster_fdr", "cluster_trust", "cluster_doubt"))
+_OF_A_CLUSTER = {
+    "cluster": "01932c5e-8f1a-7c3e-9b55-2b9a1c0de001",
+    "cluster_fdr": 0.1,
+    "cluster_trust": '23 of 57 members carry a time; they were seen in 0.5 + 1 s; <4> & "5"\t6.',
+    "cluster_doubt": "Unlabelled glitches lie farther, (2.5 standard deviations): label more.",
+}
+_WORKED_OUT = {"novelty_score", "p_value", "page", *_OF_A_CLUSTER}
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _NAMES = st.text(_LETTERS, min_size=10, max_size=10).filter(lambda text: not text.isdigit())
 _MEASURE = st.none() | st.floats(0, 1e6, allow_nan=False)
@@ -74,20 +81,26 @@ def decoders() -> Iterator[None]:
 @pytest.mark.parametrize("format_name", ["csv", "hdf5", "ligolw"])
 @given(
     rows=st.lists(_row(), min_size=1, max_size=5),
+    about=st.sampled_from([_OF_NO_CLUSTER, _OF_A_CLUSTER]),
     name=st.sampled_from(["export", "H1-export", "L1_OMICRON_1126259462-4"]),
 )
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_export_comes_back_as_it_was(
-    tmp_path: Path, format_name: str, rows: list[SimpleNamespace], name: str
+    tmp_path: Path,
+    format_name: str,
+    rows: list[SimpleNamespace],
+    about: dict[str, str | float | None],
+    name: str,
 ) -> None:
     made = format_named(format_name)
     part, path = tmp_path / "part", tmp_path / f"{name}.{made.suffix}"
     for old in (part, path):
         old.unlink(missing_ok=True)
-    assert made.write_part(rows, part) == len(rows)
-    made.join([part], path)
+    said = [SimpleNamespace(**vars(row), **about) for row in rows]
+    assert made.write_part(said, part) == len(rows)
+    made.join([part], path, about)
     found = list(read_table(path, path.name))
     assert [one.reason for one in found] == [""] * len(rows)
     for row, one in zip(rows, found, strict=True):
@@ -104,8 +117,8 @@ def test_any_export_comes_back_as_it_was(
         if format_name != "ligolw":  # which has no column for it
             assert (facts.data_quality or "").split() == row.data_quality
         for measure in ("snr", "duration", "peak_frequency", "bandwidth", "q"):
-            said, kept = getattr(facts, measure), getattr(row, measure)
-            assert said == (None if kept is None else pytest.approx(kept, rel=1e-6)), measure
+            read, kept = getattr(facts, measure), getattr(row, measure)
+            assert read == (None if kept is None else pytest.approx(kept, rel=1e-6)), measure
 
 
 def test_every_column_of_an_export_is_compared_or_worked_out() -> None:

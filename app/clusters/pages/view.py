@@ -18,7 +18,6 @@ from app.clusters.records import Cluster, MemberRecord
 from app.clusters.review.log import ReviewEvent
 from app.clusters.review.scene import count_by_cluster, suggested_classes
 from app.clusters.review.service import class_names_of, history
-from app.clusters.summary import trust_sentence
 from app.core.access import Principal, Role
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.frame.contexts import Card, ClassCount, Download, MemberChoice, PageContext
@@ -113,7 +112,7 @@ class ClusterPage(PageContext):
     words: ClusterInWords
     is_simulated: bool
     suggestions: int
-    trust: str  # one sentence
+    trust: str | None  # one sentence
     doubt: str | None  # whether the labels of its run were a fair sample
     window: str  # in which the medoid and the classes are shown beside each other
     windows: tuple[ClassCount, ...]  # those of the medoid
@@ -240,7 +239,7 @@ def cluster_page_of(
         words=words,
         is_simulated=is_simulated,
         suggestions=count_by_cluster(session, [cluster.identity]).get(cluster.identity, 0),
-        trust=trust_sentence(cluster.size, cluster.summary.get("trust", {})),
+        trust=cluster.trust,
         doubt=cluster.doubt,
         window=f"{window:g} s",
         windows=tuple(

@@ -6,7 +6,7 @@ Nothing here holds more than a block of rows in memory, whatever the length of t
 import csv
 import io
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
@@ -18,14 +18,17 @@ import numpy as np
 
 from app.core.errors import InvalidRequestError
 from app.glitches.exports import ligolw
-from app.glitches.exports.rows import COLUMNS, FETCHED, Column
+from app.glitches.exports.rows import COLUMNS, FETCHED, LONG_TEXT, Column
 
 TABLE = "triggers"  # the dataset of an HDF5 export, as Omicron calls its own
+About = Mapping[str, Any]  # what ``about_cluster`` says
 LATENTS = "latents"  # beside it: the latent vector of each row, NaN where there is none
+# Sentences are the table's attributes: a row of kilobytes is read back as no trigger.
+_STORED = tuple(column for column in COLUMNS if column.width <= LONG_TEXT)
 _DTYPE = np.dtype(
     [
         (column.name, f"S{column.width}" if column.is_text else "i8" if column.is_whole else "f8")
-        for column in COLUMNS
+        for column in _STORED
     ]
 )
 
@@ -39,7 +42,7 @@ class Format:
     suffix: str  # of the file
     media_type: str
     write_part: Callable[[Iterable[Any], Path], int]  # into a file for ``join``; how many
-    join: Callable[[Sequence[Path], Path], None]  # makes one file of parts, in their order
+    join: Callable[[Sequence[Path], Path, About], None]  # makes one file of parts, in their order
     has_latents: bool = False  # whether its rows must have their latent vectors
 
     @property
@@ -63,7 +66,7 @@ def format_named(name: str) -> Format:
 
 def csv_lines(rows: Iterable[Any]) -> Iterator[str]:
     """A CSV, some rows at a time. Unknown values are empty."""
-    yield _csv_header()
+    yield _csv_header({})
     for block in _blocks(rows):
         yield _csv_text(block)
 
@@ -74,7 +77,7 @@ def _blocks(rows: Iterable[Any]) -> Iterator[list[Any]]:
         yield block
 
 
-def _csv_header() -> str:
+def _csv_header(about: About) -> str:  # noqa: ARG001  (in the columns)
     return ",".join(column.name for column in COLUMNS) + "\n"
 
 
@@ -91,7 +94,7 @@ class _Text:
     """How rows become text, and what stands before, between and after them."""
 
     text_of: Callable[[Iterable[Any]], str]
-    header: str
+    header: Callable[[About], str]
     between: str = ""
     footer: str = ""
 
@@ -103,9 +106,9 @@ class _Text:
                 number += len(block)
         return number
 
-    def join(self, parts: Sequence[Path], path: Path) -> None:
+    def join(self, parts: Sequence[Path], path: Path, about: About) -> None:
         with path.open("w", encoding="utf-8", newline="") as file:
-            file.write(self.header)
+            file.write(self.header(about))
             for place, part in enumerate(one for one in parts if one.stat().st_size):
                 file.write(self.between if place else "")
                 with part.open(encoding="utf-8", newline="") as source:
@@ -113,8 +116,8 @@ class _Text:
             file.write(self.footer)
 
 
-_CSV = _Text(_csv_text, _csv_header())
-_LIGOLW = _Text(ligolw.stream_text, ligolw.HEADER, ligolw.BETWEEN, ligolw.FOOTER)
+_CSV = _Text(_csv_text, _csv_header)
+_LIGOLW = _Text(ligolw.stream_text, ligolw.header, ligolw.BETWEEN, ligolw.FOOTER)
 
 
 def _write_hdf5(rows: Iterable[Any], path: Path) -> int:
@@ -126,7 +129,7 @@ def _write_hdf5(rows: Iterable[Any], path: Path) -> int:
     with h5py.File(path, "w") as file:
         table = _empty_table(file)
         for block in _blocks(rows):
-            packed = [tuple(_packed(one, one.value(row)) for one in COLUMNS) for row in block]
+            packed = [tuple(_packed(one, one.value(row)) for one in _STORED) for row in block]
             _append(table, np.array(packed, dtype=_DTYPE))
             _append_latents(file, [row.mean for row in block])
         return int(table.shape[0])
@@ -156,9 +159,10 @@ def _append_latents(file: h5py.File, vectors: Sequence[Any]) -> None:
     _append(latents, block)
 
 
-def _join_hdf5(parts: Sequence[Path], path: Path) -> None:
+def _join_hdf5(parts: Sequence[Path], path: Path, about: About) -> None:
     with h5py.File(path, "w") as file:
         table = _empty_table(file)
+        table.attrs.update({name: value for name, value in about.items() if value is not None})
         for part in parts:
             with h5py.File(part, "r") as source:
                 for start in range(0, source[TABLE].shape[0], FETCHED):

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.core.storage import storage_of
 from app.glitches.exports.formats import format_named
-from app.glitches.exports.rows import FETCHED, export_ids, export_rows
+from app.glitches.exports.rows import FETCHED, about_cluster, export_ids, export_rows
 from app.glitches.exports.service import clean_up_exports, filters_from_json, folder_of, result_path
 from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
 
@@ -61,12 +61,7 @@ class ExportHandler:
         storage_of(context.data_dir).keep(path)
         return ChunkResult()
 
-    def finish(
-        self,
-        session: Session,  # noqa: ARG002  (the protocol's)
-        job: JobRecord,
-        context: JobContext,
-    ) -> Mapping[str, Any]:
+    def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
         """One file of all parts, and where to fetch it."""
         wanted = format_named(job.parameters["format"])
         path = result_path(context.data_dir, job.id, wanted)
@@ -80,7 +75,8 @@ class ExportHandler:
                 context.heartbeat()
             aside = path.with_suffix(".tmp")
             try:
-                wanted.join(parts, aside)
+                filters = filters_from_json(job.parameters["filters"])
+                wanted.join(parts, aside, about_cluster(session, filters))
                 aside.replace(path)
             finally:
                 aside.unlink(missing_ok=True)

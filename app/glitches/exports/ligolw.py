@@ -2,11 +2,12 @@
 
 igwn-ligolw, which reads it, keeps a whole document in memory and would have to be installed here;
 the format is plain enough to write row by row. Columns and their types are those of its
-``SnglBurstTable``; what has no column there goes into its three named parameters.
+``SnglBurstTable``; what has no column there goes into its three named parameters,
+and what is said of a cluster into the document's comment.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 from xml.sax.saxutils import escape
@@ -40,13 +41,24 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("param_three_value", "real_8", lambda row: row.novelty_score),
 )
 
-HEADER = (
+_TOP = (
     "<?xml version='1.0' encoding='utf-8'?>\n"
     '<!DOCTYPE LIGO_LW SYSTEM "http://ldas-sw.ligo.caltech.edu/doc/ligolwAPI/html/ligolw_dtd.txt">'
-    f'\n<LIGO_LW>\n\t<Table Name="{_TABLE}:table">\n'
+    "\n<LIGO_LW>\n"
+)
+_HEADER = (
+    f'\t<Table Name="{_TABLE}:table">\n'
     + "".join(f'\t\t<Column Name="{_TABLE}:{name}" Type="{kind}"/>\n' for name, kind, _ in _COLUMNS)
     + f'\t\t<Stream Name="{_TABLE}:table" Delimiter="," Type="Local">\n'
 )
+
+
+def header(about: Mapping[str, Any]) -> str:
+    """What stands before the rows; ``about`` the table, in the document's comment."""
+    known = "; ".join(f"{name}: {value}" for name, value in about.items() if value is not None)
+    return f"{_TOP}\t<Comment>{escape(known)}</Comment>\n{_HEADER}" if known else _TOP + _HEADER
+
+
 FOOTER = "\n\t\t</Stream>\n\t</Table>\n</LIGO_LW>\n"
 
 

@@ -11,13 +11,15 @@ from sqlalchemy import Select, Text, and_, cast, func, literal, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
+from app.clusters.tables import Cluster
 from app.glitches import selection
 from app.glitches.facts import facts_of
 from app.glitches.records import GlitchFilters
 from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import active_checkpoint, active_id
 
-_LONG_TEXT = 400  # bytes of channels and classes, which have up to 200 and 100 characters
+LONG_TEXT = 400  # bytes of channels and classes, which have up to 200 and 100 characters
+_SENTENCES = 1000
 FETCHED = 2000  # rows at a time, of a cursor on the server: memory does not grow with the export
 
 
@@ -50,18 +52,34 @@ COLUMNS: tuple[Column, ...] = (
     Column("duration", False, lambda row: row.duration),
     Column("peak_frequency", False, lambda row: row.peak_frequency),
     Column("bandwidth", False, lambda row: row.bandwidth),
-    Column("channel", True, lambda row: row.channel, width=_LONG_TEXT),
+    Column("channel", True, lambda row: row.channel, width=LONG_TEXT),
     Column("snr", False, lambda row: row.snr),
     Column("q_value", False, lambda row: row.q),
     Column("gravityspy_id", True, lambda row: row.gravityspy_id or str(row.id)),
-    Column("ml_label", True, lambda row: row.label, width=_LONG_TEXT),
+    Column("ml_label", True, lambda row: row.label, width=LONG_TEXT),
     Column("ml_confidence", False, lambda row: row.ml_confidence),
-    Column("data_quality", True, lambda row: " ".join(row.data_quality) or None, width=_LONG_TEXT),
+    Column("data_quality", True, lambda row: " ".join(row.data_quality) or None, width=LONG_TEXT),
     Column("origin", True, lambda row: row.origin),
     Column("novelty_score", False, lambda row: row.novelty_score),
     Column("p_value", False, lambda row: row.p_value),
     Column("page", True, lambda row: row.page, width=160),
+    # Of the cluster that was asked for, in every row: tables of one cluster are put together.
+    Column("cluster", True, lambda row: row.cluster),
+    Column("cluster_fdr", False, lambda row: row.cluster_fdr),
+    Column("cluster_trust", True, lambda row: row.cluster_trust, width=_SENTENCES),
+    Column("cluster_doubt", True, lambda row: row.cluster_doubt, width=_SENTENCES),
 )
+
+
+def about_cluster(session: Session, filters: GlitchFilters) -> dict[str, str | float | None]:
+    """How far to trust the cluster that an export is of, by column; unknown where it is of none."""
+    found = session.get(Cluster, filters.cluster_id) if filters.cluster_id else None
+    return {
+        "cluster": str(found.id) if found else None,
+        "cluster_fdr": found.fdr if found else None,
+        "cluster_trust": found.trust if found else None,
+        "cluster_doubt": found.doubt if found else None,
+    }
 
 
 def export_rows(
@@ -83,6 +101,7 @@ def export_rows(
         NotReadyError: if novelty is asked for and no checkpoint is active.
     """
     page = literal(f"{base}/ui/glitches/").concat(cast(Glitch.id, Text)).label("page")
+    about = [literal(one).label(name) for name, one in about_cluster(session, filters).items()]
     extra = (page, Embedding.mean) if with_latents else (page,)
     selection.check_filters(filters)
     about_embedding = selection.embedding_conditions(filters)
@@ -99,6 +118,7 @@ def export_rows(
             Embedding.novelty_score,
             Embedding.p_value,
             *extra,
+            *about,
         )
         .outerjoin(GlitchClass, GlitchClass.id == Glitch.class_id)
         .outerjoin(Embedding, under_active)
