@@ -61,7 +61,7 @@ class Page(HTMLParser):
         self._words: list[str] = []
         self._alert_tag: str | None = None
         self._is_code = False
-        self.feed(response.text)
+        self.feed(response.text.replace("<wbr>", ""))  # where a long name may break
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in attrs}

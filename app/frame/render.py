@@ -59,7 +59,7 @@ NOTICES = {
     "unsent": "Nothing was done, because you are not logged in: log in, and you come back to the "
     "page.",
     "logged-out": "You are logged out.",
-    "drawing": "The map was asked for: a worker draws it, and the old one stays until then.",
+    "drawing": "The map was asked for: this page shows it as soon as a worker has drawn it.",
     "placing": "The newer glitches were asked for: a worker places them, and nothing moves.",
     "demo-removed": "The demonstration is gone: what is here from now on is yours.",
     "clustering": "The clustering was asked for: a worker takes it up.",
@@ -165,7 +165,17 @@ def environment() -> Environment:
     )
     constants: dict[str, Any] = {"viridis": VIRIDIS, "diverging": DIVERGING}
     made.globals.update(constants)
-    names = ("card", "coded", "count", "frequency", "moment", "seconds", "snr", "stamp")
+    names = (
+        "breakable",
+        "card",
+        "coded",
+        "count",
+        "frequency",
+        "moment",
+        "seconds",
+        "snr",
+        "stamp",
+    )
     made.filters |= {name: getattr(words, name) for name in names}
     made.filters |= {"colour": class_colour, "commas": "{:,}".format}
     return made

@@ -85,6 +85,11 @@ def choices_of(names: Iterable[str], chosen: str, none: str = "any") -> tuple[Ch
     return choices({"": none} | {name: name for name in names}, chosen)
 
 
+def breakable(name: str) -> Markup:
+    """A name that a narrow line breaks after its underscores rather than within its words."""
+    return escape(name).replace("_", Markup("_<wbr>"))
+
+
 def coded(sentence: str) -> Markup:
     """A sentence as HTML, what stands between backticks in it as code.
 

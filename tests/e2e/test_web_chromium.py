@@ -139,6 +139,42 @@ def test_every_page_is_accessible_and_fits(
     assert all(any(answer in line for answer in answers) for line in browser.complaints())
 
 
+@pytest.mark.parametrize("width", [390, 800])
+def test_no_table_of_a_page_is_scrolled_sideways(
+    browser: Browser, service: Service, glitches: list[GlitchRecord], width: int
+) -> None:
+    """On a phone each row stands by itself, with what its cells are of."""
+    with service.client("submitter") as client:
+        client.post("/clusters/runs", json={}).raise_for_status()
+    browser.look(width, "light")
+    for path in ("/ui/classes", "/ui/jobs", "/ui/tokens"):
+        browser.open(path)
+        too_wide = browser.driver.execute_script(
+            "const frames = [document.documentElement, ...document.querySelectorAll('.scroll')];"
+            "return frames.map((one) => one.scrollWidth - one.clientWidth)"
+        )
+        assert len(too_wide) > 1, path
+        assert max(too_wide) <= 0, (path, too_wide)
+
+
+def test_a_phone_shows_a_class_and_the_members_before_what_else_is_known(
+    browser: Browser, cluster: str
+) -> None:
+    browser.look(390, "light")
+
+    def order(*selectors: str) -> list[str]:
+        tops = {one: browser.find(one).location["y"] for one in selectors}
+        return sorted(tops, key=lambda one: tops[one])
+
+    browser.open(cluster)
+    shown = ["#decision", "#members", "#history", "#facts"]
+    assert order(*reversed(shown)) == shown
+    browser.open("/ui/classes/Koi_Fish")
+    shown = ["#looks", "#change", "#history"]
+    assert order(*reversed(shown)) == shown
+    assert browser.find("a.to-decision").get_attribute("href").endswith("#change")
+
+
 def test_the_rendered_api_has_the_colours_of_the_pages(browser: Browser) -> None:
     def is_light() -> bool:
         colour = browser.driver.execute_script(

@@ -11,7 +11,16 @@ from fastapi.datastructures import QueryParams
 from app.frame.contexts import Frame
 from app.frame.figures import PLOT_HEIGHT, PLOT_LEFT, PLOT_TOP, PLOT_WIDTH, latent_chart, view_panel
 from app.frame.render import LONGEST_PATH, environment, local_path
-from app.frame.words import coded, frequency, moment, nearest_window, novelty, p_value_text, seconds
+from app.frame.words import (
+    breakable,
+    coded,
+    frequency,
+    moment,
+    nearest_window,
+    novelty,
+    p_value_text,
+    seconds,
+)
 from app.glitches.pages.query import filter_form, parse_catalogue_query
 from app.jobs.pages.view import live_of
 from app.jobs.records import JobRecord
@@ -280,3 +289,8 @@ def test_a_job_in_its_last_step_does_not_look_done(
     )
     progress = live_of(job, now).progress
     assert (progress and progress.sentence) == sentence
+
+
+def test_a_name_breaks_after_its_underscores_and_is_escaped() -> None:
+    assert breakable("None_of_the_Above") == "None_<wbr>of_<wbr>the_<wbr>Above"
+    assert breakable("<b>_x") == "&lt;b&gt;_<wbr>x"
