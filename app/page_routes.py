@@ -1,6 +1,6 @@
 """All pages under ``/ui``. The application includes what ``create_web_router`` gives."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
 from app.batches.pages import routes as batch
@@ -18,6 +18,7 @@ from app.glitches.pages import catalogue, files, glitch, search, upload
 from app.jobs.pages import routes as jobs
 from app.map.pages import routes as map_routes
 from app.models.pages import checkpoints, pictures
+from app.server.form_fields import check_query
 
 PREFIX = "/ui"
 HOME = "/ui/clusters"
@@ -25,7 +26,7 @@ HOME = "/ui/clusters"
 
 def create_web_router() -> APIRouter:
     """The pages, and what leads to the first of them. None is in the OpenAPI document."""
-    web = APIRouter(include_in_schema=False)
+    web = APIRouter(include_in_schema=False, dependencies=[Depends(check_query)])
     for path in ("/", PREFIX, f"{PREFIX}/"):
         web.add_api_route(path, _to_pages)
     web.include_router(static.docs_router)

@@ -1,4 +1,4 @@
-"""Refusing form fields that a route does not know, or takes once only: none is dropped."""
+"""Refusing fields of forms and parameters of addresses that would be dropped in silence."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +19,8 @@ FrequencyRange = Annotated[
     str | None,
     Form(description="Of pictures: lowest and highest Hz, as 10,4096, where not 10,2048."),
 ]
+# Pages that read an address by themselves, and what it may hold several of there.
+_OF_CATALOGUE = ("/ui/glitches", "/ui/exports"), {"ifo", "column"}
 _ONE_FILE = (
     "Send one {name}, not {count}: pack several into one tar or zip, or send each as a request of "
     "its own."
@@ -57,3 +59,36 @@ def _body_params(dependant: Dependant) -> Iterator[Any]:
     yield from dependant.body_params
     for one in dependant.dependencies:
         yield from _body_params(one)
+
+
+async def check_query(request: Request) -> None:
+    """See that no parameter of an address is given more often than its route takes it.
+
+    Raises:
+        InvalidRequestError: naming the parameter.
+    """
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    often = [name for name, count in given.items() if count > 1]
+    route = request.scope.get("route")
+    if not often or not isinstance(route, APIRoute):
+        return
+    pages, takes = _OF_CATALOGUE
+    if not request.url.path.startswith(pages):
+        takes = set(_lists(route.dependant))
+    for name in often:
+        if name not in takes:
+            raise InvalidRequestError(
+                f"The parameter {name[:60]} was given {given[name]} times: give it once."
+            )
+
+
+def _lists(dependant: Dependant) -> Iterator[str]:
+    """Parameters of the query that a route takes several of."""
+    for one in dependant.dependencies:
+        yield from _lists(one)
+    for param in dependant.query_params:
+        model = param.field_info.annotation
+        fields = getattr(model, "model_fields", {param.alias: param.field_info})
+        for name, field in fields.items():
+            if "list[" in str(field.annotation):
+                yield field.alias or name

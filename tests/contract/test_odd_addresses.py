@@ -135,6 +135,30 @@ def test_no_odd_value_is_a_server_error(service: Service, known: str) -> None:
     assert asked >= 300
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/glitches?ifo=H1&snr_min=5&ifo=L1", 200),
+        ("/glitches?snr_min=5&snr_max=9&snr_min=50", 400),
+        ("/clusters?state=flagged&state=merged", 400),
+        ("/exports?label=Blip&label=Tomte", 200),
+        ("/exports?format=csv&format=hdf5", 400),
+        ("/ui/glitches?ifo=H1&ifo=L1&view=table&column=class&column=snr", 200),
+        ("/ui/glitches?snr_min=5&snr_min=50", 400),
+        ("/ui/exports?ifo=H1&format=csv&ifo=L1", 200),
+        ("/ui/clusters?ifo=H1&ifo=L1", 400),
+    ],
+)
+def test_no_value_of_several_is_dropped(service: Service, target: str, status: int) -> None:
+    with Walker(service, "admin") as walker:
+        if not target.startswith(PREFIX):
+            walker.client.headers["Authorization"] = f"Bearer {service.tokens['admin']}"
+        answer = walker.client.get(target)
+    assert answer.status_code == status, answer.text[:300]
+    if status == 400:
+        assert "was given 2 times: give it once." in answer.text
+
+
 @pytest.mark.parametrize("text", ["H1\0", "H1'", "H1;", "H1/L1", "(H1)", "H1\u202e"])
 def test_a_detector_with_something_behind_it_is_none(text: str) -> None:
     assert parse_detector(text) is None
