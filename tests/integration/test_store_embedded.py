@@ -139,7 +139,9 @@ def test_one_that_a_full_disk_ended_is_started_once_there_is_room(
             database = RunningDatabase(server.url(), server)
             ballast = disk / "ballast"
             ballast.write_bytes(bytes(shutil.disk_usage(disk).free))
-            kill_tree(server_process(disk / "database").pid)
+            process = server_process(disk / "database")
+            kill_tree(process.pid)
+            process.wait(30)
             said: list[str] = []
             for _ in range(5):  # once too often, did each of them start it
                 database.check(said.append)
