@@ -193,11 +193,13 @@ def _where(chunk: Chunk) -> dict[str, object]:
 
 
 def _disk_sentence(error: Exception) -> str | None:
-    """What to tell of a full disk, which no attempt is counted for; None for other errors."""
+    """What to tell of a disk that takes nothing, which counts no attempt; None for others."""
     if isinstance(error, DBAPIError) and _sqlstate(error) in _DISK_FULL_STATES:
         return "The database's disk is full: free some space, and this goes on by itself."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "The data directory's disk is full: free some space, and this goes on by itself."
+    if isinstance(error, OSError) and error.errno == errno.EROFS:
+        return "The data directory's disk is read-only: once it is not, this goes on by itself."
     return None
 
 

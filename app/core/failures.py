@@ -25,11 +25,6 @@ class Failure:
     level: int = 0  # of the log line about it; 0 for none
     field: str | None = None  # the input that the sentence calls by the API's name
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether nothing is broken: the same request may succeed soon."""
-        return self.code == "busy"
-
 
 _BUSY = Failure(503, "busy", "The service is busy")
 FAILURES: dict[type[Exception], Failure] = {
@@ -97,6 +92,12 @@ _DISK_FULL = Failure(
     "again once there is.",
     level=logging.ERROR,
 )
+_READ_ONLY = replace(
+    _DISK_FULL,
+    title="The service's disk is read-only",
+    sentence="The service's disk takes no files any more; nothing was stored. Tell the operator, "
+    "and send it again once it does.",
+)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_OF_DATABASE = "53100"  # PostgreSQL's disk_full
 
@@ -107,8 +108,11 @@ def failure_of(error: Exception) -> Failure | None:
     The most derived class decides.
     """
     # FastAPI takes a full disk while a form is spooled for a form that cannot be parsed.
-    if is_disk_full(error) or is_disk_full(error.__cause__):
-        return _DISK_FULL
+    for one in (error, error.__cause__):
+        if is_disk_full(one):
+            return _DISK_FULL
+        if getattr(one, "errno", None) == errno.EROFS:
+            return _READ_ONLY
     known = next((FAILURES[base] for base in type(error).__mro__ if base in FAILURES), None)
     return known and replace(
         known,
@@ -116,6 +120,18 @@ def failure_of(error: Exception) -> Failure | None:
         retry_after_s=getattr(error, "retry_after_s", known.retry_after_s),
         field=getattr(error, "field", None),
     )
+
+
+def log_failure(log: logging.Logger, failure: Failure, error: Exception) -> None:
+    """Write one line about what was foreseen; where it has a level at all.
+
+    Without a trace, but at the level debug: a database that is away would have one of 15 kB written
+    for each request, until the disk of the log is full as well.
+    """
+    if failure.level:
+        said = " ".join(str(getattr(error, "orig", None) or error).split())
+        trace = error if log.isEnabledFor(logging.DEBUG) else None
+        log.log(failure.level, "%s: %s", failure.code, said[:500], exc_info=trace)
 
 
 def is_disk_full(error: BaseException | None) -> bool:

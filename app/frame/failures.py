@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from app.core import errors as service
-from app.core.failures import Failure, failure_of
+from app.core.failures import Failure, failure_of, log_failure
 from app.frame.contexts import FailurePage
 from app.frame.render import local_path, render
 from app.frame.sessions import COOKIE_NAME
@@ -51,9 +51,12 @@ def failure(request: Request, error: Exception) -> Response:
     """The page that says what went wrong."""
     if isinstance(error, service.UnauthenticatedError):
         return _to_login(request)
-    known = explain(error) or _UNFORESEEN
-    if known.status >= 500 and not known.is_busy:
+    known = explain(error)
+    if known is None:
+        known = _UNFORESEEN
         _log.error("a page could not be served", exc_info=error)
+    else:
+        log_failure(_log, known, error)
     request_id = getattr(request.state, "request_id", None)
     heading = known.page_title or known.title
     page = FailurePage(heading, known.sentence, _came_from(request), request_id)

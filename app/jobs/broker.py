@@ -150,6 +150,15 @@ def workers_heard(redis: Redis) -> list[int]:
     return [int(size) for size in redis.mget(keys) if size is not None] if keys else []
 
 
+def check_takes_messages(redis: Redis) -> None:
+    """See that it can be written to.
+
+    Raises:
+        RedisError: if not, as where its memory or its disk is full, or it became a replica.
+    """
+    redis.set(f"{PREFIX}probe", "1", ex=_ALIVE_S)
+
+
 def is_worker_alive(redis: Redis) -> bool:
     """Whether a worker has left that sign."""
     return bool(redis.exists(_ALIVE_KEY))

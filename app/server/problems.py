@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from app.core.failures import FAILURES, failure_of
+from app.core.failures import FAILURES, failure_of, log_failure
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:glitch-discovery:problem:"
@@ -69,8 +69,7 @@ def _known_problem(request: Request, error: Exception) -> JSONResponse:
         headers["WWW-Authenticate"] = 'Bearer realm="glitch-discovery"'
     if failure.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(failure.retry_after_s)
-    if failure.level:
-        _log.log(failure.level, "%s: %s", failure.code, error, exc_info=error)
+    log_failure(_log, failure, error)
     return problem_response(
         failure.status,
         failure.sentence,

@@ -1,6 +1,7 @@
 """Whether the service can do its work, found out beside the requests and never behind them."""
 
 import asyncio
+import os
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.errors import ServiceError
 from app.core.migrate import current_revision, head_revision
-from app.jobs.broker import is_worker_alive
+from app.jobs.broker import check_takes_messages, is_worker_alive
 from app.jobs.leases import is_any_chunk_at_work
 from app.models.checkpoints import active_checkpoint
 from app.models.inference import Encoders
@@ -23,6 +24,7 @@ from glitch.errors import GlitchError
 OK = "ok"
 LEAST_DISK_BYTES = 200_000_000  # below, uploads may fail at any moment
 _PATIENCE_S = 3.0
+_UPLOADS_NEED = ("database", "disk", "model")  # in the order of the look
 
 
 @dataclass(frozen=True)
@@ -60,22 +62,31 @@ class ReadinessProbe:
         self._redis = redis
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="readiness")
         self._look: Future[Readiness] | None = None
+        self._found: dict[str, str] = {}  # by the look that is under way
 
     async def look(self) -> Readiness:
         """What is so now. Whoever asks while a look is under way gets what that finds."""
         if self._look is None or self._look.done():
+            self._found = {}
             self._look = self._executor.submit(self.find)
         try:
             return await asyncio.wait_for(
                 asyncio.shield(asyncio.wrap_future(self._look)), _PATIENCE_S
             )
         except TimeoutError:
-            late = f"The checks did not end within {_PATIENCE_S:g} s: try again."
-            return Readiness({"database": late}, late)
+            found = dict(self._found)
+            at = next((name for name in _UPLOADS_NEED if name not in found), "background work")
+            late = (
+                f"The check of the {at} did not end within {_PATIENCE_S:g} s: it hangs, or this "
+                "machine has too much to do."
+            )
+            return Readiness(found if at not in _UPLOADS_NEED else {**found, at: late}, late)
 
     def find(self) -> Readiness:
         """What is so now; blocks."""
-        checks = {"database": self._database_state(), "disk": self._disk_state()}
+        checks = self._found = {}
+        checks["database"] = self._database_state()
+        checks["disk"] = self._disk_state()
         checks["model"] = (
             self._model_state() if checks["database"] == OK else "The database comes first."
         )
@@ -100,6 +111,11 @@ class ReadinessProbe:
         return OK
 
     def _disk_state(self) -> str:
+        if self._data_dir.is_dir() and not os.access(self._data_dir, os.W_OK):
+            return (
+                "Nothing can be written to the data directory (a read-only disk, or its "
+                "permissions): mend that; uploads may be refused with 507 until then."
+            )
         free = disk_free_bytes(self._data_dir)
         if free is None or free >= LEAST_DISK_BYTES:
             return OK
@@ -121,9 +137,12 @@ class ReadinessProbe:
         if self._redis is None:
             return "REDIS_URL is not set: jobs wait until it is, and a worker runs."
         try:
+            check_takes_messages(self._redis)
             is_alive = is_worker_alive(self._redis)
-        except RedisError:
-            return "Redis does not answer: jobs go on once it does."
+        except RedisError as error:
+            return (
+                f"Redis does not answer, or takes no messages ({error}): jobs wait until it does."
+            )
         if not is_alive:
             # A worker with one process leaves no sign while it is at a long chunk.
             try:

@@ -1,0 +1,101 @@
+"""What is answered, logged and told to monitors while database, disk or Redis are in trouble."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from api_fixtures import Service, assert_problem, listening
+from pydantic import SecretStr
+from small_disk import small_file_system
+from sqlalchemy import Connection, create_engine, text
+from web_fixtures import Walker
+
+from app.core.embedded import EmbeddedServer
+from app.launch.redis.broker import find_redis_server
+
+
+def checks(address: str) -> dict[str, str]:
+    found: dict[str, str] = httpx.get(f"{address}/readyz", timeout=30).json()["checks"]
+    return found
+
+
+@contextmanager
+def aside(service: Service, server: EmbeddedServer) -> Iterator[Connection]:
+    """A connection to another database of the same server."""
+    engine = create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def test_a_database_that_is_away_is_one_line_for_a_request(
+    service: Service, postgres_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A trace of 15 kB for each filled the log's disk as well."""
+    name = service.engine.url.database
+    with (
+        aside(service, postgres_server) as connection,
+        service.client("reader") as client,
+        Walker(service, "reader") as reader,
+    ):
+        connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid, 9999) FROM pg_stat_activity WHERE datname = :name"
+            ),
+            {"name": name},
+        )
+        try:
+            with caplog.at_level(logging.INFO):
+                assert_problem(client.get("/glitches"), 503)
+                page = reader.get("/ui/classes")
+        finally:
+            connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+    assert page.status == 503
+    told = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert [(one.name, one.exc_info) for one in told] == [("app.server", None), ("app.frame", None)]
+    assert all(one.getMessage().startswith("database: ") for one in told)
+    assert all("\n" not in one.getMessage() for one in told)
+
+
+def test_a_database_that_hangs_is_told_from_one_that_is_away(service: Service) -> None:
+    with service.engine.begin() as connection:
+        connection.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
+        assert checks(service.url)["database"].startswith(
+            "The check of the database did not end within 3 s"
+        )
+
+
+def test_a_disk_that_became_read_only_is_told_as_one(service: Service, tmp_path: Path) -> None:
+    with small_file_system(tmp_path) as folder:
+        settings = service.settings.model_copy(update={"data_dir": folder})
+        headers = {"Authorization": f"Bearer {service.tokens['submitter']}"}
+        with listening(settings) as address:
+            assert checks(address)["disk"] != "ok"  # 8 MB
+            subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+            assert "read-only" in checks(address)["disk"]
+            answer = httpx.post(
+                f"{address}/batches", headers=headers, files={"file": ("a.tar", bytes(10_000))}
+            )
+            assert "takes no files" in assert_problem(answer, 507)
+
+
+def test_a_redis_that_takes_no_messages_is_named(service: Service, tmp_path: Path) -> None:
+    socket = tmp_path / "redis.sock"
+    command = [str(find_redis_server()), "--port", "0", "--unixsocket", str(socket), "--save", ""]
+    with subprocess.Popen([*command, "--maxmemory", "1"], stdout=subprocess.DEVNULL) as redis:
+        settings = service.settings.model_copy(update={"redis_url": SecretStr(f"unix://{socket}")})
+        try:
+            with listening(settings) as address:
+                background = checks(address)["background"]
+        finally:
+            redis.terminate()
+    assert "takes no messages (command not allowed when used memory > 'maxmemory'" in background
