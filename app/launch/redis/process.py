@@ -1,7 +1,8 @@
 """Keeps one Redis running: `python -m app.launch.redis.process PROGRAM FOLDER SOCKET`.
 
 Redis itself would outlive a killed supervisor, so this process stands between them. What Redis
-keeps are notifications; where it cannot read its own files any more they are put aside.
+keeps are notifications, which are made good where they are lost: it writes no file, and a full disk
+cannot keep it from taking them.
 """
 
 import contextlib
@@ -20,7 +21,6 @@ from app.launch.parent_watch import stop_with_supervisor
 _END_WITHIN_S = 5.0
 _SOON_S = 2.0  # Redis that ends sooner than this has not really started
 _LONGEST_PAUSE_S = 10.0
-_STATE = ("appendonlydir", "appendonly.aof", "dump.rdb")
 CONFIGURATION = """
 port 0
 unixsocket "{socket}"
@@ -29,8 +29,7 @@ dir "{folder}"
 pidfile "{folder}/redis.pid"
 logfile "{folder}/redis.log"
 daemonize no
-appendonly yes
-appendfsync everysec
+appendonly no
 save ""
 maxmemory 256mb
 maxmemory-policy noeviction
@@ -59,8 +58,6 @@ def main() -> None:
             file=sys.stderr,
             flush=True,
         )
-        if early_ends == 2:
-            _put_state_aside(folder)
         stop.wait(min(0.2 * 2**early_ends, _LONGEST_PAUSE_S))
 
 
@@ -94,13 +91,6 @@ def _end_orphan(folder: Path) -> None:
         if Path(process.cwd()) == folder and process.pid != os.getpid():
             process.kill()
             process.wait(_END_WITHIN_S)
-
-
-def _put_state_aside(folder: Path) -> None:
-    for name in _STATE:
-        kept = folder / f"{name}.damaged-{time.time_ns()}"
-        with contextlib.suppress(OSError):
-            (folder / name).rename(kept)
 
 
 def _quoted(folder: Path) -> str:
