@@ -5,9 +5,10 @@ within the index's recall above. ``glitch.neighbours`` is the reference that tes
 against.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
+from math import ceil
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Integer,
+    Row,
     Select,
     Uuid,
     bindparam,
@@ -34,11 +36,11 @@ from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 
 MOST_NEIGHBOURS = 10_000
-EF_SEARCH = 400  # candidates that an index search keeps; more neighbours take a scan of all rows
+EF_SEARCH = 400  # candidates that an index search keeps, of which the nearest are well recalled
+MOST_CANDIDATES = 1000  # pgvector's own limit
+SPARE = 1.5  # times as many candidates as are expected to be needed
+LEAST_SHARE = 0.03  # of the catalogue must pass the filters for an index search
 QUERY: BindParameter[Any] = bindparam("query", type_=Vector())
-LEAST_SHARE = 0.1  # of the catalogue must pass the filters for an index search
-LEAST_SHARE_OF_CLASS = 0.03  # the same of classes, whose glitches mostly lie together
-NEAR = EF_SEARCH // 2  # nearest of all among which those of a class are sought: well recalled
 _NO_FILTERS = GlitchFilters()
 NOBODY = UUID(int=0)
 
@@ -86,48 +88,48 @@ def find_neighbours(
         return []
     # No glitch has the id of zeros: with it the statement is one, whether one is left out or not.
     values = {"checkpoint_id": checkpoint_id, "k": k, "left_out": exclude_id or NOBODY}
+    share = _share(session, filters) if facts.is_indexed and not exact else 0.0
+    if share >= LEAST_SHARE and SPARE * k <= MOST_CANDIDATES * share:
+        near = max(EF_SEARCH, ceil(SPARE * k / share))
+        prepare_index_scan(session, near)
+        statement = _nearest_of_all(facts.latent_size)
+        if filters != _NO_FILTERS:
+            conditions = selection.glitch_conditions(session, filters)
+            statement = _nearest_of(near, facts.latent_size, conditions)
+        rows = session.execute(statement, {QUERY.key: query, **values}).all()
+        if len(rows) == k:
+            return _neighbours(rows)
+    if filters == _NO_FILTERS:
+        statement = _nearest_of_all(None)
+    else:
+        statement = _nearest(_narrow(session, _by_distance(None), filters))
+    return _neighbours(session.execute(statement, {QUERY.key: query, **values}))
 
-    def found(index_size: int | None) -> list[Neighbour]:
-        if filters == _NO_FILTERS:
-            statement = _nearest_of_all(index_size)
-        elif filters.labels and index_size is not None:
-            statement = _of_the_near(selection.glitch_conditions(session, filters), index_size)
-        else:
-            statement = _nearest(_narrow(session, _by_distance(index_size), filters))
-        rows = session.execute(statement, {QUERY.key: query, **values})
-        return [Neighbour(selection.to_record(row), float(row.distance)) for row in rows]
 
-    if facts.is_indexed and not exact and k <= EF_SEARCH and _lets_many_pass(session, filters):
-        prepare_index_scan(session)
-        nearest = found(facts.latent_size)
-        if len(nearest) == k:
-            return nearest
-    return found(None)
+def _neighbours(rows: Iterable[Row[Any]]) -> list[Neighbour]:
+    return [Neighbour(selection.to_record(row), float(row.distance)) for row in rows]
 
 
-def _lets_many_pass(session: Session, filters: GlitchFilters) -> bool:
-    """Whether the index finds enough among what passes before it gives up.
+def _share(session: Session, filters: GlitchFilters) -> float:
+    """Of all glitches, those that pass, by the planner's estimate; 0 where they are few and apart.
 
-    It hands on the nearest of all until enough pass, some thousands at most: of 100,000 glitches
-    it found a third of the ten nearest of a class, which lie elsewhere than most queries. So those
-    of a class are sought among the nearest few alone. The planner's estimate decides; a cluster, a
-    batch and chosen ones are few and apart.
+    Such are those of a cluster, a batch or a p-value, and chosen ones: hardly any lies among the
+    nearest few of all, where an index search looks.
     """
     if (filters.cluster_id, filters.batch_id, filters.ids) != (None, None, None):
-        return False
+        return 0.0
     if (filters.p_value_max, filters.is_judged) != (None, None):
-        return False
+        return 0.0
     conditions = selection.glitch_conditions(session, filters)
     if not conditions:
-        return True
+        return 1.0
     statement = select(Glitch.id).where(*conditions)
     compiled = statement.compile(session.connection(), compile_kwargs={"render_postcompile": True})
     plan = session.connection().exec_driver_sql(
         f"EXPLAIN (FORMAT JSON) {compiled}", dict(compiled.params)
     )
-    passing = plan.scalar_one()[0]["Plan"]["Plan Rows"]
-    total = session.scalar(_ABOUT_ALL) or 0
-    return bool(passing >= total * (LEAST_SHARE_OF_CLASS if filters.labels else LEAST_SHARE))
+    passing = float(plan.scalar_one()[0]["Plan"]["Plan Rows"])
+    return min(1.0, passing / max(1.0, session.scalar(_ABOUT_ALL) or 0.0))
 
 
 _ABOUT_ALL = text("SELECT reltuples FROM pg_class WHERE oid = 'glitch'::regclass")
@@ -141,12 +143,19 @@ def _by_distance(index_size: int | None) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _of_the_near(
-    conditions: Sequence[ColumnElement[bool]], index_size: int
+def _nearest_of(
+    near: int, index_size: int, conditions: Sequence[ColumnElement[bool]]
 ) -> Select[*tuple[Any, ...]]:
-    """Those of the nearest few of all that pass: the nearest that pass, if they are k."""
-    near = _by_distance(index_size).order_by(distance_to(QUERY, index_size)).limit(NEAR).subquery()
-    passing = select(near.c.glitch_id, near.c.distance).join(Glitch, Glitch.id == near.c.glitch_id)
+    """Of so many that are the nearest of all, those that pass: the nearest that do, if k do.
+
+    To have the index hand on the nearest of all until k pass finds a third of the ten nearest of a
+    class that lies elsewhere than the query (of 100,000 glitches).
+    """
+    nearest = _by_distance(index_size).order_by(distance_to(QUERY, index_size))
+    among = nearest.limit(near).subquery()
+    passing = select(among.c.glitch_id, among.c.distance).join(
+        Glitch, Glitch.id == among.c.glitch_id
+    )
     return _nearest(passing.where(*conditions))
 
 
@@ -210,12 +219,12 @@ def _narrow(
     return statement
 
 
-def prepare_index_scan(session: Session) -> None:
+def prepare_index_scan(session: Session, candidates: int = EF_SEARCH) -> None:
     """Let the index look further when filters reject what it finds; for this transaction."""
     session.execute(
         text(
             "SELECT set_config('hnsw.ef_search', :ef, true),"
             " set_config('hnsw.iterative_scan', 'strict_order', true)"
         ),
-        {"ef": str(EF_SEARCH)},
+        {"ef": str(candidates)},
     )

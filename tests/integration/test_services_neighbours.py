@@ -227,7 +227,7 @@ def test_a_search_by_the_index_has_its_own_settings_for_one_transaction(
 def test_where_the_index_finds_too_few_a_scan_finds_the_others(
     session: Session, checkpoint: CheckpointRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def shallow(session: Session) -> None:
+    def shallow(session: Session, _candidates: int) -> None:
         session.execute(text("SET LOCAL hnsw.ef_search = 1; SET LOCAL hnsw.iterative_scan = off"))
 
     monkeypatch.setattr(neighbours, "prepare_index_scan", shallow)
@@ -255,8 +255,8 @@ def test_few_and_apart_are_searched_by_a_scan(
     filters: GlitchFilters,
     is_by_index: bool,
 ) -> None:
-    prepared: list[Session] = []
-    monkeypatch.setattr(neighbours, "prepare_index_scan", prepared.append)
+    prepared: list[Any] = []
+    monkeypatch.setattr(neighbours, "prepare_index_scan", lambda *asked: prepared.append(asked))
     find_neighbours(
         session, vector=np.zeros(LATENT), checkpoint_id=checkpoint.id, k=1, filters=filters
     )
@@ -286,7 +286,7 @@ def test_of_a_common_class_the_nearest_of_all_are_looked_at_first(
     session.execute(text("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off"))
     scans: list[Any] = []
     narrow = neighbours._narrow
-    monkeypatch.setattr(neighbours, "NEAR", 12)
+    monkeypatch.setattr(neighbours, "EF_SEARCH", 12)
     monkeypatch.setattr(neighbours, "_narrow", lambda *asked: scans.append(asked) or narrow(*asked))
     asked: dict[str, Any] = {
         "vector": np.array([at] + [0.0] * (LATENT - 1), dtype=np.float32),
