@@ -60,6 +60,13 @@ class SharedFolder:
             return sorted(path.name for path in folder.iterdir() if path.is_file())
         return []
 
+    def files(self, folder: Path) -> Iterator[Path]:
+        """Whole files below a folder; what is just arriving has a name that starts with a dot."""
+        for path in sorted(folder.rglob("*")):
+            is_whole = not any(name.startswith(".") for name in path.relative_to(folder).parts)
+            if is_whole and path.is_file() and not path.is_symlink():
+                yield path
+
     def listed(self, folder: Path) -> Iterator[Kept]:
         """Files and folders in a folder; a folder is as old as the latest in it."""
         with suppress(FileNotFoundError), os.scandir(folder) as entries:
@@ -137,6 +144,15 @@ class Bucket:
         with _answering():
             found = obstore.list_with_delimiter(self._store, self._key(folder))
         return sorted(one["path"].rpartition("/")[2] for one in found["objects"])
+
+    def files(self, folder: Path) -> Iterator[Path]:
+        """The objects below a folder, whether copies are here or not."""
+        import obstore
+
+        with _answering():
+            for block in obstore.list(self._store, self._key(folder), chunk_size=1000):
+                for one in block:
+                    yield self._root / one["path"]
 
     def listed(self, folder: Path) -> Iterator[Kept]:
         """The objects there, those of one folder as one."""

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from app.core.embedded import postgres_programs
 from app.core.engine import parse_database_url
 from app.core.migrate import alembic_config
 from app.core.settings import Settings
+from app.core.storage import storage_of
 from app.launch.data_directory import TOKEN_FILE, prepare_data_directory
 from app.launch.database import Database, open_database
 from app.launch.errors import LaunchError
@@ -37,7 +38,7 @@ MANIFEST = "manifest.json"
 DUMP = "database.dump"
 FILES = "files"
 KEPT = ("checkpoints", "batches/uploads", "batches/work", "exports")
-"""Folders of the data directory. The map and fetched strain are made again, secrets stay out."""
+"""Folders, as they are kept. The map and fetched strain are made again, secrets stay out."""
 
 _TABLES = text(
     "SELECT relation.oid::regclass::text FROM pg_class relation "
@@ -109,14 +110,6 @@ def count_rows(connection: Connection) -> dict[str, int]:
         table: connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()  # noqa: S608
         for table in connection.scalars(_TABLES).all()
     }
-
-
-def files_below(folder: Path) -> Iterator[Path]:
-    """Whole files, in order; what is just arriving has a name that starts with a dot."""
-    for path in sorted(folder.rglob("*")):
-        names = path.relative_to(folder).parts
-        if path.is_file() and not path.is_symlink() and not any(n.startswith(".") for n in names):
-            yield path
 
 
 def copy_file(source: Path, target: Path) -> Kept:
@@ -216,10 +209,12 @@ def _write(settings: Settings, folder: Path) -> Manifest:
             f"--file={folder / DUMP}",
         )
         files[DUMP] = digest_of(folder / DUMP)
-        for name in KEPT:
-            for path in files_below(settings.data_dir / name):
-                within = f"{FILES}/{path.relative_to(settings.data_dir)}"
-                with contextlib.suppress(FileNotFoundError):  # removed since: nothing needs it
+        root = settings.data_dir.absolute()
+        storage = storage_of(root)
+        for path in (path for name in KEPT for path in storage.files(root / name)):
+            within = f"{FILES}/{path.relative_to(root)}"
+            with contextlib.suppress(FileNotFoundError):  # removed since: nothing needs it
+                if storage.fetch(path):
                     files[within] = copy_file(path, folder / within)
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
     return Manifest(made_at, VERSION, revision, counts, files)
@@ -321,13 +316,16 @@ def _refuse_used(database: Database, folder: Path) -> None:
 
 
 def _restore_files(source: Path, folder: Path, manifest: Manifest) -> None:
+    storage = storage_of(folder)
     for name, kept in manifest.files.items():
         if name == DUMP:
             continue
         target = folder / name.removeprefix(f"{FILES}/")
-        if not target.exists():
+        if not storage.fetch(target):
             copy_file(source / name, target)
+            storage.keep(target)
         if digest_of(target) != kept:
             raise LaunchError(
-                f"{target} is there already with another content: restore into an empty folder."
+                f"{target} is there already with another content: restore into an empty folder, "
+                "and where GLITCH_STORAGE_URL is set, an empty one of the store."
             )

@@ -18,6 +18,7 @@ from app.cli import app
 from app.core import migrate
 from app.core.engine import make_engine
 from app.core.settings import Settings
+from app.core.storage import storage_of
 from app.launch.backup import DUMP, MANIFEST, Manifest, restore_backup, run_program, take_backup
 from app.launch.errors import LaunchError
 
@@ -88,6 +89,27 @@ def test_what_was_kept_comes_back(kept: Settings, empty: Settings, tmp_path: Pat
     check_tables(url_of(empty))
     with pytest.raises(LaunchError, match="tables already"):
         restore_backup(empty, tmp_path / "backup")
+
+
+def test_what_an_object_store_keeps_comes_back_into_another(
+    kept: Settings, empty: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the backup is taken there is no copy of it: its files had been left out."""
+    monkeypatch.setenv("GLITCH_STORAGE_URL", f"file://{tmp_path}/store")
+    for path in ("checkpoints/small", f"batches/uploads/{UPLOAD}"):
+        storage_of(kept.data_dir).keep(kept.data_dir / path)
+    elsewhere = settings_of(tmp_path / "machine", url_of(kept))
+    made = take_backup(elsewhere, tmp_path / "backup")
+    assert set(made.files) == {
+        DUMP,
+        "files/checkpoints/small/model.safetensors",
+        f"files/batches/uploads/{UPLOAD}",
+    }
+    monkeypatch.setenv("GLITCH_STORAGE_URL", f"file://{tmp_path}/another")
+    restore_backup(empty, tmp_path / "backup")
+    third = tmp_path / "third"
+    assert storage_of(third).fetch(third / "batches/uploads" / UPLOAD)
+    assert (third / "batches/uploads" / UPLOAD).read_bytes() == b"a batch"
 
 
 def test_a_database_in_use_is_dumped_as_it_was_counted(
