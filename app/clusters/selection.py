@@ -148,9 +148,9 @@ def select_novel(
             least_flaggable(math.ceil(weights.sum()), count, parameters.fdr)
             for count in calibration_by_ifo.values()
         )
-        findings.append(
-            found("too_few_calibrate", n_calibration=max(calibration_by_ifo.values()), least=least)
-        )
+        if least > 1:  # else it is no lack of labels that nothing is flagged
+            n_calibration = max(calibration_by_ifo.values())
+            findings.append(found("too_few_calibrate", n_calibration=n_calibration, least=least))
     if n_flagged:
         findings += _few_labels(session, population)
     if parameters.scope == "everything":

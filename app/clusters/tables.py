@@ -103,8 +103,7 @@ class Cluster(Base):
     @property
     def fdr(self) -> float | None:
         """The false-discovery rate at which its members were flagged; None where none was."""
-        is_tested = self.run.scope == "novel" and "by_hand" not in self.summary
-        return self.run.fdr if is_tested else None
+        return None if self.significance is None else self.run.fdr
 
     @property
     def trust(self) -> str | None:

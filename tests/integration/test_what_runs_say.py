@@ -33,6 +33,18 @@ def test_a_run_that_flags_names_the_classes_with_few_labels(session: Session, fi
     assert "may be flagged" not in run.detail
 
 
+def test_more_labels_are_asked_for_only_where_they_lack(session: Session, fill: Fill) -> None:
+    fill(300, KNOWN, "Blip")
+    fill(5, KNOWN)
+    run, _ = cluster_now(session)
+    assert (run.n_judged, run.n_flagged) == (5, 0)
+    assert "before any can be flagged" not in run.detail  # the first that is novel enough is
+    fill(300, KNOWN)
+    run, _ = cluster_now(session)
+    assert run.n_flagged == 0
+    assert "before any can be flagged" in run.detail
+
+
 def test_a_run_says_that_labels_seem_to_be_typical(session: Session, fill: Fill) -> None:
     fill(200, KNOWN, "Blip")
     fill(40, KNOWN)
