@@ -157,14 +157,34 @@ def test_no_table_of_a_page_is_scrolled_sideways(
         assert max(too_wide) <= 0, (path, too_wide)
 
 
+def test_an_open_menu_does_not_widen_a_phone(
+    browser: Browser, glitches: list[GlitchRecord]
+) -> None:
+    browser.look(390, "light")
+    for menu in ("nav details.menu", "details.who"):
+        browser.open("/ui/classes")
+        browser.find(f"{menu} summary").click()
+        left, right, page = browser.driver.execute_script(
+            "const box = document.querySelector(arguments[0]).getBoundingClientRect();"
+            "return [box.left, box.right, document.documentElement.scrollWidth]",
+            f"{menu} .menu-panel",
+        )
+        assert left >= 0, menu
+        assert right <= page <= 390, menu
+
+
 def test_a_phone_shows_a_class_and_the_members_before_what_else_is_known(
     browser: Browser, cluster: str
 ) -> None:
     browser.look(390, "light")
 
     def order(*selectors: str) -> list[str]:
-        tops = {one: browser.find(one).location["y"] for one in selectors}
-        return sorted(tops, key=lambda one: tops[one])
+        found: list[str] = browser.driver.execute_script(  # at once: what loads later moves it
+            "const top = (one) => document.querySelector(one).getBoundingClientRect().top;"
+            "return arguments[0].sort((one, other) => top(one) - top(other))",
+            selectors,
+        )
+        return found
 
     browser.open(cluster)
     shown = ["#decision", "#members", "#history", "#facts"]
