@@ -18,6 +18,7 @@ _LEAST_HEIGHT = 4  # pixels
 _LEAST_SHARE = 0.006  # of the picture's height: lower are ticks, in pictures made larger
 LEAST_LABELS = 3  # of which it can be told whether they stand evenly
 _EVEN = 0.06  # of a spacing: labels of one axis stand no less evenly
+_LEGIBLE = 8  # pixels: of lower labels, places and widths tell too little against what is said
 _BETWEEN = 0.45  # of a label's height: no further stand its digits from one another
 
 
@@ -54,7 +55,7 @@ def _nearest_labels(
         if rows:
             # Its first digits tell how large the text is, and so how far apart its words stand.
             height = float(np.median([stop - start for start, stop in rows]))
-            block = _up_to_gap(columns, max(_LEAST_APART, _APART * height))
+            block = _up_to_gap(columns, max(2.0, _APART * height))
             # Long labels reach beyond where they are looked for.
             return [
                 Label(
@@ -93,6 +94,11 @@ def _width(is_dark: Bool[np.ndarray, "height band"]) -> int:
     most = max(4.0, _BETWEEN * len(is_dark))
     ends = np.flatnonzero(np.diff(columns) > most)
     return int(columns[ends[0] if ends.size else -1] - columns[0]) + 1
+
+
+def are_legible(labels: list[Label]) -> bool:
+    """Whether labels are large enough for their places and widths to deny what a caller says."""
+    return bool(np.median([label.height for label in labels]) >= _LEGIBLE)
 
 
 def even_spacing(places: list[float]) -> float | None:

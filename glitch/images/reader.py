@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 
 from glitch.errors import ImageError
-from glitch.images.colormap import Strips, invert, is_faint_text, is_text, read_colors
+from glitch.images.colormap import Colors, Strips, invert, is_faint_text, is_text, read_colors
 from glitch.images.decode import decode_picture
 from glitch.images.grid import LEAST_COVER, cell_means, even_edges, shares
 from glitch.images.grid_lines import without_grid
-from glitch.images.labels import labels_right
+from glitch.images.labels import are_legible, labels_right
 from glitch.images.names import SpectrogramName, parse_file_name
+from glitch.images.overlays import has_overlay
 from glitch.images.panel import KNOWN_PANELS, SMALLEST_SIDE, Box, DrawnCells, FoundPanel, find_panel
 from glitch.images.scales import Scales, check_scales, find_bar, refuse_bar_elsewhere, row_edges
 from glitch.types import ViewArray
@@ -99,18 +101,14 @@ def read_spectrogram(
     own_range = (recipe.lowest_frequency_hz, recipe.highest_frequency_hz)
     assumed: tuple[str, ...] = ()
     if drawn is None:
+        if has_overlay(picture.words[inside], colored[inside], is_drawn):
+            raise ImageError(
+                "A frame or a block lies over the spectrogram, as of an inset, a legend or a box "
+                "with text: draw it without, or beside the panel."
+            )
         fractions, is_filled = without_grid(pixels[inside], fractions)
         is_drawn |= is_filled
-        bar = find_bar(colored, box)
-        if bar is not None:
-            _refuse_turned(pixels, nearest, bar)
-            if not labels_right(text, bar):
-                text = is_faint_text(pixels, colors, beside)
-        elif said.energy_max is None:
-            refuse_bar_elsewhere(colored, box)
-        assumed = check_scales(
-            text, bar, box, said, frequency_range_hz=own_range, energy_max=recipe.energy_clip
-        )
+        assumed = _assumed(pixels, colors, text, box, said=said, recipe=recipe)
     shape = (recipe.n_frequency, recipe.n_time)
     is_ours = drawn is not None and drawn.shape == shape
     energies = fractions[::-1]
@@ -120,6 +118,39 @@ def read_spectrogram(
     edges = row_edges(spanned, own_range, box.height, recipe.n_frequency, is_ours)
     values, observed = _average_to_grid(energies, is_drawn[::-1], shape, is_ours, edges)
     return SpectrogramImage(values, observed, parse_file_name(file_name), distance, assumed)
+
+
+def _assumed(
+    pixels: UInt8[np.ndarray, "height width 3"],
+    colors: Colors,
+    text: Bool[np.ndarray, "height width"],
+    box: Box,
+    *,
+    said: Scales,
+    recipe: Preprocessing,
+) -> tuple[str, ...]:
+    """Which scales neither the caller nor labels give; refuses those that labels deny."""
+    bar = find_bar(colors.is_colored, box)
+    own_range = (recipe.lowest_frequency_hz, recipe.highest_frequency_hz)
+    check = partial(
+        check_scales, said=said, frequency_range_hz=own_range, energy_max=recipe.energy_clip
+    )
+    if bar is None:
+        if said.energy_max is None:
+            refuse_bar_elsewhere(colors.is_colored, box)
+        return check(text, None, box)
+    _refuse_turned(pixels, colors.nearest, bar)
+    faint = partial(is_faint_text, pixels, colors, _beside(box))
+    labels = labels_right(text, bar)
+    if not labels:
+        text = faint()
+    try:
+        return check(text, bar, box)
+    except ImageError:
+        if not labels or are_legible(labels) or said != Scales():
+            raise
+        # Of pictures made smaller the text is fainter, so that some of it may have been missed.
+        return check(faint(), bar, box)
 
 
 def _beside(box: Box) -> Strips:

@@ -16,7 +16,14 @@ from jaxtyping import Bool, Float64
 from glitch.errors import ImageError
 from glitch.images.axis import is_axis_known
 from glitch.images.grid import even_edges
-from glitch.images.labels import LEAST_LABELS, Label, even_spacing, labels_left, labels_right
+from glitch.images.labels import (
+    LEAST_LABELS,
+    Label,
+    are_legible,
+    even_spacing,
+    labels_left,
+    labels_right,
+)
 from glitch.images.panel import KNOWN_PANELS, Box
 
 _MARGIN = 12  # pixels left of the panel: a picture with more was not cut at its axes
@@ -24,7 +31,6 @@ _PHASE_OFF = 0.2  # steps of a colour bar
 _WIDEST_LINE = 16  # pixels
 _MOSTLY = 0.9
 _END_OFF = 0.03  # of the bar
-_LEGIBLE = 8  # pixels: of lower labels, places and widths tell too little against what is said
 _DIGIT = 0.83  # of the height of a digit: how much wider a label is by each more of them
 _DIGITS_OFF = 0.5
 _STEPS_OFF = 0.01  # of the bar's number of steps: 25.5 is 5.1 steps of 5, 25 is 5.0
@@ -156,7 +162,7 @@ def _check_bar(labels: list[Label], said: float | None, usual: float) -> None:
 
 def _may_be_bar(labels: list[Label], said: float | None, usual: float) -> bool:
     """Whether labels stand and are as wide as on a linear bar from 0 to what is said or usual."""
-    if said is not None and np.median([label.height for label in labels]) < _LEGIBLE:
+    if said is not None and not are_legible(labels):
         return True
     places = [label.place for label in labels]
     if len(labels) < LEAST_LABELS:

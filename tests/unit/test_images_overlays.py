@@ -1,0 +1,98 @@
+"""Pictures with something drawn over the spectrogram, and made smaller by others."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from glitch.errors import ImageError
+from glitch.images import SpectrogramImage, read_spectrogram, render_omega_scan
+
+INSET = (420, 110, 600, 280)
+
+
+@pytest.fixture(scope="module")
+def view() -> np.ndarray:
+    view = np.clip(np.random.default_rng(0).exponential(0.04, (128, 128)), 0, 1)
+    view[40:60, 60:66] = 0.9
+    return view.astype(np.float32)
+
+
+@pytest.fixture
+def scan(view: np.ndarray) -> Image.Image:
+    return Image.open(io.BytesIO(render_omega_scan(view, 1.0, title="H1"))).convert("RGB")
+
+
+def read(picture: Image.Image, kind: str = "PNG") -> SpectrogramImage:
+    out = io.BytesIO()
+    picture.save(out, kind, quality=90)
+    return read_spectrogram(out.getvalue(), "a.png")
+
+
+OVERLAYS = ["black", "white", "legend", "box"]
+
+
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    [*((what, kind) for what in OVERLAYS for kind in ("PNG", "JPEG")), ("smaller", "PNG")],
+)
+def test_what_lies_over_a_scan_is_refused(scan: Image.Image, what: str, kind: str) -> None:
+    draw = ImageDraw.Draw(scan)
+    left, top, right, bottom = INSET
+    if what == "legend":
+        draw.rectangle((560, 70, 660, 100), fill=(250, 250, 250), outline=(204, 204, 204))
+        draw.text((575, 78), "peak", fill="black")
+    elif what == "box":
+        draw.rectangle((200, 200, 300, 350), outline="white", width=2)
+    else:
+        scan.paste(scan.crop((300, 200, 300 + right - left, 200 + bottom - top)), INSET[:2])
+        draw.rectangle(INSET, outline="white" if what == "white" else "black")
+        for x in (left, left + 60, right):  # ticks, also at its corners
+            draw.line((x, bottom, x, bottom + 5), fill="black")
+        if what == "smaller":
+            scan = scan.resize((600, 450), Image.Resampling.BILINEAR)
+    with pytest.raises(ImageError, match="lies over the spectrogram"):
+        read(scan, kind)
+
+
+@pytest.mark.parametrize("what", ["a time", "a frequency", "a grid", "text", "a track", "dashes"])
+def test_lines_and_letters_over_a_scan_are_not(
+    scan: Image.Image, view: np.ndarray, what: str
+) -> None:
+    draw = ImageDraw.Draw(scan)
+    times = range(130, 674, 80) if what == "a grid" else [387] if what == "a time" else []
+    rows = range(80, 540, 60) if what == "a grid" else [300] if what == "a frequency" else []
+    for x in times:
+        draw.line((x, 61, x, 539), fill="white")
+    for y in rows:
+        draw.line((101, y, 673, y), fill="white")
+    if what == "text":
+        draw.text((150, 90), "H1 at 1126259462.4, SNR 13", fill="white", font_size=20)
+    if what == "a track":
+        draw.line((120, 500, 300, 400, 500, 200, 650, 90), fill="black", width=2)
+    if what == "dashes":
+        for x in range(101, 660, 20):
+            draw.line((x, 300, x + 10, 300), fill="white", width=2)
+            draw.line((x, 400, x + 10, 400), fill="white", width=2)
+    assert np.abs(read(scan).values - view).mean() < 0.01
+
+
+def test_a_blank_band_is_no_overlay(view: np.ndarray) -> None:
+    observed = np.ones(128, dtype=np.bool_)
+    observed[50:70] = False
+    data = render_omega_scan(view * observed[:, None], 1.0, observed=observed)
+    image = read(Image.open(io.BytesIO(data)).convert("RGB"))
+    assert np.count_nonzero(~image.observed) in range(18, 22)
+
+
+@pytest.mark.parametrize("filtered", ["BILINEAR", "BICUBIC", "LANCZOS", "BOX"])
+def test_a_scan_made_half_as_large_is_read(
+    scan: Image.Image, view: np.ndarray, filtered: str
+) -> None:
+    """Its labels are faint, and the name of the bar stands two pixels beside them."""
+    image = read(scan.resize((400, 300), Image.Resampling[filtered]))
+    assert image.assumed == ()
+    assert np.abs(image.values - view).mean() < 0.02
