@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Complex64, Float32
 from torch import Tensor
 
-from glitch.strain.fourier import magnitudes, rfft
+from glitch.strain.fourier import ifft, magnitudes, rfft
 from glitch.strain.tiling import Plane, Row, bisquare, window
 from glitch.strain.windows import tukey
 
@@ -139,4 +139,16 @@ def tile_magnitudes(
         width = each.values.shape[0]
         bins = spectrum[:, each.first_bin : each.first_bin + width]
         torch.mul(bins, each.values, out=padded[:, row, :width])
-    return magnitudes(torch.fft.ifft(padded, norm="forward"))
+    return magnitudes(ifft(padded.flatten(0, 1))).view(padded.shape)
+
+
+def chosen_tile_magnitudes(
+    spectrum: Complex64[Tensor, "batch bin"], chosen: Sequence[tuple[int, BinWindow]], n_tiles: int
+) -> Float32[Tensor, "chosen tile"]:
+    """The same of chosen pairs of a member of the batch and a row's window."""
+    padded = spectrum.new_zeros((len(chosen), n_tiles))
+    for row, (member, each) in enumerate(chosen):
+        width = each.values.shape[0]
+        bins = spectrum[member, each.first_bin : each.first_bin + width]
+        torch.mul(bins, each.values, out=padded[row, :width])
+    return magnitudes(ifft(padded))

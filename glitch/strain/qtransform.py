@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import torch
 from jaxtyping import Complex64, Float32
 from torch import Tensor
 
-from glitch.strain.cropping import FEWEST_TILES, tile_magnitudes
+from glitch.strain.cropping import FEWEST_TILES, BinWindow, chosen_tile_magnitudes, tile_magnitudes
 from glitch.strain.fourier import rfft
 from glitch.strain.medians import median_energies
 from glitch.strain.plan import SPLINE_BLOCK, SPLINE_HALO, PlanePlan, RowGroup, ViewPlan, first_kept
 from glitch.strain.screening import possible_rows
 
-_CHUNK_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 26}  # FFT input at a time: cache, or memory
+_CHUNK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 26}  # FFT input at a time
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,10 @@ class _Rows:
     kept: Float32[Tensor, "row kept"]
 
 
+_Key = tuple[int, int]  # of a plane, and of a group in it
+_Known = dict[_Key, _Rows]  # of one member
+
+
 def loudest_planes(
     whitened: Float32[Tensor, "batch sample"], events_s: Sequence[float], plan: ViewPlan
 ) -> list[tuple[Tile, PlaneEnergies]]:
@@ -70,134 +76,163 @@ def loudest_planes(
         plan: plan for the segments' rate and length.
     """
     spectrum = rfft(whitened)
-    short = [
-        {
-            index: _group_energies(spectrum, events_s, group, range(group.n_rows), plan)
-            for index, group in enumerate(plane.groups)
-            if plan.screen and group.n_tiles < FEWEST_TILES
-        }
-        for plane in plan.planes
+    known = _short_rows(spectrum, events_s, plan)
+    _add(known, _rows_to_search(whitened, events_s, known, plan), spectrum, events_s, plan)
+    tiles = [
+        _loudest_of(theirs, event_s, plan) for theirs, event_s in zip(known, events_s, strict=True)
     ]
-    searched = _rows_to_search(whitened, events_s, short, plan)
-    results = []
-    for member, event_s in enumerate(events_s):
-        spectra = spectrum[member : member + 1]
-        known = [
-            {
-                index: _Rows(range(plane.groups[index].n_rows), kept[member])
-                for index, kept in theirs.items()
-            }
-            for plane, theirs in zip(plan.planes, short, strict=True)
-        ]
-        tile = _loudest_of(spectra, event_s, [each[member] for each in searched], known, plan)
-        rows = known[tile.plane]
-        groups = [
-            _splined(_whole_group(spectra, event_s, group, rows.get(index), plan), group)
-            for index, group in enumerate(plan.planes[tile.plane].groups)
-        ]
-        results.append((tile, PlaneEnergies(event_s, groups)))
-    return results
+    whole = [
+        {key: range(group.n_rows) for key, group in _groups(plan) if key[0] == tile.plane}
+        for tile in tiles
+    ]
+    _add(known, whole, spectrum, events_s, plan)
+    return [
+        (tile, PlaneEnergies(event_s, [_splined(theirs[key].kept, group) for key, group in groups]))
+        for tile, event_s, theirs in zip(tiles, events_s, known, strict=True)
+        for groups in [[one for one in _groups(plan) if one[0][0] == tile.plane]]
+    ]
+
+
+def _short_rows(
+    spectrum: Complex64[Tensor, "batch bin"], events_s: Sequence[float], plan: ViewPlan
+) -> list[_Known]:
+    """Each member's rows of few tiles, if the others are to be screened: of one length together."""
+    known: list[_Known] = [{} for _ in events_s]
+    alike: dict[int, list[tuple[_Key, RowGroup]]] = {}
+    for key, group in _groups(plan):
+        if plan.screen and group.n_tiles < FEWEST_TILES:
+            alike.setdefault(group.n_tiles, []).append((key, group))
+    for groups in alike.values():
+        windows = [window for _, group in groups for window in group.windows]
+        kept = _energies(spectrum, events_s, windows, groups[0][1], plan)
+        sizes = [group.n_rows for _, group in groups]
+        for theirs, mine in zip(known, kept, strict=True):
+            for (key, group), some in zip(groups, torch.split(mine, sizes), strict=True):
+                theirs[key] = _Rows(range(group.n_rows), some)
+    return known
+
+
+def _groups(plan: ViewPlan) -> list[tuple[_Key, RowGroup]]:
+    return [
+        ((number, index), group)
+        for number, plane in enumerate(plan.planes)
+        for index, group in enumerate(plane.groups)
+    ]
 
 
 def _rows_to_search(
     whitened: Float32[Tensor, "batch sample"],
     events_s: Sequence[float],
-    short: list[dict[int, Tensor]],
+    known: Sequence[_Known],
     plan: ViewPlan,
-) -> list[np.ndarray]:
-    """Which rows but the short ones may hold the loudest tile: (batch, row) for each plane."""
-    n_rows = [
-        sum(group.n_rows for index, group in enumerate(plane.groups) if index not in known)
-        for plane, known in zip(plan.planes, short, strict=True)
-    ]
+) -> list[dict[_Key, Sequence[int]]]:
+    """Which rows but the known ones, which are all of few tiles, may hold each member's loudest."""
+    unknown = [(key, group) for key, group in _groups(plan) if key not in known[0]]
     if not plan.screen:
-        return [np.ones((len(events_s), n), dtype=np.bool_) for n in n_rows]
-    known_peaks = [
-        max(
-            _peak(plane, known, member, event_s, plan)
-            for plane, known in zip(plan.planes, short, strict=True)
-        )
-        for member, event_s in enumerate(events_s)
+        return [{key: range(group.n_rows) for key, group in unknown} for _ in events_s]
+    peaks = [
+        max((_peak(rows, key, event_s, plan) for key, rows in theirs.items()), default=0.0)
+        for theirs, event_s in zip(known, events_s, strict=True)
     ]
-    peaks = torch.tensor(known_peaks, dtype=torch.float32, device=plan.device)
-    return [rows.cpu().numpy() for rows in possible_rows(whitened, events_s, peaks, plan.screen)]
-
-
-def _loudest_of(
-    spectrum: Complex64[Tensor, "1 bin"],
-    event_s: float,
-    searched: Sequence[np.ndarray],
-    known: Sequence[dict[int, _Rows]],
-    plan: ViewPlan,
-) -> Tile:
-    """One member's loudest tile among the known rows and those to be searched, then known too."""
-    best = Tile(0, plan.planes[0].plane.rows[0].frequency_hz, event_s, -1.0)
-    for number, plane in enumerate(plan.planes):
+    known_peaks = torch.tensor(peaks, dtype=torch.float32, device=plan.device)
+    possible = possible_rows(whitened, events_s, known_peaks, plan.screen)
+    wanted: list[dict[_Key, Sequence[int]]] = [{} for _ in events_s]
+    for number, rows in enumerate(possible):
         first = 0
-        for index, group in enumerate(plane.groups):
-            if index not in known[number]:
-                chosen = np.flatnonzero(searched[number][first : first + group.n_rows]).tolist()
+        for key, group in unknown:
+            if key[0] == number:
+                part = rows[:, first : first + group.n_rows].cpu().numpy()
                 first += group.n_rows
-                if not chosen:
-                    continue
-                kept = _group_energies(spectrum, [event_s], group, chosen, plan)[0]
-                known[number][index] = _Rows(chosen, kept)
-            some = known[number][index]
-            loudest = _loudest(group, some.kept, event_s, best.energy, plan)
-            if loudest:
-                row, time_s, energy = loudest
-                tiled = plane.plane.rows[group.first_row + some.rows[row]]
-                best = Tile(number, tiled.frequency_hz, time_s, energy)
+                for theirs, chosen in zip(wanted, part, strict=True):
+                    theirs[key] = np.flatnonzero(chosen).tolist()
+    return wanted
+
+
+def _add(
+    known: Sequence[_Known],
+    wanted: Sequence[Mapping[_Key, Sequence[int]]],
+    spectrum: Complex64[Tensor, "batch bin"],
+    events_s: Sequence[float],
+    plan: ViewPlan,
+) -> None:
+    """Work out each member's wanted rows that are not known yet, all of one length together."""
+    groups = dict(_groups(plan))
+    missing: dict[int, list[tuple[int, _Key, list[int]]]] = {}
+    for member, theirs in enumerate(wanted):
+        for key, rows in theirs.items():
+            done = known[member][key].rows if key in known[member] else ()
+            if rest := [row for row in rows if row not in done]:
+                missing.setdefault(groups[key].n_tiles, []).append((member, key, rest))
+    for parts in missing.values():
+        group = groups[parts[0][1]]  # what it is asked for is the same in groups of one length
+        chosen = [(member, groups[key].windows[row]) for member, key, rest in parts for row in rest]
+        kept = _chosen_energies(spectrum, events_s, chosen, group, plan)
+        pieces = torch.split(kept, [len(rest) for _, _, rest in parts])
+        for (member, key, rest), energies in zip(parts, pieces, strict=True):
+            before = known[member].get(key)
+            rows, both = rest, energies
+            if before:
+                rows = [*before.rows, *rest]
+                both = torch.cat([before.kept, energies])[np.argsort(rows)]
+            known[member][key] = _Rows(sorted(rows), both)
+
+
+def _loudest_of(known: _Known, event_s: float, plan: ViewPlan) -> Tile:
+    """One member's loudest tile among the known rows."""
+    best = Tile(0, plan.planes[0].plane.rows[0].frequency_hz, event_s, -1.0)
+    for key, some in sorted(known.items(), key=itemgetter(0)):
+        plane = plan.planes[key[0]]
+        group = plane.groups[key[1]]
+        loudest = _loudest(group, some.kept, event_s, best.energy, plan)
+        if loudest:
+            row, time_s, energy = loudest
+            tiled = plane.plane.rows[group.first_row + some.rows[row]]
+            best = Tile(key[0], tiled.frequency_hz, time_s, energy)
     return best
 
 
-def _peak(
-    plane: PlanePlan, groups: dict[int, Tensor], member: int, event_s: float, plan: ViewPlan
-) -> float:
-    parts = (
-        _searched(plane.groups[index], kept[member], event_s, plan)[0]
-        for index, kept in groups.items()
-    )
-    return max((float(part.amax()) for part in parts if part.numel()), default=0.0)
+def _peak(rows: _Rows, key: _Key, event_s: float, plan: ViewPlan) -> float:
+    part, _ = _searched(plan.planes[key[0]].groups[key[1]], rows.kept, event_s, plan)
+    return float(part.amax()) if part.numel() else 0.0
 
 
-def _whole_group(
-    spectrum: Complex64[Tensor, "1 bin"],
-    event_s: float,
-    group: RowGroup,
-    known: _Rows | None,
-    plan: ViewPlan,
-) -> Float32[Tensor, "row kept"]:
-    """The energies of all rows of a group, of which some may be known."""
-    if known and len(known.rows) == group.n_rows:
-        return known.kept
-    done = list(known.rows) if known else []
-    rest = [row for row in range(group.n_rows) if row not in done]
-    kept = _group_energies(spectrum, [event_s], group, rest, plan)[0]
-    if known:
-        kept = torch.cat([known.kept, kept])[np.argsort(done + rest)]
-    return kept
-
-
-def _group_energies(
+def _energies(
     spectrum: Complex64[Tensor, "batch bin"],
     events_s: Sequence[float],
+    windows: Sequence[BinWindow],
     group: RowGroup,
-    rows: Sequence[int],
     plan: ViewPlan,
 ) -> Float32[Tensor, "batch row kept"]:
-    """Energies of some rows of a group over their medians, kept around the events."""
+    """Energies over their medians, kept around the events, of rows as long as the group's."""
+    tiles = tile_magnitudes(spectrum, windows, group.n_tiles)
+    kept = tiles.new_empty((*tiles.shape[:2], group.n_kept))
+    for member, event_s in enumerate(events_s):
+        start = first_kept(group, plan, event_s)
+        torch.square(tiles[member, :, start : start + group.n_kept], out=kept[member])
+    return kept.div_(median_energies(tiles)[..., None])
+
+
+def _chosen_energies(
+    spectrum: Complex64[Tensor, "batch bin"],
+    events_s: Sequence[float],
+    chosen: Sequence[tuple[int, BinWindow]],
+    group: RowGroup,
+    plan: ViewPlan,
+) -> Float32[Tensor, "chosen kept"]:
+    """The same of chosen pairs: a member, in order, and a row's window."""
     starts = [first_kept(group, plan, event_s) for event_s in events_s]
-    kept = spectrum.new_empty((len(starts), len(rows), group.n_kept), dtype=torch.float32)
-    elements = _CHUNK_ELEMENTS[plan.device.type] // max(1, len(starts))
-    n_rows = max(1, elements // group.n_tiles)
-    for low in range(0, len(rows), n_rows):
-        some = rows[low : low + n_rows]
-        tiles = tile_magnitudes(spectrum, [group.windows[row] for row in some], group.n_tiles)
-        near = kept[:, low : low + len(some)]
-        for member, start in enumerate(starts):
-            torch.square(tiles[member, :, start : start + group.n_kept], out=near[member])
-        near /= median_energies(tiles)[..., None]
+    kept = torch.empty((len(chosen), group.n_kept), device=plan.device)
+    n_rows = max(1, _CHUNK_ELEMENTS[plan.device.type] // group.n_tiles)
+    for low in range(0, len(chosen), n_rows):
+        some = chosen[low : low + n_rows]
+        tiles = chosen_tile_magnitudes(spectrum, some, group.n_tiles)
+        near = kept[low : low + len(some)]
+        first = 0
+        for member, theirs in groupby(member for member, _ in some):
+            rows = slice(first, first := first + sum(1 for _ in theirs))
+            start = starts[member]
+            torch.square(tiles[rows, start : start + group.n_kept], out=near[rows])
+        near /= median_energies(tiles)[:, None]
     return kept
 
 

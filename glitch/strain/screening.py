@@ -138,9 +138,12 @@ def possible_rows(
     """
     crops = crop(whitened, events_s, plan.crop)
     spectrum = _median_spectrum(whitened, plan)
+    peaks = _rough_peaks(crops, events_s, [row for rows in plan.planes for row in rows], plan)
     rough = [
-        _rough_peaks(crops, events_s, rows, plan) / (spectrum @ levels)
-        for rows, levels in zip(plan.planes, plan.levels, strict=True)
+        some / (spectrum @ levels)
+        for some, levels in zip(
+            torch.split(peaks, [len(rows) for rows in plan.planes], dim=1), plan.levels, strict=True
+        )
     ]
     best = torch.cat([known_peaks[:, None], *rough], dim=1).amax(dim=1, keepdim=True)
     return [each >= REACH * best for each in rough]

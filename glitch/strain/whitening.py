@@ -90,13 +90,19 @@ def whiten(
     """
     centred = strain - strain.mean(dim=-1, keepdim=True)
     centred /= torch.linalg.vector_norm(centred, dim=-1, keepdim=True) / math.sqrt(plan.n_samples)
-    transfer = _whitening_filter(_median_asd(centred, plan), plan)
-    half = plan.n_half_filter
+    impulse = _whitening_filter(_median_asd(centred, plan), plan)
+    half, n, members = plan.n_half_filter, plan.n_samples, len(centred)
     centred[:, :half] *= plan.rise
     centred[:, -half:] *= plan.fall
-    # white from here on, so that single precision holds it
-    padded = rfft(centred, n=plan.n_padded).mul_(transfer).to(torch.complex64)
-    return irfft(padded, n=plan.n_padded)[:, : plan.n_samples]
+    padded = centred.new_zeros((2 * members, plan.n_padded))  # one transform for data and filters
+    padded[:members, :n] = centred
+    padded[members:, :half] = impulse[:, :half] * plan.fall
+    padded[members:, -half:] = impulse[:, -half:] * plan.rise
+    spectra = rfft(padded)
+    # a symmetric filter's transfer function is real; the product is white, so that single
+    # precision holds it
+    white = spectra[:members].mul_(spectra[members:].real).to(torch.complex64)
+    return irfft(white, n=plan.n_padded)[:, :n]
 
 
 def _median_asd(
@@ -118,15 +124,8 @@ def _median_asd(
 
 def _whitening_filter(
     asd: Float64[Tensor, "batch asd_bin"], plan: WhiteningPlan
-) -> Float64[Tensor, "batch bin"]:
-    """Transfer function of the truncated filter: real, because the filter is symmetric."""
-    half = plan.n_half_filter
+) -> Float64[Tensor, "batch sample"]:
+    """Impulse response of the filter, not truncated yet: symmetric, its middle at the start."""
     low = asd.index_select(1, plan.interpolation_bin)
     high = asd.index_select(1, plan.interpolation_bin + 1)
-    inverse = plan.taper / low.lerp_(high, plan.interpolation_weight)
-    impulse = irfft(inverse, n=plan.n_samples)
-    padded = impulse.new_zeros((impulse.shape[0], plan.n_padded))
-    padded[:, :half] = impulse[:, :half] * plan.fall
-    padded[:, -half:] = impulse[:, -half:] * plan.rise
-    transfer: Tensor = rfft(padded).real
-    return transfer
+    return irfft(plan.taper / low.lerp_(high, plan.interpolation_weight), n=plan.n_samples)
