@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.engine import make_engine, make_session_factory
 from app.core.settings import Settings
 from app.jobs import broker
-from app.jobs.leases import open_jobs, reconcile
+from app.jobs.finalising import finalise
+from app.jobs.leases import jobs_at_their_end, jobs_due
 from app.jobs.notify import notifier_info
 from app.server.upkeep import UPKEEP, UPKEEP_EVERY_S
 from worker.celery_process import is_stopping, leave_now
@@ -67,21 +68,24 @@ class Process:
     def work_once(self) -> bool:
         """Do a slice of each open job of which something is due; whether any was."""
         has_worked = False
+        self._end_jobs()
         for job_id in self._due():
             if not is_stopping():
                 self.work(job_id)
                 has_worked = True
         return has_worked
 
-    def _due(self) -> Iterator[UUID]:
-        """The open jobs of which something is due; ends those that have come to their end."""
+    def _due(self) -> tuple[UUID, ...]:
         with self.sessions() as session:
-            job_ids = open_jobs(session)
+            return jobs_due(session)
+
+    def _end_jobs(self) -> None:
+        """End the jobs that have come to their end without anybody who saw it."""
+        with self.sessions() as session:
+            job_ids = jobs_at_their_end(session)
         for job_id in job_ids:
             with self.sessions.begin() as session:
-                is_due = reconcile(session, job_id)
-            if is_due:
-                yield job_id
+                finalise(session, job_id)
 
     def reconcile(self) -> None:
         """Leave a sign of life, end what has ended, and notify of what is due.
@@ -101,9 +105,9 @@ class Process:
             is_my_turn = broker.take_turn(self.redis, "upkeep", UPKEEP_EVERY_S)
         except RedisError:
             is_quiet, is_my_turn = True, False
-        for job_id in self._due():
-            if is_quiet:
-                self._notify(job_id)
+        self._end_jobs()
+        for job_id in self._due() if is_quiet else ():
+            self._notify(job_id)
         if is_my_turn:
             self.look_after()
 

@@ -11,11 +11,11 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.core.settings import LONGEST_LEASE
-from app.jobs.finalising import DATABASE_CLOCK, LONGEST_PAUSE, finalise, is_past, lock_job
+from app.jobs.finalising import DATABASE_CLOCK, LONGEST_PAUSE, is_past, lock_job
 from app.jobs.records import OPEN_STATES, Chunk, JobRecord, PendingItem, Phase
 from app.jobs.service import add_event, to_record
 from app.jobs.tables import Job, JobChunk, JobItem
@@ -63,6 +63,12 @@ def claim_chunk(
 
 def chunks_due(job_id: UUID) -> Select[JobChunk]:
     """The chunks that somebody should take up by the database's clock, the first to do first."""
+    of_job = select(JobChunk).where(JobChunk.job_id == job_id, *_is_due())
+    return of_job.order_by(JobChunk.phase, JobChunk.ordinal)
+
+
+def _is_due() -> tuple[ColumnElement[bool], ...]:
+    """What holds of a chunk that somebody should take up."""
     other = aliased(JobChunk)
     unfinished = (
         select(other.ordinal)
@@ -74,17 +80,12 @@ def chunks_due(job_id: UUID) -> Select[JobChunk]:
         .exists()
     )
     return (
-        select(JobChunk)
-        .where(
-            JobChunk.job_id == job_id,
-            JobChunk.state.in_(OPEN_STATES),  # by which the index of open chunks is found
-            or_(
-                and_(JobChunk.state == "queued", is_past(JobChunk.due_at, LONGEST_PAUSE)),
-                and_(JobChunk.state == "running", is_past(JobChunk.lease_until, LONGEST_LEASE)),
-            ),
-            or_(JobChunk.phase < Phase.FINISH, ~unfinished),
-        )
-        .order_by(JobChunk.phase, JobChunk.ordinal)
+        JobChunk.state.in_(OPEN_STATES),  # by which the index of open chunks is found
+        or_(
+            and_(JobChunk.state == "queued", is_past(JobChunk.due_at, LONGEST_PAUSE)),
+            and_(JobChunk.state == "running", is_past(JobChunk.lease_until, LONGEST_LEASE)),
+        ),
+        or_(JobChunk.phase < Phase.FINISH, ~unfinished),
     )
 
 
@@ -261,24 +262,29 @@ def _to_chunk(session: Session, row: JobChunk) -> Chunk:
     return Chunk(**own | {"phase": Phase(row.phase), "items": pending})
 
 
-_MOST_LOOKED_AT = 1000
+_MOST_LOOKED_AT = 300  # a message takes milliseconds, and the next look comes in seconds
 
 
-def open_jobs(session: Session) -> tuple[UUID, ...]:
-    """The jobs that have not ended, oldest first."""
-    jobs = select(Job.id).where(Job.state.in_(OPEN_STATES)).order_by(Job.created_at)
-    return tuple(session.scalars(jobs.limit(_MOST_LOOKED_AT)))
+def jobs_due(session: Session) -> tuple[UUID, ...]:
+    """The open jobs that a worker should look at, oldest first.
 
-
-def reconcile(session: Session, job_id: UUID) -> bool:
-    """End the job if it has come to its end; whether a worker should look at it now.
-
-    That is where a chunk waits that is due, or one whose worker is taken for dead.
+    A chunk of theirs waits that is due, or one whose worker is taken for dead. Found at once: job
+    by job, thousands that wait took a worker longer than the time until it was asked again.
     """
-    state = finalise(session, job_id)
-    if state not in OPEN_STATES:
-        return False
-    return session.scalar(chunks_due(job_id).limit(1)) is not None
+    is_due = exists().where(JobChunk.job_id == Job.id, *_is_due())
+    jobs = select(Job.id).where(Job.state.in_(OPEN_STATES), ~Job.is_cancel_requested, is_due)
+    return tuple(session.scalars(jobs.order_by(Job.created_at).limit(_MOST_LOOKED_AT)))
+
+
+def jobs_at_their_end(session: Session) -> tuple[UUID, ...]:
+    """The open jobs that may have to be ended as cancelled or as failed, oldest first."""
+    of_job = JobChunk.job_id == Job.id
+    left = exists().where(of_job, JobChunk.phase < Phase.FINISH, JobChunk.state.in_(OPEN_STATES))
+    broken = exists().where(of_job, JobChunk.state == "failed")
+    jobs = select(Job.id).where(
+        Job.state.in_(OPEN_STATES), or_(Job.is_cancel_requested, and_(~left, broken))
+    )
+    return tuple(session.scalars(jobs.order_by(Job.created_at).limit(_MOST_LOOKED_AT)))
 
 
 def is_any_chunk_at_work(session: Session) -> bool:
