@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from app.core import migrate
 from app.core.database import uuid7
@@ -24,6 +26,21 @@ def test_other_addresses_are_refused_without_repeating_them(address: str) -> Non
     with pytest.raises(DatabaseUrlError, match="DATABASE_URL") as caught:
         make_engine(address)
     assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_vanished_is_given_up(database_url: str) -> None:
+    """By the system's times a connection in use hangs for a quarter of an hour."""
+    engine = make_engine(database_url)
+    with engine.connect() as connection:
+        found = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+    engine.dispose()
+    assert (found["connect_timeout"], found["tcp_user_timeout"]) == ("10", "60000")
+    assert (found["keepalives_idle"], found["keepalives_count"]) == ("30", "3")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        chosen = make_engine(f"postgresql://me@127.0.0.1:{port}/glitch?connect_timeout=2")
+        with pytest.raises(OperationalError, match="timeout"):
+            chosen.connect()
 
 
 def test_identifiers_grow_with_time_and_never_repeat() -> None:
