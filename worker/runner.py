@@ -21,7 +21,7 @@ from uuid import UUID
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.core.errors import BusyError, NotReadyError, ServiceError
+from app.core.errors import BusyError, NotReadyError, ServiceError, StorageAwayError
 from app.core.settings import Settings
 from app.jobs import leases
 from app.jobs.finalising import finalise
@@ -193,7 +193,9 @@ def _where(chunk: Chunk) -> dict[str, object]:
 
 
 def _disk_sentence(error: Exception) -> str | None:
-    """What to tell of a disk that takes nothing, which counts no attempt; None for others."""
+    """What to tell of a disk or store that takes nothing, without an attempt; None for others."""
+    if isinstance(error, StorageAwayError):
+        return str(error)
     if isinstance(error, DBAPIError) and _sqlstate(error) in _DISK_FULL_STATES:
         return "The database's disk is full: free some space, and this goes on by itself."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -50,6 +50,10 @@ class BusyError(ServiceError):
         self.retry_after_s = retry_after_s
 
 
+class StorageAwayError(BusyError):
+    """The object store that keeps the files does not answer as it should."""
+
+
 class IssuerUnreachableError(ServiceError):
     """An issuer's keys are needed to check a token or a login, and cannot be had now."""
 

@@ -21,7 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.core.errors import BusyError
+from app.core.errors import StorageAwayError
 from app.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _answering() -> Iterator[None]:
 
     Raises:
         FileNotFoundError: where there is no such object.
-        BusyError: for whatever else is wrong with it.
+        StorageAwayError: for whatever else is wrong with it.
     """
     from obstore.exceptions import BaseError
 
@@ -241,7 +241,7 @@ def _answering() -> Iterator[None]:
     except FileNotFoundError:
         raise
     except BaseError as error:
-        raise BusyError(
+        raise StorageAwayError(
             "The object store at GLITCH_STORAGE_URL does not answer as it should "
             f"({type(error).__name__}): try again in a few seconds; if it goes on, check the "
             "address, the credentials and the bucket.",

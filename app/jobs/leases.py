@@ -48,6 +48,8 @@ def claim_chunk(
     row = session.scalar(chunks_due(job_id).limit(1).with_for_update(skip_locked=True))
     if row is None:
         return None
+    if row.detail is not None and row.detail == job.detail:
+        job.detail = None  # what it waited for may be over
     row.state, row.lease_owner, row.lease_until = "running", owner, DATABASE_CLOCK + lease
     row.attempts += 1
     row.claim += 1
@@ -122,6 +124,8 @@ def release_chunk(
             detail=detail,
         )
     )
+    if detail is not None:
+        note_on_job(session, chunk.job_id, detail)
 
 
 def end_chunk(session: Session, chunk: Chunk, owner: str, **counts: int) -> None:

@@ -325,6 +325,7 @@ def _reason_of_waiting(stack: Stack, job: JobRecord) -> str:
         with stack.sessions() as session:
             detail = session.scalar(query, {"job": job.id})
         if detail is not None:
+            assert stack.look(job.id).detail == detail  # for whoever looks at the job
             return str(detail)
         assert time.monotonic() < deadline, stack.look(job.id)
         time.sleep(0.1)

@@ -18,7 +18,7 @@ from store_helpers import person
 
 from app.core.access import Role
 from app.core.engine import make_session_factory
-from app.core.errors import ConflictError, PermissionDeniedError
+from app.core.errors import ConflictError, PermissionDeniedError, StorageAwayError
 from app.core.settings import Settings
 from app.jobs.leases import (
     MAX_ATTEMPTS,
@@ -93,6 +93,30 @@ def test_a_clock_that_is_set_back_keeps_no_job_waiting(
         assert claim_chunk(session, cancelled.id, "one that died", timedelta(hours=2)) is not None
         cancel_job(session, cancelled.id, ADA)
     assert look(sessions, cancelled).state == "cancelled"
+
+
+def test_a_job_waits_for_a_store_that_is_away_and_says_so(
+    sessions: sessionmaker[Session], make: Make, runner: JobRunner
+) -> None:
+    """However long: five attempts of half a minute failed whatever was at work at night."""
+    sentence = "The object store does not answer."
+
+    class Away(ProbeHandler):
+        def run_chunk(self, *_: Any) -> Any:
+            raise StorageAwayError(sentence)
+
+    register(KIND, Away())
+    job = make(items=4)
+    for _ in range(MAX_ATTEMPTS + 2):
+        runner.work(job.id)
+        waiting = look(sessions, job)
+        assert (waiting.state, waiting.detail) == ("running", sentence)
+        with sessions.begin() as session:
+            session.execute(text("UPDATE job_chunk SET due_at = now()"))
+    register(KIND, ProbeHandler())
+    runner.work(job.id)
+    ended = look(sessions, job)
+    assert (ended.state, ended.done, ended.detail) == ("succeeded", 4, None)
 
 
 def look(sessions: sessionmaker[Session], job: JobRecord) -> JobRecord:

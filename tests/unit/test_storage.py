@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.core import storage
-from app.core.errors import BusyError
+from app.core.errors import StorageAwayError
 from app.core.settings import Settings
 from app.core.storage import COPIES_S, SharedFolder, Storage, storage_of
 
@@ -98,7 +98,7 @@ def test_a_store_that_does_not_answer_is_named(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     monkeypatch.setattr(storage, "RETRY_S", 0.1)
     path = _write(tmp_path / "exports/job/part")
-    with pytest.raises(BusyError, match="GLITCH_STORAGE_URL"):
+    with pytest.raises(StorageAwayError, match="GLITCH_STORAGE_URL"):
         storage_of(tmp_path).keep(path)
 
 
