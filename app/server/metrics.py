@@ -6,10 +6,12 @@ names, and tells the sum.
 """
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ from app.server.runtime import Runtime
 _BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30)
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own
 _NOTED_EVERY_S = 5.0
+_PATIENCE_S = 3.0  # with the database; Prometheus waits 10
 # Of each file, in bytes.
 _ROOM = {
     "counter": 1 << 17,
@@ -216,13 +219,18 @@ class LoadCollector(Collector):
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="metrics")
+        self._look: Future[list[Metric]] | None = None
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics as they are now."""
+        """The metrics as they are now; without those of a database that hangs."""
         if (free := disk_free_bytes(self._runtime.settings.data_dir)) is not None:
             name = "glitch_data_disk_free_bytes"
             yield _gauge(name, "Left on the disk of the data directory", free)
-        yield from self._jobs()
+        if self._look is None or self._look.done():
+            self._look = self._executor.submit(lambda: list(self._jobs()))
+        with contextlib.suppress(TimeoutError):  # else a scrape would hang with it, and say nothing
+            yield from self._look.result(_PATIENCE_S)
         yield from self._workers()
 
     def _jobs(self) -> Iterator[Metric]:

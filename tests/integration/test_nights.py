@@ -68,10 +68,14 @@ def test_a_database_that_is_away_is_one_line_for_a_request(
 
 def test_a_database_that_hangs_is_told_from_one_that_is_away(service: Service) -> None:
     with service.engine.begin() as connection:
-        connection.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
+        connection.execute(text("LOCK TABLE alembic_version, job IN ACCESS EXCLUSIVE MODE"))
         assert checks(service.url)["database"].startswith(
             "The check of the database did not end within 3 s"
         )
+        for _ in range(2):
+            told = httpx.get(f"{service.url}/metrics", timeout=10).text
+            assert "glitch_data_disk_free_bytes " in told
+            assert "glitch_oldest_waiting_job_seconds " not in told  # what an alert asks for
 
 
 def test_a_disk_that_became_read_only_is_told_as_one(service: Service, tmp_path: Path) -> None:
