@@ -60,7 +60,7 @@ def _request_id(request: Request) -> str | None:
     return getattr(request.state, "request_id", None)
 
 
-def _known_problem(request: Request, error: Exception) -> JSONResponse:
+async def _known_problem(request: Request, error: Exception) -> JSONResponse:
     failure = failure_of(error)
     if failure is None:  # such as an error of files that is nobody's to act on
         raise error
@@ -81,7 +81,7 @@ def _known_problem(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-def _payload_problem(request: Request, error: Exception) -> JSONResponse:
+async def _payload_problem(request: Request, error: Exception) -> JSONResponse:
     """422: the payload has the wrong shape. The values sent are not echoed back."""
     if not isinstance(error, RequestValidationError):  # pragma: no cover - narrows the type
         raise TypeError("only request validation errors come here") from error
@@ -109,11 +109,11 @@ def _reason(item: Mapping[str, Any]) -> str:
     return str(item["msg"])
 
 
-def _http_problem(request: Request, error: Exception) -> JSONResponse:
+async def _http_problem(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):  # pragma: no cover - narrows the type
         raise TypeError("only HTTP exceptions come here") from error
     if failure_of(error) is not None:
-        return _known_problem(request, error)
+        return await _known_problem(request, error)
     phrase = HTTPStatus(error.status_code).phrase
     detail = error.detail
     if detail == phrase:  # Starlette's own, which says nothing to do next
@@ -144,7 +144,7 @@ def _methods_of(request: Request) -> set[str]:
     return found | {"HEAD"} if "GET" in found else found
 
 
-def _unexpected_problem(request: Request, error: Exception) -> JSONResponse:
+async def _unexpected_problem(request: Request, error: Exception) -> JSONResponse:
     """500 without internals: the log line under the same request id has them."""
     _log.error("unexpected error", exc_info=error)
     return unexpected(_request_id(request))
@@ -163,7 +163,11 @@ def unexpected(request_id: str | None) -> JSONResponse:
 
 
 def install(application: FastAPI) -> None:
-    """Teach the application to answer every error in this form."""
+    """Teach the application to answer every error in this form.
+
+    By coroutines: a plain function would be run by a thread, and a refusal for want of room would
+    wait for one behind the uploads.
+    """
     for kind in FAILURES:
         application.add_exception_handler(kind, _known_problem)
     application.add_exception_handler(RequestValidationError, _payload_problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
 import shutil
@@ -22,8 +23,10 @@ from api_fixtures import Service, assert_problem
 from pace import slowness
 from small_disk import small_file_system
 
+from app.core.errors import BusyError
 from app.core.storage import PREFIXES, clean_up_leftovers
 from app.glitches.exports.service import filters_from_json
+from app.main import create_app
 from app.server import http_protocol, readiness
 from app.server.http_protocol import MOST_HEAD_BYTES, TimedHttpProtocol
 
@@ -73,6 +76,13 @@ def test_a_full_disk_is_told_as_one(
 def test_a_text_that_no_database_takes_is_a_bad_request(service: Service) -> None:
     with service.client() as client:
         assert "NUL" in assert_problem(client.get("/jobs?kind=%00"), 400)
+
+
+def test_no_error_waits_for_a_thread_to_be_answered(service: Service) -> None:
+    """Refusals to 256 clients came more than a second late, each after a thread was free for it."""
+    handlers = create_app(service.settings).exception_handlers
+    assert BusyError in handlers
+    assert [kind for kind, act in handlers.items() if not inspect.iscoroutinefunction(act)] == []
 
 
 def test_truth_is_no_number(service: Service) -> None:
