@@ -31,7 +31,9 @@ PLAIN, STORED, DEFLATED = "plain", "stored", "deflated"
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _CONTENTS_END = struct.Struct("<4s4H2IH")
 _NESTED = re.compile(r"\.(zip|tar|tgz|tbz2?|txz|7z|rar|zst|bz2|xz|gz)\Z", re.IGNORECASE)
-_MAY_BE_GZIPPED = re.compile(r"\.(xml|csv|txt|tsv|ecsv|dat|gwf)\.gz\Z", re.IGNORECASE)
+_MAY_BE_GZIPPED = re.compile(  # of HDF5 and NumPy the reader says how to unpack them
+    r"\.(xml|csv|txt|tsv|ecsv|dat|gwf|hdf5?|h5|np[yz])\.gz\Z", re.IGNORECASE
+)
 _LITTER = re.compile(
     r"(\A|[/\\])(__MACOSX[/\\]|@eaDir[/\\]|\.(git|ipynb_checkpoints|Trash[^/\\]*)[/\\]|\._|~\$"
     r"|(\.DS_Store|(eh)?thumbs\.db|desktop\.ini|[^/\\]+(~|\.sw[op])|#[^/\\]+#)\Z)",

@@ -116,7 +116,10 @@ def find_layout(head: bytes) -> Layout | None:
         if is_rule(stripped):
             continue
         layout = _header(stripped, number, _declared(comments)).with_units(ecsv_units(comments))
-        if layout.is_table and (first is None or layout.is_telling):
+        is_heading = layout.is_telling or (
+            number < len(lines) and _is_over(layout, lines[number].strip())
+        )
+        if layout.is_table and (first is None or is_heading):
             below = (
                 _header(lines[number].strip(), number + 1, layout.separator)
                 if (number < len(lines) and lines[number].strip())
@@ -131,6 +134,14 @@ def find_layout(head: bytes) -> Layout | None:
             return Layout(("gps_time",), ",", number - 1)
         first = first or layout
     return first if first is not None and len(first.columns) > 1 else None
+
+
+def _is_over(layout: Layout, row: str) -> bool:
+    """Whether the line below is of these columns, with a GPS time where they have one."""
+    cells = _split(row, layout.separator)
+    pairs = zip(layout.columns, cells, strict=False)
+    times = [may_be_times(cell) for name, cell in pairs if is_time(name)]
+    return len(cells) == len(layout.columns) and any(times)
 
 
 def _commented(comments: list[str], row: str, number: int) -> Layout | None:
@@ -159,9 +170,9 @@ def _with_rows(layout: Layout, header: str, rows: list[str]) -> Layout:
     rows; a comma too many is a slip. One value alone below several words is called by all of them.
     """
     heading = list(takewhile(lambda row: row.lstrip().startswith("|"), rows))
-    is_ruled = bool(rows) and is_rule(rows[0])
-    is_bare = bool(rows[len(heading) :]) and "|" not in rows[len(heading)]
-    if header.startswith("|") and is_bare and not is_ruled:
+    below = rows[len(heading) : len(heading) + 1]
+    is_ruled = any(map(is_rule, [*heading, *below]))
+    if header.startswith("|") and below and "|" not in below[0] and not is_ruled:
         # IPAC: types, units and null values below the names, and blanks in the rows.
         units = _split(heading[1].strip(), "|") if len(heading) > 1 else [""] * len(layout.columns)
         columns = tuple(map(with_unit, layout.columns, units))[1:-1]

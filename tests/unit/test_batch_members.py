@@ -107,3 +107,12 @@ def test_litter_of_systems_and_editors_is_left_out(tmp_path: Path) -> None:
     found = list(list_members(path, 10**9))
     assert [one.name for one in found if isinstance(one, Member)] == ["a/b.csv", "thumbs.csv"]
     assert all(one.is_harmless for one in found if not isinstance(one, Member))
+
+
+def test_what_is_gzipped_alone_is_no_archive_within_the_archive(tmp_path: Path) -> None:
+    """Its reader takes it, or says how to unpack it; it was told to be an archive."""
+    path = tmp_path / "archive"
+    path.write_bytes(tar(dict.fromkeys(("a.hdf5.gz", "b.NPZ.gz", "c.csv.gz"), b"\x1f\x8b")))
+    assert all(isinstance(one, Member) for one in list_members(path, 10**9))
+    path.write_bytes(tar(dict.fromkeys(("a.tar.gz", "b.zip", "c.tgz"), b"\x1f\x8b")))
+    assert not any(isinstance(one, Member) for one in list_members(path, 10**9))
