@@ -143,13 +143,11 @@ def time_to_glitch(hand: Hand) -> str:
     """From a GPS time to the glitch's page, which links to the logbook of the day."""
     hand.open("/ui/glitches")
     gps_time = hand.driver.execute_script(
-        "return document.body.innerText.match(/\\b1[01]\\d{8}\\b/)[0]"
+        "return document.body.innerText.match(/\\b1[0-4]\\d{8}\\b/)[0]"
     )
     hand.press("/")
     hand.type(gps_time)
     hand.press(Keys.ENTER)
-    hand.wait(lambda: "start=" in hand.driver.current_url)
-    hand.click("main a.cover")
     hand.wait(lambda: "/ui/glitches/" in hand.driver.current_url)
     return f"the page of the glitch at {gps_time}"
 

@@ -118,7 +118,7 @@ def _classes(session: Session, text: str) -> tuple[Fact, ...]:
 
 
 def _by_time(session: Session, text: str) -> str | SearchPage:
-    """The glitches around a time, or of a day; else those nearest to it."""
+    """The glitch around a time, or those around it or of a day; else those nearest to it."""
     gps_time = parse_time(text)
     if is_utc_date(text):
         start, end, typed = gps_time, gps_time + _DAY_S, {"start": text, "end": text}
@@ -126,7 +126,10 @@ def _by_time(session: Session, text: str) -> str | SearchPage:
         half = Decimal(HALF_WIDTH_S)
         start, end = max(Decimal(0), gps_time - half), gps_time + half
         typed = {"start": str(start), "end": str(end)}
-    if list_glitches(session, GlitchFilters(gps_start=start, gps_end=end), limit=1).items:
+    there = list_glitches(session, GlitchFilters(gps_start=start, gps_end=end), limit=2).items
+    if len(there) == 1 and not is_utc_date(text):
+        return glitch_href(there[0].id)
+    if there:
         return f"/ui/glitches?{urlencode(typed)}"
     links = tuple(
         Fact(_nearest_text(one.gps_time, gps_time), glitch_href(one.id))
