@@ -293,6 +293,23 @@ def test_the_map_is_accessible_and_fits(*, browser: Browser, width: int, scheme:
         assert said == [], json.dumps(said, indent=1)
 
 
+def names_follow_the_window(browser: Browser) -> None:
+    """The whole map fills the sheet of whatever shape: a name's share of the way across stays."""
+
+    def across() -> float:
+        share: float = browser.driver.execute_script(
+            "const name = document.querySelector('.names span');"
+            "return parseFloat(name.style.left) / name.parentElement.parentElement.clientWidth"
+        )
+        return share
+
+    before = across()
+    browser.look(1440, "light")
+    waiting(browser.driver).until(lambda _: across() == pytest.approx(before, abs=0.02))
+    browser.look(800, "light", height=1600)
+    waiting(browser.driver).until(lambda _: across() == pytest.approx(before, abs=0.02))
+
+
 def test_a_selection_is_named_downloaded_and_made_a_cluster(
     browser: Browser, service: Service, drawn: list[UUID]
 ) -> None:
@@ -313,6 +330,7 @@ def test_a_selection_is_named_downloaded_and_made_a_cluster(
     browser.find("#bulk button[value=new-class]").click()
     browser.wait_for_text("#bulk-status", f"{len(chosen)} glitches labelled Thunder.")
     browser.wait_for_text(".names", "Thunder")
+    names_follow_the_window(browser)
     csv = browser.driver.execute_async_script(
         """
         const [done, form] = [arguments[0], document.querySelector("#download")];

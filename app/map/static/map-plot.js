@@ -191,10 +191,12 @@ export class Plot {
     const { width, height } = this.sheet.getBoundingClientRect();
     if (!width || !height) return;
     this.scatterplot.set({ width, height });
-    if (Math.abs(width / height / this.shape - 1) < REFIT_FROM) return;
+    // Its scales, by which names and bounds are told, the library brings up to date with the view alone.
+    const told = () => this.scatterplot.view(this.scatterplot.get("cameraView"));
+    if (Math.abs(width / height / this.shape - 1) < REFIT_FROM) return told();
     this.#spread(width / height);
     this.index = null;
-    this.colour(this.by).then(() => this.filter());
+    this.colour(this.by).then(() => this.filter()).then(told);
   }
 }
 
