@@ -20,8 +20,10 @@ def small_file_system(below: Path, size_mb: int = 8) -> Iterator[Path]:
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     mounted = shutil.which("mount") and subprocess.run(command, check=False, capture_output=True)
     if not mounted or mounted.returncode != 0:
+        folder.rmdir()
         pytest.skip("a small file system cannot be mounted here: that takes root's rights")
     try:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=False)
+        folder.rmdir()

@@ -98,6 +98,16 @@ def test_it_starts_again_with_nothing(folder: Path, settings: Settings, descript
     assert not last.is_running()
 
 
+def test_where_the_path_is_too_long_its_folder_goes_with_it(folder: Path, descriptor: int) -> None:
+    long = folder / ("x" * 100)
+    long.mkdir()
+    with broker_of(Settings(data_dir=long), long, descriptor) as url:
+        eventually(lambda: Redis.from_url(url).ping())
+        socket = Path(url.removeprefix("unix://"))
+        assert long not in socket.parents
+    assert not socket.parent.exists()
+
+
 def test_a_full_disk_keeps_it_from_nothing(
     folder: Path, settings: Settings, descriptor: int
 ) -> None:

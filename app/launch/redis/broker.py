@@ -94,6 +94,9 @@ def running_broker(
         yield RunningBroker(f"unix://{socket}", beside.check)
     finally:
         beside.stop()
+        if socket.parent != place:
+            with contextlib.suppress(OSError):  # it is not empty: a killed one has left its socket
+                socket.parent.rmdir()
 
 
 def _socket_path(place: Path) -> Path:
