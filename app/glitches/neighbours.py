@@ -88,13 +88,16 @@ def find_neighbours(
         return []
     # No glitch has the id of zeros: with it the statement is one, whether one is left out or not.
     values = {"checkpoint_id": checkpoint_id, "k": k, "left_out": exclude_id or NOBODY}
-    share = _share(session, filters) if facts.is_indexed and not exact else 0.0
+    conditions: list[ColumnElement[bool]] = []
+    share = 0.0  # where the index is not asked
+    if facts.is_indexed and not exact and not _is_few(filters):
+        conditions = selection.glitch_conditions(session, filters)
+        share = _share(session, conditions)
     if share >= LEAST_SHARE and SPARE * k <= MOST_CANDIDATES * share:
         near = max(EF_SEARCH, ceil(SPARE * k / share))
         prepare_index_scan(session, near)
         statement = _nearest_of_all(facts.latent_size)
         if filters != _NO_FILTERS:
-            conditions = selection.glitch_conditions(session, filters)
             statement = _nearest_of(near, facts.latent_size, conditions)
         rows = session.execute(statement, {QUERY.key: query, **values}).all()
         if len(rows) == k:
@@ -110,17 +113,18 @@ def _neighbours(rows: Iterable[Row[Any]]) -> list[Neighbour]:
     return [Neighbour(selection.to_record(row), float(row.distance)) for row in rows]
 
 
-def _share(session: Session, filters: GlitchFilters) -> float:
-    """Of all glitches, those that pass, by the planner's estimate; 0 where they are few and apart.
+def _is_few(filters: GlitchFilters) -> bool:
+    """Whether what passes is few and apart: of a cluster, a batch or a p-value, or chosen.
 
-    Such are those of a cluster, a batch or a p-value, and chosen ones: hardly any lies among the
-    nearest few of all, where an index search looks.
+    Hardly any of it lies among the nearest few of all, where an index search looks.
     """
-    if (filters.cluster_id, filters.batch_id, filters.ids) != (None, None, None):
-        return 0.0
-    if (filters.p_value_max, filters.is_judged) != (None, None):
-        return 0.0
-    conditions = selection.glitch_conditions(session, filters)
+    of_some = (filters.cluster_id, filters.batch_id, filters.ids)
+    by_novelty = (filters.p_value_max, filters.is_judged)
+    return any(one is not None for one in (*of_some, *by_novelty))
+
+
+def _share(session: Session, conditions: Sequence[ColumnElement[bool]]) -> float:
+    """Of all glitches, those that pass, by the planner's estimate."""
     if not conditions:
         return 1.0
     statement = select(Glitch.id).where(*conditions)

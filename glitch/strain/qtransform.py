@@ -81,16 +81,19 @@ def loudest_planes(
     tiles = [
         _loudest_of(theirs, event_s, plan) for theirs, event_s in zip(known, events_s, strict=True)
     ]
+    groups = [plan.planes[tile.plane].groups for tile in tiles]
     whole = [
-        {key: range(group.n_rows) for key, group in _groups(plan) if key[0] == tile.plane}
-        for tile in tiles
+        {(tile.plane, index): range(group.n_rows) for index, group in enumerate(theirs)}
+        for tile, theirs in zip(tiles, groups, strict=True)
     ]
     _add(known, whole, spectrum, events_s, plan)
-    return [
-        (tile, PlaneEnergies(event_s, [_splined(theirs[key].kept, group) for key, group in groups]))
-        for tile, event_s, theirs in zip(tiles, events_s, known, strict=True)
-        for groups in [[one for one in _groups(plan) if one[0][0] == tile.plane]]
-    ]
+    results = []
+    for tile, event_s, theirs, rows in zip(tiles, events_s, groups, known, strict=True):
+        splined = [
+            _splined(rows[tile.plane, index].kept, group) for index, group in enumerate(theirs)
+        ]
+        results.append((tile, PlaneEnergies(event_s, splined)))
+    return results
 
 
 def _short_rows(

@@ -66,7 +66,7 @@ def format_named(name: str) -> Format:
 
 def csv_lines(rows: Iterable[Any]) -> Iterator[str]:
     """A CSV, some rows at a time. Unknown values are empty."""
-    yield _csv_header({})
+    yield _csv_header()
     for block in _blocks(rows):
         yield _csv_text(block)
 
@@ -77,7 +77,7 @@ def _blocks(rows: Iterable[Any]) -> Iterator[list[Any]]:
         yield block
 
 
-def _csv_header(about: About) -> str:  # noqa: ARG001  (in the columns)
+def _csv_header() -> str:
     return ",".join(column.name for column in COLUMNS) + "\n"
 
 
@@ -116,7 +116,7 @@ class _Text:
             file.write(self.footer)
 
 
-_CSV = _Text(_csv_text, _csv_header)
+_CSV = _Text(_csv_text, lambda _: _csv_header())
 _LIGOLW = _Text(ligolw.stream_text, ligolw.header, ligolw.BETWEEN, ligolw.FOOTER)
 
 
