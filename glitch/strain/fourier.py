@@ -1,6 +1,6 @@
 """Fourier transforms over the last axis, each row's result the same whatever goes with it.
 
-MKL, which torch has on CPUs, prepares each call anew, for as long as some ten rows then take, and
+MKL, which torch has on CPUs, sets up each call again, for as long as some ten rows then take, and
 knows single rows of some lengths by a slow way alone: a real one of 131,072 in float64 takes it
 4.8 ms, two 1.3 ms, eight 3.8 ms. So a single row goes with a copy of itself, and callers bring many
 at once.
