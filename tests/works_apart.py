@@ -35,5 +35,6 @@ def do(folder: Path, name: str, ending: str, on_step: OnStep) -> bool:
         (folder / f"{name}.waits").touch()
         while not asked:
             time.sleep(0.01)
+            on_step(3)
         (folder / f"{name}.saved").touch()
     return ending in {"done", "lingers"}

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -69,6 +71,27 @@ def test_a_terminals_interrupt_does_not_reach_a_work_that_has_just_been_started(
 
     assert do_all(works(tmp_path, "done", "done"), jobs=2, progress=interrupt)
     assert len(interrupted) == 2
+
+
+def test_works_whose_command_is_killed_save_and_end_without_a_trace(tmp_path: Path) -> None:
+    code = (
+        "import sys; from functools import partial; from pathlib import Path; "
+        "from works_apart import do; from training.core.side_by_side import Work, do_all; "
+        "do_all([Work(name, 3, partial(do, Path(sys.argv[1]), name, 'waits')) for name in '01'], "
+        "jobs=2, progress=lambda *_: None)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.PIPE,
+    ) as command:
+        while len(list(tmp_path.glob("*.waits"))) < 2:
+            assert command.poll() is None
+            time.sleep(0.01)
+        command.kill()
+        _, said = command.communicate(timeout=60)  # ends when the last that holds it has
+    assert {path.name for path in tmp_path.glob("*.saved")} == {"0.saved", "1.saved"}
+    assert b"Traceback" not in said, said.decode()
 
 
 def test_a_work_that_has_ended_is_not_cut_off_at_its_processs_end(tmp_path: Path) -> None:

@@ -141,9 +141,10 @@ def _do_apart(work: Work, answer: Connection) -> None:
         with suppress(BrokenPipeError):  # killed this very moment: the next look finds out
             answer.send(_Step(step))
 
-    try:
-        answer.send(work.do(on_step))
-    except GlitchError as error:
-        answer.send(str(error))
+    with suppress(BrokenPipeError):  # killed: nobody is there to be told, and the work is saved
+        try:
+            answer.send(work.do(on_step))
+        except GlitchError as error:
+            answer.send(str(error))
     # Nothing is left to stop, and what runs at the process's end is not to be cut in two.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
