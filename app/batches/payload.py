@@ -79,6 +79,7 @@ class OfTrigger(_Stored):
     n_merged: int = 1  # triggers that it is the loudest of
     strain: tuple[Place, ...] | Literal["open data"]
     gap: str | None = None  # where the strain ends, if that is too soon
+    others: tuple[Place, ...] = ()  # further files of the same time, to be compared
 
 
 class StoredAlready(_Stored):

@@ -431,8 +431,16 @@ class BatchPlanner:
         facts = self._marked(facts)
         stretch = self._strain.find(ifo, gps_time)
         if stretch is not None:
-            files, gap = stretch.places, stretch.gap
-            yield name, payload.OfTrigger(facts=facts, n_merged=n_merged, strain=files, gap=gap)
+            yield (
+                name,
+                payload.OfTrigger(
+                    facts=facts,
+                    n_merged=n_merged,
+                    strain=stretch.places,
+                    gap=stretch.gap,
+                    others=stretch.others,
+                ),
+            )
         elif self._context.settings.has_remote_strain:
             yield name, payload.OfTrigger(facts=facts, n_merged=n_merged, strain=payload.OPEN_DATA)
         elif self._strain.holds(ifo):

@@ -13,7 +13,7 @@ from app.batches.payload import OPEN_DATA, OfPictures, OfTable, OfTrigger, OfVie
 from app.batches.remote import DataFind, OpenData, PictureHost
 from app.batches.strain_index import KNOWN, LISTED, is_readable
 from app.core.errors import InvalidRequestError, NotReadyError, ServiceError
-from app.decoding.files import open_stack_file, read_joined
+from app.decoding.files import StrainSaid, open_stack_file, piece_of, read_joined
 from app.glitches.assumed import assumption
 from app.glitches.facts import NUMBERS, measured
 from app.glitches.upload import (
@@ -29,6 +29,7 @@ from glitch.errors import FormatError, GlitchError, StrainError
 from glitch.files.channels import is_strain_channel
 from glitch.images import Scales, is_image, parse_file_name
 from glitch.strain import Strain, StrainFile, StrainViews, views_from_strain
+from glitch.strain.joining import other_of_same_time
 from glitch.tables import Facts, facts_of, wanted_columns
 from glitch.views import VIEW_DURATIONS_S, Preprocessing, Views
 
@@ -238,8 +239,9 @@ class StrainRoots:
             return found
         raise FormatError(f"The strain file {path} is no longer there: send the batch again.")
 
-    def read(self, glitch: OfTrigger) -> tuple[Strain, str | None]:
-        """The strain around a trigger, and where it ends if that is within 32 s.
+    def read(self, glitch: OfTrigger) -> tuple[Strain, str | None, str | None]:
+        """The strain around a trigger, where it ends if that is within 32 s, and what other strain
+        of the same time was not read.
 
         Raises:
             GlitchError: if it cannot be read, or holds too little; says where it ends.
@@ -247,19 +249,24 @@ class StrainRoots:
         """
         files, gap = self.files(glitch)
         facts = glitch.facts
+        said: StrainSaid = {
+            "gps_time": Decimal(str(facts.gps_time)),
+            # What GWOSC sends says its rate; the option chose among its files.
+            "sample_rate_hz": None if glitch.strain == OPEN_DATA else self.sample_rate_hz,
+            "channel": self.channel,
+            "ifo": facts.ifo,
+            "preferred_channel": _own_channel(facts),
+        }
         try:
-            strain = read_joined(
-                files,
-                gps_time=Decimal(str(facts.gps_time)),
-                # What GWOSC sends says its rate; the option chose among its files.
-                sample_rate_hz=None if glitch.strain == OPEN_DATA else self.sample_rate_hz,
-                channel=self.channel,
-                ifo=facts.ifo,
-                preferred_channel=_own_channel(facts),
-            )
+            strain = read_joined(files, **said)
         except StrainError as error:
             raise StrainError(_with_gap(str(error), gap)) from error
-        return strain, gap
+        notes = []
+        for root, path, name in glitch.others:
+            other = piece_of(StrainFile(self._path(root, path), name), **said)
+            if other is not None:
+                notes.append(other_of_same_time(strain, other, files[0].name, name))
+        return strain, gap, " ".join(filter(None, notes)) or None
 
 
 def read_triggers(
@@ -267,7 +274,7 @@ def read_triggers(
 ) -> Read:
     """Glitches at triggers, transformed several at a time."""
     for start in range(0, len(glitches), TRANSFORMED_AT_ONCE):
-        ready: list[tuple[int, OfTrigger, Strain, str | None]] = []
+        ready: list[tuple[int, OfTrigger, Strain, str | None, str | None]] = []
         some = glitches[start : start + TRANSFORMED_AT_ONCE]
         for position, glitch, found in _each(some, roots.read):
             if isinstance(found, str):
@@ -275,9 +282,9 @@ def read_triggers(
             else:
                 ready.append((position, glitch, *found))
         made = _transformed(
-            [(strain, glitch.facts) for _, glitch, strain, _ in ready], preprocessing, roots
+            [(strain, glitch.facts) for _, glitch, strain, *_ in ready], preprocessing, roots
         )
-        for (position, glitch, strain, gap), one in zip(ready, made, strict=True):
+        for (position, glitch, strain, gap, other), one in zip(ready, made, strict=True):
             if isinstance(one, str):
                 yield position, _with_gap(one, gap)
                 continue
@@ -285,7 +292,8 @@ def read_triggers(
             channel = strain.channel or _strain_channel(facts)
             upload = ParsedUpload(views=one.views, channel=channel, **measured(one))
             merged = glitch.n_merged
-            note = None if merged == 1 else f"The loudest of {merged} triggers close in time."
+            loudest = None if merged == 1 else f"The loudest of {merged} triggers close in time."
+            note = " ".join(filter(None, (loudest, other))) or None
             said = replace(facts, channel=None)  # what was read counts, not what was triggered on
             yield position, _found(upload, said, note)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -19,11 +19,13 @@ from glitch.detectors import DETECTORS, detectors_of_file_name
 from glitch.errors import FormatError, GlitchError, TooLargeError
 from glitch.files.frame_names import parse_frame_name
 from glitch.strain import StrainSpan
-from glitch.strain.series import LONGEST_SEGMENT_S
+from glitch.strain.series import LONGEST_SEGMENT_S, SHORTEST_SEGMENT_S
 
 UPLOADED, KNOWN = "uploaded", "known"  # unpacked from the batch; in the server's strain folder
 LISTED = "listed"  # anywhere, as a cache file in that folder or the frame server says
 _REACH_S = Decimal(LONGEST_SEGMENT_S) / 2  # of strain to each side of a glitch
+_OWN_FROM_S = Decimal(SHORTEST_SEGMENT_S) / 2  # how deep in strain of the batch, to need no other
+_MOST_OTHERS = 4  # files of the same time that are compared with what is read
 _MOST_FILES = 1_000_000
 _SUFFIXES = frozenset({"gwf", "h5", "hdf5", "hdf"})
 _CACHE_FILE = re.compile(r".+\.(?:lcf|cache|ffl)", re.IGNORECASE)
@@ -47,6 +49,16 @@ def _order(span: _Span) -> tuple[Decimal, Decimal, str]:
     return span[0], span[1], span[2].path
 
 
+def _is_own(span: _Span) -> bool:
+    return span[2].root == UPLOADED
+
+
+def _kind(span: _Span) -> str:
+    """What files of one series have in common by their names."""
+    frame = parse_frame_name(span[2].name)
+    return "" if frame is None else f"{frame.site}-{frame.description}.{frame.suffix}"
+
+
 def _later(one: _Span, other: _Span) -> _Span:
     return other if other[1] > one[1] else one
 
@@ -57,6 +69,7 @@ class Stretch:
 
     places: tuple[Place, ...]
     gap: str | None = None  # a sentence, where the strain ends or begins within the 64 s
+    others: tuple[Place, ...] = ()  # of the batch, which hold some of the same 64 s
 
     @property
     def is_whole(self) -> bool:
@@ -179,34 +192,51 @@ class StrainIndex:
     def find(self, ifo: str, gps_time: Decimal) -> Stretch | None:
         """The file in which a time lies deepest, with those that abut where it is too short.
 
-        None where the time lies in no file.
+        The batch's own files count before those of the operator. None where the time lies in no
+        file.
         """
         self._sort()
-        best: tuple[Decimal, _Span] | None = None
-        for span in self._around(ifo, gps_time):
+
+        def rank(span: _Span) -> tuple[bool, Decimal, str]:
             depth = min(gps_time - span[0], span[1] - gps_time)
-            if depth >= 0 and (best is None or depth > best[0]):
-                best = depth, span
+            return _is_own(span) and depth >= _OWN_FROM_S, depth, span[2].name
+
+        holding = (one for one in self._around(ifo, gps_time) if one[1] >= gps_time)
+        best = max(holding, key=rank, default=None)
         if best is None:
             return None
-        files = [best[1]]
+
+        def beside(edge: Decimal) -> Iterator[_Span]:
+            return (one for one in self._around(ifo, edge) if _is_own(one) == _is_own(best))
+
+        files = [best]
         while files[0][0] > gps_time - _REACH_S:
             edge = files[0][0]
-            before = [span for span in self._around(ifo, edge) if span[0] < edge <= span[1]]
+            before = [span for span in beside(edge) if span[0] < edge <= span[1]]
             if not before:
                 break
-            files.insert(0, min(before, key=_order))
+            files.insert(0, min(before, key=lambda one: (_kind(one) != _kind(best), _order(one))))
         while files[-1][1] < gps_time + _REACH_S:
             edge = files[-1][1]
-            after = [span for span in self._around(ifo, edge) if span[0] <= edge < span[1]]
+            after = [span for span in beside(edge) if span[0] <= edge < span[1]]
             if not after:
                 break
-            files.append(max(after, key=lambda span: span[1]))
-        places = tuple(place for _, _, place in files)
+            files.append(max(after, key=lambda one: (_kind(one) == _kind(best), one[1])))
         start, end = files[0][0], files[-1][1]
-        if start <= gps_time - _REACH_S and end >= gps_time + _REACH_S:
-            return Stretch(places)
-        return Stretch(places, f"No strain of {ifo} abuts on {start:f} to {end:f}.")
+        is_whole = start <= gps_time - _REACH_S and end >= gps_time + _REACH_S
+        gap = None if is_whole else f"No strain of {ifo} abuts on {start:f} to {end:f}."
+        others = self._others(ifo, gps_time, files) if _is_own(best) else ()
+        return Stretch(tuple(place for _, _, place in files), gap, others)
+
+    def _others(self, ifo: str, gps_time: Decimal, files: list[_Span]) -> tuple[Place, ...]:
+        """Files of the batch that hold some of the 64 s around a time, and are not read for it."""
+        found = (
+            one[2]
+            for reached in (gps_time - _REACH_S, gps_time, gps_time + _REACH_S)
+            for one in self._around(ifo, reached)
+            if one[1] > gps_time - _REACH_S and _is_own(one) and one not in files
+        )
+        return tuple(islice(dict.fromkeys(found), _MOST_OTHERS))
 
     def _around(self, ifo: str, gps_time: Decimal) -> Iterator[_Span]:
         """The files that start at or before a time and may reach it, latest start first."""

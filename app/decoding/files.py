@@ -135,7 +135,7 @@ def read_joined(files: Sequence[StrainFile], **said: Unpack[StrainSaid]) -> Stra
     """The strain around a time in files that abut; see ``glitch.strain.read_joined_strain``."""
     if len(files) > 1:
         gps_time = said.get("gps_time") or Decimal(0)
-        return join_pieces([(file, _piece(file, said)) for file in files], gps_time)
+        return join_pieces([(file, piece_of(file, **said)) for file in files], gps_time)
     [only] = files
     if _is_frame(only.path):
         with shared_pool().turn():
@@ -143,7 +143,8 @@ def read_joined(files: Sequence[StrainFile], **said: Unpack[StrainSaid]) -> Stra
     return Strain(**_perform("strain", only.path, only.name, strain=said))
 
 
-def _piece(file: StrainFile, said: StrainSaid) -> Strain | None:
+def piece_of(file: StrainFile, **said: Unpack[StrainSaid]) -> Strain | None:
+    """What a file holds of the 64 s around a time; see ``glitch.strain.joining.read_piece``."""
     if _is_frame(file.path):
         with shared_pool().turn():
             return read_piece(file.path, Request(file.name, **said))

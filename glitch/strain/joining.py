@@ -118,6 +118,37 @@ def join_pieces(found: Sequence[tuple[StrainFile, Strain | None]], gps_time: Dec
     )
 
 
+def other_of_same_time(strain: Strain, other: Strain, name: str, other_name: str) -> str | None:
+    """What another file holds of the time of strain that was read, as a sentence.
+
+    Args:
+        strain: What was read.
+        other: What the other file holds.
+        name: Of the file that was read.
+        other_name: Of the other one.
+
+    Returns:
+        None where that is the same.
+
+    Raises:
+        StrainError: if it holds different samples of the same channel, as far as is said.
+    """
+    of_another = f"{other_name!r} holds strain of the same time and was not read: it is of"
+    if other.channel and strain.channel and other.channel != strain.channel:
+        return f"{of_another} {other.channel}."
+    if other.sample_rate_hz != strain.sample_rate_hz:
+        return f"{of_another} {other.sample_rate_hz:g} Hz."
+    at = round((other.gps_start - strain.gps_start) * Decimal(strain.sample_rate_hz))
+    own, theirs = strain.values[max(at, 0) :], other.values[max(-at, 0) :]
+    length = min(own.size, theirs.size)
+    if joined_overlap(own[:length], theirs[:length]) is None:
+        raise StrainError(
+            f"{name!r} and {other_name!r} hold different samples of the same "
+            f"{length / strain.sample_rate_hz:g} s: send one of them, or give channel."
+        )
+    return None
+
+
 def read_piece(path: Path, request: Request) -> Strain | None:
     """What a file holds of the 64 s around a GPS time; None where that is nothing.
 

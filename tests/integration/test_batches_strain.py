@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -58,6 +59,37 @@ def test_files_that_abut_are_joined_and_a_gap_is_told(
     assert "too near the edge" in str(items[1].reason)
     assert f"No strain of H1 abuts on {GPS_START} to {MIDDLE + 16}." in str(items[1].reason)
     assert job.failed == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "factor", "is_read", "reason"),
+    [
+        ({}, 1.0, True, ""),
+        ({}, 1.1, False, "'b.hdf5' and 'a.hdf5' hold different samples of the same 32 s"),
+        ({"channel": "H1:OTHER"}, 1.1, True, "'a.hdf5' holds strain of the same time and was not"),
+    ],
+)
+def test_other_strain_of_the_same_time_is_never_passed_over_in_silence(
+    service: Service, said: dict[str, str], factor: float, is_read: bool, reason: str
+) -> None:
+    part = VALUES[: 32 * SAMPLE_RATE_HZ]
+    content = [
+        gwpy_hdf5(part, channel="H1:STRAIN"),
+        gwpy_hdf5(factor * part, **{"channel": "H1:STRAIN"} | said),
+    ]
+    files = {"b.hdf5": content[0], "t.csv": table(f"{GPS_TIME}"), "a.hdf5": content[1]}
+    _, [item] = sent_batches.ingest(service, sent_batches.tar(files))
+    assert (item.state != "failed") == is_read, item
+    assert ("a.hdf5" in (item.reason or "")) == bool(reason)
+    assert reason in (item.reason or "")
+
+
+def gwpy_hdf5(values: np.ndarray, channel: str) -> bytes:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        series = file.create_dataset("strain", data=values)
+        series.attrs.update({"x0": GPS_START, "dx": 1 / SAMPLE_RATE_HZ, "channel": channel})
+    return buffer.getvalue()
 
 
 def test_triggers_are_centred_on_the_loudest_moment(

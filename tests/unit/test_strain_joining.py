@@ -12,7 +12,7 @@ import pytest
 
 from app.batches.payload import OfTrigger
 from app.batches.reading import StrainRoots
-from app.batches.strain_index import KNOWN, Place, StrainIndex
+from app.batches.strain_index import KNOWN, UPLOADED, Place, StrainIndex
 from glitch.errors import FormatError, StrainError
 from glitch.strain import StrainFile, read_joined_strain, read_strain
 from glitch.tables import Facts
@@ -104,6 +104,33 @@ def test_the_index_finds_those_that_abut() -> None:
     assert near_the_gap.gap == "No strain of H1 abuts on 64 to 128."
     assert index.find("H1", Decimal(129)) is None
     assert index.find("L1", Decimal(40)) is None
+
+
+def test_strain_of_the_batch_counts_before_the_operators_and_one_kind_stays_together() -> None:
+    index = StrainIndex()
+    for root, kind, start, end in (
+        (KNOWN, "C00", 0, 200),
+        (UPLOADED, "MINE", 40, 100),
+        (UPLOADED, "MINE", 100, 160),
+        (UPLOADED, "OTHER", 80, 180),
+    ):
+        name = f"H-H1_{kind}-{START + start}-{end - start}.gwf"
+        index.add("H1", Decimal(START + start), Decimal(START + end), Place(root, name, name))
+
+    def span(place: Place) -> tuple[str, int]:
+        _, kind, start, _ = place.name.split("-")
+        return kind[3:], int(start) - START
+
+    def names(at: int) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+        stretch = index.find("H1", Decimal(START + at))
+        assert stretch is not None
+        return [span(one) for one in stretch.places], [span(one) for one in stretch.others]
+
+    assert names(20) == ([("C00", 0)], [])
+    assert names(41) == ([("C00", 0)], [])  # too near the edge of the batch's own
+    mine = [("MINE", 40), ("MINE", 100)]
+    assert names(75) == (mine, [("OTHER", 80)])
+    assert names(130) == ([("OTHER", 80)], mine)
 
 
 def test_the_index_names_the_nearest_stretch_of_a_time_outside() -> None:
