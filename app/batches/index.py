@@ -14,9 +14,9 @@ from sqlalchemy import Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
-from app.batches.members import Refused, shown
 from app.batches.table_files import read_table
 from glitch.errors import TooLargeError
+from glitch.files.archives import Refused, shown
 from glitch.images import parse_file_name
 from glitch.tables import Facts, TableRow
 

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from app.batches.members import Member, Refused
 from app.batches.strain_index import Place
+from glitch.files.archives import Member, Refused
 from glitch.tables import Facts
 
 NO_KIND = (

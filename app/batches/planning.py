@@ -14,29 +14,25 @@ from sqlalchemy.orm import Session
 
 from app.batches import payload
 from app.batches.index import BatchIndex, Manifest
-from app.batches.members import Member, Refused, is_archive, list_members, read_member, shown
 from app.batches.options import STRAIN, BatchOptions, Choice, key_at_random
 from app.batches.quality import Flags, SegmentDatabase, flags_named
-from app.batches.storage import (
-    CUT_SHORT,
-    MOST_FILES,
-    MOST_PICTURES,
-    Unpacked,
-    unpack_whole,
-    upload_path,
-)
+from app.batches.storage import upload_path
 from app.batches.strain_index import UPLOADED, Place, StrainIndex, spans_of
 from app.batches.table_files import is_of_triggers, is_table, known_glitches, read_table
 from app.decoding.files import kinds_of, open_stack_file
 from app.glitches.upload import parse_ifo
 from app.jobs.records import ChunkPlan, JobContext
 from glitch.errors import FormatError, GlitchError
+from glitch.files.archives import Member, Refused, is_archive, list_members, read_member, shown
+from glitch.files.compressed import CUT_SHORT, Unpacked, unpack_whole
 from glitch.gps import why_in_future
 from glitch.gravityspy import may_be_gravityspy_id
 from glitch.images import npz_to_hdf5, parse_file_name
 from glitch.tables import Facts
 from glitch.tables.columns import plain_name
 
+MOST_PICTURES = 16  # of one glitch, repeated ones included
+MOST_FILES = 20_000  # strain files and tables in one archive
 GLITCHES = 32  # in a chunk: seconds of work, and what a killed worker loses
 # Entries of the index, by which the glitches are ordered.
 PICTURES, VIEWS, TRIGGERS, REFUSED = "pictures", "views", "triggers", "refused"

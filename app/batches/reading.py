@@ -5,10 +5,10 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
-from app.batches.members import read_member, shown
 from app.batches.payload import OPEN_DATA, OfPictures, OfTable, OfTrigger, OfViews, Pictured
 from app.batches.remote import DataFind, OpenData, PictureHost
 from app.batches.strain_index import KNOWN, LISTED, is_readable
@@ -26,6 +26,7 @@ from app.glitches.upload import (
 )
 from glitch.detectors import detector_of_channel
 from glitch.errors import FormatError, GlitchError, StrainError
+from glitch.files.archives import read_member, shown
 from glitch.files.channels import is_strain_channel
 from glitch.images import Scales, is_image, parse_file_name
 from glitch.strain import Strain, StrainFile, StrainViews, views_from_strain
@@ -79,7 +80,7 @@ def _with_pictures(failure: str, glitch: OfPictures) -> str:
     return f"{failure} Its {others} not stored either."
 
 
-def _picture(archive: BinaryIO, picture: Pictured) -> Picture:
+def _picture(archive: BufferedIOBase, picture: Pictured) -> Picture:
     member = picture.member
     data = read_member(archive, member)
     if not is_image(data[:64]):

@@ -19,11 +19,12 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from app.batches.storage import FOLDER, MOST_MEMBER_BYTES
+from app.batches.storage import FOLDER
 from app.batches.strain_index import LISTED, Place, StrainIndex, Stretch, frame_span
 from app.core.errors import NotReadyError
 from app.core.fetching import UNREACHED, AnswerTooLongError, Fetcher, is_trouble
 from glitch.errors import FormatError, StrainError, TooLargeError
+from glitch.files.archives import MOST_MEMBER_BYTES
 from glitch.strain import StrainFile
 
 _REACH_S = 32

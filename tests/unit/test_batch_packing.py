@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
 import os
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import zstandard
 
-from app.batches.storage import MOST_LOOSE_FILES, Unpacked, packed, unpack_whole
+from app.batches.storage import MOST_LOOSE_FILES, packed
 from app.core.errors import InvalidRequestError
-from glitch.errors import FormatError
 from glitch_discovery.packing import as_archive, files_in
 from glitch_discovery.transport import opened
 
@@ -82,43 +75,3 @@ def test_a_pipe_is_refused_where_it_would_be_waited_for(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe.png", Path("/dev/zero")):
         with pytest.raises(OSError, match="write it to a file first"), opened([("file", path)]):
             pass
-
-
-def test_a_compressed_nothing_is_said_to_be_that(tmp_path: Path) -> None:
-    path = tmp_path / "triggers.csv.gz"
-    path.write_bytes(gzip.compress(b""))
-    with pytest.raises(FormatError, match="holds nothing"):
-        unpack_whole(path, tmp_path / "content", 100, lambda: None)
-
-
-COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": gzip.compress,
-    "bzip2": bz2.compress,
-    "xz": lzma.compress,
-    "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
-    "zstd of two frames": lambda content: b"".join(
-        zstandard.ZstdCompressor().compress(part) for part in (content[:9], content[9:])
-    ),
-    # One of no data, and one whose only block is a byte repeated.
-    "zstd of odd frames": lambda content: (
-        zstandard.ZstdCompressor().compress(content)
-        + b"\x50\x2a\x4d\x18\x03\0\0\0abc"
-        + b"\x28\xb5\x2f\xfd\x20\x28\x43\x01\0\x2a"
-    ),
-}
-
-
-@pytest.mark.parametrize("compressor", COMPRESSORS)
-def test_what_comes_before_a_cut_is_unpacked(tmp_path: Path, compressor: str) -> None:
-    content = np.random.default_rng(0).bytes(3_000_000)
-    path, target = tmp_path / "sent", tmp_path / "content"
-    path.write_bytes(COMPRESSORS[compressor](content))
-    assert unpack_whole(path, target, 1 << 30, lambda: None) is Unpacked.WHOLE
-    assert target.read_bytes()[: len(content)] == content
-    whole = path.read_bytes()
-    for kept in (len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:kept])
-        assert unpack_whole(path, target, 1 << 30, lambda: None) is Unpacked.CUT
-        found = target.read_bytes()
-        assert content.startswith(found[: len(content)])
-        assert len(found) > kept - 1_000_000  # bzip2 packs 900 kB at once

@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from app.batches.members import Member, Refused
 from app.batches.payload import (
     BATCH_CHUNK,
     BatchChunk,
@@ -26,6 +25,7 @@ from app.batches.payload import (
     TriggersChunk,
 )
 from app.batches.strain_index import Place
+from glitch.files.archives import Member, Refused
 from glitch.tables import Facts
 
 FACTS = Facts(ifo="L1", gps_time="1187008882.4", snr=12.5)

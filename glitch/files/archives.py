@@ -13,19 +13,18 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-from app.batches.storage import (
-    LONGEST_NAME,
-    MOST_MEMBER_BYTES,
-    MOST_MEMBERS,
-    MOST_RATIO,
-    MOST_ZIP_CONTENTS_BYTES,
-    MOST_ZIP_MEMBERS,
-    RATIO_FROM_BYTES,
-)
 from glitch.errors import FormatError, TooLargeError
+from glitch.files.compressed import MOST_RATIO, RATIO_FROM_BYTES
+
+MOST_MEMBERS = 4_000_000  # of a tar: Gravity Spy's whole catalogue has 2.5 million pictures
+MOST_ZIP_MEMBERS = 300_000  # a zip's table of contents is held in memory while it is read
+MOST_ZIP_CONTENTS_BYTES = 100_000_000
+MOST_MEMBER_BYTES = 1_000_000_000  # strain of 4096 s at 16 kHz has half of that
+LONGEST_NAME = 1000
 
 PLAIN, STORED, DEFLATED = "plain", "stored", "deflated"
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
@@ -99,7 +98,7 @@ def list_members(path: Path, most_bytes: int) -> Iterator[Member | Refused]:
             yield found
 
 
-def read_member(file: BinaryIO, member: Member) -> bytes:
+def read_member(file: BufferedIOBase, member: Member) -> bytes:
     """The bytes of one member, never more than it declared.
 
     Raises:
@@ -171,7 +170,7 @@ def _judged(member: Member) -> Member | Refused:  # noqa: PLR0911  (one return a
 class _ShortReads:
     """A file that refuses to be read in larger pieces than a tar's headers need."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BufferedIOBase) -> None:
         self._file = file
         self.seek, self.tell = file.seek, file.tell
 
@@ -214,7 +213,7 @@ def _tar_members(path: Path) -> Iterator[Member | Refused]:
                 yield Member(_text(info.name), info.offset_data, info.size, info.size)
 
 
-def _rest_of_tar(file: BinaryIO, offset: int) -> Iterator[Refused]:
+def _rest_of_tar(file: BufferedIOBase, offset: int) -> Iterator[Refused]:
     """What is wrong where no further header can be read: the library takes any for the end."""
     file.seek(offset)
     block = file.read(tarfile.BLOCKSIZE)

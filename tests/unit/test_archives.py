@@ -12,8 +12,8 @@ import pytest
 from mutants import archives, mutant, tarred
 from sent_batches import tar
 
-from app.batches.members import Member, list_members, read_member
 from glitch.errors import GlitchError
+from glitch.files.archives import Member, list_members, read_member
 
 FILES = {
     "a.png": np.random.default_rng(1).bytes(700),
