@@ -8,11 +8,11 @@ from uuid import UUID
 from markupsafe import Markup, escape
 
 from app.frame.contexts import Card, Choice, Download, Moment, Novelty, NoveltyLevel
-from app.glitches.exports.formats import FORMATS
 from app.glitches.exports.service import DIRECT_ROWS
 from app.glitches.records import GlitchRecord, Neighbour
 from glitch.gps import gps_to_utc
 from glitch.novelty import Judgement
+from glitch.tables.exports.formats import FORMATS
 
 NOVEL_P_VALUE = 0.01
 UNUSUAL_P_VALUE = 0.05

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from app.core.model import Model
-from app.glitches.exports.formats import format_named
+from app.glitches.exports.service import format_named
 from app.jobs.records import JobRecord
 
 

@@ -12,7 +12,6 @@ from fastapi.responses import FileResponse, StreamingResponse
 from sqlalchemy.orm import Session
 from starlette.background import BackgroundTask
 
-from app.glitches.exports.formats import Format, csv_lines
 from app.glitches.exports.rows import about_cluster, count_rows, export_rows
 from app.glitches.exports.service import export_file, refuse_large
 from app.glitches.records import GlitchFilters
@@ -22,6 +21,7 @@ from app.models.pictures import PicturePlan
 from app.server.admission import AdmittedStream
 from app.server.request_scope import runtime_of
 from app.server.runtime import Runtime
+from glitch.tables.exports.formats import Format, csv_lines
 
 
 def write_export(session: Session, filters: GlitchFilters, wanted: Format, base: str) -> Path:

@@ -26,13 +26,13 @@ from app.core.access import Role
 from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
 from app.glitches.exports import job as export_job
 from app.glitches.exports import service as export_service
-from app.glitches.exports.formats import FORMATS, csv_lines, format_named
 from app.glitches.exports.rows import export_rows
 from app.glitches.exports.service import (
     export_file,
     filters_as_json,
     filters_from_json,
     folder_of,
+    format_named,
     outdated_folders,
     refuse_large,
     start_export,
@@ -43,6 +43,7 @@ from app.jobs.leases import JobCancelledError
 from app.jobs.service import cancel_job
 from app.jobs.tables import Job
 from app.models.records import CheckpointRecord
+from glitch.tables.exports.formats import FORMATS, csv_lines
 
 ANN = person(Role.SUBMITTER, "Ann")
 BASE = "https://glitches.example.org"

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from app.batches.table_files import agrees, read_table
 from app.decoding.pool import running_pool
-from app.glitches.exports.formats import format_named
-from app.glitches.exports.rows import COLUMNS
+from app.glitches.exports.service import format_named
 from glitch.detectors import DETECTORS
 from glitch.tables import Facts
+from glitch.tables.exports.columns import COLUMNS
 from glitch.tables.facts import ORIGINS
 
 _FLAGS = ["H1:DMT-READY:1", "L1:DCH-A.B+C:20", "segments/H1-flags.txt"]

@@ -8,8 +8,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import Field
 
 from app.glitches.api.glitches import Filters
-from app.glitches.exports.formats import format_named
-from app.glitches.exports.service import start_export
+from app.glitches.exports.service import format_named, start_export
 from app.jobs import schemas as job_schemas
 from app.server.answers import export_answer, exported_answer
 from app.server.request_scope import Reader, RuntimeDep, SessionDep, Submitter

@@ -13,10 +13,16 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from app.core.storage import storage_of
-from app.glitches.exports.formats import format_named
-from app.glitches.exports.rows import FETCHED, about_cluster, export_ids, export_rows
-from app.glitches.exports.service import clean_up_exports, filters_from_json, folder_of, result_path
+from app.glitches.exports.rows import about_cluster, export_ids, export_rows
+from app.glitches.exports.service import (
+    clean_up_exports,
+    filters_from_json,
+    folder_of,
+    format_named,
+    result_path,
+)
 from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
+from glitch.tables.exports.columns import FETCHED
 
 PART_ROWS = 20_000
 

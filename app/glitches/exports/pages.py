@@ -10,8 +10,7 @@ from app.clusters.service import get_cluster
 from app.core.errors import InvalidRequestError
 from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Submitter
 from app.frame.failures import see_other
-from app.glitches.exports.formats import format_named
-from app.glitches.exports.service import start_export
+from app.glitches.exports.service import format_named, start_export
 from app.glitches.pages.query import parse_catalogue_query
 from app.glitches.records import GlitchFilters
 from app.jobs.pages.view import job_href

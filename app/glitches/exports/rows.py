@@ -1,9 +1,6 @@
-"""The rows of an export, and what each column holds."""
+"""The rows of an export, as they stream from the database."""
 
-import math
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Generator
 from typing import Any
 from uuid import UUID
 
@@ -17,58 +14,7 @@ from app.glitches.facts import facts_of
 from app.glitches.records import GlitchFilters
 from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import active_checkpoint, active_id
-
-LONG_TEXT = 400  # bytes of channels and classes, which have up to 200 and 100 characters
-_SENTENCES = 1000
-FETCHED = 2000  # rows at a time, of a cursor on the server: memory does not grow with the export
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of an export."""
-
-    name: str  # Gravity Spy's, where it has one
-    is_text: bool
-    value: Callable[[Any], Any]  # of a row; None where it is not known
-    is_whole: bool = False
-    width: int = 64  # bytes of a text in HDF5; what is longer is cut there
-
-
-def whole_seconds(gps_time: Decimal | None) -> int | None:
-    """The seconds of a time, as trigger tables keep them apart."""
-    return None if gps_time is None else math.floor(gps_time)
-
-
-def nanoseconds(gps_time: Decimal | None) -> int | None:
-    """What it has beyond them."""
-    return None if gps_time is None else int((gps_time - math.floor(gps_time)) * 1_000_000_000)
-
-
-COLUMNS: tuple[Column, ...] = (
-    Column("event_time", False, lambda row: row.gps_time),
-    Column("ifo", True, lambda row: row.ifo),
-    Column("peak_time", False, lambda row: whole_seconds(row.gps_time), is_whole=True),
-    Column("peak_time_ns", False, lambda row: nanoseconds(row.gps_time), is_whole=True),
-    Column("duration", False, lambda row: row.duration),
-    Column("peak_frequency", False, lambda row: row.peak_frequency),
-    Column("bandwidth", False, lambda row: row.bandwidth),
-    Column("channel", True, lambda row: row.channel, width=LONG_TEXT),
-    Column("snr", False, lambda row: row.snr),
-    Column("q_value", False, lambda row: row.q),
-    Column("gravityspy_id", True, lambda row: row.gravityspy_id or str(row.id)),
-    Column("ml_label", True, lambda row: row.label, width=LONG_TEXT),
-    Column("ml_confidence", False, lambda row: row.ml_confidence),
-    Column("data_quality", True, lambda row: " ".join(row.data_quality) or None, width=LONG_TEXT),
-    Column("origin", True, lambda row: row.origin),
-    Column("novelty_score", False, lambda row: row.novelty_score),
-    Column("p_value", False, lambda row: row.p_value),
-    Column("page", True, lambda row: row.page, width=160),
-    # Of the cluster that was asked for, in every row: tables of one cluster are put together.
-    Column("cluster", True, lambda row: row.cluster),
-    Column("cluster_fdr", False, lambda row: row.cluster_fdr),
-    Column("cluster_trust", True, lambda row: row.cluster_trust, width=_SENTENCES),
-    Column("cluster_doubt", True, lambda row: row.cluster_doubt, width=_SENTENCES),
-)
+from glitch.tables.exports.columns import FETCHED
 
 
 def about_cluster(session: Session, filters: GlitchFilters) -> dict[str, str | float | None]:

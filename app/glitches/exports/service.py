@@ -13,14 +13,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.access import Principal, Role, require_role
-from app.core.errors import ConflictError, NotFoundError
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.storage import storage_of
-from app.glitches.exports.formats import Format, format_named
 from app.glitches.exports.rows import count_rows
 from app.glitches.records import GlitchFilters
 from app.jobs.records import OPEN_STATES, JobRecord
 from app.jobs.service import create_job, get_job
 from app.jobs.tables import Job
+from glitch.tables.exports.formats import FORMATS, Format
 
 KIND = "export"
 DIRECT_ROWS = 50_000  # a file of more is written by a job: making it would keep the caller waiting
@@ -45,6 +45,19 @@ def start_export(
     parameters = {"format": wanted.name, "filters": filters_as_json(filters)}
     key = f"{principal.name} {json.dumps(parameters, sort_keys=True)}"
     return create_job(session, KIND, parameters, principal.name, key=key)
+
+
+def format_named(name: str) -> Format:
+    """The format of this name.
+
+    Raises:
+        InvalidRequestError: if there is none.
+    """
+    if name not in FORMATS:
+        raise InvalidRequestError(
+            f"There is no format {name[:40]!r}: give one of {', '.join(FORMATS)}."
+        )
+    return FORMATS[name]
 
 
 def refuse_large(session: Session, filters: GlitchFilters, wanted: Format) -> None:

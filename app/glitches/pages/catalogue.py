@@ -19,7 +19,7 @@ from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer
 from app.frame.failures import see_other
 from app.frame.render import LONGEST_PATH, local_path, render
 from app.frame.words import ORIGIN_TEXTS, card, count, export_links, frequency, seconds, snr
-from app.glitches.exports.formats import format_named
+from app.glitches.exports.service import format_named
 from app.glitches.pages.query import (
     UNLABELLED,
     CatalogueQuery,

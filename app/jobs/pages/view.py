@@ -14,7 +14,7 @@ from app.core.access import Principal, Role
 from app.core.paging import Page
 from app.frame.contexts import ClassCount, Fact, PageContext
 from app.frame.words import count, stamp
-from app.glitches.exports.formats import format_named
+from app.glitches.exports.service import format_named
 from app.jobs.records import JobEvent, JobItem, JobRecord
 from app.jobs.schemas import made_by
 from app.jobs.service import list_events, list_items

@@ -21,7 +21,7 @@ from app.frame.failures import explain, see_other
 from app.frame.palette import class_colour
 from app.frame.render import SECURITY_HEADERS, environment, render
 from app.frame.words import ORIGIN_TEXTS, card, choices, count, stamp
-from app.glitches.exports.formats import FORMATS, format_named
+from app.glitches.exports.service import format_named
 from app.glitches.records import GlitchFilters
 from app.glitches.selection import glitches_in_order
 from app.glitches.service import judgements_of
@@ -35,6 +35,7 @@ from app.map.service import map_state, start_drawing, start_placing
 from app.server.answers import export_answer, map_answer, map_ids_answer
 from app.server.request_scope import RuntimeDep, SessionDep
 from glitch import projection as layout
+from glitch.tables.exports.formats import FORMATS
 
 
 @dataclass(frozen=True)

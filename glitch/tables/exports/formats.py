@@ -16,12 +16,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from app.core.errors import InvalidRequestError
-from app.glitches.exports import ligolw
-from app.glitches.exports.rows import COLUMNS, FETCHED, LONG_TEXT, Column
+from glitch.tables.exports import ligolw
+from glitch.tables.exports.columns import COLUMNS, FETCHED, LONG_TEXT, Column
 
 TABLE = "triggers"  # the dataset of an HDF5 export, as Omicron calls its own
-About = Mapping[str, Any]  # what ``about_cluster`` says
+About = Mapping[str, Any]  # what is said of the cluster that it is of, by column
 LATENTS = "latents"  # beside it: the latent vector of each row, NaN where there is none
 # Sentences are the table's attributes: a row of kilobytes is read back as no trigger.
 _STORED = tuple(column for column in COLUMNS if column.width <= LONG_TEXT)
@@ -49,19 +48,6 @@ class Format:
     def is_streamed(self) -> bool:
         """Whether an answer may begin before the last row is read."""
         return self.name == "csv"
-
-
-def format_named(name: str) -> Format:
-    """The format of this name.
-
-    Raises:
-        InvalidRequestError: if there is none.
-    """
-    if name not in FORMATS:
-        raise InvalidRequestError(
-            f"There is no format {name[:40]!r}: give one of {', '.join(FORMATS)}."
-        )
-    return FORMATS[name]
 
 
 def csv_lines(rows: Iterable[Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 from xml.sax.saxutils import escape
 
-from app.glitches.exports.rows import nanoseconds, whole_seconds
+from glitch.tables.exports.columns import nanoseconds, whole_seconds
 
 BETWEEN = ",\n"  # rows; none may follow the last
 _TABLE = "sngl_burst"

@@ -1,0 +1,1 @@
+"""Writing the catalogue as tables that other tools read, in Gravity Spy's column names."""
