@@ -5,13 +5,16 @@ So a job that failed or was cancelled, at whatever moment, leaves no clusters be
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from app.clusters.crowds import Reencoding
@@ -98,7 +101,7 @@ def run_clustering(
     session.flush()
     whole = [part for part in parts if part.continues is None]
     prescribed = {part.continues.identity for part in parts if part.continues is not None}
-    earlier, matches = _match(session, previous, selection, whole, prescribed)
+    earlier, matches = _match(session, parameters, selection, whole, prescribed)
     drafts = [Draft(part, part.continues, None) for part in parts if part.continues is not None]
     drafts += [
         Draft(part, earlier[match.previous] if match else None, match)
@@ -157,49 +160,54 @@ def _latest_run(session: Session, parameters: ClusteringParameters) -> Clusterin
 
 def _match(
     session: Session,
-    previous: ClusteringRun | None,
+    parameters: ClusteringParameters,
     selection: Selection,
     parts: list[Part],
     prescribed: Collection[UUID],
 ) -> tuple[list[Cluster], list[Match | None]]:
-    """The clusters of the run before, and which of them each found one continues.
+    """The clusters of earlier runs of the kind, and which of them each found one continues.
 
-    None continues an identity that is prescribed to another.
+    Of each identity the latest, however long ago: a run at a stricter rate, which does not find a
+    cluster, takes back nothing. None continues an identity that is prescribed to another.
     """
-    if previous is None or not parts:
-        return [], [None] * len(parts)
-    rows = list(
-        session.scalars(
-            select(Cluster)
-            .where(
-                Cluster.run_id == previous.id,
-                Cluster.state != "split",
-                Cluster.identity.not_in(prescribed),
-            )
-            .order_by(Cluster.id)
+    if not parts:
+        return [], []
+    latest = (
+        select(Cluster.id)
+        .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
+        .where(
+            *is_of_kind(parameters), Cluster.state != "split", Cluster.identity.not_in(prescribed)
         )
+        .ext(distinct_on(Cluster.identity))
+        .order_by(Cluster.identity, Cluster.id.desc())
     )
-    members: dict[UUID, set[object]] = {row.id: set() for row in rows}
-    for cluster_id, glitch_id in session.execute(
-        select(ClusterMember.cluster_id, ClusterMember.glitch_id)
-        .join(Cluster, Cluster.id == ClusterMember.cluster_id)
-        .where(Cluster.id.in_(members))
-    ):
-        members[cluster_id].add(glitch_id)
-    # What was stored after that run it could not have seen: growth is no difference.
-    seen = set(
-        session.scalars(
-            select(Glitch.id).where(
-                is_any_of(Glitch.id, selection.ids), Glitch.created_at <= previous.created_at
-            )
-        )
-    )
-    current: list[set[object]] = [
-        {selection.ids[index] for index in part.cluster.members} & seen for part in parts
-    ]
     # Both sides hold only what is clustered again, else a glitch labelled since would count.
-    again = set(selection.ids)
-    return rows, match_clusters(current, [members[row.id] & again for row in rows])
+    members: dict[UUID, set[object]] = {}
+    for cluster_id, glitch_id in session.execute(
+        select(ClusterMember.cluster_id, ClusterMember.glitch_id).where(
+            ClusterMember.cluster_id.in_(latest), is_any_of(ClusterMember.glitch_id, selection.ids)
+        )
+    ):
+        members.setdefault(cluster_id, set()).add(glitch_id)
+    rows = session.execute(
+        select(Cluster, ClusteringRun.created_at)
+        .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
+        .where(is_any_of(Cluster.id, list(members)))
+        .order_by(Cluster.id)
+    ).all()
+    stored: dict[object, datetime] = {
+        row.id: row.created_at
+        for row in session.execute(
+            select(Glitch.id, Glitch.created_at).where(is_any_of(Glitch.id, selection.ids))
+        )
+    }
+    current: list[set[object]] = [
+        {selection.ids[index] for index in part.cluster.members} for part in parts
+    ]
+    came = [sorted(stored[key] for key in mine if key in stored) for mine in current]
+    n_seen = np.array([[bisect_right(times, made) for _, made in rows] for times in came], int)
+    earlier = [cluster for cluster, _ in rows]
+    return earlier, match_clusters(current, [members[row.id] for row in earlier], n_seen)
 
 
 class ClusterHandler(OneTransaction):

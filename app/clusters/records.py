@@ -91,7 +91,9 @@ class Cluster(Model):
     id: UUID
     run_id: UUID
     identity: UUID = Field(description="The same for the same cluster in every run.")
-    previous_id: UUID | None = Field(description="The same cluster in the run before.")
+    previous_id: UUID | None = Field(
+        description="The same cluster in the latest run of its kind that found it."
+    )
     overlap: float | None = Field(description="Jaccard index with it; higher is more the same.")
     size: int
     stability: float = Field(description="0 to 1; higher is more stable.")

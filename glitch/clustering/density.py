@@ -8,6 +8,7 @@ vectors of length one the Euclidean distance d and the angle a obey d = 2 sin(a 
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -119,30 +120,40 @@ def find_clusters(
 
 
 def match_clusters(
-    current: Sequence[AbstractSet[object]], previous: Sequence[AbstractSet[object]]
+    current: Sequence[AbstractSet[object]],
+    previous: Sequence[AbstractSet[object]],
+    n_seen: Int[np.ndarray, "current previous"],
 ) -> list[Match | None]:
     """Which earlier cluster each cluster continues, if any; none is continued twice.
 
     The pairing has the largest possible sum of Jaccard indices; pairs below ``SAME_FROM`` are no
-    pairs. Leave out of ``current`` what the earlier run could not have seen, else growth alone
-    would make a cluster another.
+    pairs.
+
+    Args:
+        current: The members of each cluster.
+        previous: Those of each earlier one that were clustered again.
+        n_seen: How many members of each current one the run of each earlier one could see: what
+            came since is no difference, else growth alone would make a cluster another.
     """
     if not current or not previous:
         return [None] * len(current)
     from scipy.optimize import linear_sum_assignment  # takes its time to import
 
-    overlaps = np.array([[_jaccard(new, old) for old in previous] for new in current])
+    holders: defaultdict[object, list[int]] = defaultdict(list)
+    for column, old in enumerate(previous):
+        for member in old:
+            holders[member].append(column)
+    overlaps = np.zeros((len(current), len(previous)))
+    for row, new in enumerate(current):
+        shared = Counter(column for member in new for column in holders.get(member, ()))
+        for column, n in shared.items():
+            overlaps[row, column] = n / (n_seen[row, column] + len(previous[column]) - n)
     overlaps[overlaps < SAME_FROM] = 0.0
     matches: list[Match | None] = [None] * len(current)
     for row, column in zip(*linear_sum_assignment(overlaps, maximize=True), strict=True):
         if overlaps[row, column] > 0:
             matches[row] = Match(int(column), float(overlaps[row, column]))
     return matches
-
-
-def _jaccard(one: AbstractSet[object], other: AbstractSet[object]) -> float:
-    union = len(one | other)
-    return len(one & other) / union if union else 0.0
 
 
 def _hdbscan(

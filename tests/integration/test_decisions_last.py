@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from acts import Accept, Dismiss, Merge, Split, Undo, review
+import pytest
+from acts import Accept, Comment, Dismiss, Merge, Split, Undo, review
 from found_clusters import ADA, ANOTHER, KNOWN, NOVEL, OTHER, Fill, cluster_now, decide, members
 from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
 from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
@@ -76,6 +79,24 @@ def test_the_few_that_wait_stay_when_all_the_others_are_labelled(
         assert (waiting.state, members(session, waiting)) == ("flagged", off)
         assert "They make 1 cluster." in run.detail
         assert "What a decision parted stays apart: parts of 4 glitches." in run.detail
+
+
+@pytest.mark.parametrize("otherwise", [{"fdr": 1e-4}, {"min_cluster_size": 200}])
+@pytest.mark.parametrize("act", [Merge("Whistle"), Dismiss(), Comment("Hm")])
+def test_a_run_that_finds_a_cluster_no_more_takes_nothing_back(
+    session: Session, flagged: records.Cluster, fill: Fill, act: Any, otherwise: dict[str, Any]
+) -> None:
+    """Between two alike: one at a stricter rate, or of larger clusters. It is no new cluster."""
+    decide(session, flagged, act)
+    state = get_cluster(session, flagged.id).state
+    run_clustering(session, ClusteringParameters(**{"fdr": 0.05} | otherwise), author="someone")
+    fill(4, NOVEL)
+    _, found = cluster_now(session)
+    [again] = [one for one in found if one.identity == flagged.identity]
+    assert again.state == state
+    assert history(session, again.id).events
+    # What came to it since may wait beside it.
+    assert all(one.summary.get("beside") == str(flagged.identity) for one in found if one != again)
 
 
 def test_a_part_that_waits_stays_whole_when_what_held_it_together_is_labelled(

@@ -109,10 +109,15 @@ def test_identical_glitches_and_a_vector_of_zeros_do_no_harm() -> None:
         assert np.isfinite(cluster.probabilities).all()
 
 
+def seen(current: list[set[int]], n_previous: int) -> np.ndarray:
+    """All members were there in every earlier run."""
+    return np.array([[len(one)] * n_previous for one in current])
+
+
 def test_a_later_run_recognises_clusters() -> None:
     previous = [set(range(20)), set(range(20, 40)), set(range(40, 45))]
     current = [{*range(22, 40), 99}, set(range(1, 20)), set(range(60, 70))]
-    first, second, third = match_clusters(current, previous)
+    first, second, third = match_clusters(current, previous, seen(current, 3))
     assert first is not None
     assert second is not None
     assert (first.previous, second.previous) == (1, 0)
@@ -121,11 +126,22 @@ def test_a_later_run_recognises_clusters() -> None:
     assert third is None
 
 
+def test_growth_alone_makes_no_cluster_another() -> None:
+    """Of a hundred members the run before could see twenty, an older one ten of these."""
+    current, previous = [set(range(100))], [set(range(20)), set(range(10))]
+    assert match_clusters(current, previous, seen(current, 2)) == [None]
+    [grown] = match_clusters(current, previous, np.array([[20, 40]]))
+    assert grown == (0, pytest.approx(1))
+    [older] = match_clusters(current, previous[1:], np.array([[10]]))
+    assert older == (0, pytest.approx(1))
+
+
 def test_no_cluster_is_continued_twice_and_slight_overlap_is_none() -> None:
-    (larger, smaller) = match_clusters([set(range(7)), set(range(7, 10))], [set(range(10))])
+    parts: list[set[int]] = [set(range(7)), set(range(7, 10))]
+    (larger, smaller) = match_clusters(parts, [set(range(10))], seen(parts, 1))
     assert larger is not None
     assert smaller is None
-    assert match_clusters([set(range(10))], [{0, 1, *range(20, 30)}]) == [None]
-    assert match_clusters([], [{1}]) == []
-    assert match_clusters([{1}], []) == [None]
+    assert match_clusters([set(range(10))], [{0, 1, *range(20, 30)}], np.array([[10]])) == [None]
+    assert match_clusters([], [{1}], np.empty((0, 1), int)) == []
+    assert match_clusters([{1}], [], np.empty((1, 0), int)) == [None]
     assert 0 < SAME_FROM < 0.5
