@@ -233,8 +233,8 @@ def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
             for event in unseen[-_EVENTS_NAMED:]
         )
         raise ConflictError(
-            f"Somebody was quicker, so nothing was changed. Since you looked: {done}. Reload the "
-            f"{log.thing} and decide again."
+            f"Somebody was quicker, so nothing was changed. Since you looked: {done}. Look "
+            f"at the {log.thing} as it is now, and decide again."
         )
 
 

@@ -204,6 +204,17 @@ def test_the_second_reviewer_is_told_in_place(reviewer: Walker, clusters: list[U
     assert "Late_Whistle" not in reviewer.get("/ui/classes").text
 
 
+def test_the_second_reviewer_of_a_cluster_that_was_split_keeps_what_was_typed(
+    reviewer: Walker, clusters: list[UUID], glitches: list[GlitchRecord]
+) -> None:
+    page = reviewer.get(f"/ui/clusters/{clusters[0]}")
+    decide(reviewer, page, "split", member=[str(glitches[0].id), str(glitches[10].id)])
+    late = decide(reviewer, page, "promote", new_class="Late_Whistle", text="Mine.")
+    assert late.status == 409
+    assert "the part of 2" in late.text
+    assert "You had typed “Late_Whistle” and “Mine.”." in late.text
+
+
 @pytest.mark.parametrize(
     ("act", "values", "status", "sentence"),
     [
