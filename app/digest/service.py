@@ -1,12 +1,14 @@
 """What is new in the catalogue: one answer for the page, the API, the webhook and the mail."""
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from pydantic import Field, computed_field
-from sqlalchemy import exists, func, select, union_all
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from app.classes.tables import ClassEvent
@@ -33,7 +35,7 @@ _ACTS = {
     "assign": "times members labelled",
     "accept": "times suggestions accepted",
     "comment": "comments",
-    "undo": "acts undone or redone",
+    "undo": "earlier acts undone or redone",
     "create": "classes made",
 }
 
@@ -183,16 +185,8 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
         .order_by(ClusteringRun.created_at.desc())
         .limit(_MOST_LISTED)
     )
-    acts = union_all(
-        *(
-            select(table.author, table.kind).where(table.created_at >= since)
-            for table in (ReviewEvent, ClassEvent)
-        )
-    ).subquery()
-    decided = session.execute(
-        select(acts.c.author, acts.c.kind, func.count())
-        .group_by(acts.c.author, acts.c.kind)
-        .order_by(acts.c.author, acts.c.kind)
+    decided = Counter(
+        told for table in (ReviewEvent, ClassEvent) for told in _decided(session, table, since)
     )
     has_failed = Job.state == "failed", Job.finished_at >= since
     n_failed = session.scalar(select(func.count()).select_from(Job).where(*has_failed)) or 0
@@ -208,12 +202,31 @@ def digest(session: Session, *, days: int = 1, since: datetime | None = None) ->
         glitches=[NewGlitches.model_validate(row) for row in glitches],
         runs=[NewRun.model_validate(row) for row in runs],
         decisions=[
-            Decisions(author=author, what=_ACTS.get(kind, "classes changed"), count=number)
-            for author, kind, number in decided
+            Decisions(author=author, what=what, count=number)
+            for (author, what), number in sorted(decided.items())
         ],
         failed_jobs=[FailedJob.model_validate(row) for row in failed],
         n_failed_jobs=n_failed,
     )
+
+
+def _decided(
+    session: Session, table: type[ReviewEvent] | type[ClassEvent], since: datetime
+) -> Iterator[tuple[str, str]]:
+    """Author and act of what stands: nothing that was undone since, or done again after."""
+    events = session.execute(
+        select(table.id, table.author, table.kind, table.undoes_event_id)
+        .where(table.created_at >= since)
+        .order_by(table.id.desc())
+    ).all()
+    new = {event.id for event in events}
+    undone = set[int]()  # filled by the latest first, which nothing undid
+    for event in events:
+        if event.undoes_event_id in new:
+            if event.id not in undone:
+                undone.add(event.undoes_event_id)
+        elif event.id not in undone:
+            yield event.author, _ACTS.get(event.kind, "classes changed")
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,28 @@ def test_what_is_new_by_json(service: Service) -> None:
         assert client.get("/digest").status_code == 401
 
 
+def test_what_was_undone_is_not_told_as_decided(service: Service) -> None:
+    """Neither is its undo; what was done again is."""
+    with service.client("reviewer") as client:
+
+        def decided() -> list[str]:
+            return sorted(one["what"] for one in client.get("/digest").json()["decisions"])
+
+        (cluster,) = client.get("/clusters", params={"state": "dismissed"}).json()["items"]
+        address = f"/clusters/{cluster['id']}"
+        done = client.get(f"{address}/history").json()["items"][0]["id"]
+
+        def turn(action: str) -> None:
+            last = client.get(f"{address}/history").json()["last_event_id"]
+            asked = {"action": action, "event_id": done, "last_event_id": last}
+            client.post(f"{address}/review", json=asked).raise_for_status()
+
+        turn("undo")
+        assert decided() == ["clusters or classes merged"]
+        turn("redo")
+        assert decided() == ["clusters dismissed", "clusters or classes merged"]
+
+
 def test_clusters_wait_in_the_latest_run_alone(
     service: Service, glitches: list[GlitchRecord]
 ) -> None:
