@@ -157,6 +157,25 @@ def test_no_table_of_a_page_is_scrolled_sideways(
         assert max(too_wide) <= 0, (path, too_wide)
 
 
+@pytest.mark.parametrize("width", [390, 620])
+def test_rows_of_the_catalogue_stand_by_themselves_on_a_phone(
+    browser: Browser, glitches: list[GlitchRecord], width: int
+) -> None:
+    """With many columns, sorted from the row of their names; the class leads to the glitch."""
+    columns = "detector", "time", "snr", "frequency", "q", "quality", "novelty", "channel", "id"
+    browser.look(width, "light")
+    browser.open(f"/ui/glitches?view=table&column={'&column='.join(columns)}")
+    frame = browser.find(".scroll")
+    assert frame.get_property("scrollWidth") <= frame.get_property("clientWidth")
+    rows = browser.driver.find_elements(By.CSS_SELECTOR, "#glitches tbody tr")
+    assert all("None" not in row.text for row in rows)
+    name = rows[0].find_element(By.CSS_SELECTOR, "th a")
+    assert name.get_attribute("href").startswith(f"{browser.url}/ui/glitches/")
+    browser.driver.find_element(By.LINK_TEXT, "SNR").click()
+    browser.wait_for("/ui/glitches?")
+    assert "sort=" in browser.driver.current_url
+
+
 def test_an_open_menu_does_not_widen_a_phone(
     browser: Browser, glitches: list[GlitchRecord]
 ) -> None:

@@ -65,6 +65,19 @@ def archive(**members: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def test_the_pages_of_an_empty_installation_fit_a_phone(
+    chromium: webdriver.Chrome, service: Service
+) -> None:
+    """Before the other tests of this module, which store glitches."""
+    browser = Browser(chromium, service, "admin")
+    browser.look(390, "light")
+    browser.open("/ui/clusters")
+    assert "The catalogue is empty" in browser.find("main").text
+    for page in ("clusters", "glitches", "map", "label-audit", "jobs", "digest", "classes"):
+        browser.open(f"/ui/{page}")
+        assert_fits(browser, page)
+
+
 def test_a_dropped_batch_is_followed_to_its_end(browser: Browser, service: Service) -> None:
     content = archive(
         **{f"L1_crowd0000{index}_spectrogram_1.0": picture(60 + index) for index in range(3)},
@@ -178,12 +191,16 @@ def test_the_pages_of_work_are_accessible_and_fit(
     assert_accessible(browser, "the login")
 
 
-def assert_accessible(browser: Browser, path: str) -> None:
-    axe = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text()
+def assert_fits(browser: Browser, path: str) -> None:
     found = browser.driver.execute_script(
         "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
     assert found <= 0, path
+
+
+def assert_accessible(browser: Browser, path: str) -> None:
+    axe = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text()
+    assert_fits(browser, path)
     browser.driver.execute_script(axe)
     report, passed = browser.driver.execute_async_script(
         "const done = arguments[0];"

@@ -302,7 +302,10 @@ def catalogue_table(
     query: CatalogueQuery, glitches: tuple[GlitchRecord, ...], judgements: Mapping[UUID, Judgement]
 ) -> CatalogueTable:
     """The page as a table, with the columns and the order that the address asks for."""
-    shown = tuple(name for name in _COLUMNS if name in (query.columns or SHOWN_AT_FIRST))
+    # The class, which leads to the glitch, is always there.
+    shown = tuple(
+        name for name in _COLUMNS if name in ("class", *(query.columns or SHOWN_AT_FIRST))
+    )
     by, is_falling = query.sort or ("", False)
 
     return CatalogueTable(
