@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import threading
 import time
+from collections.abc import Callable
 
 import psutil
 from redis import Redis
@@ -29,9 +30,14 @@ _last_sign = multiprocessing.get_context("fork").RawValue("d", time.monotonic())
 
 
 class AtWork:
-    """Signs of life of one process of the pool, for as long as it is at a task."""
+    """Signs of life of one process of the pool, for as long as it is at a task.
 
-    def __init__(self) -> None:
+    ``tell`` tells others of it every two seconds: at a long chunk no message is taken, and a worker
+    of a batch system takes none at all.
+    """
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell = tell
         self._is_at_work = threading.Event()
         threading.Thread(target=self._keep, name="at-work", daemon=True).start()
 
@@ -46,6 +52,7 @@ class AtWork:
     def _keep(self) -> None:
         while self._is_at_work.wait():
             _last_sign.value = time.monotonic()
+            self._tell()
             time.sleep(LOOK_EVERY_S)
 
 

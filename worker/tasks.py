@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from redis import Redis
@@ -35,7 +35,7 @@ class Process:
         self.notifier = broker.CeleryNotifier(redis_url)
         self.redis: Redis = broker.open_redis(redis_url)
         self.settings = settings
-        self.at_work = AtWork()
+        self.at_work = AtWork(self._tell_alive)
         self.sessions: sessionmaker[Session] = make_session_factory(
             self.engine, info=notifier_info(self.notifier)
         )
@@ -46,6 +46,10 @@ class Process:
             is_stopping=is_stopping,
             on_abandoned=leave_now,
         )
+
+    def _tell_alive(self) -> None:
+        with suppress(RedisError):
+            broker.note_worker_alive(self.redis)
 
     def work(self, job_id: UUID) -> None:
         """Do a slice of a job, and notify again where more is due."""

@@ -291,14 +291,6 @@ def jobs_at_their_end(session: Session) -> tuple[UUID, ...]:
     return tuple(session.scalars(jobs.order_by(Job.created_at).limit(_MOST_LOOKED_AT)))
 
 
-def is_any_chunk_at_work(session: Session) -> bool:
-    """Whether some worker holds a lease that has not run out."""
-    at_work = select(JobChunk.ordinal).where(
-        JobChunk.state == "running", ~is_past(JobChunk.lease_until, LONGEST_LEASE)
-    )
-    return session.scalar(at_work.limit(1)) is not None
-
-
 def open_job_load(session: Session) -> dict[str, tuple[int, float]]:
     """How many jobs wait and run, and for how long the oldest has been there, in seconds."""
     age = func.extract("epoch", DATABASE_CLOCK - func.min(Job.created_at))

@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.errors import ServiceError
 from app.core.migrate import current_revision, head_revision
 from app.jobs.broker import check_takes_messages, is_worker_alive
-from app.jobs.leases import is_any_chunk_at_work
 from app.models.checkpoints import active_checkpoint
 from app.models.inference import Encoders
 from glitch.errors import GlitchError
@@ -143,13 +142,6 @@ class ReadinessProbe:
             return (
                 f"Redis does not answer, or takes no messages ({error}): jobs wait until it does."
             )
-        if not is_alive:
-            # A worker with one process leaves no sign while it is at a long chunk.
-            try:
-                with self._sessions() as session:
-                    is_alive = is_any_chunk_at_work(session)
-            except SQLAlchemyError:
-                is_alive = False
         return OK if is_alive else "No worker was heard for a minute: jobs wait until one runs."
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +20,11 @@ from api_fixtures import Service, picture, running_service
 from sqlalchemy import text
 
 from app.core.embedded import EmbeddedServer
-from app.jobs.broker import note_worker_alive, open_redis
+from app.jobs.broker import is_worker_alive, note_worker_alive, open_redis, workers_heard
 from app.launch.redis.broker import find_redis_server
 from app.models.index import IndexAudit
 from app.server.runtime import Runtime
+from worker.tasks import Process
 
 FOLDER = Path(__file__).parents[2] / "operations"
 NAME = re.compile(r"\b(?:glitch|process)_[a-z_]+")
@@ -94,6 +96,24 @@ def test_metrics_tell_how_background_work_stands(scrape: str) -> None:
     assert found["glitch_api_processes"] == 1
     assert found["glitch_api_resident_bytes"] == found["glitch_api_largest_resident_bytes"] > 1e7
     assert found["glitch_api_cpu_seconds_total"] > 0
+
+
+def test_a_worker_at_a_long_chunk_is_heard(
+    service: Service, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes no message meanwhile, and one that ends when it is idle takes none at all."""
+    monkeypatch.setattr("worker.stalled.LOOK_EVERY_S", 0.05)
+    process = Process(service.settings, service.engine.url.render_as_string(False), redis_url)
+    with open_redis(redis_url) as redis:
+        redis.flushall()
+        with process.at_work:
+            for _ in range(2):  # and again, for a sign is good for some minutes
+                deadline = time.monotonic() + 30
+                while not workers_heard(redis) or not is_worker_alive(redis):
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+                redis.flushall()
+    process.close()
 
 
 def test_pages_are_told_apart_from_the_api(scrape: str) -> None:
