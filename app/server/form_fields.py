@@ -19,8 +19,6 @@ FrequencyRange = Annotated[
     str | None,
     Form(description="Of pictures: lowest and highest Hz, as 10,4096, where not 10,2048."),
 ]
-# Pages that read an address by themselves, and what it may hold several of there.
-_OF_CATALOGUE = ("/ui/glitches", "/ui/exports"), {"ifo", "column"}
 _ONE_FILE = (
     "Send one {name}, not {count}: pack several into one tar or zip, or send each as a request of "
     "its own."
@@ -34,8 +32,7 @@ async def check_form_fields(request: Request) -> None:
         InvalidRequestError: naming the field, and those that there are.
     """
     route = request.scope.get("route")
-    content_type = request.headers.get("content-type", "").lower()
-    if not isinstance(route, APIRoute) or not content_type.startswith("multipart/form-data"):
+    if not isinstance(route, APIRoute):
         return
     params = list(_body_params(route.dependant))
     form = await request.form()  # read already: Starlette keeps it
@@ -72,9 +69,7 @@ async def check_query(request: Request) -> None:
     route = request.scope.get("route")
     if not often or not isinstance(route, APIRoute):
         return
-    pages, takes = _OF_CATALOGUE
-    if not request.url.path.startswith(pages):
-        takes = set(_lists(route.dependant))
+    takes = set(_lists(route.dependant))
     for name in often:
         if name not in takes:
             raise InvalidRequestError(

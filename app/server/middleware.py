@@ -113,6 +113,7 @@ class BodyBounds:
         is_batch = scope["path"] in _BATCH_PATHS
         limit = self.batch_bytes if is_batch else self.max_bytes
         is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+        scope.setdefault("state", {})["is_multipart"] = is_form
         if not is_form:
             limit = min(limit, _SMALL_BODY_BYTES)
         timeout_s = self.batch_timeout_s if is_batch else self.timeout_s

@@ -59,8 +59,8 @@ async def transaction(request: Request, runtime: RuntimeDep) -> AsyncIterator[Se
         BusyError: if the request gets no place in time.
     """
     admissions = runtime.admissions
-    is_upload = request.headers.get("content-type", "").startswith("multipart/form-data")
-    async with (admissions.uploads if is_upload else admissions.reads).place():
+    places = admissions.uploads if request.state.is_multipart else admissions.reads
+    async with places.place():
         session = runtime.sessions()
         try:
             yield session

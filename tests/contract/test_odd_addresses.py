@@ -147,6 +147,7 @@ def test_no_odd_value_is_a_server_error(service: Service, known: str) -> None:
         ("/ui/glitches?snr_min=5&snr_min=50", 400),
         ("/ui/exports?ifo=H1&format=csv&ifo=L1", 200),
         ("/ui/clusters?ifo=H1&ifo=L1", 400),
+        ("/ui/glitches/x/record.json?ifo=H1&ifo=L1", 400),
     ],
 )
 def test_no_value_of_several_is_dropped(service: Service, target: str, status: int) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
 from app.clusters.service import get_cluster
@@ -11,7 +11,7 @@ from app.core.errors import InvalidRequestError
 from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Submitter
 from app.frame.failures import see_other
 from app.glitches.exports.service import format_named, start_export
-from app.glitches.pages.query import parse_catalogue_query
+from app.glitches.pages.query import AddressedQuery, CatalogueQuery
 from app.glitches.records import GlitchFilters
 from app.jobs.pages.view import job_href
 from app.server.answers import export_answer, exported_answer
@@ -23,28 +23,28 @@ router = APIRouter(route_class=PageRoute)
 @router.get("/exports", dependencies=[ForReaders])
 def export(
     *,
-    request: Request,
     runtime: RuntimeDep,
     session: SessionDep,
+    query: AddressedQuery,
     format: str = "csv",  # noqa: A002  (the name in the address)
     cluster: UUID | None = None,
 ) -> Response:
     """The glitches that pass the catalogue's filters, those of one cluster if one is named."""
-    filters, name = _selection(request, session, cluster)
+    filters, name = _selection(query, session, cluster)
     return export_answer(runtime, session, filters, format_named(format), name)
 
 
 @router.post("/exports", dependencies=[CsrfChecked])
 def start(
     *,
-    request: Request,
     session: SessionDep,
     principal: Submitter,
+    query: AddressedQuery,
     format: str = "csv",  # noqa: A002
     cluster: UUID | None = None,
 ) -> Response:
     """Have a file written that is too large to wait for; the job's page gives it."""
-    filters, _ = _selection(request, session, cluster)
+    filters, _ = _selection(query, session, cluster)
     job = start_export(session, filters, format, principal=principal)
     return see_other(job_href(job), done="export")
 
@@ -56,10 +56,9 @@ def exported(runtime: RuntimeDep, session: SessionDep, job_id: UUID) -> Response
 
 
 def _selection(
-    request: Request, session: Session, cluster: UUID | None
+    query: CatalogueQuery, session: Session, cluster: UUID | None
 ) -> tuple[GlitchFilters, str]:
     """What an address asks for, and what to call the file."""
-    query = parse_catalogue_query(request.query_params)
     if query.errors:
         raise InvalidRequestError(" ".join(query.errors))
     if cluster is None:

@@ -22,6 +22,7 @@ from app.frame.words import ORIGIN_TEXTS, card, count, export_links, frequency, 
 from app.glitches.exports.service import format_named
 from app.glitches.pages.query import (
     UNLABELLED,
+    AddressedQuery,
     CatalogueQuery,
     FilterForm,
     filter_form,
@@ -118,12 +119,14 @@ PAGE_SIZE = 48  # fills whole rows of 2, 3, 4, 6 and 8 cards
 
 @router.get("/glitches")
 def catalogue(
-    request: Request, session: SessionDep, principal: Reader, event: UUID | None = None
+    request: Request,
+    session: SessionDep,
+    principal: Reader,
+    query: AddressedQuery,
+    event: UUID | None = None,
 ) -> Response:
     """One page of the glitches that pass the filters; ``event`` is what was just labelled."""
-    return _shown(
-        request, session, principal, parse_catalogue_query(request.query_params), undo=event
-    )
+    return _shown(request, session, principal, query, undo=event)
 
 
 def _shown(

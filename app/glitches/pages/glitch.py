@@ -31,7 +31,13 @@ from app.frame.words import (
 )
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.neighbours import find_neighbours
-from app.glitches.pages.query import CatalogueQuery, FilterForm, filter_form, parse_catalogue_query
+from app.glitches.pages.query import (
+    AddressedQuery,
+    CatalogueQuery,
+    FilterForm,
+    filter_form,
+    parse_catalogue_query,
+)
 from app.glitches.records import EmbeddingRecord, GlitchRecord, Label
 from app.glitches.service import find_embedding, find_glitch, list_views
 from app.models.pages.strips import strip_section
@@ -223,17 +229,16 @@ LONGEST_LABEL = 100
 
 @router.get("/glitches/{public_id}")
 def glitch_page(
-    request: Request, session: SessionDep, principal: Reader, public_id: str
+    request: Request, session: SessionDep, principal: Reader, public_id: str, near: AddressedQuery
 ) -> Response:
     """The page of one glitch, by our id or Gravity Spy's."""
-    params = request.query_params
-    show = params.get("show", SEEN)
+    show = request.query_params.get("show", SEEN)
     page = glitch_page_of(
         session,
         find_or_refuse(session, public_id),
         principal,
         base=base_url(request),
-        near=parse_catalogue_query(params),
+        near=near,
         show=show if show in SHOWS else SEEN,
         templates=runtime_of(request).settings.links,
     )

@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
 
+from fastapi import Depends, Query, Request
 from fastapi.datastructures import QueryParams
 
 from app.frame.contexts import Choice
@@ -129,6 +131,21 @@ def parse_catalogue_query(params: QueryParams) -> CatalogueQuery:
     )
     reader.compare(filters)
     return CatalogueQuery(values, ifos, columns, filters, reader.window(), tuple(reader.errors))
+
+
+_Several = Annotated[list[str] | None, Query()]
+
+
+async def _from_address(
+    request: Request,
+    ifo: _Several = None,  # noqa: ARG001 - named for ``check_query``: of these an address may
+    column: _Several = None,  # noqa: ARG001 - hold several
+) -> CatalogueQuery:
+    return parse_catalogue_query(request.query_params)
+
+
+AddressedQuery = Annotated[CatalogueQuery, Depends(_from_address)]
+"""The selection that the address of a request describes."""
 
 
 class _Reader:
