@@ -20,7 +20,7 @@ def _for_ever(*_: Any, **__: Any) -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from app.batches import api as batches
+    from app.batches import options
     from app.core.settings import Settings
     from app.main import create_app
     from app.server.http_protocol import http_server
@@ -28,6 +28,6 @@ if __name__ == "__main__":
     if sys.argv[2] == "storage":
         os.fsync = _for_ever  # the file is written, and has no name yet
     elif sys.argv[2] == "storing":
-        batches.submit_batch = _for_ever  # type: ignore[assignment]  # it has, and no job
+        options.submit_batch = _for_ever  # type: ignore[assignment]  # it has, and no job
     listener = socket.socket(fileno=int(sys.argv[1]))
     http_server(create_app(Settings())).run(sockets=[listener])

@@ -1,16 +1,14 @@
 """`POST /batches`: thousands of glitches in one upload, done by a job."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, File, Form, UploadFile
 from pydantic import Field
 
-from app.batches.cleanup import hold_uploads
-from app.batches.options import MERGE_WINDOW_S, options_said, submit_batch
+from app.batches.options import MERGE_WINDOW_S, keep_batch, options_said
 from app.batches.quality import FILTER
-from app.batches.storage import check_kept, keep_upload
 from app.core.access import Role, require_role
 from app.core.model import Model
 from app.glitches.upload import clean_name
@@ -107,19 +105,16 @@ def new_batch(
     require_role(principal, Role.SUBMITTER)
     server = runtime.settings.segment_server
     options = options_said(clean_name(file.filename), segment_server=server, **vars(said))
-    data_dir = runtime.settings.data_dir
-    digest, n_bytes, is_known = keep_upload(data_dir, file.file)
-    rows = None if manifest is None else keep_upload(data_dir, manifest.file)[0]
-    hold_uploads(session)
-    check_kept(data_dir, digest, rows)
-    options = replace(options, upload=digest, manifest=rows)
-    job = submit_batch(session, options, principal)
-    own = f"{base}/jobs/{job.id}"
+    rows = None if manifest is None else manifest.file
+    sent = keep_batch(
+        session, runtime.settings.data_dir, options, file.file, rows, author=principal
+    )
+    own = f"{base}/jobs/{sent.job.id}"
     return Batch(
-        job=job.id,
-        state=job.state,
-        upload=digest,
-        n_bytes=n_bytes,
-        is_known_upload=is_known,
+        job=sent.job.id,
+        state=sent.job.state,
+        upload=sent.digest,
+        n_bytes=sent.n_bytes,
+        is_known_upload=sent.is_known,
         links=BatchLinks(job=own, items=f"{own}/items", events=f"{own}/events"),
     )

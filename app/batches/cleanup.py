@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.batches.options import KIND
 from app.batches.remote import open_data_folder
-from app.batches.storage import FOLDER, clear_work
+from app.batches.storage import FOLDER, UPLOADS_LOCK, clear_work
 from app.core.storage import Kept, SharedFolder, storage_of
 from app.jobs.finalising import DATABASE_CLOCK
 from app.jobs.records import OPEN_STATES
@@ -28,7 +28,6 @@ _WITH_FILES = (KIND, "references")  # kinds of jobs that keep files in the data 
 KEEP_DONE = timedelta(days=1)  # of a batch without a failure: nothing can be retried
 ABANDONED_S = 6 * 3600.0  # what no job names, and nobody has written to for so long
 _JOBS_AT_ONCE = 500
-_LOCK = 6_720_341_908  # any constant; whoever keeps and whoever removes must agree on it
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _IS_REMOVED = exists().where(JobEvent.job_id == Job.id, JobEvent.name == INPUTS_REMOVED)
 
@@ -42,18 +41,13 @@ class Removed:
     leftovers: int = 0  # of requests and workers that were killed
 
 
-def hold_uploads(session: Session) -> None:
-    """Let nothing be removed until the end of the transaction, which stores who needs a file."""
-    session.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _LOCK})
-
-
 def clean_up_batches(session: Session, data_dir: Path, keep: timedelta) -> Removed:
     """Remove what no job needs: uploads, unpacked members, half-received files.
 
     Of a job that can be retried the files are kept for ``keep`` after its end, else for a day
     at most. The transaction must be short: whoever stores a batch waits for it.
     """
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPLOADS_LOCK})
     jobs = 0
     for job_id in session.scalars(_past_their_time(keep)).all():
         clear_work(data_dir, job_id)

@@ -7,12 +7,14 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from sqlalchemy.orm import Session
 
 from app.batches.quality import FILTER, MARK, flags_named
+from app.batches.storage import check_kept, hold_uploads, keep_upload
 from app.core.access import Principal, Role, require_role
 from app.core.errors import InvalidRequestError
 from app.glitches.tables import ORIGINS
@@ -167,6 +169,40 @@ def options_said(name: str, *, segment_server: str | None = None, **said: Any) -
     if origin is not None and origin not in ORIGINS:
         raise InvalidRequestError(f"There is no such origin: give one of {', '.join(ORIGINS)}.")
     return options
+
+
+@dataclass(frozen=True)
+class SentBatch:
+    """A batch whose file is kept, and whose job is stored."""
+
+    job: JobRecord
+    digest: str  # of the file
+    n_bytes: int
+    is_known: bool  # whether the same file was kept already
+
+
+def keep_batch(
+    session: Session,
+    data_dir: Path,
+    options: BatchOptions,
+    file: BinaryIO,
+    manifest: BinaryIO | None,
+    *,
+    author: Principal,
+) -> SentBatch:
+    """Keep what was sent, and store the job that ingests it, so that no cleanup comes in between.
+
+    Raises:
+        PermissionDeniedError: if the author may not store.
+        FormatError: if a file is empty.
+        BusyError: if one was removed as it came.
+    """
+    digest, n_bytes, is_known = keep_upload(data_dir, file)
+    rows = None if manifest is None else keep_upload(data_dir, manifest)[0]
+    hold_uploads(session)
+    check_kept(data_dir, digest, rows)
+    job = submit_batch(session, replace(options, upload=digest, manifest=rows), author)
+    return SentBatch(job, digest, n_bytes, is_known)
 
 
 def submit_batch(session: Session, options: BatchOptions, author: Principal) -> JobRecord:

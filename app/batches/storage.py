@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from uuid import UUID
 
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
 from app.core.errors import BusyError, InvalidRequestError
 from app.core.storage import storage_of
 from app.glitches.upload import clean_name
 from glitch.errors import FormatError
 
 FOLDER = "batches"
+UPLOADS_LOCK = 6_720_341_908  # any constant; who keeps and who removes must agree on it
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PIECE = 1 << 20
 
@@ -71,6 +75,11 @@ def upload_path(data_dir: Path, digest: str) -> Path:
     if not _DIGEST.fullmatch(digest) or not storage_of(data_dir).fetch(path):
         raise FormatError("The uploaded file is no longer kept: send the batch again.")
     return path
+
+
+def hold_uploads(session: Session) -> None:
+    """Let nothing be removed until the end of the transaction, which stores who needs a file."""
+    session.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": UPLOADS_LOCK})
 
 
 def check_kept(data_dir: Path, *digests: str | None) -> None:

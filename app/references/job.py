@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 from sqlalchemy.orm import Session
 
-from app.batches.cleanup import hold_uploads
-from app.batches.storage import uploads_folder, work_folder
+from app.batches.storage import hold_uploads, uploads_folder, work_folder
 from app.core.errors import InvalidRequestError, NotReadyError
 from app.core.fetching import is_trouble
 from app.core.storage import storage_of

@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
@@ -24,8 +27,10 @@ from api_fixtures import (
     tiny_data_folder,
 )
 from jobs_fixtures import KIND, ProbeHandler, register
+from sqlalchemy import text
 from web_fixtures import Page, Walker, fill_catalogue
 
+from app.batches.storage import UPLOADS_LOCK
 from app.core.access import verify_token
 from app.core.embedded import EmbeddedServer
 from app.core.engine import make_session_factory
@@ -174,6 +179,25 @@ def test_what_is_wrong_with_a_batch_stands_beside_the_form(
     for name, value in fields.items():
         if name in form.fields:
             assert form.fields[name] == value[:200]
+
+
+def test_a_cleanup_and_a_batch_from_the_form_wait_for_each_other(
+    service: Service, submitter: Walker
+) -> None:
+    """Else a job could be stored for a file that was removed in the same moment."""
+    form, content = submitter.get("/ui/batch"), archive(alone=b"of this test")
+    kept = service.settings.data_dir / "batches" / "uploads" / sha256(content).hexdigest()
+    with ThreadPoolExecutor(1) as thread, service.engine.begin() as cleanup:
+        cleanup.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPLOADS_LOCK})
+        files = [("file", ("a.zip", content))]
+        page = thread.submit(submitter.submit, form, "/ui/batch", files=files)
+        deadline = time.monotonic() + 30
+        while not kept.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        kept.unlink()
+        cleanup.commit()
+        assert page.result(30).status == 503
+    assert "removed as it came" in page.result().alerts[0]
 
 
 @pytest.mark.parametrize(("name", "start"), [("csv", b"event_time,ifo"), ("hdf5", b"\x89HDF")])

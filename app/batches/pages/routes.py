@@ -6,9 +6,9 @@ from typing import Annotated, BinaryIO, ClassVar
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 from sqlalchemy.orm import Session
 
-from app.batches.options import MERGE_WINDOW_S, options_said, submit_batch
+from app.batches.options import MERGE_WINDOW_S, keep_batch, options_said
 from app.batches.quality import FILTER, MARK
-from app.batches.storage import MOST_LOOSE_FILES, keep_upload, packed
+from app.batches.storage import MOST_LOOSE_FILES, packed
 from app.core.access import Principal, Role
 from app.core.errors import PermissionDeniedError, ServiceError
 from app.frame.contexts import Choice, PageContext
@@ -118,12 +118,11 @@ def _submit(
     files, manifests = files_chosen(sent[0]), files_chosen([sent[1]])
     if not manifests:
         files, manifests = _without_manifest(files)
+    rows = manifests[0][1] if manifests else None
     data_dir = runtime.settings.data_dir
     with packed(files) as (name, stream):
-        digest, _, _ = keep_upload(data_dir, stream)
-    rows = keep_upload(data_dir, manifests[0][1])[0] if manifests else None
-    options = replace(options, upload=digest, name=name, manifest=rows)
-    return submit_batch(session, options, principal)
+        options = replace(options, name=name)
+        return keep_batch(session, data_dir, options, stream, rows, author=principal).job
 
 
 _Files = list[tuple[str, BinaryIO]]
