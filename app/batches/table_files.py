@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from uuid import UUID
 
@@ -12,11 +12,14 @@ from sqlalchemy.orm import Session
 from app.decoding.files import kinds_of, open_triggers
 from app.glitches.tables import Glitch
 from glitch.detectors import detector_of_channel, detector_of_file_name
+from glitch.errors import FormatError
 from glitch.files.foreign import refuse_foreign
 from glitch.tables import Facts, TableRow, is_text_table, read_text_table, table_row, wanted_columns
+from glitch.tables.columns import may_be_segments
 from glitch.tables.reading import origin_of, text_columns
 from glitch.tables.root import is_root
 from glitch.tables.segments import is_text_of_segments
+from glitch.tables.times import are_rounded
 
 _ROWS, _ROOT_ROWS = 8192, 65_536  # read at a time; of ROOT more, as loading uproot takes a second
 _FIRST = 100  # rows by which it is told what a table is of
@@ -63,16 +66,34 @@ def read_table(path: Path, name: str) -> Iterator[TableRow]:
     """
     refuse_foreign(path, name)
     if holds_binary_table(path):
-        yield from _binary_rows(path, name)
-        return
-    origin = origin_of(text_columns(path))
-    for row in read_text_table(path, name):
-        yield row.with_origin(origin)
+        rows = _binary_rows(path, name)
+    else:
+        columns = text_columns(path)
+        _refuse_segments(columns, name)
+        origin = origin_of(columns)
+        rows = (row.with_origin(origin) for row in read_text_table(path, name))
+    first = list(islice(rows, _FIRST))
+    if are_rounded(row.facts.gps_time for row in first if row.facts is not None):
+        raise FormatError(
+            f"{name}: its times are all multiples of 64 s, as floats of 32 bits hold GPS times: "
+            "write them as float64, with all digits."
+        )
+    yield from chain(first, rows)
+
+
+def _refuse_segments(columns: Sequence[str], name: str) -> None:
+    if may_be_segments(columns):
+        raise FormatError(
+            f"{name} tells where something starts and ends and nothing else: of data-quality "
+            "segments send lines of start, end and length in s, without names; of triggers give "
+            "gps_time or snr as well."
+        )
 
 
 def _binary_rows(path: Path, name: str) -> Iterator[TableRow]:
     triggers = open_triggers(path, name)
     table = triggers.table
+    _refuse_segments(table.columns, name)
     ifo = table.ifo or detector_of_channel(table.channel) or detector_of_file_name(name)
     wanted = wanted_columns(table.columns)
     origin = origin_of(list(table.columns)) or ("omicron" if table.is_omicron else None)

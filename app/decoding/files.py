@@ -21,7 +21,7 @@ from glitch.strain.series import Strain
 from glitch.strain.source import Request
 from glitch.tables.hdf5 import TriggerTable
 from glitch.tables.root import MAGIC
-from glitch.tables.segments import Segments
+from glitch.tables.segments import Segments, is_text_of_segments
 from glitch.views import Preprocessing, Views
 
 _MIB = 1 << 20
@@ -113,7 +113,8 @@ def kinds_of(file: Path, name: str) -> FileKinds:
     Raises:
         FormatError: if it is of a kind that is known and not read.
     """
-    refuse_foreign(file, name)
+    if not is_text_of_segments(file):  # which may be JSON
+        refuse_foreign(file, name)
     if _is_frame(file):
         return FileKinds(is_strain=True)
     try:

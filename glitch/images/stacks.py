@@ -29,6 +29,8 @@ from glitch.files.hdf5 import (
 from glitch.files.npy import Stream, open_npz_archive, read_npy_header
 from glitch.images.arrays import views_in
 from glitch.images.containers import MAX_VALUES, Array, Container, check_array
+from glitch.tables.columns import has_times
+from glitch.tables.times import is_coarse, why_coarse
 from glitch.views import Preprocessing, Views
 
 _N_AXES = 4  # glitch, view, freq, time
@@ -61,8 +63,17 @@ class ViewStack:
         return self._count
 
     def columns(self) -> list[str]:
-        """The datasets of one value a glitch."""
-        return [name for name in dataset_names(self._tree) if self._is_column(name)]
+        """The datasets of one value a glitch.
+
+        Raises:
+            FormatError: if times are there in floats of 32 bits alone.
+        """
+        names = [name for name in dataset_names(self._tree) if self._is_column(name)]
+        coarse = [name for name in names if is_coarse(name, _dataset(self._tree, name).dtype)]
+        fine = [name for name in names if name not in coarse]
+        if coarse and not has_times(fine):
+            raise FormatError(why_coarse(coarse[0]))
+        return fine
 
     def _is_column(self, name: str) -> bool:
         dataset = _dataset(self._tree, name)

@@ -106,7 +106,8 @@ def _by_each_time(
     if rate < 1:
         raise StrainError(
             f"The times in {shown_name} lie {step:.3g} s apart, as no strain's do. If it is a "
-            "table of triggers, name its columns in its first line, such as gps_time,snr."
+            "table of triggers, name its columns in its first line, such as gps_time,snr; of "
+            "data-quality segments give the length of each as well."
         )
     places = (times - times[0]) * rate
     whole = np.rint(places)

@@ -24,6 +24,7 @@ from glitch.strain.source import Request, Source, check_size, span_of_file_name
 from glitch.views import Preprocessing
 
 _HEAD_BYTES = 16
+_ROUNDED = 1e-3  # of a rate that comes from a spacing of three digits
 _MOST_AXES = 2  # arrays of more are views; one of two is misshaped strain, and is told so
 _Opener = Callable[[Path, Request], AbstractContextManager[Source]]
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -271,6 +272,9 @@ def _sample_rate(source: Source, request: Request) -> float:
         )
     if said is not None and given is not None and isclose(1000 * said, given, rel_tol=1e-6):
         return given  # it says kHz
+    is_rounded = said is not None and said != round(said)
+    if is_rounded and given is not None and isclose(said or 0, given, rel_tol=_ROUNDED):
+        return given
     if said is not None and given is not None and abs(said - given) > 1e-6 * said:
         raise StrainError(
             f"{request.shown_name} says {said:g} Hz but sample_rate_hz is {given:g}: which is it?",

@@ -87,7 +87,7 @@ def check_sample_rate(sample_rate_hz: float) -> None:
     if not math.isfinite(sample_rate_hz) or sample_rate_hz != round(sample_rate_hz):
         raise StrainError(
             f"The sample rate must be a whole number of Hz, not {sample_rate_hz:g}: resample "
-            "first, or give sample_rate_hz where that is in kHz."
+            "first, or give sample_rate_hz where that is in kHz or rounded."
         )
     if not LOWEST_SAMPLE_RATE_HZ <= sample_rate_hz <= HIGHEST_SAMPLE_RATE_HZ:
         raise StrainError(

@@ -24,10 +24,12 @@ IFO_NAMES = ("ifo", "detector", "Detector", "instrument")
 TIMES_NAMES = ("times", "time", "gps_times", "gps_time", "gps", "t")  # one for each sample
 
 # Of other names, those that tell a time: when a series starts, or when something happened.
-_IS_START = re.compile(r"start|begin|epoch|(?:\A|_)t0\Z", re.IGNORECASE)
+_IS_START = re.compile(r"start|begin|epoch|(?:\A|_)t0(?:_s|_sec|_gps)?\Z", re.IGNORECASE)
 _IS_TIME = re.compile(r"gps|utc|event|trig|peak|merger|(?:\A|_)time\Z", re.IGNORECASE)
+_IS_OF_NANOSECONDS = re.compile(r"(?:_|s)ns\Z|nano_?sec\w*\Z|_nsec\Z", re.IGNORECASE)
 OF_FILES = re.compile(r"creat|writ|saved|made|generat|modif|export|date", re.IGNORECASE)
 
+_COARSE_FROM = 1 << 24  # s; from here on floats of 32 bits are 2 s apart and more
 LONGEST_OFFSET_S = 1_000_000  # of times that do not count from the beginning of GPS time
 _LONGEST_PAIR = 1 << 22  # samples; 64 s of the fastest channel, read whole with their times
 MAX_SAMPLES = 1 << 24  # read at once: a GWOSC file of 4096 s at 4 kHz, 134 MB as float64
@@ -149,7 +151,7 @@ def rate_from_step(step_s: float) -> float:
     if not step_s > 0:
         raise StrainError(f"The file gives a sample spacing of {step_s} s, which cannot be.")
     rate = 1 / step_s
-    return float(round(rate)) if isclose(rate, round(rate), rel_tol=1e-6) else rate
+    return float(round(rate)) if isclose(rate, round(rate), rel_tol=1e-5) else rate
 
 
 def one_rate(of_step: float, said: float | None, name: str) -> float:
@@ -196,9 +198,17 @@ def decimal_seconds(value: object) -> Decimal | None:
     """A GPS time from whatever number or text a file holds; None if it is none.
 
     UTC as text, and whole nanoseconds, are times too.
+
+    Raises:
+        StrainError: for a float that is too short to hold one.
     """
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
+    if isinstance(value, np.floating) and value.itemsize < 8 and abs(value) >= _COARSE_FROM:
+        raise StrainError(
+            f"It says a time of {value:.0f} in a float of 32 bits, which holds GPS times to 64 s "
+            "alone: save it as float64."
+        )
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -215,6 +225,19 @@ def decimal_seconds(value: object) -> Decimal | None:
     if seconds.is_finite() and seconds >= ONLY_NANOSECONDS:
         seconds = seconds.scaleb(-9)
     return seconds if seconds.is_finite() and abs(seconds) < Decimal(10) ** 10 else None
+
+
+def nanoseconds_beside(name: str) -> tuple[str, ...]:
+    """What a value of nanoseconds beside a start of this name may be called."""
+    return (f"{name}_ns", f"{name}NS", f"{name}_nsec")
+
+
+def with_nanoseconds(start: Decimal | None, said: object) -> Decimal | None:
+    """A start in whole seconds with the nanoseconds that are said beside it; else as it is."""
+    beside = number_of(said)
+    if start is None or beside is None or start % 1 or not 0 <= beside < 1e9:
+        return start
+    return start + Decimal(round(beside)).scaleb(-9)
 
 
 def no_start(said: str, request: Request) -> FormatError:
@@ -266,10 +289,12 @@ def start_under_other_names(said: Iterable[tuple[str, object]], request: Request
         StrainError: if it states another time, of which its name does not tell whether the series
             starts there.
     """
-    times = [(name, time) for name, value in said if (time := _told_time(name, value)) is not None]
+    pairs = list(said)
+    times = [(name, time) for name, one in pairs if (time := _told_time(name, one)) is not None]
     start = next((time for name, time in times if _IS_START.search(name)), None)
     if start is not None or request.gps_time is None:
-        return start
+        beside = [one for name, one in pairs if _IS_OF_NANOSECONDS.search(name)]
+        return with_nanoseconds(start, beside[0]) if len(beside) == 1 else start
     for name, time in times:
         if abs(time - request.gps_time) > 1:
             raise StrainError(
@@ -281,7 +306,11 @@ def start_under_other_names(said: Iterable[tuple[str, object]], request: Request
 
 def _told_time(name: str, value: object) -> Decimal | None:
     """The GPS time that a value is, by its name and its size."""
-    if OF_FILES.search(name) or not (_IS_START.search(name) or _IS_TIME.search(name)):
+    if (
+        OF_FILES.search(name)
+        or _IS_OF_NANOSECONDS.search(name)
+        or not (_IS_START.search(name) or _IS_TIME.search(name))
+    ):
         return None
     time = decimal_seconds(value)
     return time if time is not None and EARLIEST_GPS_TIME <= time <= LATEST_GPS_TIME else None

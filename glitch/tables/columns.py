@@ -87,7 +87,8 @@ LONGEST_NAME = 300  # characters that are looked at
 _NANOSECONDS = (("seconds", "nanoseconds"), ("_sec", "_nsec"), ("_sec", "_nanosec"))
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3}(,\d{3})+(\.\d*)?|,\d{3}\.\d*)", re.ASCII)
 _GROUPED = re.compile(  # as spreadsheets of many countries show numbers; one point parts no groups
-    r"([+-]?\d{1,3}(?:(?:[ '\u2019\u00a0\u2009\u202f]\d{3})+|(?:\.\d{3}){2,}(?!\.)))(?:[.,](\d*))?",
+    r"([+-]?\d{1,3}(?:(?:[ '\u2019\u00a0\u2009\u202f]\d{3})+|(?:\.\d{3}){2,}(?!\.)"
+    r"|(?:\.\d{3})+(?=,\d)))(?:[.,](\d*))?",
     re.ASCII,
 )
 _FORTRAN = re.compile(r"([+-]?\d+\.?\d*)[dD]([+-]?\d+)", re.ASCII)
@@ -96,6 +97,7 @@ _WITH_UNIT = re.compile(
     r"([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)\s*(s|sec|seconds|ms|us|µs|ns|Hz|hz|kHz|%)", re.ASCII
 )
 _LEVEL = re.compile(r"'([^']*)'")
+_REPEATED = re.compile(r"(\w+)\.\d{1,2}", re.ASCII)  # as pandas names a second column "snr"
 _UNIT_IN_NAME = re.compile(r"_(s|sec|seconds|ms|us|ns|hz|khz|percent)\Z")
 # Case tells a mega from a milli. What is not listed is the unit that we keep, or none at all.
 _UNITS = {
@@ -175,6 +177,8 @@ def _parts(name: str) -> tuple[str, str]:
     found = _UNIT.search(text)
     text = _UNIT.sub("", text).rpartition(":")[2].lower()
     plain = re.sub(r"[\s\-.]+", "_", text.strip())
+    if (repeated := _REPEATED.fullmatch(text)) and plain not in _KNOWN and repeated[1] in _KNOWN:
+        return repeated[1], ""
     if found is not None:
         return plain, found[1].strip()
     base = _UNIT_IN_NAME.sub("", plain)  # "duration_s" has a meaning of its own
@@ -207,6 +211,13 @@ def has_times(names: Iterable[str]) -> bool:
     plain = {plain_name(name) for name in names}
     moments = _MOMENTS.union(UTC_TIMES, UNIX_TIMES)
     return bool(plain & moments or (plain & _BEGINNINGS and plain & (_ENDINGS | {DURATION})))
+
+
+def may_be_segments(names: Iterable[str]) -> bool:
+    """Whether columns tell where something starts and ends and nothing more, as segments do."""
+    plain = {plain_name(name) for name in names if is_known(name)}
+    is_more = plain - _SPANS - {DURATION, *SPELLINGS["ifo"]}
+    return bool(plain & _BEGINNINGS and plain & _ENDINGS) and not is_more
 
 
 def moments_of(names: Iterable[str]) -> frozenset[str]:

@@ -33,6 +33,12 @@ _NO_VALUE = frozenset(
     )
 )
 _QUOTED = re.compile(r"(?:b(?=['\"]))?(['\"])(.*)\1", re.DOTALL)  # as Python shows text and bytes
+_SHOWN = re.compile(  # as Python and its libraries show single values
+    r"<?(?:\w+\.)?(?:float\d*|u?int\d*|str_?|bytes_|longdouble|Decimal|LIGOTimeGPS|tensor)[( ]"
+    r"\s*(.*?)(?:, dtype=[\w.]+)?\s*[)>]|\[([^\[\],]*)\]",
+    re.DOTALL,
+)
+_GPS_PAIR = re.compile(r"(\d{9,10}), ?(\d{1,9})", re.ASCII)
 _NO_NAME = re.compile(r"[+-]?\d+(\.\d*)?|true|false", re.ASCII | re.IGNORECASE)
 _NUMBERS = ("snr", "peak_frequency", "duration", "bandwidth", "q", "window_s", "confidence")
 _LEAST_KNOWN = 0.0  # -999 and its like stand for a value that is not known
@@ -165,6 +171,10 @@ def _text(value: Any) -> str | None:
         value = value.decode("utf-8", "replace")
     text = repr(value) if isinstance(value, float) else str(value)
     text = text.replace("\0", "").strip()
+    if shown := _SHOWN.fullmatch(text[:_LONGEST_TEXT]):
+        text = shown[1] or shown[2] or ""
+        if "LIGOTimeGPS" in shown[0] and (pair := _GPS_PAIR.fullmatch(text)):
+            text = f"{pair[1]}.{pair[2]:0>9}"
     if quoted := _QUOTED.fullmatch(text.removeprefix("=")):  # as spreadsheets keep their digits
         text = quoted[2].strip()
     elif text.startswith("'"):

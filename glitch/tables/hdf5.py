@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 
 from glitch.detectors import detector_of_channel, detector_of_text, parse_detector
 from glitch.errors import FormatError, GlitchError, TooLargeError
@@ -31,6 +30,7 @@ from glitch.files.hdf5 import (
 from glitch.tables.columns import has_times, is_known, is_time, with_unit
 from glitch.tables.layout import are_of_series, ecsv_units
 from glitch.tables.pandas_hdf5 import LEVEL, PandasTable, pandas_table
+from glitch.tables.times import is_coarse, why_coarse
 
 TRIGGERS = "triggers"
 _IFO = "ifo"
@@ -166,10 +166,7 @@ def _open(path: Path, name: str) -> Iterator[tuple[h5py.File, _Table]]:
                 f"{_MOST_ROW_BYTES:,} are read. Leave out what Omicron does not write."
             )
         if table.coarse and not has_times(table.columns):
-            raise FormatError(
-                f"{name}: the times in {table.coarse[0]!r} are floats of 32 bits, which hold a GPS "
-                "time to 64 s alone: write them as float64."
-            )
+            raise FormatError(f"{name}: {why_coarse(table.coarse[0])}")
         yield tree, table
 
 
@@ -246,7 +243,7 @@ def _of_pandas(path: str, frame: PandasTable) -> _Table:
     coarse = tuple(
         name
         for name, (dataset, field, _) in frame.columns.items()
-        if _is_coarse(name, dataset.dtype[field].base if field else dataset.dtype)
+        if is_coarse(name, dataset.dtype[field].base if field else dataset.dtype)
     )
 
     def read(start: int, stop: int, wanted: Sequence[str]) -> Mapping[str, Sequence[Any]]:
@@ -264,7 +261,7 @@ def _is_of_each(shape: tuple[int, ...], count: int) -> bool:
 def _compound(tree: h5py.File, path: str, dataset: h5py.Dataset) -> _Table:
     """A compound as a table; of astropy's, what its units say and its masks hide counts."""
     units = ecsv_units(_meta_lines(tree, path))
-    coarse = tuple(name for name in dataset.dtype.names if _is_coarse(name, dataset.dtype[name]))
+    coarse = tuple(name for name in dataset.dtype.names if is_coarse(name, dataset.dtype[name]))
     own = {with_unit(name, units.get(name, "")): name for name in dataset.dtype.names}
     masks = {name: f"{name}{_MASK}" for name in own.values() if f"{name}{_MASK}" in own.values()}
 
@@ -295,10 +292,6 @@ def _is_series(dataset: h5py.Dataset) -> bool:
     return are_of_series(read_fields(dataset, 0, count, known, most_bytes=most_bytes)[known[0]])
 
 
-def _is_coarse(name: str, dtype: np.dtype) -> bool:
-    return dtype.kind == "f" and dtype.itemsize < 8 and is_time(name)
-
-
 def _meta_lines(tree: h5py.File, path: str) -> list[str]:
     """What astropy keeps beside a table, as lines of ECSV."""
     meta = find_dataset(tree, path + _META)
@@ -321,7 +314,7 @@ def _columnar(path: str, datasets: Mapping[str, h5py.Dataset]) -> _Table | None:
     }
     if all(is_time(name) for name in columns):  # segments have no more
         return None
-    coarse = tuple(name for name, one in columns.items() if _is_coarse(name, one.dtype))
+    coarse = tuple(name for name, one in columns.items() if is_coarse(name, one.dtype))
 
     def read(start: int, stop: int, wanted: Sequence[str]) -> Mapping[str, Sequence[Any]]:
         most_bytes = max(stop - start, 1) * _MOST_ROW_BYTES

@@ -13,6 +13,7 @@ from itertools import islice, pairwise, takewhile
 from glitch.files.text import encoding_of
 from glitch.gps import utc_as_gps
 from glitch.tables.columns import is_header, is_known, is_time, may_be_times, plain_name, with_unit
+from glitch.tables.markup import PlainLines, markup_of
 
 HEAD_BYTES = 1 << 14
 COMMENTS = "#%"
@@ -29,6 +30,7 @@ _MOST_REPEATED = 100  # columns of one name that are told apart
 _SEPARATORS = (",", "\t", ";", "|")
 _BOXES = dict.fromkeys(range(0x2500, 0x2580), "+")  # as SQLite, DuckDB and rich draw them
 _BOXES |= dict.fromkeys(map(ord, "─━┄┅┈┉╌╍═"), "-") | dict.fromkeys(map(ord, "│┃┆┇┊┋╎╏║"), "|")
+_ERROR_CELL = re.compile(r"#(?:#{2,}|N/A|(?:REF|VALUE|DIV/0|NUM|NULL)!|NAME\?)\s*[,;\t|]")
 _COUNT = re.compile(r"\(?\d+ rows?( in set.*| selected\.?|)\)?", re.IGNORECASE)
 _ECSV_UNIT = re.compile(r"- \{name: ('[^']*'|\"[^\"]*\"|[^,}]*), unit: ([^,}]+)")
 _ECSV_DELIMITER = re.compile(r"#\s*delimiter:\s*'?(.)'?")
@@ -42,11 +44,13 @@ class Layout:
         columns: Names as written.
         separator: Of the columns; a blank stands for any number of them.
         n_skipped: Lines before the first row.
+        markup: Of a wiki or of LaTeX, in which it is written; empty for none.
     """
 
     columns: tuple[str, ...]
     separator: str
     n_skipped: int
+    markup: str = ""
 
     @property
     def is_readable(self) -> bool:
@@ -99,6 +103,13 @@ def find_layout(head: bytes) -> Layout | None:
     text = unboxed(head.decode(encoding_of(head), "replace"))
     if "\0" in text:
         return None
+    if markup := markup_of(text):
+        plain = PlainLines(io.StringIO(text), markup)
+        return _layout("".join(iter(plain.readline, "")), markup)
+    return _layout(text, "")
+
+
+def _layout(text: str, markup: str) -> Layout | None:
     comments: list[str] = []
     first: Layout | None = None
     lines = list(io.StringIO(text, newline=""))
@@ -110,7 +121,7 @@ def find_layout(head: bytes) -> Layout | None:
             line += lines[number]
             number += 1
         stripped = line.strip()
-        if not stripped or stripped[0] in COMMENTS:
+        if not stripped or is_comment(stripped):
             comments.append(stripped)
             continue
         if is_rule(stripped):
@@ -127,7 +138,7 @@ def find_layout(head: bytes) -> Layout | None:
             )
             if below.is_readable and below.n_known >= layout.n_known:  # pandas' names of two levels
                 layout, number = below, number + 1
-            return _with_rows(layout, stripped, lines[number:])
+            return _with_rows(replace(layout, markup=markup), stripped, lines[number:])
         if first is None and (commented := _commented(comments, stripped, number)) is not None:
             return commented
         if first is None and may_be_times(stripped):  # a list of times and nothing else
@@ -172,7 +183,8 @@ def _with_rows(layout: Layout, header: str, rows: list[str]) -> Layout:
     heading = list(takewhile(lambda row: row.lstrip().startswith("|"), rows))
     below = rows[len(heading) : len(heading) + 1]
     is_ruled = any(map(is_rule, [*heading, *below]))
-    if header.startswith("|") and below and "|" not in below[0] and not is_ruled:
+    is_ipac = not (is_ruled or layout.markup)
+    if header.startswith("|") and below and "|" not in below[0] and is_ipac:
         # IPAC: types, units and null values below the names, and blanks in the rows.
         units = _split(heading[1].strip(), "|") if len(heading) > 1 else [""] * len(layout.columns)
         columns = tuple(map(with_unit, layout.columns, units))[1:-1]
@@ -195,6 +207,12 @@ def _with_rows(layout: Layout, header: str, rows: list[str]) -> Layout:
 def unboxed(text: str) -> str:
     """Text with the frames around its cells in plain letters: "┌──┬──┐" is "+--+--+"."""
     return text if text.isascii() else text.translate(_BOXES)
+
+
+def is_comment(line: str) -> bool:
+    """Whether a line is a comment; a row may begin with an error of a spreadsheet: "#REF!,H1"."""
+    text = line.lstrip()
+    return text[:1] in tuple(COMMENTS) and _ERROR_CELL.match(text) is None
 
 
 def is_no_row(line: str) -> bool:

@@ -24,15 +24,16 @@ from glitch.tables.coherent import of_each_detector
 from glitch.tables.columns import plain_name, with_unit
 from glitch.tables.facts import Facts, facts_of
 from glitch.tables.layout import (
-    COMMENTS,
     HEAD_BYTES,
     Layout,
     find_layout,
+    is_comment,
     is_no_row,
     is_series,
     unboxed,
 )
 from glitch.tables.ligolw import is_ligolw, ligolw_rows
+from glitch.tables.markup import PlainLines
 
 LONGEST_LINE = 100_000
 _MOST_IDLE = 100_000  # lines without a row: gzip packs a thousand empty ones into a byte
@@ -167,7 +168,8 @@ def _text_rows(
 ) -> Iterator[tuple[int, dict[str, str] | str]]:
     """Rows with their numbers, the header being number 1 where it is the first line."""
     # The wrapper owns the stream and closes it with itself.
-    with io.TextIOWrapper(stream, encoding, errors="replace", newline="") as lines:  # type: ignore[type-var]
+    with io.TextIOWrapper(stream, encoding, errors="replace", newline="") as text:  # type: ignore[type-var]
+        lines = PlainLines(text, layout.markup)
         for _ in range(layout.n_skipped):
             lines.readline(LONGEST_LINE)
         numbered = _Numbered(lines, layout)
@@ -205,7 +207,7 @@ def _with_points(row: list[str]) -> list[str]:
 class _Numbered:
     """Lines without comments, and the number of the last one."""
 
-    def __init__(self, lines: io.TextIOBase, layout: Layout) -> None:
+    def __init__(self, lines: PlainLines, layout: Layout) -> None:
         self._lines = lines
         self._layout = layout
         self._is_quoted = False  # whether a quoted value goes on
@@ -218,7 +220,7 @@ class _Numbered:
             self.number += 1
             if self.number > self.last_row + _MOST_IDLE:
                 raise csv.Error(f"over {_MOST_IDLE:,} lines hold no row")
-            if not self._is_quoted and line.lstrip()[:1] in tuple(COMMENTS):
+            if not self._is_quoted and is_comment(line):
                 continue
             if line.count('"') % 2:
                 self._is_quoted = not self._is_quoted

@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from glitch.errors import FormatError, GlitchError
 from glitch.tables.columns import has_times, is_time
 from glitch.tables.hdf5 import TRIGGERS, TriggerTable
+from glitch.tables.times import is_coarse, why_coarse
 
 MAGIC = b"root"
 _MOST_TREES = 100
@@ -105,14 +108,30 @@ def _chosen(
 
 
 def _columns(tree: Any) -> tuple[str, ...]:
-    """The branches, or fields, that hold one number a row."""
+    """The branches, or fields, that hold one number a row.
+
+    Raises:
+        FormatError: if they are of triggers whose times are floats of 32 bits alone.
+    """
+    types = _types(tree)
+    fine = tuple(name for name, dtype in types.items() if not is_coarse(name, dtype))
+    if has_times(types) and not has_times(fine) and not all(map(is_time, types)):
+        raise FormatError(why_coarse(next(name for name in types if name not in fine)))
+    return fine
+
+
+def _types(tree: Any) -> dict[str, np.dtype]:
     if not hasattr(tree, "branches"):
         fields = tree.fields[:_MOST_BRANCHES]
-        return tuple(one.name for one in fields if _NUMBERS.fullmatch(str(one.typename)))
-    return tuple(
-        branch.name
+        return {
+            one.name: np.dtype("f4" if str(one.typename) == "float" else "f8")
+            for one in fields
+            if _NUMBERS.fullmatch(str(one.typename))
+        }
+    return {
+        branch.name: dtype
         for branch in tree.branches[:_MOST_BRANCHES]
         if (dtype := getattr(branch.interpretation, "to_dtype", None)) is not None
         and dtype.kind in "fiu"
         and not getattr(branch.interpretation, "inner_shape", ())
-    )
+    }

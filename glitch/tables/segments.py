@@ -5,6 +5,7 @@ gwpy's own readers hold a file in memory whole, and need lalsuite for XML; these
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from glitch.errors import FormatError, TooLargeError
 from glitch.files.damage import damage_as
 from glitch.files.hdf5 import find_dataset, read_attribute, read_fields, walk_datasets
 from glitch.files.text import encoding_of
+from glitch.gps import EARLIEST_GPS_TIME
 from glitch.tables.ligolw import is_ligolw, ligolw_rows
 
 Span = tuple[Decimal, Decimal]  # s, the end excluded
@@ -26,7 +28,9 @@ Span = tuple[Decimal, Decimal]  # s, the end excluded
 MOST_SEGMENTS = 500_000  # a flag of a whole run has some thousands
 _MOST_BYTES = 32 * MOST_SEGMENTS
 _HEAD_BYTES = 1 << 14
+_MOST_JSON_BYTES = 1 << 23  # held in memory whole
 _SEGWIZARD = re.compile(r"\s*#\s*seg\s+start\s+(stop|end)\s+duration", re.IGNORECASE)
+_JSON = re.compile(r"\s*\{.*\"(active|known|segments)\"\s*:\s*\[", re.DOTALL)
 _DEFINER = re.compile(r"segment_definer|\"segment:table\"")
 _FIELDS = ("start_time", "start_time_ns", "end_time", "end_time_ns")
 
@@ -62,13 +66,32 @@ class Segments:
 
 
 def is_text_of_segments(path: Path) -> bool:
-    """Whether a file is a list of segments as text: segwizard's, or a LIGO_LW document."""
+    """Whether a file is a list of segments as text: segwizard's, lines of start, end and length
+    as GWOSC sends them, JSON of gwpy, a segment database or GWOSC, or a LIGO_LW document.
+    """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     text = head.decode(encoding_of(head), "replace")
     if is_ligolw(head):
         return _DEFINER.search(text) is not None
-    return _SEGWIZARD.match(text) is not None
+    if _SEGWIZARD.match(text) or _JSON.match(text):
+        return True
+    lines = text.splitlines()[: -1 if len(head) == _HEAD_BYTES else None]  # the last may be cut
+    rows = [line for line in lines if line.split("#")[0].strip()]
+    return bool(rows) and all(_says_its_length(row) for row in rows)
+
+
+def _says_its_length(line: str) -> bool:
+    """Whether a line is of a start, an end, and how long that is, as no trigger's is by chance."""
+    try:
+        start, end, length = map(Decimal, _cells(line)[-3:])
+    except (ValueError, InvalidOperation):
+        return False
+    return len(_cells(line)) <= 4 and EARLIEST_GPS_TIME < start < end == start + length
+
+
+def _cells(line: str) -> list[str]:
+    return line.split("#", maxsplit=1)[0].replace(",", " ").split()
 
 
 def text_segments(path: Path, name: str) -> list[Segments]:
@@ -79,8 +102,11 @@ def text_segments(path: Path, name: str) -> list[Segments]:
         TooLargeError: if it holds more segments than any flag has.
     """
     with path.open("rb") as file:
-        is_document = is_ligolw(file.read(_HEAD_BYTES))
-    return _of_document(path, name) if is_document else [_of_lines(path, name)]
+        head = file.read(_HEAD_BYTES)
+    if is_ligolw(head):
+        return _of_document(path, name)
+    text = head.decode(encoding_of(head), "replace")
+    return [_of_json(path, name) if _JSON.match(text) else _of_lines(path, name)]
 
 
 def hdf5_segments(path: Path, name: str) -> list[Segments]:
@@ -112,17 +138,35 @@ def _of_lines(path: Path, name: str) -> Segments:
     spans: list[Span] = []
     with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(iter(lambda: lines.readline(1000), ""), 1):
-            values = line.split("#")[0].split()
+            values = _cells(line)
             if not values:
                 continue
-            try:  # number, start, end, length
-                start, end = Decimal(values[1]), Decimal(values[2])
-            except (IndexError, InvalidOperation):
+            try:  # a number perhaps, start, end, length
+                start, end = map(Decimal, values[len(values) > 3 :][:2])
+            except (ValueError, InvalidOperation):
                 raise FormatError(f"{name}: line {number} is no segment: correct it.") from None
             spans.append((start, end))
             if len(spans) > MOST_SEGMENTS:
                 raise _too_many(name)
     return segments_of("", spans, name)
+
+
+def _of_json(path: Path, name: str) -> Segments:
+    if path.stat().st_size > _MOST_JSON_BYTES:
+        raise TooLargeError(f"{name} has over {_MOST_JSON_BYTES:,} bytes of JSON: cut it.")
+    try:
+        said = json.loads(path.read_bytes())
+        pairs = said["active"] if "active" in said else said["segments"]
+        spans = [(Decimal(str(start)), Decimal(str(end))) for start, end in pairs]
+        parts = [said.get(one) for one in ("ifo", "name", "version")]
+        is_bad = bool((said.get("metadata") or {}).get("active_indicates_ifo_badness", False))
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        raise FormatError(
+            f"{name} is no flag in JSON as gwpy, a segment database or GWOSC write it: send its "
+            "segments as lines of start, end and length."
+        ) from None
+    flag = ":".join(str(one) for one in parts if one is not None) or str(said.get("id") or "")
+    return segments_of(flag, spans, name, is_good=not is_bad)
 
 
 def _of_document(path: Path, name: str) -> list[Segments]:

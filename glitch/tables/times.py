@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+
+import numpy as np
 
 from glitch.gps import (
     EARLIEST_GPS_TIME,
@@ -24,12 +26,15 @@ from glitch.tables.columns import (
     UNIX_TIMES,
     UTC_DATES,
     UTC_TIMES,
+    is_time,
     moments_of,
     nanoseconds_of,
     plain_number,
 )
 
 STEP = Decimal("1e-9")  # s; the catalogue's resolution
+_COARSE_FROM = 1 << 29  # s; from here on floats of 32 bits are 64 s apart and more
+_FEWEST_COARSE = 3  # times: chance alone makes so few multiples of 64 s of whole seconds
 _SAME_MOMENT = Decimal("1e-5")  # s; a float64 holds GPS times to 1e-7, printed ones are coarser
 
 
@@ -94,6 +99,28 @@ def _refuse_count_from_origin(said: Mapping[str, str], times: list[str]) -> None
 def span_of(said: Mapping[str, str]) -> Decimal | None:
     """The length in s of a row that says where its trigger starts and ends, or how long it is."""
     return _span(said, moments_of(said))[1]
+
+
+def is_coarse(column: str, dtype: np.dtype) -> bool:
+    """Whether a column holds times in floats that are too short for them."""
+    return dtype.kind == "f" and dtype.itemsize < 8 and is_time(column)
+
+
+def why_coarse(column: str) -> str:
+    """What is wrong with such a column, as a sentence."""
+    return (
+        f"The times in {column!r} are floats of 32 bits, which hold a GPS time to 64 s alone: "
+        "write them as float64."
+    )
+
+
+def are_rounded(times: Iterable[str | None]) -> bool:
+    """Whether the first times of a table are GPS times that were kept in floats of 32 bits, which
+    hold them to 64 or 128 s. Round thousands, as people and simulations choose, tell nothing.
+    """
+    found = [Decimal(time) for time in times if time is not None]
+    telling = [one for one in found if one > _COARSE_FROM and one % 1000]
+    return len(telling) >= _FEWEST_COARSE and not any(one % 64 for one in telling)
 
 
 def why_no_time(text: str) -> str:

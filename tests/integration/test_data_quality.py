@@ -70,7 +70,7 @@ def flag_file(folder: Path, kind: str, *, name: str = READY, is_good: bool = Tru
     if kind == "txt":
         flag.active.write(path, format="segwizard")
     else:
-        flag.write(path, format="hdf5", overwrite=True)
+        flag.write(path, format={"h5": "hdf5"}.get(kind, kind), overwrite=True)
     return path.read_bytes()
 
 
@@ -80,7 +80,7 @@ def marks(client: httpx.Client, **query: Any) -> dict[int, list[str]]:
     return {int(float(one["gps_time"])): one["data_quality"] for one in items}
 
 
-@pytest.mark.parametrize("kind", ["txt", "h5"])
+@pytest.mark.parametrize("kind", ["txt", "h5", "json"])
 def test_triggers_outside_active_segments_are_passed_over(
     send: Send, client: httpx.Client, tmp_path: Path, kind: str
 ) -> None:

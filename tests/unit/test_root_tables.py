@@ -50,6 +50,17 @@ def test_an_rntuple_is_read(tmp_path: Path) -> None:
     assert root_rows(path, "x.root", ["snr", "time"], 1, 9) == [[9, TIMES[1]], [10, TIMES[2]]]
 
 
+@pytest.mark.parametrize("make", ["mktree", "mkrntuple"])
+def test_times_as_short_floats_are_refused(tmp_path: Path, make: str) -> None:
+    uproot = pytest.importorskip("uproot")
+    path = tmp_path / "x.root"
+    columns = {"time": TIMES.astype("f4"), "snr": np.float32([8, 9, 10])}
+    with uproot.recreate(path) as file:
+        getattr(file, make)("triggers", columns)
+    with pytest.raises(FormatError, match="'time' are floats of 32 bits"):
+        root_table(path, "x.root")
+
+
 @pytest.mark.parametrize(
     ("trees", "reason"),
     [

@@ -65,3 +65,63 @@ def test_what_is_no_list_of_segments(tmp_path: Path) -> None:
     assert is_text_of_segments(path)
     with pytest.raises(FormatError, match="line 2 is no segment"):
         text_segments(path, path.name)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "is_good"),
+    [
+        (f"{START} {START + 14} 14\n{START + 20}.5 {START + 40} 19.5\n", "H1-flags.txt", True),
+        (f"# start end length\n0,{START},{START + 14},14\n", "H1-flags.txt", True),
+        ('{"segments": [[%d, %d]], "id": "H1_DATA", "dataset": "O1"}', "H1_DATA", True),
+        (
+            '{"ifo": "H1", "name": "A", "version": 2, "known": [[0, 9]], "active": [[%d, %d]],'
+            ' "metadata": {"active_indicates_ifo_badness": true}}',
+            "H1:A:2",
+            False,
+        ),
+    ],
+)
+def test_segments_of_gwosc_and_of_segment_databases(
+    tmp_path: Path, text: str, name: str, is_good: bool
+) -> None:
+    path = tmp_path / "H1-flags.txt"
+    path.write_text(text % (START, START + 14) if "%" in text else text)
+    assert is_text_of_segments(path)
+    [flag] = text_segments(path, path.name)
+    assert (flag.name, flag.ifo, flag.is_good) == (name, "H1", is_good)
+    assert flag.active[0] == (START, START + 14)
+
+
+def test_a_flag_as_gwpy_writes_json(tmp_path: Path) -> None:
+    path = tmp_path / "flag.json"
+    FLAGS["H1:DMT-READY:1"].write(path)
+    [flag] = text_segments(path, path.name)
+    assert (flag.name, flag.active) == (
+        "H1:DMT-READY:1",
+        ((START, START + 14), (START + 20.5, START + 40)),
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{START} {START + 14}\n",  # of two columns it cannot be told
+        f"{START} {START + 14} 9.5\n",
+        f"{START} {START + 14} 14\n{START} {START + 1} 14\n",
+        '{"gps": 1126259462.4, "extra_attributes": {}}',
+    ],
+)
+def test_other_numbers_are_no_segments(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "flags.txt"
+    path.write_text(text)
+    assert not is_text_of_segments(path)
+
+
+@pytest.mark.parametrize(
+    "said", ['{"active": [[1]]}', '{"active": [' + "[" * 100_000, '{"known": []}']
+)
+def test_json_that_is_no_flag_is_refused(tmp_path: Path, said: str) -> None:
+    path = tmp_path / "flag.json"
+    path.write_text(said)
+    with pytest.raises(FormatError, match="no flag in JSON"):
+        text_segments(path, path.name)

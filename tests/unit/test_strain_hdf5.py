@@ -78,6 +78,19 @@ def test_a_rate_in_khz_is_taken_where_it_is_given_in_hz(tmp_path: Path) -> None:
     assert _read(path, sample_rate_hz=float(RATE)).sample_rate_hz == RATE  # type: ignore[arg-type]
 
 
+def test_a_spacing_of_few_digits_gives_way_to_the_rate_that_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "a.hdf5"
+    for step, is_enough in ((0.000976562, True), (0.000977, False)):  # of 1/1024
+        with h5py.File(path, "w") as file:
+            file["s"] = NOISE
+            file["s"].attrs.update({"dx": step, "x0": float(GPS)})
+        if not is_enough:
+            with pytest.raises(StrainError, match=r"not 1023\.54: .*in kHz or rounded"):
+                _read(path)
+        said = {} if is_enough else {"sample_rate_hz": float(RATE)}
+        assert _read(path, **said).sample_rate_hz == RATE  # type: ignore[arg-type]
+
+
 def test_detector_and_time_choose(several: Path) -> None:
     assert _read(several, ifo="H1").values[0] == NOISE[0]
     assert _read(several, GPS + 8, ifo="L1").values[0] == 2 * NOISE[0]

@@ -77,6 +77,17 @@ def test_a_start_of_numpy_and_one_that_is_no_time(tmp_path: Path) -> None:
         _of_kind("npz", tmp_path / "b", {"t0": "Monday"})
 
 
+@KINDS
+def test_a_start_in_a_short_float_is_refused_and_nanoseconds_beside_one_count(
+    tmp_path: Path, kind: str
+) -> None:
+    with pytest.raises(StrainError, match="in a float of 32 bits, which holds GPS times to 64 s"):
+        _of_kind(kind, tmp_path / "a", {"t0": np.float32(GPS)})
+    for names in (("t0", "t0_ns"), ("epoch_s", "epoch_ns"), ("gps_start", "gps_start_ns")):
+        said = dict(zip(names, (int(GPS), 500_000_000), strict=True))
+        assert _of_kind(kind, tmp_path / names[0], said).gps_start == GPS + Decimal("0.5")
+
+
 def test_times_beside_that_count_from_a_stated_start(tmp_path: Path) -> None:
     relative = TIMES - TIMES[0] - 8
     np.savez(tmp_path / "a.npz", strain=NOISE, t=relative, t0=GPS + 8)

@@ -49,7 +49,11 @@ def test_comments_tell_rate_and_start_beside_other_numbers(tmp_path: Path, comme
 
 
 @pytest.mark.parametrize(
-    "comment", ["low-pass 2048 Hz", "up to 2048 Hz", "fs=1024, downsampled from a rate of 2048 Hz"]
+    "comment",
+    [
+        *("low-pass 2048 Hz", "up to 2048 Hz", "fs=1024, downsampled from a rate of 2048 Hz"),
+        "sample rate: 4 kHz",  # which GWOSC calls 4096 Hz
+    ],
 )
 def test_a_frequency_of_something_else_is_no_sample_rate(tmp_path: Path, comment: str) -> None:
     text = f"# {comment}\n{_column()}"

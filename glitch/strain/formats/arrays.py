@@ -28,12 +28,14 @@ from glitch.strain.source import (
     check_kind,
     decimal_seconds,
     is_pair,
+    nanoseconds_beside,
     no_start,
     number_of,
     one_rate,
     rate_from_step,
     start_and_rate,
     start_under_other_names,
+    with_nanoseconds,
 )
 
 _MAX_BYTES = 1 << 28  # of one array, decoded
@@ -110,7 +112,8 @@ def open_npz(path: Path, request: Request) -> Iterator[Source]:
         rate = number_of(_first(archive, RATE_NAMES, request))
         step = number_of(_first(archive, STEP_NAMES, request))
         said_start = _first(archive, START_NAMES, request)
-        start = decimal_seconds(said_start)
+        beside = tuple(ns for name in START_NAMES for ns in nanoseconds_beside(name))
+        start = with_nanoseconds(decimal_seconds(said_start), _first(archive, beside, request))
         if start is None and said_start is not None:
             raise no_start(repr(said_start)[:40], request)
         if step is not None:
@@ -182,6 +185,8 @@ def _scalar(archive: zipfile.ZipFile, name: str, request: Request) -> object:
                 f"{request.shown_name}: {name} is longer than any that is read: save it short."
             )
         value = read_npy_values(stream, header).reshape(())
+    if header.dtype.kind == "f":
+        return value[()]  # which says how long a float it is
     return str(value) if header.dtype.kind == "M" else value.item()  # of ns it would be a number
 
 

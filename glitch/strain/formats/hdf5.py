@@ -46,12 +46,14 @@ from glitch.strain.source import (
     decimal_seconds,
     is_one_row,
     is_pair,
+    nanoseconds_beside,
     no_start,
     number_of,
     one_rate,
     rate_from_step,
     start_and_rate,
     start_under_other_names,
+    with_nanoseconds,
 )
 
 _GWOSC = "strain/Strain"
@@ -396,7 +398,8 @@ def _start(file: h5py.File, path: str, dataset: h5py.Dataset) -> Decimal | None:
         is_scaled = name in _OWN_STARTS and (_x_unit(dataset) or 1) != 1
         start = _scaled(said, _x_unit(dataset)) if is_scaled else decimal_seconds(said)
         if start is not None:
-            return start
+            beside = (_said(file, path, dataset, one) for one in nanoseconds_beside(name))
+            return with_nanoseconds(start, next((one for one in beside if one is not None), None))
     return decimal_seconds(_beside(file, _GWOSC_START))
 
 

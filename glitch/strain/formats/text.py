@@ -53,6 +53,7 @@ _RATES = tuple(  # in comments, the surest first
         rf"{_NUMBER}(k?)Hz",
     )
 )
+_OF_TWO_MEANINGS = (1, 2, 4, 8, 16, 32, 64, 128)  # kHz: "4 kHz" of GWOSC is 4096 Hz
 _OF_FILTERS = re.compile(
     r"pass|filter|band|cut|notch|whiten|\blines?\b|peak|freq|max|min|nyquist|below|above|range|up",
     re.IGNORECASE,
@@ -173,7 +174,11 @@ def _said_rate(comments: str) -> float | None:
         is_sure = pattern is not _RATES[-1]
         if not is_sure and _OF_FILTERS.search(comments):
             return None
-        found = {float(one[1]) * (1000 if one[2] else 1) for one in pattern.finditer(comments)}
+        found = {
+            float(one[1]) * (1000 if one[2] else 1)
+            for one in pattern.finditer(comments)
+            if not (one[2] and float(one[1]) in _OF_TWO_MEANINGS)
+        }
         rates = [one for one in found if LOWEST_SAMPLE_RATE_HZ <= one <= HIGHEST_SAMPLE_RATE_HZ]
         if rates:
             return rates[0] if len(rates) == 1 else None
@@ -253,6 +258,8 @@ def _layout(head: str, request: Request) -> _Layout:
                     one for one in said if len(one) == len(fields) and set(one) & set(TIMES_NAMES)
                 )
                 names = next(are_names, ())
+                if not names and len(fields) == 3 and not fields[2]:  # a comma too many
+                    names = ("time", "strain", "")
                 if len(fields) > 2 and not names:
                     raise _wrong_columns(request)
                 text = "\n".join(comments)
