@@ -5,14 +5,12 @@ transaction, and ``etag`` names the picture, so that a browser that has it is no
 """
 
 import hashlib
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
 import numpy as np
-from PIL import Image, ImageDraw
 from sqlalchemy.orm import Session
 
 from app.core.errors import InvalidRequestError
@@ -24,15 +22,12 @@ from app.models.traversals import STEPS, steps_between
 from glitch.codec import unpack_view
 from glitch.decoder import traversal
 from glitch.images import render_difference, render_strip, render_view
-from glitch.images.render import ABSENT_GREY
 from glitch.views import Preprocessing, views_from_images
 
 Kind = Literal["reconstruction", "residual"]
 
 FARTHEST = 20.0  # sigmas of the prior: what lies beyond is no glitch, and nothing sane is painted
 STRIP_SIZE = (128, 104)  # of one view in a strip, pixels
-_HATCH_LINE = (120, 120, 120)
-_HATCH_STEP = 11  # pixels
 WINDOW_SIZE = (228, 186)  # of one of the four windows beside each other
 _VERSION = "1"  # change it with how pictures are drawn: it is part of their name
 
@@ -133,36 +128,13 @@ def plan_strip(
 
 def four_windows(views: Sequence[ViewRecord]) -> bytes:
     """The windows of a glitch beside each other, shortest first; one that is absent is hatched."""
-    recipe = Preprocessing()
     known = {one.duration_s: one for one in views}
-    pictures, rows = [], []
-    for duration_s in recipe.durations_s:
-        one = known.get(duration_s)
-        shape = (recipe.n_frequency, recipe.n_time)
-        pictures.append(
-            np.zeros(shape, dtype=np.float32) if one is None else unpack_view(one.packed, one.shape)
-        )
-        rows.append(np.zeros(shape[0], dtype=np.bool_) if one is None else one.observed)
-    absent = [place for place, one in enumerate(recipe.durations_s) if one not in known]
-    return _hatched(render_strip(pictures, WINDOW_SIZE, observed=rows), absent)
-
-
-def _hatched(strip: bytes, places: Sequence[int]) -> bytes:
-    """The strip with diagonal lines over these of its windows, as the pages draw absence."""
-    if not places:
-        return strip
-    picture = Image.open(io.BytesIO(strip)).convert("RGB")
-    width, height = WINDOW_SIZE
-    pitch = (picture.width - width) // max(1, len(Preprocessing().durations_s) - 1)
-    for place in places:
-        window = Image.new("RGB", WINDOW_SIZE, ABSENT_GREY)
-        draw = ImageDraw.Draw(window)
-        for start in range(-height, width, _HATCH_STEP):
-            draw.line([(start, height), (start + height, 0)], fill=_HATCH_LINE, width=2)
-        picture.paste(window, (place * pitch, 0))
-    content = io.BytesIO()
-    picture.save(content, format="PNG")
-    return content.getvalue()
+    shown = [known.get(duration_s) for duration_s in Preprocessing().durations_s]
+    return render_strip(
+        [None if one is None else unpack_view(one.packed, one.shape) for one in shown],
+        WINDOW_SIZE,
+        observed=[None if one is None else one.observed for one in shown],
+    )
 
 
 def _etag(*parts: str | bytes) -> str:

@@ -12,7 +12,7 @@ from io import BytesIO
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from glitch.errors import GlitchError
 from glitch.images.grid import cell_of_pixel
@@ -23,6 +23,8 @@ N_STEPS = 255  # odd, so that one colour is zero's own
 DIFFERENCE_LIMIT = 0.4  # of the clip: 10.2 of normalised energy at both ends of the scale
 STRIP_GAP = 4  # transparent pixels between the views of a strip
 _PNG_LEVEL = 1
+_HATCH_GREY = (120, 120, 120)
+_HATCH_STEP = 11  # pixels between the lines over an absent view
 
 
 @lru_cache(maxsize=1)
@@ -71,12 +73,15 @@ def render_difference(
 
 
 def render_strip(
-    views: Sequence[ViewArray], size: tuple[int, int], *, observed: Sequence[RowMask] | None = None
+    views: Sequence[ViewArray | None],
+    size: tuple[int, int],
+    *,
+    observed: Sequence[RowMask | None] | None = None,
 ) -> bytes:
     """Draw views in viridis beside each other, first left, with transparent gaps between.
 
     Args:
-        views: one at least, each of shape (freq, time), float32 in [0, 1].
+        views: one at least, each of shape (freq, time), float32 in [0, 1]; hatched where None.
         size: width and height of each in pixels.
         observed: rows of each that were measured; the others are grey. All, if None.
 
@@ -91,8 +96,19 @@ def render_strip(
     strip = Image.new("RGBA", (width, size[1]))
     for index, view in enumerate(views):
         rows = None if observed is None else observed[index]
-        strip.paste(draw_cells(view, rows, size), (index * (size[0] + STRIP_GAP), 0))
+        drawn = _hatched(size) if view is None else draw_cells(view, rows, size)
+        strip.paste(drawn, (index * (size[0] + STRIP_GAP), 0))
     return _png(strip)
+
+
+def _hatched(size: tuple[int, int]) -> Image.Image:
+    """What stands for a view that is absent: diagonal lines on grey, as the pages draw it."""
+    width, height = size
+    picture = Image.new("RGB", size, ABSENT_GREY)
+    pen = ImageDraw.Draw(picture)
+    for start in range(-height, width, _HATCH_STEP):
+        pen.line([(start, height), (start + height, 0)], fill=_HATCH_GREY, width=2)
+    return picture
 
 
 def _check_size(size: tuple[int, int]) -> None:

@@ -44,6 +44,15 @@ def test_a_strip_holds_the_views_in_order_with_gaps() -> None:
     assert not drawn[:, 6 : 6 + STRIP_GAP, 3].any()
 
 
+def test_an_absent_view_is_hatched_between_transparent_gaps() -> None:
+    drawn = pixels(render_strip([None, np.zeros((4, 4), dtype=np.float32)], (24, 24)))
+    colours = {tuple(colour) for colour in drawn[:, :24, :3].reshape(-1, 3)}
+    assert len(colours) == 2
+    assert ABSENT_GREY in colours
+    assert not drawn[:, 24 : 24 + STRIP_GAP, 3].any()
+    np.testing.assert_array_equal(drawn[0, -1], [*viridis()[0], 255])
+
+
 def test_what_cannot_be_drawn_is_refused() -> None:
     flat = np.zeros((4, 4), dtype=np.float32)
     with pytest.raises(GlitchError, match="finite"):
