@@ -27,9 +27,10 @@ from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecor
 from app.jobs.service import create_job
 from app.models import checkpoints
 from app.models.records import CheckpointRecord
-from app.novelty.catalogue import REJUDGED_AT_ONCE, Known, embedded_after, recalibrate, rejudge
+from app.novelty.catalogue import REJUDGED_AT_ONCE, embedded_after, recalibrate, rejudge
 from app.novelty.conditions import Population
 from glitch.novelty.conditions import condition_of
+from glitch.novelty.known import Known
 
 if TYPE_CHECKING:
     from glitch.encoder import Encoder

@@ -7,12 +7,10 @@ than a scan a glitch.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import numpy as np
-from jaxtyping import Float
 from sqlalchemy import (
     Double,
     Numeric,
@@ -33,92 +31,14 @@ from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
 from app.novelty.conditions import Population, in_population, is_established, is_of_a_class
 from app.novelty.single import MOST_CALIBRATION, NO_DETECTOR
-from glitch.novelty import (
-    TIE,
-    Calibration,
-    Judgement,
-    Positions,
-    References,
-    directions,
-    judge,
-    novelty_scores,
-)
+from glitch.novelty import Judgement, References, directions, novelty_scores
 from glitch.novelty.episodes import Times, one_an_episode
+from glitch.novelty.known import Known, Stored
 from glitch.observing_runs import RUN_ENDS_S, observing_run
 from glitch.types import LatentArray
 
 REJUDGED_AT_ONCE = 5000
 _FETCHED = 10_000  # rows read from the database at once
-
-
-@dataclass(frozen=True, eq=False)
-class Known:
-    """What glitches of one population are judged by."""
-
-    references: References
-    keys: np.ndarray  # ids of the references as 16 bytes, ascending
-    places: Positions  # where each of ``keys`` stands among ``references``
-    # By the condition they were seen in and the observing run (None: all runs), ascending.
-    calibration: dict[tuple[str, str | None], Float[np.ndarray, " score"]]
-    ifo: str | None = None  # of real glitches
-
-    @classmethod
-    def load(cls, session: Session, checkpoint_id: int, population: Population) -> Known:
-        """As they are stored; some 300 bytes a reference."""
-        keys, means, times = _read_references(session, checkpoint_id, population)
-        references, places = References.ordered(means, times)
-        order = np.argsort(keys)
-        scores: dict[tuple[str, str | None], list[float]] = {}
-        for condition, run, score in session.execute(
-            select(Embedding.condition, Embedding.calibration_run, Embedding.calibration_score)
-            .where(
-                *in_population(checkpoint_id, population), Embedding.calibration_score.is_not(None)
-            )
-            .order_by(Embedding.calibration_score)
-        ):
-            if score is not None:
-                for one in {run, None}:
-                    scores.setdefault((condition, one), []).append(score)
-        calibration = {key: np.array(values) for key, values in scores.items()}
-        ifo, is_simulated = population
-        named = None if is_simulated else ifo
-        return cls(references, keys[order], places[order], calibration, named)
-
-    def own_places(self, keys: np.ndarray) -> Positions:
-        """Where glitches of these ids stand among the references; -1 for those that are none."""
-        if not len(self.keys):
-            return np.full(len(keys), -1, dtype=np.int64)
-        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return np.where(self.keys[at] == keys, self.places[at], -1)
-
-    def judge(self, score: float, of: Stored) -> Judgement:
-        """Judge the score of a stored glitch."""
-        run = observing_run(of.gps_time)
-        n_references = len(self.keys) - of.is_reference
-        if not np.isfinite(score):
-            return judge(None, n_references, Calibration(0, 0), ifo=self.ifo)
-        whole = self.calibration.get((of.condition, None), np.empty(0))
-        of_run = None if run is None else self.calibration.get((of.condition, run))
-        return judge(
-            score,
-            n_references,
-            _compare(whole, score, of.own_score),
-            None if of_run is None else _compare(of_run, score, of.own_score),
-            run,
-            condition=of.condition,
-            ifo=self.ifo,
-        )
-
-
-class Stored(NamedTuple):
-    """What judging takes of a stored glitch."""
-
-    glitch_id: UUID
-    mean: LatentArray
-    gps_time: float  # s; NaN where not known
-    condition: str
-    is_reference: bool
-    own_score: float | None  # with which it calibrates itself
 
 
 def set_references(session: Session, checkpoint_id: int) -> None:
@@ -162,7 +82,7 @@ def recalibrate(session: Session, checkpoint_id: int) -> int:
         populations.setdefault((ifo, is_simulated), []).append(member)
     n_calibration = 0
     for population, members in populations.items():
-        known = Known.load(session, checkpoint_id, population)
+        known = load_known(session, checkpoint_id, population)
         times = np.array([one[2] for one in members])
         means = np.array([one[1] for one in members], dtype=np.float32)
         scores = novelty_scores(
@@ -224,7 +144,7 @@ def rejudge(
             judgements.update({row.glitch_id: NO_DETECTOR for row in rows})
             continue
         if population not in known_by:
-            known_by[population] = Known.load(session, checkpoint_id, population)
+            known_by[population] = load_known(session, checkpoint_id, population)
         known = known_by[population]
         scores = novelty_scores(
             np.array([row.mean for row in rows], dtype=np.float32),
@@ -246,6 +166,26 @@ def embedded_after(
     if last is not None:
         page = page.where(Embedding.glitch_id > last)
     return session.scalars(page.order_by(Embedding.glitch_id).limit(most)).all()
+
+
+def load_known(session: Session, checkpoint_id: int, population: Population) -> Known:
+    """What the glitches of a population are judged by; some 300 bytes a reference."""
+    keys, means, times = _read_references(session, checkpoint_id, population)
+    references, places = References.ordered(means, times)
+    order = np.argsort(keys)
+    scores: dict[tuple[str, str | None], list[float]] = {}
+    for condition, run, score in session.execute(
+        select(Embedding.condition, Embedding.calibration_run, Embedding.calibration_score)
+        .where(*in_population(checkpoint_id, population), Embedding.calibration_score.is_not(None))
+        .order_by(Embedding.calibration_score)
+    ):
+        if score is not None:
+            for one in {run, None}:
+                scores.setdefault((condition, one), []).append(score)
+    calibration = {key: np.array(values) for key, values in scores.items()}
+    ifo, is_simulated = population
+    named = None if is_simulated else ifo
+    return Known(references, keys[order], places[order], calibration, named)
 
 
 def _read_references(
@@ -305,17 +245,6 @@ def _calibrating(checkpoint_id: int) -> Select[*tuple[Any, ...]]:
         .join(ranked, ranked.c.id == Embedding.glitch_id)
         .where(Embedding.checkpoint_id == checkpoint_id, ranked.c.place <= MOST_CALIBRATION)
     )
-
-
-def _compare(
-    known: Float[np.ndarray, " score"], score: float, own_score: float | None
-) -> Calibration:
-    """How many are there and at least as high, without the glitch's own."""
-    score -= TIE
-    n, n_as_novel = len(known), len(known) - int(np.searchsorted(known, score, side="left"))
-    if own_score is None:
-        return Calibration(n, n_as_novel)
-    return Calibration(n - 1, n_as_novel - (own_score >= score))
 
 
 _STORE_CALIBRATION = text(

@@ -17,8 +17,9 @@ from app.jobs.records import OPEN_STATES, Chunk, ChunkPlan, ChunkResult, JobCont
 from app.jobs.service import create_job
 from app.jobs.tables import Job
 from app.models.checkpoints import active_id
-from app.novelty.catalogue import REJUDGED_AT_ONCE, Known, embedded_after, recalibrate, rejudge
+from app.novelty.catalogue import REJUDGED_AT_ONCE, embedded_after, recalibrate, rejudge
 from app.novelty.conditions import Population
+from glitch.novelty.known import Known
 
 KIND = "judge"
 JUDGED = 5000  # glitches in a chunk: some seconds of work

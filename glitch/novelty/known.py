@@ -1,0 +1,73 @@
+"""Judging many stored glitches of one population, by all that is known of it in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+import numpy as np
+from jaxtyping import Float
+
+from glitch.novelty.conformal import TIE, Calibration, Judgement, Positions, References, judge
+from glitch.observing_runs import observing_run
+from glitch.types import LatentArray
+
+
+class Stored(NamedTuple):
+    """What judging takes of a stored glitch."""
+
+    glitch_id: UUID
+    mean: LatentArray
+    gps_time: float  # s; NaN where not known
+    condition: str
+    is_reference: bool
+    own_score: float | None  # with which it calibrates itself
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What glitches of one population are judged by."""
+
+    references: References
+    keys: np.ndarray  # ids of the references as 16 bytes, ascending
+    places: Positions  # where each of ``keys`` stands among ``references``
+    # By the condition they were seen in and the observing run (None: all runs), ascending.
+    calibration: dict[tuple[str, str | None], Float[np.ndarray, " score"]]
+    ifo: str | None = None  # of real glitches
+
+    def own_places(self, keys: np.ndarray) -> Positions:
+        """Where glitches of these ids stand among the references; -1 for those that are none."""
+        if not len(self.keys):
+            return np.full(len(keys), -1, dtype=np.int64)
+        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[at] == keys, self.places[at], -1)
+
+    def judge(self, score: float, of: Stored) -> Judgement:
+        """Judge the score of a stored glitch."""
+        run = observing_run(of.gps_time)
+        n_references = len(self.keys) - of.is_reference
+        if not np.isfinite(score):
+            return judge(None, n_references, Calibration(0, 0), ifo=self.ifo)
+        whole = self.calibration.get((of.condition, None), np.empty(0))
+        of_run = None if run is None else self.calibration.get((of.condition, run))
+        return judge(
+            score,
+            n_references,
+            _compare(whole, score, of.own_score),
+            None if of_run is None else _compare(of_run, score, of.own_score),
+            run,
+            condition=of.condition,
+            ifo=self.ifo,
+        )
+
+
+def _compare(
+    known: Float[np.ndarray, " score"], score: float, own_score: float | None
+) -> Calibration:
+    """How many are there and at least as high, without the glitch's own."""
+    score -= TIE
+    n, n_as_novel = len(known), len(known) - int(np.searchsorted(known, score, side="left"))
+    if own_score is None:
+        return Calibration(n, n_as_novel)
+    return Calibration(n - 1, n_as_novel - (own_score >= score))
