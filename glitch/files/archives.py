@@ -39,7 +39,9 @@ _LITTER = re.compile(
     re.IGNORECASE,
 )
 _LARGEST_TAR_READ = 1 << 20  # a header of a tar may claim any length
-_IS_ENCRYPTED = 1
+_IS_ENCRYPTED, _SIZES_FOLLOW, _IS_UTF8 = 1, 8, 0x800  # bits in a zip's headers
+_METHODS = {zipfile.ZIP_STORED: STORED, zipfile.ZIP_DEFLATED: DEFLATED}
+_DAMAGED_ZIP = "The zip is damaged or incomplete, and no member can be read: send it again."
 _DAMAGED_REST = "The tar is damaged from here on: what came before was read. Pack it again."
 
 
@@ -229,62 +231,90 @@ def _rest_of_tar(file: BufferedIOBase, offset: int) -> Iterator[Refused]:
 
 def _zip_members(path: Path) -> Iterator[Member | Refused]:
     length = path.stat().st_size
-    _check_zip_contents(path, length)
+    if not _has_zip_contents(path, length):
+        yield from _cut_zip_members(path, length)
+        return
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error):
-        raise FormatError("The zip is damaged or incomplete: send it again.") from None
+        raise FormatError(_DAMAGED_ZIP) from None
     if sum(info.compress_size for info in infos) > length:
         raise TooLargeError(
             "Members of the zip overlap, as in a zip bomb: it is not read. Pack the files again."
         )
-    methods = {zipfile.ZIP_STORED: STORED, zipfile.ZIP_DEFLATED: DEFLATED}
     for info in infos:
-        if info.filename.endswith("/"):
+        name, offset, stored = info.filename, info.header_offset, info.compress_size
+        if name.endswith("/"):
             continue
-        kind = stat.S_IFMT(info.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG):
-            yield Refused(
-                shown(info.filename), "Links and devices are not followed: pack the file itself."
-            )
-        elif not 0 <= info.header_offset < length:
-            yield Refused(shown(info.filename), "It lies outside of the archive: pack it again.")
-        elif info.flag_bits & _IS_ENCRYPTED:
-            yield Refused(shown(info.filename), "It is encrypted: pack it without a password.")
-        elif info.compress_type not in methods:
-            yield Refused(
-                shown(info.filename), "It is compressed in an unusual way: use deflate or none."
-            )
+        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+            yield Refused(shown(name), "Links and devices are not followed: pack the file itself.")
+        elif not 0 <= offset < length:
+            yield Refused(shown(name), "It lies outside of the archive: pack it again.")
         else:
-            yield Member(
-                info.filename,
-                info.header_offset,
-                info.compress_size,
-                info.file_size,
-                methods[info.compress_type],
-                info.CRC,
+            method = _METHODS.get(info.compress_type, "")
+            member = Member(name, offset, stored, info.file_size, method, info.CRC)
+            yield _zip_member(member, info.flag_bits)
+
+
+def _zip_member(member: Member, flags: int) -> Member | Refused:
+    label = shown(member.name)
+    if flags & _IS_ENCRYPTED:
+        return Refused(label, "It is encrypted: pack it without a password.")
+    if not member.method:
+        return Refused(label, "It is compressed in an unusual way: use deflate or none.")
+    return member
+
+
+def _cut_zip_members(path: Path, length: int) -> Iterator[Member | Refused]:
+    """The members that lie whole in a zip without its table of contents, by their own headers."""
+    offset = count = 0
+    with path.open("rb") as file:
+        while len(header := file.read(_LOCAL_HEADER.size)) == _LOCAL_HEADER.size:
+            magic, _, flags, method, _, _, crc, stored, size, *lengths = _LOCAL_HEADER.unpack(
+                header
             )
+            name = file.read(lengths[0]).decode("utf-8" if flags & _IS_UTF8 else "cp437", "replace")
+            end = offset + len(header) + sum(lengths) + stored
+            if magic != b"PK\x03\x04" or end > length or flags & _SIZES_FOLLOW:
+                break
+            if not name.endswith("/"):
+                count += 1
+                member = Member(name, offset, stored, size, _METHODS.get(method, ""), crc)
+                yield _zip_member(member, flags)
+            offset = file.seek(end)
+    if not count:
+        raise FormatError(_DAMAGED_ZIP)
+    yield Refused(
+        "(the rest of the archive)",
+        "The zip is cut short: what lies whole before the cut was read. Send it again.",
+    )
 
 
-def _check_zip_contents(path: Path, length: int) -> None:
-    """Judge the size of the table of contents before it is read into memory."""
+def _has_zip_contents(path: Path, length: int) -> bool:
+    """Whether there is a table of contents; its size is judged before it is read into memory.
+
+    Of a zip that is cut, the last may be that of an npz within it.
+    """
     tail_length = min(length, 65_557 + 20)
     with path.open("rb") as file:
         file.seek(length - tail_length)
         tail = file.read(tail_length)
         at = tail.rfind(b"PK\x05\x06")
         if at < 0 or len(tail) - at < _CONTENTS_END.size:
-            raise FormatError("The zip is damaged or incomplete: send it again.")
-        _, _, _, _, count, contents, *_ = _CONTENTS_END.unpack_from(tail, at)
+            return False
+        _, _, _, _, count, contents, begin, _ = _CONTENTS_END.unpack_from(tail, at)
         if tail[max(at - 20, 0) : at].startswith(b"PK\x06\x07"):  # zip64
             file.seek(min(length, struct.unpack_from("<Q", tail, at - 12)[0]))
             record = file.read(56)
             if len(record) < 56 or not record.startswith(b"PK\x06\x06"):
-                raise FormatError("The zip is damaged or incomplete: send it again.")
+                return False
             count, contents = struct.unpack_from("<2Q", record, 32)
+        elif begin + contents != length - tail_length + at:
+            return False
     if count > MOST_ZIP_MEMBERS or contents > MOST_ZIP_CONTENTS_BYTES:
         raise TooLargeError(
             f"The zip has over {MOST_ZIP_MEMBERS:,} members: pack so many as a tar, which is read "
             "without holding its table of contents in memory."
         )
+    return True

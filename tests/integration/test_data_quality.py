@@ -70,7 +70,8 @@ def flag_file(folder: Path, kind: str, *, name: str = READY, is_good: bool = Tru
     if kind == "txt":
         flag.active.write(path, format="segwizard")
     else:
-        flag.write(path, format={"h5": "hdf5"}.get(kind, kind), overwrite=True)
+        path.unlink(missing_ok=True)
+        flag.write(path, format={"h5": "hdf5"}.get(kind, kind))
     return path.read_bytes()
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tarfile
+import zipfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +15,8 @@ import pytest
 from mutants import archives, mutant, tarred
 from sent_batches import tar
 
-from glitch.errors import GlitchError
-from glitch.files.archives import Member, list_members, read_member
+from glitch.errors import FormatError, GlitchError
+from glitch.files.archives import Member, Refused, list_members, read_member
 
 FILES = {
     "a.png": np.random.default_rng(1).bytes(700),
@@ -57,6 +60,39 @@ def test_no_damage_is_an_error_of_ours(tmp_path: Path, name: str) -> None:
             outcomes["no archive"] += 1
     assert outcomes["read"] > MUTANTS / 2
     assert outcomes["damaged"] + outcomes["refused"] + outcomes["no archive"] > 0
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            kind = zipfile.ZIP_STORED if name.endswith("npz") else None
+            archive.writestr(name, data, kind)
+    return buffer.getvalue()
+
+
+def test_a_cut_zip_gives_what_lies_whole_before_the_cut(tmp_path: Path) -> None:
+    path = tmp_path / "cut.zip"
+    inner = zipped({"views.npy": bytes(100)})
+    content = zipped(FILES | {"\u00fc.npz": inner, "last.csv": bytes(50)})
+    whole = [member for member in members(path, content) if isinstance(member, Member)]
+    assert [one.name for one in whole] == [*FILES, "\u00fc.npz", "last.csv"]
+    ends = [one.offset for one in whole[1:]]  # where a member ends, as the npz's own contents do
+    for length in (*ends, ends[1] + 20, ends[-1] + 10, len(content) - 30):
+        *found, rest = members(path, content[:length])
+        assert found == whole[: len(found)]
+        assert len(found) == sum(end <= length for end in [*ends, ends[-1] + 60])
+        assert isinstance(rest, Refused)
+        assert "cut short: what lies whole before the cut was read" in rest.reason
+        with path.open("rb") as file:
+            assert all(read_member(file, one) for one in found if isinstance(one, Member))
+    with pytest.raises(FormatError, match="no member can be read"):
+        members(path, content[:40])
+
+
+def members(path: Path, content: bytes) -> list[Member | Refused]:
+    path.write_bytes(content)
+    return list(list_members(path, 10**9))
 
 
 def header(kind: bytes, size: bytes) -> bytes:
