@@ -15,10 +15,11 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from sqlalchemy import ColumnElement, Uuid, cast, func, select
 from sqlalchemy.orm import Session, aliased
 
+from app.classes.tables import GlitchClass
 from app.clusters.occurrences import reach_of
 from app.clusters.records import ClusteringParameters
 from app.clusters.review.log import ReviewEvent
@@ -42,16 +43,21 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Dismissal:
-    """A dismissal that stands."""
+class Decision:
+    """A naming, merging or dismissal that stands."""
 
     event: ReviewEvent
     cluster: Cluster
+    label: str | None  # the class that it was named or merged into, as it is called now
     is_of_look: bool
 
     @property
+    def is_dismissal(self) -> bool:
+        return self.cluster.state == "dismissed"
+
+    @property
     def facts(self) -> dict[str, str]:
-        """Who dismissed it, and when (ISO 8601 date)."""
+        """Who decided it, and when (ISO 8601 date)."""
         return {"author": self.event.author, "on": f"{self.event.created_at:%Y-%m-%d}"}
 
 
@@ -118,12 +124,14 @@ def _hold_splits(
 
     A member of none of the earlier parts joins the part whose nearest member is nearest, or, where
     that was decided, what came to it since and waits. A part that waits stays whole: of what is
-    found, whatever is half or more of it.
+    found, whatever is half or more of it. A run of another kind keeps apart what was divided, but
+    it continues none of the parts: it may see a few of their members alone.
     """
     groups = _divided(session, parameters)
     if not groups:
         return [Part(one, None) for one in found]
     latest = _latest(session, list(groups))
+    ours = _latest(session, list(groups), is_of_kind(parameters))
     place = {key: at for at, key in enumerate(ids)}
     identities = list(latest)
     number = {identity: at for at, identity in enumerate(identities)}
@@ -143,15 +151,17 @@ def _hold_splits(
             parts[place[glitch_id]] = number[identity]
     is_waiting = np.array([latest[identity].state == "flagged" for identity in identities])
     held: list[Part] = []
-    whole, sure = parts.copy(), np.zeros(len(ids))
+    owners = np.where((parts >= 0) & is_waiting[parts], parts, -1)  # the part that each stays in
+    sure, wholes = np.zeros(len(ids)), dict[int, tuple[FoundCluster, int]]()
     for one in found:
         labels = _labels_of(parts[one.members], [groups[identity] for identity in identities])
         pieces = np.unique(labels[labels >= 0])
         if len(pieces) < 2:
             piece = _most_of(parts[one.members])
             if piece >= 0 and is_waiting[piece]:
-                whole[one.members], sure[one.members] = piece, one.probabilities
+                owners[one.members], sure[one.members] = piece, one.probabilities
             else:
+                owners[one.members] = -1
                 held.append(Part(one, None))
             continue
         near = _nearest_part(units[one.members], labels)
@@ -160,18 +170,14 @@ def _hold_splits(
             if waiting in pieces and before.state != "flagged":
                 came = (labels < 0) & (near == piece)
                 near[came & unjudged(session, before, ids, one.members)] = waiting
-        for piece in pieces:
-            chosen = near == piece
-            cluster = describe_cluster(
-                units, one.members[chosen], one.probabilities[chosen], one.stability
-            )
-            held.append(Part(cluster, latest[identities[piece]], len(pieces), one))
-    clustered = np.zeros(len(ids), dtype=np.bool_)
-    for part in held:
-        clustered[part.cluster.members] = True
-    for piece in np.intersect1d(np.flatnonzero(is_waiting), whole[~clustered]):
-        left = np.flatnonzero((whole == piece) & ~clustered)
-        _hold(held, latest[identities[piece]], left, sure, units)
+        owners[one.members], sure[one.members] = near, one.probabilities
+        wholes |= {int(piece): (one, len(pieces)) for piece in pieces}
+    for piece in np.unique(owners[owners >= 0]).tolist():
+        members = np.flatnonzero(owners == piece)
+        whole, n_parts = wholes.get(piece, (None, 2))
+        stability = latest[identities[piece]].stability if whole is None else whole.stability
+        cluster = describe_cluster(units, members, sure[members], stability)
+        held.append(Part(cluster, ours.get(identities[piece]), n_parts, whole))
     return held
 
 
@@ -216,54 +222,58 @@ def unjudged(
     return np.array([ids[index] not in covered for index in members])
 
 
-def standing_dismissals(session: Session, parameters: ClusteringParameters) -> list[Dismissal]:
-    """The dismissals of this population that nobody took back, latest first."""
+DECIDING = {"promoted": "promote", "merged": "merge", "dismissed": "dismiss"}  # by state, its act
+
+
+def standing_decisions(session: Session, parameters: ClusteringParameters) -> list[Decision]:
+    """The decisions in this population that nobody took back, latest first."""
     identities = session.scalars(
         select(Cluster.identity)
         .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
-        .where(
-            Cluster.state == "dismissed", ClusteringRun.is_simulated.is_(parameters.is_simulated)
-        )
+        .where(Cluster.state.in_(DECIDING), ClusteringRun.is_simulated.is_(parameters.is_simulated))
         .distinct()
     ).all()
     standing = []
     for identity, cluster in _latest(session, identities).items():
-        log = read_log(session, identity)
-        events = [log.event(root) for root in log.done if log.event(root).kind == "dismiss"]
-        if events and cluster.state == "dismissed":
-            is_of_look = bool(events[-1].payload.get("asked", {}).get("is_of_look", False))
-            standing.append(Dismissal(events[-1], cluster, is_of_look))
+        log, kind = read_log(session, identity), DECIDING.get(cluster.state)
+        events = [log.event(root) for root in log.done if log.event(root).kind == kind]
+        if events:
+            payload = events[-1].payload
+            named = session.get(GlitchClass, payload.get("class_name_id") or 0)
+            label = payload.get("class_name") if named is None else named.name
+            is_of_look = bool(payload.get("asked", {}).get("is_of_look", False))
+            standing.append(Decision(events[-1], cluster, label, is_of_look))
     return sorted(standing, key=lambda one: one.event.id, reverse=True)
 
 
-def dismissed_among(
-    session: Session, dismissals: Sequence[Dismissal], members: Sequence[UUID]
-) -> list[tuple[Dismissal, int]]:
-    """Which dismissals covered how many of these glitches."""
-    if not dismissals:
+def decided_among(
+    session: Session, decisions: Sequence[Decision], members: Sequence[UUID]
+) -> list[tuple[Decision, int]]:
+    """Which decisions covered how many of these glitches."""
+    if not decisions:
         return []
     rows = session.execute(
         select(ClusterMember.cluster_id, func.count())
         .where(
-            ClusterMember.cluster_id.in_([one.cluster.id for one in dismissals]),
+            ClusterMember.cluster_id.in_([one.cluster.id for one in decisions]),
             is_any_of(ClusterMember.glitch_id, members),
         )
         .group_by(ClusterMember.cluster_id)
     )
     counts: dict[UUID, int] = {row[0]: row[1] for row in rows}
-    return [(one, counts[one.cluster.id]) for one in dismissals if one.cluster.id in counts]
+    return [(one, counts[one.cluster.id]) for one in decisions if one.cluster.id in counts]
 
 
 def of_dismissed_look(
-    session: Session, checkpoint_id: int, dismissals: Sequence[Dismissal], vectors: Unit
-) -> Dismissal | None:
+    session: Session, checkpoint_id: int, decisions: Sequence[Decision], vectors: Unit
+) -> Decision | None:
     """The dismissed look that most of these vectors (of length one) have; None if none.
 
     A glitch has a look if it is as near to its medoid as nine in ten of the cluster that was
     dismissed. A look is known under the checkpoint of its run alone.
     """
-    for one in dismissals:
-        if not one.is_of_look:
+    for one in decisions:
+        if not (one.is_dismissal and one.is_of_look):
             continue
         medoid = session.scalar(
             select(Embedding.mean).where(
@@ -337,30 +347,17 @@ def _divided(session: Session, parameters: ClusteringParameters) -> dict[UUID, U
     return family
 
 
-def _hold(
-    held: list[Part],
-    waits: Cluster,
-    left: Int[np.ndarray, " left"],
-    sure: Float[np.ndarray, " glitch"],
-    units: Unit,
-) -> None:
-    """Members of a cluster that waits for review stay in it, however they cluster now."""
-    for at, part in enumerate(held):
-        if part.continues is not None and part.continues.id == waits.id:
-            members = np.sort(np.concatenate([part.cluster.members, left]))
-            sure = sure.copy()
-            sure[part.cluster.members] = part.cluster.probabilities
-            cluster = describe_cluster(units, members, sure[members], part.cluster.stability)
-            held[at] = Part(cluster, waits, part.n_parts, part.whole)
-            return
-    held.append(Part(describe_cluster(units, left, sure[left], waits.stability), waits, 2))
+def _latest(
+    session: Session, identities: Sequence[UUID], of: Sequence[ColumnElement[bool]] = ()
+) -> dict[UUID, Cluster]:
+    """The cluster of each identity as its latest run, or a split since, left it.
 
-
-def _latest(session: Session, identities: Sequence[UUID]) -> dict[UUID, Cluster]:
-    """The cluster of each identity as its latest run, or a split since, left it."""
+    ``of`` says of which runs.
+    """
     rows = session.scalars(
         select(Cluster)
-        .where(Cluster.identity.in_(identities), Cluster.state != "split")
+        .join(ClusteringRun, ClusteringRun.id == Cluster.run_id)
+        .where(Cluster.identity.in_(identities), Cluster.state != "split", *of)
         .order_by(Cluster.id)
     )
     return {row.identity: row for row in rows}

@@ -122,6 +122,8 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
         "before: nobody has judged them, so they wait as a cluster of their own."
     ),
     "dismissed_before": "{n} of the {size} in a cluster were dismissed by {author} on {on}.",
+    "named_before": "{n} of the {size} in a cluster were taken for {label} by {author} on {on}, in "
+    "another cluster.",
     "dismissed_again": "A cluster of {size} is most of what {author} dismissed on {on}, and stays "
     "dismissed.",
     "dismissed_look": "A cluster of {size} looks like one whose look {author} dismissed on {on}, "

@@ -18,7 +18,6 @@ from app.clusters.tables import Cluster, ClusteringRun, ClusterMember, ReviewEve
 from app.core.database import uuid7
 from glitch.clustering import FoundCluster, Match, Unit, describe_cluster
 
-DECIDED = ("promoted", "merged", "dismissed")
 STATE_WORDS = {"promoted": "named", "merged": "merged into a class", "dismissed": "dismissed"}
 
 
@@ -42,12 +41,12 @@ class ClusterStore:
     units: Unit
     n_stored: int = 0
     held: list[int] = field(default_factory=list)  # how large the parts kept apart are
-    _dismissals: list[decided.Dismissal] | None = field(default=None, init=False)
+    _decisions: list[decided.Decision] | None = field(default=None, init=False)
 
     def add(self, draft: Draft) -> list[Finding]:
         """Store a cluster; what came to a decided one since then apart, if it can be a cluster."""
         before, cluster = draft.before, draft.part.cluster
-        if before is None or before.state not in DECIDED:
+        if before is None or before.state not in decided.DECIDING:
             return self._store(cluster, draft)
         is_new = decided.unjudged(self.session, before, self.selection.ids, cluster.members)
         n = int(is_new.sum())
@@ -134,14 +133,20 @@ class ClusterStore:
 
     def _dismissed(
         self, cluster: FoundCluster, summary: dict[str, Any]
-    ) -> tuple[tuple[decided.Dismissal, str] | None, list[Finding]]:
+    ) -> tuple[tuple[decided.Decision, str] | None, list[Finding]]:
         """The dismissal that holds for a new cluster too, with why; and what to say of others."""
-        if self._dismissals is None:
-            self._dismissals = decided.standing_dismissals(self.session, self.parameters)
+        if self._decisions is None:
+            self._decisions = decided.standing_decisions(self.session, self.parameters)
         members = [self.selection.ids[index] for index in cluster.members]
-        among = decided.dismissed_among(self.session, self._dismissals, members)
+        every = decided.decided_among(self.session, self._decisions, members)
+        among = [(one, n) for one, n in every if one.is_dismissal]
+        named = [(one, n) for one, n in every if not one.is_dismissal]
         summary["dismissed_before"] = [
             {"n": n, "cluster_id": str(one.cluster.id), **one.facts} for one, n in among
+        ]
+        summary["named_before"] = [
+            {"n": n, "cluster_id": str(one.cluster.id), "label": one.label, **one.facts}
+            for one, n in named
         ]
         size = len(members)
         again = next((one for one, n in among if n == size and self._is_most_of(one, n)), None)
@@ -149,20 +154,23 @@ class ClusterStore:
             said = found("dismissed_again", size=size, **again.facts)
             return (again, "These glitches were dismissed"), [said]
         findings = [found("dismissed_before", size=size, n=n, **one.facts) for one, n in among]
+        findings += [
+            found("named_before", size=size, n=n, label=one.label, **one.facts) for one, n in named
+        ]
         look = decided.of_dismissed_look(
-            self.session, self.run.checkpoint_id, self._dismissals, self.units[cluster.members]
+            self.session, self.run.checkpoint_id, self._decisions, self.units[cluster.members]
         )
         if look is None:
             return None, findings
         findings.append(found("dismissed_look", size=size, **look.facts))
         return (look, "Looks like a cluster whose look was dismissed"), findings
 
-    def _is_most_of(self, dismissal: decided.Dismissal, n: int) -> bool:
+    def _is_most_of(self, dismissal: decided.Decision, n: int) -> bool:
         """Whether n are half or more of the dismissed glitches that this run could cluster."""
-        [(_, everyone)] = decided.dismissed_among(self.session, [dismissal], self.selection.ids)
+        [(_, everyone)] = decided.decided_among(self.session, [dismissal], self.selection.ids)
         return n >= decided.ALIKE * everyone
 
-    def _dismiss(self, key: UUID, earlier: decided.Dismissal, why: str) -> None:
+    def _dismiss(self, key: UUID, earlier: decided.Decision, why: str) -> None:
         """An event of its own, so that it can be undone for this cluster alone."""
         self.session.add(
             ReviewEvent(

@@ -10,7 +10,7 @@ from acts import Accept, Comment, Dismiss, Merge, Split, Undo, review
 from found_clusters import ADA, ANOTHER, KNOWN, NOVEL, OTHER, Fill, cluster_now, decide, members
 from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
 from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from store_helpers import LATENT
 
@@ -294,6 +294,40 @@ def test_dismissed_glitches_that_a_run_of_one_detector_finds_stay_dismissed(
     assert (later.identity, later.state) == (again.identity, "flagged")
     _, [whole] = cluster_now(session)
     assert (whole.identity, whole.state) == (flagged.identity, "dismissed")
+
+
+@pytest.mark.parametrize("between", [{"ifo": "H1"}, {"ifo": "L1"}, {"scope": "everything"}])
+def test_a_run_of_another_kind_leaves_a_split_as_it_is(
+    session: Session, fill: Fill, between: dict[str, Any]
+) -> None:
+    """It keeps the parts apart as clusters of its own, of which it may see a few members alone."""
+    fill(300, KNOWN, "Blip")
+    of_h1 = set(fill(30, NOVEL))
+    of_l1 = [*fill(300, KNOWN, "Blip"), *(others := fill(30, NOVEL))]
+    for table, key in ((Glitch, Glitch.id), (Embedding, Embedding.glitch_id)):
+        session.execute(update(table).where(key.in_(of_l1)).values(ifo="L1"))
+    session.expire_all()
+    _, [whole] = cluster_now(session)
+    everyone = members(session, whole)
+    off = {*sorted(everyone & of_h1)[:6], *sorted(everyone & set(others))[:6]}
+    rest_id = decide(session, whole, Split(tuple(off)))
+    decide(session, get_cluster(session, rest_id), Merge("Whistle"))
+    parameters = ClusteringParameters(**{"fdr": 0.05} | between)
+    run = run_clustering(session, parameters, author="someone")
+    seen = ranked_clusters(session, run.id, ClusterFilters(), limit=50)
+    assert all(one.identity != whole.identity for one in seen)
+    named = [one for one in seen if members(session, one) & (everyone - off)]
+    assert named
+    for one in named:
+        n = len(members(session, one) & (everyone - off))
+        [said] = one.summary["named_before"]
+        assert (said["n"], said["label"], said["author"]) == (n, "Whistle", "ada")
+        assert f"{n} of the {one.size} in a cluster were taken for Whistle by ada" in run.detail
+        assert f"{n} of these were taken for Whistle by ada" in (ClusterInWords(one).warning or "")
+        assert not members(session, one) & off
+    _, found = cluster_now(session)
+    by_state = {one.state: members(session, one) for one in found}
+    assert by_state == {"merged": everyone - off, "flagged": off}
 
 
 def test_a_few_of_a_dismissed_cluster_in_another_are_told(

@@ -70,12 +70,16 @@ class ClusterInWords:
 
     @property
     def warning(self) -> str | None:
-        """What was dismissed among it, or came since it was decided."""
+        """What was decided of some of it in another cluster, or came since it was decided."""
         dismissed = [
             f"{one['n']:,} of these were dismissed by {one['author']} on {one['on']}"
             for one in self.cluster.summary.get("dismissed_before", [])
         ]
-        return "; ".join([*dismissed, *filter(None, [self.not_judged])]) or None
+        named = [
+            f"{one['n']:,} of these were taken for {one['label']} by {one['author']} on {one['on']}"
+            for one in self.cluster.summary.get("named_before", [])
+        ]
+        return "; ".join([*dismissed, *named, *filter(None, [self.not_judged])]) or None
 
     @property
     def not_judged(self) -> str | None:
