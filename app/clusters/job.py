@@ -72,31 +72,55 @@ def run_clustering(
         again = Reencoding(partial(encoder, checkpoint.digest), heartbeat)
     selection = select_novel(session, checkpoint.id, parameters, again)
     heartbeat()
-    previous = _latest_run(session, parameters)
     clusters = _cluster(selection, parameters, heartbeat)
+    continued: dict[UUID, str] = {}
+    while True:  # again where somebody decided about a cluster meanwhile
+        _states_now(session, continued)  # and the second time nobody does
+        attempt = session.begin_nested()
+        run = ClusteringRun(checkpoint_id=checkpoint.id, job_id=job_id, author=author)
+        continued = _store(session, run, parameters, selection, clusters, heartbeat=heartbeat)
+        if _states_now(session, continued) == continued:
+            attempt.commit()
+            session.refresh(run)
+            return Run.model_validate(run)
+        attempt.rollback()
+        session.expire_all()
+
+
+def _states_now(session: Session, clusters: Collection[UUID]) -> dict[UUID, str]:
+    """The states of these clusters, which nobody changes until the transaction ends."""
+    rows = session.execute(
+        select(Cluster.id, Cluster.state)
+        .where(is_any_of(Cluster.id, list(clusters)))
+        .order_by(Cluster.id)
+        .with_for_update(key_share=True)
+    )
+    return {row.id: row.state for row in rows}
+
+
+def _store(
+    session: Session,
+    run: ClusteringRun,
+    parameters: ClusteringParameters,
+    selection: Selection,
+    clusters: list[FoundCluster],
+    *,
+    heartbeat: Callable[[], None],
+) -> dict[UUID, str]:
+    """Store the run with its clusters; the states of the earlier ones that these continue."""
+    previous = _latest_run(session, parameters)
     units = unit_vectors(selection.vectors)
     parts = hold_reviewed(session, parameters, selection.ids, units, clusters)
     in_some = {index for part in parts for index in part.cluster.members.tolist()}
-    run = ClusteringRun(
-        id=uuid7(),
-        job_id=job_id,
-        checkpoint_id=checkpoint.id,
-        previous_run_id=previous.id if previous else None,
-        scope=parameters.scope,
-        ifo=parameters.ifo,
-        is_simulated=parameters.is_simulated,
-        fdr=parameters.fdr,
-        min_cluster_size=parameters.min_cluster_size,
-        p_threshold=selection.threshold,
-        n_judged=selection.n_judged,
-        n_unjudged=selection.n_unjudged,
-        n_flagged=selection.n_flagged,
-        n_clustered=len(selection.ids),
-        n_noise=len(selection.ids) - len(in_some),
-        n_clusters=len(parts),
-        findings=[],
-        author=author,
-    )
+    run.id = uuid7()
+    run.previous_run_id = previous.id if previous else None
+    run.scope, run.ifo, run.is_simulated = parameters.scope, parameters.ifo, parameters.is_simulated
+    run.fdr, run.min_cluster_size = parameters.fdr, parameters.min_cluster_size
+    run.p_threshold, run.n_judged = selection.threshold, selection.n_judged
+    run.n_unjudged, run.n_flagged = selection.n_unjudged, selection.n_flagged
+    run.n_clustered = len(selection.ids)
+    run.n_noise = len(selection.ids) - len(in_some)
+    run.n_clusters, run.findings = len(parts), []
     session.add(run)
     session.flush()
     whole = [part for part in parts if part.continues is None]
@@ -107,6 +131,7 @@ def run_clustering(
         Draft(part, earlier[match.previous] if match else None, match)
         for part, match in zip(whole, matches, strict=True)
     ]
+    continued = {one.before.id: one.before.state for one in drafts if one.before is not None}
     store = ClusterStore(session, run, parameters, selection, units)
     about: list[Finding] = []
     for draft in drafts:
@@ -123,8 +148,7 @@ def run_clustering(
     ]
     run.findings = [one.as_json() for one in findings]
     session.flush()
-    session.refresh(run)
-    return Run.model_validate(run)
+    return continued
 
 
 def _cluster(

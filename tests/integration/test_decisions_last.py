@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from acts import Accept, Comment, Dismiss, Merge, Split, Undo, review
 from found_clusters import ADA, ANOTHER, KNOWN, NOVEL, OTHER, Fill, cluster_now, decide, members
 from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
 from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
-from sqlalchemy import select, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 from store_helpers import LATENT
 
@@ -19,9 +20,18 @@ from app.clusters.chosen import cluster_by_hand
 from app.clusters.job import run_clustering
 from app.clusters.pages.words import ClusterInWords
 from app.clusters.records import ClusteringParameters, Run
+from app.clusters.review.log import SplitRequest
 from app.clusters.review.service import history
-from app.clusters.service import ClusterFilters, changes_since, get_cluster, ranked_clusters
+from app.clusters.service import (
+    ClusterFilters,
+    changes_since,
+    get_cluster,
+    list_runs,
+    ranked_clusters,
+)
 from app.clusters.tables import Cluster
+from app.core.engine import make_session_factory
+from app.core.errors import ConflictError
 from app.glitches.tables import Embedding, Glitch
 
 
@@ -328,6 +338,67 @@ def test_a_run_of_another_kind_leaves_a_split_as_it_is(
     _, found = cluster_now(session)
     by_state = {one.state: members(session, one) for one in found}
     assert by_state == {"merged": everyone - off, "flagged": off}
+
+
+@pytest.mark.parametrize("act", [Merge("Whistle"), Split(())])
+def test_what_is_decided_while_a_clustering_stores_what_it_found_stays(
+    session: Session, engine: Engine, flagged: records.Cluster, act: Any
+) -> None:
+    session.commit()
+    everyone = members(session, flagged)
+    off = set(sorted(everyone)[:6])
+    if isinstance(act, SplitRequest):
+        act = Split(tuple(off))
+    decided = False
+
+    def decide_meanwhile() -> None:
+        nonlocal decided
+        is_storing = len(list_runs(session, limit=5).items) == 2
+        if is_storing and not decided:
+            decided = True
+            with make_session_factory(engine).begin() as other:
+                decide(other, flagged, act)
+
+    run = run_clustering(
+        session, ClusteringParameters(fdr=0.05), author="ed", heartbeat=decide_meanwhile
+    )
+    session.commit()
+    assert decided
+    assert len(list_runs(session, limit=5).items) == 2
+    found = ranked_clusters(session, run.id, ClusterFilters(), limit=50)
+    if isinstance(act, SplitRequest):
+        assert {frozenset(members(session, one)) for one in found} == {
+            frozenset(off),
+            frozenset(everyone - off),
+        }
+    else:
+        assert [(one.identity, one.state) for one in found] == [(flagged.identity, "merged")]
+
+
+@pytest.mark.parametrize("act", [Dismiss(), Split(())])
+def test_a_decision_that_comes_as_a_clustering_ends_is_about_what_it_found(
+    session: Session, engine: Engine, flagged: records.Cluster, act: Any
+) -> None:
+    """The reviewer waits for the run to end, and is sent to what it found."""
+    session.commit()
+    if isinstance(act, SplitRequest):
+        act = Split(tuple(sorted(members(session, flagged))[:6]))
+
+    def decide_now() -> str:
+        with make_session_factory(engine).begin() as other:
+            with pytest.raises(ConflictError) as refused:
+                decide(other, flagged, act)
+            return str(refused.value)
+
+    with ThreadPoolExecutor(1) as pool:
+        run = run_clustering(session, ClusteringParameters(fdr=0.05), author="ed")
+        refusal = pool.submit(decide_now)
+        with pytest.raises(TimeoutError):
+            refusal.result(1.0)
+        session.commit()
+        assert "found this cluster again" in refusal.result(20.0)
+    [again] = ranked_clusters(session, run.id, ClusterFilters(), limit=50)
+    assert (again.identity, again.state) == (flagged.identity, "flagged")
 
 
 def test_a_few_of_a_dismissed_cluster_in_another_are_told(

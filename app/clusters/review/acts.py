@@ -21,6 +21,7 @@ from app.clusters.review import log as requests
 from app.clusters.review.scene import (
     Memory,
     Scene,
+    hold_latest,
     lock_identity,
     members_named,
     read_log,
@@ -47,6 +48,7 @@ def split(scene: Scene, action: requests.SplitRequest) -> Memory:
         ConflictError: if the cluster was reviewed.
     """
     require_flagged(scene)
+    hold_latest(scene)
     session, cluster = scene.session, scene.cluster
     off = set(members_named(scene.session, scene.cluster, action.member_ids))
     rows = session.execute(

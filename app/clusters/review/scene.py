@@ -44,8 +44,25 @@ def require_flagged(scene: Scene) -> None:
         raise ConflictError(f"This cluster is {state} already: undo that first.")
 
 
+def hold_latest(scene: Scene) -> None:
+    """Let no clustering continue the cluster as it was, until the transaction ends.
+
+    Raises:
+        ConflictError: if one has found it again meanwhile.
+    """
+    mine = Cluster.identity == scene.cluster.identity, Cluster.state != "split"
+    scene.session.execute(select(Cluster.id).where(*mine).with_for_update(key_share=True)).all()
+    # Asked again: what was stored while this waited is not among what it waited for.
+    latest = scene.session.scalar(
+        select(Cluster.id).where(*mine).order_by(Cluster.id.desc()).limit(1)
+    )
+    if latest != scene.cluster.id:
+        raise ConflictError("A clustering found this cluster again meanwhile: review that one.")
+
+
 def set_state(scene: Scene, state: str) -> None:
     """Of the cluster in every run that found it; parts of a split keep theirs."""
+    hold_latest(scene)
     scene.session.execute(
         update(Cluster)
         .where(Cluster.identity == scene.cluster.identity, Cluster.state != "split")
