@@ -162,15 +162,13 @@ def trust_sentence(size: int, trust: Facts) -> str:
             f"{trust['n_off_centre']:,} are off centre (loudest over {OFF_CENTRE_S:g} s from the "
             "middle of their views)"
         )
-    predicted = trust["looks"]
-    if len(predicted) > 1:
+    if predicted := trust["looks"]:
         nearest = [f"{one['label']} for {one['n']:,}" for one in predicted[:_NAMED]]
         if more := sum(one["n"] for one in predicted[_NAMED:]):
             nearest.append(f"others for {more:,}")
-        parts.append(f"their nearest known classes disagree: {', '.join(nearest)}")
-    elif predicted:
-        n = predicted[0]["n"]
-        of = "each" if n == size else f"{n:,} of them"
-        parts.append(f"the nearest known class of {of} is {predicted[0]['label']}")
+        if predicted[0]["n"] == size:
+            nearest = [f"{predicted[0]['label']} for each"]
+        looks = ", ".join(nearest)
+        parts.append(f"the commonest class among their nearest known glitches is {looks}")
     said = "; ".join(parts)
     return f"{said[0].upper()}{said[1:]}."

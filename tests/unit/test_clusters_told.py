@@ -23,7 +23,8 @@ def test_the_sentence_of_trust_tells_a_seam() -> None:
     assert said == (
         "23 of 57 members carry a time; they were not seen alike: 33 in 0.5 + 1 + 2 + 4 s; 24 in "
         "4 s; 4 are faint (SNR below 7.5); 2 are off centre (loudest over 0.05 s from the middle "
-        "of their views); their nearest known classes disagree: Whistle for 34, Koi_Fish for 23."
+        "of their views); the commonest class among their nearest known glitches is Whistle for "
+        "34, Koi_Fish for 23."
     )
 
 
@@ -40,7 +41,7 @@ def test_what_is_well_is_not_dwelt_on() -> None:
     said = trust_sentence(33, {**TRUST, "looks": [{"label": "Whistle", "n": 33}]})
     assert said == (
         "23 of 33 members carry a time; all were seen in 0.5 + 1 + 2 + 4 s, 10 to 2048 Hz; the "
-        "nearest known class of each is Whistle."
+        "commonest class among their nearest known glitches is Whistle for each."
     )
     kept_earlier = {key: one for key, one in TRUST.items() if key != "n_off_centre"}
     assert "off centre" not in trust_sentence(33, kept_earlier)
@@ -62,7 +63,7 @@ def test_no_member_is_passed_over() -> None:
     assert said.endswith("Whistle for 9, Tomte for 9, Blip for 9, others for 18.")
     some = trust_sentence(57, {**TRUST, "looks": [{"label": "Whistle", "n": 9}]})
     assert "; 33 were seen in 0.5" in some
-    assert some.endswith("the nearest known class of 9 of them is Whistle.")
+    assert some.endswith("among their nearest known glitches is Whistle for 9.")
 
 
 def test_large_numbers_are_read_at_a_glance() -> None:
