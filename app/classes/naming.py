@@ -182,8 +182,8 @@ def check_class_name(name: str) -> None:
         InvalidRequestError: says which rule is broken.
     """
     rule = (
-        f"A class name has 1 to {LONGEST_NAME} letters, digits, '_' and '-', starts with a letter "
-        "or a digit and holds a letter, for example Thunder or Fast_Scattering"
+        f"A class name has 1 to {LONGEST_NAME} English letters, digits, '_' and '-', starts with a "
+        "letter or a digit and holds a letter, for example Thunder or Fast_Scattering"
     )
     if not name.strip():
         raise InvalidRequestError(f"The new class needs a name. {rule}.")

@@ -22,6 +22,13 @@ _UNFORESEEN = Failure(
     sentence="Something failed here that should not have; nothing was stored. Try again, and if it "
     "lasts, give the operator the number of the request below.",
 )
+_NO_SUCH_PAGE = Failure(
+    404,
+    "not-found",
+    "Not found",
+    sentence="The address of this page is damaged, so nothing is there: follow a link to it, or "
+    "search for what it is about.",
+)
 
 
 class CsrfError(service.PermissionDeniedError):
@@ -31,6 +38,8 @@ class CsrfError(service.PermissionDeniedError):
 def explain(error: Exception) -> Failure | None:
     """How a visitor is answered about an error; None if it is not one to act on."""
     if isinstance(error, RequestValidationError):
+        if any(item["loc"][0] == "path" for item in error.errors()):
+            return _NO_SUCH_PAGE
         wrong = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors()[:5])
         sentence = f"Correct these fields and send the form again: {wrong}."
         return Failure(422, "payload", "The form is not complete", sentence=sentence)

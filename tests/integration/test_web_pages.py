@@ -138,8 +138,15 @@ def test_an_unknown_page_is_a_page(reviewer: Walker) -> None:
         assert "There is no page" in page.alerts[0]
 
 
+@pytest.mark.parametrize("room", ["clusters", "exports"])
+def test_an_address_that_was_cut_is_no_form_to_correct(reviewer: Walker, room: str) -> None:
+    page = reviewer.get(f"/ui/{room}/01932c5e-8f1a-7c3e")
+    assert page.status == 404
+    assert "The address of this page is damaged" in page.alerts[0]
+
+
 def test_views_that_mean_nothing(reviewer: Walker, glitches: list[GlitchRecord]) -> None:
-    for name, status in (("7", 404), ("x", 422), ("-1", 404), ("nan", 404), ("1e999", 404)):
+    for name, status in (("7", 404), ("x", 404), ("-1", 404), ("nan", 404), ("1e999", 404)):
         answer = reviewer.client.get(f"/ui/glitches/{glitches[1].id}/views/{name}.png")
         assert answer.status_code == status, name
         assert answer.headers["content-type"].startswith("text/html")
