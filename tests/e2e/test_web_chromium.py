@@ -265,7 +265,10 @@ def test_filters_leave_a_clean_address(browser: Browser) -> None:
     assert browser.driver.current_url == f"{browser.url}/ui/glitches?ifo=L1&snr_min=60"
     assert browser.find("h1").text == "4 glitches"
     browser.driver.back()
+    browser.wait_for_text("h1", "60 glitches")
     assert browser.find("input[name=start]").is_enabled()
+    assert not browser.find("input[value=L1]").is_selected()
+    assert browser.find("input[name=snr_min]").get_property("value") == ""
 
 
 def test_the_keyboard_alone_reaches_a_glitch_and_labels_it(browser: Browser) -> None:

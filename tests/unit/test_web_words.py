@@ -173,7 +173,7 @@ def test_unlabelled_and_not_judged() -> None:
     [
         *("snr_min=abc", "snr_min=-1", "snr_max=nan", "frequency_min=inf", "start=yesterday"),
         *("end=2020-99-01", "ifo=Z9", "ifo=%27%20OR%201=1", "origin=moon", f"label={'x' * 300}"),
-        *("snr_min=9&snr_max=8", "start=1200000000&end=1100000000"),
+        *("snr_min=9&snr_max=8", "start=1200000000&end=1100000000", "novelty=new", "lable=Blip"),
     ],
 )
 def test_a_filter_without_sense_is_named_and_kept_in_the_form(address: str) -> None:

@@ -8,7 +8,10 @@ export function attachFilters(root) {
     for (const fold of folds) fold.open = false;
   }
   const form = root.querySelector("details.filters form");
-  form?.addEventListener("submit", () => {
+  if (!form) return;
+  // Whoever comes back sees the filters of what is shown, not what was typed before leaving.
+  addEventListener("pageshow", () => form.reset());
+  form.addEventListener("submit", () => {
     for (const field of form.elements) {
       if (field.name && !field.value) field.disabled = true;
     }

@@ -49,6 +49,8 @@ _TEXT_FIELDS = (
     *("frequency_min", "frequency_max", "confidence_min", "origin", "novelty", "batch", "run"),
     *("flag", "not_flag", "window", "view", "sort", "after"),
 )
+# ``done`` and ``event`` say what was done just now; the others are of files.
+_KNOWN = {*_TEXT_FIELDS, "ifo", "column", "done", "event", "format", "cluster"}
 _LOOKS = {"window", "view", "sort", "after"}  # what changes how glitches are shown, not which
 _NOVELTIES = {
     "": "any",
@@ -110,7 +112,13 @@ def parse_catalogue_query(params: QueryParams) -> CatalogueQuery:
     ifos = tuple(dict.fromkeys(ifo.strip() for ifo in params.getlist("ifo") if ifo.strip()))
     columns = tuple(dict.fromkeys(name[:20] for name in params.getlist("column")[:20] if name))
     reader = _Reader(values)
+    reader.errors.extend(
+        f"There is no filter “{name[:30]}” here: take it out of the address and choose another."
+        for name in params
+        if name not in _KNOWN
+    )
     start, end = reader.stretch()
+    novelty = reader.novelty()
     filters = GlitchFilters(
         ifos=reader.ifos(ifos),
         gps_start=start,
@@ -126,8 +134,8 @@ def parse_catalogue_query(params: QueryParams) -> CatalogueQuery:
         batch_id=reader.batch(),
         is_labelled=False if values.get("label") == UNLABELLED else None,
         origins=reader.origins(),
-        p_value_max={"novel": NOVEL_P_VALUE, "unusual": UNUSUAL_P_VALUE}.get(reader.novelty()),
-        is_judged=False if reader.novelty() == "unjudged" else None,
+        p_value_max={"novel": NOVEL_P_VALUE, "unusual": UNUSUAL_P_VALUE}.get(novelty),
+        is_judged=False if novelty == "unjudged" else None,
     )
     reader.compare(filters)
     return CatalogueQuery(values, ifos, columns, filters, reader.window(), tuple(reader.errors))
@@ -190,7 +198,10 @@ class _Reader:
 
     def novelty(self) -> str:
         novelty = self.values.get("novelty", "")
-        return novelty if novelty in _NOVELTIES else ""
+        if novelty not in _NOVELTIES:
+            names = ", ".join(name for name in _NOVELTIES if name)
+            self.errors.append(f"“{novelty[:20]}” is no novelty: choose {names}.")
+        return novelty
 
     def time(self, name: str, parse: Callable[[str], Decimal]) -> Decimal | None:
         text = self.values.get(name)
