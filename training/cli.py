@@ -53,8 +53,16 @@ def _user_errors() -> Iterator[None]:
     """A sentence and exit code 1 in place of a traceback for what a user can act on."""
     try:
         yield
-    except GlitchError as error:
-        _console().print(str(error), style="red", markup=False)
+    except (GlitchError, OSError) as error:
+        sentence = str(error)
+        if isinstance(error, OSError):
+            if error.filename is None:
+                raise
+            sentence = (
+                f"{error.filename} cannot be used ({error.strerror}): give another path, or see "
+                "that this one can be read and written."
+            )
+        _console().print(f"error: {sentence}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 
@@ -158,9 +166,9 @@ def evaluate(
             with full_disk_as_error(out):
                 examine_into(judged, real, train_groups, out)
                 (out / "probes.md").write_text(table, encoding="utf-8")
-    sys.stdout.write(table)
-    if output is not None:
-        output.write_text(table, encoding="utf-8")
+        sys.stdout.write(table)
+        if output is not None:
+            output.write_text(table, encoding="utf-8")
 
 
 @app.command()

@@ -110,6 +110,23 @@ def test_train_evaluate_export_and_serve(
     assert Encoder(checkpoint).encode([views])[0].mean.shape == (2,)
 
 
+def test_paths_that_cannot_be_used_are_told_in_a_sentence(pictures: Path, tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.touch()
+    for command in (
+        ("train", configure(tmp_path, pictures), "--folder", taken),
+        ("simulate-pack", taken, "--per-class", 1),
+        ("reproduce", "lemma", "--folder", taken),
+        ("table1-power", tmp_path),
+    ):
+        code, output = invoke(*command)
+        assert code == 1, output
+        assert f"error: {command[-1] if len(command) == 2 else taken}" in output
+        assert " cannot be used (" in output
+    code, output = invoke("table1-power", taken)
+    assert (code, "(it is empty)" in output) == (1, True), output
+
+
 def test_runs_of_one_split_share_a_rate_distortion_plane(pictures: Path, tmp_path: Path) -> None:
     runs = [tmp_path / name for name in ("one", "four", "other")]
     changes: list[dict[str, object]] = [

@@ -69,4 +69,6 @@ def _read(rows: Path) -> tuple[dict[str, dict[int, float]], set[tuple[str, int]]
         raise GlitchError(f"There is no file {rows}: give the rows.csv of a Table 1.") from None
     except (KeyError, ValueError, TypeError) as error:
         raise GlitchError(f"{rows} is not the rows.csv of a Table 1 ({error}).") from error
+    if not accuracy:
+        raise GlitchError(f"{rows} is not the rows.csv of a Table 1 (it is empty).")
     return accuracy, collapsed
