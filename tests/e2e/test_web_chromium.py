@@ -147,7 +147,7 @@ def test_no_table_of_a_page_is_scrolled_sideways(
     with service.client("submitter") as client:
         client.post("/clusters/runs", json={}).raise_for_status()
     browser.look(width, "light")
-    for path in ("/ui/classes", "/ui/jobs", "/ui/tokens"):
+    for path in ("/ui/classes", "/ui/jobs", "/ui/tokens", "/ui/glitches?view=table"):
         browser.open(path)
         too_wide = browser.driver.execute_script(
             "const frames = [document.documentElement, ...document.querySelectorAll('.scroll')];"
@@ -168,6 +168,7 @@ def test_rows_of_the_catalogue_stand_by_themselves_on_a_phone(
     frame = browser.find(".scroll")
     assert frame.get_property("scrollWidth") <= frame.get_property("clientWidth")
     rows = browser.driver.find_elements(By.CSS_SELECTOR, "#glitches tbody tr")
+    assert len(rows) == 48
     assert all("None" not in row.text for row in rows)
     name = rows[0].find_element(By.CSS_SELECTOR, "th a")
     assert name.get_attribute("href").startswith(f"{browser.url}/ui/glitches/")
@@ -212,6 +213,25 @@ def test_a_phone_shows_a_class_and_the_members_before_what_else_is_known(
     shown = ["#looks", "#change", "#history"]
     assert order(*reversed(shown)) == shown
     assert browser.find("a.to-decision").get_attribute("href").endswith("#change")
+
+
+def test_a_page_is_printed_light_and_without_what_is_pressed(
+    browser: Browser, cluster: str
+) -> None:
+    browser.look(1440, "dark")
+    browser.open(cluster)
+    ground = "return getComputedStyle(document.documentElement).backgroundColor"
+    on_screen = browser.driver.execute_script(ground)
+    browser.driver.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"media": "print", "features": [{"name": "prefers-color-scheme", "value": "dark"}]},
+    )
+    try:
+        assert browser.driver.execute_script(ground) != on_screen
+        for selector, is_printed in (("h1", True), ("header", False), ("#decision", False)):
+            assert browser.find(selector).is_displayed() is is_printed, selector
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 def test_the_rendered_api_has_the_colours_of_the_pages(browser: Browser) -> None:

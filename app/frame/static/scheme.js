@@ -1,7 +1,7 @@
-// Light, dark or as the system has it: one sheet that holds always, never, or when the system says.
+// Light, dark or as the system has it: one sheet that holds always, never, or when the system says; paper is light.
 import { remember } from "./clock.js";
 
-const MEDIA = { system: "(prefers-color-scheme: dark)", dark: "all", light: "not all" };
+const MEDIA = { system: "screen and (prefers-color-scheme: dark)", dark: "screen", light: "not all" };
 
 export function attachScheme(root) {
   const form = root.querySelector("form.scheme");
