@@ -10,7 +10,7 @@ from app.clusters.pages import routes as clusters
 from app.core.errors import NotFoundError
 from app.demo import pages as demo
 from app.digest import pages as digest
-from app.frame import session, tokens
+from app.frame import login, tokens
 from app.frame import static_files as static
 from app.frame.deps import PageRoute
 from app.glitches.exports import pages as exports
@@ -32,7 +32,7 @@ def create_web_router() -> APIRouter:
     web.include_router(static.docs_router)
     parts = (
         *(clusters, catalogue, glitch, files, pictures, upload, batch, jobs, label_audit),
-        *(map_routes, exports, search, demo, digest, classes, checkpoints, tokens, session, static),
+        *(map_routes, exports, search, demo, digest, classes, checkpoints, tokens, login, static),
     )
     for part in parts:
         web.include_router(part.router, prefix=PREFIX)

@@ -195,7 +195,7 @@ class Manifest:
         self._index.mark(_ROW_OF_ID, list(by_id))
         return said
 
-    def unheard(self) -> Refused | None:
+    def unused(self) -> Refused | None:
         """Rows that tell of no member asked about: a slip of the pen, or a table of a whole run.
 
         They do no harm unless no row at all was of use. None where there are no such rows.

@@ -86,7 +86,9 @@ class IngestHandler:
             _Outcome(position, read.facts, read.note, one)
             for (position, read), one in zip(good.items(), stored, strict=True)
         ]
-        return ChunkResult([*results, *_told(session, outcomes, job.author, options.references)])
+        return ChunkResult(
+            [*results, *_results_of(session, outcomes, job.author, options.references)]
+        )
 
     def finish(self, session: Session, job: JobRecord, context: JobContext) -> Mapping[str, Any]:
         """How many glitches the batch has; what was unpacked goes unless a retry could need it."""
@@ -212,7 +214,7 @@ def _known(
         facts = Facts(**row.model_dump(include={"label", "confidence", "data_quality"}))
         stored = StoredGlitch(glitch, False, _NOT_JUDGED_AGAIN)
         outcomes.append(_Outcome(position, facts, None, stored))
-    return [*results, *_told(session, outcomes, author_name)]
+    return [*results, *_results_of(session, outcomes, author_name)]
 
 
 def _metadata(read: reading.ReadGlitch, origin: str | None) -> GlitchMetadata:
@@ -220,7 +222,7 @@ def _metadata(read: reading.ReadGlitch, origin: str | None) -> GlitchMetadata:
     return GlitchMetadata(origin=origin or read.facts.origin or known, **read.upload.facts())
 
 
-def _told(
+def _results_of(
     session: Session,
     outcomes: Sequence[_Outcome],
     author_name: str,

@@ -178,7 +178,7 @@ class BatchPlanner:
                     waiting = []
         self._add_pictures(waiting)
         yield from self._cut(payload.PicturesChunk, self._chosen(self._pictures()))
-        if (rows := self._manifest.unheard()) is not None:
+        if (rows := self._manifest.unused()) is not None:
             self._refuse(rows.name, rows.reason, is_harmless=rows.is_harmless)
         yield from self._triggers()
 

@@ -10,7 +10,7 @@ from app.classes.log import Change, ClassEvent, ClassLog
 from app.classes.naming import create_class, list_classes
 from app.classes.overview import occurrence_of, portrait
 from app.classes.records import GlitchClass, NearbyClass
-from app.classes.service import change_class, class_history, get_class_named, told_history
+from app.classes.service import change_class, class_history, get_class_named, history_shown
 from app.core.model import ListOf, Model
 from app.glitches.schemas import Glitch, glitch_item
 from app.server.request_scope import BaseUrl, Reader, Reviewer, SessionDep
@@ -100,7 +100,7 @@ def glitch_class(base: BaseUrl, session: SessionDep, _: Reader, name: ClassPath)
 @router.get("/{name}/history", summary="What was done to a class")
 def history(session: SessionDep, _: Reader, name: ClassPath) -> ClassHistory:
     """Every act with its author, undone ones included, oldest first."""
-    return _history(told_history(session, get_class_named(session, name).id))
+    return _history(history_shown(session, get_class_named(session, name).id))
 
 
 @router.post("/{name}/changes", summary="Change a class")

@@ -77,11 +77,11 @@ def replay(rows: Sequence[Any]) -> ClassLog:
         rows,
         lambda row, common: ClassEvent(**common, remark=row.payload.get("remark")),
         thing="class",
-        tell_act=_tell,
+        describe_act=_describe_act,
     )
 
 
-def _tell(act: Any) -> str:
+def _describe_act(act: Any) -> str:
     before, after = act.payload.get("before", {}), act.payload.get("after", {})
     if act.kind == "state":
         return {

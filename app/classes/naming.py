@@ -1,7 +1,7 @@
-"""Classes of glitches: Gravity Spy's, and those that review names.
+"""Classes by their names: listed, found as typed, made, and which names may be given.
 
 What happens to a class later (renamed, retired, moved under another) is in
-``app.classes``.
+``app.classes.service``.
 """
 
 from typing import Any

@@ -68,7 +68,7 @@ def class_history(session: Session, class_id: int) -> ClassLog:
     return replay(rows.all())
 
 
-def told_history(
+def history_shown(
     session: Session, class_id: int, *, principal: Principal | None = None
 ) -> ClassLog:
     """The same, with what stands in the way of the act that would be undone or done again next.
@@ -120,7 +120,7 @@ def change_class(
     record_event(session, author.name, row.kind, "class", known.name, event=row.id)
     session.flush()
     is_gone = known.state == naming.WITHDRAWN
-    log = told_history(session, class_id)
+    log = history_shown(session, class_id)
     return ClassOutcome(log, None if is_gone else get_class(session, class_id))
 
 

@@ -1,4 +1,4 @@
-"""The history of classes: what was done to each, by whom, and what an undo needs to know."""
+"""The tables of classes, and of what was done to each, which an undo needs to know."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the services of clusters take and give: frozen dataclasses, never ORM rows."""
+"""What the services of clusters take and give, mostly as the API answers it; never ORM rows."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -122,7 +122,7 @@ class EventLog(Generic[EventT]):
     def hindered(self, hindrance: Callable[[EventT], str | None]) -> Self:
         """Where it is an event's turn but something outside the log is in the way, it says what."""
 
-        def told(event: EventT) -> EventT:
+        def judged(event: EventT) -> EventT:
             why_not = hindrance(event) if event.may_undo or event.may_redo else None
             if why_not is None:
                 return event
@@ -130,7 +130,7 @@ class EventLog(Generic[EventT]):
                 update={"may_undo": False, "may_redo": False, "why_not": why_not}
             )
 
-        return replace(self, events=tuple(map(told, self.events)))
+        return replace(self, events=tuple(map(judged, self.events)))
 
     def may_undo(self, event_id: int) -> bool:
         """Whether this act may be undone now."""
@@ -142,7 +142,7 @@ def replay_events(
     record: Callable[[Any, dict[str, Any]], EventT],
     *,
     thing: str,
-    tell_act: Callable[[Any], str],
+    describe_act: Callable[[Any], str],
 ) -> EventLog[EventT]:
     """What follows from these events.
 
@@ -151,7 +151,7 @@ def replay_events(
             another back.
         record: An event, of its row and the fields that all histories have.
         thing: What they were done to.
-        tell_act: What an act, no undo or redo, did, in a few words without its author.
+        describe_act: What an act, no undo or redo, did, in a few words without its author.
     """
     done: list[int] = []
     undone: list[int] = []
@@ -184,11 +184,11 @@ def replay_events(
     def event(row: Any) -> EventT:
         root, is_act = by_id[root_of[row.id]], row.undoes_event_id is None
         is_remark, did = row.kind == "comment", "redid" if row.id in doing else "undid"
-        told = tell_act(root)
+        description = describe_act(root)
         common = {
             "id": row.id,
             "kind": "redo" if did == "redid" and not is_act else row.kind,
-            "summary": told if is_act else f"{did} “{told}”",
+            "summary": description if is_act else f"{did} “{description}”",
             "author": row.author,
             "created_at": row.created_at,
             "undoes_event_id": row.undoes_event_id,

@@ -1,4 +1,6 @@
-"""What each template is given: one frozen dataclass a page, all values ready to print.
+"""What templates share: the frame of every page, and parts that several pages show.
+
+Each page is one frozen dataclass, in the module of its route or beside it.
 
 A template sees two names only: ``frame`` (what surrounds every page) and ``page``.
 """

@@ -142,7 +142,7 @@ class PageRoute(APIRoute):
 
 
 class LookPageRoute(PageRoute):
-    """As below, where a reader may send a body too: to have it looked at and not stored."""
+    """As ``UploadPageRoute``, for readers too, who have a glitch looked at and not stored."""
 
     body_role = Role.READER
 

@@ -1,4 +1,4 @@
-"""What services take and give: frozen dataclasses, never ORM rows."""
+"""What the services of glitches take and give; never ORM rows."""
 
 from dataclasses import dataclass
 from datetime import datetime

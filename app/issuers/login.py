@@ -79,7 +79,7 @@ class LoginProvider:
             )
         return Principal(None, f"{name} ({self._issuer.label})", max(roles)), token
 
-    def farewell(self, come_back_to: str, id_token: str | None) -> str | None:
+    def logout_address(self, come_back_to: str, id_token: str | None) -> str | None:
         """Where a browser ends its session at the provider (RP-Initiated Logout 1.0).
 
         Without the ID token of the session the provider may ask whether it is meant.

@@ -216,12 +216,12 @@ def _lay_out(session: Session, job: JobRecord, context: JobContext) -> int:
     size = search_facts(session, checkpoint_id).latent_size
     ids, vectors = sample_vectors(session, checkpoint_id, most, size)
 
-    def tell(share: float) -> None:
+    def report(share: float) -> None:
         context.heartbeat()  # cancelled meanwhile: nothing of it is kept
         context.note(f"UMAP lays {len(ids):,} glitches out: {share:.0%} of its steps are done.")
 
     context.note(f"UMAP compares {len(ids):,} glitches with each other.")
-    places = lay_out(vectors, seed=SEED, on_progress=tell)
+    places = lay_out(vectors, seed=SEED, on_progress=report)
     context.note(None)
     context.heartbeat()
     about = {"checkpoint_id": checkpoint_id, "job_id": job.id, "author": job.author}

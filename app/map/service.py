@@ -127,14 +127,14 @@ def map_state(session: Session) -> MapState:
     """
     checkpoint = checkpoints.active_checkpoint(session)
     job = latest_job(session, KIND)
-    is_told = job is not None and (job.state in OPEN_STATES or job.state == "failed")
+    is_shown = job is not None and (job.state in OPEN_STATES or job.state == "failed")
     of_checkpoint = select(func.count()).where(Embedding.checkpoint_id == checkpoint.id)
     n_embedded = session.scalar(of_checkpoint)
     return MapState(
         checkpoint=checkpoint.name,
         projection=latest_projection(session, checkpoint.id),
         n_embedded=n_embedded or 0,
-        job=job if is_told else None,
+        job=job if is_shown else None,
     )
 
 

@@ -37,7 +37,7 @@ Vectors = Float32[np.ndarray, "glitch latent"]
 
 
 @dataclass(frozen=True)
-class UnitStory:
+class UnitRange:
     """One latent: where the subject lies, where others do, and the ends of its strip."""
 
     unit: int
@@ -51,20 +51,20 @@ class UnitStory:
 
 
 @dataclass(frozen=True)
-class Traversals:
+class TraversalRanges:
     """What to move, and what cannot be moved."""
 
     glitch_id: UUID  # whose vector the strips start from: the glitch, or the medoid
     checkpoint_id: int
     checkpoint: str  # its name
-    stories: tuple[UnitStory, ...]  # the most telling first
+    ranges: tuple[UnitRange, ...]  # the most telling first
     n_active: int
     dead: tuple[int, ...]  # latents that hardly move between any two glitches
     n_others: int  # glitches compared with, a sample where there are many
-    reason: str | None = None  # why there are no stories
+    reason: str | None = None  # why there are no ranges
 
 
-def glitch_traversals(session: Session, glitch_id: UUID) -> Traversals:
+def glitch_traversals(session: Session, glitch_id: UUID) -> TraversalRanges:
     """The latents that say most about a glitch, under the active checkpoint.
 
     Raises:
@@ -74,7 +74,7 @@ def glitch_traversals(session: Session, glitch_id: UUID) -> Traversals:
     glitch = get_glitch(session, glitch_id)
     embedding = get_embedding(session, glitch_id)
     others = _sample(session, embedding.checkpoint_id, is_simulated=glitch.is_simulated)
-    made = Traversals(
+    made = TraversalRanges(
         glitch_id, embedding.checkpoint_id, embedding.checkpoint, (), 0, (), len(others)
     )
     if len(others) < _LEAST_OTHERS:
@@ -84,8 +84,8 @@ def glitch_traversals(session: Session, glitch_id: UUID) -> Traversals:
     log_variance = embedding.log_variance.astype(np.float64)
     nats = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance)
     spans = np.quantile(others, _RANGE, axis=0)
-    stories = tuple(
-        UnitStory(
+    ranges = tuple(
+        UnitRange(
             unit=unit,
             value=float(mean[unit]),
             low=float(min(-_PRIOR_REACH, np.floor(mean[unit]), spans[0, unit])),
@@ -95,10 +95,10 @@ def glitch_traversals(session: Session, glitch_id: UUID) -> Traversals:
         )
         for unit in _leading(nats, is_active)
     )
-    return _with_stories(made, stories, is_active)
+    return _with_ranges(made, ranges, is_active)
 
 
-def cluster_traversals(session: Session, cluster_id: UUID) -> Traversals:
+def cluster_traversals(session: Session, cluster_id: UUID) -> TraversalRanges:
     """The latents that set a cluster apart from the other glitches of its kind.
 
     Under the checkpoint that found the cluster; each strip covers the cluster's range and that of
@@ -115,14 +115,16 @@ def cluster_traversals(session: Session, cluster_id: UUID) -> Traversals:
     medoid = get_embedding(session, cluster.medoid_id, run.checkpoint_id).mean
     _, members = _members(session, cluster_id)
     others = _sample(session, checkpoint.id, is_simulated=run.is_simulated, without=cluster_id)
-    made = Traversals(cluster.medoid_id, checkpoint.id, checkpoint.name, (), 0, (), len(others))
+    made = TraversalRanges(
+        cluster.medoid_id, checkpoint.id, checkpoint.name, (), 0, (), len(others)
+    )
     if len(others) < _LEAST_OTHERS:
         return _too_few(made)
     is_active = active_units(np.concatenate([members, others]).var(axis=0))
     differences = mean_differences(spread_of(members), spread_of(others))
     own, usual = np.quantile(members, _RANGE, axis=0), np.quantile(others, _RANGE, axis=0)
-    stories = tuple(
-        UnitStory(
+    ranges = tuple(
+        UnitRange(
             unit=unit,
             value=float(medoid[unit]),
             low=float(min(own[0, unit], usual[0, unit])),
@@ -133,7 +135,7 @@ def cluster_traversals(session: Session, cluster_id: UUID) -> Traversals:
         )
         for unit in _leading(np.abs(differences), is_active)
     )
-    return _with_stories(made, stories, is_active)
+    return _with_ranges(made, ranges, is_active)
 
 
 def steps_between(low: float, high: float) -> tuple[float, ...]:
@@ -146,14 +148,14 @@ def _leading(weights: np.ndarray, is_active: np.ndarray) -> list[int]:
     return [int(unit) for unit in order[:MOST_UNITS] if is_active[unit] and weights[unit] > 0]
 
 
-def _with_stories(
-    made: Traversals, stories: tuple[UnitStory, ...], is_active: np.ndarray
-) -> Traversals:
+def _with_ranges(
+    made: TraversalRanges, ranges: tuple[UnitRange, ...], is_active: np.ndarray
+) -> TraversalRanges:
     dead = tuple(int(unit) for unit in np.flatnonzero(~is_active))
-    return replace(made, stories=stories, n_active=int(is_active.sum()), dead=dead)
+    return replace(made, ranges=ranges, n_active=int(is_active.sum()), dead=dead)
 
 
-def _too_few(made: Traversals) -> Traversals:
+def _too_few(made: TraversalRanges) -> TraversalRanges:
     reason = (
         f"There are {made.n_others} other glitches to compare with, and {_LEAST_OTHERS} are needed "
         "to tell what is usual: load more."

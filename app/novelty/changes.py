@@ -1,4 +1,4 @@
-"""What a change of labels does to the known."""
+"""What a change of labels does to the references and to those that calibrate."""
 
 from collections.abc import Collection
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Who is known and who calibrates, as SQL."""
+"""Which glitches are references and which calibrate, as SQL."""
 
 from sqlalchemy import ColumnElement, Double, cast, func, literal, select
 from sqlalchemy.orm import aliased

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and `/metrics`: for supervisors and operators."""
+"""`/healthz`, `/readyz`, `/status.json` and `/metrics`: for supervisors and operators."""
 
 from datetime import UTC, datetime
 

@@ -31,7 +31,7 @@ from app.classes.service import (
     class_history,
     get_class,
     get_class_named,
-    told_history,
+    history_shown,
 )
 from app.core.access import AuditEvent, Principal, Role
 from app.core.errors import (
@@ -363,7 +363,7 @@ def test_a_class_in_use_is_not_taken_back(session: Session, store: Store) -> Non
 
 def test_no_undo_is_offered_that_would_be_refused(session: Session, store: Store) -> None:
     def in_the_way(name: str, principal: Principal | None = None) -> str | None:
-        log = told_history(session, get_class_named(session, name).id, principal=principal)
+        log = history_shown(session, get_class_named(session, name).id, principal=principal)
         last = log.events[-1]
         assert last.may_undo == (last.why_not is None)
         return last.why_not

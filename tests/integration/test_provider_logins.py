@@ -21,7 +21,7 @@ from web_fixtures import Page, Walker
 
 from app.core.embedded import EmbeddedServer
 from app.core.settings import Settings
-from app.frame.session import LOGIN_COOKIE_NAME, PROVIDER_COOKIE_NAME
+from app.frame.login import LOGIN_COOKIE_NAME, PROVIDER_COOKIE_NAME
 from app.frame.sessions import COOKIE_NAME
 from app.issuers.login import LoginProvider
 
@@ -256,10 +256,10 @@ def test_a_provider_that_ends_no_sessions_or_is_away(service: Service, provider:
     known = provider.pages[WELL_KNOWN]
     for offered in (None, 7, "http://evil.example/end", "javascript:alert(1)"):
         provider.pages[WELL_KNOWN] = known | {"end_session_endpoint": offered}
-        assert LoginProvider(service.settings).farewell("https://g.example", "x") is None
+        assert LoginProvider(service.settings).logout_address("https://g.example", "x") is None
     provider.pages[WELL_KNOWN] = known
     provider.is_down = True
-    assert LoginProvider(service.settings).farewell("https://g.example", "x") is None
+    assert LoginProvider(service.settings).logout_address("https://g.example", "x") is None
 
 
 @pytest.mark.parametrize("query", ["", "state=x&code=y", "state=%C3%A9", "error=access_denied"])

@@ -1,4 +1,4 @@
-"""What label audits give: frozen dataclasses, never ORM rows."""
+"""What label audits give, mostly as the API answers it; never ORM rows."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The pages of classes, put together from what the services tell."""
+"""The pages of classes, put together from what services give."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from app.classes.log import ClassEvent
 from app.classes.naming import list_classes
 from app.classes.overview import Occurrence, Portrait, occurrences, portrait, times_of
 from app.classes.records import GlitchClass
-from app.classes.service import told_history
+from app.classes.service import history_shown
 from app.clusters.pages.view import Likeness, Member
 from app.core.access import Principal, Role
 from app.frame.contexts import MemberChoice, Moment, PageContext
@@ -166,7 +166,7 @@ def class_page_of(
     wanted = (record.id, *(one.id for one in below), *(one.id for one in shown.nearest))
     seen = occurrences(session, wanted)
     own = seen.get(record.id, Occurrence())
-    log = told_history(session, record.id, principal=principal)
+    log = history_shown(session, record.id, principal=principal)
     page = list_glitches(
         session, GlitchFilters(labels=(record.name,)), limit=MEMBERS_SHOWN, cursor=after
     )

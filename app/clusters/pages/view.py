@@ -1,4 +1,4 @@
-"""The pages of review, put together from what the services tell."""
+"""The page of one cluster, and the cards of the list, put together from what services give."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -96,7 +96,7 @@ Log = events.EventLog[ReviewEvent]
 
 def replay(rows: Sequence[Any]) -> Log:
     """What follows from these rows of the table of events, oldest first."""
-    return events.replay_events(rows, _event, thing="cluster", tell_act=_tell)
+    return events.replay_events(rows, _event, thing="cluster", describe_act=_describe_act)
 
 
 def _event(row: Any, common: dict[str, Any]) -> ReviewEvent:
@@ -109,7 +109,7 @@ def _event(row: Any, common: dict[str, Any]) -> ReviewEvent:
     )
 
 
-def _tell(act: Any) -> str:
+def _describe_act(act: Any) -> str:
     is_of_look = act.payload.get("asked", {}).get("is_of_look", False)
     name, number = act.payload.get("class_name"), act.payload.get("n_glitches", 0)
     return {

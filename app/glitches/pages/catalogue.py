@@ -1,4 +1,4 @@
-"""The catalogue."""
+"""The catalogue: filters, counts, glitches as cards or a table, and labels for those chosen."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`/checkpoints`."""
+"""`/checkpoints`: the published models, and which of them serves."""
 
 from typing import Annotated
 

@@ -7,9 +7,16 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from app.core.model import Model
-from app.models import traversals as telling
 from app.models.pictures import plan_comparison, plan_strip
 from app.models.records import Plane
+from app.models.traversals import (
+    TraversalRanges,
+    UnitRange,
+    cluster_plane,
+    cluster_traversals,
+    glitch_traversals,
+    steps_between,
+)
 from app.server.answers import painted_answer
 from app.server.request_scope import BaseUrl, Reader, SessionDep
 
@@ -41,19 +48,19 @@ class Traversals(Model):
     reason: str | None = Field(description="Why there are none.")
 
 
-def traversals(base: str, found: telling.Traversals) -> Traversals:
+def traversals(base: str, found: TraversalRanges) -> Traversals:
     """As the API answers it."""
     known = {name: getattr(found, name) for name in Traversals.model_fields.keys() - {"units"}}
-    return Traversals(**known, units=[_unit(base, found, story) for story in found.stories])
+    return Traversals(**known, units=[_unit(base, found, one) for one in found.ranges])
 
 
-def _unit(base: str, found: telling.Traversals, story: telling.UnitStory) -> Unit:
-    query = f"low={story.low:.4g}&high={story.high:.4g}&checkpoint={found.checkpoint_id}"
-    known = {name: getattr(story, name) for name in Unit.model_fields.keys() - {"steps", "picture"}}
+def _unit(base: str, found: TraversalRanges, one: UnitRange) -> Unit:
+    query = f"low={one.low:.4g}&high={one.high:.4g}&checkpoint={found.checkpoint_id}"
+    known = {name: getattr(one, name) for name in Unit.model_fields.keys() - {"steps", "picture"}}
     return Unit(
         **known,
-        steps=list(telling.steps_between(story.low, story.high)),
-        picture=f"{base}/glitches/{found.glitch_id}/traversals/{story.unit}.png?{query}",
+        steps=list(steps_between(one.low, one.high)),
+        picture=f"{base}/glitches/{found.glitch_id}/traversals/{one.unit}.png?{query}",
     )
 
 
@@ -110,7 +117,7 @@ def residual(
 @router.get("/glitches/{glitch_id}/traversals", summary="Which latents say most about a glitch")
 def glitch_units(base: BaseUrl, session: SessionDep, _: Reader, glitch_id: UUID) -> Traversals:
     """Each with the strip of views that shows what it does, under the active checkpoint."""
-    found = telling.glitch_traversals(session, glitch_id)
+    found = glitch_traversals(session, glitch_id)
     return traversals(base, found)
 
 
@@ -144,7 +151,7 @@ def strip(
 )
 def cluster_units(base: BaseUrl, session: SessionDep, _: Reader, cluster_id: UUID) -> Traversals:
     """By standardised difference from the other glitches; the strips start from the medoid."""
-    found = telling.cluster_traversals(session, cluster_id)
+    found = cluster_traversals(session, cluster_id)
     return traversals(base, found)
 
 
@@ -153,4 +160,4 @@ def cluster_units(base: BaseUrl, session: SessionDep, _: Reader, cluster_id: UUI
 )
 def plane(session: SessionDep, _: Reader, cluster_id: UUID) -> Plane:
     """Along the two leading principal components of their directions, to split a cluster by eye."""
-    return telling.cluster_plane(session, cluster_id)
+    return cluster_plane(session, cluster_id)

@@ -1,67 +1,61 @@
-"""Traversals as the pages show them: one strip for each latent that says something."""
+"""TraversalRanges as the pages show them: one strip for each latent that says something."""
 
 from urllib.parse import urlencode
 
 from app.frame.figures import Strip, StripSection, strip_ruler
 from app.frame.words import count, glitch_href
-from app.models.traversals import STEPS, Traversals, UnitStory
+from app.models.traversals import STEPS, TraversalRanges, UnitRange
 
 _MINUS = "\N{MINUS SIGN}"
 _DEAD_NAMED = 12
 
 
-def strip_section(found: Traversals, window_s: float) -> StripSection:
+def strip_section(found: TraversalRanges, window_s: float) -> StripSection:
     """The strips, painted for one window."""
     return StripSection(
-        strips=tuple(_strip(found, story, window_s) for story in found.stories),
+        strips=tuple(_strip(found, one, window_s) for one in found.ranges),
         window=f"{window_s:g} s",
         note=_note(found),
         reason=found.reason,
     )
 
 
-def _strip(found: Traversals, story: UnitStory, window_s: float) -> Strip:
+def _strip(found: TraversalRanges, one: UnitRange, window_s: float) -> Strip:
     query = {
-        "low": f"{story.low:.4g}",
-        "high": f"{story.high:.4g}",
+        "low": f"{one.low:.4g}",
+        "high": f"{one.high:.4g}",
         "duration": f"{window_s:g}",
         "checkpoint": str(found.checkpoint_id),
     }
-    name = f"z{story.unit}"
+    name = f"z{one.unit}"
     return Strip(
         name=name,
-        sentence=_sentence(story),
-        picture=f"{glitch_href(found.glitch_id)}/traversals/{story.unit}.png?{urlencode(query)}",
+        sentence=_sentence(one),
+        picture=f"{glitch_href(found.glitch_id)}/traversals/{one.unit}.png?{urlencode(query)}",
         description=(
             f"{STEPS} painted spectrograms of {window_s:g} s while {name} goes from "
-            f"{_number(story.low)} to {_number(story.high)}"
+            f"{_number(one.low)} to {_number(one.high)}"
         ),
         ruler=strip_ruler(
-            story.low,
-            story.high,
-            value=story.value,
-            others=story.others,
-            group=story.group,
-            n_views=STEPS,
+            one.low, one.high, value=one.value, others=one.others, group=one.group, n_views=STEPS
         ),
     )
 
 
-def _sentence(story: UnitStory) -> str:
-    low, high = map(_number, story.others)
-    if story.difference is not None:
-        side = "higher" if story.difference > 0 else "lower"
+def _sentence(one: UnitRange) -> str:
+    low, high = map(_number, one.others)
+    if one.difference is not None:
+        side = "higher" if one.difference > 0 else "lower"
         return (
-            f"{side} here than in other glitches, by {abs(story.difference):.1f} standard "
-            f"deviations"
+            f"{side} here than in other glitches, by {abs(one.difference):.1f} standard deviations"
         )
     return (
-        f"{_number(story.value)}; nine in ten other glitches lie from {low} to {high}. "
-        f"Says {story.nats or 0:.1f} nats about this one."
+        f"{_number(one.value)}; nine in ten other glitches lie from {low} to {high}. "
+        f"Says {one.nats or 0:.1f} nats about this one."
     )
 
 
-def _note(found: Traversals) -> str:
+def _note(found: TraversalRanges) -> str:
     compared = count(found.n_others, "other glitch", "other glitches")
     text = f"Compared with {compared}. {count(found.n_active, 'latent')} of the model "
     text += "says something" if found.n_active == 1 else "say something"

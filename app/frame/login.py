@@ -1,4 +1,4 @@
-"""Log in, log out, which clock times are shown in, and light or dark."""
+"""Logging in and out; and what a visitor chose: the clock of times, light or dark."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def logout_at_provider(request: Request, visitor: deps.VisitorDep) -> Response:
     kept = request.cookies.get(PROVIDER_COOKIE_NAME)
     if visitor.principal is not None or provider is None or kept is None:
         return _logged_out()
-    href = provider.farewell(f"{base_url(request)}/ui/login", kept.removeprefix("="))
+    href = provider.logout_address(f"{base_url(request)}/ui/login", kept.removeprefix("="))
     if href is None:
         response = _logged_out()
     else:
