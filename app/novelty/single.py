@@ -32,7 +32,7 @@ NO_DETECTOR = Judgement(
     None,
     False,
     "Could not be judged: the detector is not known, and glitches are compared within one "
-    "detector. Give ifo.",
+    "detector. Send it again with its detector (ifo).",
 )
 
 
