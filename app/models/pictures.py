@@ -18,10 +18,10 @@ from app.glitches.records import ViewRecord
 from app.glitches.service import get_embedding, get_view, list_views
 from app.models.checkpoints import get_checkpoint
 from app.models.inference import Painter
-from app.models.traversals import STEPS, steps_between
 from glitch.codec import unpack_view
 from glitch.decoder import traversal
 from glitch.images import render_difference, render_strip, render_view
+from glitch.traversals import STEPS, steps_between
 from glitch.views import Preprocessing, views_from_images
 
 Kind = Literal["reconstruction", "residual"]

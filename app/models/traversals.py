@@ -1,4 +1,4 @@
-"""Which latents say something about a glitch or a cluster, and over which range to move them."""
+"""Ranges of latents to move for a stored glitch or cluster, and the plane of its members."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,34 +20,16 @@ from app.glitches.service import get_embedding
 from app.glitches.tables import Embedding, Glitch
 from app.models.checkpoints import get_checkpoint
 from app.models.records import Plane, Point
-from glitch.clustering.distinction import mean_differences, principal_plane, spread_of
-from glitch.decoder import active_units
+from glitch.clustering.distinction import principal_plane
+from glitch.traversals import UnitRange, UnitRanges, cluster_ranges, glitch_ranges
 
-MOST_UNITS = 4  # strips shown for one glitch or cluster
-STEPS = 7  # views in a strip
 MOST_MEMBERS = 5_000  # of a cluster that are looked at for its range and its plane
 _SAMPLE_PAGES = 200  # of the table of embeddings: about 4,000 glitches of 32 latents
 _MOST_SAMPLED = 8_000
 _SEED = 5  # the same catalogue, the same sample
 _LEAST_OTHERS = 20  # fewer say nothing of what is usual
-_RANGE = (0.05, 0.95)  # quantiles: one stray glitch must not stretch a strip
-_PRIOR_REACH = 3.0  # sigmas of the prior that a glitch's strips span
 
 Vectors = Float32[np.ndarray, "glitch latent"]
-
-
-@dataclass(frozen=True)
-class UnitRange:
-    """One latent: where the subject lies, where others do, and the ends of its strip."""
-
-    unit: int
-    value: float  # of the glitch, or of the cluster's medoid
-    low: float  # ends of the strip
-    high: float
-    others: tuple[float, float]  # the middle nine tenths of the other glitches
-    group: tuple[float, float] | None = None  # of the cluster's members; None for a glitch
-    difference: float | None = None  # standardised; above 0: higher in the cluster
-    nats: float | None = None  # how much it says about the glitch: KL from the prior
 
 
 @dataclass(frozen=True)
@@ -79,23 +61,7 @@ def glitch_traversals(session: Session, glitch_id: UUID) -> TraversalRanges:
     )
     if len(others) < _LEAST_OTHERS:
         return _too_few(made)
-    is_active = active_units(others.var(axis=0))
-    mean = embedding.mean.astype(np.float64)
-    log_variance = embedding.log_variance.astype(np.float64)
-    nats = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance)
-    spans = np.quantile(others, _RANGE, axis=0)
-    ranges = tuple(
-        UnitRange(
-            unit=unit,
-            value=float(mean[unit]),
-            low=float(min(-_PRIOR_REACH, np.floor(mean[unit]), spans[0, unit])),
-            high=float(max(_PRIOR_REACH, np.ceil(mean[unit]), spans[1, unit])),
-            others=(float(spans[0, unit]), float(spans[1, unit])),
-            nats=float(nats[unit]),
-        )
-        for unit in _leading(nats, is_active)
-    )
-    return _with_ranges(made, ranges, is_active)
+    return _with_ranges(made, glitch_ranges(embedding.mean, embedding.log_variance, others))
 
 
 def cluster_traversals(session: Session, cluster_id: UUID) -> TraversalRanges:
@@ -120,39 +86,11 @@ def cluster_traversals(session: Session, cluster_id: UUID) -> TraversalRanges:
     )
     if len(others) < _LEAST_OTHERS:
         return _too_few(made)
-    is_active = active_units(np.concatenate([members, others]).var(axis=0))
-    differences = mean_differences(spread_of(members), spread_of(others))
-    own, usual = np.quantile(members, _RANGE, axis=0), np.quantile(others, _RANGE, axis=0)
-    ranges = tuple(
-        UnitRange(
-            unit=unit,
-            value=float(medoid[unit]),
-            low=float(min(own[0, unit], usual[0, unit])),
-            high=float(max(own[1, unit], usual[1, unit])),
-            others=(float(usual[0, unit]), float(usual[1, unit])),
-            group=(float(own[0, unit]), float(own[1, unit])),
-            difference=float(differences[unit]),
-        )
-        for unit in _leading(np.abs(differences), is_active)
-    )
-    return _with_ranges(made, ranges, is_active)
+    return _with_ranges(made, cluster_ranges(medoid, members, others))
 
 
-def steps_between(low: float, high: float) -> tuple[float, ...]:
-    """The values that a strip shows, evenly from one end to the other."""
-    return tuple(np.linspace(low, high, STEPS).tolist())
-
-
-def _leading(weights: np.ndarray, is_active: np.ndarray) -> list[int]:
-    order = np.argsort(-np.where(is_active, weights, -np.inf), kind="stable")
-    return [int(unit) for unit in order[:MOST_UNITS] if is_active[unit] and weights[unit] > 0]
-
-
-def _with_ranges(
-    made: TraversalRanges, ranges: tuple[UnitRange, ...], is_active: np.ndarray
-) -> TraversalRanges:
-    dead = tuple(int(unit) for unit in np.flatnonzero(~is_active))
-    return replace(made, ranges=ranges, n_active=int(is_active.sum()), dead=dead)
+def _with_ranges(made: TraversalRanges, found: UnitRanges) -> TraversalRanges:
+    return replace(made, ranges=found.ranges, n_active=found.n_active, dead=found.dead)
 
 
 def _too_few(made: TraversalRanges) -> TraversalRanges:

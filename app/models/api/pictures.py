@@ -11,14 +11,13 @@ from app.models.pictures import plan_comparison, plan_strip
 from app.models.records import Plane
 from app.models.traversals import (
     TraversalRanges,
-    UnitRange,
     cluster_plane,
     cluster_traversals,
     glitch_traversals,
-    steps_between,
 )
 from app.server.answers import painted_answer
 from app.server.request_scope import BaseUrl, Reader, SessionDep
+from glitch.traversals import UnitRange, steps_between
 
 
 class Unit(Model):

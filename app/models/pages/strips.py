@@ -4,7 +4,8 @@ from urllib.parse import urlencode
 
 from app.frame.figures import Strip, StripSection, strip_ruler
 from app.frame.words import count, glitch_href
-from app.models.traversals import STEPS, TraversalRanges, UnitRange
+from app.models.traversals import TraversalRanges
+from glitch.traversals import STEPS, UnitRange
 
 _MINUS = "\N{MINUS SIGN}"
 _DEAD_NAMED = 12
