@@ -178,22 +178,26 @@ def _may_be_bar(labels: list[Label], said: float | None, usual: float) -> bool:
         return False
     n_steps = round(places[-1] / spacing)
     if said is not None:
-        return _is_round(spacing * said) and _has_digits(labels, n_steps * spacing * said)
-    return any(
+        lowest = round(places[0] / spacing) * spacing * said
+        highest = n_steps * spacing * said
+        return _is_round(spacing * said) and _has_digits(labels, highest, lowest)
+    # Of 5 and 25 the digits tell no more than of 50 and 250: the 0 must be seen.
+    return not round(places[0] / spacing) and any(
         abs(1 / spacing - usual / step) <= _STEPS_OFF * usual / step
         and _has_digits(labels, n_steps * step)
         for step in _STEPS
     )
 
 
-def _has_digits(labels: list[Label], highest: float) -> bool:
-    """Whether the highest label, of that value, is as much wider than the lowest, a 0, as it must.
+def _has_digits(labels: list[Label], highest: float, lowest: float = 0) -> bool:
+    """Whether the highest label, of that value, is as much wider than the lowest as it must.
 
     Labels of 0 to 25 stand as those of 0 to 250 do; those of a logarithm are all alike in width.
     """
     low, high = labels[0], labels[-1]
     more = (high.width - low.width) / (_DIGIT * min(low.height, high.height))
-    expected = max(0, floor(log10(max(highest, 1) * 1.001)))
+    of_high, of_low = (floor(log10(max(value, 1) * 1.001)) for value in (highest, lowest))
+    expected = of_high - of_low
     return abs(more - expected) <= _DIGITS_OFF
 
 

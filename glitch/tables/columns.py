@@ -46,7 +46,16 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
 TIMES = (
     *("gps_time", "event_time", "gpstime", "peak_time_gps", "peak_gps", "gps", "peak_time"),
     *("trigger_time", "time", "t_peak", "tpeak", "peak", "gps_peak", "central_time", "end_time"),
-    *("t0", "gps_seconds", "gpsseconds", "gps_sec", "event_gps", "gps_event", "geocent_time"),
+    *(
+        "t0",
+        "t_0",
+        "gps_seconds",
+        "gpsseconds",
+        "gps_sec",
+        "event_gps",
+        "gps_event",
+        "geocent_time",
+    ),
     *("gps_peak_time", "peak_gps_time", "tc", "peaktime", "eventtime", "triggertime"),
     *("time_gps", "t_gps", "trigger_gps", "gps_trigger", "peakgps", "gpspeak", "time_peak"),
     *("time_of_peak", "trig_time", "tcent", "center_time", "centre_time", "merger_time"),

@@ -72,7 +72,7 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
         return unix_to_gps(unix).quantize(STEP)
     start, span = _span(said, there)
     if start is not None and span is not None and not (found and start < EARLIEST_GPS_TIME):
-        return (start + span / 2).quantize(STEP)
+        return _within(said, start, span) or (start + span / 2).quantize(STEP)
     if found:
         return _exactly(found[0], read)  # whose caller knows whether it may be so small
     # Where a time is not known, tables of whole numbers hold zero.
@@ -80,6 +80,15 @@ def gps_time_of(said: Mapping[str, str]) -> Decimal | None:
     if wrong is not None:
         raise ValueError(wrong)
     return None
+
+
+def _within(said: Mapping[str, str], start: Decimal, span: Decimal) -> Decimal | None:
+    """The one moment between start and end that a row tells under a name which is not known."""
+    if start < EARLIEST_GPS_TIME:
+        return None
+    times = {time for text in said.values() if (time := _valid(_decimal(text))) is not None}
+    inside = [time for time in times if start < time < start + span]
+    return inside[0] if len(inside) == 1 else None
 
 
 def _exactly(best: Decimal, read: list[tuple[Decimal | None, bool]]) -> Decimal:

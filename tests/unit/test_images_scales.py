@@ -262,6 +262,18 @@ def test_a_colour_scale_ten_times_another_is_told_by_its_digits() -> None:
             _read(Scales(energy_max=said), vmax=vmax, step=step)
 
 
+def test_a_bar_whose_zero_is_not_made_out_is_asked_about() -> None:
+    """As in pictures made smaller without a filter: 50 and 250 stand and widen as 5 and 25 do."""
+    scan = Image.open(io.BytesIO(_drawn(vmax=255.0, step=50))).convert("RGB")
+    scan.paste("white", (726, 530, 800, 552))
+    out = io.BytesIO()
+    scan.save(out, "PNG")
+    with pytest.raises(ImageError, match="give energy_max"):
+        read_spectrogram(out.getvalue(), "a.png")
+    image = read_spectrogram(out.getvalue(), "a.png", None, Scales(energy_max=255.0))
+    assert _peak_hz(image) == pytest.approx(PEAK_HZ, rel=0.1)
+
+
 def test_labels_too_small_to_be_made_out_are_asked_for() -> None:
     small = Image.open(io.BytesIO(_drawn(vmax=15))).convert("RGB").resize((140, 170))
     out = io.BytesIO()
