@@ -127,7 +127,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         CheckpointError: if a file is missing or damaged, or manifest and weights disagree; the
             message says which and what to do.
     """
-    manifest = _read_manifest(folder)
+    manifest, digest = _read_manifest(folder)
     weights = _read_bytes(folder, WEIGHTS_FILE)
     if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256:
         raise CheckpointError(
@@ -151,19 +151,20 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise CheckpointError(f"{folder / WEIGHTS_FILE} holds weights that are not finite.")
     model.eval().requires_grad_(requires_grad=False)
-    return Checkpoint(model, manifest, _digest(manifest))
+    return Checkpoint(model, manifest, digest)
 
 
-def _digest(manifest: Manifest) -> str:
+def _digest(content: Mapping[str, Any]) -> str:
+    """Of what is written: as built it may have what later releases add; catalogues name it so."""
     key = {
-        "weights": manifest.weights_sha256,
-        "architecture": asdict(manifest.architecture),
-        "preprocessing": manifest.preprocessing.digest(),
+        "weights": content["weights_sha256"],
+        "architecture": content["architecture"],
+        "preprocessing": content["preprocessing_digest"],
     }
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
-def _read_manifest(folder: Path) -> Manifest:
+def _read_manifest(folder: Path) -> tuple[Manifest, str]:
     path = folder / MANIFEST_FILE
     text = _read_bytes(folder, MANIFEST_FILE)
     try:
@@ -200,7 +201,7 @@ def _read_manifest(folder: Path) -> Manifest:
         raise CheckpointError(
             f"{path} is damaged: its preprocessing is not the one of its digest. Copy it again."
         )
-    return manifest
+    return manifest, _digest(content)
 
 
 def _build_architecture(content: Any) -> AnyArchitecture:

@@ -313,7 +313,8 @@ def _found(roots: Sequence[Path], digest: str) -> Checkpoint | None:
         except CheckpointError as error:  # a damaged neighbour must not hide the good one
             _log.warning("a checkpoint cannot be loaded: %s", error)
             continue
-        if checkpoint.digest == digest:
+        # Some releases published former ones' under a digest of their own: the copy is named by it.
+        if digest in (checkpoint.digest, folder.name):
             return checkpoint
     return None
 

@@ -1,12 +1,14 @@
 """Checkpoints: a round trip, and a sentence for each way that a folder can be wrong."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from app.models.inference import find_checkpoint
 from glitch.checkpoint import (
     MANIFEST_FILE,
     WEIGHTS_FILE,
@@ -73,6 +75,25 @@ def test_digest_tells_weights_apart_and_repeats(tmp_path: Path) -> None:
     write(tmp_path / "c", seed=1)
     digests = [load_checkpoint(tmp_path / name).digest for name in "abc"]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_field_that_a_later_release_adds_leaves_the_digest(tmp_path: Path) -> None:
+    """Catalogues name their checkpoint by the digest that it was published under."""
+    write(tmp_path / "new")
+    shutil.copytree(tmp_path / "new", tmp_path / "old")
+    architecture = json.loads((tmp_path / "old" / MANIFEST_FILE).read_text())["architecture"]
+    del architecture["has_normalised_features"]
+    edit_manifest(tmp_path / "old", architecture=architecture)
+    old = load_checkpoint(tmp_path / "old")
+    assert old.manifest == load_checkpoint(tmp_path / "new").manifest
+    shipped = {
+        load_checkpoint(folder).digest[:12] for folder in shipped_checkpoint().parent.iterdir()
+    }
+    assert shipped == {"2a2e360f3d2c", "d8f5a59483a7", "d019af77a628"}
+    copy = tmp_path / "catalogue" / ("0" * 64)  # as a release named it that added fields
+    shutil.copytree(tmp_path / "old", copy)
+    roots = [tmp_path / "catalogue"]
+    assert find_checkpoint(roots, copy.name).digest == find_checkpoint(roots, old.digest).digest
 
 
 @pytest.mark.parametrize("name", [MANIFEST_FILE, WEIGHTS_FILE])
