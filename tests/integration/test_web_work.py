@@ -407,7 +407,11 @@ def test_what_an_audit_doubts_is_labelled_in_place(service: Service, submitter: 
         ({"act": "keep"}, "Whistle"),
         ({"act": "other", "other": "helix"}, "Helix"),
     ):
-        page = submitter.submit(page, "/ui/label-audit/label", **said)
+        as_seen = page
+        page = submitter.submit(as_seen, "/ui/label-audit/label", **said)
+        for late in ("label", "keep"):  # somebody else, who sees it in doubt still
+            told = submitter.submit(as_seen, "/ui/label-audit/label", act=late)
+            assert (told.status, f"the glitch is {label} by now" in told.alerts[0]) == (409, True)
         done = "kept" if said["act"] == "keep" else "labelled"
         assert page.path.startswith(f"/ui/label-audit?ifo=H1&label=Whistle&done={done}&event=")
         assert f"/ui/glitches/{wrong}" not in page.links

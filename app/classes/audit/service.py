@@ -141,6 +141,29 @@ def keep_label(session: Session, glitch_id: UUID, *, author: Principal) -> recor
     return append_label(session, glitch_id, name, author=author, source=KEPT)
 
 
+def refuse_answered(session: Session, glitch_id: UUID) -> None:
+    """See that nobody answered the doubt about a glitch's label, and that nobody else does now.
+
+    Raises:
+        NotFoundError: if there is no such glitch.
+        ConflictError: if its label is in doubt no more; it says what the glitch is by now.
+    """
+    known = selection.get_glitch(session, glitch_id)
+    audit = latest_audit(session)
+    doubted = (
+        select(Glitch.id)
+        .join(LabelFinding, LabelFinding.glitch_id == Glitch.id)
+        .where(Glitch.id == known.id, *_standing(audit.id if audit else glitch_id))
+        .with_for_update(of=Glitch)
+    )
+    if session.scalar(doubted) is None:
+        raise ConflictError(
+            "Somebody was quicker, so nothing was changed: the glitch is "
+            f"{known.label or 'unlabelled'} by now, and in doubt no more. Label it on its page if "
+            "that is wrong."
+        )
+
+
 def rank_doubted_classes(session: Session) -> tuple[DoubtedClass, ...]:
     """The classes whose labels the latest audit doubts, the most doubts first."""
     audit = latest_audit(session)

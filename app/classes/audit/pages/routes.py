@@ -16,7 +16,7 @@ from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, N
 from app.core.paging import Page
 from app.frame.contexts import Choice, ClassCount, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter
-from app.frame.failures import see_other
+from app.frame.failures import see_other, status_of
 from app.frame.render import LONGEST_PATH, local_path, render
 from app.frame.words import ORIGIN_TEXTS, choices, choices_of, count, stamp
 from app.glitches.labels import append_label, revoke_label
@@ -131,6 +131,7 @@ def look_again(
     """Say what a doubted glitch is, or that its label is right: then it is no longer listed."""
     target = local_path(back, PATH)
     try:
+        service.refuse_answered(session, glitch)
         if act == "keep":
             given = service.keep_label(session, glitch, author=principal)
         else:
@@ -140,7 +141,7 @@ def look_again(
         session.rollback()
         values = dict(parse_qsl(urlsplit(target).query))
         page = _page(session, principal, values, label_error=str(error))
-        return render(request, page, status=400)
+        return render(request, page, status=status_of(error))
     return see_other(target, done="kept" if act == "keep" else "labelled", event=str(given.id))
 
 
