@@ -10,7 +10,7 @@ from fastapi import UploadFile
 
 from app.core.errors import InvalidRequestError
 from glitch.gps import LATEST_GPS_TIME, is_utc_date, is_utc_text, parse_utc, why_ambiguous
-from glitch.observing_runs import run_bounds_s
+from glitch.observing_runs import OBSERVING_RUNS, run_bounds_s
 
 LONGEST_FIELD = 200
 
@@ -116,3 +116,33 @@ def overlap(one: Stretch, other: Stretch) -> Stretch:
         max((at for at in starts if at is not None), default=None),
         min((at for at in ends if at is not None), default=None),
     )
+
+
+def stretch_typed(start: str, end: str, run: str, errors: list[str]) -> Stretch:
+    """From when to when, as typed, and within an observing run if one is chosen.
+
+    A sentence about what makes no sense is added to ``errors``.
+    """
+    ends: list[Decimal | None] = []
+    for text, parse in ((start, parse_time), (end, parse_end)):
+        try:
+            ends.append(parse(text) if text else None)
+        except TimeError as error:
+            errors.append(str(error))
+            ends.append(None)
+    typed = ends[0], ends[1]
+    if _is_turned(typed):
+        errors.append("The range of the time ends before it begins: exchange the two values.")
+    elif run and run not in OBSERVING_RUNS:
+        errors.append(f"“{run[:20]}” is no observing run: choose {', '.join(OBSERVING_RUNS)}.")
+    elif run:
+        shared = overlap(typed, stretch_of_run(run))
+        if not _is_turned(shared):
+            return shared
+        errors.append(f"The times given lie outside of {run}: clear them, or the run.")
+    return typed
+
+
+def _is_turned(stretch: Stretch) -> bool:
+    start, end = stretch
+    return start is not None and end is not None and start > end

@@ -119,7 +119,7 @@ def test_an_observing_run_bounds_the_time(reviewer: Walker) -> None:
     assert "60 glitches" in reviewer.get("/ui/glitches?run=O3a&column=run&view=table").text
     assert "No glitch passes" in reviewer.get("/ui/glitches?run=O2").text
     assert "1 glitch" in reviewer.get("/ui/glitches?run=O3a&end=1200000999").text
-    assert "is no run" in reviewer.get("/ui/glitches?run=O9").alerts[0]
+    assert "is no observing run" in reviewer.get("/ui/glitches?run=O9").alerts[0]
     assert "outside of O3b" in reviewer.get("/ui/glitches?run=O3b&end=1200000000").alerts[0]
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Annotated, ClassVar
 from urllib.parse import urlencode
 from uuid import UUID
@@ -20,7 +19,7 @@ from app.core.access import Principal, Role
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.demo.service import Demonstration, demonstration
 from app.frame.contexts import Choice, ClassCount, PageContext
-from app.frame.typed import Stretch, TimeError, overlap, parse_end, parse_time, stretch_of_run
+from app.frame.typed import stretch_typed
 from app.frame.words import choices, choices_of, count, stamp
 from app.glitches.service import list_glitches
 from app.jobs.pages.view import FollowedJob, followed
@@ -294,7 +293,9 @@ def _read(values: Mapping[str, str]) -> tuple[service.ClusterFilters, int, list[
     page = values.get("page", "1")
     if not (page.isascii() and page.isdigit() and 0 < int(page[:9]) < 100_000):
         errors.append("There is no such page.")
-    start, end = _times(values, errors)
+    start, end = stretch_typed(
+        values.get("start", ""), values.get("end", ""), values.get("observing_run", ""), errors
+    )
     if errors:
         return service.ClusterFilters(), 1, errors
     return (
@@ -309,25 +310,6 @@ def _read(values: Mapping[str, str]) -> tuple[service.ClusterFilters, int, list[
         int(page),
         [],
     )
-
-
-def _times(values: Mapping[str, str], errors: list[str]) -> Stretch:
-    """From when to when, of the times typed and the observing run chosen."""
-    times: dict[str, Decimal] = {}
-    for name, parse in (("start", parse_time), ("end", parse_end)):
-        if name in values:
-            try:
-                times[name] = parse(values[name])
-            except TimeError as error:
-                errors.append(str(error))
-    start, end = times.get("start"), times.get("end")
-    observing_run = values.get("observing_run")
-    if observing_run is None:
-        return start, end
-    if observing_run not in OBSERVING_RUNS:
-        errors.append("There is no such observing run: choose one from the list.")
-        return start, end
-    return overlap((start, end), stretch_of_run(observing_run))
 
 
 def _followed(session: Session, demo: Demonstration) -> tuple[FollowedJob | None, str | None]:

@@ -1,9 +1,8 @@
 """The filters of the catalogue as they stand in an address: read, refused in words, written."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
@@ -12,7 +11,7 @@ from fastapi import Depends, Query, Request
 from fastapi.datastructures import QueryParams
 
 from app.frame.contexts import Choice
-from app.frame.typed import Stretch, TimeError, overlap, parse_end, parse_time, stretch_of_run
+from app.frame.typed import Stretch, stretch_typed
 from app.frame.words import (
     CARD_WINDOW_S,
     NOVEL_P_VALUE,
@@ -203,28 +202,9 @@ class _Reader:
             self.errors.append(f"“{novelty[:20]}” is no novelty: choose {names}.")
         return novelty
 
-    def time(self, name: str, parse: Callable[[str], Decimal]) -> Decimal | None:
-        text = self.values.get(name)
-        try:
-            return parse(text) if text else None
-        except TimeError as error:
-            self.errors.append(str(error))
-            return None
-
     def stretch(self) -> Stretch:
-        """Both ends of the time, within the observing run if one is chosen."""
-        start, end = self.time("start", parse_time), self.time("end", parse_end)
-        run = self.values.get("run")
-        if not run:
-            return start, end
-        if run not in OBSERVING_RUNS:
-            self.errors.append(f"“{run[:20]}” is no run: choose {', '.join(OBSERVING_RUNS)}.")
-            return start, end
-        first, last = stretch_of_run(run)
-        if (start and last and start > last) or (end and first and end < first):
-            self.errors.append(f"The times given lie outside of {run}: clear them, or the run.")
-            return None, None
-        return overlap((start, end), (first, last))
+        start, end, run = (self.values.get(name, "") for name in ("start", "end", "run"))
+        return stretch_typed(start, end, run, self.errors)
 
     def number(self, name: str, meaning: str) -> float | None:
         text = self.values.get(name)
@@ -246,7 +226,6 @@ class _Reader:
 
     def compare(self, filters: GlitchFilters) -> None:
         ranges = (
-            ("time", filters.gps_start, filters.gps_end),
             ("SNR", filters.snr_min, filters.snr_max),
             ("peak frequency", filters.peak_frequency_min, filters.peak_frequency_max),
         )
