@@ -231,8 +231,10 @@ class BatchPlanner:
         for span in spans_of(path, name, sample_rate_hz=rate, channel=channel):
             ifo = self._options.ifo if span is None else span.ifo or self._options.ifo
             if span is None or ifo is None:
-                lacks = "when it starts" if span is None else "its detector"
-                self._refuse(name, f"The strain does not say {lacks}: send HDF5 or GWF that does.")
+                lacks = "when it starts: send HDF5 or GWF that does"
+                if span is not None:
+                    lacks = "its detector: begin its name with it (H1_…), or give ifo for all"
+                self._refuse(name, f"The strain does not say {lacks}.")
                 continue
             self._strain.add(ifo, span.gps_start, span.gps_end, Place(UPLOADED, path.name, name))
             self._has_strain = True

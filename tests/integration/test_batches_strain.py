@@ -84,6 +84,17 @@ def test_other_strain_of_the_same_time_is_never_passed_over_in_silence(
     assert reason in (item.reason or "")
 
 
+def test_strain_without_a_detector_says_what_to_give(service: Service) -> None:
+    part = VALUES[: 32 * SAMPLE_RATE_HZ]
+    files = {"a.hdf5": gwpy_hdf5(part, channel="STRAIN"), "t.csv": table(f"{GPS_TIME}")}
+    _, items = sent_batches.ingest(service, sent_batches.tar(files))
+    assert "its detector: begin its name with it (H1_…), or give ifo" in str(items[0].reason)
+    for name, said in (("H1_a.hdf5", {}), ("a.hdf5", {"ifo": "H1"})):
+        renamed = {name: files["a.hdf5"], "t.csv": files["t.csv"]}
+        _, [item] = sent_batches.ingest(service, sent_batches.tar(renamed), **said)
+        assert item.state != "failed", item
+
+
 def gwpy_hdf5(values: np.ndarray, channel: str) -> bytes:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
