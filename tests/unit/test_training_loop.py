@@ -14,7 +14,7 @@ import yaml
 from glitch.errors import CheckpointError
 from glitch.model import ViewsVAE, sample_posterior, sum_residuals
 from training.core.config import ConfigError
-from training.core.loop import CONFIG_FILE, METRICS_FILE, TrainingError, optimise
+from training.core.loop import CONFIG_FILE, METRICS_FILE, TrainingError, logged_entries, optimise
 from training.core.one_at_a_time import FolderInUseError
 from training.core.state import STATE_FILE, load_state
 from training.data.pack import Pack
@@ -131,6 +131,19 @@ def test_a_run_that_is_complete_does_nothing_more(tmp_path: Path) -> None:
     assert run(tmp_path, toy_config()).step == 6
     assert (tmp_path / STATE_FILE).read_bytes() == before
     assert logged(tmp_path) == entries
+
+
+@pytest.mark.parametrize(
+    "damage", [b'{"step": 4, "lo', b'{"step": \xc6}\n{"step": 5}\n', bytes(64), b"7\n"]
+)
+def test_a_log_is_read_up_to_its_damage(tmp_path: Path, damage: bytes) -> None:
+    run(tmp_path, toy_config())
+    path = tmp_path / METRICS_FILE
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(whole[:3]) + damage)
+    assert [entry["step"] for entry in logged_entries(path)] == [1, 2, 3]
+    assert run(tmp_path, toy_config()).is_complete
+    assert path.read_bytes() == b"".join(whole[:3])
 
 
 def test_weights_of_another_run_can_be_the_start(tmp_path: Path) -> None:

@@ -318,15 +318,23 @@ def _saved_config(path: Path, kind: type[RunSettings]) -> RunSettings:
     return build_from_mapping(kind, read_yaml(path))
 
 
-def _forget_after(path: Path, step: int) -> None:
-    """Drops logged steps later than the saved one: they are about to be done again."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    kept: list[str] = []
-    for line in lines:
+def logged_entries(path: Path) -> list[dict[str, float]]:
+    """What a run logged, up to a line that a kill or a damaged disk left without sense."""
+    entries: list[dict[str, float]] = []
+    if not path.exists():
+        return entries
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             entry = json.loads(line)
         except json.JSONDecodeError:
-            break  # the kill came in the middle of this line
-        if entry["step"] <= step:
-            kept.append(line + "\n")
-    path.write_text("".join(kept), encoding="utf-8")
+            break
+        if not (isinstance(entry, dict) and "step" in entry):
+            break
+        entries.append(entry)
+    return entries
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Drops logged steps later than the saved one: they are about to be done again."""
+    kept = [entry for entry in logged_entries(path) if entry["step"] <= step]
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")

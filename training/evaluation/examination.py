@@ -16,7 +16,7 @@ from glitch.errors import GlitchError
 from glitch.model import ViewsModel
 from glitch.views import VIEW_DURATIONS_S
 from training.core.config import ConfigError
-from training.core.loop import CONFIG_FILE, METRICS_FILE
+from training.core.loop import CONFIG_FILE, METRICS_FILE, logged_entries
 from training.data.datasets import RealGlitches
 from training.data.pack import Pack
 from training.data.split import split_glitches
@@ -175,9 +175,7 @@ def _save_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 def _save_latents_over_training(run: Path, out: Path) -> None:
     """From the run's own log, where it has one."""
-    path = run / METRICS_FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    entries = [entry for entry in map(json.loads, lines) if "validation.kl.0" in entry]
+    entries = [one for one in logged_entries(run / METRICS_FILE) if "validation.kl.0" in one]
     if not entries:
         return
     n_latent = sum(1 for name in entries[0] if name.startswith("validation.kl."))

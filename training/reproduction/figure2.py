@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float64
 
-from training.core.loop import METRICS_FILE
+from training.core.loop import METRICS_FILE, logged_entries
 from training.core.plots import figure
 from training.reproduction.artefacts import LATENT_COLOURS, write_csv
 from training.reproduction.plan import Run
@@ -50,8 +49,7 @@ def kl_history(
     place: Workplace, run: Run
 ) -> tuple[Float64[np.ndarray, " logged"], Float64[np.ndarray, "logged latent"]]:
     """Logged steps, and the KL in nats of each latent at each, smoothed."""
-    path = place.run_folder(run) / METRICS_FILE
-    entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    entries = logged_entries(place.run_folder(run) / METRICS_FILE)
     n_latent = sum(name.startswith("kl.") for name in entries[0])
     steps = np.array([entry["step"] for entry in entries], dtype=np.float64)
     kl = np.array([[entry[f"kl.{i}"] for i in range(n_latent)] for entry in entries])
