@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -57,6 +58,37 @@ def nearest_labels(
         order = _largest(similar, k)
         votes[start : start + len(own)] = class_ids[order]
     return votes
+
+
+class Contradiction(NamedTuple):
+    """A label that more voters contradict, all with one other, than share."""
+
+    query: int  # its place among those asked about
+    suggested: int  # the class that most of the others name
+    n_agreeing: int  # with the label, or with one related to it
+    n_suggesting: int
+
+
+def contradictions(
+    votes: Votes, own: Positions, related: Callable[[int], Collection[int]]
+) -> list[Contradiction]:
+    """The labels that their nearest labelled glitches contradict.
+
+    Args:
+        votes: As ``nearest_labels`` gives them.
+        own: The class of each that was asked about.
+        related: The classes that do not contradict one, itself among them.
+    """
+    found = []
+    for query, (ballot, label) in enumerate(zip(votes, own.tolist(), strict=True)):
+        voted, counts = np.unique(ballot, return_counts=True)
+        agrees = np.isin(voted, list(related(label)))
+        n_agreeing = int(counts[agrees].sum())
+        others = np.where(agrees, 0, counts)
+        if others.max() > n_agreeing:
+            suggested = int(voted[others.argmax()])
+            found.append(Contradiction(query, suggested, n_agreeing, int(others.max())))
+    return found
 
 
 def _largest(

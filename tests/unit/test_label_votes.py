@@ -1,4 +1,4 @@
-"""The voters of a label audit against a plain sort."""
+"""The voters of a label audit against a plain sort, and which labels they contradict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from glitch import label_votes
 from glitch.errors import GlitchError
-from glitch.label_votes import nearest_labels
+from glitch.label_votes import contradictions, nearest_labels
 
 
 def plain(directions: np.ndarray, classes: np.ndarray, asked: np.ndarray, k: int) -> np.ndarray:
@@ -53,3 +53,15 @@ def test_too_few_references() -> None:
     one = np.ones((1, 2), dtype=np.float32)
     with pytest.raises(GlitchError, match="at least 2"):
         nearest_labels(one, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64), 1)
+
+
+def test_a_label_is_contradicted_by_more_voters_for_one_other_than_share_it() -> None:
+    votes = np.array([[7, 7, 7, 1, 1], [7, 7, 1, 1, 9], [7, 8, 9, 1, 7], [7, 7, 7, 2, 1]])
+    own = np.array([1, 1, 1, 1])
+    assert contradictions(votes, own, lambda label: {label}) == [
+        (0, 7, 2, 3),  # not the second, where the votes are equal
+        (2, 7, 1, 2),
+        (3, 7, 1, 3),
+    ]
+    # A class below one's own agrees with it.
+    assert contradictions(votes, own, lambda label: {label, 2, 7}) == []

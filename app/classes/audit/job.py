@@ -19,7 +19,7 @@ from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
 from app.novelty.conditions import in_population
 from glitch.clustering import unit_vectors
-from glitch.label_votes import nearest_labels
+from glitch.label_votes import contradictions, nearest_labels
 
 AUDITED = 5000  # glitches of a chunk: some seconds of work in a large catalogue
 _READ = 2000
@@ -80,26 +80,18 @@ class LabelAuditHandler:
             return ChunkResult()
         votes = nearest_labels(directions, classes, asked, n_voters, context.heartbeat)
         tree = Tree.load(session)
-        findings = []
-        for position, ballot in zip(asked, votes, strict=True):
-            own = int(classes[position])
-            voted, counts = np.unique(ballot, return_counts=True)
-            related = np.isin(voted, list(tree.lineage(own)))
-            n_agreeing = int(counts[related].sum())
-            others = np.where(related, 0, counts)
-            n_suggesting = int(others.max())
-            if n_suggesting > n_agreeing:
-                findings.append(
-                    {
-                        "audit_id": job.id,
-                        "glitch_id": ids[position],
-                        "class_id": own,
-                        "suggested_id": int(voted[others.argmax()]),
-                        "n_agreeing": n_agreeing,
-                        "n_suggesting": n_suggesting,
-                        "margin": n_agreeing - n_suggesting,
-                    }
-                )
+        findings = [
+            {
+                "audit_id": job.id,
+                "glitch_id": ids[asked[one.query]],
+                "class_id": int(classes[asked[one.query]]),
+                "suggested_id": one.suggested,
+                "n_agreeing": one.n_agreeing,
+                "n_suggesting": one.n_suggesting,
+                "margin": one.n_agreeing - one.n_suggesting,
+            }
+            for one in contradictions(votes, classes[asked], tree.lineage)
+        ]
         if findings:
             session.execute(insert(LabelFinding).on_conflict_do_nothing(), findings)
         return ChunkResult()
