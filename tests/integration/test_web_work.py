@@ -397,6 +397,7 @@ def test_what_an_audit_doubts_is_labelled_in_place(service: Service, submitter: 
     assert "1 label in doubt" in page.text
     assert f"/ui/glitches/{wrong}" in page.links
     assert "5 of 5 neighbours are Blip, none is Whistle" in page.text
+    assert "H1 has no other of it: too few to be most." in page.text
     empty = submitter.get("/ui/label-audit?suggestion=Whistle")
     assert "No doubted label passes these filters." in empty.text
     assert re.search(r"Whistle\s+1 of \d+", submitter.get("/ui/label-audit").text)

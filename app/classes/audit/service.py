@@ -1,5 +1,6 @@
 """Label audits for whoever asks: start one, read the findings of the latest, page by page."""
 
+from collections.abc import Sequence
 from operator import attrgetter
 from uuid import UUID
 
@@ -123,6 +124,30 @@ def list_doubtful_glitches(
         within=audit.id,
         id_of=attrgetter("glitch.id"),
     )
+
+
+def too_few_to_win(session: Session, doubts: Sequence[AuditedGlitch]) -> dict[UUID, int]:
+    """How many others of its detector have a glitch's label, where they are under half its voters.
+
+    Then its neighbours could not but say something else: of a rare class every label is in doubt.
+    """
+    of = (Glitch.ifo, Glitch.is_simulated, GlitchClass.name)
+    rows = session.execute(
+        select(*of, func.count())
+        .join(GlitchClass, GlitchClass.id == Glitch.class_id)
+        .where(GlitchClass.name.in_({one.glitch.label for one in doubts}))
+        .group_by(*of)
+    )
+    n_of: dict[tuple[str | None, bool, str | None], int] = {
+        (ifo, is_simulated, name): n for ifo, is_simulated, name, n in rows
+    }
+    others = {}
+    for one in doubts:
+        glitch = one.glitch
+        n_others = n_of.get((glitch.ifo, glitch.is_simulated, glitch.label), 1) - 1
+        if 2 * n_others < one.n_neighbours:
+            others[glitch.id] = n_others
+    return others
 
 
 def keep_label(session: Session, glitch_id: UUID, *, author: Principal) -> records.Label:

@@ -1,5 +1,6 @@
 """Labels that deserve a second look: audit them, look, and label again in place."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -38,6 +39,7 @@ class AuditPage(PageContext):
     job: JobNote | None
     total: str
     doubts: tuple[AuditedGlitch, ...]
+    rare: Mapping[UUID, int]  # of which label there are so few others that they could not win
     clusters: tuple[ImpureCluster, ...]
     classes: tuple[ClassCount, ...]  # in doubt, the most doubted first
     class_names: tuple[str, ...]
@@ -186,6 +188,7 @@ def _page(
         job=_job(session),
         total="" if audit is None else count(audit.n_doubtful, "label in doubt", "labels in doubt"),
         doubts=doubts.items,
+        rare=service.too_few_to_win(session, doubts.items),
         clusters=clusters.items,
         ifos=_choices(DETECTORS, chosen.get("ifo", "")),
         labels=_choices(names, chosen.get("label", "")),
