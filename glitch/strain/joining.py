@@ -12,7 +12,7 @@ import numpy as np
 from glitch.errors import StrainError
 from glitch.strain.missing import joined_overlap
 from glitch.strain.reading import detector_of, open_strain, read_strain
-from glitch.strain.series import LONGEST_SEGMENT_S, Strain
+from glitch.strain.series import LONGEST_SEGMENT_S, SHORTEST_SEGMENT_S, Strain
 from glitch.strain.source import Request, check_size
 
 _ALIGNED = 0.01  # of a sample: files of one series start on its samples
@@ -86,6 +86,7 @@ def join_pieces(found: Sequence[tuple[StrainFile, Strain | None]], gps_time: Dec
     joined = [(file, piece) for file, piece in found if piece is not None]
     if not joined:
         raise StrainError(f"None of the files reaches within 32 s of GPS time {gps_time}.")
+    joined = _alike_around(joined, gps_time)
     first = joined[0][1]
     values = first.values
     for file, piece in joined[1:]:
@@ -116,6 +117,27 @@ def join_pieces(found: Sequence[tuple[StrainFile, Strain | None]], gps_time: Dec
         ifo=first.ifo,
         channel=first.channel,
     )
+
+
+def _alike_around(
+    found: list[tuple[StrainFile, Strain]], gps_time: Decimal
+) -> list[tuple[StrainFile, Strain]]:
+    """Of files that abut, those of the kind of the one around a time, where they reach 4 s to each
+    side of it; else all, of which the first that differs is named.
+    """
+    depths = [min(gps_time - one.gps_start, one.gps_end - gps_time) for _, one in found]
+    core = found[at := depths.index(max(depths))][1]
+    first, last = at, at + 1
+    while first and _kind(found[first - 1][1]) == _kind(core):
+        first -= 1
+    while last < len(found) and _kind(found[last][1]) == _kind(core):
+        last += 1
+    before, after = gps_time - found[first][1].gps_start, found[last - 1][1].gps_end - gps_time
+    return found[first:last] if min(before, after) >= SHORTEST_SEGMENT_S / 2 else found
+
+
+def _kind(strain: Strain) -> tuple[object, ...]:
+    return strain.sample_rate_hz, strain.ifo, strain.channel
 
 
 def other_of_same_time(strain: Strain, other: Strain, name: str, other_name: str) -> str | None:

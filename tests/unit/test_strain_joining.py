@@ -64,6 +64,16 @@ def test_what_one_file_lacks_is_taken_from_the_other(tmp_path: Path, blank: floa
     np.testing.assert_array_equal(joined.values, alone.values)
 
 
+@pytest.mark.parametrize("said", [{"rate": 8192}, {"ifo": "L1"}])
+def test_a_neighbour_of_another_kind_spoils_no_time_that_lies_deep(
+    tmp_path: Path, said: dict[str, object]
+) -> None:
+    files = [write(tmp_path, 0, 16), write(tmp_path, 16, 32), write(tmp_path, 32, 96, **said)]
+    joined = read_joined_strain(files, gps_time=Decimal(START + 20))
+    np.testing.assert_array_equal(joined.values, WHOLE[: 32 * RATE])
+    assert (joined.gps_start, joined.ifo, joined.sample_rate_hz) == (START, "H1", RATE)
+
+
 @pytest.mark.parametrize(
     ("spans", "said", "reason"),
     [
