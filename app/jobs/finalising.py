@@ -77,8 +77,8 @@ def ending(session: Session, job_id: UUID) -> tuple[str, str | None]:
         .limit(1)
     )
     if failed == total:
-        return "failed", f"None of the {total} items could be done. The first: {reason}"
-    return "succeeded", f"{failed} of {total} items could not be done. The first: {reason}"
+        return "failed", f"None of the {total:,} items could be done. The first: {reason}"
+    return "succeeded", f"{failed:,} of {total:,} items could not be done. The first: {reason}"
 
 
 def _free_expired(session: Session, job_id: UUID) -> None:
