@@ -100,8 +100,8 @@ class Bucket:
 
         files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
         for one in files:
-            with _answering():
-                obstore.put(self._store, self._key(one), one, chunk_size=_PIECE)
+            with one.open("rb") as source, _answering():
+                obstore.put(self._store, self._key(one), source, chunk_size=_PIECE)
         self._trim()
 
     def fetch(self, path: Path) -> bool:
@@ -117,11 +117,14 @@ class Bucket:
         part = Path(name)
         try:
             with os.fdopen(handle, "wb") as target, _answering():
-                for piece in obstore.get(self._store, self._key(path)).stream(_PIECE):
+                try:
+                    pieces = obstore.get(self._store, self._key(path)).stream(_PIECE)
+                except FileNotFoundError:
+                    self.names(path)  # where the whole bucket is not there, this says so
+                    return False
+                for piece in pieces:
                     target.write(piece)
             part.replace(path)
-        except FileNotFoundError:
-            return False
         finally:
             part.unlink(missing_ok=True)
         return True
@@ -130,11 +133,12 @@ class Bucket:
         """Whether there is such an object."""
         import obstore
 
-        try:
-            with _answering():
+        with _answering():
+            try:
                 obstore.head(self._store, self._key(path))
-        except FileNotFoundError:
-            return False
+            except FileNotFoundError:
+                self.names(path)  # where the whole bucket is not there, this says so
+                return False
         return True
 
     def names(self, folder: Path) -> list[str]:
@@ -231,16 +235,14 @@ def _answering() -> Iterator[None]:
     """Say what to do where the store cannot be reached.
 
     Raises:
-        FileNotFoundError: where there is no such object.
-        StorageAwayError: for whatever else is wrong with it.
+        StorageAwayError: for whatever is wrong with it. A bucket that is not there is told as what
+            was asked of it not being found.
     """
     from obstore.exceptions import BaseError
 
     try:
         yield
-    except FileNotFoundError:
-        raise
-    except BaseError as error:
+    except (BaseError, FileNotFoundError) as error:
         raise StorageAwayError(
             "The object store at GLITCH_STORAGE_URL does not answer as it should "
             f"({type(error).__name__}): try again in a few seconds; if it goes on, check the "

@@ -25,6 +25,7 @@ from app.batches.options import BatchOptions, submit_batch
 from app.batches.storage import keep_upload
 from app.classes.naming import seed_classes
 from app.core.access import Principal, Role
+from app.core.errors import StorageAwayError
 from app.core.storage import storage_of
 from app.glitches.exports.service import export_file, start_export
 from app.glitches.records import GlitchFilters
@@ -107,6 +108,23 @@ def _archive() -> bytes:
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
+
+
+def test_a_bucket_that_is_not_there_is_a_store_that_is_away(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not files that were never kept: a batch failed for good, and an export was "over"."""
+    monkeypatch.setenv("GLITCH_STORAGE_URL", "s3://gone/site")
+    store, path = storage_of(tmp_path), tmp_path / "exports" / "part"
+    for ask in (store.fetch, store.holds, store.names, store.remove, lambda at: [*store.files(at)]):
+        with pytest.raises(StorageAwayError, match="the bucket"):
+            ask(path)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"x")
+    with pytest.raises(StorageAwayError, match="the bucket"):
+        store.keep(path)
+    monkeypatch.setenv("GLITCH_STORAGE_URL", s3)
+    assert not storage_of(tmp_path).holds(path)
 
 
 def test_a_worker_killed_on_another_machine_loses_and_doubles_nothing(
