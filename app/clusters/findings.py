@@ -100,8 +100,9 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     "few_labels": _few_labels,
     DOUBT: "The labels seem to be typical examples, no fair sample of their kinds: unlabelled "
     "glitches that look like a known kind lie farther from its labelled ones than these do from "
-    "each other, by {sigmas:g} standard deviations of chance. Then known glitches are flagged "
-    "oftener than the rate says: label unusual members too, and cluster again.",
+    "each other, by {sigmas:g} standard deviations of chance. Or the unlabelled ones were drawn or "
+    "whitened otherwise: another colour scale, another tool. Then known glitches are flagged "
+    "oftener than the rate says: label unusual members too, or load all alike, and cluster again.",
     "too_few_calibrate": "With the {n_calibration} calibration glitches there are, at least "
     "{least} must be novel before any can be flagged: label more, or raise the rate.",
     "too_many": "Only {most} of them were clustered: choose one detector or a lower rate to see "
