@@ -13,7 +13,7 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from app.batches import payload
-from app.batches.index import BatchIndex, Manifest
+from app.batches.index import MOST_ENTRIES, BatchIndex, Manifest
 from app.batches.options import STRAIN, BatchOptions, Choice, key_at_random
 from app.batches.quality import Flags, SegmentDatabase, flags_named
 from app.batches.storage import upload_path
@@ -22,7 +22,7 @@ from app.batches.table_files import is_of_triggers, is_table, known_glitches, re
 from app.decoding.files import kinds_of, open_stack_file
 from app.glitches.upload import parse_ifo
 from app.jobs.records import ChunkPlan, JobContext
-from glitch.errors import FormatError, GlitchError
+from glitch.errors import FormatError, GlitchError, TooLargeError
 from glitch.files.archives import Member, Refused, is_archive, list_members, read_member, shown
 from glitch.files.compressed import CUT_SHORT, Unpacked, unpack_whole
 from glitch.gps import why_in_future
@@ -140,6 +140,10 @@ class BatchPlanner:
                 "views itself, as arrays of one value a glitch."
             )
         stack = open_stack_file(path, self._options.name)
+        if stack.count > MOST_ENTRIES:  # a few bytes of HDF5 declare any number
+            raise TooLargeError(
+                f"The file holds over {MOST_ENTRIES:,} glitches: send it in several parts."
+            )
         columns = [name for name in stack.columns if plain_name(name) == "gravityspy_id"]
         for start in range(0, stack.count, _BLOCK):
             block = range(start, min(start + _BLOCK, stack.count))

@@ -479,3 +479,13 @@ def test_what_a_damaged_tar_loses_is_told(
     _, items = ingest(damage(tar(members)))
     assert len(items) == 4  # three that came before, and that others are lost
     assert any(said in item.reason for item in items.values() if "archive" in item.name)
+
+
+def test_a_few_bytes_that_declare_a_billion_glitches_are_refused_at_once(ingest: Ingest) -> None:
+    """They were planned one by one, and filled the database."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as tree:
+        tree.create_dataset("views", shape=(1 << 30, 4, 16, 16), dtype="f4", chunks=(1, 4, 16, 16))
+    job, items = ingest(buffer.getvalue(), "views.h5")
+    assert (job.state, len(items)) == ("failed", 0)
+    assert job.detail == "The file holds over 10,000,000 glitches: send it in several parts."
