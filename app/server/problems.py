@@ -122,6 +122,8 @@ async def _http_problem(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 400:  # Starlette's: the body cannot be taken apart
         is_json = "json" in request.headers.get("content-type", "")
         way = "a body of JSON" if is_json else "the fields as multipart/form-data, as curl -F does"
+        if "maximum" in detail.lower():  # it is a form, of too much
+            way = "fewer or shorter fields"
         detail = f"{detail.rstrip('.')}: send {way}."
     if error.status_code == 405:
         headers["Allow"] = ", ".join(sorted(_methods_of(request)))

@@ -365,3 +365,9 @@ def test_what_was_sent_wrongly_is_told_in_the_senders_words(
     path = "/clusters/runs" if content_type == "application/json" else "/batches"
     answer = client.post(path, content=body, headers={"content-type": content_type})
     assert said in assert_problem(answer, 422)
+
+
+@pytest.mark.parametrize("form", [{"ifo": "H1" * 40_000}, {"ifo": ["H1"] * 100}])
+def test_a_form_of_too_much_is_told_so(client: httpx.Client, form: dict[str, Any]) -> None:
+    answer = client.post("/embed", data=form, files={"file": ("a.png", b"x")})
+    assert assert_problem(answer, 400).endswith(": send fewer or shorter fields.")
