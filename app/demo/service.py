@@ -1,6 +1,5 @@
 """The demonstration for whoever asks: load it, see whether it is there, remove it."""
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -20,7 +19,7 @@ from app.glitches.tables import Glitch, Label
 from app.jobs.records import OPEN_STATES, JobRecord
 from app.jobs.service import cancel_job, create_job, latest_job
 from app.jobs.tables import Job, JobItem
-from app.map.service import start_drawing
+from app.map.service import redraw_what_is_left
 from app.map.tables import Projection
 from app.models.checkpoints import active_checkpoint
 from app.novelty.catalogue import recalibrate
@@ -93,8 +92,6 @@ def remove_demonstration(session: Session, *, principal: Principal) -> int:
     runs = _runs(session)
     _undo_reviews(session, runs, principal)
     made_by = select(Job.id).where(Job.author == AUTHOR.name)
-    has_map = session.scalar(select(exists(select(Projection.id).where(Projection.is_ready))))
-    session.execute(delete(Projection).where(Projection.job_id.in_(made_by)))
     session.execute(delete(LabelAudit).where(LabelAudit.id.in_(made_by)))
     session.execute(delete(ClusteringRun).where(ClusteringRun.id.in_(runs)))
     gone = session.execute(delete(Glitch).where(Glitch.id.in_(_glitches())).returning(Glitch.id))
@@ -102,10 +99,9 @@ def remove_demonstration(session: Session, *, principal: Principal) -> int:
     if n_gone:
         _forget_likeness(session)
         recalibrate(session, active_checkpoint(session).id)
-        if has_map:
-            with contextlib.suppress(ConflictError):  # too few are left for one
-                start_drawing(session, principal=principal)
+        redraw_what_is_left(session, principal.name)
         record_event(session, principal.name, "remove", "demonstration", "all", glitches=n_gone)
+    session.execute(delete(Projection).where(Projection.job_id.in_(made_by)))
     return n_gone
 
 

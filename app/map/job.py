@@ -173,6 +173,10 @@ class ProjectHandler:
         )
         if len(ids):
             anchors, places = anchors_of(session, projection_id, checkpoint_id, size)
+            if not len(anchors):
+                raise ConflictError(
+                    "The glitches that the map was laid out from are gone: have it drawn again."
+                )
             context.heartbeat()
             placed = place(vectors, anchors, places)
             context.heartbeat()

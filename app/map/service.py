@@ -1,6 +1,6 @@
 """The map for whoever asks for it: have it drawn, have newcomers placed, see how it stands."""
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from app.core.access import Principal, Role, require_role
@@ -57,6 +57,21 @@ def start_placing(session: Session, *, principal: Principal) -> JobRecord:
     require_role(principal, Role.SUBMITTER)
     projection = current_projection(session)
     return _start(session, PLACE, projection.checkpoint_id, principal.name)
+
+
+def redraw_what_is_left(session: Session, author: str) -> None:
+    """After glitches were taken out: have the map drawn again, if there is one.
+
+    Newcomers are placed among those that UMAP laid out, who may be the ones that went. Where too
+    few are left for a map, it goes.
+    """
+    checkpoint_id = checkpoints.active_id(session)
+    if checkpoint_id is None or latest_projection(session, checkpoint_id) is None:
+        return
+    if has_rows(session, checkpoint_id, FEWEST):
+        _start(session, DRAW, checkpoint_id, author, sample=LAID_OUT_AT_MOST)
+    else:
+        session.execute(delete(Projection).where(Projection.checkpoint_id == checkpoint_id))
 
 
 def request_what_is_due(session: Session) -> JobRecord | None:

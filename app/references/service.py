@@ -16,6 +16,7 @@ from app.glitches.tables import Glitch, Label
 from app.jobs.records import OPEN_STATES
 from app.jobs.service import create_job
 from app.jobs.tables import Job, JobItem
+from app.map.service import redraw_what_is_left
 from app.models.checkpoints import active_checkpoint
 from app.novelty.job import request_judging
 from app.references.archives import Archive, archive_named, check_selection
@@ -90,7 +91,7 @@ def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
     """Take out what was loaded of an archive.
 
     Glitches that it brought go, unless somebody labelled them too; of those that stay the archive's
-    labels are revoked.
+    labels are revoked. Where there was a map, one of what is left is drawn.
 
     Returns:
         How many glitches went, and how many labels were revoked on those that stay.
@@ -127,6 +128,8 @@ def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
         delete(Glitch).where(Glitch.id.in_(brought), ~is_anybodys).returning(Glitch.id)
     ).all()
     session.expire_all()
+    if gone:
+        redraw_what_is_left(session, AUTHOR)
     revoked = revoke_labels_of_source(session, archive.source, revoked_by=AUTHOR)
     if gone or revoked:
         request_judging(session, AUTHOR)

@@ -12,13 +12,14 @@ import zstandard
 from api_fixtures import Service, assert_problem, running_service, tiny_data_folder
 from cluster_helpers import store_cluster, store_run
 from map_helpers import GPS_START, order_of, store_kinds, work
-from sqlalchemy import text
+from sqlalchemy import delete, text
 from web_fixtures import Walker
 
 from app.core.embedded import EmbeddedServer
 from app.core.engine import make_session_factory
+from app.glitches.tables import Glitch
 from app.map.columns import MAGIC, unpack
-from app.map.service import request_what_is_due
+from app.map.service import redraw_what_is_left, request_what_is_due
 from app.models.checkpoints import activate_checkpoint, active_checkpoint, publish_checkpoint
 
 COUNT = 12  # too few for UMAP, which has a test of its own: no test here need compile it
@@ -179,6 +180,33 @@ def test_newcomers_join_without_moving_anything(service: Service, drawn: list[UU
     for index, one in enumerate(order_of(all_ids, new)):
         apart = np.linalg.norm(place[kept] - place[one], axis=1)
         assert apart.argmin() % 2 == index % 2  # beside its own kind
+
+
+def test_what_is_left_after_a_removal_has_a_map_that_newcomers_join(
+    service: Service, drawn: list[UUID]
+) -> None:
+    sessions = make_session_factory(service.engine)
+    later = store_kinds(service, 4, start=COUNT)
+    with service.client("submitter") as client:
+        place = {"act": "place"}
+        work(service, client.post("/map", json=place).json()["id"])
+        with sessions.begin() as session:  # all that were laid out
+            session.execute(delete(Glitch).where(Glitch.id.in_(drawn)))
+        newest = store_kinds(service, 1, start=COUNT + 4)
+        failed = work(service, client.post("/map", json=place).json()["id"])
+        assert failed.state == "failed"
+        assert "have it drawn again" in str(failed.detail)
+        with sessions.begin() as session:
+            redraw_what_is_left(session, "somebody")
+        work(service, UUID(client.get("/map/state").json()["job"]["id"]))
+        assert client.get("/map/state").json()["projection"]["n_laid_out"] == 5
+        newest += store_kinds(service, 1, start=COUNT + 5)
+        work(service, client.post("/map", json=place).json()["id"])
+        assert client.get("/map/state").json()["n_unplaced"] == 0
+        with sessions.begin() as session:
+            session.execute(delete(Glitch).where(Glitch.id.in_(later)))
+            redraw_what_is_left(session, "somebody")  # fewer than a map needs
+        assert client.get("/map/state").json()["projection"] is None
 
 
 def test_drawing_again_replaces_the_map_when_it_is_whole(
