@@ -102,7 +102,7 @@ def check_kind(dtype: np.dtype, shape: tuple[int, ...], request: Request) -> Non
     """
     if dtype.kind == "O":
         raise FormatError(
-            f"{request.shown_name} holds pickled Python objects, which are never read. "
+            f"{request.shown_name} holds pickled Python objects or texts, which are never read. "
             "Save the strain as plain floats."
         )
     if dtype.kind == "c":
