@@ -21,7 +21,7 @@ from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 from app.novelty.conditions import angle
 from glitch.novelty import LEAST_REFERENCES, NEAREST, TIE, Calibration, Judgement, judge
-from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S
+from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S, STORM_S
 from glitch.observing_runs import observing_run
 
 MOST_CALIBRATION = 2000  # of a detector, kind and run; finer p-values change no decision
@@ -195,6 +195,7 @@ _COUNTS = (
 def _is_same_event(
     distance: float, one: Decimal | None, other: Decimal | None, *, copies: bool
 ) -> bool:
+    is_copy = copies and distance <= COPY_DISTANCE
     if one is None or other is None:
-        return copies and distance <= COPY_DISTANCE
-    return abs(one - other) <= EPISODE_S
+        return is_copy
+    return abs(one - other) <= EPISODE_S or (is_copy and abs(one - other) <= STORM_S)

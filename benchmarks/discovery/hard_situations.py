@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.discovery.pictured_bed import PicturedBed
 from benchmarks.discovery.situations import (
     RATES,
+    REGULAR_S,
     Make,
     alone,
     as_a_crowd,
@@ -65,7 +66,10 @@ SITUATIONS: dict[str, Make] = {
         for size in (20, 40)
     },
     "40 pictures of one event": one_event("Blip", 40),
+    **{f"40 Blip every {step_s:g} s": burst("Blip", 40, step_s) for step_s in (30.0, REGULAR_S)},
+    f"40 Scattered_Light every {REGULAR_S:g} s": burst("Scattered_Light", 40, REGULAR_S),
     "labels in episodes of ten": labels_in_episodes(0.25, 10),
+    f"labels ten times, {REGULAR_S:g} s": labels_in_episodes(0.25, 10, REGULAR_S),
     **{
         f"{size} copies of labels, no times": labels_copied_without_times(0.5, size)
         for size in (2, 4, 6)

@@ -24,6 +24,7 @@ from glitch.taxonomy import CATCH_ALLS
 START = 1_240_000_000  # GPS, s: in O3a, so that one observing run calibrates
 APART_S = 3_600.0  # between glitches that have nothing to do with each other
 STORM_S = 3.0  # between glitches of one burst
+REGULAR_S = 600.0  # between those of one source that repeats itself
 ONE_EVENT_S = 0.4
 OPEN = UNLABELLED  # the class of what no label names
 RATES = (0.05, 0.1, 0.2)
@@ -163,12 +164,12 @@ def one_event(of: str, size: int) -> Make:
     return burst(of, size, ONE_EVENT_S / size)
 
 
-def labels_in_episodes(share: float, size: int) -> Make:
-    """A share of the labels, each again and again within half a minute."""
+def labels_in_episodes(share: float, size: int, step_s: float = STORM_S) -> Make:
+    """A share of the labels, each again and again, seconds or more apart."""
 
     def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
         few = situation.chosen(situation.is_open | (rng.random(len(situation.places)) < share))
-        return with_copies(few, np.nonzero(~few.is_open)[0], size - 1, STORM_S)
+        return with_copies(few, np.nonzero(~few.is_open)[0], size - 1, step_s)
 
     return make
 

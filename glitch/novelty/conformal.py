@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from glitch.errors import GlitchError
-from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S, Times
+from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S, STORM_S, Times
 from glitch.types import LatentArray
 
 NEAREST = 5  # the k of "distance to the k-th nearest reference"
@@ -111,8 +111,8 @@ def novelty_scores(
     """The score of each glitch; higher is more novel.
 
     Left out for each: itself, and references of its episode (``glitch.novelty.episodes``). For a
-    reference also those that may be copies of it: so it never calibrates by itself, and its score
-    can only be higher. A copy of a reference is known, and near to it.
+    reference also those that may be its event again, or copies of it: so it never calibrates by
+    itself, and its score can only be higher. A copy of a reference is known, and near to it.
 
     Args:
         means: Posterior means, shape (glitch, latent).
@@ -130,8 +130,12 @@ def novelty_scores(
     units = directions(means)
     n_timed = int(np.isfinite(references.gps_times).sum())
     timed = references.gps_times[:n_timed]
-    first = np.searchsorted(timed, gps_times - EPISODE_S, side="left")
-    last = np.searchsorted(timed, gps_times + EPISODE_S, side="right")
+    first, begin = (
+        np.searchsorted(timed, gps_times - width, "left") for width in (EPISODE_S, STORM_S)
+    )
+    last, end = (
+        np.searchsorted(timed, gps_times + width, "right") for width in (EPISODE_S, STORM_S)
+    )
     step = max(1, _BLOCK_BYTES // (4 * len(known)))
     for start in range(0, len(means), step):
         rows = slice(start, start + step)
@@ -139,11 +143,14 @@ def novelty_scores(
         for row, index in enumerate(range(start, min(start + step, len(means)))):
             if own[index] >= 0:
                 cosines[row, own[index]] = -np.inf
-            if np.isfinite(gps_times[index]):
+            is_timed = np.isfinite(gps_times[index])
+            if is_timed:
                 cosines[row, first[index] : last[index]] = -np.inf
             if own[index] >= 0:
-                # Times tell copies where both have one; else how near they are.
-                unsure = cosines[row, n_timed:] if np.isfinite(gps_times[index]) else cosines[row]
+                if is_timed:
+                    storm = cosines[row, begin[index] : end[index]]
+                    storm[storm >= 1 - COPY_DISTANCE] = -np.inf
+                unsure = cosines[row, n_timed:] if is_timed else cosines[row]
                 unsure[unsure >= 1 - COPY_DISTANCE] = -np.inf
         cosines.partition(len(known) - NEAREST, axis=1)
         nearest = cosines[:, len(known) - NEAREST].astype(np.float64)

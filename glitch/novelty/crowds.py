@@ -25,12 +25,13 @@ from jaxtyping import Bool, Float, Int
 
 from glitch.nearest import MOST_EXACT, nearest_among, nearest_to
 from glitch.novelty.conformal import NEAREST
-from glitch.novelty.episodes import EPISODE_S, Times, same_event, standing_for
+from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S, Times, same_event, standing_for
 from glitch.types import LatentArray
 
 CROWD = 10
 SOFTENING = 0.1  # cosine distance: crowds nearer to each other than this gain little more
 _SOUGHT = CROWD + 20  # at first; more for those that find too few other events among them
+_COMPARED_AT_ONCE = 20_000
 # An episode is stood for by so few that ten others are always found among as many.
 _MOST_SOUGHT = 1024
 
@@ -49,6 +50,9 @@ class Crowds:
     weights: Float[np.ndarray, " glitch"]
     stands: Int[np.ndarray, " glitch"]  # the one that stands for each (``glitch.novelty.episodes``)
     pairs: Int[np.ndarray, "2 pair"]  # of those that stand and are of one burst
+    repeats: Bool[
+        np.ndarray, " glitch"
+    ]  # an unlabelled one may be the same event, and hardly differs
 
     def of_bursts(self, p_values: Float[np.ndarray, " glitch"]) -> Float[np.ndarray, " glitch"]:
         """The p-value of each glitch's burst: that of its least novel member.
@@ -110,17 +114,19 @@ def crowds_of(
     is_there = found >= 0
     unlabelled = (is_there & ~is_known[found]).sum(axis=1) / np.maximum(1, is_there.sum(axis=1))
     to_any = np.where(np.isfinite(to_any), to_any, np.nan)
+    again = np.asarray(same_event(distances, gps_times[:, None], gps_times[places]))
+    again &= places != np.arange(len(units))[:, None]
+    repeats = np.asarray((again & (distances <= COPY_DISTANCE)).any(axis=1))
     # Copies without a time are told by their distance: as many as the search found.
-    copies = np.asarray(same_event(distances, gps_times[:, None], gps_times[places]))
-    copies &= np.isnan(gps_times[:, None]) | np.isnan(gps_times[places])
-    copies &= ~is_known[places] & (places != np.arange(len(units))[:, None])
+    copies = again & (np.isnan(gps_times[:, None]) | np.isnan(gps_times[places]))
+    copies &= ~is_known[places]
     pairs = _of_one_burst(units, gps_times, stands, to_any)
     own = np.bincount(stands[~is_known], minlength=len(units)).astype(np.float64)
     mates = own.copy()
     for one, other in (pairs, pairs[::-1]):
         np.add.at(mates, one, own[other])
     weights = 1 / np.maximum(1, mates[stands] + copies.sum(axis=1))
-    return Crowds(to_any, unlabelled, weights, stands, pairs)
+    return Crowds(to_any, unlabelled, weights, stands, pairs, repeats)
 
 
 def _nearest(units: LatentArray, stands: Int[np.ndarray, " glitch"]) -> tuple[Places, Distances]:
@@ -163,11 +169,8 @@ def _other_events(
         near, distance = places[:, column], distances[:, column]
         is_own = same_event(distance, own, gps_times[near])
         is_seen = (np.abs(times - gps_times[near][:, None]) <= EPISODE_S).any(axis=1)
-        is_other = np.asarray((count < CROWD) & ~is_own & ~is_seen)
-        unsure = np.nonzero(is_other & (np.isnan(gps_times[near]) | np.isnan(times).any(axis=1)))[0]
-        if len(unsure):
-            is_other[unsure] = ~_is_copy(near[unsure], found[unsure], units, gps_times)
-        rows = np.nonzero(is_other)[0]
+        rows = np.nonzero((count < CROWD) & ~is_own & ~is_seen)[0]
+        rows = rows[~_is_again(near[rows], found[rows], units, gps_times)]
         found[rows, count[rows]] = near[rows]
         away[rows, count[rows]] = distance[rows]
         times[rows, count[rows]] = gps_times[near[rows]]
@@ -177,16 +180,21 @@ def _other_events(
     return found, away
 
 
-def _is_copy(
+def _is_again(
     near: Int[np.ndarray, " asked"],
     found: Int[np.ndarray, "asked ten"],
     units: LatentArray,
     gps_times: Times,
 ) -> Bool[np.ndarray, " asked"]:
-    """Whether each may be a copy of one that was found."""
-    cosines = np.einsum("ij,ikj->ik", units[near], units[found])
-    pairs = np.asarray(same_event(1 - cosines, gps_times[near][:, None], gps_times[found]))
-    return np.asarray((pairs & (found >= 0)).any(axis=1))
+    """Whether each may be the event of one that was found."""
+    is_again = np.zeros(len(near), dtype=np.bool_)
+    for start in range(0, len(near), _COMPARED_AT_ONCE):
+        rows = slice(start, start + _COMPARED_AT_ONCE)
+        one, others = near[rows], found[rows]
+        cosines = np.einsum("ij,ikj->ik", units[one], units[others])
+        pairs = same_event(1 - cosines, gps_times[one][:, None], gps_times[others])
+        is_again[rows] = (pairs & (others >= 0)).any(axis=1)
+    return is_again
 
 
 def _of_one_burst(

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int
 
 from glitch.nearest import nearest_to
 from glitch.novelty.conformal import NEAREST
-from glitch.novelty.episodes import Times, same_event
+from glitch.novelty.episodes import EPISODE_S, Times, same_event
 from glitch.types import LatentArray
 
 MOST_REFERENCES = 5_000  # that say what kind a glitch looks like
@@ -100,7 +100,9 @@ def _radii(
     for one, own in members.items():
         cosines = units[own] @ units[own].T
         times = gps_times[own]
-        cosines[same_event(1 - cosines, times[:, None], times[None])] = -np.inf
+        # What repeats itself is its class's look, however alike; of one episode it tells nothing.
+        again = same_event(1 - cosines, times[:, None], times[None], storm_s=EPISODE_S)
+        cosines[again] = -np.inf
         np.fill_diagonal(cosines, -np.inf)
         nearest = 1.0 - cosines.max(axis=1, initial=-np.inf)
         nearest = nearest[np.isfinite(nearest)]

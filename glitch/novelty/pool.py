@@ -84,8 +84,10 @@ def judge_pool(pool: Pool) -> PoolTests:
     every = np.full(len(units), np.nan)
     every[tests] = p_values
     p_values = crowds.of_bursts(every)[tests]
-    is_single = is_test & (crowds.weights == 1)
-    slant = slant_of(to_known, crowds.unlabelled, kinds, is_single, calibrates)
+    # What repeats itself counts on neither side, else the tests left would be the stranger ones.
+    is_single = is_test & (crowds.weights == 1) & ~crowds.repeats
+    is_fair = calibrates & ~crowds.repeats
+    slant = slant_of(to_known, crowds.unlabelled, kinds, is_single, is_fair)
     return PoolTests(
         tests, scores[tests], p_values, crowds.weights[tests], predicted, is_sure, slant
     )

@@ -34,6 +34,7 @@ from glitch.novelty import (
     novelty_score,
 )
 from glitch.novelty.conditions import condition_of
+from glitch.novelty.episodes import STORM_S
 
 SEEN = condition_of(make_views(np.random.default_rng(1)))  # as ``store`` stores
 AUTHOR = person(Role.SUBMITTER)
@@ -214,6 +215,31 @@ def test_glitches_of_one_episode_do_not_vouch_for_each_other(
     again = append_label(session, copies[0], "Blip", author=AUTHOR)
     assert again is not None
     assert sum(one is not None for one in session.scalars(of_copies)) <= 1
+
+
+@pytest.mark.parametrize("step_s", [600, 90_000])
+def test_what_repeats_itself_within_a_day_does_not_calibrate_by_its_repetitions(
+    session: Session, checkpoint: CheckpointRecord, labelled: Any, store: Store, step_s: int
+) -> None:
+    """One source every ten minutes; by all references in memory and by one search in SQL."""
+    labelled()
+    copies = []
+    for index in range(NEAREST + 1):
+        time = Decimal(1126359999 + step_s * index)
+        copies.append(store((-9.0, 3.0, 0.0, 0.0), origin="simulated", gps_time=time).glitch.id)
+        append_label(session, copies[-1], "Blip", author=AUTHOR)
+    recalibrate(session, checkpoint.id)
+
+    def scores() -> list[float]:
+        of_copies = select(Embedding.calibration_score).where(Embedding.glitch_id.in_(copies))
+        return [one for one in session.scalars(of_copies) if one is not None]
+
+    together = scores()
+    assert len(together) == len(copies)
+    assert all((one < 1e-6) == (step_s > STORM_S) for one in together)
+    revoke_label(session, list_labels(session, copies[2])[-1].id, principal=AUTHOR)
+    append_label(session, copies[2], "Blip", author=AUTHOR)
+    assert scores() == pytest.approx(together, abs=1e-5)
 
 
 def test_glitches_without_times_are_labelled_and_their_copies_do_not_calibrate(

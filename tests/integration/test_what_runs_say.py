@@ -6,6 +6,7 @@ from acts import Dismiss
 from found_clusters import KNOWN, NOVEL, OTHER, Fill, cluster_now, decide
 from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
 from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.clusters import records
@@ -55,6 +56,7 @@ def test_a_run_says_that_labels_seem_to_be_typical(session: Session, fill: Fill)
     session.expire_all()
     fill(200, narrow, "Blip")
     fill(40, KNOWN)
+    session.execute(update(Glitch).values(gps_time=30 * Glitch.gps_time - 29 * 1_126_259_462))
     run, _ = cluster_now(session)
     # Beside the claim that it takes back, not among what is folded away.
     assert "The labels seem to be typical examples" in sentences(run.findings)[1]

@@ -191,14 +191,19 @@ def test_too_few_other_events_is_no_crowd() -> None:
 
 def test_the_score_by_hand_and_by_brute_force() -> None:
     by_hand = Crowds(
-        np.array([0.1, 0.3]), np.array([0.6, 0.0]), np.ones(2), np.arange(2), np.zeros((2, 0), int)
+        np.array([0.1, 0.3]),
+        np.array([0.6, 0.0]),
+        np.ones(2),
+        np.arange(2),
+        np.zeros((2, 0), int),
+        np.zeros(2, dtype=bool),
     )
     np.testing.assert_allclose(by_hand.scores(np.array([0.4, 0.3])), [2 + 0.6 + 0.4, 0.75 + 0.3])
     rng = np.random.default_rng(14)
     units = directions(rng.normal(size=(60, 4)).astype(np.float32))
     is_known = rng.random(60) < 0.5
     to_known = rng.random(60)
-    found = crowds_of(units, 1000.0 * np.arange(60), is_known).scores(to_known)
+    found = crowds_of(units, 1e5 * np.arange(60), is_known).scores(to_known)
     cosine = 1 - units.astype(np.float64) @ units.T.astype(np.float64)
     for one in range(60):
         others = np.argsort(cosine[one] + 9 * (np.arange(60) == one))

@@ -10,6 +10,7 @@ from glitch.novelty.conditions import condition_of
 from glitch.novelty.episodes import (
     EPISODE_S,
     MOST_OF_EPISODE,
+    STORM_S,
     one_an_episode,
     same_event,
     standing_for,
@@ -23,10 +24,13 @@ NAN = np.nan
     ("distance", "times", "is_one"),
     [
         (1.0, (0.0, EPISODE_S), True),
-        (0.0, (0.0, EPISODE_S + 1), False),  # however alike they are
+        (0.009, (0.0, EPISODE_S + 1), True),  # one source again
+        (0.009, (STORM_S, 0.0), True),
+        (0.011, (0.0, EPISODE_S + 1), False),
+        (0.0, (0.0, STORM_S + 1), False),  # however alike they are
         (0.001, (NAN, 5.0), True),
         (0.001, (NAN, NAN), True),
-        (0.05, (NAN, 5.0), False),
+        (0.011, (NAN, 5.0), False),
     ],
 )
 def test_one_event_by_time_or_by_likeness(

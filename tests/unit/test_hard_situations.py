@@ -76,7 +76,12 @@ SITUATIONS = {
     "a burst of 20": situations.burst("a", 20),
     "a burst of 40": situations.burst("c", 40),
     "40 pictures of one event": situations.one_event("b", 40),
+    "one glitch 40 times, every 121 s": situations.burst("e", 40, 121.0),
+    "one glitch 40 times, every ten minutes": situations.burst("f", 40, situations.REGULAR_S),
     "labels in episodes of ten": situations.labels_in_episodes(0.5, 10),
+    "labels ten times, every ten minutes": situations.labels_in_episodes(
+        0.5, 10, situations.REGULAR_S
+    ),
     "four copies of labels without times": situations.labels_copied_without_times(0.5, 4),
     "six copies of labels without times": situations.labels_copied_without_times(0.5, 6),
     "labels without times": situations.without_times,
@@ -236,6 +241,21 @@ def test_without_episodes_a_burst_is_flagged(bed: Any, monkeypatch: pytest.Monke
     assert flagged(bed, SITUATIONS["40 pictures of one event"])[0] >= 10
 
 
+def test_without_storms_what_repeats_itself_for_hours_is_flagged(
+    bed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault that was: beyond two minutes each repetition was another event."""
+
+    def of_one_episode(distances: Any, times: Any, others: Any) -> Any:
+        apart = np.abs(times - others)
+        return np.where(np.isnan(apart), distances <= 0.01, apart <= 120.0)
+
+    monkeypatch.setattr(glitch.novelty.crowds, "same_event", of_one_episode)
+    assert flagged(bed, SITUATIONS["one glitch 40 times, every ten minutes"])[0] >= 10
+    monkeypatch.setattr(glitch.novelty.conformal, "STORM_S", 0.0)
+    assert flagged(bed, SITUATIONS["labels ten times, every ten minutes"])[0] >= 10
+
+
 def test_with_too_short_a_search_one_event_is_flagged(
     bed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +277,7 @@ def test_labels_that_all_calibrate_break_it(bed: Any, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(glitch.novelty.common_masks, "one_an_episode", all_stand)
     monkeypatch.setattr(glitch.novelty.conformal, "EPISODE_S", -1.0)
+    monkeypatch.setattr(glitch.novelty.conformal, "STORM_S", -1.0)
     monkeypatch.setattr(glitch.novelty.crowds, "same_event", none_is_apart)
     assert flagged(bed, SITUATIONS["labels in episodes of ten"], way=situations.alone)[0] >= 10
 
