@@ -22,6 +22,7 @@ from app.jobs.broker import JOBS_QUEUE, RECONCILE_QUEUE, open_redis, waiting_mes
 _log = logging.getLogger("worker")
 PATIENCE_S = 20.0
 LOOK_EVERY_S = 2.0
+_END_S = 5.0  # for a sign that is being sent
 EXIT_STALLED = 75  # EX_TEMPFAIL of sysexits.h: worth another try
 
 # Made before the pool forks, so that all of its processes share it. The clock is the machine's
@@ -32,14 +33,16 @@ _last_sign = multiprocessing.get_context("fork").RawValue("d", time.monotonic())
 class AtWork:
     """Signs of life of one process of the pool, for as long as it is at a task.
 
-    ``tell`` tells others of it every two seconds: at a long chunk no message is taken, and a worker
-    of a batch system takes none at all.
+    ``tell`` tells others of it every two seconds, until ``close``: at a long chunk no message is
+    taken, and a worker of a batch system takes none at all.
     """
 
     def __init__(self, tell: Callable[[], None]) -> None:
         self._tell = tell
         self._is_at_work = threading.Event()
-        threading.Thread(target=self._keep, name="at-work", daemon=True).start()
+        self._has_ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="at-work", daemon=True)
+        self._thread.start()
 
     def __enter__(self) -> None:
         _last_sign.value = time.monotonic()
@@ -49,11 +52,17 @@ class AtWork:
         _last_sign.value = time.monotonic()
         self._is_at_work.clear()
 
+    def close(self) -> None:
+        """Tell nothing more: what ``tell`` needs may be closed now."""
+        self._has_ended.set()
+        self._is_at_work.set()
+        self._thread.join(_END_S)
+
     def _keep(self) -> None:
-        while self._is_at_work.wait():
+        while self._is_at_work.wait() and not self._has_ended.is_set():
             _last_sign.value = time.monotonic()
             self._tell()
-            time.sleep(LOOK_EVERY_S)
+            self._has_ended.wait(LOOK_EVERY_S)
 
 
 class StallCheck:

@@ -135,5 +135,6 @@ class Process:
 
     def close(self) -> None:
         """Close every connection."""
+        self.at_work.close()
         self.engine.dispose()
         self.redis.close()

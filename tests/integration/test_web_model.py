@@ -60,7 +60,8 @@ def test_the_four_panels_show_what_is_asked_for(
             answer = reviewer.client.get(picture)
             assert answer.headers["content-type"] == "image/png"
     assert f"{own}/views/1.png" in reviewer.get(f"{own}?show=nonsense").images
-    lone = reviewer.get(f"/ui/glitches/{glitches[0].id}?show=residual")
+    lone = reviewer.get(f"/ui/glitches/{glitches[0].id}?show=residual&ifo=H1")
+    assert lone.status == 200
     assert "No 4 s view" in lone.text
     assert "absent from what was uploaded" in lone.text
     missing = reviewer.get(f"/ui/glitches/{glitches[0].id}/residual/4.png")

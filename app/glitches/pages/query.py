@@ -48,8 +48,9 @@ _TEXT_FIELDS = (
     *("frequency_min", "frequency_max", "confidence_min", "origin", "novelty", "batch", "run"),
     *("flag", "not_flag", "window", "view", "sort", "after"),
 )
-# ``done`` and ``event`` say what was done just now; the others are of files.
-_KNOWN = {*_TEXT_FIELDS, "ifo", "column", "done", "event", "format", "cluster"}
+# ``done`` and ``event`` say what was done just now, ``show`` which pictures a glitch's page shows;
+# the others are of files.
+_KNOWN = {*_TEXT_FIELDS, "ifo", "column", "done", "event", "show", "format", "cluster"}
 _LOOKS = {"window", "view", "sort", "after"}  # what changes how glitches are shown, not which
 _NOVELTIES = {
     "": "any",
