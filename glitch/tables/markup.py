@@ -8,7 +8,7 @@ import re
 MEDIAWIKI, TRACKER, LATEX = "mediawiki", "tracker", "latex"
 _LATEX_TABLES = ("\\begin{tabular", "\\begin{longtable", "\\begin{deluxetable")
 _ATTRIBUTES = re.compile(r'[^|\[\]]*=\s*"[^|"]*"\s*\|')  # style="…" | before a cell
-_LINK = re.compile(r"\[\[(?:[^\]|]{0,200}\|)?([^\]]{0,200})\]\]")
+_LINK = re.compile(r"\[\[([^\[\]]{0,400})\]\]")  # [[page]] or [[page|text]]
 _DEEPEST = 4  # commands within one another
 _ROW_ENDS = re.compile(r"\\\\(\[[^\]]*\])?|\\tabularnewline")
 _COMMAND = re.compile(r"\\[A-Za-z]+\*?\{([^{}]*)\}")  # \textbf{…}, \colhead{…}
@@ -94,4 +94,5 @@ def _of_tracker(line: str) -> str:
 def _plain(cell: str) -> str:
     attributes = _ATTRIBUTES.match(cell)
     text = cell[attributes.end() if attributes else 0 :]
-    return _LINK.sub(r"\1", text).replace("'''", "").strip(" *")
+    text = _LINK.sub(lambda link: link[1].rpartition("|")[2], text)
+    return text.replace("'''", "").strip(" *")
