@@ -69,7 +69,7 @@ def redraw_what_is_left(session: Session, author: str) -> None:
     if checkpoint_id is None or latest_projection(session, checkpoint_id) is None:
         return
     if has_rows(session, checkpoint_id, FEWEST):
-        _start(session, DRAW, checkpoint_id, author, sample=LAID_OUT_AT_MOST)
+        _start(session, DRAW, checkpoint_id, author)
     else:
         session.execute(delete(Projection).where(Projection.checkpoint_id == checkpoint_id))
 

@@ -5,6 +5,7 @@ the distance comes out larger and the p-value smaller, never the reverse: who is
 not novel. Whoever might be, with a p-value of ``EXACT_BELOW`` or less, is judged by a scan.
 """
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -21,7 +22,7 @@ from app.glitches.tables import Embedding, Glitch
 from app.models import checkpoints
 from app.novelty.conditions import angle
 from glitch.novelty import LEAST_REFERENCES, NEAREST, TIE, Calibration, Judgement, judge
-from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S, STORM_S
+from glitch.novelty.episodes import same_event
 from glitch.observing_runs import observing_run
 
 MOST_CALIBRATION = 2000  # of a detector, kind and run; finer p-values change no decision
@@ -141,11 +142,11 @@ def score_against(
     limit = _FETCHED
     while True:
         rows = session.execute(statement, {**values, "limit": limit}).all()
-        others = [
-            one
-            for one, time in rows
-            if not _is_same_event(one, time, gps_time, copies=is_reference)
-        ]
+        distances = np.array([one for one, _ in rows], dtype=np.float64)
+        apart = np.array([_seconds_between(time, gps_time) for _, time in rows], dtype=np.float64)
+        # To what is no reference a copy is one of the known, and near to it.
+        alikeness = distances if is_reference else np.full_like(distances, np.inf)
+        others = distances[~same_event(alikeness, apart, np.zeros_like(apart))]
         if len(others) >= NEAREST:
             return float(others[NEAREST - 1]), len(rows)
         if len(rows) < limit:
@@ -192,10 +193,6 @@ _COUNTS = (
 )
 
 
-def _is_same_event(
-    distance: float, one: Decimal | None, other: Decimal | None, *, copies: bool
-) -> bool:
-    is_copy = copies and distance <= COPY_DISTANCE
-    if one is None or other is None:
-        return is_copy
-    return abs(one - other) <= EPISODE_S or (is_copy and abs(one - other) <= STORM_S)
+def _seconds_between(one: Decimal | None, other: Decimal | None) -> float:
+    """NaN where either is not known."""
+    return math.nan if one is None or other is None else float(one - other)

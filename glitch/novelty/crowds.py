@@ -50,9 +50,7 @@ class Crowds:
     weights: Float[np.ndarray, " glitch"]
     stands: Int[np.ndarray, " glitch"]  # the one that stands for each (``glitch.novelty.episodes``)
     pairs: Int[np.ndarray, "2 pair"]  # of those that stand and are of one burst
-    repeats: Bool[
-        np.ndarray, " glitch"
-    ]  # an unlabelled one may be the same event, and hardly differs
+    repeats: Bool[np.ndarray, " glitch"]  # whether another may be its event again, by its look
 
     def of_bursts(self, p_values: Float[np.ndarray, " glitch"]) -> Float[np.ndarray, " glitch"]:
         """The p-value of each glitch's burst: that of its least novel member.
