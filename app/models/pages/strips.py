@@ -1,4 +1,4 @@
-"""TraversalRanges as the pages show them: one strip for each latent that says something."""
+"""The latents of a glitch as the pages show them: one strip for each that says something."""
 
 from urllib.parse import urlencode
 
