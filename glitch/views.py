@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -40,8 +40,17 @@ class Preprocessing:
     whitening_filter_s: float = 2.0
 
     def digest(self) -> str:
-        """Hex SHA-256 of all values: embeddings of different digests are never compared."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """Hex SHA-256 of the values: embeddings of different digests are never compared.
+
+        A field added after the first release counts where it is not at its default, which therefore
+        must mean what was done before: catalogues, checkpoints and packs keep their digests.
+        """
+        said = {
+            one.name: value
+            for one in fields(self)
+            if (value := getattr(self, one.name)) != one.default or one.name in _FIRST_FIELDS
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def frequencies_hz(self) -> Float64[np.ndarray, " freq"]:
         """Centre frequency of each row in Hz, ascending."""
@@ -68,6 +77,15 @@ class Preprocessing:
             f"There is no view of {duration_s:g} s: give one of {lengths} s as view_duration_s.",
             field="view_duration_s",
         )
+
+
+_FIRST_FIELDS = frozenset(
+    (
+        *("n_frequency", "n_time", "durations_s", "lowest_frequency_hz", "highest_frequency_hz"),
+        *("energy_clip", "lowest_q", "highest_q", "mismatch", "search_half_width_s"),
+        *("asd_fft_s", "whitening_filter_s"),
+    )
+)  # of the recipe as the first release had it
 
 
 @dataclass(frozen=True, eq=False)

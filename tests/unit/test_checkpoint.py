@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,24 @@ def test_a_field_that_a_later_release_adds_leaves_the_digest(tmp_path: Path) -> 
     shutil.copytree(tmp_path / "old", copy)
     roots = [tmp_path / "catalogue"]
     assert find_checkpoint(roots, copy.name).digest == find_checkpoint(roots, old.digest).digest
+
+
+def test_a_step_of_the_recipe_that_a_later_release_adds_leaves_its_digest() -> None:
+    """It names what catalogues, checkpoints and packs hold: else all would be another recipe's."""
+
+    @dataclass(frozen=True)
+    class Later(Preprocessing):
+        line_width_hz: float = 0.0
+
+    @dataclass(frozen=True)
+    class OtherDefault(Preprocessing):
+        energy_clip: float = 30.0
+
+    first = "fff6a17ccc4ff485cb5673bee66cf41595fda640b3f2070c73608bf7542b086a"
+    assert Preprocessing().digest() == Later().digest() == first
+    assert Later(line_width_hz=1.0).digest() not in (first, Later(line_width_hz=2.0).digest())
+    assert OtherDefault().digest() == Preprocessing(energy_clip=30.0).digest() != first
+    assert OtherDefault(energy_clip=25.5).digest() == first
 
 
 @pytest.mark.parametrize("name", [MANIFEST_FILE, WEIGHTS_FILE])
