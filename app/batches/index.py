@@ -71,11 +71,7 @@ class BatchIndex:
         session.execute(text(_CREATE))
 
     def add(self, kind: str, key: str, content: dict[str, Any]) -> None:
-        """Add an entry.
-
-        Raises:
-            TooLargeError: if there are too many.
-        """
+        """Add an entry."""
         self._waiting.append((kind, _bounded(key), json.dumps(content)))
         self._count += 1
         if self._count > MOST_ENTRIES:

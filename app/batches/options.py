@@ -139,9 +139,6 @@ def options_said(name: str, *, segment_server: str | None = None, **said: Any) -
     """The options of what is not kept yet, refused where they mean nothing.
 
     ``said`` goes by the names of the fields; empty texts say nothing.
-
-    Raises:
-        InvalidRequestError: naming the field.
     """
     texts = {key: one.strip() or None for key, one in said.items() if isinstance(one, str)}
     options = BatchOptions(upload="", name=name, **said | texts)
@@ -206,11 +203,7 @@ def keep_batch(
 
 
 def submit_batch(session: Session, options: BatchOptions, author: Principal) -> JobRecord:
-    """Store the job that ingests a kept upload; while one like it is open, that one.
-
-    Raises:
-        PermissionDeniedError: if the author may not store.
-    """
+    """Store the job that ingests a kept upload; while one like it is open, that one."""
     require_role(author, Role.SUBMITTER)
     return create_batch(session, options, author.name)
 

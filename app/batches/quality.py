@@ -26,11 +26,7 @@ _MOST_BYTES = 1 << 25  # of it; a flag of a whole run has some hundred thousand
 
 
 def flags_named(text: str | None) -> tuple[str, ...]:
-    """The flags that a text names, with commas or blanks between them.
-
-    Raises:
-        InvalidRequestError: if one is none, or they are too many.
-    """
+    """The flags that a text names, with commas or blanks between them."""
     names = tuple(dict.fromkeys((text or "").replace(",", " ").split()))
     for name in names:
         if not _NAME.fullmatch(name) or len(name) > LONGEST_FLAG:

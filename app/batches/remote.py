@@ -66,11 +66,7 @@ class DataFind:
         return found
 
     def file(self, path: str, name: str) -> StrainFile:
-        """A file that ``files`` named.
-
-        Raises:
-            StrainError: if this machine does not have it.
-        """
+        """A file that ``files`` named."""
         if not Path(path).is_file():
             raise StrainError(
                 f"The frame server says that {name} lies at {path}, which this machine does not "

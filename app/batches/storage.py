@@ -31,9 +31,6 @@ def keep_upload(data_dir: Path, stream: BinaryIO) -> tuple[str, int, bool]:
 
     Returns:
         The hex SHA-256, the length in bytes, and whether it was there already.
-
-    Raises:
-        FormatError: if it is empty.
     """
     folder = uploads_folder(data_dir)
     digest, length = hashlib.sha256(), 0
@@ -66,11 +63,7 @@ def uploads_folder(data_dir: Path) -> Path:
 
 
 def upload_path(data_dir: Path, digest: str) -> Path:
-    """The kept upload of that digest.
-
-    Raises:
-        FormatError: if it is not there any more.
-    """
+    """The kept upload of that digest."""
     path = data_dir / FOLDER / "uploads" / digest
     if not _DIGEST.fullmatch(digest) or not storage_of(data_dir).fetch(path):
         raise FormatError("The uploaded file is no longer kept: send the batch again.")
@@ -83,11 +76,7 @@ def hold_uploads(session: Session) -> None:
 
 
 def check_kept(data_dir: Path, *digests: str | None) -> None:
-    """See that uploads just kept were not removed in the same moment.
-
-    Raises:
-        BusyError: if one was.
-    """
+    """See that uploads just kept were not removed in the same moment."""
     folder = data_dir / FOLDER / "uploads"
     storage = storage_of(data_dir)
     if not all(storage.holds(folder / digest) for digest in digests if digest is not None):
@@ -115,9 +104,6 @@ def packed(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[tuple[str, 
 
     Several are packed in the order of their names, without times and owners, so that the batch is
     known again when it is sent again.
-
-    Raises:
-        InvalidRequestError: if there are none, too many, or two of one name.
     """
     named = sorted(((clean_name(name), stream) for name, stream in files), key=itemgetter(0))
     if not named:

@@ -166,9 +166,6 @@ class StrainIndex:
         Files that a cache file lies there for (LAL's ``.lcf``, Virgo's ``.ffl``) count too.
 
         What cannot be used is left out, and the log says so.
-
-        Raises:
-            TooLargeError: if there are over a million.
         """
         count = 0
         for place in _places(folder):

@@ -200,11 +200,7 @@ def take_back_merge(
 
 
 def refuse_strayed(session: Session, memory: Mapping[str, Any]) -> None:
-    """Refuse to undo a merge whose sub-classes lie elsewhere by now.
-
-    Raises:
-        ConflictError: names one.
-    """
+    """Refuse to undo a merge whose sub-classes lie elsewhere by now."""
     children = [int(one) for one in memory["children"]]
     tree = Tree.load(session)
     strayed = [one for one in children if tree.parents.get(one) != memory["into_id"]]
@@ -221,12 +217,7 @@ def source_of(event_id: int) -> str:
 
 
 def mergeable_into(session: Session, known: GlitchClass, name: str) -> GlitchClass:
-    """The class of this name, which a class may be merged into.
-
-    Raises:
-        InvalidRequestError: if there is no such class, or it is the same.
-        ConflictError: if one of them is retired, suggestions wait, or sub-classes stand in the way.
-    """
+    """The class of this name, which a class may be merged into."""
     into = naming.find_class(session, name)
     if into is None:
         raise InvalidRequestError(naming.no_class(session, name))

@@ -74,12 +74,7 @@ def no_class(session: Session, name: str) -> str:
 
 
 def usable_class(session: Session, name: str) -> GlitchClass:
-    """The row of a class that may be given to glitches.
-
-    Raises:
-        InvalidRequestError: if there is no such class.
-        ConflictError: if it is retired.
-    """
+    """The row of a class that may be given to glitches."""
     found = find_class(session, name)
     if found is None:
         raise InvalidRequestError(no_class(session, name))
@@ -97,9 +92,6 @@ def class_meant(session: Session, typed: str) -> str:
     """The name of the class that a person typed, in any capitals, or a part of which was typed.
 
     What is in no name is given back as it is: whoever uses it says what is wrong with it.
-
-    Raises:
-        InvalidRequestError: if it is in the names of several; says which.
     """
     plain = plain_class_name(typed)
     if "\0" in typed:
@@ -176,11 +168,7 @@ def create_class(
 
 
 def check_class_name(name: str) -> None:
-    """Refuse what can be no name of a new class.
-
-    Raises:
-        InvalidRequestError: says which rule is broken.
-    """
+    """Refuse what can be no name of a new class."""
     rule = (
         f"A class name has 1 to {LONGEST_NAME} English letters, digits, '_' and '-', starts with a "
         "letter or a digit and holds a letter, for example Thunder or Fast_Scattering"
@@ -195,11 +183,7 @@ def check_class_name(name: str) -> None:
 
 
 def check_description(description: str) -> None:
-    """Refuse what can be no description.
-
-    Raises:
-        InvalidRequestError: if it is too long, or holds a NUL.
-    """
+    """Refuse what can be no description."""
     if len(description) > LONGEST_DESCRIPTION or "\0" in description:
         raise InvalidRequestError(
             f"A description has at most {LONGEST_DESCRIPTION:,} characters and no NUL, not "
@@ -208,11 +192,7 @@ def check_description(description: str) -> None:
 
 
 def check_state(state: str) -> None:
-    """Refuse a state that no class can be put in.
-
-    Raises:
-        InvalidRequestError: with those that exist.
-    """
+    """Refuse a state that no class can be put in."""
     if state not in STATES:
         raise InvalidRequestError(
             f"There is no state {state[:40]!r} of a class: give one of {', '.join(STATES)}."
@@ -220,11 +200,7 @@ def check_state(state: str) -> None:
 
 
 def refuse_taken(session: Session, name: str, *, by_other_than: int | None = None) -> None:
-    """Refuse a name that a class has: names that differ in capitals only would be mistaken.
-
-    Raises:
-        ConflictError: says which class has it, and whether that is retired.
-    """
+    """Refuse a name that a class has: names that differ in capitals only would be mistaken."""
     query = select(GlitchClass.name, GlitchClass.state).where(
         func.lower(GlitchClass.name) == name.lower(), GlitchClass.state != WITHDRAWN
     )

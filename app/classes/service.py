@@ -31,11 +31,7 @@ class ClassOutcome:
 
 
 def get_class(session: Session, class_id: int) -> records.GlitchClass:
-    """The class of this id.
-
-    Raises:
-        NotFoundError: if there is none, or it was withdrawn.
-    """
+    """The class of this id."""
     row = session.execute(
         naming.select_classes().where(
             GlitchClass.id == class_id, GlitchClass.state != naming.WITHDRAWN
@@ -47,11 +43,7 @@ def get_class(session: Session, class_id: int) -> records.GlitchClass:
 
 
 def get_class_named(session: Session, name: str) -> records.GlitchClass:
-    """The class of this name.
-
-    Raises:
-        NotFoundError: if there is none; says what a class that had the name is called now.
-    """
+    """The class of this name."""
     found = naming.find_class(session, name)
     if found is not None:
         return get_class(session, found.id)
@@ -272,9 +264,6 @@ def refuse_used(session: Session, known: GlitchClass, *, beside: UUID | None = N
     """Refuse to take back a class that others have built on.
 
     Suggestions of the cluster of the identity ``beside`` do not count.
-
-    Raises:
-        ConflictError: says what there is: labels, suggestions, sub-classes.
     """
     labels = session.execute(
         select(func.count(), func.max(Label.author)).where(

@@ -56,11 +56,7 @@ _FORMATS = {".csv": "csv", ".h5": "hdf5", ".hdf5": "hdf5", ".xml": "ligolw"}
 
 
 def format_of(path: Path, named: str | None) -> str:
-    """The format that was named, else the one that the file's name tells.
-
-    Raises:
-        LaunchError: if neither says.
-    """
+    """The format that was named, else the one that the file's name tells."""
     found = named or _FORMATS.get(path.suffix.lower())
     if found is None:
         raise LaunchError(
@@ -71,11 +67,7 @@ def format_of(path: Path, named: str | None) -> str:
 
 
 def export_catalogue(url: str | None, path: Path, wanted: Mapping[str, Any]) -> int:
-    """Have the catalogue exported, wait, and keep the file; the exit code.
-
-    Raises:
-        LaunchError: if the file cannot be written, or the service is missing or refuses.
-    """
+    """Have the catalogue exported, wait, and keep the file; the exit code."""
     if not path.parent.is_dir():
         raise LaunchError(f"{path.parent} is no folder: make it, or choose another.")
     console = plain_console()
@@ -108,9 +100,6 @@ def ingest(
     """Send a batch; the id of its job.
 
     The files are streamed from disk, never held in memory; a folder is packed first.
-
-    Raises:
-        LaunchError: if a file, the token or the service is missing, or it refuses; in one sentence.
     """
     console = Console(stderr=True, highlight=False)
     with service_at(url) as service, contextlib.ExitStack() as stack:
@@ -128,11 +117,7 @@ def ingest(
 
 
 def _packed(folder: Path) -> str:
-    """What is packed of a folder, as a sentence.
-
-    Raises:
-        LaunchError: if it holds nothing.
-    """
+    """What is packed of a folder, as a sentence."""
     found = files_in(folder)
     if not found:
         raise LaunchError(

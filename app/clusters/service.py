@@ -72,11 +72,7 @@ def latest_run(session: Session) -> Run | None:
 
 
 def get_run(session: Session, run_id: UUID) -> Run:
-    """The clustering of this id.
-
-    Raises:
-        NotFoundError: if there is none.
-    """
+    """The clustering of this id."""
     row = session.get(ClusteringRun, run_id)
     if row is None:
         raise NotFoundError(f"There is no clustering {run_id}: `GET /clusters/runs` lists them.")
@@ -128,11 +124,7 @@ def list_clusters(
 
 
 def cluster_conditions(filters: ClusterFilters) -> list[ColumnElement[bool]]:
-    """What the filters mean in SQL.
-
-    Raises:
-        InvalidRequestError: if there is no such state or detector.
-    """
+    """What the filters mean in SQL."""
     conditions: list[ColumnElement[bool]] = []
     if filters.state is not None:
         if filters.state not in CLUSTER_STATES:
@@ -169,11 +161,7 @@ def change_condition(change: str) -> ColumnElement[bool]:
 
 
 def get_cluster(session: Session, cluster_id: UUID) -> records.Cluster:
-    """The cluster of this id.
-
-    Raises:
-        NotFoundError: if there is none.
-    """
+    """The cluster of this id."""
     row = session.get(Cluster, cluster_id)
     if row is None:
         raise NotFoundError(f"There is no cluster {cluster_id}: `GET /clusters` lists them.")

@@ -158,11 +158,7 @@ def record_event(
 
 
 def parse_role(text: str) -> Role:
-    """The role of this name.
-
-    Raises:
-        InvalidRequestError: if there is none; lists the roles.
-    """
+    """The role of this name."""
     for role in Role:
         if role.label == text:
             return role
@@ -255,11 +251,7 @@ _OF_HASH = select(ApiToken).where(ApiToken.secret_hash == bindparam("hash"))
 
 
 def require_role(principal: Principal, role: Role) -> None:
-    """Let pass who has this role or a higher one.
-
-    Raises:
-        PermissionDeniedError: for everybody else.
-    """
+    """Let pass who has this role or a higher one."""
     if principal.role < role:
         raise errors.PermissionDeniedError(
             f"This needs the role {role.label} or a higher one; the token's role is "
@@ -270,13 +262,7 @@ def require_role(principal: Principal, role: Role) -> None:
 def revoke_token(
     session: Session, token_id: UUID, *, principal: Principal | None = None
 ) -> TokenRecord:
-    """Make a token useless from now on. Who finds their own has leaked need not wait for an admin.
-
-    Raises:
-        PermissionDeniedError: if the principal is no admin, and the token not theirs.
-        NotFoundError: if there is no such token.
-        ConflictError: if it was revoked before.
-    """
+    """Make a token useless from now on: an admin any, everybody else one of theirs that leaked."""
     if principal is not None and principal.token_id != token_id:
         require_role(principal, Role.ADMIN)
     row = session.scalar(

@@ -13,11 +13,7 @@ Templates = dict[str, dict[str, str]]  # detector or EVERY -> what the page is c
 
 
 def check_templates(templates: Templates) -> Templates:
-    """Refuse what is no address, or has places that nothing is known for.
-
-    Raises:
-        ValueError: says which and why.
-    """
+    """Refuse what is no address, or has places that nothing is known for."""
     for ifo, pages in templates.items():
         for name, address in pages.items():
             if not address.startswith(("https://", "http://")):

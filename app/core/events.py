@@ -211,12 +211,7 @@ def replay_events(
 
 
 def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
-    """Refuse an act of somebody who has not seen what was done last; remarks may go unseen.
-
-    Raises:
-        InvalidRequestError: if the event is of another log.
-        ConflictError: if something was done since; says who did what.
-    """
+    """Refuse an act of somebody who has not seen what was done last; remarks may go unseen."""
     if last_event_id and last_event_id not in log.root_of:
         raise InvalidRequestError(
             f"Event {last_event_id} is not in this {log.thing}'s history: give the id of the last "
@@ -239,12 +234,7 @@ def refuse_stale(log: EventLog[EventT], last_event_id: int) -> None:
 
 
 def act_to_turn(log: EventLog[EventT], wanted: UndoRequest | RedoRequest) -> EventT:
-    """The act that an undo takes back, or that a redo does again.
-
-    Raises:
-        NotFoundError: if the event is of another log.
-        ConflictError: if it is not its turn; says what is in the way.
-    """
+    """The act that an undo takes back, or that a redo does again."""
     if wanted.event_id not in log.root_of:
         raise NotFoundError(f"There is no event {wanted.event_id} in this {log.thing}'s history.")
     root = log.event(log.root_of[wanted.event_id])
@@ -255,11 +245,7 @@ def act_to_turn(log: EventLog[EventT], wanted: UndoRequest | RedoRequest) -> Eve
 
 
 def check_remark(text: str) -> str:
-    """A remark without the space around it.
-
-    Raises:
-        InvalidRequestError: if it is empty, too long, or holds a NUL.
-    """
+    """A remark without the space around it."""
     trimmed = text.strip()
     if not 1 <= len(trimmed) <= LONGEST_REMARK or "\0" in trimmed:
         raise InvalidRequestError(

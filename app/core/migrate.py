@@ -17,11 +17,7 @@ class MigrationsNotFoundError(RuntimeError):
 
 
 def migrations_folder() -> Path:
-    """Where the migrations lie: beside ``app/`` in a checkout or image, else in the wheel's data.
-
-    Raises:
-        MigrationsNotFoundError: if they are in neither place.
-    """
+    """Where the migrations lie: beside ``app/`` of a checkout or image, or in the wheel's data."""
     places = (
         Path(__file__).resolve().parents[2] / "alembic",
         Path(sysconfig.get_path("data")) / "share" / "glitch-discovery" / "alembic",

@@ -30,11 +30,7 @@ RowT = TypeVar("RowT")
 
 
 def check_limit(limit: int, largest: int) -> None:
-    """Refuse a page of no or too many rows.
-
-    Raises:
-        InvalidRequestError: if the limit is out of range.
-    """
+    """Refuse a page of no or too many rows."""
     if not 1 <= limit <= largest:
         raise InvalidRequestError(f"limit must be from 1 to {largest}.")
 
@@ -45,11 +41,7 @@ def wrong_cursor() -> InvalidRequestError:
 
 
 def cursor_id(cursor: str) -> UUID:
-    """The id that a cursor is.
-
-    Raises:
-        InvalidRequestError: if it is none.
-    """
+    """The id that a cursor is."""
     try:
         return UUID(cursor)
     except ValueError:
@@ -81,9 +73,6 @@ def read_page(
 
     With each column comes whether it falls. A cursor is the id of the last record, by which alone,
     or with ``within`` before it, that table finds its row.
-
-    Raises:
-        InvalidRequestError: if the cursor means nothing.
     """
     query = query.order_by(*(column.desc() if falls else column.asc() for column, falls in order))
     if cursor is not None:

@@ -41,11 +41,7 @@ class Attempt:
 
 
 def create_login_code(session: Session, token_id: UUID) -> str:
-    """A code that lets its bearer in once, within CODE_LIFETIME, as the holder of a token.
-
-    Raises:
-        ConflictError: if the token is no longer good, so that the code would let nobody in.
-    """
+    """A code that lets its bearer in once, within CODE_LIFETIME, as the holder of a token."""
     if holder_of(session.get(ApiToken, token_id)) is None:
         raise ConflictError(
             "This token has expired or was revoked, so it lets nobody in: make another with "

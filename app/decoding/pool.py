@@ -165,11 +165,7 @@ class DecoderPool:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Hold one of the places of children: for what is decoded by a process of another kind.
-
-        Raises:
-            DecodersBusyError: if none becomes free in time.
-        """
+        """Hold one of the places of children: for what is decoded by a process of another kind."""
         if not self._turns.acquire(timeout=self._timeout_s):
             raise DecodersBusyError("Too many files wait to be read: try again in a few seconds.")
         self._at_work += 1

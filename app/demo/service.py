@@ -79,9 +79,6 @@ def remove_demonstration(session: Session, *, principal: Principal) -> int:
 
     What its clusters were named is undone as far as nothing else rests on it. The record of who did
     what stays. A load that is at work is cancelled, and stores nothing more.
-
-    Raises:
-        PermissionDeniedError: if the caller is no admin.
     """
     require_role(principal, Role.ADMIN)
     open_ones = select(Job.id).where(

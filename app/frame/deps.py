@@ -69,12 +69,7 @@ def require_csrf(
     signer: SignerDep,
     csrf: Annotated[str, Form(max_length=200)] = "",
 ) -> None:
-    """Every form must carry the CSRF token of its session.
-
-    Raises:
-        UnauthenticatedError: if the session has ended since the form was made.
-        CsrfError: if it is missing or another session's.
-    """
+    """Every form must carry the CSRF token of its session."""
     if not signer.is_csrf_token(visitor.nonce, csrf):
         if visitor.principal is None and request.url.path not in _FORMS_WITHOUT_LOGIN:
             raise service.UnauthenticatedError("Your session has ended: log in again.")
@@ -98,11 +93,7 @@ def _caller(role: Role) -> Callable[..., Principal]:
 
 
 def logged_in(visitor: Visitor) -> Principal:
-    """Who looks at the page.
-
-    Raises:
-        UnauthenticatedError: if nobody is logged in.
-    """
+    """Who looks at the page."""
     if visitor.principal is None:
         raise service.UnauthenticatedError("Log in with your token to see this page.")
     return visitor.principal

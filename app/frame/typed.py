@@ -16,11 +16,7 @@ LONGEST_FIELD = 200
 
 
 def check_typed(typed: object) -> None:
-    """Refuse texts that no field of a form takes.
-
-    Raises:
-        InvalidRequestError: naming the field.
-    """
+    """Refuse texts that no field of a form takes."""
     for name, value in vars(typed).items():
         if len(value) > LONGEST_FIELD or "\0" in value:
             raise InvalidRequestError(
@@ -38,9 +34,6 @@ def number_typed(text: str, meaning: str) -> float | None:
     """A number; None where the field is empty.
 
     ``meaning`` begins the sentence about it, such as "The sample rate".
-
-    Raises:
-        InvalidRequestError: if it is no finite number.
     """
     if not text.strip():
         return None
@@ -66,11 +59,7 @@ class TimeError(ValueError):
 
 
 def parse_time(text: str) -> Decimal:
-    """GPS time of ``1266281982.66``, ``2020-02-22 00:59:24.66`` or ``2020-02-22``.
-
-    Raises:
-        TimeError: if the text is neither, or lies before 1980 or after 2106.
-    """
+    """GPS time of ``1266281982.66``, ``2020-02-22 00:59:24.66`` or ``2020-02-22``."""
     text = text.strip()
     shown = text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"
     gps_time: Decimal | None = None

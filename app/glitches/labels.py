@@ -116,11 +116,7 @@ def append_labels(
 
 
 def revoke_labels(session: Session, label_ids: Collection[UUID], *, reviewer: Principal) -> int:
-    """Take many labels back, whoever gave them; how many were not revoked before.
-
-    Raises:
-        PermissionDeniedError: if the principal is no reviewer.
-    """
+    """Take many labels back, whoever gave them; how many were not revoked before."""
     require_role(reviewer, Role.REVIEWER)
     about = is_any_of(Label.id, label_ids)
     glitch_ids = sorted(set(session.scalars(select(Label.glitch_id).where(about))))
@@ -145,11 +141,7 @@ def revoke_labels_of_source(session: Session, source: str, *, revoked_by: str) -
 
 
 def list_labels(session: Session, glitch_id: UUID) -> list[records.Label]:
-    """All labels of a glitch, revoked ones included, oldest first.
-
-    Raises:
-        NotFoundError: if there is no such glitch.
-    """
+    """All labels of a glitch, revoked ones included, oldest first."""
     rows = session.execute(_LABELS.where(Label.glitch_id == glitch_id).order_by(Label.id)).all()
     if not rows and session.get(Glitch, glitch_id) is None:
         raise NotFoundError(f"There is no glitch {glitch_id}.")

@@ -46,11 +46,7 @@ NOBODY = UUID(int=0)
 
 
 def check_neighbours(k: int) -> None:
-    """Refuse a number of neighbours outside 0 to 10,000.
-
-    Raises:
-        InvalidRequestError: says so.
-    """
+    """Refuse a number of neighbours outside 0 to 10,000."""
     if not 0 <= k <= MOST_NEIGHBOURS:
         raise InvalidRequestError(
             f"neighbours must lie between 0 and {MOST_NEIGHBOURS:,}, not {k}.", field="neighbours"
@@ -182,11 +178,7 @@ def _nearest_of_all(index_size: int | None) -> Select[*tuple[Any, ...]]:
 def check_vector(
     vector: Float[np.ndarray, " latent"], latent_size: int
 ) -> Float[np.ndarray, " latent"]:
-    """The vector as float32, if a checkpoint of this latent size can have given it.
-
-    Raises:
-        InvalidRequestError: otherwise.
-    """
+    """The vector as float32, if a checkpoint of this latent size can have given it."""
     query = np.asarray(vector, dtype=np.float32)
     if query.shape != (latent_size,):
         raise InvalidRequestError(

@@ -65,11 +65,7 @@ def record_of(
 
 
 def get_glitch(session: Session, glitch_id: UUID) -> GlitchRecord:
-    """The glitch of this id.
-
-    Raises:
-        NotFoundError: if there is none.
-    """
+    """The glitch of this id."""
     row = session.execute(select_glitches().where(Glitch.id == glitch_id)).first()
     if row is None:
         raise NotFoundError(f"There is no glitch {glitch_id}.")
@@ -117,12 +113,7 @@ def matching(
 
 
 def check_filters(filters: GlitchFilters) -> None:
-    """Refuse what no glitch could match by mistake rather than by chance.
-
-    Raises:
-        InvalidRequestError: an unknown origin, a detector that is none, a range that is empty or
-            not finite.
-    """
+    """Refuse what no glitch could match by mistake rather than by chance."""
     for ifo in filters.ifos:
         check_ifo(ifo)
     for origin in filters.origins:
@@ -157,11 +148,7 @@ def check_filters(filters: GlitchFilters) -> None:
 
 
 def check_ifo(ifo: str) -> None:
-    """Refuse what cannot be the prefix of a detector.
-
-    Raises:
-        InvalidRequestError: if it is not one capital letter and one digit.
-    """
+    """Refuse what cannot be the prefix of a detector."""
     if not IFO_PATTERN.fullmatch(ifo):
         raise InvalidRequestError(
             f"There is no detector {ifo[:20]!r}: give its prefix as ifo, for example H1, L1 or V1.",
@@ -170,11 +157,7 @@ def check_ifo(ifo: str) -> None:
 
 
 def class_ids(session: Session, names: tuple[str, ...]) -> list[int]:
-    """The ids of these classes.
-
-    Raises:
-        InvalidRequestError: if there is no class of one of the names.
-    """
+    """The ids of these classes."""
     rows = session.execute(
         select(GlitchClass.name, GlitchClass.id).where(
             GlitchClass.name.in_(names), GlitchClass.state != "withdrawn"

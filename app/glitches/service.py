@@ -101,11 +101,7 @@ def find_embedding(session: Session, glitch_id: UUID) -> EmbeddingRecord | None:
 
 
 def get_view(session: Session, glitch_id: UUID, duration_s: float) -> ViewRecord:
-    """One view of a glitch as stored.
-
-    Raises:
-        NotFoundError: if there is no such glitch, or it has no such view; names those it has.
-    """
+    """One view of a glitch as stored."""
     view = session.get(View, (glitch_id, duration_s))
     if view is None:
         present = ", ".join(f"{known:g}" for known in get_glitch(session, glitch_id).views)

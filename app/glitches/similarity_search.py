@@ -48,9 +48,6 @@ def parse_similarity_query(
 
     The era that gwpy calls "ALL" means every glitch: taken by its numbers it would leave out the
     first days of September 2015, GW150914 among them, and pictures of no known time.
-
-    Raises:
-        InvalidRequestError: if one of them is anything else; says which and what would do.
     """
     if not _HOW_MANY.fullmatch(howmany) or not 1 <= int(howmany) <= MOST_NEIGHBOURS:
         raise InvalidRequestError(f"howmany must be a whole number from 1 to {MOST_NEIGHBOURS:,}.")

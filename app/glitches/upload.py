@@ -93,11 +93,7 @@ class UploadSaid:
     is_centred: bool = True  # views of strain on the loudest tile, else on gps_time
 
     def parsed(self) -> UploadDetails:
-        """Each field checked.
-
-        Raises:
-            InvalidRequestError: if one of them means nothing; the message names the field.
-        """
+        """Each field checked."""
         channel = (self.channel or "").strip() or None
         if channel is not None and not _CHANNEL.fullmatch(channel):
             raise InvalidRequestError(
@@ -138,11 +134,7 @@ class ParsedUpload(GlitchFacts):
 
 
 def parse_gps_time(text: str | None) -> Decimal | None:
-    """The GPS time that a client wrote, exactly; ``None`` where it wrote nothing.
-
-    Raises:
-        InvalidRequestError: unless it is a plain decimal number of seconds since 1980.
-    """
+    """The GPS time that a client wrote, exactly; ``None`` where it wrote nothing."""
     if text is None or not text.strip():
         return None
     text = text.strip()
@@ -157,11 +149,7 @@ def parse_gps_time(text: str | None) -> Decimal | None:
 
 
 def parse_ifo(text: str | None) -> str | None:
-    """The detector that a client named; ``None`` where it named none.
-
-    Raises:
-        InvalidRequestError: if no such detector is known.
-    """
+    """The detector that a client named; ``None`` where it named none."""
     if text is None or not text.strip():
         return None
     if parse_detector(text) is None:
@@ -204,11 +192,7 @@ def clean_name(name: str | None) -> str:
 
 @contextmanager
 def spooled(files: Sequence[tuple[str | None, BinaryIO]]) -> Iterator[list[SpooledFile]]:
-    """Uploaded files (name, stream) on disk, under names of our own; gone when the block ends.
-
-    Raises:
-        InvalidRequestError: if there are none, or more than there are windows.
-    """
+    """Uploaded files (name, stream) on disk, under names of our own; gone when the block ends."""
     if not 1 <= len(files) <= MOST_FILES:
         raise InvalidRequestError(
             f"Send one file, or up to {MOST_FILES} pictures of one glitch; these are {len(files)}."

@@ -92,11 +92,7 @@ def _is_due() -> tuple[ColumnElement[bool], ...]:
 
 
 def renew_lease(session: Session, chunk: Chunk, owner: str, lease: timedelta) -> bool:
-    """Put the end of a lease off; whether the job was cancelled meanwhile. Commit at once.
-
-    Raises:
-        LeaseLostError: if the chunk is somebody else's by now.
-    """
+    """Put the end of a lease off; whether the job was cancelled meanwhile. Commit at once."""
     renewed = session.execute(
         _own(chunk, owner).values(lease_until=DATABASE_CLOCK + lease).returning(JobChunk.ordinal)
     ).first()

@@ -13,9 +13,6 @@ def take_address(host: str, port: int) -> socket.socket:
 
     Bound once here and handed to the service, so that no other program can take the port between
     the check and the start.
-
-    Raises:
-        LaunchError: if the address is taken, unknown, or not allowed.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

@@ -72,11 +72,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """That of a backup.
-
-        Raises:
-            LaunchError: if the folder is no backup, or one that this version cannot read.
-        """
+        """That of a backup."""
         try:
             content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             found_format = content.pop("format")
@@ -136,9 +132,6 @@ def run_program(program: str, url: str, *arguments: str) -> None:
     """Run one of PostgreSQL's programs, those that the service brings, on a database.
 
     The password goes by the environment: every user of the machine may read the arguments.
-
-    Raises:
-        LaunchError: with what it said, if it failed.
     """
     parsed = parse_database_url(url)
     address = URL.create(**parsed._asdict() | {"drivername": "postgresql", "password": None})
@@ -167,9 +160,6 @@ def take_backup(settings: Settings, target: Path) -> Manifest:
     the database names is written before it is named, so that nothing of the snapshot is missing
     but what was removed meanwhile because nothing needs it any more. The target does not exist yet,
     or is an empty folder.
-
-    Raises:
-        LaunchError: if it cannot be taken.
     """
     target = target.expanduser().absolute()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):

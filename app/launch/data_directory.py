@@ -35,9 +35,6 @@ def prepare_data_directory(path: Path) -> Path:
 
     Returns:
         The absolute path.
-
-    Raises:
-        LaunchError: if it cannot be used, with the reason and what to do.
     """
     folder = path.expanduser().absolute()
     try:
@@ -176,11 +173,7 @@ _MAX_BYTES = 1024
 
 
 def read_token(folder: Path) -> str | None:
-    """The token in the folder's file, or None if there is no file.
-
-    Raises:
-        LaunchError: if the file cannot be read or does not hold a token.
-    """
+    """The token in the folder's file, or None if there is no file."""
     path = folder / TOKEN_FILE
     try:
         with path.open("rb") as file:
@@ -202,11 +195,7 @@ def read_token(folder: Path) -> str | None:
 
 
 def write_token(folder: Path, token: str) -> Path:
-    """Write the file whole or not at all, readable by its owner only.
-
-    Raises:
-        LaunchError: if it cannot be written.
-    """
+    """Write the file whole or not at all, readable by its owner only."""
     path = folder / TOKEN_FILE
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{TOKEN_FILE}-", dir=folder)  # mode 0600

@@ -53,9 +53,6 @@ class RunningDatabase:
         What was answered is kept; requests and chunks at work fail, or are done again. ``say`` is
         told that it is started again. Where its disk is full or read-only that waits until it is
         not: meanwhile the service answers that the database is away, and ``/readyz`` says why.
-
-        Raises:
-            LaunchError: if it does not start, or ends again and again.
         """
         if self.server is None or _lives(self._process) or time.monotonic() < self._looks_at:
             return
@@ -114,9 +111,6 @@ def running_database(
 
     A watchdog process stops the embedded server when this process is killed, because the server
     would otherwise outlive it; it holds the data directory's lock too.
-
-    Raises:
-        LaunchError: if it does not start.
     """
     if settings.database_url is not None:
         from app.core.engine import parse_database_url
@@ -194,11 +188,7 @@ def _start(place: Path) -> EmbeddedServer:
 
 
 def upgrade_schema(url: str) -> None:
-    """Bring the tables to this version's, and the classes of Gravity Spy into them.
-
-    Raises:
-        LaunchError: if a newer version of the program has changed them already.
-    """
+    """Bring the tables to this version's, and the classes of Gravity Spy into them."""
     from alembic.util import CommandError
 
     from app.classes.naming import seed_classes

@@ -74,11 +74,7 @@ class Serving:
         return prepared
 
     def check(self) -> None:
-        """Replace what ended, end what is silent, and start what is not there yet.
-
-        Raises:
-            LaunchError: if they end too often.
-        """
+        """Replace what ended, end what is silent, and start what is not there yet."""
         for service in tuple(self._running):
             if service.is_silent and service.exit_code is None:
                 self._console.print("The service does not answer any more: it is ended.")

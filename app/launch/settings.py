@@ -20,11 +20,7 @@ class LaunchSettings(Settings):
 
 
 def read_settings() -> LaunchSettings:
-    """The settings of the environment.
-
-    Raises:
-        LaunchError: naming each variable that has a wrong value, and what is wrong with it.
-    """
+    """The settings of the environment."""
     try:
         return LaunchSettings()
     except ValidationError as error:

@@ -72,11 +72,6 @@ def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> r
 
     A label that somebody gave one of them since stays. A class that was made for them goes too,
     unless somebody uses or changed it by now.
-
-    Raises:
-        PermissionDeniedError: if the caller is no reviewer.
-        NotFoundError: if there is no such act.
-        ConflictError: if it was undone before; says by whom.
     """
     require_role(reviewer, Role.REVIEWER)
     row = session.get(BulkLabel, bulk_id, with_for_update=True, populate_existing=True)
@@ -95,11 +90,7 @@ def undo_selection(session: Session, bulk_id: UUID, *, reviewer: Principal) -> r
 
 
 def get_bulk_label(session: Session, bulk_id: UUID) -> records.BulkLabel:
-    """One such act.
-
-    Raises:
-        NotFoundError: if there is none of this id.
-    """
+    """One such act."""
     row = session.execute(_ACTS.where(BulkLabel.id == bulk_id)).first()
     if row is None:
         raise NotFoundError(f"No selection was labelled under {bulk_id}.")

@@ -146,11 +146,7 @@ def pack(header: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> bytes:
 
 
 def unpack(buffer: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The header and the columns of a buffer, which are views of it.
-
-    Raises:
-        ValueError: if it is no such buffer.
-    """
+    """The header and the columns of a buffer, which are views of it."""
     if not buffer.startswith(MAGIC):
         raise ValueError("This is no map of ours.")
     start = len(MAGIC) + 4
@@ -250,11 +246,7 @@ def map_version(session: Session, projection: Projection) -> str:
 
 
 def files_of_version(data_dir: Path, version: str) -> MapFiles:
-    """The files of a version.
-
-    Raises:
-        NotFoundError: if the version is none that is kept; loading the map again gives the latest.
-    """
+    """The files of a version."""
     files = _files(data_dir / FOLDER, version)
     is_name = version.isalnum() and version.isascii()
     if not (is_name and files.ids.exists() and files.points.exists()):

@@ -49,11 +49,7 @@ class Chosen:
 
 
 def read_region(text: str) -> Region:
-    """A region that came as JSON in a form.
-
-    Raises:
-        InvalidRequestError: if it is none.
-    """
+    """A region that came as JSON in a form."""
     try:
         return Region.model_validate_json(text)
     except ValidationError as error:

@@ -68,11 +68,7 @@ def publish_checkpoint(
 
 
 def activate_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
-    """Make this the one active checkpoint.
-
-    Raises:
-        NotFoundError: if there is no such checkpoint.
-    """
+    """Make this the one active checkpoint."""
     lock_publishing(session)
     row = session.get(Checkpoint, checkpoint_id)
     if row is None:
@@ -86,11 +82,7 @@ def activate_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecor
 
 
 def active_checkpoint(session: Session) -> CheckpointRecord:
-    """The active checkpoint.
-
-    Raises:
-        NotReadyError: if there is none; says how to publish one.
-    """
+    """The active checkpoint."""
     row = session.scalar(select(Checkpoint).where(Checkpoint.is_active))
     if row is None:
         raise NotReadyError(
@@ -120,11 +112,7 @@ _HOLD = f"SELECT pg_advisory_xact_lock_shared({_PUBLISHERS_LOCK});"
 
 
 def get_checkpoint(session: Session, checkpoint_id: int) -> CheckpointRecord:
-    """The checkpoint of this id.
-
-    Raises:
-        NotFoundError: if there is none.
-    """
+    """The checkpoint of this id."""
     row = session.get(Checkpoint, checkpoint_id)
     if row is None:
         raise NotFoundError(f"There is no checkpoint {checkpoint_id}.")

@@ -46,11 +46,7 @@ class Turns:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Hold a turn for the length of the block.
-
-        Raises:
-            BusyError: if it does not come in time; says the sentence.
-        """
+        """Hold a turn for the length of the block."""
         if not self._free.acquire(timeout=self._timeout_s):
             raise BusyError(self._sentence, retry_after_s=5)
         try:
@@ -289,11 +285,7 @@ class Encoders:
 
 
 def find_checkpoint(roots: Sequence[Path], digest: str) -> Checkpoint:
-    """The checkpoint with this digest, loaded from the first folder that holds it.
-
-    Raises:
-        NotReadyError: if no folder here holds that checkpoint.
-    """
+    """The checkpoint with this digest, loaded from the first folder that holds it."""
     found = _found(roots, digest)
     if found is None and roots and _fetch(roots[0] / digest):
         found = _found(roots[:1], digest)

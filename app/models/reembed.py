@@ -43,12 +43,7 @@ _NOT_YET = "Could not be judged: the catalogue is being embedded again."
 
 
 def find_checkpoint_named(session: Session, name: str) -> CheckpointRecord:
-    """The published checkpoint of this name, or whose digest begins so.
-
-    Raises:
-        NotFoundError: if there is none.
-        ConflictError: if several have the name; names their digests.
-    """
+    """The published checkpoint of this name, or whose digest begins so."""
     published = checkpoints.list_checkpoints(session)
     found = [one for one in published if one.name == name]
     if len(name) >= _LEAST_DIGITS:

@@ -69,9 +69,6 @@ def cluster_traversals(session: Session, cluster_id: UUID) -> TraversalRanges:
 
     Under the checkpoint that found the cluster; each strip covers the cluster's range and that of
     the others, and starts from the medoid.
-
-    Raises:
-        NotFoundError: if there is no such cluster, or its medoid is gone.
     """
     cluster = get_cluster(session, cluster_id)
     if cluster.medoid_id is None:

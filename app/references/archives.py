@@ -38,11 +38,7 @@ class Archive:
     has_pictures: bool  # in one archive beside a table; else a table a detector and observing run
 
     def wanted_files(self, ifos: Iterable[str], runs: Iterable[str]) -> list[str]:
-        """The names of its files for these detectors and runs; of a picture archive the table last.
-
-        Raises:
-            InvalidRequestError: if it is published by detector and run, and one is not named.
-        """
+        """Names of its files for these detectors and runs; of a picture archive the table last."""
         if self.has_pictures:
             return ["trainingsetv1d1.tar.gz", "trainingset_v1d1_metadata.csv"]
         names = [f"{ifo}_{run}.csv" for ifo in ifos for run in runs]
@@ -77,11 +73,7 @@ ARCHIVES = (
 
 
 def archive_named(name: str) -> Archive:
-    """The archive of this name.
-
-    Raises:
-        InvalidRequestError: if there is none.
-    """
+    """The archive of this name."""
     for archive in ARCHIVES:
         if archive.name == name:
             return archive
@@ -90,11 +82,7 @@ def archive_named(name: str) -> Archive:
 
 
 def check_selection(ifos: Iterable[str], runs: Iterable[str]) -> None:
-    """Refuse detectors and observing runs that do not exist.
-
-    Raises:
-        InvalidRequestError: naming the one.
-    """
+    """Refuse detectors and observing runs that do not exist."""
     for ifo in ifos:
         if parse_detector(ifo) != ifo:
             raise InvalidRequestError(f"There is no detector {ifo[:20]!r}: give H1, L1 or V1.")
@@ -105,11 +93,7 @@ def check_selection(ifos: Iterable[str], runs: Iterable[str]) -> None:
 
 
 def published_files(archive: Archive, zenodo: str = ZENODO) -> dict[str, PublishedFile]:
-    """The files of an archive by name, as its publisher lists them now.
-
-    Raises:
-        NotReadyError: if the publisher cannot be asked.
-    """
+    """The files of an archive by name, as its publisher lists them now."""
     url = f"{zenodo.rstrip('/')}/api/records/{archive.record}"
     try:
         answer = fetch(url, most_bytes=_MOST_BYTES, patience_s=_PATIENCE_S, follow_redirects=True)

@@ -82,11 +82,7 @@ def fetch_piece(
 
 
 def digest_of(path: Path, file: PublishedFile, heartbeat: Callable[[], None]) -> str:
-    """The hex SHA-256 of what arrived, once its length and checksum are as published.
-
-    Raises:
-        FormatError: if they are not.
-    """
+    """The hex SHA-256 of what arrived, once its length and checksum are as published."""
     algorithm, _, wanted = (file.checksum or "").partition(":")
     if wanted and algorithm not in hashlib.algorithms_guaranteed:
         raise FormatError(f"The checksum {file.checksum} is of no known kind: give sha256:… .")

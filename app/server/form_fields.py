@@ -26,11 +26,7 @@ _ONE_FILE = (
 
 
 async def check_form_fields(request: Request) -> None:
-    """See that every field of a request's form is one that its route takes, as often as it does.
-
-    Raises:
-        InvalidRequestError: naming the field, and those that there are.
-    """
+    """See that every field of a request's form is one that its route takes, as often as it does."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return
@@ -59,11 +55,7 @@ def _body_params(dependant: Dependant) -> Iterator[Any]:
 
 
 async def check_query(request: Request) -> None:
-    """See that no parameter of an address is given more often than its route takes it.
-
-    Raises:
-        InvalidRequestError: naming the parameter.
-    """
+    """See that no parameter of an address is given more often than its route takes it."""
     given = Counter(name for name, _ in request.query_params.multi_items())
     often = [name for name, count in given.items() if count > 1]
     route = request.scope.get("route")

@@ -96,9 +96,6 @@ def _take_room(folder: Path) -> None:
 
     It would make them empty and let them grow: writing to a mapped page that a full disk has not
     kills the process, and no scrape can read what one leaves that is killed in between.
-
-    Raises:
-        NotReadyError: if there is no room.
     """
     for kind, size in _ROOM.items():
         file = folder / f"{kind}_{os.getpid()}.db"

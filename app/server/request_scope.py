@@ -105,9 +105,6 @@ def token_of(request: Request) -> str:
 
     Basic is for clients that can be given an address only, such as gwpy's
     ``GravitySpyTable.search(host="http://token:<token>@127.0.0.1:8000")``.
-
-    Raises:
-        UnauthenticatedError: if it carries none.
     """
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     value = value.strip()

@@ -42,11 +42,7 @@ class RunTyped:
     everything: Annotated[str, Form(max_length=5)] = ""  # labelled glitches too, if anything
 
     def parsed(self) -> ClusteringParameters:
-        """The parameters as services take them.
-
-        Raises:
-            InvalidRequestError: if a number is none.
-        """
+        """The parameters as services take them."""
         try:
             return ClusteringParameters(
                 fdr=float(self.fdr),

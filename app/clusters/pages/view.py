@@ -56,11 +56,7 @@ class ReviewTyped:
 
     @property
     def chosen(self) -> tuple[UUID, ...]:
-        """Members on the page of the gallery that was open, and on others, or chosen by eye.
-
-        Raises:
-            InvalidRequestError: if the list of the others is damaged.
-        """
+        """Members on the page of the gallery that was open, and on others, or chosen by eye."""
         try:
             others = [UUID(part) for part in self.also.split()]
         except ValueError:

@@ -106,11 +106,7 @@ def take_back_split(scene: Scene, memory: Mapping[str, Any]) -> None:
 
 
 def refuse_to_join(session: Session, cluster: Cluster, memory: Mapping[str, Any]) -> None:
-    """Refuse to undo a split that others built on.
-
-    Raises:
-        ConflictError: if a part was reviewed, or a later run found it again.
-    """
+    """Refuse to undo a split that others built on."""
     parts = [UUID(memory["rest"]), UUID(memory["part"])]  # of the second the identity too
     if session.get(Cluster, UUID(memory["whole"])) is None or cluster.id != parts[0]:
         raise ConflictError(

@@ -34,22 +34,14 @@ class Scene:
 
 
 def require_flagged(scene: Scene) -> None:
-    """Refuse what can be done to a cluster once only.
-
-    Raises:
-        ConflictError: if the cluster was reviewed; says what to do.
-    """
+    """Refuse what can be done to a cluster once only."""
     state = scene.cluster.state
     if state != "flagged":
         raise ConflictError(f"This cluster is {state} already: undo that first.")
 
 
 def hold_latest(scene: Scene) -> None:
-    """Let no clustering continue the cluster as it was, until the transaction ends.
-
-    Raises:
-        ConflictError: if one has found it again meanwhile.
-    """
+    """Let no clustering continue the cluster as it was, until the transaction ends."""
     mine = Cluster.identity == scene.cluster.identity, Cluster.state != "split"
     scene.session.execute(select(Cluster.id).where(*mine).with_for_update(key_share=True)).all()
     # Asked again: what was stored while this waited is not among what it waited for.
@@ -73,11 +65,7 @@ def set_state(scene: Scene, state: str) -> None:
 
 
 def members_named(session: Session, cluster: Cluster, member_ids: Sequence[UUID]) -> list[UUID]:
-    """These members without repetition, in the order of their ids.
-
-    Raises:
-        InvalidRequestError: none, too many, or some that are no members.
-    """
+    """These members without repetition, in the order of their ids."""
     wanted = sorted(set(member_ids))
     if not 1 <= len(wanted) <= MOST_MEMBERS:
         raise InvalidRequestError(f"Name 1 to {MOST_MEMBERS:,} members, not {len(wanted):,}.")

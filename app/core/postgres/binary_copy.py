@@ -22,9 +22,6 @@ def read_rows(session: Session, query: sql.Composable, columns: np.dtype) -> np.
             by ``psycopg.sql``.
         columns: The columns in order, big-endian, as PostgreSQL sends them: ``V16`` for a uuid,
             ``>f4`` for a real, ``S2`` for a text of two bytes.
-
-    Raises:
-        ValueError: if a row has another length than the columns say.
     """
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT BINARY)").format(query)
     parts = bytearray()

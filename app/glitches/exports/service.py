@@ -48,11 +48,7 @@ def start_export(
 
 
 def format_named(name: str) -> Format:
-    """The format of this name.
-
-    Raises:
-        InvalidRequestError: if there is none.
-    """
+    """The format of this name."""
     if name not in FORMATS:
         raise InvalidRequestError(
             f"There is no format {name[:40]!r}: give one of {', '.join(FORMATS)}."
@@ -79,12 +75,7 @@ def refuse_large(session: Session, filters: GlitchFilters, wanted: Format) -> No
 def export_file(
     session: Session, job_id: UUID, data_dir: Path, keep: timedelta
 ) -> tuple[Path, Format, datetime]:
-    """The file that an export wrote, its format, and until when it is kept.
-
-    Raises:
-        NotFoundError: if there is no such export, it came to nothing, or its time is over.
-        ConflictError: if it is at work still.
-    """
+    """The file that an export wrote, its format, and until when it is kept."""
     job = get_job(session, job_id)
     if job.kind != KIND:
         raise NotFoundError(f"Job {job_id} is no export: it is of kind {job.kind}.")

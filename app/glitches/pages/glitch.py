@@ -88,11 +88,7 @@ NEIGHBOURS_SHOWN = 20  # fills whole rows of 2, 4 and 5 cards
 
 
 def find_or_refuse(session: Session, public_id: str) -> GlitchRecord:
-    """The glitch of this id.
-
-    Raises:
-        NotFoundError: if there is none.
-    """
+    """The glitch of this id."""
     is_plain = len(public_id) <= 100 and public_id.isprintable()
     found = find_glitch(session, public_id) if is_plain else None
     if found is None:

