@@ -1,9 +1,11 @@
-"""What is drawn over a spectrogram: an inset, a legend, a box with text or around something."""
+"""What is drawn over a spectrogram: an inset, a legend, a box with text or around something, which
+are refused; white letters, marks and lines, which are filled from beside them.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float32
 
 from glitch.images.decode import Words
 
@@ -12,14 +14,25 @@ _TICK = 0.02  # of it: how far a tick at the corner of a frame reaches beyond
 _MOST_LINES, _MOST_PAIRS = 1_000, 2_000
 _COVERED = 0.9  # of the way from one line to the other
 _BRIGHTER = 0xC0C0C0  # of a word: bits of a channel of 64 or more; viridis has 84 or more in one
+_WHITISH = 0x808080  # of a word: all channels of 128 or more; viridis' mixtures have one below 111
+_BLOCK, _LEAST_BLOCK = 0.025, 5  # of the panel's height, pixels: no letter is so thick
+_FILLED = 0.7  # of such a block
+_BAR_SAMPLES = 140  # each way, by which a colour bar within a panel is looked for
+_LEAST_RAMP = 12  # of them
+_RISE, _BEND = 0.85, 0.04  # of the colour scale: how far a bar goes, and is from a straight line
+_LEAST_STEP = 0.001
+
+Fractions = Float32[np.ndarray, "height width"]
 
 
 def has_overlay(
     words: Words,
     is_colored: Bool[np.ndarray, "height width"],
     is_drawn: Bool[np.ndarray, " height"],
+    fractions: Fractions,
 ) -> bool:
-    """Whether a frame, or a filled block, without a colour of viridis lies within a panel.
+    """Whether a frame, a filled block without a colour of viridis, or a colour bar lies within a
+    panel.
 
     Lines from edge to edge, as of a grid or at a time, are none; nor are rows that were not drawn.
 
@@ -27,7 +40,82 @@ def has_overlay(
         words: the colours of the panel's pixels.
         is_colored: which of them have a colour; where a black line was blurred it has one too.
         is_drawn: rows of the panel that were measured.
+        fractions: of the colour scale at each pixel.
     """
+    return (
+        _has_frame(words, is_colored, is_drawn)
+        or _has_block(_marks(words, is_drawn))
+        or any(map(_has_bar, (fractions, fractions.T)))
+    )
+
+
+def without_marks(
+    words: Words, fractions: Fractions, is_drawn: Bool[np.ndarray, " height"]
+) -> Fractions:
+    """The fractions of the colour scale with what is drawn in white filled from beside, row by row.
+
+    Viridis' inverse takes white and what it is mixed with for high energies.
+    """
+    is_mark = _marks(words, is_drawn)
+    rows = np.flatnonzero(is_mark.any(axis=1))
+    if not rows.size:
+        return fractions
+    reach = 1 + len(words) // 300  # the blurred edges of a line
+    wide = is_mark.copy()
+    for off in range(1, reach + 1):
+        wide[off:] |= is_mark[:-off]
+        wide[:-off] |= is_mark[off:]
+        wide[:, off:] |= is_mark[:, :-off]
+        wide[:, :-off] |= is_mark[:, off:]
+    out = fractions.copy()
+    columns = np.arange(words.shape[1])
+    for row in np.flatnonzero(wide.any(axis=1) & is_drawn):
+        lost = wide[row]
+        if not lost.all():
+            kept = ~lost
+            out[row, lost] = np.interp(columns[lost], columns[kept], fractions[row, kept])
+    return out
+
+
+def _marks(words: Words, is_drawn: Bool[np.ndarray, " height"]) -> Bool[np.ndarray, "height width"]:
+    return np.asarray(((words & _WHITISH) == _WHITISH) & is_drawn[:, None], dtype=np.bool_)
+
+
+def _has_block(is_mark: Bool[np.ndarray, "height width"]) -> bool:
+    """Whether white lies so thick that it is no letter or line, as the ground of text does."""
+    side = max(_LEAST_BLOCK, round(_BLOCK * len(is_mark)))
+    if np.count_nonzero(is_mark) < _FILLED * side**2:
+        return False
+    sums = np.pad(is_mark.cumsum(axis=0, dtype=np.int32).cumsum(axis=1), ((1, 0), (1, 0)))
+    within = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    return bool(within.max(initial=0) > _FILLED * side**2)
+
+
+def _has_bar(fractions: Fractions) -> bool:
+    """Whether rows go straight through the colour scale, as those of a colour bar alone do."""
+    steps = [max(1, side // _BAR_SAMPLES) for side in fractions.shape]
+    sampled = fractions[:: steps[0], :: steps[1]]
+    smooth = (sampled[:, :-2] + sampled[:, 1:-1] + sampled[:, 2:]) / 3
+    for ramps in (smooth, smooth[:, ::-1]):
+        rises = np.diff(ramps, axis=1) > _LEAST_STEP
+        ends = np.diff(np.pad(rises, ((0, 0), (1, 1))).view(np.int8), axis=1)
+        rows, starts = np.nonzero(ends == 1)
+        stops = np.nonzero(ends == -1)[1]
+        rise = ramps[rows, stops] - ramps[rows, starts]
+        for at in np.flatnonzero((stops - starts >= _LEAST_RAMP) & (rise >= _RISE)):
+            ramp = ramps[rows[at], starts[at] : stops[at] + 1]
+            straight = np.linspace(ramp[0], ramp[-1], len(ramp))
+            if np.abs(ramp - straight).max() <= _BEND:
+                return True
+    return False
+
+
+def _has_frame(
+    words: Words,
+    is_colored: Bool[np.ndarray, "height width"],
+    is_drawn: Bool[np.ndarray, " height"],
+) -> bool:
+    """Whether two vertical lines and two across them frame something, or bound a filled block."""
     is_bare = (~is_colored | ((words & _BRIGHTER) == 0)) & is_drawn[:, None]
     height, _ = is_bare.shape
     least, off = max(16, round(_LEAST * height)), max(2, round(_TICK * height))

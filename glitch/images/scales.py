@@ -26,7 +26,7 @@ from glitch.images.labels import (
 )
 from glitch.images.panel import KNOWN_PANELS, Box
 
-_MARGIN = 12  # pixels left of the panel: a picture with more was not cut at its axes
+MARGIN = 12  # pixels left of the panel: a picture with more was not cut at its axes
 _PHASE_OFF = 0.2  # steps of a colour bar
 _WIDEST_LINE = 16  # pixels
 _MOSTLY = 0.9
@@ -108,7 +108,7 @@ def check_scales(
     _check_bar(of_bar, said.energy_max, energy_max)
     if bar is not None:
         _ask_for_unseen(
-            is_axis_unseen=not of_axis and said.frequency_range_hz is None and box.left > _MARGIN,
+            is_axis_unseen=not of_axis and said.frequency_range_hz is None and box.left > MARGIN,
             is_bar_unseen=not of_bar and said.energy_max is None,
         )
     is_sure = {
@@ -185,6 +185,7 @@ def _may_be_bar(labels: list[Label], said: float | None, usual: float) -> bool:
     return not round(places[0] / spacing) and any(
         abs(1 / spacing - usual / step) <= _STEPS_OFF * usual / step
         and _has_digits(labels, n_steps * step)
+        and _has_digits(labels[:2], step)  # 0, 10, …, 50 stand as 0, 5, …, 25 do
         for step in _STEPS
     )
 

@@ -165,6 +165,9 @@ def test_an_archive_and_a_csv_are_a_batch_and_its_manifest(
         (("a.zip",), {"origin": "moon"}, "no such origin"),
         (("empty.zip",), {}, "is empty"),
         (("a.zip",), {"channel": "x" * 300}, "at most 200"),
+        (("a.zip",), {"energy_max": "bright"}, "is no number"),
+        (("a.zip",), {"energy_max": "0"}, "top of the colour scale"),
+        (("a.zip",), {"frequency_range": "low"}, "is no range"),
     ],
 )
 def test_what_is_wrong_with_a_batch_stands_beside_the_form(

@@ -58,6 +58,55 @@ def test_what_lies_over_a_scan_is_refused(scan: Image.Image, what: str, kind: st
         read(scan, kind)
 
 
+@pytest.mark.parametrize("width", [800, 400])
+@pytest.mark.parametrize("what", ["across", "upright", "text", "band"])
+def test_thin_insets_are_seen_at_half_the_size_too(
+    scan: Image.Image, what: str, width: int
+) -> None:
+    """A colour bar within the panel has no frame that is seen, and a box of text a low one."""
+    draw = ImageDraw.Draw(scan, "RGBA")
+    if what in ("across", "upright"):
+        bar = scan.crop((700, 61, 712, 539)).resize((12, 240))  # of the colour bar
+        scan.paste(bar.rotate(-90, expand=True) if what == "across" else bar, (400, 100))
+    elif what == "text":
+        draw.rectangle((250, 80, 420, 98), fill="white")
+        draw.text((256, 83), "H1 at 1126259462.4, SNR 13", fill="black", font_size=11)
+    else:
+        draw.rectangle((360, 61, 410, 539), fill=(255, 255, 255, 128))
+    with pytest.raises(ImageError, match="lies over the spectrogram"):
+        read(scan.resize((width, width * 3 // 4), Image.Resampling.LANCZOS))
+
+
+@pytest.mark.parametrize("width", [800, 400])
+@pytest.mark.parametrize("what", ["line", "letters", "dashes"])
+def test_white_marks_are_no_energy(
+    scan: Image.Image, view: np.ndarray, what: str, width: int
+) -> None:
+    draw = ImageDraw.Draw(scan)
+    if what == "line":
+        draw.line((300, 61, 300, 539), fill="white", width=2)
+    elif what == "letters":
+        draw.text((150, 90), "H1 at 1126259462.4, SNR 13", fill="white", font_size=26)
+    else:
+        for y in range(61, 530, 16):
+            draw.line((387, y, 387, y + 8), fill="white", width=2)
+    picture = scan.resize((width, width * 3 // 4), Image.Resampling.LANCZOS)
+    plain = np.abs(read(picture).values - view)
+    assert np.quantile(plain, 0.999) < 0.2  # it was 1 where the mark is
+    assert plain.mean() < 0.02
+
+
+@pytest.mark.parametrize(
+    "cut", [(0, 0, 450, 600), (250, 0, 800, 600), (0, 200, 800, 600), (0, 0, 450, 300)]
+)
+def test_a_panel_that_was_cut_at_an_edge_is_refused(
+    scan: Image.Image, cut: tuple[int, int, int, int]
+) -> None:
+    with pytest.raises(ImageError, match="may have been cut"):
+        read(scan.crop(cut))
+    read(scan.crop((101, 61, 674, 540)))  # all of its panel and nothing else
+
+
 @pytest.mark.parametrize("what", ["a time", "a frequency", "a grid", "text", "a track", "dashes"])
 def test_lines_and_letters_over_a_scan_are_not(
     scan: Image.Image, view: np.ndarray, what: str

@@ -241,6 +241,21 @@ def test_viridis_turned_round_is_refused() -> None:
         _read(cmap="viridis_r")
 
 
+@pytest.mark.parametrize("is_cropped", [False, True])
+def test_viridis_turned_round_is_refused_without_its_bar(is_cropped: bool) -> None:
+    scan = Image.open(io.BytesIO(_drawn(cmap="viridis_r", bar=None))).convert("RGB")
+    out = io.BytesIO()
+    (scan.crop((101, 61, 676, 540)) if is_cropped else scan).save(out, "PNG")
+    with pytest.raises(ImageError, match="turned round"):
+        read_spectrogram(out.getvalue(), "a.png")
+
+
+def test_a_bar_twice_as_long_is_told_by_its_second_label() -> None:
+    """0, 10, …, 50 stand on one of 0 to 51 as 0, 5, …, 25 do on one of 0 to 25.5."""
+    with pytest.raises(ImageError, match="give energy_max"):
+        _read(vmax=51.0, step=10)
+
+
 def test_a_bar_that_does_not_begin_at_zero_is_refused() -> None:
     for said in (None, Scales(energy_max=25.5)):
         with pytest.raises(ImageError, match="colour bar"):

@@ -36,6 +36,8 @@ class BatchTyped:
     origin: Annotated[str, Form()] = ""
     segments: Annotated[str, Form()] = FILTER
     flags: Annotated[str, Form()] = ""
+    energy_max: Annotated[str, Form()] = ""
+    frequency_range: Annotated[str, Form()] = ""
     keep_time: Annotated[str, Form()] = ""  # of triggers in the middle of the views, if anything
 
 
@@ -113,6 +115,8 @@ def _submit(
         segment_server=runtime.settings.segment_server,
         merge_window_s=MERGE_WINDOW_S if merge_window_s is None else merge_window_s,
         sample_rate_hz=number_typed(typed.sample_rate_hz, "The sample rate"),
+        energy_max=number_typed(typed.energy_max, "The top of the colour scale"),
+        frequency_range=typed.frequency_range,
         centre=not typed.keep_time,
     )
     files, manifests = files_chosen(sent[0]), files_chosen([sent[1]])
