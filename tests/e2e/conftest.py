@@ -32,8 +32,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     every copy that starts would be at work on it.
     Filled by whichever test process needs it first, removed by the last one that is done.
     """
-    base = tmp_path_factory.getbasetemp()
-    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    root = tmp_path_factory.getbasetemp()
     with locked_note(root) as note:
         if not note.exists():
             folder = new_folder()
