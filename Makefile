@@ -3,9 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Each test process has one thread: the numeric libraries' threads fight over the cores as soon as
-# anything else runs. There are more than a small machine has cores, because many tests wait: for a
-# service that starts, a lease that runs out, a page. They are forked when the tests are collected
-# (tests/forked_processes.py), so one more costs next to nothing.
+# anything else runs. There are more than a small machine has cores, because many tests wait: for
+# a service that starts, a lease that runs out, a page. A file stays in one process, so that what its
+# tests share (a database, a service) is started once; files come in the order of tests/conftest.py,
+# not by their number of tests, so that the few long ones of e2e are not the last, beside an idle core.
 TEST_PROCESSES ?= 5
 
 .PHONY: up test pytest lint docs bench clean chromium promtool openapi scatterplot swagger-ui
@@ -26,7 +27,7 @@ pytest: export PYTHONDONTWRITEBYTECODE =
 pytest: export LINE_COVERAGE = 1
 pytest: .venv/.installed-dev
 	@$(BIN)/coverage erase
-	$(BIN)/pytest --processes $(TEST_PROCESSES)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='glitch/*' --fail-under=95
 	$(BIN)/coverage report --fail-under=90

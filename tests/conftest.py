@@ -17,7 +17,6 @@ settings.load_profile("fixed")
 
 pytest_plugins = [  # found through `pythonpath` in pyproject.toml
     *(["line_coverage"] if "LINE_COVERAGE" in os.environ else []),  # before what it measures
-    "forked_processes",
     "postgres_fixtures",
     "service_fixtures",
 ]

@@ -32,7 +32,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     every copy that starts would be at work on it.
     Filled by whichever test process needs it first, removed by the last one that is done.
     """
-    root = tmp_path_factory.getbasetemp()
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with locked_note(root) as note:
         if not note.exists():
             folder = new_folder()
