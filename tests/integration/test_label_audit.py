@@ -23,7 +23,7 @@ from app.classes.audit.tables import LabelAudit, LabelFinding
 from app.classes.tables import GlitchClass
 from app.clusters.service import latest_run
 from app.core.access import Role
-from app.core.errors import InvalidRequestError, NotFoundError, PermissionDeniedError
+from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.glitches.labels import append_label, append_labels, revoke_label
 from app.models.records import CheckpointRecord
 
@@ -78,7 +78,11 @@ def test_what_was_relabelled_is_listed_no_more(
     session.commit()  # what is stored from here on is later
     ranked = [(one.name, one.n_doubtful, one.n_labelled) for one in rank_doubted_classes(session)]
     assert ranked == [("Whistle", 1, 1)]
-    kept = keep_label(session, wrong[1], author=ANN)  # that is how to say that it is right
+    with pytest.raises(ConflictError, match="is Whistle by now, no longer Helix"):
+        keep_label(session, wrong[1], "Helix", author=ANN)
+    kept = keep_label(
+        session, wrong[1], "Whistle", author=ANN
+    )  # that is how to say that it is right
     assert list_doubtful_glitches(session).items == ()
     session.commit()
     audited(session, n_voters=5)

@@ -386,7 +386,7 @@ def test_others_see_and_revoke_their_own_token_alone(service: Service) -> None:
 def test_what_an_audit_doubts_is_labelled_in_place(service: Service, submitter: Walker) -> None:
     glitches = fill_catalogue(service)
     wrong = mislabel(service, glitches[2])
-    page = submitter.get("/ui/label-audit")
+    page = form = submitter.get("/ui/label-audit")
     assert "No label has been audited yet" in page.text
     refused = submitter.submit(page, "/ui/label-audit", n_voters="many")
     assert (refused.status, "no number" in refused.alerts[0]) == (400, True)
@@ -424,6 +424,12 @@ def test_what_an_audit_doubts_is_labelled_in_place(service: Service, submitter: 
         page = submitter.submit(page, "/ui/label-audit/undo")
         assert f"/ui/glitches/{wrong}" in page.links
     assert f"/ui/glitches/{wrong}" not in submitter.get("/ui/label-audit?origin=simulated").links
+    submitter.submit(page, "/ui/label-audit/label", act="other", other="helix")
+    again = submitter.submit(form, "/ui/label-audit", n_voters="4")
+    work(service, job_of(again))
+    assert f"/ui/glitches/{wrong}" in submitter.get("/ui/label-audit").links
+    told = submitter.submit(page, "/ui/label-audit/label", act="keep")  # "Whistle is right"
+    assert (told.status, "Helix by now, and that is in doubt" in told.alerts[0]) == (409, True)
     assert submitter.get("/ui/label-audit?ifo=moon").status == 400
 
 

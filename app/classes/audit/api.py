@@ -30,6 +30,17 @@ class NewAudit(Model):
     )
 
 
+class Keep(Model):
+    """Which label is right."""
+
+    label: str | None = Field(
+        default=None,
+        max_length=100,
+        description="The label that you saw: answered 409 where the glitch has another by now. "
+        "Default: whichever it has.",
+    )
+
+
 class DoubtfulGlitch(Model):
     """A glitch of which more neighbours carry one other label than carry its own."""
 
@@ -98,9 +109,12 @@ def doubtful_glitches(
 
 
 @router.post("/glitches/{glitch_id}/keep", summary="Say that a label is right", status_code=201)
-def keep(session: SessionDep, principal: Submitter, glitch_id: UUID) -> Label:
+def keep(
+    session: SessionDep, principal: Submitter, glitch_id: UUID, body: Keep | None = None
+) -> Label:
     """No audit lists the glitch again while it has that label. Revoke the answer to undo it."""
-    return service.keep_label(session, glitch_id, author=principal)
+    shown = None if body is None else body.label
+    return service.keep_label(session, glitch_id, shown, author=principal)
 
 
 @router.get("/clusters", summary="Clusters whose labelled members disagree")

@@ -150,24 +150,34 @@ def too_few_to_win(session: Session, doubts: Sequence[AuditedGlitch]) -> dict[UU
     return others
 
 
-def keep_label(session: Session, glitch_id: UUID, *, author: Principal) -> records.Label:
+def keep_label(
+    session: Session, glitch_id: UUID, shown: str | None = None, *, author: Principal
+) -> records.Label:
     """Say that the label of a glitch is right: no audit lists it again while it has that label.
 
     It is a label like any other, so that its author may be asked, and it may be revoked.
+    ``shown`` is the one that the author saw, by default whichever it has.
 
     Raises:
         PermissionDeniedError: if the author may only read.
         NotFoundError: if there is no such glitch.
-        ConflictError: if it has no label, or its class is retired.
+        ConflictError: if it has no label or another one by now, or its class is retired.
     """
+    session.execute(select(Glitch.id).where(Glitch.id == glitch_id).with_for_update(key_share=True))
     name = selection.get_glitch(session, glitch_id).label
     if name is None:
         raise ConflictError("This glitch has no label by now, so there is none to be right.")
+    if shown not in (None, name):
+        raise ConflictError(
+            f"Nothing was kept: the glitch is {name} by now, no longer {shown}. Look at it again."
+        )
     return append_label(session, glitch_id, name, author=author, source=KEPT)
 
 
-def refuse_answered(session: Session, glitch_id: UUID) -> None:
+def refuse_answered(session: Session, glitch_id: UUID, shown: str | None = None) -> None:
     """See that nobody answered the doubt about a glitch's label, and that nobody else does now.
+
+    ``shown`` is the label that was seen in doubt: of another one by now, another doubt stands.
 
     Raises:
         NotFoundError: if there is no such glitch.
@@ -181,10 +191,12 @@ def refuse_answered(session: Session, glitch_id: UUID) -> None:
         .where(Glitch.id == known.id, *_standing(audit.id if audit else glitch_id))
         .with_for_update(of=Glitch)
     )
-    if session.scalar(doubted) is None:
+    is_doubted = session.scalar(doubted) is not None
+    if not is_doubted or shown not in (None, known.label):
+        still = "that is in doubt, too" if is_doubted else "in doubt no more"
         raise ConflictError(
             "Somebody was quicker, so nothing was changed: the glitch is "
-            f"{known.label or 'unlabelled'} by now, and in doubt no more. Label it on its page if "
+            f"{known.label or 'unlabelled'} by now, and {still}. Label it on its page if "
             "that is wrong."
         )
 

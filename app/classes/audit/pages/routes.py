@@ -128,12 +128,13 @@ def look_again(
     act: Annotated[str, Form(max_length=10)] = "label",
     class_name: Annotated[str, Form(max_length=100)] = "",
     other: Annotated[str, Form(max_length=100)] = "",
+    shown: Annotated[str | None, Form(max_length=100)] = None,
     back: Annotated[str, Form(max_length=LONGEST_PATH)] = PATH,
 ) -> Response:
     """Say what a doubted glitch is, or that its label is right: then it is no longer listed."""
     target = local_path(back, PATH)
     try:
-        service.refuse_answered(session, glitch)
+        service.refuse_answered(session, glitch, shown)
         if act == "keep":
             given = service.keep_label(session, glitch, author=principal)
         else:
