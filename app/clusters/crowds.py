@@ -23,6 +23,7 @@ from glitch.novelty import LEAST_OF_CLASS
 from glitch.novelty.common_masks import Seen, judge_seen_otherwise
 from glitch.novelty.fair_sample import NO_SLANT, Slant
 from glitch.novelty.pool import UNLABELLED, Pool, judge_pool
+from glitch.novelty.two_samples import NOT_ASIDE, Aside
 from glitch.types import LatentArray, ObservedArray
 from glitch.views import Views
 
@@ -88,6 +89,7 @@ class Tested:
     weights: Float[np.ndarray, " test"]  # what each counts for: a burst as one
     predicted: Int[np.ndarray, " test"]  # ids of the classes that they look like
     slant: Slant = NO_SLANT  # whether the labels look like a fair sample
+    aside: Aside = NOT_ASIDE  # whether what looks known lies amid the labelled
     n_unjudged: int = 0  # unlabelled, but could not be judged
     n_otherwise: int = 0  # judged by what they and the references both show
     recurrences: Mapping[int, Recurrence] = field(default_factory=dict)  # by class id
@@ -139,6 +141,7 @@ def tested_as_crowds(
         tests.weights[could],
         tests.predicted[tests.places[could]],
         tests.slant,
+        tests.aside,
         n_tests - int(could.sum()),
         int(could.sum()) - n_alike,
         recurrences,

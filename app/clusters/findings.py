@@ -82,10 +82,10 @@ def doubt_of(stored: Iterable[Facts]) -> str | None:
 
     It is of whatever the run flagged, so it is said wherever that is.
     """
-    return next(iter(sentences(one for one in stored if one["kind"] == DOUBT)), None)
+    return " ".join(sentences(one for one in stored if one["kind"] in DOUBTS)) or None
 
 
-DOUBT = "typical_labels"
+DOUBTS = ("typical_labels", "labels_aside")
 # Of each kind its sentence, or what makes it of the facts.
 KINDS: dict[str, str | Callable[[Facts], str]] = {
     "told": "{text}",  # by a version that kept sentences alone
@@ -98,11 +98,18 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
         "than the references, and judged by what both show."
     ),
     "few_labels": _few_labels,
-    DOUBT: "The labels seem to be typical examples, no fair sample of their kinds: unlabelled "
-    "glitches that look like a known kind lie farther from its labelled ones than these do from "
-    "each other, by {sigmas:g} standard deviations of chance. Or the unlabelled ones were drawn or "
-    "whitened otherwise: another colour scale, another tool. Then known glitches are flagged "
-    "oftener than the rate says: label unusual members too, or load all alike, and cluster again.",
+    "typical_labels": "The labels seem to be typical examples, no fair sample of their kinds: "
+    "unlabelled glitches that look like a known kind lie farther from its labelled ones than these "
+    "do from each other, by {sigmas:g} standard deviations of chance. Or the unlabelled ones were "
+    "drawn or whitened otherwise: another colour scale, another tool. Then known glitches are "
+    "flagged oftener than the rate says: label unusual members too, or load all alike, and cluster "
+    "again.",
+    "labels_aside": "The labels do not cover what was tested: unlabelled glitches that look like a "
+    "known kind lie beside its labelled ones, not among them; {in_100} in 100 of their nearest "
+    "neighbours more are unlabelled than chance gives. They may be fainter than the labelled ones, "
+    "of another time, or drawn or whitened by another tool; or the labels are a few events, many "
+    "times. Then known glitches are flagged oftener than the rate says: label some of these, or "
+    "load all alike, and cluster again.",
     "too_few_calibrate": "With the {n_calibration} calibration glitches there are, at least "
     "{least} must be novel before any can be flagged: label more, or raise the rate.",
     "too_many": "Only {most} of them were clustered: choose one detector or a lower rate to see "

@@ -1,7 +1,7 @@
 """Which glitches a clustering is about: those flagged as novel at a rate, or all of them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import reduce
@@ -24,6 +24,7 @@ from glitch.clustering.dormancy import Recurrence
 from glitch.novelty import LEAST_OF_CLASS
 from glitch.novelty.fair_sample import NO_SLANT, SIGMAS, Slant
 from glitch.novelty.false_discovery import flagging_threshold, least_flaggable
+from glitch.novelty.two_samples import NOT_ASIDE, Aside
 from glitch.types import LatentArray
 
 _GONE = ("retired", "withdrawn")
@@ -138,9 +139,13 @@ def select_novel(
     n_judged = len(p_values)
     n_flagged = 0 if threshold is None else int((p_values <= threshold).sum())
     findings = _about_tests(parameters, n_judged, n_unjudged, n_flagged)
+    # Said at once, because they take back what was just said.
     slant = reduce(Slant.plus, (one.slant for one in tests), NO_SLANT)
-    if slant.sigmas >= SIGMAS:  # said at once, because it takes back what was just said
+    if slant.sigmas >= SIGMAS:
         findings.insert(1, found("typical_labels", sigmas=round(slant.sigmas, 1)))
+    aside = reduce(Aside.plus, (one.aside for one in tests), NOT_ASIDE)
+    if aside.is_told:
+        findings.insert(1, found("labels_aside", in_100=round(100 * aside.excess)))
     if n_otherwise := sum(one.n_otherwise for one in tests):
         findings.append(found("seen_otherwise", n=n_otherwise))
     if n_judged and threshold is None and calibration_by_ifo:
@@ -152,7 +157,9 @@ def select_novel(
             n_calibration = max(calibration_by_ifo.values())
             findings.append(found("too_few_calibrate", n_calibration=n_calibration, least=least))
     if n_flagged:
-        findings += _few_labels(session, population)
+        findings += _few_labels(
+            session, checkpoint_id, is_simulated=parameters.is_simulated, ifos=judged_by_ifo
+        )
     if parameters.scope == "everything":
         chosen: list[Any] = population
         n_chosen = _count(session, population)
@@ -201,20 +208,34 @@ def _about_tests(
     return [tested, found("unjudged", n=n_unjudged)] if n_unjudged else [tested]
 
 
-def _few_labels(session: Session, population: list[ColumnElement[bool]]) -> list[Finding]:
-    """Classes of too few labels to be known by: their own glitches may be among the flagged."""
-    n_labels = func.count()
+def _few_labels(
+    session: Session, checkpoint_id: int, *, is_simulated: bool, ifos: Collection[str]
+) -> list[Finding]:
+    """Classes of too few labels of a detector to be known by: their own glitches may be flagged.
+
+    One that only other detectors know has none.
+    """
     rows = session.execute(
-        select(GlitchClass.name, Embedding.ifo, n_labels)
+        select(GlitchClass.name, Embedding.ifo, func.count())
         .select_from(Embedding)
         .join(Glitch, Glitch.id == Embedding.glitch_id)
         .join(GlitchClass, GlitchClass.id == Glitch.class_id)
-        .where(*population, Embedding.is_reference, Embedding.ifo.is_not(None))
+        .where(
+            Embedding.checkpoint_id == checkpoint_id,
+            Embedding.is_simulated.is_(is_simulated),
+            Embedding.is_reference,
+        )
         .group_by(GlitchClass.name, Embedding.ifo)
-        .having(n_labels < LEAST_OF_CLASS)
-        .order_by(n_labels.desc(), GlitchClass.name, Embedding.ifo)
     ).all()
-    few = [f"{name} ({ifo}: {number})" for name, ifo, number in rows]
+    counts = {(name, ifo): n for name, ifo, n in rows}
+    most = {name: max(n for other, _, n in rows if other == name) for name, _, _ in rows}
+    few = [
+        f"{name} ({ifo}: {counts.get((name, ifo), 0)})"
+        for name in sorted(most, key=lambda name: (-most[name], name))
+        for ifo in sorted(ifos)
+        if counts.get((name, ifo), 0) < LEAST_OF_CLASS
+        and ((name, ifo) in counts or most[name] >= LEAST_OF_CLASS)
+    ]
     return [found("few_labels", classes=few[:MOST_NAMED], n=len(few))] if few else []
 
 

@@ -28,7 +28,7 @@ class PicturedBed:
         self.windows = [
             tuple(np.array(recipe.durations_s)[rows.any(axis=1)]) for rows in pack.observed
         ]
-        self._masked: dict[tuple[int, int, bytes], np.ndarray] = {}
+        self._masked: dict[tuple[int, Variant, bytes], np.ndarray] = {}
         self._known: dict[tuple[int, Variant], np.ndarray] = {}
         if cache is not None and cache.exists():
             with np.load(cache) as kept:
@@ -66,20 +66,30 @@ class PicturedBed:
             observed[:, recipe.frequencies_hz() > variant.highest_hz] = False
         return observed
 
+    def brightness(self, places: np.ndarray) -> np.ndarray:
+        """Mean colour of what was observed of each, 0 to 1."""
+        return np.array(
+            [
+                self._pack.values[at][np.array(self._pack.observed[at])].mean() / GREY_LEVELS
+                for at in places.tolist()
+            ]
+        )
+
     def masked(
         self, places: np.ndarray, variants: Sequence[Variant], mask: np.ndarray
     ) -> np.ndarray:
         """Posterior means under a mask that each of them contains; kept for this process."""
         key = mask.tobytes()
         wanted = [
-            (place, one.copy, key) for place, one in zip(places.tolist(), variants, strict=True)
+            (place, one._replace(window_s=None, highest_hz=None), key)
+            for place, one in zip(places.tolist(), variants, strict=True)
         ]
         lacking = [one for one in dict.fromkeys(wanted) if one not in self._masked]
         for start in range(0, len(lacking), _BLOCK):
             block = lacking[start : start + _BLOCK]
-            views = [self._views(place, Variant(copy), mask) for place, copy, _ in block]
-            for one, encoding in zip(block, self._encoder.encode(views), strict=True):
-                self._masked[one] = encoding.mean
+            views = [self._views(place, one, mask) for place, one, _ in block]
+            for known, encoding in zip(block, self._encoder.encode(views), strict=True):
+                self._masked[known] = encoding.mean
         return np.stack([self._masked[one] for one in wanted])
 
     def keep(self) -> None:
@@ -91,7 +101,10 @@ class PicturedBed:
             self._cache,
             places=np.array([place for place, _ in keys]),
             variants=np.array(
-                [(one.copy, one.window_s or 0, one.highest_hz or 0) for _, one in keys]
+                [
+                    (one.copy, one.window_s or 0, one.highest_hz or 0, one.power, one.black_hz or 0)
+                    for _, one in keys
+                ]
             ),
             means=np.stack([self._known[key] for key in keys]),
         )
@@ -104,10 +117,14 @@ class PicturedBed:
             shift = int(rng.integers(-MOST_SHIFT, MOST_SHIFT + 1))
             values = np.roll(values, shift, axis=2) * rng.uniform(1 - SCALED_BY, 1 + SCALED_BY)
             values = np.clip(values, 0, 1)
+        values = values**variant.power
+        if variant.black_hz is not None:
+            recipe = self._encoder.preprocessing
+            values[:, recipe.frequencies_hz() > variant.black_hz] = 0
         values[~observed] = 0
         return Views(values.astype(np.float32), observed, self._encoder.preprocessing)
 
 
 def _variant(row: np.ndarray) -> Variant:
-    copy, window, highest = row.tolist()
-    return Variant(int(copy), window or None, highest or None)
+    copy, window, highest, power, black = row.tolist()
+    return Variant(int(copy), window or None, highest or None, power, black or None)

@@ -2,7 +2,7 @@
 
 Pure functions. They say which glitches a catalogue holds, when, under which label and with which
 windows and band; a bed (``Bed``) says where each lies in the latent space. Real pictures through an
-encoder make one bed (``hard_situations.py``), drawn vectors another (``DrawnBed``), so tests and
+encoder make one bed (``pictured_bed.py``), drawn vectors another (``drawn_bed.py``), so tests and
 benchmark go through the same situations.
 """
 
@@ -19,6 +19,7 @@ from glitch.novelty.common_masks import Seen, judge_seen_otherwise, score_pool
 from glitch.novelty.fair_sample import NO_SLANT, Slant
 from glitch.novelty.false_discovery import flagging_threshold
 from glitch.novelty.pool import UNLABELLED, Pool, PoolTests, judge_pool
+from glitch.novelty.two_samples import NOT_ASIDE, Aside
 from glitch.taxonomy import CATCH_ALLS
 
 START = 1_240_000_000  # GPS, s: in O3a, so that one observing run calibrates
@@ -36,6 +37,8 @@ class Variant(NamedTuple):
     copy: int = 0  # 1 and up: the same event pictured again, slightly shifted and scaled
     window_s: float | None = None  # with this window alone
     highest_hz: float | None = None  # rows above are not observed
+    power: float = 1.0  # to which its colours are raised: another colour scale
+    black_hz: float | None = None  # rows above are drawn black, and taken for observed
 
 
 AS_IS = Variant()
@@ -58,6 +61,10 @@ class Bed(Protocol):
 
     def observed(self, place: int, variant: Variant) -> np.ndarray:
         """Which rows of which view one was observed in."""
+        ...
+
+    def brightness(self, places: np.ndarray) -> np.ndarray:
+        """Mean colour of what was observed of each; higher is louder."""
         ...
 
     def masked(
@@ -263,6 +270,19 @@ def labels_of_class(name: str, n: int) -> Make:
     return make
 
 
+def drawn_otherwise(*, power: float = 1.0, black_hz: float | None = None) -> Make:
+    """The unlabelled of another tool: colours stretched, or rows that it does not draw."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
+        variants = tuple(
+            one._replace(power=power, black_hz=black_hz) if is_open else one
+            for one, is_open in zip(situation.variants, situation.is_open, strict=True)
+        )
+        return replace(situation, variants=variants)
+
+    return make
+
+
 def has_few_labels(situation: Situation, bed: Bed) -> np.ndarray:
     """Which of the unlabelled are of a class with labels, too few to be known by."""
     names, numbers = np.unique(np.array(bed.labels)[situation.places], return_inverse=True)
@@ -350,6 +370,7 @@ class Judged:
     p_values: np.ndarray  # NaN where it could not be judged, and of the labelled
     weights: np.ndarray  # what each counts for
     slant: Slant = NO_SLANT  # whether the labels look like a fair sample
+    aside: Aside = NOT_ASIDE  # whether what looks known lies amid the labelled
 
     def flagged(self, rate: float) -> np.ndarray:
         """Which are flagged at a nominal false-discovery rate."""
@@ -388,8 +409,7 @@ def seen_of(situation: Situation, bed: Bed) -> Seen:
 
 def _known(situation: Situation, bed: Bed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Classes, which are references, and which of these are of a class that calibrates."""
-    names, classes = np.unique(np.array(bed.labels), return_inverse=True)
-    classes = np.where(situation.is_open, UNLABELLED, classes[situation.places])
+    names, classes = np.unique(np.array(bed.labels)), situation.classes
     is_reference = (classes != UNLABELLED) & ~np.isin(names, list(CATCH_ALLS))[classes]
     counts = np.bincount(classes[classes != UNLABELLED], minlength=len(names))
     return classes, is_reference, is_reference & (counts[classes] >= LEAST_OF_CLASS)
@@ -423,67 +443,17 @@ def in_common(pool: Pool, seen: Seen) -> Judged:
 def _of_tests(pool: Pool, found: PoolTests) -> Judged:
     p_values, weights = np.full(len(pool.means), np.nan), np.ones(len(pool.means))
     p_values[found.places], weights[found.places] = found.p_values, found.weights
-    return Judged(p_values, weights, found.slant)
+    return Judged(p_values, weights, found.slant, found.aside)
 
 
 def judge(situation: Situation, bed: Bed, way: Way = as_a_crowd) -> Judged:
     """Test a situation, one detector after the other."""
     p_values = np.full(len(situation.places), np.nan)
-    weights, slant = np.ones(len(situation.places)), NO_SLANT
+    weights, slant, aside = np.ones(len(situation.places)), NO_SLANT, NOT_ASIDE
     for detector in np.unique(situation.detectors):
         here = np.nonzero(situation.detectors == detector)[0]
         mine = situation.chosen(here)
         found = way(pool_of(mine, bed), seen_of(mine, bed))
         p_values[here], weights[here] = found.p_values, found.weights
-        slant = slant.plus(found.slant)
-    return Judged(p_values, weights, slant)
-
-
-_DRAWN_ROWS_HZ = (500.0, 1000.0, 2000.0)
-
-
-class DrawnBed:
-    """Glitches drawn about one direction a class; needs no pictures and no encoder."""
-
-    def __init__(self, sizes: dict[str, int], seed: int, latent: int = 12) -> None:
-        rng = np.random.default_rng(seed)
-        self.labels = [name for name, size in sizes.items() for _ in range(size)]
-        self.groups = [f"g{place}" for place in range(len(self.labels))]
-        self.windows = [(0.5, 1.0, 2.0, 4.0)] * len(self.labels)
-        centres = 3.0 * np.eye(latent)[np.repeat(np.arange(len(sizes)), list(sizes.values()))]
-        self._means = centres + rng.normal(scale=0.8, size=centres.shape)
-        # What is seen otherwise lies elsewhere, and the same way for all.
-        self._otherwise = rng.normal(size=(2, latent))
-        self._otherwise /= np.linalg.norm(self._otherwise, axis=1, keepdims=True)
-
-    def means(self, places: np.ndarray, variants: Sequence[Variant]) -> np.ndarray:
-        found = self._means[places].copy()
-        for row, (place, one) in enumerate(zip(places.tolist(), variants, strict=True)):
-            if one.copy:
-                noise = np.random.default_rng([place, one.copy]).normal(size=found.shape[1])
-                found[row] += 0.05 * noise
-            found[row] += 1.5 * self._otherwise[0] * (one.window_s is not None)
-            found[row] += 1.5 * self._otherwise[1] * (one.highest_hz is not None)
-        return found
-
-    def observed(self, place: int, variant: Variant) -> np.ndarray:  # noqa: ARG002
-        rows = np.ones((4, len(_DRAWN_ROWS_HZ)), dtype=bool)
-        if variant.window_s is not None:
-            rows[np.array(self.windows[0]) != variant.window_s] = False
-        if variant.highest_hz is not None:
-            rows[:, np.array(_DRAWN_ROWS_HZ) > variant.highest_hz] = False
-        return rows
-
-    def masked(
-        self, places: np.ndarray, variants: Sequence[Variant], mask: np.ndarray
-    ) -> np.ndarray:
-        is_there = mask.any(axis=1)
-        window = self.windows[0][int(is_there.argmax())] if is_there.sum() == 1 else None
-        rows = mask.any(axis=0)
-        highest = None if rows.all() else max(np.array(_DRAWN_ROWS_HZ)[rows])
-        less = [Variant(one.copy, window, highest) for one in variants]
-        return self.means(places, less)
-
-    def conditions(self, places: np.ndarray, variants: Sequence[Variant]) -> np.ndarray:  # noqa: ARG002
-        seen = np.array([(one.window_s or 0, one.highest_hz or 0) for one in variants])
-        return np.unique(seen, axis=0, return_inverse=True)[1].ravel()
+        slant, aside = slant.plus(found.slant), aside.plus(found.aside)
+    return Judged(p_values, weights, slant, aside)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -145,6 +146,7 @@ def judge_seen_otherwise(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
     for condition in np.unique(pool.conditions[lacking]):
         for mask in common_masks(seen.observed[condition], seen.observed, n_calibration):
             asking.setdefault(mask.tobytes(), (mask, []))[1].append(int(condition))
+    slants, asides, n_alike = [tests.slant], [tests.aside], int(np.isfinite(tests.p_values).sum())
     for mask, conditions in asking.values():
         shows = (seen.observed | ~mask).all(axis=(1, 2))[pool.conditions]
         if shows.sum() > MOST_ENCODED:
@@ -152,6 +154,9 @@ def judge_seen_otherwise(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
         found = judge_pool(_under(pool, mask, shows, seen))
         asked = np.isin(found.places, np.nonzero(lacking & np.isin(pool.conditions, conditions))[0])
         asked &= np.isfinite(found.p_values)
+        if asked.sum() > n_alike:  # else the few that it judges say little of the run
+            slants.append(found.slant)
+            asides.append(found.aside)
         places = found.places[asked]
         is_larger = ~(found.p_values[asked] <= p_values[places])  # NaN: none so far
         places = places[is_larger]
@@ -165,6 +170,9 @@ def judge_seen_otherwise(pool: Pool, tests: PoolTests, seen: Seen) -> PoolTests:
         p_values=p_values[places],
         scores=scores[places],
         weights=weights[places],
+        # The masks look at the same glitches, so these are not added up.
+        slant=max(slants, key=attrgetter("sigmas")),
+        aside=max(asides, key=attrgetter("is_told", "excess")),
     )
 
 

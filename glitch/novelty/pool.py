@@ -12,6 +12,7 @@ from glitch.novelty.crowds import Crowds, crowds_of
 from glitch.novelty.episodes import Times
 from glitch.novelty.fair_sample import NO_SLANT, Slant, slant_of
 from glitch.novelty.kinds import Classes, kinds_of
+from glitch.novelty.two_samples import NOT_ASIDE, Aside, aside_of
 from glitch.novelty.weighting import Scored, weighted_p_values
 from glitch.observing_runs import observing_run
 from glitch.types import LatentArray
@@ -43,6 +44,7 @@ class PoolTests:
     predicted: Classes  # of every glitch of the pool: the class that it looks like
     is_sure: Bool[np.ndarray, " glitch"]  # whether most of its nearest references are of it
     slant: Slant = NO_SLANT  # whether the labels look like a fair sample
+    aside: Aside = NOT_ASIDE  # whether what looks known lies amid the labelled
 
 
 def judge_pool(pool: Pool) -> PoolTests:
@@ -88,8 +90,17 @@ def judge_pool(pool: Pool) -> PoolTests:
     is_single = is_test & (crowds.weights == 1) & ~crowds.repeats
     is_fair = calibrates & ~crowds.repeats
     slant = slant_of(to_known, crowds.unlabelled, kinds, is_single, is_fair)
+    aside = aside_of(
+        units,
+        pool.gps_times,
+        to_known=to_known,
+        kinds=kinds,
+        conditions=pool.conditions,
+        is_test=is_single,
+        calibrates=is_fair,
+    )
     return PoolTests(
-        tests, scores[tests], p_values, crowds.weights[tests], predicted, is_sure, slant
+        tests, scores[tests], p_values, crowds.weights[tests], predicted, is_sure, slant, aside
     )
 
 

@@ -6,7 +6,7 @@ from acts import Dismiss
 from found_clusters import KNOWN, NOVEL, OTHER, Fill, cluster_now, decide
 from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
 from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.clusters import records
@@ -32,6 +32,43 @@ def test_a_run_that_flags_names_the_classes_with_few_labels(session: Session, fi
     run, _ = cluster_now(session)
     assert run.n_flagged
     assert "may be flagged" not in run.detail
+
+
+def test_a_run_that_flags_names_the_classes_that_only_other_detectors_know(
+    session: Session, fill: Fill
+) -> None:
+    fill(300, KNOWN, "Blip")
+    elsewhere = [*fill(300, KNOWN, "Blip"), *fill(12, OTHER, "Tomte"), *fill(3, OTHER, "Helix")]
+    elsewhere += fill(20, KNOWN)
+    for of, key in ((Glitch, Glitch.id), (Embedding, Embedding.glitch_id)):
+        session.execute(update(of).where(key.in_(elsewhere)).values(ifo="L1"))
+    fill(20, KNOWN)
+    fill(40, OTHER)
+    run, _ = cluster_now(session)
+    assert run.n_flagged
+    assert "their own glitches may be flagged: Tomte (H1: 0), Helix (L1: 3)." in run.detail
+
+
+def test_a_run_says_where_its_labels_do_not_cover_what_it_tested(
+    session: Session, fill: Fill
+) -> None:
+    beside = KNOWN.copy()
+    beside[-1] += 0.8
+    first = fill(300, KNOWN, "Blip")
+    fill(60, KNOWN)
+    fill(40, NOVEL)
+    start = select(Glitch.gps_time).where(Glitch.id == first[0]).scalar_subquery()
+    days_apart = update(Glitch).values(gps_time=start + 30 * (Glitch.gps_time - start))
+    session.execute(days_apart)  # else those that hardly differ are one event
+    run, _ = cluster_now(session)
+    assert run.n_flagged
+    assert "do not cover" not in run.detail
+    later = fill(150, beside)
+    session.execute(days_apart.where(Glitch.id.in_(later)))
+    run, (found, *_) = cluster_now(session)
+    assert "beside its labelled ones, not among them" in run.detail
+    assert found.doubt is not None
+    assert "The labels do not cover what was tested" in found.doubt
 
 
 def test_more_labels_are_asked_for_only_where_they_lack(session: Session, fill: Fill) -> None:

@@ -6,10 +6,9 @@ through the encoder. Every guard is taken away once, and a situation must notice
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,25 +21,21 @@ import glitch.novelty.crowds
 from glitch.novelty.fair_sample import SIGMAS, Slant, slant_of
 
 
-def _load() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "discovery" / "situations.py"
-    spec = importlib.util.spec_from_file_location("situations", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["situations"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def _load(name: str) -> Any:
+    root = str(Path(__file__).parents[2])
+    if root not in sys.path:
+        sys.path.append(root)
+    return importlib.import_module(f"benchmarks.discovery.{name}")
 
 
-situations: Any = _load()
+situations, label_choices, drawn_bed = map(_load, ("situations", "label_choices", "drawn_bed"))
 KNOWN = ("a", "b", "c", "d", "e", "f")
 DRAWS = 6
 
 
 @pytest.fixture(scope="module")
 def bed() -> Any:
-    return situations.DrawnBed(dict.fromkeys(KNOWN, 80) | {"new": 30}, seed=5)
+    return drawn_bed.DrawnBed(dict.fromkeys(KNOWN, 80) | {"new": 30}, seed=5)
 
 
 def flagged(
@@ -130,23 +125,43 @@ def test_a_class_is_known_from_twelve_labels_on(bed: Any) -> None:
     np.testing.assert_array_equal(is_few, is_a & case.is_open)
 
 
-def test_a_choice_of_typical_labels_is_told_and_nothing_else_is(bed: Any) -> None:
-    def sigmas(make: Any, hidden: str | None) -> list[float]:
-        found = []
-        for seed in range(DRAWS):
-            rng = np.random.default_rng([seed, 9])
-            case = situations.plain(bed, rng, KNOWN, hidden)
-            if hidden is None:
-                case = case.chosen(np.array(bed.labels)[case.places] != "new")
-            found.append(situations.judge(make(case, bed, rng), bed).slant.sigmas)
-        return found
+def told_of(bed: Any, make: Any, hidden: str | None, way: Any = None) -> tuple[list[float], int]:
+    """By how many deviations labels look typical, and in how many draws they cover too little."""
+    sigmas, n_aside = [], 0
+    for seed in range(DRAWS):
+        rng = np.random.default_rng([seed, 9])
+        case = situations.plain(bed, rng, KNOWN, hidden)
+        if hidden is None:
+            case = case.chosen(np.array(bed.labels)[case.places] != "new")
+        found = situations.judge(make(case, bed, rng), bed, way or situations.as_a_crowd)
+        sigmas.append(found.slant.sigmas)
+        n_aside += found.aside.is_told
+    return sigmas, n_aside
 
-    for hidden in (None, "new"):
-        assert np.median(sigmas(situations.typical_labels(0.5), hidden)) > SIGMAS
-        for name, make in SITUATIONS.items():
-            fair = sigmas(make, hidden)
-            assert np.median(fair) < 1, (name, hidden)
-            assert sum(one >= SIGMAS for one in fair) <= 1, (name, hidden)
+
+@pytest.mark.parametrize("hidden", [None, "new"])
+def test_labels_that_are_no_fair_sample_are_told_and_nothing_else_is(
+    bed: Any, hidden: str | None
+) -> None:
+    assert np.median(told_of(bed, situations.typical_labels(0.5), hidden)[0]) > SIGMAS
+    for make in (
+        label_choices.faintest_unlabelled(0.25),
+        situations.drawn_otherwise(power=0.7),
+        situations.drawn_otherwise(black_hz=646.0),
+    ):
+        assert told_of(bed, make, hidden)[1] == DRAWS
+    for name, make in SITUATIONS.items():
+        fair, n_aside = told_of(bed, make, hidden)
+        assert np.median(fair) < 1, (name, hidden)
+        assert sum(one >= SIGMAS for one in fair) <= 1, (name, hidden)
+        assert n_aside == 0, (name, hidden)
+
+
+def test_what_was_seen_otherwise_is_asked_too_whether_the_labels_cover_it(bed: Any) -> None:
+    less = situations.observed_otherwise(is_open=True, highest_hz=1291.0)
+    otherwise = situations.both(less, situations.drawn_otherwise(power=0.7))
+    assert told_of(bed, less, None, situations.in_common)[1] == 0
+    assert told_of(bed, otherwise, None, situations.in_common)[1] == DRAWS
 
 
 OTHERWISE = {
@@ -176,14 +191,14 @@ def test_tests_under_a_mask_that_references_are_not_under_break_it(
 ) -> None:
     """The fault that this mends: the tests see less, and the references that judge them do not."""
     make = OTHERWISE["tests of 4 kHz strain"]
-    masked = situations.DrawnBed.masked
+    masked = drawn_bed.DrawnBed.masked
 
     def tests_alone(bed: Any, places: Any, variants: Any, mask: Any) -> Any:
         as_they_are = bed.means(places, variants)
         is_less = np.array([one.highest_hz is not None for one in variants])
         return np.where(is_less[:, None], masked(bed, places, variants, mask), as_they_are)
 
-    monkeypatch.setattr(situations.DrawnBed, "masked", tests_alone)
+    monkeypatch.setattr(drawn_bed.DrawnBed, "masked", tests_alone)
     assert flagged(bed, make, way=situations.in_common)[0] >= 10
 
 
@@ -290,7 +305,7 @@ def test_copies_that_are_not_recognised_break_it(bed: Any, monkeypatch: pytest.M
 
 def test_conditions_that_are_not_heeded_break_it(bed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        situations.DrawnBed, "conditions", lambda _bed, places, _v: np.zeros(len(places), dtype=int)
+        drawn_bed.DrawnBed, "conditions", lambda _bed, places, _v: np.zeros(len(places), dtype=int)
     )
     make = situations.observed_otherwise(is_open=True, highest_hz=1291.0)
     assert flagged(bed, make)[0] >= 10

@@ -11,7 +11,7 @@ from fastapi import Form
 from sqlalchemy.orm import Session
 
 from app.clusters import service
-from app.clusters.findings import DOUBT, doubt_of, sentences
+from app.clusters.findings import DOUBTS, doubt_of, sentences
 from app.clusters.pages.view import ClusterCard, cluster_cards
 from app.clusters.pages.words import STATE_TEXTS
 from app.clusters.records import Cluster, ClusteringParameters, Run
@@ -151,7 +151,7 @@ def clusters_page_of(
     chosen_state = values.get("state", "flagged")
     total = sum(counts.values()) if chosen_state == _EVERY else counts.get(chosen_state, 0)
     findings = () if run is None else run.findings
-    said = tuple(sentences(one for one in findings if one["kind"] != DOUBT))
+    said = tuple(sentences(one for one in findings if one["kind"] not in DOUBTS))
     words = {"flagged": "cluster to review", _EVERY: "cluster"}
     one = words.get(chosen_state, f"cluster: {STATE_TEXTS.get(chosen_state, '')}")
     many = one.replace("cluster", "clusters", 1)

@@ -1,0 +1,76 @@
+"""Hard situations of labels: which glitches carry one, and whether it is right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from benchmarks.discovery.situations import OPEN, Bed, Make, Situation, two_detectors
+
+O3B_LATER_S = 17_000_000.0  # from a time in O3a to one in O3b
+
+
+def wrong_labels(share: float) -> Make:
+    """So many of the labels name another class, drawn as often as the classes are labelled."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
+        labelled = np.nonzero(~situation.is_open)[0]
+        classes = situation.classes.copy()
+        wrong = labelled[rng.random(len(labelled)) < share]
+        for one in wrong:
+            others = classes[labelled][classes[labelled] != classes[one]]
+            classes[one] = rng.choice(others)
+        return replace(situation, classes=classes)
+
+    return make
+
+
+def hidden_among_labels(share: float) -> Make:
+    """So many of the hidden class carry the label of one known class, by mistake."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
+        taken = situation.is_hidden & (rng.random(len(situation.places)) < share)
+        if not taken.any():
+            return situation
+        classes = situation.classes.copy()
+        classes[taken] = rng.choice(np.unique(classes[~situation.is_open]))
+        return replace(situation, classes=classes)
+
+    return make
+
+
+def labels_by_detector(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:
+    """Two detectors: of every second class one of them has no labels, but the other has."""
+    both_have = two_detectors(situation, bed, rng)
+    names = np.unique(situation.classes[~situation.is_open])
+    only = np.isin(both_have.classes, names[::2])
+    return both_have.chosen(~(only & (both_have.detectors == 1)))
+
+
+def labels_by_run(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
+    """Two observing runs: every second class is labelled in the first alone, the others in both."""
+    groups = np.unique(situation.gps_times, return_inverse=True)[1]
+    is_later = rng.random(groups.max() + 1) < 0.5
+    names = np.unique(situation.classes[~situation.is_open])
+    only = np.isin(situation.classes, names[::2])
+    times = situation.gps_times + O3B_LATER_S * (is_later[groups] & ~only)
+    return replace(situation, gps_times=times)
+
+
+def faintest_unlabelled(share: float) -> Make:
+    """The faintest of each class unlabelled, all others of known classes labelled."""
+
+    def make(situation: Situation, bed: Bed, rng: np.random.Generator) -> Situation:  # noqa: ARG001
+        labels = np.array(bed.labels)[situation.places]
+        numbers = np.unique(np.array(bed.labels), return_inverse=True)[1][situation.places]
+        bright = bed.brightness(situation.places)
+        known = np.unique(labels[situation.is_open & ~situation.is_hidden])
+        classes = np.where(situation.is_hidden, OPEN, numbers)
+        for one in known:
+            mine = np.nonzero((labels == one) & ~situation.is_hidden)[0]
+            order = mine[np.argsort(bright[mine], kind="stable")]
+            classes[order[: round(share * len(mine))]] = OPEN
+        return replace(situation, classes=classes)
+
+    return make

@@ -1,0 +1,139 @@
+"""Whether unlabelled glitches that look known are alike the labelled ones of their kind.
+
+A rank test of how far they lie from the known (``glitch.novelty.fair_sample``) sees stragglers. It
+does not see glitches that lie amid each other, a step aside of the labelled ones: fainter than any
+that is labelled, drawn by another tool, of another time. So the two are compared by neighbours
+(Schilling 1986; Henze 1988): of what looks like one kind, and is no farther from the known than is
+usual there, unlabelled glitches should have as many unlabelled ones among their nearest as there
+are of them. More says that something sets them apart, whatever it is that the encoder sees. What
+lies far from the known is left out on both sides, and with it most of a new kind.
+
+Glitches of one event are near each other whatever they are, so they are no neighbours here. The
+windows and band that were seen set glitches apart, too, and are accounted for elsewhere, so labels
+are exchanged only between glitches that were seen alike.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from glitch.novelty.episodes import Times, same_event
+from glitch.types import LatentArray
+
+NEIGHBOURS = 5
+USUAL = 0.9  # compared are those no farther from the known than this share of the labelled ones
+LEAST_OF_SIDE = 5  # glitches of a kind on either side: fewer say nothing
+MOST_OF_SIDE = 500  # of a kind: every so many-th of more
+# From where on it is said: in standard deviations of chance, and as a share of neighbours. In a
+# large catalogue the least difference is none of chance, and does no harm.
+SIGMAS, EXCESS = 3.0, 0.05
+_N_EXCHANGES, _SEED = 200, 19_860_901
+
+
+class Aside(NamedTuple):
+    """How many more of the neighbours of unlabelled glitches are unlabelled than of chance."""
+
+    more: float = 0.0  # neighbours
+    variance: float = 0.0  # of that number, by chance alone
+    n: float = 0.0  # neighbours in all
+
+    def plus(self, other: Aside) -> Aside:
+        """Of both, which are independent."""
+        return Aside(*np.add(self, other).tolist())
+
+    @property
+    def excess(self) -> float:
+        """As a share of all their neighbours, -1 to 1."""
+        return self.more / self.n if self.n else 0.0
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it is more than chance, and enough to matter."""
+        return self.excess >= EXCESS and self.more >= SIGMAS * math.sqrt(self.variance)
+
+
+NOT_ASIDE = Aside()  # nothing compares
+
+
+def aside_of(
+    units: LatentArray,
+    gps_times: Times,
+    *,
+    to_known: Float[np.ndarray, " glitch"],
+    kinds: Int[np.ndarray, " glitch"],
+    conditions: Int[np.ndarray, " glitch"],
+    is_test: Bool[np.ndarray, " glitch"],
+    calibrates: Bool[np.ndarray, " glitch"],
+) -> Aside:
+    """Tests against what calibrates them, kind by kind.
+
+    Args:
+        units: Vectors of length one, float32, shape (glitch, latent).
+        gps_times: In s; NaN where not known.
+        to_known: Cosine distance to the fifth nearest reference of another event.
+        kinds: A number for the class that each looks like.
+        conditions: A number for the windows and band of each.
+        is_test: Which are tested, one of each burst.
+        calibrates: Which calibrate.
+    """
+    rng = np.random.default_rng(_SEED)  # the same catalogue, the same answer
+    found = NOT_ASIDE
+    for kind in np.unique(kinds[calibrates]):
+        known = np.nonzero((kinds == kind) & calibrates & np.isfinite(to_known))[0]
+        usual = np.quantile(to_known[known], USUAL) if len(known) else -np.inf
+        tests = np.nonzero((kinds == kind) & is_test & (to_known <= usual))[0]
+        known = known[to_known[known] <= usual]
+        if min(len(tests), len(known)) >= LEAST_OF_SIDE:
+            here = np.concatenate([_thinned(tests), _thinned(known)])
+            near, is_there = _neighbours(units[here], gps_times[here])
+            found = found.plus(_compare(is_test[here], near, is_there, conditions[here], rng))
+    return found
+
+
+def _thinned(places: Int[np.ndarray, " side"]) -> Int[np.ndarray, " kept"]:
+    return places[:: max(1, -(-len(places) // MOST_OF_SIDE))]
+
+
+def _neighbours(
+    units: LatentArray, gps_times: Times
+) -> tuple[Int[np.ndarray, "glitch near"], Bool[np.ndarray, "glitch near"]]:
+    """The nearest of other events, and whether each is one."""
+    distances = 1 - units @ units.T
+    distances[same_event(distances, gps_times[:, None], gps_times[None])] = np.inf
+    np.fill_diagonal(distances, np.inf)
+    near = np.argsort(distances, axis=1, kind="stable")[:, :NEIGHBOURS]
+    return near, np.isfinite(np.take_along_axis(distances, near, axis=1))
+
+
+def _compare(
+    is_test: Bool[np.ndarray, " glitch"],
+    near: Int[np.ndarray, "glitch near"],
+    is_there: Bool[np.ndarray, "glitch near"],
+    conditions: Int[np.ndarray, " glitch"],
+    rng: np.random.Generator,
+) -> Aside:
+    """Against labels exchanged among glitches of one condition."""
+    in_order = np.argsort(conditions, kind="stable")
+    drawn = np.argsort(conditions + rng.random((_N_EXCHANGES, len(conditions))), axis=1)
+    exchanged = np.empty(drawn.shape, dtype=np.bool_)
+    exchanged[:, in_order] = is_test[drawn]
+    by_chance = _n_alike(exchanged, near, is_there)
+    more = _n_alike(is_test[None], near, is_there)[0] - by_chance.mean()
+    return Aside(float(more), float(by_chance.var()), float(is_there[is_test].sum()))
+
+
+def _n_alike(
+    is_test: Bool[np.ndarray, "draw glitch"],
+    near: Int[np.ndarray, "glitch near"],
+    is_there: Bool[np.ndarray, "glitch near"],
+) -> Int[np.ndarray, " draw"]:
+    """How many neighbours of tests are tests."""
+    counts: Int[np.ndarray, " draw"] = sum(
+        (is_test & is_test[:, near[:, rank]] & is_there[:, rank]).sum(axis=1)
+        for rank in range(near.shape[1])
+    )
+    return counts
