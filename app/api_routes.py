@@ -19,7 +19,7 @@ from app.map import api as map_routes
 from app.models.api import checkpoints as catalogue
 from app.models.api import pictures
 from app.server import api as health
-from app.server.form_fields import check_query
+from app.server.form_fields import CheckQuery
 from app.server.problems import MEDIA_TYPE
 
 _PROBLEM = {"content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
@@ -48,7 +48,7 @@ _UPLOADING = _READING | _problems(
 )
 _WRITING = _READING | _problems(s409="The request contradicts the catalogue")
 
-router = APIRouter(dependencies=[Depends(check_query)])
+router = APIRouter(dependencies=[Depends(CheckQuery())])
 router.include_router(uploads.router, responses=_UPLOADING)
 router.include_router(batches.router, responses=_UPLOADING)
 router.include_router(glitches.router, responses=_WRITING)

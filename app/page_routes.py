@@ -13,12 +13,13 @@ from app.digest import pages as digest
 from app.frame import login, tokens
 from app.frame import static_files as static
 from app.frame.deps import PageRoute
+from app.frame.render import SAID
 from app.glitches.exports import pages as exports
 from app.glitches.pages import catalogue, files, glitch, search, upload
 from app.jobs.pages import routes as jobs
 from app.map.pages import routes as map_routes
 from app.models.pages import checkpoints, pictures
-from app.server.form_fields import check_query
+from app.server.form_fields import CheckQuery, takes_any
 
 PREFIX = "/ui"
 HOME = "/ui/clusters"
@@ -26,7 +27,7 @@ HOME = "/ui/clusters"
 
 def create_web_router() -> APIRouter:
     """The pages, and what leads to the first of them. None is in the OpenAPI document."""
-    web = APIRouter(include_in_schema=False, dependencies=[Depends(check_query)])
+    web = APIRouter(include_in_schema=False, dependencies=[Depends(CheckQuery(SAID))])
     for path in ("/", PREFIX, f"{PREFIX}/"):
         web.add_api_route(path, _to_pages)
     web.include_router(static.docs_router)
@@ -47,5 +48,6 @@ def _to_pages() -> Response:
     return RedirectResponse(HOME, status_code=307)
 
 
+@takes_any
 def _nowhere(path: str) -> Response:
     raise NotFoundError(f"There is no page {PREFIX}/{path[:100]}: start from the catalogue.")

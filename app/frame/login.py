@@ -17,6 +17,7 @@ from app.frame.contexts import LoggedOutPage, LoginPage
 from app.frame.failures import see_other
 from app.frame.render import CLOCK_COOKIE_NAME, SCHEME_COOKIE_NAME, local_path, render
 from app.frame.sessions import COOKIE_NAME, MAX_COOKIE_CHARACTERS
+from app.server.form_fields import takes_any
 from app.server.request_scope import SessionDep, base_url, runtime_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _LONGEST_KEPT_TOKEN = 3800  # browsers drop cookies of more than 4096 bytes
 
 
 @router.get("/login")
+@takes_any  # providers add to the addresses that they come back to
 def login_form(
     *,
     request: Request,
@@ -105,6 +107,7 @@ def to_provider(
 
 
 @router.get("/login/callback")
+@takes_any
 def from_provider(
     *,
     request: Request,

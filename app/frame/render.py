@@ -36,7 +36,8 @@ NAVIGATION = (
     NavItem("checkpoints", "Checkpoints", "/ui/checkpoints", is_more=True),
 )
 
-# What ``?done=`` may say: a fixed table, so that a link cannot put words on the page.
+SAID = "done"  # the parameter of any page that says what was done just now
+# What it may say: a fixed table, so that a link cannot put words on the page.
 NOTICES = {
     "stored": "Stored: this is the glitch that you uploaded, and its nearest neighbours.",
     "stored-assumed": "Stored. Gravity Spy's scales were assumed, as no labels in the "
@@ -138,7 +139,7 @@ def _frame(request: Request, section: str) -> Frame:
         more=more,
         more_current=next((item.text for item in more if item.name == section), None),
         search=request.query_params.get("q", "")[:200] if is_get else "",
-        notice=NOTICES.get(request.query_params.get("done", "")),
+        notice=NOTICES.get(request.query_params.get(SAID, "")),
     )
 
 

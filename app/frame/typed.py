@@ -30,6 +30,16 @@ def files_chosen(uploads: Iterable[UploadFile | str]) -> list[tuple[str, BinaryI
     return [(one.filename, one.file) for one in real if one.filename]
 
 
+def no_such_filter(given: Iterable[str], known: Iterable[str]) -> list[str]:
+    """A sentence for each parameter of an address that a page with filters does not have."""
+    known = set(known)
+    return [
+        f"There is no filter “{name[:30]}” here: take it out of the address and choose another."
+        for name in given
+        if name not in known
+    ]
+
+
 def number_typed(text: str, meaning: str) -> float | None:
     """A number; None where the field is empty.
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from app.core.model import Model
 from app.server import problems
+from app.server.form_fields import takes_any
 from app.server.metrics import Metrics, OwnLoad
 from app.server.readiness import OK
 from app.server.request_scope import MAY_BE_OPEN, OpenOrReader, RuntimeDep
@@ -51,6 +52,7 @@ _STATUS_S = 300  # how long a status says something of now
 
 
 @router.get("/healthz", summary="Whether the process answers")
+@takes_any
 async def healthz() -> Health:
     """Touches nothing: on the event loop, so that a full thread pool does not hide it."""
     return Health(status="ok", version=VERSION)
@@ -59,6 +61,7 @@ async def healthz() -> Health:
 @router.get(
     "/readyz", summary="Whether uploads can be served", responses={200: {"model": Readiness}}
 )
+@takes_any
 async def readyz(request: Request, runtime: RuntimeDep) -> Response:
     """200 once the database answers, its migrations are current, the model is loaded and there is
     room on the disk.
@@ -85,6 +88,7 @@ async def readyz(request: Request, runtime: RuntimeDep) -> Response:
 
 
 @router.get("/status.json", summary="The state, for igwn-monitor's check_json")
+@takes_any
 async def status(runtime: RuntimeDep) -> MonitorStatus:
     """As `/readyz` finds it, always with 200: OK 0, degraded 1, not ready 2, and unknown 3 to
     whoever holds an answer of more than five minutes.
@@ -113,6 +117,7 @@ async def status(runtime: RuntimeDep) -> MonitorStatus:
     response_class=Response,
     openapi_extra=MAY_BE_OPEN,
 )
+@takes_any
 def metrics(request: Request, _: OpenOrReader) -> Response:
     """Prometheus text. Open on a loopback address, else for the role reader."""
     known: Metrics = request.app.state.metrics

@@ -1,8 +1,8 @@
 """Refusing fields of forms and parameters of addresses that would be dropped in silence."""
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Form
 from fastapi.dependencies.models import Dependant
@@ -54,28 +54,57 @@ def _body_params(dependant: Dependant) -> Iterator[Any]:
         yield from _body_params(one)
 
 
-async def check_query(request: Request) -> None:
-    """See that no parameter of an address is given more often than its route takes it."""
-    given = Counter(name for name, _ in request.query_params.multi_items())
-    often = [name for name, count in given.items() if count > 1]
-    route = request.scope.get("route")
-    if not often or not isinstance(route, APIRoute):
-        return
-    takes = set(_lists(route.dependant))
-    for name in often:
-        if name not in takes:
-            raise InvalidRequestError(
-                f"The parameter {name[:60]} was given {given[name]} times: give it once."
-            )
+class CheckQuery:
+    """See that every parameter of an address is one that its route takes, as often as it does.
+
+    ``also`` are parameters that all routes take.
+    """
+
+    def __init__(self, *also: str) -> None:
+        self.also = dict.fromkeys(also, False)
+
+    async def __call__(self, request: Request) -> None:
+        route = request.scope.get("route")
+        if not request.query_params or not isinstance(route, APIRoute):
+            return
+        takes = dict(_query_params(route.dependant))
+        known = ", ".join(sorted(takes))
+        takes |= self.also
+        for name, count in Counter(name for name, _ in request.query_params.multi_items()).items():
+            if name not in takes and _ANY not in takes:
+                raise InvalidRequestError(
+                    f"There is no parameter {name[:60]!r} in this address: "
+                    + (f"the parameters are {known}." if known else "it takes none.")
+                )
+            if count > 1 and not takes.get(name):
+                raise InvalidRequestError(
+                    f"The parameter {name[:60]} was given {count} times: give it once."
+                )
 
 
-def _lists(dependant: Dependant) -> Iterator[str]:
-    """Parameters of the query that a route takes several of."""
+_Handler = TypeVar("_Handler", bound=Callable[..., Any])
+
+
+def takes_any(handler: _Handler) -> _Handler:
+    """Mark a route, or what it depends on, that itself says what is wrong with the parameters of
+    its address, or whose address others add to.
+    """
+    _TAKE_ANY.add(handler)
+    return handler
+
+
+_ANY = "*"
+_TAKE_ANY: set[Callable[..., Any]] = set()
+
+
+def _query_params(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    """Each parameter of the query that a route takes, and whether it takes several of it."""
+    if dependant.call in _TAKE_ANY:
+        yield _ANY, False
     for one in dependant.dependencies:
-        yield from _lists(one)
+        yield from _query_params(one)
     for param in dependant.query_params:
         model = param.field_info.annotation
         fields = getattr(model, "model_fields", {param.alias: param.field_info})
         for name, field in fields.items():
-            if "list[" in str(field.annotation):
-                yield field.alias or name
+            yield field.alias or name, "list[" in str(field.annotation)

@@ -147,7 +147,7 @@ def test_no_odd_value_is_a_server_error(service: Service, known: str) -> None:
         ("/ui/glitches?snr_min=5&snr_min=50", 400),
         ("/ui/exports?ifo=H1&format=csv&ifo=L1", 200),
         ("/ui/clusters?ifo=H1&ifo=L1", 400),
-        ("/ui/glitches/x/record.json?ifo=H1&ifo=L1", 400),
+        ("/ui/classes/Blip?after=1&after=2", 400),
     ],
 )
 def test_no_value_of_several_is_dropped(service: Service, target: str, status: int) -> None:
@@ -158,6 +158,57 @@ def test_no_value_of_several_is_dropped(service: Service, target: str, status: i
     assert answer.status_code == status, answer.text[:300]
     if status == 400:
         assert "was given 2 times: give it once." in answer.text
+
+
+@pytest.mark.parametrize(
+    ("target", "known"),
+    [
+        ("/glitches?lable=Blip", "label"),
+        ("/digest?day=3", "the parameters are days."),
+        ("/classes?state=retired", "usable"),
+        ("/clusters?ifos=H1", "ifo"),
+        ("/map/state?x=1", "it takes none."),
+        ("/ui/digest?day=3", "the parameters are days."),
+        ("/ui/jobs?kinds=batch", "kind"),
+        ("/ui/glitches/x/record.json?ifo=H1&ifo=L1", "it takes none."),
+        ("/ui/clusters?ifos=H1", "There is no filter “ifos” here"),
+        ("/ui/glitches?lable=Blip", "There is no filter “lable” here"),
+    ],
+)
+def test_no_unknown_parameter_is_dropped(service: Service, target: str, known: str) -> None:
+    with Walker(service, "admin") as walker:
+        if not target.startswith(PREFIX):
+            walker.client.headers["Authorization"] = f"Bearer {service.tokens['admin']}"
+        answer = walker.client.get(target)
+    assert answer.status_code == 400, answer.text[:300]
+    assert known in answer.text
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/healthz?_=1790000000", 200),
+        ("/status.json?_=1790000000", 200),
+        ("/ui/login?iss=https%3A%2F%2Flogin.example", 200),
+        ("/ui/classes?done=undone", 200),
+        ("/ui/nothing?x=1", 404),
+    ],
+)
+def test_what_others_add_to_an_address_is_let_through(
+    service: Service, target: str, status: int
+) -> None:
+    with Walker(service, "reader") as walker:
+        assert walker.client.get(target).status_code == status
+
+
+def test_a_field_of_a_form_that_stands_in_the_address_is_told(service: Service) -> None:
+    headers = {"Authorization": f"Bearer {service.tokens['admin']}"}
+    with Walker(service, "admin") as walker:
+        answer = walker.client.post(
+            "/embed?gps_time=1126259462.4", files={"file": b"x"}, headers=headers
+        )
+    assert_problem(answer, 400)
+    assert "no parameter 'gps_time' in this address" in answer.text
 
 
 @pytest.mark.parametrize("text", ["H1\0", "H1'", "H1;", "H1/L1", "(H1)", "H1\u202e"])

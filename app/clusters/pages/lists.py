@@ -19,7 +19,8 @@ from app.core.access import Principal, Role
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.demo.service import Demonstration, demonstration
 from app.frame.contexts import Choice, ClassCount, PageContext
-from app.frame.typed import stretch_typed
+from app.frame.render import SAID
+from app.frame.typed import no_such_filter, stretch_typed
 from app.frame.words import choices, choices_of, count, stamp
 from app.glitches.service import list_glitches
 from app.jobs.pages.view import FollowedJob, followed
@@ -129,7 +130,7 @@ def clusters_page_of(
     values = {name: params.get(name, "").strip() for name in _FIELDS}
     values = {name: value for name, value in values.items() if value}
     runs = service.list_runs(session, limit=RUNS_OFFERED).items
-    filters, page, errors = _read(values)
+    filters, page, errors = _read(values, no_such_filter(params, (*_FIELDS, SAID)))
     waiting = service.runs_that_wait(session)
     first = next((one for one, _ in waiting), next(iter(runs), None))
     run = _chosen_run(session, first, values.get("run"), errors)
@@ -270,9 +271,11 @@ def _chosen_run(
         return None
 
 
-def _read(values: Mapping[str, str]) -> tuple[service.ClusterFilters, int, list[str]]:
+def _read(
+    values: Mapping[str, str], errors: list[str]
+) -> tuple[service.ClusterFilters, int, list[str]]:
     """The filters in an address, the page, and a sentence for each value that cannot be used."""
-    errors = [f"{name} is too long." for name, value in values.items() if len(value) > _LONGEST]
+    errors += [f"{name} is too long." for name, value in values.items() if len(value) > _LONGEST]
     state = values.get("state", "flagged")
     if state not in {*STATE_TEXTS, _EVERY}:
         errors.append("There is no such state: choose one of those above the list.")

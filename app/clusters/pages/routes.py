@@ -22,6 +22,7 @@ from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter
 from app.frame.failures import see_other, status_of
 from app.frame.render import render
 from app.models.traversals import cluster_plane
+from app.server.form_fields import takes_any
 from app.server.request_scope import SessionDep
 from glitch.errors import GlitchError
 from glitch.views import VIEW_DURATIONS_S
@@ -30,6 +31,7 @@ router = APIRouter(route_class=PageRoute)
 
 
 @router.get("/clusters")
+@takes_any  # it is said beside the filters
 def clusters(request: Request, session: SessionDep, principal: Reader) -> Response:
     """The clusters of a run, the most significant first."""
     return _list_page(request, session, principal)

@@ -11,7 +11,7 @@ from fastapi import Depends, Query, Request
 from fastapi.datastructures import QueryParams
 
 from app.frame.contexts import Choice
-from app.frame.typed import Stretch, stretch_typed
+from app.frame.typed import Stretch, no_such_filter, stretch_typed
 from app.frame.words import (
     CARD_WINDOW_S,
     NOVEL_P_VALUE,
@@ -21,6 +21,7 @@ from app.frame.words import (
     choices_of,
 )
 from app.glitches.records import GlitchFilters
+from app.server.form_fields import takes_any
 from glitch.detectors import DETECTORS
 from glitch.observing_runs import OBSERVING_RUNS
 from glitch.views import VIEW_DURATIONS_S
@@ -112,11 +113,7 @@ def parse_catalogue_query(params: QueryParams) -> CatalogueQuery:
     ifos = tuple(dict.fromkeys(ifo.strip() for ifo in params.getlist("ifo") if ifo.strip()))
     columns = tuple(dict.fromkeys(name[:20] for name in params.getlist("column")[:20] if name))
     reader = _Reader(values)
-    reader.errors.extend(
-        f"There is no filter “{name[:30]}” here: take it out of the address and choose another."
-        for name in params
-        if name not in _KNOWN
-    )
+    reader.errors.extend(no_such_filter(params, _KNOWN))
     start, end = reader.stretch()
     novelty = reader.novelty()
     filters = GlitchFilters(
@@ -144,9 +141,10 @@ def parse_catalogue_query(params: QueryParams) -> CatalogueQuery:
 _Several = Annotated[list[str] | None, Query()]
 
 
+@takes_any  # it is said beside the filters
 async def _from_address(
     request: Request,
-    ifo: _Several = None,  # noqa: ARG001 - named for ``check_query``: of these an address may
+    ifo: _Several = None,  # noqa: ARG001 - named for ``CheckQuery``: of these an address may
     column: _Several = None,  # noqa: ARG001 - hold several
 ) -> CatalogueQuery:
     return parse_catalogue_query(request.query_params)
