@@ -82,11 +82,7 @@ class Browser:
     def look(self, width: int, scheme: str, height: int = 900) -> None:
         self.driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
-            # The map's drawing library draws no farther than the screen, 800 x 600 if not given.
-            {
-                **{"width": width, "height": height, "screenWidth": width, "screenHeight": height},
-                **{"deviceScaleFactor": 1, "mobile": False},
-            },
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
         )
         self.driver.execute_cdp_cmd(
             "Emulation.setEmulatedMedia",

@@ -164,6 +164,42 @@ def test_points_are_drawn_in_the_chosen_colours(browser: Browser) -> None:
         browser.wait_for_text("#legend-heading", title)
 
 
+def columns_drawn(browser: Browser) -> tuple[float, float]:
+    """The leftmost and the rightmost column of the sheet with a point, as shares of its width."""
+    first, last = browser.driver.execute_script(
+        """
+        const canvas = document.querySelector("#points");
+        const { width, height } = canvas;
+        const copy = new OffscreenCanvas(width, height).getContext("2d");
+        copy.drawImage(canvas, 0, 0);
+        const { data } = copy.getImageData(0, 0, width, height);
+        let [first, last] = [width, 0];
+        for (let i = 0; i < data.length; i += 4) {
+          if (data[i + 3] < 200 || data[i] + data[i + 1] + data[i + 2] > 600) continue;
+          const column = (i / 4) % width;
+          [first, last] = [Math.min(first, column), Math.max(last, column)];
+        }
+        return [first / width, last / width];
+        """
+    )
+    return first, last
+
+
+def test_points_at_the_sides_are_drawn_in_a_page_wider_than_the_screen(browser: Browser) -> None:
+    """As one that is zoomed out, or lies on two screens: here the screen has 800 pixels."""
+    assert browser.driver.execute_script("return screen.availWidth < innerWidth")
+    open_map(browser)
+    waiting(browser.driver).until(lambda _: columns_drawn(browser)[0] < 0.1)
+    assert columns_drawn(browser)[1] > 0.9
+
+    browser.driver.execute_script("window.dispatchEvent(new Event('resize'))")
+    Select(browser.find("#colour-by")).select_by_value("ifo")
+    waiting(browser.driver).until(lambda _: len(colours_drawn(browser)) > 1)
+    first, last = columns_drawn(browser)
+    assert first < 0.1
+    assert last > 0.9
+
+
 def test_a_lasso_selects_one_kind_which_is_labelled_and_taken_back(
     browser: Browser, drawn: list[UUID]
 ) -> None:

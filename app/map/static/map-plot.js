@@ -35,6 +35,9 @@ export class Plot {
       spatialIndexUseWorker: false,
       ...themed(),
     });
+    this.#make(width, height);
+    // The library's own comes first, and takes the size of the screen.
+    addEventListener("resize", () => this.#fit());
     this.scatterplot.subscribe("view", () => this.onView?.());
     this.scatterplot.subscribe("select", ({ points }) => this.#clicked(points));
     this.scatterplot.subscribe("deselect", () => this.isLassoing || this.onDrop?.());
@@ -187,9 +190,16 @@ export class Plot {
     return this.scatterplot.getScreenPosition(point);
   }
 
+  // What the library draws on before it shows it is no larger than the screen, which a page that is
+  // zoomed out, or lies on two screens, exceeds: points at its sides were left out.
+  #make(width, height) {
+    this.scatterplot.get("renderer").resize(Math.ceil(width), Math.ceil(height));
+  }
+
   #fit() {
     const { width, height } = this.sheet.getBoundingClientRect();
-    if (!width || !height) return;
+    if (!width || !height || !this.catalogue) return;
+    this.#make(width, height);
     this.scatterplot.set({ width, height });
     // Its scales, by which names and bounds are told, the library brings up to date with the view alone.
     const told = () => this.scatterplot.view(this.scatterplot.get("cameraView"));
