@@ -111,6 +111,8 @@ def test_a_batch_from_the_form_to_the_retry(service: Service, submitter: Walker)
     work(service, job)
     page = submitter.get(f"/ui/jobs/{job}")
     assert "4 of 4: 3 done, 1 failed" in page.text
+    assert "done, 1 failed 4 of 4" in page.text  # not plainly done, here or in the list
+    assert "done, 1 failed 4 of 4" in submitter.get("/ui/jobs").text
     assert "H1_damaged001" in page.text  # what failed is listed first, with the reason
     assert "batched0000" not in page.text
     assert "damaged" in page.text.split("H1_damaged001", 1)[1]

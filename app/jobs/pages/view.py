@@ -197,6 +197,8 @@ def followed(job: JobRecord, now: datetime, title: str, text: str) -> FollowedJo
 def live_of(job: JobRecord, now: datetime) -> JobLive:
     """State and progress at a moment."""
     state, level = STATES.get(job.state, (job.state, "off"))
+    if job.failed and level == "good":
+        state, level = f"{state}, {job.failed:,} failed", "mixed"
     is_stopping = job.is_open and job.is_cancel_requested
     return JobLive(
         state="stopping" if is_stopping else state,
