@@ -119,6 +119,24 @@ def test_the_second_of_two_is_told_and_keeps_what_was_typed(
     assert 'value="Stairs"' in page.response.text
 
 
+def test_a_retired_class_says_how_and_where_its_glitches_went(
+    reviewer: Walker, admin: Walker
+) -> None:
+    merged = made(reviewer, "Lighthouse").path.partition("?")[0]
+    act(admin, admin.get(merged), "merge", into="Blip")
+    page = reviewer.get(merged)
+    assert re.search(
+        r"Retired: \S+ merged it into Blip \(0 glitches\), \d{4}-\d\d-\d\d \d\d:\d\d UTC ?\. "
+        r"Its glitches are labelled Blip since",
+        page.text,
+    )
+    assert "/ui/classes/Blip" in page.links
+    turn(admin, admin.get(merged), "undo")
+    page = act(reviewer, reviewer.get(merged), "retire")
+    said = r"Retired: \S+ retired it, .* UTC ?\. Glitches that carry this label"
+    assert re.search(said, page.text)
+
+
 def test_what_a_role_may_not_is_not_offered(service: Service, reviewer: Walker) -> None:
     known = made(reviewer, "Anchor").path.partition("?")[0]
     with Walker(service, "reader") as reader:
