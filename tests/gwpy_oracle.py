@@ -23,11 +23,12 @@ class Oracle:
 
 
 def gwpy_spectrograms(
-    strain: Strain, gps_time, recipe: Preprocessing, centre_gps_time=None
+    strain: Strain, gps_time, recipe: Preprocessing, centre_gps_time=None, *, is_quick: bool = False
 ) -> list:
     """Four q_transform calls, as Gravity Spy makes them; times are relative to the segment.
 
-    They are drawn around ``centre_gps_time`` where it is given; the plane is the GPS time's.
+    They are drawn around ``centre_gps_time`` where it is given; the plane is the GPS time's. Each
+    searches all planes for the same one; quick, the others are given that of the first.
     """
     segment = analysed_segment(strain, gps_time, recipe)
     series = TimeSeries(segment.values, sample_rate=segment.sample_rate_hz, t0=0)
@@ -35,9 +36,11 @@ def gwpy_spectrograms(
     centre = event if centre_gps_time is None else float(centre_gps_time - segment.gps_start)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # gwpy warns that it lowers the upper frequency
-        return [
-            series.q_transform(
-                qrange=(recipe.lowest_q, recipe.highest_q),
+        drawn: list = []
+        for duration in segment.durations_s:
+            planes = (recipe.lowest_q, recipe.highest_q)
+            spectrogram = series.q_transform(
+                qrange=(drawn[0].q, drawn[0].q) if drawn and is_quick else planes,
                 frange=(recipe.lowest_frequency_hz, recipe.highest_frequency_hz),
                 gps=event,
                 search=2 * recipe.search_half_width_s,
@@ -45,8 +48,8 @@ def gwpy_spectrograms(
                 fres=FRES_HZ,
                 outseg=GpsSegment(centre - duration / 2, centre + duration / 2),
             )
-            for duration in segment.durations_s
-        ]
+            drawn.append(spectrogram)
+        return drawn
 
 
 def gwpy_views(strain: Strain, gps_time, centre_gps_time=None) -> Oracle:
@@ -57,7 +60,7 @@ def gwpy_views(strain: Strain, gps_time, centre_gps_time=None) -> Oracle:
     values = np.zeros((len(recipe.durations_s), recipe.n_frequency, recipe.n_time))
     ratio = recipe.highest_frequency_hz / recipe.lowest_frequency_hz
     n_rows, q = 0, 0.0
-    pictures = gwpy_spectrograms(strain, gps_time, recipe, centre_gps_time)
+    pictures = gwpy_spectrograms(strain, gps_time, recipe, centre_gps_time, is_quick=True)
     for view, spectrogram in enumerate(pictures):
         duration = recipe.durations_s[view]
         picture = np.clip(spectrogram.value, 0, recipe.energy_clip).astype(float)

@@ -44,5 +44,5 @@ def test_agrees_with_the_reference_within_three_times_its_spread(
 ) -> None:
     grid, figures = golden
     value, spread = figures[name]
-    ours = np.mean([SCORES[name](grid, np.random.default_rng(seed)) for seed in range(2)])
+    ours = SCORES[name](grid, np.random.default_rng(0))
     assert ours == pytest.approx(value, abs=3 * (spread or UNSTATED_SPREAD))
