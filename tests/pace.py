@@ -9,6 +9,14 @@ import numpy as np
 REFERENCE_S = 0.02  # what the piece takes on a quiet core of the machine that bounds are set on
 
 
+def is_within(took_s: float, bound_s: float) -> bool:
+    """Whether what took so long is within its bound, times the slowness of the machine.
+
+    That is looked at only where the bound is missed: it takes longer than most of what is bounded.
+    """
+    return took_s < bound_s or took_s < bound_s * slowness()
+
+
 def slowness() -> float:
     """At least 1: the time that a fixed piece of work takes now, over that on a quiet machine.
 

@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-from pace import slowness
+from pace import is_within
 from PIL import Image
 from service_process import COMMAND, Service
 
@@ -187,7 +187,7 @@ def test_a_second_start_is_quick_and_nothing_is_lost_or_left(
     # import what one more process that answers needs.
     tree = [psutil.Process(second.process.pid)]
     tree += tree[0].children(recursive=True)
-    assert sum(sum(process.cpu_times()[:2]) for process in tree) < 18 * slowness()
+    assert is_within(sum(sum(process.cpu_times()[:2]) for process in tree), 18)
     assert (copied / "admin-token").read_text() == token
     with second.client() as client:
         kept = client.get(f"/glitches/{stored['glitch']['id']}").raise_for_status().json()
