@@ -35,7 +35,8 @@ _LONGEST_PAIR = 1 << 22  # samples; 64 s of the fastest channel, read whole with
 MAX_SAMPLES = 1 << 24  # read at once: a GWOSC file of 4096 s at 4 kHz, 134 MB as float64
 
 _NUMBER = re.compile(
-    r"\s*(?:GPS[ :=]*)?([+-]?\d+\.?\d*(?:[eE][+-]?\d+)?)\s*(?:s|sec|seconds|Hz)?\s*", re.ASCII
+    r"\s*+(?:GPS[ :=]*+)?([+-]?\d++(?:\.\d*+)?(?:[eE][+-]?\d++)?)\s*+(?:(?:s|sec|seconds|Hz)\s*+)?",
+    re.ASCII,
 )
 
 Samples = Shaped[np.ndarray, "..."]

@@ -100,7 +100,7 @@ _GROUPED = re.compile(  # as spreadsheets of many countries show numbers; one po
     r"|(?:\.\d{3})+(?=,\d)))(?:[.,](\d*))?",
     re.ASCII,
 )
-_FORTRAN = re.compile(r"([+-]?\d+\.?\d*)[dD]([+-]?\d+)", re.ASCII)
+_FORTRAN = re.compile(r"([+-]?\d++(?:\.\d*+)?)[dD]([+-]?\d++)", re.ASCII)
 _UNIT = re.compile(r"(?:\s*[\[(]([^\])]*)[\])])+\s*\Z")
 _WITH_UNIT = re.compile(
     r"([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)\s*(s|sec|seconds|ms|us|µs|ns|Hz|hz|kHz|%)", re.ASCII

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glitch.errors import StrainError
+from glitch.errors import FormatError, StrainError
 from glitch.strain import Strain, is_strain_file, read_strain
+from glitch.strain.source import decimal_seconds
 from glitch.tables import is_text_table
+from glitch.tables.columns import plain_number
 
 RATE = 1024
 GPS = 1126259446
@@ -107,6 +110,19 @@ def test_units_below_names_and_lines_of_old_macs(
     path.write_bytes(make(f"GPS time [s],strain\n[s],[]\n{rows}").encode())
     strain = read_strain(path, file_name="a.csv", gps_time=EVENT)
     assert (strain.sample_rate_hz, strain.gps_start) == (RATE, GPS)
+
+
+def test_no_text_makes_its_reader_try_for_long(tmp_path: Path) -> None:
+    """Two lines of a few kB kept both decoders for half a minute each."""
+    path = tmp_path / "a.txt"
+    path.write_text("GPS time,strain\n(" + "," * 5000 + "x\n" + _column())
+    started = time.process_time()
+    with pytest.raises(FormatError):
+        read_strain(path, file_name="a.txt", gps_time=EVENT)
+    assert decimal_seconds("1" * 30_000 + "x") is None
+    assert decimal_seconds("1" + " " * 30_000 + "x") is None
+    assert plain_number(digits := "1" * 30_000 + "x") == digits
+    assert time.process_time() - started < 2
 
 
 def test_numbers_of_rows_are_no_times(tmp_path: Path) -> None:

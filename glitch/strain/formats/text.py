@@ -63,7 +63,9 @@ _NO_VALUE = frozenset({"", "--", "masked", "na", "n/a", "null", "none"})
 _MISSING = re.compile(r"(?<![^\s,;])(?:--|masked|n/a|na|null|none)(?![^\s,;])", re.IGNORECASE)
 _FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)", re.ASCII)
 _UNIT = re.compile(r"\s*(?:\[[^\]]*\]|\([^)]*\))\Z")
-_IS_UNITS = re.compile(r"[\s,;]*(?:[\[(]?(?:gps|s|sec|seconds?|1|strain)?[\])]?[\s,;]*){1,4}", re.I)
+_IS_UNITS = re.compile(
+    r"[\s,;]*+(?:[\[(]?+(?>gps|seconds?|sec|strain|s|1)?+[\])]?+[\s,;]*+){1,4}+", re.I
+)
 _ROW_NUMBERS = ("", "index", "unnamed: 0")  # as pandas writes them
 _START = re.compile(
     r"(?:start|begin|\b[tx]0\b|epoch)[^\d\n]{0,20}?(?<![\d.])(\d{9,10}(?:\.\d+)?)(?![\d.]*\d)", re.I
