@@ -2,6 +2,7 @@
 
 import select
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
@@ -46,12 +47,17 @@ def parse_database_url(database_url: str) -> URL:
 
 
 def make_engine(
-    database_url: str, *, pool_size: int = 10, max_overflow: int = 10, wait_s: float = 30
+    database_url: str,
+    *,
+    pool_size: int = 10,
+    max_overflow: int = 10,
+    wait_s: float = 30,
+    lock_wait_s: float = 0,
 ) -> Engine:
     """An engine on this database.
 
     ``max_overflow`` more connections may be there for a while than are kept; whoever needs one
-    waits ``wait_s`` seconds for it.
+    waits ``wait_s`` seconds for it, and a statement ``lock_wait_s`` for a lock (0: without end).
 
     Nothing is prepared on the server: a plan must see the checkpoint, the filters and the limit to
     choose partition and index, and connection poolers in front of PostgreSQL keep working.
@@ -66,7 +72,15 @@ def make_engine(
         connect_args={"prepare_threshold": None, "application_name": "glitch-discovery", **own},
     )
     event.listen(engine, "checkout", _refuse_left)
+    if lock_wait_s:
+        event.listen(engine, "connect", partial(_bound_locks, lock_wait_s))
     return engine
+
+
+def _bound_locks(wait_s: float, connection: Any, *_: object) -> None:
+    connection.autocommit = True
+    connection.execute(f"SET lock_timeout = {round(1000 * wait_s)}")
+    connection.autocommit = False
 
 
 def _refuse_left(connection: Any, *_: object) -> None:

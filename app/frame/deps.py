@@ -14,7 +14,7 @@ from app.core.sign_on import holder_of_session
 from app.frame.failures import CsrfError, failure
 from app.frame.render import Visitor
 from app.frame.sessions import COOKIE_NAME, VISITOR_COOKIE_NAME, SessionSigner
-from app.server.request_scope import look_up, runtime_of
+from app.server.request_scope import caller_of, runtime_of
 
 
 def with_visitor_cookie(request: Request, response: Response) -> Response:
@@ -120,7 +120,7 @@ class PageRoute(APIRoute):
         async def page(request: Request) -> Response:
             request.state.visitor = None
             try:
-                visitor = await look_up(request, _identify)
+                visitor = await caller_of(request, _identify)
                 request.state.visitor = visitor
                 if body_role is not None and request.method == "POST":
                     require_role(logged_in(visitor), body_role)

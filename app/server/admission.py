@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,11 +22,12 @@ from starlette.types import Receive, Scope, Send
 
 from app.core.errors import BusyError
 
-WAIT_S = 1.5  # of a request that reads: a page is asked for again sooner than waited for
+WAIT_S = 1.0  # of a request that reads: a page is asked for again sooner than waited for
 UPLOAD_PLACES = 16  # they wait for decoders and the encoder most of the time
 LOOK_UP_THREADS = 8  # for what holds a connection for a moment: who asks, a job's news
 EVENT_STREAMS = 200  # each asks for news twice a second, by the look-ups' threads
 MOST_WAITING = 1000  # for the same places
+_PACE_SHARE = 0.1  # of the latest in the pace
 SPARE_THREADS = 24  # for files and whatever else needs no connection
 _SHARE = 0.7  # of the connections; uploads and look-ups have the others
 _TABLES_SHARE = 0.1  # of the connections, for tables that are read while they are sent
@@ -34,7 +36,8 @@ _TABLES_SHARE = 0.1  # of the connections, for tables that are read while they a
 class Admission:
     """A number of places, for which requests wait in order and not for long.
 
-    Where ``MOST_WAITING`` wait, more are refused at once.
+    Who would, at the pace at which places became free of late, wait longer than is allowed is
+    refused as soon as a request that reads; where ``MOST_WAITING`` wait, at once.
     """
 
     def __init__(self, places: int, wait_s: float) -> None:
@@ -44,6 +47,9 @@ class Admission:
         self.waiting = 0
         self.at_work = 0
         self.refused = 0
+        self._patient = 0  # of those that wait: who may for all of the time
+        self._pace_s = 0.0  # from one place that becomes free to the next, while all are taken
+        self._freed_at = 0.0  # the latest, or when the last one was taken
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
@@ -57,20 +63,36 @@ class Admission:
         try:
             yield
         finally:
+            self._note_pace()
             self.at_work -= 1
             self._free.release()
 
     async def _take(self) -> None:
         if self.waiting >= MOST_WAITING:
             self._refuse()
+        if not self._free.locked():
+            self._freed_at = time.monotonic()
+        is_patient = self._expected_wait_s() <= self._wait_s
         self.waiting += 1
+        self._patient += is_patient
         try:
-            async with asyncio.timeout(self._wait_s):
+            async with asyncio.timeout(self._wait_s if is_patient else min(WAIT_S, self._wait_s)):
                 await self._free.acquire()
         except TimeoutError:
             self._refuse()
         finally:
             self.waiting -= 1
+            self._patient -= is_patient
+
+    def _expected_wait_s(self) -> float:
+        """Of one more, from the pace of late and how long no place has become free now."""
+        return self._patient * self._pace_s + time.monotonic() - self._freed_at
+
+    def _note_pace(self) -> None:
+        now = time.monotonic()
+        if self.at_work == self.places:
+            self._pace_s += (now - self._freed_at - self._pace_s) * _PACE_SHARE
+        self._freed_at = now
 
     def _refuse(self) -> None:
         self.refused += 1
@@ -86,6 +108,7 @@ class Admissions:
     reads: Admission
     uploads: Admission
     tables: Admission  # each holds a connection for as long as its reader takes
+    callers: Admission = field(default_factory=lambda: Admission(LOOK_UP_THREADS, WAIT_S))
     events: Admission = field(default_factory=lambda: Admission(EVENT_STREAMS, WAIT_S))
     look_ups: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOOK_UP_THREADS))
     endings: CapacityLimiter = field(init=False)  # commits and rollbacks

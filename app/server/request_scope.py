@@ -84,6 +84,16 @@ async def look_up(request: Request, find: Callable[[Request], _Found]) -> _Found
     return await to_thread.run_sync(find, request, limiter=limiter)
 
 
+async def caller_of(request: Request, find: Callable[[Request], _Found]) -> _Found:
+    """Who asks, before anything else is done for them.
+
+    Raises:
+        BusyError: if too many are looked up already.
+    """
+    async with runtime_of(request).admissions.callers.place():
+        return await look_up(request, find)
+
+
 # scope="function" ends the dependency before the response is sent; the default would commit
 # after it, and a failed commit would still have answered 201.
 SessionDep = Annotated[Session, Depends(transaction, scope="function")]
@@ -159,13 +169,19 @@ Reviewer = Annotated[Principal, Depends(_caller(Role.REVIEWER), scope="function"
 Admin = Annotated[Principal, Depends(_caller(Role.ADMIN), scope="function")]
 
 
-def open_or_reader(
+def _identify(request: Request) -> Principal:
+    with runtime_of(request).look_ups() as session:
+        return principal_of(request, session)
+
+
+async def open_or_reader(
     request: Request,
     runtime: RuntimeDep,
-    session: SessionDep,
     _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
 ) -> None:
     """Lets everyone of this machine in where the settings say so, else readers.
+
+    Without a place: while all are taken, the metrics say so.
 
     On a loopback address a browser can still be led here by a foreign page whose name was pointed
     at 127.0.0.1; such a request carries that name as its host, so it needs a token.
@@ -174,7 +190,7 @@ def open_or_reader(
     is_own_name = (request.url.hostname or "") in _LOOPBACK_NAMES
     if settings.has_public_search and (is_own_name or not settings.is_loopback):
         return
-    require_role(principal_of(request, session), Role.READER)
+    require_role(await look_up(request, _identify), Role.READER)
 
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
@@ -201,12 +217,8 @@ class UploadRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
 
-        def identify(request: Request) -> Principal:
-            with runtime_of(request).look_ups() as session:
-                return principal_of(request, session)
-
         async def guarded(request: Request) -> Response:
-            request.state.principal = await look_up(request, identify)
+            request.state.principal = await caller_of(request, _identify)
             return await handler(request)
 
         return guarded

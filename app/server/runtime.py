@@ -64,6 +64,7 @@ def signing_secret(settings: Settings) -> bytes:
         return kept.encode()
 
 
+LONGEST_LOCK_S = 30.0  # of a table that an operator works on; else its requests keep their places
 CHECKPOINTS_FOLDER = "checkpoints"  # in the data directory
 
 
@@ -129,7 +130,13 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
         )
     clean_up_leftovers()
     address = settings.database_url.get_secret_value()
-    engine = make_engine(address, pool_size=settings.database_pool, max_overflow=0, wait_s=WAIT_S)
+    engine = make_engine(
+        address,
+        pool_size=settings.database_pool,
+        max_overflow=0,
+        wait_s=WAIT_S,
+        lock_wait_s=LONGEST_LOCK_S,
+    )
     probe_engine = make_engine(address, pool_size=1, max_overflow=0, wait_s=WAIT_S)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     notifier = CeleryNotifier(redis_url) if redis_url else None

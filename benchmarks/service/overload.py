@@ -3,10 +3,11 @@
     python -m benchmarks.service.overload                      44, 60, 100 and 256 clients
     python -m benchmarks.service.overload --clients 60 --seconds 20
 
-Each client asks again as soon as it has its answer, refused or not: nine times for a page of the
-catalogue, then sends a spectrogram (`store=false`). Meanwhile one more asks `/healthz` ten times a
-second. Below the rows stands how many connections each process of the service had at the end. The
-exit status tells of any other answer, and of a refusal without Retry-After.
+Each client asks again as soon as it has its answer, refused or not, and ten times in turn: for the
+catalogue's rows (three), a page of it, the page of a glitch, neighbours of one (two), and sends a
+spectrogram (two) and 32 s of strain, both with `store=false`. Meanwhile one more asks `/healthz`
+ten times a second. Below the rows stands how many connections each process of the service had at
+the end. The exit status tells of any other answer, and of a refusal without Retry-After.
 """
 
 from __future__ import annotations
@@ -15,19 +16,26 @@ import argparse
 import asyncio
 import contextlib
 import os
+import re
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count
 
 import httpx
 import numpy as np
 import psutil
 
 from benchmarks.machine import heading
-from benchmarks.service.embed_latency import spectrogram_request, tls_context
+from benchmarks.service.embed_latency import spectrogram_request, strain_request
 from benchmarks.service.parts import Memory, OwnService, own_service
 
-_READS = 9  # between two uploads
+_TURN = (
+    *("rows", "page", "neighbours", "spectrogram", "rows"),
+    *("strain", "glitch page", "neighbours", "spectrogram", "rows"),
+)
+_PATIENCE_S = 120.0  # of a client
 
 
 @dataclass
@@ -38,56 +46,107 @@ class Seen:
     others: Counter[str] = field(default_factory=Counter)
     connections: list[int] = field(default_factory=list)  # of each process at the end
 
-    def note(self, what: str, answer: httpx.Response, took_s: float) -> None:
-        status = answer.status_code
-        is_refusal = status == 503 and int(answer.headers.get("retry-after", 0)) >= 1
+    def note(self, what: str, status: int, head: Mapping[str, str], took_s: float) -> None:
+        is_refusal = status == 503 and int(head.get("retry-after", 0)) >= 1
         if status == 200 or is_refusal:
             self.times_s.setdefault((what, status), []).append(took_s)
         else:
             self.others[f"{what} {status}"] += 1
 
 
-async def _crowd(service: OwnService, clients: int, seconds: float) -> Seen:
+class _Client:
+    """One connection at a time, opened again where the service ends it.
+
+    Hardly more than sockets: what httpx does for a request takes as long as the service for its
+    refusal, and on the same machine the crowd would measure itself.
+    """
+
+    def __init__(self, url: httpx.URL) -> None:
+        self._url = url
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, request: bytes) -> tuple[int, dict[str, str]]:
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self._url.host, self._url.port)
+        reader, writer = self._streams
+        writer.write(request)
+        await writer.drain()
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
+        head = {name.lower(): value for name, _, value in (one.partition(": ") for one in lines)}
+        await reader.readexactly(int(head["content-length"]))
+        if head.get("connection") == "close":
+            self.close()
+        return int(first.split()[1]), head
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+def _requests(service: OwnService) -> dict[str, bytes]:
+    """What each client sends, as bytes, by name."""
+    spectrogram, strain = spectrogram_request(), strain_request()
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        found = re.search(r'name="csrf" value="([^"]+)"', client.get("/ui/login").text)
+        form = {"csrf": found[1] if found else "", "token": service.token}
+        client.post("/ui/login", data=form)  # leads on to the first page
+        with httpx.Client(base_url=service.url, headers=service.headers, timeout=60) as api:
+            stored = [api.post("/embed", **spectrogram(n)) for n in range(40)]  # type: ignore[arg-type]
+            glitch = stored[0].raise_for_status().json()["glitch"]["id"]
+
+            def written(request: httpx.Request) -> bytes:
+                lines = [f"{request.method} {request.url.raw_path.decode()} HTTP/1.1"]
+                lines += [f"{name}: {value}" for name, value in request.headers.items()]
+                return "\r\n".join((*lines, "", "")).encode() + request.read()
+
+            def upload(sent: dict[str, object]) -> bytes:
+                form = {**sent["data"], "store": "false"}  # type: ignore[dict-item]
+                return written(api.build_request("POST", "/embed", files=sent["files"], data=form))  # type: ignore[arg-type]
+
+            return {
+                "rows": written(api.build_request("GET", "/glitches?limit=20")),
+                "page": written(client.build_request("GET", "/ui/glitches")),
+                "glitch page": written(client.build_request("GET", f"/ui/glitches/{glitch}")),
+                "neighbours": written(api.build_request("GET", f"/glitches/{glitch}/neighbours")),
+                "spectrogram": upload(spectrogram(1000)),
+                "strain": upload(strain(1000)),
+                "healthz": written(api.build_request("GET", "/healthz")),
+            }
+
+
+async def _crowd(
+    service: OwnService, requests: Mapping[str, bytes], clients: int, seconds: float
+) -> Seen:
     seen = Seen()
     over_at = time.monotonic() + seconds
-    upload = spectrogram_request()(0)
-    upload["data"] = {**upload["data"], "store": "false"}  # type: ignore[dict-item]
 
-    async def ask(client: httpx.AsyncClient, what: str) -> None:
+    async def ask(client: _Client, what: str) -> None:
         started = time.monotonic()
         try:
-            if what == "upload":
-                answer = await client.post("/embed", **upload)  # type: ignore[arg-type]
-            else:
-                answer = await client.get("/glitches?limit=20" if what == "read" else "/healthz")
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(_PATIENCE_S):
+                status, head = await client.ask(requests[what])
+        except (OSError, EOFError) as error:
+            client.close()
             seen.others[f"{what} {type(error).__name__}"] += 1
         else:
-            seen.note(what, answer, time.monotonic() - started)
+            seen.note(what, status, head, time.monotonic() - started)
 
-    async def one(client: httpx.AsyncClient, number: int) -> None:
-        asked = number  # so that the uploads do not come all at once
-        while time.monotonic() < over_at:
-            await ask(client, "read" if asked % (_READS + 1) else "upload")
-            asked += 1
+    async def one(number: int) -> None:
+        with contextlib.closing(_Client(httpx.URL(service.url))) as client:
+            for asked in count(number):  # each begins elsewhere, so that they do not ask as one
+                if time.monotonic() > over_at:
+                    return
+                await ask(client, _TURN[asked % len(_TURN)])
 
-    async def probe(client: httpx.AsyncClient) -> None:
-        while time.monotonic() < over_at:
-            await ask(client, "healthz")
-            await asyncio.sleep(0.1)
+    async def probe() -> None:
+        with contextlib.closing(_Client(httpx.URL(service.url))) as client:
+            while time.monotonic() < over_at:
+                await ask(client, "healthz")
+                await asyncio.sleep(0.1)
 
-    def client() -> httpx.AsyncClient:
-        # Each its own, as people have: one pool of some hundred connections looks through all of
-        # them for every request, and its users wait for it rather than for the service.
-        return httpx.AsyncClient(
-            base_url=service.url, headers=service.headers, timeout=60, verify=tls_context()
-        )
-
-    async with contextlib.AsyncExitStack() as stack:
-        crowd = [await stack.enter_async_context(client()) for _ in range(clients)]
-        beside = await stack.enter_async_context(client())
-        await asyncio.gather(probe(beside), *(one(own, n) for n, own in enumerate(crowd)))
-        seen.connections = _connections(httpx.URL(service.url).port)
+    await asyncio.gather(probe(), *(one(n) for n in range(clients)))
+    seen.connections = _connections(httpx.URL(service.url).port)
     return seen
 
 
@@ -107,20 +166,21 @@ def main() -> int:
     print(heading())
     others: Counter[str] = Counter()
     with own_service(GLITCH_DEMO="false") as service, Memory(service) as memory:
-        asyncio.run(_crowd(service, 4, 5))  # warm
-        print("\nclients what     answered refused   p50 ms   p99 ms refused p99 ms   load")
+        requests = _requests(service)
+        asyncio.run(_crowd(service, requests, 4, 5))  # warm
+        print("\n                      answered in ms              refused in ms")
+        print(
+            "clients what           number   p50   p99  longest  number   p50   p99 longest  load"
+        )
         for clients in chosen.clients:
-            seen = asyncio.run(_crowd(service, clients, chosen.seconds))
-            for what in ("read", "upload", "healthz"):
-                good, refused = (seen.times_s.get((what, status), []) for status in (200, 503))
-                p50, p99 = np.percentile(good or [np.nan], [50, 99]) * 1e3
-                late = np.percentile(refused or [np.nan], 99) * 1e3
-                load = os.getloadavg()[0]
-                print(
-                    f"{clients:>7} {what:<8} {len(good):>8} {len(refused):>7} {p50:>8.0f} "
-                    f"{p99:>8.0f} {late:>14.0f} {load:>6.1f}",
-                    flush=True,
-                )
+            seen = asyncio.run(_crowd(service, requests, clients, chosen.seconds))
+            for what in requests:
+                row = ""
+                for status in (200, 503):
+                    times = seen.times_s.get((what, status), [])
+                    p50, p99, most = np.percentile(times or [np.nan], [50, 99, 100]) * 1e3
+                    row += f" {len(times):>7} {p50:>5.0f} {p99:>5.0f} {most:>7.0f}"
+                print(f"{clients:>7} {what:<12} {row}  {os.getloadavg()[0]:>4.1f}", flush=True)
             print(f"{clients:>7} connections of each process: {seen.connections}", flush=True)
             others += seen.others
     print(f"\nother answers: {dict(others) or 'none'}")

@@ -15,7 +15,7 @@ from api_fixtures import Service, assert_problem, picture, running_service
 from pace import is_within
 
 from app.core.embedded import EmbeddedServer
-from app.server import admission, answers
+from app.server import admission, answers, runtime
 
 ANSWERED_WITHIN_S = 20.0
 
@@ -123,6 +123,37 @@ def test_what_cannot_be_answered_is_refused_soon(small: Service) -> None:
             assert client.get("/readyz").status_code == 200
         holder.rollback()
         assert {one.result().status_code for one in waiting} <= {200, 503}
+
+
+def test_a_table_that_stays_locked_keeps_no_request_for_ever(
+    postgres_server: EmbeddedServer,
+    migrated_template: str,
+    data_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor the metrics, which say that every place is taken."""
+    from sqlalchemy import text
+
+    monkeypatch.setattr(runtime, "LONGEST_LOCK_S", 3.0)
+    with running_service(
+        postgres_server, migrated_template, data_folder, database_pool=4
+    ) as service:
+
+        def ask(_: int) -> httpx.Response:
+            with service.client() as client:
+                return client.get("/glitches?limit=1")
+
+        with service.engine.connect() as holder, ThreadPoolExecutor(2) as pool:
+            holder.execute(text("LOCK TABLE glitch IN ACCESS EXCLUSIVE MODE"))
+            waiting = [pool.submit(ask, number) for number in range(2)]
+            time.sleep(0.5)
+            with service.client() as client:
+                told = client.get("/metrics")
+                assert told.status_code == 200
+                assert 'glitch_requests_by_place{kind="read",state="at_work"} 2.0' in told.text
+            for one in waiting:
+                assert_problem(one.result(3 * ANSWERED_WITHIN_S), 503)
+        assert ask(0).status_code == 200
 
 
 def test_a_slow_reader_of_a_table_holds_up_no_other_reads(

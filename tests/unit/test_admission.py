@@ -1,0 +1,72 @@
+"""Who waits for a place, for how long, and who is told soon that it would be in vain."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections import Counter
+
+import pytest
+
+from app.core.errors import BusyError
+from app.server import admission
+from app.server.admission import Admission
+
+
+async def hold(places: Admission, seconds: float) -> float:
+    """For how long one waited; negative where it was refused."""
+    started = time.monotonic()
+    try:
+        async with places.place():
+            waited = time.monotonic() - started
+            await asyncio.sleep(seconds)
+            return waited
+    except BusyError:
+        return started - time.monotonic()
+
+
+def test_who_would_wait_in_vain_is_refused_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Places become free every 50 ms, so of 60 at once some 20 can have one within a second."""
+    monkeypatch.setattr(admission, "WAIT_S", 0.2)
+
+    async def crowd() -> list[float]:
+        places = Admission(2, 1.0)
+        await asyncio.gather(*(hold(places, 0.1) for _ in range(20)))  # it learns the pace
+        return await asyncio.gather(*(hold(places, 0.1) for _ in range(60)))
+
+    waited = asyncio.run(crowd())
+    refused = [-one for one in waited if one < 0]
+    assert len(waited) - len(refused) >= 10
+    assert len(refused) >= 20
+    assert statistics.median(refused) < 0.6  # not after the whole second
+
+
+def test_while_no_place_becomes_free_who_comes_late_is_refused_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody knows at first; once the first have waited in vain, more would."""
+    monkeypatch.setattr(admission, "WAIT_S", 0.1)
+
+    async def stand_still() -> tuple[float, list[float], float]:
+        places = Admission(2, 0.5)
+        holders = [asyncio.create_task(hold(places, 1.5)) for _ in range(2)]
+        await asyncio.sleep(0)
+        first = await hold(places, 0)
+        late = [await hold(places, 0) for _ in range(3)]
+        await asyncio.gather(*holders)
+        return first, late, await hold(places, 0)
+
+    first, late, afterwards = asyncio.run(stand_still())
+    assert first <= -0.5
+    assert min(map(abs, late)) < 0.4
+    assert Counter(one < 0 for one in late) == {True: 3}
+    assert afterwards >= 0
+
+
+def test_a_short_crowd_waits_for_its_turn() -> None:
+    async def crowd() -> list[float]:
+        places = Admission(4, 30.0)
+        return await asyncio.gather(*(hold(places, 0.01) for _ in range(200)))
+
+    assert min(asyncio.run(crowd())) >= 0
