@@ -27,7 +27,7 @@ from glitch.files.archives import Member, Refused, is_archive, list_members, rea
 from glitch.files.compressed import CUT_SHORT, Unpacked, unpack_whole
 from glitch.gps import why_in_future
 from glitch.gravityspy import may_be_gravityspy_id
-from glitch.images import npz_to_hdf5, parse_file_name
+from glitch.images import is_image, npz_to_hdf5, parse_file_name
 from glitch.tables import Facts
 from glitch.tables.columns import plain_name
 
@@ -72,6 +72,7 @@ class BatchPlanner:
         self._has_strain = self._has_table = False
         self._n_found = self._n_refused = 0  # of what is no document
         self._is_unpacked = False
+        self._misnamed: list[Member] = []  # pictures whose names do not say so
         self._without_strain: dict[str, list[Decimal]] = {}  # times by detector
         references = options.references
         self._choice = None if references is None else Choice(references)
@@ -172,7 +173,7 @@ class BatchPlanner:
                     self._add_triggers(path, name)
             except GlitchError as error:  # one of many members; the rows before it count
                 self._refuse(name, str(error))
-        waiting: list[Member] = []
+        waiting, self._misnamed = self._misnamed, []
         for found in list_members(source, self._most_bytes):
             if isinstance(found, Member) and _PICTURE.search(found.name):
                 waiting.append(found)
@@ -208,7 +209,12 @@ class BatchPlanner:
                 name = shown(found.name)
                 path = self._folder / f"file-{count}"
                 try:
-                    path.write_bytes(read_member(archive, found))
+                    data = read_member(archive, found)
+                    if is_image(data):  # whatever it is called
+                        has_glitches = True
+                        self._misnamed.append(found)
+                        continue
+                    path.write_bytes(data)
                     kinds = kinds_of(path, name)
                     if self._flags.add(path, name, is_hdf5_table=kinds.holds_triggers):
                         path.unlink()

@@ -13,8 +13,15 @@ from app.decoding.files import kinds_of, open_triggers
 from app.glitches.tables import Glitch
 from glitch.detectors import detector_of_channel, detector_of_file_name
 from glitch.errors import FormatError
-from glitch.files.foreign import refuse_foreign
-from glitch.tables import Facts, TableRow, is_text_table, read_text_table, table_row, wanted_columns
+from glitch.tables import (
+    Facts,
+    TableRow,
+    is_text_table,
+    read_text_table,
+    refuse_unread,
+    table_row,
+    wanted_columns,
+)
 from glitch.tables.columns import may_be_segments
 from glitch.tables.reading import origin_of, text_columns
 from glitch.tables.root import is_root
@@ -64,7 +71,7 @@ def read_table(path: Path, name: str) -> Iterator[TableRow]:
         FormatError: if it is damaged, of a kind that is not read, or has no columns known here.
         TooLargeError: if its rows are longer than any trigger is.
     """
-    refuse_foreign(path, name)
+    refuse_unread(path, name)
     if holds_binary_table(path):
         rows = _binary_rows(path, name)
     else:

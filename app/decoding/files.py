@@ -13,12 +13,12 @@ from app.decoding.confinement import Limits
 from app.decoding.operations import ARRAY, STRAIN
 from app.decoding.pool import error_of, shared_pool
 from glitch.errors import GlitchError
-from glitch.files.foreign import refuse_foreign
 from glitch.strain.formats.text import is_numeric_text, text_head
 from glitch.strain.joining import StrainFile, join_pieces, read_piece
 from glitch.strain.reading import StrainSpan, read_strain, strain_span
 from glitch.strain.series import Strain
 from glitch.strain.source import Request
+from glitch.tables import refuse_unread
 from glitch.tables.hdf5 import TriggerTable
 from glitch.tables.root import MAGIC
 from glitch.tables.segments import Segments, is_text_of_segments
@@ -114,7 +114,7 @@ def kinds_of(file: Path, name: str) -> FileKinds:
         FormatError: if it is of a kind that is known and not read.
     """
     if not is_text_of_segments(file):  # which may be JSON
-        refuse_foreign(file, name)
+        refuse_unread(file, name)
     if _is_frame(file):
         return FileKinds(is_strain=True)
     try:

@@ -22,7 +22,6 @@ from app.glitches.assumed import START
 from app.glitches.facts import GlitchFacts, measured
 from glitch.detectors import DETECTORS, detector_of_channel, parse_detector
 from glitch.errors import FormatError, TooLargeError
-from glitch.files.foreign import refuse_foreign
 from glitch.gps import LATEST_GPS_TIME
 from glitch.images import (
     Scales,
@@ -33,6 +32,7 @@ from glitch.images import (
     views_from_spectrograms,
 )
 from glitch.strain import Strain, StrainViews
+from glitch.tables import refuse_unread
 from glitch.views import Preprocessing, Views
 
 MOST_FILES = 4  # Gravity Spy's windows
@@ -270,7 +270,7 @@ def _read(
     if found.kind is not None:
         return _KINDS[found.kind], found
     try:
-        refuse_foreign(file.path, file.name)
+        refuse_unread(file.path, file.name)
     except FormatError as error:
         raise UnsupportedFileError(str(error)) from None
     raise UnsupportedFileError(

@@ -38,6 +38,7 @@ _LITTER = re.compile(
     r"|(\.DS_Store|(eh)?thumbs\.db|desktop\.ini|[^/\\]+(~|\.sw[op])|#[^/\\]+#)\Z)",
     re.IGNORECASE,
 )
+_PIECE = 1 << 20
 _LARGEST_TAR_READ = 1 << 20  # a header of a tar may claim any length
 _IS_ENCRYPTED, _SIZES_FOLLOW, _IS_UTF8 = 1, 8, 0x800  # bits in a zip's headers
 _METHODS = {zipfile.ZIP_STORED: STORED, zipfile.ZIP_DEFLATED: DEFLATED}
@@ -275,8 +276,16 @@ def _cut_zip_members(path: Path, length: int) -> Iterator[Member | Refused]:
                 header
             )
             name = file.read(lengths[0]).decode("utf-8" if flags & _IS_UTF8 else "cp437", "replace")
-            end = offset + len(header) + sum(lengths) + stored
-            if magic != b"PK\x03\x04" or end > length or flags & _SIZES_FOLLOW:
+            begin = offset + len(header) + sum(lengths)
+            end = begin + stored
+            if magic != b"PK\x03\x04":
+                break
+            if flags & _SIZES_FOLLOW:
+                measured = _measured(file, begin) if _METHODS.get(method) == DEFLATED else None
+                if measured is None:
+                    break
+                stored, size, crc, end = measured
+            if end > length:
                 break
             if not name.endswith("/"):
                 count += 1
@@ -289,6 +298,37 @@ def _cut_zip_members(path: Path, length: int) -> Iterator[Member | Refused]:
         "(the rest of the archive)",
         "The zip is cut short: what lies whole before the cut was read. Send it again.",
     )
+
+
+def _measured(file: BufferedIOBase, begin: int) -> tuple[int, int, int, int] | None:
+    """Of a member whose sizes follow it, as of zips that were made in one stream: its bytes, stored
+    and unpacked, its checksum, and where the next header is. None where it does not end, or is not
+    what its checksum says.
+    """
+    unpacker = zlib.decompressobj(-15)
+    size = crc = read = 0
+    file.seek(begin)
+    try:
+        while not unpacker.eof:
+            data = unpacker.unconsumed_tail
+            if not data:
+                data = file.read(_PIECE)
+                read += len(data)
+            unpacked = unpacker.decompress(data, _PIECE)
+            size, crc = size + len(unpacked), zlib.crc32(unpacked, crc)
+            if size > MOST_MEMBER_BYTES or not (data or unpacked):
+                return None
+    except zlib.error:
+        return None
+    stored = read - len(unpacker.unused_data)
+    file.seek(begin + stored)
+    after = file.read(28)
+    for at, width in ((4, 4), (0, 4), (4, 8), (0, 8)):  # a signature may lead, sizes be of zip64
+        end = at + 4 + 2 * width
+        sizes = struct.pack("<I" + ("2I" if width == 4 else "2Q"), crc, stored, size)
+        if after[at:end] == sizes and (not at or after.startswith(b"PK\x07\x08")):
+            return stored, size, crc, begin + stored + end
+    return None
 
 
 def _has_zip_contents(path: Path, length: int) -> bool:

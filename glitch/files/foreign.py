@@ -72,7 +72,7 @@ _KINDS: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
         (
             rb"(\xef\xbb\xbf)?\s*(\{\s*(\}|\"[^\"]*\"\s*:|'[^']*'\s*:)"
             rb"|\[\s*([\[{\"']|-?[\d.eE+-]+\s*(,|\]\s*\Z)))",
-            "JSON",
+            "JSON of over 8 MB, cut short, or without events that tell their times",
             _EITHER,
         ),
         (rb"(\xff\xfe\0\0|\0\0\xfe\xff)", "text in UTF-32", "save it in UTF-8"),

@@ -1,7 +1,14 @@
 """Tables of triggers and of pictures, as detector people keep them, as plain records."""
 
 from glitch.tables.facts import Facts, facts_of, wanted_columns
-from glitch.tables.reading import TableRow, is_text_table, origin_of, read_text_table, table_row
+from glitch.tables.reading import (
+    TableRow,
+    is_text_table,
+    origin_of,
+    read_text_table,
+    refuse_unread,
+    table_row,
+)
 
 __all__ = [
     "Facts",
@@ -10,6 +17,7 @@ __all__ = [
     "is_text_table",
     "origin_of",
     "read_text_table",
+    "refuse_unread",
     "table_row",
     "wanted_columns",
 ]

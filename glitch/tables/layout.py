@@ -147,6 +147,22 @@ def _layout(text: str, markup: str) -> Layout | None:
     return first if first is not None and len(first.columns) > 1 else None
 
 
+def n_nameless(head: bytes) -> int:
+    """How many columns a table has whose first row is of a trigger, so that nothing names them; 0
+    where it is none. Two of numbers may be of strain.
+    """
+    layout = find_layout(head)
+    text = head.decode(encoding_of(head), "replace")
+    if "\0" in text or (layout is not None and layout.is_table):
+        return 0
+    rows = (line.strip() for line in text.splitlines() if line.strip() and not is_comment(line))
+    first = next(rows, "")
+    cells = next((one for sep in (*_SEPARATORS, " ") if len(one := _split(first, sep)) > 1), [])
+    times = [may_be_times(cell) for cell in cells]
+    are_of_strain = len(cells) == 2 and not re.search("[A-Za-z]{2}|[A-Z]\\d", first)
+    return len(cells) if any(times[:4]) and not are_of_strain else 0
+
+
 def _is_over(layout: Layout, row: str) -> bool:
     """Whether the line below is of these columns, with a GPS time where they have one."""
     cells = _split(row, layout.separator)

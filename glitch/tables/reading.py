@@ -1,4 +1,4 @@
-"""Reading tables of text row by row: CSV and its relations, ECSV, LIGO_LW; gzipped or not.
+"""Reading tables of text row by row: CSV and its relations, ECSV, LIGO_LW, JSON; gzipped or not.
 
 A bounded number of rows is in memory at a time. astropy's readers take the same layouts, but hold a
 table whole, and guess its layout by trying them all.
@@ -19,9 +19,11 @@ from typing import Any
 
 from glitch.detectors import detector_of_file_name
 from glitch.errors import FormatError, GlitchError, TableError
+from glitch.files.foreign import refuse_foreign
 from glitch.files.text import encoding_of
 from glitch.tables.coherent import of_each_detector
 from glitch.tables.columns import plain_name, with_unit
+from glitch.tables.documents import document_rows, may_be_document
 from glitch.tables.facts import Facts, facts_of
 from glitch.tables.layout import (
     HEAD_BYTES,
@@ -30,6 +32,7 @@ from glitch.tables.layout import (
     is_comment,
     is_no_row,
     is_series,
+    n_nameless,
     unboxed,
 )
 from glitch.tables.ligolw import is_ligolw, ligolw_rows
@@ -77,8 +80,28 @@ def is_text_table(path: Path) -> bool:
     head = _head(path)
     if is_ligolw(head):
         return True
+    if may_be_document(head):
+        return bool(_document(path))
     layout = find_layout(head)
     return layout is not None and layout.is_table and not is_series(head, layout)
+
+
+def refuse_unread(path: Path, name: str) -> None:
+    """Refuse a file of a kind that is known and not read, and triggers whose columns have no names.
+
+    Raises:
+        FormatError: with what to send instead.
+    """
+    head = _head(path)
+    if may_be_document(head) and _document(path):
+        return
+    refuse_foreign(path, name)
+    if n_columns := n_nameless(head):
+        raise FormatError(
+            f"{name} has {n_columns} columns without names: write a line above them that names "
+            "each, such as “gps_time peak_frequency snr” of triggers, with ifo and duration where "
+            "they are there, or “time H1” of strain; the rest may be called anything."
+        )
 
 
 def origin_of(columns: Mapping[str, Any] | list[str]) -> str | None:
@@ -101,6 +124,8 @@ def text_columns(path: Path) -> list[str]:
     head = _head(path)
     if is_ligolw(head):
         return []
+    if may_be_document(head):
+        return list(next(iter(_document(path)), {}))
     layout = find_layout(head)
     return [] if layout is None else list(layout.columns)
 
@@ -121,6 +146,8 @@ def read_text_table(path: Path, name: str) -> Iterator[TableRow]:
     with _opened(path) as stream:
         if is_ligolw(head):
             rows = ligolw_rows(stream, name)
+        elif may_be_document(head):
+            rows = enumerate(document_rows(stream), 1)
         else:
             layout = find_layout(head)
             if layout is None or not layout.is_readable:
@@ -146,6 +173,12 @@ def read_text_table(path: Path, name: str) -> Iterator[TableRow]:
         except _DAMAGE:
             reason = "The table is damaged from here on: send it again."
             yield TableRow(f"{name} (its rest)", None, reason)
+
+
+def _document(path: Path) -> list[dict[str, Any]]:
+    with suppress(*_DAMAGE), _opened(path) as stream:
+        return document_rows(stream)
+    return []
 
 
 def _opened(path: Path) -> io.BufferedIOBase:

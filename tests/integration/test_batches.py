@@ -451,16 +451,17 @@ def test_reasons_name_the_picture_and_the_row(ingest: Ingest) -> None:
     assert "no detector" in items["some.csv row 2"].reason
 
 
-def test_of_a_picture_named_without_its_window_the_manifest_says_it(ingest: Ingest) -> None:
-    members = {
-        "H1_windows444_spectrogram_0.5.png": picture(421),
-        "H1_windows444_b.png": picture(422),
-    }
-    manifest = table(
-        {"path": "H1_windows444_b.png", "gravityspy_id": "windows444", "duration_s": 2.0}
-    )
+@pytest.mark.parametrize("kind", ["png", "dat"])
+def test_of_a_picture_named_without_its_window_the_manifest_says_it(
+    ingest: Ingest, kind: str
+) -> None:
+    """Its content says that it is a picture, whatever it is called."""
+    glitch, first = f"windows{kind}", 421 if kind == "png" else 423
+    other = f"H1_{glitch}_b.{kind}"
+    members = {f"H1_{glitch}_spectrogram_0.5.png": picture(first), other: picture(first + 1)}
+    manifest = table({"path": other, "gravityspy_id": glitch, "duration_s": 2.0})
     _, items = ingest(tar(members), manifest=manifest)
-    assert items["windows444"].state == "done", items
+    assert {name: one.state for name, one in items.items()} == {glitch: "done"}
 
 
 @pytest.mark.parametrize(

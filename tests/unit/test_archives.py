@@ -9,6 +9,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,6 +89,42 @@ def test_a_cut_zip_gives_what_lies_whole_before_the_cut(tmp_path: Path) -> None:
             assert all(read_member(file, one) for one in found if isinstance(one, Member))
     with pytest.raises(FormatError, match="no member can be read"):
         members(path, content[:40])
+
+
+def test_a_cut_zip_that_was_made_in_one_stream_gives_what_lies_whole(tmp_path: Path) -> None:
+    """Its sizes follow each member, as in those of macOS and of programs that write to a pipe."""
+
+    class Pipe(io.RawIOBase):
+        def __init__(self) -> None:
+            self.content = bytearray()
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int:
+            self.content += bytes(data)
+            return len(data)
+
+    pipe = Pipe()
+    files = FILES | {"long.csv": np.random.default_rng(2).bytes(3_000_000), "last.csv": bytes(50)}
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    path, content = tmp_path / "cut.zip", bytes(pipe.content)
+    whole = members(path, content)
+    assert [one.name for one in whole] == list(files)
+    starts = [one.offset for one in whole if isinstance(one, Member)]
+    for length, count in ((starts[-1], len(whole) - 1), (starts[-1] - 1, len(whole) - 2)):
+        *found, rest = members(path, content[:length])
+        assert found == whole[:count]
+        assert isinstance(rest, Refused)
+        assert "cut short" in rest.reason
+    damaged = bytearray(content[: starts[-1]])
+    damaged[starts[1] + 60] ^= 1
+    *found, rest = members(path, bytes(damaged))
+    assert found == whole[:1]
+    with pytest.raises(FormatError, match="no member can be read"):
+        members(path, content[: starts[1] - 1])
 
 
 def members(path: Path, content: bytes) -> list[Member | Refused]:

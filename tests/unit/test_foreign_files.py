@@ -29,9 +29,10 @@ FOREIGN = {
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
     ],
     "JSON": [
-        json.dumps(ROWS).encode(),
-        b"\xef\xbb\xbf" + json.dumps(ROWS[0], indent=2).encode(),
-        json.dumps({"columns": ["gps_time", "ifo"], "data": [[1.0, "H1"]]}).encode(),
+        json.dumps(ROWS).encode()[:-1],
+        json.dumps(ROWS[0] | {"gps_time": "x" * (1 << 23)}).encode(),
+        json.dumps({"snr": [9.5], "ifo": ["H1"]}).encode(),
+        b'{"type": "FeatureCollection", "features": [{"id": 1}]}',
         b"[1262304016.25, 1262304020.5]",
         repr(ROWS).encode(),
     ],

@@ -15,9 +15,10 @@ from gwpy.table import EventTable, GravitySpyTable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.decoding.files import kinds_of
 from glitch.errors import FormatError, TableError
 from glitch.gps import parse_utc
-from glitch.tables import Facts, facts_of, is_text_table, origin_of, read_text_table
+from glitch.tables import Facts, facts_of, is_text_table, origin_of, read_text_table, refuse_unread
 from glitch.tables.reading import text_columns
 from glitch.tables.times import why_no_time
 
@@ -466,3 +467,31 @@ def test_a_list_of_gps_times_needs_no_header(tmp_path: Path) -> None:
         ("1126259455.15", "H1"),
         ("1126259460", "H1"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("1126259461.9 1126259462.1 1126259462.0 120.5 3e-20 88.2 4 12.1\n", 8),  # KleineWelle
+        ("1126259462.0\t120.5\t8.1\n1126259464.3\t220.5\t9.1\n", 3),
+        ("# made by a script\n\n1126259462.0,H1,8.1\n", 3),
+        ("H1,1126259462.0\nL1,1126259464.3\n", 2),
+    ],
+)
+def test_columns_without_names_are_asked_for_them(tmp_path: Path, text: str, count: int) -> None:
+    path = tmp_path / "L1.trg"
+    path.write_text(text)
+    for read in (refuse_unread, kinds_of):
+        with pytest.raises(FormatError, match=rf"L1.trg has {count} columns without names: write"):
+            read(path, path.name)
+    path.write_text("a b gps_time c d e f snr\n" + text)
+    refuse_unread(path, path.name)
+
+
+@pytest.mark.parametrize(
+    "text", ["1126259462.0 1e-21\n1126259462.1 2e-21\n", "1e-21\n", "path,label\na.png,Blip\n", ""]
+)
+def test_strain_and_named_columns_are_not_asked(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(text)
+    refuse_unread(path, path.name)

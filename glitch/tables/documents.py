@@ -1,0 +1,137 @@
+"""Events and triggers in JSON: as GraceDB, GWOSC and this service answer, as pandas writes tables,
+and an object a line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from io import BufferedIOBase
+from typing import Any
+
+from glitch.detectors import parse_detector
+from glitch.files.text import encoding_of
+from glitch.tables.columns import SPELLINGS, is_header, plain_name
+
+MOST_BYTES = 1 << 23  # held in memory whole
+_DEEPEST = 4  # objects within one another
+_LINKS = "links"  # of an event to others: nothing that it is itself
+
+Row = dict[str, Any]
+
+
+def may_be_document(head: bytes) -> bool:
+    """Whether a file begins as JSON that may hold rows."""
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+
+
+def document_rows(stream: BufferedIOBase) -> list[Row]:
+    """The rows of a document of JSON; none where it is damaged, or of over ``MOST_BYTES``."""
+    data = stream.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        return []
+    text = data.decode(encoding_of(data[:1024]), "replace").lstrip("\ufeff")
+    try:
+        said = _parsed(text)
+    except (ValueError, RecursionError):
+        return []
+    return [row for one in _listed(said) for row in _of_event(one)]
+
+
+def _parsed(text: str) -> Any:
+    """What the text says, numbers as they are written; of an object a line a list of them."""
+    try:
+        return json.loads(text, parse_float=str, parse_int=str)
+    except ValueError:
+        lines = text.split("\n")
+        if len(lines) < 2 or not lines[0].rstrip().endswith("}"):
+            raise
+        return [json.loads(line, parse_float=str, parse_int=str) for line in lines if line.strip()]
+
+
+def _listed(said: Any, depth: int = 0) -> list[Row]:
+    """The objects that are a row each."""
+    if isinstance(said, list):
+        return [one for one in said if isinstance(one, dict) and _is_row(one)]
+    if not isinstance(said, dict) or depth > _DEEPEST:
+        return []
+    if (rows := _of_columns(said)) is not None:
+        return rows
+    if _is_row(said):
+        return [said]
+    inner = [one for name, one in said.items() if name != _LINKS and isinstance(one, list | dict)]
+    of_objects = _listed([one for one in inner if isinstance(one, dict)])
+    return of_objects or next((rows for one in inner if (rows := _listed(one, depth + 1))), [])
+
+
+def _is_row(said: Row) -> bool:
+    """Whether an object tells a time; one of objects alone holds rows."""
+    return not all(isinstance(one, dict) for one in said.values()) and is_header(_flat(said))
+
+
+def _of_columns(said: Row) -> list[Row] | None:
+    """The rows of a table by its columns, as lists, or by pandas' "split" or "columns"."""
+    names, data = said.get("columns"), said.get("data")
+    if isinstance(names, list) and isinstance(data, list):
+        cells = (row for row in data if isinstance(row, list))
+        return [dict(zip(map(str, names), row, strict=False)) for row in cells]
+    columns = list(said.values())
+    if not is_header(said):
+        return None
+    if all(isinstance(one, list) for one in columns):
+        return [dict(zip(said, row, strict=True)) for row in zip(*columns, strict=False)]
+    if all(isinstance(one, dict) for one in columns):
+        places = dict.fromkeys(place for one in columns for place in one)
+        return [{name: one.get(place) for name, one in said.items()} for place in places]
+    return None
+
+
+def _of_event(said: Row) -> Iterator[Row]:
+    """The triggers of an event in its detectors, where it lists them; else the event."""
+    triggers = list(_triggers(said))
+    if triggers:
+        yield from map(_flat, triggers)
+        return
+    row = _flat(said)
+    if not any(plain_name(name) in SPELLINGS["ifo"] for name, one in row.items() if one):
+        row["ifo"] = ",".join(dict.fromkeys(_detectors(said)))
+    yield row
+
+
+def _triggers(said: Mapping[str, Any], depth: int = 0) -> Iterator[Row]:
+    for name, one in said.items():
+        if isinstance(one, dict) and name != _LINKS and depth < _DEEPEST:
+            yield from _triggers(one, depth + 1)
+        elif isinstance(one, list):
+            objects = [each for each in one if isinstance(each, dict)]
+            if objects and all(is_header(each) and _detector(each) for each in objects):
+                yield from objects
+
+
+def _detectors(said: Mapping[str, Any]) -> Iterator[str]:
+    """Of the strain that an event lists, as GWOSC's do."""
+    for one in said.values():
+        for each in one if isinstance(one, list) else ():
+            if isinstance(each, dict) and (ifo := _detector(each)) is not None:
+                yield ifo
+
+
+def _detector(said: Mapping[str, Any]) -> str | None:
+    named = (str(one) for name, one in said.items() if plain_name(name) in SPELLINGS["ifo"])
+    return next((ifo for one in named if (ifo := parse_detector(one))), None)
+
+
+def _flat(said: Mapping[str, Any], depth: int = 0) -> Row:
+    """A row of an object and the objects within it, of which the outermost counts."""
+    flat: Row = {}
+    for name, one in said.items():
+        if isinstance(one, list):
+            if all(isinstance(each, str) for each in one):
+                flat[name] = ",".join(one)
+        elif not isinstance(one, dict):
+            flat[name] = one
+    for name, one in said.items():
+        if isinstance(one, dict) and name != _LINKS and depth < _DEEPEST:
+            for inner, value in _flat(one, depth + 1).items():
+                flat.setdefault(inner, value)
+    return flat
