@@ -1,4 +1,4 @@
-"""All tables together, as migrations compare them. Whoever works with some imports those."""
+"""All tables together, as migrations compare them. Code that works with some imports those."""
 
 from app.classes import tables as class_tables
 from app.classes.audit import tables as audit_tables

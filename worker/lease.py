@@ -17,7 +17,7 @@ from app.jobs.records import Chunk
 
 _log = logging.getLogger("worker.lease")
 _RENEWALS_A_LEASE = 4
-_LONGEST_WAIT_S = 2.0  # so that a cancel or a stop is heard soon
+_LONGEST_WAIT_S = 2.0  # so that a cancel or a stop is noticed soon
 STOP_GRACE_S = 4.0  # how long a chunk may take to end after a stop was asked for
 
 

@@ -2,7 +2,7 @@
 
 After Redis was away a Celery worker may count itself connected and yet never take a message again
 (celery/celery issues 8030, 8091, 10302). Nothing in it says so; what shows is that messages wait in
-Redis while no process of the worker does anything. Such a worker is of no use, and whoever keeps it
+Redis while no process of the worker does anything. Such a worker is of no use, and its supervisor
 (`up`, the container's restart policy, systemd) starts it again with a sound connection.
 """
 

@@ -1,1 +1,1 @@
-"""Batches: thousands of glitches in one upload, told apart, read and stored by a job."""
+"""Batches: thousands of glitches in one upload, split, read and stored by a job."""

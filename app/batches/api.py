@@ -58,7 +58,7 @@ class BatchSaid:
     ] = True
     origin: Annotated[
         str | None,
-        Form(description="upload, simulated, gravityspy or omicron; else told from the files."),
+        Form(description="upload, simulated, gravityspy or omicron; else inferred from the files."),
     ] = None
     segments: Annotated[
         str,

@@ -45,7 +45,7 @@ def clean_up_batches(session: Session, data_dir: Path, keep: timedelta) -> Remov
     """Remove what no job needs: uploads, unpacked members, half-received files.
 
     Of a job that can be retried the files are kept for ``keep`` after its end, else for a day
-    at most. The transaction must be short: whoever stores a batch waits for it.
+    at most. The transaction must be short: storing a batch waits for it.
     """
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPLOADS_LOCK})
     jobs = 0

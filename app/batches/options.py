@@ -120,7 +120,7 @@ class BatchOptions:
     ifo: str | None = None  # detector of what does not name its own
     channel: str | None = None  # of the strain files
     sample_rate_hz: float | None = None  # of strain files that do not say
-    origin: str | None = None  # of the glitches; else told from the files
+    origin: str | None = None  # of the glitches; else inferred from the files
     energy_max: float | None = None  # of the pictures; see ``parse_scales``
     frequency_range: str | None = None
     centre: bool = True  # views of strain on the loudest tile, else on the trigger

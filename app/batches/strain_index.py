@@ -109,7 +109,7 @@ def spans_of(
     """The stretches of a strain file: one, or where it holds several detectors, one of each.
 
     Raises:
-        GlitchError: if it cannot be read, or it cannot be told which of its channels is meant.
+        GlitchError: if it cannot be read, or it does not say which of its channels is meant.
     """
     try:
         return [span_of(path, name, sample_rate_hz=sample_rate_hz, channel=channel)]

@@ -29,7 +29,7 @@ from glitch.tables.segments import is_text_of_segments
 from glitch.tables.times import are_rounded
 
 _ROWS, _ROOT_ROWS = 8192, 65_536  # read at a time; of ROOT more, as loading uproot takes a second
-_FIRST = 100  # rows by which it is told what a table is of
+_FIRST = 100  # rows by which the kind of a table is recognised
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 

@@ -141,8 +141,8 @@ def merge_into(
         ConflictError: if one of them is retired, suggestions wait, or sub-classes stand in the way.
     """
     into = mergeable_into(session, known, name)
-    # Whoever labels a glitch holds a key share of the class (app.glitches.labels): wait for them,
-    # so that no label of this class is added behind our back.
+    # Who labels a glitch holds a key share of the class (app.glitches.labels): wait for them, so
+    # that no label of this class is added behind our back.
     session.execute(select(GlitchClass.id).where(GlitchClass.id == known.id).with_for_update())
     moved = list(
         session.scalars(

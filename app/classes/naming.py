@@ -22,7 +22,7 @@ WITHDRAWN = "withdrawn"
 STATES = tuple(state for state in CLASS_STATES if state != WITHDRAWN)
 _MOST_OFFERED = 8
 _LEAST_TYPED = 3  # letters: fewer are in a name by accident
-_CLASSES_LOCK = 6_720_341_907  # any constant; whoever changes names or the tree agrees on it
+_CLASSES_LOCK = 6_720_341_907  # any constant, held to change names or the tree
 
 
 def list_classes(session: Session) -> list[records.GlitchClass]:
@@ -91,7 +91,7 @@ def plain_class_name(name: str) -> str:
 def class_meant(session: Session, typed: str) -> str:
     """The name of the class that a person typed, in any capitals, or a part of which was typed.
 
-    What is in no name is given back as it is: whoever uses it says what is wrong with it.
+    What is in no name is given back as it is: the caller says what is wrong with it.
     """
     plain = plain_class_name(typed)
     if "\0" in typed:

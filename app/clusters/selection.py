@@ -40,7 +40,7 @@ class Returned:
 
     @property
     def finding(self) -> Finding:
-        """For whoever reads what a run found."""
+        """For readers of what a run found."""
         return found(
             "back",
             label=self.label,

@@ -1,4 +1,4 @@
-"""Clusters for whoever looks at them: start a clustering, list, rank, look inside, compare runs."""
+"""Clusters: start a clustering, list, rank, look inside, compare runs."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -248,7 +248,7 @@ class Queue:
 def queue_of(session: Session, cluster: records.Cluster) -> Queue:
     """What waits before and after a cluster, in the order of ``ranked_clusters``.
 
-    After the last comes the first, so that none is missed by whoever began in the middle.
+    After the last comes the first, so that a reviewer who began in the middle misses none.
     """
     rows = session.execute(
         select(Cluster.id, Cluster.state)

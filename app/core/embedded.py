@@ -92,8 +92,8 @@ class EmbeddedServer:
 def start_embedded(folder: Path) -> EmbeddedServer:
     """Start the server whose data lie in ``folder``, or find it running.
 
-    The cluster is made the first time. Safe to call from several processes at once; whoever comes
-    second finds the first one's server. The server outlives the process that started it: call
+    The cluster is made the first time. Safe to call from several processes at once; the second
+    finds the first one's server. The server outlives the process that started it: call
     ``stop``.
 
     Args:

@@ -56,8 +56,8 @@ def make_engine(
 ) -> Engine:
     """An engine on this database.
 
-    ``max_overflow`` more connections may be there for a while than are kept; whoever needs one
-    waits ``wait_s`` seconds for it, and a statement ``lock_wait_s`` for a lock (0: without end).
+    ``max_overflow`` more connections may be there for a while than are kept; a caller waits
+    ``wait_s`` seconds for one, and a statement ``lock_wait_s`` for a lock (0: without end).
 
     Nothing is prepared on the server: a plan must see the checkpoint, the filters and the limit to
     choose partition and index, and connection poolers in front of PostgreSQL keep working.

@@ -1,4 +1,4 @@
-"""What each error means to whoever asked: one table, for the API's problems and for pages."""
+"""What each error means to the client: one table, for the API's problems and for pages."""
 
 import errno
 import logging

@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     """The address that clients see, for links in answers, such as https://glitches.example.org.
     Unset: taken from each request."""
     contact: str = "root@localhost"
-    """The address of whoever runs the service, in /status.json."""
+    """The operator's address, in /status.json."""
     database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
     """The PostgreSQL server to use, with pgvector. Unset: `make up` starts an embedded one in the
     data directory."""
@@ -287,7 +287,7 @@ class Settings(BaseSettings):
 
     @property
     def sends_digest(self) -> bool:
-        """Whether anybody is told what is new."""
+        """Whether anybody is notified of what is new."""
         return self.digest_webhook is not None or bool(self.digest_mail)
 
     @property

@@ -28,7 +28,7 @@ from app.core.errors import ConflictError, UnauthenticatedError
 CODE_LIFETIME = timedelta(minutes=15)
 LONGEST_CODE = 64
 _CODE_BYTES = 24
-_KEPT = timedelta(days=7)  # of what is over, for whoever looks into a login
+_KEPT = timedelta(days=7)  # of what is over, to look into a login
 
 
 @dataclass(frozen=True)

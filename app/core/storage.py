@@ -235,8 +235,8 @@ def _answering() -> Iterator[None]:
     """Say what to do where the store cannot be reached.
 
     Raises:
-        StorageAwayError: for whatever is wrong with it. A bucket that is not there is told as what
-            was asked of it not being found.
+        StorageAwayError: for whatever is wrong with it. A bucket that is not there is reported as
+            if what was asked of it were not found.
     """
     from obstore.exceptions import BaseError
 

@@ -1,4 +1,4 @@
-"""The demonstration for whoever asks: load it, see whether it is there, remove it."""
+"""The demonstration: load it, see whether it is there, remove it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -261,7 +261,7 @@ def unsent(session: Session, receiver: str) -> Digest:
 
 
 class Sending(Model):
-    """When somebody was last told what is new, and what became of it."""
+    """When somebody was last notified of what is new, and whether it arrived."""
 
     job: UUID
     finished_at: datetime

@@ -190,7 +190,7 @@ def _let_in(
 
 
 def client_of(request: Request) -> str:
-    """The address of whoever asks, as the service sees it."""
+    """The client's address, as the service sees it."""
     return request.client.host if request.client else "unknown"
 
 

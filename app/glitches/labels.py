@@ -116,7 +116,7 @@ def append_labels(
 
 
 def revoke_labels(session: Session, label_ids: Collection[UUID], *, reviewer: Principal) -> int:
-    """Take many labels back, whoever gave them; how many were not revoked before."""
+    """Take many labels back, of any author; how many were not revoked before."""
     require_role(reviewer, Role.REVIEWER)
     about = is_any_of(Label.id, label_ids)
     glitch_ids = sorted(set(session.scalars(select(Label.glitch_id).where(about))))

@@ -144,8 +144,8 @@ def note_worker_alive(redis: Redis) -> None:
     redis.set(own_key, psutil.Process().memory_info().rss, ex=_HEARD_S)
 
 
-def workers_heard(redis: Redis) -> list[int]:
-    """The memory of each worker process that was heard of in five minutes, in bytes."""
+def live_workers(redis: Redis) -> list[int]:
+    """The memory of each worker process that gave a sign of life in five minutes, in bytes."""
     keys = list(islice(redis.scan_iter(f"{_WORKER_KEYS}*", count=500), _MOST_WORKERS))
     return [int(size) for size in redis.mget(keys) if size is not None] if keys else []
 

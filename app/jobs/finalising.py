@@ -40,7 +40,7 @@ def lock_job(session: Session, job_id: UUID) -> Job | None:
 def finalise(session: Session, job_id: UUID) -> str | None:
     """End the job if nothing of it can go on: as cancelled, or as failed. Its state.
 
-    Success is the finish's own, in its transaction. Waits for whoever holds the job's row, so two
+    Success is the finish's own, in its transaction. Waits for the holder of the job's row, so two
     workers that end the last two chunks at once cannot both overlook it.
     """
     job = lock_job(session, job_id)

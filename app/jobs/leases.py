@@ -1,7 +1,7 @@
 """Who may work on which chunk, how its outcome is kept, and which jobs nobody works on.
 
 A claim gives a chunk to one worker until a time of the database's clock; a thread of the worker
-puts that time off while it lives. Whoever claims a chunk raises its ``claim`` number, and every
+puts that time off while it lives. Claiming a chunk raises its ``claim`` number, and every
 statement that ends a chunk asks for the owner and the number it was claimed with: a worker that
 was taken for dead and comes back finds that its transaction may not be committed, so nothing is
 stored twice.
@@ -135,8 +135,8 @@ def end_chunk(session: Session, chunk: Chunk, owner: str, **counts: int) -> None
 
     Raises:
         LeaseLostError: if the chunk is somebody else's by now: roll back.
-        JobCancelledError: if its job was cancelled meanwhile: roll back, for whoever cancelled it
-            may have cleared away what it had stored by then.
+        JobCancelledError: if its job was cancelled meanwhile: roll back, for the cancel may
+            have cleared away what it had stored by then.
     """
     added = {name: getattr(JobChunk, name) + count for name, count in counts.items() if count}
     ended = session.execute(
@@ -220,7 +220,7 @@ def _fail_for_good(session: Session, row: JobChunk, detail: str) -> None:
 
 
 def _add_to_job(session: Session, job_id: UUID, counts: dict[str, int]) -> None:
-    # Last in its transaction: whoever else ends a chunk of this job waits for this row.
+    # Last in its transaction: others that end a chunk of this job wait for this row.
     added = {name: getattr(Job, name) + count for name, count in counts.items() if count}
     if added:
         session.execute(update(Job).where(Job.id == job_id).values(**added))

@@ -81,7 +81,7 @@ class Chunk:
     first_item: int  # ordinal of its first item within the job
     units: int
     attempts: int  # this one included
-    claim: int  # fences off whoever claimed it before
+    claim: int  # fences off earlier claimants
     items: tuple[PendingItem, ...]  # only those not yet done; all of them the first time
 
 

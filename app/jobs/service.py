@@ -1,4 +1,4 @@
-"""Jobs for whoever asks for them: make, look at, cancel, retry."""
+"""Jobs: make, look at, cancel, retry."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ def create_job(
     *,
     key: str | None = None,
 ) -> JobRecord:
-    """Store a job; workers hear of it once the caller has committed.
+    """Store a job; workers are notified once the caller has committed.
 
     Parameters are JSON values, never a secret. While a job of this kind and ``key`` is open, it
     is that one.

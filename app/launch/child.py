@@ -140,7 +140,7 @@ class Child:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
         if self._process.stdout is not None and not self._is_read:
-            self._process.stdout.close()  # else whoever reads it closes it at its end
+            self._process.stdout.close()  # else its reader closes it at its end
         if self._parent_pipe >= 0:
             os.close(self._parent_pipe)
             self._parent_pipe = -1

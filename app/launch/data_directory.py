@@ -117,7 +117,7 @@ def hold_data_directory(
     `flock` goes with the process, so the file that a `kill -9` leaves behind locks nothing.
     Children that inherit the descriptor keep the lock until the last of them is gone, so a
     restart never meets the old service's half-stopped processes. One that is at work is waited for
-    ``wait_s`` seconds; ``purpose`` is what another start shows of whoever holds it, in one line.
+    ``wait_s`` seconds; ``purpose`` is what another start shows of the holder, in one line.
 
     Raises:
         DataDirectoryBusyError: if another process holds it, with its process id.

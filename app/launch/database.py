@@ -50,8 +50,8 @@ class RunningDatabase:
     def check(self, say: Callable[[str], None]) -> None:
         """Start the embedded server again if it has ended by itself. Call it often.
 
-        What was answered is kept; requests and chunks at work fail, or are done again. ``say`` is
-        told that it is started again. Where its disk is full or read-only that waits until it is
+        What was answered is kept; requests and chunks at work fail, or are done again. ``say``
+        reports that it is started again. Where its disk is full or read-only that waits until it is
         not: meanwhile the service answers that the database is away, and ``/readyz`` says why.
         """
         if self.server is None or _lives(self._process) or time.monotonic() < self._looks_at:
@@ -83,7 +83,7 @@ class RunningDatabase:
         say("The database serves again.")
 
     def _must_wait(self, place: Path, say: Callable[[str], None]) -> bool:
-        """Whether no server could be started there now, which ``say`` is told at first."""
+        """Whether no server could be started there now, which ``say`` reports at first."""
         try:
             prepare_data_directory(place)
         except LaunchError as error:

@@ -66,8 +66,8 @@ def publish_shipped(session: Session, data_directory: Path) -> CheckpointRecord:
 
     It becomes active at once only where none is, because embeddings under two checkpoints cannot
     be compared. A catalogue that a former release's checkpoint serves, also one of the same name
-    with other weights, is embedded again by a job, once, while that one serves on. Whoever
-    activated another checkpoint, or went back, keeps it: which one serves is the operator's choice.
+    with other weights, is embedded again by a job, once, while that one serves on. An operator
+    who activated another checkpoint, or went back, keeps it: which one serves is theirs to choose.
     """
     try:
         active = active_checkpoint(session)

@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _take_all_descriptors() -> None:
-    """A connection needs one; shells and systemd give 1,024 to whoever does not ask for more."""
+    """A connection needs one; shells and systemd give 1,024 unless asked for more."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # macOS names a limit that it refuses
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

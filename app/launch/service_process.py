@@ -47,7 +47,7 @@ class ServiceProcess(Child):
                 keep_open=(lock.descriptor, *sockets),
                 is_conversing=True,
             )
-        self._watchdog: Watchdog | None = None  # before it serves, whoever waits for it watches
+        self._watchdog: Watchdog | None = None  # before it serves, its starter watches
         self._answers: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, name="service-answers", daemon=True).start()
 

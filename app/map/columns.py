@@ -198,7 +198,7 @@ def _counted(entries: Sequence[dict[str, Any]], index: np.ndarray) -> list[dict[
 
 Coding = Literal["zstd", "gzip", "identity"]
 FOLDER = "map"  # in the data directory
-_KEPT = 4  # versions; whoever is half through an old one still has its ids
+_KEPT = 4  # versions; a reader half through an old one still has its ids
 _LEVEL = 3
 _CHUNK = 1 << 18
 # Labels are added and revoked, never changed otherwise. They are counted because the latest id does
@@ -255,7 +255,7 @@ def files_of_version(data_dir: Path, version: str) -> MapFiles:
 
 
 def coding_for(accept_encoding: str) -> Coding:
-    """How to compress for whoever accepts these codings."""
+    """How to compress for a client that accepts these codings."""
     names = {
         part.split(";")[0].strip()
         for part in accept_encoding.lower().split(",")

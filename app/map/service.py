@@ -1,4 +1,4 @@
-"""The map for whoever asks for it: have it drawn, have newcomers placed, see how it stands."""
+"""The map: have it drawn, have newcomers placed, see how it stands."""
 
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session

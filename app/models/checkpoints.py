@@ -102,7 +102,7 @@ _ACTIVE_ID = select(Checkpoint.id).where(Checkpoint.is_active)
 def hold_active(session: Session, checkpoint_id: int) -> bool:
     """Whether this checkpoint is active; if so, it stays so until the end of the transaction.
 
-    For whoever stores under it: a switch waits for them, so that it leaves no glitch behind.
+    For callers that store under it: a switch waits for them, so that it leaves no glitch behind.
     """
     # What was read before may be past: the facts are read behind the lock.
     return _read_facts(session, checkpoint_id, first=_HOLD).is_active

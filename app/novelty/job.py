@@ -1,7 +1,7 @@
 """The job of kind ``judge``: bring every p-value of the catalogue up to date.
 
-It follows a batch, many labels at once, and an upgrade. One is open at a time: whoever asks while
-one waits is served by it, and whoever asks while one is at work makes it end with another.
+It follows a batch, many labels at once, and an upgrade. One is open at a time: a request
+while one waits is served by it, a request while one is at work makes it end with another.
 """
 
 from collections.abc import Iterator, Mapping

@@ -2,7 +2,7 @@
 
 Where the checkpoint has a vector index, it searches first. An index may miss references, and then
 the distance comes out larger and the p-value smaller, never the reverse: who is not novel by it is
-not novel. Whoever might be, with a p-value of ``EXACT_BELOW`` or less, is judged by a scan.
+not novel. A glitch that might be, with a p-value of ``EXACT_BELOW`` or less, is judged by a scan.
 """
 
 import math

@@ -138,7 +138,7 @@ _log = logging.getLogger("app.streams")
 class AdmittedStream(StreamingResponse):
     """A stream that has a place while it is sent, and an end.
 
-    Whoever reads too slowly is cut off: the client sees a broken connection, never a short file.
+    A client that reads too slowly is cut off: it sees a broken connection, never a short file.
     A ``BusyError`` for want of a place comes before the answer begins.
     """
 

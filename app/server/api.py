@@ -91,7 +91,7 @@ async def readyz(request: Request, runtime: RuntimeDep) -> Response:
 @takes_any
 async def status(runtime: RuntimeDep) -> MonitorStatus:
     """As `/readyz` finds it, always with 200: OK 0, degraded 1, not ready 2, and unknown 3 to
-    whoever holds an answer of more than five minutes.
+    a client with an answer older than five minutes.
     """
     found = await runtime.readiness.look()
     if not found.is_ready:

@@ -1,4 +1,4 @@
-"""What Prometheus is told: counts of each request, and how much of what is bounded is in use.
+"""What Prometheus collects: counts of each request, and how much of what is bounded is in use.
 
 One registry an application, none global. Where several processes answer on one socket, any of them
 may be asked: each writes what it counts into files of a folder that ``PROMETHEUS_MULTIPROC_DIR``
@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import NotReadyError
 from app.decoding.pool import shared_pool
-from app.jobs.broker import waiting_messages, workers_heard
+from app.jobs.broker import live_workers, waiting_messages
 from app.jobs.leases import open_job_load
 from app.server.readiness import disk_free_bytes
 from app.server.runtime import Runtime
@@ -261,11 +261,11 @@ class LoadCollector(Collector):
         if redis is None:
             return
         try:
-            messages, sizes = waiting_messages(redis), workers_heard(redis)
+            messages, sizes = waiting_messages(redis), live_workers(redis)
         except RedisError:
             return
         yield _gauge("glitch_messages_waiting", "About jobs, in Redis", messages)
-        yield _gauge("glitch_workers", "Worker processes heard within five minutes", len(sizes))
+        yield _gauge("glitch_workers", "Worker processes alive within five minutes", len(sizes))
         yield _gauge("glitch_workers_resident_bytes", "Memory of all of them", sum(sizes))
         yield _gauge("glitch_workers_largest_resident_bytes", "Of one", max(sizes, default=0))
 

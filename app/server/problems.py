@@ -101,7 +101,7 @@ async def _payload_problem(request: Request, error: Exception) -> JSONResponse:
 
 
 def _reason(item: Mapping[str, Any]) -> str:
-    """What is wrong with a field, in words of whoever sent it."""
+    """What is wrong with a field, in the sender's words."""
     if "Expected UploadFile" in item["msg"]:
         return f"It is a file: send it as curl -F {item['loc'][-1]}=@PATH does"
     if item["type"] == "json_invalid":

@@ -64,7 +64,7 @@ class ReadinessProbe:
         self._found: dict[str, str] = {}  # by the look that is under way
 
     async def look(self) -> Readiness:
-        """What is so now. Whoever asks while a look is under way gets what that finds."""
+        """What is so now. A request while a look is under way gets what that finds."""
         if self._look is None or self._look.done():
             self._found = {}
             self._look = self._executor.submit(self.find)
@@ -142,7 +142,7 @@ class ReadinessProbe:
             return (
                 f"Redis does not answer, or takes no messages ({error}): jobs wait until it does."
             )
-        return OK if is_alive else "No worker was heard for a minute: jobs wait until one runs."
+        return OK if is_alive else "No worker has reported for a minute: jobs wait until one runs."
 
 
 def disk_free_bytes(folder: Path) -> int | None:

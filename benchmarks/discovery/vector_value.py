@@ -125,7 +125,7 @@ def protocol_h(known: np.ndarray, asked: np.ndarray, sides: Sides) -> list[float
 
     The encoder has not seen the held-out third. That third is parted into ten by group, and the
     probes that answer for a tenth learn from the training groups and the other nine tenths: as
-    many labels as whoever judges pictures of their own with all of FOLDER for reference.
+    many labels as somebody who judges own pictures with all of FOLDER for reference.
     """
     vectors, labels = (
         np.concatenate([known, asked]),

@@ -57,7 +57,7 @@ def open_npz_archive(path: Path) -> Iterator[zipfile.ZipFile]:
 
     Raises:
         zipfile.BadZipFile: if it is damaged, a member is compressed in another way, or two have
-            one name. Whoever knows the file's name says so in a sentence.
+            one name. The caller, who knows the file's name, says so in a sentence.
     """
     with zipfile.ZipFile(path) as archive:
         if any(info.compress_type not in _COMPRESSIONS for info in archive.infolist()):
@@ -72,7 +72,7 @@ def read_npy_header(stream: Stream) -> NpyHeader:
 
     Raises:
         ValueError: if there is none, it is longer than any that NumPy writes, or it declares a
-            shape that no array has. Whoever knows the file's name says so in a sentence.
+            shape that no array has. The caller, who knows the file's name, says so in a sentence.
     """
     begin = stream.read(8)
     version = begin[6] if len(begin) == 8 and begin.startswith(_MAGIC) else 0

@@ -1,6 +1,6 @@
 """Strain: reading it from files and turning it into views.
 
-``views_from_strain`` needs torch and is imported when it is first asked for: whoever reads files
+``views_from_strain`` needs torch and is imported when it is first asked for: code that reads files
 alone need not pay for it.
 """
 

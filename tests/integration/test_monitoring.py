@@ -20,7 +20,7 @@ from api_fixtures import Service, picture, running_service
 from sqlalchemy import text
 
 from app.core.embedded import EmbeddedServer
-from app.jobs.broker import is_worker_alive, note_worker_alive, open_redis, workers_heard
+from app.jobs.broker import is_worker_alive, live_workers, note_worker_alive, open_redis
 from app.launch.redis.broker import find_redis_server
 from app.models.index import IndexAudit
 from app.server.runtime import Runtime
@@ -109,7 +109,7 @@ def test_a_worker_at_a_long_chunk_is_heard(
         with process.at_work:
             for _ in range(2):  # and again, for a sign is good for some minutes
                 deadline = time.monotonic() + 30
-                while not workers_heard(redis) or not is_worker_alive(redis):
+                while not live_workers(redis) or not is_worker_alive(redis):
                     assert time.monotonic() < deadline
                     time.sleep(0.01)
                 redis.flushall()
@@ -224,7 +224,7 @@ def test_the_state_is_in_the_form_of_igwn_monitor(
     seen = []
     for checks, background in (
         ({"database": "ok"}, "ok"),
-        ({"database": "ok"}, "No worker was heard."),
+        ({"database": "ok"}, "No worker has reported."),
         ({"database": "The database does not answer.", "model": "ok"}, "ok"),
     ):
         found = Readiness(checks, background)
@@ -242,6 +242,6 @@ def test_the_state_is_in_the_form_of_igwn_monitor(
         assert abs(state["created_gps"] - gps) < 60
     assert seen == [
         (0, "Uploads are served and workers work."),
-        (1, "No worker was heard."),
+        (1, "No worker has reported."),
         (2, "The database does not answer."),
     ]

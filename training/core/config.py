@@ -201,7 +201,7 @@ _TYPES = {
 
 
 def _sentence(kind: type[object], error: ErrorDetails) -> str:
-    """What is wrong with one entry, for whoever wrote the YAML."""
+    """What is wrong with one entry, for the YAML's author."""
     place, value, problem = error["loc"], error["input"], error["type"]
     name = ".".join(str(part) for part in place)
     if problem == "unexpected_keyword_argument":

@@ -32,7 +32,7 @@ class Workplace:
     def dsprites(
         self, on_progress: Callable[[int], None] = lambda _images: None
     ) -> DSpritesPictures:
-        """The data, read or rendered by whoever asks first."""
+        """The data, read or rendered at the first request."""
         return open_dsprites(
             self.folder / DATA_FOLDER,
             side=self.tier.side,

@@ -149,7 +149,7 @@ def _page(
     return BatchPage(
         error=error,
         ifos=choices_of(DETECTORS, typed.ifo, "from the files"),
-        origins=choices({"": "told from the files"} | ORIGIN_TEXTS, typed.origin),
+        origins=choices({"": "inferred from the files"} | ORIGIN_TEXTS, typed.origin),
         segments=choices(_SEGMENTS, typed.segments),
         has_segment_server=runtime.settings.segment_server is not None,
         typed=typed,

@@ -1,4 +1,4 @@
-"""Label audits for whoever asks: start one, read the findings of the latest, page by page."""
+"""Label audits: start one, read the findings of the latest, page by page."""
 
 from collections.abc import Sequence
 from operator import attrgetter

@@ -157,7 +157,7 @@ def decide(
         action = request_of(Action, act.partition("-")[0], **asked.get(act, {}), **about)
         outcome = review(session, cluster_id, action, author=principal)
     except (InvalidRequestError, ConflictError) as error:
-        cluster = get_cluster(session, cluster_id)  # as whoever was quicker left it
+        cluster = get_cluster(session, cluster_id)  # as the quicker reviewer left it
         context = cluster_page_of(session, cluster, principal, error=str(error), typed=typed)
         return render(request, context, status=status_of(error))
     done: dict[str, str] = {"done": _NOTICES[act]}

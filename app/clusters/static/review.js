@@ -61,7 +61,7 @@ function keepDraft(root, form, choice) {
   const action = form.getAttribute("action");
   const fields = [...form.querySelectorAll("input[type=text], textarea")];
   const kept = JSON.parse(sessionStorage.getItem("draft") ?? "null");
-  // The answer may be the page of the next cluster: whoever goes back from there was heard.
+  // The answer may be the page of the next cluster: a reviewer who goes back from there has been answered.
   const isAnswered = root.querySelector(".note.good, [role=alert]");
   const isOwn = kept?.action === action;
   if (isAnswered || isOwn) sessionStorage.removeItem("draft");

@@ -9,7 +9,7 @@ export function attachFilters(root) {
   }
   const form = root.querySelector("details.filters form");
   if (!form) return;
-  // Whoever comes back sees the filters of what is shown, not what was typed before leaving.
+  // A user who comes back sees the filters of what is shown, not what was typed before leaving.
   addEventListener("pageshow", () => form.reset());
   form.addEventListener("submit", () => {
     for (const field of form.elements) {

@@ -1,4 +1,4 @@
-// What was just done is said once: not to whoever reloads the page, or is sent its address.
+// What was just done is said once: not again when the page is reloaded or its address passed on.
 
 export function attachNotice() {
   const address = new URL(location.href);

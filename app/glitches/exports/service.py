@@ -1,4 +1,4 @@
-"""Exports for whoever asks: at once where they are small, as a job where they are large."""
+"""Exports: at once where they are small, as a job where they are large."""
 
 import json
 import re

@@ -78,7 +78,7 @@ function send(form) {
     button.disabled = false;
     progress.hidden = true;
   };
-  window.addEventListener("pagehide", finish, { once: true }); // for whoever comes back to it
+  window.addEventListener("pagehide", finish, { once: true }); // for a user who comes back to it
   request.open("POST", form.action);
   request.upload.addEventListener("progress", (event) => {
     if (!event.lengthComputable) return;

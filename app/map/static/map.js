@@ -18,7 +18,7 @@ async function start() {
   const counts = document.querySelector("#map-counts");
   const loading = Catalogue.load(page.dataset.points, page.dataset.ids);
   const opening = Plot.open(page);
-  opening.catch(() => {}); // told of below, once there is something to draw
+  opening.catch(() => {}); // reported below, once there is something to draw
   let catalogue;
   try {
     catalogue = await loading;
