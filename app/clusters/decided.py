@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from sqlalchemy import ColumnElement, Uuid, cast, func, select
 from sqlalchemy.orm import Session, aliased
 
@@ -27,8 +27,9 @@ from app.clusters.review.scene import read_log
 from app.clusters.tables import Cluster, ClusteringRun, ClusterMember
 from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
-from glitch.clustering import FoundCluster, Unit, describe_cluster
+from glitch.clustering import FoundCluster, Unit, describe_cluster, unit_vectors
 
+_MOST_OF_LOOK, _SHARE_OF_LOOK = 2_000, 0.9  # members whose distances say how far a look reaches
 ALIKE = 0.5  # of a cluster's members must be of a look, or of an earlier cluster, to be like it
 
 
@@ -270,25 +271,43 @@ def of_dismissed_look(
     """The dismissed look that most of these vectors (of length one) have; None if none.
 
     A glitch has a look if it is as near to its medoid as nine in ten of the cluster that was
-    dismissed. A look is known under the checkpoint of its run alone.
+    dismissed.
     """
     for one in decisions:
         if not (one.is_dismissal and one.is_of_look):
             continue
-        medoid = session.scalar(
-            select(Embedding.mean).where(
-                Embedding.checkpoint_id == checkpoint_id,
-                Embedding.glitch_id == one.cluster.medoid_id,
-            )
-        )
-        run = session.get_one(ClusteringRun, one.cluster.run_id)
-        if medoid is None or run.checkpoint_id != checkpoint_id:
-            continue
-        middle = np.asarray(medoid, dtype=np.float64)
-        away = 1 - vectors @ (middle / max(float(np.linalg.norm(middle)), 1e-12))
-        if (away <= reach_of(float(one.cluster.summary["radius"]))).mean() >= ALIKE:
+        look = _look_of(session, checkpoint_id, one.cluster)
+        if look is not None and (1 - vectors @ look[0] <= look[1]).mean() >= ALIKE:
             return one
     return None
+
+
+def _look_of(
+    session: Session, checkpoint_id: int, cluster: Cluster
+) -> tuple[Float[np.ndarray, " latent"], float] | None:
+    """The middle of a cluster under a checkpoint, and up to which cosine distance its look reaches.
+
+    Under another checkpoint than its run's the reach is that of its members there, and where the
+    medoid was deleted the middle is theirs. None where none of them is embedded.
+    """
+    members = (
+        select(Embedding.mean)
+        .join(ClusterMember, ClusterMember.glitch_id == Embedding.glitch_id)
+        .where(ClusterMember.cluster_id == cluster.id, Embedding.checkpoint_id == checkpoint_id)
+    )
+    middle = session.scalar(members.where(Embedding.glitch_id == cluster.medoid_id))
+    run = session.get_one(ClusteringRun, cluster.run_id)
+    if middle is not None and run.checkpoint_id == checkpoint_id:
+        units = unit_vectors(np.asarray(middle, dtype=np.float32)[None])
+        return units[0], reach_of(float(cluster.summary["radius"]))
+    means = session.scalars(members.order_by(Embedding.glitch_id).limit(_MOST_OF_LOOK)).all()
+    if not means:
+        return None
+    units = unit_vectors(np.array(means, dtype=np.float32))
+    if middle is None:
+        middle = units[(units @ units.mean(axis=0)).argmax()]
+    unit = unit_vectors(np.asarray(middle, dtype=np.float32)[None])[0]
+    return unit, float(np.quantile(1 - units @ unit, _SHARE_OF_LOOK)) + 1e-6
 
 
 def is_of_kind(parameters: ClusteringParameters) -> list[ColumnElement[bool]]:

@@ -11,9 +11,9 @@ from acts import Accept, Comment, Dismiss, Merge, Split, Undo, review
 from found_clusters import ADA, ANOTHER, KNOWN, NOVEL, OTHER, Fill, cluster_now, decide, members
 from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
 from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.orm import Session
-from store_helpers import LATENT
+from store_helpers import LATENT, SMALL
 
 from app.clusters import records
 from app.clusters.chosen import cluster_by_hand
@@ -33,6 +33,7 @@ from app.clusters.tables import Cluster
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError
 from app.glitches.tables import Embedding, Glitch
+from app.models.checkpoints import publish_checkpoint
 
 
 def test_a_split_and_a_merge_survive_two_runs(
@@ -442,6 +443,33 @@ def test_a_dismissed_look_stays_dismissed(
         review(session, again.id, Undo(log.done[-1]), author=ADA, last_event_id=log.last_id)
         reviewed = ranked_clusters(session, run.id, ClusterFilters(state="flagged"), limit=5)
         assert [one.id for one in reviewed] == [again.id]
+
+
+@pytest.mark.parametrize("is_medoid_deleted", [False, True])
+def test_a_dismissed_look_stays_dismissed_under_another_checkpoint(
+    session: Session, flagged: records.Cluster, fill: Fill, is_medoid_deleted: bool
+) -> None:
+    decide(session, flagged, Dismiss(is_of_look=True))
+    fill(30, NOVEL)
+    if is_medoid_deleted:
+        session.execute(Glitch.__table__.delete().where(Glitch.id == flagged.medoid_id))
+    later = publish_checkpoint(
+        session,
+        name="later",
+        digest="b" * 64,
+        preprocessing_digest=SMALL.digest(),
+        latent_size=LATENT,
+        manifest={},
+    )
+    rows = [dict(row) for row in session.execute(select(Embedding.__table__)).mappings()]
+    for row in rows:  # a look has another middle there, and is wider
+        mean = np.array(row["mean"])[::-1] * np.array([2.0, 2.0, 1.0, 2.0])
+        row |= {"checkpoint_id": later.id, "mean": mean}
+    session.execute(insert(Embedding), rows)
+    session.expire_all()
+    run, found = cluster_h1(session)
+    assert {one.state for one in found} == {"dismissed"}
+    assert "looks like one whose look ada dismissed" in run.detail
 
 
 def test_nothing_is_lost_over_a_split_a_merge_a_dismissal_and_two_later_runs(
