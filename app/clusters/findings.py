@@ -45,6 +45,10 @@ def _many(n: int, one: str, many: str) -> str:
     return f"{n:,} {one if n == 1 else many}"
 
 
+def _are(n: int) -> str:
+    return f"{n:,} {'is' if n == 1 else 'are'}"
+
+
 def _listed(numbers: Sequence[int]) -> str:
     *first, last = (f"{n:,}" for n in numbers)
     return f"{', '.join(first)} and {last}" if first else last
@@ -58,8 +62,9 @@ def _tested(facts: Facts) -> str:
         else ""
     )
     return (
-        f"{facts['n_flagged']:,} of {facts['n_judged']:,} unlabelled glitches are novel at a "
-        f"false-discovery rate of {facts['fdr']:g}{provided}."
+        f"{facts['n_flagged']:,} of {facts['n_judged']:,} unlabelled glitches "
+        f"{'is' if facts['n_flagged'] == 1 else 'are'} novel at a false-discovery rate of "
+        f"{facts['fdr']:g}{provided}."
     )
 
 
@@ -114,13 +119,17 @@ KINDS: dict[str, str | Callable[[Facts], str]] = {
     "{least} must be novel before any can be flagged: label more, or raise the rate.",
     "too_many": "Only {most} of them were clustered: choose one detector or a lower rate to see "
     "the rest.",
-    "too_few": "{n} glitches are fewer than the minimum cluster size of {min_cluster_size}: "
-    "nothing was clustered.",
+    "too_few": lambda facts: (
+        f"{_many(facts['n'], 'glitch is', 'glitches are')} fewer than the minimum cluster size of "
+        f"{facts['min_cluster_size']}: nothing was clustered."
+    ),
     "waiting": lambda facts: (
         f"{_many(facts['n'], 'glitch', 'glitches')} more, which this test does not flag, wait "
         "for review in clusters that a reviewer made."
     ),
-    "clusters": lambda facts: f"They make {_many(facts['n'], 'cluster', 'clusters')}.",
+    "clusters": lambda facts: (
+        f"{_many(facts['n'], 'cluster was', 'clusters were')} found among them."
+    ),
     "continued": "The cluster of {before} members has now {now}.",
     "held_apart": lambda facts: (
         f"What a decision parted stays apart: parts of {_listed(facts['sizes'])} glitches."
@@ -164,10 +173,10 @@ def trust_sentence(size: int, trust: Facts) -> str:
             named.append(f"{more:,} otherwise")
         parts.append(f"they were not seen alike: {'; '.join(named)}")
     if trust["n_faint"]:
-        parts.append(f"{trust['n_faint']:,} are faint (SNR below {FAINT_SNR:g})")
+        parts.append(f"{_are(trust['n_faint'])} faint (SNR below {FAINT_SNR:g})")
     if trust.get("n_off_centre"):  # earlier versions did not count them
         parts.append(
-            f"{trust['n_off_centre']:,} are off centre (loudest over {OFF_CENTRE_S:g} s from the "
+            f"{_are(trust['n_off_centre'])} off centre (loudest over {OFF_CENTRE_S:g} s from the "
             "middle of their views)"
         )
     if predicted := trust["looks"]:

@@ -55,7 +55,9 @@ def glitch_traversals(session: Session, glitch_id: UUID) -> TraversalRanges:
     """
     glitch = get_glitch(session, glitch_id)
     embedding = get_embedding(session, glitch_id)
-    others = _sample(session, embedding.checkpoint_id, is_simulated=glitch.is_simulated)
+    others = _sample(
+        session, embedding.checkpoint_id, is_simulated=glitch.is_simulated, beside=glitch_id
+    )
     made = TraversalRanges(
         glitch_id, embedding.checkpoint_id, embedding.checkpoint, (), 0, (), len(others)
     )
@@ -155,9 +157,17 @@ def cluster_plane(session: Session, cluster_id: UUID) -> Plane:
 
 
 def _sample(
-    session: Session, checkpoint_id: int, *, is_simulated: bool, without: UUID | None = None
+    session: Session,
+    checkpoint_id: int,
+    *,
+    is_simulated: bool,
+    beside: UUID | None = None,
+    without: UUID | None = None,
 ) -> Vectors:
-    """Posterior means of glitches of one kind: all of few, whole pages at random of many."""
+    """Posterior means of glitches of one kind: all of few, whole pages at random of many.
+
+    Neither the glitch ``beside`` which the others are, nor the members of a cluster, ``without``.
+    """
     pages = session.scalar(
         text("SELECT pg_relation_size(to_regclass(:name)) / 8192"),
         {"name": partition_name(checkpoint_id)},
@@ -171,6 +181,8 @@ def _sample(
     query = select(source.mean).where(
         source.checkpoint_id == checkpoint_id, source.is_simulated.is_(is_simulated)
     )
+    if beside is not None:
+        query = query.where(source.glitch_id != beside)
     if without is not None:
         query = query.where(
             ~exists().where(

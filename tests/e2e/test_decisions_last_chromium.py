@@ -217,7 +217,7 @@ def test_nothing_is_lost_and_nothing_undone(
         run = teller.latest()
         detail = run["detail"]
         assert f"{run['n_flagged']} of {run['n_judged']} unlabelled glitches are novel" in detail
-        assert "They make 3 clusters." in detail
+        assert "3 clusters were found among them." in detail
         kept = len(everyone) - SPLIT_OFF
         assert f"parted stays apart: parts of {kept} and {SPLIT_OFF} glitches." in detail
         assert "has now" not in detail  # nothing came

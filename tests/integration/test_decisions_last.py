@@ -88,7 +88,7 @@ def test_the_few_that_wait_stay_when_all_the_others_are_labelled(
     for _ in range(2):
         run, [waiting] = cluster_now(session)
         assert (waiting.state, members(session, waiting)) == ("flagged", off)
-        assert "They make 1 cluster." in run.detail
+        assert "1 cluster was found among them." in run.detail
         assert "What a decision parted stays apart: parts of 4 glitches." in run.detail
 
 

@@ -76,3 +76,18 @@ def test_large_numbers_are_read_at_a_glance() -> None:
     assert tested.startswith("1,024 of 100,184 unlabelled")
     assert more.startswith("100,000 more")
     assert none.startswith("None of 100,000 unlabelled")
+
+
+def test_one_glitch_is_told_in_the_singular() -> None:
+    findings = [
+        found("tested", n_flagged=1, n_judged=132, fdr=0.1),
+        found("too_few", n=1, min_cluster_size=5),
+        found("clusters", n=1),
+    ]
+    tested, few, clusters = sentences(one.as_json() for one in findings)
+    assert tested.startswith("1 of 132 unlabelled glitches is novel at")
+    assert few == "1 glitch is fewer than the minimum cluster size of 5: nothing was clustered."
+    assert clusters == "1 cluster was found among them."
+    said = trust_sentence(33, {**TRUST, "n_faint": 1, "n_off_centre": 1})
+    assert "1 is faint" in said
+    assert "1 is off centre" in said
