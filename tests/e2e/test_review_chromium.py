@@ -392,6 +392,7 @@ def test_review_is_accessible_and_fits(
             "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
         assert beyond <= 0, (path, width)
+        assert least_text_px(browser) >= 9, (path, width)
         browser.driver.execute_script(axe)
         report = browser.driver.execute_async_script(
             "const done = arguments[0];"
@@ -404,6 +405,17 @@ def test_review_is_accessible_and_fits(
         assert said == [], (path, json.dumps(said, indent=1))
         if path == cluster and width <= 1000:  # the way to the form goes where the form is seen
             assert_shown_beside(browser, way, form)
+
+
+def least_text_px(browser: Browser) -> float:
+    """The size at which the smallest text of a drawing is shown: drawings shrink with the page."""
+    return float(
+        browser.driver.execute_script(
+            "return Math.min(99, ...[...document.querySelectorAll('svg text')]"
+            ".filter((text) => text.getBoundingClientRect().width)"
+            ".map((text) => parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a))"
+        )
+    )
 
 
 def assert_shown_beside(browser: Browser, way: WebElement, form: WebElement) -> None:

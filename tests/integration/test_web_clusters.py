@@ -154,6 +154,7 @@ def test_filters_of_clusters(
 ) -> None:
     page = reviewer.get(f"/ui/clusters?{query}")
     assert page.status == status
+    assert ("Clear all filters" in page.text) == ("passes these filters" in page.text)
     assert sentence in page.text
 
 
