@@ -251,6 +251,21 @@ def test_the_rendered_api_has_the_colours_of_the_pages(browser: Browser) -> None
     assert not is_light()
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_the_rendered_api_is_accessible(browser: Browser, width: int, scheme: str) -> None:
+    browser.look(width, scheme)
+    browser.open("/docs")
+    browser.wait_until_found(".swagger-ui section.models h4[aria-level]")
+    axe = importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text()
+    browser.driver.execute_script(axe)
+    violated = browser.driver.execute_async_script(
+        "const done = arguments[0];"
+        "axe.run({resultTypes: ['violations']}).then((r) => done(r.violations.map((v) => v.id)));"
+    )
+    # Swagger UI's main part, within the page's own, is called a group, which HTML does not foresee.
+    assert violated == ["aria-allowed-role"]
+
+
 def test_no_page_asks_the_network_for_anything_else(
     browser: Browser, glitches: list[GlitchRecord]
 ) -> None:
