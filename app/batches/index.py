@@ -70,6 +70,11 @@ class BatchIndex:
         session.execute(text("DROP TABLE IF EXISTS pg_temp.batch_entry"))
         session.execute(text(_CREATE))
 
+    @property
+    def n_entries(self) -> int:
+        """How many were added."""
+        return self._count
+
     def add(self, kind: str, key: str, content: dict[str, Any]) -> None:
         """Add an entry."""
         self._waiting.append((kind, _bounded(key), json.dumps(content)))

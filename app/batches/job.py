@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from glitch.views import Preprocessing
 
 LABEL_SOURCE = "batch"
+_TELL_EVERY_S = 5.0  # how far a planning is
 _NOT_JUDGED_AGAIN = Judgement(None, None, False, "Nothing was stored, so nothing was judged.")
 
 
@@ -46,7 +49,18 @@ class IngestHandler:
         """The batch's glitches in chunks; what is refused comes last, each with its reason."""
         folder = work_folder(context.data_dir, job.id)
         options = BatchOptions(**job.parameters)
-        yield from BatchPlanner(session, options, context, folder).chunks()
+        told_at = monotonic()
+
+        def heartbeat() -> None:
+            nonlocal told_at
+            context.heartbeat()
+            if monotonic() - told_at >= _TELL_EVERY_S:  # ten million rows take minutes
+                context.note(planner.progress)
+                told_at = monotonic()
+
+        planner = BatchPlanner(session, options, replace(context, heartbeat=heartbeat), folder)
+        yield from planner.chunks()
+        context.note(None)
         storage_of(context.data_dir).keep(folder)
 
     def run_chunk(

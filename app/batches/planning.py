@@ -77,6 +77,12 @@ class BatchPlanner:
         references = options.references
         self._choice = None if references is None else Choice(references)
 
+    @property
+    def progress(self) -> str:
+        """How far the planning is, as a sentence."""
+        read, found = self._index.n_entries, self._n_found
+        return f"{read:,} members and rows are looked through, {found:,} glitches made into parts."
+
     def chunks(self) -> Iterator[ChunkPlan]:
         """The chunks of the batch.
 
