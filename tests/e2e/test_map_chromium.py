@@ -415,6 +415,17 @@ def test_without_webgl_the_page_says_so_and_the_table_works(
         driver.quit()
 
 
+def test_without_scripts_the_page_says_so(browser: Browser) -> None:
+    """It said for ever that the points were being loaded."""
+    browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.open("/ui/map")
+        assert "works without" in browser.find("main .note.warn").text
+        assert not browser.find("#map").is_displayed()
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
 def test_some_of_many_points_are_drawn_before_all(browser: Browser, service: Service) -> None:
     open_map(browser)
     folder = service.settings.data_dir / FOLDER
