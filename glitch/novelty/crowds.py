@@ -25,7 +25,14 @@ from jaxtyping import Bool, Float, Int
 
 from glitch.nearest import MOST_EXACT, nearest_among, nearest_to
 from glitch.novelty.conformal import NEAREST
-from glitch.novelty.episodes import COPY_DISTANCE, EPISODE_S, Times, same_event, standing_for
+from glitch.novelty.episodes import (
+    COPY_DISTANCE,
+    EPISODE_S,
+    Times,
+    are_heads,
+    same_event,
+    standing_for,
+)
 from glitch.types import LatentArray
 
 CROWD = 10
@@ -107,6 +114,13 @@ def crowds_of(
         more, chords = nearest_to(units[lacking], units[index], sought)
         found[lacking], away[lacking] = _other_events(
             lacking, index[more], chords**2 / 2, units, gps_times
+        )
+    lacking = np.nonzero((found < 0).any(axis=1))[0]
+    if len(lacking) and sought < len(index):  # a few events filled all that was sought
+        heads = index[are_heads(units[index], gps_times[index])]
+        more, chords = nearest_to(units[lacking], units[heads], min(sought, len(heads)))
+        found[lacking], away[lacking] = _other_events(
+            lacking, heads[more], chords**2 / 2, units, gps_times
         )
     to_any = away[:, NEAREST - 1]
     is_there = found >= 0

@@ -26,6 +26,7 @@ STORM_S = 86_400.0  # s; one source may repeat itself for hours
 COPY_DISTANCE = 0.01
 # Of the glitches of one stretch of ``EPISODE_S``, so many stand for all where a crowd is sought.
 MOST_OF_EPISODE = 16
+MOST_HEADS = 256  # of a day: so a day of any number takes linear time
 
 Times = Float[np.ndarray, " glitch"]  # s; NaN where not known
 
@@ -119,6 +120,31 @@ def standing_for(units: LatentArray, gps_times: Times) -> Int[np.ndarray, " glit
         members = timed[order[first : first + count]]
         stands[members] = members[_farthest_first(units[members])]
     return stands
+
+
+def are_heads(units: LatentArray, gps_times: Times) -> Bool[np.ndarray, " glitch"]:
+    """Which stand for what repeats them within their day, or where no time is known.
+
+    Of a day's first ``MOST_HEADS`` in the order given each takes out what hardly differs from it,
+    so a source that repeats itself thousands of times leaves few; the others stay.
+
+    Args:
+        units: Vectors of length one, float32, shape (glitch, latent).
+        gps_times: In s; NaN where not known.
+    """
+    days = np.nan_to_num(np.floor(gps_times / STORM_S), nan=-1.0)
+    stays = np.ones(len(units), dtype=np.bool_)
+    order = np.argsort(days, kind="stable")
+    for members in np.split(order, np.nonzero(np.diff(days[order]))[0] + 1):
+        left = members
+        for _ in range(MOST_HEADS):
+            if len(left) < 2:
+                break
+            again = units[left] @ units[left[0]] >= 1 - COPY_DISTANCE
+            again[0] = False
+            stays[left[again]] = False
+            left = left[1:][~again[1:]]
+    return stays
 
 
 def _farthest_first(units: LatentArray) -> Int[np.ndarray, " batch"]:

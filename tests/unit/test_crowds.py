@@ -189,6 +189,30 @@ def test_too_few_other_events_is_no_crowd() -> None:
     assert np.isnan(crowds_of(units, 1000.0 + np.arange(30), np.zeros(30, bool)).to_any).all()
 
 
+@pytest.mark.parametrize("is_timed", [True, False])
+def test_a_source_that_repeats_itself_all_day_hides_no_other_events(
+    monkeypatch: pytest.MonkeyPatch, is_timed: bool
+) -> None:
+    """Its repetitions fill all that is sought: of each day one stands for those alike."""
+    rng = np.random.default_rng(4)
+    source = rng.normal(size=12)
+    others = rng.normal(size=(200, 12))
+    copies = source + 0.02 * rng.normal(size=(1400, 12))
+    units = directions(np.concatenate([others, copies]).astype(np.float32))
+    times = np.concatenate([2e5 * np.arange(200), 1e6 + 61.0 * np.arange(1400)])
+    if not is_timed:
+        times[200:] = np.nan
+    is_known = np.arange(1600) < 150
+    found = crowds_of(units, times, is_known)
+    assert np.isfinite(found.to_any).all()
+    expected = np.sort(1 - units[200:] @ units[:200].T, axis=1)[:, 4]
+    np.testing.assert_allclose(found.to_any[200:], expected, atol=0.02)
+    monkeypatch.setattr(
+        "glitch.novelty.crowds.are_heads", lambda units, _times: np.ones(len(units), dtype=bool)
+    )
+    assert np.isnan(crowds_of(units, times, is_known).to_any[200:]).all()
+
+
 def test_the_score_by_hand_and_by_brute_force() -> None:
     by_hand = Crowds(
         np.array([0.1, 0.3]),

@@ -280,6 +280,9 @@ def test_with_too_short_a_search_one_event_is_flagged(
     monkeypatch.setattr(
         glitch.novelty.crowds, "standing_for", lambda units, _times: np.arange(len(units))
     )
+    monkeypatch.setattr(
+        glitch.novelty.crowds, "are_heads", lambda units, _times: np.ones(len(units), dtype=bool)
+    )
     assert flagged(bed, SITUATIONS["40 pictures of one event"])[3] > 0.1
 
 
