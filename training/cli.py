@@ -5,6 +5,7 @@ Each imports what it needs when it runs: ``glitch-discovery --help`` must not wa
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -39,6 +40,8 @@ Device = Annotated[
     str, typer.Option(help="Where batches are learnt from, as torch names it: cpu, cuda, cuda:1.")
 ]
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # whose errors of writing name no file
+
 
 @cache
 def _console() -> Console:
@@ -55,7 +58,10 @@ def _user_errors() -> Iterator[None]:
         yield
     except (GlitchError, OSError) as error:
         sentence = str(error)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno in _FULL:
+            sentence = f"No room is left ({error.strerror}): make some where this command writes, "
+            sentence += "and start it again."
+        elif isinstance(error, OSError):
             if error.filename is None:
                 raise
             sentence = (

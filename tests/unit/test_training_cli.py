@@ -2,6 +2,7 @@
 
 import csv
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -205,3 +206,20 @@ def test_a_missing_or_broken_picture_folder_is_named(pictures: Path, tmp_path: P
 def test_the_revision_is_a_commit_or_nothing() -> None:
     revision = git_revision()
     assert revision is None or len(revision) == 40
+
+
+def test_a_full_disk_is_told(pictures: Path, tmp_path: Path) -> None:
+    """A page of a mapped file without room for it once ended the process with a bus error."""
+    run = tmp_path / "run"
+    assert invoke("train", configure(tmp_path, pictures), "--folder", run)[0] == 0
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, most[1]))  # of a file, as a quota
+    try:
+        answers = [
+            invoke("export", run, tmp_path / "checkpoint", "--n-seeds", 1),
+            invoke("simulate-pack", tmp_path / "pack", "--per-class", 1),
+        ]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    for code, output in answers:
+        assert (code, "error: No room is left" in output) == (1, True), output

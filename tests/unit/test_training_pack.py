@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from glitch.views import Preprocessing, Views
-from training.data.pack import PackError, join_packs, pack_views, read_pack, write_pack
+from training.data.pack import PackError, join_packs, new_array, pack_views, read_pack, write_pack
 
 
 def views(seed: int) -> Views:
@@ -67,3 +67,10 @@ def test_packs_are_joined_and_keep_only_what_all_of_them_have() -> None:
     np.testing.assert_array_equal(both.twins, both.values + np.uint8(1))
     assert both.parameters is None
     assert join_packs([one]) is one
+
+
+def test_an_array_has_its_room_before_it_is_filled(tmp_path: Path) -> None:
+    """Else a disk that fills up ends the process at some mapped page, without a word."""
+    array = new_array(tmp_path / "values.npy", (1000, 1000), np.uint8)
+    assert (tmp_path / "values.npy").stat().st_blocks * 512 >= array.nbytes
+    assert not array.any()

@@ -8,6 +8,7 @@ mapped, not read, so a pack may be larger than memory.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,10 +95,8 @@ def write_pack(
     """
     folder.mkdir(parents=True, exist_ok=True)
     shape = (n_samples, len(preprocessing.durations_s), preprocessing.n_frequency)
-    values = open_memmap(
-        folder / VALUES_FILE, mode="w+", dtype=np.uint8, shape=(*shape, preprocessing.n_time)
-    )
-    observed = open_memmap(folder / OBSERVED_FILE, mode="w+", dtype=np.bool_, shape=shape)
+    values = new_array(folder / VALUES_FILE, (*shape, preprocessing.n_time), np.uint8)
+    observed = new_array(folder / OBSERVED_FILE, shape, np.bool_)
     labels: list[str] = []
     for index, (label, views) in enumerate(samples):
         values[index], observed[index] = quantise(views), views.observed
@@ -107,6 +106,23 @@ def write_pack(
     values.flush()
     observed.flush()
     write_names(folder, labels, preprocessing)
+
+
+def new_array(
+    path: Path, shape: tuple[int, ...], dtype: type[np.generic]
+) -> np.memmap[tuple[int, ...], np.dtype[np.generic]]:
+    """A new file of an array, mapped, with room for all of it.
+
+    Written to a mapped page that a full disk has no room for, the kernel ends the process.
+
+    Raises:
+        OSError: if there is no room.
+    """
+    array = open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def write_names(folder: Path, labels: Sequence[str], preprocessing: Preprocessing) -> None:

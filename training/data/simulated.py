@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from glitch.simulate import SIMULATED_CLASSES, UNNAMED, in_other_noise, simulate_glitch
 from glitch.strain import StrainViews, views_from_strain
@@ -26,6 +25,7 @@ from training.data.pack import (
     TWINS_FILE,
     VALUES_FILE,
     PackError,
+    new_array,
     quantise,
     write_names,
 )
@@ -130,10 +130,7 @@ def _open_arrays(
     }
     if not is_new:
         return {name: np.load(folder / name, mmap_mode="r+") for name in shapes}
-    return {
-        name: open_memmap(folder / name, mode="w+", shape=shape, dtype=dtype)
-        for name, (shape, dtype) in shapes.items()
-    }
+    return {name: new_array(folder / name, shape, dtype) for name, (shape, dtype) in shapes.items()}
 
 
 def _fill(
