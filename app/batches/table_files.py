@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.decoding.files import kinds_of, open_triggers
 from app.glitches.tables import Glitch
 from glitch.detectors import detector_of_channel, detector_of_file_name
-from glitch.errors import FormatError
+from glitch.errors import FormatError, TooLargeError
 from glitch.tables import (
     Facts,
     TableRow,
@@ -69,7 +69,7 @@ def read_table(path: Path, name: str) -> Iterator[TableRow]:
 
     Raises:
         FormatError: if it is damaged, of a kind that is not read, or has no columns known here.
-        TooLargeError: if its rows are longer than any trigger is.
+        TooLargeError: if its rows are longer than any trigger is, or more than it can hold.
     """
     refuse_unread(path, name)
     if holds_binary_table(path):
@@ -100,6 +100,11 @@ def _refuse_segments(columns: Sequence[str], name: str) -> None:
 def _binary_rows(path: Path, name: str) -> Iterator[TableRow]:
     triggers = open_triggers(path, name)
     table = triggers.table
+    if table.count > path.stat().st_size:  # a few bytes of HDF5 declare any number
+        raise TooLargeError(
+            f"{name} declares {table.count:,} rows, more than a file of its size holds: write its "
+            "rows alone, without reserving room for others."
+        )
     _refuse_segments(table.columns, name)
     ifo = table.ifo or detector_of_channel(table.channel) or detector_of_file_name(name)
     wanted = wanted_columns(table.columns)

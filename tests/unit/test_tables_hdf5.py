@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from gwpy.table import EventTable
 
+from app.batches.table_files import read_table
+from glitch.errors import TooLargeError
 from glitch.tables import Facts, facts_of
 from glitch.tables.hdf5 import holds_triggers, trigger_rows, trigger_table
 
@@ -89,3 +91,20 @@ def test_hdf5_with_text_of_any_length(tmp_path: Path, is_compound: bool) -> None
     facts = facts_of(dict(zip(names, row, strict=True)))
     assert (facts.gps_time, facts.ifo) == ("1126259455.15", "H1")
     assert set(facts.label or "") == {"é"}
+
+
+@pytest.mark.parametrize("is_compound", [True, False])
+def test_rows_that_are_declared_and_not_there_are_refused(
+    tmp_path: Path, is_compound: bool
+) -> None:
+    """As of a table that was made resizable, or of one that is to fill a disk."""
+    path, count = tmp_path / "a.h5", 9_000_000
+    with h5py.File(path, "w") as file:
+        if is_compound:
+            kind = [("time", "f8"), ("snr", "f8")]
+            file.create_dataset("triggers", (count,), kind, chunks=(1000,))
+        else:
+            for name in ("time", "snr"):
+                file.create_dataset(f"triggers/{name}", (count,), "f8", chunks=(1000,))
+    with pytest.raises(TooLargeError, match=f"declares {count:,} rows, more than"):
+        next(read_table(path, "a.h5"))
