@@ -40,6 +40,9 @@ class Frame:
     more_current: str | None  # what the page is called there, if it is one of them
     search: str  # what the search box holds
     notice: str | None  # one sentence about what was just done
+    may_submit: bool = False
+    may_review: bool = False
+    may_manage: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,15 +103,6 @@ class MemberChoice:
     name: str  # for screen readers
     suggested: str | None
     can_choose: bool
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One value that a filter may take."""
-
-    value: str
-    text: str
-    is_chosen: bool
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,15 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from app.core.access import Principal
+from app.core.access import Principal, Role
 from app.frame import words
 from app.frame.contexts import Clock, Frame, NavItem, PageContext, Scheme
 from app.frame.figures import DIVERGING, VIRIDIS
 from app.frame.palette import class_colour
+from glitch.detectors import DETECTORS
+from glitch.observing_runs import OBSERVING_RUNS
+from glitch.tables.exports.formats import FORMATS
+from glitch.views import VIEW_DURATIONS_S
 from glitch_discovery.version import VERSION
 
 APP = Path(__file__).parents[1]  # each room has its own templates and static files
@@ -123,6 +127,7 @@ def render(
 def _frame(request: Request, section: str) -> Frame:
     visitor: Visitor | None = request.state.visitor  # None where looking them up failed
     principal = visitor.principal if visitor else None
+    role = principal.role if principal else 0
     more = tuple(item for item in NAVIGATION if item.is_more)
     query = f"?{request.url.query}" if request.url.query else ""
     is_get = request.method == "GET"
@@ -135,6 +140,9 @@ def _frame(request: Request, section: str) -> Frame:
         csrf=visitor.csrf if visitor else "",
         user=principal.name if principal else None,
         role=principal.role.label if principal else None,
+        may_submit=role >= Role.SUBMITTER,
+        may_review=role >= Role.REVIEWER,
+        may_manage=role >= Role.ADMIN,
         nav=tuple(item for item in NAVIGATION if not item.is_more),
         more=more,
         more_current=next((item.text for item in more if item.name == section), None),
@@ -164,7 +172,12 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    constants: dict[str, Any] = {"viridis": VIRIDIS, "diverging": DIVERGING}
+    constants: dict[str, Any] = {
+        **{"viridis": VIRIDIS, "diverging": DIVERGING, "windows_s": VIEW_DURATIONS_S},
+        **{"detectors": DETECTORS, "observing_runs": OBSERVING_RUNS},
+        **{"origins": words.ORIGIN_TEXTS, "novelties": words.NOVELTY_TEXTS},
+        "formats": {one.name: one.title for one in FORMATS.values()},
+    }
     made.globals.update(constants)
     names = (
         "breakable",

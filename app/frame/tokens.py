@@ -9,11 +9,10 @@ from sqlalchemy.orm import Session
 
 from app.core import access
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
-from app.frame.contexts import Choice, PageContext
+from app.frame.contexts import PageContext
 from app.frame.deps import Admin, CsrfChecked, PageRoute, Reader
 from app.frame.failures import see_other, status_of
 from app.frame.render import render
-from app.frame.words import choices
 from app.server.request_scope import SessionDep
 
 
@@ -36,8 +35,8 @@ class TokensPage(PageContext):
     rows: tuple[access.TokenRecord, ...]
     revoked: tuple[access.TokenRecord, ...]
     own_id: UUID | None  # of the one that this session came in with
-    can_create: bool
-    roles: tuple[Choice, ...]
+    roles: dict[str, str]  # with what each may do
+    typed_role: str
     typed_name: str
     made: MadeToken | None
     error: str | None
@@ -46,10 +45,10 @@ class TokensPage(PageContext):
 router = APIRouter(route_class=PageRoute)
 
 ROLE_TEXTS = {
-    access.Role.READER: "reader: look, search, download",
-    access.Role.SUBMITTER: "submitter: also upload and label",
-    access.Role.REVIEWER: "reviewer: also review clusters and classes",
-    access.Role.ADMIN: "admin: also tokens and models",
+    "reader": "reader: look, search, download",
+    "submitter": "submitter: also upload and label",
+    "reviewer": "reviewer: also review clusters and classes",
+    "admin": "admin: also tokens and models",
 }
 
 
@@ -109,8 +108,8 @@ def _page(
         rows=tuple(token for token in seen if token.revoked_at is None),
         revoked=tuple(token for token in seen if token.revoked_at is not None),
         own_id=principal.token_id,
-        can_create=is_admin,
-        roles=choices({role.label: text for role, text in ROLE_TEXTS.items()}, typed_role),
+        roles=ROLE_TEXTS,
+        typed_role=typed_role,
         typed_name=typed_name[: access.LONGEST_NAME],
         made=made,
         error=error,

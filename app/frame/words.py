@@ -1,13 +1,13 @@
 """Records of the services as people read them: times, numbers, judgements, cards."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
 from markupsafe import Markup, escape
 
-from app.frame.contexts import Card, Choice, Download, Moment, Novelty, NoveltyLevel
+from app.frame.contexts import Card, Download, Moment, Novelty, NoveltyLevel
 from app.glitches.exports.service import DIRECT_ROWS
 from app.glitches.records import GlitchRecord, Neighbour
 from glitch.gps import gps_to_utc
@@ -31,6 +31,11 @@ ORIGIN_TEXTS = {
     "simulated": "simulated",
     "gravityspy": "Gravity Spy",
     "omicron": "Omicron trigger",
+}
+NOVELTY_TEXTS = {
+    "novel": f"novel (p ≤ {NOVEL_P_VALUE:g})",
+    "unusual": f"unusual (p ≤ {UNUSUAL_P_VALUE:g})",
+    "unjudged": "not judged",
 }
 
 
@@ -73,16 +78,6 @@ def seconds(value: float | None) -> str | None:
 def count(number: int, one: str, many: str | None = None) -> str:
     """``1,204 glitches``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def choices(texts: Mapping[str, str], chosen: str) -> tuple[Choice, ...]:
-    """What a list to choose from offers: values with what they are called."""
-    return tuple(Choice(value, text, value == chosen) for value, text in texts.items())
-
-
-def choices_of(names: Iterable[str], chosen: str, none: str = "any") -> tuple[Choice, ...]:
-    """The same of values that are called what they are, under one for none of them."""
-    return choices({"": none} | {name: name for name in names}, chosen)
 
 
 def breakable(name: str) -> Markup:

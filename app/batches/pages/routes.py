@@ -9,19 +9,17 @@ from sqlalchemy.orm import Session
 from app.batches.options import MERGE_WINDOW_S, keep_batch, options_said
 from app.batches.quality import FILTER, MARK
 from app.batches.storage import MOST_LOOSE_FILES, packed
-from app.core.access import Principal, Role
+from app.core.access import Principal
 from app.core.errors import PermissionDeniedError, ServiceError
-from app.frame.contexts import Choice, PageContext
+from app.frame.contexts import PageContext
 from app.frame.deps import CsrfChecked, Reader, Submitter, UploadPageRoute
 from app.frame.failures import see_other, status_of
 from app.frame.render import render
 from app.frame.typed import check_typed, files_chosen, number_typed
-from app.frame.words import ORIGIN_TEXTS, choices, choices_of
 from app.jobs.pages.view import job_href
 from app.jobs.records import JobRecord
 from app.server.request_scope import RuntimeDep, SessionDep
 from app.server.runtime import Runtime
-from glitch.detectors import DETECTORS
 from glitch.errors import GlitchError
 
 
@@ -49,17 +47,13 @@ class BatchPage(PageContext):
     section: ClassVar[str] = "upload"
 
     error: str | None
-    ifos: tuple[Choice, ...]
-    origins: tuple[Choice, ...]
-    segments: tuple[Choice, ...]
+    segments: dict[str, str]  # what may be done with triggers that they exclude
     has_segment_server: bool  # whether flags can be named
     typed: BatchTyped
     has_options: bool  # whether anything was typed: it is shown then
     most_files: int
     limit: str
     limit_bytes: int
-    role: str
-    can_upload: bool
 
 
 router = APIRouter(route_class=UploadPageRoute)
@@ -68,9 +62,9 @@ _SEGMENTS = {FILTER: "passed over", MARK: "stored and marked"}
 
 
 @router.get("/batch")
-def batch_form(request: Request, runtime: RuntimeDep, principal: Reader) -> Response:
+def batch_form(request: Request, runtime: RuntimeDep, _: Reader) -> Response:
     """The empty form."""
-    return render(request, _page(runtime, principal, BatchTyped()))
+    return render(request, _page(runtime, BatchTyped()))
 
 
 @router.post("/batch", dependencies=[CsrfChecked])
@@ -91,7 +85,7 @@ def send_batch(
     except PermissionDeniedError:
         raise
     except (ServiceError, GlitchError) as error:
-        page = _page(runtime, principal, typed, error=str(error))
+        page = _page(runtime, typed, error=str(error))
         return render(request, page, status=status_of(error))
     return see_other(job_href(job), done="batch")
 
@@ -143,24 +137,15 @@ def _without_manifest(files: _Files) -> tuple[_Files, _Files]:
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
-def _page(
-    runtime: Runtime, principal: Principal, typed: BatchTyped, *, error: str | None = None
-) -> BatchPage:
+def _page(runtime: Runtime, typed: BatchTyped, *, error: str | None = None) -> BatchPage:
+    megabytes = runtime.settings.max_batch_mb
     return BatchPage(
         error=error,
-        ifos=choices_of(DETECTORS, typed.ifo, "from the files"),
-        origins=choices({"": "inferred from the files"} | ORIGIN_TEXTS, typed.origin),
-        segments=choices(_SEGMENTS, typed.segments),
+        segments=_SEGMENTS,
         has_segment_server=runtime.settings.segment_server is not None,
         typed=typed,
         has_options=typed != BatchTyped(),
         most_files=MOST_LOOSE_FILES,
-        limit=_size(runtime.settings.max_batch_mb),
+        limit=f"{megabytes / 1000:g} GB" if megabytes >= 1000 else f"{megabytes:g} MB",
         limit_bytes=runtime.settings.max_batch_bytes,
-        role=principal.role.label,
-        can_upload=principal.role >= Role.SUBMITTER,
     )
-
-
-def _size(megabytes: float) -> str:
-    return f"{megabytes / 1000:g} GB" if megabytes >= 1000 else f"{megabytes:g} MB"

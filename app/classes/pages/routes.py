@@ -21,9 +21,9 @@ _NO_REMARK = frozenset({"undo", "redo"})
 
 
 @router.get("/classes")
-def classes(request: Request, session: SessionDep, principal: Reader) -> Response:
+def classes(request: Request, session: SessionDep, _: Reader) -> Response:
     """All classes with how often each occurs."""
-    return render(request, classes_page_of(session, principal))
+    return render(request, classes_page_of(session))
 
 
 @router.post("/classes", dependencies=[CsrfChecked])
@@ -43,7 +43,7 @@ def add(
             )
     except (InvalidRequestError, ConflictError) as error:
         page = classes_page_of(
-            session, principal, error=str(error), typed_name=name, typed_description=description
+            session, error=str(error), typed_name=name, typed_description=description
         )
         return render(request, page, status=status_of(error))
     return see_other(class_href(made.id), done="class-added")

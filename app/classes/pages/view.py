@@ -47,7 +47,6 @@ class ClassesPage(PageContext):
     ifos: tuple[str, ...]
     n_ours: int
     n_unlabelled: int
-    can_add: bool
     error: str | None
     typed_name: str
     typed_description: str
@@ -101,9 +100,6 @@ class ClassPage(PageContext):
     history: tuple[ClassEvent, ...]
     last_event_id: int
     class_names: tuple[str, ...]  # that it can be moved under or merged into
-    can_change: bool
-    can_merge: bool
-    can_retire: bool
     error: str | None
     typed: ChangeTyped  # what a refused form held
 
@@ -118,12 +114,7 @@ def class_href(class_id: int) -> str:
 
 
 def classes_page_of(
-    session: Session,
-    principal: Principal,
-    *,
-    error: str | None = None,
-    typed_name: str = "",
-    typed_description: str = "",
+    session: Session, *, error: str | None = None, typed_name: str = "", typed_description: str = ""
 ) -> ClassesPage:
     """The list of all classes, sub-classes under theirs."""
     known = list_classes(session)
@@ -142,7 +133,6 @@ def classes_page_of(
         ifos=ifos,
         n_ours=sum(record.origin == "ours" for record in known),
         n_unlabelled=seen.get(None, Occurrence()).total,
-        can_add=principal.role >= Role.REVIEWER,
         error=error,
         typed_name=typed_name[:100],
         typed_description=typed_description[:2000],
@@ -193,9 +183,6 @@ def class_page_of(
         history=tuple(reversed(log.events)),
         last_event_id=log.last_id,
         class_names=tuple(one.name for one in known if one.id != record.id and not one.is_retired),
-        can_change=can_change,
-        can_merge=principal.role >= Role.ADMIN,
-        can_retire=can_change and (record.origin == "ours" or principal.role >= Role.ADMIN),
         error=error,
         typed=typed or ChangeTyped(description=record.description, parent=record.parent or ""),
     )

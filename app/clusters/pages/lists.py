@@ -15,18 +15,16 @@ from app.clusters.findings import DOUBTS, doubt_of, sentences
 from app.clusters.pages.view import ClusterCard, cluster_cards
 from app.clusters.pages.words import STATE_TEXTS
 from app.clusters.records import Cluster, ClusteringParameters, Run
-from app.core.access import Principal, Role
 from app.core.errors import InvalidRequestError, NotFoundError
 from app.demo.service import Demonstration, demonstration
-from app.frame.contexts import Choice, ClassCount, PageContext
+from app.frame.contexts import ClassCount, PageContext
 from app.frame.render import SAID
 from app.frame.typed import no_such_filter, stretch_typed
-from app.frame.words import choices, choices_of, count, stamp
+from app.frame.words import count, stamp
 from app.glitches.service import list_glitches
 from app.jobs.pages.view import FollowedJob, followed
 from app.jobs.service import latest_job
 from glitch.detectors import DETECTORS
-from glitch.observing_runs import OBSERVING_RUNS
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,6 @@ class DemoNote:
     """How the demonstration stands, for who looks."""
 
     is_there: bool  # or on its way
-    is_admin: bool  # may remove it, or bring it back
     its_run: str | None  # address of its clusters, where others are shown
 
 
@@ -89,13 +86,10 @@ class ClustersPage(PageContext):
     cards: tuple[ClusterCard, ...]
     states: tuple[ClassCount, ...]
     elsewhere: tuple[tuple[str, str], ...]  # other runs whose clusters wait: address and text
-    runs: tuple[Choice, ...]
-    ifos: tuple[Choice, ...]
-    observing_runs: tuple[Choice, ...]  # observing runs
+    runs: Mapping[str, str]  # by id, as the list to choose from calls them
+    run_id: str
+    asked: Mapping[str, str]  # what the address asks for
     state: str
-    min_size: str
-    start: str
-    end: str
     is_narrowed: bool
     errors: tuple[str, ...]
     next_href: str | None
@@ -105,9 +99,7 @@ class ClustersPage(PageContext):
     demo: DemoNote
     is_empty_catalogue: bool
     is_nothing_new: bool  # the run had no unlabelled glitch to test
-    can_start: bool
     typed: RunTyped
-    run_ifos: tuple[Choice, ...]  # of a new clustering
     start_error: str | None  # why none was started
 
 
@@ -122,7 +114,6 @@ _LONGEST = 60
 def clusters_page_of(
     session: Session,
     params: Mapping[str, str],
-    principal: Principal,
     typed: RunTyped = UNTYPED,
     start_error: str | None = None,
 ) -> ClustersPage:
@@ -180,13 +171,14 @@ def clusters_page_of(
             )
             for name in ("flagged", "promoted", "merged", "dismissed", _EVERY)
         ),
-        runs=choices({str(one.id): _run_text(one) for one in runs}, str(run.id) if run else ""),
-        ifos=choices_of(DETECTORS, values.get("ifo", "")),
-        observing_runs=choices_of(OBSERVING_RUNS, values.get("observing_run", "")),
+        runs={
+            str(one.id): f"{stamp(one.created_at)} · {_kind(one)} · FDR {one.fdr:g} · "
+            f"{count(one.n_clusters, 'cluster')}"
+            for one in runs
+        },
+        run_id=str(run.id) if run else "",
+        asked={**dict.fromkeys(_FIELDS, ""), **values},
         state=chosen_state,
-        min_size=values.get("min_size", ""),
-        start=values.get("start", ""),
-        end=values.get("end", ""),
         is_narrowed=bool(set(values) - {"run", "state", "page"}),
         errors=tuple(errors),
         next_href=_href(values, page=str(page + 1)) if len(found) > PAGE_SIZE else None,
@@ -195,16 +187,13 @@ def clusters_page_of(
         trouble=trouble,
         demo=DemoNote(
             is_there=demo.is_there or demo.is_loading,
-            is_admin=principal.role >= Role.ADMIN,
             its_run=None
             if simulated is None or simulated is run
             else f"/ui/clusters?run={simulated.id}",
         ),
         is_empty_catalogue=run is None and not list_glitches(session, limit=1).items,
         is_nothing_new=run is not None and run.scope == "novel" and not run.n_judged,
-        can_start=principal.role >= Role.SUBMITTER,
         typed=typed,
-        run_ifos=choices_of(DETECTORS, typed.ifo, "all"),
         start_error=start_error,
     )
 
@@ -247,11 +236,6 @@ def _changes(
 def _href(values: Mapping[str, str], **changes: str | None) -> str:
     pairs = [(name, value) for name, value in {**values, **changes}.items() if value]
     return f"/ui/clusters?{urlencode(pairs)}" if pairs else "/ui/clusters"
-
-
-def _run_text(run: Run) -> str:
-    number = count(run.n_clusters, "cluster")
-    return f"{stamp(run.created_at)} · {_kind(run)} · FDR {run.fdr:g} · {number}"
 
 
 def _kind(run: Run) -> str:

@@ -15,7 +15,6 @@ from app.clusters.pages.words import cluster_href
 from app.clusters.review.log import Action
 from app.clusters.review.service import review
 from app.clusters.service import get_cluster, queue_of, start_clustering
-from app.core.access import Principal
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.events import request_of
 from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter
@@ -32,9 +31,9 @@ router = APIRouter(route_class=PageRoute)
 
 @router.get("/clusters")
 @takes_any  # it is said beside the filters
-def clusters(request: Request, session: SessionDep, principal: Reader) -> Response:
+def clusters(request: Request, session: SessionDep, _: Reader) -> Response:
     """The clusters of a run, the most significant first."""
-    return _list_page(request, session, principal)
+    return _list_page(request, session)
 
 
 @router.post("/clusters/runs", dependencies=[CsrfChecked])
@@ -49,19 +48,14 @@ def start(
     try:
         start_clustering(session, typed.parsed(), principal=principal)
     except (InvalidRequestError, GlitchError) as error:
-        return _list_page(request, session, principal, typed=typed, start_error=str(error))
+        return _list_page(request, session, typed, str(error))
     return see_other("/ui/clusters", done="clustering")
 
 
 def _list_page(
-    request: Request,
-    session: Session,
-    principal: Principal,
-    *,
-    typed: RunTyped = UNTYPED,
-    start_error: str | None = None,
+    request: Request, session: Session, typed: RunTyped = UNTYPED, start_error: str | None = None
 ) -> Response:
-    context = clusters_page_of(session, request.query_params, principal, typed, start_error)
+    context = clusters_page_of(session, request.query_params, typed, start_error)
     is_bad = bool(context.errors) or start_error is not None
     return render(request, context, status=400 if is_bad else 200)
 

@@ -134,7 +134,6 @@ class ClusterPage(PageContext):
     merge_offer: str | None  # the class whose name was given to the cluster as a new one
     class_names: tuple[str, ...]
     exports: tuple[Download, ...]
-    can_review: bool
     error: str | None
     typed_new: str
     typed_known: str
@@ -206,9 +205,8 @@ def cluster_page_of(
     windows = () if medoid is None else medoid.views
     window = window_s if window_s in windows else nearest_window(windows, CARD_WINDOW_S)
     window = window or CARD_WINDOW_S
-    can_review = principal.role >= Role.REVIEWER
     elsewhere = _elsewhere(session, cluster)
-    can_choose = can_review and not elsewhere
+    can_choose = principal.role >= Role.REVIEWER and not elsewhere
     members = service.list_members(
         session, cluster.id, order=order, limit=MEMBERS_SHOWN, offset=MEMBERS_SHOWN * (page - 1)
     )
@@ -275,7 +273,6 @@ def cluster_page_of(
         else None,
         class_names=tuple(names),
         exports=export_links(f"/ui/glitches?cluster={cluster.id}"),
-        can_review=can_review,
         error=error,
         typed_new=typed.new_class[:100],
         typed_known=known[:100],

@@ -14,7 +14,7 @@ from app.classes.naming import class_meant, list_classes, usable_class_names
 from app.core.access import Principal, Role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.paging import Page
-from app.frame.contexts import Card, Choice, ClassCount, Download, MemberChoice, PageContext
+from app.frame.contexts import Card, ClassCount, Download, MemberChoice, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer
 from app.frame.failures import see_other
 from app.frame.render import LONGEST_PATH, local_path, render
@@ -24,8 +24,6 @@ from app.glitches.pages.query import (
     UNLABELLED,
     AddressedQuery,
     CatalogueQuery,
-    FilterForm,
-    filter_form,
     parse_catalogue_query,
 )
 from app.glitches.records import GlitchFilters, GlitchRecord
@@ -68,7 +66,8 @@ class CatalogueTable:
     """One page of the catalogue as a table."""
 
     columns: tuple[TableColumn, ...]
-    choices: tuple[Choice, ...]  # of columns
+    titles: Mapping[str, str]  # of all that there might be, by name
+    shown: tuple[str, ...]
     rows: tuple[TableRow, ...]
 
 
@@ -89,7 +88,8 @@ class CataloguePage(PageContext):
     section: ClassVar[str] = "catalogue"
 
     total: str
-    form: FilterForm
+    query: CatalogueQuery
+    classes: tuple[str, ...]  # to look for
     errors: tuple[str, ...]
     windows: tuple[ClassCount, ...]  # links that change the window shown
     counts: tuple[ClassCount, ...]
@@ -101,7 +101,6 @@ class CataloguePage(PageContext):
     here: str  # this page, to come back to
     all_kept: tuple[tuple[str, str], ...]  # the whole address as fields, without its columns
     class_names: tuple[str, ...]
-    can_label: bool
     undo: str | None  # the labels that were just given
     refused: Refused | None  # labels that were not given
     exports: tuple[Download, ...]  # the whole selection as files
@@ -109,7 +108,6 @@ class CataloguePage(PageContext):
     previous_href: str | None
     next_href: str | None
     is_empty_catalogue: bool
-    can_upload: bool
 
 
 router = APIRouter(route_class=PageRoute)
@@ -151,7 +149,8 @@ def _shown(
     total = sum(tally.total for tally in tallies)
     context = CataloguePage(
         total="Catalogue" if errors else count(total, "glitch", "glitches"),
-        form=filter_form(query, tuple(record.name for record in list_classes(session))),
+        query=query,
+        classes=tuple(record.name for record in list_classes(session)),
         errors=errors,
         windows=tuple(
             ClassCount(f"{length:g} s", query.href(window=f"{length:g}"), length == query.window_s)
@@ -166,7 +165,6 @@ def _shown(
         here=query.href(),
         all_kept=tuple(pair for pair in query.pairs(after=None) if pair[0] != "column"),
         class_names=usable_class_names(session),
-        can_label=principal.role >= Role.REVIEWER,
         undo=None if undo is None else str(undo),
         refused=refused,
         ids=tuple(str(glitch.id) for glitch in page.items),
@@ -190,7 +188,6 @@ def _shown(
         previous_href=query.href(after=page.previous) if page.previous else None,
         next_href=query.href(after=page.next) if page.next else None,
         is_empty_catalogue=not total and not query.is_narrowed and not errors,
-        can_upload=principal.role >= Role.SUBMITTER,
     )
     return render(request, context, status=400 if errors or refused else 200)
 
@@ -325,7 +322,8 @@ def catalogue_table(
             )
             for name in shown
         ),
-        choices=tuple(Choice(name, one.title, name in shown) for name, one in _COLUMNS.items()),
+        titles={name: one.title for name, one in _COLUMNS.items()},
+        shown=shown,
         rows=tuple(
             TableRow(
                 str(one.id),

@@ -31,13 +31,7 @@ from app.frame.words import (
 )
 from app.glitches.labels import append_label, list_labels, revoke_label
 from app.glitches.neighbours import find_neighbours
-from app.glitches.pages.query import (
-    AddressedQuery,
-    CatalogueQuery,
-    FilterForm,
-    filter_form,
-    parse_catalogue_query,
-)
+from app.glitches.pages.query import AddressedQuery, CatalogueQuery, parse_catalogue_query
 from app.glitches.records import EmbeddingRecord, GlitchRecord, Label
 from app.glitches.service import find_embedding, find_glitch, list_views
 from app.models.pages.strips import strip_section
@@ -64,14 +58,13 @@ class GlitchPage(PageContext):
     revocable: frozenset[UUID]  # those of them that this visitor may revoke
     suggested: tuple[str, ...]  # by the review of a cluster, not accepted yet
     class_names: tuple[str, ...]
-    can_label: bool
     label_error: str | None
     label_typed: str
     shows: tuple[ClassCount, ...]  # links to what the four panels may show
     show: str  # views, reconstruction or residual
     neighbours: tuple[Card, ...]
     neighbour_classes: str  # "8 Blip, 5 Tomte, 1 unlabelled": what the neighbours are
-    near: FilterForm  # which glitches may be neighbours
+    near: CatalogueQuery  # which glitches may be neighbours
     near_errors: tuple[str, ...]
     traversals: StripSection | None
     share: str  # address to send to a colleague
@@ -116,12 +109,10 @@ def glitch_page_of(
     ``base`` is the service's address as the visitor sees it, for the link to share.
     """
     embedding = find_embedding(session, glitch.id)
-    can_label = principal.role >= Role.SUBMITTER
     errors = list(near.errors)
     labels = tuple(list_labels(session, glitch.id))
     neighbours = () if errors else _neighbours(session, glitch, embedding, near, errors)
     shown = show if embedding else SEEN
-    class_names = usable_class_names(session)
     window_s = nearest_window(glitch.views, CARD_WINDOW_S) or CARD_WINDOW_S
     return GlitchPage(
         glitch=glitch,
@@ -148,18 +139,18 @@ def glitch_page_of(
             label.id
             for label in labels
             if label.revoked_at is None
-            and (principal.role >= Role.REVIEWER or (can_label and label.author == principal.name))
+            and principal.role
+            >= (Role.SUBMITTER if label.author == principal.name else Role.REVIEWER)
         ),
         suggested=suggested_classes(session, [glitch.id]).get(glitch.id, ()),
-        class_names=class_names if can_label else (),
-        can_label=can_label,
+        class_names=usable_class_names(session),
         label_error=label_error,
         label_typed=label_typed,
         shows=_shows(glitch, shown) if embedding else (),
         show=shown,
         neighbours=neighbours,
         neighbour_classes=_neighbour_classes(neighbours),
-        near=filter_form(near, class_names),
+        near=near,
         near_errors=tuple(errors),
         traversals=strip_section(glitch_traversals(session, glitch.id), window_s)
         if embedding

@@ -10,36 +10,18 @@ from uuid import UUID
 from fastapi import Depends, Query, Request
 from fastapi.datastructures import QueryParams
 
-from app.frame.contexts import Choice
 from app.frame.typed import Stretch, no_such_filter, stretch_typed
 from app.frame.words import (
     CARD_WINDOW_S,
     NOVEL_P_VALUE,
+    NOVELTY_TEXTS,
     ORIGIN_TEXTS,
     UNUSUAL_P_VALUE,
-    choices,
-    choices_of,
 )
 from app.glitches.records import GlitchFilters
 from app.server.form_fields import takes_any
 from glitch.detectors import DETECTORS
-from glitch.observing_runs import OBSERVING_RUNS
 from glitch.views import VIEW_DURATIONS_S
-
-
-@dataclass(frozen=True)
-class FilterForm:
-    """The filters as typed, so that a refused value can be corrected in place."""
-
-    ifos: tuple[Choice, ...]
-    labels: tuple[Choice, ...]
-    origins: tuple[Choice, ...]
-    runs: tuple[Choice, ...]
-    novelties: tuple[Choice, ...]
-    typed: Mapping[str, str]  # every field by name, empty where nothing was typed
-    is_narrowed: bool  # whether any filter is set
-    kept: tuple[tuple[str, str], ...]  # what the address says besides, such as the order
-
 
 MAX_CHARACTERS = 100
 UNLABELLED = "-"  # no class can have this name: names start with a letter or a digit
@@ -53,12 +35,6 @@ _TEXT_FIELDS = (
 # the others are of files.
 _KNOWN = {*_TEXT_FIELDS, "ifo", "column", "done", "event", "show", "format", "cluster"}
 _LOOKS = {"window", "view", "sort", "after"}  # what changes how glitches are shown, not which
-_NOVELTIES = {
-    "": "any",
-    "novel": f"novel (p ≤ {NOVEL_P_VALUE:g})",
-    "unusual": f"unusual (p ≤ {UNUSUAL_P_VALUE:g})",
-    "unjudged": "not judged",
-}
 
 
 @dataclass(frozen=True)
@@ -71,6 +47,16 @@ class CatalogueQuery:
     filters: GlitchFilters
     window_s: float
     errors: tuple[str, ...]  # sentences about values that cannot be used
+
+    @property
+    def typed(self) -> Mapping[str, str]:
+        """Every field of the filters by name, so that a refused value can be corrected in place."""
+        return {**dict.fromkeys(_TEXT_FIELDS, ""), **self.values}
+
+    @property
+    def kept(self) -> list[tuple[str, str]]:
+        """What the address says besides the filters, such as the order."""
+        return [pair for pair in self.pairs() if pair[0] in {"column", "view", "sort"}]
 
     @property
     def cursor(self) -> str | None:
@@ -196,9 +182,9 @@ class _Reader:
 
     def novelty(self) -> str:
         novelty = self.values.get("novelty", "")
-        if novelty not in _NOVELTIES:
-            names = ", ".join(name for name in _NOVELTIES if name)
-            self.errors.append(f"“{novelty[:20]}” is no novelty: choose {names}.")
+        if novelty and novelty not in NOVELTY_TEXTS:
+            known = ", ".join(NOVELTY_TEXTS)
+            self.errors.append(f"“{novelty[:20]}” is no novelty: choose {known}.")
         return novelty
 
     def stretch(self) -> Stretch:
@@ -233,25 +219,3 @@ class _Reader:
             for name, low, high in ranges
             if low is not None and high is not None and low > high
         )
-
-
-def filter_form(query: CatalogueQuery, class_names: tuple[str, ...]) -> FilterForm:
-    """The form, filled in as the address says."""
-    values = query.values
-    label = values.get("label", "")
-    names = tuple(dict.fromkeys((*class_names, *query.filters.labels)))
-    detectors = tuple(dict.fromkeys((*DETECTORS, *query.filters.ifos)))
-    return FilterForm(
-        ifos=tuple(Choice(ifo, ifo, ifo in query.ifos) for ifo in detectors),
-        labels=choices(
-            {"": "any", UNLABELLED: "unlabelled"} | {name: name for name in names}, label
-        ),
-        origins=choices({"": "any"} | ORIGIN_TEXTS, "".join(query.filters.origins)),
-        novelties=choices(_NOVELTIES, values.get("novelty", "")),
-        runs=choices_of(OBSERVING_RUNS, values.get("run", "")),
-        typed={**dict.fromkeys(_TEXT_FIELDS, ""), **values},
-        is_narrowed=query.is_narrowed,
-        kept=tuple(
-            (name, value) for name, value in query.pairs() if name in {"column", "view", "sort"}
-        ),
-    )

@@ -13,24 +13,23 @@ from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFil
 from sqlalchemy.orm import Session
 
 from app.classes.naming import usable_class_names
-from app.core.access import Principal, Role
+from app.core.access import Role
 from app.core.errors import InvalidRequestError, PermissionDeniedError, ServiceError
-from app.frame.contexts import Card, Choice, Novelty, PageContext
+from app.frame.contexts import Card, Novelty, PageContext
 from app.frame.deps import CsrfChecked, LookPageRoute, Reader
 from app.frame.failures import explain, see_other
 from app.frame.figures import LatentChart, ViewPanel, latent_chart, view_panels
 from app.frame.render import render
 from app.frame.typed import TimeError, check_typed, files_chosen, number_typed, parse_time
-from app.frame.words import choices, choices_of, glitch_href, neighbour_card, novelty
+from app.frame.words import glitch_href, neighbour_card, novelty
 from app.glitches.assumed import START, assumption
 from app.glitches.embed import Embedded, UploadRequest, embed_upload
 from app.glitches.facts import GlitchFacts
 from app.server.request_scope import RuntimeDep, SessionDep
 from app.server.runtime import Runtime
-from glitch.detectors import DETECTORS
 from glitch.errors import GlitchError
 from glitch.images import render_view
-from glitch.views import VIEW_DURATIONS_S, Views
+from glitch.views import Views
 
 NEIGHBOURS_SHOWN = 20
 
@@ -50,10 +49,9 @@ class LookPage(PageContext):
     latent: LatentChart
     checkpoint: str
     known_href: str | None  # of a stored glitch with the same views
-    can_store: bool
 
 
-def look_page_of(embedded: Embedded, *, can_store: bool) -> LookPage:
+def look_page_of(embedded: Embedded) -> LookPage:
     """The page. Its pictures are in it, since nothing is kept that an address could lead to."""
     upload = embedded.upload
     cards = tuple(neighbour_card(one) for one in embedded.neighbours)
@@ -71,7 +69,6 @@ def look_page_of(embedded: Embedded, *, can_store: bool) -> LookPage:
         latent=latent_chart(embedded.encoding.mean, embedded.encoding.log_variance),
         checkpoint=embedded.checkpoint,
         known_href=cards[0].href if nearest and nearest.distance == 0 else None,
-        can_store=can_store,
     )
 
 
@@ -107,14 +104,9 @@ class UploadPage(PageContext):
 
     error: str | None
     typed: UploadTyped
-    durations: tuple[Choice, ...]
-    ifos: tuple[Choice, ...]
     class_names: tuple[str, ...]
-    suffixes: str  # for the file chooser
     limit: str
     limit_bytes: int
-    role: str
-    can_upload: bool
 
 
 router = APIRouter(route_class=LookPageRoute)
@@ -127,7 +119,6 @@ LABELS = {
     "energy_max": "“Top of the colour scale”",
     "frequency_range": "“Frequency axis”",
 }
-SUFFIXES = ".hdf5,.hdf,.h5,.gwf,.csv,.txt,.gz,.npy,.npz,.png,.jpg,.jpeg"
 
 
 @router.get("/upload")
@@ -136,7 +127,7 @@ def upload_form(
 ) -> Response:
     """The empty form."""
     typed = UploadTyped(store="yes" if principal.role >= Role.SUBMITTER else "")
-    return render(request, _page(session, runtime, principal, typed))
+    return render(request, _page(session, runtime, typed))
 
 
 @router.post("/upload", dependencies=[CsrfChecked])
@@ -167,11 +158,10 @@ def upload(
         field, sentence = known.field if known else None, str(error)
         if field in LABELS:
             sentence = sentence.replace(field, LABELS[field])
-        page = _page(session, runtime, principal, typed, error=sentence)
+        page = _page(session, runtime, typed, error=sentence)
         return render(request, page, status=known.status if known else 400)
     if embedded.glitch is None:
-        look = look_page_of(embedded, can_store=principal.role >= Role.SUBMITTER)
-        return render(request, look, has_own_pictures=True)
+        return render(request, look_page_of(embedded), has_own_pictures=True)
     stored = "stored"
     if assumed := embedded.upload.assumed:
         stored = "stored-centred" if START in assumed else "stored-assumed"
@@ -200,26 +190,12 @@ def _sent(files: list[UploadFile | str], typed: UploadTyped) -> UploadRequest:
 
 
 def _page(
-    session: Session,
-    runtime: Runtime,
-    principal: Principal,
-    typed: UploadTyped,
-    *,
-    error: str | None = None,
+    session: Session, runtime: Runtime, typed: UploadTyped, *, error: str | None = None
 ) -> UploadPage:
     return UploadPage(
         error=error,
         typed=typed,
-        durations=choices(
-            {"": "from the file name"}
-            | {f"{length:g}": f"{length:g} s" for length in VIEW_DURATIONS_S},
-            typed.view_duration_s,
-        ),
-        ifos=choices_of(DETECTORS, typed.ifo, "from the file"),
         class_names=usable_class_names(session),
-        suffixes=SUFFIXES,
         limit=f"{runtime.settings.max_upload_mb:g} MB",
         limit_bytes=runtime.settings.max_upload_bytes,
-        role=principal.role.label,
-        can_upload=principal.role >= Role.SUBMITTER,
     )

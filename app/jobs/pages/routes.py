@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy.orm import Session
 
-from app.core.access import Principal, Role
+from app.core.access import Principal
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from app.core.paging import Page
 from app.frame.contexts import ClassCount
@@ -36,7 +36,7 @@ def jobs(
     *,
     request: Request,
     session: SessionDep,
-    principal: Reader,
+    _: Reader,
     kind: Word = None,
     state: Word = None,
     after: Word = None,
@@ -66,7 +66,6 @@ def jobs(
         ),
         error=error,
         is_narrowed=bool(kind or state),
-        can_start=principal.role >= Role.SUBMITTER,
         first_href=_list_href(kind=kind, state=state) if after else None,
         next_href=_list_href(kind=kind, state=state, after=page.next) if page.next else None,
     )

@@ -52,7 +52,6 @@ class JobsPage(PageContext):
     kinds: tuple[ClassCount, ...]
     error: str | None
     is_narrowed: bool
-    can_start: bool
     first_href: str | None
     next_href: str | None
 

@@ -13,14 +13,13 @@ from sqlalchemy.orm import Session
 from app.classes.naming import class_meant, list_classes, usable_class_names
 from app.clusters.chosen import cluster_by_hand
 from app.clusters.pages.words import STATE_TEXTS, cluster_href
-from app.core.access import Role
 from app.core.errors import NotReadyError
-from app.frame.contexts import Card, Choice, PageContext
+from app.frame.contexts import Card, PageContext
 from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Reviewer, Submitter
 from app.frame.failures import explain, see_other
 from app.frame.palette import class_colour
 from app.frame.render import SECURITY_HEADERS, environment, render
-from app.frame.words import ORIGIN_TEXTS, card, choices, count, stamp
+from app.frame.words import ORIGIN_TEXTS, card, count, stamp
 from app.glitches.exports.service import format_named
 from app.glitches.records import GlitchFilters
 from app.glitches.selection import glitches_in_order
@@ -35,7 +34,6 @@ from app.map.service import map_state, start_drawing, start_placing
 from app.server.answers import export_answer, map_answer, map_ids_answer
 from app.server.request_scope import RuntimeDep, SessionDep
 from glitch import projection as layout
-from glitch.tables.exports.formats import FORMATS
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,7 @@ class MapPage(PageContext):
     job: JobNote | None
     colours: str  # JSON: name of a class -> its colour; "" for no label
     words: str  # JSON: states of clusters and origins, as the other pages call them
-    formats: tuple[Choice, ...]  # that a selection may be downloaded in
     classes: tuple[str, ...]  # that a selection may be labelled as
-    can_order: bool
-    can_label: bool
     most_at_once: int
     acts: tuple[BulkLabel, ...]
 
@@ -83,7 +78,7 @@ _POLICY = SECURITY_HEADERS["Content-Security-Policy"].replace(
 
 
 @router.get("/map")
-def map_page(request: Request, session: SessionDep, principal: Reader) -> Response:
+def map_page(request: Request, session: SessionDep, _: Reader) -> Response:
     """Every glitch as a point; its points are fetched by the page."""
     try:
         state: MapState | None = map_state(session)
@@ -103,10 +98,7 @@ def map_page(request: Request, session: SessionDep, principal: Reader) -> Respon
         job=_job(state.job) if state and state.job else None,
         colours=json.dumps({name: class_colour(name) for name in everything}),
         words=json.dumps({"states": STATE_TEXTS, "origins": ORIGIN_TEXTS}),
-        formats=choices({one.name: one.title for one in FORMATS.values()}, ""),
         classes=names,
-        can_order=principal.role >= Role.SUBMITTER,
-        can_label=principal.role >= Role.REVIEWER,
         most_at_once=MOST_AT_ONCE,
         acts=list_bulk_labels(session),
     )

@@ -12,19 +12,17 @@ from sqlalchemy.orm import Session
 from app.classes.audit import service
 from app.classes.audit.records import Audit, AuditedGlitch, ImpureCluster
 from app.classes.naming import class_meant, usable_class_names
-from app.core.access import Principal, Role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError, NotReadyError
 from app.core.paging import Page
-from app.frame.contexts import Choice, ClassCount, PageContext
+from app.frame.contexts import ClassCount, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter
 from app.frame.failures import see_other, status_of
 from app.frame.render import LONGEST_PATH, local_path, render
-from app.frame.words import ORIGIN_TEXTS, choices, choices_of, count, stamp
+from app.frame.words import count, stamp
 from app.glitches.labels import append_label, revoke_label
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.service import latest_job
 from app.server.request_scope import SessionDep
-from glitch.detectors import DETECTORS
 
 
 @dataclass(frozen=True)
@@ -44,16 +42,12 @@ class AuditPage(PageContext):
     classes: tuple[ClassCount, ...]  # in doubt, the most doubted first
     class_names: tuple[str, ...]
     undo: str | None  # the label that was just given
-    ifos: tuple[Choice, ...]
-    labels: tuple[Choice, ...]
-    suggestions: tuple[Choice, ...]
-    origins: tuple[Choice, ...]
+    asked: Mapping[str, str]  # what the address asks for
     is_narrowed: bool
     errors: tuple[str, ...]
     back: str  # this page with its filters, to come back to after a label
     n_voters: str
     start_error: str | None
-    can_label: bool
     first_href: str | None
     next_href: str | None
 
@@ -84,12 +78,12 @@ def label_audit(
     *,
     request: Request,
     session: SessionDep,
-    principal: Reader,
+    _: Reader,
     asked: Annotated[Asked, Depends()],
     event: UUID | None = None,
 ) -> Response:
     """What the latest audit doubts, the most doubtful first; ``event`` is the label just given."""
-    page = _page(session, principal, vars(asked), undo=event)
+    page = _page(session, vars(asked), undo=event)
     return render(request, page, status=400 if page.errors else 200)
 
 
@@ -104,7 +98,7 @@ def start(
     try:
         job = service.start_audit(session, principal=principal, n_voters=_voters(n_voters))
     except (InvalidRequestError, NotReadyError) as error:
-        page = _page(session, principal, {}, start_error=str(error), n_voters=n_voters)
+        page = _page(session, {}, start_error=str(error), n_voters=n_voters)
         return render(request, page, status=400)
     return see_other(job_href(job), done="audit")
 
@@ -143,7 +137,7 @@ def look_again(
     except (InvalidRequestError, ConflictError) as error:
         session.rollback()
         values = dict(parse_qsl(urlsplit(target).query))
-        page = _page(session, principal, values, label_error=str(error))
+        page = _page(session, values, label_error=str(error))
         return render(request, page, status=status_of(error))
     return see_other(target, done="kept" if act == "keep" else "labelled", event=str(given.id))
 
@@ -162,7 +156,6 @@ def undo(
 
 def _page(
     session: Session,
-    principal: Principal,
     values: dict[str, str],
     *,
     start_error: str | None = None,
@@ -182,7 +175,6 @@ def _page(
     except (InvalidRequestError, NotFoundError) as error:
         errors = (*errors, str(error))
     clusters = service.list_impure_clusters(session, limit=CLUSTERS_SHOWN) if audit else Page()
-    names = usable_class_names(session)
     return AuditPage(
         summary=None if audit is None else _summary(audit),
         note=None if audit is None or audit.is_current else _OUTDATED,
@@ -191,10 +183,7 @@ def _page(
         doubts=doubts.items,
         rare=service.too_few_to_win(session, doubts.items),
         clusters=clusters.items,
-        ifos=_choices(DETECTORS, chosen.get("ifo", "")),
-        labels=_choices(names, chosen.get("label", "")),
-        suggestions=_choices(names, chosen.get("suggestion", "")),
-        origins=choices({"": "any"} | ORIGIN_TEXTS, chosen.get("origin", "")),
+        asked=chosen,
         classes=tuple(
             ClassCount(
                 text=one.name,
@@ -205,14 +194,13 @@ def _page(
             )
             for one in service.rank_doubted_classes(session)
         ),
-        class_names=names,
+        class_names=usable_class_names(session),
         undo=None if undo is None else str(undo),
         is_narrowed=bool(filters),
         errors=errors,
         back=_href(filters),
         n_voters=n_voters[:20],
         start_error=start_error,
-        can_label=principal.role >= Role.SUBMITTER,
         first_href=_href(filters) if "after" in chosen else None,
         next_href=_href({**filters, "after": doubts.next}) if doubts.next else None,
     )
@@ -223,10 +211,6 @@ _OUTDATED = "Another model serves by now: its latent space was not looked at. Au
 
 def _href(values: dict[str, str]) -> str:
     return f"{PATH}?{urlencode(values)}" if values else PATH
-
-
-def _choices(names: tuple[str, ...], chosen: str) -> tuple[Choice, ...]:
-    return choices_of(names if chosen in {"", *names} else (*names, chosen), chosen)
 
 
 def _summary(audit: Audit) -> str:
