@@ -5,8 +5,9 @@ Those that were seen otherwise than the references are encoded again, by what bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -53,7 +54,9 @@ class Reencoding:
             for start in range(0, len(places), _AT_ONCE):
                 block = ids(places[start : start + _AT_ONCE])
                 views = stored_views(session, block, recipe)
-                masked = [_under(views[one], mask) for one in block]
+                for one in block:
+                    views[one].values[~mask] = 0  # our own copies
+                masked = [Views(views[one].values, mask, recipe) for one in block]
                 parts.append(encoder.means(masked))
                 self.heartbeat()
             return np.concatenate(parts)
@@ -68,12 +71,6 @@ class Reencoding:
             labelled & pool.is_reference & (counts[numbers] >= LEAST_OF_CLASS),
             encode,
         )
-
-
-def _under(views: Views, mask: ObservedArray) -> Views:
-    values = views.values.copy()
-    values[~mask] = 0
-    return Views(values, mask, views.preprocessing)
 
 
 _FETCHED = 10_000
@@ -102,6 +99,24 @@ class Tested:
     def ids(self, chosen: np.ndarray) -> list[UUID]:
         """The ids of those at these positions."""
         return _ids(self.keys, chosen)
+
+
+_NONE = Tested(np.empty(0, "S16"), np.empty(0), np.empty(0), np.empty(0), np.empty(0, np.int64))
+
+
+def joined(parts: Sequence[Tested]) -> Tested:
+    """Those of several populations as one, but for their recurrences."""
+    names = ("keys", "p_values", "scores", "weights", "predicted")
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(one, name) for one in (_NONE, *parts)]) for name in names
+    }
+    return Tested(
+        **columns,
+        slant=reduce(Slant.plus, (one.slant for one in parts), NO_SLANT),
+        aside=reduce(Aside.plus, (one.aside for one in parts), NOT_ASIDE),
+        n_unjudged=sum(one.n_unjudged for one in parts),
+        n_otherwise=sum(one.n_otherwise for one in parts),
+    )
 
 
 def _ids(keys: np.ndarray, chosen: np.ndarray) -> list[UUID]:

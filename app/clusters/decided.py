@@ -158,8 +158,8 @@ def _hold_splits(
         labels = _labels_of(parts[one.members], [groups[identity] for identity in identities])
         pieces = np.unique(labels[labels >= 0])
         if len(pieces) < 2:
-            piece = _most_of(parts[one.members])
-            if piece >= 0 and is_waiting[piece]:
+            [(piece, n)] = Counter(parts[one.members].tolist()).most_common(1)
+            if n >= ALIKE * len(one.members) and piece >= 0 and is_waiting[piece]:
                 owners[one.members], sure[one.members] = piece, one.probabilities
             else:
                 owners[one.members] = -1
@@ -261,7 +261,7 @@ def decided_among(
         )
         .group_by(ClusterMember.cluster_id)
     )
-    counts: dict[UUID, int] = {row[0]: row[1] for row in rows}
+    counts = dict(rows.all())
     return [(one, counts[one.cluster.id]) for one in decisions if one.cluster.id in counts]
 
 
@@ -380,12 +380,6 @@ def _latest(
         .order_by(Cluster.id)
     )
     return {row.identity: row for row in rows}
-
-
-def _most_of(parts: Int[np.ndarray, " member"]) -> int:
-    """The part that half or more of the members are of; -1 for none."""
-    [(piece, number)] = Counter(parts.tolist()).most_common(1)
-    return piece if number >= ALIKE * len(parts) else -1
 
 
 def _labels_of(parts: Int[np.ndarray, " member"], families: Sequence[UUID]) -> np.ndarray:

@@ -72,7 +72,12 @@ def run_clustering(
         again = Reencoding(partial(encoder, checkpoint.digest), heartbeat)
     selection = select_novel(session, checkpoint.id, parameters, again)
     heartbeat()
-    clusters = _cluster(selection, parameters, heartbeat)
+    clusters: list[FoundCluster] = []
+    if len(selection.ids) >= parameters.min_cluster_size:
+        # The selection has a fixed order, so the same catalogue gives the same clusters.
+        chance = np.random.default_rng(_SEED)
+        size = parameters.min_cluster_size
+        clusters = find_clusters(selection.vectors, size, chance, heartbeat)
     continued: dict[UUID, str] = {}
     while True:  # again where somebody decided about a cluster meanwhile
         _states_now(session, continued)  # and the second time nobody does
@@ -108,12 +113,13 @@ def _store(
     heartbeat: Callable[[], None],
 ) -> dict[UUID, str]:
     """Store the run with its clusters; the states of the earlier ones that these continue."""
-    previous = _latest_run(session, parameters)
+    latest = ClusteringRun.created_at.desc(), ClusteringRun.id.desc()
+    of_kind = select(ClusteringRun.id).where(*is_of_kind(parameters)).order_by(*latest)
     units = unit_vectors(selection.vectors)
     parts = hold_reviewed(session, parameters, selection.ids, units, clusters)
     in_some = {index for part in parts for index in part.cluster.members.tolist()}
     run.id = uuid7()
-    run.previous_run_id = previous.id if previous else None
+    run.previous_run_id = session.scalar(of_kind.limit(1))
     run.scope, run.ifo, run.is_simulated = parameters.scope, parameters.ifo, parameters.is_simulated
     run.fdr, run.min_cluster_size = parameters.fdr, parameters.min_cluster_size
     run.p_threshold, run.n_judged = selection.threshold, selection.n_judged
@@ -140,46 +146,18 @@ def _store(
     if store.held:
         about.insert(0, found("held_apart", sizes=sorted(store.held, reverse=True)))
     run.n_clusters = store.n_stored
+    counted = found("clusters", n=store.n_stored)  # those apart by a decision included
+    if run.n_clustered < parameters.min_cluster_size and not store.n_stored:
+        counted = found("too_few", n=run.n_clustered, min_cluster_size=run.min_cluster_size)
     findings = [
         *selection.findings,
-        *_counted(selection, parameters, store.n_stored),
+        *([counted] if run.n_clustered or run.n_judged else []),  # else the selection says why
         *about,
         *(one.finding for one in selection.returned),
     ]
     run.findings = [one.as_json() for one in findings]
     session.flush()
     return continued
-
-
-def _cluster(
-    selection: Selection, parameters: ClusteringParameters, heartbeat: Callable[[], None]
-) -> list[FoundCluster]:
-    if len(selection.ids) < parameters.min_cluster_size:
-        return []
-    # The selection has a fixed order, so the same catalogue gives the same clusters.
-    return find_clusters(
-        selection.vectors, parameters.min_cluster_size, np.random.default_rng(_SEED), heartbeat
-    )
-
-
-def _counted(selection: Selection, parameters: ClusteringParameters, n_kept: int) -> list[Finding]:
-    """How many clusters there are, those apart by a decision included."""
-    n = len(selection.ids)
-    if not n and not selection.n_judged:
-        return []  # the selection says why
-    if n < parameters.min_cluster_size and not n_kept:
-        return [found("too_few", n=n, min_cluster_size=parameters.min_cluster_size)]
-    return [found("clusters", n=n_kept)]
-
-
-def _latest_run(session: Session, parameters: ClusteringParameters) -> ClusteringRun | None:
-    """The run before of the same kind."""
-    return session.scalar(
-        select(ClusteringRun)
-        .where(*is_of_kind(parameters))
-        .order_by(ClusteringRun.created_at.desc(), ClusteringRun.id.desc())
-        .limit(1)
-    )
 
 
 def _match(

@@ -4,7 +4,6 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import reduce
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.classes.tables import GlitchClass
-from app.clusters.crowds import Reencoding, Tested, tested_as_crowds
+from app.clusters.crowds import Reencoding, joined, tested_as_crowds
 from app.clusters.decided import waiting_members
 from app.clusters.findings import Finding, found
 from app.clusters.records import ClusteringParameters
@@ -22,9 +21,8 @@ from app.core.database import is_any_of
 from app.glitches.tables import Embedding, Glitch
 from glitch.clustering.dormancy import Recurrence
 from glitch.novelty import LEAST_OF_CLASS
-from glitch.novelty.fair_sample import NO_SLANT, SIGMAS, Slant
+from glitch.novelty.fair_sample import SIGMAS
 from glitch.novelty.false_discovery import flagging_threshold, least_flaggable
-from glitch.novelty.two_samples import NOT_ASIDE, Aside
 from glitch.types import LatentArray
 
 _GONE = ("retired", "withdrawn")
@@ -83,7 +81,7 @@ class Selection:
     gps_times: list[Decimal | None]
     vectors: LatentArray
     weights: Float[np.ndarray, " glitch"]  # what each counts for: a burst as one
-    predicted: Mapping[bytes, int]  # by id: the class that the nearest references of each are of
+    predicted: Mapping[UUID, int]  # of the flagged: the class of the nearest references of each
     n_judged: int
     n_unjudged: int
     n_flagged: int
@@ -112,7 +110,12 @@ def select_novel(
     They are tested as a crowd (``glitch.novelty.crowds``), one detector after the other; memory
     holds the vectors of one detector.
     """
-    population = _population(checkpoint_id, parameters)
+    population: list[ColumnElement[bool]] = [
+        Embedding.checkpoint_id == checkpoint_id,
+        Embedding.is_simulated.is_(parameters.is_simulated),
+    ]
+    if parameters.ifo is not None:
+        population.append(Embedding.ifo == parameters.ifo)
     # The label decides what is known: only unlabelled glitches are asked whether they are novel.
     tested = [*population, Glitch.class_id.is_(None)]
     ifos = list(_count_by_ifo(session, tested))
@@ -124,33 +127,30 @@ def select_novel(
     dormancy = (
         None if parameters.is_simulated else (parameters.dormant_days, parameters.min_cluster_size)
     )
-    tests = [
-        tested_as_crowds(session, checkpoint_id, (ifo, parameters.is_simulated), dormancy, again)
+    by_ifo = {
+        ifo: tested_as_crowds(
+            session, checkpoint_id, (ifo, parameters.is_simulated), dormancy, again
+        )
         for ifo in ifos
-    ]
-    n_unjudged += sum(one.n_unjudged for one in tests)
-    judged_by_ifo = {
-        ifo: float(one.weights.sum()) for ifo, one in zip(ifos, tests, strict=True) if one.n_judged
     }
-    p_values = np.concatenate([np.empty(0), *(one.p_values for one in tests)])
-    weights = np.concatenate([np.empty(0), *(one.weights for one in tests)])
-    values, at = np.unique(p_values, return_inverse=True)
-    threshold = flagging_threshold(values, np.bincount(at, weights), parameters.fdr)
-    n_judged = len(p_values)
-    n_flagged = 0 if threshold is None else int((p_values <= threshold).sum())
+    tests = joined(list(by_ifo.values()))
+    n_judged, n_unjudged = tests.n_judged, n_unjudged + tests.n_unjudged
+    judged_by_ifo = {ifo: float(one.weights.sum()) for ifo, one in by_ifo.items() if one.n_judged}
+    values, at = np.unique(tests.p_values, return_inverse=True)
+    threshold = flagging_threshold(values, np.bincount(at, tests.weights), parameters.fdr)
+    flagged = np.flatnonzero(tests.p_values <= (-1 if threshold is None else threshold))
+    n_flagged = len(flagged)
     findings = _about_tests(parameters, n_judged, n_unjudged, n_flagged)
     # Said at once, because they take back what was just said.
-    slant = reduce(Slant.plus, (one.slant for one in tests), NO_SLANT)
-    if slant.sigmas >= SIGMAS:
-        findings.insert(1, found("typical_labels", sigmas=round(slant.sigmas, 1)))
-    aside = reduce(Aside.plus, (one.aside for one in tests), NOT_ASIDE)
-    if aside.is_told:
-        findings.insert(1, found("labels_aside", in_100=round(100 * aside.excess)))
-    if n_otherwise := sum(one.n_otherwise for one in tests):
-        findings.append(found("seen_otherwise", n=n_otherwise))
+    if tests.slant.sigmas >= SIGMAS:
+        findings.insert(1, found("typical_labels", sigmas=round(tests.slant.sigmas, 1)))
+    if tests.aside.is_told:
+        findings.insert(1, found("labels_aside", in_100=round(100 * tests.aside.excess)))
+    if tests.n_otherwise:
+        findings.append(found("seen_otherwise", n=tests.n_otherwise))
     if n_judged and threshold is None and calibration_by_ifo:
         least = min(
-            least_flaggable(math.ceil(weights.sum()), count, parameters.fdr)
+            least_flaggable(math.ceil(tests.weights.sum()), count, parameters.fdr)
             for count in calibration_by_ifo.values()
         )
         if least > 1:  # else it is no lack of labels that nothing is flagged
@@ -164,11 +164,12 @@ def select_novel(
         chosen: list[Any] = population
         n_chosen = _count(session, population)
     else:
-        flagged = _most_novel(tests, threshold)
-        waiting = set(waiting_members(session, parameters)) - set(flagged)
+        by_novelty = (tests.keys[flagged], -tests.scores[flagged], tests.p_values[flagged])
+        novel = tests.ids(flagged[np.lexsort(by_novelty)[:MOST_CLUSTERED]])
+        waiting = set(waiting_members(session, parameters)) - set(novel)
         if waiting:
             findings.append(found("waiting", n=len(waiting)))
-        chosen = [*population, is_any_of(Embedding.glitch_id, [*flagged, *waiting])]
+        chosen = [*population, is_any_of(Embedding.glitch_id, [*novel, *waiting])]
         n_chosen = n_flagged
     rows = session.execute(
         select(Embedding.glitch_id, Glitch.ifo, Glitch.gps_time, Embedding.mean)
@@ -179,20 +180,19 @@ def select_novel(
     ).all()
     if n_chosen > MOST_CLUSTERED:
         findings.append(found("too_many", most=MOST_CLUSTERED))
-    counts_for = _weights_of(tests)
+    of_bursts = np.flatnonzero(tests.weights < 1)
+    weights = dict(zip(tests.ids(of_bursts), tests.weights[of_bursts], strict=True))
     return Selection(
         **columns_of(rows),
-        weights=np.array([counts_for.get(row[0].bytes, 1.0) for row in rows]),
-        predicted=_predicted_of(tests, threshold),
+        weights=np.array([weights.get(row[0], 1.0) for row in rows]),
+        predicted=dict(zip(tests.ids(flagged), tests.predicted[flagged].tolist(), strict=True)),
         n_judged=n_judged,
         n_unjudged=n_unjudged,
         n_flagged=n_flagged,
         threshold=threshold,
         judged_by_ifo=judged_by_ifo,
         calibration_by_ifo=calibration_by_ifo,
-        returned=returned(
-            session, {ifo: one.recurrences for ifo, one in zip(ifos, tests, strict=True)}
-        ),
+        returned=returned(session, {ifo: one.recurrences for ifo, one in by_ifo.items()}),
         findings=findings,
     )
 
@@ -237,53 +237,6 @@ def _few_labels(
         and ((name, ifo) in counts or most[name] >= LEAST_OF_CLASS)
     ]
     return [found("few_labels", classes=few[:MOST_NAMED], n=len(few))] if few else []
-
-
-def _most_novel(tests: list[Tested], threshold: float | None) -> list[UUID]:
-    """The flagged ones; the most novel ``MOST_CLUSTERED`` where they are more."""
-    if threshold is None:
-        return []
-    flagged = [np.nonzero(one.p_values <= threshold)[0] for one in tests]
-    found = [
-        (p_value, -score, key)
-        for one, chosen in zip(tests, flagged, strict=True)
-        for p_value, score, key in zip(
-            one.p_values[chosen], one.scores[chosen], one.ids(chosen), strict=True
-        )
-    ]
-    return [key for _, _, key in sorted(found)[:MOST_CLUSTERED]]
-
-
-def _predicted_of(tests: list[Tested], threshold: float | None) -> dict[bytes, int]:
-    """What the flagged ones look like, by id."""
-    if threshold is None:
-        return {}
-    return {
-        key.bytes: int(class_id)
-        for one in tests
-        for chosen in [np.nonzero(one.p_values <= threshold)[0]]
-        for key, class_id in zip(one.ids(chosen), one.predicted[chosen], strict=True)
-    }
-
-
-def _weights_of(tests: list[Tested]) -> dict[bytes, float]:
-    """What the tested glitches of bursts count for, by id; others count for one."""
-    return {
-        key.bytes: float(weight)
-        for one in tests
-        for chosen in [np.nonzero(one.weights < 1)[0]]
-        for key, weight in zip(one.ids(chosen), one.weights[chosen], strict=True)
-    }
-
-
-def _population(checkpoint_id: int, parameters: ClusteringParameters) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [
-        Embedding.checkpoint_id == checkpoint_id,
-        Embedding.is_simulated.is_(parameters.is_simulated),
-    ]
-    if parameters.ifo is not None:
-        conditions.append(Embedding.ifo == parameters.ifo)
-    return conditions
 
 
 def _count(session: Session, conditions: list[Any]) -> int:

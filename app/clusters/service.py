@@ -268,13 +268,9 @@ def queue_of(session: Session, cluster: records.Cluster) -> Queue:
 
 def count_by_state(session: Session, run_id: UUID, filters: ClusterFilters) -> dict[str, int]:
     """How many clusters of a run are in each state, whatever state the filters ask for."""
-    others = replace(filters, state=None)
-    rows = session.execute(
-        select(Cluster.state, func.count())
-        .where(Cluster.run_id == run_id, *_shown(others))
-        .group_by(Cluster.state)
-    )
-    return {row[0]: row[1] for row in rows}
+    shown = Cluster.run_id == run_id, *_shown(replace(filters, state=None))
+    counts = select(Cluster.state, func.count()).where(*shown).group_by(Cluster.state)
+    return dict(session.execute(counts).all())
 
 
 def _shown(filters: ClusterFilters) -> list[ColumnElement[bool]]:
@@ -400,13 +396,10 @@ CHANGES = ("new", "grown", "shrunk", "same")
 
 @dataclass(frozen=True)
 class Changes:
-    """How many clusters of a run are new since the one before, and so on."""
+    """How a run differs from the one before."""
 
     previous_made: datetime
-    new: int
-    grown: int
-    shrunk: int
-    same: int
+    of: dict[str, int]  # its clusters by ``CHANGES``
     # What became of the clusters of the run before that this one did not find again.
     labelled: int  # all their members carry labels now
     decided: int  # named, merged or dismissed, and not found again
@@ -446,7 +439,6 @@ def changes_since(session: Session, run: Run) -> Changes | None:
             ~exists().where(later.run_id == run.id, later.identity == Cluster.identity),
         )
     ).one()
-    new, grown, shrunk, same = (int(number) for number in counts)
     return Changes(
-        previous.created_at, new, grown, shrunk, same, int(labelled), int(decided), int(lost)
+        previous.created_at, dict(zip(CHANGES, counts, strict=True)), labelled, decided, lost
     )

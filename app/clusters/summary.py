@@ -209,17 +209,9 @@ def trust_in(
             ),
         ).where(is_any_of(Glitch.id, members))
     ).one()
-    predicted: dict[int, int] = {}
-    for index in cluster.members:
-        class_id = selection.predicted.get(selection.ids[index].bytes)
-        if class_id is not None:
-            predicted[class_id] = predicted.get(class_id, 0) + 1
-    names = {
-        row.id: row.name
-        for row in session.execute(
-            select(GlitchClass.id, GlitchClass.name).where(GlitchClass.id.in_(predicted))
-        )
-    }
+    predicted = Counter(selection.predicted[one] for one in members if one in selection.predicted)
+    named = select(GlitchClass.id, GlitchClass.name).where(GlitchClass.id.in_(predicted))
+    names = dict(session.execute(named).all())
     return {
         "n_timed": timed,
         "n_faint": faint,
@@ -227,7 +219,7 @@ def trust_in(
         "seen": [{"condition": condition, "n": n} for condition, n in seen],
         "looks": [
             {"label": names[class_id], "n": n}
-            for class_id, n in sorted(predicted.items(), key=lambda one: -one[1])
+            for class_id, n in predicted.most_common()
             if class_id in names
         ],
     }

@@ -207,20 +207,16 @@ def _changes(
     changed = service.changes_since(session, run)
     if changed is None:
         return (), "This is the first run of its kind: everything in it is new."
-    words = {
-        "new": f"{changed.new:,} new",
-        "grown": f"{changed.grown:,} grew",
-        "shrunk": f"{changed.shrunk:,} shrank",
-        "same": f"{changed.same:,} as before",
-    }
+    words = {"new": "new", "grown": "grew", "shrunk": "shrank", "same": "as before"}
+    chosen = values.get("change")
     links = tuple(
         ClassCount(
-            text=text,
-            href=_href(values, change=None if values.get("change") == name else name, page=None),
-            is_chosen=values.get("change") == name,
+            text=f"{number:,} {words[name]}",
+            href=_href(values, change=None if chosen == name else name, page=None),
+            is_chosen=chosen == name,
         )
-        for name, text in words.items()
-        if getattr(changed, name) or values.get("change") == name
+        for name, number in changed.of.items()
+        if number or chosen == name
     )
     fates = [
         (changed.labelled, "all labelled since"),
