@@ -25,12 +25,7 @@ Values = dict[str, Any]
 def wanted_values(
     session: Session, known: GlitchClass, change: log.Simple
 ) -> tuple[Values, Values]:
-    """The columns that a change sets, and what the history is to say besides.
-
-    Raises:
-        InvalidRequestError: if the new value cannot be; says why.
-        ConflictError: if it contradicts the other classes, or is what it was.
-    """
+    """The columns that a change sets, and what the history is to say besides."""
     if isinstance(change, log.RenameRequest):
         return _renamed(session, known, change), {}
     if isinstance(change, log.DescribeRequest):
@@ -47,11 +42,7 @@ def wanted_values(
 
 
 def check_values(session: Session, known: GlitchClass, values: Mapping[str, Any]) -> None:
-    """Refuse values that other classes leave no room for by now.
-
-    Raises:
-        ConflictError: a name that was taken, a parent that is gone or lies below.
-    """
+    """Refuse values that other classes leave no room for by now."""
     if "name" in values:
         naming.refuse_taken(session, values["name"], by_other_than=known.id)
     if values.get("parent_id") is not None:
@@ -135,10 +126,6 @@ def merge_into(
 
     These labels carry the merge as their source, so that its undo revokes those and no others,
     whatever was labelled in between.
-
-    Raises:
-        InvalidRequestError: if there is no such class, or it is the same.
-        ConflictError: if one of them is retired, suggestions wait, or sub-classes stand in the way.
     """
     into = mergeable_into(session, known, name)
     # Who labels a glitch holds a key share of the class (app.glitches.labels): wait for them, so
@@ -187,11 +174,7 @@ def merge_into(
 def take_back_merge(
     session: Session, known: GlitchClass, memory: Mapping[str, Any], event_id: int
 ) -> None:
-    """Revoke the labels of the merge and put the sub-classes back.
-
-    Raises:
-        ConflictError: if a sub-class was moved since.
-    """
+    """Revoke the labels of the merge and put the sub-classes back."""
     refuse_strayed(session, memory)
     children = [int(one) for one in memory["children"]]
     revoke_labels_of_source(session, source_of(event_id), revoked_by="undo of a merge")

@@ -117,9 +117,6 @@ def store_chosen(
     """Store a flagged cluster in a run: of these members, each with how surely it belongs.
 
     ``more`` is what its summary says besides, ``previous`` the cluster that it is a part of.
-
-    Raises:
-        ConflictError: if a member has no embedding of the run's model.
     """
     chosen = _select(session, run, sorted(probabilities))
     everyone = np.arange(len(chosen.ids))

@@ -30,12 +30,7 @@ def reach_of(chord: float) -> float:
 
 
 def seen_before(session: Session, cluster_id: UUID) -> SeenBefore:
-    """Glitches of the catalogue, labelled or not, as near to the medoid as nine in ten members.
-
-    Raises:
-        NotFoundError: if there is no such cluster.
-        ConflictError: if its medoid was deleted.
-    """
+    """Glitches of the catalogue, labelled or not, as near to the medoid as nine in ten members."""
     cluster = get_cluster(session, cluster_id)
     run = session.get_one(ClusteringRun, cluster.run_id)
     medoid = session.scalar(

@@ -32,12 +32,7 @@ class ClusteringParameters:
     dormant_days: int = DORMANT_DAYS  # days with data and without a class: then it is dormant
 
     def check(self) -> None:
-        """Refuse what no clustering can be made with.
-
-        Raises:
-            InvalidRequestError: with the value that would do.
-            GlitchError: if the false-discovery rate is none.
-        """
+        """Refuse what no clustering can be made with."""
         check_fdr(self.fdr)
         if not LEAST_CLUSTER_SIZE <= self.min_cluster_size <= LARGEST_MIN_CLUSTER_SIZE:
             raise InvalidRequestError(

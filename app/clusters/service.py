@@ -80,11 +80,7 @@ def get_run(session: Session, run_id: UUID) -> Run:
 
 
 def list_runs(session: Session, *, limit: int = 50, cursor: str | None = None) -> Page[Run]:
-    """Clusterings, latest first.
-
-    Raises:
-        InvalidRequestError: if the limit or the cursor means nothing.
-    """
+    """Clusterings, latest first."""
     check_limit(limit, LARGEST_PAGE)
     order = (ClusteringRun.created_at, True), (ClusteringRun.id, True)
     query = select(ClusteringRun)
@@ -102,12 +98,7 @@ def list_clusters(
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[records.Cluster]:
-    """Clusters of a run, or one cluster through all runs, largest first; else of the latest run.
-
-    Raises:
-        InvalidRequestError: if a filter, the limit or the cursor means nothing.
-        NotFoundError: if there is no such run.
-    """
+    """Clusters of a run, or one cluster through all runs, largest first; else of the latest run."""
     check_limit(limit, LARGEST_PAGE)
     query = select(Cluster)
     if run_id is not None or identity is None:
@@ -181,10 +172,6 @@ def list_members(
     """The members of a cluster, from its medoid outwards, or from the earliest on.
 
     A cursor is of the order by distance.
-
-    Raises:
-        NotFoundError: if there is no such cluster.
-        InvalidRequestError: if the limit or the cursor means nothing.
     """
     get_cluster(session, cluster_id)
     check_limit(limit, LARGEST_PAGE)
@@ -220,11 +207,7 @@ _LATEST_LOOKED_AT = 300
 def ranked_clusters(
     session: Session, run_id: UUID, filters: ClusterFilters, *, limit: int, offset: int = 0
 ) -> list[records.Cluster]:
-    """Clusters of a run, the most significant first; of two as significant, the larger.
-
-    Raises:
-        InvalidRequestError: if the detector is none.
-    """
+    """Clusters of a run, the most significant first; of two as significant, the larger."""
     query = (
         select(Cluster)
         .where(Cluster.run_id == run_id, *_shown(filters))

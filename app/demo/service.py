@@ -53,12 +53,7 @@ def start_at_first(session: Session, per_class: int) -> JobRecord | None:
 
 
 def start_demonstration(session: Session, *, principal: Principal) -> JobRecord:
-    """Have the workers load it, or what is missing of it: as large as it was before.
-
-    Raises:
-        PermissionDeniedError: if the caller is no admin.
-        NotReadyError: if no checkpoint is active.
-    """
+    """Have the workers load it, or what is missing of it: as large as it was before."""
     require_role(principal, Role.ADMIN)
     active_checkpoint(session)
     before = demonstration(session).job

@@ -142,11 +142,7 @@ class Digest(Model):
 
 
 def digest(session: Session, *, days: int = 1, since: datetime | None = None) -> Digest:
-    """What is new in the last days, or since a time.
-
-    Raises:
-        InvalidRequestError: if there is no such number of days.
-    """
+    """What is new in the last days, or since a time."""
     if not 1 <= days <= MOST_DAYS:
         raise InvalidRequestError(
             f"days must lie between 1 and {MOST_DAYS}, not {days}: 1 is since yesterday.",

@@ -96,12 +96,7 @@ def view_record(view: View) -> ViewRecord:
 def matching(
     session: Session, statement: Select[*tuple[Any, ...]], filters: GlitchFilters
 ) -> Select[*tuple[Any, ...]]:
-    """The statement about glitches, for those alone that pass the filters.
-
-    Raises:
-        InvalidRequestError: if a filter makes no sense.
-        NotReadyError: if novelty is asked for and no checkpoint is active.
-    """
+    """The statement about glitches, for those alone that pass the filters."""
     check_filters(filters)
     statement = statement.where(*glitch_conditions(session, filters))
     if about_embedding := embedding_conditions(filters):

@@ -125,11 +125,6 @@ def list_glitches(
 
     Filters on novelty mean under the active checkpoint. ``cursor`` is ``next`` of the page
     before, or ``previous`` of the page after, with the same filters.
-
-    Raises:
-        InvalidRequestError: a limit out of range, a filter without sense, a class that is none,
-            a cursor that is damaged or belongs to other filters.
-        NotReadyError: if novelty is asked for and no checkpoint is active.
     """
     if not 1 <= limit <= LARGEST_PAGE:
         raise InvalidRequestError(f"limit must be 1 to {LARGEST_PAGE}, not {limit}.")
@@ -209,11 +204,6 @@ def list_sorted(
 
     ``by`` is one of ``SORTS``, ``cursor`` is ``next`` of the page before in the same order;
     filters on novelty mean under the active checkpoint.
-
-    Raises:
-        InvalidRequestError: an order that is none, a limit out of range, a filter without sense, a
-            cursor that is damaged.
-        NotReadyError: if no checkpoint is active.
     """
     check_limit(limit, LARGEST_PAGE)
     check_filters(filters)
@@ -255,12 +245,7 @@ def tally_by_class(
     session: Session,
     filters: GlitchFilters = GlitchFilters(),  # noqa: B008  (frozen)
 ) -> tuple[ClassTally, ...]:
-    """How many of the glitches that pass the filters are of each class, most frequent first.
-
-    Raises:
-        InvalidRequestError: if a filter makes no sense.
-        NotReadyError: if novelty is asked for and no checkpoint is active.
-    """
+    """How many of the glitches that pass the filters are of each class, most frequent first."""
     is_kept = filters == GlitchFilters()
     class_id = (GlitchTally if is_kept else Glitch).class_id
     number = cast(func.sum(GlitchTally.n) if is_kept else func.count(), BigInteger)
@@ -339,11 +324,7 @@ def nearest_in_time(session: Session, gps_time: Decimal) -> tuple[GlitchRecord, 
 def stored_views(
     session: Session, glitch_ids: Sequence[UUID], recipe: Preprocessing
 ) -> dict[UUID, Views]:
-    """The views of stored glitches, on the grid of this recipe.
-
-    Raises:
-        GlitchError: if one has a window that the recipe does not have.
-    """
+    """The views of stored glitches, on the grid of this recipe."""
     shape = (len(recipe.durations_s), recipe.n_frequency, recipe.n_time)
     values = {one: np.zeros(shape, dtype=np.float32) for one in glitch_ids}
     observed = {one: np.zeros(shape[:2], dtype=np.bool_) for one in glitch_ids}

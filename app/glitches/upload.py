@@ -218,10 +218,6 @@ def parse_upload(
 
     What a file is, its content decides. Either one strain file, one array of views, or one to
     four pictures with different windows.
-
-    Raises:
-        GlitchError: if a file cannot be used.
-        InvalidRequestError: if the files or fields contradict one another or say too little.
     """
     read = [_read(file, details, preprocessing) for file in files]
     kinds = {kind for kind, _ in read}

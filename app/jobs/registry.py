@@ -40,11 +40,7 @@ def check_kind(kind: str) -> None:
 
 
 def handler_of(kind: str) -> JobHandler:
-    """The handler of a kind.
-
-    Raises:
-        InvalidRequestError: if there is no such kind.
-    """
+    """The handler of a kind."""
     check_kind(kind)
     if kind not in _loaded:
         module, _, name = BUILT_IN[kind].partition(":")

@@ -34,9 +34,6 @@ def create_job(
 
     Parameters are JSON values, never a secret. While a job of this kind and ``key`` is open, it
     is that one.
-
-    Raises:
-        InvalidRequestError: if there is no such kind.
     """
     check_kind(kind)
     made = session.scalar(
@@ -106,12 +103,7 @@ def list_items(
     limit: int = 100,
     cursor: str | None = None,
 ) -> Page[records.JobItem]:
-    """The inputs of a job and what became of each, in their order.
-
-    Raises:
-        NotFoundError: if there is no such job.
-        InvalidRequestError: if the state, the limit or the cursor means nothing.
-    """
+    """The inputs of a job and what became of each, in their order."""
     _get(session, job_id)
     check_limit(limit, LARGEST_PAGE)
     _check_state(state, ITEM_STATES)

@@ -221,10 +221,6 @@ def map_files(session: Session, data_dir: Path) -> MapFiles:
 
     Novelty is shown as it was when the version was built: judging again makes no version of its own
     unless a clustering follows.
-
-    Raises:
-        NotReadyError: if no checkpoint is active, or the data directory cannot be written.
-        NotFoundError: if the map was not drawn yet.
     """
     projection = current_projection(session)
     version = map_version(session, projection)

@@ -61,12 +61,7 @@ def read_region(text: str) -> Region:
 
 
 def resolve(data_dir: Path, region: Region) -> Chosen:
-    """The points of a region.
-
-    Raises:
-        NotFoundError: if its version is kept no more.
-        InvalidRequestError: if it names a column that is none.
-    """
+    """The points of a region."""
     files = files_of_version(data_dir, region.version)
     header, columns = unpack(zstandard.ZstdDecompressor().decompress(files.points.read_bytes()))
     mask = np.ones(header["n_points"], dtype=np.bool_)

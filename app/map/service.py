@@ -122,12 +122,7 @@ def _latest(checkpoint_id: int) -> Select[Projection]:
 
 
 def current_projection(session: Session) -> records.Projection:
-    """The map of the active checkpoint.
-
-    Raises:
-        NotReadyError: if no checkpoint is active.
-        NotFoundError: if its map was not drawn yet.
-    """
+    """The map of the active checkpoint."""
     found = latest_projection(session, checkpoints.active_checkpoint(session).id)
     if found is None:
         raise NotFoundError("The map has not been drawn yet: `POST /map` has a worker draw it.")

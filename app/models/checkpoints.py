@@ -37,9 +37,6 @@ def publish_checkpoint(
 
     Publishing the same digest again changes nothing but, if asked, which one is active. The first
     checkpoint is active whatever is asked.
-
-    Raises:
-        InvalidRequestError: if a digest is no hex SHA-256 or the latent size is out of range.
     """
     for value in (digest, preprocessing_digest):
         if not _DIGEST.fullmatch(value):
@@ -130,11 +127,7 @@ class SearchFacts:
 
 
 def search_facts(session: Session, checkpoint_id: int) -> SearchFacts:
-    """Of this checkpoint; asked for once a transaction.
-
-    Raises:
-        NotFoundError: if there is no such checkpoint.
-    """
+    """Of this checkpoint; asked for once a transaction."""
     return _known_facts(session).get(checkpoint_id) or _read_facts(session, checkpoint_id)
 
 

@@ -189,22 +189,12 @@ class Painter:
         return self._decoder.preprocessing
 
     def paint(self, latents: LatentArray, durations_s: Sequence[float]) -> ViewsArray:
-        """As ``glitch.decoder.Decoder.paint``.
-
-        Raises:
-            BusyError: if its turn does not come in time.
-            GlitchError: if that cannot be painted.
-        """
+        """As ``glitch.decoder.Decoder.paint``."""
         with self._turns.one():
             return self._decoder.paint(latents, durations_s)
 
     def residual(self, views: Views, latent: Float32[np.ndarray, " latent"]) -> ViewsArray:
-        """As ``glitch.decoder.Decoder.residual``.
-
-        Raises:
-            BusyError: if its turn does not come in time.
-            GlitchError: if that cannot be painted.
-        """
+        """As ``glitch.decoder.Decoder.residual``."""
         with self._turns.one():
             return self._decoder.residual(views, latent)
 
@@ -235,11 +225,7 @@ class BatchingEncoder(Batcher[Views, Encoding]):
         self._timeout_s = timeout_s
 
     def encode(self, views: Views) -> Encoding:
-        """The encoding of one glitch. Blocks: call it from a pool thread.
-
-        Raises:
-            BusyError: if too many wait, or the answer takes too long.
-        """
+        """The encoding of one glitch. Blocks: call it from a pool thread."""
         return self.submit(views, timeout_s=self._timeout_s)
 
 

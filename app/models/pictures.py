@@ -48,12 +48,7 @@ def plan_comparison(
     kind: Kind,
     checkpoint_id: int | None = None,
 ) -> PicturePlan:
-    """One view as the model paints it from the glitch's vector, or what was seen less that.
-
-    Raises:
-        NotFoundError: if there is no such glitch or view, or the checkpoint did not embed it.
-        NotReadyError: if no checkpoint is named and none is active.
-    """
+    """One view as the model paints it from the glitch's vector, or what was seen less that."""
     stored = get_view(session, glitch_id, duration_s)
     embedding = get_embedding(session, glitch_id, checkpoint_id)
     digest = get_checkpoint(session, embedding.checkpoint_id).digest

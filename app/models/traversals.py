@@ -47,12 +47,7 @@ class TraversalRanges:
 
 
 def glitch_traversals(session: Session, glitch_id: UUID) -> TraversalRanges:
-    """The latents that say most about a glitch, under the active checkpoint.
-
-    Raises:
-        NotFoundError: if there is no such glitch, or the active checkpoint has not embedded it.
-        NotReadyError: if no checkpoint is active.
-    """
+    """The latents that say most about a glitch, under the active checkpoint."""
     glitch = get_glitch(session, glitch_id)
     embedding = get_embedding(session, glitch_id)
     others = _sample(
@@ -101,11 +96,7 @@ def _too_few(made: TraversalRanges) -> TraversalRanges:
 
 
 def _members(session: Session, cluster_id: UUID) -> tuple[Sequence[Row[*tuple[Any, ...]]], Vectors]:
-    """The members nearest to the medoid, from there outwards; their posterior means in the run.
-
-    Raises:
-        NotFoundError: if the checkpoint that found the cluster has embedded none of them any more.
-    """
+    """The members nearest to the medoid, from there outwards; their posterior means in the run."""
     rows = session.execute(
         select(
             Glitch.id,
@@ -140,9 +131,6 @@ def cluster_plane(session: Session, cluster_id: UUID) -> Plane:
     """Where the members lie, for splitting by eye.
 
     Clusters are found by direction, so it is directions that the plane shows.
-
-    Raises:
-        NotFoundError: if there is no such cluster, or its vectors are gone.
     """
     cluster = get_cluster(session, cluster_id)
     rows, vectors = _members(session, cluster_id)

@@ -40,10 +40,6 @@ def start_references(
     ``kept`` has the digest of its file by name where it is among the uploads already: then nothing
     is fetched. ``url`` and ``checksum`` (``sha256:…`` or ``md5:…``) are of its one file, if that is
     not at Zenodo; ``manifest`` is the digest of a kept table that tells of the pictures.
-
-    Raises:
-        InvalidRequestError: if there is no such detector or run, or the archive needs one named.
-        NotReadyError: if no checkpoint is active.
     """
     active_checkpoint(session)
     check_selection(wanted.ifos, wanted.runs)
@@ -95,9 +91,6 @@ def remove_references(session: Session, archive: Archive) -> tuple[int, int]:
 
     Returns:
         How many glitches went, and how many labels were revoked on those that stay.
-
-    Raises:
-        ConflictError: if it is still being loaded.
     """
     of_source = or_(
         Job.parameters["wanted"]["source"].astext == archive.source,

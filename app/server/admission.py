@@ -53,11 +53,7 @@ class Admission:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Hold a place for the length of the block.
-
-        Raises:
-            BusyError: if none becomes free in time, or too many wait.
-        """
+        """Hold a place for the length of the block."""
         await self._take()
         self.at_work += 1
         try:

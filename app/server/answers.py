@@ -28,10 +28,6 @@ def write_export(session: Session, filters: GlitchFilters, wanted: Format, base:
     """Write the glitches that pass the filters to a temporary file, which the caller removes.
 
     ``base`` is the address of the service, for the glitches' pages.
-
-    Raises:
-        ConflictError: too many for an answer; says how to ask for a job.
-        InvalidRequestError: a filter without sense.
     """
     refuse_large(session, filters, wanted)
     with tempfile.TemporaryDirectory(prefix="glitch-export-") as folder:
@@ -70,10 +66,6 @@ def export_answer(
     """The glitches that pass the filters, as a file of this name.
 
     CSV streams in bounded memory whatever the number of rows; the others are written first.
-
-    Raises:
-        ConflictError: too many for an answer; says how to ask for a job.
-        InvalidRequestError: a filter without sense.
     """
     file_name = f"{name}.{wanted.suffix}"
     if wanted.is_streamed:
@@ -94,12 +86,7 @@ def export_answer(
 
 
 def exported_answer(runtime: Runtime, session: Session, job_id: UUID) -> FileResponse:
-    """The file that an export job wrote.
-
-    Raises:
-        NotFoundError: if there is no such export, it came to nothing, or its time is over.
-        ConflictError: if it is at work still.
-    """
+    """The file that an export job wrote."""
     settings = runtime.settings
     keep = timedelta(hours=settings.keep_exports_hours)
     path, wanted, until = export_file(session, job_id, settings.data_dir, keep)

@@ -54,9 +54,6 @@ async def transaction(request: Request, runtime: RuntimeDep) -> AsyncIterator[Se
     The request has a place while it lasts, and its end, unless who worked on it ended it, has
     threads of its own: a commit that waited for the threads of requests that wait for its
     connection would never come.
-
-    Raises:
-        BusyError: if the request gets no place in time.
     """
     admissions = runtime.admissions
     places = admissions.uploads if request.state.is_multipart else admissions.reads
@@ -131,12 +128,7 @@ def token_of(request: Request) -> str:
 
 
 def principal_of(request: Request, session: Session) -> Principal:
-    """Who asks.
-
-    Raises:
-        UnauthenticatedError: if the token is missing, unknown or revoked.
-        IssuerUnreachableError: if it is a SciToken whose issuer's keys cannot be had.
-    """
+    """Who asks."""
     secret = token_of(request)
     if not secret.isascii() or not secret.isprintable():
         raise UnauthenticatedError(f"That is no token of ours: {_HOW_TO_GET_ONE}")

@@ -118,11 +118,7 @@ class Runtime:
 
 @contextmanager
 def open_runtime(settings: Settings) -> Iterator[Runtime]:
-    """Open what a process needs, and close it again.
-
-    Raises:
-        NotReadyError: if there is no database address.
-    """
+    """Open what a process needs, and close it again."""
     if settings.database_url is None:
         raise NotReadyError(
             "DATABASE_URL is not set: give the address of a PostgreSQL server with pgvector, or "

@@ -234,10 +234,6 @@ def list_impure_clusters(
 
     By default of the latest run. One over everything holds the labelled glitches, one over what
     is novel holds few.
-
-    Raises:
-        InvalidRequestError: if the limit or the cursor means nothing.
-        NotFoundError: if there is no such run.
     """
     check_limit(limit, LARGEST_PAGE)
     run = latest_run(session) if run_id is None else get_run(session, run_id)

@@ -112,11 +112,7 @@ def model_note(session: Session, cluster: Cluster) -> str | None:
 
 
 def seen_page_of(session: Session, cluster: Cluster) -> SeenPage:
-    """When glitches that look like the cluster's middle occurred, of all there were.
-
-    Raises:
-        ConflictError: if the medoid was deleted.
-    """
+    """When glitches that look like the cluster's middle occurred, of all there were."""
     found = seen_before(session, cluster.id)
     before = cluster.summary.get("gps_times", {}).get("first")
     shown = 10 if found.width_s >= _DAY_S else 16  # characters of UTC: to the day, or the minute

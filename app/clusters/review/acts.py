@@ -42,10 +42,6 @@ def split(scene: Scene, action: requests.SplitRequest) -> Memory:
     """Make the named members a cluster of their own, and the others one of the old identity.
 
     The split cluster keeps its members for the undo.
-
-    Raises:
-        InvalidRequestError: if they are no members, or all of them.
-        ConflictError: if the cluster was reviewed.
     """
     require_flagged(scene)
     hold_latest(scene)
@@ -88,11 +84,7 @@ def split(scene: Scene, action: requests.SplitRequest) -> Memory:
 
 
 def take_back_split(scene: Scene, memory: Mapping[str, Any]) -> None:
-    """Remove the parts, unless somebody built on them; the whole is flagged again.
-
-    Raises:
-        ConflictError: if a part was reviewed, or a later run found it again.
-    """
+    """Remove the parts, unless somebody built on them; the whole is flagged again."""
     session = scene.session
     parts = [UUID(memory["rest"]), UUID(memory["part"])]
     lock_identity(session, parts[1])
@@ -161,11 +153,7 @@ def take_back_promotion(scene: Scene, memory: Mapping[str, Any]) -> None:
 
 
 def refuse_to_withdraw(session: Session, cluster: Cluster, memory: Mapping[str, Any]) -> None:
-    """Refuse to take a class back that others use by now.
-
-    Raises:
-        ConflictError: says how they use it.
-    """
+    """Refuse to take a class back that others use by now."""
     found = _class_of(session, memory)
     if found is not None:
         _refuse_changed(session, found)

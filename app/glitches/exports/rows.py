@@ -41,10 +41,6 @@ def export_rows(
     The transaction must stay open while they are read. ``base`` is the service's address, for
     their pages; ``within`` are the first and the last id; ``with_latents`` gives each its
     latent vector too, as ``mean``.
-
-    Raises:
-        InvalidRequestError: a filter without sense, a class that is none.
-        NotReadyError: if novelty is asked for and no checkpoint is active.
     """
     page = literal(f"{base}/ui/glitches/").concat(cast(Glitch.id, Text)).label("page")
     about = [literal(one).label(name) for name, one in about_cluster(session, filters).items()]
@@ -79,12 +75,7 @@ def export_rows(
 def export_ids(
     session: Session, filters: GlitchFilters, size: int
 ) -> Generator[list[UUID], None, None]:
-    """The ids of the glitches that pass, in order, some at a time; close it where not all are read.
-
-    Raises:
-        InvalidRequestError: a filter without sense.
-        NotReadyError: if novelty is asked for and no checkpoint is active.
-    """
+    """The ids of those that pass, in order, some at a time; close it where not all are read."""
     statement = selection.matching(session, select(Glitch.id), filters).order_by(Glitch.id)
     with session.scalars(statement.execution_options(yield_per=size)) as rows:
         for part in rows.partitions():
@@ -92,12 +83,7 @@ def export_ids(
 
 
 def count_rows(session: Session, filters: GlitchFilters, *, most: int) -> int:
-    """How many glitches pass; counts no further than ``most``.
-
-    Raises:
-        InvalidRequestError: a filter without sense.
-        NotReadyError: if novelty is asked for and no checkpoint is active.
-    """
+    """How many glitches pass; counts no further than ``most``."""
     some = selection.matching(session, select(Glitch.id), filters).limit(most).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
 

@@ -272,11 +272,7 @@ def job_page_of(
     cursor: str | None = None,
     error: str | None = None,
 ) -> JobPage:
-    """The page of one job.
-
-    Raises:
-        InvalidRequestError: if the state or the cursor means nothing.
-    """
+    """The page of one job."""
     has_items = bool(list_items(session, job.id, limit=1).items)
     # What failed is what one comes for.
     chosen = state or ("failed" if job.failed and not job.is_open else None)
