@@ -82,6 +82,8 @@ class Novelty:
 class Card:
     """One glitch in a gallery."""
 
+    id: str
+    name: str  # for screen readers
     href: str
     picture: str | None  # address of one view
     window: str  # length of that view where it is not the one asked for, such as "0.5 s"
@@ -93,16 +95,6 @@ class Card:
     is_simulated: bool
     novelty: Novelty | None = None
     distance: str | None = None
-
-
-@dataclass(frozen=True)
-class MemberChoice:
-    """A glitch that may be chosen for an act."""
-
-    id: str
-    name: str  # for screen readers
-    suggested: str | None
-    can_choose: bool
 
 
 @dataclass(frozen=True)

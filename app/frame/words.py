@@ -160,6 +160,8 @@ def card(
     """One glitch for a gallery."""
     window_s = nearest_window(glitch.views, wanted_s)
     return Card(
+        id=str(glitch.id),
+        name=f"{glitch.label or 'unlabelled'} {glitch.public_id}",
         href=glitch_href(glitch.id),
         picture=None if window_s is None else card_picture_href(glitch.id, window_s),
         window="" if window_s in {None, wanted_s} else f"{window_s:g} s",

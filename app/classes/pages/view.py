@@ -10,19 +10,20 @@ from uuid import UUID
 from fastapi import Form
 from sqlalchemy.orm import Session
 
-from app.classes.log import ClassEvent
+from app.classes.log import ClassLog
 from app.classes.naming import list_classes
 from app.classes.overview import Occurrence, Portrait, occurrences, portrait, times_of
 from app.classes.records import GlitchClass
 from app.classes.service import history_shown
-from app.clusters.pages.view import Likeness, Member
-from app.core.access import Principal, Role
-from app.frame.contexts import MemberChoice, Moment, PageContext
+from app.clusters.pages.view import Likeness
+from app.core.access import Principal
+from app.frame.contexts import Card, Moment, PageContext
 from app.frame.deps import EventId, LongText
 from app.frame.histograms import PLOT, Bar, bars_of
 from app.frame.words import card, count, moment
 from app.glitches.records import GlitchFilters, GlitchRecord
 from app.glitches.service import exemplars, list_glitches
+from glitch.gps import gps_to_utc
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,10 @@ class ClassPage(PageContext):
     are_chosen: bool
     nearest: tuple[Likeness, ...]
     rate: RateChart | None
-    members: tuple[Member, ...]
+    members: tuple[Card, ...]
     next_href: str | None
     first_href: str | None
-    history: tuple[ClassEvent, ...]
-    last_event_id: int
+    log: ClassLog
     class_names: tuple[str, ...]  # that it can be moved under or merged into
     error: str | None
     typed: ChangeTyped  # what a refused form held
@@ -156,11 +156,9 @@ def class_page_of(
     wanted = (record.id, *(one.id for one in below), *(one.id for one in shown.nearest))
     seen = occurrences(session, wanted)
     own = seen.get(record.id, Occurrence())
-    log = history_shown(session, record.id, principal=principal)
     page = list_glitches(
         session, GlitchFilters(labels=(record.name,)), limit=MEMBERS_SHOWN, cursor=after
     )
-    can_change = principal.role >= Role.REVIEWER
     href = class_href(record.id)
     return ClassPage(
         href=href,
@@ -172,16 +170,10 @@ def class_page_of(
         are_chosen=shown.are_chosen,
         nearest=_nearest(session, shown, seen),
         rate=_rate(times_of(session, record.id), own),
-        members=tuple(
-            Member(
-                card(one), MemberChoice(str(one.id), f"Choose {one.public_id}", None, can_change)
-            )
-            for one in page.items
-        ),
+        members=tuple(map(card, page.items)),
         next_href=f"{href}?{urlencode({'after': page.next})}#members" if page.next else None,
         first_href=f"{href}#members" if after else None,
-        history=tuple(reversed(log.events)),
-        last_event_id=log.last_id,
+        log=history_shown(session, record.id, principal=principal),
         class_names=tuple(one.name for one in known if one.id != record.id and not one.is_retired),
         error=error,
         typed=typed or ChangeTyped(description=record.description, parent=record.parent or ""),
@@ -238,15 +230,10 @@ def _rate(times: Sequence[tuple[float, int]], own: Occurrence) -> RateChart | No
     numbers = [number for _, number in times]
     most = max(numbers)
     texts = [
-        f"from {_day(Decimal(int(start)))}: {count(number, 'glitch', 'glitches')}"
+        f"from {gps_to_utc(Decimal(int(start))):%Y-%m-%d}: {count(number, 'glitch', 'glitches')}"
         for start, number in times
     ]
     bars = bars_of(numbers, texts, PLOT)
     total = count(own.measured, "glitch", "glitches")
     summary = f"{total} from {first.utc[:10]} to {last.utc[:10]}, at most {most:,} in one bar."
     return RateChart(bars, f"{most:,}", first, last, summary)
-
-
-def _day(gps_time: Decimal | None) -> str | None:
-    found = moment(gps_time)
-    return None if found is None else found.utc[:10]

@@ -81,7 +81,6 @@ def cluster_page(
     context = cluster_page_of(
         session,
         cluster,
-        principal,
         order="time" if order == "time" else "distance",
         window_s=next((one for one in VIEW_DURATIONS_S if f"{one:g}" == window), None),
         page=min(max(page, 1), 100_000),
@@ -152,7 +151,7 @@ def decide(
         outcome = review(session, cluster_id, action, author=principal)
     except (InvalidRequestError, ConflictError) as error:
         cluster = get_cluster(session, cluster_id)  # as the quicker reviewer left it
-        context = cluster_page_of(session, cluster, principal, error=str(error), typed=typed)
+        context = cluster_page_of(session, cluster, error=str(error), typed=typed)
         return render(request, context, status=status_of(error))
     done: dict[str, str] = {"done": _NOTICES[act]}
     target = outcome.cluster_id

@@ -1,6 +1,6 @@
 """The page of one cluster, and the cards of the list, put together from what services give."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 from urllib.parse import urlencode
@@ -14,13 +14,13 @@ from app.clusters import service
 from app.clusters.decided import beside_of
 from app.clusters.pages.model import Comparison, comparison_of, model_note, strips_of
 from app.clusters.pages.words import ClusterInWords, chord, cluster_href
-from app.clusters.records import Cluster, MemberRecord
-from app.clusters.review.log import ReviewEvent
+from app.clusters.records import Cluster
+from app.clusters.review.log import Log
 from app.clusters.review.scene import count_by_cluster, suggested_classes
 from app.clusters.review.service import class_names_of, history
-from app.core.access import Principal, Role
+from app.core.access import Principal
 from app.core.errors import InvalidRequestError, NotFoundError
-from app.frame.contexts import Card, ClassCount, Download, MemberChoice, PageContext
+from app.frame.contexts import Card, ClassCount, Download, PageContext
 from app.frame.deps import EventId, LongText
 from app.frame.figures import StripSection
 from app.frame.histograms import Histogram, Sparkline, histogram, sparkline
@@ -67,14 +67,6 @@ class ReviewTyped:
 
 
 @dataclass(frozen=True)
-class Member:
-    """One member in the gallery."""
-
-    card: Card
-    choice: MemberChoice
-
-
-@dataclass(frozen=True)
 class Likeness:
     """A known class beside the cluster."""
 
@@ -108,8 +100,6 @@ class ClusterPage(PageContext):
     words: ClusterInWords
     is_simulated: bool
     suggestions: int
-    trust: str | None  # one sentence
-    doubt: str | None  # whether the labels of its run were a fair sample
     window: str  # in which the medoid and the classes are shown beside each other
     windows: tuple[ClassCount, ...]  # those of the medoid
     medoid: str | None
@@ -119,30 +109,27 @@ class ClusterPage(PageContext):
     comparison: Comparison | None
     charts: tuple[Histogram, ...]
     times: Histogram | None
-    members: tuple[Member, ...]
+    members: tuple[Card, ...]
+    suggested: Mapping[str, str]  # by the id of a member: the class that its review suggests
     orders: tuple[ClassCount, ...]
     next_href: str | None
     first_href: str | None
-    history: tuple[ReviewEvent, ...]
-    last_event_id: int
+    log: Log
     elsewhere: tuple[tuple[str, str], ...]  # address and text of what stands in for it now
     beside: tuple[str, str] | None  # and of the decided cluster that it came to
-    queue: str  # "2 of 7 to review"
-    previous_cluster: str | None
-    next_cluster: str | None
+    queue: service.Queue
     undo: UndoOffer | None
     merge_offer: str | None  # the class whose name was given to the cluster as a new one
     class_names: tuple[str, ...]
     exports: tuple[Download, ...]
     error: str | None
-    typed_new: str
-    typed_known: str
-    typed_text: str
+    typed: ReviewTyped
     chosen: frozenset[str]  # members, on this page of the gallery or not
     chosen_elsewhere: str  # those that it does not show, with spaces between
 
 
 MEMBERS_SHOWN = 48
+_NAMED = {"promoted", "merged"}
 UNREVIEWED = ReviewTyped()
 
 
@@ -162,7 +149,7 @@ def cluster_cards(
             if ends
             else "When the members occurred"
         )
-        name = named.get(one.identity) if one.state in {"promoted", "merged"} else None
+        name = named.get(one.identity) if one.state in _NAMED else None
         number = count(one.size, "glitch", "glitches")
         cards.append(
             ClusterCard(
@@ -186,7 +173,6 @@ def cluster_cards(
 def cluster_page_of(
     session: Session,
     cluster: Cluster,
-    principal: Principal,
     *,
     order: service.Order = "distance",
     window_s: float | None = None,
@@ -199,23 +185,23 @@ def cluster_page_of(
     log = history(session, cluster.id)
     run = service.get_run(session, cluster.run_id)
     is_simulated = run.is_simulated
-    queue = service.queue_of(session, cluster)
-    names = usable_class_names(session)
     medoid = next(iter(service.exemplars_of(session, [cluster.id]).get(cluster.id, ())), None)
     windows = () if medoid is None else medoid.views
     window = window_s if window_s in windows else nearest_window(windows, CARD_WINDOW_S)
     window = window or CARD_WINDOW_S
     elsewhere = _elsewhere(session, cluster)
-    can_choose = principal.role >= Role.REVIEWER and not elsewhere
     members = service.list_members(
         session, cluster.id, order=order, limit=MEMBERS_SHOWN, offset=MEMBERS_SHOWN * (page - 1)
     )
     facts = service.member_facts(session, cluster.id)
     chosen = frozenset(map(str, typed.chosen))
-    # What a second reviewer typed as a new class is kept, where only known ones are asked for.
-    known = typed.class_name or ("" if cluster.state == "flagged" else typed.new_class)
-    class_name, number = _class_name(session, cluster), count(cluster.size, "glitch", "glitches")
-    shown = _members(session, cluster, members.items, can_choose=can_choose, window_s=window)
+    # What it was named, or merged into, if that stands.
+    named = class_names_of(session, [cluster.identity]) if cluster.state in _NAMED else {}
+    class_name, number = named.get(cluster.identity), count(cluster.size, "glitch", "glitches")
+    shown = tuple(card(one.glitch, distance=one.distance, wanted_s=window) for one in members.items)
+    suggested = suggested_classes(
+        session, [one.glitch.id for one in members.items], cluster.identity
+    )
     charts = (
         histogram([one.snr for one in facts], name="SNR", is_logarithmic=True),
         histogram(
@@ -233,8 +219,6 @@ def cluster_page_of(
         words=words,
         is_simulated=is_simulated,
         suggestions=count_by_cluster(session, [cluster.identity]).get(cluster.identity, 0),
-        trust=cluster.trust,
-        doubt=cluster.doubt,
         window=f"{window:g} s",
         windows=tuple(
             ClassCount(
@@ -254,31 +238,27 @@ def cluster_page_of(
             texts=None if ends is None else (ends[0].utc[:10], ends[1].utc[:10]),
         ),
         members=shown,
+        suggested={str(glitch_id): names[0] for glitch_id, names in suggested.items()},
         orders=tuple(
             ClassCount(text, _address(cluster, value, 1, window), value == order)
             for value, text in (("distance", "distance to the medoid"), ("time", "time"))
         ),
         next_href=_address(cluster, order, page + 1, window) if members.next else None,
         first_href=_address(cluster, order, 1, window) if page > 1 else None,
-        history=tuple(reversed(log.events)),
-        last_event_id=log.last_id,
+        log=log,
         elsewhere=elsewhere,
         beside=_beside(session, cluster),
-        queue=_queue_text(queue),
-        previous_cluster=cluster_href(queue.previous_id) if queue.previous_id else None,
-        next_cluster=cluster_href(queue.next_id) if queue.next_id else None,
+        queue=service.queue_of(session, cluster),
         undo=undo,
         merge_offer=class_called(session, typed.new_class)
         if error and typed.act == "promote"
         else None,
-        class_names=tuple(names),
+        class_names=usable_class_names(session),
         exports=export_links(f"/ui/glitches?cluster={cluster.id}"),
         error=error,
-        typed_new=typed.new_class[:100],
-        typed_known=known[:100],
-        typed_text=typed.text[:4000],
+        typed=typed,
         chosen=chosen,
-        chosen_elsewhere=" ".join(sorted(chosen - {one.choice.id for one in shown})),
+        chosen_elsewhere=" ".join(sorted(chosen - {one.id for one in shown})),
     )
 
 
@@ -295,24 +275,11 @@ def undo_offer(
     return UndoOffer(f"{cluster_href(cluster_id)}/review", event_id, log.last_id)
 
 
-def _queue_text(queue: service.Queue) -> str:
-    if queue.place is not None:
-        return f"{queue.place} of {queue.total:,} to review"
-    return f"{queue.total:,} to review" if queue.total else "nothing left to review"
-
-
 def _address(cluster: Cluster, order: str, page: int, window_s: float) -> str:
     values = {"order": order} | ({"page": str(page)} if page > 1 else {})
     if window_s != CARD_WINDOW_S:
         values["window"] = f"{window_s:g}"
     return f"{cluster_href(cluster.id)}?{urlencode(values)}#members"
-
-
-def _class_name(session: Session, cluster: Cluster) -> str | None:
-    """The class that the cluster was named, or merged into, if that stands; as it is called now."""
-    if cluster.state not in {"promoted", "merged"}:
-        return None
-    return class_names_of(session, [cluster.identity]).get(cluster.identity)
 
 
 def _likenesses(
@@ -335,29 +302,6 @@ def _likenesses(
             returning=one["label"] in returning,
         )
         for one in cluster.summary.get("nearest_classes", [])
-    )
-
-
-def _members(
-    session: Session,
-    cluster: Cluster,
-    members: Sequence[MemberRecord],
-    *,
-    can_choose: bool,
-    window_s: float,
-) -> tuple[Member, ...]:
-    suggested = suggested_classes(session, [one.glitch.id for one in members], cluster.identity)
-    return tuple(
-        Member(
-            card(one.glitch, distance=one.distance, wanted_s=window_s),
-            MemberChoice(
-                id=str(one.glitch.id),
-                name=f"Choose {one.glitch.label or 'unlabelled'} {one.glitch.public_id}",
-                suggested=next(iter(suggested.get(one.glitch.id, ())), None),
-                can_choose=can_choose,
-            ),
-        )
-        for one in members
     )
 
 

@@ -14,7 +14,7 @@ from app.classes.naming import class_meant, list_classes, usable_class_names
 from app.core.access import Principal, Role
 from app.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from app.core.paging import Page
-from app.frame.contexts import Card, ClassCount, Download, MemberChoice, PageContext
+from app.frame.contexts import Card, ClassCount, Download, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Reviewer
 from app.frame.failures import see_other
 from app.frame.render import LONGEST_PATH, local_path, render
@@ -56,7 +56,6 @@ class TableColumn:
 class TableRow:
     """A glitch as a row."""
 
-    id: str
     card: Card
     cells: tuple[tuple[str, str | None], ...]  # name of the column, text
 
@@ -96,7 +95,6 @@ class CataloguePage(PageContext):
     displays: tuple[ClassCount, ...]  # links to pictures and to the table
     ids: tuple[str, ...]  # of the glitches on this page
     cards: tuple[Card, ...]
-    choices: tuple[MemberChoice, ...]  # of the cards
     table: CatalogueTable | None
     here: str  # this page, to come back to
     all_kept: tuple[tuple[str, str], ...]  # the whole address as fields, without its columns
@@ -172,12 +170,6 @@ def _shown(
             card(glitch, wanted_s=query.window_s, judgement=judgements.get(glitch.id))
             for glitch in page.items
             if not query.is_table
-        ),
-        choices=tuple(
-            MemberChoice(
-                str(one.id), f"Choose {one.label or 'unlabelled'} {one.public_id}", None, True
-            )
-            for one in page.items
         ),
         exports=export_links(
             query.href(after=None, window=None, view=None, sort=None),
@@ -326,7 +318,6 @@ def catalogue_table(
         shown=shown,
         rows=tuple(
             TableRow(
-                str(one.id),
                 card(one, judgement=judgements.get(one.id)),
                 tuple((name, _COLUMNS[name].text(one)) for name in shown),
             )

@@ -1,7 +1,7 @@
 """One glitch: its page and its labels."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 from uuid import UUID
@@ -15,14 +15,13 @@ from app.clusters.review.scene import suggested_classes
 from app.core.access import Principal, Role
 from app.core.elsewhere import Templates, pages_elsewhere
 from app.core.errors import InvalidRequestError, NotFoundError
-from app.frame.contexts import Card, ClassCount, Download, Novelty, PageContext
+from app.frame.contexts import Card, Novelty, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter
 from app.frame.failures import see_other
 from app.frame.figures import LatentChart, StripSection, ViewPanel, latent_chart, view_panels
 from app.frame.render import render
 from app.frame.words import (
     CARD_WINDOW_S,
-    ORIGIN_TEXTS,
     glitch_href,
     nearest_window,
     neighbour_card,
@@ -49,18 +48,17 @@ class GlitchPage(PageContext):
 
     glitch: GlitchRecord
     href: str
-    origin: str
     panels: tuple[ViewPanel, ...]
     novelty: Novelty
     embedding: EmbeddingRecord | None  # under the active checkpoint
-    elsewhere: tuple[Download, ...]  # pages of others about this time
+    elsewhere: tuple[tuple[str, str], ...]  # names and addresses of others' pages about this time
     labels: tuple[Label, ...]
     revocable: frozenset[UUID]  # those of them that this visitor may revoke
     suggested: tuple[str, ...]  # by the review of a cluster, not accepted yet
     class_names: tuple[str, ...]
     label_error: str | None
     label_typed: str
-    shows: tuple[ClassCount, ...]  # links to what the four panels may show
+    shows: Mapping[str, str]  # what the four panels may show, as it is called
     show: str  # views, reconstruction or residual
     neighbours: tuple[Card, ...]
     neighbour_classes: str  # "8 Blip, 5 Tomte, 1 unlabelled": what the neighbours are
@@ -69,7 +67,6 @@ class GlitchPage(PageContext):
     traversals: StripSection | None
     share: str  # address to send to a colleague
     latent: LatentChart | None
-    downloads: tuple[Download, ...]
 
 
 CLASSES_NAMED = 4
@@ -117,7 +114,6 @@ def glitch_page_of(
     return GlitchPage(
         glitch=glitch,
         href=glitch_href(glitch.id),
-        origin=ORIGIN_TEXTS.get(glitch.origin, glitch.origin),
         panels=view_panels(
             Preprocessing(),
             {
@@ -130,10 +126,7 @@ def glitch_page_of(
         embedding=embedding,
         elsewhere=()
         if glitch.is_simulated
-        else tuple(
-            Download(name, address)
-            for name, address in pages_elsewhere(templates or {}, glitch.ifo, glitch.gps_time)
-        ),
+        else pages_elsewhere(templates or {}, glitch.ifo, glitch.gps_time),
         labels=labels,
         revocable=frozenset(
             label.id
@@ -146,7 +139,7 @@ def glitch_page_of(
         class_names=usable_class_names(session),
         label_error=label_error,
         label_typed=label_typed,
-        shows=_shows(glitch, shown) if embedding else (),
+        shows=SHOWS if embedding else {},
         show=shown,
         neighbours=neighbours,
         neighbour_classes=_neighbour_classes(neighbours),
@@ -157,14 +150,6 @@ def glitch_page_of(
         else None,
         share=f"{base}{glitch_href(glitch.id)}",
         latent=latent_chart(embedding.mean, embedding.log_variance) if embedding else None,
-        downloads=_downloads(glitch),
-    )
-
-
-def _shows(glitch: GlitchRecord, shown: str) -> tuple[ClassCount, ...]:
-    return tuple(
-        ClassCount(text, f"{glitch_href(glitch.id)}?show={kind}#sights", kind == shown)
-        for kind, text in SHOWS.items()
     )
 
 
@@ -198,15 +183,6 @@ def _neighbour_classes(neighbours: Sequence[Card]) -> str:
     named = [f"{number} {name}" for name, number in tally[:CLASSES_NAMED]]
     others = sum(number for _, number in tally[CLASSES_NAMED:])
     return ", ".join([*named, f"{others} of other classes"] if others else named)
-
-
-def _downloads(glitch: GlitchRecord) -> tuple[Download, ...]:
-    own = glitch_href(glitch.id)
-    pictures = (
-        Download(f"PNG, {length:g} s", f"{own}/scans/{length:g}.png") for length in glitch.views
-    )
-    files = (Download("HDF5", f"{own}/glitch.h5"), Download("JSON", f"{own}/record.json"))
-    return (*pictures, *files)
 
 
 router = APIRouter(route_class=PageRoute)
