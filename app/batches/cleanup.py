@@ -48,10 +48,10 @@ def clean_up_batches(session: Session, data_dir: Path, keep: timedelta) -> Remov
     at most. The transaction must be short: storing a batch waits for it.
     """
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPLOADS_LOCK})
-    jobs = 0
+    jobs, days = 0, keep / timedelta(days=1)
     for job_id in session.scalars(_past_their_time(keep)).all():
         clear_work(data_dir, job_id)
-        add_event(session, job_id, INPUTS_REMOVED, f"kept for {_shown(keep)} after its end")
+        add_event(session, job_id, INPUTS_REMOVED, f"kept for {days:g} days after its end")
         jobs += 1
     session.flush()
     uploads = leftovers = 0
@@ -116,7 +116,3 @@ def _is_known(session: Session, name: str) -> bool:
 def _is_abandoned(one: Kept, after_s: float = ABANDONED_S) -> bool:
     """Whether nobody has written to it for hours: a request that is at work has."""
     return time.time() - one.modified_s > after_s
-
-
-def _shown(span: timedelta) -> str:
-    return f"{span / timedelta(days=1):g} days"

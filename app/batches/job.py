@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
@@ -69,7 +70,13 @@ class IngestHandler:
         """Read, encode and store together; one that cannot be spoils no other."""
         planned = payload.BATCH_CHUNK.validate_python(chunk.payload)
         if isinstance(planned, payload.NotReadChunk):
-            return ChunkResult(_not_read(chunk, planned))
+            rows = [(item.position, planned.glitches[item.position]) for item in chunk.items]
+            return ChunkResult(
+                [
+                    ItemResult(at, "skipped" if one.is_harmless else "failed", one.reason)
+                    for at, one in rows
+                ]
+            )
         if isinstance(planned, payload.StoredChunk):
             return ChunkResult(_known(session, chunk, planned, job.author))
         options = BatchOptions(**job.parameters)
@@ -194,14 +201,6 @@ def _unpacked(planned: payload.ReadChunk, positions: Sequence[int]) -> set[str]:
     return names
 
 
-def _not_read(chunk: Chunk, planned: payload.NotReadChunk) -> list[ItemResult]:
-    return [
-        ItemResult(item.position, "skipped" if one.is_harmless else "failed", one.reason)
-        for item in chunk.items
-        for one in [planned.glitches[item.position]]
-    ]
-
-
 class _Outcome(NamedTuple):
     """What was said of one glitch, and what became of it."""
 
@@ -244,7 +243,11 @@ def _results_of(
 ) -> Iterator[ItemResult]:
     """Give labels and flags to what is stored; what became of each."""
     refused = _label(session, outcomes, author_name, references)
-    _mark(session, outcomes)
+    flags: defaultdict[UUID, set[str]] = defaultdict(set)  # beside those that are kept already
+    for _, facts, _, one in outcomes:
+        if isinstance(one, StoredGlitch) and facts.data_quality is not None:
+            flags[one.glitch.id].update(facts.data_quality.split())
+    add_flags(session, flags)
     for position, facts, note, one in outcomes:
         if not isinstance(one, StoredGlitch):
             yield ItemResult(position, "failed", str(one))
@@ -284,15 +287,6 @@ def _label(
         except (InvalidRequestError, ConflictError) as error:
             refused[name] = f"Stored without its label: {error}"
     return refused
-
-
-def _mark(session: Session, outcomes: Sequence[_Outcome]) -> None:
-    """Keep the flags that were active, beside those that are kept already."""
-    marks: dict[UUID, set[str]] = {}
-    for _, facts, _, one in outcomes:
-        if isinstance(one, StoredGlitch) and facts.data_quality is not None:
-            marks.setdefault(one.glitch.id, set()).update(facts.data_quality.split())
-    add_flags(session, marks)
 
 
 def _is_labelled(stored: StoredGlitch, name: str) -> bool:

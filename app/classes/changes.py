@@ -221,21 +221,13 @@ def mergeable_into(session: Session, known: GlitchClass, name: str) -> GlitchCla
             f"The sub-classes of {known.name} would lie {levels} deep, more than {DEEPEST}: move "
             "them first."
         )
-    _refuse_waiting(session, known)
-    return into
-
-
-def _refuse_waiting(session: Session, known: GlitchClass) -> None:
-    waiting = session.scalar(
-        select(func.count())
-        .select_from(LabelSuggestion)
-        .where(LabelSuggestion.class_id == known.id)
-    )
+    waiting = session.scalar(select(func.count()).where(LabelSuggestion.class_id == known.id))
     if waiting:
         raise ConflictError(
             f"{waiting:,} suggested labels {known.name} wait to be accepted: accept them, or undo "
             "the reviews that made them, and merge then."
         )
+    return into
 
 
 def _move_children(session: Session, children: list[int], parent_id: int) -> None:

@@ -1,6 +1,7 @@
 """What a class looks like from afar: how often it occurs, where it lies, which glitches show it."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import ceil
@@ -62,7 +63,19 @@ def occurrences(
     for class_id, ifo, is_simulated, number in session.execute(counted):
         parts.setdefault(class_id, []).append((ifo, is_simulated, number))
     times = _first_and_last(session, parts)
-    return {class_id: _occurrence(found, times[class_id]) for class_id, found in parts.items()}
+    seen: dict[int | None, Occurrence] = {}
+    for class_id, found in parts.items():
+        by_ifo: Counter[str] = Counter()
+        for ifo, is_simulated, number in found:
+            by_ifo[ifo or "?"] += 0 if is_simulated else number
+        seen[class_id] = Occurrence(
+            by_ifo=dict(sorted((+by_ifo).items())),
+            measured=by_ifo.total(),
+            simulated=sum(number for _, is_simulated, number in found if is_simulated),
+            first=times[class_id][0],
+            last=times[class_id][1],
+        )
+    return seen
 
 
 def occurrence_of(session: Session, class_id: int) -> Occurrence:
@@ -88,22 +101,6 @@ def _first_and_last(
         unlabelled = session.execute(select(*ends).where(*none)).one()
         found[None] = (unlabelled[0], unlabelled[1])
     return found
-
-
-def _occurrence(
-    parts: Sequence[tuple[str | None, bool, int]], ends: tuple[Decimal | None, Decimal | None]
-) -> Occurrence:
-    by_ifo: dict[str, int] = {}
-    for ifo, is_simulated, number in parts:
-        if not is_simulated:
-            by_ifo[ifo or "?"] = by_ifo.get(ifo or "?", 0) + number
-    return Occurrence(
-        by_ifo=dict(sorted(by_ifo.items())),
-        measured=sum(by_ifo.values()),
-        simulated=sum(number for _, is_simulated, number in parts if is_simulated),
-        first=ends[0],
-        last=ends[1],
-    )
 
 
 def portrait(session: Session, known: records.GlitchClass) -> Portrait:

@@ -150,7 +150,9 @@ def _do(
     author: Principal,
     noted: Mapping[str, Any],
 ) -> tables.ClassEvent:
-    _require_admin(known, change, author)
+    is_retiring = isinstance(change, StateRequest) and change.state == "retired"
+    if isinstance(change, MergeClassRequest) or (is_retiring and known.origin == "gravityspy"):
+        require_role(author, Role.ADMIN)
     row = _add(session, known.id, change.action, author)
     if isinstance(change, MergeClassRequest):
         memory = changes.merge_into(session, known, change.into, author=author, event_id=row.id)
@@ -241,12 +243,6 @@ def _values_of(
     else:
         before, after = memory["before"], memory["after"]
     return (before, after) if is_undo else (after, before)
-
-
-def _require_admin(known: GlitchClass, change: Change, author: Principal) -> None:
-    is_retiring = isinstance(change, StateRequest) and change.state == "retired"
-    if isinstance(change, MergeClassRequest) or (is_retiring and known.origin == "gravityspy"):
-        require_role(author, Role.ADMIN)
 
 
 def _add(

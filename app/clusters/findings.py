@@ -77,11 +77,6 @@ def _few_labels(facts: Facts) -> str:
     )
 
 
-def _nothing_unlabelled(facts: Facts) -> str:
-    where = "" if facts["ifo"] is None else f" of {facts['ifo']}"
-    return f"There are no unlabelled glitches{where}: nothing was tested."
-
-
 def doubt_of(stored: Iterable[Facts]) -> str | None:
     """Why a run's false-discovery rate may not hold; None where nothing speaks against it.
 
@@ -94,7 +89,10 @@ DOUBTS = ("typical_labels", "labels_aside")
 # Of each kind its sentence, or what makes it of the facts.
 KINDS: dict[str, str | Callable[[Facts], str]] = {
     "told": "{text}",  # by a version that kept sentences alone
-    "nothing_unlabelled": _nothing_unlabelled,
+    "nothing_unlabelled": lambda facts: (
+        f"There are no unlabelled glitches{' of ' if facts['ifo'] else ''}{facts['ifo'] or ''}: "
+        "nothing was tested."
+    ),
     "none_judged": f"None of {{n_unjudged:,}} unlabelled glitches could be judged: {_WHY}",
     "tested": _tested,
     "unjudged": f"{{n:,}} more could not be judged: {_WHY}",

@@ -9,12 +9,6 @@ Item = TypeVar("Item")
 ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
 
-def _is_number(annotation: Any) -> bool:
-    """Whether a field takes numbers, and neither truth nor anything."""
-    kinds = _kinds(annotation)
-    return bool(kinds & {int, float}) and bool not in kinds
-
-
 def _kinds(annotation: Any) -> set[Any]:
     if get_origin(annotation) is Annotated:
         return _kinds(get_args(annotation)[0])
@@ -35,7 +29,8 @@ class Model(BaseModel):
         if isinstance(values, dict):
             for name, value in values.items():
                 field = cls.model_fields.get(name)
-                if isinstance(value, bool) and field is not None and _is_number(field.annotation):
+                kinds = _kinds(field.annotation) if isinstance(value, bool) and field else set()
+                if kinds & {int, float} and bool not in kinds:
                     raise ValueError(f"{name} is a number: true and false are none.")
         return values
 

@@ -118,16 +118,13 @@ def novelty(judgement: Judgement | None) -> Novelty:
     p_value = judgement.p_value
     figure = f"p{_NBSP}={_NBSP}{p_value_text(p_value)}"
     level, word, lie = next(words for limit, words in _LEVELS if p_value <= limit)
+    percent = 100 * p_value
+    share = f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}"
     sentence = (
-        f"{word.capitalize()}: {'at most' if level == 'novel' else 'about'} {_share(p_value)} of "
+        f"{word.capitalize()}: {'at most' if level == 'novel' else 'about'} {share}{_NBSP}% of "
         f"known glitches of this detector lie {lie} from their nearest neighbours ({figure})."
     )
     return Novelty(level, f"{word}, {figure}", sentence)
-
-
-def _share(p_value: float) -> str:
-    percent = 100 * p_value
-    return (f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}") + f"{_NBSP}%"
 
 
 def glitch_href(glitch_id: UUID) -> str:

@@ -177,7 +177,10 @@ def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnEl
         if filters.with_subclasses:
             wanted = sorted(Tree.load(session).with_subclasses(wanted))
         conditions.append(Glitch.class_id.in_(wanted))
-    conditions += _flag_conditions(filters)
+    if filters.data_quality:
+        conditions.append(Glitch.data_quality.contains(filters.data_quality))
+    if filters.not_data_quality:
+        conditions.append(~Glitch.data_quality.overlap(filters.not_data_quality))
     if filters.cluster_id is not None:
         conditions.append(_is_member(session, filters.cluster_id))
     if filters.batch_id is not None:
@@ -193,20 +196,8 @@ def glitch_conditions(session: Session, filters: GlitchFilters) -> list[ColumnEl
         (Glitch.peak_frequency, filters.peak_frequency_min, filters.peak_frequency_max),
         (Glitch.ml_confidence, filters.ml_confidence_min, None),
     )
-    for column, low, high in bounds:
-        if low is not None:
-            conditions.append(column >= low)
-        if high is not None:
-            conditions.append(column <= high)
-    return conditions
-
-
-def _flag_conditions(filters: GlitchFilters) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if filters.data_quality:
-        conditions.append(Glitch.data_quality.contains(filters.data_quality))
-    if filters.not_data_quality:
-        conditions.append(~Glitch.data_quality.overlap(filters.not_data_quality))
+    conditions += [column >= low for column, low, _ in bounds if low is not None]
+    conditions += [column <= high for column, _, high in bounds if high is not None]
     return conditions
 
 

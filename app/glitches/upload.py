@@ -375,18 +375,15 @@ def _agreed(
             f"The files are of different glitches: their {what} is "
             f"{' and '.join(str(value) for value in values)}. Send the pictures of one glitch."
         )
-    if given is not None and values and not _is_same(given, values[0]):
+    is_same = given is None or not values or given == values[0]
+    if isinstance(given, Decimal) and values and isinstance(values[0], Decimal):
+        is_same = abs(given - values[0]) < 1  # the client's time may be rounded, or a better one
+    if not is_same:
         raise InvalidRequestError(
             f"{what} {given} was given, but {name or 'the file name'} says {values[0]}: correct "
             "one of them."
         )
     return given if given is not None else (values[0] if values else None)
-
-
-def _is_same(given: object, found: object) -> bool:
-    if isinstance(given, Decimal) and isinstance(found, Decimal):
-        return abs(given - found) < 1  # the client's time may be rounded, or be a better one
-    return given == found
 
 
 def _shown(text: str) -> str:

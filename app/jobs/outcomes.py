@@ -90,7 +90,9 @@ def store_result(session: Session, chunk: Chunk, owner: str, result: ChunkResult
     """
     states = _check(chunk, result)
     if not chunk.items:
-        open_units = _open_units(session, chunk)
+        key = (chunk.job_id, int(chunk.phase), chunk.ordinal)
+        row = session.get_one(JobChunk, key, populate_existing=True)
+        open_units = row.units - row.done - row.failed - row.skipped
         states["done"] = open_units - states["failed"] - states["skipped"]
     end_chunk(session, chunk, owner, **states)
     if result.items:
@@ -163,10 +165,3 @@ def _check(chunk: Chunk, result: ChunkResult) -> Counter[str]:
         if item.state == "failed" and not item.reason:
             raise HandlerMistakeError("An item failed without a reason.")
     return Counter(item.state for item in result.items)
-
-
-def _open_units(session: Session, chunk: Chunk) -> int:
-    row = session.get_one(
-        JobChunk, (chunk.job_id, int(chunk.phase), chunk.ordinal), populate_existing=True
-    )
-    return row.units - row.done - row.failed - row.skipped

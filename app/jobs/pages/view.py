@@ -199,13 +199,14 @@ def live_of(job: JobRecord, now: datetime) -> JobLive:
     if job.failed and level == "good":
         state, level = f"{state}, {job.failed:,} failed", "mixed"
     is_stopping = job.is_open and job.is_cancel_requested
+    worked = None if job.started_at is None else (job.finished_at or now) - job.started_at
     return JobLive(
         state="stopping" if is_stopping else state,
         level=level,
         progress=_progress(job, now),
         detail=job.detail,
         is_stopping=is_stopping,
-        took=_took(job, now),
+        took=None if worked is None else duration(worked.total_seconds()),
     )
 
 
@@ -244,12 +245,6 @@ def _left(job: JobRecord, ended: int, now: datetime) -> str | None:
     if worked_s < _SHORTEST_FORECAST_S:
         return None
     return f"about {duration(worked_s * (job.total - ended) / ended)} left"
-
-
-def _took(job: JobRecord, now: datetime) -> str | None:
-    if job.started_at is None:
-        return None
-    return duration(((job.finished_at or now) - job.started_at).total_seconds())
 
 
 def duration(seconds: float) -> str:

@@ -18,7 +18,6 @@ from app.frame.contexts import ClassCount, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter
 from app.frame.failures import see_other, status_of
 from app.frame.render import LONGEST_PATH, local_path, render
-from app.frame.words import count, stamp
 from app.glitches.labels import append_label, revoke_label
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.service import latest_job
@@ -32,10 +31,8 @@ class AuditPage(PageContext):
     template: ClassVar[str] = "label_audit.html"
     section: ClassVar[str] = "label-audit"
 
-    summary: str | None  # of the latest audit; None where there was none
-    note: str | None  # why it may be out of date
+    audit: Audit | None  # the latest
     job: JobNote | None
-    total: str
     doubts: tuple[AuditedGlitch, ...]
     rare: Mapping[UUID, int]  # of which label there are so few others that they could not win
     clusters: tuple[ImpureCluster, ...]
@@ -176,10 +173,8 @@ def _page(
         errors = (*errors, str(error))
     clusters = service.list_impure_clusters(session, limit=CLUSTERS_SHOWN) if audit else Page()
     return AuditPage(
-        summary=None if audit is None else _summary(audit),
-        note=None if audit is None or audit.is_current else _OUTDATED,
+        audit=audit,
         job=_job(session),
-        total="" if audit is None else count(audit.n_doubtful, "label in doubt", "labels in doubt"),
         doubts=doubts.items,
         rare=service.too_few_to_win(session, doubts.items),
         clusters=clusters.items,
@@ -206,20 +201,8 @@ def _page(
     )
 
 
-_OUTDATED = "Another model serves by now: its latent space was not looked at. Audit again."
-
-
 def _href(values: dict[str, str]) -> str:
     return f"{PATH}?{urlencode(values)}" if values else PATH
-
-
-def _summary(audit: Audit) -> str:
-    return (
-        f"Of {count(audit.n_labelled, 'labelled glitch', 'labelled glitches')}, "
-        f"{audit.n_audited:,} had {audit.n_voters} labelled neighbours of their own detector to "
-        f"compare with. Audit of {stamp(audit.finished_at)} by {audit.author}, in the latent space "
-        f"of {audit.checkpoint}."
-    )
 
 
 def _job(session: Session) -> JobNote | None:
