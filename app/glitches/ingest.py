@@ -347,12 +347,23 @@ def _embedding(
         gps_time=glitch.gps_time,
         condition=condition,
     )
-    row = {
+    return embedding_row(glitch, checkpoint.id, condition, encoding, judgement), judgement
+
+
+def embedding_row(
+    glitch: GlitchRecord | Row[UUID, str | None, bool],
+    checkpoint_id: int,
+    condition: str,
+    encoding: EncodingLike,
+    judgement: Judgement,
+) -> dict[str, Any]:
+    """The row of an embedding; of a glitch that is no reference until its label says so."""
+    return {
         "glitch_id": glitch.id,
-        "checkpoint_id": checkpoint.id,
+        "checkpoint_id": checkpoint_id,
         "ifo": glitch.ifo,
         "is_simulated": glitch.is_simulated,
-        "is_reference": False,  # note_class_changes says otherwise for one that is labelled
+        "is_reference": False,
         "condition": condition,
         "mean": np.asarray(encoding.mean, dtype=np.float32),
         "log_variance": [float(value) for value in encoding.log_variance],
@@ -364,7 +375,6 @@ def _embedding(
         "not_judged_reason": judgement.reason,
         "judged_within": judgement.observing_run,
     }
-    return row, judgement
 
 
 def _judge_stored(

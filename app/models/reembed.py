@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-import numpy as np
 from sqlalchemy import ColumnElement, Engine, and_, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, sessionmaker
@@ -21,6 +20,7 @@ from app.core.access import record_event
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError, NotFoundError
 from app.core.postgres.partitions import ensure_vector_index, has_rows
+from app.glitches.ingest import embedding_row
 from app.glitches.service import stored_views
 from app.glitches.tables import Embedding, Glitch
 from app.jobs.records import Chunk, ChunkPlan, ChunkResult, JobContext, JobRecord
@@ -29,6 +29,7 @@ from app.models import checkpoints
 from app.models.records import CheckpointRecord
 from app.novelty.catalogue import REJUDGED_AT_ONCE, embedded_after, recalibrate, rejudge
 from app.novelty.conditions import Population
+from glitch.novelty import Judgement
 from glitch.novelty.conditions import condition_of
 from glitch.novelty.known import Known
 
@@ -39,7 +40,9 @@ KIND = "reembed"
 GLITCHES = 256  # in a chunk: some seconds of work
 _REJUDGED = 2000
 _LEAST_DIGITS = 8
-_NOT_YET = "Could not be judged: the catalogue is being embedded again."
+_NOT_YET = Judgement(
+    None, None, False, "Could not be judged: the catalogue is being embedded again."
+)
 
 
 def find_checkpoint_named(session: Session, name: str) -> CheckpointRecord:
@@ -187,20 +190,7 @@ def _embed(
     session.execute(
         insert(Embedding).on_conflict_do_nothing(),  # by a worker that was taken for dead
         [
-            {
-                "glitch_id": glitch.id,
-                "checkpoint_id": checkpoint_id,
-                "ifo": glitch.ifo,
-                "is_simulated": glitch.is_simulated,
-                "is_reference": False,  # recalibrate says otherwise
-                "condition": condition_of(views[glitch.id]),
-                "mean": np.asarray(encoding.mean, dtype=np.float32),
-                "log_variance": [float(value) for value in encoding.log_variance],
-                "reconstruction_error": float(encoding.reconstruction_error),
-                "kl": float(encoding.kl),
-                "is_judged": False,
-                "not_judged_reason": _NOT_YET,
-            }
+            embedding_row(glitch, checkpoint_id, condition_of(views[glitch.id]), encoding, _NOT_YET)
             for glitch, encoding in zip(glitches, encodings, strict=True)
         ],
     )

@@ -1,7 +1,7 @@
 """Ranges of latents to move for a stored glitch or cluster, and the plane of its members."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -53,12 +53,10 @@ def glitch_traversals(session: Session, glitch_id: UUID) -> TraversalRanges:
     others = _sample(
         session, embedding.checkpoint_id, is_simulated=glitch.is_simulated, beside=glitch_id
     )
-    made = TraversalRanges(
-        glitch_id, embedding.checkpoint_id, embedding.checkpoint, (), 0, (), len(others)
-    )
-    if len(others) < _LEAST_OTHERS:
-        return _too_few(made)
-    return _with_ranges(made, glitch_ranges(embedding.mean, embedding.log_variance, others))
+    found = None
+    if len(others) >= _LEAST_OTHERS:
+        found = glitch_ranges(embedding.mean, embedding.log_variance, others)
+    return _traversals(glitch_id, embedding.checkpoint_id, embedding.checkpoint, len(others), found)
 
 
 def cluster_traversals(session: Session, cluster_id: UUID) -> TraversalRanges:
@@ -75,24 +73,22 @@ def cluster_traversals(session: Session, cluster_id: UUID) -> TraversalRanges:
     medoid = get_embedding(session, cluster.medoid_id, run.checkpoint_id).mean
     _, members = _members(session, cluster_id)
     others = _sample(session, checkpoint.id, is_simulated=run.is_simulated, without=cluster_id)
-    made = TraversalRanges(
-        cluster.medoid_id, checkpoint.id, checkpoint.name, (), 0, (), len(others)
-    )
-    if len(others) < _LEAST_OTHERS:
-        return _too_few(made)
-    return _with_ranges(made, cluster_ranges(medoid, members, others))
+    found = cluster_ranges(medoid, members, others) if len(others) >= _LEAST_OTHERS else None
+    return _traversals(cluster.medoid_id, checkpoint.id, checkpoint.name, len(others), found)
 
 
-def _with_ranges(made: TraversalRanges, found: UnitRanges) -> TraversalRanges:
-    return replace(made, ranges=found.ranges, n_active=found.n_active, dead=found.dead)
-
-
-def _too_few(made: TraversalRanges) -> TraversalRanges:
+def _traversals(
+    glitch_id: UUID, checkpoint_id: int, checkpoint: str, n_others: int, found: UnitRanges | None
+) -> TraversalRanges:
+    """With the ranges that were found; without them, too few others are there."""
+    about = glitch_id, checkpoint_id, checkpoint
+    if found is not None:
+        return TraversalRanges(*about, found.ranges, found.n_active, found.dead, n_others)
     reason = (
-        f"There are {made.n_others} other glitches to compare with, and {_LEAST_OTHERS} are needed "
+        f"There are {n_others} other glitches to compare with, and {_LEAST_OTHERS} are needed "
         "to tell what is usual: load more."
     )
-    return replace(made, reason=reason)
+    return TraversalRanges(*about, (), 0, (), n_others, reason)
 
 
 def _members(session: Session, cluster_id: UUID) -> tuple[Sequence[Row[*tuple[Any, ...]]], Vectors]:
