@@ -12,8 +12,13 @@ from fastapi.responses import FileResponse, StreamingResponse
 from sqlalchemy.orm import Session
 from starlette.background import BackgroundTask
 
-from app.glitches.exports.rows import about_cluster, count_rows, export_rows
-from app.glitches.exports.service import export_file, refuse_large
+from app.glitches.exports.service import (
+    about_cluster,
+    count_rows,
+    export_file,
+    export_rows,
+    refuse_large,
+)
 from app.glitches.records import GlitchFilters
 from app.map.columns import coding_for, files_of_version, headers_for, is_known, stream
 from app.map.records import MapFiles

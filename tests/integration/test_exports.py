@@ -26,9 +26,9 @@ from app.core.access import Role
 from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
 from app.glitches.exports import job as export_job
 from app.glitches.exports import service as export_service
-from app.glitches.exports.rows import export_rows
 from app.glitches.exports.service import (
     export_file,
+    export_rows,
     filters_as_json,
     filters_from_json,
     folder_of,

@@ -13,9 +13,11 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from app.core.storage import storage_of
-from app.glitches.exports.rows import about_cluster, export_ids, export_rows
 from app.glitches.exports.service import (
+    about_cluster,
     clean_up_exports,
+    export_ids,
+    export_rows,
     filters_from_json,
     folder_of,
     format_named,

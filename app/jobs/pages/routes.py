@@ -123,7 +123,7 @@ async def _messages(
             yield STILL_HERE
             continue
         live = view.live_of(news.job, datetime.now(UTC))
-        content = json.dumps(template.render(page=view.JobFragment(live)))
+        content = json.dumps(template.render(page={"live": live}))
         yield f"id: {news.last_event_id}\nevent: live\ndata: {content}\n\n"
         if not news.job.is_open:
             yield f"id: {news.last_event_id}\nevent: end\ndata: {json.dumps(live.state)}\n\n"

@@ -89,13 +89,6 @@ class JobLive:
 
 
 @dataclass(frozen=True)
-class JobFragment:
-    """That part alone, as the event stream sends it."""
-
-    live: JobLive
-
-
-@dataclass(frozen=True)
 class JobPage(PageContext):
     """One job."""
 
