@@ -87,10 +87,15 @@ def histogram(
         )
         summary += f", median {shown(float(np.median(known)))} {unit}".rstrip()
     else:
-        ticks = (Tick(LEFT, texts[0]), Tick(WIDTH, texts[1]))
+        ticks = ticks_at_ends(texts)
         summary += f", {texts[0]} to {texts[1]}"
     bars = bars_of(counts, said, PLOT)
     return Histogram(name, unit, bars, ticks, int(counts.max()), f"{summary}.")
+
+
+def ticks_at_ends(texts: Sequence[str]) -> tuple[Tick, ...]:
+    """The two ends of the axis."""
+    return Tick(LEFT, texts[0]), Tick(WIDTH, texts[1])
 
 
 @dataclass(frozen=True)

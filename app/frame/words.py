@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from urllib.parse import urlencode
 from uuid import UUID
 
 from markupsafe import Markup, escape
@@ -125,6 +126,12 @@ def novelty(judgement: Judgement | None) -> Novelty:
         f"known glitches of this detector lie {lie} from their nearest neighbours ({figure})."
     )
     return Novelty(level, f"{word}, {figure}", sentence)
+
+
+def address(path: str, /, **values: str | None) -> str:
+    """An address with these parameters; empty ones are left out."""
+    query = urlencode({name: value for name, value in values.items() if value})
+    return f"{path}?{query}" if query else path
 
 
 def glitch_href(glitch_id: UUID) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, ClassVar
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Form
@@ -17,10 +16,10 @@ from app.classes.records import GlitchClass
 from app.classes.service import history_shown
 from app.clusters.pages.view import Likeness
 from app.core.access import Principal
-from app.frame.contexts import Card, Moment, PageContext
+from app.frame.contexts import Card, PageContext
 from app.frame.deps import EventId, LongText
-from app.frame.histograms import PLOT, Bar, bars_of
-from app.frame.words import card, count, moment
+from app.frame.histograms import PLOT, Histogram, bars_of, ticks_at_ends
+from app.frame.words import address, card, count, moment
 from app.glitches.records import GlitchFilters, GlitchRecord
 from app.glitches.service import exemplars, list_glitches
 from glitch.gps import gps_to_utc
@@ -54,17 +53,6 @@ class ClassesPage(PageContext):
 
 
 @dataclass(frozen=True)
-class RateChart:
-    """When the glitches of a class occurred."""
-
-    bars: tuple[Bar, ...]
-    most: str
-    first: Moment
-    last: Moment
-    summary: str
-
-
-@dataclass(frozen=True)
 class ChangeTyped:
     """The fields of the form that changes a class, as typed and chosen."""
 
@@ -94,7 +82,7 @@ class ClassPage(PageContext):
     exemplars: tuple[GlitchRecord, ...]
     are_chosen: bool
     nearest: tuple[Likeness, ...]
-    rate: RateChart | None
+    rate: Histogram | None  # over time
     members: tuple[Card, ...]
     next_href: str | None
     first_href: str | None
@@ -171,7 +159,7 @@ def class_page_of(
         nearest=_nearest(session, shown, seen),
         rate=_rate(times_of(session, record.id), own),
         members=tuple(map(card, page.items)),
-        next_href=f"{href}?{urlencode({'after': page.next})}#members" if page.next else None,
+        next_href=f"{address(href, after=page.next)}#members" if page.next else None,
         first_href=f"{href}#members" if after else None,
         log=history_shown(session, record.id, principal=principal),
         class_names=tuple(one.name for one in known if one.id != record.id and not one.is_retired),
@@ -223,7 +211,7 @@ def _nearest(
     )
 
 
-def _rate(times: Sequence[tuple[float, int]], own: Occurrence) -> RateChart | None:
+def _rate(times: Sequence[tuple[float, int]], own: Occurrence) -> Histogram | None:
     first, last = moment(own.first), moment(own.last)
     if not times or first is None or last is None:
         return None
@@ -233,7 +221,7 @@ def _rate(times: Sequence[tuple[float, int]], own: Occurrence) -> RateChart | No
         f"from {gps_to_utc(Decimal(int(start))):%Y-%m-%d}: {count(number, 'glitch', 'glitches')}"
         for start, number in times
     ]
-    bars = bars_of(numbers, texts, PLOT)
+    ends = first.utc[:10], last.utc[:10]
     total = count(own.measured, "glitch", "glitches")
-    summary = f"{total} from {first.utc[:10]} to {last.utc[:10]}, at most {most:,} in one bar."
-    return RateChart(bars, f"{most:,}", first, last, summary)
+    summary = f"{total} from {ends[0]} to {ends[1]}, at most {most:,} in one bar."
+    return Histogram("", "", bars_of(numbers, texts, PLOT), ticks_at_ends(ends), most, summary)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Form
@@ -20,7 +19,7 @@ from app.demo.service import Demonstration, demonstration
 from app.frame.contexts import ClassCount, PageContext
 from app.frame.render import SAID
 from app.frame.typed import no_such_filter, stretch_typed
-from app.frame.words import count, stamp
+from app.frame.words import address, count, stamp
 from app.glitches.service import list_glitches
 from app.jobs.pages.view import FollowedJob, followed
 from app.jobs.service import latest_job
@@ -230,8 +229,7 @@ def _changes(
 
 
 def _href(values: Mapping[str, str], **changes: str | None) -> str:
-    pairs = [(name, value) for name, value in {**values, **changes}.items() if value]
-    return f"/ui/clusters?{urlencode(pairs)}" if pairs else "/ui/clusters"
+    return address("/ui/clusters", **{**values, **changes})
 
 
 def _kind(run: Run) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Form
@@ -24,7 +23,7 @@ from app.frame.contexts import Card, ClassCount, Download, PageContext
 from app.frame.deps import EventId, LongText
 from app.frame.figures import StripSection
 from app.frame.histograms import Histogram, Sparkline, histogram, sparkline
-from app.frame.words import CARD_WINDOW_S, card, count, export_links, nearest_window
+from app.frame.words import CARD_WINDOW_S, address, card, count, export_links, nearest_window
 from app.glitches.records import GlitchRecord
 from app.glitches.service import exemplars
 
@@ -276,10 +275,10 @@ def undo_offer(
 
 
 def _address(cluster: Cluster, order: str, page: int, window_s: float) -> str:
-    values = {"order": order} | ({"page": str(page)} if page > 1 else {})
-    if window_s != CARD_WINDOW_S:
-        values["window"] = f"{window_s:g}"
-    return f"{cluster_href(cluster.id)}?{urlencode(values)}#members"
+    window = "" if window_s == CARD_WINDOW_S else f"{window_s:g}"
+    number = str(page) if page > 1 else ""
+    own = address(cluster_href(cluster.id), order=order, page=number, window=window)
+    return f"{own}#members"
 
 
 def _likenesses(
@@ -294,7 +293,7 @@ def _likenesses(
     return tuple(
         Likeness(
             name=one["label"],
-            href=f"/ui/glitches?{urlencode({'label': one['label']})}",
+            href=address("/ui/glitches", label=one["label"]),
             picture=cards[one["label"]].picture if one["label"] in cards else None,
             window=cards[one["label"]].window if one["label"] in cards else "",
             distance=chord(one["distance"]),

@@ -4,7 +4,6 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from typing import Annotated
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -17,6 +16,7 @@ from app.frame.contexts import ClassCount
 from app.frame.deps import CsrfChecked, ForReaders, PageRoute, Reader, Submitter
 from app.frame.failures import see_other, status_of
 from app.frame.render import environment, render
+from app.frame.words import address
 from app.jobs.follow import STILL_HERE, event_stream, follow
 from app.jobs.pages import view
 from app.jobs.records import JobRecord
@@ -57,24 +57,21 @@ def jobs(
             view.JobRow(one, view.heading_of(one), view.live_of(one, now)) for one in page.items
         ),
         states=tuple(
-            ClassCount(text, _list_href(kind=kind, state=name), name == (state or ""))
+            ClassCount(text, address("/ui/jobs", kind=kind, state=name), name == (state or ""))
             for name, text in states
         ),
         kinds=tuple(
-            ClassCount(text, _list_href(kind=name, state=state), name == (kind or ""))
+            ClassCount(text, address("/ui/jobs", kind=name, state=state), name == (kind or ""))
             for name, text in kinds
         ),
         error=error,
         is_narrowed=bool(kind or state),
-        first_href=_list_href(kind=kind, state=state) if after else None,
-        next_href=_list_href(kind=kind, state=state, after=page.next) if page.next else None,
+        first_href=address("/ui/jobs", kind=kind, state=state) if after else None,
+        next_href=address("/ui/jobs", kind=kind, state=state, after=page.next)
+        if page.next
+        else None,
     )
     return render(request, context, status=400 if error else 200)
-
-
-def _list_href(**values: str | None) -> str:
-    chosen = {name: value for name, value in values.items() if value}
-    return f"/ui/jobs?{urlencode(chosen)}" if chosen else "/ui/jobs"
 
 
 @router.get("/jobs/{job_id}")

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 
 from sqlalchemy.orm import Session
 
 from app.core.access import Principal, Role
 from app.core.paging import Page
 from app.frame.contexts import ClassCount, Fact, PageContext
-from app.frame.words import count, stamp
+from app.frame.words import address, count, stamp
 from app.glitches.exports.service import format_named
 from app.jobs.records import JobEvent, JobItem, JobRecord
 from app.jobs.schemas import made_by
@@ -304,8 +303,7 @@ def job_page_of(
 
 
 def _items_href(href: str, state: str | None, cursor: str | None = None) -> str:
-    values = {name: value for name, value in (("state", state), ("after", cursor)) if value}
-    return f"{href}?{urlencode(values)}#items" if values else f"{href}#items"
+    return f"{address(href, state=state, after=cursor)}#items"
 
 
 def _states(job: JobRecord, href: str, chosen: str) -> tuple[ClassCount, ...]:

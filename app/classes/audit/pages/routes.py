@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
@@ -18,6 +18,7 @@ from app.frame.contexts import ClassCount, PageContext
 from app.frame.deps import CsrfChecked, PageRoute, Reader, Submitter
 from app.frame.failures import see_other, status_of
 from app.frame.render import LONGEST_PATH, local_path, render
+from app.frame.words import address
 from app.glitches.labels import append_label, revoke_label
 from app.jobs.pages.view import JobNote, job_href
 from app.jobs.service import latest_job
@@ -184,7 +185,7 @@ def _page(
                 text=one.name,
                 count=f"{one.n_doubtful:,} of {one.n_labelled:,}",
                 share=round(100 * one.n_doubtful / one.n_labelled, 1),
-                href=_href({**filters, "label": one.name}),
+                href=address(PATH, **{**filters, "label": one.name}),
                 is_chosen=one.name == chosen.get("label"),
             )
             for one in service.rank_doubted_classes(session)
@@ -193,16 +194,12 @@ def _page(
         undo=None if undo is None else str(undo),
         is_narrowed=bool(filters),
         errors=errors,
-        back=_href(filters),
+        back=address(PATH, **filters),
         n_voters=n_voters[:20],
         start_error=start_error,
-        first_href=_href(filters) if "after" in chosen else None,
-        next_href=_href({**filters, "after": doubts.next}) if doubts.next else None,
+        first_href=address(PATH, **filters) if "after" in chosen else None,
+        next_href=address(PATH, **{**filters, "after": doubts.next}) if doubts.next else None,
     )
-
-
-def _href(values: dict[str, str]) -> str:
-    return f"{PATH}?{urlencode(values)}" if values else PATH
 
 
 def _job(session: Session) -> JobNote | None:
