@@ -44,7 +44,7 @@ UUID_ZERO = "00000000-0000-0000-0000-000000000000"
         ("GET", "/glitches?limit=ten", 422),
         ("GET", "/glitches?cursor=garbage", 400),
         ("GET", "/glitches?cursor=%00", 422),
-        ("GET", "/glitches?snrmin=8", 422),
+        ("GET", "/glitches?snrmin=8", 400),
         ("GET", "/glitches?snr_min=nan", 422),
         ("GET", "/glitches?ifo=X1", 400),
         ("GET", "/glitches?ifo=H1'%20OR%201=1", 400),
