@@ -5,6 +5,7 @@ and an object a line.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from io import BufferedIOBase
 from typing import Any
@@ -15,14 +16,15 @@ from glitch.tables.columns import SPELLINGS, is_header, plain_name
 
 MOST_BYTES = 1 << 23  # held in memory whole
 _DEEPEST = 4  # objects within one another
+_BEGINNING = re.compile(rb'(?:\xef\xbb\xbf)?\s*[\[{][\[{\s]*["\]}\d-]')
 _LINKS = "links"  # of an event to others: nothing that it is itself
 
 Row = dict[str, Any]
 
 
 def may_be_document(head: bytes) -> bool:
-    """Whether a file begins as JSON that may hold rows."""
-    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+    """Whether a file begins as JSON that may hold rows, and not as a wiki's table ("{|")."""
+    return _BEGINNING.match(head) is not None
 
 
 def document_rows(stream: BufferedIOBase) -> list[Row]:

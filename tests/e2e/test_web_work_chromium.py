@@ -93,7 +93,7 @@ def test_a_dropped_batch_is_followed_to_its_end(browser: Browser, service: Servi
     work(service, UUID(browser.driver.current_url.split("/jobs/")[1].partition("?")[0]))
     browser.wait_for_text("#live", "4 of 4: 3 done, 1 failed")
     browser.wait_for_text("#items", "broken0001")  # what failed, with its reason
-    assert browser.find("#job-status").get_attribute("textContent") == "The job is done."
+    assert browser.find("#job-status").get_attribute("textContent") == "The job is done, 1 failed."
     assert browser.driver.execute_script("return window.mark") == 1  # no reload
     assert browser.find(".job a.button.main").text == "See its glitches"
 

@@ -16,7 +16,7 @@ from glitch.errors import FormatError, GlitchError, ImageError, TooLargeError
 from glitch.images import is_image, read_spectrogram, render_view
 from glitch.images.decode import MAX_BYTES, MAX_PIXELS, decode_picture
 
-VIEW = np.linspace(0, 1, 128 * 128, dtype=np.float32).reshape(128, 128)
+VIEW = np.linspace(0, 1, 128 * 128, dtype=np.float32).reshape(128, 128) ** 2  # no colour bar
 PNG = render_view(VIEW)
 
 
