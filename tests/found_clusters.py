@@ -84,6 +84,12 @@ def cluster_now(session: Session) -> tuple[Run, list[records.Cluster]]:
     return run, ranked_clusters(session, run.id, ClusterFilters(), limit=50)
 
 
+def cluster_h1(session: Session) -> tuple[Run, list[records.Cluster]]:
+    """A run of another kind, which continues no cluster of all detectors."""
+    run = run_clustering(session, ClusteringParameters(fdr=0.05, ifo="H1"), author="someone")
+    return run, ranked_clusters(session, run.id, ClusterFilters(), limit=50)
+
+
 def members(session: Session, cluster: records.Cluster) -> set[UUID]:
     return set(
         session.scalars(

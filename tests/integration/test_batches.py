@@ -33,7 +33,6 @@ from typer.testing import CliRunner
 
 from app import cli
 from app.core.engine import make_session_factory
-from worker.lease import HeldLease
 from worker.runner import JobRunner
 
 Ingested = tuple[Any, dict[str, Any]]
@@ -491,23 +490,3 @@ def test_a_few_bytes_that_declare_a_billion_glitches_are_refused_at_once(ingest:
     job, items = ingest(buffer.getvalue(), "views.h5")
     assert (job.state, len(items)) == ("failed", 0)
     assert job.detail == "The file holds over 10,000,000 glitches: send it in several parts."
-
-
-def test_a_long_planning_tells_how_far_it_is(
-    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str | None] = []
-    note = HeldLease.note
-
-    def noted(keeper: HeldLease, sentence: str | None) -> None:
-        told.append(sentence)
-        note(keeper, sentence)
-
-    monkeypatch.setattr(HeldLease, "note", noted)
-    monkeypatch.setattr("app.batches.job._TELL_EVERY_S", 0.0)
-    rows = table(*({"gps_time": 1262304000 + at, "ifo": "H1", "snr": 8} for at in range(2500)))
-    job, _ = ingest(rows, "many.csv")
-    assert job.failed == 1  # there is no strain of them
-    assert told[0] == "1,000 members and rows are looked through, 0 glitches made into parts."
-    assert any(one is not None and one.startswith("2,500 members and rows") for one in told)
-    assert told[-1] is None

@@ -1,4 +1,4 @@
-"""A batch that is cancelled while a worker plans it: left at once, nothing kept, and taken up."""
+"""A batch while a worker plans it: how far it is, and cancelled: left at once, and taken up."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import sent_batches
 from api_fixtures import Service, gwosc_hdf5, strain_values
 from sqlalchemy import text
 
@@ -111,3 +112,22 @@ def test_planning_is_never_long_without_a_heartbeat(
     # Of processor time: what else a machine does stretches every gap alike.
     gaps = np.diff([started, *beats.times, time.thread_time()])
     assert gaps.max() < LONGEST_SHARE * gaps.sum()
+
+
+def test_a_long_planning_tells_how_far_it_is(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str | None] = []
+    note = HeldLease.note
+
+    def noted(keeper: HeldLease, sentence: str | None) -> None:
+        told.append(sentence)
+        note(keeper, sentence)
+
+    monkeypatch.setattr(HeldLease, "note", noted)
+    monkeypatch.setattr("app.batches.job._TELL_EVERY_S", 0.0)
+    job, _ = sent_batches.ingest(service, triggers(2500, 0), "many.csv")
+    assert job.failed == 1  # there is no strain of them
+    assert told[0] == "1,000 members and rows are looked through, 0 glitches made into parts."
+    assert any(one is not None and one.startswith("2,500 members and rows") for one in told)
+    assert told[-1] is None

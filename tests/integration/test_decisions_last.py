@@ -5,21 +5,30 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import pytest
 from acts import Accept, Comment, Dismiss, Merge, Split, Undo, review
-from found_clusters import ADA, ANOTHER, KNOWN, NOVEL, OTHER, Fill, cluster_now, decide, members
+from found_clusters import (
+    ADA,
+    ANOTHER,
+    KNOWN,
+    NOVEL,
+    OTHER,
+    Fill,
+    cluster_h1,
+    cluster_now,
+    decide,
+    members,
+)
 from found_clusters import fill as fill  # noqa: PLC0414  (a fixture)
 from found_clusters import flagged as flagged  # noqa: PLC0414  (a fixture)
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
-from store_helpers import LATENT, SMALL
 
 from app.clusters import records
 from app.clusters.chosen import cluster_by_hand
 from app.clusters.job import run_clustering
 from app.clusters.pages.words import ClusterInWords
-from app.clusters.records import ClusteringParameters, Run
+from app.clusters.records import ClusteringParameters
 from app.clusters.review.log import SplitRequest
 from app.clusters.review.service import history
 from app.clusters.service import (
@@ -34,7 +43,6 @@ from app.clusters.tables import Cluster
 from app.core.engine import make_session_factory
 from app.core.errors import ConflictError
 from app.glitches.tables import Embedding, Glitch
-from app.models.checkpoints import publish_checkpoint
 
 
 def test_a_split_and_a_merge_survive_two_runs(
@@ -285,12 +293,6 @@ def test_a_new_cluster_says_which_members_were_dismissed(
     )
 
 
-def cluster_h1(session: Session) -> tuple[Run, list[records.Cluster]]:
-    """A run of another kind, which continues no cluster of all detectors."""
-    run = run_clustering(session, ClusteringParameters(fdr=0.05, ifo="H1"), author="someone")
-    return run, ranked_clusters(session, run.id, ClusterFilters(), limit=50)
-
-
 def test_dismissed_glitches_that_a_run_of_one_detector_finds_stay_dismissed(
     session: Session, flagged: records.Cluster
 ) -> None:
@@ -401,76 +403,6 @@ def test_a_decision_that_comes_as_a_clustering_ends_is_about_what_it_found(
         assert "found this cluster again" in refusal.result(20.0)
     [again] = ranked_clusters(session, run.id, ClusterFilters(), limit=50)
     assert (again.identity, again.state) == (flagged.identity, "flagged")
-
-
-def test_a_few_of_a_dismissed_cluster_in_another_are_told(
-    session: Session, flagged: records.Cluster, rng: np.random.Generator
-) -> None:
-    """Whoever dismissed the whole may not have seen these few in it."""
-    decide(session, flagged, Dismiss())
-    everyone = sorted(members(session, flagged))
-    few, most = everyone[:10], everyone[10:]
-    for keys, direction in ((few, ANOTHER), (most, OTHER)):  # the whole was of two kinds
-        for key in keys:
-            session.execute(
-                Embedding.__table__.update()
-                .where(Embedding.glitch_id == key)
-                .values(mean=direction + rng.normal(scale=0.15, size=LATENT))
-            )
-    session.expire_all()
-    run, found = cluster_h1(session)
-    [fewer] = [one for one in found if members(session, one) <= set(few)]
-    [more] = [one for one in found if members(session, one) <= set(most)]
-    assert (fewer.state, more.state) == ("flagged", "dismissed")
-    [said] = fewer.summary["dismissed_before"]
-    assert (said["n"], said["author"]) == (fewer.size, "ada")
-    assert f"{fewer.size} of the {fewer.size} in a cluster were dismissed by ada" in run.detail
-
-
-def test_a_dismissed_look_stays_dismissed(
-    session: Session, flagged: records.Cluster, fill: Fill
-) -> None:
-    everyone = members(session, flagged)
-    decide(session, flagged, Dismiss(is_of_look=True))
-    session.execute(Glitch.__table__.delete().where(Glitch.id.in_(everyone - {flagged.medoid_id})))
-    session.expire_all()
-    fill(30, NOVEL)
-    run, found = cluster_now(session)
-    assert {one.state for one in found} == {"dismissed"}
-    assert "looks like one whose look ada dismissed" in run.detail
-    again = max(found, key=lambda one: one.size)
-    if again.identity != flagged.identity:
-        log = history(session, again.id)
-        review(session, again.id, Undo(log.done[-1]), author=ADA, last_event_id=log.last_id)
-        reviewed = ranked_clusters(session, run.id, ClusterFilters(state="flagged"), limit=5)
-        assert [one.id for one in reviewed] == [again.id]
-
-
-@pytest.mark.parametrize("is_medoid_deleted", [False, True])
-def test_a_dismissed_look_stays_dismissed_under_another_checkpoint(
-    session: Session, flagged: records.Cluster, fill: Fill, is_medoid_deleted: bool
-) -> None:
-    decide(session, flagged, Dismiss(is_of_look=True))
-    fill(30, NOVEL)
-    if is_medoid_deleted:
-        session.execute(Glitch.__table__.delete().where(Glitch.id == flagged.medoid_id))
-    later = publish_checkpoint(
-        session,
-        name="later",
-        digest="b" * 64,
-        preprocessing_digest=SMALL.digest(),
-        latent_size=LATENT,
-        manifest={},
-    )
-    rows = [dict(row) for row in session.execute(select(Embedding.__table__)).mappings()]
-    for row in rows:  # a look has another middle there, and is wider
-        mean = np.array(row["mean"])[::-1] * np.array([2.0, 2.0, 1.0, 2.0])
-        row |= {"checkpoint_id": later.id, "mean": mean}
-    session.execute(insert(Embedding), rows)
-    session.expire_all()
-    run, found = cluster_h1(session)
-    assert {one.state for one in found} == {"dismissed"}
-    assert "looks like one whose look ada dismissed" in run.detail
 
 
 def test_nothing_is_lost_over_a_split_a_merge_a_dismissal_and_two_later_runs(

@@ -1,4 +1,4 @@
-"""Jobs, batches, tokens, label audits and looks, as a visitor without scripts meets them."""
+"""Jobs, batches, label audits and looks, as a visitor without scripts meets them."""
 
 from __future__ import annotations
 
@@ -328,58 +328,6 @@ def test_long_lists_are_paged(service: Service, submitter: Walker) -> None:
     last = submitter.get(following)
     assert "item-129" in last.text
     assert "First page" in last.text
-
-
-# --- tokens ---------------------------------------------------------------------------------------
-
-
-def test_a_token_is_made_shown_once_used_and_revoked(service: Service) -> None:
-    with Walker(service, "admin") as admin:
-        page = admin.submit(admin.get("/ui/tokens"), "/ui/tokens", name="Ada", role="reviewer")
-        secret = page.response.text.split('id="secret" readonly value="')[1].split('"')[0]
-        assert page.response.headers["cache-control"] == "no-store"
-        assert secret not in admin.get("/ui/tokens").response.text
-        with httpx.Client(base_url=service.url) as client:
-            headers = {"Authorization": f"Bearer {secret}"}
-            assert client.get("/glitches", headers=headers).status_code == 200
-        taken = admin.submit(admin.get("/ui/tokens"), "/ui/tokens", name="Ada", role="reader")
-        assert taken.status == 409
-        assert "in use" in taken.alerts[0]
-        assert taken.form("/ui/tokens").fields["name"] == "Ada"
-        for name, role in (("", "reader"), ("x" * 200, "reader"), ("Bob", "emperor")):
-            refused = admin.submit(admin.get("/ui/tokens"), "/ui/tokens", name=name, role=role)
-            assert refused.status == 400, (name, role)
-        listed = admin.get("/ui/tokens")
-        revoke = listed.response.text.split("Revoke the token of Ada")[1].split('action="')[1]
-        gone = admin.submit(listed, revoke.split('"')[0])
-        assert "The token was revoked." in gone.text
-        assert client_status(service, secret) == 401
-
-
-def client_status(service: Service, secret: str) -> int:
-    headers = {"Authorization": f"Bearer {secret}"}
-    return httpx.get(f"{service.url}/glitches", headers=headers).status_code
-
-
-def test_others_see_and_revoke_their_own_token_alone(service: Service) -> None:
-    with Walker(service, "admin") as admin:
-        page = admin.submit(admin.get("/ui/tokens"), "/ui/tokens", name="Eve", role="reader")
-        secret = page.response.text.split('id="secret" readonly value="')[1].split('"')[0]
-        foreign = next(form.action for form in page.forms if form.action.endswith("/revoke"))
-    with Walker(service, None) as eve:
-        page = eve.submit(eve.get("/ui/login"), "/ui/login", token=secret)
-        page = eve.get("/ui/tokens")
-        assert "Eve" in page.text
-        assert "submitter" not in page.text
-        own = page.form("/revoke").action
-        csrf = page.form("/ui/logout").fields["csrf"]
-        assert eve.client.post("/ui/tokens", data={"csrf": csrf, "name": "x"}).status_code == 403
-        if foreign != own:
-            assert eve.client.post(foreign, data={"csrf": csrf}).status_code == 403
-        assert eve.client.post("/ui/tokens/x/revoke", data={"csrf": csrf}).status_code == 404
-        out = eve.submit(page, "/revoke")
-        assert "Your token was revoked, so you are logged out." in out.text
-        assert client_status(service, secret) == 401
 
 
 # --- label audit ----------------------------------------------------------------------------------
