@@ -15,8 +15,8 @@ settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=2000, deadline=None)
 settings.load_profile("fixed")
 
-# httpx reads the root certificates anew for each client: 20 ms for the hundred and more of certifi,
-# and the tests make thousands. None of them asks a public server, so one root is enough.
+# httpx reads the root certificates again for each client: 20 ms for the many of certifi, and the
+# tests make thousands. None of them asks a public server, so one root is enough.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("one_root.pem"))
 
 pytest_plugins = [  # found through `pythonpath` in pyproject.toml

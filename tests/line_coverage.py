@@ -2,7 +2,6 @@
 
 coverage.py's own trace sees every call in every library on Python 3.11, and takes as much processor
 time as the tests themselves. SlipCover puts a probe before each line as its module is imported.
-A probe that was hit often is jumped over from then on.
 
     LINE_COVERAGE=1 pytest tests/unit   # each test process leaves a file
     coverage combine && coverage report
@@ -12,11 +11,8 @@ Of the tests' own processes alone: what a service that they start reaches is not
 
 from __future__ import annotations
 
-import ctypes
-import dis
 import os
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder, SourceLoader
 from importlib.machinery import ModuleSpec
@@ -28,40 +24,7 @@ from slipcover import Slipcover
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("glitch", "glitch_discovery", "training", "app", "worker")
-OFTEN = 50  # hits of one probe, after which all that were hit are jumped over
-
-
-class JumpedOver(Slipcover):
-    """Skips probes in the code that runs; SlipCover of itself replaces functions under way."""
-
-    def __init__(self) -> None:
-        super().__init__(d_miss_threshold=OFTEN)
-        self._probed = defaultdict[str, list[CodeType]](list)
-
-    if sys.version_info < (3, 12):  # later ones count by sys.monitoring, which forgets lines itself
-
-        def instrument(self, co: CodeType, parent: CodeType | None = None) -> CodeType:
-            """As SlipCover does, and remember the code with its probes."""
-            probed: CodeType = super().instrument(co, parent)
-            self._probed[co.co_filename].append(probed)
-            return probed
-
-        def deinstrument_seen(self) -> None:
-            """Turn the no-operation before each probe that was hit into the jump it stands for."""
-            with self.lock:
-                for file, lines in self._get_newly_seen().items():
-                    self.all_seen[file] |= lines
-                    for code in self._probed[file]:
-                        for offset, line in self.code2index[code]:
-                            if line in lines:
-                                _jump(code, offset)
-
-
-def _jump(code: CodeType, offset: int) -> None:
-    # CPython 3.11 runs what lies at the end of the object; code.co_code is a copy of it.
-    place = ctypes.c_ubyte.from_address(id(code) + CodeType.__basicsize__ + offset)
-    assert place.value in {dis.opmap["NOP"], dis.opmap["JUMP_FORWARD"]}
-    place.value = dis.opmap["JUMP_FORWARD"]
+NEVER = sys.maxsize  # a probe that was hit stays: to take it out, SlipCover replaces live functions
 
 
 class Probes(MetaPathFinder):
@@ -69,7 +32,7 @@ class Probes(MetaPathFinder):
 
     def __init__(self, root: Path, packages: Sequence[str]) -> None:
         self.root, self.packages = root, packages
-        self._lines = JumpedOver()
+        self._lines = Slipcover(d_miss_threshold=NEVER)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dis
 import importlib
-import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,19 +55,3 @@ def test_lines_are_counted_and_types_are_checked(probes: Probes, tmp_path: Path)
     for name, lines, missed in (("used", [4, 5, 6, 7], [7]), ("unused", [1], [1])):
         found = report.analysis2(str(tmp_path / "some_package" / f"{name}.py"))
         assert (found[1], found[3]) == (lines, missed)
-
-
-def test_what_is_reached_often_loses_its_probes_and_the_rest_is_still_counted(
-    probes: Probes, tmp_path: Path
-) -> None:
-    used = importlib.import_module("some_package.used")
-    assert {used.sign(3) for _ in range(100)} == {"+"}
-    if sys.version_info < (3, 12):
-        assert dis.opmap["JUMP_FORWARD"] in inspect.unwrap(used.sign).__code__.co_code[::2]
-    with pytest.raises(ValueError, match="of several lines: -1"):
-        used.sign(-1)
-    assert used.sign(3) == "+"
-    probes.save(tmp_path / ".coverage")
-    report = Coverage(tmp_path / ".coverage", config_file=False)
-    report.load()
-    assert report.analysis2(str(tmp_path / "some_package" / "used.py"))[3] == []
