@@ -1,39 +1,45 @@
 """What the model makes of a glitch, as pictures for the pages; its four windows."""
 
-from collections.abc import Callable
-
 from fastapi import APIRouter, Request, Response
 
 from app.frame.deps import ForReaders, PageRoute
 from app.glitches.pages.glitch import find_or_refuse
 from app.glitches.service import list_views
-from app.models.pictures import Kind, four_windows, plan_comparison, plan_strip
+from app.models.pictures import four_windows, plan_comparison, plan_strip
 from app.server.answers import painted_answer
 from app.server.request_scope import SessionDep
 
 router = APIRouter(route_class=PageRoute)
 
 
-def _comparison(kind: Kind) -> Callable[..., Response]:
-    def painted(
-        *,
-        request: Request,
-        session: SessionDep,
-        public_id: str,
-        duration_s: float,
-        checkpoint: int | None = None,
-    ) -> Response:
-        glitch = find_or_refuse(session, public_id)
-        plan = plan_comparison(session, glitch.id, duration_s, kind, checkpoint)
-        return painted_answer(request, plan)
+@router.get("/glitches/{public_id}/reconstruction/{duration_s}.png", dependencies=[ForReaders])
+def reconstruction(
+    *,
+    request: Request,
+    session: SessionDep,
+    public_id: str,
+    duration_s: float,
+    checkpoint: int | None = None,
+) -> Response:
+    """One view as the model paints it."""
+    glitch = find_or_refuse(session, public_id)
+    plan = plan_comparison(session, glitch.id, duration_s, "reconstruction", checkpoint)
+    return painted_answer(request, plan)
 
-    return painted
 
-
-_KINDS: tuple[Kind, ...] = ("reconstruction", "residual")  # as painted, and what that leaves
-for _kind in _KINDS:
-    _path = f"/glitches/{{public_id}}/{_kind}/{{duration_s}}.png"
-    router.add_api_route(_path, _comparison(_kind), dependencies=[ForReaders])
+@router.get("/glitches/{public_id}/residual/{duration_s}.png", dependencies=[ForReaders])
+def residual(
+    *,
+    request: Request,
+    session: SessionDep,
+    public_id: str,
+    duration_s: float,
+    checkpoint: int | None = None,
+) -> Response:
+    """What was seen less what the model paints."""
+    glitch = find_or_refuse(session, public_id)
+    plan = plan_comparison(session, glitch.id, duration_s, "residual", checkpoint)
+    return painted_answer(request, plan)
 
 
 @router.get("/glitches/{public_id}/traversals/{unit}.png", dependencies=[ForReaders])
