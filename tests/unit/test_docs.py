@@ -12,7 +12,7 @@ from app.launch.settings import LaunchSettings
 from training.views.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("README.md")]
+PAGES = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md")]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 
@@ -51,10 +51,25 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     broken = [
         target
         for target in targets
-        if not target.startswith(("http", "#", "mailto"))
-        and not (page.parent / target.split("#")[0]).exists()
+        if not target.startswith(("http", "mailto")) and not leads_somewhere(page, target)
     ]
     assert broken == []
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    found = page.parent / path if path else page
+    if not (anchor and found.suffix == ".md"):
+        return found.exists()
+    headings = re.findall(r"^#+ (.+)$", found.read_text(encoding="utf-8"), re.MULTILINE)
+    plain = (re.sub(r"\[(.*?)\]\(.*?\)", r"\1", one.lower()) for one in headings)
+    return anchor in {re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", one)) for one in plain}
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    paths = [path.relative_to(ROOT / "docs") for path in ROOT.glob("docs/**/*.md")]
+    assert [str(path) for path in paths if f" {path}\n" not in nav and path.name[:1] != "0"] == []
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/science/model.md"])
