@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import shlex
 import shutil
 import stat
 import subprocess
@@ -326,8 +327,9 @@ def _drop_stale_lock(data: Path) -> None:
 
 
 def _socket_folder(data: Path) -> Path:
-    """The private data folder, or a short private one where its path is too long for a socket."""
-    if len(os.fsencode(data / ".s.PGSQL.5432.lock")) <= LONGEST_SOCKET_PATH:
+    """The private data folder, or a short private one where its path will not do for a socket."""
+    is_short = len(os.fsencode(data / ".s.PGSQL.5432.lock")) <= LONGEST_SOCKET_PATH
+    if is_short and "," not in str(data):  # at which clients divide lists of hosts
         return data
     name = hashlib.sha256(os.fsencode(data)).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"glitch-discovery-{name}"
@@ -346,12 +348,17 @@ def _socket_folder(data: Path) -> Path:
 
 
 def _launch(folder: Path, socket_folder: Path) -> None:
-    # The path is quoted for the shell that pg_ctl uses, then for PostgreSQL's own list syntax.
-    quoted = str(socket_folder).replace("'", "'\\''")
-    options = f"-c unix_socket_directories='{quoted}' -c max_connections={MOST_CONNECTIONS}"
+    # pg_ctl hands what it is given to a shell, its own -D between double quotes: there a path could
+    # name commands. So the server's place is an option, quoted here; -D postgres is pg_ctl's.
+    listed = '"{}"'.format(str(socket_folder).replace('"', '""'))  # PostgreSQL's list syntax
+    options = [
+        *("-D", str(folder / "postgres")),
+        *("-c", f"unix_socket_directories={listed}"),
+        *("-c", f"max_connections={MOST_CONNECTIONS}"),
+    ]
     _run(
         folder,
         "pg_ctl",
         *("-w", "-t", str(START_TIMEOUT_S), "-l", "postgres.log"),
-        *("-o", options, "-D", str(folder / "postgres"), "start"),
+        *("-o", shlex.join(options), "-D", "postgres", "start"),
     )

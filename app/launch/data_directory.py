@@ -37,6 +37,8 @@ def prepare_data_directory(path: Path) -> Path:
         The absolute path.
     """
     folder = path.expanduser().absolute()
+    if len(str(folder).splitlines()) > 1:  # locks and configurations hold it in one line
+        raise LaunchError(f"The data directory {str(folder)!r} has a line break: {_SET_ANOTHER}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         os.listdir(folder)  # noqa: PTH208 - the call whose permission error is wanted

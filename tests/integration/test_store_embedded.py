@@ -186,6 +186,17 @@ def test_a_cluster_cut_short_is_made_again_and_long_paths_do(folder: Path) -> No
     server.socket_folder.rmdir()
 
 
+@pytest.mark.parametrize("name", ["ä 'b' \"c\" $HOME `false`", "a\\b,c"])
+def test_a_path_is_a_path_whatever_stands_in_it(folder: Path, name: str) -> None:
+    server = start_embedded(folder / name)
+    try:
+        assert ask(server.url(), "SELECT 1") == 1
+        assert start_embedded(folder / name) == server
+    finally:
+        server.stop()
+    assert server.process is None
+
+
 def test_a_file_in_the_way(folder: Path) -> None:
     (folder / "data").write_text("a file")
     with pytest.raises(EmbeddedDatabaseError, match="a file of that name is in the way"):

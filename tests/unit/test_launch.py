@@ -74,6 +74,12 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
         prepare_data_directory(tmp_path / "file")
 
 
+def test_a_line_break_in_the_path_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match=r"'.*a\\nb' has a line break: set GLITCH_DATA_DIR"):
+        prepare_data_directory(tmp_path / "a\nb")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("number", "sentence"),
     [
