@@ -3,7 +3,6 @@
 The database is asked only where ``GLITCH_SEGMENT_SERVER`` is set.
 """
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from app.core.errors import InvalidRequestError, NotReadyError
-from app.core.fetching import UNREACHED, AnswerTooLongError, fetch
+from app.core.fetching import UNREACHED, AnswerTooLongError, as_json, fetch
 from app.decoding.files import segments_in
 from glitch.errors import FormatError, TooLargeError
 from glitch.tables.facts import LONGEST_FLAG, MOST_FLAGS, flag_name
@@ -56,7 +55,7 @@ class SegmentDatabase:
         """
         answer = self._answer(name, math.floor(first), math.floor(last) + 1)
         try:
-            said = json.loads(answer)
+            said = as_json(answer)
             spans = [(Decimal(str(start)), Decimal(str(end))) for start, end in said["active"]]
             is_bad = bool(said.get("metadata", {}).get("active_indicates_ifo_badness", False))
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
@@ -66,7 +65,7 @@ class SegmentDatabase:
             ) from error
         return segments_of(name, spans, is_good=not is_bad)
 
-    def _answer(self, name: str, start: int, end: int) -> bytes:
+    def _answer(self, name: str, start: int, end: int) -> httpx.Response:
         """What the server answers.
 
         As ``dqsegdb2.query.query_segments`` asks, which looks for a certificate, retired as they
@@ -97,7 +96,7 @@ class SegmentDatabase:
             )
         if not answer.is_success:
             raise self._unreachable(name, f"it answers {answer.status_code}")
-        return answer.content
+        return answer
 
     def _unreachable(self, name: str, why: str) -> NotReadyError:
         return NotReadyError(

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from decimal import Decimal
@@ -22,13 +23,21 @@ import httpx
 from app.batches.storage import FOLDER
 from app.batches.strain_index import LISTED, Place, StrainIndex, Stretch, frame_span
 from app.core.errors import NotReadyError
-from app.core.fetching import UNREACHED, AnswerTooLongError, Fetcher, is_trouble
+from app.core.fetching import (
+    UNPACKED,
+    UNREACHED,
+    AnswerTooLongError,
+    Fetcher,
+    check_unpacked,
+    is_trouble,
+)
 from glitch.errors import FormatError, StrainError, TooLargeError
 from glitch.files.archives import MOST_MEMBER_BYTES
 from glitch.strain import StrainFile
 
 _REACH_S = 32
-_FRAME_SERVER_S, _GWOSC_S = 30.0, 60.0  # for an answer
+_FRAME_SERVER_S, _GWOSC_S = 30.0, 60.0  # for an answer, or its next part
+_FILE_S = 1800.0  # for a whole file, of 0.5 GB at most
 
 
 class DataFind:
@@ -105,7 +114,6 @@ class DataFind:
 
 
 RATES_HZ = (4096, 16384)  # what GWOSC offers
-_PIECE = 1 << 20
 _NAME = re.compile(r"[A-Z]-[A-Z][0-9]_[A-Za-z0-9_]+-\d{9,10}-\d{1,6}\.hdf5", re.ASCII)
 
 
@@ -207,10 +215,14 @@ class OpenData:
             path.unlink(missing_ok=True)
 
     def _pieces(self, url: str) -> Iterator[bytes]:
+        deadline = time.monotonic() + _FILE_S
         try:
-            with httpx.stream("GET", url, timeout=_GWOSC_S) as answer:
-                answer.raise_for_status()
-                yield from answer.iter_bytes(_PIECE)
+            with httpx.stream("GET", url, headers=UNPACKED, timeout=_GWOSC_S) as answer:
+                check_unpacked(answer.raise_for_status())
+                for piece in answer.iter_raw():
+                    yield piece
+                    if time.monotonic() > deadline:
+                        raise httpx.ReadTimeout(f"over {_FILE_S:g} s")
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 

@@ -59,7 +59,10 @@ def references(
         Path | None, typer.Option(help="The table beside downloaded or mirrored pictures.")
     ] = None,
     from_url: Annotated[
-        str | None, typer.Option("--from", help="The address of the file, if not Zenodo's.")
+        str | None,
+        typer.Option(
+            "--from", help="The address of the file, if not Zenodo's; readers see it with the job."
+        ),
     ] = None,
     checksum: Annotated[
         str | None, typer.Option(help="Of the file at --from: sha256:… or md5:… .")
@@ -80,8 +83,16 @@ def references(
     continued. Their labels carry the archive's name, and never replace a person's.
     """
     from app.batches.options import PICTURES, STRAIN, Wanted
+    from app.core.errors import InvalidRequestError
+    from app.core.settings import check_address
     from app.references.archives import archive_named
 
+    for option, address in (("--from", from_url), ("--picture-host", picture_host)):
+        if address is not None:
+            try:
+                check_address(address, option)
+            except ValueError as error:
+                raise InvalidRequestError(f"{error}.") from None
     if show_list or not archive:
         _list(zenodo)
         return

@@ -1,6 +1,7 @@
-"""Small answers of servers elsewhere, bounded in bytes and in time, to their last byte.
+"""Answers of servers elsewhere: small ones bounded in bytes and in time, to their last byte.
 
-A client of HTTP bounds each step alone, and an answer may come byte by byte, its head too.
+A client of HTTP bounds each step alone, and an answer may come byte by byte, its head too. It also
+unpacks each piece whole, of which 64 kB may hold gigabytes: so nothing is taken packed.
 """
 
 import asyncio
@@ -12,8 +13,34 @@ import httpx
 UNREACHED = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)  # what asking may end with
 
 
+UNPACKED = {"Accept-Encoding": "identity"}
+"""Headers that ask for an answer as it is; ``check_unpacked`` sees whether it came so."""
+
+
 class AnswerTooLongError(ValueError):
     """The answer has more bytes than it may."""
+
+
+def check_unpacked(answer: httpx.Response) -> None:
+    """Refuse an answer that came packed, though ``UNPACKED`` was sent.
+
+    Raises:
+        httpx.DecodingError: if it did.
+    """
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
+        raise httpx.DecodingError("it came packed, which was not asked for")
+
+
+def as_json(answer: httpx.Response) -> Any:
+    """What the answer says.
+
+    Raises:
+        ValueError: if that is no JSON, or nested deeper than anything sensible.
+    """
+    try:
+        return answer.json()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def is_trouble(status: int) -> bool:
@@ -60,9 +87,10 @@ class Fetcher:
         body = bytearray()
         async with (
             asyncio.timeout(self._patience_s),
-            self._client.stream("GET", url, headers=headers) as answer,
+            self._client.stream("GET", url, headers={**UNPACKED, **(headers or {})}) as answer,
         ):
-            async for piece in answer.aiter_bytes():
+            check_unpacked(answer)
+            async for piece in answer.aiter_raw():
                 body += piece
                 if len(body) > self._most_bytes:
                     raise AnswerTooLongError("its answer is too long")

@@ -57,3 +57,6 @@ def configure_logging(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     # Each readiness probe asks Alembic for the revision, and Alembic logs each time it is asked.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # They log addresses that are asked for whole, of which some are secrets, as a webhook's is.
+    for name in ("httpx", "httpcore", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)

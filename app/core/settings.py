@@ -43,6 +43,18 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def check_address(url: str, what: str, *, is_secret: bool = False) -> None:
+    """Refuse what is no address of http, or holds a login, which errors and jobs would show.
+
+    Raises:
+        ValueError: which names ``what`` it is, never the address.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{what} must start with http:// or https://")
+    if not is_secret and "@" in urlsplit(url).netloc:
+        raise ValueError(f"{what} must hold no user and password: users are shown it")
+
+
 def check_mail_server(url: str) -> None:
     """Refuse an address of a mail server that is none, or gives a password away.
 
@@ -241,16 +253,16 @@ class Settings(BaseSettings):
     @field_validator("public_url", "gwosc_url", "datafind_url", "segment_server", "digest_webhook")
     @classmethod
     def _address(cls, value: Any, info: ValidationInfo) -> Any:
-        text = value.get_secret_value() if isinstance(value, SecretStr) else value or ""
-        if text and not text.startswith(("http://", "https://")):
-            name = f"GLITCH_{info.field_name}".upper()
-            raise ValueError(f"{name} must start with http:// or https://")
+        is_secret = isinstance(value, SecretStr)
+        text = value.get_secret_value() if is_secret else value or ""
+        if text:
+            check_address(text, f"GLITCH_{info.field_name}".upper(), is_secret=is_secret)
         if info.field_name == "public_url" and urlsplit(text).path.strip("/"):
             raise ValueError(
                 "GLITCH_PUBLIC_URL must name a host without a path: the pages' links begin at its "
                 "root, so give the service a host name of its own"
             )
-        return value if isinstance(value, SecretStr) else text.rstrip("/") or None
+        return value if is_secret else text.rstrip("/") or None
 
     @field_validator("storage_url")
     @classmethod

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from app.core.errors import IssuerUnreachableError, UnauthenticatedError
-from app.core.fetching import UNREACHED, fetch
+from app.core.fetching import UNREACHED, as_json, fetch
 from app.core.settings import is_safe_address
 
 ALGORITHMS = ("RS256", "ES256")  # those of SciTokens
@@ -158,7 +158,7 @@ def _is_good(key: jwt.PyJWK) -> bool:
 def _json_at(url: str) -> dict[str, Any]:
     """A small JSON object, or an error within seconds; redirects are not followed."""
     answer = fetch(url, most_bytes=_MOST_BYTES, patience_s=_PATIENCE_S)
-    found = answer.raise_for_status().json()
+    found = as_json(answer.raise_for_status())
     if not isinstance(found, dict):
         raise TypeError("its answer is no JSON object")
     return found

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app.core.errors import InvalidRequestError, NotReadyError
-from app.core.fetching import UNREACHED, fetch
+from app.core.fetching import UNREACHED, as_json, fetch
 from glitch.detectors import parse_detector
 from glitch.observing_runs import OBSERVING_RUNS
 
@@ -97,7 +97,8 @@ def published_files(archive: Archive, zenodo: str = ZENODO) -> dict[str, Publish
     url = f"{zenodo.rstrip('/')}/api/records/{archive.record}"
     try:
         answer = fetch(url, most_bytes=_MOST_BYTES, patience_s=_PATIENCE_S, follow_redirects=True)
-        return {one.name: one for one in map(_file, answer.raise_for_status().json()["files"])}
+        said = as_json(answer.raise_for_status())
+        return {one.name: one for one in map(_file, said["files"])}
     except (*UNREACHED, ValueError, KeyError, TypeError) as error:
         raise NotReadyError(
             f"{urlsplit(zenodo).netloc or zenodo} does not say what {archive.name} holds "

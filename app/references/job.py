@@ -51,11 +51,12 @@ def fetch_piece(
     """Write the bytes from ``start`` up to ``end`` (None: all there are) at their place.
 
     Raises:
-        InvalidRequestError: if the file is gone.
+        InvalidRequestError: if the file is gone, or has no end.
         NotReadyError: if the transfer breaks off, or another piece comes than was asked for.
         OSError: if the disk is full.
     """
     headers = {} if end is None else {"Range": f"bytes={start}-{end - 1}"}
+    most = end or file.size or shutil.disk_usage(target.parent).free // 2
     handle = os.open(target, os.O_CREAT | os.O_WRONLY, 0o600)
     try:
         with _asked(file.url, headers) as answer:
@@ -64,9 +65,17 @@ def fetch_piece(
             if end is not None and not said.startswith(f"bytes {start}-{end - 1}/"):
                 raise _broken(file, f"asked for a piece, it sends {said or 'something else'}")
             at = start
-            for piece in answer.iter_raw(_READ):
+            for piece in answer.iter_raw():
                 at += os.pwrite(handle, piece[: None if end is None else end - at], at)
                 heartbeat()
+                if at == end:
+                    break
+                if at > most:
+                    os.ftruncate(handle, 0)
+                    raise InvalidRequestError(
+                        f"{file.name} does not end after {most:,} bytes, its stated length or half "
+                        "of what is free in the data directory: nothing of it is kept."
+                    )
             if end is not None and at != end:
                 raise _broken(file, f"{end - at:,} bytes of a piece are missing")
         os.fsync(handle)

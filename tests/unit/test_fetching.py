@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
+import logging
 import time
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
+import httpx
 import pytest
 from local_server import QuietHandler, serving
 
 from app.batches.quality import SegmentDatabase
-from app.core.fetching import UNREACHED, AnswerTooLongError, Fetcher, fetch, is_trouble
+from app.batches.remote import OpenData
+from app.core.errors import InvalidRequestError, NotReadyError
+from app.core.fetching import UNREACHED, AnswerTooLongError, Fetcher, as_json, fetch, is_trouble
+from app.core.logs import configure_logging
+from app.core.settings import Settings
+from app.references.archives import PublishedFile
+from app.references.job import fetch_piece
 
 
 class _Server(QuietHandler):
@@ -21,12 +32,28 @@ class _Server(QuietHandler):
 
     def reply(self) -> None:
         self.seen.setdefault("clients", []).append(f"{self.client_address}")
+        self.seen.setdefault("packings", []).append(self.headers["accept-encoding"])
         self.seen.setdefault("tokens", []).append(self.headers.get("authorization", ""))
         if self.path == "/moved":
             self.send_response(302)
             self.send_header("location", "/there")
             self.send_header("content-length", "0")
             self.end_headers()
+        elif self.path == "/packed":
+            self.send_response(200)
+            self.send_header("content-encoding", "gzip, gzip")
+            self.end_headers()
+            self.wfile.write(gzip.compress(gzip.compress(bytes(10_000_000))))
+        elif self.path == "/deep":
+            self.answer(200, b"[" * 100_000)
+        elif self.path.startswith("/endless"):
+            self.send_response(206 if "Range" in self.headers else 200)
+            self.send_header("content-range", "bytes 0-9/10")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(bytes(1000))
+                    time.sleep(0.001)
         elif self.path.startswith("/slow"):
             with contextlib.suppress(OSError):
                 while True:
@@ -53,6 +80,57 @@ def test_an_answer_comes_whole_or_not_at_all(server: type[_Server]) -> None:
         assert fetch(f"{address}/gone", most_bytes=99, patience_s=9).status_code == 404
     with pytest.raises(UNREACHED):
         fetch(f"{address}/", most_bytes=99, patience_s=9)
+
+
+def test_nothing_is_taken_packed(server: type[_Server]) -> None:
+    with serving(server) as address:
+        with pytest.raises(httpx.DecodingError, match="packed"):
+            fetch(f"{address}/packed", most_bytes=20_000_000, patience_s=9)
+        assert server.seen["packings"] == ["identity"]
+
+
+def test_an_answer_nested_without_end_is_no_json(server: type[_Server]) -> None:
+    with serving(server) as address:
+        answer = fetch(f"{address}/deep", most_bytes=1_000_000, patience_s=9)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        as_json(answer)
+
+
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_no_log_has_the_addresses_that_are_asked(
+    server: type[_Server],
+    level: Literal["debug", "info"],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [caplog.handler])
+    monkeypatch.setattr(root, "level", root.level)
+    configure_logging(Settings(log_level=level))
+    with serving(server) as address:
+        fetch(f"{address}/hooks/a-long-secret", most_bytes=99, patience_s=9)
+    assert "a-long-secret" not in caplog.text
+
+
+def test_a_file_without_an_end_is_given_up(
+    server: type[_Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "fetched"
+    with serving(server) as address:
+        fetch_piece(PublishedFile("piece", f"{address}/endless"), target, 0, 10, lambda: None)
+        assert target.stat().st_size == 10
+        with pytest.raises(InvalidRequestError, match="does not end after 5,000 bytes"):
+            fetch_piece(
+                PublishedFile("a", f"{address}/endless", 5000), target, 0, None, lambda: None
+            )
+        assert target.stat().st_size == 0
+        room = SimpleNamespace(free=8000)
+        monkeypatch.setattr("app.references.job.shutil.disk_usage", lambda _: room)
+        with pytest.raises(InvalidRequestError, match="does not end after 4,000 bytes"):
+            fetch_piece(PublishedFile("a", f"{address}/endless"), target, 0, None, lambda: None)
+        monkeypatch.setattr("app.batches.remote._FILE_S", 0.05)
+        with pytest.raises(NotReadyError, match="cannot be reached"):
+            list(OpenData(address, tmp_path, None)._pieces(f"{address}/endless"))
 
 
 def test_redirects_are_followed_where_that_is_asked_for(server: type[_Server]) -> None:
