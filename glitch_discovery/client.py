@@ -28,7 +28,6 @@ from glitch_discovery.transport import Transport, form
 
 LOCAL = "http://127.0.0.1:8000"
 _PAGE = 500
-_LOOK_EVERY_S = 0.5
 
 OnProgress = Callable[[Job], None]
 Paths = str | Path | Sequence[str | Path]
@@ -267,12 +266,15 @@ class Client:
         """How a job stands."""
         return Job.parse(self._transport.ask("GET", f"/jobs/{job_id}"))
 
-    def wait(self, job_id: str, *, on_progress: OnProgress | None = None) -> Job:
+    def wait(
+        self, job_id: str, *, on_progress: OnProgress | None = None, look_every_s: float = 0.5
+    ) -> Job:
         """Stay with a job until it has ended.
 
         Args:
             job_id: of the job.
-            on_progress: called with the job, twice a second.
+            on_progress: called with the job whenever it was looked at.
+            look_every_s: how often that is, in seconds.
 
         Raises:
             JobFailedError: if it failed or was cancelled.
@@ -283,7 +285,7 @@ class Client:
                 on_progress(job)
             if job.has_ended:
                 break
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(look_every_s)
         if job.state != "succeeded":
             raise JobFailedError(
                 f"The job {job.kind} {job.id} {job.state}: {job.detail or 'no reason given'}"

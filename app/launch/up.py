@@ -25,10 +25,12 @@ from app.launch.redis.broker import RunningBroker, running_broker
 from app.launch.service_process import Prepared, ServiceProcess
 from app.launch.serving import COUNTS, Serving
 from app.launch.settings import LaunchSettings
+from app.launch.streams import LastingConsole, open_closed_streams, print_line
 from app.launch.worker_process import ROLES
 
 _POLL_S = 0.1
 _LOGS_EVERY_S = 60.0
+_LOGGED_LOOKS_S = 15.0  # at how far the demonstration is, where each is a line of the log
 _PROCESSES = 2  # that answer, where there are cores for them
 
 
@@ -149,10 +151,9 @@ class Supervisor:
             time.sleep(_POLL_S)
 
     def _tell(self, place: _Place, prepared: Prepared) -> None:
-        print(f"ready {place.url}", flush=True)  # noqa: T201 - the line that scripts wait for
+        print_line(f"ready {place.url}")  # that scripts wait for
         if prepared.login_code is not None:
-            link = f"{place.url}/ui/login?code={prepared.login_code}"
-            print(f"log in: {link}", flush=True)  # noqa: T201
+            print_line(f"log in: {place.url}/ui/login?code={prepared.login_code}")
         else:
             file = place.folder / data_directory.TOKEN_FILE
             self._console.print(
@@ -172,12 +173,17 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Let Ctrl-C, SIGTERM and a closed terminal ask for the orderly stop, and only that."""
+        """Let Ctrl-C, SIGTERM and a closed terminal ask for the orderly stop, and only that.
+
+        Under ``nohup`` a closed terminal is nothing to us.
+        """
 
         def ask(_number: int, _frame: FrameType | None) -> None:
             self._stop.set()
 
-        wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        wanted = {signal.SIGINT, signal.SIGTERM}
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            wanted.add(signal.SIGHUP)
         before = {number: signal.signal(number, ask) for number in wanted}
         try:
             yield
@@ -192,9 +198,10 @@ def up(settings: LaunchSettings, *, is_stopped_with_parent: bool) -> None:
     Raises:
         LaunchError: in one sentence, if it cannot start or stay up.
     """
+    open_closed_streams()
     if is_stopped_with_parent:
         stop_with_parent()
-    Supervisor(settings, Console(stderr=True, highlight=False)).run()
+    Supervisor(settings, LastingConsole(stderr=True, highlight=False)).run()
 
 
 def _show_filling(url: str, token: str, job_id: str, console: Console) -> None:
@@ -216,7 +223,8 @@ def _show_filling(url: str, token: str, job_id: str, console: Console) -> None:
             bar.update(task, total=job.total or None, completed=ended)
 
         try:
-            job = service.wait(job_id, on_progress=show)
+            often_s = 0.5 if console.is_terminal else _LOGGED_LOOKS_S
+            job = service.wait(job_id, on_progress=show, look_every_s=often_s)
         except (JobFailedError, ServiceError, UnreachableError) as error:
             said = str(error)
         else:

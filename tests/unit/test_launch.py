@@ -1,6 +1,8 @@
 """The parts of `up`: data directory, lock, address, token file, children, settings."""
 
 import errno
+import io
+import json
 import os
 import shutil
 import signal
@@ -13,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from local_server import QuietHandler, serving
 
 from app.core.embedded import EmbeddedDatabaseError, EmbeddedServer
 from app.launch.address import address_of, reachable_host, take_address
@@ -31,7 +34,8 @@ from app.launch.data_directory import (
 from app.launch.database import RunningDatabase
 from app.launch.errors import DataDirectoryBusyError, LaunchError
 from app.launch.settings import read_settings
-from app.launch.up import terminal_logs
+from app.launch.streams import LastingConsole
+from app.launch.up import Supervisor, _show_filling, terminal_logs
 
 TOKEN = "t" * 43
 HOLD = """
@@ -364,3 +368,74 @@ def test_at_a_terminal_requests_do_not_hide_the_login_link(monkeypatch: pytest.M
     assert terminal_logs() == {"GLITCH_LOG_FORMAT": "text"}
     monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
     assert terminal_logs() == {}
+
+
+CLOSED = """
+import os, sys
+from app.launch.streams import open_closed_streams
+open_closed_streams()
+lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+print("to nobody", flush=True)
+print("to nobody", file=sys.stderr, flush=True)
+sys.exit(0 if lock > 2 and sys.stdin.read() == "" and not sys.stderr.isatty() else 3)
+"""
+
+
+def test_streams_that_are_closed_give_their_numbers_to_no_lock(tmp_path: Path) -> None:
+    closing = f"exec {sys.executable} -c '{CLOSED}' {tmp_path / 'lock'} <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", closing], check=False).returncode == 0
+    assert (tmp_path / "lock").read_bytes() == b""
+
+
+UNREAD = """
+import sys
+from pathlib import Path
+from app.launch.streams import LastingConsole, print_line
+console = LastingConsole(stderr=True)
+for _ in range(3):
+    print_line("ready")
+    console.print("It is started again.")
+Path(sys.argv[1]).touch()
+"""
+
+
+def test_a_reader_of_the_log_may_leave(tmp_path: Path) -> None:
+    read, written = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", UNREAD, str(tmp_path / "went on")]
+    ended = subprocess.run(command, stdout=written, stderr=written, check=False)
+    os.close(written)
+    assert (ended.returncode, (tmp_path / "went on").exists()) == (0, True)
+
+
+@pytest.mark.parametrize(("before", "is_ours"), [(signal.SIG_IGN, False), (signal.SIG_DFL, True)])
+def test_under_nohup_a_closed_terminal_stops_nothing(
+    before: signal.Handlers, is_ours: bool
+) -> None:
+    kept = signal.signal(signal.SIGHUP, before)
+    try:
+        with Supervisor(read_settings(), LastingConsole())._signals():
+            assert (signal.getsignal(signal.SIGHUP) != before) is is_ours
+        assert signal.getsignal(signal.SIGHUP) == before
+    finally:
+        signal.signal(signal.SIGHUP, kept)
+
+
+@pytest.mark.parametrize(("is_terminal", "pause_s"), [(False, 15.0), (True, 0.5)])
+def test_filling_is_looked_at_seldom_where_each_look_is_logged(
+    monkeypatch: pytest.MonkeyPatch, is_terminal: bool, pause_s: float
+) -> None:
+    states = ["running", "running", "succeeded"]
+
+    class Jobs(QuietHandler):
+        def reply(self) -> None:
+            progress = {"total": 9, "done": 9, "failed": 0, "skipped": 0}
+            job = {"id": "1", "kind": "demo", "state": states.pop(0), "progress": progress}
+            self.answer(200, json.dumps({**job, "detail": None, "result": None}).encode())
+
+    pauses: list[float] = []
+    monkeypatch.setattr("glitch_discovery.client.time.sleep", pauses.append)
+    console = LastingConsole(file=io.StringIO(), force_terminal=is_terminal)
+    with serving(Jobs) as address:
+        _show_filling(address, "t" * 43, "1", console)
+    assert [pause for pause in pauses if pause in (0.5, 15.0)] == [pause_s, pause_s]
